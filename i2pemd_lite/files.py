@@ -1,0 +1,134 @@
+"""Files: written whole or not at all, and bad ones reported all at once.
+
+Every error about input is a `BadInput`: it names the file or argument, what was expected, what was found, what to do.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+
+class BadInput(ValueError):
+    """Input that cannot be used; the message says which, what was expected, what was found and what to do."""
+
+
+class Problems:
+    """Collects what is wrong with many files, so that a user sees all of it at once.
+
+    Example
+    -------
+    >>> problems = Problems("3 scans")
+    >>> problems.add("img2.nii.gz", "three dimensions", "two", "convert the volume again")
+    >>> problems.raise_if_any()
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: 1 problem in 3 scans:
+      img2.nii.gz: expected three dimensions, found two; convert the volume again
+    """
+
+    def __init__(self, what):
+        self.what, self.found = what, []
+
+    def add(self, name, expected, found, do="leave the file out or replace it"):
+        """Note that `name` is not as expected."""
+        self.found.append(f"{name}: expected {expected}, found {found}; {do}")
+
+    @contextlib.contextmanager
+    def collect(self, name=None):
+        """Note a `BadInput` raised inside, and go on after it."""
+        try:
+            yield
+        except BadInput as error:
+            self.found.append(str(error) if name is None else f"{name}: {error}")
+
+    def raise_if_any(self):
+        """Raise one `BadInput` that lists every problem noted."""
+        if self.found:
+            count = f"{len(self.found)} problem{'s' * (len(self.found) > 1)}"
+            raise BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self.found))
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
+
+    Example
+    -------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with written_whole(Path(folder) / "a.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     print(os.listdir(folder))
+    ['a.txt']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffixes stay last, because writers such as nibabel choose the format by them.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Write `value` as JSON, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path):
+    """The value in a JSON file; `BadInput` when it is absent or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: expected a JSON file, found {error}") from None
+
+
+def fingerprint(*parts):
+    """A short hash of strings, bytes, numbers and the name, size and time of change of paths.
+
+    Example
+    -------
+    >>> fingerprint("a", 1) == fingerprint("a", 1) != fingerprint("a", 2)
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            stat = part.stat()
+            part = f"{part.name} {stat.st_size} {stat.st_mtime_ns}"
+        digest.update(part if isinstance(part, bytes) else repr(part).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def root():
+    """The folder that holds `data/`: the checkout when there is one, else the user's own cache folder."""
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "i2pemd-lite"
+
+
+def data_folder():
+    """The folder of real data that `I2PEMD_DATA` names, or None for the synthetic sets."""
+    value = os.environ.get("I2PEMD_DATA")
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise BadInput(f"I2PEMD_DATA: expected a folder, found {value!r}; correct it or unset it for the synthetic sets")
+    return folder
+
+
+def cache_folder():
+    """Where prepared data is kept: `I2PEMD_CACHE`, else `data/cache`."""
+    return Path(os.environ.get("I2PEMD_CACHE") or root() / "data" / "cache")
