@@ -10,7 +10,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
-    "emd": ["emd", "i2pemd"],
+    "emd": ["i2pemd"],  # the function emd shares its name with its module: from i2pemd_lite.emd import emd
     "ground": ["prototype_distances", "percentile_ranks", "ground_distance", "fixed_ground_distance"],
     "prototypes": ["class_means", "PrototypeBank"],
     "losses": ["i2pemd_loss", "i2ped_loss", "segmentation_loss", "mmd"],
@@ -19,7 +19,7 @@ _HOME = {
     "training": ["profile", "seed_everything"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
-_SUBPACKAGES = ["segmentation", "classification", "metrics", "panels"]
+_SUBPACKAGES = ["emd", "metrics", "segmentation", "classification", "panels"]
 __all__ = [*_MODULE, *_SUBPACKAGES]
 
 
