@@ -1,0 +1,284 @@
+"""Data of the segmentation task: unpaired abdominal CT and MR with liver, kidneys and spleen.
+
+`load` finds the scans in a folder, in whatever layout a user downloaded them, and checks every header; `Scan.read`
+reads one. Preparing them for training is the task of `prepare`.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import files
+from ..files import BadInput, Problems
+from . import readers
+from .readers import Grid
+
+CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
+MODALITIES = ("ct", "mr")
+SEQUENCES = {
+    "t2spir": ("T2SPIR", "", None),
+    "t1_in": ("T1DUAL", "InPhase", "long"),
+    "t1_out": ("T1DUAL", "OutPhase", "short"),
+}
+"""CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
+MANIFEST = "synthetic.json"
+"""The file that marks a folder as made by `phantoms.make`."""
+
+
+class Volume(NamedTuple):
+    """One scan in memory.
+
+    `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8 of class ids or None,
+    `affine` (4, 4) from index to RAS millimetres.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan on disk and, where it has one, its label map.
+
+    `name` is unique in a data set ("ct/img0002"), `modality` "ct" or "mr", `image` a NIfTI file or a folder of DICOM
+    slices, `label` a NIfTI file, a folder of PNG masks, or None. `layout` ("btcv", "pairs", "chaos") says what the
+    label's values mean; `echo` ("long", "short" or None) which echo to take where a DICOM folder holds two.
+    """
+
+    name: str
+    modality: str
+    image: Path
+    label: Path | None = None
+    layout: str = "pairs"
+    echo: str | None = None
+
+    def __post_init__(self):
+        if self.modality not in MODALITIES:
+            raise BadInput(f"modality: expected 'ct' or 'mr', found {self.modality!r}; name the scan's modality")
+
+    def files(self):
+        """Every file that the scan consists of: those of the image, then those of the label."""
+        image = readers.dicom_files(self.image, self.echo) if self.image.is_dir() else [self.image]
+        if self.label is None:
+            return image
+        return image + (readers.mask_files(self.label) if self.label.is_dir() else [self.label])
+
+    def check(self):
+        """The scan's `Grid` from its headers. Raises `BadInput` for bad headers and for a label on another grid."""
+        if self.image.is_dir():
+            grid, _ = readers.dicom_series(readers.dicom_files(self.image, self.echo))
+        else:
+            grid = readers.nifti_grid(self.image)
+        if self.label is not None and self.label.is_dir():
+            readers.check_masks(self.label, grid)
+        elif self.label is not None:
+            difference = grid.differs(readers.nifti_grid(self.label))
+            if difference:
+                raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
+                               "export image and label on one grid")
+        return grid
+
+    def read_image(self):
+        """(image, `Grid`) in scanner units. Raises `BadInput` for unreadable, non-finite or constant images."""
+        if self.image.is_dir():
+            grid, image = readers.dicom_series(readers.dicom_files(self.image, self.echo), pixels=True)
+        else:
+            image, grid = readers.read_nifti(self.image)
+        if not np.isfinite(image).all():
+            count = int((~np.isfinite(image)).sum())
+            raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
+        if image.min() == image.max():
+            raise BadInput(f"{self.image}: expected an image, found the value {image.flat[0]:g} everywhere; "
+                           "convert the scan again")
+        return image, grid
+
+    def read_label(self):
+        """(label uint8 of class ids, or None for a scan without). Raises `BadInput` for unknown or too few classes."""
+        if self.label is None:
+            return None
+        if self.label.is_dir():
+            label = readers.chaos_classes(readers.read_masks(self.label), self.label)
+        else:
+            classes = readers.btcv_classes if self.layout == "btcv" else readers.plain_classes
+            label = classes(readers.read_nifti(self.label)[0], self.label)
+        if label.min() == label.max():
+            raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
+                           "leave the case out or label it")
+        return label
+
+    def read(self):
+        """The scan as a `Volume`. Raises `BadInput` for headers or voxels that cannot be used."""
+        self.check()
+        image, grid = self.read_image()
+        return Volume(image, self.read_label(), grid.affine)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The scans of a folder; `name` is "real", or "synthetic" where `phantoms.make` made it."""
+
+    folder: Path
+    name: str
+    scans: tuple
+
+    @property
+    def labelled(self):
+        """The scans that have a label map."""
+        return tuple(scan for scan in self.scans if scan.label is not None)
+
+    @property
+    def unlabelled(self):
+        """The scans that have none."""
+        return tuple(scan for scan in self.scans if scan.label is None)
+
+    def split(self, test=0.3, seed=0):
+        """Labelled scans as (train, test), split by patient within each modality; see `split`."""
+        return split(self.labelled, test, seed)
+
+    def __str__(self):
+        def count(scans, modality):
+            return sum(scan.modality == modality for scan in scans)
+
+        counts = [f"{count(self.labelled, m)} + {count(self.unlabelled, m)} {m.upper()}" for m in MODALITIES]
+        return f"{self.name} scans, labelled + unlabelled: {', '.join(counts)} in {self.folder}"
+
+
+def split(cases, test=0.3, seed=0):
+    """Part `cases` (anything with `.name` and `.modality`) into (train, test) within each modality.
+
+    A part `test` of each modality's n patients, rounded, is held back: 30 CT and 20 MR give the paper's 21/9 and 14/6.
+    Each patient has one scan, so this is a split by patient. Cases go by a hash of seed and name, so that the order of
+    files does not matter and every machine and version gives the same split.
+
+    Raises `BadInput` unless 0 <= test < 1.
+
+    Example
+    -------
+    >>> scans = [Scan(f"{m}/{n}", m, Path()) for m, count in (("ct", 30), ("mr", 20)) for n in range(count)]
+    >>> [[sum(s.modality == m for s in part) for m in MODALITIES] for part in split(scans)]
+    [[21, 14], [9, 6]]
+    """
+    if not 0 <= test < 1:
+        raise BadInput(f"test: expected a part from 0 to below 1, found {test}; 0.3 is the paper's")
+    held_back = set()
+    for modality in MODALITIES:
+        names = [case.name for case in cases if case.modality == modality]
+        names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+        count = round(test * len(names))
+        if test and len(names) > 1:
+            count = min(max(count, 1), len(names) - 1)
+        held_back.update(names[:count])
+    return (
+        tuple(case for case in cases if case.name not in held_back),
+        tuple(case for case in cases if case.name in held_back),
+    )
+
+
+def load(folder=None, sequence="t2spir"):
+    """Find the scans in `folder` and check every header -> `Dataset`.
+
+    folder    holds any of the following; None is the folder that `I2PEMD_DATA` names, or the synthetic set, made once,
+              where that is unset or holds no scans:
+              `btcv/RawData/{Training/{img,label},Testing/img}` with imgNNNN.nii.gz and labelNNNN.nii.gz,
+              `chaos/{Train_Sets,Test_Sets}/MR/<patient>/{T2SPIR,T1DUAL}` with DICOM_anon and Ground,
+              `chaos_mr_t2spir/{Training/{img,label},Testing/img}` with image_N.nii.gz and label_N.nii.gz of class ids.
+              With both of the last two the DICOM serves alone: they are the same patients.
+    sequence  of CHAOS: "t2spir", "t1_in" or "t1_out".
+
+    Raises `BadInput` that lists all that is wrong in the folder at once.
+
+    Example
+    -------
+    >>> load("/nowhere")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: /nowhere: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or ...
+    """
+    if sequence not in SEQUENCES:
+        raise BadInput(f"sequence: expected one of {', '.join(SEQUENCES)}, found {sequence!r}")
+    if folder is None:
+        folder = files.data_folder()
+        if folder is None or not _holds_scans(folder):
+            from . import phantoms
+
+            folder = phantoms.make(files.root() / "data" / "synthetic" / "abdomen")
+    folder = Path(folder)
+    if not _holds_scans(folder):
+        raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
+                       "found none of them; data/README.md says where each comes from")
+    problems = Problems(str(folder))
+    chaos = folder / "chaos"
+    scans = _pairs(folder / "btcv" / "RawData", "ct", r"img(\d+)", r"label(\d+)", "btcv", problems)
+    if (chaos / "Train_Sets" / "MR").is_dir():
+        scans += _chaos(chaos, sequence, problems)
+    elif sequence == "t2spir":
+        scans += _pairs(folder / "chaos_mr_t2spir", "mr", r"image_(\d+)", r"label_(\d+)", "pairs", problems)
+    for scan in scans:
+        with problems.collect():
+            scan.check()
+    for modality in sorted({scan.modality for scan in scans}):
+        if not any(scan.label is not None for scan in scans if scan.modality == modality):
+            problems.add(f"{folder} ({modality.upper()})", "labelled cases", "none", "add some to its training folder")
+    problems.raise_if_any()
+    if not scans:
+        raise BadInput(f"{folder}: expected scans, found only empty folders; unpack the download again")
+    return Dataset(folder, "synthetic" if (folder / MANIFEST).is_file() else "real", tuple(scans))
+
+
+def _holds_scans(folder):
+    parts = ("btcv/RawData", "chaos/Train_Sets/MR", "chaos_mr_t2spir")
+    return any((folder / part).is_dir() for part in parts)
+
+
+def _numbered(folder, pattern):
+    """{number as written: path} of the NIfTI files in `folder` whose name is `pattern`, in the order of the numbers."""
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = re.fullmatch(pattern + r"\.nii(\.gz)?", path.name)
+        if match:
+            found[match[1]] = path
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+
+
+def _pairs(folder, modality, image, label, layout, problems):
+    """The scans of a folder of NIfTI pairs; images and labels that lack the other are noted in `problems`."""
+    training, testing = folder / "Training", folder / "Testing"
+    images, labels = _numbered(training / "img", image), _numbered(training / "label", label)
+    for number in sorted(images.keys() - labels.keys(), key=int):
+        problems.add(images[number], f"its label in {training / 'label'}", "none", "add it or move the image to Testing")
+    for number in sorted(labels.keys() - images.keys(), key=int):
+        problems.add(labels[number], f"its image in {training / 'img'}", "none", "add it or remove the label")
+    found = [(images[n], labels[n]) for n in images if n in labels]
+    found += [(path, None) for path in _numbered(testing / "img", image).values()]
+    scans = [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in found]
+    names = [scan.name for scan in scans]
+    for scan in scans:
+        if names.count(scan.name) > 1 and scan.label is None:
+            problems.add(scan.image, "a case that is not in Training too", scan.name, "remove one of the two")
+    return scans
+
+
+def _chaos(folder, sequence, problems):
+    """The scans of one sequence in CHAOS's own folders; patients that lack images or masks are noted in `problems`."""
+    kind, phase, echo = SEQUENCES[sequence]
+    scans = []
+    for part, labelled in (("Train_Sets", True), ("Test_Sets", False)):
+        patients = [p for p in (folder / part / "MR").glob("*") if p.is_dir() and not p.name.startswith(".")]
+        for patient in sorted(patients, key=lambda p: (len(p.name), p.name)):
+            image, label = patient / kind / "DICOM_anon", patient / kind / "Ground"
+            merged = bool(phase) and not (image / phase).is_dir()
+            image = image if merged else image / phase
+            missing = [p for p in ((image, label) if labelled else (image,)) if not p.is_dir()]
+            for path in missing:
+                problems.add(path, "a folder", "none", "unpack this patient again or remove it")
+            if not missing:
+                scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
+                                  echo if merged else None))
+    return scans
+
+
+__all__ = ["CLASSES", "MODALITIES", "SEQUENCES", "Dataset", "Grid", "Scan", "Volume", "load", "split"]
