@@ -125,7 +125,7 @@ def data_folder():
         return None
     folder = Path(value).expanduser()
     if not folder.is_dir():
-        raise BadInput(f"I2PEMD_DATA: expected a folder, found {value!r}; correct it or unset it for the synthetic sets")
+        raise BadInput(f"I2PEMD_DATA: expected a folder, found {value!r}; correct it, or unset it for synthetic data")
     return folder
 
 

@@ -1,0 +1,155 @@
+"""Optimal transport between two histograms (Eq. 1, 2) and its closed form against a one-hot label (Eq. 6)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from i2pemd_lite.files import BadInput
+
+
+class Transport(NamedTuple):
+    """An optimal flow: its `cost` Σᵢⱼ gᵢⱼ xᵢⱼ (Eq. 1), the `plan` x of shape (m, n), and the total `flow` Σᵢⱼ xᵢⱼ."""
+
+    cost: float
+    plan: np.ndarray
+    flow: float
+
+    @property
+    def emd(self):
+        """Eq. 2: the cost of a unit of flow."""
+        return self.cost / self.flow
+
+
+def emd(p, q, cost):
+    """The cheapest way to carry the supplies `p` to the demands `q`, solved exactly.
+
+    min_x Σᵢⱼ gᵢⱼ xᵢⱼ   subject to   xᵢⱼ ≥ 0,   Σⱼ xᵢⱼ ≤ pᵢ,   Σᵢ xᵢⱼ ≤ qⱼ                      (Eq. 1)
+    and                 Σᵢⱼ xᵢⱼ = min(Σᵢ pᵢ, Σⱼ qⱼ)
+
+    The last line is not printed in the paper; without it x = 0 is optimal and Eq. 2 is 0/0. Where the masses differ,
+    the surplus goes to (or the shortage comes from) an extra bin at cost 0, which the plan does not show.
+
+    Parameters
+    ----------
+    p, q : (m,), (n,) masses, not negative, each with some mass; arrays, lists or tensors
+    cost : (m, n) ground distance, not negative
+
+    Returns
+    -------
+    Transport
+        `.cost`, `.plan` (m, n), `.flow`, and `.emd` = cost / flow (Eq. 2). When the masses are 1, cost and EMD agree.
+
+    Raises
+    ------
+    BadInput
+        when a mass or a cost is negative or not finite, a side has no mass, or shapes do not fit.
+
+    Source: Zhou et al. 2022, section 3.1.1; solved by POT's network simplex.
+
+    Example
+    -------
+    >>> transport = emd([0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]])
+    >>> transport.cost, transport.flow
+    (1.0, 1.0)
+    >>> transport.plan.tolist()
+    [[0.5, 0.0], [0.5, 0.0]]
+    """
+    p, q, g = _array("p", p, 1), _array("q", q, 1), _array("cost", cost, 2)
+    if g.shape != (len(p), len(q)):
+        raise BadInput(f"cost: expected shape {(len(p), len(q))} to fit p and q, found {g.shape}; is it transposed?")
+    supply, demand = p.sum(), q.sum()
+    for name, mass in (("p", supply), ("q", demand)):
+        if mass == 0:
+            raise BadInput(f"{name}: expected some mass, found a sum of 0; give at least one bin a positive mass")
+
+    import ot
+
+    # The extra bin takes up the difference of the masses; both sides are scaled to 1, as the solver expects.
+    m, n = g.shape
+    total = max(supply, demand)
+    if supply > demand:
+        g, q = np.hstack([g, np.zeros((m, 1))]), np.append(q, supply - demand)
+    elif demand > supply:
+        g, p = np.vstack([g, np.zeros((1, n))]), np.append(p, demand - supply)
+    plan, log = ot.emd(p / p.sum(), q / q.sum(), g, numItermax=10_000_000, log=True)
+    if log["warning"]:
+        raise RuntimeError(f"the exact solver did not finish: {log['warning']}")
+    plan = plan[:m, :n] * total
+    return Transport(float((plan * g[:m, :n]).sum()), plan, float(plan.sum()))
+
+
+def i2pemd(probabilities, labels, ground):
+    """Instance-to-Prototype EMD: the transport cost between a prediction and its label.
+
+    All mass has to go to the one bin of the label k, so the optimal plan is xᵢₖ = pᵢ and
+
+    I2PEMD(p, e_k) = Σᵢ pᵢ G_ik                                                                  (Eq. 6)
+
+    Parameters
+    ----------
+    probabilities : (B, K, *S) softmax output p; any spatial shape S, empty for images
+    labels : (B, *S) class index k of each instance, 0 to K-1
+    ground : (K, K) ground distance G (Eq. 5); no gradient flows into it
+
+    Returns
+    -------
+    (B, *S) distances, in the unit of G; differentiable in `probabilities`. Half precision is raised to float32.
+
+    Raises
+    ------
+    BadInput
+        when shapes do not fit, or (on a CPU) a label is not a class index.
+
+    Example
+    -------
+    >>> ground = torch.tensor([[0, 1/3, 1/2], [1/3, 0, 1/2], [1/2, 1/2, 0]])
+    >>> p = torch.tensor([[0.2, 0.5, 0.3]])
+    >>> [round(i2pemd(p, torch.tensor([k]), ground).item(), 6) for k in range(3)]
+    [0.316667, 0.216667, 0.35]
+    """
+    K = check_labels("probabilities", probabilities, labels).shape[1]
+    if K < 2:
+        raise BadInput("probabilities: expected at least 2 classes in dimension 1, found 1")
+    if ground.shape != (K, K):
+        raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
+    if labels.device.type == "cpu" and labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < K:
+        raise BadInput(
+            f"labels: expected class indices 0 to {K - 1}, found {int(labels.min())} to {int(labels.max())}; "
+            "drop ignored instances first, or use i2pemd_loss"
+        )
+    p = at_least_float32(probabilities)
+    # G[:, labels] is (K, B, *S): the column of G for each instance.
+    columns = ground.detach().to(p)[:, labels.long()].movedim(0, 1)
+    return (p * columns).sum(1)
+
+
+def check_labels(name, values, labels):
+    """The (B, C, *S) `values` themselves, after checking that (B, *S) integer `labels` fit them."""
+    if values.ndim < 2:
+        raise BadInput(f"{name}: expected shape (B, channels, ...), found {tuple(values.shape)}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise BadInput(f"labels: expected integers (class indices), found {labels.dtype}; convert with .long()")
+    expected = (values.shape[0], *values.shape[2:])
+    if labels.shape != expected:
+        raise BadInput(f"labels: expected shape {expected} to fit {name}, found {tuple(labels.shape)}")
+    return values
+
+
+def at_least_float32(x):
+    """`x` itself, or a float32 copy of half precision, whose 8 to 11 bits are too few for sums over many instances."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _array(name, values, ndim):
+    values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: expected numbers in {ndim} dimension(s), found {values!r}") from None
+    if array.ndim != ndim or array.size == 0:
+        raise BadInput(f"{name}: expected {ndim} dimension(s) and no empty one, found shape {array.shape}")
+    if not np.isfinite(array).all() or (array < 0).any():
+        worst = array[~np.isfinite(array) | (array < 0)].flat[0]
+        raise BadInput(f"{name}: expected finite numbers, none negative, found {worst}; correct that entry")
+    return array

@@ -1,0 +1,480 @@
+"""Training as an iterator: a `Run` yields one `Step` at a time, can be paused, steered, forked, killed and resumed.
+
+A run knows no task. A `Learner` (one of each task) holds the network, the prototypes and the data, and turns the number
+of a step into losses. Everything random in step t is drawn from a generator seeded by (seed, t), so the state of a run
+is its weights, its optimiser and t: nothing else has to be saved for a resumed run to give the same numbers.
+"""
+
+import contextlib
+import copy
+import csv
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import i2pemd_lite
+from i2pemd_lite.files import BadInput, read_json, write_json, written_whole
+
+PROFILES = ("ci", "laptop", "gpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Where and at what size things run: `ci` (minutes for all lessons), `laptop`, or `gpu` (the paper's setting)."""
+
+    name: str
+    device: str
+    precision: str  # "float32", or "bfloat16" for mixed precision
+
+    def __str__(self):
+        return f"profile {self.name} on {self.device} in {self.precision}"
+
+
+def profile(name=None):
+    """The profile of that name, or the one that `I2PEMD_PROFILE` names; without either `gpu` where there is one.
+
+    Example
+    -------
+    >>> profile("ci")
+    Profile(name='ci', device='cpu', precision='float32')
+    """
+    if isinstance(name, Profile):
+        return name
+    name = name or os.environ.get("I2PEMD_PROFILE") or ("gpu" if torch.cuda.is_available() else "laptop")
+    if name not in PROFILES:
+        raise BadInput(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
+    if name != "gpu":
+        return Profile(name, "cpu", "float32")
+    if torch.cuda.is_available():
+        return Profile(name, "cuda", "bfloat16")
+    return Profile(name, "cpu", "bfloat16" if _cpu_has_bfloat16() else "float32")
+
+
+def _cpu_has_bfloat16():
+    # On a processor without the instructions bfloat16 is emulated, tens of times slower than float32.
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def seed_everything(seed):
+    """Seed Python, NumPy and torch, for the small experiments of a lesson; a `Run` seeds itself."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries that a lesson calls draw from the global state)
+    torch.manual_seed(seed)
+
+
+def generator(*key):
+    """A torch generator on the CPU that depends on `key` alone, such as (seed, "batch", step).
+
+    Example
+    -------
+    >>> torch.equal(torch.rand(3, generator=generator(0, "a", 7)), torch.rand(3, generator=generator(0, "a", 7)))
+    True
+    """
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+
+
+class Shuffled:
+    """An endless shuffled stream of 0..n-1, each pass in a new order, whose every part is known by its position.
+
+    Example
+    -------
+    >>> stream = Shuffled(3, "labelled", seed=0)
+    >>> sorted(stream.take(0, 3).tolist()), torch.equal(stream.take(2, 5), stream.take(0, 7)[2:])
+    ([0, 1, 2], True)
+    """
+
+    def __init__(self, n, name, seed):
+        if n < 1:
+            raise BadInput(f"{name}: expected at least one to draw from, found none")
+        self.n, self.name, self.seed, self.passes = n, name, seed, {}
+
+    def take(self, start, count):
+        """The `count` indices from position `start` on."""
+        wanted = range(start // self.n, (start + count - 1) // self.n + 1)
+        self.passes = {i: self.passes[i] if i in self.passes else self._permutation(i) for i in wanted}
+        return torch.cat(list(self.passes.values()))[start - wanted[0] * self.n :][:count]
+
+    def _permutation(self, i):
+        return torch.randperm(self.n, generator=generator(self.seed, self.name, i))
+
+
+@dataclasses.dataclass
+class Settings:
+    """What both tasks can set. The fields in `LIVE` may be changed while a run goes on; each step reads them afresh."""
+
+    method: str = ""
+    seed: int = 0
+    profile: str = "laptop"
+    steps: int = 1000
+    learning_rate: float = 1e-3
+    schedule: str = "step"  # "step": times `decay` every `decay_every` steps; "cosine": down to 0 at the last step
+    decay: float = 0.95
+    decay_every: int = 500
+    weight_decay: float = 0.0
+    weight: float = 1.0  # λ
+    momentum: float = 0.8  # α
+    evaluate_every: int = 500
+    checkpoint_every: int = 50
+
+    LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
+
+    def __post_init__(self):
+        self.check()
+
+    def check(self):
+        """Raise `BadInput` for a value that no run can use."""
+        for name in ("steps", "decay_every", "evaluate_every", "checkpoint_every"):
+            self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
+        self._expect("learning_rate", 0 <= self.learning_rate < math.inf, "a number from 0")
+        self._expect("weight", 0 <= self.weight < math.inf, "a number from 0")
+        self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
+        self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
+
+    def _expect(self, name, holds, expected):
+        if not holds:
+            raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+
+    def changed(self, **changes):
+        """These settings with some changed; `BadInput` for a name that is not a setting.
+
+        Example
+        -------
+        >>> Settings().changed(weigth=2)
+        Traceback (most recent call last):
+        i2pemd_lite.files.BadInput: weigth: not a setting; the settings are method, seed, profile, steps, ...
+        """
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in names:
+                raise BadInput(f"{name}: not a setting; the settings are {', '.join(names)}")
+        return dataclasses.replace(self, **changes)
+
+
+SCHEDULES = {
+    "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
+    "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
+}
+
+
+class Learner(nn.Module):
+    """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs."""
+
+    task = ""
+
+    def losses(self, t):
+        """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}."""
+        raise NotImplementedError
+
+    def evaluate(self):
+        """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
+        raise NotImplementedError
+
+    def updated(self, t):
+        """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
+
+
+@dataclasses.dataclass
+class Step:
+    """One step of a run. Losses stay on the device until asked for, so that looking away costs nothing."""
+
+    number: int  # counted from 1
+    total: int
+    losses: dict  # name -> scalar tensor; "loss" is what was minimised
+    learning_rate: float
+    prototypes: torch.Tensor | None  # (K, d)
+    ground: torch.Tensor | None  # (K, K)
+    evaluation: dict | None  # figures on held-back data, at the steps that evaluate
+    seconds_left: float
+
+    @property
+    def loss(self):
+        """The loss that was minimised, as a float."""
+        return float(self.losses["loss"])
+
+
+class Run:
+    """A training run: an iterator over its steps.
+
+    Parameters
+    ----------
+    learner : Learner
+    folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
+        evaluations.csv, checkpoint.safetensors, and after evaluation report.json.
+
+    Attributes
+    ----------
+    settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
+    number : steps done;  history, evaluations : lists of dicts
+
+    `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
+    with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
+    """
+
+    def __init__(self, learner, folder=None):
+        self.learner, self.settings = learner, learner.settings
+        self.profile = profile(self.settings.profile)
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
+            raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
+        learner.to(self.profile.device)
+        self.parameters = [p for p in learner.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(
+            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.number, self.seconds, self.best = 0, 0.0, None
+        self.history, self.evaluations, self._pending, self._written = [], [], [], (0, 0)
+
+    def __iter__(self):
+        return self
+
+    def __len__(self):
+        return self.settings.steps
+
+    def __next__(self):
+        if self.number >= self.settings.steps:
+            self.save()
+            raise StopIteration
+        started = time.perf_counter()
+        self.settings.check()
+        rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
+        losses = self._optimise(rate)
+        self.number += 1
+        self._pending.append((self.number, rate, losses))
+        evaluation = self._evaluate() if self._due(self.settings.evaluate_every) else None
+        self.seconds += time.perf_counter() - started
+        if evaluation or self._due(self.settings.checkpoint_every):
+            self.save()
+        bank = getattr(self.learner, "bank", None)
+        return Step(
+            self.number,
+            self.settings.steps,
+            losses,
+            rate,
+            None if bank is None else bank.prototypes.clone(),
+            None if bank is None else bank.ground_distance(),
+            evaluation,
+            self.seconds / self.number * (self.settings.steps - self.number),
+        )
+
+    def _due(self, every):
+        return self.number % every == 0 or self.number == self.settings.steps
+
+    def _optimise(self, rate):
+        device = torch.device(self.profile.device)
+        self.learner.train()
+        with _seeded(device, self.settings.seed, "step", self.number):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
+                losses = self.learner.losses(self.number)
+            self.optimiser.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            self.optimiser.step()
+            self.learner.updated(self.number)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _evaluate(self):
+        self.learner.eval()
+        with torch.inference_mode():
+            figures = self.learner.evaluate()
+        self.evaluations.append({"step": self.number, **figures})
+        if "selection" in figures and (self.best is None or figures["selection"] > self.best[0]):
+            weights = {name: value.clone() for name, value in self.learner.state_dict().items()}
+            self.best = (figures["selection"], self.number, weights)
+        return figures
+
+    def progress(self):
+        """The run with a progress bar that shows the loss and the time left."""
+        from tqdm.auto import tqdm
+
+        bar = tqdm(self, desc=self.settings.method, total=self.settings.steps, initial=self.number, unit="step")
+        for step in bar:
+            if step.number % 10 == 0 or step.number == step.total:
+                bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
+            yield step
+
+    def finish(self, progress=True):
+        """Train to the end; the run itself."""
+        for _ in self.progress() if progress else self:
+            pass
+        return self
+
+    def fork(self, folder=None, **changes):
+        """A second run that goes on from here with other live settings; this one stays as it is."""
+        for name in changes:
+            if name not in self.settings.LIVE:
+                live = ", ".join(self.settings.LIVE)
+                raise BadInput(f"{name}: expected a setting that may change in a run, one of {live}")
+        self._flush()
+        memo = {id(self.learner.data): self.learner.data}  # the data is shared, not copied
+        learner = copy.deepcopy(self.learner, memo)
+        learner.settings = self.settings.changed(**changes)
+        twin = Run(learner, folder)
+        twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
+        twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
+        twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
+        return twin
+
+    def use_best(self):
+        """Put the weights of the best evaluation in place, where the task selects one; the step they come from."""
+        if self.best is None:
+            return self.number
+        self.learner.load_state_dict(self.best[2])
+        return self.best[1]
+
+    # --- on disk ---------------------------------------------------------------------------------------------------
+
+    def _flush(self):
+        """Fetch the losses from the device, once for many steps, and stop at a loss that is no number."""
+        for number, rate, losses in self._pending:
+            row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
+            if not math.isfinite(row["loss"]):
+                raise FloatingPointError(
+                    f"the loss of step {number} is {row['loss']}; resume from the last checkpoint with a lower "
+                    f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
+                )
+            self.history.append(row)
+        self._pending = []
+
+    def save(self):
+        """Write the run to its folder (none: do nothing but check the losses): tables first, then the checkpoint."""
+        self._flush()
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / "settings.json").exists():
+            write_json(self.folder / "settings.json", self.description())
+        _append(self.folder / "history.csv", self.history[self._written[0] :])
+        _append(self.folder / "evaluations.csv", self.evaluations[self._written[1] :])
+        self._written = (len(self.history), len(self.evaluations))
+        self._write_checkpoint()
+
+    def _write_checkpoint(self):
+        from safetensors.torch import save_file
+
+        tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
+        about = {"number": self.number, "seconds": self.seconds, "settings": dataclasses.asdict(self.settings)}
+        if self.best is not None:
+            tensors |= {f"best.{name}": value for name, value in self.best[2].items()}
+            about["best"] = self.best[:2]
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        with written_whole(self.folder / "checkpoint.safetensors") as temporary:
+            save_file(tensors, temporary, metadata={"run": json.dumps(about)})
+
+    @classmethod
+    def load(cls, learner, folder):
+        """The run in `folder` at its last checkpoint, around a learner built from its settings."""
+        folder = Path(folder)
+        about, tensors = read_checkpoint(folder)
+        run = cls(learner)
+        run.folder, run.number, run.seconds = folder, about["number"], about["seconds"]
+        run.learner.load_state_dict(_part(tensors, "learner."))
+        state = {}
+        for name, value in _part(tensors, "optimiser.").items():
+            i, key = name.split(".", 1)
+            state.setdefault(int(i), {})[key] = value
+        run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
+        if "best" in about:
+            run.best = (*about["best"], _part(tensors, "best."))
+        run.history = _rewind(folder / "history.csv", run.number)
+        run.evaluations = _rewind(folder / "evaluations.csv", run.number)
+        run._written = (len(run.history), len(run.evaluations))
+        return run
+
+    def description(self):
+        """What settings.json says: the task, all settings, versions, the data's fingerprint and the commit."""
+        return {
+            "task": self.learner.task,
+            "settings": dataclasses.asdict(self.settings),
+            "profile": dataclasses.asdict(self.profile),
+            "data": {"folder": str(self.learner.data.folder), "fingerprint": self.learner.data.fingerprint},
+            "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},
+            "threads": torch.get_num_threads(),
+            "commit": _commit(),
+        }
+
+
+def read_settings(folder, task):
+    """The description of the run in `folder`; `BadInput` when it is not a run of `task`."""
+    about = read_json(Path(folder) / "settings.json")
+    if not isinstance(about, dict) or about.get("task") != task or not isinstance(about.get("settings"), dict):
+        found = about.get("task") if isinstance(about, dict) else type(about).__name__
+        raise BadInput(f"{folder}: expected a {task} run, found {found!r}; choose another folder")
+    return about
+
+
+def read_checkpoint(folder):
+    """What a checkpoint says about its run, and its tensors; `BadInput` when it is absent or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(folder) / "checkpoint.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["run"]), {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path}: expected the checkpoint of a run, found {error}; train again, or restore it") from None
+
+
+@contextlib.contextmanager
+def _seeded(device, *key):
+    """Layers such as dropout draw from torch's global state: seed it by `key`, and leave it as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(generator(*key).initial_seed())
+        yield
+
+
+def _part(tensors, prefix):
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _append(path, rows, header=None):
+    if not rows:
+        return
+    header = not path.exists() if header is None else header
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rewind(path, number):
+    """The rows up to step `number`; what a killed run wrote after its last checkpoint is cut off the file."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    complete = [row for row in rows if None not in row.values() and row["step"].isdigit()]
+    kept = [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
+    if kept:
+        with written_whole(path) as temporary:
+            _append(temporary, kept, header=True)
+    else:
+        path.unlink()
+    return kept
+
+
+def _number(text):
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def _commit():
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+        return done.stdout.strip() or None
+    return None
