@@ -1,0 +1,381 @@
+"""Skin images as users have them on disk: ISIC 2018 Task 3 folders or unopened zips, MedMNIST npz, the synthetic set.
+
+Nothing is decoded here but the tables: `prepare` decodes every image once.
+"""
+
+import csv
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from .. import files
+from ..files import BadInput
+
+CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+# DermaMNIST counts its classes in another order.
+MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+TRAINING, TEST = "ISIC2018_Task3_Training", "ISIC2018_Task3_Test"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of N images before any is decoded.
+
+    folder: where it was read; name: "ISIC 2018", "DermaMNIST" or "synthetic"; ids: N names; labels: (N,) int64,
+    positions in `CLASSES`; lesions: N lesion names, or None when unknown; parts: N of "train", "val", "test", or None
+    when the data bring no split; test_ids: names of further images, without labels; sources: the files behind it all.
+
+    Example
+    -------
+    >>> pictures = Arrays({"a": np.zeros((28, 28, 3), np.uint8), "b": np.full((28, 28), 255, np.uint8)})
+    >>> data = Dataset(Path("."), "two", ("a", "b"), np.array([0, 1]), pictures=pictures)
+    >>> data.image(1).getpixel((0, 0))
+    (255, 255, 255)
+    """
+
+    folder: Path
+    name: str
+    ids: tuple
+    labels: np.ndarray
+    lesions: tuple | None = None
+    parts: tuple | None = None
+    test_ids: tuple = ()
+    sources: tuple = ()
+    pictures: "Folder | Zip | Arrays | None" = field(default=None, repr=False)
+    test_pictures: "Folder | Zip | None" = field(default=None, repr=False)
+
+    def __len__(self):
+        return len(self.ids)
+
+    def image(self, i):
+        """Image i as an RGB `PIL.Image` at its own size; grey, palette and RGBA images are converted."""
+        return self.pictures.open(self.ids[i]).convert("RGB")
+
+    def test_image(self, i):
+        """Unlabelled image i, likewise."""
+        return self.test_pictures.open(self.test_ids[i]).convert("RGB")
+
+
+def load(folder=None, images=1500):
+    """The data set in `folder`.
+
+    folder: holds `isic2018/` or `dermamnist*.npz`, or is itself one of these. None: the folder that I2PEMD_DATA names
+    when it holds one, else the synthetic set of about `images` images, made once under `data/synthetic/`.
+    In an ISIC folder `<stem>` is `ISIC2018_Task3_Training`: `<stem>_Input` (a folder, or a .zip that stays closed),
+    `<stem>_GroundTruth.csv`, and where there are such `<stem>_LesionGroupings.csv` (image,lesion_id), `split.csv`
+    (image,split) and `ISIC2018_Task3_Test_Input`, images without labels. A table may lie in a folder or zip of its
+    stem. The larger of several npz files is taken.
+    Returns a `Dataset`. Raises `BadInput` that lists everything that does not fit.
+    """
+    if folder is None:
+        real = files.data_folder()
+        found = real and _find(real)
+        if found:
+            return found
+        from .lesions import make
+
+        return _isic(make(images=images))
+    found = _find(Path(folder))
+    if not found:
+        raise BadInput(f"{folder}: expected isic2018/ or dermamnist*.npz, found neither; data/README.md has the layouts")
+    return found
+
+
+def _find(folder):
+    """The first data set in `folder`, or None."""
+    if folder.is_file():
+        return _medmnist(folder)
+    for candidate in (folder, folder / "isic2018"):
+        if any(candidate.glob(f"{TRAINING}_*")):
+            return _isic(candidate)
+    arrays = sorted(folder.glob("dermamnist*.npz"), key=lambda path: path.stat().st_size)
+    return _medmnist(arrays[-1]) if arrays else None
+
+
+# Pictures: what holds images by their names.
+
+
+def decode(data, size=None):
+    """A decoded `PIL.Image` from the bytes of a JPEG or PNG.
+
+    size: a JPEG may be decoded, faster, at a fraction of its size that is still at least `size` px wide and high.
+
+    Example
+    -------
+    >>> decode(b"no image")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: expected a whole 8-bit JPEG or PNG, found cannot identify ...
+    """
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+        if size:
+            image.draft("RGB", (size, size))
+        image.load()
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+        raise BadInput(f"expected a whole 8-bit JPEG or PNG, found {error}") from None
+    if image.mode[0] in "IF":
+        raise BadInput(f"expected a whole 8-bit JPEG or PNG, found mode {image.mode}; save it with 8 bits a channel")
+    return image
+
+
+class Folder:
+    """The JPEG and PNG files of a folder and its subfolders, by stem."""
+
+    def __init__(self, place):
+        self.place = place
+        self.names = _by_stem(place, sorted(path for path in place.rglob("*") if path.is_file()))
+        self.sources = tuple(self.names.values())
+
+    def open(self, name, size=None):
+        """The decoded image; `BadInput` that names the file when it cannot be decoded."""
+        path = self.names[name]
+        try:
+            return decode(path.read_bytes(), size)
+        except (OSError, BadInput) as error:
+            raise BadInput(f"{path}: {error}") from None
+
+
+class Zip:
+    """The JPEG and PNG members of a zip, read in place, by stem."""
+
+    def __init__(self, place):
+        self.place = place
+        self.archive, members = open_zip(place)
+        self.names = _by_stem(place, [PurePosixPath(member) for member in members])
+        self.sources = (place,)
+
+    def open(self, name, size=None):
+        """The decoded image; `BadInput` that names archive and member when it cannot be decoded."""
+        member = str(self.names[name])
+        try:
+            return decode(self.archive.read(member), size)
+        except (OSError, BadInput, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise BadInput(f"{self.place}/{member}: {error}") from None
+
+
+class Arrays:
+    """Images that already are arrays, (H, W, 3) or (H, W) uint8, by name."""
+
+    def __init__(self, arrays):
+        self.arrays = arrays
+
+    def open(self, name, size=None):
+        """The array as a `PIL.Image`."""
+        from PIL import Image
+
+        return Image.fromarray(self.arrays[name])
+
+
+def _by_stem(place, paths):
+    problems, names = files.Problems(str(place)), {}
+    for path in paths:
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if path.stem in names:
+                problems.add(path, "one image of each name", f"also {names[path.stem]}")
+            names[path.stem] = path
+    problems.raise_if_any()
+    return names
+
+
+def open_zip(path):
+    """(archive, member names) of a zip, which is never unpacked; a member whose path leaves its folder is refused."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: expected a whole zip, found {error}; download or copy it again") from None
+    problems, members = files.Problems(str(path)), []
+    for member in archive.namelist():
+        parts = PurePosixPath(member.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+            problems.add(member, "a path inside the archive", "one that leaves it", "take another archive")
+        elif not member.endswith("/") and parts.parts[0] != "__MACOSX":
+            members.append(member)
+    problems.raise_if_any()
+    return archive, members
+
+
+def _pictures(folder, stem):
+    """`Folder` or `Zip` of the images, or None."""
+    if (folder / stem).is_dir():
+        return Folder(folder / stem)
+    return Zip(folder / f"{stem}.zip") if (folder / f"{stem}.zip").is_file() else None
+
+
+# Tables: CSV files, columns by name.
+
+
+def _find_table(folder, stem):
+    """(path, text) of `<stem>.csv` in `folder`, in a folder `<stem>` or in `<stem>.zip`; None when there is none."""
+    for path in (folder / f"{stem}.csv", folder / stem / f"{stem}.csv"):
+        if path.is_file():
+            return path, path.read_bytes()
+    path = folder / f"{stem}.zip"
+    if path.is_file():
+        archive, members = open_zip(path)
+        with archive:
+            for member in members:
+                if PurePosixPath(member).name == f"{stem}.csv":
+                    return path, archive.read(member)
+    return None
+
+
+def _rows(found, columns):
+    """(path, rows as dicts) of a table that must have `columns`; (None, []) when there is no table."""
+    if found is None:
+        return None, []
+    path, data = found
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path}: expected a CSV file in UTF-8, found {error}") from None
+    header = reader.fieldnames or []
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise BadInput(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(header) or 'no header'}; "
+                       f"add {', '.join(missing)}")  # fmt: skip
+    return path, rows
+
+
+def _truth(path, rows, problems):
+    """{image: class} of one-hot rows."""
+    labels = {}
+    for row in rows:
+        name = row["image"]
+        try:
+            scores = [float(row[c]) for c in CLASSES]
+        except (TypeError, ValueError):
+            found = ", ".join(f"{c} = {row[c]!r}" for c in CLASSES if not _is_number(row[c]))
+            problems.add(f"{path} row {name}", "numbers", found, "correct the row")
+            continue
+        if sorted(scores) != [0.0] * (len(CLASSES) - 1) + [1.0]:
+            found = ", ".join(f"{c} = {s:g}" for c, s in zip(CLASSES, scores, strict=True) if s) or "only zeros"
+            problems.add(f"{path} row {name}", "one 1 and else 0", found, "correct the row")
+        elif name in labels:
+            problems.add(f"{path} row {name}", "each image once", "it twice", "remove one row")
+        labels[name] = int(np.argmax(scores))
+    return labels
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _column(path, rows, column, ids, problems, allowed=None):
+    """The cells of `column` in the order of `ids`, or None without a table."""
+    if path is None:
+        return None
+    cells = {row["image"]: row[column] for row in rows}
+    for name in ids:
+        if name not in cells:
+            problems.add(f"{path}", f"a row of {name}", "none", "add the row")
+        elif not cells[name] or (allowed and cells[name] not in allowed):
+            expected = " or ".join(allowed) if allowed else f"a {column}"
+            problems.add(f"{path} row {name}", expected, repr(cells[name]), "correct the row")
+    return tuple(cells.get(name) for name in ids)
+
+
+def _isic(folder):
+    """A `Dataset` from a folder in the layout of ISIC 2018 Task 3."""
+    problems = files.Problems(str(folder))
+    pictures, test_pictures, table = None, None, None
+    with problems.collect():
+        pictures = _pictures(folder, f"{TRAINING}_Input")
+        if pictures is None:
+            problems.add(folder, f"{TRAINING}_Input, a folder or a .zip", "neither", "put the images there")
+    with problems.collect():
+        test_pictures = _pictures(folder, f"{TEST}_Input")
+    with problems.collect():
+        table = _rows(_find_table(folder, f"{TRAINING}_GroundTruth"), ("image", *CLASSES))
+        if table[0] is None:
+            problems.add(folder, f"{TRAINING}_GroundTruth.csv", "none", "put the table there")
+    lesions = parts = (None, [])
+    with problems.collect():
+        lesions = _rows(_find_table(folder, f"{TRAINING}_LesionGroupings"), ("image", "lesion_id"))
+    with problems.collect():
+        parts = _rows(_find_table(folder, "split"), ("image", "split"))
+    problems.raise_if_any()
+
+    labels = _truth(*table, problems)
+    rows = {row["image"] for row in table[1]}
+    for name in sorted(pictures.names.keys() - rows):
+        problems.add(pictures.names[name], f"a row in {table[0].name}", "none", "add the row or remove the image")
+    for name in sorted(rows - pictures.names.keys()):
+        problems.add(f"{table[0]} row {name}", f"an image in {pictures.place.name}", "none", "add it or remove the row")
+    ids = tuple(sorted(labels.keys() & pictures.names.keys()))
+    lesion = _column(*lesions, "lesion_id", ids, problems)
+    part = _column(*parts, "split", ids, problems, ("train", "val", "test"))
+    labels = np.array([labels[name] for name in ids], np.int64)
+    _check_classes(table[0], labels, problems)
+    problems.raise_if_any()
+
+    synthetic = folder / "synthetic.json"
+    tables = [path for path in (table[0], lesions[0], parts[0]) if path]
+    test_sources = test_pictures.sources if test_pictures else ()
+    return Dataset(
+        folder=folder,
+        name="synthetic" if synthetic.is_file() else "ISIC 2018",
+        ids=ids,
+        labels=labels,
+        lesions=lesion,
+        parts=part,
+        test_ids=tuple(sorted(test_pictures.names)) if test_pictures else (),
+        sources=(*pictures.sources, *test_sources, *tables),
+        pictures=pictures,
+        test_pictures=test_pictures,
+    )
+
+
+def _check_classes(name, labels, problems):
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    if (counts > 0).sum() < 2:
+        problems.add(name, "at least two classes", f"{(counts > 0).sum()}", "add images of other classes")
+        return
+    for k in np.flatnonzero(counts == 0):
+        problems.add(name, f"an image of each class, {CLASSES[k]} too", "none of it", "add one")
+
+
+def _medmnist(path):
+    """A `Dataset` from a MedMNIST file; its own split is by image, so that lesions are in several parts of it."""
+    ids, parts, images, labels = [], [], {}, []
+    problems = files.Problems(str(path))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for part in ("train", "val", "test"):
+                x, y = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+                _check_arrays(f"{path} {part}", x, y, problems)
+                names = [f"{part}_{i:05d}" for i in range(len(x))]
+                ids += names
+                parts += [part] * len(x)
+                images |= zip(names, x, strict=True)
+                labels.append(y.reshape(-1))
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInput(f"{path}: expected a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…, "
+                       f"found {error}; download it again") from None  # fmt: skip
+    problems.raise_if_any()
+    ours = np.array([CLASSES.index(name) for name in MEDMNIST_CLASSES], np.int64)
+    labels = ours[np.concatenate(labels)]
+    _check_classes(path, labels, problems)
+    problems.raise_if_any()
+    return Dataset(path.parent, "DermaMNIST", tuple(ids), labels, parts=tuple(parts), sources=(path,),
+                   pictures=Arrays(images))  # fmt: skip
+
+
+def _check_arrays(name, images, labels, problems):
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
+        problems.add(f"{name}_images", "(N, H, W, 3) uint8", f"{images.shape} {images.dtype}")
+    if labels.shape not in ((len(images),), (len(images), 1)):
+        problems.add(f"{name}_labels", f"({len(images)}, 1)", f"{labels.shape}")
+    elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and not 0 <= labels.min() <= labels.max() < 7):
+        problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{labels.dtype} {np.unique(labels)[:9]}")

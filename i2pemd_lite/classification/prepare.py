@@ -1,0 +1,236 @@
+"""Every image decoded once into one compact file, and the split into labelled, unlabelled, validation and test."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .. import files
+from ..files import BadInput
+from .data import CLASSES
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """N decoded images and what is known of them.
+
+    images: (N, 3, S, S) uint8; labels: (N,) int64; ids, lesions, parts: N names each, lesions and parts None when
+    unknown; test_images: (M, 3, S, S) uint8 and test_ids: images without labels; size: the side that training crops to,
+    px; converted: ids that were not RGB; name: that of the data set; fingerprint: of all of the above, the same on
+    every machine that decodes the same pixels.
+    """
+
+    name: str
+    size: int
+    images: torch.Tensor
+    labels: torch.Tensor
+    ids: tuple
+    lesions: tuple | None
+    parts: tuple | None
+    test_images: torch.Tensor
+    test_ids: tuple
+    converted: tuple
+    fingerprint: str
+
+    def __len__(self):
+        return len(self.ids)
+
+    def save(self, file):
+        """Write one safetensors file, whole or not at all."""
+        notes = {name: getattr(self, name) for name in _NOTES}
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        with files.written_whole(file) as temporary:
+            save_file(tensors, temporary, metadata={"skin": json.dumps(notes)})
+
+    @classmethod
+    def open(cls, file):
+        """Read what `save` wrote; needs no image library."""
+        try:
+            with safe_open(file, framework="pt") as stored:
+                notes = json.loads(stored.metadata()["skin"])
+                tensors = {name: stored.get_tensor(name) for name in _TENSORS}
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"{file}: expected prepared skin images, found {error}; remove the file") from None
+        return cls(**tensors, **{k: tuple(v) if isinstance(v, list) else v for k, v in notes.items()})
+
+
+_TENSORS = ("images", "labels", "test_images")
+_NOTES = ("name", "size", "ids", "lesions", "parts", "test_ids", "converted", "fingerprint")
+
+
+def stored_side(size):
+    """Side in px at which images are kept for training at `size` px: 8/7 of it, as 256 is to a random crop of 224.
+
+    Example
+    -------
+    >>> stored_side(224), stored_side(64), stored_side(48)
+    (256, 73, 55)
+    """
+    return round(size * 8 / 7)
+
+
+def prepare(dataset, size, progress=True):
+    """Decode the images of `dataset` (`data.Dataset`) for training at `size` px, once: later calls read the cache.
+
+    Each image is made RGB and resized to a square, as the reference implementations do: the lesion fills the 4:3 frame
+    to its sides, a central square would cut it. The side is `stored_side(size)`, so that a random crop has room.
+    progress: show a bar. Returns `Prepared`. Raises `BadInput` that lists every image which cannot be decoded.
+    """
+    if size < 8:
+        raise BadInput(f"size: expected at least 8 px, found {size}")
+    key = files.fingerprint("skin", VERSION, size, *dataset.sources)
+    file = files.cache_folder() / f"skin-{size}-{key}.safetensors"
+    if file.is_file():
+        try:
+            return Prepared.open(file)
+        except BadInput:
+            file.unlink()
+    side = stored_side(size)
+    images, odd = _decode_all(dataset, dataset.pictures, dataset.ids, side, progress, "images")
+    test_images, odd_test = _decode_all(dataset, dataset.test_pictures, dataset.test_ids, side, progress, "test images")
+    notes = [dataset.name, dataset.ids, dataset.lesions, dataset.parts, dataset.test_ids, dataset.labels.tolist()]
+    pixels = [hashlib.sha256(array).digest() for array in (images, test_images)]
+    prepared = Prepared(
+        name=dataset.name,
+        size=size,
+        images=torch.from_numpy(images),
+        labels=torch.from_numpy(dataset.labels),
+        ids=dataset.ids,
+        lesions=dataset.lesions,
+        parts=dataset.parts,
+        test_images=torch.from_numpy(test_images),
+        test_ids=dataset.test_ids,
+        converted=(*odd, *odd_test),
+        fingerprint=files.fingerprint(*notes, *pixels),
+    )
+    prepared.save(file)
+    return prepared
+
+
+def _decode_all(dataset, pictures, ids, side, progress, what):
+    """((n, 3, side, side) uint8, the ids that were not RGB)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from PIL import Image
+    from tqdm import tqdm
+
+    images = np.empty((len(ids), 3, side, side), np.uint8)
+
+    def decode(i):
+        try:
+            image = pictures.open(ids[i], side)
+        except BadInput as error:
+            return error
+        square = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        images[i] = np.asarray(square).transpose(2, 0, 1)
+        return image.mode
+
+    # Decoding and resizing release the interpreter's lock.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        results = pool.map(decode, range(len(ids)))
+        bar = tqdm(results, f"Preparing {len(ids)} {what}", len(ids), unit="", disable=not progress or not ids)
+        modes = list(bar)
+    problems = files.Problems(str(dataset.folder))
+    for mode in modes:
+        if isinstance(mode, BadInput):
+            problems.found.append(str(mode))
+    problems.raise_if_any()
+    return images, tuple(i for i, mode in zip(ids, modes, strict=True) if mode != "RGB")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions in a `Prepared`, ascending, int64; by: "file", "lesion" or "image"."""
+
+    labelled: torch.Tensor
+    unlabelled: torch.Tensor
+    val: torch.Tensor
+    test: torch.Tensor
+    by: str
+
+    @property
+    def train(self):
+        """Labelled and unlabelled positions together."""
+        return torch.cat([self.labelled, self.unlabelled]).sort().values
+
+
+def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, val=0.1):
+    """Split a `Prepared` into labelled, unlabelled, validation and test.
+
+    by: "file" takes the parts that the data bring (`val` and `test` may be empty then), "lesion" draws lesions so that
+    none is in two parts, "image" draws images as the paper does, which leaks lesions from training into test. None: the
+    first of the three that the data allow. labelled: share of the training images that keep their labels, drawn at
+    random; the others are the unlabelled ones. stratified: draw from each class apart, at least one labelled image
+    each. test, val: shares of all images, not used by "file". Returns `Split`.
+    Raises `BadInput`, also when a class has no labelled image.
+    """
+    by = by or ("file" if prepared.parts else "lesion" if prepared.lesions else "image")
+    if not 0 < labelled <= 1 or min(test, val) < 0 or test + val >= 1:
+        raise BadInput(f"split: expected 0 < labelled <= 1 and 0 <= test + val < 1, found {labelled}, {test} and {val}")
+    labels, rng = prepared.labels.numpy(), np.random.default_rng(seed)
+    if by == "file":
+        _need(prepared.parts, by, "a split.csv or MedMNIST file")
+        part = np.array(prepared.parts)
+    elif by == "lesion":
+        _need(prepared.lesions, by, "a LesionGroupings.csv")
+        part = _hold_out(np.unique(prepared.lesions, return_inverse=True)[1], labels, test, val, stratified, rng)
+    elif by == "image":
+        part = _hold_out(np.arange(len(labels)), labels, test, val, stratified, rng)
+    else:
+        raise BadInput(f"by: expected 'file', 'lesion' or 'image', found {by!r}")
+    train = np.flatnonzero(part == "train")
+    chosen = np.sort(_choose(train, labels, labelled, stratified, rng))
+    _check_labelled(labels[chosen], labels[train], seed)
+    rest = np.setdiff1d(train, chosen, assume_unique=True)
+    ends = [np.flatnonzero(part == name) for name in ("val", "test")]
+    return Split(*(torch.from_numpy(positions) for positions in (chosen, rest, *ends)), by)
+
+
+def _need(known, by, what):
+    if known is None:
+        raise BadInput(f"by = {by!r}: expected data with {what}, found none; choose by = 'image'")
+
+
+def _hold_out(groups, labels, test, val, stratified, rng):
+    """(N,) of "train", "val", "test": whole groups, in random order, as long as they fit in N * share images."""
+    part = np.full(len(labels), "train")
+    _, first = np.unique(groups, return_index=True)
+    strata = labels[first] if stratified else np.zeros(len(first), int)
+    sizes = np.bincount(groups)
+    for stratum in np.unique(strata):
+        order = rng.permutation(np.flatnonzero(strata == stratum))
+        total = np.cumsum(sizes[order])
+        n_test, n_val = round(test * total[-1]), round(val * total[-1])
+        in_test = total <= n_test
+        start = total[in_test][-1] if in_test.any() else 0
+        in_val = ~in_test & (total - start <= n_val)
+        part[np.isin(groups, order[in_test])] = "test"
+        part[np.isin(groups, order[in_val])] = "val"
+    return part
+
+
+def _choose(train, labels, share, stratified, rng):
+    """round(share * n) of the training positions, of each class apart when stratified."""
+    strata = labels[train] if stratified else np.zeros(len(train), int)
+    draws = []
+    for stratum in np.unique(strata):
+        members = train[strata == stratum]
+        draws.append(rng.permutation(members)[: max(round(share * len(members)), 1)])
+    return np.concatenate(draws) if draws else train
+
+
+def _check_labelled(chosen, train, seed):
+    problems = files.Problems("the split")
+    for k, name in enumerate(CLASSES):
+        if not (chosen == k).any():
+            held = (train == k).sum()
+            do = f"use stratified=True, a larger share or another seed than {seed}" if held else "split otherwise"
+            problems.add(name, "a labelled training image", f"none of {held} training images", do)
+    problems.raise_if_any()
