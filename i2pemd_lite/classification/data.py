@@ -82,7 +82,7 @@ def load(folder=None, images=1500):
         return _isic(make(images=images))
     found = _find(Path(folder))
     if not found:
-        raise BadInput(f"{folder}: expected isic2018/ or dermamnist*.npz, found neither; data/README.md has the layouts")
+        raise BadInput(f"{folder}: expected isic2018/ or dermamnist*.npz, found neither; see data/README.md")
     return found
 
 

@@ -1,0 +1,152 @@
+"""The networks: forward(images) returns (features (B, d), logits (B, K)), which is all that a method needs."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..files import BadInput
+
+
+def build(name="small", num_classes=7, **options):
+    """"small" (for two cores) or "densenet121" (the paper's), with random weights from torch's seed.
+
+    options: width, depth of `Small`; dropout of `DenseNet121`. Raises `BadInput` for another name.
+
+    Example
+    -------
+    >>> features, logits = build("small", num_classes=7)(torch.zeros(2, 3, 48, 48))
+    >>> features.shape[0], logits.shape
+    (2, torch.Size([2, 7]))
+    """
+    if name not in NETWORKS:
+        raise BadInput(f"network: expected {' or '.join(NETWORKS)}, found {name!r}")
+    if num_classes < 2:
+        raise BadInput(f"num_classes: expected at least 2, found {num_classes}")
+    return NETWORKS[name](num_classes, **options)
+
+
+class Block(nn.Module):
+    """x -> s(x) + conv(act(bn(conv(act(bn(x)))))) (He et al., arXiv:1603.05027); s: identity or 1 x 1 convolution."""
+
+    def __init__(self, inside, outside, stride):
+        super().__init__()
+        self.bn1, self.bn2 = nn.BatchNorm2d(inside), nn.BatchNorm2d(outside)
+        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        same = inside == outside and stride == 1
+        self.skip = None if same else nn.Conv2d(inside, outside, 1, stride, bias=False)
+
+    def forward(self, x):
+        h = F.leaky_relu(self.bn1(x), 0.1)
+        skip = x if self.skip is None else self.skip(h)
+        return skip + self.conv2(F.leaky_relu(self.bn2(self.conv1(h)), 0.1))
+
+
+class Small(nn.Module):
+    """A wide residual network for two cores: a strided stem, three groups of blocks, global average pool.
+
+    d = 4 width. The stem halves the image at once: most of the time of such a network goes to its first, largest maps.
+    """
+
+    def __init__(self, num_classes, width=16, depth=1):
+        super().__init__()
+        widths = [width, width, 2 * width, 4 * width]
+        self.stem = nn.Conv2d(3, width, 3, 2, 1, bias=False)
+        self.blocks = nn.Sequential(*(
+            Block(widths[g] if b == 0 else widths[g + 1], widths[g + 1], 2 if b == 0 and g > 0 else 1)
+            for g in range(3)
+            for b in range(depth)
+        ))  # fmt: skip
+        self.bn = nn.BatchNorm2d(widths[-1])
+        self.classifier = nn.Linear(widths[-1], num_classes)
+        self.dim = widths[-1]
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu", a=0.1)
+
+    def forward(self, images):
+        h = self.blocks(self.stem(images))
+        features = F.leaky_relu(self.bn(h), 0.1).mean((-2, -1))
+        return features, self.classifier(features)
+
+
+class DenseNet121(nn.Module):
+    """DenseNet-121 (Huang et al., arXiv:1608.06993) of MONAI: features = average pool of ReLU, d = 1024.
+
+    dropout: between features and classifier only; the features are those before it.
+    """
+
+    def __init__(self, num_classes, dropout=0.0):
+        super().__init__()
+        from monai.networks.nets import DenseNet121 as Dense
+
+        net = Dense(spatial_dims=2, in_channels=3, out_channels=num_classes)
+        self.features = net.features
+        self.dim = net.class_layers.out.in_features
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.dim, num_classes)
+
+    def forward(self, images):
+        features = F.relu(self.features(images)).mean((-2, -1))
+        return features, self.classifier(self.dropout(features))
+
+
+NETWORKS = {"small": Small, "densenet121": DenseNet121}
+
+
+def torchvision_key(key):
+    """The name in `DenseNet121` of a weight of torchvision's DenseNet-121, in its present or its first file format.
+
+    Example
+    -------
+    >>> torchvision_key("features.denseblock1.denselayer2.norm.1.weight")
+    'features.denseblock1.denselayer2.layers.norm1.weight'
+    >>> torchvision_key("features.transition1.conv.weight")
+    'features.transition1.conv.weight'
+    """
+    head, layer, tail = key.partition("denselayer")
+    if not layer:
+        return key
+    number, part, *rest = tail.split(".")
+    if part in ("norm", "conv"):
+        part += rest.pop(0)
+    return ".".join([f"{head}{layer}{number}.layers.{part}", *rest])
+
+
+def load_imagenet(net, file):
+    """Put torchvision's ImageNet weights of DenseNet-121 from a local file into a `DenseNet121`; its classifier stays.
+
+    file: .safetensors, or .pth, read as plain weights only. Returns `net`.
+    Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is unchanged then.
+    """
+    if not isinstance(net, DenseNet121):
+        raise BadInput(f"net: expected densenet121, found {type(net).__name__}")
+    weights = {torchvision_key(k): v for k, v in _read_weights(Path(file)).items() if not k.startswith("classifier.")}
+    own = {k: v for k, v in net.state_dict().items() if not k.startswith("classifier.")}
+    counters = {k for k in own if k.endswith("num_batches_tracked")}
+    wrong = [f"no {k}" for k in own.keys() - weights.keys() - counters]
+    wrong += [f"unknown {k}" for k in weights.keys() - own.keys()]
+    both = own.keys() & weights.keys()
+    wrong += [f"{k} of {tuple(weights[k].shape)}" for k in both if weights[k].shape != own[k].shape]
+    if wrong:
+        raise BadInput(f"{file}: expected torchvision's DenseNet-121, found {'; '.join(sorted(wrong)[:5])}"
+                       f"{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}")  # fmt: skip
+    net.load_state_dict(weights, strict=False)
+    return net
+
+
+def _read_weights(file):
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # each format has errors of its own
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{file}: expected a .safetensors or .pth file of weights, found {first}") from None
+    if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
+        raise BadInput(f"{file}: expected weights by name, found {type(weights).__name__}; save the state dict")
+    return weights
