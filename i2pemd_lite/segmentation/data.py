@@ -249,7 +249,7 @@ def _pairs(folder, modality, image, label, layout, problems):
     training, testing = folder / "Training", folder / "Testing"
     images, labels = _numbered(training / "img", image), _numbered(training / "label", label)
     for number in sorted(images.keys() - labels.keys(), key=int):
-        problems.add(images[number], f"its label in {training / 'label'}", "none", "add it or move the image to Testing")
+        problems.add(images[number], f"its label in {training / 'label'}", "none", "add it or move it to Testing")
     for number in sorted(labels.keys() - images.keys(), key=int):
         problems.add(labels[number], f"its image in {training / 'img'}", "none", "add it or remove the label")
     found = [(images[n], labels[n]) for n in images if n in labels]

@@ -1,0 +1,397 @@
+"""Preparing scans for training: one orientation, one voxel size, one field of view, zero mean and unit variance.
+
+`prepare` does it once for a data set, into a cache of one safetensors file per case; `Prepared.open` reads such a
+folder where nibabel, pydicom and PIL are not installed. `to_source_grid` takes a prediction back to its scan's voxels.
+
+The prepared axes are (D, H, W): to Superior, to Posterior, to the patient's Left, so that a slice shown as a picture is
+the usual radiological view, the liver on the left of the picture. They follow the scan's own axes, the nearest to these
+directions, so that resampling never mixes an oblique stack of thick slices.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from .. import files
+from ..files import BadInput, Problems
+from . import data, readers
+from .readers import Grid
+
+FORMAT = 1
+"""Counts the changes that make a cache written before of no use."""
+MARGIN_SLICES = 2
+MARGIN_MM = 20.0
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a prepared scan looks like; the defaults are the paper's sizes.
+
+    spacing     millimetres of a voxel as (z, y, x)
+    size        voxels in-plane as (y, x)
+    crop        "z": cut along z to the labelled slices and 2 prepared slices more on either side, in-plane centred on
+                the image; the whole scan where there is no label. "organs": the paper's protocol, in-plane also cut to
+                the labels' bounding box and 20 mm more: an oracle, as it looks at the truth of test scans too. "none":
+                no cut.
+    ct_window   Hounsfield units to clip CT to, or None
+    mr_clip     quantile of an MR scan's voxels to clip its bright end to, or None
+    min_depth   slices at least; scans with fewer are padded
+    normalise   "volume": each scan has mean 0 and variance 1. "modality": the training scans of its modality have
+                them together.
+
+    Example
+    -------
+    >>> Geometry(spacing=(8, 4, 4), size=(96, 96)).spacing
+    (8.0, 4.0, 4.0)
+    """
+
+    spacing: tuple = (8.0, 1.5, 1.5)
+    size: tuple = (256, 256)
+    crop: str = "z"
+    ct_window: tuple | None = (-125.0, 275.0)
+    mr_clip: float | None = 0.99
+    min_depth: int = 8
+    normalise: str = "volume"
+
+    def __post_init__(self):
+        for name, length, kind in (("spacing", 3, float), ("size", 2, int), ("ct_window", 2, float)):
+            value = getattr(self, name)
+            if value is None and name == "ct_window":
+                continue
+            if np.shape(value) != (length,):
+                raise BadInput(f"{name}: expected {length} numbers, found {value!r}")
+            object.__setattr__(self, name, tuple(kind(v) for v in value))
+        window, clip = self.ct_window, self.mr_clip
+        for name, right, expected in (
+            ("spacing", min(self.spacing) > 0, "millimetres above 0"),
+            ("size", min(self.size) > 0, "voxels above 0"),
+            ("min_depth", self.min_depth > 0, "slices above 0"),
+            ("crop", self.crop in ("z", "organs", "none"), "'z', 'organs' or 'none'"),
+            ("normalise", self.normalise in ("volume", "modality"), "'volume' or 'modality'"),
+            ("ct_window", window is None or window[0] < window[1], "(low, high) with low < high, or None"),
+            ("mr_clip", clip is None or 0.5 < clip <= 1, "a quantile above 0.5 up to 1, or None"),
+        ):
+            if not right:
+                raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One prepared scan.
+
+    `image` (D, H, W) float32 and `label` (D, H, W) uint8 or None are torch tensors; `affine` (4, 4) takes (d, h, w, 1)
+    to RAS millimetres; `source` is the `Grid` of the scan on disk; `moments` are (voxels, mean, deviation) of the
+    scanner units in the field of view, before they were normalised.
+    """
+
+    name: str
+    modality: str
+    image: torch.Tensor
+    label: torch.Tensor | None
+    affine: np.ndarray
+    source: Grid
+    moments: tuple
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The prepared cases of a data set.
+
+    `cases` in the data set's order; `geometry`; `fingerprint`, a hash of all voxels; `folder`, the cache they
+    lie in; `name`, "real" or "synthetic"; `dataset`, or None where the cache alone was opened.
+    """
+
+    cases: tuple
+    geometry: Geometry
+    fingerprint: str
+    folder: Path
+    name: str
+    dataset: data.Dataset | None = None
+
+    def case(self, name):
+        """The case called `name`. Raises `BadInput` where there is none."""
+        for case in self.cases:
+            if case.name == name:
+                return case
+        raise BadInput(f"case: expected one of {', '.join(case.name for case in self.cases)}, found {name!r}")
+
+    @property
+    def labelled(self):
+        """The cases that have a label map."""
+        return tuple(case for case in self.cases if case.label is not None)
+
+    def split(self, test=0.3, seed=0):
+        """Labelled cases as (train, test), the same patients as `Dataset.split` gives."""
+        return data.split(self.labelled, test, seed)
+
+    @classmethod
+    def open(cls, folder, dataset=None):
+        """The prepared cases in a cache folder, from that folder alone.
+
+        Raises `BadInput` where it is no such folder, is not complete or was written by another version.
+        """
+        folder = Path(folder)
+        listed = files.read_json(folder / "prepared.json")
+        if listed.get("format") != FORMAT:
+            found = listed.get("format")
+            raise BadInput(f"{folder}: expected a cache of format {FORMAT}, found {found}; prepare the scans again")
+        geometry = Geometry(**listed["geometry"])
+        cases = [_read_case(folder / _file_name(name)) for name in listed["cases"]]
+        if geometry.normalise == "modality":
+            cases = [_of_modality(case, listed["moments"][case.modality]) for case in cases]
+        mark = files.fingerprint(listed["cases"], listed["hashes"], listed["moments"], listed["geometry"])
+        return cls(tuple(cases), geometry, mark, folder, listed["name"], dataset)
+
+
+def prepare(dataset, geometry=None, progress=True, train=None):
+    """Prepare every scan of `dataset`, once -> `Prepared`.
+
+    The cases are written to the folder of caches, under a name made of the scans' files and `geometry`. What is there
+    is not made again, so a preparation that was interrupted goes on where it stopped. `train` names the cases that
+    `normalise="modality"` takes its mean and deviation from; None: the training part of `dataset.split()`.
+
+    Raises `BadInput` that lists every scan whose voxels cannot be used, and any class that no label has.
+    """
+    geometry = geometry or Geometry()
+    train = sorted(train or (scan.name for scan in dataset.split()[0]))
+    parts = [part for scan in dataset.scans for part in (scan.name, *scan.files())]
+    key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
+    folder = files.cache_folder() / "segmentation" / key
+    if not (folder / "prepared.json").is_file():
+        _fill(folder, dataset, geometry, progress, train)
+    return Prepared.open(folder, dataset)
+
+
+def prepare_case(scan, geometry=None):
+    """Read and prepare one scan -> `Case`, normalised by its own mean and deviation. Raises `BadInput`."""
+    volume = scan.read()
+    return _case(scan, volume.image, volume.label, Grid(volume.image.shape, volume.affine), geometry or Geometry())
+
+
+def to_source_grid(prediction, case):
+    """A prediction for `case` on the voxels of the scan on disk -> (labels (i, j, k) uint8, affine (4, 4)).
+
+    `prediction` is (D, H, W) integer labels, taken from the nearest voxel, or (K, D, H, W) probabilities or logits,
+    interpolated for each class, of which the largest is taken. Voxels outside the prepared ones are 0, background.
+
+    Raises `BadInput` for a prediction of another shape.
+    """
+    values = prediction.detach().cpu().numpy() if isinstance(prediction, torch.Tensor) else np.asarray(prediction)
+    shape = tuple(case.image.shape)
+    if values.shape[-3:] != shape or values.ndim not in (3, 4):
+        raise BadInput(f"prediction: expected (D, H, W) = {shape} or (K, D, H, W), found {values.shape}")
+    axes, scale, offset = _alignment(case.affine, case.source.affine)
+    counts, last = case.source.shape, np.array(shape)[axes] - 0.5
+    inside = [np.flatnonzero(_within(scale[j], offset[j], counts[j], -0.5, last[j])) for j in range(3)]
+    labels = np.zeros(case.source.shape, dtype=np.uint8)
+    if all(len(i) for i in inside):
+        offset = offset + scale * [i[0] for i in inside]
+        labels[np.ix_(*inside)] = _sample_classes(values, axes, scale, offset, [len(i) for i in inside])
+    return labels, case.source.affine
+
+
+def write_labels(path, labels, affine):
+    """Write a label map (i, j, k) of class ids with its RAS `affine` as NIfTI, whole or not at all."""
+    labels = np.asarray(labels)
+    if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
+        raise BadInput(f"labels: expected integers (i, j, k), found {labels.dtype} of shape {labels.shape}")
+    readers.write_nifti(path, labels.astype(np.uint8), affine)
+
+
+def _case(scan, image, label, grid, geometry):
+    """The steps of the preparation, in order: clip, orient and place the grid, blur, resample, fill, normalise."""
+    if scan.modality == "ct" and geometry.ct_window is not None:
+        image = np.clip(image, *geometry.ct_window)
+    if scan.modality == "mr" and geometry.mr_clip is not None:
+        image = np.minimum(image, np.quantile(image, geometry.mr_clip).astype(np.float32))
+    target, field = _target(grid, geometry, label)
+    axes, scale, offset = _alignment(grid.affine, target.affine)
+    within = [_within(scale[j], offset[j], target.shape[j], *field[axes[j]]) for j in range(3)]
+    inside = within[0][:, None, None] & within[1][:, None] & within[2]
+    resampled = _sample(_blurred(image, axes, scale), axes, scale, offset, target.shape, order=1)
+    seen = resampled[inside]
+    count, mean, deviation = seen.size, float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
+    if not deviation > 0:
+        limits = geometry.ct_window if scan.modality == "ct" else f"the {geometry.mr_clip} quantile"
+        raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found the value {mean:g} only; "
+                       "check the scan's units and its modality")
+    resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
+    if label is not None:
+        label = _sample(label, axes, scale, offset, target.shape, order=0) * inside
+        label = torch.from_numpy(label.astype(np.uint8))
+    return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
+                (count, mean, deviation))
+
+
+def _target(grid, geometry, label):
+    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis."""
+    import nibabel
+
+    world, flips = nibabel.io_orientation(grid.affine).T
+    axes = np.array([list(world).index(w) for w in (2, 1, 0)])  # source axes that go along z, y, x
+    signs = flips[axes] * (1, -1, -1)  # to Superior, Posterior, Left
+    length = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    box = np.array([(0, n - 1) for n in grid.shape], dtype=np.float64)
+    field = box + (-0.5, 0.5)
+    if label is not None and geometry.crop != "none":
+        slices = ndimage.find_objects((label > 0).view(np.uint8))[0]
+        organs = np.array([(one.start, one.stop - 1) for one in slices])
+        margin = np.array([MARGIN_SLICES * geometry.spacing[0], MARGIN_MM, MARGIN_MM])[np.argsort(axes)] / length
+        organs = np.clip(organs + margin[:, None] * (-1, 1), box[:, :1], box[:, 1:])
+        cut = axes if geometry.crop == "organs" else axes[:1]
+        box[cut] = organs[cut]
+        if geometry.crop == "organs":
+            field[axes[1:]] = organs[axes[1:]] + (-0.5, 0.5)
+    # Rounded up, less a rounding error: the outermost centres then still lie within the field of view.
+    extent = (box[axes[0], 1] - box[axes[0], 0] + 1) * length[axes[0]]
+    depth = max(int(np.ceil(extent / geometry.spacing[0] - 1e-3)), geometry.min_depth)
+    shape, spacing = (depth, *geometry.size), np.array(geometry.spacing)
+    affine = np.eye(4)
+    affine[:3, :3] = grid.affine[:3, axes] / length[axes] * signs * spacing
+    centre = grid.affine[:3, :3] @ box.mean(axis=1) + grid.affine[:3, 3]
+    affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Grid(shape, affine), field
+
+
+def _alignment(affine, to_affine):
+    """Of two grids with the same axes up to order and direction: `axes`, `scale`, `offset` (3,).
+
+    Index j of the second lies at scale_j j + offset_j along axis axes_j of the first.
+    """
+    matrix = np.linalg.inv(affine) @ to_affine
+    axes = np.abs(matrix[:3, :3]).argmax(axis=0)
+    return axes, matrix[axes, range(3)], matrix[axes, 3]
+
+
+def _within(scale, offset, count, first, last):
+    """(count,) bool: which indices of a grid lie between two places along the other grid's axis."""
+    place = scale * np.arange(count) + offset
+    return (place >= first - 1e-6) & (place <= last + 1e-6)
+
+
+def _sample(array, axes, scale, offset, shape, order):
+    return ndimage.affine_transform(
+        array.transpose(axes), scale, offset, output_shape=tuple(shape), order=order, mode="nearest"
+    )
+
+
+def _sample_classes(values, axes, scale, offset, shape):
+    """Labels sampled from the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
+    if values.ndim == 3:
+        return _sample(values.astype(np.uint8), axes, scale, offset, shape, order=0)
+    best = np.full(shape, -np.inf, dtype=np.float32)
+    labels = np.zeros(shape, dtype=np.uint8)
+    for one, value in enumerate(values):
+        value = _sample(value.astype(np.float32), axes, scale, offset, shape, order=1)
+        labels[value > best] = one
+        np.maximum(best, value, out=best)
+    return labels
+
+
+def _blurred(image, axes, scale):
+    """`image` blurred along the axes that it is sampled more coarsely than 1.5 voxels along, against aliasing.
+
+    The average of f voxels in a row has the variance (f^2 - 1) / 12; so has the Gaussian used here.
+    """
+    for axis, factor in zip(axes, np.abs(scale), strict=True):
+        if factor > 1.5:
+            image = ndimage.gaussian_filter1d(image, np.sqrt((factor**2 - 1) / 12), axis=int(axis), mode="nearest")
+    return image
+
+
+def _fill(folder, dataset, geometry, progress, train):
+    """Write the cases that `folder` lacks, then the list that makes it complete."""
+    from tqdm import tqdm
+
+    problems = Problems(str(dataset.folder))
+    pending = [scan for scan in dataset.scans if not (folder / _file_name(scan.name)).is_file()]
+    for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
+        found = []
+        for read in (scan.read_image, scan.read_label):
+            with problems.collect():
+                found.append(read())
+        if len(found) == 2:
+            (image, grid), label = found
+            with problems.collect():
+                _write_case(folder / _file_name(scan.name), _case(scan, image, label, grid, geometry))
+    problems.raise_if_any()
+    cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
+    labels = [case.label.flatten() for case in cases if case.label is not None]
+    present = sum(torch.bincount(label, minlength=len(data.CLASSES)) for label in labels)
+    for one, count in zip(data.CLASSES, present.tolist(), strict=True):
+        if not count:
+            problems.add(dataset.folder, f"a labelled case with {one}", "none", "add one: no class is learnt unseen")
+    problems.raise_if_any()
+    trained = [case for case in cases if case.name in train]
+    files.write_json(folder / "prepared.json", {
+        "format": FORMAT,
+        "name": dataset.name,
+        "geometry": asdict(geometry),
+        "cases": [case.name for case in cases],
+        "hashes": [_hash(case) for case in cases],
+        "train": train,
+        "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in data.MODALITIES},
+    })
+
+
+def _pooled(moments):
+    """(mean, deviation) of several parts together, from the (count, mean, deviation) of each; None of no parts."""
+    moments = np.array(list(moments))
+    if not len(moments):
+        return None
+    count, mean, deviation = moments.T
+    pooled = float((count * mean).sum() / count.sum())
+    return pooled, float(np.sqrt((count * (deviation**2 + (mean - pooled) ** 2)).sum() / count.sum()))
+
+
+def _of_modality(case, moments):
+    """`case` normalised by its modality's (mean, deviation) in place of its own."""
+    (_, mean, deviation), (all_mean, all_deviation) = case.moments, moments
+    return replace(case, image=(case.image * deviation + (mean - all_mean)) / all_deviation)
+
+
+def _file_name(name):
+    return name.replace("/", "-") + ".safetensors"
+
+
+def _write_case(path, case):
+    from safetensors.torch import save_file
+
+    tensors = {
+        "image": case.image,
+        "affine": torch.from_numpy(case.affine),
+        "source_affine": torch.from_numpy(case.source.affine),
+        "source_shape": torch.tensor(case.source.shape),
+        "moments": torch.tensor(case.moments, dtype=torch.float64),
+    }
+    if case.label is not None:
+        tensors["label"] = case.label
+    about = {"name": case.name, "modality": case.modality}
+    with files.written_whole(path) as temporary:
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, about)
+
+
+def _read_case(path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            tensors, about = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+        source = Grid(tuple(tensors["source_shape"].tolist()), tensors["source_affine"].numpy())
+        return Case(about["name"], about["modality"], tensors["image"], tensors.get("label"), tensors["affine"].numpy(),
+                    source, tuple(tensors["moments"].tolist()))
+    except (OSError, KeyError, SafetensorError) as error:
+        raise BadInput(f"{path}: expected a prepared case, found {error}; remove the file and prepare again") from None
+
+
+def _hash(case):
+    digest = hashlib.sha256(case.image.numpy().tobytes())
+    digest.update(b"" if case.label is None else case.label.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+__all__ = ["Case", "Geometry", "Prepared", "prepare", "prepare_case", "to_source_grid", "write_labels"]
