@@ -128,10 +128,11 @@ def geometric_maps(choice, strength, size):
 def warp(images, maps, size):
     """(B, 3, size, size) float32 in 0..255: what the maps show of uint8 images; bilinear, mirrored at the border."""
     height, width = images.shape[-2:]
-    to_unit = torch.tensor([2 / width, 2 / height, 1.0]).view(3, 1)
-    theta = to_unit * maps * torch.tensor([size / 2, size / 2, 1.0])
-    theta = theta[:, :2].to(images.device, non_blocking=True)
-    grid = F.affine_grid(theta, (len(images), 3, size, size), align_corners=False)
+    # grid_sample counts an image's width and height from -1 to 1.
+    rows = (maps[:, :2] * torch.tensor([2 / width, 2 / height])[:, None]).to(images.device, non_blocking=True)
+    place = torch.arange(size, device=images.device) - (size - 1) / 2
+    along_x, along_y = rows[:, None, None, :, 0] * place[:, None], rows[:, None, None, :, 1] * place[:, None, None]
+    grid = along_x + (along_y + rows[:, None, None, :, 2])
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -165,9 +166,8 @@ def contrast(images, strength, sign):
 
 def sharpness(images, strength, sign):
     """Towards or away from the picture smoothed by (1 1 1; 1 5 1; 1 1 1) / 13: factor 1 +- 0.9 strength."""
-    kernel = images.new_tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]).expand(3, 1, 3, 3) / 13
     smooth = images.clone()  # the outermost pixels stay
-    smooth[..., 1:-1, 1:-1] = F.conv2d(images, kernel, groups=3)
+    smooth[..., 1:-1, 1:-1] = (9 * F.avg_pool2d(images, 3, stride=1) + 4 * images[..., 1:-1, 1:-1]) / 13
     return _blend(smooth, images, 1 + 0.9 * strength * sign)
 
 
