@@ -1,0 +1,331 @@
+"""One pass over the logits from which every loss of Eq. 7 follows.
+
+Cross-entropy, soft Dice and I2PEMD (Eq. 8) need only four sums per class, so the logits are read once for the sums and
+once for the gradient, which is written in closed form; nothing of the logits' size is kept in between.
+
+The sums have two implementations: plain torch in cache-sized chunks, which runs everywhere, and `fused.c`, which is
+compiled in half a second when a process first meets large float32 logits on a CPU and a C compiler is at hand.
+`I2PEMD_COMPILE=0` leaves it out. On CUDA the torch version takes all voxels as one chunk; its sums are matrix products,
+so leave `torch.backends.cuda.matmul.allow_tf32` off, as it is by default. It was tested on CPU tensors only.
+"""
+
+import ctypes
+import functools
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from i2pemd_lite.files import BadInput
+
+SMALL = 2**14  # voxels below which torch alone is as fast
+PIECE = 2**15  # voxels a thread takes at a time; fixed, so that sums do not depend on the number of threads
+CHUNK = 160_000  # probabilities a chunk of the torch version holds: 640 kB
+MOST_CLASSES = 16  # fused.c keeps a voxel's classes in registers
+
+
+class ClassStatistics(NamedTuple):
+    """Sums over the voxels v of each sample b, with probabilities p = softmax(logits) and labels y.
+
+    ========================  ===========================================================================
+    counts (B, K)             counts[b, k] = #{v: y_v = k}
+    nll (B, K)                nll[b, k] = sum over {v: y_v = k} of -log p_vk
+    mass (B, K, K)            mass[b, k, i] = sum over {v: y_v = k} of p_vi
+    squares (B, K)            squares[b, k] = sum over {v: v not ignored} of p_vk squared
+    ========================  ===========================================================================
+    """
+
+    counts: torch.Tensor
+    nll: torch.Tensor
+    mass: torch.Tensor
+    squares: torch.Tensor
+
+
+def class_statistics(logits, labels, ignore_index=-100):
+    """The four sums of `ClassStatistics` in one pass, differentiable in the logits.
+
+    Parameters
+    ----------
+    logits : (B, K, *S) floating tensor, K >= 2, S any spatial shape, empty for images. Half precision is computed in
+        float32. Sums are exact to about 1e-6 of their value for millions of voxels.
+    labels : (B, *S) integer tensor of classes 0 to K - 1. Voxels with `ignore_index` count nowhere.
+
+    Raises
+    ------
+    BadInput : shapes, dtypes or devices that do not fit, or a label that is no class (on CUDA a device-side assertion,
+        because looking would make the host wait).
+
+    Example
+    -------
+    >>> logits = torch.zeros(1, 2, 4, requires_grad=True)
+    >>> statistics = class_statistics(logits, torch.tensor([[0, 1, 1, -100]]))
+    >>> statistics.counts, statistics.mass
+    (tensor([[1., 2.]]), tensor([[[0.5000, 0.5000], [1.0000, 1.0000]]], grad_fn=...))
+    >>> (statistics.nll.sum() / statistics.counts.sum()).backward()  # cross-entropy
+    """
+    _check(logits, labels)
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.float()
+    if labels.dtype not in (torch.uint8, torch.int64):
+        labels = labels.long()
+    flat = logits.flatten(2) if logits.dim() > 2 else logits[..., None]
+    return ClassStatistics(*_Pass.apply(flat, labels.reshape(len(labels), flat.shape[2]), ignore_index))
+
+
+def class_statistics_reference(logits, labels, ignore_index=-100):
+    """`class_statistics` written as its definition: readable, slow, and what tests hold the fast one to.
+
+    Example
+    -------
+    >>> class_statistics_reference(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 1]])).squares
+    tensor([[0.7500, 0.7500]])
+    """
+    z, y = logits.reshape(*logits.shape[:2], -1), labels.reshape(len(labels), -1).long()
+    valid = y != ignore_index
+    here = torch.nn.functional.one_hot(torch.where(valid, y, 0), z.shape[1]) * valid[..., None].to(z.dtype)
+    log_p = z.log_softmax(1)
+    p = log_p.exp()
+    return ClassStatistics(
+        counts=here.sum(1),
+        nll=-torch.einsum("bvk,bkv->bk", here, log_p),
+        mass=torch.einsum("bvk,biv->bki", here, p),
+        squares=torch.einsum("biv,bv->bi", p.square(), valid.to(z.dtype)),
+    )
+
+
+def _check(logits, labels):
+    if not logits.is_floating_point() or logits.dim() < 2 or logits.shape[1] < 2:
+        found = f"{logits.dtype} of shape {tuple(logits.shape)}"
+        raise BadInput(f"logits: expected a floating tensor (B, K, *S), K at least 2, found {found}; pass class scores")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise BadInput(f"labels: expected integers, found {labels.dtype}; pass class numbers, labels.long()")
+    expected = (logits.shape[0], *logits.shape[2:])
+    if tuple(labels.shape) != expected:
+        found = f"{tuple(labels.shape)}; pass class numbers without a channel axis"
+        raise BadInput(f"labels: expected shape {expected} for logits {tuple(logits.shape)}, found {found}")
+    if labels.device != logits.device:
+        raise BadInput(f"labels: expected them on {logits.device}, found {labels.device}; move them there")
+
+
+class _Pass(torch.autograd.Function):
+    """(B, K, N) logits and (B, N) labels to the four sums, with the gradient in closed form."""
+
+    @staticmethod
+    def forward(ctx, logits, labels, ignore):
+        ctx.save_for_backward(logits, labels)
+        ctx.ignore, ctx.library = ignore, _library_for(logits)
+        compute = _torch_sums if ctx.library is None else functools.partial(_compiled_sums, ctx.library)
+        with torch.autocast(logits.device.type, enabled=False):
+            counts, nll, mass, squares = compute(logits, labels, ignore)
+        ctx.mark_non_differentiable(counts)
+        return counts, nll, mass, squares
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, _, g_nll, g_mass, g_squares):
+        compute = _torch_gradient if ctx.library is None else functools.partial(_compiled_gradient, ctx.library)
+        with torch.autocast(g_nll.device.type, enabled=False):
+            return compute(*ctx.saved_tensors, ctx.ignore, g_nll, g_mass, g_squares), None, None
+
+
+# Plain torch: all samples at once, voxels in chunks.
+
+
+def _chunks(logits, labels, ignore):
+    """For each chunk of n voxels its slice, logits (B, K, n), one-hot labels (B, K, n) and valid (B, 1, n)."""
+    samples, classes, voxels = logits.shape
+    size = max(1, voxels if logits.is_cuda else CHUNK // max(1, samples * classes))
+    numbers = torch.arange(classes, device=logits.device)[:, None]
+    for start in range(0, voxels, size):
+        part = slice(start, start + size)
+        y = labels[:, None, part].long()
+        valid = y != ignore
+        yield part, logits[:, :, part], (y == numbers) & valid, valid.to(logits.dtype)
+
+
+def _torch_sums(logits, labels, ignore):
+    samples, classes, _ = logits.shape
+    # columns: counts, nll, squares, mass
+    sums = torch.zeros(samples, classes, 3 + classes, dtype=torch.float64, device=logits.device)
+    valid_voxels = torch.zeros((), dtype=torch.float64, device=logits.device)
+    for _, z, here, valid in _chunks(logits, labels, ignore):
+        log_p = z.log_softmax(1)
+        p = log_p.exp()
+        one_hot = here.to(z.dtype)
+        sums[..., 0] += one_hot.sum(2)
+        sums[..., 1] -= torch.where(here, log_p, 0).sum(2)
+        sums[..., 3:] += one_hot @ p.mT
+        sums[..., 2] += (p.square_() @ valid.mT)[..., 0]
+        valid_voxels += valid.sum()
+    _all_are_classes(sums[..., 0].sum() == valid_voxels, classes, ignore)
+    counts, nll, squares, mass = sums.to(logits.dtype).split((1, 1, 1, classes), -1)
+    return counts[..., 0].clone(), nll[..., 0].clone(), mass.clone(), squares[..., 0].clone()
+
+
+def _torch_gradient(logits, labels, ignore, g_nll, g_mass, g_squares):
+    """t_j = p_j a_j - [j = y] g_nll[y] is dL/dlog p_j; dL/dz_j = t_j - p_j sum_i t_i."""
+    gradient = torch.empty_like(logits)
+    for part, z, here, valid in _chunks(logits, labels, ignore):
+        p = z.softmax(1)
+        one_hot = here.to(z.dtype)
+        a = (g_mass.mT @ one_hot).addcmul_(g_squares[..., None], p, value=2)
+        t = a.mul_(p).addcmul_(g_nll[..., None], one_hot, value=-1)
+        torch.mul(t.addcmul_(p, t.sum(1, keepdim=True), value=-1), valid, out=gradient[:, :, part])
+    return gradient
+
+
+def _all_are_classes(fine, classes, ignore):
+    if fine.is_cuda:
+        torch._assert_async(fine, f"labels: expected 0 to {classes - 1} or ignore_index {ignore}")
+    elif not fine:
+        raise BadInput(
+            f"labels: expected 0 to {classes - 1} or ignore_index {ignore}, found others; check the number of classes"
+        )
+
+
+# Compiled: voxels in pieces, which as many threads as torch has take in turn.
+
+
+class _Layout(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "class_stride",
+            "voxel_stride",
+            "label_stride",
+            "label_bytes",
+            "ignore",
+            "gradient_class_stride",
+            "gradient_voxel_stride",
+        )
+    ]
+
+
+def _compiled_sums(library, logits, labels, ignore):
+    samples, classes, voxels = logits.shape
+    layout = _layout(logits, labels, ignore)
+    pieces = -(-voxels // PIECE)
+    bad = torch.zeros(samples, pieces, dtype=torch.int64)
+    sums = [torch.zeros(samples, pieces, *shape, dtype=torch.float64)
+            for shape in [(classes,), (classes,), (classes, classes), (classes,)]]  # fmt: skip
+
+    def take(sample, piece, span):
+        where = [each[sample, piece].data_ptr() for each in sums]
+        bad[sample, piece] = library.statistics(*_pointers(sample, logits, labels), *span, layout, *where)
+
+    _share(take, samples, voxels)
+    _all_are_classes(bad.sum() == 0, classes, ignore)
+    return [each.sum(1).to(logits.dtype) for each in sums]
+
+
+def _compiled_gradient(library, logits, labels, ignore, g_nll, g_mass, g_squares):
+    samples, _, voxels = logits.shape
+    gradient = torch.empty_like(logits)
+    layout = _layout(logits, labels, ignore, gradient)
+    given = [each.contiguous() for each in (g_nll, g_mass, g_squares)]
+
+    def take(sample, piece, span):
+        upstream = [each[sample].data_ptr() for each in given]
+        library.gradient(*_pointers(sample, logits, labels), *span, layout, *upstream, gradient[sample].data_ptr())
+
+    _share(take, samples, voxels)
+    return gradient
+
+
+def _layout(logits, labels, ignore, gradient=None):
+    to = logits if gradient is None else gradient
+    return _Layout(*logits.stride()[1:], labels.stride(1), labels.element_size(), ignore, *to.stride()[1:])
+
+
+def _pointers(sample, logits, labels):
+    return logits[sample].data_ptr(), labels[sample].data_ptr()
+
+
+def _share(take, samples, voxels):
+    """Call `take(sample, piece, (start, end))` for every piece; ctypes lets other threads run meanwhile."""
+    todo = [
+        (sample, piece, (start, min(start + PIECE, voxels)))
+        for sample in range(samples)
+        for piece, start in enumerate(range(0, voxels, PIECE))
+    ]
+    turns = iter(todo)  # next() of a list's iterator is atomic
+
+    def work():
+        for turn in turns:
+            take(*turn)
+
+    threads = [threading.Thread(target=work) for _ in range(min(torch.get_num_threads(), len(todo)) - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+
+
+def _library_for(logits):
+    """`fused.c` compiled for these logits, or None where torch serves as well."""
+    samples, classes, voxels = logits.shape
+    suits = logits.device.type == "cpu" and logits.dtype == torch.float32
+    if not suits or classes > MOST_CLASSES or samples * voxels < SMALL or os.environ.get("I2PEMD_COMPILE") == "0":
+        return None
+    return _compiled(classes)
+
+
+@functools.cache
+def _compiled(classes):
+    """`fused.c` compiled for this processor and number of classes and checked once, or None, which is said once."""
+    compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        return _say_once("no C compiler was found")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        target = Path(folder) / "fused.so"
+        source = Path(__file__).with_name("fused.c")
+        options = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w", f"-DK={classes}"]
+        try:
+            for processor in (["-march=native"], []):
+                command = [*compiler.split(), *options, *processor, str(source), "-o", str(target)]
+                result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                if result.returncode == 0:
+                    break
+            result.check_returncode()
+            library = ctypes.CDLL(str(target))
+        except (OSError, subprocess.SubprocessError) as error:
+            return _say_once(f"{compiler} could not compile it ({error})")
+    pointer, count = ctypes.c_void_p, ctypes.c_int64
+    library.statistics.argtypes = library.gradient.argtypes = [
+        pointer, pointer, count, count, ctypes.POINTER(_Layout), pointer, pointer, pointer, pointer,
+    ]  # fmt: skip
+    library.statistics.restype, library.gradient.restype = count, None
+    return library if _agrees(library, classes) else _say_once(f"{compiler} compiled it wrongly")
+
+
+def _agrees(library, classes):
+    """Whether the compiled sums and gradient are torch's on a thousand voxels."""
+    steps = torch.arange(1000.0)
+    logits = (torch.outer(torch.arange(1.0, classes + 1), steps).sin() * 8)[None]
+    labels = (steps.long() % (classes + 1))[None]  # class K serves as the ignored one
+    mass = torch.arange(1.0 * classes**2).view(1, classes, classes)
+    upstream = [mass[:, 1], mass, mass[:, 0]]
+    pairs = [
+        *zip(_compiled_sums(library, logits, labels, classes), _torch_sums(logits, labels, classes), strict=True),
+        [
+            _compiled_gradient(library, logits, labels, classes, *upstream),
+            _torch_gradient(logits, labels, classes, *upstream),
+        ],
+    ]
+    return all(torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4) for ours, theirs in pairs)
+
+
+_said = set()
+
+
+def _say_once(why):
+    if not _said:
+        _said.add(why)
+        logging.getLogger(__name__).warning("The loss runs in plain torch, some 3 times slower: %s.", why)
