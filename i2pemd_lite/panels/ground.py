@@ -1,0 +1,153 @@
+"""From prototypes to the ground distance: points in the plane, their L1 distances, row ranks, and G (Eq. 3-5)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.ground import ground_distance, percentile_ranks, prototype_distances
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, slider, steps
+
+LAYOUTS = {
+    "five organs": [[0.0, 0.0], [4.0, 0.5], [1.0, 2.5], [1.5, 3.5], [5.0, 2.0]],
+    "two classes": [[1.0, 1.0], [4.0, 2.0]],
+    "three, with a tie": [[0.0, 0.0], [1.0, 1.0], [3.0, 0.0]],
+    "one far away": [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [6.0, 4.0]],
+    "seven on a line": [[float(k), 0.0] for k in range(7)],
+}
+
+
+class Result(NamedTuple):
+    """The prototypes and the three matrices made from them, one after the other."""
+
+    prototypes: np.ndarray
+    moving: int
+    distances: np.ndarray
+    ranks: np.ndarray
+    ground: np.ndarray
+
+
+def compute(state):
+    """Place the prototypes of a layout, shift one of them, scale them all, and take Eq. 3, 4 and 5.
+
+    `state` has layout, moving (from 1), right and up (shift, feature units) and scale.
+    """
+    points = np.array(LAYOUTS[state["layout"]])
+    if not 1 <= state["moving"] <= len(points):
+        raise BadInput(f"prototype to move: this layout has {len(points)}, found {state['moving']}; pick a smaller one")
+    points[state["moving"] - 1] += state["right"], state["up"]
+    c = torch.tensor(points * state["scale"], dtype=torch.float64)
+    g = prototype_distances(c)
+    return Result(c.numpy(), state["moving"] - 1, g.numpy(), percentile_ranks(g).numpy(), ground_distance(c).numpy())
+
+
+def draw(figure, result):
+    """The plane on the left; raw distances, row ranks and G on the right, each made from the one before."""
+    K = len(result.prototypes)
+    art = style.artists(figure, lambda figure: {})
+    if K not in art:
+        art[K] = style.styled(_Card, figure, K)
+    for size, card in art.items():
+        card.show(size == K)
+    card = art[K]
+    card.points.set_data(*result.prototypes.T)
+    card.moved.set_data(*result.prototypes[result.moving][:, None])
+    # Whole multiples of 2 units, so that the frame stands still while a prototype moves within it.
+    low, high = 2 * np.floor((result.prototypes.min() - 0.2) / 2), 2 * np.ceil((result.prototypes.max() + 0.8) / 2)
+    style.limits(card.plane, (low, high), (low, high))
+    half = (high - low) / 2
+    for k, (name, (x, y)) in enumerate(zip(card.names, result.prototypes, strict=True)):
+        name.set_position((x + 0.08 * half, y + 0.03 * half))
+        name.set_text(f"c{style.subscript(k + 1)}")
+    card.lines.set_segments([[result.prototypes[result.moving], c] for c in result.prototypes])
+    card.raw.show(result.distances, top=max(result.distances.max(), 1e-9))
+    card.ranks.show(result.ranks)
+    card.ground.show(result.ground)
+
+
+class _Card:
+    """The artists for K prototypes."""
+
+    def __init__(self, figure, K):
+        from matplotlib.collections import LineCollection
+
+        c = style.names("c", K)
+        self.plane = figure.add_axes([0.035, 0.13, 0.24, 0.70], aspect="equal")
+        self.plane.set(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
+        self.plane.locator_params(nbins=4, integer=True)
+        self.lines = self.plane.add_collection(LineCollection([], colors=style.LINE, linewidths=1, zorder=1))
+        self.points = self.plane.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
+        ring = {"marker": "o", "ms": 16, "mfc": "none", "mec": style.QUIET, "mew": 1.2}
+        self.moved = self.plane.plot([], [], ls="", **ring)[0]
+        self.names = [self.plane.text(0, 0, "", size=9) for _ in c]
+        titles = ("g: L1 distance (Eq. 3)", "ḡ: rank in its row / K (Eq. 4)", "G: mean of ḡ and ḡᵀ (Eq. 5)")
+        size = 8.5 if K < 6 else 7
+        self.raw, self.ranks, self.ground = (
+            style.Matrix(figure.add_axes([0.315 + 0.235 * i, 0.08, 0.205, 0.70]), title, c, c, size=size)
+            for i, title in enumerate(titles)
+        )
+        self.all = [self.plane, self.raw.axes, self.ranks.axes, self.ground.axes]
+
+    def show(self, visible):
+        for axes in self.all:
+            if axes.get_visible() != visible:
+                axes.set_visible(visible)
+
+
+def describe(result):
+    """Which classes G holds to be alike, and the properties that a learner can check."""
+    K, G = len(result.ground), result.ground
+    off = ~np.eye(K, dtype=bool)
+    ties = sum(len(row) - len(np.unique(row)) for row in result.ranks)
+    if not G.any():
+        words = "All prototypes are in one point: every distance is 0, every rank is 0, and G vanishes."
+    else:
+        i, j = np.unravel_index(np.argmin(np.where(off, G, np.inf)), G.shape)
+        words = (
+            f"The cheapest mistake is between class {i + 1} and class {j + 1}, at {style.number(G[i, j])}; "
+            f"the dearest costs {style.number(G.max())}."
+        )
+    return words, {
+        "mean of G off the diagonal": f"{G[off].mean():.4f}",
+        "largest entry": f"{G.max():.4f}",
+        "its bound (K−1)/K": f"{(K - 1) / K:.4f}",
+        "largest |ḡ − ḡᵀ|": f"{np.abs(result.ranks - result.ranks.T).max():.4f}",
+        "ties": ties,
+    }
+
+
+def panel(layout="five organs", **start):
+    """The panel; `layout` is a key of LAYOUTS, and further values set controls.
+
+    Example
+    -------
+    >>> board = panel("three, with a tie")
+    >>> board.result.ground.round(3).tolist()
+    [[0.0, 0.333, 0.5], [0.333, 0.0, 0.5], [0.5, 0.5, 0.0]]
+    """
+    controls = {
+        "layout": choice("layout", list(LAYOUTS), layout),
+        "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1),
+        "right": slider("move right", 0.0, -5.0, 5.0, 0.25, "feature units"),
+        "up": slider("move up", 0.0, -5.0, 5.0, 0.25, "feature units"),
+        # Powers of two scale without rounding, so that a tie stays a tie.
+        "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
+    }
+
+    def fit(change):
+        controls["moving"].max = len(LAYOUTS[change["new"]])
+
+    controls["layout"].observe(fit, "value")
+    made = Panel(
+        "ground distance",
+        controls,
+        compute,
+        draw,
+        describe,
+        layout=[["layout", "moving", "scale"], ["right", "up"]],
+    )
+    if start:
+        made.set(**start)
+    return made

@@ -1,0 +1,198 @@
+"""All predictions over three classes at once: what each measure says of them, and where its gradient pushes (Eq. 6)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from i2pemd_lite.emd import i2pemd
+from i2pemd_lite.ground import fixed_ground_distance
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, slider, steps, switch
+
+# The corners of the simplex in the plane: p lies at p₁ c₁ + p₂ c₂ + p₃ c₃.
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+MEASURES = ("I2PEMD  p · G[:, k]", "fixed form  1 − pₖ", "cross-entropy  −log pₖ")
+TOPS = (1.0, 1.0, 4.0)
+SIDE = 96  # of the heat map, in points
+
+
+class Result(NamedTuple):
+    """One prediction and the whole simplex, under the three measures."""
+
+    p: np.ndarray  # (3,)
+    label: int
+    ground: np.ndarray
+    distances: np.ndarray  # (3 measures,) of p
+    gradients: np.ndarray  # (3 measures, 3 classes), by the logits of p
+    maps: np.ndarray  # (3 measures, SIDE, SIDE)
+    pushes: np.ndarray  # (3 measures, 1 + points of the field, 2): how p moves in the plane, p itself first
+
+
+def _simplex_grid(side):
+    """(side, side, 3) barycentric coordinates of a square of pixels over the triangle."""
+    x, y = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, CORNERS[2, 1], side))
+    p3 = y / CORNERS[2, 1]
+    p2 = x - p3 / 2
+    return np.stack([1 - p2 - p3, p2, p3], -1)
+
+
+def _field(n=7):
+    """Points spread over the inside of the simplex, (n(n−1)/2 …, 3)."""
+    return np.array([(i + 1 / 3, j + 1 / 3, n - i - j - 2 / 3) for i in range(n) for j in range(n - i)]) / n
+
+
+# Points outside the triangle are clamped to it; the picture is cut along its edges.
+GRID, FIELD = torch.tensor(_simplex_grid(SIDE)).clamp(min=0).view(-1, 3), _field()
+
+
+def measures(p, label, ground, diagonal=0.0):
+    """The three measures of a batch of predictions against one label.
+
+    I2PEMD = p · G[:, k],   fixed = p · (1 − I)[:, k] = 1 − pₖ,   CE = −log pₖ
+
+    Parameters
+    ----------
+    p : (N, 3) probabilities, label : k from 0, ground : (3, 3)
+    diagonal : of the fixed form; 1 is the paper's words taken to the letter
+
+    Returns
+    -------
+    list of three (N,) tensors, differentiable in p
+
+    Example
+    -------
+    >>> p = torch.tensor([[0.2, 0.5, 0.3]])
+    >>> [round(m.item(), 4) for m in measures(p, 1, torch.tensor([[0, 1/3, 1/2], [1/3, 0, 1/2], [1/2, 1/2, 0]]))]
+    [0.2167, 0.5, 0.6931]
+    """
+    k = torch.full((len(p),), label)
+    fixed = fixed_ground_distance(3, dtype=p.dtype) + diagonal * torch.eye(3, dtype=p.dtype)
+    return [i2pemd(p, k, ground), i2pemd(p, k, fixed), F.nll_loss(p.clamp(min=1e-12).log(), k, reduction="none")]
+
+
+def compute(state):
+    """The measures of the prediction in `state`, their gradients by its logits, and the maps around it.
+
+    `state` has label (from 1), g12, g13, g23, share (p₁), rest (how much of 1 − p₁ is p₂) and diagonal (bool).
+    """
+    p1 = state["share"]
+    p2 = (1 - p1) * state["rest"]
+    G = torch.zeros(3, 3, dtype=torch.float64)
+    for (i, j), name in (((0, 1), "g12"), ((0, 2), "g13"), ((1, 2), "g23")):
+        G[i, j] = G[j, i] = float(state[name])
+    k, diagonal = state["label"] - 1, float(state["diagonal"])
+    points = torch.tensor(np.vstack([[[p1, p2, 1 - p1 - p2]], FIELD]))
+    logits = points.clamp(min=1e-12).log().requires_grad_()
+    values = measures(logits.softmax(1), k, G, diagonal)
+    gradients = np.stack([torch.autograd.grad(v.sum(), logits, retain_graph=True)[0].numpy() for v in values])
+    # A step down the logits' gradient moves p by J(−∂/∂z) with J = diag(p) − p pᵀ.
+    down = -gradients
+    moves = points.numpy() * (down - (points.numpy() * down).sum(-1, keepdims=True))
+    maps = torch.stack(measures(GRID, k, G, diagonal)).view(3, SIDE, SIDE).numpy()
+    distances = np.array([v[0].item() for v in values])
+    return Result(points[0].numpy(), k, G.numpy(), distances, gradients[:, 0], maps, moves @ CORNERS)
+
+
+def draw(figure, result):
+    """Three simplexes: bands of equal distance, small arrows where a gradient step moves each prediction."""
+    art = style.artists(figure, lambda figure: [_Card(figure, i) for i in range(3)])
+    where = result.p @ CORNERS
+    for i, card in enumerate(art):
+        card.image.set_data(result.maps[i])
+        longest = max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
+        card.field.set_UVC(*(result.pushes[i, 1:] / longest).T)
+        card.push.set_offsets(where[None])
+        card.push.set_UVC(*(result.pushes[i, :1] / longest).T)
+        card.point.set_data(*where[:, None])
+        card.label.set_data(*CORNERS[result.label][:, None])
+        card.value.set_text(f"{result.distances[i]:.3f}")
+
+
+class _Card:
+    """The artists of one simplex."""
+
+    def __init__(self, figure, i):
+        import matplotlib.patches
+
+        axes = style.blank(figure.add_axes([0.015 + 0.333 * i, 0.02, 0.30, 0.86], aspect="equal"))
+        figure.text(0.02 + 0.333 * i, 0.93, MEASURES[i], size=9.5)
+        axes.set(xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
+        bands = matplotlib.colormaps[style.HEAT].resampled(10)
+        self.image = axes.imshow(
+            np.zeros((SIDE, SIDE)),
+            cmap=bands,
+            origin="lower",
+            extent=(0, 1, 0, CORNERS[2, 1]),
+            vmin=0,
+            vmax=TOPS[i],
+            interpolation="nearest",
+        )
+        self.image.set_clip_path(matplotlib.patches.Polygon(CORNERS, transform=axes.transData))
+        start = FIELD @ CORNERS
+        arrow = {"angles": "xy", "scale_units": "xy", "pivot": "tail"}
+        zero = np.zeros(len(start))
+        arrow |= {"color": "white", "edgecolor": "black"}
+        self.field = axes.quiver(*start.T, zero, zero, scale=8, width=0.007, linewidth=0.5, **arrow)
+        self.push = axes.quiver([0], [0], [0], [0], scale=4, width=0.014, linewidth=0.8, zorder=4, **arrow)
+        self.label = axes.plot([], [], ls="", ms=11, **style.PROTOTYPE, zorder=5)[0]
+        self.point = axes.plot([], [], ls="", ms=10, **style.SOURCE, mec=style.CARD, mew=1.5, zorder=5)[0]
+        for k, (dx, dy) in enumerate([(-0.06, -0.07), (0.06, -0.07), (0, 0.06)]):
+            x, y = CORNERS[k] + (dx, dy)
+            axes.text(x, y, f"class {k + 1}", ha="center", va="center", size=8.5)
+        self.value = axes.text(-0.14, 0.80, "", size=13, weight="bold", va="center")
+        axes.text(-0.14, 0.69, f"of {style.number(TOPS[i])}" if i < 2 else "cut at 4", size=8, color=style.QUIET)
+
+
+def describe(result):
+    """Which class the prediction is pushed away from hardest, and the gradients as numbers."""
+    G, k = result.ground, result.label
+    others = [j for j in range(3) if j != k]
+    far = max(others, key=lambda j: result.gradients[0, j])
+    p = ", ".join(style.number(x) for x in result.p)
+    if np.abs(result.gradients[0]).max() < 1e-9:
+        words = f"p = ({p}) against class {k + 1}: I2PEMD has no gradient here."
+    else:
+        words = (
+            f"p = ({p}) against class {k + 1}: I2PEMD lowers class {far + 1} hardest, "
+            f"which costs {style.number(G[far, k])} a unit of mass."
+        )
+    rows = ("I2PEMD", "fixed", "cross-entropy")
+    numbers = {name: f"{d:.4f}" for name, d in zip(rows, result.distances, strict=True)}
+    for name, gradient in zip(rows, result.gradients, strict=True):
+        numbers[f"∂{name}/∂z"] = "(" + ", ".join(style.number(x, 3) for x in gradient) + ")"
+    return words, numbers
+
+
+def panel(**start):
+    """The panel, with G of the three prototypes (0,0), (1,1), (3,0) to begin with; values in `start` set controls.
+
+    Example
+    -------
+    >>> simplex = panel(share=0.2, rest=0.625, label=2)
+    >>> simplex.result.distances.round(4).tolist()
+    [0.2167, 0.5, 0.6931]
+    """
+    # G of three classes has entries that are multiples of 1/6, at most 2/3.
+    sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
+    made = Panel(
+        "instance to prototype",
+        {
+            "label": choice("label k", [1, 2, 3], 1, "150px"),
+            "g12": steps("G₁₂ (cost)", sixths, 1 / 3, "230px"),
+            "g13": steps("G₁₃ (cost)", sixths, 1 / 2, "230px"),
+            "g23": steps("G₂₃ (cost)", sixths, 1 / 2, "230px"),
+            "share": slider("p₁ (share)", 0.5, 0.0, 1.0, 0.01),
+            "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01, width="380px"),
+            "diagonal": switch("fixed form with 1 on its diagonal too", False),
+        },
+        compute,
+        draw,
+        describe,
+        layout=[["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]],
+        size=(9.4, 3.0),
+    )
+    if start:
+        made.set(**start)
+    return made

@@ -1,0 +1,101 @@
+"""What every lesson needs and no lesson should show: the opening line, and a check of an answer."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from i2pemd_lite import __version__
+from i2pemd_lite.files import BadInput
+
+_seed = 0
+
+
+def start(seed=0):
+    """Seed everything, and say under which profile, device, seed and versions the lesson's figures are made."""
+    global _seed
+    from i2pemd_lite import training
+
+    _seed = seed
+    training.seed_everything(seed)
+    found = versions()
+    print(f"profile {found['profile']} · {found['device']} · seed {seed}")
+    print(" · ".join(f"{name} {found[name]}" for name in ("i2pemd-lite", "python", "torch", "numpy", "POT")))
+
+
+def provenance():
+    """The profile and seed of a figure, for its caption."""
+    from i2pemd_lite import training
+
+    return f"profile {training.profile().name}, seed {_seed}"
+
+
+def versions():
+    """What a number depends on: profile, device, seed, and the versions of what computes it."""
+    from i2pemd_lite import training
+
+    profile = training.profile()
+    return {
+        "profile": profile.name,
+        "device": str(profile.device),
+        "seed": _seed,
+        "i2pemd-lite": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "numpy", "POT")},
+    }
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def check(name, yours, oracle, tolerance=1e-9):
+    """Say whether an answer agrees with an independent computation of the same thing, and where it does not.
+
+    Parameters
+    ----------
+    name : of the exercise, as the lesson calls it
+    yours, oracle : numbers, arrays or tensors of one shape
+    tolerance : the largest absolute difference that counts as agreement
+
+    Returns
+    -------
+    bool, after printing one line. With `I2PEMD_STRICT=1` a wrong answer raises AssertionError.
+
+    Example
+    -------
+    >>> check("00a", 0.3, 0.1 + 0.2)
+    00a is right: largest difference 5.6e-17.
+    True
+    """
+    if yours is None or yours is ...:
+        return _verdict(False, f"{name} is still open: put your answer in place of ...")
+    a, b = _numbers("your answer", yours), _numbers("oracle", oracle)
+    if a.shape != b.shape:
+        return _verdict(False, f"{name} is not right yet: expected shape {b.shape}, yours has {a.shape}.")
+    gap = np.abs(a - b)
+    worst = float(gap.max()) if gap.size else 0.0
+    if worst <= tolerance:
+        return _verdict(True, f"{name} is right: largest difference {worst:.2g}.")
+    at = [int(i) for i in np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)]
+    where = f" at {at}, counted from 0" if at else ""
+    return _verdict(False, f"{name} is not right yet: off by {worst:.3g}{where}. Which term does that entry depend on?")
+
+
+def _numbers(name, values):
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: expected numbers, found {type(values).__name__}") from None
+
+
+def _verdict(right, line):
+    print(line)
+    if not right and os.environ.get("I2PEMD_STRICT") == "1":
+        raise AssertionError(line)
+    return right
