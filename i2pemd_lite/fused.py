@@ -146,7 +146,7 @@ def _chunks(logits, labels, ignore):
         part = slice(start, start + size)
         y = labels[:, None, part].long()
         valid = y != ignore
-        yield part, logits[:, :, part], (y == numbers) & valid, valid.to(logits.dtype)
+        yield part, logits[:, :, part], y.masked_fill(~valid, -1) == numbers, valid.to(logits.dtype)
 
 
 def _torch_sums(logits, labels, ignore):
