@@ -210,6 +210,9 @@ def load(folder=None, sequence="t2spir"):
     if not _holds_scans(folder):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
                        "found none of them; data/README.md says where each comes from")
+    synthetic = (folder / MANIFEST).is_file()
+    if synthetic and not files.read_json(folder / MANIFEST).get("complete"):
+        raise BadInput(f"{folder}: expected a complete synthetic set, found one made in part; make it again")
     problems = Problems(str(folder))
     chaos = folder / "chaos"
     scans = _pairs(folder / "btcv" / "RawData", "ct", r"img(\d+)", r"label(\d+)", "btcv", problems)
@@ -226,7 +229,7 @@ def load(folder=None, sequence="t2spir"):
     problems.raise_if_any()
     if not scans:
         raise BadInput(f"{folder}: expected scans, found only empty folders; unpack the download again")
-    return Dataset(folder, "synthetic" if (folder / MANIFEST).is_file() else "real", tuple(scans))
+    return Dataset(folder, "synthetic" if synthetic else "real", tuple(scans))
 
 
 def _holds_scans(folder):

@@ -2,9 +2,9 @@
 
 Every case is another anatomy: smoothly deformed ellipsoids and tubes at plausible places, painted from back to front
 with soft edges, then seen by a scanner: Hounsfield units with Gaussian noise, or a T2-weighted, fat-suppressed image
-with a bias field, Rician noise and a scale of its own. It is built to look like the problem: CT and MR disagree on which
-organs are bright, and each has background that looks like an organ (the stomach like the spleen, bowel like kidneys,
-muscle like the liver in MR). Do not conclude anything about patients from it.
+with a bias field, Rician noise and a scale of its own. It is built to look like the problem: CT and MR disagree on
+which organs are bright, and each has background that looks like an organ (the stomach like the spleen, bowel like
+kidneys, muscle like the liver in MR). Do not conclude anything about patients from it.
 
 Coordinates p = (x, y, z) are millimetres to the patient's Left, to Posterior and to Superior, from mid-abdomen.
 """
@@ -345,12 +345,15 @@ def make(folder, cases=10, seed=0, progress=True):
         raise BadInput(f"cases: expected 1 or more, found {cases}")
     manifest = folder / MANIFEST
     if manifest.is_file():
-        if files.read_json(manifest) == {**wanted, "complete": True}:
+        found = files.read_json(manifest)
+        if found == {**wanted, "complete": True}:
             return folder
+        # Of the same set nothing need go: another process that makes it too writes the same files.
+        if found != {**wanted, "complete": False}:
+            _clear(folder)
     elif folder.is_dir() and any(folder.iterdir()):
         raise BadInput(f"{folder}: expected a new folder or a synthetic set, found other files; choose another folder")
     files.write_json(manifest, {**wanted, "complete": False})
-    _clear(folder)
     jobs = [(modality, number) for modality in ("ct", "mr") for number in range(1, cases + UNLABELLED + 1)]
     for modality, number in tqdm(jobs, desc="Making synthetic scans", unit="scan", disable=not progress):
         scan = phantom(
