@@ -35,8 +35,8 @@ def class_means(features, labels, num_classes):
 
 
 def _class_sums(features, labels, num_classes):
-    F = at_least_float32(check_labels("features", features, labels).detach()).flatten(2)
-    F, y = F.view(*F.shape[:2], -1), labels.reshape(len(labels), -1)
+    F = at_least_float32(check_labels("features", features, labels).detach())
+    F, y = F.reshape(*F.shape[:2], -1), labels.reshape(len(labels), -1)
     # M[b, k, v] = [y_bv = k]
     M = (y[:, None] == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
     return torch.einsum("bkv,bdv->kd", M, F), M.sum((0, 2))

@@ -162,6 +162,14 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
 
+def settings_for(kind, sizes, method, methods, profile_name, seed, changes):
+    """The settings of a task: those of the paper, at the size of the profile, with the user's changes."""
+    if method not in methods:
+        raise BadInput(f"method: expected one of {', '.join(methods)}, found {method!r}")
+    name = profile(profile_name).name
+    return kind(**sizes[name]).changed(**{**changes, "method": method, "seed": seed, "profile": name})
+
+
 SCHEDULES = {
     "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
     "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
@@ -169,9 +177,16 @@ SCHEDULES = {
 
 
 class Learner(nn.Module):
-    """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs."""
+    """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
+
+    `data` is shared between a run and its forks.
+    """
 
     task = ""
+
+    def source(self):
+        """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
+        raise NotImplementedError
 
     def losses(self, t):
         """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}."""
@@ -180,6 +195,17 @@ class Learner(nn.Module):
     def evaluate(self):
         """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
         raise NotImplementedError
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Inside: batch normalisation and dropout as in use, and no gradients."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.train(training)
 
     def updated(self, t):
         """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
@@ -286,8 +312,7 @@ class Run:
         return {name: value.detach() for name, value in losses.items()}
 
     def _evaluate(self):
-        self.learner.eval()
-        with torch.inference_mode():
+        with self.learner.evaluating():
             figures = self.learner.evaluate()
         self.evaluations.append({"step": self.number, **figures})
         if "selection" in figures and (self.best is None or figures["selection"] > self.best[0]):
@@ -327,12 +352,18 @@ class Run:
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
         return twin
 
-    def use_best(self):
-        """Put the weights of the best evaluation in place, where the task selects one; the step they come from."""
+    @contextlib.contextmanager
+    def best_weights(self):
+        """Inside: the weights of the best evaluation where the task selects one, else the last; gives their step."""
         if self.best is None:
-            return self.number
+            yield self.number
+            return
+        last = {name: value.clone() for name, value in self.learner.state_dict().items()}
         self.learner.load_state_dict(self.best[2])
-        return self.best[1]
+        try:
+            yield self.best[1]
+        finally:
+            self.learner.load_state_dict(last)
 
     # --- on disk ---------------------------------------------------------------------------------------------------
 
@@ -401,7 +432,7 @@ class Run:
             "task": self.learner.task,
             "settings": dataclasses.asdict(self.settings),
             "profile": dataclasses.asdict(self.profile),
-            "data": {"folder": str(self.learner.data.folder), "fingerprint": self.learner.data.fingerprint},
+            "data": self.learner.source(),
             "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},
             "threads": torch.get_num_threads(),
             "commit": _commit(),

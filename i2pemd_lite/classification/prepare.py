@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class Prepared:
     images: (N, 3, S, S) uint8; labels: (N,) int64; ids, lesions, parts: N names each, lesions and parts None when
     unknown; test_images: (M, 3, S, S) uint8 and test_ids: images without labels; size: the side that training crops to,
     px; converted: ids that were not RGB; name: that of the data set; fingerprint: of all of the above, the same on
-    every machine that decodes the same pixels.
+    every machine that decodes the same pixels; folder: where they were read, "" for a bare cache.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Prepared:
     test_ids: tuple
     converted: tuple
     fingerprint: str
+    folder: str = ""
 
     def __len__(self):
         return len(self.ids)
@@ -89,7 +90,7 @@ def prepare(dataset, size, progress=True):
     file = files.cache_folder() / f"skin-{size}-{key}.safetensors"
     if file.is_file():
         try:
-            return Prepared.open(file)
+            return replace(Prepared.open(file), folder=str(dataset.folder))
         except BadInput:
             file.unlink()
     side = stored_side(size)
@@ -111,7 +112,7 @@ def prepare(dataset, size, progress=True):
         fingerprint=files.fingerprint(*notes, *pixels),
     )
     prepared.save(file)
-    return prepared
+    return replace(prepared, folder=str(dataset.folder))
 
 
 def _decode_all(dataset, pictures, ids, side, progress, what):

@@ -1,0 +1,31 @@
+"""Unpaired CT/MR segmentation of liver, kidneys and spleen (section 3.2 and Tables 1-3 of the paper).
+
+    data = segmentation.load()                                  # I2PEMD_DATA, or the synthetic set
+    run = segmentation.train("joint_sepbn_i2pemd", data)        # an iterator over training steps
+    for step in run.progress(): ...
+    print(segmentation.evaluate(run))
+    segmentation.predict(run, out="out/labels")
+"""
+
+from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, Dataset, Scan, load
+from i2pemd_lite.segmentation.evaluate import evaluate, predict, resume, train
+from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SegmentationSettings
+from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare
+
+__all__ = [
+    "CLASSES",
+    "METHODS",
+    "MODALITIES",
+    "ORGANS",
+    "Dataset",
+    "Geometry",
+    "Prepared",
+    "Scan",
+    "SegmentationSettings",
+    "evaluate",
+    "load",
+    "predict",
+    "prepare",
+    "resume",
+    "train",
+]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.segmentation.data import MODALITIES
 
-MODALITIES = ("ct", "mr")
 STAGES = ("enc1", "enc2", "enc3", "enc4", "dec3", "dec2", "dec1", "head")
 
 # Which stages CT and MR share, and whether their batch normalisation is separate where the kernels are shared.

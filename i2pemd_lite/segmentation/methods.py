@@ -1,0 +1,248 @@
+"""The rows of Table 1 and 3: what CT and MR share, and what is added to the segmentation loss."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import torch
+
+from i2pemd_lite.ground import fixed_ground_distance
+from i2pemd_lite.losses import i2ped_loss, kd_loss, segmentation_loss
+from i2pemd_lite.metrics import dice
+from i2pemd_lite.prototypes import PrototypeBank
+from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.network import UNet
+from i2pemd_lite.segmentation.prepare import Geometry
+from i2pemd_lite.training import Learner, Settings, Shuffled, generator
+
+ORGANS = CLASSES[1:]
+
+
+class Method(NamedTuple):
+    """A row: how the network is shared (`network.SHARING`), where G comes from, and what else is added to the loss."""
+
+    sharing: str
+    ground: str | None = None  # "learned" or "fixed": λ L_I2PEMD is in the loss (Eq. 7)
+    extra: str | None = None  # "i2ped" or "kd"
+
+
+METHODS = {
+    "individual": Method("individual"),
+    "joint": Method("joint"),
+    "joint_i2pemd": Method("joint", ground="learned"),
+    "joint_sepbn": Method("joint_sepbn"),
+    "x_shaped": Method("x_shaped"),
+    "y_shaped": Method("y_shaped"),
+    "ummkd": Method("joint_sepbn", extra="kd"),
+    "joint_sepbn_i2pemd_fix": Method("joint_sepbn", ground="fixed"),
+    "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped"),
+    "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned"),
+}
+
+
+@dataclasses.dataclass
+class SegmentationSettings(Settings):
+    """The settings of a segmentation run; the defaults are the paper's, or methods that the paper builds on."""
+
+    steps: int = 50_000
+    learning_rate: float = 5e-4
+    decay: float = 0.95
+    decay_every: int = 500
+    weight: float = 1.0  # λ of Eq. 7; the paper does not say
+    weight_i2ped: float = 1.0
+    weight_kd: float = 0.5
+    temperature: float = 2.0  # T of the knowledge distillation of Dou et al. 2020
+    ce: str = "weighted"
+    width: int = 16  # b
+    dim: int = 32  # d
+    upconv: str = "cicek"
+    batch: int = 3  # of each modality
+    patch_depth: int = 8
+    spacing: tuple = (8.0, 1.5, 1.5)  # mm, (z, y, x)
+    size: tuple = (256, 256)
+    crop: str = "z"
+    test: float = 0.3
+    split_seed: int = 0
+
+    LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
+
+    def __post_init__(self):
+        self.spacing, self.size = tuple(self.spacing), tuple(self.size)
+        super().__post_init__()
+
+    def check(self):
+        """Raise `BadInput` for a value that no run can use."""
+        super().check()
+        self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
+        self._expect("batch", self.batch >= 1, "a whole number from 1")
+        self._expect("patch_depth", self.patch_depth % 8 == 0 < self.patch_depth, "a multiple of 8")
+        self._expect("size", all(n % 8 == 0 < n for n in self.size), "two multiples of 8")
+
+    @property
+    def geometry(self):
+        """The grid that volumes are brought to."""
+        return Geometry(spacing=self.spacing, size=self.size, crop=self.crop)
+
+
+SIZES = {
+    "ci": {
+        "steps": 24,
+        "learning_rate": 5e-3,
+        "schedule": "cosine",
+        "width": 4,
+        "dim": 8,
+        "spacing": (8.0, 8.0, 8.0),
+        "size": (48, 48),
+        "evaluate_every": 12,
+        "checkpoint_every": 4,
+    },
+    "laptop": {
+        "steps": 600,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "width": 8,
+        "dim": 16,
+        "spacing": (8.0, 4.0, 4.0),
+        "size": (96, 96),
+        "evaluate_every": 100,
+        "checkpoint_every": 20,
+    },
+    "gpu": {},
+}
+
+
+class Segmenter(Learner):
+    """One network for CT and MR, the shared prototypes of five classes, and the volumes to learn from."""
+
+    task = "segmentation"
+
+    def __init__(self, settings, data):
+        super().__init__()
+        s = self.settings = settings
+        self.data = data
+        # Weights depend on the seed alone; the state of the user's own random numbers stays as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator(s.seed, "weights").initial_seed())
+            self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv)
+        self.network.to(memory_format=torch.channels_last_3d)
+        self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
+        self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
+        self.streams = {
+            modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
+        }
+
+    def _cases(self, modality):
+        return [case for case in self.training_cases if case.modality == modality]
+
+    @property
+    def device(self):
+        """Where the weights are."""
+        return self.bank.prototypes.device
+
+    def source(self):
+        """Where the volumes came from and what they are."""
+        folder = self.data.dataset.folder if self.data.dataset else self.data.folder
+        return {"folder": str(folder), "name": self.data.name, "fingerprint": self.data.fingerprint}
+
+    def losses(self, t):
+        """Eq. 7 for one batch, with what the method adds."""
+        s, method = self.settings, METHODS[self.settings.method]
+        images, labels, sizes = self.batch(t)
+        features, logits = self.network(images, sizes)
+        self.bank.momentum = s.momentum
+        self.bank.update(features, labels)  # Eq. 10, 11
+        ground = {
+            "learned": self.bank.ground_distance(),  # Eq. 3-5
+            "fixed": fixed_ground_distance(len(CLASSES), self.device),
+        }.get(method.ground)
+        loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes)  # Eq. 7-9
+        terms = dict(loss.terms)
+        if method.extra == "i2ped":
+            terms["i2ped"] = i2ped_loss(features, labels, self.bank.prototypes)
+            loss = loss + s.weight_i2ped * terms["i2ped"]
+        if method.extra == "kd":
+            terms["kd"] = kd_loss(logits, labels, sizes, s.temperature)
+            loss = loss + s.weight_kd * terms["kd"]
+        return {"loss": loss, **terms}
+
+    def batch(self, t):
+        """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR."""
+        s, images, labels = self.settings, [], []
+        draws = generator(s.seed, "patches", t)
+        for modality in MODALITIES:
+            cases = self._cases(modality)
+            for i in self.streams[modality].take(t * s.batch, s.batch).tolist():
+                z = first_slice(cases[i], s.patch_depth, draws)
+                images.append(cases[i].image[z : z + s.patch_depth])
+                labels.append(cases[i].label[z : z + s.patch_depth])
+        images = torch.stack(images).to(self.device, non_blocking=True)[:, None]
+        labels = torch.stack(labels).to(self.device, non_blocking=True)
+        return images.contiguous(memory_format=torch.channels_last_3d), labels, (s.batch,) * len(MODALITIES)
+
+    def probabilities(self, case):
+        """(K, D, H, W) softmax output for a whole volume, block by block along z, the last one anchored at the end."""
+        depth, step = len(case.image), self.settings.patch_depth
+        starts = block_starts(depth, step)
+        blocks = torch.stack([case.image[z : z + step] for z in starts]).to(self.device)[:, None]
+        sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
+        _, logits = self.network(blocks, sizes)
+        p = torch.empty(logits.shape[1], depth, *logits.shape[3:])
+        for z, block in zip(starts, logits.float().softmax(1).cpu(), strict=True):
+            p[:, z : z + step] = block
+        return p
+
+    def evaluate(self):
+        """DOC in percent on the held-back cases: their mean, that of each modality, that of each organ."""
+        return summary(doc_table(self, self.test_cases))
+
+
+def doc_table(learner, cases):
+    """The DOC in percent of each organ in each case: dicts of case, modality, organs; NaN where there is none."""
+    rows = []
+    for case in cases:
+        doc = 100 * dice(learner.probabilities(case).argmax(0), case.label, len(CLASSES))
+        rows.append({"case": case.name, "modality": case.modality, **dict(zip(ORGANS, doc[1:].tolist(), strict=True))})
+    return rows
+
+
+def summary(rows):
+    """Means of a `doc_table`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
+
+    Example
+    -------
+    >>> rows = [{"case": m, "modality": m, **dict.fromkeys(ORGANS, doc)} for m, doc in (("ct", 90.0), ("mr", 80.0))]
+    >>> {name: value for name, value in summary(rows).items() if "liver" not in name and "kid" not in name}
+    {'doc': 85.0, 'ct': 90.0, 'mr': 80.0, 'ct spleen': 90.0, 'mr spleen': 80.0}
+    """
+    organs = {}
+    for modality in MODALITIES:
+        for organ in ORGANS:
+            known = [row[organ] for row in rows if row["modality"] == modality and not math.isnan(row[organ])]
+            organs[f"{modality} {organ}"] = sum(known) / len(known) if known else math.nan
+    means = {m: sum(organs[f"{m} {organ}"] for organ in ORGANS) / len(ORGANS) for m in MODALITIES}
+    return {"doc": sum(means.values()) / len(means), **means, **organs}
+
+
+def block_starts(depth, size):
+    """First slices of the blocks that cover a volume.
+
+    Example
+    -------
+    >>> block_starts(20, 8)
+    [0, 8, 12]
+    """
+    return [*range(0, depth - size, size), depth - size]
+
+
+def first_slice(case, size, draws):
+    """Where a training patch begins: half of the time one of the blocks, else around a slice that shows an organ.
+
+    The rule of Dou et al. 2020, whose patches span the whole plane.
+    """
+    depth = len(case.image)
+    starts = block_starts(depth, size)
+    coin, place = torch.rand(2, generator=draws).tolist()
+    if coin < 0.5:
+        return starts[int(place * len(starts))]
+    shown = case.label.flatten(1).any(1).nonzero().flatten().tolist() or [depth // 2]
+    return min(max(shown[int(place * len(shown))] - size // 2, 0), depth - size)
