@@ -1,0 +1,200 @@
+"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict.
+
+    python -m i2pemd_lite doctor
+    python -m i2pemd_lite data segmentation
+    python -m i2pemd_lite train segmentation joint_sepbn_i2pemd --out runs/ours
+    python -m i2pemd_lite train --resume runs/ours
+    python -m i2pemd_lite evaluate runs/ours
+    python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
+"""
+
+import argparse
+import dataclasses
+import importlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+from i2pemd_lite import __version__
+from i2pemd_lite.files import BadInput, cache_folder, data_folder, read_json
+
+TASKS = ("segmentation", "classification")
+
+
+def main(arguments=None):
+    """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.command(chosen)
+    except (BadInput, FloatingPointError) as error:
+        print(f"i2pemd_lite: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ni2pemd_lite: stopped; a run goes on with train --resume FOLDER", file=sys.stderr)
+        return 130
+
+
+def doctor(_):
+    """Say what is installed and what is found, and for each thing that is missing what to do."""
+    import torch
+
+    from i2pemd_lite.training import profile
+
+    print(f"i2pemd-lite {__version__}, Python {platform.python_version()} on {platform.platform()}")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {profile()}")
+    bad = 0
+    needs = {"monai": "", "nibabel": "", "pydicom": "", "PIL": "", "sklearn": ""}
+    needs |= dict.fromkeys(("jupyterlab", "ipywidgets", "matplotlib", "plotly", "anywidget", "ot"), "[lab]")
+    for name, extra in needs.items():
+        if importlib.util.find_spec(name) is None:
+            bad += 1
+            print(f"missing: {name}; install it with: pip install -c constraints.txt -e .{extra}")
+    try:
+        print(f"real data: {data_folder() or 'none (set I2PEMD_DATA to a folder; synthetic sets serve until then)'}")
+    except BadInput as error:
+        bad += 1
+        print(error)
+    cache = cache_folder()
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        bad += 1
+        print(f"cannot write to {existing}; set I2PEMD_CACHE to a folder that can be written to")
+    print("all well" if not bad else f"{bad} thing{'s' * (bad > 1)} to mend")
+    return 1 if bad else 0
+
+
+def data(chosen):
+    """Find the data of a task and prepare it for a profile, so that training starts at once."""
+    task = _task(chosen.task)
+    settings = _settings_class(task)(**_sizes(chosen.task)[_profile(chosen)])
+    found = task.load(chosen.data)
+    print(found)
+    prepared = task.prepare(found, settings.geometry if chosen.task == "segmentation" else settings.size)
+    print(f"prepared for profile {_profile(chosen)}, fingerprint {prepared.fingerprint}")
+    return 0
+
+
+def train(chosen):
+    """Train a method, or go on with a run; a table of results at the end."""
+    changes = _changes(chosen.set)
+    if chosen.resume:
+        if chosen.task or chosen.method:
+            raise BadInput("--resume: expected no task and no method beside it, for the folder says both")
+        task = _task(read_json(Path(chosen.resume) / "settings.json").get("task"))
+        run = task.resume(chosen.resume, chosen.data)
+        for name, value in changes.items():
+            if name not in run.settings.LIVE:
+                raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(run.settings.LIVE)}")
+            setattr(run.settings, name, value)
+    else:
+        if not (chosen.task and chosen.method):
+            raise BadInput("train: expected a task and a method, or --resume FOLDER; see --help")
+        task = _task(chosen.task)
+        folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{_profile(chosen)}-seed{chosen.seed}"
+        run = task.train(chosen.method, chosen.data, chosen.profile, chosen.seed, folder, **changes)
+    print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
+    run.finish()
+    print(task.evaluate(run))
+    return 0
+
+
+def evaluate(chosen):
+    """Print the table of a run in a folder."""
+    task = _task(read_json(Path(chosen.run) / "settings.json").get("task"))
+    print(task.evaluate(task.resume(chosen.run, chosen.data)))
+    return 0
+
+
+def predict(chosen):
+    """Label maps (segmentation) or a table of class scores (classification) for images without labels."""
+    task = _task(read_json(Path(chosen.run) / "settings.json").get("task"))
+    run = task.resume(chosen.run, chosen.data)
+    written = task.predict(run, chosen.images, *([chosen.out] if chosen.out else []))
+    written = written if isinstance(written, list) else [written]
+    print("\n".join(str(path) for path in written))
+    return 0
+
+
+def _task(name):
+    if name not in TASKS:
+        raise BadInput(f"task: expected {' or '.join(TASKS)}, found {name!r}")
+    return importlib.import_module(f"i2pemd_lite.{name}")
+
+
+def _sizes(task):
+    return importlib.import_module(f"i2pemd_lite.{task}.methods").SIZES
+
+
+def _settings_class(task):
+    return next(value for name, value in vars(task).items() if name.endswith("Settings"))
+
+
+def _profile(chosen):
+    from i2pemd_lite.training import profile
+
+    return profile(chosen.profile).name
+
+
+def _changes(pairs):
+    """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
+    from i2pemd_lite.classification import ClassificationSettings
+    from i2pemd_lite.segmentation import SegmentationSettings
+
+    both = (ClassificationSettings, SegmentationSettings)
+    kinds = {field.name: field.type for settings in both for field in dataclasses.fields(settings)}
+    changes = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        kind = kinds.get(name)
+        if kind is None or not text:
+            raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
+        try:
+            if kind is tuple:
+                changes[name] = tuple(float(part) if "." in part else int(part) for part in text.split(","))
+            elif kind is bool:
+                changes[name] = {"true": True, "false": False}[text.lower()]
+            else:
+                changes[name] = kind(text)
+        except (ValueError, KeyError):
+            raise BadInput(f"--set {pair}: expected a value of type {kind.__name__}, found {text!r}") from None
+    return changes
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        "python -m i2pemd_lite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(function):
+        about = function.__doc__.splitlines()[0]
+        sub = commands.add_parser(function.__name__, help=about, description=about)
+        sub.set_defaults(command=function)
+        return sub
+
+    command(doctor)
+    for function in (data, train):
+        sub = command(function)
+        sub.add_argument("task", nargs=None if function is data else "?", choices=TASKS)
+        if function is train:
+            sub.add_argument("method", nargs="?", help="a key of METHODS, such as joint_sepbn_i2pemd or i2pemd")
+            sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument("--out", type=Path, help="folder for the run; default: runs/TASK/METHOD-PROFILE-seedN")
+            sub.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
+            sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+        sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
+        sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
+    for function in (evaluate, predict):
+        sub = command(function)
+        sub.add_argument("run", type=Path, help="the folder of a run")
+        sub.add_argument("--data", type=Path, help="the data it was trained on, where they moved")
+        if function is predict:
+            sub.add_argument("--images", type=Path, help="folder of images; default: those without labels in the data")
+            sub.add_argument("--out", type=Path, help="where to write; default: out/segmentation or out/skin.csv")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

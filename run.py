@@ -1,0 +1,137 @@
+"""Set up and use i2pemd-lite, with the same words on Linux, macOS and Windows.
+
+    python3 run.py lab       open JupyterLab on the lessons
+    python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
+    python3 run.py lessons   execute every lesson into HTML, in out/lessons
+    python3 run.py bench     time the loss and the transport solvers
+    python3 run.py setup     only make .venv and install
+
+The first use makes .venv beside this file and installs; later uses start at once and need no network. Further words go
+to the program behind: python3 run.py lab --no-browser, python3 run.py test -k emd.
+Only the standard library is used here, for it runs before anything is installed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+NEEDS = {"setup": "lab", "lab": "lab", "lessons": "lab", "test": "lab,test", "bench": "lab,test"}
+
+
+def main():
+    """Do what the first word says with the words after it."""
+    words = sys.argv[1:]
+    if not words or words[0] not in NEEDS:
+        print(__doc__)
+        return 0 if words in (["-h"], ["--help"]) else 2
+    if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+        print(f"run.py: expected Python 3.11 to 3.14, found {sys.version.split()[0]}; start it with another python3")
+        return 1
+    word, rest = words[0], words[1:]
+    try:
+        install(NEEDS[word])
+        return globals()[word](rest)
+    except subprocess.CalledProcessError as error:
+        print(f"run.py: this command failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        return error.returncode or 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def install(extras):
+    """Make .venv and install this package with its extras, unless that is done already."""
+    stamp = VENV / "installed.json"
+    wanted = {"extras": extras, "state": state()}
+    if PYTHON.exists() and stamp.exists():
+        done = json.loads(stamp.read_text())
+        if done["state"] == wanted["state"] and set(extras.split(",")) <= set(done["extras"].split(",")):
+            return
+    if VENV.exists() and not works():
+        print("run.py: .venv does not start, making it anew", flush=True)
+        shutil.rmtree(VENV)
+    if not VENV.exists():
+        print("Making .venv …", flush=True)
+        venv.create(VENV, with_pip=True)
+    print(f"Installing i2pemd-lite with {extras} into .venv, a few minutes the first time …", flush=True)
+    stamp.unlink(missing_ok=True)
+    call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", f".[{extras}]")
+    stamp.write_text(json.dumps(wanted))
+
+
+def state():
+    """A hash of what an installation depends on."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "constraints.txt"))
+    return hashlib.sha256(f"{text}{sys.version}{ROOT}".encode()).hexdigest()
+
+
+def works():
+    """Whether the Python in .venv starts and has pip."""
+    if not PYTHON.exists():
+        return False
+    return subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
+def setup(_):
+    """Everything was done by `install`."""
+    print(f"Ready. Next: {Path(sys.executable).name} run.py lab")
+    return 0
+
+
+def lab(rest):
+    """JupyterLab on lesson 00, with the repository as its root, without news pop-ups."""
+    quiet = VENV / "jupyter-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True, exist_ok=True)
+    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}\n')
+    root = [] if not hasattr(os, "geteuid") or os.geteuid() else ["--allow-root"]
+    return run(
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={ROOT}",
+        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+        *root,
+        *rest,
+        JUPYTERLAB_SETTINGS_DIR=VENV / "jupyter-settings",
+    )
+
+
+def lessons(rest):
+    """Every lesson, or those named, executed into HTML under out/lessons."""
+    chosen = [word for word in rest if word.endswith(".ipynb")] or sorted(map(str, ROOT.glob("notebooks/*.ipynb")))
+    options = [word for word in rest if not word.endswith(".ipynb")]
+    command = ["-m", "jupyter", "nbconvert", "--to", "html", "--execute", "--output-dir", str(ROOT / "out" / "lessons")]
+    return run(*command, *options, *chosen)
+
+
+def test(rest):
+    """Lint, then all tests; with further words only the tests that they choose."""
+    if not rest:
+        call("-m", "ruff", "check", ".")
+    return run("-m", "pytest", *rest, I2PEMD_PROFILE="ci", I2PEMD_STRICT="1")
+
+
+def bench(rest):
+    """The table of timings."""
+    return run(ROOT / "tests" / "benchmarks" / "bench.py", *rest)
+
+
+def call(*words):
+    """Run the Python of .venv and stop here if it fails."""
+    subprocess.run([PYTHON, *words], cwd=ROOT, check=True)
+
+
+def run(*words, **environment):
+    """Run the Python of .venv, with some environment variables unless the user has set them; its exit status."""
+    environment = {name: os.environ.get(name, str(value)) for name, value in environment.items()}
+    return subprocess.run([PYTHON, *words], cwd=ROOT, env=os.environ | environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
