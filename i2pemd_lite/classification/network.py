@@ -50,7 +50,7 @@ class Small(nn.Module):
     d = 4 width. The stem halves the image at once: most of the time of such a network goes to its first, largest maps.
     """
 
-    def __init__(self, num_classes, width=16, depth=1):
+    def __init__(self, num_classes, width=16, depth=2):
         super().__init__()
         widths = [width, width, 2 * width, 4 * width]
         self.stem = nn.Conv2d(3, width, 3, 2, 1, bias=False)
