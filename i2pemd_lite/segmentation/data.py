@@ -215,11 +215,11 @@ def load(folder=None, sequence="t2spir"):
         raise BadInput(f"{folder}: expected a complete synthetic set, found one made in part; make it again")
     problems = Problems(str(folder))
     chaos = folder / "chaos"
-    scans = _pairs(folder / "btcv" / "RawData", "ct", r"img(\d+)", r"label(\d+)", "btcv", problems)
+    scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems)
     if (chaos / "Train_Sets" / "MR").is_dir():
         scans += _chaos(chaos, sequence, problems)
     elif sequence == "t2spir":
-        scans += _pairs(folder / "chaos_mr_t2spir", "mr", r"image_(\d+)", r"label_(\d+)", "pairs", problems)
+        scans += _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
     for scan in scans:
         with problems.collect():
             scan.check()
@@ -237,11 +237,11 @@ def _holds_scans(folder):
     return any((folder / part).is_dir() for part in parts)
 
 
-def _numbered(folder, pattern):
-    """{number as written: path} of the NIfTI files in `folder` whose name is `pattern`, in the order of the numbers."""
+def _numbered(folder, start):
+    """{number as written: path} of the NIfTI files in `folder` called `start` and a number, in order of the numbers."""
     found = {}
     for path in folder.iterdir() if folder.is_dir() else ():
-        match = re.fullmatch(pattern + r"\.nii(\.gz)?", path.name)
+        match = re.fullmatch(start + r"(\d+)\.nii(\.gz)?", path.name)
         if match:
             found[match[1]] = path
     return dict(sorted(found.items(), key=lambda item: int(item[0])))
@@ -252,9 +252,11 @@ def _pairs(folder, modality, image, label, layout, problems):
     training, testing = folder / "Training", folder / "Testing"
     images, labels = _numbered(training / "img", image), _numbered(training / "label", label)
     for number in sorted(images.keys() - labels.keys(), key=int):
-        problems.add(images[number], f"its label in {training / 'label'}", "none", "add it or move it to Testing")
+        path = training / "label" / f"{label}{number}.nii.gz"
+        problems.add(images[number], f"its label {path}", "none", "add it or move the image to Testing")
     for number in sorted(labels.keys() - images.keys(), key=int):
-        problems.add(labels[number], f"its image in {training / 'img'}", "none", "add it or remove the label")
+        path = training / "img" / f"{image}{number}.nii.gz"
+        problems.add(labels[number], f"its image {path}", "none", "add it or remove the label")
     found = [(images[n], labels[n]) for n in images if n in labels]
     found += [(path, None) for path in _numbered(testing / "img", image).values()]
     scans = [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in found]

@@ -143,8 +143,8 @@ def ellipsoid(points, centre, radii, turns=(0, 0, 0)):
 
     Example
     -------
-    >>> ellipsoid(np.array([[0.0, 3.0]] + 2 * [[0.0, 0.0]]) + 1e-9, (0, 0, 0), (2, 2, 2)).round(6).tolist()
-    [-2.0, 1.0]
+    >>> ellipsoid(np.array([[1.0, 3.0], [0.0, 0.0], [0.0, 0.0]]), (0, 0, 0), (2, 2, 2)).tolist()
+    [-1.0, 1.0]
     """
     p = points - np.asarray(centre, dtype=points.dtype).reshape(3, *[1] * (points.ndim - 1))
     for axis, angle in enumerate(turns):
