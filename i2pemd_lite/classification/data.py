@@ -109,15 +109,17 @@ def decode(data, size=None):
     -------
     >>> decode(b"no image")
     Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: expected a whole 8-bit JPEG or PNG, found cannot identify ...
+    i2pemd_lite.files.BadInput: expected a whole 8-bit JPEG or PNG, found another format
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
         if size:
             image.draft("RGB", (size, size))
         image.load()
+    except UnidentifiedImageError:
+        raise BadInput("expected a whole 8-bit JPEG or PNG, found another format") from None
     except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
         raise BadInput(f"expected a whole 8-bit JPEG or PNG, found {error}") from None
     if image.mode[0] in "IF":
