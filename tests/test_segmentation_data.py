@@ -717,11 +717,8 @@ def test_a_broken_cache_is_named(tmp_path):
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_every_real_scan_is_prepared():
-    folder = os.environ.get("I2PEMD_DATA")
-    if not folder:
-        pytest.skip("I2PEMD_DATA is not set")
-    found = load(folder)
+def test_every_real_scan_is_prepared(real):
+    found = load(real)
     prepared = prepare(found, Geometry(spacing=(8, 4, 4), size=(96, 96)), progress=False)
     assert found.name == prepared.name == "real"
     assert len(prepared.cases) == len(found.scans) > 0

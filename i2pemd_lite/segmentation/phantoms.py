@@ -20,7 +20,7 @@ from ..files import BadInput
 from . import readers
 from .data import MANIFEST, Volume
 
-FORMAT = 1
+FORMAT = 2
 """Counts the changes that make other voxels from the same seed."""
 PLANE = 128
 """Voxels of a slice along x and y."""
@@ -61,8 +61,8 @@ TISSUES = {
     "liver vein": Tissue((138, 12), (0.42, 0.08), btcv=6, mr=1),
     "right kidney": Tissue((182, 18), (0.66, 0.07), btcv=2, mr=2, grain=0.03),
     "left kidney": Tissue((182, 18), (0.66, 0.07), btcv=3, mr=3, grain=0.03),
-    "right medulla": Tissue((160, 18), (0.80, 0.08), btcv=2, mr=2, grain=0.05),
-    "left medulla": Tissue((160, 18), (0.80, 0.08), btcv=3, mr=3, grain=0.05),
+    "right medulla": Tissue((162, 18), (0.78, 0.07), btcv=2, mr=2, grain=0.05),
+    "left medulla": Tissue((162, 18), (0.78, 0.07), btcv=3, mr=3, grain=0.05),
     "spleen": Tissue((122, 10), (0.60, 0.07), btcv=1, mr=4, grain=0.015),
 }
 
@@ -81,9 +81,11 @@ class Canvas:
         grid[0], grid[1] = grid[0] - turn * grid[1], grid[1] + turn * grid[0]
         grid[:2] += rng.normal(0, 6, (2, 1, 1, 1)).astype(np.float32)
         self.points = grid + np.stack([waves(grid, rng, (110, 240), 3.5) for _ in range(3)])
-        self.value = {
-            name: rng.normal(*(tissue.hu if modality == "ct" else tissue.t2)) for name, tissue in TISSUES.items()
-        }
+        looks = {name: tissue.hu if modality == "ct" else tissue.t2 for name, tissue in TISSUES.items()}
+        self.value = {name: rng.normal(*look) for name, look in looks.items()}
+        # The four parts of a patient's kidneys are brighter or darker than other patients' together.
+        shift = rng.normal(0, looks["right kidney"][1])
+        self.value.update({name: looks[name][0] + shift for name in looks if name.endswith(("kidney", "medulla"))})
         self.range = 250.0 if modality == "ct" else 1.0
         self.grain = ndimage.gaussian_filter(rng.standard_normal(grid.shape[1:], dtype=np.float32), (1.6, 1.6, 0.8))
         self.grain /= self.grain.std()
