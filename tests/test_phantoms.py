@@ -34,7 +34,7 @@ def quick(monkeypatch):
 
 
 def digests(folder):
-    return {p.relative_to(abdomen): hashlib.sha256(p.read_bytes()).digest() for p in folder.rglob("*") if p.is_file()}
+    return {p.relative_to(folder): hashlib.sha256(p.read_bytes()).digest() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_the_same_seed_gives_the_same_scan_and_another_one_another():
