@@ -1,0 +1,468 @@
+"""Reading, preparing and splitting skin images: every layout, every kind of bad input, real files."""
+
+import csv
+import io
+import types
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, Folder, Zip, load
+from i2pemd_lite.classification.prepare import Prepared, prepare, split, stored_side
+from i2pemd_lite.files import BadInput
+
+IDS = [f"ISIC_{i:07d}" for i in range(14)]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def picture(i, mode="RGB"):
+    """40 x 30 px, left half of grey level 10 i, right half of 255 - 10 i."""
+    array = np.full((30, 40, 3), 255 - 10 * i, np.uint8)
+    array[:, :20] = 10 * i
+    return Image.fromarray(array).convert(mode)
+
+
+def jpeg(image, quality=95):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def truth(ids=IDS, labels=None):
+    labels = [i % 7 for i in range(len(ids))] if labels is None else labels
+    return [[name, *(float(k == j) for j in range(7))] for name, k in zip(ids, labels, strict=True)]
+
+
+def write_csv(path, header, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+@pytest.fixture
+def isic(tmp_path):
+    """A folder of 14 images, two of each class and of each lesion, as ISIC 2018 Task 3 is laid out."""
+    folder = tmp_path / "isic2018"
+    (folder / f"{TRAINING}_Input").mkdir(parents=True)
+    for i, name in enumerate(IDS):
+        (folder / f"{TRAINING}_Input" / f"{name}.jpg").write_bytes(jpeg(picture(i)))
+    write_csv(folder / f"{TRAINING}_GroundTruth.csv", ["image", *CLASSES], truth())
+    groups = [[name, f"HAM_{i % 7:07d}", "histo"] for i, name in enumerate(IDS)]
+    write_csv(folder / f"{TRAINING}_LesionGroupings.csv", ["image", "lesion_id", "diagnosis_confirm_type"], groups)
+    return folder
+
+
+def zipped(folder, stem, inside=True):
+    """Replace a folder of images by a zip of them."""
+    with zipfile.ZipFile(folder / f"{stem}.zip", "w") as archive:
+        for path in sorted((folder / stem).iterdir()):
+            archive.write(path, f"{stem}/{path.name}" if inside else path.name)
+            path.unlink()
+    (folder / stem).rmdir()
+    return folder / f"{stem}.zip"
+
+
+# Layouts.
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_folder_is_read(isic, place):
+    data = load(isic / place)
+    assert data.name == "ISIC 2018" and data.folder.resolve() == isic
+    assert data.ids == tuple(IDS) and data.labels.tolist() == [i % 7 for i in range(14)]
+    assert data.labels.dtype == np.int64
+    assert data.lesions[9] == "HAM_0000002" and data.parts is None and data.test_ids == ()
+    assert np.asarray(data.image(3))[15, [5, 35], 0] == pytest.approx([30, 225], abs=2)  # JPEG
+
+
+def test_a_zip_gives_the_same_and_stays_closed(isic):
+    here = prepare(load(isic), 16, progress=False)
+    zipped(isic, f"{TRAINING}_Input")
+    write_csv(isic / "table.csv", ["image", *CLASSES], truth())
+    with zipfile.ZipFile(isic / f"{TRAINING}_GroundTruth.zip", "w") as archive:
+        archive.write(isic / f"{TRAINING}_GroundTruth.csv", f"deep/{TRAINING}_GroundTruth.csv")
+    (isic / f"{TRAINING}_GroundTruth.csv").unlink()
+    before = sorted(isic.rglob("*"))
+    data = load(isic)
+    there = prepare(data, 16, progress=False)
+    assert isinstance(data.pictures, Zip) and sorted(isic.rglob("*")) == before
+    assert torch.equal(here.images, there.images) and here.fingerprint == there.fingerprint
+
+
+def test_columns_are_found_by_name_and_a_table_may_lie_in_its_folder(isic):
+    (isic / f"{TRAINING}_GroundTruth.csv").unlink()
+    rows = [[0.5, name, *reversed(ones), 1.0] for name, *ones in truth()]
+    header = ["score_weight", "image", *reversed(CLASSES), "validation_weight"]
+    table = isic / f"{TRAINING}_GroundTruth" / f"{TRAINING}_GroundTruth.csv"
+    write_csv(table, header, rows)
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # as spreadsheets write it
+    assert load(isic).labels.tolist() == [i % 7 for i in range(14)]
+
+
+def test_test_images_and_a_split_file(isic):
+    (isic / f"{TEST}_Input").mkdir()
+    for i in (3, 5):
+        picture(i).save(isic / f"{TEST}_Input" / f"T_{i}.png")
+    write_csv(isic / "split.csv", ["image", "split"], [[n, "val" if n < IDS[4] else "train"] for n in reversed(IDS)])
+    data = load(isic)
+    assert data.test_ids == ("T_3", "T_5") and data.parts == ("val",) * 4 + ("train",) * 10
+    prepared = prepare(data, 14, progress=False)
+    assert prepared.test_images[:, 0, 8, 2].tolist() == [30, 50]
+    parts = split(prepared, labelled=1.0)
+    assert parts.by == "file" and parts.val.tolist() == [0, 1, 2, 3] and len(parts.test) == 0 == len(parts.unlabelled)
+
+
+SIZES = {"train": 14, "val": 7, "test": 7}
+
+
+def arrays(folder, name="dermamnist.npz", side=28, **changes):
+    """A MedMNIST file: image i is of grey level 10 i and of class i mod 7 in MedMNIST's order."""
+    content = {}
+    for part, n in SIZES.items():
+        images = np.arange(n, dtype=np.uint8)[:, None, None, None] * 10
+        content[f"{part}_images"] = np.broadcast_to(images, (n, side, side, 3)).copy()
+        content[f"{part}_labels"] = (np.arange(n) % 7).astype(np.uint8)[:, None]
+    np.savez(folder / name, **{k: v for k, v in (content | changes).items() if v is not None})
+    return folder / name
+
+
+def test_medmnist_is_read_in_our_order_of_classes(tmp_path):
+    arrays(tmp_path, "dermamnist.npz", 28)
+    arrays(tmp_path, "dermamnist_64.npz", 64)
+    data = load(tmp_path)
+    assert data.name == "DermaMNIST" and len(data) == 28
+    assert data.image(0).size == (64, 64)
+    # akiec, bcc, bkl, df, mel, nv, vasc, as MedMNIST's own table of its labels has them.
+    assert [CLASSES[k] for k in data.labels[:7]] == ["AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC"]
+    prepared = prepare(data, 28, progress=False)
+    assert prepared.images.shape == (28, 3, 32, 32) and prepared.images[5].unique().tolist() == [50]
+    parts = split(prepared, labelled=0.5, stratified=True)
+    assert parts.by == "file" and [len(x) for x in (parts.labelled, parts.val, parts.test)] == [7, 7, 7]
+    with pytest.raises(BadInput, match="LesionGroupings"):
+        split(prepared, by="lesion")
+
+
+def test_data_come_from_the_named_folder_or_are_made(isic, monkeypatch, tmp_path):
+    made = []
+
+    def make(images):
+        made.append(images)
+        return isic
+
+    monkeypatch.setattr("i2pemd_lite.classification.lesions.make", make)
+    assert load(images=77).folder == isic and made == [77]
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "other"))
+    assert load().folder == isic and len(made) == 2
+    arrays(tmp_path / "other")
+    assert load().name == "DermaMNIST" and len(made) == 2
+    with pytest.raises(BadInput, match="isic2018/ or dermamnist"):
+        load(tmp_path / "cache")
+
+
+# Bad input.
+
+
+def edit(isic, change):
+    rows = truth()
+    change(rows)
+    write_csv(isic / f"{TRAINING}_GroundTruth.csv", ["image", *CLASSES], rows)
+
+
+def test_everything_wrong_with_a_folder_is_said_at_once(isic):
+    def change(rows):
+        rows[0][1:] = [1.0, 1.0, 0, 0, 0, 0, 0]
+        rows[1][1:] = [0.0] * 7
+        rows[2][3] = "yes"
+        rows[3][5] = 0.5
+        rows[4][0] = "ISIC_elsewhere"
+        rows.append(rows[5])
+
+    edit(isic, change)
+    write_csv(isic / "split.csv", ["image", "split"], [[n, "train"] for n in IDS[:-1]] + [["x", "holiday"]])
+    with pytest.raises(BadInput) as error:
+        load(isic)
+    text = str(error.value)
+    for words in (
+        "row ISIC_0000000: expected one 1 and else 0, found MEL = 1, NV = 1",
+        "row ISIC_0000001: expected one 1 and else 0, found only zeros",
+        "row ISIC_0000002: expected numbers, found BCC = 'yes'",
+        "row ISIC_0000003: expected one 1 and else 0, found AKIEC = 1, BKL = 0.5",
+        "row ISIC_elsewhere: expected an image in ISIC2018_Task3_Training_Input, found none",
+        "ISIC_0000004.jpg: expected a row in ISIC2018_Task3_Training_GroundTruth.csv, found none",
+        "row ISIC_0000005: expected each image once, found it twice",
+        "split.csv: expected a row of ISIC_0000013, found none",
+    ):
+        assert words in text, text
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda rows: [row.pop() for row in rows], "found VASC = None"),
+        (lambda rows: [row.__setitem__(slice(1, 8), [0, 1, 0, 0, 0, 0, 0]) for row in rows], "two classes, found 1"),
+        (lambda rows: [row.__setitem__(slice(6, 8), [row[6] + row[7], 0]) for row in rows], "VASC too, found none"),
+        (lambda rows: rows[0].__setitem__(1, "nan"), "found MEL = nan"),
+    ],
+)
+def test_bad_rows(isic, change, words):
+    edit(isic, change)
+    with pytest.raises(BadInput, match=words):
+        load(isic)
+
+
+def test_missing_columns_and_bad_cells_of_the_side_tables(isic):
+    write_csv(isic / f"{TRAINING}_GroundTruth.csv", ["image", *CLASSES[:-1]], [row[:-1] for row in truth()])
+    write_csv(isic / f"{TRAINING}_LesionGroupings.csv", ["picture", "lesion_id"], [])
+    with pytest.raises(BadInput) as error:
+        load(isic)
+    assert "2 problems" in str(error.value) and "add VASC" in str(error.value) and "add image" in str(error.value)
+    edit(isic, lambda rows: None)
+    write_csv(isic / f"{TRAINING}_LesionGroupings.csv", ["image", "lesion_id"], [[n, ""] for n in IDS])
+    write_csv(isic / "split.csv", ["image", "split"], [[n, "holiday"] for n in IDS])
+    with pytest.raises(BadInput, match=r"(?s)28 problems.*a lesion_id, found ''.*train or val or test, found 'holiday'"):
+        load(isic)
+
+
+def test_missing_parts_are_named(isic):
+    (isic / f"{TRAINING}_GroundTruth.csv").unlink()
+    zipped(isic, f"{TRAINING}_Input").unlink()
+    with pytest.raises(BadInput, match=r"(?s)2 problems.*_Input, a folder or a .zip.*_GroundTruth.csv, found none"):
+        load(isic)
+    (isic / f"{TRAINING}_GroundTruth.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="CSV file in UTF-8"):
+        load(isic)
+
+
+@pytest.mark.parametrize("odd", ["../I_9.jpg", "/tmp/I_9.jpg", "a/../../9.jpg", "..\\I_9.jpg", "C:\\9.jpg"])
+def test_a_zip_with_a_path_that_leaves_it_is_refused(isic, odd):
+    archive = zipped(isic, f"{TRAINING}_Input")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr(odd, jpeg(picture(1)))
+    with pytest.raises(BadInput, match="expected a path inside the archive, found one that leaves it"):
+        load(isic)
+
+
+def test_a_broken_zip_and_an_image_twice(isic, tmp_path):
+    archive = zipped(isic, f"{TRAINING}_Input", inside=False)
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("__MACOSX/._ISIC_0000001.jpg", b"")
+        file.writestr("LICENSE.txt", "terms")
+    assert len(load(isic)) == 14
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("more/ISIC_0000001.JPEG", jpeg(picture(1)))
+    with pytest.raises(BadInput, match="ISIC_0000001.JPEG: expected one image of each name"):
+        load(isic)
+    archive.write_bytes(archive.read_bytes()[:2000])
+    with pytest.raises(BadInput, match="expected a whole zip"):
+        load(isic)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_image_that_cannot_be_decoded_is_named_and_nothing_is_left(isic, cache, packed):
+    pictures = isic / f"{TRAINING}_Input"
+    whole = jpeg(Image.effect_noise((60, 60), 90).convert("RGB"))
+    for i, data in ((1, whole[: len(whole) // 2]), (4, b""), (6, b"GIF89a"), (8, jpeg(picture(8)))):
+        (pictures / f"{IDS[i]}.jpg").write_bytes(data)
+    file = io.BytesIO()
+    Image.fromarray(np.full((9, 9), 40000, np.uint16)).save(file, "PNG")
+    (pictures / f"{IDS[9]}.jpg").write_bytes(file.getvalue())
+    if packed:
+        zipped(isic, f"{TRAINING}_Input")
+    with pytest.raises(BadInput) as error:
+        prepare(load(isic), 16, progress=False)
+    text = str(error.value)
+    assert "4 problems" in text and all(IDS[i] in text for i in (1, 4, 6, 9)), text
+    assert "truncated" in text and "another format" in text and "mode I;16" in text
+    assert not list(cache.glob("*"))
+
+
+def test_a_damaged_zip_member_is_named(isic):
+    archive = zipped(isic, f"{TRAINING}_Input")
+    data = bytearray(archive.read_bytes())
+    data[data.find(IDS[7].encode()) + 400] ^= 255
+    archive.write_bytes(data)
+    with pytest.raises(BadInput, match=rf"(?s)1 problem.*{IDS[7]}.jpg: Bad CRC-32"):
+        prepare(load(isic), 16, progress=False)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"val_labels": None}, "val_labels"),
+        ({"train_labels": np.zeros((13, 1), np.uint8)}, r"train_labels: expected \(14, 1\), found \(13, 1\)"),
+        ({"train_labels": np.full((14, 1), 7)}, "whole numbers 0 to 6"),
+        ({"train_labels": np.zeros((14, 1), np.float32)}, "whole numbers 0 to 6"),
+        ({"test_images": np.zeros((7, 28, 28, 3), np.float32)}, "uint8, found .* float32"),
+        ({"test_images": np.zeros((7, 28, 28, 4), np.uint8)}, r"\(N, H, W, 3\)"),
+        ({"train_labels": np.array([{}] * 14, dtype=object)}, "plain arrays"),
+        ({f"{part}_labels": np.ones(n, int) for part, n in SIZES.items()}, "two classes"),
+    ],
+)
+def test_bad_arrays(tmp_path, changes, words):
+    arrays(tmp_path, **changes)
+    with pytest.raises(BadInput, match=words):
+        load(tmp_path)
+
+
+def test_a_truncated_npz_is_named(tmp_path):
+    file = arrays(tmp_path)
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(BadInput, match="MedMNIST file"):
+        load(file)
+
+
+# Preparing.
+
+
+def test_grey_palette_and_rgba_images_become_rgb_and_are_counted(isic):
+    for i, mode in ((2, "L"), (3, "P"), (5, "RGBA"), (6, "CMYK")):
+        path = isic / f"{TRAINING}_Input" / f"{IDS[i]}.jpg"
+        path.unlink()
+        picture(i, mode).save(path.with_suffix(".jpg" if mode == "CMYK" else ".png"))
+    prepared = prepare(load(isic), 14, progress=False)
+    assert prepared.converted == tuple(IDS[i] for i in (2, 3, 5, 6))
+    assert load(isic).image(5).mode == "RGB"
+    left = prepared.images[:, :, 8, 2].float()
+    assert (left - 10 * torch.arange(14)[:, None]).abs().max() <= 3  # JPEG and the palette's nearest colour
+
+
+def test_images_are_squeezed_to_a_square_with_room_for_a_crop(isic):
+    prepared = prepare(load(isic), 21, progress=False)
+    assert prepared.images.shape == (14, 3, 24, 24) and prepared.images.dtype == torch.uint8
+    assert stored_side(21) == 24
+    # The whole width is there: the middle of the picture is where its halves meet.
+    row = prepared.images[0, 0, 12].int()
+    assert row[:10].max() < 20 and row[14:].min() > 235
+
+
+def test_the_cache_is_read_without_the_images_and_follows_them(isic, cache, monkeypatch):
+    data = load(isic)
+    first = prepare(data, 16, progress=False)
+    (file,) = cache.glob("*.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "open", lambda *a: pytest.fail("decoded again"))
+        again = prepare(data, 16, progress=False)
+    for name in ("images", "labels", "test_images"):
+        assert torch.equal(getattr(first, name), getattr(again, name)), name
+    for name in ("name", "size", "ids", "lesions", "parts", "test_ids", "converted", "fingerprint"):
+        assert getattr(first, name) == getattr(again, name) == getattr(Prepared.open(file), name), name
+    edit(isic, lambda rows: rows.__setitem__(slice(None), truth(labels=[(i + 1) % 7 for i in range(14)])))
+    changed = prepare(load(isic), 16, progress=False)
+    assert changed.labels[0] == 1 and changed.fingerprint != first.fingerprint
+    assert torch.equal(changed.images, first.images) and len(list(cache.glob("*"))) == 2
+
+
+def test_a_broken_cache_file_is_named_and_made_again(isic, cache):
+    first = prepare(load(isic), 16, progress=False)
+    (file,) = cache.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(BadInput, match="prepared skin images"):
+        Prepared.open(file)
+    assert prepare(load(isic), 16, progress=False).fingerprint == first.fingerprint
+    assert len(Prepared.open(file)) == 14
+
+
+def test_a_size_too_small_is_named(isic):
+    with pytest.raises(BadInput, match="at least 8 px"):
+        prepare(load(isic), 4)
+
+
+# Splitting. A stand-in: `split` asks for labels, lesions and parts only.
+
+
+def stand_in(n=10015, seed=0, parts=None):
+    rng = np.random.default_rng(seed)
+    lesions = np.sort(rng.integers(0, int(0.75 * n), n))
+    of_lesion = rng.choice(7, n, p=np.array([1113, 6705, 514, 327, 1099, 115, 142]) / 10015)
+    names = tuple(f"HAM_{i}" for i in lesions)
+    return types.SimpleNamespace(labels=torch.from_numpy(of_lesion[lesions]), lesions=names, parts=parts)
+
+
+def covers(parts, n):
+    every = torch.cat([parts.labelled, parts.unlabelled, parts.val, parts.test])
+    return torch.equal(every.sort().values, torch.arange(n))
+
+
+def test_the_image_split_is_the_papers():
+    parts = split(stand_in(), by="image")
+    assert [len(x) for x in (parts.train, parts.test, parts.val)] == [7010, 2003, 1002]
+    assert len(parts.labelled) == 1402 and covers(parts, 10015)
+    assert all(torch.equal(x, x.sort().values) for x in (parts.labelled, parts.unlabelled, parts.val, parts.test))
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_no_lesion_is_in_two_parts(stratified):
+    data = stand_in()
+    parts = split(data, stratified=stratified)
+    assert parts.by == "lesion" and covers(parts, 10015)
+    lesions = [{data.lesions[i] for i in x.tolist()} for x in (parts.train, parts.val, parts.test)]
+    assert not (lesions[0] & lesions[1] or lesions[0] & lesions[2] or lesions[1] & lesions[2])
+    # Whole lesions are taken while they fit: a part may lack a few images of its share, of each class when stratified.
+    assert 0 <= 2003 - len(parts.test) < 8 * 7 and abs(1002 - len(parts.val)) < 8 * 7
+    by_image = split(data, by="image")
+    leaked = {data.lesions[i] for i in by_image.train.tolist()} & {data.lesions[i] for i in by_image.test.tolist()}
+    assert len(leaked) > 100
+
+
+def test_stratified_keeps_the_shares_of_the_classes():
+    data = stand_in()
+    parts = split(data, by="image", stratified=True)
+    count = torch.bincount(data.labels, minlength=7)
+    for x, share in ((parts.test, 0.2), (parts.val, 0.1), (parts.labelled, 0.14)):
+        assert (torch.bincount(data.labels[x], minlength=7) - share * count).abs().max() <= 1.01
+
+
+def test_a_seed_repeats_and_another_differs():
+    data = stand_in(2000)
+    first, again, other = (split(data, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.labelled, again.labelled) and torch.equal(first.test, again.test)
+    assert not torch.equal(first.labelled[:50], other.labelled[:50])
+    assert not torch.equal(first.test[:50], other.test[:50])
+
+
+def test_a_class_without_a_labelled_image_is_named_with_a_way_out():
+    data = stand_in(200)
+    data.labels[:] = 1
+    data.labels[::28] = torch.arange(8) % 7
+    with pytest.raises(BadInput, match="DF: expected a labelled training image, found none of 1 .*stratified=True"):
+        split(data, by="image", labelled=0.1, test=0, val=0)
+    assert covers(split(data, by="image", labelled=0.1, stratified=True, test=0, val=0), 200)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"by": "patient"}, "'file', 'lesion' or 'image', found 'patient'"),
+        ({"by": "file"}, "split.csv"),
+        ({"labelled": 0}, "0 < labelled"),
+        ({"test": 0.7, "val": 0.3}, "test \\+ val < 1"),
+    ],
+)
+def test_bad_settings_of_a_split_are_named(settings, words):
+    with pytest.raises(BadInput, match=words):
+        split(stand_in(500), **settings)
+
+
+@pytest.mark.real
+def test_every_real_image_is_read_and_prepared(real):
+    data = load(real)
+    prepared = prepare(data, 48, progress=False)
+    n = len(data)
+    assert n > 1000 and prepared.images.shape == (n, 3, 55, 55) and len(prepared.test_images) == len(data.test_ids)
+    assert (prepared.images.flatten(1).float().std(1) > 1).all()  # no image is blank
+    share = torch.bincount(prepared.labels, minlength=7) / n
+    assert share.argmax() == CLASSES.index("NV") and 0.6 < share[1] < 0.72 and share.min() > 0.005
+    parts = split(prepared)
+    assert covers(parts, n) and abs(len(parts.labelled) - 0.2 * len(parts.train)) < 1
+    if data.lesions and data.parts:
+        shared = {data.lesions[i] for i in parts.train.tolist()} & {data.lesions[i] for i in parts.val.tolist()}
+        assert not shared

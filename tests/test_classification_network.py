@@ -1,0 +1,197 @@
+"""The two backbones and torchvision's weights of one of them."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from i2pemd_lite.classification.network import build, load_imagenet
+from i2pemd_lite.files import BadInput
+
+
+@pytest.fixture
+def dense():
+    torch.manual_seed(0)
+    return build("densenet121").eval()
+
+
+def torchvision_weights(first_format=False):
+    """Random weights under the names and shapes of torchvision's DenseNet-121 (Table 1 of arXiv:1608.06993)."""
+    dot = "." if first_format else ""
+    shapes = {"features.conv0.weight": (64, 3, 7, 7)}
+
+    def norm(name, channels):
+        shapes.update({f"{name}.{k}": (channels,) for k in ("weight", "bias", "running_mean", "running_var")})
+        if not first_format:
+            shapes[f"{name}.num_batches_tracked"] = ()
+
+    norm("features.norm0", 64)
+    channels = 64
+    for block, layers in enumerate((6, 12, 24, 16), 1):
+        for layer in range(1, layers + 1):
+            name = f"features.denseblock{block}.denselayer{layer}"
+            norm(f"{name}.norm{dot}1", channels)
+            norm(f"{name}.norm{dot}2", 128)
+            shapes[f"{name}.conv{dot}1.weight"] = (128, channels, 1, 1)
+            shapes[f"{name}.conv{dot}2.weight"] = (32, 128, 3, 3)
+            channels += 32
+        if block < 4:
+            norm(f"features.transition{block}.norm", channels)
+            shapes[f"features.transition{block}.conv.weight"] = (channels // 2, channels, 1, 1)
+            channels //= 2
+    norm("features.norm5", channels)
+    shapes |= {"classifier.weight": (1000, channels), "classifier.bias": (1000,)}
+    g = torch.Generator().manual_seed(0)
+    values = {k: torch.rand(s, generator=g) / (1 + torch.Size(s).numel() ** 0.5) + 0.01 for k, s in shapes.items()}
+    return {k: v.long() if k.endswith("tracked") else v for k, v in values.items()}
+
+
+def by_hand(weights, images):
+    """DenseNet-121's pooled features, straight from the weights' own names."""
+
+    def norm(name, x):
+        w, b, mean, var = (weights[f"{name}.{k}"] for k in ("weight", "bias", "running_mean", "running_var"))
+        return F.batch_norm(x, mean, var, w, b)
+
+    x = F.relu(norm("features.norm0", F.conv2d(images, weights["features.conv0.weight"], stride=2, padding=3)))
+    x = F.max_pool2d(x, 3, 2, 1)
+    for block, layers in enumerate((6, 12, 24, 16), 1):
+        for layer in range(1, layers + 1):
+            name = f"features.denseblock{block}.denselayer{layer}"
+            h = F.conv2d(F.relu(norm(f"{name}.norm1", x)), weights[f"{name}.conv1.weight"])
+            h = F.conv2d(F.relu(norm(f"{name}.norm2", h)), weights[f"{name}.conv2.weight"], padding=1)
+            x = torch.cat([x, h], 1)
+        if block < 4:
+            name = f"features.transition{block}"
+            x = F.avg_pool2d(F.conv2d(F.relu(norm(f"{name}.norm", x)), weights[f"{name}.conv.weight"]), 2)
+    return F.relu(norm("features.norm5", x)).mean((2, 3))
+
+
+def test_small_gives_features_and_logits():
+    net = build("small", num_classes=5, width=8, depth=1)
+    features, logits = net(torch.randn(4, 3, 48, 48))
+    assert features.shape == (4, 32) and net.dim == 32 and logits.shape == (4, 5)
+    assert (logits - F.linear(features, net.classifier.weight, net.classifier.bias)).abs().max() < 1e-6
+    logits.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_small_is_small_and_seeded():
+    torch.manual_seed(3)
+    first = build("small")
+    torch.manual_seed(3)
+    again = build("small")
+    count = sum(p.numel() for p in first.parameters())
+    assert 150_000 < count < 200_000 and first.dim == 64
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    # Signals neither die nor grow on their way through a fresh network, in training and evaluation alike.
+    images = torch.randn(32, 3, 48, 48)
+    for net in (first.train(), first.eval()):
+        assert 0.01 < net(images)[1].std() < 10
+
+
+def test_small_learns():
+    torch.manual_seed(0)
+    net, g = build("small", num_classes=2, width=8), torch.Generator().manual_seed(0)
+    optimiser = torch.optim.Adam(net.parameters(), 5e-3)
+    images = torch.randn(32, 3, 24, 24, generator=g)
+    labels = torch.arange(32) % 2
+    images[labels == 1, :, 8:16, 8:16] += 1.5
+    losses = []
+    for _ in range(20):
+        losses.append(F.cross_entropy(net(images)[1], labels))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.2 < 0.4 < losses[0]
+
+
+def test_densenet_has_the_papers_size_and_features(dense):
+    features, logits = dense(torch.randn(2, 3, 64, 64))
+    assert features.shape == (2, 1024) and logits.shape == (2, 7) and dense.dim == 1024
+    assert features.min() >= 0
+    # 7,978,856 weights with 1000 classes (torchvision's documentation): 1025 a class.
+    assert sum(p.numel() for p in dense.parameters()) == 7_978_856 - 993 * 1025
+
+
+def test_dropout_lies_between_features_and_classifier():
+    net = build("densenet121", dropout=0.5)
+    net.eval().dropout.train()
+    images = torch.randn(2, 3, 32, 32)
+    (first, a), (again, b) = net(images), net(images)
+    assert torch.equal(first, again) and not torch.equal(a, b)
+    net.eval()
+    assert torch.equal(net(images)[1], net(images)[1])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_imagenet_weights_arrive_where_they_belong(dense, tmp_path, suffix):
+    weights, file = torchvision_weights(), tmp_path / f"densenet121{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(weights, file)
+    own = dense.classifier.weight.clone()
+    assert load_imagenet(dense, file) is dense
+    assert torch.equal(dense.classifier.weight, own)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        ours, theirs = dense(images)[0], by_hand(weights, images)
+    assert theirs.std() > 1e-3
+    # float32 in the same order of operations; MONAI's batch norm and average pool may sum in another.
+    assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_the_first_file_format_is_the_same(tmp_path, dense):
+    weights = torchvision_weights(first_format=True)
+    torch.save(weights, tmp_path / "old.pth")
+    load_imagenet(dense, tmp_path / "old.pth")
+    layer = dense.features.denseblock3.denselayer7.layers
+    assert torch.equal(layer.norm2.running_var, weights["features.denseblock3.denselayer7.norm.2.running_var"])
+    assert torch.equal(layer.conv1.weight, weights["features.denseblock3.denselayer7.conv.1.weight"])
+
+
+def test_wrong_weights_are_listed_and_change_nothing(dense, tmp_path):
+    weights = torchvision_weights()
+    del weights["features.norm0.bias"]
+    weights["features.extra"] = torch.zeros(1)
+    weights["features.conv0.weight"] = torch.zeros(64, 1, 7, 7)
+    save_file(weights, tmp_path / "w.safetensors")
+    before = {k: v.clone() for k, v in dense.state_dict().items()}
+    with pytest.raises(BadInput) as error:
+        load_imagenet(dense, tmp_path / "w.safetensors")
+    for words in ("no features.norm0.bias", "unknown features.extra", "features.conv0.weight of (64, 1, 7, 7)"):
+        assert words in str(error.value)
+    assert all(torch.equal(v, before[k]) for k, v in dense.state_dict().items())
+
+
+class Trap:
+    """Unpickling this would write a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize(
+    "name, write, words",
+    [
+        ("absent.pth", lambda file: None, "found"),
+        ("cut.safetensors", lambda file: file.write_bytes(b"\x80\0\0\0\0\0\0\0{"), "found"),
+        ("trap.pth", lambda file: torch.save({"a": Trap(file.with_name("sprung"))}, file), "Weights only load failed"),
+        ("list.pth", lambda file: torch.save([torch.zeros(1)], file), "weights by name, found list"),
+    ],
+)
+def test_files_that_are_no_weights_are_named(dense, tmp_path, name, write, words):
+    write(tmp_path / name)
+    with pytest.raises(BadInput, match=f"{name}: expected .*{words}"):
+        load_imagenet(dense, tmp_path / name)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_bad_arguments_are_named(tmp_path):
+    with pytest.raises(BadInput, match="small or densenet121, found 'vgg'"):
+        build("vgg")
+    with pytest.raises(BadInput, match="at least 2, found 1"):
+        build("small", num_classes=1)
+    with pytest.raises(BadInput, match="expected densenet121, found Small"):
+        load_imagenet(build("small"), tmp_path / "w.safetensors")
