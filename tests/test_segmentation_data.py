@@ -596,6 +596,11 @@ def test_modality_normalisation_is_of_the_training_scans_together(tmp_path):
             expected = (image - together.mean()) / together.std()
             # float32, normalised, undone and normalised again
             np.testing.assert_allclose(prepared.case(name).image.numpy(), expected, rtol=0, atol=1e-5)
+    scan = prepared.dataset.scans[-1]
+    again = prepare_case(scan, geometry, prepared.moments[scan.modality])
+    assert torch.equal(again.image, prepared.case(scan.name).image)
+    with pytest.raises(BadInput, match="moments: expected"):
+        prepare_case(scan, geometry)
 
 
 # To the scan's own voxels

@@ -102,7 +102,8 @@ class Prepared:
     """The prepared cases of a data set.
 
     `cases` in the data set's order; `geometry`; `fingerprint`, a hash of all voxels; `folder`, the cache they
-    lie in; `name`, "real" or "synthetic"; `dataset`, or None where the cache alone was opened.
+    lie in; `name`, "real" or "synthetic"; `moments`, each modality's (mean, deviation) over its training scans in
+    scanner units; `dataset`, or None where the cache alone was opened.
     """
 
     cases: tuple
@@ -110,6 +111,7 @@ class Prepared:
     fingerprint: str
     folder: Path
     name: str
+    moments: dict
     dataset: data.Dataset | None = None
 
     def case(self, name):
@@ -144,7 +146,7 @@ class Prepared:
         if geometry.normalise == "modality":
             cases = [_of_modality(case, listed["moments"][case.modality]) for case in cases]
         mark = files.fingerprint(listed["cases"], listed["hashes"], listed["moments"], listed["geometry"])
-        return cls(tuple(cases), geometry, mark, folder, listed["name"], dataset)
+        return cls(tuple(cases), geometry, mark, folder, listed["name"], listed["moments"], dataset)
 
 
 def prepare(dataset, geometry=None, progress=True, train=None):
@@ -155,6 +157,11 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     `normalise="modality"` takes its mean and deviation from; None: the training part of `dataset.split()`.
 
     Raises `BadInput` that lists every scan whose voxels cannot be used, and any class that no label has.
+
+    Example
+    -------
+        prepared = prepare(load(), Geometry(spacing=(8, 4, 4), size=(96, 96)))
+        train, test = prepared.split()
     """
     geometry = geometry or Geometry()
     train = sorted(train or (scan.name for scan in dataset.split()[0]))
@@ -166,10 +173,28 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     return Prepared.open(folder, dataset)
 
 
-def prepare_case(scan, geometry=None):
-    """Read and prepare one scan -> `Case`, normalised by its own mean and deviation. Raises `BadInput`."""
+def prepare_case(scan, geometry=None, moments=None):
+    """Read and prepare one scan, for a prediction -> `Case`.
+
+    `moments` is the (mean, deviation) of its modality, from `Prepared.moments`, which `normalise="modality"` needs.
+
+    Raises `BadInput` for a scan that cannot be used.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     scan = data.Scan("mr/a", "mr", Path(folder) / "a.nii.gz")
+    ...     readers.write_nifti(scan.image, np.arange(6000.0).reshape(20, 30, 10), np.diag([3.0, 3.0, 8.0, 1.0]))
+    ...     prepare_case(scan, Geometry(spacing=(8, 6, 6), size=(16, 12))).image.shape
+    torch.Size([10, 16, 12])
+    """
+    geometry = geometry or Geometry()
+    if geometry.normalise == "modality" and moments is None:
+        raise BadInput("moments: expected (mean, deviation) for normalise='modality', found None; see Prepared.moments")
     volume = scan.read()
-    return _case(scan, volume.image, volume.label, Grid(volume.image.shape, volume.affine), geometry or Geometry())
+    case = _case(scan, volume.image, volume.label, Grid(volume.image.shape, volume.affine), geometry)
+    return _of_modality(case, moments) if geometry.normalise == "modality" else case
 
 
 def to_source_grid(prediction, case):
@@ -179,6 +204,15 @@ def to_source_grid(prediction, case):
     interpolated for each class, of which the largest is taken. Voxels outside the prepared ones are 0, background.
 
     Raises `BadInput` for a prediction of another shape.
+
+    Example
+    -------
+    >>> affine = np.array([[0.0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # (d, h, w) to RAS
+    >>> source = Grid((3, 4, 2), np.diag([-1.0, -1.0, 1.0, 1.0]))  # (i, j, k), to Left, Posterior, Superior
+    >>> case = Case("mr/a", "mr", torch.zeros(2, 4, 3), None, affine, source, (24, 0.0, 1.0))
+    >>> labels = torch.arange(24).reshape(2, 4, 3)
+    >>> np.array_equal(to_source_grid(labels, case)[0], labels.numpy().transpose(2, 1, 0))
+    True
     """
     values = prediction.detach().cpu().numpy() if isinstance(prediction, torch.Tensor) else np.asarray(prediction)
     shape = tuple(case.image.shape)
@@ -195,7 +229,16 @@ def to_source_grid(prediction, case):
 
 
 def write_labels(path, labels, affine):
-    """Write a label map (i, j, k) of class ids with its RAS `affine` as NIfTI, whole or not at all."""
+    """Write a label map (i, j, k) of class ids with its RAS `affine` as NIfTI, whole or not at all.
+
+    Raises `BadInput` for labels that are no integers and for a name that is not NIfTI's.
+
+    Example
+    -------
+    >>> write_labels("labels.png", np.zeros((2, 2, 2), dtype=int), np.eye(4))
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: labels.png: expected a name ending in .nii or .nii.gz; rename the output
+    """
     labels = np.asarray(labels)
     if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"labels: expected integers (i, j, k), found {labels.dtype} of shape {labels.shape}")

@@ -75,7 +75,17 @@ def nifti_grid(path):
 
 
 def read_nifti(path):
-    """The voxels (float32, the file's scaling applied) and `Grid` of a NIfTI file. Raises `BadInput`."""
+    """The voxels (float32, the file's scaling applied) and `Grid` of a NIfTI file. Raises `BadInput`.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_nifti(Path(folder) / "a.nii.gz", np.ones((2, 3, 4)), np.eye(4))
+    ...     array, grid = read_nifti(Path(folder) / "a.nii.gz")
+    >>> array.dtype, grid.shape
+    (dtype('float32'), (2, 3, 4))
+    """
     import nibabel
 
     grid = nifti_grid(path)
