@@ -62,28 +62,25 @@ def check(name, yours, oracle, tolerance=1e-9):
     yours, oracle : numbers, arrays or tensors of one shape
     tolerance : the largest absolute difference that counts as agreement
 
-    Returns
-    -------
-    bool, after printing one line. With `I2PEMD_STRICT=1` a wrong answer raises AssertionError.
+    One line is printed. A wrong answer raises AssertionError when `I2PEMD_STRICT` is 1.
 
     Example
     -------
     >>> check("00a", 0.3, 0.1 + 0.2)
-    00a is right: largest difference 5.6e-17.
-    True
+    00a: right. Largest difference 5.6e-17.
     """
     if yours is None or yours is ...:
-        return _verdict(False, f"{name} is still open: put your answer in place of ...")
+        return _wrong(f"{name}: still open. Put your answer in place of the dots.")
     a, b = _numbers("your answer", yours), _numbers("oracle", oracle)
     if a.shape != b.shape:
-        return _verdict(False, f"{name} is not right yet: expected shape {b.shape}, yours has {a.shape}.")
+        return _wrong(f"{name}: not yet. Expected shape {b.shape}, yours has {a.shape}.")
     gap = np.abs(a - b)
     worst = float(gap.max()) if gap.size else 0.0
     if worst <= tolerance:
-        return _verdict(True, f"{name} is right: largest difference {worst:.2g}.")
+        return print(f"{name}: right. Largest difference {worst:.2g}.")
     at = [int(i) for i in np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)]
     where = f" at {at}, counted from 0" if at else ""
-    return _verdict(False, f"{name} is not right yet: off by {worst:.3g}{where}. Which term does that entry depend on?")
+    _wrong(f"{name}: not yet. Off by {worst:.3g}{where}. Which term does that entry depend on?")
 
 
 def _numbers(name, values):
@@ -94,8 +91,7 @@ def _numbers(name, values):
         raise BadInput(f"{name}: expected numbers, found {type(values).__name__}") from None
 
 
-def _verdict(right, line):
+def _wrong(line):
     print(line)
-    if not right and os.environ.get("I2PEMD_STRICT") == "1":
+    if os.environ.get("I2PEMD_STRICT") == "1":
         raise AssertionError(line)
-    return right

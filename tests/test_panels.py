@@ -1,0 +1,315 @@
+"""Panels without a browser: ipywidgets fire their callbacks in plain Python, so every control can be moved here."""
+
+import io
+import json
+from functools import partial
+
+import ipywidgets as widgets
+import numpy as np
+import ot
+import pytest
+from PIL import Image
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import check, dynamics, ground, instance, overview, predict, style, transport
+from i2pemd_lite.panels.panel import Panel
+
+# Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
+EXACT = 1e-9
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+
+
+def ends(control):
+    """Values at both ends and in the middle of what a control takes."""
+    if isinstance(control, widgets.Checkbox):
+        return [False, True]
+    if hasattr(control, "options"):
+        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        return [values[0], values[len(values) // 2], values[-1]]
+    middle = (control.min + control.max) / 2
+    return [control.min, type(control.value)(middle), control.max]
+
+
+def transport_holds(result):
+    t, flow = result.transport, min(result.p.sum(), result.q.sum())
+    assert (t.plan >= 0).all()
+    assert result.residual < EXACT
+    if result.printed:
+        assert t.cost == 0 and t.flow == 0
+        return
+    assert result.lp_gap < EXACT
+    assert not result.pot_gap >= EXACT  # NaN where ot.emd2 does not apply
+    assert abs(t.flow - flow) < EXACT
+    assert t.plan.sum(1).max() <= result.p.max() + EXACT
+    np.testing.assert_array_less(t.plan.sum(1), result.p + EXACT)
+    np.testing.assert_array_less(t.plan.sum(0), result.q + EXACT)
+
+
+def ground_holds(result):
+    c, K = result.prototypes, len(result.prototypes)
+    g = [[sum(abs(a - b) for a, b in zip(c[i], c[j], strict=True)) for j in range(K)] for i in range(K)]
+    ranks = np.array([[sum(g[i][m] < g[i][j] for m in range(K)) / K for j in range(K)] for i in range(K)])
+    np.testing.assert_allclose(result.distances, g, atol=EXACT, rtol=0)
+    np.testing.assert_allclose(result.ranks, ranks, atol=EXACT, rtol=0)
+    np.testing.assert_array_equal(result.ground, result.ground.T)
+    np.testing.assert_array_equal(np.diag(result.ground), 0)
+    assert result.ground.max() <= (K - 1) / K + EXACT
+
+
+def instance_holds(result, diagonal=0.0):
+    p, k, G = result.p, result.label, result.ground
+    assert abs(p.sum() - 1) < EXACT
+    assert abs(result.distances[0] - ot.emd2(p / p.sum(), np.eye(3)[k], G)) < EXACT
+    expected = p * (G[:, k] - p @ G[:, k])
+    np.testing.assert_allclose(result.gradients[0], expected, atol=EXACT, rtol=0)
+    np.testing.assert_allclose(result.gradients.sum(1), 0, atol=EXACT, rtol=0)
+    # The lower corners of the map are classes 1 and 2.
+    np.testing.assert_allclose(result.maps[0, 0, [0, -1]], G[:2, k], atol=EXACT, rtol=0)
+
+
+def dynamics_holds(result):
+    assert np.isfinite(result.path[-1]).any()
+    assert result.path.shape == (dynamics.STEPS + 1, dynamics.K, 2)
+    assert np.nanmin(result.age) >= 0
+    present = set(result.labels.tolist())
+    for k in range(dynamics.K):
+        assert (result.age[-1, k] == 0) == (k in present)
+        if k not in present:
+            np.testing.assert_array_equal(result.path[-1, k], result.path[-2, k])
+
+
+def overview_holds(result):
+    assert abs(result.parts.sum() - result.distance) < EXACT
+    assert abs(ot.emd2(result.p / result.p.sum(), np.eye(3)[result.label], result.ground) - result.distance) < EXACT
+
+
+PANELS = {
+    "transport": (transport.panel, transport_holds),
+    "two by four": (partial(transport.panel, (0.5, 0.5), (0.1, 0.2, 0.3, 0.4), np.ones((2, 4))), transport_holds),
+    "ground": (ground.panel, ground_holds),
+    "seven classes": (partial(ground.panel, "seven on a line"), ground_holds),
+    "instance": (instance.panel, instance_holds),
+    "dynamics": (dynamics.panel, dynamics_holds),
+    "overview": (overview.panel, overview_holds),
+}
+every_panel = pytest.mark.parametrize("make, holds", PANELS.values(), ids=PANELS)
+
+
+@every_panel
+def test_every_control_works_at_both_ends_and_in_the_middle(make, holds):
+    panel = make()
+    holds(panel.result)
+    before = panel.state
+    for name, control in panel.controls.items():
+        for value in ends(control):
+            control.value = value
+            assert panel.state[name] == value
+            assert panel.error.value == ""
+            holds(panel.result)
+        panel.set(**before)
+
+
+@every_panel
+def test_controls_work_together(make, holds):
+    panel, random = make(), np.random.default_rng(0)
+    for _ in range(4):
+        for control in panel.controls.values():
+            values = ends(control)
+            # Not the lowest end of all at once: a histogram without mass is an error, tested below.
+            control.value = values[random.integers(isinstance(control, widgets.FloatSlider), len(values))]
+        holds(panel.result)
+
+
+@every_panel
+def test_a_moved_picture_is_the_picture_of_a_fresh_panel(make, holds):
+    """Only data are redrawn on a kept background; pixel by pixel that must be what a fresh figure shows."""
+    panel = make()
+    for name, control in list(panel.controls.items())[::3]:
+        control.value = ends(control)[1]
+        fresh = style.figure(*panel._figure.get_size_inches())
+        panel._draw(fresh, panel.result)
+        different = pixels(style.png(fresh)) != pixels(panel.image.value)
+        assert not different.any(), f"{name}: {different.any(-1).sum()} pixels differ"
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@every_panel
+def test_a_change_moves_artists_and_rebuilds_none(make, holds):
+    panel = make()
+    artists = set(panel._figure.findobj())
+    for name in list(panel.controls)[:4]:
+        if name != "layout":
+            panel.controls[name].value = ends(panel.controls[name])[1]
+    data = set(panel._figure.house_moving)
+    assert data <= artists
+
+
+@every_panel
+def test_every_control_has_a_label_and_every_picture_its_words(make, holds):
+    panel = make()
+    assert all(control.description for control in panel.controls.values())
+    assert len(panel.words) > 20 and len(panel.numbers) >= 3
+    assert panel.words.split(":")[0] in panel.note.value.replace("&#x27;", "'")
+    assert "profile" in panel.note.value and "seed" in panel.note.value
+    assert panel.image.layout.width.endswith("px")
+
+
+@every_panel
+def test_a_page_without_a_kernel_still_shows_the_picture(make, holds):
+    bundle = make()._repr_mimebundle_()
+    assert bundle["image/png"].startswith("iVBOR")
+    assert len(bundle["text/plain"]) > 20
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+@every_panel
+def test_save_and_load_give_the_same_state_and_picture(make, holds, tmp_path):
+    one, other = make(), make()
+    for control in one.controls.values():
+        control.value = ends(control)[1]
+    one.save(tmp_path / "state.json")
+    assert set(json.loads((tmp_path / "state.json").read_text())) >= {"panel", "state", "seed", "profile", "torch"}
+    other.load(tmp_path / "state.json")
+    assert other.state == one.state
+    assert other.image.value == one.image.value
+
+
+def test_another_panels_file_is_refused(tmp_path):
+    ground.panel().save(tmp_path / "ground.json")
+    with pytest.raises(BadInput, match="transport"):
+        transport.panel().load(tmp_path / "ground.json")
+
+
+@pytest.mark.parametrize("values", [{"p9": 1}, {"p1": 1.7}, {"p1": "much"}, {"equal": 0.5}])
+def test_a_value_that_a_control_does_not_take_changes_nothing(values):
+    panel = transport.panel()
+    before, picture = panel.state, panel.image.value
+    with pytest.raises(BadInput, match="transport"):
+        panel.set(p2=0.9, **values)
+    assert panel.state == before
+    assert panel.image.value == picture
+
+
+NOTHING = {"p1": 0.0, "p2": 0.0, "p3": 0.0}
+
+
+def test_an_error_is_raised_when_strict():
+    with pytest.raises(BadInput, match="p: expected some mass"):
+        transport.panel().set(**NOTHING)
+
+
+def test_an_error_is_raised_by_a_moved_control_when_strict():
+    panel = transport.panel((1.0, 0.0, 0.0))
+    with pytest.raises(BadInput, match="p: expected some mass"):
+        panel.controls["p1"].value = 0.0
+
+
+def test_an_error_stands_inline_and_the_last_good_picture_stays(monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT")
+    panel = transport.panel()
+    picture, words = panel.image.value, panel.words
+    panel.set(**NOTHING)
+    assert "p: expected some mass" in panel.error.value and 'role="alert"' in panel.error.value
+    assert (panel.image.value, panel.words) == (picture, words)
+    panel.controls["p1"].value = 0.4
+    assert panel.error.value == "" and panel.image.value != picture
+
+
+def test_a_defect_is_not_taken_for_a_users_mistake(monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT")
+    panel = Panel("broken", {"x": widgets.IntSlider(description="x")}, lambda s: 1 / s["x"], None, None)
+    assert "ZeroDivisionError" in panel.error.value and panel.result is None
+
+
+def test_a_control_without_a_label_is_refused():
+    with pytest.raises(BadInput, match="description"):
+        Panel("unnamed", {"x": widgets.IntSlider()}, lambda s: s, None, None)
+
+
+def test_the_prototype_path_is_an_exponential_average():
+    batch, alpha = dynamics.simulate(16, 0.1, 1.0, 1.0, 0.5), 0.7
+    path = dynamics.follow(*batch[:3], alpha)
+    c = np.full((dynamics.K, 2), np.nan)
+    for t, (features, labels) in enumerate(zip(batch[0].astype(float), batch[1], strict=True)):
+        for k in set(labels.tolist()):
+            update = features[labels == k].mean(0)
+            c[k] = update if np.isnan(c[k, 0]) else alpha * c[k] + (1 - alpha) * update
+        # float32 features around 5 carry about 1e-6; 32 averages do not add to it
+        np.testing.assert_allclose(path[t + 1], c, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pool, expected", [("pooled", 1.75), ("modality", 2.5), ("sequential", 0.96)])
+def test_three_ways_of_pooling_differ_as_by_hand(pool, expected):
+    features = np.r_[np.full((30, 2), 1.0), np.full((10, 2), 4.0)].astype(np.float32)[None]
+    labels, is_mr = np.zeros((1, 40), dtype=int), (np.arange(40) >= 30)[None]
+    start = 0.8 if pool == "sequential" else 0.0
+    path = dynamics.follow(features, labels, is_mr, start, pool, zeros=True)
+    np.testing.assert_allclose(path[1, 0], expected, atol=1e-6, rtol=0)  # float32
+
+
+def test_the_simplex_maps_agree_with_a_solver_all_over():
+    result = instance.panel(label=3, g12=1 / 6, g23=2 / 3).result
+    for i, j in np.random.default_rng(0).integers(0, instance.SIDE, (200, 2)):
+        p = instance._simplex_grid(instance.SIDE)[i, j]
+        if p.min() > 1e-6:
+            exact = ot.emd2(p / p.sum(), np.eye(3)[2], result.ground)
+            assert abs(result.maps[0, i, j] - exact) < 1e-9
+
+
+def test_with_ones_on_its_diagonal_the_fixed_form_says_nothing():
+    result = instance.panel(diagonal=True).result
+    assert np.ptp(result.maps[1][instance.GRID.view(96, 96, 3).sum(-1).numpy() < 1 + 1e-9]) < EXACT
+    np.testing.assert_allclose(result.gradients[1], 0, atol=EXACT, rtol=0)
+
+
+def test_the_literal_equation_has_minimum_zero():
+    cost, plan = transport.linear_program([0.2, 0.5, 0.3], [1.0, 0, 0], [[0, 2, 3], [2, 0, 3], [3, 3, 0]])
+    assert cost == 0 and plan.sum() == 0
+
+
+@pytest.mark.parametrize("ink", [style.INK, style.QUIET, style.BLUE, style.ORANGE, style.RED, style.BLACK])
+def test_inks_read_on_the_card(ink):
+    assert style.contrast(ink, style.CARD) >= 4.5
+
+
+@pytest.mark.parametrize("value", np.linspace(0, 1, 21))
+def test_numbers_read_on_every_colour_of_a_matrix(value):
+    import matplotlib
+
+    matrix = style.Matrix(style.figure(2, 2).add_subplot(), "", ["a"], ["b"])
+    matrix.show(np.array([[value]]))
+    # The middle of cividis is a grey on which no ink reaches 4.5; 4 is what black has there.
+    assert style.contrast(matrix.texts[0][0].get_color(), matplotlib.colormaps[style.HEAT](value)) >= 4.0
+
+
+def test_a_right_answer_is_told_right_and_a_wrong_one_where(capsys, monkeypatch):
+    check("00a", [1.0, 2.0], [1.0, 2.0 + 1e-12])
+    assert "00a: right" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match=r"Off by 1 at \[1\]"):
+        check("00a", [1.0, 3.0], [1.0, 2.0])
+    monkeypatch.delenv("I2PEMD_STRICT")
+    for answer in (..., None, [1.0], [1.0, float("nan")]):
+        capsys.readouterr()
+        check("00a", answer, [1.0, 2.0])
+        assert "right" not in capsys.readouterr().out
+    with pytest.raises(BadInput, match="your answer"):
+        check("00a", "three", 3.0)
+
+
+def test_a_question_is_answered_only_after_it_is_committed_to():
+    question = predict("How many?", ["1", "2"], "2", "Count them.")
+    question.commit()
+    assert question.verdict == "" and not question.radio.disabled
+    question.radio.value = "2"
+    assert question.verdict == ""
+    question.button.click()
+    assert question.verdict == "Right. Count them." and question.radio.disabled
+    with pytest.raises(BadInput, match="answer"):
+        predict("How many?", ["1", "2"], "3", "")
