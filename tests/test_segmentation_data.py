@@ -713,6 +713,8 @@ def test_a_broken_cache_is_named(tmp_path):
     truncate(prepared.folder / "mr-image_2.safetensors")
     with pytest.raises(BadInput, match="mr-image_2.safetensors: expected a prepared case"):
         Prepared.open(prepared.folder)
+    (prepared.folder / "mr-image_2.safetensors").unlink()
+    assert prepare(load(tmp_path), SMALL, progress=False).fingerprint == prepared.fingerprint
     with pytest.raises(BadInput, match="prepared.json: expected a JSON file"):
         Prepared.open(tmp_path)
 

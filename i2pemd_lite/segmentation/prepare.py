@@ -168,7 +168,8 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     parts = [part for scan in dataset.scans for part in (scan.name, *scan.files())]
     key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
     folder = files.cache_folder() / "segmentation" / key
-    if not (folder / "prepared.json").is_file():
+    wanted = ["prepared.json", *(_file_name(scan.name) for scan in dataset.scans)]
+    if not all((folder / name).is_file() for name in wanted):
         _fill(folder, dataset, geometry, progress, train)
     return Prepared.open(folder, dataset)
 
