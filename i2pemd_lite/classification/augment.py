@@ -9,6 +9,7 @@ RandAugment: Cubuk et al., arXiv:1909.13719; pool of FixMatch: Sohn et al., arXi
 """
 
 import math
+from functools import cache
 
 import torch
 from torch.nn import functional as F
@@ -40,8 +41,14 @@ def normalise(images):
     >>> normalise(torch.zeros(1, 3, 1, 1)).flatten()
     tensor([-2.1179, -2.0357, -1.8044])
     """
-    mean, std = (images.new_tensor(v).view(3, 1, 1) * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (_channels(values, images.device) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (images - mean) / std
+
+
+@cache
+def _channels(values, device):
+    # Kept, because bringing numbers to a device waits for it.
+    return torch.tensor(values, device=device).view(3, 1, 1)
 
 
 def weak(images, size, generator):
@@ -145,7 +152,7 @@ def _blend(start, images, factor):
 
 
 def _grey(images):
-    return (images * images.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    return (images * _channels((0.299, 0.587, 0.114), images.device)).sum(1, keepdim=True)
 
 
 def brightness(images, strength, sign):
