@@ -4,9 +4,12 @@ Cross-entropy, soft Dice and I2PEMD (Eq. 8) need only four sums per class, so th
 once for the gradient, which is written in closed form; nothing of the logits' size is kept in between.
 
 The sums have two implementations: plain torch in cache-sized chunks, which runs everywhere, and `fused.c`, which is
-compiled in half a second when a process first meets large float32 logits on a CPU and a C compiler is at hand.
-`I2PEMD_COMPILE=0` leaves it out. On CUDA the torch version takes all voxels as one chunk; its sums are matrix products,
-so leave `torch.backends.cuda.matmul.allow_tf32` off, as it is by default. It was tested on CPU tensors only.
+compiled in half a second when a process first meets large float32 logits on a CPU and a C compiler is at hand (the
+compiler is `CC`, or cc, gcc or clang; `I2PEMD_COMPILE=0` leaves it out). torch.compile and numba were slower here, took
+20 to 40 seconds at first use, and numba would be 200 MB more to install.
+
+Off the CPU, the torch version takes all voxels as one chunk and never makes the host wait; so far that was only tried
+on a CPU and on tensors without data. Its sums are matrix products: leave `torch.backends.cuda.matmul.allow_tf32` off.
 """
 
 import ctypes
@@ -26,7 +29,8 @@ from i2pemd_lite.files import BadInput
 
 SMALL = 2**14  # voxels below which torch alone is as fast
 PIECE = 2**15  # voxels a thread takes at a time; fixed, so that sums do not depend on the number of threads
-CHUNK = 160_000  # probabilities a chunk of the torch version holds: 640 kB
+CHUNK = 2**19  # probabilities a chunk of the torch version holds: 2 MB; smaller ones lose more to threads meeting
+ROW = 2**12  # voxels the torch version sums in the logits' own precision
 MOST_CLASSES = 16  # fused.c keeps a voxel's classes in registers
 
 
@@ -140,7 +144,7 @@ class _Pass(torch.autograd.Function):
 def _chunks(logits, labels, ignore):
     """For each chunk of n voxels its slice, logits (B, K, n), one-hot labels (B, K, n) and valid (B, 1, n)."""
     samples, classes, voxels = logits.shape
-    size = max(1, voxels if logits.is_cuda else CHUNK // max(1, samples * classes))
+    size = max(1, voxels if logits.device.type != "cpu" else CHUNK // max(1, samples * classes))
     numbers = torch.arange(classes, device=logits.device)[:, None]
     for start in range(0, voxels, size):
         part = slice(start, start + size)
@@ -151,21 +155,28 @@ def _chunks(logits, labels, ignore):
 
 def _torch_sums(logits, labels, ignore):
     samples, classes, _ = logits.shape
-    # columns: counts, nll, squares, mass
-    sums = torch.zeros(samples, classes, 3 + classes, dtype=torch.float64, device=logits.device)
-    valid_voxels = torch.zeros((), dtype=torch.float64, device=logits.device)
+    exact = {"dtype": torch.float32 if logits.device.type == "mps" else torch.float64, "device": logits.device}
+    sums = torch.zeros(samples, classes, 3 + classes, **exact)  # columns: counts, nll, squares, mass
+    valid_voxels = torch.zeros((), **exact)
     for _, z, here, valid in _chunks(logits, labels, ignore):
         log_p = z.log_softmax(1)
         p = log_p.exp()
         one_hot = here.to(z.dtype)
         sums[..., 0] += one_hot.sum(2)
         sums[..., 1] -= torch.where(here, log_p, 0).sum(2)
-        sums[..., 3:] += one_hot @ p.mT
-        sums[..., 2] += (p.square_() @ valid.mT)[..., 0]
+        sums[..., 3:] += _products(one_hot, p, sums.dtype)
+        sums[..., 2:3] += _products(p.square_(), valid, sums.dtype)
         valid_voxels += valid.sum()
     _all_are_classes(sums[..., 0].sum() == valid_voxels, classes, ignore)
     counts, nll, squares, mass = sums.to(logits.dtype).split((1, 1, 1, classes), -1)
     return counts[..., 0].clone(), nll[..., 0].clone(), mass.clone(), squares[..., 0].clone()
+
+
+def _products(a, b, dtype):
+    """Sums over n of a (B, I, n) times b (B, J, n): (B, I, J), by rows short enough for float32."""
+    rows = a.shape[2] // ROW
+    a_rows, b_rows = (each[..., : rows * ROW].unflatten(2, (rows, ROW)).transpose(1, 2) for each in (a, b))
+    return (a_rows @ b_rows.mT).sum(1, dtype=dtype) + a[..., rows * ROW :] @ b[..., rows * ROW :].mT
 
 
 def _torch_gradient(logits, labels, ignore, g_nll, g_mass, g_squares):
@@ -181,12 +192,11 @@ def _torch_gradient(logits, labels, ignore, g_nll, g_mass, g_squares):
 
 
 def _all_are_classes(fine, classes, ignore):
+    expected = f"labels: expected 0 to {classes - 1} or ignore_index {ignore}, found others; check how many there are"
     if fine.is_cuda:
-        torch._assert_async(fine, f"labels: expected 0 to {classes - 1} or ignore_index {ignore}")
-    elif not fine:
-        raise BadInput(
-            f"labels: expected 0 to {classes - 1} or ignore_index {ignore}, found others; check the number of classes"
-        )
+        torch._assert_async(fine, expected)
+    elif fine.device.type == "cpu" and not fine:
+        raise BadInput(expected)
 
 
 # Compiled: voxels in pieces, which as many threads as torch has take in turn.
@@ -260,7 +270,8 @@ def _share(take, samples, voxels):
         for turn in turns:
             take(*turn)
 
-    threads = [threading.Thread(target=work) for _ in range(min(torch.get_num_threads(), len(todo)) - 1)]
+    helpers = min(torch.get_num_threads(), len(todo) // 2) - 1
+    threads = [threading.Thread(target=work) for _ in range(helpers)]
     for thread in threads:
         thread.start()
     work()
