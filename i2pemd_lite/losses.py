@@ -126,8 +126,8 @@ def segmentation_loss_reference(logits, labels, ground, weight=1.0, ignore_index
     for z, y in zip(logits.split(sizes), labels.split(sizes), strict=True):
         valid = y != ignore_index
         z, y = at_least_float32(z).movedim(1, -1)[valid], y[valid].long()
-        p, onehot = z.softmax(-1), F.one_hot(y, z.shape[-1])
-        w = 1 - onehot.sum(0) / len(y) if ce == "weighted" else torch.ones(z.shape[-1]).to(z)
+        p, onehot = z.softmax(-1), F.one_hot(y, z.shape[-1]).to(z)
+        w = 1 - onehot.mean(0) if ce == "weighted" else torch.ones_like(z[0])
         terms["ce"] = terms["ce"] + (w[y] * F.cross_entropy(z, y, reduction="none")).mean()
         terms["dice"] = terms["dice"] + 1 - (2 * (p * onehot).sum(0) / ((p**2).sum(0) + onehot.sum(0) + EPSILON)).mean()
     if ground is not None:

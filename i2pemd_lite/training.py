@@ -417,7 +417,10 @@ class Run:
         state = {}
         for name, value in _part(tensors, "optimiser.").items():
             i, key = name.split(".", 1)
-            state.setdefault(int(i), {})[key] = value
+            # In the memory layout of its weights, as before: another layout is summed in another order.
+            like = run.parameters[int(i)]
+            layout = torch.empty_like(like) if value.shape == like.shape else torch.empty_like(value)
+            state.setdefault(int(i), {})[key] = layout.copy_(value)
         run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
         if "best" in about:
             run.best = (*about["best"], _part(tensors, "best."))

@@ -1,0 +1,191 @@
+"""Classification from data to scores: every method, what it selects, evaluation, prediction, errors."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
+
+from i2pemd_lite import BadInput, classification
+from i2pemd_lite.classification import CLASSES, METHODS
+from i2pemd_lite.classification.methods import SELECTIONS, SIZES
+from i2pemd_lite.metrics import classification_metrics
+
+SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2}
+
+
+@pytest.fixture(scope="module")
+def data(skin):
+    return classification.load(skin)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "ours"
+    return classification.train("i2pemd", data, folder=folder, profile="ci").finish(False)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains(method, data):
+    run = classification.train(method, data, **SMALL)
+    before = [p.detach().clone() for p in run.parameters]
+    steps = list(run)
+    assert all(math.isfinite(float(value)) for step in steps for value in step.losses.values())
+    assert all(not torch.equal(a, b) for a, b in zip(before, run.parameters, strict=True))
+    assert ("unlabelled" in steps[0].losses) == (METHODS[method].selection is not None)
+    assert 0 <= steps[-1].evaluation["auc"] <= 100
+
+
+def test_only_the_upper_bound_sees_every_label(data):
+    learners = {m: classification.train(m, data, **SMALL).learner for m in ("upper_bound", "baseline")}
+    assert len(learners["upper_bound"].labelled) == len(learners["baseline"].labelled) + len(
+        learners["baseline"].unlabelled
+    )
+
+
+def test_what_each_method_selects():
+    o = torch.tensor([[0.97, 0.01, 0.02], [0.75, 0.05, 0.2], [0.75, 0.2, 0.05], [0.5, 0.3, 0.2]])
+    G = torch.tensor([[0, 0.2, 0.6], [0.2, 0, 0.5], [0.6, 0.5, 0]])
+    s = classification.ClassificationSettings(top=2, unlabelled=4)
+    chosen = {name: rule(o, G, s).mask.tolist() for name, rule in SELECTIONS.items()}
+    assert chosen["all"] == [True] * 4
+    assert chosen["threshold"] == [True, False, False, False]
+    # Equally confident; the rest of the third lies on a near class, that of the second on a far one.
+    assert chosen["learned"] == [True, False, True, False]
+    assert chosen["fixed"][0] and sum(chosen["fixed"]) == 2
+
+
+def test_fixmatch_is_the_method_without_its_lower_threshold(data):
+    """τ_low next to τ_high leaves the distance nothing to decide: every number is that of FixMatch."""
+    fixmatch = classification.train("fixmatch", data, profile="ci", steps=6).finish(False)
+    ours = classification.train("i2pemd", data, profile="ci", steps=6, tau_low=math.nextafter(0.8, 0)).finish(False)
+    assert [row["loss"] for row in ours.history] == [row["loss"] for row in fixmatch.history]
+
+
+def test_the_unlabelled_loss_is_divided_by_all_of_them(data):
+    run = classification.train("filter_all", data, **SMALL)
+    learner = run.learner
+    learner.train()
+    torch.manual_seed(0)
+    found = learner.losses(1)
+    assert found["kept"] == 36 and found["loss"].item() == pytest.approx(
+        (found["labelled"] + found["unlabelled"]).item(), abs=1e-6
+    )
+    strict = classification.train("fixmatch", data, **SMALL, tau_high=1.0).learner.train()
+    assert strict.losses(1)["unlabelled"] == 0
+
+
+def test_counts_of_a_selection_add_up(trained):
+    for row in trained.history:
+        assert 0 <= row["right"] <= row["kept"] <= 36
+        assert 0 <= row["band_right"] <= row["band_kept"] <= row["band"] <= 36
+
+
+def test_the_prototypes_start_with_every_labelled_image(data):
+    run = classification.train("i2pemd", data, **SMALL)
+    assert next(run).ground.gt(0).any() and run.learner.bank.seen.all()
+
+
+def test_evaluation_is_on_images_that_no_step_saw(trained):
+    learner = trained.learner
+    parts = [set(part.tolist()) for part in (learner.labelled, learner.unlabelled, learner.val, learner.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    report = classification.evaluate(trained)
+    with trained.best_weights(), learner.evaluating():
+        scores = learner.scores(learner.test).numpy()
+    y = learner.data.labels[learner.test].numpy()
+    assert report.figures["top1"] == pytest.approx(100 * accuracy_score(y, scores.argmax(1)))
+    assert report.about["held back"] == len(learner.test)
+
+
+def test_metrics_against_scikit_learn():
+    rng = np.random.default_rng(0)
+    y = rng.integers(4, size=300)
+    scores = rng.dirichlet(np.ones(4), size=300) + 0.3 * np.eye(4)[y]
+    found, decided = classification_metrics(scores, y), scores.argmax(1)
+    binary = [(y == k, decided == k) for k in range(4)]
+    expected = {
+        "auc": np.mean([roc_auc_score(y == k, scores[:, k]) for k in range(4)]),
+        "sensitivity": np.mean([recall_score(a, b) for a, b in binary]),
+        "specificity": np.mean([recall_score(~a, ~b) for a, b in binary]),
+        "accuracy": np.mean([accuracy_score(a, b) for a, b in binary]),
+        "f1": f1_score(y, decided, average="macro"),
+        "top1": accuracy_score(y, decided),
+    }
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_v19():
+    y = [0, 0, 1, 1, 1, 2]
+    s = [[0.7, 0.2, 0.1], [0.3, 0.5, 0.2], [0.1, 0.8, 0.1], [0.15, 0.65, 0.2], [0.45, 0.35, 0.2], [0.2, 0.2, 0.6]]
+    argmax = {"accuracy": 0.777778, "sensitivity": 0.722222, "specificity": 0.805556, "f1": 0.722222, "top1": 0.666667}
+    found = classification_metrics(s, y)
+    assert {name: found[name] for name in argmax} == pytest.approx(argmax, abs=5e-7)
+    assert found["auc"] == pytest.approx(0.921296, abs=5e-7)
+    threshold = {"accuracy": 0.555556, "sensitivity": 1, "specificity": 0.3, "f1": 0.577778}
+    found = classification_metrics(s, y, decision=0.18)
+    assert {name: found[name] for name in threshold} == pytest.approx(threshold, abs=5e-7)
+    with pytest.raises(BadInput, match="decision"):
+        classification_metrics(s, y, decision="best")
+    with pytest.raises(BadInput, match="finite"):
+        classification_metrics([[math.nan, 1.0]], [0])
+
+
+def test_prediction_is_a_table_in_the_format_of_isic(trained, data, tmp_path):
+    path = classification.predict(trained, out=tmp_path / "skin.csv")
+    with open(path, newline="") as file:
+        header, *rows = list(csv.reader(file))
+    assert header == ["image", *CLASSES] == ["image", "MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
+    assert [row[0] for row in rows] == list(data.test_ids)
+    assert all(sum(map(float, row[1:])) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_resume_finds_its_data(trained):
+    again = classification.resume(trained.folder)
+    assert again.number == trained.number and again.history == trained.history
+    assert classification.evaluate(again).figures == classification.evaluate(trained).figures
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"tau_low": 0.9}, "tau_low: expected"),
+        ({"top": 37}, "top: expected T from 1 to the 36 unlabelled"),
+        ({"unlabelled": 0}, "unlabelled: expected"),
+        ({"tau": 0.9}, "tau: not a setting"),
+        ({"network": "vgg"}, "network: expected"),
+        ({"prototypes": "random"}, "prototypes: expected"),
+    ],
+)
+def test_settings_say_what_is_wrong(data, settings, named):
+    with pytest.raises(BadInput, match=named):
+        classification.train("i2pemd", data, profile="ci", **settings)
+
+
+def test_a_threshold_crossed_while_running_stops_the_step(data):
+    run = classification.train("i2pemd", data, profile="ci")
+    next(run)
+    run.settings.tau_low = 0.95
+    with pytest.raises(BadInput, match="tau_low"):
+        next(run)
+    run.settings.tau_low = 0.7
+    assert next(run).number == 2
+
+
+def test_the_paper_is_the_default():
+    paper = classification.ClassificationSettings()
+    assert (paper.network, paper.size, paper.labelled, paper.unlabelled) == ("densenet121", 224, 12, 36)
+    assert (paper.tau_low, paper.tau_high, paper.top, paper.weight, paper.momentum) == (0.7, 0.8, 24, 1.0, 0.8)
+    assert (paper.learning_rate, paper.decay) == (1e-4, 0.9) and SIZES["gpu"].keys() == {"evaluate_every"}
+
+
+@pytest.mark.real
+def test_a_few_steps_on_real_images(real, tmp_path):
+    run = classification.train("i2pemd", classification.load(), folder=tmp_path / "run", profile="ci", steps=6)
+    steps = list(run)
+    assert all(math.isfinite(step.loss) for step in steps)
+    assert len(run.learner.test) == 997 and 50 < classification.evaluate(run).figures["accuracy"] <= 100
+    path = classification.predict(run, out=tmp_path / "skin.csv")
+    assert len(path.read_text().splitlines()) == 2013

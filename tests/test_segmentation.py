@@ -1,0 +1,237 @@
+"""Segmentation from data to label maps: the network's sizes, every row of the table, evaluation, prediction, errors."""
+
+import dataclasses
+import json
+import math
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from i2pemd_lite import BadInput, segmentation
+from i2pemd_lite.metrics import dice
+from i2pemd_lite.segmentation import METHODS
+from i2pemd_lite.segmentation.methods import SIZES, block_starts, first_slice, summary
+from i2pemd_lite.segmentation.network import SHARING, PerModality, UNet
+from i2pemd_lite.training import generator
+
+SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
+
+
+@pytest.fixture(scope="module")
+def data(abdomen):
+    return segmentation.load(abdomen)
+
+
+@pytest.fixture(scope="module")
+def trained(abdomen, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "ours"
+    return segmentation.train("joint_sepbn_i2pemd", abdomen, folder=folder, profile="ci").finish(False)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "cicek", "ummkd"),
+    [
+        ("individual", 4_149_226, 4_403_178),
+        ("joint", 2_074_613, 2_201_589),
+        ("joint_sepbn", 2_077_589, 2_204_565),
+        ("x_shaped", 3_706_090, 3_960_042),
+        ("y_shaped", 2_726_213, 2_853_189),
+    ],
+)
+def test_v23_parameter_counts(sharing, cicek, ummkd):
+    for upconv, expected in (("cicek", cicek), ("ummkd", ummkd)):
+        assert sum(p.numel() for p in UNet(sharing, upconv=upconv).parameters()) == expected
+
+
+@pytest.mark.parametrize("sharing", SHARING)
+def test_a_gradient_reaches_just_what_a_modality_uses(sharing):
+    net = UNet(sharing, width=2, dim=4)
+    _, logits = net(torch.randn(2, 1, 8, 16, 16), sizes=(2, 0))
+    logits.sum().backward()
+    for name, p in net.named_parameters():
+        assert (p.grad is None) == (".mr." in name), name
+
+
+def test_each_sample_goes_through_its_own_copy():
+    layer = PerModality(lambda: torch.nn.BatchNorm3d(1))
+    x = torch.cat([torch.full((2, 1, 1, 2, 2), 10.0), torch.full((3, 1, 1, 2, 2), -5.0)])
+    layer(x + 0.01 * torch.randn_like(x), sizes=(2, 3))
+    assert layer.copies["ct"].running_mean.item() == pytest.approx(1.0, abs=0.1)  # 0.1 of the batch's 10
+    assert layer.copies["mr"].running_mean.item() == pytest.approx(-0.5, abs=0.1)
+
+
+def test_joint_normalises_both_modalities_together():
+    one, separate = UNet("joint", width=2, dim=4), UNet("joint_sepbn", width=2, dim=4)
+    assert not [name for name, _ in one.named_parameters() if ".ct." in name]
+    assert len([name for name, _ in separate.named_parameters() if ".ct." in name]) == 2 * 17
+
+
+def test_network_says_what_is_wrong():
+    with pytest.raises(BadInput, match="multiples of 8"):
+        UNet("joint", 2, 4)(torch.zeros(1, 1, 8, 12, 16), sizes=(1, 0))
+    with pytest.raises(BadInput, match="sizes: expected 2"):
+        UNet("joint", 2, 4)(torch.zeros(2, 1, 8, 16, 16), sizes=(1, 0))
+    with pytest.raises(BadInput, match="sharing: expected one of"):
+        UNet("z_shaped")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_row_of_the_table_trains(method, data):
+    run = segmentation.train(method, data, **SMALL)
+    before = [p.detach().clone() for p in run.parameters]
+    steps = list(run)
+    assert all(math.isfinite(float(value)) for step in steps for value in step.losses.values())
+    moved = [not torch.equal(a, b) for a, b in zip(before, run.parameters, strict=True)]
+    assert sum(moved) > 0.9 * len(moved)
+    expected = {"loss", "ce", "dice"} | {METHODS[method].extra} - {None}
+    assert set(steps[0].losses) == expected | ({"i2pemd"} if METHODS[method].ground else set())
+    assert 0 <= steps[-1].evaluation["doc"] <= 100
+
+
+def test_the_methods_are_those_of_the_tables_in_order():
+    assert list(METHODS) == [
+        "individual", "joint", "joint_i2pemd", "joint_sepbn", "x_shaped", "y_shaped", "ummkd",
+        "joint_sepbn_i2pemd_fix", "joint_sepbn_i2ped", "joint_sepbn_i2pemd",
+    ]  # fmt: skip
+
+
+def test_rows_that_differ_in_the_loss_start_alike(data):
+    first = {m: next(segmentation.train(m, data, **SMALL)) for m in ("joint_sepbn", "joint_sepbn_i2pemd")}
+    ours, base = first["joint_sepbn_i2pemd"], first["joint_sepbn"]
+    assert ours.losses["ce"].item() == base.losses["ce"].item()
+    assert ours.loss == pytest.approx(base.loss + ours.losses["i2pemd"].item(), abs=1e-6)
+    free = next(segmentation.train("joint_sepbn_i2pemd", data, **SMALL, weight=0.0))
+    assert free.loss == pytest.approx(base.loss, abs=1e-6)
+
+
+def test_training_learns(trained):
+    losses = [row["loss"] for row in trained.history]
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+
+
+def test_the_split_is_by_case_and_the_same_for_every_seed(data):
+    runs = [segmentation.train("joint", data, **SMALL | {"seed": seed}).learner for seed in (0, 1)]
+    names = [{c.name for c in r.training_cases} for r in runs]
+    assert names[0] == names[1] and not names[0] & {c.name for c in runs[0].test_cases}
+
+
+def test_blocks_cover_a_volume():
+    for depth in range(8, 40):
+        starts = block_starts(depth, 8)
+        assert {z for start in starts for z in range(start, start + 8)} == set(range(depth))
+        assert starts[0] == 0 and len(starts) == math.ceil(depth / 8)
+
+
+def test_patches_stay_inside_and_reach_every_slice(trained):
+    case = trained.learner.training_cases[0]
+    depth = len(case.image)
+    starts = {first_slice(case, 8, generator(0, t)) for t in range(300)}
+    assert min(starts) == 0 and max(starts) == depth - 8
+
+
+def test_evaluation_is_dice_on_whole_volumes(trained):
+    report = segmentation.evaluate(trained)
+    learner = trained.learner
+    case = learner.test_cases[0]
+    with learner.evaluating():
+        predicted = learner.probabilities(case).argmax(0)
+    for k, organ in enumerate(segmentation.ORGANS, 1):
+        overlap, size = ((predicted == k) & (case.label == k)).sum(), (predicted == k).sum() + (case.label == k).sum()
+        expected = 100 * 2 * overlap.item() / size.item() if size else math.nan
+        assert report.cases[0][organ] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert report.figures["doc"] == pytest.approx((report.figures["ct"] + report.figures["mr"]) / 2)
+    assert "Dice" in str(report) and "<table>" in report._repr_html_() and len(report.to_pandas()) == 3
+    saved = json.loads((trained.folder / "report.json").read_text())
+    assert saved["about"]["method"] == "joint_sepbn_i2pemd" and len(saved["rows"]) == 3
+
+
+def test_an_organ_that_a_case_lacks_is_not_averaged_in():
+    rows = [
+        {"case": "a", "modality": "ct", **dict.fromkeys(segmentation.ORGANS, 80.0)},
+        {"case": "b", "modality": "ct", **dict.fromkeys(segmentation.ORGANS, 90.0), "spleen": math.nan},
+        {"case": "c", "modality": "mr", **dict.fromkeys(segmentation.ORGANS, 50.0)},
+    ]
+    figures = summary(rows)
+    assert figures["ct spleen"] == 80 and figures["ct liver"] == 85
+    assert figures["ct"] == pytest.approx((85 * 3 + 80) / 4) and figures["doc"] == pytest.approx((83.75 + 50) / 2)
+
+
+def test_v10_hard_dice():
+    truth, prediction = torch.tensor([1, 1, 1, 0, 0, 2]), torch.tensor([1, 1, 0, 0, 2, 2])
+    found = dice(prediction, truth, 4)
+    assert found[1].item() == pytest.approx(0.8) and found[2].item() == pytest.approx(2 / 3) and found[3].isnan()
+    with pytest.raises(BadInput, match="expected the truth's shape"):
+        dice(prediction[:5], truth, 4)
+
+
+def test_prediction_is_on_each_scans_own_grid(trained, data, tmp_path):
+    written = segmentation.predict(trained, out=tmp_path, progress=False)
+    assert len(written) == len(data.unlabelled) == 4
+    for scan, path in zip(data.unlabelled, written, strict=True):
+        assert path.parent.name == scan.modality
+        image, labels = nibabel.load(scan.image), nibabel.load(path)
+        assert labels.shape == image.shape
+        np.testing.assert_allclose(labels.affine, image.affine, atol=1e-4)
+        assert set(np.unique(np.asarray(labels.dataobj))) <= set(range(5))
+
+
+def test_a_scan_that_fails_does_not_stop_the_others(trained, data, tmp_path):
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(b"no image")
+    scans = [dataclasses.replace(data.unlabelled[0], name="ct/broken", image=broken), *data.unlabelled]
+    with pytest.raises(BadInput, match="ct/broken") as caught:
+        segmentation.predict(trained, scans, tmp_path / "out", progress=False)
+    assert len(caught.value.written) == 4 and len(list((tmp_path / "out").rglob("*.nii.gz"))) == 4
+
+
+def test_resume_needs_the_same_data(trained, abdomen, tmp_path):
+    again = segmentation.resume(trained.folder)
+    assert again.number == trained.number and again.history == trained.history
+    from i2pemd_lite.segmentation.phantoms import make
+
+    other = make(tmp_path / "other", cases=4, seed=7, progress=False)
+    with pytest.raises(BadInput, match="fingerprint"):
+        segmentation.resume(trained.folder, other)
+    with pytest.raises(BadInput, match="settings.json"):
+        segmentation.resume(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"weigth": 1}, "weigth: not a setting"),
+        ({"patch_depth": 12}, "patch_depth: expected a multiple of 8"),
+        ({"size": (50, 48)}, "size: expected two multiples of 8"),
+        ({"steps": 0}, "steps: expected"),
+        ({"ce": "focal"}, "ce: expected"),
+    ],
+)
+def test_settings_say_what_is_wrong(data, settings, named):
+    with pytest.raises(BadInput, match=named):
+        next(segmentation.train("joint", data, **{"profile": "ci"} | settings))
+
+
+def test_methods_and_data_say_what_is_wrong(data):
+    with pytest.raises(BadInput, match="method: expected one of individual, joint"):
+        segmentation.train("jont", data)
+    with pytest.raises(BadInput, match="data: expected what load"):
+        segmentation.train("joint", 3)
+
+
+def test_the_paper_is_the_default():
+    paper = segmentation.SegmentationSettings()
+    assert (paper.width, paper.dim, paper.batch, paper.spacing, paper.size) == (16, 32, 3, (8.0, 1.5, 1.5), (256, 256))
+    assert (paper.learning_rate, paper.decay, paper.decay_every, paper.momentum) == (5e-4, 0.95, 500, 0.8)
+    assert SIZES["gpu"] == {}
+
+
+@pytest.mark.real
+def test_a_few_steps_on_real_scans(real, tmp_path):
+    run = segmentation.train("joint_sepbn_i2pemd", segmentation.load(), folder=tmp_path / "run", profile="ci", steps=6)
+    first, *_, last = list(run)
+    assert last.loss < first.loss and run.learner.data.name == "real"
+    assert 0 <= segmentation.evaluate(run).figures["doc"] <= 100
+    scans = segmentation.load().unlabelled[:1]
+    assert len(segmentation.predict(run, scans, tmp_path / "out", progress=False)) == 1

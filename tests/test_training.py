@@ -1,0 +1,272 @@
+"""A run is an iterator that can be paused, steered, forked, killed and resumed, and gives the same numbers."""
+
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from i2pemd_lite import BadInput, PrototypeBank
+from i2pemd_lite.training import Learner, Run, Settings, Shuffled, generator, profile, read_checkpoint, seed_everything
+
+
+class Line(Learner):
+    """The smallest learner: a line with dropout on noise, so that every random draw shows in the weights."""
+
+    task = "line"
+
+    def __init__(self, settings, scores=()):
+        super().__init__()
+        self.settings, self.data = settings, SimpleNamespace(points=torch.arange(5.0))
+        self.layer, self.dropout = nn.Linear(2, 1), nn.Dropout(0.5)
+        nn.init.ones_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+        self.bank = PrototypeBank(2, 2)
+        self.scores = scores
+
+    def source(self):
+        return {"folder": "", "name": "line", "fingerprint": "0"}
+
+    def losses(self, t):
+        x = torch.randn(4, 2, generator=generator(self.settings.seed, "x", t))
+        self.bank.update(x, torch.tensor([0, 0, 1, 1]))
+        error = (self.layer(self.dropout(x)) - x.sum(1, keepdim=True)).square().mean()
+        return {"loss": self.settings.weight * error, "error": error}
+
+    def evaluate(self):
+        assert not self.training and torch.is_inference_mode_enabled()
+        scores = {"selection": self.scores[len(self.weights_seen())]} if self.scores else {}
+        self.weights_seen().append(self.layer.weight.clone())
+        return {"weight": float(self.layer.weight[0, 0])} | scores
+
+    def weights_seen(self):
+        return self.__dict__.setdefault("seen_weights", [])
+
+
+def line(folder=None, scores=(), **changes):
+    settings = Settings(method="line", profile="ci", steps=20, evaluate_every=5, checkpoint_every=3, learning_rate=0.05)
+    return Run(Line(settings.changed(**changes), scores), folder)
+
+
+def weights(run):
+    return {name: value.clone() for name, value in run.learner.state_dict().items()}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_a_run_yields_every_step_once_and_says_where_it_stands():
+    run = line()
+    steps = list(run)
+    assert [step.number for step in steps] == list(range(1, 21)) and len(run) == 20
+    assert [step.number for step in steps if step.evaluation] == [5, 10, 15, 20]
+    assert steps[-1].seconds_left == 0 and steps[0].seconds_left > 0
+    assert steps[3].prototypes.shape == (2, 2) and steps[3].ground.tolist() == [[0, 0.5], [0.5, 0]]
+    assert [row["step"] for row in run.history] == list(range(1, 21))
+    assert run.history[6]["loss"] == steps[6].loss == pytest.approx(float(steps[6].losses["error"]))
+    assert steps[-1].loss < steps[0].loss
+    assert list(run) == []
+
+
+def test_not_asking_pauses():
+    whole, paused = line(), line()
+    whole.finish(progress=False)
+    for _ in range(7):
+        next(paused)
+    assert paused.number == 7
+    torch.randn(100)  # whatever the user does meanwhile
+    paused.finish(progress=False)
+    assert_same(weights(whole), weights(paused))
+    assert whole.history == paused.history
+
+
+def test_a_run_leaves_the_users_random_numbers_alone():
+    run = line()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    next(run)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_seeds_differ_and_repeat():
+    first, again, other = line().finish(False), line().finish(False), line(seed=1).finish(False)
+    assert_same(weights(first), weights(again))
+    assert first.history != other.history
+
+
+def test_live_settings_are_read_afresh():
+    run = line()
+    a = [next(run) for _ in range(2)][-1]
+    run.settings.weight, run.settings.learning_rate = 0.0, 0.25
+    b = next(run)
+    assert a.loss > 0 and b.loss == 0 and b.learning_rate == 0.25
+    run.settings.momentum = 1.5
+    with pytest.raises(BadInput, match="momentum: expected a number from 0 to 1, found 1.5"):
+        next(run)
+
+
+def test_schedules():
+    run = line(schedule="cosine", learning_rate=1.0)
+    assert [round(step.learning_rate, 4) for step in run][::10] == [1.0, 0.5]
+    run = line(decay=0.5, decay_every=10, learning_rate=1.0)
+    assert {step.learning_rate for step in run} == {1.0, 0.5}
+
+
+def test_a_fork_goes_on_by_itself():
+    run, whole = line(), line().finish(False)
+    for _ in range(8):
+        next(run)
+    fork, same = run.fork(weight=0.0), run.fork()
+    before = weights(run)
+    fork.finish(False)
+    assert fork.learner.data is run.learner.data
+    assert_same(before, weights(run))  # the fork's steps moved only the fork
+    assert fork.history[:8] == run.history and fork.history[8]["loss"] == 0
+    assert_same(weights(same.finish(False)), weights(whole))
+    assert_same(weights(run.finish(False)), weights(whole))
+    with pytest.raises(BadInput, match="seed: expected a setting that may change"):
+        run.fork(seed=3)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(tmp_path):
+    run = line(tmp_path / "run")
+    for _ in range(4):
+        next(run)
+    run.learner.layer.weight.data.fill_(math.inf)
+    with pytest.raises(FloatingPointError, match="loss of step 5 is nan.*lower learning_rate than 0.05"):
+        run.finish(False)
+    about, _ = read_checkpoint(tmp_path / "run")
+    assert about["number"] == 3  # the last good one
+
+
+def test_the_best_evaluation_is_kept():
+    run = line(scores=(0.1, 0.9, 0.3, 0.2)).finish(False)
+    last = weights(run)
+    with run.best_weights() as step:
+        assert step == 10
+        assert torch.equal(run.learner.layer.weight, run.learner.weights_seen()[1])
+    assert_same(last, weights(run))
+    with line().finish(False).best_weights() as step:
+        assert step == 20
+
+
+def test_a_run_folder_is_whole_and_resumes(tmp_path):
+    whole = line(tmp_path / "whole", scores=(0.1, 0.9, 0.3, 0.2)).finish(False)
+    run = line(tmp_path / "run", scores=(0.1, 0.9, 0.3, 0.2))
+    for _ in range(14):
+        next(run)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "checkpoint.safetensors", "evaluations.csv", "history.csv", "settings.json"
+    ]  # fmt: skip
+    # The last checkpoint is of step 12; 13 and 14 are lost, and done again.
+    learner = Line(run.settings.changed(), (0.3, 0.2))
+    resumed = Run.load(learner, tmp_path / "run")
+    assert resumed.number == 12 and len(resumed.history) == 12
+    resumed.finish(False)
+    assert_same(weights(resumed), weights(whole))
+    assert_same(resumed.best[2], whole.best[2])
+    for name in ("history.csv", "evaluations.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(BadInput, match="holds a run already"):
+        line(tmp_path / "run")
+
+
+def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path):
+    run = line(tmp_path / "run")
+    for _ in range(6):
+        next(run)
+    with open(tmp_path / "run" / "history.csv", "a") as file:
+        file.write("7,0.05,1.0,1.0\n8,0.0")  # a kill in the middle of a line
+    assert [row["step"] for row in Run.load(Line(run.settings), tmp_path / "run").history] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:100]),
+                                    lambda p: p.write_bytes(b"")])  # fmt: skip
+def test_a_damaged_checkpoint_is_named(tmp_path, damage):
+    run = line(tmp_path / "run").finish(False)
+    damage(tmp_path / "run" / "checkpoint.safetensors")
+    with pytest.raises(BadInput, match="checkpoint.safetensors: expected the checkpoint of a run"):
+        Run.load(Line(run.settings), tmp_path / "run")
+
+
+def test_profile_and_settings_say_what_is_wrong(monkeypatch):
+    with pytest.raises(BadInput, match="profile: expected one of ci, laptop, gpu, found 'huge'"):
+        profile("huge")
+    monkeypatch.setenv("I2PEMD_PROFILE", "tiny")
+    with pytest.raises(BadInput, match="found 'tiny'"):
+        profile()
+    for name, value in {"steps": 0, "schedule": "linear", "learning_rate": -1.0, "weight": math.nan}.items():
+        with pytest.raises(BadInput, match=f"{name}: expected"):
+            Settings(**{name: value})
+
+
+def test_without_a_gpu_the_laptop_is_the_default(monkeypatch):
+    monkeypatch.delenv("I2PEMD_PROFILE")
+    assert profile().name == ("gpu" if torch.cuda.is_available() else "laptop")
+
+
+def test_streams_visit_everything_once_a_pass():
+    stream = Shuffled(7, "images", seed=3)
+    taken = torch.cat([stream.take(5 * t, 5) for t in range(7)])
+    for i in range(5):
+        assert sorted(taken[7 * i : 7 * i + 7].tolist()) == list(range(7))
+    assert len({tuple(taken[7 * i : 7 * i + 7].tolist()) for i in range(5)}) > 1
+    assert sorted(stream.take(0, 21).tolist()) == sorted(list(range(7)) * 3)
+    with pytest.raises(BadInput, match="images: expected at least one"):
+        Shuffled(0, "images", 0)
+
+
+def test_seed_everything_repeats():
+    draws = []
+    for _ in range(2):
+        seed_everything(3)
+        draws.append((random.random(), torch.rand(1).item()))
+    assert draws[0] == draws[1]
+
+
+def start(*words):
+    command = [sys.executable, "-u", "-m", "i2pemd_lite", "train", *map(str, words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "I2PEMD_COMPILE": "0"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+KILLS, STEPS = 5, 100  # kills of each task, ten in all
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_run_gives_the_same_numbers(task, tmp_path):
+    new = [task.name, task.method, "--data", task.folder, "--profile", "ci"]
+    for setting in (f"steps={STEPS}", "checkpoint_every=2", "evaluate_every=50"):
+        new += ["--set", setting]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(*new, "--out", whole).wait(timeout=300) == 0
+
+    def go_on():
+        started = (killed / "checkpoint.safetensors").exists()
+        return start(*(["--resume", killed, "--data", task.folder] if started else [*new, "--out", killed]))
+
+    moments = random.Random(time.time_ns())
+    for _ in range(KILLS):
+        process = go_on()
+        process.stdout.readline()  # it is about to take its next step
+        time.sleep(moments.uniform(0, 0.5))
+        assert process.poll() is None, "the run ended before it was killed: take more steps"
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=60)
+    assert go_on().wait(timeout=300) == 0
+    for name in ("history.csv", "evaluations.csv"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    about, tensors = read_checkpoint(killed)
+    assert about["number"] == STEPS
+    assert_same(tensors, read_checkpoint(whole)[1])
