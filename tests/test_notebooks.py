@@ -1,7 +1,7 @@
 """The lessons: their form, and that they run, once each, with nothing swallowed.
 
 Each notebook is copied into a temporary folder and executed there by nbmake (`pytest --nbmake --overwrite`), in its own
-process and under the ci profile. `I2PEMD_STRICT=1` makes panels raise, and the executed copy is then searched for errors
+process and under the ci profile. `I2PEMD_STRICT=1` makes panels raise; then the executed copy is searched for errors
 that widgets kept to themselves, which nbmake by itself calls a success. The main run does not collect `notebooks/` with
 nbmake as well, because then every lesson would be executed twice.
 """

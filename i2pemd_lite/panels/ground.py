@@ -130,8 +130,8 @@ def panel(layout="five organs", **start):
     controls = {
         "layout": choice("layout", list(LAYOUTS), layout),
         "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1),
-        "right": slider("move right", 0.0, -5.0, 5.0, 0.25, "feature units"),
-        "up": slider("move up", 0.0, -5.0, 5.0, 0.25, "feature units"),
+        "right": slider("move right", 0.0, -5.0, 5.0, 0.25, "feature units", "400px"),
+        "up": slider("move up", 0.0, -5.0, 5.0, 0.25, "feature units", "400px"),
         # Powers of two scale without rounding, so that a tie stays a tie.
         "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
     }

@@ -15,11 +15,21 @@ import os
 from html import escape
 
 import ipywidgets as widgets
+from traitlets import TraitError, Unicode
 
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels import lesson, style
 
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number beside a slider can be typed over."
+
+
+class Picture(widgets.Image):
+    """An image whose `tooltip` is its alternative text: where an image has no `alt`, screen readers take the title.
+
+    The front end puts a tooltip on a widget that has a description, so an empty one is given along.
+    """
+
+    description = Unicode("").tag(sync=True)
 
 
 class Panel(widgets.VBox):
@@ -62,7 +72,7 @@ class Panel(widgets.VBox):
         self._compute, self._draw, self._describe = compute, draw, describe
         self._figure, self._quiet, self.result = style.figure(*size), False, None
         self.words, self.numbers = "", {}
-        self.image = widgets.Image(format="png", layout={"width": f"{round(100 * size[0])}px", "max_width": "100%"})
+        self.image = Picture(format="png", layout={"width": f"{round(100 * size[0])}px", "max_width": "100%"})
         self.error, self.note = widgets.HTML(), widgets.HTML()
         for name, control in controls.items():
             if not control.description:
@@ -96,8 +106,6 @@ class Panel(widgets.VBox):
         self.refresh()
 
     def _put(self, name, value):
-        from traitlets import TraitError
-
         control = self.controls[name]
         try:
             control.value = value
@@ -123,7 +131,7 @@ class Panel(widgets.VBox):
                 raise
             return
         self.result, self.words, self.numbers = result, words, numbers
-        self.image.value, self.error.value = picture, ""
+        self.image.value, self.image.tooltip, self.error.value = picture, words, ""
         self.note.value = _note(words, numbers, f"{self.title} · {lesson.provenance()}")
 
     def _report(self, error):

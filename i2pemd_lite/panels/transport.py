@@ -210,8 +210,10 @@ def _gap(gap):
     return "takes equal masses only" if np.isnan(gap) else f"{gap:.1e}" + (" ✓" if gap < 1e-9 else " ✗ too large")
 
 
-def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS):
+def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=False):
     """The card with a slider for each mass and a field for each cost; any m suppliers and n consumers up to 5.
+
+    `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print.
 
     Example
     -------
@@ -241,8 +243,8 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS):
         for j in range(n)
     }
     switches = {
-        "equal": switch("scale p and q to a mass of 1 each", True, "270px"),
-        "printed": switch("Eq. 1 as printed, without the total flow", False, "330px"),
+        "equal": switch("scale p and q to a mass of 1 each", equal, "270px"),
+        "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
     }
 
     def solve(state):
