@@ -99,8 +99,8 @@ def test_a_zip_gives_the_same_and_stays_closed(isic):
 
 def test_columns_are_found_by_name_and_a_table_may_lie_in_its_folder(isic):
     (isic / f"{TRAINING}_GroundTruth.csv").unlink()
-    rows = [[0.5, name, *reversed(ones), 1.0] for name, *ones in truth()]
-    header = ["score_weight", "image", *reversed(CLASSES), "validation_weight"]
+    rows = [[name, 0.5, *reversed(ones), 1.0] for name, *ones in truth()]
+    header = ["image", "score_weight", *reversed(CLASSES), "validation_weight"]
     table = isic / f"{TRAINING}_GroundTruth" / f"{TRAINING}_GroundTruth.csv"
     write_csv(table, header, rows)
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # as spreadsheets write it

@@ -56,6 +56,12 @@ def weak(images, size, generator):
 
     images: (B, 3, H, W) uint8, H, W >= size; generator: a CPU `torch.Generator`. Returns (B, 3, size, size) float32,
     normalised, on the device of `images`. Outside the image its mirror image is seen.
+
+    Example
+    -------
+    >>> images = torch.zeros(2, 3, 55, 55, dtype=torch.uint8)
+    >>> weak(images, 48, torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3, 48, 48])
     """
     _check(images, size)
     u = torch.rand(len(images), 6, generator=generator)
@@ -69,6 +75,13 @@ def strong(images, size, generator, n=2, m=10, cutout=0.0):
     random sign where it has one. cutout: the largest side, as share of `size`, of a square at a random place that is
     set to the mean colour; 0 for none. Otherwise as `weak`. Geometric operations come first, then those on colour, each
     in the order drawn: an image is interpolated once, and every colour operation sees the picture that results.
+
+    Example
+    -------
+    >>> images = torch.arange(3 * 55 * 55).remainder(256).view(1, 3, 55, 55).expand(8, -1, -1, -1).to(torch.uint8)
+    >>> views = strong(images, 48, torch.Generator().manual_seed(0))
+    >>> len({view.numpy().tobytes() for view in views})
+    8
     """
     _check(images, size)
     if n < 0 or not 0 <= m <= 10 or not 0 <= cutout <= 1:
@@ -105,7 +118,15 @@ def _maps(xx, xy, x0, yx, yy, y0):
 
 
 def weak_maps(u, sides, size):
-    """(B, 3, 3) maps of weak views from (B, 6) uniform numbers; a crop starts at a whole px."""
+    """(B, 3, 3) maps of weak views from (B, 6) uniform numbers; a crop starts at a whole px.
+
+    Example
+    -------
+    >>> weak_maps(torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 1.0]]), (55, 55), 48)[0]  # the crop at the upper left corner
+    tensor([[ 1.0000,  0.0000, -3.5000],
+            [ 0.0000,  1.0000, -3.5000],
+            [ 0.0000,  0.0000,  1.0000]])
+    """
     height, width = sides
     top, left = (u[:, 0] * (height - size + 1)).floor(), (u[:, 1] * (width - size + 1)).floor()
     crop = _maps(1.0, 0.0, left - (width - size) / 2, 0.0, 1.0, top - (height - size) / 2)
@@ -121,6 +142,11 @@ def geometric_maps(choice, strength, size):
 
     Rotate: 30 degrees at 1, anticlockwise. ShearX, ShearY: x' = x + 0.3 y, y' = y + 0.3 x. TranslateX, TranslateY: 0.3
     of the side. Every other operation: the identity.
+
+    Example
+    -------
+    >>> geometric_maps(torch.tensor([POOL.index("TranslateX")]), torch.tensor([0.5]), 48)[0, 0]
+    tensor([1.0000, -0.0000, 7.2000])
     """
     is_ = {name: choice == POOL.index(name) for name in GEOMETRIC}
     s, zero = 0.3 * strength, torch.zeros_like(strength)
@@ -133,7 +159,14 @@ def geometric_maps(choice, strength, size):
 
 
 def warp(images, maps, size):
-    """(B, 3, size, size) float32 in 0..255: what the maps show of uint8 images; bilinear, mirrored at the border."""
+    """(B, 3, size, size) float32 in 0..255: what the maps show of uint8 images; bilinear, mirrored at the border.
+
+    Example
+    -------
+    >>> images = torch.arange(9, dtype=torch.uint8).view(1, 1, 3, 3).expand(1, 3, 3, 3)
+    >>> warp(images, torch.eye(3).view(1, 3, 3), 3)[0, 0].round().int().tolist()
+    [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    """
     height, width = images.shape[-2:]
     # grid_sample counts an image's width and height from -1 to 1.
     rows = (maps[:, :2] * torch.tensor([2 / width, 2 / height])[:, None]).to(images.device, non_blocking=True)
@@ -156,7 +189,13 @@ def _grey(images):
 
 
 def brightness(images, strength, sign):
-    """Towards or away from black: factor 1 +- 0.9 strength."""
+    """Towards or away from black: factor 1 +- 0.9 strength.
+
+    Example
+    -------
+    >>> brightness(torch.full((1, 3, 1, 1), 100.0), torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).flatten()
+    tensor([190., 190., 190.])
+    """
     return _blend(torch.zeros_like(images), images, 1 + 0.9 * strength * sign)
 
 
@@ -179,18 +218,36 @@ def sharpness(images, strength, sign):
 
 
 def posterize(images, strength, sign=None):
-    """Keep the 8 - floor(4 strength) highest bits."""
+    """Keep the 8 - floor(4 strength) highest bits.
+
+    Example
+    -------
+    >>> posterize(torch.tensor([15.0, 16, 250]), torch.tensor(1.0))
+    tensor([  0.,  16., 240.])
+    """
     step = 2.0 ** (4 * strength).floor()
     return (images / step).floor() * step
 
 
 def solarize(images, strength, sign=None):
-    """255 - x where x >= 256 (1 - strength)."""
+    """255 - x where x >= 256 (1 - strength).
+
+    Example
+    -------
+    >>> solarize(torch.tensor([100.0, 128, 250]), torch.tensor(0.5))
+    tensor([100., 127.,   5.])
+    """
     return torch.where(images >= 256 * (1 - strength), 255 - images, images)
 
 
 def autocontrast(images, strength=None, sign=None):
-    """Stretch each channel to 0..255; a constant channel stays."""
+    """Stretch each channel to 0..255; a constant channel stays.
+
+    Example
+    -------
+    >>> autocontrast(torch.tensor([50.0, 100, 150]).view(1, 1, 1, 3)).flatten()
+    tensor([  0.0000, 127.5000, 255.0000])
+    """
     low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
     return torch.where(high - low < 1, images, (images - low) * (255 / (high - low).clamp(min=1)))
 
@@ -199,6 +256,12 @@ def equalize(images, strength=None, sign=None):
     """Flatten each channel's histogram h: x -> (step // 2 + sum_{i < x} h_i) // step, step = (sum h - h_last) // 255.
 
     h_last counts the brightest value that occurs; a channel with step 0 stays.
+
+    Example
+    -------
+    >>> half = torch.tensor([10.0, 20.0]).expand(512, 2)
+    >>> equalize(half.reshape(1, 1, 32, 32)).unique()
+    tensor([  0., 255.])
     """
     values = images.round().long().flatten(2)
     count = torch.zeros(*values.shape[:2], 256, device=images.device)

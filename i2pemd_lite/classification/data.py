@@ -71,6 +71,12 @@ def load(folder=None, images=1500):
     (image,split) and `ISIC2018_Task3_Test_Input`, images without labels. A table may lie in a folder or zip of its
     stem. The larger of several npz files is taken.
     Returns a `Dataset`. Raises `BadInput` that lists everything that does not fit.
+
+    Example
+    -------
+    >>> load("no such folder")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: no such folder: expected isic2018/ or dermamnist*.npz, found neither; see data/README.md
     """
     if folder is None:
         real = files.data_folder()

@@ -120,6 +120,12 @@ def load_imagenet(net, file):
 
     file: .safetensors, or .pth, read as plain weights only. Returns `net`.
     Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is unchanged then.
+
+    Example
+    -------
+    >>> load_imagenet(build("small"), "densenet121.safetensors")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: net: expected densenet121, found Small
     """
     if not isinstance(net, DenseNet121):
         raise BadInput(f"net: expected densenet121, found {type(net).__name__}")

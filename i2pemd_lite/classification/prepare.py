@@ -83,6 +83,13 @@ def prepare(dataset, size, progress=True):
     Each image is made RGB and resized to a square, as the reference implementations do: the lesion fills the 4:3 frame
     to its sides, a central square would cut it. The side is `stored_side(size)`, so that a random crop has room.
     progress: show a bar. Returns `Prepared`. Raises `BadInput` that lists every image which cannot be decoded.
+
+    Example
+    -------
+    >>> from i2pemd_lite.classification.data import Arrays, Dataset
+    >>> pictures = Arrays({"a": np.zeros((28, 28, 3), np.uint8), "b": np.ones((28, 28, 3), np.uint8)})
+    >>> prepare(Dataset(".", "two", ("a", "b"), np.array([0, 1]), pictures=pictures), 28, progress=False).images.shape
+    torch.Size([2, 3, 32, 32])
     """
     if size < 8:
         raise BadInput(f"size: expected at least 8 px, found {size}")
@@ -171,6 +178,14 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
     random; the others are the unlabelled ones. stratified: draw from each class apart, at least one labelled image
     each. test, val: shares of all images, not used by "file". Returns `Split`.
     Raises `BadInput`, also when a class has no labelled image.
+
+    Example
+    -------
+    >>> none = torch.empty(0)
+    >>> data = Prepared("", 8, none, torch.arange(70) % 7, range(70), None, None, none, (), (), "")
+    >>> parts = split(data, labelled=0.5, stratified=True)
+    >>> parts.by, len(parts.labelled), len(parts.unlabelled), len(parts.val), len(parts.test)
+    ('image', 28, 21, 7, 14)
     """
     by = by or ("file" if prepared.parts else "lesion" if prepared.lesions else "image")
     if not 0 < labelled <= 1 or min(test, val) < 0 or test + val >= 1:
