@@ -34,20 +34,18 @@ static inline float sum(Floats v)
     return total;
 }
 
-/* exp(x) for x <= 0 as 2^n exp(r), |r| <= ln 2 / 2, and 0 below -80. Relative error < 2e-7. */
+/* exp(x) for x <= 0 as 2^(n + f), |f| <= 1/2, and 0 below -80. Error < 2e-7, relative to the largest of a voxel. */
 static inline Floats exp_negative(Floats x)
 {
-    Floats shifted = x * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to a whole number */
-    Floats n = shifted - 12582912.0f;
-    Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    Floats e = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    e = e * r + 8.3334519073e-3f;
-    e = e * r + 4.1665795894e-2f;
-    e = e * r + 1.6666665459e-1f;
-    e = e * r + 5.0000001201e-1f;
-    e = e * r * r + r + 1.0f;
-    Floats power = (Floats)(((Ints)shifted << 23) + 0x3f800000);
-    return where(~(x < -80.0f), e * power);
+    Floats t = x * 1.44269504f, shifted = t + 12582912.0f; /* adding 1.5 * 2^23 rounds to a whole number n */
+    Floats f = t - (shifted - 12582912.0f);
+    Floats e = f * 1.5353362e-4f + 1.3398874e-3f;
+    e = e * f + 9.6184374e-3f;
+    e = e * f + 5.5503325e-2f;
+    e = e * f + 2.4022648e-1f;
+    e = e * f + 6.9314720e-1f;
+    e = e * f + 1.0f;
+    return where(~(x < -80.0f), (Floats)((Ints)e + ((Ints)shifted << 23))); /* n goes into the exponent's bits */
 }
 
 /* log(s) for s >= 1 as n ln 2 + log(m), m in [1/sqrt 2, sqrt 2). Error < 2e-7. */
