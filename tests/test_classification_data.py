@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, Folder, Zip, load
+from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, load
+from i2pemd_lite.classification.pictures import Folder, Zip
 from i2pemd_lite.classification.prepare import Prepared, prepare, split, stored_side
 from i2pemd_lite.files import BadInput
 
@@ -256,7 +257,11 @@ def test_a_broken_zip_and_an_image_twice(isic, tmp_path):
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("__MACOSX/._ISIC_0000001.jpg", b"")
         file.writestr("LICENSE.txt", "terms")
-    assert len(load(isic)) == 14
+        file.writestr("./", "")
+        file.writestr(".//more//ISIC_0000014.jpg", jpeg(picture(14)))
+    edit(isic, lambda rows: rows.extend(truth(["ISIC_0000014"])))
+    (isic / f"{TRAINING}_LesionGroupings.csv").unlink()
+    assert len(load(isic)) == 15 and load(isic).image(14).size == (40, 30)
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("more/ISIC_0000001.JPEG", jpeg(picture(1)))
     with pytest.raises(BadInput, match="ISIC_0000001.JPEG: expected one image of each name"):
@@ -369,6 +374,17 @@ def test_a_broken_cache_file_is_named_and_made_again(isic, cache):
         Prepared.open(file)
     assert prepare(load(isic), 16, progress=False).fingerprint == first.fingerprint
     assert len(Prepared.open(file)) == 14
+
+
+def test_a_cache_file_is_written_whole_or_not_at_all(isic, cache, monkeypatch):
+    def stop(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(prepare.__globals__, "save_file", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(load(isic), 16, progress=False)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_size_too_small_is_named(isic):

@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch.nn import functional as F
 
-from ..files import BadInput
+from i2pemd_lite.files import BadInput
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ROTATION, SHIFT = 10.0, 0.02  # of the weak view: degrees, share of the side

@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .. import files
-from ..files import BadInput
+from i2pemd_lite import files
+from i2pemd_lite.classification.pictures import Arrays, Folder, Zip, open_zip
+from i2pemd_lite.files import BadInput
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 # DermaMNIST counts its classes in another order.
 MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
-SUFFIXES = {".jpg", ".jpeg", ".png"}
 TRAINING, TEST = "ISIC2018_Task3_Training", "ISIC2018_Task3_Test"
 
 
@@ -83,7 +83,7 @@ def load(folder=None, images=1500):
         found = real and _find(real)
         if found:
             return found
-        from .lesions import make
+        from i2pemd_lite.classification.lesions import make
 
         return _isic(make(images=images))
     found = _find(Path(folder))
@@ -101,112 +101,6 @@ def _find(folder):
             return _isic(candidate)
     arrays = sorted(folder.glob("dermamnist*.npz"), key=lambda path: path.stat().st_size)
     return _medmnist(arrays[-1]) if arrays else None
-
-
-# Pictures: what holds images by their names.
-
-
-def decode(data, size=None):
-    """A decoded `PIL.Image` from the bytes of a JPEG or PNG.
-
-    size: a JPEG may be decoded, faster, at a fraction of its size that is still at least `size` px wide and high.
-
-    Example
-    -------
-    >>> decode(b"no image")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: expected a whole 8-bit JPEG or PNG, found another format
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
-        if size:
-            image.draft("RGB", (size, size))
-        image.load()
-    except UnidentifiedImageError:
-        raise BadInput("expected a whole 8-bit JPEG or PNG, found another format") from None
-    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        raise BadInput(f"expected a whole 8-bit JPEG or PNG, found {error}") from None
-    if image.mode[0] in "IF":
-        raise BadInput(f"expected a whole 8-bit JPEG or PNG, found mode {image.mode}; save it with 8 bits a channel")
-    return image
-
-
-class Folder:
-    """The JPEG and PNG files of a folder and its subfolders, by stem."""
-
-    def __init__(self, place):
-        self.place = place
-        self.names = _by_stem(place, sorted(path for path in place.rglob("*") if path.is_file()))
-        self.sources = tuple(self.names.values())
-
-    def open(self, name, size=None):
-        """The decoded image; `BadInput` that names the file when it cannot be decoded."""
-        path = self.names[name]
-        try:
-            return decode(path.read_bytes(), size)
-        except (OSError, BadInput) as error:
-            raise BadInput(f"{path}: {error}") from None
-
-
-class Zip:
-    """The JPEG and PNG members of a zip, read in place, by stem."""
-
-    def __init__(self, place):
-        self.place = place
-        self.archive, members = open_zip(place)
-        self.names = _by_stem(place, [PurePosixPath(member) for member in members])
-        self.sources = (place,)
-
-    def open(self, name, size=None):
-        """The decoded image; `BadInput` that names archive and member when it cannot be decoded."""
-        member = str(self.names[name])
-        try:
-            return decode(self.archive.read(member), size)
-        except (OSError, BadInput, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            raise BadInput(f"{self.place}/{member}: {error}") from None
-
-
-class Arrays:
-    """Images that already are arrays, (H, W, 3) or (H, W) uint8, by name."""
-
-    def __init__(self, arrays):
-        self.arrays = arrays
-
-    def open(self, name, size=None):
-        """The array as a `PIL.Image`."""
-        from PIL import Image
-
-        return Image.fromarray(self.arrays[name])
-
-
-def _by_stem(place, paths):
-    problems, names = files.Problems(str(place)), {}
-    for path in paths:
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in names:
-                problems.add(path, "one image of each name", f"also {names[path.stem]}")
-            names[path.stem] = path
-    problems.raise_if_any()
-    return names
-
-
-def open_zip(path):
-    """(archive, member names) of a zip, which is never unpacked; a member whose path leaves its folder is refused."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: expected a whole zip, found {error}; download or copy it again") from None
-    problems, members = files.Problems(str(path)), []
-    for member in archive.namelist():
-        parts = PurePosixPath(member.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
-            problems.add(member, "a path inside the archive", "one that leaves it", "take another archive")
-        elif not member.endswith("/") and parts.parts[0] != "__MACOSX":
-            members.append(member)
-    problems.raise_if_any()
-    return archive, members
 
 
 def _pictures(folder, stem):

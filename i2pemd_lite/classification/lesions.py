@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
-from ..files import BadInput
-from .data import CLASSES, TEST, TRAINING
+from i2pemd_lite import files
+from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING
+from i2pemd_lite.files import BadInput
 
 VERSION = 2
 WIDTH, HEIGHT = 96, 72

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..files import BadInput
+from i2pemd_lite.files import BadInput
 
 
 def build(name="small", num_classes=7, **options):

@@ -10,9 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .. import files
-from ..files import BadInput
-from .data import CLASSES
+from i2pemd_lite import files
+from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.files import BadInput
 
 VERSION = 1
 
