@@ -476,13 +476,17 @@ RAW = {"crop": "none", "mr_clip": None, "ct_window": None, "min_depth": 1}
 SAME = Geometry(spacing=(8, 4, 4), size=(18, 20), **RAW)
 
 
+def ornt(codes, to):
+    """nibabel's description of the turn between two orientations."""
+    one, two = (nibabel.orientations.axcodes2ornt(c) for c in (codes, to))
+    return nibabel.orientations.ornt_transform(one, two)
+
+
 @pytest.mark.parametrize("codes", ["LPS", "LAS", "RAS", "RPI", "SLA", "PIR"])
 def test_one_orientation_whatever_the_scan_has(tmp_path, codes):
     label = classes()
     wanted = nibabel.Nifti1Image(picture(label), LPS)
-    to = nibabel.orientations.ornt_transform(
-        nibabel.orientations.axcodes2ornt("LPS"), nibabel.orientations.axcodes2ornt(codes)
-    )
+    to = ornt("LPS", codes)
     turned = wanted.as_reoriented(to)
     mask = nibabel.Nifti1Image(label, LPS).as_reoriented(to)
     assert "".join(nibabel.aff2axcodes(turned.affine)) == codes
@@ -571,6 +575,23 @@ def test_cropping_to_the_organs_centres_them(tmp_path):
     np.testing.assert_array_equal((where.min(axis=0) + where.max(axis=0)) / 2, (3.5, 15.5, 15.5))
     # 4 and 8 voxels of organ with 20 mm, 5 voxels, on either side; the rest is filled.
     assert case.moments[0] == 8 * 18 * 14
+    case = prepare_case(scan_of(tmp_path, picture(label), label), Geometry((8, 4, 4), (60, 60), crop="z"))
+    np.testing.assert_array_equal(case.label.numpy(), label.transpose(2, 1, 0)[2:10])
+
+
+@pytest.mark.parametrize("crop", ["z", "organs"])
+@pytest.mark.parametrize("codes", ["LSP", "ALI"])
+def test_cropping_follows_the_body_whatever_the_order_of_the_axes(tmp_path, crop, codes):
+    label = np.zeros((60, 60, 12), dtype=np.uint8)
+    label[10:14, 40:48, 4:8] = 1
+    turned = nibabel.Nifti1Image(picture(label), LPS).as_reoriented(ornt("LPS", codes))
+    mask = nibabel.Nifti1Image(label, LPS).as_reoriented(ornt("LPS", codes))
+    geometry = Geometry((8, 4, 4), (32, 32), crop=crop)
+    one = prepare_case(scan_of(tmp_path, picture(label), label), geometry)
+    two = prepare_case(scan_of(tmp_path, turned.get_fdata(), np.asarray(mask.dataobj), turned.affine), geometry)
+    assert torch.equal(one.label, two.label) and one.moments[0] == two.moments[0]
+    # The same voxels, added up in another order.
+    np.testing.assert_allclose(one.image.numpy(), two.image.numpy(), rtol=0, atol=1e-5)
 
 
 def test_intensities_are_clipped(tmp_path):
@@ -630,6 +651,16 @@ def test_probabilities_are_interpolated_before_the_largest_is_taken(tmp_path):
     back, _ = to_source_grid(probabilities, case)
     # Prepared centres 4 and 5 lie at source voxels 8.5 and 10.5; 0.8 w > 0.5 where w > 0.625: from voxel 9.75 on.
     assert back[:10].max() == 0 and back[10:].min() == 1
+
+
+def test_the_largest_of_all_classes_is_taken_and_labels_are_never_mixed(tmp_path):
+    scan = scan_of(tmp_path, picture(classes()))
+    case = prepare_case(scan, SAME)
+    logits = torch.randn(5, *case.image.shape, generator=torch.Generator().manual_seed(1))
+    np.testing.assert_array_equal(to_source_grid(logits, case)[0], logits.argmax(dim=0).numpy().transpose(2, 1, 0))
+    case = prepare_case(scan, Geometry((16, 8, 8), (9, 10), **RAW))
+    labels = 4 * torch.randint(0, 2, case.image.shape, generator=torch.Generator().manual_seed(1))
+    assert np.unique(to_source_grid(labels, case)[0]).tolist() == [0, 4]
 
 
 def test_predictions_of_another_shape_are_refused(tmp_path):
