@@ -219,7 +219,7 @@ def panel(**start):
             "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02),
             "batch": slider("batch (instances)", 32, 4, 128, 4),
             "rarest": slider("class 4 is (part of all)", 0.02, 0.0, 0.25, 0.01),
-            "drift": slider("drift (feature units)", 1.0, 0.0, 3.0, 0.1),
+            "drift": slider("drift (feature units)", 2.0, 0.0, 3.0, 0.1),
             "gap": slider("MR lies off CT by (feature units)", 1.0, 0.0, 2.0, 0.1, width="370px"),
             "share": slider("MR is (part of all)", 0.5, 0.0, 1.0, 0.05),
             "pool": choice("update with the", list(POOLS), "pooled voxels (Eq. 11)", "330px"),

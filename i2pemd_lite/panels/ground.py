@@ -11,7 +11,7 @@ from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, slider, steps
 
 LAYOUTS = {
-    "five organs": [[0.0, 0.0], [4.0, 0.5], [1.0, 2.5], [1.5, 3.5], [5.0, 2.0]],
+    "five organs": [[0.0, 0.0], [4.0, 0.5], [1.0, 2.5], [1.5, 3.5], [5.0, 2.25]],
     "two classes": [[1.0, 1.0], [4.0, 2.0]],
     "three, with a tie": [[0.0, 0.0], [1.0, 1.0], [3.0, 0.0]],
     "one far away": [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [6.0, 4.0]],

@@ -87,7 +87,7 @@ class _Card:
         self.mass = axes.scatter([0] * 3, range(3), color=style.BLUE, zorder=2)
         self.target = axes.scatter([1], [0], marker="x", s=160, lw=3.5, color=style.ORANGE, zorder=3)
         beside = {"ha": "right", "va": "center", "color": style.BLUE, "weight": "bold"}
-        self.names = [axes.text(-0.18, i, "", **beside) for i in range(3)]
+        self.names = [axes.text(-0.22, i, "", **beside) for i in range(3)]
         self.costs = [axes.text(0, 0, "", ha="center", va="center", weight="bold", zorder=4) for _ in range(3)]
         self.total = figure.text(0.675, 0.035, "", size=11, weight="bold")
 
