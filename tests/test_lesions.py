@@ -41,6 +41,14 @@ def test_it_is_made_once_and_made_again_for_other_settings(made, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["isic2018"]
 
 
+def test_test_images_show_other_lesions(tmp_path, monkeypatch):
+    drawn, whole = [], lesions.Lesion
+    monkeypatch.setattr(lesions, "Lesion", lambda name, seed: drawn.append(tuple(seed)) or whole(name, seed))
+    lesions.make(tmp_path, images=60, progress=False)
+    training = len(lesions.plan(60))
+    assert len(drawn) == training + 6 and not set(drawn[:training]) & set(drawn[training:])
+
+
 def test_what_is_not_ours_is_left_alone_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     mine = tmp_path / "isic2018" / "notes.txt"
     mine.parent.mkdir()
