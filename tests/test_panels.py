@@ -60,12 +60,16 @@ def ground_holds(result):
     assert result.ground.max() <= (K - 1) / K + EXACT
 
 
-def instance_holds(result, diagonal=0.0):
+def instance_holds(result):
     p, k, G = result.p, result.label, result.ground
     assert abs(p.sum() - 1) < EXACT
     assert abs(result.distances[0] - ot.emd2(p / p.sum(), np.eye(3)[k], G)) < EXACT
     expected = p * (G[:, k] - p @ G[:, k])
     np.testing.assert_allclose(result.gradients[0], expected, atol=EXACT, rtol=0)
+    # Logits are cut at log 1e-12, so a corner is a prediction of almost 1.
+    almost = np.maximum(p, 1e-12) / np.maximum(p, 1e-12).sum()
+    assert abs(result.distances[2] + np.log(almost[k])) < EXACT
+    np.testing.assert_allclose(result.gradients[2], almost - np.eye(3)[k], atol=EXACT, rtol=0)
     np.testing.assert_allclose(result.gradients.sum(1), 0, atol=EXACT, rtol=0)
     # The lower corners of the map are classes 1 and 2.
     np.testing.assert_allclose(result.maps[0, 0, [0, -1]], G[:2, k], atol=EXACT, rtol=0)
@@ -261,6 +265,11 @@ def test_the_simplex_maps_agree_with_a_solver_all_over():
         if p.min() > 1e-6:
             exact = ot.emd2(p / p.sum(), np.eye(3)[2], result.ground)
             assert abs(result.maps[0, i, j] - exact) < 1e-9
+
+
+def test_the_fixed_form_is_one_minus_the_confidence():
+    result = instance.panel(share=0.3, rest=0.25, label=2).result
+    assert abs(result.distances[1] - (1 - 0.7 * 0.25)) < EXACT
 
 
 def test_with_ones_on_its_diagonal_the_fixed_form_says_nothing():
