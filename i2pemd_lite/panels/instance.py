@@ -38,7 +38,7 @@ def _simplex_grid(side):
 
 
 def _field(n=7):
-    """Points spread over the inside of the simplex, (n(n−1)/2 …, 3)."""
+    """(n(n + 1)/2, 3): predictions spread evenly over the inside of the simplex."""
     return np.array([(i + 1 / 3, j + 1 / 3, n - i - j - 2 / 3) for i in range(n) for j in range(n - i)]) / n
 
 
