@@ -81,8 +81,10 @@ def describe_sheet(sheet):
         f"{sheet.counts.sum()} images. {CLASSES[most]} has {sheet.counts[most]} of them, {CLASSES[least]} "
         f"{sheet.counts[least]}: {sheet.counts[most] / max(sheet.counts[least], 1):.0f} times fewer."
     )
-    lesions = {} if sheet.lesions is None else {"lesions": int(sheet.lesions.sum())}
-    return words, {"images": int(sheet.counts.sum()), **lesions, **dict(zip(CLASSES, sheet.counts.tolist(), strict=True))}
+    numbers = {"images": int(sheet.counts.sum())}
+    if sheet.lesions is not None:
+        numbers["lesions"] = int(sheet.lesions.sum())
+    return words, numbers | dict(zip(CLASSES, sheet.counts.tolist(), strict=True))
 
 
 def sheet(data):
@@ -199,12 +201,9 @@ class Frozen(NamedTuple):
 def freeze(run, batches=25, seed=0):
     """Let a run predict weak views of `batches` batches of its unlabelled images, as large as in training."""
     learner, s = run.learner, run.settings
-    count = s.unlabelled
-    order = torch.cat(
-        [torch.randperm(len(learner.unlabelled), generator=generator(seed, "frozen", b))[:count] for b in range(batches)]
-    )
-    members = learner.unlabelled[order]
-    outputs = []
+    count, there = s.unlabelled, len(learner.unlabelled)
+    orders = [torch.randperm(there, generator=generator(seed, "frozen", b))[:count] for b in range(batches)]
+    members, outputs = learner.unlabelled[torch.cat(orders)], []
     with learner.evaluating():
         for b, part in enumerate(members.split(count)):
             images = weak(learner.data.images[part].to(learner.device), s.size, generator(seed, "frozen view", b))
@@ -324,8 +323,8 @@ def describe(result):
     (high, high_right), (kept, kept_right), (out, out_right), (never, _) = result.regions.values()
     total, band = high + kept + out + never, kept + out
     words = (
-        f"I2PEMD decides about {band} of {total} pseudo-labels, {100 * band / total:.1f} %: it lets in {kept} and keeps "
-        f"out {out}. The thresholds alone decide about the rest."
+        f"I2PEMD decides about {band} of {total} pseudo-labels, {100 * band / total:.1f} %: it lets in {kept} and "
+        f"keeps out {out}. The thresholds alone decide about the rest."
     )
     good = high_right + kept_right
     return words, {

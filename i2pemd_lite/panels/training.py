@@ -227,7 +227,8 @@ class Training(Panel):
             columns = [(name, *chosen.column(name, smooth)) for name in counts.names]
             groups.append([Line(n.replace("_", ", "), x, y / counts.per, i) for i, (n, x, y) in enumerate(columns)])
         measure = state["measure"]
-        groups.append([Line(n, *r.scores(self.measures[measure]), i, r is chosen) for i, (n, r) in enumerate(self.records.items())])
+        column = self.measures[measure]
+        groups.append([Line(n, *r.scores(column), i, r is chosen) for i, (n, r) in enumerate(self.records.items())])
         return Result(
             state["run"],
             groups,
