@@ -106,8 +106,11 @@ def lessons(rest):
     """Every lesson, or those named, executed into HTML under out/lessons."""
     chosen = [word for word in rest if word.endswith(".ipynb")] or sorted(map(str, ROOT.glob("notebooks/*.ipynb")))
     options = [word for word in rest if not word.endswith(".ipynb")]
-    command = ["-m", "jupyter", "nbconvert", "--to", "html", "--execute", "--output-dir", str(ROOT / "out" / "lessons")]
-    return run(*command, *options, *chosen)
+    to = str(ROOT / "out" / "lessons")
+    # Without stored widget state a page shows each panel's picture, and asks no server for scripts.
+    no_state = "--ExecutePreprocessor.store_widget_state=False"
+    options = ["--to=html", "--execute", no_state, f"--output-dir={to}", *options]
+    return run("-m", "jupyter", "nbconvert", *options, *chosen)
 
 
 def test(rest):

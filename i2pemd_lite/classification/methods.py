@@ -89,10 +89,10 @@ class ClassificationSettings(Settings):
         self._expect("prototypes", self.prototypes in ("labelled_pass", "first"), "'labelled_pass' or 'first'")
 
 
-_SMALL = {"network": "small", "learning_rate": 2e-3, "schedule": "cosine"}
+_SMALL = {"network": "small", "learning_rate": 2e-3, "schedule": "cosine", "stratified": True}
 SIZES = {
-    "ci": _SMALL | {"steps": 20, "size": 24, "width": 8, "stratified": True, "evaluate_every": 10, "checkpoint_every": 4},
-    "laptop": _SMALL | {"steps": 2000, "size": 48, "stratified": True, "evaluate_every": 200},
+    "ci": _SMALL | {"steps": 20, "size": 24, "width": 8, "evaluate_every": 10, "checkpoint_every": 4},
+    "laptop": _SMALL | {"steps": 2000, "size": 48, "evaluate_every": 200},
     "gpu": {"evaluate_every": 696},
 }
 

@@ -56,6 +56,7 @@ class SegmentationSettings(Settings):
     width: int = 16  # b
     dim: int = 32  # d
     upconv: str = "cicek"
+    init: str = "ummkd"
     batch: int = 3  # of each modality
     patch_depth: int = 8
     spacing: tuple = (8.0, 1.5, 1.5)  # mm, (z, y, x)
@@ -97,6 +98,7 @@ SIZES = {
         "checkpoint_every": 4,
     },
     "laptop": {
+        "init": "torch",  # 250 steps with it do as well as 600 with the other
         "steps": 600,
         "learning_rate": 2e-3,
         "schedule": "cosine",
@@ -123,7 +125,7 @@ class Segmenter(Learner):
         # Weights depend on the seed alone; the state of the user's own random numbers stays as it was.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(s.seed, "weights").initial_seed())
-            self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv)
+            self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv, s.init)
         self.network.to(memory_format=torch.channels_last_3d)
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
