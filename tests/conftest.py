@@ -28,3 +28,31 @@ def _own_cache(request, tmp_path_factory, monkeypatch):
 def real():
     """The folder of real data."""
     return Path(REAL)
+
+
+@pytest.fixture(scope="session")
+def abdomen(tmp_path_factory):
+    """A small synthetic set of CT and MR."""
+    from i2pemd_lite.segmentation.phantoms import make
+
+    return make(tmp_path_factory.mktemp("data") / "abdomen", cases=4, progress=False)
+
+
+@pytest.fixture(scope="session")
+def skin(tmp_path_factory):
+    """A small synthetic set of skin lesions."""
+    from i2pemd_lite.classification.lesions import make
+
+    return make(tmp_path_factory.mktemp("data") / "skin", images=240, progress=False)
+
+
+@pytest.fixture(params=["segmentation", "classification"])
+def task(request):
+    """Each of the two tasks in turn: its module, its small data and its main method."""
+    import importlib
+    from types import SimpleNamespace
+
+    folder = request.getfixturevalue({"segmentation": "abdomen", "classification": "skin"}[request.param])
+    module = importlib.import_module(f"i2pemd_lite.{request.param}")
+    method = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}[request.param]
+    return SimpleNamespace(name=request.param, folder=folder, method=method, module=module, train=module.train)

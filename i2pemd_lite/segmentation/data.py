@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import files
-from ..files import BadInput, Problems
-from . import readers
-from .readers import Grid
+from i2pemd_lite import files
+from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.segmentation import readers
+from i2pemd_lite.segmentation.readers import Grid
 
 CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
 MODALITIES = ("ct", "mr")

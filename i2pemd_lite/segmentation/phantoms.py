@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from .. import files
-from ..files import BadInput
-from . import readers
-from .data import MANIFEST, Volume
+from i2pemd_lite import files
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.segmentation import readers
+from i2pemd_lite.segmentation.data import MANIFEST, Volume
 
 FORMAT = 2
 """Counts the changes that make other voxels from the same seed."""

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from .. import files
-from ..files import BadInput, Problems
-from . import data, readers
-from .readers import Grid
+from i2pemd_lite import files
+from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.segmentation import data, readers
+from i2pemd_lite.segmentation.readers import Grid
 
 FORMAT = 1
 """Counts the changes that make a cache written before of no use."""

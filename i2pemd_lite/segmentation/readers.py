@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import BadInput
+from i2pemd_lite.files import BadInput
 
 BTCV_IDS = {6: 1, 2: 2, 3: 3, 1: 4}
 """BTCV label -> class; the other nine of its thirteen organs are background."""
@@ -97,7 +97,7 @@ def write_nifti(path, array, affine):
     """Write `array` (i, j, k) with its RAS `affine` to a NIfTI file, whole or not at all."""
     import nibabel
 
-    from ..files import written_whole
+    from i2pemd_lite.files import written_whole
 
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
