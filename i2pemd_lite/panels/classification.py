@@ -53,7 +53,7 @@ def draw_sheet(figure, sheet):
             canvas[k * (side + 2) : k * (side + 2) + side, n * (side + 2) : n * (side + 2) + side] = picture
     art.images.set_data(canvas)
     total = sheet.counts.sum()
-    style.limits(art.axes, x=(0, 1.5 * sheet.counts.max()))
+    style.limits(art.axes, x=(0, 1.62 * sheet.counts.max()))
     for bar, text, count in zip(art.bars, art.texts, sheet.counts, strict=True):
         bar.set_width(count)
         text.set_position((count + 0.03 * sheet.counts.max(), text.get_position()[1]))

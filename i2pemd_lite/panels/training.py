@@ -319,6 +319,7 @@ class _Lines:
         seen = seen[seen > 0]
         low, high = (seen.min(), seen.max()) if len(seen) else (0.1, 1.0)
         low, high = 2.0 ** np.floor(np.log2(max(low, high / 2**12))), 2.0 ** np.ceil(np.log2(high) + 0.01)
+        low = min(low, high / 4)
         style.limits(self.axes, y=(low, high))
         return low, high
 
