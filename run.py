@@ -63,7 +63,9 @@ def install(extras):
     print(f"Installing i2pemd-lite with {extras} into .venv, a few minutes the first time …", flush=True)
     stamp.unlink(missing_ok=True)
     call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", f".[{extras}]")
-    stamp.write_text(json.dumps(wanted))
+    partial = stamp.with_suffix(".partial")
+    partial.write_text(json.dumps(wanted))
+    partial.replace(stamp)
 
 
 def state():
@@ -133,7 +135,12 @@ def call(*words):
 def run(*words, **environment):
     """Run the Python of .venv, with some environment variables unless the user has set them; its exit status."""
     environment = {name: os.environ.get(name, str(value)) for name, value in environment.items()}
-    return subprocess.run([PYTHON, *words], cwd=ROOT, env=os.environ | environment).returncode
+    process = subprocess.Popen([PYTHON, *words], cwd=ROOT, env=os.environ | environment)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # Ctrl-C is the program's own to answer: JupyterLab asks, pytest sums up
+            continue
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 
 import argparse
 import dataclasses
-import importlib
+import importlib.util
 import os
 import platform
 import sys
@@ -37,14 +37,15 @@ def main(arguments=None):
 
 def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
-    import torch
-
-    from i2pemd_lite.training import profile
-
     print(f"i2pemd-lite {__version__}, Python {platform.python_version()} on {platform.platform()}")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {profile()}")
     bad = 0
-    needs = {"monai": "", "nibabel": "", "pydicom": "", "PIL": "", "sklearn": ""}
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        from i2pemd_lite.training import profile
+
+        print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {profile()}")
+    needs = {"torch": "", "monai": "", "nibabel": "", "pydicom": "", "PIL": "", "sklearn": ""}
     needs |= dict.fromkeys(("jupyterlab", "ipywidgets", "matplotlib", "plotly", "anywidget", "ot"), "[lab]")
     for name, extra in needs.items():
         if importlib.util.find_spec(name) is None:
@@ -67,23 +68,21 @@ def doctor(_):
 def data(chosen):
     """Find the data of a task and prepare it for a profile, so that training starts at once."""
     task = _task(chosen.task)
-    settings = _settings_class(task)(**_sizes(chosen.task)[_profile(chosen)])
+    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile)
     found = task.load(chosen.data)
     print(found)
-    prepared = task.prepare(found, settings.geometry if chosen.task == "segmentation" else settings.size)
-    print(f"prepared for profile {_profile(chosen)}, fingerprint {prepared.fingerprint}")
+    print(f"prepared for profile {settings.profile}, fingerprint {task.TASK.prepared(found, settings).fingerprint}")
     return 0
 
 
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
-    changes = _changes(chosen.set)
     if chosen.resume:
-        if chosen.task or chosen.method:
-            raise BadInput("--resume: expected no task and no method beside it, for the folder says both")
-        task = _task(read_json(Path(chosen.resume) / "settings.json").get("task"))
+        if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
+            raise BadInput("--resume: expected beside it only --data and --set, for the folder says the rest")
+        task = _task_of(chosen.resume)
         run = task.resume(chosen.resume, chosen.data)
-        for name, value in changes.items():
+        for name, value in _changes(task, chosen.set).items():
             if name not in run.settings.LIVE:
                 raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(run.settings.LIVE)}")
             setattr(run.settings, name, value)
@@ -91,8 +90,10 @@ def train(chosen):
         if not (chosen.task and chosen.method):
             raise BadInput("train: expected a task and a method, or --resume FOLDER; see --help")
         task = _task(chosen.task)
-        folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{_profile(chosen)}-seed{chosen.seed}"
-        run = task.train(chosen.method, chosen.data, chosen.profile, chosen.seed, folder, **changes)
+        seed, changes = chosen.seed or 0, _changes(task, chosen.set)
+        settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
+        folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
+        run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
     print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
     run.finish()
     print(task.evaluate(run))
@@ -101,16 +102,17 @@ def train(chosen):
 
 def evaluate(chosen):
     """Print the table of a run in a folder."""
-    task = _task(read_json(Path(chosen.run) / "settings.json").get("task"))
+    task = _task_of(chosen.run)
     print(task.evaluate(task.resume(chosen.run, chosen.data)))
     return 0
 
 
 def predict(chosen):
     """Label maps (segmentation) or a table of class scores (classification) for images without labels."""
-    task = _task(read_json(Path(chosen.run) / "settings.json").get("task"))
+    task = _task_of(chosen.run)
     run = task.resume(chosen.run, chosen.data)
-    written = task.predict(run, chosen.images, *([chosen.out] if chosen.out else []))
+    options = {"out": chosen.out, "modality": chosen.modality}
+    written = task.predict(run, chosen.images, **{name: value for name, value in options.items() if value})
     written = written if isinstance(written, list) else [written]
     print("\n".join(str(path) for path in written))
     return 0
@@ -122,43 +124,37 @@ def _task(name):
     return importlib.import_module(f"i2pemd_lite.{name}")
 
 
-def _sizes(task):
-    return importlib.import_module(f"i2pemd_lite.{task}.methods").SIZES
+def _task_of(run):
+    about = read_json(Path(run) / "settings.json")
+    return _task(about.get("task") if isinstance(about, dict) else None)
 
 
-def _settings_class(task):
-    return next(value for name, value in vars(task).items() if name.endswith("Settings"))
-
-
-def _profile(chosen):
-    from i2pemd_lite.training import profile
-
-    return profile(chosen.profile).name
-
-
-def _changes(pairs):
+def _changes(task, pairs):
     """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
-    from i2pemd_lite.classification import ClassificationSettings
-    from i2pemd_lite.segmentation import SegmentationSettings
-
-    both = (ClassificationSettings, SegmentationSettings)
-    kinds = {field.name: field.type for settings in both for field in dataclasses.fields(settings)}
+    own = ("method", "seed", "profile")  # these have options of their own
+    kinds = {field.name: field.type for field in dataclasses.fields(task.TASK.settings) if field.name not in own}
     changes = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
-        kind = kinds.get(name)
-        if kind is None or not text:
+        if name not in kinds or not text:
             raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
         try:
-            if kind is tuple:
-                changes[name] = tuple(float(part) if "." in part else int(part) for part in text.split(","))
-            elif kind is bool:
-                changes[name] = {"true": True, "false": False}[text.lower()]
-            else:
-                changes[name] = kind(text)
+            changes[name] = _read(text, kinds[name])
         except (ValueError, KeyError):
-            raise BadInput(f"--set {pair}: expected a value of type {kind.__name__}, found {text!r}") from None
+            expected = getattr(kinds[name], "__name__", kinds[name])
+            raise BadInput(f"--set {pair}: expected a value of type {expected}, found {text!r}") from None
     return changes
+
+
+def _read(text, kind):
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()]
+    if kind in (int, float, str):
+        return kind(text)
+    if text.lower() == "none":
+        return None
+    numbers = tuple(float(part) if "." in part else int(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def _parser():
@@ -180,7 +176,7 @@ def _parser():
         sub.add_argument("task", nargs=None if function is data else "?", choices=TASKS)
         if function is train:
             sub.add_argument("method", nargs="?", help="a key of METHODS, such as joint_sepbn_i2pemd or i2pemd")
-            sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument("--seed", type=int, help="default: 0")
             sub.add_argument("--out", type=Path, help="folder for the run; default: runs/TASK/METHOD-PROFILE-seedN")
             sub.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
             sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
@@ -192,6 +188,7 @@ def _parser():
         sub.add_argument("--data", type=Path, help="the data it was trained on, where they moved")
         if function is predict:
             sub.add_argument("--images", type=Path, help="folder of images; default: those without labels in the data")
+            sub.add_argument("--modality", choices=("ct", "mr"), help="of a folder that just holds NIfTI files")
             sub.add_argument("--out", type=Path, help="where to write; default: out/segmentation or out/skin.csv")
     return parser
 

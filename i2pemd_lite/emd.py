@@ -1,5 +1,6 @@
 """Optimal transport between two histograms (Eq. 1, 2) and its closed form against a one-hot label (Eq. 6)."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -141,8 +142,19 @@ def at_least_float32(x):
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def without_autocast(function):
+    """Compute in the precision of the inputs: mixed precision would round the sums of a loss to 8 bits."""
+
+    @functools.wraps(function)
+    def exact(first, *others, **options):
+        with torch.autocast(first.device.type, enabled=False):
+            return function(first, *others, **options)
+
+    return exact
+
+
 def _array(name, values, ndim):
-    values = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+    values = values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else values
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

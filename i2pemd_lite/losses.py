@@ -7,7 +7,7 @@ over the logits gives. `segmentation_loss_reference` says the same voxel by voxe
 import torch
 import torch.nn.functional as F
 
-from i2pemd_lite.emd import at_least_float32, check_labels, i2pemd
+from i2pemd_lite.emd import at_least_float32, check_labels, i2pemd, without_autocast
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.fused import ClassStatistics, class_statistics
 
@@ -40,6 +40,7 @@ def i2pemd_loss(logits, labels, ground, ignore_index=-100):
     return _i2pemd(_pooled(class_statistics(logits, labels, ignore_index)), ground)
 
 
+@without_autocast
 def i2ped_loss(features, labels, prototypes):
     """The Euclidean rival of `i2pemd_loss`: how far features lie from their class's prototype.
 
@@ -178,6 +179,7 @@ def _i2pemd(s, ground):
     return cost.sum() / (s.counts > 0).sum().clamp(min=1)
 
 
+@without_autocast
 def kd_loss(logits, labels, sizes, temperature=2.0):
     """Knowledge distillation between the modalities, of Dou et al. 2020 (the row UMMKD of Table 1).
 

@@ -27,6 +27,10 @@ def dice(prediction, truth, num_classes):
     prediction, truth = torch.as_tensor(prediction), torch.as_tensor(truth)
     if prediction.shape != truth.shape:
         raise BadInput(f"prediction: expected the truth's shape {tuple(truth.shape)}, found {tuple(prediction.shape)}")
+    for name, labels in (("prediction", prediction), ("truth", truth)):
+        if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+            found = f"{int(labels.min())} to {int(labels.max())}"
+            raise BadInput(f"{name}: expected class indices 0 to {num_classes - 1}, found {found}")
     pairs = truth.reshape(-1).long() * num_classes + prediction.reshape(-1).long()
     confusion = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes).double()
     return 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))

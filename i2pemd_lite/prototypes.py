@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from i2pemd_lite.emd import at_least_float32, check_labels
+from i2pemd_lite.emd import at_least_float32, check_labels, without_autocast
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
 
@@ -34,6 +34,7 @@ def class_means(features, labels, num_classes):
     return sums / counts.clamp(min=1)[:, None], counts
 
 
+@without_autocast
 def _class_sums(features, labels, num_classes):
     F = at_least_float32(check_labels("features", features, labels).detach())
     F, y = F.reshape(*F.shape[:2], -1), labels.reshape(len(labels), -1)
@@ -93,9 +94,12 @@ class PrototypeBank(nn.Module):
         """
         if not 0 <= self.momentum <= 1:
             raise BadInput(f"momentum: expected a number from 0 to 1, found {self.momentum}")
-        if features.shape[1] != self.dim:
+        if check_labels("features", features, labels).shape[1] != self.dim:
             raise BadInput(f"features: expected {self.dim} features in dimension 1, found {tuple(features.shape)}")
         if mask is not None:
+            if mask.dtype != torch.bool or mask.shape != labels.shape:
+                found = f"{mask.dtype} of shape {tuple(mask.shape)}"
+                raise BadInput(f"mask: expected bool of shape {tuple(labels.shape)} to fit labels, found {found}")
             labels = labels.long().masked_fill(~mask, -100)
         sums, counts = _class_sums(features, labels, self.num_classes)
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:

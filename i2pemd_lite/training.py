@@ -2,7 +2,8 @@
 
 A run knows no task. A `Learner` (one of each task) holds the network, the prototypes and the data, and turns the number
 of a step into losses. Everything random in step t is drawn from a generator seeded by (seed, t), so the state of a run
-is its weights, its optimiser and t: nothing else has to be saved for a resumed run to give the same numbers.
+is its weights, its optimiser, its settings and t: nothing else has to be saved for a resumed run to give the same
+numbers.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import os
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +50,6 @@ def profile(name=None):
     >>> profile("ci")
     Profile(name='ci', device='cpu', precision='float32')
     """
-    if isinstance(name, Profile):
-        return name
     name = name or os.environ.get("I2PEMD_PROFILE") or ("gpu" if torch.cuda.is_available() else "laptop")
     if name not in PROFILES:
         raise BadInput(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
@@ -110,6 +110,23 @@ class Shuffled:
         return torch.randperm(self.n, generator=generator(self.seed, self.name, i))
 
 
+@contextlib.contextmanager
+def seeded(*key):
+    """Inside: torch's own random numbers depend on `key` alone; outside they stay as they were.
+
+    Example
+    -------
+    >>> with seeded(0, "weights"):
+    ...     first = torch.rand(2)
+    >>> with seeded(0, "weights"):
+    ...     print(torch.equal(torch.rand(2), first))
+    True
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(generator(*key).initial_seed())
+        yield
+
+
 @dataclasses.dataclass
 class Settings:
     """What both tasks can set. The fields in `LIVE` may be changed while a run goes on; each step reads them afresh."""
@@ -135,10 +152,19 @@ class Settings:
 
     def check(self):
         """Raise `BadInput` for a value that no run can use."""
+        kinds = {int: "a whole number", float: "a finite number", str: "a word", bool: "True or False"}
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), field.type
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            right = {int: number and isinstance(value, int), float: number}.get(kind, kind not in kinds)
+            if not right and not (kind in (str, bool) and isinstance(value, kind)):
+                raise BadInput(f"{field.name}: expected {kinds[kind]}, found {value!r}")
         for name in ("steps", "decay_every", "evaluate_every", "checkpoint_every"):
             self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
-        self._expect("learning_rate", 0 <= self.learning_rate < math.inf, "a number from 0")
-        self._expect("weight", 0 <= self.weight < math.inf, "a number from 0")
+        self._expect("decay", 0 < self.decay <= 1, "a number above 0, up to 1")
+        self._expect("weight_decay", self.weight_decay >= 0, "a number from 0")
+        self._expect("learning_rate", self.learning_rate >= 0, "a number from 0")
+        self._expect("weight", self.weight >= 0, "a number from 0")
         self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
         self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
 
@@ -162,14 +188,6 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
 
-def settings_for(kind, sizes, method, methods, profile_name, seed, changes):
-    """The settings of a task: those of the paper, at the size of the profile, with the user's changes."""
-    if method not in methods:
-        raise BadInput(f"method: expected one of {', '.join(methods)}, found {method!r}")
-    name = profile(profile_name).name
-    return kind(**sizes[name]).changed(**{**changes, "method": method, "seed": seed, "profile": name})
-
-
 SCHEDULES = {
     "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
     "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
@@ -179,10 +197,8 @@ SCHEDULES = {
 class Learner(nn.Module):
     """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
 
-    `data` is shared between a run and its forks.
+    `data` is never changed, and shared between a run and its forks.
     """
-
-    task = ""
 
     def source(self):
         """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
@@ -230,6 +246,81 @@ class Step:
         return float(self.losses["loss"])
 
 
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task as its table of methods, and the verbs that are the same for every task.
+
+    `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings;
+    `load(folder)` finds data, `prepare(data, settings)` makes them ready, `opened(path)` reads what is ready.
+    """
+
+    name: str
+    settings: type
+    learner: type
+    methods: dict
+    sizes: dict
+    load: Callable
+    prepare: Callable
+    opened: Callable
+
+    def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
+        """A run of one method, not started yet: iterate over it, or call `.finish()`.
+
+        Parameters
+        ----------
+        method : a key of `METHODS`
+        data : a folder, or what `load` or `prepare` gave; None: `load()`
+        profile : "ci", "laptop" or "gpu"; None: the one that `I2PEMD_PROFILE` names
+        folder : where to keep the run; None: in memory only
+        settings : any field of the task's settings, such as steps=100 or weight=0.5
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        BadInput
+            for an unknown method, profile or setting, and for data that cannot be used
+        """
+        chosen = self.settings_for(method, profile, seed, settings)
+        return Run(self.learner(chosen, self.prepared(data, chosen)), folder, self.name)
+
+    def resume(self, folder, data=None):
+        """The run kept in `folder`, at its last checkpoint, ready to go on.
+
+        `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run
+        was trained on, or the folder holds no whole run.
+        """
+        about = read_json(Path(folder) / "settings.json")
+        if not isinstance(about, dict) or about.get("task") != self.name or not isinstance(about.get("settings"), dict):
+            found = about.get("task") if isinstance(about, dict) else type(about).__name__
+            raise BadInput(f"{folder}: expected a {self.name} run, found {found!r}; choose another folder")
+        settings, trained_on = self.settings().changed(**about["settings"]), about["data"]
+        prepared = self.prepared(data or trained_on["folder"], settings)
+        if prepared.fingerprint != trained_on["fingerprint"]:
+            raise BadInput(
+                f"{folder}: expected the data of fingerprint {trained_on['fingerprint']}, found {prepared.fingerprint} "
+                f"in {data or trained_on['folder']}; give the data that the run was trained on"
+            )
+        return Run.load(self.learner(settings, prepared), folder, self.name)
+
+    def settings_for(self, method, profile_name=None, seed=0, changes=None):
+        """The settings of the paper, at the size of the profile, with the user's changes."""
+        if method not in self.methods:
+            raise BadInput(f"method: expected one of {', '.join(self.methods)}, found {method!r}")
+        name = profile(profile_name).name
+        return self.settings(**self.sizes[name]).changed(
+            **{**(changes or {}), "method": method, "seed": seed, "profile": name}
+        )
+
+    def prepared(self, data, settings):
+        """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
+        if isinstance(data, str | Path):
+            data = self.opened(Path(data)) or self.load(data)
+        return self.prepare(self.load() if data is None else data, settings)
+
+
 class Run:
     """A training run: an iterator over its steps.
 
@@ -238,6 +329,7 @@ class Run:
     learner : Learner
     folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
         evaluations.csv, checkpoint.safetensors, and after evaluation report.json.
+    task : name of the task, for settings.json
 
     Attributes
     ----------
@@ -248,8 +340,8 @@ class Run:
     with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
     """
 
-    def __init__(self, learner, folder=None):
-        self.learner, self.settings = learner, learner.settings
+    def __init__(self, learner, folder=None, task=""):
+        self.task, self.learner, self.settings = task, learner, learner.settings
         self.profile = profile(self.settings.profile)
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
@@ -260,7 +352,8 @@ class Run:
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         self.number, self.seconds, self.best = 0, 0.0, None
-        self.history, self.evaluations, self._pending, self._written = [], [], [], (0, 0)
+        self.history, self.evaluations, self._pending = [], [], []
+        self._written = None  # rows of the two tables that are on disk; None: the tables are not this run's yet
 
     def __iter__(self):
         return self
@@ -272,6 +365,8 @@ class Run:
         if self.number >= self.settings.steps:
             self.save()
             raise StopIteration
+        if self.folder is not None and self._written is None:
+            self.save()  # from its first moment on, a run that is killed can be resumed
         started = time.perf_counter()
         self.settings.check()
         rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
@@ -300,7 +395,7 @@ class Run:
     def _optimise(self, rate):
         device = torch.device(self.profile.device)
         self.learner.train()
-        with _seeded(device, self.settings.seed, "step", self.number):
+        with seeded(self.settings.seed, "step", self.number):
             with torch.autocast(device.type, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
                 losses = self.learner.losses(self.number)
             self.optimiser.zero_grad(set_to_none=True)
@@ -343,10 +438,9 @@ class Run:
                 live = ", ".join(self.settings.LIVE)
                 raise BadInput(f"{name}: expected a setting that may change in a run, one of {live}")
         self._flush()
-        memo = {id(self.learner.data): self.learner.data}  # the data is shared, not copied
-        learner = copy.deepcopy(self.learner, memo)
+        learner = copy.deepcopy(self.learner)
         learner.settings = self.settings.changed(**changes)
-        twin = Run(learner, folder)
+        twin = Run(learner, folder, self.task)
         twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
@@ -384,11 +478,11 @@ class Run:
         self._flush()
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "settings.json").exists():
+        if not (self.folder / "checkpoint.safetensors").exists():
             write_json(self.folder / "settings.json", self.description())
-        _append(self.folder / "history.csv", self.history[self._written[0] :])
-        _append(self.folder / "evaluations.csv", self.evaluations[self._written[1] :])
+        tables = {"history.csv": self.history, "evaluations.csv": self.evaluations}
+        for (name, rows), written in zip(tables.items(), self._written or (None, None), strict=True):
+            _write_rows(self.folder / name, rows, written)
         self._written = (len(self.history), len(self.evaluations))
         self._write_checkpoint()
 
@@ -407,11 +501,16 @@ class Run:
             save_file(tensors, temporary, metadata={"run": json.dumps(about)})
 
     @classmethod
-    def load(cls, learner, folder):
-        """The run in `folder` at its last checkpoint, around a learner built from its settings."""
+    def load(cls, learner, folder, task=""):
+        """The run in `folder` at its last checkpoint, around a learner built from its settings.
+
+        Nothing is written until the run goes on, so that a run which trains elsewhere can be looked at.
+        """
         folder = Path(folder)
         about, tensors = read_checkpoint(folder)
-        run = cls(learner)
+        for name in learner.settings.LIVE:  # as they were last, not as the run began
+            setattr(learner.settings, name, about["settings"][name])
+        run = cls(learner, task=task)
         run.folder, run.number, run.seconds = folder, about["number"], about["seconds"]
         run.learner.load_state_dict(_part(tensors, "learner."))
         state = {}
@@ -424,15 +523,14 @@ class Run:
         run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
         if "best" in about:
             run.best = (*about["best"], _part(tensors, "best."))
-        run.history = _rewind(folder / "history.csv", run.number)
-        run.evaluations = _rewind(folder / "evaluations.csv", run.number)
-        run._written = (len(run.history), len(run.evaluations))
+        run.history = _read_rows(folder / "history.csv", run.number)
+        run.evaluations = _read_rows(folder / "evaluations.csv", run.number)
         return run
 
     def description(self):
         """What settings.json says: the task, all settings, versions, the data's fingerprint and the commit."""
         return {
-            "task": self.learner.task,
+            "task": self.task,
             "settings": dataclasses.asdict(self.settings),
             "profile": dataclasses.asdict(self.profile),
             "data": self.learner.source(),
@@ -442,15 +540,6 @@ class Run:
         }
 
 
-def read_settings(folder, task):
-    """The description of the run in `folder`; `BadInput` when it is not a run of `task`."""
-    about = read_json(Path(folder) / "settings.json")
-    if not isinstance(about, dict) or about.get("task") != task or not isinstance(about.get("settings"), dict):
-        found = about.get("task") if isinstance(about, dict) else type(about).__name__
-        raise BadInput(f"{folder}: expected a {task} run, found {found!r}; choose another folder")
-    return about
-
-
 def read_checkpoint(folder):
     """What a checkpoint says about its run, and its tensors; `BadInput` when it is absent or damaged."""
     from safetensors import SafetensorError, safe_open
@@ -458,48 +547,45 @@ def read_checkpoint(folder):
     path = Path(folder) / "checkpoint.safetensors"
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads(file.metadata()["run"]), {name: file.get_tensor(name) for name in file.keys()}
+            # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.
+            return json.loads(file.metadata()["run"]), {name: file.get_tensor(name).clone() for name in file.keys()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path}: expected the checkpoint of a run, found {error}; train again, or restore it") from None
-
-
-@contextlib.contextmanager
-def _seeded(device, *key):
-    """Layers such as dropout draw from torch's global state: seed it by `key`, and leave it as it was."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(generator(*key).initial_seed())
-        yield
 
 
 def _part(tensors, prefix):
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _append(path, rows, header=None):
-    if not rows:
-        return
-    header = not path.exists() if header is None else header
+def _write_rows(path, rows, written):
+    """Append the rows after the first `written`; with None write the table anew, whole."""
+    if written is None and rows:
+        with written_whole(path) as temporary:
+            _append(temporary, rows, header=True)
+    elif written is None:
+        path.unlink(missing_ok=True)
+    elif rows[written:]:
+        _append(path, rows[written:], header=not path.exists())
+
+
+def _append(path, rows, header):
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         if header:
             writer.writeheader()
         writer.writerows(rows)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _rewind(path, number):
-    """The rows up to step `number`; what a killed run wrote after its last checkpoint is cut off the file."""
+def _read_rows(path, number):
+    """The rows up to step `number`, without what a killed run wrote after its last checkpoint."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     complete = [row for row in rows if None not in row.values() and row["step"].isdigit()]
-    kept = [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
-    if kept:
-        with written_whole(path) as temporary:
-            _append(temporary, kept, header=True)
-    else:
-        path.unlink()
-    return kept
+    return [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
 
 
 def _number(text):

@@ -4,6 +4,7 @@ import csv
 import math
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
@@ -140,6 +141,15 @@ def test_prediction_is_a_table_in_the_format_of_isic(trained, data, tmp_path):
     assert header == ["image", *CLASSES] == ["image", "MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
     assert [row[0] for row in rows] == list(data.test_ids)
     assert all(sum(map(float, row[1:])) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_a_plain_folder_of_images_can_be_predicted(trained, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("b", "a"):
+        pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.jpg")
+    path = classification.predict(trained, tmp_path / "images", tmp_path / "scores.csv")
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["image", "a", "b"]
 
 
 def test_resume_finds_its_data(trained):

@@ -124,6 +124,15 @@ def test_lower_precision_is_summed_in_float32(dtype, tolerance):
     assert segmentation_loss(logits, labels, ground).item() == pytest.approx(exact.item(), rel=tolerance)
 
 
+def test_mixed_precision_rounds_no_loss():
+    rng = torch.Generator().manual_seed(0)
+    f, y, c = torch.randn(2, 4, 300, generator=rng), torch.randint(4, (2, 300), generator=rng), torch.randn(4, 4)
+    losses = (lambda: i2ped_loss(f, y, c), lambda: kd_loss(f, y, (1, 1)), lambda: i2pemd_loss(f, y, torch.ones(4, 4)))
+    exact = [loss() for loss in losses]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [loss() for loss in losses] == exact
+
+
 def test_nothing_to_count_gives_zero_and_no_nan():
     logits, labels, ground = case(5)
     loss = i2pemd_loss(logits, torch.full_like(labels, -100), ground)

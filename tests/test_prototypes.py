@@ -184,7 +184,21 @@ def test_the_bank_keeps_no_gradient_and_is_in_the_state():
     assert torch.equal(twin.prototypes, bank.prototypes) and torch.equal(twin.seen, bank.seen)
 
 
+def test_mixed_precision_does_not_round_the_sums():
+    rng = torch.Generator().manual_seed(0)
+    features, labels = torch.randn(2, 4, 500, generator=rng), torch.randint(3, (2, 500), generator=rng)
+    exact = class_means(features, labels, 3)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(class_means(features, labels, 3)[0], exact)
+
+
 def test_bank_says_what_is_wrong():
+    with pytest.raises(BadInput, match="features: expected shape"):
+        PrototypeBank(2, 2).update(torch.ones(2), torch.tensor([0, 1]))
+    with pytest.raises(BadInput, match="mask: expected bool"):
+        PrototypeBank(2, 2).update(torch.ones(1, 2), torch.tensor([0]), mask=torch.tensor([1]))
+    with pytest.raises(BadInput, match="labels: expected integers"):
+        PrototypeBank(2, 2).update(torch.ones(1, 2), torch.tensor([0.0]), mask=torch.tensor([True]))
     with pytest.raises(BadInput, match="expected 2 features"):
         PrototypeBank(2, 2).update(torch.ones(1, 3), torch.tensor([0]))
     with pytest.raises(BadInput, match="labels: expected shape"):

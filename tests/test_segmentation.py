@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import nibabel
 import numpy as np
@@ -162,6 +163,8 @@ def test_v10_hard_dice():
     truth, prediction = torch.tensor([1, 1, 1, 0, 0, 2]), torch.tensor([1, 1, 0, 0, 2, 2])
     found = dice(prediction, truth, 4)
     assert found[1].item() == pytest.approx(0.8) and found[2].item() == pytest.approx(2 / 3) and found[3].isnan()
+    with pytest.raises(BadInput, match="prediction: expected class indices 0 to 2, found 0 to 3"):
+        dice(torch.tensor([0, 3, 1]), torch.tensor([0, 0, 1]), 3)
     with pytest.raises(BadInput, match="expected the truth's shape"):
         dice(prediction[:5], truth, 4)
 
@@ -175,6 +178,31 @@ def test_prediction_is_on_each_scans_own_grid(trained, data, tmp_path):
         assert labels.shape == image.shape
         np.testing.assert_allclose(labels.affine, image.affine, atol=1e-4)
         assert set(np.unique(np.asarray(labels.dataobj))) <= set(range(5))
+
+
+def test_prediction_does_not_look_at_the_truth(trained, data, tmp_path):
+    scan = data.labelled[0]
+    with_label, without = (
+        segmentation.predict(trained, [one], tmp_path / name, progress=False)[0].read_bytes()
+        for name, one in (("with", scan), ("without", dataclasses.replace(scan, label=None)))
+    )
+    assert with_label == without
+
+
+def test_a_plain_folder_of_images_can_be_predicted(trained, data, tmp_path):
+    (tmp_path / "scans").mkdir()
+    scan = data.unlabelled[0]
+    shutil.copy(scan.image, tmp_path / "scans" / "patient.nii.gz")
+    written = segmentation.predict(trained, tmp_path / "scans", tmp_path, modality=scan.modality, progress=False)
+    assert written == [tmp_path / scan.modality / "patient.nii.gz"] and written[0].is_file()
+    with pytest.raises(BadInput, match="expected NIfTI files"):
+        segmentation.predict(trained, tmp_path, tmp_path, modality="ct", progress=False)
+
+
+def test_forks_share_the_volumes(trained):
+    fork = trained.fork()
+    one, other = (run.learner.training_cases[0].image for run in (trained, fork))
+    assert one.data_ptr() == other.data_ptr()
 
 
 def test_a_scan_that_fails_does_not_stop_the_others(trained, data, tmp_path):
@@ -206,6 +234,10 @@ def test_resume_needs_the_same_data(trained, abdomen, tmp_path):
         ({"size": (50, 48)}, "size: expected two multiples of 8"),
         ({"steps": 0}, "steps: expected"),
         ({"ce": "focal"}, "ce: expected"),
+        ({"width": 0}, "width: expected"),
+        ({"steps": 2.5}, "steps: expected a whole number"),
+        ({"steps": "100"}, "steps: expected a whole number"),
+        ({"temperature": 0.0}, "temperature: expected"),
     ],
 )
 def test_settings_say_what_is_wrong(data, settings, named):
@@ -223,6 +255,7 @@ def test_methods_and_data_say_what_is_wrong(data):
 def test_the_paper_is_the_default():
     paper = segmentation.SegmentationSettings()
     assert (paper.width, paper.dim, paper.batch, paper.spacing, paper.size) == (16, 32, 3, (8.0, 1.5, 1.5), (256, 256))
+    assert paper.ct_window is None and paper.mr_clip is None  # the paper clips nothing
     assert (paper.learning_rate, paper.decay, paper.decay_every, paper.momentum) == (5e-4, 0.95, 500, 0.8)
     assert SIZES["gpu"] == {}
 

@@ -53,7 +53,7 @@ def test_eq01_emd_agrees_with_an_independent_linear_program():
 
 def test_emd_takes_lists_arrays_and_tensors():
     cost = [[0, 1], [1, 0]]
-    for kind in (list, np.array, torch.tensor):
+    for kind in (list, np.array, torch.tensor, lambda x: torch.tensor(x, dtype=torch.bfloat16)):
         transport = emd(kind([0.25, 0.75]), kind([1.0, 0.0]), kind(cost))
         assert transport.cost == pytest.approx(0.75, abs=1e-15)
         assert isinstance(transport.plan, np.ndarray)

@@ -8,11 +8,12 @@
 """
 
 from i2pemd_lite.classification.data import CLASSES, Dataset, load
-from i2pemd_lite.classification.evaluate import evaluate, predict, resume, train
+from i2pemd_lite.classification.evaluate import TASK, evaluate, predict, resume, train
 from i2pemd_lite.classification.methods import METHODS, ClassificationSettings
 from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
 
 __all__ = [
+    "TASK",
     "CLASSES",
     "METHODS",
     "ClassificationSettings",

@@ -7,51 +7,41 @@ import torch
 
 from i2pemd_lite.classification.data import CLASSES, Dataset, load
 from i2pemd_lite.classification.methods import METHODS, SIZES, ClassificationSettings, Classifier
+from i2pemd_lite.classification.pictures import SUFFIXES, Folder, Zip
 from i2pemd_lite.classification.prepare import Prepared, prepare
 from i2pemd_lite.files import BadInput, written_whole
 from i2pemd_lite.report import Report
-from i2pemd_lite.training import Run, read_settings, settings_for
+from i2pemd_lite.training import Task
 
 
-def train(method, data=None, profile=None, seed=0, folder=None, **settings):
-    """A run of one method, not started yet: iterate over it, or call `.finish()`.
-
-    Parameters
-    ----------
-    method : a key of `METHODS`
-    data : what `load` or `prepare` gave; None: `load()`
-    profile : "ci", "laptop" or "gpu"; None: the one that `I2PEMD_PROFILE` names
-    folder : where to keep the run; None: in memory only
-    settings : any of `ClassificationSettings`, such as steps=100 or tau_low=0.6
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    BadInput
-        for an unknown method, profile or setting, and for data that cannot be used
-    """
-    chosen = settings_for(ClassificationSettings, SIZES, method, METHODS, profile, seed, settings)
-    return Run(Classifier(chosen, _prepared(data, chosen.size)), folder)
+def _prepare(data, settings):
+    if isinstance(data, Dataset):
+        return prepare(data, settings.size)
+    if not isinstance(data, Prepared):
+        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
+    if data.size != settings.size:
+        raise BadInput(f"data: expected images prepared for {settings.size} px, found {data.size}; use load()")
+    return data
 
 
-def resume(folder, data=None):
-    """The run kept in `folder`, at its last checkpoint, ready to go on.
+def _opened(path):
+    return Prepared.open(path) if path.is_file() and path.suffix == ".safetensors" else None
 
-    `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run was
-    trained on, or the folder holds no whole run.
-    """
-    about = read_settings(folder, "classification")
-    settings = ClassificationSettings().changed(**about["settings"])
-    prepared = _prepared(data or load(about["data"]["folder"]), settings.size)
-    if prepared.fingerprint != about["data"]["fingerprint"]:
-        raise BadInput(
-            f"{folder}: expected the data of fingerprint {about['data']['fingerprint']}, found {prepared.fingerprint} "
-            f"in {about['data']['folder']}; give the data that the run was trained on"
-        )
-    return Run.load(Classifier(settings, prepared), folder)
+
+TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, _prepare, _opened)
+train, resume = TASK.train, TASK.resume
+
+
+def _unlabelled(images):
+    """A folder or zip that just holds images as a `Dataset` of test images; anything else as it is."""
+    if not isinstance(images, str | Path):
+        return images
+    place = Path(images)
+    if place.suffix == ".zip" or (place.is_dir() and any(path.suffix.lower() in SUFFIXES for path in place.iterdir())):
+        pictures = Zip(place) if place.is_file() else Folder(place)
+        none, names = torch.zeros(0, dtype=torch.long).numpy(), tuple(sorted(pictures.names))
+        return Dataset(place, place.name, (), none, None, None, names, pictures.sources, None, pictures)
+    return place
 
 
 def evaluate(run):
@@ -64,6 +54,7 @@ def evaluate(run):
         figures = run.learner.figures(run.learner.test)
     about = {
         "method": run.settings.method,
+        "λ": run.settings.weight,
         "profile": run.settings.profile,
         "seed": run.settings.seed,
         "steps": run.number,
@@ -86,15 +77,15 @@ def predict(run, images=None, out="out/skin.csv"):
 
     Parameters
     ----------
-    images : a folder that `load` reads, a `Dataset` or a `Prepared`, whose unlabelled test images are meant; None:
-        those of the run's own data
+    images : a folder or zip of JPEG or PNG images, or a folder, `Dataset` or `Prepared` whose unlabelled test images
+        are meant; None: those of the run's own data
     out : the file to write, whole or not at all
 
     Returns
     -------
     Path of the file
     """
-    data = run.learner.data if images is None else _prepared(images, run.settings.size)
+    data = run.learner.data if images is None else TASK.prepared(_unlabelled(images), run.settings)
     if not len(data.test_ids):
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
@@ -105,14 +96,3 @@ def predict(run, images=None, out="out/skin.csv"):
         for name, row in zip(data.test_ids, scores.tolist(), strict=True):
             writer.writerow([name, *(f"{p:.6f}" for p in row)])
     return Path(out)
-
-
-def _prepared(data, size):
-    data = load() if data is None else load(data) if isinstance(data, str | Path) else data
-    if not isinstance(data, Dataset | Prepared):
-        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
-    if isinstance(data, Dataset):
-        return prepare(data, size)
-    if data.size != size:
-        raise BadInput(f"data: expected images prepared for {size} px, found {data.size}; pass load()'s result")
-    return data

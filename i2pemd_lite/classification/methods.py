@@ -1,6 +1,7 @@
 """The rows of Table 4 and 5: which unlabelled samples a method lets teach, and how."""
 
 import dataclasses
+import logging
 from typing import NamedTuple
 
 import torch
@@ -8,14 +9,16 @@ import torch.nn.functional as F
 
 from i2pemd_lite.classification.augment import plain, strong, weak
 from i2pemd_lite.classification.data import CLASSES
-from i2pemd_lite.classification.network import build
+from i2pemd_lite.classification.network import build, load_imagenet
 from i2pemd_lite.classification.prepare import split
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.selection import Selection, select
-from i2pemd_lite.training import Learner, Settings, Shuffled, generator
+from i2pemd_lite.selection import select
+from i2pemd_lite.training import Learner, Settings, Shuffled, generator, seeded
+
+log = logging.getLogger(__name__)
 
 
 class Method(NamedTuple):
@@ -34,19 +37,28 @@ METHODS = {
     "i2pemd": Method(selection="learned"),
 }
 
+
+class Chosen(NamedTuple):
+    """What every selection says of N samples; `Selection` says more."""
+
+    mask: torch.Tensor
+    labels: torch.Tensor
+    scores: torch.Tensor
+
+
+def above(o, tau):
+    """The samples whose score exceeds τ: FixMatch, and with τ below 0 every sample."""
+    s, r = o.max(1)
+    return Chosen(s > tau, r, s)
+
+
 # N_s from softmax outputs o (N, K), the learned ground distance G and the settings s.
 SELECTIONS = {
-    "threshold": lambda o, G, s: _by_score(o, s.tau_high),
-    "all": lambda o, G, s: _by_score(o, -1.0),
+    "threshold": lambda o, G, s: above(o, s.tau_high),
+    "all": lambda o, G, s: above(o, -1.0),
     "fixed": lambda o, G, s: select(o, fixed_ground_distance(len(G), G.device), s.tau_low, s.tau_high, s.top),
     "learned": lambda o, G, s: select(o, G, s.tau_low, s.tau_high, s.top),
 }
-
-
-def _by_score(o, tau):
-    s, r = o.max(1)
-    chosen = s > tau
-    return Selection(chosen, r, s, torch.zeros_like(s), chosen, chosen, chosen, chosen)
 
 
 @dataclasses.dataclass
@@ -100,20 +112,17 @@ SIZES = {
 class Classifier(Learner):
     """A network, the prototypes of seven classes, and images of which some keep their label."""
 
-    task = "classification"
-
     def __init__(self, settings, data):
         super().__init__()
         s = self.settings = settings
         self.data = data
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator(s.seed, "weights").initial_seed())
+        with seeded(s.seed, "weights"):
             options = {"width": s.width} if s.width else {}
             self.network = build(s.network, len(CLASSES), **options)
         if s.imagenet:
-            from i2pemd_lite.classification.network import load_imagenet
-
             load_imagenet(self.network, s.imagenet)
+        elif s.network == "densenet121":
+            log.warning("densenet121 starts from random weights; the paper's starts from ImageNet's: set imagenet=FILE")
         self.network.to(memory_format=torch.channels_last)
         self.bank = PrototypeBank(len(CLASSES), self.network.dim, s.momentum)
         parts = split(data, s.split_by or None, labelled=s.share, stratified=s.stratified, seed=s.split_seed)
@@ -199,17 +208,17 @@ class Classifier(Learner):
         sets |= {"band_kept": band & chosen.mask, "band_right": band & chosen.mask & right}
         return {name: members.sum() for name, members in sets.items()}
 
-    @torch.no_grad()
     def start_prototypes(self):
         """Each class's mean feature over all labelled images: no class is unseen when the first rank is taken."""
-        with torch.inference_mode(False):
+        with self.evaluating():
             features = torch.cat([self.network(x)[0].float() for x in self.batches(self.labelled)])
-        self.bank.update(features, self.data.labels[self.labelled].to(features.device))
+        self.bank.update(features.clone(), self.data.labels[self.labelled].to(features.device))
 
     def draw(self, part, t, count):
         """Step t's images (count, 3, S, S) uint8 of a part of the data, on the device, and their labels."""
         members = getattr(self, part)[self.streams[part].take(t * count, count)]
-        return self.data.images[members].to(self.device), self.data.labels[members].to(self.device)
+        there = {"device": self.device, "non_blocking": True}
+        return self.data.images[members].to(**there), self.data.labels[members].to(**there)
 
     def view(self, how, images, t, name, **options):
         """A view of a batch, its draws known by the seed, the step and the view's name."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -144,15 +143,11 @@ def load_imagenet(net, file):
 
 
 def _read_weights(file):
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-            return load_file(file)
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # each format has errors of its own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{file}: expected a .safetensors or .pth file of weights, found {first}") from None
-    if not isinstance(weights, dict) or not all(isinstance(v, torch.Tensor) for v in weights.values()):
-        raise BadInput(f"{file}: expected weights by name, found {type(weights).__name__}; save the state dict")
-    return weights
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{file}: expected weights as .safetensors, found {error}; a .pth file is converted once by "
+                       "safetensors.torch.save_file(torch.load(file, weights_only=True), other)") from None  # fmt: skip

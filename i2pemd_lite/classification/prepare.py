@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class Prepared:
     images: (N, 3, S, S) uint8; labels: (N,) int64; ids, lesions, parts: N names each, lesions and parts None when
     unknown; test_images: (M, 3, S, S) uint8 and test_ids: images without labels; size: the side that training crops to,
     px; converted: ids that were not RGB; name: that of the data set; fingerprint: of all of the above, the same on
-    every machine that decodes the same pixels; folder: where they were read, "" for a bare cache.
+    every machine that decodes the same pixels; folder: where they were read, or the cache file itself.
     """
 
     name: str
@@ -39,6 +40,9 @@ class Prepared:
     converted: tuple
     fingerprint: str
     folder: str = ""
+
+    def __deepcopy__(self, memo):
+        return self  # never changed, so that the forks of a run can share it
 
     def __len__(self):
         return len(self.ids)
@@ -59,7 +63,8 @@ class Prepared:
                 tensors = {name: stored.get_tensor(name) for name in _TENSORS}
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise BadInput(f"{file}: expected prepared skin images, found {error}; remove the file") from None
-        return cls(**tensors, **{k: tuple(v) if isinstance(v, list) else v for k, v in notes.items()})
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
+        return cls(**tensors, **known, folder=str(Path(file).resolve()))
 
 
 _TENSORS = ("images", "labels", "test_images")
@@ -87,7 +92,7 @@ def prepare(dataset, size, progress=True):
     Example
     -------
     >>> from i2pemd_lite.classification.data import Arrays, Dataset
-    >>> pictures = Arrays({"a": np.zeros((28, 28, 3), np.uint8), "b": np.ones((28, 28, 3), np.uint8)})
+    >>> pictures = Arrays({name: np.eye(28, dtype=np.uint8) for name in "ab"})
     >>> prepare(Dataset(".", "two", ("a", "b"), np.array([0, 1]), pictures=pictures), 28, progress=False).images.shape
     torch.Size([2, 3, 32, 32])
     """
@@ -95,9 +100,9 @@ def prepare(dataset, size, progress=True):
         raise BadInput(f"size: expected at least 8 px, found {size}")
     key = files.fingerprint("skin", VERSION, size, *dataset.sources)
     file = files.cache_folder() / f"skin-{size}-{key}.safetensors"
-    if file.is_file():
+    if dataset.sources and file.is_file():  # images that come from no file have no key
         try:
-            return replace(Prepared.open(file), folder=str(dataset.folder))
+            return replace(Prepared.open(file), folder=str(Path(dataset.folder).resolve()))
         except BadInput:
             file.unlink()
     side = stored_side(size)
@@ -118,8 +123,9 @@ def prepare(dataset, size, progress=True):
         converted=(*odd, *odd_test),
         fingerprint=files.fingerprint(*notes, *pixels),
     )
-    prepared.save(file)
-    return replace(prepared, folder=str(dataset.folder))
+    if dataset.sources:
+        prepared.save(file)
+    return replace(prepared, folder=str(Path(dataset.folder).resolve()))
 
 
 def _decode_all(dataset, pictures, ids, side, progress, what):
@@ -138,6 +144,8 @@ def _decode_all(dataset, pictures, ids, side, progress, what):
             return error
         square = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
         images[i] = np.asarray(square).transpose(2, 0, 1)
+        if images[i].min() == images[i].max():
+            return BadInput(f"{ids[i]}: expected an image, found the value {images[i, 0, 0, 0]} everywhere; replace it")
         return image.mode
 
     # Decoding and resizing release the interpreter's lock.

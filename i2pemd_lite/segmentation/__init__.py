@@ -8,11 +8,12 @@
 """
 
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, Dataset, Scan, load
-from i2pemd_lite.segmentation.evaluate import evaluate, predict, resume, train
+from i2pemd_lite.segmentation.evaluate import TASK, evaluate, predict, resume, train
 from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SegmentationSettings
 from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare
 
 __all__ = [
+    "TASK",
     "CLASSES",
     "METHODS",
     "MODALITIES",

@@ -179,7 +179,7 @@ def split(cases, test=0.3, seed=0):
     )
 
 
-def load(folder=None, sequence="t2spir"):
+def load(folder=None, sequence="t2spir", labelled=True):
     """Find the scans in `folder` and check every header -> `Dataset`.
 
     folder    holds any of the following; None is the folder that `I2PEMD_DATA` names, or the synthetic set, made once,
@@ -189,6 +189,7 @@ def load(folder=None, sequence="t2spir"):
               `chaos_mr_t2spir/{Training/{img,label},Testing/img}` with image_N.nii.gz and label_N.nii.gz of class ids.
               With both of the last two the DICOM serves alone: they are the same patients.
     sequence  of CHAOS: "t2spir", "t1_in" or "t1_out".
+    labelled  whether each modality needs labelled cases; scans to be predicted need none.
 
     Raises `BadInput` that lists all that is wrong in the folder at once.
 
@@ -203,7 +204,7 @@ def load(folder=None, sequence="t2spir"):
     if folder is None:
         folder = files.data_folder()
         if folder is None or not _holds_scans(folder):
-            from . import phantoms
+            from i2pemd_lite.segmentation import phantoms
 
             folder = phantoms.make(files.root() / "data" / "synthetic" / "abdomen")
     folder = Path(folder)
@@ -223,7 +224,7 @@ def load(folder=None, sequence="t2spir"):
     for scan in scans:
         with problems.collect():
             scan.check()
-    for modality in sorted({scan.modality for scan in scans}):
+    for modality in sorted({scan.modality for scan in scans} if labelled else ()):
         if not any(scan.label is not None for scan in scans if scan.modality == modality):
             problems.add(f"{folder} ({modality.upper()})", "labelled cases", "none", "add some to its training folder")
     problems.raise_if_any()

@@ -1,5 +1,6 @@
 """Train, resume, evaluate and predict: the verbs of the segmentation task."""
 
+import dataclasses
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
@@ -7,48 +8,25 @@ from i2pemd_lite.report import Report
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, Dataset, Scan, load
 from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SIZES, SegmentationSettings, Segmenter, doc_table, summary
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
-from i2pemd_lite.training import Run, read_settings, settings_for
+from i2pemd_lite.training import Task
 
 
-def train(method, data=None, profile=None, seed=0, folder=None, **settings):
-    """A run of one method, not started yet: iterate over it, or call `.finish()`.
-
-    Parameters
-    ----------
-    method : a key of `METHODS`
-    data : what `load` or `prepare` gave; None: `load()`
-    profile : "ci", "laptop" or "gpu"; None: the one that `I2PEMD_PROFILE` names
-    folder : where to keep the run; None: in memory only
-    settings : any of `SegmentationSettings`, such as steps=100 or weight=0.5
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    BadInput
-        for an unknown method, profile or setting, and for data that cannot be used
-    """
-    chosen = settings_for(SegmentationSettings, SIZES, method, METHODS, profile, seed, settings)
-    return Run(Segmenter(chosen, _prepared(data, chosen.geometry)), folder)
+def _prepare(data, settings):
+    if isinstance(data, Dataset):
+        return prepare(data, settings.geometry)
+    if not isinstance(data, Prepared):
+        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
+    if data.geometry != settings.geometry:
+        raise BadInput(f"data: expected volumes prepared with {settings.geometry}, found {data.geometry}; use load()")
+    return data
 
 
-def resume(folder, data=None):
-    """The run kept in `folder`, at its last checkpoint, ready to go on.
+def _opened(path):
+    return Prepared.open(path) if (path / "prepared.json").is_file() else None
 
-    `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run was
-    trained on, or the folder holds no whole run.
-    """
-    about = read_settings(folder, "segmentation")
-    settings = SegmentationSettings().changed(**about["settings"])
-    prepared = _prepared(data or load(about["data"]["folder"]), settings.geometry)
-    if prepared.fingerprint != about["data"]["fingerprint"]:
-        raise BadInput(
-            f"{folder}: expected the data of fingerprint {about['data']['fingerprint']}, found {prepared.fingerprint} "
-            f"in {about['data']['folder']}; give the data that the run was trained on"
-        )
-    return Run.load(Segmenter(settings, prepared), folder)
+
+TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, _prepare, _opened)
+train, resume = TASK.train, TASK.resume
 
 
 def evaluate(run):
@@ -67,6 +45,7 @@ def evaluate(run):
     missing = sum(value != value for row in rows for value in row.values())
     about = {
         "method": run.settings.method,
+        "λ": run.settings.weight,
         "profile": run.settings.profile,
         "seed": run.settings.seed,
         "steps": run.number,
@@ -82,14 +61,15 @@ def evaluate(run):
     return report
 
 
-def predict(run, images=None, out="out/segmentation", progress=True):
+def predict(run, images=None, out="out/segmentation", modality=None, progress=True):
     """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
 
     Parameters
     ----------
     images : a folder that `load` reads (its scans without labels, or all if every one has some), a `Dataset`, or a
-        list of `Scan`; None: the unlabelled scans of the run's data
+        list of `Scan`; None: the unlabelled scans of the run's data. A label, where there is one, is not looked at.
     out : folder to write to
+    modality : "ct" or "mr", for a folder that just holds NIfTI files of it
 
     Returns
     -------
@@ -99,9 +79,10 @@ def predict(run, images=None, out="out/segmentation", progress=True):
     from tqdm.auto import tqdm
 
     out, problems, written = Path(out), Problems("the scans to predict"), []
-    for scan in tqdm(_scans(run, images), desc="predict", unit="scan", disable=not progress):
+    for scan in tqdm(_scans(run, images, modality), desc="predict", unit="scan", disable=not progress):
         with problems.collect(scan.name), run.learner.evaluating():
-            case = prepare_case(scan, run.settings.geometry)
+            moments = (run.learner.data.moments or {}).get(scan.modality)
+            case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
             p = run.learner.probabilities(case)
             path = out / scan.modality / f"{scan.name.split('/')[-1]}.nii.gz"
             write_labels(path, *to_source_grid(p, case))
@@ -114,26 +95,20 @@ def predict(run, images=None, out="out/segmentation", progress=True):
     return written
 
 
-def _scans(run, images):
+def _scans(run, images, modality):
+    if modality is not None and isinstance(images, str | Path):
+        found = sorted(path for path in Path(images).glob("*") if path.name.endswith((".nii", ".nii.gz")))
+        if not found:
+            raise BadInput(f"{images}: expected NIfTI files (.nii, .nii.gz), found none")
+        return [Scan(f"{modality}/{path.name.split('.nii')[0]}", modality, path) for path in found]
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
     found = run.learner.data.dataset if images is None else images
-    found = load(found) if isinstance(found, str | Path) else found
+    found = load(found, labelled=False) if isinstance(found, str | Path) else found
     scans = (found.unlabelled or found.scans) if isinstance(found, Dataset) else list(found)
     if not scans or not all(isinstance(scan, Scan) for scan in scans):
         raise BadInput("images: expected a folder, a Dataset or a list of Scan with at least one scan, found none")
     return scans
-
-
-def _prepared(data, geometry):
-    data = load() if data is None else load(data) if isinstance(data, str | Path) else data
-    if not isinstance(data, Dataset | Prepared):
-        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
-    if isinstance(data, Dataset):
-        return prepare(data, geometry)
-    if data.geometry != geometry:
-        raise BadInput(f"data: expected volumes prepared with {geometry}, found {data.geometry}; pass load()'s result")
-    return data
 
 
 __all__ = ["CLASSES", "METHODS", "evaluate", "predict", "resume", "train"]

@@ -13,7 +13,7 @@ from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.network import UNet
 from i2pemd_lite.segmentation.prepare import Geometry
-from i2pemd_lite.training import Learner, Settings, Shuffled, generator
+from i2pemd_lite.training import Learner, Settings, Shuffled, generator, seeded
 
 ORGANS = CLASSES[1:]
 
@@ -40,6 +40,13 @@ METHODS = {
 }
 
 
+GROUNDS = {
+    None: lambda bank: None,
+    "learned": lambda bank: bank.ground_distance(),
+    "fixed": lambda bank: fixed_ground_distance(bank.num_classes, bank.prototypes.device),
+}
+
+
 @dataclasses.dataclass
 class SegmentationSettings(Settings):
     """The settings of a segmentation run; the defaults are the paper's, or methods that the paper builds on."""
@@ -59,34 +66,51 @@ class SegmentationSettings(Settings):
     init: str = "ummkd"
     batch: int = 3  # of each modality
     patch_depth: int = 8
-    spacing: tuple = (8.0, 1.5, 1.5)  # mm, (z, y, x)
+    spacing: tuple = (8.0, 1.5, 1.5)  # mm, (z, y, x); this and the next five are those of `Geometry`
     size: tuple = (256, 256)
-    crop: str = "z"
+    crop: str = "z"  # unlike the paper's "organs", whose in-plane cut no scan without labels can have
+    ct_window: tuple | None = None
+    mr_clip: float | None = None
+    normalise: str = "volume"
     test: float = 0.3
     split_seed: int = 0
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
     def __post_init__(self):
-        self.spacing, self.size = tuple(self.spacing), tuple(self.size)
+        for name, length in (("spacing", 3), ("size", 2), ("ct_window", 2)):
+            value = getattr(self, name)
+            if name == "ct_window" and value is None:
+                continue
+            self._expect(name, isinstance(value, tuple | list) and len(value) == length, f"{length} numbers")
+            setattr(self, name, tuple(value))
         super().__post_init__()
 
     def check(self):
         """Raise `BadInput` for a value that no run can use."""
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
-        self._expect("batch", self.batch >= 1, "a whole number from 1")
+        for name in ("batch", "width", "dim"):
+            self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
+        for name in ("weight_i2ped", "weight_kd"):
+            self._expect(name, getattr(self, name) >= 0, "a number from 0")
+        self._expect("temperature", self.temperature > 0, "a number above 0")
+        self._expect("ce", self.ce in ("weighted", "plain"), "'weighted' or 'plain'")
+        self._expect("test", 0 < self.test < 1, "a part above 0 and below 1")
         self._expect("patch_depth", self.patch_depth % 8 == 0 < self.patch_depth, "a multiple of 8")
-        self._expect("size", all(n % 8 == 0 < n for n in self.size), "two multiples of 8")
+        self._expect("size", all(isinstance(n, int) and n % 8 == 0 < n for n in self.size), "two multiples of 8")
 
     @property
     def geometry(self):
         """The grid that volumes are brought to."""
-        return Geometry(spacing=self.spacing, size=self.size, crop=self.crop)
+        names = ("spacing", "size", "crop", "ct_window", "mr_clip", "normalise")
+        return Geometry(**{name: getattr(self, name) for name in names}, min_depth=self.patch_depth)
 
 
+_SOFT_TISSUE = {"ct_window": (-125.0, 275.0), "mr_clip": 0.99}
 SIZES = {
-    "ci": {
+    "ci": _SOFT_TISSUE
+    | {
         "steps": 24,
         "learning_rate": 5e-3,
         "schedule": "cosine",
@@ -97,7 +121,8 @@ SIZES = {
         "evaluate_every": 12,
         "checkpoint_every": 4,
     },
-    "laptop": {
+    "laptop": _SOFT_TISSUE
+    | {
         "init": "torch",  # 250 steps with it do as well as 600 with the other
         "steps": 600,
         "learning_rate": 2e-3,
@@ -116,15 +141,11 @@ SIZES = {
 class Segmenter(Learner):
     """One network for CT and MR, the shared prototypes of five classes, and the volumes to learn from."""
 
-    task = "segmentation"
-
     def __init__(self, settings, data):
         super().__init__()
         s = self.settings = settings
         self.data = data
-        # Weights depend on the seed alone; the state of the user's own random numbers stays as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator(s.seed, "weights").initial_seed())
+        with seeded(s.seed, "weights"):
             self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv, s.init)
         self.network.to(memory_format=torch.channels_last_3d)
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
@@ -144,7 +165,7 @@ class Segmenter(Learner):
     def source(self):
         """Where the volumes came from and what they are."""
         folder = self.data.dataset.folder if self.data.dataset else self.data.folder
-        return {"folder": str(folder), "name": self.data.name, "fingerprint": self.data.fingerprint}
+        return {"folder": str(folder.resolve()), "name": self.data.name, "fingerprint": self.data.fingerprint}
 
     def losses(self, t):
         """Eq. 7 for one batch, with what the method adds."""
@@ -153,10 +174,7 @@ class Segmenter(Learner):
         features, logits = self.network(images, sizes)
         self.bank.momentum = s.momentum
         self.bank.update(features, labels)  # Eq. 10, 11
-        ground = {
-            "learned": self.bank.ground_distance(),  # Eq. 3-5
-            "fixed": fixed_ground_distance(len(CLASSES), self.device),
-        }.get(method.ground)
+        ground = GROUNDS[method.ground](self.bank)  # Eq. 3-5
         loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes)  # Eq. 7-9
         terms = dict(loss.terms)
         if method.extra == "i2ped":

@@ -96,6 +96,9 @@ class Case:
     source: Grid
     moments: tuple
 
+    def __deepcopy__(self, memo):
+        return self  # never changed, so that the forks of a run can share it
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -113,6 +116,9 @@ class Prepared:
     name: str
     moments: dict
     dataset: data.Dataset | None = None
+
+    def __deepcopy__(self, memo):
+        return self
 
     def case(self, name):
         """The case called `name`. Raises `BadInput` where there is none."""

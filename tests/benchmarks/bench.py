@@ -16,6 +16,7 @@ import statistics
 import time
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -114,11 +115,8 @@ def contestants(logits, labels, drawn, ground):
         return run
 
     def plain():
-        os.environ["I2PEMD_COMPILE"] = "0"
-        try:
+        with mock.patch.dict(os.environ, I2PEMD_COMPILE="0"):
             both_ways(segmentation_loss, labels, ground)()
-        finally:
-            del os.environ["I2PEMD_COMPILE"]
 
     return {
         OURS: both_ways(segmentation_loss, labels, ground),
