@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, load
-from i2pemd_lite.classification.pictures import Folder, Zip
+from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, Dataset, load
+from i2pemd_lite.classification.pictures import Arrays, Folder, Zip
 from i2pemd_lite.classification.prepare import Prepared, prepare, split, stored_side
 from i2pemd_lite.files import BadInput
 
@@ -125,11 +125,12 @@ SIZES = {"train": 14, "val": 7, "test": 7}
 
 
 def arrays(folder, name="dermamnist.npz", side=28, **changes):
-    """A MedMNIST file: image i is of grey level 10 i and of class i mod 7 in MedMNIST's order."""
+    """A MedMNIST file: image i is of grey level 10 i, 5 brighter at its top, and of class i mod 7 in its order."""
     content = {}
     for part, n in SIZES.items():
         images = np.arange(n, dtype=np.uint8)[:, None, None, None] * 10
         content[f"{part}_images"] = np.broadcast_to(images, (n, side, side, 3)).copy()
+        content[f"{part}_images"][:, : side // 4] += 5
         content[f"{part}_labels"] = (np.arange(n) % 7).astype(np.uint8)[:, None]
     np.savez(folder / name, **{k: v for k, v in (content | changes).items() if v is not None})
     return folder / name
@@ -144,11 +145,29 @@ def test_medmnist_is_read_in_our_order_of_classes(tmp_path):
     # akiec, bcc, bkl, df, mel, nv, vasc, as MedMNIST's own table of its labels has them.
     assert [CLASSES[k] for k in data.labels[:7]] == ["AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC"]
     prepared = prepare(data, 28, progress=False)
-    assert prepared.images.shape == (28, 3, 32, 32) and prepared.images[5].unique().tolist() == [50]
+    assert prepared.images.shape == (28, 3, 32, 32) and prepared.images[5].aminmax() == (50, 55)
     parts = split(prepared, labelled=0.5, stratified=True)
     assert parts.by == "file" and [len(x) for x in (parts.labelled, parts.val, parts.test)] == [7, 7, 7]
     with pytest.raises(BadInput, match="LesionGroupings"):
         split(prepared, by="lesion")
+
+
+def test_images_that_show_nothing_are_named(tmp_path):
+    flat = np.full((4, 28, 28, 3), 7, np.uint8)
+    flat[1:, 0] = 9
+    data = load(arrays(tmp_path, val_images=flat, val_labels=np.arange(4, dtype=np.uint8)[:, None]))
+    with pytest.raises(BadInput, match="1 problem .*\n  val_00000: expected an image, found the value 7 everywhere"):
+        prepare(data, 28, progress=False)
+
+
+def test_arrays_that_come_from_no_file_are_not_mistaken_for_each_other():
+    def brightness(value):
+        picture = np.full((28, 28, 3), value, np.uint8)
+        picture[0] = 0
+        data = Dataset(".", "two", ("a", "b"), np.array([0, 1]), pictures=Arrays({"a": picture, "b": picture}))
+        return prepare(data, 28, progress=False).images.max().item()
+
+    assert (brightness(10), brightness(200)) == (10, 200)
 
 
 def test_data_come_from_the_named_folder_or_are_made(isic, monkeypatch, tmp_path):

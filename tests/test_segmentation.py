@@ -1,6 +1,7 @@
 """Segmentation from data to label maps: the network's sizes, every row of the table, evaluation, prediction, errors."""
 
 import dataclasses
+import itertools
 import json
 import math
 import shutil
@@ -119,10 +120,26 @@ def test_the_split_is_by_case_and_the_same_for_every_seed(data):
 
 
 def test_blocks_cover_a_volume():
-    for depth in range(8, 40):
-        starts = block_starts(depth, 8)
+    for depth, step in itertools.product(range(8, 40), (1, 3, 8)):
+        starts = block_starts(depth, 8, step)
         assert {z for start in starts for z in range(start, start + 8)} == set(range(depth))
-        assert starts[0] == 0 and len(starts) == math.ceil(depth / 8)
+        assert starts[0] == 0 and len(starts) == 1 + math.ceil((depth - 8) / step)
+
+
+def test_overlapping_blocks_are_averaged(trained):
+    learner, case = trained.learner, trained.learner.test_cases[0]
+    depth, size = len(case.image), (1, 0) if case.modality == "ct" else (0, 1)
+    learner.settings.block_step = 3
+    with learner.evaluating():
+        found = learner.probabilities(case)
+        patches = {z: case.image[None, None, z : z + 8] for z in range(depth - 7)}
+        blocks = {z: learner.network(patch, size)[1].softmax(1)[0] for z, patch in patches.items()}
+    learner.settings.block_step = 8
+    starts = block_starts(depth, 8, 3)
+    for slice_ in range(depth):
+        holding = torch.stack([blocks[z][:, slice_ - z] for z in starts if z <= slice_ < z + 8])
+        torch.testing.assert_close(found[:, slice_], holding.mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.sum(0), torch.ones_like(found[0]), atol=1e-5, rtol=0)
 
 
 def test_patches_stay_inside_and_reach_every_slice(trained):

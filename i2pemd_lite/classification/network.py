@@ -15,6 +15,7 @@ def build(name="small", num_classes=7, **options):
 
     Example
     -------
+    >>> import torch
     >>> features, logits = build("small", num_classes=7)(torch.zeros(2, 3, 48, 48))
     >>> features.shape[0], logits.shape
     (2, torch.Size([2, 7]))
@@ -117,7 +118,7 @@ def torchvision_key(key):
 def load_imagenet(net, file):
     """Put torchvision's ImageNet weights of DenseNet-121 from a local file into a `DenseNet121`; its classifier stays.
 
-    file: .safetensors, or .pth, read as plain weights only. Returns `net`.
+    file: .safetensors; other formats can hold code. Returns `net`.
     Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is unchanged then.
 
     Example
