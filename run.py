@@ -119,7 +119,7 @@ def test(rest):
     """Lint, then all tests; with further words only the tests that they choose."""
     if not rest:
         call("-m", "ruff", "check", ".")
-    return run("-m", "pytest", *rest, I2PEMD_PROFILE="ci", I2PEMD_STRICT="1")
+    return run("-m", "pytest", *rest, I2PEMD_PROFILE="ci", I2PEMD_STRICT="1", OMP_NUM_THREADS="1")
 
 
 def bench(rest):

@@ -35,8 +35,8 @@ class Geometry:
     size        voxels in-plane as (y, x)
     crop        "z": cut along z to the labelled slices and 2 prepared slices more on either side, in-plane centred on
                 the image; the whole scan where there is no label. "organs": the paper's protocol, in-plane also cut to
-                the labels' bounding box and 20 mm more: an oracle, as it looks at the truth of test scans too. "none":
-                no cut.
+                the labels' bounding box and 20 mm more. "none": no cut. The first two look at the truth of held-back
+                scans too, which nobody has of a new one.
     ct_window   Hounsfield units to clip CT to, or None
     mr_clip     quantile of an MR scan's voxels to clip its bright end to, or None
     min_depth   slices at least; scans with fewer are padded
