@@ -2,7 +2,7 @@
 
     python3 run.py lab       open JupyterLab on the lessons
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
-    python3 run.py lessons   execute every lesson into HTML, in out/lessons
+    python3 run.py lessons   execute every lesson into HTML, in out/lessons (lessons 02: only that one)
     python3 run.py bench     time the loss and the transport solvers
     python3 run.py setup     only make .venv and install
 
@@ -12,9 +12,9 @@ Only the standard library is used here, for it runs before anything is installed
 """
 
 import hashlib
-import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -23,21 +23,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-NEEDS = {"setup": "lab", "lab": "lab", "lessons": "lab", "test": "lab,test", "bench": "lab,test"}
+WORDS = ("setup", "lab", "lessons", "test", "bench")
 
 
 def main():
     """Do what the first word says with the words after it."""
     words = sys.argv[1:]
-    if not words or words[0] not in NEEDS:
-        print(__doc__)
+    if not words or words[0] not in WORDS:
+        print(__doc__ if not words or words[0] in ("-h", "--help") else f"{__doc__}\nrun.py: no command {words[0]!r}")
         return 0 if words in (["-h"], ["--help"]) else 2
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         print(f"run.py: expected Python 3.11 to 3.14, found {sys.version.split()[0]}; start it with another python3")
         return 1
     word, rest = words[0], words[1:]
     try:
-        install(NEEDS[word])
+        install()
         return globals()[word](rest)
     except subprocess.CalledProcessError as error:
         print(f"run.py: this command failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
@@ -46,26 +46,21 @@ def main():
         return 130
 
 
-def install(extras):
-    """Make .venv and install this package with its extras, unless that is done already."""
-    stamp = VENV / "installed.json"
-    wanted = {"extras": extras, "state": state()}
-    if PYTHON.exists() and stamp.exists():
-        done = json.loads(stamp.read_text())
-        if done["state"] == wanted["state"] and set(extras.split(",")) <= set(done["extras"].split(",")):
-            return
+def install():
+    """Make .venv and install this package with all that the five words need, unless that is done already."""
+    stamp = VENV / "installed.txt"
+    if PYTHON.exists() and stamp.exists() and stamp.read_text() == state():
+        return
     if VENV.exists() and not works():
         print("run.py: .venv does not start, making it anew", flush=True)
         shutil.rmtree(VENV)
     if not VENV.exists():
         print("Making .venv …", flush=True)
         venv.create(VENV, with_pip=True)
-    print(f"Installing i2pemd-lite with {extras} into .venv, a few minutes the first time …", flush=True)
+    print("Installing i2pemd-lite into .venv, a few minutes the first time …", flush=True)
     stamp.unlink(missing_ok=True)
-    call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", f".[{extras}]")
-    partial = stamp.with_suffix(".partial")
-    partial.write_text(json.dumps(wanted))
-    partial.replace(stamp)
+    call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[lab,test]")
+    stamp.write_text(state())
 
 
 def state():
@@ -105,11 +100,16 @@ def lab(rest):
 
 
 def lessons(rest):
-    """Every lesson, or those named, executed into HTML under out/lessons."""
-    chosen = [word for word in rest if word.endswith(".ipynb")] or sorted(map(str, ROOT.glob("notebooks/*.ipynb")))
-    options = [word for word in rest if not word.endswith(".ipynb")]
+    """Every lesson, or those whose number or file name is given, executed into HTML under out/lessons."""
+    named = tuple(Path(word).stem for word in rest if not word.startswith("-"))
+    options = [word for word in rest if word.startswith("-")]
+    every = sorted(ROOT.glob("notebooks/*.ipynb"))
+    chosen = [lesson for lesson in every if not named or lesson.stem.startswith(named)]
+    if not chosen:
+        print(f"run.py: expected lessons among {', '.join(lesson.stem for lesson in every)}, found {', '.join(named)}")
+        return 1
     to = str(ROOT / "out" / "lessons")
-    # Without stored widget state a page shows each panel's picture, and asks no server for scripts.
+    # Without stored widget state a page shows each panel's picture, where it would ask a server for the widgets.
     no_state = "--ExecutePreprocessor.store_widget_state=False"
     options = ["--to=html", "--execute", no_state, f"--output-dir={to}", *options]
     return run("-m", "jupyter", "nbconvert", *options, *chosen)
@@ -136,6 +136,7 @@ def run(*words, **environment):
     """Run the Python of .venv, with some environment variables unless the user has set them; its exit status."""
     environment = {name: os.environ.get(name, str(value)) for name, value in environment.items()}
     process = subprocess.Popen([PYTHON, *words], cwd=ROOT, env=os.environ | environment)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
             return process.wait()

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
-from i2pemd_lite.files import BadInput, cache_folder, data_folder, read_json
+from i2pemd_lite.files import BadInput, cache_folder, data_folder
 
 TASKS = ("segmentation", "classification")
 
@@ -31,7 +31,7 @@ def main(arguments=None):
         print(f"i2pemd_lite: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ni2pemd_lite: stopped; a run goes on with train --resume FOLDER", file=sys.stderr)
+        print("\ni2pemd_lite: stopped; what had begun goes on with train --resume and its folder", file=sys.stderr)
         return 130
 
 
@@ -86,6 +86,8 @@ def train(chosen):
             if name not in run.settings.LIVE:
                 raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(run.settings.LIVE)}")
             setattr(run.settings, name, value)
+        if run.number >= len(run) and chosen.set:
+            raise BadInput(f"{chosen.resume}: all {run.number} steps are done; to go on, give more with --set steps=…")
     else:
         if not (chosen.task and chosen.method):
             raise BadInput("train: expected a task and a method, or --resume FOLDER; see --help")
@@ -125,8 +127,9 @@ def _task(name):
 
 
 def _task_of(run):
-    about = read_json(Path(run) / "settings.json")
-    return _task(about.get("task") if isinstance(about, dict) else None)
+    from i2pemd_lite.training import read_about
+
+    return _task(read_about(run)["task"])
 
 
 def _changes(task, pairs):

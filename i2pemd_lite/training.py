@@ -292,10 +292,9 @@ class Task:
         `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run
         was trained on, or the folder holds no whole run.
         """
-        about = read_json(Path(folder) / "settings.json")
-        if not isinstance(about, dict) or about.get("task") != self.name or not isinstance(about.get("settings"), dict):
-            found = about.get("task") if isinstance(about, dict) else type(about).__name__
-            raise BadInput(f"{folder}: expected a {self.name} run, found {found!r}; choose another folder")
+        about = read_about(folder)
+        if about["task"] != self.name:
+            raise BadInput(f"{folder}: expected a {self.name} run, found {about['task']!r}; choose another folder")
         settings, trained_on = self.settings().changed(**about["settings"]), about["data"]
         prepared = self.prepared(data or trained_on["folder"], settings)
         if prepared.fingerprint != trained_on["fingerprint"]:
@@ -316,6 +315,8 @@ class Task:
 
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
+        if isinstance(data, str | Path) and not Path(data).exists():
+            raise BadInput(f"{data}: expected a folder of data, found no such folder; check the name")
         if isinstance(data, str | Path):
             data = self.opened(Path(data)) or self.load(data)
         return self.prepare(self.load() if data is None else data, settings)
@@ -538,6 +539,17 @@ class Run:
             "threads": torch.get_num_threads(),
             "commit": _commit(),
         }
+
+
+def read_about(folder):
+    """What settings.json says of the run in `folder`; `BadInput` when there is none."""
+    path = Path(folder) / "settings.json"
+    if not path.is_file():
+        raise BadInput(f"{folder}: expected the folder of a run, found no settings.json in it; check the name")
+    about = read_json(path)
+    if not isinstance(about, dict) or not {"task", "settings", "data"} <= about.keys():
+        raise BadInput(f"{path}: expected task, settings and data of a run, found something else; restore the file")
+    return about
 
 
 def read_checkpoint(folder):

@@ -38,7 +38,7 @@ def code(notebook):
 def execute(path, folder, seconds=300):
     """Run a copy of the notebook in `folder` by nbmake; the executed notebook, and what nbmake said when it failed."""
     copy = Path(shutil.copy(path, folder))
-    # One thread: at ci sizes a second one gains little, and on a busy machine the two wait for each other at every step.
+    # One thread: at ci sizes a second gains little, and on a busy machine the two wait for each other at every step.
     environment = {**os.environ, "I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("I2PEMD_DATA", None)
     options = ["-q", "--nbmake", "--overwrite", f"--nbmake-timeout={seconds}", f"--rootdir={folder}", "-c", os.devnull]

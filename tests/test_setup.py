@@ -121,6 +121,7 @@ def test_commands_from_training_to_prediction(task, tmp_path, capsys):
     new = ["train", task.name, task.method, "--profile", "ci", "--out", str(run), *data]
     assert main([*new, "--set", "steps=4", "--set", "evaluate_every=4"]) == 0
     assert main(["train", "--resume", str(run), "--set", "steps=6"]) == 0
+    assert main(["train", "--resume", str(run), "--set", "weight=0.1"]) == 1  # no step is left to take with it
     assert main(["evaluate", str(run)]) == 0
     assert capsys.readouterr().out.count(f"method {task.method}") == 3
     assert main(["predict", str(run), "--out", str(tmp_path / "out")]) == 0
@@ -140,7 +141,8 @@ def test_commands_from_training_to_prediction(task, tmp_path, capsys):
         (["train", "segmentation", "joint", "--set", "size=64"], "size: expected"),
         (["train", "--resume", "nowhere", "--seed", "3"], "--resume: expected beside it only"),
         (["train", "segmentation", "joint", "--data", "nowhere"], "nowhere: expected a folder"),
-        (["evaluate", "nowhere"], "settings.json: expected a JSON file"),
+        (["evaluate", "nowhere"], "nowhere: expected the folder of a run"),
+        (["train", "--resume", "nowhere"], "nowhere: expected the folder of a run"),
     ],
 )
 def test_commands_say_what_is_wrong(words, named, capsys):
