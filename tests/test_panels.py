@@ -125,6 +125,7 @@ def test_controls_work_together(make, holds):
             values = ends(control)
             # Not the lowest end of all at once: a histogram without mass is an error, tested below.
             control.value = values[random.integers(isinstance(control, widgets.FloatSlider), len(values))]
+        assert panel.error.value == ""
         holds(panel.result)
 
 

@@ -85,7 +85,7 @@ def test_the_training_path_needs_nothing_of_the_lab(abdomen, skin, tmp_path):
     volumes = segmentation.train("joint", abdomen, profile="ci").learner.data
     images = classification.train("baseline", skin, profile="ci").learner.data
     images.save(tmp_path / "images.safetensors")
-    loaded_by(
+    loaded = loaded_by(
         "from i2pemd_lite import segmentation, classification\n"
         f"volumes = segmentation.Prepared.open({str(volumes.folder)!r})\n"
         f"images = classification.Prepared.open({str(tmp_path / 'images.safetensors')!r})\n"
@@ -94,6 +94,7 @@ def test_the_training_path_needs_nothing_of_the_lab(abdomen, skin, tmp_path):
         "    assert next(run).evaluation",
         hidden=LAB,
     )
+    assert "torch" in loaded and not loaded & set(LAB)
 
 
 def test_public_names_are_where_the_design_puts_them():
