@@ -200,6 +200,11 @@ class Learner(nn.Module):
     `data` is never changed, and shared between a run and its forks.
     """
 
+    @property
+    def device(self):
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def source(self):
         """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
         raise NotImplementedError

@@ -138,11 +138,6 @@ class Classifier(Learner):
             streams["unlabelled"] = self.unlabelled
         self.streams = {name: Shuffled(len(part), f"{name} images", s.seed) for name, part in streams.items()}
 
-    @property
-    def device(self):
-        """Where the weights are."""
-        return self.bank.prototypes.device
-
     def source(self):
         """Which images these are, and how they were split."""
         d = self.data

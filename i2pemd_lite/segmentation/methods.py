@@ -160,11 +160,6 @@ class Segmenter(Learner):
     def _cases(self, modality):
         return [case for case in self.training_cases if case.modality == modality]
 
-    @property
-    def device(self):
-        """Where the weights are."""
-        return self.bank.prototypes.device
-
     def source(self):
         """Where the volumes came from and what they are."""
         folder = self.data.dataset.folder if self.data.dataset else self.data.folder
