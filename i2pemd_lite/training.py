@@ -134,6 +134,7 @@ class Settings:
     method: str = ""
     seed: int = 0
     profile: str = "laptop"
+    precision: str = "auto"  # that of the profile; or "float32", or "bfloat16", which only some CPUs have
     steps: int = 1000
     learning_rate: float = 1e-3
     schedule: str = "step"  # "step": times `decay` every `decay_every` steps; "cosine": down to 0 at the last step
@@ -167,6 +168,7 @@ class Settings:
         self._expect("weight", self.weight >= 0, "a number from 0")
         self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
         self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
+        self._expect("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
 
     def _expect(self, name, holds, expected):
         if not holds:
@@ -188,6 +190,7 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 SCHEDULES = {
     "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
     "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
@@ -349,6 +352,8 @@ class Run:
     def __init__(self, learner, folder=None, task=""):
         self.task, self.learner, self.settings = task, learner, learner.settings
         self.profile = profile(self.settings.profile)
+        if self.settings.precision != "auto":
+            self.profile = dataclasses.replace(self.profile, precision=self.settings.precision)
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
             raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
+from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.ground import fixed_ground_distance
-from i2pemd_lite.losses import i2ped_loss, kd_loss, segmentation_loss
+from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
 from i2pemd_lite.metrics import dice
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
@@ -16,6 +17,7 @@ from i2pemd_lite.segmentation.prepare import Geometry
 from i2pemd_lite.training import Learner, Settings, Shuffled, generator, seeded
 
 ORGANS = CLASSES[1:]
+VOXELS = 200  # of each class and modality, whose features `Segmenter.evaluate` compares
 
 
 class Method(NamedTuple):
@@ -153,6 +155,7 @@ class Segmenter(Learner):
         self.network.to(memory_format=torch.channels_last_3d)
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
+        self.samples = sample_voxels(self.test_cases)
         self.streams = {
             modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
         }
@@ -197,31 +200,97 @@ class Segmenter(Learner):
         labels = torch.stack(labels).to(self.device, non_blocking=True)
         return images.contiguous(memory_format=torch.channels_last_3d), labels, (s.batch,) * len(MODALITIES)
 
-    def probabilities(self, case):
-        """(K, D, H, W) softmax output for a whole volume: the mean over the blocks along z that hold a slice."""
+    def volume(self, case, voxels=()):
+        """Softmax output (K, D, H, W) of a whole volume, and the features (n, d) at n of its voxels, (n, 3) indices.
+
+        Both are means over the blocks along z that hold a slice.
+        """
         depth, size = len(case.image), self.settings.patch_depth
         starts = block_starts(depth, size, self.settings.block_step)
         blocks = torch.stack([case.image[z : z + size] for z in starts]).to(self.device)[:, None]
         sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
-        _, logits = self.network(blocks, sizes)
-        total, count = torch.zeros(logits.shape[1], depth, *logits.shape[3:]), torch.zeros(depth, 1, 1)
-        for z, block in zip(starts, logits.float().softmax(1).cpu(), strict=True):
-            total[:, z : z + size] += block
+        features, logits = self.network(blocks.contiguous(memory_format=torch.channels_last_3d), sizes)
+        voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
+        p, f = logits.new_zeros(logits.shape[1], depth, *logits.shape[3:]), logits.new_zeros(len(voxels), features.shape[1])
+        count = torch.zeros(depth, device=self.device)
+        for z, block, F in zip(starts, logits.float().softmax(1), features.float(), strict=True):
+            p[:, z : z + size] += block
+            here = (voxels[:, 0] >= z) & (voxels[:, 0] < z + size)
+            i, y, x = voxels[here].T
+            f[here] += F[:, i - z, y, x].T
             count[z : z + size] += 1
-        return total / count
+        return (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
+
+    def probabilities(self, case):
+        """(K, D, H, W) softmax output for a whole volume."""
+        return self.volume(case)[0]
 
     def evaluate(self):
-        """DOC in percent on the held-back cases: their mean, that of each modality, that of each organ."""
-        return summary(doc_table(self, self.test_cases))
+        """Figures on the held-back cases: DOC in percent, and the other two that Table 2 follows over the epochs.
+
+        doc, that of each modality, that of each organ; mi2pemd, Eq. 8 over all voxels with the present G; mmd, between
+        the features of CT and of MR (`mmd`, at most `VOXELS` of each class and modality, the same every time).
+        """
+        rows, cost, features = [], ClassMean(len(CLASSES)), {modality: [] for modality in MODALITIES}
+        G = self.bank.ground_distance().cpu()
+        for case in self.test_cases:
+            p, f = self.volume(case, self.samples[case.name])
+            rows.append(doc_row(case, p))
+            cost.add(i2pemd(p[None], case.label[None], G)[0], case.label)
+            features[case.modality].append(f)
+        gap = mmd(*(torch.cat(f) for f in features.values()))
+        return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+
+
+class ClassMean:
+    """The mean of a map over the voxels of each class, then over the classes present, over any number of volumes.
+
+    Example
+    -------
+    >>> cost = ClassMean(3)
+    >>> cost.add(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]))
+    >>> cost.mean()
+    3.5
+    """
+
+    def __init__(self, num_classes):
+        self.sums, self.counts = torch.zeros(2, num_classes, dtype=torch.float64)
+
+    def add(self, values, labels):
+        """Count the voxels of one more volume."""
+        labels, size = labels.flatten().long(), len(self.counts)
+        self.sums += torch.bincount(labels, values.flatten().double(), size)
+        self.counts += torch.bincount(labels, minlength=size)
+
+    def mean(self):
+        """mean of ℓ_k over the classes present (Eq. 8, 9)."""
+        present = self.counts > 0
+        return (self.sums[present] / self.counts[present]).mean().item()
+
+
+def sample_voxels(cases):
+    """Up to `VOXELS` voxels of each class from the cases of each modality together: {case name: (n, 3) indices}."""
+    share = {m: math.ceil(VOXELS / max(1, sum(c.modality == m for c in cases))) for m in MODALITIES}
+    samples = {}
+    for case in cases:
+        found = []
+        for k in range(len(CLASSES)):
+            where = (case.label == k).nonzero()
+            order = torch.randperm(len(where), generator=generator("voxels", case.name, k))
+            found.append(where[order[: share[case.modality]]])
+        samples[case.name] = torch.cat(found)
+    return samples
+
+
+def doc_row(case, p):
+    """The DOC in percent of each organ in a case, from its softmax output; NaN where there is none."""
+    doc = 100 * dice(p.argmax(0), case.label, len(CLASSES))
+    return {"case": case.name, "modality": case.modality, **dict(zip(ORGANS, doc[1:].tolist(), strict=True))}
 
 
 def doc_table(learner, cases):
-    """The DOC in percent of each organ in each case: dicts of case, modality, organs; NaN where there is none."""
-    rows = []
-    for case in cases:
-        doc = 100 * dice(learner.probabilities(case).argmax(0), case.label, len(CLASSES))
-        rows.append({"case": case.name, "modality": case.modality, **dict(zip(ORGANS, doc[1:].tolist(), strict=True))})
-    return rows
+    """A `doc_row` for each case."""
+    return [doc_row(case, learner.probabilities(case)) for case in cases]
 
 
 def summary(rows):
