@@ -211,7 +211,8 @@ class Segmenter(Learner):
         sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
         features, logits = self.network(blocks.contiguous(memory_format=torch.channels_last_3d), sizes)
         voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
-        p, f = logits.new_zeros(logits.shape[1], depth, *logits.shape[3:]), logits.new_zeros(len(voxels), features.shape[1])
+        p = logits.new_zeros(logits.shape[1], depth, *logits.shape[3:])
+        f = logits.new_zeros(len(voxels), features.shape[1])
         count = torch.zeros(depth, device=self.device)
         for z, block, F in zip(starts, logits.float().softmax(1), features.float(), strict=True):
             p[:, z : z + size] += block
