@@ -46,7 +46,7 @@ def doctor(_):
 
         print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {profile()}")
     needs = {"torch": "", "monai": "", "nibabel": "", "pydicom": "", "PIL": "", "sklearn": ""}
-    needs |= dict.fromkeys(("jupyterlab", "ipywidgets", "matplotlib", "plotly", "anywidget", "ot"), "[lab]")
+    needs |= dict.fromkeys(("jupyterlab", "ipywidgets", "matplotlib", "plotly", "skimage", "anywidget", "ot"), "[lab]")
     for name, extra in needs.items():
         if importlib.util.find_spec(name) is None:
             bad += 1

@@ -75,7 +75,7 @@ def test_importing_the_package_loads_neither_torch_nor_pot():
     assert not loaded_by("import i2pemd_lite; dir(i2pemd_lite)") & {"torch", "ot", "numpy", "matplotlib"}
 
 
-LAB = ("ot", "nibabel", "pydicom", "PIL", "IPython", "ipywidgets", "matplotlib", "plotly", "jupyterlab")
+LAB = ("ot", "nibabel", "pydicom", "PIL", "IPython", "ipywidgets", "matplotlib", "plotly", "skimage", "jupyterlab")
 
 
 def test_the_training_path_needs_nothing_of_the_lab(abdomen, skin, tmp_path):
