@@ -1,0 +1,89 @@
+"""Distances of surfaces against brute force, and Pearson's r."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from i2pemd_lite import BadInput
+from i2pemd_lite.metrics import pearson, surface_distances
+from i2pemd_lite.training import generator
+
+SPACING = (8.0, 1.5, 1.5)
+
+
+def blobs(seed, shape=(7, 13, 12)):
+    """A label map of two classes with ragged surfaces, one of them at the border of the volume."""
+    noise = torch.randn(shape, generator=generator(seed, "blobs"))
+    labels = torch.zeros(shape, dtype=torch.long)
+    labels[1:6, 2:10, 2:6] = 1
+    labels[2:, 4:11, 8:] = 2
+    labels[noise > 1.2] = 0
+    return labels
+
+
+def surface(mask):
+    """Positions in mm of the voxels with a neighbour outside of the mask, one by one."""
+    found = []
+    for place in itertools.product(*map(range, mask.shape)):
+        near = [np.add(place, sign * axis) for axis in np.eye(3, dtype=int) for sign in (-1, 1)]
+        inside = [all(0 <= i < n for i, n in zip(v, mask.shape, strict=True)) and mask[tuple(v)] for v in near]
+        if mask[place] and not all(inside):
+            found.append(np.multiply(place, SPACING))
+    return np.array(found)
+
+
+def test_surface_distances_are_those_of_brute_force():
+    prediction, truth = blobs(0), blobs(1)
+    prediction[0, 12, :2], prediction[0, 0, 10:] = 1, 2  # a few voxels far off: HD goes up, HD95 does not
+    found = surface_distances(prediction, truth, 3, SPACING)
+    for k in (1, 2):
+        p, t = surface((prediction == k).numpy()), surface((truth == k).numpy())
+        between = np.linalg.norm(p[:, None] - t[None], axis=-1)
+        there, back = between.min(1), between.min(0)
+        assert found.assd[k] == pytest.approx((there.sum() + back.sum()) / (len(p) + len(t)), rel=1e-6)
+        assert found.hd95[k] == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), rel=1e-6)
+        assert found.hd[k] == pytest.approx(max(there.max(), back.max()), rel=1e-6)
+        assert found.assd[k] < found.hd95[k] < found.hd[k]
+
+
+def test_a_class_missing_on_either_side_has_no_distance():
+    whole, no_one, no_two = blobs(0), blobs(0), blobs(0)
+    no_one[no_one == 1], no_two[no_two == 2] = 0, 0
+    found = surface_distances(no_one, no_two, 4, SPACING)
+    assert np.isnan(found).all()
+    found = surface_distances(whole, no_two, 4, SPACING)
+    assert np.isnan(found)[:, [0, 2, 3]].all() and (np.array(found)[:, 1] == 0).all()
+
+
+def test_surface_distances_say_what_is_wrong():
+    with pytest.raises(BadInput, match="spacing: expected 3 lengths"):
+        surface_distances(blobs(0), blobs(1), 3, (1.5, 1.5))
+    with pytest.raises(BadInput, match="spacing: expected 3 lengths"):
+        surface_distances(blobs(0), blobs(1), 3, (8.0, 0.0, 1.5))
+    with pytest.raises(BadInput, match="truth: expected class indices 0 to 1, found 0 to 2"):
+        surface_distances(blobs(0) == 1, blobs(1), 2, SPACING)
+    with pytest.raises(BadInput, match="prediction: expected the truth's shape"):
+        surface_distances(blobs(0)[1:], blobs(1), 3, SPACING)
+
+
+def test_v21_pearson():
+    found = pearson((0.5, 0.4, 0.3, 0.25, 0.2), (60, 70, 78, 80, 86))
+    assert found.r == pytest.approx(-0.994747, abs=5e-7)
+    assert found.p == pytest.approx(4.566e-4, abs=5e-8)
+    assert found.n == 5
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "named"),
+    [
+        ([1, 2], [2, 1], "at least 3 numbers"),
+        ([1, 2, 3], [2, 1], r"shapes \(3,\) and \(2,\)"),
+        ([1, 1, 1], [2, 1, 0], "x: expected numbers that vary, found 1 3 times"),
+        ([1, 2, 3], [2, 1, float("nan")], "y: expected finite numbers"),
+    ],
+)
+def test_pearson_says_what_is_wrong(x, y, named):
+    with pytest.raises(BadInput, match=named):
+        pearson(x, y)
