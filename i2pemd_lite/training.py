@@ -134,6 +134,7 @@ class Settings:
     method: str = ""
     seed: int = 0
     profile: str = "laptop"
+    preset: str = "paper"
     precision: str = "auto"  # that of the profile; or "float32", or "bfloat16", which only some CPUs have
     steps: int = 1000
     learning_rate: float = 1e-3
@@ -181,7 +182,7 @@ class Settings:
         -------
         >>> Settings().changed(weigth=2)
         Traceback (most recent call last):
-        i2pemd_lite.files.BadInput: weigth: not a setting; the settings are method, seed, profile, steps, ...
+        i2pemd_lite.files.BadInput: weigth: not a setting; the settings are method, seed, profile, preset, ...
         """
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
@@ -258,8 +259,9 @@ class Step:
 class Task:
     """A task as its table of methods, and the verbs that are the same for every task.
 
-    `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings;
-    `load(folder)` finds data, `prepare(data, settings)` makes them ready, `opened(path)` reads what is ready.
+    `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings,
+    `presets` what each preset changes of these; `load(folder)` finds data, `prepare(data, settings)` makes them ready,
+    `opened(path)` reads what is ready.
     """
 
     name: str
@@ -270,6 +272,7 @@ class Task:
     load: Callable
     prepare: Callable
     opened: Callable
+    presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
 
     def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
         """A run of one method, not started yet: iterate over it, or call `.finish()`.
@@ -313,13 +316,15 @@ class Task:
         return Run.load(self.learner(settings, prepared), folder, self.name)
 
     def settings_for(self, method, profile_name=None, seed=0, changes=None):
-        """The settings of the paper, at the size of the profile, with the user's changes."""
+        """The settings of the paper or of another preset, at the size of the profile, with the user's changes."""
         if method not in self.methods:
             raise BadInput(f"method: expected one of {', '.join(self.methods)}, found {method!r}")
-        name = profile(profile_name).name
-        return self.settings(**self.sizes[name]).changed(
-            **{**(changes or {}), "method": method, "seed": seed, "profile": name}
-        )
+        changes, name = changes or {}, profile(profile_name).name
+        preset = changes.get("preset", "paper")
+        if preset not in self.presets:
+            raise BadInput(f"preset: expected one of {', '.join(self.presets)}, found {preset!r}")
+        own = {"method": method, "seed": seed, "profile": name}
+        return self.settings(**self.sizes[name]).changed(**{**self.presets[preset], **changes, **own})
 
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""

@@ -6,7 +6,16 @@ from pathlib import Path
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.report import Report
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, Dataset, Scan, load
-from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SIZES, SegmentationSettings, Segmenter, doc_table, summary
+from i2pemd_lite.segmentation.methods import (
+    METHODS,
+    ORGANS,
+    PRESETS,
+    SIZES,
+    SegmentationSettings,
+    Segmenter,
+    doc_table,
+    summary,
+)
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
 from i2pemd_lite.training import Task
 
@@ -25,7 +34,7 @@ def _opened(path):
     return Prepared.open(path) if (path / "prepared.json").is_file() else None
 
 
-TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, _prepare, _opened)
+TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, _prepare, _opened, PRESETS)
 train, resume = TASK.train, TASK.resume
 
 

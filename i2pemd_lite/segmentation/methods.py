@@ -4,13 +4,17 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy import ndimage
 
 from i2pemd_lite.emd import i2pemd
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
 from i2pemd_lite.metrics import dice
 from i2pemd_lite.prototypes import PrototypeBank
+from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.network import UNet
 from i2pemd_lite.segmentation.prepare import Geometry
@@ -77,6 +81,9 @@ class SegmentationSettings(Settings):
     normalise: str = "volume"
     test: float = 0.3
     split_seed: int = 0
+    augment: bool = False  # this and the next two are not in the paper; see `PRESETS`
+    copies: int = 1  # turned and zoomed ones that a prediction is the mean of, up to 5
+    largest: bool = False  # of each organ keep the largest piece only
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
@@ -102,6 +109,7 @@ class SegmentationSettings(Settings):
         self._expect("test", 0 < self.test < 1, "a part above 0 and below 1")
         self._expect("patch_depth", self.patch_depth % 8 == 0 < self.patch_depth, "a multiple of 8")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
+        self._expect("copies", 1 <= self.copies <= len(COPIES), f"1 to {len(COPIES)}")
         self._expect("size", all(isinstance(n, int) and n % 8 == 0 < n for n in self.size), "two multiples of 8")
 
     @property
@@ -141,6 +149,21 @@ SIZES = {
     },
     "gpu": {},
 }
+PRESETS = {
+    "paper": {},
+    # Past the paper's recipe, for each of its methods alike. Test-time copies are turned and zoomed, never mirrored:
+    # no organ here has a twin on the other side.
+    "beyond": _SOFT_TISSUE
+    | {
+        "augment": True,
+        "init": "torch",
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "block_step": 4,
+        "copies": len(COPIES),
+        "largest": True,
+    },
+}
 
 
 class Segmenter(Learner):
@@ -156,6 +179,13 @@ class Segmenter(Learner):
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
         self.samples = sample_voxels(self.test_cases)
+        self.resident = Resident()
+        shown = torch.cat([case.label.unique() for case in self.training_cases])
+        for k in set(range(len(CLASSES))) - set(shown.tolist()):
+            raise BadInput(
+                f"training cases: expected one with {CLASSES[k]}, found none among "
+                f"{', '.join(case.name for case in self.training_cases)}; choose another split_seed, or add a case"
+            )
         self.streams = {
             modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
         }
@@ -194,10 +224,12 @@ class Segmenter(Learner):
             cases = self._cases(modality)
             for i in self.streams[modality].take(t * s.batch, s.batch).tolist():
                 z = first_slice(cases[i], s.patch_depth, draws)
-                images.append(cases[i].image[z : z + s.patch_depth])
-                labels.append(cases[i].label[z : z + s.patch_depth])
-        images = torch.stack(images).to(self.device, non_blocking=True)[:, None]
-        labels = torch.stack(labels).to(self.device, non_blocking=True)
+                image, label = self.resident.volume(cases[i], self.device)
+                images.append(image[z : z + s.patch_depth])
+                labels.append(label[z : z + s.patch_depth])
+        images, labels = torch.stack(images)[:, None], torch.stack(labels)
+        if s.augment and self.training:
+            images, labels = augmented(images, labels, generator(s.seed, "augment", t))
         return images.contiguous(memory_format=torch.channels_last_3d), labels, (s.batch,) * len(MODALITIES)
 
     def volume(self, case, voxels=()):
@@ -210,17 +242,22 @@ class Segmenter(Learner):
         blocks = torch.stack([case.image[z : z + size] for z in starts]).to(self.device)[:, None]
         sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
         features, logits = self.network(blocks.contiguous(memory_format=torch.channels_last_3d), sizes)
+        outputs = logits.float().softmax(1)
+        for copy in COPIES[1 : self.settings.copies]:
+            _, logits = self.network(turned(blocks, *copy).contiguous(memory_format=torch.channels_last_3d), sizes)
+            outputs += turned(logits.float().softmax(1), *copy, back=True)
         voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
         p = logits.new_zeros(logits.shape[1], depth, *logits.shape[3:])
         f = logits.new_zeros(len(voxels), features.shape[1])
         count = torch.zeros(depth, device=self.device)
-        for z, block, F in zip(starts, logits.float().softmax(1), features.float(), strict=True):
+        for z, block, F in zip(starts, outputs / self.settings.copies, features.float(), strict=True):
             p[:, z : z + size] += block
             here = (voxels[:, 0] >= z) & (voxels[:, 0] < z + size)
             i, y, x = voxels[here].T
             f[here] += F[:, i - z, y, x].T
             count[z : z + size] += 1
-        return (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
+        p, f = (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
+        return (largest_pieces(p) if self.settings.largest else p), f
 
     def probabilities(self, case):
         """(K, D, H, W) softmax output for a whole volume."""
@@ -241,6 +278,42 @@ class Segmenter(Learner):
             features[case.modality].append(f)
         gap = mmd(*(torch.cat(f) for f in features.values()))
         return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+
+
+class Resident:
+    """The training volumes on the device that last asked: a step then copies nothing there and never waits."""
+
+    def __init__(self):
+        self.device, self.volumes = None, {}
+
+    def volume(self, case, device):
+        """image (D, H, W) float32 and label (D, H, W) uint8 of a case."""
+        if device != self.device:
+            self.device, self.volumes = device, {}
+        if case.name not in self.volumes:
+            self.volumes[case.name] = case.image.to(device), case.label.to(device)
+        return self.volumes[case.name]
+
+    def __deepcopy__(self, memo):
+        return self  # shared by the forks of a run
+
+
+def largest_pieces(p):
+    """Softmax output (K, D, H, W) in which each organ has no probability outside the largest connected piece of it.
+
+    Example
+    -------
+    >>> p = torch.tensor([[0.1, 0.1, 0.9, 0.3], [0.9, 0.9, 0.1, 0.7]]).view(2, 1, 1, 4)
+    >>> largest_pieces(p).argmax(0).flatten().tolist()
+    [1, 1, 0, 0]
+    """
+    labels, p = p.argmax(0).numpy(), p.clone()
+    for k in range(1, len(p)):
+        pieces, count = ndimage.label(labels == k)
+        if count > 1:
+            sizes = np.bincount(pieces.ravel())
+            p[k][torch.from_numpy((pieces > 0) & (pieces != sizes[1:].argmax() + 1))] = 0
+    return p
 
 
 class ClassMean:
@@ -297,19 +370,27 @@ def doc_table(learner, cases):
 def summary(rows):
     """Means of a `doc_table`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
 
+    What is NaN, an organ that neither truth nor prediction has, is left out of each of them.
+
     Example
     -------
     >>> rows = [{"case": m, "modality": m, **dict.fromkeys(ORGANS, doc)} for m, doc in (("ct", 90.0), ("mr", 80.0))]
     >>> {name: value for name, value in summary(rows).items() if "liver" not in name and "kid" not in name}
     {'doc': 85.0, 'ct': 90.0, 'mr': 80.0, 'ct spleen': 90.0, 'mr spleen': 80.0}
     """
-    organs = {}
-    for modality in MODALITIES:
-        for organ in ORGANS:
-            known = [row[organ] for row in rows if row["modality"] == modality and not math.isnan(row[organ])]
-            organs[f"{modality} {organ}"] = sum(known) / len(known) if known else math.nan
-    means = {m: sum(organs[f"{m} {organ}"] for organ in ORGANS) / len(ORGANS) for m in MODALITIES}
-    return {"doc": sum(means.values()) / len(means), **means, **organs}
+    organs = {
+        f"{m} {organ}": known_mean(row[organ] for row in rows if row["modality"] == m)
+        for m in MODALITIES
+        for organ in ORGANS
+    }
+    means = {m: known_mean(organs[f"{m} {organ}"] for organ in ORGANS) for m in MODALITIES}
+    return {"doc": known_mean(means.values()), **means, **organs}
+
+
+def known_mean(values):
+    """The mean of the values that are numbers; NaN where none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def block_starts(depth, size, step):
@@ -333,5 +414,5 @@ def first_slice(case, size, draws):
     coin, place = torch.rand(2, generator=draws).tolist()
     if coin < 0.5:
         return starts[int(place * len(starts))]
-    shown = case.label.flatten(1).any(1).nonzero().flatten().tolist() or [depth // 2]
+    shown = case.organ_slices or [depth // 2]
     return min(max(shown[int(place * len(shown))] - size // 2, 0), depth - size)

@@ -8,6 +8,7 @@ the usual radiological view, the liver on the left of the picture. They follow t
 directions, so that resampling never mixes an oblique stack of thick slices.
 """
 
+import functools
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -98,6 +99,11 @@ class Case:
 
     def __deepcopy__(self, memo):
         return self  # never changed, so that the forks of a run can share it
+
+    @functools.cached_property
+    def organ_slices(self):
+        """The slices of a labelled case that show an organ, as a list of d."""
+        return self.label.flatten(1).any(1).nonzero().flatten().tolist()
 
 
 @dataclass(frozen=True, eq=False)
