@@ -64,6 +64,18 @@ def slices_hold(result):
             assert 0 <= part.distance.min() and part.distance.max() <= scan_panels.TOP + 1e-6  # float32
 
 
+def rows_hold(result):
+    for parts in result.rows.values():
+        truth, *judged = parts.values()
+        assert truth.prediction is None and truth.doc is None
+        for part in judged:
+            np.testing.assert_array_equal(part.image, truth.image)
+            np.testing.assert_array_equal(part.truth, truth.truth)
+            assert part.prediction.shape == part.distance.shape == part.image.shape
+            wrong = scan_panels.paint(part, "only mistakes")[..., 3] > 0
+            np.testing.assert_array_equal(wrong, part.prediction != part.truth)
+
+
 def selection_holds(result):
     assert sum(number for number, _ in result.regions.values()) == result.others.shape[1]
     assert all(0 <= right <= number for number, right in result.regions.values())
@@ -90,13 +102,14 @@ def curves_hold(result):
             assert (np.diff(line.x) > 0).all() and np.isfinite(line.y).all()
 
 
-@pytest.fixture(params=["scans", "slices", "selection", "sheet", "views", "curves", "skin curves"])
+@pytest.fixture(params=["scans", "slices", "rows", "selection", "sheet", "views", "curves", "skin curves"])
 def case(request):
     """A way to make each panel, and what must hold of every result."""
     get = request.getfixturevalue
     return {
         "scans": lambda: (lambda: scan_panels.viewer(get("scans").learner.data), slices_hold),
         "slices": lambda: (lambda: scan_panels.viewer(get("scans")), slices_hold),
+        "rows": lambda: (lambda: scan_panels.compare(one=get("scans"), two=get("scans")), rows_hold),
         "selection": lambda: (lambda: skin_panels.selection(get("frozen")), selection_holds),
         "sheet": lambda: (lambda: skin_panels.sheet(get("lesions").learner.data), sheet_holds),
         "views": lambda: (lambda: skin_panels.views(get("lesions").learner.data), views_hold),
@@ -174,6 +187,65 @@ def test_the_outline_has_the_length_of_the_border():
     segments = scan_panels.edges(labels)
     assert len(segments) == 2 * (2 + 4) + 2  # around both, and once between them
     assert np.abs(segments[:, 0] - segments[:, 1]).sum(1).tolist() == [1.0] * len(segments)
+
+
+@pytest.mark.parametrize("plane", scan_panels.PLANES)
+def test_a_voxel_is_drawn_to_scale_in_every_plane(scans, plane):
+    result = scan_panels.compare(one=scans, plane=plane).result
+    for parts in result.rows.values():
+        parts.update({name: part._replace(spacing=(8.0, 1.5)) for name, part in parts.items()})
+    figure = style.figure(*scan_panels.rows_size(2)[1])
+    scan_panels.draw_beside(figure, result)
+    style.png(figure)
+    for view in figure.house_artists.views.values():
+        origin, right, down = view.base.axes.transData.transform([(0, 0), (1.5, 0), (0, 8.0)])
+        assert (right - origin)[0] / (origin - down)[1] == pytest.approx(1.5 / 8.0)
+        left, right, bottom, top = view.base.get_extent()
+        H, W = view.base.get_array().shape
+        assert (right - left, bottom - top) == (W * 1.5, H * 8.0)
+
+
+def test_planes_have_the_head_above_and_the_patients_left_on_the_right():
+    volume = np.zeros((3, 4, 5))
+    volume[-1, 0, -1] = 1  # the top, in front, on the left
+    assert scan_panels.cut(volume, 0, 2)[0, -1] == 1
+    assert scan_panels.cut(volume, 1, 0)[0, -1] == 1
+    assert scan_panels.cut(volume, 2, 4)[0, 0] == 1  # from the side: in front is on the left
+
+
+def test_the_overlaps_of_a_case_and_of_a_slice_are_those_of_a_count(scans):
+    panel = scan_panels.compare(run=scans, height=40)
+    for modality, parts in panel.result.rows.items():
+        part, case = parts["run"], scans.learner.data.case(parts["run"].case)
+        with scans.learner.evaluating():
+            whole = scans.learner.probabilities(case).argmax(0).numpy()
+        for prediction, truth, written in (
+            (part.prediction, part.truth, scan_panels.slice_doc(part)),
+            (whole, case.label.numpy(), float(panel.numbers[f"{modality.upper()} DOC of the case (%), run"])),
+        ):
+            pairs = [(prediction == k, truth == k) for k in range(1, 5)]
+            docs = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs if a.any() or b.any()]
+            assert written == pytest.approx(100 * np.mean(docs), abs=0.0501)  # one decimal is written
+
+
+def test_a_case_is_predicted_once_for_each_state_of_a_run(scans, monkeypatch):
+    asked = []
+    of = type(scans.learner).probabilities
+    monkeypatch.setattr(type(scans.learner), "probabilities", lambda me, case: asked.append(case.name) or of(me, case))
+    panel = scan_panels.compare(one=scans, two=scans.fork())
+    for height in (0, 60, 100):
+        panel.set(height=height, plane="coronal")
+    assert sorted(asked) == sorted([panel.state["ct"], panel.state["mr"]] * 2)
+
+
+def test_runs_on_other_data_are_not_compared(scans, abdomen, tmp_path_factory):
+    other = _short(segmentation, "joint", abdomen, tmp_path_factory, steps=1, size=(40, 40))
+    with pytest.raises(BadInput, match="runs: expected the same prepared data, found .* of a, .* of b"):
+        scan_panels.compare(a=scans, b=other)
+    with pytest.raises(BadInput, match="runs: expected one to 4, found 5"):
+        scan_panels.compare(**dict.fromkeys("abcde", scans))
+    with pytest.raises(BadInput, match="expected controls among"):
+        scan_panels.compare(a=scans, hight=3)
 
 
 LOOSE = {"tau_low": 0.35, "tau_high": 0.5, "top": 5}

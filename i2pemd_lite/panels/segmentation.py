@@ -1,10 +1,11 @@
-"""CT and MR slices side by side, with truth, prediction and the I2PEMD of every voxel; and the curves of runs."""
+"""CT and MR slices side by side, with truth, the predictions of runs and the I2PEMD of every voxel; curves of runs."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from i2pemd_lite.emd import i2pemd
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import dice
 from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, slider, switch
@@ -15,6 +16,9 @@ SHORT = ("backgr.", "liver", "R kidney", "L kidney", "spleen")
 # Neither the blue of CT nor the orange of MR; each region also carries its name.
 COLOURS = np.array([[0, 0, 0], [240, 212, 74], [99, 192, 138], [214, 120, 184], [156, 139, 224]]) / 255
 TOP = (len(CLASSES) - 1) / len(CLASSES)  # no entry of G is larger (Eq. 4)
+MOST = 4  # runs beside each other
+PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}  # the axis of (D, H, W) that is cut
+OVERLAYS = ["image only", "truth", "prediction", "I2PEMD", "only mistakes"]
 
 
 class Slice(NamedTuple):
@@ -23,6 +27,7 @@ class Slice(NamedTuple):
     case: str
     index: int
     depth: int
+    spacing: tuple  # mm from one row to the next, from one column to the next
     image: np.ndarray  # (H, W), 0..1 for display
     truth: np.ndarray | None  # (H, W) classes
     prediction: np.ndarray | None
@@ -69,22 +74,81 @@ class Looker:
             self.known[case.name] = labels.numpy(), distance.numpy(), doc.numpy()
         return self.known[case.name]
 
-    def slice(self, name, height):
-        """The slice of a case at `height` percent of its depth."""
-        case = self.cases[name]
-        depth = len(case.image)
-        z = round(height / 100 * (depth - 1))
-        image = case.image[z].numpy()
-        low, high = np.quantile(case.image[:: max(1, depth // 4)], (0.01, 0.995))
-        shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
-        labels, distance, doc = self.predicted(case)
-        part = (None if labels is None else labels[z], None if distance is None else distance[z])
-        return Slice(name, z, depth, shown, case.label[z].numpy(), *part, doc)
+    def bare(self, name, height, plane="axial"):
+        """The slice of a case at `height` percent of its stack, which begins below, in front, or on the right."""
+        case, axis = self.cases[name], PLANES[plane]
+        depth = case.image.shape[axis]
+        i = round(height / 100 * (depth - 1))
+        low, high = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
+        shown = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
+        spacing = tuple(np.delete(millimetres(case), axis))
+        return Slice(name, i, depth, spacing, shown, cut(case.label.numpy(), axis, i), None, None, None)
+
+    def judged(self, part, axis=0):
+        """The same slice with what the run says of it."""
+        labels, distance, doc = self.predicted(self.cases[part.case])
+        if labels is None:
+            return part
+        prediction, distance = (cut(volume, axis, part.index) for volume in (labels, distance))
+        return part._replace(prediction=prediction, distance=distance, doc=doc)
+
+
+def millimetres(case):
+    """The size of a case's voxels as (z, y, x), from its affine."""
+    return np.linalg.norm(case.affine[:3, :3], axis=0)
+
+
+def cut(volume, axis, i):
+    """Slice i of a volume (D, H, W) as a picture: the head above, or the front above where the cut is axial.
+
+    Example
+    -------
+    >>> volume = np.arange(8).reshape(2, 2, 2)
+    >>> cut(volume, 0, 0).tolist(), cut(volume, 1, 0).tolist()
+    ([[0, 1], [2, 3]], [[4, 5], [0, 1]])
+    """
+    picture = volume.take(i, axis)
+    return picture[::-1] if axis else picture
+
+
+def overlap(doc):
+    """The mean DOC of the organs in percent, from that of the classes (K,); NaN where there is no organ.
+
+    Example
+    -------
+    >>> round(overlap(np.array([0.99, 0.9, 0.8, np.nan, np.nan])), 6)
+    85.0
+    """
+    known = doc[1:][~np.isnan(doc[1:])]
+    return 100 * float(known.mean()) if len(known) else np.nan
+
+
+def percent(value):
+    """A DOC in percent as it is written, "-" where there is none."""
+    return "-" if np.isnan(value) else f"{value:.1f}"
+
+
+def lookers(runs):
+    """A `Looker` for each of one to four runs; the cases held back from all of them come first.
+
+    Raises `BadInput` for another number of runs, and for runs that were not trained on the same data.
+    """
+    if not 1 <= len(runs) <= MOST:
+        raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
+    marks = {name: run.learner.data.fingerprint for name, run in runs.items()}
+    if len(set(marks.values())) > 1:
+        found = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
+        raise BadInput(f"runs: expected the same prepared data, found {found}; train them on one folder in one profile")
+    made = {name: Looker(run) for name, run in runs.items()}
+    common = set.intersection(*(set(looker.held_back) for looker in made.values()))
+    for looker in made.values():
+        looker.held_back = tuple(name for name in looker.held_back if name in common)
+    return made
 
 
 def compute(looker, state):
     """The two slices of the state: ct and mr (names of cases), height (percent), overlay, outline."""
-    slices = {modality: looker.slice(state[modality], state["height"]) for modality in MODALITIES}
+    slices = {modality: looker.judged(looker.bare(state[modality], state["height"])) for modality in MODALITIES}
     return Result(slices, state["overlay"], state["outline"])
 
 
@@ -104,13 +168,20 @@ def edges(labels):
 
 
 def paint(part, overlay):
-    """The overlay of a slice as (H, W, 4) colours, transparent where there is nothing to say."""
-    if overlay == "I2PEMD":
-        import matplotlib
+    """The overlay of a slice as (H, W, 4) colours, transparent where there is nothing to say.
 
+    A mistake has the colour of the organ that it was taken for, or red where it was taken for background.
+    """
+    import matplotlib
+    from matplotlib.colors import to_rgb
+
+    if overlay == "I2PEMD":
         rgba = matplotlib.colormaps[style.HEAT](part.distance / TOP)
         rgba[..., 3] = 0.92
         return rgba
+    if overlay == "only mistakes":
+        seen = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
+        return np.concatenate([seen, 0.85 * (part.prediction != part.truth)[..., None]], -1)
     labels = {"truth": part.truth, "prediction": part.prediction}.get(overlay)
     if labels is None:
         return np.zeros((*part.image.shape, 4))
@@ -121,58 +192,77 @@ def draw(figure, result):
     """CT on the left, MR on the right, an overlay on both, and the outline of the truth."""
     art = style.artists(figure, _Card)
     for modality, part in result.slices.items():
-        view = art.views[modality]
-        view.base.set_data(part.image)
-        view.overlay.set_data(paint(part, result.overlay))
-        view.outline.set_segments(edges(part.truth) if result.outline else [])
-        extent = (-0.5, part.image.shape[1] - 0.5, part.image.shape[0] - 0.5, -0.5)
-        for artist in (view.base, view.overlay):
-            if tuple(artist.get_extent()) != extent:
-                artist.set_extent(extent)
-        view.title.set_text(f"{part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}")
-        named = part.prediction if result.overlay == "prediction" else part.truth
-        hidden = result.overlay == "image only" and not result.outline
-        for k, text in enumerate(view.names, 1):
-            text.set_visible(not hidden and bool((named == k).any()))
-            if (named == k).any():
-                y, x = np.nonzero(named == k)
-                text.set_position((x.mean(), y.min() - 0.02 * len(named)))
-                text.set_text(SHORT[k])
-    art.bar.set_visible(result.overlay == "I2PEMD")
-    for text, word in art.scale.items():
-        text.set_text(word if result.overlay == "I2PEMD" else "")
+        art.views[modality].show(part, result.overlay, result.outline)
+        art.titles[modality].set_text(f"{part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}")
+    art.bar.show(result.overlay == "I2PEMD")
 
 
 class _View:
-    """One slice: picture, overlay, outline and the names of organs."""
+    """One slice, drawn to scale: picture, overlay, outline and the names of organs."""
 
-    def __init__(self, figure, left, title, mark):
-        from matplotlib.collections import LineCollection
+    def __init__(self, figure, box, named=True):
+        from matplotlib.lines import Line2D
 
-        axes = style.blank(figure.add_axes([left, 0.02, 0.44, 0.88]))
+        axes = style.blank(figure.add_axes(box))
         self.base = axes.imshow(np.zeros((8, 8)), cmap="gray", vmin=0, vmax=1)
         self.overlay = axes.imshow(np.zeros((8, 8, 4)), interpolation="nearest")
-        self.outline = axes.add_collection(LineCollection([], colors="white", linewidths=1.3))
+        self.outline = axes.add_line(Line2D([], [], color="white", linewidth=1.3, solid_capstyle="projecting"))
         box = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
-        self.names = [axes.text(0, 0, "", size=8, ha="center", va="center", bbox=box) for _ in ORGANS]
-        figure.text(left + 0.055, 0.935, title, size=10, weight="bold", color=mark)
-        self.title = figure.text(left + 0.115, 0.935, "", size=9.5)
+        self.names = [axes.text(0, 0, "", size=8, ha="center", va="center", bbox=box) for _ in ORGANS * named]
+
+    def show(self, part, overlay, outline):
+        """Show a slice; its rows and columns lie as many millimetres apart as they do in the body."""
+        (H, W), (dy, dx) = part.image.shape, part.spacing
+        self.base.set_data(part.image)
+        self.overlay.set_data(paint(part, overlay))
+        # One line with gaps: a collection of as many lines takes a third of the time of a picture.
+        borders = np.pad(edges(part.truth) * (dx, dy), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan)
+        self.outline.set_data(*(borders.reshape(-1, 2).T if outline else ((), ())))
+        extent = (-0.5 * dx, (W - 0.5) * dx, (H - 0.5) * dy, -0.5 * dy)
+        for artist in (self.base, self.overlay):
+            if tuple(artist.get_extent()) != extent:
+                artist.set_extent(extent)
+        named = part.prediction if overlay == "prediction" else part.truth
+        hidden = overlay == "image only" and not outline
+        for k, text in enumerate(self.names, 1):
+            text.set_visible(not hidden and bool((named == k).any()))
+            if (named == k).any():
+                y, x = np.nonzero(named == k)
+                text.set_position((x.mean() * dx, (y.min() - 0.02 * H) * dy))
+                text.set_text(SHORT[k])
+
+
+class _Bar:
+    """The scale of I2PEMD's colours, from 0 to the largest entry that G can have."""
+
+    def __init__(self, figure, box, title="I2PEMD"):
+        axes = style.blank(figure.add_axes(box))
+        steps = np.linspace(TOP, 0, 64)[:, None]
+        self.bar = axes.imshow(steps, cmap=style.HEAT, vmin=0, vmax=TOP, aspect="auto", extent=(0, 1, 0, TOP))
+        self.words = {axes.text(1.4, y, "", size=8, va="center"): style.number(y) for y in (0, TOP / 2, TOP)}
+        head = axes.text(0.5, TOP * 1.06, "", size=8.5, ha="center", va="bottom")
+        self.words[head] = title
+
+    def show(self, visible):
+        """Show the scale or hide it."""
+        self.bar.set_visible(visible)
+        for text, word in self.words.items():
+            text.set_text(word if visible else "")
+
+
+MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
 
 
 class _Card:
     """The artists of both slices and of the colour scale."""
 
     def __init__(self, figure):
-        self.views = {
-            "ct": _View(figure, 0.0, "CT  ○", style.BLUE),
-            "mr": _View(figure, 0.46, "MR  ×", style.ORANGE),
-        }
-        axes = style.blank(figure.add_axes([0.925, 0.1, 0.016, 0.68]))
-        steps = np.linspace(TOP, 0, 64)[:, None]
-        self.bar = axes.imshow(steps, cmap=style.HEAT, vmin=0, vmax=TOP, aspect="auto", extent=(0, 1, 0, TOP))
-        self.scale = {axes.text(1.4, y, "", size=8, va="center"): style.number(y) for y in (0, TOP / 2, TOP)}
-        head = axes.text(0.5, TOP * 1.06, "", size=8.5, ha="center", va="bottom")
-        self.scale[head] = "I2PEMD\nto the truth"
+        self.views, self.titles = {}, {}
+        for left, (modality, (title, colour)) in zip((0.0, 0.46), MARKS.items(), strict=True):
+            self.views[modality] = _View(figure, [left, 0.02, 0.44, 0.88])
+            figure.text(left + 0.055, 0.935, title, size=10, weight="bold", color=colour)
+            self.titles[modality] = figure.text(left + 0.115, 0.935, "", size=9.5)
+        self.bar = _Bar(figure, [0.925, 0.1, 0.016, 0.68], "I2PEMD\nto the truth")
 
 
 def describe(result):
@@ -185,7 +275,7 @@ def describe(result):
         if part.doc is not None:
             wrong = int((part.prediction != part.truth).sum())
             words[-1] += f", {wrong} voxels are labelled wrongly"
-            numbers[f"{modality.upper()} DOC of the case (%)"] = f"{100 * np.nanmean(part.doc[1:]):.1f}"
+            numbers[f"{modality.upper()} DOC of the case (%)"] = percent(overlap(part.doc))
             numbers[f"{modality.upper()} mean I2PEMD here"] = f"{part.distance.mean():.4f}"
     return ". ".join(words) + ".", numbers
 
@@ -196,7 +286,7 @@ def viewer(source, **start):
     Values in `start` set controls.
     """
     looker = Looker(source)
-    overlays = ["image only", "truth"] if looker.run is None else ["image only", "truth", "prediction", "I2PEMD"]
+    overlays = OVERLAYS[:2] if looker.run is None else OVERLAYS
     cases = {modality: looker.names(modality) for modality in MODALITIES}
     made = Panel(
         "slices",
@@ -216,6 +306,134 @@ def viewer(source, **start):
     if start:
         made.set(**start)
     return made
+
+
+class Comparison(NamedTuple):
+    """What the rows of pictures show: modality -> column ("truth" or a run) -> its `Slice`."""
+
+    rows: dict
+    overlay: str
+    outline: bool
+
+
+def beside(made, state):
+    """The slices of the state, once bare and once as each run sees them.
+
+    `made` is what `lookers` gave; `state` has ct and mr (names of cases), height (percent), plane, overlay, outline.
+    """
+    first, plane = next(iter(made.values())), state["plane"]
+    rows = {}
+    for modality in MODALITIES:
+        part = first.bare(state[modality], state["height"], plane)
+        judged = {name: looker.judged(part, PLANES[plane]) for name, looker in made.items()}
+        rows[modality] = {"truth": part, **judged}
+    return Comparison(rows, state["overlay"], state["outline"])
+
+
+def slice_doc(part):
+    """The mean DOC in percent of the organs that truth or prediction have in a slice."""
+    return overlap(dice(part.prediction.copy(), part.truth.copy(), len(CLASSES)).numpy())
+
+
+def draw_beside(figure, result):
+    """Rows CT and MR; the truth, then each run with the DOC of its case and of this slice."""
+    art = style.artists(figure, lambda figure: _Rows(figure, list(result.rows["ct"])))
+    for modality, parts in result.rows.items():
+        part = parts["truth"]
+        art.heads[modality].set_text(f"{part.case.split('/')[-1]}\n{part.index + 1} of {part.depth}")
+        for name, part in parts.items():
+            plain = name == "truth" and result.overlay != "image only"
+            art.views[modality, name].show(part, "truth" if plain else result.overlay, result.outline)
+            if part.doc is not None:
+                here, case = percent(slice_doc(part)), percent(overlap(part.doc))
+                art.notes[modality, name].set_text(f"DOC {case}, here {here}")
+    art.bar.show(result.overlay == "I2PEMD")
+    art.key.set_text(KEYS.get(result.overlay, ""))
+
+
+KEYS = {
+    "only mistakes": "A mistake has the colour of the organ that it was taken for; red: an organ taken for background.",
+    "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
+}
+HEAD, EDGE, GAP = 0.95, 0.32, 0.3  # inches: left of the rows, above and below them, under a picture
+
+
+def rows_size(columns):
+    """Inches of a picture's side, and of the figure that holds two rows of them."""
+    side = min(2.6, (8.75 - HEAD) / columns)
+    return side, (HEAD + columns * side + 0.65, 2 * EDGE + 2 * (side + GAP))
+
+
+class _Rows:
+    """The artists of two rows of slices, and of the colour scale."""
+
+    def __init__(self, figure, columns):
+        side, (width, height) = rows_size(len(columns))
+        self.views, self.heads, self.notes = {}, {}, {}
+        for i, (modality, (title, colour)) in enumerate(MARKS.items()):
+            bottom = height - EDGE - (i + 1) * (side + GAP) + GAP
+            middle = (bottom + side / 2) / height
+            figure.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour)
+            self.heads[modality] = figure.text(0.1 / width, middle, "", size=8.5, va="top", linespacing=1.4)
+            for j, name in enumerate(columns):
+                box = [(HEAD + j * side) / width, bottom / height, 0.97 * side / width, side / height]
+                self.views[modality, name] = _View(figure, box, named=name == "truth")
+                left = (HEAD + (j + 0.03) * side) / width
+                self.notes[modality, name] = figure.text(left, (bottom - 0.05) / height, "", size=8.5, va="top")
+        for j, name in enumerate(columns):
+            figure.text((HEAD + (j + 0.03) * side) / width, 1 - 0.22 / height, name, size=9.5, weight="bold")
+        self.bar = _Bar(figure, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45])
+        self.key = figure.text(HEAD / width, 0.09 / height, "", size=8.5, color=style.QUIET)
+
+
+def describe_beside(result):
+    """Which run labels these slices how well."""
+    words, numbers = [], {}
+    for modality, parts in result.rows.items():
+        truth, *judged = parts.items()
+        part = truth[1]
+        found = []
+        for name, seen in judged:
+            wrong = int((seen.prediction != seen.truth).sum())
+            found.append(f"{name} {percent(slice_doc(seen))} with {wrong} wrong voxels")
+            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(overlap(seen.doc))
+        where = f"{modality.upper()} {part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}"
+        words.append(f"{where}, DOC of this slice in percent: {', '.join(found)}")
+    return ". ".join(words) + ".", numbers
+
+
+def compare(**named):
+    """The same slices as one to four runs see them: rows CT and MR, columns truth and runs, one slider for all.
+
+    Further values set controls: ct, mr, height, plane, overlay, outline.
+
+    Example
+    -------
+        compare(joint=joint, ours=ours, overlay="only mistakes", height=40)
+    """
+    made = lookers({name: run for name, run in named.items() if hasattr(run, "learner")})
+    start = {name: value for name, value in named.items() if name not in made}
+    first = next(iter(made.values()))
+    cases = {modality: first.names(modality) for modality in MODALITIES}
+    shown = Panel(
+        "slices of runs",
+        {
+            "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "260px"),
+            "mr": choice("MR case", cases["mr"], cases["mr"][0][1], "260px"),
+            "plane": choice("plane", list(PLANES), "axial", "180px"),
+            "height": slider("slice (% of the stack)", 50, 0, 100, 1, width="380px"),
+            "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
+            "outline": switch("outline the truth in white", True, "220px"),
+        },
+        lambda state: beside(made, state),
+        draw_beside,
+        describe_beside,
+        layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]],
+        size=rows_size(len(made) + 1)[1],
+    )
+    if start:
+        shown.set(**start)
+    return shown
 
 
 def panel(**runs):
