@@ -115,3 +115,34 @@ def test_the_precision_of_a_run_can_be_chosen(abdomen):
     assert exact.loss != mixed.loss and exact.loss == pytest.approx(mixed.loss, rel=0.05)
     with pytest.raises(BadInput, match="precision: expected auto or float32 or bfloat16, found 'half'"):
         segmentation.train("joint", data, **SMALL, precision="half")
+
+
+def test_v6_pooling_of_modalities():
+    """CT mean 1.0 from 30 voxels, MR mean 4.0 from 10: pooled 1.75, by modality 2.5, in turn from zero .96."""
+    from i2pemd_lite import PrototypeBank
+
+    features = torch.cat([torch.full((1, 1, 30), 1.0), torch.full((1, 1, 30), 4.0)])
+    labels = torch.zeros(2, 30, dtype=torch.long)
+    labels[1, 10:] = -100
+    found = {}
+    for name, pool in methods.POOLS.items():
+        bank = PrototypeBank(2, 1)
+        bank.seen.fill_(name == "in turn")
+        pool(bank, features, labels, (1, 1))
+        found[name] = bank.prototypes[0].item()
+        assert bank.prototypes[1].item() == 0 and bank.seen[1].item() == (name == "in turn")
+    assert found == pytest.approx({"voxels": 1.75, "modalities": 2.5, "in turn": 0.96})
+
+
+def test_what_the_paper_leaves_open_can_be_switched(abdomen):
+    def first(method="joint_sepbn_i2pemd_fix", **changes):
+        return next(segmentation.train(method, segmentation.load(abdomen), **SMALL, **changes)).losses
+
+    base, half = first(), first(fixed=0.5)
+    assert half["i2pemd"].item() == pytest.approx(base["i2pemd"].item() / 2, rel=1e-5)
+    # Where the normalisation is separate, one batch or two are the same; where it is joint they are not.
+    assert first(forward="apart")["ce"].item() == pytest.approx(base["ce"].item(), abs=1e-6)
+    assert abs(first("joint", forward="apart")["ce"].item() - first("joint")["ce"].item()) > 1e-4
+    run = segmentation.train("joint_sepbn_i2pemd", segmentation.load(abdomen), **SMALL, first="zeros")
+    lagging, whole = next(run), next(segmentation.train("joint_sepbn_i2pemd", segmentation.load(abdomen), **SMALL))
+    torch.testing.assert_close(lagging.prototypes, 0.2 * whole.prototypes)

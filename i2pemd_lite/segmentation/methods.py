@@ -13,7 +13,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
 from i2pemd_lite.metrics import dice
-from i2pemd_lite.prototypes import PrototypeBank
+from i2pemd_lite.prototypes import PrototypeBank, class_means
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.network import UNet
@@ -47,10 +47,30 @@ METHODS = {
 
 
 GROUNDS = {
-    None: lambda bank: None,
-    "learned": lambda bank: bank.ground_distance(),
-    "fixed": lambda bank: fixed_ground_distance(bank.num_classes, bank.prototypes.device),
+    None: lambda bank, settings: None,
+    "learned": lambda bank, settings: bank.ground_distance(),
+    "fixed": lambda bank, settings: settings.fixed * fixed_ground_distance(bank.num_classes, bank.prototypes.device),
 }
+
+
+def _pool_voxels(bank, features, labels, sizes):
+    bank.update(features, labels)
+
+
+def _pool_modalities(bank, features, labels, sizes):
+    parts = zip(features.split(sizes), labels.split(sizes), strict=True)
+    means, counts = map(torch.cat, zip(*(class_means(F, y, bank.num_classes) for F, y in parts), strict=True))
+    classes = torch.arange(bank.num_classes, device=counts.device).repeat(len(sizes))
+    bank.update(means, classes.masked_fill(counts == 0, -100))
+
+
+def _pool_in_turn(bank, features, labels, sizes):
+    for F, y in zip(features.split(sizes), labels.split(sizes), strict=True):
+        bank.update(F, y)
+
+
+POOLS = {"voxels": _pool_voxels, "modalities": _pool_modalities, "in turn": _pool_in_turn}
+"""Eq. 11 for two modalities: all voxels count alike, or the modalities do, or CT moves the prototypes, then MR."""
 
 
 @dataclasses.dataclass
@@ -66,6 +86,10 @@ class SegmentationSettings(Settings):
     weight_kd: float = 0.5
     temperature: float = 2.0  # T of the knowledge distillation of Dou et al. 2020
     ce: str = "weighted"
+    fixed: float = 1.0  # what a mistake costs when G is fixed; 0.5 is the mean of a learned G
+    pool: str = "voxels"  # which CT and MR features make a prototype: a key of `POOLS`
+    first: str = "mean"  # a prototype begins as the first mean of its class, or as "zeros"
+    forward: str = "together"  # CT and MR as one batch, whose statistics joint normalisation takes, or "apart"
     width: int = 16  # b
     dim: int = 32  # d
     upconv: str = "cicek"
@@ -106,6 +130,10 @@ class SegmentationSettings(Settings):
             self._expect(name, getattr(self, name) >= 0, "a number from 0")
         self._expect("temperature", self.temperature > 0, "a number above 0")
         self._expect("ce", self.ce in ("weighted", "plain"), "'weighted' or 'plain'")
+        self._expect("fixed", self.fixed >= 0, "a number from 0")
+        self._expect("pool", self.pool in POOLS, " or ".join(POOLS))
+        self._expect("first", self.first in ("mean", "zeros"), "'mean' or 'zeros'")
+        self._expect("forward", self.forward in ("together", "apart"), "'together' or 'apart'")
         self._expect("test", 0 < self.test < 1, "a part above 0 and below 1")
         self._expect("patch_depth", self.patch_depth % 8 == 0 < self.patch_depth, "a multiple of 8")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
@@ -177,6 +205,7 @@ class Segmenter(Learner):
             self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv, s.init)
         self.network.to(memory_format=torch.channels_last_3d)
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
+        self.bank.seen.fill_(s.first == "zeros")
         self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
         self.samples = sample_voxels(self.test_cases)
         self.resident = Resident()
@@ -202,10 +231,10 @@ class Segmenter(Learner):
         """Eq. 7 for one batch, with what the method adds."""
         s, method = self.settings, METHODS[self.settings.method]
         images, labels, sizes = self.batch(t)
-        features, logits = self.network(images, sizes)
+        features, logits = self.network(images, sizes) if s.forward == "together" else self._apart(images, sizes)
         self.bank.momentum = s.momentum
-        self.bank.update(features, labels)  # Eq. 10, 11
-        ground = GROUNDS[method.ground](self.bank)  # Eq. 3-5
+        POOLS[s.pool](self.bank, features, labels, sizes)  # Eq. 10, 11
+        ground = GROUNDS[method.ground](self.bank, s)  # Eq. 3-5
         loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes)  # Eq. 7-9
         terms = dict(loss.terms)
         if method.extra == "i2ped":
@@ -215,6 +244,11 @@ class Segmenter(Learner):
             terms["kd"] = kd_loss(logits, labels, sizes, s.temperature)
             loss = loss + s.weight_kd * terms["kd"]
         return {"loss": loss, **terms}
+
+    def _apart(self, images, sizes):
+        ones = [tuple(n if i == j else 0 for j, n in enumerate(sizes)) for i in range(len(sizes))]
+        outputs = [self.network(x, size) for x, size in zip(images.split(sizes), ones, strict=True)]
+        return map(torch.cat, zip(*outputs, strict=True))
 
     def batch(self, t):
         """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR."""
