@@ -1,6 +1,7 @@
 """Segmentation from data to label maps: the network's sizes, every row of the table, evaluation, prediction, errors."""
 
 import dataclasses
+import importlib.util
 import itertools
 import json
 import math
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 from i2pemd_lite import BadInput, segmentation
-from i2pemd_lite.metrics import dice
+from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.segmentation import METHODS
 from i2pemd_lite.segmentation.methods import SIZES, block_starts, first_slice, summary
 from i2pemd_lite.segmentation.network import SHARING, PerModality, UNet
+from i2pemd_lite.segmentation.scores import score
 from i2pemd_lite.training import generator
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
@@ -160,9 +162,69 @@ def test_evaluation_is_dice_on_whole_volumes(trained):
         expected = 100 * 2 * overlap.item() / size.item() if size else math.nan
         assert report.cases[0][organ] == pytest.approx(expected, abs=1e-9, nan_ok=True)
     assert report.figures["doc"] == pytest.approx((report.figures["ct"] + report.figures["mr"]) / 2)
-    assert "Dice" in str(report) and "<table>" in report._repr_html_() and len(report.to_pandas()) == 3
+    assert [row["mean"] for row in report.rows] == [report.figures[name] for name in ("ct", "mr", "doc")]
+    assert "Dice" in str(report) and report._repr_html_().count("<table>") == 2 and len(report.to_pandas()) == 3
     saved = json.loads((trained.folder / "report.json").read_text())
     assert saved["about"]["method"] == "joint_sepbn_i2pemd" and len(saved["rows"]) == 3
+    assert [row["case"] for row in saved["cases"]] == [case.name for case in learner.test_cases]
+
+
+def test_distances_are_those_of_each_case(trained):
+    report, learner = segmentation.evaluate(trained), trained.learner
+    case = learner.test_cases[-1]
+    with learner.evaluating():
+        predicted = learner.probabilities(case).argmax(0)
+    found = surface_distances(predicted, case.label, 5, trained.settings.spacing)
+    for name in ("assd", "hd95", "hd"):
+        row = [report.cases[-1][f"{organ} {name}"] for organ in segmentation.ORGANS]
+        assert row == pytest.approx(list(getattr(found, name)[1:]), nan_ok=True)
+    known = [row["liver hd95"] for row in report.cases if row["modality"] == "mr"]
+    assert all(value > 0 for value in known)
+    row = report.surfaces.rows[4]
+    assert (row[""], row["distance"], row["liver"]) == ("MR", "HD95", pytest.approx(sum(known) / len(known)))
+
+
+class Prescribed(torch.nn.Module):
+    """A learner whose predictions are given."""
+
+    def __init__(self, cases, predictions):
+        super().__init__()
+        self.test_cases, self.predictions = cases, predictions
+
+    def probabilities(self, case):
+        return torch.nn.functional.one_hot(self.predictions[case.name].long(), 5).movedim(-1, 0).float()
+
+
+def prescribed(trained):
+    """One CT case each whose spleen is missing from the truth, from the prediction, from both; and a whole MR case."""
+    ct, mr = (next(c for c in trained.learner.test_cases if c.modality == m) for m in ("ct", "mr"))
+    without = ct.label.where(ct.label != 4, 0)
+    truths = {"t": without, "p": ct.label, "b": without}
+    cases = [dataclasses.replace(ct, name=name, label=label) for name, label in truths.items()]
+    return Prescribed([*cases, mr], {"t": ct.label, "p": without, "b": without, mr.name: mr.label})
+
+
+def test_missing_organs_are_named_and_not_averaged_in(trained):
+    report = score(prescribed(trained), {})
+    places = {row["case"]: row["missing from"] for row in report.missing}
+    assert places == {"t": "truth", "p": "prediction", "b": "both"}
+    assert all(row["organ"] == "spleen" for row in report.missing)
+    text = str(report)
+    for case, place in (("t", "truth does not show"), ("p", "prediction does not show"), ("b", "left out")):
+        assert [line for line in text.splitlines() if place in line and line.endswith(f": {case} spleen")]
+    ct, mr, both = report.rows
+    assert ct["spleen"] == 0 and ct["liver"] == 100 and mr["spleen"] == 100 and both["spleen"] == 50
+    assert [row["spleen"] for row in report.cases[:3]] == pytest.approx([0, 0, math.nan], nan_ok=True)
+    assert math.isnan(report.surfaces.rows[0]["spleen"]) and report.surfaces.rows[0]["mean"] == 0
+    assert report.content()["cases"][2]["spleen"] is None
+
+
+def test_evaluation_without_monai_gives_doc_and_says_what_is_missing(trained, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "monai" else find(name))
+    report = score(prescribed(trained), {})
+    assert report.rows[0]["liver"] == 100 and report.surfaces.rows == [] and "liver hd" not in report.cases[0]
+    assert "need MONAI" in str(report) and "need MONAI" in report._repr_html_()
 
 
 def test_an_organ_that_a_case_lacks_is_not_averaged_in():

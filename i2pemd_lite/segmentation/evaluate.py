@@ -4,19 +4,10 @@ import dataclasses
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.report import Report
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, Dataset, Scan, load
-from i2pemd_lite.segmentation.methods import (
-    METHODS,
-    ORGANS,
-    PRESETS,
-    SIZES,
-    SegmentationSettings,
-    Segmenter,
-    doc_table,
-    summary,
-)
+from i2pemd_lite.segmentation.data import CLASSES, Dataset, Scan, load
+from i2pemd_lite.segmentation.methods import METHODS, PRESETS, SIZES, SegmentationSettings, Segmenter
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
+from i2pemd_lite.segmentation.scores import score
 from i2pemd_lite.training import Task
 
 
@@ -38,33 +29,33 @@ TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, loa
 train, resume = TASK.train, TASK.resume
 
 
-def evaluate(run):
-    """DOC in percent on the held-back cases, as a `Report`: a row each for CT, MR and both, the organs as columns.
+def evaluate(run, **about):
+    """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
 
-    `report.cases` lists every case. With a run folder, report.json is written there.
+    Parameters
+    ----------
+    about : more to say of the run under the table, such as memory="900 MiB"
+
+    Returns
+    -------
+    Evaluation
+        a row each for CT, MR and both, the organs as columns. `.cases` lists every case, `.surfaces` are the distances
+        as a table of their own, `.missing` names the organs that a case lacks, `.figures` are the means by name. With a
+        run folder, report.json is written there.
     """
-    with run.learner.evaluating():
-        rows = doc_table(run.learner, run.learner.test_cases)
-    figures = summary(rows)
-    table = [
-        {"": m.upper(), **{organ: figures[f"{m} {organ}"] for organ in ORGANS}, "mean": figures[m]} for m in MODALITIES
-    ]
-    columns = [[row[name] for row in table] for name in (*ORGANS, "mean")]
-    table.append({"": "both", **{n: sum(c) / 2 for n, c in zip((*ORGANS, "mean"), columns, strict=True)}})
-    missing = sum(value != value for row in rows for value in row.values())
+    settings, learner = run.settings, run.learner
     about = {
-        "method": run.settings.method,
-        "λ": run.settings.weight,
-        "profile": run.settings.profile,
-        "seed": run.settings.seed,
+        "method": settings.method,
+        "λ": settings.weight,
+        "profile": settings.profile,
+        "seed": settings.seed,
         "steps": run.number,
         "seconds": round(run.seconds),
-        "data": run.learner.data.name,
-        "held-back cases": len(rows),
-        "organs in neither truth nor prediction": missing,
+        **about,
+        "data": learner.data.name,
     }
-    report = Report("Dice overlap (DOC, %) on held-back cases", table, about)
-    report.cases, report.figures = rows, figures
+    with learner.evaluating():
+        report = score(learner, about)
     if run.folder is not None:
         report.save(run.folder / "report.json")
     return report
