@@ -55,6 +55,11 @@ def nifti(path, array, affine=LPS, dtype=np.int16):
     return path
 
 
+def hounsfield(label, seed=0):
+    """`picture`, its background as fat in Hounsfield units: what passes for CT."""
+    return picture(label, seed) - 110
+
+
 def relabel(label, table):
     return np.vectorize(lambda one: table.get(one, 0))(label).astype(np.uint8)
 
@@ -64,7 +69,7 @@ def write_pairs(folder, cases=2):
     label = classes()
     for n in range(1, cases + 1):
         ct, mr = folder / "btcv/RawData/Training", folder / "chaos_mr_t2spir/Training"
-        nifti(ct / f"img/img{n:04d}.nii.gz", picture(label, n))
+        nifti(ct / f"img/img{n:04d}.nii.gz", hounsfield(label, n))
         nifti(ct / f"label/label{n:04d}.nii.gz", relabel(label, RAW_BTCV), dtype=np.uint8)
         nifti(mr / f"img/image_{n}.nii.gz", picture(label, n + 50))
         nifti(mr / f"label/label_{n}.nii.gz", label, dtype=np.uint8)
@@ -229,7 +234,7 @@ def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
 # Splits
 
 
-@pytest.mark.parametrize(("count", "held_back"), [(21, 6), (14, 4), (30, 9), (20, 6), (2, 1), (1, 0)])
+@pytest.mark.parametrize(("count", "held_back"), [(21, 6), (14, 4), (30, 9), (20, 6), (3, 1), (2, 1)])
 def test_split_sizes(count, held_back):
     train, test = split([Scan(f"ct/{n}", "ct", None) for n in range(count)])
     assert (len(train), len(test)) == (count - held_back, held_back)
@@ -247,6 +252,14 @@ def test_split_parts_each_modality_and_depends_on_the_seed_alone():
         split(scans, test=1.5)
 
 
+def test_a_single_case_cannot_be_split(tmp_path):
+    scans = [Scan(f"ct/{n}", "ct", None) for n in range(4)] + [Scan("mr/9", "mr", None)]
+    with pytest.raises(BadInput, match="^mr/9: expected two labelled cases of MR or more, found one"):
+        split(scans)
+    assert split(scans, test=0) == (tuple(scans), ())
+    assert [s.modality for s in split([*scans, Scan("mr/8", "mr", None)])[1]] == ["ct", "mr"]
+
+
 # Bad input
 
 
@@ -258,6 +271,12 @@ def edit(path, change):
     image = nibabel.load(path)
     array = np.asarray(image.dataobj)
     nibabel.save(nibabel.Nifti1Image(*change(array, image.affine)), path)
+
+
+def in_units(path, units):
+    image = nibabel.load(path)
+    image.header.set_xyzt_units(units)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header), path)
 
 
 def nan(array, affine):
@@ -297,11 +316,26 @@ BAD_NIFTI = {
     "no organ": (CT_LABEL, lambda p: edit(p, lambda a, m: (a * 0, m)), "at least two classes, found only background"),
     "outside the CT window": (
         CT_IMAGE,
-        lambda p: edit(p, lambda a, m: (a + 2000, m)),
+        lambda p: edit(p, lambda a, m: (a - 2000, m)),
         "expected contrast after clipping",
     ),
     "image alone": (CT_LABEL, lambda p: p.unlink(), "img0002.nii.gz: expected its label "),
     "label alone": (MR_IMAGE, lambda p: p.unlink(), "label_2.nii.gz: expected its image "),
+}
+
+
+def as_other(modality):
+    """An image of the other modality under this one's name."""
+    one, other = picture(classes()), hounsfield(classes())
+    return lambda p: edit(p, lambda a, m: (one if modality == "ct" else other, m))
+
+
+BAD_NIFTI |= {
+    "MR as CT": (CT_IMAGE, as_other("ct"), "expected CT in Hounsfield units, 2% or more of it fat and air below -50"),
+    "CT as MR": (MR_IMAGE, as_other("mr"), "if it is CT, give it as CT"),
+    "CT without its scaling": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a + 125, m)), "else apply its lost scaling"),
+    "a case twice": (MR_IMAGE, lambda p: nifti(p.with_suffix(""), picture(classes())), "expected one file of a case"),
+    "microns": (CT_IMAGE, lambda p: in_units(p, "micron"), "expected millimetres, found micron"),
 }
 
 
@@ -408,7 +442,7 @@ BAD_CHAOS = {
     "mask without number": (lambda s: last(s / "Ground").rename(s / "Ground/mask.png"), "ends in -NUMBER.png"),
     "mask number twice": (lambda s: last(s / "Ground").rename(s / "Ground/B-0008.png"), "expected one mask 8"),
     "unknown grey value": (grey_7, "expected grey values 0 55-70 110-135 175-200 240-255, found 7"),
-    "no Ground": (lambda s: (s / "Ground").rename(s / "elsewhere"), "Ground: expected a folder, found none"),
+    "no Ground": (lambda s: (s / "Ground").rename(s / "elsewhere"), "DICOM_anon: expected its label "),
 }
 
 
@@ -599,9 +633,9 @@ def test_intensities_are_clipped(tmp_path):
     image[0, 0, 0] = 30000
     case = prepare_case(scan_of(tmp_path, image), replace(SAME, mr_clip=0.99))
     assert in_scanner_units(case).max() == pytest.approx(np.quantile(image, 0.99), abs=1e-2)
-    case = prepare_case(scan_of(tmp_path, image, modality="ct"), replace(SAME, ct_window=(20, 50)))
-    assert in_scanner_units(case).min() == pytest.approx(20, abs=1e-3)
-    assert in_scanner_units(case).max() == pytest.approx(50, abs=1e-3)
+    case = prepare_case(scan_of(tmp_path, image - 110, modality="ct"), replace(SAME, ct_window=(-90, -60)))
+    assert in_scanner_units(case).min() == pytest.approx(-90, abs=1e-3)
+    assert in_scanner_units(case).max() == pytest.approx(-60, abs=1e-3)
 
 
 def test_modality_normalisation_is_of_the_training_scans_together(tmp_path):
@@ -710,6 +744,33 @@ def test_the_cache_opens_without_nibabel_pydicom_or_pil(tmp_path):
     assert out.stdout.split("\n")[0] == f"{prepared.fingerprint} 4 (16, 16)", out.stderr
 
 
+def test_a_killed_preparation_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch):
+    write_pairs(tmp_path)
+    killed = """
+import importlib, os, signal, sys
+from pathlib import Path
+import safetensors.torch
+from i2pemd_lite.segmentation import load
+prepare = importlib.import_module("i2pemd_lite.segmentation.prepare")
+save, calls = safetensors.torch.save_file, []
+def half(tensors, path, about):
+    save(tensors, path, about)
+    calls.append(path)
+    if len(calls) == 3:
+        os.truncate(path, Path(path).stat().st_size // 2)
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+safetensors.torch.save_file = half
+prepare.prepare(load(sys.argv[1]), prepare.Geometry(spacing=(8, 4, 4), size=(16, 16), min_depth=2), progress=False)
+"""
+    done = subprocess.run([sys.executable, "-c", killed, str(tmp_path)], capture_output=True, text=True, check=False)
+    left = sorted(path.name for path in tmp_path.rglob("*.safetensors") if not path.name.startswith("."))
+    assert done.returncode and left == ["ct-img0001.safetensors", "ct-img0002.safetensors"], done.stderr
+    assert [path.name for path in tmp_path.rglob(".partial-*")] and not list(tmp_path.rglob("prepared.json"))
+    prepared = prepare(load(tmp_path), SMALL, progress=False)
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
+    assert prepared.fingerprint == prepare(load(tmp_path), SMALL, progress=False).fingerprint
+
+
 def test_an_interrupted_preparation_goes_on(tmp_path, monkeypatch):
     write_pairs(tmp_path)
     whole, calls = prepare_module._case, []
@@ -727,6 +788,17 @@ def test_an_interrupted_preparation_goes_on(tmp_path, monkeypatch):
     prepared = prepare(load(tmp_path), SMALL, progress=False)
     assert calls == ["ct/img0001", "ct/img0002", "mr/image_1", "mr/image_1", "mr/image_2", "mr/image_9"]
     assert len(prepared.cases) == 5
+
+
+def test_scans_with_fewer_slices_than_a_patch_are_filled_up_and_named(tmp_path):
+    write_pairs(tmp_path)
+    for path in (CT_IMAGE, CT_LABEL):
+        edit(tmp_path / path, lambda a, m: (a[:, :, 2:8], m))
+    prepared = prepare(load(tmp_path), replace(SMALL, min_depth=8), progress=False)
+    assert prepared.padded == ("ct/img0002",)
+    case = prepared.case("ct/img0002")
+    assert len(case.image) == 8 and [case.image[z].unique().numel() for z in (0, 7)] == [1, 1]
+    assert not case.label[[0, 7]].any() and case.label[1].any()
 
 
 def test_other_files_or_settings_have_another_cache(tmp_path):

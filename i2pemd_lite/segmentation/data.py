@@ -27,6 +27,13 @@ SEQUENCES = {
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
 MANIFEST = "synthetic.json"
 """The file that marks a folder as made by `phantoms.make`."""
+FAT_HU = -50.0
+FAT_SHARE = 0.02
+"""Half of a CT scan or more is fat and air, below -50 HU, whereas magnitude images of MR have nothing below 0.
+
+At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: noise, ringing after a
+conversion and a normalised scan are let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not.
+"""
 
 
 class Volume(NamedTuple):
@@ -69,7 +76,16 @@ class Scan:
         return image + (readers.mask_files(self.label) if self.label.is_dir() else [self.label])
 
     def check(self):
-        """The scan's `Grid` from its headers. Raises `BadInput` for bad headers and for a label on another grid."""
+        """The scan's `Grid` from its headers.
+
+        Raises `BadInput` for bad headers, for a label on another grid, and where image or label is not there.
+        """
+        if not self.image.exists():
+            raise BadInput(f"{self.label or self.name}: expected its image {self.image}, found none; "
+                           "add it or remove the case")
+        if self.label is not None and not self.label.exists():
+            raise BadInput(f"{self.image}: expected its label {self.label}, found none; "
+                           "add it or move the image to the testing folder")
         if self.image.is_dir():
             grid, _ = readers.dicom_series(readers.dicom_files(self.image, self.echo))
         else:
@@ -84,7 +100,10 @@ class Scan:
         return grid
 
     def read_image(self):
-        """(image, `Grid`) in scanner units. Raises `BadInput` for unreadable, non-finite or constant images."""
+        """(image, `Grid`) in scanner units.
+
+        Raises `BadInput` for images that are unreadable, not finite, constant, or of the other modality.
+        """
         if self.image.is_dir():
             grid, image = readers.dicom_series(readers.dicom_files(self.image, self.echo), pixels=True)
         else:
@@ -95,6 +114,7 @@ class Scan:
         if image.min() == image.max():
             raise BadInput(f"{self.image}: expected an image, found the value {image.flat[0]:g} everywhere; "
                            "convert the scan again")
+        check_modality(image, self.modality, self.image)
         return image, grid
 
     def read_label(self):
@@ -116,6 +136,25 @@ class Scan:
         self.check()
         image, grid = self.read_image()
         return Volume(image, self.read_label(), grid.affine)
+
+
+def check_modality(image, modality, name="image"):
+    """Raise `BadInput` where `image`, in scanner units, cannot be of this modality; see `FAT_HU`.
+
+    Example
+    -------
+    >>> check_modality(np.array([-1000.0, -90.0, 40.0, 120.0]), "ct")
+    >>> check_modality(np.array([0.0, 12.0, 210.0, 840.0]), "ct")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: image: expected CT in Hounsfield units, ... found 0.0%; ...
+    """
+    share = float((image < FAT_HU).mean())
+    if modality == "ct" and share < FAT_SHARE:
+        raise BadInput(f"{name}: expected CT in Hounsfield units, {FAT_SHARE:.0%} or more of it fat and air below "
+                       f"{FAT_HU:g}, found {share:.1%}; if it is MR, give it as MR, else apply its lost scaling")
+    if modality == "mr" and share >= FAT_SHARE:
+        raise BadInput(f"{name}: expected MR, less than {FAT_SHARE:.0%} of it below {FAT_HU:g}, found {share:.1%}, "
+                       "as in CT; if it is CT, give it as CT")
 
 
 @dataclass(frozen=True)
@@ -155,7 +194,7 @@ def split(cases, test=0.3, seed=0):
     Each patient has one scan, so this is a split by patient. Cases go by a hash of seed and name, so that the order of
     files does not matter and every machine and version gives the same split.
 
-    Raises `BadInput` unless 0 <= test < 1.
+    Raises `BadInput` unless 0 <= test < 1, and for a modality with a single case: it cannot be in both parts.
 
     Example
     -------
@@ -169,9 +208,10 @@ def split(cases, test=0.3, seed=0):
     for modality in MODALITIES:
         names = [case.name for case in cases if case.modality == modality]
         names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
-        count = round(test * len(names))
-        if test and len(names) > 1:
-            count = min(max(count, 1), len(names) - 1)
+        if test and len(names) == 1:
+            raise BadInput(f"{names[0]}: expected two labelled cases of {modality.upper()} or more, found one, which "
+                           "cannot be learnt from and held back; add some")
+        count = min(max(round(test * len(names)), int(test > 0)), max(len(names) - 1, 0))
         held_back.update(names[:count])
     return (
         tuple(case for case in cases if case.name not in held_back),
@@ -189,9 +229,10 @@ def load(folder=None, sequence="t2spir", labelled=True):
               `chaos_mr_t2spir/{Training/{img,label},Testing/img}` with image_N.nii.gz and label_N.nii.gz of class ids.
               With both of the last two the DICOM serves alone: they are the same patients.
     sequence  of CHAOS: "t2spir", "t1_in" or "t1_out".
-    labelled  whether each modality needs labelled cases; scans to be predicted need none.
+    labelled  whether each modality needs labelled cases. False finds scans to be predicted: they need none, and as a
+              bad one must not stop the others, each is checked when it is read.
 
-    Raises `BadInput` that lists all that is wrong in the folder at once.
+    Raises `BadInput` that lists all that is wrong in the folder at once (with `labelled`).
 
     Example
     -------
@@ -203,12 +244,12 @@ def load(folder=None, sequence="t2spir", labelled=True):
         raise BadInput(f"sequence: expected one of {', '.join(SEQUENCES)}, found {sequence!r}")
     if folder is None:
         folder = files.data_folder()
-        if folder is None or not _holds_scans(folder):
+        if folder is None or not holds_scans(folder):
             from i2pemd_lite.segmentation import phantoms
 
             folder = phantoms.make(files.root() / "data" / "synthetic" / "abdomen")
     folder = Path(folder)
-    if not _holds_scans(folder):
+    if not holds_scans(folder):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
                        "found none of them; data/README.md says where each comes from")
     synthetic = (folder / MANIFEST).is_file()
@@ -218,58 +259,60 @@ def load(folder=None, sequence="t2spir", labelled=True):
     chaos = folder / "chaos"
     scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems)
     if (chaos / "Train_Sets" / "MR").is_dir():
-        scans += _chaos(chaos, sequence, problems)
+        scans += _chaos(chaos, sequence)
     elif sequence == "t2spir":
         scans += _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
-    for scan in scans:
-        with problems.collect():
-            scan.check()
-    for modality in sorted({scan.modality for scan in scans} if labelled else ()):
-        if not any(scan.label is not None for scan in scans if scan.modality == modality):
-            problems.add(f"{folder} ({modality.upper()})", "labelled cases", "none", "add some to its training folder")
+    if labelled:
+        for scan in scans:
+            with problems.collect():
+                scan.check()
+        for modality in sorted({scan.modality for scan in scans}):
+            if not any(scan.label is not None for scan in scans if scan.modality == modality):
+                problems.add(f"{folder} ({modality.upper()})", "labelled cases", "none",
+                             "add some to its training folder")
     problems.raise_if_any()
     if not scans:
         raise BadInput(f"{folder}: expected scans, found only empty folders; unpack the download again")
     return Dataset(folder, "synthetic" if synthetic else "real", tuple(scans))
 
 
-def _holds_scans(folder):
+def holds_scans(folder):
+    """Whether `load` knows the layout of what is in `folder`."""
     parts = ("btcv/RawData", "chaos/Train_Sets/MR", "chaos_mr_t2spir")
-    return any((folder / part).is_dir() for part in parts)
+    return any((Path(folder) / part).is_dir() for part in parts)
 
 
-def _numbered(folder, start):
+def _numbered(folder, start, problems):
     """{number as written: path} of the NIfTI files in `folder` called `start` and a number, in order of the numbers."""
     found = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = re.fullmatch(start + r"(\d+)\.nii(\.gz)?", path.name)
-        if match:
+    for path, name in readers.nifti_files(folder).items():
+        match = re.fullmatch(start + r"(\d+)", name)
+        if match and match[1] in found:
+            problems.add(path, "one file of a case", found[match[1]].name, "remove one of the two")
+        elif match:
             found[match[1]] = path
     return dict(sorted(found.items(), key=lambda item: int(item[0])))
 
 
 def _pairs(folder, modality, image, label, layout, problems):
-    """The scans of a folder of NIfTI pairs; images and labels that lack the other are noted in `problems`."""
-    training, testing = folder / "Training", folder / "Testing"
-    images, labels = _numbered(training / "img", image), _numbered(training / "label", label)
-    for number in sorted(images.keys() - labels.keys(), key=int):
-        path = training / "label" / f"{label}{number}.nii.gz"
-        problems.add(images[number], f"its label {path}", "none", "add it or move the image to Testing")
-    for number in sorted(labels.keys() - images.keys(), key=int):
-        path = training / "img" / f"{image}{number}.nii.gz"
-        problems.add(labels[number], f"its image {path}", "none", "add it or remove the label")
-    found = [(images[n], labels[n]) for n in images if n in labels]
-    found += [(path, None) for path in _numbered(testing / "img", image).values()]
-    scans = [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in found]
-    names = [scan.name for scan in scans]
-    for scan in scans:
-        if names.count(scan.name) > 1 and scan.label is None:
-            problems.add(scan.image, "a case that is not in Training too", scan.name, "remove one of the two")
-    return scans
+    """The scans of a folder of NIfTI pairs, with the files that they ought to have; `problems` notes what is double."""
+    training, tests = folder / "Training", _numbered(folder / "Testing" / "img", image, problems)
+    images, labels = (_numbered(training / p, start, problems) for p, start in (("img", image), ("label", label)))
+    found = [
+        (
+            images.get(n, training / "img" / f"{image}{n}.nii.gz"),
+            labels.get(n, training / "label" / f"{label}{n}.nii.gz"),
+        )
+        for n in sorted(images.keys() | labels.keys(), key=int)
+    ]
+    for number in tests.keys() & images.keys():
+        problems.add(tests[number], "a case that is not in Training too", images[number].name, "remove one of the two")
+    found += [(path, None) for path in tests.values()]
+    return [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in found]
 
 
-def _chaos(folder, sequence, problems):
-    """The scans of one sequence in CHAOS's own folders; patients that lack images or masks are noted in `problems`."""
+def _chaos(folder, sequence):
+    """The scans of one sequence in CHAOS's own folders."""
     kind, phase, echo = SEQUENCES[sequence]
     scans = []
     for part, labelled in (("Train_Sets", True), ("Test_Sets", False)):
@@ -278,12 +321,8 @@ def _chaos(folder, sequence, problems):
             image, label = patient / kind / "DICOM_anon", patient / kind / "Ground"
             merged = bool(phase) and not (image / phase).is_dir()
             image = image if merged else image / phase
-            missing = [p for p in ((image, label) if labelled else (image,)) if not p.is_dir()]
-            for path in missing:
-                problems.add(path, "a folder", "none", "unpack this patient again or remove it")
-            if not missing:
-                scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
-                                  echo if merged else None))
+            scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
+                              echo if merged else None))
     return scans
 
 

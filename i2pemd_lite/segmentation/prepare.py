@@ -134,6 +134,11 @@ class Prepared:
         raise BadInput(f"case: expected one of {', '.join(case.name for case in self.cases)}, found {name!r}")
 
     @property
+    def padded(self):
+        """Names of the cases whose scan is less than `geometry.min_depth` slices deep, filled up with its minimum."""
+        return tuple(case.name for case in self.cases if _is_padded(case))
+
+    @property
     def labelled(self):
         """The cases that have a label map."""
         return tuple(case for case in self.cases if case.label is not None)
@@ -241,8 +246,10 @@ def to_source_grid(prediction, case):
     return labels, case.source.affine
 
 
-def write_labels(path, labels, affine):
+def write_labels(path, labels, affine, like=None):
     """Write a label map (i, j, k) of class ids with its RAS `affine` as NIfTI, whole or not at all.
+
+    `like` is the NIfTI file of the scan, if it is one: the label map then lies on it in every viewer (`write_nifti`).
 
     Raises `BadInput` for labels that are no integers and for a name that is not NIfTI's.
 
@@ -255,7 +262,7 @@ def write_labels(path, labels, affine):
     labels = np.asarray(labels)
     if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"labels: expected integers (i, j, k), found {labels.dtype} of shape {labels.shape}")
-    readers.write_nifti(path, labels.astype(np.uint8), affine)
+    readers.write_nifti(path, labels.astype(np.uint8), affine, like)
 
 
 def _case(scan, image, label, grid, geometry):
@@ -311,6 +318,12 @@ def _target(grid, geometry, label):
     centre = grid.affine[:3, :3] @ box.mean(axis=1) + grid.affine[:3, 3]
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return Grid(shape, affine), field
+
+
+def _is_padded(case):
+    """Whether there are slices of a prepared case that lie outside its scan."""
+    axes, scale, offset = _alignment(case.source.affine, case.affine)
+    return not _within(scale[0], offset[0], len(case.image), -0.5, case.source.shape[axes[0]] - 0.5).all()
 
 
 def _alignment(affine, to_affine):

@@ -6,6 +6,7 @@ they are used, so that training on prepared scans needs none of them.
 """
 
 import contextlib
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +61,25 @@ def _parsing(path, what):
         raise BadInput(f"{path}: expected {what}, found {reason}; copy or download it again") from None
 
 
+def nifti_files(folder):
+    """{path: name without .nii or .nii.gz} of the NIfTI files in `folder`, in order of name, hidden ones left out."""
+    found = {path: re.fullmatch(r"([^.].*)\.nii(\.gz)?", path.name) for path in sorted(Path(folder).glob("*"))}
+    return {path: match[1] for path, match in found.items() if match}
+
+
 def nifti_grid(path):
-    """The `Grid` in the header of a NIfTI file. Raises `BadInput` where it is unreadable or not three-dimensional."""
+    """The `Grid` in the header of a NIfTI file.
+
+    Raises `BadInput` where the header is unreadable, not three-dimensional or not in millimetres.
+    """
     import nibabel
 
     with _parsing(path, "a NIfTI file"):
         image = nibabel.load(path)
         shape, affine = tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=np.float64)
+        units = image.header.get_xyzt_units()[0]
+    if units not in ("mm", "unknown"):
+        raise BadInput(f"{path}: expected millimetres, found {units}; convert the volume again")
     if len(shape) != 3 or min(shape) < 1:
         raise BadInput(f"{path}: expected three dimensions, found shape {shape}; convert the volume again")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
@@ -93,8 +106,17 @@ def read_nifti(path):
         return np.asarray(nibabel.load(path).dataobj, dtype=np.float32), grid
 
 
-def write_nifti(path, array, affine):
-    """Write `array` (i, j, k) with its RAS `affine` to a NIfTI file, whole or not at all."""
+PLACE = ("qform_code", "sform_code", *(f"quatern_{c}" for c in "bcd"), *(f"qoffset_{c}" for c in "xyz"),
+         *(f"srow_{c}" for c in "xyz"), "pixdim", "xyzt_units")  # fmt: skip
+"""The fields of a NIfTI header that say where the voxels are. Viewers differ in which of them they follow."""
+
+
+def write_nifti(path, array, affine, like=None):
+    """Write `array` (i, j, k) with its RAS `affine` to a NIfTI file, whole or not at all.
+
+    `like`, a NIfTI file on the same grid, lends the fields of its header that say so, to the bit: every viewer then
+    lays the two on each other.
+    """
     import nibabel
 
     from i2pemd_lite.files import written_whole
@@ -102,8 +124,14 @@ def write_nifti(path, array, affine):
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise BadInput(f"{path}: expected a name ending in .nii or .nii.gz; rename the output")
+    image = nibabel.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    if like is not None:
+        source = nibabel.load(like).header
+        for field in PLACE:
+            image.header[field] = source[field]
     with written_whole(path) as temporary:
-        nibabel.save(nibabel.Nifti1Image(array, affine), temporary)
+        nibabel.save(image, temporary)
 
 
 def dicom_files(folder, echo=None):
