@@ -114,10 +114,18 @@ def predict(chosen):
     task = _task_of(chosen.run)
     run = task.resume(chosen.run, chosen.data)
     options = {"out": chosen.out, "modality": chosen.modality}
-    written = task.predict(run, chosen.images, **{name: value for name, value in options.items() if value})
-    written = written if isinstance(written, list) else [written]
-    print("\n".join(str(path) for path in written))
+    try:
+        written = task.predict(run, chosen.images, **{name: value for name, value in options.items() if value})
+    except BadInput as error:
+        _print_paths(getattr(error, "written", []))
+        raise
+    _print_paths(written if isinstance(written, list) else [written])
     return 0
+
+
+def _print_paths(paths):
+    for path in paths:
+        print(path)
 
 
 def _task(name):

@@ -1,12 +1,15 @@
 """Train, resume, evaluate and predict: the verbs of the segmentation task."""
 
 import dataclasses
+import os
+from collections import Counter
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation.data import CLASSES, Dataset, Scan, load
+from i2pemd_lite.segmentation.data import CLASSES, Dataset, Scan, holds_scans, load
 from i2pemd_lite.segmentation.methods import METHODS, PRESETS, SIZES, SegmentationSettings, Segmenter
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
+from i2pemd_lite.segmentation.readers import nifti_files
 from i2pemd_lite.segmentation.scores import score
 from i2pemd_lite.training import Task
 
@@ -75,18 +78,26 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
     -------
     list of the files written. A scan that cannot be used does not stop the others; they are reported together at the
     end as a `BadInput`, whose attribute `written` is that list.
+
+    Raises
+    ------
+    BadInput
+        besides, before anything is written: for no scans, for two whose label maps would have one name, and for an
+        `out` that cannot be written to or would put the label maps among the scans
     """
     from tqdm.auto import tqdm
 
-    out, problems, written = Path(out), Problems("the scans to predict"), []
-    for scan in tqdm(_scans(run, images, modality), desc="predict", unit="scan", disable=not progress):
-        with problems.collect(scan.name), run.learner.evaluating():
-            moments = (run.learner.data.moments or {}).get(scan.modality)
-            case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
-            p = run.learner.probabilities(case)
-            path = out / scan.modality / f"{scan.name.split('/')[-1]}.nii.gz"
-            write_labels(path, *to_source_grid(p, case))
+    scans, problems, written = _scans(run, images, modality), Problems("the scans to predict"), []
+    paths = _paths(scans, Path(out))
+    for scan, path in tqdm(list(zip(scans, paths, strict=True)), desc="predict", unit="scan", disable=not progress):
+        try:
+            _predict_one(run, scan, path)
             written.append(path)
+        except BadInput as error:
+            problems.found.append(f"{scan.name}: {error}")
+        except Exception as error:  # a file that is not what it seems makes numpy, torch or the system raise anything
+            found = f"{type(error).__name__}: {error}"
+            problems.add(f"{scan.name}: {scan.image}", "a scan that can be predicted", found)
     try:
         problems.raise_if_any()
     except BadInput as error:
@@ -95,12 +106,43 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
     return written
 
 
+def _predict_one(run, scan, path):
+    moments = (run.learner.data.moments or {}).get(scan.modality)
+    case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
+    with run.learner.evaluating():
+        p = run.learner.probabilities(case)
+    write_labels(path, *to_source_grid(p, case), like=scan.image if scan.image.is_file() else None)
+
+
+def _paths(scans, out):
+    """Where the label map of each scan goes, in folders that are there and can be written to."""
+    problems = Problems("the scans to predict")
+    paths = [out / scan.modality / f"{scan.name.split('/')[-1]}.nii.gz" for scan in scans]
+    counts = Counter(paths)
+    for scan, path in zip(scans, paths, strict=True):
+        if counts[path] > 1:
+            problems.add(scan.image, "a name of its own", f"another scan that goes to {path}", "rename one")
+        if path.parent.resolve() == scan.image.parent.resolve():
+            problems.add(scan.image, "label maps in another folder", f"them in {path.parent} too", "choose another out")
+    problems.raise_if_any()
+    for folder in sorted({path.parent for path in paths}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"out: expected a folder that can be made, found {error}; choose another") from None
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise BadInput(f"out: expected a folder that can be read and written, found {folder}; choose another")
+    return paths
+
+
 def _scans(run, images, modality):
+    plain = nifti_files(images) if isinstance(images, str | Path) and (modality or not holds_scans(images)) else {}
     if modality is not None and isinstance(images, str | Path):
-        found = sorted(path for path in Path(images).glob("*") if path.name.endswith((".nii", ".nii.gz")))
-        if not found:
-            raise BadInput(f"{images}: expected NIfTI files (.nii, .nii.gz), found none")
-        return [Scan(f"{modality}/{path.name.split('.nii')[0]}", modality, path) for path in found]
+        if not plain:
+            raise BadInput(f"{images}: expected a folder with NIfTI files (.nii, .nii.gz), found none; check the name")
+        return [Scan(f"{modality}/{name}", modality, path) for path, name in plain.items()]
+    if plain:
+        raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
     found = run.learner.data.dataset if images is None else images

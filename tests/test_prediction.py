@@ -1,0 +1,246 @@
+"""Prediction of folders of scans: every label map on its scan's own voxels, every bad scan named, the others done."""
+
+import os
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from test_segmentation_data import write_dicom, write_pairs
+
+from i2pemd_lite import segmentation
+from i2pemd_lite.__main__ import main
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.segmentation.methods import Segmenter
+
+BLOCK = (slice(6, 14), slice(4, 12), slice(3, 8))
+SHAPE = (24, 20, 12)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    small = {"profile": "ci", "steps": 1, "width": 2, "dim": 4}
+    return segmentation.train("joint_sepbn", write_pairs(folder), folder=folder / "run", **small).finish(False)
+
+
+@pytest.fixture
+def bright(monkeypatch):
+    """In place of the network: class 2 where the prepared scan is bright, which tells where a label map has to be."""
+
+    def probabilities(self, case):
+        shown = (case.image > case.image.min() + 0.5 * (case.image.max() - case.image.min())).long()
+        return torch.nn.functional.one_hot(2 * shown, 5).movedim(-1, 0).float()
+
+    monkeypatch.setattr(Segmenter, "probabilities", probabilities)
+
+
+def volume(modality="ct"):
+    """A bright block in fat (CT), or in the dark (MR)."""
+    image = np.full(SHAPE, -90 if modality == "ct" else 10, dtype=np.int16)
+    image[BLOCK] = 150
+    return image
+
+
+def write(path, image=None, affine=None, codes=(1, 1), units="mm"):
+    """A NIfTI file with an affine in sform and qform under the two codes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([-8.0, -8.0, 8.0, 1.0]) if affine is None else affine
+    scan = nibabel.Nifti1Image(volume() if image is None else image, affine)
+    scan.set_sform(affine, codes[0])
+    scan.set_qform(affine, codes[1])
+    scan.header.set_xyzt_units(units)
+    nibabel.save(scan, path)
+    return path
+
+
+def turned(degrees, *columns):
+    """An affine whose axes are those columns, turned about z and shifted."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array(columns).T
+    affine[:3, 3] = 31, -17, 240
+    return affine
+
+
+GRIDS = {
+    "oblique": (turned(15, (8, 0, 0), (0, 8, 0), (0, 0, 8)), (1, 1), "mm"),
+    "flipped": (turned(0, (-8, 0, 0), (0, 8, 0), (0, 0, -8)), (2, 1), "mm"),
+    "other axes": (turned(-8, (0, 0, -8), (8, 0, 0), (0, -8, 0)), (1, 2), "mm"),
+    "small voxels": (turned(5, (-5, 0, 0), (0, -4.5, 0), (0, 0, 6)), (1, 1), "mm"),
+    "sform alone": (turned(10, (-7, 0, 0), (0, 7, 0), (0, 0, 9)), (4, 0), "unknown"),
+    "qform alone": (turned(10, (-7, 0, 0), (0, 7, 0), (0, 0, 9)), (0, 1), "unknown"),
+    "neither": (np.diag([-8.0, 8.0, 8.0, 1.0]), (0, 0), "unknown"),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_label_map_lies_on_its_scan_in_every_viewer(run, bright, tmp_path, name):
+    affine, codes, units = GRIDS[name]
+    path = write(tmp_path / "scans/a.nii.gz", affine=affine, codes=codes, units=units)
+    (written,) = segmentation.predict(run, path.parent, tmp_path / "out", "ct", progress=False)
+    scan, label = nibabel.load(path), nibabel.load(written)
+    assert label.shape == SHAPE and label.get_data_dtype() == np.uint8
+    for field in ("qform_code", "sform_code", "pixdim", "srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c",
+                  "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "xyzt_units"):  # fmt: skip
+        assert label.header[field].tobytes() == scan.header[field].tobytes(), field
+    np.testing.assert_array_equal(label.affine, scan.affine)
+    found, truth = np.asarray(label.dataobj), np.zeros(SHAPE, dtype=bool)
+    truth[BLOCK] = True
+    assert set(np.unique(found)) == {0, 2}
+    # A shift by one voxel along any axis would leave 0.87 or less; resampling to 8 mm and back leaves more.
+    assert 2 * (truth & (found == 2)).sum() / (truth.sum() + (found == 2).sum()) > 0.9
+
+
+def test_label_maps_of_dicom_lie_where_its_slices_do(run, bright, tmp_path):
+    (tmp_path / "chaos/Train_Sets/MR").mkdir(parents=True)
+    write_dicom(tmp_path / "chaos/Test_Sets/MR/4/T2SPIR/DICOM_anon", volume("mr").astype(float), slope=1.0, intercept=0)
+    (written,) = segmentation.predict(run, tmp_path, tmp_path / "out", progress=False)
+    label = nibabel.load(written)
+    assert written == tmp_path / "out/mr/chaos_4.nii.gz" and label.header.get_xyzt_units()[0] == "mm"
+    # By hand: LPS (-30, -25, -40) is the first voxel; 4, 3 and 7.7 mm follow; RAS has the first two negated.
+    np.testing.assert_allclose(label.affine @ (1, 1, 1, 1), (26, 22, -32.3, 1), rtol=0, atol=1e-4)
+    found = np.asarray(label.dataobj)
+    # Its inside and its outside by more than a voxel of 8 mm, which is two or three of these.
+    assert (found[8:12, 6:10, 4:7] == 2).all() and not found[:3].any() and not found[17:].any()
+    assert not found[:, 15:].any() and not found[..., :2].any() and not found[..., 9:].any()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def nan(path):
+    image = volume().astype(np.float32)
+    image[0, 0, 0] = np.nan
+    write(path, image)
+
+
+def endless(path):
+    """A header that promises 60 TB."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((32000, 32000, 30000))
+    header.set_data_dtype(np.int16)
+    path.write_bytes(header.binaryblock + bytes(1000))
+
+
+def huge_voxels(path):
+    write(path, affine=np.diag([8.0, 8.0, 8e9, 1.0]))
+
+
+BAD = {
+    "img0001.nii.gz": (lambda path: path.write_bytes(b"no scan"), "expected a NIfTI file"),
+    "img0002.nii": (truncated, "with all its voxels"),
+    "img0003.nii.gz": (nan, "expected finite values, found 1 NaN"),
+    "img0004.nii": (endless, "with all its voxels"),
+    "img0005.nii.gz": (lambda path: write(path, volume("mr")), "expected CT in Hounsfield units"),
+    "img0006.nii.gz": (huge_voxels, "expected a scan that can be predicted"),
+    "img0007.nii.gz": (lambda path: (path.unlink(), path.mkdir()), "expected DICOM slices (*.dcm), found none"),
+}
+
+
+def test_bad_scans_are_named_at_the_end_and_all_others_are_written(run, tmp_path, capsys):
+    cts, mrs = tmp_path / "in/btcv/RawData/Testing/img", tmp_path / "in/chaos_mr_t2spir/Testing/img"
+    for name, (damage, _) in BAD.items():
+        damage(write(cts / name))
+    write(cts / "img0008.nii")
+    write(mrs / "image_3.nii.gz", volume("mr"))
+    out = tmp_path / "out"
+    assert main(["predict", str(run.folder), "--images", str(tmp_path / "in"), "--out", str(out)]) == 1
+    said = capsys.readouterr()
+    wanted = [out / "ct/img0008.nii.gz", out / "mr/image_3.nii.gz"]
+    assert said.out.split() == [str(path) for path in wanted]
+    assert f"{len(BAD)} problems in the scans to predict" in said.err
+    for name, (_, message) in BAD.items():
+        (line,) = (line for line in said.err.splitlines() if line.startswith(f"  ct/{name.split('.')[0]}: "))
+        assert message in line
+    assert sorted(path for path in out.rglob("*") if path.is_file()) == wanted
+    assert all(nibabel.load(path).shape == SHAPE for path in wanted)
+
+
+def test_whatever_goes_wrong_with_one_scan_stays_with_it(run, tmp_path, monkeypatch):
+    for name in "abc":
+        write(tmp_path / f"scans/{name}.nii.gz")
+    whole = Segmenter.probabilities
+
+    def failing(self, case):
+        if case.name == "ct/b":
+            raise failure
+        return whole(self, case)
+
+    monkeypatch.setattr(Segmenter, "probabilities", failing)
+    failure = ZeroDivisionError("by nothing")
+    with pytest.raises(BadInput, match="ct/b: .*b.nii.gz: expected .* found ZeroDivisionError: by nothing") as caught:
+        segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
+    assert [path.name for path in caught.value.written] == ["a.nii.gz", "c.nii.gz"]
+    failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        segmentation.predict(run, tmp_path / "scans", tmp_path / "again", "ct", progress=False)
+    assert os.listdir(tmp_path / "again/ct") == ["a.nii.gz"]
+
+
+def test_nothing_is_half_written(run, tmp_path, monkeypatch):
+    write(tmp_path / "scans/a.nii.gz")
+
+    def full(image, path):
+        path.write_bytes(b"the first half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nibabel, "save", full)
+    with pytest.raises(BadInput, match="No space left on device"):
+        segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
+    assert not os.listdir(tmp_path / "out/ct")
+
+
+def test_a_plain_folder_holds_both_endings_and_hidden_files(run, tmp_path):
+    for name in ("a.nii", "b.nii.gz", "c.nii.d.nii.gz"):
+        write(tmp_path / "scans" / name)
+    (tmp_path / "scans/._a.nii").write_bytes(b"what a Mac leaves")
+    (tmp_path / "scans/notes.txt").write_text("no scan")
+    written = segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
+    assert [path.name for path in written] == ["a.nii.gz", "b.nii.gz", "c.nii.d.nii.gz"]
+
+
+def test_an_output_inside_the_scans_is_no_scan_the_next_time(run, tmp_path):
+    write(tmp_path / "a.nii.gz")
+    once, twice = (segmentation.predict(run, tmp_path, tmp_path / "out", "ct", progress=False) for _ in range(2))
+    assert once == twice == [tmp_path / "out/ct/a.nii.gz"]
+
+
+def test_scans_are_never_overwritten(run, tmp_path):
+    path = write(tmp_path / "ct/a.nii.gz")
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match="a.nii.gz: expected label maps in another folder"):
+        segmentation.predict(run, tmp_path / "ct", tmp_path, "ct", progress=False)
+    assert path.read_bytes() == before
+
+
+def test_two_scans_of_one_name_are_refused_before_anything_is_written(run, tmp_path):
+    for name in ("a.nii", "a.nii.gz", "b.nii.gz"):
+        write(tmp_path / "scans" / name)
+    with pytest.raises(BadInput) as caught:
+        segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
+    assert "2 problems" in str(caught.value) and "a.nii: expected a name of its own" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
+    write(tmp_path / "scans/a.nii.gz")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("in the way")
+
+    def predict(images, out="out", modality="ct"):
+        segmentation.predict(run, tmp_path / images, tmp_path / out, modality, progress=False)
+
+    for images in ("empty", "nowhere", "file"):
+        with pytest.raises(BadInput, match=f"{images}: expected a folder with NIfTI files"):
+            predict(images)
+    with pytest.raises(BadInput, match="modality: expected 'ct' or 'mr' for .*scans"):
+        predict("scans", modality=None)
+    with pytest.raises(BadInput, match="empty: expected a folder that holds btcv/RawData"):
+        predict("empty", modality=None)
+    with pytest.raises(BadInput, match="out: expected a folder that can be made, found .*file"):
+        predict("scans", out="file")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(BadInput, match="out: expected a folder that can be read and written, found .*out"):
+        predict("scans")
