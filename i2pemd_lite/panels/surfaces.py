@@ -1,0 +1,404 @@
+"""Organs in 3D: the surfaces of the truth and of what one to four runs say, beside each other, in millimetres.
+
+Positions are (x, y, z): to the patient's Left, to Posterior, to Superior, in millimetres from the middle of the volume.
+These are right-handed axes, so a picture is never a mirror image. `turn` is the angle of the view about the z axis:
+0 is from the front, the patient's left on the right of the picture, and 90 is from the patient's left side.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.segmentation import COLOURS, SHORT, lookers, millimetres, overlap, percent
+from i2pemd_lite.segmentation import MODALITIES, ORGANS
+
+DETAIL = 4.0  # mm between the points of a surface, where the voxels are smaller
+SMOOTH = 3.0  # mm, deviation of the Gaussian that rounds the steps between slices
+
+
+class Mesh(NamedTuple):
+    """A closed surface of triangles, which wind anticlockwise as seen from outside."""
+
+    vertices: np.ndarray  # (n, 3) mm
+    faces: np.ndarray  # (m, 3) indices of vertices
+
+
+class Result(NamedTuple):
+    """What the scenes show: column ("truth" or a run) -> organ -> its `Mesh`, or None where there is none."""
+
+    case: str
+    columns: dict
+    doc: dict  # run -> mean DOC of the case in percent
+    turn: float  # degrees
+    box: np.ndarray  # (2, 3) mm: the lowest and the highest of all organs, chosen or not
+
+
+def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
+    """The surface of an organ by marching cubes, closed also where the organ touches the border of the volume.
+
+    Parameters
+    ----------
+    mask : (D, H, W) bool, D to Superior, H to Posterior, W to Left
+    spacing : mm of a voxel as (z, y, x)
+    detail : mm between the points of the surface, at least; axes with larger voxels keep theirs
+    smooth : mm, deviation of a Gaussian over the mask before; 0 shows the mask as it is
+
+    Returns
+    -------
+    Mesh, or None for an empty mask
+
+    Example
+    -------
+    >>> mesh = surface(np.ones((2, 6, 9), bool), (8.0, 3.0, 2.0), detail=2.0, smooth=0)
+    >>> np.ptp(mesh.vertices, axis=0).tolist()  # 9 × 2, 6 × 3 and 2 × 8 mm
+    [18.0, 18.0, 16.0]
+    """
+    from skimage.measure import marching_cubes
+
+    mask, spacing = np.asarray(mask, dtype=bool), np.asarray(spacing, dtype=float)
+    if mask.ndim != 3 or spacing.shape != (3,) or not (spacing > 0).all():
+        raise BadInput(
+            f"mask, spacing: expected (D, H, W) and three millimetres above 0, found {mask.shape} and {spacing}"
+        )
+    if not mask.any():
+        return None
+    inside = ndimage.find_objects(mask.astype(np.uint8))[0]
+    step = np.maximum(1, np.round(detail / spacing)).astype(int)
+    margin = step * np.ceil(2 * smooth / spacing / step + 1).astype(int)
+    values = np.pad(mask[inside].astype(np.float32), [(n, n + s) for n, s in zip(margin, step, strict=True)])
+    values = ndimage.gaussian_filter(values, smooth / spacing)[tuple(slice(None, None, s) for s in step)]
+    # What is too small for the Gaussian keeps a surface, at half of what is left of it.
+    level = min(0.5, values.max() / 2)
+    points, faces, _, _ = marching_cubes(values, level, spacing=tuple(step * spacing))
+    first = np.array([part.start for part in inside]) - margin
+    points = points + (first - (np.array(mask.shape) - 1) / 2) * spacing
+    # Marching cubes winds them anticlockwise in (x, y, z), which mirrors its own (z, y, x).
+    return Mesh(points[:, ::-1].astype(np.float32), faces)
+
+
+class Shapes:
+    """The surfaces of cases; each is made once for each state of a run."""
+
+    def __init__(self, made):
+        self.made, self.known = made, {}
+        self.cases = next(iter(made.values())).cases
+
+    def of(self, column, name):
+        """organ -> `Mesh` or None, of the truth or of a run."""
+        looker = self.made.get(column)
+        key = column, name, looker and looker.run.number
+        if key not in self.known:
+            case = self.cases[name]
+            labels = case.label.numpy() if looker is None else looker.predicted(case)[0]
+            spacing = millimetres(case)
+            self.known[key] = {organ: surface(labels == k, spacing) for k, organ in enumerate(ORGANS, 1)}
+        return self.known[key]
+
+
+def compute(shapes, state):
+    """The surfaces of the state: case (its name), turn (degrees), and for each organ whether it is shown."""
+    case = shapes.cases[state["case"]]
+    all_organs = {column: shapes.of(column, case.name) for column in ("truth", *shapes.made)}
+    points = [mesh.vertices for organs in all_organs.values() for mesh in organs.values() if mesh is not None]
+    ends = np.concatenate(points) if points else np.array([(-100.0,) * 3, (100.0,) * 3])
+    columns = {
+        column: {organ: mesh for organ, mesh in organs.items() if state[organ]} for column, organs in all_organs.items()
+    }
+    doc = {name: overlap(looker.predicted(case)[2]) for name, looker in shapes.made.items()}
+    return Result(case.name, columns, doc, state["turn"], np.stack([ends.min(0), ends.max(0)]))
+
+
+def axes_of(turn):
+    """What points to the right of the picture, and away from the viewer, as unit vectors (x, y, z).
+
+    Example
+    -------
+    >>> right, away = axes_of(0)
+    >>> right.tolist(), away.tolist()  # the patient's left, and the back
+    ([1.0, 0.0, 0.0], [-0.0, 1.0, 0.0])
+    """
+    cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
+    return np.array([cos, sin, 0.0]), np.array([-sin, cos, 0.0])
+
+
+def stacked(organs, turn):
+    """The triangles that face the viewer, the farthest first: corners (m, 3, 2) in mm, colours (m, 3, 4)."""
+    right, away = axes_of(turn)
+    light = -0.75 * away - 0.35 * right + np.array([0.0, 0.0, 0.55])
+    corners, colours = [np.zeros((0, 3, 3))], [np.zeros((0, 3, 3))]
+    for organ, mesh in organs.items():
+        if mesh is not None:
+            normals = normals_of(mesh)
+            brightness = 0.4 + 0.6 * np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
+            seen = mesh.faces[(normals @ away)[mesh.faces].min(1) < 0]
+            corners.append(mesh.vertices[seen])
+            colours.append((COLOURS[ORGANS.index(organ) + 1] * brightness[:, None])[seen])
+    corners, colours = np.concatenate(corners), np.concatenate(colours)
+    order = np.argsort(-(corners @ away).mean(1))
+    flat = np.stack([corners @ right, corners[..., 2]], -1)
+    return flat[order], np.pad(colours[order], [(0, 0), (0, 0), (0, 1)], constant_values=1)
+
+
+def normals_of(mesh):
+    """The outward normals (n, 3) at the vertices: those of the triangles around each, weighted by area."""
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    normals = np.zeros_like(mesh.vertices)
+    for i, axis in enumerate(np.cross(b - a, c - a).T):
+        normals[:, i] = np.bincount(mesh.faces.ravel(), np.repeat(axis, 3), len(normals))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+
+
+def missing(organs):
+    """What is said of organs that a column has not, such as "no spleen"."""
+    none = [organ for organ, mesh in organs.items() if mesh is None]
+    return f"no {', no '.join(none)}" if none else ""
+
+
+def seen_from(turn):
+    """The side that the organs are seen from, and where the patient's left is.
+
+    Example
+    -------
+    >>> seen_from(0)
+    "Seen from the front: the patient's left is on the right."
+    """
+    side = ("the front", "the patient's left", "behind", "the patient's right")[round(turn / 90) % 4]
+    right, away = axes_of(turn)
+    where = "nearest" if away[0] < 0 else "farthest"
+    if abs(right[0]) > 1e-9:
+        where = "on the right" if right[0] > 0 else "on the left"
+    return f"Seen from {side}: the patient's left is {where}."
+
+
+def draw(figure, result):
+    """The truth and the runs from one side, all to one scale."""
+    art = style.artists(figure, lambda figure: _Card(figure, list(result.columns)))
+    right, _ = axes_of(result.turn)
+    middle, half = (result.box[0, 2] - 25 + result.box[1, 2]) / 2, reach(result.box)
+    for name, organs in result.columns.items():
+        view = art.views[name]
+        style.limits(view.axes, (-half, half), (middle - FLAT * half, middle + FLAT * half))
+        view.corners, view.colours = stacked(organs, result.turn)
+        found = f"DOC {percent(result.doc[name])}" if name in result.doc else ""
+        art.notes[name].set_text(", ".join(filter(None, (found, missing(organs)))))
+    truth = result.columns["truth"]
+    for organ, text in art.names.items():
+        mesh = truth.get(organ)
+        text.set_text("" if mesh is None else SHORT[ORGANS.index(organ) + 1])
+        if mesh is not None:
+            text.set_position((mesh.vertices.mean(0) @ right, mesh.vertices[:, 2].mean()))
+    x, z = half - 110, middle - 0.95 * FLAT * half
+    art.scale.set_data([x, x + 100], [z, z])
+    art.scale_name.set_position((x + 50, z + 2))
+    art.scale_name.set_text("100 mm")
+    art.case.set_text(result.case.replace("/", " ").replace("ct", "CT").replace("mr", "MR"))
+    art.key.set_text(seen_from(result.turn))
+
+
+def reach(box):
+    """Half the width of a scene, in mm, that holds the organs from every side, with room for a scale below."""
+    wide, high = 1.05 * np.hypot(*np.abs(box[:, :2]).max(0)), (box[1, 2] - box[0, 2] + 45) / 2
+    return max(wide, high / FLAT, 110)
+
+
+SIDE, HEAD, FOOT = 2.9, 0.3, 0.5  # inches: the width of a scene, what is above it, and below
+FLAT = 0.8  # height of a scene over its width
+
+
+def size(columns):
+    """Inches of a scene's side, and of the figure that holds a row of them."""
+    side = min(SIDE, 9.3 / columns)
+    return side, (max(0.1 + columns * side, 6.0), HEAD + FLAT * side + FOOT)
+
+
+class _Card:
+    """The artists of a row of scenes."""
+
+    def __init__(self, figure, columns):
+        side, (width, height) = size(len(columns))
+        self.views, self.notes = {}, {}
+        for j, name in enumerate(columns):
+            box = [(0.1 + j * side) / width, FOOT / height, 0.97 * side / width, FLAT * side / height]
+            self.views[name] = _view(figure, box)
+            figure.text(box[0], 1 - 0.22 / height, name, size=9.5, weight="bold")
+            self.notes[name] = figure.text(box[0], (FOOT - 0.04) / height, "", size=8.5, va="top")
+        axes = self.views["truth"].axes
+        paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
+        self.names = {organ: axes.text(0, 0, "", size=8, ha="center", va="center", bbox=paper) for organ in ORGANS}
+        self.scale = axes.plot([], [], color=style.INK, lw=1.5)[0]
+        self.scale_name = axes.text(0, 0, "", size=8, ha="center", va="bottom")
+        self.case = figure.text((0.1 + 0.5) / width, 1 - 0.22 / height, "", size=8.5)
+        self.key = figure.text(0.1 / width, 0.08 / height, "", size=8.5, color=style.QUIET)
+
+
+def _view(figure, box):
+    """One scene: all triangles of all organs, the farthest first, in one call, where a polygon each takes a second."""
+    from matplotlib.collections import Collection
+
+    class Triangles(Collection):
+        corners, colours = np.zeros((0, 3, 2)), np.zeros((0, 3, 4))
+
+        def draw(self, renderer):
+            gc = renderer.new_gc()
+            self._set_gc_clip(gc)
+            renderer.draw_gouraud_triangles(gc, self.corners, self.colours, self.axes.transData.frozen())
+            gc.restore()
+            self.stale = False
+
+    axes = style.blank(figure.add_axes(box, aspect="equal"))
+    return axes.add_collection(Triangles(), autolim=False)
+
+
+class Live:
+    """The same scenes as one plotly figure, each of which can be turned; all turn with it."""
+
+    def __init__(self, columns):
+        from plotly import graph_objects as go
+        from plotly.subplots import make_subplots
+
+        side = size(len(columns))[0]
+        kinds = [[{"type": "scene"}] * len(columns)]
+        self.figure = go.FigureWidget(make_subplots(1, len(columns), specs=kinds, horizontal_spacing=0.01))
+        self.scenes = {name: f"scene{j if j > 1 else ''}" for j, name in enumerate(columns, 1)}
+        self.meshes = {}
+        # The light goes with the viewer: x to the right, y upwards, z away.
+        light = {
+            "lighting": {"ambient": 0.4, "diffuse": 0.55, "specular": 0.05, "roughness": 0.9},
+            "lightposition": {"x": -4e4, "y": 8e4, "z": -1e5},
+        }
+        for j, (name, scene) in enumerate(self.scenes.items()):
+            corner = {"x": j / len(columns), "y": 1, "xanchor": "left", "yanchor": "top", "xref": "paper"}
+            self.figure.add_annotation(text=f"<b>{name}</b>", showarrow=False, yref="paper", **corner)
+            for k, organ in enumerate(ORGANS, 1):
+                colour = "rgb({},{},{})".format(*(round(255 * c) for c in COLOURS[k]))
+                self.figure.add_trace(go.Mesh3d(name=organ, color=colour, scene=scene, hoverinfo="name", **light))
+                self.meshes[name, organ] = self.figure.data[-1]
+            hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
+            self.figure.layout[scene].update(aspectmode="manual", **hidden)
+            self.figure.layout[scene].on_change(self._turned, "camera")
+        self.figure.update_layout(
+            width=round(100 * side * len(columns)),
+            height=round(100 * side) + 40,
+            margin={"l": 0, "r": 0, "t": 30, "b": 0},
+            paper_bgcolor=style.CARD,
+            font={"color": style.INK, "size": 12},
+        )
+        self._turn, self._following = None, False
+
+    def show(self, result):
+        """Show surfaces; the view is left as it was turned by hand until `turn` changes."""
+        size = result.box[1] - result.box[0]
+        ratio = _xyz(1.3 * size / size.max())
+        ends = dict(zip(("xaxis", "yaxis", "zaxis"), result.box.T.tolist(), strict=True))
+        with self.figure.batch_update():
+            for (name, organ), trace in self.meshes.items():
+                mesh = result.columns[name].get(organ) or Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), int))
+                corners = dict(zip("ijk", mesh.faces.T.astype(np.int32), strict=True))
+                trace.update(**dict(zip("xyz", mesh.vertices.T, strict=True)), **corners)
+            for scene in map(self.figure.layout.__getitem__, self.scenes.values()):
+                scene.update(aspectratio=ratio, **{axis: {"range": range} for axis, range in ends.items()})
+            self._name(result)
+        if result.turn != self._turn:
+            _, away = axes_of(result.turn)
+            eye, up = _xyz(-2.0 * away + (0, 0, 0.3)), {"x": 0, "y": 0, "z": 1}
+            self._look({"eye": eye, "up": up, "projection": {"type": "orthographic"}})
+            self._turn = result.turn
+
+    def _name(self, result):
+        """The names of the organs, at the truth's."""
+        paper = {"bgcolor": style.CARD, "opacity": 0.85, "showarrow": False, "font": {"size": 10, "color": style.INK}}
+        shown = {organ: mesh for organ, mesh in result.columns["truth"].items() if mesh is not None}
+        notes = [
+            {"text": SHORT[ORGANS.index(organ) + 1], **_xyz(mesh.vertices.mean(0)), **paper}
+            for organ, mesh in shown.items()
+        ]
+        self.figure.layout[self.scenes["truth"]].annotations = notes
+
+    def _turned(self, scene, camera):
+        if not self._following:
+            self._look(camera, scene)
+
+    def _look(self, camera, turned=None):
+        """Give all scenes one camera, except the one that has it already."""
+        self._following = True
+        try:
+            with self.figure.batch_update():
+                for scene in map(self.figure.layout.__getitem__, self.scenes.values()):
+                    if scene is not turned:
+                        scene.camera = camera
+        finally:
+            self._following = False
+
+
+def _xyz(values):
+    return dict(zip("xyz", map(float, values), strict=True))
+
+
+class Surfaces(Panel):
+    """The panel; with `live` a plotly figure stands in the picture's place, and the picture is for pages at rest."""
+
+    def __init__(self, shapes, controls, live):
+        columns = ["truth", *shapes.made]
+        self.live = Live(columns) if live else None
+        layout = [["case", "turn"], list(ORGANS)]
+        super().__init__("organs in 3D", controls, lambda state: compute(shapes, state), self._paint, describe, layout,
+                         size(len(columns))[1])  # fmt: skip
+        if live:
+            self.children = [self.live.figure if child is self.image else child for child in self.children]
+
+    def _paint(self, figure, result):
+        draw(figure, result)
+        if self.live is not None:
+            self.live.show(result)
+
+
+def describe(result):
+    """Which organs are there, how large, and from where they are seen."""
+    words = [seen_from(result.turn)]
+    for name, organs in result.columns.items():
+        sizes = [f"{organ} {volume(mesh) / 1000:.0f}" for organ, mesh in organs.items() if mesh is not None]
+        words.append(f"{name}: {', '.join(filter(None, (', '.join(sizes), missing(organs)))) or 'nothing chosen'}.")
+    where = result.case.split("/")[-1]
+    numbers = {f"DOC of {where} (%), {name}": percent(doc) for name, doc in result.doc.items()}
+    return " ".join([words[0], "Volumes in ml.", *words[1:]]), numbers
+
+
+def volume(mesh):
+    """What a closed surface encloses, in mm³: Σ over triangles a · (b × c) / 6."""
+    a, b, c = mesh.vertices[mesh.faces].astype(float).transpose(1, 0, 2)
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
+    """The organs of one case in 3D: the truth, and what one to four runs on the same data say.
+
+    Parameters
+    ----------
+    case : the name of a case, or its place in the list, in which those held back from all runs come first
+    organs : which are shown at the beginning
+    live : as a figure that the mouse turns; have one such figure in a notebook, since each brings 5 MB along
+    turn : degrees of the first view
+
+    Example
+    -------
+        surfaces("mr/image_3", joint=joint, ours=ours, organs=("liver", "spleen"))
+    """
+    made = lookers(runs)
+    first = next(iter(made.values()))
+    cases = [(f"{m.upper()} {text}", name) for m in MODALITIES for text, name in first.names(m)]
+    cases.sort(key=lambda option: option[1] not in first.held_back)
+    names = [name for _, name in cases]
+    if case not in names and not (isinstance(case, int) and 0 <= case < len(names)):
+        raise BadInput(f"case: expected one of {', '.join(names)}, or 0 to {len(names) - 1}, found {case!r}")
+    if unknown := set(organs) - set(ORGANS):
+        raise BadInput(f"organs: expected some of {', '.join(ORGANS)}, found {', '.join(sorted(unknown))}")
+    controls = {
+        "case": choice("case", cases, case if case in names else names[case], "300px"),
+        "turn": slider("turn (°)", turn, -180, 180, 5, width="420px"),
+        **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
+    }
+    return Surfaces(Shapes(made), controls, live)

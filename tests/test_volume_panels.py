@@ -1,0 +1,213 @@
+"""Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_panels import ends
+from test_task_panels import _short
+
+from i2pemd_lite import segmentation
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import style, surfaces
+from i2pemd_lite.segmentation import ORGANS
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+
+
+@pytest.fixture(scope="module")
+def scans(abdomen, tmp_path_factory):
+    """A short segmentation run on voxels that are no cubes."""
+    size = {"spacing": (8.0, 8.0, 6.0), "size": (48, 64)}
+    run = _short(segmentation, "joint_sepbn_i2pemd", abdomen, tmp_path_factory, steps=8, evaluate_every=2, **size)
+    return run.finish(progress=False)
+
+
+def closed(mesh):
+    """Whether each edge is passed once in either direction, as on a closed surface of one orientation."""
+    a, b = np.concatenate([mesh.faces[:, [i, (i + 1) % 3]] for i in range(3)]).astype(np.int64).T
+    there, back = a * len(mesh.vertices) + b, b * len(mesh.vertices) + a
+    return len(np.unique(there)) == len(there) and np.array_equal(np.sort(there), np.sort(back))
+
+
+def surfaces_hold(result):
+    for organs in result.columns.values():
+        for mesh in organs.values():
+            if mesh is not None:
+                assert closed(mesh) and surfaces.volume(mesh) > 0
+                assert (mesh.vertices >= result.box[0]).all() and (mesh.vertices <= result.box[1]).all()
+                corners, colours = surfaces.stacked({"liver": mesh}, result.turn)
+                assert len(corners) == len(colours) < len(mesh.faces)
+                assert 0 <= colours.min() and colours.max() <= 1
+
+
+@pytest.fixture(params=["surfaces"])
+def case(request):
+    """A way to make each panel, and what must hold of every result."""
+    get = request.getfixturevalue
+    return {
+        "surfaces": lambda: (lambda: surfaces.surfaces(run=get("scans"), live=False), surfaces_hold),
+    }[request.param]()
+
+
+def test_every_control_works_at_both_ends_and_in_the_middle(case):
+    make, holds = case
+    panel = make()
+    assert panel.image.value[:4] == b"\x89PNG"  # before anything is touched
+    holds(panel.result)
+    before = panel.state
+    for name, control in panel.controls.items():
+        for value in ends(control):
+            control.value = value
+            assert panel.state[name] == value and panel.error.value == ""
+            holds(panel.result)
+        panel.set(**before)
+
+
+def test_a_moved_picture_is_the_picture_of_a_fresh_panel(case, tmp_path):
+    make, _ = case
+    panel, other = make(), make()
+    assert all(control.description for control in panel.controls.values())
+    assert len(panel.words) > 20 and len(panel.numbers) >= 1
+    for name, control in panel.controls.items():
+        control.value = ends(control)[1]
+        fresh = style.figure(*panel._figure.get_size_inches())
+        panel._draw(fresh, panel.result)
+        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
+        assert not (old != new).any(), name
+    panel.save(tmp_path / "state.json")
+    other.load(tmp_path / "state.json")
+    assert other.state == panel.state and other.image.value == panel.image.value
+
+
+def ball(radius, spacing, shape):
+    """The voxels whose centres lie within a ball in the middle of a volume."""
+    z, y, x = (s * (np.arange(n) - (n - 1) / 2) for s, n in zip(spacing, shape, strict=True))
+    return z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 <= radius**2
+
+
+@pytest.mark.parametrize("spacing", [(8.0, 1.5, 1.5), (8.0, 4.0, 4.0), (3.0, 2.0, 5.0)])
+def test_a_ball_has_its_volume_and_its_extent_in_millimetres(spacing):
+    mask = ball(40.0, spacing, [int(100 / s) for s in spacing])
+    mesh = surfaces.surface(mask, spacing)
+    assert closed(mesh)
+    assert surfaces.volume(mesh) == pytest.approx(4 / 3 * np.pi * 40.0**3, rel=0.04)
+    # A slice more or less is half a slice of 8 mm at either end.
+    np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), 80.0, atol=max(spacing), rtol=0)
+    np.testing.assert_allclose(mesh.vertices.mean(0), 0, atol=1.0, rtol=0)
+    normals = surfaces.normals_of(mesh)
+    assert (np.sum(normals * mesh.vertices, 1) > 0).all()  # outwards
+
+
+@pytest.mark.parametrize("smooth", [0.0, 3.0])
+def test_an_organ_at_the_border_of_the_volume_is_closed(smooth):
+    mesh = surfaces.surface(np.ones((3, 30, 20), bool), (8.0, 1.5, 2.0), detail=1.0, smooth=smooth)
+    assert closed(mesh)
+    # The corners of the box are cut by half a voxel or, if smoothed, rounded.
+    assert surfaces.volume(mesh) == pytest.approx(3 * 8 * 30 * 1.5 * 20 * 2, rel=0.03 if smooth == 0 else 0.1)
+
+
+def test_what_is_small_keeps_a_surface_and_what_is_empty_has_none():
+    mask = np.zeros((4, 20, 20), bool)
+    assert surfaces.surface(mask, (8.0, 1.5, 1.5)) is None
+    mask[2, 5, 5] = True
+    assert closed(surfaces.surface(mask, (8.0, 1.5, 1.5)))
+
+
+@pytest.mark.parametrize(("mask", "spacing"), [((4, 4), (8, 1, 1)), ((4, 4, 4), (8, 1)), ((4, 4, 4), (8, 1, 0))])
+def test_a_mask_and_a_spacing_that_do_not_fit_are_named(mask, spacing):
+    with pytest.raises(BadInput, match="mask, spacing: expected"):
+        surfaces.surface(np.ones(mask, bool), spacing)
+
+
+def test_the_patients_left_is_where_the_caption_says():
+    mask = np.zeros((8, 12, 12), bool)
+    mask[6, 2, 9] = True  # above, in front, on the left: the axes are to Superior, Posterior and Left
+    x, y, z = surfaces.surface(mask, (8.0, 4.0, 4.0)).vertices.mean(0)
+    assert x > 0 and y < 0 and z > 0
+    for turn in range(-180, 181, 15):
+        right, away = surfaces.axes_of(turn)
+        np.testing.assert_allclose(np.cross(right, [0, 0, 1]), -away, atol=1e-12, rtol=0)  # no mirror
+        words, left = surfaces.seen_from(turn), np.array([1.0, 0, 0])
+        place = "right" if left @ right > 1e-9 else "left" if left @ right < -1e-9 else None
+        assert words.endswith(f"is on the {place}." if place else "is nearest." if left @ away < 0 else "is farthest.")
+    assert "from the patient's left" in surfaces.seen_from(90) and "from behind" in surfaces.seen_from(180)
+
+
+def test_the_liver_of_a_case_is_on_the_left_of_the_picture(scans):
+    panel = surfaces.surfaces(run=scans, live=False)
+    liver, spleen = (panel.result.columns["truth"][organ].vertices.mean(0) for organ in ("liver", "spleen"))
+    assert liver[0] < 0 < spleen[0] and "Seen from the front: the patient's left is on the right" in panel.words
+    art = panel._figure.house_artists
+    assert art.names["liver"].get_position()[0] < art.names["spleen"].get_position()[0]
+
+
+def test_surfaces_enclose_the_organs_of_truth_and_prediction(scans):
+    panel = surfaces.surfaces(run=scans, live=False)
+    case = scans.learner.data.case(panel.state["case"])
+    with scans.learner.evaluating():
+        labels = {"truth": case.label, "run": scans.learner.probabilities(case).argmax(0)}
+    for column, organs in panel.result.columns.items():
+        for k, organ in enumerate(ORGANS, 1):
+            voxels = int((labels[column] == k).sum())
+            if organs[organ] is None:
+                assert voxels == 0 and f"no {organ}" in panel.words
+            elif voxels > 200:
+                assert surfaces.volume(organs[organ]) == pytest.approx(voxels * 8.0 * 8.0 * 6.0, rel=0.2)
+
+
+def test_an_organ_that_is_missing_is_said_in_words(scans):
+    run = scans.fork()
+    with torch.no_grad():
+        run.learner.network.head.bias[4] = -1e4  # no voxel is spleen
+    panel = surfaces.surfaces(run=run, live=False)
+    assert panel.result.columns["run"]["spleen"] is None
+    assert "no spleen" in panel.words and "no spleen" in panel._figure.house_artists.notes["run"].get_text()
+    panel.set(spleen=False)
+    assert "no spleen" not in panel.words
+
+
+def test_a_case_can_be_named_or_numbered_and_others_are_refused(scans):
+    panel = surfaces.surfaces(1, organs=("liver",), live=False, run=scans)
+    name = panel.controls["case"].options[1][1]
+    assert panel.state["case"] == name and list(panel.result.columns["truth"]) == ["liver"]
+    assert surfaces.surfaces(name, live=False, run=scans).state["case"] == name
+    assert panel.controls["case"].options[0][1] in {case.name for case in scans.learner.test_cases}
+    for bad in ("ct/nobody", 99, -1):
+        with pytest.raises(BadInput, match="case: expected one of"):
+            surfaces.surfaces(bad, live=False, run=scans)
+    with pytest.raises(BadInput, match="organs: expected some of .*, found heart"):
+        surfaces.surfaces(organs=("heart",), live=False, run=scans)
+    with pytest.raises(BadInput, match="runs: expected one to 4, found 0"):
+        surfaces.surfaces()
+
+
+def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
+    panel = surfaces.surfaces(one=scans, two=scans, organs=("liver", "spleen"))
+    figure = panel.live.figure
+    assert figure in panel.children and panel.image not in panel.children
+    for trace in figure.data:
+        column = {scene: name for name, scene in panel.live.scenes.items()}[trace.scene]
+        mesh = panel.result.columns[column].get(trace.name)
+        corners = np.zeros((0, 3)) if mesh is None else mesh.vertices
+        np.testing.assert_array_equal(np.stack([trace.x, trace.y, trace.z], -1), corners)
+    scenes = [figure.layout[name] for name in panel.live.scenes.values()]
+    for scene in scenes:
+        mm = [scene[f"{axis}axis"].range[1] - scene[f"{axis}axis"].range[0] for axis in "xyz"]
+        per_mm = [scene.aspectratio[axis] / length for axis, length in zip("xyz", mm, strict=True)]
+        np.testing.assert_allclose(per_mm, per_mm[0], rtol=1e-6, atol=0)
+    assert scenes[0].camera.eye.y < -1  # from the front
+    panel.set(turn=90)
+    assert all(scene.camera.eye.x > 1 for scene in scenes)
+    # What the browser sends when the second scene was turned by the mouse.
+    moved = {"scene2.camera": {"eye": {"x": 0.5, "y": 1.5, "z": 1.0}}}
+    figure._js2py_relayout = {"relayout_data": moved, "source_view_id": None}
+    assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
+    panel.set(liver=False)
+    assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
+    assert all(len(trace.x) == 0 for trace in figure.data if trace.name == "liver")
