@@ -1,4 +1,4 @@
-"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict.
+"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables.
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
@@ -6,6 +6,7 @@
     python -m i2pemd_lite train --resume runs/ours
     python -m i2pemd_lite evaluate runs/ours
     python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
+    python -m i2pemd_lite tables segmentation --seeds 0,1,2
 """
 
 import argparse
@@ -128,6 +129,29 @@ def _print_paths(paths):
         print(path)
 
 
+def tables(chosen):
+    """Train what is missing for the tables of the paper, print them with its numbers beside, and write them."""
+    if chosen.task == "classification":
+        raise BadInput("task: expected segmentation, found classification, whose tables are not made yet; see evaluate")
+    task = _task(chosen.task)
+    asked = {name: getattr(chosen, name) for name in ("profile", "seeds", "methods", "dims", "folder")}
+    asked = {name: value for name, value in asked.items() if value is not None} | _changes(task, chosen.set)
+    if chosen.runs and asked:
+        raise BadInput(f"--runs: expected beside it only --data and --out, found {', '.join(asked)}; leave these out")
+    found = task.from_runs(chosen.runs, chosen.data) if chosen.runs else task.tables(chosen.data, **asked)
+    found.save(chosen.out)
+    print(f"{found}\n\nwritten to {chosen.out}; tables.md has all of it to read")
+    return 0
+
+
+def _words(text):
+    return tuple(text.split(","))
+
+
+def _numbers(text):
+    return tuple(int(word) for word in text.split(","))
+
+
 def _task(name):
     if name not in TASKS:
         raise BadInput(f"task: expected {' or '.join(TASKS)}, found {name!r}")
@@ -201,6 +225,17 @@ def _parser():
             sub.add_argument("--images", type=Path, help="folder of images; default: those without labels in the data")
             sub.add_argument("--modality", choices=("ct", "mr"), help="of a folder that just holds NIfTI files")
             sub.add_argument("--out", type=Path, help="where to write; default: out/segmentation or out/skin.csv")
+    sub = command(tables)
+    sub.add_argument("task", choices=TASKS)
+    sub.add_argument("--seeds", type=_numbers, metavar="0,1,2", help="one run a method for each; default: 0")
+    sub.add_argument("--methods", type=_words, metavar="NAME,NAME", help="keys of METHODS; default: all")
+    sub.add_argument("--dims", type=_numbers, metavar="8,16,32", help="feature sizes for Figure 6 (a); default: none")
+    sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
+    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of every run")
+    sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
+    sub.add_argument("--folder", type=Path, help="where the runs are kept and found; default: runs/TASK")
+    sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
+    sub.add_argument("--out", type=Path, default=Path("out/tables"), help="where to write; default: out/tables")
     return parser
 
 

@@ -4,9 +4,12 @@ import csv
 import dataclasses
 import html
 import math
+import textwrap
 from pathlib import Path
 
 from i2pemd_lite.files import write_json, written_whole
+
+WIDTH = 120  # of the text under a table
 
 
 @dataclasses.dataclass
@@ -53,7 +56,7 @@ class Report:
             "  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()
             for row in cells
         ]
-        return [self.title, *lines, *self._below()]
+        return [self.title, *lines, *(textwrap.fill(line, WIDTH) for line in self._below())]
 
     def __str__(self):
         return "\n\n".join("\n".join(page._lines()) for page in self.pages())

@@ -1,0 +1,371 @@
+"""Tables 1 to 3 and Figure 6 (a): what the paper prints, and beside it what these methods give here.
+
+    tables = segmentation.tables(seeds=(0, 1, 2))       # trains what is missing
+    tables = segmentation.from_runs(folders)            # or: of runs that are there
+    print(tables)
+    tables.save("out/tables")
+"""
+
+import dataclasses
+import math
+import statistics
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from i2pemd_lite.files import BadInput, Problems, written_whole
+from i2pemd_lite.metrics import pearson
+from i2pemd_lite.report import Report
+from i2pemd_lite.segmentation import paper
+from i2pemd_lite.segmentation.data import MODALITIES
+from i2pemd_lite.segmentation.evaluate import TASK
+from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SegmentationSettings
+from i2pemd_lite.segmentation.results import FREE, check_folders, differences, finished, in_words, label, trained
+
+PROPOSED = "joint_sepbn_i2pemd"
+EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2
+SHORT = dict(zip(ORGANS, ("liver", "R-kdy", "L-kdy", "spleen"), strict=True))
+TABLE2_NAMES = {"doc": "mDOC", "mmd": "MMD"}
+AUTOCORRELATED = (
+    "p takes the evaluations for independent. Those of one training are not, for each goes on from the one before: p "
+    "is too small, and two things that both change while a network learns have a large r whatever the cause."
+)
+MEMORY = (
+    "peak memory: on a GPU the most that torch had allocated there in the run; on a CPU the most that the process ever "
+    "had resident, libraries and earlier runs included"
+)
+
+
+def tables(
+    data=None, profile=None, seeds=(0,), methods=None, folder="runs/segmentation", dims=None, progress=True, **settings
+):
+    """Train what is missing for Tables 1 to 3, and give the `Tables`.
+
+    Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
+    used as it is.
+
+    Parameters
+    ----------
+    data, profile : as for `train`
+    seeds : one run of each method for each; a SD takes two, the paper has three
+    methods : keys of `METHODS`; None: all ten
+    folder : where the runs are kept
+    dims : feature sizes d for Figure 6 (a), each a run of the proposed method for each seed; the paper says that 32 is
+        best and prints no others, {8, 16, 32, 64, 128} are a likely grid
+    settings : any field of `SegmentationSettings`, for every run
+
+    Raises
+    ------
+    BadInput
+        before anything is trained, for a folder that holds a run with other settings or on other data
+    """
+    for name, values in (("seeds", seeds), ("methods", methods), ("dims", dims)):
+        if values is not None and len(set(values)) < len(values):
+            raise BadInput(f"{name}: expected none twice, found {', '.join(map(str, values))}; leave one out")
+    for method in methods or ():
+        TASK.settings_for(method, profile)
+    main_dim = TASK.settings_for(PROPOSED, profile, changes=settings).dim
+    wanted = {}
+    for method in (name for name in METHODS if methods is None or name in methods):
+        for seed in seeds:
+            wanted |= _place(folder, method, profile, seed, settings)
+    for dim in dims or ():
+        for seed in seeds:
+            wanted |= _place(folder, PROPOSED, profile, seed, {**settings, "dim": dim}, "" if dim == main_dim else dim)
+    if not wanted:
+        raise BadInput("seeds, methods, dims: expected at least one run, found none; give some")
+    data = TASK.prepared(data, next(iter(wanted.values())))
+    check_folders(wanted, data)
+    return Tables([trained(*run, data, progress) for run in wanted.items()], main_dim)
+
+
+def _place(folder, method, profile, seed, changes, dim=""):
+    """{the folder of a run: its settings}."""
+    chosen = TASK.settings_for(method, profile, seed, changes)
+    if method == PROPOSED and "evaluate_every" not in changes:
+        chosen.evaluate_every = min(chosen.evaluate_every, max(1, chosen.steps // EVALUATIONS))
+    name = f"{method}-{chosen.profile}-seed{seed}" + (f"-dim{dim}" if dim else "")
+    return {Path(folder) / name: chosen}
+
+
+def from_runs(folders, data=None):
+    """The `Tables` of finished runs, whoever trained them.
+
+    Rows may have any number of seeds. A run is evaluated anew where its report.json is older than its last step or has
+    no distances of surfaces; the others are taken as they are.
+
+    Parameters
+    ----------
+    folders : of runs
+    data : the data that they were trained on, where they moved
+
+    Raises
+    ------
+    BadInput
+        that lists each run that is unfinished, on other data, there twice, or of other settings than its row
+    """
+    return Tables(finished(folders, data))
+
+
+@dataclasses.dataclass
+class Tables:
+    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `figure6a`.
+
+    Means are over runs with different seeds, and so is the SD (of a sample, n − 1), which takes two. An organ that no
+    held-back case has is left out. `main_dim` is the feature size d of Tables 1 to 3 (None: that of most runs); the
+    runs of the proposed method with any d are in Figure 6 (a).
+    """
+
+    results: list
+    main_dim: int | None = None
+
+    def __post_init__(self):
+        if not self.results:
+            raise BadInput("runs: expected at least one finished run, found none; train some, or give their folders")
+        if self.main_dim is None:
+            self.main_dim = Counter(result.settings.dim for result in self.results).most_common(1)[0][0]
+        problems, first = Problems("the runs of the tables"), {}
+        for result in self.results:
+            key = result.settings.method, result.settings.dim
+            like = first.setdefault(key, result)
+            if found := in_words(differences(result.settings, like.settings), "beside"):
+                problems.add(result.folder, f"the settings of {like.folder}", found, "make tables of their own of them")
+            if result.fingerprint != self.results[0].fingerprint:
+                problems.add(result.folder, f"the data of {self.results[0].folder}", "others", "leave it out")
+            twin = next(other for other in self.results if (other.name, other.settings.dim) == (result.name, key[1]))
+            if twin is not result:
+                problems.add(result.folder, "each seed of a method once", f"that of {twin.folder}", "leave one out")
+        problems.raise_if_any()
+
+    def runs(self, method, dim=None):
+        """The results of one method, by seed."""
+        found = [r for r in self.results if r.settings.method == method and r.settings.dim == (dim or self.main_dim)]
+        return sorted(found, key=lambda result: result.settings.seed)
+
+    @property
+    def table1(self):
+        """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
+        rows = [_table1_row(method, self.runs(method)) for method in METHODS if self.runs(method)]
+        wrong = [f"* {discrepancy}" for discrepancy in paper.audit() if self.runs(discrepancy.method)]
+        return Table1(
+            "Table 1: Dice overlap (DOC, %), mean ± SD over seeds", rows, self.about(), notes=self.unlike() + wrong
+        )
+
+    @property
+    def table2(self):
+        """Pearson's r of the mean I2PEMD with DOC and with MMD, over the evaluations of each proposed run."""
+        rows, notes = [], [AUTOCORRELATED] if self.runs(PROPOSED) else [f"no run of {PROPOSED}, which this table is of"]
+        for run in self.runs(PROPOSED):
+            for other, printed in paper.TABLE2.items():
+                pairs = [(row["mi2pemd"], row[other]) for row in run.evaluations if {"mi2pemd", other} <= row.keys()]
+                r, p, n = math.nan, math.nan, len(pairs)
+                try:
+                    r, p, n = pearson(*np.reshape(pairs, (n, 2)).T)
+                except BadInput as error:
+                    notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {TABLE2_NAMES[other]} (y): {error}")
+                row = {"": f"mI2PEMD vs. {TABLE2_NAMES[other]}", "setting": label(run.settings, run.data)}
+                row |= {"seed": run.settings.seed, "r": r, "p": p, "n": n}
+                rows.append(row | {"paper r": printed[0], "paper p": printed[1]})
+        if any(row["n"] < 3 for row in rows):
+            notes.append("too few evaluations for a correlation, which takes 3; train with a lower evaluate_every")
+        return Table2("Table 2: Pearson's r over the evaluations of a run of the proposed method", rows, notes=notes)
+
+    @property
+    def table3(self):
+        """The overall mean of DOC in the rows that show what each part of I2PEMD adds."""
+        rows = []
+        for method in (name for name in paper.TABLE3 if self.runs(name)):
+            row = _table1_row(method, self.runs(method))
+            shown = {name: row[name] for name in ("method", "row", "setting", "seeds", "mean", "mean sd")}
+            rows.append({**shown, "paper": paper.TABLE3[method]})
+        notes = self.unlike() if rows else [f"no run of {', '.join(paper.TABLE3)}"]
+        return Short("Table 3: overall mean of DOC (%), mean ± SD over seeds", rows, notes=notes)
+
+    @property
+    def figure6a(self):
+        """The overall mean of DOC by feature size d, of the proposed method."""
+        rows = []
+        for dim in sorted({result.settings.dim for result in self.results if result.settings.method == PROPOSED}):
+            runs = self.runs(PROPOSED, dim)
+            kinds = {label(run.settings.changed(dim=SegmentationSettings.dim), run.data) for run in runs}
+            row = {"d": dim, "setting": ", ".join(sorted(kinds)), "seeds": len(runs)}
+            for name, title in (("doc", "mean"), *((m, m.upper()) for m in MODALITIES)):
+                row |= _spread(title, [run.figures[name] for run in runs])
+            rows.append(row)
+        notes = ["the paper draws this figure and prints no numbers: d = 32 is best there"]
+        return Short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes=notes)
+
+    @property
+    def costs(self):
+        """Seconds and peak memory of each run."""
+        rows = [
+            {
+                "method": result.settings.method,
+                "d": result.settings.dim,
+                "seed": result.settings.seed,
+                "steps": result.about["steps"],
+                "seconds": result.about["seconds"],
+                "peak memory": result.about.get("peak memory", "unknown"),
+                "overall DOC": result.figures["doc"],
+            }
+            for result in self.results
+        ]
+        return Report("The runs", rows, notes=[MEMORY])
+
+    def reports(self):
+        """{"table1": …, "table2": …, "table3": …} and, with more than one d, "figure6a"."""
+        found = {name: getattr(self, name) for name in ("table1", "table2", "table3")}
+        return found | ({"figure6a": self.figure6a} if len(self.figure6a.rows) > 1 else {})
+
+    def about(self):
+        """What the runs have in common, for the line under Table 1."""
+        first = self.results[0]
+        s = first.settings
+        return {
+            "data": first.data,
+            "held-back cases": first.about["held-back cases"],
+            "steps": s.steps,
+            "mm": " × ".join(f"{n:g}" for n in s.spacing),
+            "voxels in-plane": " × ".join(map(str, s.size)),
+            "crop": s.crop,
+            "width": s.width,
+            "d": self.main_dim,
+            "λ": s.weight,
+        }
+
+    def unlike(self):
+        """A sentence for each method whose runs differ in settings from the first one's."""
+        first, found = self.results[0], []
+        for method in METHODS:
+            for run in self.runs(method)[:1]:
+                if words := in_words(differences(run.settings, first.settings, (*FREE, "dim")), "beside"):
+                    found.append(f"{paper.NAMES[method]}: {words} of {first.settings.method}; no fair comparison")
+        return found
+
+    def __str__(self):
+        return "\n\n".join(map(str, self.reports().values()))
+
+    def _repr_html_(self):
+        return "".join(report._repr_html_() for report in self.reports().values())
+
+    def save(self, folder):
+        """Write each report as JSON and CSV (table1.json, table1.csv, …), runs.json, and all of them as tables.md."""
+        folder = Path(folder)
+        for name, report in {**self.reports(), "runs": self.costs}.items():
+            report.save(folder / f"{name}.json")
+            report.save(folder / f"{name}.csv")
+        with written_whole(folder / "tables.md") as temporary:
+            temporary.write_text(self.markdown(), encoding="utf-8")
+
+    def markdown(self):
+        """Every table, the runs, and their settings, as Markdown."""
+        settings = {name: [] for name in dataclasses.asdict(self.results[0].settings)}
+        for name, values in settings.items():
+            for result in self.results:
+                value = getattr(result.settings, name)
+                if value not in values:
+                    values.append(value)
+        lines = [f"`{name}` {', '.join(map(str, values))}" for name, values in settings.items()]
+        parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
+        return "\n\n".join(["# Segmentation: measured, and printed in the paper", *parts,
+                            "**Settings of the runs**", " · ".join(lines)]) + "\n"  # fmt: skip
+
+
+def _spread(name, values):
+    """The mean of the known values, and their SD where there are two."""
+    known = [value for value in values if not math.isnan(value)]
+    mean = statistics.fmean(known) if known else math.nan
+    return {name: mean, f"{name} sd": statistics.stdev(known) if len(known) > 1 else math.nan}
+
+
+def _table1_row(method, runs):
+    """The row of a method: its own figures, then the paper's under the same names with "paper " before them."""
+    kinds = sorted({label(run.settings, run.data) for run in runs})
+    row = {"method": method, "row": paper.NAMES[method], "setting": ", ".join(kinds), "seeds": len(runs)}
+    printed = paper.TABLE1.get(method)
+    theirs = {}
+    for i, m in enumerate(MODALITIES):
+        organs = getattr(printed, m) if printed else [(math.nan, math.nan)] * len(ORGANS)
+        for organ, (mean, sd) in zip(ORGANS, organs, strict=True):
+            row |= _spread(f"{m} {organ}", [run.figures[f"{m} {organ}"] for run in runs])
+            theirs |= {f"paper {m} {organ}": mean, f"paper {m} {organ} sd": sd}
+        row |= _spread(f"{m} mean", [run.figures[m] for run in runs])
+        theirs[f"paper {m} mean"] = printed.means[i] if printed else math.nan
+    row |= _spread("mean", [run.figures["doc"] for run in runs])
+    theirs["paper mean"] = printed.means[-1] if printed else math.nan
+    again = printed.recomputed() if printed else [math.nan] * 3
+    names = ("ct mean", "mr mean", "mean")
+    return row | theirs | {f"paper {name} recomputed": mean for name, mean in zip(names, again, strict=True)}
+
+
+def plus_minus(mean, sd=None):
+    """Mean ± SD as text, "-" for what is not known; the mean alone for an SD of None.
+
+    Example
+    -------
+    >>> plus_minus(91.25, 0.5), plus_minus(91.25, math.nan), plus_minus(math.nan, math.nan), plus_minus(91.25)
+    ('91.2 ± 0.5', '91.2 ± -', '-', '91.2')
+    """
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.1f}" if sd is None else f"{mean:.1f} ± {'-' if math.isnan(sd) else f'{sd:.1f}'}"
+
+
+class Short(Report):
+    """A report that prints each mean and its SD in one cell, and not the keys of methods."""
+
+    def pages(self):
+        """The same rows, shorter."""
+        rows = []
+        for row in self.rows:
+            shown = {name: value for name, value in row.items() if name != "method" and not name.endswith(" sd")}
+            means = {name: plus_minus(row[name], row[f"{name} sd"]) for name in shown if f"{name} sd" in row}
+            rows.append(shown | means)
+        return [Report(self.title, rows, self.about, notes=self.notes)]
+
+
+class Table2(Report):
+    """A report that prints r with two digits, and a p below 0.001 as just that, as the paper does."""
+
+    def pages(self):
+        """The same rows, rounded."""
+        rows = []
+        for row in self.rows:
+            r, p = row["r"], row["p"]
+            p = "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+            r = "-" if math.isnan(r) else f"{r:+.2f}"
+            rows.append({**row, "r": r, "p": p, "paper r": f"{row['paper r']:+.2f}"})
+        return [Report(self.title, rows, notes=self.notes)]
+
+
+class Table1(Report):
+    """A row a method with all its figures; printed as a table of means and one for the organs of each modality."""
+
+    def pages(self):
+        """The means beside the paper's; then the organs in CT, and in MR, the paper's on lines of their own."""
+        means, wrong = [], {discrepancy.method for discrepancy in paper.audit()}
+        for row in self.rows:
+            cells = {"": row["row"], "setting": row["setting"], "seeds": row["seeds"]}
+            columns = {"CT": "ct mean", "MR": "mr mean", "overall": "mean"}
+            cells |= {title: plus_minus(row[name], row[f"{name} sd"]) for title, name in columns.items()}
+            cells |= {f"paper {title}": row[f"paper {name}"] for title, name in columns.items()}
+            star = " *" if row["method"] in wrong else ""
+            means.append(cells | {"by its organs": plus_minus(row["paper mean recomputed"]) + star})
+        return [
+            Report(self.title, means, self.about, notes=self.notes),
+            *(Report(f"Table 1, organs in {m.upper()}", self._organs(m)) for m in MODALITIES),
+        ]
+
+    def _organs(self, m):
+        names = {**{short: f"{m} {organ}" for organ, short in SHORT.items()}, "mean": f"{m} mean"}
+        rows = []
+        for row in self.rows:
+            measured = {short: plus_minus(row[name], row[f"{name} sd"]) for short, name in names.items()}
+            rows.append({"": row["row"], "setting": row["setting"], **measured})
+            printed = {
+                short: plus_minus(row[f"paper {name}"], row.get(f"paper {name} sd"))
+                for short, name in names.items()
+            }
+            rows.append({"": "", "setting": "paper", **printed})
+        return rows

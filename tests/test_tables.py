@@ -1,0 +1,265 @@
+"""The tables of the paper: its own numbers, what runs give beside them, and the command."""
+
+import csv
+import dataclasses
+import json
+import math
+import re
+import shutil
+import statistics
+
+import pytest
+import scipy.stats
+
+from i2pemd_lite import BadInput, segmentation
+from i2pemd_lite.__main__ import main
+from i2pemd_lite.segmentation import METHODS, SegmentationSettings, paper
+from i2pemd_lite.segmentation.results import TASK, label
+from i2pemd_lite.segmentation.tables import Tables, plus_minus
+
+TINY = {"steps": 4, "width": 2, "dim": 4, "spacing": (8.0, 16.0, 16.0), "size": (24, 24)}
+BOTH = ("joint", "joint_sepbn_i2pemd")
+
+
+@pytest.fixture(scope="module")
+def data(abdomen):
+    return segmentation.load(abdomen)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def tables(data, folder):
+    """Two methods with two seeds each, and a second feature size."""
+    return segmentation.tables(data, "ci", (0, 1), BOTH, folder, dims=(2, 4), progress=False, **TINY)
+
+
+def figures(folder, seed, method="joint"):
+    """DOC of a run, from what its training wrote at the last step."""
+    with open(folder / f"{method}-ci-seed{seed}" / "evaluations.csv", newline="") as file:
+        return {name: float(value) for name, value in list(csv.DictReader(file))[-1].items()}
+
+
+# --- the paper ----------------------------------------------------------------------------------------------------
+
+
+def test_v22_the_means_of_individual_are_a_copy():
+    found = {discrepancy.method: discrepancy for discrepancy in paper.audit()}
+    assert list(found) == ["individual", "y_shaped"]
+    assert found["individual"].recomputed == pytest.approx((91.2125, 89.8525, 90.5325), abs=1e-9)
+    assert found["individual"].copy_of == "joint_i2pemd" and found["y_shaped"].copy_of is None
+    assert found["y_shaped"].recomputed[0] == pytest.approx(91.23, abs=1e-9)
+    assert "a copy error" in str(found["individual"]) and "a copy error" not in str(found["y_shaped"])
+
+
+def test_the_audit_finds_what_is_wrong_and_nothing_else():
+    row = paper.TABLE1["joint"]
+    right = dict.fromkeys(["joint"], row._replace(means=row.recomputed()))
+    assert paper.audit(right) == []
+    assert [d.method for d in paper.audit({"joint": row._replace(means=(89.7, 88.5, 89.3))})] == ["joint"]
+    assert paper.audit(tolerance=0.25) == [d for d in paper.audit() if d.method == "individual"]
+
+
+def test_tables_1_and_3_of_the_paper_agree():
+    assert list(paper.NAMES) == list(METHODS)
+    assert list(paper.TABLE1) == [method for method in METHODS if method != "joint_sepbn_i2ped"]
+    shared = [method for method in paper.TABLE3 if method in paper.TABLE1]
+    assert len(shared) == 5 and all(paper.TABLE3[m] == paper.TABLE1[m].means[-1] for m in shared)
+
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_table_1_is_the_mean_and_sd_of_its_runs(tables, folder):
+    assert [row["method"] for row in tables.table1.rows] == list(BOTH)
+    row = tables.table1.rows[0]
+    runs = [figures(folder, seed) for seed in (0, 1)]
+    columns = {"ct mean": "ct", "mr mean": "mr", "mean": "doc"}
+    columns |= {f"{m} {organ}": f"{m} {organ}" for m in ("ct", "mr") for organ in segmentation.ORGANS}
+    assert any(runs[0][name] != runs[1][name] for name in columns.values())
+    for name, theirs in columns.items():
+        values = [run[theirs] for run in runs]
+        assert row[name] == pytest.approx(statistics.fmean(values), rel=1e-9)
+        assert row[f"{name} sd"] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2), rel=1e-9)
+    assert (row["setting"], row["seeds"]) == ("synthetic", 2)
+    assert (row["paper ct liver"], row["paper ct liver sd"], row["paper mean"]) == (92.30, 0.27, 89.1)
+
+
+def test_table_1_prints_within_a_terminal(tables):
+    text = str(tables)
+    assert max(map(len, text.splitlines())) <= 120
+    row, mr = tables.table1.rows[1], text[text.index("organs in MR") :]
+    spleen = re.escape(plus_minus(row["mr spleen"], row["mr spleen sd"]))
+    assert re.search(rf"Joint\+sepBN\+I2PEMD +synthetic .* {spleen} .*\n +paper .* 88\.7 ± 0\.8  91\.3$", mr, re.M)
+    assert tables._repr_html_().count("<table>") == 6
+
+
+def test_table_2_correlates_the_evaluations_of_a_run(tables, folder):
+    rows = tables.table2.rows
+    assert [(row["seed"], row["n"]) for row in rows] == [(0, 4), (0, 4), (1, 4), (1, 4)]
+    with open(folder / "joint_sepbn_i2pemd-ci-seed1" / "evaluations.csv", newline="") as file:
+        x, y = zip(*((float(row["mi2pemd"]), float(row["mmd"])) for row in csv.DictReader(file)), strict=True)
+    r, p = scipy.stats.pearsonr(x, y)
+    assert rows[3]["r"] == pytest.approx(r, abs=1e-9) and rows[3]["p"] == pytest.approx(p, abs=1e-9)
+    assert [row["paper r"] for row in rows[:2]] == [-0.79, 0.56]
+    assert "p is too small" in " ".join(str(tables.table2).split())
+
+
+def test_table_2_says_when_there_are_too_few_evaluations(tables):
+    few = [dataclasses.replace(result, evaluations=result.evaluations[:2]) for result in tables.results]
+    table = Tables(few, main_dim=4).table2
+    assert all(math.isnan(row["r"]) and row["n"] == 2 for row in table.rows)
+    assert "too few evaluations" in str(table)
+    without = Tables([result for result in tables.results if result.settings.method == "joint"])
+    assert without.table2.rows == [] and "no run of joint_sepbn_i2pemd" in str(without)
+
+
+def test_table_3_and_figure_6a_take_the_overall_mean(tables, folder):
+    (row,) = tables.table3.rows
+    assert (row["method"], row["paper"], row["mean"]) == (BOTH[1], 91.8, tables.table1.rows[1]["mean"])
+    assert [(row["d"], row["seeds"]) for row in tables.figure6a.rows] == [(2, 2), (4, 2)]
+    two = [json.loads(path.read_text()) for path in folder.glob("*-dim2/report.json")]
+    assert tables.figure6a.rows[0]["mean"] == pytest.approx(statistics.fmean(r["rows"][2]["mean"] for r in two))
+    assert tables.figure6a.rows[1]["mean sd"] == row["mean sd"] > 0
+
+
+def test_one_seed_has_no_sd(tables):
+    one = Tables([result for result in tables.results if result.settings.seed == 0], main_dim=4)
+    assert math.isnan(one.table1.rows[0]["mean sd"]) and not math.isnan(one.table1.rows[0]["mean"])
+    assert plus_minus(one.table1.rows[0]["mean"], math.nan) in str(one) and " ± -" in str(one)
+
+
+def test_an_organ_that_no_run_has_is_left_out(tables):
+    first, *others = tables.results
+    lacking = dataclasses.replace(first, figures=first.figures | {"ct spleen": math.nan})
+    row = Tables([lacking, *others], main_dim=4).table1.rows[0]
+    assert row["ct spleen"] == others[0].figures["ct spleen"] and math.isnan(row["ct spleen sd"])
+
+
+def test_finished_runs_are_used_as_they_are(tables, data, folder):
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+    again = segmentation.tables(data, "ci", (1, 0), BOTH, folder, progress=False, **TINY)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")} == times
+    assert again.table1.rows == tables.table1.rows
+    assert "MiB" in tables.costs.rows[0]["peak memory"] and len(tables.costs.rows) == 6
+
+
+def test_a_run_that_was_stopped_goes_on(tables, data, folder, tmp_path):
+    settings = tables.results[0].settings
+    changes = {name: value for name, value in dataclasses.asdict(settings).items() if name in {*TINY, "evaluate_every"}}
+    run = segmentation.train("joint", data, "ci", 0, tmp_path / "joint-ci-seed0", **changes, checkpoint_every=2)
+    next(run), next(run)
+    one = segmentation.tables(data, "ci", (0,), ("joint",), tmp_path, progress=False, **TINY)
+    assert [row["step"] for row in one.results[0].history] == [1, 2, 3, 4]
+    assert one.results[0].figures == tables.results[0].figures
+
+
+def test_a_folder_with_another_run_is_refused_before_training(data, folder, tables, tmp_path):
+    before = sorted(folder.iterdir())
+    with pytest.raises(BadInput, match="2 problems") as caught:
+        segmentation.tables(data, "ci", (0, 7), BOTH, folder, progress=False, **TINY, weight=0.5)
+    assert "weight 1.0 instead of 0.5; choose another folder" in str(caught.value)
+    assert sorted(folder.iterdir()) == before
+    shutil.copytree(folder / "joint-ci-seed0", tmp_path / "joint-ci-seed0")
+    about = tmp_path / "joint-ci-seed0" / "settings.json"
+    about.write_text(about.read_text().replace(tables.results[0].fingerprint, "another"))
+    with pytest.raises(BadInput, match="a run on the data asked for, found one on synthetic scans"):
+        segmentation.tables(data, "ci", (0,), BOTH, tmp_path, progress=False, **TINY)
+
+
+def test_what_is_asked_for_is_checked(data, folder):
+    with pytest.raises(BadInput, match="seeds: expected none twice, found 0, 0"):
+        segmentation.tables(data, "ci", (0, 0), BOTH, folder)
+    with pytest.raises(BadInput, match="method: expected one of individual"):
+        segmentation.tables(data, "ci", (0,), ("jont",), folder)
+    with pytest.raises(BadInput, match="expected at least one run"):
+        segmentation.tables(data, "ci", (), BOTH, folder)
+
+
+def test_tables_of_runs_that_are_there(tables, folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    old = copy / "joint-ci-seed0" / "report.json"
+    old.write_text(json.dumps({"title": "of older code", "about": {"steps": 4}, "rows": []}))
+    found = segmentation.from_runs(sorted(copy.iterdir()))
+    assert found.table1.rows == tables.table1.rows and found.main_dim == 4
+    assert "cases" in json.loads(old.read_text())  # evaluated anew
+    assert [row["d"] for row in found.figure6a.rows] == [2, 4]
+
+
+def test_an_unfinished_or_doubled_run_is_refused(tables, data, folder, tmp_path):
+    run = segmentation.train("joint", data, "ci", 3, tmp_path / "half", **TINY, checkpoint_every=1)
+    next(run)
+    with pytest.raises(BadInput, match="half: expected 4 steps, found 1"):
+        segmentation.from_runs([folder / "joint-ci-seed0", tmp_path / "half"])
+    with pytest.raises(BadInput, match="each seed of a method once"):
+        Tables([*tables.results, dataclasses.replace(tables.results[0], folder=tmp_path)])
+    other = dataclasses.replace(tables.results[1], settings=tables.results[1].settings.changed(weight=0.5))
+    with pytest.raises(BadInput, match="found weight 0.5 beside 1.0"):
+        Tables([tables.results[0], other])
+    with pytest.raises(BadInput, match="expected the data of"):
+        Tables([tables.results[0], dataclasses.replace(tables.results[1], fingerprint="another")])
+
+
+def test_methods_trained_otherwise_are_no_fair_comparison(tables):
+    longer = [
+        dataclasses.replace(r, settings=r.settings.changed(weight=2.0)) if r.settings.method == "joint" else r
+        for r in tables.results[::-1]
+    ]
+    assert "Joint: weight 2.0 beside 1.0 of joint_sepbn_i2pemd; no fair comparison" in str(Tables(longer, 4).table1)
+    assert "no fair comparison" not in str(tables)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "paper's setting"),
+        ({"crop": "organs", "seed": 4, "evaluate_every": 9, "profile": "laptop"}, "paper's setting"),
+        ({"crop": "none"}, "scaled down"),
+        ({"steps": 40_000}, "scaled down"),
+        ({"dim": 16}, "scaled down"),
+        ({"weight": 0.5}, "scaled down"),
+    ],
+)
+def test_labels(changes, expected):
+    settings = SegmentationSettings(method="joint").changed(**changes)
+    assert label(settings, "real") == expected and label(settings, "synthetic") == "synthetic"
+
+
+def test_a_preset_at_full_size_has_its_own_label():
+    beyond = TASK.settings_for("joint", "gpu", changes={"preset": "beyond"})
+    assert label(beyond, "real") == "beyond" and label(beyond.changed(width=4), "real") == "scaled down"
+
+
+# --- files and the command ----------------------------------------------------------------------------------------
+
+
+def test_tables_are_written(tables, tmp_path):
+    tables.save(tmp_path)
+    saved = json.loads((tmp_path / "table1.json").read_text())
+    assert saved["rows"][0]["mean"] == tables.table1.rows[0]["mean"]
+    with open(tmp_path / "table3.csv", newline="") as file:
+        assert float(list(csv.DictReader(file))[0]["mean"]) == tables.table3.rows[0]["mean"]
+    text = (tmp_path / "tables.md").read_text()
+    assert "`seed` 0, 1" in text and "MiB" in text and "| Joint+sepBN+I2PEMD | synthetic |" in text
+    names = [f"{n}.{s}" for n in ("table1", "table2", "table3", "figure6a", "runs") for s in ("json", "csv")]
+    assert {path.name for path in tmp_path.iterdir()} == {"tables.md", *names}
+
+
+def test_the_command_prints_and_writes(tables, abdomen, folder, tmp_path, capsys):
+    texts = {name: str(value).strip("()").replace(" ", "") for name, value in TINY.items()}
+    sets = [f"--set={name}={text}" for name, text in texts.items()]
+    words = ["tables", "segmentation", "--profile=ci", "--seeds=0,1", "--methods=joint,joint_sepbn_i2pemd", *sets]
+    assert main([*words, f"--data={abdomen}", f"--folder={folder}", f"--out={tmp_path / 'a'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "Table 1" in printed and "Table 2" in printed and "Table 3" in printed and "Figure 6" not in printed
+    runs = [f"{folder}/{method}-ci-seed{seed}" for method in BOTH for seed in (0, 1)]
+    assert main(["tables", "segmentation", f"--out={tmp_path / 'b'}", "--runs", *runs]) == 0
+    assert (tmp_path / "a" / "table1.json").read_text() == (tmp_path / "b" / "table1.json").read_text()
+    assert main(["tables", "segmentation", "--seeds=0", "--runs", *runs]) == 1
+    assert "--runs: expected beside it only --data and --out, found seeds" in capsys.readouterr().err
+    assert main(["tables", "classification"]) == 1
+    assert "not made yet" in capsys.readouterr().err
