@@ -40,7 +40,8 @@ def _class_sums(features, labels, num_classes):
     F, y = F.reshape(*F.shape[:2], -1), labels.reshape(len(labels), -1)
     # M[b, k, v] = [y_bv = k]
     M = (y[:, None] == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
-    return torch.einsum("bkv,bdv->kd", M, F), M.sum((0, 2))
+    # Sample by sample: over all voxels at once, F would be copied first, and float32 sums lose a digit.
+    return torch.einsum("bkv,bdv->bkd", M, F).sum(0), M.sum((0, 2))
 
 
 class PrototypeBank(nn.Module):
