@@ -94,7 +94,7 @@ def test_table_1_prints_within_a_terminal(tables):
     row, mr = tables.table1.rows[1], text[text.index("organs in MR") :]
     spleen = re.escape(plus_minus(row["mr spleen"], row["mr spleen sd"]))
     assert re.search(rf"Joint\+sepBN\+I2PEMD +synthetic .* {spleen} .*\n +paper .* 88\.7 ± 0\.8  91\.3$", mr, re.M)
-    assert tables._repr_html_().count("<table>") == 6
+    assert tables._repr_html_().count("<table>") == 7
 
 
 def test_table_2_correlates_the_evaluations_of_a_run(tables, folder):
@@ -124,6 +124,15 @@ def test_table_3_and_figure_6a_take_the_overall_mean(tables, folder):
     two = [json.loads(path.read_text()) for path in folder.glob("*-dim2/report.json")]
     assert tables.figure6a.rows[0]["mean"] == pytest.approx(statistics.fmean(r["rows"][2]["mean"] for r in two))
     assert tables.figure6a.rows[1]["mean sd"] == row["mean sd"] > 0
+
+
+def test_surfaces_are_the_means_of_the_runs(tables, folder):
+    saved = [json.loads((folder / f"joint-ci-seed{seed}" / "report.json").read_text()) for seed in (0, 1)]
+    hd95 = [report["surfaces"]["rows"][4]["mean"] for report in saved]
+    row = tables.surfaces.rows[0]
+    assert row["method"] == "joint" and row["MR HD95"] > row["MR ASSD"] > 0
+    assert row["MR HD95"] == pytest.approx(statistics.fmean(hd95), rel=1e-9)
+    assert tables.costs.rows[0]["missing organs"] == len(saved[0]["missing"])
 
 
 def test_one_seed_has_no_sd(tables):
@@ -184,6 +193,9 @@ def test_tables_of_runs_that_are_there(tables, folder, tmp_path):
     shutil.copytree(folder, copy)
     old = copy / "joint-ci-seed0" / "report.json"
     old.write_text(json.dumps({"title": "of older code", "about": {"steps": 4}, "rows": []}))
+    stale = copy / "joint-ci-seed1" / "report.json"  # of an earlier step of the run
+    content = json.loads(stale.read_text())
+    stale.write_text(json.dumps(content | {"about": content["about"] | {"steps": 2}, "cases": content["cases"][:2]}))
     found = segmentation.from_runs(sorted(copy.iterdir()))
     assert found.table1.rows == tables.table1.rows and found.main_dim == 4
     assert "cases" in json.loads(old.read_text())  # evaluated anew
@@ -245,8 +257,9 @@ def test_tables_are_written(tables, tmp_path):
         assert float(list(csv.DictReader(file))[0]["mean"]) == tables.table3.rows[0]["mean"]
     text = (tmp_path / "tables.md").read_text()
     assert "`seed` 0, 1" in text and "MiB" in text and "| Joint+sepBN+I2PEMD | synthetic |" in text
-    names = [f"{n}.{s}" for n in ("table1", "table2", "table3", "figure6a", "runs") for s in ("json", "csv")]
-    assert {path.name for path in tmp_path.iterdir()} == {"tables.md", *names}
+    names = ("table1", "table2", "table3", "surfaces", "figure6a", "runs")
+    files = {f"{name}.{suffix}" for name in names for suffix in ("json", "csv")}
+    assert {path.name for path in tmp_path.iterdir()} == {"tables.md", *files}
 
 
 def test_the_command_prints_and_writes(tables, abdomen, folder, tmp_path, capsys):

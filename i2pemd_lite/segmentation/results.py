@@ -11,6 +11,7 @@ import torch
 from i2pemd_lite.files import BadInput, Problems, read_json
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate
 from i2pemd_lite.segmentation.methods import SegmentationSettings, summary
+from i2pemd_lite.segmentation.scores import DISTANCES
 from i2pemd_lite.training import read_about, read_checkpoint
 
 FREE = ("method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every")
@@ -24,6 +25,8 @@ class Result:
     """What the tables take from a finished run.
 
     figures : means of DOC by name, as `methods.summary` gives them
+    distances : means over cases and organs in mm, "ct assd", "mr hd95", …; empty where MONAI was missing
+    missing : number of organs that a held-back case lacks, in its truth or in its prediction
     about : what report.json says under its table, peak memory too where the run was trained by `tables`
     evaluations, history : the rows of the two tables of the run; `history` has the loss curves of Figure 6 (b)
     data : "real" or "synthetic"; `fingerprint` that of the prepared volumes
@@ -34,6 +37,8 @@ class Result:
     data: str
     fingerprint: str
     figures: dict
+    distances: dict
+    missing: int
     about: dict
     evaluations: list
     history: list
@@ -177,6 +182,11 @@ def result(run):
     if not _tells_all(content, run.number):
         content = evaluate(run).content()
     cases = [{name: math.nan if value is None else value for name, value in row.items()} for row in content["cases"]]
+    fields = {title: field for field, title in DISTANCES.items()}
+    distances = {
+        f"{row[''].lower()} {fields[row['distance']]}": math.nan if row["mean"] is None else row["mean"]
+        for row in content["surfaces"]["rows"]
+    }
     source = run.learner.source()
     return Result(
         run.folder,
@@ -184,6 +194,8 @@ def result(run):
         source["name"],
         source["fingerprint"],
         summary(cases),
+        distances,
+        len(content["missing"]),
         content["about"],
         run.evaluations,
         run.history,

@@ -22,6 +22,7 @@ from i2pemd_lite.segmentation.data import MODALITIES
 from i2pemd_lite.segmentation.evaluate import TASK
 from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SegmentationSettings
 from i2pemd_lite.segmentation.results import FREE, check_folders, differences, finished, in_words, label, trained
+from i2pemd_lite.segmentation.scores import DISTANCES
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2
@@ -110,7 +111,7 @@ def from_runs(folders, data=None):
 
 @dataclasses.dataclass
 class Tables:
-    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `figure6a`.
+    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`.
 
     Means are over runs with different seeds, and so is the SD (of a sample, n − 1), which takes two. An organ that no
     held-back case has is left out. `main_dim` is the feature size d of Tables 1 to 3 (None: that of most runs); the
@@ -163,12 +164,11 @@ class Tables:
                 try:
                     r, p, n = pearson(*np.reshape(pairs, (n, 2)).T)
                 except BadInput as error:
-                    notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {TABLE2_NAMES[other]} (y): {error}")
+                    why = "too few evaluations, r takes 3; train with a lower evaluate_every" if n < 3 else error
+                    notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {TABLE2_NAMES[other]} (y): {why}")
                 row = {"": f"mI2PEMD vs. {TABLE2_NAMES[other]}", "setting": label(run.settings, run.data)}
                 row |= {"seed": run.settings.seed, "r": r, "p": p, "n": n}
                 rows.append(row | {"paper r": printed[0], "paper p": printed[1]})
-        if any(row["n"] < 3 for row in rows):
-            notes.append("too few evaluations for a correlation, which takes 3; train with a lower evaluate_every")
         return Table2("Table 2: Pearson's r over the evaluations of a run of the proposed method", rows, notes=notes)
 
     @property
@@ -197,8 +197,23 @@ class Tables:
         return Short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes=notes)
 
     @property
+    def surfaces(self):
+        """Distances of surfaces, which the paper does not have: means over cases and organs."""
+        rows = []
+        for method in (name for name in METHODS if self.runs(name)):
+            runs = self.runs(method)
+            row = {"method": method, "row": paper.NAMES[method], "setting": _labels(runs), "seeds": len(runs)}
+            for m in MODALITIES:
+                for field, title in DISTANCES.items():
+                    values = [run.distances.get(f"{m} {field}", math.nan) for run in runs]
+                    row |= _spread(f"{m.upper()} {title}", values)
+            rows.append(row)
+        title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
+        return Short(title, rows, notes=["organs that truth or prediction lacks have none, and are left out"])
+
+    @property
     def costs(self):
-        """Seconds and peak memory of each run."""
+        """What each run cost, and how many organs its held-back cases lack."""
         rows = [
             {
                 "method": result.settings.method,
@@ -208,14 +223,15 @@ class Tables:
                 "seconds": result.about["seconds"],
                 "peak memory": result.about.get("peak memory", "unknown"),
                 "overall DOC": result.figures["doc"],
+                "missing organs": result.missing,
             }
             for result in self.results
         ]
         return Report("The runs", rows, notes=[MEMORY])
 
     def reports(self):
-        """{"table1": …, "table2": …, "table3": …} and, with more than one d, "figure6a"."""
-        found = {name: getattr(self, name) for name in ("table1", "table2", "table3")}
+        """{"table1": …, "table2": …, "table3": …, "surfaces": …} and, with more than one d, "figure6a"."""
+        found = {name: getattr(self, name) for name in ("table1", "table2", "table3", "surfaces")}
         return found | ({"figure6a": self.figure6a} if len(self.figure6a.rows) > 1 else {})
 
     def about(self):
@@ -272,6 +288,10 @@ class Tables:
                             "**Settings of the runs**", " · ".join(lines)]) + "\n"  # fmt: skip
 
 
+def _labels(runs):
+    return ", ".join(sorted({label(run.settings, run.data) for run in runs}))
+
+
 def _spread(name, values):
     """The mean of the known values, and their SD where there are two."""
     known = [value for value in values if not math.isnan(value)]
@@ -281,8 +301,7 @@ def _spread(name, values):
 
 def _table1_row(method, runs):
     """The row of a method: its own figures, then the paper's under the same names with "paper " before them."""
-    kinds = sorted({label(run.settings, run.data) for run in runs})
-    row = {"method": method, "row": paper.NAMES[method], "setting": ", ".join(kinds), "seeds": len(runs)}
+    row = {"method": method, "row": paper.NAMES[method], "setting": _labels(runs), "seeds": len(runs)}
     printed = paper.TABLE1.get(method)
     theirs = {}
     for i, m in enumerate(MODALITIES):
