@@ -1,19 +1,17 @@
-"""How fast the three-term loss and the closed-form EMD are, beside what else one could call.
+"""How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [--quick] [--json FILE] [--threads N]
+python tests/benchmarks/bench.py [loss | transport | step] [--quick] [--json FILE] [--threads N]
 
-Losses: median milliseconds of forward + backward on float32 logits and int64 labels. In every round each contestant
-runs once, and the order rotates, so that whatever else the machine does hits all alike: read the ratios. "bound" is the
-time to read logits and labels once and write the gradient once, at the speed of a copy into memory already in use.
-The reference and the version without a compiler take part in every fifth round, since they take longer than all else.
+In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
+read the ratios. The step is that of `step.py`. Losses: median milliseconds of forward + backward on float32 logits and
+int64 labels. "bound" is the time to read logits and labels once and write the gradient once, at the speed of a copy
+into memory already in use. The reference and the version without a compiler take part in every fifth round, since they
+take longer than all else.
 """
 
 import argparse
-import contextlib
 import os
-import platform
 import statistics
-import time
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -21,7 +19,8 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
+from step import step_rows
+from timing import describe, interleaved, show, timed
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import write_json
@@ -35,6 +34,7 @@ OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
@@ -43,34 +43,29 @@ def main(arguments=None):
     machine = describe()
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 
-    losses = []
-    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
-        for shape in QUICK_SHAPES if chosen.quick else SHAPES:
-            losses += loss_rows(device, shape, rounds=3 if chosen.quick else 15)
-    transport = [row for K in (5, 7) for row in emd_rows(K, instances=50 if chosen.quick else 1000)]
-    show([*losses, *transport])
-    print(lesson(K=5, instances=50))
+    figures = {"machine": machine}
+    for table in [chosen.table] if chosen.table else TABLES:
+        figures[table] = TABLES[table](chosen.quick)
+        show(figures[table])
     if chosen.json:
-        write_json(chosen.json, {"machine": machine, "rows": [*losses, *transport]})
-
-
-def describe():
-    """What the figures depend on."""
-    cpu = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    found = {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+        write_json(chosen.json, figures)
 
 
 # Losses
 
 
+def loss_table(quick):
+    """The rows of every device and shape."""
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    shapes, rounds = (QUICK_SHAPES, 3) if quick else (SHAPES, 15)
+    return [row for device in devices for shape in shapes for row in loss_rows(device, shape, rounds)]
+
+
 def loss_rows(device, shape, rounds):
     """One row for each contestant: what, device, shape, ms, ratios to cross-entropy, to a copy and to the bound."""
     seldom = (f"{OURS}_reference", f"{OURS}, not compiled")
-    milliseconds = interleaved(contestants(*batch(device, shape)), rounds, device, seldom)
+    taken = interleaved(contestants(*batch(device, shape)), rounds, device, seldom)
+    milliseconds = {what: statistics.median(values) for what, values in taken.items()}
     logits, labels = (4 * np.prod(shape), 8 * np.prod(shape) / shape[1])
     # A copy moves the logits twice.
     milliseconds[BOUND] = milliseconds.pop("copy into place") * (2 * logits + labels) / (2 * logits)
@@ -130,34 +125,13 @@ def contestants(logits, labels, drawn, ground):
     }
 
 
-def interleaved(functions, rounds, device, seldom=(), warm_up=2):
-    """Median milliseconds of each function: every one runs once a round, in an order that rotates."""
-    names, taken = list(functions), {name: [] for name in functions}
-    for number in tqdm(range(rounds + warm_up), desc=f"rounds on {device}", disable=None, leave=False):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            if name in seldom and number % 5 != 1:
-                continue
-            value = timed(functions[name], device)
-            if number >= warm_up or rounds < 5:
-                taken[name].append(value)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def timed(function, device):
-    if device == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        function()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end)
-    start = time.perf_counter()
-    function()
-    return (time.perf_counter() - start) * 1e3
-
-
 # Transport
+
+
+def transport_table(quick):
+    """The rows of five and of seven classes, and a line on POT's batched solver."""
+    print(lesson(K=5, instances=50))
+    return [row for K in (5, 7) for row in emd_rows(K, instances=50 if quick else 1000)]
 
 
 def histograms(K, instances, seed=0):
@@ -223,21 +197,7 @@ def lesson(K, instances):
     return f"ot.solve_batch(reg=None) of POT {ot.__version__}: cost {ratio:.6f} times the optimum."
 
 
-def show(rows):
-    """One table; a cell that does not apply is empty."""
-    columns = ["where", "what", "time", "unit", "x cross-entropy", "x copy", "x bound", "largest error"]
-    table = [columns]
-    for row in rows:
-        cells = [row.get(name, "") for name in columns]
-        table.append([f"{cell:.1e}" if name == "largest error" and cell != "" else f"{cell:.2f}"
-                      if isinstance(cell, float) else str(cell)
-                      for name, cell in zip(columns, cells, strict=True)])  # fmt: skip
-    widths = [max(len(line[column]) for line in table) for column in range(len(columns))]
-    for line in table:
-        cells = [cell.ljust(width) if column in (0, 1, 3) else cell.rjust(width)
-                 for column, (cell, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
-        print("  ".join(cells).rstrip())
-
+TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows}
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,260 @@
+"""How long a whole training step of the segmentation takes, beside a plain MONAI loop on the same volumes.
+
+python tests/benchmarks/bench.py step [--quick] [--json FILE] [--threads N]
+
+Ours is `next(run)`: the batch, the network, the loss, the optimiser and what a step reports. The MONAI loop is that of
+its tutorials: CacheDataset, RandSpatialCropd to the same patch, DataLoader, DiceCELoss, Adam, autocast at the same
+precision, the loss fetched at each step. Its networks are ours and MONAI's UNet of about as many parameters. Parts are
+timed alone in the same rounds, as a share of the step of `OURS`. I2PEMD adds the prototypes (which all methods follow,
+so that two runs do not differ by them), the ground distance and its term of the loss.
+
+Peak memory is that of a fresh process a contestant: on a GPU the most that torch had allocated, on Linux's CPU the most
+that was resident beyond what was before the contestant was made, the volumes among it. The laptop's size on a CPU, the
+paper's on a GPU.
+"""
+
+import importlib.util
+import itertools
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timing import interleaved
+
+from i2pemd_lite import segmentation
+from i2pemd_lite.losses import segmentation_loss
+from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.network import UNet
+from i2pemd_lite.segmentation.prepare import Case
+from i2pemd_lite.segmentation.readers import Grid
+from i2pemd_lite.training import generator, profile
+
+OURS, WITHOUT, JOINT = "joint_sepbn_i2pemd", "joint_sepbn", "joint"
+PLAIN, THEIRS = "MONAI loop, our UNet", "MONAI loop, MONAI's UNet"
+CASES = 10  # of each modality
+
+
+def step_rows(quick):
+    """One row for each contestant, then one for each part of the step of `OURS`."""
+    name = "gpu" if torch.cuda.is_available() and not quick else "ci" if quick else "laptop"
+    data, device = volumes(name), profile(name).device
+    steps = contestants(name, data)
+    ours = steps[OURS]
+    taken = interleaved(steps | parts(ours), 2 if quick else 15, device)
+    milliseconds = {what: statistics.median(values) for what, values in taken.items()}
+    measured = torch.cuda.is_available() or sys.platform == "linux"
+    memory = {what: peak(what, name) for what in ([OURS] if quick else steps) if measured}
+    where = f"{device} {'x'.join(map(str, patch(ours.settings)))} {profile(name).precision}"
+    rows = [
+        {"where": where, "what": what, "time": milliseconds[what], "unit": "ms", "parameters": step.parameters}
+        | ratios("x MONAI loop", milliseconds, what)
+        | ({"peak MB": memory[what]} | ratios("x its memory", memory, what) if what in memory else {})
+        for what, step in steps.items()
+    ]
+    shares = {what: statistics.median(np.divide(taken[what], taken[OURS])) for what in taken if what not in steps}
+    with_term, without_term = (shares.pop(what) for what in (WITH_TERM, WITHOUT_TERM))
+    shares["Eq. 8, 9 in the loss"] = with_term - without_term
+    added = shares["prototypes (Eq. 10, 11)"] + shares["ground distance (Eq. 3-5)"] + with_term - without_term
+    shares["I2PEMD in all, by its parts"] = added / (1 - added)
+    shares["I2PEMD without its prototypes, by two runs"] = statistics.median(np.divide(taken[OURS], taken[WITHOUT])) - 1
+    rows += [{"where": where, "what": what, "% of a step": 100 * share} for what, share in shares.items()]
+    if device == "cuda":
+        print(f"host syncs in a step: {host_sync(ours)}")
+    return rows
+
+
+def ratios(name, values, what):
+    return {name: values[what] / values[PLAIN]} if PLAIN in values else {}
+
+
+def patch(settings):
+    return (2 * settings.batch, settings.patch_depth, *settings.size)
+
+
+def volumes(name):
+    """Prepared volumes of noise, with labels in organ-like blobs, at the size of a profile."""
+    settings = segmentation.TASK.settings_for(OURS, name)
+    cases = []
+    for modality, number in itertools.product(MODALITIES, range(CASES)):
+        draws = generator("benchmark", modality, number)
+        shape = (24 + number, *settings.size)
+        coarse = torch.randn(1, len(CLASSES), *(size // 8 for size in shape), generator=draws)
+        label = F.interpolate(coarse, shape, mode="trilinear").argmax(1)[0].to(torch.uint8)
+        image = torch.randn(shape, generator=draws) + label
+        grid = Grid(shape, np.eye(4))
+        cases.append(Case(f"{modality}/{number}", modality, image, label, np.eye(4), grid, (image.numel(), 0.0, 1.0)))
+    return segmentation.Prepared(tuple(cases), settings.geometry, "benchmark", Path(), "benchmark", {})
+
+
+class Ours:
+    """A run that never evaluates nor writes; each call is a step."""
+
+    def __init__(self, method, name, data):
+        never = {"steps": 10**6, "evaluate_every": 10**6, "checkpoint_every": 10**6}
+        self.run = segmentation.train(method, data, name, **never)
+        self.settings, self.learner = self.run.settings, self.run.learner
+        self.parameters = sum(p.numel() for p in self.run.parameters)
+
+    def __call__(self):
+        next(self.run)
+
+
+class MonaiLoop:
+    """The loop of MONAI's tutorials; each call is a step."""
+
+    def __init__(self, network, name, data):
+        from monai.data import CacheDataset, DataLoader
+        from monai.losses import DiceCELoss
+        from monai.transforms import Compose, EnsureTyped, RandSpatialCropd
+
+        settings, self.profile = segmentation.TASK.settings_for(JOINT, name), profile(name)
+        keys, roi = ("image", "label"), patch(settings)[1:]
+        cases, _ = data.split(settings.test, settings.split_seed)
+        self.loader = DataLoader(
+            CacheDataset(
+                [{"image": case.image[None], "label": case.label[None]} for case in cases],
+                Compose([EnsureTyped(keys), RandSpatialCropd(keys, roi, random_size=False)]),
+                num_workers=0,
+                progress=False,
+            ),
+            batch_size=2 * settings.batch,
+            shuffle=True,
+            drop_last=True,
+            num_workers=0,
+        )
+        self.batches = itertools.chain.from_iterable(itertools.repeat(self.loader))
+        self.network = network.to(self.profile.device)
+        self.loss = DiceCELoss(to_onehot_y=True, softmax=True)
+        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        self.parameters, self.epoch_loss = sum(p.numel() for p in network.parameters()), 0.0
+
+    def __call__(self):
+        device = self.profile.device
+        batch = next(self.batches)
+        images, labels = batch["image"].to(device), batch["label"].to(device)
+        self.optimiser.zero_grad()
+        with torch.autocast(device, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
+            loss = self.loss(self.network(images), labels)
+        loss.backward()
+        self.optimiser.step()
+        self.epoch_loss += loss.item()
+
+
+class Logits(torch.nn.Module):
+    """Our network with both modalities as one, as a MONAI loop calls a network."""
+
+    def __init__(self, settings):
+        super().__init__()
+        s = settings
+        self.network = UNet("joint", s.width, s.dim, len(CLASSES), s.upconv, s.init)
+
+    def forward(self, images):
+        return self.network(images, (len(images), 0))[1]
+
+
+def monai_unet(parameters):
+    """MONAI's UNet of four levels, so wide that it has about as many parameters."""
+    from monai.networks.nets import UNet
+
+    def network(width):
+        channels = [width * 2**level for level in range(4)]
+        return UNet(3, 1, len(CLASSES), channels, strides=(2, 2, 2), num_res_units=2, norm="batch")
+
+    narrow = sum(p.numel() for p in network(8).parameters())
+    return network(round(8 * (parameters / narrow) ** 0.5))
+
+
+def makers(name, data):
+    """Name to a function that makes the contestant; MONAI's where it is installed."""
+    plain = Logits(segmentation.TASK.settings_for(JOINT, name))
+    count = sum(p.numel() for p in plain.parameters())
+    ours = {method: lambda method=method: Ours(method, name, data) for method in (OURS, WITHOUT, JOINT)}
+    if importlib.util.find_spec("monai") is None:
+        return ours
+    return ours | {
+        PLAIN: lambda: MonaiLoop(plain, name, data),
+        THEIRS: lambda: MonaiLoop(monai_unet(count), name, data),
+    }
+
+
+def contestants(name, data):
+    return {what: make() for what, make in makers(name, data).items()}
+
+
+# Parts
+
+WITH_TERM, WITHOUT_TERM = "loss with Eq. 8, 9", "loss without"
+
+
+def parts(ours):
+    """Name to a function that does one part of the step of `ours`, on the features and logits of its first batch."""
+    learner, s = ours.learner, ours.settings
+    images, labels, sizes = learner.batch(0)
+    features, logits = (x.detach().float() for x in learner.network(images, sizes))
+    leaf, numbers = logits.requires_grad_(), itertools.count()
+
+    def loss(ground):
+        leaf.grad = None
+        segmentation_loss(leaf, labels, ground, s.weight, ce=s.ce, sizes=sizes).backward()
+
+    learner.bank.update(features, labels)
+    G = learner.bank.ground_distance()
+    return {
+        "the batch": lambda: learner.batch(next(numbers)),
+        "prototypes (Eq. 10, 11)": lambda: learner.bank.update(features, labels),
+        "ground distance (Eq. 3-5)": learner.bank.ground_distance,
+        WITH_TERM: lambda: loss(G),
+        WITHOUT_TERM: lambda: loss(None),
+    }
+
+
+def host_sync(ours):
+    """"none", or what torch says of the first operation in a step that makes the host wait for the GPU."""
+    ours()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        ours()
+    except RuntimeError as error:
+        return str(error)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return "none"
+
+
+# Memory
+
+
+def peak(what, name):
+    """Peak memory in MB of three steps in a process of their own."""
+    command = [sys.executable, __file__, what, name, str(torch.get_num_threads())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def measure_memory(what, name, threads):
+    """Print the peak memory of three steps; see the module."""
+    torch.set_num_threads(int(threads))
+    make = makers(name, volumes(name))[what]
+    before = 0.0 if torch.cuda.is_available() else resident("VmRSS")
+    step = make()
+    for _ in range(3):
+        step()
+    held = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else resident("VmHWM")
+    print(held - before)
+
+
+def resident(what):
+    """MB that this process has resident now ("VmRSS") or had at most ("VmHWM").
+
+    `resource.getrusage` would do, were the most that a process held not handed on to the processes that it starts.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    measure_memory(*sys.argv[1:])
