@@ -11,8 +11,11 @@ from test_task_panels import _short
 
 from i2pemd_lite import segmentation
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style, surfaces
-from i2pemd_lite.segmentation import ORGANS
+from i2pemd_lite.ground import ground_distance
+from i2pemd_lite.losses import mmd
+from i2pemd_lite.panels import epochs, gap, sharing, style, surfaces
+from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES, ORGANS, network
+from i2pemd_lite.segmentation.network import PerModality, UNet
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +49,36 @@ def surfaces_hold(result):
                 assert 0 <= colours.min() and colours.max() <= 1
 
 
-@pytest.fixture(params=["surfaces"])
+def gap_holds(result):
+    for seen in result.views.values():
+        assert 0 < seen.part <= 1 and 0 <= seen.cost <= 0.8
+        kept = len(CLASSES) if result.shown == gap.ALL else 1
+        assert len(seen.prototypes) == kept
+        assert (len(seen.others) == 0) == (kept == len(CLASSES))
+
+
+def sharing_holds(result):
+    assert sum(block.parameters for block in result.blocks) == result.parameters
+    assert sum(block.gives == "F" for block in result.blocks) == 1
+    for earlier, block in zip(("", *(b.name for b in result.blocks)), result.blocks, strict=False):
+        assert block.inputs[0] == earlier
+
+
+def epochs_hold(result):
+    x, y = result.values["mI2PEMD"][result.first :], result.values[result.against][result.first :]
+    assert result.found.n == len(x)
+    assert result.found.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
+
+
+@pytest.fixture(params=["surfaces", "gap", "sharing", "epochs"])
 def case(request):
     """A way to make each panel, and what must hold of every result."""
     get = request.getfixturevalue
     return {
         "surfaces": lambda: (lambda: surfaces.surfaces(run=get("scans"), live=False), surfaces_hold),
+        "gap": lambda: (lambda: gap.gap(run=get("scans")), gap_holds),
+        "sharing": lambda: (lambda: sharing.sharing(), sharing_holds),
+        "epochs": lambda: (lambda: epochs.epochs(get("scans")), epochs_hold),
     }[request.param]()
 
 
@@ -211,3 +238,157 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     panel.set(liver=False)
     assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
     assert all(len(trace.x) == 0 for trace in figure.data if trace.name == "liver")
+
+
+def test_the_gap_is_that_of_the_evaluation_and_of_each_class(scans):
+    last = scans.evaluations[-1]
+    panel = gap.gap(run=scans)
+    cloud = gap.measure(scans)
+    assert panel.result.views["run"].mmd == pytest.approx(last["mmd"], abs=1e-6)
+    assert panel.result.views["run"].cost == pytest.approx(last["mi2pemd"], abs=1e-6)
+    panel.set(classes="liver")
+    ct, mr = (torch.from_numpy(cloud.features[m][cloud.labels[m] == 1]) for m in MODALITIES)
+    assert panel.result.views["run"].mmd == pytest.approx(mmd(ct, mr).item(), abs=1e-6)
+    assert "liver" in panel.words
+    # ℓ_k of Eq. 9 by hand, over all voxels of all held-back cases
+    G, costs = ground_distance(scans.learner.bank.prototypes), []
+    with scans.learner.evaluating():
+        for case in scans.learner.test_cases:
+            p = scans.learner.probabilities(case)[:, case.label == 1]
+            costs.append(G[:, 1] @ p)
+    assert panel.result.views["run"].cost == pytest.approx(torch.cat(costs).mean().item(), abs=1e-5)  # float32 sums
+
+
+def test_the_plane_is_that_of_the_largest_variance_of_both_modalities(scans):
+    cloud = gap.measure(scans)
+    both = np.concatenate([cloud.features[m] for m in MODALITIES]).astype(float)
+    centred = both - both.mean(0)
+    _, s, axes = np.linalg.svd(centred, full_matrices=False)
+    assert cloud.part == pytest.approx((s[:2] ** 2).sum() / (s**2).sum(), abs=1e-5)
+    np.testing.assert_allclose(np.abs(cloud.axes @ axes[:2].T), np.eye(2), atol=1e-3, rtol=0)
+    seen = gap.view(cloud, gap.ALL, 100)
+    shown = np.concatenate([seen.points[m] for m in MODALITIES])
+    assert shown.var(0).sum() / both.var(0).sum() == pytest.approx(cloud.part, abs=1e-4)
+    c = scans.learner.bank.prototypes.numpy()
+    np.testing.assert_allclose(seen.prototypes[2], cloud.axes @ (c[2] - both.mean(0)), atol=1e-4, rtol=0)
+    for modality, part in seen.points.items():
+        assert len(part) == len(cloud.labels[modality])
+        half = gap.view(cloud, "spleen", 50).points[modality]
+        assert len(half) == round((cloud.labels[modality] == 4).sum() / 2)
+
+
+def test_four_gaps_are_too_many_and_a_run_that_went_on_is_measured_again(scans):
+    with pytest.raises(BadInput, match="runs: expected one to 3, found 4"):
+        gap.gap(**dict.fromkeys("abcd", scans))
+    run = scans.fork(steps=9)
+    panel = gap.gap(run=run)
+    before = panel.result.views["run"].mmd
+    next(run)
+    panel.refresh()
+    assert panel.result.views["run"].mmd != before
+
+
+COUNTS = {"individual": 4_149_226, "joint": 2_074_613, "joint_sepbn": 2_077_589, "x_shaped": 3_706_090,
+          "y_shaped": 2_726_213}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_drawing_counts_what_the_module_has(method):
+    panel = sharing.sharing(method)
+    result, art = panel.result, panel._figure.house_artists
+    scheme = METHODS[method].sharing
+    assert result.parameters == COUNTS[scheme]
+    shared, separate = network.SHARING[scheme]
+    assert tuple(block.name for block in result.blocks if block.shared) == shared
+    assert {layer.norms for block in result.blocks for layer in block.layers if block.name != "head"} == {1 + separate}
+    with torch.device("meta"):
+        module = UNet(scheme)
+    for block in result.blocks:
+        assert block.parameters == sum(p.numel() for p in getattr(module, block.name).parameters())
+    for block in result.blocks:
+        lanes = [lane for lane, box in art.boxes[block.name].items() if box.shape.get_visible()]
+        assert lanes == (["both"] if block.shared else ["ct", "mr"])
+
+
+def test_a_module_that_is_built_otherwise_is_drawn_otherwise(monkeypatch):
+    net = UNet("joint", width=2, dim=3)
+    before = {block.name: block for block in sharing.walk(net)}
+    net.enc2 = PerModality(lambda: UNet("joint", width=2, dim=3).enc2)
+    after = {block.name: block for block in sharing.walk(net)}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"enc2"} and not after["enc2"].shared
+    assert after["enc2"].parameters == 2 * before["enc2"].parameters
+    monkeypatch.setitem(network.SHARING, "joint", (("enc1", "head"), True))
+    sharing._built.cache_clear()
+    panel = sharing.sharing("joint", width=8)
+    assert [block.name for block in panel.result.blocks if block.shared] == ["enc1", "head"]
+    assert "share enc1, head; each has its own normalisation" in panel.words
+    sharing._built.cache_clear()
+
+
+def test_a_walk_sees_kernels_channels_skips_and_levels_and_leaves_the_network_alone():
+    net = UNet("joint_sepbn", width=4, dim=6, upconv="ummkd").train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    blocks = {block.name: block for block in sharing.walk(net)}
+    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks for module in net.modules())
+    assert [block.level for block in blocks.values()] == [0, 1, 2, 3, 2, 1, 0, 0]
+    assert {name: block.inputs[1] for name, block in blocks.items() if len(block.inputs) > 1} == {
+        "dec3": "enc3", "dec2": "enc2", "dec1": "enc1"
+    }  # fmt: skip
+    assert blocks["dec1"].gives == "F" and blocks["head"].gives == "logits"
+    assert blocks["dec1"].layers[-1].channels == (8, 6) and blocks["head"].layers[0].channels == (6, 5)
+    assert blocks["dec3"].layers[0][:2] == (True, (1, 3, 3)) and blocks["enc1"].layers[0][:2] == (False, (3, 3, 3))
+
+
+def test_a_method_that_is_not_there_is_named():
+    with pytest.raises(BadInput, match="method: expected one of individual, .* found 'jont'"):
+        sharing.sharing("jont")
+
+
+def test_the_curves_of_epochs_are_the_evaluations(scans):
+    panel = epochs.epochs(scans, against="MMD²", first=1)
+    art = panel._figure.house_artists
+    rows = scans.evaluations[1:]
+    np.testing.assert_array_equal(art.way.get_xydata(), [(row["mi2pemd"], row["mmd"]) for row in rows])
+    x, y = art.curves["mDOC (%)"].line.get_data()
+    assert x.tolist() == [row["step"] for row in rows] and y.tolist() == [row["doc"] for row in rows]
+    assert panel.numbers["n"] == len(rows) and "autocorrelated" in panel.words
+    assert f"r = {np.corrcoef(*art.way.get_data())[0, 1]:.2f}" in art.title.get_text()
+
+
+def test_evaluations_that_do_not_vary_are_drawn_without_a_correlation(scans):
+    run = scans.fork()
+    for row in run.evaluations:
+        row["doc"] = 20.0
+    run.evaluations[0]["mmd"] = float("nan")
+    panel = epochs.epochs(run)
+    assert np.isnan(panel.result.found.r) and "r is undefined, n = 4" in panel.words
+    panel.set(against="MMD²")
+    kept = [(row["mi2pemd"], row["mmd"]) for row in run.evaluations[1:]]
+    assert panel.result.found.n == 3
+    assert panel.result.found.r == pytest.approx(np.corrcoef(np.array(kept).T)[0, 1], abs=1e-9)
+
+
+def test_a_run_with_two_evaluations_has_no_correlation(scans):
+    run = scans.fork()
+    del run.evaluations[2:]
+    with pytest.raises(BadInput, match="run: expected at least 3 evaluations, found 2; train on"):
+        epochs.epochs(run)
+
+
+def test_feature_sizes_show_every_seed_their_mean_and_deviation():
+    panel = epochs.feature_sizes({32: [81.0, 83.0], 8: [78.0, 80.0, 82.0], 16: [79.5]})
+    art = panel._figure.house_artists
+    assert [text.get_text() for text in art.axes.get_xticklabels()] == ["8", "16", "32"]
+    assert list(art.mean.get_ydata()) == [80.0, 79.5, 82.0]
+    assert sorted(art.seeds.get_ydata()) == [78.0, 79.5, 80.0, 81.0, 82.0, 83.0]
+    ends = art.bars.get_ydata().reshape(3, 3)[:, :2]
+    np.testing.assert_allclose(ends, [(78, 82), (79.5, 79.5), (82 - 2**0.5, 82 + 2**0.5)], atol=1e-9, rtol=0)
+    assert "highest at d = 32" in panel.words and panel.image.value[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("docs", [{}, {8: []}, {8: [101.0]}, {8: [float("nan")]}, {8: 80.0}])
+def test_feature_sizes_that_are_none_are_named(docs):
+    with pytest.raises(BadInput, match="docs: expected"):
+        epochs.feature_sizes(docs)

@@ -1,0 +1,292 @@
+"""What CT and MR share: the network of each row of Table 1, drawn from the module that is trained.
+
+`walk` asks a `UNet` for its stages, and sends a small volume through it to see which stage feeds which. Nothing of the
+drawing is known beforehand but its order from left to right: a network that is built otherwise is drawn otherwise.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, steps
+from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES
+from i2pemd_lite.segmentation.methods import SegmentationSettings
+from i2pemd_lite.segmentation.network import PerModality, UNet
+
+
+class Layer(NamedTuple):
+    """A convolution of a stage, and what normalises its output."""
+
+    up: bool  # a transposed convolution
+    kernel: tuple  # (D, H, W)
+    channels: tuple  # (in, out)
+    norms: int  # batch normalisations after it, in one copy of the stage: 0, 1 for both modalities, or 1 for each
+
+
+class Block(NamedTuple):
+    """One stage of the network."""
+
+    name: str
+    shared: bool  # one copy for both modalities
+    layers: tuple  # of `Layer`, in one copy
+    parameters: int  # of all copies together
+    level: int  # how often the resolution was halved before its output
+    inputs: tuple  # names of the stages whose output it takes, "" for the image; skips after the first
+    gives: str  # "F" if its output is the features, "logits", or ""
+
+
+def walk(network):
+    """The stages of a `UNet` in the order in which they are used -> tuple of `Block`.
+
+    The network's weights and statistics stay as they are.
+
+    Example
+    -------
+    >>> for block in walk(UNet("y_shaped", width=2, dim=4)):
+    ...     print(block.name, block.shared, block.inputs, block.gives)
+    enc1 False ('',)
+    enc2 False ('enc1',)
+    enc3 False ('enc2',)
+    enc4 False ('enc3',)
+    dec3 True ('enc4', 'enc3')
+    dec2 True ('dec3', 'enc2')
+    dec1 True ('dec2', 'enc1') F
+    head True ('dec1',) logits
+    """
+    stages = {name: module for name, module in network.named_children() if any(True for _ in module.parameters())}
+    calls, origin = {}, {}
+    hooks = [network.pool.register_forward_hook(lambda _, inputs, output: origin.update({id(output): inputs[0]}))]
+    for name, module in stages.items():
+        note = lambda _, inputs, output, name=name: calls.update({name: (inputs, output)})  # noqa: E731
+        hooks.append(module.register_forward_hook(note))
+    training, image = network.training, torch.zeros(2, 1, 8, 8, 8, device=next(network.parameters()).device)
+    try:
+        with torch.inference_mode():
+            results = network.eval()(image, sizes=(1,) * len(MODALITIES))
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    made = {id(output): name for name, (_, output) in calls.items()}
+    names = dict(zip(map(id, results), ("F", "logits"), strict=True))
+
+    def source(tensor):
+        return made.get(id(origin.get(id(tensor), tensor)), "")
+
+    return tuple(
+        Block(
+            name,
+            not isinstance(stages[name], PerModality),
+            tuple(_layers(stages[name])),
+            sum(p.numel() for p in stages[name].parameters()),
+            round(math.log2(image.shape[-1] / output.shape[-1])),
+            tuple(source(tensor) for tensor in inputs),
+            names.get(id(output), ""),
+        )
+        for name, (inputs, output) in calls.items()
+    )
+
+
+def _layers(stage):
+    """The layers of one copy of a stage."""
+    copy = stage.copies[MODALITIES[0]] if isinstance(stage, PerModality) else stage
+    found = []
+    for module in copy.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            up, channels = isinstance(module, nn.ConvTranspose3d), (module.in_channels, module.out_channels)
+            found.append(Layer(up, module.kernel_size, channels, 0))
+        if isinstance(module, nn.BatchNorm3d):
+            found[-1] = found[-1]._replace(norms=found[-1].norms + 1)
+    return found
+
+
+class Result(NamedTuple):
+    """A row of the tables, and its network."""
+
+    method: str
+    blocks: tuple
+    parameters: int
+
+
+def compute(state):
+    """The network of state's method, width (b), dim (d) and upconv, as it is built for a run."""
+    method = state["method"]
+    return Result(method, *_built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
+
+
+@lru_cache(64)
+def _built(sharing, width, dim, upconv):
+    with torch.device("meta"):  # shapes without numbers: no weights are drawn
+        network = UNet(sharing, width, dim, len(CLASSES), upconv)
+    return walk(network), sum(p.numel() for p in network.parameters())
+
+
+def draw(figure, result):
+    """Two lanes from left to right, CT above and MR below, which meet in the stages that are shared."""
+    art = style.artists(figure, lambda figure: _Card(figure, [block.name for block in result.blocks]))
+    where = {block.name: x for x, block in enumerate(result.blocks)}
+    shared = {block.name: block.shared for block in result.blocks}
+    for block in result.blocks:
+        for lane, box in art.boxes[block.name].items():
+            box.show(block, (lane == "both") == block.shared)
+    for modality, sign in LANES.items():
+        path, skips = [], []
+        for block in result.blocks:
+            x = where[block.name]
+            for rank, name in enumerate(block.inputs):
+                start = (where[name], _height(shared[name], sign)) if name else (-0.85, sign)
+                end = (x, _height(block.shared, sign))
+                if rank:
+                    edges = [sign * (TALL + (not one)) for one in (shared[name], block.shared)]
+                    top = sign * (1.95 + 0.12 * (x - start[0]))
+                    skips += [(start[0], edges[0]), (start[0], top), (x, top), (x, edges[1]), (np.nan, np.nan)]
+                else:
+                    path += [(start[0] + (WIDE if name else 0), start[1]), (end[0] - WIDE, end[1]), (np.nan, np.nan)]
+        art.paths[modality].set_data(*np.array(path).T)
+        art.skips[modality].set_data(*np.array(skips).T)
+    art.total.set_text(f"{result.parameters:,} parameters")
+    art.title.set_text(f"{result.method}: CT and MR share {said(result.blocks)}")
+    art.more.set_text(added(result.method))
+
+
+LANES = {"ct": 1.0, "mr": -1.0}
+WIDE, TALL = 0.42, 0.78  # half a box
+OFF = 0.12  # how far the two paths lie apart where they run through one box
+
+
+def said(blocks):
+    """What CT and MR share, in words.
+
+    Example
+    -------
+    >>> [said(compute({"method": m, "width": 4, "dim": 8, "upconv": "cicek"}).blocks) for m in ("joint", "y_shaped")]
+    ['everything', 'dec3, dec2, dec1, head']
+    """
+    shared = [block for block in blocks if block.shared]
+    apart = any(layer.norms > 1 for block in shared for layer in block.layers)
+    names = ", ".join(block.name for block in shared)
+    what = {0: "nothing", len(blocks): "all kernels" if apart else "everything"}.get(len(shared), names)
+    return f"{what}; each has its own normalisation" if apart else what
+
+
+def _height(shared, sign):
+    return OFF * sign if shared else sign
+
+
+def added(method):
+    """What a row adds to the loss, in words.
+
+    Example
+    -------
+    >>> added("joint"), added("ummkd")
+    ('', 'The loss has a distillation term as well.')
+    """
+    row = METHODS[method]
+    words = {"learned": "λ L_I2PEMD with the learned G", "fixed": "λ L_I2PEMD with the fixed G"}.get(row.ground)
+    words = words or {"kd": "a distillation term", "i2ped": "λ L_I2PED"}.get(row.extra)
+    return f"The loss has {words} as well." if words else ""
+
+
+class _Card:
+    """The artists: for each stage a box in either lane and one across both, of which one or two are seen."""
+
+    def __init__(self, figure, names):
+        axes = style.blank(figure.add_axes([0.005, 0.09, 0.99, 0.82]))
+        axes.set(xlim=(-0.95, len(names) - 0.45), ylim=(-3.05, 3.05))
+        dashes = {"ct": "-", "mr": (0, (4, 2))}
+        colours = {"ct": style.BLUE, "mr": style.ORANGE}
+        self.skips = {m: axes.plot([], [], color=colours[m], lw=1.0, ls=dashes[m], alpha=0.6)[0] for m in LANES}
+        self.paths = {m: axes.plot([], [], color=colours[m], lw=1.8, ls=dashes[m])[0] for m in LANES}
+        lanes = {"ct": (1.0, style.BLUE), "mr": (-1.0, style.ORANGE), "both": (0.0, style.INK)}
+        self.boxes = {
+            name: {lane: _Box(axes, x, y, colour, lane) for lane, (y, colour) in lanes.items()}
+            for x, name in enumerate(names)
+        }
+        for modality, mark in (("ct", "CT ○"), ("mr", "MR ×")):
+            axes.text(-0.9, 1.35 * LANES[modality], mark, color=colours[modality], weight="bold", va="center")
+        self.title = figure.text(0.012, 0.945, "", size=9.5, weight="bold")
+        self.total = figure.text(0.988, 0.945, "", size=9.5, weight="bold", ha="right")
+        self.more = figure.text(0.012, 0.9, "", size=9)
+        key = "Kernel D·H·W → channels; ↑ doubles the resolution; ● one normalisation for both, ○× one for each."
+        figure.text(0.012, 0.03, key + " Below: parameters, and resolution. Thin: skips.", size=8.5, color=style.QUIET)
+
+
+class _Box:
+    """One stage in one lane."""
+
+    def __init__(self, axes, x, y, colour, lane):
+        from matplotlib.patches import FancyBboxPatch
+
+        shape = FancyBboxPatch((x - WIDE, y - TALL), 2 * WIDE, 2 * TALL, boxstyle="round,pad=0,rounding_size=0.06")
+        shape.set(facecolor=style.CARD, edgecolor=colour, linewidth=1.8 if lane == "both" else 1.3, zorder=3)
+        self.shape, self.lane = axes.add_patch(shape), lane
+        words = {"ha": "center", "va": "center", "zorder": 4}
+        self.name = axes.text(x, y + 0.57, "", size=8.5, weight="bold", color=colour, **words)
+        self.layers = axes.text(x, y + 0.06, "", size=7.2, linespacing=1.35, **words)
+        self.count = axes.text(x, y - 0.58, "", size=7.2, color=style.QUIET, **words)
+
+    def show(self, block, visible):
+        """Write a stage into the box, or hide it."""
+        for artist in (self.shape, self.name, self.layers, self.count):
+            artist.set_visible(visible)
+        mark = {0: "", 1: {"both": "●", "ct": "○", "mr": "×"}[self.lane]}
+        lines = [
+            f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))} → {layer.channels[1]} {mark.get(layer.norms, '○×')}"
+            for layer in block.layers
+        ]
+        copies = 1 if block.shared else len(MODALITIES)
+        self.name.set_text(f"{block.name}{' → F' if block.gives == 'F' else ''}")
+        self.layers.set_text("\n".join(lines))
+        self.count.set_text(f"{block.parameters // copies:,}   1/{2**block.level}")
+
+
+def describe(result):
+    """Which stages are shared, and how many parameters that takes."""
+    split = [block.name for block in result.blocks if not block.shared]
+    words = f"{result.method}: CT and MR share {said(result.blocks)}. "
+    words += f"One copy for each modality: {', '.join(split) or 'no stage'}. "
+    features = next(block for block in result.blocks if block.gives == "F")
+    return (words + added(result.method)).strip(), {
+        "parameters": f"{result.parameters:,}",
+        "in shared stages": f"{sum(block.parameters for block in result.blocks if block.shared):,}",
+        "in copied stages": f"{sum(block.parameters for block in result.blocks if not block.shared):,}",
+        "features F": f"{features.layers[-1].channels[1]} channels, of {features.name}",
+    }
+
+
+def sharing(method="joint_sepbn", **start):
+    """The network of a row of Table 1 or 3; the names of the five sharing schemes are rows too.
+
+    Values in `start` set controls: width (b), dim (d), upconv.
+
+    Example
+    -------
+    >>> sharing("x_shaped").numbers["parameters"]
+    '3,706,090'
+    """
+    if method not in METHODS:
+        raise BadInput(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
+    paper = SegmentationSettings()
+    shown = Panel(
+        "sharing",
+        {
+            "method": choice("row", list(METHODS), method, "270px"),
+            "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "280px"),
+            "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "260px"),
+            "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
+        },
+        compute,
+        draw,
+        describe,
+        layout=[["method", "upconv"], ["width", "dim"]],
+        size=(9.4, 4.3),
+    )
+    if start:
+        shown.set(**start)
+    return shown
