@@ -154,9 +154,9 @@ def test_a_mask_and_a_spacing_that_do_not_fit_are_named(mask, spacing):
 
 def test_the_patients_left_is_where_the_caption_says():
     mask = np.zeros((8, 12, 12), bool)
-    mask[6, 2, 9] = True  # above, in front, on the left: the axes are to Superior, Posterior and Left
+    mask[1, 2, 9] = True  # below, in front, on the left: the axes are to Superior, Posterior and Left
     x, y, z = surfaces.surface(mask, (8.0, 4.0, 4.0)).vertices.mean(0)
-    assert x > 0 and y < 0 and z > 0
+    assert x > 0 and y < 0 and z < 0
     for turn in range(-180, 181, 15):
         right, away = surfaces.axes_of(turn)
         np.testing.assert_allclose(np.cross(right, [0, 0, 1]), -away, atol=1e-12, rtol=0)  # no mirror
@@ -332,6 +332,7 @@ def test_a_walk_sees_kernels_channels_skips_and_levels_and_leaves_the_network_al
     blocks = {block.name: block for block in sharing.walk(net)}
     assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not any(module._forward_hooks for module in net.modules())
+    assert [block.inputs[0] for block in blocks.values()] == ["", *list(blocks)[:-1]]
     assert [block.level for block in blocks.values()] == [0, 1, 2, 3, 2, 1, 0, 0]
     assert {name: block.inputs[1] for name, block in blocks.items() if len(block.inputs) > 1} == {
         "dec3": "enc3", "dec2": "enc2", "dec1": "enc1"
