@@ -96,7 +96,7 @@ class _Card:
         self.left_out = self.plane.plot([], [], ls="", mfc="none", **{**dot, "color": style.QUIET})[0]
         paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
         self.begin, self.end = (self.plane.text(0, 0, "", size=8, va="bottom", bbox=paper) for _ in range(2))
-        self.title = figure.text(0.555, 0.93, "", size=9.5, weight="bold")
+        self.title = figure.text(0.555, 0.93, "", size=9.5)
         self.vertical = figure.text(0.555, 0.875, "", size=8.5, color=style.QUIET)
         figure.text(0.525, 0.02, CAUTION.replace(", so", ",\nso"), size=8, color=style.QUIET, linespacing=1.4)
 
