@@ -277,6 +277,14 @@ def test_the_plane_is_that_of_the_largest_variance_of_both_modalities(scans):
         assert len(half) == round((cloud.labels[modality] == 4).sum() / 2)
 
 
+def test_a_prototype_outside_the_clouds_is_in_the_picture(scans):
+    cloud = gap.measure(scans)
+    far = cloud._replace(prototypes=cloud.prototypes + 30 * np.outer(np.arange(5), cloud.axes[0]))
+    seen = gap.view(far, gap.ALL, 100)
+    places = np.array(list(seen.prototypes.values()))
+    assert (np.abs(places - seen.middle) <= [gap.WIDE * seen.half, seen.half]).all()
+
+
 def test_four_gaps_are_too_many_and_a_run_that_went_on_is_measured_again(scans):
     with pytest.raises(BadInput, match="runs: expected one to 3, found 4"):
         gap.gap(**dict.fromkeys("abcd", scans))

@@ -109,11 +109,13 @@ def view(cloud, classes, share):
     kept = list(range(len(CLASSES))) if classes == ALL else [CLASSES.index(classes)]
     labels, points = cloud.labels, {m: (f - cloud.mean) @ cloud.axes.T for m, f in cloud.features.items()}
     together = np.concatenate(list(points.values()))
+    prototypes = (cloud.prototypes - cloud.mean) @ cloud.axes.T
     low, high = np.quantile(together, (0.005, 0.995), axis=0)
+    low, high = np.minimum(low, prototypes.min(axis=0)), np.maximum(high, prototypes.max(axis=0))
     return View(
         {m: np.concatenate([thinned(points[m][labels[m] == k], share) for k in kept]) for m in MODALITIES},
         together[~np.isin(np.concatenate(list(labels.values())), kept)],
-        {k: (cloud.prototypes[k] - cloud.mean) @ cloud.axes.T for k in kept},
+        {k: prototypes[k] for k in kept},
         cloud.part,
         cloud.mmd[classes],
         float(np.nanmean(cloud.cost[kept])),

@@ -396,13 +396,8 @@ def doc_row(case, p):
     return {"case": case.name, "modality": case.modality, **dict(zip(ORGANS, doc[1:].tolist(), strict=True))}
 
 
-def doc_table(learner, cases):
-    """A `doc_row` for each case."""
-    return [doc_row(case, learner.probabilities(case)) for case in cases]
-
-
 def summary(rows):
-    """Means of a `doc_table`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
+    """Means of many a `doc_row`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
 
     What is NaN, an organ that neither truth nor prediction has, is left out of each of them.
 

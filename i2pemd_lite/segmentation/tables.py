@@ -109,7 +109,7 @@ def from_runs(folders, data=None):
     return Tables(finished(folders, data))
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class Tables:
     """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`.
 
@@ -261,6 +261,8 @@ class Tables:
 
     def __str__(self):
         return "\n\n".join(map(str, self.reports().values()))
+
+    __repr__ = __str__  # in a notebook, beside the HTML
 
     def _repr_html_(self):
         return "".join(report._repr_html_() for report in self.reports().values())
