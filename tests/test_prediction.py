@@ -11,7 +11,7 @@ from test_segmentation_data import write_dicom, write_pairs
 from i2pemd_lite import segmentation
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.segmentation.methods import Segmenter
+from i2pemd_lite.segmentation.learner import Segmenter
 
 BLOCK = (slice(6, 14), slice(4, 12), slice(3, 8))
 SHAPE = (24, 20, 12)
@@ -233,7 +233,7 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
         segmentation.predict(run, tmp_path / images, tmp_path / out, modality, progress=False)
 
     for images in ("empty", "nowhere", "file"):
-        with pytest.raises(BadInput, match=f"{images}: expected a folder with NIfTI files"):
+        with pytest.raises(BadInput, match=f"{images}: expected NIfTI files"):
             predict(images)
     with pytest.raises(BadInput, match="modality: expected 'ct' or 'mr' for .*scans"):
         predict("scans", modality=None)

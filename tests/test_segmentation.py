@@ -15,9 +15,10 @@ import torch
 from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.segmentation import METHODS
-from i2pemd_lite.segmentation.methods import SIZES, block_starts, first_slice, summary
+from i2pemd_lite.segmentation.learner import block_starts, first_slice
 from i2pemd_lite.segmentation.network import SHARING, PerModality, UNet
-from i2pemd_lite.segmentation.scores import score
+from i2pemd_lite.segmentation.scores import score, summary
+from i2pemd_lite.segmentation.settings import SIZES
 from i2pemd_lite.training import generator
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
@@ -274,7 +275,7 @@ def test_a_plain_folder_of_images_can_be_predicted(trained, data, tmp_path):
     shutil.copy(scan.image, tmp_path / "scans" / "patient.nii.gz")
     written = segmentation.predict(trained, tmp_path / "scans", tmp_path, modality=scan.modality, progress=False)
     assert written == [tmp_path / scan.modality / "patient.nii.gz"] and written[0].is_file()
-    with pytest.raises(BadInput, match="expected NIfTI files"):
+    with pytest.raises(BadInput, match="expected a folder with NIfTI files"):
         segmentation.predict(trained, tmp_path, tmp_path, modality="ct", progress=False)
 
 

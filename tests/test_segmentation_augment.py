@@ -7,7 +7,7 @@ import torch
 
 from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.segmentation import augment
-from i2pemd_lite.segmentation.methods import largest_pieces
+from i2pemd_lite.segmentation.learner import largest_pieces
 from i2pemd_lite.training import generator, seeded
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}

@@ -17,7 +17,7 @@ from i2pemd_lite.panels.panel import Panel, choice, slider
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
 from i2pemd_lite.panels.training import apart
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
-from i2pemd_lite.segmentation.methods import VOXELS, ClassMean
+from i2pemd_lite.segmentation.scores import VOXELS, ClassMean
 
 MOST = 3  # runs beside each other
 ALL = "all classes"

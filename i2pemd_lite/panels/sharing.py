@@ -16,8 +16,8 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, steps
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES
-from i2pemd_lite.segmentation.methods import SegmentationSettings
 from i2pemd_lite.segmentation.network import PerModality, UNet
+from i2pemd_lite.segmentation.settings import SegmentationSettings
 
 
 class Layer(NamedTuple):

@@ -8,10 +8,11 @@
     print(segmentation.tables(seeds=(0, 1, 2)))                 # Tables 1 to 3, the paper's numbers beside
 """
 
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, Dataset, Scan, load
+from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, ORGANS, Dataset, Scan, load
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate, predict, resume, train
-from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SegmentationSettings
+from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare
+from i2pemd_lite.segmentation.settings import SegmentationSettings
 from i2pemd_lite.segmentation.tables import Tables, from_runs, tables
 
 __all__ = [

@@ -18,6 +18,7 @@ from i2pemd_lite.segmentation import readers
 from i2pemd_lite.segmentation.readers import Grid
 
 CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
+ORGANS = CLASSES[1:]
 MODALITIES = ("ct", "mr")
 SEQUENCES = {
     "t2spir": ("T2SPIR", "", None),
@@ -326,4 +327,4 @@ def _chaos(folder, sequence):
     return scans
 
 
-__all__ = ["CLASSES", "MODALITIES", "SEQUENCES", "Dataset", "Grid", "Scan", "Volume", "load", "split"]
+__all__ = ["CLASSES", "MODALITIES", "ORGANS", "SEQUENCES", "Dataset", "Grid", "Scan", "Volume", "load", "split"]

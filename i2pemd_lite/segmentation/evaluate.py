@@ -7,10 +7,12 @@ from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.segmentation.data import CLASSES, Dataset, Scan, holds_scans, load
-from i2pemd_lite.segmentation.methods import METHODS, PRESETS, SIZES, SegmentationSettings, Segmenter
+from i2pemd_lite.segmentation.learner import Segmenter
+from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
 from i2pemd_lite.segmentation.readers import nifti_files
 from i2pemd_lite.segmentation.scores import score
+from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettings
 from i2pemd_lite.training import Task
 
 
@@ -139,7 +141,7 @@ def _scans(run, images, modality):
     plain = nifti_files(images) if isinstance(images, str | Path) and (modality or not holds_scans(images)) else {}
     if modality is not None and isinstance(images, str | Path):
         if not plain:
-            raise BadInput(f"{images}: expected a folder with NIfTI files (.nii, .nii.gz), found none; check the name")
+            raise BadInput(f"{images}: expected NIfTI files (.nii, .nii.gz) in a folder, found none; check the name")
         return [Scan(f"{modality}/{name}", modality, path) for path, name in plain.items()]
     if plain:
         raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")

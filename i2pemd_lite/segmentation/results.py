@@ -10,8 +10,8 @@ import torch
 
 from i2pemd_lite.files import BadInput, Problems, read_json
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate
-from i2pemd_lite.segmentation.methods import SegmentationSettings, summary
-from i2pemd_lite.segmentation.scores import DISTANCES
+from i2pemd_lite.segmentation.scores import DISTANCES, summary
+from i2pemd_lite.segmentation.settings import SegmentationSettings
 from i2pemd_lite.training import read_about, read_checkpoint
 
 FREE = ("method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every")
@@ -24,7 +24,7 @@ CROPS = ("organs", "z")
 class Result:
     """What the tables take from a finished run.
 
-    figures : means of DOC by name, as `methods.summary` gives them
+    figures : means of DOC by name, as `scores.summary` gives them
     distances : means over cases and organs in mm, "ct assd", "mr hd95", …; empty where MONAI was missing
     missing : number of organs that a held-back case lacks, in its truth or in its prediction
     about : what report.json says under its table, peak memory too where the run was trained by `tables`

@@ -2,14 +2,18 @@
 
 import dataclasses
 import importlib.util
+import math
 
 import numpy as np
+import torch
 
-from i2pemd_lite.metrics import surface_distances
+from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.report import Report, without_nan
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
-from i2pemd_lite.segmentation.methods import ORGANS, doc_row, known_mean, summary
+from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, ORGANS
+from i2pemd_lite.training import generator
 
+VOXELS = 200
+"""Of each class and modality, whose features an evaluation compares, at most."""
 DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}
 """Field of `SurfaceDistances` -> its name in a table."""
 MISSING = {
@@ -20,6 +24,78 @@ MISSING = {
 """Where an organ is missing -> what that means for the figures."""
 
 
+class ClassMean:
+    """The mean of a map over the voxels of each class, then over the classes present, over any number of volumes.
+
+    Example
+    -------
+    >>> cost = ClassMean(3)
+    >>> cost.add(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]))
+    >>> cost.mean()
+    3.5
+    """
+
+    def __init__(self, num_classes):
+        self.sums, self.counts = torch.zeros(2, num_classes, dtype=torch.float64)
+
+    def add(self, values, labels):
+        """Count the voxels of one more volume."""
+        labels, size = labels.flatten().long(), len(self.counts)
+        self.sums += torch.bincount(labels, values.flatten().double(), size)
+        self.counts += torch.bincount(labels, minlength=size)
+
+    def mean(self):
+        """mean of ℓ_k over the classes present (Eq. 8, 9)."""
+        present = self.counts > 0
+        return (self.sums[present] / self.counts[present]).mean().item()
+
+
+def sample_voxels(cases):
+    """Up to `VOXELS` voxels of each class from the cases of each modality together: {case name: (n, 3) indices}."""
+    share = {m: math.ceil(VOXELS / max(1, sum(c.modality == m for c in cases))) for m in MODALITIES}
+    samples = {}
+    for case in cases:
+        found = []
+        for k in range(len(CLASSES)):
+            where = (case.label == k).nonzero()
+            order = torch.randperm(len(where), generator=generator("voxels", case.name, k))
+            found.append(where[order[: share[case.modality]]])
+        samples[case.name] = torch.cat(found)
+    return samples
+
+
+def doc_row(case, p):
+    """The DOC in percent of each organ in a case, from its softmax output; NaN where there is none."""
+    doc = 100 * dice(p.argmax(0), case.label, len(CLASSES))
+    return {"case": case.name, "modality": case.modality, **dict(zip(ORGANS, doc[1:].tolist(), strict=True))}
+
+
+def summary(rows):
+    """Means of many a `doc_row`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
+
+    What is NaN, an organ that neither truth nor prediction has, is left out of each of them.
+
+    Example
+    -------
+    >>> rows = [{"case": m, "modality": m, **dict.fromkeys(ORGANS, doc)} for m, doc in (("ct", 90.0), ("mr", 80.0))]
+    >>> {name: value for name, value in summary(rows).items() if "liver" not in name and "kid" not in name}
+    {'doc': 85.0, 'ct': 90.0, 'mr': 80.0, 'ct spleen': 90.0, 'mr spleen': 80.0}
+    """
+    organs = {
+        f"{m} {organ}": known_mean(row[organ] for row in rows if row["modality"] == m)
+        for m in MODALITIES
+        for organ in ORGANS
+    }
+    means = {m: known_mean(organs[f"{m} {organ}"] for organ in ORGANS) for m in MODALITIES}
+    return {"doc": known_mean(means.values()), **means, **organs}
+
+
+def known_mean(values):
+    """The mean of the values that are numbers; NaN where none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
 @dataclasses.dataclass
 class Evaluation(Report):
     """DOC in percent, a row each for CT, MR and both, the organs as columns; printed with `surfaces` below.
@@ -27,7 +103,7 @@ class Evaluation(Report):
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
     surfaces  a `Report` of the distances of surfaces, means over the cases that have one
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
-    figures   the means of DOC by name, as `methods.summary` gives them
+    figures   the means of DOC by name, as `summary` gives them
     """
 
     cases: list = dataclasses.field(default_factory=list)

@@ -18,11 +18,12 @@ from i2pemd_lite.files import BadInput, Problems, written_whole
 from i2pemd_lite.metrics import pearson
 from i2pemd_lite.report import Report
 from i2pemd_lite.segmentation import paper
-from i2pemd_lite.segmentation.data import MODALITIES
+from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.evaluate import TASK
-from i2pemd_lite.segmentation.methods import METHODS, ORGANS, SegmentationSettings
+from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.results import FREE, check_folders, differences, finished, in_words, label, trained
 from i2pemd_lite.segmentation.scores import DISTANCES
+from i2pemd_lite.segmentation.settings import SegmentationSettings
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2

@@ -1,0 +1,197 @@
+"""Where data, network and prototypes meet: the patches of a step, its loss (Eq. 7), predictions of whole volumes."""
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from i2pemd_lite.emd import i2pemd
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
+from i2pemd_lite.prototypes import PrototypeBank
+from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
+from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
+from i2pemd_lite.segmentation.network import UNet
+from i2pemd_lite.segmentation.scores import ClassMean, doc_row, sample_voxels, summary
+from i2pemd_lite.training import Learner, Shuffled, generator, seeded
+
+
+class Segmenter(Learner):
+    """One network for CT and MR, the shared prototypes of five classes, and the volumes to learn from."""
+
+    def __init__(self, settings, data):
+        super().__init__()
+        s = self.settings = settings
+        self.data = data
+        with seeded(s.seed, "weights"):
+            self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv, s.init)
+        self.network.to(memory_format=torch.channels_last_3d)
+        self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
+        self.bank.seen.fill_(s.first == "zeros")
+        self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
+        self.samples = sample_voxels(self.test_cases)
+        self.resident = Resident()
+        shown = torch.cat([case.label.unique() for case in self.training_cases])
+        for k in set(range(len(CLASSES))) - set(shown.tolist()):
+            raise BadInput(
+                f"training cases: expected one with {CLASSES[k]}, found none among "
+                f"{', '.join(case.name for case in self.training_cases)}; choose another split_seed, or add a case"
+            )
+        self.streams = {
+            modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
+        }
+
+    def _cases(self, modality):
+        return [case for case in self.training_cases if case.modality == modality]
+
+    def source(self):
+        """Where the volumes came from and what they are."""
+        folder = self.data.dataset.folder if self.data.dataset else self.data.folder
+        return {"folder": str(folder.resolve()), "name": self.data.name, "fingerprint": self.data.fingerprint}
+
+    def losses(self, t):
+        """Eq. 7 for one batch, with what the method adds."""
+        s, method = self.settings, METHODS[self.settings.method]
+        images, labels, sizes = self.batch(t)
+        features, logits = self.network(images, sizes) if s.forward == "together" else self._apart(images, sizes)
+        self.bank.momentum = s.momentum
+        POOLS[s.pool](self.bank, features, labels, sizes)  # Eq. 10, 11
+        ground = GROUNDS[method.ground](self.bank, s)  # Eq. 3-5
+        loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes)  # Eq. 7-9
+        terms = dict(loss.terms)
+        if method.extra == "i2ped":
+            terms["i2ped"] = i2ped_loss(features, labels, self.bank.prototypes)
+            loss = loss + s.weight_i2ped * terms["i2ped"]
+        if method.extra == "kd":
+            terms["kd"] = kd_loss(logits, labels, sizes, s.temperature)
+            loss = loss + s.weight_kd * terms["kd"]
+        return {"loss": loss, **terms}
+
+    def _apart(self, images, sizes):
+        ones = [tuple(n if i == j else 0 for j, n in enumerate(sizes)) for i in range(len(sizes))]
+        outputs = [self.network(x, size) for x, size in zip(images.split(sizes), ones, strict=True)]
+        return map(torch.cat, zip(*outputs, strict=True))
+
+    def batch(self, t):
+        """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR."""
+        s, images, labels = self.settings, [], []
+        draws = generator(s.seed, "patches", t)
+        for modality in MODALITIES:
+            cases = self._cases(modality)
+            for i in self.streams[modality].take(t * s.batch, s.batch).tolist():
+                z = first_slice(cases[i], s.patch_depth, draws)
+                image, label = self.resident.volume(cases[i], self.device)
+                images.append(image[z : z + s.patch_depth])
+                labels.append(label[z : z + s.patch_depth])
+        images, labels = torch.stack(images)[:, None], torch.stack(labels)
+        if s.augment and self.training:
+            images, labels = augmented(images, labels, generator(s.seed, "augment", t))
+        return images.contiguous(memory_format=torch.channels_last_3d), labels, (s.batch,) * len(MODALITIES)
+
+    def volume(self, case, voxels=()):
+        """Softmax output (K, D, H, W) of a whole volume, and the features (n, d) at n of its voxels, (n, 3) indices.
+
+        Both are means over the blocks along z that hold a slice.
+        """
+        depth, size = len(case.image), self.settings.patch_depth
+        starts = block_starts(depth, size, self.settings.block_step)
+        blocks = torch.stack([case.image[z : z + size] for z in starts]).to(self.device)[:, None]
+        sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
+        features, logits = self.network(blocks.contiguous(memory_format=torch.channels_last_3d), sizes)
+        outputs = logits.float().softmax(1)
+        for copy in COPIES[1 : self.settings.copies]:
+            _, logits = self.network(turned(blocks, *copy).contiguous(memory_format=torch.channels_last_3d), sizes)
+            outputs += turned(logits.float().softmax(1), *copy, back=True)
+        voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
+        p = logits.new_zeros(logits.shape[1], depth, *logits.shape[3:])
+        f = logits.new_zeros(len(voxels), features.shape[1])
+        count = torch.zeros(depth, device=self.device)
+        for z, block, F in zip(starts, outputs / self.settings.copies, features.float(), strict=True):
+            p[:, z : z + size] += block
+            here = (voxels[:, 0] >= z) & (voxels[:, 0] < z + size)
+            i, y, x = voxels[here].T
+            f[here] += F[:, i - z, y, x].T
+            count[z : z + size] += 1
+        p, f = (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
+        return (largest_pieces(p) if self.settings.largest else p), f
+
+    def probabilities(self, case):
+        """(K, D, H, W) softmax output for a whole volume."""
+        return self.volume(case)[0]
+
+    def evaluate(self):
+        """Figures on the held-back cases: DOC in percent, and the other two that Table 2 follows over the epochs.
+
+        doc, that of each modality, that of each organ; mi2pemd, Eq. 8 over all voxels with the present G; mmd, between
+        the features of CT and of MR (`mmd`, at most `VOXELS` of each class and modality, the same every time).
+        """
+        rows, cost, features = [], ClassMean(len(CLASSES)), {modality: [] for modality in MODALITIES}
+        G = self.bank.ground_distance().cpu()
+        for case in self.test_cases:
+            p, f = self.volume(case, self.samples[case.name])
+            rows.append(doc_row(case, p))
+            cost.add(i2pemd(p[None], case.label[None], G)[0], case.label)
+            features[case.modality].append(f)
+        gap = mmd(*(torch.cat(f) for f in features.values()))
+        return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+
+
+class Resident:
+    """The training volumes on the device that last asked: a step then copies nothing there and never waits."""
+
+    def __init__(self):
+        self.device, self.volumes = None, {}
+
+    def volume(self, case, device):
+        """image (D, H, W) float32 and label (D, H, W) uint8 of a case."""
+        if device != self.device:
+            self.device, self.volumes = device, {}
+        if case.name not in self.volumes:
+            self.volumes[case.name] = case.image.to(device), case.label.to(device)
+        return self.volumes[case.name]
+
+    def __deepcopy__(self, memo):
+        return self  # shared by the forks of a run
+
+
+def largest_pieces(p):
+    """Softmax output (K, D, H, W) in which each organ has no probability outside the largest connected piece of it.
+
+    Example
+    -------
+    >>> p = torch.tensor([[0.1, 0.1, 0.9, 0.3], [0.9, 0.9, 0.1, 0.7]]).view(2, 1, 1, 4)
+    >>> largest_pieces(p).argmax(0).flatten().tolist()
+    [1, 1, 0, 0]
+    """
+    labels, p = p.argmax(0).numpy(), p.clone()
+    for k in range(1, len(p)):
+        pieces, count = ndimage.label(labels == k)
+        if count > 1:
+            sizes = np.bincount(pieces.ravel())
+            p[k][torch.from_numpy((pieces > 0) & (pieces != sizes[1:].argmax() + 1))] = 0
+    return p
+
+
+def block_starts(depth, size, step):
+    """First slices of the blocks that cover a volume, the last one anchored at its end.
+
+    Example
+    -------
+    >>> block_starts(20, size=8, step=8), block_starts(20, size=8, step=4)
+    ([0, 8, 12], [0, 4, 8, 12])
+    """
+    return [*range(0, depth - size, step), depth - size]
+
+
+def first_slice(case, size, draws):
+    """Where a training patch begins: half of the time one of the blocks, else around a slice that shows an organ.
+
+    The rule of Dou et al. 2020, whose patches span the whole plane.
+    """
+    depth = len(case.image)
+    starts = block_starts(depth, size, step=size)
+    coin, place = torch.rand(2, generator=draws).tolist()
+    if coin < 0.5:
+        return starts[int(place * len(starts))]
+    shown = case.organ_slices or [depth // 2]
+    return min(max(shown[int(place * len(shown))] - size // 2, 0), depth - size)
