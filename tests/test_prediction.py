@@ -233,7 +233,7 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
         segmentation.predict(run, tmp_path / images, tmp_path / out, modality, progress=False)
 
     for images in ("empty", "nowhere", "file"):
-        with pytest.raises(BadInput, match=f"{images}: expected NIfTI files"):
+        with pytest.raises(BadInput, match=f"{images}: expected a folder with NIfTI files"):
             predict(images)
     with pytest.raises(BadInput, match="modality: expected 'ct' or 'mr' for .*scans"):
         predict("scans", modality=None)

@@ -141,7 +141,7 @@ def _scans(run, images, modality):
     plain = nifti_files(images) if isinstance(images, str | Path) and (modality or not holds_scans(images)) else {}
     if modality is not None and isinstance(images, str | Path):
         if not plain:
-            raise BadInput(f"{images}: expected NIfTI files (.nii, .nii.gz) in a folder, found none; check the name")
+            raise BadInput(f"{images}: expected a folder with NIfTI files (.nii, .nii.gz), found none; check the name")
         return [Scan(f"{modality}/{name}", modality, path) for path, name in plain.items()]
     if plain:
         raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
