@@ -77,6 +77,14 @@ def test_a_class_that_no_training_case_has_is_an_error(abdomen):
         learner.Segmenter(run.settings, data)
 
 
+def test_a_modality_without_labelled_cases_is_an_error(abdomen):
+    run = segmentation.train("joint", segmentation.load(abdomen), **SMALL)
+    cases = [case for case in run.learner.data.labelled if case.modality == "ct"]
+    data = SimpleNamespace(split=lambda test, seed: (cases[1:], cases[:1]))
+    with pytest.raises(BadInput, match="mr scans: expected labelled ones of both modalities, found none"):
+        learner.Segmenter(run.settings, data)
+
+
 def without(case, k):
     fields = {name: getattr(case, name) for name in type(case).__dataclass_fields__}
     return type(case)(**{**fields, "label": case.label * (case.label != k)})

@@ -138,7 +138,7 @@ def test_surfaces_are_the_means_of_the_runs(tables, folder):
 def test_one_seed_has_no_sd(tables):
     one = Tables([result for result in tables.results if result.settings.seed == 0], main_dim=4)
     assert math.isnan(one.table1.rows[0]["mean sd"]) and not math.isnan(one.table1.rows[0]["mean"])
-    assert plus_minus(one.table1.rows[0]["mean"], math.nan) in str(one) and " ± -" in str(one)
+    assert plus_minus(one.table1.rows[0]["mean"], math.nan) in str(one)
 
 
 def test_an_organ_that_no_run_has_is_left_out(tables):

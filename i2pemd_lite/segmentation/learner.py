@@ -31,6 +31,9 @@ class Segmenter(Learner):
         self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
         self.samples = sample_voxels(self.test_cases)
         self.resident = Resident()
+        for modality in MODALITIES:
+            if not self._cases(modality):
+                raise BadInput(f"{modality} scans: expected labelled ones of both modalities, found none; add some")
         shown = torch.cat([case.label.unique() for case in self.training_cases])
         for k in set(range(len(CLASSES))) - set(shown.tolist()):
             raise BadInput(

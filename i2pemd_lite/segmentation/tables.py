@@ -321,17 +321,17 @@ def _table1_row(method, runs):
     return row | theirs | {f"paper {name} recomputed": mean for name, mean in zip(names, again, strict=True)}
 
 
-def plus_minus(mean, sd=None):
-    """Mean ± SD as text, "-" for what is not known; the mean alone for an SD of None.
+def plus_minus(mean, sd=math.nan):
+    """Mean ± SD as text; the mean alone where there is no SD, and "-" where there is no mean.
 
     Example
     -------
-    >>> plus_minus(91.25, 0.5), plus_minus(91.25, math.nan), plus_minus(math.nan, math.nan), plus_minus(91.25)
-    ('91.2 ± 0.5', '91.2 ± -', '-', '91.2')
+    >>> plus_minus(91.25, 0.5), plus_minus(91.25), plus_minus(math.nan)
+    ('91.2 ± 0.5', '91.2', '-')
     """
     if math.isnan(mean):
         return "-"
-    return f"{mean:.1f}" if sd is None else f"{mean:.1f} ± {'-' if math.isnan(sd) else f'{sd:.1f}'}"
+    return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
 
 
 class Short(Report):
@@ -386,7 +386,7 @@ class Table1(Report):
             measured = {short: plus_minus(row[name], row[f"{name} sd"]) for short, name in names.items()}
             rows.append({"": row["row"], "setting": row["setting"], **measured})
             printed = {
-                short: plus_minus(row[f"paper {name}"], row.get(f"paper {name} sd"))
+                short: plus_minus(row[f"paper {name}"], row.get(f"paper {name} sd", math.nan))
                 for short, name in names.items()
             }
             rows.append({"": "", "setting": "paper", **printed})
