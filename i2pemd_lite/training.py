@@ -11,11 +11,13 @@ import copy
 import csv
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import math
 import os
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,20 @@ def _cpu_has_bfloat16():
     # On a processor without the instructions bfloat16 is emulated, tens of times slower than float32.
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
+
+
+def peak_memory(device):
+    """The most memory that this process has had so far, in MiB; None where the system does not tell.
+
+    On a GPU what torch had allocated there, else what was resident, with the libraries and whatever ran before.
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated() // 2**20
+    if importlib.util.find_spec("resource") is None:  # Windows
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def seed_everything(seed):
@@ -348,7 +364,7 @@ class Run:
     Attributes
     ----------
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
-    number : steps done;  history, evaluations : lists of dicts
+    number : steps done;  history, evaluations : lists of dicts;  seconds, and memory (see `peak_memory`), that it took
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
     with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
@@ -367,7 +383,7 @@ class Run:
         self.optimiser = torch.optim.Adam(
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-        self.number, self.seconds, self.best = 0, 0.0, None
+        self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self._pending = [], [], []
         self._written = None  # rows of the two tables that are on disk; None: the tables are not this run's yet
 
@@ -492,6 +508,7 @@ class Run:
     def save(self):
         """Write the run to its folder (none: do nothing but check the losses): tables first, then the checkpoint."""
         self._flush()
+        self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is None:
             return
         if not (self.folder / "checkpoint.safetensors").exists():
@@ -508,7 +525,8 @@ class Run:
         tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
         for i, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
-        about = {"number": self.number, "seconds": self.seconds, "settings": dataclasses.asdict(self.settings)}
+        about = {"number": self.number, "seconds": self.seconds, "memory": self.memory}
+        about["settings"] = dataclasses.asdict(self.settings)
         if self.best is not None:
             tensors |= {f"best.{name}": value for name, value in self.best[2].items()}
             about["best"] = self.best[:2]
@@ -527,7 +545,7 @@ class Run:
         for name in learner.settings.LIVE:  # as they were last, not as the run began
             setattr(learner.settings, name, about["settings"][name])
         run = cls(learner, task=task)
-        run.folder, run.number, run.seconds = folder, about["number"], about["seconds"]
+        run.folder, run.number, run.seconds, run.memory = folder, about["number"], about["seconds"], about.get("memory")
         run.learner.load_state_dict(_part(tensors, "learner."))
         state = {}
         for name, value in _part(tensors, "optimiser.").items():

@@ -34,12 +34,8 @@ TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, loa
 train, resume = TASK.train, TASK.resume
 
 
-def evaluate(run, **about):
+def evaluate(run):
     """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
-
-    Parameters
-    ----------
-    about : more to say of the run under the table, such as memory="900 MiB"
 
     Returns
     -------
@@ -56,7 +52,7 @@ def evaluate(run, **about):
         "seed": settings.seed,
         "steps": run.number,
         "seconds": round(run.seconds),
-        **about,
+        "peak MiB": run.memory or "unknown",
         "data": learner.data.name,
     }
     with learner.evaluating():

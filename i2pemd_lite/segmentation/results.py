@@ -3,10 +3,7 @@
 import dataclasses
 import importlib.util
 import math
-import sys
 from pathlib import Path
-
-import torch
 
 from i2pemd_lite.files import BadInput, Problems, read_json
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate
@@ -27,7 +24,7 @@ class Result:
     figures : means of DOC by name, as `scores.summary` gives them
     distances : means over cases and organs in mm, "ct assd", "mr hd95", …; empty where MONAI was missing
     missing : number of organs that a held-back case lacks, in its truth or in its prediction
-    about : what report.json says under its table, peak memory too where the run was trained by `tables`
+    about : what report.json says under its table
     evaluations, history : the rows of the two tables of the run; `history` has the loss curves of Figure 6 (b)
     data : "real" or "synthetic"; `fingerprint` that of the prepared volumes
     """
@@ -127,34 +124,8 @@ def trained(place, settings, data, progress=True):
         changes = {name: value for name, value in dataclasses.asdict(settings).items() if name not in own}
         run = TASK.train(settings.method, data, settings.profile, settings.seed, place, **changes)
     if run.number < len(run):
-        memory = Memory(run.profile.device)
-        run.finish(progress)
-        evaluate(run, **{"peak memory": memory.peak()})
+        evaluate(run.finish(progress))
     return result(run)
-
-
-class Memory:
-    """Peak memory while something runs.
-
-    On a GPU it is what torch had allocated there at most since `Memory` was made. On a CPU it is the most that the
-    process ever had resident, with the libraries and whatever ran in it before.
-    """
-
-    def __init__(self, device):
-        self.device = device
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-
-    def peak(self):
-        """The peak in words; "unknown" where the system does not tell."""
-        if self.device == "cuda":
-            return f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB allocated on the GPU"
-        if importlib.util.find_spec("resource") is None:
-            return "unknown"
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-        return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20:.0f} MiB resident"
 
 
 def finished(folders, data=None):

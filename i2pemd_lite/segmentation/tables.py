@@ -34,8 +34,8 @@ AUTOCORRELATED = (
     "is too small, and two things that both change while a network learns have a large r whatever the cause."
 )
 MEMORY = (
-    "peak memory: on a GPU the most that torch had allocated there in the run; on a CPU the most that the process ever "
-    "had resident, libraries and earlier runs included"
+    "peak MiB: on a GPU the most that torch had allocated there; on a CPU the most that the process ever had resident, "
+    "libraries and earlier runs included"
 )
 
 
@@ -222,7 +222,7 @@ class Tables:
                 "seed": result.settings.seed,
                 "steps": result.about["steps"],
                 "seconds": result.about["seconds"],
-                "peak memory": result.about.get("peak memory", "unknown"),
+                "peak MiB": result.about.get("peak MiB", "unknown"),
                 "overall DOC": result.figures["doc"],
                 "missing organs": result.missing,
             }
