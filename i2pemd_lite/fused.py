@@ -123,7 +123,7 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, labels, ignore):
         ctx.save_for_backward(logits, labels)
-        with torch.autocast(logits.device.type, enabled=False):  # of the library's own check too
+        with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong
             ctx.ignore, ctx.library = ignore, _library_for(logits)
             compute = _torch_sums if ctx.library is None else functools.partial(_compiled_sums, ctx.library)
             counts, nll, mass, squares = compute(logits, labels, ignore)

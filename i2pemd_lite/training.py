@@ -364,7 +364,8 @@ class Run:
     Attributes
     ----------
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
-    number : steps done;  history, evaluations : lists of dicts;  seconds, and memory (see `peak_memory`), that it took
+    number : steps done;  history, evaluations : lists of dicts;
+    seconds;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
     with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.

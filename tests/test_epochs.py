@@ -154,3 +154,17 @@ def test_what_the_paper_leaves_open_can_be_switched(abdomen):
     run = segmentation.train("joint_sepbn_i2pemd", segmentation.load(abdomen), **SMALL, first="zeros")
     lagging, whole = next(run), next(segmentation.train("joint_sepbn_i2pemd", segmentation.load(abdomen), **SMALL))
     torch.testing.assert_close(lagging.prototypes, 0.2 * whole.prototypes)
+
+
+def test_held_back_scans_do_not_set_the_scale(abdomen):
+    """`normalise="modality"` takes its mean from the training part of the split that the run has."""
+    moments = []
+    for split_seed in (0, 1):
+        run = segmentation.train(
+            "joint", segmentation.load(abdomen), **SMALL, normalise="modality", split_seed=split_seed
+        )
+        cases = [case for case in run.learner.training_cases if case.modality == "mr"]
+        count, mean, _ = torch.tensor([case.moments for case in cases], dtype=torch.float64).T
+        moments.append(run.learner.data.moments["mr"][0])
+        assert moments[-1] == pytest.approx(((count * mean).sum() / count.sum()).item(), rel=1e-9)
+    assert moments[0] != moments[1]

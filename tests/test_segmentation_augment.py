@@ -81,6 +81,16 @@ def test_the_largest_piece_of_each_organ_stays():
     assert kept == [0, 1, 1, 0, 0, 0, 0, 0, 2, 2, 2, 0]
 
 
+def test_a_stray_voxel_becomes_background_whatever_its_second_choice():
+    p = torch.full((3, 1, 1, 9), 0.05)
+    p[1, ..., :3] = p[2, ..., 4:7] = 0.9
+    p[0, ..., [3, 7]] = 0.9
+    p[:, 0, 0, 8] = torch.tensor([0.1, 0.4, 0.5])  # a second piece of organ 2, whose second choice is organ 1
+    kept = largest_pieces(p)
+    assert kept.argmax(0).flatten().tolist() == [1, 1, 1, 0, 2, 2, 2, 0, 0]
+    assert kept[:, 0, 0, 8].tolist() == [1, 0, 0] and torch.equal(kept[..., :8], p[..., :8])
+
+
 def test_the_preset_beyond_changes_the_recipe_and_trains(abdomen):
     data = segmentation.load(abdomen)
     paper, beyond = (segmentation.train("joint", data, **SMALL, preset=name) for name in ("paper", "beyond"))

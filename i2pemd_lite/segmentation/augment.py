@@ -38,7 +38,7 @@ def augmented(images, labels, generator):
     """
     B, side = len(images), images.shape[-2:]
     u = 2 * torch.rand(B, 7, generator=generator) - 1
-    knots = BEND * (2 * torch.rand(B, 2, KNOTS, KNOTS, generator=generator) - 1)
+    knots = 2 * BEND * (2 * torch.rand(B, 2, KNOTS, KNOTS, generator=generator) - 1)
     u, knots = (draw.to(images.device, non_blocking=True) for draw in (u, knots))
     maps = in_plane(u[:, 0] * math.radians(ROTATION), (ZOOM * u[:, 1]).exp(), 2 * SHIFT * u[:, 2:4], side)
     bend = F.interpolate(knots, side, mode="bicubic", align_corners=True).movedim(1, -1)

@@ -18,7 +18,8 @@ from i2pemd_lite.training import Task
 
 def _prepare(data, settings):
     if isinstance(data, Dataset):
-        return prepare(data, settings.geometry)
+        train = [scan.name for scan in data.split(settings.test, settings.split_seed)[0]]
+        return prepare(data, settings.geometry, train=train)
     if not isinstance(data, Prepared):
         raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
     if data.geometry != settings.geometry:

@@ -96,27 +96,32 @@ class Segmenter(Learner):
 
         Both are means over the blocks along z that hold a slice.
         """
-        depth, size = len(case.image), self.settings.patch_depth
-        starts = block_starts(depth, size, self.settings.block_step)
-        blocks = torch.stack([case.image[z : z + size] for z in starts]).to(self.device)[:, None]
+        s, depth = self.settings, len(case.image)
+        voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
+        p = torch.zeros(len(CLASSES), *case.image.shape, device=self.device)
+        f = torch.zeros(len(voxels), s.dim, device=self.device)
+        count = torch.zeros(depth, device=self.device)
+        starts = block_starts(depth, s.patch_depth, s.block_step)
+        for few in torch.tensor(starts).split(2 * s.batch):  # as many at once as in a step, whatever the depth
+            for z, block, F in zip(few.tolist(), *self._blocks(case, few.tolist()), strict=True):
+                p[:, z : z + s.patch_depth] += block
+                here = (voxels[:, 0] >= z) & (voxels[:, 0] < z + s.patch_depth)
+                i, y, x = voxels[here].T
+                f[here] += F[:, i - z, y, x].T
+                count[z : z + s.patch_depth] += 1
+        p, f = (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
+        return (largest_pieces(p) if s.largest else p), f
+
+    def _blocks(self, case, starts):
+        """Softmax output and features of the blocks of a volume, the output as mean over the settings' copies."""
+        blocks = torch.stack([case.image[z : z + self.settings.patch_depth] for z in starts]).to(self.device)[:, None]
         sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
         features, logits = self.network(blocks.contiguous(memory_format=torch.channels_last_3d), sizes)
         outputs = logits.float().softmax(1)
         for copy in COPIES[1 : self.settings.copies]:
             _, logits = self.network(turned(blocks, *copy).contiguous(memory_format=torch.channels_last_3d), sizes)
             outputs += turned(logits.float().softmax(1), *copy, back=True)
-        voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
-        p = logits.new_zeros(logits.shape[1], depth, *logits.shape[3:])
-        f = logits.new_zeros(len(voxels), features.shape[1])
-        count = torch.zeros(depth, device=self.device)
-        for z, block, F in zip(starts, outputs / self.settings.copies, features.float(), strict=True):
-            p[:, z : z + size] += block
-            here = (voxels[:, 0] >= z) & (voxels[:, 0] < z + size)
-            i, y, x = voxels[here].T
-            f[here] += F[:, i - z, y, x].T
-            count[z : z + size] += 1
-        p, f = (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
-        return (largest_pieces(p) if self.settings.largest else p), f
+        return outputs / self.settings.copies, features.float()
 
     def probabilities(self, case):
         """(K, D, H, W) softmax output for a whole volume."""
@@ -158,7 +163,7 @@ class Resident:
 
 
 def largest_pieces(p):
-    """Softmax output (K, D, H, W) in which each organ has no probability outside the largest connected piece of it.
+    """Softmax output (K, D, H, W) in which all but the largest connected piece of each organ is sure background.
 
     Example
     -------
@@ -171,7 +176,8 @@ def largest_pieces(p):
         pieces, count = ndimage.label(labels == k)
         if count > 1:
             sizes = np.bincount(pieces.ravel())
-            p[k][torch.from_numpy((pieces > 0) & (pieces != sizes[1:].argmax() + 1))] = 0
+            stray = torch.from_numpy((pieces > 0) & (pieces != sizes[1:].argmax() + 1))
+            p[:, stray] = torch.eye(len(p))[:, :1]
     return p
 
 

@@ -13,7 +13,7 @@ from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, ORGANS
 from i2pemd_lite.training import generator
 
 VOXELS = 200
-"""Of each class and modality, whose features an evaluation compares, at most."""
+"""Of each class and modality, whose features an evaluation compares: about so many, shared out over the cases."""
 DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}
 """Field of `SurfaceDistances` -> its name in a table."""
 MISSING = {
@@ -71,7 +71,7 @@ def doc_row(case, p):
 
 
 def summary(rows):
-    """Means of many a `doc_row`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
+    """Means over the rows of `doc_row`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
 
     What is NaN, an organ that neither truth nor prediction has, is left out of each of them.
 

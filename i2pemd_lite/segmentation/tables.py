@@ -149,7 +149,7 @@ class Tables:
     def table1(self):
         """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
         rows = [_table1_row(method, self.runs(method)) for method in METHODS if self.runs(method)]
-        wrong = [f"* {discrepancy}" for discrepancy in paper.audit() if self.runs(discrepancy.method)]
+        wrong = [f"† {discrepancy}" for discrepancy in paper.audit() if self.runs(discrepancy.method)]
         return Table1(
             "Table 1: Dice overlap (DOC, %), mean ± SD over seeds", rows, self.about(), notes=self.unlike() + wrong
         )
@@ -372,8 +372,8 @@ class Table1(Report):
             columns = {"CT": "ct mean", "MR": "mr mean", "overall": "mean"}
             cells |= {title: plus_minus(row[name], row[f"{name} sd"]) for title, name in columns.items()}
             cells |= {f"paper {title}": row[f"paper {name}"] for title, name in columns.items()}
-            star = " *" if row["method"] in wrong else ""
-            means.append(cells | {"by its organs": plus_minus(row["paper mean recomputed"]) + star})
+            star = " †" if row["method"] in wrong else ""
+            means.append(cells | {"paper, recomputed": plus_minus(row["paper mean recomputed"]) + star})
         return [
             Report(self.title, means, self.about, notes=self.notes),
             *(Report(f"Table 1, organs in {m.upper()}", self._organs(m)) for m in MODALITIES),
