@@ -77,6 +77,18 @@ def test_a_class_that_no_training_case_has_is_an_error(abdomen):
         learner.Segmenter(run.settings, data)
 
 
+def test_a_head_of_its_own_needs_every_class_in_its_own_modality(abdomen):
+    for method, head_of_its_own in (("joint", False), ("y_shaped", False), ("individual", True), ("x_shaped", True)):
+        run = segmentation.train(method, segmentation.load(abdomen), **SMALL)
+        cases = [without(case, 4) if case.modality == "mr" else case for case in run.learner.data.labelled]
+        data = SimpleNamespace(split=lambda test, seed, cases=cases: (cases, cases[:1] + cases[-1:]))
+        if head_of_its_own:
+            with pytest.raises(BadInput, match="training cases: expected one with spleen, found none among mr/"):
+                learner.Segmenter(run.settings, data)
+        else:
+            learner.Segmenter(run.settings, data)
+
+
 def test_a_modality_without_labelled_cases_is_an_error(abdomen):
     run = segmentation.train("joint", segmentation.load(abdomen), **SMALL)
     cases = [case for case in run.learner.data.labelled if case.modality == "ct"]

@@ -11,7 +11,7 @@ from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
-from i2pemd_lite.segmentation.network import UNet
+from i2pemd_lite.segmentation.network import SHARING, UNet
 from i2pemd_lite.segmentation.scores import ClassMean, doc_row, sample_voxels, summary
 from i2pemd_lite.training import Learner, Shuffled, generator, seeded
 
@@ -34,12 +34,10 @@ class Segmenter(Learner):
         for modality in MODALITIES:
             if not self._cases(modality):
                 raise BadInput(f"{modality} scans: expected labelled ones of both modalities, found none; add some")
-        shown = torch.cat([case.label.unique() for case in self.training_cases])
-        for k in set(range(len(CLASSES))) - set(shown.tolist()):
-            raise BadInput(
-                f"training cases: expected one with {CLASSES[k]}, found none among "
-                f"{', '.join(case.name for case in self.training_cases)}; choose another split_seed, or add a case"
-            )
+        # A head of its own learns from its own modality alone.
+        shared = "head" in SHARING[METHODS[s.method].sharing][0]
+        for cases in [self.training_cases] if shared else map(self._cases, MODALITIES):
+            _expect_every_class(cases)
         self.streams = {
             modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
         }
@@ -142,6 +140,15 @@ class Segmenter(Learner):
             features[case.modality].append(f)
         gap = mmd(*(torch.cat(f) for f in features.values()))
         return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+
+
+def _expect_every_class(cases):
+    shown = set(torch.cat([case.label.unique() for case in cases]).tolist())
+    for k in set(range(len(CLASSES))) - shown:
+        raise BadInput(
+            f"training cases: expected one with {CLASSES[k]}, found none among {', '.join(c.name for c in cases)}; "
+            "choose another split_seed, or add a case"
+        )
 
 
 class Resident:
