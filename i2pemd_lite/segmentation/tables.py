@@ -373,7 +373,7 @@ class Table1(Report):
             cells |= {title: plus_minus(row[name], row[f"{name} sd"]) for title, name in columns.items()}
             cells |= {f"paper {title}": row[f"paper {name}"] for title, name in columns.items()}
             star = " †" if row["method"] in wrong else ""
-            means.append(cells | {"paper, recomputed": plus_minus(row["paper mean recomputed"]) + star})
+            means.append(cells | {"recomputed": plus_minus(row["paper mean recomputed"]) + star})
         return [
             Report(self.title, means, self.about, notes=self.notes),
             *(Report(f"Table 1, organs in {m.upper()}", self._organs(m)) for m in MODALITIES),
