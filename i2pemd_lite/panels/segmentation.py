@@ -11,6 +11,7 @@ from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.training import Terms, Training
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
+from i2pemd_lite.segmentation.scores import known_mean
 
 SHORT = ("backgr.", "liver", "R kidney", "L kidney", "spleen")
 # Neither the blue of CT nor the orange of MR; each region also carries its name.
@@ -119,8 +120,7 @@ def overlap(doc):
     >>> round(overlap(np.array([0.99, 0.9, 0.8, np.nan, np.nan])), 6)
     85.0
     """
-    known = doc[1:][~np.isnan(doc[1:])]
-    return 100 * float(known.mean()) if len(known) else np.nan
+    return 100 * known_mean(doc[1:].tolist())
 
 
 def percent(value):

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation.data import CLASSES, Dataset, Scan, holds_scans, load
+from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load
 from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
@@ -150,6 +150,3 @@ def _scans(run, images, modality):
     if not scans or not all(isinstance(scan, Scan) for scan in scans):
         raise BadInput("images: expected a folder, a Dataset or a list of Scan with at least one scan, found none")
     return scans
-
-
-__all__ = ["CLASSES", "METHODS", "evaluate", "predict", "resume", "train"]
