@@ -11,7 +11,9 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 
 from i2pemd_lite import BadInput, classification
 from i2pemd_lite.classification import CLASSES, METHODS
-from i2pemd_lite.classification.methods import SELECTIONS, SIZES
+from i2pemd_lite.classification.bands import SETS
+from i2pemd_lite.classification.pseudo import SELECTIONS
+from i2pemd_lite.classification.settings import SIZES
 from i2pemd_lite.metrics import classification_metrics
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2}
@@ -35,7 +37,7 @@ def test_every_method_trains(method, data):
     steps = list(run)
     assert all(math.isfinite(float(value)) for step in steps for value in step.losses.values())
     assert all(not torch.equal(a, b) for a, b in zip(before, run.parameters, strict=True))
-    assert ("unlabelled" in steps[0].losses) == (METHODS[method].selection is not None)
+    assert ("kept" in steps[0].losses) == (METHODS[method].selection is not None)
     assert 0 <= steps[-1].evaluation["auc"] <= 100
 
 
@@ -50,7 +52,8 @@ def test_what_each_method_selects():
     o = torch.tensor([[0.97, 0.01, 0.02], [0.75, 0.05, 0.2], [0.75, 0.2, 0.05], [0.5, 0.3, 0.2]])
     G = torch.tensor([[0, 0.2, 0.6], [0.2, 0, 0.5], [0.6, 0.5, 0]])
     s = classification.ClassificationSettings(top=2, unlabelled=4)
-    chosen = {name: rule(o, G, s).mask.tolist() for name, rule in SELECTIONS.items()}
+    memory, members = torch.full((4,), -1), torch.arange(4)
+    chosen = {name: rule(o, G, s, memory, members).mask.tolist() for name, rule in SELECTIONS.items()}
     assert chosen["all"] == [True] * 4
     assert chosen["threshold"] == [True, False, False, False]
     # Equally confident; the rest of the third lies on a near class, that of the second on a far one.
@@ -80,8 +83,10 @@ def test_the_unlabelled_loss_is_divided_by_all_of_them(data):
 
 def test_counts_of_a_selection_add_up(trained):
     for row in trained.history:
-        assert 0 <= row["right"] <= row["kept"] <= 36
-        assert 0 <= row["band_right"] <= row["band_kept"] <= row["band"] <= 36
+        assert row["high"] + row["band"] + row["low"] == 36
+        assert row["kept"] == row["high"] + row["near"]  # Eq. 18
+        assert row["sure"] == row["near"] <= row["band"]
+        assert all(0 <= row[f"{name}_right"] <= row[name] for name in SETS)
 
 
 def test_the_prototypes_start_with_every_labelled_image(data):

@@ -1,16 +1,17 @@
 """Semi-supervised classification of skin lesions (section 3.3 and Tables 4-6 of the paper).
 
-    data = classification.load()                                # I2PEMD_DATA, or the synthetic set
-    run = classification.train("i2pemd", data)                  # an iterator over training steps
-    for step in run.progress(): ...
-    print(classification.evaluate(run))
-    classification.predict(run, out="out/skin.csv")
+data = classification.load()                                # I2PEMD_DATA, or the synthetic set
+run = classification.train("i2pemd", data)                  # an iterator over training steps
+for step in run.progress(): ...
+print(classification.evaluate(run))
+classification.predict(run, out="out/skin.csv")
 """
 
 from i2pemd_lite.classification.data import CLASSES, Dataset, load
 from i2pemd_lite.classification.evaluate import TASK, evaluate, predict, resume, train
-from i2pemd_lite.classification.methods import METHODS, ClassificationSettings
+from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
+from i2pemd_lite.classification.settings import ClassificationSettings
 
 __all__ = [
     "TASK",

@@ -1,16 +1,17 @@
 """Train, resume, evaluate and predict: the verbs of the classification task."""
 
-import csv
 from pathlib import Path
 
 import torch
 
-from i2pemd_lite.classification.data import CLASSES, Dataset, load
-from i2pemd_lite.classification.methods import METHODS, SIZES, ClassificationSettings, Classifier
+from i2pemd_lite.classification.data import Dataset, load
+from i2pemd_lite.classification.learner import Classifier
+from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.pictures import SUFFIXES, Folder, Zip
 from i2pemd_lite.classification.prepare import Prepared, prepare
-from i2pemd_lite.files import BadInput, written_whole
-from i2pemd_lite.report import Report
+from i2pemd_lite.classification.scores import save_scores, score
+from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.training import Task
 
 
@@ -45,29 +46,30 @@ def _unlabelled(images):
 
 
 def evaluate(run):
-    """The figures of Table 4 in percent on the held-back labelled images, as a `Report`.
+    """The figures of Table 4 in percent on the held-back labelled images, as an `Evaluation`, which is a `Report`.
 
     The weights are those of the best validation AUC where the data have a validation part beside the test part, else
-    the last ones. With a run folder, report.json is written there.
+    the last ones. With a run folder, report.json and scores.csv, the scores of every image, are written there.
     """
-    with run.best_weights() as step, run.learner.evaluating():
-        figures = run.learner.figures(run.learner.test)
-    about = {
-        "method": run.settings.method,
-        "λ": run.settings.weight,
-        "profile": run.settings.profile,
-        "seed": run.settings.seed,
-        "steps": run.number,
-        "weights of step": step,
-        "seconds": round(run.seconds),
-        "data": run.learner.data.name,
-        "labelled": len(run.learner.labelled),
-        "held back": len(run.learner.test),
-        "split by": run.learner.split_by,
-    }
-    report = Report("Classification (%) on held-back images", [figures], about)
-    report.figures = figures
+    settings, learner = run.settings, run.learner
+    with run.best_weights() as step, learner.evaluating():
+        about = {
+            "method": settings.method,
+            "λ": settings.weight,
+            "profile": settings.profile,
+            "seed": settings.seed,
+            "steps": run.number,
+            "weights of step": step,
+            "seconds": round(run.seconds),
+            "peak MiB": run.memory or "unknown",
+            "data": learner.data.name,
+            "labelled": len(learner.labelled),
+            "held back": len(learner.test),
+            "split by": learner.split_by,
+        }
+        report = score(learner, run.history, about)
     if run.folder is not None:
+        save_scores(run.folder / "scores.csv", report.images, report.scores, report.truth)
         report.save(run.folder / "report.json")
     return report
 
@@ -90,9 +92,5 @@ def predict(run, images=None, out="out/skin.csv"):
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
         scores = run.learner.scores(torch.arange(len(data.test_ids)), data.test_images)
-    with written_whole(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *CLASSES])
-        for name, row in zip(data.test_ids, scores.tolist(), strict=True):
-            writer.writerow([name, *(f"{p:.6f}" for p in row)])
+    save_scores(out, data.test_ids, scores.numpy())
     return Path(out)

@@ -11,7 +11,7 @@ from i2pemd_lite.files import BadInput
 def build(name="small", num_classes=7, **options):
     """"small" (for two cores) or "densenet121" (the paper's), with random weights from torch's seed.
 
-    options: width, depth of `Small`; dropout of `DenseNet121`. Raises `BadInput` for another name.
+    options: dropout between features and classifier; width, depth of `Small`. Raises `BadInput` for another name.
 
     Example
     -------
@@ -47,10 +47,11 @@ class Block(nn.Module):
 class Small(nn.Module):
     """A wide residual network for two cores: a strided stem, three groups of blocks, global average pool.
 
-    d = 4 width. The stem halves the image at once: most of the time of such a network goes to its first, largest maps.
+    d = 4 width. dropout as in `DenseNet121`. The stem halves the image at once: most of the time of such a network goes
+    to its first, largest maps.
     """
 
-    def __init__(self, num_classes, width=16, depth=2):
+    def __init__(self, num_classes, width=16, depth=2, dropout=0.0):
         super().__init__()
         widths = [width, width, 2 * width, 4 * width]
         self.stem = nn.Conv2d(3, width, 3, 2, 1, bias=False)
@@ -60,6 +61,7 @@ class Small(nn.Module):
             for b in range(depth)
         ))  # fmt: skip
         self.bn = nn.BatchNorm2d(widths[-1])
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], num_classes)
         self.dim = widths[-1]
         for module in self.modules():
@@ -69,7 +71,7 @@ class Small(nn.Module):
     def forward(self, images):
         h = self.blocks(self.stem(images))
         features = F.leaky_relu(self.bn(h), 0.1).mean((-2, -1))
-        return features, self.classifier(features)
+        return features, self.classifier(self.dropout(features))
 
 
 class DenseNet121(nn.Module):

@@ -13,7 +13,7 @@ from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
 from i2pemd_lite.segmentation.scores import ClassMean, doc_row, sample_voxels, summary
-from i2pemd_lite.training import Learner, Shuffled, generator, seeded
+from i2pemd_lite.training import Learner, Resident, Shuffled, generator, seeded
 
 
 class Segmenter(Learner):
@@ -79,9 +79,9 @@ class Segmenter(Learner):
         draws = generator(s.seed, "patches", t)
         for modality in MODALITIES:
             cases = self._cases(modality)
-            for i in self.streams[modality].take(t * s.batch, s.batch).tolist():
-                z = first_slice(cases[i], s.patch_depth, draws)
-                image, label = self.resident.volume(cases[i], self.device)
+            for case in (cases[i] for i in self.streams[modality].take(t * s.batch, s.batch).tolist()):
+                z = first_slice(case, s.patch_depth, draws)
+                image, label = self.resident.on(self.device, case.name, lambda case=case: (case.image, case.label))
                 images.append(image[z : z + s.patch_depth])
                 labels.append(label[z : z + s.patch_depth])
         images, labels = torch.stack(images)[:, None], torch.stack(labels)
@@ -149,24 +149,6 @@ def _expect_every_class(cases):
             f"training cases: expected one with {CLASSES[k]}, found none among {', '.join(c.name for c in cases)}; "
             "choose another split_seed, or add a case"
         )
-
-
-class Resident:
-    """The training volumes on the device that last asked: a step then copies nothing there and never waits."""
-
-    def __init__(self):
-        self.device, self.volumes = None, {}
-
-    def volume(self, case, device):
-        """image (D, H, W) float32 and label (D, H, W) uint8 of a case."""
-        if device != self.device:
-            self.device, self.volumes = device, {}
-        if case.name not in self.volumes:
-            self.volumes[case.name] = case.image.to(device), case.label.to(device)
-        return self.volumes[case.name]
-
-    def __deepcopy__(self, memo):
-        return self  # shared by the forks of a run
 
 
 def largest_pieces(p):

@@ -1,0 +1,125 @@
+"""What all methods share: a network, the prototypes of seven classes, and images of which some keep their label."""
+
+import copy
+import logging
+
+import torch
+
+from i2pemd_lite.classification.augment import plain
+from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification.network import build, load_imagenet
+from i2pemd_lite.classification.prepare import split
+from i2pemd_lite.classification.supervised import class_weights
+from i2pemd_lite.classification.teachers import decay, follow
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.prototypes import PrototypeBank
+from i2pemd_lite.training import Learner, Resident, Shuffled, generator, seeded
+
+log = logging.getLogger(__name__)
+
+
+class Classifier(Learner):
+    """The `network`, where the method has one its averaged `teacher`, the prototype `bank`, and the parts of the data.
+
+    `memory` is what FlexMatch remembers of each unlabelled image, `class_weights` the w_k of weighted losses.
+    """
+
+    def __init__(self, settings, data):
+        super().__init__()
+        s = self.settings = settings
+        self.data, self.method, self.resident = data, METHODS[s.method], Resident()
+        with seeded(s.seed, "weights"):
+            options = {"width": s.width} if s.width else {}
+            self.network = build(s.network, len(CLASSES), dropout=s.dropout, **options)
+        if s.imagenet:
+            load_imagenet(self.network, s.imagenet)
+        elif s.network == "densenet121":
+            log.warning("densenet121 starts from random weights; the paper's starts from ImageNet's: set imagenet=FILE")
+        self.network.to(memory_format=torch.channels_last)
+        self.evaluated = s.evaluated or self.method.evaluated
+        averaged = self.method.teacher or self.evaluated == "teacher"
+        self.teacher = copy.deepcopy(self.network).requires_grad_(False) if averaged else None
+        self.bank = PrototypeBank(len(CLASSES), self.network.dim, s.momentum)
+
+        parts = split(data, s.split_by or None, labelled=s.share, stratified=s.stratified, seed=s.split_seed)
+        self.labelled = parts.train if self.method.labels == "all" else parts.labelled
+        self.unlabelled = parts.unlabelled
+        # Data that bring no labelled test part: their validation part is held back to the end, and selects nothing.
+        self.test, self.val = (parts.test, parts.val) if len(parts.test) else (parts.val, parts.test)
+        self.split_by = parts.by
+        if not len(self.test):
+            raise BadInput("data: expected some labelled images held back for testing, found none; split otherwise")
+        streams = {"labelled": self.labelled} | ({"unlabelled": self.unlabelled} if self.method.unlabelled else {})
+        self.streams = {name: Shuffled(len(part), f"{name} images", s.seed) for name, part in streams.items()}
+        self.register_buffer("class_weights", class_weights(data.labels[self.labelled], len(CLASSES)), persistent=False)
+        remembers = self.method.selection == "flexible"
+        self.register_buffer("memory", torch.full((len(self.unlabelled),), -1) if remembers else None)
+
+    def source(self):
+        """Which images these are, and how they were split."""
+        d = self.data
+        return {"folder": d.folder, "name": d.name, "fingerprint": d.fingerprint, "split": self.split_by}
+
+    def losses(self, t):
+        """The loss of the method for step t, and its terms."""
+        if t == 0 and self.settings.prototypes == "labelled_pass":
+            self.start_prototypes()
+        self.bank.momentum = self.settings.momentum
+        return self.method.losses(self, t)
+
+    def updated(self, t):
+        """Let the averaged weights follow."""
+        if self.teacher is not None:
+            a = decay(t, self.settings.teacher or self.method.teacher or 0.999)
+            # A teacher that answers in training has batch statistics of its own; one that is only evaluated has none.
+            answers = self.method.teacher > 0 and self.method.evaluated == "student"
+            follow(self.teacher, self.network, a, statistics=not answers)
+
+    def part(self, t):
+        """The part of the run that is done when step t begins."""
+        return t / self.settings.steps
+
+    def start_prototypes(self):
+        """Each class's mean feature over all labelled images: no class is unseen when the first rank is taken."""
+        with self.evaluating():
+            features = torch.cat([self.network(x)[0].float() for x in self.batches(self.labelled)])
+        self.bank.update(features.clone(), self.data.labels[self.labelled].to(features.device))
+
+    def draw(self, part, t, count):
+        """Step t's images of a part of the data: (count, 3, S, S) uint8, their labels, and their places in the part.
+
+        All three are on the device, where the images are kept.
+        """
+        images, labels = self.resident.on(self.device, "all", lambda: (self.data.images, self.data.labels))
+        (members,) = self.resident.on(self.device, part, lambda: (getattr(self, part),))
+        places = self.streams[part].take(t * count, count).to(self.device, non_blocking=True)
+        return images[members[places]], labels[members[places]], places
+
+    def view(self, how, images, t, name, **options):
+        """A view of a batch, its draws known by the seed, the step and the view's name."""
+        views = how(images, self.settings.size, generator(self.settings.seed, "view", name, t), **options)
+        return views.contiguous(memory_format=torch.channels_last)
+
+    def batches(self, members, images=None, size=128):
+        """The plain views of some images, batch by batch, on the device."""
+        images = self.data.images if images is None else images
+        for part in members.split(size):
+            yield plain(images[part].to(self.device), self.settings.size).contiguous(memory_format=torch.channels_last)
+
+    def scores(self, members, images=None):
+        """(n, K) softmax output for images of the data, or of another array of the same size."""
+        network = self.teacher if self.evaluated == "teacher" else self.network
+        outputs = [network(x)[1].float().softmax(1).cpu() for x in self.batches(members, images)]
+        return torch.cat(outputs) if outputs else torch.zeros(0, len(CLASSES))
+
+    def figures(self, members):
+        """The five figures of Table 4 and top-1 accuracy, in percent."""
+        found = classification_metrics(self.scores(members), self.data.labels[members])
+        return {name: 100 * value for name, value in found.items()}
+
+    def evaluate(self):
+        """Figures on the validation part, whose AUC selects the weights to keep; on the test part without one."""
+        figures = self.figures(self.val if len(self.val) else self.test)
+        return figures | ({"selection": figures["auc"]} if len(self.val) else {})

@@ -1,0 +1,52 @@
+"""Cross-entropy on labelled images: baseline, upper bound, and the first term of every other method."""
+
+import torch
+import torch.nn.functional as F
+
+from i2pemd_lite.classification.augment import weak
+
+
+def supervised(learner, t):
+    """L_s on weak views of labelled images: 12 of the 20 % for the baseline, 48 of all for the upper bound."""
+    s = learner.settings
+    count = s.labelled + s.unlabelled if learner.method.labels == "all" else s.labelled
+    x, y, _ = learner.draw("labelled", t, count)
+    features, logits = learner.network(learner.view(weak, x, t, "labelled"))
+    learner.bank.update(features, y)
+    loss = labelled_loss(logits, y, s.loss, learner.class_weights)
+    return {"loss": loss, "labelled": loss}
+
+
+def labelled_loss(logits, labels, kind, weights):
+    """L_s of Eq. 14, the paper's cross-entropy or one of two that weigh rare classes more.
+
+    "plain"     mean over i of -log p_{i, y_i}, p = softmax(logits): what the paper states
+    "weighted"  sum_i -w_{y_i} log p_{i, y_i} / sum_i w_{y_i}
+    "srcmt"     the same with p = softmax(softmax(logits)), as the code of SRC-MT computes it: the second softmax
+                bounds the loss of 7 classes below by -log(e / (e + 6)) = 1.165 and flattens what the network answers
+
+    Parameters
+    ----------
+    logits : (B, K);  labels : (B,);  weights : (K,) w_k, see `class_weights`
+
+    Example
+    -------
+    >>> logits, y = torch.tensor([[2.0, 0, 0, 0, 0, 0, 0]]), torch.tensor([0])
+    >>> [round(labelled_loss(logits, y, kind, torch.ones(7)).item(), 6) for kind in ("plain", "srcmt")]
+    [0.594438, 1.552479]
+    """
+    logits = logits.float()
+    if kind == "plain":
+        return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits.softmax(1) if kind == "srcmt" else logits, labels, weight=weights)
+
+
+def class_weights(labels, num_classes):
+    """w_k = N / n_k from N labels, n_k of class k, (K,) float32: the weights of SRC-MT for a set of any size.
+
+    Example
+    -------
+    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2)
+    tensor([1.3333, 4.0000])
+    """
+    return len(labels) / torch.bincount(labels, minlength=num_classes).float()
