@@ -31,7 +31,7 @@ class Classifier(Learner):
         s = self.settings = settings
         self.data, self.method, self.resident = data, METHODS[s.method], Resident()
         with seeded(s.seed, "weights"):
-            options = {"width": s.width} if s.width else {}
+            options = {"width": s.width} if s.width and s.network == "small" else {}
             self.network = build(s.network, len(CLASSES), dropout=s.dropout, **options)
         if s.imagenet:
             load_imagenet(self.network, s.imagenet)
