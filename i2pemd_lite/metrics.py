@@ -166,13 +166,46 @@ def classification_metrics(scores, labels, decision="argmax"):
     >>> {name: round(value, 4) for name, value in classification_metrics(scores, [0, 0, 1, 1, 1, 2]).items()}
     {'auc': 0.9213, 'sensitivity': 0.7222, 'specificity': 0.8056, 'accuracy': 0.7778, 'f1': 0.7222, 'top1': 0.6667}
     """
-    from sklearn.metrics import roc_auc_score
+    labels = np.asarray(labels)
+    found = weighted_metrics(scores, labels, np.ones((1, labels.size)), decision)
+    return {name: float(value) for name, (value,) in found.items()}
 
-    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+
+def weighted_metrics(scores, labels, weights, decision="argmax"):
+    """The figures of `classification_metrics` under many sets of weights of the images at once.
+
+    A whole weight repeats its image that many times, 0 leaves it out. TP, FP, FN, TN and N become sums of weights, and
+    with P the images of a class, Q all others and s their scores for it
+
+    AUC = Σ_{i∈P} Σ_{j∈Q} wᵢ wⱼ ([sᵢ > sⱼ] + ½ [sᵢ = sⱼ]) / (Σ_{i∈P} wᵢ Σ_{j∈Q} wⱼ)
+
+    Parameters
+    ----------
+    scores : (N, K) softmax output
+    labels : (N,) class indices
+    weights : (B, N) finite numbers, not negative, some above 0 in each row
+    decision : as for `classification_metrics`
+
+    Returns
+    -------
+    dict of (B,) float64: auc, sensitivity, specificity, accuracy, f1, top1. A ratio 0/0 counts as 0; the AUC of a
+    class that never or always occurs under a row of weights is left out of that row's mean, NaN where none is left.
+
+    Example
+    -------
+    >>> scores, labels = [[0.8, 0.2], [0.4, 0.6], [0.3, 0.7]], [0, 0, 1]
+    >>> weighted_metrics(scores, labels, [[1, 1, 1], [2, 0, 1], [1, 3, 0]])["top1"].tolist()
+    [0.6666666666666666, 1.0, 0.25]
+    """
+    s, y, w = np.asarray(scores, dtype=np.float64), np.asarray(labels), np.asarray(weights, dtype=np.float64)
     if s.ndim != 2 or y.shape != s.shape[:1] or not len(y):
         raise BadInput(f"scores, labels: expected shapes (N, K) and (N,), found {s.shape} and {y.shape}")
     if not np.isfinite(s).all():
         raise BadInput("scores: expected finite numbers, found NaN or infinity; the network has diverged")
+    if w.ndim != 2 or w.shape[1] != len(y):
+        raise BadInput(f"weights: expected shape (B, {len(y)}), a column for each image, found {w.shape}")
+    if not (np.isfinite(w).all() and (w >= 0).all() and w.any(1).all()):
+        raise BadInput("weights: expected numbers from 0, some above 0 in each row, found others; give counts")
     K = s.shape[1]
     truth = y[:, None] == np.arange(K)
     if decision == "argmax":
@@ -181,18 +214,33 @@ def classification_metrics(scores, labels, decision="argmax"):
         positive = s >= decision
     else:
         raise BadInput(f"decision: expected 'argmax' or a threshold such as 0.18, found {decision!r}")
-    tp, fp = (truth & positive).sum(0), (~truth & positive).sum(0)
-    fn, tn = (truth & ~positive).sum(0), (~truth & ~positive).sum(0)
-    mixed = [k for k in range(K) if 0 < truth[:, k].sum() < len(y)]
+    tp, fp = w @ (truth & positive), w @ (~truth & positive)
+    fn, tn = w @ (truth & ~positive), w @ (~truth & ~positive)
+    total = w.sum(1)
     return {
-        "auc": float(np.mean([roc_auc_score(truth[:, k], s[:, k]) for k in mixed])) if mixed else float("nan"),
-        "sensitivity": float(_ratio(tp, tp + fn).mean()),
-        "specificity": float(_ratio(tn, tn + fp).mean()),
-        "accuracy": float(((tp + tn) / len(y)).mean()),
-        "f1": float(_ratio(2 * tp, 2 * tp + fp + fn).mean()),
-        "top1": float((s.argmax(1) == y).mean()),
+        "auc": _mean_auc(s, truth, w),
+        "sensitivity": _ratio(tp, tp + fn).mean(1),
+        "specificity": _ratio(tn, tn + fp).mean(1),
+        "accuracy": (tp + tn).mean(1) / total,
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn).mean(1),
+        "top1": w @ (s.argmax(1) == y) / total,
     }
 
 
+def _mean_auc(scores, truth, weights):
+    """(B,) mean AUC of the classes that have weight on both sides."""
+    wins, pairs = np.zeros((2, len(weights), scores.shape[1]))
+    for k, s in enumerate(scores.T):
+        P, Q = np.flatnonzero(truth[:, k]), np.flatnonzero(~truth[:, k])
+        Q = Q[s[Q].argsort()]
+        # below[:, n] is the weight of the n lowest of Q: Σⱼ wⱼ ([sᵢ > sⱼ] + ½ [sᵢ = sⱼ]) is the mean of two of these.
+        below = np.pad(weights[:, Q].cumsum(1), ((0, 0), (1, 0)))
+        less, less_or_equal = (below[:, np.searchsorted(s[Q], s[P], side)] for side in ("left", "right"))
+        wins[:, k] = (weights[:, P] * (less + less_or_equal) / 2).sum(1)
+        pairs[:, k] = weights[:, P].sum(1) * below[:, -1]
+    defined = (pairs > 0).sum(1)
+    return _ratio(wins, pairs).sum(1) / np.where(defined, defined, np.nan)
+
+
 def _ratio(a, b):
-    return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
+    return np.divide(a, b, out=np.zeros(a.shape), where=b > 0)

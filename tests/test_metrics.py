@@ -1,13 +1,14 @@
-"""Distances of surfaces against brute force, and Pearson's r."""
+"""Distances of surfaces against brute force, Pearson's r, and figures of weighted images against scikit-learn."""
 
 import itertools
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 
 from i2pemd_lite import BadInput
-from i2pemd_lite.metrics import pearson, surface_distances
+from i2pemd_lite.metrics import classification_metrics, pearson, surface_distances, weighted_metrics
 from i2pemd_lite.training import generator
 
 SPACING = (8.0, 1.5, 1.5)
@@ -87,3 +88,50 @@ def test_v21_pearson():
 def test_pearson_says_what_is_wrong(x, y, named):
     with pytest.raises(BadInput, match=named):
         pearson(x, y)
+
+
+def images(seed=0, N=200, K=4):
+    """Scores with many ties, labels, and rows of weights."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(K, size=N)
+    return rng.integers(6, size=(N, K)) / 10 + 0.2 * np.eye(K)[labels], labels, rng.exponential(size=(5, N))
+
+
+@pytest.mark.parametrize("decision", ["argmax", 0.45])
+def test_weighted_figures_are_those_of_scikit_learn(decision):
+    s, y, weights = images()
+    decided = s.argmax(1)[:, None] == np.arange(4) if decision == "argmax" else s >= decision
+    binary = [(y == k, decided[:, k], s[:, k]) for k in range(4)]
+    found = weighted_metrics(s, y, weights, decision)
+    for b, w in enumerate(weights):
+        expected = {
+            "auc": np.mean([roc_auc_score(t, scores, sample_weight=w) for t, _, scores in binary]),
+            "sensitivity": np.mean([recall_score(t, p, sample_weight=w) for t, p, _ in binary]),
+            "specificity": np.mean([recall_score(~t, ~p, sample_weight=w) for t, p, _ in binary]),
+            "accuracy": np.mean([accuracy_score(t, p, sample_weight=w) for t, p, _ in binary]),
+            "f1": np.mean([f1_score(t, p, sample_weight=w) for t, p, _ in binary]),
+            "top1": accuracy_score(y, s.argmax(1), sample_weight=w),
+        }
+        # 1e-12: the same sums of 200 numbers near 1, in another order.
+        assert {name: values[b] for name, values in found.items()} == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_whole_weight_repeats_an_image():
+    s, y, _ = images(1, N=30)
+    counts = np.random.default_rng(2).integers(4, size=(20, 30))
+    counts[0, y == 2], counts[1, y != 2] = 0, 0  # a class that never occurs, and one that always does
+    found = weighted_metrics(s, y, counts)
+    for b, row in enumerate(counts):
+        repeated = classification_metrics(s.repeat(row, 0), y.repeat(row))
+        expected = pytest.approx(repeated, abs=1e-12, nan_ok=True)  # rounding of sums of some 60 numbers
+        assert {name: values[b] for name, values in found.items()} == expected
+    occurring = [roc_auc_score(y.repeat(counts[0]) == k, s[:, k].repeat(counts[0])) for k in (0, 1, 3)]
+    assert found["auc"][0] == pytest.approx(np.mean(occurring), abs=1e-12)
+    assert np.isnan(found["auc"]).tolist() == [b == 1 for b in range(20)]
+
+
+@pytest.mark.parametrize("weights", [np.ones(6), np.ones((2, 5)), -np.ones((1, 6)), np.zeros((1, 6)), [[np.inf] * 6]])
+def test_weights_say_what_is_wrong(weights):
+    s, y, _ = images(N=6)
+    with pytest.raises(BadInput, match="weights: expected"):
+        weighted_metrics(s, y, weights)

@@ -1,0 +1,228 @@
+"""Is one method better than another on the same test images? Paired tests and bootstrap intervals."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.metrics import weighted_metrics
+
+
+class PairedT(NamedTuple):
+    """The mean `difference` of `n` pairs, its `t` with n − 1 degrees of freedom, and the two-sided `p`."""
+
+    difference: float
+    t: float
+    p: float
+    n: int
+
+
+def paired_t(a, b):
+    """Paired t-test between two methods on the same images, as under Table 4.
+
+    With Δᵢ = aᵢ − bᵢ, sd the standard deviation with n − 1, and n − 1 degrees of freedom
+
+    t = mean(Δ) / (sd(Δ) / √n);  p = P(|T| ≥ |t|)
+
+    An affine map of correctness, a → c + d a with d > 0 for both, changes neither t nor p. One such map gives the
+    accuracy of an image over 7 one-against-the-rest problems, 1 where it is right and 5/7 where it is wrong: testing
+    that or top-1 is the same test.
+
+    Parameters
+    ----------
+    a, b : (n,) finite numbers, n ≥ 2: correctness of each image, 0 or 1, or its mean over seeds
+
+    Returns
+    -------
+    PairedT. Where all Δ are the same, t = 0 and p = 1 if they are 0, else t = ±∞ and p = 0.
+
+    Raises
+    ------
+    BadInput
+        when shapes do not fit, there are fewer than 2 images, or a number is not finite.
+
+    Source: Zhou et al. 2022, Table 4.
+
+    Example
+    -------
+    >>> found = paired_t([1, 1, 1, 0, 1, 1, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0, 0, 1, 0, 1])
+    >>> round(found.difference, 6), round(found.t, 6), round(found.p, 6), found.n
+    (0.3, 1.963961, 0.081126, 10)
+    """
+    from scipy.stats import t as student
+
+    a, b = _pair(a, b)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    for name, values in (("a", a), ("b", b)):
+        if not np.isfinite(values).all():
+            raise BadInput(f"{name}: expected finite numbers, found NaN or infinity; leave these images out of both")
+    delta, n = a - b, len(a)
+    if (delta == delta[0]).all():
+        t = np.sign(delta[0]) * np.inf if delta[0] else 0.0
+    else:
+        t = delta.mean() / (delta.std(ddof=1) / np.sqrt(n))
+    return PairedT(float(delta.mean()), float(t), float(2 * student.sf(abs(t), n - 1)), n)
+
+
+class McNemar(NamedTuple):
+    """How many images `only_a` and `only_b` got right, and the two-sided `p`."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+def mcnemar(a, b):
+    """McNemar's exact test: are the images that only one of two methods got right spread evenly over both?
+
+    If so, the number that only a got right is binomial with m = only_a + only_b trials of chance ½:
+
+    p = min(1, 2 Σ_{i ≤ min(only_a, only_b)} C(m, i) / 2ᵐ),  and p = 1 where m = 0
+
+    Unlike `paired_t` it assumes no normal mean, so it also holds for few images.
+
+    Parameters
+    ----------
+    a, b : (n,) booleans, n ≥ 2: whether each method got each image right
+
+    Raises
+    ------
+    BadInput
+        when shapes do not fit, there are fewer than 2 images, or values are not boolean.
+
+    Example
+    -------
+    >>> mcnemar([True, True, True, True, False], [False, False, False, True, False])
+    McNemar(only_a=3, only_b=0, p=0.25)
+    """
+    from scipy.stats import binomtest
+
+    a, b = _pair(a, b)
+    for name, values in (("a", a), ("b", b)):
+        if values.dtype != bool:
+            raise BadInput(f"{name}: expected booleans, found {values.dtype}; give predictions == labels")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    discordant = only_a + only_b
+    return McNemar(only_a, only_b, float(binomtest(only_a, discordant).pvalue) if discordant else 1.0)
+
+
+def _pair(a, b):
+    """Both as arrays. Raises `BadInput` unless they are lists of one length of at least 2."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+        found = f"shapes {a.shape} and {b.shape}"
+        raise BadInput(f"a, b: expected two lists for the same images, at least 2, found {found}; give one value each")
+    return a, b
+
+
+def bootstrap(runs, labels, groups=None, rounds=1000, seed=0, decision="argmax", against=None):
+    """95 % intervals of the figures of Table 4, over test sets that might have been drawn instead.
+
+    Each round draws as many images as there are, with replacement, and takes the mean over the runs of each figure;
+    the interval goes from the 2.5th to the 97.5th percentile of the rounds. It tells how much the choice of test
+    images matters, not how much a further seed of training would differ.
+
+    Images of one lesion are not independent. With `groups` whole lesions are drawn; without, the interval of a test
+    set that has several images of a lesion is too narrow.
+
+    Parameters
+    ----------
+    runs : list of (N, K) scores of the same N ≥ 2 images, one for each seed of a method
+    labels : (N,) class indices
+    groups : (N,) names of lesions, or None where each image is on its own; an image without a name needs its own
+    rounds : how often a test set is drawn
+    seed : of the draws
+    decision : as for `metrics.classification_metrics`
+    against : runs of another method; then the interval is that of the difference, `runs` less `against`, under the
+        same draws
+
+    Returns
+    -------
+    dict: name of each figure of `metrics.classification_metrics` -> (low, high). Rounds in which AUC is undefined are
+    left out of its interval, which is NaN where none remains.
+
+    Raises
+    ------
+    BadInput
+        when a list of runs is empty, shapes do not fit, a score is not finite, there are fewer than 2 images or groups,
+        or no rounds.
+
+    Example
+    -------
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8], [0.7, 0.3]])
+    >>> found = bootstrap([scores], [0, 0, 0, 1, 1, 1])
+    >>> [round(bound, 4) for bound in found["top1"]]
+    [0.3333, 1.0]
+    >>> bootstrap([scores], [0, 0, 0, 1, 1, 1], against=[scores])["f1"]
+    (0.0, 0.0)
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) < 2:
+        raise BadInput(f"labels: expected one for each of at least 2 images, found shape {labels.shape}")
+    runs = _runs("runs", runs, len(labels))
+    against = None if against is None else _runs("against", against, len(labels), runs[0].shape[1])
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if groups.shape != labels.shape:
+        raise BadInput(f"groups: expected a name for each of {len(labels)} images, found shape {groups.shape}")
+    weights = draws(groups, rounds, seed)
+
+    def mean(runs):
+        found = [weighted_metrics(scores, labels, weights, decision) for scores in runs]
+        return {name: np.mean([figures[name] for figures in found], 0) for name in found[0]}
+
+    figures = mean(runs)
+    if against is not None:
+        others = mean(against)
+        figures = {name: values - others[name] for name, values in figures.items()}
+    return {name: _interval(values[~np.isnan(values)]) for name, values in figures.items()}
+
+
+def draws(groups, rounds, seed=0):
+    """How often each image is in each of many test sets drawn with replacement, whole groups at a time.
+
+    With G groups, the counts of the groups in a round are multinomial: G draws, each group with chance 1/G.
+
+    Parameters
+    ----------
+    groups : (N,) name of the group of each image, at least 2 different ones
+    rounds : how many test sets to draw, at least 1
+
+    Returns
+    -------
+    (rounds, N) whole numbers, the same for all images of a group
+
+    Example
+    -------
+    >>> draws(["a", "a", "b", "c"], rounds=3).tolist()
+    [[1, 1, 1, 1], [0, 0, 0, 3], [2, 2, 1, 0]]
+    """
+    names, member = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise BadInput(f"groups: expected at least 2 different ones to draw from, found {len(names)}; leave groups out")
+    if rounds < 1:
+        raise BadInput(f"rounds: expected at least 1, found {rounds}; 1000 is usual")
+    G = len(names)
+    return np.random.default_rng(seed).multinomial(G, np.full(G, 1 / G), size=rounds)[:, member]
+
+
+def _interval(values):
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _runs(name, runs, N, K=None):
+    """The runs as float64 arrays. Raises `BadInput` unless there are some, all finite and of one shape (N, K)."""
+    runs = [np.asarray(scores, dtype=np.float64) for scores in runs]
+    if not runs:
+        raise BadInput(f"{name}: expected at least one array of scores, found none; give one for each seed")
+    if K is None and runs[0].ndim == 2:
+        K = runs[0].shape[1]
+    for i, scores in enumerate(runs):
+        if scores.shape != (N, K):
+            expected = f"({N}, {K or 'K'})"
+            raise BadInput(f"{name}[{i}]: expected scores of shape {expected}, found {scores.shape}; give a list")
+        if not np.isfinite(scores).all():
+            raise BadInput(f"{name}[{i}]: expected finite scores, found NaN or infinity; the network has diverged")
+    return runs
