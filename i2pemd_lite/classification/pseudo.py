@@ -89,11 +89,10 @@ def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
     >>> flexible_thresholds(memory, 3), flexible_thresholds(memory, 3, warm_up=False)
     (tensor([0.4071, 0.1676, 0.0500]), tensor([0.9500, 0.3167, 0.0864]))
     """
-    # Compared rather than counted by bincount, which would wait for a GPU.
     classes = torch.arange(-1, num_classes, device=memory.device)
-    unused, *sigma = (memory == classes[:, None]).sum(1).float().split([1, num_classes])
-    sigma = sigma[0]
-    most = torch.maximum(sigma.max(), unused.squeeze()) if warm_up else sigma.max()
+    counts = (memory == classes[:, None]).sum(1).float()  # unlike bincount, a GPU is not waited for
+    sigma, unused = counts[1:], counts[0]
+    most = torch.maximum(sigma.max(), unused) if warm_up else sigma.max()
     beta = sigma / most.clamp(min=1)
     return tau * beta / (2 - beta)
 
