@@ -7,6 +7,7 @@
     python -m i2pemd_lite evaluate runs/ours
     python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
     python -m i2pemd_lite tables segmentation --seeds 0,1,2
+    python -m i2pemd_lite tables classification --methods baseline,fixmatch,i2pemd
 """
 
 import argparse
@@ -20,7 +21,8 @@ from pathlib import Path
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, cache_folder, data_folder
 
-TASKS = ("segmentation", "classification")
+TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
+TASKS = tuple(TABLES)
 
 
 def main(arguments=None):
@@ -131,16 +133,17 @@ def _print_paths(paths):
 
 def tables(chosen):
     """Train what is missing for the tables of the paper, print them with its numbers beside, and write them."""
-    if chosen.task == "classification":
-        raise BadInput("task: expected segmentation, found classification, whose tables are not made yet; see evaluate")
-    task = _task(chosen.task)
-    asked = {name: getattr(chosen, name) for name in ("profile", "seeds", "methods", "dims", "folder")}
+    for name, owner in (("dims", "segmentation"), ("thresholds", "classification")):
+        if getattr(chosen, name) is not None and chosen.task != owner:
+            raise BadInput(f"--{name}: expected with {owner} only, found with {chosen.task}; leave it out")
+    task, out = _task(chosen.task), chosen.out or TABLES[chosen.task]
+    asked = {name: getattr(chosen, name) for name in ("profile", "seeds", "methods", "dims", "thresholds", "folder")}
     asked = {name: value for name, value in asked.items() if value is not None} | _changes(task, chosen.set)
     if chosen.runs and asked:
         raise BadInput(f"--runs: expected beside it only --data and --out, found {', '.join(asked)}; leave these out")
     found = task.from_runs(chosen.runs, chosen.data) if chosen.runs else task.tables(chosen.data, **asked)
-    found.save(chosen.out)
-    print(f"{found}\n\nwritten to {chosen.out}; tables.md has all of it to read")
+    found.save(out)
+    print(f"{found}\n\nwritten to {out}; tables.md has all of it to read")
     return 0
 
 
@@ -150,6 +153,10 @@ def _words(text):
 
 def _numbers(text):
     return tuple(int(word) for word in text.split(","))
+
+
+def _pairs(text):
+    return tuple(tuple(float(word) for word in pair.split("-")) for pair in text.split(",") if text != "none")
 
 
 def _task(name):
@@ -230,12 +237,15 @@ def _parser():
     sub.add_argument("--seeds", type=_numbers, metavar="0,1,2", help="one run a method for each; default: 0")
     sub.add_argument("--methods", type=_words, metavar="NAME,NAME", help="keys of METHODS; default: all")
     sub.add_argument("--dims", type=_numbers, metavar="8,16,32", help="feature sizes for Figure 6 (a); default: none")
+    thresholds = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
+    sub.add_argument("--thresholds", type=_pairs, metavar="0.6-0.7,0.7-0.9", help=thresholds)
     sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
     sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of every run")
     sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
     sub.add_argument("--folder", type=Path, help="where the runs are kept and found; default: runs/TASK")
     sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
-    sub.add_argument("--out", type=Path, default=Path("out/tables"), help="where to write; default: out/tables")
+    where = ", ".join(f"{folder} ({task})" for task, folder in TABLES.items())
+    sub.add_argument("--out", type=Path, help=f"where to write; default: {where}")
     return parser
 
 

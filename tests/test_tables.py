@@ -13,9 +13,10 @@ import scipy.stats
 
 from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.__main__ import main
+from i2pemd_lite.results import plus_minus
 from i2pemd_lite.segmentation import METHODS, SegmentationSettings, paper
 from i2pemd_lite.segmentation.results import TASK, label
-from i2pemd_lite.segmentation.tables import Tables, plus_minus
+from i2pemd_lite.segmentation.tables import Tables
 
 TINY = {"steps": 4, "width": 2, "dim": 4, "spacing": (8.0, 16.0, 16.0), "size": (24, 24)}
 BOTH = ("joint", "joint_sepbn_i2pemd")
@@ -274,5 +275,3 @@ def test_the_command_prints_and_writes(tables, abdomen, folder, tmp_path, capsys
     assert (tmp_path / "a" / "table1.json").read_text() == (tmp_path / "b" / "table1.json").read_text()
     assert main(["tables", "segmentation", "--seeds=0", "--runs", *runs]) == 1
     assert "--runs: expected beside it only --data and --out, found seeds" in capsys.readouterr().err
-    assert main(["tables", "classification"]) == 1
-    assert "not made yet" in capsys.readouterr().err

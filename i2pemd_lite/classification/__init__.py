@@ -5,6 +5,7 @@ run = classification.train("i2pemd", data)                  # an iterator over t
 for step in run.progress(): ...
 print(classification.evaluate(run))
 classification.predict(run, out="out/skin.csv")
+print(classification.tables(seeds=(0, 1, 2)))               # Tables 4 to 6, the paper's numbers beside
 """
 
 from i2pemd_lite.classification.data import CLASSES, Dataset, load
@@ -12,6 +13,7 @@ from i2pemd_lite.classification.evaluate import TASK, evaluate, predict, resume,
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
 from i2pemd_lite.classification.settings import ClassificationSettings
+from i2pemd_lite.classification.tables import Tables, from_runs, tables
 
 __all__ = [
     "TASK",
@@ -21,11 +23,14 @@ __all__ = [
     "Dataset",
     "Prepared",
     "Split",
+    "Tables",
     "evaluate",
+    "from_runs",
     "load",
     "predict",
     "prepare",
     "resume",
     "split",
+    "tables",
     "train",
 ]

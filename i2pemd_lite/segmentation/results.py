@@ -1,18 +1,16 @@
-"""Finished runs, as the tables need them: trained where they are missing, read where they are there."""
+"""What the tables take from a finished run, and what it is worth beside the paper's."""
 
 import dataclasses
 import importlib.util
 import math
 from pathlib import Path
 
-from i2pemd_lite.files import BadInput, Problems, read_json
+from i2pemd_lite.files import read_json
+from i2pemd_lite.results import differences
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate
 from i2pemd_lite.segmentation.scores import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SegmentationSettings
-from i2pemd_lite.training import read_about, read_checkpoint
 
-FREE = ("method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every")
-"""Settings that neither make a run another one than the paper's nor another one than asked for."""
 CROPS = ("organs", "z")
 """Values of `crop` with which a run can have the paper's setting; see `label`."""
 
@@ -40,20 +38,15 @@ class Result:
     evaluations: list
     history: list
 
-    @property
-    def name(self):
-        """(method, seed)."""
-        return self.settings.method, self.settings.seed
-
 
 def label(settings, data):
     """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
 
     A run on synthetic scans is "synthetic". One on real scans has the paper's setting where all settings are those of
-    its preset at full size but `FREE`, which say who runs it, in which precision, and how often one looks. `crop` may
-    be "organs", the paper's protocol, whose cut in-plane takes the truth of held-back scans for granted; or "z", the
-    default, which makes the task harder and so flatters nobody; the tables say which. Everything else is "scaled down",
-    whatever it changes. A preset other than the paper's has its own name at full size.
+    its preset at full size but `results.FREE`, which say who runs it, in which precision, and how often one looks.
+    `crop` may be "organs", the paper's protocol, whose cut in-plane takes the truth of held-back scans for granted; or
+    "z", the default, which makes the task harder and so flatters nobody; the tables say which. Everything else is
+    "scaled down", whatever it changes. A preset other than the paper's has its own name at full size.
 
     Example
     -------
@@ -69,84 +62,7 @@ def label(settings, data):
     return "paper's setting" if settings.preset == "paper" else settings.preset
 
 
-def differences(settings, others, free=FREE):
-    """{name: (value, other value)} where two settings differ but for the `free` ones.
-
-    Example
-    -------
-    >>> differences(SegmentationSettings(seed=1, dim=8), SegmentationSettings())
-    {'dim': (8, 32)}
-    """
-    one, other = dataclasses.asdict(settings), dataclasses.asdict(others)
-    return {name: (one[name], other[name]) for name in one if one[name] != other[name] and name not in free}
-
-
-def begun(place):
-    """Whether the folder holds a run that can be resumed."""
-    return (Path(place) / "checkpoint.safetensors").is_file()
-
-
-def check_folders(wanted, data):
-    """Raise one `BadInput` that lists the folders which hold another run than the one that is wanted there.
-
-    wanted : {folder: settings};  data : `Prepared`
-    """
-    problems = Problems("the folders of runs")
-    for place in filter(begun, wanted):
-        with problems.collect():
-            source = read_about(place)["data"]
-            if source["fingerprint"] != data.fingerprint:
-                found = f"one on {source['name']} scans from {source['folder']}, or prepared in another way"
-                problems.add(place, "a run on the data asked for", found, "choose another folder")
-            there = TASK.settings().changed(**read_checkpoint(place)[0]["settings"])
-            if found := in_words(differences(there, wanted[place]), "instead of"):
-                problems.add(place, "a run with the settings asked for", found, "choose another folder")
-    problems.raise_if_any()
-
-
-def in_words(found, beside):
-    """What `differences` found, as text.
-
-    Example
-    -------
-    >>> in_words({"dim": (8, 32)}, "beside")
-    'dim 8 beside 32'
-    """
-    return ", ".join(f"{name} {one} {beside} {other}" for name, (one, other) in found.items())
-
-
-def trained(place, settings, data, progress=True):
-    """The `Result` of the run in a folder, begun where there is none and trained to its end where it is not."""
-    if begun(place):
-        run = TASK.resume(place, data)
-    else:
-        own = ("method", "profile", "seed")
-        changes = {name: value for name, value in dataclasses.asdict(settings).items() if name not in own}
-        run = TASK.train(settings.method, data, settings.profile, settings.seed, place, **changes)
-    if run.number < len(run):
-        evaluate(run.finish(progress))
-    return result(run)
-
-
-def finished(folders, data=None):
-    """The `Result` of each folder; see `tables.from_runs`."""
-    results, prepared, problems = [], {}, Problems("the folders of runs")
-    for place in map(Path, folders):
-        with problems.collect():
-            about = read_about(place)
-            settings, source = TASK.settings().changed(**about["settings"]), data or about["data"]["folder"]
-            key = str(source), settings.geometry
-            if key not in prepared:
-                prepared[key] = TASK.prepared(source, settings)
-            run = TASK.resume(place, prepared[key])
-            if run.number < len(run):
-                raise BadInput(f"{place}: expected {len(run)} steps, found {run.number}; resume it, or leave it out")
-            results.append(result(run))
-    problems.raise_if_any()
-    return results
-
-
-def result(run):
+def read(run):
     """The `Result` of a run in a folder, from its report.json where that tells all."""
     path = run.folder / "report.json"
     content = read_json(path) if path.is_file() else {}

@@ -8,20 +8,20 @@
 
 import dataclasses
 import math
-import statistics
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from i2pemd_lite.files import BadInput, Problems, written_whole
+from i2pemd_lite import results
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
 from i2pemd_lite.report import Report
+from i2pemd_lite.results import MEMORY, p_value, plus_minus, spread
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.evaluate import TASK
 from i2pemd_lite.segmentation.methods import METHODS
-from i2pemd_lite.segmentation.results import FREE, check_folders, differences, finished, in_words, label, trained
+from i2pemd_lite.segmentation.results import label, read
 from i2pemd_lite.segmentation.scores import DISTANCES
 from i2pemd_lite.segmentation.settings import SegmentationSettings
 
@@ -32,10 +32,6 @@ TABLE2_NAMES = {"doc": "mDOC", "mmd": "MMD"}
 AUTOCORRELATED = (
     "p takes the evaluations for independent. Those of one training are not, for each goes on from the one before: p "
     "is too small, and two things that both change while a network learns have a large r whatever the cause."
-)
-MEMORY = (
-    "peak MiB: on a GPU the most that torch had allocated there; on a CPU the most that the process ever had resident, "
-    "libraries and earlier runs included"
 )
 
 
@@ -62,9 +58,7 @@ def tables(
     BadInput
         before anything is trained, for a folder that holds a run with other settings or on other data
     """
-    for name, values in (("seeds", seeds), ("methods", methods), ("dims", dims)):
-        if values is not None and len(set(values)) < len(values):
-            raise BadInput(f"{name}: expected none twice, found {', '.join(map(str, values))}; leave one out")
+    results.each_once(seeds=seeds, methods=methods, dims=dims)
     for method in methods or ():
         TASK.settings_for(method, profile)
     main_dim = TASK.settings_for(PROPOSED, profile, changes=settings).dim
@@ -77,9 +71,7 @@ def tables(
             wanted |= _place(folder, PROPOSED, profile, seed, {**settings, "dim": dim}, "" if dim == main_dim else dim)
     if not wanted:
         raise BadInput("seeds, methods, dims: expected at least one run, found none; give some")
-    data = TASK.prepared(data, next(iter(wanted.values())))
-    check_folders(wanted, data)
-    return Tables([trained(*run, data, progress) for run in wanted.items()], main_dim)
+    return Tables(results.all_trained(TASK, wanted, read, data, "scans", progress), main_dim)
 
 
 def _place(folder, method, profile, seed, changes, dim=""):
@@ -107,11 +99,11 @@ def from_runs(folders, data=None):
     BadInput
         that lists each run that is unfinished, on other data, there twice, or of other settings than its row
     """
-    return Tables(finished(folders, data))
+    return Tables(results.finished(TASK, folders, read, lambda settings: settings.geometry, data))
 
 
 @dataclasses.dataclass(repr=False)
-class Tables:
+class Tables(results.Tables):
     """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`.
 
     Means are over runs with different seeds, and so is the SD (of a sample, n − 1), which takes two. An organ that no
@@ -119,31 +111,19 @@ class Tables:
     runs of the proposed method with any d are in Figure 6 (a).
     """
 
-    results: list
     main_dim: int | None = None
 
-    def __post_init__(self):
-        if not self.results:
-            raise BadInput("runs: expected at least one finished run, found none; train some, or give their folders")
-        if self.main_dim is None:
-            self.main_dim = Counter(result.settings.dim for result in self.results).most_common(1)[0][0]
-        problems, first = Problems("the runs of the tables"), {}
-        for result in self.results:
-            key = result.settings.method, result.settings.dim
-            like = first.setdefault(key, result)
-            if found := in_words(differences(result.settings, like.settings), "beside"):
-                problems.add(result.folder, f"the settings of {like.folder}", found, "make tables of their own of them")
-            if result.fingerprint != self.results[0].fingerprint:
-                problems.add(result.folder, f"the data of {self.results[0].folder}", "others", "leave it out")
-            twin = next(other for other in self.results if (other.name, other.settings.dim) == (result.name, key[1]))
-            if twin is not result:
-                problems.add(result.folder, "each seed of a method once", f"that of {twin.folder}", "leave one out")
-        problems.raise_if_any()
+    TITLE, NAMES, VARIED = "Segmentation", paper.NAMES, ("dim",)
 
-    def runs(self, method, dim=None):
-        """The results of one method, by seed."""
-        found = [r for r in self.results if r.settings.method == method and r.settings.dim == (dim or self.main_dim)]
-        return sorted(found, key=lambda result: result.settings.seed)
+    def __post_init__(self):
+        super().__post_init__()
+        if self.main_dim is None:
+            (self.main_dim,) = self.usual()
+
+    @property
+    def main(self):
+        """(d,) of Tables 1 to 3."""
+        return (self.main_dim,)
 
     @property
     def table1(self):
@@ -192,7 +172,7 @@ class Tables:
             kinds = {label(run.settings.changed(dim=SegmentationSettings.dim), run.data) for run in runs}
             row = {"d": dim, "setting": ", ".join(sorted(kinds)), "seeds": len(runs)}
             for name, title in (("doc", "mean"), *((m, m.upper()) for m in MODALITIES)):
-                row |= _spread(title, [run.figures[name] for run in runs])
+                row |= spread(title, [run.figures[name] for run in runs])
             rows.append(row)
         notes = ["the paper draws this figure and prints no numbers: d = 32 is best there"]
         return Short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes=notes)
@@ -207,7 +187,7 @@ class Tables:
             for m in MODALITIES:
                 for field, title in DISTANCES.items():
                     values = [run.distances.get(f"{m} {field}", math.nan) for run in runs]
-                    row |= _spread(f"{m.upper()} {title}", values)
+                    row |= spread(f"{m.upper()} {title}", values)
             rows.append(row)
         title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
         return Short(title, rows, notes=["organs that truth or prediction lacks have none, and are left out"])
@@ -251,55 +231,9 @@ class Tables:
             "λ": s.weight,
         }
 
-    def unlike(self):
-        """A sentence for each method whose runs differ in settings from the first one's."""
-        first, found = self.results[0], []
-        for method in METHODS:
-            for run in self.runs(method)[:1]:
-                if words := in_words(differences(run.settings, first.settings, (*FREE, "dim")), "beside"):
-                    found.append(f"{paper.NAMES[method]}: {words} of {first.settings.method}; no fair comparison")
-        return found
-
-    def __str__(self):
-        return "\n\n".join(map(str, self.reports().values()))
-
-    __repr__ = __str__  # in a notebook, beside the HTML
-
-    def _repr_html_(self):
-        return "".join(report._repr_html_() for report in self.reports().values())
-
-    def save(self, folder):
-        """Write each report as JSON and CSV (table1.json, table1.csv, …), runs.json, and all of them as tables.md."""
-        folder = Path(folder)
-        for name, report in {**self.reports(), "runs": self.costs}.items():
-            report.save(folder / f"{name}.json")
-            report.save(folder / f"{name}.csv")
-        with written_whole(folder / "tables.md") as temporary:
-            temporary.write_text(self.markdown(), encoding="utf-8")
-
-    def markdown(self):
-        """Every table, the runs, and their settings, as Markdown."""
-        settings = {name: [] for name in dataclasses.asdict(self.results[0].settings)}
-        for name, values in settings.items():
-            for result in self.results:
-                value = getattr(result.settings, name)
-                if value not in values:
-                    values.append(value)
-        lines = [f"`{name}` {', '.join(map(str, values))}" for name, values in settings.items()]
-        parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
-        return "\n\n".join(["# Segmentation: measured, and printed in the paper", *parts,
-                            "**Settings of the runs**", " · ".join(lines)]) + "\n"  # fmt: skip
-
 
 def _labels(runs):
     return ", ".join(sorted({label(run.settings, run.data) for run in runs}))
-
-
-def _spread(name, values):
-    """The mean of the known values, and their SD where there are two."""
-    known = [value for value in values if not math.isnan(value)]
-    mean = statistics.fmean(known) if known else math.nan
-    return {name: mean, f"{name} sd": statistics.stdev(known) if len(known) > 1 else math.nan}
 
 
 def _table1_row(method, runs):
@@ -310,28 +244,15 @@ def _table1_row(method, runs):
     for i, m in enumerate(MODALITIES):
         organs = getattr(printed, m) if printed else [(math.nan, math.nan)] * len(ORGANS)
         for organ, (mean, sd) in zip(ORGANS, organs, strict=True):
-            row |= _spread(f"{m} {organ}", [run.figures[f"{m} {organ}"] for run in runs])
+            row |= spread(f"{m} {organ}", [run.figures[f"{m} {organ}"] for run in runs])
             theirs |= {f"paper {m} {organ}": mean, f"paper {m} {organ} sd": sd}
-        row |= _spread(f"{m} mean", [run.figures[m] for run in runs])
+        row |= spread(f"{m} mean", [run.figures[m] for run in runs])
         theirs[f"paper {m} mean"] = printed.means[i] if printed else math.nan
-    row |= _spread("mean", [run.figures["doc"] for run in runs])
+    row |= spread("mean", [run.figures["doc"] for run in runs])
     theirs["paper mean"] = printed.means[-1] if printed else math.nan
     again = printed.recomputed() if printed else [math.nan] * 3
     names = ("ct mean", "mr mean", "mean")
     return row | theirs | {f"paper {name} recomputed": mean for name, mean in zip(names, again, strict=True)}
-
-
-def plus_minus(mean, sd=math.nan):
-    """Mean ± SD as text; the mean alone where there is no SD, and "-" where there is no mean.
-
-    Example
-    -------
-    >>> plus_minus(91.25, 0.5), plus_minus(91.25), plus_minus(math.nan)
-    ('91.2 ± 0.5', '91.2', '-')
-    """
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
 
 
 class Short(Report):
@@ -355,9 +276,8 @@ class Table2(Report):
         rows = []
         for row in self.rows:
             r, p = row["r"], row["p"]
-            p = "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
             r = "-" if math.isnan(r) else f"{r:+.2f}"
-            rows.append({**row, "r": r, "p": p, "paper r": f"{row['paper r']:+.2f}"})
+            rows.append({**row, "r": r, "p": p_value(p), "paper r": f"{row['paper r']:+.2f}"})
         return [Report(self.title, rows, notes=self.notes)]
 
 
