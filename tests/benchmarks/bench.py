@@ -1,12 +1,12 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step] [--quick] [--json FILE] [--threads N]
+python tests/benchmarks/bench.py [loss | transport | step | skin] [--quick] [--json FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
-read the ratios. The step is that of `step.py`. Losses: median milliseconds of forward + backward on float32 logits and
-int64 labels. "bound" is the time to read logits and labels once and write the gradient once, at the speed of a copy
-into memory already in use. The reference and the version without a compiler take part in every fifth round, since they
-take longer than all else.
+read the ratios. The steps are those of `step.py` and `skin.py`. Losses: median milliseconds of forward + backward on
+float32 logits and int64 labels. "bound" is the time to read logits and labels once and write the gradient once, at the
+speed of a copy into memory already in use. The reference and the version without a compiler take part in every fifth
+round, since they take longer than all else.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
+from skin import skin_rows
 from step import step_rows
 from timing import describe, interleaved, show, timed
 
@@ -197,7 +198,7 @@ def lesson(K, instances):
     return f"ot.solve_batch(reg=None) of POT {ot.__version__}: cost {ratio:.6f} times the optimum."
 
 
-TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows}
+TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows}
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import skin
+import torch
+from PIL import Image
+
+from i2pemd_lite import classification
+from i2pemd_lite.classification import augment
 
 
 def figures_of(table, tmp_path):
@@ -24,7 +31,8 @@ def figures_of(table, tmp_path):
 
 
 def positive(row):
-    names = ("time", "x cross-entropy", "x copy", "x bound", "x MONAI loop", "x its memory", "peak MB", "parameters")
+    names = ("time", "x cross-entropy", "x copy", "x bound", "x MONAI loop", "x its memory", "peak MB", "parameters",
+             "images/s", "x PIL loop", "x JPEG loop", "x fastest loop")  # fmt: skip
     values = [row[name] for name in names if name in row]
     return values and all(math.isfinite(value) and value > 0 for value in values)
 
@@ -62,3 +70,75 @@ def test_steps_are_timed_beside_monai(tmp_path):
     for what in ("the batch", "prototypes (Eq. 10, 11)", "ground distance (Eq. 3-5)"):
         assert 0 < shares[what] < 100
     assert all(math.isfinite(share) for share in shares.values())
+
+
+@pytest.mark.slow
+def test_skin_steps_are_timed_beside_plain_loops(tmp_path):
+    rows, _ = figures_of("skin", tmp_path)
+    assert {where for where, _ in rows} == {"cpu 12+36x24x24 float32"}
+    rows = {what: row for (_, what), row in rows.items()}
+    steps = {what: row for what, row in rows.items() if "images/s" in row}
+    loops = ["PIL loop", "PIL loop, 2 workers", "JPEG loop", "JPEG loop, 2 workers"]
+    assert list(steps) == ["i2pemd", "fixmatch", *loops] and all(positive(row) for row in steps.values())
+    speed = {what: row["images/s"] for what, row in steps.items()}
+    for what, row in steps.items():
+        assert speed[what] == pytest.approx(48 * 1000 / row["time"])
+        for loop in ("PIL loop", "JPEG loop"):
+            assert row[f"x {loop}"] == pytest.approx(speed[what] / speed[loop])
+        assert row["x fastest loop"] == pytest.approx(speed[what] / max(speed[loop] for loop in loops))
+    shares = {what: row["% of a step"] for what, row in rows.items() if what not in steps}
+    assert all(0 < share < 100 for share in shares.values()), shares
+    inside = [shares.pop(part) for part in ("forward", "backward", "optimiser", skin.OUTSIDE)]
+    assert 70 < sum(inside) < 130  # medians, each over other turns
+    assert {"draw of the batch", "weak and strong views", "counts by region"} < shares.keys()
+    assert {"batch and views of the PIL loop", "batch and views of the JPEG loop"} < shares.keys()
+    assert all(rows[what]["time"] > 0 for what in shares)
+
+
+def test_marks_divide_a_turn_into_its_parts():
+    run = skin.Marked.__new__(skin.Marked)
+    turn = [(skin.OUTSIDE, 0.0), ("forward", 1.0), (skin.OUTSIDE, 3.0), ("backward", 4.0), ("optimiser", 8.0),
+            (skin.OUTSIDE, 9.0), ("end", 10.0)]  # fmt: skip
+    run.__dict__["turns"] = [[("forward", 5.0)], turn, turn]
+    assert run.shares() == {"forward": 0.2, "backward": 0.4, "optimiser": 0.1, skin.OUTSIDE: 0.3}
+
+
+def test_plain_loop_has_our_pool_and_views():
+    s = classification.TASK.settings_for("fixmatch", "ci")
+    assert set(skin.OPERATIONS) == set(augment.POOL) and len(skin.OPERATIONS) == len(augment.POOL) == 14
+    array = np.asarray(Image.linear_gradient("L").convert("RGB").resize((27, 27)))
+    view, label = skin.Pictures([array], [3], s)[0]
+    weak, strong = skin.Pictures([array], None, s)[0]
+    ours = augment.weak(torch.from_numpy(array.copy()).movedim(-1, 0)[None], s.size, torch.Generator().manual_seed(0))
+    assert label == 3 and view.dtype == ours.dtype and view.shape == weak.shape == strong.shape == ours.shape[1:]
+    plain = skin.to_tensor(Image.fromarray(array))
+    torch.testing.assert_close(plain, augment.normalise(torch.from_numpy(array.copy()).movedim(-1, 0)[None].float())[0])
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", augment.POOL)
+def test_plain_loop_operates_as_our_pool_does(name, sign):
+    # A smooth picture, for they take the nearest pixel. They shear around the corner, ours around the centre.
+    y, x = np.mgrid[:48, :48]
+    array = np.stack([120 + 1.2 * x - y, 90 + y, 150 - 0.8 * x - 0.4 * y], -1).clip(0, 255).astype(np.uint8)
+    theirs = np.asarray(skin.OPERATIONS[name](Image.fromarray(array), 0.5, sign)).astype(float)
+    image, choice = torch.from_numpy(array).movedim(-1, 0)[None], torch.tensor([augment.POOL.index(name)])
+    strength = torch.tensor([0.5])
+    maps = augment.geometric_maps(choice, strength * sign, 48)
+    ours = augment.colour(augment.warp(image, maps, 48), choice, strength, torch.tensor([float(sign)]))
+    shifted = {"ShearX": (24 * 0.15 * sign * 1.2, 0, 24 * 0.15 * sign * -0.8),
+               "ShearY": (24 * 0.15 * sign * -1, 24 * 0.15 * sign, 24 * 0.15 * sign * -0.4)}.get(name, 0)  # fmt: skip
+    off = (theirs - shifted - ours[0].movedim(0, -1).numpy())[16:32, 16:32]
+    assert np.abs(off).max() < 3.5, np.abs(off).max()
+
+
+def test_plain_loop_has_the_loss_of_fixmatch():
+    random = np.random.default_rng(0)
+    logits, y, tau, weight = random.normal(size=(4 + 5 + 5, 7)) * 3, np.array([0, 3, 6, 3]), 0.8, 0.7
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    sure = [i for i in range(5) if p[4 + i].max() > tau]
+    assert 0 < len(sure) < 5
+    L_s = -sum(math.log(p[i, y[i]]) for i in range(4)) / 4
+    L_u = -sum(math.log(p[9 + i, p[4 + i].argmax()]) for i in sure) / 5
+    found = skin.fixmatch_loss(torch.from_numpy(logits), torch.from_numpy(y), tau, weight)
+    assert found.item() == pytest.approx(L_s + weight * L_u)
