@@ -11,12 +11,13 @@ from PIL import Image
 from test_panels import ends
 
 from i2pemd_lite import classification, segmentation, select
+from i2pemd_lite.classification import bands
 from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels import classification as skin_panels
 from i2pemd_lite.panels import segmentation as scan_panels
-from i2pemd_lite.panels import style, training
+from i2pemd_lite.panels import selection, style, training
 from i2pemd_lite.training import generator
 
 
@@ -47,7 +48,7 @@ def lesions(skin, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frozen(lesions):
-    return skin_panels.freeze(lesions, batches=4)
+    return selection.freeze(lesions, batches=4)
 
 
 def slices_hold(result):
@@ -77,13 +78,16 @@ def rows_hold(result):
 
 
 def selection_holds(result):
-    assert sum(number for number, _ in result.regions.values()) == result.others.shape[1]
-    assert all(0 <= right <= number for number, right in result.regions.values())
-    s, t = result.chosen.scores, result.state
-    assert result.kept[0] == int(result.chosen.mask.sum())
-    assert not result.chosen.mask[s <= t["tau_low"]].any() and result.chosen.mask[s > t["tau_high"]].all()
-    band = (s > t["tau_low"]) & (s <= t["tau_high"])
-    assert int((band & result.chosen.mask).sum()) <= t["top"]
+    judged, rule = result.judged, result.judged.rule
+    counts, mask, s = judged.counts, judged.chosen.mask, judged.chosen.scores
+    assert counts["high"][0] + counts["band"][0] + counts["low"][0] == s.numel() == judged.right.numel()
+    assert all(0 <= right <= number for number, right in counts.values())
+    assert counts["near"][0] == counts["sure"][0] == counts["chance"][0] <= counts["band"][0]
+    assert not mask[s <= rule["tau_low"]].any() and mask[s > rule["tau_high"]].all()
+    band = (s > rule["tau_low"]) & (s <= rule["tau_high"])
+    assert int((band & mask).sum()) == counts["near"][0] and ((band & mask).sum(1) <= rule["top"]).all()
+    assert not (judged.sure & ~band).any() and (judged.sure.sum(1) == (band & mask).sum(1)).all()
+    assert 0 <= judged.others <= counts["near"][0] and 0 <= result.batch < len(s)
 
 
 def sheet_holds(result):
@@ -110,7 +114,7 @@ def case(request):
         "scans": lambda: (lambda: scan_panels.viewer(get("scans").learner.data), slices_hold),
         "slices": lambda: (lambda: scan_panels.viewer(get("scans")), slices_hold),
         "rows": lambda: (lambda: scan_panels.compare(one=get("scans"), two=get("scans")), rows_hold),
-        "selection": lambda: (lambda: skin_panels.selection(get("frozen")), selection_holds),
+        "selection": lambda: (lambda: selection.selection(get("spread")), selection_holds),
         "sheet": lambda: (lambda: skin_panels.sheet(get("lesions").learner.data), sheet_holds),
         "views": lambda: (lambda: skin_panels.views(get("lesions").learner.data), views_hold),
         "curves": lambda: (lambda: scan_panels.panel(one=get("scans"), two=get("scans")), curves_hold),
@@ -248,31 +252,121 @@ def test_runs_on_other_data_are_not_compared(scans, abdomen, tmp_path_factory):
         scan_panels.compare(a=scans, hight=3)
 
 
-LOOSE = {"tau_low": 0.35, "tau_high": 0.5, "top": 5}
+LOOSE = {"tau_low": 0.4, "tau_high": 0.6, "top": 16}
 
 
-@pytest.mark.parametrize("state", [{}, LOOSE, {"top": 1, "ground": "fix, 1 − I"}])
-def test_who_is_chosen_is_what_select_says(frozen, state):
-    panel = skin_panels.selection(frozen, **state)
+@pytest.fixture(scope="module")
+def spread():
+    """Made-up answers of every confidence, 6 batches of 36, that are right about as often as they are sure."""
+    rng = np.random.default_rng(0)
+    o = torch.tensor(rng.dirichlet(np.full(7, 0.4), (6, 36)), dtype=torch.float32)
+    s, labels = o.max(-1)
+    truth = torch.where(torch.tensor(rng.random((6, 36))) < s, labels, (labels + 1) % 7)
+    ground = torch.tensor(rng.uniform(0.1, 0.9, (7, 7)), dtype=torch.float32)
+    return selection.Frozen(o, truth, (ground + ground.T).fill_diagonal_(0) / 2, 0)
+
+
+@pytest.mark.parametrize("state", [{}, LOOSE, {"top": 1, "ground": "fixed"}])
+def test_who_is_chosen_is_what_select_says(spread, state):
+    frozen, panel = spread, selection.selection(spread, **state)
     s = panel.state
     G = frozen.ground if s["ground"] == "learned" else fixed_ground_distance(7)
     masks = [select(o, G, s["tau_low"], s["tau_high"], s["top"]).mask for o in frozen.o]
-    assert panel.numbers["chosen in all"] == int(torch.stack(masks).sum())
     right = frozen.o.argmax(-1) == frozen.truth
-    inside = list(panel.result.regions.values())[:2]
-    assert sum(right for _, right in inside) == int((torch.stack(masks) & right).sum())
-    for batch, mask in enumerate(masks, 1):
-        panel.set(batch=batch)
-        assert torch.equal(panel.result.chosen.mask, mask)
+    for batch, mask in enumerate(masks):
+        panel.set(batch=batch + 1)
+        assert torch.equal(panel.result.judged.chosen.mask[batch], mask)
+        assert panel.numbers["chosen here"] == f"{int(mask.sum())} of {len(mask)}"
+        assert panel.numbers["of them right"] == int((mask & right[batch]).sum())
 
 
-def test_some_frozen_answers_lie_in_each_region(frozen):
-    regions = skin_panels.selection(frozen, tau_low=0.5, tau_high=0.7, top=6).result.regions
-    assert sum(number > 0 for number, _ in regions.values()) >= 3
+def sets_by_hand(spread, tau_low, tau_high, top, ground):
+    """{key of ROWS: [(batch, sample), …]} but for "chance": with plain sorting, the distances by a solver."""
+    G = spread.ground.double().numpy() if ground == "learned" else 1.0 - np.eye(7)
+    sets = {name: [] for name in selection.ROWS if name != "chance"}
+    for b, batch in enumerate(spread.o.double().numpy()):
+        s = [float(np.float32(o.max())) for o in batch]
+        d = [ot.emd2(o / o.sum(), np.eye(7)[o.argmax()], G) for o in batch]
+        nearest = sorted(range(len(d)), key=d.__getitem__)[:top]
+        band = [i for i, value in enumerate(s) if tau_low < value <= tau_high]
+        near = [i for i in band if i in nearest]
+        sure = sorted(band, key=lambda i: -s[i])[: len(near)]
+        high, low = ([i for i, v in enumerate(s) if v > tau_high], [i for i, v in enumerate(s) if v <= tau_low])
+        for name, members in {"high": high, "band": band, "near": near, "sure": sure, "low": low}.items():
+            sets[name] += [(b, i) for i in members]
+    return sets
+
+
+@pytest.mark.parametrize("ground", ["learned", "fixed"])
+def test_the_fair_test_counts_what_plain_sorting_counts(spread, ground):
+    rule = {**LOOSE, "ground": ground}
+    judged = selection.selection(spread, **rule).result.judged
+    sets = sets_by_hand(spread, **rule)
+    truth, labels = spread.truth.tolist(), spread.o.argmax(-1).tolist()
+    right = {name: sum(labels[b][i] == truth[b][i] for b, i in members) for name, members in sets.items()}
+    for name, members in sets.items():
+        assert judged.counts[name] == (len(members), right[name]), name
+        if members:
+            a = right[name] / len(members)
+            assert judged.share(name) == pytest.approx(100 * a)
+            assert judged.error(name) == pytest.approx(100 * (a * (1 - a) / len(members)) ** 0.5)
+    assert {tuple(at) for at in judged.sure.nonzero().tolist()} == set(sets["sure"])
+    assert judged.others == len(set(sets["near"]) - set(sets["sure"]))
+    assert len(sets["band"]) > len(sets["near"]) > 0, "choose a rule that keeps somebody out"
+    assert (judged.others > 0) == (ground == "learned")  # d = 1 − s: the fixed form is confidence
+
+
+def test_what_chance_gives_is_what_draws_give(spread):
+    judged = selection.judge(spread, **LOOSE, ground="learned")
+    sets, rng = sets_by_hand(spread, **LOOSE, ground="learned"), np.random.default_rng(0)
+    right = (spread.o.argmax(-1) == spread.truth).numpy()
+    draws = np.zeros(4000)
+    for b in range(len(spread.o)):
+        band = [i for batch, i in sets["band"] if batch == b]
+        n = sum(batch == b for batch, _ in sets["near"])
+        draws += [right[b, rng.permutation(band)[:n]].sum() if n else 0 for _ in draws]
+    assert judged.counts["chance"][0] == len(sets["near"])
+    assert judged.counts["chance"][1] == pytest.approx(draws.mean(), abs=4 * draws.std() / len(draws) ** 0.5)
+    assert judged.spread == pytest.approx(draws.std(), rel=0.06) and judged.spread > 0.5
+    assert judged.error("chance") == pytest.approx(100 * judged.spread / len(sets["near"]))
+
+
+def test_bars_whiskers_and_words_are_those_of_the_counts(spread):
+    panel = selection.selection(spread, **LOOSE)
+    judged, card = panel.result.judged, panel._figure.house_artists
+    for name, (bar, whisker, text) in card.bars.items():
+        share, error = judged.share(name), judged.error(name)
+        assert bar.get_width() == share
+        np.testing.assert_allclose(whisker.get_xdata(), [share - error, share + error])
+        assert text.get_text() == f"{share:.1f} ± {error:.1f}   {judged.counts[name][0]}"
+    assert card.level.get_xdata()[0] == judged.share("chance")
+    assert f"decides about {judged.counts['band'][0]} of {spread.truth.numel()} pseudo-labels" in panel.words
+    assert f"{judged.share('near'):.1f} % are right" in panel.words
+    low, high = card.cut.get_xdata()[0], judged.chosen.scores[0][judged.sure[0]].min()
+    assert low == high
+
+
+def test_an_empty_band_is_said_and_not_divided_by(spread):
+    panel = selection.selection(spread._replace(o=torch.full_like(spread.o, 1 / 7)))
+    card = panel._figure.house_artists
+    assert panel.result.judged.counts["near"] == (0, 0)
+    assert card.bars["near"][2].get_text() == panel.numbers["let in: right"] == "nobody"
+    assert "nan" not in panel.words + str(panel.numbers)
+
+
+def test_a_rule_is_judged_once(spread, monkeypatch):
+    asked = []
+    of = selection.judge
+    monkeypatch.setattr(selection, "judge", lambda *rule: asked.append(rule[1:]) or of(*rule))
+    panel = selection.selection(spread)
+    panel.set(batch=2)
+    panel.set(top=3)
+    panel.set(top=24, batch=1)
+    assert asked == [(0.7, 0.8, 24, "learned"), (0.7, 0.8, 3, "learned")]
 
 
 def test_thresholds_take_each_other_along_and_never_cross(frozen):
-    panel = skin_panels.selection(frozen)
+    panel = selection.selection(frozen)
     panel.controls["tau_low"].value = 0.9
     assert panel.state["tau_high"] == pytest.approx(0.92)
     panel.controls["tau_high"].value = 0.5
@@ -281,7 +375,7 @@ def test_thresholds_take_each_other_along_and_never_cross(frozen):
 
 def test_freezing_repeats_itself_and_leaves_the_run_as_it_was(lesions, frozen):
     before = {name: value.clone() for name, value in lesions.learner.state_dict().items()}
-    again = skin_panels.freeze(lesions, batches=4)
+    again = selection.freeze(lesions, batches=4)
     assert torch.equal(again.o, frozen.o) and torch.equal(again.truth, frozen.truth)
     assert all(torch.equal(value, before[name]) for name, value in lesions.learner.state_dict().items())
     assert torch.allclose(frozen.o.sum(-1), torch.ones(()), atol=1e-5, rtol=0)  # float32 softmax
@@ -374,8 +468,63 @@ def test_counts_are_parts_of_the_unlabelled(skin, tmp_path_factory):
     run = _short(classification, "filter_all", skin, tmp_path_factory, steps=3)
     curves = skin_panels.panel(run=run)
     curves.go()
+    curves.set(smooth=1)
     kept = curves.result.groups[1][0]
     assert kept.label == "kept" and kept.y.tolist() == [1.0, 1.0, 1.0]
+    counts = {line.label: line.y.tolist() for line in curves.result.groups[1]}
+    rows = {name: [row[name] / 36 for row in run.history] for name in ("kept_right", "band", "near")}
+    assert (counts["kept, right"], counts["band"], counts["near"]) == tuple(rows.values())
+
+
+@pytest.fixture(scope="module")
+def twelve(skin, tmp_path_factory):
+    """A run of every method, two steps old."""
+    methods = classification.METHODS
+    return {m: _short(classification, m, skin, tmp_path_factory, steps=2, ua_passes=2).finish(False) for m in methods}
+
+
+def test_every_method_has_the_lines_of_its_own_terms(twelve):
+    columns = {column for run in twelve.values() for column in run.history[0]}
+    counted = {name + end for name in bands.SETS for end in ("", "_right")}  # UA-MT too has a "sure"
+    assert columns - counted - {"step", "learning_rate", "loss"} == set(skin_panels.TERMS)
+    assert columns >= set(skin_panels.COUNTS)
+    curves = skin_panels.panel(**twelve)
+    for name, run in twelve.items():
+        curves.set(run=name)
+        losses, counts, _ = ({line.label: line.y for line in lines if len(line.y)} for lines in curves.result.groups)
+        own = [term for term in skin_panels.TERMS if term in run.history[0]]
+        assert list(losses) == own and "labelled" in own
+        assert len(counts) == len(skin_panels.COUNTS) * ("kept" in run.history[0])
+        for term in own:
+            assert losses[term][-1] == pytest.approx(np.mean([row[term] for row in run.history]))
+
+
+def test_of_twelve_runs_four_are_drawn_as_chosen(twelve, tmp_path):
+    curves = skin_panels.panel(**twelve)
+    assert list(curves.result.done) == ["upper_bound", "baseline", "flexmatch", "mean_teacher"]
+    before = curves.state
+    for name, control in curves.controls.items():
+        for value in ends(control):
+            control.value = value
+            assert curves.state[name] == value and curves.error.value == ""
+            curves_hold(curves.result)
+            assert 1 <= len(curves.result.done) <= 4 and curves.state["run"] in curves.result.done
+        curves.set(**before)
+    curves.set(run="vat", show="labelled", **{"beside 1": "baseline", "beside 2": "nobody", "beside 3": "vat"})
+    assert [line.label for line in curves.result.groups[0]] == list(curves.result.done) == ["vat", "baseline"]
+    assert [line.heavy for line in curves.result.groups[0]] == [True, False]
+    curves.save(tmp_path / "state.json")
+    other = skin_panels.panel(**twelve)
+    other.load(tmp_path / "state.json")
+    assert other.state == curves.state and other.image.value == curves.image.value
+
+
+def test_a_fork_joins_twelve_runs(twelve):
+    curves = skin_panels.panel(**twelve)
+    curves.add("fork", twelve["vat"].fork())
+    assert list(curves.result.done) == ["fork", "baseline", "flexmatch", "mean_teacher"]
+    curves.set(run="vat", **{"beside 1": "fork"})
+    assert list(curves.result.done)[:2] == ["vat", "fork"] and len(curves.records) == 13
 
 
 def test_five_runs_are_too_many(scans):

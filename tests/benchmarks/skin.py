@@ -17,9 +17,9 @@ without workers, and of the fastest of all four.
 
 Forward (of the network), backward and optimiser are timed by marks inside the steps of `OURS`, by events on a GPU;
 "outside" is all else: draw, views, losses, selection, prototypes, counts, what a step reports. The parts listed after
-it are timed alone in the same rounds, on one batch, as a share of that step, and so is what the two loops without
-workers do before their forward; on a GPU ours take, alone, no less than their launches do. The laptop's size on a CPU,
-the paper's on a GPU.
+it are timed alone in the same rounds, on one batch, as a share of that step; on a GPU they take, alone, no less than
+their launches do. The last rows are what the two loops without workers do before their forward. The laptop's size on a
+CPU, the paper's on a GPU.
 
 The FixMatch step of Semi-supervised-learning (semilearn) takes no part: that package imports torchvision throughout,
 which must be built for the very torch at hand and is no dependency here.
@@ -61,7 +61,8 @@ def skin_rows(quick):
     turns = contestants(name, steps)
     ours = turns[OURS]
     alone = {what: repeated(part, steps) for what, part in parts(ours).items()}
-    alone |= {f"batch and views of the {loop}": turns[loop].views for loop in (PIL, JPEG)}
+    theirs = {f"batch and views of the {loop}": turns[loop].views for loop in (PIL, JPEG)}
+    alone |= theirs
     taken = interleaved(turns | alone, 3 if quick else 9, device)
     milliseconds = {what: statistics.median(values) / steps for what, values in taken.items()}
     s = ours.settings
@@ -70,13 +71,13 @@ def skin_rows(quick):
     beside = {PIL: speed[PIL], JPEG: speed[JPEG], "fastest loop": max(speed[loop] for loop in LOOPS)}
     rows = [
         {"where": where, "what": what, "time": milliseconds[what], "unit": "ms", "images/s": speed[what]}
-        | {f"x {loop}": speed[what] / theirs for loop, theirs in beside.items()}
+        | {f"x {loop}": speed[what] / other for loop, other in beside.items()}
         for what in turns
     ]
     rows += [{"where": where, "what": what, "% of a step": 100 * share} for what, share in ours.shares().items()]
     for what in alone:
-        share = 100 * statistics.median(np.divide(taken[what], taken[OURS]))
-        rows.append({"where": where, "what": what, "time": milliseconds[what], "unit": "ms", "% of a step": share})
+        share = {} if what in theirs else {"% of a step": 100 * statistics.median(np.divide(taken[what], taken[OURS]))}
+        rows.append({"where": where, "what": what, "time": milliseconds[what], "unit": "ms"} | share)
     if device == "cuda":
         print(f"host syncs in a step: {host_sync(lambda: next(ours.run))}")
     return rows

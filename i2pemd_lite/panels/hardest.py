@@ -1,0 +1,243 @@
+"""The hardest images of a test set, and what each method answers to them: Figure 7 of the paper."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.classification import CLASSES
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, slider
+
+MOST = 4  # methods beside each other
+PAGE = 6  # images
+BLANK = 0.005  # scores that would be written as 0 are left out: most are, and writing is what takes time
+ALL = "all classes"
+ORDERS = {
+    "hardest for all": "smallest mean score of the true class first",
+    "methods disagree most": "largest difference between two methods' scores of the true class first",
+}
+
+
+class Scored(NamedTuple):
+    """What each method answers to the same held-back images."""
+
+    methods: tuple  # M names
+    scores: np.ndarray  # (M, n, K) softmax output
+    truth: np.ndarray  # (n,)
+    images: np.ndarray  # (n, S, S, 3) uint8
+    ids: tuple  # n names
+
+
+def scored(runs):
+    """Let the runs, a dict by name, answer to their held-back images: with the best weights where some were selected.
+
+    Raises
+    ------
+    BadInput
+        for no run, more than four, or runs that hold back other images
+    """
+    if not 1 <= len(runs) <= MOST:
+        raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
+    (first, one), *others = runs.items()
+    data, members = one.learner.data, one.learner.test
+    for name, run in others:
+        theirs = run.learner
+        if theirs.data.fingerprint != data.fingerprint or theirs.test.tolist() != members.tolist():
+            raise BadInput(f"runs: expected the same held-back images, found others in {name} than in {first}")
+    scores = []
+    for run in runs.values():
+        with run.best_weights(), run.learner.evaluating():
+            scores.append(run.learner.scores(members).numpy())
+    return Scored(
+        tuple(runs),
+        np.stack(scores),
+        data.labels[members].numpy(),
+        data.images[members].permute(0, 2, 3, 1).numpy(),
+        tuple(data.ids[i] for i in members.tolist()),
+    )
+
+
+class Case(NamedTuple):
+    """One image and the answers to it."""
+
+    place: int  # in the order, from 1
+    id: str
+    truth: int
+    image: np.ndarray  # (S, S, 3) uint8
+    scores: np.ndarray  # (M, K)
+    value: float  # what the order is by
+
+
+class Result(NamedTuple):
+    """One page."""
+
+    methods: tuple
+    order: str  # a key of `ORDERS`
+    cases: list  # of up to PAGE `Case`s
+    page: int
+    pages: int
+    count: int  # images in the order
+    missed: dict  # method -> how many of them it gets wrong
+    missed_by_all: int
+
+
+def ranked(answers, order, kind=ALL):
+    """Positions of the images, of one class or of all, in an order, and the values that it is by.
+
+    With t_mi the score that method m of M gives to the true class of image i:
+
+    hardest for all         (1/M) Σ_m t_mi, ascending
+    methods disagree most   max_m t_mi − min_m t_mi, descending
+
+    Example
+    -------
+    >>> scores = np.array([[[.9, .1], [.3, .7]], [[.2, .8], [.4, .6]]])
+    >>> answers = Scored(("a", "b"), scores, np.array([0, 0]), None, None)
+    >>> [places.tolist() for places, _ in (ranked(answers, order) for order in ORDERS)]
+    [[1, 0], [0, 1]]
+    """
+    t = answers.scores[:, np.arange(len(answers.truth)), answers.truth].astype(float)
+    values = t.mean(0) if order == "hardest for all" else t.max(0) - t.min(0)
+    places = np.argsort(values if order == "hardest for all" else -values, kind="stable")
+    if kind != ALL:
+        places = places[answers.truth[places] == CLASSES.index(kind)]
+    return places, values[places]
+
+
+def compute(answers, state):
+    """A page of the order: `state` has order (a key of `ORDERS`), kind (a class or `ALL`) and page (from 1)."""
+    places, values = ranked(answers, state["order"], state["kind"])
+    page, pages = state["page"], pages_of(len(places))
+    first = (page - 1) * PAGE
+    cases = [
+        Case(n + 1, answers.ids[i], int(answers.truth[i]), answers.images[i], answers.scores[:, i], float(values[n]))
+        for n, i in list(enumerate(places))[first : first + PAGE]
+    ]
+    wrong = answers.scores[:, places].argmax(2) != answers.truth[places]
+    missed = dict(zip(answers.methods, wrong.sum(1).tolist(), strict=True))
+    return Result(answers.methods, state["order"], cases, page, pages, len(places), missed, int(wrong.all(0).sum()))
+
+
+def pages_of(count):
+    """Pages for so many images: at least one."""
+    return max(1, -(-count // PAGE))
+
+
+def draw(figure, result):
+    """For each image its picture, and the scores of every method by class, with the true class framed."""
+    art = style.artists(figure, lambda figure: [_Cell(figure, n, result.methods) for n in range(PAGE)])
+    for n, cell in enumerate(art):
+        cell.show(result.cases[n] if n < len(result.cases) else None, result.order)
+
+
+HEAD = 0.64  # inches above the scores of an image: its title, and the classes
+
+
+def size(methods):
+    """Inches of the figure for so many methods: width, height, and the height of one of its three rows."""
+    row = max(0.88, 0.25 * methods) + HEAD
+    return 9.4, 3 * row, row
+
+
+class _Cell:
+    """The artists of one image."""
+
+    def __init__(self, figure, n, methods):
+        from matplotlib.patches import Rectangle
+
+        wide, high, row = size(len(methods))
+        left, bottom = 4.72 * (n % 2), high - row * (n // 2 + 1)
+
+        def box(x, width, height):
+            return [(left + x) / wide, (bottom + 0.07) / high, width / wide, height / high]
+
+        tall = row - HEAD
+        picture = min(1.05, tall)
+        self.picture = style.blank(figure.add_axes(box(0.1, picture, picture)))
+        self.image = self.picture.imshow(np.zeros((2, 2, 3), np.uint8), extent=(0, 1, 0, 1))
+        self.scores = style.Matrix(figure.add_axes(box(2.1, 2.5, tall)), "", methods, CLASSES)
+        self.scores.axes.set_aspect("auto")
+        frame = {"facecolor": "none", "clip_on": False, "zorder": 4}
+        self.frames = [
+            self.scores.axes.add_patch(Rectangle((0, -0.5), 1, len(methods), edgecolor=edge, linewidth=width, **frame))
+            for edge, width in ((style.CARD, 4.5), (style.RED, 2.2))
+        ]
+        self.title = figure.text((left + 0.1) / wide, (bottom + row - 0.24) / high, "", size=9, weight="bold")
+
+    def show(self, case, order):
+        """Show an image, or nothing."""
+        for axes in (self.picture, self.scores.axes):
+            if axes.get_visible() != (case is not None):
+                axes.set_visible(case is not None)
+        if case is None:
+            self.title.set_text("")
+            return
+        self.image.set_data(case.image)
+        self.scores.show(case.scores)
+        for texts, row in zip(self.scores.texts, case.scores, strict=True):
+            for k, text in enumerate(texts):
+                text.set_weight("bold" if k == row.argmax() else "normal")
+                if row[k] < BLANK:
+                    text.set_text("")
+        for frame in self.frames:
+            frame.set_x(case.truth - 0.5)
+        value = ("mean score" if order == "hardest for all" else "range") + f" {case.value:.2f}"
+        self.title.set_text(f"{case.place}. {CLASSES[case.truth]}   {value}   {case.id[-24:]}")
+
+
+def describe(result):
+    """Each image of the page in a sentence, and how many are missed."""
+    if not result.cases:
+        return "No held-back image is of this class.", {"images": 0}
+    last = result.cases[-1].place
+    words = [f"Images {result.cases[0].place} to {last} of {result.count}, {ORDERS[result.order]}."]
+    for case in result.cases:
+        taken = {}
+        for method, row in zip(result.methods, case.scores, strict=True):
+            taken.setdefault(int(row.argmax()), []).append(f"{method} ({row.max():.2f})")
+        said = "; ".join(f"{CLASSES[k]} by {', '.join(methods)}" for k, methods in taken.items())
+        words.append(f"{case.place}: {CLASSES[case.truth]}, called {said}.")
+    wrong = {f"wrong: {method}": f"{number} of {result.count}" for method, number in result.missed.items()}
+    return " ".join(words), {
+        "page": f"{result.page} of {result.pages}",
+        **wrong,
+        "wrong: all methods": f"{result.missed_by_all} of {result.count}",
+    }
+
+
+def hardest(runs, **start):
+    """The held-back images that are hardest for up to four runs, page by page, with the scores of each run.
+
+    `runs` is a dict by name. The scores are computed once, here. Values in `start` set controls: order (a key of
+    `ORDERS`), kind (a class or `ALL`), page.
+
+    Example
+    -------
+        hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")
+    """
+    answers = scored(runs)
+    there = np.bincount(answers.truth, minlength=len(CLASSES))
+    kinds = [(f"{name} ({count})", name) for name, count in zip(CLASSES, there, strict=True) if count]
+    controls = {
+        "order": choice("order", list(ORDERS), "hardest for all", "280px"),
+        "kind": choice("true class", [(f"{ALL} ({len(answers.truth)})", ALL), *kinds], ALL, "240px"),
+        "page": slider("page", 1, 1, pages_of(len(answers.truth)), 1, width="320px"),
+    }
+
+    def fewer(change):
+        controls["page"].max = pages_of(len(ranked(answers, "hardest for all", change["new"])[0]))
+
+    controls["kind"].observe(fewer, "value")
+    made = Panel(
+        "hardest images",
+        controls,
+        lambda state: compute(answers, state),
+        draw,
+        describe,
+        layout=[["order", "kind", "page"]],
+        size=size(len(runs))[:2],
+    )
+    if start:
+        made.set(**start)
+    return made

@@ -1,0 +1,217 @@
+"""The panel of the hardest images: its order, its pages and what it says, against a slow computation by hand."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_panels import ends
+
+from i2pemd_lite import classification
+from i2pemd_lite.classification import CLASSES
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.hardest import ALL, BLANK, ORDERS, PAGE, Scored, compute, draw, hardest, ranked, size
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+
+
+@pytest.fixture(scope="module")
+def runs(skin, tmp_path_factory):
+    """Three runs, two of them a few steps old."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("I2PEMD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        data = classification.load(skin)
+        made = {name: classification.train(name, data, profile="ci") for name in ("baseline", "mixmatch", "vat")}
+    for name in ("baseline", "mixmatch"):
+        next(made[name]), next(made[name])
+    return made
+
+
+@pytest.fixture
+def panel(runs):
+    return hardest(runs)
+
+
+def answers_of(runs):
+    """{method: {image: its scores}} and {image: its class}, image by image, without the panel."""
+    scores, truth = {}, {}
+    for name, run in runs.items():
+        learner = run.learner
+        with learner.evaluating():
+            for i in learner.test.tolist():
+                scores.setdefault(name, {})[learner.data.ids[i]] = learner.scores(torch.tensor([i]))[0].numpy()
+                truth[learner.data.ids[i]] = int(learner.data.labels[i])
+    return scores, truth
+
+
+def by_hand(scores, truth, order, kind=ALL):
+    """{image: the value of its order}, hardest first."""
+    found = {}
+    for image, k in truth.items():
+        if kind in (ALL, CLASSES[k]):
+            t = [float(answers[image][k]) for answers in scores.values()]
+            found[image] = sum(t) / len(t) if order == "hardest for all" else max(t) - min(t)
+    back = order != "hardest for all"
+    return dict(sorted(found.items(), key=lambda pair: pair[1], reverse=back))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", [ALL, "NV", "MEL"])
+def test_the_pages_hold_every_image_once_in_the_stated_order(runs, panel, order, kind):
+    scores, truth = answers_of(runs)
+    expected = by_hand(scores, truth, order, kind)
+    panel.set(order=order, kind=kind)
+    pages = range(1, panel.controls["page"].max + 1)
+    cases = [case for page in pages for case in panel._compute({**panel.state, "page": page}).cases]
+    assert [case.place for case in cases] == list(range(1, len(expected) + 1))
+    assert {case.id for case in cases} == set(expected)
+    # By value: a batch rounds the scores otherwise than an image alone, so near ties may change places.
+    np.testing.assert_allclose([case.value for case in cases], list(expected.values()), atol=1e-5, rtol=0)
+    for case in cases:
+        assert case.truth == truth[case.id] and case.value == pytest.approx(expected[case.id], abs=1e-5)
+        np.testing.assert_allclose(case.scores, [answers[case.id] for answers in scores.values()], atol=1e-5, rtol=0)
+
+
+def test_each_case_shows_its_own_picture(runs, panel):
+    data = runs["baseline"].learner.data
+    for case in panel._compute({**panel.state, "page": 2}).cases:
+        picture = data.images[data.ids.index(case.id)].permute(1, 2, 0).numpy()
+        np.testing.assert_array_equal(case.image, picture)
+
+
+def cards(panel):
+    return list(zip(panel._figure.house_artists, panel.result.cases, strict=False))
+
+
+def test_the_true_class_is_framed_and_the_answer_of_each_method_bold(panel):
+    for page in (1, panel.controls["page"].max):
+        panel.set(page=page)
+        assert len(cards(panel)) == len(panel.result.cases)
+        for cell, case in cards(panel):
+            for frame in cell.frames:
+                assert (frame.get_x(), frame.get_width(), frame.get_height()) == (case.truth - 0.5, 1, 3)
+            np.testing.assert_array_equal(cell.image.get_array(), case.image)
+            np.testing.assert_array_equal(cell.scores.image.get_array(), case.scores)
+            for texts, row in zip(cell.scores.texts, case.scores, strict=True):
+                assert [text.get_weight() for text in texts].index("bold") == row.argmax()
+                for text, value in zip(texts, row, strict=True):
+                    assert text.get_text() == ("" if value < BLANK else style.number(value))
+            assert cell.title.get_text().startswith(f"{case.place}. {CLASSES[case.truth]} ")
+
+
+def test_places_without_an_image_are_empty(panel):
+    panel.controls["page"].value = panel.controls["page"].max
+    panel.set(kind="MEL")
+    panel.controls["page"].value = panel.controls["page"].max
+    shown = len(panel.result.cases)
+    assert 0 < shown < PAGE, "choose a class that fills no last page"
+    for n, cell in enumerate(panel._figure.house_artists):
+        assert cell.picture.get_visible() == cell.scores.axes.get_visible() == (n < shown)
+        assert bool(cell.title.get_text()) == (n < shown)
+
+
+def test_every_control_works_at_both_ends_and_in_the_middle(panel):
+    before = panel.state
+    for name, control in panel.controls.items():
+        for value in ends(control):
+            control.value = value
+            assert panel.state[name] == value and panel.error.value == ""
+            result = panel.result
+            assert 1 <= len(result.cases) <= PAGE and result.page == panel.state["page"] <= result.pages
+            assert result.missed_by_all <= min(result.missed.values()) <= result.count
+            values = [case.value for case in result.cases]
+            assert values == sorted(values, reverse=panel.state["order"] != "hardest for all")
+        panel.set(**before)
+
+
+def test_a_moved_picture_is_the_picture_of_a_fresh_panel(panel):
+    for name, control in panel.controls.items():
+        control.value = ends(control)[1]
+        fresh = style.figure(*panel._figure.get_size_inches())
+        draw(fresh, panel.result)
+        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
+        assert not (old != new).any(), name
+
+
+def test_a_class_with_fewer_pages_shortens_the_slider_and_a_state_comes_back(runs, panel, tmp_path):
+    panel.controls["page"].value = panel.controls["page"].max
+    panel.controls["kind"].value = "MEL"
+    there = int((np.array(list(answers_of(runs)[1].values())) == CLASSES.index("MEL")).sum())
+    assert panel.controls["page"].max == panel.result.pages == -(-there // PAGE) == panel.state["page"]
+    panel.save(tmp_path / "state.json")
+    other = hardest(runs)
+    other.load(tmp_path / "state.json")
+    assert other.state == panel.state and other.image.value == panel.image.value
+
+
+def test_the_words_say_what_each_method_answered(runs, panel):
+    scores, truth = answers_of(runs)
+    assert panel._repr_mimebundle_()["image/png"].startswith("iVBOR")
+    for case in panel.result.cases:
+        sentence = panel.words[panel.words.index(f" {case.place}: {CLASSES[case.truth]}, called") :]
+        sentence = sentence[: sentence.index(").") + 1]
+        for part in sentence.split("called ")[1].split("; "):
+            called, methods = part.split(" by ")
+            for method in (word.split(" (")[0] for word in methods.split(", ")):
+                assert CLASSES[scores[method][case.id].argmax()] == called
+    for method in runs:
+        wrong = sum(int(scores[method][image].argmax()) != k for image, k in truth.items())
+        assert panel.numbers[f"wrong: {method}"] == f"{wrong} of {len(truth)}"
+    every = sum(all(int(scores[method][image].argmax()) != k for method in runs) for image, k in truth.items())
+    assert panel.numbers["wrong: all methods"] == f"{every} of {len(truth)}"
+
+
+def test_scores_are_computed_once(runs, monkeypatch):
+    asked = []
+    of = type(runs["vat"].learner).scores
+    monkeypatch.setattr(type(runs["vat"].learner), "scores", lambda me, *a: asked.append(me) or of(me, *a))
+    panel = hardest(runs, kind="NV")
+    panel.set(order="methods disagree most", page=2)
+    assert len(asked) == 3
+
+
+def test_the_best_weights_answer_and_the_run_stays_as_it_was(runs):
+    run = runs["baseline"].fork()
+    zero = {name: torch.zeros_like(value) for name, value in run.learner.state_dict().items()}
+    run.best = (99.0, 1, zero)
+    before = {name: value.clone() for name, value in run.learner.state_dict().items()}
+    cases = hardest({"zero": run}).result.cases
+    np.testing.assert_allclose([case.scores for case in cases], 1 / 7, atol=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in run.learner.state_dict().items())
+
+
+def test_a_class_that_no_image_is_of():
+    answers = Scored(("a",), np.full((1, 2, 7), 1 / 7), np.array([0, 1]), np.zeros((2, 3, 3, 3), np.uint8), ("x", "y"))
+    result = compute(answers, {"order": "hardest for all", "kind": "VASC", "page": 1})
+    assert (result.cases, result.pages, result.count) == ([], 1, 0)
+    figure = style.figure(*size(1)[:2])
+    draw(figure, result)
+    assert not any(cell.picture.get_visible() for cell in figure.house_artists)
+
+
+def test_equal_images_keep_their_order():
+    t = np.arange(99) * 7 % 5 / 10  # of method a; b gives 0
+    answers = Scored(("a", "b"), np.stack([t, 0 * t])[..., None].repeat(7, 2), np.zeros(99, int), None, None)
+    hardest_first, apart_first = (ranked(answers, order)[0].tolist() for order in ORDERS)
+    assert hardest_first == sorted(range(99), key=lambda i: t[i])
+    assert apart_first == sorted(range(99), key=lambda i: -t[i])
+
+
+def test_runs_that_cannot_stand_beside_each_other(runs, skin):
+    with pytest.raises(BadInput, match="runs: expected one to 4, found 5"):
+        hardest(dict.fromkeys("abcde", runs["vat"]))
+    with pytest.raises(BadInput, match="runs: expected one to 4, found 0"):
+        hardest({})
+    learner = runs["vat"].learner
+    other = dataclasses.replace(learner.data, fingerprint="other")
+    for name, value in (("test", learner.test[1:]), ("data", other)):
+        twin = runs["vat"].fork()
+        setattr(twin.learner, name, value)
+        with pytest.raises(BadInput, match="runs: expected the same held-back images, found others in b than in a"):
+            hardest({"a": runs["vat"], "b": twin})
