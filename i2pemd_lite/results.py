@@ -15,8 +15,8 @@ from i2pemd_lite.training import read_about, read_checkpoint
 FREE = ("method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every")
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
 MEMORY = (
-    "peak MiB: on a GPU the most that torch had allocated there; on a CPU the most that the process ever had resident, "
-    "libraries and earlier runs included"
+    "peak MiB: on a GPU the most that torch had allocated there, on a CPU the most that the process had resident with "
+    "its libraries; both since the process began, earlier runs included"
 )
 
 
@@ -130,7 +130,8 @@ class Tables:
 
     A result has `folder`, `settings`, `fingerprint` and `about`. A task's tables have, beside the reports themselves,
 
-    TITLE     of tables.md;  NAMES  method -> the name of its row, in the order of rows
+    PROPOSED  the method whose runs may vary;  TITLE  of tables.md
+    NAMES     method -> the name of its row, in the order of rows
     VARIED    the settings that some runs of a method differ in, because one table is about them
     main      their values in all other tables
     reports() {name: report};  costs  the report of the runs themselves
@@ -143,7 +144,7 @@ class Tables:
 
     results: list
 
-    TITLE, NAMES, VARIED = "", {}, ()
+    PROPOSED, TITLE, NAMES, VARIED = "", "", {}, ()
 
     def __post_init__(self):
         if not self.results:
@@ -176,12 +177,17 @@ class Tables:
         return sorted(found, key=lambda result: result.settings.seed)
 
     def unlike(self):
-        """A sentence for each method whose runs differ in settings from the first one's."""
+        """A sentence for each method whose runs differ in settings from the first one's, and for each run left out."""
         first, found = self.results[0], []
         for method, name in self.NAMES.items():
             for run in self.runs(method)[:1]:
                 if words := in_words(differences(run.settings, first.settings, (*FREE, *self.VARIED)), "beside"):
                     found.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
+        for result in self.results:
+            if result.settings.method != self.PROPOSED and self.variant(result) != self.main:
+                usual = dict(zip(self.VARIED, zip(self.variant(result), self.main, strict=True), strict=True))
+                words = in_words({name: pair for name, pair in usual.items() if pair[0] != pair[1]}, "instead of")
+                found.append(f"{result.folder.name}, with {words}, is in the table of the runs alone")
         return found
 
     def __str__(self):

@@ -539,6 +539,8 @@ class Run:
             return
         if not (self.folder / "checkpoint.safetensors").exists():
             write_json(self.folder / "settings.json", self.description())
+            for name in ("report.json", "scores.csv"):  # of a run that was here before
+                (self.folder / name).unlink(missing_ok=True)
         tables = {"history.csv": self.history, "evaluations.csv": self.evaluations}
         for (name, rows), written in zip(tables.items(), self._written or (None, None), strict=True):
             _write_rows(self.folder / name, rows, written)

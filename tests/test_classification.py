@@ -13,6 +13,7 @@ from i2pemd_lite import BadInput, classification
 from i2pemd_lite.classification import CLASSES, METHODS
 from i2pemd_lite.classification.bands import SETS
 from i2pemd_lite.classification.pseudo import SELECTIONS
+from i2pemd_lite.classification.scores import read_scores, save_scores
 from i2pemd_lite.classification.settings import SIZES
 from i2pemd_lite.metrics import classification_metrics
 
@@ -146,6 +147,24 @@ def test_prediction_is_a_table_in_the_format_of_isic(trained, data, tmp_path):
     assert header == ["image", *CLASSES] == ["image", "MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
     assert [row[0] for row in rows] == list(data.test_ids)
     assert all(sum(map(float, row[1:])) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_saturated_scores_are_kept_to_the_last_digit(tmp_path):
+    """Scores that a table rounds to 0 would tie, and AUC with them."""
+    scores = torch.randn(200, 7, generator=torch.Generator().manual_seed(0)).mul(12).softmax(1).numpy()
+    truth = np.arange(200) % 7
+    assert (scores < 5e-7).mean() > 0.3
+    save_scores(tmp_path / "scores.csv", [str(i) for i in range(200)], scores, truth)
+    _, labels, again = read_scores(tmp_path / "scores.csv")
+    assert (labels == truth).all() and (again.astype(np.float32) == scores).all()
+
+
+def test_a_run_in_a_used_folder_does_not_keep_its_figures(data, tmp_path):
+    run = classification.train("baseline", data, folder=tmp_path / "run", **SMALL).finish(False)
+    classification.evaluate(run)
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    next(classification.train("baseline", data, folder=tmp_path / "run", **SMALL))
+    assert not (tmp_path / "run" / "report.json").exists() and not (tmp_path / "run" / "scores.csv").exists()
 
 
 def test_a_plain_folder_of_images_can_be_predicted(trained, tmp_path):

@@ -285,6 +285,15 @@ def test_runs_that_do_not_belong_together_are_refused(two):
     assert "no fair comparison" not in str(two)
 
 
+def test_a_run_that_no_table_shows_is_named():
+    own = planted("fixmatch", 0, A0, tau_high=0.95)
+    tables = Tables([planted("i2pemd", 0, A0), planted("i2pemd", 1, A1), own])
+    assert [row["method"] for row in tables.table4.rows] == ["i2pemd"]
+    words = f"{own.folder.name}, with tau_high 0.95 instead of 0.8, is in the table of the runs alone"
+    assert words in " ".join(tables.table4.notes)
+    assert "of the runs alone" not in str(Tables([planted("i2pemd", 0, A0), planted("i2pemd", 0, A0, tau_low=0.6)]))
+
+
 # --- runs ---------------------------------------------------------------------------------------------------------
 
 

@@ -434,3 +434,30 @@ def test_the_papers_network_serves_them_all(method, data):
     run = classification.train(method, data, profile="ci", steps=1, network="densenet121", size=32, unlabelled=6, top=4)
     step = next(run)
     assert math.isfinite(step.loss) and step.prototypes.shape == (len(CLASSES), 1024)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_in_mixed_precision(method, data):
+    run = classification.train(method, data, profile="ci", steps=2, precision="bfloat16", mt_from=0.0)
+    for step in run:
+        assert all(math.isfinite(float(value)) for value in step.losses.values())
+        # A weight that was cast without gradients, and used again, would have none.
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in run.parameters)
+
+
+def test_relations_are_exact_in_mixed_precision():
+    A = torch.randn(48, 64, generator=torch.Generator().manual_seed(0))
+    near = A + 1e-3 * torch.randn(48, 64, generator=torch.Generator().manual_seed(1))
+    expected = relation(A.double(), near.double()).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert relation(A, near).item() == pytest.approx(expected, rel=1e-2)
+    # Rounded to 8 bits, as features are on their way through the network, they are compared as they are.
+    rounded = A.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert relation(rounded, rounded.clone()) == 0
+
+
+def test_t_is_asked_of_methods_that_have_one():
+    assert ClassificationSettings(method="baseline", unlabelled=12).top == 24
+    with pytest.raises(BadInput, match="top: expected T from 1 to the 12 unlabelled"):
+        ClassificationSettings(method="fixmatch", unlabelled=12)

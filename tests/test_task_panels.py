@@ -536,3 +536,10 @@ def test_a_moving_mean_is_a_mean():
     y = np.random.default_rng(0).normal(size=20)
     by_hand = [y[max(0, i - 6) : i + 1].mean() for i in range(20)]
     np.testing.assert_allclose(training.moving_mean(y, 7), by_hand, atol=1e-12, rtol=0)
+
+
+def test_fewer_unlabelled_images_than_a_batch_are_frozen_all_the_same(lesions):
+    run = classification.train("baseline", lesions.learner.data, profile="ci", steps=1)
+    run.learner.unlabelled = run.learner.unlabelled[:14]
+    frozen = selection.freeze(run, batches=3)
+    assert frozen.o.shape == (3, 14, 7) and frozen.truth.shape == (3, 14)

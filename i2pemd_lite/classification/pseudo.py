@@ -98,6 +98,7 @@ def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
 
 
 def _flexible(o, G, s, memory, members):
+    # An image that a batch across the end of a pass holds twice keeps either of its two answers.
     chosen = above(o, flexible_thresholds(memory, o.shape[1], s.flex_tau, s.flex_warm_up))
     memory[members] = torch.where(chosen.scores > s.flex_tau, chosen.labels, memory[members])
     return chosen

@@ -64,14 +64,17 @@ def score(learner, history, about):
 
 
 def save_scores(path, images, scores, truth=None):
-    """Write a table of scores: image, then `truth` where it is known, then one column a class as in ISIC 2018."""
-    known = [] if truth is None else ["truth"]
+    """Write a table of scores: image, then `truth` where it is known, then one column a class as in ISIC 2018.
+
+    Beside the truth they have all digits of a float32: scores that are rounded to 0 tie, which changes AUC.
+    """
+    known, digits = ([], ".6f") if truth is None else (["truth"], ".9g")
     with written_whole(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", *known, *CLASSES])
         for i, name in enumerate(images):
             classes = [] if truth is None else [CLASSES[truth[i]]]
-            writer.writerow([name, *classes, *(f"{p:.6f}" for p in scores[i])])
+            writer.writerow([name, *classes, *(f"{p:{digits}}" for p in scores[i])])
 
 
 def read_scores(path):

@@ -11,8 +11,9 @@ class ClassificationSettings(Settings):
     """The settings of a classification run; the defaults are the paper's, or of the systems that it builds on.
 
     Those of one method begin with its name: flex_ FlexMatch, mt_ mean teacher and SRC-MT, ua_ UA-MT, vat_ VAT, mix_
-    MixMatch. Their defaults are those of their authors, but that all share the paper's optimiser and batches. A ramp is
-    a share of the run, so that a short run has all of it.
+    MixMatch. Their defaults are those of their authors. What all methods share is the paper's: optimiser, batches,
+    plain cross-entropy (SRC-MT's authors: loss="srcmt", weight_decay=5e-4), student weights (those of FixMatch and
+    FlexMatch: evaluated="teacher"), dropout. A ramp is a share of the run, so that a short run has all of it.
     """
 
     steps: int = 69_600  # 600 passes over 1,402 labelled images, 12 a step
@@ -80,7 +81,9 @@ class ClassificationSettings(Settings):
             self._expect(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         for name in ("dropout", "teacher"):
             self._expect(name, 0 <= getattr(self, name) < 1, "a number from 0, below 1")
-        self._expect("top", 1 <= self.top <= self.unlabelled, f"T from 1 to the {self.unlabelled} unlabelled")
+        selects = not self.method or METHODS[self.method].selection
+        fits = not selects or 1 <= self.top <= self.unlabelled
+        self._expect("top", fits, f"T from 1 to the {self.unlabelled} unlabelled")
         self._expect("n_ops", self.n_ops >= 0, "a whole number from 0")
         self._expect("magnitude", 0 <= self.magnitude <= 10, "a whole number from 0 to 10")
 

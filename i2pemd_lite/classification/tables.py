@@ -42,7 +42,7 @@ SHORT = dict(zip(SETS, ("above", "band", "let in", "surest", "random", "by fix",
 SINGLE = "the paper's Table 4 prints no spread: take its figures for those of single runs"
 P = (
     "p: paired t-test of Ours with the method over {n} held-back images, each right or wrong, averaged over the seeds "
-    "that both have; the paper's p is of the same kind"
+    "that both have; the paper names the same test"
 )
 CAN = (
     "The intervals and p tell how far the choice of test images matters, for networks as they are. Another seed gives "
@@ -154,7 +154,7 @@ class Tables(results.Tables):
 
     main_pair: tuple | None = None
 
-    TITLE, NAMES, VARIED = "Classification", paper.NAMES, ("tau_low", "tau_high")
+    PROPOSED, TITLE, NAMES, VARIED = PROPOSED, "Classification", paper.NAMES, ("tau_low", "tau_high")
 
     def __post_init__(self):
         super().__post_init__()

@@ -6,6 +6,7 @@ import torch
 
 from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.supervised import labelled_loss
+from i2pemd_lite.emd import without_autocast
 
 
 def mean_teacher(learner, t):
@@ -16,7 +17,11 @@ def mean_teacher(learner, t):
 
 
 def src_mt(learner, t):
-    """L = L_s + w(t) (L_c + L_src): and the batch's relations shall be the teacher's (Liu et al., arXiv:2005.07377)."""
+    """L = L_s + w(t) (L_c + L_src): and the batch's relations shall be the teacher's (Liu et al., arXiv:2005.07377).
+
+    Its authors' code has loss="srcmt" and weight_decay=5e-4, takes w_k from all images, and the features after dropout;
+    here w_k comes from the labelled images, and the features are those of every method.
+    """
     L_s, p, p_teacher, A, A_teacher = _student_and_teacher(learner, t)
     L_c, L_src, w = consistency(p, p_teacher, learner.class_weights), relation(A, A_teacher), _late_ramp(learner, t)
     return {"loss": L_s + w * (L_c + L_src), "labelled": L_s, "consistency": L_c, "relation": L_src}
@@ -79,6 +84,7 @@ def consistency(p, p_teacher, weights=None):
     return (squares if weights is None else squares * weights).sum(1).mean()
 
 
+@without_autocast
 def relation_matrix(A):
     """R: the rows of S = A Aᵀ, each divided by its own L2 norm; A (B, d) features, R (B, B), not symmetric.
 

@@ -40,16 +40,20 @@ class Frozen(NamedTuple):
 
 
 def freeze(run, batches=25, seed=0):
-    """Let a run predict weak views of `batches` batches of its unlabelled images, as large as in training."""
+    """Let a run predict weak views of `batches` batches of its unlabelled images, as large as in training.
+
+    It predicts as in use: with the last weights, its own statistics for batch normalisation and nothing dropped out.
+    """
     learner, s = run.learner, run.settings
-    count, there = s.unlabelled, len(learner.unlabelled)
-    orders = [torch.randperm(there, generator=generator(seed, "frozen", b))[:count] for b in range(batches)]
-    members, outputs = learner.unlabelled[torch.cat(orders)], []
+    there = len(learner.unlabelled)
+    orders = [torch.randperm(there, generator=generator(seed, "frozen", b))[: s.unlabelled] for b in range(batches)]
+    members = [learner.unlabelled[order] for order in orders]
+    outputs = []
     with learner.evaluating():
-        for b, part in enumerate(members.split(count)):
-            images = weak(learner.data.images[part].to(learner.device), s.size, generator(seed, "frozen view", b))
+        for b, batch in enumerate(members):
+            images = weak(learner.data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
             outputs.append(learner.network(images)[1].float().softmax(1).cpu())
-    truth = learner.data.labels[members].view(batches, -1)
+    truth = learner.data.labels[torch.stack(members)]
     return Frozen(torch.stack(outputs), truth, learner.bank.ground_distance().cpu(), run.number)
 
 

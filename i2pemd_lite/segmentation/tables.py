@@ -113,7 +113,7 @@ class Tables(results.Tables):
 
     main_dim: int | None = None
 
-    TITLE, NAMES, VARIED = "Segmentation", paper.NAMES, ("dim",)
+    PROPOSED, TITLE, NAMES, VARIED = PROPOSED, "Segmentation", paper.NAMES, ("dim",)
 
     def __post_init__(self):
         super().__post_init__()
