@@ -1,4 +1,7 @@
-"""How good a prediction is: overlap and surfaces of organs, the figures of the classification tables, Pearson's r."""
+"""How good a prediction is: overlap and surfaces of organs, the figures of the classification tables, Pearson's r.
+
+Whether one method is better than another on the same images (paired t-test, McNemar, bootstrap): `comparison`.
+"""
 
 import warnings
 from typing import NamedTuple

@@ -184,9 +184,9 @@ class Tables:
                 if words := in_words(differences(run.settings, first.settings, (*FREE, *self.VARIED)), "beside"):
                     found.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:
-            if result.settings.method != self.PROPOSED and self.variant(result) != self.main:
-                usual = dict(zip(self.VARIED, zip(self.variant(result), self.main, strict=True), strict=True))
-                words = in_words({name: pair for name, pair in usual.items() if pair[0] != pair[1]}, "instead of")
+            usual = result.settings.changed(**dict(zip(self.VARIED, self.main, strict=True)))
+            words = in_words(differences(result.settings, usual), "instead of")
+            if words and result.settings.method != self.PROPOSED:
                 found.append(f"{result.folder.name}, with {words}, is in the table of the runs alone")
         return found
 

@@ -383,7 +383,7 @@ class Run:
     ----------
     learner : Learner
     folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
-        evaluations.csv, checkpoint.safetensors, and after evaluation report.json.
+        evaluations.csv, checkpoint.safetensors, and after evaluation report.json and what a task adds to it.
     task : name of the task, for settings.json
 
     Attributes
@@ -454,7 +454,9 @@ class Run:
         device = torch.device(self.profile.device)
         self.learner.train()
         with seeded(self.settings.seed, "step", self.number):
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
+            mixed = self.profile.precision == "bfloat16"
+            # Not cached: some versions of torch reuse a weight that was cast without gradients, which then gets none.
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=False):
                 losses = self.learner.losses(self.number)
             self.optimiser.zero_grad(set_to_none=True)
             losses["loss"].backward()

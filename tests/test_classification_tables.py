@@ -15,7 +15,8 @@ import scipy.stats
 from i2pemd_lite import BadInput, classification
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.classification import CLASSES, METHODS, ClassificationSettings, paper
-from i2pemd_lite.classification.results import COUNTS, Result, label
+from i2pemd_lite.classification.bands import COUNTS
+from i2pemd_lite.classification.results import Result, label
 from i2pemd_lite.classification.scores import DECISIONS
 from i2pemd_lite.classification.tables import FIGURES, Tables
 from i2pemd_lite.comparison import bootstrap

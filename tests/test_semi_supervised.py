@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from i2pemd_lite import BadInput, classification
 from i2pemd_lite.classification import CLASSES, METHODS, ClassificationSettings
+from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.bands import bands
 from i2pemd_lite.classification.mixmatch import mixture, sharpen, soft_cross_entropy
 from i2pemd_lite.classification.network import build
@@ -269,8 +270,6 @@ def test_ua_mt_by_hand(data):
     torch.manual_seed(3)
     u, _, _ = learner.draw("unlabelled", 1, 36)
     x, _, _ = learner.draw("labelled", 1, 12)
-    from i2pemd_lite.classification.augment import weak
-
     views = torch.cat([learner.view(weak, x, 1, "labelled"), learner.view(weak, u, 1, "weak")])
     p = learner.network(views)[1].softmax(1)[12:]
     first, second = (
@@ -342,8 +341,6 @@ def test_mixtures():
 
 def test_unmixed_mixmatch_is_supervision_and_squares(data, monkeypatch):
     from i2pemd_lite.classification import mixmatch as module
-    from i2pemd_lite.classification.augment import weak
-
     monkeypatch.setattr(module, "mixture", lambda n, beta: (1.0, torch.arange(n)))
     run = classification.train("mixmatch", data, profile="ci", steps=4, dropout=0.0)
     learner = run.learner.train()

@@ -8,7 +8,7 @@ import ot
 import pytest
 import torch
 from PIL import Image
-from test_panels import ends
+from test_panels import ends, move_every_control
 
 from i2pemd_lite import classification, segmentation, select
 from i2pemd_lite.classification import bands
@@ -127,13 +127,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(case):
     panel = make()
     assert panel.image.value[:4] == b"\x89PNG"  # before anything is touched
     holds(panel.result)
-    before = panel.state
-    for name, control in panel.controls.items():
-        for value in ends(control):
-            control.value = value
-            assert panel.state[name] == value and panel.error.value == ""
-            holds(panel.result)
-        panel.set(**before)
+    move_every_control(panel, holds)
 
 
 def test_a_moved_picture_is_the_picture_of_a_fresh_panel(case):
@@ -502,14 +496,12 @@ def test_every_method_has_the_lines_of_its_own_terms(twelve):
 def test_of_twelve_runs_four_are_drawn_as_chosen(twelve, tmp_path):
     curves = skin_panels.panel(**twelve)
     assert list(curves.result.done) == ["upper_bound", "baseline", "flexmatch", "mean_teacher"]
-    before = curves.state
-    for name, control in curves.controls.items():
-        for value in ends(control):
-            control.value = value
-            assert curves.state[name] == value and curves.error.value == ""
-            curves_hold(curves.result)
-            assert 1 <= len(curves.result.done) <= 4 and curves.state["run"] in curves.result.done
-        curves.set(**before)
+
+    def up_to_four(result):
+        curves_hold(result)
+        assert 1 <= len(result.done) <= 4 and curves.state["run"] in result.done
+
+    move_every_control(curves, up_to_four)
     curves.set(run="vat", show="labelled", **{"beside 1": "baseline", "beside 2": "nobody", "beside 3": "vat"})
     assert [line.label for line in curves.result.groups[0]] == list(curves.result.done) == ["vat", "baseline"]
     assert [line.heavy for line in curves.result.groups[0]] == [True, False]

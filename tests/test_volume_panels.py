@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_panels import ends
+from test_panels import ends, move_every_control
 from test_task_panels import _short
 
 from i2pemd_lite import segmentation
@@ -87,13 +87,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(case):
     panel = make()
     assert panel.image.value[:4] == b"\x89PNG"  # before anything is touched
     holds(panel.result)
-    before = panel.state
-    for name, control in panel.controls.items():
-        for value in ends(control):
-            control.value = value
-            assert panel.state[name] == value and panel.error.value == ""
-            holds(panel.result)
-        panel.set(**before)
+    move_every_control(panel, holds)
 
 
 def test_a_moved_picture_is_the_picture_of_a_fresh_panel(case, tmp_path):

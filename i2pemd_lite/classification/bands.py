@@ -24,6 +24,33 @@ SETS = {
 }
 
 
+COUNTS = (*SETS, *(f"{name}_right" for name in SETS))
+"""What `bands` gives of a step, and a run's history keeps."""
+
+
+def regions(chosen):
+    """The sets of `SETS` that follow from a `Selection` of N samples, or of N samples in each of several batches.
+
+    Returns
+    -------
+    {"high", "band", "low": by confidence alone; "near": of the band, those that the selection lets in; "sure": of the
+    band, as many as `near`, those of the largest s}, each a mask of the shape of the fields of `chosen`, (…, N) bool
+
+    Example
+    -------
+    >>> o = torch.tensor([[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]])
+    >>> found = regions(select(o, torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]]), top=2))
+    >>> found["near"].tolist(), found["sure"].tolist()
+    ([True, False, False, False], [False, True, False, False])
+    """
+    high, low = chosen.high, ~chosen.confident
+    band = chosen.confident & ~high
+    near = band & chosen.low
+    rank = torch.where(band, chosen.scores, -1.0).argsort(descending=True, stable=True).argsort()
+    sure = band & (rank < near.sum(-1, keepdim=True))
+    return {"high": high, "band": band, "low": low, "near": near, "sure": sure}
+
+
 def bands(o, truth, ground, mask, tau_low, tau_high, top):
     """Counts of one batch, for every method that has pseudo-labels: members of each set of `SETS`, and how many of them
     are right. The truth of "unlabelled" images is known in teaching, and only shown.
@@ -54,18 +81,24 @@ def bands(o, truth, ground, mask, tau_low, tau_high, top):
     """
     learned = select(o, ground, tau_low, tau_high, top)
     fixed = select(o, fixed_ground_distance(len(ground), ground.device), tau_low, tau_high, top)
-    high, low = learned.high, ~learned.confident
-    band = learned.confident & ~high
-    near, fix = band & learned.low, band & fixed.low
-    rank = torch.where(band, learned.scores, -1.0).argsort(descending=True, stable=True).argsort()
-    sure = band & (rank < near.sum())
-    sets = {"kept": mask, "high": high, "band": band, "low": low, "near": near, "sure": sure, "fix": fix}
+    sets = {"kept": mask, **regions(learned), "fix": regions(fixed)["near"]}
     right = learned.labels == truth
     counts = {}
     for name, members in sets.items():
         counts |= {name: members.sum(), f"{name}_right": (members & right).sum()}
     chance = counts["near"] * counts["band_right"] / counts["band"].clamp(min=1)
     return counts | {"chance": counts["near"], "chance_right": chance}
+
+
+def counted(history):
+    """Whether the rows of a run's history have the counts of `bands`.
+
+    Example
+    -------
+    >>> counted([dict.fromkeys(COUNTS, 1)]), counted([{"band": 1}]), counted([])
+    (True, False, False)
+    """
+    return bool(history) and set(COUNTS) <= history[0].keys()
 
 
 def band_report(history, title="Pseudo-labels by region"):
@@ -83,7 +116,7 @@ def band_report(history, title="Pseudo-labels by region"):
     above: s > τ_high                10.0      33.3     70.0  10.2
     ...
     """
-    totals = {name: sum(row[name] for row in history) for name in (*SETS, *(f"{name}_right" for name in SETS))}
+    totals = {name: sum(row[name] for row in history) for name in COUNTS}
     everything, rows = totals["high"] + totals["band"] + totals["low"], []
     for name, words in SETS.items():
         n = totals[name]

@@ -85,7 +85,6 @@ class Classifier(Learner):
         """Each class's mean feature over all labelled images: no class is unseen when the first rank is taken."""
         with self.evaluating():
             features = torch.cat([self.network(x)[0].float() for x in self.batches(self.labelled)])
-        torch.clear_autocast_cache()  # of weights cast without gradients, which some versions of torch would reuse
         self.bank.update(features.clone(), self.data.labels[self.labelled].to(features.device))
 
     def draw(self, part, t, count):

@@ -19,7 +19,6 @@ def mixmatch(learner, t):
         both = logits[s.labelled :].float().softmax(1).unflatten(0, (2, s.unlabelled))
         q = sharpen(both.mean(0), s.mix_temperature)
     learner.bank.update(features[: s.labelled], y)
-    torch.clear_autocast_cache()  # of weights cast without gradients, which some versions of torch would reuse
 
     targets = torch.cat([F.one_hot(y, q.shape[1]).to(q), q, q])
     share, order = mixture(len(W), s.mix_beta)

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from i2pemd_lite.classification.bands import SETS
+from i2pemd_lite.classification.bands import COUNTS, counted
 from i2pemd_lite.classification.evaluate import TASK, evaluate
 from i2pemd_lite.classification.scores import DECISIONS, read_scores
 from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.files import BadInput, read_json
 from i2pemd_lite.results import differences
-
-COUNTS = (*SETS, *(f"{name}_right" for name in SETS))
-"""What a step of a method with pseudo-labels counts; see `bands.bands`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +24,7 @@ class Result:
     lesions : their n lesions, or None where the data name none
     leaks : how many of them show a lesion that the other images show too, or None
     shares : percent of the training images that are used with and without their label
-    counts : the `COUNTS` of all steps together and their number as "steps"; empty without pseudo-labels
+    counts : the `bands.COUNTS` of all steps together and their number as "steps"; empty without pseudo-labels
     about : what report.json says under its table
     data : "synthetic", "ISIC 2018" or "DermaMNIST"; `fingerprint` that of the prepared images
     """
@@ -131,6 +128,6 @@ def _lesions(learner):
 
 
 def _counts(history):
-    if not history or not set(COUNTS) <= history[0].keys():
+    if not counted(history):
         return {}
     return {name: sum(row[name] for row in history) for name in COUNTS} | {"steps": len(history)}

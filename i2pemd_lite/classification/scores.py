@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from i2pemd_lite.classification.bands import band_report
+from i2pemd_lite.classification.bands import band_report, counted
 from i2pemd_lite.classification.data import CLASSES
 from i2pemd_lite.files import BadInput, written_whole
 from i2pemd_lite.metrics import classification_metrics
@@ -59,7 +59,7 @@ def score(learner, history, about):
         images=tuple(learner.data.ids[i] for i in held_back.tolist()),
         truth=truth,
         scores=scores,
-        bands=band_report(history) if history and "band" in history[0] else None,
+        bands=band_report(history) if counted(history) else None,
     )
 
 

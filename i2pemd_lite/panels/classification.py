@@ -243,12 +243,7 @@ class Several(Training):
             control.value = before
         super().add(name, run)  # which draws
 
-    def _look(self, state):
-        """As for `Training`, of the runs that are shown."""
-        every = self.records
+    def _shown(self, state):
+        """The chosen run, and those beside it."""
         shown = dict.fromkeys([state["run"], *(state.get(name, NOBODY) for name in self.BESIDE)])
-        self.records = {name: every[name] for name in shown if name in every}
-        try:
-            return super()._look(state)
-        finally:
-            self.records = every
+        return {name: self.records[name] for name in shown if name in self.records}

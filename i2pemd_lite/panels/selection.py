@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from i2pemd_lite.classification.augment import weak
-from i2pemd_lite.classification.bands import bands
+from i2pemd_lite.classification.bands import regions
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, slider
@@ -82,7 +82,7 @@ class Judged(NamedTuple):
 
 
 def judge(frozen, tau_low, tau_high, top, ground):
-    """Apply Eq. 15-18 to every batch, each with its own T nearest, and count by `classification.bands.bands`.
+    """Apply Eq. 15-18 to every batch, each with its own T nearest, and count the sets of `classification.bands`.
 
     At random: if a batch lets n of the N in its band in, R of the N being right, the right ones of a draw are
     hypergeometric, with mean n R/N and variance n (R/N) (1 − R/N) (N − n)/(N − 1). Batches add up.
@@ -98,27 +98,21 @@ def judge(frozen, tau_low, tau_high, top, ground):
     G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1])
     batches = [select(o, G, tau_low, tau_high, top) for o in frozen.o]
     chosen = Selection(*(torch.stack(field) for field in zip(*batches, strict=True)))
-    counted = [
-        bands(o, truth, G, mask, tau_low, tau_high, top)
-        for o, truth, mask in zip(frozen.o, frozen.truth, chosen.mask, strict=True)
-    ]
-    count = {name: np.array([float(row[name]) for row in counted]) for name in counted[0]}  # name -> (B,)
-    n, N, R = (count[name] for name in ("near", "band", "band_right"))
+    right = chosen.labels == frozen.truth
+    sets = regions(chosen)
+    count = {name: (mask.sum(1).numpy(), (mask & right).sum(1).numpy()) for name, mask in sets.items()}  # (B,) each
+    n, (N, R) = count["near"][0], count["band"]
     a = R / np.maximum(N, 1)
+    count["chance"] = n, n * a
     variance = n * a * (1 - a) * (N - n) / np.maximum(N - 1, 1)
-
-    band = chosen.confident & ~chosen.high
-    rank = torch.where(band, chosen.scores, -1.0).argsort(descending=True, stable=True).argsort()
-    near = band & chosen.low
-    sure = band & (rank < near.sum(1, keepdim=True))
     return Judged(
         {"tau_low": tau_low, "tau_high": tau_high, "top": top, "ground": ground},
         chosen,
-        chosen.labels == frozen.truth,
-        sure,
-        {name: (int(count[name].sum()), float(count[f"{name}_right"].sum())) for name in ROWS},
+        right,
+        sets["sure"],
+        {name: (int(members.sum()), float(good.sum())) for name, (members, good) in count.items()},
         float(np.sqrt(variance.sum())),
-        int((near & ~sure).sum()),
+        int((sets["near"] & ~sets["sure"]).sum()),
     )
 
 

@@ -214,11 +214,16 @@ class Training(Panel):
         finally:
             self.button.description, self._task = "Train", None
 
+    def _shown(self, state):
+        """name -> record of the runs that are drawn: all of them."""
+        return self.records
+
     def _look(self, state):
-        chosen, names = self.records[state["run"]], list(self.records)
+        records = self._shown(state)
+        chosen, names = records[state["run"]], list(records)
         smooth, show = state["smooth"], state["show"]
         if show in self.terms[0].names:
-            losses = [Line(n, *r.column(show, smooth), i, r is chosen) for i, (n, r) in enumerate(self.records.items())]
+            losses = [Line(n, *r.column(show, smooth), i, r is chosen) for i, (n, r) in enumerate(records.items())]
         else:
             here = names.index(state["run"])
             losses = [Line(term, *chosen.column(term, smooth), here) for term in self.terms[0].names]
@@ -228,13 +233,13 @@ class Training(Panel):
             groups.append([Line(n.replace("_", ", "), x, y / counts.per, i) for i, (n, x, y) in enumerate(columns)])
         measure = state["measure"]
         column = self.measures[measure]
-        groups.append([Line(n, *r.scores(column), i, r is chosen) for i, (n, r) in enumerate(self.records.items())])
+        groups.append([Line(n, *r.scores(column), i, r is chosen) for i, (n, r) in enumerate(records.items())])
         return Result(
             state["run"],
             groups,
             chosen.changes(),
             None if len(self.terms) > 1 or chosen.ground is None else chosen.ground.cpu().numpy(),
-            {name: (record.run.number, len(record.run)) for name, record in self.records.items()},
+            {name: (record.run.number, len(record.run)) for name, record in records.items()},
             {line.label: line.y[-1] for line in groups[-1] if len(line.y)},
             measure,
         )
