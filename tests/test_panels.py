@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import check, dynamics, ground, instance, overview, predict, style, transport
+from i2pemd_lite.panels import check, dynamics, ground, instance, overview, picture, predict, style, transport
 from i2pemd_lite.panels.panel import Panel
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -167,7 +167,7 @@ def test_every_control_has_a_label_and_every_picture_its_words(make, holds):
     assert len(panel.words) > 20 and len(panel.numbers) >= 3
     assert panel.words.split(":")[0] in panel.note.value.replace("&#x27;", "'")
     assert "profile" in panel.note.value and "seed" in panel.note.value
-    assert panel.image.layout.width.endswith("px")
+    assert panel.image.alt == panel.words and panel.image.width > 500
 
 
 @every_panel
@@ -175,6 +175,9 @@ def test_a_page_without_a_kernel_still_shows_the_picture(make, holds):
     bundle = make()._repr_mimebundle_()
     assert bundle["image/png"].startswith("iVBOR")
     assert len(bundle["text/plain"]) > 20
+    for words in (f'src="data:image/png;base64,{bundle["image/png"]}"', 'alt="', "<table", "profile"):
+        assert words in bundle["text/html"]
+    assert "Tab reaches" not in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
@@ -204,6 +207,95 @@ def test_a_value_that_a_control_does_not_take_changes_nothing(values):
         panel.set(p2=0.9, **values)
     assert panel.state == before
     assert panel.image.value == picture
+
+
+def test_a_state_of_other_controls_says_which_version_saved_it(tmp_path):
+    file, panel = tmp_path / "state.json", ground.panel()
+    panel.save(file)
+    saved = json.loads(file.read_text())
+    saved["i2pemd-lite"], saved["state"]["angle"] = "0.0.1", saved["state"].pop("up")
+    file.write_text(json.dumps(saved))
+    with pytest.raises(BadInput, match=r"expected values for .*up.*angle.*saved by i2pemd-lite 0\.0\.1"):
+        panel.load(file)
+
+
+def typed(panel, name, text):
+    panel.controls[name].field.value = text
+
+
+def test_what_is_typed_moves_the_slider_and_the_slider_what_is_written():
+    panel = transport.panel()
+    typed(panel, "p1", "0.333")
+    assert panel.state["p1"] == 0.333 and panel.controls["p1"].field.value == "0.333"
+    typed(panel, "g12", " 7 ")
+    assert panel.result.cost[0, 1] == 7
+    panel.controls["p1"].value = 0.25
+    assert panel.controls["p1"].field.value == "0.25"
+    whole = ground.panel()
+    typed(whole, "moving", "4")
+    assert whole.state["moving"] == 4 and isinstance(whole.state["moving"], int)
+
+
+@pytest.mark.parametrize(
+    "make, name, text, expected",
+    [
+        (transport.panel, "g12", "-1", "a number from 0 to 10, found '-1'"),
+        (transport.panel, "g12", "", "found ''"),
+        (transport.panel, "g12", "nan", "found 'nan'"),
+        (transport.panel, "p1", "much", "a number from 0 to 1, found 'much'"),
+        (transport.panel, "p1", "1.5", "found '1.5'"),
+        (ground.panel, "moving", "2.5", "a whole number from 1 to 5"),
+    ],
+)
+def test_what_is_no_number_is_told_and_the_last_good_picture_stays(make, name, text, expected, monkeypatch):
+    panel = make()
+    with pytest.raises(BadInput, match=expected):
+        typed(panel, name, text)
+    monkeypatch.delenv("I2PEMD_STRICT")
+    panel = make()
+    picture, state, written = panel.image.value, panel.state, panel.controls[name].field.value
+    typed(panel, name, text)
+    assert expected in panel.error.value.replace("&#x27;", "'") and "still holds" in panel.error.value
+    assert panel.image.value == picture and panel.state == state
+    typed(panel, name, written)
+    assert panel.error.value == ""
+
+
+def test_a_touch_of_the_picture_sets_controls():
+    slider = widgets.FloatSlider(0.5, min=0, max=1, description="x")
+    touches = []
+
+    def point(figure, result, at, pressed):
+        touches.append((result, at, pressed))
+        return {} if pressed else {"x": at[0]}
+
+    panel = Panel("touched", {"x": slider}, lambda s: s["x"], lambda f, r: None, lambda r: (str(r), {}), point=point)
+    assert panel.image.touchable
+    panel.image.touch = {"at": [0.2, 0.4], "began": [0.2, 0.4], "count": 1}
+    assert touches == [(0.5, (0.2, 0.4), True)] and slider.value == 0.5
+    panel.image.touch = {"at": [0.3, 0.4], "began": [0.2, 0.4], "count": 1}
+    assert panel.result == 0.3
+    # The kernel was busy, and two touches came as one message.
+    panel.image.touch = {"at": [0.9, 0.1], "began": [0.8, 0.1], "count": 2}
+    assert touches[2:] == [(0.3, (0.8, 0.1), True), (0.3, (0.9, 0.1), False)] and panel.result == 0.9
+    assert not transport.panel(p=(1, 0, 0)).image.touchable
+
+
+def test_without_anywidget_there_is_a_picture_that_cannot_be_touched(monkeypatch):
+    monkeypatch.setattr(picture, "find_spec", lambda name: None)
+    panel = transport.panel()
+    assert isinstance(panel.image, widgets.Image)
+    assert panel.image.tooltip == panel.words and bytes(panel.image.value[:4]) == b"\x89PNG"
+
+
+def test_a_slow_panel_says_that_it_works():
+    said = []
+    slider = widgets.IntSlider(1, min=0, max=5, description="x")
+    panel = Panel("slow", {"x": slider}, lambda s: said.append(panel.error.value) if said else s, lambda f, r: None,
+                  lambda r: ("", {}))  # fmt: skip
+    said, panel._took = [""], 1.0
+    slider.value = 2
+    assert "Working" in said[1] and panel.error.value == ""
 
 
 NOTHING = {"p1": 0.0, "p2": 0.0, "p3": 0.0}

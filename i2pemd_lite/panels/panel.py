@@ -7,29 +7,24 @@ A panel file has four plain parts, and only the last knows of widgets:
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.
 
-The picture travels as PNG bytes in an image widget, which follows a dragged slider where inline plots do not.
+The picture travels as PNG bytes (`picture.py`), which follow a dragged slider where inline plots do not.
 """
 
 import base64
+import math
 import os
+import time
 from html import escape
 
 import ipywidgets as widgets
-from traitlets import TraitError, Unicode
+from traitlets import TraitError
 
+from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
-from i2pemd_lite.panels import lesson, style
+from i2pemd_lite.panels import lesson, picture, style
 
-KEYBOARD = "Tab reaches a control, the arrow keys move it; a number beside a slider can be typed over."
-
-
-class Picture(widgets.Image):
-    """An image whose `tooltip` is its alternative text: where an image has no `alt`, screen readers take the title.
-
-    The front end puts a tooltip on a widget that has a description, so an empty one is given along.
-    """
-
-    description = Unicode("").tag(sync=True)
+KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
+LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
 
 
 class Panel(widgets.VBox):
@@ -42,6 +37,9 @@ class Panel(widgets.VBox):
     compute, draw, describe : as in the module's docstring
     layout : rows of control names, for controls that belong on one line; one column when None
     size : of the picture, in inches
+    point : `point(figure, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
+        is (x, y) in parts of the figure from the lower left (`style.place` gives data coordinates); `pressed` is True
+        when the pointer goes down, False while it is dragged. None: the picture cannot be touched
 
     Attributes
     ----------
@@ -67,19 +65,20 @@ class Panel(widgets.VBox):
     (16, 'A square of 16 square millimetres.')
     """
 
-    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2)):
+    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None):
         self.title, self.controls = title, controls
-        self._compute, self._draw, self._describe = compute, draw, describe
-        self._figure, self._quiet, self.result = style.figure(*size), False, None
+        self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
+        self._figure, self._quiet, self.result, self._took = style.figure(*size), False, None, 0.0
         self.words, self.numbers = "", {}
-        self.image = Picture(format="png", layout={"width": f"{round(100 * size[0])}px", "max_width": "100%"})
+        self.image = picture.picture(round(100 * size[0]), point and self._touched)
         self.error, self.note = widgets.HTML(), widgets.HTML()
         for name, control in controls.items():
             if not control.description:
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
-        lines = [widgets.HBox([controls[n] for n in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
-        super().__init__([*(lines or controls.values()), self.error, self.image, self.note])
+            if hasattr(control, "field"):
+                control.field.on_typed = self._typed
+        super().__init__([*rows(controls, layout), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
         self.refresh()
 
@@ -118,27 +117,47 @@ class Panel(widgets.VBox):
         if not self._quiet:
             self.refresh()
 
+    def _touched(self, at, pressed):
+        if values := self._point(self._figure, self.result, at, pressed):
+            self.set(**values)
+
+    def _typed(self, error):
+        """A field was typed into: what is no number is told, and what is one clears what was told before."""
+        if error is None:
+            self.error.value = ""
+            return
+        self._report(error)
+        if os.environ.get("I2PEMD_STRICT") == "1":
+            raise error
+
     def refresh(self):
         """Compute, draw and describe the present state."""
+        began = time.perf_counter()
+        if self._took > LONG:
+            self.error.value = '<p role="status" style="margin:2px 0">Working …</p>'
         try:
             result = self._compute(self.state)
             self._draw(self._figure, result)
             words, numbers = self._describe(result)
-            picture = style.png(self._figure)
+            png = style.png(self._figure)
         except Exception as error:
             self._report(error)
             if os.environ.get("I2PEMD_STRICT") == "1":
                 raise
             return
         self.result, self.words, self.numbers = result, words, numbers
-        self.image.value, self.image.tooltip, self.error.value = picture, words, ""
-        self.note.value = _note(words, numbers, f"{self.title} · {lesson.provenance()}")
+        picture.show(self.image, png, words)
+        self.error.value, self.note.value = "", self._below(KEYBOARD)
+        self._took = time.perf_counter() - began
+
+    def _below(self, hint=""):
+        return _note(self.words, self.numbers, f"{self.title} · {lesson.provenance()}", hint)
 
     def _report(self, error):
         what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         self.error.value = (
             f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
-            f'line-height:1.4"><b>This cannot be drawn.</b> {escape(what)} '
+            f'line-height:1.4"><b>This cannot be drawn.</b> {escape(what.rstrip("."))}. '
             "The picture still shows the last state that worked.</div>"
         )
 
@@ -151,33 +170,121 @@ class Panel(widgets.VBox):
         saved = read_json(file)
         if not isinstance(saved, dict) or saved.get("panel") != self.title or not isinstance(saved.get("state"), dict):
             raise BadInput(f"{file}: expected the state of the panel {self.title!r}; save one with panel.save(file)")
+        if saved["state"].keys() != self.state.keys():
+            raise BadInput(
+                f"{file}: expected values for {', '.join(self.state)}, found some for {', '.join(saved['state'])}; "
+                f"it was saved by i2pemd-lite {saved.get('i2pemd-lite')}, this is {__version__}: set them by hand"
+            )
         self.set(**saved["state"])
 
     def _repr_mimebundle_(self, **_):
-        """The live widget, and beside it the picture and its words for pages in which no kernel runs."""
+        """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         live = super()._repr_mimebundle_() or {}
-        picture = base64.b64encode(self.image.value).decode()
-        return {**live, "image/png": picture, "text/plain": f"{self.title}: {self.words}"}
+        png = base64.b64encode(self.image.value).decode()
+        still = f'<img src="data:image/png;base64,{png}" alt="{escape(self.words)}" style="max-width:100%">'
+        return {
+            **live,
+            "text/html": still + self._below(),
+            "image/png": png,
+            "text/plain": f"{self.title}: {self.words}",
+        }
 
 
-def _note(words, numbers, caption):
+def rows(controls, layout=None):
+    """Lines of controls, with what belongs to each, for the rows of names in `layout`; one column when None."""
+    shown = {name: getattr(control, "shown", control) for name, control in controls.items()}
+    lines = [widgets.HBox([shown[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
+    return lines or list(shown.values())
+
+
+def _note(words, numbers, caption, hint):
     cell = "padding:0 14px 0 0;font-weight"
     head = "".join(f'<th scope="col" style="{cell}:400;opacity:.8">{escape(str(n))}</th>' for n in numbers)
     row = "".join(f'<td style="{cell}:600">{escape(str(v))}</td>' for v in numbers.values())
     return (
         f'<div style="line-height:1.35;max-width:940px"><table style="font-size:13px;text-align:left"><tr>{head}</tr>'
         f'<tr>{row}</tr></table><p style="margin:4px 0" role="status">{escape(words)}</p>'
-        f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {KEYBOARD}</p></div>'
+        f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
     )
 
 
-def slider(label, value, low, high, step, unit="", width="300px"):
-    """A slider with a label and a unit; whole numbers when `step` is one."""
+class Field(widgets.Text):
+    """Text in which the number of a slider can be typed; it is read when Enter is pressed or the field is left.
+
+    What is no number within the slider's ends is told to `on_typed(error)`, and the slider stays where it is.
+
+    Example
+    -------
+    >>> share = slider("share", 0.5, 0.0, 1.0, 0.05)
+    >>> share.field.on_typed = print
+    >>> share.field.value = "half"
+    share: expected a number from 0 to 1, found 'half'; the last good one, 0.50, still holds
+    >>> share.field.value = "0.25"
+    None
+    >>> share.value
+    0.25
+    """
+
+    def __init__(self, control, digits, **options):
+        self.control, self.digits, self.on_typed = control, digits, lambda error: None
+        super().__init__(self._written(), continuous_update=False, **options)
+        control.observe(self._follow, "value")
+        self.observe(self._type, "value")
+
+    def _written(self):
+        return f"{self.control.value:.{self.digits}f}"
+
+    def _follow(self, _):
+        if _number(self.value) != self.control.value:
+            self.value = self._written()
+
+    def _type(self, change):
+        control, found = self.control, _number(change["new"])
+        if change["new"] == self._written():
+            return self.on_typed(None)
+        whole = isinstance(control, widgets.IntSlider)
+        if found is None or not control.min <= found <= control.max or (whole and found % 1):
+            kind = "a whole number" if whole else "a number"
+            self.on_typed(BadInput(
+                f"{control.description}: expected {kind} from {control.min:g} to {control.max:g}, found "
+                f"{change['new'].strip()!r}; the last good one, {self._written()}, still holds"
+            ))  # fmt: skip
+            return
+        self.on_typed(None)
+        control.value = int(found) if whole else found
+
+
+def _number(text):
+    try:
+        return float(text) if math.isfinite(float(text)) else None
+    except ValueError:
+        return None
+
+
+def slider(label, value, low, high, step, unit="", width="300px", release=False):
+    """A slider with a label, a unit and a field to type in; whole numbers when `step` is one.
+
+    With `release` it acts when it is let go, for what takes longer than an eye waits. `width` is that of slider and
+    field together.
+    """
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     make = widgets.IntSlider if whole else widgets.FloatSlider
-    options = {} if whole else {"readout_format": ".2f" if step < 0.1 else ".1f"}
     label = f"{label} ({unit})" if unit else label
-    return make(value=value, min=low, max=high, step=step, description=label, **options, **_wide(width))
+    options = {"readout": False, "continuous_update": not release, **_wide(f"{int(width.removesuffix('px')) - 62}px")}
+    made = make(value=value, min=low, max=high, step=step, description=label, **options)
+    digits = 0 if whole else 2 if step < 0.1 else 1
+    made.field = Field(made, digits, layout={"width": "56px"}, tooltip=f"{label}, as a number")
+    made.shown = widgets.HBox([made, made.field])
+    return made
+
+
+def cell(label, value, low, high, width="84px"):
+    """A number to type, as in the cell of a table; it is a slider of which only the field is shown."""
+    made = slider(label, value, low, high, 0.01)
+    made.shown = made.field
+    made.field.description = label
+    made.field.layout.width, made.field.style.description_width = width, "26px"
+    return made
 
 
 def choice(label, options, value, width="300px"):

@@ -125,6 +125,21 @@ def limits(axes, x=None, y=None):
             put(*ends)
 
 
+def place(axes, at):
+    """Where a place of the figure, in parts of it from the lower left, is in the data of axes; None when outside.
+
+    Example
+    -------
+    >>> card = figure(2, 1)
+    >>> axes = card.add_axes([0.5, 0, 0.5, 1])
+    >>> axes.set(xlim=(0, 10), ylim=(0, 1)) and place(axes, (0.75, 0.5)).tolist(), place(axes, (0.25, 0.5))
+    ([5.0, 0.5], None)
+    """
+    if not axes.get_position().contains(*at):
+        return None
+    return axes.transData.inverted().transform(axes.figure.transFigure.transform(at))
+
+
 def blank(axes, title=""):
     """Axes without ticks and frame, for drawings in which position has no unit."""
     axes.set(xticks=[], yticks=[], title=title)

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.emd import Transport, emd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, slider, switch
+from i2pemd_lite.panels.panel import Panel, cell, slider, switch
 
 COSTS = [[0.0, 0.4, 0.8], [0.4, 0.0, 0.6], [0.8, 0.6, 0.0]]
 
@@ -230,15 +229,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         for k, v in enumerate(values)
     }
     costs = {
-        f"g{i + 1}{j + 1}": widgets.BoundedFloatText(
-            value=float(cost[i][j]),
-            min=0,
-            max=10,
-            step=0.1,
-            description=f"g{style.subscript(i + 1)}{style.subscript(j + 1)}",
-            layout={"width": "110px"},
-            style={"description_width": "34px"},
-        )
+        f"g{i + 1}{j + 1}": cell(f"g{style.subscript(i + 1)}{style.subscript(j + 1)}", float(cost[i][j]), 0.0, 10.0)
         for i in range(m)
         for j in range(n)
     }
