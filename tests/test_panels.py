@@ -46,18 +46,27 @@ def move_every_control(panel, holds):
 
 
 def transport_holds(result):
-    t, flow = result.transport, min(result.p.sum(), result.q.sum())
+    t, p, q, g = result.transport, result.p, result.q, result.cost
+    flow = min(p.sum(), q.sum())
     assert (t.plan >= 0).all()
-    assert result.residual < EXACT
+    assert max(result.residuals) < EXACT
+    assert abs(result.bound - t.cost) < EXACT and result.undercut < EXACT
+    np.testing.assert_array_less(result.u[:, None] + result.v, g + EXACT)
+    everybody = sum(p[i] * q[j] * g[i, j] for i in range(len(p)) for j in range(len(q))) / max(p.sum(), q.sum())
+    assert abs(result.careless - everybody) < EXACT
+    assert result.careless >= result.whole - EXACT
+    if result.label is not None:
+        assert abs(result.whole - sum(p * g[:, result.label])) < EXACT and np.count_nonzero(q) == 1
     if result.printed:
         assert t.cost == 0 and t.flow == 0
         return
-    assert result.lp_gap < EXACT
+    assert result.lp_gap < EXACT and result.whole == pytest.approx(t.cost, abs=EXACT)
     assert not result.pot_gap >= EXACT  # NaN where ot.emd2 does not apply
     assert abs(t.flow - flow) < EXACT
-    assert t.plan.sum(1).max() <= result.p.max() + EXACT
-    np.testing.assert_array_less(t.plan.sum(1), result.p + EXACT)
-    np.testing.assert_array_less(t.plan.sum(0), result.q + EXACT)
+    # A road in use costs no more than its prices.
+    np.testing.assert_allclose((result.u[:, None] + result.v)[t.plan > EXACT], g[t.plan > EXACT], atol=EXACT, rtol=0)
+    np.testing.assert_array_less(t.plan.sum(1), p + EXACT)
+    np.testing.assert_array_less(t.plan.sum(0), q + EXACT)
 
 
 def ground_holds(result):
@@ -376,8 +385,62 @@ def test_with_ones_on_its_diagonal_the_fixed_form_says_nothing():
 
 
 def test_the_literal_equation_has_minimum_zero():
-    cost, plan = transport.linear_program([0.2, 0.5, 0.3], [1.0, 0, 0], [[0, 2, 3], [2, 0, 3], [3, 3, 0]])
-    assert cost == 0 and plan.sum() == 0
+    found = transport.linear_program([0.2, 0.5, 0.3], [1.0, 0, 0], [[0, 2, 3], [2, 0, 3], [3, 3, 0]])
+    assert found.cost == 0 and found.plan.sum() == 0
+    assert found.w == 0 and not found.u.any() and not found.v.any()
+
+
+@pytest.mark.parametrize("masses", [(1.0, 1.0), (0.6, 1.0), (1.0, 0.6)])
+def test_prices_prove_the_cost_of_any_masses(masses):
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        m, n = random.integers(2, 6, 2)
+        p, q = (mass * random.dirichlet(np.ones(bins)) for mass, bins in zip(masses, (m, n), strict=True))
+        g, flow = random.random((m, n)), min(p.sum(), q.sum())
+        cost = ot.partial.partial_wasserstein2(p, q, g, flow)
+        u, v = transport.prices(transport.linear_program(p, q, g, flow), p, q)
+        assert sum(p * u) + sum(q * v) == pytest.approx(cost, abs=EXACT)
+        assert (u[:, None] + v <= g + EXACT).all()
+        # What may stay or be left wanting is never paid for: the larger side has no price above 0.
+        assert masses[0] <= masses[1] or (u <= EXACT).all()
+        assert masses[1] <= masses[0] or (v <= EXACT).all()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_against_a_label_the_closed_form_and_the_prices_are_its_column(k):
+    panel = transport.panel(label=k)
+    g = np.array(transport.COSTS)
+    assert panel.result.q.tolist() == np.eye(3)[k - 1].tolist() and panel.state["q1"] == 0.2
+    by_hand = 0.5 * g[0, k - 1] + 0.3 * g[1, k - 1] + 0.2 * g[2, k - 1]
+    assert panel.numbers[f"closed form p · g[:, {k}]"] == f"{by_hand:.6f}"
+    np.testing.assert_allclose(panel.result.u, g[:, k - 1], atol=EXACT, rtol=0)
+    panel.set(label=0)
+    assert panel.result.label is None and "closed form does not apply" in panel.words
+    assert not any("closed form" in name for name in panel.numbers)
+    panel.set(label=k, equal=False, p1=0.9)  # more than the label takes: somebody stays, so there is a choice
+    assert panel.result.label is None and panel.result.whole < panel.result.careless
+
+
+def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
+    result, p, q = transport.panel().result, np.array([0.5, 0.5]), np.array([0.6, 0.4])
+    assert transport._residuals(np.array([[0.5, 0.0], [0.2, 0.3]]), p, q, 1.0) == pytest.approx((0.0, 0.1, 0.0))
+    assert transport._residuals(np.array([[0.6, -0.2], [0.0, 0.6]]), p, q, 1.0) == pytest.approx((0.1, 0.0, 0.2))
+    # With 0.5 to carry, less than p or q has, a row may be short but not over.
+    assert transport._residuals(np.array([[0.2, 0.0], [0.0, 0.2]]), p, q, 0.5) == (0.0, 0.0, 0.0)
+    assert result._replace(u=result.u + 0.25).undercut == pytest.approx(0.25)
+    assert result._replace(q=0.5 * result.q, u=result.u - 1.0, v=result.v).undercut == 0.0
+    assert result._replace(q=0.5 * result.q, u=np.array([-1.0, 0.3, -1.0]), v=-result.cost.max(0)).undercut == 0.3
+
+
+def test_an_arrow_points_at_the_consumer():
+    panel = transport.panel(label=3)
+    card = panel._figure.house_artists
+    heads = [path.vertices for path in card.heads.get_paths()]
+    assert len(heads) == 3  # one for each road in use
+    for i, corners in enumerate(heads):
+        tip, *back = corners[:3]
+        assert (np.array(back)[:, 0] < tip[0]).all() and tip[0] < 0.9
+        assert abs(tip[1] - (i + tip[0] * (2 - i))) < 0.01, "the tip lies on the road"
 
 
 @pytest.mark.parametrize("ink", [style.INK, style.QUIET, style.BLUE, style.ORANGE, style.RED, style.BLACK])

@@ -1,4 +1,7 @@
-"""Transport between two histograms: every number of Eq. 1 and 2 on one card, checked by two other solvers."""
+"""Transport between two histograms: every number of Eq. 1 and 2 on one card, checked by two other solvers.
+
+A third check needs no solver at all: prices u and v that no road undercuts prove that nothing cheaper exists.
+"""
 
 from typing import NamedTuple
 
@@ -7,13 +10,14 @@ import numpy as np
 from i2pemd_lite.emd import Transport, emd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, cell, slider, switch
+from i2pemd_lite.panels.panel import Panel, cell, choice, slider, switch
 
+EQUAL = 1e-12  # masses that differ by less are one mass: sums of a few float64 numbers round far below it
 COSTS = [[0.0, 0.4, 0.8], [0.4, 0.0, 0.6], [0.8, 0.6, 0.0]]
 
 
 class Result(NamedTuple):
-    """What the card shows: the problem, our solution, and how far other solvers are from it."""
+    """What the card shows: the problem, our solution, how far other solvers are from it, and what bounds it."""
 
     p: np.ndarray
     q: np.ndarray
@@ -22,7 +26,35 @@ class Result(NamedTuple):
     transport: Transport
     pot_gap: float  # |ours − ot.emd2|; NaN where the masses differ, which ot.emd2 does not take
     lp_gap: float  # |ours − scipy's linear program|
-    residual: float  # the worst violation of a constraint by the plan
+    residuals: tuple  # the worst violation by the plan of its row sums, of its column sums, and of x ≥ 0
+    whole: float  # the cost when the total flow is a constraint: that of `transport`, but for Eq. 1 as printed
+    u: np.ndarray  # (m,) prices of the suppliers
+    v: np.ndarray  # (n,) prices of the consumers
+    careless: float  # cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
+    label: int | None  # the one bin of q in which all of p fits; then `careless` is the closed form p · G[:, k]
+
+    @property
+    def bound(self):
+        """The dual bound: no plan that carries all it can costs less."""
+        return float(self.p @ self.u + self.q @ self.v)
+
+    @property
+    def undercut(self):
+        """The worst violation of uᵢ + vⱼ ≤ gᵢⱼ, and of "≤ 0" on a side that is not carried whole."""
+        p, q = self.p.sum(), self.q.sum()
+        sides = [u for u, left in ((self.u, p - q), (self.v, q - p)) if self.printed or left > EQUAL]
+        over = [self.u[:, None] + self.v - self.cost, *sides]
+        return max(0.0, *(float(part.max()) for part in over))
+
+
+class Program(NamedTuple):
+    """What a linear program found: its cost and plan, and the multipliers that prove them."""
+
+    cost: float
+    plan: np.ndarray  # (m, n)
+    u: np.ndarray  # (m,) of Σⱼ xᵢⱼ ≤ pᵢ, not positive
+    v: np.ndarray  # (n,) of Σᵢ xᵢⱼ ≤ qⱼ, not positive
+    w: float  # of the total flow; 0 where that line is left out
 
 
 def linear_program(p, q, cost, flow=None):
@@ -31,18 +63,21 @@ def linear_program(p, q, cost, flow=None):
     Parameters
     ----------
     p, q, cost : as for `emd`
-    flow : the total that must be carried; None leaves that line out, as Eq. 1 is printed
+    flow : the total F that must be carried; None leaves that line out, as Eq. 1 is printed
 
     Returns
     -------
-    cost, plan (m, n)
+    Program
+        `.cost`, `.plan` (m, n), and the solution of the dual program, whose value is the same:
+
+        max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
 
     Example
     -------
-    >>> cost, plan = linear_program([0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]])
-    >>> float(cost), float(plan.sum())
+    >>> letter = linear_program([0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]])
+    >>> letter.cost, float(letter.plan.sum())
     (0.0, 0.0)
-    >>> float(linear_program([0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]], flow=1.0)[0])
+    >>> linear_program([0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]], flow=1.0).cost
     1.0
     """
     from scipy.optimize import linprog
@@ -54,7 +89,39 @@ def linear_program(p, q, cost, flow=None):
     found = linprog(np.ravel(cost), A_ub=sums, b_ub=np.concatenate([p, q]), method="highs-ds", **total)
     if not found.success:
         raise BadInput(f"linear program: expected a solution, found {found.message}")
-    return found.fun, found.x.reshape(m, n)
+    w = 0.0 if flow is None else float(found.eqlin.marginals[0])
+    return Program(float(found.fun), found.x.reshape(m, n), *np.split(found.ineqlin.marginals, [m]), w)
+
+
+def prices(program, p, q):
+    """The multipliers of a linear program that carries all it can, as one price for each supplier and consumer.
+
+    Such a program carries p or q whole, so F = Σ p or F = Σ q, and w goes into the prices of that side:
+
+    Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ = cost,   uᵢ + vⱼ ≤ gᵢⱼ, with equality on every road in use
+
+    A haulier who asks uᵢ a unit at its origin and vⱼ at its destination is never dearer than the road, and earns what
+    the best plan costs. Where both are carried whole, u + c and v − c are as good; c is then such that the dearest
+    consumer who wants something pays 0, which against a label makes u the column of the label.
+
+    Returns
+    -------
+    u (m,), v (n,)
+
+    Example
+    -------
+    >>> p, q, g = [0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]]
+    >>> u, v = prices(linear_program(p, q, g, flow=1.0), p, q)
+    >>> u.tolist(), float(v[0])
+    ([0.0, 2.0], 0.0)
+    """
+    supply, demand = np.sum(p), np.sum(q)
+    if demand > supply + EQUAL:
+        return program.u + program.w, program.v
+    if supply > demand + EQUAL:
+        return program.u, program.v + program.w
+    c = program.v[np.asarray(q) > 0].max()
+    return program.u + program.w + c, program.v - c
 
 
 def compute(state):
@@ -68,22 +135,21 @@ def compute(state):
             if mass.sum() == 0:
                 raise BadInput(f"{name}: expected some mass, found none; move one of its sliders up")
         p, q = p / p.sum(), q / q.sum()
+    flow, most = min(p.sum(), q.sum()), max(p.sum(), q.sum())
+    program = linear_program(p, q, cost, flow)
+    careless = float(p @ cost @ q) / most if most else 0.0
+    bins = np.flatnonzero(q)
+    label = int(bins[0]) if len(bins) == 1 and p.sum() <= q.sum() + EQUAL else None
     if state["printed"]:
-        value, plan = linear_program(p, q, cost)
-        ours = Transport(float(value), plan, float(plan.sum()))
-        return Result(p, q, cost, True, ours, np.nan, 0.0, _residual(plan, p, q, 0.0))
-    ours = emd(p, q, cost)
-    flow = min(p.sum(), q.sum())
-    return Result(
-        p,
-        q,
-        cost,
-        False,
-        ours,
-        abs(ours.cost - _pot(p, q, cost)) if np.isclose(p.sum(), q.sum(), atol=1e-12) else np.nan,
-        abs(ours.cost - linear_program(p, q, cost, flow)[0]),
-        _residual(ours.plan, p, q, flow),
-    )
+        letter = linear_program(p, q, cost)
+        ours = Transport(letter.cost, letter.plan, float(letter.plan.sum()))
+        checks, u, v, flow = (np.nan, 0.0), letter.u, letter.v, 0.0
+    else:
+        ours = emd(p, q, cost)
+        pot_gap = abs(ours.cost - _pot(p, q, cost)) if most - flow < EQUAL else np.nan
+        checks, (u, v) = (pot_gap, abs(ours.cost - program.cost)), prices(program, p, q)
+    found = _residuals(ours.plan, p, q, flow)
+    return Result(p, q, cost, state["printed"], ours, *checks, found, program.cost, u, v, careless, label)
 
 
 def _pot(p, q, cost):
@@ -92,24 +158,34 @@ def _pot(p, q, cost):
     return float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
 
 
-def _residual(plan, p, q, flow):
-    over = [plan.sum(1) - p, plan.sum(0) - q, -plan.ravel(), [flow - plan.sum()]]
-    return max(0.0, *(float(np.max(part)) for part in over))
+def _residuals(plan, p, q, flow):
+    """The side that is no larger than the flow must be met, the other not exceeded."""
+
+    def worst(sums, mass):
+        off = sums - mass
+        return float(np.abs(off).max() if mass.sum() <= flow + EQUAL else max(0.0, off.max()))
+
+    return worst(plan.sum(1), p), worst(plan.sum(0), q), max(0.0, -float(plan.min()))
 
 
 def draw(figure, result):
-    """Left the costs, middle the plan between its two histograms, right the same plan as a flow."""
+    """Left the costs and prices, middle the plan between its two histograms, right the same plan as a flow."""
     art = style.artists(figure, lambda figure: _Card(figure, *result.cost.shape))
     x, top = result.transport.plan, max(result.p.max(), result.q.max(), 1e-9)
     art.cost.show(result.cost, top=max(result.cost.max(), 1e-9))
+    for texts, name, values in ((art.u, "u{} {}", result.u), (art.v, "v{}\n{}", result.v)):
+        for k, (text, value) in enumerate(zip(texts, values, strict=True)):
+            text.set_text(name.format(style.subscript(k + 1), style.number(value)))
     art.plan.show(x, top=top)
     for bars, masses, sums in ((art.p_bars, result.p, x.sum(1)), (art.q_bars, result.q, x.sum(0))):
         bars.show(masses, sums)
     art.suppliers.set_sizes(900 * result.p / top + 8)
     art.consumers.set_sizes(900 * result.q / top + 8)
-    art.flow.set_linewidths(16 * x.ravel() / top)
+    widths = 16 * x.ravel() / top
+    art.flow.set_linewidths(widths)
+    art.heads.set_verts(art.arrow_heads(widths))
     for label, value in zip(art.flow_labels, x.ravel(), strict=True):
-        label.set_text(style.number(value) if value > 1e-9 else "")
+        label.set_text(style.number(value) if value >= 0.005 else "")
     left_over = result.p.sum() - result.transport.flow
     art.verdict.set_text(
         "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0"
@@ -125,7 +201,12 @@ class _Card:
     def __init__(self, figure, m, n):
         p, q = style.names("p", m), style.names("q", n)
         self.cost = style.Matrix(figure.add_axes([0.05, 0.17, 0.22, 0.60]), "", p, q)
-        figure.text(0.02, 0.93, "Cost g of one unit", size=9.5)
+        figure.text(0.02, 0.93, "Cost g of one unit, prices u and v", size=9.5)
+        small = {"size": 8, "weight": "bold"}
+        self.u = [self.cost.axes.text(n - 0.4, i, "", va="center", color=style.BLUE, **small) for i in range(m)]
+        below = {"ha": "center", "va": "top", "color": style.ORANGE}
+        self.v = [self.cost.axes.text(j, m - 0.42, "", **below, **small) for j in range(n)]
+        figure.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET)
         self.p_axes = style.blank(figure.add_axes([0.325, 0.15, 0.075, 0.47]))
         self.q_axes = style.blank(figure.add_axes([0.41, 0.64, 0.17, 0.19]))
         figure.text(0.325, 0.93, "Plan x, between supply p and demand q", size=9.5)
@@ -139,17 +220,20 @@ class _Card:
         self.verdict = figure.text(0.325, 0.035, "", size=9, weight="bold")
 
     def _flow(self, axes, p, q):
-        from matplotlib.collections import LineCollection
+        from matplotlib.collections import LineCollection, PolyCollection
 
         style.blank(axes)
         axes.set(xlim=(-0.2, 1.2), ylim=(max(len(p), len(q)) - 0.5, -0.5))
         ends = [[(0, i), (1, j)] for i in range(len(p)) for j in range(len(q))]
         self.flow = axes.add_collection(LineCollection(ends, colors=style.LINE, capstyle="butt", zorder=1))
-        # Labels at a third of the way from their supplier, so that crossing lines do not share one.
+        self.heads = PolyCollection([], facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
+        axes.add_collection(self.heads, autolim=False)
+        self.ends, self.axes = np.array(ends, dtype=float), axes
+        # Another part of the way for each consumer, so that no two labels meet where lines cross.
         self.flow_labels = [
-            axes.text(0.3, i + 0.3 * (j - i), "", ha="center", va="center", size=8.5, weight="bold")
+            axes.text(part, i + part * (j - i), "", ha="center", va="center", size=8.5, weight="bold")
             for i in range(len(p))
-            for j in range(len(q))
+            for j, part in enumerate(0.2 + 0.1 * np.arange(len(q)))
         ]
         left, right = ([0] * len(p), range(len(p))), ([1] * len(q), range(len(q)))
         self.suppliers = axes.scatter(*left, color=style.BLUE, marker="o", zorder=2)
@@ -158,6 +242,19 @@ class _Card:
             axes.text(-0.14, i, name, ha="right", va="center", color=style.BLUE, weight="bold")
         for j, name in enumerate(q):
             axes.text(1.14, j, name, ha="left", va="center", color=style.ORANGE, weight="bold")
+
+
+    def arrow_heads(self, widths):
+        """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
+        # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
+        unit = np.abs(self.axes.transData.transform((1, 1)) - self.axes.transData.transform((0, 0))) * 72 / 100
+        start, end = self.ends[:, 0] * unit, self.ends[:, 1] * unit
+        along = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+        across = along[:, ::-1] * (-1, 1)
+        half = widths[:, None] / 2 + 3.5
+        tip = start + 0.78 * (end - start) + half * along
+        back = tip - 2 * half * along
+        return (np.stack([tip, back + half * across, back - half * across], 1) / unit)[widths > 0]
 
 
 class _Bars:
@@ -170,7 +267,8 @@ class _Bars:
         self.bars = make(where, [0] * len(names), 0.62, color=mark["color"], alpha=0.9)
         self.sums = axes.plot(where, where, color=style.BLACK, marker="|" if across else "_", ms=15, mew=2, ls="")[0]
         align = {"ha": "right", "va": "center"} if across else {"ha": "center", "va": "bottom"}
-        self.texts = [axes.text(0, 0, "", size=8, color=mark["color"], weight="bold", **align) for _ in names]
+        size = 8 if across or len(names) < 5 else 6.5
+        self.texts = [axes.text(0, 0, "", size=size, color=mark["color"], weight="bold", **align) for _ in names]
         self.names = names
         along = (len(names) - 0.5, -0.5) if across else (-0.5, len(names) - 0.5)
         style.limits(axes, *(((1.3, 0), along) if across else (along, (0, 1.3))))
@@ -192,27 +290,39 @@ def describe(result):
     words = (
         "Eq. 1 as printed: the cheapest plan carries nothing, so the cost is 0 whatever p and q are."
         if biggest is None
-        else f"{len(moves)} of {t.plan.size} routes are used; the largest carries {style.number(biggest[0])} "
+        else f"{len(moves)} of {t.plan.size} routes carry {style.number(t.flow, 4)} in all; the largest carries "
+        f"{style.number(biggest[0])} "
         f"from p{style.subscript(biggest[1] + 1)} to q{style.subscript(biggest[2] + 1)}."
     )
-    gaps = {} if result.printed else {"gap to ot.emd2": _gap(result.pot_gap), "gap to scipy's LP": _gap(result.lp_gap)}
-    return words, {
-        "cost": f"{t.cost:.6f}",
-        "flow": f"{t.flow:.6f}",
-        "EMD (Eq. 2)": "0/0" if t.flow < 1e-12 else f"{t.emd:.6f}",
-        **gaps,
-        "worst constraint violation": f"{result.residual:.1e}",
-    }
+    numbers = {"cost": f"{t.cost:.6f}", "EMD (Eq. 2)": "0/0" if t.flow < 1e-12 else f"{t.emd:.6f}"}
+    if result.printed:
+        numbers["cost with the total flow"] = f"{result.whole:.6f}"
+    elif result.label is None:
+        words += (
+            " The closed form does not apply, since the mass is not all wanted in one bin: everybody to everybody is "
+            f"allowed, so its cost is an upper bound, {result.careless - t.cost:.4f} above the best."
+        )
+        numbers["everybody to everybody"] = f"{result.careless:.6f}"
+    else:
+        numbers[f"closed form p · g[:, {result.label + 1}]"] = f"{result.careless:.6f}"
+        numbers["its gap"] = _gap(abs(result.careless - t.cost))
+    numbers["dual bound Σpu + Σqv"] = f"{result.bound:.6f}"
+    numbers["its gap, u + v over g"] = _gap(max(abs(t.cost - result.bound), result.undercut))
+    if not result.printed:
+        numbers |= {"gap to ot.emd2": _gap(result.pot_gap), "gap to SciPy's LP": _gap(result.lp_gap)}
+    off = ", ".join(f"{residual:.0e}" if residual else "0" for residual in result.residuals)
+    return words, numbers | {"rows, columns, x ≥ 0 off by": off}
 
 
 def _gap(gap):
     return "takes equal masses only" if np.isnan(gap) else f"{gap:.1e}" + (" ✓" if gap < 1e-9 else " ✗ too large")
 
 
-def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=False):
+def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=False, label=0):
     """The card with a slider for each mass and a field for each cost; any m suppliers and n consumers up to 5.
 
-    `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print.
+    `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print. A `label` from 1
+    puts a mass of 1 into that bin of q, whatever its sliders say.
 
     Example
     -------
@@ -233,16 +343,19 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         for i in range(m)
         for j in range(n)
     }
+    kinds = [("as the sliders", 0), *((f"label {j + 1}", j + 1) for j in range(n))]
     switches = {
+        "label": choice("q is", kinds, label, "180px"),
         "equal": switch("scale p and q to a mass of 1 each", equal, "270px"),
         "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
     }
 
     def solve(state):
+        label = np.eye(n)[state["label"] - 1]
         return compute(
             {
                 "p": [state[f"p{i + 1}"] for i in range(m)],
-                "q": [state[f"q{j + 1}"] for j in range(n)],
+                "q": label if state["label"] else [state[f"q{j + 1}"] for j in range(n)],
                 "cost": [[state[f"g{i + 1}{j + 1}"] for j in range(n)] for i in range(m)],
                 "equal": state["equal"],
                 "printed": state["printed"],
