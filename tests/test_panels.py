@@ -425,6 +425,8 @@ def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
     result, p, q = transport.panel().result, np.array([0.5, 0.5]), np.array([0.6, 0.4])
     assert transport._residuals(np.array([[0.5, 0.0], [0.2, 0.3]]), p, q, 1.0) == pytest.approx((0.0, 0.1, 0.0))
     assert transport._residuals(np.array([[0.6, -0.2], [0.0, 0.6]]), p, q, 1.0) == pytest.approx((0.1, 0.0, 0.2))
+    # A side that is carried whole may not be short either.
+    assert transport._residuals(np.array([[0.5, 0.0], [0.1, 0.2]]), p, q, 1.0) == pytest.approx((0.2, 0.2, 0.0))
     # With 0.5 to carry, less than p or q has, a row may be short but not over.
     assert transport._residuals(np.array([[0.2, 0.0], [0.0, 0.2]]), p, q, 0.5) == (0.0, 0.0, 0.0)
     assert result._replace(u=result.u + 0.25).undercut == pytest.approx(0.25)
