@@ -253,6 +253,19 @@ def _percent(judged, name):
     return f"{judged.share(name):.1f} ± {judged.error(name):.1f} %" if judged.counts[name][0] else "nobody"
 
 
+def keep_apart(controls):
+    """Let each of the sliders "tau_low" and "tau_high" take the other along before they cross."""
+
+    def push(name, other, shift, take):
+        def pushed(change):
+            controls[other].value = take(controls[other].value, round(change["new"] + shift, 2))
+
+        controls[name].observe(pushed, "value")
+
+    push("tau_low", "tau_high", 0.02, max)
+    push("tau_high", "tau_low", -0.02, min)
+
+
 def selection(frozen, **start):
     """The selection rule on `Frozen` predictions; values in `start` set controls.
 
@@ -272,16 +285,7 @@ def selection(frozen, **start):
         "ground": choice("G", list(GROUNDS.items()), "learned", "200px"),
     }
 
-    # A threshold takes the other along before they cross.
-    def push(name, other, shift, take):
-        def pushed(change):
-            controls[other].value = take(controls[other].value, round(change["new"] + shift, 2))
-
-        controls[name].observe(pushed, "value")
-
-    push("tau_low", "tau_high", 0.02, max)
-    push("tau_high", "tau_low", -0.02, min)
-
+    keep_apart(controls)
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
     made = Panel(
         "selection",
