@@ -17,6 +17,7 @@ LAYOUTS = {
     "one far away": [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [6.0, 4.0]],
     "seven on a line": [[float(k), 0.0] for k in range(7)],
 }
+REACH, STEP = 5.0, 0.25  # of the sliders that move a prototype, in feature units
 
 
 class Result(NamedTuple):
@@ -24,6 +25,8 @@ class Result(NamedTuple):
 
     prototypes: np.ndarray
     moving: int
+    layout: np.ndarray  # the prototypes before one was shifted and all were scaled
+    scale: float
     distances: np.ndarray
     ranks: np.ndarray
     ground: np.ndarray
@@ -34,13 +37,15 @@ def compute(state):
 
     `state` has layout, moving (from 1), right and up (shift, feature units) and scale.
     """
-    points = np.array(LAYOUTS[state["layout"]])
+    layout = np.array(LAYOUTS[state["layout"]])
+    points = layout.copy()
     if not 1 <= state["moving"] <= len(points):
         raise BadInput(f"prototype to move: this layout has {len(points)}, found {state['moving']}; pick a smaller one")
     points[state["moving"] - 1] += state["right"], state["up"]
     c = torch.tensor(points * state["scale"], dtype=torch.float64)
     g = prototype_distances(c)
-    return Result(c.numpy(), state["moving"] - 1, g.numpy(), percentile_ranks(g).numpy(), ground_distance(c).numpy())
+    matrices = g.numpy(), percentile_ranks(g).numpy(), ground_distance(c).numpy()
+    return Result(c.numpy(), state["moving"] - 1, layout, state["scale"], *matrices)
 
 
 def draw(figure, result):
@@ -118,6 +123,21 @@ def describe(result):
     }
 
 
+def point(figure, result, at, pressed):
+    """The prototype nearest to where the pointer went down, and the shift, in steps of the sliders, that takes it
+    along.
+
+    The sliders shift before all is scaled, so the shift is x/scale less the place in the layout.
+    """
+    place = style.place(figure.house_artists[len(result.prototypes)].plane, at)
+    if place is None or result.scale == 0:  # scaled to one point, there is nothing to pick
+        return {}
+    k = int(np.linalg.norm(result.prototypes - place, axis=1).argmin()) if pressed else result.moving
+    shift = np.array(place) / result.scale - result.layout[k]
+    right, up = np.clip(np.rint(shift / STEP) * STEP, -REACH, REACH)
+    return {"moving": k + 1, "right": float(right), "up": float(up)}
+
+
 def panel(layout="five organs", **start):
     """The panel; `layout` is a key of LAYOUTS, and further values set controls.
 
@@ -130,8 +150,8 @@ def panel(layout="five organs", **start):
     controls = {
         "layout": choice("layout", list(LAYOUTS), layout),
         "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1),
-        "right": slider("move right", 0.0, -5.0, 5.0, 0.25, "feature units", "400px"),
-        "up": slider("move up", 0.0, -5.0, 5.0, 0.25, "feature units", "400px"),
+        "right": slider("move right", 0.0, -REACH, REACH, STEP, "feature units", "400px"),
+        "up": slider("move up", 0.0, -REACH, REACH, STEP, "feature units", "400px"),
         # Powers of two scale without rounding, so that a tie stays a tie.
         "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
     }

@@ -53,7 +53,7 @@ def measures(p, label, ground, diagonal=0.0):
 
     Parameters
     ----------
-    p : (N, 3) probabilities, label : k from 0, ground : (3, 3)
+    p : (N, K) probabilities, label : k from 0, ground : (K, K)
     diagonal : of the fixed form; 1 is the paper's words taken to the letter
 
     Returns
@@ -67,7 +67,8 @@ def measures(p, label, ground, diagonal=0.0):
     [0.2167, 0.5, 0.6931]
     """
     k = torch.full((len(p),), label)
-    fixed = fixed_ground_distance(3, dtype=p.dtype) + diagonal * torch.eye(3, dtype=p.dtype)
+    K = p.shape[1]
+    fixed = fixed_ground_distance(K, dtype=p.dtype) + diagonal * torch.eye(K, dtype=p.dtype)
     return [i2pemd(p, k, ground), i2pemd(p, k, fixed), -p[:, label].clamp(min=torch.finfo(p.dtype).tiny).log()]
 
 
@@ -162,6 +163,34 @@ def describe(result):
     for name, gradient in zip(rows, result.gradients, strict=True):
         numbers[f"∂{name}/∂z"] = "(" + ", ".join(style.number(x, 3) for x in gradient) + ")"
     return words, numbers
+
+
+def point(figure, result, at, pressed):
+    """The prediction p under the pointer, in whichever triangle that is; outside of one, the nearest on its edges.
+
+    With the corners as columns, (x, y, 1) = C p is a linear system, whose solution is p inside of the triangle.
+    """
+    places = [style.place(card.image.axes, at) for card in figure.house_artists]
+    place = next((place for place in places if place is not None), None)
+    if place is None:
+        return {}
+    p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
+    if p.min() < 0:
+        p = _nearest_on_edges(np.array(place))
+    share = round(float(p[0]), 2)
+    rest = float(p[1] / (p[1] + p[2])) if p[1] + p[2] > 1e-9 else 0.5  # at corner 1 there is no rest to divide
+    return {"share": share, "rest": round(rest, 2)}
+
+
+def _nearest_on_edges(place):
+    """The prediction on an edge of the triangle that is nearest to a point of the plane."""
+    found = []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        edge = CORNERS[j] - CORNERS[i]
+        t = np.clip((place - CORNERS[i]) @ edge / (edge @ edge), 0, 1)
+        p = (1 - t) * np.eye(3)[i] + t * np.eye(3)[j]
+        found.append((np.linalg.norm(p @ CORNERS - place), p))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def panel(**start):

@@ -1,0 +1,165 @@
+"""The panel of bars, and what a pointer on the pictures of prototypes and predictions sets."""
+
+import io
+
+import numpy as np
+import ot
+import pytest
+from PIL import Image
+from test_panels import ends, move_every_control
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import bars, ground, instance, style
+
+EXACT = 1e-9
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    if not hasattr(style, "place"):
+        monkeypatch.setattr(style, "place", place, raising=False)
+
+
+def place(axes, at):
+    inside = axes.get_position().contains(*at)
+    return axes.transData.inverted().transform(axes.figure.transFigure.transform(at)) if inside else None
+
+
+def holds(result):
+    p, k, G, K = result.p, result.label, result.ground, len(result.p)
+    assert abs(p.sum() - 1) < EXACT
+    np.testing.assert_array_equal(G, G.T)
+    assert not np.diag(G).any()
+    assert abs(result.parts[0].sum() - ot.emd2(p / p.sum(), np.eye(K)[k], G)) < EXACT
+    assert abs(result.parts[1].sum() - (1 - p[k])) < EXACT
+    # The measures are taken after a softmax whose logits are cut at log 1e-12.
+    np.testing.assert_allclose(result.parts.sum(1), result.distances[:2], atol=1e-10 * K, rtol=0)
+    almost = np.maximum(p, 1e-12) / np.maximum(p, 1e-12).sum()
+    assert abs(result.distances[2] + np.log(almost[k])) < EXACT
+    for gradient, column in ((result.gradients[0], G[:, k]), (result.gradients[1], 1 - np.eye(K)[k])):
+        np.testing.assert_allclose(gradient, almost * (column - almost @ column), atol=EXACT, rtol=0)
+    np.testing.assert_allclose(result.gradients[2], almost - np.eye(K)[k], atol=EXACT, rtol=0)
+
+
+@pytest.mark.parametrize("K", [2, 4, 7])
+def test_every_control_works_at_both_ends_and_in_the_middle(K):
+    panel = bars.panel(K)
+    assert len(panel.result.p) == K
+    holds(panel.result)
+    move_every_control(panel, holds)
+
+
+def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
+    panel = bars.panel()
+    for name, control in panel.controls.items():
+        control.value = ends(control)[1]
+        fresh = style.figure(*panel._figure.get_size_inches())
+        panel._draw(fresh, panel.result)
+        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
+        assert not (old != new).any(), name
+
+
+def test_the_segments_stand_end_to_end():
+    panel = bars.panel()
+    card = panel._figure.house_artists
+    for row, distance in zip(card.parts, panel.result.distances, strict=False):
+        left = 0.0
+        for bar in row:
+            assert bar.get_x() == pytest.approx(left, abs=EXACT)
+            left = bar.get_x() + bar.get_width()
+        assert left == pytest.approx(distance, abs=EXACT)
+
+
+def test_words_controls_and_state(tmp_path):
+    panel, other = bars.panel(p1=0.3, ground="on a line", label=3), bars.panel()
+    assert all(control.description for control in panel.controls.values())
+    most = int(np.argmax(panel.result.parts[0])) + 1
+    assert f"class {most} adds most" in panel.words and len(panel.numbers) == 6
+    panel.save(tmp_path / "state.json")
+    other.load(tmp_path / "state.json")
+    assert other.state == panel.state and other.image.value == panel.image.value
+    panel.set(**{f"p{i}": 0.0 for i in (1, 2, 4, 5, 6, 7)}, p3=0.4)
+    assert "the distance is 0" in panel.words
+    # Surely wrong: cross-entropy alone has a gradient left.
+    panel.set(label=1)
+    lowered = [value for name, value in panel.numbers.items() if "lowers" in name]
+    assert lowered == ["none", "none", "z₃, by 1.0000"]
+
+
+def test_what_cannot_be_drawn_is_said():
+    with pytest.raises(BadInput, match="K: expected 2 to 7 classes, found 8"):
+        bars.panel(8)
+    with pytest.raises(BadInput, match="p: expected some mass"):
+        bars.panel(2, p1=0.0, p2=0.0)
+
+
+def at(panel, axes, x, y):
+    """Data coordinates of axes as fractions of the figure."""
+    figure = panel._figure
+    style.png(figure)  # the aspect of axes is applied when they are drawn
+    return tuple(figure.transFigure.inverted().transform(axes.transData.transform((x, y))))
+
+
+def drag(module, panel, where, pressed=False):
+    values = module.point(panel._figure, panel.result, where, pressed)
+    panel.set(**values)  # a value that a control does not take is an error
+    return values
+
+
+def test_the_top_of_a_bar_follows_the_pointer():
+    panel = bars.panel()
+    axes = panel._figure.house_artists.axes
+    for k, y in ((0, 0.2), (3, 0.6), (6, 0.35), (2, 0.97), (2, 0.1), (5, 0.0)):
+        before = np.delete(panel.result.p, k) / np.delete(panel.result.p, k).sum()
+        drag(bars, panel, at(panel, axes, k + 0.2, y))
+        assert panel.result.p[k] == pytest.approx(y, abs=2e-3)
+        after = np.delete(panel.result.p, k) / np.delete(panel.result.p, k).sum()
+        np.testing.assert_allclose(after, before, atol=5e-3, rtol=0)  # masses keep four decimals
+    assert drag(bars, panel, (0.5, 0.5)) == drag(bars, panel, (0.99, 0.01)) == {}
+
+
+def test_a_bar_alone_stays_what_it_is():
+    panel = bars.panel(2, p2=0.0)
+    assert drag(bars, panel, at(panel, panel._figure.house_artists.axes, 0, 0.5)) == {}
+    drag(bars, panel, at(panel, panel._figure.house_artists.axes, 1, 0.5))
+    assert panel.result.p == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
+@pytest.mark.parametrize("triangle", [0, 1, 2])
+def test_the_prediction_follows_the_pointer_in_every_triangle(triangle):
+    panel = instance.panel()
+    axes = panel._figure.house_artists[triangle].image.axes
+    for p in ((0.2, 0.5, 0.3), (0.7, 0.1, 0.2), (0.0, 0.4, 0.6), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)):
+        drag(instance, panel, at(panel, axes, *(np.array(p) @ instance.CORNERS)))
+        np.testing.assert_allclose(panel.result.p, p, atol=0.011, rtol=0)  # sliders of 0.01
+    for x, y, p in ((0.5, -0.1, (0.5, 0.5, 0.0)), (-0.1, -0.1, (1, 0, 0)), (1.1, -0.05, (0, 1, 0))):
+        drag(instance, panel, at(panel, axes, x, y))
+        np.testing.assert_allclose(panel.result.p, p, atol=0.011, rtol=0)
+    assert drag(instance, panel, (0.32, 0.99)) == {}
+
+
+@pytest.mark.parametrize("scale", [0.25, 1, 4])
+def test_a_prototype_is_picked_and_follows_the_pointer(scale):
+    panel = ground.panel(scale=scale)
+    plane = panel._figure.house_artists[5].plane
+    x, y = panel.result.prototypes[3]
+    assert drag(ground, panel, at(panel, plane, x, y), pressed=True) == {"moving": 4, "right": 0.0, "up": 0.0}
+    target = scale * (np.array(ground.LAYOUTS["five organs"][3]) + (1.5, -2.25))
+    # Past others: while the button is held it is the one that was picked that moves.
+    drag(ground, panel, at(panel, plane, *panel.result.prototypes[1]))
+    assert panel.state["moving"] == 4
+    drag(ground, panel, at(panel, plane, *target))
+    np.testing.assert_allclose(panel.result.prototypes[3], target, atol=EXACT, rtol=0)
+    assert (panel.state["right"], panel.state["up"]) == (1.5, -2.25)
+    assert drag(ground, panel, (0.6, 0.5)) == {}
+
+
+def test_a_shift_ends_where_its_slider_ends_and_one_point_cannot_be_picked_apart():
+    panel = ground.panel("one far away", scale=1)
+    plane = panel._figure.house_artists[4].plane
+    drag(ground, panel, at(panel, plane, 0.0, 0.0), pressed=True)
+    drag(ground, panel, at(panel, plane, 5.9, 5.9))
+    assert (panel.state["right"], panel.state["up"]) == (5.0, 5.0)
+    panel.set(scale=0)
+    assert drag(ground, panel, at(panel, plane, 0.0, 0.0), pressed=True) == {}
