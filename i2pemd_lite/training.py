@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 import i2pemd_lite
+from i2pemd_lite import moments
 from i2pemd_lite.files import BadInput, read_json, write_json, written_whole
 
 PROFILES = ("ci", "laptop", "gpu")
@@ -262,6 +263,14 @@ class Learner(nn.Module):
         """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
         raise NotImplementedError
 
+    def probe(self):
+        """What a run's moments show: features (n, d) of some held-back instances, their labels and groups (n,).
+
+        The same instances at each call, without gradients and random draws; `groups` are modalities by number, all 0
+        where there is one. None: the run keeps no moments.
+        """
+        return None
+
     @contextlib.contextmanager
     def evaluating(self):
         """Inside: batch normalisation and dropout as in use, and no gradients."""
@@ -383,13 +392,14 @@ class Run:
     ----------
     learner : Learner
     folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
-        evaluations.csv, checkpoint.safetensors, and after evaluation report.json and what a task adds to it.
+        evaluations.csv, checkpoint.safetensors, moments/, and after evaluation report.json and what a task adds to it.
     task : name of the task, for settings.json
 
     Attributes
     ----------
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
-    number : steps done;  history, evaluations : lists of dicts;
+    number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
+        and one at each evaluation, where the learner has a `probe`;
     seconds;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
@@ -410,7 +420,7 @@ class Run:
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
-        self.history, self.evaluations, self._pending = [], [], []
+        self.history, self.evaluations, self.moments, self._pending = [], [], [], []
         self._written = None  # rows of the two tables that are on disk; None: the tables are not this run's yet
 
     def __iter__(self):
@@ -423,6 +433,8 @@ class Run:
         if self.number >= self.settings.steps:
             self.save()
             raise StopIteration
+        if self.number == 0 and not self.moments:
+            self._keep_moment()
         if self.folder is not None and self._written is None:
             self.save()  # from its first moment on, a run that is killed can be resumed
         started = time.perf_counter()
@@ -469,11 +481,18 @@ class Run:
     def _evaluate(self):
         with self.learner.evaluating():
             figures = self.learner.evaluate()
+        self._keep_moment()
         self.evaluations.append({"step": self.number, **figures})
         if "selection" in figures and (self.best is None or figures["selection"] > self.best[0]):
             weights = {name: value.clone() for name, value in self.learner.state_dict().items()}
             self.best = (figures["selection"], self.number, weights)
         return figures
+
+    def _keep_moment(self):
+        with self.learner.evaluating():
+            probe = self.learner.probe()
+            if probe is not None:
+                self.moments.append(moments.moment(self.number, self.learner.bank, probe))
 
     def progress(self):
         """The run with a progress bar that shows the loss and the time left."""
@@ -504,6 +523,7 @@ class Run:
         twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
+        twin.moments = list(self.moments)
         return twin
 
     @contextlib.contextmanager
@@ -534,7 +554,7 @@ class Run:
         self._pending = []
 
     def save(self):
-        """Write the run to its folder (none: do nothing but check the losses): tables first, then the checkpoint."""
+        """Write the run to its folder (none: do nothing but check the losses): tables and moments, then the checkpoint."""
         self._flush()
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is None:
@@ -546,8 +566,19 @@ class Run:
         tables = {"history.csv": self.history, "evaluations.csv": self.evaluations}
         for (name, rows), written in zip(tables.items(), self._written or (None, None), strict=True):
             _write_rows(self.folder / name, rows, written)
+        self._write_moments()
         self._written = (len(self.history), len(self.evaluations))
         self._write_checkpoint()
+
+    def _write_moments(self):
+        own = {kept.step: kept for kept in self.moments}
+        there = moments.paths(self.folder)
+        if self._written is None:  # those of a kill after the last checkpoint, or of a run that was here before
+            for step in there.keys() - own.keys():
+                there[step].unlink()
+            there = {}
+        for step in own.keys() - there.keys():
+            moments.write(self.folder, own[step])
 
     def _write_checkpoint(self):
         from safetensors.torch import save_file
@@ -587,8 +618,8 @@ class Run:
         run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
         if "best" in about:
             run.best = (*about["best"], _part(tensors, "best."))
-        run.history = _read_rows(folder / "history.csv", run.number)
-        run.evaluations = _read_rows(folder / "evaluations.csv", run.number)
+        run.history, run.evaluations = read_tables(folder, run.number)
+        run.moments = moments.read(folder, run.number)
         return run
 
     def description(self):
@@ -615,17 +646,23 @@ def read_about(folder):
     return about
 
 
-def read_checkpoint(folder):
-    """What a checkpoint says about its run, and its tensors; `BadInput` when it is absent or damaged."""
+def read_checkpoint(folder, tensors=True):
+    """What a checkpoint says about its run, and its tensors where wanted; `BadInput` when it is absent or damaged."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(folder) / "checkpoint.safetensors"
     try:
         with safe_open(path, framework="pt") as file:
             # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.
-            return json.loads(file.metadata()["run"]), {name: file.get_tensor(name).clone() for name in file.keys()}
+            names = file.keys() if tensors else ()
+            return json.loads(file.metadata()["run"]), {name: file.get_tensor(name).clone() for name in names}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path}: expected the checkpoint of a run, found {error}; train again, or restore it") from None
+
+
+def read_tables(folder, number):
+    """history.csv and evaluations.csv of a run up to step `number`, each a list of dicts; `BadInput` when damaged."""
+    return tuple(_read_rows(Path(folder) / name, number) for name in ("history.csv", "evaluations.csv"))
 
 
 def _part(tensors, prefix):
@@ -657,10 +694,14 @@ def _read_rows(path, number):
     """The rows up to step `number`, without what a killed run wrote after its last checkpoint."""
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    complete = [row for row in rows if None not in row.values() and row["step"].isdigit()]
-    return [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        complete = [row for row in rows if None not in {*row, *row.values()} and row["step"].isdigit()]
+        return [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
+    except (KeyError, ValueError, csv.Error) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{path}: expected a table of a run, found {found}; restore it, or train again") from None
 
 
 def _number(text):

@@ -19,6 +19,9 @@ from i2pemd_lite.training import Learner, Resident, Shuffled, generator, seeded
 
 log = logging.getLogger(__name__)
 
+PROBE = 25
+"""Images of each class, at most, whose features every `Moment` of a run keeps."""
+
 
 class Classifier(Learner):
     """The `network`, where the method has one its averaged `teacher`, the prototype `bank`, and the parts of the data.
@@ -51,6 +54,7 @@ class Classifier(Learner):
         self.split_by = parts.by
         if not len(self.test):
             raise BadInput("data: expected some labelled images held back for testing, found none; split otherwise")
+        self.probed = self._probed()
         streams = {"labelled": self.labelled} | ({"unlabelled": self.unlabelled} if self.method.unlabelled else {})
         self.streams = {name: Shuffled(len(part), f"{name} images", s.seed) for name, part in streams.items()}
         self.register_buffer("class_weights", class_weights(data.labels[self.labelled], len(CLASSES)), persistent=False)
@@ -118,6 +122,16 @@ class Classifier(Learner):
         """The five figures of Table 4 and top-1 accuracy, in percent."""
         found = classification_metrics(self.scores(members), self.data.labels[members])
         return {name: 100 * value for name, value in found.items()}
+
+    def _probed(self):
+        held_back = self.val if len(self.val) else self.test
+        labels = self.data.labels[held_back]
+        return torch.cat([held_back[labels == k][:PROBE] for k in range(len(CLASSES))])
+
+    def probe(self):
+        """Features and labels of a few images of each class, from the part that `evaluate` looks at."""
+        features = torch.cat([self.network(x)[0] for x in self.batches(self.probed)])
+        return features, self.data.labels[self.probed], torch.zeros(len(self.probed))
 
     def evaluate(self):
         """Figures on the validation part, whose AUC selects the weights to keep; on the test part without one."""

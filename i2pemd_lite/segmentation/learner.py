@@ -12,7 +12,7 @@ from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
-from i2pemd_lite.segmentation.scores import ClassMean, doc_row, sample_voxels, summary
+from i2pemd_lite.segmentation.scores import ClassMean, doc_row, probe_blocks, sample_voxels, summary
 from i2pemd_lite.training import Learner, Resident, Shuffled, generator, seeded
 
 
@@ -30,6 +30,7 @@ class Segmenter(Learner):
         self.bank.seen.fill_(s.first == "zeros")
         self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
         self.samples = sample_voxels(self.test_cases)
+        self.probed = probe_blocks(self.test_cases, s.patch_depth)
         self.resident = Resident()
         for modality in MODALITIES:
             if not self._cases(modality):
@@ -140,6 +141,15 @@ class Segmenter(Learner):
             features[case.modality].append(f)
         gap = mmd(*(torch.cat(f) for f in features.values()))
         return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+
+    def probe(self):
+        """Features, labels and modalities of a few voxels of each class, from a block of some held-back cases."""
+        images = torch.stack([block.image for block in self.probed])[:, None].to(self.device)
+        sizes = tuple(sum(block.modality == modality for block in self.probed) for modality in MODALITIES)
+        F, _ = self.network(images.contiguous(memory_format=torch.channels_last_3d), sizes)
+        features = [f[(slice(None), *block.voxels.T)].T for f, block in zip(F, self.probed, strict=True)]
+        groups = [torch.full_like(block.labels, MODALITIES.index(block.modality)) for block in self.probed]
+        return torch.cat(features), torch.cat([block.labels for block in self.probed]), torch.cat(groups)
 
 
 def _expect_every_class(cases):

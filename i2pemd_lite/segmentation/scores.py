@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from i2pemd_lite.training import generator
 
 VOXELS = 200
 """Of each class and modality, whose features an evaluation compares: about so many, shared out over the cases."""
+BLOCKS, PROBE = 2, 20
+"""Blocks of each modality, and voxels of each class in each, whose features every `Moment` of a run keeps."""
 DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}
 """Field of `SurfaceDistances` -> its name in a table."""
 MISSING = {
@@ -62,6 +65,34 @@ def sample_voxels(cases):
             found.append(where[order[: share[case.modality]]])
         samples[case.name] = torch.cat(found)
     return samples
+
+
+class Block(NamedTuple):
+    """Some slices of a case, and voxels in it."""
+
+    modality: str
+    image: torch.Tensor  # (D, H, W)
+    voxels: torch.Tensor  # (n, 3) indices
+    labels: torch.Tensor  # (n,) their classes
+
+
+def probe_blocks(cases, depth):
+    """`BLOCKS` blocks of `depth` slices of each modality, CT first, with up to `PROBE` voxels of each class in each.
+
+    Of its case a block is the one with most of all classes, and its voxels of a class are spread evenly over them.
+    """
+    blocks = []
+    for case in (case for m in MODALITIES for case in [c for c in cases if c.modality == m][:BLOCKS]):
+        # A class counts up to its share, so that a large organ does not outweigh a small one.
+        slices = torch.stack([(case.label == k).sum((1, 2)) for k in range(len(CLASSES))])
+        z = int(slices.unfold(1, depth, 1).sum(-1).clamp(max=PROBE).sum(0).argmax())
+        label, voxels = case.label[z : z + depth], []
+        for k in range(len(CLASSES)):
+            where = (label == k).nonzero()
+            voxels.append(where[torch.linspace(0, len(where) - 1, min(PROBE, len(where))).long()])
+        voxels = torch.cat(voxels)
+        blocks.append(Block(case.modality, case.image[z : z + depth], voxels, label[tuple(voxels.T)]))
+    return blocks
 
 
 def doc_row(case, p):
