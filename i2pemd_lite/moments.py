@@ -67,7 +67,13 @@ def paths(folder):
 
 def read(folder, last):
     """The moments of the run in `folder` up to step `last`: those of later ones belong to no checkpoint."""
-    return [_read(path, step) for step, path in paths(folder).items() if step <= last]
+    found = [(path, _read(path, step)) for step, path in paths(folder).items() if step <= last]
+    for path, other in found:
+        first = found[0][1]
+        if other.features.shape != first.features.shape or other.prototypes.shape != first.prototypes.shape:
+            expected, shape = f"features {first.features.shape} as at step {first.step}", other.features.shape
+            raise BadInput(f"{path}: expected {expected}, found {shape}, of another run; delete the file")
+    return [moment for _, moment in found]
 
 
 def _read(path, step):

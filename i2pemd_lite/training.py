@@ -554,7 +554,7 @@ class Run:
         self._pending = []
 
     def save(self):
-        """Write the run to its folder (none: do nothing but check the losses): tables and moments, then the checkpoint."""
+        """Write the run to its folder (none: do nothing but check the losses), the checkpoint after everything else."""
         self._flush()
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is None:

@@ -35,13 +35,16 @@ class Look(NamedTuple):
 def _letters():
     ink = (style.BLUE, style.ORANGE, "#1c7c54", style.RED, "#6a3d9a", "#7a5c00", style.QUIET)
     letters = zip(LESIONS, ("M", "N", "C", "A", "B", "D", "V"), ink, strict=True)
-    return tuple((f"{name} {letter}", {"marker": f"${letter}$", "color": c, "ms": 5.5}) for name, letter, c in letters)
+    return tuple((f"{letter} {name}", {"marker": f"${letter}$", "color": c, "ms": 5.5}) for name, letter, c in letters)
 
 
 LOOKS = {
     "segmentation": Look(
         SHORT,
-        (("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}), ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4})),
+        (
+            ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
+            ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4}),
+        ),
         "groups",
         {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"},
     ),
@@ -116,7 +119,7 @@ def film(moments, look):
         getattr(moments[0], look.by),
         float(plane.explained_variance_ratio_.sum()),
         (low + high) / 2,
-        0.58 * float(max(*(high - low), 1e-6)),
+        0.55 * float(max(*(high - low), 1e-6)),
     )
 
 
@@ -132,7 +135,15 @@ class Films:
             if not run.moments:
                 do = "train it again with this version, or resume it: it keeps one at each evaluation"
                 raise BadInput(f"{run.place}: expected moments of the training, found none in moments/; {do}")
+            for moment in run.moments:
+                if not np.isfinite(moment.features).all():
+                    do = "it has diverged; lower its learning_rate"
+                    raise BadInput(f"{run.place}: expected finite features, found others at step {moment.step}; {do}")
         self.look = LOOKS[tasks.pop()]
+        for run in runs.values():
+            if (K := len(run.moments[0].prototypes)) != len(self.look.classes):
+                do = "another version trained it: train it again"
+                raise BadInput(f"{run.place}: expected prototypes of {len(self.look.classes)} classes, found {K}; {do}")
         self.runs = runs
         self.films = {name: film(run.moments, self.look) for name, run in runs.items()}
         self.stops = sorted({int(step) for film in self.films.values() for step in film.steps})
@@ -165,7 +176,8 @@ def row(run, look):
     """What the table says of a saved run: its settings, and its figure at the last evaluation and at the best one."""
     words, column = next(iter(look.measures.items()))
     found = [(line[column], line["step"]) for line in run.evaluations if column in line]
-    best, at = max(found, default=(np.nan, "-"))
+    known = [pair for pair in found if np.isfinite(pair[0])]
+    best, at = max(known, key=lambda pair: pair[0], default=(np.nan, "-"))
     return {
         "method": run.settings["method"],
         "λ": float(run.settings["weight"]),
@@ -232,6 +244,7 @@ class _Pane:
             self.others = self.axes.plot([], [], ls="", marker=".", ms=2.5, color=style.LINE)[0]
             self.points = [self.axes.plot([], [], ls="", alpha=0.6, **mark)[0] for _, mark in look.marks]
             self.ways = self.axes.plot([], [], color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8)[0]
+            self.leaders = self.axes.plot([], [], color=style.QUIET, lw=0.7)[0]
             self.prototypes = self.axes.plot([], [], ls="", ms=8.5, **style.PROTOTYPE)[0]
             paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
             self.names = [self.axes.text(0, 0, "", size=8.5, weight="bold", va="center", bbox=paper)
@@ -239,7 +252,8 @@ class _Pane:
         if matrix:
             # Below the labels of its columns, and right of those of its rows.
             inner = figure.add_axes([(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT])
-            self.matrix = style.Matrix(inner, "", look.classes, look.classes, (len(look.classes) - 1) / len(look.classes))
+            K = len(look.classes)
+            self.matrix = style.Matrix(inner, "", look.classes, look.classes, (K - 1) / K)  # its largest value (Eq. 4)
             inner.tick_params(labelsize=7)
             inner.tick_params(axis="x", labelrotation=30)
             for label in inner.get_xticklabels():
@@ -251,9 +265,9 @@ class _Pane:
             if axes is not None and axes.get_visible() != (kind == what):
                 axes.set_visible(kind == what)
         at = "no moment so early" if shot.step is None else f"step {shot.step}"
-        self.title.set_text(f"{name}, {at}" if what == EMBEDDING else f"G of {name}, {at}")
+        self.title.set_text(f"{short(name)}, {at}" if what == EMBEDDING else f"G of {short(name)}, {at}")
         if what == EMBEDDING:
-            self.note.set_text(f"{100 * shot.film.part:.0f} % of the variance of all moments is here")
+            self.note.set_text(f"{100 * shot.film.part:.0f} % of the variance of all moments lies here")
             self._show_plane(shot, shown)
         else:
             ground = np.zeros_like(shot.film.grounds[0]) if shot.step is None else shot.film.grounds[shot.index]
@@ -277,10 +291,25 @@ class _Pane:
             text.set_text("")
         seen = [(k, place) for k, place in zip(shown, places, strict=False) if np.isfinite(place).all()]
         heights = apart([place[1] for _, place in seen], 0.13 * half)
+        leaders = []
         for (k, place), height in zip(seen, heights, strict=True):
             side = -1 if place[0] > x + 0.4 * half else 1
-            self.names[k].set(x=place[0] + 0.08 * half * side, y=height, ha="left" if side > 0 else "right")
+            end = place[0] + 0.12 * half * side
+            self.names[k].set(x=end, y=height, ha="left" if side > 0 else "right")
             self.names[k].set_text(self.look.classes[k])
+            leaders += [place, (end, height), (np.nan, np.nan)]
+        self.leaders.set_data(*np.array(leaders).reshape(-1, 2).T)
+
+
+def short(name):
+    """A name of at most 18 letters, its middle left out, because names differ at their ends.
+
+    Example
+    -------
+    >>> short("joint_sepbn_i2pemd"), short("joint_sepbn_i2pemd_fix")
+    ('joint_sepbn_i2pemd', 'joint_sep…pemd_fix')
+    """
+    return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"
 
 
 class _Curves:
@@ -295,6 +324,7 @@ class _Curves:
         self.lines = {name: self.axes.plot([], [], color=style.BLACK, lw=1.4, ls=LINES[j])[0]
                       for j, name in enumerate(names)}  # fmt: skip
         self.now = self.axes.plot([], [], ls="", marker="o", ms=5, color=style.BLACK)[0]
+        self.leaders = self.axes.plot([], [], color=style.QUIET, lw=0.7)[0]
         self.labels = {name: self.axes.text(0, 0, "", size=8, va="center") for name in names}
 
     def show(self, result):
@@ -303,16 +333,20 @@ class _Curves:
         values = np.concatenate([*known, [0.0]]) if not sum(map(len, known)) else np.concatenate(known)
         room = 0.08 * (values.max() - values.min()) or 0.1 * abs(values.max()) or 1.0
         low, high = values.min() - room, values.max() + room
-        style.limits(self.axes, (-0.02 * result.last, 1.42 * result.last), (low, high))
+        room = 0.08 + 0.024 * max(map(len, map(short, self.labels)))  # of a letter of 8 points in the width
+        style.limits(self.axes, (-0.02 * result.last, result.last / (1 - room)), (low, high))
         self.cursor.set_data([result.step, result.step], [low, high])
         drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
         for name, label in self.labels.items():
             self.lines[name].set_data(*result.curves[name][:2])
             label.set_text("")
         heights = apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
+        leaders, end = [], 1.04 * result.last
         for (name, curve), height in zip(drawn.items(), heights, strict=True):
-            self.labels[name].set(x=curve.x[-1] + 0.03 * result.last, y=height)
-            self.labels[name].set_text(name)
+            self.labels[name].set(x=end, y=height)
+            self.labels[name].set_text(short(name))
+            leaders += [(curve.x[-1], curve.y[-1]), (end, height), (np.nan, np.nan)]
+        self.leaders.set_data(*np.array(leaders).reshape(-1, 2).T)
         self.now.set_data([result.step] * len(drawn), [curve.now for curve in drawn.values()])
         self.title.set_text(f"{result.measure}, cursor at step {result.step}")
 
