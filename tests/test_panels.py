@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import check, dynamics, ground, instance, overview, picture, predict, style, transport
+from i2pemd_lite.panels import check, dynamics, ground, instance, museum, overview, picture, predict, style, transport
 from i2pemd_lite.panels.panel import Panel
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -111,6 +111,25 @@ def overview_holds(result):
     assert abs(ot.emd2(result.p / result.p.sum(), np.eye(3)[result.label], result.ground) - result.distance) < EXACT
 
 
+def museum_holds(result):
+    exhibit = museum.EXHIBITS[result.name]
+    healthy, yours = result.signs
+    assert not exhibit.sign.there(healthy)
+    assert exhibit.sign.there(yours) or result.settings[1] != exhibit.broken
+    for view in result.views:
+        if result.name == "one on the diagonal":
+            assert (np.diff(view.cost) <= EXACT).all() and (view.push >= -EXACT).all()
+        if result.name == "thresholds crossed":
+            low, high = view.thresholds
+            assert bool(view.refusal) == (low >= high)
+            assert ((view.scores > high) == view.high).all()
+            assert low < high or not (view.low & ~view.high).any()
+        if result.name == "a batch without a class":
+            assert view.path.shape == (museum.STEPS + 1, museum.K, 2)
+    if result.settings[0] == result.settings[1]:
+        assert healthy == yours
+
+
 PANELS = {
     "transport": (transport.panel, transport_holds),
     "two by four": (partial(transport.panel, (0.5, 0.5), (0.1, 0.2, 0.3, 0.4), np.ones((2, 4))), transport_holds),
@@ -119,6 +138,7 @@ PANELS = {
     "instance": (instance.panel, instance_holds),
     "dynamics": (dynamics.panel, dynamics_holds),
     "overview": (overview.panel, overview_holds),
+    **{name: (partial(museum.panel, name), museum_holds) for name in museum.EXHIBITS},
 }
 every_panel = pytest.mark.parametrize("make, holds", PANELS.values(), ids=PANELS)
 
@@ -200,6 +220,35 @@ def test_save_and_load_give_the_same_state_and_picture(make, holds, tmp_path):
     other.load(tmp_path / "state.json")
     assert other.state == one.state
     assert other.image.value == one.image.value
+
+
+SIGNS = {
+    "one on the diagonal": ({"diagonal": 0.0}, {"diagonal": 1.0}, {"diagonal": 0.5}),
+    "collapsed prototypes": ({"spread": 1.0}, {"spread": 0.0}, {"fresh": True}),
+    "a batch without a class": (
+        {"absent": "keeps its prototype (ours)"},
+        {"absent": "gets 0/0 = NaN"},
+        {"absent": "gets a mean of zero"},
+    ),
+    "thresholds crossed": ({"tau_low": 0.7, "tau_high": 0.8}, {"tau_low": 0.8, "tau_high": 0.7}, {"tau_low": 0.9}),
+    "learning rate too high": ({"rate": 0.1}, {"rate": 10.0}, {"rate": 20.0}),
+}
+
+
+@pytest.mark.parametrize("name", museum.EXHIBITS)
+def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
+    panel, sign = museum.panel(name), museum.EXHIBITS[name].sign
+    healthy, *broken = SIGNS[name]
+    panel.set(**healthy)
+    assert not sign.there(panel.result.signs[1]) and "not there" in panel.words
+    for setting in broken:
+        panel.set(**setting)
+        assert sign.there(panel.result.signs[1]) and "The sign is there" in panel.words
+
+
+def test_an_unknown_exhibit_is_refused():
+    with pytest.raises(BadInput, match="one on the diagonal"):
+        museum.panel("one off the diagonal")
 
 
 def test_another_panels_file_is_refused(tmp_path):

@@ -118,7 +118,8 @@ class HillCard:
             words[0].set(text=f"wrong: {view.wrong:.2f}", position=(WRONG - 0.02, view.wrong + 0.09))
             words[1].set(text=f"right: {view.sign:.2f}", position=(RIGHT + 0.09, view.sign + 0.11), ha="right")
             flat = np.abs(view.push).max() < 1e-9
-            words[2].set(text="flat: no gradient anywhere" if flat else "→  steps of the gradient", position=(0.52, 0.84))
+            words[2].set_position((0.52, 0.84))
+            words[2].set_text("flat: no gradient anywhere" if flat else "→  steps of the gradient")
 
 
 class CollapseCard:
