@@ -11,9 +11,10 @@ import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import exhibits, style
-from i2pemd_lite.panels.exhibits import BLOBS, CENTRES, POINT, RARE, RIGHT, SPREADS, STEPS, TRAINING, WRONG, K, P
+from i2pemd_lite.panels.exhibits import BLOBS, CENTRES, POINT, RARE, RIGHT, SPREADS, STEPS, TRAINING, WRONG, K
 from i2pemd_lite.panels.panel import Panel, choice, slider, steps, switch
 
+P = exhibits.P.numpy()
 PICTURES = 0.455, 0.36  # bottom and height of the pictures, in parts of the figure
 CENTRED = {"ha": "center", "va": "center"}
 
@@ -204,7 +205,7 @@ class ThresholdCard:
         for axes in self.axes:
             axes.set(xlim=(0.3, 1.12), ylim=(0, 1.25 * self.top), xlabel="confidence s")
             axes.set_ylabel("I2PEMD d")
-            axes.text(0.31, 0.02, "★ in by I2PEMD   ● in by s > τ_high   ○ out", size=8, color=style.QUIET)
+            axes.text(0.31, 0.015, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET)
             looks = {"facecolor": "#e6dcc3", "lw": 0}, {"facecolor": "none", "edgecolor": style.RED, "hatch": "///"}
             shades = [axes.add_patch(Rectangle((0, 0), 1, 1, zorder=0, **look)) for look in looks]
             lines = [axes.plot([], [], color=style.INK, lw=1, ls=ls)[0] for ls in ("--", "-")]
@@ -249,9 +250,9 @@ class TrainingCard:
             names = [axes.text(0, 0, "", weight="bold", **CENTRED) for _ in range(K)]
             self.planes.append((ways, now, names))
         chart = figure.add_axes([0.68, PICTURES[0], 0.30, PICTURES[1]])
-        chart.set(xlim=(0, TRAINING + 1), yscale="log", ylim=(0.006, 60), xlabel="step")
+        chart.set(xlim=(0, TRAINING + 1), yscale="log", ylim=(0.0015, 60), xlabel="step")
         chart.set_title("Loss   ─ yours   ╌ healthy   ┈ guessing")
-        chart.text(TRAINING + 1, 0.028, "▏ G changed in this step", ha="right", size=8, color=style.QUIET)
+        chart.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET)
         chart.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
         chart.minorticks_off()
         self.guess = chart.plot([], [], color=style.QUIET, lw=1, ls=":")[0]
@@ -269,7 +270,7 @@ class TrainingCard:
             now.set_data(*view.path[-1].T)
             self.losses[i].set_data(step, view.loss)
             flips = step[view.flips]
-            self.flips[i].set_data(flips, np.full(len(flips), (0.02, 0.01)[i]))
+            self.flips[i].set_data(flips, np.full(len(flips), (0.0045, 0.0025)[i]))
         self.guess.set_data(step, yours.guess)
 
 
