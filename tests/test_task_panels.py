@@ -17,7 +17,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels import classification as skin_panels
 from i2pemd_lite.panels import segmentation as scan_panels
-from i2pemd_lite.panels import selection, style, training
+from i2pemd_lite.panels import selection, style, training, volumes
 from i2pemd_lite.training import generator
 
 
@@ -51,18 +51,26 @@ def frozen(lesions):
     return selection.freeze(lesions, batches=4)
 
 
-def slices_hold(result):
-    for part in result.slices.values():
-        assert part.image.shape == part.truth.shape
-        assert 0 <= part.image.min() and part.image.max() <= 1
-        assert 0 <= part.index < part.depth
-        overlay = scan_panels.paint(part, result.overlay)
-        assert overlay.shape == (*part.image.shape, 4)
-        if result.overlay == "truth":
-            np.testing.assert_array_equal(overlay[..., 3] > 0, part.truth > 0)
-        if part.prediction is not None:
-            assert part.prediction.shape == part.distance.shape == part.image.shape
-            assert 0 <= part.distance.min() and part.distance.max() <= scan_panels.TOP + 1e-6  # float32
+def volumes_hold(result):
+    for modality, parts in result.planes.items():
+        found = result.voxels[modality]
+        d, h, w = found.index
+        assert [part.index for part in parts.values()] == [d, h, w]
+        n = parts["axial"].depth
+        places = {"axial": (h, w), "coronal": (n - 1 - d, w), "sagittal": (n - 1 - d, h)}
+        for plane, part in parts.items():
+            assert part.image.shape == part.truth.shape and 0 <= part.index < part.depth
+            assert 0 <= part.image.min() and part.image.max() <= 1
+            assert part.truth[places[plane]] == found.truth
+            overlay = scan_panels.paint(part, result.overlay)
+            assert overlay.shape == (*part.image.shape, 4)
+            if result.overlay == "truth":
+                np.testing.assert_array_equal(overlay[..., 3] > 0, part.truth > 0)
+            if found.p is not None:
+                assert part.prediction.shape == part.distance.shape == part.image.shape
+                assert 0 <= part.distance.min() and part.distance.max() <= scan_panels.TOP + 1e-6  # float32
+                assert part.prediction[places[plane]] == found.p.argmax()
+                assert part.distance[places[plane]] == pytest.approx(found.distance, abs=1e-6)
 
 
 def rows_hold(result):
@@ -106,13 +114,13 @@ def curves_hold(result):
             assert (np.diff(line.x) > 0).all() and np.isfinite(line.y).all()
 
 
-@pytest.fixture(params=["scans", "slices", "rows", "selection", "sheet", "views", "curves", "skin curves"])
+@pytest.fixture(params=["scans", "volumes", "rows", "selection", "sheet", "views", "curves", "skin curves"])
 def case(request):
     """A way to make each panel, and what must hold of every result."""
     get = request.getfixturevalue
     return {
-        "scans": lambda: (lambda: scan_panels.viewer(get("scans").learner.data), slices_hold),
-        "slices": lambda: (lambda: scan_panels.viewer(get("scans")), slices_hold),
+        "scans": lambda: (lambda: volumes.volumes(get("scans").learner.data), volumes_hold),
+        "volumes": lambda: (lambda: volumes.volumes(get("scans")), volumes_hold),
         "rows": lambda: (lambda: scan_panels.compare(one=get("scans"), two=get("scans")), rows_hold),
         "selection": lambda: (lambda: selection.selection(get("spread")), selection_holds),
         "sheet": lambda: (lambda: skin_panels.sheet(get("lesions").learner.data), sheet_holds),
@@ -156,7 +164,7 @@ def test_labels_words_and_state(case, tmp_path):
 
 @pytest.mark.parametrize("height", [0, 33, 100])
 def test_a_slice_is_that_of_the_prediction_and_its_prices_are_those_of_a_solver(scans, height):
-    part = scan_panels.viewer(scans, height=height).result.slices["mr"]
+    part = volumes.volumes(scans, z=float(height)).result.planes["mr"]["axial"]
     case = scans.learner.data.case(part.case)
     with scans.learner.evaluating():
         p = scans.learner.probabilities(case)
@@ -171,11 +179,11 @@ def test_a_slice_is_that_of_the_prediction_and_its_prices_are_those_of_a_solver(
 
 def test_a_run_that_went_on_is_predicted_again(scans):
     run = scans.fork()
-    viewer = scan_panels.viewer(run)
-    before = viewer.result.slices["ct"].distance
+    panel = volumes.volumes(run)
+    before = panel.result.planes["ct"]["axial"].distance
     next(run)
-    viewer.refresh()
-    assert np.abs(viewer.result.slices["ct"].distance - before).max() > 0
+    panel.refresh()
+    assert np.abs(panel.result.planes["ct"]["axial"].distance - before).max() > 0
 
 
 def test_the_outline_has_the_length_of_the_border():
@@ -196,10 +204,10 @@ def test_a_voxel_is_drawn_to_scale_in_every_plane(scans, plane):
     scan_panels.draw_beside(figure, result)
     style.png(figure)
     for view in figure.house_artists.views.values():
-        origin, right, down = view.base.axes.transData.transform([(0, 0), (1.5, 0), (0, 8.0)])
+        origin, right, down = view.axes.transData.transform([(0, 0), (1.5, 0), (0, 8.0)])
         assert (right - origin)[0] / (origin - down)[1] == pytest.approx(1.5 / 8.0)
-        left, right, bottom, top = view.base.get_extent()
-        H, W = view.base.get_array().shape
+        left, right, bottom, top = view.picture.get_extent()
+        H, W, _ = view.picture.get_array().shape
         assert (right - left, bottom - top) == (W * 1.5, H * 8.0)
 
 

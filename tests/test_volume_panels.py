@@ -1,8 +1,10 @@
 """Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
 
 import io
+import sys
 
 import numpy as np
+import ot
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +15,7 @@ from i2pemd_lite import segmentation
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.losses import mmd
-from i2pemd_lite.panels import epochs, gap, sharing, style, surfaces
+from i2pemd_lite.panels import epochs, gap, sharing, style, surfaces, volumes
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES, ORGANS, network
 from i2pemd_lite.segmentation.network import PerModality, UNet
 
@@ -232,6 +234,118 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     panel.set(liver=False)
     assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
     assert all(len(trace.x) == 0 for trace in figure.data if trace.name == "liver")
+
+
+@pytest.mark.parametrize("name", ["plotly", "anywidget"])
+def test_without_what_live_figures_need_the_still_picture_stands_and_says_why(scans, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)  # an import of it now fails
+    panel = surfaces.surfaces(run=scans)
+    assert panel.live is None and panel.image in panel.children
+    before = panel.children[panel.children.index(panel.image) - 1].value
+    assert f"needs <code>{name}</code>" in before and f"pip install {name}" in before
+    picture = panel.image.value
+    panel.set(turn=90)
+    assert panel.image.value != picture and panel.error.value == ""
+    # Nobody asked for a live figure: nothing to say.
+    assert len(surfaces.surfaces(run=scans, live=False).children) == len(panel.children) - 1
+
+
+def touch(panel, modality, plane, h, w, pressed=True):
+    """What a touch of the voxel in row h and column w of a plane sets."""
+    part = panel.result.planes[modality][plane]
+    view = panel._figure.house_artists.views[modality, plane]
+    place = view.axes.transData.transform((w * part.spacing[1], h * part.spacing[0]))
+    return volumes.point(panel._figure, panel.result, panel._figure.transFigure.inverted().transform(place), pressed)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_touch_of_a_plane_moves_the_others_to_the_voxel_touched(scans, modality):
+    panel = volumes.volumes(scans)
+    depth, rows, columns = scans.learner.data.case(panel.state[modality]).image.shape
+    for plane, (row, column), expected in (
+        ("axial", (3, 50), (None, 3, 50)),
+        ("coronal", (2, 7), (depth - 3, None, 7)),
+        ("sagittal", (depth - 1, 40), (0, 40, None)),
+    ):
+        before = panel.result.voxels[modality].index
+        panel.set(**touch(panel, modality, plane, row, column))
+        index = panel.result.voxels[modality].index
+        assert index == tuple(b if e is None else e for b, e in zip(before, expected, strict=True))
+        d, h, w = index
+        across = {"axial": (w, h), "coronal": (w, depth - 1 - d), "sagittal": (h, depth - 1 - d)}
+        for name, (x, y) in across.items():  # the lines meet there in all three planes
+            dy, dx = panel.result.planes[modality][name].spacing
+            xs, ys = panel._figure.house_artists.crosses[modality, name][0].get_data()
+            assert (xs[6] / dx, ys[0] / dy) == pytest.approx((x, y))
+
+
+def test_a_drag_stays_in_its_plane_and_ends_at_the_border(scans):
+    panel = volumes.volumes(scans)
+    assert touch(panel, "ct", "axial", 5, 5, pressed=False) == {}  # nothing was pressed
+    assert set(touch(panel, "ct", "axial", 5, 5)) == {"x", "y"}
+    assert touch(panel, "ct", "coronal", 5, 5, pressed=False) == {}
+    assert touch(panel, "ct", "axial", -2, 65, pressed=False) == {"x": 100.0, "y": 0.0}  # on the margin
+    assert volumes.point(panel._figure, panel.result, (0.01, 0.01), True) == {}
+    assert touch(panel, "ct", "axial", 5, 5, pressed=False) == {}  # it was pressed beside the planes
+
+
+def test_the_numbers_of_a_voxel_are_the_runs_own(scans):
+    panel = volumes.volumes(scans, x=31.0, y=40.0, z=60.0)
+    G = scans.learner.bank.ground_distance().double()
+    for modality in MODALITIES:
+        case, found = scans.learner.data.case(panel.state[modality]), panel.result.voxels[modality]
+        at = tuple(round(s / 100 * (n - 1)) for s, n in zip((60, 40, 31), case.image.shape, strict=True))
+        with scans.learner.evaluating():
+            p = scans.learner.probabilities(case)[(slice(None), *at)].double()
+        k = int(case.label[at])
+        exact = ot.emd2((p / p.sum()).numpy(), np.eye(5)[k], G.numpy())
+        assert found.distance == pytest.approx(exact, abs=1e-6)  # a float32 softmax
+        name = modality.upper()
+        assert panel.numbers[f"{name} truth → prediction"] == f"{CLASSES[k]} → {CLASSES[p.argmax()]}"
+        total, products = panel.numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"].split(" = ")
+        assert float(total) == pytest.approx(exact, abs=5.01e-4)  # three decimals
+        pairs = np.array([[float(n) for n in product.split(" × ")] for product in products.split(" + ")])
+        np.testing.assert_allclose(pairs, np.stack([p, G[:, k]], 1), atol=5.01e-3, rtol=0)  # two decimals
+        x, y, z = case.affine[:3, :3] @ at + case.affine[:3, 3]
+        said = dict(part.split(" ") for part in panel.numbers[f"{name} at (mm)"].split(", "))
+        for value, plus, minus in ((x, "R", "L"), (y, "A", "P"), (z, "S", "I")):
+            assert int(said[plus if value >= 0 else minus]) == pytest.approx(abs(value), abs=0.51)
+
+
+def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
+    affine = scans.learner.data.case(volumes.volumes(scans).state["mr"]).affine
+    up, back, left = affine[:3, :3].T  # of (d, h, w)
+    for plane, right, above in (("axial", left, -back), ("coronal", left, up), ("sagittal", back, up)):
+        for step, ends in ((right, slice(0, 2)), (above, slice(3, 1, -1))):  # left to right, bottom to top
+            i = np.abs(step).argmax()
+            expected = ("LR", "PA", "IS")[i]
+            assert volumes.letters(affine, plane)[ends] == (expected if step[i] > 0 else expected[::-1])
+    turned = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, -2, 0, 0], [0, 0, 0, 1]])  # d to R, h to I, w to A
+    assert [volumes.letters(turned, plane) for plane in volumes.PLANES] == ["PASI", "PARL", "SIRL"]
+    art = volumes.volumes(scans)._figure.house_artists
+    places = [text.get_position() for text in art.letters["ct", "coronal"]]
+    assert [text.get_text() for text in art.letters["ct", "coronal"]] == list("RLSI")
+    assert places[0][0] < 0 < places[1][0] and places[2][1] < 0 < places[3][1]
+
+
+def test_all_planes_have_one_scale_and_a_voxel_its_size(scans):
+    panel = volumes.volumes(scans)
+    per_mm = set()
+    for (modality, plane), view in panel._figure.house_artists.views.items():
+        part = panel.result.planes[modality][plane]
+        left, right, bottom, top = view.picture.get_extent()
+        H, W = part.image.shape
+        assert (right - left, bottom - top) == (W * part.spacing[1], H * part.spacing[0])
+        origin, aside, down = view.axes.transData.transform([(0, 0), (1, 0), (0, 1)])
+        per_mm |= {round(aside[0] - origin[0], 6), round(origin[1] - down[1], 6)}
+    assert len(per_mm) == 1
+
+
+def test_a_prepared_data_set_has_truth_but_no_prices(scans):
+    panel = volumes.volumes(scans.learner.data)
+    assert list(panel.numbers) == ["CT at (mm)", "CT truth", "MR at (mm)", "MR truth"]
+    with pytest.raises(BadInput, match="overlay: expected a value that the control takes"):
+        panel.set(overlay="I2PEMD")
 
 
 def test_the_gap_is_that_of_the_evaluation_and_of_each_class(scans):

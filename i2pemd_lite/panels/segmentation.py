@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
@@ -36,12 +37,13 @@ class Slice(NamedTuple):
     doc: np.ndarray | None  # (K,) of the whole case
 
 
-class Result(NamedTuple):
-    """What the two pictures show."""
+class Answer(NamedTuple):
+    """What a run says of a whole case."""
 
-    slices: dict  # modality -> Slice
-    overlay: str
-    outline: bool
+    labels: np.ndarray  # (D, H, W) classes
+    p: torch.Tensor  # (K, D, H, W) softmax output
+    ground: torch.Tensor  # (K, K) the run's G
+    doc: np.ndarray  # (K,)
 
 
 class Looker:
@@ -51,7 +53,7 @@ class Looker:
         self.run = None if isinstance(source, Prepared) else source
         self.cases = {case.name: case for case in (source if self.run is None else source.learner.data).labelled}
         self.held_back = () if self.run is None else tuple(case.name for case in source.learner.test_cases)
-        self.number, self.known = None, {}
+        self.number, self.known, self.windows = None, {}, {}
 
     def names(self, modality):
         """(text, name) of its cases; those held back from a run come first."""
@@ -60,19 +62,17 @@ class Looker:
         return [(name.split("/")[-1] + " (held back)" * (name in self.held_back), name) for name in mine]
 
     def predicted(self, case):
-        """Classes and distances (D, H, W) of a case, and the DOC of each class; None without a run."""
+        """The `Answer` of the run to a case; None without a run."""
         if self.run is None:
-            return None, None, None
+            return None
         if self.number != self.run.number:
             self.number, self.known = self.run.number, {}
         if case.name not in self.known:
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
-            G = self.run.learner.bank.ground_distance().cpu()
-            labels = p.argmax(0)
-            distance = i2pemd(p[None], case.label[None].long(), G)[0]
-            doc = dice(labels, case.label, len(CLASSES))
-            self.known[case.name] = labels.numpy(), distance.numpy(), doc.numpy()
+            labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
+            doc = dice(labels, case.label, len(CLASSES)).numpy()
+            self.known[case.name] = Answer(labels.byte().numpy(), p, G, doc)
         return self.known[case.name]
 
     def bare(self, name, height, plane="axial"):
@@ -80,18 +80,24 @@ class Looker:
         case, axis = self.cases[name], PLANES[plane]
         depth = case.image.shape[axis]
         i = round(height / 100 * (depth - 1))
-        low, high = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
+        if name not in self.windows:
+            self.windows[name] = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
+        low, high = self.windows[name]
         shown = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
         spacing = tuple(np.delete(millimetres(case), axis))
         return Slice(name, i, depth, spacing, shown, cut(case.label.numpy(), axis, i), None, None, None)
 
     def judged(self, part, axis=0):
         """The same slice with what the run says of it."""
-        labels, distance, doc = self.predicted(self.cases[part.case])
-        if labels is None:
+        case = self.cases[part.case]
+        answer = self.predicted(case)
+        if answer is None:
             return part
-        prediction, distance = (cut(volume, axis, part.index) for volume in (labels, distance))
-        return part._replace(prediction=prediction, distance=distance, doc=doc)
+        label = case.label.select(axis, part.index)
+        distance = i2pemd(answer.p.select(axis + 1, part.index)[None], label[None], answer.ground)[0].numpy()
+        return part._replace(
+            prediction=cut(answer.labels, axis, part.index), distance=upright(distance, axis), doc=answer.doc
+        )
 
 
 def millimetres(case):
@@ -108,7 +114,11 @@ def cut(volume, axis, i):
     >>> cut(volume, 0, 0).tolist(), cut(volume, 1, 0).tolist()
     ([[0, 1], [2, 3]], [[4, 5], [0, 1]])
     """
-    picture = volume.take(i, axis)
+    return upright(volume.take(i, axis), axis)
+
+
+def upright(picture, axis):
+    """A slice across an axis of (D, H, W) with its first row on top: slices are stacked from below."""
     return picture[::-1] if axis else picture
 
 
@@ -144,12 +154,6 @@ def lookers(runs):
     for looker in made.values():
         looker.held_back = tuple(name for name in looker.held_back if name in common)
     return made
-
-
-def compute(looker, state):
-    """The two slices of the state: ct and mr (names of cases), height (percent), overlay, outline."""
-    slices = {modality: looker.judged(looker.bare(state[modality], state["height"])) for modality in MODALITIES}
-    return Result(slices, state["overlay"], state["outline"])
 
 
 def edges(labels):
@@ -188,24 +192,26 @@ def paint(part, overlay):
     return np.concatenate([COLOURS[labels], 0.55 * (labels > 0)[..., None]], -1)
 
 
-def draw(figure, result):
-    """CT on the left, MR on the right, an overlay on both, and the outline of the truth."""
-    art = style.artists(figure, _Card)
-    for modality, part in result.slices.items():
-        art.views[modality].show(part, result.overlay, result.outline)
-        art.titles[modality].set_text(f"{part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}")
-    art.bar.show(result.overlay == "I2PEMD")
+def blend(image, overlay):
+    """An image (H, W) of 0..1 under an overlay (H, W, 4), as one picture (H, W, 3) of bytes: two take twice as long.
+
+    Example
+    -------
+    >>> blend(np.array([[1.0, 1.0]]), np.array([[[0, 0, 0, 0.0], [1, 0, 0, 0.5]]])).tolist()
+    [[[255, 255, 255], [255, 128, 128]]]
+    """
+    share = overlay[..., 3:]
+    return np.round(255 * (image[..., None] * (1 - share) + overlay[..., :3] * share)).astype(np.uint8)
 
 
 class _View:
-    """One slice, drawn to scale: picture, overlay, outline and the names of organs."""
+    """One slice, drawn to scale: picture with overlay, outline and the names of organs."""
 
     def __init__(self, figure, box, named=True):
         from matplotlib.lines import Line2D
 
-        axes = style.blank(figure.add_axes(box))
-        self.base = axes.imshow(np.zeros((8, 8)), cmap="gray", vmin=0, vmax=1)
-        self.overlay = axes.imshow(np.zeros((8, 8, 4)), interpolation="nearest")
+        self.axes = axes = style.blank(figure.add_axes(box))
+        self.picture = axes.imshow(np.zeros((8, 8, 3), np.uint8), interpolation="nearest")
         self.outline = axes.add_line(Line2D([], [], color="white", linewidth=1.3, solid_capstyle="projecting"))
         box = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
         self.names = [axes.text(0, 0, "", size=8, ha="center", va="center", bbox=box) for _ in ORGANS * named]
@@ -213,22 +219,21 @@ class _View:
     def show(self, part, overlay, outline):
         """Show a slice; its rows and columns lie as many millimetres apart as they do in the body."""
         (H, W), (dy, dx) = part.image.shape, part.spacing
-        self.base.set_data(part.image)
-        self.overlay.set_data(paint(part, overlay))
+        self.picture.set_data(blend(part.image, paint(part, overlay)))
         # One line with gaps: a collection of as many lines takes a third of the time of a picture.
         borders = np.pad(edges(part.truth) * (dx, dy), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan)
         self.outline.set_data(*(borders.reshape(-1, 2).T if outline else ((), ())))
         extent = (-0.5 * dx, (W - 0.5) * dx, (H - 0.5) * dy, -0.5 * dy)
-        for artist in (self.base, self.overlay):
-            if tuple(artist.get_extent()) != extent:
-                artist.set_extent(extent)
+        if tuple(self.picture.get_extent()) != extent:
+            self.picture.set_extent(extent)
         named = part.prediction if overlay == "prediction" else part.truth
         hidden = overlay == "image only" and not outline
         for k, text in enumerate(self.names, 1):
             text.set_visible(not hidden and bool((named == k).any()))
             if (named == k).any():
                 y, x = np.nonzero(named == k)
-                text.set_position((x.mean() * dx, (y.min() - 0.02 * H) * dy))
+                # Above the organ, within the picture.
+                text.set_position((x.mean() * dx, max(y.min() - 0.02 * H, 0.03 * H) * dy))
                 text.set_text(SHORT[k])
 
 
@@ -251,61 +256,6 @@ class _Bar:
 
 
 MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
-
-
-class _Card:
-    """The artists of both slices and of the colour scale."""
-
-    def __init__(self, figure):
-        self.views, self.titles = {}, {}
-        for left, (modality, (title, colour)) in zip((0.0, 0.46), MARKS.items(), strict=True):
-            self.views[modality] = _View(figure, [left, 0.02, 0.44, 0.88])
-            figure.text(left + 0.055, 0.935, title, size=10, weight="bold", color=colour)
-            self.titles[modality] = figure.text(left + 0.115, 0.935, "", size=9.5)
-        self.bar = _Bar(figure, [0.925, 0.1, 0.016, 0.68], "I2PEMD\nto the truth")
-
-
-def describe(result):
-    """What the slices show, and the overlaps of the two cases."""
-    words, numbers = [], {}
-    for modality, part in result.slices.items():
-        seen = [ORGANS[k - 1] for k in range(1, len(CLASSES)) if (part.truth == k).any()]
-        words.append(f"{modality.upper()} slice {part.index + 1} of {part.depth} shows {', '.join(seen) or 'no organ'}")
-        numbers[f"{modality.upper()} organ voxels here"] = int((part.truth > 0).sum())
-        if part.doc is not None:
-            wrong = int((part.prediction != part.truth).sum())
-            words[-1] += f", {wrong} voxels are labelled wrongly"
-            numbers[f"{modality.upper()} DOC of the case (%)"] = percent(overlap(part.doc))
-            numbers[f"{modality.upper()} mean I2PEMD here"] = f"{part.distance.mean():.4f}"
-    return ". ".join(words) + ".", numbers
-
-
-def viewer(source, **start):
-    """Slices of a `Prepared` (image and truth), or of a run (also its prediction, and I2PEMD by its own G).
-
-    Values in `start` set controls.
-    """
-    looker = Looker(source)
-    overlays = OVERLAYS[:2] if looker.run is None else OVERLAYS
-    cases = {modality: looker.names(modality) for modality in MODALITIES}
-    made = Panel(
-        "slices",
-        {
-            "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "260px"),
-            "mr": choice("MR case", cases["mr"], cases["mr"][0][1], "260px"),
-            "height": slider("height (% of the stack)", 50, 0, 100, 1, width="380px"),
-            "overlay": choice("overlay", overlays, "truth" if looker.run is None else "prediction", "220px"),
-            "outline": switch("outline the truth in white", looker.run is not None, "220px"),
-        },
-        lambda state: compute(looker, state),
-        draw,
-        describe,
-        layout=[["ct", "mr"], ["height", "overlay", "outline"]],
-        size=(9.4, 4.4),
-    )
-    if start:
-        made.set(**start)
-    return made
 
 
 class Comparison(NamedTuple):

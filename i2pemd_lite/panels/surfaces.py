@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.live import LivePanel
+from i2pemd_lite.panels.panel import choice, slider, switch
 from i2pemd_lite.panels.segmentation import COLOURS, SHORT, lookers, millimetres, overlap, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
@@ -93,7 +94,7 @@ class Shapes:
         key = column, name, looker and looker.run.number
         if key not in self.known:
             case = self.cases[name]
-            labels = case.label.numpy() if looker is None else looker.predicted(case)[0]
+            labels = case.label.numpy() if looker is None else looker.predicted(case).labels
             spacing = millimetres(case)
             self.known[key] = {organ: surface(labels == k, spacing) for k, organ in enumerate(ORGANS, 1)}
         return self.known[key]
@@ -108,7 +109,7 @@ def compute(shapes, state):
     columns = {
         column: {organ: mesh for organ, mesh in organs.items() if state[organ]} for column, organs in all_organs.items()
     }
-    doc = {name: overlap(looker.predicted(case)[2]) for name, looker in shapes.made.items()}
+    doc = {name: overlap(looker.predicted(case).doc) for name, looker in shapes.made.items()}
     return Result(case.name, columns, doc, state["turn"], np.stack([ends.min(0), ends.max(0)]))
 
 
@@ -253,7 +254,7 @@ def _view(figure, box):
     return axes.add_collection(Triangles(), autolim=False)
 
 
-class Live:
+class Scenes:
     """The same scenes as one plotly figure, each of which can be turned; all turn with it."""
 
     def __init__(self, columns):
@@ -338,24 +339,6 @@ def _xyz(values):
     return dict(zip("xyz", map(float, values), strict=True))
 
 
-class Surfaces(Panel):
-    """The panel; with `live` a plotly figure stands in the picture's place, and the picture is for pages at rest."""
-
-    def __init__(self, shapes, controls, live):
-        columns = ["truth", *shapes.made]
-        self.live = Live(columns) if live else None
-        layout = [["case", "turn"], list(ORGANS)]
-        super().__init__("organs in 3D", controls, lambda state: compute(shapes, state), self._paint, describe, layout,
-                         size(len(columns))[1])  # fmt: skip
-        if live:
-            self.children = [self.live.figure if child is self.image else child for child in self.children]
-
-    def _paint(self, figure, result):
-        draw(figure, result)
-        if self.live is not None:
-            self.live.show(result)
-
-
 def describe(result):
     """Which organs are there, how large, and from where they are seen."""
     words = [seen_from(result.turn)]
@@ -380,7 +363,8 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     ----------
     case : the name of a case, or its place in the list, in which those held back from all runs come first
     organs : which are shown at the beginning
-    live : as a figure that the mouse turns; have one such figure in a notebook, since each brings 5 MB along
+    live : as a figure that the mouse turns, where plotly can be imported; have one such figure in a notebook, since
+        each brings 5 MB along
     turn : degrees of the first view
 
     Example
@@ -401,4 +385,14 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         "turn": slider("turn (°)", turn, -180, 180, 5, width="420px"),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
-    return Surfaces(Shapes(made), controls, live)
+    shapes, columns = Shapes(made), ["truth", *made]
+    return LivePanel(
+        (lambda: Scenes(columns)) if live else None,
+        "organs in 3D",
+        controls,
+        lambda state: compute(shapes, state),
+        draw,
+        describe,
+        layout=[["case", "turn"], list(ORGANS)],
+        size=size(len(columns))[1],
+    )

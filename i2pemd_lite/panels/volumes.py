@@ -1,0 +1,277 @@
+"""Three linked planes of a CT and of an MR scan, with cross hairs through one voxel and what a run says of that voxel.
+
+Prepared scans are stacked to Superior, their rows go to Posterior and their columns to the patient's Left; the letters
+at the edges of a plane are read from the affine all the same. CT and MR are scans of different patients: the sliders
+are percents of each scan's own field of view.
+"""
+
+from typing import NamedTuple
+
+import nibabel
+import numpy as np
+
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.segmentation import (
+    KEYS,
+    MARKS,
+    OVERLAYS,
+    PLANES,
+    SHORT,
+    Looker,
+    _Bar,
+    _View,
+    overlap,
+    percent,
+)
+from i2pemd_lite.segmentation import CLASSES, MODALITIES
+
+AXES = "zyx"  # the controls of the axes of (D, H, W)
+ACROSS = {"axial": ("x", "y"), "coronal": ("x", "z"), "sagittal": ("y", "z")}  # what runs to the right, and down or up
+OPPOSITE = dict(zip("RLAPIS", "LRPASI", strict=True))
+
+
+class Voxel(NamedTuple):
+    """The voxel under the cross hairs; what a run says of it is None without a run."""
+
+    index: tuple  # (d, h, w)
+    position: np.ndarray  # (3,) mm to Right, Anterior, Superior, in the scanner's system
+    truth: int
+    p: np.ndarray | None  # (K,)
+    column: np.ndarray | None  # (K,) G_ik for the true class k
+    distance: float | None  # Σᵢ pᵢ G_ik (Eq. 6)
+
+
+class Result(NamedTuple):
+    """What the six planes show."""
+
+    planes: dict  # modality -> plane -> Slice
+    voxels: dict  # modality -> Voxel
+    letters: dict  # modality -> plane -> letters at the left, right, top and bottom
+    overlay: str
+    outline: bool
+
+
+def compute(looker, state):
+    """The planes and voxels of the state: ct and mr (names of cases), x, y, z (percent), overlay, outline."""
+    planes, voxels, edges = {}, {}, {}
+    for modality in MODALITIES:
+        case = looker.cases[state[modality]]
+        parts = {plane: looker.bare(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
+        voxels[modality] = voxel(looker, case, tuple(part.index for part in parts.values()))
+        planes[modality] = {plane: looker.judged(part, PLANES[plane]) for plane, part in parts.items()}
+        edges[modality] = {plane: letters(case.affine, plane) for plane in PLANES}
+    return Result(planes, voxels, edges, state["overlay"], state["outline"])
+
+
+def voxel(looker, case, index):
+    """One `Voxel` of a case, with its I2PEMD by the run's G if there is a run."""
+    position = (case.affine @ (*index, 1))[:3]
+    truth, answer = int(case.label[index]), looker.predicted(case)
+    if answer is None:
+        return Voxel(index, position, truth, None, None, None)
+    p, column = answer.p[:, *index].numpy(), answer.ground[:, truth].numpy()
+    return Voxel(index, position, truth, p, column, float(p @ column))
+
+
+def letters(affine, plane):
+    """The directions at the left, right, top and bottom of a plane, for an affine from (d, h, w) to RAS.
+
+    Example
+    -------
+    >>> affine = np.array([[0, 0, -2.0, 0], [0, -2, 0, 0], [8, 0, 0, 0], [0, 0, 0, 1]])
+    >>> letters(affine, "axial"), letters(affine, "sagittal")  # from below and from the patient's left
+    ('RLAP', 'APSI')
+    """
+    ends = dict(zip(AXES, nibabel.aff2axcodes(affine), strict=True))
+    right, upright = (ends[name] for name in ACROSS[plane])
+    # Rows of (h, w) go down the picture, slices d go up.
+    top, bottom = (OPPOSITE[upright], upright) if plane == "axial" else (upright, OPPOSITE[upright])
+    return OPPOSITE[right] + right + top + bottom
+
+
+def where(position):
+    """A position (x, y, z) in RAS millimetres, in words.
+
+    Example
+    -------
+    >>> where([-42.4, 10.2, 130.0])
+    'L 42, A 10, S 130'
+    """
+    return ", ".join(f"{'LPI'[i] if v < 0 else 'RAS'[i]} {abs(v):.0f}" for i, v in enumerate(position))
+
+
+def terms(found):
+    """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes.
+
+    Example
+    -------
+    >>> terms(Voxel((0, 0, 0), np.zeros(3), 1, np.array([0.25, 0.75]), np.array([0.5, 0]), 0.125))
+    '.125 = .25 × .5 + .75 × 0'
+    """
+    products = (f"{style.number(p)} × {style.number(g)}" for p, g in zip(found.p, found.column, strict=True))
+    return f"{style.number(found.distance, 3)} = {' + '.join(products)}"
+
+
+def point(figure, result, at, pressed):
+    """The controls that a touch of a plane sets: its two directions; a drag stays in the plane where it began."""
+    art = figure.house_artists
+    for (modality, plane), view in art.views.items():
+        spot = style.place(view.axes, at)
+        if spot is not None and (pressed or art.held == (modality, plane)):
+            art.held = modality, plane
+            part = result.planes[modality][plane]
+            last = np.array(part.image.shape[::-1]) - 1
+            x, y = np.clip(spot / part.spacing[::-1], 0, last) / last
+            right, upright = ACROSS[plane]
+            # A tenth of a percent tells apart the voxels of a thousand.
+            return {right: round(float(100 * x), 1), upright: round(float(100 * (y if plane == "axial" else 1 - y)), 1)}
+    if pressed:
+        art.held = None
+    return {}
+
+
+def draw(figure, result):
+    """Rows CT and MR; planes axial, coronal, sagittal, all to one scale."""
+    art = style.artists(figure, _Card)
+    reach = max(max(extent(part)) for parts in result.planes.values() for part in parts.values())
+    for modality, parts in result.planes.items():
+        found = result.voxels[modality]
+        art.heads[modality].set_text(head(parts["axial"].case, found))
+        place = dict(zip(AXES, found.index, strict=True))
+        for plane, part in parts.items():
+            view = art.views[modality, plane]
+            view.show(part, result.overlay, result.outline)
+            wide, high = extent(part)
+            (dy, dx), half = part.spacing, (0.5 + MARGIN) * reach
+            x, y = (wide - dx) / 2, (high - dy) / 2  # the middle
+            style.limits(view.axes, (x - half, x + half), (y + half, y - half))
+            right, upright = ACROSS[plane]
+            row = place[upright] if plane == "axial" else len(part.image) - 1 - place[upright]
+            art.cross(modality, plane, (place[right] * dx, row * dy), (x, y, wide / 2, high / 2), (dx, dy))
+            art.edges(modality, plane, result.letters[modality][plane], (x, y, wide / 2, high / 2), 0.01 * reach)
+            art.titles[modality, plane].set_text(f"{part.index + 1} of {part.depth}")
+    art.bar.show(result.overlay == "I2PEMD")
+    art.key.set_text(KEYS.get(result.overlay, ""))
+
+
+def extent(part):
+    """Millimetres from side to side and from top to bottom of a slice."""
+    (H, W), (dy, dx) = part.image.shape, part.spacing
+    return W * dx, H * dy
+
+
+def head(case, found):
+    """The lines beside a row: the case, and what its voxel is."""
+    lines = [case.split("/")[-1], "", "at the cross:", f"truth {SHORT[found.truth]}"]
+    if found.p is not None:
+        lines += [f"taken for {SHORT[found.p.argmax()]}", f"I2PEMD {style.number(found.distance, 3)}"]
+    return "\n".join(lines)
+
+
+SIDE, LEFT, TOP, FOOT = 2.42, 1.4, 0.3, 0.26  # inches: a plane, the heads beside a row, above a row, below all
+MARGIN = 0.055  # of the largest side, for the letters around a plane
+SIZE = (9.4, 2 * (SIDE + TOP) + FOOT)
+
+
+class _Card:
+    """The artists of two rows of planes."""
+
+    def __init__(self, figure):
+        width, height = SIZE
+        self.views, self.heads, self.titles, self.letters, self.crosses = {}, {}, {}, {}, {}
+        self.held = None  # the plane in which the pointer went down
+        for i, (modality, (title, colour)) in enumerate(MARKS.items()):
+            bottom = height - (i + 1) * (SIDE + TOP)
+            y = (bottom + SIDE - 0.3) / height
+            figure.text(0.1 / width, y, title, size=10, weight="bold", color=colour)
+            self.heads[modality] = figure.text(0.1 / width, y - 0.012, "", size=8.5, va="top", linespacing=1.45)
+            for j, plane in enumerate(PLANES):
+                left, key = LEFT + j * SIDE, (modality, plane)
+                box = [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height]
+                self.views[key] = view = _View(figure, box)
+                line = (bottom + SIDE + 0.03) / height
+                figure.text((left + 0.1) / width, line, plane, size=9.5)
+                self.titles[key] = figure.text((left + 0.8) / width, line, "", size=8.5)
+                sides = (("right", "center"), ("left", "center"), ("center", "bottom"), ("center", "top"))
+                self.letters[key] = [view.axes.text(0, 0, "?", size=8, ha=ha, va=va) for ha, va in sides]
+                # A dark line under a light one reads on any tissue and on any overlay.
+                self.crosses[key] = [view.axes.plot([], [], color=c, lw=w)[0] for c, w in (("k", 1.8), ("w", 0.8))]
+        self.bar = _Bar(figure, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4])
+        self.key = figure.text(LEFT / width, 0.07 / height, "", size=8.5, color=style.QUIET)
+
+    def cross(self, modality, plane, at, box, voxel):
+        """Four lines from the sides of a plane, which leave the voxel itself free."""
+        (x, y), (middle_x, middle_y, wide, high), (dx, dy) = at, box, voxel
+        left, right, top, bottom = middle_x - wide, middle_x + wide, middle_y - high, middle_y + high
+        xs = (left, x - 1.5 * dx, np.nan, x + 1.5 * dx, right, np.nan, x, x, np.nan, x, x)
+        ys = (y, y, np.nan, y, y, np.nan, top, y - 1.5 * dy, np.nan, y + 1.5 * dy, bottom)
+        xs, ys = np.clip(xs, left, right), np.clip(ys, top, bottom)
+        for line in self.crosses[modality, plane]:
+            line.set_data(xs, ys)
+
+    def edges(self, modality, plane, letters, box, gap):
+        """Put the letters around a plane; they seldom move, and what is put anew has the whole figure drawn anew."""
+        x, y, wide, high = box
+        places = (x - wide - gap, y), (x + wide + gap, y), (x, y - high - gap), (x, y + high + gap)
+        for text, letter, place in zip(self.letters[modality, plane], letters, places, strict=True):
+            text.set_text(letter)
+            if text.get_position() != place:
+                text.set_position(place)
+
+
+def describe(result):
+    """What is under the cross hairs, and what it costs."""
+    words, numbers = [], {}
+    for modality, found in result.voxels.items():
+        name, parts = modality.upper(), result.planes[modality]
+        case, k = parts["axial"].case.split("/")[-1], found.truth
+        numbers[f"{name} at (mm)"] = where(found.position)
+        if found.p is None:
+            numbers[f"{name} truth"] = CLASSES[k]
+            words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")
+            continue
+        guess, doc = CLASSES[found.p.argmax()], overlap(parts["axial"].doc)
+        numbers[f"{name} truth → prediction"] = f"{CLASSES[k]} → {guess}"
+        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = terms(found)
+        words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD "
+                     f"{style.number(found.distance, 3)}; DOC of the case {percent(doc)} %.")  # fmt: skip
+    if "=" in "".join(numbers):
+        words.append(f"The terms go through {', '.join(CLASSES)}.")
+    return " ".join(words), numbers
+
+
+def volumes(source, **start):
+    """Three linked planes of a `Prepared` (image and truth), or of a run (also its prediction, and I2PEMD by its G).
+
+    x goes from the patient's right to the left, y from front to back, z from below upwards, in percent of the field of
+    view. A touch of a plane moves the cross hairs of the others. Values in `start` set controls.
+
+    Example
+    -------
+        volumes(run, overlay="I2PEMD", z=40)
+    """
+    looker = Looker(source)
+    run = looker.run is not None
+    cases = {modality: looker.names(modality) for modality in MODALITIES}
+    made = Panel(
+        "volumes",
+        {
+            "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "240px"),
+            "mr": choice("MR case", cases["mr"], cases["mr"][0][1], "240px"),
+            "overlay": choice("overlay", OVERLAYS if run else OVERLAYS[:2], "prediction" if run else "truth", "210px"),
+            "outline": switch("outline the truth in white", run, "200px"),
+            "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%", width="310px"),
+            "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="310px"),
+            "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="310px"),
+        },
+        lambda state: compute(looker, state),
+        draw,
+        describe,
+        layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]],
+        size=SIZE,
+        point=point,
+    )
+    if start:
+        made.set(**start)
+    return made
