@@ -316,10 +316,10 @@ def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
     affine = scans.learner.data.case(volumes.volumes(scans).state["mr"]).affine
     up, back, left = affine[:3, :3].T  # of (d, h, w)
     for plane, right, above in (("axial", left, -back), ("coronal", left, up), ("sagittal", back, up)):
-        for step, ends in ((right, slice(0, 2)), (above, slice(3, 1, -1))):  # left to right, bottom to top
+        for step, side in ((right, slice(0, 2)), (above, slice(3, 1, -1))):  # left to right, bottom to top
             i = np.abs(step).argmax()
             expected = ("LR", "PA", "IS")[i]
-            assert volumes.letters(affine, plane)[ends] == (expected if step[i] > 0 else expected[::-1])
+            assert volumes.letters(affine, plane)[side] == (expected if step[i] > 0 else expected[::-1])
     turned = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, -2, 0, 0], [0, 0, 0, 1]])  # d to R, h to I, w to A
     assert [volumes.letters(turned, plane) for plane in volumes.PLANES] == ["PASI", "PARL", "SIRL"]
     art = volumes.volumes(scans)._figure.house_artists
