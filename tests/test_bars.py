@@ -17,13 +17,6 @@ EXACT = 1e-9
 @pytest.fixture(autouse=True)
 def strict(monkeypatch):
     monkeypatch.setenv("I2PEMD_STRICT", "1")
-    if not hasattr(style, "place"):
-        monkeypatch.setattr(style, "place", place, raising=False)
-
-
-def place(axes, at):
-    inside = axes.get_position().contains(*at)
-    return axes.transData.inverted().transform(axes.figure.transFigure.transform(at)) if inside else None
 
 
 def holds(result):

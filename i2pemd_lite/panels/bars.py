@@ -183,6 +183,7 @@ def panel(K=7, ground="scattered", **start):
         describe,
         layout=[list(choices), list(masses)],
         size=(9.4, 3.1),
+        point=point,
     )
     if start:
         made.set(**start)

@@ -273,7 +273,7 @@ def train(rate):
 
 @lru_cache(1)
 def trainings():
-    """All rates, trained when the first is asked for (half a second), so that the slider only looks them up."""
+    """All rates, trained when the first is asked for (a second or two), so that the slider only looks them up."""
     return {rate: train(rate) for rate in RATES}
 
 

@@ -167,6 +167,7 @@ def panel(layout="five organs", **start):
         draw,
         describe,
         layout=[["layout", "moving", "scale"], ["right", "up"]],
+        point=point,
     )
     if start:
         made.set(**start)

@@ -220,6 +220,7 @@ def panel(**start):
         describe,
         layout=[["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]],
         size=(9.4, 3.0),
+        point=point,
     )
     if start:
         made.set(**start)

@@ -353,12 +353,11 @@ class _Curves:
 
 def point(figure, result, at, pressed):
     """A touch of the curves moves the cursor to the nearest moment that some run kept."""
-    axes = figure.house_artists.curves.axes
-    if not axes.get_position().contains(*at):
+    place = style.place(figure.house_artists.curves.axes, at)
+    if place is None:
         return {}
-    x, _ = axes.transData.inverted().transform(figure.transFigure.transform(at))
     stops = {int(step) for shot in result.shots.values() for step in shot.film.steps}
-    return {"step": min(stops, key=lambda step: abs(step - x))}
+    return {"step": min(stops, key=lambda step: abs(step - place[0]))}
 
 
 def describe(result):
@@ -452,4 +451,5 @@ def scrub(*runs, **named):
         describe,
         layout=[[first], others],
         size=(WIDTH, HEIGHT),
+        point=point,
     )

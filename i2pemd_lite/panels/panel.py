@@ -118,7 +118,8 @@ class Panel(widgets.VBox):
             self.refresh()
 
     def _touched(self, at, pressed):
-        if values := self._point(self._figure, self.result, at, pressed):
+        values = self.result is not None and self._point(self._figure, self.result, at, pressed)
+        if values:
             self.set(**values)
 
     def _typed(self, error):
