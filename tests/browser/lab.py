@@ -1,0 +1,536 @@
+"""A learner at a real browser: JupyterLab and Chromium started and stopped, lessons opened, run, looked at, moved.
+
+    with Lab(folder) as lab, Browser() as browser:
+        lesson = Lesson(browser, lab, "00_start_here")
+        lesson.run_all()
+        panel = lesson.panel("overview")
+        pixels = panel.change(lambda: panel.drag("p₁ (share)", 0.8))
+        pixels = panel.change(lambda: panel.press("p₁ (share)", "ArrowRight"))
+        panel.status, panel.alert
+
+Every selector of the page stands once, in the table below. Nothing here asserts: tests do.
+"""
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCREENSHOTS = ROOT / "out" / "screenshots"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+PANEL = ".i2pemd-panel"
+PICTURE = "img.i2pemd-picture, img.widget-image, .js-plotly-plot"
+ALERT = ".i2pemd-error"
+STATUS = "[role=status]"
+SLIDER, HANDLE, TRACK = ".widget-slider", ".noUi-handle", ".noUi-base"
+FIELD = "xpath=following-sibling::*[1][contains(@class, 'widget-text')]//input"  # of a slider, beside it
+LABELLED = ".widget-inline-hbox, .widget-checkbox"
+LABEL = "label.widget-label"
+BUTTON = "button.jupyter-button"
+QUESTION = ".widget-vbox:has(> .widget-radio)"
+OUTPUT = ".jp-OutputArea-output, .jp-Notebook, body"  # what a panel stands in; the nearest counts
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+
+NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
+OPENED = f"{NOTEBOOK}?.content?.model?.cells?.length > 0"
+READY = f"async () => {{ const it = {NOTEBOOK}; await it.context.ready; await it.context.sessionContext.ready }}"
+RUN_ALL = """() => {
+    window.i2pemdRan = null
+    window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.i2pemdRan = true })
+}"""
+ERRORS = f"""{NOTEBOOK}.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? [])
+    .filter(o => o.output_type === "error").map(o => `${{o.ename}}: ${{o.evalue}}`)"""
+IDLE = f"!window.jupyterapp || {NOTEBOOK}.context.sessionContext.session?.kernel?.status === 'idle'"
+TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
+    .find(parts => parts[1])?.[0] ?? ''"""
+
+
+def missing():
+    """Why there is no browser to test in, or "" when there is one."""
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        return "playwright is not installed: pip install playwright"
+    return "" if chromium() else f"no browser found among {', '.join(NAMES)}: install Debian's chromium, or Chrome"
+
+
+def chromium():
+    """The path of the first browser found, or None."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Server:
+    """A Jupyter server of this Python on a free port of loopback, with a token of its own; `with` stops it.
+
+    Parameters
+    ----------
+    folder : what it serves; settings and logs go there too, in a hidden folder
+    words : the module and its options, in which {port}, {token} and {folder} are filled in
+    answers : the path at which it answers when it is ready
+    environment : variables for the server and its kernels
+    """
+
+    def __init__(self, folder, words, answers, **environment):
+        self.folder, self.token = Path(folder), secrets.token_hex(16)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url, self.log = f"http://127.0.0.1:{self.port}", self.folder / ".jupyter" / "log.txt"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        fill = {"port": self.port, "token": self.token, "folder": self.folder}
+        self._command = [sys.executable, "-m", *(word.format(**fill) for word in words)]
+        self._answers, self._environment = answers, environment
+
+    def __enter__(self):
+        home = {f"JUPYTER_{name}_DIR": str(self.log.parent / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        learner = {"I2PEMD_PROFILE": "ci", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        environment = {**os.environ, **home, **learner, **self._environment}
+        # As a learner has it: an error shows where it happens, and the data are the synthetic ones.
+        for name in ("I2PEMD_STRICT", "I2PEMD_DATA"):
+            environment.pop(name, None)
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait(self, seconds=60):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self._process.poll() is None:
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+                with urllib.request.urlopen(f"{self.url}{self._answers}?token={self.token}", timeout=5):
+                    return
+            time.sleep(0.1)
+        raise RuntimeError(f"the server did not answer within {seconds} s:\n{self.log.read_text()[-3000:]}")
+
+    def __exit__(self, *_):
+        """Ask it to end, which ends its kernels; then make sure of both."""
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Lab(Server):
+    """JupyterLab on a copy of the lessons, so that the repository stays as it is."""
+
+    def __init__(self, folder, notebooks=None, **environment):
+        folder = Path(folder)
+        shutil.copytree(notebooks or ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+        quiet = folder / ".jupyter" / "settings" / "@jupyterlab" / "apputils-extension"
+        quiet.mkdir(parents=True)
+        news = {"fetchNews": "false", "checkForUpdates": False}
+        (quiet / "notification.jupyterlab-settings").write_text(json.dumps(news))
+        words = [
+            "jupyterlab",
+            "--no-browser",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.port={port}",
+            "--ServerApp.port_retries=0",
+            "--ServerApp.token={token}",
+            "--ServerApp.root_dir={folder}",
+            "--LabApp.expose_app_in_browser=True",
+            *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+        ]
+        settings = {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".jupyter" / "settings")}
+        workspaces = {"JUPYTERLAB_WORKSPACES_DIR": str(folder / ".jupyter" / "workspaces")}
+        super().__init__(folder, words, "/api/status", **settings, **workspaces, **environment)
+
+
+class Browser:
+    """Headless Chromium that can reach loopback only; `with` closes it."""
+
+    def __init__(self, width=1280, height=1100):
+        self._size = {"width": width, "height": height}
+
+    def __enter__(self):
+        from playwright.sync_api import sync_playwright
+
+        quiet = ("disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+                 "disable-component-update", "disable-sync")  # fmt: skip
+        flags = [f"--{flag}" for flag in quiet]
+        flags += ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        flags += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        self._playwright = sync_playwright().start()
+        try:
+            self._browser = self._playwright.chromium.launch(executable_path=chromium(), args=flags)
+        except BaseException:
+            self._playwright.stop()
+            raise
+        self.version = self._browser.version
+        return self
+
+    def __exit__(self, *_):
+        self._browser.close()
+        self._playwright.stop()
+
+    def page(self):
+        """A page of its own, without cookies of others."""
+        return self._browser.new_context(viewport=self._size).new_page()
+
+
+class Lesson:
+    """A notebook in JupyterLab, in a page of its own.
+
+    Attributes
+    ----------
+    page : playwright's page, for what has no word here
+    complaints : what the page wrote to its console as errors, and exceptions in it
+    outside : addresses beyond loopback that it asked for
+    """
+
+    def __init__(self, browser, lab, name):
+        self.name, self.page, self.complaints, self.outside = name, browser.page(), [], []
+        listen(self.page, self.complaints, self.outside)
+        place = f"/lab/workspaces/{secrets.token_hex(4)}/tree/notebooks/{name}.ipynb"
+        self.page.goto(f"{lab.url}{place}?reset&token={lab.token}")
+        self.page.wait_for_function(OPENED, timeout=60_000)
+        self.page.evaluate(READY)
+
+    def run_all(self, seconds=300):
+        """Run all cells, up to the first that fails; wait until the kernel is idle."""
+        self.page.evaluate(RUN_ALL)
+        self.page.wait_for_function("window.i2pemdRan", timeout=1000 * seconds, polling=100)
+        self.page.wait_for_function(IDLE, timeout=1000 * seconds, polling=100)
+
+    @property
+    def errors(self):
+        """The errors that cells ended with and that panels show."""
+        return [*self.page.evaluate(ERRORS), *self.page.locator(ALERT).all_text_contents()]
+
+    @property
+    def panels(self):
+        """Every panel of the page, in its order."""
+        return [Panel(self.page, box) for box in self.page.locator(PANEL).all()]
+
+    def panel(self, title, number=0):
+        """The panel with this title; the first of several, or the one with this number."""
+        found = [panel for panel in self.panels if panel.title == title]
+        if number >= len(found):
+            raise LookupError(f"{self.name}: no panel {title!r} {number}, but {[p.title for p in self.panels]}")
+        return found[number]
+
+    @property
+    def questions(self):
+        """Every question of the page; use `pick`, `click` and `status` of it."""
+        return [Panel(self.page, box) for box in self.page.locator(QUESTION).all()]
+
+    def theme(self, name):
+        """Change the page's theme: "light" or "dark"."""
+        chosen = json.dumps(THEMES[name])
+        self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: {chosen}}})")
+        self.page.wait_for_function(f"document.body.dataset.jpThemeName === {chosen}", timeout=20_000)
+
+    def resize(self, width, height=1100):
+        """Make the window as large, in pixels of the page."""
+        self.page.set_viewport_size({"width": width, "height": height})
+
+    def close(self):
+        """Close the page; the server ends its kernel."""
+        self.page.context.close()
+
+
+def listen(page, complaints, outside):
+    """Note into these lists what goes wrong in a page, and what it asks for beyond loopback."""
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def asked(request):
+        url = urlsplit(request.url)
+        if url.scheme in ("http", "https", "ws", "wss") and url.hostname != "127.0.0.1":
+            outside.append(request.url)
+
+    page.on("request", asked)
+
+
+class Panel:
+    """A panel on a page, or another box with controls; every control goes by its label."""
+
+    def __init__(self, page, box):
+        self.page, self.box = page, box
+
+    @property
+    def title(self):
+        """Its title, from the caption under its picture; "" without one."""
+        return self.box.evaluate(TITLE)
+
+    @property
+    def status(self):
+        """What it says of its state, for eyes and for screen readers."""
+        return " ".join(self.box.locator(STATUS).all_text_contents())
+
+    @property
+    def alert(self):
+        """The error that it shows, or ""."""
+        return " ".join(self.box.locator(ALERT).all_text_contents())
+
+    # The picture
+
+    @property
+    def alternative(self):
+        """The alternative text of its picture."""
+        picture = self.box.locator(PICTURE).first
+        return picture.get_attribute("alt") or picture.get_attribute("title") or ""
+
+    def picture(self):
+        """The pixels of its picture, (height, width, 3) uint8; None where it has none."""
+        found = self.box.locator(PICTURE)
+        if not found.count():
+            return None
+        data = found.first.evaluate(PIXELS)
+        if data == "":
+            return None
+        png = base64.b64decode(data.split(",")[1]) if data else found.first.screenshot()
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+    def settled(self, seconds=30):
+        """Its picture, once the kernel is idle and three looks, a tenth of a second apart, have found the same."""
+        seen, until = [], time.monotonic() + seconds
+        while time.monotonic() < until:
+            seen = [*seen[-2:], self._mark()]
+            if len(seen) == 3 and len(set(seen)) == 1 and self.page.evaluate(IDLE):
+                return self.picture()
+            self.page.wait_for_timeout(100)
+        raise TimeoutError(f"{self.title}: its picture did not come to rest within {seconds} s")
+
+    def change(self, act, seconds=20):
+        """Do `act()`; its picture when that is another one, and has come to rest."""
+        before = self.settled()
+        act()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            after = self.settled()
+            if (before is None) != (after is None) or before.shape != after.shape or (before != after).any():
+                return after
+        raise TimeoutError(f"{self.title}: its picture stayed the same for {seconds} s")
+
+    def _mark(self):
+        """What differs whenever the picture does: its address, or its pixels where it has none."""
+        found = self.box.locator(PICTURE)
+        if not found.count():
+            return "none"
+        return found.first.evaluate("it => it.src") or hashlib.sha256(self.picture()).hexdigest()
+
+    @contextlib.contextmanager
+    def watched(self):
+        """Within it every frame is noted: the sizes of the picture's box as a set, and what was painted there.
+
+        Gives a `SimpleNamespace` of sizes and frames, which are filled in at the end. A frame is what the browser's
+        compositor put out, cut to the picture, (height, width, 3) uint8.
+        """
+        seen, shots = SimpleNamespace(sizes=set(), frames=[]), []
+        self.show()
+        found = self.box.locator(PICTURE)
+        box = found.first.bounding_box() if found.count() else {"x": 0, "y": 0, "width": 1, "height": 1}
+        session = self.page.context.new_cdp_session(self.page)
+
+        def keep(frame):
+            shots.append(frame["data"])
+            session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
+
+        session.on("Page.screencastFrame", keep)
+        session.send("Page.startScreencast", {"format": "png"})
+        self.box.evaluate(WATCH, PICTURE)
+        try:
+            yield seen
+        finally:
+            seen.sizes |= set(map(tuple, self.box.evaluate("panel => { panel.watching = false; return panel.sizes }")))
+            session.send("Page.stopScreencast")
+            session.detach()
+        x, y = (slice(max(0, round(box[a])), round(box[a] + box[b])) for a, b in (("x", "width"), ("y", "height")))
+        for data in shots:
+            seen.frames.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))[y, x])
+
+    def show(self, what=None):
+        """Scroll to it, or to a control of it, and wait until the page, which lays out cells as they come, is still."""
+        what, seen = what or self.box, []
+        while len(seen) < 3 or seen[-3:] != seen[-1:] * 3:
+            what.scroll_into_view_if_needed()
+            self.page.wait_for_timeout(50)
+            seen.append(what.bounding_box())
+
+    def screenshot(self, name):
+        """Write what the panel looks like into SCREENSHOTS; the path."""
+        path = SCREENSHOTS / f"{re.sub(r'[^a-z0-9.]+', '-', name.lower())}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.box.screenshot(path=path)
+        return path
+
+    # Controls
+
+    @property
+    def sliders(self):
+        """The labels of its sliders."""
+        return self.box.locator(f"{SLIDER} {LABEL}").all_text_contents()
+
+    def _labelled(self, kind, label):
+        return self.box.locator(kind).filter(has=self.page.get_by_text(label, exact=True)).first
+
+    def value(self, label):
+        """The value of a slider, as a screen reader has it."""
+        return self._labelled(SLIDER, label).locator(HANDLE).get_attribute("aria-valuetext")
+
+    def part(self, label):
+        """Where the handle of a slider is on its track, from 0 to 1."""
+        return self._labelled(SLIDER, label).evaluate(PART, [HANDLE, TRACK])
+
+    def drag(self, label, to, moves=30):
+        """Take the handle of a slider by the mouse to a part of its track, in many small moves."""
+        slider, mouse = self._labelled(SLIDER, label), self.page.mouse
+        self.show(slider)
+        handle, track = (slider.locator(what).bounding_box() for what in (HANDLE, TRACK))
+        start, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+        mouse.move(start, y)
+        mouse.down()
+        for n in range(1, moves + 1):
+            mouse.move(start + (track["x"] + to * track["width"] - start) * n / moves, y)
+        mouse.up()
+
+    def press(self, label, key, times=1):
+        """Press a key with the focus on a slider: ArrowRight, ArrowLeft, Home, End."""
+        handle = self._labelled(SLIDER, label).locator(HANDLE)
+        for _ in range(times):
+            handle.press(key)
+
+    def type(self, label, text):
+        """Type over the number beside a slider, then Enter; or over another field."""
+        field = self._labelled(SLIDER, label).locator(FIELD).or_(self.box.get_by_label(label, exact=True)).first
+        field.fill(text)
+        field.press("Enter")
+
+    def choose(self, label, option):
+        """Choose from a drop-down list."""
+        self._labelled(LABELLED, label).locator("select").select_option(label=option)
+
+    def tick(self, label, on=True):
+        """Set a checkbox."""
+        self._labelled(LABELLED, label).locator("input").set_checked(on)
+
+    def pick(self, option):
+        """Pick one of several by its round button."""
+        self.box.get_by_label(option, exact=True).check()
+
+    def click(self, text):
+        """Click a button by its words."""
+        self.box.locator(BUTTON).filter(has_text=re.compile(f"^{re.escape(text)}$")).first.click()
+
+    # Looks
+
+    def clipped(self):
+        """What is cut off at its right: in words, a list."""
+        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL])
+
+    def contrasts(self):
+        """(contrast, text, colour, background) of every visible text in it, as its styles make it, the worst first."""
+        return sorted(self.box.evaluate(CONTRASTS))
+
+
+# The pixels of an image as the page has decoded them; "" for an empty one, null for what is no image.
+PIXELS = """async picture => {
+    if (!(picture instanceof HTMLImageElement)) return null
+    await picture.decode().catch(() => 0)
+    if (!picture.naturalWidth) return ""
+    const canvas = Object.assign(document.createElement("canvas"),
+        {width: picture.naturalWidth, height: picture.naturalHeight})
+    canvas.getContext("2d").drawImage(picture, 0, 0)
+    return canvas.toDataURL()
+}"""
+
+WATCH = """(panel, kind) => {
+    panel.sizes = []
+    panel.watching = true
+    const look = () => {
+        const box = panel.querySelector(kind)?.getBoundingClientRect()
+        panel.sizes.push([box?.width ?? 0, box?.height ?? 0])
+        if (panel.watching) requestAnimationFrame(look)
+    }
+    look()
+}"""
+
+PART = """(slider, [handle, track]) => {
+    const [one, all] = [handle, track].map(kind => slider.querySelector(kind).getBoundingClientRect())
+    return (one.x + one.width / 2 - all.x) / all.width
+}"""
+
+CLIPPED = """(panel, [kind, around, label]) => {
+    const found = [], name = e => `${e.textContent.slice(0, 40)}: ${e.scrollWidth} px in ${e.clientWidth}`
+    if (panel.scrollWidth > panel.clientWidth) found.push(`the panel: ${panel.scrollWidth} px in ${panel.clientWidth}`)
+    const outer = panel.closest(around).getBoundingClientRect()
+    for (const picture of panel.querySelectorAll(kind)) {
+        const box = picture.getBoundingClientRect()
+        if (box.left < outer.left - 1 || box.right > outer.right + 1)
+            found.push(`the picture: ${box.left} to ${box.right} px in ${outer.left} to ${outer.right}`)
+    }
+    for (const e of panel.querySelectorAll(`${label}, button`))
+        if (e.checkVisibility() && e.scrollWidth > e.clientWidth + 1) found.push(name(e))
+    for (const e of panel.querySelectorAll("select")) {
+        const pen = document.createElement("canvas").getContext("2d"), style = getComputedStyle(e)
+        pen.font = style.font
+        const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)
+        const text = e.selectedOptions[0]?.textContent ?? "", wide = pen.measureText(text).width
+        if (wide > room) found.push(`the list entry ${text}: ${Math.ceil(wide)} px in ${Math.floor(room)}`)
+    }
+    return found
+}"""
+
+# WCAG 2: colours laid over each other from the page up to the text, opacities of all ancestors included.
+CONTRASTS = """panel => {
+    const pen = document.createElement("canvas").getContext("2d", {willReadFrequently: true})
+    const rgba = colour => {
+        pen.clearRect(0, 0, 1, 1)
+        pen.fillStyle = colour
+        pen.fillRect(0, 0, 1, 1)
+        const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data
+        return [r, g, b, a / 255]
+    }
+    const over = ([r, g, b, a], below) => [r, g, b].map((x, i) => a * x + (1 - a) * below[i])
+    const luminance = rgb => rgb.map(x => x / 255).map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0)
+    const ancestors = e => e ? [...ancestors(e.parentElement), e] : []
+    const found = []
+    for (const e of panel.querySelectorAll("*")) {
+        const text = e.value !== undefined && e.matches("input[type=text], input[type=number], select")
+            ? String(e.selectedOptions?.[0]?.textContent ?? e.value)
+            : [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.textContent).join("").trim()
+        if (!text || !e.checkVisibility() || e.disabled || e.closest("svg, option, style, script")) continue
+        let behind = [255, 255, 255], opacity = 1
+        for (const each of ancestors(e)) {
+            const style = getComputedStyle(each), [r, g, b, a] = rgba(style.backgroundColor)
+            opacity *= Number(style.opacity)
+            behind = over([r, g, b, a * opacity], behind)
+        }
+        const [r, g, b, a] = rgba(getComputedStyle(e).color)
+        const ink = over([r, g, b, a * opacity], behind)
+        const [light, dark] = [luminance(ink), luminance(behind)].sort((x, y) => y - x)
+        const name = rgb => `rgb(${rgb.map(Math.round)})`
+        found.push([(light + 0.05) / (dark + 0.05), text.slice(0, 60), name(ink), name(behind)])
+    }
+    return found
+}"""

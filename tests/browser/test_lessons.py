@@ -1,0 +1,170 @@
+"""The lessons as a learner has them: in JupyterLab, in a real browser, with a mouse and a keyboard.
+
+Each lesson is opened and run once; all tests then look at that page. What they look for is found by functions that
+return a list, so that planted defects can be seen to be found (at the end).
+"""
+
+import json
+
+import lab as learner
+import numpy as np
+import pytest
+
+LESSONS = [path.stem for path in sorted((learner.ROOT / "notebooks").glob("*.ipynb"))]
+SIZES = (1280, 1920)  # px; 950 and 1590 of them are the notebook's
+
+
+@pytest.fixture(scope="module", params=LESSONS)
+def lesson(request, browser, lab):
+    """A lesson that was run whole."""
+    lesson = learner.Lesson(browser, lab, request.param)
+    lesson.run_all()
+    yield lesson
+    lesson.close()
+
+
+def wrong(lesson):
+    """What is wrong with a lesson that was run: errors in cells and panels, pictures that are not there, complaints."""
+    found = [f"error: {text[:500]}" for text in lesson.errors]
+    found += [] if lesson.panels else ["no panel"]
+    for panel in lesson.panels:
+        picture = panel.settled()
+        if picture is None or np.ptp(picture) == 0:
+            found.append(f"{panel.title}: no picture")
+        elif not panel.alternative:
+            found.append(f"{panel.title}: no alternative text")
+    found += [f"console: {text}" for text in lesson.complaints]
+    return found + [f"asked outside of this machine: {url}" for url in lesson.outside]
+
+
+def unmoved(panel, label, act, seconds=20):
+    """What is wrong with the picture while a slider is moved by `act`: a list."""
+    found = []
+    with panel.watched() as seen:
+        try:
+            panel.change(act, seconds)
+        except TimeoutError as error:
+            found.append(f"{label}: {error}")
+    blank = sum(np.ptp(frame) == 0 for frame in seen.frames)
+    found += [f"{label}: blank in {blank} of {len(seen.frames)} frames"] if blank or not seen.frames else []
+    return found + ([f"{label}: sizes {seen.sizes}"] if len(seen.sizes) > 1 else [])
+
+
+def other_half(panel, label):
+    """A place on a slider's track that is far from its handle."""
+    return 0.2 if panel.part(label) > 0.5 else 0.8
+
+
+def test_it_runs_whole_and_shows_its_panels(lesson):
+    assert wrong(lesson) == []
+
+
+def test_a_dragged_slider_moves_the_picture_without_flicker(lesson):
+    said = set()
+    for panel in lesson.panels:
+        for label in panel.sliders[:1]:
+            before = panel.status
+            assert unmoved(panel, label, lambda: panel.drag(label, other_half(panel, label))) == [], panel.title  # noqa: B023
+            said.add(panel.status != before)
+    assert True in said
+
+
+def test_the_keyboard_moves_the_picture(lesson):
+    said = set()
+    for panel in lesson.panels:
+        for label in panel.sliders[:1]:
+            before, key = panel.status, "ArrowLeft" if panel.part(label) > 0.5 else "ArrowRight"
+            value = panel.value(label)
+            assert unmoved(panel, label, lambda: panel.press(label, key, 3)) == [], panel.title  # noqa: B023
+            assert panel.value(label) != value
+            said.add(panel.status != before)
+    assert True in said
+
+
+def test_a_question_is_answered(lesson):
+    assert lesson.questions
+    question = lesson.questions[0]
+    assert question.status == ""
+    question.box.get_by_role("radio").first.check()
+    question.click("Commit")
+    question.box.locator(learner.STATUS).wait_for()
+    assert question.status.startswith(("Right.", "Not so:"))
+
+
+def test_bad_input_is_told_and_the_last_good_picture_stays(lesson):
+    panel = next(panel for panel in lesson.panels if panel.sliders)
+    label = panel.sliders[0]
+    before, value = panel.settled(), panel.value(label)
+    for text in ("half", "1e9"):
+        panel.type(label, text)
+        panel.box.locator(learner.ALERT).wait_for()
+        assert "expected" in panel.alert and text in panel.alert
+        np.testing.assert_array_equal(panel.settled(), before)
+        assert panel.value(label) == value
+    panel.type(label, value)
+    panel.box.locator(learner.ALERT).wait_for(state="detached")
+
+
+@pytest.mark.parametrize("width", SIZES)
+@pytest.mark.parametrize("theme", learner.THEMES)
+def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
+    lesson.theme(theme)
+    lesson.resize(width)
+    for number, panel in enumerate(lesson.panels):
+        panel.box.scroll_into_view_if_needed()
+        panel.settled()
+        panel.screenshot(f"{lesson.name} {number} {panel.title} {theme} {width}")
+        assert panel.clipped() == [], panel.title
+        faint = [text for text in panel.contrasts() if text[0] < 4.5]
+        assert faint == [], panel.title
+
+
+DEFECTS = [
+    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels import overview, transport",
+    "panel = overview.panel()\npanel.title = 'empty'\npanel.refresh()\n"
+    "panel.children = [child for child in panel.children if child is not panel.image]\npanel",
+    "panel = transport.panel()\npanel.set(p1=0.0, p2=0.0, p3=0.0)\npanel",
+    "panel = overview.panel()\npanel.title = 'deaf'\npanel.refresh()\n"
+    "panel.controls['share'].unobserve(panel._changed, 'value')\npanel",
+    "from IPython.display import Javascript, display\n"
+    "display(Javascript(\"console.error('planted'); fetch('http://192.0.2.1/').catch(() => 0)\"))",
+    "import ipywidgets as widgets\npanel = overview.panel()\npanel.title = 'narrow'\npanel.refresh()\n"
+    "panel.layout.width, panel.image.layout = '300px', {'min_width': '1800px'}\n"
+    "panel.note.value = panel.note.value.replace('opacity:.8', 'opacity:.4')\npanel",
+    "1 / 0",
+]
+
+
+def test_planted_defects_are_found(browser, lab):
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [{**cell, "id": f"planted-{n:02d}", "source": source} for n, source in enumerate(DEFECTS)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (lab.folder / "notebooks" / "planted.ipynb").write_text(json.dumps(notebook))
+    lesson = learner.Lesson(browser, lab, "planted")
+    lesson.run_all()
+    found = wrong(lesson)
+    for words in ("ZeroDivisionError", "expected some mass", "empty: no picture", "console: planted", "192.0.2.1"):
+        assert any(words in line for line in found), words
+    deaf, narrow = lesson.panel("deaf"), lesson.panel("narrow")
+    label = deaf.sliders[0]
+    assert "stayed the same" in unmoved(deaf, label, lambda: deaf.press(label, "ArrowRight"), seconds=2)[0]
+    assert any("picture" in line for line in narrow.clipped())
+    assert narrow.contrasts()[0][0] < 4.5
+    second, pictures = deaf.sliders[1], deaf.box.locator(learner.PICTURE)
+
+    def flicker():
+        deaf.drag(second, 0.2)
+        for style in ("hidden", "visible"):
+            lesson.page.wait_for_timeout(200)
+            pictures.evaluate(f"picture => {{ picture.style.visibility = '{style}' }}")
+
+    assert "blank in" in unmoved(deaf, second, flicker)[0]
+
+    def jump():
+        deaf.drag(second, 0.8)
+        pictures.evaluate("picture => { picture.style.width = '500px' }")
+        lesson.page.wait_for_timeout(200)
+
+    assert "sizes" in unmoved(deaf, second, jump)[0]
+    lesson.close()
