@@ -3,7 +3,7 @@
     python3 run.py lab       open JupyterLab on the lessons
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
     python3 run.py lessons   execute every lesson into HTML, in out/lessons (lessons 02: only that one)
-    python3 run.py bench     time the loss, the transport solvers and a training step (bench step: only that)
+    python3 run.py bench     time the loss, the solvers, a training step and the panels (bench panels: only those)
     python3 run.py setup     only make .venv and install
 
 The first use makes .venv beside this file and installs; later uses start at once and need no network. Further words go

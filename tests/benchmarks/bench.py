@@ -1,12 +1,13 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin] [--quick] [--json FILE] [--threads N]
+python tests/benchmarks/bench.py [loss | transport | step | skin | panels] [--quick] [--json FILE]
+                                 [--markdown FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
-read the ratios. The steps are those of `step.py` and `skin.py`. Losses: median milliseconds of forward + backward on
-float32 logits and int64 labels. "bound" is the time to read logits and labels once and write the gradient once, at the
-speed of a copy into memory already in use. The reference and the version without a compiler take part in every fifth
-round, since they take longer than all else.
+read the ratios. The steps are those of `step.py` and `skin.py`, the panels those of `panels.py`. Losses: median
+milliseconds of forward + backward on float32 logits and int64 labels. "bound" is the time to read logits and labels
+once and write the gradient once, at the speed of a copy into memory already in use. The reference and the version
+without a compiler take part in every fifth round, since they take longer than all else.
 """
 
 import argparse
@@ -19,12 +20,13 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
+from panels import markdown, panel_rows
 from skin import skin_rows
 from step import step_rows
 from timing import describe, interleaved, show, timed
 
 from i2pemd_lite.emd import i2pemd
-from i2pemd_lite.files import write_json
+from i2pemd_lite.files import write_json, written_whole
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.losses import segmentation_loss, segmentation_loss_reference
 
@@ -38,6 +40,7 @@ def main(arguments=None):
     parser.add_argument("table", nargs="?", choices=TABLES, help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of panels there too")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
@@ -50,6 +53,9 @@ def main(arguments=None):
         show(figures[table])
     if chosen.json:
         write_json(chosen.json, figures)
+    if chosen.markdown and figures.get("panels"):
+        with written_whole(chosen.markdown) as file:
+            file.write_text(markdown(figures["panels"], "python3 run.py bench panels"), encoding="utf-8")
 
 
 # Losses
@@ -198,7 +204,7 @@ def lesson(K, instances):
     return f"ot.solve_batch(reg=None) of POT {ot.__version__}: cost {ratio:.6f} times the optimum."
 
 
-TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows}
+TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows, "panels": panel_rows}
 
 if __name__ == "__main__":
     main()

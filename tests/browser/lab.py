@@ -40,7 +40,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PANEL = ".i2pemd-panel"
 PICTURE = "img.i2pemd-picture, img.widget-image, .js-plotly-plot"
 ALERT = ".i2pemd-error"
-STATUS = "[role=status]"
+STATUS, NUMBER = "[role=status]", "td"
 SLIDER, HANDLE, TRACK = ".widget-slider", ".noUi-handle", ".noUi-base"
 FIELD = "xpath=following-sibling::*[1][contains(@class, 'widget-text')]//input"  # of a slider, beside it
 LABELLED = ".widget-inline-hbox, .widget-checkbox"
@@ -59,7 +59,7 @@ RUN_ALL = """() => {
 }"""
 ERRORS = f"""{NOTEBOOK}.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? [])
     .filter(o => o.output_type === "error").map(o => `${{o.ename}}: ${{o.evalue}}`)"""
-IDLE = f"!window.jupyterapp || {NOTEBOOK}.context.sessionContext.session?.kernel?.status === 'idle'"
+IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"  # Voilà does not say
 TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
     .find(parts => parts[1])?.[0] ?? ''"""
 
@@ -85,11 +85,11 @@ class Server:
     ----------
     folder : what it serves; settings and logs go there too, in a hidden folder
     words : the module and its options, in which {port}, {token} and {folder} are filled in
-    answers : the path at which it answers when it is ready
-    environment : variables for the server and its kernels
+    answers, ready : the path at which it answers when it is ready, and with which errors beside 200 it may
+    environment : variables for the server and its kernels, beside those of this process
     """
 
-    def __init__(self, folder, words, answers, **environment):
+    def __init__(self, folder, words, answers, ready=(), **environment):
         self.folder, self.token = Path(folder), secrets.token_hex(16)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -98,19 +98,19 @@ class Server:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         fill = {"port": self.port, "token": self.token, "folder": self.folder}
         self._command = [sys.executable, "-m", *(word.format(**fill) for word in words)]
-        self._answers, self._environment = answers, environment
+        self._answers, self._ready, self._given = answers, ready, environment
 
     def __enter__(self):
         home = {f"JUPYTER_{name}_DIR": str(self.log.parent / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         learner = {"I2PEMD_PROFILE": "ci", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        environment = {**os.environ, **home, **learner, **self._environment}
+        self.environment = {**os.environ, **home, **learner, **self._given}
         # As a learner has it: an error shows where it happens, and the data are the synthetic ones.
         for name in ("I2PEMD_STRICT", "I2PEMD_DATA"):
-            environment.pop(name, None)
+            self.environment.pop(name, None)
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+                self._command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         try:
             self._wait()
@@ -122,9 +122,14 @@ class Server:
     def _wait(self, seconds=60):
         until = time.monotonic() + seconds
         while time.monotonic() < until and self._process.poll() is None:
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            try:
                 with urllib.request.urlopen(f"{self.url}{self._answers}?token={self.token}", timeout=5):
                     return
+            except urllib.error.HTTPError as error:
+                if error.code in self._ready:
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                pass  # it does not listen yet
             time.sleep(0.1)
         raise RuntimeError(f"the server did not answer within {seconds} s:\n{self.log.read_text()[-3000:]}")
 
@@ -167,7 +172,7 @@ class Lab(Server):
 class Browser:
     """Headless Chromium that can reach loopback only; `with` closes it."""
 
-    def __init__(self, width=1280, height=1100):
+    def __init__(self, width=1280, height=1500):
         self._size = {"width": width, "height": height}
 
     def __enter__(self):
@@ -248,7 +253,7 @@ class Lesson:
         self.page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: {chosen}}})")
         self.page.wait_for_function(f"document.body.dataset.jpThemeName === {chosen}", timeout=20_000)
 
-    def resize(self, width, height=1100):
+    def resize(self, width, height=1500):
         """Make the window as large, in pixels of the page."""
         self.page.set_viewport_size({"width": width, "height": height})
 
@@ -285,6 +290,11 @@ class Panel:
     def status(self):
         """What it says of its state, for eyes and for screen readers."""
         return " ".join(self.box.locator(STATUS).all_text_contents())
+
+    @property
+    def said(self):
+        """Its words and the numbers under its picture, as they are read aloud."""
+        return " ".join(self.box.locator(f"{STATUS}, {NUMBER}").all_text_contents())
 
     @property
     def alert(self):
@@ -343,12 +353,12 @@ class Panel:
         """Within it every frame is noted: the sizes of the picture's box as a set, and what was painted there.
 
         Gives a `SimpleNamespace` of sizes and frames, which are filled in at the end. A frame is what the browser's
-        compositor put out, cut to the picture, (height, width, 3) uint8.
+        compositor put out, as JPEG, cut to the picture, (height, width, 3) uint8.
         """
         seen, shots = SimpleNamespace(sizes=set(), frames=[]), []
         self.show()
         found = self.box.locator(PICTURE)
-        box = found.first.bounding_box() if found.count() else {"x": 0, "y": 0, "width": 1, "height": 1}
+        box = found.first.bounding_box() if found.count() else {"x": 0, "y": 0, "width": 9, "height": 9}
         session = self.page.context.new_cdp_session(self.page)
 
         def keep(frame):
@@ -356,7 +366,7 @@ class Panel:
             session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
 
         session.on("Page.screencastFrame", keep)
-        session.send("Page.startScreencast", {"format": "png"})
+        session.send("Page.startScreencast", {"format": "jpeg", "quality": 80})
         self.box.evaluate(WATCH, PICTURE)
         try:
             yield seen
@@ -364,7 +374,8 @@ class Panel:
             seen.sizes |= set(map(tuple, self.box.evaluate("panel => { panel.watching = false; return panel.sizes }")))
             session.send("Page.stopScreencast")
             session.detach()
-        x, y = (slice(max(0, round(box[a])), round(box[a] + box[b])) for a, b in (("x", "width"), ("y", "height")))
+        sides = ((box["x"], box["width"]), (box["y"], box["height"]))
+        x, y = (slice(max(0, round(start) + 2), round(start + length) - 2) for start, length in sides)
         for data in shots:
             seen.frames.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))[y, x])
 
@@ -390,20 +401,29 @@ class Panel:
         """The labels of its sliders."""
         return self.box.locator(f"{SLIDER} {LABEL}").all_text_contents()
 
+    @property
+    def fields(self):
+        """The labels of those sliders that have a field to type in."""
+        return [label for label in self.sliders if self.slider(label).locator(FIELD).count()]
+
     def _labelled(self, kind, label):
         return self.box.locator(kind).filter(has=self.page.get_by_text(label, exact=True)).first
 
+    def slider(self, label):
+        """A slider, as playwright locates it."""
+        return self._labelled(SLIDER, label)
+
     def value(self, label):
         """The value of a slider, as a screen reader has it."""
-        return self._labelled(SLIDER, label).locator(HANDLE).get_attribute("aria-valuetext")
+        return self.slider(label).locator(HANDLE).get_attribute("aria-valuetext")
 
     def part(self, label):
         """Where the handle of a slider is on its track, from 0 to 1."""
-        return self._labelled(SLIDER, label).evaluate(PART, [HANDLE, TRACK])
+        return self.slider(label).evaluate(PART, [HANDLE, TRACK])
 
     def drag(self, label, to, moves=30):
         """Take the handle of a slider by the mouse to a part of its track, in many small moves."""
-        slider, mouse = self._labelled(SLIDER, label), self.page.mouse
+        slider, mouse = self.slider(label), self.page.mouse
         self.show(slider)
         handle, track = (slider.locator(what).bounding_box() for what in (HANDLE, TRACK))
         start, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
@@ -415,13 +435,13 @@ class Panel:
 
     def press(self, label, key, times=1):
         """Press a key with the focus on a slider: ArrowRight, ArrowLeft, Home, End."""
-        handle = self._labelled(SLIDER, label).locator(HANDLE)
+        handle = self.slider(label).locator(HANDLE)
         for _ in range(times):
             handle.press(key)
 
     def type(self, label, text):
         """Type over the number beside a slider, then Enter; or over another field."""
-        field = self._labelled(SLIDER, label).locator(FIELD).or_(self.box.get_by_label(label, exact=True)).first
+        field = self.slider(label).locator(FIELD).or_(self.box.get_by_label(label, exact=True)).first
         field.fill(text)
         field.press("Enter")
 

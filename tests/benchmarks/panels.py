@@ -1,0 +1,255 @@
+"""How long after a hand moves a slider the picture is another one: in JupyterLab, in a real browser.
+
+Each lesson is run whole under the ci profile. Then each slider of each panel (of several with one title, the first) is
+moved, one step at a time, by the keyboard and by the mouse. From the time stamp of the input event to the end of the
+first frame with the new picture decoded, all in the page. What the kernel needs for the same steps without a browser is
+beside: `compute` alone, and `kernel` for all that a step asks of it (compute, draw, words, PNG).
+
+A row is marked when its 95th percentile is above 100 ms, or its compute above 16 ms. No times by the mouse: the slider
+acts when it is let go.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from timing import describe
+
+sys.path.append(str(Path(__file__).parent.parent / "browser"))
+import lab as learner  # noqa: E402
+
+EYE, COMPUTE = 100.0, 16.0  # ms: what the 95th percentile and the median of compute are to keep to
+STEPS, TRIES, MISSES = 30, 70, 4  # with a new picture; in all; one after the other without one
+
+
+def panel_rows(quick):
+    """One row for each slider and way of moving it."""
+    if why := learner.missing():
+        print(f"no table of panels: {why}")
+        return []
+    lessons = sorted(path.stem for path in (learner.ROOT / "notebooks").glob("*.ipynb"))
+    rows = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        cache = os.environ.get("I2PEMD_CACHE", str(Path(folder) / "cache"))
+        with learner.Lab(Path(folder) / "lab", I2PEMD_CACHE=cache) as lab:
+            for lesson in lessons[:1] if quick else lessons:
+                with learner.Browser(height=1100) as browser:
+                    seen = in_browser(browser, lab, lesson, 4 if quick else STEPS)
+                alone = in_kernel(lab.folder / "notebooks" / f"{lesson}.ipynb", lab.environment)
+                rows += [row(lesson, number, *where, times, alone) for (number, *where), times in seen.items()]
+        print(f"{len(lessons[:1] if quick else lessons)} lessons in Chromium {browser.version}, load {load()}")
+    return rows
+
+
+def load():
+    """The machine's load over one minute, where it is known."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def row(lesson, number, title, label, way, times, alone):
+    compute, kernel = alone.get((number, label), (float("nan"),) * 2)
+    p50, p95 = np.percentile(times, [50, 95]) if times else (float("nan"),) * 2
+    missed = [word for word, over in (("p95", p95 > EYE), ("compute", compute > COMPUTE)) if over]
+    return {
+        "what": f"{lesson[:2]} {title}: {label}",
+        "where": way,
+        "time": float(p50),
+        "unit": "ms",
+        "p95": float(p95),
+        "n": len(times),
+        "compute": compute,
+        "kernel": kernel,
+        "above": ", ".join(missed),
+    }
+
+
+# In the browser
+
+
+def in_browser(browser, lab, name, steps):
+    """(number of the panel, its title, label, way) -> milliseconds, for the panels of a lesson."""
+    lesson, found, known = learner.Lesson(browser, lab, name), {}, set()
+    lesson.run_all()
+    for number, panel in enumerate(lesson.panels):
+        title = panel.title
+        if title in known:
+            continue
+        known.add(title)
+        for label in panel.sliders:
+            before = panel.part(label)
+            for way in ("keyboard", "mouse"):
+                panel.settled()
+                found[number, title, label, way] = timed_steps(lesson.page, panel, label, way, steps)
+                panel.drag(label, before, moves=3)
+    lesson.close()
+    return found
+
+
+def timed_steps(page, panel, label, way, steps):
+    """Milliseconds of up to `steps` steps that changed the picture."""
+    slider, mouse, times, misses = panel.slider(label), page.mouse, [], 0
+    panel.show(slider)
+    track, handle = (slider.locator(what).bounding_box() for what in (learner.TRACK, learner.HANDLE))
+    width = max(2.0, track["width"] / 40)
+    x, y, forth = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2, 1
+    if way == "mouse":
+        mouse.move(x, y)
+        mouse.down()
+    for _ in range(TRIES):
+        if len(times) == steps or misses == MISSES:
+            break
+        part = panel.part(label)
+        forth = -1 if part > 0.95 else 1 if part < 0.05 else forth
+        slider.evaluate(ARM, [learner.PANEL, learner.PICTURE, ".noUi-origin"])
+        if way == "mouse":
+            x = track["x"] + min(max((x - track["x"]) + forth * width, 0), track["width"])
+            mouse.move(x, y)
+        else:
+            slider.locator(learner.HANDLE).press("ArrowRight" if forth > 0 else "ArrowLeft")
+        taken = page.evaluate("window.i2pemdTaken")
+        if taken == "still":  # less than a step of the slider
+            continue
+        times += [taken] if taken else []
+        misses = 0 if taken else misses + 1
+        page.wait_for_timeout(80)
+    if way == "mouse":
+        mouse.up()
+    return times
+
+
+# Milliseconds from the next input event to the end of the frame that has another picture; null when none came in two
+# seconds; "still" when the handle did not move.
+ARM = """(slider, [around, kind, origin]) => {
+    const panel = slider.closest(around), picture = () => panel.querySelector(kind)
+    const before = picture().src, place = () => slider.querySelector(origin).style.transform, stood = place()
+    window.i2pemdTaken = new Promise(resolve => {
+        let began = null
+        const begin = event => { began ??= event.timeStamp }
+        const painted = () => requestAnimationFrame(() => {
+            const channel = new MessageChannel()
+            channel.port1.onmessage = () => end(performance.now() - began)
+            channel.port2.postMessage(0)
+        })
+        const end = value => {
+            for (const kind of ["keydown", "pointermove"]) document.removeEventListener(kind, begin, true)
+            clearInterval(watchdog)
+            resolve(value)
+        }
+        for (const kind of ["keydown", "pointermove"]) document.addEventListener(kind, begin, true)
+        const armed = performance.now()
+        const watchdog = setInterval(() => {
+            const now = performance.now()
+            if (now > armed + 300 && place() === stood) end("still")
+            if (now > armed + 2500) end(null)
+        }, 50)
+        if (before === undefined) picture().once?.("plotly_afterplot", painted)
+        const look = () => {
+            const now = picture()
+            if (now.src === before || !now.complete || !now.naturalWidth) return requestAnimationFrame(look)
+            now.decode().catch(() => 0).then(painted)
+        }
+        if (before !== undefined) look()
+    })
+}"""
+
+
+# In the kernel alone
+
+BEFORE = """
+from i2pemd_lite.panels.panel import Panel
+shown_panels, bundle = [], Panel._repr_mimebundle_
+def noted(panel, **options):
+    shown_panels.append(panel)
+    return bundle(panel, **options)
+Panel._repr_mimebundle_ = noted
+"""
+
+AFTER = """
+import itertools, json, time
+import ipywidgets
+
+def clocked(function, taken):
+    def run(*given):
+        began = time.perf_counter()
+        try:
+            return function(*given)
+        finally:
+            taken.append(1e3 * (time.perf_counter() - began))
+    return run
+
+def places(control, count=12):
+    if isinstance(control, ipywidgets.SelectionSlider):
+        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+    else:
+        steps = int(round((control.max - control.min) / control.step))
+        values = [control.min + control.step * n for n in range(steps + 1)]
+    here = min(range(len(values)), key=lambda n: values[n] != control.value)
+    forth = [*range(here + 1, len(values)), *range(len(values) - 2, -1, -1), *range(1, here + 1)]
+    return [values[n] for n in (forth * count)[:2 * count]] if len(values) > 1 else []
+
+rows = []
+for number, panel in enumerate(shown_panels):
+    computed, whole = [], []
+    original, panel._compute = panel._compute, clocked(panel._compute, computed)
+    for name, control in panel.controls.items():
+        if not isinstance(control, (ipywidgets.IntSlider, ipywidgets.FloatSlider, ipywidgets.SelectionSlider)):
+            continue
+        before = control.value
+        computed.clear()
+        whole.clear()
+        for value in places(control):
+            try:
+                clocked(lambda: setattr(control, "value", value), whole)()
+            except Exception:
+                pass
+        control.value = before
+        rows.append([number, control.description, computed[:len(whole)], list(whole)])
+    panel._compute = original
+print("I2PEMD" + json.dumps(rows))
+"""
+
+
+def in_kernel(path, environment):
+    """(number of the panel, label) -> median milliseconds of compute, and of all that the kernel does for a step."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [nbformat.v4.new_code_cell(BEFORE), *notebook.cells, nbformat.v4.new_code_cell(AFTER)]
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    client.execute(env=environment)
+    said = "".join(output.get("text", "") for output in notebook.cells[-1].outputs)
+    rows = json.loads(said.split("I2PEMD", 1)[1])
+    return {
+        (number, label): tuple(statistics.median(x) if x else float("nan") for x in taken)
+        for number, label, *taken in rows
+    }
+
+
+def markdown(rows, command):
+    """The table as a Markdown page, with the machine and the date."""
+    import datetime
+
+    machine = ", ".join(f"{name} {value}" for name, value in describe().items())
+    columns = list(rows[0]) if rows else []
+    cells = [[f"{c:.0f}" if isinstance(c, float) and c >= 20 else f"{c:.1f}" if isinstance(c, float) else str(c)
+              for c in row.values()] for row in rows]  # fmt: skip
+    lines = ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
+    return "\n".join(
+        [
+            "# From a moved slider to another picture",
+            "",
+            f"`{command}`, {datetime.date.today()}, profile ci: {machine}.",
+            "",
+            *__doc__.strip().split("\n")[2:],
+            "",
+            "`time` is the median, `p95` the 95th percentile of `n` steps.",
+            "",
+            *lines,
+            "",
+        ]
+    )
