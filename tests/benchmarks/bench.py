@@ -55,7 +55,7 @@ def main(arguments=None):
         write_json(chosen.json, figures)
     if chosen.markdown and figures.get("panels"):
         with written_whole(chosen.markdown) as file:
-            file.write_text(markdown(figures["panels"], "python3 run.py bench panels"), encoding="utf-8")
+            file.write_text(markdown(figures["panels"], machine, "python3 run.py bench panels"), encoding="utf-8")
 
 
 # Losses

@@ -9,6 +9,7 @@ A row is marked when its 95th percentile is above 100 ms, or its compute above 1
 acts when it is let go.
 """
 
+import datetime
 import json
 import os
 import statistics
@@ -17,7 +18,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from timing import describe
 
 sys.path.append(str(Path(__file__).parent.parent / "browser"))
 import lab as learner  # noqa: E402
@@ -41,13 +41,7 @@ def panel_rows(quick):
                     seen = in_browser(browser, lab, lesson, 4 if quick else STEPS)
                 alone = in_kernel(lab.folder / "notebooks" / f"{lesson}.ipynb", lab.environment)
                 rows += [row(lesson, number, *where, times, alone) for (number, *where), times in seen.items()]
-        print(f"{len(lessons[:1] if quick else lessons)} lessons in Chromium {browser.version}, load {load()}")
     return rows
-
-
-def load():
-    """The machine's load over one minute, where it is known."""
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def row(lesson, number, title, label, way, times, alone):
@@ -230,20 +224,17 @@ def in_kernel(path, environment):
     }
 
 
-def markdown(rows, command):
+def markdown(rows, machine, command):
     """The table as a Markdown page, with the machine and the date."""
-    import datetime
-
-    machine = ", ".join(f"{name} {value}" for name, value in describe().items())
-    columns = list(rows[0]) if rows else []
-    cells = [[f"{c:.0f}" if isinstance(c, float) and c >= 20 else f"{c:.1f}" if isinstance(c, float) else str(c)
-              for c in row.values()] for row in rows]  # fmt: skip
-    lines = ["| " + " | ".join(line) + " |" for line in (columns, ["---"] * len(columns), *cells)]
+    machine = machine | {"browser": learner.version()}
+    said = ", ".join(f"{name} {value}" for name, value in machine.items())
+    cells = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row.values()] for row in rows]
+    lines = ["| " + " | ".join(line) + " |" for line in (list(rows[0]), ["---"] * len(rows[0]), *cells)]
     return "\n".join(
         [
             "# From a moved slider to another picture",
             "",
-            f"`{command}`, {datetime.date.today()}, profile ci: {machine}.",
+            f"`{command}`, {datetime.date.today()}, profile ci: {said}.",
             "",
             *__doc__.strip().split("\n")[2:],
             "",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import panels
 import pytest
 import skin
 import torch
@@ -16,11 +17,11 @@ from i2pemd_lite import classification
 from i2pemd_lite.classification import augment
 
 
-def figures_of(table, tmp_path):
+def figures_of(table, tmp_path, *options):
     """What a quick run writes and prints, each name of it being in the printed table."""
     file = tmp_path / "figures.json"
     command = [sys.executable, str(Path(__file__).with_name("bench.py")), table, "--quick", "--threads", "1"]
-    command += ["--json", str(file)]
+    command += ["--json", str(file), *options]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     figures = json.loads(file.read_text(encoding="utf-8"))
@@ -94,6 +95,20 @@ def test_skin_steps_are_timed_beside_plain_loops(tmp_path):
     theirs = {"batch and views of the PIL loop", "batch and views of the JPEG loop"}
     assert rows.keys() == {*steps, *shares, "forward", "backward", "optimiser", skin.OUTSIDE, *theirs}
     assert all(rows[what]["time"] > 0 for what in (*shares, *theirs))
+
+
+@pytest.mark.slow
+def test_panels_are_timed_in_a_browser(tmp_path):
+    if why := panels.learner.missing():
+        pytest.skip(why)
+    page = tmp_path / "panels.md"
+    rows, _ = figures_of("panels", tmp_path, "--markdown", str(page))
+    assert {where for where, _ in rows} == {"keyboard", "mouse"}
+    for (_, what), row in rows.items():
+        assert what.startswith("00 overview: ") and row["n"] == 4 and positive(row)
+        assert row["time"] <= row["p95"] and 0 < row["compute"] < row["kernel"]
+        assert ("p95" in row["above"]) == (row["p95"] > 100)
+        assert f"| {what} | {row['where']} | {row['time']:.1f} |" in page.read_text(encoding="utf-8")
 
 
 def test_marks_divide_a_turn_into_its_parts():

@@ -78,6 +78,12 @@ def chromium():
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def version():
+    """What the browser says it is."""
+    said = subprocess.run([chromium(), "--version"], capture_output=True, text=True).stdout
+    return " ".join(said.split()[:2])
+
+
 class Server:
     """A Jupyter server of this Python on a free port of loopback, with a token of its own; `with` stops it.
 
@@ -189,7 +195,6 @@ class Browser:
         except BaseException:
             self._playwright.stop()
             raise
-        self.version = self._browser.version
         return self
 
     def __exit__(self, *_):
