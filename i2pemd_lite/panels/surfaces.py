@@ -206,13 +206,13 @@ def reach(box):
     return max(wide, high / FLAT, 110)
 
 
-SIDE, HEAD, FOOT = 2.9, 0.3, 0.5  # inches: the width of a scene, what is above it, and below
+SIDE, HEAD, FOOT = 2.8, 0.3, 0.5  # inches: the width of a scene, what is above it, and below
 FLAT = 0.8  # height of a scene over its width
 
 
 def size(columns):
     """Inches of a scene's side, and of the figure that holds a row of them."""
-    side = min(SIDE, 9.3 / columns)
+    side = min(SIDE, 8.4 / columns)  # 848 pixels are left for a figure beside the side bar of a page of 1280
     return side, (max(0.1 + columns * side, 6.0), HEAD + FLAT * side + FOOT)
 
 

@@ -358,12 +358,12 @@ class Panel:
         """Within it every frame is noted: the sizes of the picture's box as a set, and what was painted there.
 
         Gives a `SimpleNamespace` of sizes and frames, which are filled in at the end. A frame is what the browser's
-        compositor put out, as JPEG, cut to the picture, (height, width, 3) uint8.
+        compositor put out, at half its size, cut to the picture, (height, width, 3) uint8.
         """
         seen, shots = SimpleNamespace(sizes=set(), frames=[]), []
         self.show()
         found = self.box.locator(PICTURE)
-        box = found.first.bounding_box() if found.count() else {"x": 0, "y": 0, "width": 9, "height": 9}
+        box = found.first.bounding_box() if found.count() else {"x": 0, "y": 0, "width": 20, "height": 20}
         session = self.page.context.new_cdp_session(self.page)
 
         def keep(frame):
@@ -371,7 +371,8 @@ class Panel:
             session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
 
         session.on("Page.screencastFrame", keep)
-        session.send("Page.startScreencast", {"format": "jpeg", "quality": 80})
+        small = {f"max{side.title()}": length // 2 for side, length in self.page.viewport_size.items()}
+        session.send("Page.startScreencast", {"format": "jpeg", "quality": 80, **small})
         self.box.evaluate(WATCH, PICTURE)
         try:
             yield seen
@@ -379,10 +380,12 @@ class Panel:
             seen.sizes |= set(map(tuple, self.box.evaluate("panel => { panel.watching = false; return panel.sizes }")))
             session.send("Page.stopScreencast")
             session.detach()
-        sides = ((box["x"], box["width"]), (box["y"], box["height"]))
-        x, y = (slice(max(0, round(start) + 2), round(start + length) - 2) for start, length in sides)
         for data in shots:
-            seen.frames.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))[y, x])
+            whole = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+            scale = whole.shape[1] / self.page.viewport_size["width"]
+            sides = ((box["y"], box["height"]), (box["x"], box["width"]))
+            y, x = (slice(max(0, int(scale * start) + 2), int(scale * (start + length)) - 2) for start, length in sides)
+            seen.frames.append(whole[y, x])
 
     def show(self, what=None):
         """Scroll to it, or to a control of it, and wait until the page, which lays out cells as they come, is still."""
@@ -426,7 +429,7 @@ class Panel:
         """Where the handle of a slider is on its track, from 0 to 1."""
         return self.slider(label).evaluate(PART, [HANDLE, TRACK])
 
-    def drag(self, label, to, moves=30):
+    def drag(self, label, to, moves=20):
         """Take the handle of a slider by the mouse to a part of its track, in many small moves."""
         slider, mouse = self.slider(label), self.page.mouse
         self.show(slider)
