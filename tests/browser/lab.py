@@ -262,8 +262,10 @@ class Lesson:
         """Make the window as large, in pixels of the page."""
         self.page.set_viewport_size({"width": width, "height": height})
 
-    def close(self):
-        """Close the page; the server ends its kernel."""
+    def close(self, kernel=True):
+        """Close the page, and end its kernel, which would else live on."""
+        if kernel:
+            self.page.evaluate(f"{NOTEBOOK}.context.sessionContext.shutdown()")
         self.page.context.close()
 
 
@@ -385,7 +387,9 @@ class Panel:
             scale = whole.shape[1] / self.page.viewport_size["width"]
             sides = ((box["y"], box["height"]), (box["x"], box["width"]))
             y, x = (slice(max(0, int(scale * start) + 2), int(scale * (start + length)) - 2) for start, length in sides)
-            seen.frames.append(whole[y, x])
+            # A screenshot that is taken meanwhile, of what has no address, puts out a frame of its own height.
+            if whole.shape[0] > 0.9 * scale * self.page.viewport_size["height"]:
+                seen.frames.append(whole[y, x])
 
     def show(self, what=None):
         """Scroll to it, or to a control of it, and wait until the page, which lays out cells as they come, is still."""
