@@ -84,7 +84,8 @@ def test_a_slider_moves_the_picture_without_flicker_and_the_words(lesson, way):
     before = [panel.said for panel in lesson.panels]
     for panel in lesson.panels:
         assert moved(panel, way) == [], panel.title
-    assert before != [panel.said for panel in lesson.panels]
+    # Three steps of a key may be too few for any rounded number to change.
+    assert way == "by keyboard" or before != [panel.said for panel in lesson.panels]
 
 
 def test_a_question_is_answered(lesson):
@@ -161,8 +162,8 @@ def test_planted_defects_are_found(browser, lab):
 
     def flicker():
         deaf.drag(second, 0.2)
-        for style in ("hidden", "visible"):
-            lesson.page.wait_for_timeout(200)
+        for style in 5 * ("hidden", "visible"):  # not every frame is put out while others are on their way
+            lesson.page.wait_for_timeout(100)
             pictures.evaluate(f"picture => {{ picture.style.visibility = '{style}' }}")
 
     assert "blank in" in unmoved(deaf, second, flicker)[0]
