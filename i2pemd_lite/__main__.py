@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
-from i2pemd_lite.files import BadInput, cache_folder, data_folder
+from i2pemd_lite.files import BadInput, cache_folder, claimed, data_folder
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
 TASKS = tuple(TABLES)
@@ -85,10 +85,7 @@ def train(chosen):
             raise BadInput("--resume: expected beside it only --data and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
         run = task.resume(chosen.resume, chosen.data)
-        for name, value in _changes(task, chosen.set).items():
-            if name not in run.settings.LIVE:
-                raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(run.settings.LIVE)}")
-            setattr(run.settings, name, value)
+        run.change(**_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
             raise BadInput(f"{chosen.resume}: all {run.number} steps are done; to go on, give more with --set steps=…")
     else:
@@ -99,9 +96,10 @@ def train(chosen):
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
-    print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
-    run.finish()
-    print(task.evaluate(run))
+    with claimed(run.folder):
+        print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
+        run.finish()
+        print(task.evaluate(run))
     return 0
 
 

@@ -78,6 +78,34 @@ def written_whole(path):
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def claimed(folder):
+    """Inside, nobody else trains the run in `folder`; `BadInput` when somebody does, here or in another process.
+
+    The claim is a lock of the operating system, so that a process that is killed leaves none.
+
+    Example
+    -------
+    >>> with tempfile.TemporaryDirectory() as folder, claimed(folder), claimed(folder):
+    ...     pass
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: ...: expected a run that nobody trains, found one that is being trained elsewhere; ...
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / ".training").acquire(blocking=False)
+    except Timeout:
+        raise BadInput(
+            f"{folder}: expected a run that nobody trains, found one that is being trained elsewhere; "
+            "stop it there, or choose another name"
+        ) from None
+    with lock:
+        yield
+
+
 def write_json(path, value):
     """Write `value` as JSON, whole or not at all."""
     with written_whole(path) as temporary:

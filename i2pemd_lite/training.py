@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -282,8 +283,19 @@ class Learner(nn.Module):
         finally:
             self.train(training)
 
+    def example(self):
+        """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
+
     def updated(self, t):
         """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
+
+
+class Example(NamedTuple):
+    """One held-back image, for somebody who watches."""
+
+    image: np.ndarray  # (H, W) or (H, W, 3) uint8
+    truth: np.ndarray  # (H, W) classes, or the class as an array without axes
+    answer: np.ndarray  # (H, W) classes, or (K,) probabilities
 
 
 @dataclasses.dataclass
@@ -510,18 +522,23 @@ class Run:
             pass
         return self
 
+    def change(self, **values):
+        """Change live settings of a run that goes on; `BadInput`, and nothing is changed, where one cannot be."""
+        for name in values:
+            if name not in self.settings.LIVE:
+                raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(self.settings.LIVE)}")
+        self.settings.changed(**values)  # raises for a value that no run can use
+        for name, value in values.items():
+            setattr(self.settings, name, value)
+
     def fork(self, folder=None, **changes):
         """A second run that goes on from here with other live settings; this one stays as it is."""
-        for name in changes:
-            if name not in self.settings.LIVE:
-                live = ", ".join(self.settings.LIVE)
-                raise BadInput(f"{name}: expected a setting that may change in a run, one of {live}")
         self._flush()
         learner = copy.deepcopy(self.learner)
-        learner.settings = self.settings.changed(**changes)
         twin = Run(learner, folder, self.task)
         twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
+        twin.change(**changes)
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
         twin.moments = list(self.moments)
         return twin

@@ -138,7 +138,7 @@ def test_a_fork_goes_on_by_itself():
     assert fork.history[:8] == run.history and fork.history[8]["loss"] == 0
     assert_same(weights(same.finish(False)), weights(whole))
     assert_same(weights(run.finish(False)), weights(whole))
-    with pytest.raises(BadInput, match="seed: expected a setting that may change"):
+    with pytest.raises(BadInput, match="seed: cannot change in a run"):
         run.fork(seed=3)
 
 

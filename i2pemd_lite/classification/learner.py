@@ -15,7 +15,7 @@ from i2pemd_lite.classification.teachers import decay, follow
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.training import Learner, Resident, Shuffled, generator, seeded
+from i2pemd_lite.training import Example, Learner, Resident, Shuffled, generator, seeded
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,12 @@ class Classifier(Learner):
         held_back = self.val if len(self.val) else self.test
         labels = self.data.labels[held_back]
         return torch.cat([held_back[labels == k][:PROBE] for k in range(len(CLASSES))])
+
+    def example(self):
+        """The first probed image, its class, and what is answered."""
+        i = self.probed[:1]
+        scores = self.scores(i)[0]
+        return Example(self.data.images[i[0]].permute(1, 2, 0).numpy(), self.data.labels[i[0]].numpy(), scores.numpy())
 
     def probe(self):
         """Features and labels of a few images of each class, from the part that `evaluate` looks at."""

@@ -13,7 +13,7 @@ from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
 from i2pemd_lite.segmentation.scores import ClassMean, doc_row, probe_blocks, sample_voxels, summary
-from i2pemd_lite.training import Learner, Resident, Shuffled, generator, seeded
+from i2pemd_lite.training import Example, Learner, Resident, Shuffled, generator, seeded
 
 
 class Segmenter(Learner):
@@ -141,6 +141,18 @@ class Segmenter(Learner):
             features[case.modality].append(f)
         gap = mmd(*(torch.cat(f) for f in features.values()))
         return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+
+    def example(self):
+        """The slice with most organ voxels of the first probed block, its truth, and the classes that are predicted."""
+        block = self.probed[0]
+        z = int((block.label > 0).sum((1, 2)).argmax())
+        sizes = tuple(int(block.modality == modality) for modality in MODALITIES)
+        images = block.image[None, None].to(self.device).contiguous(memory_format=torch.channels_last_3d)
+        _, logits = self.network(images, sizes)
+        low, high = block.image.quantile(torch.tensor([0.01, 0.995]))
+        shown = ((block.image[z] - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+        answer = logits[0, :, z].argmax(0)
+        return Example(*(x.byte().cpu().numpy() for x in (255 * shown, block.label[z], answer)))
 
     def probe(self):
         """Features, labels and modalities of a few voxels of each class, from a block of some held-back cases."""

@@ -72,6 +72,7 @@ class Block(NamedTuple):
 
     modality: str
     image: torch.Tensor  # (D, H, W)
+    label: torch.Tensor  # (D, H, W)
     voxels: torch.Tensor  # (n, 3) indices
     labels: torch.Tensor  # (n,) their classes
 
@@ -91,7 +92,7 @@ def probe_blocks(cases, depth):
             where = (label == k).nonzero()
             voxels.append(where[torch.linspace(0, len(where) - 1, min(PROBE, len(where))).long()])
         voxels = torch.cat(voxels)
-        blocks.append(Block(case.modality, case.image[z : z + depth], voxels, label[tuple(voxels.T)]))
+        blocks.append(Block(case.modality, case.image[z : z + depth], label, voxels, label[tuple(voxels.T)]))
     return blocks
 
 

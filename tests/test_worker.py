@@ -1,0 +1,190 @@
+"""Runs in a process of their own: the commands, what is told, and that nothing is lost."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from i2pemd_lite import classification, segmentation
+from i2pemd_lite.files import BadInput, claimed
+from i2pemd_lite.worker import Process, Worker, plane
+
+QUICK = {"profile": "ci", "seed": 3, "evaluate_every": 2, "steps": 6}
+
+
+class Heard(list):
+    """What a worker says."""
+
+    def of(self, run, event="steps"):
+        return [message for message in self if message["run"] == run and message["event"] == event]
+
+
+@pytest.fixture
+def worker():
+    heard = Heard()
+    made = Worker(heard.append)
+    made.heard = heard
+    yield made
+    made.close()
+
+
+def do(worker, do, run, **more):
+    worker.handle({"do": do, "run": run, **more})
+
+
+def begin(worker, folder, task="classification", method="i2pemd", **changes):
+    do(worker, "open", "ours", task=task, method=method, folder=str(folder), **QUICK | changes)
+
+
+def train(worker):
+    while worker.going:
+        worker.turn()
+
+
+@pytest.mark.parametrize("task, method", [("classification", "i2pemd"), ("segmentation", "joint_sepbn_i2pemd")])
+def test_a_steered_run_is_the_run_of_an_iterator(worker, tmp_path, task, method):
+    begin(worker, tmp_path / "ours", task, method)
+    do(worker, "step", "ours")
+    do(worker, "set", "ours", values={"weight": 0.25})
+    do(worker, "go", "ours")
+    train(worker)
+    module = {"classification": classification, "segmentation": segmentation}[task]
+    mine = module.train(method, **QUICK)
+    next(mine)
+    mine.settings.weight = 0.25
+    mine.finish(progress=False)
+    theirs = worker.kept["ours"].run.learner.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.learner.state_dict().items())
+    rows = [row for message in worker.heard.of("ours") for row in message["rows"]]
+    assert [row["step"] for row in rows] == list(range(1, 7))
+    assert [row["weight"] for row in rows] == [1.0] + [0.25] * 5
+    assert [row["loss"] for row in rows] == [row["loss"] for row in mine.history]
+    told = [row for message in worker.heard.of("ours") for row in message["evaluations"]]
+    np.testing.assert_equal(told, mine.evaluations)
+    last = worker.heard.of("ours")[-1]
+    assert (last["state"], last["number"], last["seconds_left"]) == ("done", 6, 0)
+    np.testing.assert_allclose(last["ground"], mine.learner.bank.ground_distance(), atol=1e-6, rtol=0)
+    image = np.array(last["example"]["image"])
+    assert image.min() >= 0 and image.max() <= 255 and np.ptp(image) > 50
+
+
+def test_runs_take_turns_and_a_fork_goes_its_own_way(worker, tmp_path):
+    begin(worker, tmp_path / "ours")
+    do(worker, "go", "ours")
+    worker.turn()
+    worker.turn()
+    do(worker, "fork", "ours", to="twin", folder=str(tmp_path / "twin"))
+    do(worker, "set", "twin", values={"learning_rate": 0.0})
+    assert worker.going == ["ours", "twin"]
+    worker.turn()
+    assert [kept.run.number for kept in worker.kept.values()] == [3, 3]
+    train(worker)
+    one, other = (worker.kept[name].run for name in ("ours", "twin"))
+    assert one.history[:2] == other.history[:2] and one.folder != other.folder
+    assert worker.heard.of("twin", "opened")[0]["number"] == 2
+    assert (tmp_path / "twin" / "checkpoint.safetensors").exists()
+    weights = [torch.cat([p.detach().flatten() for p in run.parameters]) for run in (one, other)]
+    assert not torch.equal(*weights)
+
+
+def test_a_stopped_run_can_be_picked_up_and_a_stop_saves_it(worker, tmp_path):
+    begin(worker, tmp_path / "ours", steps=4)
+    do(worker, "step", "ours")
+    do(worker, "stop", "ours")
+    assert not worker.kept
+    assert classification.resume(tmp_path / "ours").number == 1
+    do(worker, "open", "ours", task="classification", method="baseline", folder=str(tmp_path / "ours"))
+    opened = worker.heard.of("ours", "opened")[-1]
+    assert (opened["number"], opened["settings"]["method"]) == (1, "i2pemd")
+
+
+def test_what_is_wrong_is_told_and_the_others_go_on(worker, tmp_path):
+    begin(worker, tmp_path / "ours")
+    begin(worker, tmp_path / "twice")
+    opening = {"task": "classification", "folder": str(tmp_path / "bad")}
+    do(worker, "open", "bad", method="none", **opening)
+    do(worker, "open", "bad", method="i2pemd", steps=-3, **opening)
+    do(worker, "set", "ours", values={"weight": -1})
+    do(worker, "set", "ours", values={"seed": 1})
+    do(worker, "pause", "nobody")
+    errors = [message["error"] for message in worker.heard if message["event"] == "failed"]
+    expected = "ours: expected the name|method: expected|steps: expected|weight: expected|seed: cannot|nobody"
+    assert all(words in found for words, found in zip(expected.split("|"), errors, strict=True))
+    assert worker.kept["ours"].run.settings.weight == 1.0
+    with claimed(tmp_path / "bad"):
+        pass  # what could not be opened is not claimed
+
+
+def test_a_loss_that_is_no_number_stops_its_run_alone_and_says_what_to_do(worker, tmp_path, monkeypatch):
+    monkeypatch.setattr("i2pemd_lite.worker.REPORT", 0)
+    begin(worker, tmp_path / "ours", steps=20, evaluate_every=20)
+    do(worker, "fork", "ours", to="twin", folder=str(tmp_path / "twin"))
+    do(worker, "set", "ours", values={"learning_rate": 1e30})
+    for name in ("ours", "twin"):
+        do(worker, "go", name)
+    train(worker)
+    (failed,) = worker.heard.of("ours", "failed")
+    assert "diverged; resume from the last checkpoint with a lower learning_rate" in failed["error"]
+    assert worker.heard.of("twin")[-1]["state"] == "done"
+
+
+def test_one_run_has_one_trainer(worker, tmp_path):
+    begin(worker, tmp_path / "ours")
+    other = Heard()
+    begin(Worker(other.append), tmp_path / "ours")
+    assert "being trained elsewhere" in other.of("ours", "failed")[0]["error"]
+    with pytest.raises(BadInput, match="being trained elsewhere"), claimed(tmp_path / "ours"):
+        pass
+    do(worker, "stop", "ours")
+    with claimed(tmp_path / "ours"):
+        pass
+
+
+def until(process, done, seconds=120):
+    """What is heard until `done(message)`."""
+    heard, end = Heard(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        for message in process.heard():
+            heard.append(message)
+            if done(message):
+                return heard
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {heard}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_closed_notebook_loses_nothing_and_a_killed_process_is_told(tmp_path):
+    """Its input ends, as when a kernel dies: the run is saved where it stands, which is no multiple of a checkpoint."""
+    process = Process()
+    opening = {"task": "classification", "method": "i2pemd", "folder": str(tmp_path / "ours")}
+    process.tell("open", "ours", **opening, **QUICK | {"steps": 5000, "evaluate_every": 5000, "checkpoint_every": 5000})
+    process.tell("go", "ours")
+    until(process, lambda message: message["event"] == "steps" and message["number"] > 3)
+    os.kill(process.number, signal.SIGINT)  # a notebook that is interrupted passes it on to nobody
+    process.close()
+    kept = classification.resume(tmp_path / "ours")
+    assert kept.number > 3 and len(kept.history) == kept.number
+
+    process = Process()
+    process.tell("open", "ours", **opening)
+    until(process, lambda message: message["event"] == "opened")
+    os.kill(process.number, signal.SIGKILL)
+    heard = until(process, lambda message: message["event"] == "ended")
+    assert "exit status -9" in heard[-1]["error"]
+    process.tell("go", "ours")  # nobody listens, and nothing breaks
+    with claimed(tmp_path / "ours"):
+        pass
+
+
+def test_the_plane_does_not_turn_between_two_looks():
+    random = np.random.default_rng(0)
+    prototypes = random.normal(size=(5, 16))
+    before = plane(prototypes)
+    after = plane(prototypes + 0.01 * random.normal(size=(5, 16)), before)
+    assert np.abs(after - before).max() < 0.2
+    centred = prototypes - prototypes.mean(0)
+    largest = np.linalg.eigvalsh(centred @ centred.T)[-2:].sum()
+    np.testing.assert_allclose((before**2).sum(), largest, rtol=1e-9)
