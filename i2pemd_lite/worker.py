@@ -52,12 +52,16 @@ class Worker:
         self.say, self.kept, self.going = say, {}, []
 
     def handle(self, command):
-        """Do what a command says, and tell what is wrong with it."""
+        """Do what a command says, and tell what is wrong with it; why a run is not open was told before."""
         do, name = command.pop("do"), command["run"]
+        if name not in self.kept and do != "open":
+            return
         try:
             getattr(self, f"_{do}")(**command)
         except Exception as error:
             self._fail(name, do, error)
+            if do in ("step", "pause", "stop"):
+                self._drop(name)
 
     def turn(self):
         """One step of every run that goes."""
@@ -69,8 +73,8 @@ class Worker:
                 self.going.remove(name)
                 self._tell(name)
             except Exception as error:
-                self.going.remove(name)
                 self._fail(name, "go", error)
+                self._drop(name)
             else:
                 if time.monotonic() - kept.told > REPORT:
                     self._tell(name)
@@ -78,10 +82,9 @@ class Worker:
     def close(self):
         """Save every run and let go of its folder."""
         for name in list(self.kept):
-            with contextlib.suppress(Exception):  # a run that failed keeps its last checkpoint
+            with contextlib.suppress(FloatingPointError):  # its last checkpoint is good
                 self.kept[name].run.save()
-            self.kept.pop(name).claim.close()
-        self.going = []
+            self._drop(name)
 
     # --- the commands -------------------------------------------------------------------------------------------------
 
@@ -146,8 +149,14 @@ class Worker:
         try:
             self.say({"event": "steps", "run": name, "state": state, **kept.news(look=state != "training")})
         except FloatingPointError as error:
-            self.going = [going for going in self.going if going != name]
             self._fail(name, "go", error)
+            self._drop(name)
+
+    def _drop(self, name):
+        """Let go of a run that failed: what is good of it is in its folder."""
+        self.going = [going for going in self.going if going != name]
+        if name in self.kept:
+            self.kept.pop(name).claim.close()
 
     def _fail(self, name, do, error):
         words = str(error) if isinstance(error, BadInput | FloatingPointError) else f"{type(error).__name__}: {error}"

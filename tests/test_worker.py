@@ -109,9 +109,9 @@ def test_what_is_wrong_is_told_and_the_others_go_on(worker, tmp_path):
     do(worker, "open", "bad", method="i2pemd", steps=-3, **opening)
     do(worker, "set", "ours", values={"weight": -1})
     do(worker, "set", "ours", values={"seed": 1})
-    do(worker, "pause", "nobody")
+    do(worker, "pause", "nobody")  # which is not open, as was told
     errors = [message["error"] for message in worker.heard if message["event"] == "failed"]
-    expected = "ours: expected the name|method: expected|steps: expected|weight: expected|seed: cannot|nobody"
+    expected = "ours: expected the name|method: expected|steps: expected|weight: expected|seed: cannot"
     assert all(words in found for words, found in zip(expected.split("|"), errors, strict=True))
     assert worker.kept["ours"].run.settings.weight == 1.0
     with claimed(tmp_path / "bad"):
@@ -129,6 +129,12 @@ def test_a_loss_that_is_no_number_stops_its_run_alone_and_says_what_to_do(worker
     (failed,) = worker.heard.of("ours", "failed")
     assert "diverged; resume from the last checkpoint with a lower learning_rate" in failed["error"]
     assert worker.heard.of("twin")[-1]["state"] == "done"
+    begin(worker, tmp_path / "ours")  # picked up where it was good
+    assert worker.heard.of("ours", "opened")[-1]["number"] == 0
+    do(worker, "set", "ours", values={"learning_rate": 1e-3})
+    do(worker, "go", "ours")
+    train(worker)
+    assert worker.heard.of("ours")[-1]["state"] == "done"
 
 
 def test_one_run_has_one_trainer(worker, tmp_path):

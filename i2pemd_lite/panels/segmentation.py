@@ -386,6 +386,16 @@ def compare(**named):
     return shown
 
 
+TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))
+MEASURES = {
+    "DOC": "doc",
+    "DOC of CT": "ct",
+    "DOC of MR": "mr",
+    **{f"DOC of {m.upper()} {organ}": f"{m} {organ}" for m in MODALITIES for organ in ORGANS},
+}
+BRIEF = ("bg", "liver", "R kid", "L kid", "spl")
+
+
 def panel(**runs):
     """Curves of up to four segmentation runs: the terms of Eq. 7, DOC on held-back cases, and G.
 
@@ -394,7 +404,4 @@ def panel(**runs):
         curves = panel(joint=joint, ours=ours)
         curves.go(run="ours")
     """
-    terms = (Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd")),)
-    measures = {"DOC": "doc", "DOC of CT": "ct", "DOC of MR": "mr"}
-    measures |= {f"DOC of {m.upper()} {organ}": f"{m} {organ}" for m in MODALITIES for organ in ORGANS}
-    return Training(runs, terms, measures, ("bg", "liver", "R kid", "L kid", "spl"))
+    return Training(runs, (TERMS,), MEASURES, BRIEF)

@@ -74,20 +74,41 @@ class Record:
         """Steps and values of one column, each value the mean of up to `smooth` steps, and at most POINTS of them."""
         self.rows += [{"step": n, **{k: float(v) for k, v in losses.items()}} for n, losses in self.waiting]
         self.waiting = []
-        found = [(row["step"], row[name]) for row in self.rows if name in row]
-        x, y = np.array(found, dtype=float).reshape(-1, 2).T
-        kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)) if len(x) else []
-        return x[kept], moving_mean(y, smooth)[kept]
+        return column(self.rows, name, smooth)
 
     def scores(self, measure):
         """Steps and values of one figure on held-back data."""
-        rows = [(row["step"], row[measure]) for row in self.run.evaluations if measure in row]
-        return np.array(rows, dtype=float).reshape(-1, 2).T
+        return column(self.run.evaluations, measure)
 
     def changes(self):
         """(step, λ) of the first step after each change of λ."""
-        pairs = zip(self.weights, self.weights[1:], strict=False)
-        return [(n, after) for n, (before, after) in enumerate(pairs, 2) if before != after]
+        return changes(self.weights)
+
+
+def column(rows, name, smooth=1):
+    """Steps and values of one column of rows, each the mean of up to `smooth` rows, and at most POINTS of them.
+
+    Example
+    -------
+    >>> column([{"step": 1, "ce": 3.0}, {"step": 2}, {"step": 3, "ce": 2.0}], "ce")
+    (array([1., 3.]), array([3., 2.]))
+    """
+    found = [(row["step"], row[name]) for row in rows if name in row]
+    x, y = np.array(found, dtype=float).reshape(-1, 2).T
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)) if len(x) else []
+    return x[kept], moving_mean(y, smooth)[kept]
+
+
+def changes(weights):
+    """(step, λ) of the first step after each change of λ, from the λ of each step.
+
+    Example
+    -------
+    >>> changes([1, 1, 0.5, 0.5])
+    [(3, 0.5)]
+    """
+    pairs = zip(weights, weights[1:], strict=False)
+    return [(n, after) for n, (before, after) in enumerate(pairs, 2) if before != after]
 
 
 def moving_mean(y, width):
@@ -261,11 +282,11 @@ class _Card:
     def __init__(self, figure, terms, classes):
         width = 0.235
         boxes = [[0.05 + 0.335 * i, 0.14, width, 0.72] for i in range(3)]
-        self.lines = [_Lines(figure.add_axes(boxes[0]), terms[0].title, log=True)]
+        self.lines = [Curves(figure.add_axes(boxes[0]), terms[0].title, log=True)]
         for counts, box in zip(terms[1:], boxes[1:], strict=False):
-            self.lines.append(_Lines(figure.add_axes(box), counts.title, (0, 1.02)))
+            self.lines.append(Curves(figure.add_axes(box), counts.title, (0, 1.02)))
         box = boxes[len(self.lines)]
-        self.lines.append(_Lines(figure.add_axes(box), "", (0, 102)))
+        self.lines.append(Curves(figure.add_axes(box), "", (0, 102)))
         self.title = figure.text(box[0], 0.895, "", size=9.5)
         self.ground = None
         if len(terms) == 1:
@@ -274,7 +295,7 @@ class _Card:
             figure.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
 
 
-class _Lines:
+class Curves:
     """Axes with a pool of lines, each with its label at its right end."""
 
     def __init__(self, axes, title, limits=None, log=False):

@@ -1,0 +1,547 @@
+"""The training cockpit: start, pause, step, resume, stop and fork runs, and steer them while they train.
+
+The runs live in a process of their own (`worker.py`), so the notebook stays free, and in folders on disk, so a closed
+tab or a kernel that is restarted loses nothing: the next cockpit on the same folder finds them and picks them up.
+"""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import ipywidgets as widgets
+import numpy as np
+
+from i2pemd_lite import classification, segmentation, training
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import classification as skin
+from i2pemd_lite.panels import segmentation as organs
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, rows, slider, steps
+from i2pemd_lite.panels.selection import keep_apart
+from i2pemd_lite.panels.training import LINES, Curves, Line, Terms, apart, changes, column
+from i2pemd_lite.saved import saved
+from i2pemd_lite.worker import Process
+
+TASKS = {"segmentation": segmentation, "classification": classification}
+LIVE = {
+    "weight": "λ",
+    "momentum": "momentum α",
+    "learning_rate": "learning rate",
+    "tau_low": "τ_low",
+    "tau_high": "τ_high",
+    "top": "T (nearest)",
+}
+RATES = tuple(float(f"{m}e{e}") for e in range(-6, 0) for m in (1, 2, 5))
+ALL = "all of this run"
+PERIOD = 0.2  # seconds between two looks at what the process says
+SMOOTH = 5  # steps that a point of a curve is the mean of
+
+
+class Shown(NamedTuple):
+    """How the runs of a task are drawn."""
+
+    terms: Terms
+    measures: dict  # words -> column of the evaluations
+    classes: tuple
+
+
+SHOWN = {
+    "segmentation": Shown(organs.TERMS, organs.MEASURES, organs.BRIEF),
+    "classification": Shown(Terms("Losses", skin.TERMS), skin.MEASURES, classification.CLASSES),
+}
+
+
+@dataclasses.dataclass
+class Track:
+    """What is known of a run."""
+
+    name: str
+    folder: Path
+    task: str
+    settings: dict
+    number: int = 0
+    total: int = 0
+    state: str = "saved"  # saved, starting, training, paused, done, stopped, failed
+    rows: list = dataclasses.field(default_factory=list)
+    evaluations: list = dataclasses.field(default_factory=list)
+    places: np.ndarray | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
+    ground: np.ndarray | None = None
+    example: dict | None = None
+    seconds_left: float | None = None
+    memory: float | None = None
+    wishes: dict = dataclasses.field(default_factory=dict)  # settings that were changed while it was not open
+    error: str = ""
+
+    @property
+    def open(self):
+        """Whether the process has it."""
+        return self.state in ("starting", "training", "paused", "done")
+
+    def read(self, number=None):
+        """Take up what its folder says of the first `number` steps; None: of all that were saved."""
+        about = saved(self.folder)
+        self.task, self.settings, self.number = about.task, dict(about.settings), number or about.number
+        self.total, self.rows = about.settings["steps"], about.history[: self.number]
+        self.evaluations = [row for row in about.evaluations if row["step"] <= self.number]
+        if about.moments:
+            self.ground = about.moments[-1].ground
+        return self
+
+
+class Result(NamedTuple):
+    """What the board shows."""
+
+    task: str
+    run: Track | None
+    losses: list  # of `Line`
+    scores: list  # of `Line`
+    measure: str
+    changes: list  # (step, λ)
+    total: int  # steps of the longest run
+
+
+class Cockpit(Panel):
+    """Controls, buttons and the board of the runs in a folder.
+
+    Parameters
+    ----------
+    folder : holds a folder for each run
+    task : of which runs are started and shown at the beginning
+    data : a folder of data for new runs; "": what `load()` finds
+    profile : of new runs; None: the one that `I2PEMD_PROFILE` names
+    """
+
+    def __init__(self, folder, task, data="", profile=None):
+        self.folder, self.tracks, self.buttons = Path(folder), {}, {}
+        self._process, self._task, self._complaint, self._following = None, None, "", True
+        self._find()
+        start = {
+            "task": choice("task", list(TASKS), task, "210px"),
+            "method": choice("method", list(TASKS[task].METHODS), _best(task), "270px"),
+            "profile": choice("profile", list(training.PROFILES), training.profile(profile).name, "160px"),
+            "steps": _text("steps (empty: the profile's)", "", "250px"),
+            "data": _text("data folder (empty: as found)", data, "330px"),
+            "name": _text("name", "", "200px"),
+        }
+        watch = {
+            "run": choice("run", self._names(task), next(iter(self._names(task)), None), "260px"),
+            "show": choice("losses", [ALL, *SHOWN[task].terms.names], ALL, "220px"),
+            "measure": choice("held back", list(SHOWN[task].measures), next(iter(SHOWN[task].measures)), "260px"),
+        }
+        live = {
+            "weight": slider("λ", 1.0, 0.0, 4.0, 0.05, width="260px"),
+            "momentum": slider("momentum α", 0.8, 0.0, 1.0, 0.01, width="280px"),
+            "learning_rate": steps("learning rate", RATES, 1e-3, "280px"),
+            "tau_low": slider("τ_low", 0.7, 0.0, 0.97, 0.01, width="260px"),
+            "tau_high": slider("τ_high", 0.8, 0.02, 0.99, 0.01, width="280px"),
+            "top": slider("T (nearest)", 24, 1, 360, 1, width="280px"),
+        }
+        start["task"].observe(self._other_task, "value")
+        watch["run"].observe(self._other_run, "value")
+        for name, control in live.items():
+            control.observe(lambda change, name=name: self._steer(name, change["new"]), "value")
+        keep_apart(live)
+        self.live = live
+        super().__init__("cockpit", {**start, **watch, **live}, self._look, draw, describe, size=(9.4, 5.6))
+        self._lay_out([start, watch, live])
+        self._follow_run()
+        self.refresh()
+
+    def _lay_out(self, groups):
+        for name, (words, work) in {
+            "Start": ("Train a new run of this method, under this name", self.start),
+            "Pause": ("Save the chosen run and wait", lambda: self._ask("pause")),
+            "Step": ("Take one step of the chosen run", lambda: self._ask("step")),
+            "Resume": ("Go on with the chosen run, where it was saved", lambda: self._ask("go")),
+            "Stop": ("Save the chosen run and let go of it", lambda: self._ask("stop")),
+            "Fork": ("Copy the chosen run as it is now; the copy goes its own way", self.fork),
+        }.items():
+            self.buttons[name] = widgets.Button(description=name, tooltip=words, layout={"width": "84px"})
+            self.buttons[name].on_click(lambda _, work=work: self._do(work))
+        start, watch, live = (list(group) for group in groups)
+        lines = rows(self.controls, [start[:3], start[3:], watch, live[:3], live[3:]])
+        lines.insert(2, widgets.HBox(list(self.buttons.values())))
+        self.children = [*lines, self.error, self.image, self.note]
+
+    # --- the runs in the folder --------------------------------------------------------------------------------------
+
+    def _find(self):
+        """The runs that are in the folder; what is wrong with one is told, and the others are shown."""
+        for about in sorted(self.folder.glob("*/settings.json")):
+            name = about.parent.name
+            try:
+                self.tracks[name] = Track(name, about.parent, "", {}).read()
+            except BadInput as error:
+                self._complaint = str(error)
+
+    def _names(self, task):
+        return [name for name, track in self.tracks.items() if track.task == task]
+
+    @property
+    def chosen(self):
+        """The `Track` that is chosen, or None."""
+        return self.tracks.get(self.controls["run"].value)
+
+    def _choose(self, name):
+        """Offer the runs of the task, and choose one."""
+        self._quiet = True
+        self.controls["run"].options = self._names(self.controls["task"].value)
+        self.controls["run"].value = name
+        self._quiet = False
+        self._follow_run()
+
+    # --- what the buttons do -----------------------------------------------------------------------------------------
+
+    def _do(self, work):
+        self._complaint = ""
+        try:
+            work()
+        except BadInput as error:
+            self._complaint = str(error)
+        self.refresh()
+
+    def start(self):
+        """Train a new run, as the controls say."""
+        state = self.state
+        name = state["name"].strip() or self._free(state["method"])
+        folder = self._new(name)
+        chosen = {"profile": state["profile"]}
+        if state["steps"].strip():
+            if not state["steps"].strip().isdecimal():
+                raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
+            chosen["steps"] = int(state["steps"])
+        self.tracks[name] = Track(name, folder, state["task"], {}, state="starting")
+        self._tell("open", name, task=state["task"], method=state["method"], data=state["data"].strip() or None,
+                   folder=str(folder), **chosen)  # fmt: skip
+        self._tell("go", name)
+        self._choose(name)
+
+    def fork(self):
+        """Let a copy of the chosen run go its own way."""
+        track = self._opened()
+        name = self.state["name"].strip() or self._free(track.name)
+        folder = self._new(name)
+        self.tracks[name] = Track(name, folder, track.task, {}, state="starting")
+        self._tell("fork", track.name, to=name, folder=str(folder))
+        self._choose(name)
+
+    def _new(self, name):
+        folder = self.folder / name
+        if Path(name).name != name or name.startswith("."):
+            raise BadInput(f"name: expected the name of a folder in {self.folder}, found {name!r}; leave out / and .")
+        if name in self.tracks or (folder / "settings.json").exists():
+            raise BadInput(f"name: {folder} holds a run already; choose another name, or pick it below and resume it")
+        return folder
+
+    def _free(self, base):
+        """`base`, or with a number where there is such a run already."""
+        tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
+        return next(name for name in tries if name not in self.tracks and not (self.folder / name).exists())
+
+    def _ask(self, do):
+        self._tell(do, self._opened().name)
+        if do == "stop":
+            self.chosen.state = "stopped"
+
+    def _opened(self):
+        """The chosen run, which the process has, or picks up now."""
+        track = self.chosen
+        if track is None:
+            raise BadInput("run: expected one that is chosen, found none; start one, or choose another task")
+        if not track.open:
+            self._tell("open", track.name, task=track.task, method=track.settings["method"], folder=str(track.folder),
+                       data=self.state["data"].strip() or None, settings=track.wishes)  # fmt: skip
+            track.state, track.wishes, track.error = "starting", {}, ""
+        return track
+
+    def _tell(self, do, name, **more):
+        if self._process is None:
+            self._process = Process()
+        self._process.tell(do, name, **more)
+        if self._task is None or self._task.done():
+            try:
+                self._task = asyncio.get_running_loop().create_task(self.background())
+            except RuntimeError:  # in plain Python nobody listens unless `listen` is called
+                self._task = None
+
+    # --- what comes back ---------------------------------------------------------------------------------------------
+
+    async def background(self):
+        """Follow the process between other events, until it ends."""
+        while self._process is not None:
+            self.listen()
+            await asyncio.sleep(PERIOD)
+
+    def listen(self):
+        """Take in what the process says, and draw it."""
+        messages = self._process.heard() if self._process is not None else []
+        for message in messages:
+            getattr(self, f"_heard_{message.pop('event')}")(**message)
+        if messages:
+            self.refresh()
+
+    def _heard_opened(self, run, task, folder, settings, number, total):
+        track = self.tracks[run]
+        track.settings, track.number, track.total, track.state = settings, number, total, "paused"
+        if number:
+            track.read(number)
+        if run == self.controls["run"].value:
+            self._follow_run()
+
+    def _heard_steps(self, run, state, rows, evaluations, places, ground, example, **more):
+        track = self.tracks[run]
+        track.state = "stopped" if track.state == "stopped" else state
+        track.rows, track.evaluations = track.rows + rows, track.evaluations + evaluations
+        track.places, track.ground, track.example = np.array(places), np.array(ground), example or track.example
+        for name, value in more.items():
+            setattr(track, name, value)
+
+    def _heard_failed(self, run, do, error):
+        track = self.tracks.get(run)
+        if do in ("open", "fork"):
+            self._complaint = error
+            self._unopened()
+        elif do == "set" or track is None:
+            self._complaint = error
+        else:
+            track.state, track.error = "failed", error
+
+    def _unopened(self):
+        """Runs that could not be opened: new ones are none, old ones are where they were."""
+        for name, track in list(self.tracks.items()):
+            if track.state == "starting":
+                track.state = "saved"
+                if not track.number:
+                    del self.tracks[name]
+        self._choose(next(iter(self._names(self.controls["task"].value)), None))
+
+    def _heard_ended(self, error):
+        self._process = None
+        for track in self.tracks.values():
+            if track.open and track.state != "done":
+                track.state = "stopped"
+        self._complaint = f"the training process ended: {error}; Resume goes on where a run was saved last"
+
+    def close(self):
+        """Save every run and end the process, as the end of the kernel does."""
+        if self._process is not None:
+            self._process.close()
+            self.listen()
+            self._process, self._complaint = None, ""
+            self.refresh()
+        super().close()
+
+    # --- controls that follow ----------------------------------------------------------------------------------------
+
+    def _other_task(self, change):
+        task = change["new"]
+        self._quiet = True
+        self.controls["method"].options = list(TASKS[task].METHODS)
+        self.controls["method"].value = _best(task)
+        self.controls["show"].options = [ALL, *SHOWN[task].terms.names]
+        self.controls["measure"].options = list(SHOWN[task].measures)
+        self._choose(next(iter(self._names(task)), None))
+
+    def _other_run(self, _):
+        if not self._quiet:
+            self._follow_run()
+
+    def _follow_run(self):
+        """Move the live controls to the settings of the chosen run; those that it has not are grey."""
+        track, self._following = self.chosen, True
+        known = {} if track is None else track.settings | track.wishes
+        for name, control in self.live.items():
+            control.disabled = name not in known
+            if hasattr(control, "field"):
+                control.field.disabled = control.disabled
+            if name == "learning_rate" and name in known:
+                control.options = sorted({*RATES, known[name]})
+            if name in known:
+                control.value = known[name]
+        self._following = False
+
+    def _steer(self, name, value):
+        track = self.chosen
+        if self._following or track is None or track.settings.get(name) == value:
+            return
+        track.settings[name] = value
+        if track.open:
+            self._tell("set", track.name, values={name: value})
+        else:
+            track.wishes[name] = value
+
+    def refresh(self):
+        super().refresh()
+        track = self.chosen
+        state = track.state if track is not None else "none"
+        able = {
+            "Pause": state == "training",
+            "Step": state in ("saved", "paused", "stopped", "failed"),
+            "Resume": state in ("saved", "paused", "stopped", "failed"),
+            "Stop": state in ("training", "paused", "done"),
+            "Fork": state in ("saved", "training", "paused", "stopped", "done"),
+        }
+        for name, button in self.buttons.items():
+            button.disabled = not able.get(name, True)
+        if complaint := self._complaint or (track.error if track is not None else ""):
+            self._report(BadInput(complaint))
+
+    def _look(self, state):
+        task, track = state["task"], self.tracks.get(state["run"])
+        if track is None:
+            return Result(task, None, [], [], state["measure"], [], 1)
+        beside = [name for name in self._names(task) if name != track.name]
+        shown = {name: self.tracks[name] for name in [track.name, *beside[-(len(LINES) - 1) :]]}
+        show, measure = state["show"], SHOWN[task].measures[state["measure"]]
+        if show == ALL:
+            losses = [Line(term, *column(track.rows, term, SMOOTH)) for term in SHOWN[task].terms.names]
+        else:
+            losses = [Line(n, *column(t.rows, show, SMOOTH), i, t is track) for i, (n, t) in enumerate(shown.items())]
+        scores = [Line(n, *column(t.evaluations, measure), i, t is track) for i, (n, t) in enumerate(shown.items())]
+        weights = [row.get("weight") for row in track.rows]
+        known = [(n, weight) for n, weight in changes(weights) if weights[n - 2] is not None]
+        total = max(max(t.total, 1) for t in shown.values())
+        return Result(task, track, losses, scores, state["measure"], known, total)
+
+
+def _best(task):
+    return {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}[task]
+
+
+def _text(label, value, width):
+    style_of = {"description_width": "initial"}
+    return widgets.Text(value, description=label, continuous_update=False, style=style_of, layout={"width": width})
+
+
+def draw(figure, result):
+    """Losses and figures on held-back data above; prototypes, G and an example below."""
+    cards = style.artists(figure, lambda figure: {})
+    if result.task not in cards:
+        cards[result.task] = style.styled(_Card, figure, result.task)
+    for task, card in cards.items():
+        card.show(task == result.task)
+    card, track = cards[result.task], result.run
+    card.losses.show(result.losses, result.total)
+    card.losses.mark(result.changes)
+    card.scores.show(result.scores, result.total)
+    card.measure.set_text(f"{result.measure} on held-back data (%)")
+    places = np.zeros((0, 2)) if track is None or track.places is None else track.places
+    card.prototypes.set_data(*places.T)
+    classes, half = SHOWN[result.task].classes, 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
+    style.limits(card.plane, (-half, half), (-half, half))
+    for text in card.names:
+        text.set_text("")
+    for text, name, x, y in zip(card.names, classes, places[:, 0], apart(places[:, 1], 0.15 * half), strict=False):
+        text.set_text(name)
+        text.set(position=(x + (0.07 if x < 0.5 * half else -0.07) * half, y), ha="left" if x < 0.5 * half else "right")
+    K = len(SHOWN[result.task].classes)
+    card.ground.show(np.zeros((K, K)) if track is None or track.ground is None else track.ground)
+    card.example.show(None if track is None else track.example)
+
+
+class _Card:
+    """The artists of a task."""
+
+    def __init__(self, figure, task):
+        shown = SHOWN[task]
+        self.losses = Curves(figure.add_axes([0.055, 0.585, 0.40, 0.345]), shown.terms.title, log=True)
+        self.scores = Curves(figure.add_axes([0.555, 0.585, 0.40, 0.345]), "", (0, 102))
+        self.measure = figure.text(0.555, 0.945, "", size=9.5)
+        self.plane = figure.add_axes([0.02, 0.03, 0.29, 0.40])
+        self.plane.set(title="Prototypes, in their own plane", xticks=[], yticks=[])
+        self.plane.spines[:].set_visible(True)
+        self.prototypes = self.plane.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
+        self.names = [self.plane.text(0, 0, "", size=8.5, va="center") for _ in shown.classes]
+        axes = figure.add_axes([0.375, 0.03, 0.27, 0.36])
+        self.ground = style.Matrix(axes, "", shown.classes, shown.classes, size=8 if len(shown.classes) < 6 else 7)
+        axes.set_title("G, now (Eq. 5)")
+        self.example = _Example(figure, [0.69, 0.09, 0.29, 0.34])
+        self.all = [self.losses.axes, self.scores.axes, self.plane, axes, self.example.axes]
+
+    def show(self, visible):
+        """Show the card of the task, and hide that of the other."""
+        for axes in self.all:
+            if axes.get_visible() != visible:
+                axes.set_visible(visible)
+        if not visible:
+            self.measure.set_text("")
+
+
+class _Example:
+    """A held-back image and what the run says of it."""
+
+    def __init__(self, figure, box):
+        from matplotlib.lines import Line2D
+
+        self.axes = style.blank(figure.add_axes(box), "A held-back image, and the answer")
+        self.picture = self.axes.imshow(np.full((8, 8, 3), 246, np.uint8), interpolation="nearest", extent=(0, 1, 1, 0))
+        self.outline = self.axes.add_line(Line2D([], [], color="white", linewidth=1.3))
+        self.words = self.axes.text(0.5, 1.04, "", size=8.5, ha="center", va="top", linespacing=1.3)
+
+    def show(self, example):
+        """Show an example, or none yet."""
+        if example is None:
+            self.picture.set_data(np.full((8, 8, 3), 246, np.uint8))
+            self.outline.set_data([], [])
+            self.words.set_text("none yet")
+            return
+        image, truth, answer = (np.array(example[name]) for name in ("image", "truth", "answer"))
+        if truth.ndim:
+            H, W = truth.shape
+            colours = np.concatenate([organs.COLOURS[answer], 0.55 * (answer > 0)[..., None]], -1)
+            self.picture.set_data(organs.blend(image / 255, colours))
+            borders = np.pad((organs.edges(truth) + 0.5) / (W, H), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan)
+            self.outline.set_data(*borders.reshape(-1, 2).T)
+            self.words.set_text("colours: the answer; white: the truth")
+        else:
+            best = [f"{classification.CLASSES[k]} {answer[k]:.2f}" for k in answer.argsort()[:-4:-1]]
+            self.picture.set_data(image.astype(np.uint8))
+            self.words.set_text(f"the truth: {classification.CLASSES[truth]}\nthe answer: {', '.join(best)}")
+
+
+def describe(result):
+    """How the chosen run stands."""
+    track = result.run
+    if track is None:
+        return f"No {result.task} run yet: choose a method and press Start.", {"step": "-", "time left": "-"}
+    found = [f"{line.label} {line.y[-1]:.1f}" for line in result.scores if len(line.y)]
+    words = (
+        f"{track.name} ({track.settings.get('method', 'being prepared')}) is {track.state}: step {track.number} of "
+        f"{track.total}. " + (f"{result.measure} in percent: {', '.join(found)}." if found else "Not evaluated yet.")
+    )
+    last = {line.label: f"{line.y[-1]:.3g}" for line in result.losses if len(line.y)}
+    left, memory = track.seconds_left, track.memory
+    return words, {
+        "step": f"{track.number} of {track.total}",
+        "time left": "-" if left is None else duration(left),
+        "memory": "-" if memory is None else f"{memory:.0f} MiB",
+        **last,
+    }
+
+
+def duration(seconds):
+    """A time in the two largest units that say it.
+
+    Example
+    -------
+    >>> duration(41.2), duration(192), duration(7321)
+    ('41 s', '3 min 12 s', '2 h 2 min')
+    """
+    seconds = round(seconds)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def cockpit(folder="runs", task="segmentation", data="", profile=None):
+    """The cockpit of the runs in a folder, which is made when the first run is started.
+
+    Example
+    -------
+        cockpit("runs/segmentation")
+    """
+    if task not in TASKS:
+        raise BadInput(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
+    return Cockpit(folder, task, str(data), profile)

@@ -1,0 +1,280 @@
+"""The training cockpit without a browser: its worker in this process, or a real one where processes matter."""
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+from test_panels import ends
+
+from i2pemd_lite import classification, segmentation
+from i2pemd_lite.files import BadInput, claimed
+from i2pemd_lite.panels import cockpit
+from i2pemd_lite.worker import Worker
+
+
+class Near:
+    """A worker in this process, that takes one turn each time somebody listens."""
+
+    def __init__(self):
+        self.messages = []
+        self.worker = Worker(self.messages.append)
+
+    def tell(self, do, run, **more):
+        self.worker.handle({"do": do, "run": run, **more})
+
+    def heard(self):
+        self.worker.turn()
+        found, self.messages[:] = list(self.messages), []
+        return found
+
+    def close(self):
+        self.worker.close()
+
+
+@pytest.fixture(autouse=True)
+def near(monkeypatch):
+    monkeypatch.setattr(cockpit, "Process", Near)
+    monkeypatch.setattr("i2pemd_lite.worker.REPORT", 0)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with two finished runs of each task."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, module, method in (
+        ("organs", segmentation, "joint_sepbn_i2pemd"),
+        ("skin", classification, "i2pemd"),
+        ("skin 2", classification, "baseline"),
+    ):
+        module.train(method, folder=folder / name, profile="ci", steps=4, evaluate_every=2).finish(progress=False)
+    return folder
+
+
+@pytest.fixture
+def runs(kept, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(kept, tmp_path / "runs")
+
+
+def press(board, button):
+    assert not board.buttons[button].disabled, f"{button} is grey while the run is {board.chosen.state}"
+    board.buttons[button].click()
+
+
+def until(board, done, seconds=120):
+    """Listen until `done()`."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, (board.chosen, board.error.value)
+        board.listen()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("task, measure", [("classification", "AUC"), ("segmentation", "DOC")])
+def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, task, measure):
+    board = cockpit.cockpit(tmp_path, task, profile="ci")
+    assert "press Start" in board.words and board.buttons["Pause"].disabled
+    board.controls["steps"].value = "12"
+    board.controls["name"].value = "ours"
+    press(board, "Start")
+    until(board, lambda: board.chosen.number == 2)
+    press(board, "Pause")
+    board.listen()
+    number = board.chosen.number
+    for _ in range(3):
+        board.listen()
+    assert (board.chosen.state, board.chosen.number) == ("paused", number)
+    press(board, "Step")
+    until(board, lambda: board.chosen.number == number + 1)
+    assert board.chosen.state == "paused"
+    board.controls["name"].value = "twin"
+    press(board, "Fork")
+    until(board, lambda: board.chosen.state == "paused")
+    assert (board.chosen.name, board.chosen.number) == ("twin", number + 1)
+    assert board.tracks["twin"].rows[-1]["loss"] == board.tracks["ours"].rows[-1]["loss"]
+    board.controls["weight"].value = 0.25
+    for name in ("ours", "twin"):
+        board.controls["run"].value = name
+        press(board, "Resume")
+    until(board, lambda: {track.state for track in board.tracks.values()} == {"done"})
+    assert board.tracks["twin"].rows[-1]["weight"] == 0.25 and board.tracks["ours"].rows[-1]["weight"] == 1.0
+    assert [row["step"] for row in board.tracks["ours"].rows] == list(range(1, 13))
+    assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "12 of 12"
+    assert board.numbers["time left"] == "0 s" and board.numbers["memory"].endswith("MiB")
+    press(board, "Stop")
+    board.listen()
+    with claimed(tmp_path / "twin"):
+        pass
+    module = {"classification": classification, "segmentation": segmentation}[task]
+    assert module.resume(tmp_path / "twin").settings.weight == 0.25
+    np.testing.assert_allclose(board.chosen.ground, module.resume(tmp_path / "twin").learner.bank.ground_distance(),
+                               atol=1e-6, rtol=0)  # fmt: skip
+    board.close()
+
+
+def test_every_live_control_reaches_the_run(runs):
+    board = cockpit.cockpit(runs, "classification")
+    press(board, "Fork")
+    until(board, lambda: board.chosen.state == "done")
+    values = {"weight": 2.0, "momentum": 0.5, "learning_rate": 2e-5, "tau_low": 0.3, "tau_high": 0.6, "top": 5}
+    for name, value in values.items():
+        board.controls[name].value = value
+    settings = board._process.worker.kept[board.chosen.name].run.settings
+    assert {name: getattr(settings, name) for name in values} == values
+    board.controls["run"].value = "skin 2"  # whose sliders are its own
+    assert board.state["weight"] == 1.0 and settings.weight == 2.0
+    board.close()
+
+
+def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
+    board = cockpit.cockpit(runs, "classification")
+    board.controls["momentum"].value = 0.3
+    press(board, "Step")
+    assert board._process.worker.kept["skin"].run.settings.momentum == 0.3
+    board.close()
+
+
+def test_controls_that_a_task_has_not_are_grey(runs):
+    board = cockpit.cockpit(runs, "segmentation")
+    assert [board.controls[name].disabled for name in cockpit.LIVE] == [False] * 3 + [True] * 3
+    board.controls["task"].value = "classification"
+    assert not any(board.controls[name].disabled for name in cockpit.LIVE)
+    assert board.controls["run"].options == ("skin", "skin 2")
+
+
+def test_every_control_works_at_both_ends_and_in_the_middle(runs):
+    board = cockpit.cockpit(runs, "classification")
+    for control in board.controls.values():
+        if isinstance(control, widgets.Text):
+            continue
+        before = control.value
+        for value in ends(control):
+            control.value = value
+            assert board.error.value == "" and board.state["tau_low"] < board.state["tau_high"]
+            result = board.result
+            assert result.task == board.state["task"]
+            for line in result.losses + result.scores:
+                assert len(line.x) == len(line.y) and np.isfinite(line.y).all()
+            if result.run.ground is not None:
+                np.testing.assert_array_equal(result.run.ground, np.transpose(result.run.ground))
+        control.value = before
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ({"name": "../away"}, "name: expected the name of a folder"),
+        ({"name": "skin"}, "holds a run already"),
+        ({"steps": "many"}, "steps: expected a whole number"),
+        ({"steps": "0"}, "steps: expected a whole number from 1"),
+        ({"data": "/nowhere"}, "expected a folder of data"),
+    ],
+)
+def test_what_is_wrong_with_a_start_is_told_and_nothing_is_lost(runs, values, expected, monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT", raising=False)
+    board = cockpit.cockpit(runs, "classification", profile="ci")
+    picture, before = bytes(board.image.value), list(board.tracks)
+    for name, value in values.items():
+        board.controls[name].value = value
+    press(board, "Start")
+    board.listen()
+    assert expected in board.error.value and 'role="alert"' in board.error.value
+    assert list(board.tracks) == before and bytes(board.image.value) == picture
+    board.controls["measure"].value = "F1"  # it stays until something is done about it
+    assert expected in board.error.value
+    press(board, "Step")
+    assert board.error.value == ""
+    board.close()
+
+
+def test_an_error_in_a_step_stops_its_run_and_says_what_to_do(tmp_path):
+    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+    press(board, "Start")
+    until(board, lambda: board.chosen.number >= 1)
+    board.controls["learning_rate"].options = [1e-3, 1e30]
+    board.controls["learning_rate"].value = 1e30
+    until(board, lambda: board.chosen.state == "failed")
+    assert "lower learning_rate" in board.error.value
+    board.controls["learning_rate"].value = 1e-3
+    press(board, "Resume")
+    until(board, lambda: board.chosen.state == "done")
+    assert board.error.value == "" and all(np.isfinite(row["loss"]) for row in board.chosen.rows)
+    board.close()
+
+
+def test_damaged_and_half_written_runs_are_named_and_the_others_shown(runs):
+    (runs / "skin 2" / "checkpoint.safetensors").write_bytes(b"half")
+    board = cockpit.cockpit(runs, "classification")
+    assert "skin 2" in board.error.value and list(board.controls["run"].options) == ["skin"]
+    assert board.result.scores[0].label == "skin"
+    (runs / "skin 2" / "checkpoint.safetensors").unlink()
+    assert "still being written" in cockpit.cockpit(runs, "classification").error.value
+
+
+def test_two_cockpits_on_one_run(runs):
+    one, other = (cockpit.cockpit(runs, "classification") for _ in range(2))
+    press(one, "Step")
+    press(other, "Step")
+    other.listen()
+    assert "being trained elsewhere" in other.error.value and other.chosen.state == "saved"
+    one.close()
+    press(other, "Step")
+    other.listen()
+    assert other.error.value == "" and other.chosen.state in ("paused", "done")
+    other.close()
+
+
+def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path):
+    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+    press(board, "Start")
+    until(board, lambda: board.chosen.number == 3)
+    board.close()
+    again = cockpit.cockpit(tmp_path, "classification")
+    assert again.chosen.state == "saved" and again.chosen.number >= 3
+    assert len(again.result.losses[0].x) == again.chosen.number
+    press(again, "Resume")
+    until(again, lambda: again.chosen.state == "done")
+    whole = classification.train("i2pemd", profile="ci").finish(progress=False)
+    assert [row["loss"] for row in again.chosen.rows] == [row["loss"] for row in whole.history]
+    again.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_the_notebook_goes_on_while_it_trains_and_a_killed_process_is_told(tmp_path, monkeypatch):
+    from i2pemd_lite.worker import Process
+
+    monkeypatch.setattr(cockpit, "Process", Process)
+
+    async def notebook():
+        board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+        board.controls["steps"].value = "100000"
+        press(board, "Start")
+        end = time.monotonic() + 120
+        while board.chosen.number < 20:
+            assert time.monotonic() < end, board.error.value
+            await asyncio.sleep(0.01)
+        press(board, "Pause")
+        while board.chosen.state != "paused":
+            await asyncio.sleep(0.01)
+        os.kill(board._process.number, signal.SIGKILL)
+        while board._process is not None:
+            await asyncio.sleep(0.01)
+        assert "the training process ended" in board.error.value and board.chosen.state == "stopped"
+        press(board, "Step")
+        number = board.chosen.number
+        while board.chosen.number == number:
+            await asyncio.sleep(0.01)
+        assert board.error.value == ""
+        board.close()
+
+    asyncio.run(notebook())
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(BadInput, match="task: expected one of segmentation, classification"):
+        cockpit.cockpit(task="skin")
