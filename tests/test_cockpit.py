@@ -216,8 +216,23 @@ def test_damaged_and_half_written_runs_are_named_and_the_others_shown(runs):
     assert "still being written" in cockpit.cockpit(runs, "classification").error.value
 
 
+def test_a_later_cockpit_takes_over_while_the_run_goes_on(tmp_path):
+    one = cockpit.cockpit(tmp_path, "classification", profile="ci")
+    press(one, "Start")
+    until(one, lambda: one.chosen.number == 3)
+    other = cockpit.cockpit(tmp_path, "classification")
+    assert "another cockpit was opened" in one.error.value and other.chosen.state == "training"
+    until(other, lambda: other.chosen.state == "done")
+    assert [row["step"] for row in other.chosen.rows] == list(range(1, 21))
+    press(one, "Step")
+    one.listen()
+    assert "being trained elsewhere" in one.error.value
+    other.close()
+
+
 def test_two_cockpits_on_one_run(runs):
-    one, other = (cockpit.cockpit(runs, "classification") for _ in range(2))
+    """As in two notebooks, which know nothing of each other."""
+    one, other = (cockpit.Cockpit(runs, "classification") for _ in range(2))
     press(one, "Step")
     press(other, "Step")
     other.listen()
@@ -234,7 +249,8 @@ def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path):
     press(board, "Start")
     until(board, lambda: board.chosen.number == 3)
     board.close()
-    again = cockpit.cockpit(tmp_path, "classification")
+    assert board.chosen.state == "stopped"
+    again = cockpit.Cockpit(tmp_path, "classification")  # as after the kernel was started again
     assert again.chosen.state == "saved" and again.chosen.number >= 3
     assert len(again.result.losses[0].x) == again.chosen.number
     press(again, "Resume")

@@ -5,6 +5,7 @@ tab or a kernel that is restarted loses nothing: the next cockpit on the same fo
 """
 
 import asyncio
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import NamedTuple
@@ -110,11 +111,14 @@ class Cockpit(Panel):
     task : of which runs are started and shown at the beginning
     data : a folder of data for new runs; "": what `load()` finds
     profile : of new runs; None: the one that `I2PEMD_PROFILE` names
+    before : a cockpit on the same folder, whose runs go on in this one
     """
 
-    def __init__(self, folder, task, data="", profile=None):
+    def __init__(self, folder, task, data="", profile=None, before=None):
         self.folder, self.tracks, self.buttons = Path(folder), {}, {}
         self._process, self._task, self._complaint, self._following = None, None, "", True
+        if before is not None:
+            self.tracks, self._process = before.hand_over()
         self._find()
         start = {
             "task": choice("task", list(TASKS), task, "210px"),
@@ -147,6 +151,7 @@ class Cockpit(Panel):
         self._lay_out([start, watch, live])
         self._follow_run()
         self.refresh()
+        self._watch()
 
     def _lay_out(self, groups):
         for name, (words, work) in {
@@ -171,9 +176,19 @@ class Cockpit(Panel):
         for about in sorted(self.folder.glob("*/settings.json")):
             name = about.parent.name
             try:
-                self.tracks[name] = Track(name, about.parent, "", {}).read()
+                if name not in self.tracks:
+                    self.tracks[name] = Track(name, about.parent, "", {}).read()
             except BadInput as error:
                 self._complaint = str(error)
+
+    def hand_over(self):
+        """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
+        tracks, process = self.tracks, self._process
+        self.tracks, self._process = {name: dataclasses.replace(track, state="stopped") for name, track in
+                                      tracks.items()}, None  # fmt: skip
+        self._complaint = "another cockpit was opened on this folder; go on there"
+        self.refresh()
+        return tracks, process
 
     def _names(self, task):
         return [name for name, track in self.tracks.items() if track.task == task]
@@ -259,11 +274,13 @@ class Cockpit(Panel):
         if self._process is None:
             self._process = Process()
         self._process.tell(do, name, **more)
-        if self._task is None or self._task.done():
-            try:
+        self._watch()
+
+    def _watch(self):
+        """Let somebody listen to the process; in plain Python nobody does, unless `listen` is called."""
+        if self._process is not None and (self._task is None or self._task.done()):
+            with contextlib.suppress(RuntimeError):
                 self._task = asyncio.get_running_loop().create_task(self.background())
-            except RuntimeError:  # in plain Python nobody listens unless `listen` is called
-                self._task = None
 
     # --- what comes back ---------------------------------------------------------------------------------------------
 
@@ -319,7 +336,7 @@ class Cockpit(Panel):
     def _heard_ended(self, error):
         self._process = None
         for track in self.tracks.values():
-            if track.open and track.state != "done":
+            if track.open:
                 track.state = "stopped"
         self._complaint = f"the training process ended: {error}; Resume goes on where a run was saved last"
 
@@ -328,7 +345,7 @@ class Cockpit(Panel):
         if self._process is not None:
             self._process.close()
             self.listen()
-            self._process, self._complaint = None, ""
+            self._heard_ended("it was closed")
             self.refresh()
         super().close()
 
@@ -538,10 +555,17 @@ def duration(seconds):
 def cockpit(folder="runs", task="segmentation", data="", profile=None):
     """The cockpit of the runs in a folder, which is made when the first run is started.
 
+    A second one on the same folder takes over from the first, so that a closed tab can be opened again.
+
     Example
     -------
         cockpit("runs/segmentation")
     """
     if task not in TASKS:
         raise BadInput(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
-    return Cockpit(folder, task, str(data), profile)
+    place = Path(folder).resolve()
+    _opened[place] = Cockpit(folder, task, str(data), profile, _opened.get(place))
+    return _opened[place]
+
+
+_opened = {}  # folder -> the cockpit that was opened on it last
