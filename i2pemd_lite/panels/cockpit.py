@@ -99,7 +99,7 @@ class Result(NamedTuple):
     scores: list  # of `Line`
     measure: str
     changes: list  # (step, λ)
-    total: int  # steps of the longest run
+    total: int  # steps that the axes hold
 
 
 class Cockpit(Panel):
@@ -418,8 +418,20 @@ class Cockpit(Panel):
         scores = [Line(n, *column(t.evaluations, measure), i, t is track) for i, (n, t) in enumerate(shown.items())]
         weights = [row.get("weight") for row in track.rows]
         known = [(n, weight) for n, weight in changes(weights) if weights[n - 2] is not None]
-        total = max(max(t.total, 1) for t in shown.values())
+        total = max(frame(t.number, t.total) for t in shown.values())
         return Result(task, track, losses, scores, state["measure"], known, total)
+
+
+def frame(number, total):
+    """Steps that the axis of a curve holds: 1, 2 or 5 times a power of ten above what is done, at most all.
+
+    Example
+    -------
+    >>> frame(30, 100_000), frame(130, 150), frame(0, 24)
+    (50, 150, 10)
+    """
+    ends = (m * 10**e for e in range(1, 10) for m in (1, 2, 5))
+    return max(1, min(total, next(end for end in ends if end > number)))
 
 
 def _best(task):
