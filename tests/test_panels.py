@@ -356,6 +356,21 @@ def test_a_slow_panel_says_that_it_works():
     assert "Working" in said[1] and panel.error.value == ""
 
 
+@pytest.mark.parametrize("entry", [-0.1, float("nan"), 11.0, None])
+def test_a_cost_that_is_negative_or_missing_is_refused(entry):
+    cost = np.array(transport.COSTS, dtype=object)
+    cost[0, 1] = entry
+    with pytest.raises(BadInput, match="g₁₂: expected a number from 0 to 10, found"):
+        transport.panel(cost=cost)
+
+
+def test_masses_that_are_no_probabilities_are_told():
+    panel = transport.panel(equal=False)
+    assert "no probabilities" not in panel.words
+    panel.controls["p1"].value = 0.2
+    assert "p adds up to .7 and q to 1, so they are no probabilities" in panel.words
+
+
 NOTHING = {"p1": 0.0, "p2": 0.0, "p3": 0.0}
 
 

@@ -15,6 +15,7 @@ import math
 import os
 import time
 from html import escape
+from numbers import Real
 
 import ipywidgets as widgets
 from traitlets import TraitError
@@ -271,8 +272,11 @@ def slider(label, value, low, high, step, unit="", width="300px", release=False)
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     make = widgets.IntSlider if whole else widgets.FloatSlider
     label = f"{label} ({unit})" if unit else label
+    # ipywidgets would move it to the nearer end, and say nothing.
+    if not (isinstance(value, Real) and low <= value <= high):
+        raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
     options = {"readout": False, "continuous_update": not release, **_wide(f"{int(width.removesuffix('px')) - 62}px")}
-    made = make(value=value, min=low, max=high, step=step, description=label, **options)
+    made = make(value=value if whole else float(value), min=low, max=high, step=step, description=label, **options)
     digits = 0 if whole else 2 if step < 0.1 else 1
     made.field = Field(made, digits, layout={"width": "56px"}, tooltip=f"{label}, as a number")
     made.shown = widgets.HBox([made, made.field])

@@ -294,6 +294,9 @@ def describe(result):
         f"{style.number(biggest[0])} "
         f"from p{style.subscript(biggest[1] + 1)} to q{style.subscript(biggest[2] + 1)}."
     )
+    p, q = result.p.sum(), result.q.sum()
+    if max(abs(p - 1), abs(q - 1)) > EQUAL:
+        words += f" p adds up to {style.number(p)} and q to {style.number(q)}, so they are no probabilities."
     numbers = {"cost": f"{t.cost:.6f}", "EMD (Eq. 2)": "0/0" if t.flow < 1e-12 else f"{t.emd:.6f}"}
     if result.printed:
         numbers["cost with the total flow"] = f"{result.whole:.6f}"
@@ -339,7 +342,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         for k, v in enumerate(values)
     }
     costs = {
-        f"g{i + 1}{j + 1}": cell(f"g{style.subscript(i + 1)}{style.subscript(j + 1)}", float(cost[i][j]), 0.0, 10.0)
+        f"g{i + 1}{j + 1}": cell(f"g{style.subscript(i + 1)}{style.subscript(j + 1)}", cost[i][j], 0.0, 10.0)
         for i in range(m)
         for j in range(n)
     }
