@@ -309,7 +309,8 @@ class Cockpit(Panel):
     def _heard_steps(self, run, state, rows, evaluations, places, ground, example, **more):
         track = self.tracks[run]
         track.state = "stopped" if track.state == "stopped" else state
-        track.rows, track.evaluations = track.rows + rows, track.evaluations + evaluations
+        track.rows += rows
+        track.evaluations += evaluations
         track.places, track.ground, track.example = np.array(places), np.array(ground), example or track.example
         for name, value in more.items():
             setattr(track, name, value)

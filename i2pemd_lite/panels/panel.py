@@ -136,7 +136,7 @@ class Panel(widgets.VBox):
         """Compute, draw and describe the present state."""
         began = time.perf_counter()
         if self._took > LONG:
-            self.error.value = '<p role="status" style="margin:2px 0">Working …</p>'
+            self.note.value = self._below("Working …")  # where a hint stands, so that nothing moves
         try:
             result = self._compute(self.state)
             self._draw(self._figure, result)
