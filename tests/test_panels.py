@@ -356,6 +356,16 @@ def test_a_slow_panel_says_that_it_works():
     assert "Working" in said[1] and "Working" not in panel.note.value
 
 
+def test_a_slow_panel_that_fails_works_no_longer(monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT")
+    slider = widgets.IntSlider(1, min=0, max=5, description="x")
+    panel = Panel("slow", {"x": slider}, lambda s: 1 / s["x"], lambda f, r: None, lambda r: ("well", {}))
+    panel._took = 1.0
+    slider.value = 0
+    assert "ZeroDivisionError" in panel.error.value
+    assert "Working" not in panel.note.value and "well" in panel.note.value
+
+
 @pytest.mark.parametrize("entry", [-0.1, float("nan"), 11.0, None])
 def test_a_cost_that_is_negative_or_missing_is_refused(entry):
     cost = np.array(transport.COSTS, dtype=object)

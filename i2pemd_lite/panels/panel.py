@@ -144,6 +144,8 @@ class Panel(widgets.VBox):
             png = style.png(self._figure)
         except Exception as error:
             self._report(error)
+            if self.result is not None:
+                self.note.value = self._below(KEYBOARD)
             if os.environ.get("I2PEMD_STRICT") == "1":
                 raise
             return
