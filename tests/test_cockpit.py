@@ -44,14 +44,17 @@ def near(monkeypatch):
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """A folder with two finished runs of each task."""
+    """A folder with a run of organs and two of skin, each at step 4 of 6."""
     folder = tmp_path_factory.mktemp("runs")
     for name, module, method in (
         ("organs", segmentation, "joint_sepbn_i2pemd"),
         ("skin", classification, "i2pemd"),
         ("skin 2", classification, "baseline"),
     ):
-        module.train(method, folder=folder / name, profile="ci", steps=4, evaluate_every=2).finish(progress=False)
+        run = module.train(method, folder=folder / name, profile="ci", steps=6, evaluate_every=2)
+        for _ in range(4):
+            next(run)
+        run.save()
     return folder
 
 
@@ -120,7 +123,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
 def test_every_live_control_reaches_the_run(runs):
     board = cockpit.cockpit(runs, "classification")
     press(board, "Fork")
-    until(board, lambda: board.chosen.state == "done")
+    until(board, lambda: board.chosen.state == "paused")
     values = {"weight": 2.0, "momentum": 0.5, "learning_rate": 2e-5, "tau_low": 0.3, "tau_high": 0.6, "top": 5}
     for name, value in values.items():
         board.controls[name].value = value
@@ -128,6 +131,7 @@ def test_every_live_control_reaches_the_run(runs):
     assert {name: getattr(settings, name) for name in values} == values
     board.controls["run"].value = "skin 2"  # whose sliders are its own
     assert board.state["weight"] == 1.0 and settings.weight == 2.0
+    assert [name for name, control in board.live.items() if not control.disabled] == ["momentum", "learning_rate"]
     board.close()
 
 

@@ -22,7 +22,7 @@ from i2pemd_lite.panels.panel import Panel, choice, rows, slider, steps
 from i2pemd_lite.panels.selection import keep_apart
 from i2pemd_lite.panels.training import LINES, Curves, Line, Terms, apart, changes, column
 from i2pemd_lite.saved import saved
-from i2pemd_lite.worker import Process
+from i2pemd_lite.worker import Process, plane
 
 TASKS = {"segmentation": segmentation, "classification": classification}
 LIVE = {
@@ -86,8 +86,21 @@ class Track:
         self.total, self.rows = about.settings["steps"], about.history[: self.number]
         self.evaluations = [row for row in about.evaluations if row["step"] <= self.number]
         if about.moments:
-            self.ground = about.moments[-1].ground
+            last = about.moments[-1]
+            self.ground, self.places = np.asarray(last.ground), plane(np.asarray(last.prototypes, dtype=float))
         return self
+
+    @property
+    def acting(self):
+        """The live settings that its method looks at; without one, nothing would change."""
+        if "method" not in self.settings:
+            return ()
+        method = TASKS[self.task].METHODS[self.settings["method"]]
+        if self.task == "segmentation":
+            return ("weight", "momentum", "learning_rate") if method.ground else ("momentum", "learning_rate")
+        acting = ["momentum", "learning_rate"] + ["weight"] * method.unlabelled
+        acting += ["tau_high"] * (method.selection in ("threshold", "flexible", "fixed", "learned"))
+        return (*acting, *["tau_low", "top"] * (method.selection in ("fixed", "learned")))
 
 
 class Result(NamedTuple):
@@ -370,7 +383,7 @@ class Cockpit(Panel):
         track, self._following = self.chosen, True
         known = {} if track is None else track.settings | track.wishes
         for name, control in self.live.items():
-            control.disabled = name not in known
+            control.disabled = track is None or name not in track.acting
             if hasattr(control, "field"):
                 control.field.disabled = control.disabled
             if name == "learning_rate" and name in known:
@@ -393,10 +406,11 @@ class Cockpit(Panel):
         super().refresh()
         track = self.chosen
         state = track.state if track is not None else "none"
+        waits = state in ("saved", "paused", "stopped", "failed") and track.number < max(track.total, 1)
         able = {
             "Pause": state == "training",
-            "Step": state in ("saved", "paused", "stopped", "failed"),
-            "Resume": state in ("saved", "paused", "stopped", "failed"),
+            "Step": waits,
+            "Resume": waits,
             "Stop": state in ("training", "paused", "done"),
             "Fork": state in ("saved", "training", "paused", "stopped", "done"),
         }
@@ -514,7 +528,7 @@ class _Example:
         if example is None:
             self.picture.set_data(np.full((8, 8, 3), 246, np.uint8))
             self.outline.set_data([], [])
-            self.words.set_text("none yet")
+            self.words.set_text("none yet: it is shown while a run trains")
             return
         image, truth, answer = (np.array(example[name]) for name in ("image", "truth", "answer"))
         if truth.ndim:
@@ -523,7 +537,7 @@ class _Example:
             self.picture.set_data(organs.blend(image / 255, colours))
             borders = np.pad((organs.edges(truth) + 0.5) / (W, H), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan)
             self.outline.set_data(*borders.reshape(-1, 2).T)
-            self.words.set_text("colours: the answer; white: the truth")
+            self.words.set_text("answer: liver yellow, R kidney green,\nL kidney pink, spleen violet; white: truth")
         else:
             best = [f"{classification.CLASSES[k]} {answer[k]:.2f}" for k in answer.argsort()[:-4:-1]]
             self.picture.set_data(image.astype(np.uint8))
