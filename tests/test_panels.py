@@ -204,7 +204,7 @@ def test_a_page_without_a_kernel_still_shows_the_picture(make, holds):
     bundle = make()._repr_mimebundle_()
     assert bundle["image/png"].startswith("iVBOR")
     assert len(bundle["text/plain"]) > 20
-    for words in (f'src="data:image/png;base64,{bundle["image/png"]}"', 'alt="', "<table", "profile"):
+    for words in (f'src="data:image/png;base64,{bundle["image/png"]}"', 'alt="', "<dl", "profile"):
         assert words in bundle["text/html"]
     assert "Tab reaches" not in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle

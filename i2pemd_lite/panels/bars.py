@@ -20,6 +20,7 @@ GROUNDS = {
 """Where the K prototypes lie, and the ground distance that this makes."""
 START = (0.45, 0.2, 0.05, 0.05, 0.1, 0.05, 0.1)
 NAMES = ("I2PEMD", "fixed form", "cross-entropy")
+ASIDE = 0.17  # a bar stands left of its tick by this, to have the mark of its cost beside it
 
 
 class Result(NamedTuple):
@@ -58,7 +59,7 @@ def draw(figure, result):
         text.set_text(style.number(value))
         text.set_y(value + 0.015)
     art.column.set_data(where + 0.27, column)
-    art.label.set_data([k], [-0.05])
+    art.label.set_data([k - ASIDE], [-0.05])
     for bars, texts, parts in zip(art.parts, art.part_texts, result.parts, strict=True):
         ends = np.cumsum(parts)
         for i, (bar, text, part, end) in enumerate(zip(bars, texts, parts, ends, strict=True)):
@@ -83,8 +84,9 @@ class _Card:
         self.axes = axes = figure.add_axes([0.045, 0.22, 0.285, 0.63])
         axes.set(xlim=ends, ylim=(-0.1, 1.08), title="Prediction p, and the column G[:, k]")
         axes.set_xticks(where, style.names("p", K))
-        self.p = axes.bar(where, [0] * K, 0.44, color=style.BLUE)
-        self.p_texts = [axes.text(i, 0, "", ha="center", va="bottom", size=8, color=style.BLUE) for i in where]
+        left = [i - ASIDE for i in where]
+        self.p = axes.bar(left, [0] * K, 0.44, color=style.BLUE)
+        self.p_texts = [axes.text(x, 0, "", ha="center", va="bottom", size=8, color=style.BLUE) for x in left]
         self.column = axes.plot([], [], ls="", marker="_", ms=11, mew=2.6, color=style.INK)[0]
         self.label = axes.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
         figure.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k", size=8.5)

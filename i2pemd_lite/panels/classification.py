@@ -139,7 +139,7 @@ def draw_views(figure, views):
 def _ViewsCard(figure):  # noqa: N802 (a card like the others, without a state of its own)
     images = []
     for row, name in enumerate(("weak", "strong")):
-        figure.text(0.02, 0.68 - 0.47 * row, name, size=10, weight="bold")
+        figure.text(0.008, 0.68 - 0.47 * row, name, size=10, weight="bold")
         for n in range(VIEWS + 1):
             left = 0.075 + 0.112 * n + 0.018 * (n > 0)
             axes = style.blank(figure.add_axes([left, 0.49 - 0.47 * row, 0.106, 0.42]))

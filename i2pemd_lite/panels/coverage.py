@@ -233,8 +233,8 @@ def coverage(frozen, **start):
     found = curves(frozen)
     ahead = lead(frozen, found)
     controls = {
-        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01, width="290px"),
-        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01, width="290px"),
+        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01, width="250px"),
+        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01, width="250px"),
         "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1, width="320px"),
     }
     keep_apart(controls)

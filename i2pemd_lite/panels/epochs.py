@@ -52,10 +52,11 @@ def draw(figure, result):
     x, y = result.values["mI2PEMD"], result.values[result.against]
     art.way.set_data(x[first:], y[first:])
     art.left_out.set_data(x[:first], y[:first])
-    style.limits(art.plane, ends(x), ends(y))
-    for text, i in ((art.begin, first), (art.end, len(steps) - 1)):
+    style.limits(art.plane, ends(x, 0.2), ends(y))
+    # The labels of both ends lie on the side from which their neighbour is not.
+    for text, i, beside in ((art.begin, first, first + 1), (art.end, len(steps) - 1, len(steps) - 2)):
         text.set_position((x[i], y[i]))
-        text.set(text=f"  step {steps[i]}  ", ha="right" if x[i] > (x.min() + x.max()) / 2 else "left")
+        text.set(text=f"  step {steps[i]}  ", ha="right" if x[i] < x[beside] else "left")
     art.title.set_text(f"mI2PEMD and {result.against}: {said(result.found)}")
     art.vertical.set_text(f"{result.against} upwards")
 
@@ -72,11 +73,11 @@ def said(found):
     return f"r is undefined, n = {n}" if np.isnan(r) else f"r = {r:.2f}, p = {p:.2g}, n = {n}"
 
 
-def ends(values):
-    """Limits around values, with a tenth of their range as room."""
+def ends(values, part=0.1):
+    """Limits around values, with a part of their range as room."""
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    room = 0.1 * (high - low) or 0.1 * abs(high) or 1.0
+    room = part * (high - low) or part * abs(high) or 1.0
     return low - room, high + room
 
 
@@ -95,7 +96,7 @@ class _Card:
         self.way = self.plane.plot([], [], lw=0.8, markeredgewidth=0, **dot)[0]
         self.left_out = self.plane.plot([], [], ls="", mfc="none", **{**dot, "color": style.QUIET})[0]
         paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-        self.begin, self.end = (self.plane.text(0, 0, "", size=8, va="bottom", bbox=paper) for _ in range(2))
+        self.begin, self.end = (self.plane.text(0, 0, "", size=8, va="center", bbox=paper, zorder=1.5) for _ in range(2))
         self.title = figure.text(0.555, 0.93, "", size=9.5)
         self.vertical = figure.text(0.555, 0.875, "", size=8.5, color=style.QUIET)
         figure.text(0.525, 0.02, CAUTION.replace(", so", ",\nso"), size=8, color=style.QUIET, linespacing=1.4)

@@ -148,12 +148,12 @@ def panel(layout="five organs", **start):
     [[0.0, 0.333, 0.5], [0.333, 0.0, 0.5], [0.5, 0.5, 0.0]]
     """
     controls = {
-        "layout": choice("layout", list(LAYOUTS), layout),
-        "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1),
+        "layout": choice("layout", list(LAYOUTS), layout, "260px"),
+        "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1, width="290px"),
         "right": slider("move right", 0.0, -REACH, REACH, STEP, "feature units", "400px"),
         "up": slider("move up", 0.0, -REACH, REACH, STEP, "feature units", "400px"),
         # Powers of two scale without rounding, so that a tie stays a tie.
-        "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
+        "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1, "270px"),
     }
 
     def fit(change):

@@ -222,7 +222,7 @@ def hardest(runs, **start):
     controls = {
         "order": choice("order", list(ORDERS), "hardest for all", "280px"),
         "kind": choice("true class", [(f"{ALL} ({len(answers.truth)})", ALL), *kinds], ALL, "240px"),
-        "page": slider("page", 1, 1, pages_of(len(answers.truth)), 1, width="320px"),
+        "page": slider("page", 1, 1, pages_of(len(answers.truth)), 1, width="290px"),
     }
 
     def fewer(change):

@@ -133,10 +133,10 @@ class CollapseCard:
         planes = halves(figure, [0.03, 0.29], [0.36, 0.29])
         self.planes = []
         for axes in planes:
-            axes.set(xlim=(-1.2, 7.6), ylim=(-1.0, 5.9), xticks=[], yticks=[])
+            axes.set(xlim=(-1.2, 7.6), ylim=(-2.0, 5.9), xticks=[], yticks=[])
             points = axes.plot([], [], ls="", ms=3, alpha=0.5, **style.SOURCE)[0]
             now = axes.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
-            axes.text(-1.0, -0.75, "○ features   ◆ prototypes", size=8, color=style.QUIET)
+            axes.text(-1.0, -1.75, "○ features   ◆ prototypes", size=8, color=style.QUIET)
             self.planes.append((points, now, [axes.text(0, 0, "", weight="bold", **CENTRED) for _ in range(K)]))
         chart = figure.add_axes([0.725, PICTURES[0], 0.255, PICTURES[1]])
         known = [exhibits.collapsed(spread, False) for spread in SPREADS]
@@ -148,7 +148,8 @@ class CollapseCard:
         chart.text(2.3, 0.56, "mean of G", size=8.5)
         chart.text(1.25, 1.2, "largest g ÷ size", size=8.5, color=style.BLUE)
         self.here = chart.plot([], [], color=style.QUIET, lw=1, ls=":", zorder=1)[0]
-        self.marks = chart.plot([], [], ls="", ms=7, marker="o", mfc=style.RED, mec=style.CARD, zorder=4)[0]
+        look = {"marker": "o", "ms": 7, "mfc": style.RED, "mec": style.CARD, "zorder": 4, "clip_on": False}
+        self.marks = chart.plot([], [], ls="", **look)[0]
         self.axes = [*planes, chart]
 
     def show(self, healthy, yours):
@@ -174,12 +175,12 @@ class AbsentCard:
             axes.set(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", yticks=(0, 2, 4, 6, 8))
             axes.set_ylabel("c₄ from its class")
             axes.axhline(self.far, color=style.LINE, lw=1, ls="--")
-            axes.text(STEPS + 1, self.far + 0.15, "as far as zero is", ha="right", size=8, color=style.QUIET)
+            axes.text(STEPS + 1, 8.3, "as far as zero is", ha="right", va="center", size=8, color=style.QUIET)
             line = axes.plot([], [], color=style.BLACK, lw=1.5, marker="D", ms=3.5)[0]
             lost = axes.plot([], [], ls="", marker="X", ms=11, mfc=style.RED, mec=style.CARD, zorder=4)[0]
             tick = axes.plot([], [], ls="", marker="|", ms=9, mew=2, color=style.BLUE)[0]
             words = axes.text(0.8, 4.0, "", size=9, weight="bold", color=style.RED)
-            axes.text(0.6, 8.15, "▏ class 4 is in this batch", size=8, color=style.BLUE, va="center")
+            axes.text(0.6, 8.3, "▏ class 4 is in this batch", size=8, color=style.BLUE, va="center")
             self.runs.append((line, lost, tick, words))
 
     def show(self, *views):
@@ -189,7 +190,7 @@ class AbsentCard:
             lost.set_data(gone + 1, view.error[gone - 1] if gone.size and gone[0] else 0.0 * gone)
             here = np.flatnonzero(view.present[:, RARE]) + 1
             tick.set_data(here, np.full(len(here), -0.95))
-            words.set_text(f"NaN from step {gone[0] + 1} on, for ever" if gone.size else "")
+            words.set_text(f"not a number (NaN)\nfrom step {gone[0] + 1} on, for ever" if gone.size else "")
 
 
 class ThresholdCard:
@@ -216,7 +217,8 @@ class ThresholdCard:
             }
             marks = {name: axes.plot([], [], ls="", zorder=3, **look)[0] for name, look in marks.items()}
             names = [axes.text(0, 1.18 * self.top, "", size=8, va="center") for _ in range(2)]
-            words = axes.text(0, 1.08 * self.top, "", size=8.5, weight="bold", ha="center", va="top")
+            plate = {"facecolor": style.CARD, "edgecolor": "none", "pad": 2}  # against hatching and lines behind it
+            words = axes.text(0, 1.06 * self.top, "", size=8.5, weight="bold", ha="center", va="top", bbox=plate)
             self.batches.append((shades, lines, marks, names, words))
 
     def show(self, *views):
@@ -226,8 +228,8 @@ class ThresholdCard:
             shades[1].set_bounds(high, 0, max(low - high, 0), 1.12 * self.top)
             for line, name, tau, word in zip(lines, names, view.thresholds, ("τ_low", "τ_high"), strict=True):
                 line.set_data([tau, tau], [0, 1.12 * self.top])
-                left = tau == min(view.thresholds)
-                name.set(text=f"{word} {tau:.2f}", x=tau, ha="right" if left else "left")
+                left = (word == "τ_low") == (low <= high)
+                name.set(text=f" {word} {tau:.2f} ", x=tau, ha="right" if left else "left")
             words.set(text="no\nband" if low >= high else "band", x=(low + high) / 2)
             sets = {"out": ~(view.low | view.high), "high": view.high, "low": view.low & ~view.high}
             for kind, members in sets.items():
@@ -237,6 +239,7 @@ class ThresholdCard:
 class TrainingCard:
     """Two planes with the ways of the prototypes, and both losses."""
 
+    floor = 0.02  # of the losses drawn: a saturated network has almost none on one batch and a huge one on the next
     # As in `CollapseCard`, so that prototypes thrown together keep their names apart.
     away = 0.3 * BLOBS.numpy() / np.linalg.norm(BLOBS, axis=1, keepdims=True)
 
@@ -253,7 +256,7 @@ class TrainingCard:
         chart.set(xlim=(0, TRAINING + 1), yscale="log", ylim=(0.0015, 60), xlabel="step")
         chart.set_title("Loss   ─ yours   ╌ healthy   ┈ guessing")
         chart.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET)
-        chart.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
+        chart.set_yticks([self.floor, 0.1, 1, 10], [f"≤ {self.floor}", "0.1", "1", "10"])
         chart.minorticks_off()
         self.guess = chart.plot([], [], color=style.QUIET, lw=1, ls=":")[0]
         looks = {"color": style.BLUE, "ls": "--"}, {"color": style.RED, "ls": "-"}
@@ -268,7 +271,7 @@ class TrainingCard:
                 way.set_data(*view.path[:, k].T)
                 names[k].set(text=f"c{style.subscript(k + 1)}", position=view.path[-1, k] + self.away[k])
             now.set_data(*view.path[-1].T)
-            self.losses[i].set_data(step, view.loss)
+            self.losses[i].set_data(step, np.maximum(view.loss, self.floor))
             flips = step[view.flips]
             self.flips[i].set_data(flips, np.full(len(flips), (0.0045, 0.0025)[i]))
         self.guess.set_data(step, yours.guess)
@@ -345,6 +348,17 @@ EXHIBITS = {
         "Divide the learning rate by 3 until it stays\nbelow. G flips in healthy runs too.",
     ),
 }
+
+
+def distance(value):
+    """A distance in words.
+
+    Example
+    -------
+    >>> distance(0.268), distance(float("nan"))
+    ('0.27', 'not a number')
+    """
+    return "not a number" if np.isnan(value) else f"{value:.2f}"
 
 
 def fraction(spread):
@@ -471,8 +485,8 @@ BESIDE = {
         "all classes seen": lambda view: "yes" if view.ready else "no",
     },
     "a batch without a class": {
-        "farthest from its class": lambda view: f"{view.error.max():.2f}",
-        "longest without an update": lambda view: f"{view.age} steps",
+        "farthest from its class": lambda view: distance(view.error.max()),
+        "longest without an update": lambda view: f"{view.age} step{'s' * (view.age != 1)}",
     },
     "thresholds crossed": {
         "let in by I2PEMD": lambda view: f"{(view.low & ~view.high).sum()}",

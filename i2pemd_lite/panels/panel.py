@@ -202,12 +202,17 @@ def rows(controls, layout=None):
 
 
 def _note(words, numbers, caption, hint):
-    cell = "padding:0 14px 0 0;font-weight"
-    head = "".join(f'<th scope="col" style="{cell}:400;opacity:.8">{escape(str(n))}</th>' for n in numbers)
-    row = "".join(f'<td style="{cell}:600">{escape(str(v))}</td>' for v in numbers.values())
+    # Each number stays under its name, and those that do not fit go to a next line: a table would wrap within names.
+    own = "display:block;float:none;margin:0;padding:0"  # JupyterLab lets terms float beside what they mean
+    pairs = "".join(
+        f'<div><dt style="{own};font-weight:400;opacity:.8">{escape(str(name))}</dt>'
+        f'<dd style="{own};font-weight:600">{escape(str(value))}</dd></div>'
+        for name, value in numbers.items()
+    )
+    row = "display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0;font-size:13px;font-variant-numeric:tabular-nums"
     return (
-        f'<div style="line-height:1.35;max-width:940px"><table style="font-size:13px;text-align:left"><tr>{head}</tr>'
-        f'<tr>{row}</tr></table><p style="margin:4px 0" role="status">{escape(words)}</p>'
+        f'<div style="line-height:1.35;max-width:940px"><dl style="{row}">{pairs}</dl>'
+        f'<p style="margin:4px 0" role="status">{escape(words)}</p>'
         f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
     )
 

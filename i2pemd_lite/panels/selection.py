@@ -139,8 +139,9 @@ def _draw_batch(art, result):
     for patch, (left, end) in zip(art.shades, ((low, high), (high, 1.0)), strict=True):
         patch.set_bounds(left, 0, end - left, 1.12 * top)
     middles = {"never": max(low / 2, 0.2), "band": (low + high) / 2, "always": (1 + high) / 2}
+    room = {"never": 1.0, "band": high - low - 0.07, "always": 1.0 - high - 0.095}  # beside the words, in units of s
     for text, (name, x) in zip(art.names, middles.items(), strict=True):
-        text.set_text(name)
+        text.set_text(name if room[name] >= 0 else "")
         text.set_position((x, 1.065 * top))
     last = np.sort(d)[T - 1]
     art.limit.set_data([0, 1], [last, last])

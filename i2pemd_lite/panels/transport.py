@@ -266,9 +266,10 @@ class _Bars:
         make = axes.barh if across else axes.bar
         self.bars = make(where, [0] * len(names), 0.62, color=mark["color"], alpha=0.9)
         self.sums = axes.plot(where, where, color=style.BLACK, marker="|" if across else "_", ms=15, mew=2, ls="")[0]
-        align = {"ha": "right", "va": "center"} if across else {"ha": "center", "va": "bottom"}
-        size = 8 if across or len(names) < 5 else 6.5
-        self.texts = [axes.text(0, 0, "", size=size, color=mark["color"], weight="bold", **align) for _ in names]
+        align = {"ha": "right", "va": "center"} if across else {"ha": "center", "va": "bottom", "linespacing": 1.0}
+        self.texts = [axes.text(0, 0, "", size=8, color=mark["color"], weight="bold", **align) for _ in names]
+        # Four and more columns are too narrow for a name beside its number.
+        self.said = "{} {} " if across else "{} {}" if len(names) < 4 else "{}\n{}"
         self.names = names
         along = (len(names) - 0.5, -0.5) if across else (-0.5, len(names) - 0.5)
         style.limits(axes, *(((1.3, 0), along) if across else (along, (0, 1.3))))
@@ -278,8 +279,9 @@ class _Bars:
         self.sums.set_data(*((sums, where) if self.across else (where, sums)))
         for k, (bar, text) in enumerate(zip(self.bars, self.texts, strict=True)):
             (bar.set_width if self.across else bar.set_height)(masses[k])
-            text.set_position((masses[k], k) if self.across else (k, masses[k]))
-            text.set_text(f"{self.names[k]} {style.number(masses[k])}" + " " * self.across)
+            # Above the tick, which a bar that is met whole has at its end.
+            text.set_position((masses[k], k) if self.across else (k, masses[k] + 0.07))
+            text.set_text(self.said.format(self.names[k], style.number(masses[k])))
 
 
 def describe(result):

@@ -40,7 +40,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PANEL = ".i2pemd-panel"
 PICTURE = "img.i2pemd-picture, img.widget-image, .js-plotly-plot"
 ALERT = ".i2pemd-error"
-STATUS, NUMBER = "[role=status]", "td"
+STATUS, NUMBER = "[role=status]", "dd"
 SLIDER, HANDLE, TRACK = ".widget-slider", ".noUi-handle", ".noUi-base"
 FIELD = "xpath=following-sibling::*[1][contains(@class, 'widget-text')]//input"  # of a slider, beside it
 LABELLED = ".widget-inline-hbox, .widget-checkbox"
@@ -410,8 +410,8 @@ class Panel:
 
     @property
     def sliders(self):
-        """The labels of its sliders."""
-        return self.box.locator(f"{SLIDER} {LABEL}").all_text_contents()
+        """The labels of its sliders, without those that are hidden now."""
+        return self.box.locator(f"{SLIDER} {LABEL}:visible").all_text_contents()
 
     @property
     def fields(self):
@@ -476,8 +476,8 @@ class Panel:
     # Looks
 
     def clipped(self):
-        """What is cut off at its right: in words, a list."""
-        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL])
+        """What is cut off at its right, and numbers that are not below their names: in words, a list."""
+        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL, NUMBER])
 
     def contrasts(self):
         """(contrast, text, colour, background) of every visible text in it, as its styles make it, the worst first."""
@@ -511,7 +511,7 @@ PART = """(slider, [handle, track]) => {
     return (one.x + one.width / 2 - all.x) / all.width
 }"""
 
-CLIPPED = """(panel, [kind, around, label]) => {
+CLIPPED = """(panel, [kind, around, label, figure]) => {
     const found = [], name = e => `${e.textContent.slice(0, 40)}: ${e.scrollWidth} px in ${e.clientWidth}`
     if (panel.scrollWidth > panel.clientWidth) found.push(`the panel: ${panel.scrollWidth} px in ${panel.clientWidth}`)
     const outer = panel.closest(around).getBoundingClientRect()
@@ -522,6 +522,10 @@ CLIPPED = """(panel, [kind, around, label]) => {
     }
     for (const e of panel.querySelectorAll(`${label}, button`))
         if (e.checkVisibility() && e.scrollWidth > e.clientWidth + 1) found.push(name(e))
+    for (const number of panel.querySelectorAll(figure)) {
+        const [over, under] = [number.previousElementSibling, number].map(e => e.getBoundingClientRect())
+        if (under.top < over.bottom - 1) found.push(`the number ${number.textContent} is not below its name`)
+    }
     for (const e of panel.querySelectorAll("select")) {
         const pen = document.createElement("canvas").getContext("2d"), style = getComputedStyle(e)
         pen.font = style.font
