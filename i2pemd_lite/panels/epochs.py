@@ -52,7 +52,7 @@ def draw(figure, result):
     x, y = result.values["mI2PEMD"], result.values[result.against]
     art.way.set_data(x[first:], y[first:])
     art.left_out.set_data(x[:first], y[:first])
-    style.limits(art.plane, ends(x, 0.2), ends(y))
+    style.limits(art.plane, ends(x, 0.28), ends(y))
     # The labels of both ends lie on the side from which their neighbour is not.
     for text, i, beside in ((art.begin, first, first + 1), (art.end, len(steps) - 1, len(steps) - 2)):
         text.set_position((x[i], y[i]))
@@ -96,7 +96,8 @@ class _Card:
         self.way = self.plane.plot([], [], lw=0.8, markeredgewidth=0, **dot)[0]
         self.left_out = self.plane.plot([], [], ls="", mfc="none", **{**dot, "color": style.QUIET})[0]
         paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-        self.begin, self.end = (self.plane.text(0, 0, "", size=8, va="center", bbox=paper, zorder=1.5) for _ in range(2))
+        look = {"size": 8, "va": "center", "bbox": paper, "zorder": 1.5}
+        self.begin, self.end = (self.plane.text(0, 0, "", **look) for _ in range(2))
         self.title = figure.text(0.555, 0.93, "", size=9.5)
         self.vertical = figure.text(0.555, 0.875, "", size=8.5, color=style.QUIET)
         figure.text(0.525, 0.02, CAUTION.replace(", so", ",\nso"), size=8, color=style.QUIET, linespacing=1.4)

@@ -210,6 +210,7 @@ def draw(figure, result):
     art = style.artists(figure, lambda figure: _Card(figure, result))
     for pane, (what, name) in zip(art.panes, result.panes, strict=True):
         pane.show(what, name, result.shots[name], result.shown)
+    art.key.set_text(art.words if EMBEDDING in dict(result.panes) else "")
     art.curves.show(result)
 
 
@@ -225,8 +226,8 @@ class _Card:
         self.panes = [_Pane(figure, 0.12 + (SIDE + 0.2) * j, result.look, both or j == 0, both or j == 1)
                       for j in range(2)]  # fmt: skip
         self.curves = _Curves(figure, [0.7, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT], list(result.curves))
-        words = "   ".join(name for name, _ in result.look.marks) + "   ◆ prototype and its way"
-        figure.text(0.12 / WIDTH, 0.1 / HEIGHT, words, size=8, color=style.INK)
+        self.words = "   ".join(name for name, _ in result.look.marks) + "   ◆ prototype and its way"
+        self.key = figure.text(0.12 / WIDTH, 0.1 / HEIGHT, "", size=8, color=style.INK)
 
 
 class _Pane:

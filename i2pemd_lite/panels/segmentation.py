@@ -228,13 +228,43 @@ class _View:
             self.picture.set_extent(extent)
         named = part.prediction if overlay == "prediction" else part.truth
         hidden = overlay == "image only" and not outline
+        tops, mm = {}, self._millimetres()
         for k, text in enumerate(self.names, 1):
             text.set_visible(not hidden and bool((named == k).any()))
             if (named == k).any():
                 y, x = np.nonzero(named == k)
-                # Above the organ, within the picture.
-                text.set_position((x.mean() * dx, max(y.min() - 0.02 * H, 0.03 * H) * dy))
-                text.set_text(SHORT[k])
+                # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
+                tops[k] = x.mean() * dx, max(y.min() - 0.02 * H, 0.03 * H) * dy, (7 * len(SHORT[k]) + 4) * mm
+        for k, place in apart(tops, 16 * mm).items():
+            self.names[k - 1].set_position(place)
+            self.names[k - 1].set_text(SHORT[k])
+
+    def _millimetres(self):
+        """Of the body, in a dot of the picture."""
+        dots = self.axes.figure.bbox.size * self.axes.get_position(original=True).size
+        return float(np.max(np.abs(np.diff([self.axes.get_xlim(), self.axes.get_ylim()])).ravel() / dots))
+
+
+def apart(tops, high):
+    """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down.
+
+    Parameters
+    ----------
+    tops : dict of name -> (x, y, width), the middle of a name and how wide it is; y runs downwards
+    high : how high a name is
+
+    Example
+    -------
+    >>> apart({"liver": (5, 2, 4), "spleen": (8, 1, 4), "kidney": (20, 2, 4)}, 3)
+    {'spleen': (8, 1), 'liver': (5, 4), 'kidney': (20, 2)}
+    """
+    placed = {}
+    for name, (x, y, width) in sorted(tops.items(), key=lambda item: item[1][1]):
+        for other, (beside, above) in sorted(placed.items(), key=lambda item: item[1][1]):
+            if abs(x - beside) < (width + tops[other][2]) / 2 and abs(y - above) < high:
+                y = above + high
+        placed[name] = x, y
+    return placed
 
 
 class _Bar:

@@ -141,11 +141,11 @@ def draw(figure, result):
         place = dict(zip(AXES, found.index, strict=True))
         for plane, part in parts.items():
             view = art.views[modality, plane]
-            view.show(part, result.overlay, result.outline)
             wide, high = extent(part)
             (dy, dx), half = part.spacing, (0.5 + MARGIN) * reach
             x, y = (wide - dx) / 2, (high - dy) / 2  # the middle
             style.limits(view.axes, (x - half, x + half), (y + half, y - half))
+            view.show(part, result.overlay, result.outline)
             right, upright = ACROSS[plane]
             row = place[upright] if plane == "axial" else len(part.image) - 1 - place[upright]
             art.cross(modality, plane, (place[right] * dx, row * dy), (x, y, wide / 2, high / 2), (dx, dy))

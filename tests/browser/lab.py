@@ -39,6 +39,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 PANEL = ".i2pemd-panel"
 PICTURE = "img.i2pemd-picture, img.widget-image, .js-plotly-plot"
+NAMELESS = "img.i2pemd-picture:is(:not([alt]), [alt=''])"
 ALERT = ".i2pemd-error"
 STATUS, NUMBER = "[role=status]", "dd"
 SLIDER, HANDLE, TRACK = ".widget-slider", ".noUi-handle", ".noUi-base"
@@ -316,6 +317,17 @@ class Panel:
         picture = self.box.locator(PICTURE).first
         return picture.get_attribute("alt") or picture.get_attribute("title") or ""
 
+    @property
+    def nameless(self):
+        """How many images in it have no alternative text."""
+        return self.box.locator(NAMELESS).count()
+
+    @property
+    def touchable(self):
+        """Whether its picture takes the pointer."""
+        found = self.box.locator(PICTURE)
+        return found.count() > 0 and found.first.evaluate("it => getComputedStyle(it).cursor") == "crosshair"
+
     def picture(self):
         """The pixels of its picture, (height, width, 3) uint8; None where it has none."""
         found = self.box.locator(PICTURE)
@@ -443,6 +455,19 @@ class Panel:
         mouse.down()
         for n in range(1, moves + 1):
             mouse.move(start + (track["x"] + to * track["width"] - start) * n / moves, y)
+        mouse.up()
+
+    def drag_picture(self, start, end, moves=20):
+        """Drag inside of its picture, from one place to another, in parts of its size from the lower left."""
+        picture, mouse = self.box.locator(PICTURE).first, self.page.mouse
+        self.show(picture)
+        box = picture.bounding_box()
+        left, bottom, size = box["x"], box["y"] + box["height"], (box["width"], box["height"])
+        way = np.linspace(start, end, moves + 1) * size * (1, -1) + (left, bottom)
+        mouse.move(*way[0])
+        mouse.down()
+        for x, y in way[1:]:
+            mouse.move(x, y)
         mouse.up()
 
     def press(self, label, key, times=1):
