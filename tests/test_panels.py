@@ -8,10 +8,24 @@ import ipywidgets as widgets
 import numpy as np
 import ot
 import pytest
+import torch
 from PIL import Image
 
+from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import check, dynamics, ground, instance, museum, overview, picture, predict, style, transport
+from i2pemd_lite.panels import (
+    check,
+    dynamics,
+    exhibits,
+    ground,
+    instance,
+    museum,
+    overview,
+    picture,
+    predict,
+    style,
+    transport,
+)
 from i2pemd_lite.panels.panel import Panel
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -111,21 +125,100 @@ def overview_holds(result):
     assert abs(ot.emd2(result.p / result.p.sum(), np.eye(3)[result.label], result.ground) - result.distance) < EXACT
 
 
+def hill_holds(view, diagonal):
+    p = np.linspace(0.01, 0.99, 99)
+    np.testing.assert_allclose(view.cost, 1 - (1 - diagonal) * p, atol=EXACT, rtol=0)
+    # The softmax of Eq. 6: −∂/∂zₖ of 1 − (1 − δ) pₖ
+    np.testing.assert_allclose(view.push, (1 - diagonal) * p * (1 - p), atol=EXACT, rtol=0)
+    assert view.wrong == pytest.approx(1 - (1 - diagonal) * 0.05, abs=EXACT)
+    assert view.sign == pytest.approx(1 - (1 - diagonal) * 0.95, abs=EXACT)
+
+
+def collapse_holds(view, spread, fresh):
+    assert view.ready != fresh
+    c = view.prototypes.astype(float)
+    if fresh:
+        np.testing.assert_array_equal(c, 0)
+    else:
+        means = view.features.reshape(-1, museum.K, 2).mean(0)  # one instance of each class after the other
+        np.testing.assert_allclose(c, means, atol=1e-5, rtol=0)  # float32
+    widest = max(abs(a - b).sum() for a in c for b in c)
+    size = abs(c).sum(1).mean()
+    assert view.sign == pytest.approx(widest / size if size else 0, abs=1e-6)
+    together = widest == 0
+    # Without ties each row of ranks is 0, 1/K … (K−1)/K in some order, whatever the spread.
+    assert view.price == pytest.approx(0 if together else 0.5, abs=1e-6)
+    # The loss of equal probabilities is the mean of a column of G, its zero included.
+    assert view.loss == pytest.approx(view.price * (museum.K - 1) / museum.K, abs=1e-6)
+    assert together == (fresh or spread == 0)
+
+
+def absent_holds(view, share, absent):
+    rare, away = museum.K - 1, ~view.present
+    assert view.path.shape == (museum.STEPS + 1, museum.K, 2)
+    here = exhibits.batches(share)[1].numpy()
+    np.testing.assert_array_equal(view.present, [[k in batch for k in range(museum.K)] for batch in here.tolist()])
+    longest = since = 0
+    for present in view.present[:, rare]:
+        since = 0 if present else since + 1
+        longest = max(longest, since)
+    assert view.age == longest
+    before, after = view.path[:-1][away], view.path[1:][away]
+    if "keeps" in absent:
+        np.testing.assert_array_equal(after, before)
+        assert view.sign == 0 and not view.refusal
+    elif "zero" in absent:
+        np.testing.assert_allclose(after, exhibits.ALPHA * before, atol=1e-5, rtol=0)
+        assert view.sign == away.sum() and not view.refusal
+    else:
+        assert np.isnan(after).all() and view.sign == away.sum() and bool(view.refusal) == away.any()
+    centre = museum.CENTRES[rare].numpy()
+    np.testing.assert_allclose(view.error, np.linalg.norm(view.path[1:, rare] - centre, axis=1), atol=1e-5, rtol=0)
+
+
+def chosen_holds(view, tau_low, tau_high):
+    assert view.thresholds == (tau_low, tau_high)
+    assert bool(view.refusal) == (tau_low >= tau_high)
+    inside = (view.scores > tau_low) & (view.scores <= tau_high)
+    assert view.sign == inside.sum()
+    if tau_low < tau_high:
+        mask = select(*exhibits.predictions(), tau_low, tau_high, exhibits.TOP).mask
+        np.testing.assert_array_equal(view.low | view.high, mask)
+    else:
+        assert not (view.low & ~view.high).any()
+        np.testing.assert_array_equal(view.high, view.scores > tau_high)
+
+
+def training_holds(view, rate):
+    assert view is exhibits.trainings()[rate]
+    late = slice(exhibits.SETTLED, None)
+    assert view.sign == 100 * np.mean(view.loss[late] > view.guess[late])
+    assert view.path.shape == (exhibits.TRAINING, museum.K, 2) and np.isfinite(view.loss).all()
+    # Eq. 10: of tanh features, which lie within ±1, no mean leaves the square.
+    assert abs(view.path).max() <= 1
+    for k, (step, before) in enumerate(zip(view.path[1:], view.path[:-1], strict=True), 1):
+        moved = ground_distance(torch.tensor(step)) != ground_distance(torch.tensor(before))
+        assert view.flips[k] == moved.any()
+    # Guessing costs log K, and by G at most its largest entry, (K − 1)/K.
+    assert (view.guess >= np.log(museum.K) - 1e-6).all() and (view.guess <= np.log(museum.K) + 0.75).all()
+
+
+HOLDS = {
+    "one on the diagonal": hill_holds,
+    "collapsed prototypes": collapse_holds,
+    "a batch without a class": absent_holds,
+    "thresholds crossed": chosen_holds,
+    "learning rate too high": training_holds,
+}
+
+
 def museum_holds(result):
     exhibit = museum.EXHIBITS[result.name]
     healthy, yours = result.signs
     assert not exhibit.sign.there(healthy)
     assert exhibit.sign.there(yours) or result.settings[1] != exhibit.broken
-    for view in result.views:
-        if result.name == "one on the diagonal":
-            assert (np.diff(view.cost) <= EXACT).all() and (view.push >= -EXACT).all()
-        if result.name == "thresholds crossed":
-            low, high = view.thresholds
-            assert bool(view.refusal) == (low >= high)
-            assert ((view.scores > high) == view.high).all()
-            assert low < high or not (view.low & ~view.high).any()
-        if result.name == "a batch without a class":
-            assert view.path.shape == (museum.STEPS + 1, museum.K, 2)
+    for view, setting in zip(result.views, result.settings, strict=True):
+        HOLDS[result.name](view, **setting)
     if result.settings[0] == result.settings[1]:
         assert healthy == yours
 
@@ -244,6 +337,26 @@ def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
     for setting in broken:
         panel.set(**setting)
         assert sign.there(panel.result.signs[1]) and "The sign is there" in panel.words
+
+
+@pytest.mark.parametrize(
+    "sign, bad, good",
+    [
+        (museum.COST, 0.11, 0.1),
+        (museum.SPREAD, 1 / 129, 1 / 128),
+        (museum.MOVED, 1, 0),
+        (museum.BAND, 0, 1),
+        (museum.GUESS, 5.1, 5),
+    ],
+)
+def test_a_sign_has_its_limit_where_its_reason_says(sign, bad, good):
+    assert sign.there(bad) and not sign.there(good)
+
+
+def test_what_is_not_a_number_is_said_in_words():
+    broken = museum.panel("a batch without a class", absent="gets 0/0 = NaN")
+    assert broken.numbers["farthest from its class (healthy → yours)"].endswith("→ not a number")
+    assert not any("nan" in value for value in broken.numbers.values())
 
 
 def test_an_unknown_exhibit_is_refused():

@@ -550,6 +550,8 @@ CLIPPED = """(panel, [kind, around, label, figure]) => {
     for (const number of panel.querySelectorAll(figure)) {
         const [over, under] = [number.previousElementSibling, number].map(e => e.getBoundingClientRect())
         if (under.top < over.bottom - 1) found.push(`the number ${number.textContent} is not below its name`)
+        const row = number.closest("dl").getBoundingClientRect(), pair = number.parentElement.getBoundingClientRect()
+        if (pair.height > 50 && pair.width < row.width - 20) found.push(`${number.parentElement.textContent}: wraps`)
     }
     for (const e of panel.querySelectorAll("select")) {
         const pen = document.createElement("canvas").getContext("2d"), style = getComputedStyle(e)
