@@ -328,6 +328,13 @@ SIGNS = {
 }
 
 
+@pytest.mark.parametrize("zeros, then", [(False, "no prototype and G is not used"), (True, "prototype is still zero")])
+def test_a_class_that_never_came_up_is_told(zeros, then):
+    ways = dynamics.panel(rarest=0.0, zeros=zeros)
+    assert ways.words.startswith("Class 4 never came up") and then in ways.words
+    assert ways.numbers["classes seen"] == "3 of 4"
+
+
 @pytest.mark.parametrize("name", museum.EXHIBITS)
 def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
     panel, sign = museum.panel(name), museum.EXHIBITS[name].sign

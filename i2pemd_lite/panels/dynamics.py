@@ -174,21 +174,24 @@ class _Card:
 
         ages = figure.add_axes([0.80, 0.15, 0.19, 0.72])
         ages.set(title="Age: steps since an update", xlabel="steps  (| oldest it has been)")
-        ages.set(xlim=(0, STEPS), ylim=(K - 0.5, -0.5))
+        ages.set(xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5), xticks=(0, 10, 20, 30))
         ages.set_yticks(range(K), style.names("c", K))
         self.bars = ages.barh(range(K), [0] * K, 0.5, color=style.QUIET)
         self.oldest = [ages.plot([], [], color=style.BLACK, marker="|", ms=14, mew=2, ls="")[0] for _ in range(K)]
-        self.age_names = [ages.text(STEPS, k - 0.36, "", ha="right", size=8) for k in range(K)]
+        self.age_names = [ages.text(1.35 * STEPS, k, "", ha="right", va="center", size=8) for k in range(K)]
 
 
 def describe(result):
     """How well the prototypes follow, and which one is out of date."""
     error = np.linalg.norm(result.path[-1] - result.centre[-1], axis=-1)
-    unseen = [k + 1 for k in range(K) if not np.isfinite(error[k])]
+    unseen = [k + 1 for k in range(K) if np.isnan(result.age[-1, k])]
     apart = np.linalg.norm(result.path[-1] - result.other, axis=-1)
     seen = np.isfinite(error).any()
     if unseen:
-        words = f"Class {', '.join(map(str, unseen))} never came up, so it has no prototype and G is not used yet."
+        then = "it has no prototype and G is not used yet"
+        if np.isfinite(error).all():
+            then = "its prototype is still zero, and G takes that for its place"
+        words = f"Class {', '.join(map(str, unseen))} never came up, so {then}."
     else:
         oldest = int(np.argmax(np.nanmax(result.age, axis=0)))
         words = (

@@ -64,7 +64,9 @@ def draw(figure, result):
     style.limits(card.plane, (low, high), (low, high))
     half = (high - low) / 2
     for k, (name, (x, y)) in enumerate(zip(card.names, result.prototypes, strict=True)):
-        name.set_position((x + 0.08 * half, y + 0.03 * half))
+        # Outside of the ring; names of prototypes in one place go side by side.
+        before = int((np.abs(result.prototypes[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
+        name.set_position((x + (0.12 + 0.16 * before) * half, y + 0.03 * half))
         name.set_text(f"c{style.subscript(k + 1)}")
     card.lines.set_segments([[result.prototypes[result.moving], c] for c in result.prototypes])
     card.raw.show(result.distances, top=max(result.distances.max(), 1e-9))
