@@ -136,6 +136,10 @@ def hill_holds(view, diagonal):
 
 def collapse_holds(view, spread, fresh):
     assert view.ready != fresh
+    point, whole = exhibits.POINT.numpy(), exhibits.collapsed(1.0, False)
+    np.testing.assert_allclose(view.features - point, spread * (whole.features - point), atol=1e-5, rtol=0)
+    # Four standard errors of the mean of 12 features with a deviation of 0.3
+    np.testing.assert_allclose(whole.prototypes, museum.CENTRES, atol=4 * 0.3 / 12**0.5, rtol=0)
     c = view.prototypes.astype(float)
     if fresh:
         np.testing.assert_array_equal(c, 0)

@@ -277,8 +277,8 @@ def sharing(method="joint_sepbn", **start):
         "sharing",
         {
             "method": choice("row", list(METHODS), method, "270px"),
-            "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "280px"),
-            "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "260px"),
+            "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "390px"),
+            "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "300px"),
             "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
         },
         compute,

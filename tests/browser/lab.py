@@ -501,8 +501,8 @@ class Panel:
     # Looks
 
     def clipped(self):
-        """What is cut off at its right, and numbers that are not below their names: in words, a list."""
-        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL, NUMBER])
+        """What is cut off at its right, numbers not below their names, and sliders too short to drag: a list of words."""
+        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL, NUMBER, TRACK])
 
     def contrasts(self):
         """(contrast, text, colour, background) of every visible text in it, as its styles make it, the worst first."""
@@ -536,7 +536,7 @@ PART = """(slider, [handle, track]) => {
     return (one.x + one.width / 2 - all.x) / all.width
 }"""
 
-CLIPPED = """(panel, [kind, around, label, figure]) => {
+CLIPPED = """(panel, [kind, around, label, figure, rail]) => {
     const found = [], name = e => `${e.textContent.slice(0, 40)}: ${e.scrollWidth} px in ${e.clientWidth}`
     if (panel.scrollWidth > panel.clientWidth) found.push(`the panel: ${panel.scrollWidth} px in ${panel.clientWidth}`)
     const outer = panel.closest(around).getBoundingClientRect()
@@ -547,6 +547,10 @@ CLIPPED = """(panel, [kind, around, label, figure]) => {
     }
     for (const e of panel.querySelectorAll(`${label}, button`))
         if (e.checkVisibility() && e.scrollWidth > e.clientWidth + 1) found.push(name(e))
+    for (const track of panel.querySelectorAll(rail)) {
+        const wide = track.getBoundingClientRect().width
+        if (track.checkVisibility() && wide < 40) found.push(`a slider's track of ${Math.round(wide)} px`)
+    }
     for (const number of panel.querySelectorAll(figure)) {
         const [over, under] = [number.previousElementSibling, number].map(e => e.getBoundingClientRect())
         if (under.top < over.bottom - 1) found.push(`the number ${number.textContent} is not below its name`)

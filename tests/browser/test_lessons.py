@@ -188,6 +188,7 @@ DEFECTS = [
     "from IPython.display import Javascript, display\n"
     "display(Javascript(\"console.error('planted'); fetch('http://192.0.2.1/').catch(() => 0)\"))",
     "import ipywidgets as widgets\npanel = overview.panel()\npanel.title = 'narrow'\npanel.refresh()\n"
+    "panel.controls['share'].layout.width = '80px'\n"
     "panel.layout.width, panel.image.layout = '300px', {'min_width': '1800px'}\n"
     "worse = {'opacity:.8': 'opacity:.4', 'all:unset;display:block': 'float:left'}\nfor good, bad in worse.items():\n"
     "    panel.note.value = panel.note.value.replace(good, bad)\npanel",
@@ -213,6 +214,7 @@ def test_planted_defects_are_found(browser, lab):
     assert "stayed the same" in unmoved(deaf, label, lambda: deaf.press(label, "ArrowRight"), seconds=2)[0]
     assert any("picture" in line for line in narrow.clipped())
     assert any("not below its name" in line for line in narrow.clipped())
+    assert any("a slider's track of" in line for line in narrow.clipped())
     assert narrow.contrasts()[0][0] < 4.5
     second, pictures = deaf.sliders[1], deaf.box.locator(learner.PICTURE)
 
