@@ -501,7 +501,7 @@ class Panel:
     # Looks
 
     def clipped(self):
-        """What is cut off at its right, numbers not below their names, and sliders too short to drag: a list of words."""
+        """What is cut off at its right, numbers not below their names, sliders too short to drag: a list of words."""
         return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL, NUMBER, TRACK])
 
     def contrasts(self):
