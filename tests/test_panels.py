@@ -26,7 +26,7 @@ from i2pemd_lite.panels import (
     style,
     transport,
 )
-from i2pemd_lite.panels.panel import Panel
+from i2pemd_lite.panels.panel import Panel, slider
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
 EXACT = 1e-9
@@ -275,6 +275,27 @@ def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
+@pytest.mark.parametrize("words", ["p₁ = 0.35 of 12", "λ −7.5 ⟶ 1e-9  (Eq. 5)", "12 of 30 steps", "g", "$x_1$"])
+def test_words_kept_and_put_together_are_those_of_matplotlib(words):
+    """On whole pixels the house's canvas shows what matplotlib's own does; between them it shows the same."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    def drawn(canvas, x, y, **look):
+        card = style.figure(3, 1)
+        canvas(card)
+        card.text(x / 300, y / 100, words, family="DejaVu Sans", size=8.5, **look)
+        card.canvas.draw()
+        return np.asarray(card.canvas.buffer_rgba()).astype(int)
+
+    house = type(style.figure(1, 1).canvas)
+    for look in {"color": style.BLUE}, {"color": style.RED, "weight": "bold"}, {"rotation": 90}, {"alpha": 0.4}:
+        new, old = (drawn(canvas, 40, 40, **look) for canvas in (house, FigureCanvasAgg))
+        assert np.ptp(new[..., 0]) > 50
+        # Coverage is rounded once more where it is kept, so a colour may be off by one.
+        np.testing.assert_allclose(new, old, atol=1, rtol=0)
+    np.testing.assert_array_equal(drawn(house, 40.3, 39.8), drawn(house, 40, 40))
+
+
 @every_panel
 def test_a_change_moves_artists_and_rebuilds_none(make, holds):
     panel = make()
@@ -418,6 +439,11 @@ def test_what_is_typed_moves_the_slider_and_the_slider_what_is_written():
     assert whole.state["moving"] == 4 and isinstance(whole.state["moving"], int)
 
 
+@pytest.mark.parametrize("step, written", [(0.025, "0.625"), (0.125, "0.625"), (0.01, "0.62"), (0.5, "0.6")])
+def test_a_field_shows_the_decimals_of_its_step(step, written):
+    assert slider("x", 0.625, 0.0, 1.0, step).field.value == written
+
+
 @pytest.mark.parametrize(
     "make, name, text, expected",
     [
@@ -444,17 +470,17 @@ def test_what_is_no_number_is_told_and_the_last_good_picture_stays(make, name, t
 
 
 def test_a_touch_of_the_picture_sets_controls():
-    slider = widgets.FloatSlider(0.5, min=0, max=1, description="x")
+    control = widgets.FloatSlider(0.5, min=0, max=1, description="x")
     touches = []
 
     def point(figure, result, at, pressed):
         touches.append((result, at, pressed))
         return {} if pressed else {"x": at[0]}
 
-    panel = Panel("touched", {"x": slider}, lambda s: s["x"], lambda f, r: None, lambda r: (str(r), {}), point=point)
+    panel = Panel("touched", {"x": control}, lambda s: s["x"], lambda f, r: None, lambda r: (str(r), {}), point=point)
     assert panel.image.touchable
     panel.image.touch = {"at": [0.2, 0.4], "began": [0.2, 0.4], "count": 1}
-    assert touches == [(0.5, (0.2, 0.4), True)] and slider.value == 0.5
+    assert touches == [(0.5, (0.2, 0.4), True)] and control.value == 0.5
     panel.image.touch = {"at": [0.3, 0.4], "began": [0.2, 0.4], "count": 1}
     assert panel.result == 0.3
     # The kernel was busy, and two touches came as one message.
@@ -472,20 +498,20 @@ def test_without_anywidget_there_is_a_picture_that_cannot_be_touched(monkeypatch
 
 def test_a_slow_panel_says_that_it_works():
     said = []
-    slider = widgets.IntSlider(1, min=0, max=5, description="x")
-    panel = Panel("slow", {"x": slider}, lambda s: said.append(panel.note.value) if said else s, lambda f, r: None,
+    control = widgets.IntSlider(1, min=0, max=5, description="x")
+    panel = Panel("slow", {"x": control}, lambda s: said.append(panel.note.value) if said else s, lambda f, r: None,
                   lambda r: ("", {}))  # fmt: skip
     said, panel._took = [""], 1.0
-    slider.value = 2
+    control.value = 2
     assert "Working" in said[1] and "Working" not in panel.note.value
 
 
 def test_a_slow_panel_that_fails_works_no_longer(monkeypatch):
     monkeypatch.delenv("I2PEMD_STRICT")
-    slider = widgets.IntSlider(1, min=0, max=5, description="x")
-    panel = Panel("slow", {"x": slider}, lambda s: 1 / s["x"], lambda f, r: None, lambda r: ("well", {}))
+    control = widgets.IntSlider(1, min=0, max=5, description="x")
+    panel = Panel("slow", {"x": control}, lambda s: 1 / s["x"], lambda f, r: None, lambda r: ("well", {}))
     panel._took = 1.0
-    slider.value = 0
+    control.value = 0
     assert "ZeroDivisionError" in panel.error.value
     assert "Working" not in panel.note.value and "well" in panel.note.value
 

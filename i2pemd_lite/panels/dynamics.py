@@ -71,12 +71,12 @@ def follow(features, labels, is_mr, alpha, pool="pooled", zeros=False):
     if zeros:
         bank.seen.fill_(True)
     path = [np.where(bank.seen[:, None], bank.prototypes, np.nan)]
+    if pool == "modality":
+        features, labels, is_mr = _modality_means(features, labels, is_mr)
     # (1, 2, batch): the batch as the voxels of one image
     for f, y, mr in zip(torch.from_numpy(features).mT[:, None], *map(_voxels, (labels, is_mr)), strict=True):
-        if pool == "pooled":
+        if pool != "sequential":
             bank.update(f, y)
-        elif pool == "modality":
-            bank.update(*_modality_means(f, y, mr))
         else:
             bank.update(f, y, mask=~mr)
             bank.update(f, y, mask=mr)
@@ -88,11 +88,17 @@ def _voxels(values):
     return torch.from_numpy(values)[:, None]
 
 
-def _modality_means(f, y, mr):
-    """One voxel a class and modality: their mean is then the mean of the two means."""
-    both = [class_means(f, y.where(part, -100), K) for part in (~mr, mr)]
-    kept = [torch.where(counts > 0, torch.arange(K), -100) for _, counts in both]
-    return torch.cat([means for means, _ in both]).T[None], torch.cat(kept)[None]
+def _modality_means(features, labels, is_mr):
+    """The CT mean and the MR mean of each class in each step as its two instances: their mean is that of the means.
+
+    All steps at once: class k of modality m in step t counts as class (2t + m) K + k.
+    """
+    steps = len(features)
+    kind = (2 * np.arange(steps)[:, None] + is_mr) * K + labels
+    all_at_once = torch.from_numpy(features.reshape(1, -1, 2)).mT
+    means, counts = class_means(all_at_once, torch.from_numpy(kind.reshape(1, -1)), 2 * steps * K)
+    kept = np.where(counts > 0, np.arange(2 * steps * K) % K, -100)
+    return means.numpy().reshape(steps, 2 * K, 2), kept.reshape(steps, 2 * K), np.zeros((steps, 2 * K), bool)
 
 
 def compute(state):

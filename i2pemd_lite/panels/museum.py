@@ -400,9 +400,8 @@ def draw(figure, result):
     there = sign.there(yours)
     art.headline.set_text(exhibit.headline)
     words = ("✓  healthy:  ", "✖  yours:  " if there else "✓  yours:  ")
-    both = art.cards[result.name].axes[:2]
-    for title, axes, word, setting in zip(art.titles, both, words, result.settings, strict=True):
-        title.set(text=word + exhibit.said(**setting), x=axes.get_position().x0)
+    for title, left, word, setting in zip(art.titles, art.lefts[result.name], words, result.settings, strict=True):
+        title.set(text=word + exhibit.said(**setting), x=left)
     art.titles[1].set_color(style.RED if there else style.INK)
     art.name.set_text(f"The sign to watch: {sign.name}")
     limit = float(sign.scale(sign.limit))
@@ -433,6 +432,8 @@ class _Card:
         from matplotlib.patches import Rectangle
 
         self.cards = {name: exhibit.card(figure) for name, exhibit in EXHIBITS.items()}
+        # Asked for once: axes that are asked for their position make the figure stale.
+        self.lefts = {name: [axes.get_position().x0 for axes in card.axes[:2]] for name, card in self.cards.items()}
         self.headline = figure.text(0.02, 0.945, "", size=11, weight="bold")
         self.titles = [figure.text(0, 0.845, "", size=9.5, weight="bold") for _ in range(2)]
         figure.add_artist(Rectangle((0.0, 0.0), 1, 0.315, color="#e9e6dc", lw=0, zorder=-1))

@@ -14,6 +14,7 @@ import base64
 import math
 import os
 import time
+from decimal import Decimal
 from html import escape
 from numbers import Real
 
@@ -273,8 +274,8 @@ def _number(text):
 def slider(label, value, low, high, step, unit="", width="300px", release=False):
     """A slider with a label, a unit and a field to type in; whole numbers when `step` is one.
 
-    With `release` it acts when it is let go, for what takes longer than an eye waits. `width` is that of slider and
-    field together.
+    The field shows the decimals that the step has. With `release` it acts when it is let go, for what takes longer than
+    an eye waits. `width` is that of slider and field together.
     """
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     make = widgets.IntSlider if whole else widgets.FloatSlider
@@ -284,7 +285,7 @@ def slider(label, value, low, high, step, unit="", width="300px", release=False)
         raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
     options = {"readout": False, "continuous_update": not release, **_wide(f"{int(width.removesuffix('px')) - 62}px")}
     made = make(value=value if whole else float(value), min=low, max=high, step=step, description=label, **options)
-    digits = 0 if whole else 2 if step < 0.1 else 1
+    digits = 0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent)
     made.field = Field(made, digits, layout={"width": "56px"}, tooltip=f"{label}, as a number")
     made.shown = widgets.HBox([made, made.field])
     return made

@@ -6,9 +6,9 @@ light edge. Distances and plans are drawn in cividis with their numbers. Figures
 with an Agg canvas: no pyplot, no global state, no window.
 """
 
-import io
-
 import numpy as np
+
+from i2pemd_lite.panels.canvas import canvas, encoded
 
 CARD, INK, QUIET, LINE = "#f6f5f1", "#1d2230", "#575d6b", "#c9c7bf"
 BLUE, ORANGE, BLACK, RED = "#1f66a8", "#b9500a", "#15171c", "#b3261e"
@@ -49,11 +49,10 @@ def figure(width=9.4, height=3.2):
     >>> png(figure(2, 1))[:4]
     b'\\x89PNG'
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     made = Figure(figsize=(width, height), dpi=100, facecolor=CARD)
-    FigureCanvasAgg(made)
+    canvas()(made)
     return made
 
 
@@ -95,27 +94,23 @@ def _data(axes):
 
 
 def png(drawn):
-    """The picture of a figure as PNG bytes, lightly compressed: on one machine, speed matters more than size.
+    """The picture of a figure as PNG bytes.
 
-    Frames, ticks and titles are most of the work and seldom change. They are drawn once and kept; only the data are
-    drawn on top, until matplotlib says that something else is stale.
+    Frames, ticks and titles seldom change. They are drawn once and kept; only the data are drawn on top, until
+    matplotlib says that something else is stale. Words are drawn once each (see `canvas.py`).
     """
     import matplotlib
-    from PIL import Image
 
-    canvas = drawn.canvas
+    paper = drawn.canvas
     if drawn.stale or not hasattr(drawn, "house_still"):
         with matplotlib.rc_context(RC):
-            canvas.draw()
-        drawn.house_still = canvas.copy_from_bbox(drawn.bbox)
-    canvas.restore_region(drawn.house_still)
+            paper.draw()
+        drawn.house_still = paper.copy_from_bbox(drawn.bbox)
+    paper.restore_region(drawn.house_still)
     for artist in getattr(drawn, "house_moving", []):
         if artist.axes is None or artist.axes.get_visible():
-            artist.draw(canvas.get_renderer())
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+            artist.draw(paper.get_renderer())
+    return encoded(np.asarray(paper.buffer_rgba())[..., :3])
 
 
 def limits(axes, x=None, y=None):
@@ -135,9 +130,9 @@ def place(axes, at):
     >>> axes.set(xlim=(0, 10), ylim=(0, 1)) and place(axes, (0.75, 0.5)).tolist(), place(axes, (0.25, 0.5))
     ([5.0, 0.5], None)
     """
-    if not axes.get_position().contains(*at):
-        return None
-    return axes.transData.inverted().transform(axes.figure.transFigure.transform(at))
+    pixel = axes.figure.transFigure.transform(at)
+    # The box as it was drawn: asking axes for their position makes the figure stale.
+    return axes.transData.inverted().transform(pixel) if axes.bbox.contains(*pixel) else None
 
 
 def blank(axes, title=""):

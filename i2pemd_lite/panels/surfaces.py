@@ -382,7 +382,8 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         raise BadInput(f"organs: expected some of {', '.join(ORGANS)}, found {', '.join(sorted(unknown))}")
     controls = {
         "case": choice("case", cases, case if case in names else names[case], "300px"),
-        "turn": slider("turn (°)", turn, -180, 180, 5, width="420px"),
+        # All triangles of all organs are drawn anew, which takes longer than a frame may.
+        "turn": slider("turn (°)", turn, -180, 180, 5, width="420px", release=True),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
     shapes, columns = Shapes(made), ["truth", *made]
