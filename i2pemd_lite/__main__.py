@@ -11,6 +11,7 @@
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -80,10 +81,20 @@ def data(chosen):
 
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
+    with contextlib.ExitStack() as claim:
+        task, run = _run_to_train(chosen, claim)
+        print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
+        run.finish()
+        print(task.evaluate(run))
+    return 0
+
+
+def _run_to_train(chosen, claim):
     if chosen.resume:
         if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
             raise BadInput("--resume: expected beside it only --data and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
+        claim.enter_context(claimed(chosen.resume))
         run = task.resume(chosen.resume, chosen.data)
         run.change(**_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
@@ -96,11 +107,8 @@ def train(chosen):
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
-    with claimed(run.folder):
-        print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
-        run.finish()
-        print(task.evaluate(run))
-    return 0
+        claim.enter_context(claimed(folder))
+    return task, run
 
 
 def evaluate(chosen):

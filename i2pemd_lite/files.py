@@ -80,9 +80,10 @@ def written_whole(path):
 
 @contextlib.contextmanager
 def claimed(folder):
-    """Inside, nobody else trains the run in `folder`; `BadInput` when somebody does, here or in another process.
+    """Inside, no other cockpit and no command trains the run in `folder`; `BadInput` when one does.
 
-    The claim is a lock of the operating system, so that a process that is killed leaves none.
+    A `Run` in Python claims nothing: whoever iterates over it sees to that. The claim is a lock of the operating
+    system, so that a process that is killed leaves none.
 
     Example
     -------

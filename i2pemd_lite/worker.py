@@ -41,8 +41,10 @@ class Worker:
     ----------
     say : called with what happens, as a dict of plain values:
         {"event": "opened", "run", "task", "folder", "settings", "number", "total"},
+        {"event": "settings", "run", "settings"}, as they are after each "set",
         {"event": "steps", "run", "state", "number", "total", "rows", "evaluations", "places", "ground", "seconds_left",
-        "memory", "example"} and {"event": "failed", "run", "do", "error"}; `state` is "training", "paused" or "done"
+        "memory", "example"} and {"event": "failed", "run", "do", "error"}; `state` is "training", "paused" or "done",
+        and a fork that failed is named as it would have been
 
     Its commands, as `handle` takes them: open (run, task, method, folder, data, settings), go, pause, step, set
     (values), fork (to, folder), stop; each names its run.
@@ -59,30 +61,31 @@ class Worker:
         try:
             getattr(self, f"_{do}")(**command)
         except Exception as error:
-            self._fail(name, do, error)
-            if do in ("step", "pause", "stop"):
+            self._fail(command.get("to", name), do, error)
+            if do in ("go", "step", "pause", "stop"):
                 self._drop(name)
 
     def turn(self):
-        """One step of every run that goes."""
+        """One step of every run that goes; one that fails is let go of, and the others go on."""
         for name in list(self.going):
-            kept = self.kept[name]
             try:
-                kept.step()
-            except StopIteration:
-                self.going.remove(name)
-                self._tell(name)
+                self._turn(name)
             except Exception as error:
                 self._fail(name, "go", error)
                 self._drop(name)
-            else:
-                if time.monotonic() - kept.told > REPORT:
-                    self._tell(name)
+
+    def _turn(self, name):
+        try:
+            self.kept[name].step()
+        except StopIteration:
+            self.going.remove(name)
+        if name not in self.going or time.monotonic() - self.kept[name].told > REPORT:
+            self._tell(name)
 
     def close(self):
         """Save every run and let go of its folder."""
         for name in list(self.kept):
-            with contextlib.suppress(FloatingPointError):  # its last checkpoint is good
+            with contextlib.suppress(Exception):  # what cannot be saved has its last checkpoint, and the others go on
                 self.kept[name].run.save()
             self._drop(name)
 
@@ -115,7 +118,11 @@ class Worker:
         self._pause(run)
 
     def _set(self, run, values):
-        self.kept[run].run.change(**values)
+        settings = self.kept[run].run.settings
+        try:
+            self.kept[run].run.change(**values)
+        finally:
+            self.say({"event": "settings", "run": run, "settings": dataclasses.asdict(settings)})
 
     def _fork(self, run, to, folder):
         self._keep(to, folder, lambda: self.kept[run].run.fork(folder))
@@ -146,11 +153,10 @@ class Worker:
     def _tell(self, name):
         kept = self.kept[name]
         state = "training" if name in self.going else "done" if kept.run.number >= len(kept.run) else "paused"
-        try:
-            self.say({"event": "steps", "run": name, "state": state, **kept.news(look=state != "training")})
-        except FloatingPointError as error:
-            self._fail(name, "go", error)
-            self._drop(name)
+        news = kept.news(look=state != "training")
+        if news["seconds_left"] is not None:
+            news["seconds_left"] *= max(1, len(self.going))  # they take turns
+        self.say({"event": "steps", "run": name, "state": state, **news})
 
     def _drop(self, name):
         """Let go of a run that failed: what is good of it is in its folder."""
@@ -233,7 +239,7 @@ def plane(prototypes, before=None):
 class Process:
     """A `Worker` in another process, from the side of whoever gives the commands.
 
-    It has all processors but one, so that a notebook beside it goes on answering.
+    It has all processors but one, so that a notebook beside it goes on answering, unless OMP_NUM_THREADS says how many.
     """
 
     def __init__(self):
@@ -245,6 +251,7 @@ class Process:
             stdout=pipe,
             stderr=pipe,
             encoding="utf-8",
+            errors="replace",
             env={**threads, **os.environ},
             start_new_session=True,  # so that it outlives a killed notebook, and saves
         )
@@ -280,7 +287,8 @@ class Process:
 
     def _listen(self):
         for line in self._process.stdout:
-            self._heard.put(json.loads(line))
+            with contextlib.suppress(ValueError):  # the last line of a process that was killed while it spoke
+                self._heard.put(json.loads(line))
         code, said = self._process.wait(), "".join(self._errors[-3:]).strip()
         self._heard.put({"event": "ended", "error": f"exit status {code}" + (f", {said}" if said else "")})
 
@@ -298,21 +306,27 @@ def main():
 
     def read():
         for line in sys.stdin:
-            commands.put(json.loads(line))
+            with contextlib.suppress(ValueError):  # the last line of a notebook that was killed while it spoke
+                commands.put(json.loads(line))
         commands.put(None)
 
     def say(message):
-        print(json.dumps(message), file=out, flush=True)
+        with contextlib.suppress(OSError):  # nobody listens any more; the end of the input follows
+            print(json.dumps(message), file=out, flush=True)
 
+    signal.signal(signal.SIGTERM, lambda *_: commands.put(None))
     threading.Thread(target=read, daemon=True).start()
     worker = Worker(say)
-    while True:
-        while not worker.going or not commands.empty():
-            command = commands.get()
-            if command is None:
-                return worker.close()
-            worker.handle(command)
-        worker.turn()
+    try:
+        while True:
+            while not worker.going or not commands.empty():
+                command = commands.get()
+                if command is None:
+                    return
+                worker.handle(command)
+            worker.turn()
+    finally:
+        worker.close()
 
 
 if __name__ == "__main__":

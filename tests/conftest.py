@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["conftest.py"]  # as a module with doctests: there are two of that name
+
 os.environ.setdefault("I2PEMD_PROFILE", "ci")
 REAL = os.environ.pop("I2PEMD_DATA", None)
 

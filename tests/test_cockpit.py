@@ -36,6 +36,9 @@ class Near:
         self.worker.close()
 
 
+TELL = Near.tell
+
+
 @pytest.fixture(autouse=True)
 def near(monkeypatch):
     monkeypatch.setattr(cockpit, "Process", Near)
@@ -108,7 +111,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     assert board.tracks["twin"].rows[-1]["weight"] == 0.25 and board.tracks["ours"].rows[-1]["weight"] == 1.0
     assert [row["step"] for row in board.tracks["ours"].rows] == list(range(1, 13))
     assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "12 of 12"
-    assert board.numbers["time left"] == "0 s" and board.numbers["memory"].endswith("MiB")
+    assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
     press(board, "Stop")
     board.listen()
     with claimed(tmp_path / "twin"):
@@ -117,7 +120,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     assert module.resume(tmp_path / "twin").settings.weight == 0.25
     np.testing.assert_allclose(board.chosen.ground, module.resume(tmp_path / "twin").learner.bank.ground_distance(),
                                atol=1e-6, rtol=0)  # fmt: skip
-    board.close()
+    board.end()
 
 
 def test_every_live_control_reaches_the_run(runs):
@@ -132,7 +135,85 @@ def test_every_live_control_reaches_the_run(runs):
     board.controls["run"].value = "skin 2"  # whose sliders are its own
     assert board.state["weight"] == 1.0 and settings.weight == 2.0
     assert [name for name, control in board.live.items() if not control.disabled] == ["momentum", "learning_rate"]
-    board.close()
+    board.end()
+
+
+def test_thresholds_that_cross_reach_the_run_together(runs):
+    board = cockpit.cockpit(runs, "classification")
+    press(board, "Fork")
+    until(board, lambda: board.chosen.state == "paused")
+    board.controls["tau_low"].value = 0.9
+    board.listen()
+    settings = board._process.worker.kept[board.chosen.name].run.settings
+    assert (settings.tau_low, settings.tau_high) == (board.state["tau_low"], board.state["tau_high"]) == (0.9, 0.92)
+    assert board.error.value == ""
+    board.end()
+
+
+def test_a_change_that_the_run_refuses_is_taken_back_on_the_panel(runs):
+    board = cockpit.cockpit(runs, "segmentation")
+    press(board, "Fork")
+    until(board, lambda: board.chosen.state == "paused")
+    board.controls["learning_rate"].options = [1e-3, -1.0]
+    board.controls["learning_rate"].value = -1.0
+    board.listen()
+    assert "learning_rate: expected" in board.error.value
+    assert board.state["learning_rate"] == board._process.worker.kept[board.chosen.name].run.settings.learning_rate > 0
+    board.end()
+
+
+def test_what_is_typed_wrongly_is_told_while_it_trains(tmp_path, monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT", raising=False)
+    board = cockpit.cockpit(tmp_path, "segmentation", profile="ci")
+    press(board, "Start")
+    until(board, lambda: board.chosen.number >= 1)
+    board.controls["weight"].field.value = "abc"
+    for _ in range(3):
+        board.listen()
+        assert "found &#x27;abc&#x27;" in board.error.value
+    board.controls["weight"].field.value = "2"
+    board.listen()
+    assert board.error.value == "" and board.chosen.settings["weight"] == 2.0
+    board.end()
+
+
+def test_a_bad_start_leaves_a_good_one_alone(tmp_path):
+    """Both are asked for before the process answers the first."""
+    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+    told, Near.tell = [], lambda self, do, run, **more: told.append((self, do, run, more))
+    try:
+        board.controls["data"].value = "/nowhere"
+        press(board, "Start")
+        board.controls["data"].value = ""
+        press(board, "Start")
+    finally:
+        Near.tell = TELL
+    for near, do, run, more in told:
+        near.tell(do, run, **more)
+    until(board, lambda: board.chosen.number >= 1)
+    assert "expected a folder of data" in board.error.value and len(board.tracks) == 1
+    board.end()
+
+
+def test_a_run_that_is_damaged_after_it_was_found_is_told(runs):
+    board = cockpit.cockpit(runs, "classification")
+    history = runs / "skin" / "history.csv"
+    history.write_text("\n".join(history.read_text().splitlines()[:2]))
+    press(board, "Step")
+    board.listen()
+    assert "history.csv" in board.error.value
+    board.controls["run"].value = "skin 2"
+    press(board, "Step")
+    until(board, lambda: board.chosen.number == 5)
+    board.end()
+
+
+def test_a_name_that_no_folder_can_have_is_told(tmp_path):
+    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+    board.controls["name"].value = "x" * 300
+    press(board, "Start")
+    assert "too long" in board.error.value
+    board.end()
 
 
 def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
@@ -140,7 +221,7 @@ def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
     board.controls["momentum"].value = 0.3
     press(board, "Step")
     assert board._process.worker.kept["skin"].run.settings.momentum == 0.3
-    board.close()
+    board.end()
 
 
 def test_controls_that_a_task_has_not_are_grey(runs):
@@ -193,7 +274,7 @@ def test_what_is_wrong_with_a_start_is_told_and_nothing_is_lost(runs, values, ex
     assert expected in board.error.value
     press(board, "Step")
     assert board.error.value == ""
-    board.close()
+    board.end()
 
 
 def test_an_error_in_a_step_stops_its_run_and_says_what_to_do(tmp_path):
@@ -208,7 +289,8 @@ def test_an_error_in_a_step_stops_its_run_and_says_what_to_do(tmp_path):
     press(board, "Resume")
     until(board, lambda: board.chosen.state == "done")
     assert board.error.value == "" and all(np.isfinite(row["loss"]) for row in board.chosen.rows)
-    board.close()
+    assert [row["step"] for row in board.chosen.rows] == list(range(1, 21))
+    board.end()
 
 
 def test_damaged_and_half_written_runs_are_named_and_the_others_shown(runs):
@@ -231,7 +313,7 @@ def test_a_later_cockpit_takes_over_while_the_run_goes_on(tmp_path):
     press(one, "Step")
     one.listen()
     assert "being trained elsewhere" in one.error.value
-    other.close()
+    other.end()
 
 
 def test_two_cockpits_on_one_run(runs):
@@ -241,18 +323,19 @@ def test_two_cockpits_on_one_run(runs):
     press(other, "Step")
     other.listen()
     assert "being trained elsewhere" in other.error.value and other.chosen.state == "saved"
-    one.close()
+    assert other.chosen.name == "skin"
+    one.end()
     press(other, "Step")
     other.listen()
     assert other.error.value == "" and other.chosen.state in ("paused", "done")
-    other.close()
+    other.end()
 
 
 def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path):
     board = cockpit.cockpit(tmp_path, "classification", profile="ci")
     press(board, "Start")
     until(board, lambda: board.chosen.number == 3)
-    board.close()
+    board.end()
     assert board.chosen.state == "stopped"
     again = cockpit.Cockpit(tmp_path, "classification")  # as after the kernel was started again
     assert again.chosen.state == "saved" and again.chosen.number >= 3
@@ -261,7 +344,7 @@ def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path):
     until(again, lambda: again.chosen.state == "done")
     whole = classification.train("i2pemd", profile="ci").finish(progress=False)
     assert [row["loss"] for row in again.chosen.rows] == [row["loss"] for row in whole.history]
-    again.close()
+    again.end()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -290,7 +373,7 @@ def test_the_notebook_goes_on_while_it_trains_and_a_killed_process_is_told(tmp_p
         while board.chosen.number == number:
             await asyncio.sleep(0.01)
         assert board.error.value == ""
-        board.close()
+        board.end()
 
     asyncio.run(notebook())
 

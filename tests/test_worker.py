@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -155,7 +157,7 @@ def until(process, done, seconds=120):
     while time.monotonic() < end:
         for message in process.heard():
             heard.append(message)
-            if done(message):
+            if message["event"] != "failed" and done(message):
                 return heard
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s: {heard}")
@@ -176,6 +178,15 @@ def test_a_closed_notebook_loses_nothing_and_a_killed_process_is_told(tmp_path):
 
     process = Process()
     process.tell("open", "ours", **opening)
+    process.tell("go", "ours")
+    until(process, lambda message: message["event"] == "steps" and message["number"] > kept.number + 2)
+    os.kill(process.number, signal.SIGTERM)  # as at the end of a container
+    process._process.wait(60)
+    kept = classification.resume(tmp_path / "ours")
+    assert kept.number > 6 and len(kept.history) == kept.number
+
+    process = Process()
+    process.tell("open", "ours", **opening)
     until(process, lambda message: message["event"] == "opened")
     os.kill(process.number, signal.SIGKILL)
     heard = until(process, lambda message: message["event"] == "ended")
@@ -183,6 +194,54 @@ def test_a_closed_notebook_loses_nothing_and_a_killed_process_is_told(tmp_path):
     process.tell("go", "ours")  # nobody listens, and nothing breaks
     with claimed(tmp_path / "ours"):
         pass
+
+
+NOTEBOOK = """
+import time
+from i2pemd_lite.worker import Process
+process = Process()
+process.tell("open", "ours", task="classification", method="i2pemd", folder="{folder}", profile="ci", steps=5000,
+             evaluate_every=5000, checkpoint_every=5000)
+process.tell("go", "ours")
+while not any(message["event"] == "steps" and message["number"] > 3 for message in process.heard()):
+    time.sleep(0.01)
+print(process.number, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_killed_notebook_loses_nothing(tmp_path):
+    """Both pipes of the process break at once, while it trains and tells."""
+    source = NOTEBOOK.format(folder=tmp_path / "ours")
+    notebook = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
+    number = int(notebook.stdout.readline())
+    notebook.kill()
+    notebook.wait()
+    end = time.monotonic() + 60
+    while os.path.exists(f"/proc/{number}") and time.monotonic() < end:
+        time.sleep(0.05)
+    kept = classification.resume(tmp_path / "ours")
+    assert kept.number > 3 and len(kept.history) == kept.number
+
+
+def test_a_message_that_is_torn_does_not_hide_the_end(monkeypatch):
+    real = subprocess.Popen
+    torn = [sys.executable, "-c", "import sys; sys.stdout.write('{\"event\": \"st')"]
+    monkeypatch.setattr("i2pemd_lite.worker.subprocess.Popen", lambda command, **options: real(torn, **options))
+    assert "exit status 0" in until(Process(), lambda message: message["event"] == "ended")[-1]["error"]
+
+
+def test_an_image_that_cannot_be_shown_stops_its_run_alone(worker, tmp_path):
+    begin(worker, tmp_path / "ours")
+    do(worker, "fork", "ours", to="twin", folder=str(tmp_path / "twin"))
+    broken = worker.kept["ours"].run.learner
+    broken.example = lambda: 1 / 0
+    for name in ("ours", "twin"):
+        do(worker, "go", name)
+    train(worker)
+    assert "ZeroDivisionError" in worker.heard.of("ours", "failed")[0]["error"]
+    assert worker.heard.of("twin")[-1]["state"] == "done" and list(worker.kept) == ["twin"]
 
 
 def test_the_plane_does_not_turn_between_two_looks():

@@ -7,6 +7,7 @@ tab or a kernel that is restarted loses nothing: the next cockpit on the same fo
 import asyncio
 import contextlib
 import dataclasses
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ class Track:
     memory: float | None = None
     wishes: dict = dataclasses.field(default_factory=dict)  # settings that were changed while it was not open
     error: str = ""
+    asked: int = 0  # changes of settings that the process has not answered yet
 
     @property
     def open(self):
@@ -82,9 +84,12 @@ class Track:
     def read(self, number=None):
         """Take up what its folder says of the first `number` steps; None: of all that were saved."""
         about = saved(self.folder)
-        self.task, self.settings, self.number = about.task, dict(about.settings), number or about.number
-        self.total, self.rows = about.settings["steps"], about.history[: self.number]
-        self.evaluations = [row for row in about.evaluations if row["step"] <= self.number]
+        if number is None:
+            number, self.task, self.settings = about.number, about.task, about.settings
+            self.total = about.settings["steps"]
+        # What was told is kept where it reaches so far: unlike a table on disk it knows λ.
+        self.number, self.rows = number, (self.rows if len(self.rows) >= number else about.history)[:number]
+        self.evaluations = [row for row in about.evaluations if row["step"] <= number]
         if about.moments:
             last = about.moments[-1]
             self.ground, self.places = np.asarray(last.ground), plane(np.asarray(last.prototypes, dtype=float))
@@ -128,8 +133,8 @@ class Cockpit(Panel):
     """
 
     def __init__(self, folder, task, data="", profile=None, before=None):
-        self.folder, self.tracks, self.buttons = Path(folder), {}, {}
-        self._process, self._task, self._complaint, self._following = None, None, "", True
+        self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
+        self._process, self._task, self._wrong, self._following = None, None, "", True
         if before is not None:
             self.tracks, self._process = before.hand_over()
         self._find()
@@ -156,9 +161,9 @@ class Cockpit(Panel):
         }
         start["task"].observe(self._other_task, "value")
         watch["run"].observe(self._other_run, "value")
+        keep_apart(live)  # first, so that a threshold that is taken along reaches the run before the one that takes it
         for name, control in live.items():
             control.observe(lambda change, name=name: self._steer(name, change["new"]), "value")
-        keep_apart(live)
         self.live = live
         super().__init__("cockpit", {**start, **watch, **live}, self._look, draw, describe, size=(9.4, 5.6))
         self._lay_out([start, watch, live])
@@ -192,14 +197,14 @@ class Cockpit(Panel):
                 if name not in self.tracks:
                     self.tracks[name] = Track(name, about.parent, "", {}).read()
             except BadInput as error:
-                self._complaint = str(error)
+                self._wrong = str(error)
 
     def hand_over(self):
         """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
         tracks, process = self.tracks, self._process
         self.tracks, self._process = {name: dataclasses.replace(track, state="stopped") for name, track in
                                       tracks.items()}, None  # fmt: skip
-        self._complaint = "another cockpit was opened on this folder; go on there"
+        self._wrong = "another cockpit was opened on this folder; go on there"
         self.refresh()
         return tracks, process
 
@@ -213,7 +218,7 @@ class Cockpit(Panel):
 
     def _choose(self, name):
         """Offer the runs of the task, and choose one."""
-        self._quiet = True
+        self._quiet, self._before = True, self.controls["run"].value
         self.controls["run"].options = self._names(self.controls["task"].value)
         self.controls["run"].value = name
         self._quiet = False
@@ -222,11 +227,11 @@ class Cockpit(Panel):
     # --- what the buttons do -----------------------------------------------------------------------------------------
 
     def _do(self, work):
-        self._complaint = ""
+        self._wrong = ""
         try:
             work()
-        except BadInput as error:
-            self._complaint = str(error)
+        except (BadInput, OSError) as error:
+            self._wrong = str(error)
         self.refresh()
 
     def start(self):
@@ -250,7 +255,7 @@ class Cockpit(Panel):
         track = self._opened()
         name = self.state["name"].strip() or self._free(track.name)
         folder = self._new(name)
-        self.tracks[name] = Track(name, folder, track.task, {}, state="starting")
+        self.tracks[name] = Track(name, folder, track.task, {}, state="starting", rows=list(track.rows))
         self._tell("fork", track.name, to=name, folder=str(folder))
         self._choose(name)
 
@@ -258,14 +263,17 @@ class Cockpit(Panel):
         folder = self.folder / name
         if Path(name).name != name or name.startswith("."):
             raise BadInput(f"name: expected the name of a folder in {self.folder}, found {name!r}; leave out / and .")
-        if name in self.tracks or (folder / "settings.json").exists():
+        if self._taken(name):
             raise BadInput(f"name: {folder} holds a run already; choose another name, or pick it below and resume it")
         return folder
 
     def _free(self, base):
         """`base`, or with a number where there is such a run already."""
         tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
-        return next(name for name in tries if name not in self.tracks and not (self.folder / name).exists())
+        return next(name for name in tries if not self._taken(name))
+
+    def _taken(self, name):
+        return name in self.tracks or (self.folder / name / "settings.json").exists()
 
     def _ask(self, do):
         self._tell(do, self._opened().name)
@@ -307,17 +315,29 @@ class Cockpit(Panel):
         """Take in what the process says, and draw it."""
         messages = self._process.heard() if self._process is not None else []
         for message in messages:
-            getattr(self, f"_heard_{message.pop('event')}")(**message)
+            try:
+                getattr(self, f"_heard_{message.pop('event')}")(**message)
+            except BadInput as error:
+                self._wrong = str(error)
         if messages:
             self.refresh()
 
     def _heard_opened(self, run, task, folder, settings, number, total):
         track = self.tracks[run]
-        track.settings, track.number, track.total, track.state = settings, number, total, "paused"
-        if number:
-            track.read(number)
-        if run == self.controls["run"].value:
-            self._follow_run()
+        track.state, track.number, track.total = "paused", number, total
+        self._set(track, settings)
+        track.read(number)
+
+    def _heard_settings(self, run, settings):
+        self.tracks[run].asked -= 1
+        self._set(self.tracks[run], settings)
+
+    def _set(self, track, settings):
+        """Take up settings, unless some that were asked for later are still on their way."""
+        if track.asked == 0 or not track.settings:
+            track.settings = settings
+            if track is self.chosen:
+                self._follow_run()
 
     def _heard_steps(self, run, state, rows, evaluations, places, ground, example, **more):
         track = self.tracks[run]
@@ -331,37 +351,37 @@ class Cockpit(Panel):
     def _heard_failed(self, run, do, error):
         track = self.tracks.get(run)
         if do in ("open", "fork"):
-            self._complaint = error
-            self._unopened()
-        elif do == "set" or track is None:
-            self._complaint = error
+            self._wrong = error
+            self._unopened(track)
+        elif do == "set":
+            self._wrong = error
         else:
             track.state, track.error = "failed", error
 
-    def _unopened(self):
-        """Runs that could not be opened: new ones are none, old ones are where they were."""
-        for name, track in list(self.tracks.items()):
-            if track.state == "starting":
-                track.state = "saved"
-                if not track.number:
-                    del self.tracks[name]
-        self._choose(next(iter(self._names(self.controls["task"].value)), None))
+    def _unopened(self, track):
+        """A run that could not be opened: a new one is none, an old one is where it was."""
+        track.state, track.asked = "saved", 0
+        if track.settings:
+            return
+        del self.tracks[track.name]
+        names = self._names(self.controls["task"].value)
+        self._choose(self._before if self._before in names else next(iter(names), None))
 
     def _heard_ended(self, error):
         self._process = None
         for track in self.tracks.values():
+            track.asked = 0
             if track.open:
                 track.state = "stopped"
-        self._complaint = f"the training process ended: {error}; Resume goes on where a run was saved last"
+        self._wrong = f"the training process ended: {error}; Resume goes on where a run was saved last"
 
-    def close(self):
+    def end(self):
         """Save every run and end the process, as the end of the kernel does."""
         if self._process is not None:
             self._process.close()
             self.listen()
             self._heard_ended("it was closed")
             self.refresh()
-        super().close()
 
     # --- controls that follow ----------------------------------------------------------------------------------------
 
@@ -380,7 +400,8 @@ class Cockpit(Panel):
 
     def _follow_run(self):
         """Move the live controls to the settings of the chosen run; those that it has not are grey."""
-        track, self._following = self.chosen, True
+        track, quiet = self.chosen, self._quiet
+        self._quiet = self._following = True
         known = {} if track is None else track.settings | track.wishes
         for name, control in self.live.items():
             control.disabled = track is None or name not in track.acting
@@ -390,14 +411,18 @@ class Cockpit(Panel):
                 control.options = sorted({*RATES, known[name]})
             if name in known:
                 control.value = known[name]
-        self._following = False
+        self._quiet, self._following = quiet, False
 
     def _steer(self, name, value):
         track = self.chosen
-        if self._following or track is None or track.settings.get(name) == value:
+        if self._following or track is None or name not in track.acting:
             return
+        if math.isclose(track.settings[name], value):  # a page sends .7000000000000002 for .7
+            return
+        self._wrong = ""
         track.settings[name] = value
         if track.open:
+            track.asked += 1
             self._tell("set", track.name, values={name: value})
         else:
             track.wishes[name] = value
@@ -416,8 +441,14 @@ class Cockpit(Panel):
         }
         for name, button in self.buttons.items():
             button.disabled = not able.get(name, True)
-        if complaint := self._complaint or (track.error if track is not None else ""):
-            self._report(BadInput(complaint))
+
+    def _typed(self, error):
+        self._wrong = "" if error is None else str(error)
+        super()._typed(error)
+
+    def _complaint(self):
+        wrong = self._wrong or (self.chosen.error if self.chosen is not None else "")
+        return self._alert(BadInput(wrong), "This did not work.") if wrong else ""
 
     def _look(self, state):
         task, track = state["task"], self.tracks.get(state["run"])
@@ -559,7 +590,7 @@ def describe(result):
     return words, {
         "step": f"{track.number} of {track.total}",
         "time left": "-" if left is None else duration(left),
-        "memory": "-" if memory is None else f"{memory:.0f} MiB",
+        "memory of all runs": "-" if memory is None else f"{memory:.0f} MiB",
         **last,
     }
 

@@ -25,6 +25,7 @@ from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels import lesson, picture, style
 
+TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
 
@@ -71,7 +72,7 @@ class Panel(widgets.VBox):
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
         self._figure, self._quiet, self.result, self._took = style.figure(*size), False, None, 0.0
-        self.words, self.numbers = "", {}
+        self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = picture.picture(round(100 * size[0]), point and self._touched)
         self.error, self.note = widgets.HTML(), widgets.HTML()
         for name, control in controls.items():
@@ -146,24 +147,31 @@ class Panel(widgets.VBox):
         except Exception as error:
             self._report(error)
             if self.result is not None:
-                self.note.value = self._below(KEYBOARD)
+                self.note.value = self._below(self._hint)
             if os.environ.get("I2PEMD_STRICT") == "1":
                 raise
             return
         self.result, self.words, self.numbers = result, words, numbers
         picture.show(self.image, png, words)
-        self.error.value, self.note.value = "", self._below(KEYBOARD)
+        self.error.value, self.note.value = self._complaint(), self._below(self._hint)
         self._took = time.perf_counter() - began
 
     def _below(self, hint=""):
         return _note(self.words, self.numbers, f"{self.title} · {lesson.provenance()}", hint)
 
+    def _complaint(self):
+        """What stands under the controls when the picture could be drawn: nothing."""
+        return ""
+
     def _report(self, error):
+        after = "The picture still shows the last state that worked."
+        self.error.value = self._alert(error, "This cannot be drawn.", after)
+
+    def _alert(self, error, before, after=""):
         what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-        self.error.value = (
+        return (
             f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
-            f'line-height:1.4"><b>This cannot be drawn.</b> {escape(what.rstrip("."))}. '
-            "The picture still shows the last state that worked.</div>"
+            f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}. {after}</div>'
         )
 
     def save(self, file):

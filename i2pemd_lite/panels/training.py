@@ -93,10 +93,10 @@ def column(rows, name, smooth=1):
     >>> column([{"step": 1, "ce": 3.0}, {"step": 2}, {"step": 3, "ce": 2.0}], "ce")
     (array([1., 3.]), array([3., 2.]))
     """
-    found = [(row["step"], row[name]) for row in rows if name in row]
-    x, y = np.array(found, dtype=float).reshape(-1, 2).T
-    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)) if len(x) else []
-    return x[kept], moving_mean(y, smooth)[kept]
+    found = [row for row in rows if name in row]
+    kept = np.unique(np.linspace(0, len(found) - 1, min(len(found), POINTS)).round().astype(int)) if found else []
+    y = [np.mean([row[name] for row in found[max(0, n - smooth + 1) : n + 1]]) for n in kept]
+    return np.array([found[n]["step"] for n in kept], dtype=float), np.array(y, dtype=float)
 
 
 def changes(weights):

@@ -5,6 +5,8 @@ import os
 import lab as learner
 import pytest
 
+collect_ignore = ["conftest.py"]  # as a module with doctests: there are two of that name
+
 
 @pytest.fixture(scope="session")
 def there():
