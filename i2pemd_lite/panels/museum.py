@@ -463,7 +463,7 @@ def describe(result):
     healthy, yours = (sign.form.format(value) for value in result.signs)
     there = "The sign is there" if sign.there(result.signs[1]) else "The sign is not there"
     said = (exhibit.said(**setting) for setting in result.settings)
-    words = f"{exhibit.headline}. {there}: {sign.name} is {healthy} with {next(said)}, {yours} with {next(said)}."
+    words = f"{exhibit.headline}. {there}: {sign.name} is {healthy} ({next(said)}), and {yours} ({next(said)})."
     words += f" {exhibit.seen} {exhibit.do}".replace("\n", " ")
     if getattr(result.views[1], "refusal", ""):
         words += f" The library says: {result.views[1].refusal}."
