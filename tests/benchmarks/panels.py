@@ -2,12 +2,12 @@
 
 Each lesson is run whole under the ci profile. Then each slider of each panel (of several with one title, the first) is
 moved by the mouse, one step at a time, and the first of each panel by the keyboard too. (Not those of the cockpit,
-which steer a run and show in its next steps.) From the time stamp of the input event to the end of the
-first frame with the new picture decoded, all in the page. What the kernel needs for the same steps without a browser is
-beside: `compute` alone, and `kernel` for all that a step asks of it (compute, draw, words, PNG).
+which steer a run and show in its next steps.) From the time stamp of the input event to the end of the first frame
+with the new picture decoded, all in the page. What the kernel needs for the same steps without a browser is beside:
+`compute` alone, and `kernel` for all that a step asks of it (compute, draw, words, PNG).
 
-A row is marked when its 95th percentile is above 100 ms, or its compute above 16 ms. No times by the mouse: the slider
-acts when it is let go.
+A row is marked when its 95th percentile is above 100 ms, or its compute above 16 ms. Without times: the slider acts
+when it is let go (organs in 3D), or changes nothing in the picture that the lesson shows.
 """
 
 import datetime
