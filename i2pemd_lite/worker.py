@@ -21,11 +21,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from i2pemd_lite.files import BadInput, claimed
 
 REPORT, LOOK = 0.25, 3.0
 """Seconds between two reports of a run that trains, and between two looks at its example image."""
-
 
 ADVICE = {
     "diverged": "resume from the last checkpoint with a lower learning_rate",
@@ -219,14 +220,11 @@ def plane(prototypes, before=None):
 
     Example
     -------
-    >>> import numpy as np
     >>> corners = np.array([[0.0, 0, 5], [4, 0, 5], [0, 2, 5]])
     >>> first = plane(corners)
     >>> np.allclose(plane(corners[:, ::-1] + 0.01, first), first)
     True
     """
-    import numpy as np
-
     x = prototypes - prototypes.mean(0)
     _, _, axes = np.linalg.svd(x, full_matrices=False)
     places = x @ axes[:2].T

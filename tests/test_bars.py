@@ -1,12 +1,10 @@
 """The panel of bars, and what a pointer on the pictures of prototypes and predictions sets."""
 
-import io
 
 import numpy as np
 import ot
 import pytest
-from PIL import Image
-from test_panels import ends, move_every_control
+from test_panels import move_every_control, moved_as_fresh
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import bars, ground, instance, style
@@ -45,12 +43,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(K):
 
 def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
     panel = bars.panel()
-    for name, control in panel.controls.items():
-        control.value = ends(control)[1]
-        fresh = style.figure(*panel._figure.get_size_inches())
-        panel._draw(fresh, panel.result)
-        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
-        assert not (old != new).any(), name
+    moved_as_fresh(panel)
 
 
 def test_the_segments_stand_end_to_end():

@@ -226,9 +226,9 @@ def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
 
 def test_controls_that_a_task_has_not_are_grey(runs):
     board = cockpit.cockpit(runs, "segmentation")
-    assert [board.controls[name].disabled for name in cockpit.LIVE] == [False] * 3 + [True] * 3
+    assert [control.disabled for control in board.live.values()] == [False] * 3 + [True] * 3
     board.controls["task"].value = "classification"
-    assert not any(board.controls[name].disabled for name in cockpit.LIVE)
+    assert not any(control.disabled for control in board.live.values())
     assert board.controls["run"].options == ("skin", "skin 2")
 
 

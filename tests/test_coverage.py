@@ -1,16 +1,13 @@
 """Precision against coverage: the curves and points of the panel against plain loops over the images."""
 
-import io
 
 import numpy as np
 import ot
 import pytest
-from PIL import Image
-from test_panels import ends, move_every_control
+from test_panels import move_every_control, moved_as_fresh
 from test_task_panels import spread  # noqa: F401
 
 from i2pemd_lite import select
-from i2pemd_lite.panels import style
 from i2pemd_lite.panels.coverage import coverage
 
 EXACT = 1e-9
@@ -109,12 +106,7 @@ def test_every_control_works_and_the_points_are_those_of_the_rules(frozen):
 
 def test_a_moved_picture_is_the_picture_of_a_fresh_panel(frozen):
     panel = coverage(frozen)
-    for name, control in panel.controls.items():
-        control.value = ends(control)[1]
-        fresh = style.figure(*panel._figure.get_size_inches())
-        panel._draw(fresh, panel.result)
-        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
-        assert not (old != new).any(), name
+    moved_as_fresh(panel)
 
 
 def test_where_nobody_is_taken_it_is_said(frozen):

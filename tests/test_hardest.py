@@ -1,13 +1,11 @@
 """The panel of the hardest images: its order, its pages and what it says, against a slow computation by hand."""
 
 import dataclasses
-import io
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from test_panels import ends, move_every_control
+from test_panels import move_every_control, moved_as_fresh
 
 from i2pemd_lite import classification
 from i2pemd_lite.classification import CLASSES
@@ -127,12 +125,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(panel):
 
 
 def test_a_moved_picture_is_the_picture_of_a_fresh_panel(panel):
-    for name, control in panel.controls.items():
-        control.value = ends(control)[1]
-        fresh = style.figure(*panel._figure.get_size_inches())
-        draw(fresh, panel.result)
-        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
-        assert not (old != new).any(), name
+    moved_as_fresh(panel)
 
 
 def test_a_class_with_fewer_pages_shortens_the_slider_and_a_state_comes_back(runs, panel, tmp_path):

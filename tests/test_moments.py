@@ -8,12 +8,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from test_panels import move_every_control, pixels
+from test_panels import as_fresh, move_every_control
 from test_training import Line, assert_same, line, weights
 
 from i2pemd_lite import BadInput, PrototypeBank, ground_distance, moments
 from i2pemd_lite.panels import moments as panel
-from i2pemd_lite.panels import style
 from i2pemd_lite.saved import saved
 from i2pemd_lite.training import Run, generator
 
@@ -339,9 +338,7 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel(task, count, trained):
     for state in ({"step": 0}, {"curve": "loss"}, {"classes": shown.controls["classes"].options[2]},
                   *[{"show": panel.GROUND}] * (count > 1)):  # fmt: skip
         shown.set(**state)
-        fresh = style.figure(*shown._figure.get_size_inches())
-        shown._draw(fresh, shown.result)
-        assert not (pixels(style.png(fresh)) != pixels(shown.image.value)).any(), state
+        as_fresh(shown, state)
 
 
 def test_no_words_leave_the_card(trained):
@@ -407,7 +404,8 @@ def test_a_saved_run_is_shown_without_its_data(trained, monkeypatch, tmp_path):
     about["data"]["folder"] = str(tmp_path / "gone")
     (tmp_path / "copy" / "settings.json").write_text(json.dumps(about))
     monkeypatch.setattr(torch.nn.Module, "__init__", None)  # no network is built
-    panel.scrub(tmp_path / "copy")
+    copied, whole = (panel.scrub(run=folder) for folder in (tmp_path / "copy", trained["segmentation"][1]))
+    assert copied.words == whole.words and copied.numbers == whole.numbers
 
 
 def test_a_touch_of_the_curves_chooses_the_nearest_moment(trained):

@@ -162,12 +162,12 @@ PLANTED = [
 ]
 
 
-def plant(sources, folder):
-    """A notebook of these cells."""
+def plant(sources, folder, name="planted"):
+    """A notebook of these cells, in a folder."""
     empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [{**empty, "id": f"planted-{n:02d}", "source": source} for n, source in enumerate(sources)]
+    cells = [{**empty, "id": f"{name}-{n:02d}", "source": source} for n, source in enumerate(sources)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    path = folder / "planted.ipynb"
+    path = folder / f"{name}.ipynb"
     path.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
     return path
 

@@ -1,14 +1,12 @@
 """The panels of the two trainings: slices, views, selection and curves, without a browser."""
 
 import asyncio
-import io
 
 import numpy as np
 import ot
 import pytest
 import torch
-from PIL import Image
-from test_panels import ends, move_every_control
+from test_panels import ends, move_every_control, moved_as_fresh
 
 from i2pemd_lite import classification, segmentation, select
 from i2pemd_lite.classification import bands
@@ -141,12 +139,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(case):
 def test_a_moved_picture_is_the_picture_of_a_fresh_panel(case):
     make, _ = case
     panel = make()
-    for name, control in panel.controls.items():
-        control.value = ends(control)[1]
-        fresh = style.figure(*panel._figure.get_size_inches())
-        panel._draw(fresh, panel.result)
-        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
-        assert not (old != new).any(), name
+    moved_as_fresh(panel)
 
 
 def test_labels_words_and_state(case, tmp_path):
@@ -535,7 +528,9 @@ def test_five_runs_are_too_many(scans):
 def test_a_moving_mean_is_a_mean():
     y = np.random.default_rng(0).normal(size=20)
     by_hand = [y[max(0, i - 6) : i + 1].mean() for i in range(20)]
-    np.testing.assert_allclose(training.moving_mean(y, 7), by_hand, atol=1e-12, rtol=0)
+    steps, means = training.column([{"step": n, "ce": value} for n, value in enumerate(y, 1)], "ce", 7)
+    np.testing.assert_array_equal(steps, range(1, 21))
+    np.testing.assert_allclose(means, by_hand, atol=1e-12, rtol=0)
 
 
 def test_fewer_unlabelled_images_than_a_batch_are_frozen_all_the_same(lesions):

@@ -1,14 +1,12 @@
 """Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
 
-import io
 import sys
 
 import numpy as np
 import ot
 import pytest
 import torch
-from PIL import Image
-from test_panels import ends, move_every_control
+from test_panels import move_every_control, moved_as_fresh
 from test_task_panels import _short
 
 from i2pemd_lite import segmentation
@@ -97,12 +95,7 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel(case, tmp_path):
     panel, other = make(), make()
     assert all(control.description for control in panel.controls.values())
     assert len(panel.words) > 20 and len(panel.numbers) >= 1
-    for name, control in panel.controls.items():
-        control.value = ends(control)[1]
-        fresh = style.figure(*panel._figure.get_size_inches())
-        panel._draw(fresh, panel.result)
-        old, new = (np.asarray(Image.open(io.BytesIO(png))) for png in (panel.image.value, style.png(fresh)))
-        assert not (old != new).any(), name
+    moved_as_fresh(panel)
     panel.save(tmp_path / "state.json")
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value

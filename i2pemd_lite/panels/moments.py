@@ -14,7 +14,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
-from i2pemd_lite.panels.training import LINES, POINTS, apart, moving_mean
+from i2pemd_lite.panels.training import LINES, apart, column
 from i2pemd_lite.report import Report
 from i2pemd_lite.saved import saved
 
@@ -156,14 +156,9 @@ class Films:
 
     def _curve(self, run, measure):
         """Steps and values; a loss is the mean of up to a sixtieth of the steps."""
-        column = self.look.measures.get(measure, measure)
-        rows = run.evaluations if measure in self.look.measures else run.history
-        found = [(line["step"], line[column]) for line in rows if column in line]
-        x, y = np.array(found, dtype=float).reshape(-1, 2).T
-        if rows is run.history:
-            y = moving_mean(y, max(len(y) // 60, 1))
-        kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).round().astype(int)) if len(x) else []
-        return x[kept], y[kept]
+        if measure in self.look.measures:
+            return column(run.evaluations, self.look.measures[measure])
+        return column(run.history, measure, max(len(run.history) // 60, 1))
 
     def shot(self, name, step):
         """The latest moment of a run not after `step`."""

@@ -3,6 +3,7 @@
 One factory, `picture`, makes it. Where anywidget is not installed, it is an image that cannot be touched.
 """
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Still(widgets.Image):
 
     description = Unicode("").tag(sync=True)
 
-    def __init__(self, width, touched=None):
+    def __init__(self, width):
         super().__init__(format="png", layout={"width": f"{width}px", "max_width": "100%"})
 
     @property
@@ -57,11 +58,9 @@ class Still(widgets.Image):
         self.tooltip = words
 
 
+@cache
 def _touchable():
     """The class of pictures that can be touched; made here, because anywidget need not be there."""
-    global _Touchable
-    if _Touchable is not None:
-        return _Touchable
     import anywidget
 
     class Touchable(anywidget.AnyWidget):
@@ -87,8 +86,4 @@ def _touchable():
             if at != began:
                 self._touched(tuple(at), False)
 
-    _Touchable = Touchable
     return Touchable
-
-
-_Touchable = None

@@ -111,20 +111,6 @@ def changes(weights):
     return [(n, after) for n, (before, after) in enumerate(pairs, 2) if before != after]
 
 
-def moving_mean(y, width):
-    """The mean of each value and up to `width` − 1 before it.
-
-    Example
-    -------
-    >>> moving_mean(np.array([2.0, 4.0, 9.0]), 2)
-    array([2. , 3. , 6.5])
-    """
-    total = np.concatenate([[0.0], np.cumsum(y)])
-    last = np.arange(1, len(y) + 1)
-    first = np.maximum(last - width, 0)
-    return (total[last] - total[first]) / (last - first)
-
-
 class Training(Panel):
     """Curves of runs, with a slider for λ and a button that trains and pauses.
 
@@ -253,8 +239,8 @@ class Training(Panel):
             columns = [(name, *chosen.column(name, smooth)) for name in counts.names]
             groups.append([Line(n.replace("_", ", "), x, y / counts.per, i) for i, (n, x, y) in enumerate(columns)])
         measure = state["measure"]
-        column = self.measures[measure]
-        groups.append([Line(n, *r.scores(column), i, r is chosen) for i, (n, r) in enumerate(records.items())])
+        name = self.measures[measure]
+        groups.append([Line(n, *r.scores(name), i, r is chosen) for i, (n, r) in enumerate(records.items())])
         return Result(
             state["run"],
             groups,

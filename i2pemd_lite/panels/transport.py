@@ -243,7 +243,6 @@ class _Card:
         for j, name in enumerate(q):
             axes.text(1.14, j, name, ha="left", va="center", color=style.ORANGE, weight="bold")
 
-
     def arrow_heads(self, widths):
         """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
         # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.

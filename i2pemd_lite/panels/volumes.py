@@ -12,18 +12,7 @@ import numpy as np
 
 from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.segmentation import (
-    KEYS,
-    MARKS,
-    OVERLAYS,
-    PLANES,
-    SHORT,
-    Looker,
-    _Bar,
-    _View,
-    overlap,
-    percent,
-)
+from i2pemd_lite.panels.segmentation import KEYS, MARKS, OVERLAYS, PLANES, SHORT, Bar, Looker, View, overlap, percent
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
@@ -189,7 +178,7 @@ class _Card:
             for j, plane in enumerate(PLANES):
                 left, key = LEFT + j * SIDE, (modality, plane)
                 box = [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height]
-                self.views[key] = view = _View(figure, box)
+                self.views[key] = view = View(figure, box)
                 line = (bottom + SIDE + 0.03) / height
                 figure.text((left + 0.1) / width, line, plane, size=9.5)
                 self.titles[key] = figure.text((left + 0.8) / width, line, "", size=8.5)
@@ -197,7 +186,7 @@ class _Card:
                 self.letters[key] = [view.axes.text(0, 0, "?", size=8, ha=ha, va=va) for ha, va in sides]
                 # A dark line under a light one reads on any tissue and on any overlay.
                 self.crosses[key] = [view.axes.plot([], [], color=c, lw=w)[0] for c, w in (("k", 1.8), ("w", 0.8))]
-        self.bar = _Bar(figure, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4])
+        self.bar = Bar(figure, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4])
         self.key = figure.text(LEFT / width, 0.07 / height, "", size=8.5, color=style.QUIET)
 
     def cross(self, modality, plane, at, box, voxel):

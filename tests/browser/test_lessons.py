@@ -4,12 +4,12 @@ Each lesson is opened and run once; all tests then look at that page. What they 
 return a list, so that planted defects can be seen to be found (at the end).
 """
 
-import json
 from functools import partial
 
 import lab as learner
 import numpy as np
 import pytest
+from test_notebooks import plant
 
 LESSONS = [path.stem for path in sorted((learner.ROOT / "notebooks").glob("*.ipynb"))]
 SIZES = (1280, 1920)  # px; 950 and 1590 of them are the notebook's
@@ -204,11 +204,7 @@ DEFECTS = [
 
 
 def test_planted_defects_are_found(browser, lab):
-    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [{**cell, "id": f"planted-{n:02d}", "source": source} for n, source in enumerate(DEFECTS)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    (lab.folder / "notebooks" / "planted.ipynb").write_text(json.dumps(notebook))
+    plant(DEFECTS, lab.folder / "notebooks")
     lesson = learner.Lesson(browser, lab, "planted")
     lesson.run_all()
     found = wrong(lesson)

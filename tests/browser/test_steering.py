@@ -1,10 +1,10 @@
 """The training cockpit in a browser: a run is started, steered, paused, forked, stopped, and found again."""
 
-import json
 import re
 
 import lab as learner
 import pytest
+from test_notebooks import plant
 
 CELLS = [
     "from i2pemd_lite.panels import cockpit, start\nstart()",
@@ -16,11 +16,7 @@ CELLS = [
 @pytest.fixture(scope="module")
 def opened(browser, lab):
     """A notebook with a cockpit and a cell below it, run whole."""
-    empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [{**empty, "id": f"cockpit-{n:02d}", "source": source} for n, source in enumerate(CELLS)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    (lab.folder / "notebooks" / "cockpit.ipynb").write_text(json.dumps(notebook))
+    plant(CELLS, lab.folder / "notebooks", "cockpit")
 
     def open_it():
         lesson = learner.Lesson(browser, lab, "cockpit")
