@@ -372,16 +372,15 @@ class Panel:
         """Within it every frame is noted: the sizes of the picture's box as a set, and what was painted there.
 
         Gives a `SimpleNamespace` of sizes and frames, which are filled in at the end. A frame is what the browser's
-        compositor put out, at half its size, cut to the picture, (height, width, 3) uint8.
+        compositor put out, at half its size, cut to where the picture was at that time, (height, width, 3) uint8; those
+        of a page that scrolls, or of which less than half of the picture is on the page, are left out.
         """
         seen, shots = SimpleNamespace(sizes=set(), frames=[]), []
         self.show()
-        found = self.box.locator(PICTURE)
-        box = found.first.bounding_box() if found.count() else {"x": 0, "y": 0, "width": 20, "height": 20}
         session = self.page.context.new_cdp_session(self.page)
 
         def keep(frame):
-            shots.append(frame["data"])
+            shots.append((frame["metadata"]["timestamp"], frame["data"]))
             session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
 
         session.on("Page.screencastFrame", keep)
@@ -391,17 +390,23 @@ class Panel:
         try:
             yield seen
         finally:
-            seen.sizes |= set(map(tuple, self.box.evaluate("panel => { panel.watching = false; return panel.sizes }")))
+            places = np.array(self.box.evaluate("panel => { panel.watching = false; return panel.places }"))
             session.send("Page.stopScreencast")
             session.detach()
-        for data in shots:
+        seen.sizes |= {tuple(place[3:]) for place in places.tolist()}
+        for moment, data in shots:
+            n = int(np.searchsorted(places[:, 0], moment))
+            around = places[max(0, n - 2) : n + 2, 1:]
             whole = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
             scale = whole.shape[1] / self.page.viewport_size["width"]
-            sides = ((box["y"], box["height"]), (box["x"], box["width"]))
-            y, x = (slice(max(0, int(scale * start) + 2), int(scale * (start + length)) - 2) for start, length in sides)
+            x, y, width, height = scale * around[0]
+            inside = [np.clip((start, start + length), 0, most).astype(int) for start, length, most in
+                      ((y, height, whole.shape[0]), (x, width, whole.shape[1]))]  # fmt: skip
             # A screenshot that is taken meanwhile, of what has no address, puts out a frame of its own height.
-            if whole.shape[0] > 0.9 * scale * self.page.viewport_size["height"]:
-                seen.frames.append(whole[y, x])
+            of_page = whole.shape[0] > 0.9 * scale * self.page.viewport_size["height"]
+            if of_page and (around == around[0]).all() and np.ptp(inside, axis=1).prod() >= width * height / 2:
+                rows, columns = (slice(low + 2, high - 2) for low, high in inside)
+                seen.frames.append(whole[rows, columns])
 
     def show(self, what=None):
         """Scroll to it, or to a control of it, and wait until the page, which lays out cells as they come, is still."""
@@ -521,11 +526,11 @@ PIXELS = """async picture => {
 }"""
 
 WATCH = """(panel, kind) => {
-    panel.sizes = []
+    panel.places = []
     panel.watching = true
     const look = () => {
-        const box = panel.querySelector(kind)?.getBoundingClientRect()
-        panel.sizes.push([box?.width ?? 0, box?.height ?? 0])
+        const box = panel.querySelector(kind)?.getBoundingClientRect() ?? new DOMRect()
+        panel.places.push([(performance.timeOrigin + performance.now()) / 1000, box.x, box.y, box.width, box.height])
         if (panel.watching) requestAnimationFrame(look)
     }
     look()
