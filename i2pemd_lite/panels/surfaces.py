@@ -288,26 +288,33 @@ class Scenes:
             paper_bgcolor=style.CARD,
             font={"color": style.INK, "size": 12},
         )
-        self._turn, self._following = None, False
+        self._turn, self._shown, self._following = None, None, False
 
     def show(self, result):
         """Show surfaces; the view is left as it was turned by hand until `turn` changes."""
-        size = result.box[1] - result.box[0]
-        ratio = _xyz(1.3 * size / size.max())
-        ends = dict(zip(("xaxis", "yaxis", "zaxis"), result.box.T.tolist(), strict=True))
-        with self.figure.batch_update():
-            for (name, organ), trace in self.meshes.items():
-                mesh = result.columns[name].get(organ) or Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), int))
-                corners = dict(zip("ijk", mesh.faces.T.astype(np.int32), strict=True))
-                trace.update(**dict(zip("xyz", mesh.vertices.T, strict=True)), **corners)
-            for scene in map(self.figure.layout.__getitem__, self.scenes.values()):
-                scene.update(aspectratio=ratio, **{axis: {"range": range} for axis, range in ends.items()})
-            self._name(result)
+        meshes = [result.columns[name].get(organ) for name, organ in self.meshes]
+        # A turn of the same organs moves the camera alone: plotly builds scenes anew that are given anything else.
+        if self._shown is None or any(new is not old for new, old in zip(meshes, self._shown, strict=True)):
+            self._fill(result, meshes)
+            self._shown = meshes
         if result.turn != self._turn:
             _, away = axes_of(result.turn)
             eye, up = _xyz(-2.0 * away + (0, 0, 0.3)), {"x": 0, "y": 0, "z": 1}
             self._look({"eye": eye, "up": up, "projection": {"type": "orthographic"}})
             self._turn = result.turn
+
+    def _fill(self, result, meshes):
+        size = result.box[1] - result.box[0]
+        ratio = _xyz(1.3 * size / size.max())
+        ends = dict(zip(("xaxis", "yaxis", "zaxis"), result.box.T.tolist(), strict=True))
+        with self.figure.batch_update():
+            for trace, mesh in zip(self.meshes.values(), meshes, strict=True):
+                mesh = mesh or Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), int))
+                corners = dict(zip("ijk", mesh.faces.T.astype(np.int32), strict=True))
+                trace.update(**dict(zip("xyz", mesh.vertices.T, strict=True)), **corners)
+            for scene in map(self.figure.layout.__getitem__, self.scenes.values()):
+                scene.update(aspectratio=ratio, **{axis: {"range": range} for axis, range in ends.items()})
+            self._name(result)
 
     def _name(self, result):
         """The names of the organs, at the truth's."""
