@@ -14,7 +14,7 @@ from PIL import Image
 from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import (
-    check,
+    agree,
     dynamics,
     exhibits,
     ground,
@@ -693,18 +693,18 @@ def test_numbers_read_on_every_colour_of_a_matrix(value):
     assert style.contrast(matrix.texts[0][0].get_color(), matplotlib.colormaps[style.HEAT](value)) >= 4.0
 
 
-def test_a_right_answer_is_told_right_and_a_wrong_one_where(capsys, monkeypatch):
-    check("00a", [1.0, 2.0], [1.0, 2.0 + 1e-12])
-    assert "00a: right" in capsys.readouterr().out
-    with pytest.raises(AssertionError, match=r"Off by 1 at \[1\]"):
-        check("00a", [1.0, 3.0], [1.0, 2.0])
+def test_results_that_agree_are_told_so_and_others_where_not(capsys, monkeypatch):
+    agree("sums", [1.0, 2.0], [1.0, 2.0 + 1e-12])
+    assert "sums: agree" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match=r"difference 1 at \[1\]"):
+        agree("sums", [1.0, 3.0], [1.0, 2.0])
     monkeypatch.delenv("I2PEMD_STRICT")
-    for answer in (..., None, [1.0], [1.0, float("nan")]):
+    for result in ([1.0], [1.0, float("nan")]):
         capsys.readouterr()
-        check("00a", answer, [1.0, 2.0])
-        assert "right" not in capsys.readouterr().out
-    with pytest.raises(BadInput, match="your answer"):
-        check("00a", "three", 3.0)
+        agree("sums", result, [1.0, 2.0])
+        assert "do not agree" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="sums: expected numbers"):
+        agree("sums", "three", 3.0)
 
 
 def test_a_question_is_answered_only_after_it_is_committed_to():

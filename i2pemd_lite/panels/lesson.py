@@ -1,4 +1,4 @@
-"""What every lesson needs and no lesson should show: the opening line, and a check of an answer."""
+"""What every lesson needs and no lesson should show: the opening line, and whether two computations agree."""
 
 import os
 import platform
@@ -53,34 +53,32 @@ def _version(name):
         return "not installed"
 
 
-def check(name, yours, oracle, tolerance=1e-9):
-    """Say whether an answer agrees with an independent computation of the same thing, and where it does not.
+def agree(name, yours, oracle, tolerance=1e-9):
+    """Say whether a result agrees with an independent computation of the same thing, and where it does not.
 
     Parameters
     ----------
-    name : of the exercise, as the lesson calls it
+    name : of the comparison
     yours, oracle : numbers, arrays or tensors of one shape
     tolerance : the largest absolute difference that counts as agreement
 
-    One line is printed. A wrong answer raises AssertionError when `I2PEMD_STRICT` is 1.
+    One line is printed. Where they do not agree, AssertionError is raised when `I2PEMD_STRICT` is 1.
 
     Example
     -------
-    >>> check("00a", 0.3, 0.1 + 0.2)
-    00a: right. Largest difference 5.6e-17.
+    >>> agree("two sums", 0.3, 0.1 + 0.2)
+    two sums: agree. Largest difference 5.6e-17.
     """
-    if yours is None or yours is ...:
-        return _wrong(f"{name}: still open. Put your answer in place of the dots.")
-    a, b = _numbers("your answer", yours), _numbers("oracle", oracle)
+    a, b = _numbers(name, yours), _numbers(name, oracle)
     if a.shape != b.shape:
-        return _wrong(f"{name}: not yet. Expected shape {b.shape}, yours has {a.shape}.")
+        return _wrong(f"{name}: do not agree. The shapes are {a.shape} and {b.shape}.")
     gap = np.abs(a - b)
     worst = float(gap.max()) if gap.size else 0.0
     if worst <= tolerance:
-        return print(f"{name}: right. Largest difference {worst:.2g}.")
+        return print(f"{name}: agree. Largest difference {worst:.2g}.")
     at = [int(i) for i in np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)]
     where = f" at {at}, counted from 0" if at else ""
-    _wrong(f"{name}: not yet. Off by {worst:.3g}{where}. Which term does that entry depend on?")
+    _wrong(f"{name}: do not agree. Largest difference {worst:.3g}{where}.")
 
 
 def _numbers(name, values):

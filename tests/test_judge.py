@@ -1,0 +1,203 @@
+"""The judge: right answers are called right, typical mistakes by their name, hard-coded ones and broken ones wrong."""
+
+import ast
+import copy
+import json
+import re
+import threading
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from i2pemd_lite.course import exercises, judge
+from i2pemd_lite.course.judge import NotYet, check
+from i2pemd_lite.files import BadInput
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NAMES = [name for number in exercises.lessons() for name in exercises.of_lesson(number)]
+MISTAKES = [(name, sentence) for name in NAMES for sentence in exercises.find(name).mistakes]
+every_exercise = pytest.mark.parametrize("name", NAMES)
+
+
+@cache
+def cells(number):
+    (path,) = FOLDER.glob(f"{number}_*.ipynb")
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def asked_in(number):
+    """{name of exercise: source of its cell} of a lesson."""
+    found = {}
+    for source in cells(number):
+        if "### BEGIN SOLUTION" in source:
+            found[re.search(r'^check\("(\w+)", \w+\)\Z', source.strip(), flags=re.M).group(1)] = source
+    return found
+
+
+@cache
+def solution(name):
+    """The answer of the master lesson: the function between the marks, in a world of the import cell alone."""
+    source = asked_in(name[:2])[name]
+    function = ast.parse(source).body[-1].value.args[1].id
+    world = {}
+    exec(cells(name[:2])[0], world)
+    exec(source.rpartition("check(")[0], world)
+    return world[function]
+
+
+@pytest.mark.parametrize("number", exercises.lessons())
+def test_a_lesson_asks_exactly_its_exercises_at_least_three(number):
+    known = exercises.of_lesson(number)
+    assert list(asked_in(number)) == list(known)
+    assert len(known) >= 3 and all(name[:2] == number for name in known)
+    kinds = [each.kind for each in known.values()]
+    assert set(kinds) <= {"fill in", "write", "open"} and kinds[0] == "fill in" and kinds[-1] == "open"
+
+
+@every_exercise
+def test_an_exercise_says_what_a_learner_and_a_teacher_need(name):
+    exercise = exercises.find(name)
+    assert len(exercise.hints) == 3 and len(set(exercise.hints)) == 3
+    assert exercise.minutes > 0 and len(exercise.mistakes) >= 2
+    assert exercise.oracle or exercise.properties
+    for sentence in (*exercise.hints, *exercise.mistakes):
+        assert sentence[0].upper() == sentence[0] and sentence[-1] in ".?", sentence
+
+
+@every_exercise
+def test_the_solution_of_the_lesson_is_right(name, capsys):
+    for _ in range(3):
+        check(name, solution(name))
+    assert capsys.readouterr().out.count("right, in 30 random cases") == 3
+
+
+@pytest.mark.parametrize(("name", "sentence"), MISTAKES, ids=[f"{n}-{i}" for i, (n, _) in enumerate(MISTAKES)])
+def test_a_typical_mistake_is_called_by_its_name(name, sentence):
+    with pytest.raises(NotYet) as told:
+        check(name, exercises.find(name).mistakes[sentence])
+    assert sentence in str(told.value)
+
+
+@every_exercise
+def test_a_hard_coded_answer_is_wrong_even_if_it_is_right_once(name):
+    arguments = exercises.find(name).inputs(np.random.default_rng(0))
+    value = solution(name)(*copy.deepcopy(arguments))
+    with pytest.raises(NotYet, match="not yet"):
+        check(name, lambda *_: copy.deepcopy(value))
+
+
+@every_exercise
+def test_no_hint_and_no_finding_holds_the_solution(name):
+    body = asked_in(name[:2])[name].split("### BEGIN SOLUTION\n")[1].split("### END SOLUTION")[0]
+    statements = [line.strip().removeprefix("return ") for line in body.splitlines() if line.strip()]
+    exercise = exercises.find(name)
+    for statement in statements:
+        assert all(statement not in said for said in (*exercise.hints, *exercise.mistakes)), statement
+
+
+BROKEN = {
+    "still open: put your function": ...,
+    "Expected a function of": 0.5,
+    "still open: the function raises NotImplementedError": "raise NotImplementedError()",
+    "returns nothing": "c.sum()",
+    "returns dots": "return ...",
+    "cannot be called with": None,
+    "found a value of type str": "return 'three'",
+    "found a value of type dict": "return {}",
+    "Expected shape": "return c",
+    "NaN": "return (c[:, None] - c).abs().sum(2) / 0 * 0",
+    "infinity": "return (c[:, None] - c).abs().sum(2) + float('inf')",
+    "on the device 'meta'": "return (c[:, None] - c).abs().sum(2).to('meta')",
+    "changes its input": "c += 1; return (c[:, None] - c).abs().sum(2)",
+    "It raised ZeroDivisionError: division by zero": "return 1 / 0",
+    "It raised SystemExit": "raise SystemExit('bye')",
+    "the table equals its transpose": "return (c[:, None] - c).abs().sum(2).triu()",
+    "which is off by": "return (c[:, None] - c).abs().sum(2) * 1.01",
+}
+
+
+def written(body):
+    world = {"torch": torch}
+    exec(f"def answer(c):\n    {body}", world)
+    return world["answer"]
+
+
+@pytest.mark.parametrize("told", BROKEN)
+def test_an_answer_that_is_broken_is_told_in_what(told):
+    body = BROKEN[told]
+    answer = (lambda: 0) if body is None else written(body) if isinstance(body, str) else body
+    with pytest.raises(NotYet, match=re.escape(told)):
+        check("02a", answer)
+
+
+CATCHES = "while True:\n        try:\n            c = c + 1\n        except {}:\n            pass"
+LOOPS = {
+    "runs on": "while True: pass",
+    "sleeps": "import time; time.sleep(60)",
+    "catches every Exception": CATCHES.format("Exception"),
+    "catches all": CATCHES.format("BaseException"),
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(judge, "find", lambda name: exercise)
+    exercise = judge.Exercise(**{**vars(exercises.find("02a")), "seconds": 0.3})
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_answer_that_never_returns_is_stopped(loop, impatient):
+    began = time.perf_counter()
+    with pytest.raises(NotYet, match="did not come back within 0.3 seconds"):
+        check("02a", written(LOOPS[loop]))
+    assert time.perf_counter() - began < 30  # it ends at all
+
+
+def test_in_another_thread_too_where_no_alarm_rings(impatient):
+    told = []
+
+    def ask():
+        try:
+            check("02a", written("while True: pass"))
+        except NotYet as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert told and "did not come back" in told[0]
+
+
+def test_a_gradient_that_is_missing_or_wrong_is_told(monkeypatch):
+    exercise = judge.Exercise(**{**vars(exercises.find("02a")), "gradient": 0})
+    monkeypatch.setattr(judge, "find", lambda name: exercise)
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+    with pytest.raises(NotYet, match="no gradient flows"):
+        check("02a", lambda c: (c[:, None] - c).abs().sum(2).detach())
+    with pytest.raises(NotYet, match="its gradient is not"):
+        check("02a", lambda c: (c.detach()[:, None] - c).abs().sum(2))
+
+
+def test_hints_become_plainer_and_end(monkeypatch):
+    judge._attempts.clear()
+    hints = exercises.find("02a").hints
+    for number in (1, 2, 3, 3):
+        with pytest.raises(NotYet) as told:
+            check("02a", lambda c: c @ c.T)
+        assert f"Hint {number} of 3: {hints[number - 1]}" in str(told.value)
+
+
+def test_a_notebook_shows_sentences_and_no_traceback():
+    with pytest.raises(NotYet) as told:
+        check("02a", lambda c: c @ c.T)
+    assert told.value._render_traceback_() == str(told.value).splitlines()
+
+
+def test_an_exercise_that_is_none_is_told_with_those_that_are():
+    with pytest.raises(BadInput, match="expected the name of an exercise, one of .*02a.*found '99z'"):
+        check("99z", lambda: 0)
