@@ -13,14 +13,12 @@
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
-import os
-import platform
+import importlib
 import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
-from i2pemd_lite.files import BadInput, cache_folder, claimed, data_folder
+from i2pemd_lite.files import BadInput, claimed
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
 TASKS = tuple(TABLES)
@@ -41,32 +39,11 @@ def main(arguments=None):
 
 def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
-    print(f"i2pemd-lite {__version__}, Python {platform.python_version()} on {platform.platform()}")
-    bad = 0
-    if importlib.util.find_spec("torch"):
-        import torch
+    from i2pemd_lite.course import examination
 
-        from i2pemd_lite.training import profile
-
-        print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {profile()}")
-    needs = {"torch": "", "monai": "", "nibabel": "", "pydicom": "", "PIL": "", "sklearn": ""}
-    needs |= dict.fromkeys(("jupyterlab", "ipywidgets", "matplotlib", "plotly", "skimage", "anywidget", "ot"), "[lab]")
-    for name, extra in needs.items():
-        if importlib.util.find_spec(name) is None:
-            bad += 1
-            print(f"missing: {name}; install it with: pip install -c constraints.txt -e .{extra}")
-    try:
-        print(f"real data: {data_folder() or 'none (set I2PEMD_DATA to a folder; synthetic sets serve until then)'}")
-    except BadInput as error:
-        bad += 1
-        print(error)
-    cache = cache_folder()
-    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        bad += 1
-        print(f"cannot write to {existing}; set I2PEMD_CACHE to a folder that can be written to")
-    print("all well" if not bad else f"{bad} thing{'s' * (bad > 1)} to mend")
-    return 1 if bad else 0
+    lines = examination.examine()
+    print(examination.report(lines))
+    return int(any(line.todo for line in lines))
 
 
 def data(chosen):

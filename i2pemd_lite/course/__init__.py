@@ -10,8 +10,8 @@ _HOME = {
     "estimate": "i2pemd_lite.course.predict",
     "sketch": "i2pemd_lite.course.predict",
     "ledger": "i2pemd_lite.course.ledger",
-    "doctor": "i2pemd_lite.course.doctor",
-    "outline": "i2pemd_lite.course.outline",
+    "doctor": "i2pemd_lite.course.examination",
+    "outline": "i2pemd_lite.course.plan",
 }
 _MODULES = ("judge", "exercises", "progress")
 __all__ = [*_HOME, "progress"]

@@ -1,0 +1,222 @@
+"""Whether all is there that the lessons use, and for each thing that is missing, what to do.
+
+Only the standard library is needed to say that something is missing.
+"""
+
+import os
+import platform
+import re
+import shutil
+import sys
+from html import escape
+from importlib import metadata, util
+from pathlib import Path
+from typing import NamedTuple
+
+from i2pemd_lite import __version__
+from i2pemd_lite.files import BadInput, cache_folder, data_folder, root
+
+SPACE = 2  # GiB: the synthetic sets, prepared, and a few runs
+MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "pot": "ot", "scikit-image": "skimage"}
+
+
+class Line(NamedTuple):
+    """One thing looked at: what it is, what was found, and what to do, which is empty where all is well."""
+
+    about: str
+    found: str
+    todo: str = ""
+
+
+def examine():
+    """Every `Line` of the examination; each is made by a small function of this module.
+
+    Example
+    -------
+    >>> [line.about for line in examine()]
+    ['python', 'kernel', 'packages', 'device', 'compiler', 'data', 'disk']
+    """
+    return [look() for look in (_python, _kernel, _packages, _device, _compiler, _data, _disk)]
+
+
+def _python():
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    fits = (3, 11) <= sys.version_info[:2] <= (3, 14)
+    return Line("python", found, "" if fits else "use Python 3.11 to 3.14: another python3 run.py lab")
+
+
+def _kernel():
+    own = root() / ".venv"
+    found = f"i2pemd-lite {__version__}, run by {Path(sys.prefix).name}"
+    if not own.exists() or Path(sys.prefix).resolve() == own.resolve():
+        return Line("kernel", found)
+    todo = "the project has an environment of its own, .venv, and this is another: start with python3 run.py lab"
+    # Somebody with conda, say, is right where they are if everything is there.
+    return Line("kernel", found, todo if _missing() else "")
+
+
+def _missing():
+    """What is not installed, or older than the project asks for, as "name>=version" without the test tools."""
+    try:
+        wanted = metadata.requires("i2pemd-lite") or []
+    except metadata.PackageNotFoundError:
+        return ["i2pemd-lite"]
+    missing = []
+    for need in wanted:
+        name, least, extra = re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups()
+        if extra == "test":
+            continue
+        module = MODULES.get(name, name)
+        if util.find_spec(module) is None or _numbers(_version(name)) < _numbers(least):
+            missing.append(f"{name}>={least}")
+    return missing
+
+
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def _numbers(version):
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]
+
+
+def _packages():
+    missing = _missing()
+    if not missing:
+        return Line("packages", "all there, none too old")
+    todo = "close JupyterLab and start it with python3 run.py lab, or: pip install -c constraints.txt -e .[lab]"
+    return Line("packages", f"missing or too old: {', '.join(missing)}", todo)
+
+
+def _device():
+    if util.find_spec("torch") is None:
+        return Line("device", "not known without torch", "install the packages first")
+    import torch
+
+    from i2pemd_lite.training import profile
+
+    try:
+        found = f"{profile()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    except BadInput as error:
+        return Line("device", "no profile", str(error))
+    if shutil.which("nvidia-smi") and not torch.cuda.is_available():
+        todo = "this machine has a GPU that torch does not see: install the build that pytorch.org names for its driver"
+        return Line("device", found, todo)
+    return Line("device", found)
+
+
+def _compiler():
+    compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler:
+        return Line("compiler", f"{Path(compiler.split()[0]).name}: the loss is one pass in C")
+    return Line("compiler", "no C compiler: the loss runs in torch, two to three times slower, with the same numbers")
+
+
+def _data():
+    try:
+        folder = data_folder()
+    except BadInput as error:
+        return Line("data", "not found", str(error))
+    return Line("data", f"real data in {folder.name}" if folder else "synthetic: I2PEMD_DATA names no folder")
+
+
+def _disk():
+    cache = cache_folder()
+    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    found = f"{free:.0f} GiB free for prepared data and runs"
+    if not os.access(existing, os.W_OK):
+        return Line("disk", f"cannot write to {existing}", "set I2PEMD_CACHE to a folder that can be written to")
+    todo = f"make {SPACE} GiB free, or set I2PEMD_CACHE to a folder on another disk"
+    return Line("disk", found, "" if free >= SPACE else todo)
+
+
+def report(lines):
+    """The examination as text: a line each, and what there is to do under it.
+
+    Example
+    -------
+    >>> print(report([Line("disk", "0 GiB free", "make 2 GiB free")]))
+    mend     disk      0 GiB free
+                       → make 2 GiB free
+    1 thing to mend
+    """
+    text = []
+    for line in lines:
+        text.append(f"{'mend' if line.todo else 'ok':8} {line.about:9} {line.found}")
+        text += [f"{'':18} → {line.todo}"] * bool(line.todo)
+    return "\n".join([*text, verdict(lines)])
+
+
+def verdict(lines):
+    """The last line: all well, or how many things to mend."""
+    bad = sum(bool(line.todo) for line in lines)
+    return f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"
+
+
+def doctor():
+    """The examination in a notebook, with a last line that the browser itself fills in: whether widgets work.
+
+    Example
+    -------
+    >>> doctor()
+    ok       python    ...
+    ...
+    widgets: ...
+    """
+    lines = examine()
+    return _Examination(lines, None if any(line.about == "packages" and line.todo for line in lines) else _pulse())
+
+
+class _Examination:
+    def __init__(self, lines, pulse):
+        self.lines, self.pulse = lines, pulse
+
+    def __repr__(self):
+        return f"{report(self.lines)}\nwidgets: to be seen where a browser shows this cell"
+
+    def _ipython_display_(self):
+        from IPython.display import display
+
+        display({"text/plain": report(self.lines), "text/html": _html(self.lines)}, raw=True)
+        if self.pulse is not None:
+            display(self.pulse)
+
+
+def _html(lines):
+    rows = "".join(
+        f"<tr><td>{'<b>✗ mend</b>' if line.todo else '✓ ok'}</td><td>{line.about}</td><td style='text-align:left'>"
+        f"{escape(line.found)}{f'<br><b>→ {escape(line.todo)}</b>' if line.todo else ''}</td></tr>"
+        for line in lines
+    )
+    return f"<table aria-label='examination'><tbody>{rows}</tbody></table><p>{verdict(lines)}</p>"
+
+
+def _pulse():
+    """A line that the browser rewrites when it draws it, and a note in its place where it does not."""
+    import anywidget
+    import traitlets
+
+    class Pulse(anywidget.AnyWidget):
+        _esm = """
+        export default { render({ model, el }) {
+            el.setAttribute("role", "status");
+            el.textContent = "✓ ok  widgets: this line was written by your browser.";
+            model.set("beats", model.get("beats") + 1);
+            model.save_changes();
+        } }
+        """
+        beats = traitlets.Int(0).tag(sync=True)
+
+        def _repr_mimebundle_(self, **options):
+            live = super()._repr_mimebundle_(**options) or {}  # data, or data and metadata
+            note = (
+                "widgets: if you read this in JupyterLab, widgets do not work here. "
+                "Stop the kernel, close the tab, and start with python3 run.py lab."
+            )
+            return {**(live[0] if isinstance(live, tuple) else live), "text/plain": note}
+
+    return Pulse()

@@ -1,0 +1,98 @@
+"""The doctor: each thing that can be missing is found, with something to do about it."""
+
+import shutil
+import sys
+from collections import namedtuple
+from importlib import metadata, util
+
+import pytest
+
+from i2pemd_lite.course import examination
+from i2pemd_lite.course.examination import examine, report
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def line(about):
+    return next(line for line in examine() if line.about == about)
+
+
+def test_all_is_well_here():
+    assert [line.about for line in examine() if line.todo] == []
+    assert report(examine()).endswith("all well")
+
+
+def test_an_old_python(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 0))
+    assert "use Python 3.11" in line("python").todo
+
+
+def test_a_package_that_is_missing_and_one_that_is_too_old(monkeypatch):
+    real, version = util.find_spec, metadata.version
+    monkeypatch.setattr(util, "find_spec", lambda name, *a: None if name == "nibabel" else real(name, *a))
+    monkeypatch.setattr(metadata, "version", lambda name: "1.26.4" if name == "numpy" else version(name))
+    found = line("packages")
+    assert "nibabel>=" in found.found and "numpy>=" in found.found and "torch" not in found.found
+    assert "python3 run.py lab" in found.todo
+    assert "1 thing to mend" in report([found])
+
+
+def test_a_foreign_kernel_only_where_something_is_missing(monkeypatch, tmp_path):
+    (tmp_path / ".venv").mkdir()
+    monkeypatch.setattr(examination, "root", lambda: tmp_path)
+    assert not line("kernel").todo
+    monkeypatch.setattr(examination, "_missing", lambda: ["torch>=2.6"])
+    assert ".venv" in line("kernel").todo
+
+
+def test_a_gpu_that_torch_does_not_see(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "a GPU that torch does not see" in line("device").todo
+
+
+def test_a_profile_that_is_none(monkeypatch):
+    monkeypatch.setenv("I2PEMD_PROFILE", "huge")
+    assert "expected one of ci, laptop, gpu" in line("device").todo
+
+
+def test_no_compiler_is_told_and_is_no_fault(monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "no C compiler" in line("compiler").found and not line("compiler").todo
+
+
+def test_data_that_are_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "nowhere"))
+    assert "I2PEMD_DATA: expected a folder" in line("data").todo
+
+
+def test_a_full_disk_and_one_that_cannot_be_written(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**12, 10**12, 2**29))
+    assert "make 2 GiB free" in line("disk").todo
+    monkeypatch.setattr("os.access", lambda *a: False)
+    assert "I2PEMD_CACHE" in line("disk").todo
+
+
+def test_a_notebook_gets_a_table_and_a_line_that_the_browser_fills_in(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda what, **_: shown.append(what))
+    examination.doctor()._ipython_display_()
+    table, pulse = shown
+    assert table["text/html"].count("<tr>") == len(examine()) and "all well" in table["text/plain"]
+    assert "widgets do not work here" in pulse._repr_mimebundle_()["text/plain"]
+    monkeypatch.setattr(examination, "_missing", lambda: ["anywidget>=0.9"])
+    shown.clear()
+    examination.doctor()._ipython_display_()
+    assert len(shown) == 1 and "<b>✗ mend</b>" in shown[0]["text/html"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_project_itself_may_not_be_installed(monkeypatch, known):
+    def requires(name):
+        if not known:
+            raise metadata.PackageNotFoundError
+        return ['ruff>=99; extra == "test"']
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    assert examination._missing() == ([] if known else ["i2pemd-lite"])
