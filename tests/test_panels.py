@@ -22,7 +22,6 @@ from i2pemd_lite.panels import (
     museum,
     overview,
     picture,
-    predict,
     style,
     transport,
 )
@@ -705,15 +704,3 @@ def test_results_that_agree_are_told_so_and_others_where_not(capsys, monkeypatch
         assert "do not agree" in capsys.readouterr().out
     with pytest.raises(BadInput, match="sums: expected numbers"):
         agree("sums", "three", 3.0)
-
-
-def test_a_question_is_answered_only_after_it_is_committed_to():
-    question = predict("How many?", ["1", "2"], "2", "Count them.")
-    question.commit()
-    assert question.verdict == "" and not question.radio.disabled
-    question.radio.value = "2"
-    assert question.verdict == ""
-    question.button.click()
-    assert question.verdict == "Right. Count them." and question.radio.disabled
-    with pytest.raises(BadInput, match="answer"):
-        predict("How many?", ["1", "2"], "3", "")

@@ -1,0 +1,343 @@
+"""Predictions without a browser: nothing is shown before the commitment, the truth after it; the journal keeps it."""
+
+import io
+import json
+import os
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2pemd_lite.course import estimate, predict, progress, sketch
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import overview, style
+
+
+@pytest.fixture(autouse=True)
+def learner(monkeypatch, tmp_path):
+    """Somebody is there to answer, with a journal of their own."""
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    monkeypatch.setenv("I2PEMD_HEADLESS", "0")
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "cache"))
+
+
+def how_many(**given):
+    given = {"choices": ["1", "2"], "answer": "2", "because": "Count.", **given}
+    return predict("p01a", **{"question": "How many?", **given})
+
+
+def how_long(**given):
+    given = {"answer": 12.0, "because": "Measured.", "low": 0.0, "high": 60.0, "unit": "mm", **given}
+    return estimate("p01b", "How long?", **given)
+
+
+def how_it_grows(**given):
+    x = np.arange(5.0)
+    given = {"x": x, "answer": x**2, "xlabel": "step", "ylabel": "cost", "low": 0.0, "high": 20.0, **given}
+    return sketch("p01c", "How does it grow?", because="It bends.", **given)
+
+
+def answered(asked):
+    """The question with a wrong answer put in."""
+    if hasattr(asked, "radio"):
+        asked.radio.value = "1"
+    elif hasattr(asked, "slider"):
+        asked.slider.value = 50.0
+    else:
+        asked.height.value = 20.0
+        asked.at.value = 4
+        asked.height.value = 0.0
+    return asked
+
+
+EVERY = pytest.mark.parametrize("kind", [how_many, how_long, how_it_grows])
+
+
+def everything(widget):
+    """The text of a widget and all within it."""
+    own = [str(getattr(widget, name, "")) for name in ("value", "description", "tooltip", "alt", "placeholder")]
+    return " ".join(own + [everything(child) for child in getattr(widget, "children", ())])
+
+
+@EVERY
+def test_nothing_is_computed_or_shown_before_the_commitment(kind):
+    asked, calls = [], []
+    right = {how_many: "2", how_long: 12.0, how_it_grows: np.arange(5.0) ** 2}[kind]
+
+    def truth():
+        calls.append("truth")
+        return right
+
+    def shown():
+        calls.append("shown")
+        return "the result itself"
+
+    asked = kind(answer=truth, reveal=shown)
+    asked.button.click()  # without an answer
+    assert asked.verdict == "" and asked.missing in asked.feedback.value
+    answered(asked)
+    page = asked._repr_mimebundle_()
+    assert calls == [] and asked.truth is None and asked.hit is None and progress.records() == []
+    assert "the result itself" not in everything(asked) + page["text/html"]
+    assert "<details>" not in page["text/html"] and asked.because not in everything(asked)
+    asked.button.click()
+    assert calls == ["truth", "shown"] and asked.hit is False
+    assert "Not so" in asked.verdict and asked.because in asked.verdict
+    assert "the result itself" in everything(asked)
+    page = asked._repr_mimebundle_()
+    assert "<details>" in page["text/html"] and "the result itself" in page["text/html"]
+    assert asked.verdict in page["text/html"] and asked.question in page["text/plain"]
+
+
+@EVERY
+def test_a_commitment_is_final_and_recorded_once(kind):
+    asked = answered(kind())
+    asked.confidence.value = 1.0
+    asked.commit()
+    before = asked.committed
+    asked.commit()
+    [line] = progress.records()
+    assert (line["kind"], line["name"], line["by"], line["hit"]) == ("prediction", asked.name, "learner", False)
+    assert line["confidence"] == 1.0 and line["value"] == before
+    inputs = [getattr(asked, name) for name in ("radio", "slider", "at", "height") if hasattr(asked, name)]
+    assert all(each.disabled for each in [*inputs, asked.confidence, asked.button])
+    again = answered(kind())
+    assert "committed to this before" not in everything(again)
+    again.commit()
+    assert "committed to this before" in again.feedback.value
+
+
+@EVERY
+@pytest.mark.parametrize("environment", [{"I2PEMD_PROFILE": "ci"}, {"I2PEMD_HEADLESS": "1"}])
+def test_without_a_learner_the_key_is_committed_at_once(kind, environment, monkeypatch):
+    monkeypatch.delenv("I2PEMD_HEADLESS")
+    monkeypatch.setenv("I2PEMD_PROFILE", "laptop")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    asked = kind(reveal=lambda: "the result itself")
+    assert asked.hit and asked.verdict.startswith("Right.") and "the result itself" in everything(asked)
+    assert [(r["by"], r["confidence"]) for r in progress.records()] == [("key", None)]
+    monkeypatch.setenv("I2PEMD_HEADLESS", "0")
+    assert not kind().verdict
+
+
+def test_a_choice_is_judged():
+    asked = how_many()
+    asked.radio.value = "2"
+    asked.button.click()
+    assert asked.hit and asked.verdict == "Right. Count."
+    assert answered(how_many()).judge("1", "2") == (False, "Not so: the answer is “2”.")
+
+
+def test_a_guess_is_the_lowest_confidence():
+    assert how_many().confidence.value == 0.5
+    four = predict("p01a", "Which?", list("abcd"), "a", "So.")
+    assert [value for _, value in four.confidence.options][:3] == [0.25, 0.3, 0.4]
+    assert how_long(within=3.0).confidence.value == pytest.approx(0.1)
+    assert [value for _, value in how_long(within=26.0).confidence.options] == pytest.approx([52 / 60, 0.9, 1.0])
+
+
+@pytest.mark.parametrize(("yours", "hit"), [(12.0, True), (15.0, True), (9.0, True), (15.5, False), (8.5, False)])
+def test_a_number_is_right_within_its_distance(yours, hit):
+    asked = how_long(within=3.0)
+    asked.slider.field.value = str(yours)
+    asked.commit()
+    assert asked.hit is hit and asked.committed == yours
+    assert "12 mm" in asked.verdict and f"{abs(yours - 12):.3g} mm apart" in asked.verdict
+
+
+def test_a_number_can_be_the_one_that_the_slider_starts_from():
+    asked = how_long()
+    asked.slider.field.value = "forty"
+    assert "expected a number from 0 to 60" in asked.feedback.value and asked.value() is None
+    asked.slider.value = 31.0
+    asked.slider.value = 30.0
+    assert asked.value() == 30.0
+
+
+def test_numbers_of_tensors_and_arrays_are_taken():
+    for answer in (torch.tensor(12.0), np.float32(12), np.array([12.0]), 12):
+        asked = answered(how_long(answer=answer))
+        asked.commit()
+        assert asked.truth == 12.0 and isinstance(asked.truth, float)
+
+
+def ink(asked, colour):
+    """How many pixels of its picture are nearly of this colour."""
+    from matplotlib.colors import to_rgb
+
+    pixels = np.asarray(Image.open(io.BytesIO(asked.image.value)).convert("RGB"), dtype=int)
+    return int((np.abs(pixels - 255 * np.array(to_rgb(colour))).sum(-1) < 40).sum())
+
+
+def test_both_numbers_are_drawn_on_one_line():
+    asked = answered(how_long())
+    assert not hasattr(asked, "image")
+    asked.commit()
+    assert ink(asked, style.BLUE) > 50 and ink(asked, style.ORANGE) > 50
+    assert asked.image in asked.children and "50 mm" in asked.image.alt and "12 mm" in asked.image.alt
+
+
+def drag(asked, *places):
+    """Drag in the picture through places in data coordinates."""
+    axes = asked._card().house_artists.axes
+    pixels = axes.transData.transform(places)
+    for n, at in enumerate(axes.figure.transFigure.inverted().transform(pixels)):
+        asked._touched(tuple(at), n == 0)
+
+
+def test_a_curve_is_drawn_by_a_drag_however_quick():
+    asked = how_it_grows()
+    blank = asked.image.value
+    assert ink(asked, style.ORANGE) == 0
+    drag(asked, (0.0, 2.0), (4.0, 10.0))
+    assert asked.image.value != blank
+    assert asked.value() == pytest.approx([2.0, 4.0, 6.0, 8.0, 10.0], abs=1e-6)
+    drag(asked, (2.0, 1.0))
+    assert asked.value() == pytest.approx([2.0, 4.0, 1.0, 8.0, 10.0], abs=1e-6)
+    assert ink(asked, style.BLUE) > 100 and ink(asked, style.ORANGE) == 0
+    asked.commit()
+    assert ink(asked, style.ORANGE) > 100
+    assert asked.hit is False and "the true one goes 0 at step 0, 4 at step 2, 16 at step 4" in asked.image.alt
+    drawn = asked.value()
+    drag(asked, (0.0, 9.0), (4.0, 9.0))
+    assert asked.value() == drawn == asked.committed
+
+
+def test_a_curve_is_drawn_by_the_keyboard():
+    asked = how_it_grows()
+    asked.height.value = 4.0
+    asked.commit()
+    assert asked.verdict == "" and "two places" in asked.feedback.value
+    asked.at.value = 4
+    asked.height.value = 16.0
+    assert asked.value() == [4.0, 7.0, 10.0, 13.0, 16.0]
+    asked.at.value = 2
+    assert asked.height.value == 10.0 and np.isfinite(asked.drawn).tolist() == [True, False, False, False, True]
+
+
+def test_a_curve_is_right_when_its_mean_distance_is_small():
+    truth = [0.0, 1.0, 4.0, 9.0, 16.0]
+    asked = how_it_grows(within=1.0)
+    assert asked.judge([1.0, 2.0, 5.0, 10.0, 17.0], truth)[0]
+    assert not asked.judge([1.0, 2.0, 5.0, 10.0, 17.1], truth)[0]
+    assert asked.judge([0.0, 1.0, 4.0, 9.0, 11.0], truth)[0]
+    assert "at most 5, at step = 4" in asked.judge([0.0, 1.0, 4.0, 9.0, 11.0], truth)[1]
+
+
+def test_what_is_revealed_stands_below(monkeypatch):
+    asked = answered(how_many(reveal=overview.panel))
+    asked.commit()
+    assert isinstance(asked.revealed, overview.Panel) and asked.children[-1] is asked.revealed
+    page = asked._repr_mimebundle_()["text/html"]
+    assert asked.revealed.words in page.replace("&#x27;", "'") and "data:image/png" in page
+    for value, words in ((3.5, "3.5"), ("a < b", "a &lt; b"), (np.arange(2), "array([0, 1])")):
+        asked = answered(how_many(reveal=lambda value=value: value))
+        asked.commit()
+        assert words in asked.children[-1].value and words in asked._repr_mimebundle_()["text/html"]
+    asked = answered(how_many(reveal=lambda: None))
+    count = len(asked.children)
+    asked.commit()
+    assert len(asked.children) == count
+
+
+def fails():
+    raise RuntimeError("no such run")
+
+
+@EVERY
+def test_an_error_in_the_truth_is_told_and_the_answer_stays_open(kind, monkeypatch):
+    asked = answered(kind(answer=fails))
+    with pytest.raises(RuntimeError):
+        asked.commit()
+    monkeypatch.setenv("I2PEMD_STRICT", "0")
+    asked = answered(kind(answer=fails))
+    asked.commit()
+    assert "i2pemd-error" in asked.feedback.value and "RuntimeError: no such run" in asked.feedback.value
+    assert asked.verdict == "" and not asked.button.disabled and progress.records() == []
+
+
+def test_an_error_in_what_is_revealed_is_told_after_the_verdict(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "0")
+    asked = answered(how_many(reveal=fails))
+    asked.commit()
+    assert asked.verdict and "i2pemd-error" in asked.feedback.value and len(progress.records()) == 1
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    with pytest.raises(RuntimeError):
+        answered(how_many(reveal=fails)).commit()
+
+
+WRONG = [
+    (how_many, {"answer": "3"}, "answer: expected one of"),
+    (how_many, {"choices": ["1"]}, "choices"),
+    (how_many, {"choices": ["1", "1"]}, "choices"),
+    (how_many, {"choices": "12"}, "choices"),
+    (how_many, {"question": ""}, "question: expected some text"),
+    (how_many, {"because": None}, "because: expected some text"),
+    (how_many, {"reveal": 3}, "reveal: expected a function"),
+    (how_long, {"low": 60.0}, "low and high"),
+    (how_long, {"high": float("nan")}, "high: expected a finite number"),
+    (how_long, {"within": 0}, "within: expected a distance above 0"),
+    (how_long, {"within": 30.0}, "within: expected less than half of the range"),
+    (how_long, {"answer": 61.0}, "answer: expected a number from 0 to 60"),
+    (how_long, {"answer": "twelve"}, "answer"),
+    (how_long, {"answer": True}, "answer"),
+    (how_long, {"answer": torch.ones(2)}, "answer"),
+    (how_it_grows, {"x": [0, 2, 1, 3, 4]}, "x: expected two or more numbers that rise"),
+    (how_it_grows, {"x": [[0, 1]]}, "x: expected a list of finite numbers"),
+    (how_it_grows, {"answer": [1.0, 2.0]}, "answer: expected 5 numbers"),
+    (how_it_grows, {"answer": [0, 0, 0, 0, 30]}, "widen low and high"),
+    (how_it_grows, {"answer": [0, 0, 0, 0, float("nan")]}, "answer: expected a list of finite numbers"),
+    (how_it_grows, {"ylabel": ""}, "ylabel: expected some text"),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "words"), WRONG)
+def test_a_question_that_cannot_be_asked_is_told_when_it_is_made(kind, given, words):
+    with pytest.raises(BadInput, match=words):
+        kind(**given)
+
+
+def test_names_follow_the_lessons():
+    for name in ("01a", "p1a", "p01", "p01A", "p01ab", "q01a"):
+        with pytest.raises(BadInput, match="name: expected p, the lesson's two digits and a letter"):
+            predict(name, "How many?", ["1", "2"], "2", "Count.")
+
+
+@EVERY
+def test_every_control_has_a_label_and_every_picture_words(kind):
+    asked = answered(kind())
+    asked.commit()
+
+    def walk(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from walk(child)
+
+    for each in walk(asked):
+        if isinstance(each, widgets.SelectionSlider | widgets.FloatSlider | widgets.Button):
+            assert each.description
+        if isinstance(each, widgets.Text):
+            assert each.tooltip
+    assert kind is how_many or asked.image.alt
+
+
+def test_a_journal_line_is_plain_json():
+    answered(how_it_grows(answer=lambda: torch.arange(5.0) ** 2)).commit()
+    [line] = progress.journal().read_text().splitlines()
+    assert json.loads(line)["value"] == [20.0, 15.0, 10.0, 5.0, 0.0]
+    assert os.path.basename(progress.journal()) == "progress.jsonl"
+
+
+def test_the_function_keeps_its_name_beside_its_file():
+    import importlib
+
+    import i2pemd_lite.course as course
+
+    importlib.import_module("i2pemd_lite.course.predict")
+    assert course.predict is predict and course.sketch is sketch and callable(course.estimate)
+    assert course.progress is progress
+    with pytest.raises(AttributeError):
+        _ = course.nothing
