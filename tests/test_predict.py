@@ -164,6 +164,26 @@ def test_numbers_of_tensors_and_arrays_are_taken():
         assert asked.truth == 12.0 and isinstance(asked.truth, float)
 
 
+def on_the_grid(control):
+    """Whether a slider stands where the page can put its handle: it would else move it, as if it were touched."""
+    steps = (control.value - control.min) / control.step
+    return abs(steps - round(steps)) < 1e-6
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 100), (0, 7), (0.0, 0.25), (-1.0, 0.35), (3, 1003), (0.0, 1e-3)])
+def test_sliders_stand_where_the_page_leaves_them(low, high):
+    asked = how_long(answer=low, low=low, high=high, within=None)
+    assert on_the_grid(asked.slider)
+    assert isinstance(asked.slider, widgets.IntSlider) == (isinstance(high, int) and high > 50)
+    drawn = how_it_grows(answer=[low] * 5, low=low, high=high)
+    assert on_the_grid(drawn.height)
+    drag(drawn, (0.0, low + 0.31 * (high - low)), (4.0, low + 0.77 * (high - low)))
+    for i in range(5):
+        drawn.at.value = i
+        assert on_the_grid(drawn.height)
+    assert drawn.value()[4] == pytest.approx(low + 0.77 * (high - low), abs=1e-3 * (high - low))
+
+
 def ink(asked, colour):
     """How many pixels of its picture are nearly of this colour."""
     from matplotlib.colors import to_rgb

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from i2pemd_lite.course.question import Question, demand_text, ends, status
+from i2pemd_lite.course.question import Question, demand_text, ends, on_grid, status, step_of
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import picture, style
 from i2pemd_lite.panels.panel import slider, steps
@@ -37,8 +37,10 @@ class Sketch(Question):
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
         self.image = picture.picture(940, self._touched)
         self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0, width="330px")
-        step = float(f"{(self.high - self.low) / 100:.1g}")
-        self.height = slider(ylabel, (self.low + self.high) / 2, self.low, self.high, step, width="420px")
+        self.at.layout.margin = "2px 16px 2px 2px"
+        self.step = step_of(self.low, self.high)
+        middle = on_grid((self.low + self.high) / 2, self.low, self.step)
+        self.height = slider(ylabel, middle, self.low, self.high, self.step, width="420px")
         self.height.observe(self._moved, "value")
         self.height.field.on_typed = lambda error: error and self._say(str(error))
         self.at.observe(self._chosen, "value")
@@ -73,7 +75,7 @@ class Sketch(Question):
     def _chosen(self, _):
         y = self.value()
         self._quiet = True
-        self.height.value = self.height.value if y is None else y[self.at.value]
+        self.height.value = self.height.value if y is None else on_grid(y[self.at.value], self.low, self.step)
         self._quiet = False
         self.show()
 

@@ -4,7 +4,7 @@ from numbers import Real
 
 import ipywidgets as widgets
 
-from i2pemd_lite.course.question import Question, ends, status
+from i2pemd_lite.course.question import Question, ends, on_grid, status, step_of
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import picture, style
 from i2pemd_lite.panels.panel import slider
@@ -27,10 +27,10 @@ class Estimate(Question):
     def __init__(self, name, question, answer, because, low, high, unit="", within=None, reveal=None):
         self.low, self.high, self.within = ends(name, low, high, within)
         self.unit, self._touched = unit, False
-        step = float(f"{(self.high - self.low) / 200:.1g}")
+        step = step_of(self.low, self.high)
         whole = all(isinstance(end, int) for end in (low, high)) and step >= 0.5
-        given = (low, high, max(1, round(step))) if whole else (self.low, self.high, step)
-        middle = (low + high) // 2 if whole else (self.low + self.high) / 2
+        given = (low, high, max(1, int(step))) if whole else (self.low, self.high, step)
+        middle = (int if whole else float)(on_grid((low + high) / 2, low, given[-1]))
         self.slider = slider("your estimate", middle, *given, unit, width="420px")
         self.slider.observe(self._moved, "value")
         self.slider.field.on_typed = self._typed
@@ -77,22 +77,27 @@ class Estimate(Question):
         self.slider.disabled = self.slider.field.disabled = True
         self.image = picture.picture(940)
         card = style.figure(9.4, 1.15)
-        style.artists(card, lambda figure: _line(figure, self))
+        _line(card, self)
         picture.show(self.image, style.png(card), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
 
 
-def _line(figure, asked):
+def _line(card, asked):
     """Both numbers on one line, what counts as right shaded, the distance between them."""
     low, high, truth, yours = asked.low, asked.high, asked.truth, asked.committed
-    axes = figure.add_axes([0.04, 0.24, 0.92, 0.72])
-    axes.set(xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
-    axes.spines["left"].set_visible(False)
-    axes.axvspan(max(low, truth - asked.within), min(high, truth + asked.within), color="#e6dcc3", lw=0)
-    axes.plot([yours, truth], [0, 0], color=style.QUIET, lw=1.5)
-    axes.plot([yours], [0], ls="", ms=9, **style.SOURCE)
-    axes.plot([truth], [0], ls="", ms=9, **style.TARGET)
-    for x, y, words, colour in ((yours, -0.75, "yours", style.BLUE), (truth, 0.75, "the truth", style.ORANGE)):
-        side = "left" if x < low + 0.1 * (high - low) else "right" if x > high - 0.1 * (high - low) else "center"
-        axes.text(x, y, f"{words}: {asked.said(x)}", color=colour, ha=side, va="center", size=9)
-    return axes
+
+    def build(figure):
+        axes = figure.add_axes([0.04, 0.24, 0.92, 0.72])
+        axes.set(xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
+        axes.spines["left"].set_visible(False)
+        axes.axvspan(max(low, truth - asked.within), min(high, truth + asked.within), color="#e6dcc3", lw=0)
+        axes.plot([yours, truth], [0, 0], color=style.QUIET, lw=1.5)
+        axes.plot([yours], [0], ls="", ms=9, **style.SOURCE)
+        axes.plot([truth], [0], ls="", ms=9, **style.TARGET)
+        return [axes.text(0, 0, "", size=9, va="center", color=colour) for colour in (style.BLUE, style.ORANGE)]
+
+    labels = ("yours", yours, -0.75), ("the truth", truth, 0.75)
+    for text, (words, x, y) in zip(style.artists(card, build), labels, strict=True):
+        part = (x - low) / (high - low)
+        text.set(text=f"{words}: {asked.said(x)}", position=(x, y))
+        text.set_ha("left" if part < 0.1 else "right" if part > 0.9 else "center")

@@ -43,9 +43,10 @@ class Question(widgets.VBox):
         self.options, self._answer = options, answer if callable(answer) else lambda: answer
         self.committed = self.truth = self.hit = self.revealed = None
         self.verdict = ""
-        levels = [(f"a guess, {100 * chance:.0f} %", chance)]
+        levels = [(f"a guess, {100 * chance:.0f} %" if chance else "no idea, 0 %", chance)]
         levels += [(f"{p} %", p / 100) for p in range(10, 100, 10) if p / 100 > chance + 0.02] + [("sure, 100 %", 1.0)]
         self.confidence = steps("how sure?", levels, chance, width="330px")
+        self.confidence.layout.margin = "2px 16px 2px 2px"
         self.button = widgets.Button(description="Commit", tooltip="Commit to the answer and see the truth")
         self.button.on_click(lambda _: self.commit())
         self.feedback = widgets.HTML()
@@ -135,6 +136,30 @@ def ends(name, low, high, within):
     if within is not None and within <= 0:
         raise BadInput(f"{name}, within: expected a distance above 0, found {within:g}")
     return float(low), float(high), float((high - low) / 10 if within is None else within)
+
+
+def step_of(low, high):
+    """The step of a slider from low to high: 1, 2 or 5 times a power of ten, at most a two-hundredth of the range.
+
+    Example
+    -------
+    >>> step_of(0, 60), step_of(0.0, 0.25)
+    (0.2, 0.001)
+    """
+    size = (high - low) / 200
+    ten = 10.0 ** math.floor(math.log10(size) + 1e-9)
+    return float(f"{ten * max(m for m in (1, 2, 5) if m * ten <= size * (1 + 1e-9)):.1g}")
+
+
+def on_grid(value, low, step):
+    """The place of a slider that is nearest to a value: the page moves it there, and tells so, as if it were touched.
+
+    Example
+    -------
+    >>> on_grid(0.1253, 0.0, 0.002)
+    0.126
+    """
+    return round(low + step * round((value - low) / step), 12)
 
 
 def demand_text(**texts):

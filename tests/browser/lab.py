@@ -47,7 +47,7 @@ FIELD = "xpath=following-sibling::*[1][contains(@class, 'widget-text')]//input" 
 LABELLED = ".widget-inline-hbox, .widget-checkbox"
 LABEL = "label.widget-label"
 BUTTON = "button.jupyter-button"
-QUESTION = ".widget-vbox:has(> .widget-radio)"
+QUESTION = ".i2pemd-question"
 OUTPUT = ".jp-OutputArea-output, .jp-Notebook, body"  # what a panel stands in; the nearest counts
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
@@ -110,7 +110,8 @@ class Server:
     def __enter__(self):
         home = {f"JUPYTER_{name}_DIR": str(self.log.parent / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        learner = {"I2PEMD_PROFILE": "ci", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        # Sizes of the ci profile, but with somebody who answers the questions.
+        learner = {"I2PEMD_PROFILE": "ci", "I2PEMD_HEADLESS": "0", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         self.environment = {**os.environ, **home, **learner, **self._given}
         # As a learner has it: an error shows where it happens, and the data are the synthetic ones.
         for name in ("I2PEMD_STRICT", "I2PEMD_DATA"):
