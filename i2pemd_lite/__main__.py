@@ -1,4 +1,4 @@
-"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables.
+"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables | ledger.
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
@@ -8,6 +8,7 @@
     python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
     python -m i2pemd_lite tables segmentation --seeds 0,1,2
     python -m i2pemd_lite tables classification --methods baseline,fixmatch,i2pemd
+    python -m i2pemd_lite ledger
 """
 
 import argparse
@@ -130,6 +131,16 @@ def tables(chosen):
     return 0
 
 
+def ledger(chosen):
+    """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
+    from i2pemd_lite.course.ledger import NOTEBOOKS
+    from i2pemd_lite.course.ledger import ledger as all_equations
+
+    found = all_equations(notebooks=chosen.notebooks or NOTEBOOKS, seed=chosen.seed)
+    print(found)
+    return 0 if found.right else 1
+
+
 def _words(text):
     return tuple(text.split(","))
 
@@ -229,6 +240,9 @@ def _parser():
     sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
     where = ", ".join(f"{folder} ({task})" for task, folder in TABLES.items())
     sub.add_argument("--out", type=Path, help=f"where to write; default: {where}")
+    sub = command(ledger)
+    sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
+    sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
     return parser
 
 

@@ -18,14 +18,14 @@ class Transport(NamedTuple):
 
     @property
     def emd(self):
-        """Eq. 2: the cost of a unit of flow."""
+        """The cost of a unit of flow, Σᵢⱼ gᵢⱼ xᵢⱼ / Σᵢⱼ xᵢⱼ (Eq. 2, eq02)."""
         return self.cost / self.flow
 
 
 def emd(p, q, cost):
     """The cheapest way to carry the supplies `p` to the demands `q`, solved exactly.
 
-    min_x Σᵢⱼ gᵢⱼ xᵢⱼ   subject to   xᵢⱼ ≥ 0,   Σⱼ xᵢⱼ ≤ pᵢ,   Σᵢ xᵢⱼ ≤ qⱼ                      (Eq. 1)
+    min_x Σᵢⱼ gᵢⱼ xᵢⱼ   subject to   xᵢⱼ ≥ 0,   Σⱼ xᵢⱼ ≤ pᵢ,   Σᵢ xᵢⱼ ≤ qⱼ                (Eq. 1, eq01)
     and                 Σᵢⱼ xᵢⱼ = min(Σᵢ pᵢ, Σⱼ qⱼ)
 
     The last line is not printed in the paper; without it x = 0 is optimal and Eq. 2 is 0/0. Where the masses differ,
@@ -85,7 +85,7 @@ def i2pemd(probabilities, labels, ground):
 
     All mass has to go to the one bin of the label k, so the optimal plan is xᵢₖ = pᵢ and
 
-    I2PEMD(p, e_k) = Σᵢ pᵢ G_ik                                                                  (Eq. 6)
+    I2PEMD(p, e_k) = Σᵢ pᵢ G_ik                                                            (Eq. 6, eq06)
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from i2pemd_lite.files import BadInput
 def prototype_distances(prototypes):
     """How far apart the classes are in feature space.
 
-    g_ij = ‖c_i − c_j‖₁                                                                          (Eq. 3)
+    g_ij = ‖c_i − c_j‖₁                                                                    (Eq. 3, eq03)
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def prototype_distances(prototypes):
 def percentile_ranks(distances):
     """Each entry replaced by the share of its row that is smaller, which makes scale and spread irrelevant.
 
-    ḡ_ij = (1/K) · #{ l : g_il < g_ij }                                                          (Eq. 4)
+    ḡ_ij = (1/K) · #{ l : g_il < g_ij }                                                    (Eq. 4, eq04)
 
     The comparison is strict, so ties share the lower rank, and the largest value is (K−1)/K.
 
@@ -63,7 +63,7 @@ def percentile_ranks(distances):
 def ground_distance(prototypes):
     """The ground distance G of the transport problem, from the classes' prototypes.
 
-    G = (ḡ + ḡᵀ) / 2,   ḡ the row ranks (Eq. 4) of the L1 distances (Eq. 3)                       (Eq. 5)
+    G = (ḡ + ḡᵀ) / 2,   ḡ the row ranks (Eq. 4) of the L1 distances (Eq. 3)                 (Eq. 5, eq05)
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ EPSILON = 1e-7
 def i2pemd_loss(logits, labels, ground, ignore_index=-100):
     """The mean transport cost between predictions and labels, each class counting the same.
 
-    ℓ_k = (1/N_k) Σ_{v : y_v = k} I2PEMD(p_v, e_k) = p̄_k · G[:, k]                               (Eq. 9)
-    L_I2PEMD = mean of ℓ_k over the classes present                                               (Eq. 8)
+    ℓ_k = (1/N_k) Σ_{v : y_v = k} I2PEMD(p_v, e_k) = p̄_k · G[:, k]                         (Eq. 9, eq09)
+    L_I2PEMD = mean of ℓ_k over the classes present                                         (Eq. 8, eq08)
 
     The paper divides by K; a class without a voxel has no ℓ_k, so the mean is over those present.
 
@@ -76,7 +76,7 @@ def i2ped_loss(features, labels, prototypes):
 def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None):
     """The whole objective of segmentation, from one pass over the logits.
 
-    L_Seg = L_CE + L_Dice + λ L_I2PEMD                                                            (Eq. 7)
+    L_Seg = L_CE + L_Dice + λ L_I2PEMD                                                      (Eq. 7, eq07)
     L_CE   = (1/N) Σ_v −w_{y_v} log p_{v,y_v},   w_k = 1 − N_k/N      (w = 1 with ce="plain")
     L_Dice = 1 − (1/K) Σ_k 2 Σ_v p_vk y_vk / (Σ_v p_vk² + Σ_v y_vk)
 

@@ -12,7 +12,7 @@ from i2pemd_lite.ground import ground_distance
 def class_means(features, labels, num_classes):
     """The mean feature of each class over all instances of a batch, whichever modality they come from.
 
-    c_k^update = (1/N_k) Σ_{i : y_i = k} F_i                                              (Eq. 11; images: Eq. 21)
+    c_k^update = (1/N_k) Σ_{i : y_i = k} F_i                                        (Eq. 11, eq11; images: Eq. 21)
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def _class_sums(features, labels, num_classes):
 class PrototypeBank(nn.Module):
     """The prototypes c_k of all classes, one set for all modalities and all samples.
 
-    c_k ← α c_k + (1−α) c_k^update   for each class in the batch                               (Eq. 10, 20)
+    c_k ← α c_k + (1−α) c_k^update   for each class in the batch           (Eq. 10, eq10; images: Eq. 20, eq20)
 
     The first mean seen of a class becomes its prototype as it is; a class that is absent keeps its prototype.
     Started from zeros instead (`bank.seen.fill_(True)` before the first update), c_k would lag by a factor 1−αᵗ.
@@ -88,7 +88,7 @@ class PrototypeBank(nn.Module):
         Parameters
         ----------
         features : (B, d, *S), labels : (B, *S) as for `class_means`
-        mask : (B, *S) bool, which instances count (Eq. 21: the labelled ones and the selected N_s); all when None
+        mask : (B, *S) bool, which instances count (Eq. 21, eq21: the labelled and those of N_s); all when None
 
         With several processes, sums and counts are added up over all of them first, so that every process has the same
         prototypes as one process with the whole batch.

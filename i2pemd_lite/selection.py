@@ -24,10 +24,10 @@ class Selection(NamedTuple):
 def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
     """Choose the unlabelled samples whose pseudo-label is to be trusted.
 
-    s_i = max o_i,  r_i = argmax o_i                                                             (Eq. 15)
-    N_s^2 = the T samples with the smallest I2PEMD(o_i, e_{r_i})                                 (Eq. 16)
-    N_s^low = {s_i > τ_low} ∩ N_s^2                                                              (Eq. 17)
-    N_s = N_s^low ∪ {s_i > τ_high}                                                               (Eq. 18)
+    s_i = max o_i,  r_i = argmax o_i                                                       (Eq. 15, eq15)
+    N_s^2 = the T samples with the smallest I2PEMD(o_i, e_{r_i})                           (Eq. 16, eq16)
+    N_s^low = {s_i > τ_low} ∩ N_s^2                                                        (Eq. 17, eq17)
+    N_s = N_s^low ∪ {s_i > τ_high}                                                         (Eq. 18, eq18)
 
     So the distance decides only about samples with τ_low < s_i ≤ τ_high. While G is all zeros (a class was never
     seen, see `PrototypeBank.ground_distance`) no distance means anything and N_s^low is empty.

@@ -16,7 +16,16 @@ from i2pemd_lite.selection import select
 
 
 def pseudo_labels(learner, t):
-    """L = L_s + λ L_u (Eq. 14), L_u the cross-entropy of strong views of N_s with their pseudo-labels (Eq. 13, 19)."""
+    """A step of consistency: the answers to weak views, as labels of the strong views of the same images.
+
+    min_θ L,   θ the weights of the network f: one minimum over both terms                      (Eq. 12, eq12)
+    L_u = (1/M) Σ_i −log f(strong view of x_i)_{r_i},   r_i the answer to the weak view         (Eq. 13, eq13)
+    L = L_s + λ L_u                                                                             (Eq. 14, eq14)
+    L_u = (1/M) Σ_{i ∈ N_s} …   the same over the images that a method selects                  (Eq. 19, eq19)
+
+    The paper prints sums. Here L_s is the mean over the labelled images of the batch, and L_u is divided by all M
+    unlabelled ones however many are selected (`mean_over="selected"`: by those), so that one λ serves any batch.
+    """
     s = learner.settings
     x, y, _ = learner.draw("labelled", t, s.labelled)
     u, truth, members = learner.draw("unlabelled", t, s.unlabelled)
