@@ -4,6 +4,7 @@
     python -m i2pemd_lite data segmentation
     python -m i2pemd_lite train segmentation joint_sepbn_i2pemd --out runs/ours
     python -m i2pemd_lite train --resume runs/ours
+    torchrun --nproc-per-node=2 -m i2pemd_lite train segmentation joint_sepbn_i2pemd --out runs/two
     python -m i2pemd_lite evaluate runs/ours
     python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
     python -m i2pemd_lite tables segmentation --seeds 0,1,2
@@ -23,19 +24,32 @@ from i2pemd_lite.files import BadInput, claimed
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
 TASKS = tuple(TABLES)
+MANY = int(os.environ.get("WORLD_SIZE", "1")) > 1  # processes, started by torchrun
 
 
 def main(arguments=None):
     """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
     chosen = _parser().parse_args(arguments)
     try:
+        if MANY and chosen.command is not train:
+            raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
         return chosen.command(chosen)
     except (BadInput, FloatingPointError) as error:
-        print(f"i2pemd_lite: {error}", file=sys.stderr)
+        _say(error)
         return 1
+    except RuntimeError as error:
+        if type(error).__name__ != "Lost":  # of `processes`, which not every command imports
+            raise
+        print(f"i2pemd_lite: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # a connection to processes that have ended may not let this one end
     except KeyboardInterrupt:
-        print("\ni2pemd_lite: stopped; what had begun goes on with train --resume and its folder", file=sys.stderr)
+        _say("stopped; what had begun goes on with train --resume and its folder")
         return 130
+
+
+def _say(words):
+    if os.environ.get("RANK", "0") == "0":  # several processes say the same
+        print(f"i2pemd_lite: {words}", file=sys.stderr)
 
 
 def doctor(_):
@@ -59,20 +73,30 @@ def data(chosen):
 
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
-    with contextlib.ExitStack() as claim:
-        task, run = _run_to_train(chosen, claim)
-        print(f"{run.settings.method}, seed {run.settings.seed}, {run.profile}, {len(run)} steps, kept in {run.folder}")
+    from i2pemd_lite import processes
+
+    with processes.joined(), contextlib.ExitStack() as claim:
+        task, run = processes.agreed(lambda: _run_to_train(chosen, claim))
+        if not processes.first():
+            run.finish(progress=False)
+            return 0
+        many = f" in {processes.count()} processes" if processes.count() > 1 else ""
+        settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
+        print(f"{settings}, {len(run)} steps, kept in {run.folder}")
         run.finish()
         print(task.evaluate(run))
     return 0
 
 
 def _run_to_train(chosen, claim):
+    from i2pemd_lite import processes
+
     if chosen.resume:
         if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
             raise BadInput("--resume: expected beside it only --data and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
-        claim.enter_context(claimed(chosen.resume))
+        if processes.first():
+            claim.enter_context(claimed(chosen.resume))
         run = task.resume(chosen.resume, chosen.data)
         run.change(**_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
@@ -85,7 +109,8 @@ def _run_to_train(chosen, claim):
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
-        claim.enter_context(claimed(folder))
+        if processes.first():
+            claim.enter_context(claimed(folder))
     return task, run
 
 

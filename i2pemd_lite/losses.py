@@ -2,11 +2,14 @@
 
 Every term of Eq. 7 needs only a few sums over the voxels of each class, `class_statistics` (fused.py), which one pass
 over the logits gives. `segmentation_loss_reference` says the same voxel by voxel, for reading and for checking.
+
+In several processes the sums are over the shares of all of them: each has the loss of the whole batch.
 """
 
 import torch
 import torch.nn.functional as F
 
+from i2pemd_lite import processes
 from i2pemd_lite.emd import at_least_float32, check_labels, i2pemd, without_autocast
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.fused import ClassStatistics, class_statistics
@@ -69,8 +72,8 @@ def i2ped_loss(features, labels, prototypes):
     distance = ((f - c[k]).square().sum(-1) + 1e-12).sqrt()
     # M[k, v] = [y_v = k]
     M = (y == torch.arange(len(c), device=y.device)[:, None]).to(f)
-    N = M.sum(1)
-    return (M @ distance / N.clamp(min=1)).sum() / (N > 0).sum().clamp(min=1)
+    sums, N = processes.summed(M @ distance, M.sum(1))
+    return (sums / N.clamp(min=1)).sum() / (N > 0).sum().clamp(min=1)
 
 
 def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None):
@@ -155,7 +158,7 @@ def _groups(statistics, sizes):
 
 
 def _pooled(statistics):
-    return ClassStatistics(*(field.sum(0) for field in statistics))
+    return ClassStatistics(*processes.summed(*(field.sum(0) for field in statistics)))
 
 
 def _cross_entropy(s, ce):
@@ -203,8 +206,8 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
     for z, y in zip(logits.split(sizes), labels.split(sizes), strict=True):
         z, y = at_least_float32(z).reshape(len(z), K, -1), y.reshape(len(y), -1)
         M = (y[:, None] == torch.arange(K, device=y.device)[:, None]).to(z)
-        N = M.sum((0, 2))
-        means = torch.einsum("bkv,biv->ki", M, z) / N.clamp(min=1)[:, None]
+        sums, N = processes.summed(torch.einsum("bkv,biv->ki", M, z), M.sum((0, 2)))
+        means = sums / N.clamp(min=1)[:, None]
         log_q.append((means / temperature).log_softmax(1))
         counts.append(N)
     a, b = log_q

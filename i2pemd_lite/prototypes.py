@@ -1,9 +1,9 @@
 """Shared class prototypes, learned by momentum (Eq. 10, 11 for voxels; Eq. 20, 21 for images)."""
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
+from i2pemd_lite import processes
 from i2pemd_lite.emd import at_least_float32, check_labels, without_autocast
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
@@ -41,7 +41,7 @@ def _class_sums(features, labels, num_classes):
     # M[b, k, v] = [y_bv = k]
     M = (y[:, None] == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
     # Sample by sample: over all voxels at once, F would be copied first, and float32 sums lose a digit.
-    return torch.einsum("bkv,bdv->bkd", M, F).sum(0), M.sum((0, 2))
+    return processes.summed(torch.einsum("bkv,bdv->bkd", M, F).sum(0), M.sum((0, 2)))
 
 
 class PrototypeBank(nn.Module):
@@ -91,7 +91,7 @@ class PrototypeBank(nn.Module):
         mask : (B, *S) bool, which instances count (Eq. 21, eq21: the labelled and those of N_s); all when None
 
         With several processes, sums and counts are added up over all of them first, so that every process has the same
-        prototypes as one process with the whole batch.
+        prototypes as one process with the whole batch, whether each brings its share or all bring the whole.
         """
         if not 0 <= self.momentum <= 1:
             raise BadInput(f"momentum: expected a number from 0 to 1, found {self.momentum}")
@@ -103,9 +103,6 @@ class PrototypeBank(nn.Module):
                 raise BadInput(f"mask: expected bool of shape {tuple(labels.shape)} to fit labels, found {found}")
             labels = labels.long().masked_fill(~mask, -100)
         sums, counts = _class_sums(features, labels, self.num_classes)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            dist.all_reduce(sums)
-            dist.all_reduce(counts)
         update = (sums / counts.clamp(min=1)[:, None]).to(self.prototypes)
         present = counts > 0
         α = torch.where(self.seen, self.momentum, 0.0).to(self.prototypes)[:, None]

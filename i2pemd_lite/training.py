@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 import i2pemd_lite
-from i2pemd_lite import moments
+from i2pemd_lite import moments, processes
 from i2pemd_lite.files import BadInput, read_json, write_json, written_whole
 
 PROFILES = ("ci", "laptop", "gpu")
@@ -256,6 +256,10 @@ class Learner(nn.Module):
         """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
         raise NotImplementedError
 
+    def expect_shares(self, count):
+        """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `processes`."""
+        raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
+
     def losses(self, t):
         """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}."""
         raise NotImplementedError
@@ -416,6 +420,9 @@ class Run:
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
     with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
+
+    In several processes (`processes.joined`) each has a run, and all take the same steps; the first one alone evaluates
+    and keeps the folder.
     """
 
     def __init__(self, learner, folder=None, task=""):
@@ -423,9 +430,11 @@ class Run:
         self.profile = profile(self.settings.profile)
         if self.settings.precision != "auto":
             self.profile = dataclasses.replace(self.profile, precision=self.settings.precision)
-        self.folder = None if folder is None else Path(folder)
+        self.folder = Path(folder) if folder is not None and processes.first() else None
         if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
             raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
+        if processes.count() > 1:
+            processes.prepare(learner, self.profile.device)
         learner.to(self.profile.device)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(
@@ -445,7 +454,7 @@ class Run:
         if self.number >= self.settings.steps:
             self.save()
             raise StopIteration
-        if self.number == 0 and not self.moments:
+        if self.number == 0 and not self.moments and processes.first():
             self._keep_moment()
         if self.folder is not None and self._written is None:
             self.save()  # from its first moment on, a run that is killed can be resumed
@@ -455,9 +464,10 @@ class Run:
         losses = self._optimise(rate)
         self.number += 1
         self._pending.append((self.number, rate, losses))
-        evaluation = self._evaluate() if self._due(self.settings.evaluate_every) else None
+        evaluates = self._due(self.settings.evaluate_every)
+        evaluation = self._evaluate() if evaluates and processes.first() else None
         self.seconds += time.perf_counter() - started
-        if evaluation or self._due(self.settings.checkpoint_every):
+        if evaluates or self._due(self.settings.checkpoint_every):
             self.save()
         bank = getattr(self.learner, "bank", None)
         return Step(
@@ -484,6 +494,7 @@ class Run:
                 losses = self.learner.losses(self.number)
             self.optimiser.zero_grad(set_to_none=True)
             losses["loss"].backward()
+            processes.average_gradients(self.parameters)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.step()
@@ -623,7 +634,8 @@ class Run:
         for name in learner.settings.LIVE:  # as they were last, not as the run began
             setattr(learner.settings, name, about["settings"][name])
         run = cls(learner, task=task)
-        run.folder, run.number, run.seconds, run.memory = folder, about["number"], about["seconds"], about.get("memory")
+        run.folder = folder if processes.first() else None
+        run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
         run.learner.load_state_dict(_part(tensors, "learner."))
         state = {}
         for name, value in _part(tensors, "optimiser.").items():
@@ -648,6 +660,7 @@ class Run:
             "data": self.learner.source(),
             "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},
             "threads": torch.get_num_threads(),
+            "processes": processes.count(),
             "commit": _commit(),
         }
 

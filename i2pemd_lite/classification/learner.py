@@ -66,6 +66,15 @@ class Classifier(Learner):
         d = self.data
         return {"folder": d.folder, "name": d.name, "fingerprint": d.fingerprint, "split": self.split_by}
 
+    def expect_shares(self, processes):
+        """Both parts of a batch have to be a multiple of the processes; then every method can be shared."""
+        s = self.settings
+        for name in ("labelled", "unlabelled")[: 1 + self.method.unlabelled]:
+            size = getattr(s, name) + (s.unlabelled if self.method.labels == "all" else 0)
+            if size % processes:
+                found = f"{size}; start another number of processes, or change the batch with --set {name}=…"
+                raise BadInput(f"{name}: expected a number of images that {processes} processes can share, found {found}")
+
     def losses(self, t):
         """The loss of the method for step t, and its terms."""
         if t == 0 and self.settings.prototypes == "labelled_pass":

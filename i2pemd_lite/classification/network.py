@@ -5,6 +5,7 @@ from pathlib import Path
 from torch import nn
 from torch.nn import functional as F
 
+from i2pemd_lite import processes
 from i2pemd_lite.files import BadInput
 
 
@@ -44,7 +45,18 @@ class Block(nn.Module):
         return skip + self.conv2(F.leaky_relu(self.bn2(self.conv1(h)), 0.1))
 
 
-class Small(nn.Module):
+class Network(nn.Module):
+    """A trunk that makes features, in training with several processes each of its own share of the images; and a head.
+
+    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several.
+    """
+
+    def forward(self, images):
+        features = processes.shared(self.trunk, images) if self.training else self.trunk(images)
+        return features, self.classifier(self.dropout(features))
+
+
+class Small(Network):
     """A wide residual network for two cores: a strided stem, three groups of blocks, global average pool.
 
     d = 4 width. dropout as in `DenseNet121`. The stem halves the image at once: most of the time of such a network goes
@@ -68,13 +80,12 @@ class Small(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu", a=0.1)
 
-    def forward(self, images):
-        h = self.blocks(self.stem(images))
-        features = F.leaky_relu(self.bn(h), 0.1).mean((-2, -1))
-        return features, self.classifier(self.dropout(features))
+    def trunk(self, images):
+        """(B, 3, S, S) -> features (B, d)."""
+        return F.leaky_relu(self.bn(self.blocks(self.stem(images))), 0.1).mean((-2, -1))
 
 
-class DenseNet121(nn.Module):
+class DenseNet121(Network):
     """DenseNet-121 (Huang et al., arXiv:1608.06993) of MONAI: features = average pool of ReLU, d = 1024.
 
     dropout: between features and classifier only; the features are those before it.
@@ -90,9 +101,9 @@ class DenseNet121(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.dim, num_classes)
 
-    def forward(self, images):
-        features = F.relu(self.features(images)).mean((-2, -1))
-        return features, self.classifier(self.dropout(features))
+    def trunk(self, images):
+        """(B, 3, S, S) -> features (B, d)."""
+        return F.relu(self.features(images)).mean((-2, -1))
 
 
 NETWORKS = {"small": Small, "densenet121": DenseNet121}

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from i2pemd_lite import processes
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
@@ -51,6 +52,12 @@ class Segmenter(Learner):
         folder = self.data.dataset.folder if self.data.dataset else self.data.folder
         return {"folder": str(folder.resolve()), "name": self.data.name, "fingerprint": self.data.fingerprint}
 
+    def expect_shares(self, count):
+        """Each process needs a patch of each modality, or its batch normalisation of that modality would not be asked."""
+        if self.settings.batch < count:
+            found = f"{self.settings.batch}; start fewer processes, or take more with --set batch={count}"
+            raise BadInput(f"batch: expected a patch of each modality for each of {count} processes, found {found}")
+
     def losses(self, t):
         """Eq. 7 for one batch, with what the method adds."""
         s, method = self.settings, METHODS[self.settings.method]
@@ -75,7 +82,10 @@ class Segmenter(Learner):
         return map(torch.cat, zip(*outputs, strict=True))
 
     def batch(self, t):
-        """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR."""
+        """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR.
+
+        In training, each of several processes gets its own of them.
+        """
         s, images, labels = self.settings, [], []
         draws = generator(s.seed, "patches", t)
         for modality in MODALITIES:
@@ -88,7 +98,10 @@ class Segmenter(Learner):
         images, labels = torch.stack(images)[:, None], torch.stack(labels)
         if s.augment and self.training:
             images, labels = augmented(images, labels, generator(s.seed, "augment", t))
-        return images.contiguous(memory_format=torch.channels_last_3d), labels, (s.batch,) * len(MODALITIES)
+        sizes = (s.batch,) * len(MODALITIES)
+        if self.training:
+            sizes, (images, labels) = processes.dealt(sizes, images, labels)
+        return images.contiguous(memory_format=torch.channels_last_3d), labels, sizes
 
     def volume(self, case, voxels=()):
         """Softmax output (K, D, H, W) of a whole volume, and the features (n, d) at n of its voxels, (n, 3) indices.
