@@ -21,14 +21,13 @@ import signal
 
 import torch
 import torch.distributed as dist
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from i2pemd_lite.emd import at_least_float32
 from i2pemd_lite.files import BadInput
 
 PATIENCE = datetime.timedelta(hours=1)
-"""How long a process waits for the others. They wait while the first one evaluates; one that dies is noticed at once."""
+"""How long a process waits for the others, as while the first one evaluates; one that dies is noticed at once."""
 
 
 class Lost(RuntimeError):
@@ -70,7 +69,14 @@ def joined():
         raise Lost(_lost("torchrun ends this one as well"))
 
     signal.signal(signal.SIGTERM, ended)
-    yield
+    try:
+        yield
+    except Lost:
+        raise  # the others cannot take leave any more
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all end for the same reason, which one has yet to say
+        dist.destroy_process_group()
+        raise
     dist.destroy_process_group()
 
 

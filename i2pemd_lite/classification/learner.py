@@ -73,7 +73,7 @@ class Classifier(Learner):
             size = getattr(s, name) + (s.unlabelled if self.method.labels == "all" else 0)
             if size % processes:
                 found = f"{size}; start another number of processes, or change the batch with --set {name}=…"
-                raise BadInput(f"{name}: expected a number of images that {processes} processes can share, found {found}")
+                raise BadInput(f"{name}: expected images that {processes} processes can share equally, found {found}")
 
     def losses(self, t):
         """The loss of the method for step t, and its terms."""

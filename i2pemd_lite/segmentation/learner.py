@@ -53,7 +53,7 @@ class Segmenter(Learner):
         return {"folder": str(folder.resolve()), "name": self.data.name, "fingerprint": self.data.fingerprint}
 
     def expect_shares(self, count):
-        """Each process needs a patch of each modality, or its batch normalisation of that modality would not be asked."""
+        """A process without a patch of a modality would not take part in that modality's batch normalisation."""
         if self.settings.batch < count:
             found = f"{self.settings.batch}; start fewer processes, or take more with --set batch={count}"
             raise BadInput(f"batch: expected a patch of each modality for each of {count} processes, found {found}")
