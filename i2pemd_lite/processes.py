@@ -285,7 +285,9 @@ def _talk(function, *arguments):
     try:
         function(*arguments)
     except RuntimeError as error:
-        raise Lost(_lost(str(error).splitlines()[0])) from None
+        # "[/path/of/gloo.cc:553] Connection closed by peer [127.0.0.1]:4227. This is …"
+        why = str(error).splitlines()[0].split(".cc")[-1].split("] ", 1)[-1].split(". ")[0]
+        raise Lost(_lost(why)) from None
 
 
 def _lost(why):

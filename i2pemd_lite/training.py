@@ -40,7 +40,7 @@ class Profile:
 
     name: str
     device: str
-    precision: str  # "float32", or "bfloat16" for mixed precision
+    precision: str  # "float32", or "bfloat16" for mixed precision, or "float64"
 
     def __str__(self):
         return f"profile {self.name} on {self.device} in {self.precision}"
@@ -178,7 +178,7 @@ class Settings:
     seed: int = 0
     profile: str = "laptop"
     preset: str = "paper"
-    precision: str = "auto"  # that of the profile; or "float32", or "bfloat16", which only some CPUs have
+    precision: str = "auto"  # that of the profile; "float32"; "bfloat16", which few CPUs have; "float64", to compare
     steps: int = 1000
     learning_rate: float = 1e-3
     schedule: str = "step"  # "step": times `decay` every `decay_every` steps; "cosine": down to 0 at the last step
@@ -234,7 +234,7 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 SCHEDULES = {
     "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
     "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
@@ -435,7 +435,7 @@ class Run:
             raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
         if processes.count() > 1:
             processes.prepare(learner, self.profile.device)
-        learner.to(self.profile.device)
+        learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.vat import still
+from i2pemd_lite.emd import at_least_float32
 
 
 def mixmatch(learner, t):
@@ -16,7 +17,7 @@ def mixmatch(learner, t):
     W = torch.cat(views)
     with torch.no_grad(), still(learner.network):
         features, logits = learner.network(W)
-        both = logits[s.labelled :].float().softmax(1).unflatten(0, (2, s.unlabelled))
+        both = at_least_float32(logits[s.labelled :]).softmax(1).unflatten(0, (2, s.unlabelled))
         q = sharpen(both.mean(0), s.mix_temperature)
     learner.bank.update(features[: s.labelled], y)
 
@@ -24,7 +25,8 @@ def mixmatch(learner, t):
     share, order = mixture(len(W), s.mix_beta)
     order = order.to(W.device, non_blocking=True)
     mixed, targets = (share * v + (1 - share) * v[order] for v in (W, targets))
-    logits = learner.network(mixed)[1].float()  # one forward, so that batch normalisation sees all mixtures together
+    # One forward, so that batch normalisation sees all mixtures together.
+    logits = at_least_float32(learner.network(mixed)[1])
     L_x = soft_cross_entropy(logits[: s.labelled], targets[: s.labelled], s.loss, learner.class_weights)
     L_u = (logits[s.labelled :].softmax(1) - targets[s.labelled :]).square().mean()
     w = s.mix_weight * min(1.0, learner.part(t) / s.mix_ramp)

@@ -52,6 +52,7 @@ class Network(nn.Module):
     """
 
     def forward(self, images):
+        images = images.to(self.classifier.weight.dtype)
         features = processes.shared(self.trunk, images) if self.training else self.trunk(images)
         return features, self.classifier(self.dropout(features))
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from i2pemd_lite.classification.augment import strong, weak
 from i2pemd_lite.classification.bands import bands
 from i2pemd_lite.classification.supervised import labelled_loss
+from i2pemd_lite.emd import at_least_float32
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.selection import select
 
@@ -37,7 +38,7 @@ def pseudo_labels(learner, t):
     # One forward, so that batch normalisation sees labelled, weak and strong views together.
     features, logits = learner.network(torch.cat(views))
     sizes = (s.labelled, s.unlabelled, s.unlabelled)
-    logits_x, logits_weak, logits_strong = logits.float().split(sizes)
+    logits_x, logits_weak, logits_strong = at_least_float32(logits).split(sizes)
     features_x, features_weak, features_strong = features.detach().split(sizes)
 
     o = logits_weak.detach().softmax(1)

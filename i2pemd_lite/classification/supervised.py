@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from i2pemd_lite.classification.augment import weak
+from i2pemd_lite.emd import at_least_float32
 
 
 def supervised(learner, t):
@@ -35,10 +36,10 @@ def labelled_loss(logits, labels, kind, weights):
     >>> [round(labelled_loss(logits, y, kind, torch.ones(7)).item(), 6) for kind in ("plain", "srcmt")]
     [0.594438, 1.552479]
     """
-    logits = logits.float()
+    logits = at_least_float32(logits)
     if kind == "plain":
         return F.cross_entropy(logits, labels)
-    return F.cross_entropy(logits.softmax(1) if kind == "srcmt" else logits, labels, weight=weights)
+    return F.cross_entropy(logits.softmax(1) if kind == "srcmt" else logits, labels, weight=weights.to(logits))
 
 
 def class_weights(labels, num_classes):

@@ -6,7 +6,7 @@ import torch
 
 from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.supervised import labelled_loss
-from i2pemd_lite.emd import without_autocast
+from i2pemd_lite.emd import at_least_float32, without_autocast
 
 
 def mean_teacher(learner, t):
@@ -43,7 +43,7 @@ def ua_mt(learner, t):
     L_s = labelled_loss(logits[: s.labelled], y, s.loss, learner.class_weights)
 
     first = 0 if s.ua_on == "all" else s.labelled
-    p, views = logits[first:].float().softmax(1), views[first:]
+    p, views = at_least_float32(logits[first:]).softmax(1), views[first:]
     with torch.no_grad():
         *passes, p_teacher = (_noisy_answer(learner, views) for _ in range(s.ua_passes + 1))
         sure = uncertainty(torch.stack(passes)) < uncertainty_threshold(learner.part(t), p.shape[1])
@@ -64,12 +64,13 @@ def _student_and_teacher(learner, t):
         features_teacher, logits_teacher = learner.teacher(learner.view(weak, images, t, "teacher"))
     learner.bank.update(features[: s.labelled], y)
     L_s = labelled_loss(logits[: s.labelled], y, s.loss, learner.class_weights)
-    return L_s, logits.float().softmax(1), logits_teacher.float().softmax(1), features, features_teacher
+    p, p_teacher = (at_least_float32(z).softmax(1) for z in (logits, logits_teacher))
+    return L_s, p, p_teacher, features, features_teacher
 
 
 def _noisy_answer(learner, views):
     noise = (0.1 * torch.randn_like(views)).clamp(-0.2, 0.2)
-    return learner.teacher(views + noise)[1].float().softmax(1)
+    return at_least_float32(learner.teacher(views + noise)[1]).softmax(1)
 
 
 def consistency(p, p_teacher, weights=None):
@@ -95,7 +96,7 @@ def relation_matrix(A):
             [0.3333, 0.6667, 0.6667],
             [0.0000, 0.4472, 0.8944]])
     """
-    A = A.float()
+    A = at_least_float32(A)
     return torch.nn.functional.normalize(A @ A.T, dim=1)
 
 

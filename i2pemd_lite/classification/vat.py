@@ -8,6 +8,7 @@ from torch import nn
 
 from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.supervised import labelled_loss
+from i2pemd_lite.emd import at_least_float32
 
 
 def vat(learner, t):
@@ -21,7 +22,7 @@ def vat(learner, t):
 
     u = learner.view(weak, u, t, "weak")
     with still(learner.network):
-        logits = learner.network(u)[1].float()
+        logits = at_least_float32(learner.network(u)[1])
         p = logits.detach().softmax(1)
         d = adversarial_direction(lambda v: learner.network(v)[1], u, p, s.vat_xi)
         L_vat = divergence(p, learner.network(u + s.vat_epsilon * d)[1])
@@ -53,8 +54,9 @@ def adversarial_direction(network, x, p, xi, start=None):
 
 
 def _unit(d):
-    norm = d.float().flatten(1).norm(dim=1).clamp(min=1e-30)
-    return (d.detach().float() / norm.view(-1, *[1] * (d.ndim - 1))).to(d.dtype)
+    d = at_least_float32(d.detach())
+    norm = d.flatten(1).norm(dim=1).clamp(min=1e-30)
+    return d / norm.view(-1, *[1] * (d.ndim - 1))
 
 
 def divergence(p, logits):
@@ -66,7 +68,7 @@ def divergence(p, logits):
     >>> [round(divergence(p, torch.tensor([[1.0, 0.0]]) + step).item(), 6) for step in (r, -r)]
     [0.152741, 0.227947]
     """
-    return F.kl_div(logits.float().log_softmax(1), p, reduction="batchmean")
+    return F.kl_div(at_least_float32(logits).log_softmax(1), p, reduction="batchmean")
 
 
 def entropy(logits):

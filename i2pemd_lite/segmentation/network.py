@@ -152,6 +152,7 @@ class UNet(nn.Module):
             raise BadInput(f"images: expected (B, 1, D, H, W), all three multiples of 8, found {tuple(x.shape)}")
         if sum(sizes) != len(x):
             raise BadInput(f"sizes: expected {len(x)} samples in all, found {sizes}")
+        x = x.to(next(self.parameters()).dtype)
         skip1 = _apply(self.enc1, (x,), sizes)
         skip2 = _apply(self.enc2, (self.pool(skip1),), sizes)
         skip3 = _apply(self.enc3, (self.pool(skip2),), sizes)
