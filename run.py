@@ -2,7 +2,9 @@
 
     python3 run.py lab       open JupyterLab on the lessons
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
-    python3 run.py lessons   execute every lesson into HTML, in out/lessons (lessons 02: only that one)
+    python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
+    python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
+    python3 run.py pages     serve the panels that need no data as pages, by Voilà
     python3 run.py bench     time the loss, the solvers, a training step and the panels (bench panels: only those)
     python3 run.py setup     only make .venv and install
 
@@ -12,6 +14,7 @@ Only the standard library is used here, for it runs before anything is installed
 """
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -23,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-WORDS = ("setup", "lab", "lessons", "test", "bench")
+WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench")
 
 
 def main():
@@ -47,7 +50,7 @@ def main():
 
 
 def install():
-    """Make .venv and install this package with all that the five words need, unless that is done already."""
+    """Make .venv and install this package with all that the words need, unless that is done already."""
     stamp = VENV / "installed.txt"
     if PYTHON.exists() and stamp.exists() and stamp.read_text() == state():
         return
@@ -60,7 +63,19 @@ def install():
     print("Installing i2pemd-lite into .venv, a few minutes the first time …", flush=True)
     stamp.unlink(missing_ok=True)
     call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[lab,test]")
+    quiet()
     stamp.write_text(state())
+
+
+def quiet():
+    """Keep nbgrader's menus, and those of the Notebook that comes with it, out of a learner's JupyterLab."""
+    settings, parts = VENV / "etc" / "jupyter", ("formgrader", "validate_assignment", "assignment_list", "course_list")
+    servers = [f"nbgrader.server_extensions.{part}" for part in parts] + ["notebook"]
+    menus = {"disabledExtensions": {"@jupyter/nbgrader": True, "@jupyter-notebook/lab-extension": True}}
+    off = {"ServerApp": {"jpserver_extensions": dict.fromkeys(servers, False)}}
+    for name, value in (("labconfig/page_config.json", menus), ("jupyter_server_config.json", off)):
+        (settings / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings / name).write_text(json.dumps(value, indent=1) + "\n")
 
 
 def state():
@@ -100,19 +115,19 @@ def lab(rest):
 
 
 def lessons(rest):
-    """Every lesson, or those whose number or file name is given, executed into HTML under out/lessons."""
-    named = tuple(Path(word).stem for word in rest if not word.startswith("-"))
-    options = [word for word in rest if word.startswith("-")]
-    every = sorted(ROOT.glob("notebooks/*.ipynb"))
-    chosen = [lesson for lesson in every if not named or lesson.stem.startswith(named)]
-    if not chosen:
-        print(f"run.py: expected lessons among {', '.join(lesson.stem for lesson in every)}, found {', '.join(named)}")
-        return 1
-    to = str(ROOT / "out" / "lessons")
-    # Without stored widget state a page shows each panel's picture, where it would ask a server for the widgets.
-    no_state = "--ExecutePreprocessor.store_widget_state=False"
-    options = ["--to=html", "--execute", no_state, f"--output-dir={to}", *options]
-    return run("-m", "jupyter", "nbconvert", *options, *chosen)
+    """Every lesson, or those whose number or file name is given, executed into pages under out/lessons."""
+    return run("-m", "i2pemd_lite", "lessons", *rest)
+
+
+def course(rest):
+    """The copies of the lessons under out/course."""
+    return run("-m", "i2pemd_lite", "release", *rest)
+
+
+def pages(rest):
+    """Voilà on the panels that need no data."""
+    call("-m", "i2pemd_lite", "pages", "--out", "out/pages")
+    return run("-m", "voila", "out/pages", *rest)
 
 
 def test(rest):

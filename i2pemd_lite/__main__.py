@@ -1,4 +1,4 @@
-"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables | ledger.
+"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables, and those of the course.
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
@@ -10,6 +10,8 @@
     python -m i2pemd_lite tables segmentation --seeds 0,1,2
     python -m i2pemd_lite tables classification --methods baseline,fixmatch,i2pemd
     python -m i2pemd_lite ledger
+    python -m i2pemd_lite release --out out/course
+    python -m i2pemd_lite lessons 02
 """
 
 import argparse
@@ -218,6 +220,33 @@ def _read(text, kind):
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def release(chosen):
+    """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
+    from i2pemd_lite.course import elsewhere
+    from i2pemd_lite.course import release as course
+
+    where = elsewhere.repository(chosen.repository) if chosen.repository else elsewhere.origin()
+    copies = chosen.only or course.COPIES
+    _print_paths(course.release(chosen.out, chosen.lessons, copies, where))
+    return 0
+
+
+def lessons(chosen):
+    """Run the lessons and write them as pages, for readers without a kernel or a network."""
+    from i2pemd_lite.course import web
+
+    _print_paths(web.write(chosen.out, chosen.lessons))
+    return 0
+
+
+def pages(chosen):
+    """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
+    from i2pemd_lite.course import pages as course
+
+    _print_paths(course.write(chosen.out))
+    return 0
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         "python -m i2pemd_lite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -268,6 +297,15 @@ def _parser():
     sub = command(ledger)
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
     sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
+    for function, folder in ((release, "course"), (lessons, "lessons"), (pages, "pages")):
+        sub = command(function)
+        if function is not pages:
+            sub.add_argument("lessons", nargs="*", help="numbers, such as 02; default: all")
+        sub.add_argument("--out", type=Path, default=Path("out") / folder, help=f"folder; default: out/{folder}")
+        if function is release:
+            sub.add_argument("--only", type=_words, metavar="COPY,COPY", help="of student, instructor, slides, source")
+            where = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
+            sub.add_argument("--repository", metavar="URL", help=where)
     return parser
 
 

@@ -1,0 +1,154 @@
+"""The master notebooks: found, read, written, and taken apart into headings, links and exercises."""
+
+import ast
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from i2pemd_lite.files import BadInput, read_json, root, written_whole
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")  # a file, and perhaps a place in it
+
+
+@dataclass(frozen=True)
+class Task:
+    """An exercise as it stands in a master's cell: its name, the lines to solve it, and the line that checks it."""
+
+    name: str
+    solution: str
+    check: str
+
+
+def lessons(numbers=(), folder=None):
+    """The paths of all master notebooks, or of those whose number or name is given.
+
+    Example
+    -------
+    >>> [path.name for path in lessons(["02"])]
+    ['02_ground_distance.ipynb']
+    """
+    folder = Path(folder or root() / "notebooks")
+    every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not every:
+        raise BadInput(f"{folder}: expected the lessons, found none; work in a checkout of the repository")
+    stems = tuple(Path(number).stem for number in numbers)
+    for stem in stems:
+        if not any(path.stem.startswith(stem) for path in every):
+            raise BadInput(f"lessons: expected some of {', '.join(path.stem for path in every)}, found {stem!r}")
+    return [path for path in every if not stems or path.stem.startswith(stems)]
+
+
+def read(path):
+    """A notebook as a dict, each cell's source as one string."""
+    notebook = read_json(path)
+    if not isinstance(notebook, dict) or "cells" not in notebook:
+        raise BadInput(f"{path}: expected a notebook, found JSON without cells; take it anew from the repository")
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+    return notebook
+
+
+def write(path, notebook):
+    """Write a notebook, its sources as lists of lines, as Jupyter does."""
+    cells = [{**cell, "source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
+    with written_whole(path) as temporary:
+        text = json.dumps({**notebook, "cells": cells}, indent=1, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def markdown(name, source):
+    """A markdown cell with the id `name`."""
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
+
+
+def code(name, source, **metadata):
+    """A code cell with the id `name`."""
+    return {
+        "cell_type": "code", "execution_count": None, "id": name, "metadata": metadata, "outputs": [], "source": source
+    }  # fmt: skip
+
+
+def headings(cell):
+    """The second-level headings in a cell; none in a cell of code.
+
+    Example
+    -------
+    >>> headings(markdown("ground-07", "## Equation 3: how far apart?\\n\\nThe L1 distance."))
+    ['Equation 3: how far apart?']
+    """
+    return re.findall(r"^## +(.*?)\s*$", cell["source"], flags=re.M) if cell["cell_type"] == "markdown" else []
+
+
+def reading(notebook):
+    """The minutes of reading that a lesson states in its first cell, and None when it states none."""
+    found = re.search(r"Reading: (?:about )?(\d+) minutes", notebook["cells"][0]["source"])
+    return int(found[1]) if found else None
+
+
+def links(notebook):
+    """The relative links of a notebook's text, with what follows # and without what is shown, in their order.
+
+    Example
+    -------
+    >>> links({"cells": [markdown("a-01", "[next](03_x.ipynb#p-01), [paper](https://doi.org/10.1)")]})
+    [('03_x.ipynb', 'p-01')]
+    """
+    text = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    return [(target, (place or "#")[1:]) for target, place in LINK.findall(text)]
+
+
+def copy_linked(path, to, root, done=None):
+    """Copy a file to the place under `to` that it has under `root`, and what it links to in turn; the copies made."""
+    path, root, done = Path(os.path.normpath(path)), Path(os.path.normpath(root)), {} if done is None else done
+    if path in done or not path.exists() or not path.is_relative_to(root):
+        return []
+    done[path] = copy = Path(to) / path.relative_to(root)
+    if path.is_dir():
+        shutil.copytree(path, copy, dirs_exist_ok=True)
+        return []
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, copy)
+    if path.suffix == ".md":
+        for target, _ in LINK.findall(path.read_text(encoding="utf-8")):
+            copy_linked(path.parent / target, to, root, done)
+    return [each for each in done.values() if each.is_file()]
+
+
+def task(cell):
+    """The `Task` of a cell, and None when the cell holds no exercise.
+
+    An exercise is one cell: lines with a region between the two marks, and `check("02a", answer)` as its last line.
+
+    Raises
+    ------
+    BadInput, when marks and check are not so: then no copy could be made of it.
+
+    Example
+    -------
+    >>> task(code("ground-28", '''def half(x):
+    ...     ### BEGIN SOLUTION
+    ...     return x / 2
+    ...     ### END SOLUTION
+    ... check("02b", half)''')).check
+    'check("02b", half)'
+    """
+    source = cell["source"]
+    if cell["cell_type"] != "code" or (BEGIN not in source and END not in source):
+        return None
+    lines = source.splitlines()
+    marks = [line.strip() for line in lines if line.strip() in (BEGIN, END)]
+    if marks != [BEGIN, END] * (len(marks) // 2):
+        raise BadInput(f"cell {cell['id']}: expected {BEGIN} before {END}, each alone on its line, found {marks}")
+    last = ast.parse(source).body[-1]
+    match last:
+        case ast.Expr(ast.Call(ast.Name("check"), [ast.Constant(str(name)), *_])):
+            first = last.lineno - 1
+        case _:
+            raise BadInput(f"cell {cell['id']}: expected check(\"NAME\", answer) as the last line, found {lines[-1]!r}")
+    if any(END in line for line in lines[first:]):
+        raise BadInput(f"cell {cell['id']}: expected the check after {END}, found it between the marks; move it down")
+    return Task(name, "\n".join(lines[:first]).rstrip(), "\n".join(lines[first:]))

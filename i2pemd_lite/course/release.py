@@ -1,0 +1,161 @@
+"""One master, four copies: for students, for teachers, for a projector, and for nbgrader.
+
+    python -m i2pemd_lite release --out out/course
+
+| folder | what is in it |
+| --- | --- |
+| `student/` | the lessons without solutions: each exercise is a cell to fill and a locked cell that checks it |
+| `instructor/` | the lessons with solutions, timings, what to say, and what typical wrong answers reveal |
+| `slides/` | one page of slides a lesson, with its figures, for a browser without network (`slides.py`) |
+| `source/` | one nbgrader assignment a lesson: `nbgrader generate_assignment 02_ground_distance` |
+
+What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, so both ways lead to the same files.
+"""
+
+import re
+from copy import deepcopy
+from pathlib import Path
+
+from i2pemd_lite.course import elsewhere, master, teacher
+from i2pemd_lite.files import BadInput, written_whole
+
+STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
+COPIES = ("student", "instructor", "slides", "source")
+CONFIG = """\
+c = get_config()
+c.CourseDirectory.course_id = "i2pemd"
+c.ExecutePreprocessor.timeout = 900  # a training lesson under the laptop profile
+c.ClearSolutions.begin_solution_delimeter = "### BEGIN SOLUTION"
+c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
+"""
+
+
+def release(out, numbers=(), copies=COPIES, repository=None, folder=None):
+    """Write the copies of the lessons under `out`, and return the paths of all notebooks and pages written.
+
+    Parameters
+    ----------
+    out : folder; copies in it that were made before are replaced, other files stay
+    numbers : of the lessons, such as ["02"]; all when empty
+    copies : some of `COPIES`
+    repository : an `elsewhere.Repository`, whose links and setup cell student copies get; None for copies without
+    folder : of the master notebooks; default: `notebooks/` of the checkout
+
+    Raises
+    ------
+    BadInput, when a lesson's exercise cannot be taken apart, or a name of a copy is none.
+    """
+    out = Path(out)
+    if unknown := set(copies) - set(COPIES):
+        raise BadInput(f"copies: expected some of {', '.join(COPIES)}, found {', '.join(sorted(unknown))}")
+    paths = master.lessons(numbers, folder)
+    notebooks = {path: master.read(path) for path in paths}
+    graded = {path: source(notebook, path.name) for path, notebook in notebooks.items()}
+    written = []
+    for path in paths:
+        if "student" in copies:
+            copy = student(graded[path])
+            copy = elsewhere.opened(copy, path.name, repository) if repository else copy
+            written += _put(out / "student" / path.name, copy, path)
+        if "instructor" in copies:
+            written += _put(out / "instructor" / path.name, instructor(notebooks[path], path.name), path)
+        if "source" in copies:
+            written += _put(out / "source" / path.stem / path.name, graded[path], path, alone=True)
+    if "source" in copies:
+        with written_whole(out / "nbgrader_config.py") as temporary:
+            temporary.write_text(CONFIG, encoding="utf-8")
+    if "slides" in copies:
+        from i2pemd_lite.course import slides
+
+        written += slides.write(out / "slides", paths)
+    return written
+
+
+def source(notebook, name="notebook"):
+    """The master for nbgrader: every exercise in two cells with metadata, the solutions still in.
+
+    Example
+    -------
+    >>> exercise = 'def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION\\n'
+    >>> made = source({"cells": [master.code("ground-28", exercise + 'check("02b", half)')]})
+    >>> [cell["metadata"]["nbgrader"]["grade_id"] for cell in made["cells"]]
+    ['02b-answer', '02b']
+    """
+    cells = []
+    for cell in deepcopy(notebook["cells"]):
+        try:
+            task = master.task(cell)
+        except BadInput as error:
+            raise BadInput(f"{name}, {error}") from None
+        if task is None:
+            cells.append(cell)
+            continue
+        cells.append({**cell, "source": task.solution, "metadata": _graded(f"{task.name}-answer", solution=True)})
+        check = _graded(task.name, grade=True, locked=True, points=1)
+        cells.append(master.code(f"{cell['id']}-check", task.check, **check, deletable=False, editable=False))
+    return {**notebook, "cells": cells}
+
+
+def _graded(name, solution=False, grade=False, locked=False, **more):
+    facts = {"grade": grade, "grade_id": name, "locked": locked, **more}
+    return {"nbgrader": {**facts, "schema_version": 3, "solution": solution, "task": False}}
+
+
+def student(graded):
+    """The student copy of what `source` made: a stub that raises in place of every solution."""
+    cells = deepcopy(graded["cells"])
+    for cell in cells:
+        if cell["metadata"].get("nbgrader", {}).get("solution"):
+            cell["source"] = cleared(cell["source"])
+    return {**graded, "cells": cells}
+
+
+def cleared(source):
+    """Source with its solution replaced by the stub, at the indent of the mark.
+
+    Example
+    -------
+    >>> print(cleared("def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION"))
+    def half(x):
+        # YOUR CODE HERE
+        raise NotImplementedError()
+    """
+    lines, inside = [], False
+    for line in source.split("\n"):
+        if master.BEGIN in line:
+            indent, inside = re.match(r"\s*", line)[0], True
+            lines += [indent + stub for stub in STUB]
+        elif master.END in line:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def instructor(notebook, name):
+    """The instructor copy: the master with `teacher.py`'s cells after each heading and each exercise."""
+    notes, cells = teacher.notes(name[:2]), []
+    for cell in deepcopy(notebook["cells"]):
+        cells += [cell, *teacher.after(cell, notes)]
+    cells[1:1] = teacher.contents(notes, notebook)
+    return {**notebook, "cells": cells}
+
+
+def _put(path, notebook, original, alone=False):
+    """Write a copy, and the files that its lesson links to beside it."""
+    for target, _ in master.links(notebook):
+        if target.startswith("../"):
+            master.copy_linked(original.parent / target, path.parent, original.parent.parent)
+    cells = deepcopy(notebook["cells"])
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = master.LINK.sub(lambda found: _moved(found[1], alone) + (found[2] or ""), cell["source"])
+    master.write(path, {**notebook, "cells": cells})
+    return [path]
+
+
+def _moved(target, alone):
+    """Where a link of a lesson leads in a copy, beside which `data/` lies; `alone`: each lesson in a folder."""
+    if target.startswith("../"):
+        return target.removeprefix("../")
+    return f"../{Path(target).stem}/{target}" if alone and target.endswith(".ipynb") else target

@@ -1,0 +1,91 @@
+"""Every lesson as a page with its results, for those without a kernel and without a network.
+
+    python -m i2pemd_lite lessons --out out/lessons
+
+A page holds its formulas as MathML and its pictures as data; beside the pages lie the files that they link to.
+"""
+
+import re
+from pathlib import Path
+
+from i2pemd_lite.course import master, render
+from i2pemd_lite.course.executed import executed
+from i2pemd_lite.files import BadInput, written_whole
+
+
+def write(out, numbers=(), folder=None):
+    """Run the lessons, write a page for each and `index.html` under `out`; the paths written.
+
+    Raises
+    ------
+    BadInput, when a lesson does not run, or a formula or picture in it could not be read on its page.
+    """
+    out, chosen, made = Path(out), master.lessons(numbers, folder), {}
+    every = [path for path in master.lessons((), folder) if path in chosen or (out / f"{path.stem}.html").exists()]
+    for path in chosen:
+        made[out / f"{path.stem}.html"] = lesson(executed(path), path, every)
+        linked(path, out)
+    made[out / "index.html"] = index(every)
+    for path, content in made.items():
+        with written_whole(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return list(made)
+
+
+def lesson(notebook, path, every=()):
+    """The page of an executed notebook."""
+    main = "\n".join(cell_html(cell, path) for cell in notebook["cells"])
+    around = _around(path, list(every))
+    body = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
+    for tag in re.findall(r"<img\b[^>]*>", body):
+        if not re.search(r'\balt="(?!&lt;|No description)[^"]', tag):
+            raise BadInput(f"{path.name}: expected words for every picture (alt), found {tag[:60]}…; show a panel")
+    return body
+
+
+def cell_html(cell, path):
+    """A cell as a section whose id is the cell's; nothing for what does nothing on a page."""
+    if cell["cell_type"] == "markdown":
+        source = master.LINK.sub(lambda found: found[0].removeprefix("../"), cell["source"])
+        return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
+    folded = bool(cell["metadata"].get("jupyter", {}).get("source_hidden"))
+    shown = render.outputs(cell)
+    shown = f'<div class="outputs">\n{shown}\n</div>' if shown else ""
+    return f'<section class="code" id="{cell["id"]}">\n{render.code(cell["source"], folded)}\n{shown}\n</section>'
+
+
+def title(notebook):
+    """The first heading of a lesson."""
+    return notebook["cells"][0]["source"].splitlines()[0].lstrip("# ")
+
+
+def index(paths):
+    """A page that leads to all others."""
+    rows = []
+    for path in paths:
+        opening = master.read(path)["cells"][0]["source"].split("\n\n")
+        times = next((part for part in opening if part.startswith("Reading:")), "")
+        name = opening[0].lstrip("# ")
+        rows.append(f"## [{name}]({path.stem}.ipynb)\n\n{opening[1]}\n\n{times}")
+    return render.page("i2pemd-lite: the lessons", render.text("# The lessons\n\n" + "\n\n".join(rows)))
+
+
+def linked(path, out):
+    """Put the files that a lesson links to under `out`, those in Markdown as pages."""
+    root = path.parent.parent
+    for target, _ in master.links(master.read(path)):
+        if target.startswith("../"):
+            for copy in master.copy_linked(path.parent / target, out, root):
+                if copy.suffix == ".md":
+                    source = copy.read_text(encoding="utf-8")
+                    with written_whole(copy.with_suffix(".html")) as temporary:
+                        temporary.write_text(render.page(copy.stem, render.text(source)), encoding="utf-8")
+
+
+def _around(path, every):
+    if path not in every:
+        return ""
+    names, at = [each.stem for each in every], every.index(path)
+    before = f'<a href="{names[at - 1]}.html">← {names[at - 1]}</a>' if at else "<span></span>"
+    after = f'<a href="{names[at + 1]}.html">{names[at + 1]} →</a>' if path != every[-1] else "<span></span>"
+    return f'<nav>{before}<a href="index.html">all lessons</a>{after}</nav>'
