@@ -47,9 +47,23 @@ def test_environment_yml_installs_the_same():
     assert "python>=3.11,<3.15" in text and PROJECT["requires-python"] == ">=3.11"
 
 
-def test_no_file_names_an_index():
+def test_no_file_names_an_index_but_that_of_torch_without_cuda():
     for name in ("pyproject.toml", "constraints.txt", "environment.yml", "run.py"):
-        assert not re.search(r"index-url|https?://(?!doi)", (ROOT / name).read_text()), name
+        text = (ROOT / name).read_text()
+        if name == "environment.yml":
+            text = text.replace("- --extra-index-url https://download.pytorch.org/whl/cpu\n", "")
+        assert not re.search(r"index-url|https?://(?!doi)", text), name
+
+
+def test_pip_takes_torch_without_cuda_where_an_index_has_it():
+    """What environment.yml relies on, by the library that pip decides with."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
+
+    pinned, wanted = pins()["torch"], SpecifierSet(f"=={pins()['torch']}")
+    found = [Version(pinned), Version(f"{pinned}+cpu"), Version("2.6.0+cpu")]
+    assert max(wanted.filter(found)) == Version(f"{pinned}+cpu")
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu" in (ROOT / "environment.yml").read_text()
 
 
 def test_run_py_is_standard_library_only():

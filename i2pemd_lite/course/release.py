@@ -20,6 +20,7 @@ from i2pemd_lite.course import elsewhere, master, teacher
 from i2pemd_lite.files import BadInput, written_whole
 
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
+SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what the master says of the solutions that stand in it
 COPIES = ("student", "instructor", "slides", "source")
 CONFIG = """\
 c = get_config()
@@ -88,7 +89,7 @@ def source(notebook, name="notebook"):
         except BadInput as error:
             raise BadInput(f"{name}, {error}") from None
         if task is None:
-            cells.append(cell)
+            cells.append({**cell, "source": SPOKEN.sub("", cell["source"])})
             continue
         cells.append({**cell, "source": task.solution, "metadata": _graded(f"{task.name}-answer", solution=True)})
         check = _graded(task.name, grade=True, locked=True, points=1)

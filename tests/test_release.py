@@ -1,0 +1,312 @@
+"""The copies of the lessons: students' fail where they should and nowhere else, nbgrader grades them."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from i2pemd_lite.__main__ import main
+from i2pemd_lite.course import elsewhere, exercises, master, release, teacher
+from i2pemd_lite.files import BadInput
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = [path for path in master.lessons() if path.name[:2] in exercises.lessons()]
+LIGHT = [path for path in LESSONS if path.name[:2] in ("00", "01", "02", "03", "04")]
+TESTED = "02_ground_distance"
+HEADLESS = {"I2PEMD_HEADLESS": "1", "I2PEMD_PROFILE": "ci", "OMP_NUM_THREADS": "1"}
+
+
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
+
+
+def tasks(notebook):
+    return [task for task in map(master.task, notebook["cells"]) if task]
+
+
+def run(notebook, folder):
+    """{cell id: name of the error} of the cells that fail, when all are run."""
+    live = nbformat.from_dict(notebook)
+    here = {"metadata": {"path": str(folder)}}
+    NotebookClient(live, timeout=300, allow_errors=True, resources=here).execute(env={**os.environ, **HEADLESS})
+    shown = {cell.id: out for cell in live.cells for out in cell.get("outputs", ()) if out.output_type == "error"}
+    return {name: (out.ename, "\n".join(out.traceback)) for name, out in shown.items()}
+
+
+# What students get
+
+
+@each(LIGHT)
+def test_a_student_copy_fails_at_its_exercises_and_only_there(path, tmp_path):
+    copy = release.student(release.source(master.read(path)))
+    failed = run(copy, tmp_path)
+    checks = {cell["id"] for cell in copy["cells"] if cell["metadata"].get("nbgrader", {}).get("grade")}
+    assert failed.keys() == checks and len(checks) == len(tasks(master.read(path)))
+    for name, traceback in failed.values():
+        assert name == "NotYet" and re.match(r"\d\d[a-z]: still open", traceback) and "File" not in traceback
+
+
+def names(source):
+    """The names that code sets, and those that it uses, at the level of a notebook's cell."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    tops = [node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    loaded = {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
+    return {*tops, *(node.id for node in nodes if isinstance(node.ctx, ast.Store))}, loaded
+
+
+@each(LESSONS)
+def test_no_later_cell_uses_what_an_exercise_defines(path):
+    cells, open_to_students = master.read(path)["cells"], {}
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            continue
+        task = master.task(cell)
+        defines, uses = names(task.solution if task else cell["source"])
+        assert not uses & open_to_students.keys(), f"{cell['id']} needs what a student still has to write"
+        if task:
+            open_to_students |= dict.fromkeys(node.name for node in ast.parse(task.solution).body
+                                              if isinstance(node, ast.FunctionDef))  # fmt: skip
+        else:
+            open_to_students = {name: None for name in open_to_students if name not in defines}
+
+
+def test_the_static_check_sees_a_cell_that_needs_an_answer(tmp_path):
+    cells = [master.code("a-01", EXERCISE), master.code("a-02", "half(3)")]
+    path = tmp_path / "09_planted.ipynb"
+    master.write(path, notebook_of(cells))
+    with pytest.raises(AssertionError, match="a-02 needs"):
+        test_no_later_cell_uses_what_an_exercise_defines(path)
+
+
+EXERCISE = '''def half(x):
+    ### BEGIN SOLUTION
+    return x / 2
+    ### END SOLUTION
+
+
+check("02b", half)'''
+
+
+def notebook_of(cells):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+
+
+@each(LESSONS)
+def test_solutions_are_cleared_as_nbgrader_clears_them(path):
+    from nbgrader.preprocessors import ClearSolutions
+
+    source = release.source(master.read(path))
+    theirs, _ = ClearSolutions().preprocess(nbformat.from_dict(deepcopy(source)), {})
+    ours = release.student(source)
+    assert [cell.source for cell in theirs.cells] == [cell["source"] for cell in ours["cells"]]
+    assert not any("SOLUTION" in cell["source"] for cell in ours["cells"])
+    nbformat.validate(nbformat.from_dict(ours))
+
+
+@each(LESSONS)
+def test_a_student_copy_does_not_speak_of_solutions_that_it_lacks(path):
+    text = "\n".join(cell["source"] for cell in release.student(release.source(master.read(path)))["cells"])
+    assert "between two marks" not in text and "of this copy" not in text
+
+
+def test_copies_bring_the_files_that_they_link_to(tmp_path):
+    made = release.release(tmp_path, copies=("student", "instructor", "source"), folder=planted(tmp_path / "notebooks"))
+    assert len(made) == 6
+    for path in made:
+        for target, _ in master.links(master.read(path)):
+            found = (path.parent / target).resolve()
+            assert found.exists() and found.is_relative_to(tmp_path), f"{path}: {target}"
+    assert (tmp_path / "student" / "data" / "table.csv").read_text() == "1,2\n"  # what a linked page links to
+
+
+def planted(folder):
+    """Two small lessons, of which the first links to the second and to a page that links to a table."""
+    (folder.parent / "data").mkdir(parents=True)
+    (folder.parent / "data" / "README.md").write_text("[table](table.csv)")
+    (folder.parent / "data" / "table.csv").write_text("1,2\n")
+    first = [master.markdown("a-01", "# 02 · One\n\n[next](03_two.ipynb#b-01), [data](../data/README.md)"),
+             master.code("a-02", "from i2pemd_lite.course import check"), master.code("a-03", EXERCISE)]  # fmt: skip
+    master.write(folder / "02_one.ipynb", notebook_of(first))
+    master.write(folder / "03_two.ipynb", notebook_of([master.markdown("b-01", "# 03 · Two")]))
+    return folder
+
+
+# nbgrader
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course folder of which nbgrader has graded a right, an empty and a forged hand-in."""
+    folder = tmp_path_factory.mktemp("course")
+    path = next(path for path in LESSONS if path.stem == TESTED)
+    release.release(folder, [TESTED], ("student", "source"))
+    nbgrader("generate_assignment", TESTED, folder=folder)
+    released = folder / "release" / TESTED / path.name
+    for who, change in {"right": solved, "open": lambda cells, _: cells, "forged": forged}.items():
+        notebook = master.read(released)
+        change(notebook["cells"], {task.name: task.solution for task in tasks(master.read(path))})
+        master.write(folder / "submitted" / who / TESTED / path.name, notebook)
+    nbgrader("autograde", TESTED, folder=folder)
+    return folder
+
+
+def nbgrader(*words, folder):
+    """Run nbgrader as an activated environment does: it looks for `alembic` where programs are looked for."""
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **HEADLESS, "PATH": programs}
+    command = [sys.executable, "-m", "nbgrader", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def solved(cells, solutions):
+    for cell in cells:
+        name = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
+        if name.endswith("-answer"):
+            cell["source"] = solutions[name.removesuffix("-answer")]
+
+
+def forged(cells, _):
+    for cell in cells:
+        if cell["metadata"].get("nbgrader", {}).get("grade"):
+            cell["source"] = "print('right')"
+
+
+@pytest.mark.slow
+def test_nbgrader_grades_right_open_and_forged_hand_ins(course):
+    from nbgrader.api import Gradebook
+
+    names = [task.name for task in tasks(master.read(next(path for path in LESSONS if path.stem == TESTED)))]
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        scores = {
+            who: {grade.name: grade.score for grade in book.find_submission_notebook(TESTED, TESTED, who).grades}
+            for who in ("right", "open", "forged")
+        }
+        assert book.find_assignment(TESTED).max_score == len(names)
+    assert scores["right"] == dict.fromkeys(names, 1.0)
+    assert scores["open"] == scores["forged"] == dict.fromkeys(names, 0.0)
+
+
+@pytest.mark.slow
+def test_what_nbgrader_releases_is_our_student_copy(course):
+    released = master.read(course / "release" / TESTED / f"{TESTED}.ipynb")["cells"]
+    ours = master.read(course / "student" / f"{TESTED}.ipynb")["cells"]
+    assert [cell["id"] for cell in released] == [cell["id"] for cell in ours]
+    for theirs, mine in zip(released, ours, strict=True):
+        # A lesson is in a folder of its own there, so the way to the next one is longer.
+        assert re.sub(r"\(\.\./\w+/", "(", theirs["source"]) == mine["source"]
+        locked = theirs["metadata"].get("nbgrader", {}).get("grade", False)
+        assert mine["metadata"].get("editable", True) is theirs["metadata"].get("editable", True) is (not locked)
+
+
+# What teachers get
+
+NOTES = sorted(teacher.FOLDER.glob("*.md"))
+
+
+@pytest.mark.parametrize("file", NOTES, ids=lambda file: file.stem)
+def test_notes_follow_the_lesson_and_add_up_to_its_time(file):
+    notes, (path,) = teacher.notes(file.stem), master.lessons([file.stem])
+    notebook = master.read(path)
+    headings = [heading for cell in notebook["cells"] for heading in master.headings(cell)]
+    assert [note.heading for note in notes] == [each for each in headings if not each.startswith("Exercise")]
+    assert sum(note.minutes for note in notes) == master.reading(notebook)
+    assert all(note.text for note in notes)
+
+
+@each(LESSONS)
+def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(path):
+    notebook = master.read(path)
+    cells = release.instructor(notebook, path.name)["cells"]
+    assert [cell for cell in cells if "teacher" not in cell["id"]] == notebook["cells"]
+    after = {before["id"]: cell["source"] for before, cell in zip(cells, cells[1:], strict=False)}
+    for cell in notebook["cells"]:
+        if task := master.task(cell):
+            said, entry = after[cell["id"]], exercises.find(task.name)
+            assert f"{entry.minutes} min" in said and all(hint in said for hint in entry.hints)
+            assert all(sentence in said for sentence in entry.mistakes) and "`…`" not in said
+
+
+def test_notes_without_minutes_are_named(tmp_path):
+    (tmp_path / "02.md").write_text("## The panel\n\n- Say it.\n")
+    with pytest.raises(BadInput, match=r"02.md: expected '## heading \(N min\)', found '## The panel'"):
+        teacher.notes("02", tmp_path)
+
+
+# Elsewhere
+
+
+def test_links_to_colab_and_binder_and_a_setup_cell_that_only_acts_in_colab(tmp_path, capsys):
+    where = "https://github.com/someone/course/tree/autumn/lessons"
+    folder = planted(tmp_path / "notebooks")
+    release.release(tmp_path / "out", ["02"], ("student",), elsewhere.repository(where), folder)
+    cells = master.read(tmp_path / "out" / "student" / "02_one.ipynb")["cells"]
+    assert "colab.research.google.com/github/someone/course/blob/autumn/lessons/02_one.ipynb" in cells[1]["source"]
+    assert "mybinder.org/v2/gh/someone/course/autumn?urlpath=lab%2Ftree%2Flessons%2F02_one.ipynb" in cells[1]["source"]
+    assert "git+https://github.com/someone/course@autumn" in cells[2]["source"]
+    only = notebook_of([cells[2], master.code("z-01", "assert 'google' not in sys.modules")])
+    assert run(only, tmp_path) == {}  # it imports nothing of Colab's and installs nothing
+
+
+@pytest.mark.parametrize("address", ["git@github.com:a/b", "https://gitlab.com/a/b", "https://github.com/a", ""])
+def test_an_address_that_colab_cannot_read_is_refused(address):
+    with pytest.raises(BadInput, match="repository: expected https://github.com/OWNER/NAME"):
+        elsewhere.repository(address)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("git@github.com:a/b.git", "https://github.com/a/b"), ("https://github.com/a/b", "https://github.com/a/b"),
+     ("/srv/git/b", None)],
+)  # fmt: skip
+def test_origin_is_used_where_it_is_public(said, found, tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", said], check=True)
+    where = elsewhere.origin(tmp_path)
+    assert (where and where.url) == found
+
+
+# Bad input
+
+BAD = {
+    "expected check": EXERCISE.replace('check("02b", half)', "half(1)"),
+    "found \\['### BEGIN SOLUTION'\\]": EXERCISE.replace("    ### END SOLUTION\n", ""),
+    "found \\['### END SOLUTION', '### BEGIN": "### END SOLUTION\n### BEGIN SOLUTION\ncheck('02b', 1)",
+    "found it between the marks": "### BEGIN SOLUTION\nx = 1\ncheck(\n'02b', x\n### END SOLUTION\n)",
+}
+
+
+@pytest.mark.parametrize("said", BAD)
+def test_an_exercise_that_cannot_be_taken_apart_is_named(said):
+    cells = [master.code("a-03", BAD[said])]
+    with pytest.raises(BadInput, match=f"02_one.ipynb, cell a-03: .*{said}"):
+        release.source(notebook_of(cells), "02_one.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["release", "77"], "lessons: expected some of 00_start_here"),
+        (["release", "--only", "students"], "expected some of student, instructor, slides, source, found students"),
+        (["release", "--repository", "here"], "repository: expected https://github.com/OWNER/NAME"),
+        (["lessons", "x"], "lessons: expected some of"),
+    ],
+)
+def test_the_command_says_what_is_wrong(words, said, tmp_path, capsys):
+    assert main([*words, "--out", str(tmp_path)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "02_one.ipynb").write_text(json.dumps([1]))
+    with pytest.raises(BadInput, match="02_one.ipynb: expected a notebook"):
+        release.release(tmp_path / "out", folder=tmp_path, copies=("student",))
