@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import dataclasses
 import importlib
+import os
 import sys
 from pathlib import Path
 
