@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
-from scipy.stats import rankdata
 
+from i2pemd_lite.course.exercises.draws import ground, ranks
 from i2pemd_lite.course.judge import Exercise
 
 
@@ -19,17 +19,8 @@ def _table(random):
     return (torch.tensor(cdist(c, c, "cityblock")),)
 
 
-def _by_scipy(g):
-    return (rankdata(g, method="min", axis=1) - 1) / len(g)
-
-
-def _ground(c):
-    ranks = _by_scipy(cdist(c, c, "cityblock"))
-    return (ranks + ranks.T) / 2
-
-
 def _a_way_round_is_cheaper(c, K):
-    G = _ground(np.asarray(c).reshape(K, -1))
+    G = ground(np.asarray(c).reshape(K, -1))
     return bool((G[:, :, None] > G[:, None, :] + G.T[None, :, :] + 1e-6).any())
 
 
@@ -74,7 +65,7 @@ EXERCISES = {
         kind="write",
         takes="g",
         inputs=_table,
-        oracle=_by_scipy,
+        oracle=ranks,
         against="SciPy's rankdata",
         properties={
             "no entry of g is smaller than one on its diagonal, which so has the rank 0": lambda ranks, g: (

@@ -1,0 +1,207 @@
+"""Exercises of lesson 01: plans that are allowed, one target bin, unequal masses, and prices that hide a bad plan."""
+
+from fractions import Fraction
+
+import numpy as np
+import ot
+
+from i2pemd_lite.course.exercises.draws import histogram
+from i2pemd_lite.course.judge import Exercise
+
+
+def _plan(random):
+    """A plan for p and q: allowed, or with wrong rows, wrong columns, or an entry below 0."""
+    m, n = random.integers(2, 6, size=2)
+    p, q = histogram(random, m), histogram(random, n)
+    x = ot.emd(p, q, random.random((m, n))) if random.random() < 0.5 else np.outer(p, q)
+    flaw = random.choice(["none", "none", "row", "column", "sign", "less"])
+    (i, other), (j, another) = random.choice(m, 2, replace=False), random.choice(n, 2, replace=False)
+    if flaw == "row":  # the columns stay right
+        x[i, j], x[other, j] = x[i, j] + 0.02, x[other, j] - 0.02 if x[other, j] >= 0.02 else x[other, j]
+    if flaw == "column":  # the rows stay right
+        moved = x[i, j]
+        x[i, j], x[i, another] = 0, x[i, another] + moved
+    if flaw == "sign":  # rows and columns stay right
+        by = x[i, j] + 0.03
+        x[i, j], x[other, another] = x[i, j] - by, x[other, another] - by
+        x[i, another], x[other, j] = x[i, another] + by, x[other, j] + by
+    return (0.9 * x if flaw == "less" else x), p, q
+
+
+def _allowed_by_fractions(x, p, q):
+    """Sums without any rounding, and then as close as rounding may bring them."""
+    exact = [[Fraction(float(entry)) for entry in row] for row in x]
+    rows = [abs(sum(row) - Fraction(float(has))) for row, has in zip(exact, p, strict=True)]
+    columns = [abs(sum(column) - Fraction(float(wants))) for column, wants in zip(zip(*exact, strict=True), q, strict=True)]
+    return float(max(rows + columns) < Fraction(1, 10**6) and all(entry >= -1e-9 for row in exact for entry in row))
+
+
+def _right_sums(x, p, q):
+    return np.abs(x.sum(1) - p).max() < 1e-9 and np.abs(x.sum(0) - q).max() < 1e-9
+
+
+def _supply_and_bin(random):
+    n = random.integers(2, 8)
+    return histogram(random, n), int(random.integers(n))
+
+
+def _to_one_bin_by_pot(p, k):
+    g = np.random.default_rng(0).random((len(p), len(p)))  # any prices: there is one plan only
+    return ot.emd(p, np.eye(len(p))[k], g)
+
+
+def _filled(p, where, what):
+    plan = np.zeros((len(p), len(p)))
+    plan[where] = what
+    return plan
+
+
+def _unequal(random):
+    m, n = random.integers(2, 6, size=2)
+    supply, demand = random.permutation([1.0, random.uniform(0.3, 0.8)])
+    return supply * histogram(random, m), demand * histogram(random, n), random.random((m, n))
+
+
+def _unequal_by_pot(p, q, g):
+    """The surplus goes to an extra bin, or comes from one, at no cost."""
+    more = p.sum() - q.sum()
+    flow = min(p.sum(), q.sum())
+    g = np.pad(g, [(0, int(more < 0)), (0, int(more > 0))])
+    p, q = (p, np.append(q, more)) if more > 0 else (np.append(p, -more), q)
+    return ot.emd2(p, q, g) / flow
+
+
+def _masses(random):
+    m, n = random.integers(3, 7, size=2)
+    return histogram(random, m), histogram(random, n)
+
+
+def _careless_is_cheapest(g, p, q):
+    return (np.outer(p, q) * g).sum() < ot.emd2(p, q, g) + 1e-6
+
+
+def _by_place(p, q, price):
+    return price(np.arange(len(p))[:, None], np.arange(len(q))[None, :]) + np.zeros((len(p), len(q)))
+
+
+EXERCISES = {
+    "01a": Exercise(
+        title="Is this plan allowed?",
+        minutes=6,
+        kind="fill in",
+        takes="x, p, q",
+        inputs=_plan,
+        oracle=_allowed_by_fractions,
+        against="sums in exact fractions",
+        hints=(
+            "The rows are done. What else did we ask of a plan, and what can sand never be?",
+            "Sums over axis 0 against q; and the smallest entry of x against 0. Leave room for rounding in both.",
+            "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
+        ),
+        mistakes={
+            "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.": _right_sums,
+            "What reaches the consumers is not looked at: columns have to be compared with q.": lambda x, p, q: (
+                np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9
+            ),
+            "What leaves the suppliers is not looked at: rows have to be compared with p.": lambda x, p, q: (
+                np.abs(x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9
+            ),
+            "Sums of decimal numbers are rarely equal to the last bit. Ask for a small difference, not for ==.": (
+                lambda x, p, q: (x.sum(1) == p).all() and (x.sum(0) == q).all() and (x >= 0).all()
+            ),
+            "A plan that sends too little passes here. Each supplier has to send all that it has.": lambda x, p, q: (
+                (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9
+            ),
+        },
+    ),
+    "01b": Exercise(
+        title="The plan against one bin",
+        minutes=5,
+        kind="write",
+        takes="p, k",
+        inputs=_supply_and_bin,
+        oracle=_to_one_bin_by_pot,
+        against="POT's exact solver",
+        properties={
+            "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
+            "everything reaches bin k": lambda x, p, k: abs(x[:, k].sum() - 1) < 1e-6,
+        },
+        hints=(
+            "How much freedom is left, when only one consumer wants anything?",
+            "Every supplier sends all it has to consumer k. Which row or column of the table is that?",
+            "A table of zeros, with p in column k.",
+        ),
+        mistakes={
+            "That is the transpose: row k would be the sand that supplier k sends. Columns are consumers.": lambda p, k: (
+                _filled(p, k, p)
+            ),
+            "Here all sand stays where it is. But only bin k wants any.": lambda p, k: np.diag(p),
+            "Everything leaves supplier k here. But each supplier has to send what it has.": lambda p, k: (
+                _filled(p, (k, k), 1)
+            ),
+            "That is the careless plan for equal demands. Here the whole demand sits in bin k.": lambda p, k: (
+                np.outer(p, np.ones(len(p)) / len(p))
+            ),
+        },
+    ),
+    "01c": Exercise(
+        title="Unequal masses",
+        minutes=8,
+        kind="write",
+        takes="p, q, g",
+        inputs=_unequal,
+        oracle=_unequal_by_pot,
+        against="POT with an extra bin",
+        hints=(
+            "How much sand can flow at all, when one side has more than the other?",
+            "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of flow.",
+            "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",
+        ),
+        mistakes={
+            "That is the cost, Eq. 1. Eq. 2 divides it by the flow.": lambda p, q, g: (
+                _unequal_by_pot(p, q, g) * min(p.sum(), q.sum())
+            ),
+            "Divided by the larger mass. Eq. 2 divides by what is really carried.": lambda p, q, g: (
+                _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()) / max(p.sum(), q.sum())
+            ),
+            "Both sides are scaled to 1 here, so that everything has to move. In Eq. 1 a surplus may stay where it is.": (
+                lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g)
+            ),
+        },
+    ),
+    "01d": Exercise(
+        title="Prices that hide a careless plan",
+        minutes=12,
+        kind="open",
+        takes="p, q",
+        inputs=_masses,
+        oracle=None,
+        against="POT's exact solver",
+        properties={
+            "g has a row for each supplier and a column for each consumer": lambda g, p, q: g.shape == (len(p), len(q)),
+            "no price is below 0": lambda g, p, q: g.min() > -1e-9,
+            "no supplier has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=1).min() > 0.01,
+            "no consumer has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=0).min() > 0.01,
+            "the careless plan costs no more than the cheapest one": _careless_is_cheapest,
+        },
+        hints=(
+            "The careless plan uses every road. By the dual bound it is best when the haulier earns the full price on "
+            "each of them.",
+            "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to the consumer.",
+            "Choose u and v as you like and let g_ij be u_i + v_j: then every plan costs the same.",
+        ),
+        mistakes={
+            "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.": (
+                lambda p, q: np.ones((len(p), len(q)))
+            ),
+            "With the distance |i − j|, sand that crosses other sand pays for it. The careless plan crosses.": lambda p, q: (
+                _by_place(p, q, lambda i, j: abs(i - j))
+            ),
+            "A product makes some roads dear for dear suppliers only. What would a sum do?": lambda p, q: (
+                _by_place(p, q, lambda i, j: (i + 1.0) * (j + 1.0))
+            ),
+            "The price depends on the supplier alone. Then every plan costs the same indeed; now let it depend on the "
+            "consumer too.": lambda p, q: _by_place(p, q, lambda i, j: i + 0.0 * j),
+        },
+    ),
+}
