@@ -83,15 +83,18 @@ EXERCISES = {
         oracle=_by_pot,
         against="POT's exact solver",
         hints=(
-            "By hand it was: mass times price, for one class after the other. What are the two in the language of p and G?",
+            "By hand it was: mass times price, for one class after the other. What are the two in the language "
+            "of p and G?",
             "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
             "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",
         ),
         mistakes={
-            "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.": lambda p, k, G: (
+            "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own "
+            "price from G.": lambda p, k, G: (
                 1 - p[k]
             ),
-            "Those are the prices without the masses: a price has to be multiplied by what is carried.": lambda p, k, G: (
+            "Those are the prices without the masses: a price has to be multiplied by "
+            "what is carried.": lambda p, k, G: (
                 G[:, k].sum()
             ),
             "That is the cost against the class before. Python counts from 0, so the label k has the column k.": (
@@ -122,7 +125,8 @@ EXERCISES = {
         hints=(
             "All that is not on class k has to go somewhere. To which class is the way from there the cheapest?",
             "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
-            "Give class k its share, and all the rest to the one class with the smallest price in column k, k left out.",
+            "Give class k its share, and all the rest to the one class with the smallest price in column k, k "
+            "left out.",
         ),
         mistakes={
             "The rest is spread over all other classes. Some of them are nearer to class k than others.": _rest_evenly,
@@ -151,14 +155,16 @@ EXERCISES = {
         },
         hints=(
             "The more certain a prediction is, the less the other classes matter. How undecided can it be?",
-            "When all classes are equally probable, the costs are the column sums of G (divided by K). Which is smallest?",
+            "When all classes are equally probable, the costs are the column sums of G (divided by K). Which "
+            "is smallest?",
             "Start with equal shares, and give a little more to the class that is farthest from all others.",
         ),
         mistakes={
             "All classes are equally probable here, so that none is the most probable one.": lambda G: (
                 torch.full_like(G[0], 1 / len(G))
             ),
-            "This prediction is certain of one class. Then its own label costs nothing, and none is cheaper.": lambda G: (
+            "This prediction is certain of one class. Then its own label costs nothing, "
+            "and none is cheaper.": lambda G: (
                 torch.eye(len(G))[G.sum(0).argmax()]
             ),
             "The most probable class is the one in the middle of the others. It is the cheapest label too.": lambda G: (

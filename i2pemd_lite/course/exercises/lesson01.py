@@ -17,10 +17,9 @@ def _plan(random):
     flaw = random.choice(["none", "none", "row", "column", "sign", "less"])
     (i, other), (j, another) = random.choice(m, 2, replace=False), random.choice(n, 2, replace=False)
     if flaw == "row":  # the columns stay right
-        x[i, j], x[other, j] = x[i, j] + 0.02, x[other, j] - 0.02 if x[other, j] >= 0.02 else x[other, j]
+        x[i, j], x[other, j] = 0, x[i, j] + x[other, j]
     if flaw == "column":  # the rows stay right
-        moved = x[i, j]
-        x[i, j], x[i, another] = 0, x[i, another] + moved
+        x[i, j], x[i, another] = 0, x[i, j] + x[i, another]
     if flaw == "sign":  # rows and columns stay right
         by = x[i, j] + 0.03
         x[i, j], x[other, another] = x[i, j] - by, x[other, another] - by
@@ -32,7 +31,8 @@ def _allowed_by_fractions(x, p, q):
     """Sums without any rounding, and then as close as rounding may bring them."""
     exact = [[Fraction(float(entry)) for entry in row] for row in x]
     rows = [abs(sum(row) - Fraction(float(has))) for row, has in zip(exact, p, strict=True)]
-    columns = [abs(sum(column) - Fraction(float(wants))) for column, wants in zip(zip(*exact, strict=True), q, strict=True)]
+    turned = zip(*exact, strict=True)
+    columns = [abs(sum(column) - Fraction(float(wants))) for column, wants in zip(turned, q, strict=True)]
     return float(max(rows + columns) < Fraction(1, 10**6) and all(entry >= -1e-9 for row in exact for entry in row))
 
 
@@ -58,7 +58,7 @@ def _filled(p, where, what):
 
 def _unequal(random):
     m, n = random.integers(2, 6, size=2)
-    supply, demand = random.permutation([1.0, random.uniform(0.3, 0.8)])
+    supply, demand = random.permutation([random.uniform(1.2, 2.0), random.uniform(0.3, 0.9)])
     return supply * histogram(random, m), demand * histogram(random, n), random.random((m, n))
 
 
@@ -99,7 +99,8 @@ EXERCISES = {
             "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
         ),
         mistakes={
-            "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.": _right_sums,
+            "Rows and columns are right, but an entry may be below 0 here: nobody can "
+            "send less than nothing.": _right_sums,
             "What reaches the consumers is not looked at: columns have to be compared with q.": lambda x, p, q: (
                 np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9
             ),
@@ -132,7 +133,8 @@ EXERCISES = {
             "A table of zeros, with p in column k.",
         ),
         mistakes={
-            "That is the transpose: row k would be the sand that supplier k sends. Columns are consumers.": lambda p, k: (
+            "That is the transpose: row k would be the sand that supplier k sends. "
+            "Columns are consumers.": lambda p, k: (
                 _filled(p, k, p)
             ),
             "Here all sand stays where it is. But only bin k wants any.": lambda p, k: np.diag(p),
@@ -154,7 +156,8 @@ EXERCISES = {
         against="POT with an extra bin",
         hints=(
             "How much sand can flow at all, when one side has more than the other?",
-            "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of flow.",
+            "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit "
+            "of flow.",
             "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",
         ),
         mistakes={
@@ -164,7 +167,8 @@ EXERCISES = {
             "Divided by the larger mass. Eq. 2 divides by what is really carried.": lambda p, q, g: (
                 _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()) / max(p.sum(), q.sum())
             ),
-            "Both sides are scaled to 1 here, so that everything has to move. In Eq. 1 a surplus may stay where it is.": (
+            "Both sides are scaled to 1 here, so that everything has to move. In Eq. 1 "
+            "a surplus may stay where it is.": (
                 lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g)
             ),
         },
@@ -187,14 +191,16 @@ EXERCISES = {
         hints=(
             "The careless plan uses every road. By the dual bound it is best when the haulier earns the full price on "
             "each of them.",
-            "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to the consumer.",
+            "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to "
+            "the consumer.",
             "Choose u and v as you like and let g_ij be u_i + v_j: then every plan costs the same.",
         ),
         mistakes={
             "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.": (
                 lambda p, q: np.ones((len(p), len(q)))
             ),
-            "With the distance |i − j|, sand that crosses other sand pays for it. The careless plan crosses.": lambda p, q: (
+            "With the distance |i − j|, sand that crosses other sand pays for it. The "
+            "careless plan crosses.": lambda p, q: (
                 _by_place(p, q, lambda i, j: abs(i - j))
             ),
             "A product makes some roads dear for dear suppliers only. What would a sum do?": lambda p, q: (

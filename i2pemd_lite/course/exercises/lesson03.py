@@ -53,7 +53,8 @@ def _by_loops(z, y, G):
     means = []
     for k in range(len(G)):
         costs = [sum(p[v, i] * G[i, k] for i in range(len(G))) for v in range(len(y)) if y[v] == k]
-        means += [sum(costs) / len(costs)] * bool(costs)
+        if costs:
+            means.append(sum(costs) / len(costs))
     return sum(means) / len(means)
 
 
@@ -102,10 +103,12 @@ EXERCISES = {
             "Multiply p and `prices` entry by entry, and add up over the classes, which are the last axis.",
         ),
         mistakes={
-            "That is each prediction against every label. Only the label of its own row is asked for.": lambda p, y, G: p @ G,
+            "That is each prediction against every label. Only the label of its own row "
+            "is asked for.": lambda p, y, G: p @ G,
             "That is 1 − p_k, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
             "That is the mean over the classes. Eq. 6 is a sum.": lambda p, y, G: (p * G[y]).mean(1),
-            "That is one number for the whole batch. Add up over the classes only, not over the instances.": lambda p, y, G: (
+            "That is one number for the whole batch. Add up over the classes only, not "
+            "over the instances.": lambda p, y, G: (
                 (p * G[y]).sum()
             ),
         },
@@ -125,7 +128,7 @@ EXERCISES = {
         hints=(
             "The formula above has p and not z in it. What turns the one into the other?",
             "The bracket compares the price of each class with the present average price, which is one number.",
-            "With p the softmax of z and `prices` the column k of G: p times the difference of `prices` and their average "
+            "With p the softmax of z and `prices` the column k of G: p times the difference of `prices` and their mean "
             "under p.",
         ),
         mistakes={
@@ -154,7 +157,8 @@ EXERCISES = {
         hints=(
             "Two means, one inside the other. Over what does each of them run, and which classes have none?",
             "For a class k that occurs: choose its voxels by `y == k`, and take the mean of their distances.",
-            "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; `torch.stack` and the mean.",
+            "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; "
+            "`torch.stack` and the mean.",
         ),
         mistakes={
             "That is the mean over all voxels, in which large classes weigh more. Eq. 9 takes each class by "
@@ -181,11 +185,14 @@ EXERCISES = {
         },
         hints=(
             "In the gradient every class has its p_j as a factor. How large should that of class k be?",
-            "A wrong class is pushed up when it costs less than the average. What has to lift the average above its price?",
-            "Hardly any mass on class k, half on the cheapest wrong class, half on the dearest; z is the logarithm of p.",
+            "A wrong class is pushed up when it costs less than the average. What has to lift the average "
+            "above its price?",
+            "Hardly any mass on class k, half on the cheapest wrong class, half on the dearest; z is the "
+            "logarithm of p.",
         ),
         mistakes={
-            "Where all classes are equally probable, the push depends on the price alone, and class k has the price 0.": (
+            "Where all classes are equally probable, the push depends on the price "
+            "alone, and class k has the price 0.": (
                 lambda G, k: torch.zeros_like(G[k])
             ),
             "The prediction is sure of class k already, so there is nothing left to push.": lambda G, k: _sure_of(G, k),
