@@ -96,7 +96,7 @@ def test_no_hint_and_no_finding_holds_the_solution(name):
     body = asked_in(name[:2])[name].split("### BEGIN SOLUTION\n")[1].split("### END SOLUTION")[0]
     statements = [line.strip().removeprefix("return ") for line in body.splitlines() if line.strip()]
     exercise = exercises.find(name)
-    for statement in statements:
+    for statement in (each for each in statements if not each.isidentifier()):  # `return p` gives nothing away
         assert all(statement not in said for said in (*exercise.hints, *exercise.mistakes)), statement
 
 
