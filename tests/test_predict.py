@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 
 import ipywidgets as widgets
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from i2pemd_lite import course
 from i2pemd_lite.course import estimate, predict, progress, sketch
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import overview, style
@@ -352,12 +355,9 @@ def test_a_journal_line_is_plain_json():
 
 
 def test_the_function_keeps_its_name_beside_its_file():
-    import importlib
-
-    import i2pemd_lite.course as course
-
-    importlib.import_module("i2pemd_lite.course.predict")
-    assert course.predict is predict and course.sketch is sketch and callable(course.estimate)
-    assert course.progress is progress
+    first = "from i2pemd_lite.course.predict import headless\nfrom i2pemd_lite.course import predict\n"
+    done = subprocess.run([sys.executable, "-c", f"{first}print(predict.__name__)"], capture_output=True, text=True)
+    assert done.stdout.split() == ["predict"], done.stderr
+    assert course.predict is predict and course.sketch is sketch and course.progress is progress
     with pytest.raises(AttributeError):
         _ = course.nothing

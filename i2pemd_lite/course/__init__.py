@@ -1,6 +1,8 @@
 """The course around the method: exercises that check themselves, predictions, the ledger of equations, hand-ins."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 _HOME = {
     "start": "i2pemd_lite.panels.lesson",
@@ -17,12 +19,24 @@ _MODULES = ("judge", "exercises", "progress")
 __all__ = [*_HOME, "progress"]
 
 
+class _Course(ModuleType):
+    """A function stays in front of the file of its name: importing the file first would else put that in its place."""
+
+    def __setattr__(self, name, value):
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name, value)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Course
+
+
 def __getattr__(name):
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
-        globals()[name] = value  # some functions share their name with their module: the function stays in front
+        globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
