@@ -1,4 +1,5 @@
 """The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables, and those of the course.
+"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables | report.
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
@@ -12,6 +13,7 @@
     python -m i2pemd_lite ledger
     python -m i2pemd_lite release --out out/course
     python -m i2pemd_lite lessons 02
+    python -m i2pemd_lite report hand-ins --out out/class
 """
 
 import argparse
@@ -167,6 +169,13 @@ def ledger(chosen):
     found = all_equations(notebooks=chosen.notebooks or NOTEBOOKS, seed=chosen.seed)
     print(found)
     return 0 if found.right else 1
+def report(chosen):
+    """A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
+    from i2pemd_lite.course import classroom
+
+    words, left_out = classroom.report(chosen.folder, chosen.out)
+    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
+    return 1 if left_out else 0
 
 
 def _words(text):
@@ -307,6 +316,9 @@ def _parser():
             sub.add_argument("--only", type=_words, metavar="COPY,COPY", help="of student, instructor, slides, source")
             where = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
             sub.add_argument("--repository", metavar="URL", help=where)
+    sub = command(report)
+    sub.add_argument("folder", type=Path, help="a folder of files that progress.save wrote")
+    sub.add_argument("--out", type=Path, default=Path("out/class"), help="where to write; default: out/class")
     return parser
 
 

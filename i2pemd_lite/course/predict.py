@@ -5,20 +5,13 @@ laid over the learner's, and the result shown. Each commitment goes into the jou
 of how well stated confidence and hits agree. Without a learner (`headless`) the key is committed.
 """
 
-import os
-
 import ipywidgets as widgets
 
 from i2pemd_lite.course.curve import Sketch
 from i2pemd_lite.course.number import Estimate
+from i2pemd_lite.course.progress import headless
 from i2pemd_lite.course.question import Question
 from i2pemd_lite.files import BadInput
-
-
-def headless():
-    """Whether nobody is there to answer: the profile is ci, or `I2PEMD_HEADLESS` is 1; with 0 it asks in any case."""
-    said = os.environ.get("I2PEMD_HEADLESS", "")
-    return said == "1" or (said != "0" and os.environ.get("I2PEMD_PROFILE") == "ci")
 
 
 class Choice(Question):

@@ -1,14 +1,30 @@
-"""What a learner has done: a journal that all kernels share."""
+"""What a learner has done: a journal that all kernels share, what it says, and the file to hand in.
 
+    progress.show()                  # what is done in which lesson
+    progress.calibration()           # how sure you were, and how often you were right
+    progress.save("my work.json")    # to hand in: no name, no path and no time of day is in it
+    progress.start_over()
+"""
+
+import hashlib
 import json
 import os
+from pathlib import Path
 
 from filelock import FileLock
 
-from i2pemd_lite.files import BadInput, cache_folder
+from i2pemd_lite.course.still import Still, table
+from i2pemd_lite.files import BadInput, cache_folder, write_json
 
 KINDS = ("check", "prediction", "start over")
+WHAT, FORMAT = "progress in i2pemd-lite", 1
 _unwritten = []  # records of this kernel that no file took
+
+
+def headless():
+    """Whether nobody is there to answer: the profile is ci, or `I2PEMD_HEADLESS` is 1; with 0 somebody is."""
+    said = os.environ.get("I2PEMD_HEADLESS", "")
+    return said == "1" or (said != "0" and os.environ.get("I2PEMD_PROFILE") == "ci")
 
 
 def journal():
@@ -20,17 +36,19 @@ def record(kind, name, **facts):
     """Append one line to the journal: `kind` is "check" or "prediction", `name` that of the exercise or prediction.
 
     Two kernels at once wait for each other. A line that a killed kernel left torn is closed first, so that only that
-    one is lost. Where the file cannot be written, it is said once and the record is kept until the kernel ends.
+    one is lost. Where the file cannot be written, it is said once and the record is kept until the kernel ends. What
+    happens while nobody is there (`headless`) is marked by="key", and counts nowhere.
     """
     if kind not in KINDS:
         raise BadInput(f"kind: expected one of {KINDS}, found {kind!r}")
     line = {"kind": kind, "name": name, **facts}
+    line.setdefault("by", "key" if headless() and kind == "check" else "learner")
     text = json.dumps(line, ensure_ascii=False, allow_nan=False)
     path = journal()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
-            if file.tell() and _last_byte(file) != b"\n":
+            if file.seek(0, os.SEEK_END) and _last_byte(file) != b"\n":
                 file.write(b"\n")
             file.write(text.encode() + b"\n")
             file.flush()
@@ -49,7 +67,7 @@ def _last_byte(file):
 def records():
     """All records since the last `start_over`, the oldest first; torn lines are left out."""
     try:
-        lines = journal().read_bytes().splitlines()
+        lines = journal().read_bytes().split(b"\n")
     except OSError:
         lines = []
     found = [line for line in map(_parsed, lines) if line] + _unwritten
@@ -66,6 +84,110 @@ def _parsed(line):
     return value if fine else None
 
 
+def _own(kind):
+    return [r for r in records() if r["kind"] == kind and r.get("by") == "learner"]
+
+
 def committed(name):
     """Whether a learner has committed to the prediction `name`."""
-    return any(r["kind"] == "prediction" and r["name"] == name and r.get("by") == "learner" for r in records())
+    return any(r["name"] == name for r in _own("prediction"))
+
+
+def predictions():
+    """{name: {"value", "confidence", "chance", "hit"}}: the first commitment to each, which is the one that counts."""
+    found = {}
+    for r in _own("prediction"):
+        found.setdefault(r["name"], {key: r.get(key) for key in ("value", "confidence", "chance", "hit")})
+    return found
+
+
+def checks():
+    """{name: {"attempts", "right", "hint", "mistakes"}} of each exercise, up to its first right answer.
+
+    An exercise that was still open is no attempt. `hint` is the plainest hint that was shown, `mistakes` are the
+    typical ones that were recognised.
+    """
+    from i2pemd_lite.course.exercises import known_mistakes
+
+    found = {}
+    for r in _own("check"):
+        each = found.setdefault(r["name"], {"attempts": 0, "right": False, "hint": 0, "mistakes": []})
+        if each["right"] or not (r.get("right") or r.get("hint")):
+            continue
+        each["attempts"] += 1
+        each["right"] = bool(r.get("right"))
+        each["hint"] = max(each["hint"], int(r.get("hint") or 0))
+        # Other findings quote the learner's own lines, in which a name or a path can stand.
+        if r.get("finding") in known_mistakes(r["name"]) and r["finding"] not in each["mistakes"]:
+            each["mistakes"].append(r["finding"])
+    return {name: each for name, each in found.items() if each["attempts"]}
+
+
+def checksum(content):
+    """The checksum over all of a hand-in but itself."""
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+def save(file):
+    """Write what was done to a JSON file, to hand in: predictions, checks, states of the panels of this kernel, seed,
+    profile and versions. It has no name but that of the file."""
+    from i2pemd_lite.panels import lesson, panel
+
+    path = Path(file)
+    if path.suffix != ".json":
+        raise BadInput(f"file: expected a name that ends in .json, found {str(file)!r}")
+    about = lesson.versions()
+    content = {
+        "what": WHAT,
+        "format": FORMAT,
+        "predictions": predictions(),
+        "checks": checks(),
+        "panels": panel.states(),
+        "profile": about.pop("profile"),
+        "seed": about.pop("seed"),
+        "versions": about,
+    }
+    write_json(path, {**content, "checksum": checksum(content)})
+    done = sum(each["right"] for each in content["checks"].values())
+    print(
+        f"Saved in {path}: {done} exercises that are right of {len(content['checks'])} tried, "
+        f"{len(content['predictions'])} predictions, {len(content['panels'])} panels."
+    )
+
+
+def show():
+    """A table of what is done in which lesson."""
+    from i2pemd_lite.course.exercises import lessons, of_lesson
+
+    tried, said = checks(), predictions()
+    numbers = sorted({*lessons(), *(name[:2] for name in tried), *(name[1:3] for name in said)})
+    rows = []
+    for number in numbers:
+        there = list(of_lesson(number)) if number in lessons() else []
+        names = sorted({*there, *(name for name in tried if name.startswith(number))})
+        mine = [each["hit"] for name, each in said.items() if name[1:3] == number]
+        rows.append((number, " · ".join(f"{n} {_state(tried.get(n))}" for n in names), f"{sum(mine)} of {len(mine)}"))
+    right = sum(each["right"] for each in tried.values())
+    words = f"{right} exercises are right, {len(tried) - right} not yet; {len(said)} predictions committed to."
+    return Still(words, html=table(("lesson", "exercises", "predictions right"), rows))
+
+
+def _state(each):
+    if each is None:
+        return "open"
+    tries = f"{each['attempts']} attempt{'s' * (each['attempts'] > 1)}"
+    return f"right, {tries}" if each["right"] else f"not yet, {tries}"
+
+
+def calibration():
+    """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
+    from i2pemd_lite.course import calibration as of
+
+    return of.shown(list(predictions().values()))
+
+
+def start_over():
+    """Count nothing of what was done so far. The lines stay in the journal; delete that file to lose them for good."""
+    record("start over", "all", by="learner")
+    print(f"You start from nothing. What was before is still in {journal()}, and counts no more.")

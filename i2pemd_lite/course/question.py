@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from i2pemd_lite.course import progress
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import steps
+from i2pemd_lite.panels.panel import Panel, note_shown, steps
 
 AGAIN = "You have committed to this before: your first answer is the one that counts."
 
@@ -94,6 +94,8 @@ class Question(widgets.VBox):
         except Exception as error:
             self._report("The result could not be shown.", error)
             return
+        if isinstance(self.revealed, Panel):
+            note_shown(self.revealed)
         if isinstance(self.revealed, widgets.Widget):
             self.children = [*self.children, self.revealed]
         elif self.revealed is not None:

@@ -14,6 +14,7 @@ import base64
 import math
 import os
 import time
+import weakref
 from decimal import Decimal
 from html import escape
 from numbers import Real
@@ -27,6 +28,7 @@ from i2pemd_lite.panels import lesson, picture, style
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
+_shown = []  # weak references to the panels that this kernel has shown, in their order
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
 
 
@@ -192,6 +194,7 @@ class Panel(widgets.VBox):
 
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
+        note_shown(self)
         live = super()._repr_mimebundle_() or {}
         png = base64.b64encode(self.image.value).decode()
         still = f'<img src="data:image/png;base64,{png}" alt="{escape(self.words)}" style="max-width:100%">'
@@ -201,6 +204,21 @@ class Panel(widgets.VBox):
             "image/png": png,
             "text/plain": f"{self.title}: {self.words}",
         }
+
+
+def note_shown(panel):
+    """Remember, as long as it lives, that this panel was shown."""
+    if all(known() is not panel for known in _shown):
+        _shown.append(weakref.ref(panel))
+
+
+def states():
+    """[{"panel": title, "state": values}] of the panels that this kernel has shown, each state once."""
+    found = []
+    for panel in filter(None, (known() for known in _shown)):
+        one = {"panel": panel.title, "state": panel.state}
+        found += [one] if one not in found else []
+    return found
 
 
 def rows(controls, layout=None):

@@ -32,3 +32,9 @@ def find(name):
     if name not in known:
         raise BadInput(f"check: expected the name of an exercise, one of {', '.join(known)}, found {name!r}")
     return of_lesson(name[:2])[name]
+
+
+def known_mistakes(name):
+    """The sentences that name the typical mistakes of an exercise; none for an exercise of another version."""
+    known = of_lesson(name[:2]) if name[:2] in lessons() else {}
+    return tuple(known[name].mistakes) if name in known else ()

@@ -1,0 +1,44 @@
+"""What is shown once and does not move: a picture or a table, with its words."""
+
+import base64
+from html import escape
+
+
+class Still:
+    """Words, with a PNG picture or a table of HTML above them; it shows itself in a notebook.
+
+    Example
+    -------
+    >>> Still("Nothing yet.")
+    Nothing yet.
+    """
+
+    def __init__(self, words, png=None, html=""):
+        self.words, self.png, self.html = words, png, html
+
+    def __repr__(self):
+        return self.words
+
+    def _repr_mimebundle_(self, **_):
+        below = f'<p style="line-height:1.4;max-width:940px">{escape(self.words)}</p>'
+        if self.png is None:
+            return {"text/plain": self.words, "text/html": self.html + below}
+        png = base64.b64encode(self.png).decode()
+        picture = f'<img src="data:image/png;base64,{png}" alt="{escape(self.words)}" style="max-width:100%">'
+        return {"text/plain": self.words, "text/html": picture + below, "image/png": png}
+
+
+def table(heads, rows):
+    """A table as HTML; its first column names the rows.
+
+    Example
+    -------
+    >>> table(["a"], [["<1"]])
+    '<table><thead><tr><th scope="col">a</th></tr></thead><tbody><tr><th scope="row">&lt;1</th></tr></tbody></table>'
+    """
+    head = "".join(f'<th scope="col">{escape(str(each))}</th>' for each in heads)
+    body = ""
+    for first, *rest in rows:
+        cells = "".join(f'<td style="text-align:left">{escape(str(each))}</td>' for each in rest)
+        body += f'<tr><th scope="row">{escape(str(first))}</th>{cells}</tr>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

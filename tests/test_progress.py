@@ -1,0 +1,346 @@
+"""The journal, the file to hand in and the report of a class, from simulated learners whose work is known."""
+
+import csv
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from i2pemd_lite.__main__ import main
+from i2pemd_lite.course import calibration, classroom, exercises, handin, predict, progress
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import instance, overview, panel
+
+EXERCISES, PREDICTIONS = ("02a", "02b", "02c"), ("p00a", "p01a", "p01b", "p03a")
+MISTAKE = exercises.known_mistakes("02a")[0]
+
+
+@pytest.fixture(autouse=True)
+def desk(monkeypatch, tmp_path):
+    """A learner with a journal of their own."""
+    monkeypatch.setenv("I2PEMD_HEADLESS", "0")
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(progress, "_unwritten", [])
+    monkeypatch.setattr(panel, "_shown", [])
+
+
+def attempt(name, right, hint=0, finding="", **more):
+    progress.record("check", name, right=right, hint=hint, finding=finding, **more)
+
+
+def commit(name, hit, confidence=0.5, chance=0.5, **more):
+    progress.record("prediction", name, value="x", hit=hit, confidence=confidence, chance=chance, **more)
+
+
+def test_what_was_recorded_is_read_in_its_order():
+    attempt("02a", False, 1)
+    commit("p00a", True, 0.8)
+    attempt("02a", True)
+    assert [(r["kind"], r["name"]) for r in progress.records()] == [
+        ("check", "02a"), ("prediction", "p00a"), ("check", "02a")
+    ]  # fmt: skip
+    assert progress.checks() == {"02a": {"attempts": 2, "right": True, "hint": 1, "mistakes": []}}
+    assert progress.predictions() == {"p00a": {"value": "x", "confidence": 0.8, "chance": 0.5, "hit": True}}
+    with pytest.raises(BadInput, match="kind"):
+        progress.record("opinion", "02a")
+
+
+def test_attempts_are_counted_up_to_the_first_right_answer():
+    attempt("02a", False, 0, "Still open: put your function in place of the dots.")
+    attempt("02a", False, 1, MISTAKE)
+    attempt("02a", False, 2, "It raised OSError: /home/anna/x, in the line `open('/home/anna/x')`.")
+    attempt("02a", True)
+    attempt("02a", False, 3)
+    attempt("02b", False, 0)
+    assert progress.checks() == {"02a": {"attempts": 3, "right": True, "hint": 2, "mistakes": [MISTAKE]}}
+
+
+def test_the_first_commitment_counts_and_the_key_counts_nowhere(monkeypatch):
+    commit("p00a", False, 0.9)
+    commit("p00a", True, 1.0)
+    commit("p01a", True, None, by="key")
+    monkeypatch.setenv("I2PEMD_HEADLESS", "1")
+    attempt("02a", True)
+    assert progress.predictions()["p00a"]["hit"] is False and len(progress.predictions()) == 1
+    assert progress.checks() == {} and not progress.committed("p01a")
+    assert "No prediction yet" not in repr(progress.calibration())
+
+
+def test_a_torn_line_costs_only_itself():
+    attempt("02a", True)
+    with open(progress.journal(), "ab") as file:
+        file.write(b'{"kind": "check", "name": "02b", "ri')
+    assert list(progress.checks()) == ["02a"]
+    attempt("02c", True)
+    assert list(progress.checks()) == ["02a", "02c"]
+    with open(progress.journal(), "ab") as file:
+        file.write(b'\xff\xfe\n[1, 2]\n"text"\n{"kind": "check"}\n\n')
+    attempt("02b", True)
+    assert list(progress.checks()) == ["02a", "02c", "02b"]
+
+
+def test_two_kernels_at_once_lose_nothing():
+    lines = "from i2pemd_lite.course import progress\nimport sys\n"
+    lines += "for n in range(40): progress.record('check', sys.argv[1], right=False, hint=1, finding='a' * 3000)"
+    both = [subprocess.Popen([sys.executable, "-c", lines, name]) for name in ("02a", "02b")]
+    assert [each.wait(120) for each in both] == [0, 0]
+    assert {name: each["attempts"] for name, each in progress.checks().items()} == {"02a": 40, "02b": 40}
+
+
+def test_a_journal_that_cannot_be_written_is_said_once_and_kept_in_memory(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "file"))
+    attempt("02a", False, 1)
+    attempt("02a", True)
+    assert capsys.readouterr().out.count("cannot be kept") == 1
+    assert progress.checks()["02a"]["attempts"] == 2
+
+
+def test_starting_over_counts_nothing_and_keeps_the_lines(capsys):
+    attempt("02a", True)
+    commit("p00a", True)
+    progress.start_over()
+    assert progress.checks() == {} and progress.predictions() == {} and not progress.committed("p00a")
+    assert len(progress.journal().read_text().splitlines()) == 3
+    commit("p00a", False)
+    assert progress.predictions()["p00a"]["hit"] is False
+
+
+def test_what_is_done_is_shown_by_lesson():
+    attempt("02a", False, 1)
+    attempt("02a", True)
+    attempt("02b", False, 1)
+    commit("p02a", True)
+    shown = progress.show()
+    assert "1 exercises are right, 1 not yet; 1 predictions" in repr(shown)
+    html = shown._repr_mimebundle_()["text/html"]
+    assert "02a right, 2 attempts" in html and "02b not yet, 1 attempt" in html and "02c open" in html
+    assert "1 of 1" in html and '<th scope="row">02</th>' in html
+
+
+# Calibration
+
+
+def said(pairs):
+    return [{"confidence": s, "chance": 0.5, "hit": h} for s, h in pairs]
+
+
+def test_the_brier_score_is_the_mean_square():
+    pairs = [(0.9, True), (0.9, False), (0.5, True), (1.0, True)]
+    found = calibration.score(said(pairs))
+    assert found.brier == pytest.approx((0.01 + 0.81 + 0.25 + 0) / 4)
+    assert found.guessing == pytest.approx(0.25) and found.right == 0.75 and found.sure == pytest.approx(0.825)
+    assert [(round(s, 3), round(h, 3), n) for s, h, n in found.groups] == [(0.5, 1.0, 1), (0.933, 0.667, 3)]
+    assert calibration.score([]) is None
+
+
+@pytest.mark.parametrize(("shift", "words"), [(0.0, "about as often right"), (-0.35, "surer than you are right"),
+                                              (0.3, "right more often than you say")])  # fmt: skip
+def test_a_simulated_learner_is_told_their_tendency(shift, words):
+    random = np.random.default_rng(0)
+    sure = random.choice([0.5, 0.6, 0.7], 200)
+    pairs = [(float(s), bool(random.random() < s + shift)) for s in sure]
+    assert words in calibration.words(calibration.score(said(pairs)))
+    assert "Too few" in calibration.words(calibration.score(said(pairs[:5])))
+
+
+def test_the_picture_of_a_calibration_has_words_and_ink():
+    for h in (True, False):
+        commit("p00a", h, 0.8)
+        shown = progress.calibration()
+        bundle = shown._repr_mimebundle_()
+        assert "Brier score" in repr(shown) and 'alt="1 prediction: you were 80 % sure' in bundle["text/html"]
+        assert shown.png[:4] == b"\x89PNG"
+        progress.start_over()
+    assert shown.png != progress.calibration().png
+
+
+# The file to hand in
+
+
+def test_what_is_handed_in(tmp_path, capsys):
+    attempt("02a", False, 1, MISTAKE)
+    commit("p00a", True, 0.7)
+    first, second = overview.panel(), instance.panel()
+    for each in (first, second, first):
+        each._repr_mimebundle_()
+    overview.panel()  # never shown
+    progress.save(tmp_path / "work.json")
+    assert "0 exercises that are right of 1 tried, 1 predictions, 2 panels" in capsys.readouterr().out
+    content = json.loads((tmp_path / "work.json").read_text())
+    assert [each["panel"] for each in content["panels"]] == [first.title, second.title]
+    assert content["panels"][0]["state"] == json.loads(json.dumps(first.state))
+    assert content["checks"]["02a"] == {"attempts": 1, "right": False, "hint": 1, "mistakes": [MISTAKE]}
+    assert content["seed"] == 0 and content["profile"] and "torch" in content["versions"]
+    found = handin.read(tmp_path / "work.json")
+    assert found.checks == content["checks"] and found.predictions == content["predictions"]
+    with pytest.raises(BadInput, match="ends in .json"):
+        progress.save(tmp_path / "work.txt")
+
+
+def test_a_panel_that_a_prediction_reveals_is_handed_in():
+    asked = predict("p01a", "How many?", ["1", "2"], "2", "Count.", reveal=overview.panel)
+    assert panel.states() == []
+    asked.radio.value = "1"
+    asked.commit()
+    assert [each["panel"] for each in panel.states()] == [asked.revealed.title]
+
+
+def test_nothing_in_the_file_tells_who_or_where(tmp_path, monkeypatch):
+    import getpass
+    import os
+    import platform
+    import re
+
+    monkeypatch.setenv("USER", "anna.secret")
+    attempt("02a", False, 1, f"It raised OSError: {tmp_path}/anna.secret, in the line `open('{tmp_path}')`.")
+    progress.save(tmp_path / "work.json")
+    text = (tmp_path / "work.json").read_text()
+    for secret in (getpass.getuser(), "anna.secret", platform.node(), str(tmp_path), os.getcwd()):
+        assert secret not in text
+    assert not re.search(r"\d\d:\d\d|20\d\d-\d\d", text)
+
+
+# The report of a class
+
+
+def simulate(folder, monkeypatch, n=12, seed=0):
+    """n hand-ins of learners with random skill, and what is true of them, counted while they work."""
+    random = np.random.default_rng(seed)
+    truth = SimpleNamespace(attempts={}, right={}, hinted=0, hits={}, sure={})
+    for k in range(n):
+        monkeypatch.setenv("I2PEMD_CACHE", str(folder.parent / f"cache{k}"))
+        skill = random.uniform(0.2, 0.8)
+        for j, name in enumerate(EXERCISES):
+            if random.random() < 0.15:
+                continue
+            right, tries = False, 0
+            while not right and tries < 6 and (tries == 0 or random.random() < 0.85):
+                tries += 1
+                right = bool(random.random() < skill / (1 + j))
+                attempt(name, right, 0 if right else min(3, tries), "" if right else MISTAKE if j == 0 else "Off.")
+            truth.attempts[k, name], truth.right[k, name] = tries, right
+            truth.hinted += tries > right
+        for name in PREDICTIONS:
+            hit, sure = bool(random.random() < skill), float(random.choice([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]))
+            commit(name, hit, sure)
+            truth.hits[k, name], truth.sure[k, name] = hit, sure
+        progress.save(folder / f"learner{k:02d}.json")
+    return truth
+
+
+def test_the_table_has_what_is_true_of_the_simulated_class(tmp_path, monkeypatch, capsys):
+    folder, out = tmp_path / "hand-ins", tmp_path / "out"
+    truth = simulate(folder, monkeypatch)
+    assert main(["report", str(folder), "--out", str(out)]) == 0
+    with open(out / "class.csv", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["hand-in"] for row in rows] == [f"learner{k:02d}" for k in range(12)]
+    for k, row in enumerate(rows):
+        for name in EXERCISES:
+            tries = truth.attempts.get((k, name))
+            assert row[f"{name} attempts"] == ("" if tries is None else str(tries))
+            assert row[name] == ("" if tries is None else str(int(truth.right[k, name])))
+        hits = np.array([truth.hits[k, name] for name in PREDICTIONS], dtype=float)
+        sure = np.array([truth.sure[k, name] for name in PREDICTIONS])
+        assert float(row["Brier score"]) == pytest.approx(((sure - hits) ** 2).mean(), abs=5e-4)
+        assert float(row["share right"]) == pytest.approx(hits.mean(), abs=5e-4)
+    hand_ins, problems = handin.read_all(folder)
+    assert not problems.found
+    for each in classroom.exercises(hand_ins):
+        tries = {k: t for (k, name), t in truth.attempts.items() if name == each.name}
+        right = {k for k in tries if truth.right[k, each.name]}
+        first = sum(tries[k] == 1 for k in right)
+        assert list(each.counts.values()) == [first, len(right) - first, len(tries) - len(right), 12 - len(tries)]
+        assert each.attempts == pytest.approx(np.mean(list(tries.values())))
+    assert sum(each.hinted for each in classroom.exercises(hand_ins)) == truth.hinted
+    surprises = [each.surprise for each in classroom.predictions(hand_ins)]
+    assert surprises == sorted(surprises, reverse=True)
+    words = (out / "class.txt").read_text()
+    assert words.strip() in capsys.readouterr().out and "12 hand-ins counted." in words
+    gaps = {n: np.mean([truth.sure[k, n] - truth.hits[k, n] for k in range(12)]) for n in PREDICTIONS}
+    assert f"{max(gaps, key=gaps.get)} surprised most" in words and "struggled most with 02c" in words
+    assert MISTAKE in words
+
+
+def test_the_picture_grows_with_the_class_and_has_ink(tmp_path, monkeypatch):
+    simulate(tmp_path / "hand-ins", monkeypatch, n=5)
+    classroom.report(tmp_path / "hand-ins", tmp_path / "out")
+    pixels = np.asarray(Image.open(tmp_path / "out" / "class.png").convert("RGB"), dtype=int)
+    for colour in ((31, 102, 168), (185, 80, 10)):  # right at first try; not yet
+        assert (np.abs(pixels - colour).sum(-1) < 30).sum() > 200
+    assert pixels.shape[1] == 940
+
+
+def edited(content, **changes):
+    return {**content, **changes}
+
+
+def signed(content):
+    return {**content, "checksum": progress.checksum(content)}
+
+
+BAD = {
+    "edited.json": (lambda c: json.dumps(edited(c, seed=7)), "found it changed since"),
+    "other.json": (lambda c: json.dumps(signed(edited(c, versions={"i2pemd-lite": "9.1.0"}))), "found 9.1.0"),
+    "format.json": (lambda c: json.dumps(signed(edited(c, format=2))), "with that version"),
+    "half.json": (lambda c: json.dumps(c)[:-40], "one that breaks off"),
+    "empty.json": (lambda c: " \n", "found an empty file"),
+    "text.json": (lambda c: "my answers", "expected JSON"),
+    "deep.json": (lambda c: "[" * 100_000, "expected"),
+    "list.json": (lambda c: "[1, 2]", "found other JSON"),
+    "panel.json": (lambda c: '{"panel": "bars", "state": {}}', "the state of a panel"),
+    "damaged.json": (lambda c: json.dumps(signed(edited(c, checks={"02a": {"attempts": "two"}}))), "them damaged"),
+    "none.json": (lambda c: json.dumps(signed(edited(c, predictions=None))), "found them damaged"),
+    "unsure.json": (
+        lambda c: json.dumps(signed(edited(c, predictions={"p00a": {"confidence": 7, "chance": 0, "hit": True}}))),
+        "found them damaged",
+    ),
+    "zz copy.json": (lambda c: json.dumps(c, indent=1), "the same content as in learner00.json"),
+}
+
+
+def test_every_bad_file_is_told_with_all_the_others_and_the_good_ones_count(tmp_path, monkeypatch, capsys):
+    folder, out = tmp_path / "hand-ins", tmp_path / "out"
+    simulate(folder, monkeypatch, n=3)
+    content = json.loads((folder / "learner00.json").read_text())
+    for name, (make, _) in BAD.items():
+        (folder / name).write_text(make(content), encoding="utf-8")
+    (folder / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    (folder / "notes.txt").write_text("not looked at")
+    assert main(["report", str(folder), "--out", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert f"3 hand-ins counted, {len(BAD) + 1} left out:" in said
+    for name, (_, words) in BAD.items():
+        [line] = [line for line in said.splitlines() if line.strip().startswith(f"{name}:")]
+        assert words in line and ("ask" in line or "make the report" in line)
+    assert "bytes.json: expected a text file" in said and "notes.txt" not in said
+    assert len((out / "class.csv").read_text(encoding="utf-8-sig").splitlines()) == 4
+
+
+def test_folders_without_a_good_file_are_told(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "nowhere")]) == 1
+    assert "expected a folder of hand-ins" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["report", str(tmp_path / "empty")]) == 1
+    assert "files that end in .json, found none" in capsys.readouterr().err
+    (tmp_path / "empty" / "a.json").write_text("{")
+    assert main(["report", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 1
+    assert "1 problem in 1 hand-ins" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_name_that_a_spreadsheet_would_compute_stays_text(tmp_path):
+    commit("p00a", True)
+    progress.save(tmp_path / "=1+1.json")
+    hand_ins, _ = handin.read_all(tmp_path)
+    assert classroom.table(hand_ins)[1][0] == "'=1+1"
+
+
+def test_learners_who_did_nothing_make_a_report_too(tmp_path):
+    progress.save(tmp_path / "a.json")
+    words, left_out = classroom.report(tmp_path, tmp_path / "out")
+    assert words == "1 hand-in counted." and left_out == 0
