@@ -274,6 +274,9 @@ def test_the_picture_grows_with_the_class_and_has_ink(tmp_path, monkeypatch):
     for colour in ((31, 102, 168), (185, 80, 10)):  # right at first try; not yet
         assert (np.abs(pixels - colour).sum(-1) < 30).sum() > 200
     assert pixels.shape[1] == 940
+    # The counts are written on the bars, not under them.
+    blue, light = (np.abs(pixels - colour).sum(-1) < 30 for colour in ((31, 102, 168), (246, 245, 241)))
+    assert (light[:, 8:-8] & blue[:, :-16] & blue[:, 16:]).any()
 
 
 def edited(content, **changes):

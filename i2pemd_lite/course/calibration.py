@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.course.still import Still
+from i2pemd_lite.course.still import Still, drawn
 from i2pemd_lite.panels import style
 
 FEW = 8  # predictions, below which no tendency is named
@@ -81,6 +81,4 @@ def draw(figure, found):
 def shown(predictions):
     """The picture and the words of a calibration."""
     found = score(predictions)
-    figure = style.figure(4.6, 3.1)
-    style.styled(draw, figure, found)
-    return Still(words(found), style.png(figure))
+    return Still(words(found), drawn(4.6, 3.1, draw, found))

@@ -34,7 +34,7 @@ def draw(figure, tried, said, n):
     for what, look in LOOKS.items():
         figure.patches.append(_square(figure, x, 1 - 0.24 / height, height, look))
         figure.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
-        x += 0.04 + 0.0085 * len(what)
+        x += 0.035 + 0.0068 * len(what)
     right = figure.add_axes([0.72, bottom, 0.26, top - bottom])
     right.set(xlim=(-3, 103), ylim=(max(len(said), 1) - 0.4, -0.6), xlabel="%")
     right.set_yticks(range(len(said)), [f"{each.name} ({each.n})" for each in said])

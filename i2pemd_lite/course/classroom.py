@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from i2pemd_lite.course import calibration
 from i2pemd_lite.course.handin import read_all
+from i2pemd_lite.course.still import drawn
 from i2pemd_lite.files import written_whole
-from i2pemd_lite.panels import style
 
 FIRST, LATER, NOT_YET, OPEN = "right at first try", "right later", "tried, not yet right", "not tried"
 SHOWN = 12  # predictions in the picture, the most surprising first
@@ -140,13 +140,12 @@ def report(folder, out):
 
     hand_ins, problems = read_all(folder)
     tried, said = exercises(hand_ins), predictions(hand_ins)[:SHOWN]
-    figure = style.figure(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3))
-    style.styled(draw, figure, tried, said, len(hand_ins))
+    png = drawn(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3), draw, tried, said, len(hand_ins))
     text, out = words(hand_ins, problems), Path(out)
     with written_whole(out / "class.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file).writerows(table(hand_ins))
     with written_whole(out / "class.png") as temporary:
-        temporary.write_bytes(style.png(figure))
+        temporary.write_bytes(png)
     with written_whole(out / "class.txt") as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return text, len(problems.found)

@@ -5,6 +5,7 @@ from numbers import Real
 import ipywidgets as widgets
 
 from i2pemd_lite.course.question import Question, ends, on_grid, status, step_of
+from i2pemd_lite.course.still import drawn
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import picture, style
 from i2pemd_lite.panels.panel import slider
@@ -76,28 +77,21 @@ class Estimate(Question):
     def freeze(self):
         self.slider.disabled = self.slider.field.disabled = True
         self.image = picture.picture(940)
-        card = style.figure(9.4, 1.15)
-        _line(card, self)
-        picture.show(self.image, style.png(card), self.judge(self.committed, self.truth)[1])
+        picture.show(self.image, drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
 
 
-def _line(card, asked):
+def _line(figure, asked):
     """Both numbers on one line, what counts as right shaded, the distance between them."""
     low, high, truth, yours = asked.low, asked.high, asked.truth, asked.committed
-
-    def build(figure):
-        axes = figure.add_axes([0.04, 0.24, 0.92, 0.72])
-        axes.set(xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
-        axes.spines["left"].set_visible(False)
-        axes.axvspan(max(low, truth - asked.within), min(high, truth + asked.within), color="#e6dcc3", lw=0)
-        axes.plot([yours, truth], [0, 0], color=style.QUIET, lw=1.5)
-        axes.plot([yours], [0], ls="", ms=9, **style.SOURCE)
-        axes.plot([truth], [0], ls="", ms=9, **style.TARGET)
-        return [axes.text(0, 0, "", size=9, va="center", color=colour) for colour in (style.BLUE, style.ORANGE)]
-
-    labels = ("yours", yours, -0.75), ("the truth", truth, 0.75)
-    for text, (words, x, y) in zip(style.artists(card, build), labels, strict=True):
+    axes = figure.add_axes([0.04, 0.24, 0.92, 0.72])
+    axes.set(xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.axvspan(max(low, truth - asked.within), min(high, truth + asked.within), color="#e6dcc3", lw=0)
+    axes.plot([yours, truth], [0, 0], color=style.QUIET, lw=1.5)
+    axes.plot([yours], [0], ls="", ms=9, **style.SOURCE)
+    axes.plot([truth], [0], ls="", ms=9, **style.TARGET)
+    for words, x, y, ink in (("yours", yours, -0.75, style.BLUE), ("the truth", truth, 0.75, style.ORANGE)):
         part = (x - low) / (high - low)
-        text.set(text=f"{words}: {asked.said(x)}", position=(x, y))
-        text.set_ha("left" if part < 0.1 else "right" if part > 0.9 else "center")
+        side = "left" if part < 0.1 else "right" if part > 0.9 else "center"
+        axes.text(x, y, f"{words}: {asked.said(x)}", color=ink, ha=side, va="center", size=9)

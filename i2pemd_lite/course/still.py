@@ -3,6 +3,24 @@
 import base64
 from html import escape
 
+from i2pemd_lite.panels import style
+
+
+def drawn(width, height, draw, *what):
+    """What `draw(figure, *what)` draws in the house style, once, as PNG bytes; sizes in inches.
+
+    Example
+    -------
+    >>> drawn(2, 1, lambda figure: figure.text(0.5, 0.5, "once"))[:4]
+    b'\\x89PNG'
+    """
+    import matplotlib
+
+    figure = style.figure(width, height)
+    with matplotlib.rc_context(style.RC):
+        draw(figure, *what)
+    return style.png(figure)
+
 
 class Still:
     """Words, with a PNG picture or a table of HTML above them; it shows itself in a notebook.
