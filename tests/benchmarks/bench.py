@@ -1,10 +1,11 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin | panels] [--quick] [--json FILE]
+python tests/benchmarks/bench.py [loss | transport | step | skin | panels | lessons] [--quick] [--json FILE]
                                  [--markdown FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
-read the ratios. The steps are those of `step.py` and `skin.py`, the panels those of `panels.py`. Losses: median
+read the ratios. The steps are those of `step.py` and `skin.py`, the panels and lessons those of `panels.py` and
+`lessons.py`; the lessons take nine minutes and are timed only when they are named. Losses: median
 milliseconds of forward + backward on float32 logits and int64 labels. "bound" is the time to read logits and labels
 once and write the gradient once, at the speed of a copy into memory already in use. The reference and the version
 without a compiler take part in every fifth round, since they take longer than all else.
@@ -17,10 +18,11 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
+import lessons
 import numpy as np
+import panels
 import torch
 import torch.nn.functional as F
-from panels import markdown, panel_rows
 from skin import skin_rows
 from step import step_rows
 from timing import describe, interleaved, show, timed
@@ -37,10 +39,10 @@ OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all of them")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but the lessons")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of panels there too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of panels or lessons there")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
@@ -48,14 +50,19 @@ def main(arguments=None):
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 
     figures = {"machine": machine}
-    for table in [chosen.table] if chosen.table else TABLES:
+    for table in [chosen.table] if chosen.table else [table for table in TABLES if table != "lessons"]:
         figures[table] = TABLES[table](chosen.quick)
         show(figures[table])
     if chosen.json:
         write_json(chosen.json, figures)
-    if chosen.markdown and figures.get("panels"):
-        with written_whole(chosen.markdown) as file:
-            file.write_text(markdown(figures["panels"], machine, "python3 run.py bench panels"), encoding="utf-8")
+    pages = {"panels": (panels, chosen.markdown), "lessons": (lessons, chosen.markdown)}
+    if not chosen.quick and not chosen.markdown:
+        pages["lessons"] = (lessons, Path(lessons.__file__).with_suffix(".md"))
+    for table, (module, path) in pages.items():
+        if path and figures.get(table):
+            page = module.markdown(figures[table], machine, f"python3 run.py bench {table}")
+            with written_whole(path) as file:
+                file.write_text(page, encoding="utf-8")
 
 
 # Losses
@@ -204,7 +211,8 @@ def lesson(K, instances):
     return f"ot.solve_batch(reg=None) of POT {ot.__version__}: cost {ratio:.6f} times the optimum."
 
 
-TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows, "panels": panel_rows}
+TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
+          "panels": panels.panel_rows, "lessons": lessons.lesson_rows}  # fmt: skip
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lessons
 import numpy as np
 import panels
 import pytest
@@ -158,3 +159,13 @@ def test_plain_loop_has_the_loss_of_fixmatch():
     L_u = -sum(math.log(p[9 + i, p[4 + i].argmax()]) for i in sure) / 5
     found = skin.fixmatch_loss(torch.from_numpy(logits), torch.from_numpy(y), tau, weight)
     assert found.item() == pytest.approx(L_s + weight * L_u)
+
+
+@pytest.mark.slow
+def test_lessons_are_timed_and_read_aloud(tmp_path):
+    rows, _ = figures_of("lessons", tmp_path)
+    (row,) = rows.values()
+    assert positive(row) and row["CPU s"] > 0 and row["runs"] == 1
+    assert 500 < row["words"] < 3000 and 0.5 < row["aloud min"] / (row["words"] / lessons.PACE) < 2
+    page = lessons.markdown([row], {"cpu": "one"}, "run")
+    assert f"| {row['what']} | ci | {row['time']:.1f} | s |" in page
