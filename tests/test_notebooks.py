@@ -121,7 +121,7 @@ def test_a_question_comes_before_every_panel(path):
             before = cells[n - 1]["source"]
             assert "?" in before, f"{cell['id']}: no question in the cell before this panel"
     assert panels >= 1
-    assert any("predict(" in source for source in code({"cells": cells}))
+    assert any(re.search(r"\b(predict|estimate|sketch)\(", source) for source in code({"cells": cells}))
 
 
 @every_notebook

@@ -1,0 +1,210 @@
+"""Exercises of lesson 06: the rule of Eq. 15-18, what an accuracy says, a paired test, and when G changes a choice."""
+
+import numpy as np
+import ot
+import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata, ttest_ind, ttest_rel
+from sklearn.metrics import accuracy_score
+
+from i2pemd_lite.course.judge import Exercise
+
+LOW, HIGH = 0.7, 0.8  # the paper's thresholds
+
+
+def _ground(random, K):
+    c = random.normal(size=(K, 3))
+    ranks = (rankdata(cdist(c, c, "cityblock"), method="min", axis=1) - 1) / K
+    return (ranks + ranks.T) / 2
+
+
+def _batch(random):
+    """Answers of every confidence, thresholds with some of them in between, and a T that does not let in all."""
+    N, K = int(random.integers(8, 25)), int(random.integers(3, 8))
+    low, high = np.sort(random.uniform(0.35, 0.9, size=2))
+    s = random.uniform(0.25, 1, size=N)
+    o = random.dirichlet(np.ones(K), N) * (1 - s)[:, None]
+    o[np.arange(N), random.integers(0, K, N)] += s
+    return torch.tensor(o), torch.tensor(_ground(random, K)), float(low), float(high), int(random.integers(1, N // 2))
+
+
+def _distances(o, G):
+    """Of each answer to its own pseudo-label: a transport problem for each, as Eq. 1 and 2 define it."""
+    o, G = np.asarray(o), np.asarray(G)
+    return np.array([ot.emd2(p / p.sum(), np.eye(len(G))[p.argmax()], G) for p in o])
+
+
+def _nearest(o, G, T):
+    return np.isin(np.arange(len(o)), _distances(o, G).argsort()[:T])
+
+
+def _one_by_one(o, G, low, high, T):
+    s, near = o.numpy().max(1), _nearest(o, G, T)
+    return np.array([1.0 if s[i] > high else float(s[i] > low and near[i]) for i in range(len(s))])
+
+
+def _rule(choose):
+    """A mistaken rule: what it makes of the confidence, of being near, and of the thresholds."""
+    return lambda o, G, low, high, T: torch.tensor(choose(o.numpy().max(1), _nearest(o, G, T), low, high))
+
+
+def _share(random):
+    return int(random.integers(20, 100)) / 100, int(random.integers(3, 12))
+
+
+def _questions(top1, K):
+    """100 images of which that share is right, and scikit-learn asked K times: this class, or not?"""
+    labels = np.arange(100) % K
+    wrong = np.arange(100) >= round(100 * top1)
+    answers = (labels + wrong * (1 + np.arange(100) % (K - 1))) % K
+    return np.mean([accuracy_score(labels == k, answers == k) for k in range(K)])
+
+
+def _answered(random):
+    """Which images two networks got right, 1 or 0; mostly the same ones."""
+    n = int(random.integers(20, 200))
+    hard = random.random(n)
+    a, b = ((hard + random.normal(0, 0.2, n) < right).astype(float) for right in random.uniform(0.4, 0.9, size=2))
+    a[0], b[0], a[1], b[1] = 1, 0, 0, 0  # the differences are not all the same
+    return a, b
+
+
+def _t(a, b, ddof=1, root=True):
+    delta = a - b
+    return delta.mean() / delta.std(ddof=ddof) * (len(delta) ** 0.5 if root else 1)
+
+
+def _prices(random):
+    return torch.tensor(_ground(random, int(random.integers(5, 9)))), int(random.integers(1, 7))
+
+
+def _is_distributions(o, G, T):
+    return o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6
+
+
+def _in_band(o, G, T):
+    return (LOW < o.max(1)).all() and (o.max(1) <= HIGH).all()
+
+
+def _no_ties(o, G, T):
+    ranked = (np.sort(-o.max(1)), np.sort(_distances(o, G)))
+    return all(each[T] - each[T - 1] > 1e-6 for each in ranked)
+
+
+def _choose_others(o, G, T):
+    near, sure = _distances(o, G).argsort()[:T], (-o.max(1)).argsort()[:T]
+    return not set(near) & set(sure)
+
+
+def _evenly(G, T, s):
+    o = (1 - s)[:, None] * np.full((2 * T, len(G)), 1 / (len(G) - 1))
+    o[:, 0] = s
+    return o
+
+
+EXERCISES = {
+    "06a": Exercise(
+        title="Who may teach",
+        minutes=6,
+        kind="fill in",
+        takes="o, G, low, high, T",
+        inputs=_batch,
+        oracle=_one_by_one,
+        against="one transport problem by POT for each image",
+        hints=(
+            "Eq. 17 is an intersection, and Eq. 18 a union. What are these for masks of True and False?",
+            "`&` is the intersection of two masks and `|` their union. Comparisons need brackets around them.",
+            "In words: those above low that are near, together with all those above high.",
+        ),
+        mistakes={
+            "The union of Eq. 18 is missing: those above high are in, near or not.": _rule(
+                lambda s, near, low, high: (s > low) & near
+            ),
+            "The condition on low is missing: somebody near whom the network does not believe is out.": _rule(
+                lambda s, near, low, high: near | (s > high)
+            ),
+            "That asks nobody about distance: everybody above low is in.": _rule(lambda s, near, low, high: s > low),
+            "That is FixMatch: only those above high.": _rule(lambda s, near, low, high: s > high),
+            "An intersection and a union have changed places.": _rule(
+                lambda s, near, low, high: ((s > low) | near) & (s > high)
+            ),
+        },
+    ),
+    "06b": Exercise(
+        title="Why 94 % can mean 81 %",
+        minutes=6,
+        kind="write",
+        takes="top1, K",
+        inputs=_share,
+        oracle=_questions,
+        against="scikit-learn, asked one question for each class",
+        hints=(
+            "Take 100 images and K questions each: 100 K answers. How many of these are wrong?",
+            "An image that is right has K right answers. One that is wrong has two wrong ones, and K − 2 right ones.",
+            "The share of wrong answers is two for each wrong image, divided by K. The accuracy is the rest.",
+        ),
+        mistakes={
+            "A wrong image is wrong twice: its own class says no, and another one says yes.": lambda top1, K: (
+                1 - (1 - top1) / K
+            ),
+            "That is the share of right images itself. Each image answers K questions.": lambda top1, K: top1,
+            "That is the share of wrong answers, not of right ones.": lambda top1, K: 2 * (1 - top1) / K,
+            "Divide by the number of classes: each image answers K questions, not one.": lambda top1, K: (
+                1 - 2 * (1 - top1)
+            ),
+        },
+    ),
+    "06c": Exercise(
+        title="Is it luck?",
+        minutes=6,
+        kind="write",
+        takes="a, b",
+        inputs=_answered,
+        oracle=lambda a, b: ttest_rel(a, b).statistic,
+        against="SciPy's ttest_rel",
+        hints=(
+            "Start with the differences, image by image. All that follows looks at them only.",
+            "`.std(ddof=1)` divides by n − 1. Without `ddof` numpy divides by n.",
+            "The mean of the differences, divided by their standard deviation over the root of n.",
+        ),
+        mistakes={
+            "The standard deviation divides by n. Say `ddof=1`.": lambda a, b: _t(a, b, ddof=0),
+            "The root of n is missing: without it more images make the test no sharper.": (
+                lambda a, b: _t(a, b, root=False)
+            ),
+            "That is the test for two samples that have nothing to do with each other. Here both answered the same "
+            "images: take differences first.": lambda a, b: ttest_ind(a, b).statistic,
+            "The sign is turned: Δ is a less b.": lambda a, b: _t(b, a),
+        },
+    ),
+    "06d": Exercise(
+        title="Two filters that disagree",
+        minutes=15,
+        kind="open",
+        takes="G, T",
+        inputs=_prices,
+        oracle=None,
+        against="one transport problem by POT for each image",
+        properties={
+            "there are 2T rows of K numbers, none negative, and each row adds up to 1": _is_distributions,
+            "all images are in the band, 0.7 < s ≤ 0.8": _in_band,
+            "nobody shares the T-th place, by confidence or by distance": _no_ties,
+            "the T nearest by I2PEMD and the T surest have no image in common": _choose_others,
+        },
+        hints=(
+            "d = (1 − s) ḡ. In the band 1 − s differs little: the surest must have dear mistakes, the others cheap "
+            "ones.",
+            "The rest of an image need not be spread out: put all of it on one class. Where in G is the dearest pair, "
+            "and where the cheapest?",
+            "T images of s a little below 0.8 with the rest on the dearest pair of G, and T a little above 0.7 with "
+            "the rest on its cheapest pair off the diagonal.",
+        ),
+        mistakes={
+            "The rest is spread evenly, so ḡ is the same for all, and d has the order of 1 − s: both filters "
+            "agree.": lambda G, T: _evenly(G, T, np.linspace(0.71, 0.79, 2 * T)),
+            "All images are equal: nothing is nearer and nothing surer.": lambda G, T: _evenly(
+                G, T, np.full(2 * T, 0.75)
+            ),
+        },
+    ),
+}
