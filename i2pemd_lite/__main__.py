@@ -1,5 +1,4 @@
-"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables, and those of the course.
-"""The commands: python -m i2pemd_lite doctor | data | train | evaluate | predict | tables | report.
+"""The commands: python -m i2pemd_lite data | train | evaluate | predict | tables, and those of the course.
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
@@ -12,6 +11,7 @@
     python -m i2pemd_lite tables classification --methods baseline,fixmatch,i2pemd
     python -m i2pemd_lite ledger
     python -m i2pemd_lite release --out out/course
+    python -m i2pemd_lite outline
     python -m i2pemd_lite lessons 02
     python -m i2pemd_lite report hand-ins --out out/class
 """
@@ -55,15 +55,6 @@ def main(arguments=None):
 def _say(words):
     if os.environ.get("RANK", "0") == "0":  # several processes say the same
         print(f"i2pemd_lite: {words}", file=sys.stderr)
-
-
-def doctor(_):
-    """Say what is installed and what is found, and for each thing that is missing what to do."""
-    from i2pemd_lite.course import examination
-
-    lines = examination.examine()
-    print(examination.report(lines))
-    return int(any(line.todo for line in lines))
 
 
 def data(chosen):
@@ -161,23 +152,6 @@ def tables(chosen):
     return 0
 
 
-def ledger(chosen):
-    """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
-    from i2pemd_lite.course.ledger import NOTEBOOKS
-    from i2pemd_lite.course.ledger import ledger as all_equations
-
-    found = all_equations(notebooks=chosen.notebooks or NOTEBOOKS, seed=chosen.seed)
-    print(found)
-    return 0 if found.right else 1
-def report(chosen):
-    """A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
-    from i2pemd_lite.course import classroom
-
-    words, left_out = classroom.report(chosen.folder, chosen.out)
-    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
-    return 1 if left_out else 0
-
-
 def _words(text):
     return tuple(text.split(","))
 
@@ -230,34 +204,9 @@ def _read(text, kind):
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def release(chosen):
-    """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
-    from i2pemd_lite.course import elsewhere
-    from i2pemd_lite.course import release as course
-
-    where = elsewhere.repository(chosen.repository) if chosen.repository else elsewhere.origin()
-    copies = chosen.only or course.COPIES
-    _print_paths(course.release(chosen.out, chosen.lessons, copies, where))
-    return 0
-
-
-def lessons(chosen):
-    """Run the lessons and write them as pages, for readers without a kernel or a network."""
-    from i2pemd_lite.course import web
-
-    _print_paths(web.write(chosen.out, chosen.lessons))
-    return 0
-
-
-def pages(chosen):
-    """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
-    from i2pemd_lite.course import pages as course
-
-    _print_paths(course.write(chosen.out))
-    return 0
-
-
 def _parser():
+    from i2pemd_lite.course.commands import add
+
     parser = argparse.ArgumentParser(
         "python -m i2pemd_lite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -270,7 +219,6 @@ def _parser():
         sub.set_defaults(command=function)
         return sub
 
-    command(doctor)
     for function in (data, train):
         sub = command(function)
         sub.add_argument("task", nargs=None if function is data else "?", choices=TASKS)
@@ -304,21 +252,7 @@ def _parser():
     sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
     where = ", ".join(f"{folder} ({task})" for task, folder in TABLES.items())
     sub.add_argument("--out", type=Path, help=f"where to write; default: {where}")
-    sub = command(ledger)
-    sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
-    sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
-    for function, folder in ((release, "course"), (lessons, "lessons"), (pages, "pages")):
-        sub = command(function)
-        if function is not pages:
-            sub.add_argument("lessons", nargs="*", help="numbers, such as 02; default: all")
-        sub.add_argument("--out", type=Path, default=Path("out") / folder, help=f"folder; default: out/{folder}")
-        if function is release:
-            sub.add_argument("--only", type=_words, metavar="COPY,COPY", help="of student, instructor, slides, source")
-            where = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
-            sub.add_argument("--repository", metavar="URL", help=where)
-    sub = command(report)
-    sub.add_argument("folder", type=Path, help="a folder of files that progress.save wrote")
-    sub.add_argument("--out", type=Path, default=Path("out/class"), help="where to write; default: out/class")
+    add(command)
     return parser
 
 

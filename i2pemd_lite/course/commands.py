@@ -1,0 +1,87 @@
+"""The commands of the course: python -m i2pemd_lite doctor | ledger | outline | lessons | pages | release | report."""
+
+from pathlib import Path
+
+
+def doctor(_):
+    """Say what is installed and what is found, and for each thing that is missing what to do."""
+    from i2pemd_lite.course import examination
+
+    lines = examination.examine()
+    print(examination.report(lines))
+    return int(any(line.todo for line in lines))
+
+
+def ledger(chosen):
+    """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
+    from i2pemd_lite.course.ledger import NOTEBOOKS
+    from i2pemd_lite.course.ledger import ledger as all_equations
+
+    found = all_equations(notebooks=chosen.notebooks or NOTEBOOKS, seed=chosen.seed)
+    print(found)
+    return 0 if found.right else 1
+
+
+def outline(_):
+    """Print the outline of the course, with the time that each lesson takes, as Markdown."""
+    from i2pemd_lite.course import plan
+
+    print(plan.markdown())
+    return 0
+
+
+def lessons(chosen):
+    """Run the lessons and write them as pages, for readers without a kernel or a network."""
+    from i2pemd_lite.course import web
+
+    return _say(web.write(chosen.out, chosen.lessons))
+
+
+def pages(chosen):
+    """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
+    from i2pemd_lite.course import pages
+
+    return _say(pages.write(chosen.out))
+
+
+def release(chosen):
+    """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
+    from i2pemd_lite.course import elsewhere, release
+
+    where = elsewhere.repository(chosen.repository) if chosen.repository else elsewhere.origin()
+    return _say(release.release(chosen.out, chosen.lessons, chosen.only or release.COPIES, where))
+
+
+def report(chosen):
+    """A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
+    from i2pemd_lite.course import classroom
+
+    words, left_out = classroom.report(chosen.folder, chosen.out)
+    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
+    return 1 if left_out else 0
+
+
+def _say(paths):
+    print(*paths, sep="\n")
+    return 0
+
+
+def add(command):
+    """Add these commands to a parser; `command(function)` makes the part of the parser that is one's own."""
+    command(doctor)
+    sub = command(ledger)
+    sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
+    sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
+    command(outline)
+    for function, folder in ((lessons, "lessons"), (pages, "pages"), (release, "course")):
+        sub = command(function)
+        if function is not pages:
+            sub.add_argument("lessons", nargs="*", help="numbers, such as 02; default: all")
+        sub.add_argument("--out", type=Path, default=Path("out") / folder, help=f"folder; default: out/{folder}")
+    words = {"type": lambda text: tuple(text.split(",")), "metavar": "COPY,COPY"}
+    sub.add_argument("--only", **words, help="of student, instructor, slides, source")
+    where = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
+    sub.add_argument("--repository", metavar="URL", help=where)
+    sub = command(report)
+    sub.add_argument("folder", type=Path, help="a folder of files that progress.save wrote")
+    sub.add_argument("--out", type=Path, default=Path("out/class"), help="where to write; default: out/class")
