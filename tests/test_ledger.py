@@ -66,6 +66,12 @@ def test_a_home_is_where_it_says():
 
 
 @pytest.fixture
+def uncomputed(monkeypatch):
+    """Only look the equations up, which takes less long."""
+    monkeypatch.setattr("i2pemd_lite.course.ledger.DRAWS", 0)
+
+
+@pytest.fixture
 def copied(tmp_path):
     """A copy of the module's sources and of the lessons."""
     for name, folder in (("package", PACKAGE), ("notebooks", NOTEBOOKS)):
@@ -79,7 +85,7 @@ def erase(name, files):
 
 
 @every_equation
-def test_a_docstring_that_does_not_name_it_is_missed(name, copied):
+def test_a_docstring_that_does_not_name_it_is_missed(name, copied, uncomputed):
     assert not row(name, **copied).wrong
     erase(name, {place.file for place in docstrings(copied["package"])[name]})
     found = row(name, **copied)
@@ -87,7 +93,7 @@ def test_a_docstring_that_does_not_name_it_is_missed(name, copied):
 
 
 @every_equation
-def test_a_lesson_that_does_not_name_it_is_missed(name, copied, capsys):
+def test_a_lesson_that_does_not_name_it_is_missed(name, copied, uncomputed, capsys):
     erase(name, {place.file for place in cells(copied["notebooks"])[name]})
     found = ledger(**copied)
     assert [each.id for each in found if each.wrong] == [name]
@@ -99,7 +105,7 @@ def test_a_lesson_that_does_not_name_it_is_missed(name, copied, capsys):
 
 
 @every_equation
-def test_a_test_that_is_not_there_is_missed(name, monkeypatch):
+def test_a_test_that_is_not_there_is_missed(name, monkeypatch, uncomputed):
     monkeypatch.delattr(equations, name)
     found = ledger()
     assert [each.id for each in found if each.wrong] == [name]

@@ -17,6 +17,7 @@ import numpy as np
 
 from i2pemd_lite.course import equations
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import sheet
 
 IDS = tuple(f"eq{n:02d}" for n in range(1, 22))
 ID = re.compile(r"\beq\d\d\b")
@@ -86,15 +87,7 @@ class Ledger(tuple):
     def html(self):
         """The table in the page's own colours, with links that JupyterLab follows to the file and to the cell."""
         names = ("id", "equation", "home", "lesson", "computed too by", "gap (allowed)", "")
-        own = "text-align:left;vertical-align:top;padding:3px 8px"
-        head = "".join(f'<th scope="col" style="{own}">{name}</th>' for name in names)
-        body = "".join(
-            "<tr>" + "".join(f'<td style="{own}">{cell}</td>' for cell in _cells(row)) + "</tr>" for row in self
-        )
-        return (
-            f'<div style="overflow-x:auto;color:inherit"><table style="font-size:13px;color:inherit">'
-            f"<caption>{escape(self.verdict)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        return sheet.html(names, map(_cells, self), self.verdict)
 
 
 def _cells(row):
