@@ -1,0 +1,141 @@
+"""Measured time against size, for several versions of one computation.
+
+What is timed is timed once, by `timing.scaling`; the controls only choose what is shown of it.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, steps
+
+SHOWN = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
+MARKS = ("o", "s", "^", "D", "v", "P")
+SIGNS = "●■▲◆▼✚"
+INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
+
+
+class Result(NamedTuple):
+    """The curves that are shown, and how the versions compare."""
+
+    names: tuple
+    curves: dict  # name -> sizes (n,), values (n,)
+    against: str
+    ratios: dict  # name -> (size, times as fast as `against`), at the largest shown size that both have
+    unit: str
+    ends: tuple
+
+
+def compute(timings, state):
+    """Cut `timing.Timings` to the sizes from `smallest` to `largest`, and compare all versions with `against`."""
+    low, high = state["smallest"], state["largest"]
+    if low >= high:
+        raise BadInput(f"smallest: expected fewer voxels than the largest, {high:,}, found {low:,}; move it down")
+    per_voxel = state["show"] != "milliseconds"
+    curves, ratios, taken = {}, {}, timings.milliseconds
+    for name in taken:
+        sizes = np.array([size for size in taken[name] if low <= size <= high], dtype=float)
+        values = np.array([taken[name][size] for size in sizes]) * SHOWN[state["show"]]
+        curves[name] = sizes, values / sizes if per_voxel else values
+        shared = set(sizes) & set(taken[state["against"]])
+        if shared:
+            size = max(shared)
+            ratios[name] = int(size), taken[state["against"]][size] / taken[name][size]
+    return Result(tuple(taken), curves, state["against"], ratios, state["show"], (low, high))
+
+
+def draw(figure, result):
+    """Left the measured times over the number of voxels, both in powers of ten; right how many times as fast."""
+    art = style.artists(figure, partial(_Card, names=result.names))
+    values = np.concatenate([values for _, values in result.curves.values()])
+    bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
+    style.limits(art.left, result.ends, (10**bottom, 10 ** max(top, bottom + 1)))
+    art.unit.set_text(result.unit)
+    for name, line in art.lines.items():
+        line.set_data(*result.curves[name])
+    reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
+    low, high = np.floor(min(reach)), max(1, np.ceil(max(reach) + 0.6))
+    style.limits(art.right, (10.0**low, 10.0**high))
+    art.title.set_text(f"times as fast as “{result.against}”")
+    for bar, text, name in zip(art.bars, art.texts, result.names, strict=True):
+        size, ratio = result.ratios.get(name, (0, 1.0))
+        bar.set_width(ratio - 1)
+        text.set_x(max(ratio, 1.0) * 1.15)
+        text.set_text(f"{_times(ratio)} at {size:,}" if size else "no size in common")
+
+
+class _Card:
+    """The artists: a line and a bar for each version."""
+
+    def __init__(self, figure, names):
+        left = self.left = figure.add_axes([0.07, 0.2, 0.36, 0.64])
+        left.set(xscale="log", yscale="log", xlim=(10, 1e6), ylim=(1e-2, 1e3), xlabel="voxels")
+        left.grid(color=style.LINE, lw=0.5, zorder=0)
+        self.unit = left.text(0, 1.05, "", transform=left.transAxes, size=9.5)
+        self.lines = {
+            name: left.plot([], [], marker=MARKS[n], color=INKS[n], ms=5.5, lw=1.4,
+                            ls="-" if n < 4 else "--", mec=style.CARD, mew=0.6)[0]
+            for n, name in enumerate(names)
+        }  # fmt: skip
+        right = self.right = figure.add_axes([0.66, 0.2, 0.32, 0.64])
+        right.set(xscale="log", xlim=(1, 1e3), ylim=(len(names) - 0.4, -0.6))
+        right.set_yticks(range(len(names)), [f"{SIGNS[n]} {name}" for n, name in enumerate(names)])
+        for label, ink in zip(right.get_yticklabels(), INKS, strict=False):
+            label.set_color(ink)
+        self.bars = right.barh(range(len(names)), [0] * len(names), 0.5, left=1, color=INKS[: len(names)])
+        self.texts = [right.text(1, y, "", va="center", size=8.5) for y in range(len(names))]
+        self.title = right.text(0, 1.05, "", transform=right.transAxes, size=9.5)
+
+
+def _times(ratio):
+    return f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"
+
+
+def describe(result):
+    """The fastest and the slowest at the largest size that is shown, and every ratio."""
+    at = {name: (sizes[-1], values[-1]) for name, (sizes, values) in result.curves.items() if len(sizes)}
+    last = {name: value for name, (size, value) in at.items() if size == max(size for size, _ in at.values())}
+    best = min(last, key=last.get)
+    words = f"At {int(at[best][0]):,} voxels “{best}” is the fastest, with {last[best]:.3g} {result.unit}."
+    gone = [f"“{name}” only up to {int(size):,}" for name, (size, _) in at.items() if name not in last]
+    words += f" Measured {', '.join(gone)}: the rest would have taken too long." if gone else ""
+    return words, {
+        name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in result.ratios.items() if name != result.against
+    } | {"compared with": result.against}
+
+
+def _keep_apart(smallest, largest):
+    """Whichever is moved past the other takes it along: option i of `largest` is the size after option i."""
+    smallest.observe(lambda change: setattr(largest, "index", max(largest.index, change["new"])), "index")
+    largest.observe(lambda change: setattr(smallest, "index", min(smallest.index, change["new"])), "index")
+
+
+def panel(timings, **start):
+    """The panel for `timing.Timings`; values in `start` set controls.
+
+    Example
+    -------
+    >>> from i2pemd_lite.panels.timing import Timings
+    >>> board = panel(Timings((10, 100), {"loop": {10: 1.0, 100: 10.0}, "at once": {10: 0.5, 100: 0.5}}))
+    >>> board.result.ratios["at once"], board.numbers["at once"]
+    ((100, 20.0), '20 × at 100')
+    """
+    sizes, names = list(timings.sizes), list(timings.milliseconds)
+    if len(sizes) < 2 or not 1 <= len(names) <= len(MARKS):
+        found = f"{len(sizes)} of {len(names)}"
+        raise BadInput(f"timings: expected 2 sizes or more of 1 to {len(MARKS)} versions, found {found}")
+    controls = {
+        "smallest": steps("smallest (voxels)", sizes[:-1], sizes[0], "250px"),
+        "largest": steps("largest (voxels)", sizes[1:], sizes[-1], "250px"),
+        "show": choice("show", list(SHOWN), "milliseconds", "220px"),
+        "against": choice("compared with", names, names[0], "320px"),
+    }
+    _keep_apart(controls["smallest"], controls["largest"])
+    made = Panel("speed", controls, partial(compute, timings), draw, describe,
+                 layout=[["smallest", "largest"], ["show", "against"]], size=(9.4, 3.2))  # fmt: skip
+    if start:
+        made.set(**start)
+    return made
