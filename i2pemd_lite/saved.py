@@ -1,6 +1,7 @@
 """A run as its folder tells it: settings, tables and moments, without data, network or weights, and so in no time."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,3 +54,39 @@ def saved(run):
         expected = f"a row for each of {number} steps"
         raise BadInput(f"{folder / 'history.csv'}: expected {expected}, found {len(history)}; restore it")
     return Saved(str(folder), task, about["settings"], number, history, evaluations, moments.read(folder, number))
+
+
+def watch(folder, process, every=0.5):
+    """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
+
+    Parameters
+    ----------
+    folder : of the run, which may not be there yet
+    process : what trains, with a `poll()` that is None while it goes on, such as a `subprocess.Popen`
+    every : seconds between two looks
+
+    Raises `BadInput` where the process has ended and left no run.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     next(watch(folder, SimpleNamespace(poll=lambda: 0)))
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: ...: expected the folder of a run, found no settings.json in it; check the name
+    """
+    number, ended = None, False
+    while not ended:
+        ended = process.poll() is not None  # before the look, so that the last one sees all
+        try:
+            now = saved(folder)
+        except BadInput:
+            if ended:
+                raise
+        else:
+            if now.number != number:
+                number = now.number
+                yield now
+        if not ended:
+            time.sleep(every)
