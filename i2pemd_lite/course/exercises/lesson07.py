@@ -1,0 +1,156 @@
+"""Exercises of lesson 07: an interval by drawing again, an audit of printed means, and how many seeds a gap takes."""
+
+from decimal import Decimal
+from itertools import count
+
+import numpy as np
+from scipy.stats import norm, t
+
+from i2pemd_lite.course.judge import Exercise
+
+
+def _drawn(random):
+    n = int(random.integers(3, 9))
+    return random.normal(random.normal(), 2.0, size=n), random.integers(0, n, size=(400, n))
+
+
+def _quantile(values, q):
+    """By linear interpolation between sorted values, one by one."""
+    place = q * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (place - low) * (values[high] - values[low])
+
+
+def _again(d, picks, ends=(0.025, 0.975)):
+    means = sorted(sum(float(d[i]) for i in row) / len(row) for row in picks)
+    return [_quantile(means, q) for q in ends]
+
+
+def _printed(random):
+    """Organs of R rows in CT and in MR with two digits, and three means with one digit, some of which are wrong."""
+    R = int(random.integers(4, 9))
+    ct, mr = (random.uniform(80, 95, size=(R, 4)).round(2) for _ in range(2))
+    means = np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], axis=1).round(1)
+    # One column at a time, so that no column alone tells which rows are wrong; up and down, so that signs matter.
+    for row, (column, sign) in zip(random.permutation(R), [(0, 1), (1, -1), (2, 1), (int(random.integers(3)), -1)],
+                                   strict=False):  # fmt: skip
+        if random.random() < 0.6 or column < 2:
+            means[row, column] += sign * random.uniform(0.3, 1.0).__round__(1)
+    return ct, mr, means.round(1)
+
+
+def _exactly(ct, mr, means, columns=(0, 1, 2), slack="0.1"):
+    """In decimal numbers, as one would by hand."""
+    found = []
+    for organs_ct, organs_mr, printed in zip(ct, mr, means, strict=True):
+        one, other = (sum(Decimal(f"{x:.2f}") for x in organs) / 4 for organs in (organs_ct, organs_mr))
+        again = (one, other, (one + other) / 2)
+        off = [abs(again[k] - Decimal(f"{printed[k]:.1f}")) > Decimal(slack) for k in columns]
+        found.append(any(off))
+    return np.array(found, dtype=float)
+
+
+def _gap(random):
+    return float(random.uniform(0.3, 2.0)), float(random.uniform(0.2, 2.0))
+
+
+def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
+    return next(n for n in count(start) if edge(n) * sd / root(n) < gap)
+
+
+EXERCISES = {
+    "07a": Exercise(
+        title="An interval by drawing again",
+        minutes=6,
+        kind="fill in",
+        takes="d, picks",
+        inputs=_drawn,
+        oracle=_again,
+        against="sorted means, one by one",
+        properties={
+            "the lower end comes first": lambda found, d, picks: found[0] <= found[1],
+            "the ends are no lower than the smallest difference and no higher than the largest": lambda found, d, picks: (
+                found[0] >= d.min() - 1e-9 and found[1] <= d.max() + 1e-9
+            ),
+        },
+        hints=(
+            "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
+            "`d[picks]` has a row for each draw. One number of each row is wanted, and then two of all of these.",
+            "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
+        ),
+        mistakes={
+            "Those are percentiles of the differences. The interval is about their mean: take one in each draw.": (
+                lambda d, picks: np.percentile(d[picks], (2.5, 97.5))
+            ),
+            "The means go down the columns. Each draw is a row: its mean is over the second axis.": (
+                lambda d, picks: np.percentile(d[picks].mean(0), (2.5, 97.5))
+            ),
+            "That is the interval from 5 to 95 %, which leaves out one mean in ten. Leave out 2.5 % at each end.": (
+                lambda d, picks: np.percentile(d[picks].mean(1), (5, 95))
+            ),
+            "Those are medians. The interval is about the mean.": (
+                lambda d, picks: np.percentile(np.median(d[picks], 1), (2.5, 97.5))
+            ),
+        },
+    ),
+    "07b": Exercise(
+        title="An audit of printed means",
+        minutes=10,
+        kind="write",
+        takes="ct, mr, means",
+        inputs=_printed,
+        oracle=_exactly,
+        against="decimal arithmetic by hand",
+        properties={"there is one answer for each row": lambda found, ct, mr, means: found.shape == (len(ct),)},
+        hints=(
+            "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
+            "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",
+            "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",
+        ),
+        mistakes={
+            "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.": (
+                lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,))
+            ),
+            "The overall mean is not checked. It can be wrong where those of CT and MR are right.": (
+                lambda ct, mr, means: _exactly(ct, mr, means, columns=(0, 1))
+            ),
+            "A mean that is printed too high is not found: take the absolute difference.": lambda ct, mr, means: (
+                np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], 1) - means > 0.1
+            ).any(1),
+            "Rounding to one digit moves a mean by up to 0.05, and you call that wrong. Allow 0.1.": (
+                lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01")
+            ),
+        },
+    ),
+    "07c": Exercise(
+        title="How many seeds?",
+        minutes=10,
+        kind="open",
+        takes="gap, sd",
+        inputs=_gap,
+        oracle=_search,
+        against="a search with SciPy's t distribution",
+        properties={
+            "two seeds are the least that have a spread": lambda n, gap, sd: n >= 2,
+            "the answer is a whole number": lambda n, gap, sd: float(n) == int(n),
+        },
+        hints=(
+            "The quantile of t changes with n, so there is no formula: try one n after the other.",
+            "For each n from 2, compute `t.ppf(0.975, n - 1) * sd / n ** 0.5`. When do you stop?",
+            "Stop at the first n at which half the width of the interval is below the gap, and return that n.",
+        ),
+        mistakes={
+            "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.": (
+                lambda gap, sd: _search(gap, sd, edge=lambda n: norm.ppf(0.975))
+            ),
+            "t has n − 1 degrees of freedom, for one is spent on the mean.": (
+                lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.975, n))
+            ),
+            "0.95 leaves out 5 % at one end. The interval leaves out 2.5 % at each: take 0.975.": (
+                lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.95, n - 1))
+            ),
+            "The spread of a mean is sd/√n, not sd/n.": lambda gap, sd: _search(gap, sd, root=lambda n: n),
+        },
+    ),
+}

@@ -1,0 +1,225 @@
+"""Two rows of a table of the paper, seed by seed: the runs, their differences, and the seeds that the paper's gap takes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite import seeds
+from i2pemd_lite.classification import paper as skin
+from i2pemd_lite.files import BadInput, read_json, root
+from i2pemd_lite.panels import style
+from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.segmentation import paper as organs
+
+MOST = 60  # seeds on the axis of the right picture
+
+
+class Measured(NamedTuple):
+    """One figure of every run of a table: `values` method -> {seed: percent}, and what the paper prints for each."""
+
+    title: str
+    values: dict
+    paper: dict
+    names: dict
+    proposed: str
+
+
+class Result(NamedTuple):
+    """Two rows, seed by seed."""
+
+    measured: Measured
+    other: str
+    seeds: list
+    theirs: np.ndarray
+    ours: np.ndarray
+    found: seeds.Interval
+    gap: float  # the paper's, ours less theirs
+    n: int  # as set
+    power: float  # with n seeds
+    needed: int | None
+    curve: np.ndarray  # power for 2 … MOST seeds
+
+
+def committed(folder=None):
+    """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
+    folder = root() / "data" / "results" if folder is None else folder
+    made = []
+    for task, titles in (("segmentation", {"overall DOC": "Table 1, DOC"}),
+                         ("classification", {"AUC": "Table 4, AUC", "F1": "Table 4, F1"})):  # fmt: skip
+        rows = [row for row in read_json(folder / task / "runs.json")["rows"] if _main(row)]
+        for figure, title in titles.items():
+            values = {}
+            for row in rows:
+                values.setdefault(row["method"], {})[row["seed"]] = row[figure]
+            made.append(_measured(f"{title}, real data", figure, values))
+    return made
+
+
+def _main(row):
+    """Whether a run is of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size."""
+    return row.get("d", 16) == 16 and (row.get("τ_low", 0.7), row.get("τ_high", 0.8)) == skin.CHOSEN
+
+
+def of_runs(tables, words="your runs"):
+    """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
+    kinds = {"doc": ("Table 1, DOC", "overall DOC")}
+    if tables.PROPOSED == "i2pemd":
+        kinds = {"auc": ("Table 4, AUC", "AUC"), "f1": ("Table 4, F1", "F1")}
+    made = []
+    for figure, (title, column) in kinds.items():
+        values = {}
+        for run in (run for method in tables.NAMES for run in tables.runs(method)):
+            figures = run.figures if "doc" in run.figures else run.figures["argmax"]
+            values.setdefault(run.settings.method, {})[run.settings.seed] = float(figures[figure])
+        made.append(_measured(f"{title}, {words}", column, values))
+    return made
+
+
+def _measured(title, column, values):
+    if column == "overall DOC":
+        printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3
+        return Measured(title, values, printed, organs.NAMES, "joint_sepbn_i2pemd")
+    printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
+    return Measured(title, values, printed, skin.NAMES, "i2pemd")
+
+
+def pairs(measured):
+    """{words: (`Measured`, the other method)} of each pair with the proposed one that has a seed in common; those with
+    more seeds first."""
+    found = {}
+    for each in measured:
+        for other in each.values:
+            common = each.values[other].keys() & each.values.get(each.proposed, {}).keys()
+            if other != each.proposed and other in each.paper and common:
+                n = f"{len(common)} seed{'s' * (len(common) > 1)}"
+                words = f"{each.title}: {each.names[each.proposed]} less {each.names[other]} ({n})"
+                found[words] = each, other, len(common)
+    return {words: found[words][:2] for words in sorted(found, key=lambda words: -found[words][2])}
+
+
+def compute(measured, other, n):
+    """The rows of the proposed method and of another one, over the seeds that both have."""
+    mine, theirs = measured.values[measured.proposed], measured.values[other]
+    common = sorted(mine.keys() & theirs.keys())
+    a, b = (np.array([values[seed] for seed in common]) for values in (mine, theirs))
+    found, gap = seeds.interval(a - b), measured.paper[measured.proposed] - measured.paper[other]
+    known = not np.isnan(found.sd)
+    curve = seeds.power(gap, found.sd, np.arange(2, MOST + 1)) if known else np.full(MOST - 1, np.nan)
+    at = float(seeds.power(gap, found.sd, n)) if known else np.nan
+    enough = seeds.needed(gap, found.sd) if known else None
+    return Result(measured, other, common, b, a, found, gap, n, at, enough, curve)
+
+
+def draw(figure, result):
+    """Left the runs, seed by seed; in the middle their differences and the paper's; right the chance to see it."""
+    art = style.artists(figure, _Card)
+    d, found = result.ours - result.theirs, result.found
+    low, high = min(result.theirs.min(), result.ours.min()), max(result.theirs.max(), result.ours.max())
+    margin = max(0.35 * (high - low), 0.3)
+    style.limits(art.left, y=(low - margin, high + margin))
+    for k, line in enumerate(art.lines):
+        line.set_data([[0, 1], [result.theirs[k], result.ours[k]]] if k < len(d) else [[], []])
+    art.theirs.set_data(np.zeros(len(d)), result.theirs)
+    art.ours.set_data(np.ones(len(d)), result.ours)
+    for text, words in zip(art.names, (result.other, result.measured.proposed), strict=True):
+        text.set_text(result.measured.names[words].replace("Joint+sepBN", "J+sepBN").replace("Baseline+", "B+"))
+    bounds = [b for b in (found.low, found.high, *d, 0.0, result.gap) if not np.isnan(b)]
+    reach = max(max(bounds) - min(bounds), 0.5)
+    style.limits(art.middle, x=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach))
+    art.differences.set_data(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5])
+    art.interval.set_data([found.low, found.high], [1.15, 1.15])
+    art.mean.set_data([found.mean], [1.15])
+    art.gap.set_data([result.gap], [1.6])
+    art.curve.set_data(np.arange(2, MOST + 1), 100 * result.curve)
+    art.here.set_data([result.n], [100 * result.power])
+    enough = result.needed if result.needed and result.needed <= MOST else np.nan
+    art.enough.set_data([enough, enough], [0, 80])
+
+
+class _Card:
+    """The artists."""
+
+    def __init__(self, figure):
+        left = self.left = figure.add_axes([0.055, 0.2, 0.2, 0.66])
+        left.set(xlim=(-0.35, 1.35), title="The runs, seed by seed (%)", xticks=[])
+        self.lines = [left.plot([], [], color=style.LINE, lw=1.2, zorder=1)[0] for _ in range(20)]
+        self.theirs = left.plot([], [], ls="", ms=7, zorder=2, **style.SOURCE)[0]
+        self.ours = left.plot([], [], ls="", ms=7, zorder=2, **style.TARGET)[0]
+        sides = ((0.1, style.BLUE), (0.21, style.ORANGE))
+        self.names = [figure.text(x, 0.13, "", size=8.5, color=ink, ha="center") for x, ink in sides]
+        middle = self.middle = figure.add_axes([0.35, 0.2, 0.28, 0.66])
+        middle.set(ylim=(-0.1, 1.9), title="Ours less theirs (points)", xlabel="difference (points)")
+        middle.set_yticks([0.5, 1.15, 1.6], ["seeds", "mean, 95 %", "the paper"])
+        middle.plot([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0)
+        self.differences = middle.plot([], [], ls="", marker=".", ms=9, color=style.INK)[0]
+        self.interval = middle.plot([], [], color=style.INK, lw=2)[0]
+        self.mean = middle.plot([], [], ls="", marker="|", ms=14, mew=2.4, color=style.INK)[0]
+        self.gap = middle.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
+        right = figure.add_axes([0.71, 0.2, 0.27, 0.66])
+        right.set(xlim=(1, MOST), ylim=(0, 105), title="Chance to see the paper's gap (%)")
+        right.set_xlabel("seeds of both methods")
+        right.plot([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0)
+        right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET)
+        self.curve = right.plot([], [], color=style.BLUE, lw=2)[0]
+        self.enough = right.plot([], [], color=style.BLUE, lw=1.2, ls=(0, (3, 2)))[0]
+        self.here = right.plot([], [], ls="", ms=9, **style.TARGET)[0]
+
+
+def describe(result):
+    """What the differences say, and what it would take."""
+    found, n = result.found, len(result.seeds)
+    gap = f"The paper's gap is {result.gap:+.2f} points."
+    if np.isnan(found.sd):
+        words = f"One seed: the difference is {found.mean:+.2f} points. {gap} A spread takes two seeds."
+        return words, {"seeds of both": 1, "difference": f"{found.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
+    holds = found.low <= 0 <= found.high
+    words = (
+        f"The mean of {n} differences is {found.mean:+.2f} points, 95 % interval {found.low:+.2f} to {found.high:+.2f}"
+        + ": " + ("it holds 0, so the seeds do not tell the two apart. " if holds else "it leaves out 0. ")
+        + f"{gap} "
+    )
+    low, high = seeds.sd_interval(found.sd, n)
+    ends = [seeds.needed(result.gap, sd) for sd in (low, high)]
+    numbers = [f"{each:,}" if each else f"over {seeds.MOST:,}" for each in (result.needed, *ends)]
+    words += f"With this spread it takes {numbers[0]} seeds of both to see such a gap four times in five."
+    return words, {
+        "seeds of both": n,
+        "mean difference": f"{found.mean:+.2f}",
+        "95 % interval": f"{found.low:+.2f} to {found.high:+.2f}",
+        "SD of the differences": f"{found.sd:.2f}",
+        "SD, 95 %": f"{low:.2f} to {high:.2f}",
+        "the paper's gap": f"{result.gap:+.2f}",
+        "seeds needed": numbers[0],
+        "by the ends of the SD": f"{numbers[1]} to {numbers[2]}",
+        f"chance with {result.n} seeds": f"{100 * result.power:.0f} %",
+    }
+
+
+def panel(measured, n=3, **start):
+    """The panel for some `Measured`; further values set controls.
+
+    Example
+    -------
+    >>> values = {"joint": {0: 80.0, 1: 81.0}, "joint_sepbn_i2pemd": {0: 81.5, 1: 82.0}}
+    >>> shown = panel([_measured("Table 1, DOC", "overall DOC", values)])
+    >>> round(shown.result.found.mean, 2), round(shown.result.gap, 1)
+    (1.25, 2.7)
+    """
+    found = pairs(measured)
+    if not found:
+        raise BadInput("measured: expected the proposed method and another with a common seed, found none; train both")
+    controls = {
+        "pair": choice("rows", list(found), next(iter(found)), "660px"),
+        "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
+    }
+    made = Panel(
+        "seeds",
+        controls,
+        lambda state: compute(*found[state["pair"]], state["n"]),
+        draw,
+        describe,
+        layout=[["pair"], ["n"]],
+    )
+    if start:
+        made.set(**start)
+    return made
