@@ -175,7 +175,7 @@ def shortened(path, folder):
 def nbgrader(*words, folder):
     """Run nbgrader as an activated environment does: it looks for `alembic` where programs are looked for."""
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, **HEADLESS, "PATH": programs}
+    environment = {**os.environ, **HEADLESS, "PATH": programs, "I2PEMD_CACHE": str(folder / "cache")}
     command = [sys.executable, "-m", "nbgrader", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -59,8 +59,7 @@ def parts(notebook, path):
     asked = False
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            source = master.LINK.sub(lambda found: found[0].removeprefix("../"), cell["source"])
-            for block in _blocks(source):
+            for block in _blocks(web.here(cell["source"])):
                 made = render.text(block, path.parent)
                 yield f'<div class="fragment">{made}</div>' if re.search(r"\*\*[^*]+\*\*.*\?", block, re.S) else made
             continue

@@ -5,7 +5,6 @@
 A page holds its formulas as MathML and its pictures as data; beside the pages lie the files that they link to.
 """
 
-import re
 from pathlib import Path
 
 from i2pemd_lite.course import master, render
@@ -37,21 +36,25 @@ def lesson(notebook, path, every=()):
     main = "\n".join(cell_html(cell, path) for cell in notebook["cells"])
     around = _around(path, list(every))
     body = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
-    for tag in re.findall(r"<img\b[^>]*>", body):
-        if not re.search(r'\balt="(?!&lt;|No description)[^"]', tag):
-            raise BadInput(f"{path.name}: expected words for every picture (alt), found {tag[:60]}…; show a panel")
+    if wordless := render.wordless(body):
+        raise BadInput(f"{path.name}: expected words for every picture (alt), found {wordless[0]}…; show a panel")
     return body
 
 
 def cell_html(cell, path):
     """A cell as a section whose id is the cell's; nothing for what does nothing on a page."""
     if cell["cell_type"] == "markdown":
-        source = master.LINK.sub(lambda found: found[0].removeprefix("../"), cell["source"])
+        source = here(cell["source"])
         return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
     folded = bool(cell["metadata"].get("jupyter", {}).get("source_hidden"))
     shown = render.outputs(cell)
     shown = f'<div class="outputs">\n{shown}\n</div>' if shown else ""
     return f'<section class="code" id="{cell["id"]}">\n{render.code(cell["source"], folded)}\n{shown}\n</section>'
+
+
+def here(source):
+    """Markdown of a lesson whose links lead to files beside the page, where `linked` puts them."""
+    return master.LINK.sub(lambda found: found[0].removeprefix("../"), source)
 
 
 def title(notebook):
@@ -66,7 +69,7 @@ def index(paths):
         opening = master.read(path)["cells"][0]["source"].split("\n\n")
         times = next((part for part in opening if part.startswith("Reading:")), "")
         name = opening[0].lstrip("# ")
-        rows.append(f"## [{name}]({path.stem}.ipynb)\n\n{opening[1]}\n\n{times}")
+        rows.append(f"## [{name}]({path.stem}.ipynb)\n\n{here(opening[1])}\n\n{times}")
     return render.page("i2pemd-lite: the lessons", render.text("# The lessons\n\n" + "\n\n".join(rows)))
 
 

@@ -1,0 +1,140 @@
+"""Lessons as pages and slides: that they need no network, show what was shown, and say in words what pictures show."""
+
+import re
+
+import pytest
+from test_release import EXERCISE, notebook_of
+
+from i2pemd_lite.course import executed, formulas, master, pages, render, slides, web
+from i2pemd_lite.files import BadInput
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PICTURE = ("class P:\n    def _repr_mimebundle_(self, **_):\n"
+           f"        return {{'image/png': '{PNG}', 'text/plain': 'a red dot'}}\nP()")  # fmt: skip
+SOLVED = EXERCISE.replace('check("02b"', 'check = lambda *_: print("all", "right")\ncheck("02b"')
+CELLS = [
+    master.markdown("a-01", "# 02 · One\n\nSee [two](03_two.ipynb#cell-id=b-01), [data](../data/README.md)."
+                            "\n\nReading: 5 minutes. Running: ci 1 s, laptop 1 s."),  # fmt: skip
+    master.markdown("a-02", "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\tag{7} $$\n\nWith $G_{ij}$."
+                            "\n\n**Guess:** why?"),  # fmt: skip
+    master.code("a-03", "from i2pemd_lite.course import check"),
+    master.code("a-04", "1 + 1"),
+    master.code("a-05", PICTURE, jupyter={"source_hidden": True}),
+    master.markdown("a-06", "## Exercise 02b\n\n" + "Many words. " * 40),
+    master.code("a-07", SOLVED),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A small lesson and another, run and written as pages and as slides, under one folder."""
+    root = tmp_path_factory.mktemp("web")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("I2PEMD_CACHE", str(root / "cache"))
+    (root / "data").mkdir()
+    (root / "data" / "README.md").write_text("# Data\n\n[table](table.csv) $x^2$")
+    (root / "data" / "table.csv").write_text("1,2\n")
+    master.write(root / "notebooks" / "02_one.ipynb", notebook_of(CELLS))
+    master.write(root / "notebooks" / "03_two.ipynb", notebook_of([master.markdown("b-01", "# 03 · Two\n\nMore.")]))
+    web.write(root / "lessons", folder=root / "notebooks")
+    slides.write(root / "slides", master.lessons(folder=root / "notebooks"))
+    yield root
+    monkeypatch.undo()
+
+
+def test_a_page_needs_no_network_and_shows_what_was_shown(made):
+    page = (made / "lessons" / "02_one.html").read_text()
+    assert render.outside(page) == [] and render.wordless(page) == []
+    assert '<section class="code" id="a-04">' in page and "<pre>2</pre>" in page
+    assert f'src="data:image/png;base64,{PNG}" alt="a red dot"' in page
+    assert page.count("<math ") == 2 and "<mi>ℒ</mi>" in page and "(7)" in page and "$" not in page
+    assert page.count("<details>") == 1  # the cell whose source is hidden
+
+
+def test_links_of_pages_lead_to_pages(made):
+    for page in (made / "lessons").rglob("*.html"):
+        for target in re.findall(r'href="([^"#]*)(?:#[^"]*)?"', page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            assert not target.endswith((".ipynb", ".md"))
+    assert 'href="03_two.html#b-01"' in (made / "lessons" / "02_one.html").read_text()
+    index = (made / "lessons" / "index.html").read_text()
+    assert "02 · One" in index and "ci 1 s" in index and 'href="03_two.html"' in index
+    assert "<msup>" in (made / "lessons" / "data" / "README.html").read_text()
+
+
+def test_slides_follow_the_rules(made):
+    deck = (made / "slides" / "02_one.html").read_text()
+    assert render.outside(deck) == [] and render.wordless(deck) == []
+    slide_by_slide = re.findall(r"<section>.*?</section>", deck, re.S)
+    found = [re.findall(r"<h[12][^>]*>(.*?)</h[12]>", slide)[0] for slide in slide_by_slide]
+    assert list(dict.fromkeys(found)) == ["02 · One", "Equation 7", "Exercise 02b"]
+    assert '<div class="fragment"><p><strong>Guess:</strong>' in deck
+    assert "YOUR CODE HERE" in deck and "return" not in re.sub(r"<script>.*", "", deck, flags=re.S)
+    assert "all right" not in deck and "import" not in re.sub(r"<style>.*?</style>|<script>.*", "", deck, flags=re.S)
+    assert "a red dot" in deck
+
+
+def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
+    path = made / "notebooks" / "02_one.ipynb"
+    text = "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12)
+    deck = slides.deck(notebook_of([master.markdown("a-01", text)]), path)
+    assert deck.count("<section>") == deck.count("Long</h2>") == 3
+
+
+def test_a_lesson_is_run_once_until_it_changes(made, monkeypatch):
+    monkeypatch.setenv("I2PEMD_CACHE", str(made / "cache"))
+    path = made / "notebooks" / "03_two.ipynb"
+    (kept,) = (made / "cache" / "executed").glob("03_two-*.ipynb")
+    before = kept.stat().st_mtime_ns
+    executed.executed(path)
+    assert kept.stat().st_mtime_ns == before
+    master.write(path, notebook_of([master.markdown("b-01", "# 03 · Two\n\nLess.")]))
+    executed.executed(path)
+    assert [file.name == kept.name for file in kept.parent.glob("03_two-*.ipynb")] == [False]
+
+
+def test_a_lesson_that_does_not_run_is_named(tmp_path):
+    path = tmp_path / "notebooks" / "04_bad.ipynb"
+    master.write(path, notebook_of([master.markdown("a-01", "# 04 · Bad"), master.code("a-02", "1 / 0")]))
+    with pytest.raises(BadInput, match="04_bad.ipynb, cell a-02: expected it to run, found ZeroDivisionError"):
+        web.write(tmp_path / "out", folder=path.parent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_without_words_is_refused(made):
+    output = {"output_type": "display_data", "data": {"image/png": PNG, "text/plain": "<Figure size 640x480>"}}
+    cell = master.code("a-02", "plt.plot()") | {"outputs": [output]}
+    with pytest.raises(BadInput, match="02_one.ipynb: expected words for every picture"):
+        web.lesson(notebook_of([master.markdown("a-01", "# 02"), cell]), made / "notebooks" / "02_one.ipynb")
+
+
+@pytest.mark.parametrize("path", master.lessons(), ids=lambda path: path.stem)
+def test_every_formula_of_a_lesson_is_drawn_without_a_script(path):
+    for cell in master.read(path)["cells"]:
+        if cell["cell_type"] == "markdown":
+            drawn = render.text(cell["source"])
+            assert "$" not in re.sub(r"<code>.*?</code>", "", drawn, flags=re.S)
+            assert "\\" not in re.sub(r"<(code|annotation)\b.*?</\1>", "", drawn, flags=re.S)
+
+
+@pytest.mark.parametrize("tex", [r"\frobnicate x", r"a & b", r"\frac"])
+def test_a_formula_that_cannot_be_drawn_is_named(tex):
+    with pytest.raises(BadInput, match="expected TeX that MathML has"):
+        formulas.mathml(tex)
+
+
+@pytest.mark.parametrize("name", pages.BOARDS)
+def test_every_page_for_voila_shows_its_panel(name, tmp_path, monkeypatch):
+    from i2pemd_lite.panels.panel import Panel
+
+    monkeypatch.chdir(tmp_path)
+    made = {path.stem: path for path in pages.write(tmp_path / "pages")}
+    question, panel = master.read(made[name])["cells"]
+    assert "?" in question["source"]
+    *lines, last = panel["source"].splitlines()
+    names = {}
+    exec("\n".join(lines), names)
+    shown = eval(last, names)
+    assert isinstance(shown, Panel)
+    if hasattr(shown, "close"):
+        shown.close()
