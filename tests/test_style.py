@@ -20,7 +20,7 @@ NOTES = sorted((ROOT / "i2pemd_lite" / "course" / "notes").glob("*.md"))
 TABLE = ROOT / "tests" / "benchmarks" / "lessons.md"
 PANELS = {"panel", "compare", "sheet", "views", "scrub", "cockpit", "surfaces", "gap", "epochs", "coverage",
           "selection", "hardest", "sharing", "volumes", "readings"}  # fmt: skip
-QUESTIONS = {"predict", "estimate", "sketch"}
+ASKED = r"^(predict|estimate|sketch)\("
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
 TEXTS = [*PAGES, *NOTES, *(lesson.path for lesson in LESSONS)]
 each_text = pytest.mark.parametrize("path", TEXTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -40,8 +40,8 @@ def prose(text):
     return re.sub(r"\]\([^)]*\)|https?://\S+|<[^>]*>", " ", text)
 
 
-def words(lesson):
-    return sum(len(re.findall(r"\w[\w'’.-]*", prose(text))) for text in texts(lesson.path).values())
+def words(text):
+    return len(re.findall(r"\w[\w'’.-]*", prose(text)))
 
 
 # Length
@@ -50,15 +50,16 @@ def words(lesson):
 @each_lesson
 def test_a_lesson_has_as_many_words_as_its_time_bears(lesson):
     """150 words a minute are read aloud. At most half of the stated time goes there: the rest is for eyes and hands."""
-    count = words(lesson)
-    assert 600 <= count <= 2000
+    count = sum(map(words, texts(lesson.path).values()))
+    most = 2300 if stated(lesson.running) >= 20 else 1500  # one that trains has more than one lesson's panels
+    assert 600 <= count <= most
     assert 30 <= count / lesson.reading <= 75, f"{count} words in {lesson.reading} minutes"
 
 
 @each_lesson
 def test_cells_are_short(lesson):
     for where, text in texts(lesson.path).items():
-        assert len(prose(text).split()) <= 200, where
+        assert words(text) <= 200, where
     code = [cell["source"] for cell in lesson.cells if cell["cell_type"] == "code"]
     assert sum(len(source.splitlines()) for source in code) <= 180
     assert all(len(line) <= 120 for source in code for line in source.splitlines())
@@ -91,7 +92,7 @@ def unasked(cells):
         if cell["cell_type"] == "code" and shows_panel(cell["source"]):
             before = cells[n - 1]
             asked = before["cell_type"] == "markdown" and "?" in before["source"]
-            asked |= before["cell_type"] == "code" and bool(re.match(rf"({'|'.join(QUESTIONS)})\(", before["source"]))
+            asked |= before["cell_type"] == "code" and bool(re.search(ASKED, before["source"], re.M))
             found += [cell["id"]] * (not asked)
     return found
 
