@@ -189,8 +189,8 @@ EXERCISES = {
             "the T nearest by I2PEMD and the T surest have no image in common": _choose_others,
         },
         hints=(
-            "The distance is (1 − s) ḡ, and in the band 1 − s differs little. So let the surest have dear mistakes, "
-            "and the others cheap ones.",
+            "The distance is (1 − s) ḡ, and in the band 1 − s differs little. Let the surest have dear mistakes, and "
+            "the others cheap ones.",
             "The rest of an image need not be spread out: put all of it on one class. Where in G is the dearest pair, "
             "and where the cheapest?",
             "T images of s a little below 0.8 with the rest on the dearest pair of G, and T a little above 0.7 with "
