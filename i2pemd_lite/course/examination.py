@@ -99,7 +99,8 @@ def _device():
     from i2pemd_lite.training import profile
 
     try:
-        found = f"{profile()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+        threads = _many(torch.get_num_threads(), "thread")
+        found = f"{profile()}, torch {torch.__version__}, {threads}"
     except BadInput as error:
         return Line("device", "no profile", str(error))
     if shutil.which("nvidia-smi") and not torch.cuda.is_available():
@@ -154,7 +155,11 @@ def report(lines):
 def verdict(lines):
     """The last line: all well, or how many things to mend."""
     bad = sum(bool(line.todo) for line in lines)
-    return f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"
+    return _many(bad, "thing") + " to mend" if bad else "all well"
+
+
+def _many(count, what):
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def doctor():
@@ -187,8 +192,9 @@ class _Examination:
 
 
 def _html(lines):
+    own = " style='text-align:left'"
     rows = "".join(
-        f"<tr><td>{'<b>✗ mend</b>' if line.todo else '✓ ok'}</td><td>{line.about}</td><td style='text-align:left'>"
+        f"<tr><td>{'<b>✗ mend</b>' if line.todo else '✓ ok'}</td><td{own}>{line.about}</td><td{own}>"
         f"{escape(line.found)}{f'<br><b>→ {escape(line.todo)}</b>' if line.todo else ''}</td></tr>"
         for line in lines
     )

@@ -86,7 +86,7 @@ class Ledger(tuple):
 
     def html(self):
         """The table in the page's own colours, with links that JupyterLab follows to the file and to the cell."""
-        names = ("id", "equation", "home", "lesson", "computed too by", "gap (allowed)", "")
+        names = ("id", "equation", "home", "lesson", "gap (allowed)", "")
         return sheet.html(names, map(_cells, self), self.verdict)
 
 
@@ -95,16 +95,15 @@ def _cells(row):
         beside = "../" * (place.file.suffix == ".py") + _short(place.file) + at
         return f'<a href="{escape(beside)}">{escape(text)}</a>'
 
-    lessons = (link(place, f"{place.file.stem[:2]} {place.name}", f"#cell-id={place.name}") for place in row.lessons)
-    home = row.home and link(row.home, f"{row.home.name}, {row.home.file.name}:{row.home.line}")
+    lessons = (link(place, place.file.stem[:2], f"#cell-id={place.name}") for place in row.lessons)
+    home = row.home and link(row.home, f"{row.home.file.name}:{row.home.line}") + f"<br>{escape(row.home.name)}"
     sign = "✓" if not row.wrong else "✗"
     why = "".join(f"<br>{escape(each)}" for each in row.wrong)
     return (
         row.id,
-        escape(row.meaning) + (f"<br>${escape(row.tex)}$" if row.tex else ""),
+        escape(row.meaning) + (f"<br>${escape(row.tex)}$" if row.tex else "") + f"<br>against {escape(row.independent)}",
         home or "-",
-        "<br>".join(lessons) or "-",
-        escape(row.independent),
+        ", ".join(lessons) or "-",
         f"{row.gap:.1e} ({row.tolerance:.0e})",
         f"<b>{sign} {row.verdict}</b>{why}",
     )

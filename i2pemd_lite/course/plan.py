@@ -52,7 +52,7 @@ def sessions(count):
     """
     known = {lesson.number: lesson for lesson in lessons()}
     return [
-        (taught, sum(known[n].reading + _practice(n) + _waiting(known[n]) for n in taught))
+        (taught, sum(known[n].reading + _practice(n) + _waiting(known[n]) for n in taught if n in known))
         for taught in SESSIONS[count]
     ]
 
