@@ -12,7 +12,7 @@ from i2pemd_lite import BadInput, emd, ground, losses, prototypes, selection
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.classification import pseudo
 from i2pemd_lite.course import equations
-from i2pemd_lite.course.ledger import IDS, NOTEBOOKS, PACKAGE, cells, difference, docstrings, ledger
+from i2pemd_lite.course.bookkeeping import IDS, NOTEBOOKS, PACKAGE, cells, difference, docstrings, ledger
 
 every_equation = pytest.mark.parametrize("name", IDS)
 
@@ -68,7 +68,7 @@ def test_a_home_is_where_it_says():
 @pytest.fixture
 def uncomputed(monkeypatch):
     """Only look the equations up, which takes less long."""
-    monkeypatch.setattr("i2pemd_lite.course.ledger.DRAWS", 0)
+    monkeypatch.setattr("i2pemd_lite.course.bookkeeping.DRAWS", 0)
 
 
 @pytest.fixture

@@ -1,39 +1,25 @@
 """The course around the method: exercises that check themselves, predictions, the ledger of equations, hand-ins."""
 
-import sys
 from importlib import import_module
-from types import ModuleType
 
+# No function has the name of a file here: importing the file would put it in the function's place.
 _HOME = {
     "start": "i2pemd_lite.panels.lesson",
     "agree": "i2pemd_lite.panels.lesson",
     "check": "i2pemd_lite.course.judge",
-    "predict": "i2pemd_lite.course.predict",
-    "estimate": "i2pemd_lite.course.predict",
-    "sketch": "i2pemd_lite.course.predict",
-    "ledger": "i2pemd_lite.course.ledger",
+    "predict": "i2pemd_lite.course.predictions",
+    "estimate": "i2pemd_lite.course.predictions",
+    "sketch": "i2pemd_lite.course.predictions",
+    "ledger": "i2pemd_lite.course.bookkeeping",
     "doctor": "i2pemd_lite.course.examination",
     "outline": "i2pemd_lite.course.plan",
 }
-_MODULES = ("judge", "exercises", "progress")
 __all__ = [*_HOME, "progress"]
 
 
-class _Course(ModuleType):
-    """A function stays in front of the file of its name: importing the file first would else put that in its place."""
-
-    def __setattr__(self, name, value):
-        if name in _HOME and isinstance(value, ModuleType):
-            value = getattr(value, name, value)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Course
-
-
 def __getattr__(name):
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
+    if name == "progress":
+        return import_module(f"{__name__}.progress")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value

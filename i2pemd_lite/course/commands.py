@@ -14,10 +14,9 @@ def doctor(_):
 
 def ledger(chosen):
     """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
-    from i2pemd_lite.course.ledger import NOTEBOOKS
-    from i2pemd_lite.course.ledger import ledger as all_equations
+    from i2pemd_lite.course import bookkeeping
 
-    found = all_equations(notebooks=chosen.notebooks or NOTEBOOKS, seed=chosen.seed)
+    found = bookkeeping.ledger(notebooks=chosen.notebooks or bookkeeping.NOTEBOOKS, seed=chosen.seed)
     print(found)
     return 0 if found.right else 1
 

@@ -18,7 +18,7 @@ AGAIN = "You have committed to this before: your first answer is the one that co
 
 
 class Question(widgets.VBox):
-    """A question to commit to before the truth is computed; `predict.py`, `number.py` and `curve.py` have its kinds.
+    """A question to commit to before the truth is computed; its kinds: `predictions.py`, `number.py`, `curve.py`.
 
     A kind gives `body` (its widgets), `value()` (what is answered; None while it is not), `truth_of(answer)` (the
     checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth in as the answer),

@@ -3,8 +3,7 @@
 import io
 import json
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
@@ -354,10 +353,9 @@ def test_a_journal_line_is_plain_json():
     assert os.path.basename(progress.journal()) == "progress.jsonl"
 
 
-def test_the_function_keeps_its_name_beside_its_file():
-    first = "from i2pemd_lite.course.predict import headless\nfrom i2pemd_lite.course import predict\n"
-    done = subprocess.run([sys.executable, "-c", f"{first}print(predict.__name__)"], capture_output=True, text=True)
-    assert done.stdout.split() == ["predict"], done.stderr
-    assert course.predict is predict and course.sketch is sketch and course.progress is progress
+def test_no_function_of_the_course_is_hidden_by_a_file_of_its_name():
+    folder = Path(course.__file__).parent
+    assert [name for name in course._HOME if (folder / f"{name}.py").exists()] == []
+    assert all(callable(getattr(course, name)) for name in course._HOME) and course.progress is progress
     with pytest.raises(AttributeError):
         _ = course.nothing

@@ -101,7 +101,7 @@ def _cells(row):
     why = "".join(f"<br>{escape(each)}" for each in row.wrong)
     return (
         row.id,
-        escape(row.meaning) + (f"<br>${escape(row.tex)}$" if row.tex else "") + f"<br>against {escape(row.independent)}",
+        escape(row.meaning) + f"<br>${escape(row.tex)}$" * bool(row.tex) + f"<br>against {escape(row.independent)}",
         home or "-",
         ", ".join(lessons) or "-",
         f"{row.gap:.1e} ({row.tolerance:.0e})",
