@@ -248,7 +248,7 @@ def load(folder=None, sequence="t2spir", labelled=True):
         if folder is None or not holds_scans(folder):
             from i2pemd_lite.segmentation import phantoms
 
-            folder = phantoms.make(files.root() / "data" / "synthetic" / "abdomen")
+            folder = phantoms.make()
     folder = Path(folder)
     if not holds_scans(folder):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "

@@ -331,8 +331,8 @@ def _mr_scanner(image, rng):
     return np.round(image * rng.uniform(350, 1100)).astype(np.float32)
 
 
-def make(folder, cases=10, seed=0, progress=True):
-    """Write the synthetic data set into `folder`, unless it is there -> `folder`.
+def make(folder=None, cases=10, seed=0, progress=True):
+    """Write the synthetic data set into `folder`, unless it is there -> `folder`; None: where the lessons look for it.
 
     `cases` labelled CT in `btcv/RawData` and as many MR in `chaos_mr_t2spir`, and 2 of each without label, in layouts
     that `data.load` reads. Case 2 has small kidneys, CT case 4 no right kidney. The file `synthetic.json` is written
@@ -342,7 +342,8 @@ def make(folder, cases=10, seed=0, progress=True):
     """
     from tqdm import tqdm
 
-    folder, wanted = Path(folder), {"format": FORMAT, "cases": cases, "seed": seed}
+    folder = files.root() / "data" / "synthetic" / "abdomen" if folder is None else Path(folder)
+    wanted = {"format": FORMAT, "cases": cases, "seed": seed}
     if cases < 1:
         raise BadInput(f"cases: expected 1 or more, found {cases}")
     manifest = folder / MANIFEST
