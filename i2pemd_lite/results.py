@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems, written_whole
+from i2pemd_lite.report import Report
 from i2pemd_lite.training import read_about, read_checkpoint
 
 FREE = ("method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every")
@@ -219,6 +220,38 @@ class Tables:
         parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
         return "\n\n".join([f"# {self.TITLE}: measured, and printed in the paper", *parts,
                             "**Settings of the runs**", " · ".join(lines)]) + "\n"  # fmt: skip
+
+
+class Origins(Report):
+    """A report in whose HTML the settings of each run are a link, where they lie below the folder of the notebook."""
+
+    def _html(self):
+        page = super()._html()
+        for place in (row["settings"] for row in self.rows):
+            page = page.replace(f"<td>{place}</td>", f'<td><a href="{place}">settings.json</a></td>')
+        return page
+
+
+def origins(tables):
+    """Where each run of some `Tables` comes from: what it is worth beside the paper's, its settings, the commit.
+
+    The commit is that of the code that trained the run; "unknown" outside of a repository.
+    """
+    first = next(iter(tables.reports().values()))
+    worth = {row["method"]: row["setting"] for row in first.rows}
+    rows = []
+    for run in tables.results:
+        place = Path(run.folder).resolve()
+        shown = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
+        rows.append({
+            "row": tables.NAMES[run.settings.method],
+            "seed": run.settings.seed,
+            "steps": run.settings.steps,
+            "setting": worth[run.settings.method],
+            "commit": read_about(place).get("commit") or "unknown",
+            "settings": (shown / "settings.json").as_posix(),
+        })  # fmt: skip
+    return Origins("Where each run comes from", rows)
 
 
 def spread(name, values):

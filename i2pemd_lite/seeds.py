@@ -1,7 +1,7 @@
 """Is one method better than another, whatever the seed? Paired differences over seeds, and how many of them it takes.
 
 A method trained with n seeds gives n networks. With the same seeds for another method there are n differences Δ_s;
-their mean tells of the methods, their spread of luck. (`comparison.py` holds the networks fixed and varies the test images.)
+their mean tells of the methods, their spread of luck. (`comparison.py` holds networks and varies the test images.)
 """
 
 from typing import NamedTuple

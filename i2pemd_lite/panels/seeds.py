@@ -1,4 +1,4 @@
-"""Two rows of a table of the paper, seed by seed: the runs, their differences, and the seeds that the paper's gap takes."""
+"""Two rows of a table of the paper, seed by seed: the runs, their differences, the seeds that it would take."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from i2pemd_lite import seeds
 from i2pemd_lite.classification import paper as skin
+from i2pemd_lite.classification.scores import DECISIONS
 from i2pemd_lite.files import BadInput, read_json, root
 from i2pemd_lite.panels import style
 from i2pemd_lite.panels.panel import Panel, choice, slider
@@ -69,7 +70,7 @@ def of_runs(tables, words="your runs"):
     for figure, (title, column) in kinds.items():
         values = {}
         for run in (run for method in tables.NAMES for run in tables.runs(method)):
-            figures = run.figures if "doc" in run.figures else run.figures["argmax"]
+            figures = run.figures if "doc" in run.figures else run.figures[DECISIONS[0]]
             values.setdefault(run.settings.method, {})[run.settings.seed] = float(figures[figure])
         made.append(_measured(f"{title}, {words}", column, values))
     return made
@@ -77,7 +78,9 @@ def of_runs(tables, words="your runs"):
 
 def _measured(title, column, values):
     if column == "overall DOC":
-        printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3
+        # Where the printed mean is not that of its organs, the organs are believed.
+        again = {found.method: found.recomputed[-1] for found in organs.audit()}
+        printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3 | again
         return Measured(title, values, printed, organs.NAMES, "joint_sepbn_i2pemd")
     printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
     return Measured(title, values, printed, skin.NAMES, "i2pemd")

@@ -70,7 +70,7 @@ EXERCISES = {
         against="sorted means, one by one",
         properties={
             "the lower end comes first": lambda found, d, picks: found[0] <= found[1],
-            "the ends are no lower than the smallest difference and no higher than the largest": lambda found, d, picks: (
+            "both ends lie between the smallest and the largest difference": lambda found, d, picks: (
                 found[0] >= d.min() - 1e-9 and found[1] <= d.max() + 1e-9
             ),
         },
@@ -144,7 +144,7 @@ EXERCISES = {
             "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.": (
                 lambda gap, sd: _search(gap, sd, edge=lambda n: norm.ppf(0.975))
             ),
-            "t has n − 1 degrees of freedom, for one is spent on the mean.": (
+            "The t of n differences has n − 1 degrees of freedom: one is spent on the mean.": (
                 lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.975, n))
             ),
             "0.95 leaves out 5 % at one end. The interval leaves out 2.5 % at each: take 0.975.": (
