@@ -70,7 +70,7 @@ def of_runs(tables, words="your runs"):
     for figure, (title, column) in kinds.items():
         values = {}
         for run in (run for method in tables.NAMES for run in tables.runs(method)):
-            figures = run.figures if "doc" in run.figures else run.figures[DECISIONS[0]]
+            figures = run.figures if "doc" in run.figures else run.figures[next(iter(DECISIONS))]
             values.setdefault(run.settings.method, {})[run.settings.seed] = float(figures[figure])
         made.append(_measured(f"{title}, {words}", column, values))
     return made

@@ -1,0 +1,142 @@
+"""Rows compared seed by seed: intervals and numbers of seeds against SciPy and simulation, and the panel of them."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from i2pemd_lite import seeds
+from i2pemd_lite.files import BadInput, root
+from i2pemd_lite.panels import seeds as panels
+from i2pemd_lite.results import origins
+from i2pemd_lite.segmentation import paper
+
+
+def test_the_interval_is_that_of_scipy():
+    random = np.random.default_rng(0)
+    for n in (2, 3, 5, 40):
+        d = random.normal(1.0, 2.0, n)
+        found, theirs = seeds.interval(d), ttest_1samp(d, 0).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
+        assert (found.mean, found.sd, found.n) == pytest.approx((d.mean(), d.std(ddof=1), n))
+    one = seeds.interval([1.5])
+    assert one.mean == 1.5 and one.n == 1 and np.isnan([one.low, one.high, one.sd]).all()
+    for bad in ([], [np.nan], [[1.0, 2.0]]):
+        with pytest.raises(BadInput, match="differences"):
+            seeds.interval(bad)
+
+
+@pytest.mark.parametrize(("gap", "sd", "n"), [(1, 1, 3), (1, 1, 10), (-0.5, 1, 20), (0, 2, 5), (3, 1, 3)])
+def test_power_is_how_often_an_interval_leaves_out_0(gap, sd, n):
+    d = np.random.default_rng(1).normal(gap, sd, size=(20_000, n))
+    seen = ttest_1samp(d, 0, axis=1).pvalue < 0.05
+    # The share of 20,000 draws has a standard error of at most 0.0035.
+    assert float(seeds.power(gap, sd, n)) == pytest.approx(seen.mean(), abs=0.015)
+
+
+def test_the_interval_of_a_spread_holds_it_in_95_of_100():
+    d = np.random.default_rng(2).normal(0.0, 3.0, size=(4000, 3))
+    low, high = np.array([seeds.sd_interval(sd, 3) for sd in d.std(axis=1, ddof=1)]).T
+    assert ((low <= 3.0) & (3.0 <= high)).mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_needed_is_the_first_number_of_seeds_with_the_power():
+    for gap, sd in ((1.0, 0.3), (1.0, 1.0), (1.1, 0.76), (0.2, 1.0), (-0.2, 1.0)):
+        n = seeds.needed(gap, sd)
+        assert n == next(k for k in range(2, 1000) if seeds.power(gap, sd, k) >= seeds.POWER)
+    assert seeds.needed(0.0, 1.0) is None and seeds.needed(1e-4, 1.0) is None
+    assert seeds.needed(1.0, 0.0) == 2
+
+
+# The panel
+
+
+def made(ours=(80.0, 81.0, 83.0), theirs=(79.0, 80.5, 81.0)):
+    values = {"joint": dict(enumerate(theirs)), "joint_sepbn_i2pemd": dict(enumerate(ours)), "ummkd": {7: 80.0}}
+    return panels._measured("Table 1, DOC", "overall DOC", values)
+
+
+def test_rows_are_paired_by_seed():
+    each = made()
+    each.values["joint"][9] = 10.0  # a seed that the other row lacks
+    found = panels.compute(each, "joint", 5)
+    assert found.seeds == [0, 1, 2] and (found.ours - found.theirs).tolist() == [1.0, 0.5, 2.0]
+    assert found.found == seeds.interval([1.0, 0.5, 2.0]) and found.gap == pytest.approx(91.8 - 89.1)
+    assert list(panels.pairs([each])) == ["Table 1, DOC: Joint+sepBN+I2PEMD less Joint (3 seeds)"]
+
+
+def test_where_the_paper_misprints_a_mean_its_organs_are_believed():
+    printed = made().paper
+    assert printed["individual"] == pytest.approx(90.5325) and printed["joint_i2pemd"] == 90.0
+    assert printed["joint_sepbn_i2ped"] == paper.TABLE3["joint_sepbn_i2ped"]
+
+
+def test_the_committed_measurements_are_those_of_the_tables():
+    for each, (task, file, column) in zip(panels.committed(), [
+        ("segmentation", "table1", "mean"), ("classification", "table4", "auc"), ("classification", "table4", "f1")
+    ], strict=True):  # fmt: skip
+        rows = json.loads((root() / "data" / "results" / task / f"{file}.json").read_text(encoding="utf-8"))["rows"]
+        assert len(rows) >= 10
+        for row in rows:
+            values = each.values[row["method"]]
+            assert len(values) == row["seeds"] and np.mean(list(values.values())) == pytest.approx(row[column])
+
+
+def test_what_the_lesson_says_of_the_committed_runs_holds():
+    doc = panels.committed()[0]
+    found = panels.compute(doc, "joint_sepbn", 3)
+    assert found.needed == 6 and found.gap == pytest.approx(1.1)
+    assert [seeds.needed(found.gap, sd) for sd in seeds.sd_interval(found.found.sd, 3)] == [4, 151]
+
+
+def test_the_panel_shows_every_pair_and_says_what_it_takes(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    shown = panels.panel(panels.committed())
+    pictures = set()
+    for pair in shown.controls["pair"].options:
+        shown.set(pair=pair)
+        pictures.add(shown.image.value)
+        found = shown.result.found
+        if found.n == 1:
+            assert "A spread takes two seeds" in shown.words and "seeds needed" not in shown.numbers
+            continue
+        assert (("holds 0" in shown.words) == (found.low <= 0 <= found.high)) and f"{found.mean:+.2f}" in shown.words
+        assert shown.numbers["seeds needed"] == str(shown.result.needed)
+    assert len(pictures) == len(shown.controls["pair"].options)
+    shown.set(pair=shown.controls["pair"].options[0])
+    chances = []
+    for n in (2, 10, 60):
+        shown.controls["n"].value = n
+        chances.append(shown.result.power)
+    assert chances == sorted(chances) and shown.numbers["chance with 60 seeds"] == "100 %"
+
+
+def test_rows_that_are_alike_and_rows_without_a_partner(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    same = panels.panel([made(ours=(80.0, 81.0), theirs=(80.0, 81.0))])
+    assert same.result.needed == 2 and "+0.00" in same.words
+    with pytest.raises(BadInput, match="common seed"):
+        panels.panel([panels._measured("Table 1", "overall DOC", {"joint": {0: 1.0}})])
+
+
+@pytest.mark.slow
+def test_runs_of_ones_own_are_shown_with_where_they_come_from(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = {"segmentation": "joint", "classification": "baseline"}[task.name]
+    options = {"thresholds": ()} if task.name == "classification" else {}
+    options |= {"folder": "runs", "progress": False, "steps": 2, "evaluate_every": 2}
+    tables = task.module.tables(task.folder, "ci", (0, 1), (other, task.method), **options)
+    kinds = panels.of_runs(tables)
+    assert len(kinds) == {"segmentation": 1, "classification": 2}[task.name]
+    main = tables.costs.to_pandas()
+    for each, column in zip(kinds, ("overall DOC", "AUC", "F1")[task.name == "classification" :], strict=False):
+        for row in main.itertuples():
+            mine = dict(zip(main.columns, row[1:], strict=True))
+            assert each.values[mine["method"]][mine["seed"]] == pytest.approx(mine[column])
+    report = origins(tables)
+    assert [row["setting"] for row in report.rows] == ["synthetic"] * 4
+    for row in report.rows:
+        about = json.loads((tmp_path / row["settings"]).read_text(encoding="utf-8"))
+        assert about["settings"]["seed"] == row["seed"] and row["commit"] == (about["commit"] or "unknown")
+        assert f'<a href="{row["settings"]}">' in report._repr_html_()
