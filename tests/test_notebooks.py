@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from i2pemd_lite.course import render, slides, web
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -152,6 +154,8 @@ def test_it_runs_and_swallows_nothing(path, tmp_path):
     assert "profile ci" in said and "not yet" not in said
     warned = [out["text"] for out in shown if out.get("name") == "stderr" and "Warning" in "".join(out["text"])]
     assert not warned, warned
+    for page in (web.lesson(notebook, path), slides.deck(notebook, path)):
+        assert not render.outside(page) and not render.wordless(page)  # it can be read without network and without eyes
 
 
 PLANTED = [
