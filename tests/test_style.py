@@ -49,11 +49,11 @@ def words(text):
 
 @each_lesson
 def test_a_lesson_has_as_many_words_as_its_time_bears(lesson):
-    """150 words a minute are read aloud. At most half of the stated time goes there: the rest is for eyes and hands."""
+    """The stated minutes of reading are those of reading aloud, at about 150 words a minute."""
     count = sum(map(words, texts(lesson.path).values()))
     most = 2300 if stated(lesson.running) >= 20 else 1500  # one that trains has more than one lesson's panels
     assert 600 <= count <= most
-    assert 30 <= count / lesson.reading <= 75, f"{count} words in {lesson.reading} minutes"
+    assert 1 / 1.5 <= count / 150 / lesson.reading <= 1.5, f"{count} words in {lesson.reading} minutes"
 
 
 @each_lesson
@@ -147,12 +147,12 @@ SPELLING = {
 }
 
 
-NAMES = r"Multi-Atlas Labeling"  # of others, who spell as they do
+OTHERS = r"Multi-Atlas Labeling|\"[^\"\n]*\""  # names and quotations: they spell as they do
 
 
 def misspelt(text):
     """(found, preferred) of the terms in a text that are written in another way."""
-    text = re.sub(NAMES, " ", prose(text))
+    text = re.sub(OTHERS, " ", prose(text))
     return [
         (found[0], preferred)
         for preferred, wrong in SPELLING.items()
@@ -271,5 +271,7 @@ def test_stated_times_are_read():
 
 @each_lesson
 def test_a_lesson_can_be_read_aloud_in_the_time_it_says(lesson):
-    aloud = measured()[lesson.path.stem][1]
-    assert 0.25 * lesson.reading <= aloud <= lesson.reading
+    table = measured()
+    assert lesson.path.stem in table, "measure it: python3 run.py bench lessons"
+    aloud = table[lesson.path.stem][1]
+    assert 1 / 1.5 <= lesson.reading / aloud <= 1.5, f"says {lesson.reading} min, takes {aloud:g} min"
