@@ -178,3 +178,23 @@ def test_json_that_is_none_is_named(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(files.BadInput, match="a.json: expected a JSON file"):
         files.read_json(tmp_path / "a.json")
+
+
+def test_nbgrader_stays_out_of_a_learners_jupyterlab(tmp_path, monkeypatch):
+    """run.py switches off what nbgrader switches on; the names are those that the installed nbgrader brings."""
+    import importlib.util
+    import json
+
+    spec = importlib.util.spec_from_file_location("run_py", ROOT / "run.py")
+    spec.loader.exec_module(run := importlib.util.module_from_spec(spec))
+    monkeypatch.setattr(run, "VENV", tmp_path)
+    run.quiet()
+    written = tmp_path / "etc" / "jupyter"
+    off = json.loads((written / "jupyter_server_config.json").read_text())["ServerApp"]["jpserver_extensions"]
+    menus = json.loads((written / "labconfig" / "page_config.json").read_text())["disabledExtensions"]
+    files = [file for name in ("nbgrader", "notebook") for file in importlib.metadata.files(name)]
+    brought = [json.loads(file.locate().read_text()) for file in files if "jupyter_server_config.d" in str(file)]
+    servers = {name for each in brought for name in each["ServerApp"]["jpserver_extensions"]}
+    assert len(servers) >= 5 and off == dict.fromkeys(servers, False)
+    labs = {re.search(r"labextensions/((@[\w-]+/)?[\w-]+)/", str(file)) for file in files}
+    assert menus == dict.fromkeys({found[1] for found in labs if found}, True)

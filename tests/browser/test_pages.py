@@ -1,0 +1,67 @@
+"""Slides and pages as files in a browser without network: keys, what waits, that all fits, formulas that are drawn."""
+
+import lab as learner
+import pytest
+from test_release import EXERCISE, notebook_of
+
+from i2pemd_lite.course import master, slides, web
+
+TEXT = [
+    "# 02 · One\n\nThe opening.",
+    "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\sum_k \\ell^k \\tag{7} $$\n\n**Guess:** why?",
+    "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12),
+]
+FITS = """() => { const box = slides[at].firstElementChild.getBoundingClientRect()
+    return box.height > 0 && box.bottom <= innerHeight && box.left >= 0 && box.right <= innerWidth }"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A page and a deck of a small lesson that was not run."""
+    folder = tmp_path_factory.mktemp("pages")
+    cells = [master.markdown(f"a-{n:02d}", text) for n, text in enumerate(TEXT)]
+    notebook, path = notebook_of([*cells, master.code("a-09", EXERCISE)]), folder / "02_one.ipynb"
+    master.write(path, notebook)
+    (folder / "page.html").write_text(web.lesson(notebook, path), encoding="utf-8")
+    (folder / "deck.html").write_text(slides.deck(notebook, path), encoding="utf-8")
+    return folder
+
+
+def opened(browser, file):
+    page, complaints, outside = browser.page(), [], []
+    learner.listen(page, complaints, outside)
+    page.goto(file.as_uri())
+    return page, complaints, outside
+
+
+def test_slides_go_by_keys_and_show_what_waits_last(folder, browser):
+    page, complaints, outside = opened(browser, folder / "deck.html")
+    number = lambda: page.locator("footer").inner_text().split(" / ")[0]  # noqa: E731
+    assert page.locator("section:visible").count() == 1 and number() == "1"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("section:visible h2").inner_text() == "Equation 7"
+    question = page.locator("section.now .fragment")
+    assert not question.is_visible()
+    page.keyboard.press("ArrowRight")
+    assert question.is_visible() and number() == "2"
+    page.keyboard.press("ArrowRight")
+    assert number() == "3"
+    page.keyboard.press("ArrowLeft")
+    assert number() == "2" and question.is_visible()
+    count = page.evaluate("slides.length")
+    assert count >= 5
+    for _ in range(count):
+        assert page.evaluate(FITS)
+        page.keyboard.press("PageDown")
+    page.keyboard.press("Home")
+    assert number() == "1"
+    assert outside == complaints == []
+
+
+def test_formulas_are_drawn_by_the_browser_itself(folder, browser):
+    page, complaints, outside = opened(browser, folder / "page.html")
+    size = page.locator("math mfrac").first.bounding_box()
+    assert size["height"] > 20  # numerator above denominator: more than a line
+    number, formula = page.locator(".formula .number").bounding_box(), page.locator(".formula math").bounding_box()
+    assert number["x"] > formula["x"] + formula["width"] / 2
+    assert outside == complaints == []
