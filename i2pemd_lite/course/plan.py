@@ -3,7 +3,7 @@
 import re
 from html import escape
 
-from i2pemd_lite.course import exercises
+from i2pemd_lite.course import exercises, teacher
 from i2pemd_lite.course.lessons import lessons
 
 QUESTIONS = {
@@ -23,17 +23,22 @@ SESSIONS = {  # the lessons of each session; the others are for home
     3: (("00", "01", "02"), ("03", "04", "05"), ("06", "07")),
     4: (("00", "01"), ("02", "03"), ("04", "05"), ("06", "07")),
 }
-HEADER = ("", "lesson", "question", "reading", "exercises", "laptop", "equations")
+HEADER = ("", "lesson", "question", "reading", "in class", "exercises", "laptop", "equations")
 
 
 def rows():
-    """One row a lesson: number, title, question, reading, exercises, running time on a laptop, equations."""
+    """One row a lesson, in the order of `HEADER`.
+
+    Reading is that of the text, aloud; in class there is time to predict, to move and to talk, as the notes for
+    teachers have it. Exercises are how many, and their minutes.
+    """
     return [
         (
             lesson.number,
             lesson.title,
             QUESTIONS[lesson.number],
             f"{lesson.reading} min",
+            f"{_in_class(lesson.number)} min",
             f"{len(_exercises(lesson.number))}, {_practice(lesson.number)} min",
             _laptop(lesson),
             _ranges(_equations(lesson)),
@@ -43,7 +48,7 @@ def rows():
 
 
 def sessions(count):
-    """The lessons of each session and its minutes: reading, exercises, and the trainings that one waits for.
+    """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for.
 
     Example
     -------
@@ -52,7 +57,7 @@ def sessions(count):
     """
     known = {lesson.number: lesson for lesson in lessons()}
     return [
-        (taught, sum(known[n].reading + _practice(n) + _waiting(known[n]) for n in taught if n in known))
+        (taught, sum(_in_class(n) + _practice(n) + _waiting(known[n]) for n in taught if n in known))
         for taught in SESSIONS[count]
     ]
 
@@ -78,6 +83,10 @@ def _hours(minutes):
 
 def _exercises(number):
     return exercises.of_lesson(number) if number in exercises.lessons() else {}
+
+
+def _in_class(number):
+    return sum(note.minutes for note in teacher.notes(number))
 
 
 def _practice(number):
