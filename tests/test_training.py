@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from i2pemd_lite import BadInput, PrototypeBank
+from i2pemd_lite.saved import watch
 from i2pemd_lite.training import Learner, Run, Settings, Shuffled, generator, profile, read_checkpoint, seed_everything
 
 
@@ -323,3 +324,26 @@ def test_killed_at_random_moments_a_run_gives_the_same_numbers(task, tmp_path):
     about, tensors = read_checkpoint(killed)
     assert about["number"] == STEPS[task.name]
     assert_same(tensors, read_checkpoint(whole)[1])
+
+
+class Elsewhere:
+    """Like a process that trains a run elsewhere: a step each time that it is asked whether it has ended."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def poll(self):
+        return None if next(self.run, None) else 0
+
+
+def test_a_run_that_trains_elsewhere_is_watched_by_its_folder(tmp_path):
+    run = line(tmp_path / "run", steps=10)
+    seen = list(watch(tmp_path / "run", Elsewhere(run), every=0))
+    assert [now.number for now in seen] == [0, 3, 5, 6, 9, 10]  # each checkpoint and evaluation, and none twice
+    assert [len(now.history) for now in seen] == [0, 3, 5, 6, 9, 10] and seen[-1].history == run.history
+    assert [now.number for now in watch(tmp_path / "run", Elsewhere(run), every=0)] == [10]
+
+
+def test_watching_ends_with_the_process_though_it_left_no_run(tmp_path):
+    with pytest.raises(BadInput, match="expected the folder of a run, found no settings.json"):
+        list(watch(tmp_path / "none", Elsewhere(iter([]))))
