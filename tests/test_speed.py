@@ -70,6 +70,12 @@ def test_a_version_that_would_take_too_long_is_left_out(clock):
     assert alone.sizes == (10,)
 
 
+def test_interruptions_do_not_end_a_version(clock):
+    long = iter([1.0, 90.0, 1.0, 90.0] + [1.0] * 4)  # a warm-up and three rounds of each size
+    found = timing.scaling({"a": lambda n: clock.work("a", next(long))}, lambda n: (n,), [1, 10], rounds=3, most=50.0)
+    assert found.milliseconds["a"] == pytest.approx({1: 90, 10: 1})
+
+
 def test_laps_are_those_of_the_parts(clock):
     def step():
         clock.work("a", 5)

@@ -111,7 +111,8 @@ def scaling(versions, make, sizes, rounds=5, most=200.0):
             found[name][size] = value
         if number + 1 < len(sizes):
             growth = sizes[number + 1] / size
-            alive = {name: f for name, f in alive.items() if found[name][size] * growth <= most}
+            # The shortest round: an interruption shall not end a version.
+            alive = {name: f for name, f in alive.items() if min(taken[name]) * growth <= most}
         if not alive:
             return Timings(sizes[: number + 1], found)
     return Timings(sizes, found)
