@@ -272,9 +272,10 @@ def test_a_notebook_shows_a_table_with_links_that_lead_somewhere():
     assert shown["text/plain"].endswith("21 of 21 equations hold")
     assert table.rows == 22 and len(table.links) >= 42
     for link in table.links:
-        file, _, cell = link.partition("#cell-id=")
+        file, _, at = link.partition("#")
+        kind, _, place = at.partition("=")
         assert (NOTEBOOKS / file).exists(), link
-        assert not cell or cell in known
+        assert place in known if kind == "cell-id" else kind == "line"
     # Words and a sign say the verdict, and every colour is the page's own: so it reads in either theme.
     assert shown["text/html"].count("✓ right") == 21
     assert not [style for style in table.styles if "background" in style or re.search(r"color:(?!inherit)", style)]

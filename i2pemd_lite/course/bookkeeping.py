@@ -96,7 +96,9 @@ def _cells(row):
         return f'<a href="{escape(beside)}">{escape(text)}</a>'
 
     lessons = (link(place, place.file.stem[:2], f"#cell-id={place.name}") for place in row.lessons)
-    home = row.home and link(row.home, f"{row.home.file.name}:{row.home.line}") + f"<br>{escape(row.home.name)}"
+    where = row.home and f"{row.home.file.name}:{row.home.line}"
+    # JupyterLab's editor counts lines from 0.
+    home = row.home and link(row.home, where, f"#line={row.home.line - 1}") + f"<br>{escape(row.home.name)}"
     sign = "✓" if not row.wrong else "✗"
     why = "".join(f"<br>{escape(each)}" for each in row.wrong)
     return (
