@@ -24,7 +24,7 @@ def page(there, browser, tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     shutil.copytree(learner.ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
     sources = [
-        "from i2pemd_lite.course.ledger import ledger\nfrom i2pemd_lite.panels import readings",
+        "from i2pemd_lite.course import ledger\nfrom i2pemd_lite.panels import readings",
         "ledger()",
         "readings.table()",
     ]
@@ -54,8 +54,8 @@ def test_formulas_are_set_and_not_left_as_source(page):
 
 
 def test_a_click_on_a_lesson_leads_to_its_cell(page):
-    link = page.page.locator(TABLE).first.locator(LINK, has_text="03 ").first
-    number, cell = link.inner_text().split()
+    link = page.page.locator(TABLE).first.locator(LINK, has_text="03").first
+    number, cell = link.inner_text(), link.get_attribute("href").partition("#cell-id=")[2]
     assert page.page.evaluate(PLACE, cell) is None
     link.click()
     page.page.wait_for_function(f"{learner.NOTEBOOK}?.context?.path?.startsWith('notebooks/{number}_')", timeout=60_000)
