@@ -228,7 +228,7 @@ NOTES = sorted(teacher.FOLDER.glob("*.md"))
 
 @pytest.mark.parametrize("file", NOTES, ids=lambda file: file.stem)
 def test_notes_follow_the_lesson_and_fit_its_time(file):
-    """A class takes as long as reading aloud, and time to predict, to move, and to talk: up to three times that on top."""
+    """A class takes as long as reading aloud, and up to three times that to predict, to move and to talk."""
     notes, (path,) = teacher.notes(file.stem), master.lessons([file.stem])
     notebook = master.read(path)
     headings = [heading for cell in notebook["cells"] for heading in master.headings(cell)]
