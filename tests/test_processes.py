@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from i2pemd_lite import BadInput, classification, moments, processes, segmentation
+from i2pemd_lite import BadInput, __main__, classification, moments, processes, segmentation
 from i2pemd_lite.training import Learner, Settings, read_about, read_checkpoint, read_tables
 
 METHODS = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
@@ -49,7 +49,7 @@ with processes.joined():
     for task, data, out in zip(*[iter(sys.argv[2:])] * 3):
         job(task, data, out)
 """
-COMMAND = [sys.executable, "-m", "i2pemd_lite"]
+COMMAND = ["-m", "i2pemd_lite"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -92,9 +92,14 @@ def job(task, data, out):
         (Path(out) / "others.json").write_text(json.dumps(numbers))
 
 
-def torchrun(*words):
-    done = subprocess.run([*TORCHRUN, *map(str, words)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+def ranks(*words):
+    """Two processes as torchrun starts them, but without torchrun, which takes as long to start as they do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    command = [sys.executable, *map(str, words)]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return [subprocess.Popen(command, env=ENVIRONMENT | where | {"RANK": str(r)}, **streams) for r in range(2)]
 
 
 def options(settings):
@@ -115,7 +120,9 @@ def made(tmp_path_factory, abdomen, skin):
     script = tmp_path_factory.mktemp("job") / "job.py"
     script.write_text(JOB)
     words = [word for task, (data, _, two) in found.items() for word in (task, data, two)]
-    torchrun(script, Path(__file__).parent.parent, *words)
+    both = ranks(script, Path(__file__).parent.parent, *words)
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     return found
 
 
@@ -160,25 +167,18 @@ def test_every_way_to_mix_samples_can_be_shared(made, task):
 
 def test_the_command_trains_in_two_processes(made, tmp_path):
     data, one, _ = made["segmentation"]
-    words = ("-m", "i2pemd_lite", "train", "segmentation", METHODS["segmentation"], "--data", data, "--profile", "ci")
-    torchrun(*words, "--out", tmp_path / "run", *options(SETTINGS | SMALL["segmentation"]))
+    words = ("train", "segmentation", METHODS["segmentation"], "--data", data, "--profile", "ci")
+    command = [*TORCHRUN, *COMMAND, *words, "--out", tmp_path / "run", *options(SETTINGS | SMALL["segmentation"])]
+    done = subprocess.run(list(map(str, command)), env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "in 2 processes, 2 steps" in done.stdout
     assert_same_run(one / "new", tmp_path / "run")
     assert {path.name for path in tmp_path.iterdir()} == {"run"} and (tmp_path / "run" / "report.json").exists()
 
 
-def ranks(*words):
-    """Two processes as torchrun starts them, without torchrun, which would end the second when the first dies."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    command = [*COMMAND, *map(str, words)]
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(command, env=ENVIRONMENT | where | {"RANK": str(r)}, **streams) for r in range(2)]
-
-
 def test_what_cannot_be_shared_is_refused_in_one_sentence(abdomen, tmp_path):
     words = ("train", "segmentation", "joint", "--data", abdomen, "--profile", "ci", "--out", tmp_path / "run")
-    both = ranks(*words, *options(SMALL["segmentation"] | {"batch": 1}))
+    both = ranks(*COMMAND, *words, *options(SMALL["segmentation"] | {"batch": 1}))
     said = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [1, 1]
     expected = "i2pemd_lite: batch: expected a patch of each modality for each of 2 processes, found 1; start fewer"
@@ -188,7 +188,7 @@ def test_what_cannot_be_shared_is_refused_in_one_sentence(abdomen, tmp_path):
 
 def test_a_process_that_dies_ends_the_other_with_a_sentence(abdomen, tmp_path):
     words = ("train", "segmentation", "joint", "--data", abdomen, "--profile", "ci", "--out", tmp_path / "run")
-    both = ranks(*words, *options(SMALL["segmentation"] | {"steps": 100_000}))
+    both = ranks(*COMMAND, *words, *options(SMALL["segmentation"] | {"steps": 100_000}))
     try:
         until = time.monotonic() + 120
         while not (tmp_path / "run" / "history.csv").exists():  # written with the first checkpoint
@@ -223,10 +223,10 @@ def test_refusals_say_what_to_do(abdomen, skin):
         other.expect_shares(2)
 
 
-def test_other_commands_ask_for_one_process(tmp_path):
-    environment = ENVIRONMENT | {"WORLD_SIZE": "2"}
-    done = subprocess.run([*COMMAND, "evaluate", str(tmp_path)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and "evaluate: expected one process, found several; start it without" in done.stderr
+def test_other_commands_ask_for_one_process(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(__main__, "MANY", True)
+    assert __main__.main(["evaluate", str(tmp_path)]) == 1
+    assert "evaluate: expected one process, found several; start it without torchrun" in capsys.readouterr().err
 
 
 def test_with_one_process_nothing_is_touched():
