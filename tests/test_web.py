@@ -79,6 +79,9 @@ def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
     text = "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12)
     deck = slides.deck(notebook_of([master.markdown("a-01", text)]), path)
     assert deck.count("<section>") == deck.count("Long</h2>") == 3
+    cell = master.code("a-02", "print(table)") | {"outputs": [{"output_type": "stream", "text": ["line\n"] * 50}]}
+    deck = slides.deck(notebook_of([master.markdown("a-01", "## Table"), cell]), path)
+    assert deck.count("<section>") == 3 and deck.count("line\n") + deck.count("line</pre>") == 50
 
 
 def test_a_lesson_is_run_once_until_it_changes(made, monkeypatch):

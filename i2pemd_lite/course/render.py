@@ -97,13 +97,14 @@ def wordless(page):
 
 def outputs(cell):
     """What a code cell printed and showed, the richest form that a page without a kernel can show."""
-    return "\n".join(filter(None, map(_output, cell.get("outputs", ()))))
+    return "\n".join(filter(None, map(output, cell.get("outputs", ()))))
 
 
-def _output(output):
-    if "text" in output:
-        return f"<pre>{escape(strip_ansi(''.join(output['text'])))}</pre>"
-    data = {kind: "".join(value) for kind, value in output.get("data", {}).items() if isinstance(value, (str, list))}
+def output(said):
+    """One output as HTML; empty for one that a page cannot show."""
+    if "text" in said:
+        return f"<pre>{escape(strip_ansi(''.join(said['text'])))}</pre>"
+    data = {kind: "".join(value) for kind, value in said.get("data", {}).items() if isinstance(value, (str, list))}
     plain = data.get("text/plain", "")
     if "text/html" in data:
         return re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])

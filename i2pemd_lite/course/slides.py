@@ -65,15 +65,24 @@ def parts(notebook, path):
             continue
         task = master.task(cell)
         source = release.cleared(task.solution) if task else cell["source"]
-        waits = re.match(r"\s*(predict|estimate|sketch)\(", source)
+        waits = bool(re.search(r"^(predict|estimate|sketch)\(", source, re.M))
         if not task and not waits and not _plumbing(cell):
             yield render.code(source)
         elif task:
             yield render.code(source)
             continue  # what a right answer prints is not the class's yet
-        if results := render.outputs(cell):
-            yield f'<div class="outputs{" fragment" * (bool(waits) or asked)}">{results}</div>'
-            asked = bool(waits)
+        results = [piece for each in cell.get("outputs", ()) for piece in _pieces(render.output(each))]
+        for piece in results:
+            yield f'<div class="outputs{" fragment" * (waits or asked)}">{piece}</div>'
+        asked = waits if results else asked
+
+
+def _pieces(shown):
+    """What was printed, cut where a slide ends; anything else as a whole."""
+    if not shown.startswith("<pre>"):
+        return [shown] * bool(shown)
+    lines, most = shown.removeprefix("<pre>").removesuffix("</pre>").splitlines(), ROOM - 2
+    return ["<pre>" + "\n".join(lines[at : at + most]) + "</pre>" for at in range(0, len(lines), most)]
 
 
 def _blocks(source):

@@ -112,7 +112,7 @@ def prose(cells):
     'Eq. 3: g sub i j equals 1 , see lesson 02.'
     """
     text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
-    text = re.sub(r"\]\([^)]*\)", "]", re.sub(r"<!--.*?-->", "", text, flags=re.S))
+    text = re.sub(r"\]\([^)]*\)", "]", re.sub(r"<!--.*?-->|^ {4}.*?$|```.*?```", "", text, flags=re.S | re.M))
     text = re.sub(r"\$\$(.*?)\$\$|\$([^$\n]+)\$", lambda found: _formula(found[1] or found[2]), text, flags=re.S)
     return " ".join(re.sub(r"^[-#]+|[*`|]|---+:?", " ", re.sub(r"[][]", "", text), flags=re.M).split())
 
