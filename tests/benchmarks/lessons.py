@@ -67,8 +67,9 @@ def _interleaved(paths, rounds, prepare):
     if prepare:
         from i2pemd_lite.__main__ import main
 
-        for task in ("segmentation", "classification"):
-            main(["data", task, "--profile", "ci"])
+        with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+            for task in ("segmentation", "classification"):
+                main(["data", task, "--profile", "ci"])
     began, taken = time.monotonic(), {path: [] for path in paths}
     for number in range(rounds):
         turn = number % len(paths)
