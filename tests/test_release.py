@@ -78,6 +78,16 @@ def test_no_later_cell_uses_what_an_exercise_defines(path):
             open_to_students = {name: None for name in open_to_students if name not in defines}
 
 
+@each(LESSONS)
+def test_what_a_student_has_to_write_is_inside_a_function(path):
+    """So that the cell with the stub runs, and only its check fails."""
+    for cell in release.student(release.source(master.read(path)))["cells"]:
+        if cell["metadata"].get("nbgrader", {}).get("solution"):
+            top = ast.parse(cell["source"]).body
+            assert not any(isinstance(node, ast.Raise) for node in top), cell["id"]
+            assert sum("raise NotImplementedError()" in ast.unparse(node) for node in top) >= 1, cell["id"]
+
+
 def test_the_static_check_sees_a_cell_that_needs_an_answer(tmp_path):
     cells = [master.code("a-01", EXERCISE), master.code("a-02", "half(3)")]
     path = tmp_path / "09_planted.ipynb"

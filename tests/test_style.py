@@ -36,6 +36,7 @@ def texts(path):
 
 def prose(text):
     """Text without code, formulas and the targets of links."""
+    text = re.sub(r"^ {4}.*$", " … ", text, flags=re.M)
     text = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]*`", " … ", text, flags=re.S)
     return re.sub(r"\]\([^)]*\)|https?://\S+|<[^>]*>", " ", text)
 

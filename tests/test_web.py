@@ -48,7 +48,10 @@ def test_a_page_needs_no_network_and_shows_what_was_shown(made):
     assert '<section class="code" id="a-04">' in page and "<pre>2</pre>" in page
     assert f'src="data:image/png;base64,{PNG}" alt="a red dot"' in page
     assert page.count("<math ") == 2 and "<mi>ℒ</mi>" in page and "(7)" in page and "$" not in page
-    assert page.count("<details>") == 1  # the cell whose source is hidden
+    assert page.count("<summary>code</summary>") == 1  # the cell whose source is hidden
+    open_part, solution = page.split("<summary>a solution</summary>")
+    open_part = open_part.split('id="a-07"')[1]
+    assert "YOUR CODE HERE" in open_part and "return" not in open_part and "return" in solution
 
 
 def test_links_of_pages_lead_to_pages(made):

@@ -71,10 +71,10 @@ def _to_pages(source):
     return re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
 
 
-def code(source, folded=False):
-    """Python as HTML, in colours; folded under a line to click when it is plumbing."""
+def code(source, folded=""):
+    """Python as HTML, in colours; under a line to click that says `folded`, when that is not empty."""
     made = Highlight2HTML(pygments_lexer="python")(source)
-    return f"<details><summary>code</summary>{made}</details>" if folded else made
+    return f"<details><summary>{folded}</summary>{made}</details>" if folded else made
 
 
 def outside(page):

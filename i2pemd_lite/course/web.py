@@ -7,7 +7,7 @@ A page holds its formulas as MathML and its pictures as data; beside the pages l
 
 from pathlib import Path
 
-from i2pemd_lite.course import master, render
+from i2pemd_lite.course import master, release, render
 from i2pemd_lite.course.executed import executed
 from i2pemd_lite.files import BadInput, written_whole
 
@@ -46,10 +46,14 @@ def cell_html(cell, path):
     if cell["cell_type"] == "markdown":
         source = here(cell["source"])
         return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
-    folded = bool(cell["metadata"].get("jupyter", {}).get("source_hidden"))
+    if task := master.task(cell):  # what has to be written is open; one way to write it is a click away
+        source = render.code(f"{release.cleared(task.solution)}\n\n\n{task.check}")
+        source += render.code(task.solution, "a solution")
+    else:
+        source = render.code(cell["source"], "code" * bool(cell["metadata"].get("jupyter", {}).get("source_hidden")))
     shown = render.outputs(cell)
     shown = f'<div class="outputs">\n{shown}\n</div>' if shown else ""
-    return f'<section class="code" id="{cell["id"]}">\n{render.code(cell["source"], folded)}\n{shown}\n</section>'
+    return f'<section class="code" id="{cell["id"]}">\n{source}\n{shown}\n</section>'
 
 
 def here(source):
