@@ -276,7 +276,7 @@ def test_links_to_colab_and_binder_and_a_setup_cell_that_only_acts_in_colab(tmp_
     cells = master.read(tmp_path / "out" / "student" / "02_one.ipynb")["cells"]
     assert "colab.research.google.com/github/someone/course/blob/autumn/lessons/02_one.ipynb" in cells[1]["source"]
     assert "mybinder.org/v2/gh/someone/course/autumn?urlpath=lab%2Ftree%2Flessons%2F02_one.ipynb" in cells[1]["source"]
-    assert "git+https://github.com/someone/course@autumn" in cells[2]["source"]
+    assert "--branch autumn https://github.com/someone/course /content" in cells[2]["source"]
     only = notebook_of([cells[2], master.code("z-01", "assert 'google' not in sys.modules")])
     assert run(only, tmp_path) == {}  # it imports nothing of Colab's and installs nothing
 

@@ -15,7 +15,9 @@ SETUP = """\
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install --quiet "i2pemd-lite[lab] @ git+{url}@{branch}"
+    !git clone --quiet --depth 1 --branch {branch} {url} /content/i2pemd-lite
+    %pip install --quiet "/content/i2pemd-lite[lab]"
+    sys.path.insert(0, "/content/i2pemd-lite")  # with its lessons beside it, which the outline and the ledger read
     from google.colab import output
 
     output.enable_custom_widget_manager()"""
