@@ -133,6 +133,8 @@ def holds(result):
         assert low <= size <= high and ratio == pytest.approx(one[size] / other[size])
         assert not [n for n in set(one) & set(other) if size < n <= high]
     assert result.ratios.get(result.against, (0, 1.0))[1] == 1.0
+    for name, each in (("loop", 0.1), ("at once", 8e-4), ("one pass", 2e-4)):
+        assert result.expected[name] == pytest.approx(each * result.batch)
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle():
@@ -158,10 +160,20 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
         as_fresh(panel, name)
 
 
+SAID = [(3, "3 milliseconds"), (1999, "2e+03 milliseconds"), (2000, "2 seconds"), (1.5e5, "2.5 minutes"),
+        (9e6, "2.5 hours")]  # fmt: skip
+
+
+@pytest.mark.parametrize("milliseconds, words", SAID)
+def test_a_time_is_said_in_a_unit_that_fits(milliseconds, words):
+    assert speed._long(milliseconds) == words
+
+
 def test_words_say_who_wins_and_who_was_too_slow():
     panel = speed.panel(MADE_UP)
     assert "At 10,000 voxels “one pass” is the fastest, with 2 milliseconds." in panel.words
     assert "“loop” only up to 100" in panel.words
+    assert "a batch of 3.15 million takes 5.25 minutes by “loop” and 630 milliseconds by “one pass”" in panel.words
     assert panel.numbers == {"at once": "20 × at 100", "one pass": "5 × at 100", "compared with": "loop"}
     panel.set(largest=100, show="nanoseconds a voxel", against="one pass")
     assert "At 100 voxels “at once” is the fastest, with 5e+03 nanoseconds a voxel." in panel.words

@@ -1,6 +1,7 @@
 """Measured time against size, for several versions of one computation.
 
-What is timed is timed once, by `timing.scaling`; the controls only choose what is shown of it.
+What is timed is timed once, by `timing.scaling`; the controls only choose what is shown of it, and for how large a
+batch the price of a voxel is carried on.
 """
 
 from functools import partial
@@ -10,7 +11,7 @@ import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, steps
+from i2pemd_lite.panels.panel import Panel, choice, slider, steps
 
 SHOWN = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
 MARKS = ("o", "s", "^", "D", "v", "P")
@@ -27,6 +28,8 @@ class Result(NamedTuple):
     ratios: dict  # name -> (size, times as fast as `against`), at the largest shown size that both have
     unit: str
     ends: tuple
+    batch: float  # voxels of a batch that was not measured …
+    expected: dict  # … and its milliseconds, if a voxel costs what it did at the largest size
 
 
 def compute(timings, state):
@@ -44,20 +47,27 @@ def compute(timings, state):
         if shared:
             size = max(shared)
             ratios[name] = int(size), taken[state["against"]][size] / taken[name][size]
-    return Result(tuple(taken), curves, state["against"], ratios, state["show"], (low, high))
+    batch = 1e6 * state["batch"]
+    expected = {name: batch * taken[name][max(taken[name])] / max(taken[name]) for name in taken}
+    return Result(tuple(taken), curves, state["against"], ratios, state["show"], (low, high), batch, expected)
 
 
 def draw(figure, result):
     """Left the measured times over the number of voxels, both in powers of ten; right how many times as fast."""
     art = style.artists(figure, partial(_Card, names=result.names))
-    values = np.concatenate([values for _, values in result.curves.values()])
+    per_voxel = result.unit != "milliseconds"
+    scale = SHOWN[result.unit] / (result.batch if per_voxel else 1)
+    beyond = {name: scale * milliseconds for name, milliseconds in result.expected.items()}
+    values = np.concatenate([*(values for _, values in result.curves.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-    style.limits(art.left, result.ends, (10**bottom, 10 ** max(top, bottom + 1)))
+    style.limits(art.left, (result.ends[0] / 1.5, 2e7), (10**bottom, 10 ** max(top, bottom + 1)))
     art.unit.set_text(result.unit)
     for name, line in art.lines.items():
         line.set_data(*result.curves[name])
+        art.beyond[name].set_data([result.batch], [beyond[name]])
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
-    low, high = np.floor(min(reach)), max(1, np.ceil(max(reach) + 0.6))
+    low = np.floor(min(reach))
+    high = low + max(1.0, (max(reach) - low) / 0.62)  # the rest is for the words beside the longest bar
     style.limits(art.right, (10.0**low, 10.0**high))
     art.title.set_text(f"times as fast as “{result.against}”")
     for bar, text, name in zip(art.bars, art.texts, result.names, strict=True):
@@ -71,7 +81,7 @@ class _Card:
     """The artists: a line and a bar for each version."""
 
     def __init__(self, figure, names):
-        left = self.left = figure.add_axes([0.07, 0.2, 0.36, 0.64])
+        left = self.left = figure.add_axes([0.07, 0.24, 0.36, 0.6])
         left.set(xscale="log", yscale="log", xlim=(10, 1e6), ylim=(1e-2, 1e3), xlabel="voxels")
         left.grid(color=style.LINE, lw=0.5, zorder=0)
         self.unit = left.text(0, 1.05, "", transform=left.transAxes, size=9.5)
@@ -80,7 +90,12 @@ class _Card:
                             ls="-" if n < 4 else "--", mec=style.CARD, mew=0.6)[0]
             for n, name in enumerate(names)
         }  # fmt: skip
-        right = self.right = figure.add_axes([0.66, 0.2, 0.32, 0.64])
+        self.beyond = {
+            name: left.plot([], [], ls="", marker=MARKS[n], ms=6, mfc="none", mec=INKS[n], mew=1.3)[0]
+            for n, name in enumerate(names)
+        }
+        figure.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size", size=8)
+        right = self.right = figure.add_axes([0.66, 0.24, 0.32, 0.6])
         right.set(xscale="log", xlim=(1, 1e3), ylim=(len(names) - 0.4, -0.6))
         right.set_yticks(range(len(names)), [f"{SIGNS[n]} {name}" for n, name in enumerate(names)])
         for label, ink in zip(right.get_yticklabels(), INKS, strict=False):
@@ -94,6 +109,13 @@ def _times(ratio):
     return f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"
 
 
+def _long(milliseconds):
+    for unit, size in (("hours", 3.6e6), ("minutes", 6e4), ("seconds", 1e3)):
+        if milliseconds >= 2 * size:
+            return f"{milliseconds / size:.3g} {unit}"
+    return f"{milliseconds:.3g} milliseconds"
+
+
 def describe(result):
     """The fastest and the slowest at the largest size that is shown, and every ratio."""
     at = {name: (sizes[-1], values[-1]) for name, (sizes, values) in result.curves.items() if len(sizes)}
@@ -101,6 +123,9 @@ def describe(result):
     best = min(last, key=last.get)
     words = f"At {int(at[best][0]):,} voxels “{best}” is the fastest, with {last[best]:.3g} {result.unit}."
     gone = [f"“{name}” only up to {int(size):,}" for name, (size, _) in at.items() if name not in last]
+    slow, fast = (pick(result.expected, key=result.expected.get) for pick in (max, min))
+    times = [f"{_long(result.expected[name])} by “{name}”" for name in (slow, fast)]
+    words += f" At such a price a batch of {result.batch / 1e6:.2f} million takes {times[0]} and {times[1]}."
     words += f" Measured {', '.join(gone)}: the rest would have taken too long." if gone else ""
     return words, {
         name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in result.ratios.items() if name != result.against
@@ -128,14 +153,16 @@ def panel(timings, **start):
         found = f"{len(sizes)} of {len(names)}"
         raise BadInput(f"timings: expected 2 sizes or more of 1 to {len(MARKS)} versions, found {found}")
     controls = {
-        "smallest": steps("smallest (voxels)", sizes[:-1], sizes[0], "250px"),
-        "largest": steps("largest (voxels)", sizes[1:], sizes[-1], "250px"),
+        "smallest": steps("smallest (voxels)", sizes[:-1], sizes[0], "340px"),
+        "largest": steps("largest (voxels)", sizes[1:], sizes[-1], "340px"),
+        # 6 patches of 8 x 256 x 256: the paper's step
+        "batch": slider("batch", 3.15, 0.05, 10.0, 0.05, "million voxels", "360px"),
         "show": choice("show", list(SHOWN), "milliseconds", "220px"),
-        "against": choice("compared with", names, names[0], "320px"),
+        "against": choice("compared with", names, names[0], "300px"),
     }
     _keep_apart(controls["smallest"], controls["largest"])
     made = Panel("speed", controls, partial(compute, timings), draw, describe,
-                 layout=[["smallest", "largest"], ["show", "against"]], size=(9.4, 3.2))  # fmt: skip
+                 layout=[["smallest", "largest"], ["batch", "show", "against"]], size=(9.4, 3.2))  # fmt: skip
     if start:
         made.set(**start)
     return made
