@@ -4,10 +4,12 @@ import csv
 import json
 import subprocess
 import sys
+from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from i2pemd_lite.__main__ import main
@@ -89,6 +91,17 @@ def test_two_kernels_at_once_lose_nothing():
     both = [subprocess.Popen([sys.executable, "-c", lines, name]) for name in ("02a", "02b")]
     assert [each.wait(120) for each in both] == [0, 0]
     assert {name: each["attempts"] for name, each in progress.checks().items()} == {"02a": 40, "02b": 40}
+
+
+def test_a_kernel_waits_while_another_one_writes():
+    progress.journal().parent.mkdir(parents=True)
+    with FileLock(f"{progress.journal()}.lock"):
+        waiting = Thread(target=attempt, args=("02a", True))
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive() and not progress.journal().exists()
+    waiting.join(30)
+    assert list(progress.checks()) == ["02a"]
 
 
 def test_a_journal_that_cannot_be_written_is_said_once_and_kept_in_memory(monkeypatch, tmp_path, capsys):
