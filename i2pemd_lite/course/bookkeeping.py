@@ -6,7 +6,6 @@ runs the third: `python -m i2pemd_lite ledger` prints the same.
 """
 
 import ast
-import json
 import re
 from collections import defaultdict
 from html import escape
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.course import equations
+from i2pemd_lite.course import equations, master
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import sheet
 
@@ -208,8 +207,8 @@ def cells(notebooks):
     """id -> the cells of lessons in which it stands."""
     found = defaultdict(list)
     for file in sorted(Path(notebooks).glob("*.ipynb")):
-        for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
-            for number in sorted(set(ID.findall("".join(cell["source"])))):
+        for cell in master.read(file)["cells"]:
+            for number in sorted(set(ID.findall(cell["source"]))):
                 found[number].append(Place(file, cell["id"]))
     return found
 

@@ -1,14 +1,12 @@
-"""The lessons as files: where they lie, and what their first cells say of themselves."""
+"""The lessons, and what their first cells say of themselves."""
 
-import json
 import re
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from i2pemd_lite.course import master
 from i2pemd_lite.files import BadInput
-
-NEAR = (Path(__file__).resolve().parents[2] / "notebooks", Path("."), Path("notebooks"))
 
 
 class Lesson(NamedTuple):
@@ -24,26 +22,20 @@ class Lesson(NamedTuple):
 
 @cache
 def lessons(folder=None):
-    """All lessons of a folder, in order; by default those of the project, or those beside the notebook that asks.
+    """All lessons of a folder, in order; by default those of the project.
 
     Example
     -------
     >>> [lesson.title for lesson in lessons()][:2]
     ['Start here', 'Transport']
     """
-    folders = NEAR if folder is None else (Path(folder),)
-    found = next(filter(None, (sorted(each.glob("[0-9][0-9]_*.ipynb")) for each in folders)), [])
-    if not found:
-        raise BadInput(f"{folders[0]}: expected the lessons, 00_….ipynb and so on, found none; start in their folder")
-    return tuple(map(_read, found))
+    return tuple(map(_read, master.lessons(folder=folder)))
 
 
 def _read(path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    cells = tuple({**cell, "source": "".join(cell["source"])} for cell in cells)
-    opening = next(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
-    title = re.search(r"^# \d\d · (.+)", opening, flags=re.M)
-    times = re.search(r"^Reading: (\d+) minutes\. Running: (.+)", opening, flags=re.M)
+    cells = tuple(master.read(path)["cells"])
+    title = re.search(r"^# \d\d · (.+)", cells[0]["source"], flags=re.M)
+    times = re.search(r"^Reading: (\d+) minutes\. Running: (.+)", cells[0]["source"], flags=re.M)
     if not title or not times:
         raise BadInput(
             f"{path}: expected a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …', "

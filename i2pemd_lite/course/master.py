@@ -83,12 +83,6 @@ def headings(cell):
     return re.findall(r"^## +(.*?)\s*$", cell["source"], flags=re.M) if cell["cell_type"] == "markdown" else []
 
 
-def reading(notebook):
-    """The minutes of reading that a lesson states in its first cell, and None when it states none."""
-    found = re.search(r"Reading: (?:about )?(\d+) minutes", notebook["cells"][0]["source"])
-    return int(found[1]) if found else None
-
-
 def links(notebook):
     """The relative links of a notebook's text, with what follows # and without what is shown, in their order.
 
