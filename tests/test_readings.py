@@ -2,6 +2,7 @@
 
 import re
 from math import log
+from pathlib import Path
 
 import numpy as np
 import ot
@@ -17,6 +18,7 @@ from i2pemd_lite.segmentation import paper
 
 EXACT = 1e-9
 LESSONS = {f"{n:02d}" for n in range(1, 7)}
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
 @pytest.fixture(autouse=True)
@@ -261,6 +263,14 @@ def test_the_table_lists_every_passage_with_its_switch_and_lesson():
             assert sentence[-1] == "." and sentence in shown["text/plain"]
     assert shown["text/html"].count("<tr>") == len(PASSAGES) + 1
     assert not re.search(r"color:(?!inherit)|background", shown["text/html"])
+
+
+def test_a_passage_is_met_in_the_lesson_that_it_names():
+    shown = [(path.name[:2], name) for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+             for name in re.findall(r'readings\.panel\(\\"(\w+)\\"', path.read_text(encoding="utf-8"))]  # fmt: skip
+    assert {lesson for lesson, _ in shown} == LESSONS
+    assert all(PASSAGES[name].lesson == lesson for lesson, name in shown)
+    assert len({name for _, name in shown}) == len(shown) >= 12
 
 
 SETTINGS = {"first": "segmentation", "pool": "segmentation", "ce": "segmentation", "fixed": "segmentation",

@@ -20,11 +20,6 @@ class Timings(NamedTuple):
     sizes: tuple
     milliseconds: dict
 
-    def ratio(self, slow, fast):
-        """How many times as long the slow one takes, at the largest size at which both were measured."""
-        size = max(set(self.milliseconds[slow]) & set(self.milliseconds[fast]))
-        return self.milliseconds[slow][size] / self.milliseconds[fast][size]
-
 
 def interleaved(functions, rounds=7, warm_up=1):
     """The milliseconds that each function took in each round.
