@@ -244,8 +244,8 @@ def test_pictures_in_text_have_words(path):
 
 def measured():
     """{lesson: (seconds of running, minutes of reading aloud)} of the table."""
-    lines = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in TABLE.read_text().splitlines()
-             if line.startswith("|")]  # fmt: skip
+    written = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
+    lines = [[cell.strip() for cell in line.strip("| ").split("|")] for line in written.splitlines() if line[:1] == "|"]
     rows = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
     return {row["what"]: (float(row["time"]), float(row["aloud min"])) for row in rows}
 
