@@ -131,10 +131,13 @@ def pages(rest):
 
 
 def test(rest):
-    """Lint, then all tests; with further words only the tests that they choose."""
-    if not rest:
-        call("-m", "ruff", "check", ".")
-    return run("-m", "pytest", *rest, I2PEMD_PROFILE="ci", I2PEMD_STRICT="1", OMP_NUM_THREADS="1")
+    """Lint, then all tests, those in a browser last and one by one; with further words only the tests they choose."""
+    options = {"I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
+    if rest:
+        return run("-m", "pytest", *rest, **options)
+    call("-m", "ruff", "check", ".")
+    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--ignore", "tests/browser")
+    return run("-m", "pytest", *at_once, **options) or run("-m", "pytest", "tests/browser", **options)
 
 
 def bench(rest):

@@ -8,7 +8,9 @@ import pytest
 collect_ignore = ["conftest.py"]  # as a module with doctests: there are two of that name
 
 os.environ.setdefault("I2PEMD_PROFILE", "ci")
-REAL = os.environ.pop("I2PEMD_DATA", None)
+if "I2PEMD_DATA" in os.environ:
+    os.environ["I2PEMD_REAL"] = os.environ.pop("I2PEMD_DATA")
+REAL = os.environ.get("I2PEMD_REAL")  # of a worker beside this one, too
 
 
 def pytest_collection_modifyitems(items):
