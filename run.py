@@ -5,7 +5,7 @@
     python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
     python3 run.py pages     serve the panels that need no data as pages, by Voilà
-    python3 run.py bench     time the loss, the solvers, a training step and the panels (bench panels: only those)
+    python3 run.py bench     time the loss and the solvers (bench step, skin, panels, lessons: those instead)
     python3 run.py setup     only make .venv and install
 
 The first use makes .venv beside this file and installs; later uses start at once and need no network. Further words go
