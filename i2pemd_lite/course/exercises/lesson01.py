@@ -193,7 +193,8 @@ EXERCISES = {
             "each of them.",
             "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to "
             "the consumer.",
-            "Choose u and v as you like and let g_ij be u_i + v_j: then every plan costs the same.",
+            "The haulier earns the full price everywhere if every price is a fee for picking up plus one for "
+            "delivering. How many plans are then the cheapest?",
         ),
         mistakes={
             "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.": (

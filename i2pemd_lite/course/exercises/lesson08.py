@@ -68,8 +68,8 @@ EXERCISES = {
         hints=(
             "Eq. 6 gives each instance a cost. Eq. 9 takes their mean within a class, Eq. 8 the mean of these means.",
             "`d` has the costs. `y.unique()` are the classes that are there, and `d[y == k]` the costs of one of them.",
-            "Collect `d[y == k].mean()` for each k of `y.unique()`, `torch.stack` them, take the mean; times the "
-            "weight, plus `torch.nn.functional.cross_entropy(z, y)`.",
+            "One mean for each class of `y.unique()`, then the mean of these. Which of the two terms does the weight "
+            "belong to?",
         ),
         mistakes={
             "That is the mean over all instances. In Eq. 8 each class counts the same, however many it has.": (
