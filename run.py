@@ -1,6 +1,6 @@
 """Set up and use i2pemd-lite, with the same words on Linux, macOS and Windows.
 
-    python3 run.py lab       open JupyterLab on the lessons
+    python3 run.py lab       open JupyterLab on the lessons, in work/ (lab --solutions: with them, in notebooks/)
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
     python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
@@ -60,7 +60,7 @@ def install():
     if not VENV.exists():
         print("Making .venv …", flush=True)
         venv.create(VENV, with_pip=True)
-    print("Installing i2pemd-lite into .venv, a few minutes the first time …", flush=True)
+    print("Installing i2pemd-lite into .venv: about five minutes the first time, without a word …", flush=True)
     stamp.unlink(missing_ok=True)
     call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[lab,test]")
     quiet()
@@ -98,7 +98,10 @@ def setup(_):
 
 
 def lab(rest):
-    """JupyterLab on lesson 00, with the repository as its root, without news pop-ups."""
+    """JupyterLab on a learner's own copy of lesson 00, or on the master with its solutions; without news pop-ups."""
+    solved, rest = "--solutions" in rest, [word for word in rest if word != "--solutions"]
+    if not solved:
+        call("-m", "i2pemd_lite", "work")
     quiet = VENV / "jupyter-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True, exist_ok=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}\n')
@@ -107,7 +110,7 @@ def lab(rest):
         "-m",
         "jupyterlab",
         f"--ServerApp.root_dir={ROOT}",
-        "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+        f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
         *root,
         *rest,
         JUPYTERLAB_SETTINGS_DIR=VENV / "jupyter-settings",

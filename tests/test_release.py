@@ -336,3 +336,35 @@ def test_what_is_no_notebook_is_named(tmp_path):
     (tmp_path / "02_one.ipynb").write_text(json.dumps([1]))
     with pytest.raises(BadInput, match="02_one.ipynb: expected a notebook"):
         release.release(tmp_path / "out", folder=tmp_path, copies=("student",))
+
+
+# A learner's own copies
+
+
+def test_own_copies_have_no_solutions_and_keep_what_was_written(tmp_path):
+    written = release.working(tmp_path)
+    assert [path.name for path in written] == [path.name for path in master.lessons()]
+    assert all(master.BEGIN not in path.read_text(encoding="utf-8") for path in written)
+    for path in written:
+        for target, _ in master.links(master.read(path)):
+            assert (master.lessons()[0].parent / target).exists()  # from beside notebooks/, as work/ is
+    written[2].write_text("mine", encoding="utf-8")
+    written[3].unlink()
+    assert release.working(tmp_path) == [written[3]]
+    assert written[2].read_text(encoding="utf-8") == "mine"
+
+
+def test_lab_opens_the_own_copies_and_the_master_only_when_asked(monkeypatch, tmp_path):
+    import run as runner
+
+    started = []
+    monkeypatch.setattr(runner, "VENV", tmp_path)
+    monkeypatch.setattr(runner, "call", lambda *words: started.append(words))
+    monkeypatch.setattr(runner, "run", lambda *words, **_: started.append(words))
+    runner.lab(["--no-browser"])
+    assert started[0][-1] == "work"
+    assert any("/lab/tree/work/00" in str(word) for word in started[1]) and "--no-browser" in started[1]
+    started.clear()
+    runner.lab(["--solutions"])
+    assert len(started) == 1 and any("/lab/tree/notebooks/00" in str(word) for word in started[0])
+    assert "--solutions" not in started[0]

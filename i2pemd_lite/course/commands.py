@@ -1,4 +1,4 @@
-"""The commands of the course: python -m i2pemd_lite doctor | ledger | outline | lessons | pages | release | report."""
+"""The commands of the course: doctor | ledger | outline | lessons | pages | release | work | report."""
 
 from pathlib import Path
 
@@ -51,6 +51,14 @@ def release(chosen):
     return _say(release.release(chosen.out, chosen.lessons, chosen.only or release.COPIES, where))
 
 
+def work(_):
+    """Write the lessons without solutions into work/, those that are not there yet: a learner's own copies."""
+    from i2pemd_lite.course import release
+
+    release.working()
+    return 0
+
+
 def report(chosen):
     """A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
     from i2pemd_lite.course import classroom
@@ -81,6 +89,7 @@ def add(command):
     sub.add_argument("--only", **words, help="of student, instructor, slides, source")
     where = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
     sub.add_argument("--repository", metavar="URL", help=where)
+    command(work)
     sub = command(report)
     sub.add_argument("folder", type=Path, help="a folder of files that progress.save wrote")
     sub.add_argument("--out", type=Path, default=Path("out/class"), help="where to write; default: out/class")

@@ -10,6 +10,7 @@
 | `source/` | one nbgrader assignment a lesson: `nbgrader generate_assignment 02_ground_distance` |
 
 What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, so both ways lead to the same files.
+`working` writes the lessons that a learner works with on their own.
 """
 
 import re
@@ -17,7 +18,7 @@ from copy import deepcopy
 from pathlib import Path
 
 from i2pemd_lite.course import elsewhere, master, teacher
-from i2pemd_lite.files import BadInput, written_whole
+from i2pemd_lite.files import BadInput, root, written_whole
 
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what the master says of the solutions that stand in it
@@ -93,6 +94,7 @@ def source(notebook, name="notebook"):
             continue
         cells.append({**cell, "source": task.solution, "metadata": _graded(f"{task.name}-answer", solution=True)})
         check = _graded(task.name, grade=True, locked=True, points=1)
+        check["tags"] = ["raises-exception"]  # so that Run All goes on to what an open exercise does not concern
         cells.append(master.code(f"{cell['id']}-check", task.check, **check, deletable=False, editable=False))
     return {**notebook, "cells": cells}
 
@@ -109,6 +111,20 @@ def student(graded):
         if cell["metadata"].get("nbgrader", {}).get("solution"):
             cell["source"] = cleared(cell["source"])
     return {**graded, "cells": cells}
+
+
+def working(folder=None):
+    """Write the student copies to work with, and return the paths of those that were not there yet.
+
+    What a learner has written stays as it is. `folder` is `work/` of the checkout; links lead where the master's do.
+    """
+    folder, written = Path(folder or root() / "work"), []
+    for path in master.lessons():
+        copy = folder / path.name
+        if not copy.exists():
+            master.write(copy, student(source(master.read(path), path.name)))
+            written.append(copy)
+    return written
 
 
 def cleared(source):
