@@ -12,7 +12,13 @@ from pathlib import Path
 
 
 class BadInput(ValueError):
-    """Input that cannot be used; the message says which, what was expected, what was found and what to do."""
+    """Input that cannot be used; the message says which, what was expected, what was found and what to do.
+
+    A notebook shows the message alone: where in the module it was raised says nothing more.
+    """
+
+    def _render_traceback_(self):
+        return [f"{type(self).__name__}: {self}"]
 
 
 class Problems:

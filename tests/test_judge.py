@@ -101,7 +101,7 @@ def test_no_hint_and_no_finding_holds_the_solution(name):
 
 
 BROKEN = {
-    "still open: put your function": ...,
+    "still open: give the function": ...,
     "Expected a function of": 0.5,
     "still open: the function raises NotImplementedError": "raise NotImplementedError()",
     "returns nothing": "c.sum()",

@@ -112,12 +112,12 @@ def check(name, answer):
 def judge(exercise, answer, random):
     """Ask an answer about random cases; the first thing that is off is raised as a `_Finding`."""
     if answer is None or answer is ...:
-        raise _Finding("Still open: put your function in place of the dots.")
+        raise _Finding("Still open: give the function that you wrote.")
     if not callable(answer):
         found = f"found {_a(answer)}. Give its name, without brackets."
         raise _Finding(f"Expected a function of ({exercise.takes}), {found}")
-    cases = [exercise.inputs(random) for _ in range(CASES)]
-    findings = []
+    # The smallest first: what is off is shown where it is easiest to see.
+    cases, findings = sorted((exercise.inputs(random) for _ in range(CASES)), key=_size), []
     for arguments in cases:
         try:
             _judge_one(exercise, answer, arguments, random)
@@ -175,7 +175,8 @@ def _raised(exercise, error, arguments):
     if not frames and isinstance(error, TypeError):
         return f"It cannot be called with ({exercise.takes}): {error}."
     where = f", in the line `{frames[-1].line}`" if frames and frames[-1].line else ""
-    return f"It raised {type(error).__name__}: {error}{where}. That was for {_shown(exercise, arguments)}."
+    said = f": {error}" if str(error) else ""
+    return f"It raised {type(error).__name__}{said}{where}. That was for {_shown(exercise, arguments)}."
 
 
 def _value(given, expected, arguments):
@@ -226,6 +227,10 @@ def _judge_gradient(exercise, answer, arguments, random):
         raise _Finding(f"The value is right, its gradient is not: {along}.")
 
 
+def _size(arguments):
+    return sum(len(argument.flatten()) for argument in arguments if isinstance(argument, (torch.Tensor, np.ndarray)))
+
+
 def _as_mistake(exercise, answer, cases):
     """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
     for sentence, mistaken in exercise.mistakes.items():
@@ -261,7 +266,10 @@ def _a(value):
 
 
 def _text(value):
-    return np.array2string(np.asarray(value), precision=3, suppress_small=True, threshold=12).replace("\n", "")
+    value = np.asarray(value)
+    if value.ndim == 0:
+        return f"{value:g}"
+    return np.array2string(value, precision=3, suppress_small=True, threshold=12).replace("\n", "")
 
 
 def _shown(exercise, arguments):

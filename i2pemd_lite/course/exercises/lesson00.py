@@ -100,7 +100,7 @@ EXERCISES = {
             "That is the cost against the class before. Python counts from 0, so the label k has the column k.": (
                 lambda p, k, G: p @ G[:, k - 1]
             ),
-            "Those are the prices of staying, which are 0. The mass moves from class i to class k.": lambda p, k, G: (
+            "That is 0, always: nothing was added, or only what stays. Mass moves from class i to k.": lambda p, k, G: (
                 p @ G.diagonal()
             ),
         },

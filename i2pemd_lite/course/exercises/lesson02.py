@@ -50,6 +50,9 @@ EXERCISES = {
             "That is the Euclidean distance: squares and a root. Eq. 3 adds up absolute values.": lambda c: torch.cdist(
                 c, c
             ),
+            "Those are the squared differences, added up. Eq. 3 adds up absolute values.": lambda c: (
+                (c[:, None] - c) ** 2
+            ).sum(2),
             "Positive and negative differences cancel: take their absolute values before you add.": lambda c: (
                 c[:, None] - c
             ).sum(2),
