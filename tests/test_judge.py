@@ -153,7 +153,7 @@ def impatient(monkeypatch):
 @pytest.mark.parametrize("loop", LOOPS)
 def test_an_answer_that_never_returns_is_stopped(loop, impatient):
     began = time.perf_counter()
-    with pytest.raises(NotYet, match="did not come back within 0.3 seconds"):
+    with pytest.raises(NotYet, match="more than 0.3 seconds. The first call did not come back"):
         check("02a", written(LOOPS[loop]))
     assert time.perf_counter() - began < 30  # it ends at all
 
@@ -181,11 +181,20 @@ def test_a_gradient_that_is_missing_or_wrong_is_told(monkeypatch):
         check("02a", lambda c: (c[:, None] - c).abs().sum(2).detach())
     with pytest.raises(NotYet, match="its gradient is not"):
         check("02a", lambda c: (c.detach()[:, None] - c).abs().sum(2))
+    with pytest.raises(NotYet, match="no gradient flows"):
+        check("02a", lambda c: torch.tensor(np.abs(c.numpy()[:, None] - c.numpy()).sum(2)))
+    with pytest.raises(NotYet, match="its gradient is not: along"):
+        check("02a", lambda c: (lambda g: g.detach() + 1.01 * (g - g.detach()))((c[:, None] - c).abs().sum(2)))
+    with pytest.raises(NotYet, match="its gradient is not finite"):
+        check("02a", lambda c: ((c[:, None] - c) ** 2).sqrt().sum(2))  # the root of 0 has the slope of infinity
 
 
-def test_hints_become_plainer_and_end(monkeypatch):
-    judge._attempts.clear()
+def test_hints_become_plainer_with_wrong_answers_only_and_end():
+    judge._wrong.clear()
     hints = exercises.find("02a").hints
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+    with pytest.raises(NotYet, match="still open"):
+        check("02a", None)
     for number in (1, 2, 3, 3):
         with pytest.raises(NotYet) as told:
             check("02a", lambda c: c @ c.T)
@@ -201,3 +210,65 @@ def test_a_notebook_shows_sentences_and_no_traceback():
 def test_an_exercise_that_is_none_is_told_with_those_that_are():
     with pytest.raises(BadInput, match="expected the name of an exercise, one of .*02a.*found '99z'"):
         check("99z", lambda: 0)
+
+
+def test_what_an_answer_prints_is_told_only_when_it_is_off_and_warnings_never(capfd):
+    def noisy(c):
+        print("shape", tuple(c.shape))
+        np.array([1.0]) / np.array([0.0])
+        return (c[:, None] - c).abs().sum(2)
+
+    check("02a", noisy)
+    heard = capfd.readouterr()
+    assert heard.out.startswith("02a: right") and heard.err == ""
+    with pytest.raises(NotYet, match=r"returns nothing.* It printed: shape"):
+        check("02a", lambda c: print("shape", tuple(c.shape)))
+
+
+STRANGE = {
+    "a complex number": lambda c: (c[:, None] - c).abs().sum(2) + 5j,
+    "texts": lambda c: [[str(x) for x in row] for row in (c[:, None] - c).abs().sum(2).tolist()],
+    "a number beyond floats": lambda c: [[10**400]],
+    "a generator": lambda c: (x for x in c),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_what_is_no_table_of_numbers_is_refused(strange):
+    with pytest.raises(NotYet, match="Expected numbers|infinity"):
+        check("02a", STRANGE[strange])
+
+
+def test_numbers_of_every_kind_are_read():
+    for kind in (torch.bfloat16, torch.float16, torch.int32):
+        assert judge._array(torch.ones(2, dtype=kind)).tolist() == [1, 1]
+    for value in (True, np.float32(1), [np.int8(1)], [torch.tensor(1.0)], ((1,), (1.0,))):
+        assert judge._array(value).max() == 1
+
+
+def test_a_right_answer_that_is_too_slow_is_told_so(monkeypatch):
+    exercise = judge.Exercise(**{**vars(exercises.find("02a")), "seconds": 0.3})
+    monkeypatch.setattr(judge, "find", lambda name: exercise)
+
+    def slow(c):
+        time.sleep(0.05)
+        return (c[:, None] - c).abs().sum(2)
+
+    with pytest.raises(NotYet, match=r"[1-9]\d* of 30 cases were right, and then the time was over"):
+        check("02a", slow)
+
+
+def test_a_learner_meets_new_inputs_after_a_restart(monkeypatch):
+    seen = []
+    monkeypatch.setattr(judge, "judge", lambda exercise, answer, random: seen.append(random.random()))
+    for headless in ("0", "0", "1", "1"):
+        monkeypatch.setenv("I2PEMD_HEADLESS", headless)
+        judge._draws.clear()  # as in a new kernel
+        check("02a", None)
+    assert seen[0] != seen[1] and seen[2] == seen[3]
+
+
+@pytest.mark.parametrize("name", [None, 5, lambda c: c])
+def test_a_name_that_is_none_is_told(name):
+    with pytest.raises(BadInput, match="check: expected the name of an exercise"):
+        check(name, lambda c: c)

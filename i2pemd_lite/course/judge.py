@@ -2,23 +2,31 @@
 
 An answer is a function of the learner's. The judge calls it with inputs that it draws anew in each attempt, so a number
 copied from somewhere fails. It says what is off and gives a hint, a plainer one after each attempt, never the solution.
+It guards against slips, not against fraud: whoever wants to can look the oracle up.
 """
 
+import contextlib
 import copy
+import io
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from i2pemd_lite.course import progress
 from i2pemd_lite.course.exercises import find
 from i2pemd_lite.course.patience import OutOfTime, at_most
+from i2pemd_lite.files import BadInput
 
 CASES = 30  # random inputs for an answer
 STEP = 1e-6  # of finite differences, in float64
-_attempts = Counter()
+PRINTED = 500  # characters of what an answer prints that are shown when it is off
+_draws, _wrong = Counter(), Counter()
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,20 @@ class _Finding(Exception):
     """What is off, in words."""
 
 
+class Case(NamedTuple):
+    """One random input, and what the oracle says of it before the answer is asked.
+
+    Where a gradient has to flow, `slope` is the change of the sum of `weights` times the oracle's value along
+    `direction`, by central differences.
+    """
+
+    arguments: tuple
+    expected: np.ndarray | None
+    weights: torch.Tensor | None = None
+    direction: torch.Tensor | None = None
+    slope: float = 0.0
+
+
 def check(name, answer):
     """Judge the answer to an exercise, and say what is off.
 
@@ -86,96 +108,160 @@ def check(name, answer):
     Traceback (most recent call last):
     i2pemd_lite.course.judge.NotYet: 02a: not yet. Expected shape (...), yours has none: it is a single number...
     """
-    from i2pemd_lite.course import progress
-
-    exercise, attempt = find(name), _attempts[name]
-    _attempts[name] += 1
-    try:
-        with at_most(exercise.seconds):
-            judge(exercise, answer, np.random.default_rng([int(name[:2]), ord(name[2]), attempt]))
-    except OutOfTime:
-        finding = f"It did not come back within {exercise.seconds:g} seconds. Does a loop in it never end?"
-    except _Finding as found:
-        finding = str(found)
-    else:
+    if not isinstance(name, str):
+        raise BadInput(f'check: expected the name of an exercise first, such as "02a", found {_a(name)}')
+    exercise = find(name)
+    _draws[name] += 1
+    # Without a learner every run asks the same; a learner meets new inputs, also after a restart.
+    key = [int(name[:2]), ord(name[2]), _draws[name]] if progress.headless() else None
+    finding = judge(exercise, answer, np.random.default_rng(key))
+    if finding is None:
         progress.record("check", name, right=True, finding="", hint=0)
         return print(f"{name}: right, in {CASES} random cases, against {exercise.against}.")
-    opened = finding.startswith("Still open")
-    hint = 0 if opened else min(sum(1 for _ in exercise.hints), attempt + 1)
+    if finding.startswith("Still open"):
+        progress.record("check", name, right=False, finding=finding, hint=0)
+        raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}")
+    _wrong[name] += 1
+    hint = min(len(exercise.hints), _wrong[name])
     progress.record("check", name, right=False, finding=finding, hint=hint)
-    if opened:
-        raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}") from None
     told = f"\nHint {hint} of {len(exercise.hints)}: {exercise.hints[hint - 1]}"
-    raise NotYet(f"{name}: not yet. {finding}{told}") from None
+    raise NotYet(f"{name}: not yet. {finding}{told}")
 
 
 def judge(exercise, answer, random):
-    """Ask an answer about random cases; the first thing that is off is raised as a `_Finding`."""
+    """The first thing that is off with an answer, in words, or None when it is right."""
     if answer is None or answer is ...:
-        raise _Finding("Still open: give the function that you wrote.")
+        return "Still open: give the function that you wrote."
     if not callable(answer):
-        found = f"found {_a(answer)}. Give its name, without brackets."
-        raise _Finding(f"Expected a function of ({exercise.takes}), {found}")
+        return f"Expected a function of ({exercise.takes}), found {_a(answer)}. Give its name, without brackets."
     # The smallest first: what is off is shown where it is easiest to see.
-    cases, findings = sorted((exercise.inputs(random) for _ in range(CASES)), key=_size), []
-    for arguments in cases:
-        try:
-            _judge_one(exercise, answer, arguments, random)
-        except _Finding as found:
-            findings.append(found)
-            break
-    if findings:
-        raise _Finding(_as_mistake(exercise, answer, cases) or str(findings[0]))
+    cases, done, finding = [_case(exercise, random) for _ in range(CASES)], 0, None
+    cases.sort(key=lambda case: _size(case.arguments))
+    try:
+        with at_most(exercise.seconds):
+            for case in cases:
+                _judge_one(exercise, answer, case)
+                done += 1
+    except _Finding as found:
+        finding = str(found)
+    except OutOfTime:
+        ended = f"{done} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
+        return f"It took more than {exercise.seconds:g} seconds. " + (
+            ended if done else "The first call did not come back. Does a loop in it never end?"
+        )
+    with contextlib.suppress(OutOfTime), at_most(exercise.seconds):
+        return finding and (_as_mistake(exercise, answer, cases) or finding)
+    return finding
 
 
-def _judge_one(exercise, answer, arguments, random):
-    given = _called(exercise, answer, arguments)
-    expected = None if exercise.oracle is None else _array(exercise.oracle(*copy.deepcopy(arguments)))
-    value = _value(given, expected, arguments)
-    about = f"For {_shown(exercise, arguments)}"
+def _case(exercise, random):
+    arguments = exercise.inputs(random)
+    if exercise.oracle is None:
+        return Case(arguments, None)
+    expected = _array(exercise.oracle(*copy.deepcopy(arguments)))
+    if exercise.gradient is None:
+        return Case(arguments, expected)
+    weights = torch.tensor(random.normal(size=expected.shape))
+    direction = torch.tensor(random.normal(size=tuple(arguments[exercise.gradient].shape)))
+    ends = []
+    for sign in (1, -1):
+        moved = list(copy.deepcopy(arguments))
+        moved[exercise.gradient] = moved[exercise.gradient] + sign * STEP * direction
+        ends.append(float((_array(exercise.oracle(*moved)) * weights.numpy()).sum()))
+    return Case(arguments, expected, weights, direction, (ends[0] - ends[1]) / (2 * STEP))
+
+
+def _judge_one(exercise, answer, case):
+    given = _called(exercise, answer, case.arguments)
+    value = _value(given, case.expected, case.arguments)
+    about = f"For {_shown(exercise, case.arguments)}"
     for sentence, holds in exercise.properties.items():
         try:
-            kept = bool(holds(value, *copy.deepcopy(arguments)))
+            kept = bool(holds(value, *copy.deepcopy(case.arguments)))
         except (IndexError, ValueError, TypeError, RuntimeError):
             kept = False
         if not kept:
             raise _Finding(f"One thing does not hold: {sentence}. {about} yours gives {_text(value)}.")
-    if expected is None:
+    if case.expected is None:
         return
-    gap = np.abs(value - expected)
-    if gap.size and gap.max() > exercise.tolerance * max(1.0, float(np.abs(expected).max())):
+    gap = np.abs(value - case.expected)
+    if gap.size and gap.max() > exercise.tolerance * max(1.0, float(np.abs(case.expected).max())):
         at = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
         where = f", at {list(at)} counted from 0" if at else ""
         raise _Finding(f"{about} yours gives {_text(value)}, which is off by {gap.max():.3g}{where}.")
     if exercise.gradient is not None:
-        _judge_gradient(exercise, answer, arguments, random)
+        _judge_gradient(exercise, answer, case)
 
 
-def _called(exercise, answer, arguments):
-    """What the answer returns; its errors, and changes that it makes to its inputs, are findings."""
-    mine = copy.deepcopy(arguments)
+def _judge_gradient(exercise, answer, case):
+    """Autograd through the answer against the oracle's differences."""
+    at = exercise.gradient
+    name = [word.strip() for word in exercise.takes.split(",")][at]
+    mine = [x.detach().clone().requires_grad_() if n == at else x for n, x in enumerate(case.arguments)]
+    cut = "no gradient flows through it. Stay in torch from the input to the result: no `.item()`, `.detach()`, "
+    cut = f"The value is right, but {cut}`.numpy()` or `torch.tensor(...)` on the way."
     try:
-        given = answer(*mine)
+        given = _called(exercise, answer, mine, copied=False)
+    except _Finding as found:
+        raise _Finding(cut if "requires grad" in str(found) else str(found)) from None
+    if not isinstance(given, torch.Tensor) or not given.requires_grad:
+        raise _Finding(cut)
+    try:
+        (gradient,) = torch.autograd.grad((given * case.weights).sum(), mine[at], allow_unused=True)
+    except RuntimeError as error:
+        raise _Finding(f"The value is right, but its gradient cannot be computed: {error}") from None
+    if gradient is None:
+        raise _Finding(f"A gradient flows, but not into {name}.")
+    yours = float((gradient * case.direction).sum())
+    if not np.isfinite(yours):
+        raise _Finding("The value is right, but its gradient is not finite. Is there a root or 0/0 on the way?")
+    if abs(case.slope - yours) > 1e-4 * max(1.0, abs(case.slope)):
+        along = f"along a random direction it is {yours:.4g}, and by finite differences {case.slope:.4g}"
+        raise _Finding(f"The value is right, its gradient is not: {along}.")
+
+
+def _called(exercise, answer, arguments, copied=True):
+    """What the answer returns; its errors, and changes that it makes to its inputs, are findings.
+
+    What it prints is shown only with a finding; its warnings and what it writes to stderr are dropped, because nbgrader
+    takes them for failures.
+    """
+    mine, printed = copy.deepcopy(arguments) if copied else arguments, io.StringIO()
+    try:
+        with _quiet(printed):
+            given = answer(*mine)
     except (OutOfTime, KeyboardInterrupt):
         raise
     except NotImplementedError:
         raise _Finding("Still open: the function raises NotImplementedError. Write your lines in its place.") from None
     except BaseException as error:  # sys.exit in an answer must not end the kernel
-        raise _Finding(_raised(exercise, error, arguments)) from None
+        raise _Finding(_raised(exercise, error, arguments) + _heard(printed)) from None
     if given is ... or given is None:
         missing = "dots" if given is ... else "nothing"
-        raise _Finding(f"The function returns {missing}. Is there a `return` with your result?")
+        raise _Finding(f"The function returns {missing}. Is there a `return` with your result?" + _heard(printed))
     if any(_changed(one, other) for one, other in zip(mine, arguments, strict=True)):
         raise _Finding("The function changes its input. Make a new array, and leave what you were given as it is.")
     return given
 
 
+@contextlib.contextmanager
+def _quiet(printed):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _heard(printed):
+    return f" It printed: {printed.getvalue()[:PRINTED].strip()}" if printed.getvalue().strip() else ""
+
+
 def _raised(exercise, error, arguments):
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    frames = [frame for frame in frames if frame.filename != contextlib.__file__]
     if not frames and isinstance(error, TypeError):
         return f"It cannot be called with ({exercise.takes}): {error}."
     where = f", in the line `{frames[-1].line}`" if frames and frames[-1].line else ""
-    said = f": {error}" if str(error) else ""
+    said = f": {error}".encode(errors="replace").decode() if str(error) else ""
     return f"It raised {type(error).__name__}{said}{where}. That was for {_shown(exercise, arguments)}."
 
 
@@ -189,7 +275,7 @@ def _value(given, expected, arguments):
         )
     try:
         value = _array(given)
-    except (TypeError, ValueError, RuntimeError):
+    except Exception:  # whatever a strange object answers when it is asked for its numbers
         raise _Finding(f"Expected numbers, as a tensor or an array, found {_a(given)}.") from None
     if expected is not None and value.shape != expected.shape:
         single = "none: it is a single number" if value.ndim == 0 else str(value.shape)
@@ -200,33 +286,6 @@ def _value(given, expected, arguments):
     return value
 
 
-def _judge_gradient(exercise, answer, arguments, random):
-    """Autograd through the answer against central differences of the oracle, along one random direction."""
-    mine, at = list(copy.deepcopy(arguments)), exercise.gradient
-    mine[at] = mine[at].detach().clone().requires_grad_()
-    given = answer(*mine)
-    if not isinstance(given, torch.Tensor) or not given.requires_grad:
-        raise _Finding(
-            "The value is right, but no gradient flows through it. Stay in torch from the input to the result: "
-            "no `.item()`, `.detach()`, `.numpy()` or `torch.tensor(...)` on the way."
-        )
-    weights = torch.tensor(random.normal(size=tuple(given.shape)))
-    (gradient,) = torch.autograd.grad((given * weights).sum(), mine[at], allow_unused=True)
-    names = [word.strip() for word in exercise.takes.split(",")]
-    if gradient is None:
-        raise _Finding(f"A gradient flows, but not into {names[at]}.")
-    direction = torch.tensor(random.normal(size=tuple(mine[at].shape)))
-    ends = []
-    for sign in (1, -1):
-        moved = list(copy.deepcopy(arguments))
-        moved[at] = moved[at] + sign * STEP * direction
-        ends.append(float((_array(exercise.oracle(*moved)) * weights.numpy()).sum()))
-    slope, yours = (ends[0] - ends[1]) / (2 * STEP), float((gradient * direction).sum())
-    if abs(slope - yours) > 1e-4 * max(1.0, abs(slope)):
-        along = f"along a random direction it is {yours:.4g}, and by finite differences {slope:.4g}"
-        raise _Finding(f"The value is right, its gradient is not: {along}.")
-
-
 def _size(arguments):
     return sum(len(argument.flatten()) for argument in arguments if isinstance(argument, (torch.Tensor, np.ndarray)))
 
@@ -235,24 +294,30 @@ def _as_mistake(exercise, answer, cases):
     """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
     for sentence, mistaken in exercise.mistakes.items():
         try:
-            if all(_same(answer(*copy.deepcopy(a)), mistaken(*copy.deepcopy(a))) for a in cases):
-                return sentence
-        except (Exception, SystemExit):  # an answer that raises is no such mistake
+            with _quiet(io.StringIO()):
+                if all(_same(answer, mistaken, case.arguments) for case in cases):
+                    return sentence
+        except (OutOfTime, KeyboardInterrupt):
+            raise
+        except BaseException:  # an answer that raises is no such mistake
             continue
     return None
 
 
-def _same(one, other):
-    one, other = _array(one), _array(other)
+def _same(answer, mistaken, arguments):
+    one, other = (_array(function(*copy.deepcopy(arguments))) for function in (answer, mistaken))
     return one.shape == other.shape and bool(np.all(np.abs(one - other) <= 1e-6))
 
 
 def _array(value):
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-    if isinstance(value, (str, bytes, dict, set)):
+        if value.is_complex():
+            raise TypeError
+        return value.detach().cpu().to(torch.float64).numpy()
+    value = np.asarray([_array(each) for each in value] if isinstance(value, (list, tuple)) else value)
+    if value.dtype.kind not in "biuf":
         raise TypeError
-    return np.asarray(value, dtype=np.float64)
+    return value.astype(np.float64)
 
 
 def _changed(one, other):

@@ -14,8 +14,9 @@ def _plan(random):
     m, n = random.integers(2, 6, size=2)
     p, q = histogram(random, m), histogram(random, n)
     x = ot.emd(p, q, random.random((m, n))) if random.random() < 0.5 else np.outer(p, q)
-    flaw = random.choice(["none", "none", "row", "column", "sign", "less"])
-    (i, other), (j, another) = random.choice(m, 2, replace=False), random.choice(n, 2, replace=False)
+    flaw = random.choice(["none", "row", "column", "sign", "less"])
+    i, j = random.choice(np.argwhere(x > 0.5 * x.max()))  # moving nothing would be no flaw
+    other, another = (i + random.integers(1, m)) % m, (j + random.integers(1, n)) % n
     if flaw == "row":  # the columns stay right
         x[i, j], x[other, j] = 0, x[i, j] + x[other, j]
     if flaw == "column":  # the rows stay right
