@@ -111,6 +111,24 @@ def test_a_slider_without_a_question_is_seen(name):
         assert unasked([asked, master.code("a-02", shown)]) == []
 
 
+def unfolded(cells):
+    """The ids of the cells that ask, and show the answer in their code above the question."""
+    asking = [c for c in cells if c["cell_type"] == "code" and re.search(ASKED, c["source"], re.M)]
+    return [c["id"] for c in asking if not c["metadata"].get("jupyter", {}).get("source_hidden")]
+
+
+@each_lesson
+def test_the_code_of_a_prediction_is_folded(lesson):
+    assert unfolded(lesson.cells) == []
+
+
+@pytest.mark.parametrize("kind", ["predict", "estimate", "sketch"])
+def test_a_prediction_that_is_not_folded_is_seen(kind):
+    open_one = master.code("a-01", f'g = 1\n{kind}("p00a", g)')
+    folded = master.code("a-02", f'{kind}("p00b", 2)', jupyter={"source_hidden": True})
+    assert unfolded([open_one, folded, master.code("a-03", "segmentation.predict(run)")]) == ["a-01"]
+
+
 # Spelling: preferred, and what it is not
 
 SPELLING = {
