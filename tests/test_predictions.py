@@ -125,6 +125,40 @@ def test_without_a_learner_the_key_is_committed_at_once(kind, environment, monke
     assert not kind().verdict
 
 
+@EVERY
+def test_a_tip_goes_when_it_is_followed(kind):
+    asked = kind()
+    asked.commit()
+    assert asked.missing in asked.feedback.value
+    asked.confidence.value = 1.0
+    assert asked.missing in asked.feedback.value
+    answered(asked)
+    assert asked.feedback.value == ""
+    asked.commit()
+    assert asked.verdict in asked.feedback.value
+
+
+def test_a_tip_goes_when_the_curve_is_drawn():
+    asked = how_it_grows()
+    asked.commit()
+    drag(asked, (0.0, 2.0))
+    assert asked.missing in asked.feedback.value  # one place is no curve yet
+    drag(asked, (4.0, 10.0))
+    assert asked.feedback.value == ""
+
+
+@EVERY
+@pytest.mark.parametrize("revealed", ["the result itself", overview.panel()])
+def test_on_a_page_the_result_is_folded_with_the_answer(kind, revealed):
+    asked = answered(kind(reveal=lambda: revealed))
+    asked.commit()
+    page = asked._repr_mimebundle_()["text/html"]
+    before, folded = page.split("<details>", 1)
+    assert folded.endswith("</details>") and asked.question in before
+    shown = revealed if isinstance(revealed, str) else "data:image/png"
+    assert shown in folded and shown not in before
+
+
 def test_a_choice_is_judged():
     asked = how_many()
     asked.radio.value = "2"

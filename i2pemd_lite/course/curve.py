@@ -65,11 +65,13 @@ class Sketch(Question):
         for i in np.flatnonzero((self.x > min(x0, x)) & (self.x < max(x0, x))):
             self.put(i, y0 + (y - y0) * (self.x[i] - x0) / (x - x0))
         self.put(int(np.abs(self.x - x).argmin()), y)
+        self._changed()
         self.show()
 
     def _moved(self, _):
         if not self._quiet:
             self.put(self.at.value, self.height.value)
+            self._changed()
             self.show()
 
     def _chosen(self, _):

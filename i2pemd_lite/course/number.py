@@ -43,6 +43,7 @@ class Estimate(Question):
 
     def _moved(self, _):
         self._touched = True
+        self._changed()
 
     def _typed(self, error):
         self._touched = self._touched or error is None

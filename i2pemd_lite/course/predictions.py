@@ -33,6 +33,7 @@ class Choice(Question):
             raise BadInput(f"{name}, choices: expected a list of two or more different texts, found {choices!r}")
         self.radio = widgets.RadioButtons(options=choices, value=None, layout={"width": "max-content"})
         super().__init__(name, question, answer, because, reveal, 1 / len(choices), [self.radio], choices)
+        self.radio.observe(self._changed, "value")
 
     def value(self):
         return self.radio.value

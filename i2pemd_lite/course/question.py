@@ -88,6 +88,11 @@ class Question(widgets.VBox):
         )  # fmt: skip
         self._reveal()
 
+    def _changed(self, *_):
+        """Take a tip away that has been followed."""
+        if not self.verdict and self.value() is not None:
+            self.feedback.value = ""
+
     def _reveal(self):
         try:
             self.revealed = self.reveal and self.reveal()
@@ -115,8 +120,8 @@ class Question(widgets.VBox):
         listed = "".join(f"<li>{escape(option)}</li>" for option in self.options)
         html = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{listed}</ul>"
         if self.verdict:
-            html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{self._still()}</details>"
-            html += "" if self.revealed is None else _fallback(self.revealed)
+            below = self._still() + ("" if self.revealed is None else _fallback(self.revealed))
+            html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{below}</details>"
         words = "\n".join([f"Predict. {self.question}", *(f"  ( ) {option}" for option in self.options)])
         return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": words}
 
