@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from threading import Thread
@@ -13,9 +14,9 @@ from filelock import FileLock
 from PIL import Image
 
 from i2pemd_lite.__main__ import main
-from i2pemd_lite.course import calibration, classroom, exercises, handin, predict, progress
+from i2pemd_lite.course import calibration, class_picture, classroom, exercises, handin, predict, progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import instance, overview, panel
+from i2pemd_lite.panels import instance, overview, panel, style
 
 EXERCISES, PREDICTIONS = ("02a", "02b", "02c"), ("p00a", "p01a", "p01b", "p03a")
 MISTAKE = exercises.known_mistakes("02a")[0]
@@ -129,10 +130,12 @@ def test_what_is_done_is_shown_by_lesson():
     attempt("02b", False, 1)
     commit("p02a", True)
     shown = progress.show()
-    assert "1 exercises are right, 1 not yet; 1 predictions" in repr(shown)
+    assert "1 exercise right, 1 not yet; 1 prediction committed" in repr(shown)
     html = shown._repr_mimebundle_()["text/html"]
     assert "02a right, 2 attempts" in html and "02b not yet, 1 attempt" in html and "02c open" in html
-    assert "1 of 1" in html and '<th scope="row">02</th>' in html
+    assert "1 of 1" in html and re.search(r'<th scope="row"[^>]*>02</th>', html)
+    heads, cells = re.findall(r"<th scope=.col.([^>]*)>", html), re.findall(r"<td([^>]*)>", html)
+    assert len(heads) == 3 and set(heads) == set(cells) == {' style="text-align:left"'}
 
 
 # Calibration
@@ -161,6 +164,27 @@ def test_a_simulated_learner_is_told_their_tendency(shift, words):
     assert "Too few" in calibration.words(calibration.score(said(pairs[:5])))
 
 
+@pytest.mark.parametrize(("n", "right", "words"), [
+    (8, 2, "too few to tell: luck"), (8, 4, "too few to tell: luck"), (20, 10, "about as often right"),
+    (20, 12, "about as often right"), (20, 13, "too few to tell: luck"), (100, 30, "surer than you are right"),
+])  # fmt: skip
+def test_few_predictions_say_nothing_of_a_tendency(n, right, words):
+    said_half = said([(0.5, k < right) for k in range(n)])
+    told = calibration.words(calibration.score(said_half))
+    assert words in told and told.count("as often right") == words.count("as often right")
+
+
+def test_no_group_of_a_calibration_lies_under_a_name():
+    pairs = [(sure, k < right) for right, sure in enumerate((0.3, 0.5, 0.7, 0.9)) for k in range(3)]
+    found = calibration.score(said(pairs))
+    drawn = style.figure(5.5, 3.1)
+    calibration.draw(drawn, found)
+    drawn.canvas.draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in drawn.axes[0].texts}
+    name = next(box for text, box in boxes.items() if text.startswith("as often"))
+    assert len(boxes) == 5 and name.x0 >= drawn.axes[0].bbox.x1 and name.x1 <= drawn.bbox.x1
+
+
 def test_the_picture_of_a_calibration_has_words_and_ink():
     for h in (True, False):
         commit("p00a", h, 0.8)
@@ -183,7 +207,7 @@ def test_what_is_handed_in(tmp_path, capsys):
         each._repr_mimebundle_()
     overview.panel()  # never shown
     progress.save(tmp_path / "work.json")
-    assert "0 exercises that are right of 1 tried, 1 predictions, 2 panels" in capsys.readouterr().out
+    assert "0 right of 1 exercise tried, 1 prediction, 2 panels" in capsys.readouterr().out
     content = json.loads((tmp_path / "work.json").read_text())
     assert [each["panel"] for each in content["panels"]] == [first.title, second.title]
     assert content["panels"][0]["state"] == json.loads(json.dumps(first.state))
@@ -207,7 +231,6 @@ def test_nothing_in_the_file_tells_who_or_where(tmp_path, monkeypatch):
     import getpass
     import os
     import platform
-    import re
 
     monkeypatch.setenv("USER", "anna.secret")
     attempt("02a", False, 1, f"It raised OSError: {tmp_path}/anna.secret, in the line `open('{tmp_path}')`.")
@@ -292,6 +315,15 @@ def test_the_picture_grows_with_the_class_and_has_ink(tmp_path, monkeypatch):
     assert (light[:, 8:-8] & blue[:, :-16] & blue[:, 16:]).any()
 
 
+def test_hand_ins_are_counted_in_whole_numbers():
+    for n in (1, 2, 3, 30):
+        figure = style.figure(9.4, 2.4)
+        counts = {classroom.FIRST: n, classroom.LATER: 0, classroom.NOT_YET: 0, classroom.OPEN: 0}
+        class_picture.draw(figure, [classroom.Exercise("02a", counts, 1.0, 0, {})], [], n)
+        ticks = figure.axes[0].get_xticks()
+        assert len(ticks) > 1 and (ticks == ticks.round()).all()
+
+
 def edited(content, **changes):
     return {**content, **changes}
 
@@ -346,7 +378,7 @@ def test_folders_without_a_good_file_are_told(tmp_path, capsys):
     assert "files that end in .json, found none" in capsys.readouterr().err
     (tmp_path / "empty" / "a.json").write_text("{")
     assert main(["report", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 1
-    assert "1 problem in 1 hand-ins" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "1 problem in 1 hand-in" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_name_that_a_spreadsheet_would_compute_stays_text(tmp_path):

@@ -12,6 +12,7 @@ from i2pemd_lite.course.still import Still, drawn
 from i2pemd_lite.panels import style
 
 FEW = 8  # predictions, below which no tendency is named
+ENOUGH, SMALL = 20, 0.1  # predictions, and between sure and right, to call them equal
 
 
 class Score(NamedTuple):
@@ -59,6 +60,8 @@ def words(found):
     spread = (found.sure * (1 - found.sure) / found.n) ** 0.5
     if found.n < FEW:
         return sentence + " Too few to tell more."
+    if abs(gap) <= 2 * spread and (found.n < ENOUGH or abs(gap) > SMALL):
+        return sentence + " These are too few to tell: luck alone can set the two so far apart."
     if abs(gap) <= 2 * spread:
         return sentence + " You are about as often right as you are sure."
     return sentence + (" You are surer than you are right." if gap > 0 else " You are right more often than you say.")
@@ -66,11 +69,12 @@ def words(found):
 
 def draw(figure, found):
     """Stated confidence against the share that was right; on the diagonal both agree."""
-    axes = figure.add_axes([0.15, 0.16, 0.8, 0.74])
+    axes = figure.add_axes([0.125, 0.16, 0.67, 0.74])
     axes.set(xlim=(0, 105), ylim=(-4, 108), xlabel="how sure you were (%)", ylabel="right (%)")
     axes.set_title("Are you as often right as you are sure?")
     axes.plot([0, 100], [0, 100], color=style.QUIET, lw=1)
-    axes.text(33, 41, "as often right as sure", size=8, color=style.QUIET, rotation=33, ha="center", va="center")
+    # Outside, at the end of the line: a group can lie anywhere within.
+    axes.text(107, 100, "as often\nright as sure", size=8, color=style.QUIET, va="center")
     for sure, right, n in found.groups if found else ():
         axes.plot([100 * sure] * 2, [100 * sure, 100 * right], color=style.LINE, lw=1.5)
         axes.plot([100 * sure], [100 * right], ls="", ms=8, **style.SOURCE)
@@ -81,4 +85,4 @@ def draw(figure, found):
 def shown(predictions):
     """The picture and the words of a calibration."""
     found = score(predictions)
-    return Still(words(found), drawn(4.6, 3.1, draw, found))
+    return Still(words(found), drawn(5.5, 3.1, draw, found))

@@ -20,6 +20,7 @@ def draw(figure, tried, said, n):
     left.set(xlim=(0, n), ylim=(max(len(tried), 1) - 0.4, -0.6))
     left.set_yticks(range(len(tried)), [each.name for each in tried])
     left.set_xlabel(f"hand-ins, of {n}")
+    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for row, each in enumerate(tried):
         begin = 0
         for what, count in each.counts.items():

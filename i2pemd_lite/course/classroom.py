@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from i2pemd_lite.course import calibration
 from i2pemd_lite.course.handin import read_all
-from i2pemd_lite.course.still import drawn
+from i2pemd_lite.course.still import count, drawn
 from i2pemd_lite.files import written_whole
 
 FIRST, LATER, NOT_YET, OPEN = "right at first try", "right later", "tried, not yet right", "not tried"
@@ -102,7 +102,7 @@ def words(hand_ins, problems):
     """What a teacher should know, in a few lines."""
     tried, said = exercises(hand_ins), predictions(hand_ins)
     n, out = len(hand_ins), len(problems.found)
-    lines = [f"{n} hand-in{'s' * (n != 1)} counted" + (f", {out} left out:" if out else ".")]
+    lines = [f"{count(n, 'hand-in')} counted" + (f", {out} left out:" if out else ".")]
     lines += [f"  {problem}" for problem in problems.found]
     if tried:
         hardest = max(tried, key=lambda e: (e.counts[NOT_YET] + e.counts[LATER], e.attempts))
@@ -113,12 +113,12 @@ def words(hand_ins, problems):
             f"{hardest.hinted} saw a hint."
         )
         common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
-        lines += [f"Typical mistake in {name}, {k} times: {mistake}" for (name, mistake), k in common]
+        lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
     if said and said[0].surprise > 0:
         most = said[0]
         lines.append(
             f"{most.name} surprised most: {100 * most.sure:.0f} % sure on average, {100 * most.right:.0f} % right "
-            f"({most.n} predictions)."
+            f"({count(most.n, 'prediction')})."
         )
     score = calibration.score([each for one in hand_ins for each in one.predictions.values()])
     if score:

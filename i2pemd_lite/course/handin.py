@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from i2pemd_lite import __version__
 from i2pemd_lite.course.progress import FORMAT, WHAT, checksum
+from i2pemd_lite.course.still import count
 from i2pemd_lite.files import BadInput, Problems
 
 AGAIN = "ask for a new one, made with progress.save"
@@ -95,7 +96,7 @@ def read_all(folder):
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json" and path.is_file())
     if not paths:
         raise BadInput(f"{folder}: expected hand-ins, files that end in .json, found none; put them there")
-    found, problems, seen = [], Problems(f"{len(paths)} hand-ins"), {}
+    found, problems, seen = [], Problems(count(len(paths), "hand-in")), {}
     for path in paths:
         with problems.collect():
             one = read(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from i2pemd_lite.course.still import Still, table
+from i2pemd_lite.course.still import Still, count, table
 from i2pemd_lite.files import BadInput, cache_folder, write_json
 
 KINDS = ("check", "prediction", "start over")
@@ -151,8 +151,8 @@ def save(file):
     write_json(path, {**content, "checksum": checksum(content)})
     done = sum(each["right"] for each in content["checks"].values())
     print(
-        f"Saved in {path}: {done} exercises that are right of {len(content['checks'])} tried, "
-        f"{len(content['predictions'])} predictions, {len(content['panels'])} panels."
+        f"Saved in {path}: {done} right of {count(len(content['checks']), 'exercise')} tried, "
+        f"{count(len(content['predictions']), 'prediction')}, {count(len(content['panels']), 'panel')}."
     )
 
 
@@ -169,14 +169,15 @@ def show():
         mine = [each["hit"] for name, each in said.items() if name[1:3] == number]
         rows.append((number, " · ".join(f"{n} {_state(tried.get(n))}" for n in names), f"{sum(mine)} of {len(mine)}"))
     right = sum(each["right"] for each in tried.values())
-    words = f"{right} exercises are right, {len(tried) - right} not yet; {len(said)} predictions committed to."
+    words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
+    words += f"{count(len(said), 'prediction')} committed to."
     return Still(words, html=table(("lesson", "exercises", "predictions right"), rows))
 
 
 def _state(each):
     if each is None:
         return "open"
-    tries = f"{each['attempts']} attempt{'s' * (each['attempts'] > 1)}"
+    tries = count(each["attempts"], "attempt")
     return f"right, {tries}" if each["right"] else f"not yet, {tries}"
 
 

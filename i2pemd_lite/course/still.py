@@ -51,12 +51,24 @@ def table(heads, rows):
 
     Example
     -------
-    >>> table(["a"], [["<1"]])
-    '<table><thead><tr><th scope="col">a</th></tr></thead><tbody><tr><th scope="row">&lt;1</th></tr></tbody></table>'
+    >>> table(["a"], [["<1"]]).split("<tbody>")[1]
+    '<tr><th scope="row" style="text-align:left">&lt;1</th></tr></tbody></table>'
     """
-    head = "".join(f'<th scope="col">{escape(str(each))}</th>' for each in heads)
+    left = "text-align:left"
+    head = "".join(f'<th scope="col" style="{left}">{escape(str(each))}</th>' for each in heads)
     body = ""
     for first, *rest in rows:
-        cells = "".join(f'<td style="text-align:left">{escape(str(each))}</td>' for each in rest)
-        body += f'<tr><th scope="row">{escape(str(first))}</th>{cells}</tr>'
+        cells = "".join(f'<td style="{left}">{escape(str(each))}</td>' for each in rest)
+        body += f'<tr><th scope="row" style="{left}">{escape(str(first))}</th>{cells}</tr>'
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def count(n, what):
+    """A number of things, in words.
+
+    Example
+    -------
+    >>> count(1, "exercise"), count(0, "exercise"), count(2, "panel")
+    ('1 exercise', '0 exercises', '2 panels')
+    """
+    return f"{n} {what}{'s' * (n != 1)}"
