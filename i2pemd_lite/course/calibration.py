@@ -78,8 +78,11 @@ def draw(figure, found):
     for sure, right, n in found.groups if found else ():
         axes.plot([100 * sure] * 2, [100 * sure, 100 * right], color=style.LINE, lw=1.5)
         axes.plot([100 * sure], [100 * right], ls="", ms=8, **style.SOURCE)
-        side = {"x": 100 * sure - 2.5, "ha": "right"} if sure > 0.8 else {"x": 100 * sure + 2.5, "ha": "left"}
-        axes.text(y=100 * right + 1, s=f"{round(right * n)} of {n}", size=8.5, va="bottom", color=style.BLUE, **side)
+        # Away from the diagonal: right below it where there is room, else left above.
+        below = right < sure <= 0.8
+        side = {"x": 100 * sure + 2.5, "ha": "left"} if below or sure < 0.2 else {"x": 100 * sure - 2.5, "ha": "right"}
+        y, va = (100 * right - 1, "top") if below and right > 0.1 else (100 * right + 1, "bottom")
+        axes.text(y=y, s=f"{round(right * n)} of {n}", size=8.5, va=va, color=style.BLUE, **side)
 
 
 def shown(predictions):
