@@ -18,9 +18,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 import venv
+import webbrowser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -130,7 +134,24 @@ def course(rest):
 def pages(rest):
     """Voilà on the panels that need no data."""
     call("-m", "i2pemd_lite", "pages", "--out", "out/pages")
-    return run("-m", "voila", "out/pages", *rest)
+    port = next((word.split("=")[1] for word in rest if word.startswith("--port=")), "8866")
+    place = f"http://localhost:{port}/voila/render/index.ipynb"
+    print(f"The panels: {place}", flush=True)
+    if "--no-browser" not in rest:
+        threading.Thread(target=shown, args=(int(port), place), daemon=True).start()
+    return run("-m", "voila", "out/pages", "--no-browser", "--Voila.port_retries=0", f"--port={port}", *rest)
+
+
+def shown(port, place):
+    """Open a place in the browser as soon as something answers at the port."""
+    for _ in range(240):
+        try:
+            socket.create_connection(("localhost", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            webbrowser.open(place)
+            return
 
 
 def test(rest):

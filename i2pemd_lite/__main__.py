@@ -47,8 +47,8 @@ def main(arguments=None):
             raise
         print(f"i2pemd_lite: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # a connection to processes that have ended may not let this one end
-    except KeyboardInterrupt:
-        _say("stopped; what had begun goes on with train --resume and its folder")
+    except KeyboardInterrupt as stop:
+        _say(*(stop.args or ("stopped; what had begun goes on with train --resume and its folder",)))
         return 130
 
 

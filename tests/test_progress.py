@@ -299,8 +299,43 @@ def test_the_table_has_what_is_true_of_the_simulated_class(tmp_path, monkeypatch
     words = (out / "class.txt").read_text()
     assert words.strip() in capsys.readouterr().out and "12 hand-ins counted." in words
     gaps = {n: np.mean([truth.sure[k, n] - truth.hits[k, n] for k in range(12)]) for n in PREDICTIONS}
-    assert f"{max(gaps, key=gaps.get)} surprised most" in words and "struggled most with 02c" in words
+    assert f"{max(gaps, key=gaps.get)} surprised most" in words
+    tried = {n: [truth.right[k, name] for k, name in truth.right if name == n] for n in EXERCISES}
+    assert f"struggled most with {min(tried, key=lambda n: np.mean(tried[n]))}" in words
     assert MISTAKE in words
+
+
+def test_hand_ins_in_folders_are_found_and_named_by_their_paths(tmp_path, monkeypatch, capsys):
+    for student in ("ada", "ben"):
+        monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / f"cache-{student}"))
+        attempt("02a", student == "ada", int(student != "ada"))
+        progress.save(tmp_path / "in" / student / "late" / "work.json")
+    (tmp_path / "in" / "cy").mkdir()
+    (tmp_path / "in" / "cy" / "bad.json").write_text("{")
+    assert main(["report", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().out
+    assert "2 hand-ins counted, 1 left out:" in said and "\n  cy/bad.json: expected a whole file" in said
+    with open(tmp_path / "out" / "class.csv", encoding="utf-8-sig", newline="") as file:
+        found = {row["hand-in"]: row["02a"] for row in csv.DictReader(file)}
+    assert found == {"ada/late/work": "1", "ben/late/work": "0"}
+
+
+def test_who_never_got_it_right_struggled_more_than_who_got_it_late(tmp_path, monkeypatch):
+    """00a: all 6 solve it, late. 00b: 2 of the 3 who try never do. 00c: 1 of 6 does not."""
+    for k in range(6):
+        monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / f"cache{k}"))
+        for right in (False, False, False, True):
+            attempt("00a", right, int(not right))
+        if k < 3:
+            attempt("00b", k == 0, int(k > 0))
+        attempt("00c", k > 0, int(k == 0))
+        commit("p00a", True, 0.5 + k / 20)  # no two hand-ins are the same
+        progress.save(tmp_path / "in" / f"{k}.json")
+    words, _ = classroom.report(tmp_path / "in", tmp_path / "out")
+    assert "struggled most with 00b: 1 right at first try, 0 later, 2 not yet, 3 did not try" in words
+    hand_ins, _ = handin.read_all(tmp_path / "in")
+    ranked = sorted(classroom.exercises(hand_ins), key=lambda each: each.struggle, reverse=True)
+    assert [each.name for each in ranked] == ["00b", "00c", "00a"]
 
 
 def test_the_picture_grows_with_the_class_and_has_ink(tmp_path, monkeypatch):

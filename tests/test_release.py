@@ -253,19 +253,29 @@ def test_notes_follow_the_lesson_and_fit_its_time(file):
 def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(path):
     notebook = master.read(path)
     cells = release.instructor(notebook, path.name)["cells"]
-    assert [cell for cell in cells if "teacher" not in cell["id"]] == notebook["cells"]
+    assert [cell for cell in cells if "teacher" not in cell["id"]] == [
+        {**cell, "source": release.spoken(cell)} for cell in notebook["cells"]
+    ]
     after = {before["id"]: cell["source"] for before, cell in zip(cells, cells[1:], strict=False)}
     for cell in notebook["cells"]:
         if task := master.task(cell):
             said, entry = after[cell["id"]], exercises.find(task.name)
             assert f"{entry.minutes} min" in said and all(hint in said for hint in entry.hints)
             assert all(sentence in said for sentence in entry.mistakes) and "`…`" not in said
+            assert not re.search(r"`[^`\n]*\b_[a-z][^`\n]*`: ", said)  # a function of ours that nobody would write
+    assert not re.search(r"\?\.", "\n".join(cell["source"] for cell in cells if "teacher" in cell["id"]))
 
 
 def test_notes_without_minutes_are_named(tmp_path):
     (tmp_path / "02.md").write_text("## The panel\n\n- Say it.\n")
     with pytest.raises(BadInput, match=r"02.md: expected '## heading \(N min\)', found '## The panel'"):
         teacher.notes("02", tmp_path)
+
+
+def test_of_a_wrong_answer_only_code_that_somebody_would_write_is_shown():
+    said = "\n".join(teacher._about("02b", exercises.find("02b")).splitlines())
+    assert "- `g.argsort(dim=1, stable=True).argsort(1) / len(g)`: Sorting twice" in said
+    assert "\n- That counts the entries that are smaller or equal." in said
 
 
 # Elsewhere
@@ -281,6 +291,16 @@ def test_links_to_colab_and_binder_and_a_setup_cell_that_only_acts_in_colab(tmp_
     assert "--branch autumn https://github.com/someone/course /content" in cells[2]["source"]
     only = notebook_of([cells[2], master.code("z-01", "assert 'google' not in sys.modules")])
     assert run(only, tmp_path) == {}  # it imports nothing of Colab's and installs nothing
+
+
+def test_the_command_says_what_was_written_and_what_is_left_to_do(tmp_path, capsys):
+    words = ["release", "02", "--out", str(tmp_path), "--only", "student,source"]
+    assert main([*words, "--repository", "https://github.com/someone/course/tree/autumn/lessons"]) == 0
+    *paths, left, place = capsys.readouterr().out.splitlines()
+    folders = tmp_path / "student", tmp_path / "source" / TESTED
+    assert paths == [str(folder / f"{TESTED}.ipynb") for folder in folders]
+    assert f"/someone/course/tree/autumn/lessons: commit what is in {tmp_path / 'student'} there" in left
+    assert place.startswith("as lessons/ ") and "/tree/BRANCH/FOLDER" in place
 
 
 @pytest.mark.parametrize("address", ["git@github.com:a/b", "https://gitlab.com/a/b", "https://github.com/a", ""])

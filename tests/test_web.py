@@ -1,6 +1,11 @@
 """Lessons as pages and slides: that they need no network, show what was shown, and say in words what pictures show."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from test_release import EXERCISE, notebook_of
@@ -20,7 +25,7 @@ CELLS = [
     master.code("a-03", "from i2pemd_lite.course import check"),
     master.code("a-04", "1 + 1"),
     master.code("a-05", PICTURE, jupyter={"source_hidden": True}),
-    master.markdown("a-06", "## Exercise 02b\n\n" + "Many words. " * 40),
+    master.markdown("a-06", "## Exercise 02b\n\n" + "Many words. " * 40 + "(It stands between two marks.)"),
     master.code("a-07", SOLVED),
 ]
 
@@ -52,6 +57,8 @@ def test_a_page_needs_no_network_and_shows_what_was_shown(made):
     open_part, solution = page.split("<summary>a solution</summary>")
     open_part = open_part.split('id="a-07"')[1]
     assert "YOUR CODE HERE" in open_part and "return" not in open_part and "return" in solution
+    assert "all right" not in open_part and "all right" in solution.split("</details>")[0]
+    assert "two marks" not in page and "Many words." in page
 
 
 def test_links_of_pages_lead_to_pages(made):
@@ -74,7 +81,7 @@ def test_slides_follow_the_rules(made):
     assert '<div class="fragment"><p><strong>Guess:</strong>' in deck
     assert "YOUR CODE HERE" in deck and "return" not in re.sub(r"<script>.*", "", deck, flags=re.S)
     assert "all right" not in deck and "import" not in re.sub(r"<style>.*?</style>|<script>.*", "", deck, flags=re.S)
-    assert "a red dot" in deck
+    assert "a red dot" in deck and "two marks" not in deck
 
 
 def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
@@ -97,6 +104,39 @@ def test_a_lesson_is_run_once_until_it_changes(made, monkeypatch):
     master.write(path, notebook_of([master.markdown("b-01", "# 03 · Two\n\nLess.")]))
     executed.executed(path)
     assert [file.name == kept.name for file in kept.parent.glob("03_two-*.ipynb")] == [False]
+
+
+def test_before_a_lesson_is_run_it_is_said_how_long_it_may_take(made, monkeypatch, tmp_path):
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("I2PEMD_PROFILE", "laptop")
+    told, first = [], "# 05 · One\n\nWhat for.\n\nReading: 5 minutes. Running: ci 1 s, laptop 8 min."
+    for name, source in (("05_one", first), ("06_two", "# 06 · Two\n\nMore.")):
+        master.write(tmp_path / "notebooks" / f"{name}.ipynb", notebook_of([master.markdown("a-01", source)]))
+    written = web.write(tmp_path / "out", folder=tmp_path / "notebooks", say=told.append)
+    one, two = "running lesson 05, about 8 min (profile laptop)", "running lesson 06, not timed yet (profile laptop)"
+    assert told == [f"lessons: {one}", written[0], f"lessons: {two}", *written[1:]]
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
+    paths = slides.write(tmp_path / "slides", master.lessons(folder=tmp_path / "notebooks"), told.append)
+    assert told[5:] == [f"slides: {one}", paths[0], f"slides: {two}", paths[1]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C in another way")
+def test_ctrl_c_ends_with_a_sentence(tmp_path):
+    begun = f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\n"
+    cell = master.code("a-02", f"{begun}time.sleep(120)")
+    master.write(tmp_path / "notebooks" / "05_one.ipynb", notebook_of([master.markdown("a-01", "# 05 · One"), cell]))
+    program = ("import sys\nfrom i2pemd_lite import __main__\nfrom i2pemd_lite.course import master, commands\n"
+               f"import pathlib\nmaster.root = lambda: pathlib.Path({str(tmp_path)!r})\n"
+               "sys.exit(__main__.main(['release', '--only', 'slides', '--out', sys.argv[1]]))\n")  # fmt: skip
+    command = [sys.executable, "-c", program, str(tmp_path / "out")]
+    with open(tmp_path / "said", "w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | {"I2PEMD_CACHE": str(tmp_path)})
+        while not (tmp_path / "begun").exists() and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    lines = (tmp_path / "said").read_text().splitlines()
+    assert lines == ["slides: running lesson 05, not timed yet (profile ci)", f"i2pemd_lite: {executed.STOPPED}"]
 
 
 def test_a_lesson_that_does_not_run_is_named(tmp_path):
@@ -127,6 +167,13 @@ def test_every_formula_of_a_lesson_is_drawn_without_a_script(path):
 def test_a_formula_that_cannot_be_drawn_is_named(tex):
     with pytest.raises(BadInput, match="expected TeX that MathML has"):
         formulas.mathml(tex)
+
+
+def test_the_first_page_for_voila_leads_to_all_others(tmp_path):
+    *boards, index = pages.write(tmp_path)
+    (cell,) = master.read(index)["cells"]
+    found = re.findall(r"^- \[(\w+)\]\(/voila/render/(\w+\.ipynb)\): \S.+\?$", cell["source"], flags=re.M)
+    assert found == [(path.stem, path.name) for path in boards]
 
 
 @pytest.mark.parametrize("name", pages.BOARDS)

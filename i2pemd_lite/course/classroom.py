@@ -26,6 +26,18 @@ class Exercise(NamedTuple):
     hinted: int  # hand-ins in which a hint was shown
     mistakes: Counter
 
+    @property
+    def struggle(self):
+        """What exercises are compared by: the share, of those who tried, that is not right yet, then that right later.
+
+        Example
+        -------
+        >>> Exercise("00b", {FIRST: 1, LATER: 1, NOT_YET: 2, OPEN: 6}, 2.0, 0, Counter()).struggle
+        (0.5, 0.25, 2.0)
+        """
+        n = self.counts[FIRST] + self.counts[LATER] + self.counts[NOT_YET]
+        return self.counts[NOT_YET] / n, self.counts[LATER] / n, self.attempts
+
 
 class Prediction(NamedTuple):
     """One prediction, over the class."""
@@ -105,7 +117,7 @@ def words(hand_ins, problems):
     lines = [f"{count(n, 'hand-in')} counted" + (f", {out} left out:" if out else ".")]
     lines += [f"  {problem}" for problem in problems.found]
     if tried:
-        hardest = max(tried, key=lambda e: (e.counts[NOT_YET] + e.counts[LATER], e.attempts))
+        hardest = max(tried, key=lambda e: e.struggle)
         c = hardest.counts
         lines.append(
             f"The class struggled most with {hardest.name}: {c[FIRST]} right at first try, {c[LATER]} later, "

@@ -33,14 +33,17 @@ def lessons(chosen):
     """Run the lessons and write them as pages, for readers without a kernel or a network."""
     from i2pemd_lite.course import web
 
-    return _say(web.write(chosen.out, chosen.lessons))
+    web.write(chosen.out, chosen.lessons, say=_say)
+    return 0
 
 
 def pages(chosen):
     """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
     from i2pemd_lite.course import pages
 
-    return _say(pages.write(chosen.out))
+    for path in pages.write(chosen.out):
+        _say(path)
+    return 0
 
 
 def release(chosen):
@@ -48,7 +51,11 @@ def release(chosen):
     from i2pemd_lite.course import elsewhere, release
 
     where = elsewhere.repository(chosen.repository) if chosen.repository else elsewhere.origin()
-    return _say(release.release(chosen.out, chosen.lessons, chosen.only or release.COPIES, where))
+    copies = chosen.only or release.COPIES
+    release.release(chosen.out, chosen.lessons, copies, where, say=_say)
+    if where and "student" in copies:
+        _say(elsewhere.to_do(where, chosen.out / "student"))
+    return 0
 
 
 def work(_):
@@ -68,9 +75,8 @@ def report(chosen):
     return 1 if left_out else 0
 
 
-def _say(paths):
-    print(*paths, sep="\n")
-    return 0
+def _say(line):
+    print(line, flush=True)
 
 
 def add(command):

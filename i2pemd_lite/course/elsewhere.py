@@ -85,6 +85,22 @@ def badges(repository, name):
     )
 
 
+def to_do(repository, copies):
+    """What is left to do before the badges of the `copies` lead to anything, in a sentence.
+
+    Example
+    -------
+    >>> print(to_do(Repository("someone", "course"), "out/course/student"))
+    The badges lead to https://github.com/someone/course/tree/main/student: commit what is in out/course/student there
+    as student/ (another place: --repository https://github.com/someone/course/tree/BRANCH/FOLDER).
+    """
+    place, branch = repository.folder, repository.branch
+    return (
+        f"The badges lead to {repository.url}/tree/{branch}/{place}: commit what is in {copies} there\n"
+        f"as {place}/ (another place: --repository {repository.url}/tree/BRANCH/FOLDER)."
+    )
+
+
 def opened(notebook, name, repository):
     """A student copy with links to Colab and Binder under its title, and a setup cell that acts in Colab only."""
     title, *rest = notebook["cells"]

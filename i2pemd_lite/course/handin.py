@@ -21,40 +21,41 @@ class HandIn(NamedTuple):
     about: dict  # profile, seed, versions, panels, checksum
 
 
-def read(path):
-    """The hand-in in a file.
+def read(path, folder=None):
+    """The hand-in in a file, named by its path below `folder`, or by its name alone.
 
     Raises
     ------
     BadInput, when it is no JSON, half a file, no hand-in, of another version, or changed after it was saved
     """
     path = Path(path)
+    name = path.relative_to(folder).as_posix() if folder else path.name
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
     except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{path.name}: expected a text file, found {error}; {AGAIN}") from None
+        raise BadInput(f"{name}: expected a text file, found {error}; {AGAIN}") from None
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise BadInput(f"{path.name}: expected a hand-in, found an empty file; {AGAIN}") from None
+            raise BadInput(f"{name}: expected a hand-in, found an empty file; {AGAIN}") from None
         if text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
-            raise BadInput(f"{path.name}: expected a whole file, found one that breaks off; {AGAIN}") from None
-        raise BadInput(f"{path.name}: expected JSON, found {error}; {AGAIN}") from None
+            raise BadInput(f"{name}: expected a whole file, found one that breaks off; {AGAIN}") from None
+        raise BadInput(f"{name}: expected JSON, found {error}; {AGAIN}") from None
     if not isinstance(content, dict) or content.get("what") != WHAT:
         found = "the state of a panel" if isinstance(content, dict) and "panel" in content else "other JSON"
-        raise BadInput(f"{path.name}: expected a hand-in, found {found}; {AGAIN}")
+        raise BadInput(f"{name}: expected a hand-in, found {found}; {AGAIN}")
     theirs = (content.get("versions") or {}).get("i2pemd-lite") if isinstance(content.get("versions"), dict) else None
     if content.get("format") != FORMAT or _series(theirs) != _series(__version__):
         raise BadInput(
-            f"{path.name}: expected one saved by i2pemd-lite {__version__}, found {theirs or 'an unknown version'}, "
+            f"{name}: expected one saved by i2pemd-lite {__version__}, found {theirs or 'an unknown version'}, "
             "whose exercises can differ; make the report of those with that version"
         )
     if content.get("checksum") != checksum(content):
-        raise BadInput(f"{path.name}: expected it as progress.save wrote it, found it changed since; {AGAIN}")
+        raise BadInput(f"{name}: expected it as progress.save wrote it, found it changed since; {AGAIN}")
     if not _fits(content):
-        raise BadInput(f"{path.name}: expected checks and predictions, found them damaged; {AGAIN}")
+        raise BadInput(f"{name}: expected checks and predictions, found them damaged; {AGAIN}")
     about = {name: content[name] for name in ("profile", "seed", "versions", "panels", "checksum")}
-    return HandIn(path.name, content["checks"], content["predictions"], about)
+    return HandIn(name, content["checks"], content["predictions"], about)
 
 
 def _series(version):
@@ -83,8 +84,8 @@ def _fits(content):
 
 
 def read_all(folder):
-    """([hand-ins], `Problems`) of all .json files in a folder, in the order of their names; of two with the same
-    content the first counts.
+    """([hand-ins], `Problems`) of all .json files in a folder and the folders in it, in the order of their
+    paths; of two with the same content the first counts.
 
     Raises
     ------
@@ -93,13 +94,13 @@ def read_all(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: expected a folder of hand-ins, found none; correct its name")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json" and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".json" and path.is_file())
     if not paths:
         raise BadInput(f"{folder}: expected hand-ins, files that end in .json, found none; put them there")
     found, problems, seen = [], Problems(count(len(paths), "hand-in")), {}
     for path in paths:
         with problems.collect():
-            one = read(path)
+            one = read(path, folder)
             first = seen.setdefault(one.about["checksum"], one.file)
             if first != one.file:
                 raise BadInput(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from i2pemd_lite.course import master
 
+VOILA = "/voila/render"  # where it serves the notebooks of its folder
 BOARDS = {
     "overview": ("overview.panel()", "What does a prediction cost, against each label?"),
     "transport": ("transport.panel()", "Which single cost would you lower to make the plan cheaper?"),
@@ -20,14 +21,24 @@ BOARDS = {
 
 
 def write(out):
-    """Write the notebooks into the folder `out`; their paths."""
-    return [_board(Path(out) / f"{name}.ipynb", name, *parts) for name, parts in BOARDS.items()]
+    """Write the notebooks into the folder `out`, and `index.ipynb` that leads to them; their paths."""
+    boards = [_board(Path(out) / f"{name}.ipynb", name, *parts) for name, parts in BOARDS.items()]
+    return [*boards, _index(Path(out) / "index.ipynb")]
 
 
 def _board(path, name, call, question):
     title = master.markdown(f"{name}-01", f"# {name}\n\n**Before you move anything:** {question}")
-    panel = master.code(f"{name}-02", f"from i2pemd_lite.panels import {name}\n\n{call}")
+    return _put(path, title, master.code(f"{name}-02", f"from i2pemd_lite.panels import {name}\n\n{call}"))
+
+
+def _index(path):
+    lines = [f"- [{name}]({VOILA}/{name}.ipynb): {question}" for name, (_, question) in BOARDS.items()]
+    title = "# Panels to move\n\nEach asks a question. Answer it before you move anything."
+    return _put(path, master.markdown("index-01", f"{title}\n\n" + "\n".join(lines)))
+
+
+def _put(path, *cells):
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    notebook = {"cells": [title, panel], "metadata": {**kernel, "language_info": {"name": "python"}}}
+    notebook = {"cells": list(cells), "metadata": {**kernel, "language_info": {"name": "python"}}}
     master.write(path, {**notebook, "nbformat": 4, "nbformat_minor": 5})
     return path

@@ -32,7 +32,7 @@ c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
 """
 
 
-def release(out, numbers=(), copies=COPIES, repository=None, folder=None):
+def release(out, numbers=(), copies=COPIES, repository=None, folder=None, say=print):
     """Write the copies of the lessons under `out`, and return the paths of all notebooks and pages written.
 
     Parameters
@@ -42,6 +42,7 @@ def release(out, numbers=(), copies=COPIES, repository=None, folder=None):
     copies : some of `COPIES`
     repository : an `elsewhere.Repository`, whose links and setup cell student copies get; None for copies without
     folder : of the master notebooks; default: `notebooks/` of the checkout
+    say : is told each path as it is written, and before a lesson is run for its slides how long it may take
 
     Raises
     ------
@@ -54,22 +55,27 @@ def release(out, numbers=(), copies=COPIES, repository=None, folder=None):
     notebooks = {path: master.read(path) for path in paths}
     graded = {path: source(notebook, path.name) for path, notebook in notebooks.items()}
     written = []
+
+    def put(to, copy, alone=False):
+        written.append(_put(to, copy, path, alone))
+        say(to)
+
     for path in paths:
         if "student" in copies:
             copy = student(graded[path])
             copy = elsewhere.opened(copy, path.name, repository) if repository else copy
-            written += _put(out / "student" / path.name, copy, path)
+            put(out / "student" / path.name, copy)
         if "instructor" in copies:
-            written += _put(out / "instructor" / path.name, instructor(notebooks[path], path.name), path)
+            put(out / "instructor" / path.name, instructor(notebooks[path], path.name))
         if "source" in copies:
-            written += _put(out / "source" / path.stem / path.name, graded[path], path, alone=True)
+            put(out / "source" / path.stem / path.name, graded[path], alone=True)
     if "source" in copies:
         with written_whole(out / "nbgrader_config.py") as temporary:
             temporary.write_text(CONFIG, encoding="utf-8")
     if "slides" in copies:
         from i2pemd_lite.course import slides
 
-        written += slides.write(out / "slides", paths)
+        written += slides.write(out / "slides", paths, say)
     return written
 
 
@@ -90,13 +96,18 @@ def source(notebook, name="notebook"):
         except BadInput as error:
             raise BadInput(f"{name}, {error}") from None
         if task is None:
-            cells.append({**cell, "source": SPOKEN.sub("", cell["source"])})
+            cells.append({**cell, "source": spoken(cell)})
             continue
         cells.append({**cell, "source": task.solution, "metadata": _graded(f"{task.name}-answer", solution=True)})
         check = _graded(task.name, grade=True, locked=True, points=1)
         check["tags"] = ["raises-exception"]  # so that Run All goes on to what an open exercise does not concern
         cells.append(master.code(f"{cell['id']}-check", task.check, **check, deletable=False, editable=False))
     return {**notebook, "cells": cells}
+
+
+def spoken(cell):
+    """The source of a cell, of a text without what the master alone has to say of the solutions in it."""
+    return SPOKEN.sub("", cell["source"]) if cell["cell_type"] == "markdown" else cell["source"]
 
 
 def _graded(name, solution=False, grade=False, locked=False, **more):
@@ -153,6 +164,7 @@ def instructor(notebook, name):
     """The instructor copy: the master with `teacher.py`'s cells after each heading and each exercise."""
     notes, cells = teacher.notes(name[:2]), []
     for cell in deepcopy(notebook["cells"]):
+        cell["source"] = spoken(cell)
         cells += [cell, *teacher.after(cell, notes)]
     cells[1:1] = teacher.contents(notes, notebook)
     return {**notebook, "cells": cells}
@@ -168,7 +180,7 @@ def _put(path, notebook, original, alone=False):
         if cell["cell_type"] == "markdown":
             cell["source"] = master.LINK.sub(lambda found: _moved(found[1], alone) + (found[2] or ""), cell["source"])
     master.write(path, {**notebook, "cells": cells})
-    return [path]
+    return path
 
 
 def _moved(target, alone):

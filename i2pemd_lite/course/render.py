@@ -71,9 +71,9 @@ def _to_pages(source):
     return re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
 
 
-def code(source, folded=""):
-    """Python as HTML, in colours; under a line to click that says `folded`, when that is not empty."""
-    made = Highlight2HTML(pygments_lexer="python")(source)
+def code(source, folded="", shown=""):
+    """Python as HTML, in colours, then what was `shown`; under a line to click that says `folded`, if that is given."""
+    made = Highlight2HTML(pygments_lexer="python")(source) + shown
     return f"<details><summary>{folded}</summary>{made}</details>" if folded else made
 
 

@@ -21,15 +21,16 @@ ROOM = 20  # lines of text on a slide: a picture takes 14, a formula 3
 TALL = {"<img": 14, 'class="formula"': 3, "<tr": 1.5, "<li": 0.5}
 
 
-def write(out, paths):
-    """Run the lessons, and write a deck for each under `out`; the paths written."""
+def write(out, paths, say=print):
+    """Run the lessons, and write a deck for each under `out`; the paths written, each told to `say` at once."""
     made = []
     for path in paths:
         made.append(Path(out) / f"{path.stem}.html")
-        content = deck(executed(path), path)
+        content = deck(executed(path, lambda line: say(f"slides: {line}")), path)
         web.linked(path, out)
         with written_whole(made[-1]) as temporary:
             temporary.write_text(content, encoding="utf-8")
+        say(made[-1])
     return made
 
 
@@ -59,7 +60,7 @@ def parts(notebook, path):
     asked = False
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            for block in _blocks(web.here(cell["source"])):
+            for block in _blocks(web.here(release.spoken(cell))):
                 made = render.text(block, path.parent)
                 yield f'<div class="fragment">{made}</div>' if re.search(r"\*\*[^*]+\*\*.*\?", block, re.S) else made
             continue

@@ -71,7 +71,8 @@ def after(cell, notes):
         entry = _exercise(task.name)
         return [master.markdown(f"{cell['id']}-teacher", _about(task.name, entry))] if entry else []
     named = [note for heading in master.headings(cell) for note in notes if note.heading == heading]
-    text = "\n\n".join(f"**For the teacher, {note.minutes} min: {note.heading}.**\n\n{note.text}" for note in named)
+    texts = (f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named)
+    text = "\n\n".join(texts)
     return [master.markdown(f"{cell['id']}-teacher", text)] if text else []
 
 
@@ -84,17 +85,29 @@ def _exercise(name):
 
 def _about(name, entry):
     written = _written(name)
-    lines = [f"**For the teacher, exercise {name}, {entry.minutes} min** ({entry.kind}): {entry.title}.", ""]
+    lines = [f"**For the teacher, exercise {name}, {entry.minutes} min** ({entry.kind}): {_ended(entry.title)}", ""]
     lines += [f"It is judged in random cases against {entry.against}.", ""]
     lines += ["Typical wrong answers, and what is said:", ""]
-    lines += [f"- `{written.get(sentence, '…')}`: {sentence}" for sentence in entry.mistakes]
+    lines += [f"- `{code}`: {said}" if (code := written.get(said)) else f"- {said}" for said in entry.mistakes]
     lines += ["", "Hints, a plainer one after each attempt:", ""]
     lines += [f"{number}. {hint}" for number, hint in enumerate(entry.hints, 1)]
     return "\n".join(lines)
 
 
+def _ended(heading):
+    """A heading as a sentence, which ends once.
+
+    Example
+    -------
+    >>> _ended("Is G a distance?"), _ended("Equation 4, with ties")
+    ('Is G a distance?', 'Equation 4, with ties.')
+    """
+    return heading if heading.endswith(("?", "!", ".")) else f"{heading}."
+
+
 def _written(name):
-    """{sentence: code} of the typical mistakes of an exercise, as its file has them.
+    """{sentence: code} of the typical mistakes of an exercise, as its file has them; "" where it needs other functions
+    of that file, which nobody would write.
 
     Example
     -------
@@ -116,6 +129,10 @@ def _written(name):
 
 def _code(node, functions):
     """A function's result in one line: of a lambda its expression, of a name the lines of its `def`."""
+    body = functions.get(node.id, node) if isinstance(node, ast.Name) else node
+    inner = [each.id for each in ast.walk(body) if isinstance(each, ast.Name) and each.id.startswith("_")]
+    if inner or any(isinstance(each, ast.If | ast.For | ast.While) for each in ast.walk(body)):
+        return ""
     if isinstance(node, ast.Lambda):
         return ast.unparse(node.body)
     if isinstance(node, ast.Name) and node.id in functions:

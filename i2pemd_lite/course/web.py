@@ -12,23 +12,29 @@ from i2pemd_lite.course.executed import executed
 from i2pemd_lite.files import BadInput, written_whole
 
 
-def write(out, numbers=(), folder=None):
+def write(out, numbers=(), folder=None, say=print):
     """Run the lessons, write a page for each and `index.html` under `out`; the paths written.
+
+    `say` is told each path as it is written, and before a lesson is run how long it may take.
 
     Raises
     ------
     BadInput, when a lesson does not run, or a formula or picture in it could not be read on its page.
     """
-    out, chosen, made = Path(out), master.lessons(numbers, folder), {}
+    out, chosen, made = Path(out), master.lessons(numbers, folder), []
     every = [path for path in master.lessons((), folder) if path in chosen or (out / f"{path.stem}.html").exists()]
     for path in chosen:
-        made[out / f"{path.stem}.html"] = lesson(executed(path), path, every)
+        page = lesson(executed(path, lambda line: say(f"lessons: {line}")), path, every)
         linked(path, out)
-    made[out / "index.html"] = index(every)
-    for path, content in made.items():
-        with written_whole(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-    return list(made)
+        made.append(_put(out / f"{path.stem}.html", page, say))
+    return [*made, _put(out / "index.html", index(every), say)]
+
+
+def _put(path, content, say):
+    with written_whole(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    say(path)
+    return path
 
 
 def lesson(notebook, path, every=()):
@@ -44,15 +50,15 @@ def lesson(notebook, path, every=()):
 def cell_html(cell, path):
     """A cell as a section whose id is the cell's; nothing for what does nothing on a page."""
     if cell["cell_type"] == "markdown":
-        source = here(cell["source"])
+        source = here(release.spoken(cell))
         return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
-    if task := master.task(cell):  # what has to be written is open; one way to write it is a click away
-        source = render.code(f"{release.cleared(task.solution)}\n\n\n{task.check}")
-        source += render.code(task.solution, "a solution")
-    else:
-        source = render.code(cell["source"], "code" * bool(cell["metadata"].get("jupyter", {}).get("source_hidden")))
     shown = render.outputs(cell)
     shown = f'<div class="outputs">\n{shown}\n</div>' if shown else ""
+    if task := master.task(cell):  # what has to be written is open; a way to write it, and its result, are a click away
+        source = render.code(f"{release.cleared(task.solution)}\n\n\n{task.check}")
+        source, shown = source + render.code(task.solution, "a solution", shown), ""
+    else:
+        source = render.code(cell["source"], "code" * bool(cell["metadata"].get("jupyter", {}).get("source_hidden")))
     return f'<section class="code" id="{cell["id"]}">\n{source}\n{shown}\n</section>'
 
 
