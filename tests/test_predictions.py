@@ -393,3 +393,13 @@ def test_no_function_of_the_course_is_hidden_by_a_file_of_its_name():
     assert all(callable(getattr(course, name)) for name in course._HOME) and course.progress is progress
     with pytest.raises(AttributeError):
         _ = course.nothing
+
+
+@pytest.mark.parametrize(("number", "words"), [
+    (12345.678, "12346 mm"), (1e6, "1000000 mm"), (-12345.678, "-12346 mm"), (999.6, "1000 mm"), (9.999, "10 mm"),
+    (3.14159, "3.14 mm"), (0.00001234, "0.0000123 mm"), (0.0, "0 mm"), (120.0, "120 mm"),
+])  # fmt: skip
+def test_an_estimate_writes_numbers_plainly(number, words):
+    asked = estimate("p01b", "How long?", 12345.678, "Measured.", low=0, high=2_000_000, unit="mm")
+    assert asked.said(number) == words
+    assert asked.options == ["a number from 0 to 2000000 mm, right within 200000"]

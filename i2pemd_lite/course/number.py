@@ -1,5 +1,6 @@
 """A number that the learner estimates before the true one is shown beside it (see `question.py`)."""
 
+import math
 from numbers import Real
 
 import ipywidgets as widgets
@@ -38,7 +39,8 @@ class Estimate(Question):
         chance = 2 * self.within / (self.high - self.low)  # of a guess, wherever the truth is but near an end
         if chance >= 1:
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
-        options = [f"a number from {low:g} to {high:g}{unit and ' ' + unit}, right within {self.within:g}"]
+        between = f"{plain(low, 6)} to {plain(high, 6)}{unit and ' ' + unit}"
+        options = [f"a number from {between}, right within {plain(self.within, 6)}"]
         super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options)
 
     def _moved(self, _):
@@ -56,13 +58,13 @@ class Estimate(Question):
         single = hasattr(answer, "item") and answer.reshape(-1).shape[0] == 1  # tensors and arrays with one element
         number = answer.item() if single else answer
         if isinstance(number, bool) or not isinstance(number, Real) or not self.low <= number <= self.high:
-            between = f"{self.low:g} to {self.high:g}"
+            between = f"{plain(self.low, 6)} to {plain(self.high, 6)}"
             raise BadInput(f"{self.name}, answer: expected a number from {between}, found {answer!r}")
         return float(number)
 
     def said(self, number):
         """A number with its unit, to three digits."""
-        return f"{number:.3g}{self.unit and ' ' + self.unit}"
+        return f"{plain(number)}{self.unit and ' ' + self.unit}"
 
     def judge(self, value, truth):
         apart = abs(value - truth)
@@ -80,6 +82,19 @@ class Estimate(Question):
         self.image = picture.picture(940)
         picture.show(self.image, drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
+
+
+def plain(number, digits=3):
+    """A number to so many digits, without a power of ten; what stands before the point is never rounded away.
+
+    Example
+    -------
+    >>> plain(12345.678), plain(3.14159), plain(0.00001234), plain(120.0)
+    ('12346', '3.14', '0.0000123', '120')
+    """
+    after = digits - 1 - math.floor(math.log10(abs(number))) if number else 0
+    text = f"{number:.{max(0, after)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _line(figure, asked):
