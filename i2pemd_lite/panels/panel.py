@@ -213,12 +213,20 @@ def note_shown(panel):
 
 
 def states():
-    """[{"panel": title, "state": values}] of the panels that this kernel has shown, each state once."""
+    """[{"panel": title, "state": values}] of the panels that this kernel has shown, each state once.
+
+    What was typed as text is left out: a name or a path can stand in it.
+    """
     found = []
     for panel in filter(None, (known() for known in _shown)):
-        one = {"panel": panel.title, "state": panel.state}
+        chosen = {name: c.value for name, c in panel.controls.items() if not _is_text(c)}
+        one = {"panel": panel.title, "state": chosen}
         found += [one] if one not in found else []
     return found
+
+
+def _is_text(control):
+    return isinstance(control, widgets.Text | widgets.Textarea) and not isinstance(control, Field)
 
 
 def rows(controls, layout=None):
