@@ -92,7 +92,7 @@ def table(hand_ins):
     columns += [f"{name}{what}" for name in said for what in ("", " confidence")]
     rows = [[*columns, "predictions", "mean confidence", "share right", "Brier score"]]
     for one in hand_ins:
-        row = [_plain(one.file.removesuffix(".json")), one.about["profile"], one.about["seed"]]
+        row = [one.file.removesuffix(".json"), one.about["profile"], one.about["seed"]]
         for name in tried:
             check = one.checks.get(name)
             row += [int(check["right"]), check["attempts"], check["hint"]] if check else ["", "", ""]
@@ -102,12 +102,12 @@ def table(hand_ins):
         score = calibration.score(one.predictions.values())
         numbers = [f"{x:.3f}" for x in (score.sure, score.right, score.brier)] if score else [""] * 3
         rows.append([*row, len(one.predictions), *numbers])
-    return rows
+    return [[cell if isinstance(cell, int) else _plain(str(cell)) for cell in row] for row in rows]
 
 
 def _plain(text):
-    """A name as text: a spreadsheet would compute one that begins with such a sign."""
-    return f"'{text}" if text[:1] in "=+-@" else text
+    """A cell as text: a spreadsheet would compute one that begins with such a sign."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def words(hand_ins, problems):
