@@ -427,3 +427,55 @@ def test_learners_who_did_nothing_make_a_report_too(tmp_path):
     progress.save(tmp_path / "a.json")
     words, left_out = classroom.report(tmp_path, tmp_path / "out")
     assert words == "1 hand-in counted." and left_out == 0
+
+
+ODD = [
+    b"[" * 100_000,
+    {"kind": "check", "name": "02a", "right": False, "hint": "x"},
+    {"kind": "check", "name": "02a", "right": False, "hint": 10**400},
+    {"kind": "check", "name": "02a", "right": "yes", "hint": 1},
+    {"kind": "check", "name": "02a", "right": False, "hint": 1, "finding": ["a"]},
+    {"kind": "check", "name": "02\ud800", "right": True, "hint": 0},
+    {"kind": "prediction", "name": "p00a", "hit": True, "confidence": "x", "chance": 0.5},
+    {"kind": "prediction", "name": "p00a", "hit": True, "confidence": None, "chance": 0.5},
+    {"kind": "prediction", "name": "p00a", "hit": 2, "confidence": 0.5, "chance": 0.5},
+    {"kind": "prediction", "name": "p00a", "hit": True, "confidence": 0.5, "chance": float("nan")},
+    {"kind": "prediction", "name": "p00a", "value": "\ud800", "hit": True, "confidence": 0.5, "chance": 0.5},
+]
+
+
+@pytest.mark.parametrize("line", ODD)
+def test_an_odd_line_costs_only_itself(line, tmp_path):
+    attempt("02b", True)
+    with open(progress.journal(), "ab") as file:
+        file.write((line if isinstance(line, bytes) else json.dumps({"by": "learner", **line}).encode()) + b"\n")
+    attempt("02c", False, 2)
+    assert list(progress.checks()) == ["02b", "02c"] and progress.predictions() == {}
+    assert "1 exercises are right, 1 not yet" in repr(progress.show())
+    progress.save(tmp_path / "work.json")
+    assert list(handin.read(tmp_path / "work.json").checks) == ["02b", "02c"]
+
+
+def test_what_was_typed_into_the_cockpit_is_not_handed_in(tmp_path):
+    from i2pemd_lite.panels import cockpit
+
+    secret = str(tmp_path / "anna.secret")
+    board = cockpit.cockpit(tmp_path / "runs", "classification", profile="ci")
+    for name, value in {"data": secret, "name": "anna", "steps": "12"}.items():
+        board.controls[name].value = value
+    board._repr_mimebundle_()
+    progress.save(tmp_path / "work.json")
+    [saved] = json.loads((tmp_path / "work.json").read_text())["panels"]
+    assert saved["panel"] == "cockpit" and saved["state"]["weight"] == board.state["weight"]
+    assert not {"data", "name", "steps"} & set(saved["state"]) and "anna" not in (tmp_path / "work.json").read_text()
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_text_of_the_table_is_computed_by_a_spreadsheet(sign):
+    check = {"attempts": 1, "right": True, "hint": 0, "mistakes": []}
+    prediction = {"value": "x", "confidence": 0.5, "chance": 0.5, "hit": True}
+    text = f"{sign}HYPERLINK(1)"
+    one = handin.HandIn(f"{text}.json", {text: check}, {text: prediction}, {"profile": text, "seed": text})
+    cells = [cell for row in classroom.table([one]) for cell in row]
+    assert [cell for cell in cells if isinstance(cell, str) and cell[:1] == sign] == []
+    assert sum(cell == f"'{text}" for cell in cells) == 5 and 1 in cells

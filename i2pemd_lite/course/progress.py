@@ -9,6 +9,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from filelock import FileLock
@@ -17,6 +18,8 @@ from i2pemd_lite.course.still import Still, count, table
 from i2pemd_lite.files import BadInput, cache_folder, write_json
 
 KINDS = ("check", "prediction", "start over")
+EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
+MOST_HINTS = 9
 WHAT, FORMAT = "progress in i2pemd-lite", 1
 _unwritten = []  # records of this kernel that no file took
 
@@ -50,7 +53,7 @@ def record(kind, name, **facts):
         with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
             if file.seek(0, os.SEEK_END) and _last_byte(file) != b"\n":
                 file.write(b"\n")
-            file.write(text.encode() + b"\n")
+            file.write(text.encode(errors="replace") + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:  # filelock's Timeout is one as well
@@ -65,7 +68,7 @@ def _last_byte(file):
 
 
 def records():
-    """All records since the last `start_over`, the oldest first; torn lines are left out."""
+    """All records since the last `start_over`, the oldest first; torn and odd lines are left out."""
     try:
         lines = journal().read_bytes().split(b"\n")
     except OSError:
@@ -76,12 +79,35 @@ def records():
 
 
 def _parsed(line):
+    """The record in a line; None when it is no such record, so that one odd line costs only itself."""
     try:
         value = json.loads(line)
-    except ValueError:
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could not be saved
+    except (ValueError, RecursionError):
         return None
-    fine = isinstance(value, dict) and value.get("kind") in KINDS and isinstance(value.get("name"), str)
-    return value if fine else None
+    return value if isinstance(value, dict) and _fits(value) else None
+
+
+def _fits(r):
+    """Whether a record has the types that are counted on."""
+    kind, name = r.get("kind"), r.get("name")
+    if kind not in KINDS or not isinstance(name, str):
+        return False
+    if kind == "check":
+        hint = r.get("hint", 0)
+        whole = isinstance(hint, int) and not isinstance(hint, bool) and 0 <= hint <= MOST_HINTS
+        right = isinstance(r.get("right", False), bool) and isinstance(r.get("finding", ""), str)
+        return bool(EXERCISE.fullmatch(name)) and whole and right
+    if kind == "prediction":
+        sure = is_share(r.get("confidence")) or (r.get("confidence") is None and r.get("by") != "learner")
+        said = sure and is_share(r.get("chance")) and isinstance(r.get("hit"), bool)
+        return bool(PREDICTION.fullmatch(name)) and said
+    return True
+
+
+def is_share(x):
+    """Whether x is a number from 0 to 1."""
+    return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x <= 1
 
 
 def _own(kind):
@@ -130,8 +156,8 @@ def checksum(content):
 
 
 def save(file):
-    """Write what was done to a JSON file, to hand in: predictions, checks, states of the panels of this kernel, seed,
-    profile and versions. It has no name but that of the file."""
+    """Write what was done to a JSON file, to hand in: predictions, checks, states of the panels of this kernel without
+    what was typed as text, seed, profile and versions. It has no name but that of the file."""
     from i2pemd_lite.panels import lesson, panel
 
     path = Path(file)
