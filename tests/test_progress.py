@@ -367,6 +367,15 @@ def signed(content):
     return {**content, "checksum": progress.checksum(content)}
 
 
+CHECK = {"attempts": 1, "right": True, "hint": 0, "mistakes": []}
+SAID = {"value": "x", "confidence": 0.5, "chance": 0.5, "hit": True}
+
+
+def checked(content, **changes):
+    """A hand-in of one check, with a right checksum."""
+    return signed(edited(content, checks={"02a": {**CHECK, **changes}}))
+
+
 BAD = {
     "edited.json": (lambda c: json.dumps(edited(c, seed=7)), "found it changed since"),
     "other.json": (lambda c: json.dumps(signed(edited(c, versions={"i2pemd-lite": "9.1.0"}))), "found 9.1.0"),
@@ -383,7 +392,25 @@ BAD = {
         lambda c: json.dumps(signed(edited(c, predictions={"p00a": {"confidence": 7, "chance": 0, "hit": True}}))),
         "found them damaged",
     ),
-    "zz copy.json": (lambda c: json.dumps(c, indent=1), "the same content as in learner00.json"),
+    "digits.json": (lambda c: '{"seed": ' + "9" * 5000 + "}", "a number of thousands of digits"),
+    "surrogate.json": (lambda c: json.dumps({**c, "checks": {"\ud800": CHECK}, "checksum": "x"}), "text that is none"),
+    "huge.json": (lambda c: json.dumps(checked(c, attempts=10**400)), "more than anybody"),
+    "hint.json": (lambda c: json.dumps(checked(c, hint=10**400)), "more than anybody"),
+    "less.json": (lambda c: json.dumps(checked(c, hint=-1)), "more than anybody"),
+    "large.json": (lambda c: json.dumps(c) + " " * 1_000_001, "more than 1 MB"),
+    "exercise.json": (lambda c: json.dumps(signed(edited(c, checks={"02a\x1b[31m": CHECK}))), "no exercise has"),
+    "prediction.json": (lambda c: json.dumps(signed(edited(c, predictions={"p1": SAID}))), "no prediction has"),
+    "newline.json": (lambda c: json.dumps(signed(edited(c, predictions={"p00a\n": SAID}))), "no prediction has"),
+    "mistake.json": (lambda c: json.dumps(checked(c, mistakes=["\x1b[31mred"])), "none of the exercise's"),
+    "series.json": (
+        lambda c: json.dumps(signed(edited(c, versions={"i2pemd-lite": "\x1b[31m9"}))), "an unknown version"
+    ),  # fmt: skip
+    "profile.json": (lambda c: json.dumps(signed(edited(c, profile="\x1b[31m"))), "them damaged"),
+    "seed.json": (lambda c: json.dumps(signed(edited(c, seed="=1"))), "them damaged"),
+    "far.json": (lambda c: json.dumps(signed(edited(c, seed=10**400))), "them damaged"),
+    "nobody.json": (lambda c: json.dumps(signed(edited(c, journal=None))), "them damaged"),
+    "odd\x1b[31m.json": (lambda c: "text", "expected JSON"),
+    "zz copy.json": (lambda c: json.dumps(c, indent=1), "the same journal as learner00.json"),
 }
 
 
@@ -399,9 +426,10 @@ def test_every_bad_file_is_told_with_all_the_others_and_the_good_ones_count(tmp_
     said = capsys.readouterr().out
     assert f"3 hand-ins counted, {len(BAD) + 1} left out:" in said
     for name, (_, words) in BAD.items():
-        [line] = [line for line in said.splitlines() if line.strip().startswith(f"{name}:")]
+        told = name.replace("\x1b", "\ufffd")
+        [line] = [line for line in said.splitlines() if line.strip().startswith(f"{told}:")]
         assert words in line and ("ask" in line or "make the report" in line)
-    assert "bytes.json: expected a text file" in said and "notes.txt" not in said
+    assert "bytes.json: expected a text file" in said and "notes.txt" not in said and "\x1b" not in said
     assert len((out / "class.csv").read_text(encoding="utf-8-sig").splitlines()) == 4
 
 
@@ -479,3 +507,45 @@ def test_no_text_of_the_table_is_computed_by_a_spreadsheet(sign):
     cells = [cell for row in classroom.table([one]) for cell in row]
     assert [cell for cell in cells if isinstance(cell, str) and cell[:1] == sign] == []
     assert sum(cell == f"'{text}" for cell in cells) == 5 and 1 in cells
+
+
+def test_two_honest_learners_with_equal_work_both_count(tmp_path, monkeypatch):
+    for name in ("anna", "ben"):
+        monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / f"cache of {name}"))
+        attempt("02a", True)
+        commit("p00a", True)
+        progress.save(tmp_path / f"{name}.json")
+    hand_ins, problems = handin.read_all(tmp_path)
+    assert [one.file for one in hand_ins] == ["anna.json", "ben.json"] and not problems.found
+    assert hand_ins[0].checks == hand_ins[1].checks and hand_ins[0].about["journal"] != hand_ins[1].about["journal"]
+
+
+def test_of_two_from_one_journal_the_one_with_more_counts(tmp_path):
+    for number, file in ((1, "b.json"), (2, "a.json"), (3, "c.json")):
+        attempt(f"02{'abc'[number - 1]}", True)
+        progress.save(tmp_path / file)
+    (tmp_path / "d.json").write_text((tmp_path / "b.json").read_text())
+    hand_ins, problems = handin.read_all(tmp_path)
+    assert [(one.file, list(one.checks)) for one in hand_ins] == [("c.json", ["02a", "02b", "02c"])]
+    assert [line.split(":")[0] for line in problems.found] == ["a.json", "b.json", "d.json"]
+    assert all("the same journal as c.json" in line and "ask" in line for line in problems.found)
+
+
+def test_a_journal_keeps_its_id_when_a_learner_starts_over(tmp_path):
+    attempt("02a", True)
+    ids = []
+    for file in ("a.json", "b.json"):
+        progress.save(tmp_path / file)
+        ids.append(json.loads((tmp_path / file).read_text())["journal"])
+        progress.start_over()
+    assert ids[0] == ids[1] and len(ids[0]) == 16 and int(ids[0], 16) >= 0
+    assert progress.records() == [] and progress.journal().read_text().count('"journal"') == 1
+
+
+def test_a_picture_has_an_end(tmp_path):
+    for number in range(10):
+        for letter in "abcdefghijklmnopqrstuvwxyz":
+            attempt(f"{number:02d}{letter}", True)
+    progress.save(tmp_path / "a.json")
+    classroom.report(tmp_path, tmp_path / "out")
+    assert Image.open(tmp_path / "out" / "class.png").size[1] < 2200

@@ -14,6 +14,7 @@ from i2pemd_lite.course.still import count, drawn
 from i2pemd_lite.files import written_whole
 
 FIRST, LATER, NOT_YET, OPEN = "right at first try", "right later", "tried, not yet right", "not tried"
+ROWS = 60  # exercises in the picture
 SHOWN = 12  # predictions in the picture, the most surprising first
 
 
@@ -151,7 +152,7 @@ def report(folder, out):
     from i2pemd_lite.course.class_picture import draw
 
     hand_ins, problems = read_all(folder)
-    tried, said = exercises(hand_ins), predictions(hand_ins)[:SHOWN]
+    tried, said = exercises(hand_ins)[:ROWS], predictions(hand_ins)[:SHOWN]
     png = drawn(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3), draw, tried, said, len(hand_ins))
     text, out = words(hand_ins, problems), Path(out)
     with written_whole(out / "class.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8-sig") as file:
