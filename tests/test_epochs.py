@@ -133,7 +133,7 @@ def test_the_precision_of_a_run_can_be_chosen(abdomen):
     data = segmentation.load(abdomen)
     exact, mixed = (next(segmentation.train("joint", data, **SMALL, precision=p)) for p in ("auto", "bfloat16"))
     assert exact.loss != mixed.loss and exact.loss == pytest.approx(mixed.loss, rel=0.05)
-    with pytest.raises(BadInput, match="precision: expected auto or float32 or bfloat16, found 'half'"):
+    with pytest.raises(BadInput, match="precision: expected auto or float32 or bfloat16 or float64, found 'half'"):
         segmentation.train("joint", data, **SMALL, precision="half")
 
 

@@ -479,7 +479,7 @@ def test_an_odd_line_costs_only_itself(line, tmp_path):
         file.write((line if isinstance(line, bytes) else json.dumps({"by": "learner", **line}).encode()) + b"\n")
     attempt("02c", False, 2)
     assert list(progress.checks()) == ["02b", "02c"] and progress.predictions() == {}
-    assert "1 exercises are right, 1 not yet" in repr(progress.show())
+    assert "1 exercise right, 1 not yet" in repr(progress.show())
     progress.save(tmp_path / "work.json")
     assert list(handin.read(tmp_path / "work.json").checks) == ["02b", "02c"]
 

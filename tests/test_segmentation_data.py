@@ -221,7 +221,10 @@ def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
     from i2pemd_lite.segmentation import phantoms
 
     monkeypatch.setattr(data.files, "root", lambda: tmp_path / "home")
-    monkeypatch.setattr(phantoms, "make", write_pairs)
+    monkeypatch.setattr(phantoms, "phantom", lambda *about, **more: None)
+    monkeypatch.setattr(phantoms, "_write", lambda folder, modality, number, *more, **about: (
+        write_pairs(folder) if (modality, number) == ("ct", 1) else None
+    ))  # fmt: skip
     monkeypatch.delenv("I2PEMD_DATA", raising=False)
     assert load().folder == tmp_path / "home/data/synthetic/abdomen"
     (tmp_path / "skin only/isic2018").mkdir(parents=True)
