@@ -151,18 +151,24 @@ def planted(folder):
     return folder
 
 
+def test_a_cell_that_grades_does_not_trust_the_name_check():
+    for cells in (release.source(notebook_of([master.code("a-03", EXERCISE)])),
+                  release.student(release.source(notebook_of([master.code("a-03", EXERCISE)])))):  # fmt: skip
+        assert cells["cells"][1]["source"].splitlines() == ["from i2pemd_lite.course import check", 'check("02b", half)']
+
+
 # nbgrader
 
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """A course folder of which nbgrader has graded a right, an empty and a forged hand-in."""
+    """A course folder of which nbgrader has graded a right, an empty and two forged hand-ins."""
     folder = tmp_path_factory.mktemp("course")
     path = shortened(next(path for path in LESSONS if path.stem == TESTED), folder / "notebooks")
     release.release(folder, [TESTED], ("student", "source"), folder=path.parent)
     nbgrader("generate_assignment", TESTED, folder=folder)
     released = folder / "release" / TESTED / path.name
-    for who, change in {"right": solved, "open": lambda cells, _: cells, "forged": forged}.items():
+    for who, change in {"right": solved, "open": lambda cells, _: cells, "forged": forged, "deaf": deafened}.items():
         notebook = master.read(released)
         change(notebook["cells"], {task.name: task.solution for task in tasks(master.read(path))})
         master.write(folder / "submitted" / who / TESTED / path.name, notebook)
@@ -205,6 +211,12 @@ def forged(cells, _):
             cell["source"] = "print('right')"
 
 
+def deafened(cells, _):
+    for cell in cells:
+        if cell["metadata"].get("nbgrader", {}).get("solution"):
+            cell["source"] += "\ncheck = lambda *answer: None"
+
+
 @pytest.mark.slow
 def test_nbgrader_grades_right_open_and_forged_hand_ins(course):
     from nbgrader.api import Gradebook
@@ -213,11 +225,11 @@ def test_nbgrader_grades_right_open_and_forged_hand_ins(course):
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
         scores = {
             who: {grade.name: grade.score for grade in book.find_submission_notebook(TESTED, TESTED, who).grades}
-            for who in ("right", "open", "forged")
+            for who in ("right", "open", "forged", "deaf")
         }
         assert book.find_assignment(TESTED).max_score == len(names)
     assert scores["right"] == dict.fromkeys(names, 1.0)
-    assert scores["open"] == scores["forged"] == dict.fromkeys(names, 0.0)
+    assert scores["open"] == scores["forged"] == scores["deaf"] == dict.fromkeys(names, 0.0)
 
 
 @pytest.mark.slow

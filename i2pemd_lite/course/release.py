@@ -20,6 +20,7 @@ from pathlib import Path
 from i2pemd_lite.course import elsewhere, master, teacher
 from i2pemd_lite.files import BadInput, root, written_whole
 
+IMPORT = "from i2pemd_lite.course import check\n"  # a cell that grades does not trust the name `check` of the cells above
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what the master says of the solutions that stand in it
 COPIES = ("student", "instructor", "slides", "source")
@@ -101,7 +102,7 @@ def source(notebook, name="notebook"):
         cells.append({**cell, "source": task.solution, "metadata": _graded(f"{task.name}-answer", solution=True)})
         check = _graded(task.name, grade=True, locked=True, points=1)
         check["tags"] = ["raises-exception"]  # so that Run All goes on to what an open exercise does not concern
-        cells.append(master.code(f"{cell['id']}-check", task.check, **check, deletable=False, editable=False))
+        cells.append(master.code(f"{cell['id']}-check", IMPORT + task.check, **check, deletable=False, editable=False))
     return {**notebook, "cells": cells}
 
 
