@@ -139,6 +139,34 @@ def test_copies_bring_the_files_that_they_link_to(tmp_path):
     assert (tmp_path / "student" / "data" / "table.csv").read_text() == "1,2\n"  # what a linked page links to
 
 
+def test_what_somebody_has_worked_in_is_not_replaced(tmp_path):
+    folder, out = planted(tmp_path / "notebooks"), tmp_path / "out"
+    options = {"copies": ("student", "source"), "folder": folder}
+    made = release.release(out, **options)
+    (folder / "02_one.ipynb").write_text((folder / "02_one.ipynb").read_text().replace("One", "Uno"))
+    assert release.release(out, **options) == made and "Uno" in made[0].read_text()
+    worked = [out / "student" / "03_two.ipynb", out / "nbgrader_config.py"]
+    for path in worked:
+        path.write_text(path.read_text() + "\n")
+    (folder / "02_one.ipynb").write_text((folder / "02_one.ipynb").read_text().replace("Uno", "Un"))
+    with pytest.raises(BadInput) as error:
+        release.release(out, **options)
+    assert all(f"{path}: expected" in str(error.value) for path in worked) and "2 problems" in str(error.value)
+    assert "move it, or choose another --out" in str(error.value) and "Uno" in made[0].read_text()
+    release.release(out, ["02"], ("student",), folder=folder)  # what it does not replace is no matter
+    assert '"# 02 · Un\\n"' in made[0].read_text() and worked[0].read_text().endswith("\n\n")
+
+
+def test_a_release_that_stops_halfway_can_be_made_again(tmp_path, monkeypatch):
+    folder, out = planted(tmp_path / "notebooks"), tmp_path / "out"
+    put = release._put
+    monkeypatch.setattr(release, "_put", lambda path, *more: 1 / 0 if "03" in path.name else put(path, *more))
+    with pytest.raises(ZeroDivisionError):
+        release.release(out, copies=("student",), folder=folder)
+    monkeypatch.undo()
+    assert len(release.release(out, copies=("student",), folder=folder)) == 2
+
+
 def planted(folder):
     """Two small lessons, of which the first links to the second and to a page that links to a table."""
     (folder.parent / "data").mkdir(parents=True)

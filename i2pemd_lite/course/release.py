@@ -13,16 +13,18 @@ What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, s
 `working` writes the lessons that a learner works with on their own.
 """
 
+import contextlib
 import re
 from copy import deepcopy
 from pathlib import Path
 
 from i2pemd_lite.course import elsewhere, master, teacher
-from i2pemd_lite.files import BadInput, root, written_whole
+from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, root, write_json, written_whole
 
 IMPORT = "from i2pemd_lite.course import check\n"  # a cell that grades does not trust the name `check` of the cells above
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what the master says of the solutions that stand in it
+KEPT = ".release.json"  # in the folder of a release: what it wrote, so that it never replaces what somebody changed
 COPIES = ("student", "instructor", "slides", "source")
 CONFIG = """\
 c = get_config()
@@ -38,7 +40,7 @@ def release(out, numbers=(), copies=COPIES, repository=None, folder=None, say=pr
 
     Parameters
     ----------
-    out : folder; copies in it that were made before are replaced, other files stay
+    out : folder; copies in it that were made before and are unchanged are replaced, other files stay
     numbers : of the lessons, such as ["02"]; all when empty
     copies : some of `COPIES`
     repository : an `elsewhere.Repository`, whose links and setup cell student copies get; None for copies without
@@ -47,7 +49,8 @@ def release(out, numbers=(), copies=COPIES, repository=None, folder=None, say=pr
 
     Raises
     ------
-    BadInput, when a lesson's exercise cannot be taken apart, or a name of a copy is none.
+    BadInput, when a lesson's exercise cannot be taken apart, a name of a copy is none, or somebody has worked in files
+    that would be replaced: all of them are named before anything is written.
     """
     out = Path(out)
     if unknown := set(copies) - set(COPIES):
@@ -55,13 +58,26 @@ def release(out, numbers=(), copies=COPIES, repository=None, folder=None, say=pr
     paths = master.lessons(numbers, folder)
     notebooks = {path: master.read(path) for path in paths}
     graded = {path: source(notebook, path.name) for path, notebook in notebooks.items()}
+    _expect_untouched(out, _targets(out, paths, copies))
+    with _remembered(out, _targets(out, paths, set(copies) - {"slides"})):
+        written = _copies(out, notebooks, graded, copies, repository, say)
+    if "slides" in copies:
+        from i2pemd_lite.course import slides
+
+        with _remembered(out, _targets(out, paths, ("slides",))):
+            written += slides.write(out / "slides", paths, say)
+    return written
+
+
+def _copies(out, notebooks, graded, copies, repository, say):
+    """Write all but the slides, which take a run of every lesson."""
     written = []
 
     def put(to, copy, alone=False):
         written.append(_put(to, copy, path, alone))
         say(to)
 
-    for path in paths:
+    for path in notebooks:
         if "student" in copies:
             copy = student(graded[path])
             copy = elsewhere.opened(copy, path.name, repository) if repository else copy
@@ -73,11 +89,42 @@ def release(out, numbers=(), copies=COPIES, repository=None, folder=None, say=pr
     if "source" in copies:
         with written_whole(out / "nbgrader_config.py") as temporary:
             temporary.write_text(CONFIG, encoding="utf-8")
-    if "slides" in copies:
-        from i2pemd_lite.course import slides
-
-        written += slides.write(out / "slides", paths, say)
     return written
+
+
+def _targets(out, paths, copies):
+    """The files that a release of these copies replaces, and in which somebody may have worked."""
+    where = {"student": "{0}.ipynb", "instructor": "{0}.ipynb", "slides": "{0}.html", "source": "{0}/{0}.ipynb"}
+    files = [out / copy / where[copy].format(path.stem) for copy in copies for path in paths]
+    return files + [out / "nbgrader_config.py"] * ("source" in copies)
+
+
+def _fingerprints(out):
+    """{file under `out`: fingerprint of what a release wrote there}."""
+    kept = out / KEPT
+    known = read_json(kept) if kept.exists() else {}
+    if not isinstance(known, dict):
+        raise BadInput(f"{kept}: expected the fingerprints of a release, found another value; choose another --out")
+    return known
+
+
+def _expect_untouched(out, files):
+    known, problems = _fingerprints(out), Problems(out)
+    for file in filter(Path.exists, files):
+        if known.get(file.relative_to(out).as_posix()) != fingerprint(file.read_bytes()):
+            expected = "a file as a release wrote it, to replace it"
+            problems.add(file, expected, "one that was changed since", "move it, or choose another --out")
+    problems.raise_if_any()
+
+
+@contextlib.contextmanager
+def _remembered(out, files):
+    """Note what is written inside, also when not all of it is."""
+    try:
+        yield
+    finally:
+        made = {file.relative_to(out).as_posix(): fingerprint(file.read_bytes()) for file in files if file.exists()}
+        write_json(out / KEPT, _fingerprints(out) | made)
 
 
 def source(notebook, name="notebook"):
