@@ -180,9 +180,10 @@ def planted(folder):
 
 
 def test_a_cell_that_grades_does_not_trust_the_name_check():
-    for cells in (release.source(notebook_of([master.code("a-03", EXERCISE)])),
-                  release.student(release.source(notebook_of([master.code("a-03", EXERCISE)])))):  # fmt: skip
-        assert cells["cells"][1]["source"].splitlines() == ["from i2pemd_lite.course import check", 'check("02b", half)']
+    graded = release.source(notebook_of([master.code("a-03", EXERCISE)]))
+    for copy in (graded, release.student(graded)):
+        lines = copy["cells"][1]["source"].splitlines()
+        assert lines == ["from i2pemd_lite.course import check", 'check("02b", half)']
 
 
 # nbgrader
@@ -367,6 +368,12 @@ BAD = {
     "expected check": EXERCISE.replace('check("02b", half)', "half(1)"),
     "found \\['### BEGIN SOLUTION'\\]": EXERCISE.replace("    ### END SOLUTION\n", ""),
     "found \\['### END SOLUTION', '### BEGIN": "### END SOLUTION\n### BEGIN SOLUTION\ncheck('02b', 1)",
+    "found \\['## BEGIN SOLUTION', '### END": EXERCISE.replace("### BEGIN", "## BEGIN"),
+    "found \\['### Begin solUTION', '### End": EXERCISE.replace("BEGIN SOL", "Begin sol").replace("END SOL", "End sol"),
+    "found \\['#begin_solution'\\]": "x = 1  # no check\n#begin_solution",
+    "found \\[\\]": "def half(x):\n    return x / 2\n\n\ncheck('02b', half)",
+    "found '%matplotlib inline' in line 1": "%matplotlib inline\n" + EXERCISE,
+    "answer\\) as the last line, found '### END": "### BEGIN SOLUTION\n### END SOLUTION",
     "found it between the marks": "### BEGIN SOLUTION\nx = 1\ncheck(\n'02b', x\n### END SOLUTION\n)",
 }
 
@@ -396,6 +403,13 @@ def test_what_is_no_notebook_is_named(tmp_path):
     (tmp_path / "02_one.ipynb").write_text(json.dumps([1]))
     with pytest.raises(BadInput, match="02_one.ipynb: expected a notebook"):
         release.release(tmp_path / "out", folder=tmp_path, copies=("student",))
+
+
+@pytest.mark.parametrize("cell", [{"cell_type": "code", "id": "a-01"}, {"id": "a-01", "source": []}, "a-01"])
+def test_a_cell_without_a_source_is_named(cell, tmp_path):
+    (tmp_path / "02_one.ipynb").write_text(json.dumps(notebook_of([master.markdown("a-00", "# One"), cell])))
+    with pytest.raises(BadInput, match="02_one.ipynb, cell number 2: expected a type and a source"):
+        master.read(tmp_path / "02_one.ipynb")
 
 
 # A learner's own copies

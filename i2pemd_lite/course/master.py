@@ -11,6 +11,8 @@ from pathlib import Path
 from i2pemd_lite.files import BadInput, read_json, root, written_whole
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+MARK = re.compile(r"\b(?:begin|end)[\s_-]*solution", flags=re.I)  # however it is spelled
+CHECK = re.compile(r"""^[ \t]*check\(\s*["']\d\d[a-z]["']""", flags=re.M)
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")  # a file, and perhaps a place in it
 
 
@@ -47,7 +49,10 @@ def read(path):
     notebook = read_json(path)
     if not isinstance(notebook, dict) or "cells" not in notebook:
         raise BadInput(f"{path}: expected a notebook, found JSON without cells; take it anew from the repository")
-    for cell in notebook["cells"]:
+    for number, cell in enumerate(notebook["cells"], 1):
+        if not isinstance(cell, dict) or not {"cell_type", "source"} <= cell.keys():
+            found = "one without them; take it anew from the repository"
+            raise BadInput(f"{path}, cell number {number}: expected a type and a source, found {found}")
         cell["source"] = "".join(cell["source"])
     return notebook
 
@@ -119,7 +124,7 @@ def task(cell):
 
     Raises
     ------
-    BadInput, when marks and check are not so: then no copy could be made of it.
+    BadInput, when marks and check are not so: then no copy could be made of it, or one that shows the solution.
 
     Example
     -------
@@ -131,13 +136,21 @@ def task(cell):
     'check("02b", half)'
     """
     source = cell["source"]
-    if cell["cell_type"] != "code" or (BEGIN not in source and END not in source):
+    if cell["cell_type"] != "code" or not (MARK.search(source) or CHECK.search(source)):
         return None
     lines = source.splitlines()
-    marks = [line.strip() for line in lines if line.strip() in (BEGIN, END)]
-    if marks != [BEGIN, END] * (len(marks) // 2):
+    marks = [line.strip() for line in lines if MARK.search(line)]
+    if not marks or marks != [BEGIN, END] * (len(marks) // 2):
         raise BadInput(f"cell {cell['id']}: expected {BEGIN} before {END}, each alone on its line, found {marks}")
-    last = ast.parse(source).body[-1]
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        found = (error.text or "").strip()
+        raise BadInput(
+            f"cell {cell['id']}: expected Python, found {found!r} in line {error.lineno} ({error.msg}); "
+            "put what begins with % or ! into a cell of its own"
+        ) from None
+    last = statements[-1] if statements else None
     match last:
         case ast.Expr(ast.Call(ast.Name("check"), [ast.Constant(str(name)), *_])):
             first = last.lineno - 1
