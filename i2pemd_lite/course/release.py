@@ -21,7 +21,8 @@ from pathlib import Path
 from i2pemd_lite.course import elsewhere, master, teacher
 from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, root, write_json, written_whole
 
-IMPORT = "from i2pemd_lite.course import check\n"  # a cell that grades does not trust the name `check` of the cells above
+# A cell that grades does not trust the name `check` of the cells above it.
+IMPORT = "from i2pemd_lite.course import check\n"
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what the master says of the solutions that stand in it
 KEPT = ".release.json"  # in the folder of a release: what it wrote, so that it never replaces what somebody changed
