@@ -26,21 +26,26 @@ from pathlib import Path
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, claimed
+from i2pemd_lite.launched import launched
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
 TASKS = tuple(TABLES)
-MANY = int(os.environ.get("WORLD_SIZE", "1")) > 1  # processes, started by torchrun
 
 
 def main(arguments=None):
     """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
     chosen = _parser().parse_args(arguments)
     try:
-        if MANY and chosen.command is not train:
+        if launched() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
         return chosen.command(chosen)
     except (BadInput, FloatingPointError) as error:
         _say(error)
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _say(f"{error.filename}: expected a file or folder to use, found: {error.strerror}; choose another path")
         return 1
     except RuntimeError as error:
         if type(error).__name__ != "Lost":  # of `processes`, which not every command imports
@@ -53,7 +58,7 @@ def main(arguments=None):
 
 
 def _say(words):
-    if os.environ.get("RANK", "0") == "0":  # several processes say the same
+    if launched() == 1 or os.environ["RANK"] == "0":  # several processes say the same
         print(f"i2pemd_lite: {words}", file=sys.stderr)
 
 

@@ -25,6 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from i2pemd_lite.emd import at_least_float32
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.launched import launched
 
 PATIENCE = datetime.timedelta(hours=1)
 """How long a process waits for the others, as while the first one evaluates; one that dies is noticed at once."""
@@ -55,7 +56,7 @@ def joined():
 
     Raises `Lost` where another one ends before its time, so that none waits for it for ever.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         yield
         return
     # Each process needs a GPU of its own; where there are fewer, only profiles on the CPU can run.

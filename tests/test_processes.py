@@ -223,10 +223,31 @@ def test_refusals_say_what_to_do(abdomen, skin):
         other.expect_shares(2)
 
 
+WHOLE = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
 def test_other_commands_ask_for_one_process(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(__main__, "MANY", True)
+    for name, value in WHOLE.items():
+        monkeypatch.setenv(name, value)
     assert __main__.main(["evaluate", str(tmp_path)]) == 1
     assert "evaluate: expected one process, found several; start it without torchrun" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"WORLD_SIZE": ""}, {"WORLD_SIZE": "2"}, {"RANK": "1", "WORLD_SIZE": "2"}, WHOLE | {"RANK": ""},
+     WHOLE | {"MASTER_ADDR": ""}, WHOLE | {"WORLD_SIZE": "two"}, WHOLE | {"RANK": "2"}],
+)  # fmt: skip
+def test_what_a_cluster_manager_set_in_part_is_one_process(where, tmp_path, monkeypatch, capsys):
+    for name in WHOLE:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in where.items():
+        monkeypatch.setenv(name, value)
+    importlib.reload(__main__)
+    with processes.joined():
+        assert processes.count() == 1
+    assert __main__.main(["evaluate", str(tmp_path)]) == 1
+    assert "settings.json" in capsys.readouterr().err  # its own sentence, which no other process says for it
 
 
 def test_with_one_process_nothing_is_touched():
