@@ -242,6 +242,11 @@ def test_the_command_ends_well_when_all_is_well(capsys):
     assert max(map(len, said.splitlines())) < 260
 
 
+def test_a_seed_below_0_is_told(capsys):
+    assert main(["ledger", "--seed=-1"]) == 1
+    assert "seed: expected a whole number from 0, found -1" in capsys.readouterr().err
+
+
 def test_no_notebooks_is_told(tmp_path, capsys):
     assert main(["ledger", "--notebooks", str(tmp_path)]) == 1
     assert "expected the lessons" in capsys.readouterr().err

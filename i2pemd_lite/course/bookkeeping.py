@@ -127,7 +127,7 @@ def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
     Raises
     ------
     BadInput
-        when there are no notebooks
+        when there are no notebooks, or the seed is below 0
 
     Example
     -------
@@ -136,6 +136,8 @@ def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
     ('eq06', 'i2pemd', 'instance-09', 'right')
     """
     package, notebooks = Path(package), Path(notebooks)
+    if seed < 0:
+        raise BadInput(f"seed: expected a whole number from 0, found {seed}; choose another --seed")
     if not any(notebooks.glob("*.ipynb")):
         raise BadInput(f"{notebooks}: expected the lessons, found no notebook; give their folder: --notebooks FOLDER")
     said, met = docstrings(package), cells(notebooks)
