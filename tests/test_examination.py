@@ -62,6 +62,12 @@ def test_no_compiler_is_told_and_is_no_fault(monkeypatch):
     assert "no C compiler" in line("compiler").found and not line("compiler").todo
 
 
+def test_a_compiler_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("CC", "/nowhere/gcc -m64")
+    assert "CC names /nowhere/gcc -m64, which is not there" in line("compiler").found
+    assert line("compiler").todo == "correct CC, or unset it"
+
+
 def test_data_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "nowhere"))
     assert "I2PEMD_DATA: expected a folder" in line("data").todo

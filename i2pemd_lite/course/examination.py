@@ -111,6 +111,9 @@ def _device():
 
 def _compiler():
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler and shutil.which(compiler.split()[0]) is None:
+        found = f"CC names {compiler}, which is not there: the loss runs in torch, slower, with the same numbers"
+        return Line("compiler", found, "correct CC, or unset it")
     if compiler:
         return Line("compiler", f"{Path(compiler.split()[0]).name}: the loss is one pass in C")
     return Line("compiler", "no C compiler: the loss runs in torch, two to three times slower, with the same numbers")
