@@ -62,10 +62,11 @@ def watch(folder, process, every=0.5):
     Parameters
     ----------
     folder : of the run, which may not be there yet
-    process : what trains, with a `poll()` that is None while it goes on, such as a `subprocess.Popen`
+    process : what trains, with a `poll()` that is None while it goes on and then its exit status, such as a
+        `subprocess.Popen`
     every : seconds between two looks
 
-    Raises `BadInput` where the process has ended and left no run.
+    Raises `BadInput` where the process has ended and left no run, or ended with another status than 0.
 
     Example
     -------
@@ -78,7 +79,8 @@ def watch(folder, process, every=0.5):
     """
     number, ended = None, False
     while not ended:
-        ended = process.poll() is not None  # before the look, so that the last one sees all
+        status = process.poll()
+        ended = status is not None  # before the look, so that the last one sees all
         try:
             now = saved(folder)
         except BadInput:
@@ -90,3 +92,6 @@ def watch(folder, process, every=0.5):
                 yield now
         if not ended:
             time.sleep(every)
+    if status:
+        expected = f"a training that ends well, found that it ended with status {status} after step {number}"
+        raise BadInput(f"{folder}: expected {expected}; see what it printed, then go on with train --resume {folder}")

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -342,6 +343,16 @@ def test_a_run_that_trains_elsewhere_is_watched_by_its_folder(tmp_path):
     assert [now.number for now in seen] == [0, 3, 5, 6, 9, 10]  # each checkpoint and evaluation, and none twice
     assert [len(now.history) for now in seen] == [0, 3, 5, 6, 9, 10] and seen[-1].history == run.history
     assert [now.number for now in watch(tmp_path / "run", Elsewhere(run), every=0)] == [10]
+
+
+@pytest.mark.parametrize("status", [1, -9])
+def test_watching_tells_that_a_training_crashed(status, tmp_path):
+    run, seen = line(tmp_path / "run", steps=10), []
+    half = Elsewhere(itertools.islice(run, 5))
+    crashed = SimpleNamespace(poll=lambda: None if half.poll() is None else status)
+    with pytest.raises(BadInput, match=f"found that it ended with status {status} after step 5; see what it printed"):
+        seen.extend(now.number for now in watch(tmp_path / "run", crashed, every=0))
+    assert seen[-1] == 5  # what it left is shown first
 
 
 def test_watching_ends_with_the_process_though_it_left_no_run(tmp_path):
