@@ -167,6 +167,22 @@ def test_a_release_that_stops_halfway_can_be_made_again(tmp_path, monkeypatch):
     assert len(release.release(out, copies=("student",), folder=folder)) == 2
 
 
+def test_a_linked_file_is_copied_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder = planted(tmp_path / "notebooks")
+    first = release.release(tmp_path / "out", copies=("student",), folder=folder)[0]
+    kept = first.parent / "data" / "README.md"
+    before = kept.read_text()
+
+    def full(path, to, **_):
+        Path(to).write_text(Path(path).read_text()[:3])
+        raise OSError(28, "No space left on device", str(to))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space"):
+        release.release(tmp_path / "out", copies=("student",), folder=folder)
+    assert kept.read_text() == before and not list(kept.parent.glob(".partial-*"))
+
+
 def planted(folder):
     """Two small lessons, of which the first links to the second and to a page that links to a table."""
     (folder.parent / "data").mkdir(parents=True)
@@ -355,7 +371,7 @@ def test_an_address_that_colab_cannot_read_is_refused(address):
     [("git@github.com:a/b.git", "https://github.com/a/b"), ("https://github.com/a/b", "https://github.com/a/b"),
      ("/srv/git/b", None)],
 )  # fmt: skip
-def test_origin_is_used_where_it_is_public(said, found, tmp_path):
+def test_origin_is_used_where_it_is_on_github(said, found, tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", said], check=True)
     where = elsewhere.origin(tmp_path)
@@ -397,6 +413,14 @@ def test_an_exercise_that_cannot_be_taken_apart_is_named(said):
 def test_the_command_says_what_is_wrong(words, said, tmp_path, capsys):
     assert main([*words, "--out", str(tmp_path)]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["lessons", "release"])
+def test_a_path_through_a_file_is_named(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([command, "00", "--out", str(tmp_path / "file" / "x")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"i2pemd_lite: {tmp_path / 'file'}") and "Not a directory" in said
 
 
 def test_what_is_no_notebook_is_named(tmp_path):

@@ -57,7 +57,7 @@ def repository(address):
 
 
 def origin(folder=None):
-    """The repository that this checkout came from, and None when that is not a public one on GitHub."""
+    """The repository that this checkout came from, and None when that is not on GitHub."""
     command = ["git", "-C", str(folder or root()), "remote", "get-url", "origin"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

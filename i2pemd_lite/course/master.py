@@ -107,14 +107,18 @@ def copy_linked(path, to, root, done=None):
         return []
     done[path] = copy = Path(to) / path.relative_to(root)
     if path.is_dir():
-        shutil.copytree(path, copy, dirs_exist_ok=True)
+        shutil.copytree(path, copy, dirs_exist_ok=True, copy_function=_copy)
         return []
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(path, copy)
+    _copy(path, copy)
     if path.suffix == ".md":
         for target, _ in LINK.findall(path.read_text(encoding="utf-8")):
             copy_linked(path.parent / target, to, root, done)
     return [each for each in done.values() if each.is_file()]
+
+
+def _copy(path, copy):
+    with written_whole(copy) as temporary:
+        shutil.copyfile(path, temporary)
 
 
 def task(cell):

@@ -21,8 +21,7 @@ from pathlib import Path
 from i2pemd_lite.course import elsewhere, master, teacher
 from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, root, write_json, written_whole
 
-# A cell that grades does not trust the name `check` of the cells above it.
-IMPORT = "from i2pemd_lite.course import check\n"
+IMPORT = "from i2pemd_lite.course import check\n"  # a graded cell does not trust the name `check` of those above
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what the master says of the solutions that stand in it
 KEPT = ".release.json"  # in the folder of a release: what it wrote, so that it never replaces what somebody changed
