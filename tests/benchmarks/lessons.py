@@ -88,8 +88,9 @@ def _run(path):
 
     environment = {"I2PEMD_PROFILE": "ci", "I2PEMD_HEADLESS": "1", "OMP_NUM_THREADS": "1"}
     notebook, before = nbformat.read(path, as_version=4), _children()
-    here = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=None, resources=here).execute(env=os.environ | environment)
+    with tempfile.TemporaryDirectory() as folder:  # a lesson that keeps its runs beside it would train only once
+        here = {"metadata": {"path": folder}}
+        NotebookClient(notebook, timeout=None, resources=here).execute(env=os.environ | environment)
     times = [cell.metadata.execution for cell in notebook.cells if "execution" in cell.metadata]
     first, last = times[0]["iopub.execute_input"], times[-1]["shell.execute_reply"]
     return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds(), _children() - before
