@@ -126,6 +126,7 @@ IN_THE_PICTURE = {
         "moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))],
     },
     "06_classification": {"moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))]},
+    "08_your_own": {"moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))]},
 }
 """Panels whose picture takes the pointer: drags in it, and the quantities whose sliders it moves."""
 
