@@ -155,13 +155,15 @@ def shown(port, place):
 
 
 def test(rest):
-    """Lint, then all tests, those in a browser last and one by one; with further words only the tests they choose."""
+    """Lint, then all tests, those in a browser or of time last and one by one; with further words only these."""
     options = {"I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
     if rest:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
-    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--ignore", "tests/browser")
-    return run("-m", "pytest", *at_once, **options) or run("-m", "pytest", "tests/browser", **options)
+    alone = ("tests/browser", "tests/benchmarks")
+    apart = [f"--ignore={folder}" for folder in alone]
+    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", *apart)
+    return run("-m", "pytest", *at_once, **options) or run("-m", "pytest", *alone, **options)
 
 
 def bench(rest):
