@@ -1,6 +1,5 @@
 """What all questions share: confidence, Commit, the verdict, and the result that is revealed after it."""
 
-import base64
 import math
 import os
 import re
@@ -11,8 +10,8 @@ import ipywidgets as widgets
 
 from i2pemd_lite.course import progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, note_shown, steps
+from i2pemd_lite.panels import picture
+from i2pemd_lite.panels.panel import Panel, alert, note_shown, steps
 
 AGAIN = "You have committed to this before: your first answer is the one that counts."
 
@@ -107,11 +106,7 @@ class Question(widgets.VBox):
             self.children = [*self.children, widgets.HTML(_fallback(self.revealed))]
 
     def _report(self, before, error):
-        what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-        self.feedback.value += (
-            f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
-            f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}.</div>'
-        )
+        self.feedback.value += alert(error, before)
         if os.environ.get("I2PEMD_STRICT") == "1":
             raise error
 
@@ -127,10 +122,7 @@ class Question(widgets.VBox):
 
     def _still(self):
         shown = getattr(self, "image", None)
-        if shown is None:
-            return ""
-        png = base64.b64encode(shown.value).decode()
-        return f'<img src="data:image/png;base64,{png}" alt="{escape(shown.alt)}" style="max-width:100%">'
+        return "" if shown is None else picture.html(shown.value, shown.alt)
 
 
 def ends(name, low, high, within):
@@ -170,12 +162,14 @@ def on_grid(value, low, step):
 
 
 def demand_text(**texts):
+    """`BadInput` for each argument that is not some text."""
     for label, text in texts.items():
         if not isinstance(text, str) or not text.strip():
             raise BadInput(f"{label}: expected some text, found {text!r}")
 
 
 def status(words):
+    """Words that screen readers say when they appear."""
     return f'<p role="status" style="margin:4px 0;line-height:1.4;max-width:940px">{escape(words)}</p>'
 
 

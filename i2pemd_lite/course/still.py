@@ -3,7 +3,7 @@
 import base64
 from html import escape
 
-from i2pemd_lite.panels import style
+from i2pemd_lite.panels import picture, style
 
 
 def drawn(width, height, draw, *what):
@@ -42,8 +42,7 @@ class Still:
         if self.png is None:
             return {"text/plain": self.words, "text/html": self.html + below}
         png = base64.b64encode(self.png).decode()
-        picture = f'<img src="data:image/png;base64,{png}" alt="{escape(self.words)}" style="max-width:100%">'
-        return {"text/plain": self.words, "text/html": picture + below, "image/png": png}
+        return {"text/plain": self.words, "text/html": picture.html(self.png, self.words) + below, "image/png": png}
 
 
 def table(heads, rows):

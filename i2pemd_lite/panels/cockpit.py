@@ -16,7 +16,7 @@ import numpy as np
 from i2pemd_lite import training
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
-from i2pemd_lite.panels.panel import Panel, choice, rows, slider, steps
+from i2pemd_lite.panels.panel import Panel, alert, choice, rows, slider, steps
 from i2pemd_lite.panels.selection import keep_apart
 from i2pemd_lite.panels.training import LINES, Line, changes, column
 from i2pemd_lite.worker import Process
@@ -355,7 +355,7 @@ class Cockpit(Panel):
 
     def _complaint(self):
         wrong = self._wrong or (self.chosen.error if self.chosen is not None else "")
-        return self._alert(BadInput(wrong), "This did not work.") if wrong else ""
+        return alert(BadInput(wrong), "This did not work.") if wrong else ""
 
     def _look(self, state):
         task, track = state["task"], self.tracks.get(state["run"])

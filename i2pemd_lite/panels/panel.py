@@ -167,14 +167,7 @@ class Panel(widgets.VBox):
 
     def _report(self, error):
         after = "The picture still shows the last state that worked."
-        self.error.value = self._alert(error, "This cannot be drawn.", after)
-
-    def _alert(self, error, before, after=""):
-        what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-        return (
-            f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
-            f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}. {after}</div>'
-        )
+        self.error.value = alert(error, "This cannot be drawn.", after)
 
     def save(self, file):
         """Write the state of the controls as JSON, to hand in or to come back to."""
@@ -197,10 +190,9 @@ class Panel(widgets.VBox):
         note_shown(self)
         live = super()._repr_mimebundle_() or {}
         png = base64.b64encode(self.image.value).decode()
-        still = f'<img src="data:image/png;base64,{png}" alt="{escape(self.words)}" style="max-width:100%">'
         return {
             **live,
-            "text/html": still + self._below(),
+            "text/html": picture.html(self.image.value, self.words) + self._below(),
             "image/png": png,
             "text/plain": f"{self.title}: {self.words}",
         }
@@ -227,6 +219,15 @@ def states():
 
 def _is_text(control):
     return isinstance(control, widgets.Text | widgets.Textarea) and not isinstance(control, Field)
+
+
+def alert(error, before, after=""):
+    """An error as a sentence in a red frame, which screen readers say at once."""
+    what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+    return (
+        f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
+        f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}. {after}</div>'
+    )
 
 
 def rows(controls, layout=None):

@@ -3,7 +3,9 @@
 One factory, `picture`, makes it. Where anywidget is not installed, it is an image that cannot be touched.
 """
 
+import base64
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +37,18 @@ def show(shown, png, words):
     """Replace the bytes of a picture and its alternative text, in one message."""
     with shown.hold_sync():
         shown.value, shown.alt = png, words
+
+
+def html(png, words):
+    """PNG bytes with their alternative text, for a page in which no kernel runs.
+
+    Example
+    -------
+    >>> html(b"...", "A line & a dot.")
+    '<img src="data:image/png;base64,Li4u" alt="A line &amp; a dot." style="max-width:100%">'
+    """
+    data = base64.b64encode(png).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(words)}" style="max-width:100%">'
 
 
 class Still(widgets.Image):
