@@ -1,11 +1,12 @@
-"""Every test is alone with its files: a cache of its own, and real data only where it asks for them."""
+"""Every test is alone with its files, but for what all may share: a cache, synthetic sets, JupyterLab and a browser."""
 
 import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-collect_ignore = ["conftest.py"]  # as a module with doctests: there are two of that name
+collect_ignore = ["conftest.py"]  # as a module with doctests
 
 os.environ.setdefault("I2PEMD_PROFILE", "ci")
 if "I2PEMD_DATA" in os.environ:
@@ -14,16 +15,29 @@ REAL = os.environ.get("I2PEMD_REAL")  # of a worker beside this one, too
 
 
 def pytest_collection_modifyitems(items):
-    if REAL is None:
-        skip = pytest.mark.skip(reason="I2PEMD_DATA is not set")
-        for item in items:
-            if "real" in item.keywords:
-                item.add_marker(skip)
+    """Workers take files whole, those in a browser as one, and the longest first, so that none is left at the end."""
+    for item in items:
+        if REAL is None and "real" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="I2PEMD_DATA is not set"))
+        item.add_marker(pytest.mark.xdist_group("browser" if item.path.parent.name == "browser" else item.path.name))
+
+
+def pytest_handlecrashitem(crashitem):
+    pytest.exit(f"a worker ended while it ran {crashitem}; what it said of that is above", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A folder of this run of the tests, the same for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(request, tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def _cache(request, shared, monkeypatch):
+    monkeypatch.setenv("I2PEMD_CACHE", str(shared / "cache"))
     if "real" in request.keywords:
         monkeypatch.setenv("I2PEMD_DATA", REAL)
 
@@ -35,19 +49,21 @@ def real():
 
 
 @pytest.fixture(scope="session")
-def abdomen(tmp_path_factory):
+def abdomen(shared):
     """A small synthetic set of CT and MR."""
     from i2pemd_lite.segmentation.phantoms import make
 
-    return make(tmp_path_factory.mktemp("data") / "abdomen", cases=4, progress=False)
+    with FileLock(shared / "abdomen.lock"):
+        return make(shared / "abdomen", cases=4, progress=False)
 
 
 @pytest.fixture(scope="session")
-def skin(tmp_path_factory):
+def skin(shared):
     """A small synthetic set of skin lesions."""
     from i2pemd_lite.classification.lesions import make
 
-    return make(tmp_path_factory.mktemp("data") / "skin", images=240, progress=False)
+    with FileLock(shared / "skin.lock"):
+        return make(shared / "skin", images=240, progress=False)
 
 
 @pytest.fixture(params=["segmentation", "classification"])

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parent.parent / "browser"))
-import lab as learner  # noqa: E402
+sys.path.append(str(Path(__file__).parent.parent))
+from browser import lab as learner  # noqa: E402
 
 EYE, COMPUTE = 100.0, 16.0  # ms: what the 95th percentile and the median of compute are to keep to
 STEPS, TRIES, MISSES = 25, 60, 4  # with a new picture; in all; one after the other without one

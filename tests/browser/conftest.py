@@ -1,14 +1,15 @@
-"""One JupyterLab and one browser for each file of tests: playwright's loop must have ended before other tests run."""
+"""One JupyterLab and one browser for all tests of this folder; both end before other tests run in this process."""
 
 import os
 
-import lab as learner
 import pytest
+from test_notebooks import with_open_exercises
 
-collect_ignore = ["conftest.py"]  # as a module with doctests: there are two of that name
+from browser import lab as learner
+from i2pemd_lite.course import master
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def there():
     """Skip where there is no browser; where one is required, as in continuous integration, fail."""
     if why := learner.missing():
@@ -17,16 +18,18 @@ def there():
         pytest.skip(why)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(there):
     """A running browser."""
     with learner.Browser() as browser:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def lab(there, tmp_path_factory):
-    """A running JupyterLab on a copy of the lessons."""
-    cache = str(tmp_path_factory.getbasetemp() / "cache")
-    with learner.Lab(tmp_path_factory.mktemp("lab"), I2PEMD_CACHE=cache) as lab:
+@pytest.fixture(scope="package")
+def lab(there, tmp_path_factory, shared):
+    """A running JupyterLab on a copy of the lessons, in which each exercise stands open before it is solved."""
+    folder = tmp_path_factory.mktemp("lab")
+    with learner.Lab(folder, I2PEMD_CACHE=str(shared / "cache")) as lab:
+        for path in (folder / "notebooks").glob("[0-9]*.ipynb"):
+            master.write(path, with_open_exercises(path))
         yield lab

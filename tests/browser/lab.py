@@ -58,8 +58,12 @@ RUN_ALL = """() => {
     window.i2pemdRan = null
     window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.i2pemdRan = true })
 }"""
-ERRORS = f"""{NOTEBOOK}.content.widgets.flatMap(c => c.model.outputs?.toJSON() ?? [])
+ERRORS = f"""{NOTEBOOK}.content.widgets.filter(c => !c.model.getMetadata("tags")?.includes("raises-exception"))
+    .flatMap(c => c.model.outputs?.toJSON() ?? [])
     .filter(o => o.output_type === "error").map(o => `${{o.ename}}: ${{o.evalue}}`)"""
+RAN = f"""window.i2pemdRan && ({ERRORS}.length > 0 || {NOTEBOOK}.content.widgets.every(
+    c => c.model.type !== "code" || c.model.executionCount !== null))"""  # a cell that may fail ends the command early
+SWALLOWED = ".widget-output [data-mime-type='application/vnd.jupyter.error']"  # by an Output of ipywidgets
 IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"  # Voilà does not say
 TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
     .find(parts => parts[1])?.[0] ?? ''"""
@@ -154,9 +158,9 @@ class Server:
 class Lab(Server):
     """JupyterLab on a copy of the lessons, so that the repository stays as it is."""
 
-    def __init__(self, folder, notebooks=None, **environment):
+    def __init__(self, folder, **environment):
         folder = Path(folder)
-        shutil.copytree(notebooks or ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
         quiet = folder / ".jupyter" / "settings" / "@jupyterlab" / "apputils-extension"
         quiet.mkdir(parents=True)
         news = {"fetchNews": "false", "checkForUpdates": False}
@@ -216,9 +220,11 @@ class Lesson:
     page : playwright's page, for what has no word here
     complaints : what the page wrote to its console as errors, and exceptions in it
     outside : addresses beyond loopback that it asked for
+    notebook : the notebook as JSON, with its outputs, as it was when all cells had run
     """
 
     def __init__(self, browser, lab, name):
+        self.notebook = None
         self.name, self.page, self.complaints, self.outside = name, browser.page(), [], []
         listen(self.page, self.complaints, self.outside)
         place = f"/lab/workspaces/{secrets.token_hex(4)}/tree/notebooks/{name}.ipynb"
@@ -229,13 +235,15 @@ class Lesson:
     def run_all(self, seconds=300):
         """Run all cells, up to the first that fails; wait until the kernel is idle."""
         self.page.evaluate(RUN_ALL)
-        self.page.wait_for_function("window.i2pemdRan", timeout=1000 * seconds, polling=100)
+        self.page.wait_for_function(RAN, timeout=1000 * seconds, polling=100)
         self.page.wait_for_function(IDLE, timeout=1000 * seconds, polling=100)
+        self.notebook = self.page.evaluate(f"{NOTEBOOK}.content.model.toJSON()")
 
     @property
     def errors(self):
-        """The errors that cells ended with and that panels show."""
-        return [*self.page.evaluate(ERRORS), *self.page.locator(ALERT).all_text_contents()]
+        """The errors that cells ended with, where none was to be expected, and that widgets and panels show."""
+        shown = self.page.locator(f"{SWALLOWED}, {ALERT}").all_text_contents()
+        return [*self.page.evaluate(ERRORS), *shown]
 
     @property
     def panels(self):

@@ -1,11 +1,11 @@
 """The ledger in JupyterLab: it reads in both themes, and a click on a lesson leads to the very cell."""
 
 import re
-import shutil
 
-import lab as learner
 import pytest
 from test_notebooks import plant
+
+from browser import lab as learner
 
 TABLE = ".jp-OutputArea-output table"
 LINK = "a[href*='cell-id']"
@@ -19,21 +19,18 @@ PLACE = f"""cell => {{
 
 
 @pytest.fixture(scope="module")
-def page(there, browser, tmp_path_factory):
+def page(browser, lab):
     """A notebook beside the lessons, in which the ledger and the readings of the paper are shown."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copytree(learner.ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
     sources = [
         "from i2pemd_lite.course import ledger\nfrom i2pemd_lite.panels import readings",
         "ledger()",
         "readings.table()",
     ]
-    plant(sources, folder, "ledger")
-    with learner.Lab(tmp_path_factory.mktemp("lab"), notebooks=folder) as lab:
-        page = learner.Lesson(browser, lab, "ledger")
-        page.run_all()
-        yield page
-        page.close()
+    plant(sources, lab.folder / "notebooks", "ledger")
+    page = learner.Lesson(browser, lab, "ledger")
+    page.run_all()
+    yield page
+    page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,15 +1,17 @@
 """The lessons as a learner has them: in JupyterLab, in a real browser, with a mouse and a keyboard.
 
-Each lesson is opened and run once; all tests then look at that page. What they look for is found by functions that
-return a list, so that planted defects can be seen to be found (at the end).
+Each lesson is opened and run once, its exercises both open and solved; all tests then look at that page and that run.
+What they look for is found by functions that return a list, so that planted defects can be seen to be found (at the
+end).
 """
 
 from functools import partial
 
-import lab as learner
 import numpy as np
 import pytest
-from test_notebooks import plant
+from test_notebooks import plant, unsound
+
+from browser import lab as learner
 
 LESSONS = [path.stem for path in sorted((learner.ROOT / "notebooks").glob("*.ipynb"))]
 INK = 128  # of 255 levels lie between card and ink; what a page shows in a picture's place has edges of about 20
@@ -59,6 +61,7 @@ def other_half(panel, label):
 
 def test_it_runs_whole_and_shows_its_panels(lesson):
     assert wrong(lesson) == []
+    assert unsound(lesson.notebook, learner.ROOT / "notebooks" / f"{lesson.name}.ipynb") == []
 
 
 EXCUSED = {
@@ -213,6 +216,8 @@ DEFECTS = [
     "worse = {'opacity:.8': 'opacity:.4', 'all:unset;display:block': 'float:left'}\nfor good, bad in worse.items():\n"
     "    panel.note.value = panel.note.value.replace(good, bad)\npanel",
     "panel = overview.panel()\npanel.title = 'mute'\npanel.refresh()\npanel.image.alt = ''\npanel",
+    "out = widgets.Output()\nwith out:\n    [][1]\nout",
+    "widgets.interact(lambda x: {}['key'], x=widgets.IntSlider())",
     "1 / 0",
 ]
 
@@ -222,8 +227,8 @@ def test_planted_defects_are_found(browser, lab):
     lesson = learner.Lesson(browser, lab, "planted")
     lesson.run_all()
     found = wrong(lesson)
-    for words in ("ZeroDivisionError", "expected some mass", "empty: no picture", "mute: no alternative text",
-                  "console: planted", "192.0.2.1"):
+    for words in ("ZeroDivisionError", "IndexError", "KeyError", "expected some mass", "empty: no picture",
+                  "mute: no alternative text", "console: planted", "192.0.2.1"):  # fmt: skip
         assert any(words in line for line in found), words
     deaf, narrow = lesson.panel("deaf"), lesson.panel("narrow")
     label = deaf.sliders[0]

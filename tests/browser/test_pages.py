@@ -1,9 +1,9 @@
 """Slides and pages as files in a browser without network: keys, what waits, that all fits, formulas that are drawn."""
 
-import lab as learner
 import pytest
 from test_release import EXERCISE, notebook_of
 
+from browser import lab as learner
 from i2pemd_lite.course import master, slides, web
 
 TEXT = [

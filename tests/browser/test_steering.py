@@ -2,9 +2,10 @@
 
 import re
 
-import lab as learner
 import pytest
 from test_notebooks import plant
+
+from browser import lab as learner
 
 CELLS = [
     "from i2pemd_lite.panels import cockpit, start\nstart()",

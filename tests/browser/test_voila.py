@@ -3,8 +3,9 @@
 import re
 import shutil
 
-import lab as learner
 import pytest
+
+from browser import lab as learner
 
 LESSON = "00_start_here.ipynb"
 
