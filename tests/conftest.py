@@ -35,9 +35,13 @@ def shared(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(shared):
+    os.environ["I2PEMD_CACHE"] = str(shared / "cache")
+
+
 @pytest.fixture(autouse=True)
-def _cache(request, shared, monkeypatch):
-    monkeypatch.setenv("I2PEMD_CACHE", str(shared / "cache"))
+def _data(request, monkeypatch):
     if "real" in request.keywords:
         monkeypatch.setenv("I2PEMD_DATA", REAL)
 

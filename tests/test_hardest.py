@@ -20,12 +20,10 @@ def strict(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def runs(skin, tmp_path_factory):
+def runs(skin):
     """Three runs, two of them a few steps old."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("I2PEMD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        data = classification.load(skin)
-        made = {name: classification.train(name, data, profile="ci") for name in ("baseline", "mixmatch", "vat")}
+    data = classification.load(skin)
+    made = {name: classification.train(name, data, profile="ci") for name in ("baseline", "mixmatch", "vat")}
     for name in ("baseline", "mixmatch"):
         next(made[name]), next(made[name])
     return made

@@ -288,19 +288,15 @@ def test_a_run_that_trains_meanwhile_is_shown_as_it_was(tmp_path):
 def trained(abdomen, skin, tmp_path_factory):
     """Folders of short runs of each task."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("I2PEMD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        for task, data, plan in (
-            ("segmentation", abdomen, {"joint": (4, 2), "joint_sepbn_i2pemd": (6, 2), "joint_sepbn": (3, 3)}),
-            ("classification", skin, {"baseline": (12, 4), "i2pemd": (12, 3)}),
-        ):
-            module = importlib.import_module(f"i2pemd_lite.{task}")
-            for method, (count, every) in plan.items():
-                run = module.train(
-                    method, data, profile="ci", folder=folder / method, steps=count, evaluate_every=every
-                )
-                run.finish(False)
-            made[task] = [folder / method for method in plan]
+    for task, data, plan in (
+        ("segmentation", abdomen, {"joint": (4, 2), "joint_sepbn_i2pemd": (6, 2), "joint_sepbn": (3, 3)}),
+        ("classification", skin, {"baseline": (12, 4), "i2pemd": (12, 3)}),
+    ):
+        module = importlib.import_module(f"i2pemd_lite.{task}")
+        for method, (count, every) in plan.items():
+            run = module.train(method, data, profile="ci", folder=folder / method, steps=count, evaluate_every=every)
+            run.finish(False)
+        made[task] = [folder / method for method in plan]
     return made
 
 

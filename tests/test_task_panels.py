@@ -24,24 +24,22 @@ def strict(monkeypatch):
     monkeypatch.setenv("I2PEMD_STRICT", "1")
 
 
-def _short(module, method, folder, tmp_path_factory, **settings):
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("I2PEMD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return module.train(method, module.load(folder), profile="ci", **settings)
+def short(module, method, folder, **settings):
+    return module.train(method, module.load(folder), profile="ci", **settings)
 
 
 @pytest.fixture(scope="module")
-def scans(abdomen, tmp_path_factory):
+def scans(abdomen):
     """A segmentation run, two steps old."""
-    run = _short(segmentation, "joint_sepbn_i2pemd", abdomen, tmp_path_factory, steps=4, evaluate_every=2)
+    run = short(segmentation, "joint_sepbn_i2pemd", abdomen, steps=4, evaluate_every=2)
     next(run), next(run)
     return run
 
 
 @pytest.fixture(scope="module")
-def lesions(skin, tmp_path_factory):
+def lesions(skin):
     """A classification run, long enough that some answers are confident."""
-    return _short(classification, "baseline", skin, tmp_path_factory, steps=60).finish(progress=False)
+    return short(classification, "baseline", skin, steps=60).finish(progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +235,8 @@ def test_a_case_is_predicted_once_for_each_state_of_a_run(scans, monkeypatch):
     assert sorted(asked) == sorted([panel.state["ct"], panel.state["mr"]] * 2)
 
 
-def test_runs_on_other_data_are_not_compared(scans, abdomen, tmp_path_factory):
-    other = _short(segmentation, "joint", abdomen, tmp_path_factory, steps=1, size=(40, 40))
+def test_runs_on_other_data_are_not_compared(scans, abdomen):
+    other = short(segmentation, "joint", abdomen, steps=1, size=(40, 40))
     with pytest.raises(BadInput, match="runs: expected the same prepared data, found .* of a, .* of b"):
         scan_panels.compare(a=scans, b=other)
     with pytest.raises(BadInput, match="runs: expected one to 4, found 5"):
@@ -459,8 +457,8 @@ def test_the_button_trains_in_the_background_and_pauses(scans):
     asyncio.run(press())
 
 
-def test_counts_are_parts_of_the_unlabelled(skin, tmp_path_factory):
-    run = _short(classification, "filter_all", skin, tmp_path_factory, steps=3)
+def test_counts_are_parts_of_the_unlabelled(skin):
+    run = short(classification, "filter_all", skin, steps=3)
     curves = skin_panels.panel(run=run)
     curves.go()
     curves.set(smooth=1)
@@ -472,10 +470,10 @@ def test_counts_are_parts_of_the_unlabelled(skin, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def twelve(skin, tmp_path_factory):
+def twelve(skin):
     """A run of every method, two steps old."""
     methods = classification.METHODS
-    return {m: _short(classification, m, skin, tmp_path_factory, steps=2, ua_passes=2).finish(False) for m in methods}
+    return {m: short(classification, m, skin, steps=2, ua_passes=2).finish(False) for m in methods}
 
 
 def test_every_method_has_the_lines_of_its_own_terms(twelve):

@@ -7,7 +7,7 @@ import ot
 import pytest
 import torch
 from test_panels import move_every_control, moved_as_fresh
-from test_task_panels import _short
+from test_task_panels import short
 
 from i2pemd_lite import segmentation
 from i2pemd_lite.files import BadInput
@@ -24,10 +24,10 @@ def strict(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def scans(abdomen, tmp_path_factory):
+def scans(abdomen):
     """A short segmentation run on voxels that are no cubes."""
     size = {"spacing": (8.0, 8.0, 6.0), "size": (48, 64)}
-    run = _short(segmentation, "joint_sepbn_i2pemd", abdomen, tmp_path_factory, steps=8, evaluate_every=2, **size)
+    run = short(segmentation, "joint_sepbn_i2pemd", abdomen, steps=8, evaluate_every=2, **size)
     return run.finish(progress=False)
 
 

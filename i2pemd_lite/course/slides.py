@@ -24,6 +24,7 @@ TALL = {"<img": 14, 'class="formula"': 3, "<tr": 1.5, "<li": 0.5}
 def write(out, paths, say=print):
     """Run the lessons, and write a deck for each under `out`; the paths written, each told to `say` at once."""
     made = []
+    Path(out).mkdir(parents=True, exist_ok=True)  # or fail before the lessons are run
     for path in paths:
         made.append(Path(out) / f"{path.stem}.html")
         content = deck(executed(path, lambda line: say(f"slides: {line}")), path)

@@ -22,6 +22,7 @@ def write(out, numbers=(), folder=None, say=print):
     BadInput, when a lesson does not run, or a formula or picture in it could not be read on its page.
     """
     out, chosen, made = Path(out), master.lessons(numbers, folder), []
+    out.mkdir(parents=True, exist_ok=True)  # or fail before the lessons are run
     every = [path for path in master.lessons((), folder) if path in chosen or (out / f"{path.stem}.html").exists()]
     for path in chosen:
         page = lesson(executed(path, lambda line: say(f"lessons: {line}")), path, every)

@@ -13,6 +13,7 @@ Every selector of the page stands once, in the table below. Nothing here asserts
 
 import base64
 import contextlib
+import ctypes
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -89,6 +91,12 @@ def version():
     return " ".join(said.split()[:2])
 
 
+def _ends_with_its_parent():
+    """Of a process of Linux: when the tests are killed no server stays."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Server:
     """A Jupyter server of this Python on a free port of loopback, with a token of its own; `with` stops it.
 
@@ -121,9 +129,8 @@ class Server:
         for name in ("I2PEMD_STRICT", "I2PEMD_DATA"):
             self.environment.pop(name, None)
         with self.log.open("w") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+            own = {"cwd": self.folder, "env": self.environment, "stdout": log, "stderr": log, "start_new_session": True}
+            self._process = subprocess.Popen(self._command, preexec_fn=_ends_with_its_parent, **own)
         try:
             self._wait()
         except BaseException:
