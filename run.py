@@ -160,7 +160,7 @@ def test(rest):
     if rest and rest != ["quick"]:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
-    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadgroup", "--no-loadscope-reorder")
+    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
     which = ("-m", "quick") if rest else ()
     return run("-m", "pytest", *at_once, "--max-worker-restart", "0", *which, limit=45 * 60, **options)
 

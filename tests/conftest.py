@@ -11,17 +11,31 @@ collect_ignore = ["conftest.py"]  # as a module with doctests
 os.environ.setdefault("I2PEMD_PROFILE", "ci")
 if "I2PEMD_DATA" in os.environ:
     os.environ["I2PEMD_REAL"] = os.environ.pop("I2PEMD_DATA")
+FIRST = ("browser", "benchmarks")
 REAL = os.environ.get("I2PEMD_REAL")  # of a worker beside this one, too
 
 
 def pytest_collection_modifyitems(items):
-    """Workers take files whole, those in a browser as one, and the longest first, so that none is left at the end."""
+    """What takes long comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: FIRST.index(item.path.parent.name) if item.path.parent.name in FIRST else len(FIRST))
     for item in items:
         if REAL is None and "real" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="I2PEMD_DATA is not set"))
-        item.add_marker(pytest.mark.xdist_group("browser" if item.path.parent.name == "browser" else item.path.name))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Workers take files whole, those in a browser as one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Whole(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "browser" if "browser/" in nodeid else super()._split_scope(nodeid)
+
+    return Whole(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_handlecrashitem(crashitem):
     pytest.exit(f"a worker ended while it ran {crashitem}; what it said of that is above", returncode=1)
 

@@ -2,13 +2,11 @@
 
 import json
 import math
-import subprocess
 import sys
-from pathlib import Path
 
+import bench
 import lessons
 import numpy as np
-import panels
 import pytest
 import skin
 import torch
@@ -18,18 +16,22 @@ from i2pemd_lite import classification
 from i2pemd_lite.classification import augment
 
 
-def figures_of(table, tmp_path, *options):
-    """What a quick run writes and prints, each name of it being in the printed table."""
-    file = tmp_path / "figures.json"
-    command = [sys.executable, str(Path(__file__).with_name("bench.py")), table, "--quick", "--threads", "1"]
-    command += ["--json", str(file), *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    figures = json.loads(file.read_text(encoding="utf-8"))
-    assert figures.keys() == {"machine", table} and "cpu" in result.stdout.splitlines()[0]
-    rows = {(row["where"], row["what"]): row for row in figures[table]}
-    assert rows and all(name in result.stdout for key in rows for name in key)
-    return rows, result.stdout
+@pytest.fixture
+def figures_of(tmp_path, capsys):
+    """What a quick run writes, by (where, what), and prints, each name of it being in the printed table."""
+
+    def run(table, *options):
+        file, threads = tmp_path / "figures.json", torch.get_num_threads()
+        bench.main([table, "--quick", "--threads", "1", "--json", str(file), *options])
+        torch.set_num_threads(threads)
+        printed = capsys.readouterr().out
+        figures = json.loads(file.read_text(encoding="utf-8"))
+        assert figures.keys() == {"machine", table} and "cpu" in printed.splitlines()[0]
+        rows = {(row["where"], row["what"]): row for row in figures[table]}
+        assert rows and all(name in printed for key in rows for name in key)
+        return rows, printed
+
+    return run
 
 
 def positive(row):
@@ -40,8 +42,8 @@ def positive(row):
 
 
 @pytest.mark.slow
-def test_losses_are_timed(tmp_path):
-    rows, _ = figures_of("loss", tmp_path)
+def test_losses_are_timed(figures_of):
+    rows, _ = figures_of("loss")
     for name in ("segmentation_loss", "segmentation_loss_reference", "F.cross_entropy", "copy of the logits", "bound"):
         assert ("cpu 2x5x4x64x64", name) in rows
     assert all(positive(row) for row in rows.values())
@@ -49,8 +51,8 @@ def test_losses_are_timed(tmp_path):
 
 
 @pytest.mark.slow
-def test_transport_is_timed_and_exact(tmp_path):
-    rows, printed = figures_of("transport", tmp_path)
+def test_transport_is_timed_and_exact(figures_of):
+    rows, printed = figures_of("transport")
     assert all(positive(row) for row in rows.values())
     for K in (5, 7):  # against a label the closed form is the optimum
         assert rows[f"cpu K={K} to label", "i2pemd (Eq. 6)"]["largest error"] < 1e-12
@@ -58,8 +60,8 @@ def test_transport_is_timed_and_exact(tmp_path):
 
 
 @pytest.mark.slow
-def test_steps_are_timed_beside_monai(tmp_path):
-    rows, _ = figures_of("step", tmp_path)
+def test_steps_are_timed_beside_monai(figures_of):
+    rows, _ = figures_of("step")
     rows = {what: row for (_, what), row in rows.items()}
     steps = {what: row for what, row in rows.items() if "time" in row}
     assert list(steps)[0] == "joint_sepbn_i2pemd" and all(positive(row) for row in steps.values())
@@ -75,8 +77,8 @@ def test_steps_are_timed_beside_monai(tmp_path):
 
 
 @pytest.mark.slow
-def test_skin_steps_are_timed_beside_plain_loops(tmp_path):
-    rows, _ = figures_of("skin", tmp_path)
+def test_skin_steps_are_timed_beside_plain_loops(figures_of):
+    rows, _ = figures_of("skin")
     assert {where for where, _ in rows} == {"cpu 12+36x24x24 float32"}
     rows = {what: row for (_, what), row in rows.items()}
     steps = {what: row for what, row in rows.items() if "images/s" in row}
@@ -96,20 +98,6 @@ def test_skin_steps_are_timed_beside_plain_loops(tmp_path):
     theirs = {"batch and views of the PIL loop", "batch and views of the JPEG loop"}
     assert rows.keys() == {*steps, *shares, "forward", "backward", "optimiser", skin.OUTSIDE, *theirs}
     assert all(rows[what]["time"] > 0 for what in (*shares, *theirs))
-
-
-@pytest.mark.slow
-def test_panels_are_timed_in_a_browser(tmp_path):
-    if why := panels.learner.missing():
-        pytest.skip(why)
-    page = tmp_path / "panels.md"
-    rows, _ = figures_of("panels", tmp_path, "--markdown", str(page))
-    assert {where for where, _ in rows} == {"keyboard", "mouse"}
-    for (_, what), row in rows.items():
-        assert what.startswith("00 overview: ") and row["n"] == 4 and positive(row)
-        assert row["time"] <= row["p95"] and 0 < row["compute"] < row["kernel"]
-        assert ("p95" in row["above"]) == (row["p95"] > 100)
-        assert f"| {what} | {row['where']} | {row['time']:.1f} |" in page.read_text(encoding="utf-8")
 
 
 def test_marks_divide_a_turn_into_its_parts():
@@ -162,8 +150,8 @@ def test_plain_loop_has_the_loss_of_fixmatch():
 
 
 @pytest.mark.slow
-def test_lessons_are_timed_and_read_aloud(tmp_path):
-    rows, _ = figures_of("lessons", tmp_path)
+def test_lessons_are_timed_and_read_aloud(figures_of):
+    rows, _ = figures_of("lessons")
     (row,) = rows.values()
     assert positive(row) and row["CPU s"] > 0 and row["runs"] == 1
     assert 500 < row["words"] < 3000 and 0.5 < row["aloud min"] / (row["words"] / lessons.PACE) < 2

@@ -1,0 +1,25 @@
+"""That the benchmark of panels runs and prints usable figures; how large they are is not a test's business."""
+
+import json
+import sys
+from contextlib import nullcontext
+
+from browser import lab as learner
+
+sys.path.append(str(learner.ROOT / "tests" / "benchmarks"))
+import bench  # noqa: E402
+
+
+def test_panels_are_timed(browser, lab, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(learner, "Lab", lambda *_, **__: nullcontext(lab))
+    monkeypatch.setattr(learner, "Browser", lambda **_: nullcontext(browser))
+    page, file = tmp_path / "panels.md", tmp_path / "figures.json"
+    bench.main(["panels", "--quick", "--threads", "1", "--json", str(file), "--markdown", str(page)])
+    printed = capsys.readouterr().out
+    rows = json.loads(file.read_text(encoding="utf-8"))["panels"]
+    assert {row["where"] for row in rows} == {"keyboard", "mouse"}
+    for row in rows:
+        assert row["what"].startswith("00 overview: ") and row["what"] in printed and row["n"] == 4
+        assert 0 < row["time"] <= row["p95"] and 0 < row["compute"] < row["kernel"]
+        assert ("p95" in row["above"]) == (row["p95"] > 100)
+        assert f"| {row['what']} | {row['where']} | {row['time']:.1f} |" in page.read_text(encoding="utf-8")
