@@ -1,9 +1,11 @@
 """The judge: right answers are called right, typical mistakes by their name, hard-coded ones and broken ones wrong."""
 
 import ast
+import contextlib
 import copy
 import json
 import re
+import sys
 import threading
 import time
 from functools import cache
@@ -156,6 +158,18 @@ def test_an_answer_that_never_returns_is_stopped(loop, impatient):
     with pytest.raises(NotYet, match="more than 0.3 seconds. The first call did not come back"):
         check("02a", written(LOOPS[loop]))
     assert time.perf_counter() - began < 30  # it ends at all
+
+
+def test_the_streams_are_given_back_whenever_the_time_ends(impatient, monkeypatch):
+    kept, give_back = sys.stdout, contextlib.redirect_stdout.__exit__
+
+    def slowly(*given):
+        time.sleep(0.5)
+        give_back(*given)
+
+    monkeypatch.setattr(contextlib.redirect_stdout, "__exit__", slowly)
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+    assert sys.stdout is kept
 
 
 def test_in_another_thread_too_where_no_alarm_rings(impatient):

@@ -8,6 +8,7 @@ It guards against slips, not against fraud: whoever wants to can look the oracle
 import contextlib
 import copy
 import io
+import sys
 import traceback
 import warnings
 from collections import Counter
@@ -137,11 +138,16 @@ def judge(exercise, answer, random):
     # The smallest first: what is off is shown where it is easiest to see.
     cases, done, finding = [_case(exercise, random) for _ in range(CASES)], 0, None
     cases.sort(key=lambda case: _size(case.arguments))
+
+    def ask():
+        nonlocal done
+        for case in cases:
+            _judge_one(exercise, answer, case)
+            done += 1
+
     try:
-        with at_most(exercise.seconds):
-            for case in cases:
-                _judge_one(exercise, answer, case)
-                done += 1
+        with _quiet():
+            at_most(exercise.seconds, ask)
     except _Finding as found:
         finding = str(found)
     except OutOfTime:
@@ -149,8 +155,8 @@ def judge(exercise, answer, random):
         return f"It took more than {exercise.seconds:g} seconds. " + (
             ended if done else "The first call did not come back. Does a loop in it never end?"
         )
-    with contextlib.suppress(OutOfTime), at_most(exercise.seconds):
-        return finding and (_as_mistake(exercise, answer, cases) or finding)
+    with contextlib.suppress(OutOfTime), _quiet():
+        return finding and (at_most(exercise.seconds, _as_mistake, exercise, answer, cases) or finding)
     return finding
 
 
@@ -221,15 +227,11 @@ def _judge_gradient(exercise, answer, case):
 
 
 def _called(exercise, answer, arguments, copied=True):
-    """What the answer returns; its errors, and changes that it makes to its inputs, are findings.
-
-    What it prints is shown only with a finding; its warnings and what it writes to stderr are dropped, because nbgrader
-    takes them for failures.
-    """
-    mine, printed = copy.deepcopy(arguments) if copied else arguments, io.StringIO()
+    """What the answer returns; its errors, and changes that it makes to its inputs, are findings."""
+    mine = copy.deepcopy(arguments) if copied else arguments
+    sys.stdout = printed = io.StringIO()
     try:
-        with _quiet(printed):
-            given = answer(*mine)
+        given = answer(*mine)
     except (OutOfTime, KeyboardInterrupt):
         raise
     except NotImplementedError:
@@ -245,8 +247,13 @@ def _called(exercise, answer, arguments, copied=True):
 
 
 @contextlib.contextmanager
-def _quiet(printed):
-    with warnings.catch_warnings(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+def _quiet():
+    """Drop prints and warnings, because nbgrader takes what is on stderr for a failure.
+
+    It stands around a time limit, never inside: a stop half way through its end would leave the streams redirected.
+    """
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
         yield
 
@@ -257,7 +264,6 @@ def _heard(printed):
 
 def _raised(exercise, error, arguments):
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    frames = [frame for frame in frames if frame.filename != contextlib.__file__]
     if not frames and isinstance(error, TypeError):
         return f"It cannot be called with ({exercise.takes}): {error}."
     where = f", in the line `{frames[-1].line}`" if frames and frames[-1].line else ""
@@ -294,9 +300,8 @@ def _as_mistake(exercise, answer, cases):
     """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
     for sentence, mistaken in exercise.mistakes.items():
         try:
-            with _quiet(io.StringIO()):
-                if all(_same(answer, mistaken, case.arguments) for case in cases):
-                    return sentence
+            if all(_same(answer, mistaken, case.arguments) for case in cases):
+                return sentence
         except (OutOfTime, KeyboardInterrupt):
             raise
         except BaseException:  # an answer that raises is no such mistake
