@@ -3,7 +3,6 @@
 Whether one method is better than another on the same images (paired t-test, McNemar, bootstrap): `comparison`.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +61,7 @@ def surface_distances(prediction, truth, num_classes, spacing):
     Returns
     -------
     SurfaceDistances; NaN where a class is missing from either map, and for the background, which has no surface of
-    its own. Needs MONAI.
+    its own.
 
     Example
     -------
@@ -73,19 +72,18 @@ def surface_distances(prediction, truth, num_classes, spacing):
     >>> found.hd.tolist(), round(float(found.assd[1]), 3)
     ([nan, 8.0, nan], 1.225)
     """
-    from monai.metrics.utils import get_edge_surface_distance
+    from scipy.ndimage import binary_erosion
+    from scipy.spatial import KDTree
 
     prediction, truth = _label_maps(prediction, truth, num_classes)
     if len(spacing) != truth.ndim or not min(spacing) > 0:
         raise BadInput(f"spacing: expected {truth.ndim} lengths above 0 in mm, found {spacing}; give (z, y, x)")
     found = np.full((3, num_classes), np.nan)
     for k in range(1, num_classes):
-        masks = prediction == k, truth == k
+        masks = [(labels == k).numpy() for labels in (prediction, truth)]
         if all(mask.any() for mask in masks):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # about an argument that MONAI passes to itself
-                _, distances, _ = get_edge_surface_distance(*masks, spacing=tuple(spacing), symmetric=True)
-            there, back = (d.double().numpy() for d in distances)
+            P, T = (np.argwhere(mask & ~binary_erosion(mask)) * spacing for mask in masks)
+            there, back = KDTree(T).query(P)[0], KDTree(P).query(T)[0]
             found[0, k] = np.concatenate([there, back]).mean()
             found[1, k] = max(np.percentile(there, 95), np.percentile(back, 95))
             found[2, k] = max(there.max(), back.max())

@@ -105,7 +105,7 @@ class PrototypeBank(nn.Module):
         sums, counts = _class_sums(features, labels, self.num_classes)
         update = (sums / counts.clamp(min=1)[:, None]).to(self.prototypes)
         present = counts > 0
-        α = torch.where(self.seen, self.momentum, 0.0).to(self.prototypes)[:, None]
+        α = self.momentum * self.seen.to(self.prototypes)[:, None]
         moved = α * self.prototypes + (1 - α) * update
         self.prototypes.copy_(torch.where(present[:, None], moved, self.prototypes))
         self.seen.logical_or_(present)

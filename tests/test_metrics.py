@@ -43,9 +43,9 @@ def test_surface_distances_are_those_of_brute_force():
         p, t = surface((prediction == k).numpy()), surface((truth == k).numpy())
         between = np.linalg.norm(p[:, None] - t[None], axis=-1)
         there, back = between.min(1), between.min(0)
-        assert found.assd[k] == pytest.approx((there.sum() + back.sum()) / (len(p) + len(t)), rel=1e-6)
-        assert found.hd95[k] == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), rel=1e-6)
-        assert found.hd[k] == pytest.approx(max(there.max(), back.max()), rel=1e-6)
+        assert found.assd[k] == pytest.approx((there.sum() + back.sum()) / (len(p) + len(t)), rel=1e-12)
+        assert found.hd95[k] == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), rel=1e-12)
+        assert found.hd[k] == pytest.approx(max(there.max(), back.max()), rel=1e-12)
         assert found.assd[k] < found.hd95[k] < found.hd[k]
 
 

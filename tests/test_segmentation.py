@@ -1,7 +1,6 @@
 """Segmentation from data to label maps: the network's sizes, every row of the table, evaluation, prediction, errors."""
 
 import dataclasses
-import importlib.util
 import itertools
 import json
 import math
@@ -218,14 +217,6 @@ def test_missing_organs_are_named_and_not_averaged_in(trained):
     assert [row["spleen"] for row in report.cases[:3]] == pytest.approx([0, 0, math.nan], nan_ok=True)
     assert math.isnan(report.surfaces.rows[0]["spleen"]) and report.surfaces.rows[0]["mean"] == 0
     assert report.content()["cases"][2]["spleen"] is None
-
-
-def test_evaluation_without_monai_gives_doc_and_says_what_is_missing(trained, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "monai" else find(name))
-    report = score(prescribed(trained), {})
-    assert report.rows[0]["liver"] == 100 and report.surfaces.rows == [] and "liver hd" not in report.cases[0]
-    assert "need MONAI" in str(report) and "need MONAI" in report._repr_html_()
 
 
 def test_an_organ_that_a_case_lacks_is_not_averaged_in():

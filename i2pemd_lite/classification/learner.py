@@ -97,7 +97,7 @@ class Classifier(Learner):
     def start_prototypes(self):
         """Each class's mean feature over all labelled images: no class is unseen when the first rank is taken."""
         with self.evaluating():
-            features = torch.cat([self.network(x)[0].float() for x in self.batches(self.labelled)])
+            features = torch.cat([self.network(x)[0] for x in self.batches(self.labelled)])
         self.bank.update(features.clone(), self.data.labels[self.labelled].to(features.device))
 
     def draw(self, part, t, count):

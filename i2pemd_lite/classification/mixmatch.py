@@ -63,5 +63,5 @@ def soft_cross_entropy(logits, targets, kind, weights):
     if kind == "plain":
         return F.cross_entropy(logits, targets)
     logits = logits.softmax(1) if kind == "srcmt" else logits
-    w = targets * weights
+    w = targets * weights.to(targets)
     return -(w * logits.log_softmax(1)).sum() / w.sum()

@@ -91,16 +91,16 @@ def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
 
     Returns
     -------
-    (K,) float32
+    (K,) float64
 
     Example
     -------
     >>> memory = torch.tensor([0] * 30 + [1] * 15 + [2] * 5 + [-1] * 50)
     >>> flexible_thresholds(memory, 3), flexible_thresholds(memory, 3, warm_up=False)
-    (tensor([0.4071, 0.1676, 0.0500]), tensor([0.9500, 0.3167, 0.0864]))
+    (tensor([0.4071, 0.1676, 0.0500], dtype=torch.float64), tensor([0.9500, 0.3167, 0.0864], dtype=torch.float64))
     """
     classes = torch.arange(-1, num_classes, device=memory.device)
-    counts = (memory == classes[:, None]).sum(1).float()  # unlike bincount, a GPU is not waited for
+    counts = (memory == classes[:, None]).sum(1).double()  # unlike bincount, a GPU is not waited for
     sigma, unused = counts[1:], counts[0]
     most = torch.maximum(sigma.max(), unused) if warm_up else sigma.max()
     beta = sigma / most.clamp(min=1)

@@ -43,11 +43,11 @@ def labelled_loss(logits, labels, kind, weights):
 
 
 def class_weights(labels, num_classes):
-    """w_k = N / n_k from N labels, n_k of class k, (K,) float32: the weights of SRC-MT for a set of any size.
+    """w_k = N / n_k from N labels, n_k of class k, (K,) float64: the weights of SRC-MT for a set of any size.
 
     Example
     -------
     >>> class_weights(torch.tensor([0, 0, 0, 1]), 2)
-    tensor([1.3333, 4.0000])
+    tensor([1.3333, 4.0000], dtype=torch.float64)
     """
-    return len(labels) / torch.bincount(labels, minlength=num_classes).float()
+    return len(labels) / torch.bincount(labels, minlength=num_classes).double()

@@ -82,7 +82,7 @@ def consistency(p, p_teacher, weights=None):
     tensor(0.0600)
     """
     squares = (p - p_teacher).square()
-    return (squares if weights is None else squares * weights).sum(1).mean()
+    return (squares if weights is None else squares * weights.to(p)).sum(1).mean()
 
 
 @without_autocast

@@ -33,7 +33,9 @@ METHODS = {
 GROUNDS = {
     None: lambda bank, settings: None,
     "learned": lambda bank, settings: bank.ground_distance(),
-    "fixed": lambda bank, settings: settings.fixed * fixed_ground_distance(bank.num_classes, bank.prototypes.device),
+    "fixed": lambda bank, settings: (
+        settings.fixed * fixed_ground_distance(bank.num_classes, bank.prototypes.device, bank.prototypes.dtype)
+    ),
 }
 
 

@@ -1,7 +1,6 @@
 """What the tables take from a finished run, and what it is worth beside the paper's."""
 
 import dataclasses
-import importlib.util
 import math
 from pathlib import Path
 
@@ -20,7 +19,7 @@ class Result:
     """What the tables take from a finished run.
 
     figures : means of DOC by name, as `scores.summary` gives them
-    distances : means over cases and organs in mm, "ct assd", "mr hd95", …; empty where MONAI was missing
+    distances : means over cases and organs in mm, "ct assd", "mr hd95", …
     missing : number of organs that a held-back case lacks, in its truth or in its prediction
     about : what report.json says under its table
     evaluations, history : the rows of the two tables of the run; `history` has the loss curves of Figure 6 (b)
@@ -90,5 +89,5 @@ def read(run):
 
 
 def _tells_all(content, number):
-    measured = content.get("surfaces", {}).get("rows") or importlib.util.find_spec("monai") is None
+    measured = content.get("surfaces", {}).get("rows")
     return bool("cases" in content and measured and content["about"].get("steps") == number)

@@ -1,7 +1,6 @@
 """What the predictions of a run are worth: overlap and surfaces of every organ in every held-back case."""
 
 import dataclasses
-import importlib.util
 import math
 from typing import NamedTuple
 
@@ -158,25 +157,22 @@ class Evaluation(Report):
 
 
 def score(learner, about):
-    """The `Evaluation` of a learner on its held-back cases; without MONAI it has no distances, and says so.
+    """The `Evaluation` of a learner on its held-back cases.
 
     DOC and distances are those of the prepared volumes, whose voxels have the spacing of the settings.
     """
-    measured = importlib.util.find_spec("monai") is not None
     cases, missing = [], []
     for case in learner.test_cases:
         p = learner.probabilities(case)
-        cases.append(doc_row(case, p) | (distance_row(case, p) if measured else {}))
+        cases.append(doc_row(case, p) | distance_row(case, p))
         missing += missing_organs(case, p)
-    surfaces = _surfaces(cases) if measured else []
-    needs = [] if measured else ["distances of surfaces need MONAI: pip install monai"]
     return Evaluation(
         "Dice overlap (DOC, %) on held-back cases",
         _overlap(summary(cases)),
         {**about, "held-back cases": len(cases)},
         notes=[f"{MISSING[place]}: {names}" for place, names in _by_place(missing).items()],
         cases=cases,
-        surfaces=Report("Distances of surfaces (mm) on held-back cases", surfaces, notes=needs),
+        surfaces=Report("Distances of surfaces (mm) on held-back cases", _surfaces(cases)),
         missing=missing,
     )
 
