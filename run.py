@@ -1,10 +1,10 @@
-"""Set up and use i2pemd-lite, with the same words on Linux, macOS and Windows.
+__doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and Windows.
 
     python3 run.py lab       open JupyterLab on the lessons, in work/ (lab --solutions: with them, in notebooks/)
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
     python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
-    python3 run.py pages     serve the panels that need no data as pages, by Voilà
+    python3 run.py pages     serve the panels that need no data as pages, by Voila
     python3 run.py bench     time the loss and the solvers (bench step, skin, panels, lessons: those instead)
     python3 run.py setup     only make .venv and install
 
@@ -62,9 +62,9 @@ def install():
         print("run.py: .venv does not start, making it anew", flush=True)
         shutil.rmtree(VENV)
     if not VENV.exists():
-        print("Making .venv …", flush=True)
+        print("Making .venv ...", flush=True)
         venv.create(VENV, with_pip=True)
-    print("Installing i2pemd-lite into .venv: about five minutes the first time, without a word …", flush=True)
+    print("Installing i2pemd-lite into .venv: about five minutes the first time, without a word ...", flush=True)
     stamp.unlink(missing_ok=True)
     call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[lab,test]")
     quiet()
@@ -196,4 +196,6 @@ def run(*words, limit=None, **environment):
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # run.py | head ends as any other program does
     sys.exit(main())

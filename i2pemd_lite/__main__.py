@@ -1,4 +1,4 @@
-"""The commands: python -m i2pemd_lite data | train | evaluate | predict | tables, and those of the course.
+__doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predict | tables, and those of the course.
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
@@ -25,13 +25,15 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
-from i2pemd_lite.files import BadInput, claimed
+from i2pemd_lite.files import BadInput, claimed, refusal
 from i2pemd_lite.launched import launched
+from i2pemd_lite.text import about, spoken
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
 TASKS = tuple(TABLES)
 
 
+@spoken
 def main(arguments=None):
     """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
     chosen = _parser().parse_args(arguments)
@@ -43,9 +45,9 @@ def main(arguments=None):
         _say(error)
         return 1
     except OSError as error:
-        if error.filename is None:
+        if not (why := refusal(error)):
             raise
-        _say(f"{error.filename}: expected a file or folder to use, found: {error.strerror}; choose another path")
+        _say(why)
         return 1
     except RuntimeError as error:
         if type(error).__name__ != "Lost":  # of `processes`, which not every command imports
@@ -219,8 +221,7 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def command(function):
-        about = function.__doc__.splitlines()[0]
-        sub = commands.add_parser(function.__name__, help=about, description=about)
+        sub = commands.add_parser(function.__name__, help=about(function), description=about(function))
         sub.set_defaults(command=function)
         return sub
 

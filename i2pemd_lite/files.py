@@ -4,11 +4,16 @@ Every error about input is a `BadInput`: it names the file or argument, what was
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What writing ends with where a disk, a quota or a limit on the size of files leaves no room."""
 
 
 class BadInput(ValueError):
@@ -56,9 +61,32 @@ class Problems:
             raise BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self.found))
 
 
+def refusal(error):
+    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none.
+
+    Example
+    -------
+    >>> refusal(PermissionError(errno.EACCES, "Permission denied", "out/course"))
+    'out/course: expected a file or folder to use, found: Permission denied; choose another path'
+    >>> refusal(OSError(errno.ENOSPC, "No space left on device"))
+    'a file: expected room to write it, found: No space left on device; make room on its disk, or choose another path'
+    """
+    if error.filename is None and error.errno not in FULL:
+        return ""
+    cached = error.filename and Path(error.filename).absolute().is_relative_to(cache_folder().absolute())
+    do = "set I2PEMD_CACHE to a folder that can be written to" if cached else "choose another path"
+    if error.errno in FULL:
+        expected, do = "room to write it", f"make room on its disk, or {do}"
+    else:
+        expected = "a file or folder to use"
+    return f"{error.filename or 'a file'}: expected {expected}, found: {error.strerror}; {do}"
+
+
 @contextlib.contextmanager
 def written_whole(path):
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
+
+    Where there is no room for it, the `OSError` names `path`, also where the library that writes names nothing.
 
     Example
     -------
@@ -80,6 +108,12 @@ def written_whole(path):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except Exception as error:
+        told = re.search(r"os error (\d+)", str(error))  # in the words of safetensors
+        number = int(told[1]) if told else getattr(error, "errno", None)
+        if number not in FULL:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -301,7 +301,7 @@ def _compiled(classes):
         try:
             for processor in (["-march=native"], []):
                 command = [*compiler.split(), *options, *processor, str(source), "-o", str(target)]
-                result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                result = subprocess.run(command, capture_output=True, timeout=60)
                 if result.returncode == 0:
                     break
             result.check_returncode()

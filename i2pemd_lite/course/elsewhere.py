@@ -60,7 +60,7 @@ def origin(folder=None):
     """The repository that this checkout came from, and None when that is not on GitHub."""
     command = ["git", "-C", str(folder or root()), "remote", "get-url", "origin"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
     address = re.sub(r"^git@github\.com:", "https://github.com/", said)

@@ -25,6 +25,7 @@ from i2pemd_lite.course.independent import (
     transported,
     voxels,
 )
+from i2pemd_lite.text import about
 
 EXACT, SINGLE = 1e-9, 1e-5  # float64, and float32 where the module computes in it
 
@@ -33,7 +34,7 @@ def equation(home, tex, independent, tolerance=EXACT):
     """Note on a function where its equation lives, how the paper prints it, who else computes it, and how near."""
 
     def noted(function):
-        function.id, function.meaning = function.__name__, function.__doc__.splitlines()[0]
+        function.id, function.meaning = function.__name__, about(function)
         function.home, function.tex, function.independent, function.tolerance = home, tex, independent, tolerance
         return function
 

@@ -1,0 +1,207 @@
+"""Every command in any terminal: with few characters, with a reader who goes away, without docstrings or room."""
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_release import notebook_of
+from test_web import CELLS
+
+from i2pemd_lite import __main__
+from i2pemd_lite.course import equations, master, progress, release, web
+from i2pemd_lite.text import plain
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    "doctor": "",
+    "data": "classification --data {skin}",
+    "train": "classification i2pemd --data {skin} --out {out}/run --set steps=1",
+    "evaluate": "{run}",
+    "predict": "{run} --out {out}/scores.csv",
+    "tables": "classification --runs {run} --out {out}/tables",
+    "ledger": "",
+    "outline": "",
+    "lessons": "--out {out}/lessons",
+    "pages": "--out {out}/pages",
+    "release": "--out {out}/course",
+    "work": "",
+    "report": "{here}/hand-ins --out {out}/class",
+}
+OPTIMISED = """
+import json, sys, warnings
+sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/tests"]
+from tests.test_terminal import run_all
+from i2pemd_lite import __main__
+from i2pemd_lite.course import equations
+
+warnings.filterwarnings("error", category=EncodingWarning, module=r"i2pemd_lite\\b")
+found = run_all(json.loads(sys.argv[2]))
+with open(sys.argv[3], "w", encoding="utf-8") as file:
+    json.dump([sys.flags.optimize, found, __main__._parser().format_help(), equations.eq01.meaning], file)
+"""
+
+
+def run_all(places, before=lambda: None):
+    """{command: exit status}, each after a call of `before`; those that copy lessons copy a small one."""
+    found = {}
+    for name, words in COMMANDS.items():
+        with pytest.MonkeyPatch.context() as patch:
+            if name in ("lessons", "release", "work"):
+                for module in (master, release):
+                    patch.setattr(module, "root", lambda: Path(places["here"]))
+            before()
+            found[name] = __main__.main([name, *words.format(**places).split()])
+    return found
+
+
+def said(text, places):
+    """What was printed, without what differs from run to run: folders, figures and the widths of columns."""
+    return re.sub(r"\d+(\.\d+)?", "0", text.replace(places["out"], "OUT")).split()
+
+
+@pytest.fixture(scope="module")
+def here(skin, tmp_path_factory):
+    """A run, a hand-in and a lesson, each as small as can be, and a cache in which all that takes long is done."""
+    folder = tmp_path_factory.mktemp("terminal")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("I2PEMD_CACHE", str(folder / "learner"))
+        progress.record("check", "02a", right=True, hint=0, finding="", by="learner")
+        (folder / "hand-ins").mkdir()
+        progress.save(folder / "hand-ins" / "anna.json")
+        patch.setenv("I2PEMD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        master.write(folder / "notebooks" / "02_one.ipynb", notebook_of(CELLS))
+        web.write(folder / "pages", folder=folder / "notebooks")
+        words = COMMANDS["train"].format(skin=skin, out=folder)
+        assert __main__.main(["train", *words.split()]) == 0
+    return {"here": str(folder), "skin": str(skin), "run": str(folder / "run")}
+
+
+@pytest.fixture
+def places(here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return here | {"out": str(tmp_path / "out")}
+
+
+@pytest.fixture(scope="module")
+def told(here, tmp_path_factory):
+    """What all commands print where every character can be printed, and the files that they write."""
+    places = here | {"out": str(tmp_path_factory.mktemp("out"))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("I2PEMD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        out = streams(patch, "utf-8")
+        assert set(run_all(places).values()) == {0}
+    return [stream.buffer.getvalue().decode() for stream in out], files(places), places
+
+
+def streams(monkeypatch, encoding):
+    out = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+    for name, stream in zip(("stdout", "stderr"), out, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    return out
+
+
+def files(places):
+    return sorted(str(path.relative_to(places["out"])) for path in Path(places["out"]).rglob("*") if path.is_file())
+
+
+def closed():
+    """A pipe to write to whose reader has gone."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    return writes
+
+
+def test_all_commands_are_run_here():
+    (commands,) = (action.choices for action in __main__._parser()._actions if action.choices)
+    assert COMMANDS.keys() == commands.keys()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
+def test_every_command_prints_what_the_output_can_hold(encoding, told, places, monkeypatch):
+    out = streams(monkeypatch, encoding)
+    assert set(run_all(places).values()) == {0}
+    (printed, _), written, reference = told
+    found, complaints = (stream.buffer.getvalue().decode(encoding) for stream in out)
+    assert said(found, places) == said(plain(printed, encoding), reference)
+    assert "≥" in printed and "λ" in printed and ("?" in found) == ("?" in printed)
+    assert "Error" not in complaints and "█" not in plain(complaints, encoding) and "100%|###" in complaints
+    assert files(places) == written
+
+
+def test_every_command_does_its_work_to_the_end_when_nobody_reads(told, places, monkeypatch):
+    opened = []
+
+    def before():
+        for name in ("stdout", "stderr"):
+            opened.append(open(closed(), "w", encoding="utf-8"))
+            monkeypatch.setattr(sys, name, opened[-1])
+
+    found = run_all(places, before)
+    monkeypatch.undo()
+    for file in opened:
+        file.close()
+    assert found == dict.fromkeys(COMMANDS, 141) | {"work": 0}  # which prints nothing
+    assert files(places) == told[1]
+
+
+def test_every_command_runs_without_docstrings(told, places, tmp_path):
+    """And opens no file in the encoding of the machine: Python warns of that when it is asked to."""
+    words = ["-OO", "-X", "warn_default_encoding", "-c", OPTIMISED, ROOT, json.dumps(places), tmp_path / "found.json"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr.decode()
+    optimised, found, described, meaning = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert optimised == 2 and found == dict.fromkeys(COMMANDS, 0)
+    assert described == __main__._parser().format_help() and meaning == equations.eq01.meaning
+    assert said(done.stdout.decode(), places) == said(plain(told[0][0], "ascii"), told[2])
+    assert files(places) == told[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
+@pytest.mark.parametrize(("words", "status"), [(["-m", "i2pemd_lite", "outline"], 141), (["run.py"], -13)])
+def test_a_pipe_that_is_closed_ends_a_program_quietly(words, status):
+    with open(closed(), "wb") as out:
+        done = subprocess.run([sys.executable, *words], stdout=out, stderr=subprocess.PIPE, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_run_py_says_its_words_anywhere():
+    """Nothing is installed when it runs, so all that it prints is ASCII."""
+    words = [sys.executable, "-OO", "run.py", "--help"]
+    done = subprocess.run(words, capture_output=True, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and b"run.py lab" in done.stdout and done.stderr == b""
+    texts = [node for node in ast.walk(ast.parse((ROOT / "run.py").read_text(encoding="utf-8")))
+             if isinstance(node, ast.Call)]  # fmt: skip
+    assert all(ast.unparse(call).isascii() for call in texts)
+
+
+def test_output_without_room_is_said_in_a_sentence(monkeypatch, capsys):
+    with open("/dev/full", "w", encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert __main__.main(["outline"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("i2pemd_lite: standard output: expected room for what is printed, found: No space left")
+    assert "make room" in said and said.count("\n") == 1
+
+
+FULL = """
+import resource, sys
+from i2pemd_lite.__main__ import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_training_without_room_is_said_in_a_sentence(places):
+    words = ["train", *COMMANDS["train"].format(**places).split()]
+    done = subprocess.run([sys.executable, "-c", FULL, *words], capture_output=True, encoding="utf-8", cwd=ROOT)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    file = Path(places["out"]) / "run" / "checkpoint.safetensors"
+    assert last.startswith(f"i2pemd_lite: {file}: expected room to write it, found: File too large; make room on")
