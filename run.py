@@ -1,7 +1,7 @@
 __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and Windows.
 
     python3 run.py lab       open JupyterLab on the lessons, in work/ (lab --solutions: with them, in notebooks/)
-    python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile
+    python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile (test quick: the core)
     python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
     python3 run.py pages     serve the panels that need no data as pages, by Voila
@@ -30,6 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "training", "transport")
 WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench")
 
 
@@ -155,13 +156,13 @@ def shown(port, place):
 
 
 def test(rest):
-    """Lint, then all tests, as many at once as there are cores; `quick` leaves out what takes long; or those named."""
+    """Lint, then all tests, as many at once as there are cores; `quick`: those of the core, and doctests; or others."""
     options = {"I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
     if rest and rest != ["quick"]:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
     at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
-    which = ("-m", "quick") if rest else ()
+    which = ("-m", "not slow", "i2pemd_lite", *(f"tests/test_{name}.py" for name in CORE)) if rest else ()
     return run("-m", "pytest", *at_once, "--max-worker-restart", "0", *which, limit=45 * 60, **options)
 
 
