@@ -7,22 +7,33 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
     python3 run.py pages     serve the panels that need no data as pages, by Voila
     python3 run.py bench     time the loss and the solvers (bench step, skin, panels, lessons: those instead)
     python3 run.py setup     only make .venv and install
+    python3 run.py pins      renew constraints.txt if the whole suite passes with it (pins numpy: only that package)
 
-The first use makes .venv beside this file and installs; later uses start at once and need no network. Further words go
-to the program behind: python3 run.py lab --no-browser, python3 run.py test -k emd.
+The first use makes .venv beside this file and installs; later uses start at once and need no network. On Linux it takes
+torch without CUDA where there is no NVIDIA GPU; --cpu or --cuda after any of these words overrule that. Further words
+go to the program behind: python3 run.py lab --no-browser, python3 run.py test -k emd.
 Only the standard library is used here, for it runs before anything is installed.
 """
 
+import ast
+import collections
+import contextlib
 import hashlib
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import urllib.parse
+import urllib.request
 import venv
 import webbrowser
 from pathlib import Path
@@ -31,7 +42,58 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "training", "transport")
-WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench")
+WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench", "pins")
+TORCH = "https://download.pytorch.org/whl/cpu"  # torch without CUDA; on Linux PyPI's brings gigabytes of it
+UV_OPTIONS = {  # of pip, and what uv calls them
+    "index-url": "--default-index",
+    "extra-index-url": "--index",
+    "find-links": "--find-links",
+    "constraint": "--constraints",
+    "trusted-host": "--allow-insecure-host",
+    "no-binary": "--no-binary",
+    "only-binary": "--only-binary",
+}
+UV_VARIABLES = {
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "proxy": "HTTPS_PROXY",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "retries": "UV_HTTP_RETRIES",
+}
+ADVICE = {  # what kind of failure, what pip, uv or the system say then, and what to do; the first that fits
+    "space": (
+        r"no space left|not enough space|disk quota",
+        "there is no space left on the disk; free 3 GB (8 GB with CUDA), or name folders that have it in "
+        "UV_CACHE_DIR and TMPDIR, and start again",
+    ),
+    "certificate": (
+        r"certificate",
+        "the package index shows a certificate that is not trusted here; give pip the certificates that your network "
+        "uses (pip config set global.cert FILE) and start again",
+    ),
+    "network": (
+        r"newconnectionerror|connecttimeout|readtimeout|name resolution|dns error|client error|network is unreachable"
+        r"|connection (refused|reset|timed out|aborted)|cannot connect to proxy|timed out",
+        "the package index does not answer; connect to the network, or tell pip of your proxy (pip config set "
+        "global.proxy URL) or mirror (pip config set global.index-url URL), and start again",
+    ),
+    "rights": (
+        r"permission denied|access is denied|read-only file system|not permitted|not a directory",
+        "this cannot be written to; copy the project into a folder of your own, close programs that use its .venv, "
+        "and start again",
+    ),
+    "build": (
+        r"no matching distribution|no wheels with a matching|requires-python|requires a different python"
+        r"|no solution found|not a supported wheel|resolutionimpossible",
+        "the package index has no builds for this Python and system, or none that pip's constraints allow; use Python "
+        "3.11 to 3.14 with 64 bits, on Linux, Windows, or macOS 14 with an Apple processor",
+    ),
+}
+
+
+class Stop(Exception):
+    """What is wrong and what to do, in one sentence."""
 
 
 def main():
@@ -43,10 +105,13 @@ def main():
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         print(f"run.py: expected Python 3.11 to 3.14, found {sys.version.split()[0]}; start it with another python3")
         return 1
-    word, rest = words[0], words[1:]
+    word, rest = words[0], [each for each in words[1:] if each not in ("--cpu", "--cuda")]
     try:
-        install()
+        install("cuda" if "--cuda" in words else "cpu" if "--cpu" in words else None)
         return globals()[word](rest)
+    except Stop as stop:
+        print(f"run.py: {stop}", file=sys.stderr)
+        return 1
     except subprocess.CalledProcessError as error:
         print(f"run.py: this command failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return error.returncode or 1
@@ -54,22 +119,262 @@ def main():
         return 130
 
 
-def install():
-    """Make .venv and install this package with all that the words need, unless that is done already."""
-    stamp = VENV / "installed.txt"
-    if PYTHON.exists() and stamp.exists() and stamp.read_text() == state():
+def install(build=None):
+    """Make .venv and install this package with all that the words need, unless that is done already.
+
+    `build` says which torch is wanted: "cpu", "cuda", or None for what the machine has use for. Only Linux has both.
+    """
+    build = build if sys.platform == "linux" else None
+    if installed(build):
         return
-    if VENV.exists() and not works():
-        print("run.py: .venv does not start, making it anew", flush=True)
-        shutil.rmtree(VENV)
-    if not VENV.exists():
+    try:
+        with one_at_a_time() as waited:
+            if not (waited and installed(build)):
+                make(build)
+    except OSError as error:
+        raise Stop(f"{error.filename or VENV}: {advice(str(error))} ({error.strerror or error})") from error
+    except KeyboardInterrupt:
+        print("run.py: stopped before .venv was complete; the next start makes it anew", file=sys.stderr)
+        raise
+
+
+def installed(build):
+    """Whether .venv was completed from the present files, with the wanted build of torch."""
+    stamp = VENV / "installed.txt"
+    return PYTHON.exists() and stamp.exists() and stamp.read_text() == state() and build in (None, torch_build())
+
+
+def torch_build():
+    """Which torch is in .venv, as `build` names it, or None."""
+    found = [path.name for path in VENV.glob("lib/*/site-packages/torch-[0-9]*.dist-info")]
+    return ("cpu" if "+cpu" in found[0] else "cuda") if found else None
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """Wait while another start installs here; gives whether there was one.
+
+    The lock is on this file, and ends with the processes that hold it, however they end.
+    """
+    waited = False
+    with open(__file__, "rb") as file:
+        while not locked(file):
+            if not waited:
+                print("Another start is installing here; waiting for it ...", flush=True)
+            waited = True
+            time.sleep(0.5)
+        yield waited
+
+
+def locked(file):
+    """Lock an open file for this process and those it starts; False if another process holds it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(2**20)  # past the end, for what is locked cannot be read
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.set_inheritable(file.fileno(), True)  # an installer that outlives a killed start keeps the lock
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks: go on without
+        pass
+    return True
+
+
+def make(build):
+    """Make .venv, or bring it up to date. As long as it is incomplete its stamp is there and empty."""
+    stamp = VENV / "installed.txt"
+    if VENV.exists():
+        interrupted = stamp.exists() and not stamp.read_text()
+        why = "is incomplete" if interrupted else "" if works() else "does not start"
+        if not why and stamp.exists() and build not in (None, torch_build()):
+            why = f"has torch for {torch_build()}"
+        if why:
+            print(f"run.py: .venv {why}, making it anew", flush=True)
+            shutil.rmtree(VENV)
+    if VENV.exists():
+        stamp.write_text("")
+    else:
+        if not importlib.util.find_spec("ensurepip"):
+            raise Stop("this Python cannot make environments; on Debian and Ubuntu: apt install python3-venv")
         print("Making .venv ...", flush=True)
-        venv.create(VENV, with_pip=True)
-    print("Installing i2pemd-lite into .venv: about five minutes the first time, without a word ...", flush=True)
-    stamp.unlink(missing_ok=True)
-    call("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[lab,test]")
+        VENV.mkdir()
+        stamp.write_text("")
+        try:
+            venv.create(VENV, with_pip=True)
+        except subprocess.CalledProcessError as error:
+            said = error.output.decode(errors="replace")
+            print(said if kind(said) is None else "", end="", file=sys.stderr)
+            raise Stop(f".venv could not be made: {advice(said)}") from error
+    fill(build)
     quiet()
     stamp.write_text(state())
+
+
+def fill(build):
+    """Install everything into .venv: by uv, or by pip where uv cannot be had or fails."""
+    told = pip_is_told()
+    print("Getting uv, which installs faster than pip ...", flush=True)
+    code, said = tried("-m", "pip", "install", f"uv=={pinned('uv')}")
+    if code and kind(said) not in (None, "build"):
+        raise Stop(f"nothing could be installed: {advice(said)}")
+    if code:
+        print("run.py: uv is not to be had here, so pip installs instead, which takes minutes", flush=True)
+    tools = [by_pip] if code else [by_uv, by_pip]
+    words = ["-c", "constraints.txt", "-e", ".[lab,test]"]
+    if sys.platform == "linux":
+        without = f"{pinned('torch')}+cpu"
+        if build == "cuda":
+            words.append(f"torch!={without}")  # which a folder of pip's find-links may have
+        elif build == "cpu" or not gpu() and torch_build() != "cuda":
+            torch_without_cuda(tools, told, f"torch=={without}", must=build == "cpu")
+    print("Installing i2pemd-lite and all that it needs: 0.5 GB to download, or 3 GB with CUDA ...", flush=True)
+    put(tools, told, *words)
+
+
+def torch_without_cuda(tools, told, torch, must):
+    """Install torch alone, from the index of builds without CUDA if that answers, else if it `must` be from pip's."""
+    index = answers(f"{TORCH}/{torch.split('=')[0]}/", told.get("cert")) and not on(told.get("no-index", ""))
+    if index:
+        print("Installing torch without CUDA, as without an NVIDIA GPU there is no use for it ...", flush=True)
+        told = told | {"index-url": TORCH}
+    elif not must:
+        print("The index of torch without CUDA does not answer, so torch comes from where the rest does.", flush=True)
+        return
+    try:
+        put(tools if must else tools[:1], told, "--no-deps", torch)
+    except Stop as stop:
+        if must:
+            raise Stop(f"{stop}; without --cpu torch comes from where the rest does") from stop
+        print("run.py: torch without CUDA is not to be had, so torch comes from where the rest does", flush=True)
+
+
+def put(tools, told, *words):
+    """Install what `words` say with the first of the tools; one that fails is left out from then on."""
+    while True:
+        code, said = tools[0](told, *words)
+        if not code:
+            return
+        if len(tools) == 1 or kind(said) == "space":
+            raise Stop(f"the installation failed: {advice(said)}")
+        print("run.py: uv failed, as it says above, so pip installs instead, which takes minutes", flush=True)
+        tools.pop(0)
+
+
+def by_pip(told, *words):
+    """Exit status and last words of pip."""
+    index = ["--index-url", told["index-url"]] if "index-url" in told else []
+    return tried("-m", "pip", "install", *index, *words)
+
+
+def by_uv(told, *words):
+    """Exit status and last words of uv, told what pip is told."""
+    options, variables = for_uv(told)
+    if sys.dont_write_bytecode:  # each start would compile all that it imports anew
+        options.append("--compile-bytecode")
+    words = ("pip", "install", "--python", PYTHON, "--build-constraints", "constraints.txt", *options, *words)
+    return tried("-m", "uv", *words, bars=True, UV_CACHE_DIR=uv_cache(), **variables)
+
+
+def uv_cache():
+    """The folder where uv keeps its downloads, or one in .venv if that cannot be written to."""
+    place = subprocess.run([PYTHON, "-m", "uv", "cache", "dir"], capture_output=True, text=True).stdout.strip()
+    try:
+        os.makedirs(place, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        print(f"run.py: {place}: {error.strerror}; downloads are kept in .venv/cache instead", flush=True)
+        return VENV / "cache"
+    return place
+
+
+def pip_is_told():
+    """{option: value} that hold for `pip install`, from its configuration and the environment."""
+    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], cwd=ROOT, capture_output=True, text=True).stdout
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    told = {"cert": bundle} if bundle else {}
+    for section in ("global.", "install.", ":env:."):  # the later ones win
+        for line in listed.splitlines():
+            name, _, value = line.partition("=")
+            if name.startswith(section):
+                told[name[len(section) :]] = ast.literal_eval(value)
+    return told
+
+
+def for_uv(told):
+    """uv's options and variables for what pip is told; folders of wheels that are not there are left out, as by pip."""
+    options = ["--index-strategy", "unsafe-best-match"]  # as pip: the newest that any index has
+    for name, option in UV_OPTIONS.items():
+        for value in told.get(name, "").split():
+            if value.startswith("file:") and name == "find-links":
+                value = urllib.request.url2pathname(urllib.parse.urlsplit(value).path)
+            if name != "find-links" or "://" in value or os.path.exists(value):
+                options += [option, value]
+    if on(told.get("no-index", "")):
+        options.append("--no-index")
+    variables = {variable: told[name] for name, variable in UV_VARIABLES.items() if name in told}
+    return options, {"UV_SYSTEM_CERTS": "1"} | variables
+
+
+def pinned(name):
+    """The version of a package in constraints.txt."""
+    return re.search(rf"^{name}==(\S+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)[1]
+
+
+def on(text):
+    """Whether a value of pip's configuration means yes."""
+    return text.lower() in ("1", "y", "yes", "t", "true", "on")
+
+
+def gpu():
+    """Whether Linux shows an NVIDIA GPU."""
+    return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ("/proc/driver/nvidia", "/dev/nvidia0")))
+
+
+def answers(url, certificates=None, seconds=3):
+    """Whether a server gives a page within some seconds, the search for its name included."""
+    found = []
+
+    def ask():
+        with contextlib.suppress(Exception):
+            context = ssl.create_default_context(cafile=certificates)
+            found.append(urllib.request.urlopen(url, timeout=seconds, context=context).status)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(found)
+
+
+def kind(said):
+    """What kind of failure the last words of an installer tell of, one of ADVICE, or None."""
+    return next((each for each, (words, _) in ADVICE.items() if re.search(words, said, re.I)), None)
+
+
+def advice(said):
+    """What to do after a failure with these last words."""
+    return ADVICE[kind(said)][1] if kind(said) else "the lines above say why; start again when that is mended"
+
+
+def tried(*words, bars=False, **environment):
+    """Run the Python of .venv; its exit status and the last lines that it wrote to stderr, shown as they come.
+
+    With `bars` a terminal is left to the program, which draws there how far it is; its words are then unknown.
+    """
+    command, environment = [PYTHON, *words], os.environ | {name: str(value) for name, value in environment.items()}
+    last = collections.deque(maxlen=30)
+    pipe = None if bars and sys.stderr.isatty() else subprocess.PIPE
+    options = {"cwd": ROOT, "env": environment, "stderr": pipe, "text": True, "errors": "replace", "close_fds": False}
+    with subprocess.Popen(command, **options) as process:
+        for line in process.stderr or ():
+            print(line, end="", file=sys.stderr, flush=True)
+            last.append(line)
+    return process.returncode, "".join(last)
 
 
 def quiet():
@@ -169,6 +474,31 @@ def test(rest):
 def bench(rest):
     """The tables of timings, or the one that is named."""
     return run(ROOT / "tests" / "benchmarks" / "bench.py", *rest)
+
+
+def pins(rest):
+    """Newer versions in constraints.txt, of all packages or those named, if the suite passes with them.
+
+    It runs in a clone of what is committed; the file holds for all systems and Pythons, and is written whole or not.
+    """
+    options, variables = for_uv({name: value for name, value in pip_is_told().items() if name != "find-links"})
+    options += [f"--upgrade-package={name}" for name in rest] or ["--upgrade"]
+    options += ["--universal", "--python-version", "3.11", "--all-extras", "--no-annotate"]
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        subprocess.run(
+            [PYTHON, "-m", "uv", "pip", "compile", *options, "--custom-compile-command=python3 run.py pins",
+             "--quiet", "--output-file=constraints.txt", "pyproject.toml", "-"],
+            cwd=clone, env=os.environ | variables, input="uv\nsetuptools>=77\n", text=True, check=True,
+        )  # fmt: skip
+        code = subprocess.run([sys.executable, clone / "run.py", "test"], cwd=clone).returncode
+        if code:
+            print("run.py: the suite fails with the newer packages, so constraints.txt stays as it is", file=sys.stderr)
+        else:
+            shutil.copy(clone / "constraints.txt", VENV / "constraints.txt")
+            os.replace(VENV / "constraints.txt", ROOT / "constraints.txt")
+    return code
 
 
 def call(*words):

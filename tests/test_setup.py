@@ -1,14 +1,22 @@
 """What a stranger relies on: pins that agree, imports that are light, commands that explain themselves."""
 
+import ast
 import importlib.metadata
+import importlib.util
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import tomllib
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from i2pemd_lite import files
 from i2pemd_lite.__main__ import main
@@ -19,25 +27,62 @@ EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [*PROJECT["dependencies"], *(name for extra in EXTRAS.values() for name in extra)]
 
 
-def pins():
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
-    return dict(line.split("==") for line in lines)
+def pins(**system):
+    """{name: version} that constraints.txt holds to on a system; on this one without words."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    held = [each for each in map(Requirement, lines) if each.marker is None or each.marker.evaluate(system)]
+    assert len({each.name for each in held}) == len(held), "a package with two versions"
+    assert all(re.fullmatch(r"==[\w.]+", str(each.specifier)) and not each.url for each in held)
+    return {each.name: str(each.specifier)[2:] for each in held}
+
+
+def needed(**system):
+    """The names of all that pyproject.toml brings on a system, as far as the packages that are installed here tell."""
+    found, todo = set(), [(Requirement(line), "") for line in DIRECT]
+    while todo:
+        requirement, extra = todo.pop()
+        if requirement.marker and not requirement.marker.evaluate(system | {"extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        for extra in {"", *requirement.extras} - {extra for known, extra in found if known == name}:
+            found.add((name, extra))
+            try:
+                lines = importlib.metadata.requires(name) or []
+            except importlib.metadata.PackageNotFoundError:  # as of another system
+                lines = []
+            todo += [(Requirement(line), extra) for line in lines]
+    return {name for name, _ in found}
 
 
 def test_every_direct_dependency_is_pinned_within_its_range():
-    ranges = dict(re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement).groups() for requirement in DIRECT)
-    assert ranges.keys() == pins().keys()
-
     def version(text):
         return [int(part) for part in re.findall(r"\d+", text)][:3]
 
-    for name, least in ranges.items():
-        assert version(pins()[name]) >= version(least), name
+    held = pins()
+    for requirement in DIRECT:
+        name, least = re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement).groups()
+        assert version(held[name]) >= version(least), name
+
+
+SYSTEMS = {
+    "Linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+    "macOS": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},
+    "Windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
+}
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_all_that_is_needed_is_pinned_on_every_system_and_python(system, python):
+    words = SYSTEMS[system] | {"python_version": python, "python_full_version": f"{python}.7"}
+    assert needed(**words) - pins(**words).keys() == set()
+    assert {"uv", "setuptools"} <= pins(**words).keys()  # what installs, and what builds
 
 
 def test_the_tested_versions_are_installed():
-    for name, version in pins().items():
-        assert importlib.metadata.version(name).split("+")[0] == version, name
+    held = pins()
+    for name in needed():
+        assert importlib.metadata.version(name).split("+")[0] == held[name], name
 
 
 def test_environment_yml_installs_the_same():
@@ -50,9 +95,10 @@ def test_environment_yml_installs_the_same():
 def test_no_file_names_an_index_but_that_of_torch_without_cuda():
     for name in ("pyproject.toml", "constraints.txt", "environment.yml", "run.py"):
         text = (ROOT / name).read_text()
-        if name == "environment.yml":
-            text = text.replace("- --extra-index-url https://download.pytorch.org/whl/cpu\n", "")
-        assert not re.search(r"index-url|https?://(?!doi|localhost)", text), name
+        if name in ("environment.yml", "run.py"):
+            assert text.count("https://download.pytorch.org/whl/cpu") == 1
+            text = text.replace("https://download.pytorch.org/whl/cpu", "")
+        assert not re.search(r"https?://(?!doi|localhost)", text), name
 
 
 def test_pip_takes_torch_without_cuda_where_an_index_has_it():
@@ -67,8 +113,339 @@ def test_pip_takes_torch_without_cuda_where_an_index_has_it():
 
 
 def test_run_py_is_standard_library_only():
-    imports = re.findall(r"^(?:import|from) (\w+)", (ROOT / "run.py").read_text(), re.M)
-    assert set(imports) <= set(sys.stdlib_module_names)
+    text = (ROOT / "run.py").read_text()
+    assert set(re.findall(r"^ *(?:import|from) (\w+)", text, re.M)) <= set(sys.stdlib_module_names)
+    ast.parse(text, feature_version=(3, 7))  # one too old says so, and not that there is an error of syntax
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """run.py as a module, which uses the Python of the tests."""
+    spec = importlib.util.spec_from_file_location("run_py", ROOT / "run.py")
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    monkeypatch.setattr(module, "PYTHON", Path(sys.executable))
+    return module
+
+
+@pytest.fixture
+def place(run, tmp_path, monkeypatch):
+    """A place where run.py makes .venv, and installs nothing into it; `place.done` lists what it did."""
+    done, real = [], run.state()
+    environment = tmp_path / ".venv"
+
+    def made(folder, with_pip):
+        assert environment.joinpath("installed.txt").read_text() == ""
+        done.append("made")
+
+    monkeypatch.setattr(run, "VENV", environment)
+    monkeypatch.setattr(run, "works", lambda: True)
+    monkeypatch.setattr(run.venv, "create", made)
+    monkeypatch.setattr(run, "fill", lambda build: done.append(f"filled {build}"))
+    return SimpleNamespace(run=run, venv=environment, stamp=environment / "installed.txt", done=done, state=real)
+
+
+def test_run_py_installs_once_and_again_after_a_change(place, monkeypatch):
+    place.run.install()
+    place.run.install()
+    assert place.done == ["made", "filled None"] and place.stamp.read_text() == place.state
+    monkeypatch.setattr(place.run, "ROOT", place.venv.parent)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (place.venv.parent / name).write_text((ROOT / name).read_text())
+    for name in ("pyproject.toml", "constraints.txt"):
+        place.run.install()
+        (place.venv.parent / name).write_text((ROOT / name).read_text() + "# another")
+        place.done.clear()
+        place.run.install()
+        assert place.done == ["filled None"], name
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_installation_is_made_anew(place, monkeypatch, stop):
+    def fill(build):
+        (place.venv / "half").touch()
+        raise stop
+
+    with monkeypatch.context() as patch, pytest.raises(stop):
+        patch.setattr(place.run, "fill", fill)
+        place.run.install()
+    assert (place.venv / "half").exists()
+    place.run.install()
+    assert place.done == ["made", "made", "filled None"] and not (place.venv / "half").exists()
+
+
+def test_an_environment_that_somebody_else_made_is_kept(place):
+    place.venv.mkdir()
+    (place.venv / "theirs").touch()
+    place.run.install()
+    assert place.done == ["filled None"] and (place.venv / "theirs").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has two builds of torch")
+@pytest.mark.parametrize(("has", "asked", "done"), [
+    ("2.13.0", "cuda", []), ("2.13.0+cpu", "cpu", []), ("2.13.0+cpu", None, []),
+    ("2.13.0+cpu", "cuda", ["made", "filled cuda"]), ("2.13.0", "cpu", ["made", "filled cpu"]),
+])  # fmt: skip
+def test_another_torch_is_installed_when_it_is_asked_for(place, has, asked, done):
+    place.run.install()
+    (place.venv / "lib" / "python3.11" / "site-packages" / f"torch-{has}.dist-info").mkdir(parents=True)
+    place.done.clear()
+    place.run.install(asked)
+    assert place.done == done
+
+
+def test_words_about_torch_are_not_passed_on(run, monkeypatch):
+    said = []
+    monkeypatch.setattr(run, "install", lambda build: said.append(build))
+    monkeypatch.setattr(run, "lab", said.append)
+    for words in (["--cpu"], ["--no-browser", "--cuda"], ["--no-browser"]):
+        monkeypatch.setattr(sys, "argv", ["run.py", "lab", *words])
+        run.main()
+    assert said == ["cpu", [], "cuda", ["--no-browser"], None, ["--no-browser"]]
+
+
+@pytest.mark.parametrize(("what", "todo"), [
+    ({"VENV": "{tmp}/file/.venv"}, "file/.venv: this cannot be written to; copy"),
+    ({"importlib.util.find_spec": lambda name: None}, "apt install python3-venv"),
+    ({"sys.version_info": (3, 10, 4)}, "expected Python 3.11 to 3.14"),
+    ({"venv.create": "No space left on device"}, "could not be made: there is no space left"),
+])  # fmt: skip
+def test_what_stops_an_installation_is_one_sentence(place, monkeypatch, capsys, what, todo):
+    (name, value), *_ = what.items()
+    if name == "VENV":
+        (place.venv.parent / "file").touch()
+        value = Path(value.format(tmp=place.venv.parent))
+    elif name == "venv.create":
+        error = subprocess.CalledProcessError(1, ["python"], output=f"Traceback\n{value}".encode())
+        value = lambda *_, **__: (_ for _ in ()).throw(error)  # noqa: E731
+    owner, _, name = f"run.{name}".rpartition(".")
+    monkeypatch.setattr(eval(owner, {"run": place.run}), name, value)
+    monkeypatch.setattr(sys, "argv", ["run.py", "setup"])
+    assert place.run.main() == 1
+    said = "".join(capsys.readouterr()).strip().removeprefix("Making .venv ...\n")
+    assert todo in said and said.startswith("run.py: ") and "\n" not in said
+
+
+def test_one_start_installs_at_a_time(run, tmp_path, monkeypatch):
+    """The lock is held until the installer that a start began has ended, too, should the start be killed."""
+    (tmp_path / "run.py").touch()
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "run.py"))
+    with open(run.__file__, "rb") as other:
+        with run.one_at_a_time() as waited:
+            assert not waited and not run.locked(other)
+            if os.name != "nt":
+                left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        if os.name != "nt":
+            assert not run.locked(other)
+            left.communicate(b"\n")
+        assert run.locked(other)
+        threading.Timer(0.2, other.close).start()
+        with run.one_at_a_time() as waited:
+            assert waited
+
+
+def test_run_py_hears_what_pip_is_told(run, monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("PIP_") or name.endswith("_CA_BUNDLE")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://localhost/simple\ntimeout = 9\nfind-links =\n  /one\n  /two\n"
+        "[install]\nconstraint = theirs.txt\ntimeout = 7\n[list]\nformat = json\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("PIP_INDEX_URL", "https://localhost/other")
+    told = run.pip_is_told()
+    assert told["index-url"] == "https://localhost/other" and told["timeout"] == "7" and "format" not in told
+    assert told["find-links"].split() == ["/one", "/two"] and told["constraint"] == "theirs.txt"
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # no files, then
+    for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
+        monkeypatch.setenv(name, f"/{name}.pem")
+        assert run.pip_is_told()["cert"] == f"/{name}.pem"
+
+
+def test_uv_is_told_what_pip_is_told(run, tmp_path):
+    there, address = str(tmp_path), "https://localhost/wheels"
+    told = {
+        "index-url": "https://localhost/simple",
+        "extra-index-url": "https://localhost/a\nfile:///nowhere/simple",
+        "find-links": f"{there} /nowhere {tmp_path.as_uri()} file:///nowhere {address}",
+        "constraint": "a.txt b.txt",
+        "trusted-host": "localhost",
+        "no-index": "yes",
+        "cert": "/b.pem",
+        "default-timeout": "180",
+        "disable-pip-version-check": "1",
+    }
+    options, variables = run.for_uv(told)
+    pairs = list(zip(options[2:-1:2], options[3:-1:2], strict=True))
+    assert options[:2] == ["--index-strategy", "unsafe-best-match"] and options[-1] == "--no-index"
+    assert [value for name, value in pairs if name == "--find-links"] == [there, there, address]
+    assert [value for name, value in pairs if name == "--constraints"] == ["a.txt", "b.txt"]
+    assert [value for name, value in pairs if name == "--index"] == told["extra-index-url"].split()
+    assert ("--default-index", told["index-url"]) in pairs and ("--allow-insecure-host", "localhost") in pairs
+    assert variables == {"UV_SYSTEM_CERTS": "1", "SSL_CERT_FILE": "/b.pem", "UV_HTTP_TIMEOUT": "180"}
+    assert run.for_uv({"no-index": "0"}) == (options[:2], {"UV_SYSTEM_CERTS": "1"})
+
+
+@pytest.mark.parametrize("never", [True, False])
+def test_packages_are_compiled_where_python_keeps_nothing_that_it_compiles(run, monkeypatch, never):
+    monkeypatch.setattr(run, "uv_cache", lambda: "cache")
+    monkeypatch.setattr(run, "tried", lambda *words, **options: (words, options))
+    monkeypatch.setattr(sys, "dont_write_bytecode", never)
+    words, options = run.by_uv({"cert": "/b.pem"}, "-e", ".")
+    assert ("--compile-bytecode" in words) == never and words[-2:] == ("-e", ".")
+    assert options == {"bars": True, "UV_CACHE_DIR": "cache", "UV_SYSTEM_CERTS": "1", "SSL_CERT_FILE": "/b.pem"}
+
+
+def test_uv_has_the_options_that_run_py_uses():
+    pytest.importorskip("uv", reason="this environment was not made by run.py")
+    text = subprocess.run([sys.executable, "-m", "uv", "pip", "install", "--help"], capture_output=True, text=True)
+    source = (ROOT / "run.py").read_text()
+    names = re.findall(r'^    "[\w-]+": "(--[\w-]+)",$', source, re.M)
+    for name in ("--build-constraints", "--index-strategy", "--python", *names):
+        assert len(names) > 5 and re.search(rf"{name}\b", text.stdout), name
+
+
+def fake(code, said=""):
+    return lambda told, *words: (code, said)
+
+
+def test_pip_installs_where_uv_fails(run, capsys):
+    tools = [fake(2, "error: no such option"), fake(0)]
+    run.put(tools, {}, "-e", ".")
+    assert len(tools) == 1 and "pip installs instead" in capsys.readouterr().out
+    with pytest.raises(run.Stop, match="the package index does not answer; connect"):
+        run.put([fake(2), fake(1, "Connection refused")], {})
+    with pytest.raises(run.Stop, match="no space left on the disk; free"):
+        run.put([fake(2, "No space left on device (os error 28)"), fake(0)], {})
+
+
+@pytest.mark.parametrize(("said", "kind"), [
+    ("cause: failed to copy file to /tmp/a: No space left on device (os error 28)", "space"),
+    ("OSError: [Errno 28] No space left on device", "space"),
+    ("ERROR: Could not install packages due to an OSError: [WinError 112] There is not enough space", "space"),
+    ("'NewConnectionError(...): Failed to establish a new connection: [Errno -3] Temporary failure in name resolution')"
+     "\nERROR: No matching distribution found for uv==0.13.9", "network"),
+    ("cause: client error (Connect)\n  cause: dns error\n  cause: error resolving DNS", "network"),
+    ("HTTPSConnectionPool(host='localhost', port=443): Read timed out.", "network"),
+    ("cause: invalid peer certificate: UnknownIssuer", "certificate"),
+    ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "certificate"),
+    ("ERROR: Could not install packages due to an OSError: [Errno 13] Permission denied: '/x/.venv/lib'", "rights"),
+    ("error: failed to create directory `/dev/null/.cache/uv`: Not a directory (os error 20)", "rights"),
+    ("Because torch==2.13.0 has no wheels with a matching platform tag (e.g., `macosx_13_0_arm64`)", "build"),
+    ("ERROR: No matching distribution found for torch==2.13.0", "build"),
+    ("something else", None),
+])  # fmt: skip
+def test_the_last_words_of_an_installer_say_what_to_do(run, said, kind):
+    assert run.kind(said) == kind
+    assert run.advice(said).count("start again") == (kind != "build")
+
+
+@pytest.mark.parametrize(("code", "said", "tools"), [
+    (0, "", ["by_uv", "by_pip"]),
+    (1, "ERROR: No matching distribution found for uv==0.13.9", ["by_pip"]),
+    (1, "Failed to establish a new connection: NewConnectionError", None),
+])  # fmt: skip
+def test_uv_comes_first_and_is_done_without(run, monkeypatch, code, said, tools):
+    used, words = [], []
+    monkeypatch.setattr(run, "tried", lambda *each, **_: (words.append(each), (code, said))[1])
+    monkeypatch.setattr(run, "pip_is_told", dict)
+    monkeypatch.setattr(run, "gpu", lambda: True)
+    monkeypatch.setattr(run, "put", lambda tools, told, *each: used.extend(tool.__name__ for tool in tools))
+    if tools is None:
+        with pytest.raises(run.Stop, match="nothing could be installed: the package index does not answer"):
+            run.fill(None)
+    else:
+        run.fill(None)
+        assert used == tools
+    assert words == [("-m", "pip", "install", f"uv=={pins()['uv']}")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has two builds of torch")
+@pytest.mark.parametrize(("build", "gpu", "index", "told", "first"), [
+    (None, False, True, {}, "cpu index"),
+    (None, False, False, {}, None),
+    (None, True, True, {}, None),
+    ("cpu", True, True, {}, "cpu index"),
+    ("cpu", True, False, {}, "cpu"),
+    ("cuda", False, True, {}, None),
+    (None, False, True, {"no-index": "true"}, None),
+])  # fmt: skip
+def test_torch_is_taken_without_cuda_where_there_is_no_gpu(run, monkeypatch, tmp_path, build, gpu, index, told, first):
+    done = []
+    monkeypatch.setattr(run, "VENV", tmp_path)
+    monkeypatch.setattr(run, "tried", lambda *_, **__: (0, ""))
+    monkeypatch.setattr(run, "pip_is_told", lambda: told)
+    monkeypatch.setattr(run, "gpu", lambda: gpu)
+    monkeypatch.setattr(run, "answers", lambda *_: index)
+    monkeypatch.setattr(run, "put", lambda tools, told, *words: done.append((told.get("index-url"), words)))
+    run.fill(build)
+    without = f"{pins()['torch']}+cpu"
+    if first:
+        assert done.pop(0) == (run.TORCH if "index" in first else None, ("--no-deps", f"torch=={without}"))
+    cuda = (f"torch!={without}",) if build == "cuda" else ()
+    assert done == [(None, ("-c", "constraints.txt", "-e", ".[lab,test]", *cuda))]
+
+
+def test_torch_comes_from_elsewhere_where_its_index_lacks_it(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "answers", lambda *_: True)
+    tools = [fake(1, "No solution found"), fake(1, "No matching distribution")]
+    run.torch_without_cuda(tools, {}, "torch==2.13.0+cpu", must=False)
+    assert len(tools) == 2 and "comes from where the rest does" in capsys.readouterr().out
+    with pytest.raises(run.Stop, match="without --cpu"):
+        run.torch_without_cuda(tools, {}, "torch==2.13.0+cpu", must=True)
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(run):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("localhost", 0), Quiet) as server, socket.create_server(("localhost", 0)) as silent:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert run.answers(f"http://localhost:{server.server_port}/")
+        assert not run.answers(f"http://localhost:{server.server_port}/nothing")
+        assert not run.answers(f"http://localhost:{silent.getsockname()[1]}/", seconds=0.2)
+        server.shutdown()
+
+
+def test_what_an_installer_says_is_shown_and_kept(run, capfd, monkeypatch):
+    code = "import os, sys; print(os.environ['A']); [print('line', n, file=sys.stderr) for n in range(99)]; sys.exit(3)"
+    status, last = run.tried("-c", code, A="shown")
+    out, err = capfd.readouterr()
+    assert (status, last.split("\n")[0], out) == (3, "line 69", "shown\n") and err.count("line") == 99
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run.tried("-c", code, bars=True, A="") == (3, "") and capfd.readouterr().err.count("line") == 99
+
+
+def test_downloads_are_kept_in_the_environment_where_home_cannot_be_written_to(run, monkeypatch, tmp_path, capsys):
+    (tmp_path / "home").touch()
+    for place, kept in ((tmp_path / "home" / "uv", run.VENV / "cache"), (tmp_path / "uv", str(tmp_path / "uv"))):
+        monkeypatch.setattr(run.subprocess, "run", lambda *_, place=place, **__: SimpleNamespace(stdout=f"{place}\n"))
+        assert run.uv_cache() == kept
+    assert capsys.readouterr().out.count("kept in .venv/cache") == 1
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_pins_are_renewed_only_if_the_suite_passes(run, monkeypatch, tmp_path, code):
+    commands = []
+
+    def ran(command, cwd=None, **options):
+        commands.append([str(word) for word in command])
+        if "clone" in command:
+            command[-1].mkdir()
+        if "compile" in command:
+            assert "uv\n" in options["input"]
+            (cwd / "constraints.txt").write_text("new")
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "VENV", tmp_path)
+    monkeypatch.setattr(run, "pip_is_told", lambda: {"find-links": str(tmp_path)})
+    monkeypatch.setattr(run.subprocess, "run", ran)
+    (tmp_path / "constraints.txt").write_text("old")
+    assert run.pins(["numpy"]) == code
+    assert (tmp_path / "constraints.txt").read_text() == ("old" if code else "new")
+    assert "--upgrade-package=numpy" in commands[1] and "--upgrade" not in commands[1]
+    assert str(tmp_path) not in commands[1] and commands[2][-2].endswith("run.py") and commands[2][-1] == "test"
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["nonsense"]])
@@ -180,13 +557,10 @@ def test_json_that_is_none_is_named(tmp_path):
         files.read_json(tmp_path / "a.json")
 
 
-def test_nbgrader_stays_out_of_a_learners_jupyterlab(tmp_path, monkeypatch):
+def test_nbgrader_stays_out_of_a_learners_jupyterlab(run, tmp_path, monkeypatch):
     """run.py switches off what nbgrader switches on; the names are those that the installed nbgrader brings."""
-    import importlib.util
     import json
 
-    spec = importlib.util.spec_from_file_location("run_py", ROOT / "run.py")
-    spec.loader.exec_module(run := importlib.util.module_from_spec(spec))
     monkeypatch.setattr(run, "VENV", tmp_path)
     run.quiet()
     written = tmp_path / "etc" / "jupyter"
