@@ -463,6 +463,7 @@ def shown(port, place):
 def test(rest):
     """Lint, then all tests, as many at once as there are cores; `quick`: those of the core, and doctests; or others."""
     options = {"I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # each of hundreds of processes would compile all that it imports anew
     if rest and rest != ["quick"]:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
