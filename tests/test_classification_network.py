@@ -1,5 +1,6 @@
-"""The two backbones and torchvision's weights of one of them."""
+"""The two backbones, torchvision's weights of one of them, and the layers of all networks."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -7,6 +8,7 @@ from torch.nn import functional as F
 
 from i2pemd_lite.classification.network import build, load_imagenet
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.segmentation.network import SHARING, UNet
 
 
 @pytest.fixture
@@ -193,3 +195,15 @@ def test_bad_arguments_are_named(tmp_path):
         build("small", num_classes=1)
     with pytest.raises(BadInput, match="expected densenet121, found Small"):
         load_imagenet(build("small"), tmp_path / "w.safetensors")
+
+
+def test_no_network_has_a_strided_convolution_of_one_place(dense):
+    """oneDNN can get its gradient wrong, with other widths on other processors; kernels and strides have no setting.
+
+    `test_gradients` has the gradients.
+    """
+    unets = [UNet(sharing, 1, 1, upconv=upconv) for sharing in SHARING for upconv in ("cicek", "ummkd")]
+    layers = [layer for network in (build("small"), dense, *unets) for layer in network.modules()]
+    kernels = [(np.max(layer.kernel_size), np.max(layer.stride)) for layer in layers if hasattr(layer, "kernel_size")]
+    assert (3, 2) in kernels and (2, 2) in kernels and (1, 1) in kernels
+    assert not [pair for pair in kernels if pair[0] == 1 < pair[1]]
