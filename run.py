@@ -239,9 +239,9 @@ def fill(build):
 
 def torch_without_cuda(tools, told, torch, must):
     """Install torch alone, from the index of builds without CUDA if that answers, else if it `must` be from pip's."""
-    index = answers(f"{TORCH}/{torch.split('=')[0]}/", told.get("cert")) and not on(told.get("no-index", ""))
+    index = not on(told.get("no-index", "")) and answers(f"{TORCH}/torch/", told.get("cert"))
     if index:
-        print("Installing torch without CUDA, as without an NVIDIA GPU there is no use for it ...", flush=True)
+        print("Installing torch without CUDA (setup --cuda takes it with CUDA, for an NVIDIA GPU) ...", flush=True)
         told = told | {"index-url": TORCH}
     elif not must:
         print("The index of torch without CUDA does not answer, so torch comes from where the rest does.", flush=True)
