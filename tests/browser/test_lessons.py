@@ -158,6 +158,8 @@ def test_a_question_is_answered(lesson):
 
 def answered(question):
     """Answer a question of any kind by the mouse; its words are there, and its controls are closed, after Commit."""
+    question.page.wait_for_function(learner.IDLE)  # what the one before has revealed moves this one down the page
+    question.show()
     assert question.status == ""
     if question.touchable:
         question.drag_picture((0.15, 0.4), (0.8, 0.6))
@@ -187,7 +189,7 @@ def test_bad_input_is_told_and_the_last_good_picture_stays(lesson):
 
 
 # What is cut off depends on the width, and contrast on the theme: two of the four pairs show both.
-@pytest.mark.parametrize(("theme", "width"), zip(learner.THEMES, SIZES, strict=True))
+@pytest.mark.parametrize(("theme", "width"), list(zip(learner.THEMES, SIZES, strict=True)))
 def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
     lesson.theme(theme)
     lesson.resize(width)
