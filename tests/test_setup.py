@@ -1,6 +1,7 @@
 """What a stranger relies on: pins that agree, imports that are light, commands that explain themselves."""
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -36,6 +37,15 @@ def pins(**system):
     return {each.name: str(each.specifier)[2:] for each in held}
 
 
+@functools.cache
+def requirements(name):
+    """What an installed package requires; nothing for one that is not installed, as of another system."""
+    try:
+        return [Requirement(line) for line in importlib.metadata.requires(name) or []]
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
 def needed(**system):
     """The names of all that pyproject.toml brings on a system, as far as the packages that are installed here tell."""
     found, todo = set(), [(Requirement(line), "") for line in DIRECT]
@@ -46,11 +56,7 @@ def needed(**system):
         name = canonicalize_name(requirement.name)
         for extra in {"", *requirement.extras} - {extra for known, extra in found if known == name}:
             found.add((name, extra))
-            try:
-                lines = importlib.metadata.requires(name) or []
-            except importlib.metadata.PackageNotFoundError:  # as of another system
-                lines = []
-            todo += [(Requirement(line), extra) for line in lines]
+            todo += [(each, extra) for each in requirements(name)]
     return {name for name, _ in found}
 
 
@@ -256,7 +262,7 @@ def test_run_py_hears_what_pip_is_told(run, monkeypatch, tmp_path):
     assert told["index-url"] == "https://localhost/other" and told["timeout"] == "7" and "format" not in told
     assert told["find-links"].split() == ["/one", "/two"] and told["constraint"] == "theirs.txt"
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # no files, then
-    for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
+    for name in ("REQUESTS_CA_BUNDLE", "PIP_CERT"):
         monkeypatch.setenv(name, f"/{name}.pem")
         assert run.pip_is_told()["cert"] == f"/{name}.pem"
 
