@@ -14,12 +14,13 @@ on a CPU and on tensors without data. Its sums are matrix products: leave `torch
 
 import ctypes
 import functools
+import itertools
 import logging
 import os
 import shutil
 import subprocess
 import tempfile
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +30,8 @@ from i2pemd_lite.files import BadInput
 
 SMALL = 2**14  # voxels below which torch alone is as fast
 PIECE = 2**15  # voxels a thread takes at a time; fixed, so that sums do not depend on the number of threads
-CHUNK = 2**19  # probabilities a chunk of the torch version holds: 2 MB; smaller ones lose more to threads meeting
-ROW = 2**12  # voxels the torch version sums in the logits' own precision
+CHUNK = 2**18  # probabilities a chunk of the torch version holds: 1 MB; calls of smaller ones take longer than work
+ROW = 2**10  # voxels the torch version sums in the logits' own precision
 MOST_CLASSES = 16  # fused.c keeps a voxel's classes in registers
 
 
@@ -126,7 +127,8 @@ class _Pass(torch.autograd.Function):
         with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong
             ctx.ignore, ctx.library = ignore, _library_for(logits)
             compute = _torch_sums if ctx.library is None else functools.partial(_compiled_sums, ctx.library)
-            counts, nll, mass, squares = compute(logits, labels, ignore)
+            # detached, for threads that do not know that autograd is off
+            counts, nll, mass, squares = compute(logits.detach(), labels, ignore)
         ctx.mark_non_differentiable(counts)
         return counts, nll, mass, squares
 
@@ -135,59 +137,73 @@ class _Pass(torch.autograd.Function):
     def backward(ctx, _, g_nll, g_mass, g_squares):
         compute = _torch_gradient if ctx.library is None else functools.partial(_compiled_gradient, ctx.library)
         with torch.autocast(g_nll.device.type, enabled=False):
-            return compute(*ctx.saved_tensors, ctx.ignore, g_nll, g_mass, g_squares), None, None
+            logits, labels = ctx.saved_tensors
+            return compute(logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares), None, None
 
 
-# Plain torch: all samples at once, voxels in chunks.
+# Plain torch: all samples at once, voxels in chunks of rows.
 
 
-def _chunks(logits, labels, ignore):
-    """For each chunk of n voxels its slice, logits (B, K, n), one-hot labels (B, K, n) and valid (B, 1, n)."""
+def _by_chunk(take, logits):
+    """[take(start, end) for every chunk of voxels]: whole rows, then what is left over."""
     samples, classes, voxels = logits.shape
-    size = max(1, voxels if logits.device.type != "cpu" else CHUNK // max(1, samples * classes))
-    numbers = torch.arange(classes, device=logits.device)[:, None]
-    for start in range(0, voxels, size):
-        part = slice(start, start + size)
-        y = labels[:, None, part].long()
-        valid = y != ignore
-        yield part, logits[:, :, part], y.masked_fill(~valid, -1) == numbers, valid.to(logits.dtype)
+    whole = voxels - voxels % ROW
+    size = ROW * max(1, CHUNK // max(1, ROW * samples * classes)) if logits.device.type == "cpu" else max(1, whole)
+    edges = sorted({*range(0, whole, size), whole, voxels})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # for each thread of ours: torch's own would wait for each other at every operation
+    try:
+        return _share(take, list(itertools.pairwise(edges)) or [(0, 0)], threads)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rows(x, start, end):
+    """These voxels of x (B, J, N) as R rows of n: (B, R, J, n)."""
+    row = max(1, min(ROW, end - start))
+    return x[..., start:end].unflatten(2, ((end - start) // row, row)).transpose(1, 2)
+
+
+def _read(logits, labels, ignore, start, end):
+    """z - max z (B, R, K, n); as numbers 0 or 1 one-hot labels (B, R, K, n) and which are valid (B, R, 1, n)."""
+    z, y = _rows(logits, start, end), _rows(labels[:, None], start, end).to(logits.dtype)
+    classes = torch.arange(z.shape[2], dtype=z.dtype, device=z.device)[:, None]
+    classes = classes.masked_fill(classes == ignore, torch.nan)  # which no label equals
+    z = torch.sub(z, z.amax(2, keepdim=True), out=z.new_empty(z.shape))
+    return z, torch.eq(y, classes, out=torch.empty_like(z)), y.ne_(ignore)
 
 
 def _torch_sums(logits, labels, ignore):
-    samples, classes, _ = logits.shape
-    exact = {"dtype": torch.float32 if logits.device.type == "mps" else torch.float64, "device": logits.device}
-    sums = torch.zeros(samples, classes, 3 + classes, **exact)  # columns: counts, nll, squares, mass
-    valid_voxels = torch.zeros((), **exact)
-    for _, z, here, valid in _chunks(logits, labels, ignore):
-        log_p = z.log_softmax(1)
-        p = log_p.exp()
-        one_hot = here.to(z.dtype)
-        sums[..., 0] += here.sum(2)
-        sums[..., 1] -= torch.where(here, log_p, 0).sum(2)
-        sums[..., 3:] += _products(one_hot, p, sums.dtype)
-        sums[..., 2:3] += _products(p.square_(), valid, sums.dtype)
-        valid_voxels += valid.sum(dtype=sums.dtype)
-    _all_are_classes(sums[..., 0].sum() == valid_voxels, classes, ignore)
-    counts, nll, squares, mass = sums.to(logits.dtype).split((1, 1, 1, classes), -1)
-    return counts[..., 0].clone(), nll[..., 0].clone(), mass.clone(), squares[..., 0].clone()
+    dtype = torch.float32 if logits.device.type == "mps" else torch.float64
 
+    def take(start, end):
+        z, one_hot, valid = _read(logits, labels, ignore, start, end)
+        p = z.exp()
+        total = p.sum(2, keepdim=True)
+        p.mul_(valid / total)
+        log_p = z.sub_(total.log_()).clamp_(min=torch.finfo(z.dtype).min)  # minus infinity times 0 is no number
+        counts = one_hot.sum(3)
+        _all_are_classes((counts.sum(2) == valid.sum((2, 3))).all(), z.shape[2], ignore)
+        sums = counts, -log_p.mul_(one_hot).sum(3), one_hot @ p.mT, p.square_().sum(3)
+        return [each.sum(1, dtype=dtype) for each in sums]
 
-def _products(a, b, dtype):
-    """Sums over n of a (B, I, n) times b (B, J, n): (B, I, J), by rows short enough for float32."""
-    rows = a.shape[2] // ROW
-    a_rows, b_rows = (each[..., : rows * ROW].unflatten(2, (rows, ROW)).transpose(1, 2) for each in (a, b))
-    return (a_rows @ b_rows.mT).sum(1, dtype=dtype) + a[..., rows * ROW :] @ b[..., rows * ROW :].mT
+    return [sum(each).to(logits.dtype) for each in zip(*_by_chunk(take, logits), strict=True)]
 
 
 def _torch_gradient(logits, labels, ignore, g_nll, g_mass, g_squares):
     """t_j = p_j a_j - [j = y] g_nll[y] is dL/dlog p_j; dL/dz_j = t_j - p_j sum_i t_i."""
     gradient = torch.empty_like(logits)
-    for part, z, here, valid in _chunks(logits, labels, ignore):
-        p = z.softmax(1)
-        one_hot = here.to(z.dtype)
-        a = (g_mass.mT @ one_hot).addcmul_(g_squares[..., None], p, value=2)
-        t = a.mul_(p).addcmul_(g_nll[..., None], one_hot, value=-1)
-        torch.mul(t.addcmul_(p, t.sum(1, keepdim=True), value=-1), valid, out=gradient[:, :, part])
+    g_nll, g_mass, g_squares = g_nll[:, None, :, None], g_mass[:, None].mT, g_squares[:, None, :, None]
+
+    def take(start, end):
+        z, one_hot, valid = _read(logits, labels, ignore, start, end)
+        p = z.exp_()
+        p.mul_(valid / p.sum(2, keepdim=True))
+        a = (g_mass @ one_hot).addcmul_(g_squares, p, value=2)
+        t = a.mul_(p).addcmul_(g_nll, one_hot, value=-1)
+        torch.addcmul(t, p, t.sum(2, keepdim=True), value=-1, out=_rows(gradient, start, end))
+
+    _by_chunk(take, logits)
     return gradient
 
 
@@ -221,16 +237,15 @@ def _compiled_sums(library, logits, labels, ignore):
     samples, classes, voxels = logits.shape
     layout = _layout(logits, labels, ignore)
     pieces = -(-voxels // PIECE)
-    bad = torch.zeros(samples, pieces, dtype=torch.int64)
     sums = [torch.zeros(samples, pieces, *shape, dtype=torch.float64)
             for shape in [(classes,), (classes,), (classes, classes), (classes,)]]  # fmt: skip
 
     def take(sample, piece, span):
         where = [each[sample, piece].data_ptr() for each in sums]
-        bad[sample, piece] = library.statistics(*_pointers(sample, logits, labels), *span, layout, *where)
+        return library.statistics(*_pointers(sample, logits, labels), *span, layout, *where)
 
-    _share(take, samples, voxels)
-    _all_are_classes(bad.sum() == 0, classes, ignore)
+    bad = _share(take, _pieces(samples, voxels), torch.get_num_threads())
+    _all_are_classes(torch.tensor(not any(bad)), classes, ignore)
     return [each.sum(1).to(logits.dtype) for each in sums]
 
 
@@ -244,7 +259,7 @@ def _compiled_gradient(library, logits, labels, ignore, g_nll, g_mass, g_squares
         upstream = [each[sample].data_ptr() for each in given]
         library.gradient(*_pointers(sample, logits, labels), *span, layout, *upstream, gradient[sample].data_ptr())
 
-    _share(take, samples, voxels)
+    _share(take, _pieces(samples, voxels), torch.get_num_threads())
     return gradient
 
 
@@ -257,26 +272,29 @@ def _pointers(sample, logits, labels):
     return logits[sample].data_ptr(), labels[sample].data_ptr()
 
 
-def _share(take, samples, voxels):
-    """Call `take(sample, piece, (start, end))` for every piece; ctypes lets other threads run meanwhile."""
-    todo = [
+def _pieces(samples, voxels):
+    """(sample, piece, (start, end)) of every piece."""
+    return [
         (sample, piece, (start, min(start + PIECE, voxels)))
         for sample in range(samples)
         for piece, start in enumerate(range(0, voxels, PIECE))
     ]
-    turns = iter(todo)  # next() of a list's iterator is atomic
+
+
+def _share(take, todo, threads):
+    """[take(*turn) for turn in todo], by so many threads; ctypes and torch let other threads run meanwhile."""
+    results, turns = [None] * len(todo), iter(range(len(todo)))  # next() of a range's iterator is atomic
 
     def work():
         for turn in turns:
-            take(*turn)
+            results[turn] = take(*todo[turn])
 
-    helpers = min(torch.get_num_threads(), len(todo) // 2) - 1
-    threads = [threading.Thread(target=work) for _ in range(helpers)]
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(threads) as pool:
+        helpers = [pool.submit(work) for _ in range(min(threads, len(todo) // 2) - 1)]
+        work()
+    for helper in helpers:
+        helper.result()  # raises what it raised
+    return results
 
 
 def _library_for(logits):
@@ -301,7 +319,7 @@ def _compiled(classes):
         try:
             for processor in (["-march=native"], []):
                 command = [*compiler.split(), *options, *processor, str(source), "-o", str(target)]
-                result = subprocess.run(command, capture_output=True, timeout=60)
+                result = subprocess.run(command, capture_output=True, text=True, timeout=60)
                 if result.returncode == 0:
                     break
             result.check_returncode()
