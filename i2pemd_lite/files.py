@@ -66,19 +66,19 @@ def refusal(error):
 
     Example
     -------
-    >>> refusal(PermissionError(errno.EACCES, "Permission denied", "out/course"))
-    'out/course: expected a file or folder to use, found: Permission denied; choose another path'
+    >>> refusal(FileExistsError(errno.EEXIST, "File exists", "out/course"))
+    'out/course: expected a file or folder to use, found: File exists; choose another path'
     >>> refusal(OSError(errno.ENOSPC, "No space left on device"))
     'a file: expected room to write it, found: No space left on device; make room on its disk, or choose another path'
     """
     if error.filename is None and error.errno not in FULL:
         return ""
-    cached = error.filename and Path(error.filename).absolute().is_relative_to(cache_folder().absolute())
-    do = "set I2PEMD_CACHE to a folder that can be written to" if cached else "choose another path"
+    expected, do, cache = "a file or folder to use", "choose another path", cache_folder().absolute()
+    path = error.filename and Path(error.filename).absolute()
+    if path and (path.is_relative_to(cache) or cache.is_relative_to(path)):  # mkdir may name a folder above it
+        do = "set I2PEMD_CACHE to a folder that can be written to"
     if error.errno in FULL:
         expected, do = "room to write it", f"make room on its disk, or {do}"
-    else:
-        expected = "a file or folder to use"
     return f"{error.filename or 'a file'}: expected {expected}, found: {error.strerror}; {do}"
 
 

@@ -175,11 +175,11 @@ def test_run_py_says_its_words_anywhere():
     words = [sys.executable, "-OO", "run.py", "--help"]
     done = subprocess.run(words, capture_output=True, cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0 and b"run.py lab" in done.stdout and done.stderr == b""
-    texts = [node for node in ast.walk(ast.parse((ROOT / "run.py").read_text(encoding="utf-8")))
-             if isinstance(node, ast.Call)]  # fmt: skip
-    assert all(ast.unparse(call).isascii() for call in texts)
+    calls = [node for node in ast.walk(ast.parse((ROOT / "run.py").read_bytes())) if isinstance(node, ast.Call)]
+    assert calls and all(ast.unparse(call).isascii() for call in calls)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
 def test_output_without_room_is_said_in_a_sentence(monkeypatch, capsys):
     with open("/dev/full", "w", encoding="utf-8") as out:
         monkeypatch.setattr(sys, "stdout", out)
@@ -187,6 +187,15 @@ def test_output_without_room_is_said_in_a_sentence(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.startswith("i2pemd_lite: standard output: expected room for what is printed, found: No space left")
     assert "make room" in said and said.count("\n") == 1
+
+
+def test_a_cache_that_cannot_be_written_to_is_said_in_a_sentence(here, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "file" / "cache"))
+    assert __main__.main(["data", "classification", "--data", here["skin"]]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"i2pemd_lite: {tmp_path / 'file'}") and "expected a file or folder to use, found: " in said
+    assert said.endswith("; set I2PEMD_CACHE to a folder that can be written to")
 
 
 FULL = """
@@ -198,6 +207,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")
 def test_a_training_without_room_is_said_in_a_sentence(places):
     words = ["train", *COMMANDS["train"].format(**places).split()]
     done = subprocess.run([sys.executable, "-c", FULL, *words], capture_output=True, encoding="utf-8", cwd=ROOT)

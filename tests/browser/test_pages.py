@@ -1,5 +1,7 @@
 """Slides and pages as files in a browser without network: keys, what waits, that all fits, formulas that are drawn."""
 
+import os
+
 import pytest
 from test_release import EXERCISE, notebook_of
 
@@ -65,3 +67,16 @@ def test_formulas_are_drawn_by_the_browser_itself(folder, browser):
     number, formula = page.locator(".formula .number").bounding_box(), page.locator(".formula math").bounding_box()
     assert number["x"] > formula["x"] + formula["width"] / 2
     assert outside == complaints == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the browser here is a script of a shell")
+@pytest.mark.parametrize("says", ["Chromium 92.0.4512.0", "Google Chrome 108.0.1"])
+def test_a_browser_that_is_too_old_is_said_in_a_sentence(says, tmp_path, monkeypatch):
+    browser = tmp_path / "chromium"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for said, old in ((says, True), ("Chromium 156.0.8078.108 built on Debian GNU/Linux", False), ("", False)):
+        browser.write_text(f"#!/bin/sh\necho '{said}'\n", encoding="utf-8")
+        browser.chmod(0o755)
+        why = learner.missing()
+        assert why.startswith(f"{browser}: expected Chromium 109 or newer, found ") == old == bool(why)
+        assert why.endswith("update it, or install Chrome") == old
