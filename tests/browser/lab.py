@@ -66,7 +66,7 @@ ERRORS = f"""{NOTEBOOK}.content.widgets.filter(c => !c.model.getMetadata("tags")
     .filter(o => o.output_type === "error").map(o => `${{o.ename}}: ${{o.evalue}}`)"""
 RAN = f"""window.i2pemdRan && ({ERRORS}.length > 0 || {NOTEBOOK}.content.widgets.every(
     c => c.model.type !== "code" || c.model.executionCount !== null))"""  # a cell that may fail ends the command early
-SWALLOWED = ".widget-output [data-mime-type='application/vnd.jupyter.error']"  # by an Output of ipywidgets
+SWALLOWED = ".jupyter-widgets [data-mime-type='application/vnd.jupyter.stderr']"  # by an Output of ipywidgets
 IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"  # Voilà does not say
 TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
     .find(parts => parts[1])?.[0] ?? ''"""
