@@ -66,7 +66,7 @@ def said(text, places):
 
 
 @pytest.fixture(scope="module")
-def here(skin, tmp_path_factory):
+def here(skin, shared, tmp_path_factory):
     """A run, a hand-in and a lesson, each as small as can be, and a cache in which all that takes long is done."""
     folder = tmp_path_factory.mktemp("terminal")
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +74,7 @@ def here(skin, tmp_path_factory):
         progress.record("check", "02a", right=True, hint=0, finding="", by="learner")
         (folder / "hand-ins").mkdir()
         progress.save(folder / "hand-ins" / "anna.json")
-        patch.setenv("I2PEMD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("I2PEMD_CACHE", str(shared / "cache"))
         master.write(folder / "notebooks" / "02_one.ipynb", notebook_of(CELLS))
         web.write(folder / "pages", folder=folder / "notebooks")
         words = COMMANDS["train"].format(skin=skin, out=folder)
@@ -89,11 +89,11 @@ def places(here, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def told(here, tmp_path_factory):
+def told(here, shared, tmp_path_factory):
     """What all commands print where every character can be printed, and the files that they write."""
     places = here | {"out": str(tmp_path_factory.mktemp("out"))}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("I2PEMD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("I2PEMD_CACHE", str(shared / "cache"))
         out = streams(patch, "utf-8")
         assert set(run_all(places).values()) == {0}
     return [stream.buffer.getvalue().decode() for stream in out], files(places), places
