@@ -247,7 +247,10 @@ def mmd(x, y, kernels=5, bandwidth=None, unbiased=False):
     points = torch.cat([at_least_float32(x), at_least_float32(y)])
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
     β = squared.detach().sum() / ((n + m) * (n + m - 1)) if bandwidth is None else bandwidth
-    k = sum(torch.exp(-squared / (β * 2.0 ** (u - kernels // 2))) for u in range(kernels))
+    k = kernel = torch.exp(-squared / (β * 2.0 ** ((kernels - 1) // 2)))  # the widest; half as wide is its square
+    for _ in range(kernels - 1):
+        kernel = kernel.square()
+        k = k + kernel
     within_x, within_y, across = k[:n, :n], k[n:, n:], k[:n, n:]
     if unbiased:
         off = [(block.sum() - block.trace()) / (len(block) * (len(block) - 1)) for block in (within_x, within_y)]

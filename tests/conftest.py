@@ -1,6 +1,7 @@
 """Every test is alone with its files, but for what all may share: a cache, synthetic sets, JupyterLab and a browser."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ collect_ignore = ["conftest.py"]  # as a module with doctests
 os.environ.setdefault("I2PEMD_PROFILE", "ci")
 if "I2PEMD_DATA" in os.environ:
     os.environ["I2PEMD_REAL"] = os.environ.pop("I2PEMD_DATA")
+WITHOUT = str(Path(__file__).parent / "without")
+sys.path.insert(0, WITHOUT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (WITHOUT, os.environ.get("PYTHONPATH"))))
 FIRST = ("browser", "benchmarks")
 REAL = os.environ.get("I2PEMD_REAL")  # of a worker beside this one, too
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from child import started
 
 from i2pemd_lite import BadInput, __main__, classification, moments, processes, segmentation
 from i2pemd_lite.training import Learner, Settings, read_about, read_checkpoint, read_tables
@@ -39,16 +40,6 @@ OTHERS = {
         "x_shaped": {"pool": "in turn"},
     },
 }
-JOB = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from tests.test_processes import job
-from i2pemd_lite import processes
-
-with processes.joined():
-    for task, data, out in zip(*[iter(sys.argv[2:])] * 3):
-        job(task, data, out)
-"""
 COMMAND = ["-m", "i2pemd_lite"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -92,14 +83,26 @@ def job(task, data, out):
         (Path(out) / "others.json").write_text(json.dumps(numbers))
 
 
-def ranks(*words):
-    """Two processes as torchrun starts them, but without torchrun, which takes as long to start as they do."""
+def jobs(each):
+    """`job` for each (task, data, out), in one of several processes."""
+    with processes.joined():
+        for given in each:
+            job(*given)
+
+
+def ranks(folder, function, given):
+    """Two processes as torchrun starts them; each says what is wrong in a file of `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    command = [sys.executable, *map(str, words)]
-    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(command, env=ENVIRONMENT | where | {"RANK": str(r)}, **streams) for r in range(2)]
+    return [started(function, given, err=folder / f"rank {r}", RANK=str(r), **where) for r in range(2)]
+
+
+def ended(both, folder, seconds):
+    """The exit codes of both, and what they said."""
+    for process in both:
+        process.join(seconds)
+    return [process.exitcode for process in both], [(folder / f"rank {r}").read_text() for r in range(2)]
 
 
 def options(settings):
@@ -117,12 +120,10 @@ def made(tmp_path_factory, abdomen, skin):
             train(task, data, folder / "old")
         job(task, data, one)
         found[task] = (data, one, two)
-    script = tmp_path_factory.mktemp("job") / "job.py"
-    script.write_text(JOB)
-    words = [word for task, (data, _, two) in found.items() for word in (task, data, two)]
-    both = ranks(script, Path(__file__).parent.parent, *words)
-    said = [process.communicate(timeout=300)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    folder = tmp_path_factory.mktemp("said")
+    both = ranks(folder, jobs, [(task, data, two) for task, (data, _, two) in found.items()])
+    codes, said = ended(both, folder, 300)
+    assert codes == [0, 0], said
     return found
 
 
@@ -178,9 +179,9 @@ def test_the_command_trains_in_two_processes(made, tmp_path):
 
 def test_what_cannot_be_shared_is_refused_in_one_sentence(abdomen, tmp_path):
     words = ("train", "segmentation", "joint", "--data", abdomen, "--profile", "ci", "--out", tmp_path / "run")
-    both = ranks(*COMMAND, *words, *options(SMALL["segmentation"] | {"batch": 1}))
-    said = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [1, 1]
+    both = ranks(tmp_path, __main__.main, [*map(str, words), *options(SMALL["segmentation"] | {"batch": 1})])
+    codes, said = ended(both, tmp_path, 120)
+    assert codes == [1, 1]
     expected = "i2pemd_lite: batch: expected a patch of each modality for each of 2 processes, found 1; start fewer"
     assert said[0].count(expected) == 1 and "Traceback" not in said[0] and said[1] == ""
     assert not (tmp_path / "run").exists()
@@ -188,19 +189,18 @@ def test_what_cannot_be_shared_is_refused_in_one_sentence(abdomen, tmp_path):
 
 def test_a_process_that_dies_ends_the_other_with_a_sentence(abdomen, tmp_path):
     words = ("train", "segmentation", "joint", "--data", abdomen, "--profile", "ci", "--out", tmp_path / "run")
-    both = ranks(*COMMAND, *words, *options(SMALL["segmentation"] | {"steps": 100_000}))
+    both = ranks(tmp_path, __main__.main, [*map(str, words), *options(SMALL["segmentation"] | {"steps": 100_000})])
     try:
         until = time.monotonic() + 120
         while not (tmp_path / "run" / "history.csv").exists():  # written with the first checkpoint
-            assert time.monotonic() < until and both[0].poll() is None
+            assert time.monotonic() < until and both[0].is_alive()
             time.sleep(0.05)
         both[1].kill()
-        said = both[0].communicate(timeout=60)[1]
+        (code, _), (said, _) = ended(both, tmp_path, 60)
     finally:
         for process in both:
             process.kill()
-            process.wait()
-    assert both[0].returncode == 1
+    assert code == 1
     assert "process 0 of 2: lost the others (" in said and "Traceback" not in said
     assert "goes on from its last checkpoint with train --resume" in said
     assert segmentation.resume(tmp_path / "run", abdomen).number >= 4

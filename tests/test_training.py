@@ -3,18 +3,16 @@
 import itertools
 import json
 import math
-import os
 import random
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 import torch
+from child import started
 from torch import nn
 
-from i2pemd_lite import BadInput, PrototypeBank
+from i2pemd_lite import BadInput, PrototypeBank, __main__
 from i2pemd_lite.saved import watch
 from i2pemd_lite.training import Learner, Run, Settings, Shuffled, generator, profile, read_checkpoint, seed_everything
 
@@ -289,12 +287,6 @@ def test_seed_everything_repeats():
     assert draws[0] == draws[1]
 
 
-def start(*words):
-    command = [sys.executable, "-u", "-m", "i2pemd_lite", "train", *map(str, words)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
 KILLS = 3  # of each task, six in all
 STEPS = {"segmentation": 40, "classification": 120}  # far more than the kills leave time for
 
@@ -309,19 +301,23 @@ def test_killed_at_random_moments_a_run_gives_the_same_numbers(task, tmp_path):
     torch.set_num_threads(1)  # as the processes below
     task.train(task.method, task.folder, profile="ci", folder=whole, **settings).finish(False)
 
-    def go_on():
-        started = (killed / "checkpoint.safetensors").exists()
-        return start(*(["--resume", killed, "--data", task.folder] if started else [*new, "--out", killed]))
+    def go_on(out):
+        begun = (killed / "checkpoint.safetensors").exists()
+        words = ["--resume", killed, "--data", task.folder] if begun else [*new, "--out", killed]
+        return started(__main__.main, ["train", *map(str, words)], out=out)
 
     moments = random.Random(time.time_ns())
-    for _ in range(KILLS):
-        process = go_on()
-        process.stdout.readline()  # it is about to take its next step
+    for kill in range(KILLS):
+        process = go_on(said := tmp_path / f"said {kill}")
+        while not (said.exists() and said.stat().st_size):  # then it is about to take its next step
+            time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.2))
-        assert process.poll() is None, "the run ended before it was killed: take more steps"
+        assert process.is_alive(), "the run ended before it was killed: take more steps"
         process.kill()  # SIGKILL
-        process.wait(timeout=60)
-    assert go_on().wait(timeout=300) == 0
+        process.join(60)
+    process = go_on(tmp_path / "said last")
+    process.join(300)
+    assert process.exitcode == 0
     for name in ("history.csv", "evaluations.csv"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     about, tensors = read_checkpoint(killed)

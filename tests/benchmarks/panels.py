@@ -67,7 +67,7 @@ def row(lesson, number, title, label, way, times, alone):
 
 def in_browser(browser, lab, name, steps):
     """(number of the panel, its title, label, way) -> milliseconds, for the panels of a lesson."""
-    lesson, found, known = learner.Lesson(browser, lab, name), {}, set()
+    lesson, found, known = learner.Lesson(learner.Desk(browser, lab), name), {}, set()
     lesson.run_all()
     for number, panel in enumerate(lesson.panels):
         title = panel.title

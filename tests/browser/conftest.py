@@ -26,6 +26,12 @@ def browser(there):
 
 
 @pytest.fixture(scope="package")
+def desk(browser, lab):
+    """JupyterLab in a page, for all that does not close it."""
+    return learner.Desk(browser, lab)
+
+
+@pytest.fixture(scope="package")
 def lab(there, tmp_path_factory, shared):
     """A running JupyterLab on a copy of the lessons, in which each exercise stands open before it is solved."""
     folder = tmp_path_factory.mktemp("lab")

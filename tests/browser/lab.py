@@ -1,7 +1,7 @@
 """A learner at a real browser: JupyterLab and Chromium started and stopped, lessons opened, run, looked at, moved.
 
     with Lab(folder) as lab, Browser() as browser:
-        lesson = Lesson(browser, lab, "00_start_here")
+        lesson = Lesson(Desk(browser, lab), "00_start_here")
         lesson.run_all()
         panel = lesson.panel("overview")
         pixels = panel.change(lambda: panel.drag("p₁ (share)", 0.8))
@@ -57,6 +57,12 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
 OPENED = f"{NOTEBOOK}?.content?.model?.cells?.length > 0"
 READY = f"async () => {{ const it = {NOTEBOOK}; await it.context.ready; await it.context.sessionContext.ready }}"
+STARTED = "window.jupyterapp?.commands.hasCommand('docmanager:open')"
+CLOSE = f"""() => {{
+    const it = {NOTEBOOK}
+    it.context.sessionContext.shutdown()
+    it.dispose()
+}}"""
 RUN_ALL = """() => {
     window.i2pemdRan = null
     window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.i2pemdRan = true })
@@ -225,23 +231,43 @@ class Browser:
         return self._browser.new_context(viewport=self._size).new_page()
 
 
-class Lesson:
-    """A notebook in JupyterLab, in a page of its own.
+class Desk:
+    """JupyterLab in a page of its own, on which one lesson after the other is opened.
 
     Attributes
     ----------
     page : playwright's page, for what has no word here
-    complaints : what the page wrote to its console as errors, and exceptions in it
-    outside : addresses beyond loopback that it asked for
+    complaints : what the page wrote to its console as errors, and exceptions in it, since the last lesson was opened
+    outside : addresses beyond loopback that it asked for since then
+    """
+
+    def __init__(self, browser, lab):
+        self.page, self.complaints, self.outside = browser.page(), [], []
+        listen(self.page, self.complaints, self.outside)
+        self.page.goto(f"{lab.url}/lab/workspaces/{secrets.token_hex(4)}?reset&token={lab.token}")
+        self.page.wait_for_function(STARTED, timeout=60_000)
+        self.page.evaluate("window.jupyterapp.restored")
+
+    def close(self):
+        """Close the page; kernels live on."""
+        self.page.context.close()
+
+
+class Lesson:
+    """A notebook in JupyterLab.
+
+    Attributes
+    ----------
+    desk, page : where it is open
     notebook : the notebook as JSON, with its outputs, as it was when all cells had run
     """
 
-    def __init__(self, browser, lab, name):
-        self.notebook = None
-        self.name, self.page, self.complaints, self.outside = name, browser.page(), [], []
-        listen(self.page, self.complaints, self.outside)
-        place = f"/lab/workspaces/{secrets.token_hex(4)}/tree/notebooks/{name}.ipynb"
-        self.page.goto(f"{lab.url}{place}?reset&token={lab.token}")
+    def __init__(self, desk, name):
+        self.name, self.desk, self.page, self.notebook = name, desk, desk.page, None
+        desk.complaints.clear()
+        desk.outside.clear()
+        place = json.dumps({"path": f"notebooks/{name}.ipynb"})
+        self.page.evaluate(f"window.jupyterapp.commands.execute('docmanager:open', {place})")
         self.page.wait_for_function(OPENED, timeout=60_000)
         self.page.evaluate(READY)
 
@@ -285,11 +311,9 @@ class Lesson:
         """Make the window as large, in pixels of the page."""
         self.page.set_viewport_size({"width": width, "height": height})
 
-    def close(self, kernel=True):
-        """Close the page, and end its kernel, which would else live on."""
-        if kernel:
-            self.page.evaluate(f"{NOTEBOOK}.context.sessionContext.shutdown()")
-        self.page.context.close()
+    def close(self):
+        """Close it without saving, and end its kernel, which would else live on; nobody waits for that."""
+        self.page.evaluate(CLOSE)
 
 
 def listen(page, complaints, outside):

@@ -19,7 +19,7 @@ PLACE = f"""cell => {{
 
 
 @pytest.fixture(scope="module")
-def page(browser, lab):
+def page(desk, lab):
     """A notebook beside the lessons, in which the ledger and the readings of the paper are shown."""
     sources = [
         "from i2pemd_lite.course import ledger\nfrom i2pemd_lite.panels import readings",
@@ -27,7 +27,7 @@ def page(browser, lab):
         "readings.table()",
     ]
     plant(sources, lab.folder / "notebooks", "ledger")
-    page = learner.Lesson(browser, lab, "ledger")
+    page = learner.Lesson(desk, "ledger")
     page.run_all()
     yield page
     page.close()

@@ -20,7 +20,7 @@ def opened(browser, lab):
     plant(CELLS, lab.folder / "notebooks", "cockpit")
 
     def open_it():
-        lesson = learner.Lesson(browser, lab, "cockpit")
+        lesson = learner.Lesson(learner.Desk(browser, lab), "cockpit")
         lesson.run_all()
         return lesson, lesson.panel("cockpit")
 
@@ -68,7 +68,7 @@ def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
     panel.click("Stop")
     wait(panel, "^ours .* is stopped")
 
-    lesson.close(kernel=False)
+    lesson.desk.close()
     lesson, panel = opened()
     panel.choose("run", "twin")
     wait(panel, "^twin .* is training")
@@ -76,7 +76,7 @@ def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
     panel.click("Stop")
     wait(panel, "^twin .* is stopped")
 
-    assert lesson.errors == [] and lesson.complaints == []
+    assert lesson.errors == [] and lesson.desk.complaints == []
     panel.type("name", "../away")
     panel.click("Start")
     panel.box.locator(learner.ALERT).filter(has_text="expected the name of a folder").wait_for()
@@ -86,3 +86,4 @@ def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
         assert panel.clipped() == []
         assert panel.contrasts()[0][0] >= 4.5
     lesson.close()
+    lesson.desk.close()
