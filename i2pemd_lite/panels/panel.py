@@ -71,9 +71,7 @@ class Panel(widgets.VBox):
     (16, 'A square of 16 square millimetres.')
     """
 
-    def __init__(
-        self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None
-    ):
+    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
         self._figure, self._quiet, self.result, self._took = style.figure(*size), False, None, 0.0
