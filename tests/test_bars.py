@@ -7,7 +7,7 @@ import pytest
 from test_panels import move_every_control, moved_as_fresh
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import bars, ground, instance, style
+from i2pemd_lite.panels import bars, ground, instance
 
 EXACT = 1e-9
 
@@ -82,9 +82,7 @@ def test_what_cannot_be_drawn_is_said():
 
 def at(panel, axes, x, y):
     """Data coordinates of axes as fractions of the figure."""
-    figure = panel._figure
-    style.png(figure)  # the aspect of axes is applied when they are drawn
-    return tuple(figure.transFigure.inverted().transform(axes.transData.transform((x, y))))
+    return tuple(panel._figure.transFigure.inverted().transform(axes.transData.transform((x, y))))
 
 
 def drag(module, panel, where, pressed=False):

@@ -46,15 +46,15 @@ def near(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
+def kept(abdomen, skin, tmp_path_factory):
     """A folder with a run of organs and two of skin, each at step 4 of 6."""
     folder = tmp_path_factory.mktemp("runs")
-    for name, module, method in (
-        ("organs", segmentation, "joint_sepbn_i2pemd"),
-        ("skin", classification, "i2pemd"),
-        ("skin 2", classification, "baseline"),
+    for name, module, data, method in (
+        ("organs", segmentation, abdomen, "joint_sepbn_i2pemd"),
+        ("skin", classification, skin, "i2pemd"),
+        ("skin 2", classification, skin, "baseline"),
     ):
-        run = module.train(method, folder=folder / name, profile="ci", steps=6, evaluate_every=2)
+        run = module.train(method, data, folder=folder / name, profile="ci", steps=6, evaluate_every=2)
         for _ in range(4):
             next(run)
         run.save()
@@ -81,11 +81,10 @@ def until(board, done, seconds=120):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("task, measure", [("classification", "AUC"), ("segmentation", "DOC")])
-def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, task, measure):
-    board = cockpit.cockpit(tmp_path, task, profile="ci")
+def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, task):
+    board = cockpit.cockpit(tmp_path, task.name, task.folder, profile="ci")
     assert "press Start" in board.words and board.buttons["Pause"].disabled
-    board.controls["steps"].value = "12"
+    board.controls["steps"].value = "6"
     board.controls["name"].value = "ours"
     press(board, "Start")
     until(board, lambda: board.chosen.number == 2)
@@ -109,17 +108,17 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
         press(board, "Resume")
     until(board, lambda: {track.state for track in board.tracks.values()} == {"done"})
     assert board.tracks["twin"].rows[-1]["weight"] == 0.25 and board.tracks["ours"].rows[-1]["weight"] == 1.0
-    assert [row["step"] for row in board.tracks["ours"].rows] == list(range(1, 13))
-    assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "12 of 12"
+    assert [row["step"] for row in board.tracks["ours"].rows] == list(range(1, 7))
+    measure = {"classification": "AUC", "segmentation": "DOC"}[task.name]
+    assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "6 of 6"
     assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
     press(board, "Stop")
     board.listen()
     with claimed(tmp_path / "twin"):
         pass
-    module = {"classification": classification, "segmentation": segmentation}[task]
-    assert module.resume(tmp_path / "twin").settings.weight == 0.25
-    np.testing.assert_allclose(board.chosen.ground, module.resume(tmp_path / "twin").learner.bank.ground_distance(),
-                               atol=1e-6, rtol=0)  # fmt: skip
+    twin = task.module.resume(tmp_path / "twin")
+    assert twin.settings.weight == 0.25
+    np.testing.assert_allclose(board.chosen.ground, twin.learner.bank.ground_distance(), atol=1e-6, rtol=0)
     board.end()
 
 
@@ -162,9 +161,9 @@ def test_a_change_that_the_run_refuses_is_taken_back_on_the_panel(runs):
     board.end()
 
 
-def test_what_is_typed_wrongly_is_told_while_it_trains(tmp_path, monkeypatch):
+def test_what_is_typed_wrongly_is_told_while_it_trains(tmp_path, skin, monkeypatch):
     monkeypatch.delenv("I2PEMD_STRICT", raising=False)
-    board = cockpit.cockpit(tmp_path, "segmentation", profile="ci")
+    board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
     press(board, "Start")
     until(board, lambda: board.chosen.number >= 1)
     board.controls["weight"].field.value = "abc"
@@ -177,8 +176,9 @@ def test_what_is_typed_wrongly_is_told_while_it_trains(tmp_path, monkeypatch):
     board.end()
 
 
-def test_a_bad_start_leaves_a_good_one_alone(tmp_path):
-    """Both are asked for before the process answers the first."""
+def test_a_bad_start_leaves_a_good_one_alone(tmp_path, skin, monkeypatch):
+    """Both are asked for before the process answers the first; the good one takes the data that it finds."""
+    monkeypatch.setenv("I2PEMD_DATA", str(skin))
     board = cockpit.cockpit(tmp_path, "classification", profile="ci")
     told, Near.tell = [], lambda self, do, run, **more: told.append((self, do, run, more))
     try:
@@ -277,8 +277,8 @@ def test_what_is_wrong_with_a_start_is_told_and_nothing_is_lost(runs, values, ex
     board.end()
 
 
-def test_an_error_in_a_step_stops_its_run_and_says_what_to_do(tmp_path):
-    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+def test_an_error_in_a_step_stops_its_run_and_says_what_to_do(tmp_path, skin):
+    board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
     press(board, "Start")
     until(board, lambda: board.chosen.number >= 1)
     board.controls["learning_rate"].options = [1e-3, 1e30]
@@ -302,8 +302,8 @@ def test_damaged_and_half_written_runs_are_named_and_the_others_shown(runs):
     assert "still being written" in cockpit.cockpit(runs, "classification").error.value
 
 
-def test_a_later_cockpit_takes_over_while_the_run_goes_on(tmp_path):
-    one = cockpit.cockpit(tmp_path, "classification", profile="ci")
+def test_a_later_cockpit_takes_over_while_the_run_goes_on(tmp_path, skin):
+    one = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
     press(one, "Start")
     until(one, lambda: one.chosen.number == 3)
     other = cockpit.cockpit(tmp_path, "classification")
@@ -331,8 +331,8 @@ def test_two_cockpits_on_one_run(runs):
     other.end()
 
 
-def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path):
-    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path, skin):
+    board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
     press(board, "Start")
     until(board, lambda: board.chosen.number == 3)
     board.end()
@@ -342,19 +342,19 @@ def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path):
     assert len(again.result.losses[0].x) == again.chosen.number
     press(again, "Resume")
     until(again, lambda: again.chosen.state == "done")
-    whole = classification.train("i2pemd", profile="ci").finish(progress=False)
+    whole = classification.train("i2pemd", skin, profile="ci").finish(progress=False)
     assert [row["loss"] for row in again.chosen.rows] == [row["loss"] for row in whole.history]
     again.end()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_the_notebook_goes_on_while_it_trains_and_a_killed_process_is_told(tmp_path, monkeypatch):
+def test_the_notebook_goes_on_while_it_trains_and_a_killed_process_is_told(tmp_path, skin, monkeypatch):
     from i2pemd_lite.worker import Process
 
     monkeypatch.setattr(cockpit, "Process", Process)
 
     async def notebook():
-        board = cockpit.cockpit(tmp_path, "classification", profile="ci")
+        board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
         board.controls["steps"].value = "100000"
         press(board, "Start")
         end = time.monotonic() + 120

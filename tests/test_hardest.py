@@ -29,12 +29,22 @@ def runs(skin):
     return made
 
 
-@pytest.fixture
-def panel(runs):
+@pytest.fixture(scope="module")
+def made(runs):
     return hardest(runs)
 
 
-def answers_of(runs):
+@pytest.fixture
+def panel(made):
+    """The one of this file, put back after a test that moved it."""
+    before = made.state
+    yield made
+    if made.state != before:
+        made.set(**before)
+
+
+@pytest.fixture(scope="module")
+def answers(runs):
     """{method: {image: its scores}} and {image: its class}, image by image, without the panel."""
     scores, truth = {}, {}
     for name, run in runs.items():
@@ -59,8 +69,8 @@ def by_hand(scores, truth, order, kind=ALL):
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", [ALL, "NV", "MEL"])
-def test_the_pages_hold_every_image_once_in_the_stated_order(runs, panel, order, kind):
-    scores, truth = answers_of(runs)
+def test_the_pages_hold_every_image_once_in_the_stated_order(answers, panel, order, kind):
+    scores, truth = answers
     expected = by_hand(scores, truth, order, kind)
     panel.set(order=order, kind=kind)
     pages = range(1, panel.controls["page"].max + 1)
@@ -126,10 +136,10 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel(panel):
     moved_as_fresh(panel)
 
 
-def test_a_class_with_fewer_pages_shortens_the_slider_and_a_state_comes_back(runs, panel, tmp_path):
+def test_a_class_with_fewer_pages_shortens_the_slider_and_a_state_comes_back(runs, answers, panel, tmp_path):
     panel.controls["page"].value = panel.controls["page"].max
     panel.controls["kind"].value = "MEL"
-    there = int((np.array(list(answers_of(runs)[1].values())) == CLASSES.index("MEL")).sum())
+    there = int((np.array(list(answers[1].values())) == CLASSES.index("MEL")).sum())
     assert panel.controls["page"].max == panel.result.pages == -(-there // PAGE) == panel.state["page"]
     panel.save(tmp_path / "state.json")
     other = hardest(runs)
@@ -137,8 +147,8 @@ def test_a_class_with_fewer_pages_shortens_the_slider_and_a_state_comes_back(run
     assert other.state == panel.state and other.image.value == panel.image.value
 
 
-def test_the_words_say_what_each_method_answered(runs, panel):
-    scores, truth = answers_of(runs)
+def test_the_words_say_what_each_method_answered(runs, answers, panel):
+    scores, truth = answers
     assert panel._repr_mimebundle_()["image/png"].startswith("iVBOR")
     for case in panel.result.cases:
         sentence = panel.words[panel.words.index(f" {case.place}: {CLASSES[case.truth]}, called") :]

@@ -320,35 +320,40 @@ def result_holds(result):
 CASES = [("segmentation", 1), ("segmentation", 2), ("segmentation", 3), ("classification", 1), ("classification", 2)]
 
 
-@pytest.mark.parametrize("task, count", CASES)
-def test_every_control_works_at_both_ends_and_in_the_middle(task, count, trained):
-    shown = panel.scrub(*trained[task][:count])
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def scrubbed(request, trained):
+    """The panel of some runs, which the tests of it share, and their number."""
+    task, count = request.param
+    return panel.scrub(*trained[task][:count]), count
+
+
+def test_every_control_works_at_both_ends_and_in_the_middle(scrubbed):
+    shown, count = scrubbed
     result_holds(shown.result)
     move_every_control(shown, result_holds)
     assert len(shown.numbers) == count and "steps" in next(iter(shown.numbers.values()))
 
 
-@pytest.mark.parametrize("task, count", CASES)
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel(task, count, trained):
-    shown = panel.scrub(*trained[task][:count])
+def test_no_words_leave_the_card(scrubbed):
+    """Before `test_a_moved_picture_is_the_picture_of_a_fresh_panel`, which leaves other words in the picture."""
+    shown, _ = scrubbed
+    for step in shown.controls["step"].options:
+        shown.set(step=step)
+        card, renderer = shown._figure.bbox, shown._figure.canvas.get_renderer()
+        seen = [axes for axes in shown._figure.axes if axes.get_visible()]
+        for text in [*shown._figure.texts, *(text for axes in seen for text in axes.texts)]:
+            if not text.get_text():
+                continue
+            box = text.get_window_extent(renderer)
+            assert box.x0 >= 0 and box.x1 <= card.width and box.y0 >= 0 and box.y1 <= card.height, text.get_text()
+
+
+def test_a_moved_picture_is_the_picture_of_a_fresh_panel(scrubbed):
+    shown, count = scrubbed
     for state in ({"step": 0}, {"curve": "loss"}, {"classes": shown.controls["classes"].options[2]},
                   *[{"show": panel.GROUND}] * (count > 1)):  # fmt: skip
         shown.set(**state)
         as_fresh(shown, state)
-
-
-def test_no_words_leave_the_card(trained):
-    for task, count in CASES:
-        shown = panel.scrub(*trained[task][:count])
-        for step in shown.controls["step"].options:
-            shown.set(step=step)
-            card, renderer = shown._figure.bbox, shown._figure.canvas.get_renderer()
-            seen = [axes for axes in shown._figure.axes if axes.get_visible()]
-            for text in [*shown._figure.texts, *(text for axes in seen for text in axes.texts)]:
-                if not text.get_text():
-                    continue
-                box = text.get_window_extent(renderer)
-                assert box.x0 >= 0 and box.x1 <= card.width and box.y0 >= 0 and box.y1 <= card.height, text.get_text()
 
 
 def test_the_plane_is_one_for_all_moments_and_the_best_there_is(trained):

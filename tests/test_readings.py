@@ -192,11 +192,10 @@ def test_every_passage_opens_with_another_reading_and_can_be_read_as_here(name):
     panel = readings.panel(name)
     words = list(PASSAGES[name].readings)
     assert panel.state == {"passage": name, "reading": words[1]} and panel.numbers["at"] != "nowhere"
-    for reading in words:
+    for reading in reversed(words):
         panel.set(reading=reading)
         holds(panel.result)
         assert panel.error.value == "" and (f"Read as “{reading}”" in panel.words)
-    panel.set(reading=words[0])
     assert "nothing changes" in panel.words and panel.numbers["at"] == "nowhere"
 
 

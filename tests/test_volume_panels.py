@@ -70,29 +70,29 @@ def epochs_hold(result):
     assert result.found.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
 
 
-@pytest.fixture(params=["surfaces", "gap", "sharing", "epochs"])
+@pytest.fixture(scope="module", params=["surfaces", "gap", "sharing", "epochs"])
 def case(request):
-    """A way to make each panel, and what must hold of every result."""
+    """A panel that the tests of it share, what must hold of every result, and a way to make it."""
     get = request.getfixturevalue
-    return {
+    make, holds = {
         "surfaces": lambda: (lambda: surfaces.surfaces(run=get("scans"), live=False), surfaces_hold),
         "gap": lambda: (lambda: gap.gap(run=get("scans")), gap_holds),
         "sharing": lambda: (lambda: sharing.sharing(), sharing_holds),
         "epochs": lambda: (lambda: epochs.epochs(get("scans")), epochs_hold),
     }[request.param]()
+    return make(), holds, make
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
-    make, holds = case
-    panel = make()
+    panel, holds, _ = case
     assert panel.image.value[:4] == b"\x89PNG"  # before anything is touched
     holds(panel.result)
     move_every_control(panel, holds)
 
 
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel(case, tmp_path):
-    make, _ = case
-    panel, other = make(), make()
+def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its_file(case, tmp_path):
+    panel, _, make = case
+    other = make()
     assert all(control.description for control in panel.controls.values())
     assert len(panel.words) > 20 and len(panel.numbers) >= 1
     moved_as_fresh(panel)

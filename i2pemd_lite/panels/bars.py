@@ -177,7 +177,7 @@ def panel(K=7, ground="scattered", **start):
         "label": choice("label k", list(range(1, K + 1)), 1, "150px"),
         "ground": choice("prototypes", list(GROUNDS), ground, "260px"),
     }
-    made = Panel(
+    return Panel(
         "bars",
         {**choices, **masses},
         lambda state: compute(state, K),
@@ -186,7 +186,5 @@ def panel(K=7, ground="scattered", **start):
         layout=[list(choices), list(masses)],
         size=(9.4, 3.1),
         point=point,
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

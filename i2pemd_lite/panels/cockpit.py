@@ -335,6 +335,8 @@ class Cockpit(Panel):
             track.wishes[name] = value
 
     def refresh(self):
+        if not self.buttons:  # it is still being put together
+            return
         super().refresh()
         track = self.chosen
         state = track.state if track is not None else "none"

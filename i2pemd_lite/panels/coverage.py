@@ -239,7 +239,7 @@ def coverage(frozen, **start):
     }
     keep_apart(controls)
     cut = lru_cache(64)(lambda *rule: compute(frozen, found, ahead, *rule))
-    made = Panel(
+    return Panel(
         "precision against coverage",
         controls,
         lambda state: cut(state["tau_low"], state["tau_high"], state["top"]),
@@ -247,7 +247,5 @@ def coverage(frozen, **start):
         describe,
         layout=[list(controls)],
         size=(9.4, 3.7),
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

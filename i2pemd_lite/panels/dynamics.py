@@ -222,7 +222,7 @@ def panel(**start):
     >>> ways.result.path.shape
     (33, 4, 2)
     """
-    made = Panel(
+    return Panel(
         "prototype dynamics",
         {
             "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02, width="400px"),
@@ -239,7 +239,5 @@ def panel(**start):
         describe,
         layout=[["alpha", "batch"], ["rarest", "share"], ["drift", "gap"], ["pool", "zeros"]],
         size=(9.4, 3.3),
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

@@ -132,7 +132,7 @@ def epochs(run, **start):
     count = len(run.evaluations)
     if count < 3:
         raise BadInput(f"run: expected at least 3 evaluations, found {count}; train on, or lower evaluate_every")
-    shown = Panel(
+    return Panel(
         "epochs",
         {
             "against": choice("mI2PEMD against", list(MEASURES)[1:], "mDOC (%)", "260px"),
@@ -143,10 +143,8 @@ def epochs(run, **start):
         describe,
         layout=[["against", "first"]],
         size=(9.4, 4.0),
+        start=start,
     )
-    if start:
-        shown.set(**start)
-    return shown
 
 
 class Sizes(NamedTuple):

@@ -162,7 +162,7 @@ def panel(layout="five organs", **start):
         controls["moving"].max = len(LAYOUTS[change["new"]])
 
     controls["layout"].observe(fit, "value")
-    made = Panel(
+    return Panel(
         "ground distance",
         controls,
         compute,
@@ -170,7 +170,5 @@ def panel(layout="five organs", **start):
         describe,
         layout=[["layout", "moving", "scale"], ["right", "up"]],
         point=point,
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

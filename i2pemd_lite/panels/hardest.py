@@ -229,7 +229,7 @@ def hardest(runs, **start):
         controls["page"].max = pages_of(len(ranked(answers, "hardest for all", change["new"])[0]))
 
     controls["kind"].observe(fewer, "value")
-    made = Panel(
+    return Panel(
         "hardest images",
         controls,
         lambda state: compute(answers, state),
@@ -237,7 +237,5 @@ def hardest(runs, **start):
         describe,
         layout=[["order", "kind", "page"]],
         size=size(len(runs))[:2],
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

@@ -204,7 +204,7 @@ def panel(**start):
     """
     # G of three classes has entries that are multiples of 1/6, at most 2/3.
     sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
-    made = Panel(
+    return Panel(
         "instance to prototype",
         {
             "label": choice("label k", [1, 2, 3], 1, "150px"),
@@ -221,7 +221,5 @@ def panel(**start):
         layout=[["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]],
         size=(9.4, 3.0),
         point=point,
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

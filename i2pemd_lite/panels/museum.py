@@ -391,6 +391,10 @@ def draw(figure, result):
     """Above the healthy one beside the learner's, on the same axes; below the sign on a gauge, and what to do."""
     art = style.artists(figure, _Card)
     exhibit, sign = EXHIBITS[result.name], EXHIBITS[result.name].sign
+    if result.name not in art.cards:
+        card = art.cards[result.name] = style.styled(exhibit.card, figure)
+        # Asked for once: axes that are asked for their position make the figure stale.
+        art.lefts[result.name] = [axes.get_position().x0 for axes in card.axes[:2]]
     for name, card in art.cards.items():
         for axes in card.axes:
             if axes.get_visible() != (name == result.name):
@@ -431,9 +435,7 @@ class _Card:
     def __init__(self, figure):
         from matplotlib.patches import Rectangle
 
-        self.cards = {name: exhibit.card(figure) for name, exhibit in EXHIBITS.items()}
-        # Asked for once: axes that are asked for their position make the figure stale.
-        self.lefts = {name: [axes.get_position().x0 for axes in card.axes[:2]] for name, card in self.cards.items()}
+        self.cards, self.lefts = {}, {}  # of the exhibits that were shown
         self.headline = figure.text(0.02, 0.945, "", size=11, weight="bold")
         self.titles = [figure.text(0, 0.845, "", size=9.5, weight="bold") for _ in range(2)]
         figure.add_artist(Rectangle((0.0, 0.0), 1, 0.315, color="#e9e6dc", lw=0, zorder=-1))
@@ -533,7 +535,7 @@ def panel(exhibit="one on the diagonal", **start):
 
     bring({"new": exhibit})
     controls["exhibit"].observe(bring, "value")
-    made = Panel(
+    return Panel(
         "failure museum",
         controls,
         compute,
@@ -541,7 +543,5 @@ def panel(exhibit="one on the diagonal", **start):
         describe,
         layout=[list(controls)],
         size=(9.4, 4.6),
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

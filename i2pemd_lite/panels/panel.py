@@ -45,6 +45,7 @@ class Panel(widgets.VBox):
     point : `point(figure, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
         is (x, y) in parts of the figure from the lower left (`style.place` gives data coordinates); `pressed` is True
         when the pointer goes down, False while it is dragged. None: the picture cannot be touched
+    start : dict of name -> value, controls to set before the first picture is drawn
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class Panel(widgets.VBox):
     (16, 'A square of 16 square millimetres.')
     """
 
-    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None):
+    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
         self._figure, self._quiet, self.result, self._took = style.figure(*size), False, None, 0.0
@@ -85,7 +86,7 @@ class Panel(widgets.VBox):
                 control.field.on_typed = self._typed
         super().__init__([*rows(controls, layout), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
-        self.refresh()
+        self.set(**start or {})
 
     @property
     def state(self):
@@ -166,7 +167,7 @@ class Panel(widgets.VBox):
         return ""
 
     def _report(self, error):
-        after = "The picture still shows the last state that worked."
+        after = "The picture still shows the last state that worked." * (self.result is not None)
         self.error.value = alert(error, "This cannot be drawn.", after)
 
     def save(self, file):

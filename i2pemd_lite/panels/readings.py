@@ -179,11 +179,8 @@ def panel(passage="ties", **start):
         controls["reading"].index = 1
 
     controls["passage"].observe(fit, "value")
-    made = Panel("readings of the paper", controls, lambda state: compute(state["passage"], state["reading"]), draw,
-                 describe, layout=[list(controls)], size=(9.4, 3.0))  # fmt: skip
-    if start:
-        made.set(**start)
-    return made
+    return Panel("readings of the paper", controls, lambda state: compute(state["passage"], state["reading"]), draw,
+                 describe, layout=[list(controls)], size=(9.4, 3.0), start=start)  # fmt: skip
 
 
 class Table(tuple):

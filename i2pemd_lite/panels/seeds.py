@@ -215,14 +215,12 @@ def panel(measured, n=3, **start):
         "pair": choice("rows", list(found), next(iter(found)), "660px"),
         "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
     }
-    made = Panel(
+    return Panel(
         "seeds",
         controls,
         lambda state: compute(*found[state["pair"]], state["n"]),
         draw,
         describe,
         layout=[["pair"], ["n"]],
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

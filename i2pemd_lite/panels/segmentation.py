@@ -403,7 +403,7 @@ def compare(**named):
     start = {name: value for name, value in named.items() if name not in made}
     first = next(iter(made.values()))
     cases = {modality: first.names(modality) for modality in MODALITIES}
-    shown = Panel(
+    return Panel(
         "slices of runs",
         {
             "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "260px"),
@@ -418,10 +418,8 @@ def compare(**named):
         describe_beside,
         layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]],
         size=rows_size(len(made) + 1)[1],
+        start=start,
     )
-    if start:
-        shown.set(**start)
-    return shown
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))

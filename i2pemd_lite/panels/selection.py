@@ -288,7 +288,7 @@ def selection(frozen, **start):
 
     keep_apart(controls)
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
-    made = Panel(
+    return Panel(
         "selection",
         controls,
         lambda state: Result(judged(*(state[n] for n in ("tau_low", "tau_high", "top", "ground"))), state["batch"] - 1),
@@ -296,7 +296,5 @@ def selection(frozen, **start):
         describe,
         layout=[["tau_low", "tau_high"], ["top", "batch", "ground"]],
         size=(9.4, 3.9),
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made

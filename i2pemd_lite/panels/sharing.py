@@ -273,7 +273,7 @@ def sharing(method="joint_sepbn", **start):
     if method not in METHODS:
         raise BadInput(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
     paper = SegmentationSettings()
-    shown = Panel(
+    return Panel(
         "sharing",
         {
             "method": choice("row", list(METHODS), method, "270px"),
@@ -286,7 +286,5 @@ def sharing(method="joint_sepbn", **start):
         describe,
         layout=[["method", "upconv"], ["width", "dim"]],
         size=(9.4, 4.3),
+        start=start,
     )
-    if start:
-        shown.set(**start)
-    return shown

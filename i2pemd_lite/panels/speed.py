@@ -161,8 +161,5 @@ def panel(timings, **start):
         "against": choice("compared with", names, names[0], "300px"),
     }
     _keep_apart(controls["smallest"], controls["largest"])
-    made = Panel("speed", controls, partial(compute, timings), draw, describe,
+    return Panel("speed", controls, partial(compute, timings), draw, describe, start=start,
                  layout=[["smallest", "largest"], ["batch", "show", "against"]], size=(9.4, 3.2))  # fmt: skip
-    if start:
-        made.set(**start)
-    return made

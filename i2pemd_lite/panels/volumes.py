@@ -243,7 +243,7 @@ def volumes(source, **start):
     looker = Looker(source)
     run = looker.run is not None
     cases = {modality: looker.names(modality) for modality in MODALITIES}
-    made = Panel(
+    return Panel(
         "volumes",
         {
             "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "220px"),
@@ -260,7 +260,5 @@ def volumes(source, **start):
         layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]],
         size=SIZE,
         point=point,
+        start=start,
     )
-    if start:
-        made.set(**start)
-    return made
