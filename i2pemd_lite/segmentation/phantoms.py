@@ -68,37 +68,42 @@ TISSUES = {
 
 
 class Canvas:
-    """The scan that is being painted: `points` (3, X, Y, Z), `image` and `label` (X, Y, Z).
+    """The scan that is being painted: `points` (3, N), `image` and `label` (N,) of its voxels, X Y Z = `shape` of them.
 
     The axes go to Left, Posterior and Superior. A few long waves bend the whole body: `points` are where each voxel
-    would lie in the straight one.
+    would lie in the straight one. What is painted is computed for the voxels near it only.
     """
 
     def __init__(self, modality, axes, voxel, rng):
         self.modality, self.axes, self.voxel, self.rng = modality, axes, voxel, rng
-        grid = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
-        turn = rng.normal(0, 0.04)
-        grid[0], grid[1] = grid[0] - turn * grid[1], grid[1] + turn * grid[0]
-        grid[:2] += rng.normal(0, 6, (2, 1, 1, 1)).astype(np.float32)
-        self.points = grid + np.stack([waves(grid, rng, (110, 240), 3.5) for _ in range(3)])
+        x, y, z = (axis.astype(np.float32) for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
+        turn, (right, forth) = rng.normal(0, 0.04), rng.normal(0, 6, 2).astype(np.float32)
+        straight = x - turn * y + right, y + turn * x + forth, z
+        bent = np.stack([axis + waves(straight, draw_waves(rng, (110, 240), 3.5)) for axis in straight])
+        self.points, self.shape = bent.reshape(3, -1), bent.shape[1:]
+        self.numbers = np.arange(bent[0].size).reshape(self.shape)
         looks = {name: tissue.hu if modality == "ct" else tissue.t2 for name, tissue in TISSUES.items()}
         self.value = {name: rng.normal(*look) for name, look in looks.items()}
         # The four parts of a patient's kidneys are brighter or darker than other patients' together.
         shift = rng.normal(0, looks["right kidney"][1])
         self.value.update({name: looks[name][0] + shift for name in looks if name.endswith(("kidney", "medulla"))})
         self.range = 250.0 if modality == "ct" else 1.0
-        self.grain = ndimage.gaussian_filter(rng.standard_normal(grid.shape[1:], dtype=np.float32), (1.6, 1.6, 0.8))
-        self.grain /= self.grain.std()
-        self.image = np.full(grid.shape[1:], -1000.0 if modality == "ct" else 0.0, dtype=np.float32)
-        self.label = np.zeros(grid.shape[1:], dtype=np.uint8)
+        self.grain = ndimage.gaussian_filter(rng.standard_normal(self.shape, dtype=np.float32), (1.6, 1.6, 0.8))
+        self.grain = (self.grain / self.grain.std()).ravel()
+        self.image = np.full(self.grain.shape, -1000.0 if modality == "ct" else 0.0, dtype=np.float32)
+        self.label = np.zeros(self.grain.shape, dtype=np.uint8)
 
-    def paint(self, tissue, distance, where=..., value=None):
-        """Cover with `tissue` where the signed `distance` (mm) to its surface is negative; the edge is a voxel wide."""
+    def paint(self, tissue, distance, where, value=None):
+        """Cover with `tissue` those of the voxels `where` whose signed `distance` (mm) to its surface is negative.
+
+        The edge is a voxel wide.
+        """
         value = self.value[tissue] if value is None else value
-        cover = np.clip(0.5 - distance / self.voxel, 0, 1)
+        close = np.flatnonzero(distance < self.voxel / 2)
+        where, cover = where[close], np.clip(0.5 - distance[close] / self.voxel, 0, 1)
         filled = value + TISSUES[tissue].grain * self.range * self.grain[where]
         self.image[where] += cover * (filled - self.image[where])
-        self.label[where] = np.where(cover > 0.5, self.label_of(tissue), self.label[where])
+        self.label[where[cover > 0.5]] = self.label_of(tissue)
 
     def label_of(self, tissue):
         """The label value of `tissue` on disk in this modality."""
@@ -110,31 +115,57 @@ class Canvas:
         limits = [np.searchsorted(a, (c - r, c + r)) for a, c, r in zip(self.axes, centre, reach, strict=True)]
         return tuple(slice(first, last) for first, last in limits)
 
+    def near(self, centre, reach, box=(...,)):
+        """The voxels in `box` whose points are in the ellipsoid about `centre` with the half-axes `reach` (mm)."""
+        points = self.points.reshape(3, *self.shape)[:, *box]
+        squares = [
+            ((p - np.float32(c)) * np.float32(1 / r)) ** 2 for p, c, r in zip(points, centre, reach, strict=True)
+        ]
+        return self.numbers[box][squares[0] + squares[1] + squares[2] < 1]
+
     def ellipsoid(self, tissue, centre, radii, turns=(0, 0, 0), wobble=2.0, value=None, within=None):
         """Paint an ellipsoid, its surface uneven by about `wobble` millimetres; only on the tissue `within`, if any."""
-        where = self.box(centre, max(radii))
-        points = self.points[(slice(None), *where)]
-        distance = ellipsoid(points, centre, radii, turns) + waves(points, self.rng, (35, 80), wobble / 2)
-        if within is not None:
-            distance = np.where(self.label[where] == self.label_of(within), distance, np.inf)
-        self.paint(tissue, distance, where, value)
+        drawn = draw_waves(self.rng, (35, 80), wobble / 2)
+        edge = self.voxel + sum(abs(height) for *_, height in drawn)
+        box, least, most = self.box(centre, max(radii)), min(radii), max(radii)
+        if within is None:
+            # By Kantorovich's inequality a way along a ray is at most this factor longer than `ellipsoid` says.
+            where = self.near(centre, [most + (most / least + least / most) / 2 * edge] * 3, box)
+        else:
+            where = self.numbers[box][self.label.reshape(self.shape)[box] == self.label_of(within)]
+        points = self.points[:, where]
+        distance = ellipsoid(points, centre, radii, turns)
+        close = np.flatnonzero(distance < edge)
+        self.paint(tissue, distance[close] + waves(points[:, close], drawn), where[close], value)
 
     def tube(self, tissue, centre, radius, bend):
         """Paint a tube along z through (x, y) = `centre`, its course bent by about `bend` millimetres."""
-        where = self.box((*centre, 0), (30, 30, np.inf))
-        x, y, z = self.points[(slice(None), *where)]
+        reach = radius + bend + self.voxel
+        where = self.near((*centre, 0), (reach, reach, np.inf), self.box((*centre, 0), (30, 30, np.inf)))
+        x, y, z = self.points[:, where]
         along = bend * np.sin(z / 45 + self.rng.uniform(0, 6))
         self.paint(tissue, np.hypot(x - centre[0] - along, y - centre[1]) - radius, where)
 
 
-def waves(points, rng, lengths, amplitude, count=4):
-    """Smooth noise over `points` (3, ...): plane waves of random direction and phase, `lengths` = (from, to) in mm."""
-    total = np.zeros(points.shape[1:], dtype=np.float32)
+def draw_waves(rng, lengths, amplitude, count=4):
+    """Waves for `waves`: random (direction, phase, height), `lengths` = (from, to) in mm."""
+    drawn = []
     for _ in range(count):
         direction = rng.standard_normal(3)
         direction *= 2 * np.pi / rng.uniform(*lengths) / np.linalg.norm(direction)
-        phase = np.tensordot(direction.astype(np.float32), points, 1) + np.float32(rng.uniform(0, 2 * np.pi))
-        total += np.float32(rng.normal(0, amplitude)) * np.sin(phase)
+        drawn.append((*direction, rng.uniform(0, 2 * np.pi), rng.normal(0, amplitude)))
+    return np.array(drawn, dtype=np.float32)
+
+
+def waves(points, drawn):
+    """Smooth noise: the sum of plane waves at `points`, which are an array (3, ...) or three that broadcast."""
+    (x, y, z), total = points, 0
+    for a, b, c, phase, height in drawn:
+        wave = a * x + b * y + c * z
+        wave += phase
+        np.sin(wave, out=wave)
+        wave *= height
+        total = total + wave
     return total
 
 
@@ -186,7 +217,7 @@ def phantom(modality, seed=0, missing=(), kidneys=1.0):
     canvas = Canvas(modality, (flat, flat, upright), plane, rng)
     _abdomen(canvas, missing, kidneys)
     image = canvas.image.reshape(PLANE, PLANE, count, layers).mean(axis=3)
-    label = canvas.label[:, :, layers // 2 :: layers]
+    label = canvas.label.reshape(PLANE, PLANE, count, layers)[..., layers // 2]
     image = _ct_scanner(image, rng) if modality == "ct" else _mr_scanner(image, rng)
     affine = np.diag([-plane, -plane, pitch, 1.0])  # the axes go to Left and Posterior, RAS the other way
     affine[:3, 3] = -flat[0], -flat[0], low
@@ -195,28 +226,32 @@ def phantom(modality, seed=0, missing=(), kidneys=1.0):
 
 def _abdomen(canvas, missing, kidneys):
     """Paint a body from back to front."""
-    rng, p = canvas.rng, canvas.points
+    rng = canvas.rng
     fat = np.clip(rng.normal(17, 6), 7, 32)
     wide, deep = rng.normal(132, 7), rng.normal(88, 5)  # half-axes of the cavity within the muscles
+    edge = 11 + fat + 6 + canvas.voxel
+    # An ellipse as much larger holds the blunter shape of `_cylinder`; in `_spine_and_ribs`, a rectangle.
+    body = canvas.near((0, 0, 0), (1.05 * (wide + edge), 1.05 * (deep + edge), np.inf))
+    p = canvas.points[:, body]
     inner = _cylinder(p, wide, deep)
-    canvas.paint("fat", inner - 11 - fat - 6 * (p[1] > 0))
-    canvas.paint("muscle", inner - 11)
-    canvas.paint("fat", inner)
+    canvas.paint("fat", inner - 11 - fat - 6 * (p[1] > 0), body)
+    canvas.paint("muscle", inner - 11, body)
+    canvas.paint("fat", inner, body)
     diaphragm = 98 + rng.normal(0, 4) - 78 * ((p[0] / wide) ** 2 + ((p[1] + 10) / deep) ** 2) ** 1.5
-    canvas.paint("lung", np.maximum(inner + 1, diaphragm - p[2]))
+    canvas.paint("lung", np.maximum(inner + 1, diaphragm - p[2]), body)
     canvas.ellipsoid("muscle", (18, -30, 122) + rng.normal(0, 5, 3), (58, 46, 40), wobble=3)  # the heart
     # Positions of organs are for a cavity of 132 x 88 mm and move with its size.
     size = np.array([wide / 132, deep / 88, 1.0])
     _bowel(canvas, size)
     _spleen_and_stomach(canvas, size, missing)
-    _liver(canvas, size, np.maximum(inner + 2, p[2] - diaphragm + 3), missing)
+    _liver(canvas, size, body, np.maximum(inner + 2, p[2] - diaphragm + 3), missing)
     for side, sign in (("right", -1), ("left", 1)):
         canvas.ellipsoid("muscle", (sign * 34, 46, -80), (17, 17, 75), wobble=1)
         if f"{side} kidney" not in missing:
             _kidney(canvas, size, side, sign, kidneys)
     canvas.tube("vein", (-22, 24) + rng.normal(0, 3, 2), rng.uniform(8, 12), bend=3)
     canvas.tube("vessel", (9, 27) + rng.normal(0, 2, 2), rng.uniform(8, 11), bend=2)
-    _spine_and_ribs(canvas, inner)
+    _spine_and_ribs(canvas, body, inner)
 
 
 def _cylinder(p, wide, deep):
@@ -256,17 +291,20 @@ def _spleen_and_stomach(canvas, size, missing):
         canvas.ellipsoid("gas", centre - (0, radii[1] * 0.6, 0), radii * (0.6, 0.25, 0.5), wobble=1)
 
 
-def _liver(canvas, size, limit, missing):
+def _liver(canvas, size, body, limit, missing):
     """A large right and a flat left lobe, run together and held within `limit`; veins; the gallbladder beneath."""
-    rng, p = canvas.rng, canvas.points
+    rng = canvas.rng
     if "liver" not in missing:
+        close = np.flatnonzero(limit < canvas.voxel)
+        where, limit = body[close], limit[close]
+        p = canvas.points[:, where]
         big = rng.normal(1, 0.07)
         right = ellipsoid(p, size * (-68, -4, 38) + rng.normal(0, 5, 3), big * np.array([64, 72, 76]), (0, -0.15, 0.15))
         turns = (rng.normal(0, 0.1), rng.normal(-0.25, 0.12), rng.normal(-0.2, 0.1))
         left = ellipsoid(p, size * (0, -46, 62) + rng.normal(0, 5, 3), big * np.array([66, 25, 32]), turns)
         near = np.clip(0.5 + (left - right) / 50, 0, 1)  # the smooth minimum of two distances
         both = left + near * (right - left) - 25 * near * (1 - near) * 2
-        canvas.paint("liver", np.maximum(both + waves(p, rng, (45, 100), 3.0), limit))
+        canvas.paint("liver", np.maximum(both + waves(p, draw_waves(rng, (45, 100), 3.0)), limit), where)
         for _ in range(7):
             centre = size * (-62, -8, 50) + rng.normal(0, (28, 26, 24))
             radii, turns = (rng.uniform(18, 42), 4, 4), rng.uniform(-1.5, 1.5, 3)
@@ -291,23 +329,28 @@ def _kidney(canvas, size, side, sign, factor):
         canvas.ellipsoid("cyst", centre + radii * outward / np.linalg.norm(outward), [rng.uniform(6, 15)] * 3, wobble=0)
 
 
-def _spine_and_ribs(canvas, inner):
-    rng, where = canvas.rng, canvas.box((0, 72, 0), (66, 45, np.inf))
-    x, y, z = canvas.points[(slice(None), *where)]
+def _spine_and_ribs(canvas, body, inner):
+    rng, box, edge = canvas.rng, canvas.box((0, 72, 0), (66, 45, np.inf)), canvas.voxel
+    where = canvas.near((0, 84, 0), (1.42 * (65 + edge), 1.42 * (21 + edge), np.inf), box)
+    x, y, _ = canvas.points[:, where]
     for sign in (-1, 1):
         canvas.paint("muscle", _cylinder((x - sign * 35, y - 84), 30, 21), where)
+    where = canvas.near((0, 72, 0), (1.42 * (24 + edge), 1.42 * (41 + edge), np.inf), box)
+    x, y, z = canvas.points[:, where]
     canvas.paint("bone", _cylinder((x, y - 50), 24, 19), where)
     between = np.abs((z + rng.uniform(0, 36)) % 36 - 18) - 4.5
     canvas.paint("disc", np.maximum(_cylinder((x, y - 50), 23, 18), between), where)
     arch = np.minimum(_cylinder((x, y - 80), 19, 13), _cylinder((x, y - 97), 6, 16))
     canvas.paint("bone", np.maximum(arch, -between), where)
     canvas.paint("canal", _cylinder((x, y - 78), 11, 8), where)
-    x, y, z = canvas.points
+    close = np.flatnonzero(np.abs(inner - 5) < 4.2 + edge)
+    where, inner = body[close], inner[close]
+    x, y, z = canvas.points[:, where]
     # All ribs at once: each goes down from the spine to the front, the next one 27 mm above it.
     slope = 0.55 * (y - 60)
     rise = (z - slope + rng.uniform(0, 27)) % 27 - 13.5
     ribs = np.sqrt((inner - 5) ** 2 + (0.8 * rise) ** 2) - 4.2
-    canvas.paint("rib", np.maximum.reduce([ribs, -55 - y, 34 - np.abs(x), -38 - z + 0.2 * y]))
+    canvas.paint("rib", np.maximum.reduce([ribs, -55 - y, 34 - np.abs(x), -38 - z + 0.2 * y]), where)
 
 
 def _ct_scanner(image, rng):
@@ -321,9 +364,11 @@ def _ct_scanner(image, rng):
 def _mr_scanner(image, rng):
     """Blur, bias field, brightness from slice to slice, Rician noise and scale of an MR scanner; whole numbers."""
     image = ndimage.gaussian_filter(image, (0.5, 0.5, 0))
-    u = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape], indexing="ij")).astype(np.float32)
-    bias = np.tensordot(rng.normal(0, 0.13, 3), u, 1) + np.tensordot(rng.normal(0, 0.13, 3), u**2, 1)
-    bias += rng.normal(0, 0.15) * u[0] * u[1] + 0.16 * waves(u, rng, (1.6, 3.0), 0.8)
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    (a, b, c), (d, e, f) = rng.normal(0, 0.13, (2, 3))
+    bias = (a * x + b * y + c * z) + (d * x**2 + e * y**2 + f * z**2)
+    bias += rng.normal(0, 0.15) * x * y + 0.16 * waves((x, y, z), draw_waves(rng, (1.6, 3.0), 0.8))
     image *= np.exp(bias) * rng.normal(1, 0.03, image.shape[2])
     level = rng.uniform(0.02, 0.045)
     one, two = rng.standard_normal((2, *image.shape), dtype=np.float32) * np.float32(level)
