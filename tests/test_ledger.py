@@ -48,15 +48,20 @@ def test_inputs_have_random_sizes():
         assert len(set(values)) > 6, name
 
 
-def test_every_equation_has_a_docstring_a_lesson_and_a_test():
-    found = ledger()
+@pytest.fixture(scope="module")
+def found():
+    """The ledger as it is."""
+    return ledger()
+
+
+def test_every_equation_has_a_docstring_a_lesson_and_a_test(found):
     assert [each.id for each in found] == list(IDS)
     assert not [why for each in found for why in each.wrong]
     assert found.right and "21 of 21 equations hold" in str(found)
 
 
-def test_a_home_is_where_it_says():
-    for each in ledger():
+def test_a_home_is_where_it_says(found):
+    for each in found:
         line = each.home.file.read_text(encoding="utf-8").splitlines()[each.home.line - 1]
         assert re.search(rf"(def|class) {each.home.name.rpartition('.')[2]}\b", line)
         assert all(place.file.exists() and place.name for place in each.lessons)
@@ -271,8 +276,8 @@ class Table(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_a_notebook_shows_a_table_with_links_that_lead_somewhere():
-    shown = ledger()._repr_mimebundle_()
+def test_a_notebook_shows_a_table_with_links_that_lead_somewhere(found):
+    shown = found._repr_mimebundle_()
     table, known = Table(shown["text/html"]), {place.name for places in cells(NOTEBOOKS).values() for place in places}
     assert shown["text/plain"].endswith("21 of 21 equations hold")
     assert table.rows == 22 and len(table.links) >= 42

@@ -8,6 +8,7 @@ runs the third: `python -m i2pemd_lite ledger` prints the same.
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -192,10 +193,18 @@ def docstrings(package):
         if file.relative_to(package).parts[0] == "course":
             continue
         source = file.read_text(encoding="utf-8")
-        for node, name in _definitions(ast.parse(source)) if ID.search(source) else ():
-            for number in sorted(set(ID.findall(ast.get_docstring(node) or ""))):
-                found[number].append(Place(file, name, getattr(node, "lineno", 1)))
+        for number, name, line in _told(source) if ID.search(source) else ():
+            found[number].append(Place(file, name, line))
     return found
+
+
+@cache
+def _told(source):
+    return [
+        (number, name, getattr(node, "lineno", 1))
+        for node, name in _definitions(ast.parse(source))
+        for number in sorted(set(ID.findall(ast.get_docstring(node) or "")))
+    ]
 
 
 def _definitions(node, name=""):
