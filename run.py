@@ -467,7 +467,7 @@ def test(rest):
     if rest and rest != ["quick"]:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
-    at_once = ("-p", "no:nbmake", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
+    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist=loadfile", "--no-loadscope-reorder", "-p", "no:nbmake")
     which = ("-m", "not slow", "i2pemd_lite", *(f"tests/test_{name}.py" for name in CORE)) if rest else ()
     return run("-m", "pytest", *at_once, "--max-worker-restart", "0", *which, limit=45 * 60, **options)
 

@@ -14,7 +14,6 @@ Every selector of the page stands once, in the table below. Nothing here asserts
 import base64
 import contextlib
 import ctypes
-import hashlib
 import io
 import json
 import os
@@ -41,7 +40,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 OLDEST = 109  # draws MathML; JupyterLab asks for :has, of 105; 92 cannot read the script of plotly's pictures
 
 PANEL = ".i2pemd-panel"
-PICTURE = "img.i2pemd-picture, img.widget-image, .js-plotly-plot"
+LIVE = ".js-plotly-plot"
+PICTURE = f"img.i2pemd-picture, img.widget-image, {LIVE}"
 NAMELESS = "img.i2pemd-picture:is(:not([alt]), [alt=''])"
 ALERT = ".i2pemd-error"
 STATUS, NUMBER = "[role=status]", "dd"
@@ -386,13 +386,13 @@ class Panel:
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
     def settled(self, seconds=30):
-        """Its picture, once the kernel is idle and three looks, a tenth of a second apart, have found the same."""
-        seen, until = [], time.monotonic() + seconds
-        while time.monotonic() < until:
-            seen = [*seen[-2:], self._mark()]
-            if len(seen) == 3 and len(set(seen)) == 1 and self.page.evaluate(IDLE):
-                return self.picture()
-            self.page.wait_for_timeout(100)
+        """Its picture, once for a fifth of a second the kernel has been idle and the picture the same."""
+        until, before = time.monotonic() + seconds, ()
+        while self.box.evaluate(REST, [PICTURE, until - time.monotonic()]):
+            picture = self.picture()
+            if self.box.locator(LIVE).count() == 0 or np.array_equal(before, picture):
+                return picture
+            before = picture
         raise TimeoutError(f"{self.title}: its picture did not come to rest within {seconds} s")
 
     def change(self, act, seconds=20):
@@ -402,16 +402,9 @@ class Panel:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             after = self.settled()
-            if (before is None) != (after is None) or before.shape != after.shape or (before != after).any():
+            if not np.array_equal(before, after):
                 return after
         raise TimeoutError(f"{self.title}: its picture stayed the same for {seconds} s")
-
-    def _mark(self):
-        """What differs whenever the picture does: its address, or its pixels where it has none."""
-        found = self.box.locator(PICTURE)
-        if not found.count():
-            return "none"
-        return found.first.evaluate("it => it.src") or hashlib.sha256(self.picture()).hexdigest()
 
     @contextlib.contextmanager
     def watched(self):
@@ -456,11 +449,7 @@ class Panel:
 
     def show(self, what=None):
         """Scroll to it, or to a control of it, and wait until the page, which lays out cells as they come, is still."""
-        what, seen = what or self.box, []
-        while len(seen) < 3 or seen[-3:] != seen[-1:] * 3:
-            what.scroll_into_view_if_needed()
-            self.page.wait_for_timeout(50)
-            seen.append(what.bounding_box())
+        (what or self.box).evaluate(SHOW)
 
     def screenshot(self, name):
         """Write what the panel looks like into SCREENSHOTS; the path."""
@@ -496,7 +485,7 @@ class Panel:
         """Where the handle of a slider is on its track, from 0 to 1."""
         return self.slider(label).evaluate(PART, [HANDLE, TRACK])
 
-    def drag(self, label, to, moves=20):
+    def drag(self, label, to, moves=10):
         """Take the handle of a slider by the mouse to a part of its track, in many small moves."""
         slider, mouse = self.slider(label), self.page.mouse
         self.show(slider)
@@ -508,7 +497,7 @@ class Panel:
             mouse.move(start + (track["x"] + to * track["width"] - start) * n / moves, y)
         mouse.up()
 
-    def drag_picture(self, start, end, moves=20):
+    def drag_picture(self, start, end, moves=10):
         """Drag inside of its picture, from one place to another, in parts of its size from the lower left."""
         picture, mouse = self.box.locator(PICTURE).first, self.page.mouse
         self.show(picture)
@@ -570,6 +559,30 @@ PIXELS = """async picture => {
     canvas.getContext("2d").drawImage(picture, 0, 0)
     return canvas.toDataURL()
 }"""
+
+# Whether it came to rest: what has no address, and is drawn live, counts as the same.
+REST = f"""(panel, [kind, seconds]) => new Promise(resolve => {{
+    const end = performance.now() + 1000 * seconds, seen = []
+    const look = () => {{
+        seen.push(panel.querySelector(kind)?.src)
+        if (!({IDLE})) seen.length = 0
+        if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve(true)
+        else if (performance.now() > end) resolve(false)
+        else setTimeout(look, 50)
+    }}
+    look()
+}})"""
+
+SHOW = """element => new Promise(resolve => {
+    const seen = []
+    const look = () => {
+        element.scrollIntoViewIfNeeded()
+        seen.push(JSON.stringify(element.getBoundingClientRect()))
+        if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve()
+        else setTimeout(look, 30)
+    }
+    look()
+})"""
 
 WATCH = """(panel, kind) => {
     panel.places = []

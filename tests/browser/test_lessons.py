@@ -105,7 +105,8 @@ def moved(panel):
 
 def test_a_slider_moves_the_picture_without_flicker_and_the_words(lesson):
     spoke = []
-    for panel in lesson.panels:
+    kinds = {panel.title: panel for panel in reversed(lesson.panels)}  # the first of several that differ in numbers
+    for panel in kinds.values():
         found, other = moved(panel)
         assert found == [], panel.title
         spoke.append(other)
