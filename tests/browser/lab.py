@@ -58,9 +58,9 @@ NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
 OPENED = f"{NOTEBOOK}?.content?.model?.cells?.length > 0"
 READY = f"async () => {{ const it = {NOTEBOOK}; await it.context.ready; await it.context.sessionContext.ready }}"
 STARTED = "window.jupyterapp?.commands.hasCommand('docmanager:open')"
-CLOSE = f"""() => {{
+CLOSE = f"""async () => {{
     const it = {NOTEBOOK}
-    it.context.sessionContext.shutdown()
+    await it.context.sessionContext.shutdown()
     it.dispose()
 }}"""
 RUN_ALL = """() => {
@@ -267,7 +267,7 @@ class Lesson:
         desk.complaints.clear()
         desk.outside.clear()
         place = json.dumps({"path": f"notebooks/{name}.ipynb"})
-        self.page.evaluate(f"window.jupyterapp.commands.execute('docmanager:open', {place})")
+        self.page.evaluate(f"() => {{ window.jupyterapp.commands.execute('docmanager:open', {place}) }}")
         self.page.wait_for_function(OPENED, timeout=60_000)
         self.page.evaluate(READY)
 
@@ -312,7 +312,7 @@ class Lesson:
         self.page.set_viewport_size({"width": width, "height": height})
 
     def close(self):
-        """Close it without saving, and end its kernel, which would else live on; nobody waits for that."""
+        """Close it without saving, when its kernel, which would else live on, has ended."""
         self.page.evaluate(CLOSE)
 
 
