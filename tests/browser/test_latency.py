@@ -4,15 +4,22 @@ import json
 import sys
 from contextlib import nullcontext
 
+from test_notebooks import plant
+
 from browser import lab as learner
 
 sys.path.append(str(learner.ROOT / "tests" / "benchmarks"))
 import bench  # noqa: E402
 
 
-def test_panels_are_timed(browser, lab, tmp_path, capsys, monkeypatch):
+def test_panels_are_timed(desk, lab, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(learner, "Lab", lambda *_, **__: nullcontext(lab))
-    monkeypatch.setattr(learner, "Browser", lambda **_: nullcontext(browser))
+    monkeypatch.setattr(learner, "Browser", lambda **_: nullcontext())
+    monkeypatch.setattr(learner, "Desk", lambda *_: desk)
+    monkeypatch.setattr(learner, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for folder in (tmp_path, lab.folder):
+        plant(["from i2pemd_lite.panels import overview", "overview.panel()"], folder / "notebooks", "00_overview")
     page, file = tmp_path / "panels.md", tmp_path / "figures.json"
     bench.main(["panels", "--quick", "--threads", "1", "--json", str(file), "--markdown", str(page)])
     printed = capsys.readouterr().out

@@ -14,7 +14,7 @@ def _plan(random):
     m, n = random.integers(2, 6, size=2)
     p, q = histogram(random, m), histogram(random, n)
     x = ot.emd(p, q, random.random((m, n))) if random.random() < 0.5 else np.outer(p, q)
-    flaw = random.choice(["none", "row", "column", "sign", "less"])
+    flaw = random.choice(["none", "none", "row", "column", "sign", "less"])
     i, j = random.choice(np.argwhere(x > 0.5 * x.max()))  # moving nothing would be no flaw
     other, another = (i + random.integers(1, m)) % m, (j + random.integers(1, n)) % n
     if flaw == "row":  # the columns stay right
@@ -25,7 +25,7 @@ def _plan(random):
         by = x[i, j] + 0.03
         x[i, j], x[other, another] = x[i, j] - by, x[other, another] - by
         x[i, another], x[other, j] = x[i, another] + by, x[other, j] + by
-    return (0.9 * x if flaw == "less" else x), p, q
+    return x * (0.9 if flaw == "less" else 1 + 1e-11), p, q  # no sum is right to the last bit
 
 
 def _allowed_by_fractions(x, p, q):

@@ -42,7 +42,9 @@ def _parts(random):
     """Class means and counts of W processes; one class is in none of them, others are missing in some."""
     W, K, d = random.integers(2, 5), random.integers(3, 7), random.integers(1, 5)
     counts = random.integers(1, 9, size=(W, K)) * (random.random((W, K)) < 0.7)
-    counts[:, random.integers(K)] = 0
+    absent = random.integers(K)
+    counts[:, absent] = 0
+    counts[0, absent - 1] += 1  # somebody has seen something
     means = random.normal(size=(W, K, d)) * (counts > 0)[:, :, None]
     return torch.tensor(means), torch.tensor(counts, dtype=torch.float64)
 
