@@ -20,7 +20,7 @@ SHAPE = (24, 20, 12)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    small = {"profile": "ci", "steps": 1, "width": 2, "dim": 4}
+    small = {"profile": "ci", "steps": 1, "width": 2, "dim": 4, "spacing": (8.0, 8.0, 8.0), "size": (48, 48)}
     return segmentation.train("joint_sepbn", write_pairs(folder), folder=folder / "run", **small).finish(False)
 
 

@@ -1,11 +1,10 @@
 """Eq. 3-5, 10, 11, 20, 21: ground distance and prototypes."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from child import started
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
@@ -207,25 +206,23 @@ def test_bank_says_what_is_wrong():
         PrototypeBank(1, 2)
 
 
-PROCESS = """
-import sys, torch, torch.distributed as dist
-from i2pemd_lite import PrototypeBank
-rank, where = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"file://{where}/meet", rank=rank, world_size=2)
-rng = torch.Generator().manual_seed(0)
-bank = PrototypeBank(3, 4)
-for _ in range(3):
-    features, labels = torch.randn(4, 4, 7, generator=rng), torch.randint(3, (4, 7), generator=rng)
-    bank.update(features[2 * rank : 2 * rank + 2], labels[2 * rank : 2 * rank + 2])
-torch.save(bank.prototypes, f"{where}/{rank}.pt")
-dist.destroy_process_group()
-"""
+def half(rank, folder):
+    """What one of two processes does: three updates with its half of each batch."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    rng = torch.Generator().manual_seed(0)
+    bank = PrototypeBank(3, 4)
+    for _ in range(3):
+        features, labels = torch.randn(4, 4, 7, generator=rng), torch.randint(3, (4, 7), generator=rng)
+        bank.update(features[2 * rank : 2 * rank + 2], labels[2 * rank : 2 * rank + 2])
+    torch.save(bank.prototypes, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
 
 
 def test_two_processes_have_the_prototypes_of_one(tmp_path):
-    command = [sys.executable, "-c", PROCESS]
-    running = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    both = [started(half, rank, tmp_path) for rank in range(2)]
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
     rng = torch.Generator().manual_seed(0)
     bank = PrototypeBank(3, 4)
     for _ in range(3):

@@ -72,6 +72,8 @@ ERRORS = f"""{NOTEBOOK}.content.widgets.filter(c => !c.model.getMetadata("tags")
     .filter(o => o.output_type === "error").map(o => `${{o.ename}}: ${{o.evalue}}`)"""
 RAN = f"""window.i2pemdRan && ({ERRORS}.length > 0 || {NOTEBOOK}.content.widgets.every(
     c => c.model.type !== "code" || c.model.executionCount !== null))"""  # a cell that may fail ends the command early
+DRAWN = f"""{NOTEBOOK}.content.widgets.every(c => !c.isPlaceholder())
+    && ![...document.querySelectorAll(".jp-OutputArea-output")].some(e => e.textContent === "Loading widget...")"""
 SWALLOWED = ".jupyter-widgets [data-mime-type='application/vnd.jupyter.stderr']"  # by an Output of ipywidgets
 IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"  # Voilà does not say
 TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
@@ -272,10 +274,10 @@ class Lesson:
         self.page.evaluate(READY)
 
     def run_all(self, seconds=300):
-        """Run all cells, up to the first that fails; wait until the kernel is idle."""
+        """Run all cells, up to the first that fails; wait until the kernel is idle and all is drawn."""
         self.page.evaluate(RUN_ALL)
         self.page.wait_for_function(RAN, timeout=1000 * seconds, polling=100)
-        self.page.wait_for_function(IDLE, timeout=1000 * seconds, polling=100)
+        self.page.wait_for_function(f"{IDLE} && {DRAWN}", timeout=1000 * seconds, polling=100)
         self.notebook = self.page.evaluate(f"{NOTEBOOK}.content.model.toJSON()")
 
     @property
@@ -485,7 +487,7 @@ class Panel:
         """Where the handle of a slider is on its track, from 0 to 1."""
         return self.slider(label).evaluate(PART, [HANDLE, TRACK])
 
-    def drag(self, label, to, moves=10):
+    def drag(self, label, to, moves=6):
         """Take the handle of a slider by the mouse to a part of its track, in many small moves."""
         slider, mouse = self.slider(label), self.page.mouse
         self.show(slider)
@@ -497,7 +499,7 @@ class Panel:
             mouse.move(start + (track["x"] + to * track["width"] - start) * n / moves, y)
         mouse.up()
 
-    def drag_picture(self, start, end, moves=10):
+    def drag_picture(self, start, end, moves=6):
         """Drag inside of its picture, from one place to another, in parts of its size from the lower left."""
         picture, mouse = self.box.locator(PICTURE).first, self.page.mouse
         self.show(picture)

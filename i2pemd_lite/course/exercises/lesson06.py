@@ -25,7 +25,7 @@ def _batch(random):
     s = random.uniform(0.25, 1, size=N)
     o = random.dirichlet(np.ones(K), N) * (1 - s)[:, None]
     o[np.arange(N), random.integers(0, K, N)] += s
-    return torch.tensor(o), torch.tensor(_ground(random, K)), float(low), float(high), int(random.integers(1, N // 2))
+    return torch.tensor(o), torch.tensor(_ground(random, K)), float(low), float(high), int(random.integers(1, N))
 
 
 def _distances(o, G):
