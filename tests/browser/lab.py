@@ -58,11 +58,12 @@ NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
 OPENED = f"{NOTEBOOK}?.content?.model?.cells?.length > 0"
 READY = f"async () => {{ const it = {NOTEBOOK}; await it.context.ready; await it.context.sessionContext.ready }}"
 STARTED = "window.jupyterapp?.commands.hasCommand('docmanager:open')"
-CLOSE = f"""async () => {{
-    const it = {NOTEBOOK}
-    await it.context.sessionContext.shutdown()
-    it.dispose()
-}}"""
+CLOSE = """async () => {
+    for (const it of [...window.jupyterapp.shell.widgets("main")]) {
+        await it.context?.sessionContext?.shutdown()
+        it.dispose()
+    }
+}"""
 RUN_ALL = """() => {
     window.i2pemdRan = null
     window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.i2pemdRan = true })
@@ -314,7 +315,7 @@ class Lesson:
         self.page.set_viewport_size({"width": width, "height": height})
 
     def close(self):
-        """Close it without saving, when its kernel, which would else live on, has ended."""
+        """Close it and what was opened from it, without saving, when the kernels, which would else live on, have ended."""
         self.page.evaluate(CLOSE)
 
 

@@ -232,7 +232,6 @@ def test_planted_defects_are_found(desk, lab):
     deaf, narrow = lesson.panel("deaf"), lesson.panel("narrow")
     label = deaf.sliders[0]
     assert "stayed the same" in unmoved(deaf, label, lambda: deaf.press(label, "ArrowRight"), seconds=2)[0]
-    narrow.show()
     assert any("picture" in line for line in narrow.clipped())
     assert any("not below its name" in line for line in narrow.clipped())
     assert any("a slider's track of" in line for line in narrow.clipped())
