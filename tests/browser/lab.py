@@ -315,7 +315,7 @@ class Lesson:
         self.page.set_viewport_size({"width": width, "height": height})
 
     def close(self):
-        """Close it and what was opened from it, without saving, when the kernels, which would else live on, have ended."""
+        """Close it and what was opened from it, without saving, once their kernels have ended."""
         self.page.evaluate(CLOSE)
 
 
