@@ -50,7 +50,6 @@ def _by_transport(p, labels, G):
 
 
 @cache
-@cache
 def _parameters(b, d, K):
     with torch.device("meta"):  # shapes without numbers: a network costs nothing
         return sum(p.numel() for p in network.UNet("joint_sepbn", b, d, K).parameters())
