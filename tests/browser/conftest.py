@@ -25,10 +25,12 @@ def browser(there):
         yield browser
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def desk(browser, lab):
-    """JupyterLab in a page, for all that does not close it."""
-    return learner.Desk(browser, lab)
+    """JupyterLab in a page of the module's own."""
+    desk = learner.Desk(browser, lab)
+    yield desk
+    desk.close()
 
 
 @pytest.fixture(scope="package")

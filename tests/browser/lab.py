@@ -235,7 +235,7 @@ class Browser:
 
 
 class Desk:
-    """JupyterLab in a page of its own, on which one lesson after the other is opened.
+    """JupyterLab in a page of its own.
 
     Attributes
     ----------

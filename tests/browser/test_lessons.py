@@ -19,14 +19,13 @@ SIZES = (1280, 1920)  # px; 950 and 1590 of them are the notebook's
 
 
 @pytest.fixture(scope="module", params=LESSONS)
-def lesson(request, desk):
-    """A lesson that was run whole."""
-    lesson = learner.Lesson(desk, request.param)
+def lesson(request, browser, lab):
+    """A lesson that was run whole, in a page of its own: one that has shown others before it draws ever more slowly."""
+    lesson = learner.Lesson(learner.Desk(browser, lab), request.param)
     lesson.run_all()
     yield lesson
-    lesson.theme("light")
-    lesson.resize(SIZES[0])
     lesson.close()
+    lesson.desk.close()
 
 
 def wrong(lesson):
