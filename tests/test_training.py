@@ -310,6 +310,7 @@ def test_killed_at_random_moments_a_run_gives_the_same_numbers(task, tmp_path):
     for kill in range(KILLS):
         process = go_on(said := tmp_path / f"said {kill}")
         while not (said.exists() and said.stat().st_size):  # then it is about to take its next step
+            assert process.is_alive(), "the run ended before it said anything"
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.2))
         assert process.is_alive(), "the run ended before it was killed: take more steps"

@@ -240,8 +240,8 @@ class Desk:
     Attributes
     ----------
     page : playwright's page, for what has no word here
-    complaints : what the page wrote to its console as errors, and exceptions in it, since the last lesson was opened
-    outside : addresses beyond loopback that it asked for since then
+    complaints : what the page wrote to its console as errors, and exceptions in it
+    outside : addresses beyond loopback that it asked for
     """
 
     def __init__(self, browser, lab):
@@ -267,8 +267,6 @@ class Lesson:
 
     def __init__(self, desk, name):
         self.name, self.desk, self.page, self.notebook = name, desk, desk.page, None
-        desk.complaints.clear()
-        desk.outside.clear()
         place = json.dumps({"path": f"notebooks/{name}.ipynb"})
         self.page.evaluate(f"() => {{ window.jupyterapp.commands.execute('docmanager:open', {place}) }}")
         self.page.wait_for_function(OPENED, timeout=60_000)
@@ -489,7 +487,7 @@ class Panel:
         return self.slider(label).evaluate(PART, [HANDLE, TRACK])
 
     def drag(self, label, to, moves=6):
-        """Take the handle of a slider by the mouse to a part of its track, in many small moves."""
+        """Take the handle of a slider by the mouse to a part of its track, in small moves."""
         slider, mouse = self.slider(label), self.page.mouse
         self.show(slider)
         handle, track = (slider.locator(what).bounding_box() for what in (HANDLE, TRACK))
