@@ -21,7 +21,7 @@ def _ground(random, K):
 def _batch(random):
     """Answers of every confidence, thresholds with some of them in between, and a T that does not let in all."""
     N, K = int(random.integers(8, 25)), int(random.integers(3, 8))
-    low, high = np.sort(random.uniform(0.35, 0.9, size=2))
+    low, high = np.sort(random.uniform(0.45, 0.9, size=2))
     s = random.uniform(0.25, 1, size=N)
     o = random.dirichlet(np.ones(K), N) * (1 - s)[:, None]
     o[np.arange(N), random.integers(0, K, N)] += s
