@@ -461,13 +461,14 @@ def shown(port, place):
 
 
 def test(rest):
-    """Lint, then all tests, as many at once as there are cores; `quick`: those of the core, and doctests; or others."""
+    """Lint, then all tests, one more at once than cores, since some wait; `quick`: the core and doctests; or others."""
     options = {"I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
     os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # each of hundreds of processes would compile all that it imports anew
     if rest and rest != ["quick"]:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
-    at_once = ("-n", str(min(4, os.cpu_count() or 1)), "--dist=loadfile", "--no-loadscope-reorder", "-p", "no:nbmake")
+    workers = str(min(4, 1 + (os.cpu_count() or 1)))
+    at_once = ("-n", workers, "--dist=loadfile", "--no-loadscope-reorder", "-p", "no:nbmake")
     which = ("-m", "not slow", "i2pemd_lite", *(f"tests/test_{name}.py" for name in CORE)) if rest else ()
     return run("-m", "pytest", *at_once, "--max-worker-restart", "0", *which, limit=45 * 60, **options)
 

@@ -56,7 +56,19 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
 OPENED = f"{NOTEBOOK}?.content?.model?.cells?.length > 0"
-READY = f"async () => {{ const it = {NOTEBOOK}; await it.context.ready; await it.context.sessionContext.ready }}"
+# Once the kernel answers, ipywidgets asks for the widgets that it has. One that a cell makes meanwhile can be on the
+# page twice, and what is shown then hears of no change.
+READY = f"""async () => {{
+    const it = {NOTEBOOK}
+    await it.context.ready
+    await it.context.sessionContext.ready
+    for (let manager; !manager?.restoredStatus;) {{
+        const pause = new Promise(resolve => setTimeout(resolve, 20))
+        const shown = it.content.rendermime.createRenderer("application/vnd.jupyter.widget-view+json")
+        manager = await Promise.race([shown._manager.promise, pause])
+        await pause
+    }}
+}}"""
 STARTED = "window.jupyterapp?.commands.hasCommand('docmanager:open')"
 CLOSE = """async () => {
     for (const it of [...window.jupyterapp.shell.widgets("main")]) {
