@@ -205,8 +205,13 @@ def test_a_case_can_be_named_or_numbered_and_others_are_refused(scans):
 
 def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     panel = surfaces.surfaces(one=scans, two=scans, organs=("liver", "spleen"))
+    still = panel.children
+    panel.set(turn=30)
+    assert panel.live is None and panel.image in still
+    still[still.index(panel.image) - 1].click()
     figure = panel.live.figure
-    assert figure in panel.children and panel.image not in panel.children
+    assert figure in panel.children and panel.image not in panel.children and len(panel.children) == len(still) - 1
+    panel.set(turn=0)
     for trace in figure.data:
         column = {scene: name for name, scene in panel.live.scenes.items()}[trace.scene]
         mesh = panel.result.columns[column].get(trace.name)

@@ -1,6 +1,7 @@
-"""A panel that plotly draws live, where plotly can be had; its still picture everywhere else.
+"""A panel whose still picture a click makes one that plotly draws live, where plotly can be had.
 
-The still picture is drawn in any case: it is what pages without a kernel show.
+Not before the click: a live figure brings 5 MB along and keeps a page busy for seconds, while an anywidget of whatever
+cell comes next gives up after two and never changes again.
 """
 
 from importlib import import_module
@@ -12,12 +13,13 @@ from i2pemd_lite.panels.panel import Panel
 
 
 class LivePanel(Panel):
-    """A `Panel` with a plotly figure in the picture's place.
+    """A `Panel` with a button that puts a plotly figure in the picture's place.
 
     Parameters
     ----------
     build : makes, without arguments, an object with `.figure`, a plotly `FigureWidget`, and `.show(result)`;
         None for the still picture alone
+    words : on the button
     others : those of `Panel`
 
     Attributes
@@ -25,9 +27,8 @@ class LivePanel(Panel):
     live : what `build` made, or None
     """
 
-    def __init__(self, build, title, controls, compute, draw, describe, **others):
-        missing = build and unavailable()
-        self.live = build() if build and not missing else None
+    def __init__(self, build, words, title, controls, compute, draw, describe, **others):
+        self.live, self._build = None, build
 
         def paint(figure, result):
             draw(figure, result)
@@ -35,12 +36,23 @@ class LivePanel(Panel):
                 self.live.show(result)
 
         super().__init__(title, controls, compute, paint, describe, **others)
-        shown = [self.live.figure] if self.live is not None else [self.image]
-        if missing:
+        if build is None:
+            return
+        if missing := unavailable():
             look = f"margin:2px 0;border-left:4px solid {style.ORANGE};padding:2px 8px"
-            shown.insert(0, widgets.HTML(f'<p role="note" style="{look}">{missing}</p>'))
+            above = widgets.HTML(f'<p role="note" style="{look}">{missing}</p>')
+        else:
+            above = widgets.Button(description=words, layout={"width": "max-content"})
+            above.on_click(lambda _: self.enliven())
         at = self.children.index(self.image)
-        self.children = [*self.children[:at], *shown, *self.children[at + 1 :]]
+        self.children = [*self.children[:at], above, *self.children[at:]]
+
+    def enliven(self):
+        """Put the live figure in the place of the button and the still picture."""
+        self.live = self._build()
+        self.live.show(self.result)
+        at = self.children.index(self.image)
+        self.children = [*self.children[: at - 1], self.live.figure, *self.children[at + 1 :]]
 
 
 def unavailable():

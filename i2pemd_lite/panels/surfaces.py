@@ -370,8 +370,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     ----------
     case : the name of a case, or its place in the list, in which those held back from all runs come first
     organs : which are shown at the beginning
-    live : as a figure that the mouse turns, where plotly can be imported; have one such figure in a notebook, since
-        each brings 5 MB along
+    live : with a button for a figure that the mouse turns, where plotly can be imported; each brings 5 MB along
     turn : degrees of the first view
 
     Example
@@ -396,6 +395,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     shapes, columns = Shapes(made), ["truth", *made]
     return LivePanel(
         (lambda: Scenes(columns)) if live else None,
+        "Turn it by the mouse",
         "organs in 3D",
         controls,
         lambda state: compute(shapes, state),

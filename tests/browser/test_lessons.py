@@ -152,6 +152,13 @@ def test_a_drag_inside_of_the_picture_moves_it_and_the_sliders(lesson):
             assert unmoved(panel, f"{title} from {start} to {end}", partial(panel.drag_picture, start, end)) == []
             assert all(panel.value(label) != value for label, value in before.items()), before
             assert panel.alert == ""
+    if lesson.name == "05_segmentation":
+        panel = lesson.panel("organs in 3D")
+        panel.change(partial(panel.click, "Turn it by the mouse"))
+        while np.ptp(panel.settled()) < INK:
+            pass  # its place is there before it is drawn
+        assert unmoved(panel, "the mouse", partial(panel.drag_picture, (0.2, 0.5), (0.27, 0.5))) == []
+        assert unmoved(panel, "turn", partial(panel.press, "turn (°)", "ArrowRight")) == []
 
 
 def test_a_question_is_answered(lesson):
