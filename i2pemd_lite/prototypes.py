@@ -1,5 +1,7 @@
 """Shared class prototypes, learned by momentum (Eq. 10, 11 for voxels; Eq. 20, 21 for images)."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -37,11 +39,14 @@ def class_means(features, labels, num_classes):
 @without_autocast
 def _class_sums(features, labels, num_classes):
     F = at_least_float32(check_labels("features", features, labels).detach())
-    F, y = F.reshape(*F.shape[:2], -1), labels.reshape(len(labels), -1)
-    # M[b, k, v] = [y_bv = k]
-    M = (y[:, None] == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
-    # Sample by sample: over all voxels at once, F would be copied first, and float32 sums lose a digit.
-    return processes.summed(torch.einsum("bkv,bdv->bkd", M, F).sum(0), M.sum((0, 2)))
+    F, y = F.reshape(*F.shape[:2], -1).mT, labels.reshape(len(labels), -1)
+    # In parts of each sample: over all voxels at once, F would be copied first, float32 sums lose a digit, and most of
+    # a GPU waits (15.8 ms in place of 0.8 for the voxels of a step at the paper's size on an H200).
+    parts = math.gcd(F.shape[1], 64)
+    F, y = F.unflatten(1, (parts, -1)), y.unflatten(1, (parts, 1, -1))
+    # M[b, n, k, v] = [y_bnv = k]
+    M = (y == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
+    return processes.summed((M @ F).sum((0, 1)), M.sum((0, 1, 3)))
 
 
 class PrototypeBank(nn.Module):
