@@ -1,3 +1,4 @@
+# Not a docstring, which python -OO leaves out.
 __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and Windows.
 
     python3 run.py lab       open JupyterLab on the lessons, in work/ (lab --solutions: with them, in notebooks/)
@@ -187,19 +188,16 @@ def locked(file):
 
 
 def make(build):
-    """Make .venv, or bring it up to date. As long as it is incomplete its stamp is there and empty."""
+    """Make .venv, or bring it up to date. Until it is complete for the first time its stamp is there and empty."""
     stamp = VENV / "installed.txt"
-    if VENV.exists():
-        interrupted = stamp.exists() and not stamp.read_text()
-        why = "is incomplete" if interrupted else "" if works() else "does not start"
-        if not why and stamp.exists() and build not in (None, torch_build()):
-            why = f"has torch for {torch_build()}"
-        if why:
-            print(f"run.py: .venv {why}, making it anew", flush=True)
-            shutil.rmtree(VENV)
-    if VENV.exists():
-        stamp.write_text("")
-    else:
+    why = useless(stamp, build) if VENV.exists() else ""
+    if why:
+        if not stamp.exists():
+            raise Stop(f".venv {why}, and was not made by run.py; move it away and start again")
+        print(f"run.py: .venv {why}, making it anew", flush=True)
+        shutil.rmtree(VENV / PYTHON.parent.name, ignore_errors=True)  # first: what a stop leaves is useless, too
+        shutil.rmtree(VENV)
+    if not VENV.exists():
         if not importlib.util.find_spec("ensurepip"):
             raise Stop("this Python cannot make environments; on Debian and Ubuntu: apt install python3-venv")
         print("Making .venv ...", flush=True)
@@ -214,6 +212,17 @@ def make(build):
     fill(build)
     quiet()
     stamp.write_text(state())
+
+
+def useless(stamp, build):
+    """Why .venv cannot be brought up to date, or ""."""
+    if stamp.exists() and not stamp.read_text():
+        return "is incomplete"
+    if not works():
+        return "does not start, has no pip, or is of another Python"
+    if stamp.exists() and build not in (None, torch_build()):
+        return f"has torch for {torch_build()}"
+    return ""
 
 
 def fill(build):
@@ -239,7 +248,7 @@ def fill(build):
 
 def torch_without_cuda(tools, told, torch, must):
     """Install torch alone, from the index of builds without CUDA if that answers, else if it `must` be from pip's."""
-    index = not on(told.get("no-index", "")) and answers(f"{TORCH}/torch/", told.get("cert"))
+    index = not on(told.get("no-index", "")) and answers(f"{TORCH}/torch/", told.get("cert"), told.get("proxy"))
     if index:
         print("Installing torch without CUDA (setup --cuda takes it with CUDA, for an NVIDIA GPU) ...", flush=True)
         told = told | {"index-url": TORCH}
@@ -249,6 +258,8 @@ def torch_without_cuda(tools, told, torch, must):
     try:
         put(tools if must else tools[:1], told, "--no-deps", torch)
     except Stop as stop:
+        if ADVICE["space"][1] in str(stop):
+            raise
         if must:
             raise Stop(f"{stop}; without --cpu torch comes from where the rest does") from stop
         print("run.py: torch without CUDA is not to be had, so torch comes from where the rest does", flush=True)
@@ -336,14 +347,16 @@ def gpu():
     return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ("/proc/driver/nvidia", "/dev/nvidia0")))
 
 
-def answers(url, certificates=None, seconds=3):
+def answers(url, certificates=None, proxy=None, seconds=3):
     """Whether a server gives a page within some seconds, the search for its name included."""
     found = []
 
     def ask():
         with contextlib.suppress(Exception):
             context = ssl.create_default_context(cafile=certificates)
-            found.append(urllib.request.urlopen(url, timeout=seconds, context=context).status)
+            handlers = [urllib.request.HTTPSHandler(context=context)]
+            handlers += [urllib.request.ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
+            found.append(urllib.request.build_opener(*handlers).open(url, timeout=seconds).status)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -364,7 +377,8 @@ def advice(said):
 def tried(*words, bars=False, **environment):
     """Run the Python of .venv; its exit status and the last lines that it wrote to stderr, shown as they come.
 
-    With `bars` a terminal is left to the program, which draws there how far it is; its words are then unknown.
+    With `bars` a terminal is left to the program, which draws there how far it is; its words are then unknown, but for
+    a disk that is full.
     """
     command, environment = [PYTHON, *words], os.environ | {name: str(value) for name, value in environment.items()}
     last = collections.deque(maxlen=30)
@@ -374,6 +388,8 @@ def tried(*words, bars=False, **environment):
         for line in process.stderr or ():
             print(line, end="", file=sys.stderr, flush=True)
             last.append(line)
+    if pipe is None and process.returncode and shutil.disk_usage(VENV).free < 2**30:
+        last.append("no space left")
     return process.returncode, "".join(last)
 
 
@@ -395,10 +411,11 @@ def state():
 
 
 def works():
-    """Whether the Python in .venv starts and has pip."""
+    """Whether the Python in .venv starts, is of this version, and has pip."""
     if not PYTHON.exists():
         return False
-    return subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    said = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, text=True)
+    return said.returncode == 0 and "(python {}.{})".format(*sys.version_info) in said.stdout
 
 
 def setup(_):
@@ -464,13 +481,14 @@ def test(rest):
     """Lint, then all tests, one more at once than cores, since some wait; `quick`: the core and doctests; or others."""
     options = {"I2PEMD_PROFILE": "ci", "I2PEMD_STRICT": "1", "OMP_NUM_THREADS": "1"}
     os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # each of hundreds of processes would compile all that it imports anew
-    if rest and rest != ["quick"]:
+    quick, others = rest[:1] == ["quick"], rest[1:]
+    if rest and not quick:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
     workers = str(min(4, 1 + (os.cpu_count() or 1)))
     at_once = ("-n", workers, "--dist=loadfile", "--no-loadscope-reorder", "-p", "no:nbmake")
-    which = ("-m", "not slow", "i2pemd_lite", *(f"tests/test_{name}.py" for name in CORE)) if rest else ()
-    return run("-m", "pytest", *at_once, "--max-worker-restart", "0", *which, limit=45 * 60, **options)
+    which = ("-m", "not slow", "i2pemd_lite", *(f"tests/test_{name}.py" for name in CORE)) if quick else ()
+    return run("-m", "pytest", *at_once, "--max-worker-restart", "0", *which, *others, limit=45 * 60, **options)
 
 
 def bench(rest):

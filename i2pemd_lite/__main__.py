@@ -1,3 +1,4 @@
+# Not a docstring, which python -OO leaves out.
 __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predict | tables, and those of the course.
 
     python -m i2pemd_lite doctor

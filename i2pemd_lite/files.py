@@ -14,6 +14,8 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What writing ends with where a disk, a quota or a limit on the size of files leaves no room."""
+WINDOWS = {"112": errno.ENOSPC}
+"""What Windows calls it, to programs in other languages."""
 
 
 class BadInput(ValueError):
@@ -86,7 +88,8 @@ def refusal(error):
 def written_whole(path):
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
 
-    Where there is no room for it, the `OSError` names `path`, also where the library that writes names nothing.
+    Where it cannot be made, or there is no room for it, the `OSError` names `path`, also where the library that writes
+    names nothing.
 
     Example
     -------
@@ -99,7 +102,10 @@ def written_whole(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffixes stay last, because writers such as nibabel choose the format by them.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -110,7 +116,7 @@ def written_whole(path):
         os.replace(temporary, path)
     except Exception as error:
         told = re.search(r"os error (\d+)", str(error))  # in the words of safetensors
-        number = int(told[1]) if told else getattr(error, "errno", None)
+        number = WINDOWS.get(told[1], int(told[1])) if told else getattr(error, "errno", None)
         if number not in FULL:
             raise
         raise OSError(number, os.strerror(number), str(path)) from None

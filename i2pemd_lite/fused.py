@@ -8,8 +8,8 @@ compiled in half a second when a process first meets large float32 logits on a C
 compiler is `CC`, or cc, gcc or clang; `I2PEMD_COMPILE=0` leaves it out). torch.compile and numba were slower here, took
 20 to 40 seconds at first use, and numba would be 200 MB more to install.
 
-Off the CPU, the torch version takes all voxels as one chunk and never makes the host wait; so far that was only tried
-on a CPU and on tensors without data. Its sums are matrix products: leave `torch.backends.cuda.matmul.allow_tf32` off.
+Off the CPU, the torch version takes all voxels as one chunk and never makes the host wait. Its sums are matrix
+products: leave `torch.backends.cuda.matmul.allow_tf32` off.
 """
 
 import ctypes
@@ -20,6 +20,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -143,19 +144,25 @@ class _Pass(torch.autograd.Function):
 
 # Plain torch: all samples at once, voxels in chunks of rows.
 
+_CORES = threading.Lock()  # the number of torch's threads is one for the whole process
 
 def _by_chunk(take, logits):
     """[take(start, end) for every chunk of voxels]: whole rows, then what is left over."""
     samples, classes, voxels = logits.shape
     whole = voxels - voxels % ROW
-    size = ROW * max(1, CHUNK // max(1, ROW * samples * classes)) if logits.device.type == "cpu" else max(1, whole)
+    on_cpu = logits.device.type == "cpu"
+    size = ROW * max(1, CHUNK // max(1, ROW * samples * classes)) if on_cpu else max(1, whole)
     edges = sorted({*range(0, whole, size), whole, voxels})
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for each thread of ours: torch's own would wait for each other at every operation
-    try:
-        return _share(take, list(itertools.pairwise(edges)) or [(0, 0)], threads)
-    finally:
-        torch.set_num_threads(threads)
+    chunks = list(itertools.pairwise(edges)) or [(0, 0)]
+    if not on_cpu or len(chunks) < 4:
+        return [take(*chunk) for chunk in chunks]
+    with _CORES:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # for each thread of ours: torch's own would wait for each other at every operation
+        try:
+            return _share(take, chunks, threads)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _rows(x, start, end):

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -230,6 +232,30 @@ def test_memory_layout_changes_nothing(route):
         weighted(class_statistics(fast, y)).backward()
         weighted(class_statistics_reference(plain, y)).backward()
         torch.testing.assert_close(fast.grad, plain.grad, rtol=2e-5, atol=2e-5, msg=naming(name))
+
+
+def test_callers_side_by_side_leave_the_number_of_threads_as_it_was():
+    """The second comes while the first is at work, and would end after it."""
+    logits, before = torch.zeros(1, 1, 4 * fused.CHUNK), torch.get_num_threads()
+    begun, joined, ended = (threading.Event() for _ in range(3))
+
+    def first():
+        fused._by_chunk(lambda *_: begun.set() or joined.wait(0.3), logits)
+        ended.set()
+
+    def second():
+        begun.wait(10)
+        fused._by_chunk(lambda *_: joined.set() or ended.wait(0.3), logits)
+
+    try:
+        torch.set_num_threads(2)
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(first), pool.submit(second)]:
+                done.result()
+        with ThreadPoolExecutor(1) as pool:  # each thread keeps a number of its own; a new one takes that of all
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_threads_change_no_bit(route):

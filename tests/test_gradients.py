@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from i2pemd_lite.classification.network import build
 from i2pemd_lite.segmentation.network import SHARING, UNet
 
-SMALL = [(1, 1), (2, 2), (3, 1), (4, 3), (5, 1), (7, 1), (8, 2), (9, 1), (12, 1), (15, 1), (16, 1)]  # width, depth
+# width, depth
+SMALL = [(1, 1), (2, 2), (3, 1), (4, 3), (5, 1), (6, 1), (7, 1), (8, 2), (9, 1), (12, 1), (15, 1), (16, 1)]
 UNETS = [(1, 1), (2, 3), (3, 5), (4, 8), (5, 4), (7, 2), (1, 16), (3, 1), (4, 9), (2, 17)]  # width, d
 
 

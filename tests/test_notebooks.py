@@ -176,6 +176,7 @@ def test_every_exercise_has_a_solution_and_a_check(path):
         assert begin < end and ("check(" in source[end:] or "agree(" in source[end:])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not learner.missing(), reason="it is run in the browser, once for all who look at it")
 @every_notebook
 def test_it_runs_and_swallows_nothing(path, tmp_path):

@@ -1,6 +1,7 @@
 """The copies of the lessons: what is in them, and that nbgrader grades them.
 
-That students' copies fail at their exercises and nowhere else is seen where the lessons are run: see `unsound`.
+That students' copies fail at their exercises is seen where the lessons are run: see `unsound`; that they fail nowhere
+else, by `test_no_later_cell_uses_what_an_exercise_defines`.
 """
 
 import ast

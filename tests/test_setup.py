@@ -1,6 +1,7 @@
 """What a stranger relies on: pins that agree, imports that are light, commands that explain themselves."""
 
 import ast
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
@@ -179,11 +180,31 @@ def test_an_interrupted_installation_is_made_anew(place, monkeypatch, stop):
     assert place.done == ["made", "made", "filled None"] and not (place.venv / "half").exists()
 
 
-def test_an_environment_that_somebody_else_made_is_kept(place):
+def test_an_environment_that_worked_outlives_an_update_that_fails(place, monkeypatch):
+    place.run.install()
+    place.stamp.write_text("of yesterday")
+    (place.venv / "theirs").touch()
+    with monkeypatch.context() as patch, pytest.raises(place.run.Stop):
+        patch.setattr(place.run, "fill", lambda build: (_ for _ in ()).throw(place.run.Stop("no network")))
+        place.run.install()
+    place.run.install()
+    assert place.done == ["made", "filled None", "filled None"] and (place.venv / "theirs").exists()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_environment_that_somebody_else_made_is_kept(place, monkeypatch, works):
+    monkeypatch.setattr(place.run, "works", lambda: works)
     place.venv.mkdir()
     (place.venv / "theirs").touch()
-    place.run.install()
-    assert place.done == ["filled None"] and (place.venv / "theirs").exists()
+    with contextlib.nullcontext() if works else pytest.raises(place.run.Stop, match="not made by run.py; move it away"):
+        place.run.install()
+    assert place.done == ["filled None"] * works and (place.venv / "theirs").exists()
+
+
+def test_an_environment_of_another_python_does_not_work(run, monkeypatch):
+    assert run.works()
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert not run.works()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has two builds of torch")
@@ -314,7 +335,7 @@ def fake(code, said=""):
     return lambda told, *words: (code, said)
 
 
-def test_pip_installs_where_uv_fails(run, capsys):
+def test_pip_installs_where_uv_fails(run, capsys, monkeypatch):
     tools = [fake(2, "error: no such option"), fake(0)]
     run.put(tools, {}, "-e", ".")
     assert len(tools) == 1 and "pip installs instead" in capsys.readouterr().out
@@ -322,6 +343,9 @@ def test_pip_installs_where_uv_fails(run, capsys):
         run.put([fake(2), fake(1, "Connection refused")], {})
     with pytest.raises(run.Stop, match="no space left on the disk; free"):
         run.put([fake(2, "No space left on device (os error 28)"), fake(0)], {})
+    monkeypatch.setattr(run, "answers", lambda *_: True)
+    with pytest.raises(run.Stop, match="no space left on the disk; free"):
+        run.torch_without_cuda([fake(2, "No space left on device (os error 28)"), fake(0)], {}, "torch", must=False)
 
 
 @pytest.mark.parametrize(("said", "kind"), [
@@ -405,10 +429,14 @@ def test_a_server_that_does_not_answer_is_not_waited_for(run):
         def log_message(self, *_):
             pass
 
+        def translate_path(self, path):
+            return super().translate_path(path.removeprefix("http://nowhere.invalid"))  # as a proxy is asked
+
     with HTTPServer(("localhost", 0), Quiet) as server, socket.create_server(("localhost", 0)) as silent:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert run.answers(f"http://localhost:{server.server_port}/")
         assert not run.answers(f"http://localhost:{server.server_port}/nothing")
+        assert run.answers("http://nowhere.invalid/", proxy=f"http://localhost:{server.server_port}")
         assert not run.answers(f"http://localhost:{silent.getsockname()[1]}/", seconds=0.2)
         server.shutdown()
 
@@ -555,6 +583,11 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+    # So long a name that there is none for the temporary file.
+    path = tmp_path / ("a." + "b" * 250)
+    with pytest.raises(OSError) as told, files.written_whole(path):
+        pass
+    assert told.value.filename == str(path)
 
 
 def test_json_that_is_none_is_named(tmp_path):

@@ -298,8 +298,10 @@ def test_killed_at_random_moments_a_run_gives_the_same_numbers(task, tmp_path):
     for name, value in settings.items():
         new += ["--set", f"{name}={value}"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the processes below
     task.train(task.method, task.folder, profile="ci", folder=whole, **settings).finish(False)
+    torch.set_num_threads(threads)
 
     def go_on(out):
         begun = (killed / "checkpoint.safetensors").exists()

@@ -208,7 +208,8 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     still = panel.children
     panel.set(turn=30)
     assert panel.live is None and panel.image in still
-    still[still.index(panel.image) - 1].click()
+    for _ in range(2):  # the second while the page is busy with the first
+        still[still.index(panel.image) - 1].click()
     figure = panel.live.figure
     assert figure in panel.children and panel.image not in panel.children and len(panel.children) == len(still) - 1
     panel.set(turn=0)

@@ -42,17 +42,19 @@ class LivePanel(Panel):
             look = f"margin:2px 0;border-left:4px solid {style.ORANGE};padding:2px 8px"
             above = widgets.HTML(f'<p role="note" style="{look}">{missing}</p>')
         else:
-            above = widgets.Button(description=words, layout={"width": "max-content"})
+            self._button = above = widgets.Button(description=words, layout={"width": "max-content"})
             above.on_click(lambda _: self.enliven())
         at = self.children.index(self.image)
         self.children = [*self.children[:at], above, *self.children[at:]]
 
     def enliven(self):
-        """Put the live figure in the place of the button and the still picture."""
+        """Put the live figure in the place of the button and the still picture, once."""
+        if self.live is not None:  # a second click, while the page was busy with the first
+            return
         self.live = self._build()
         self.live.show(self.result)
-        at = self.children.index(self.image)
-        self.children = [*self.children[: at - 1], self.live.figure, *self.children[at + 1 :]]
+        kept = [child for child in self.children if child is not self._button]
+        self.children = [self.live.figure if child is self.image else child for child in kept]
 
 
 def unavailable():

@@ -14,6 +14,7 @@ without a compiler take part in every fifth round, since they take longer than a
 import argparse
 import os
 import statistics
+import sys
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -31,14 +32,16 @@ from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import write_json, written_whole
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.losses import segmentation_loss, segmentation_loss_reference
+from i2pemd_lite.text import spoken
 
 SHAPES = [(2, 5, 16, 128, 128), (6, 5, 8, 256, 256)]
 QUICK_SHAPES = [(2, 5, 4, 64, 64)]
 OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of the logits", "bound"
 
 
+@spoken
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but the lessons")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -215,4 +218,4 @@ TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "
           "panels": panels.panel_rows, "lessons": lessons.lesson_rows}  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -155,8 +155,8 @@ def test_a_drag_inside_of_the_picture_moves_it_and_the_sliders(lesson):
     if lesson.name == "05_segmentation":
         panel = lesson.panel("organs in 3D")
         panel.change(partial(panel.click, "Turn it by the mouse"))
-        while np.ptp(panel.settled()) < INK:
-            pass  # its place is there before it is drawn
+        # Its place is there before it is drawn.
+        assert any(np.ptp(panel.settled()) >= INK for _ in range(100))
         assert unmoved(panel, "the mouse", partial(panel.drag_picture, (0.2, 0.5), (0.27, 0.5))) == []
         assert unmoved(panel, "turn", partial(panel.press, "turn (°)", "ArrowRight")) == []
 
