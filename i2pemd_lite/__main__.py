@@ -37,7 +37,11 @@ TASKS = tuple(TABLES)
 @spoken
 def main(arguments=None):
     """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.command is None:
+        parser.print_help()
+        return 2
     try:
         if launched() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
@@ -219,7 +223,8 @@ def _parser():
         "python -m i2pemd_lite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="command")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="command")
 
     def command(function):
         sub = commands.add_parser(function.__name__, help=about(function), description=about(function))

@@ -51,6 +51,7 @@ class LivePanel(Panel):
         """Put the live figure in the place of the button and the still picture, once."""
         if self.live is not None:  # a second click, while the page was busy with the first
             return
+        self._button.disabled, self._button.description = True, "Loading …"
         self.live = self._build()
         self.live.show(self.result)
         kept = [child for child in self.children if child is not self._button]

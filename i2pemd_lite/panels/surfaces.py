@@ -348,7 +348,8 @@ def _xyz(values):
 
 def describe(result):
     """Which organs are there, how large, and from where they are seen."""
-    words = [seen_from(result.turn)]
+    # Not where it is seen from now: the mouse may have turned it since.
+    words = [f"The slider shows it {seen_from(result.turn).removeprefix('Seen ')}"]
     for name, organs in result.columns.items():
         sizes = [f"{organ} {volume(mesh) / 1000:.0f}" for organ, mesh in organs.items() if mesh is not None]
         words.append(f"{name}: {', '.join(filter(None, (', '.join(sizes), missing(organs)))) or 'nothing chosen'}.")
