@@ -388,7 +388,7 @@ def tried(*words, bars=False, **environment):
         for line in process.stderr or ():
             print(line, end="", file=sys.stderr, flush=True)
             last.append(line)
-    if pipe is None and process.returncode and shutil.disk_usage(VENV).free < 2**30:
+    if pipe is None and process.returncode and shutil.disk_usage(ROOT).free < 2**30:
         last.append("no space left")
     return process.returncode, "".join(last)
 

@@ -209,6 +209,9 @@ def weighted_metrics(scores, labels, weights, decision="argmax"):
         raise BadInput("weights: expected numbers from 0, some above 0 in each row, found others; give counts")
     K = s.shape[1]
     truth = y[:, None] == np.arange(K)
+    if not truth.any(1).all():
+        found = sorted(set(y[~truth.any(1)].tolist()))
+        raise BadInput(f"labels: expected classes 0 to {K - 1}, found {found[:5]}; leave out images without a class")
     if decision == "argmax":
         positive = s.argmax(1)[:, None] == np.arange(K)
     elif isinstance(decision, int | float):

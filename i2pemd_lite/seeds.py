@@ -77,8 +77,9 @@ def power(gap, sd, n):
         return np.full(n.shape, float(gap > 0))
     with np.errstate(all="ignore"):
         far, edge = np.sqrt(n) * gap / sd, t.ppf((1 + LEVEL) / 2, n - 1)
-        found = nct.sf(edge, n - 1, far) + nct.cdf(-edge, n - 1, far)
-    return np.where(np.isfinite(found), np.clip(found, 0, 1), (far > edge).astype(float))
+        above, below = nct.sf(edge, n - 1, far), nct.cdf(-edge, n - 1, far)
+    # SciPy has no number for a tail that is as good as nothing, which that below is beside a large gap, or all.
+    return np.clip(np.where(np.isfinite(above), above, far > edge) + np.nan_to_num(below), 0, 1)
 
 
 def needed(gap, sd):

@@ -130,6 +130,12 @@ def test_a_whole_weight_repeats_an_image():
     assert np.isnan(found["auc"]).tolist() == [b == 1 for b in range(20)]
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, -100]])
+def test_a_label_of_no_class_is_named(labels):
+    with pytest.raises(BadInput, match=f"labels: expected classes 0 to 1, found .{labels[-1]}."):
+        classification_metrics([[0.2, 0.8], [0.4, 0.6], [0.3, 0.7]], labels)
+
+
 @pytest.mark.parametrize("weights", [np.ones(6), np.ones((2, 5)), -np.ones((1, 6)), np.zeros((1, 6)), [[np.inf] * 6]])
 def test_weights_say_what_is_wrong(weights):
     s, y, _ = images(N=6)

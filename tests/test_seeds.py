@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.integrate import quad
+from scipy.stats import chi, norm, t, ttest_1samp
 
 from i2pemd_lite import seeds
 from i2pemd_lite.files import BadInput, root
@@ -33,6 +34,23 @@ def test_power_is_how_often_an_interval_leaves_out_0(gap, sd, n):
     seen = ttest_1samp(d, 0, axis=1).pvalue < 0.05
     # The share of 20,000 draws has a standard error of at most 0.0035.
     assert float(seeds.power(gap, sd, n)) == pytest.approx(seen.mean(), abs=0.015)
+
+
+def integrated(gap, n):
+    """Given the spread the mean is normal, and the spread times the root of n - 1 has a chi distribution."""
+    edge, far, spread = t.ppf(0.975, n - 1), np.sqrt(n) * gap, chi(n - 1, scale=(n - 1) ** -0.5)
+    low, high = spread.ppf(1e-14), spread.isf(1e-14)
+
+    def given(w):
+        return spread.pdf(w) * (norm.cdf(far - edge * w) + norm.cdf(-far - edge * w))
+
+    return quad(given, low, high, limit=200, points=[np.clip(far / edge, low, high)])[0]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 8, 20, 100, 100_000])
+def test_power_is_that_of_an_integral_over_the_spread(n):
+    for gap in (0, 0.01, 0.1, 0.5, 1, 2, 5, 7, 9, 12, 20, 40, 100):
+        assert float(seeds.power(gap, 1.0, n)) == pytest.approx(integrated(gap, n), abs=1e-6), gap
 
 
 def test_the_interval_of_a_spread_holds_it_in_95_of_100():
