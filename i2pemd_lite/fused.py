@@ -146,6 +146,7 @@ class _Pass(torch.autograd.Function):
 
 _CORES = threading.Lock()  # the number of torch's threads is one for the whole process
 
+
 def _by_chunk(take, logits):
     """[take(start, end) for every chunk of voxels]: whole rows, then what is left over."""
     samples, classes, voxels = logits.shape
@@ -154,7 +155,7 @@ def _by_chunk(take, logits):
     size = ROW * max(1, CHUNK // max(1, ROW * samples * classes)) if on_cpu else max(1, whole)
     edges = sorted({*range(0, whole, size), whole, voxels})
     chunks = list(itertools.pairwise(edges)) or [(0, 0)]
-    if not on_cpu or len(chunks) < 4:
+    if not on_cpu:
         return [take(*chunk) for chunk in chunks]
     with _CORES:
         threads = torch.get_num_threads()
