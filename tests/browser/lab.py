@@ -4,8 +4,8 @@
         lesson = Lesson(Desk(browser, lab), "00_start_here")
         lesson.run_all()
         panel = lesson.panel("overview")
-        pixels = panel.change(lambda: panel.drag("p₁ (share)", 0.8))
-        pixels = panel.change(lambda: panel.press("p₁ (share)", "ArrowRight"))
+        panel.change(lambda: panel.drag("p₁ (share)", 0.8))
+        panel.change(lambda: panel.press("p₁ (share)", "ArrowRight"))
         panel.status, panel.alert
 
 Every selector of the page stands once, in the table below. Nothing here asserts: tests do.
@@ -398,25 +398,30 @@ class Panel:
         png = base64.b64decode(data.split(",")[1]) if data else found.first.screenshot()
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
+    def rest(self, seconds=30):
+        """What its picture shows, once for a fifth of a second the kernel has been idle and it has been the same.
+
+        That is the address of an image, another one for other bytes, or the camera of a live figure: no pixels are
+        asked for, since a screenshot of a live figure can put out a frame in which it is not drawn.
+        """
+        shown = self.box.evaluate(REST, [PICTURE, seconds])
+        if shown is None:
+            raise TimeoutError(f"{self.title}: its picture did not come to rest within {seconds} s")
+        return shown
+
     def settled(self, seconds=30):
-        """Its picture, once for a fifth of a second the kernel has been idle and the picture the same."""
-        until, before = time.monotonic() + seconds, ()
-        while self.box.evaluate(REST, [PICTURE, until - time.monotonic()]):
-            picture = self.picture()
-            if self.box.locator(LIVE).count() == 0 or np.array_equal(before, picture):
-                return picture
-            before = picture
-        raise TimeoutError(f"{self.title}: its picture did not come to rest within {seconds} s")
+        """Its picture, at rest."""
+        self.rest(seconds)
+        return self.picture()
 
     def change(self, act, seconds=20):
-        """Do `act()`; its picture when that is another one, and has come to rest."""
-        before = self.settled()
+        """Do `act()`, and wait until its picture is another one, at rest."""
+        before = self.rest()
         act()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            after = self.settled()
-            if not np.array_equal(before, after):
-                return after
+            if self.rest() != before:
+                return
         raise TimeoutError(f"{self.title}: its picture stayed the same for {seconds} s")
 
     @contextlib.contextmanager
@@ -454,9 +459,7 @@ class Panel:
             x, y, width, height = scale * around[0]
             inside = [np.clip((start, start + length), 0, most).astype(int) for start, length, most in
                       ((y, height, whole.shape[0]), (x, width, whole.shape[1]))]  # fmt: skip
-            # A screenshot that is taken meanwhile, of what has no address, puts out a frame of its own height.
-            of_page = whole.shape[0] > 0.9 * scale * self.page.viewport_size["height"]
-            if of_page and (around == around[0]).all() and np.ptp(inside, axis=1).prod() >= width * height / 2:
+            if (around == around[0]).all() and np.ptp(inside, axis=1).prod() >= width * height / 2:
                 rows, columns = (slice(low + 2, high - 2) for low, high in inside)
                 seen.frames.append(whole[rows, columns])
 
@@ -548,8 +551,12 @@ class Panel:
         self.box.get_by_label(option, exact=True).check()
 
     def click(self, text):
-        """Click a button by its words."""
-        self.box.locator(BUTTON).filter(has_text=re.compile(f"^{re.escape(text)}$")).first.click()
+        """Click a button by its words, and again where the page moved it from under the mouse before it was up."""
+        found = self.box.locator(BUTTON).filter(has_text=re.compile(f"^{re.escape(text)}$")).first
+        button = found.element_handle()
+        heard = button.evaluate_handle(HEARD)
+        while not heard.evaluate("it => it.clicks"):
+            button.click()
 
     # Looks
 
@@ -573,18 +580,25 @@ PIXELS = """async picture => {
     return canvas.toDataURL()
 }"""
 
-# Whether it came to rest: what has no address, and is drawn live, counts as the same.
+# What is shown when it came to rest, null where it did not. Of a live figure that is how its first scene is seen.
 REST = f"""(panel, [kind, seconds]) => new Promise(resolve => {{
     const end = performance.now() + 1000 * seconds, seen = []
     const look = () => {{
-        seen.push(panel.querySelector(kind)?.src)
+        const it = panel.querySelector(kind)
+        seen.push(it?.src ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
         if (!({IDLE})) seen.length = 0
-        if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve(true)
-        else if (performance.now() > end) resolve(false)
+        if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve(seen.at(-1))
+        else if (performance.now() > end) resolve(null)
         else setTimeout(look, 50)
     }}
     look()
 }})"""
+
+HEARD = """button => {
+    const heard = {clicks: 0}
+    button.addEventListener("click", () => { heard.clicks += 1 })
+    return heard
+}"""
 
 SHOW = """element => new Promise(resolve => {
     const seen = []
