@@ -10,6 +10,7 @@ import contextlib
 import copy
 import csv
 import dataclasses
+import functools
 import hashlib
 import importlib.util
 import json
@@ -19,6 +20,7 @@ import random
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -241,6 +243,25 @@ SCHEDULES = {
 }
 
 
+def learned(settings, t):
+    """S(t) = Σ_{u<t} η_u / Σ_u η_u + half of step t's part: the share of a run's learning done in the middle of step t.
+
+    Example
+    -------
+    >>> [round(learned(Settings(steps=4, schedule="cosine"), t), 3) for t in range(4)]
+    [0.2, 0.571, 0.841, 0.971]
+    """
+    s = settings
+    return float(_learned(s.schedule, s.steps, s.decay, s.decay_every)[t])
+
+
+@functools.lru_cache(8)
+def _learned(schedule, steps, decay, decay_every):
+    settings = types.SimpleNamespace(steps=steps, decay=decay, decay_every=decay_every)
+    rates = np.array([SCHEDULES[schedule](settings, t) for t in range(steps)])
+    return (rates.cumsum() - rates / 2) / rates.sum()
+
+
 class Learner(nn.Module):
     """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
 
@@ -267,6 +288,10 @@ class Learner(nn.Module):
     def evaluate(self):
         """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
         raise NotImplementedError
+
+    def selects(self, t):
+        """Whether the weights after step t may be kept as the best."""
+        return True
 
     def probe(self):
         """What a run's moments show: features (n, d) of some held-back instances, their labels and groups (n,).
@@ -506,7 +531,8 @@ class Run:
             figures = self.learner.evaluate()
         self._keep_moment()
         self.evaluations.append({"step": self.number, **figures})
-        if "selection" in figures and (self.best is None or figures["selection"] > self.best[0]):
+        chosen = "selection" in figures and self.learner.selects(self.number - 1)
+        if chosen and (self.best is None or figures["selection"] > self.best[0]):
             weights = {name: value.clone() for name, value in self.learner.state_dict().items()}
             self.best = (figures["selection"], self.number, weights)
         return figures

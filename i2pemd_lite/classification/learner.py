@@ -5,6 +5,7 @@ import logging
 
 import torch
 
+from i2pemd_lite.classification import ramps
 from i2pemd_lite.classification.augment import plain
 from i2pemd_lite.classification.data import CLASSES
 from i2pemd_lite.classification.methods import METHODS
@@ -15,7 +16,7 @@ from i2pemd_lite.classification.teachers import decay, follow
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.training import Example, Learner, Resident, Shuffled, generator, seeded
+from i2pemd_lite.training import Example, Learner, Resident, Shuffled, generator, learned, seeded
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,11 @@ class Classifier(Learner):
         """Let the averaged weights follow."""
         if self.teacher is not None:
             a = decay(t, self.settings.teacher or self.method.teacher or 0.999)
-            # A teacher that answers in training has batch statistics of its own; one that is only evaluated has none.
-            answers = self.method.teacher > 0 and self.method.evaluated == "student"
-            follow(self.teacher, self.network, a, statistics=not answers)
+            follow(self.teacher, self.network, a, statistics=not self.method.answers)
 
-    def part(self, t):
-        """The part of the run that is done when step t begins."""
-        return t / self.settings.steps
+    def ramped(self, full, t):
+        """The weight of the method's own term in step t, `full` times its authors' ramp (`ramps`)."""
+        return full * ramps.weight(self.settings.method, learned(self.settings, t))
 
     def start_prototypes(self):
         """Each class's mean feature over all labelled images: no class is unseen when the first rank is taken."""
@@ -152,3 +151,7 @@ class Classifier(Learner):
         """Figures on the validation part, whose AUC selects the weights to keep; on the test part without one."""
         figures = self.figures(self.val if len(self.val) else self.test)
         return figures | ({"selection": figures["auc"]} if len(self.val) else {})
+
+    def selects(self, t):
+        """Once every method is at its full weight: from the same step on for all, none keeps what was before it."""
+        return learned(self.settings, t) >= ramps.full_share()

@@ -15,13 +15,15 @@ class Method(NamedTuple):
 
     losses: (learner, t) -> the loss of step t and its terms; labels: those of a "part" of the training images, or "all"
     of them; selection: a key of `pseudo.SELECTIONS`, which unlabelled samples teach; teacher: the decay of averaged
-    weights (0: there are none); evaluated: the "student" or the "teacher".
+    weights (0: there are none); answers: whether these take part in training, as a teacher with batch statistics of its
+    own; evaluated: the "student" or the "teacher".
     """
 
     losses: Callable
     labels: str = "part"
     selection: str | None = None
     teacher: float = 0.0
+    answers: bool = False
     evaluated: str = "student"
 
     @property
@@ -34,9 +36,9 @@ METHODS = {
     "upper_bound": Method(supervised, labels="all"),
     "baseline": Method(supervised),
     "flexmatch": Method(pseudo_labels, selection="flexible"),
-    "mean_teacher": Method(mean_teacher, teacher=0.99),
-    "src_mt": Method(src_mt, teacher=0.99),
-    "ua_mt": Method(ua_mt, teacher=0.99),
+    "mean_teacher": Method(mean_teacher, teacher=0.97, answers=True, evaluated="teacher"),
+    "src_mt": Method(src_mt, teacher=0.99, answers=True),
+    "ua_mt": Method(ua_mt, teacher=0.99, answers=True),
     "vat": Method(vat),
     "mixmatch": Method(mixmatch, teacher=0.999, evaluated="teacher"),
     "fixmatch": Method(pseudo_labels, selection="threshold"),

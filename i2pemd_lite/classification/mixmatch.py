@@ -9,7 +9,7 @@ from i2pemd_lite.emd import at_least_float32
 
 
 def mixmatch(learner, t):
-    """L = L_x + λ_u min(1, t/(r t_max)) L_u on mixtures of labelled images and two views of unlabelled ones."""
+    """L = L_x + w(t) L_u on mixtures of labelled images and two views of unlabelled ones."""
     s = learner.settings
     x, y, _ = learner.draw("labelled", t, s.labelled)
     u, _, _ = learner.draw("unlabelled", t, s.unlabelled)
@@ -29,7 +29,7 @@ def mixmatch(learner, t):
     logits = at_least_float32(learner.network(mixed)[1])
     L_x = soft_cross_entropy(logits[: s.labelled], targets[: s.labelled], s.loss, learner.class_weights)
     L_u = (logits[s.labelled :].softmax(1) - targets[s.labelled :]).square().mean()
-    w = s.mix_weight * min(1.0, learner.part(t) / s.mix_ramp)
+    w = learner.ramped(s.mix_weight, t)
     return {"loss": L_x + w * L_u, "labelled": L_x, "unlabelled": L_u}
 
 

@@ -66,7 +66,7 @@ class Chosen(NamedTuple):
 
 
 def above(o, tau):
-    """The samples whose score s_i = max o_i exceeds τ, one number or one for each class: FixMatch and FlexMatch.
+    """The samples whose score s_i = max o_i is at least τ, one number or one for each class: FixMatch and FlexMatch.
 
     Example
     -------
@@ -74,13 +74,13 @@ def above(o, tau):
     [True, True]
     """
     s, r = o.max(1)
-    return Chosen(s > (tau[r] if isinstance(tau, torch.Tensor) else tau), r, s)
+    return Chosen(s >= (tau[r] if isinstance(tau, torch.Tensor) else tau), r, s)
 
 
 def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
     """A threshold for each class, lower while few samples are known to be of it (FlexMatch, arXiv:2110.08263).
 
-    σ_k = number of unlabelled samples last seen with s > τ and r = k;   β_k = σ_k / max_j σ_j
+    σ_k = number of unlabelled samples last seen with s >= τ and r = k;   β_k = σ_k / max_j σ_j
     τ_k = τ β_k / (2 − β_k)
 
     With warm_up, β_k = σ_k / max(max_j σ_j, number of samples not seen so yet): all thresholds stay low until most are.
@@ -110,7 +110,7 @@ def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
 def _flexible(o, G, s, memory, members):
     # An image that a batch across the end of a pass holds twice keeps either of its two answers.
     chosen = above(o, flexible_thresholds(memory, o.shape[1], s.flex_tau, s.flex_warm_up))
-    memory[members] = torch.where(chosen.scores > s.flex_tau, chosen.labels, memory[members])
+    memory[members] = torch.where(chosen.scores >= s.flex_tau, chosen.labels, memory[members])
     return chosen
 
 
@@ -119,7 +119,7 @@ def _flexible(o, G, s, memory, members):
 SELECTIONS = {
     "threshold": lambda o, G, s, *_: above(o, s.tau_high),
     "flexible": _flexible,
-    "all": lambda o, G, s, *_: above(o, -1.0),
+    "all": lambda o, G, s, *_: above(o, 0.0),
     "fixed": lambda o, G, s, *_: select(o, fixed_ground_distance(len(G), G.device), s.tau_low, s.tau_high, s.top),
     "learned": lambda o, G, s, *_: select(o, G, s.tau_low, s.tau_high, s.top),
 }

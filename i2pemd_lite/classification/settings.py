@@ -10,10 +10,10 @@ from i2pemd_lite.training import Settings
 class ClassificationSettings(Settings):
     """The settings of a classification run; the defaults are the paper's, or of the systems that it builds on.
 
-    Those of one method begin with its name: flex_ FlexMatch, mt_ mean teacher and SRC-MT, ua_ UA-MT, vat_ VAT, mix_
-    MixMatch. Their defaults are those of their authors. What all methods share is the paper's: optimiser, batches,
-    plain cross-entropy (SRC-MT's authors: loss="srcmt", weight_decay=5e-4), student weights (those of FixMatch and
-    FlexMatch: evaluated="teacher"), dropout. A ramp is a share of the run, so that a short run has all of it.
+    Those of one method begin with its name: flex_ FlexMatch, mt_ mean teacher, src_ SRC-MT, ua_ UA-MT, vat_ VAT, mix_
+    MixMatch. Their defaults are those of the code that `ramps.RAMPS` names, but for what `readings` lists. What all
+    methods share is the paper's: optimiser, batches, plain cross-entropy (SRC-MT's authors: loss="srcmt",
+    weight_decay=5e-4), student weights (those of FixMatch and FlexMatch: evaluated="teacher"), dropout.
     """
 
     steps: int = 69_600  # 600 passes over 1,402 labelled images, 12 a step
@@ -30,19 +30,16 @@ class ClassificationSettings(Settings):
     prototypes: str = "labelled_pass"  # start: a pass over the labelled images, or "first": the first mean seen
     flex_tau: float = 0.95
     flex_warm_up: bool = True
-    mt_weight: float = 1.0
-    mt_ramp: float = 0.3  # SRC-MT's 30 of 100 epochs
-    mt_from: float = 0.2  # SRC-MT's code has no consistency before its epoch 20
+    mt_weight: float = 100.0  # on the mean over classes
+    src_weight: float = 1.0
     ua_weight: float = 0.1
     ua_passes: int = 8
     ua_on: str = "unlabelled"  # or "all": the images that consistency is asked of
     vat_weight: float = 0.3
-    vat_ramp: float = 0.4
     vat_entropy: float = 0.06
     vat_xi: float = 1.0  # the authors' 1e-6 is lost in float32 beside normalised pixels
     vat_epsilon: float = 10.0  # L2 norm over an image; the authors' 6 is for 32 x 32 px
     mix_weight: float = 100.0
-    mix_ramp: float = 0.4
     mix_temperature: float = 0.5
     mix_beta: float = 0.5
     teacher: float = 0.0  # decay of averaged weights; 0: the method's own, 0.999 where it has none
@@ -73,11 +70,11 @@ class ClassificationSettings(Settings):
             self._expect(name, getattr(self, name) in values, " or ".join(repr(value) for value in values))
         for name in ("labelled", "unlabelled", "ua_passes"):
             self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
-        for name in ("mt_weight", "ua_weight", "vat_weight", "vat_entropy", "mix_weight", "vat_epsilon"):
+        for name in ("mt_weight", "src_weight", "ua_weight", "vat_weight", "vat_entropy", "mix_weight", "vat_epsilon"):
             self._expect(name, getattr(self, name) >= 0, "a number from 0")
-        for name in ("vat_xi", "mix_temperature", "mix_beta", "mt_ramp", "vat_ramp", "mix_ramp"):
+        for name in ("vat_xi", "mix_temperature", "mix_beta"):
             self._expect(name, getattr(self, name) > 0, "a number above 0")
-        for name in ("tau_high", "flex_tau", "cutout", "mt_from", "share"):
+        for name in ("tau_high", "flex_tau", "cutout", "share"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "a number from 0 to 1")
         for name in ("dropout", "teacher"):
             self._expect(name, 0 <= getattr(self, name) < 1, "a number from 0, below 1")
@@ -100,5 +97,5 @@ _SMALL = {"network": "small", "learning_rate": 1e-3, "schedule": "cosine", "stra
 SIZES = {
     "ci": _SMALL | {"steps": 20, "size": 24, "width": 8, "evaluate_every": 10, "checkpoint_every": 4},
     "laptop": _SMALL | {"steps": 2000, "size": 48, "evaluate_every": 200},
-    "gpu": {"evaluate_every": 696},
+    "gpu": {"evaluate_every": 696, "split_by": "image"},
 }

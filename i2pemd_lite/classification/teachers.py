@@ -5,14 +5,20 @@ import math
 import torch
 
 from i2pemd_lite.classification.augment import weak
+from i2pemd_lite.classification.ramps import followed, sigmoid
 from i2pemd_lite.classification.supervised import labelled_loss
 from i2pemd_lite.emd import at_least_float32, without_autocast
+from i2pemd_lite.training import learned
 
 
 def mean_teacher(learner, t):
-    """L = L_s + w(t) L_c on two weak views of labelled and unlabelled images (Tarvainen, Valpola, arXiv:1703.01780)."""
+    """L = L_s + w(t) L_c on two weak views of labelled and unlabelled images (Tarvainen, Valpola, arXiv:1703.01780).
+
+    L_c is the mean over the classes, with the weight, the decay and the evaluated network of their PyTorch code for
+    CIFAR-10; not taken from there: a second head for L_c, tied to the first.
+    """
     L_s, p, p_teacher, _, _ = _student_and_teacher(learner, t)
-    L_c, w = consistency(p, p_teacher), _late_ramp(learner, t)
+    L_c, w = consistency(p, p_teacher) / p.shape[1], learner.ramped(learner.settings.mt_weight, t)
     return {"loss": L_s + w * L_c, "labelled": L_s, "consistency": L_c}
 
 
@@ -23,7 +29,8 @@ def src_mt(learner, t):
     here w_k comes from the labelled images, and the features are those of every method.
     """
     L_s, p, p_teacher, A, A_teacher = _student_and_teacher(learner, t)
-    L_c, L_src, w = consistency(p, p_teacher, learner.class_weights), relation(A, A_teacher), _late_ramp(learner, t)
+    L_c, L_src = consistency(p, p_teacher, learner.class_weights), relation(A, A_teacher)
+    w = learner.ramped(learner.settings.src_weight, t)
     return {"loss": L_s + w * (L_c + L_src), "labelled": L_s, "consistency": L_c, "relation": L_src}
 
 
@@ -46,10 +53,11 @@ def ua_mt(learner, t):
     p, views = at_least_float32(logits[first:]).softmax(1), views[first:]
     with torch.no_grad():
         *passes, p_teacher = (_noisy_answer(learner, views) for _ in range(s.ua_passes + 1))
-        sure = uncertainty(torch.stack(passes)) < uncertainty_threshold(learner.part(t), p.shape[1])
+        part = followed("ua_mt", learned(s, t))
+        sure = uncertainty(torch.stack(passes)) < uncertainty_threshold(part, p.shape[1])
     each = (p - p_teacher).square().sum(1)
     L_c = (each * sure).sum() / (p.shape[1] * sure.sum() + 1e-16)
-    w = s.ua_weight * ramp(learner.part(t))
+    w = learner.ramped(s.ua_weight, t)
     return {"loss": L_s + w * L_c, "labelled": L_s, "consistency": L_c, "sure": sure.float().mean()}
 
 
@@ -125,31 +133,14 @@ def uncertainty(passes):
 
 
 def uncertainty_threshold(part, num_classes):
-    """H = (0.75 + 0.25 ramp(part)) ln K: a teacher less uncertain than this is believed.
+    """H = (0.75 + 0.25 sigmoid(part)) ln K: a teacher less uncertain than this is believed.
 
     Example
     -------
     >>> round(uncertainty_threshold(0.0, 7), 6), round(uncertainty_threshold(1.0, 7), 6)
     (1.46271, 1.94591)
     """
-    return (0.75 + 0.25 * ramp(part)) * math.log(num_classes)
-
-
-def ramp(t, length=1.0):
-    """exp(−5 (1 − min(t, R)/R)²): from e⁻⁵ to 1 within R = length.
-
-    Example
-    -------
-    >>> [round(ramp(t, 30), 4) for t in (0, 10, 20, 30, 40)]
-    [0.0067, 0.1084, 0.5738, 1.0, 1.0]
-    """
-    return math.exp(-5 * (1 - min(t, length) / length) ** 2)
-
-
-def _late_ramp(learner, t):
-    """w(t) of MT and SRC-MT: nothing at first, then the ramp, in parts of a run (20 and 30 of SRC-MT's 100 epochs)."""
-    s, part = learner.settings, learner.part(t)
-    return s.mt_weight * ramp(part, s.mt_ramp) if part >= s.mt_from else 0.0
+    return (0.75 + 0.25 * sigmoid(part)) * math.log(num_classes)
 
 
 def decay(t, largest):

@@ -12,7 +12,7 @@ from i2pemd_lite.emd import at_least_float32
 
 
 def vat(learner, t):
-    """L = L_s + λ_vat min(1, t/(r t_max)) L_vat + λ_ent H(p(u)), the last two on weak views of unlabelled images."""
+    """L = L_s + w(t) L_vat + λ_ent H(p(u)), the last two on weak views of unlabelled images; as in TorchSSL."""
     s = learner.settings
     x, y, _ = learner.draw("labelled", t, s.labelled)
     u, _, _ = learner.draw("unlabelled", t, s.unlabelled)
@@ -27,7 +27,7 @@ def vat(learner, t):
         d = adversarial_direction(lambda v: learner.network(v)[1], u, p, s.vat_xi)
         L_vat = divergence(p, learner.network(u + s.vat_epsilon * d)[1])
     L_ent = entropy(logits)
-    w = s.vat_weight * min(1.0, learner.part(t) / s.vat_ramp)
+    w = learner.ramped(s.vat_weight, t)
     return {"loss": L_s + w * L_vat + s.vat_entropy * L_ent, "labelled": L_s, "vat": L_vat, "entropy": L_ent}
 
 
