@@ -23,6 +23,22 @@ class Interval(NamedTuple):
     sd: float
     n: int
 
+    @property
+    def verdict(self):
+        """What the seeds say of the first method: "ahead" or "behind" where the interval leaves out 0, "not told apart"
+        where it holds 0, and "unknown" where there is none.
+
+        A sentence on a method takes its word from here. An interval over test images speaks of the networks at hand.
+
+        Example
+        -------
+        >>> [interval(found).verdict for found in ([1.0, 1.1, 0.9], [-2.3, -1.2, -12.4], [0.0, 0.0], [7.0])]
+        ['ahead', 'not told apart', 'not told apart', 'unknown']
+        """
+        if np.isnan(self.sd):
+            return "unknown"
+        return "ahead" if self.low > 0 else "behind" if self.high < 0 else "not told apart"
+
 
 def interval(differences):
     """The t-interval of the mean difference: mean(Δ) ± t_{n−1, 0.975} · sd(Δ)/√n.

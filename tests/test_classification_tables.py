@@ -19,7 +19,7 @@ from i2pemd_lite.classification.bands import COUNTS
 from i2pemd_lite.classification.results import Result, label
 from i2pemd_lite.classification.scores import DECISIONS
 from i2pemd_lite.classification.tables import FIGURES, Tables
-from i2pemd_lite.comparison import bootstrap
+from i2pemd_lite.comparison import jackknife
 from i2pemd_lite.metrics import classification_metrics
 
 TINY = {"steps": 3, "size": 16, "width": 4, "checkpoint_every": 1}
@@ -161,18 +161,18 @@ def test_p_is_of_correctness_averaged_over_the_seeds_that_both_have(two):
     assert (row["only ours"], row["only theirs"], row["McNemar p"]) == (4, 0, 0.125)
 
 
-def test_intervals_draw_whole_lesions(two):
+def test_intervals_leave_out_whole_lesions(two):
     truth = np.arange(14) % 7
     ours, theirs = ([run.scores for run in two.runs(m) if run.settings.seed < 2] for m in ("i2pemd", "fixmatch"))
     (row,) = two.comparison.rows
     figures = [[100 * classification_metrics(s, truth)["f1"] for s in runs] for runs in (ours, theirs)]
     assert row["f1"] == pytest.approx(statistics.fmean(figures[0]) - statistics.fmean(figures[1]))
-    bounds = bootstrap(ours, truth, LESIONS, against=theirs)
+    bounds = jackknife(ours, truth, LESIONS, against=theirs)
     assert (row["f1 low"], row["f1 high"]) == pytest.approx([100 * bound for bound in bounds["f1"]])
-    assert bounds["f1"] != bootstrap(ours, truth, against=theirs)["f1"]
+    assert bounds["f1"] != jackknife(ours, truth, against=theirs)["f1"]
     found = two.intervals.rows[-1]
     assert found["method"] == "i2pemd" and found["auc"] == pytest.approx(two.table4.rows[1]["auc"])
-    bounds = bootstrap(ours, truth, LESIONS)
+    bounds = jackknife(ours, truth, LESIONS)
     assert (found["auc low"], found["auc high"]) == pytest.approx([100 * bound for bound in bounds["auc"]])
     assert "whole lesions" in two.comparison.title and "it is too small" in str(two.comparison)
     alone = Tables([replace(result, lesions=None) for result in two.results])

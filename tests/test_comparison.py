@@ -1,13 +1,13 @@
-"""Paired tests against SciPy and sums by hand; bootstrap intervals against test sets that are really drawn again."""
+"""Paired tests against SciPy and sums by hand; intervals against loops that really leave images out, and the truth."""
 
 import math
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import kurtosis, t, ttest_1samp, ttest_rel
 
 from i2pemd_lite import BadInput
-from i2pemd_lite.comparison import bootstrap, draws, mcnemar, paired_t
+from i2pemd_lite.comparison import jackknife, mcnemar, paired_t
 from i2pemd_lite.metrics import classification_metrics
 
 FIGURES = {"auc", "sensitivity", "specificity", "accuracy", "f1", "top1"}
@@ -64,85 +64,89 @@ def method(seed, N=60, K=3, seeds=2, skill=0.4):
     return [rng.dirichlet(np.ones(K), size=N).round(1) + skill * np.eye(K)[labels] for _ in range(seeds)], labels
 
 
+def means(runs, labels, rows, decision):
+    found = [classification_metrics(scores[rows], labels[rows], decision) for scores in runs]
+    return {name: np.mean([figures[name] for figures in found]) for name in FIGURES}
+
+
 @pytest.mark.parametrize("decision", ["argmax", 0.5])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_bootstrap_is_a_loop_over_test_sets_drawn_again(grouped, decision):
+def test_the_interval_is_that_of_a_loop_that_leaves_groups_out(grouped, decision):
     (runs, labels), (others, _) = method(0), method(1, seeds=3, skill=0.2)
     groups = np.array([f"lesion {i // 3}" for i in range(60)]) if grouped else None
-    counts = draws(np.arange(60) if groups is None else groups, rounds=40, seed=7)
-
-    def mean(runs, rows):
-        found = [classification_metrics(scores[rows], labels[rows], decision) for scores in runs]
-        return {name: np.mean([figures[name] for figures in found]) for name in FIGURES}
-
-    drawn = [np.repeat(np.arange(60), row) for row in counts]
-    first, second = ([mean(of, rows) for rows in drawn] for of in (runs, others))
-    alone = bootstrap(runs, labels, groups, 40, 7, decision)
-    paired = bootstrap(runs, labels, groups, 40, 7, decision, against=others)
+    member = np.arange(60) if groups is None else np.arange(60) // 3
+    kept = [np.arange(60), *(np.flatnonzero(member != g) for g in range(member[-1] + 1))]
+    first, second = ([means(of, labels, rows, decision) for rows in kept] for of in (runs, others))
+    alone = jackknife(runs, labels, groups, decision)
+    paired = jackknife(runs, labels, groups, decision, against=others)
     assert set(alone) == set(paired) == FIGURES
     for name in FIGURES:
         values = np.array([a[name] for a in first])
         differences = values - [b[name] for b in second]
-        assert alone[name] == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=ROUNDING)
-        assert paired[name] == pytest.approx(np.percentile(differences, [2.5, 97.5]), abs=ROUNDING)
+        for found, (whole, *left), lowest in ((alone, values, 0), (paired, differences, -1)):
+            G = len(left)
+            nu = min(G - 1, 2 * G / (kurtosis(left, fisher=False) - 1))
+            half = t.ppf(0.975, nu) * math.sqrt((G - 1) ** 2 / G * np.var(left, ddof=1))
+            expected = np.clip([whole - half, whole + half], lowest, 1)
+            assert found[name] == pytest.approx(expected, abs=1e-9), name  # fourth powers of small differences
 
 
-def test_draws_are_of_whole_groups_each_as_likely_as_the_next():
-    groups = np.array(["b", "a", "b", "c", "d", "b", "a"])
-    counts = draws(groups, rounds=4000)
-    first = [1, 0, 3, 4]  # an image of a, b, c, d
-    assert (counts == counts[:, [0, 1, 0, 3, 4, 0, 1]]).all()
-    assert (counts[:, first].sum(1) == 4).all() and (counts >= 0).all()
-    # Counts are multinomial: mean 1, variance 1 − 1/4. The bounds are over four standard errors of 4000 rounds.
-    assert counts[:, first].mean(0) == pytest.approx(np.ones(4), abs=4.5 * math.sqrt(0.75 / 4000))
-    assert counts[:, first].var(0) == pytest.approx(np.full(4, 0.75), abs=0.1)
+def test_many_groups_are_left_out_in_blocks():
+    (scores,), labels = method(7, N=1203, seeds=1)
+    right = scores.argmax(1) == labels
+    # Of a mean s is sd/√n, and half of right or wrong images has nearly no kurtosis: t with n − 1.
+    theirs = ttest_1samp(right.astype(float), 0).confidence_interval()
+    assert jackknife([scores], labels)["top1"] == pytest.approx((theirs.low, theirs.high), abs=1e-4)
 
 
-def test_copies_of_an_image_add_nothing_when_drawn_with_it():
+def test_few_images_that_decide_make_an_interval_wide():
+    # All is right, and only one image can move the mean over 20 classes: it is all that its class has. The kurtosis of
+    # one that differs among G is about G, so ν = 2, and s is what it moves, 1/20.
+    labels = np.append(np.arange(19).repeat(20), 19)
+    low, high = jackknife([np.eye(20)[labels]], labels)["sensitivity"]
+    assert (low, high) == pytest.approx((1 - t.ppf(0.975, 2) / 20, 1), abs=5e-3)
+
+
+def test_copies_of_an_image_add_nothing_when_left_out_with_it():
     runs, labels = method(2)
-    alone = bootstrap(runs, labels, rounds=200)
+    alone = jackknife(runs, labels)
     twice, groups = [scores.repeat(2, 0) for scores in runs], np.arange(60).repeat(2)
-    together = bootstrap(twice, labels.repeat(2), groups, rounds=200)
+    together = jackknife(twice, labels.repeat(2), groups)
     for name in FIGURES:
-        assert together[name] == pytest.approx(alone[name], abs=ROUNDING)
-    apart = bootstrap(twice, labels.repeat(2), rounds=200)
-    assert np.diff(apart["top1"]) < 0.85 * np.diff(alone["top1"])  # 1/√2 of the width, up to chance
-
-
-def test_bootstrap_is_that_of_its_seed():
-    runs, labels = method(3)
-    assert bootstrap(runs, labels, rounds=50) == bootstrap(runs, labels, rounds=50, seed=0)
-    assert bootstrap(runs, labels, rounds=50) != bootstrap(runs, labels, rounds=50, seed=1)
+        assert together[name] == pytest.approx(alone[name], abs=1e-9)
+    apart = jackknife(twice, labels.repeat(2))
+    assert np.diff(apart["top1"]) == pytest.approx(np.diff(alone["top1"]) / math.sqrt(2), rel=0.02)
 
 
 def test_a_method_does_not_differ_from_itself():
     runs, labels = method(4)
-    assert bootstrap(runs, labels, rounds=50, against=runs) == dict.fromkeys(FIGURES, (0, 0))
+    assert jackknife(runs, labels, against=runs) == dict.fromkeys(FIGURES, (0, 0))
     (better, labels), (worse, _) = method(5, N=200, skill=1.0), method(5, N=200, skill=0.1)
-    assert all(low > 0 for low, _ in bootstrap(better, labels, rounds=200, against=worse).values())
+    assert all(low > 0 for low, _ in jackknife(better, labels, against=worse).values())
 
 
-def test_intervals_hold_the_figures():
-    runs, labels = method(6, N=300)
-    found = bootstrap(runs, labels, rounds=200)
-    for name in FIGURES:
-        low, high = found[name]
-        assert low < np.mean([classification_metrics(scores, labels)[name] for scores in runs]) < high
+def test_an_interval_stays_where_a_figure_can_be():
+    found = jackknife([np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])], [0, 1, 0, 1])
+    assert all(0 <= low <= high <= 1 for low, high in found.values()) and found["top1"][1] == 1
 
 
-def test_the_interval_of_top1_is_as_wide_as_the_binomial_one():
-    (scores,), labels = method(8, N=800, seeds=1)
-    right = (scores.argmax(1) == labels).mean()
-    low, high = bootstrap([scores], labels)["top1"]
-    # ± 1.96 √(p (1 − p) / N), which the percentiles of 1000 rounds meet up to about 5 %.
-    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(right * (1 - right) / 800), rel=0.15)
-    assert (low + high) / 2 == pytest.approx(right, abs=0.005)
+def test_95_of_100_intervals_of_top1_hold_the_truth():
+    # Three images in four are right, the four of a group alike in half of the groups.
+    random, held = np.random.default_rng(0), []
+    for _ in range(300):
+        right = np.where(random.random((60, 1)) < 0.5, random.random((60, 1)), random.random((60, 4))) < 0.75
+        scores = np.eye(2)[np.where(right, 1, 0).ravel()]
+        low, high = jackknife([scores], np.ones(240, int), np.arange(60).repeat(4))["top1"]
+        held.append(low <= 0.75 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.035)  # a standard error of 300 sets is 0.013
 
 
-def test_auc_is_undefined_where_all_images_are_of_one_class():
-    found = bootstrap([np.eye(2)], [0, 0], rounds=20)
+def test_auc_is_undefined_where_a_class_can_be_left_out():
+    found = jackknife([np.eye(2)], [0, 0])
     assert np.isnan(found["auc"]).all() and not np.isnan(found["top1"]).any()
-    assert bootstrap([np.eye(2)], [0, 1], rounds=20)["auc"] == (1, 1)  # half of the rounds have one class only
+    scores = np.eye(2).repeat(2, 0)
+    assert np.isnan(jackknife([scores], [0, 0, 0, 1])["auc"]).all()
+    assert jackknife([scores], [0, 0, 1, 1])["auc"] == (1, 1)
 
 
 GOOD, LABELS = np.full((4, 2), 0.5), [0, 1, 0, 1]
@@ -159,17 +163,16 @@ GOOD, LABELS = np.full((4, 2), 0.5), [0, 1, 0, 1]
         (lambda: mcnemar([True, False], [True]), "a, b: expected two lists"),
         (lambda: mcnemar([True, False], [1, 0]), "b: expected booleans, found int"),
         (lambda: mcnemar([0.5, 1], [True, True]), "a: expected booleans, found float"),
-        (lambda: bootstrap([], LABELS), "runs: expected at least one array"),
-        (lambda: bootstrap([GOOD], LABELS, against=[]), "against: expected at least one array"),
-        (lambda: bootstrap(GOOD, LABELS), r"runs\[0\]: expected scores of shape \(4, K\), found \(2,\)"),
-        (lambda: bootstrap([GOOD, GOOD[:3]], LABELS), r"runs\[1\]: expected scores of shape \(4, 2\), found \(3, 2\)"),
-        (lambda: bootstrap([GOOD], LABELS, against=[GOOD[:, :1]]), r"against\[0\]: expected scores of shape \(4, 2\)"),
-        (lambda: bootstrap([GOOD, GOOD * math.inf], LABELS), r"runs\[1\]: expected finite scores"),
-        (lambda: bootstrap([GOOD[:1]], [0]), "labels: expected one for each of at least 2 images"),
-        (lambda: bootstrap([GOOD], LABELS, groups=["a", "b"]), "groups: expected a name for each of 4 images"),
-        (lambda: bootstrap([GOOD], LABELS, groups=["a"] * 4), "groups: expected at least 2 different ones"),
-        (lambda: bootstrap([GOOD], LABELS, rounds=0), "rounds: expected at least 1, found 0"),
-        (lambda: bootstrap([GOOD], LABELS, decision="best"), "decision: expected"),
+        (lambda: jackknife([], LABELS), "runs: expected at least one array"),
+        (lambda: jackknife([GOOD], LABELS, against=[]), "against: expected at least one array"),
+        (lambda: jackknife(GOOD, LABELS), r"runs\[0\]: expected scores of shape \(4, K\), found \(2,\)"),
+        (lambda: jackknife([GOOD, GOOD[:3]], LABELS), r"runs\[1\]: expected scores of shape \(4, 2\), found \(3, 2\)"),
+        (lambda: jackknife([GOOD], LABELS, against=[GOOD[:, :1]]), r"against\[0\]: expected scores of shape \(4, 2\)"),
+        (lambda: jackknife([GOOD, GOOD * math.inf], LABELS), r"runs\[1\]: expected finite scores"),
+        (lambda: jackknife([GOOD[:1]], [0]), "labels: expected one for each of at least 2 images"),
+        (lambda: jackknife([GOOD], LABELS, groups=["a", "b"]), "groups: expected a name for each of 4 images"),
+        (lambda: jackknife([GOOD], LABELS, groups=["a"] * 4), "groups: expected at least 2 different ones"),
+        (lambda: jackknife([GOOD], LABELS, decision="best"), "decision: expected"),
     ],
 )
 def test_comparison_says_what_is_wrong(call, named):

@@ -13,6 +13,12 @@ from i2pemd_lite.panels.panel import Panel, choice, slider
 from i2pemd_lite.segmentation import paper as organs
 
 MOST = 60  # seeds on the axis of the right picture
+VERDICT = {
+    "ahead": "it leaves out 0, so the seeds put the proposed method ahead. ",
+    "behind": "it leaves out 0, so the seeds put the proposed method behind. ",
+    "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
+}
+"""What `seeds.Interval.verdict` means, as the end of a sentence on the interval."""
 
 
 class Measured(NamedTuple):
@@ -175,10 +181,9 @@ def describe(result):
     if np.isnan(found.sd):
         words = f"One seed: the difference is {found.mean:+.2f} points. {gap} A spread takes two seeds."
         return words, {"seeds of both": 1, "difference": f"{found.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
-    holds = found.low <= 0 <= found.high
     words = (
         f"The mean of {n} differences is {found.mean:+.2f} points, 95 % interval {found.low:+.2f} to {found.high:+.2f}"
-        + ": " + ("it holds 0, so the seeds do not tell the two apart. " if holds else "it leaves out 0. ")
+        + ": " + VERDICT[found.verdict]
         + f"{gap} "
     )
     low, high = seeds.sd_interval(found.sd, n)

@@ -21,6 +21,8 @@ import wave
 from datetime import date, datetime
 from pathlib import Path
 
+from timing import markdown_table
+
 ROUNDS, BUDGET = 3, 9 * 60  # seconds for all of them
 PACE = 150  # words a minute
 SIGNS = {"=": "equals", "<": "less than", ">": "greater than", "+": "plus", "-": "minus", "_": "sub", "^": "to the",
@@ -56,10 +58,9 @@ def markdown(rows, machine, command):
     """The rows as a Markdown page, with which a test compares what the lessons state."""
     said = ", ".join(f"{name} {value}" for name, value in machine.items())
     reader = "read aloud by espeak-ng" if shutil.which("espeak-ng") else "words counted"
-    cells = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row.values()] for row in rows]
-    lines = ["| " + " | ".join(line) + " |" for line in (list(rows[0]), ["---"] * len(rows[0]), *cells)]
     opening = f"`{command}`, {date.today()}, one thread, {reader}: {said}."
-    return "\n".join(["# The time that a lesson takes", "", opening, "", *__doc__.strip().split("\n"), "", *lines, ""])
+    return "\n".join(["# The time that a lesson takes", "", opening, "", *__doc__.strip().split("\n"), "",
+                      *markdown_table(rows), ""])  # fmt: skip
 
 
 def _interleaved(paths, rounds, prepare):

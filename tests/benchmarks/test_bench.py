@@ -5,6 +5,7 @@ import math
 import sys
 
 import bench
+import intervals
 import lessons
 import numpy as np
 import pytest
@@ -157,3 +158,23 @@ def test_lessons_are_timed_and_read_aloud(figures_of):
     assert 500 < row["words"] < 3000 and 0.5 < row["aloud min"] / (row["words"] / lessons.PACE) < 2
     page = lessons.markdown([row], {"cpu": "one"}, "run")
     assert f"| {row['what']} | ci | {row['time']:.1f} | s |" in page
+
+
+def test_intervals_are_asked_how_often_they_hold_the_truth(figures_of, tmp_path):
+    rows, _ = figures_of("coverage", f"--markdown={tmp_path / 'intervals.md'}")
+    whats = [f"{figure}, {what}" for what in ("A", "A less B") for figure in ("AUC", "F1", "top-1")]
+    assert [*rows] == [("60 lesions", what) for what in whats]
+    for row in rows.values():
+        assert row["sets"] == 4 and 0 <= row["percentile"] <= 100 and 0 < row["width"]
+        assert row["low"] + row["jackknife"] + row["high"] == pytest.approx(100)
+    assert "| F1, A less B | 60 lesions | 4 |" in (tmp_path / "intervals.md").read_text(encoding="utf-8")
+    plain, ours = np.array([[0, 0.4, 0.6], [1, 0.6, 0.7]]), np.array([[0, 0.4, 0.5], [1, 0.6, 0.7]])
+    found = intervals.held(plain, ours, 0.55)
+    assert (found["percentile"], found["jackknife"]) == pytest.approx((200 / 3, 100))
+
+
+def test_the_population_is_as_frequent_and_as_hard_as_it_says():
+    labels, groups, scores = intervals.population(20_000, np.random.default_rng(1))
+    assert np.bincount(labels) / len(labels) == pytest.approx(intervals.COUNTS / intervals.COUNTS.sum(), abs=0.01)
+    assert np.bincount(groups).mean() == pytest.approx(1.34, abs=0.02) and max(np.bincount(groups)) == 4
+    assert [np.mean(each.argmax(1) == labels) for each in scores] == pytest.approx([0.76, 0.74], abs=0.01)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, functions timed side by side, a table."""
+"""What the benchmarks share: the machine in words, functions timed side by side, tables."""
 
 import contextlib
 import os
@@ -47,6 +47,12 @@ def timed(function, device):
     start = time.perf_counter()
     function()
     return (time.perf_counter() - start) * 1e3
+
+
+def markdown_table(rows):
+    """The lines of a Markdown table, numbers with one digit."""
+    cells = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row.values()] for row in rows]
+    return ["| " + " | ".join(line) + " |" for line in (list(rows[0]), ["---"] * len(rows[0]), *cells)]
 
 
 def show(rows):
