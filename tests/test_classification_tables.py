@@ -179,6 +179,23 @@ def test_intervals_leave_out_whole_lesions(two):
     assert "whole lesions" not in alone.comparison.title and "it is too small" not in str(alone)
 
 
+def test_a_sentence_on_a_method_takes_the_seeds(two):
+    (row,) = two.comparison.rows
+    ours, theirs = ([run.figures["largest score"]["f1"] for run in two.runs(m)[:2]] for m in ("i2pemd", "fixmatch"))
+    found = scipy.stats.ttest_rel(ours, theirs).confidence_interval()
+    assert (row["f1 seeds low"], row["f1 seeds high"]) == pytest.approx((found.low, found.high))
+    assert row["f1 verdict"] == "ahead" and "F1 over seeds: Ours is ahead of FixMatch" in str(two.comparison)
+    # The means of two seeds are as far apart for these networks, but one seed alone makes the difference.
+    luck = [planted("i2pemd", 0, [1] * 14), planted("i2pemd", 1, A1), planted("fixmatch", 0, [0, 1] * 7),
+            planted("fixmatch", 1, A1), planted("vat", 0, [0] * 14)]  # fmt: skip
+    comparison = Tables(luck).comparison
+    vat, fixmatch = comparison.rows
+    assert fixmatch["f1 low"] > 0 and fixmatch["f1 verdict"] == "not told apart"
+    assert vat["f1 low"] > 0 and vat["f1 verdict"] == "unknown" and math.isnan(vat["f1 seeds low"])
+    words = "F1 over seeds: Ours is not told apart from FixMatch; not known, for want of a second seed, beside VAT"
+    assert words in " ".join(str(comparison).split()) and comparison.pages()[0].rows[0]["F1 over seeds"] == "-"
+
+
 def test_without_a_common_seed_nothing_is_compared(two):
     apart = Tables(two.runs("i2pemd") + two.runs("fixmatch")[2:])
     assert apart.comparison.rows == [] and "no other method has a seed of i2pemd" in str(apart.comparison)

@@ -22,7 +22,7 @@ def test_the_interval_is_that_of_scipy():
         assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
         assert (found.mean, found.sd, found.n) == pytest.approx((d.mean(), d.std(ddof=1), n))
     one = seeds.interval([1.5])
-    assert one.mean == 1.5 and one.n == 1 and np.isnan([one.low, one.high, one.sd]).all()
+    assert one.verdict == "unknown" and one.mean == 1.5 and one.n == 1 and np.isnan([one.low, one.high, one.sd]).all()
     for bad in ([], [np.nan], [[1.0, 2.0]]):
         with pytest.raises(BadInput, match="differences"):
             seeds.interval(bad)
@@ -99,6 +99,17 @@ def test_the_committed_measurements_are_those_of_the_tables():
         for row in rows:
             values = each.values[row["method"]]
             assert len(values) == row["seeds"] and np.mean(list(values.values())) == pytest.approx(row[column])
+
+
+def test_the_committed_verdicts_are_those_of_the_committed_seeds():
+    rows = json.loads((root() / "data/results/classification/comparison.json").read_text(encoding="utf-8"))["rows"]
+    for each, figure in zip(panels.committed()[1:], ("auc", "f1"), strict=True):
+        ours = each.values["i2pemd"]
+        for row in rows:
+            found = seeds.interval([ours[seed] - value for seed, value in each.values[row["method"]].items()])
+            ends = np.array([row[f"{figure} seeds {end}"] for end in ("low", "high")], dtype=float)
+            assert (found.n, found.verdict) == (row["seeds"], row[f"{figure} verdict"])
+            assert (found.low, found.high) == pytest.approx(ends, nan_ok=True)
 
 
 def test_what_the_lesson_says_of_the_committed_runs_holds():

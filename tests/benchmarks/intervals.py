@@ -3,12 +3,18 @@
 Images are drawn from classes as frequent as in ISIC 2018, one to four of a lesion. Two classifiers answer them, about
 as well as the networks of data/results: the scores are the softmax of log f_k + a [k = y] + 1.8 z_k, with f the
 frequencies, y the class and z standard normal; three fifths of the variance of z are the same for all images of a
-lesion, seven tenths for both classifiers. For A a = 2.6, for B 2.4. The truth is that of 200,000 lesions.
+lesion, seven tenths for both classifiers. For A a = 2.6, for B 2.4. The truth is that of a million lesions.
 
 `percentile` says in how many of a hundred test sets the interval holds the truth that goes from the 2.5th to the 97.5th
 percentile of a bootstrap of whole lesions (1,000 draws); `jackknife` the same of `comparison.jackknife`, which the
 tables print, give or take `±` (a standard error). In `low` of a hundred sets the truth lies below the latter, in `high`
 above. `bootstrap width` and `width` are the mean widths of both in points.
+
+Other intervals were tried once on other such sets, 700 of 750 lesions and 2,000 of 100. BCa held the true F1 of A in 92
+and 74 of 100, that of A less B in 89 and 79, and with 100 lesions the true AUC of A in 87. The basic bootstrap with 750
+lesions held the true F1 in 89 and 91, the studentised one with 100 lesions in 83 and 87. A shift by the bias that the
+jackknife estimates gives F1 up to 3 of 100 more, and with 100 lesions takes 3 to 5 from AUC. No interval held the true
+F1 with 100 lesions in 95: a class without an image counts as 0 there, and the images cannot tell what it would be.
 """
 
 from datetime import date
@@ -30,7 +36,7 @@ FIGURES = {"auc": "AUC", "f1": "F1", "top1": "top-1"}
 
 def coverage_rows(quick):
     """One row for each size and figure, of A alone and of A less B."""
-    sets, rounds, large = ({60: 4}, 30, 2000) if quick else (SETS, 1000, 200_000)
+    sets, rounds, large = ({60: 4}, 30, 2000) if quick else (SETS, 1000, 1_000_000)
     labels, _, scores = population(large, np.random.default_rng(0))
     a, b = (classification_metrics(each, labels) for each in scores)
     truths = {"A": a, "A less B": {name: a[name] - b[name] for name in a}}

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 
 import bench
 import intervals
@@ -15,6 +16,9 @@ from PIL import Image
 
 from i2pemd_lite import classification
 from i2pemd_lite.classification import augment
+from i2pemd_lite.classification.tables import COVERS
+from i2pemd_lite.comparison import jackknife
+from i2pemd_lite.files import root
 
 
 @pytest.fixture
@@ -171,6 +175,25 @@ def test_intervals_are_asked_how_often_they_hold_the_truth(figures_of, tmp_path)
     plain, ours = np.array([[0, 0.4, 0.6], [1, 0.6, 0.7]]), np.array([[0, 0.4, 0.5], [1, 0.6, 0.7]])
     found = intervals.held(plain, ours, 0.55)
     assert (found["percentile"], found["jackknife"]) == pytest.approx((200 / 3, 100))
+
+
+def test_what_is_said_of_intervals_was_measured():
+    page = Path(intervals.__file__).with_suffix(".md").read_text(encoding="utf-8")
+    head, _, *rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    held = {tuple(row[:2]): round(float(row[head.index("jackknife")])) for row in rows}
+    plain = {tuple(row[:2]): round(float(row[head.index("percentile")])) for row in rows}
+    alone, apart = ([held[f"{name}, {what}", "750 lesions"] for name in intervals.FIGURES.values()]
+                    for what in ("A", "A less B"))  # fmt: skip
+    assert f"{min(alone)} to {max(alone)} of 100" in COVERS and f"{min(apart)} to {max(apart)} those" in COVERS
+    few, many = ("F1, A", "100 lesions"), ("F1, A", "750 lesions")
+    assert f"{held['AUC, A', '100 lesions']} held the true AUC and {held[few]} the true F1" in COVERS
+    said = " ".join(jackknife.__doc__.split())
+    assert f"{held[many]} % of these intervals held the true F1, where {plain[many]} % of those" in said
+    assert f"lesions {held[few]} and {plain[few]} %" in said
+    (lesson,) = (root() / "notebooks").glob("07_*.ipynb")
+    said = lesson.read_text(encoding="utf-8")
+    assert f"held the true F1 in {plain[many]} of 100 test sets" in said
+    assert f"held the true F1 in {held[many]} of 100, but with 100 lesions only in {held[few]}" in said
 
 
 def test_the_population_is_as_frequent_and_as_hard_as_it_says():
