@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from i2pemd_lite import results
+from i2pemd_lite.choices import note
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
 from i2pemd_lite.report import Report
 from i2pemd_lite.results import MEMORY, p_value, plus_minus, spread
 from i2pemd_lite.segmentation import paper
+from i2pemd_lite.segmentation.choices import SETTINGS
 from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.evaluate import TASK
 from i2pemd_lite.segmentation.methods import METHODS
@@ -142,7 +144,10 @@ class Tables(results.Tables):
         rows = [_table1_row(method, self.runs(method)) for method in METHODS if self.runs(method)]
         wrong = [f"† {discrepancy}" for discrepancy in paper.audit() if self.runs(discrepancy.method)]
         return Table1(
-            "Table 1: Dice overlap (DOC, %), mean ± SD over seeds", rows, self.about(), notes=self.unlike() + wrong
+            "Table 1: Dice overlap (DOC, %), mean ± SD over seeds",
+            rows,
+            self.about(),
+            notes=self.unlike() + wrong + [self.choices()],
         )
 
     @property
@@ -229,6 +234,11 @@ class Tables(results.Tables):
         """{"table1": …, "table2": …, "table3": …, "surfaces": …} and, with more than one d, "figure6a"."""
         found = {name: getattr(self, name) for name in ("table1", "table2", "table3", "surfaces")}
         return found | ({"figure6a": self.figure6a} if len(self.figure6a.rows) > 1 else {})
+
+    def choices(self):
+        """Which of what the paper leaves open these runs have otherwise."""
+        s = self.results[0].settings
+        return note(s, TASK.settings_for(s.method, "gpu", changes={"preset": s.preset}), SETTINGS)
 
     def about(self):
         """What the runs have in common, for the line under Table 1."""
