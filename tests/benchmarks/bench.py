@@ -1,11 +1,12 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin | panels | lessons] [--quick] [--json FILE]
+python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons] [--quick] [--json FILE]
                                  [--markdown FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
 read the ratios. The steps are those of `step.py` and `skin.py`, the panels and lessons those of `panels.py` and
-`lessons.py`; the lessons take nine minutes and are timed only when they are named. Losses: median
+`lessons.py`; the lessons take nine minutes and are timed only when they are named, and so is what each method adds to
+the baseline's gradient (`added.py`). Losses: median
 milliseconds of forward + backward on float32 logits and int64 labels. "bound" is the time to read logits and labels
 once and write the gradient once, at the speed of a copy into memory already in use. The reference and the version
 without a compiler take part in every fifth round, since they take longer than all else.
@@ -24,6 +25,7 @@ import numpy as np
 import panels
 import torch
 import torch.nn.functional as F
+from added import added_rows
 from skin import skin_rows
 from step import step_rows
 from timing import describe, interleaved, show, timed
@@ -42,7 +44,7 @@ OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of 
 @spoken
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but the lessons")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but added and the lessons")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table of panels or lessons there")
@@ -53,7 +55,7 @@ def main(arguments=None):
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 
     figures = {"machine": machine}
-    for table in [chosen.table] if chosen.table else [table for table in TABLES if table != "lessons"]:
+    for table in [chosen.table] if chosen.table else [table for table in TABLES if table not in ("added", "lessons")]:
         figures[table] = TABLES[table](chosen.quick)
         show(figures[table])
     if chosen.json:
@@ -215,7 +217,7 @@ def lesson(K, instances):
 
 
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
-          "panels": panels.panel_rows, "lessons": lessons.lesson_rows}  # fmt: skip
+          "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())
