@@ -103,6 +103,21 @@ def table(task):
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(settings).items()])
 
 
+def profiles(task):
+    """What a profile sets beside the paper's values, a line for each setting that any of them changes.
+
+    Example
+    -------
+    >>> print(profiles("classification").splitlines()[0])
+    checkpoint_every: ci 4, laptop 50, gpu 50
+    """
+    module = importlib.import_module(f"i2pemd_lite.{task}")
+    each = {name: module.TASK.settings_for(next(iter(module.METHODS)), name) for name in module.TASK.sizes}
+    names = sorted({name for sizes in module.TASK.sizes.values() for name in sizes})
+    lines = (", ".join(f"{size} {getattr(s, name)}" for size, s in each.items()) for name in names)
+    return "\n".join(f"{name}: {line}" for name, line in zip(names, lines, strict=True))
+
+
 def note(settings, full, choices):
     """What stands under a table: which of the settings that the paper leaves open were others, and where all are told.
 

@@ -30,12 +30,14 @@ def outline(_):
 
 
 def readings(_):
-    """Print where the paper is silent or says two things, and whose each setting is: the paper's, or a rival's."""
+    """Print where the paper is silent or says two things, whose each setting is, and what a profile sets."""
     from i2pemd_lite import choices
     from i2pemd_lite.panels import readings
 
-    for title, found in (("The paper's passages", readings.table()), ("Segmentation", choices.table("segmentation")),
-                         ("Classification", choices.table("classification"))):  # fmt: skip
+    parts = {"The paper's passages": readings.table()}
+    for task in ("segmentation", "classification"):
+        parts |= {f"Settings of {task}": choices.table(task), f"Profiles of {task}": choices.profiles(task)}
+    for title, found in parts.items():
         print(f"{title}\n{'-' * len(title)}\n{found}\n")
     return 0
 
