@@ -541,6 +541,9 @@ def run(*words, limit=None, **environment):
         except KeyboardInterrupt:  # Ctrl-C is the program's own to answer: JupyterLab asks, pytest sums up
             continue
         except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)  # pytest says what failed so far
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
             process.kill()
             print(f"run.py: stopped what had not ended after {limit // 60} minutes: {' '.join(map(str, words))}")
             return 1

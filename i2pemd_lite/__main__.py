@@ -13,6 +13,7 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
     python -m i2pemd_lite ledger
     python -m i2pemd_lite release --out out/course
     python -m i2pemd_lite outline
+    python -m i2pemd_lite readings
     python -m i2pemd_lite lessons 02
     python -m i2pemd_lite report hand-ins --out out/class
 """

@@ -76,7 +76,7 @@ def i2ped_loss(features, labels, prototypes):
     return (sums / N.clamp(min=1)).sum() / (N > 0).sum().clamp(min=1)
 
 
-def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None):
+def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum"):
     """The whole objective of segmentation, from one pass over the logits.
 
     L_Seg = L_CE + L_Dice + λ L_I2PEMD                                                      (Eq. 7, eq07)
@@ -91,6 +91,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     ce : "weighted", as in the code of Dou et al. 2020 whose base all rows of Table 1 share, or "plain"
     sizes : how many samples of the batch belong to each modality, such as (3, 3). CE and Dice are then taken for each
         modality and added up, while I2PEMD pools all voxels. One group when None.
+    add : "sum" of the modalities, as in the code of Dou et al., or their "mean", beside which λ weighs twice as much
 
     Returns
     -------
@@ -99,7 +100,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     Raises
     ------
     BadInput
-        when shapes or types do not fit, sizes do not add up to B, or `ce` is unknown
+        when shapes or types do not fit, sizes do not add up to B, or `ce` or `add` is unknown
 
     Example
     -------
@@ -110,13 +111,18 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     """
     statistics = class_statistics(logits, labels, ignore_index)
     groups = _groups(statistics, sizes)
-    terms = {"ce": sum(_cross_entropy(s, ce) for s in groups), "dice": sum(_soft_dice(s) for s in groups)}
+    if add not in ("sum", "mean"):
+        raise BadInput(f"add: expected 'sum' or 'mean', found {add!r}")
+    n = 1 if add == "sum" else len(groups)
+    terms = {"ce": sum(_cross_entropy(s, ce) for s in groups) / n, "dice": sum(map(_soft_dice, groups)) / n}
     if ground is not None:
         terms["i2pemd"] = _i2pemd(_pooled(statistics), ground)
     return _total(terms, weight)
 
 
-def segmentation_loss_reference(logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None):
+def segmentation_loss_reference(
+    logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum"
+):
     """`segmentation_loss`, written voxel by voxel as the equations are: slower, and what the fast one is held to.
 
     Example
@@ -134,6 +140,7 @@ def segmentation_loss_reference(logits, labels, ground, weight=1.0, ignore_index
         w = 1 - onehot.mean(0) if ce == "weighted" else torch.ones_like(z[0])
         terms["ce"] = terms["ce"] + (w[y] * F.cross_entropy(z, y, reduction="none")).mean()
         terms["dice"] = terms["dice"] + 1 - (2 * (p * onehot).sum(0) / ((p**2).sum(0) + onehot.sum(0) + EPSILON)).mean()
+    terms = {name: term / (1 if add == "sum" else len(sizes)) for name, term in terms.items()}
     if ground is not None:
         p = at_least_float32(logits).softmax(1)
         d = i2pemd(p, labels.where(labels != ignore_index, 0), ground)

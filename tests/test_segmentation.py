@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -149,6 +150,35 @@ def test_patches_stay_inside_and_reach_every_slice(trained):
     depth = len(case.image)
     starts = {first_slice(case, 8, generator(0, t)) for t in range(300)}
     assert min(starts) == 0 and max(starts) == depth - 8
+
+
+def test_patches_between_the_ends_of_the_organs_are_dous():
+    """Centres a + 4 to b − 4, without the last: the middle slice of 25 is in 8 of 16 of these, and in 1 of 4 blocks."""
+    case = SimpleNamespace(image=range(25), organ_slices=list(range(25)))
+    starts = torch.tensor([first_slice(case, 8, generator(1, t)) for t in range(4000)])
+    share = ((starts <= 12) & (starts > 12 - 8)).double().mean().item()
+    assert share == pytest.approx((8 / 16 + 1 / 4) / 2, abs=0.03)  # the standard error is below 0.008
+    between = starts[(starts % 8 > 0) & (starts < 17)]
+    assert set(between.tolist()) == set(range(16)) - {0, 8}
+    short = SimpleNamespace(image=range(25), organ_slices=[10, 11, 12])
+    assert {first_slice(short, 8, generator(1, t)) for t in range(200)} == {0, 7, 8, 16, 17}
+    at_the_end = SimpleNamespace(image=range(25), organ_slices=[24])
+    assert max(first_slice(at_the_end, 8, generator(1, t)) for t in range(200)) == 17
+
+
+def test_the_head_begins_as_dous_does():
+    for sharing in ("joint_sepbn", "individual"):
+        heads = [(name, p) for name, p in UNet(sharing, init="ummkd").named_parameters() if name.startswith("head")]
+        assert len(heads) == (4 if sharing == "individual" else 2)
+        for name, p in heads:
+            assert (p == 0).all() if name.endswith("bias") else 0 < p.abs().max() <= 0.02
+
+
+def test_lambda_counts_double_beside_the_mean_of_the_modalities(data):
+    """L = mean + λ I = ½ (sum + 2 λ I)."""
+    one = segmentation.train("joint_sepbn_i2pemd", data, profile="ci", steps=1, add="mean").finish(False).history[0]
+    two = segmentation.train("joint_sepbn_i2pemd", data, profile="ci", steps=1, weight=2.0).finish(False).history[0]
+    assert 2 * one["loss"] == pytest.approx(two["loss"], rel=1e-6) and one["ce"] == pytest.approx(two["ce"] / 2)
 
 
 def test_evaluation_is_dice_on_whole_volumes(trained):

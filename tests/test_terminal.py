@@ -27,6 +27,7 @@ COMMANDS = {
     "tables": "classification --runs {run} --out {out}/tables",
     "ledger": "",
     "outline": "",
+    "readings": "",
     "lessons": "--out {out}/lessons",
     "pages": "--out {out}/pages",
     "release": "--out {out}/course",

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from i2pemd_lite.choices import changed
 from i2pemd_lite.classification.bands import COUNTS, counted
+from i2pemd_lite.classification.choices import SETTINGS
 from i2pemd_lite.classification.evaluate import TASK, evaluate
 from i2pemd_lite.classification.scores import DECISIONS, read_scores
 from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.files import BadInput, read_json
-from i2pemd_lite.results import differences
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,8 +54,9 @@ def label(settings, data):
     """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic".
 
     A run on synthetic images is "synthetic". One on ISIC 2018 has the paper's setting where it starts from ImageNet's
-    weights, whatever the name of their file, and all settings are those of its method at full size but `results.FREE`,
-    which say who runs it, in which precision, and how often one looks. `split_by` may be "image", the paper's protocol,
+    weights, whatever the name of their file, and all settings are those of its method at full size but those that the
+    paper leaves open (`choices.SETTINGS`; the tables say which of them are others than here) and `results.FREE`, which
+    say who runs it, in which precision, and how often one looks. `split_by` may be "image", the paper's protocol,
     or one that keeps lesions apart, which makes the task harder and so flatters nobody; the tables say which.
     Everything else is "scaled down", whatever it changes.
 
@@ -67,7 +69,7 @@ def label(settings, data):
     if data == "synthetic":
         return "synthetic"
     full = TASK.settings_for(settings.method, "gpu", changes={"split_by": settings.split_by})
-    like = settings.imagenet and not differences(settings, full.changed(imagenet=settings.imagenet))
+    like = settings.imagenet and not changed(settings, full.changed(imagenet=settings.imagenet), SETTINGS)[0]
     return "paper's setting" if like and data == "ISIC 2018" else "scaled down"
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from i2pemd_lite import results
+from i2pemd_lite.choices import note
 from i2pemd_lite.classification import paper
 from i2pemd_lite.classification.bands import SETS, band_report
+from i2pemd_lite.classification.choices import SETTINGS
 from i2pemd_lite.classification.evaluate import TASK
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.results import label, read
@@ -200,6 +202,7 @@ class Tables(results.Tables):
             rows.append({**row, "p": p, "paper p": printed.p})
         notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [_no_run_of(paper.TABLE4)]
         notes += [DEPENDENT] * _several(self.results[0].lesions) + self.unlike() + paper.audit()["table4"]
+        notes += [note(self.results[0].settings, TASK.settings_for(PROPOSED, "gpu"), SETTINGS)]
         return Table4("Table 4: figures in percent, mean ± SD over seeds", rows, self.about(), notes=notes)
 
     @functools.cached_property

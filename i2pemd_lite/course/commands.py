@@ -1,4 +1,4 @@
-"""The commands of the course: doctor | ledger | outline | lessons | pages | release | work | report."""
+"""The commands of the course: doctor | ledger | outline | readings | lessons | pages | release | work | report."""
 
 from pathlib import Path
 
@@ -26,6 +26,19 @@ def outline(_):
     from i2pemd_lite.course import plan
 
     print(plan.markdown())
+    return 0
+
+
+def readings(_):
+    """Print where the paper is silent or says two things, whose each setting is, and what a profile sets."""
+    from i2pemd_lite import choices
+    from i2pemd_lite.panels import readings
+
+    parts = {"The paper's passages": readings.table()}
+    for task in ("segmentation", "classification"):
+        parts |= {f"Settings of {task}": choices.table(task), f"Profiles of {task}": choices.profiles(task)}
+    for title, found in parts.items():
+        print(f"{title}\n{'-' * len(title)}\n{found}\n")
     return 0
 
 
@@ -86,6 +99,7 @@ def add(command):
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
     sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
     command(outline)
+    command(readings)
     for function, folder in ((lessons, "lessons"), (pages, "pages"), (release, "course")):
         sub = command(function)
         if function is not pages:

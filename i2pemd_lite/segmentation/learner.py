@@ -66,7 +66,7 @@ class Segmenter(Learner):
         self.bank.momentum = s.momentum
         POOLS[s.pool](self.bank, features, labels, sizes)  # Eq. 10, 11
         ground = GROUNDS[method.ground](self.bank, s)  # Eq. 3-5
-        loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes)  # Eq. 7-9
+        loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes, add=s.add)  # Eq. 7-9
         terms = dict(loss.terms)
         if method.extra == "i2ped":
             terms["i2ped"] = i2ped_loss(features, labels, self.bank.prototypes)
@@ -142,8 +142,10 @@ class Segmenter(Learner):
     def evaluate(self):
         """Figures on the held-back cases: DOC in percent, and the other two that Table 2 follows over the epochs.
 
-        doc, that of each modality, that of each organ; mi2pemd, Eq. 8 over all voxels with the present G; mmd, between
-        the features of CT and of MR (`mmd`, at most `VOXELS` of each class and modality, the same every time).
+        doc, that of each modality, that of each organ; mi2pemd, Eq. 8 over all voxels with the present G; mmd, MMD²
+        between the features of CT and of MR (`mmd`, at most `VOXELS` of each class and modality, the same every time),
+        with five kernels as wide as the features lie apart just then; mmd_fixed, with one that stays the same, β = 2d,
+        the mean squared distance of features of variance 1.
         """
         rows, cost, features = [], ClassMean(len(CLASSES)), {modality: [] for modality in MODALITIES}
         G = self.bank.ground_distance().cpu()
@@ -152,8 +154,9 @@ class Segmenter(Learner):
             rows.append(doc_row(case, p))
             cost.add(i2pemd(p[None], case.label[None], G)[0], case.label)
             features[case.modality].append(f)
-        gap = mmd(*(torch.cat(f) for f in features.values()))
-        return {**summary(rows), "mi2pemd": cost.mean(), "mmd": gap.item()}
+        clouds = [torch.cat(f) for f in features.values()]
+        fixed = mmd(*clouds, kernels=1, bandwidth=2 * self.settings.dim)
+        return {**summary(rows), "mi2pemd": cost.mean(), "mmd": mmd(*clouds).item(), "mmd_fixed": fixed.item()}
 
     def example(self):
         """The slice with most organ voxels of the first probed block, its truth, and the classes that are predicted."""
@@ -217,14 +220,17 @@ def block_starts(depth, size, step):
 
 
 def first_slice(case, size, draws):
-    """Where a training patch begins: half of the time one of the blocks, else around a slice that shows an organ.
+    """Where a training patch begins: half of the time one of the blocks, else anywhere between the ends of the organs.
 
-    The rule of Dou et al. 2020, whose patches span the whole plane.
+    The rule of Dou et al. 2020, whose patches span the whole plane: where slices a to b show organs, the centre is
+    drawn from a + size/2 to b − size/2, without the last. Organs too short for that have it in their middle.
     """
     depth = len(case.image)
     starts = block_starts(depth, size, step=size)
     coin, place = torch.rand(2, generator=draws).tolist()
     if coin < 0.5:
         return starts[int(place * len(starts))]
-    shown = case.organ_slices or [depth // 2]
-    return min(max(shown[int(place * len(shown))] - size // 2, 0), depth - size)
+    shown = case.organ_slices or [0, depth - 1]
+    first, last = shown[0], shown[-1]
+    room = last - first - size
+    return first + int(place * room) if room > 0 else min(max((first + last + 1 - size) // 2, 0), depth - size)

@@ -57,7 +57,7 @@ class Unit(nn.Module):
             return nn.BatchNorm3d(channels, eps=1e-3, momentum=0.1)
 
         if init == "ummkd":
-            nn.init.trunc_normal_(convolution.weight, std=0.01, a=-0.02, b=0.02)
+            _narrow(convolution.weight)
         self.convolution = convolution
         self.norm = PerModality(norm) if separate_norm else norm()
         self.activation = nn.LeakyReLU(0.2, inplace=True)
@@ -95,8 +95,9 @@ class UNet(nn.Module):
     num_classes : K
     upconv : "cicek" for 2³ up-convolutions, or "ummkd" for those of Dou et al.'s code, whose kernel of 1 along z
         leaves every second slice empty on two levels
-    init : of the kernels: "ummkd", a truncated normal of deviation 0.01, or "torch", wider for fewer inputs. Under
-        batch normalisation only a kernel's direction matters, and Adam turns one ten times smaller ten times faster.
+    init : of the kernels: "ummkd", a truncated normal of deviation 0.01, the head's too, with a bias of 0; or "torch",
+        wider for fewer inputs. Under batch normalisation only a kernel's direction matters, and Adam turns one ten
+        times smaller ten times faster.
 
     Example
     -------
@@ -144,6 +145,10 @@ class UNet(nn.Module):
         }
         for name, make in stages.items():
             self.add_module(name, make() if name in shared else PerModality(make))
+        if init == "ummkd":
+            for head in (module for module in self.head.modules() if isinstance(module, nn.Conv3d)):
+                _narrow(head.weight)
+                nn.init.zeros_(head.bias)
         self.pool = nn.MaxPool3d(2)
 
     def forward(self, x, sizes):
@@ -161,6 +166,10 @@ class UNet(nn.Module):
         x = _apply(self.dec2, (x, skip2), sizes)
         features = _apply(self.dec1, (x, skip1), sizes)
         return features, _apply(self.head, (features,), sizes)
+
+
+def _narrow(weight):
+    nn.init.trunc_normal_(weight, std=0.01, a=-0.02, b=0.02)
 
 
 def _apply(layer, inputs, sizes):

@@ -4,8 +4,9 @@ import dataclasses
 import math
 from pathlib import Path
 
+from i2pemd_lite.choices import changed
 from i2pemd_lite.files import read_json
-from i2pemd_lite.results import differences
+from i2pemd_lite.segmentation.choices import SETTINGS
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate
 from i2pemd_lite.segmentation.scores import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SegmentationSettings
@@ -42,10 +43,11 @@ def label(settings, data):
     """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
 
     A run on synthetic scans is "synthetic". One on real scans has the paper's setting where all settings are those of
-    its preset at full size but `results.FREE`, which say who runs it, in which precision, and how often one looks.
-    `crop` may be "organs", the paper's protocol, whose cut in-plane takes the truth of held-back scans for granted; or
-    "z", the default, which makes the task harder and so flatters nobody; the tables say which. Everything else is
-    "scaled down", whatever it changes. A preset other than the paper's has its own name at full size.
+    its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the tables say which of them are
+    others than here) and `results.FREE`, which say who runs it, in which precision, and how often one looks. `crop` may
+    be "organs", the paper's protocol, whose cut in-plane takes the truth of held-back scans for granted; or "z", the
+    default, which makes the task harder and so flatters nobody; the tables say which. Everything else is "scaled down",
+    whatever it changes. A preset other than the paper's has its own name at full size.
 
     Example
     -------
@@ -56,7 +58,7 @@ def label(settings, data):
     if data == "synthetic":
         return "synthetic"
     full = TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
-    if settings.crop not in CROPS or differences(settings, full.changed(crop=settings.crop)):
+    if settings.crop not in CROPS or changed(settings, full.changed(crop=settings.crop), SETTINGS)[0]:
         return "scaled down"
     return "paper's setting" if settings.preset == "paper" else settings.preset
 

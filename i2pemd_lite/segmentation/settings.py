@@ -17,7 +17,9 @@ class SegmentationSettings(Settings):
     decay: float = 0.95
     decay_every: int = 500
     weight: float = 1.0  # λ of Eq. 7; the paper does not say
-    weight_i2ped: float = 1.0
+    add: str = "sum"  # of CE and Dice over CT and MR, as Dou et al. have it, beside one I2PEMD of both: with "mean"
+    # λ = 1 is what λ = 2 is with "sum"
+    weight_i2ped: float = 0.05  # its gradient is then about as large as that of I2PEMD with λ = 1
     weight_kd: float = 0.5
     temperature: float = 2.0  # T of the knowledge distillation of Dou et al. 2020
     ce: str = "weighted"
@@ -65,6 +67,7 @@ class SegmentationSettings(Settings):
             self._expect(name, getattr(self, name) >= 0, "a number from 0")
         self._expect("temperature", self.temperature > 0, "a number above 0")
         self._expect("ce", self.ce in ("weighted", "plain"), "'weighted' or 'plain'")
+        self._expect("add", self.add in ("sum", "mean"), "'sum' or 'mean'")
         self._expect("fixed", self.fixed >= 0, "a number from 0")
         self._expect("pool", self.pool in POOLS, " or ".join(POOLS))
         self._expect("first", self.first in ("mean", "zeros"), "'mean' or 'zeros'")
@@ -87,6 +90,7 @@ SIZES = {
     "ci": _SOFT_TISSUE
     | {
         "steps": 24,
+        "init": "torch",  # the other takes more steps than these before anything but background is answered
         "learning_rate": 5e-3,
         "schedule": "cosine",
         "width": 4,

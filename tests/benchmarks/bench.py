@@ -1,15 +1,15 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin | panels | lessons | coverage] [--quick] [--json FILE]
-                                 [--markdown FILE] [--threads N]
+python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage] [--quick]
+                                 [--json FILE] [--markdown FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
 read the ratios. The steps are those of `step.py` and `skin.py`, the panels and lessons those of `panels.py` and
-`lessons.py`; the lessons take nine minutes and are timed only when they are named. So are the intervals of
-`intervals.py`, which asks how often they hold the truth. Losses: median milliseconds of forward + backward on float32
-logits and int64 labels. "bound" is the time to read logits and labels once and write the gradient once, at the speed of
-a copy into memory already in use. The reference and the version without a compiler take part in every fifth round,
-since they take longer than all else.
+`lessons.py`; the lessons take nine minutes and are timed only when they are named. So are what each method adds to the
+baseline's gradient (`added.py`), and how often intervals of the tables hold the truth (`intervals.py`). Losses: median
+milliseconds of forward + backward on float32 logits and int64 labels. "bound" is the time to read logits and labels
+once and write the gradient once, at the speed of a copy into memory already in use. The reference and the version
+without a compiler take part in every fifth round, since they take longer than all else.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import numpy as np
 import panels
 import torch
 import torch.nn.functional as F
+from added import added_rows
 from skin import skin_rows
 from step import step_rows
 from timing import describe, interleaved, show, timed
@@ -44,7 +45,7 @@ OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of 
 @spoken
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but lessons and coverage")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but added, lessons and coverage")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")
@@ -55,13 +56,13 @@ def main(arguments=None):
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 
     figures = {"machine": machine}
-    for table in [chosen.table] if chosen.table else [table for table in TABLES if table not in NAMED]:
+    for table in [chosen.table] if chosen.table else [table for table in TABLES if table not in ("added", *PAGES)]:
         figures[table] = TABLES[table](chosen.quick)
         show(figures[table])
     if chosen.json:
         write_json(chosen.json, figures)
-    for table, module in (("panels", panels), *NAMED.items()):
-        path = chosen.markdown or (table in NAMED and not chosen.quick and Path(module.__file__).with_suffix(".md"))
+    for table, module in (("panels", panels), *PAGES.items()):
+        path = chosen.markdown or (table in PAGES and not chosen.quick and Path(module.__file__).with_suffix(".md"))
         if path and figures.get(table):
             page = module.markdown(figures[table], machine, f"python3 run.py bench {table}")
             with written_whole(path) as file:
@@ -215,10 +216,10 @@ def lesson(K, instances):
 
 
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
-          "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
+          "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
           "coverage": intervals.coverage_rows}  # fmt: skip
-NAMED = {"lessons": lessons, "coverage": intervals}
-"""What takes minutes, runs only when it is named, and has a page of its own."""
+PAGES = {"lessons": lessons, "coverage": intervals}
+"""What has a page of its own beside its module."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -56,6 +56,16 @@ def test_losses_are_timed(figures_of):
 
 
 @pytest.mark.slow
+def test_what_each_method_adds_is_measured(figures_of):
+    rows, _ = figures_of("added")
+    rows = {what: row for (_, what), row in rows.items()}
+    assert len(rows) == 10 and all(math.isfinite(row["over the run"]) for row in rows.values())
+    # In a run of 8 steps SRC-MT's term comes in the last one, UA-MT's is nearly none; MT's is there from the first on.
+    assert rows["SRC-MT"]["25 %"] == 0 < rows["MT"]["25 %"] and rows["augMT"]["25 %"] < 1e-3
+    assert rows["Filter_all"]["over the run"] > rows["FixMatch"]["over the run"]
+
+
+@pytest.mark.slow
 def test_transport_is_timed_and_exact(figures_of):
     rows, printed = figures_of("transport")
     assert all(positive(row) for row in rows.values())

@@ -1,0 +1,146 @@
+"""Where a setting's value comes from: what the paper states, what it follows, what it leaves open; and what differs.
+
+Each task declares its facts once, as `Choice`s (`segmentation/choices.py`, `classification/choices.py`). The label of a
+row of the tables, the words beside it, `python -m i2pemd_lite readings` and lesson 07 are made from these. What is
+had here is not written down a second time: it is the default of the settings at full size.
+"""
+
+import dataclasses
+import importlib
+from html import escape
+from typing import NamedTuple
+
+from i2pemd_lite.results import FREE, differences
+
+KINDS = {
+    "paper": "the paper states it",
+    "base": "the paper follows others, whose code has it",
+    "open": "the paper leaves it open",
+    "rival": "it is of another method's authors",
+}
+"""Kind of a choice -> what that says. A run keeps the label "paper's setting" whatever it changes of the open ones."""
+
+
+class Choice(NamedTuple):
+    """One decision.
+
+    kind : a key of `KINDS`
+    theirs : what the paper, or the code that is followed, says or has
+    why : the reason where ours is another value, or why it is this one; "" where it is the same
+    measured : what it was seen to do
+    """
+
+    kind: str
+    theirs: str
+    why: str = ""
+    measured: str = ""
+
+
+def opened(choices):
+    """The names of the settings that the paper leaves open."""
+    return tuple(name for name, choice in choices.items() if choice.kind == "open")
+
+
+def changed(settings, full, choices):
+    """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
+
+    Parameters
+    ----------
+    settings, full : of the run, and of its method at full size
+    choices : {setting: Choice}
+
+    Example
+    -------
+    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
+    >>> from i2pemd_lite.segmentation.choices import SETTINGS
+    >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
+    (['width 8'], ['ce plain'])
+    """
+    found, free = differences(settings, full), opened(choices)
+    words = {name: f"{name} {value}" for name, (value, _) in found.items()}
+    return [words[name] for name in words if name not in free], [words[name] for name in words if name in free]
+
+
+class Table(tuple):
+    """The choices of one task as a table, for a terminal (`str`) or a notebook: rows (name, ours, Choice)."""
+
+    def __str__(self):
+        lines = []
+        for name, ours, choice in self:
+            lines.append(f"{name}{f' = {ours}' if ours else ''}: {KINDS[choice.kind]}")
+            lines.append(f"  there:    {choice.theirs}")
+            lines += [f"  {head} {words}" for head, words in (("because: ", choice.why), ("measured:", choice.measured))
+                      if words]  # fmt: skip
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def __getitem__(self, at):
+        found = super().__getitem__(at)
+        return Table(found) if isinstance(at, slice) else found
+
+    def _repr_mimebundle_(self, **_):
+        from i2pemd_lite.panels import sheet  # which brings the notebook's packages; training needs none
+
+        names = ("what", "here", "whose", "there", "because", "measured")
+        rows = ((name, ours, KINDS[choice.kind], *choice[1:]) for name, ours, choice in self)
+        html = sheet.html(names, (map(escape, map(str, row)) for row in rows), "where each choice comes from")
+        return {"text/html": html, "text/plain": str(self)}
+
+
+def table(task):
+    """The `Table` of "segmentation" or "classification": its settings at full size, then what is no setting.
+
+    Example
+    -------
+    >>> print(table("segmentation")[:1])
+    learning_rate = 0.0005: the paper states it
+      there:    5e-4; their code has 1e-4
+    """
+    module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
+    settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
+    rows = [(name, getattr(settings, name), choice) for name, choice in facts.SETTINGS.items()]
+    return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(settings).items()])
+
+
+def profiles(task):
+    """What a profile sets beside the paper's values, a line for each setting that any of them changes.
+
+    Example
+    -------
+    >>> print(profiles("classification").splitlines()[0])
+    checkpoint_every: ci 4, laptop 50, gpu 50
+    """
+    module = importlib.import_module(f"i2pemd_lite.{task}")
+    each = {name: module.TASK.settings_for(next(iter(module.METHODS)), name) for name in module.TASK.sizes}
+    names = sorted({name for sizes in module.TASK.sizes.values() for name in sizes})
+    lines = (", ".join(f"{size} {getattr(s, name)}" for size, s in each.items()) for name in names)
+    return "\n".join(f"{name}: {line}" for name, line in zip(names, lines, strict=True))
+
+
+def note(settings, full, choices):
+    """What stands under a table: which of the settings that the paper leaves open were others, and where all are told.
+
+    Example
+    -------
+    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
+    >>> from i2pemd_lite.segmentation.choices import SETTINGS
+    >>> note(S(ce="plain"), S(), SETTINGS)
+    'open choices: ce plain; whose each setting is, and why: python -m i2pemd_lite readings'
+    """
+    words = ", ".join(changed(settings, full, choices)[1]) or "as here"
+    return f"open choices: {words}; whose each setting is, and why: python -m i2pemd_lite readings"
+
+
+def missing(settings, choices):
+    """Settings that no choice speaks of, and choices of settings that are not there.
+
+    Example
+    -------
+    >>> from i2pemd_lite.segmentation import SegmentationSettings
+    >>> from i2pemd_lite.segmentation.choices import SETTINGS
+    >>> missing(SegmentationSettings, SETTINGS)
+    []
+    """
+    names = {field.name for field in dataclasses.fields(settings)} - {*FREE, "preset"}
+    return sorted(names ^ choices.keys())

@@ -1,0 +1,123 @@
+"""Where each setting of classification comes from, and where a rival differs from its authors' code.
+
+See `i2pemd_lite.choices`; the ramps of the rivals' own terms, with their sources, are in `ramps.RAMPS`.
+"""
+
+from i2pemd_lite.choices import Choice
+from i2pemd_lite.classification import paper, ramps
+
+SRC = "liuquande/SRC-MT"
+SETTINGS = {
+    "learning_rate": Choice("paper", "1e-4"),
+    "decay": Choice("paper", "0.9"),
+    "decay_every": Choice("paper", "6 epochs; an epoch is a pass over the labelled images in the code of SRC-MT"),
+    "schedule": Choice("paper", "that decay"),
+    "steps": Choice("paper", "600 epochs"),
+    "weight": Choice("paper", "λ = 1"),
+    "momentum": Choice("paper", "α = 0.8"),
+    "tau_low": Choice("paper", "0.7"),
+    "tau_high": Choice("paper", "0.8"),
+    "labelled": Choice("paper", "12"),
+    "unlabelled": Choice("paper", "36"),
+    "network": Choice("paper", "DenseNet-121"),
+    "imagenet": Choice("paper", "pretrained on ImageNet", "no weights are brought along: name a file"),
+    "size": Choice("paper", "224 x 224"),
+    "share": Choice("paper", "20 %"),
+    "loss": Choice(
+        "paper",
+        "cross-entropy; weighted by class and fed with the softmax output in the code of SRC-MT (srcmt)",
+    ),
+    "split_by": Choice(
+        "paper",
+        "image, at random",
+        "images of one lesion are then in several parts: other profiles keep lesions apart where the data name them",
+    ),
+    "top": Choice("open", "half of the batchsize", "of 48, the number that is so named; of 36 it would be 18"),
+    "mean_over": Choice("open", "the sums of Eq. 13 and 19", "all 36: Filter_thresh is then FixMatch, as printed"),
+    "features": Choice("open", "not said which view moves the prototypes", measured="strong: 90.6 / 47.7 (AUC / F1)"),
+    "prototypes": Choice("open", "not said how they begin", measured="first: the same to all digits shown"),
+    "dropout": Choice("open", "not said; 0.2 before the classifier in the code of SRC-MT"),
+    "weight_decay": Choice("open", "not said; 5e-4 in the code of SRC-MT"),
+    "teacher": Choice("open", "no averaged weights"),
+    "evaluated": Choice("open", "not said", "the student, but where a method is its average: MT and MixMatch"),
+    "n_ops": Choice("open", "RandAugment, without numbers"),
+    "magnitude": Choice("open", "RandAugment, without numbers"),
+    "cutout": Choice("open", "none is said"),
+    "stratified": Choice("open", "at random"),
+    "split_seed": Choice("open", "at random"),
+    "width": Choice("base", "of the small network alone"),
+    "flex_tau": Choice("rival", "0.95 in TorchSSL/TorchSSL"),
+    "flex_warm_up": Choice("rival", "on in TorchSSL/TorchSSL"),
+    "mt_weight": Choice("rival", "100 on the mean over classes in CuriousAI/mean-teacher, pytorch, CIFAR-10"),
+    "src_weight": Choice("rival", f"1 in {SRC}, on squares weighted by class and on relations"),
+    "ua_weight": Choice("rival", "0.1 in yulequan/UA-MT"),
+    "ua_passes": Choice("rival", "8 in yulequan/UA-MT"),
+    "ua_on": Choice("rival", "unlabelled in one file of yulequan/UA-MT, all in the other"),
+    "vat_weight": Choice("rival", "0.3 in TorchSSL/TorchSSL and google-research/mixmatch; 1 in takerum/vat_tf"),
+    "vat_entropy": Choice("rival", "0.06 in TorchSSL/TorchSSL and google-research/mixmatch; 1 or 0 in takerum/vat_tf"),
+    "vat_xi": Choice("rival", "1e-6", "lost in float32 beside normalised pixels: 96 % of them stay as they are"),
+    "vat_epsilon": Choice("rival", "6, or 8, for 32 x 32 pixels", "as strong a pixel, it would be 42 for 224 x 224"),
+    "mix_weight": Choice("rival", "100 in google-research/mixmatch", measured="10: F1 25 for 11 (seed 0, old ramp)"),
+    "mix_temperature": Choice("rival", "0.5 in google-research/mixmatch"),
+    "mix_beta": Choice("rival", "0.5 in google-research/mixmatch"),
+}
+OTHERS = {
+    "precision": (
+        "bfloat16 on a GPU that has it",
+        Choice("open", "not said; its V100 has no bfloat16", "half the time; --set precision=float32 is the other"),
+    ),
+    "weights kept": (
+        "best validation AUC, once every method is at full weight",
+        Choice("open", "not said", "before, a row could keep weights that its own term never saw"),
+    ),
+    "optimiser of all": ("Adam, the paper's", Choice("rival", "SGD with momentum in TorchSSL, CuriousAI and UA-MT")),
+    "FixMatch's τ": (
+        "τ_high = 0.8",
+        Choice("paper", "its rows in Tables 4 and 5 are the same; 0.95 with its authors", "", "0.95: 89.7 / 47.9"),
+    ),
+    "dropout in pseudo-labels": (
+        "on, as in the rest of that forward",
+        Choice(
+            "rival",
+            "no dropout in TorchSSL; switched off for VAT and MixMatch there and here",
+            "one forward for all three views",
+            "labels right, last quarter of 1,000 steps: FixMatch 71.0 % with, 71.3 % without; FlexMatch 70.0 and 70.0",
+        ),
+    ),
+    "FixMatch, FlexMatch, VAT": ("the student is evaluated", Choice("rival", "averaged weights, 0.999, in TorchSSL")),
+    "MT's head": ("one", Choice("rival", "two in CuriousAI/mean-teacher, tied by 0.01, or one")),
+    "SRC-MT's class weights": (
+        "N / n_k of the labelled images",
+        Choice("rival", f"10000 / n_k of all images in {SRC}", "the labels of the others are not to be looked at"),
+    ),
+    "SRC-MT's relations": ("before dropout", Choice("rival", f"after it in {SRC}", "one feature for all methods")),
+    "UA-MT's task": (
+        "an image is what a voxel is there; largest entropy ln 7",
+        Choice("rival", "segmentation in two classes in yulequan/UA-MT: ln 2"),
+    ),
+    "MixMatch's average": (
+        "begins as a plain mean",
+        Choice(
+            "rival",
+            "0.999 from the first step on in google-research/mixmatch",
+            "after 2,000 steps the first, random weights would still be 13.5 % of it",
+        ),
+    ),
+    "MixMatch's batch": (
+        "one forward of all mixtures",
+        Choice("rival", "equal blocks, interleaved, in google-research/mixmatch", "12 and 72 make no equal blocks"),
+    ),
+}
+"""Decisions that are no setting -> what is had here, and where it comes from."""
+
+
+def others(settings):
+    """`OTHERS`, and on which share of the learning the own term of each method acts, here and in its authors' run."""
+    found = {}
+    for method, ramp in ramps.RAMPS.items():
+        ours, theirs = ramps.acts_on(method, settings), ramps.acts_on(method)
+        found[f"{paper.NAMES[method]}'s own term"] = (
+            f"acts on {100 * ours:.0f} % of the learning",
+            Choice("rival", f"{100 * theirs:.0f} %; {ramp.source}"),
+        )
+    return found | OTHERS
