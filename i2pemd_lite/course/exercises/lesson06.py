@@ -1,5 +1,7 @@
 """Exercises of lesson 06: the rule of Eq. 15-18, what an accuracy says, a paired test, and when G changes a choice."""
 
+from functools import partial
+
 import numpy as np
 import ot
 import torch
@@ -18,21 +20,19 @@ def _ground(random, K):
     return (ranks + ranks.T) / 2
 
 
-def _batch(random):
-    """Answers of every confidence, thresholds with some of them in between, and T: the T-th nearest and the next are in
-    between, so that a T one less or more shows."""
+def _batch(size, random):
+    """Answers, a T of one, some or all of them, and thresholds around the T-th nearest and the next, so that one more
+    or less is seen; with some, another is nearer and below low, and another farther and above high."""
     while True:
         N, K = int(random.integers(8, 25)), int(random.integers(3, 8))
-        low, high = np.sort(random.uniform(0.45, 0.9, size=2))
-        s = random.uniform(0.25, 1, size=N)
-        o = random.dirichlet(np.ones(K), N) * (1 - s)[:, None]
+        G, s = _ground(random, K), random.uniform(0.25, 1, size=N)
+        o = random.dirichlet(np.full(K, 0.3), N) * (1 - s)[:, None]
         o[np.arange(N), random.integers(0, K, N)] += s
-        G = _ground(random, K)
-        confidence = o.max(1)[_distances(o, G).argsort()]
-        between = (low < confidence) & (confidence <= high)
-        (T,) = np.nonzero(between[:-1] & between[1:])
-        if len(T):
-            return torch.tensor(o), torch.tensor(G), float(low), float(high), int(random.choice(T)) + 1
+        s = o.max(1)[(o * G[o.argmax(1)]).sum(1).argsort()]
+        for T in random.permutation({"one": [1], "some": np.arange(2, N), "all": [N]}[size]):
+            low, high = s[T - 1 : T + 1].min() - 0.002, s[T - 1 : T + 1].max() + 0.002
+            if size != "some" or (s[:T].min() < low and s[T:].max() > high):
+                return torch.tensor(o), torch.tensor(G), float(low), float(high), int(T)
 
 
 def _distances(o, G):
@@ -124,7 +124,7 @@ EXERCISES = {
         minutes=6,
         kind="fill in",
         takes="o, G, low, high, T",
-        inputs=_batch,
+        inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")),
         oracle=_one_by_one,
         against="one transport problem by POT for each image",
         hints=(
@@ -150,6 +150,8 @@ EXERCISES = {
         misses={
             "T one less": lambda o, G, low, high, T: _one_by_one(o, G, low, high, T - 1),
             "T one more": lambda o, G, low, high, T: _one_by_one(o, G, low, high, T + 1),
+            "two at least": lambda o, G, low, high, T: _one_by_one(o, G, low, high, max(T, 2)),
+            "all but one at most": lambda o, G, low, high, T: _one_by_one(o, G, low, high, min(T, len(o) - 1)),
         },
     ),
     "06b": Exercise(
