@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from i2pemd_lite.files import BadInput
 
 CASES = 30  # random inputs for an answer
 STEP = 1e-6  # of finite differences, in float64
+TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
 PRINTED = 500  # characters of what an answer prints that are shown when it is off
 _draws, _wrong = Counter(), Counter()
 
@@ -38,14 +40,15 @@ class Exercise:
     ----------
     title, minutes, kind : for the reader; kind is "fill in", "write" or "open"
     takes : the arguments of the function, as the lesson writes them, such as "p, k"
-    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator
+    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator; several are asked in turn
     oracle : `oracle(*arguments) -> value`, by other code than ours; None where any answer with the properties is right
     against : what the oracle is, in words
     properties : {sentence: holds(answer, *arguments)}, asked in this order and before the oracle
     hints : three sentences, from a nudge to nearly there
     mistakes : {sentence: function}, typical wrong answers, and what is said to one who gives the same
+    others : {what is different: function}, right answers by another dtype, order or definition; the suite tries them
+    misses : {what is off: function}, answers that are nearly right and have to be refused; the suite tries them
     gradient : the position of the argument into which a gradient has to flow; None where none has to
-    tolerance : the largest difference that counts as agreement, in parts of the oracle's largest value, or of 1
     seconds : after which an answer is stopped
     """
 
@@ -53,14 +56,15 @@ class Exercise:
     minutes: int
     kind: str
     takes: str
-    inputs: Callable
+    inputs: Callable | tuple
     oracle: Callable | None
     against: str
     hints: tuple
     properties: dict = field(default_factory=dict)
     mistakes: dict = field(default_factory=dict)
+    others: dict = field(default_factory=dict)
+    misses: dict = field(default_factory=dict)
     gradient: int | None = None
-    tolerance: float = 1e-6
     seconds: float = 10.0
 
 
@@ -135,9 +139,7 @@ def judge(exercise, answer, random):
         return "Still open: give the function that you wrote."
     if not callable(answer):
         return f"Expected a function of ({exercise.takes}), found {_a(answer)}. Give its name, without brackets."
-    # The smallest first: what is off is shown where it is easiest to see.
-    cases, done, finding = [_case(exercise, random) for _ in range(CASES)], 0, None
-    cases.sort(key=lambda case: _size(case.arguments))
+    cases, done, finding = _cases(exercise, random), 0, None
 
     def ask():
         nonlocal done
@@ -160,8 +162,14 @@ def judge(exercise, answer, random):
     return finding
 
 
-def _case(exercise, random):
-    arguments = exercise.inputs(random)
+def _cases(exercise, random):
+    """The cases of an attempt, the smallest first: what is off is shown where it is easiest to see."""
+    inputs = exercise.inputs if isinstance(exercise.inputs, tuple) else (exercise.inputs,)
+    cases = [_case(exercise, draw(random), random) for draw, _ in zip(cycle(inputs), range(CASES))]
+    return sorted(cases, key=lambda case: _size(case.arguments))
+
+
+def _case(exercise, arguments, random):
     if exercise.oracle is None:
         return Case(arguments, None)
     expected = _array(exercise.oracle(*copy.deepcopy(arguments)))
@@ -191,7 +199,7 @@ def _judge_one(exercise, answer, case):
     if case.expected is None:
         return
     gap = np.abs(value - case.expected)
-    if gap.size and gap.max() > exercise.tolerance * max(1.0, float(np.abs(case.expected).max())):
+    if gap.size and gap.max() > TOLERANCE * max(1.0, float(np.abs(case.expected).max())):
         at = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
         where = f", at {list(at)} counted from 0" if at else ""
         raise _Finding(f"{about} yours gives {_text(value)}, which is off by {gap.max():.3g}{where}.")
@@ -231,7 +239,7 @@ def _called(exercise, answer, arguments, copied=True):
     mine = copy.deepcopy(arguments) if copied else arguments
     sys.stdout = printed = io.StringIO()
     try:
-        given = answer(*mine)
+        given = _asked(answer, mine)
     except (OutOfTime, KeyboardInterrupt):
         raise
     except NotImplementedError:
@@ -244,6 +252,22 @@ def _called(exercise, answer, arguments, copied=True):
     if any(_changed(one, other) for one, other in zip(mine, arguments, strict=True)):
         raise _Finding("The function changes its input. Make a new array, and leave what you were given as it is.")
     return given
+
+
+def _asked(answer, arguments):
+    """What the answer returns. One whose own numbers are float32, torch's default, cannot mix them with float64
+    everywhere, and is right all the same: after an error it is asked in float32."""
+    try:
+        return answer(*arguments)
+    except RuntimeError:
+        return answer(*map(in_float32, arguments))
+
+
+def in_float32(value):
+    """A float64 tensor or array in float32, and any other value as it is."""
+    if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+        return value.float()
+    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype == np.float64 else value
 
 
 @contextlib.contextmanager
@@ -310,7 +334,7 @@ def _as_mistake(exercise, answer, cases):
 
 
 def _same(answer, mistaken, arguments):
-    one, other = (_array(function(*copy.deepcopy(arguments))) for function in (answer, mistaken))
+    one, other = (_array(_asked(function, copy.deepcopy(arguments))) for function in (answer, mistaken))
     return one.shape == other.shape and bool(np.all(np.abs(one - other) <= 1e-6))
 
 

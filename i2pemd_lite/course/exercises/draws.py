@@ -23,6 +23,12 @@ def ground(c):
     return (one_way + one_way.T) / 2
 
 
+def mean_of_means(d, one_hot):
+    """Eq. 8 and 9 of costs (N,) by a product with one-hot labels (N, K)."""
+    present = (counts := one_hot.sum(0)) > 0
+    return ((one_hot.T @ d)[present] / counts[present]).mean()
+
+
 def random_ground(random, K):
     """G of K random prototypes, as a tensor."""
     return torch.tensor(ground(random.normal(size=(K, 3))))

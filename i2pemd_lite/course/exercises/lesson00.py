@@ -45,6 +45,10 @@ def _split(G, k, share, to):
     return p
 
 
+def _nearest(G, k, order=iter):
+    return min((i for i in order(range(len(G))) if i != k), key=lambda i: G[i, k])
+
+
 def _rest_evenly(G, k, share):
     p = torch.full_like(G[k], (1 - share) / (len(G) - 1))
     p[k] = share
@@ -104,6 +108,8 @@ EXERCISES = {
                 p @ G.diagonal()
             ),
         },
+        others={"the row of the label, since G is symmetric": lambda p, k, G: p @ G[k]},
+        misses={"the class after the label": lambda p, k, G: p @ G[:, (k + 1) % len(p)]},
     ),
     "00b": Exercise(
         title="The cheapest doubt",
@@ -139,6 +145,14 @@ EXERCISES = {
                 _split(G, k, share, min((i for i in range(len(G)) if i != k), key=lambda i: G[i].sum()))
             ),
         },
+        others={
+            "the last of several nearest": lambda G, k, share: _split(G, k, share, _nearest(G, k, reversed)),
+        },
+        misses={
+            "a hundredth of it is spread": lambda G, k, share: (
+                0.99 * _split(G, k, share, _nearest(G, k)) + 0.01 * _rest_evenly(G, k, share)
+            ),
+        },
     ),
     "00c": Exercise(
         title="Most probable, and yet not the cheapest",
@@ -171,5 +185,7 @@ EXERCISES = {
                 _leaning(G, G.sum(0).argmin())
             ),
         },
+        others={"leaning a hundred times less": lambda G: 0.01 * _leaning(G, G.sum(0).argmax()) + 0.99 / len(G)},
+        misses={"leaning too much": lambda G: 0.2 / len(G) + 0.8 * torch.eye(len(G))[G.sum(0).argmax()]},
     ),
 }

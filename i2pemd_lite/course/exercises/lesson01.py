@@ -1,7 +1,7 @@
 """Exercises of lesson 01: plans that are allowed, one target bin, unequal masses, and prices that hide a bad plan."""
 
 from fractions import Fraction
-from itertools import cycle
+from functools import partial
 
 import numpy as np
 import ot
@@ -9,15 +9,14 @@ import ot
 from i2pemd_lite.course.exercises.draws import histogram
 from i2pemd_lite.course.judge import Exercise
 
-_flaws = cycle(["none", "row", "column", "sign", "less"])  # in turn: drawn, one may be missing from all 30 cases
+FLAWS = ("none", "row", "column", "sign", "less", "more")
 
 
-def _plan(random):
-    """A plan for p and q: allowed, or with wrong rows, wrong columns, or an entry below 0."""
+def _plan(flaw, random):
+    """A plan for p and q: allowed, or with wrong rows, wrong columns, an entry below 0, or a wrong sum."""
     m, n = random.integers(2, 6, size=2)
     p, q = histogram(random, m), histogram(random, n)
     x = ot.emd(p, q, random.random((m, n))) if random.random() < 0.5 else np.outer(p, q)
-    flaw = next(_flaws)
     i, j = random.choice(np.argwhere(x > 0.5 * x.max()))  # moving nothing would be no flaw
     other, another = (i + random.integers(1, m)) % m, (j + random.integers(1, n)) % n
     if flaw == "row":  # the columns stay right
@@ -28,7 +27,7 @@ def _plan(random):
         by = x[i, j] + 0.03
         x[i, j], x[other, another] = x[i, j] - by, x[other, another] - by
         x[i, another], x[other, j] = x[i, another] + by, x[other, j] + by
-    return x * (0.9 if flaw == "less" else 1 + 1e-11), p, q  # no sum is right to the last bit
+    return x * {"less": 0.99, "more": 1.01}.get(flaw, 1 + 1e-11), p, q  # no sum is right to the last bit
 
 
 def _allowed_by_fractions(x, p, q):
@@ -75,6 +74,10 @@ def _unequal_by_pot(p, q, g):
     return ot.emd2(p, q, g) / flow
 
 
+def _carried(p, q, g, flow):
+    return ot.partial.partial_wasserstein2(p, q, g, m=flow) / flow
+
+
 def _masses(random):
     m, n = random.integers(3, 7, size=2)
     return histogram(random, m), histogram(random, n)
@@ -94,7 +97,7 @@ EXERCISES = {
         minutes=6,
         kind="fill in",
         takes="x, p, q",
-        inputs=_plan,
+        inputs=tuple(partial(_plan, flaw) for flaw in FLAWS),  # drawn, one may be missing from all cases
         oracle=_allowed_by_fractions,
         against="sums in exact fractions",
         hints=(
@@ -116,6 +119,17 @@ EXERCISES = {
             ),
             "A plan that sends too little passes here. Each supplier has to send all that it has.": lambda x, p, q: (
                 (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9
+            ),
+        },
+        others={
+            "by allclose": lambda x, p, q: np.allclose(x.sum(1), p) and np.allclose(x.sum(0), q) and not (x < 0).any()
+        },
+        misses={
+            "too much may be sent": lambda x, p, q: (
+                (p - x.sum(1)).max() < 1e-9 and (q - x.sum(0)).max() < 1e-9 and x.min() >= -1e-9
+            ),
+            "a hundredth may be missing": lambda x, p, q: (
+                np.abs(x.sum(1) - p).max() < 0.01 and np.abs(x.sum(0) - q).max() < 0.01 and x.min() >= -1e-9
             ),
         },
     ),
@@ -149,6 +163,8 @@ EXERCISES = {
                 np.outer(p, np.ones(len(p)) / len(p))
             ),
         },
+        others={"the careless plan for the label": lambda p, k: np.outer(p, np.eye(len(p))[k])},
+        misses={"the bin before": lambda p, k: _filled(p, (slice(None), k - 1), p)},
     ),
     "01c": Exercise(
         title="Unequal masses",
@@ -176,6 +192,8 @@ EXERCISES = {
                 lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g)
             ),
         },
+        others={"by POT's partial transport": lambda p, q, g: _carried(p, q, g, min(p.sum(), q.sum()))},
+        misses={"a hundredth stays that could flow": lambda p, q, g: _carried(p, q, g, 0.99 * min(p.sum(), q.sum()))},
     ),
     "01d": Exercise(
         title="Prices that hide a careless plan",
@@ -214,5 +232,7 @@ EXERCISES = {
             "The price depends on the supplier alone. Then every plan costs the same indeed; now let it depend on the "
             "consumer too.": lambda p, q: _by_place(p, q, lambda i, j: i + 0.0 * j),
         },
+        others={"fees in fractions": lambda p, q: _by_place(p, q, lambda i, j: np.sqrt(i + 1) + np.exp(-j))},
+        misses={"a sum with a hundredth of a product": lambda p, q: _by_place(p, q, lambda i, j: i + j + 0.01 * i * j)},
     ),
 }

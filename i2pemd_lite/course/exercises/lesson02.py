@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 
 from i2pemd_lite.course.exercises.draws import ground, ranks
 from i2pemd_lite.course.judge import Exercise
@@ -61,6 +62,11 @@ EXERCISES = {
                 (c[:, None] - c).abs().amax(2)
             ),
         },
+        others={
+            "by cdist": lambda c: torch.cdist(c, c, p=1),
+            "feature by feature, in NumPy": lambda c: sum(np.abs(np.subtract.outer(x, x)) for x in c.T.numpy()),
+        },
+        misses={"without the last feature": lambda c: (c[:, None] - c).abs()[:, :, :-1].sum(2)},
     ),
     "02b": Exercise(
         title="Equation 4, with ties",
@@ -99,6 +105,11 @@ EXERCISES = {
                 _counts(lambda one, other: other < one)(g.T).T
             ),
         },
+        others={"the place in the sorted row": lambda g: torch.searchsorted(g.sort(1).values, g) / len(g)},
+        misses={
+            "ties take the middle rank": lambda g: (rankdata(g, axis=1) - 1) / len(g),
+            "ties count once": lambda g: (rankdata(g, method="dense", axis=1) - 1) / len(g),
+        },
     ),
     "02c": Exercise(
         title="Is G a distance?",
@@ -122,5 +133,7 @@ EXERCISES = {
             "At the corners of a simplex all are equally far. Then every price is 1/K, and a way round costs "
             "two of them.": lambda K: np.eye(K),
         },
+        others={"with a second feature": lambda K: np.stack([2.0 * np.arange(K), np.ones(K)], axis=1)},
+        misses={"one class too few": lambda K: np.arange(K - 1)},
     ),
 }

@@ -5,7 +5,7 @@ import ot
 import torch
 from scipy.special import softmax
 
-from i2pemd_lite.course.exercises.draws import histogram, random_ground
+from i2pemd_lite.course.exercises.draws import histogram, mean_of_means, random_ground
 from i2pemd_lite.course.judge import STEP, Exercise
 
 
@@ -112,6 +112,11 @@ EXERCISES = {
                 (p * G[y]).sum()
             ),
         },
+        others={
+            "by einsum": lambda p, y, G: torch.einsum("bk,kb->b", p, G[:, y]),
+            "one-hot labels in float32": lambda p, y, G: (torch.eye(len(G))[y] @ G * p).sum(1),
+        },
+        misses={"without the last class": lambda p, y, G: (p * G[y])[:, :-1].sum(1)},
     ),
     "03b": Exercise(
         title="Its gradient, by hand",
@@ -144,6 +149,11 @@ EXERCISES = {
             "That is the gradient of cross-entropy, p − e_k.": _at(lambda p, prices, e: p - e),
             "The factor p_j in front of the bracket is missing.": _at(lambda p, prices, e: prices - p @ prices),
         },
+        others={
+            "by the matrix of softmax": _at(lambda p, prices, e: (p.diag() - p.outer(p)) @ prices),
+            "pair by pair": _at(lambda p, prices, e: p * ((prices[:, None] - prices) * p).sum(1)),
+        },
+        misses={"the plain average of the prices": _at(lambda p, prices, e: p * (prices - prices.mean()))},
     ),
     "03c": Exercise(
         title="Equations 8 and 9",
@@ -169,6 +179,19 @@ EXERCISES = {
             "Eq. 6 wants probabilities: z are logits, and softmax turns them into p.": lambda z, y, G: (
                 torch.stack([z[y == k].mean(0) @ G[:, k] for k in y.unique()]).mean()
             ),
+        },
+        others={
+            "one-hot labels in float32": lambda z, y, G: mean_of_means(
+                (z.softmax(1) * G[y]).sum(1), torch.eye(len(G))[y]
+            ),
+            "a weight for each voxel": lambda z, y, G: (
+                ((z.softmax(1) * G[y]).sum(1) / y.bincount()[y]).sum() / len(y.unique())
+            ),
+        },
+        misses={
+            "one voxel more in each class": lambda z, y, G: torch.stack(
+                [z[y == k].softmax(1).sum(0) @ G[:, k] / ((y == k).sum() + 1) for k in y.unique()]
+            ).mean()
         },
     ),
     "03d": Exercise(
@@ -201,6 +224,16 @@ EXERCISES = {
             "Those are probabilities. As logits they are nearly equal; take their logarithm.": lambda G, k: (
                 torch.tensor([0.5 if i in (_others(G, k)[0], _others(G, k)[-1]) else 0.01 for i in range(len(G))])
             ),
+        },
+        others={
+            "a thousandth elsewhere, as a list": lambda G, k: [
+                float(np.log(0.5 if i in (_others(G, k)[0], _others(G, k)[-1]) else 0.001)) for i in range(len(G))
+            ]
+        },
+        misses={
+            "a third on class k": lambda G, k: torch.tensor(
+                [0.0 if i in (k, _others(G, k)[0], _others(G, k)[-1]) else -9.0 for i in range(len(G))]
+            )
         },
     ),
 }

@@ -1,5 +1,7 @@
 """Exercises of lesson 04: prototypes that follow (Eq. 10, 11), and how old those of rare classes are."""
 
+from functools import reduce
+
 import numpy as np
 import torch
 from scipy.signal import lfilter
@@ -12,7 +14,7 @@ from i2pemd_lite.course.judge import Exercise
 def _batch(random):
     """Prototypes, and what a batch says of its classes: means that are 0 and counts that are 0 for the absent ones."""
     K, d = random.integers(3, 8), random.integers(1, 5)
-    counts = random.integers(1, 20, size=K) * (random.random(K) < 0.6)
+    counts = random.integers(1, 6, size=K) * (random.random(K) < 0.6)
     means = random.normal(size=(K, d)) * (counts > 0)[:, None]
     c = torch.tensor(random.normal(size=(K, d)))
     return c, torch.tensor(means), torch.tensor(counts), float(random.uniform(0.1, 0.95))
@@ -72,6 +74,11 @@ def _is_turned_round(table, K, alpha):
     return far is not None and far == _from_zero(table, alpha, np.min)
 
 
+def _turned(K, last):
+    """Classes of many updates from 2 on, and one with a single update, at the place `last`."""
+    return np.stack([np.r_[np.full(K - 1, 1000), 1], np.r_[2 + np.arange(K - 1) / K, last]], axis=1)
+
+
 EXERCISES = {
     "04a": Exercise(
         title="A step of Equation 10",
@@ -83,7 +90,7 @@ EXERCISES = {
         against="a loop over classes and features",
         properties={
             "a class without an instance in the batch keeps its prototype": lambda new, c, means, counts, alpha: (
-                np.abs((new - c.numpy())[counts.numpy() == 0]).max(initial=0) < 1e-9
+                np.abs((new - c.numpy())[counts.numpy() == 0]).max(initial=0) < 1e-6
             ),
         },
         hints=(
@@ -105,6 +112,16 @@ EXERCISES = {
             "That takes the mean of the batch as it is. Eq. 10 goes only a part of the way.": (
                 lambda c, means, counts, alpha: torch.where((counts > 0)[:, None], means, c)
             ),
+        },
+        others={
+            "a step that may be 0": lambda c, means, counts, alpha: (
+                c + (1 - alpha) * (counts > 0)[:, None].float() * (means - c)
+            ),
+        },
+        misses={
+            "a class of one instance counts as absent": lambda c, means, counts, alpha: torch.where(
+                (counts > 1)[:, None], alpha * c + (1 - alpha) * means, c
+            )
         },
     ),
     "04b": Exercise(
@@ -135,6 +152,11 @@ EXERCISES = {
                 u, alpha, lambda a, n: (1 - a) * a ** (n + 1)
             ),
         },
+        others={
+            "weights in float32": lambda u, alpha: ((1 - alpha) * alpha ** torch.arange(len(u)).flip(0)) @ u,
+            "step by step": lambda u, alpha: reduce(lambda c, row: alpha * c + (1 - alpha) * row, u, 0 * u[0]),
+        },
+        misses={"the oldest batch is left out": lambda u, alpha: _ages(u[1:], alpha, lambda a, n: (1 - a) * a**n)},
     ),
     "04c": Exercise(
         title="Waiting for a rare class",
@@ -166,6 +188,14 @@ EXERCISES = {
             "That counts only the batches in between. Count from one to the next, so that neighbours wait 1.": (
                 lambda share, size: 1 / (1 - (1 - share) ** size) - 1
             ),
+        },
+        others={
+            "by logarithms": lambda share, size: -1 / np.expm1(size * np.log1p(-share)),
+            "one, two, three instances": lambda share, size: 1 / binom.pmf(range(1, size + 1), size, share).sum(),
+        },
+        misses={
+            "one image less": lambda share, size: 1 / (1 - (1 - share) ** (size - 1)),
+            "by Poisson's distribution": lambda share, size: 1 / (1 - np.exp(-share * size)),
         },
     ),
     "04d": Exercise(
@@ -204,5 +234,7 @@ EXERCISES = {
             "Class 1 itself has had one update, so it has moved too, and towards zero. The far class should "
             "be the rare one.": lambda K, alpha: np.stack([[1] + [20] * (K - 1), np.arange(1, K + 1)], 1),
         },
+        others={"in two features": lambda K, alpha: _turned(K, 2 / (1 - alpha))[:, [0, 1, 1]]},
+        misses={"the last class lands at 1": lambda K, alpha: _turned(K, 1 / (1 - alpha))},
     ),
 }

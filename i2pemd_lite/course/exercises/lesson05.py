@@ -107,6 +107,25 @@ EXERCISES = {
                 -_ce(logits, labels, lambda share: 1 - share)
             ),
         },
+        others={
+            "weights in float32, as a product": lambda logits, labels: (
+                -((1 - labels.bincount() / len(labels))[labels] @ logits.log_softmax(1)[range(len(labels)), labels])
+                / len(labels)
+            ),
+            "torch's own, summed": lambda logits, labels: (
+                torch.nn.functional.cross_entropy(logits, labels, 1 - labels.bincount() / len(labels), reduction="sum")
+                / len(labels)
+            ),
+            "class by class": lambda logits, labels: (
+                sum((labels != k).sum() * -logits.log_softmax(1)[labels == k, k].sum() for k in range(logits.shape[1]))
+                / len(labels) ** 2
+            ),
+        },
+        misses={
+            "divided by N − 1": lambda logits, labels: _ce(
+                logits, labels, lambda share: 1 - share, lambda w: len(w) - 1
+            )
+        },
     ),
     "05b": Exercise(
         title="The map of I2PEMD",
@@ -116,7 +135,6 @@ EXERCISES = {
         inputs=_slice,
         oracle=_by_transport,
         against="POT, one transport problem for each voxel",
-        tolerance=1e-7,
         properties={
             "no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9,
         },
@@ -140,6 +158,11 @@ EXERCISES = {
                 lambda p, labels, G: (p.movedim(0, -1) * G[p.argmax(0)]).sum(-1)
             ),
         },
+        others={
+            "by einsum, in float32": lambda p, labels, G: torch.einsum("khw,hwk->hw", p.float(), G.float()[labels]),
+            "chosen from all labels": lambda p, labels, G: torch.einsum("khw,kl->lhw", p, G).gather(0, labels[None])[0],
+        },
+        misses={"without the last class": lambda p, labels, G: (p.movedim(0, -1) * G[labels])[:, :, :-1].sum(-1)},
     ),
     "05c": Exercise(
         title="What a channel of F costs",
@@ -164,6 +187,8 @@ EXERCISES = {
             "The kernels of the last unit reach along z as well: 3 × 3 × 3.": lambda b, K: 18 * b + 4 + K,
             "The last unit reads 2b channels, not b.": lambda b, K: 27 * b + 4 + K,
         },
+        others={"as a tensor": lambda b, K: torch.tensor(3**3 * 2 * b + 2 * 2 + K)},
+        misses={"one output less": lambda b, K: 54 * b + 4 + K - 1},
     ),
     "05d": Exercise(
         title="Right in volume, wrong at the surface",
@@ -196,5 +221,7 @@ EXERCISES = {
                 n, (slice(None), n // 2)
             ),
         },
+        others={"half a line": lambda n: _block(n, (slice(n // 2), n - 1))},
+        misses={"a tenth of a line": lambda n: _block(n, (slice(n // 10), n - 1))},
     ),
 }

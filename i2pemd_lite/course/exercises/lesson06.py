@@ -1,10 +1,12 @@
 """Exercises of lesson 06: the rule of Eq. 15-18, what an accuracy says, a paired test, and when G changes a choice."""
 
+from functools import partial
+
 import numpy as np
 import ot
 import torch
 from scipy.spatial.distance import cdist
-from scipy.stats import rankdata, ttest_ind, ttest_rel
+from scipy.stats import rankdata, ttest_1samp, ttest_ind, ttest_rel
 from sklearn.metrics import accuracy_score
 
 from i2pemd_lite.course.judge import Exercise
@@ -18,14 +20,19 @@ def _ground(random, K):
     return (ranks + ranks.T) / 2
 
 
-def _batch(random):
-    """Answers of every confidence, thresholds with some of them in between, and a T that does not let in all."""
-    N, K = int(random.integers(8, 25)), int(random.integers(3, 8))
-    low, high = np.sort(random.uniform(0.45, 0.9, size=2))
-    s = random.uniform(0.25, 1, size=N)
-    o = random.dirichlet(np.ones(K), N) * (1 - s)[:, None]
-    o[np.arange(N), random.integers(0, K, N)] += s
-    return torch.tensor(o), torch.tensor(_ground(random, K)), float(low), float(high), int(random.integers(1, N))
+def _batch(size, random):
+    """Answers, a T of one, some or all of them, and thresholds around the T-th nearest and the next, so that one more
+    or less is seen; with some, another is nearer and below low, and another farther and above high."""
+    while True:
+        N, K = int(random.integers(8, 25)), int(random.integers(3, 8))
+        G, s = _ground(random, K), random.uniform(0.25, 1, size=N)
+        o = random.dirichlet(np.full(K, 0.3), N) * (1 - s)[:, None]
+        o[np.arange(N), random.integers(0, K, N)] += s
+        s = o.max(1)[(o * G[o.argmax(1)]).sum(1).argsort()]
+        for T in random.permutation({"one": [1], "some": np.arange(2, N), "all": [N]}[size]):
+            low, high = s[T - 1 : T + 1].min() - 0.002, s[T - 1 : T + 1].max() + 0.002
+            if size != "some" or (s[:T].min() < low and s[T:].max() > high):
+                return torch.tensor(o), torch.tensor(G), float(low), float(high), int(T)
 
 
 def _distances(o, G):
@@ -102,13 +109,22 @@ def _evenly(G, T, s):
     return o
 
 
+def _two_pairs(G, T, s_dear, s_cheap):
+    """T images with the rest on the dearest pair of G, and T with the rest on its cheapest."""
+    K = len(G)
+    o = np.zeros((2, T, K))
+    for half, s, pair in zip(o, (s_dear, s_cheap), (G.argmax(), (G + torch.eye(K)).argmin()), strict=True):
+        half[:, divmod(int(pair), K)] = s, 1 - s
+    return o.reshape(2 * T, K)
+
+
 EXERCISES = {
     "06a": Exercise(
         title="Who may teach",
         minutes=6,
         kind="fill in",
         takes="o, G, low, high, T",
-        inputs=_batch,
+        inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")),
         oracle=_one_by_one,
         against="one transport problem by POT for each image",
         hints=(
@@ -125,6 +141,17 @@ EXERCISES = {
             ),
             "That asks nobody about distance: everybody above low is in.": _rule(lambda s, near, low, high: s > low),
             "That is FixMatch: only those above high.": _rule(lambda s, near, low, high: s > high),
+        },
+        others={
+            "up to the T-th distance, by Eq. 6": lambda o, G, low, high, T: (
+                ((d := (o * G[o.argmax(1)]).sum(1)) <= d.kthvalue(T).values) & (o.amax(1) > low) | (o.amax(1) > high)
+            ),
+        },
+        misses={
+            "T one less": lambda o, G, low, high, T: _one_by_one(o, G, low, high, T - 1),
+            "T one more": lambda o, G, low, high, T: _one_by_one(o, G, low, high, T + 1),
+            "two at least": lambda o, G, low, high, T: _one_by_one(o, G, low, high, max(T, 2)),
+            "all but one at most": lambda o, G, low, high, T: _one_by_one(o, G, low, high, min(T, len(o) - 1)),
         },
     ),
     "06b": Exercise(
@@ -150,6 +177,8 @@ EXERCISES = {
                 1 - 2 * (1 - top1)
             ),
         },
+        others={"right answers counted": lambda top1, K: (top1 * K + (1 - top1) * (K - 2)) / K},
+        misses={"one class less": lambda top1, K: 1 - 2 * (1 - top1) / (K - 1)},
     ),
     "06c": Exercise(
         title="Is it luck?",
@@ -173,6 +202,11 @@ EXERCISES = {
             "images: take differences first.": lambda a, b: ttest_ind(a, b).statistic,
             "The sign is turned: Δ is a less b.": lambda a, b: _t(b, a),
         },
+        others={
+            "sd by n, and the root of n − 1": lambda a, b: _t(a, b, ddof=0) * ((len(a) - 1) / len(a)) ** 0.5,
+            "against 0, by SciPy": lambda a, b: ttest_1samp(a - b, 0).statistic,
+        },
+        misses={"the root of n − 1": lambda a, b: _t(a, b) * ((len(a) - 1) / len(a)) ** 0.5},
     ),
     "06d": Exercise(
         title="Two filters that disagree",
@@ -202,6 +236,11 @@ EXERCISES = {
             "All images are equal: nothing is nearer and nothing surer.": lambda G, T: _evenly(
                 G, T, np.full(2 * T, 0.75)
             ),
+        },
+        others={"other confidences, in float32": lambda G, T: _two_pairs(G, T, 0.8, 0.75).astype(np.float32)},
+        misses={
+            "the surest have cheap mistakes": lambda G, T: _two_pairs(G, T, 0.71, 0.79),
+            "below the band": lambda G, T: _two_pairs(G, T, 0.79, 0.7),
         },
     ),
 }

@@ -14,30 +14,36 @@ def _drawn(random):
     return random.normal(random.normal(), 2.0, size=n), random.integers(0, n, size=(400, n))
 
 
-def _quantile(values, q):
-    """By linear interpolation between sorted values, one by one."""
-    place = q * (len(values) - 1)
-    low = int(place)
-    high = min(low + 1, len(values) - 1)
-    return values[low] + (place - low) * (values[high] - values[low])
-
-
-def _again(d, picks, ends=(0.025, 0.975)):
+def _follows(end, n, d, picks):
+    """Whether the end lies between the n-th mean and the next: there are the percentiles of all definitions."""
     means = sorted(sum(float(d[i]) for i in row) / len(row) for row in picks)
-    return [_quantile(means, q) for q in ends]
+    return means[n - 1] - 1e-6 <= end <= means[n] + 1e-6
+
+
+def _ordered(low, high):
+    """The means at two places of their order, counted from 0."""
+    return lambda d, picks: np.sort(d[picks].mean(1))[[low, high]]
 
 
 def _printed(random):
     """Organs of R rows in CT and in MR with two digits, and three means with one digit, some of which are wrong."""
     R = int(random.integers(4, 9))
-    ct, mr = (random.uniform(80, 95, size=(R, 4)).round(2) for _ in range(2))
-    means = np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], axis=1).round(1)
-    # One column at a time, so that no column alone tells which rows are wrong; up and down, so that signs matter.
-    for row, (column, sign) in zip(random.permutation(R), [(0, 1), (1, -1), (2, 1), (int(random.integers(3)), -1)],
-                                   strict=False):  # fmt: skip
-        if random.random() < 0.6 or column < 2:
-            means[row, column] += sign * random.uniform(0.3, 1.0).__round__(1)
-    return ct, mr, means.round(1)
+    # One column at a time, so that no column alone tells which rows are wrong; up and down, so that signs matter;
+    # off by a little less than 0.1 and by a little more, so that the limit matters.
+    off = np.zeros((R, 3))
+    off[range(4), [0, 1, 2, random.integers(3)]] = random.permutation([0.095, 0.105, -0.105, random.uniform(0.3, 1)])
+    organs, means = zip(*(_row(random, each) for each in random.permutation(off)), strict=True)
+    return *np.array(organs).transpose(1, 0, 2), np.array(means)
+
+
+def _row(random, off):
+    """Organs of CT and of MR, and their means, each printed that much off, as nearly as its digits allow."""
+    while True:
+        organs = random.uniform(80, 95, size=(2, 4)).round(2)
+        means = np.array([*organs.mean(1), organs.mean()])
+        printed = (means + off).round(1)
+        if np.abs(printed - means - off)[off != 0].max(initial=0) < 0.004:
+            return organs, printed
 
 
 def _exactly(ct, mr, means, columns=(0, 1, 2), slack="0.1"):
@@ -55,6 +61,12 @@ def _gap(random):
     return float(random.uniform(0.3, 2.0)), float(random.uniform(0.2, 2.0))
 
 
+def _wide_gap(random):
+    """For which two seeds are enough."""
+    sd = float(random.uniform(0.2, 2.0))
+    return float(sd * random.uniform(9.5, 15)), sd
+
+
 def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
     return next(n for n in count(start) if edge(n) * sd / root(n) < gap)
 
@@ -66,12 +78,15 @@ EXERCISES = {
         kind="fill in",
         takes="d, picks",
         inputs=_drawn,
-        oracle=_again,
+        oracle=None,
         against="sorted means, one by one",
         properties={
-            "the lower end comes first": lambda found, d, picks: found[0] <= found[1],
-            "both ends lie between the smallest and the largest difference": lambda found, d, picks: (
-                found[0] >= d.min() - 1e-9 and found[1] <= d.max() + 1e-9
+            "there are two ends": lambda found, d, picks: found.shape == (2,),
+            "10 of the 400 means lie below the interval: it begins between the 10th and the 11th": (
+                lambda found, d, picks: _follows(found[0], 10, d, picks)
+            ),
+            "10 of the 400 means lie above the interval: it ends between the 390th and the 391st": (
+                lambda found, d, picks: _follows(found[1], 390, d, picks)
             ),
         },
         hints=(
@@ -92,6 +107,18 @@ EXERCISES = {
             "Those are medians. The interval is about the mean.": (
                 lambda d, picks: np.percentile(np.median(d[picks], 1), (2.5, 97.5))
             ),
+        },
+        others={
+            "from the 11th to the 390th, which are 380": _ordered(10, 389),
+            "from the 10th to the 391st, with 380 between": _ordered(9, 390),
+            "without interpolation": lambda d, picks: np.percentile(
+                d[picks].mean(1), (2.5, 97.5), method="inverted_cdf"
+            ),
+        },
+        misses={
+            "a mean less at each end": _ordered(11, 388),
+            "a mean more at each end": _ordered(8, 391),
+            "a mean further down": _ordered(9, 388),
         },
     ),
     "07b": Exercise(
@@ -122,13 +149,25 @@ EXERCISES = {
                 lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01")
             ),
         },
+        others={
+            "in hundredths": lambda ct, mr, means: (
+                np.abs(np.stack([2 * ct.sum(1), 2 * mr.sum(1), (ct + mr).sum(1)], 1) - 8 * means) > 0.8
+            ).any(1),
+        },
+        misses={
+            "0.09 is too much": lambda ct, mr, means: _exactly(ct, mr, means, slack="0.09"),
+            "0.11 is allowed": lambda ct, mr, means: _exactly(ct, mr, means, slack="0.11"),
+            "the third from the two that are printed": lambda ct, mr, means: (
+                np.abs(np.c_[ct.mean(1), mr.mean(1), means[:, :2].mean(1)] - means) > 0.1
+            ).any(1),
+        },
     ),
     "07c": Exercise(
         title="How many seeds?",
         minutes=10,
         kind="open",
         takes="gap, sd",
-        inputs=_gap,
+        inputs=(_gap, _gap, _wide_gap),
         oracle=_search,
         against="a search with SciPy's t distribution",
         properties={
@@ -151,6 +190,16 @@ EXERCISES = {
                 lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.95, n - 1))
             ),
             "The spread of a mean is sd/√n, not sd/n.": lambda gap, sd: _search(gap, sd, root=lambda n: n),
+        },
+        others={
+            "the first of many": lambda gap, sd: (
+                2 + np.argmax(t.ppf(0.975, (n := np.arange(2, 999)) - 1) * sd / np.sqrt(n) < gap)
+            )
+        },
+        misses={
+            "one seed more": lambda gap, sd: _search(gap, sd) + 1,
+            "from three seeds on": lambda gap, sd: _search(gap, sd, start=3),
+            "the root of n − 1": lambda gap, sd: _search(gap, sd, root=lambda n: np.sqrt(n - 1)),
         },
     ),
 }

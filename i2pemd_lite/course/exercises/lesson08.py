@@ -5,7 +5,7 @@ import ot
 import torch
 from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.exercises.draws import random_ground
+from i2pemd_lite.course.exercises.draws import mean_of_means, random_ground
 from i2pemd_lite.course.judge import Exercise
 
 
@@ -43,8 +43,8 @@ def _parts(random):
     W, K, d = random.integers(2, 5), random.integers(3, 7), random.integers(1, 5)
     counts = random.integers(1, 9, size=(W, K)) * (random.random((W, K)) < 0.7)
     absent = random.integers(K)
-    counts[:, absent] = 0
-    counts[0, absent - 1] += 1  # somebody has seen something
+    counts[:, [absent - 1, absent]] = 0
+    counts[0, absent - 1] = 1  # and one class has a single instance
     means = random.normal(size=(W, K, d)) * (counts > 0)[:, :, None]
     return torch.tensor(means), torch.tensor(counts, dtype=torch.float64)
 
@@ -91,6 +91,19 @@ EXERCISES = {
                 weight * _loss(z, y, G, 1.0, _each_class)
             ),
         },
+        others={
+            "one-hot labels in float32": lambda z, y, G, weight: _loss(
+                z, y, G, weight, lambda d, y, K: mean_of_means(d, torch.eye(K)[y])
+            ),
+            "added up in float32": lambda z, y, G, weight: _loss(
+                z, y, G, weight, lambda d, y, K: (torch.zeros(K).index_add(0, y, d) / y.bincount(minlength=K)).nanmean()
+            ),
+        },
+        misses={
+            "one instance more in each class": lambda z, y, G, weight: _loss(
+                z, y, G, weight, lambda d, y, K: _each_class(d * y.bincount()[y] / (y.bincount()[y] + 1), y, K)
+            )
+        },
     ),
     "08b": Exercise(
         title="Prototypes from shares",
@@ -122,6 +135,19 @@ EXERCISES = {
                 (means * counts[:, :, None]).sum(0) / counts.sum()
             ),
         },
+        others={
+            "by einsum, counts in float32": lambda means, counts: (
+                torch.einsum("wkd,wk->kd", means, counts.float()) / counts.sum(0).clamp(min=1)[:, None]
+            ),
+            "0/0 made 0": lambda means, counts: (
+                (means * counts[:, :, None]).sum(0) / counts.sum(0)[:, None]
+            ).nan_to_num(),
+        },
+        misses={
+            "divided by 2 at least": lambda means, counts: (
+                (means * counts[:, :, None]).sum(0) / counts.sum(0).clamp(min=2)[:, None]
+            )
+        },
     ),
     "08c": Exercise(
         title="What a process alone cannot see",
@@ -150,5 +176,7 @@ EXERCISES = {
                 lambda n: np.tile(np.where(np.arange(n) % 2, 1.0, -1.0), (2, 1))
             ),
         },
+        others={"away from 0": lambda n: np.stack([np.full(n, 4), np.full(n, 6)])},
+        misses={"with 2n − 1 in the variance": lambda n: np.stack([np.ones(n), -np.ones(n)]) * (1 - 0.5 / n) ** 0.5},
     ),
 }

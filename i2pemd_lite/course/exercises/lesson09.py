@@ -100,6 +100,8 @@ EXERCISES = {
                 t.amax(0)[0] / t.amax(0)
             ),
         },
+        others={"sorted, in NumPy": lambda t: (s := np.sort(t, axis=0)[len(t) // 2])[0] / s},
+        misses={"the round below the middle": lambda t: (s := t.sort(0).values[len(t) // 2 - 1])[0] / s},
     ),
     "09b": Exercise(
         title="The gradient of the loss, by hand",
@@ -133,6 +135,17 @@ EXERCISES = {
                 -_hand(lambda y: _counts(y) * len(y.unique()))(z, y, G)
             ),
         },
+        others={
+            "one-hot labels in float32": lambda z, y, G: _hand(
+                lambda y: (e := torch.eye(len(G))[y]) @ e.sum(0) * len(y.unique())
+            )(z, y, G),
+            "by autograd": lambda z, y, G: torch.func.grad(
+                lambda z: ((z.softmax(1) * G[y]).sum(1) / (_counts(y) * len(y.unique()))).sum()
+            )(z),
+        },
+        misses={
+            "one voxel more in each class": _hand(lambda y: (_counts(y) + 1) * len(y.unique())),
+        },
     ),
     "09c": Exercise(
         title="A sum that stops growing",
@@ -165,5 +178,7 @@ EXERCISES = {
                 2.0 ** -np.minimum(np.arange(n), 60)
             ),
         },
+        others={"numbers that grow by half": lambda n: np.linspace(1, 1.5, n)},
+        misses={"the first is 0": lambda n: np.r_[0.0, np.ones(n - 1)], "one too few": lambda n: np.ones(n - 1)},
     ),
 }
