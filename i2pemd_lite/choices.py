@@ -1,8 +1,8 @@
 """Where a setting's value comes from: what the paper states, what it follows, what it leaves open; and what differs.
 
 Each task declares its facts once, as `Choice`s (`segmentation/choices.py`, `classification/choices.py`). The label of a
-row of the tables, the words beside it, `python -m i2pemd_lite readings` and lesson 07 are made from these. What is
-had here is not written down a second time: it is the default of the settings at full size.
+row of the tables, the words beside it, `python -m i2pemd_lite readings` and lesson 07 are made from these. Our own
+value is not written down a second time: it is the default of the settings at full size.
 """
 
 import dataclasses
@@ -13,19 +13,19 @@ from typing import NamedTuple
 from i2pemd_lite.results import FREE, differences
 
 KINDS = {
-    "paper": "the paper states it",
-    "base": "the paper follows others, whose code has it",
-    "open": "the paper leaves it open",
-    "rival": "it is of another method's authors",
+    "paper": "the paper states",
+    "base": "the code that the paper follows has",
+    "open": "the paper leaves open",
+    "rival": "its authors have",
 }
-"""Kind of a choice -> what that says. A run keeps the label "paper's setting" whatever it changes of the open ones."""
+"""Kind of a choice -> how `theirs` goes on. Whatever a run has of the open ones, its label is "paper's setting"."""
 
 
 class Choice(NamedTuple):
     """One decision.
 
     kind : a key of `KINDS`
-    theirs : what the paper, or the code that is followed, says or has
+    theirs : what is stated, left open, or had by others, as the words of its kind go on
     why : the reason where ours is another value, or why it is this one; "" where it is the same
     measured : what it was seen to do
     """
@@ -67,10 +67,9 @@ class Table(tuple):
     def __str__(self):
         lines = []
         for name, ours, choice in self:
-            lines.append(f"{name}{f' = {ours}' if ours else ''}: {KINDS[choice.kind]}")
-            lines.append(f"  there:    {choice.theirs}")
-            lines += [f"  {head} {words}" for head, words in (("because: ", choice.why), ("measured:", choice.measured))
-                      if words]  # fmt: skip
+            lines += [f"{name}: {ours}", f"  {KINDS[choice.kind]}: {choice.theirs}"]
+            more = (("ours, because", choice.why), ("measured", choice.measured))
+            lines += [f"  {head}: {words}" for head, words in more if words]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -82,8 +81,8 @@ class Table(tuple):
     def _repr_mimebundle_(self, **_):
         from i2pemd_lite.panels import sheet  # which brings the notebook's packages; training needs none
 
-        names = ("what", "here", "whose", "there", "because", "measured")
-        rows = ((name, ours, KINDS[choice.kind], *choice[1:]) for name, ours, choice in self)
+        names = ("what", "ours", "theirs", "ours, because", "measured")
+        rows = ((name, ours, f"{KINDS[kind]}: {theirs}", *more) for name, ours, (kind, theirs, *more) in self)
         html = sheet.html(names, (map(escape, map(str, row)) for row in rows), "where each choice comes from")
         return {"text/html": html, "text/plain": str(self)}
 
@@ -94,8 +93,8 @@ def table(task):
     Example
     -------
     >>> print(table("segmentation")[:1])
-    learning_rate = 0.0005: the paper states it
-      there:    5e-4; their code has 1e-4
+    learning_rate: 0.0005
+      the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     """
     module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
     settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
@@ -125,11 +124,12 @@ def note(settings, full, choices):
     -------
     >>> from i2pemd_lite.segmentation import SegmentationSettings as S
     >>> from i2pemd_lite.segmentation.choices import SETTINGS
-    >>> note(S(ce="plain"), S(), SETTINGS)
-    'open choices: ce plain; whose each setting is, and why: python -m i2pemd_lite readings'
+    >>> print(note(S(ce="plain"), S(), SETTINGS))
+    left open by the paper, and not our default: ce plain; whose each setting is: python -m i2pemd_lite readings
     """
-    words = ", ".join(changed(settings, full, choices)[1]) or "as here"
-    return f"open choices: {words}; whose each setting is, and why: python -m i2pemd_lite readings"
+    words = ", ".join(changed(settings, full, choices)[1]) or "nothing"
+    where = "whose each setting is: python -m i2pemd_lite readings"
+    return f"left open by the paper, and not our default: {words}; {where}"
 
 
 def missing(settings, choices):

@@ -268,16 +268,17 @@ def spread(name, values):
 
 
 def plus_minus(mean, sd=math.nan):
-    """Mean ± SD as text; the mean alone where there is no SD, and "-" where there is no mean.
+    """Mean ± SD as text, above 100 without a digit after the point; without an SD the mean; without a mean "-".
 
     Example
     -------
-    >>> plus_minus(91.25, 0.5), plus_minus(91.25), plus_minus(math.nan)
-    ('91.2 ± 0.5', '91.2', '-')
+    >>> plus_minus(91.25, 0.5), plus_minus(91.25), plus_minus(185.6, 106.3), plus_minus(math.nan)
+    ('91.2 ± 0.5', '91.2', '186 ± 106', '-')
     """
     if math.isnan(mean):
         return "-"
-    return f"{mean:.1f}" if math.isnan(sd) else f"{mean:.1f} ± {sd:.1f}"
+    digits = 1 if mean <= 100 else 0
+    return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
 def p_value(p):

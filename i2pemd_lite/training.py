@@ -246,6 +246,8 @@ SCHEDULES = {
 def learned(settings, t):
     """S(t) = Σ_{u<t} η_u / Σ_u η_u + half of step t's part: the share of a run's learning done in the middle of step t.
 
+    By the schedule as it is set now: a `learning_rate` that was changed in the run does not count.
+
     Example
     -------
     >>> [round(learned(Settings(steps=4, schedule="cosine"), t), 3) for t in range(4)]
@@ -397,6 +399,9 @@ class Task:
         about = read_about(folder)
         if about["task"] != self.name:
             raise BadInput(f"{folder}: expected a {self.name} run, found {about['task']!r}; choose another folder")
+        if gone := sorted(about["settings"].keys() - {field.name for field in dataclasses.fields(self.settings)}):
+            found = f"{', '.join(gone)} of an earlier one; use the version that trained it, or train it again"
+            raise BadInput(f"{folder}: expected the settings of this version, found {found}")
         settings, trained_on = self.settings().changed(**about["settings"]), about["data"]
         prepared = self.prepared(data or trained_on["folder"], settings)
         if prepared.fingerprint != trained_on["fingerprint"]:
@@ -531,6 +536,8 @@ class Run:
             figures = self.learner.evaluate()
         self._keep_moment()
         self.evaluations.append({"step": self.number, **figures})
+        if self.best is not None and not self.learner.selects(self.best[1] - 1):  # `steps` was raised since
+            self.best = None
         chosen = "selection" in figures and self.learner.selects(self.number - 1)
         if chosen and (self.best is None or figures["selection"] > self.best[0]):
             weights = {name: value.clone() for name, value in self.learner.state_dict().items()}
@@ -732,13 +739,15 @@ def _write_rows(path, rows, written):
             _append(temporary, rows, header=True)
     elif written is None:
         path.unlink(missing_ok=True)
+    elif rows[written:] and rows[-1].keys() != rows[0].keys():  # a run of an earlier version, with fewer columns
+        _write_rows(path, rows, None)
     elif rows[written:]:
         _append(path, rows[written:], header=not path.exists())
 
 
 def _append(path, rows, header):
     with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row), restval="nan")
         if header:
             writer.writeheader()
         writer.writerows(rows)
@@ -753,7 +762,7 @@ def _read_rows(path, number):
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        complete = [row for row in rows if None not in {*row, *row.values()} and row["step"].isdigit()]
+        complete = [row for row in rows if None not in row and None not in row.values() and row["step"].isdigit()]
         return [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
     except (KeyError, ValueError, csv.Error) as error:
         found = f"{type(error).__name__}: {error}"

@@ -192,7 +192,7 @@ def test_a_sentence_on_a_method_takes_the_seeds(two):
     vat, fixmatch = comparison.rows
     assert fixmatch["f1 low"] > 0 and fixmatch["f1 verdict"] == "not told apart"
     assert vat["f1 low"] > 0 and vat["f1 verdict"] == "unknown" and math.isnan(vat["f1 seeds low"])
-    words = "F1 over seeds: Ours is not told apart from FixMatch; not known, for want of a second seed, beside VAT"
+    words = "F1 over seeds: Ours is not told apart from FixMatch; without an interval over seeds beside VAT"
     assert words in " ".join(str(comparison).split()) and comparison.pages()[0].rows[0]["F1 over seeds"] == "-"
 
 

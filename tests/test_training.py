@@ -12,9 +12,19 @@ import torch
 from child import started
 from torch import nn
 
-from i2pemd_lite import BadInput, PrototypeBank, __main__
+from i2pemd_lite import BadInput, PrototypeBank, __main__, segmentation
 from i2pemd_lite.saved import watch
-from i2pemd_lite.training import Learner, Run, Settings, Shuffled, generator, profile, read_checkpoint, seed_everything
+from i2pemd_lite.training import (
+    Learner,
+    Run,
+    Settings,
+    Shuffled,
+    generator,
+    profile,
+    read_checkpoint,
+    read_tables,
+    seed_everything,
+)
 
 
 class Frozen:
@@ -359,3 +369,25 @@ def test_watching_tells_that_a_training_crashed(status, tmp_path):
 def test_watching_ends_with_the_process_though_it_left_no_run(tmp_path):
     with pytest.raises(BadInput, match="expected the folder of a run, found no settings.json"):
         list(watch(tmp_path / "none", Elsewhere(iter([]))))
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_the_columns_that_it_lacks(tmp_path, monkeypatch):
+    run = line(tmp_path / "run", steps=20)
+    for _ in range(10):
+        next(run)
+    monkeypatch.setattr(Line, "evaluate", lambda self: {"weight": 1.0, "new": 2.0})
+    again = Run.load(Line(run.settings), tmp_path / "run")
+    again.finish(False)
+    rows = read_tables(tmp_path / "run", 20)[1]
+    assert [row["step"] for row in rows] == [5, 10, 15, 20] and rows[-1]["new"] == 2
+    assert math.isnan(rows[0]["new"])
+
+
+def test_settings_of_an_earlier_version_are_named(tmp_path, abdomen):
+    folder = tmp_path / "run"
+    segmentation.train("joint", abdomen, profile="ci", steps=1, folder=folder, width=2, dim=4).finish(False)
+    about = json.loads((folder / "settings.json").read_text())
+    about["settings"]["gone"] = 1
+    (folder / "settings.json").write_text(json.dumps(about))
+    with pytest.raises(BadInput, match="run: expected the settings of this version, found gone of an earlier one"):
+        segmentation.resume(folder)

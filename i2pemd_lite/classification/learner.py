@@ -153,5 +153,5 @@ class Classifier(Learner):
         return figures | ({"selection": figures["auc"]} if len(self.val) else {})
 
     def selects(self, t):
-        """Once every method is at its full weight: from the same step on for all, none keeps what was before it."""
-        return learned(self.settings, t) >= ramps.full_share()
+        """Once every method is near its full weight, from the same step on for all: none keeps what was before it."""
+        return learned(self.settings, t) >= ramps.full_share() or t == self.settings.steps - 1

@@ -22,7 +22,7 @@ from i2pemd_lite.training import SCHEDULES, learned
 STEPS = 20_000
 """Into how many steps an authors' run is cut."""
 FULL = 0.9
-"""The part of its weight from which on a term counts as fully there: UA-MT's comes no nearer before its last steps."""
+"""The part of its weight from which on a term counts as there: UA-MT's is when 0.3 % of its learning is left."""
 
 
 class Ramp(NamedTuple):

@@ -45,7 +45,7 @@ VERDICTS = {
     "ahead": "ahead of",
     "behind": "behind",
     "not told apart": "not told apart from",
-    "unknown": "not known, for want of a second seed, beside",
+    "unknown": "without an interval over seeds beside",
 }
 """`seeds.Interval.verdict` -> how a sentence on the proposed method says it."""
 OF_THRESHOLD = ("sensitivity", "specificity", "accuracy", "f1")
@@ -498,7 +498,7 @@ def verdicts(rows, figure):
     Example
     -------
     >>> verdicts([{"row": "VAT", "f1 verdict": "behind"}, {"row": "MT", "f1 verdict": "unknown"}], "f1")
-    'F1 over seeds: Ours is behind VAT; not known, for want of a second seed, beside MT'
+    'F1 over seeds: Ours is behind VAT; without an interval over seeds beside MT'
     """
     said = {word: [row["row"] for row in rows if row[f"{figure} verdict"] == word] for word in VERDICTS}
     words = (f"{VERDICTS[word]} {', '.join(names)}" for word, names in said.items() if names)

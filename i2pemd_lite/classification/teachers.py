@@ -15,10 +15,13 @@ def mean_teacher(learner, t):
     """L = L_s + w(t) L_c on two weak views of labelled and unlabelled images (Tarvainen, Valpola, arXiv:1703.01780).
 
     L_c is the mean over the classes, with the weight, the decay and the evaluated network of their PyTorch code for
-    CIFAR-10; not taken from there: a second head for L_c, tied to the first.
+    CIFAR-10, where the labelled losses are summed and divided by the whole batch: beside their mean, 100 counts 400
+    with 12 of 48 labelled. Not taken from there: a second head for L_c, tied to the first.
     """
+    s = learner.settings
     L_s, p, p_teacher, _, _ = _student_and_teacher(learner, t)
-    L_c, w = consistency(p, p_teacher) / p.shape[1], learner.ramped(learner.settings.mt_weight, t)
+    L_c = consistency(p, p_teacher) / p.shape[1]
+    w = learner.ramped(s.mt_weight, t) * (s.labelled + s.unlabelled) / s.labelled
     return {"loss": L_s + w * L_c, "labelled": L_s, "consistency": L_c}
 
 

@@ -222,8 +222,8 @@ def block_starts(depth, size, step):
 def first_slice(case, size, draws):
     """Where a training patch begins: half of the time one of the blocks, else anywhere between the ends of the organs.
 
-    The rule of Dou et al. 2020, whose patches span the whole plane: where slices a to b show organs, the centre is
-    drawn from a + size/2 to b − size/2, without the last. Organs too short for that have it in their middle.
+    The rule of Dou et al. 2020, whose patches span the whole plane: where slices a to b show organs, a patch begins
+    at a + 1 to b − size − 1. Organs too short for that, for which their code fails, have it around their middle.
     """
     depth = len(case.image)
     starts = block_starts(depth, size, step=size)
@@ -232,5 +232,5 @@ def first_slice(case, size, draws):
         return starts[int(place * len(starts))]
     shown = case.organ_slices or [0, depth - 1]
     first, last = shown[0], shown[-1]
-    room = last - first - size
-    return first + int(place * room) if room > 0 else min(max((first + last + 1 - size) // 2, 0), depth - size)
+    room = last - first - size - 1
+    return first + 1 + int(place * room) if room > 0 else min(max((first + last + 1 - size) // 2, 0), depth - size)

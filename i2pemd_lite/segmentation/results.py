@@ -8,6 +8,7 @@ from i2pemd_lite.choices import changed
 from i2pemd_lite.files import read_json
 from i2pemd_lite.segmentation.choices import SETTINGS
 from i2pemd_lite.segmentation.evaluate import TASK, evaluate
+from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.scores import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SegmentationSettings
 
@@ -58,7 +59,8 @@ def label(settings, data):
     if data == "synthetic":
         return "synthetic"
     full = TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
-    if settings.crop not in CROPS or changed(settings, full.changed(crop=settings.crop), SETTINGS)[0]:
+    absent = METHODS[settings.method].ground and settings.weight == 0  # λ is open, but not whether there is I2PEMD
+    if absent or settings.crop not in CROPS or changed(settings, full.changed(crop=settings.crop), SETTINGS)[0]:
         return "scaled down"
     return "paper's setting" if settings.preset == "paper" else settings.preset
 

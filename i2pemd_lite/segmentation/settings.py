@@ -18,7 +18,7 @@ class SegmentationSettings(Settings):
     decay_every: int = 500
     weight: float = 1.0  # λ of Eq. 7; the paper does not say
     add: str = "sum"  # of CE and Dice over CT and MR, as Dou et al. have it, beside one I2PEMD of both: with "mean"
-    # λ = 1 is what λ = 2 is with "sum"
+    # λ, weight_kd and weight_i2ped count twice as much as with "sum"
     weight_i2ped: float = 0.05  # its gradient is then about as large as that of I2PEMD with λ = 1
     weight_kd: float = 0.5
     temperature: float = 2.0  # T of the knowledge distillation of Dou et al. 2020

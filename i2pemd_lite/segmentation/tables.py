@@ -165,7 +165,9 @@ class Tables(results.Tables):
                 try:
                     r, p, n = pearson(*np.reshape(pairs, (n, 2)).T)
                 except BadInput as error:
-                    why = "too few evaluations, r takes 3; train with a lower evaluate_every" if n < 3 else error
+                    few = "too few evaluations, r takes 3; train with a lower evaluate_every"
+                    few = few if n or not run.evaluations else "the run is of a version that did not measure it"
+                    why = few if n < 3 else error
                     notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {other} (y): {why}")
                 row = {"": f"mI2PEMD vs. {other}", "setting": label(run.settings, run.data)}
                 row |= {"seed": run.settings.seed, "r": r, "p": p, "n": n}

@@ -13,7 +13,7 @@ import torch
 
 from i2pemd_lite import classification
 from i2pemd_lite.classification import METHODS, paper
-from i2pemd_lite.training import seeded
+from i2pemd_lite.training import SCHEDULES, seeded
 
 
 def added_rows(quick):
@@ -49,5 +49,5 @@ def _added(step, run):
         for loss in (losses["labelled"], losses["loss"])
     )
     more = all_of_it - alone
-    rate = 1 + np.cos(np.pi * step / run.settings.steps)  # both profiles have a cosine
+    rate = SCHEDULES[run.settings.schedule](run.settings, step)
     return rate, (more.norm() / alone.norm()).item(), (more @ alone / (more.norm() * alone.norm())).item()
