@@ -32,22 +32,26 @@ SETTINGS = {
         "image, at random",
         "images of one lesion are then in several parts: other profiles keep lesions apart where the data name them",
     ),
-    "top": Choice("open", "half of the batchsize", "of 48, the number that is so named; of 36 it would be 18"),
-    "mean_over": Choice("open", "the sums of Eq. 13 and 19", "all 36: Filter_thresh is then FixMatch, as printed"),
+    "top": Choice("open", "half of which batchsize T is", "of 48, the number that is so named; of 36 it would be 18"),
+    "mean_over": Choice(
+        "open", "what the sums of Eq. 13 and 19 are divided by", "all 36: Filter_thresh is then FixMatch, as printed"
+    ),
     "features": Choice(
         "open", "which view moves the prototypes", measured="AUC / F1 90.5 / 46.2, strong 90.6 / 47.7 (seed 0)"
     ),
-    "prototypes": Choice("open", "not said how they begin", measured="first: the same to all digits shown"),
-    "dropout": Choice("open", "not said; 0.2 before the classifier in the code of SRC-MT"),
-    "weight_decay": Choice("open", "not said; 5e-4 in the code of SRC-MT"),
-    "teacher": Choice("open", "no averaged weights"),
-    "evaluated": Choice("open", "not said", "the student, but where a method is its average: MT and MixMatch"),
-    "n_ops": Choice("open", "RandAugment, without numbers"),
-    "magnitude": Choice("open", "RandAugment, without numbers"),
-    "cutout": Choice("open", "none is said"),
-    "stratified": Choice("open", "at random"),
-    "split_seed": Choice("open", "at random"),
-    "width": Choice("open", "nothing: it is of the small network alone"),
+    "prototypes": Choice("open", "how they begin", measured="first: the same to all digits shown"),
+    "dropout": Choice("open", "any dropout; the code of SRC-MT has 0.2 before the classifier"),
+    "weight_decay": Choice("open", "any weight decay; the code of SRC-MT has 5e-4"),
+    "teacher": Choice("open", "any average of the weights"),
+    "evaluated": Choice(
+        "open", "which network is evaluated", "the student, but where a method is its average: MT and MixMatch"
+    ),
+    "n_ops": Choice("open", "the numbers of RandAugment"),
+    "magnitude": Choice("open", "the numbers of RandAugment"),
+    "cutout": Choice("open", "any cutout"),
+    "stratified": Choice("open", "whether each class keeps its share of labels: they were drawn at random"),
+    "split_seed": Choice("open", "which split: it was random"),
+    "width": Choice("open", "the small network, which it does not have"),
     "flex_tau": Choice("rival", "0.95 in TorchSSL/TorchSSL"),
     "flex_warm_up": Choice("rival", "on in TorchSSL/TorchSSL"),
     "mt_weight": Choice(
@@ -70,7 +74,9 @@ SETTINGS = {
 OTHERS = {
     "precision": (
         "bfloat16 on a GPU that has it",
-        Choice("open", "not said; its V100 has no bfloat16", "half the time; --set precision=float32 is the other"),
+        Choice(
+            "open", "the precision; its V100 has no bfloat16", "half the time; --set precision=float32 is the other"
+        ),
     ),
     "weights kept": (
         "best validation AUC, once every method is at full weight",
