@@ -30,7 +30,7 @@ SETTINGS = {
     "split_by": Choice(
         "paper",
         "image, at random",
-        "images of one lesion are then in several parts: other profiles keep lesions apart where the data name them",
+        "a lesion is then in several parts: other profiles keep lesions apart where the data name them",
     ),
     "top": Choice("open", "half of which batchsize T is", "of 48, the number that is so named; of 36 it would be 18"),
     "mean_over": Choice(

@@ -40,7 +40,7 @@ SETTINGS = {
     "forward": Choice("open", "whether CT and MR share batch statistics", "together, else nothing is joint"),
     "upconv": Choice(
         "open",
-        f"whose up-convolutions: Çiçek et al. 2016, or {DOU}, whose kernel of 1 along z leaves every second slice empty",
+        f"whose up-convolutions: Çiçek et al. 2016, or {DOU}, whose kernel of 1 along z leaves slices empty",
     ),
     "init": Choice("open", f"the first weights; the code of {DOU} has a truncated normal of 0.01, the head's too"),
     "normalise": Choice(
