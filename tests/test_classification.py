@@ -212,7 +212,7 @@ def test_the_paper_is_the_default():
     paper = classification.ClassificationSettings()
     assert (paper.network, paper.size, paper.labelled, paper.unlabelled) == ("densenet121", 224, 12, 36)
     assert (paper.tau_low, paper.tau_high, paper.top, paper.weight, paper.momentum) == (0.7, 0.8, 24, 1.0, 0.8)
-    assert (paper.learning_rate, paper.decay) == (1e-4, 0.9) and SIZES["gpu"].keys() == {"evaluate_every"}
+    assert (paper.learning_rate, paper.decay) == (1e-4, 0.9) and SIZES["gpu"].keys() == {"evaluate_every", "split_by"}
 
 
 @pytest.mark.real

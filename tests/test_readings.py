@@ -111,8 +111,9 @@ def decision(key):
 
 
 def taken(key):
-    limits = {">": float.__gt__, "≥": float.__ge__}
-    return [[limits[key](s, tau) for s in (0.6, 0.7, 0.75, 0.8, 0.9)] for tau in (0.7, 0.8)]
+    limits = {">": (float.__gt__,) * 2, "≥": (float.__ge__,) * 2, "own": (float.__gt__, float.__ge__)}[key]
+    both = zip(limits, (0.7, 0.8), strict=True)
+    return [[limit(s, tau) for s in (0.6, 0.7, 0.75, 0.8, 0.9)] for limit, tau in both]
 
 
 def table1(key):

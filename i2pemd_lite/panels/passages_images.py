@@ -62,10 +62,10 @@ def strict(key):
     """Who is taken of five images whose scores lie on the thresholds and between them: by I2PEMD, and by FixMatch."""
     s = torch.tensor(SCORES, dtype=torch.float64)[:, None]
     o = torch.cat([s, 1 - s], 1)
-    # s ≥ τ is s > τ with the next smaller number as τ.
-    low, high = (tau if key == ">" else float(np.nextafter(tau, 0)) for tau in (0.7, 0.8))
+    # s ≥ τ is s > τ with the next smaller number as τ, and s > τ is s ≥ τ with the next larger one.
+    low, high = (float(np.nextafter(tau, 0)) if key == "≥" else tau for tau in (0.7, 0.8))
     rule = select(o, fixed_ground_distance(2, dtype=torch.float64), low, high, top=len(s)).mask
-    return np.stack([rule, above(o, high).mask]).astype(float)
+    return np.stack([rule, above(o, float(np.nextafter(0.8, 1)) if key == ">" else 0.8).mask]).astype(float)
 
 
 def threshold(key):
@@ -113,9 +113,10 @@ IMAGES = {
     "strict": Passage(
         "> or ≥", "Eq. 17, 18", "06",
         "The sets are written with s > τ; FixMatch is defined with s ≥ τ.",
-        "> for all methods.",
-        "It is what is printed, and no score of a real network lies on a threshold.",
-        "none", {"s > τ": ">", "s ≥ τ": "≥"}, strict, (("I2PEMD", "FixMatch"), tuple(f"s={s:g}" for s in SCORES)),
+        "> for I2PEMD, ≥ for FixMatch and FlexMatch.",
+        "Each is what its authors have, and no score of a real network lies on a threshold.",
+        "none", {"each as its authors": "own", "all s > τ": ">", "all s ≥ τ": "≥"}, strict,
+        (("I2PEMD", "FixMatch"), tuple(f"s={s:g}" for s in SCORES)),
         "taken (1) or not (0)",
     ),
     "threshold": Passage(

@@ -182,7 +182,7 @@ def answered(question):
     question.click("Commit")
     question.box.locator(learner.STATUS).first.wait_for()
     assert question.status.startswith(("Right.", "Not so:"))
-    assert question.box.get_by_role("button", name="Commit").is_disabled()
+    question.box.get_by_role("button", name="Commit", disabled=True).wait_for()  # told after the words
 
 
 def test_bad_input_is_told_and_the_last_good_picture_stays(lesson):
