@@ -5,12 +5,11 @@ row of the tables, the words beside it, `python -m i2pemd_lite readings` and les
 value is not written down a second time: it is the default of the settings at full size.
 """
 
-import dataclasses
 import importlib
 from html import escape
 from typing import NamedTuple
 
-from i2pemd_lite.results import FREE, differences
+from i2pemd_lite.results import differences
 
 KINDS = {
     "paper": "the paper states",
@@ -36,11 +35,6 @@ class Choice(NamedTuple):
     measured: str = ""
 
 
-def opened(choices):
-    """The names of the settings that the paper leaves open."""
-    return tuple(name for name, choice in choices.items() if choice.kind == "open")
-
-
 def changed(settings, full, choices):
     """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
 
@@ -56,9 +50,10 @@ def changed(settings, full, choices):
     >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
     (['width 8'], ['ce plain'])
     """
-    found, free = differences(settings, full), opened(choices)
-    words = {name: f"{name} {value}" for name, (value, _) in found.items()}
-    return [words[name] for name in words if name not in free], [words[name] for name in words if name in free]
+    words = ([], [])
+    for name, (value, _) in differences(settings, full).items():
+        words[choices[name].kind == "open"].append(f"{name} {value}")
+    return words
 
 
 class Table(tuple):
@@ -74,10 +69,6 @@ class Table(tuple):
 
     __repr__ = __str__
 
-    def __getitem__(self, at):
-        found = super().__getitem__(at)
-        return Table(found) if isinstance(at, slice) else found
-
     def _repr_mimebundle_(self, **_):
         from i2pemd_lite.panels import sheet  # which brings the notebook's packages; training needs none
 
@@ -92,9 +83,10 @@ def table(task):
 
     Example
     -------
-    >>> print(table("segmentation")[:1])
+    >>> print(table("segmentation"))
     learning_rate: 0.0005
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
+    ...
     """
     module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
     settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
@@ -130,17 +122,3 @@ def note(settings, full, choices):
     words = ", ".join(changed(settings, full, choices)[1]) or "nothing"
     where = "whose each setting is: python -m i2pemd_lite readings"
     return f"left open by the paper, and not our default: {words}; {where}"
-
-
-def missing(settings, choices):
-    """Settings that no choice speaks of, and choices of settings that are not there.
-
-    Example
-    -------
-    >>> from i2pemd_lite.segmentation import SegmentationSettings
-    >>> from i2pemd_lite.segmentation.choices import SETTINGS
-    >>> missing(SegmentationSettings, SETTINGS)
-    []
-    """
-    names = {field.name for field in dataclasses.fields(settings)} - {*FREE, "preset"}
-    return sorted(names ^ choices.keys())

@@ -113,7 +113,7 @@ def finished(task, folders, read, size, data=None):
     for place in map(Path, folders):
         with problems.collect():
             about = read_about(place)
-            settings, source = task.settings().changed(**about["settings"]), data or about["data"]["folder"]
+            settings, source = task.settings_of(place), data or about["data"]["folder"]
             key = str(source), size(settings)
             if key not in prepared:
                 prepared[key] = task.prepared(source, settings)

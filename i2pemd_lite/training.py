@@ -399,10 +399,7 @@ class Task:
         about = read_about(folder)
         if about["task"] != self.name:
             raise BadInput(f"{folder}: expected a {self.name} run, found {about['task']!r}; choose another folder")
-        if gone := sorted(about["settings"].keys() - {field.name for field in dataclasses.fields(self.settings)}):
-            found = f"{', '.join(gone)} of an earlier one; use the version that trained it, or train it again"
-            raise BadInput(f"{folder}: expected the settings of this version, found {found}")
-        settings, trained_on = self.settings().changed(**about["settings"]), about["data"]
+        settings, trained_on = self.settings_of(folder), about["data"]
         prepared = self.prepared(data or trained_on["folder"], settings)
         if prepared.fingerprint != trained_on["fingerprint"]:
             raise BadInput(
@@ -421,6 +418,14 @@ class Task:
             raise BadInput(f"preset: expected one of {', '.join(self.presets)}, found {preset!r}")
         own = {"method": method, "seed": seed, "profile": name}
         return self.settings(**self.sizes[name]).changed(**{**self.presets[preset], **changes, **own})
+
+    def settings_of(self, folder):
+        """The settings of the run kept in `folder`; `BadInput` where another version wrote some that are no more."""
+        kept = read_about(folder)["settings"]
+        if gone := sorted(kept.keys() - {field.name for field in dataclasses.fields(self.settings)}):
+            found = f"{', '.join(gone)} of an earlier one; use the version that trained it, or train it again"
+            raise BadInput(f"{folder}: expected the settings of this version, found {found}")
+        return self.settings().changed(**kept)
 
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""

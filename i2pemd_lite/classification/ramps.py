@@ -75,10 +75,16 @@ RAMPS = {
 
 
 @lru_cache
-def _learned(method):
-    """(STEPS,) S' in the middle of each step of the authors' run."""
-    rates = np.array([RAMPS[method].rate(n / STEPS) for n in range(STEPS)])
-    return (rates.cumsum() - rates / 2) / rates.sum()
+def _authors(method):
+    """η', w', and S' in the middle, of each step of the authors' run, (STEPS,) each."""
+    ramp, parts = RAMPS[method], [n / STEPS for n in range(STEPS)]
+    rates, weights = (np.array([float(f(x)) for x in parts]) for f in (ramp.rate, ramp.weight))
+    return rates, weights, (rates.cumsum() - rates / 2) / rates.sum()
+
+
+def _step(method, done):
+    """The step of the authors' run in which their share of the learning is `done`, one number or many."""
+    return np.minimum(np.searchsorted(_authors(method)[2], done), STEPS - 1)
 
 
 def followed(method, done):
@@ -89,7 +95,7 @@ def followed(method, done):
     >>> followed("mixmatch", 0.5), round(followed("ua_mt", 0.5), 2)
     (0.5, 0.23)
     """
-    return int(min(np.searchsorted(_learned(method), done), STEPS - 1)) / STEPS
+    return float(_step(method, done) / STEPS)
 
 
 def weight(method, done):
@@ -100,7 +106,7 @@ def weight(method, done):
     >>> weight("mixmatch", 0.5), weight("src_mt", 0.5), weight("i2pemd", 0.0)
     (1.0, 0.0, 1.0)
     """
-    return float(RAMPS[method].weight(followed(method, done))) if method in RAMPS else 1.0
+    return float(_authors(method)[1][_step(method, done)]) if method in RAMPS else 1.0
 
 
 def acts_on(method, settings=None):
@@ -111,13 +117,11 @@ def acts_on(method, settings=None):
     >>> {method: round(acts_on(method), 2) for method in RAMPS}
     {'mean_teacher': 0.97, 'src_mt': 0.1, 'ua_mt': 0.1, 'vat': 0.73, 'mixmatch': 0.99}
     """
-    if settings is None:
-        parts = np.arange(STEPS) / STEPS
-        rates, weights = zip(*((RAMPS[method].rate(x), RAMPS[method].weight(x)) for x in parts), strict=True)
-    else:
+    rates, weights, _ = _authors(method)
+    if settings is not None:
         rates = [SCHEDULES[settings.schedule](settings, t) for t in range(settings.steps)]
-        weights = [weight(method, learned(settings, t)) for t in range(settings.steps)]
-    return float(np.dot(rates, weights) / np.sum(rates))
+        weights = weights[_step(method, [learned(settings, t) for t in range(settings.steps)])]
+    return float(np.average(weights, weights=rates))
 
 
 @lru_cache
@@ -129,4 +133,6 @@ def full_share():
     >>> round(full_share(), 4)
     0.9973
     """
-    return next(n / STEPS for n in range(STEPS) if all(weight(method, n / STEPS) >= FULL for method in RAMPS))
+    shares = np.arange(STEPS) / STEPS
+    full = [_authors(method)[1][_step(method, shares)] >= FULL for method in RAMPS]
+    return float(shares[np.all(full, axis=0).argmax()])
