@@ -90,7 +90,8 @@ def table(task):
     """
     module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
     settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
-    rows = [(name, getattr(settings, name), choice) for name, choice in facts.SETTINGS.items()]
+    own = {name: getattr(settings, name) for name in facts.SETTINGS}
+    rows = [(name, "not set" if own[name] == "" else own[name], choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(settings).items()])
 
 
