@@ -6,7 +6,7 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
     python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
     python3 run.py pages     serve the panels that need no data as pages, by Voila
-    python3 run.py bench     time the loss and the solvers (or bench step, skin, added, panels, lessons, coverage)
+    python3 run.py bench     time the loss and the solvers (or bench step, skin and others, as README says)
     python3 run.py setup     only make .venv and install
     python3 run.py pins      renew constraints.txt if the whole suite passes with it (pins numpy: only that package)
 

@@ -20,6 +20,7 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
+import figures as pages
 import intervals
 import lessons
 import numpy as np
@@ -45,7 +46,7 @@ OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of 
 @spoken
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all but added, lessons and coverage")
+    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all that takes minutes")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")
@@ -56,7 +57,7 @@ def main(arguments=None):
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 
     figures = {"machine": machine}
-    for table in [chosen.table] if chosen.table else [table for table in TABLES if table not in ("added", *PAGES)]:
+    for table in [chosen.table] if chosen.table else [each for each in TABLES if each not in ALONE]:
         figures[table] = TABLES[table](chosen.quick)
         show(figures[table])
     if chosen.json:
@@ -217,9 +218,11 @@ def lesson(K, instances):
 
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
           "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
-          "coverage": intervals.coverage_rows}  # fmt: skip
+          "coverage": intervals.coverage_rows, "figures": pages.figure_rows}  # fmt: skip
 PAGES = {"lessons": lessons, "coverage": intervals}
 """What has a page of its own beside its module."""
+ALONE = ("added", "figures", *PAGES)
+"""What is run only where it is named."""
 
 if __name__ == "__main__":
     sys.exit(main())

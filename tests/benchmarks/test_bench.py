@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import bench
+import figures
 import intervals
 import lessons
 import numpy as np
@@ -211,3 +212,15 @@ def test_the_population_is_as_frequent_and_as_hard_as_it_says():
     assert np.bincount(labels) / len(labels) == pytest.approx(intervals.COUNTS / intervals.COUNTS.sum(), abs=0.01)
     assert np.bincount(groups).mean() == pytest.approx(1.34, abs=0.02) and max(np.bincount(groups)) == 4
     assert [np.mean(each.argmax(1) == labels) for each in scores] == pytest.approx([0.76, 0.74], abs=0.01)
+
+
+@pytest.mark.parametrize("page", figures.PAGES, ids=[path.name for path in figures.PAGES.values()])
+def test_every_figure_of_a_page_is_that_of_its_file(page):
+    template, whole = figures.PAGES[page].read_text(encoding="utf-8"), page.read_text(encoding="utf-8")
+    assert figures.placed(whole, figures.filled(template)[0]) == whole, "python3 run.py bench figures"
+
+
+def test_a_page_is_written_anew_from_its_files(figures_of):
+    rows, _ = figures_of("figures")
+    assert all(row["figures"] > 20 for row in rows.values())
+    assert figures.placed(f"a\n{figures.BEGIN}b\n{figures.END}\nc", "d\n") == f"a\n{figures.BEGIN}d\n{figures.END}\nc"

@@ -1,0 +1,214 @@
+"""README's first results and data/results/README.md, written from the files in data/results.
+
+A page is made from a template beside those files, in which {{expression}} is what Python makes of it with the functions
+below. So no figure that a run gave is typed by hand, nor a word that follows from one, as "leaves out". A test finds a
+page that its files do not give.
+"""
+
+import json
+import re
+from functools import cache
+
+from i2pemd_lite.classification import paper as skin_paper
+from i2pemd_lite.files import root, written_whole
+from i2pemd_lite.results import plus_minus
+from i2pemd_lite.seeds import interval
+from i2pemd_lite.segmentation import paper as organ_paper
+
+RESULTS = root() / "data" / "results"
+PAGES = {root() / "README.md": RESULTS / "first.in.md", RESULTS / "README.md": RESULTS / "README.in.md"}
+"""Page -> its template; of README it is what lies between the marks."""
+BEGIN, END = "<!-- python3 run.py bench figures -->\n", "<!-- end of figures -->"
+NAMES = organ_paper.NAMES | skin_paper.NAMES | {"i2pemd": "Ours (I2PEMD)"}
+AUC, F1 = ("classification", "AUC"), ("classification", "F1")
+SAYS = {"ahead": "is ahead of", "behind": "is behind", "not told apart": "is not told apart from"}
+"""`seeds.Interval.verdict` -> how a sentence on a method says it."""
+
+
+def figure_rows(quick):
+    """Write the pages, unless `quick`: a row for each, with the number of its figures."""
+    found = []
+    for page, template in PAGES.items():
+        text, number = filled(template.read_text(encoding="utf-8"))
+        if not quick:
+            with written_whole(page) as file:
+                file.write_text(placed(page.read_text(encoding="utf-8"), text), encoding="utf-8")
+        found.append({"where": "data/results", "what": page.relative_to(root()).as_posix(), "figures": number})
+    return found
+
+
+def placed(page, text):
+    """A page with this text between its marks; where it has none, the text."""
+    before, mark, rest = page.partition(BEGIN)
+    return f"{before}{mark}{text}{END}{rest.partition(END)[2]}" if mark else text
+
+
+def filled(template):
+    """(text, number of figures) of a template.
+
+    Example
+    -------
+    >>> filled("twice two is {{2 * 2}}")
+    ('twice two is 4', 1)
+    """
+    return re.subn(r"\{\{(.+?)\}\}", lambda found: str(eval(found[1], globals())), template, flags=re.S)
+
+
+@cache
+def rows(name):
+    """The rows of a file in data/results."""
+    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return content["rows"] if isinstance(content, dict) else content
+
+
+def row(name, **wanted):
+    """The one row of a file that has these values."""
+    (found,) = (each for each in rows(name) if wanted.items() <= each.items())
+    return found
+
+
+def number(value, digits=1, sign=""):
+    """A number with so many digits, and a minus that is no hyphen."""
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
+
+
+def spread(found, column):
+    """Mean ± SD of a row, "-" where it has no mean; the mean alone where it has one seed."""
+    mean, sd = (found.get(name) for name in (column, f"{column} sd"))
+    return "-" if mean is None else plus_minus(mean) if sd is None else plus_minus(mean, sd)
+
+
+def table(header, body):
+    """A table as Markdown."""
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def seeds(folder, method, column):
+    """{seed: figure} of the runs of a method with the settings of the tables."""
+    main = {"τ_low": 0.7, "τ_high": 0.8} if folder == "classification" else {}
+    return {each["seed"]: each[column] for each in rows(f"{folder}/runs")
+            if each["method"] == method and main.items() <= each.items()}  # fmt: skip
+
+
+def gap(one, other, folder="segmentation", column="overall DOC"):
+    """The `seeds.Interval` of one method less another, over the seeds that both have."""
+    a, b = (seeds(folder, method, column) for method in (one, other))
+    return interval([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+
+
+def less(one, other, *where, sign=""):
+    """The mean and the interval of `gap`."""
+    found = gap(one, other, *where)
+    return f"{number(found.mean, 1, sign)} [{number(found.low, 1, sign)}, {number(found.high, 1, sign)}]"
+
+
+def beside(one, others, *where):
+    """What the seeds say of one method beside others.
+
+    Example
+    -------
+    >>> beside("i2pemd", ["baseline", "fixmatch"], *AUC)
+    'is not told apart from Baseline and FixMatch'
+    """
+    found = {}
+    for other in others:
+        found.setdefault(SAYS[gap(one, other, *where).verdict], []).append(NAMES[other])
+    return "; ".join(f"{says} {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
+                     for says, names in found.items())  # fmt: skip
+
+
+def printed(one, other=None, figure=""):
+    """What the paper prints for a method, or for it less another: overall DOC, or a figure of Table 4."""
+    if other:
+        return printed(one, None, figure) - printed(other, None, figure)
+    return getattr(skin_paper.TABLE4[one], figure) if figure else organ_paper.TABLE1[one].means[-1]
+
+
+def papers(one, other, *where, figure=""):
+    """The paper's gap, and whether the interval of ours holds it."""
+    found, theirs = gap(one, other, *where), printed(one, other, figure)
+    inside = "holds" if found.low <= theirs <= found.high else "leaves out"
+    return f"{inside} the paper's {number(theirs, 2 if figure else 1)}"
+
+
+def once(name, column="mean", but=()):
+    """The rows of one seed, one after another."""
+    found = [each for each in rows(name) if each["seeds"] == 1 and each["method"] not in but]
+    return ", ".join(f"{NAMES[each['method']]} {number(each[column])}" for each in found)
+
+
+def organs(folder="segmentation"):
+    """The means of every method with more seeds than one, the paper's beside."""
+    columns, found = ("ct mean", "mr mean", "mean"), [each for each in rows(f"{folder}/table1") if each["seeds"] > 1]
+    body = [[NAMES[each["method"]], *(spread(each, name) for name in columns), f"{each['paper mean']:.1f}"]
+            for each in sorted(found, key=lambda each: each["mean"])]  # fmt: skip
+    n = max(each["seeds"] for each in found)
+    return table([f"DOC (%), mean ± SD of {n} seeds", "CT", "MR", "overall", "paper"], body)
+
+
+def lesions(folder="classification"):
+    """AUC, F1 and top-1 of every method, the paper's beside."""
+    body = [[NAMES[each["method"]], each["seeds"], spread(each, "auc"), f"{each['paper auc']:.2f}", spread(each, "f1"),
+             f"{each['paper f1']:.2f}", spread(each, "top1")] for each in rows(f"{folder}/table4")]  # fmt: skip
+    return table(["%, mean ± SD", "seeds", "AUC", "paper", "F1", "paper", "top-1"], body)
+
+
+def across(name, methods, lines):
+    """Some methods side by side: lines {head: column}, each with the paper's below it."""
+    found = [row(name, method=method) for method in methods]
+    body = []
+    for head, column in lines.items():
+        digits = 1 if column == "mean" else 2  # as the paper prints them
+        theirs = (f"{each[f'paper {column}']:.{digits}f}" for each in found)
+        body += [[head, *(spread(each, column) for each in found)], ["paper", *theirs]]
+    return table(["", *(NAMES[method] for method in methods)], body)
+
+
+def pearsons(folder, other):
+    """r of mI2PEMD with another quantity, of each seed."""
+    return ", ".join(number(each["r"], 2, "+") for each in rows(f"{folder}/table2") if each[""].endswith(f" {other}"))
+
+
+def right(which, name="classification/bands", method="i2pemd"):
+    """Percent of the pseudo-labels of a region that are right."""
+    return number(row(name, method=method)[f"{which} right %"])
+
+
+def added(*methods):
+    """‖∇(L − L_s)‖ / ‖∇L_s‖ over a run, of each method."""
+    found = {each["what"]: each["over the run"] for each in rows("classification/added")}
+    return ", ".join(f"{name} {found[name]:.2g}" for name in methods)
+
+
+def by_seed(one, other, *where):
+    """The differences, seed by seed."""
+    a, b = (seeds(where[0], method, where[1]) for method in (one, other))
+    return "by seed " + ", ".join(number(a[seed] - b[seed], 1, "+") for seed in sorted(a.keys() & b.keys()))
+
+
+def organ(method, folder="segmentation-gpu"):
+    """Overall DOC of a method."""
+    return spread(row(f"{folder}/table1", method=method), "mean")
+
+
+def sizes():
+    """Overall DOC by feature size d."""
+    return ", ".join(f"d = {each['d']} {number(each['mean'])}" for each in rows("segmentation/figure6a"))
+
+
+def choices():
+    """The runs on what the paper leaves open in segmentation."""
+    body = [[each[""], *(number(each[name]) for name in ("CT", "MR", "overall"))]
+            for each in rows("segmentation/open_choices")]  # fmt: skip
+    return table(["DOC (%)", "CT", "MR", "overall"], body)
+
+
+def skin_choices():
+    """Those in classification."""
+    body = [[each["setting"], *(number(each[name]) for name in ("auc", "f1", "top1"))]
+            for each in rows("classification/open_choices")]  # fmt: skip
+    return table(["%", "AUC", "F1", "top-1"], body)
+
+
+beyond = rows("segmentation-beyond/table1")[0]
