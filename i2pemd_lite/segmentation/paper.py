@@ -19,7 +19,7 @@ NAMES = {
     "joint_sepbn_i2ped": "Joint+sepBN+I2PED",
     "joint_sepbn_i2pemd": "Joint+sepBN+I2PEMD",
 }
-"""Method -> the name of its row; Table 1 misprints the "fix" of I2PEMD_fix as "fin"."""
+"""Method -> the name of its row. (The text at hand has "fin" for the "fix" in Table 1, which may be its scan.)"""
 
 
 class Row(NamedTuple):
@@ -110,7 +110,7 @@ class Discrepancy(NamedTuple):
 
     def __str__(self):
         printed, found = (" / ".join(f"{mean:.{n}f}" for mean in m) for m, n in ((self.means, 1), (self.recomputed, 2)))
-        why = f"; the printed means are those of {NAMES[self.copy_of]}, a copy error" if self.copy_of else ""
+        why = f"; the printed means are those of {NAMES[self.copy_of]}, perhaps copied" if self.copy_of else ""
         names = " / ".join([*(m.upper() for m in MODALITIES), "both"])
         return f"{NAMES[self.method]}, {names}: the paper prints {printed}, but its organs average to {found}{why}"
 
@@ -125,7 +125,7 @@ def audit(table=None, tolerance=0.1):
     >>> for discrepancy in audit():
     ...     print(discrepancy)
     Individual, CT / MR / both: the paper prints 90.8 / 89.1 / 90.0, but its organs average to 91.21 / 89.85 / 90.53;
-    the printed means are those of Joint+I2PEMD, a copy error
+    the printed means are those of Joint+I2PEMD, perhaps copied
     Y-shaped, CT / MR / both: the paper prints 91.0 / 89.5 / 90.3, but its organs average to 91.23 / 89.47 / 90.35
     """
     table, found = TABLE1 if table is None else table, []
