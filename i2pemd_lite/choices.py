@@ -6,10 +6,11 @@ value is not written down a second time: it is the default of the settings at fu
 """
 
 import importlib
+from collections import Counter
 from html import escape
 from typing import NamedTuple
 
-from i2pemd_lite.results import differences
+from i2pemd_lite.results import FREE, differences
 
 KINDS = {
     "paper": "the paper states",
@@ -35,6 +36,30 @@ class Choice(NamedTuple):
     measured: str = ""
 
 
+PRECISION = Choice(
+    "open", "the precision; its V100 has no bfloat16", "bfloat16 on a GPU that has it, in half the time; else float32"
+)
+SHARED = {
+    "equal distances": (
+        "strictly smaller, as printed",
+        Choice("open", "what they count in Eq. 4", 'real features have none; readings.panel("ties")'),
+    ),
+    "features in Eq. 3": (
+        "raw",
+        Choice("open", "any normalisation", 'Eq. 3 takes them as they are; readings.panel("scale")'),
+    ),
+    "G": (
+        "of all K classes, 0 until each was seen",
+        Choice("open", "what it is before that", "ranks beside a class that was never seen mean nothing"),
+    ),
+    "prices": (
+        "of prototypes that this step moved, for voxels; of those before, for images",
+        Choice("open", "which", 'the order of its text, where Eq. 21 needs the selection; readings.panel("order")'),
+    ),
+}
+"""What is no setting of either task: decision -> what is had here, and where it comes from."""
+
+
 def changed(settings, full, choices):
     """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
 
@@ -51,7 +76,7 @@ def changed(settings, full, choices):
     (['width 8'], ['ce plain'])
     """
     words = ([], [])
-    for name, (value, _) in differences(settings, full).items():
+    for name, (value, _) in differences(settings, full, FREE - choices.keys()).items():
         words[choices[name].kind == "open"].append(f"{name} {value}")
     return words
 
@@ -88,11 +113,15 @@ def table(task):
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
+    module, facts = _modules(task)
     settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
     own = {name: getattr(settings, name) for name in facts.SETTINGS}
     rows = [(name, "not set" if own[name] == "" else own[name], choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(settings).items()])
+
+
+def _modules(task):
+    return [importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices")]
 
 
 def profiles(task):
@@ -110,16 +139,24 @@ def profiles(task):
     return "\n".join(f"{name}: {line}" for name, line in zip(names, lines, strict=True))
 
 
-def note(settings, full, choices):
-    """What stands under a table: which of the settings that the paper leaves open were others, and where all are told.
+def note(task, runs):
+    """What stands under a table: which open choices its `runs` have otherwise, and where all are told.
+
+    The paper's card had no bfloat16, so a run's own precision is held beside float32.
 
     Example
     -------
+    >>> from types import SimpleNamespace as Run
     >>> from i2pemd_lite.segmentation import SegmentationSettings as S
-    >>> from i2pemd_lite.segmentation.choices import SETTINGS
-    >>> print(note(S(ce="plain"), S(), SETTINGS))
-    left open by the paper, and not our default: ce plain; whose each setting is: python -m i2pemd_lite readings
+    >>> plain = S(method="joint", ce="plain", precision="float32")
+    >>> print(note("segmentation", [Run(settings=plain), Run(settings=plain.changed(precision="bfloat16"))]))
+    left open by the paper, and other than our defaults in float32: ce plain, precision bfloat16 (1 of 2 runs);
+    whose each setting is: python -m i2pemd_lite readings
     """
-    words = ", ".join(changed(settings, full, choices)[1]) or "nothing"
-    where = "whose each setting is: python -m i2pemd_lite readings"
-    return f"left open by the paper, and not our default: {words}; {where}"
+    (module, facts), found = _modules(task), Counter()
+    for s in (run.settings for run in runs):
+        full = module.TASK.settings_for(s.method, "gpu", changes={"preset": s.preset, "precision": "float32"})
+        found.update(changed(s, full, facts.SETTINGS)[1])
+    words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in found.items()]
+    which = f"left open by the paper, and other than our defaults in float32: {', '.join(words) or 'nothing'}"
+    return f"{which}; whose each setting is: python -m i2pemd_lite readings"

@@ -13,7 +13,7 @@ from i2pemd_lite.files import BadInput, Problems, written_whole
 from i2pemd_lite.report import Report
 from i2pemd_lite.training import read_about, read_checkpoint
 
-FREE = ("method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every")
+FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
 MEMORY = (
     "peak MiB: on a GPU the most that torch had allocated there, on a CPU the most that the process had resident with "
@@ -177,12 +177,16 @@ class Tables:
         found = [r for r in self.results if r.settings.method == method and self.variant(r) == wanted]
         return sorted(found, key=lambda result: result.settings.seed)
 
+    def of(self, methods):
+        """The `runs` of some methods, one after the other."""
+        return [run for method in methods for run in self.runs(method)]
+
     def unlike(self):
         """A sentence for each method whose runs differ in settings from the first one's, and for each run left out."""
         first, found = self.results[0], []
         for method, name in self.NAMES.items():
             for run in self.runs(method)[:1]:
-                if words := in_words(differences(run.settings, first.settings, (*FREE, *self.VARIED)), "beside"):
+                if words := in_words(differences(run.settings, first.settings, FREE.union(self.VARIED)), "beside"):
                     found.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:
             usual = result.settings.changed(**dict(zip(self.VARIED, self.main, strict=True)))

@@ -672,6 +672,8 @@ class Run:
         for name in learner.settings.LIVE:  # as they were last, not as the run began
             setattr(learner.settings, name, about["settings"][name])
         run = cls(learner, task=task)
+        # "auto" is another precision on another machine; a run goes on in that in which it began.
+        run.profile = dataclasses.replace(run.profile, precision=read_about(folder)["profile"]["precision"])
         run.folder = folder if processes.first() else None
         run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
         run.learner.load_state_dict(_part(tensors, "learner."))
@@ -709,8 +711,8 @@ def read_about(folder):
     if not path.is_file():
         raise BadInput(f"{folder}: expected the folder of a run, found no settings.json in it; check the name")
     about = read_json(path)
-    if not isinstance(about, dict) or not {"task", "settings", "data"} <= about.keys():
-        raise BadInput(f"{path}: expected task, settings and data of a run, found something else; restore the file")
+    if not isinstance(about, dict) or not {"task", "settings", "profile", "data"} <= about.keys():
+        raise BadInput(f"{path}: expected task, settings, profile and data of a run, found others; restore the file")
     return about
 
 

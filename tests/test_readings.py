@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from test_panels import as_fresh, ends, move_every_control
 
+from i2pemd_lite import choices
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import exhibits, passages_images, readings
 from i2pemd_lite.panels.readings import PASSAGES
@@ -271,6 +272,19 @@ def test_a_passage_is_met_in_the_lesson_that_it_names():
     assert {lesson for lesson, _ in shown} == LESSONS
     assert all(PASSAGES[name].lesson == lesson for lesson, name in shown)
     assert len({name for _, name in shown}) == len(shown) >= 12
+
+
+def test_what_switches_a_passage_is_in_the_tables_of_choices():
+    tables = {task: choices.table(task) for task in ("segmentation", "classification")}
+    names = {task: {name for name, *_ in table} for task, table in tables.items()}
+    told = set(re.findall(r'readings\.panel\("(\w+)"\)', "\n".join(map(str, tables.values()))))
+    for name, each in PASSAGES.items():
+        if each.switch == "none":  # then no setting tells of it
+            assert name in told
+        named = re.findall(r"(\w+)(?: = [^()]*)? \((segmentation|classification)\)", each.switch)
+        assert all(setting in names[task] for setting, task in named)
+        assert named or name in told or each.switch.endswith(")")  # a call that shows the other reading
+    assert told <= PASSAGES.keys()
 
 
 SETTINGS = {"first": "segmentation", "pool": "segmentation", "ce": "segmentation", "fixed": "segmentation",

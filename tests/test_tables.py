@@ -9,6 +9,7 @@ import re
 import shutil
 import statistics
 
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -96,7 +97,7 @@ def test_table_1_prints_within_a_terminal(tables):
     row, mr = tables.table1.rows[1], text[text.index("organs in MR") :]
     spleen = re.escape(plus_minus(row["mr spleen"], row["mr spleen sd"]))
     assert re.search(rf"Joint\+sepBN\+I2PEMD +synthetic .* {spleen} .*\n +paper .* 88\.7 ± 0\.8  91\.3$", mr, re.M)
-    assert tables._repr_html_().count("<table>") == 7
+    assert tables._repr_html_().count("<table>") == 8
 
 
 def test_table_2_correlates_the_evaluations_of_a_run(tables, folder):
@@ -129,6 +130,34 @@ def test_table_3_and_figure_6a_take_the_overall_mean(tables, folder):
     two = [json.loads(path.read_text()) for path in folder.glob("*-dim2/report.json")]
     assert tables.figure6a.rows[0]["mean"] == pytest.approx(statistics.fmean(r["rows"][2]["mean"] for r in two))
     assert tables.figure6a.rows[1]["mean sd"] == row["mean sd"] > 0
+
+
+def test_figure_6b_is_the_mean_of_the_losses_that_each_run_wrote(tables, folder):
+    found = tables.figure6b.rows
+    runs = [pd.read_csv(folder / f"{BOTH[1]}-ci-seed{seed}" / "history.csv") for seed in (0, 1)]
+    assert [(row["up to step"], row["setting"], row["seeds"]) for row in found] == [
+        (step, "synthetic", 2) for step in (1, 2, 3, 4)
+    ]
+    for term, title in {"ce": "CE", "dice": "Dice", "i2pemd": "I2PEMD"}.items():
+        both = pd.concat([run[term] for run in runs], axis=1)
+        assert [row[title] for row in found] == pytest.approx(both.mean(axis=1).tolist(), rel=1e-9)
+        assert [row[f"{title} sd"] for row in found] == pytest.approx(both.std(axis=1).tolist(), rel=1e-9)
+    text = " ".join(str(tables.figure6b).split())
+    assert f"{found[0]['CE']:.3f} {found[0]['CE sd']:.3f}" in text and "prints no numbers" in text
+
+
+def test_figure_6b_of_a_long_run_has_twenty_equal_parts(tables):
+    proposed = [result for result in tables.results if result.settings.method == BOTH[1]]
+    terms = {step: step**0.5 for step in range(1, 48)}
+    history = [{"step": step, "ce": x, "dice": 2 * x, "i2pemd": 3 * x} for step, x in terms.items()]
+    found = Tables([dataclasses.replace(result, history=history) for result in proposed], main_dim=4).figure6b.rows
+    ends = [row["up to step"] for row in found]
+    assert len(ends) == 20 and ends[-1] == 47
+    for begin, row in zip([0, *ends], found, strict=False):
+        part = [terms[step] for step in range(begin + 1, row["up to step"] + 1)]
+        assert len(part) in (2, 3) and row["CE sd"] == 0
+        means = [row["CE"], row["Dice"], row["I2PEMD"]]
+        assert means == pytest.approx([n * sum(part) / len(part) for n in (1, 2, 3)], rel=1e-12)
 
 
 def test_surfaces_are_the_means_of_the_runs(tables, folder):
@@ -242,6 +271,7 @@ def test_methods_trained_otherwise_are_no_fair_comparison(tables):
         ({"weight": 0.0, "method": "joint_sepbn_i2pemd"}, "scaled down"),
         ({"ce": "plain", "upconv": "ummkd", "normalise": "modality", "weight_decay": 2e-4}, "paper's setting"),
         ({"augment": True}, "scaled down"),
+        ({"precision": "bfloat16"}, "paper's setting"),
     ],
 )
 def test_labels(changes, expected):
@@ -253,7 +283,7 @@ def test_every_setting_says_whose_it_is():
     for task in ("segmentation", "classification"):
         module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
         names = {field.name for field in dataclasses.fields(module.TASK.settings)}
-        assert names - {*FREE, "preset"} == facts.SETTINGS.keys()
+        assert names - {*FREE, "preset"} | {"precision"} == facts.SETTINGS.keys()
         found = choices.table(task)
         assert {choice.kind for _, _, choice in found} <= choices.KINDS.keys()
         assert all(choice.theirs and not choice.theirs.endswith(".") for _, _, choice in found)
@@ -265,8 +295,44 @@ def test_every_setting_says_whose_it_is():
 def test_the_table_says_which_open_choices_are_others(tables):
     plain = [dataclasses.replace(r, settings=r.settings.changed(ce="plain")) for r in tables.results]
     other, here = (" ".join(str(each.table1).split()) for each in (Tables(plain, 4), tables))
-    assert "not our default: ce plain," in other and "ce plain" not in here
+    assert "other than our defaults in float32: ce plain, init torch" in other and "ce plain" not in here
     assert "python -m i2pemd_lite readings" in here
+
+
+def beside(tables):
+    """What every table says of the open choices, by its name; none is without."""
+    found = {}
+    for name, report in tables.reports().items():
+        assert "setting" in report.rows[0]
+        (found[name],) = (line for line in report.notes if "python -m i2pemd_lite readings" in line)
+    return found
+
+
+def test_beside_every_table_stand_the_open_choices_of_all_its_runs(tables):
+    words = beside(tables)
+    assert words.keys() == {"table1", "table2", "table3", "surfaces", "figure6a", "figure6b"}
+    assert {each.count("float32: init torch, ct_window") for each in words.values()} == {1}
+    last = tables.results[-1]  # of the proposed method, with the d of Figure 6 (a) alone
+    assert last.settings.dim == 2
+    mixed = [*tables.results[:-1], dataclasses.replace(last, settings=last.settings.changed(ce="plain"))]
+    mixed[0] = dataclasses.replace(mixed[0], settings=mixed[0].settings.changed(precision="bfloat16"))
+    mixed[-2] = dataclasses.replace(mixed[-2], settings=mixed[-2].settings.changed(ce="plain"))
+    words = beside(Tables(mixed, 4))
+    said = {name: re.findall(r"precision \w+ \([^)]*\)|ce plain \([^)]*\)", each) for name, each in words.items()}
+    one, half = ["precision bfloat16 (1 of 4 runs)"], ["ce plain (2 of 4 runs)"]
+    assert said == {"table1": one, "surfaces": one, "table2": [], "table3": [], "figure6a": half, "figure6b": []}
+
+
+def test_what_is_shown_is_the_precision_that_a_run_had(tables, data, folder, tmp_path):
+    assert {run.settings.precision for run in tables.results} == {"float32"}  # set to "auto", on a CPU
+    shutil.copytree(folder / "joint-ci-seed0", tmp_path / "auto")
+    about = tmp_path / "auto" / "settings.json"
+    assert about.read_text().count('"precision": "float32"') == 1
+    about.write_text(about.read_text().replace('"precision": "float32"', '"precision": "bfloat16"'))  # of a GPU
+    segmentation.train("joint", data, "ci", 1, tmp_path / "set", **TINY, precision="bfloat16").finish(False)
+    found = segmentation.from_runs([tmp_path / "auto", tmp_path / "set", folder / "joint_sepbn_i2pemd-ci-seed0"])
+    assert "precision bfloat16 (2 of 3 runs)" in " ".join(str(found.table1).split())
+    assert [row["precision"] for row in found.costs.rows] == ["bfloat16", "bfloat16", "float32"]
 
 
 def test_a_preset_at_full_size_has_its_own_label():
@@ -285,7 +351,7 @@ def test_tables_are_written(tables, tmp_path):
         assert float(list(csv.DictReader(file))[0]["mean"]) == tables.table3.rows[0]["mean"]
     text = (tmp_path / "tables.md").read_text()
     assert "`seed` 0, 1" in text and "MiB" in text and "| Joint+sepBN+I2PEMD | synthetic |" in text
-    names = ("table1", "table2", "table3", "surfaces", "figure6a", "runs")
+    names = ("table1", "table2", "table3", "surfaces", "figure6a", "figure6b", "runs")
     files = {f"{name}.{suffix}" for name in names for suffix in ("json", "csv")}
     assert {path.name for path in tmp_path.iterdir()} == {"tables.md", *files}
 
@@ -296,7 +362,8 @@ def test_the_command_prints_and_writes(tables, abdomen, folder, tmp_path, capsys
     words = ["tables", "segmentation", "--profile=ci", "--seeds=0,1", "--methods=joint,joint_sepbn_i2pemd", *sets]
     assert main([*words, f"--data={abdomen}", f"--folder={folder}", f"--out={tmp_path / 'a'}"]) == 0
     printed = capsys.readouterr().out
-    assert "Table 1" in printed and "Table 2" in printed and "Table 3" in printed and "Figure 6" not in printed
+    assert "Table 1" in printed and "Table 2" in printed and "Table 3" in printed and "Figure 6 (a)" not in printed
+    assert "Figure 6 (b)" in printed
     runs = [f"{folder}/{method}-ci-seed{seed}" for method in BOTH for seed in (0, 1)]
     assert main(["tables", "segmentation", f"--out={tmp_path / 'b'}", "--runs", *runs]) == 0
     assert (tmp_path / "a" / "table1.json").read_text() == (tmp_path / "b" / "table1.json").read_text()

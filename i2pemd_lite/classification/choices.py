@@ -3,7 +3,7 @@
 See `i2pemd_lite.choices`; the ramps of the rivals' own terms, with their sources, are in `ramps.RAMPS`.
 """
 
-from i2pemd_lite.choices import Choice
+from i2pemd_lite.choices import PRECISION, SHARED, Choice
 from i2pemd_lite.classification import paper, ramps
 
 SRC = "liuquande/SRC-MT"
@@ -50,6 +50,7 @@ SETTINGS = {
     "magnitude": Choice("open", "the numbers of RandAugment"),
     "cutout": Choice("open", "any cutout"),
     "stratified": Choice("open", "whether each class keeps its share of labels: they were drawn at random"),
+    "precision": PRECISION,
     "split_seed": Choice("open", "which split: it was random"),
     "width": Choice("open", "the small network, which it does not have"),
     "flex_tau": Choice("rival", "0.95 in TorchSSL/TorchSSL"),
@@ -75,12 +76,10 @@ SETTINGS = {
     "mix_temperature": Choice("rival", "0.5 in google-research/mixmatch"),
     "mix_beta": Choice("rival", "0.5 in google-research/mixmatch"),
 }
-OTHERS = {
-    "precision": (
-        "bfloat16 on a GPU that has it",
-        Choice(
-            "open", "the precision; its V100 has no bfloat16", "half the time; --set precision=float32 is the other"
-        ),
+OTHERS = SHARED | {
+    "thresholds": (
+        "s > τ for I2PEMD, s ≥ τ for FixMatch and FlexMatch",
+        Choice("rival", "s ≥ τ in FixMatch and FlexMatch", 'the paper prints s > τ; readings.panel("strict")'),
     ),
     "weights kept": (
         "best validation AUC, once every method is at full weight",

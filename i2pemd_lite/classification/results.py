@@ -20,6 +20,7 @@ from i2pemd_lite.files import BadInput, read_json
 class Result:
     """What the tables take from a finished run.
 
+    settings : of the run, with the precision that it had in place of "auto"
     figures : {decision: {"auc": percent, …}}, a decision one of `scores.DECISIONS`
     images, truth, scores : of the n held-back images: names, classes (n,), softmax output (n, K)
     lesions : their n lesions, or None where the data name none
@@ -55,9 +56,9 @@ def label(settings, data):
 
     A run on synthetic images is "synthetic". One on ISIC 2018 has the paper's setting where it starts from ImageNet's
     weights, whatever the name of their file, and all settings are those of its method at full size but those that the
-    paper leaves open (`choices.SETTINGS`; the tables say which of them are others than here) and `results.FREE`, which
-    say who runs it, in which precision, and how often one looks. `split_by` may be "image", the paper's protocol,
-    or one that keeps lesions apart, which makes the task harder and so flatters nobody; the tables say which.
+    paper leaves open (`choices.SETTINGS`; the tables say which of them are others than here, bfloat16 among them) and
+    `results.FREE`, which say who runs it and how often one looks. `split_by` may be "image", the paper's protocol, or
+    one that keeps lesions apart, which makes the task harder and so flatters nobody; the tables say which.
     Everything else is "scaled down", whatever it changes.
 
     Example
@@ -86,7 +87,7 @@ def read(run):
     unlabelled = len(learner.unlabelled) if learner.method.unlabelled else 0
     return Result(
         run.folder,
-        run.settings,
+        run.settings.changed(precision=run.profile.precision),
         source["name"],
         source["fingerprint"],
         figures,

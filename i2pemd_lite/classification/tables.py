@@ -17,7 +17,6 @@ from i2pemd_lite import results
 from i2pemd_lite.choices import note
 from i2pemd_lite.classification import paper
 from i2pemd_lite.classification.bands import SETS, band_report
-from i2pemd_lite.classification.choices import SETTINGS
 from i2pemd_lite.classification.evaluate import TASK
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.results import label, read
@@ -202,7 +201,7 @@ class Tables(results.Tables):
             rows.append({**row, "p": p, "paper p": printed.p})
         notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [_no_run_of(paper.TABLE4)]
         notes += [DEPENDENT] * _several(self.results[0].lesions) + self.unlike() + paper.audit()["table4"]
-        notes += [note(self.results[0].settings, TASK.settings_for(PROPOSED, "gpu"), SETTINGS)]
+        notes += [note("classification", self.of(paper.TABLE4))]
         return Table4("Table 4: figures in percent, mean ± SD over seeds", rows, self.about(), notes=notes)
 
     @functools.cached_property
@@ -267,6 +266,7 @@ class Tables(results.Tables):
         notes = [
             "off: mean distance to the paper's four figures, in points. AUC is the same for both.",
             f"nearer to the paper by score ≥ 0.18: {', '.join(nearer) or 'none'}",
+            note("classification", self.of(paper.TABLE4)),
         ]
         return Threshold("Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18", rows, notes=notes)
 
@@ -277,20 +277,23 @@ class Tables(results.Tables):
             _row(method, paper.FILTERS[method], self.runs(method), printed)
             for method, printed in self._rows(paper.TABLE5)
         ]
-        notes = self.unlike() + paper.audit()["table5"] if rows else [_no_run_of(paper.TABLE5)]
+        own = [*self.unlike(), *paper.audit()["table5"], note("classification", self.of(paper.TABLE5))]
+        notes = own if rows else [_no_run_of(paper.TABLE5)]
         return Beside("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes=notes)
 
     @property
     def table6(self):
         """The proposed method by its thresholds."""
-        pairs = {self.variant(result) for result in self.results if result.settings.method == PROPOSED}
+        every = [result for result in self.results if result.settings.method == PROPOSED]
+        pairs = {self.variant(result) for result in every}
         rows, usual = [], dict(zip(self.VARIED, paper.CHOSEN, strict=True))
         for pair in [*(pair for pair in paper.TABLE6 if pair in pairs), *sorted(pairs - paper.TABLE6.keys())]:
             # Another pair is what this table is about; it makes no run another setting than the paper's.
             runs = [replace(run, settings=run.settings.changed(**usual)) for run in self.runs(PROPOSED, *pair)]
             rows.append(_row(PROPOSED, "({:g}, {:g})".format(*pair), runs, paper.TABLE6.get(pair)))
         title = "Table 6: the proposed method by (τ_low, τ_high); mean ± SD over seeds"
-        return Beside(title, rows, notes=paper.audit()["table6"] if rows else [_no_run_of([PROPOSED])])
+        notes = [*paper.audit()["table6"], note("classification", every)] if rows else [_no_run_of([PROPOSED])]
+        return Beside(title, rows, notes=notes)
 
     @property
     def bands(self):
@@ -320,6 +323,7 @@ class Tables(results.Tables):
                 "seed": result.settings.seed,
                 "steps": result.about["steps"],
                 "weights of step": result.about["weights of step"],
+                "precision": result.settings.precision,
                 "seconds": result.about["seconds"],
                 "peak MiB": result.about.get("peak MiB", "unknown"),
                 "AUC": result.figures[LARGEST]["auc"],

@@ -1,6 +1,6 @@
 """Where each setting of segmentation comes from (see `i2pemd_lite.choices`)."""
 
-from i2pemd_lite.choices import Choice
+from i2pemd_lite.choices import PRECISION, SHARED, Choice
 
 DOU = "Dou et al. 2020"
 SETTINGS = {
@@ -48,6 +48,7 @@ SETTINGS = {
     ),
     "ct_window": Choice("open", "any cut of intensities"),
     "mr_clip": Choice("open", "any cut of intensities"),
+    "precision": PRECISION,
     "split_seed": Choice("open", "which split: it was random"),
     "augment": Choice("paper", "nothing of it"),
     "copies": Choice("paper", "nothing of it"),
@@ -61,11 +62,15 @@ SETTINGS = {
         "1, the letter: collapses, 20.3; 0.1: 80.6 (seed 0)",
     ),
 }
-OTHERS = {
-    "precision": (
-        "bfloat16 on a GPU that has it",
+OTHERS = SHARED | {
+    "a class without voxels": (
+        "left out of the mean of Eq. 8",
+        Choice("open", "what 0/0 of Eq. 9 is", 'as 0, it would make the term smaller; readings.panel("absent")'),
+    ),
+    "clip of cross-entropy": (
+        "none",
         Choice(
-            "open", "the precision; its V100 has no bfloat16", "half the time; --set precision=float32 is the other"
+            "base", f"p cut to [0.005, 1] in the code of {DOU}", "the cut leaves no gradient where p is most wrong"
         ),
     ),
     "KD of an absent class": (
@@ -75,6 +80,11 @@ OTHERS = {
     "X- and Y-shaped, Individual, Joint": (
         "rebuilt from the figure",
         Choice("rival", "Valindria et al. 2018 and " + DOU + " released no network file of these rows"),
+    ),
+    "levels that X shares": ("the lowest", Choice("open", f"which; in a figure of {DOU} the middle is shared")),
+    "batch norm of X and Y": (
+        "shared where the kernels are",
+        Choice("open", "whether each modality has its own", "that is what the rows with sepBN add"),
     ),
     "the last iterate": ("is evaluated", Choice("open", "which weights; it has no validation part to select by")),
 }

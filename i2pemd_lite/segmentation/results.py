@@ -20,6 +20,7 @@ CROPS = ("organs", "z")
 class Result:
     """What the tables take from a finished run.
 
+    settings : of the run, with the precision that it had in place of "auto"
     figures : means of DOC by name, as `scores.summary` gives them
     distances : means over cases and organs in mm, "ct assd", "mr hd95", …
     missing : number of organs that a held-back case lacks, in its truth or in its prediction
@@ -45,7 +46,7 @@ def label(settings, data):
 
     A run on synthetic scans is "synthetic". One on real scans has the paper's setting where all settings are those of
     its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the tables say which of them are
-    others than here) and `results.FREE`, which say who runs it, in which precision, and how often one looks. `crop` may
+    others than here, bfloat16 among them) and `results.FREE`, which say who runs it and how often one looks. `crop` may
     be "organs", the paper's protocol, whose cut in-plane takes the truth of held-back scans for granted; or "z", the
     default, which makes the task harder and so flatters nobody; the tables say which. Everything else is "scaled down",
     whatever it changes. A preset other than the paper's has its own name at full size.
@@ -80,7 +81,7 @@ def read(run):
     source = run.learner.source()
     return Result(
         run.folder,
-        run.settings,
+        run.settings.changed(precision=run.profile.precision),
         source["name"],
         source["fingerprint"],
         summary(cases),

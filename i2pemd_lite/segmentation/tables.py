@@ -1,4 +1,4 @@
-"""Tables 1 to 3 and Figure 6 (a): what the paper prints, and beside it what these methods give here.
+"""Tables 1 to 3 and Figure 6: what the paper prints, and beside it what these methods give here.
 
     tables = segmentation.tables(seeds=(0, 1, 2))       # trains what is missing
     tables = segmentation.from_runs(folders)            # or: of runs that are there
@@ -19,7 +19,6 @@ from i2pemd_lite.metrics import pearson
 from i2pemd_lite.report import Report
 from i2pemd_lite.results import MEMORY, p_value, plus_minus, spread
 from i2pemd_lite.segmentation import paper
-from i2pemd_lite.segmentation.choices import SETTINGS
 from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.evaluate import TASK
 from i2pemd_lite.segmentation.methods import METHODS
@@ -37,6 +36,7 @@ TABLE2 = {
     "MMD², fixed kernel": ("mmd", lambda row: row.get("mmd_fixed", math.nan)),  # a run of an earlier version has none
 }
 """What mI2PEMD is correlated with -> the paper's row, and the value in a row of a run's evaluations."""
+PARTS = 20  # of a run in Figure 6 (b)
 WHICH_MMD = (
     "the paper does not say which MMD: MMD² is the sum of five kernels, as wide as the features lie apart at that "
     "evaluation (Long et al. 2015), MMD its root, and the fixed kernel is one with β = 2d, the same at all of them"
@@ -116,7 +116,8 @@ def from_runs(folders, data=None):
 
 @dataclasses.dataclass(repr=False)
 class Tables(results.Tables):
-    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`.
+    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`,
+    `figure6b`.
 
     Means are over runs with different seeds, and so is the SD (of a sample, n − 1), which takes two. An organ that no
     held-back case has is left out. `main_dim` is the feature size d of Tables 1 to 3 (None: that of most runs); the
@@ -146,15 +147,16 @@ class Tables(results.Tables):
             "Table 1: Dice overlap (DOC, %), mean ± SD over seeds",
             rows,
             self.about(),
-            notes=self.unlike() + wrong + [self.choices()],
+            notes=self.unlike() + wrong + [note("segmentation", self.of(METHODS))],
         )
 
     @property
     def table2(self):
         """Pearson's r of the mean I2PEMD with DOC and with MMD, over the evaluations of each proposed run."""
         absent = [f"no run of {PROPOSED}, which this table is of"]
-        rows, notes = [], [AUTOCORRELATED, WHICH_MMD] if self.runs(PROPOSED) else absent
-        for run in self.runs(PROPOSED):
+        rows, runs = [], self.runs(PROPOSED)
+        notes = [AUTOCORRELATED, WHICH_MMD, note("segmentation", runs)] if runs else absent
+        for run in runs:
             for other, (row_of, value) in TABLE2.items():
                 printed = paper.TABLE2[row_of]
                 rows_of = [row for row in run.evaluations if {"mi2pemd", row_of} <= row.keys()]
@@ -175,27 +177,40 @@ class Tables(results.Tables):
     @property
     def table3(self):
         """The overall mean of DOC in the rows that show what each part of I2PEMD adds."""
-        rows = []
+        rows, own = [], note("segmentation", self.of(paper.TABLE3))
         for method in (name for name in paper.TABLE3 if self.runs(name)):
             row = _table1_row(method, self.runs(method))
             shown = {name: row[name] for name in ("method", "row", "setting", "seeds", "mean", "mean sd")}
             rows.append({**shown, "paper": paper.TABLE3[method]})
-        notes = self.unlike() if rows else [f"no run of {', '.join(paper.TABLE3)}"]
+        notes = [*self.unlike(), own] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
         return Short("Table 3: overall mean of DOC (%), mean ± SD over seeds", rows, notes=notes)
 
     @property
     def figure6a(self):
         """The overall mean of DOC by feature size d, of the proposed method."""
-        rows = []
-        for dim in sorted({result.settings.dim for result in self.results if result.settings.method == PROPOSED}):
+        rows, every = [], [result for result in self.results if result.settings.method == PROPOSED]
+        for dim in sorted({result.settings.dim for result in every}):
             runs = self.runs(PROPOSED, dim)
             kinds = {label(run.settings.changed(dim=SegmentationSettings.dim), run.data) for run in runs}
             row = {"d": dim, "setting": ", ".join(sorted(kinds)), "seeds": len(runs)}
             for name, title in (("doc", "mean"), *((m, m.upper()) for m in MODALITIES)):
                 row |= spread(title, [run.figures[name] for run in runs])
             rows.append(row)
-        notes = ["the paper draws this figure and prints no numbers: d = 32 is best there"]
+        notes = ["the paper draws this figure and prints no numbers: d = 32 is best there", note("segmentation", every)]
         return Short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes=notes)
+
+    @property
+    def figure6b(self):
+        """The terms of Eq. 7 while the proposed method is trained: means over equal parts of a run, then over seeds."""
+        rows, runs = [], self.runs(PROPOSED)
+        for parts in zip(*(np.array_split(run.history, min(PARTS, len(run.history))) for run in runs), strict=True):
+            row = {"up to step": parts[0][-1]["step"], "setting": _labels(runs), "seeds": len(runs)}
+            for term, title in (("ce", "CE"), ("dice", "Dice"), ("i2pemd", "I2PEMD")):
+                row |= spread(title, [float(np.mean([step[term] for step in part])) for part in parts])
+            rows.append(row)
+        add = "CE and Dice of CT and MR are added up as `add` says; I2PEMD is one mean over both, before λ"
+        notes = ["the paper draws this figure and prints no numbers", add, note("segmentation", runs)]
+        return Report("Figure 6 (b): terms of the loss, mean and SD over seeds", rows, digits=3, notes=notes)
 
     @property
     def surfaces(self):
@@ -210,7 +225,8 @@ class Tables(results.Tables):
                     row |= spread(f"{m.upper()} {title}", values)
             rows.append(row)
         title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
-        return Short(title, rows, notes=["organs that truth or prediction lacks have none, and are left out"])
+        lacking = "organs that truth or prediction lacks have none, and are left out"
+        return Short(title, rows, notes=[lacking, note("segmentation", self.of(METHODS))])
 
     @property
     def costs(self):
@@ -221,6 +237,7 @@ class Tables(results.Tables):
                 "d": result.settings.dim,
                 "seed": result.settings.seed,
                 "steps": result.about["steps"],
+                "precision": result.settings.precision,
                 "seconds": result.about["seconds"],
                 "peak MiB": result.about.get("peak MiB", "unknown"),
                 "overall DOC": result.figures["doc"],
@@ -231,14 +248,10 @@ class Tables(results.Tables):
         return Report("The runs", rows, notes=[MEMORY])
 
     def reports(self):
-        """{"table1": …, "table2": …, "table3": …, "surfaces": …} and, with more than one d, "figure6a"."""
+        """{"table1": …, "table2": …, "table3": …, "surfaces": …}; "figure6a" of more than one d, "figure6b" of any."""
         found = {name: getattr(self, name) for name in ("table1", "table2", "table3", "surfaces")}
-        return found | ({"figure6a": self.figure6a} if len(self.figure6a.rows) > 1 else {})
-
-    def choices(self):
-        """Which of what the paper leaves open these runs have otherwise."""
-        s = self.results[0].settings
-        return note(s, TASK.settings_for(s.method, "gpu", changes={"preset": s.preset}), SETTINGS)
+        found |= {"figure6a": self.figure6a} if len(self.figure6a.rows) > 1 else {}
+        return found | ({"figure6b": self.figure6b} if self.runs(PROPOSED) else {})
 
     def about(self):
         """What the runs have in common, for the line under Table 1."""
