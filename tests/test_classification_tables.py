@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import shutil
 import statistics
 from dataclasses import replace
@@ -276,6 +277,22 @@ def test_labels(changes, expected):
     settings = ClassificationSettings(method="vat", imagenet="here.pth", split_by="image").changed(**changes)
     assert label(settings, "ISIC 2018") == expected and label(settings, "synthetic") == "synthetic"
     assert label(settings, "DermaMNIST") == "scaled down"
+
+
+def test_beside_the_tables_of_the_paper_stand_the_open_choices_of_their_runs(tables):
+    here, half = {"precision": "float32"}, {"precision": "bfloat16"}
+    runs = [planted("i2pemd", 0, A0, **half), planted("fixmatch", 0, A0, **here), planted("filter_all", 0, A0, **half)]
+    found = Tables([*runs, planted("i2pemd", 0, A0, tau_low=0.6, tau_high=0.7, **here)], (0.7, 0.8))
+    said = {name: [line for line in report.notes if "defaults in float32" in line]
+            for name, report in found.reports().items() if report.rows and "setting" in report.rows[0]}  # fmt: skip
+    assert {name: re.findall(r"precision (.*?);", *notes) for name, notes in said.items()} == {
+        "table4": ["bfloat16 (1 of 2 runs)"],
+        "threshold018": ["bfloat16 (1 of 2 runs)"],
+        "table5": ["bfloat16 (2 of 3 runs)"],
+        "table6": ["bfloat16 (1 of 2 runs)"],
+    }
+    assert {row["setting"] for row in found.table4.rows} == {"paper's setting"}
+    assert {row["precision"] for row in tables.costs.rows} == {"float32"}  # set to "auto", on a CPU
 
 
 def test_the_line_below_says_what_the_split_keeps_apart(two):
