@@ -197,6 +197,12 @@ def sizes():
     return ", ".join(f"d = {each['d']} {number(each['mean'])}" for each in rows("segmentation/figure6a"))
 
 
+def term(name, folder="segmentation-gpu"):
+    """A term of the loss, in the first part of a run and in the last."""
+    found = rows(f"{folder}/figure6b")
+    return f"{found[0][name]:.2f} to {found[-1][name]:.2f}"
+
+
 def choices():
     """The runs on what the paper leaves open in segmentation."""
     body = [[each[""], *(number(each[name]) for name in ("CT", "MR", "overall"))]
