@@ -231,7 +231,10 @@ class Browser:
         flags += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
         self._playwright = sync_playwright().start()
         try:
-            self._browser = self._playwright.chromium.launch(executable_path=chromium(), args=flags)
+            # With a profile on the disk, of playwright's own ("") and removed by it: scripts that one page has compiled
+            # are not compiled again by the next, as they are where a page has a context of its own.
+            made = {"executable_path": chromium(), "args": flags, "viewport": self._size}
+            self._browser = self._playwright.chromium.launch_persistent_context("", **made)
         except BaseException:
             self._playwright.stop()
             raise
@@ -242,8 +245,8 @@ class Browser:
         self._playwright.stop()
 
     def page(self):
-        """A page of its own, without cookies of others."""
-        return self._browser.new_context(viewport=self._size).new_page()
+        """A new page, in front of all others."""
+        return self._browser.new_page()
 
 
 class Desk:
@@ -265,7 +268,7 @@ class Desk:
 
     def close(self):
         """Close the page; kernels live on."""
-        self.page.context.close()
+        self.page.close()
 
 
 class Lesson:
