@@ -37,7 +37,9 @@ class Choice(NamedTuple):
 
 
 PRECISION = Choice(
-    "open", "the precision; its V100 has no bfloat16", "bfloat16 on a GPU that has it, in half the time; else float32"
+    "open",
+    "the precision; its V100 has neither bfloat16 nor TF32",
+    "auto: bfloat16 on a GPU that has it, else float32, for whose convolutions a GPU takes TF32",
 )
 SHARED = {
     "equal distances": (
@@ -53,8 +55,8 @@ SHARED = {
         Choice("open", "what it is before that", "ranks beside a class that was never seen mean nothing"),
     ),
     "prices": (
-        "of prototypes that this step moved, for voxels; of those before, for images",
-        Choice("open", "which", 'the order of its text, where Eq. 21 needs the selection; readings.panel("order")'),
+        "for voxels by the prototypes after a step's update, for images by those before it",
+        Choice("open", "which", 'the order of its text; Eq. 21 needs the selection first; readings.panel("order")'),
     ),
 }
 """What is no setting of either task: decision -> what is had here, and where it comes from."""
@@ -83,6 +85,16 @@ def changed(settings, full, choices):
 
 class Table(tuple):
     """The choices of one task as a table, for a terminal (`str`) or a notebook: rows (name, ours, Choice)."""
+
+    def about(self, word):
+        """The rows that have a word in them, as the name of a method or of a repository.
+
+        Example
+        -------
+        >>> [name for name, *_ in table("classification").about("mixmatch")][:2]
+        ['vat_weight', 'vat_entropy']
+        """
+        return Table(row for row in self if word.lower() in " ".join(map(str, (*row[:2], *row[2]))).lower())
 
     def __str__(self):
         lines = []
@@ -116,8 +128,12 @@ def table(task):
     module, facts = _modules(task)
     settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
     own = {name: getattr(settings, name) for name in facts.SETTINGS}
-    rows = [(name, "not set" if own[name] == "" else own[name], choice) for name, choice in facts.SETTINGS.items()]
+    rows = [(name, _shown(own[name]), choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(settings).items()])
+
+
+def _shown(value):
+    return "not set" if value in ("", None) else value
 
 
 def _modules(task):
@@ -135,7 +151,7 @@ def profiles(task):
     module = importlib.import_module(f"i2pemd_lite.{task}")
     each = {name: module.TASK.settings_for(next(iter(module.METHODS)), name) for name in module.TASK.sizes}
     names = sorted({name for sizes in module.TASK.sizes.values() for name in sizes})
-    lines = (", ".join(f"{size} {getattr(s, name)}" for size, s in each.items()) for name in names)
+    lines = (", ".join(f"{size} {_shown(getattr(s, name))}" for size, s in each.items()) for name in names)
     return "\n".join(f"{name}: {line}" for name, line in zip(names, lines, strict=True))
 
 
@@ -150,13 +166,13 @@ def note(task, runs):
     >>> from i2pemd_lite.segmentation import SegmentationSettings as S
     >>> plain = S(method="joint", ce="plain", precision="float32")
     >>> print(note("segmentation", [Run(settings=plain), Run(settings=plain.changed(precision="bfloat16"))]))
-    left open by the paper, and other than our defaults in float32: ce plain, precision bfloat16 (1 of 2 runs);
-    whose each setting is: python -m i2pemd_lite readings
+    left open by the paper, and not as in our full-size default (float32): ce plain, precision bfloat16 (1 of 2 runs);
+    where each setting comes from: python -m i2pemd_lite readings
     """
     (module, facts), found = _modules(task), Counter()
     for s in (run.settings for run in runs):
         full = module.TASK.settings_for(s.method, "gpu", changes={"preset": s.preset, "precision": "float32"})
         found.update(changed(s, full, facts.SETTINGS)[1])
     words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in found.items()]
-    which = f"left open by the paper, and other than our defaults in float32: {', '.join(words) or 'nothing'}"
-    return f"{which}; whose each setting is: python -m i2pemd_lite readings"
+    which = f"left open by the paper, and not as in our full-size default (float32): {', '.join(words) or 'nothing'}"
+    return f"{which}; where each setting comes from: python -m i2pemd_lite readings"

@@ -711,7 +711,9 @@ def read_about(folder):
     if not path.is_file():
         raise BadInput(f"{folder}: expected the folder of a run, found no settings.json in it; check the name")
     about = read_json(path)
-    if not isinstance(about, dict) or not {"task", "settings", "profile", "data"} <= about.keys():
+    if not isinstance(about, dict) or not {"task", "settings", "profile", "data"} <= about.keys() or (
+        not isinstance(about["profile"], dict) or about["profile"].get("precision") not in PRECISIONS
+    ):
         raise BadInput(f"{path}: expected task, settings, profile and data of a run, found others; restore the file")
     return about
 

@@ -49,7 +49,7 @@ def figures(folder, seed, method="joint"):
 # --- the paper ----------------------------------------------------------------------------------------------------
 
 
-def test_v22_the_means_of_individual_are_a_copy():
+def test_v22_the_means_of_individual_are_those_of_another_row():
     found = {discrepancy.method: discrepancy for discrepancy in paper.audit()}
     assert list(found) == ["individual", "y_shaped"]
     assert found["individual"].recomputed == pytest.approx((91.2125, 89.8525, 90.5325), abs=1e-9)

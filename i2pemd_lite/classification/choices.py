@@ -5,6 +5,7 @@ See `i2pemd_lite.choices`; the ramps of the rivals' own terms, with their source
 
 from i2pemd_lite.choices import PRECISION, SHARED, Choice
 from i2pemd_lite.classification import paper, ramps
+from i2pemd_lite.classification.methods import METHODS
 
 SRC = "liuquande/SRC-MT"
 SETTINGS = {
@@ -41,40 +42,52 @@ SETTINGS = {
     ),
     "prototypes": Choice("open", "how they begin", measured="first: the same to all digits shown"),
     "dropout": Choice("open", "any dropout; the code of SRC-MT has 0.2 before the classifier"),
-    "weight_decay": Choice("open", "any weight decay; the code of SRC-MT has 5e-4"),
-    "teacher": Choice("open", "any average of the weights"),
+    "weight_decay": Choice("open", "any weight decay; the code of SRC-MT and TorchSSL has 5e-4", "Eq. 14 is the loss"),
+    "teacher": Choice("open", "any average of the weights", "0: that of each method's authors, see averaged weights"),
     "evaluated": Choice(
         "open", "which network is evaluated", "the student, but where a method is its average: MT and MixMatch"
     ),
-    "n_ops": Choice("open", "the numbers of RandAugment"),
+    "n_ops": Choice("open", "the numbers of RandAugment; FixMatch, FlexMatch in TorchSSL take 3"),
     "magnitude": Choice("open", "the numbers of RandAugment"),
-    "cutout": Choice("open", "any cutout"),
+    "cutout": Choice("open", "any cutout; TorchSSL has one of up to half the side", "a lesion can be smaller"),
     "stratified": Choice("open", "whether each class keeps its share of labels: they were drawn at random"),
     "precision": PRECISION,
     "split_seed": Choice("open", "which split: it was random"),
     "width": Choice("open", "the small network, which it does not have"),
-    "flex_tau": Choice("rival", "0.95 in TorchSSL/TorchSSL"),
-    "flex_warm_up": Choice("rival", "on in TorchSSL/TorchSSL"),
+    "flex_tau": Choice("rival", "0.95 for FlexMatch in TorchSSL/TorchSSL"),
+    "flex_warm_up": Choice("rival", "on for FlexMatch in TorchSSL/TorchSSL"),
     "mt_weight": Choice(
         "rival",
         "100 on the mean over classes in CuriousAI/mean-teacher, pytorch/experiments/cifar10_test.py, beside labelled "
         "losses divided by the whole batch",
     ),
     "src_weight": Choice("rival", f"1 in {SRC}, on squares weighted by class and on relations"),
-    "ua_weight": Choice("rival", "0.1 in yulequan/UA-MT", measured="adds 0.02 % to the baseline's gradient: inert"),
+    "ua_weight": Choice(
+        "rival",
+        "0.1 in yulequan/UA-MT",
+        measured="adds 0.02 % to the baseline's gradient: inert (laptop, 400 steps, seed 0)",
+    ),
     "ua_passes": Choice("rival", "8 in yulequan/UA-MT"),
     "ua_on": Choice("rival", "unlabelled in one file of yulequan/UA-MT, all in the other"),
     "vat_weight": Choice(
         "rival",
         "0.3 in TorchSSL/TorchSSL and google-research/mixmatch; 1 in takerum/vat_tf",
-        measured="adds 7 % to the baseline's gradient",
+        measured="adds 7 % to the baseline's gradient (laptop, 400 steps, seed 0)",
     ),
     "vat_entropy": Choice("rival", "0.06 in TorchSSL/TorchSSL and google-research/mixmatch; 1 or 0 in takerum/vat_tf"),
-    "vat_xi": Choice("rival", "1e-6", "lost in float32 beside normalised pixels: 96 % of them stay as they are"),
-    "vat_epsilon": Choice("rival", "6, or 8, for 32 x 32 pixels", "as strong a pixel, it would be 42 for 224 x 224"),
-    "mix_weight": Choice("rival", "100 in google-research/mixmatch"),
+    "vat_xi": Choice(
+        "rival",
+        "1e-6 in takerum/vat_tf and TorchSSL/TorchSSL",
+        "lost in float32 beside normalised pixels: 96 % of them stay as they are",
+    ),
+    "vat_epsilon": Choice(
+        "rival",
+        "6 for 32 x 32 pixels in TorchSSL/TorchSSL and google-research/mixmatch, 8 in takerum/vat_tf",
+        "as strong for each pixel: times size / 32, so 9 for 48 x 48, 42 for 224 x 224",
+    ),
+    "mix_weight": Choice("rival", "100 in google-research/mixmatch; 75 in its paper"),
     "mix_temperature": Choice("rival", "0.5 in google-research/mixmatch"),
-    "mix_beta": Choice("rival", "0.5 in google-research/mixmatch"),
+    "mix_beta": Choice("rival", "0.5 in google-research/mixmatch; 0.75 in its paper"),
 }
 OTHERS = SHARED | {
     "thresholds": (
@@ -82,11 +95,12 @@ OTHERS = SHARED | {
         Choice("rival", "s ≥ τ in FixMatch and FlexMatch", 'the paper prints s > τ; readings.panel("strict")'),
     ),
     "weights kept": (
-        "best validation AUC, once every method is at full weight",
+        "best validation AUC, once the term of every method has 90 % of its weight",
         Choice(
             "open",
             "how the weights were chosen",
-            "else a row could keep weights that its own term never saw; it is when 0.3 % of the learning is left",
+            "else a row could keep weights that its own term never saw. The last to reach 90 % of its weight is augMT, "
+            "with 0.3 % of the learning left: in effect the last weights are kept",
         ),
     ),
     "optimiser of all": ("Adam, the paper's", Choice("rival", "SGD with momentum in TorchSSL, CuriousAI and UA-MT")),
@@ -102,7 +116,7 @@ OTHERS = SHARED | {
         "on, as in the rest of that forward",
         Choice(
             "rival",
-            "no dropout in TorchSSL; switched off for VAT and MixMatch there and here",
+            "no dropout in TorchSSL. Here VAT's answers and MixMatch's guessed labels are made without it, the rest with",
             "one forward for all three views",
             "labels right, last quarter of 1,000 steps: FixMatch 71.0 % with, 71.3 % without; FlexMatch 70.0 and 70.0",
         ),
@@ -116,7 +130,7 @@ OTHERS = SHARED | {
     "SRC-MT's relations": ("before dropout", Choice("rival", f"after it in {SRC}", "one feature for all methods")),
     "UA-MT's supervised loss": (
         "cross-entropy",
-        Choice("rival", "half of cross-entropy and Dice in yulequan/UA-MT, beside which its 0.1 counts twice"),
+        Choice("rival", "half of cross-entropy plus Dice in yulequan/UA-MT, beside which its 0.1 counts twice"),
     ),
     "UA-MT's task": (
         "an image is what a voxel is there; largest entropy ln 7",
@@ -130,6 +144,20 @@ OTHERS = SHARED | {
             "after 2,000 steps the first, random weights would still be 13.5 % of it",
         ),
     ),
+    "MixMatch's share": (
+        "one for a batch, as in TorchSSL/TorchSSL",
+        Choice("rival", "one for each image in google-research/mixmatch"),
+    ),
+    "averaged weights": (
+        ", ".join(f"{paper.NAMES[name]} {each.teacher:g}" for name, each in METHODS.items() if each.teacher),
+        Choice("rival", "the same decays"),
+    ),
+    "labelled to unlabelled": ("12 to 36 for all", Choice("rival", "1 to 7 in FixMatch and FlexMatch", "the paper's")),
+    "Upper Bound": (
+        "48 labelled images a step",
+        Choice("open", "how many", "as many images a step as the others see; the Baseline sees its 12"),
+    ),
+    "SRC-MT's schedule": ("that of all", Choice("rival", f"100 epochs, times 0.9 each, in {SRC}")),
     "MixMatch's batch": (
         "one forward of all mixtures",
         Choice("rival", "equal blocks, interleaved, in google-research/mixmatch", "12 and 72 make no equal blocks"),
@@ -140,7 +168,8 @@ OTHERS = SHARED | {
 
 def others(settings):
     """`OTHERS`, and on which share of the learning the own term of each method acts, here and in its authors' run."""
-    found = {}
+    whole = [paper.NAMES[method] for method, each in METHODS.items() if each.selection]
+    found = {f"own term of {', '.join(whole)}": ("acts on 100 % of the learning", Choice("rival", "the same"))}
     for method, ramp in ramps.RAMPS.items():
         ours, theirs = ramps.acts_on(method, settings), ramps.acts_on(method)
         found[f"{paper.NAMES[method]}'s own term"] = (

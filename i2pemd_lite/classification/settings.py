@@ -8,7 +8,7 @@ from i2pemd_lite.training import Settings
 
 @dataclasses.dataclass
 class ClassificationSettings(Settings):
-    """The settings of a classification run; the defaults are the paper's, or of the systems that it builds on.
+    """The settings of a classification run; `python -m i2pemd_lite readings` says whose each default is.
 
     Those of one method begin with its name: flex_ FlexMatch, mt_ mean teacher, src_ SRC-MT, ua_ UA-MT, vat_ VAT, mix_
     MixMatch. Their defaults are those of the code that `ramps.RAMPS` names, but for what `readings` lists. What all
@@ -38,7 +38,7 @@ class ClassificationSettings(Settings):
     vat_weight: float = 0.3
     vat_entropy: float = 0.06
     vat_xi: float = 1.0  # the authors' 1e-6 is lost in float32 beside normalised pixels
-    vat_epsilon: float = 10.0  # L2 norm over an image; the authors' 6 is for 32 x 32 px
+    vat_epsilon: float = 6.0  # L2 norm over an image of 32 x 32 px; in a larger one it grows with the side
     mix_weight: float = 100.0
     mix_temperature: float = 0.5
     mix_beta: float = 0.5

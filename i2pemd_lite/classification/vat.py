@@ -25,7 +25,8 @@ def vat(learner, t):
         logits = at_least_float32(learner.network(u)[1])
         p = logits.detach().softmax(1)
         d = adversarial_direction(lambda v: learner.network(v)[1], u, p, s.vat_xi)
-        L_vat = divergence(p, learner.network(u + s.vat_epsilon * d)[1])
+        epsilon = s.vat_epsilon * s.size / 32  # the same for each pixel as in 32 x 32
+        L_vat = divergence(p, learner.network(u + epsilon * d)[1])
     L_ent = entropy(logits)
     w = learner.ramped(s.vat_weight, t)
     return {"loss": L_s + w * L_vat + s.vat_entropy * L_ent, "labelled": L_s, "vat": L_vat, "entropy": L_ent}

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from i2pemd_lite.files import BadInput
+
 
 def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
@@ -29,14 +31,21 @@ def outline(_):
     return 0
 
 
-def readings(_):
-    """Print where the paper is silent or says two things, whose each setting is, and what a profile sets."""
+def readings(chosen):
+    """Print where the paper is silent or says two things, where each setting comes from, and what a profile sets."""
     from i2pemd_lite import choices
     from i2pemd_lite.panels import readings
 
-    parts = {"The paper's passages": readings.table()}
-    for task in ("segmentation", "classification"):
-        parts |= {f"Settings of {task}": choices.table(task), f"Profiles of {task}": choices.profiles(task)}
+    tables = {task: choices.table(task) for task in ("segmentation", "classification")}
+    if chosen.word:
+        found = {task: each.about(chosen.word) for task, each in tables.items()}
+        parts = {f"{task.title()}: {chosen.word}": each for task, each in found.items() if each}
+        if not parts:
+            raise BadInput(f"{chosen.word}: expected a word that readings has, found none; leave it out to see all")
+    else:
+        parts = {"The paper's passages": readings.table()}
+        for task, each in tables.items():
+            parts |= {f"Settings of {task}": each, f"Profiles of {task}": choices.profiles(task)}
     for title, found in parts.items():
         print(f"{title}\n{'-' * len(title)}\n{found}\n")
     return 0
@@ -99,7 +108,8 @@ def add(command):
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
     sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
     command(outline)
-    command(readings)
+    sub = command(readings)
+    sub.add_argument("word", nargs="?", help="only what has it, such as SRC-MT or Dou; default: all")
     for function, folder in ((lessons, "lessons"), (pages, "pages"), (release, "course")):
         sub = command(function)
         if function is not pages:

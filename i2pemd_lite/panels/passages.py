@@ -213,7 +213,7 @@ METHOD = {
         ("CE", "Dice", "I2PEMD"), "terms of Eq. 7",
     ),
     "table1": Passage(
-        "means that were copied", "Table 1", "05",
+        "means of another row", "Table 1", "05",
         "The means of Individual are those of the row Joint+I2PEMD.",
         "The mean of the printed organs.",
         "Individual then is above Joint+I2PEMD, which changes what the table says.",

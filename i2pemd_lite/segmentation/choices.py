@@ -31,7 +31,9 @@ SETTINGS = {
         "norm of the gradient, real scans, steps 0 to 60 of laptop: CE + Dice summed 0.9 to 1.4, I2PEMD 0.3 to 0.7",
     ),
     "ce": Choice("open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N"),
-    "weight_decay": Choice("open", f"any weight decay; the code of {DOU} has 1e-4 for each modality"),
+    "weight_decay": Choice(
+        "open", f"any weight decay; the code of {DOU} has 1e-4 for each modality", "Eq. 7 is the whole loss"
+    ),
     "fixed": Choice(
         "open", "the diagonal of a G fixed to one", "0 on the diagonal, else all answers cost 1", "0.5: 81.7 (seed 0)"
     ),
@@ -50,16 +52,16 @@ SETTINGS = {
     "mr_clip": Choice("open", "any cut of intensities"),
     "precision": PRECISION,
     "split_seed": Choice("open", "which split: it was random"),
-    "augment": Choice("paper", "nothing of it"),
-    "copies": Choice("paper", "nothing of it"),
-    "largest": Choice("paper", "nothing of it"),
+    "augment": Choice("paper", "none"),
+    "copies": Choice("paper", "none"),
+    "largest": Choice("paper", "none"),
     "weight_kd": Choice("rival", f"0.5 in the 2D code of {DOU}; 0 in that for 3D, where it is commented out"),
     "temperature": Choice("rival", f"2 in the code of {DOU}"),
     "weight_i2ped": Choice(
         "open",
         "the weight of I2PED, but prints 91.5, so it did train",
         "a distance without bound: with 1 its gradient is 14 to 26 times that of I2PEMD with λ = 1 (laptop, 60 steps)",
-        "1, the letter: collapses, 20.3; 0.1: 80.6 (seed 0)",
+        "1: collapses, 20.3; 0.1: 80.6 (seed 0)",
     ),
 }
 OTHERS = SHARED | {
@@ -67,6 +69,13 @@ OTHERS = SHARED | {
         "left out of the mean of Eq. 8",
         Choice("open", "what 0/0 of Eq. 9 is", 'as 0, it would make the term smaller; readings.panel("absent")'),
     ),
+    "activation": ("LeakyReLU, 0.2", Choice("paper", f"ReLU; the code of {DOU}, whose backbone it is, has ours")),
+    "optimiser": ("Adam", Choice("open", f"which; Adam in the code of {DOU}")),
+    "patches": (
+        "3 of each modality, from cases drawn anew",
+        Choice("base", f"2 of each from one volume of each in the code of {DOU}", "the paper's 6"),
+    ),
+    "overlapping blocks": ("averaged", Choice("base", f"the last one wins in the code of {DOU}")),
     "clip of cross-entropy": (
         "none",
         Choice(
@@ -78,13 +87,13 @@ OTHERS = SHARED | {
         Choice("rival", f"the code of {DOU} takes its mean logits for 0, which pulls the other modality to uniform"),
     ),
     "X- and Y-shaped, Individual, Joint": (
-        "rebuilt from the figure",
+        f"rebuilt from the figure of {DOU}",
         Choice("rival", "Valindria et al. 2018 and " + DOU + " released no network file of these rows"),
     ),
     "levels that X shares": ("the lowest", Choice("open", f"which; in a figure of {DOU} the middle is shared")),
     "batch norm of X and Y": (
         "shared where the kernels are",
-        Choice("open", "whether each modality has its own", "that is what the rows with sepBN add"),
+        Choice("open", "whether each modality has its own", "separate ones are what the rows with sepBN add"),
     ),
     "the last iterate": ("is evaluated", Choice("open", "which weights; it has no validation part to select by")),
 }

@@ -46,7 +46,7 @@ OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of 
 @spoken
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("table", nargs="?", choices=TABLES, help="default: all that takes minutes")
+    parser.add_argument("table", nargs="?", choices=TABLES, help=f"default: all but {', '.join(ALONE)}")
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")

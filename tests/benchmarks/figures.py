@@ -10,7 +10,7 @@ import re
 from functools import cache
 
 from i2pemd_lite.classification import paper as skin_paper
-from i2pemd_lite.files import root, written_whole
+from i2pemd_lite.files import BadInput, root, written_whole
 from i2pemd_lite.results import plus_minus
 from i2pemd_lite.seeds import interval
 from i2pemd_lite.segmentation import paper as organ_paper
@@ -21,7 +21,7 @@ PAGES = {root() / "README.md": RESULTS / "first.in.md", RESULTS / "README.md": R
 BEGIN, END = "<!-- python3 run.py bench figures -->\n", "<!-- end of figures -->"
 NAMES = organ_paper.NAMES | skin_paper.NAMES | {"i2pemd": "Ours (I2PEMD)"}
 AUC, F1 = ("classification", "AUC"), ("classification", "F1")
-SAYS = {"ahead": "is ahead of", "behind": "is behind", "not told apart": "is not told apart from"}
+SAYS = {"ahead": "is ahead of", "behind": "is behind", "not told apart": "cannot be told apart from"}
 """`seeds.Interval.verdict` -> how a sentence on a method says it."""
 
 
@@ -92,14 +92,27 @@ def seeds(folder, method, column):
 
 
 def gap(one, other, folder="segmentation", column="overall DOC"):
-    """The `seeds.Interval` of one method less another, over the seeds that both have."""
+    """The `seeds.Interval` of one method minus another, over the seeds that both have."""
+    return interval(list(differences(one, other, folder, column).values()))
+
+
+def differences(one, other, folder, column):
+    """{seed: one method minus another}, of the seeds that both have."""
     a, b = (seeds(folder, method, column) for method in (one, other))
-    return interval([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+    return {seed: a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())}
+
+
+def told(one, other, *where):
+    """The `gap` of two seeds or more; one alone says nothing of methods."""
+    found = gap(one, other, *where)
+    if found.n < 2:
+        raise BadInput(f"{one}, {other}: expected two seeds that both have, found {found.n}; write of the runs alone")
+    return found
 
 
 def less(one, other, *where, sign=""):
     """The mean and the interval of `gap`."""
-    found = gap(one, other, *where)
+    found = told(one, other, *where)
     return f"{number(found.mean, 1, sign)} [{number(found.low, 1, sign)}, {number(found.high, 1, sign)}]"
 
 
@@ -109,11 +122,11 @@ def beside(one, others, *where):
     Example
     -------
     >>> beside("i2pemd", ["baseline", "fixmatch"], *AUC)
-    'is not told apart from Baseline and FixMatch'
+    'cannot be told apart from Baseline and FixMatch'
     """
     found = {}
     for other in others:
-        found.setdefault(SAYS[gap(one, other, *where).verdict], []).append(NAMES[other])
+        found.setdefault(SAYS[told(one, other, *where).verdict], []).append(NAMES[other])
     return "; ".join(f"{says} {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
                      for says, names in found.items())  # fmt: skip
 
@@ -127,7 +140,7 @@ def printed(one, other=None, figure=""):
 
 def papers(one, other, *where, figure=""):
     """The paper's gap, and whether the interval of ours holds it."""
-    found, theirs = gap(one, other, *where), printed(one, other, figure)
+    found, theirs = told(one, other, *where), printed(one, other, figure)
     inside = "holds" if found.low <= theirs <= found.high else "leaves out"
     return f"{inside} the paper's {number(theirs, 2 if figure else 1)}"
 
@@ -183,8 +196,7 @@ def added(*methods):
 
 def by_seed(one, other, *where):
     """The differences, seed by seed."""
-    a, b = (seeds(where[0], method, where[1]) for method in (one, other))
-    return "by seed " + ", ".join(number(a[seed] - b[seed], 1, "+") for seed in sorted(a.keys() & b.keys()))
+    return "by seed " + ", ".join(number(each, 1, "+") for each in differences(one, other, *where).values())
 
 
 def organ(method, folder="segmentation-gpu"):
@@ -203,18 +215,9 @@ def term(name, folder="segmentation-gpu"):
     return f"{found[0][name]:.2f} to {found[-1][name]:.2f}"
 
 
-def choices():
-    """The runs on what the paper leaves open in segmentation."""
-    body = [[each[""], *(number(each[name]) for name in ("CT", "MR", "overall"))]
-            for each in rows("segmentation/open_choices")]  # fmt: skip
-    return table(["DOC (%)", "CT", "MR", "overall"], body)
+def choices(folder, name, columns):
+    """The runs on what the paper leaves open: columns {head: column}."""
+    body = [[each[name], *(number(each[column]) for column in columns.values())]
+            for each in rows(f"{folder}/open_choices")]  # fmt: skip
+    return table(["%", *columns], body)
 
-
-def skin_choices():
-    """Those in classification."""
-    body = [[each["setting"], *(number(each[name]) for name in ("auc", "f1", "top1"))]
-            for each in rows("classification/open_choices")]  # fmt: skip
-    return table(["%", "AUC", "F1", "top-1"], body)
-
-
-beyond = rows("segmentation-beyond/table1")[0]

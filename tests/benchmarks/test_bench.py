@@ -220,7 +220,18 @@ def test_every_figure_of_a_page_is_that_of_its_file(page):
     assert figures.placed(whole, figures.filled(template)[0]) == whole, "python3 run.py bench figures"
 
 
-def test_a_page_is_written_anew_from_its_files(figures_of):
-    rows, _ = figures_of("figures")
-    assert all(row["figures"] > 20 for row in rows.values())
+def test_a_page_is_written_anew_from_its_files(tmp_path, monkeypatch):
+    page, template = tmp_path / "page.md", tmp_path / "page.in.md"
+    page.write_text("DOC 1.0\n", encoding="utf-8")
+    template.write_text('DOC {{number(row("own", seed=1)["doc"])}}\n', encoding="utf-8")
+    (tmp_path / "own.json").write_text('[{"seed": 0, "doc": 3.0}, {"seed": 1, "doc": -2.04}]', encoding="utf-8")
+    for name, value in {"RESULTS": tmp_path, "PAGES": {page: template}, "root": lambda: tmp_path}.items():
+        monkeypatch.setattr(figures, name, value)
+    (found,) = figures.figure_rows(quick=True)
+    assert page.read_text(encoding="utf-8") == "DOC 1.0\n" and found["figures"] == 1
+    figures.figure_rows(quick=False)
+    assert page.read_text(encoding="utf-8") == "DOC −2.0\n"
+
+
+def test_marks_hold_what_is_written_between_them():
     assert figures.placed(f"a\n{figures.BEGIN}b\n{figures.END}\nc", "d\n") == f"a\n{figures.BEGIN}d\n{figures.END}\nc"
