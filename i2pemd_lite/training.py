@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.util
+import inspect
 import json
 import math
 import os
@@ -436,6 +437,22 @@ class Task:
         return self.prepare(self.load() if data is None else data, settings)
 
 
+@functools.cache
+def eager(optimiser):
+    """The same optimiser of `torch.optim`, by a class that does not load torch's compiler.
+
+    Around these methods torch has wrappers that load it, in two seconds, for what is not compiled here.
+
+    Example
+    -------
+    >>> eager(torch.optim.SGD)([torch.zeros(1, requires_grad=True)], lr=0.5).defaults["lr"]
+    0.5
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    bare = {name: inspect.unwrap(getattr(optimiser, name)) for name in names}
+    return type(optimiser.__name__, (optimiser,), bare | {"step": torch.no_grad()(bare["step"])})
+
+
 class Run:
     """A training run: an iterator over its steps.
 
@@ -472,7 +489,7 @@ class Run:
             processes.prepare(learner, self.profile.device)
         learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(
+        self.optimiser = eager(torch.optim.Adam)(
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None

@@ -19,12 +19,29 @@ from i2pemd_lite.training import (
     Run,
     Settings,
     Shuffled,
+    eager,
     generator,
     profile,
     read_checkpoint,
     read_tables,
     seed_everything,
 )
+
+OPTIMISERS = [(torch.optim.Adam, {"weight_decay": 0.1}), (torch.optim.SGD, {"momentum": 0.9})]
+
+
+@pytest.mark.parametrize(("kind", "more"), OPTIMISERS)
+def test_an_eager_optimiser_takes_the_steps_of_torchs(kind, more):
+    weights = [torch.linspace(-1, 1, 5).requires_grad_() for _ in range(2)]
+    both = [make([w], lr=0.3, **more) for make, w in zip((kind, eager(kind)), weights, strict=True)]
+    for _ in range(3):
+        for optimiser, w in zip(both, weights, strict=True):
+            optimiser.zero_grad()
+            (w**3).sum().backward()
+            optimiser.step()
+        both[1].load_state_dict(both[1].state_dict())
+        assert torch.equal(*weights) and not weights[1].equal(torch.linspace(-1, 1, 5))
+    assert str(both[0].state_dict()) == str(both[1].state_dict())
 
 
 class Frozen:

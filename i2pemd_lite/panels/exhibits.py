@@ -16,6 +16,7 @@ from i2pemd_lite.ground import fixed_ground_distance, ground_distance, prototype
 from i2pemd_lite.losses import i2pemd_loss
 from i2pemd_lite.prototypes import PrototypeBank, class_means
 from i2pemd_lite.selection import select
+from i2pemd_lite.training import eager
 
 K, ALPHA = 4, 0.8
 CENTRES = torch.tensor([[0.5, 0.5], [4.0, 1.0], [1.5, 3.5], [6.0, 4.5]])
@@ -245,7 +246,7 @@ def train(rate):
     random = torch.Generator().manual_seed(0)
     W = torch.eye(2) + 0.2 * torch.randn(2, 2, generator=random)
     parameters = [W.requires_grad_(), torch.zeros(2, K, requires_grad=True), torch.zeros(K, requires_grad=True)]
-    bank, optimiser = PrototypeBank(K, 2, momentum=ALPHA), torch.optim.SGD(parameters, rate, momentum=0.9)
+    bank, optimiser = PrototypeBank(K, 2, momentum=ALPHA), eager(torch.optim.SGD)(parameters, rate, momentum=0.9)
     losses, path, prices = [], [], []
     for _ in range(TRAINING):
         y = torch.randint(K, (INSTANCES,), generator=random)
