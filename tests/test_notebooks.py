@@ -187,10 +187,13 @@ def test_it_runs_and_swallows_nothing(path, tmp_path):
 
 
 PLANTED = [
-    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels import transport",
-    "panel = transport.panel()\npanel.set(p1=0, p2=0, p3=0)\npanel",
+    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels.panel import Panel, slider",
+    "def board():\n"
+    "    controls = {'mass': slider('mass', 1, 0, 2, 1)}\n"
+    "    return Panel('share', controls, lambda state: 1 / state['mass'], lambda *_: None, lambda _: ('A share.', {}))",
+    "panel = board()\npanel.set(mass=0)\npanel",
     "os.environ['I2PEMD_STRICT'] = '1'\n"
-    "try:\n    transport.panel().set(p1=0, p2=0, p3=0)\nexcept ValueError as error:\n    print('raised', error)",
+    "try:\n    board().set(mass=0)\nexcept ZeroDivisionError as error:\n    print('raised', error)",
 ]
 
 
@@ -231,8 +234,8 @@ def test_what_is_unsound_is_found():
 def test_planted_errors_that_nbmake_lets_pass_are_found_and_a_strict_panel_raises(tmp_path):
     notebook, failure = execute(plant(PLANTED, tmp_path))
     assert not failure  # nbmake calls it a success
-    assert [error.count("expected some mass") for error in swallowed(notebook)] == [1, 1]  # of the two panels
-    assert "raised p: expected some mass" in "".join(notebook["cells"][-1]["outputs"][0]["text"])
+    assert [error.count("division by zero") for error in swallowed(notebook)] == [1, 1]  # of the two panels
+    assert "raised division by zero" in "".join(notebook["cells"][-1]["outputs"][0]["text"])
 
 
 def test_a_cell_that_fails_is_told_by_nbmake(tmp_path):
