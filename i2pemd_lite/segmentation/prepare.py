@@ -275,7 +275,7 @@ def _case(scan, image, label, grid, geometry):
     axes, scale, offset = _alignment(grid.affine, target.affine)
     within = [_within(scale[j], offset[j], target.shape[j], *field[axes[j]]) for j in range(3)]
     inside = within[0][:, None, None] & within[1][:, None] & within[2]
-    resampled = _sample(_blurred(image, axes, scale), axes, scale, offset, target.shape, order=1)
+    resampled = _sample(_blurred(image, axes, scale), axes, scale, offset, target.shape)
     seen = resampled[inside]
     count, mean, deviation = seen.size, float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
@@ -284,7 +284,7 @@ def _case(scan, image, label, grid, geometry):
                        "check the scan's units and its modality")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
-        label = _sample(label, axes, scale, offset, target.shape, order=0) * inside
+        label = _nearest(label, axes, scale, offset, target.shape) * inside
         label = torch.from_numpy(label.astype(np.uint8))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
                 (count, mean, deviation))
@@ -342,20 +342,29 @@ def _within(scale, offset, count, first, last):
     return (place >= first - 1e-6) & (place <= last + 1e-6)
 
 
-def _sample(array, axes, scale, offset, shape, order):
+def _sample(array, axes, scale, offset, shape):
     return ndimage.affine_transform(
-        array.transpose(axes), scale, offset, output_shape=tuple(shape), order=order, mode="nearest"
+        array.transpose(axes), scale, offset, output_shape=tuple(shape), order=1, mode="nearest"
     )
+
+
+def _nearest(array, axes, scale, offset, shape):
+    """The same with the nearest voxel's value, as `order=0` gives it: along each axis it is one list of places."""
+    places = [
+        np.floor(np.clip((np.arange(n) + shift / step) * step, 0, array.shape[axis] - 1) + 0.5).astype(int)
+        for n, shift, step, axis in zip(shape, offset, scale, axes, strict=True)
+    ]
+    return array.transpose(axes)[np.ix_(*places)]
 
 
 def _sample_classes(values, axes, scale, offset, shape):
     """Labels sampled from the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
     if values.ndim == 3:
-        return _sample(values.astype(np.uint8), axes, scale, offset, shape, order=0)
+        return _nearest(values.astype(np.uint8), axes, scale, offset, shape)
     best = np.full(shape, -np.inf, dtype=np.float32)
     labels = np.zeros(shape, dtype=np.uint8)
     for one, value in enumerate(values):
-        value = _sample(value.astype(np.float32), axes, scale, offset, shape, order=1)
+        value = _sample(value.astype(np.float32), axes, scale, offset, shape)
         labels[value > best] = one
         np.maximum(best, value, out=best)
     return labels
