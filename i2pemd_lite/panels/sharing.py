@@ -122,9 +122,9 @@ def compute(state):
 
 @lru_cache(64)
 def _built(sharing, width, dim, upconv):
-    with torch.device("meta"):  # shapes without numbers: no weights are drawn
+    with torch.device("meta"):  # no weights are drawn; a walk there would load torch's compiler
         network = UNet(sharing, width, dim, len(CLASSES), upconv)
-    return walk(network), sum(p.numel() for p in network.parameters())
+    return walk(network.to_empty(device="cpu")), sum(p.numel() for p in network.parameters())
 
 
 def draw(figure, result):
