@@ -9,7 +9,7 @@ import time
 import ipywidgets as widgets
 import numpy as np
 import pytest
-from test_panels import ends
+from test_panels import ends, unseen
 
 from i2pemd_lite import classification, segmentation
 from i2pemd_lite.files import BadInput, claimed
@@ -73,12 +73,14 @@ def press(board, button):
 
 
 def until(board, done, seconds=120):
-    """Listen until `done()`."""
+    """Listen until `done()`; a picture is made of what is there then, and not of each step on the way."""
     end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, (board.chosen, board.error.value)
-        board.listen()
-        time.sleep(0.01)
+    with unseen():
+        while not done():
+            assert time.monotonic() < end, (board.chosen, board.error.value)
+            board.listen()
+            time.sleep(0.01)
+    board.refresh()
 
 
 def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, task):

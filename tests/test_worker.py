@@ -17,6 +17,15 @@ from i2pemd_lite.worker import Process, Worker, plane
 QUICK = {"profile": "ci", "seed": 3, "evaluate_every": 2, "steps": 6}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def folders(abdomen, skin):
+    """The data of each task, as text."""
+    DATA.update(segmentation=str(abdomen), classification=str(skin))
+
+
+DATA = {}
+
+
 class Heard(list):
     """What a worker says."""
 
@@ -38,7 +47,7 @@ def do(worker, do, run, **more):
 
 
 def begin(worker, folder, task="classification", method="i2pemd", **changes):
-    do(worker, "open", "ours", task=task, method=method, folder=str(folder), **QUICK | changes)
+    do(worker, "open", "ours", task=task, method=method, folder=str(folder), data=DATA[task], **QUICK | changes)
 
 
 def train(worker):
@@ -54,7 +63,7 @@ def test_a_steered_run_is_the_run_of_an_iterator(worker, tmp_path, task, method)
     do(worker, "go", "ours")
     train(worker)
     module = {"classification": classification, "segmentation": segmentation}[task]
-    mine = module.train(method, **QUICK)
+    mine = module.train(method, DATA[task], **QUICK)
     next(mine)
     mine.settings.weight = 0.25
     mine.finish(progress=False)
