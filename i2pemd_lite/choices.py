@@ -91,8 +91,8 @@ class Table(tuple):
 
         Example
         -------
-        >>> [name for name, *_ in table("classification").about("mixmatch")][:2]
-        ['vat_weight', 'vat_entropy']
+        >>> [name for name, *_ in table("classification").about("CuriousAI")][:2]
+        ['mt_weight', "MT's own term"]
         """
         return Table(row for row in self if word.lower() in " ".join(map(str, (*row[:2], *row[2]))).lower())
 

@@ -283,7 +283,7 @@ def test_beside_the_tables_of_the_paper_stand_the_open_choices_of_their_runs(tab
     here, half = {"precision": "float32"}, {"precision": "bfloat16"}
     runs = [planted("i2pemd", 0, A0, **half), planted("fixmatch", 0, A0, **here), planted("filter_all", 0, A0, **half)]
     found = Tables([*runs, planted("i2pemd", 0, A0, tau_low=0.6, tau_high=0.7, **here)], (0.7, 0.8))
-    said = {name: [line for line in report.notes if "defaults in float32" in line]
+    said = {name: [line for line in report.notes if "full-size default (float32)" in line]
             for name, report in found.reports().items() if report.rows and "setting" in report.rows[0]}  # fmt: skip
     assert {name: re.findall(r"precision (.*?);", *notes) for name, notes in said.items()} == {
         "table4": ["bfloat16 (1 of 2 runs)"],

@@ -289,13 +289,14 @@ def test_every_setting_says_whose_it_is():
         assert all(choice.theirs and not choice.theirs.endswith(".") for _, _, choice in found)
         ramped = ("MT", "SRC-MT", "augMT", "VAT", "MixMatch") if task == "classification" else ()
         own = {f"{name}'s own term" for name in ramped}
+        own |= {"own term of FlexMatch, FixMatch, Filter_all, Baseline+I2PEMD_fix, Ours"} if ramped else set()
         assert facts.others(module.TASK.settings()).keys() == facts.OTHERS.keys() | own
 
 
 def test_the_table_says_which_open_choices_are_others(tables):
     plain = [dataclasses.replace(r, settings=r.settings.changed(ce="plain")) for r in tables.results]
     other, here = (" ".join(str(each.table1).split()) for each in (Tables(plain, 4), tables))
-    assert "other than our defaults in float32: ce plain, init torch" in other and "ce plain" not in here
+    assert "not as in our full-size default (float32): ce plain, init torch" in other and "ce plain" not in here
     assert "python -m i2pemd_lite readings" in here
 
 
@@ -311,7 +312,7 @@ def beside(tables):
 def test_beside_every_table_stand_the_open_choices_of_all_its_runs(tables):
     words = beside(tables)
     assert words.keys() == {"table1", "table2", "table3", "surfaces", "figure6a", "figure6b"}
-    assert {each.count("float32: init torch, ct_window") for each in words.values()} == {1}
+    assert {each.count("(float32): init torch, ct_window") for each in words.values()} == {1}
     last = tables.results[-1]  # of the proposed method, with the d of Figure 6 (a) alone
     assert last.settings.dim == 2
     mixed = [*tables.results[:-1], dataclasses.replace(last, settings=last.settings.changed(ce="plain"))]

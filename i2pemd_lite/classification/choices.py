@@ -116,7 +116,7 @@ OTHERS = SHARED | {
         "on, as in the rest of that forward",
         Choice(
             "rival",
-            "no dropout in TorchSSL. Here VAT's answers and MixMatch's guessed labels are made without it, the rest with",
+            "no dropout in TorchSSL. Here VAT's answers and MixMatch's guesses are made without it, the rest with",
             "one forward for all three views",
             "labels right, last quarter of 1,000 steps: FixMatch 71.0 % with, 71.3 % without; FlexMatch 70.0 and 70.0",
         ),
