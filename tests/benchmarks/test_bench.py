@@ -1,5 +1,6 @@
 """That the benchmark runs and prints usable figures; how large they are is not a test's business."""
 
+import importlib
 import json
 import math
 import sys
@@ -219,6 +220,28 @@ def test_the_population_is_as_frequent_and_as_hard_as_it_says():
 def test_every_figure_of_a_page_is_that_of_its_file(page):
     template, whole = figures.PAGES[page].read_text(encoding="utf-8"), page.read_text(encoding="utf-8")
     assert figures.placed(whole, figures.filled(template)[0]) == whole, "python3 run.py bench figures"
+
+
+def test_what_choices_say_was_measured_is_what_the_files_say():
+    segmentation, skin = (importlib.import_module(f"i2pemd_lite.{task}.choices")
+                          for task in ("segmentation", "classification"))  # fmt: skip
+    doc = {each[""]: figures.number(each["overall"]) for each in figures.rows("segmentation/open_choices")}
+    names = ("I2PED, λ = 1", "I2PED, λ = 0.1", "I2PED, weight_i2ped = 0.05, float32")
+    one, tenth, half = (doc[name] for name in names)
+    low, same, high = (doc[f"I2PEMD, λ = {weight}"] for weight in ("0.2", "1", "5"))
+    found = {name: each.measured for name, each in segmentation.SETTINGS.items()}
+    assert found["weight_i2ped"] == f"1: collapses, {one}; 0.1: {tenth}; 0.05: {half} (seed 0)"
+    assert found["weight"] == f"λ 0.2: {low}, 1: {same}, 5: {high} (seed 0)"
+    assert found["fixed"] == f"0.5: {doc['fixed G, a mistake costs 0.5']} (seed 0)"
+    pair = {each["setting"]: f"{each['auc']:.1f} / {each['f1']:.1f}"
+            for each in figures.rows("classification/open_choices")}  # fmt: skip
+    strong, usual = pair["prototypes from strong views (features=strong)"], pair["I2PEMD as in the tables"]
+    assert skin.SETTINGS["features"].measured == f"AUC / F1 {usual}, strong {strong} (seed 0)"
+    own, theirs = pair["FixMatch as in the tables, τ = 0.8"], pair["τ = 0.95, its authors'"]
+    assert skin.OTHERS["FixMatch's τ"][1].measured == f"AUC / F1 {own}, with 0.95 {theirs} (seed 0)"
+    added = {each["what"]: 100 * each["over the run"] for each in figures.rows("classification/added")}
+    assert skin.SETTINGS["vat_weight"].measured.startswith(f"adds {added['VAT']:.0f} % ")
+    assert skin.SETTINGS["ua_weight"].measured.startswith(f"adds {added['augMT']:.2f} % ")
 
 
 def test_a_page_is_written_anew_from_its_files(tmp_path, monkeypatch):
