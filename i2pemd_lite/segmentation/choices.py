@@ -28,7 +28,7 @@ SETTINGS = {
         "open",
         f"how CT and MR add up in Eq. 7; the code of {DOU} has the sum over both",
         "I2PEMD is one mean over both, so that λ = 1 is half of what it is beside their mean",
-        "norm of the gradient, real scans, steps 0 to 60 of laptop: CE + Dice summed 0.9 to 1.4, I2PEMD 0.3 to 0.7",
+        "sum 79.2, mean 79.1 after 400 steps (seed 0)",
     ),
     "ce": Choice("open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N"),
     "weight_decay": Choice(

@@ -232,6 +232,8 @@ def test_what_choices_say_was_measured_is_what_the_files_say():
     found = {name: each.measured for name, each in segmentation.SETTINGS.items()}
     assert found["weight_i2ped"] == f"1: collapses, {one}; 0.1: {tenth}; 0.05: {half} (seed 0)"
     assert found["weight"] == f"λ 0.2: {low}, 1: {same}, 5: {high} (seed 0)"
+    both, apart = (doc[f"I2PEMD, add = {name}, 400 steps, float32"] for name in ("sum", "mean"))
+    assert found["add"] == f"sum {both}, mean {apart} after 400 steps (seed 0)"
     assert found["fixed"] == f"0.5: {doc['fixed G, a mistake costs 0.5']} (seed 0)"
     pair = {each["setting"]: f"{each['auc']:.1f} / {each['f1']:.1f}"
             for each in figures.rows("classification/open_choices")}  # fmt: skip
