@@ -204,6 +204,11 @@ def organ(method, folder="segmentation-gpu"):
     return spread(row(f"{folder}/table1", method=method), "mean")
 
 
+def dropped(what):
+    """How far dropout moves something about pseudo-labels at most, in any row and quarter of a run."""
+    return number(max(abs(each[f"on: {what}"] - each[f"off: {what}"]) for each in rows("classification/dropout")))
+
+
 def sizes():
     """Overall DOC by feature size d."""
     return ", ".join(f"d = {each['d']} {number(each['mean'])}" for each in rows("segmentation/figure6a"))
