@@ -86,16 +86,6 @@ def changed(settings, full, choices):
 class Table(tuple):
     """The choices of one task as a table, for a terminal (`str`) or a notebook: rows (name, ours, Choice)."""
 
-    def about(self, word):
-        """The rows that have a word in them, as the name of a method or of a repository.
-
-        Example
-        -------
-        >>> [name for name, *_ in table("classification").about("CuriousAI")][:2]
-        ['mt_weight', "MT's own term"]
-        """
-        return Table(row for row in self if word.lower() in " ".join(map(str, (*row[:2], *row[2]))).lower())
-
     def __str__(self):
         lines = []
         for name, ours, choice in self:

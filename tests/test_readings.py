@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from test_panels import as_fresh, ends, move_every_control
 
-from i2pemd_lite import choices
+from i2pemd_lite import __main__, choices
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import exhibits, passages_images, readings
 from i2pemd_lite.panels.readings import PASSAGES
@@ -286,6 +286,17 @@ def test_what_switches_a_passage_is_in_the_tables_of_choices():
         call = re.fullmatch(r"[\w.]+\(.*\)", each.switch)  # that shows the other reading
         assert named or name in told or call
     assert told <= PASSAGES.keys()
+
+
+def test_a_word_shows_its_rows_alone(capsys):
+    assert __main__.main(["readings", "src-mt"]) == 0
+    shown = capsys.readouterr().out
+    assert "when is a class given?" in shown and "SRC-MT's relations" in shown and "src_weight" in shown
+    assert "mix_beta" not in shown and "Settings of segmentation" not in shown
+    assert __main__.main(["readings", "ties"]) == 0
+    assert "ct_window" not in capsys.readouterr().out  # whose theirs has "intensities"
+    assert __main__.main(["readings", "nonsense"]) == 1
+    assert "nonsense: expected a word that readings has" in capsys.readouterr().err
 
 
 SETTINGS = {"first": "segmentation", "pool": "segmentation", "ce": "segmentation", "fixed": "segmentation",

@@ -64,11 +64,11 @@ SETTINGS = {
     "src_weight": Choice("rival", f"1 in {SRC}, on squares weighted by class and on relations"),
     "ua_weight": Choice(
         "rival",
-        "0.1 in yulequan/UA-MT",
+        "0.1 in yulequan/UA-MT (augMT)",
         measured="adds 0.02 % to the baseline's gradient: inert (laptop, 400 steps, seed 0)",
     ),
-    "ua_passes": Choice("rival", "8 in yulequan/UA-MT"),
-    "ua_on": Choice("rival", "unlabelled in one file of yulequan/UA-MT, all in the other"),
+    "ua_passes": Choice("rival", "8 in yulequan/UA-MT (augMT)"),
+    "ua_on": Choice("rival", "unlabelled in one file of yulequan/UA-MT (augMT), all in the other"),
     "vat_weight": Choice(
         "rival",
         "0.3 in TorchSSL/TorchSSL and google-research/mixmatch; 1 in takerum/vat_tf",
@@ -173,7 +173,7 @@ def others(settings):
     for method, ramp in ramps.RAMPS.items():
         ours, theirs = ramps.acts_on(method, settings), ramps.acts_on(method)
         found[f"{paper.NAMES[method]}'s own term"] = (
-            f"acts on {100 * ours:.0f} % of the learning",
+            f"acts on {100 * ours:.0f} % of the learning, steps by their rate",
             Choice("rival", f"{100 * theirs:.0f} %; {ramp.source}"),
         )
     return found | OTHERS

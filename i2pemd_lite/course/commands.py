@@ -1,5 +1,6 @@
 """The commands of the course: doctor | ledger | outline | readings | lessons | pages | release | work | report."""
 
+import re
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput
@@ -36,19 +37,23 @@ def readings(chosen):
     from i2pemd_lite import choices
     from i2pemd_lite.panels import readings
 
-    tables = {task: choices.table(task) for task in ("segmentation", "classification")}
+    tasks, parts = ("segmentation", "classification"), {"The paper's passages": readings.table()}
+    parts |= {f"Settings of {task}": choices.table(task) for task in tasks}
     if chosen.word:
-        found = {task: each.about(chosen.word) for task, each in tables.items()}
-        parts = {f"{task.title()}: {chosen.word}": each for task, each in found.items() if each}
+        parts = {title: found for title, table in parts.items() if (found := _about(chosen.word, table))}
         if not parts:
             raise BadInput(f"{chosen.word}: expected a word that readings has, found none; leave it out to see all")
     else:
-        parts = {"The paper's passages": readings.table()}
-        for task, each in tables.items():
-            parts |= {f"Settings of {task}": each, f"Profiles of {task}": choices.profiles(task)}
+        parts |= {f"Profiles of {task}": choices.profiles(task) for task in tasks}
     for title, found in parts.items():
         print(f"{title}\n{'-' * len(title)}\n{found}\n")
     return 0
+
+
+def _about(word, table):
+    """The part of a table of rows that have the word in them, as it is printed."""
+    says = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+    return type(table)(row for row in table if says.search(str(type(table)([row]))))
 
 
 def lessons(chosen):

@@ -1,7 +1,7 @@
 """README's first results and data/results/README.md, written from the files in data/results.
 
 A page is made from a template beside those files, in which {{expression}} is what Python makes of it with the functions
-below. So no figure that a run gave is typed by hand, nor a word that follows from one, as "leaves out". A test finds a
+below. So no figure that a run gave is typed by hand, nor a word that follows from one, as "contains". A test finds a
 page that its files do not give.
 """
 
@@ -139,9 +139,9 @@ def printed(one, other=None, figure=""):
 
 
 def papers(one, other, *where, figure=""):
-    """The paper's gap, and whether the interval of ours holds it."""
+    """The paper's gap, and whether the interval of ours contains it."""
     found, theirs = told(one, other, *where), printed(one, other, figure)
-    inside = "holds" if found.low <= theirs <= found.high else "leaves out"
+    inside = "contains" if found.low <= theirs <= found.high else "does not contain"
     return f"{inside} the paper's {number(theirs, 2 if figure else 1)}"
 
 

@@ -226,7 +226,7 @@ def test_what_choices_say_was_measured_is_what_the_files_say():
     segmentation, skin = (importlib.import_module(f"i2pemd_lite.{task}.choices")
                           for task in ("segmentation", "classification"))  # fmt: skip
     doc = {each[""]: figures.number(each["overall"]) for each in figures.rows("segmentation/open_choices")}
-    names = ("I2PED, λ = 1", "I2PED, λ = 0.1", "I2PED, weight_i2ped = 0.05, float32")
+    names = ("I2PED, weight_i2ped = 1", "I2PED, weight_i2ped = 0.1", "I2PED, weight_i2ped = 0.05, float32")
     one, tenth, half = (doc[name] for name in names)
     low, same, high = (doc[f"I2PEMD, λ = {weight}"] for weight in ("0.2", "1", "5"))
     found = {name: each.measured for name, each in segmentation.SETTINGS.items()}
