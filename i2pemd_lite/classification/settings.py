@@ -8,7 +8,7 @@ from i2pemd_lite.training import Settings
 
 @dataclasses.dataclass
 class ClassificationSettings(Settings):
-    """The settings of a classification run; `python -m i2pemd_lite readings` says whose each default is.
+    """The settings of a classification run; `python -m i2pemd_lite readings` says where each default comes from.
 
     Those of one method begin with its name: flex_ FlexMatch, mt_ mean teacher, src_ SRC-MT, ua_ UA-MT, vat_ VAT, mix_
     MixMatch. Their defaults are those of the code that `ramps.RAMPS` names, but for what `readings` lists. What all

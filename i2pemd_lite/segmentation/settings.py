@@ -10,7 +10,7 @@ from i2pemd_lite.training import Settings
 
 @dataclasses.dataclass
 class SegmentationSettings(Settings):
-    """The settings of a segmentation run; `python -m i2pemd_lite readings` says whose each default is."""
+    """The settings of a segmentation run; `python -m i2pemd_lite readings` says where each default comes from."""
 
     steps: int = 50_000
     learning_rate: float = 5e-4

@@ -9,6 +9,8 @@ import json
 import re
 from functools import cache
 
+from timing import markdown_lines
+
 from i2pemd_lite.classification import paper as skin_paper
 from i2pemd_lite.files import BadInput, root, written_whole
 from i2pemd_lite.results import plus_minus
@@ -80,8 +82,7 @@ def spread(found, column):
 
 def table(header, body):
     """A table as Markdown."""
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join(markdown_lines(header, body))
 
 
 def seeds(folder, method, column):
@@ -145,10 +146,10 @@ def papers(one, other, *where, figure=""):
     return f"{inside} the paper's {number(theirs, 2 if figure else 1)}"
 
 
-def once(name, column="mean", but=()):
-    """The rows of one seed, one after another."""
+def once(name, but=()):
+    """Overall DOC of the rows of one seed, one after another."""
     found = [each for each in rows(name) if each["seeds"] == 1 and each["method"] not in but]
-    return ", ".join(f"{NAMES[each['method']]} {number(each[column])}" for each in found)
+    return ", ".join(f"{NAMES[each['method']]} {number(each['mean'])}" for each in found)
 
 
 def organs(folder="segmentation"):
@@ -183,9 +184,9 @@ def pearsons(folder, other):
     return ", ".join(number(each["r"], 2, "+") for each in rows(f"{folder}/table2") if each[""].endswith(f" {other}"))
 
 
-def right(which, name="classification/bands", method="i2pemd"):
-    """Percent of the pseudo-labels of a region that are right."""
-    return number(row(name, method=method)[f"{which} right %"])
+def right(which):
+    """Percent of the pseudo-labels of a region that are right, in the runs of I2PEMD."""
+    return number(row("classification/bands", method="i2pemd")[f"{which} right %"])
 
 
 def added(*methods):
@@ -199,9 +200,9 @@ def by_seed(one, other, *where):
     return "by seed " + ", ".join(number(each, 1, "+") for each in differences(one, other, *where).values())
 
 
-def organ(method, folder="segmentation-gpu"):
-    """Overall DOC of a method."""
-    return spread(row(f"{folder}/table1", method=method), "mean")
+def organ(method):
+    """Overall DOC of a method at the paper's size."""
+    return spread(row("segmentation-gpu/table1", method=method), "mean")
 
 
 def dropped(what):
@@ -214,9 +215,9 @@ def sizes():
     return ", ".join(f"d = {each['d']} {number(each['mean'])}" for each in rows("segmentation/figure6a"))
 
 
-def term(name, folder="segmentation-gpu"):
-    """A term of the loss, in the first part of a run and in the last."""
-    found = rows(f"{folder}/figure6b")
+def term(name):
+    """A term of the loss at the paper's size, in the first part of a run and in the last."""
+    found = rows("segmentation-gpu/figure6b")
     return f"{found[0][name]:.2f} to {found[-1][name]:.2f}"
 
 

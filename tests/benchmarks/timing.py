@@ -51,8 +51,13 @@ def timed(function, device):
 
 def markdown_table(rows):
     """The lines of a Markdown table, numbers with one digit."""
-    cells = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row.values()] for row in rows]
-    return ["| " + " | ".join(line) + " |" for line in (list(rows[0]), ["---"] * len(rows[0]), *cells)]
+    cells = [[f"{cell:.1f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows]
+    return markdown_lines(list(rows[0]), cells)
+
+
+def markdown_lines(header, cells):
+    """The lines of a Markdown table with this header and these rows of cells."""
+    return [f"| {' | '.join(map(str, line))} |" for line in (header, ["---"] * len(header), *cells)]
 
 
 def show(rows):
