@@ -7,6 +7,7 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
     python3 run.py pages     serve the panels that need no data as pages, by Voila
     python3 run.py bench     time the loss and the solvers (or bench step, skin and others, as README says)
+    python3 run.py gpu       check, time and train all methods on a GPU, and report (gpu --pack FOLDER: to carry to one)
     python3 run.py setup     only make .venv and install
     python3 run.py pins      renew constraints.txt if the whole suite passes with it (pins numpy: only that package)
 
@@ -43,7 +44,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "training", "transport")
-WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench", "pins")
+WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench", "gpu", "pins")
 TORCH = "https://download.pytorch.org/whl/cpu"  # torch without CUDA; on Linux PyPI's brings gigabytes of it
 UV_OPTIONS = {  # of pip, and what uv calls them
     "index-url": "--default-index",
@@ -240,7 +241,7 @@ def fill(build):
         without = f"{pinned('torch')}+cpu"
         if build == "cuda":
             words.append(f"torch!={without}")  # which a folder of pip's find-links may have
-        elif build == "cpu" or not gpu() and torch_build() != "cuda":
+        elif build == "cpu" or not has_gpu() and torch_build() != "cuda":
             torch_without_cuda(tools, told, f"torch=={without}", must=build == "cpu")
     print("Installing i2pemd-lite and all that it needs: 0.5 GB to download, or 3 GB with CUDA ...", flush=True)
     put(tools, told, *words)
@@ -342,7 +343,7 @@ def on(text):
     return text.lower() in ("1", "y", "yes", "t", "true", "on")
 
 
-def gpu():
+def has_gpu():
     """Whether Linux shows an NVIDIA GPU."""
     return bool(shutil.which("nvidia-smi")) or any(map(os.path.exists, ("/proc/driver/nvidia", "/dev/nvidia0")))
 
@@ -494,6 +495,11 @@ def test(rest):
 def bench(rest):
     """The tables of timings, or the one that is named."""
     return run(ROOT / "tests" / "benchmarks" / "bench.py", *rest)
+
+
+def gpu(rest):
+    """All that needs a GPU, in one command."""
+    return run(ROOT / "tests" / "benchmarks" / "gpu.py", *rest)
 
 
 def pins(rest):

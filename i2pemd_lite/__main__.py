@@ -10,6 +10,7 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
     python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
     python -m i2pemd_lite tables segmentation --seeds 0,1,2
     python -m i2pemd_lite tables classification --methods baseline,fixmatch,i2pemd
+    python -m i2pemd_lite gpu
     python -m i2pemd_lite ledger
     python -m i2pemd_lite release --out out/course
     python -m i2pemd_lite outline
@@ -23,11 +24,12 @@ import contextlib
 import dataclasses
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
-from i2pemd_lite.files import BadInput, claimed, refusal
+from i2pemd_lite.files import BadInput, claimed, refusal, root
 from i2pemd_lite.launched import launched
 from i2pemd_lite.text import about, spoken
 
@@ -39,14 +41,16 @@ TASKS = tuple(TABLES)
 def main(arguments=None):
     """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command is not gpu:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if chosen.command is None:
         parser.print_help()
         return 2
     try:
         if launched() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
-        return chosen.command(chosen)
+        return gpu(rest) if chosen.command is gpu else chosen.command(chosen)
     except (BadInput, FloatingPointError) as error:
         _say(error)
         return 1
@@ -165,6 +169,14 @@ def tables(chosen):
     return 0
 
 
+def gpu(words):
+    """Check, time and train all methods on a GPU, and report; `gpu --help` says more."""
+    kit = root() / "tests" / "benchmarks" / "gpu.py"
+    if not kit.is_file():
+        raise BadInput(f"gpu: expected {kit}, found the module alone; run it in a clone of the project")
+    return subprocess.run([sys.executable, kit, *words]).returncode
+
+
 def _words(text):
     return tuple(text.split(","))
 
@@ -265,6 +277,7 @@ def _parser():
     sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
     where = ", ".join(f"{folder} ({task})" for task, folder in TABLES.items())
     sub.add_argument("--out", type=Path, help=f"where to write; default: {where}")
+    commands.add_parser("gpu", help=about(gpu), add_help=False).set_defaults(command=gpu)  # the kit has its own words
     add(command)
     return parser
 

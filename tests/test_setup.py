@@ -378,7 +378,7 @@ def test_uv_comes_first_and_is_done_without(run, monkeypatch, code, said, tools)
     used, words = [], []
     monkeypatch.setattr(run, "tried", lambda *each, **_: (words.append(each), (code, said))[1])
     monkeypatch.setattr(run, "pip_is_told", dict)
-    monkeypatch.setattr(run, "gpu", lambda: True)
+    monkeypatch.setattr(run, "has_gpu", lambda: True)
     monkeypatch.setattr(run, "put", lambda tools, told, *each: used.extend(tool.__name__ for tool in tools))
     if tools is None:
         with pytest.raises(run.Stop, match="nothing could be installed: the package index does not answer"):
@@ -404,7 +404,7 @@ def test_torch_is_taken_without_cuda_where_there_is_no_gpu(run, monkeypatch, tmp
     monkeypatch.setattr(run, "VENV", tmp_path)
     monkeypatch.setattr(run, "tried", lambda *_, **__: (0, ""))
     monkeypatch.setattr(run, "pip_is_told", lambda: told)
-    monkeypatch.setattr(run, "gpu", lambda: gpu)
+    monkeypatch.setattr(run, "has_gpu", lambda: gpu)
     monkeypatch.setattr(run, "answers", lambda *_: index)
     monkeypatch.setattr(run, "put", lambda tools, told, *words: done.append((told.get("index-url"), words)))
     run.fill(build)

@@ -77,17 +77,17 @@ def _interleaved(paths, rounds, prepare):
         for path in paths[turn:] + paths[:turn]:
             expected = taken[path][0][0] if taken[path] else 0
             if time.monotonic() - began + expected < BUDGET:
-                taken[path].append(_run(path))
+                taken[path].append(run(path))
                 print(f"{path.stem}: {taken[path][-1][0]:.1f} s", flush=True)
     return taken
 
 
-def _run(path):
+def run(path, profile="ci"):
     """Seconds of wall clock and of CPU that a lesson takes in a kernel of its own."""
     import nbformat
     from nbclient import NotebookClient
 
-    environment = {"I2PEMD_PROFILE": "ci", "I2PEMD_HEADLESS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {"I2PEMD_PROFILE": profile, "I2PEMD_HEADLESS": "1", "OMP_NUM_THREADS": "1"}
     notebook, before = nbformat.read(path, as_version=4), _children()
     with tempfile.TemporaryDirectory() as folder:  # a lesson that keeps its runs beside it would train only once
         here = {"metadata": {"path": folder}}

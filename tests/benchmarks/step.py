@@ -38,13 +38,13 @@ PLAIN, THEIRS = "MONAI loop, our UNet", "MONAI loop, MONAI's UNet"
 CASES = 10  # of each modality
 
 
-def step_rows(quick):
+def step_rows(quick, rounds=15):
     """One row for each contestant, then one for each part of the step of `OURS`."""
     name = "gpu" if torch.cuda.is_available() and not quick else "ci" if quick else "laptop"
-    data, device = volumes(name), profile(name).device
+    data, device = volumes(segmentation.TASK.settings_for(OURS, name)), profile(name).device
     steps = contestants(name, data)
     ours = steps[OURS]
-    taken = interleaved(steps | parts(ours), 2 if quick else 15, device)
+    taken = interleaved(steps | parts(ours), 2 if quick else rounds, device)
     milliseconds = {what: statistics.median(values) for what, values in taken.items()}
     measured = torch.cuda.is_available() or sys.platform == "linux"
     memory = {what: peak(what, name) for what in ([OURS] if quick else steps) if measured}
@@ -67,6 +67,10 @@ def step_rows(quick):
     return rows
 
 
+def flops(run):
+    return 0.0
+
+
 def ratios(name, values, what):
     return {name: values[what] / values[PLAIN]} if PLAIN in values else {}
 
@@ -75,9 +79,8 @@ def patch(settings):
     return (2 * settings.batch, settings.patch_depth, *settings.size)
 
 
-def volumes(name):
-    """Prepared volumes of noise, with labels in organ-like blobs, at the size of a profile."""
-    settings = segmentation.TASK.settings_for(OURS, name)
+def volumes(settings):
+    """Prepared volumes of noise, with labels in organ-like blobs, at the size of these settings."""
     cases = []
     for modality, number in itertools.product(MODALITIES, range(CASES)):
         draws = generator("benchmark", modality, number)
@@ -87,7 +90,7 @@ def volumes(name):
         image = torch.randn(shape, generator=draws) + label
         grid = Grid(shape, np.eye(4))
         cases.append(Case(f"{modality}/{number}", modality, image, label, np.eye(4), grid, (image.numel(), 0.0, 1.0)))
-    return segmentation.Prepared(tuple(cases), settings.geometry, "benchmark", Path(), "benchmark", {})
+    return segmentation.Prepared(tuple(cases), settings.geometry, "benchmark", Path(), "synthetic", {})
 
 
 class Ours:
@@ -238,7 +241,7 @@ def peak(what, name):
 def measure_memory(what, name, threads):
     """Print the peak memory of three steps; see the module."""
     torch.set_num_threads(int(threads))
-    make = makers(name, volumes(name))[what]
+    make = makers(name, volumes(segmentation.TASK.settings_for(OURS, name)))[what]
     before = 0.0 if torch.cuda.is_available() else resident("VmRSS")
     step = make()
     for _ in range(3):

@@ -1,0 +1,230 @@
+"""The stages "train" and "report": rows of Tables 1 and 4 by a short schedule, and a page of all that was found."""
+
+import functools
+import math
+import time
+from importlib import import_module
+
+import gpu_check
+import gpu_speed
+import numpy as np
+from gpu import PACKED, ROOT, TASKS
+from gpu_check import OURS, SMALLER, noise
+from gpu_speed import TRAINS
+from timing import markdown_lines
+
+from i2pemd_lite.files import BadInput, write_json, written_whole
+from i2pemd_lite.report import without_nan
+from i2pemd_lite.results import begun
+
+FIRST = {
+    "segmentation": ("joint_sepbn", "joint_sepbn_i2pemd", "joint", "ummkd"),
+    "classification": ("fixmatch", "i2pemd", "baseline", "i2pemd_fix"),
+}
+"""The rows that are trained before the others."""
+SHORT = {
+    "segmentation": {"learning_rate": 2e-3, "schedule": "cosine", "init": "torch", "block_step": 4,
+                     "ct_window": (-125.0, 275.0), "mr_clip": 0.99},
+    "classification": {"learning_rate": 1e-3, "schedule": "cosine", "stratified": True, "split_by": ""},
+}  # fmt: skip
+"""What a schedule of few steps asks for, and a window without which 8 bits are few grey levels."""
+SHARE = 0.6
+"""Of the time for training, what the steps of one seed of all rows may take: evaluations take the rest."""
+FULL = {"segmentation": 50_000, "classification": 69_600}
+
+
+def rows(task):
+    """The methods of a task, those of `FIRST` first."""
+    first = FIRST[task]
+    return (*first, *(name for name in import_module(f"i2pemd_lite.{task}").METHODS if name not in first))
+
+
+def plan(task, profile):
+    """What the settings of a short training are beside those of the profile."""
+    return SHORT[task] | SMALLER.get((task, profile), {})
+
+
+def settings_for(task, method, profile, seed=0, **changes):
+    """The settings of a short training."""
+    return import_module(f"i2pemd_lite.{task}").TASK.settings_for(method, profile, seed, plan(task, profile) | changes)
+
+
+@functools.cache
+def data_for(task, profile):
+    """Packed data, or what I2PEMD_DATA names, or the synthetic set; noise where none of them can be read here."""
+    TASK, settings = import_module(f"i2pemd_lite.{task}").TASK, settings_for(task, rows(task)[0], profile)
+    file = ROOT / "data" / f"{task}.safetensors"
+    try:
+        if PACKED:
+            return TASK.prepared(file, settings)
+        if profile == "gpu":
+            return TASK.prepared(None, settings)
+    except (BadInput, ImportError) as error:
+        print(f"train: {task} learns from noise: {error}", flush=True)
+    return noise(task, settings)
+
+
+def places(kit):
+    """(task, method, seed, folder) of every run, in the order in which they are trained."""
+    for seed in kit.seeds:
+        for task in TASKS:
+            for method in rows(task):
+                yield task, method, seed, kit.folder / "runs" / f"{task}-{method}-seed{seed}"
+
+
+def train(kit):
+    """Train and evaluate run after run, as long as there is time; the next call goes on."""
+    steps = _steps(kit)
+    for task, method, seed, folder in places(kit):
+        if (folder / "done.json").is_file():
+            continue
+        module, data, began = import_module(f"i2pemd_lite.{task}"), data_for(task, kit.profile), time.perf_counter()
+        if begun(folder):
+            run = module.resume(folder, data)
+        else:
+            often = {"evaluate_every": max(1, steps // (6 if method == OURS[task] else 1)), "checkpoint_every": 100}
+            run = module.train(method, data, kit.profile, seed, folder, steps=steps, **plan(task, kit.profile), **often)
+        for _ in run:
+            if kit.left() < 0:
+                run.save()
+                print(f"train: out of time at step {run.number} of {folder.name}; call again to go on", flush=True)
+                return
+        report = module.evaluate(run)
+        if task == "segmentation":
+            _keep_labels(run, folder / "labels.npz")
+        write_json(folder / "done.json", {"steps": run.number, "seconds": run.seconds})
+        figure = report.figures["doc"] if task == "segmentation" else report.rows[0]["auc"]
+        print(f"train: {folder.name}: {figure:.1f} ({time.perf_counter() - began:.0f} s)", flush=True)
+
+
+def _steps(kit):
+    """The number of steps of every run, kept so that all calls have the same."""
+    kept = kit.read("kit")
+    if "steps" not in kept:
+        speeds = kit.read("speed")
+        taken = [_milliseconds(speeds.get(f"{task} {method}", {})) or 100 for task in TASKS for method in rows(task)]
+        fit = int(SHARE * kit.left() * 1e3 / sum(taken))
+        kept["steps"] = kit.steps or min(max(fit, 3), *FULL.values())
+        kit.keep("kit", kept)
+    if kit.steps not in (None, kept["steps"]):
+        found = f"{kept['steps']} of an earlier call; leave --steps out, or choose another folder with --out"
+        raise BadInput(f"--steps: expected {kit.steps} for all runs in {kit.folder}, found {found}")
+    return kept["steps"]
+
+
+def _keep_labels(run, path):
+    """The label map of every held-back case, on its prepared grid."""
+    with run.learner.evaluating():
+        maps = {case.name.replace("/", "-"): run.learner.probabilities(case).argmax(0).byte().numpy()
+                for case in run.learner.test_cases}  # fmt: skip
+    with written_whole(path) as temporary:
+        np.savez_compressed(temporary, **maps)
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def report(kit):
+    """Write report.md, report.json, and the tables of finished runs under tables/."""
+    about, check, speed = (kit.read(name) for name in ("kit", "check", "speed"))
+    wrong = [f"{stage}: {name}: {each}" for stage, found in (("check", check), ("speed", speed))
+             for name, row in found.items() for each in row.get("wrong", ())]  # fmt: skip
+    tables = {task: found for task in TASKS if (found := _tables(kit, task))}
+    for task, found in tables.items():
+        found.save(kit.folder / "tables" / task)
+    machine = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
+    lessons = _lessons(speed)
+    parts = [f"# What {about['card']} does", f"{about['began']}, profile {about['profile']}, {machine}.", "## Checked",
+             _counted(check, gpu_check.todo(kit), "as they should be"),
+             *(f"- {each}" for each in wrong), _checked(check), "## Timed",
+             _counted(speed, gpu_speed.todo(kit), "timed"), *_timed(speed), "## Trained",
+             _schedule(kit, tables), *(found.markdown() for found in tables.values()), "## Lessons",
+             *(f"- Lesson {lesson}: {words}" for lesson, words in lessons.items())]  # fmt: skip
+    with written_whole(kit.folder / "report.md") as temporary:
+        temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    trained = {task: without_nan(found.costs.rows) for task, found in tables.items()}
+    write_json(kit.folder / "report.json", {"about": about, "wrong": wrong, "check": check, "speed": speed,
+                                            "trained": trained, "lessons": lessons})  # fmt: skip
+
+
+def _counted(found, todo, what):
+    well = sum("wrong" not in found.get(name, {"wrong": ()}) for name in todo)
+    left = [name for name in todo if name not in found]
+    return f"{well} of {len(todo)} things are {what}" + (f"; not tried yet: {', '.join(left)}." if left else ".")
+
+
+def _tables(kit, task):
+    done = [folder for name, _, _, folder in places(kit) if name == task and (folder / "done.json").is_file()]
+    return import_module(f"i2pemd_lite.{task}").from_runs(done, data_for(task, kit.profile)) if done else None
+
+
+def _schedule(kit, tables):
+    """What was trained, and by which schedule."""
+    done = {task: len(found.results) for task, found in tables.items()}
+    steps = kit.read("kit").get("steps")
+    said = f"{done.get('segmentation', 0)} runs of Table 1 and {done.get('classification', 0)} of Table 4 are finished"
+    if not done:
+        return f"{said}."
+    changed = "; ".join(", ".join(f"{name} {value}" for name, value in SHORT[task].items()) for task in done)
+    from_noise = [task for task, found in tables.items() if found.results[0].fingerprint == "benchmark"]
+    said += f", {' and '.join(from_noise)} on noise" if from_noise else ""
+    return f"{said}: {steps} steps each, where the whole schedules have {FULL['segmentation']:,} and " \
+           f"{FULL['classification']:,}. Beside the paper's: {changed}."  # fmt: skip
+
+
+def _checked(check):
+    """The table of every method's errors."""
+    body = [[name, *(_pair(row.get(precision)) for precision in ("float64 to a CPU's, small", "float32", "bfloat16")),
+             row.get("MiB bfloat16", row.get("MiB float32")) or "-"]
+            for name, row in check.items() if "float32" in row]  # fmt: skip
+    header = ["loss, gradient: relative errors of a first step", "float64 to a CPU's, ci size", "float32", "bfloat16",
+              "MiB"]  # fmt: skip
+    return "\n".join(markdown_lines(header, body))
+
+
+def _pair(errors):
+    return ", ".join(f"{error:.1e}" for error in errors) if errors else "-"
+
+
+def _timed(speed):
+    """The limits of the card, then one table for each thing that was timed."""
+    limits = speed.get("limits", {})
+    if "TB/s" in limits:
+        yield f"It copies {limits['TB/s']:.2f} TB/s, both ways counted, and multiplies {limits['TFLOP/s']:.0f} TFLOP/s."
+    body = []
+    for name, row in speed.items():
+        if "TFLOP" in row:
+            share = 100 * row["TFLOP"] * 1e3 / _milliseconds(row) / limits["TFLOP/s"] if "TFLOP/s" in limits else None
+            body.append([name, *(_number(row.get(f"ms {precision}")) for precision in ("float32", "bfloat16")),
+                         _number(row.get("patches a second", row.get("images a second"))),
+                         row.get("MiB bfloat16", row.get("MiB float32")) or "-", _number(row["TFLOP"], 3),
+                         _number(share)])  # fmt: skip
+    if body:
+        header = ["a step", "ms float32", "ms bfloat16", "patches or images a second", "MiB", "TFLOP",
+                  "% of the card's rate in bfloat16"]  # fmt: skip
+        yield "\n".join(markdown_lines(header, body))
+    for name, found in speed.items():
+        if "rows" in found:
+            columns = list(dict.fromkeys(key for row in found["rows"] for key in row))
+            lines = [[_number(row.get(key), 2) for key in columns] for row in found["rows"]]
+            yield f"**{name}**\n\n" + "\n".join(markdown_lines(columns, lines))
+
+
+def _number(value, digits=1):
+    return "-" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def _milliseconds(row):
+    """Of a step in the precision of a training, or None."""
+    return row.get("ms bfloat16", row.get("ms float32"))
+
+
+def _lessons(speed):
+    """{lesson: what its first cell can say of the gpu profile}, by the times of the steps that it trains."""
+    found = {name.split()[1]: f"gpu {math.ceil(row['seconds'])} s" for name, row in speed.items() if "seconds" in row}
+    for lesson, wanted in TRAINS.items():
+        taken = {name: _milliseconds(speed.get(name, {})) for name in wanted}
+        if all(taken.values()):
+            minutes = math.ceil(sum(count * taken[name] for name, count in wanted.items()) / 6e4)
+            found[lesson] = f"gpu about {minutes} min by the times of its steps"
+    return dict(sorted(found.items()))
