@@ -693,7 +693,11 @@ class Run:
         run.profile = dataclasses.replace(run.profile, precision=read_about(folder)["profile"]["precision"])
         run.folder = folder if processes.first() else None
         run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
-        run.learner.load_state_dict(_part(tensors, "learner."))
+        try:
+            run.learner.load_state_dict(_part(tensors, "learner."))
+        except RuntimeError:
+            found = "others; use the version that trained it, or train it again"
+            raise BadInput(f"{folder}: expected the weights of this version's network, found {found}") from None
         state = {}
         for name, value in _part(tensors, "optimiser.").items():
             i, key = name.split(".", 1)

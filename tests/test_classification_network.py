@@ -116,6 +116,30 @@ def test_densenet_has_the_papers_size_and_features(dense):
     assert sum(p.numel() for p in dense.parameters()) == 7_978_856 - 993 * 1025
 
 
+def test_densenet_is_monais_from_the_same_seed(dense):
+    """Weights, features, logits, gradients, and what a step of training leaves in the running statistics."""
+    from monai.networks.nets import DenseNet121
+
+    def named(values):
+        return {name.replace(".layers", "").replace("class_layers.out", "classifier"): x for name, x in values}
+
+    def gradients(network, logits):
+        names, weights = zip(*network.named_parameters(), strict=True)
+        return named(zip(names, torch.autograd.grad(logits.square().sum(), weights), strict=True))
+
+    torch.manual_seed(0)
+    theirs = DenseNet121(spatial_dims=2, in_channels=3, out_channels=7)
+    torch.testing.assert_close(dense.state_dict(), named(theirs.state_dict().items()), rtol=0, atol=0)
+    ours, theirs, images = dense.double().train(), theirs.double(), torch.randn(4, 3, 64, 64, dtype=torch.float64)
+    features, logits = ours(images)
+    expected = F.relu(theirs.features(images)).mean((2, 3))
+    torch.testing.assert_close(features, expected, rtol=1e-9, atol=1e-9)
+    found, right = gradients(ours, logits), gradients(theirs, theirs.class_layers.out(expected))
+    for name, value in right.items():
+        assert (found[name] - value).abs().max() <= 1e-9 * value.abs().max(), name
+    torch.testing.assert_close(ours.state_dict(), named(theirs.state_dict().items()), rtol=1e-9, atol=1e-9)
+
+
 def test_dropout_lies_between_features_and_classifier():
     net = build("densenet121", dropout=0.5)
     net.eval().dropout.train()
@@ -136,7 +160,7 @@ def test_imagenet_weights_arrive_where_they_belong(dense, tmp_path):
     with torch.no_grad():
         ours, theirs = dense(images)[0], by_hand(weights, images)
     assert theirs.std() > 1e-3
-    # float32 in the same order of operations; MONAI's batch norm and average pool may sum in another.
+    # float32 in the same order of operations; batch norm and average pool may sum in another.
     assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
 
 
@@ -144,7 +168,7 @@ def test_the_first_file_format_is_the_same(tmp_path, dense):
     weights = torchvision_weights(first_format=True)
     save_file(weights, tmp_path / "old.safetensors")
     load_imagenet(dense, tmp_path / "old.safetensors")
-    layer = dense.features.denseblock3.denselayer7.layers
+    layer = dense.features.denseblock3.denselayer7
     assert torch.equal(layer.norm2.running_var, weights["features.denseblock3.denselayer7.norm.2.running_var"])
     assert torch.equal(layer.conv1.weight, weights["features.denseblock3.denselayer7.conv.1.weight"])
 

@@ -408,3 +408,13 @@ def test_settings_of_an_earlier_version_are_named(tmp_path, abdomen):
     (folder / "settings.json").write_text(json.dumps(about))
     with pytest.raises(BadInput, match="run: expected the settings of this version, found gone of an earlier one"):
         segmentation.resume(folder)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(2, 1, bias=False), nn.Linear(3, 1)])
+def test_weights_of_an_earlier_versions_network_are_refused(tmp_path, layer):
+    run = line(tmp_path / "run", steps=1).finish(False)
+    learner = Line(run.settings)
+    learner.layer = layer
+    expected = "run: expected the weights of this version's network, found others; use the version that trained it, or"
+    with pytest.raises(BadInput, match=expected):
+        Run.load(learner, tmp_path / "run")

@@ -1,7 +1,10 @@
 """The networks: forward(images) returns (features (B, d), logits (B, K)), which is all that a method needs."""
 
+import re
+from collections import OrderedDict
 from pathlib import Path
 
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -88,21 +91,46 @@ class Small(Network):
         return F.leaky_relu(self.bn(self.blocks(self.stem(images))), 0.1).mean((-2, -1))
 
 
-class DenseNet121(Network):
-    """DenseNet-121 (Huang et al., arXiv:1608.06993) of MONAI: features = average pool of ReLU, d = 1024.
+class DenseLayer(nn.Module):
+    """x -> x and 32 channels more, which are conv(relu(bn(conv(relu(bn(x)))))): 1 x 1 to 128 channels, then 3 x 3."""
 
-    dropout: between features and classifier only; the features are those before it.
+    def __init__(self, inside):
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(inside), nn.Conv2d(inside, 128, 1, bias=False)
+        self.norm2, self.conv2 = nn.BatchNorm2d(128), nn.Conv2d(128, 32, 3, 1, 1, bias=False)
+
+    def forward(self, x):
+        h = self.conv1(F.relu(self.norm1(x)))
+        return torch.cat([x, self.conv2(F.relu(self.norm2(h)))], 1)
+
+
+class DenseNet121(Network):
+    """DenseNet-121 (Huang et al., arXiv:1608.06993): features = average pool of ReLU, d = 1024.
+
+    Its weights have torchvision's names. dropout: between features and classifier only; the features are those before.
     """
 
     def __init__(self, num_classes, dropout=0.0):
         super().__init__()
-        from monai.networks.nets import DenseNet121 as Dense
-
-        net = Dense(spatial_dims=2, in_channels=3, out_channels=num_classes)
-        self.features = net.features
-        self.dim = net.class_layers.out.in_features
+        conv0, width = nn.Conv2d(3, 64, 7, 2, 3, bias=False), 64
+        parts = OrderedDict(conv0=conv0, norm0=nn.BatchNorm2d(64), relu0=nn.ReLU(), pool0=nn.MaxPool2d(3, 2, 1))
+        for block, layers in enumerate((6, 12, 24, 16), 1):
+            dense = OrderedDict((f"denselayer{i + 1}", DenseLayer(width + 32 * i)) for i in range(layers))
+            parts[f"denseblock{block}"] = nn.Sequential(dense)
+            width += 32 * layers
+            if block < 4:
+                norm, conv = nn.BatchNorm2d(width), nn.Conv2d(width, width // 2, 1, bias=False)
+                half = OrderedDict(norm=norm, relu=nn.ReLU(), conv=conv, pool=nn.AvgPool2d(2))
+                parts[f"transition{block}"] = nn.Sequential(half)
+                width //= 2
+        self.features = nn.Sequential(OrderedDict(parts, norm5=nn.BatchNorm2d(width)))
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.dim, num_classes)
+        self.classifier = nn.Linear(width, num_classes)
+        self.dim = width
+        nn.init.zeros_(self.classifier.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
 
     def trunk(self, images):
         """(B, 3, S, S) -> features (B, d)."""
@@ -110,25 +138,6 @@ class DenseNet121(Network):
 
 
 NETWORKS = {"small": Small, "densenet121": DenseNet121}
-
-
-def torchvision_key(key):
-    """The name in `DenseNet121` of a weight of torchvision's DenseNet-121, in its present or its first file format.
-
-    Example
-    -------
-    >>> torchvision_key("features.denseblock1.denselayer2.norm.1.weight")
-    'features.denseblock1.denselayer2.layers.norm1.weight'
-    >>> torchvision_key("features.transition1.conv.weight")
-    'features.transition1.conv.weight'
-    """
-    head, layer, tail = key.partition("denselayer")
-    if not layer:
-        return key
-    number, part, *rest = tail.split(".")
-    if part in ("norm", "conv"):
-        part += rest.pop(0)
-    return ".".join([f"{head}{layer}{number}.layers.{part}", *rest])
 
 
 def load_imagenet(net, file):
@@ -145,7 +154,9 @@ def load_imagenet(net, file):
     """
     if not isinstance(net, DenseNet121):
         raise BadInput(f"net: expected densenet121, found {type(net).__name__}")
-    weights = {torchvision_key(k): v for k, v in _read_weights(Path(file)).items() if not k.startswith("classifier.")}
+    read = _read_weights(Path(file))
+    # In torchvision's first file format norm1 is norm.1.
+    weights = {re.sub(r"(norm|conv)\.(\d)", r"\1\2", k): v for k, v in read.items() if not k.startswith("classifier.")}
     own = {k: v for k, v in net.state_dict().items() if not k.startswith("classifier.")}
     counters = {k for k in own if k.endswith("num_batches_tracked")}
     wrong = [f"no {k}" for k in own.keys() - weights.keys() - counters]
