@@ -48,6 +48,8 @@ def main(arguments=None):
         parser.print_help()
         return 2
     try:
+        if getattr(chosen, "device", None):
+            os.environ["I2PEMD_DEVICE"] = chosen.device
         if launched() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
         return gpu(rest) if chosen.command is gpu else chosen.command(chosen)
@@ -106,7 +108,7 @@ def _run_to_train(chosen, claim):
 
     if chosen.resume:
         if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
-            raise BadInput("--resume: expected beside it only --data and --set, for the folder says the rest")
+            raise BadInput("--resume: expected beside it only --data, --device and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
         if processes.first():
             claim.enter_context(claimed(chosen.resume))
@@ -244,6 +246,7 @@ def _parser():
         sub.set_defaults(command=function)
         return sub
 
+    device = "cpu, cuda, or one of several GPUs, as in cuda:1; default: I2PEMD_DEVICE, else that of the profile"
     for function in (data, train):
         sub = command(function)
         sub.add_argument("task", nargs=None if function is data else "?", choices=TASKS)
@@ -253,6 +256,7 @@ def _parser():
             sub.add_argument("--out", type=Path, help="folder for the run; default: runs/TASK/METHOD-PROFILE-seedN")
             sub.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
             sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+            sub.add_argument("--device", help=device)
         sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
         sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
     for function in (evaluate, predict):
@@ -272,6 +276,7 @@ def _parser():
     sub.add_argument("--thresholds", type=_pairs, metavar="0.6-0.7,0.7-0.9", help=thresholds)
     sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
     sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of every run")
+    sub.add_argument("--device", help=device)
     sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
     sub.add_argument("--folder", type=Path, help="where the runs are kept and found; default: runs/TASK")
     sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")

@@ -105,6 +105,9 @@ def agreed(make):
 def prepare(learner, device):
     """Make a learner one that several processes share; `BadInput` where it, or this machine, cannot be shared."""
     learner.expect_shares(count())
+    if torch.device(device).index is not None:
+        do = "say cuda, and CUDA_VISIBLE_DEVICES which"
+        raise BadInput(f"device: expected a GPU for each of {count()} processes, found {device} for all; {do}")
     here = int(os.environ.get("LOCAL_WORLD_SIZE", count()))
     if torch.device(device).type == "cuda" and torch.cuda.device_count() < here:
         found = f"{torch.cuda.device_count()}; start as many processes, or choose --profile laptop"

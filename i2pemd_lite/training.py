@@ -18,10 +18,13 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+import traceback
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -52,25 +55,115 @@ class Profile:
 def profile(name=None):
     """The profile of that name, or the one that `I2PEMD_PROFILE` names; without either `gpu` where there is one.
 
+    `I2PEMD_DEVICE` names the device of any profile: cpu, cuda, or one of several GPUs, as in cuda:1. Without it `gpu`
+    is on the GPU that torch takes first, where there is one, and all else on the CPU.
+
+    Raises `BadInput` for another name, and for a GPU that is not there or that torch cannot use.
+
     Example
     -------
     >>> profile("ci")
     Profile(name='ci', device='cpu', precision='float32')
     """
-    name = name or os.environ.get("I2PEMD_PROFILE") or ("gpu" if torch.cuda.is_available() else "laptop")
-    if name not in PROFILES:
+    name, device = name or os.environ.get("I2PEMD_PROFILE"), os.environ.get("I2PEMD_DEVICE")
+    if name and name not in PROFILES:
         raise BadInput(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
-    if name != "gpu":
-        return Profile(name, "cpu", "float32")
-    if torch.cuda.is_available():
-        return Profile(name, "cuda", "bfloat16")
-    return Profile(name, "cpu", "bfloat16" if _cpu_has_bfloat16() else "float32")
+    if device:
+        _expect_device(device)
+    else:
+        device = "cuda" if name in (None, "", "gpu") and torch.cuda.is_available() else "cpu"
+    name = name or ("laptop" if device == "cpu" else "gpu")
+    return Profile(name, device, "bfloat16" if name == "gpu" and _has_bfloat16(device) else "float32")
 
 
-def _cpu_has_bfloat16():
-    # On a processor without the instructions bfloat16 is emulated, tens of times slower than float32.
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe and probe())
+def _expect_device(device):
+    if device == "cpu":
+        return
+    named = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if not named:
+        raise BadInput(f"device: expected cpu, cuda or cuda:N, found {device!r}; no other was tried yet, so take cpu")
+    with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which `no_gpu` says
+        available = torch.cuda.is_available()
+    if not available:
+        raise BadInput(f"device: expected a GPU for {device}, found {no_gpu()}; or take cpu")
+    if int(named[1] or 0) >= (count := torch.cuda.device_count()):
+        do = "take another number, or let CUDA_VISIBLE_DEVICES name more"
+        raise BadInput(f"device: expected a GPU of the {count} that torch sees, from cuda:0 on, found {device}; {do}")
+
+
+def no_gpu():
+    """Why torch sees no GPU, and what to do about it."""
+    if torch.version.cuda is None:
+        return "a torch without CUDA; install the build that pytorch.org names for the GPU's driver"
+    try:
+        torch.cuda.init()  # which raises what torch.cuda.is_available() says at most once
+        why = "none"
+    except (AssertionError, RuntimeError) as error:
+        why = str(error)
+    if old := re.search(r"driver on your system is too old(?: \(found version (\d+)\))?", why):
+        version = f" (CUDA {int(old[1]) // 1000}.{int(old[1]) % 1000 // 10})" if old[1] else ""
+        return (
+            f"an NVIDIA driver{version} that is too old for this torch (CUDA {torch.version.cuda}); update the driver, "
+            "or install a torch for an older CUDA, see pytorch.org"
+        )
+    if os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
+        return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r}, which leaves none; unset or correct it"
+    return "none, or no driver for it; see whether nvidia-smi lists one"
+
+
+def _has_bfloat16(device):
+    if device == "cpu":
+        # On a processor without the instructions bfloat16 is emulated, tens of times slower than float32.
+        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(probe and probe())
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@contextlib.contextmanager
+def told():
+    """Inside: what a GPU refuses is a `BadInput` that says what to do. Also a decorator.
+
+    Example
+    -------
+    >>> with told():
+    ...     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity "
+    ...                                  "of 8.00 GiB of which 1.50 GiB is free.")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: GPU: expected room for 2.00 GiB more, found 1.50 GiB free of 8.00 GiB; ...
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (words := _refused(str(error))):
+            raise
+        traceback.clear_frames(error.__traceback__)  # or a notebook, which keeps errors, keeps what filled the memory
+        raise BadInput(words) from None
+
+
+def _refused(words):
+    """The sentence on an error of torch that is about the GPU itself; None for another."""
+    go_on = "what had begun goes on with train --resume and its folder"
+    if re.search("out of memory|ALLOC_FAILED", words):
+        asked = re.search(r"Tried to allocate ([\d.]+ \w+)", words)
+        free = re.search(r"total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free", words)
+        more, found = asked[1] if asked else "something", f"{free[2]} free of {free[1]}" if free else "less"
+        return (
+            f"GPU: expected room for {more} more, found {found}; close other programs on it (nvidia-smi lists them) or "
+            f"choose another with --device cuda:1, and {go_on}; or begin one of a smaller size or batch with --set "
+            "(segmentation: size, batch; classification: size, labelled, unlabelled)"
+        )
+    if "busy or unavailable" in words:
+        return (
+            "GPU: expected one that is free, found it busy or unavailable; end the program that has it (nvidia-smi "
+            f"lists them) or choose another with --device cuda:1, and {go_on}"
+        )
+    if "no kernel image" in words:
+        return (
+            f"GPU: expected one that torch {torch.__version__} was built for, found an older or newer one; install the "
+            f"build that pytorch.org names for it, or choose --device cpu, and {go_on}"
+        )
+    return None
 
 
 def peak_memory(device):
@@ -79,7 +172,7 @@ def peak_memory(device):
     On a GPU what torch had allocated there, else what was resident, with the libraries and whatever ran before.
     """
     if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated() // 2**20
+        return torch.cuda.max_memory_allocated(device) // 2**20
     if importlib.util.find_spec("resource") is None:  # Windows
         return None
     import resource
@@ -168,7 +261,8 @@ def seeded(*key):
     ...     print(torch.equal(torch.rand(2), first))
     True
     """
-    with torch.random.fork_rng():
+    count = torch.cuda.device_count()
+    with torch.random.fork_rng(range(count) if count > 1 else None):  # unless they are named, torch warns of several
         torch.manual_seed(generator(*key).initial_seed())
         yield
 
@@ -181,7 +275,8 @@ class Settings:
     seed: int = 0
     profile: str = "laptop"
     preset: str = "paper"
-    precision: str = "auto"  # that of the profile; "float32"; "bfloat16", which few CPUs have; "float64", to compare
+    precision: str = "auto"  # that of the profile; "float32", on a GPU with TF32 in convolutions alone, as torch has it
+    # and never cudnn.benchmark, so that runs repeat; "bfloat16", which few CPUs have; "float64", to compare
     steps: int = 1000
     learning_rate: float = 1e-3
     schedule: str = "step"  # "step": times `decay` every `decay_every` steps; "cosine": down to 0 at the last step
@@ -285,7 +380,11 @@ class Learner(nn.Module):
         raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
 
     def losses(self, t):
-        """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}."""
+        """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}.
+
+        Nothing here may wait for a GPU: data are `Resident`, random numbers are drawn on the CPU and go there with
+        `non_blocking`, which needs no pinned memory for so few, and which values there are is not asked.
+        """
         raise NotImplementedError
 
     def evaluate(self):
@@ -310,7 +409,7 @@ class Learner(nn.Module):
         training = self.training
         self.eval()
         try:
-            with torch.inference_mode():
+            with told(), torch.inference_mode():
                 yield
         finally:
             self.train(training)
@@ -477,11 +576,12 @@ class Run:
     and keeps the folder.
     """
 
+    @told()
     def __init__(self, learner, folder=None, task=""):
         self.task, self.learner, self.settings = task, learner, learner.settings
         self.profile = profile(self.settings.profile)
         if self.settings.precision != "auto":
-            self.profile = dataclasses.replace(self.profile, precision=self.settings.precision)
+            self._compute_in(self.settings.precision)
         self.folder = Path(folder) if folder is not None and processes.first() else None
         if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
             raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
@@ -502,6 +602,7 @@ class Run:
     def __len__(self):
         return self.settings.steps
 
+    @told()
     def __next__(self):
         if self.number >= self.settings.steps:
             self.save()
@@ -532,6 +633,13 @@ class Run:
             evaluation,
             self.seconds / self.number * (self.settings.steps - self.number),
         )
+
+    def _compute_in(self, precision):
+        device = self.profile.device
+        if precision == "bfloat16" and device != "cpu" and not _has_bfloat16(device):
+            do = "begin with --set precision=float32, or go on with --device cpu"
+            raise BadInput(f"precision: expected float32 on {device}, which has no bfloat16, found {precision}; {do}")
+        self.profile = dataclasses.replace(self.profile, precision=precision)
 
     def _due(self, every):
         return self.number % every == 0 or self.number == self.settings.steps
@@ -597,11 +705,13 @@ class Run:
         for name, value in values.items():
             setattr(self.settings, name, value)
 
+    @told()
     def fork(self, folder=None, **changes):
         """A second run that goes on from here with other live settings; this one stays as it is."""
         self._flush()
         learner = copy.deepcopy(self.learner)
         twin = Run(learner, folder, self.task)
+        twin.profile = self.profile
         twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
         twin.change(**changes)
@@ -679,6 +789,7 @@ class Run:
             save_file(tensors, temporary, metadata={"run": json.dumps(about)})
 
     @classmethod
+    @told()
     def load(cls, learner, folder, task=""):
         """The run in `folder` at its last checkpoint, around a learner built from its settings.
 
@@ -690,7 +801,7 @@ class Run:
             setattr(learner.settings, name, about["settings"][name])
         run = cls(learner, task=task)
         # "auto" is another precision on another machine; a run goes on in that in which it began.
-        run.profile = dataclasses.replace(run.profile, precision=read_about(folder)["profile"]["precision"])
+        run._compute_in(read_about(folder)["profile"]["precision"])
         run.folder = folder if processes.first() else None
         run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
         try:

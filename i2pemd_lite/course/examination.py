@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import sys
+import warnings
 from html import escape
 from importlib import metadata, util
 from pathlib import Path
@@ -96,16 +97,16 @@ def _device():
         return Line("device", "not known without torch", "install the packages first")
     import torch
 
-    from i2pemd_lite.training import profile
+    from i2pemd_lite.training import no_gpu, profile
 
     try:
         threads = _many(torch.get_num_threads(), "thread")
-        found = f"{profile()}, torch {torch.__version__}, {threads}"
+        with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which is said below
+            found = f"{profile()}, torch {torch.__version__}, {threads}"
     except BadInput as error:
         return Line("device", "no profile", str(error))
     if shutil.which("nvidia-smi") and not torch.cuda.is_available():
-        todo = "this machine has a GPU that torch does not see: install the build that pytorch.org names for its driver"
-        return Line("device", found, todo)
+        return Line("device", found, f"this machine has a GPU that torch does not see: {no_gpu()}")
     return Line("device", found)
 
 
