@@ -100,12 +100,12 @@ def _device():
     from i2pemd_lite.training import no_gpu, profile
 
     try:
-        threads = _many(torch.get_num_threads(), "thread")
         with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which is said below
-            found = f"{profile()}, torch {torch.__version__}, {threads}"
+            found, seen = profile(), torch.cuda.is_available()
     except BadInput as error:
         return Line("device", "no profile", str(error))
-    if shutil.which("nvidia-smi") and not torch.cuda.is_available():
+    found = f"{found}, torch {torch.__version__}, {_many(torch.get_num_threads(), 'thread')}"
+    if shutil.which("nvidia-smi") and not seen:
         return Line("device", found, f"this machine has a GPU that torch does not see: {no_gpu()}")
     return Line("device", found)
 

@@ -188,7 +188,10 @@ def _one_stage(chosen):
     import gpu_check
     import gpu_speed
     import gpu_train
+    import torch
 
+    if torch.device(gpu_check.device()).type == "cuda":
+        torch.cuda.set_device(gpu_check.device())  # for what just says "cuda"
     kit = Kit(chosen.out, chosen.profile, chosen.until, chosen.steps, chosen.seeds)
     if chosen.only in BOUNDS:
         kit.do(chosen.only, {"check": gpu_check, "speed": gpu_speed}[chosen.only].todo(kit))

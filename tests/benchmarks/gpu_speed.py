@@ -85,7 +85,7 @@ def steps(task, method, name):
         row[f"ms {precision}"], row[f"MiB {precision}"] = statistics.median(taken), run.memory
     what, many = ("patches", 2 * s.batch) if task == "segmentation" else ("images", s.labelled + s.unlabelled)
     row[f"{what} a second"] = 1e3 * many / row[f"ms {precision}"]
-    row["parameters"], row["TFLOP"] = sum(p.numel() for p in run.parameters), flops(run) / 1e12
+    row["parameters"], row["TFLOP"] = sum(p.numel() for p in run.parameters), flops(lambda: next(run)) / 1e12
     return row
 
 

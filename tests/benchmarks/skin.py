@@ -78,7 +78,7 @@ def skin_rows(quick, rounds=9):
     for what in alone:
         share = {} if what in theirs else {"% of a step": 100 * statistics.median(np.divide(taken[what], taken[OURS]))}
         rows.append({"where": where, "what": what, "time": milliseconds[what], "unit": "ms"} | share)
-    if device == "cuda":
+    if torch.device(device).type == "cuda":
         print(f"host syncs in a step: {host_sync(lambda: next(ours.run))}")
     return rows
 
@@ -156,7 +156,7 @@ class Marked(Ours):
     def mark(self, part):
         now = torch.cuda.Event(enable_timing=True) if self.learner.device.type == "cuda" else time.perf_counter()
         if not isinstance(now, float):
-            now.record()
+            now.record(torch.cuda.current_stream(self.learner.device))
         self.turns[-1].append((part, now))
 
     def __call__(self):
@@ -236,7 +236,7 @@ class PlainLoop:
                 sampler=sampler,
                 num_workers=workers,
                 persistent_workers=workers > 0,
-                pin_memory=self.profile.device == "cuda",
+                pin_memory=torch.device(self.profile.device).type == "cuda",
             )
 
         self.labelled = loader(learner.labelled, labels[learner.labelled].tolist(), s.labelled)
@@ -249,10 +249,10 @@ class PlainLoop:
         return list(zip(self.labelled, self.unlabelled, strict=True))
 
     def __call__(self):
-        device, s = self.profile.device, self.settings
+        device, s = torch.device(self.profile.device), self.settings
         for (x, y), (u_weak, u_strong) in zip(self.labelled, self.unlabelled, strict=True):
             images, y = torch.cat([x, u_weak, u_strong]), y.to(device, non_blocking=True)
-            with torch.autocast(device, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
                 loss = fixmatch_loss(self.network(images.to(device))[1], y, s.tau_high, s.weight)
             self.optimiser.zero_grad()
             loss.backward()

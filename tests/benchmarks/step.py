@@ -62,13 +62,9 @@ def step_rows(quick, rounds=15):
     shares["I2PEMD in all, by its parts"] = added / (1 - added)
     shares["I2PEMD without its prototypes, by two runs"] = statistics.median(np.divide(taken[OURS], taken[WITHOUT])) - 1
     rows += [{"where": where, "what": what, "% of a step": 100 * share} for what, share in shares.items()]
-    if device == "cuda":
+    if torch.device(device).type == "cuda":
         print(f"host syncs in a step: {host_sync(ours)}")
     return rows
-
-
-def flops(run):
-    return 0.0
 
 
 def ratios(name, values, what):
@@ -140,7 +136,7 @@ class MonaiLoop:
         batch = next(self.batches)
         images, labels = batch["image"].to(device), batch["label"].to(device)
         self.optimiser.zero_grad()
-        with torch.autocast(device, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.profile.precision == "bfloat16"):
             loss = self.loss(self.network(images), labels)
         loss.backward()
         self.optimiser.step()
@@ -228,6 +224,19 @@ def host_sync(ours):
     return "none"
 
 
+def flops(step):
+    """How many floating-point operations `step()` asks for: two for each multiply-add of a convolution or a product of
+    matrices, forward and backward. What is done number by number (normalisation, activation, optimiser) is not counted.
+
+    By time, and by a card's rate in the same precision, it is the share of the card that a step uses.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
 # Memory
 
 
@@ -242,11 +251,12 @@ def measure_memory(what, name, threads):
     """Print the peak memory of three steps; see the module."""
     torch.set_num_threads(int(threads))
     make = makers(name, volumes(segmentation.TASK.settings_for(OURS, name)))[what]
-    before = 0.0 if torch.cuda.is_available() else resident("VmRSS")
+    device = torch.device(profile(name).device)
+    before = 0.0 if device.type == "cuda" else resident("VmRSS")
     step = make()
     for _ in range(3):
         step()
-    held = torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else resident("VmHWM")
+    held = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else resident("VmHWM")
     print(held - before)
 
 

@@ -37,13 +37,14 @@ def interleaved(functions, rounds, device, seldom=(), warm_up=2):
 
 
 def timed(function, device):
-    if device == "cuda":
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        function()
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end)
+    if torch.device(device).type == "cuda":
+        with torch.cuda.device(device):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            function()
+            end.record()
+            end.synchronize()
+            return start.elapsed_time(end)
     start = time.perf_counter()
     function()
     return (time.perf_counter() - start) * 1e3
