@@ -256,9 +256,8 @@ def pack(folder, profile="gpu"):
         module = import_module(f"i2pemd_lite.{task}")
         settings = settings_for(task, next(iter(module.METHODS)), profile)
         file = folder / "data" / f"{task}.safetensors"
-        module.TASK.prepared(None, settings).save_compact(file, limit=min(45, room))
+        print(module.TASK.prepared(None, settings).save(file, min(45, room)), flush=True)
         room -= file.stat().st_size / 2**20
-        print(f"{task}: {file.stat().st_size / 2**20:.1f} MiB", flush=True)
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     write_json(folder / "pack.json", {"version": version(), "files": files})
     size = _mebibytes(folder)

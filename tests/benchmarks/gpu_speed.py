@@ -69,8 +69,8 @@ def steps(task, method, name):
     row = {}
     for precision in precisions():
         run = begun(task, method, name, precision=precision)
-        s, few = run.settings, 2 if name == "ci" else 10
-        for _ in range(2 if name == "ci" else 3):
+        s, few = run.settings, 1 if name == "ci" else 10
+        for _ in range(1 if name == "ci" else 3):
             next(run)
         _wait()
         taken, before = [], time.perf_counter()

@@ -242,14 +242,15 @@ def flops(step):
 
 def peak(what, name):
     """Peak memory in MB of three steps in a process of their own."""
-    command = [sys.executable, __file__, what, name, str(torch.get_num_threads())]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    given = f"{what!r}, {name!r}, {torch.get_num_threads()}"
+    words = f"import sys; sys.path = {sys.path!r}; import step; step.measure_memory({given})"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
 
 def measure_memory(what, name, threads):
     """Print the peak memory of three steps; see the module."""
-    torch.set_num_threads(int(threads))
+    torch.set_num_threads(threads)
     make = makers(name, volumes(segmentation.TASK.settings_for(OURS, name)))[what]
     device = torch.device(profile(name).device)
     before = 0.0 if device.type == "cuda" else resident("VmRSS")
@@ -268,6 +269,3 @@ def resident(what):
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) * 1024 / 1e6
 
-
-if __name__ == "__main__":
-    measure_memory(*sys.argv[1:])
