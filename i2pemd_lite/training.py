@@ -150,18 +150,18 @@ def _refused(words):
         more, found = asked[1] if asked else "something", f"{free[2]} free of {free[1]}" if free else "less"
         return (
             f"GPU: expected room for {more} more, found {found}; close other programs on it (nvidia-smi lists them) or "
-            f"choose another with --device cuda:1, and {go_on}; or begin one of a smaller size or batch with --set "
-            "(segmentation: size, batch; classification: size, labelled, unlabelled)"
+            f"choose another with I2PEMD_DEVICE or --device cuda:1, and {go_on}; or begin a smaller one "
+            "with --set (segmentation: size, batch; classification: size, labelled, unlabelled)"
         )
     if "busy or unavailable" in words:
         return (
             "GPU: expected one that is free, found it busy or unavailable; end the program that has it (nvidia-smi "
-            f"lists them) or choose another with --device cuda:1, and {go_on}"
+            f"lists them) or choose another with I2PEMD_DEVICE or --device cuda:1, and {go_on}"
         )
     if "no kernel image" in words:
         return (
             f"GPU: expected one that torch {torch.__version__} was built for, found an older or newer one; install the "
-            f"build that pytorch.org names for it, or choose --device cpu, and {go_on}"
+            f"build that pytorch.org names for it, or choose the CPU with I2PEMD_DEVICE or --device cpu, and {go_on}"
         )
     return None
 
