@@ -16,15 +16,16 @@ from child import started
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from i2pemd_lite import BadInput, __main__, classification, processes, segmentation, training
+from i2pemd_lite import BadInput, __main__, classification, device, processes, segmentation, training
 from i2pemd_lite.classification import augment
 from i2pemd_lite.classification.prepare import Prepared as Images
 from i2pemd_lite.classification.prepare import stored_side
 from i2pemd_lite.course import examination
+from i2pemd_lite.device import Profile, profile
 from i2pemd_lite.segmentation.prepare import Case
 from i2pemd_lite.segmentation.prepare import Prepared as Volumes
 from i2pemd_lite.segmentation.readers import Grid
-from i2pemd_lite.training import Profile, generator, profile
+from i2pemd_lite.training import generator
 from i2pemd_lite.worker import Worker
 
 OURS = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
@@ -97,7 +98,7 @@ def test_a_device_that_cannot_be_is_refused(machine, monkeypatch, asked, given, 
 def test_a_variable_that_hides_all_gpus_is_named(machine, monkeypatch):
     machine(0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    assert training.no_gpu().startswith("CUDA_VISIBLE_DEVICES='7', which leaves none")
+    assert device.no_gpu().startswith("CUDA_VISIBLE_DEVICES='7', which leaves none")
 
 
 def test_a_driver_too_old_leaves_the_cpu_and_the_doctor_says_why(machine, monkeypatch):
@@ -140,7 +141,7 @@ def test_several_processes_do_not_share_one_gpu(monkeypatch):
 
 def test_memory_is_asked_of_the_device_that_is_used(monkeypatch):
     monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device=None: {"cuda:1": 3 * 2**20}.get(device, 0))
-    assert training.peak_memory("cuda:1") == 3
+    assert device.peak_memory("cuda:1") == 3
 
 
 def test_torchs_own_settings_are_those_that_precision_states():
@@ -474,8 +475,8 @@ def test_a_step_in_low_precision_is_near_the_one_in_float64(name, method):
 def step_for_real(name, more):
     """Print the loss of a step in float32 on the CPU, and the memory in MiB before it and at most."""
     run = run_of(name, OURS[name], "gpu", noise, precision=FULL, **more)
-    before = training.peak_memory("cpu")
-    print(json.dumps([next(run).loss, before, training.peak_memory("cpu")]))
+    before = device.peak_memory("cpu")
+    print(json.dumps([next(run).loss, before, device.peak_memory("cpu")]))
 
 
 SMALLEST = {

@@ -97,7 +97,7 @@ def _device():
         return Line("device", "not known without torch", "install the packages first")
     import torch
 
-    from i2pemd_lite.training import no_gpu, profile
+    from i2pemd_lite.device import no_gpu, profile
 
     try:
         with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which is said below

@@ -13,7 +13,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from i2pemd_lite import training
+from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
 from i2pemd_lite.panels.panel import Panel, alert, choice, rows, slider, steps
@@ -48,7 +48,7 @@ class Cockpit(Panel):
         start = {
             "task": choice("task", list(TASKS), task, "210px"),
             "method": choice("method", list(TASKS[task].METHODS), _best(task), "270px"),
-            "profile": choice("profile", list(training.PROFILES), training.profile(profile).name, "160px"),
+            "profile": choice("profile", list(device.PROFILES), device.profile(profile).name, "160px"),
             "steps": _text("steps (empty: the profile's)", "", "250px"),
             "data": _text("data folder (empty: as found)", data, "330px"),
             "name": _text("name", "", "200px"),

@@ -226,5 +226,5 @@ def _lessons(speed):
         taken = {name: _milliseconds(speed.get(name, {})) for name in wanted}
         if all(taken.values()):
             minutes = math.ceil(sum(count * taken[name] for name, count in wanted.items()) / 6e4)
-            found[lesson] = f"gpu about {minutes} min by the times of its steps"
+            found[lesson] = f"gpu about {minutes} min by estimate"
     return dict(sorted(found.items()))
