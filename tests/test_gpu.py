@@ -11,7 +11,6 @@ import zipfile
 
 import pytest
 
-from i2pemd_lite import classification, segmentation
 from i2pemd_lite.files import root
 
 ROOT = root()
@@ -80,7 +79,7 @@ def test_the_kit_runs_whole_on_a_bare_machine(bare, tmp_path):
     assert kept["check"].keys() == gpu_check.todo(kit).keys() and kept["speed"].keys() == gpu_speed.todo(kit).keys()
     assert kept["report"]["wrong"] == [] and "wrong" not in str([kept["check"], kept["speed"]])
     rows = [row["method"] for task in gpu.TASKS for row in kept["report"]["trained"][task]]
-    assert rows == [*segmentation.METHODS, *classification.METHODS]
+    assert rows == [method for task in gpu.TASKS for method in gpu_train.rows(task)]
     assert list(kept["report"]["lessons"]) == ["05", "06", "07"]
     resumed = kept["check"]["segmentation: killed and resumed"]
     assert resumed["resumed at"] == 2 and resumed["differs by"] == 0.0

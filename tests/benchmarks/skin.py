@@ -54,7 +54,7 @@ OUTSIDE = "outside forward, backward, optimiser"
 IMAGES = 700
 
 
-def skin_rows(quick, rounds=9):
+def skin_rows(quick, rounds=None):
     """One row for each contestant, then one for each part of the step of `OURS`."""
     name = "gpu" if torch.cuda.is_available() and not quick else "ci" if quick else "laptop"
     steps, device = 2 if quick else 8, profile(name).device
@@ -63,7 +63,7 @@ def skin_rows(quick, rounds=9):
     alone = {what: repeated(part, steps) for what, part in parts(ours).items()}
     theirs = {f"batch and views of the {loop}": turns[loop].views for loop in (PIL, JPEG)}
     alone |= theirs
-    taken = interleaved(turns | alone, 3 if quick else rounds, device)
+    taken = interleaved(turns | alone, rounds or (3 if quick else 9), device)
     milliseconds = {what: statistics.median(values) / steps for what, values in taken.items()}
     s = ours.settings
     where = f"{device} {s.labelled}+{s.unlabelled}x{s.size}x{s.size} {ours.run.profile.precision}"

@@ -38,13 +38,13 @@ PLAIN, THEIRS = "MONAI loop, our UNet", "MONAI loop, MONAI's UNet"
 CASES = 10  # of each modality
 
 
-def step_rows(quick, rounds=15):
+def step_rows(quick, rounds=None):
     """One row for each contestant, then one for each part of the step of `OURS`."""
     name = "gpu" if torch.cuda.is_available() and not quick else "ci" if quick else "laptop"
     data, device = volumes(segmentation.TASK.settings_for(OURS, name)), profile(name).device
     steps = contestants(name, data)
     ours = steps[OURS]
-    taken = interleaved(steps | parts(ours), 2 if quick else rounds, device)
+    taken = interleaved(steps | parts(ours), rounds or (2 if quick else 15), device)
     milliseconds = {what: statistics.median(values) for what, values in taken.items()}
     measured = torch.cuda.is_available() or sys.platform == "linux"
     memory = {what: peak(what, name) for what in ([OURS] if quick else steps) if measured}

@@ -22,9 +22,9 @@ def describe():
     return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
-def interleaved(functions, rounds, device, seldom=(), warm_up=2):
+def interleaved(functions, rounds, device, seldom=()):
     """The milliseconds that each function took, as lists: every one runs once a round, in an order that rotates."""
-    names, taken = list(functions), {name: [] for name in functions}
+    names, taken, warm_up = list(functions), {name: [] for name in functions}, min(2, rounds - 1)
     for number in tqdm(range(rounds + warm_up), desc=f"rounds on {device}", disable=None, leave=False):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
