@@ -3,6 +3,7 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
 
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
+    python -m i2pemd_lite data segmentation --compact
     python -m i2pemd_lite train segmentation joint_sepbn_i2pemd --out runs/ours
     python -m i2pemd_lite train --resume runs/ours
     torchrun --nproc-per-node=2 -m i2pemd_lite train segmentation joint_sepbn_i2pemd --out runs/two
@@ -79,10 +80,19 @@ def _say(words):
 def data(chosen):
     """Find the data of a task and prepare it for a profile, so that training starts at once."""
     task = _task(chosen.task)
-    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile)
+    changes = _changes(task, chosen.set)
+    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=changes)
     found = task.load(chosen.data)
     print(found)
-    print(f"prepared for profile {settings.profile}, fingerprint {task.TASK.prepared(found, settings).fingerprint}")
+    prepared = task.TASK.prepared(found, settings)
+    print(f"prepared for profile {settings.profile}, fingerprint {prepared.fingerprint}")
+    if chosen.compact is not None:
+        from i2pemd_lite.compact import LIMIT
+
+        print("packing it takes seconds, or minutes for many images", flush=True)
+        file = chosen.compact or f"out/compact/{chosen.task}.safetensors"
+        print(prepared.save(file, LIMIT))
+        print(f"train with it by --data {file}, at the same profile and settings")
     return 0
 
 
@@ -255,8 +265,11 @@ def _parser():
             sub.add_argument("--seed", type=int, help="default: 0")
             sub.add_argument("--out", type=Path, help="folder for the run; default: runs/TASK/METHOD-PROFILE-seedN")
             sub.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
-            sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
             sub.add_argument("--device", help=device)
+        else:
+            where = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
+            sub.add_argument("--compact", nargs="?", const="", metavar="FILE", help=where)
+        sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
         sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
         sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
     for function in (evaluate, predict):

@@ -4,12 +4,15 @@ import csv
 import io
 import types
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from i2pemd_lite import compact
+from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, Dataset, load
 from i2pemd_lite.classification.pictures import Arrays, Folder, Zip
 from i2pemd_lite.classification.prepare import Prepared, prepare, split, stored_side
@@ -485,6 +488,111 @@ def test_a_class_without_a_labelled_image_is_named_with_a_way_out():
 def test_bad_settings_of_a_split_are_named(settings, words):
     with pytest.raises(BadInput, match=words):
         split(stand_in(500), **settings)
+
+
+# Compact files.
+
+
+def psnr(one, two):
+    """dB, a number for each image."""
+    return 10 * torch.log10(255**2 / (one.double() - two.double()).square().mean((1, 2, 3)))
+
+
+def test_a_compact_file_keeps_all_but_the_finest_of_the_labelled_images(isic, tmp_path):
+    rng = np.random.default_rng(0)
+    (isic / f"{TEST}_Input").mkdir()
+    for i in (3, 5):
+        picture(i, "L").save(isic / f"{TEST}_Input" / f"T_{i}.png")
+    for name in IDS:
+        noise = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        noise.convert("L" if name == IDS[8] else "RGB").save(isic / f"{TRAINING}_Input" / f"{name}.jpg")
+    write_csv(isic / "split.csv", ["image", "split"], [[n, "val" if n < IDS[4] else "train"] for n in IDS])
+    prepared = prepare(load(isic), 70, progress=False)
+    assert prepared.converted == (IDS[8], "T_3", "T_5")
+    said, file = prepared.save(tmp_path / "x.safetensors", 45), tmp_path / "x.safetensors"
+    there = Prepared.open(file)
+    for name in ("name", "size", "ids", "lesions", "parts"):
+        assert getattr(there, name) == getattr(prepared, name), name
+    assert torch.equal(there.labels, prepared.labels) and there.labels.dtype == torch.int64
+    assert there.converted == (IDS[8],) and there.test_ids == () and there.test_images.shape == (0, 3, 80, 80)
+    assert there.folder == str(file) and there.fingerprint != prepared.fingerprint
+    one, two = split(prepared, labelled=1.0), split(there, labelled=1.0)
+    assert one.by == two.by == "file" and torch.equal(one.labelled, two.labelled) and torch.equal(one.val, two.val)
+    found, off = psnr(prepared.images, there.images), (prepared.images.int() - there.images.int()).abs()
+    assert found.min() > 50 and off.max() <= 4
+    notes, _, _ = compact.read(file, "classification")
+    assert notes["psnr"] == pytest.approx(float(np.median(found)), abs=0.006) and notes["step"] == 0.25
+    assert notes["error"] == pytest.approx(off.double().mean().item(), abs=0.001)
+    assert f"14 labelled images in 0.1 MiB (median PSNR {notes['psnr']:.1f} dB, mean error {notes['error']:.2f}" in said
+    assert said.endswith("left out: 2 images without labels")
+
+
+def noisy(n, side=32, fainter=()):
+    """A `Prepared` of n images of smooth noise, which is fainter in some of them."""
+    images = torch.from_numpy(np.random.default_rng(0).normal(0, 40, (n, 3, 8, 8)))
+    images[list(fainter)] *= 0.4
+    images = (128 + torch.nn.functional.interpolate(images, (side, side), mode="bicubic")).clamp(0, 255).byte()
+    ids = tuple(map(str, range(n)))
+    return Prepared("x", side * 7 // 8, images, torch.arange(n) % 7, ids, None, None, images[:0], (), (), "")
+
+
+def test_images_are_coded_as_finely_as_the_limit_allows(tmp_path):
+    prepared, found = noisy(40), []
+    for limit in (1, 0.03, 0.02, 0.01):
+        prepared.save(tmp_path / "x.safetensors", limit)
+        there = Prepared.open(tmp_path / "x.safetensors")
+        size = (tmp_path / "x.safetensors").stat().st_size / 2**20 / limit
+        found.append((psnr(prepared.images, there.images).median().item(), size))
+    quality, filled = zip(*found, strict=True)
+    assert quality[0] > 50 and list(quality) == sorted(quality, reverse=True) and quality[3] < quality[0] - 6
+    assert filled[0] < 0.5 and all(0.85 < part <= 1 for part in filled[1:])
+
+
+def test_a_sample_that_says_too_little_is_not_believed(tmp_path):
+    prepared = noisy(400, side=16, fainter=np.linspace(0, 399, 256).astype(int))
+    prepared.save(tmp_path / "x.safetensors", 0.1)
+    assert 0.09 * 2**20 < (tmp_path / "x.safetensors").stat().st_size <= 0.1 * 2**20
+    assert len(Prepared.open(tmp_path / "x.safetensors")) == 400
+
+
+@pytest.mark.parametrize("side", [8, 32, 45, 64])
+def test_codes_come_back_exactly(side):
+    rng, g = np.random.default_rng(side), -(-side // 32)
+    levels = (rng.integers(-300, 301, (3, 3, g, 32, g, 32)) * (rng.random((3, 3, g, 32, g, 32)) < 0.1)).astype(np.int16)
+    levels[:, :, 0, 0] = [-16384, 16384, 1270, 254, 255, 256] + [-127, -128, 0] + [0] * 23 if g == 1 else 254
+    levels[0], levels[2, 2, -1, -1, -1, -1] = 0, 1
+    assert np.array_equal(codec.decoded(codec.coded(levels), 3, g), levels)
+
+
+def test_pixels_are_those_of_whole_numbers():
+    """In integers of 64 bits the same sums come out, of the largest coefficients too: no order of adding matters."""
+    rng = np.random.default_rng(0)
+    levels = rng.choice([0, 0, 0, 0, 0, 0, 0, 1, -40, 16384, -16384], (3, 2, 32, 2, 32))
+    given = codec.BASIS, codec.table(0.25), codec.TO_RGB
+    basis, table, back = whole = [x.astype(np.int64) for x in given]
+    assert all(map(np.array_equal, whole, given))
+    whole = np.einsum("cgufv,ux,vy->cgxfy", levels.astype(np.int64) * table, basis, basis)
+    assert 2**40 < np.abs(whole).max() < 2**53
+    grey = np.rint(whole / 2**24).astype(np.int64).reshape(3, -1)
+    right = np.clip(np.rint(back @ grey / 2**14) + 128, 0, 255).reshape(3, 64, 64)[:, :50, :50]
+    assert np.array_equal(codec.pixels(levels.astype(np.int16), 0.25, 50), right)
+
+
+@pytest.mark.real
+def test_real_images_are_coded_better_than_by_jpeg_in_as_many_bytes(real, tmp_path):
+    found = load(real)
+    chosen = np.linspace(0, len(found) - 1, 24).astype(int)
+    part = {"ids": tuple(found.ids[i] for i in chosen), "labels": found.labels[chosen], "test_ids": ()}
+    part |= {name: None for name in ("lesions", "parts")}
+    prepared, file = prepare(replace(found, **part), 224, progress=False), tmp_path / "x.safetensors"
+    prepared.save(file, 24 * 4300 / 2**20)
+    found, size = psnr(prepared.images, Prepared.open(file).images).median(), file.stat().st_size / 24
+    for quality in range(40, 96, 10):
+        pictures = [jpeg(Image.fromarray(x), quality) for x in prepared.images.permute(0, 2, 3, 1).numpy()]
+        if sum(map(len, pictures)) / 24 > size:
+            break
+    back = np.stack([np.asarray(Image.open(io.BytesIO(x))).transpose(2, 0, 1) for x in pictures])
+    assert found > psnr(prepared.images, torch.from_numpy(back)).median() + 1
 
 
 @pytest.mark.real

@@ -21,7 +21,8 @@ def _prepare(data, settings):
     if not isinstance(data, Prepared):
         raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
     if data.size != settings.size:
-        raise BadInput(f"data: expected images prepared for {settings.size} px, found {data.size}; use load()")
+        found = f"{data.size}; use load(), or the profile and size that they were prepared for"
+        raise BadInput(f"data: expected images prepared for {settings.size} px, found {found}")
     return data
 
 

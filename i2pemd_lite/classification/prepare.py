@@ -1,9 +1,11 @@
 """Every image decoded once into one compact file, and the split into labelled, unlabelled, validation and test."""
 
+import bisect
 import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from i2pemd_lite import files
+from i2pemd_lite import compact, files
+from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.data import CLASSES
 from i2pemd_lite.files import BadInput
 
@@ -25,7 +28,7 @@ class Prepared:
     images: (N, 3, S, S) uint8; labels: (N,) int64; ids, lesions, parts: N names each, lesions and parts None when
     unknown; test_images: (M, 3, S, S) uint8 and test_ids: images without labels; size: the side that training crops to,
     px; converted: ids that were not RGB; name: that of the data set; fingerprint: of all of the above, the same on
-    every machine that decodes the same pixels; folder: where they were read, or the cache file itself.
+    every machine that decodes the same pixels; folder: where they were read, or the file that `open` read.
     """
 
     name: str
@@ -47,8 +50,15 @@ class Prepared:
     def __len__(self):
         return len(self.ids)
 
-    def save(self, file):
-        """Write one safetensors file, whole or not at all."""
+    def save(self, file, limit=None):
+        """Write one file, whole or not at all.
+
+        limit: None writes everything as it is. A number of MiB writes a compact file of the labelled images, coded with
+        as little loss as the limit allows -> what was written, in words. Raises `BadInput` where even the coarsest code
+        needs more; nothing is written then.
+        """
+        if limit is not None:
+            return _save_compact(self, file, limit)
         notes = {name: getattr(self, name) for name in _NOTES}
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         with files.written_whole(file) as temporary:
@@ -59,10 +69,14 @@ class Prepared:
         """Read what `save` wrote; needs no image library."""
         try:
             with safe_open(file, framework="pt") as stored:
-                notes = json.loads(stored.metadata()["skin"])
-                tensors = {name: stored.get_tensor(name) for name in _TENSORS}
+                about = stored.metadata()
+                if "compact" not in about:
+                    notes, tensors = json.loads(about["skin"]), {name: stored.get_tensor(name) for name in _TENSORS}
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{file}: expected prepared skin images, found {error}; remove the file") from None
+            again = "copy it again, or remove it and prepare the images again"
+            raise BadInput(f"{file}: expected prepared skin images, found {error}; {again}") from None
+        if "compact" in about:
+            return _open_compact(file)
         known = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
         return cls(**tensors, **known, folder=str(Path(file).resolve()))
 
@@ -159,6 +173,63 @@ def _decode_all(dataset, pictures, ids, side, progress, what):
             problems.found.append(str(mode))
     problems.raise_if_any()
     return images, tuple(i for i, mode in zip(ids, modes, strict=True) if mode != "RGB")
+
+
+def _save_compact(prepared, file, limit):
+    """The finest step with which a sample says that all fit; a coarser one where they do not."""
+    images, n, names = prepared.images.numpy(), len(prepared), ("name", "size", "ids", "lesions", "parts")
+    notes = {name: getattr(prepared, name) for name in names} | {"labels": prepared.labels.tolist()}
+    notes["converted"] = sorted({*prepared.converted} & {*prepared.ids})
+    side, errors = images.shape[-1], np.empty((2, n))
+    room = max(limit * 2**20 - len(json.dumps(json.dumps(notes))) - 1000, 1)  # as a string within JSON
+    notes["count"] = count = max(2**22 // side**2, 1)  # images of a part
+
+    def part(chosen, step):
+        levels = []
+        for i in chosen:
+            levels.append(codec.rounded(codec.transformed(images[i]), step))
+            off = np.abs(codec.pixels(levels[-1], step, side).astype(float) - images[i])
+            errors[:, i] = (off**2).mean(), off.mean()
+        return codec.coded(np.stack(levels))
+
+    def packed(chosen, step):
+        jobs = {f"images from {i}": partial(part, chosen[i : i + count], step) for i in range(0, len(chosen), count)}
+        parts = compact.packed(jobs)
+        return parts, sum(len(data) + 200 for data, _ in parts.values()) * n / len(chosen) / room
+
+    sample = np.unique(np.linspace(0, n - 1, min(n, 256)).astype(int))
+
+    def fits(step):
+        return packed(sample, step)[1] < 0.97
+
+    first = 0 if fits(codec.STEPS[0]) else bisect.bisect_left(codec.STEPS[:-1], True, key=fits)
+    for step in codec.STEPS[first:].tolist():
+        parts, filled = packed(range(n), step)
+        if filled < 1:
+            break
+    psnr, off = 10 * np.log10(255**2 / max(np.median(errors[0]), 1e-9)), errors[1].mean()
+    notes |= {"step": step, "psnr": round(psnr, 2), "error": round(off, 3)}
+    size = compact.write(file, "classification", notes, parts, limit)
+    loss = f"median PSNR {psnr:.1f} dB, mean error {off:.2f} grey levels"
+    left = f"left out: {len(prepared.test_ids)} images without labels"
+    return f"{file}: {n} labelled images in {size:.1f} MiB ({loss}); {left}"
+
+
+def _open_compact(file):
+    notes, mark, unpacked = compact.read(file, "classification")
+    side, count, step = stored_side(notes["size"]), notes["count"], notes["step"]
+    images = np.empty((len(notes["ids"]), 3, side, side), np.uint8)
+
+    def fill(name, coded):
+        here = images[int(name.split()[-1]) :][:count]
+        for image, levels in zip(here, codec.decoded(coded, len(here), -(-side // codec.B)), strict=True):
+            image[:] = codec.pixels(levels, step, side)
+
+    unpacked(fill)
+    known = {name: notes[name] and tuple(notes[name]) for name in ("ids", "lesions", "parts", "converted")}
+    images, labels = torch.from_numpy(images), torch.tensor(notes["labels"])
+    return Prepared(notes["name"], notes["size"], images, labels, **known, test_images=images[:0], test_ids=(),
+                    fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,14 @@ def _prepare(data, settings):
     if not isinstance(data, Prepared):
         raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
     if data.geometry != settings.geometry:
-        raise BadInput(f"data: expected volumes prepared with {settings.geometry}, found {data.geometry}; use load()")
+        found = f"{data.geometry}; use load(), or the profile and settings that they were prepared for"
+        raise BadInput(f"data: expected volumes prepared with {settings.geometry}, found {found}")
     return data
 
 
 def _opened(path):
-    return Prepared.open(path) if (path / "prepared.json").is_file() else None
+    ready = path.is_file() and path.suffix == ".safetensors" or (path / "prepared.json").is_file()
+    return Prepared.open(path) if ready else None
 
 
 TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, _prepare, _opened, PRESETS)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from i2pemd_lite import files
+from i2pemd_lite import compact, files
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.segmentation import data, readers
 from i2pemd_lite.segmentation.readers import Grid
@@ -110,9 +110,9 @@ class Case:
 class Prepared:
     """The prepared cases of a data set.
 
-    `cases` in the data set's order; `geometry`; `fingerprint`, a hash of all voxels; `folder`, the cache they
-    lie in; `name`, "real" or "synthetic"; `moments`, each modality's (mean, deviation) over its training scans in
-    scanner units; `dataset`, or None where the cache alone was opened.
+    `cases` in the data set's order; `geometry`; `fingerprint`, a hash of all voxels; `folder`, the cache or the compact
+    file that they lie in; `name`, "real" or "synthetic"; `moments`, each modality's (mean, deviation) over its training
+    scans in scanner units; `dataset`, or None where the cache or file alone was opened.
     """
 
     cases: tuple
@@ -147,13 +147,37 @@ class Prepared:
         """Labelled cases as (train, test), the same patients as `Dataset.split` gives."""
         return data.split(self.labelled, test, seed)
 
+    def save(self, file, limit=compact.LIMIT):
+        """Write the labelled cases as one compact file, whole or not at all -> what was written, in words.
+
+        Of each volume the nearest of 256 grey levels is kept, lo + scale level, so that it stays within half a level of
+        what it was; all else is kept as it is. Raises `BadInput` above `limit` MiB; nothing is written then.
+        """
+        parts, notes = {}, {"name": self.name, "geometry": asdict(self.geometry), "moments": self.moments, "cases": []}
+        for case in self.labelled:
+            lo, hi = map(float, case.image.aminmax())
+            about = {"name": case.name, "modality": case.modality, "affine": case.affine.tolist(), "lo": lo}
+            about |= {"scale": (hi - lo) / 255, "shape": case.image.shape, "moments": case.moments}
+            source = {"shape": case.source.shape, "affine": np.asarray(case.source.affine).tolist()}
+            notes["cases"].append(about | {"source": source})
+            parts[f"{case.name} image"] = functools.partial(_levels, case.image.numpy(), lo, about["scale"])
+            parts[f"{case.name} label"] = case.label.numpy
+        size = compact.write(file, "segmentation", notes, compact.packed(parts), limit)
+        left = len(self.cases) - len(self.labelled)
+        return f"{file}: {len(self.labelled)} labelled scans in {size:.1f} MiB; left out: {left} scans without labels"
+
     @classmethod
     def open(cls, folder, dataset=None):
-        """The prepared cases in a cache folder, from that folder alone.
+        """The prepared cases in a cache folder, or in a compact file that `save` wrote, from that alone.
 
-        Raises `BadInput` where it is no such folder, is not complete or was written by another version.
+        Raises `BadInput` where it is neither, is not complete, is damaged or was written by another version.
         """
         folder = Path(folder)
+        if folder.is_file():
+            notes, mark, unpacked = compact.read(folder, "segmentation")
+            arrays = unpacked()
+            cases = tuple(_of_levels(about, arrays) for about in notes["cases"])
+            return cls(cases, Geometry(**notes["geometry"]), mark, folder, notes["name"], notes["moments"])
         listed = files.read_json(folder / "prepared.json")
         if listed.get("format") != FORMAT:
             found = listed.get("format")
@@ -464,6 +488,25 @@ def _read_case(path):
                     source, tuple(tensors["moments"].tolist()))
     except (OSError, KeyError, SafetensorError) as error:
         raise BadInput(f"{path}: expected a prepared case, found {error}; remove the file and prepare again") from None
+
+
+def _levels(image, lo, scale):
+    """Grey levels as differences along y and x, modulo 256, in which packing sees how smooth an image is."""
+    levels = np.rint((image - np.float64(lo)) / scale).astype(np.uint8)
+    for axis in (1, 2):
+        levels = np.diff(levels, axis=axis, prepend=np.uint8(0))
+    return levels
+
+
+def _of_levels(about, arrays):
+    """The `Case` of its notes in a compact file, with the labels and what `_levels` gave among `arrays`."""
+    image, label = (arrays[f"{about['name']} {kind}"].reshape(about["shape"]) for kind in ("image", "label"))
+    for axis in (1, 2):
+        image = np.add.accumulate(image, axis, dtype=np.uint8)
+    values = (about["lo"] + about["scale"] * np.arange(256)).astype(np.float32)
+    source = Grid(tuple(about["source"]["shape"]), np.array(about["source"]["affine"]))
+    return Case(about["name"], about["modality"], torch.from_numpy(values[image]), torch.from_numpy(label.copy()),
+                np.array(about["affine"]), source, tuple(about["moments"]))
 
 
 def _hash(case):

@@ -1,0 +1,109 @@
+"""A prepared set in one small file that travels: packed parts with checksums, of at most so many MiB together.
+
+Both tasks write one by `Prepared.save` and read it by `Prepared.open`. It holds the labelled images, which are all that
+training and evaluation need, and opens where only numpy, torch and safetensors are.
+"""
+
+import hashlib
+import json
+import lzma
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from i2pemd_lite import files
+from i2pemd_lite.files import BadInput
+
+FORMAT = 1
+"""Counts the changes that make a file written before of no use."""
+LIMIT = 45
+"""MiB that a file may have."""
+
+
+def packed(parts):
+    """{name: (packed bytes, sha256)} of parts = {name: function that gives a uint8 array}.
+
+    Example
+    -------
+    >>> data, mark = packed({"zeros": lambda: np.zeros(10_000, np.uint8)})["zeros"]
+    >>> len(data) < 200, len(mark)
+    (True, 64)
+    """
+
+    def pack(part):
+        data = part().tobytes()
+        return lzma.compress(data), _mark(data)
+
+    return dict(zip(parts, _at_once(pack, parts.values()), strict=True))
+
+
+def write(file, task, notes, parts, limit=LIMIT):
+    """Write what `packed` gave, and notes that JSON can hold, whole or not at all -> MiB.
+
+    Raises `BadInput` above `limit` MiB; nothing is written then.
+    """
+    marks = {name: mark for name, (_, mark) in parts.items()}
+    text = json.dumps({"format": FORMAT, "task": task, "sha256": marks} | notes)
+    tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, (data, _) in parts.items()}
+    data = save(tensors, {"compact": text, "sha256": _mark(text.encode())})
+    size = len(data) / 2**20
+    if size > limit:
+        do = "nothing was written; prepare fewer or smaller images, such as with --set size=…"
+        raise BadInput(f"{file}: expected a compact set of at most {limit:g} MiB, found {size:.2f} MiB; {do}")
+    with files.written_whole(file) as temporary:
+        temporary.write_bytes(data)
+    return size
+
+
+def read(file, task):
+    """(notes, fingerprint, unpacked) of a file that `write` wrote; unpacked() is {name: uint8 array}.
+
+    unpacked(use) gives {name: use(name, array)} instead. The fingerprint is that of all that the file holds, and so the
+    same on every machine. Both raise `BadInput` for what is damaged, of another format or of another task.
+    """
+
+    def bad(expected, found):
+        again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
+        return BadInput(f"{file}: expected {expected}, found {found}; {again}")
+
+    def unpacked(use=lambda name, array: array):
+        def unpack(name):
+            try:
+                data = lzma.decompress(parts[name])
+            except lzma.LZMAError:
+                data = b""
+            if _mark(data) != notes["sha256"][name]:
+                raise bad(f"{name} as it was written", "it damaged")
+            return use(name, np.frombuffer(data, np.uint8))
+
+        return dict(zip(parts, _at_once(unpack, parts), strict=True))
+
+    try:
+        with safe_open(file, "pt") as stored:
+            about = stored.metadata() or {}
+            if "compact" not in about:
+                raise bad("a compact set", "a file of another kind")
+            if _mark(about["compact"].encode()) != about.get("sha256"):
+                raise bad("a compact set as it was written", "it damaged")
+            notes = json.loads(about["compact"])
+            for name, ours in (("format", FORMAT), ("task", task)):
+                if notes[name] != ours:
+                    raise bad(f"a compact set of {name} {ours}", f"{name} {notes[name]}")
+            parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
+    except (OSError, SafetensorError) as error:
+        raise bad("a whole compact set", error) from None
+    return notes, about["sha256"][:16], unpacked
+
+
+def _at_once(function, items):
+    """`map` in threads: packing and arithmetic on arrays release the interpreter's lock."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        return list(pool.map(function, items))
+
+
+def _mark(data):
+    return hashlib.sha256(data).hexdigest()
