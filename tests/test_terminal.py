@@ -133,7 +133,7 @@ def closed():
 
 def test_all_commands_are_run_here():
     (known,) = (action.choices for action in __main__._parser()._actions if action.choices)
-    assert COMMANDS.keys() == known.keys()
+    assert {*COMMANDS, "gpu"} == known.keys()  # which is a program of its own, run whole in test_gpu.py
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])

@@ -39,6 +39,7 @@ if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None
              "missing, or start another python3")
 
 from i2pemd_lite.files import BadInput, read_json, refusal, write_json, written_whole  # noqa: E402
+from i2pemd_lite.text import spoken  # noqa: E402
 
 MOST = 60
 """MiB that a packed folder may have."""
@@ -104,6 +105,7 @@ def _outcome(function):
         return {"wrong": [f"{type(error).__name__}: {str(error)[:300]} ({' > '.join(places)})"]}
 
 
+@spoken
 def main(arguments=None):
     """Run the stages, pack, or say in a sentence what is wrong."""
     given = sys.argv[1:] if arguments is None else arguments
