@@ -12,6 +12,7 @@ import zipfile
 import pytest
 
 from i2pemd_lite.files import root
+from i2pemd_lite.training import read_checkpoint, read_tables
 
 ROOT = root()
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -100,8 +101,8 @@ def test_the_kit_runs_whole_on_a_bare_machine(bare, tmp_path):
 def packed(abdomen, skin, tmp_path_factory):
     """A packed folder of small data, in a place from which the project cannot be seen."""
     folder, data = tmp_path_factory.mktemp("carried") / "pack", tmp_path_factory.mktemp("data")
-    for made in (abdomen, skin):
-        shutil.copytree(made, data, dirs_exist_ok=True)
+    shutil.copytree(abdomen, data, dirs_exist_ok=True)
+    shutil.copytree(skin, data / "isic2018")
     words = [sys.executable, str(BENCHMARKS / "gpu.py"), "--pack", str(folder), "--profile", "ci"]
     done = subprocess.run(words, env=os.environ | {"I2PEMD_DATA": str(data)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -110,20 +111,27 @@ def packed(abdomen, skin, tmp_path_factory):
     return folder
 
 
-def test_a_packed_folder_goes_on_where_it_stopped(bare, packed):
-    words = ("gpu.py", "--profile", "ci", "--device", "cpu", "--minutes", "0.1")
-    code, said = bare(*words, "--steps", "2", cwd=packed)
-    assert code == 0 and "out of time" in said, said
-    kit = gpu.Kit(packed / "results", "ci", 0)
-    before = kit.read("check")
+def test_a_packed_folder_is_all_that_is_needed(bare, packed):
+    words = ("gpu.py", "--profile", "ci", "--device", "cpu", "--minutes", "0.4", "--steps", "2")
     code, said = bare(*words, cwd=packed)
-    after = kit.read("check")
-    assert code == 0 and before.items() < after.items()
+    assert code == 0 and "out of time" in said, said
     page = (packed / "results" / "report.md").read_text(encoding="utf-8")
-    assert "not tried yet" in page and "on noise" not in page
-    history = [path for path in (packed / "results" / "runs").glob("*/settings.json")]
-    source = json.loads(history[0].read_text(encoding="utf-8"))["data"]
-    assert source["folder"] == str(packed / "data" / "segmentation.safetensors")
+    assert "not tried yet" in page and "on noise" not in said + page
+    source = json.loads((packed / "results/runs/segmentation-joint_sepbn-seed0/settings.json").read_text())["data"]
+    assert source["folder"] == str(packed / "data" / "segmentation.safetensors") and source["name"] == "synthetic"
+
+
+def test_training_goes_on_where_it_stopped(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_train, "rows", lambda task: ("baseline",) if task == "classification" else ())
+    kit = gpu.Kit(tmp_path, "ci", 0, steps=3)
+    gpu._claim(tmp_path, "ci", "cpu")
+    gpu_train.train(kit)
+    folder = tmp_path / "runs" / "classification-baseline-seed0"
+    assert read_checkpoint(folder, tensors=False)[0]["number"] == 1 and not (folder / "done.json").exists()
+    kit.until = time.time() + 100
+    gpu_train.train(kit)
+    assert json.loads((folder / "done.json").read_text(encoding="utf-8"))["steps"] == 3
+    assert [row["step"] for row in read_tables(folder, 3)[0]] == [1, 2, 3]
 
 
 def test_a_packed_folder_that_was_damaged_says_so(bare, packed, tmp_path):

@@ -131,7 +131,7 @@ def main(arguments=None):
 
 def _parsed(given):
     parser = argparse.ArgumentParser("gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, help="time for this call; default: 60, or 1 with --profile ci")
+    parser.add_argument("--minutes", type=float, help="time for this call; default: 60, or 2 with --profile ci")
     usual, back = ROOT / ("results" if PACKED else "out/gpu-results"), f"at most {FILES} files, {LARGEST} MiB each"
     parser.add_argument("--out", type=Path, default=usual, metavar="FOLDER", help="keep all there and go on from it")
     parser.add_argument("--back", type=Path, metavar="FOLDER", help=f"copy what is wanted at home there: {back}")
@@ -150,10 +150,10 @@ def _numbers(text):
 
 
 def _all_stages(chosen, given):
-    from i2pemd_lite.training import profile
-
-    began, seconds = time.time(), 60 * (chosen.minutes or (1 if chosen.profile == "ci" else 60))
     _undamaged()
+    from i2pemd_lite.device import profile
+
+    began, seconds = time.time(), 60 * (chosen.minutes or (2 if chosen.profile == "ci" else 60))
     found = profile(chosen.profile)
     if found.name == "gpu" and found.device == "cpu" and chosen.device != "cpu":
         raise BadInput("gpu: expected a GPU, found none that torch can use; python -m i2pemd_lite doctor says why; to "

@@ -35,7 +35,7 @@ from i2pemd_lite.training import generator, profile
 
 OURS, WITHOUT, JOINT = "joint_sepbn_i2pemd", "joint_sepbn", "joint"
 PLAIN, THEIRS = "MONAI loop, our UNet", "MONAI loop, MONAI's UNet"
-CASES = 10  # of each modality
+CASES = 6  # of each modality
 
 
 def step_rows(quick, rounds=None):
