@@ -73,7 +73,7 @@ def noise(task, settings):
     images = torch.randint(0, 60, (n, 3, side, side), dtype=torch.uint8, generator=generator("benchmark", "skin"))
     images += (20 * labels).to(torch.uint8)[:, None, None, None]
     ids = tuple(map(str, range(n)))
-    return Prepared("synthetic", settings.size, images, labels, ids, None, None, torch.empty(0), (), (), "noise")
+    return Prepared("synthetic", settings.size, images, labels, ids, None, None, torch.empty(0), (), (), "benchmark")
 
 
 def begun(task, method, name, **changes):

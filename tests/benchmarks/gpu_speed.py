@@ -11,7 +11,7 @@ from gpu_check import OURS, begun, device, precisions
 from loss import loss_table
 from skin import skin_rows
 from step import flops, step_rows
-from timing import timed
+from timing import OUTSIDE, Marks, timed
 
 from i2pemd_lite.files import root
 
@@ -65,7 +65,8 @@ def limits(size, side):
 
 
 def steps(task, method, name):
-    """Milliseconds of a step in each precision, patches or images a second, memory, and TFLOP."""
+    """Milliseconds of a step in each precision; memory; in the last one patches or images a second, the share of time
+    outside forward, backward and optimiser, and TFLOP."""
     row = {}
     for precision in precisions():
         run = begun(task, method, name, precision=precision)
@@ -83,8 +84,16 @@ def steps(task, method, name):
             before = now
         run.save()
         row[f"ms {precision}"], row[f"MiB {precision}"] = statistics.median(taken), run.memory
-    what, many = ("patches", 2 * s.batch) if task == "segmentation" else ("images", s.labelled + s.unlabelled)
-    row[f"{what} a second"] = 1e3 * many / row[f"ms {precision}"]
+    if task == "segmentation":
+        row["patches a second"] = 2e3 * s.batch / row[f"ms {precision}"]
+    else:
+        both = run.learner.method.unlabelled or run.learner.method.labels == "all"
+        row["images a second"] = 1e3 * (s.labelled + both * s.unlabelled) / row[f"ms {precision}"]
+    marks = Marks(run)
+    for _ in range(few):
+        marks.turn(lambda: next(run))
+    _wait()
+    row["% outside"] = 100 * marks.shares()[OUTSIDE]
     row["parameters"], row["TFLOP"] = sum(p.numel() for p in run.parameters), flops(lambda: next(run)) / 1e12
     return row
 

@@ -11,7 +11,7 @@ import numpy as np
 from gpu import PACKED, ROOT, TASKS
 from gpu_check import OURS, SMALLER, noise
 from gpu_speed import TRAINS
-from timing import markdown_lines
+from timing import OUTSIDE, markdown_lines
 
 from i2pemd_lite.files import BadInput, write_json, written_whole
 from i2pemd_lite.report import without_nan
@@ -133,13 +133,14 @@ def report(kit):
     for task, found in tables.items():
         found.save(kit.folder / "tables" / task)
     machine = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
-    lessons = _lessons(speed)
+    lessons = _lessons(speed) if kit.profile == "gpu" else {}
     parts = [f"# What {about['card']} does", f"{about['began']}, profile {about['profile']}, {machine}.", "## Checked",
              _counted(check, gpu_check.todo(kit), "as they should be"),
              *(f"- {each}" for each in wrong), _checked(check), "## Timed",
-             _counted(speed, gpu_speed.todo(kit), "timed"), *_timed(speed), "## Trained",
-             _schedule(kit, tables), *(found.markdown() for found in tables.values()), "## Lessons",
-             *(f"- Lesson {lesson}: {words}" for lesson, words in lessons.items())]  # fmt: skip
+             _counted(speed, gpu_speed.todo(kit), "timed"), *_timed(speed, kit.profile == "gpu"), "## Trained",
+             _schedule(kit, tables), *(found.markdown() for found in tables.values()),
+             *(["## What the lessons can say of their times"] if lessons else []),
+             "\n".join(f"- Lesson {lesson}: {words}" for lesson, words in lessons.items())]  # fmt: skip
     with written_whole(kit.folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     trained = {task: without_nan(found.costs.rows) for task, found in tables.items()}
@@ -165,7 +166,7 @@ def _schedule(kit, tables):
     said = f"{done.get('segmentation', 0)} runs of Table 1 and {done.get('classification', 0)} of Table 4 are finished"
     if not done:
         return f"{said}."
-    changed = "; ".join(", ".join(f"{name} {value}" for name, value in SHORT[task].items()) for task in done)
+    changed = "; ".join(", ".join(f"{name} {value!r}" for name, value in SHORT[task].items()) for task in done)
     from_noise = [task for task, found in tables.items() if found.results[0].fingerprint == "benchmark"]
     said += f", {' and '.join(from_noise)} on noise" if from_noise else ""
     return f"{said}: {steps} steps each, where the whole schedules have {FULL['segmentation']:,} and " \
@@ -186,21 +187,22 @@ def _pair(errors):
     return ", ".join(f"{error:.1e}" for error in errors) if errors else "-"
 
 
-def _timed(speed):
+def _timed(speed, full):
     """The limits of the card, then one table for each thing that was timed."""
     limits = speed.get("limits", {})
-    if "TB/s" in limits:
+    if full and "TB/s" in limits:
         yield f"It copies {limits['TB/s']:.2f} TB/s, both ways counted, and multiplies {limits['TFLOP/s']:.0f} TFLOP/s."
     body = []
     for name, row in speed.items():
         if "TFLOP" in row:
-            share = 100 * row["TFLOP"] * 1e3 / _milliseconds(row) / limits["TFLOP/s"] if "TFLOP/s" in limits else None
+            rate = limits.get("TFLOP/s") if full else None
+            share = 1e5 * row["TFLOP"] / _milliseconds(row) / rate if rate else None
             body.append([name, *(_number(row.get(f"ms {precision}")) for precision in ("float32", "bfloat16")),
                          _number(row.get("patches a second", row.get("images a second"))),
-                         row.get("MiB bfloat16", row.get("MiB float32")) or "-", _number(row["TFLOP"], 3),
-                         _number(share)])  # fmt: skip
+                         row.get("MiB bfloat16", row.get("MiB float32")) or "-", _number(row["% outside"]),
+                         _number(row["TFLOP"], 3), _number(share)])  # fmt: skip
     if body:
-        header = ["a step", "ms float32", "ms bfloat16", "patches or images a second", "MiB", "TFLOP",
+        header = ["a step", "ms float32", "ms bfloat16", "patches or images a second", "MiB", f"% {OUTSIDE}", "TFLOP",
                   "% of the card's rate in bfloat16"]  # fmt: skip
         yield "\n".join(markdown_lines(header, body))
     for name, found in speed.items():

@@ -30,14 +30,13 @@ import io
 import math
 import random
 import statistics
-import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageEnhance, ImageOps
 from step import host_sync
-from timing import interleaved
+from timing import Marks, interleaved
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from i2pemd_lite import classification
@@ -50,7 +49,6 @@ from i2pemd_lite.training import generator, profile
 
 OURS, FIXMATCH, PIL, JPEG, WORKERS = "i2pemd", "fixmatch", "PIL loop", "JPEG loop", ", 2 workers"
 LOOPS = {PIL: 0, PIL + WORKERS: 2, JPEG: 0, JPEG + WORKERS: 2}
-OUTSIDE = "outside forward, backward, optimiser"
 IMAGES = 700
 
 
@@ -74,7 +72,7 @@ def skin_rows(quick, rounds=None):
         | {f"x {loop}": speed[what] / other for loop, other in beside.items()}
         for what in turns
     ]
-    rows += [{"where": where, "what": what, "% of a step": 100 * share} for what, share in ours.shares().items()]
+    rows += [{"where": where, "what": what, "% of a step": 100 * share} for what, share in ours.marks.shares().items()]
     for what in alone:
         share = {} if what in theirs else {"% of a step": 100 * statistics.median(np.divide(taken[what], taken[OURS]))}
         rows.append({"where": where, "what": what, "time": milliseconds[what], "unit": "ms"} | share)
@@ -136,48 +134,14 @@ class Ours:
 
 
 class Marked(Ours):
-    """One that also marks in `turns` when its parts begin: for each turn a list of (part, clock or event)."""
+    """One that also marks when its parts begin."""
 
     def __init__(self, *given):
         super().__init__(*given)
-        self.turns, losses = [[]], self.learner.losses
-
-        def marked(t):
-            found = losses(t)
-            self.mark("backward")
-            return found
-
-        self.learner.losses = marked
-        self.learner.network.register_forward_pre_hook(lambda *_: self.mark("forward"))
-        self.learner.network.register_forward_hook(lambda *_: self.mark(OUTSIDE))
-        self.run.optimiser.register_step_pre_hook(lambda *_: self.mark("optimiser"))
-        self.run.optimiser.register_step_post_hook(lambda *_: self.mark(OUTSIDE))
-
-    def mark(self, part):
-        now = torch.cuda.Event(enable_timing=True) if self.learner.device.type == "cuda" else time.perf_counter()
-        if not isinstance(now, float):
-            now.record(torch.cuda.current_stream(self.learner.device))
-        self.turns[-1].append((part, now))
+        self.marks = Marks(self.run)
 
     def __call__(self):
-        self.turns.append([])
-        self.mark(OUTSIDE)
-        super().__call__()
-        self.mark("end")
-
-    def shares(self):
-        """Median over turns of the share of each part; the last events must have come to pass."""
-        found = {part: [] for part in ("forward", "backward", "optimiser", OUTSIDE)}
-        for turn in self.turns[1:]:
-            spans = [(part, passed(start, end)) for (part, start), (_, end) in zip(turn, turn[1:], strict=False)]
-            whole = sum(span for _, span in spans)
-            for part, shares in found.items():
-                shares.append(sum(span for name, span in spans if name == part) / whole)
-        return {part: statistics.median(shares) for part, shares in found.items()}
-
-
-def passed(start, end):
-    return end - start if isinstance(start, float) else start.elapsed_time(end)
+        self.marks.turn(super().__call__)
 
 
 def parts(ours):

@@ -13,6 +13,7 @@ import lessons
 import numpy as np
 import pytest
 import skin
+import timing
 import torch
 from PIL import Image
 
@@ -109,20 +110,20 @@ def test_skin_steps_are_timed_beside_plain_loops(figures_of):
         assert row["x fastest loop"] == pytest.approx(speed[what] / max(speed[loop] for loop in loops))
     shares = {what: row["% of a step"] for what, row in rows.items() if "% of a step" in row}
     assert all(0 < share < 100 for share in shares.values()), shares
-    inside = [shares.pop(part) for part in ("forward", "backward", "optimiser", skin.OUTSIDE)]
+    inside = [shares.pop(part) for part in ("forward", "backward", "optimiser", timing.OUTSIDE)]
     assert 70 < sum(inside) < 130  # medians, each over other turns
     assert {"draw of the batch", "weak and strong views", "counts by region"} < shares.keys()
     theirs = {"batch and views of the PIL loop", "batch and views of the JPEG loop"}
-    assert rows.keys() == {*steps, *shares, "forward", "backward", "optimiser", skin.OUTSIDE, *theirs}
+    assert rows.keys() == {*steps, *shares, "forward", "backward", "optimiser", timing.OUTSIDE, *theirs}
     assert all(rows[what]["time"] > 0 for what in (*shares, *theirs))
 
 
 def test_marks_divide_a_turn_into_its_parts():
-    run = skin.Marked.__new__(skin.Marked)
-    turn = [(skin.OUTSIDE, 0.0), ("forward", 1.0), (skin.OUTSIDE, 3.0), ("backward", 4.0), ("optimiser", 8.0),
-            (skin.OUTSIDE, 9.0), ("end", 10.0)]  # fmt: skip
-    run.__dict__["turns"] = [[("forward", 5.0)], turn, turn]
-    assert run.shares() == {"forward": 0.2, "backward": 0.4, "optimiser": 0.1, skin.OUTSIDE: 0.3}
+    marks = timing.Marks.__new__(timing.Marks)
+    turn = [(timing.OUTSIDE, 0.0), ("forward", 1.0), (timing.OUTSIDE, 3.0), ("backward", 4.0), ("optimiser", 8.0),
+            (timing.OUTSIDE, 9.0), ("end", 10.0)]  # fmt: skip
+    marks.turns = [turn, turn]
+    assert marks.shares() == {"forward": 0.2, "backward": 0.4, "optimiser": 0.1, timing.OUTSIDE: 0.3}
 
 
 def test_plain_loop_has_our_pool_and_views():

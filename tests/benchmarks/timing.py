@@ -3,11 +3,14 @@
 import contextlib
 import os
 import platform
+import statistics
 import time
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
+
+OUTSIDE = "outside forward, backward, optimiser"
 
 
 def describe():
@@ -34,6 +37,54 @@ def interleaved(functions, rounds, device, seldom=()):
             if number >= warm_up or rounds < 5:
                 taken[name].append(value)
     return taken
+
+
+class Marks:
+    """When the parts of a run's steps begin: for each of its `turns` a list of (part, clock or event of the GPU)."""
+
+    def __init__(self, run):
+        self.device, self.turns, losses = run.learner.device, [], run.learner.losses
+
+        def marked(t):
+            found = losses(t)
+            self.mark("backward")
+            return found
+
+        run.learner.losses = marked
+        for network in filter(None, (run.learner.network, getattr(run.learner, "teacher", None))):
+            network.register_forward_pre_hook(lambda *_: self.mark("forward"))
+            network.register_forward_hook(lambda *_: self.mark(OUTSIDE))
+        run.optimiser.register_step_pre_hook(lambda *_: self.mark("optimiser"))
+        run.optimiser.register_step_post_hook(lambda *_: self.mark(OUTSIDE))
+
+    def mark(self, part):
+        """A part begins here; what was before it ends."""
+        now = torch.cuda.Event(enable_timing=True) if self.device.type == "cuda" else time.perf_counter()
+        if not isinstance(now, float):
+            now.record(torch.cuda.current_stream(self.device))
+        if self.turns:
+            self.turns[-1].append((part, now))
+
+    def turn(self, function):
+        """Call a function as a turn of its own."""
+        self.turns.append([])
+        self.mark(OUTSIDE)
+        function()
+        self.mark("end")
+
+    def shares(self):
+        """Median over turns of the share of each part; the last events must have come to pass."""
+        found = {part: [] for part in ("forward", "backward", "optimiser", OUTSIDE)}
+        for turn in self.turns:
+            spans = [(part, passed(start, end)) for (part, start), (_, end) in zip(turn, turn[1:], strict=False)]
+            whole = sum(span for _, span in spans)
+            for part, shares in found.items():
+                shares.append(sum(span for name, span in spans if name == part) / whole)
+        return {part: statistics.median(shares) for part, shares in found.items()}
+
+
+def passed(start, end):
+    return end - start if isinstance(start, float) else start.elapsed_time(end)
 
 
 def timed(function, device):
