@@ -87,11 +87,9 @@ def data(chosen):
     prepared = task.TASK.prepared(found, settings)
     print(f"prepared for profile {settings.profile}, fingerprint {prepared.fingerprint}")
     if chosen.compact is not None:
-        from i2pemd_lite.compact import LIMIT
-
         print("packing it takes seconds, or minutes for many images", flush=True)
         file = chosen.compact or f"out/compact/{chosen.task}.safetensors"
-        print(prepared.save(file, LIMIT))
+        print(prepared.save_compact(file))
         print(f"train with it by --data {file}, at the same profile and settings")
     return 0
 

@@ -1,7 +1,7 @@
 """A prepared set in one small file that travels: packed parts with checksums, of at most so many MiB together.
 
-Both tasks write one by `Prepared.save` and read it by `Prepared.open`. It holds the labelled images, which are all that
-training and evaluation need, and opens where only numpy, torch and safetensors are.
+Both tasks write one by `Prepared.save_compact` and read it by `Prepared.open`. It holds the labelled images, which are
+all that training and evaluation need, and opens where only numpy, torch and safetensors are.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import json
 import lzma
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,8 +45,10 @@ def packed(parts):
 def write(file, task, notes, parts, limit=LIMIT):
     """Write what `packed` gave, and notes that JSON can hold, whole or not at all -> MiB.
 
-    Raises `BadInput` above `limit` MiB; nothing is written then.
+    Raises `BadInput` for another name than *.safetensors, and above `limit` MiB; nothing is written then.
     """
+    if Path(file).suffix != ".safetensors":
+        raise BadInput(f"{file}: expected a name ending in .safetensors, by which it is known again; choose another")
     marks = {name: mark for name, (_, mark) in parts.items()}
     text = json.dumps({"format": FORMAT, "task": task, "sha256": marks} | notes)
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, (data, _) in parts.items()}

@@ -10,7 +10,7 @@ compiler is `CC`, or cc, gcc or clang; `I2PEMD_COMPILE=0` leaves it out). torch.
 
 Off the CPU, the torch version takes all voxels as one chunk and never makes the host wait. Its sums are matrix
 products: leave `torch.backends.cuda.matmul.allow_tf32` off. It was 4.8 ms of a step of 58 at the paper's size on an
-H200, of which no compiled one could save more than 4.1; `tests/benchmarks/gpu.md` has the sum.
+H200, 8 %, which is all that a compiled one could save; `tests/benchmarks/gpu.md` has the sum.
 """
 
 import ctypes

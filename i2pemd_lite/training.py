@@ -123,14 +123,18 @@ def seeded(*key):
 
 @dataclasses.dataclass
 class Settings:
-    """What both tasks can set. The fields in `LIVE` may be changed while a run goes on; each step reads them afresh."""
+    """What both tasks can set. The fields in `LIVE` may be changed while a run goes on; each step reads them afresh.
+
+    No settings, since nobody needs the other value: images and weights lie channels last, copies to a GPU do not block,
+    and `cudnn.benchmark` stays off, so that two runs give the same numbers.
+    """
 
     method: str = ""
     seed: int = 0
     profile: str = "laptop"
     preset: str = "paper"
-    precision: str = "auto"  # that of the profile; "float32", on a GPU with TF32 in convolutions alone, as torch has it
-    # and never cudnn.benchmark, so that runs repeat; "bfloat16", which few CPUs have; "float64", to compare
+    precision: str = "auto"  # that of the profile; "float32", on a GPU with TF32 in convolutions alone; "bfloat16",
+    # which few CPUs have; "float64", to compare
     steps: int = 1000
     learning_rate: float = 1e-3
     schedule: str = "step"  # "step": times `decay` every `decay_every` steps; "cosine": down to 0 at the last step
@@ -658,11 +662,11 @@ class Run:
         run._compute_in(read_about(folder)["profile"]["precision"])
         run.folder = folder if processes.first() else None
         run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
-        try:
-            run.learner.load_state_dict(_part(tensors, "learner."))
-        except RuntimeError:
+        there, own = _part(tensors, "learner."), run.learner.state_dict()
+        if {name: x.shape for name, x in there.items()} != {name: x.shape for name, x in own.items()}:
             found = "others; use the version that trained it, or train it again"
-            raise BadInput(f"{folder}: expected the weights of this version's network, found {found}") from None
+            raise BadInput(f"{folder}: expected the weights of this version's network, found {found}")
+        run.learner.load_state_dict(there)
         state = {}
         for name, value in _part(tensors, "optimiser.").items():
             i, key = name.split(".", 1)

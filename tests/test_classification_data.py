@@ -509,7 +509,7 @@ def test_a_compact_file_keeps_all_but_the_finest_of_the_labelled_images(isic, tm
     write_csv(isic / "split.csv", ["image", "split"], [[n, "val" if n < IDS[4] else "train"] for n in IDS])
     prepared = prepare(load(isic), 70, progress=False)
     assert prepared.converted == (IDS[8], "T_3", "T_5")
-    said, file = prepared.save(tmp_path / "x.safetensors", 45), tmp_path / "x.safetensors"
+    said, file = prepared.save_compact(tmp_path / "x.safetensors", 45), tmp_path / "x.safetensors"
     there = Prepared.open(file)
     for name in ("name", "size", "ids", "lesions", "parts"):
         assert getattr(there, name) == getattr(prepared, name), name
@@ -539,7 +539,7 @@ def noisy(n, side=32, fainter=()):
 def test_images_are_coded_as_finely_as_the_limit_allows(tmp_path):
     prepared, found = noisy(40), []
     for limit in (1, 0.03, 0.02, 0.01):
-        prepared.save(tmp_path / "x.safetensors", limit)
+        prepared.save_compact(tmp_path / "x.safetensors", limit)
         there = Prepared.open(tmp_path / "x.safetensors")
         size = (tmp_path / "x.safetensors").stat().st_size / 2**20 / limit
         found.append((psnr(prepared.images, there.images).median().item(), size))
@@ -550,7 +550,7 @@ def test_images_are_coded_as_finely_as_the_limit_allows(tmp_path):
 
 def test_a_sample_that_says_too_little_is_not_believed(tmp_path):
     prepared = noisy(400, side=16, fainter=np.linspace(0, 399, 256).astype(int))
-    prepared.save(tmp_path / "x.safetensors", 0.1)
+    prepared.save_compact(tmp_path / "x.safetensors", 0.1)
     assert 0.09 * 2**20 < (tmp_path / "x.safetensors").stat().st_size <= 0.1 * 2**20
     assert len(Prepared.open(tmp_path / "x.safetensors")) == 400
 
@@ -585,7 +585,7 @@ def test_real_images_are_coded_better_than_by_jpeg_in_as_many_bytes(real, tmp_pa
     part = {"ids": tuple(found.ids[i] for i in chosen), "labels": found.labels[chosen], "test_ids": ()}
     part |= {name: None for name in ("lesions", "parts")}
     prepared, file = prepare(replace(found, **part), 224, progress=False), tmp_path / "x.safetensors"
-    prepared.save(file, 24 * 4300 / 2**20)
+    prepared.save_compact(file, 24 * 4300 / 2**20)
     found, size = psnr(prepared.images, Prepared.open(file).images).median(), file.stat().st_size / 24
     for quality in range(40, 96, 10):
         pictures = [jpeg(Image.fromarray(x), quality) for x in prepared.images.permute(0, 2, 3, 1).numpy()]

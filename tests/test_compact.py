@@ -30,7 +30,7 @@ def file(task, prepared, shared):
     file.parent.mkdir(exist_ok=True)
     with FileLock(shared / "compact.lock"):
         if not file.exists():
-            prepared.save(file, 45)
+            prepared.save_compact(file, 45)
     return file
 
 
@@ -130,7 +130,7 @@ def test_a_byte_that_was_changed_is_seen_wherever_it_is(task, file, tmp_path):
 def test_a_file_of_another_format_or_task_is_named(task, file, prepared, tmp_path, monkeypatch):
     later = tmp_path / "later.safetensors"
     monkeypatch.setattr(compact, "FORMAT", 2)
-    prepared.save(later, 45)
+    prepared.save_compact(later, 45)
     monkeypatch.undo()
     assert "a compact set of format 1, found format 2" in bad(task, later)
     notes, _, _ = compact.read(file, task.name)
@@ -150,7 +150,7 @@ def test_nothing_is_written_above_the_limit(task, prepared, tmp_path):
     file = tmp_path / "out" / "x.safetensors"
     said = r"x.safetensors: expected a compact set of at most 0.001 MiB, found 0\.\d\d MiB; nothing was written"
     with pytest.raises(BadInput, match=said):
-        prepared.save(file, 0.001)
+        prepared.save_compact(file, 0.001)
     assert not list(tmp_path.rglob("*"))
 
 

@@ -480,23 +480,22 @@ def step_for_real(name, more):
 
 
 SMALLEST = {
-    "segmentation": ({"batch": 1, "size": (128, 128)}, 4),
-    "classification": ({"labelled": 2, "unlabelled": 2, "top": 1, "prototypes": "first"}, 1),
+    "segmentation": {"batch": 1},
+    "classification": {"labelled": 2, "unlabelled": 2, "top": 1, "prototypes": "first"},
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_the_papers_networks_take_a_step_on_a_laptop(tmp_path, name):
-    """DenseNet-121 at 224 px, 2 + 2 images; the U-Net of width 16, a patch of each modality, a quarter of 256 x 256.
+    """DenseNet-121 at 224 px, 2 + 2 images; the U-Net of width 16, a patch of 8 x 256 x 256 voxels of each modality.
 
-    The whole patches took 37 s of one core and 3.6 GiB in all, the quarter 9 s and 1.2 GiB, DenseNet-121 3 s, 1.3 GiB.
+    The U-Net took 37 s of one core and 3.6 GiB in all, DenseNet-121 3 s and 1.3 GiB.
     """
-    more, parts = SMALLEST[name]
-    process = started(step_for_real, name, more, out=tmp_path / "said", err=tmp_path / "wrong")
-    process.join(120)
+    process = started(step_for_real, name, SMALLEST[name], out=tmp_path / "said", err=tmp_path / "wrong")
+    process.join(300)
     assert process.exitcode == 0, (tmp_path / "wrong").read_text(encoding="utf-8")
     loss, before, most = json.loads((tmp_path / "said").read_text(encoding="utf-8"))
     assert np.isfinite(loss)
     if most is not None:  # Windows does not tell
-        assert before < before + parts * (most - before) < 6 * 1024
+        assert before < most < 6 * 1024

@@ -843,7 +843,7 @@ def test_a_broken_cache_is_named(tmp_path):
 @pytest.mark.parametrize("normalise", ["volume", "modality"])
 def test_a_compact_file_keeps_volumes_within_half_a_grey_level_and_all_else_exactly(tmp_path, normalise):
     prepared = prepare(load(write_pairs(tmp_path)), replace(SMALL, normalise=normalise), progress=False)
-    said = prepared.save(tmp_path / "x.safetensors")
+    said = prepared.save_compact(tmp_path / "x.safetensors")
     assert "4 labelled scans in 0.0 MiB; left out: 1 scans without labels" in said
     there = Prepared.open(tmp_path / "x.safetensors")
     assert there.folder == tmp_path / "x.safetensors" and there.dataset is None
@@ -865,8 +865,8 @@ def test_a_compact_file_keeps_volumes_within_half_a_grey_level_and_all_else_exac
 
 def test_a_compact_file_of_a_compact_file_is_the_same(tmp_path):
     first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
-    prepare(load(write_pairs(tmp_path)), SMALL, progress=False).save(first)
-    Prepared.open(first).save(second)
+    prepare(load(write_pairs(tmp_path)), SMALL, progress=False).save_compact(first)
+    Prepared.open(first).save_compact(second)
     assert Prepared.open(first).fingerprint == Prepared.open(second).fingerprint
     for one, two in zip(Prepared.open(first).cases, Prepared.open(second).cases, strict=True):
         assert torch.equal(one.image, two.image)
@@ -880,7 +880,7 @@ def test_real_scans_in_a_compact_file(real, tmp_path):
     found = load(real)
     chosen = [scan for m in data.MODALITIES for scan in [s for s in found.labelled if s.modality == m][:2]]
     prepared = prepare(replace(found, scans=tuple(chosen)), Geometry((8, 4, 4), (96, 96)), progress=False)
-    prepared.save(tmp_path / "x.safetensors")
+    prepared.save_compact(tmp_path / "x.safetensors")
     there = Prepared.open(tmp_path / "x.safetensors")
     voxels = sum(case.image.numel() for case in prepared.cases)
     assert (tmp_path / "x.safetensors").stat().st_size < 0.7 * voxels  # 0.53 was measured

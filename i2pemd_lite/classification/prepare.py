@@ -50,15 +50,16 @@ class Prepared:
     def __len__(self):
         return len(self.ids)
 
-    def save(self, file, limit=None):
-        """Write one file, whole or not at all.
+    def save_compact(self, file, limit=compact.LIMIT):
+        """Write the labelled images as one compact file, whole or not at all -> what was written, in words.
 
-        limit: None writes everything as it is. A number of MiB writes a compact file of the labelled images, coded with
-        as little loss as the limit allows -> what was written, in words. Raises `BadInput` where even the coarsest code
-        needs more; nothing is written then.
+        They are coded with as little loss as `limit` MiB allow. Raises `BadInput` where even the coarsest code needs
+        more; nothing is written then.
         """
-        if limit is not None:
-            return _save_compact(self, file, limit)
+        return _save_compact(self, file, limit)
+
+    def save(self, file):
+        """Write everything as it is in one file, whole or not at all."""
         notes = {name: getattr(self, name) for name in _NOTES}
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         with files.written_whole(file) as temporary:
@@ -66,7 +67,7 @@ class Prepared:
 
     @classmethod
     def open(cls, file):
-        """Read what `save` wrote; needs no image library."""
+        """Read what `save` or `save_compact` wrote; needs no image library."""
         try:
             with safe_open(file, framework="pt") as stored:
                 about = stored.metadata()

@@ -54,12 +54,12 @@ class Result:
 def label(settings, data):
     """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic".
 
-    A run on synthetic images is "synthetic". One on ISIC 2018 has the paper's setting where it starts from ImageNet's
-    weights, whatever the name of their file, and all settings are those of its method at full size but those that the
-    paper leaves open (`choices.SETTINGS`; the tables say which of them are others than here, bfloat16 among them) and
-    `results.FREE`, which say who runs it and how often one looks. `split_by` may be "image", the paper's protocol, or
-    one that keeps lesions apart, which makes the task harder and so flatters nobody; the tables say which.
-    Everything else is "scaled down", whatever it changes.
+    A run on synthetic images is "synthetic", one on noise "noise". One on ISIC 2018 has the paper's setting where
+    it starts from ImageNet's weights, whatever the name of their file, and all settings are those of its method at
+    full size but those that the paper leaves open (`choices.SETTINGS`; the tables say which of them are others than
+    here, bfloat16 among them) and `results.FREE`, which say who runs it and how often one looks. `split_by` may be
+    "image", the paper's protocol, or one that keeps lesions apart, which makes the task harder and so flatters
+    nobody; the tables say which. Everything else is "scaled down", whatever it changes.
 
     Example
     -------
@@ -67,8 +67,8 @@ def label(settings, data):
     >>> label(paper_size, "ISIC 2018"), label(paper_size.changed(size=48), "ISIC 2018"), label(paper_size, "synthetic")
     ("paper's setting", 'scaled down', 'synthetic')
     """
-    if data == "synthetic":
-        return "synthetic"
+    if data in ("synthetic", "noise"):
+        return data
     full = TASK.settings_for(settings.method, "gpu", changes={"split_by": settings.split_by})
     like = settings.imagenet and not changed(settings, full.changed(imagenet=settings.imagenet), SETTINGS)[0]
     return "paper's setting" if like and data == "ISIC 2018" else "scaled down"

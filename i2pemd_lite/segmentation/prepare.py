@@ -147,7 +147,7 @@ class Prepared:
         """Labelled cases as (train, test), the same patients as `Dataset.split` gives."""
         return data.split(self.labelled, test, seed)
 
-    def save(self, file, limit=compact.LIMIT):
+    def save_compact(self, file, limit=compact.LIMIT):
         """Write the labelled cases as one compact file, whole or not at all -> what was written, in words.
 
         Of each volume the nearest of 256 grey levels is kept, lo + scale level, so that it stays within half a level of
@@ -168,7 +168,7 @@ class Prepared:
 
     @classmethod
     def open(cls, folder, dataset=None):
-        """The prepared cases in a cache folder, or in a compact file that `save` wrote, from that alone.
+        """The prepared cases in a cache folder, or in a compact file that `save_compact` wrote, from that alone.
 
         Raises `BadInput` where it is neither, is not complete, is damaged or was written by another version.
         """

@@ -44,12 +44,13 @@ class Result:
 def label(settings, data):
     """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
 
-    A run on synthetic scans is "synthetic". One on real scans has the paper's setting where all settings are those of
-    its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the tables say which of them are
-    others than here, bfloat16 among them) and `results.FREE`, which say who runs it and how often one looks. `crop` may
-    be "organs", the paper's protocol, whose cut in-plane takes the truth of held-back scans for granted; or "z", the
-    default, which makes the task harder and so flatters nobody; the tables say which. Everything else is "scaled down",
-    whatever it changes. A preset other than the paper's has its own name at full size.
+    A run on synthetic scans is "synthetic", one on noise "noise". One on real scans has the paper's setting where
+    all settings are those of its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the
+    tables say which of them are others than here, bfloat16 among them) and `results.FREE`, which say who runs it
+    and how often one looks. `crop` may be "organs", the paper's protocol, whose cut in-plane takes the truth of
+    held-back scans for granted; or "z", the default, which makes the task harder and so flatters nobody; the tables
+    say which. Everything else is "scaled down", whatever it changes. A preset other than the paper's has its own
+    name at full size.
 
     Example
     -------
@@ -57,8 +58,8 @@ def label(settings, data):
     >>> label(paper_size, "real"), label(paper_size.changed(width=8), "real"), label(paper_size, "synthetic")
     ("paper's setting", 'scaled down', 'synthetic')
     """
-    if data == "synthetic":
-        return "synthetic"
+    if data in ("synthetic", "noise"):
+        return data
     full = TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
     absent = METHODS[settings.method].ground and settings.weight == 0  # λ is open, but not whether there is I2PEMD
     if absent or settings.crop not in CROPS or changed(settings, full.changed(crop=settings.crop), SETTINGS)[0]:

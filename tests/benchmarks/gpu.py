@@ -1,25 +1,27 @@
-"""Everything that needs a GPU in one command: it is checked, timed and trained with, and a page says what came of it.
+"""Check, time and train every method on a GPU, and report what came of it, in one command.
 
 python3 run.py gpu [--minutes M] [--out FOLDER] [--back FOLDER] [--device cuda:1] [--profile ci]
 python -m i2pemd_lite gpu                         the same where there is no .venv
 python3 run.py gpu --pack FOLDER                  all that a bare machine needs; there: cd FOLDER; python3 gpu.py
 
-Four stages, each in a process of its own and bounded in time: check (every method in three precisions, host waits,
-resuming after a kill), speed (losses, steps, the limits of the card), train (rows of Tables 1 and 4 by a short
-schedule, seed by seed, as long as there is time) and report. Whatever is done is written at once, and the same command
-goes on where the last one stopped. A bare machine needs Python with torch, numpy, scipy, scikit-learn, Pillow,
-safetensors, filelock and tqdm. Without packed or readable scans and images the networks learn from noise with planted
-classes, which is said.
+Four stages, each in a process of its own: check (every method in three precisions, host waits, resuming after a kill),
+speed (losses, steps, the limits of the card), train (rows of Tables 1 and 4 by a short schedule, seed by seed, as long
+as there is time) and report. Whatever is done is written at once. If the time is not enough, the same command goes on
+where the last one stopped. A bare machine needs Python with torch, numpy, scipy, scikit-learn, Pillow, safetensors,
+filelock and tqdm. The small profile, and a clone without the packages that read scans, learn from noise with planted
+classes; the report says so.
 """
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
-import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -38,7 +40,7 @@ if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None
     sys.exit(f"gpu: expected a Python that has {', '.join(NEEDED)}, found no {', '.join(missing)}; install what is "
              "missing, or start another python3")
 
-from i2pemd_lite.files import BadInput, read_json, refusal, write_json, written_whole  # noqa: E402
+from i2pemd_lite.files import BadInput, claimed, read_json, refusal, write_json, written_whole  # noqa: E402
 from i2pemd_lite.text import spoken  # noqa: E402
 
 MOST = 60
@@ -49,16 +51,21 @@ KIT = ("gpu.py", "gpu_check.py", "gpu_speed.py", "gpu_train.py", "loss.py", "ski
 LEFT_OUT = ("__pycache__", "panels", "course")
 """Parts of the module that training does without."""
 BOUNDS = {"check": 120, "speed": 180}
-"""Seconds that a stage gets at most; training gets what is left."""
-STAGES = ("check", "speed", "train", "report")
+"""Seconds in which these stages begin new work, at most a third of what is left; training has all but the report's."""
+REPORT = {"gpu": 75, "ci": 20}
+"""Seconds that are kept for the report."""
+STAGES = ("claim", "check", "speed", "train", "report")
 TASKS = ("segmentation", "classification")
+REFUSED, AGAIN = 3, 4
+"""Exit statuses of a stage: it has said in a sentence why it cannot go on; it has to be started once more."""
 
 
 class Kit:
     """What the stages share: the folder of results, the profile, and the time until which new work is begun."""
 
-    def __init__(self, folder, profile, until, steps=None, seeds=(0,)):
-        self.folder, self.profile, self.until, self.steps, self.seeds = Path(folder), profile, until, steps, seeds
+    def __init__(self, folder, profile, until, steps=None, seeds=(0,), again=False):
+        self.folder, self.profile, self.until = Path(folder), profile, until
+        self.steps, self.seeds, self.again = steps, seeds, again
 
     def left(self):
         """Seconds that are left."""
@@ -74,22 +81,31 @@ class Kit:
         write_json(self.folder / f"{name}.json", value)
 
     def do(self, stage, todo):
-        """Do what is not done yet of {name: function -> dict}; what fails is kept too, and tried again by a later call.
+        """Do what is not done yet of {name: function -> dict, or None where time ran out}.
 
-        What is begun is kept as such first: a machine that stops answering in the middle does not stop there twice.
+        Each outcome is kept at once. What fails is kept as "wrong", and tried again with `again` alone. What is begun
+        is kept as such, so that what did not end twice, for the machine stopped answering, say, comes after the rest.
         """
         found = self.read(stage)
-        tried = [name for name in todo if "wrong" in found.get(name, {})]
-        for name in [*(name for name in todo if name not in found), *tried]:
+        again = ("begun", "wrong") if self.again else ("begun",)
+        open_ = [name for name in todo if name not in found or any(mark in found[name] for mark in again)]
+        for name in sorted(open_, key=lambda name: found.get(name, {}).get("begun", 0) > 1):
             if self.left() < 0:
                 print(f"{stage}: out of time before {name}; call again to go on", flush=True)
                 break
-            self.keep(stage, found | {name: {"wrong": ["it was begun and did not end"]}})
+            self.keep(stage, found | {name: {"begun": found.get(name, {}).get("begun", 0) + 1}})
             began = time.perf_counter()
-            found[name] = _outcome(todo[name])
+            outcome = _outcome(todo[name])
+            found.pop(name, None)
+            if outcome is None:
+                self.keep(stage, found)
+                break
+            found[name] = outcome
             self.keep(stage, found)
-            wrong = "; ".join(found[name].get("wrong", ()))
+            wrong = "; ".join(outcome.get("wrong", ()))
             print(f"{stage}: {name}: {wrong or 'done'} ({time.perf_counter() - began:.1f} s)", flush=True)
+            if "CUDA error" in wrong:  # after which nothing works in this process
+                sys.exit(AGAIN)
         return found
 
 
@@ -117,67 +133,70 @@ def main(arguments=None):
             os.environ["I2PEMD_DEVICE"] = chosen.device
         return _one_stage(chosen) if chosen.only else _all_stages(chosen, given)
     except BadInput as error:
-        print(f"gpu: {error}", file=sys.stderr)
-        return 1
+        why = error
     except OSError as error:
         if not (why := refusal(error)):
             raise
-        print(f"gpu: {why}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("gpu: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+    print(f"gpu: {why}", file=sys.stderr)
+    return REFUSED if chosen.only else 1
 
 
 def _parsed(given):
     parser = argparse.ArgumentParser("gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, help="time for this call; default: 60, or 2 with --profile ci")
     usual, back = ROOT / ("results" if PACKED else "out/gpu-results"), f"at most {FILES} files, {LARGEST} MiB each"
+    parser.add_argument("--minutes", type=_above(float), help="time for this call; default: 60, or 2 with --profile ci")
     parser.add_argument("--out", type=Path, default=usual, metavar="FOLDER", help="keep all there and go on from it")
-    parser.add_argument("--back", type=Path, metavar="FOLDER", help=f"copy what is wanted at home there: {back}")
+    parser.add_argument("--back", type=Path, metavar="FOLDER", help=f"copy what you take home there: {back}")
     parser.add_argument("--profile", choices=("gpu", "ci"), default="gpu", help="the paper's size, or a small one")
     parser.add_argument("--device", help="cuda, cuda:1 or cpu; default: the first GPU")
-    parser.add_argument("--steps", type=int, help="of every training; default: one seed of all rows ends in time")
-    parser.add_argument("--seeds", type=_numbers, default=(0, 1, 2), help="default: 0,1,2")
+    parser.add_argument("--steps", type=_above(int), help="of every run; default: one seed of all rows ends in time")
+    parser.add_argument("--seeds", type=_seeds, default=(0, 1, 2), help="default: 0,1,2")
+    parser.add_argument("--again", action="store_true", help="try again what failed")
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="write the folder that a bare machine needs")
     parser.add_argument("--only", choices=STAGES, help=argparse.SUPPRESS)  # in a process of its own
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
 
-def _numbers(text):
-    return tuple(int(word) for word in text.split(","))
+def _above(kind):
+    def number(text):
+        if not (value := kind(text)) > 0:
+            raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+        return value
+
+    return number
+
+
+def _seeds(text):
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers such as 0,1,2, found {text}") from None
 
 
 def _all_stages(chosen, given):
+    """Each stage in a child, for this process must not touch the GPU, nor wait for one that does not answer."""
     _undamaged()
-    from i2pemd_lite.device import profile
-
-    began, seconds = time.time(), 60 * (chosen.minutes or (2 if chosen.profile == "ci" else 60))
-    found = profile(chosen.profile)
-    if found.name == "gpu" and found.device == "cpu" and chosen.device != "cpu":
-        raise BadInput("gpu: expected a GPU, found none that torch can use; python -m i2pemd_lite doctor says why; to "
-                       "try the kit without one: --profile ci --device cpu")  # fmt: skip
-    _claim(chosen.out, chosen.profile, found.device)
-    print(f"{found}, results in {chosen.out}", flush=True)
-    for stage in STAGES:
-        left = began + seconds - time.time()
-        bound = min(BOUNDS[stage], left / 3) if stage in BOUNDS else max(left - 20, 1)
-        words = [*given, "--only", stage, "--until", str(time.time() + bound)]
-        child = subprocess.Popen([sys.executable, __file__, *words])
-        try:
-            child.wait(bound + 120 + seconds / 4)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            print(f"gpu: {stage} did not end and was stopped; the same command goes on after it", file=sys.stderr)
-        except BaseException:
-            child.terminate()
-            child.wait(30)
-            raise
-        if child.returncode in (1, 2, 130):  # it has said why; after a crash the other stages may have their say
-            return child.returncode
-    if chosen.back:
-        _bring(chosen.out, chosen.back)
+    end = time.time() + 60 * (chosen.minutes or (2 if chosen.profile == "ci" else 60))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    (chosen.out / "report.json").unlink(missing_ok=True)
+    with claimed(chosen.out):
+        for stage in STAGES:
+            code = AGAIN
+            while code == AGAIN and (stage == "report" or time.time() < end):
+                left = end - REPORT[chosen.profile] - time.time()
+                bound = min(BOUNDS[stage], left / 3) if stage in BOUNDS else left
+                words = [*given, "--only", stage, "--until", str(time.time() + bound)]
+                code = ran([sys.executable, __file__, *words], max(bound, 0) + REPORT[chosen.profile])
+            if code in (2, REFUSED, 130):
+                return 1 if code == REFUSED else code
+            if code not in (0, AGAIN):
+                print(f"gpu: {stage} ended with status {code}; the same command goes on after it", file=sys.stderr)
+            if chosen.back and stage != "claim":
+                _bring(chosen.out, chosen.back)
     report = chosen.out / "report.json"
     if not report.is_file():
         raise BadInput(f"{report}: expected the report, found none; the lines above say what failed; call again")
@@ -186,30 +205,55 @@ def _all_stages(chosen, given):
     return 1 if wrong else 0
 
 
+def ran(command, limit):
+    """The exit status of a command, which is stopped after so many seconds, with all that it started."""
+    child = subprocess.Popen(command, start_new_session=True)
+    try:
+        return child.wait(limit)
+    except subprocess.TimeoutExpired:
+        return -9
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL) if hasattr(os, "killpg") else child.kill()
+        child.wait()
+
+
 def _one_stage(chosen):
+    if chosen.only == "claim":
+        _claim(chosen.out, chosen.profile)
+        return 0
     import gpu_check
     import gpu_speed
     import gpu_train
     import torch
 
+    kit = Kit(chosen.out, chosen.profile, chosen.until, chosen.steps, chosen.seeds, chosen.again)
+    os.environ["I2PEMD_DEVICE"] = kit.read("kit")["device"]
     if torch.device(gpu_check.device()).type == "cuda":
         torch.cuda.set_device(gpu_check.device())  # for what just says "cuda"
-    kit = Kit(chosen.out, chosen.profile, chosen.until, chosen.steps, chosen.seeds)
-    if chosen.only in BOUNDS:
-        kit.do(chosen.only, {"check": gpu_check, "speed": gpu_speed}[chosen.only].todo(kit))
+    if chosen.only == "report":
+        gpu_train.report(kit)
     else:
-        {"train": gpu_train.train, "report": gpu_train.report}[chosen.only](kit)
+        kit.do(chosen.only, {"check": gpu_check, "speed": gpu_speed, "train": gpu_train}[chosen.only].todo(kit))
     return 0
 
 
-def _claim(folder, profile, device):
-    """Make the folder of results, or see that it is one of this version, profile and card."""
+def _claim(folder, profile_name):
+    """Make the folder of results, or see that it is one of this version, profile and device."""
     import torch
     from timing import describe
 
+    from i2pemd_lite.device import no_gpu, profile
+
+    chosen = profile("gpu")
+    if chosen.device == "cpu" and os.environ.get("I2PEMD_DEVICE") != "cpu":
+        raise BadInput(f"gpu: expected a GPU, found {no_gpu()}; or try the kit without one: --profile ci --device cpu")
+    if chosen.device != "cpu":
+        torch.cuda.set_device(chosen.device)  # of which `describe` then tells
     machine = {name: value for name, value in describe().items() if name != "load"}
-    card = torch.cuda.get_device_name(device) if device.startswith("cuda") else machine["cpu"]
-    own = {"version": version(), "profile": profile, "card": card, "torch": torch.__version__}
+    card = machine.get("gpu", machine["cpu"]) if chosen.device != "cpu" else machine["cpu"]
+    own = {"version": version(), "profile": profile_name, "device": chosen.device, "card": card}
+    own["torch"] = torch.__version__
     path = folder / "kit.json"
     if path.is_file():
         there = read_json(path)
@@ -217,8 +261,9 @@ def _claim(folder, profile, device):
             if there.get(name) != value:
                 found = f"{there.get(name)!r}; choose another folder with --out"
                 raise BadInput(f"{path}: expected results of {name} {value!r}, found {found}")
-        return
-    write_json(path, own | {"machine": machine, "began": time.strftime("%Y-%m-%d")})
+    else:
+        write_json(path, own | {"machine": machine, "began": time.strftime("%Y-%m-%d")})
+    print(f"profile {profile_name} on {chosen.device}, {card}; results in {folder}", flush=True)
 
 
 def version():
@@ -241,31 +286,37 @@ def _code():
 
 
 def pack(folder, profile="gpu"):
-    """Write code and compact data into an empty folder, with checksums; refuse more than `MOST` MiB."""
+    """Write code and compact data into a folder, with checksums, whole or not at all; refuse more than `MOST` MiB."""
     from importlib import import_module
 
     from gpu_train import settings_for
 
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not (folder / "pack.json").is_file():
-        raise BadInput(f"{folder}: expected an empty folder or an earlier pack, found something else; choose another")
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, path in _code().items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / name)
-    room = MOST - 2 - _mebibytes(folder)
-    for task in TASKS:
-        module = import_module(f"i2pemd_lite.{task}")
-        settings = settings_for(task, next(iter(module.METHODS)), profile)
-        file = folder / "data" / f"{task}.safetensors"
-        print(module.TASK.prepared(None, settings).save(file, min(45, room)), flush=True)
-        room -= file.stat().st_size / 2**20
-    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    write_json(folder / "pack.json", {"version": version(), "files": files})
-    size = _mebibytes(folder)
-    if size > MOST:
-        shutil.rmtree(folder)
-        raise BadInput(f"{folder}: expected at most {MOST} MiB, found {size:.1f}; pack fewer scans or images")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.exists() and (not folder.is_dir() or names and "pack.json" not in names or names & {"results", "back"}):
+        raise BadInput(f"{folder}: expected an empty folder, or an earlier pack without results, found something else; "
+                       "choose another")  # fmt: skip
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
+        place = Path(partial) / "pack"
+        for name, path in _code().items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place / name)
+        room = MOST - 1 - _mebibytes(place)
+        for task in TASKS:
+            module = import_module(f"i2pemd_lite.{task}")
+            settings = settings_for(task, next(iter(module.METHODS)), profile)
+            file, prepared = place / "data" / f"{task}.safetensors", module.TASK.prepared(None, settings)
+            said = prepared.save_compact(file, min(45, room)).removeprefix(f"{place}/")
+            print(f"{prepared.name}, {said}", flush=True)
+            room -= file.stat().st_size / 2**20
+        marks = {name.relative_to(place).as_posix(): _sha256(name) for name in place.rglob("*") if name.is_file()}
+        write_json(place / "pack.json", {"version": version(), "profile": profile, "files": marks})
+        size = _mebibytes(place)
+        if size > MOST:
+            raise BadInput(f"{folder}: expected at most {MOST} MiB, found {size:.1f}; pack fewer scans or images")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(place, folder)
     print(f"{folder}: {size:.1f} MiB; there: cd {folder.name} && python3 gpu.py")
     return 0
 
@@ -292,22 +343,20 @@ def _mebibytes(folder):
 def _bring(out, back):
     """Copy reports, and what runs left but their weights, in few files that are not large."""
     back.mkdir(parents=True, exist_ok=True)
-    for name in ("report.md", "report.json", "check.json", "speed.json", "kit.json"):
+    names = [f"{name}.json" for name in ("kit", "check", "speed", "train", "report")] + ["report.md"]
+    for name in names:
         if (out / name).is_file():
-            shutil.copyfile(out / name, back / name)
-    kept = [path for path in sorted((out / "runs").rglob("*")) + sorted((out / "tables").rglob("*"))
-            if path.is_file() and path.suffix in (".json", ".csv", ".npz", ".md")]  # fmt: skip
-    size, left = 0.0, []
-    with written_whole(back / "runs.zip") as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(kept, key=lambda path: path.suffix == ".npz"):  # tables first, then pictures
-            size += path.stat().st_size / 2**20 / (1 if path.suffix == ".npz" else 2)
-            if size > LARGEST:
-                left.append(path.relative_to(out).as_posix())
-            else:
-                file.write(path, path.relative_to(out))
-    for name in left:
-        print(f"gpu: {name} is left out of what comes back, which would be larger than {LARGEST} MiB")
-    print(json.dumps({path.name: round(path.stat().st_size / 2**20, 2) for path in sorted(back.iterdir())}), "MiB")
+            with written_whole(back / name) as temporary:
+                shutil.copyfile(out / name, temporary)
+    kept = [path for folder in ("tables", "runs") for path in sorted((out / folder).rglob("*"))
+            if path.suffix in (".json", ".csv", ".npz", ".md")]  # fmt: skip
+    with written_whole(back / "runs.zip") as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+            for path in sorted(kept, key=lambda path: path.suffix == ".npz"):  # label maps last
+                if temporary.stat().st_size + path.stat().st_size < LARGEST * 2**20:
+                    file.write(path, path.relative_to(out))
+                else:
+                    print(f"gpu: {path.relative_to(out)} is left out of {back / 'runs.zip'}, which has {LARGEST} MiB")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import torch
-from gpu_check import OURS, begun, device, precisions
+from gpu_check import OURS, device, memory, precisions, started
 from loss import loss_table
 from skin import skin_rows
 from step import flops, step_rows
@@ -31,7 +31,7 @@ def todo(kit):
     """{what is timed: the function that does}."""
     quick = kit.profile == "ci"
     found = {"limits": functools.partial(limits, *LARGE[kit.profile])}
-    found["losses"] = lambda: {"rows": loss_table(quick)}
+    found["losses"] = lambda: {"rows": loss_table(quick, [device()])}
     for task in OURS:
         for method in import_module(f"i2pemd_lite.{task}").METHODS:
             found[f"{task} {method}"] = functools.partial(steps, task, method, kit.profile)
@@ -54,10 +54,10 @@ def lesson(path):
 
 
 def limits(size, side):
-    """TB/s of a copy, counting both ways, and TFLOP/s of a product in bfloat16."""
+    """TB/s of a copy, counting both ways, and TFLOP/s of a product of matrices in the fastest precision."""
     source = torch.empty(size, dtype=torch.uint8, device=device())
     target = torch.empty_like(source)
-    x = torch.randn(side, side, device=device(), dtype=torch.bfloat16)
+    x = torch.randn(side, side, device=device(), dtype=getattr(torch, precisions()[-1]))
     milliseconds = [
         min(timed(function, device()) for _ in range(10)) for function in (lambda: target.copy_(source), lambda: x @ x)
     ]
@@ -67,9 +67,10 @@ def limits(size, side):
 def steps(task, method, name):
     """Milliseconds of a step in each precision; memory; in the last one patches or images a second, the share of time
     outside forward, backward and optimiser, and TFLOP."""
-    row = {}
+    row, run = {}, None
     for precision in precisions():
-        run = begun(task, method, name, precision=precision)
+        run = None
+        run = started(task, method, name, precision=precision)
         s, few = run.settings, 1 if name == "ci" else 10
         for _ in range(1 if name == "ci" else 3):
             next(run)
@@ -82,8 +83,7 @@ def steps(task, method, name):
             now = time.perf_counter()
             taken.append(1e3 * (now - before) / few)
             before = now
-        run.save()
-        row[f"ms {precision}"], row[f"MiB {precision}"] = statistics.median(taken), run.memory
+        row |= {f"ms {precision}": statistics.median(taken)} | memory(run, precision)
     if task == "segmentation":
         row["patches a second"] = 2e3 * s.batch / row[f"ms {precision}"]
     else:
@@ -99,10 +99,10 @@ def steps(task, method, name):
 
 
 def kernels(task, method, name):
-    """The ten kernels that take longest in a step, and all of them together, by torch's profiler."""
+    """The ten kernels, on a CPU operations, that take longest in a step, and all together, by torch's profiler."""
     from torch.profiler import ProfilerActivity, profile
 
-    run, cuda, count = begun(task, method, name), torch.device(device()).type == "cuda", 1 if name == "ci" else 3
+    run, cuda, count = started(task, method, name), torch.device(device()).type == "cuda", 1 if name == "ci" else 3
     next(run)
     _wait()
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda
@@ -112,6 +112,7 @@ def kernels(task, method, name):
         _wait()
     where, spent = ("CUDA", "self_device_time_total") if cuda else ("CPU", "self_cpu_time_total")
     events = [event for event in seen.key_averages() if event.device_type.name == where]
+    events = [event for event in events if not event.is_user_annotation]
     spent = {event.key: getattr(event, spent) / 1e3 / count for event in events}
     calls = {event.key: event.count / count for event in events}
     rows = [{"kernel": key[:90], "ms a step": spent[key], "calls a step": calls[key]}

@@ -2,7 +2,7 @@
 
 import functools
 import math
-import time
+import re
 from importlib import import_module
 
 import gpu_check
@@ -13,7 +13,7 @@ from gpu_check import OURS, SMALLER, noise
 from gpu_speed import TRAINS
 from timing import OUTSIDE, markdown_lines
 
-from i2pemd_lite.files import BadInput, write_json, written_whole
+from i2pemd_lite.files import BadInput, read_json, write_json, written_whole
 from i2pemd_lite.report import without_nan
 from i2pemd_lite.results import begun
 
@@ -31,6 +31,8 @@ SHORT = {
 SHARE = 0.6
 """Of the time for training, what the steps of one seed of all rows may take: evaluations take the rest."""
 FULL = {"segmentation": 50_000, "classification": 69_600}
+FEWEST = {"gpu": 100, "ci": 1}
+"""Steps below which a run is not worth its time."""
 
 
 def rows(task):
@@ -51,61 +53,70 @@ def settings_for(task, method, profile, seed=0, **changes):
 
 @functools.cache
 def data_for(task, profile):
-    """Packed data, or what I2PEMD_DATA names, or the synthetic set; noise where none of them can be read here."""
+    """The packed data, or what I2PEMD_DATA names, or the synthetic set.
+
+    Noise at the small size without a pack of it, and where the packages that read scans and images are missing.
+    """
     TASK, settings = import_module(f"i2pemd_lite.{task}").TASK, settings_for(task, rows(task)[0], profile)
-    file = ROOT / "data" / f"{task}.safetensors"
+    packed = read_json(ROOT / "pack.json")["profile"] if PACKED else None
+    if packed == profile:
+        return TASK.prepared(ROOT / "data" / f"{task}.safetensors", settings)
+    if profile == "ci":
+        return noise(task, settings)
+    if PACKED:
+        raise BadInput(f"{ROOT}: expected data packed for profile {profile}, found {packed}; pack without --profile")
     try:
-        if PACKED:
-            return TASK.prepared(file, settings)
-        if profile == "gpu":
-            return TASK.prepared(None, settings)
-    except (BadInput, ImportError) as error:
+        return TASK.prepared(None, settings)
+    except ImportError as error:
         print(f"train: {task} learns from noise: {error}", flush=True)
-    return noise(task, settings)
+        return noise(task, settings)
 
 
 def places(kit):
-    """(task, method, seed, folder) of every run, in the order in which they are trained."""
-    for seed in kit.seeds:
+    """{name: (task, method, seed)} of every run, in the order in which they are trained."""
+    return {f"{task}-{method}-seed{seed}": (task, method, seed)
+            for seed in kit.seeds for task in TASKS for method in rows(task)}  # fmt: skip
+
+
+def todo(kit):
+    """{name of a run: the function that trains and evaluates it}, as long as there is time for steps worth taking."""
+    if steps := _steps(kit):
         for task in TASKS:
-            for method in rows(task):
-                yield task, method, seed, kit.folder / "runs" / f"{task}-{method}-seed{seed}"
+            data_for(task, kit.profile)  # which says at once what is wrong with them
+    return {name: functools.partial(trained, kit, steps, name, *place) for name, place in places(kit).items() if steps}
 
 
-def train(kit):
-    """Train and evaluate run after run, as long as there is time; the next call goes on."""
-    steps = _steps(kit)
-    for task, method, seed, folder in places(kit):
-        if (folder / "done.json").is_file():
-            continue
-        module, data, began = import_module(f"i2pemd_lite.{task}"), data_for(task, kit.profile), time.perf_counter()
-        if begun(folder):
-            run = module.resume(folder, data)
-        else:
-            often = {"evaluate_every": max(1, steps // (6 if method == OURS[task] else 1)), "checkpoint_every": 100}
-            run = module.train(method, data, kit.profile, seed, folder, steps=steps, **plan(task, kit.profile), **often)
-        for _ in run:
-            if kit.left() < 0:
-                run.save()
-                print(f"train: out of time at step {run.number} of {folder.name}; call again to go on", flush=True)
-                return
-        report = module.evaluate(run)
-        if task == "segmentation":
-            _keep_labels(run, folder / "labels.npz")
-        write_json(folder / "done.json", {"steps": run.number, "seconds": run.seconds})
-        figure = report.figures["doc"] if task == "segmentation" else report.rows[0]["auc"]
-        print(f"train: {folder.name}: {figure:.1f} ({time.perf_counter() - began:.0f} s)", flush=True)
+def trained(kit, steps, name, task, method, seed):
+    """Train and evaluate a run; None where time ran out, and the next call goes on."""
+    module, data, folder = import_module(f"i2pemd_lite.{task}"), data_for(task, kit.profile), kit.folder / "runs" / name
+    if begun(folder):
+        run = module.resume(folder, data)
+    else:
+        often = {"evaluate_every": max(1, steps // (6 if method == OURS[task] else 1)), "checkpoint_every": 100}
+        run = module.train(method, data, kit.profile, seed, folder, steps=steps, **plan(task, kit.profile), **often)
+    for _ in run:
+        if kit.left() < 0 and run.number < steps:
+            run.save()
+            print(f"train: out of time at step {run.number} of {name}; call again to go on", flush=True)
+            return None
+    report = module.evaluate(run)
+    if task == "segmentation":
+        _keep_labels(run, folder / "labels.npz")
+    figure = report.figures["doc"] if task == "segmentation" else report.rows[0]["auc"]
+    return {"steps": run.number, "seconds": run.seconds, "figure": figure}
 
 
 def _steps(kit):
-    """The number of steps of every run, kept so that all calls have the same."""
+    """The number of steps of every run, kept so that all calls have the same; 0 where there is no time for `FEWEST`."""
     kept = kit.read("kit")
     if "steps" not in kept:
         speeds = kit.read("speed")
         taken = [_milliseconds(speeds.get(f"{task} {method}", {})) or 100 for task in TASKS for method in rows(task)]
-        fit = int(SHARE * kit.left() * 1e3 / sum(taken))
-        kept["steps"] = kit.steps or min(max(fit, 3), *FULL.values())
-        kit.keep("kit", kept)
+        fit = min(int(SHARE * kit.left() * 1e3 / sum(taken)), *FULL.values())
+        if not kit.steps and fit < FEWEST[kit.profile]:
+            print(f"train: only {max(fit, 0)} steps of each row would end in time; call again, with more --minutes")
+            return 0
+        kit.keep("kit", kept := kept | {"steps": kit.steps or fit})
     if kit.steps not in (None, kept["steps"]):
         found = f"{kept['steps']} of an earlier call; leave --steps out, or choose another folder with --out"
         raise BadInput(f"--steps: expected {kit.steps} for all runs in {kit.folder}, found {found}")
@@ -126,51 +137,49 @@ def _keep_labels(run, path):
 
 def report(kit):
     """Write report.md, report.json, and the tables of finished runs under tables/."""
-    about, check, speed = (kit.read(name) for name in ("kit", "check", "speed"))
-    wrong = [f"{stage}: {name}: {each}" for stage, found in (("check", check), ("speed", speed))
-             for name, row in found.items() for each in row.get("wrong", ())]  # fmt: skip
-    tables = {task: found for task in TASKS if (found := _tables(kit, task))}
+    about, stages = kit.read("kit"), {stage: kit.read(stage) for stage in ("check", "speed", "train")}
+    check, speed, train = stages.values()
+    wrong = [f"{stage}: {name}: {each}" for stage, found in stages.items() for name, row in found.items()
+             for each in row.get("wrong", ["it was begun and did not end"] if "begun" in row else ())]  # fmt: skip
+    tables = {task: found for task in TASKS if (found := _tables(kit, task, train))}
     for task, found in tables.items():
         found.save(kit.folder / "tables" / task)
-    machine = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
-    lessons = _lessons(speed) if kit.profile == "gpu" else {}
-    parts = [f"# What {about['card']} does", f"{about['began']}, profile {about['profile']}, {machine}.", "## Checked",
-             _counted(check, gpu_check.todo(kit), "as they should be"),
-             *(f"- {each}" for each in wrong), _checked(check), "## Timed",
-             _counted(speed, gpu_speed.todo(kit), "timed"), *_timed(speed, kit.profile == "gpu"), "## Trained",
-             _schedule(kit, tables), *(found.markdown() for found in tables.values()),
-             *(["## What the lessons can say of their times"] if lessons else []),
+    machine, full = ", ".join(f"{name} {value}" for name, value in about["machine"].items()), kit.profile == "gpu"
+    lessons = _lessons(speed) if full else {}
+    parts = [f"# What one {about['card']} does", f"{about['began']}, profile {about['profile']}, {machine}.",
+             "\n".join(f"- {each}" for each in wrong), "## Checked",
+             _counted(check, gpu_check.todo(kit), "passed"), _checked(check), "## Timed",
+             _counted(speed, gpu_speed.todo(kit), "were timed"), *_timed(speed, full), "## Trained",
+             *_schedule(kit, tables), *(re.sub("^#", "###", found.markdown(), flags=re.M) for found in tables.values()),
+             "## What the lessons can say of their times" if lessons else "",
              "\n".join(f"- Lesson {lesson}: {words}" for lesson, words in lessons.items())]  # fmt: skip
     with written_whole(kit.folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
-    trained = {task: without_nan(found.costs.rows) for task, found in tables.items()}
-    write_json(kit.folder / "report.json", {"about": about, "wrong": wrong, "check": check, "speed": speed,
-                                            "trained": trained, "lessons": lessons})  # fmt: skip
+    costs = {task: without_nan(found.costs.rows) for task, found in tables.items()}
+    found = {"about": about, "wrong": wrong, **stages, "trained": costs, "lessons": lessons}
+    write_json(kit.folder / "report.json", found)
 
 
 def _counted(found, todo, what):
-    well = sum("wrong" not in found.get(name, {"wrong": ()}) for name in todo)
+    well = sum("wrong" not in found[name] and "begun" not in found[name] for name in todo if name in found)
     left = [name for name in todo if name not in found]
-    return f"{well} of {len(todo)} things are {what}" + (f"; not tried yet: {', '.join(left)}." if left else ".")
+    return f"{well} of {len(todo)} things {what}" + (f"; not tried yet: {', '.join(left)}." if left else ".")
 
 
-def _tables(kit, task):
-    done = [folder for name, _, _, folder in places(kit) if name == task and (folder / "done.json").is_file()]
+def _tables(kit, task, train):
+    done = [kit.folder / "runs" / name for name, place in places(kit).items()
+            if place[0] == task and "steps" in train.get(name, {})]  # fmt: skip
     return import_module(f"i2pemd_lite.{task}").from_runs(done, data_for(task, kit.profile)) if done else None
 
 
 def _schedule(kit, tables):
-    """What was trained, and by which schedule."""
-    done = {task: len(found.results) for task, found in tables.items()}
-    steps = kit.read("kit").get("steps")
-    said = f"{done.get('segmentation', 0)} runs of Table 1 and {done.get('classification', 0)} of Table 4 are finished"
-    if not done:
-        return f"{said}."
-    changed = "; ".join(", ".join(f"{name} {value!r}" for name, value in SHORT[task].items()) for task in done)
-    from_noise = [task for task, found in tables.items() if found.results[0].fingerprint == "benchmark"]
-    said += f", {' and '.join(from_noise)} on noise" if from_noise else ""
-    return f"{said}: {steps} steps each, where the whole schedules have {FULL['segmentation']:,} and " \
-           f"{FULL['classification']:,}. Beside the paper's: {changed}."  # fmt: skip
+    """What was trained, on what, and by which schedule."""
+    done, steps = {task: len(found.results) for task, found in tables.items()}, kit.read("kit").get("steps")
+    yield f"{done.get('segmentation', 0)} runs of Table 1 and {done.get('classification', 0)} of Table 4 are finished."
+    for task, found in tables.items():
+        settings = ", ".join(f"`{name}` {value!r}" for name, value in SHORT[task].items())
+        many = f"{found.results[0].data} data, {steps} steps of {FULL[task]:,}"
+        yield f"{task.capitalize()}: {many}; settings that differ from the paper's: {settings}."
 
 
 def _checked(check):
@@ -205,6 +214,10 @@ def _timed(speed, full):
         header = ["a step", "ms float32", "ms bfloat16", "patches or images a second", "MiB", f"% {OUTSIDE}", "TFLOP",
                   "% of the card's rate in bfloat16"]  # fmt: skip
         yield "\n".join(markdown_lines(header, body))
+    for ours, other in (("segmentation joint_sepbn_i2pemd", "segmentation joint_sepbn"),
+                        ("classification i2pemd", "classification fixmatch")):  # fmt: skip
+        if (a := _milliseconds(speed.get(ours, {}))) and (b := _milliseconds(speed.get(other, {}))):
+            yield f"A step of {ours.split()[1]} takes {a / b:.2f} times one of {other.split()[1]}."
     for name, found in speed.items():
         if "rows" in found:
             columns = list(dict.fromkeys(key for row in found["rows"] for key in row))

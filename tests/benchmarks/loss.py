@@ -23,9 +23,9 @@ QUICK_SHAPES = [(2, 5, 4, 64, 64)]
 OURS, YARDSTICK, COPY, BOUND = "segmentation_loss", "F.cross_entropy", "copy of the logits", "bound"
 
 
-def loss_table(quick):
+def loss_table(quick, devices=None):
     """The rows of every device and shape."""
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    devices = devices or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     shapes, rounds = (QUICK_SHAPES, 3) if quick else (SHAPES, 15)
     return [row for device in devices for shape in shapes for row in loss_rows(device, shape, rounds)]
 

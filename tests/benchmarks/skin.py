@@ -54,7 +54,7 @@ IMAGES = 700
 
 def skin_rows(quick, rounds=None):
     """One row for each contestant, then one for each part of the step of `OURS`."""
-    name = "gpu" if torch.cuda.is_available() and not quick else "ci" if quick else "laptop"
+    name = "ci" if quick else "laptop" if profile("gpu").device == "cpu" else "gpu"
     steps, device = 2 if quick else 8, profile(name).device
     turns = contestants(name, steps)
     ours = turns[OURS]

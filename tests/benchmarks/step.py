@@ -40,7 +40,7 @@ CASES = 6  # of each modality
 
 def step_rows(quick, rounds=None):
     """One row for each contestant, then one for each part of the step of `OURS`."""
-    name = "gpu" if torch.cuda.is_available() and not quick else "ci" if quick else "laptop"
+    name = "ci" if quick else "laptop" if profile("gpu").device == "cpu" else "gpu"
     data, device = volumes(segmentation.TASK.settings_for(OURS, name)), profile(name).device
     steps = contestants(name, data)
     ours = steps[OURS]
@@ -86,7 +86,7 @@ def volumes(settings):
         image = torch.randn(shape, generator=draws) + label
         grid = Grid(shape, np.eye(4))
         cases.append(Case(f"{modality}/{number}", modality, image, label, np.eye(4), grid, (image.numel(), 0.0, 1.0)))
-    return segmentation.Prepared(tuple(cases), settings.geometry, "benchmark", Path(), "synthetic", {})
+    return segmentation.Prepared(tuple(cases), settings.geometry, "benchmark", Path(), "noise", {})
 
 
 class Ours:
