@@ -119,7 +119,7 @@ def packed(abdomen, skin, tmp_path_factory):
 @pytest.mark.slow
 def test_a_packed_folder_is_all_that_is_needed(bare, packed):
     until = str(time.time() + 500)
-    for stage in ("claim", "train", "report"):
+    for stage in ("train", "report"):
         words = ("--profile", "ci", "--device", "cpu", "--steps", "2", "--seeds", "0", "--until", until)
         code, said = bare("gpu.py", *words, "--only", stage, cwd=packed)
         assert code == 0 and "noise" not in said, said
@@ -170,7 +170,7 @@ def test_results_of_another_version_or_card_are_left_alone(monkeypatch, tmp_path
     gpu._claim(tmp_path, "ci")
     kit = json.loads((tmp_path / "kit.json").read_text(encoding="utf-8"))
     (tmp_path / "kit.json").write_text(json.dumps(kit | {name: "another"}), encoding="utf-8")
-    assert gpu.main(["--profile", "ci", "--only", "claim", "--out", str(tmp_path)]) == gpu.REFUSED
+    assert gpu.main(["--profile", "ci", "--only", "report", "--until", "0", "--out", str(tmp_path)]) == gpu.REFUSED
     said = capsys.readouterr().err
     assert f"expected results of {name}" in said and "found 'another'; choose another folder with --out" in said
 
@@ -190,7 +190,7 @@ def test_a_full_disk_is_said_in_a_sentence(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(gpu, "write_json", full)
     monkeypatch.setenv("I2PEMD_DEVICE", "cpu")
-    assert gpu.main(["--profile", "ci", "--only", "claim", "--out", str(tmp_path)]) == gpu.REFUSED
+    assert gpu.main(["--profile", "ci", "--only", "report", "--until", "0", "--out", str(tmp_path)]) == gpu.REFUSED
     said = capsys.readouterr().err
     assert f"gpu: {tmp_path / 'kit.json'}: expected room to write it, found: No space left" in said
 

@@ -54,7 +54,7 @@ BOUNDS = {"check": 120, "speed": 180}
 """Seconds in which these stages begin new work, at most a third of what is left; training has all but the report's."""
 REPORT = {"gpu": 75, "ci": 20}
 """Seconds that are kept for the report."""
-STAGES = ("claim", "check", "speed", "train", "report")
+STAGES = ("check", "speed", "train", "report")
 TASKS = ("segmentation", "classification")
 REFUSED, AGAIN = 3, 4
 """Exit statuses of a stage: it has said in a sentence why it cannot go on; it has to be started once more."""
@@ -182,10 +182,12 @@ def _all_stages(chosen, given):
     _undamaged()
     end = time.time() + 60 * (chosen.minutes or (2 if chosen.profile == "ci" else 60))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    (chosen.out / "report.json").unlink(missing_ok=True)
+    report = chosen.out / "report.json"
     with claimed(chosen.out):
         for stage in STAGES:
             code = AGAIN
+            if stage == "report":
+                report.unlink(missing_ok=True)  # that of an earlier call would be taken for this one's
             while code == AGAIN and (stage == "report" or time.time() < end):
                 left = end - REPORT[chosen.profile] - time.time()
                 bound = min(BOUNDS[stage], left / 3) if stage in BOUNDS else left
@@ -195,9 +197,8 @@ def _all_stages(chosen, given):
                 return 1 if code == REFUSED else code
             if code not in (0, AGAIN):
                 print(f"gpu: {stage} ended with status {code}; the same command goes on after it", file=sys.stderr)
-            if chosen.back and stage != "claim":
+            if chosen.back:
                 _bring(chosen.out, chosen.back)
-    report = chosen.out / "report.json"
     if not report.is_file():
         raise BadInput(f"{report}: expected the report, found none; the lines above say what failed; call again")
     wrong = read_json(report)["wrong"]
@@ -219,18 +220,12 @@ def ran(command, limit):
 
 
 def _one_stage(chosen):
-    if chosen.only == "claim":
-        _claim(chosen.out, chosen.profile)
-        return 0
+    _claim(chosen.out, chosen.profile)
     import gpu_check
     import gpu_speed
     import gpu_train
-    import torch
 
     kit = Kit(chosen.out, chosen.profile, chosen.until, chosen.steps, chosen.seeds, chosen.again)
-    os.environ["I2PEMD_DEVICE"] = kit.read("kit")["device"]
-    if torch.device(gpu_check.device()).type == "cuda":
-        torch.cuda.set_device(gpu_check.device())  # for what just says "cuda"
     if chosen.only == "report":
         gpu_train.report(kit)
     else:
@@ -239,7 +234,7 @@ def _one_stage(chosen):
 
 
 def _claim(folder, profile_name):
-    """Make the folder of results, or see that it is one of this version, profile and device."""
+    """Make the folder of results, or see that it is one of this version, profile and device; name the device to all."""
     import torch
     from timing import describe
 
@@ -248,8 +243,9 @@ def _claim(folder, profile_name):
     chosen = profile("gpu")
     if chosen.device == "cpu" and os.environ.get("I2PEMD_DEVICE") != "cpu":
         raise BadInput(f"gpu: expected a GPU, found {no_gpu()}; or try the kit without one: --profile ci --device cpu")
+    os.environ["I2PEMD_DEVICE"] = chosen.device
     if chosen.device != "cpu":
-        torch.cuda.set_device(chosen.device)  # of which `describe` then tells
+        torch.cuda.set_device(chosen.device)  # for what just says "cuda"
     machine = {name: value for name, value in describe().items() if name != "load"}
     card = machine.get("gpu", machine["cpu"]) if chosen.device != "cpu" else machine["cpu"]
     own = {"version": version(), "profile": profile_name, "device": chosen.device, "card": card}
@@ -263,7 +259,7 @@ def _claim(folder, profile_name):
                 raise BadInput(f"{path}: expected results of {name} {value!r}, found {found}")
     else:
         write_json(path, own | {"machine": machine, "began": time.strftime("%Y-%m-%d")})
-    print(f"profile {profile_name} on {chosen.device}, {card}; results in {folder}", flush=True)
+        print(f"profile {profile_name} on {chosen.device}, {card}; results in {folder}", flush=True)
 
 
 def version():
