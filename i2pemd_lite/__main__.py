@@ -79,9 +79,13 @@ def _say(words):
 
 def data(chosen):
     """Find the data of a task and prepare it for a profile, so that training starts at once."""
+    from i2pemd_lite import compact
+
     task = _task(chosen.task)
     changes = _changes(task, chosen.set)
     settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=changes)
+    if chosen.compact:
+        compact.expect_name(chosen.compact)
     found = task.load(chosen.data)
     print(found)
     prepared = task.TASK.prepared(found, settings)
@@ -255,6 +259,7 @@ def _parser():
         return sub
 
     device = "cpu, cuda, or one of several GPUs, as in cuda:1; default: I2PEMD_DEVICE, else that of the profile"
+    where_data = "folder of data, or a compact file; default: I2PEMD_DATA, else the synthetic set"
     for function in (data, train):
         sub = command(function)
         sub.add_argument("task", nargs=None if function is data else "?", choices=TASKS)
@@ -269,7 +274,7 @@ def _parser():
             sub.add_argument("--compact", nargs="?", const="", metavar="FILE", help=where)
         sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
         sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
-        sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
+        sub.add_argument("--data", type=Path, help=where_data)
     for function in (evaluate, predict):
         sub = command(function)
         sub.add_argument("run", type=Path, help="the folder of a run")
@@ -288,7 +293,7 @@ def _parser():
     sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
     sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of every run")
     sub.add_argument("--device", help=device)
-    sub.add_argument("--data", type=Path, help="folder of data; default: I2PEMD_DATA, else the synthetic set")
+    sub.add_argument("--data", type=Path, help=where_data)
     sub.add_argument("--folder", type=Path, help="where the runs are kept and found; default: runs/TASK")
     sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
     where = ", ".join(f"{folder} ({task})" for task, folder in TABLES.items())

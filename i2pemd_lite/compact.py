@@ -42,13 +42,18 @@ def packed(parts):
     return dict(zip(parts, _at_once(pack, parts.values()), strict=True))
 
 
+def expect_name(file):
+    """Raise `BadInput` for a name by which the file would not be known again."""
+    if Path(file).suffix != ".safetensors":
+        raise BadInput(f"{file}: expected a name ending in .safetensors, by which it is known again; choose another")
+
+
 def write(file, task, notes, parts, limit=LIMIT):
     """Write what `packed` gave, and notes that JSON can hold, whole or not at all -> MiB.
 
     Raises `BadInput` for another name than *.safetensors, and above `limit` MiB; nothing is written then.
     """
-    if Path(file).suffix != ".safetensors":
-        raise BadInput(f"{file}: expected a name ending in .safetensors, by which it is known again; choose another")
+    expect_name(file)
     marks = {name: mark for name, (_, mark) in parts.items()}
     text = json.dumps({"format": FORMAT, "task": task, "sha256": marks} | notes)
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, (data, _) in parts.items()}

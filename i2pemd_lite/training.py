@@ -388,7 +388,7 @@ class Task:
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
         if isinstance(data, str | Path) and not Path(data).exists():
-            raise BadInput(f"{data}: expected a folder of data, found no such folder; check the name")
+            raise BadInput(f"{data}: expected a folder or compact file of data, found neither; check the name")
         if isinstance(data, str | Path):
             data = self.opened(Path(data)) or self.load(data)
         return self.prepare(self.load() if data is None else data, settings)

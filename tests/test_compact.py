@@ -83,8 +83,8 @@ def test_the_fingerprint_is_that_of_all_that_a_file_holds(tmp_path):
     marks = []
     for notes, value in (({"a": 1}, 0), ({"a": 1}, 0), ({"a": 2}, 0), ({"a": 1}, 1)):
         parts = compact.packed({"part": functools.partial(np.full, 9, value, np.uint8)})
-        compact.write(tmp_path / "x", "some", notes, parts)
-        marks.append(compact.read(tmp_path / "x", "some")[1])
+        compact.write(tmp_path / "x.safetensors", "some", notes, parts)
+        marks.append(compact.read(tmp_path / "x.safetensors", "some")[1])
     assert marks[0] == marks[1] and len({*marks}) == 3
 
 
@@ -158,7 +158,8 @@ def test_nothing_is_written_above_the_limit(task, prepared, tmp_path):
 def test_a_full_disk_is_said_in_a_sentence(task, prepared, tmp_path, capsys):
     import resource
 
-    words = ["data", task.name, "--data", str(task.folder), "--profile", "ci", "--compact", str(tmp_path / "x.st")]
+    file = str(tmp_path / "x.safetensors")
+    words = ["data", task.name, "--data", str(task.folder), "--profile", "ci", "--compact", file]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
@@ -166,6 +167,12 @@ def test_a_full_disk_is_said_in_a_sentence(task, prepared, tmp_path, capsys):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capsys.readouterr().err.splitlines()[-1]
-    said = said.removeprefix(f"i2pemd_lite: {tmp_path / 'x.st'}: ")
+    said = said.removeprefix(f"i2pemd_lite: {tmp_path / 'x.safetensors'}: ")
     assert said.startswith("expected room to write it, found: File too large; make room on its disk")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_by_which_it_would_not_be_known_is_refused_at_once(task, tmp_path, capsys):
+    assert main(["data", task.name, "--data", str(task.folder), "--compact", str(tmp_path / "x.bin")]) == 1
+    said = capsys.readouterr()
+    assert "x.bin: expected a name ending in .safetensors" in said.err and said.out == ""

@@ -180,8 +180,12 @@ def test_without_a_gpu_the_kit_says_how_to_try_it(monkeypatch, tmp_path, capfd):
     if torch.cuda.is_available():
         pytest.skip("there is one")
     assert gpu.main(["--out", str(tmp_path / "out")]) == 1
-    assert "gpu: expected a GPU, found " in (said := capfd.readouterr().err) and "--profile ci --device cpu" in said
+    said = capfd.readouterr().err
+    assert "gpu: device: expected a GPU, found " in said and "--profile ci --device cpu" in said
     assert not (tmp_path / "out" / "kit.json").exists()
+    monkeypatch.setenv("I2PEMD_DEVICE", "cpu")
+    assert gpu.main(["--out", str(tmp_path / "out"), "--only", "check"]) == gpu.REFUSED
+    assert "found --device cpu, where a step takes minutes; add --profile ci" in capfd.readouterr().err
 
 
 def test_a_full_disk_is_said_in_a_sentence(monkeypatch, tmp_path, capsys):

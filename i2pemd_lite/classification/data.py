@@ -52,6 +52,9 @@ class Dataset:
     def __len__(self):
         return len(self.ids)
 
+    def __str__(self):
+        return f"{self.name} images, labelled + unlabelled: {len(self.ids)} + {len(self.test_ids)} in {self.folder}"
+
     def image(self, i):
         """Image i as an RGB `PIL.Image` at its own size; grey, palette and RGBA images are converted."""
         return self.pictures.open(self.ids[i]).convert("RGB")

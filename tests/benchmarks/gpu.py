@@ -22,12 +22,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PACKED = (HERE / "pack.json").is_file()
+PACKED = (HERE / "i2pemd_lite").is_dir()
 ROOT = HERE if PACKED else HERE.parents[1]
 sys.path[:0] = [path for path in (str(ROOT), str(HERE)) if path not in sys.path]
 
@@ -36,6 +37,7 @@ if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None
     for above in HERE.parents:  # of a pack that is tried where it was made
         python = above / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         if python.exists() and sys.executable != str(python):
+            print(f"gpu: without {', '.join(missing)} here, by {python}", flush=True)
             sys.exit(subprocess.run([python, *sys.argv]).returncode)
     sys.exit(f"gpu: expected a Python that has {', '.join(NEEDED)}, found no {', '.join(missing)}; install what is "
              "missing, or start another python3")
@@ -183,7 +185,16 @@ def _all_stages(chosen, given):
     end = time.time() + 60 * (chosen.minutes or (2 if chosen.profile == "ci" else 60))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = chosen.out / "report.json"
-    with claimed(chosen.out):
+    if chosen.back:
+        if chosen.back.resolve() == chosen.out.resolve() or chosen.back.exists() and not chosen.back.is_dir():
+            raise BadInput(f"--back {chosen.back}: expected a folder other than the results', found that or a file")
+        chosen.back.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as claim:
+        try:
+            claim.enter_context(claimed(chosen.out))
+        except BadInput:
+            found = "another call of the kit at work in it; wait for it, or choose another folder with --out"
+            raise BadInput(f"{chosen.out}: expected a folder that is free, found {found}") from None
         for stage in STAGES:
             code = AGAIN
             if stage == "report":
@@ -196,13 +207,15 @@ def _all_stages(chosen, given):
             if code in (2, REFUSED, 130):
                 return 1 if code == REFUSED else code
             if code not in (0, AGAIN):
-                print(f"gpu: {stage} ended with status {code}; the same command goes on after it", file=sys.stderr)
+                ended = "was killed" if code < 0 else f"ended with status {code}"
+                print(f"gpu: {stage} {ended}; the same command goes on with what is left", file=sys.stderr)
             if chosen.back:
                 _bring(chosen.out, chosen.back)
     if not report.is_file():
         raise BadInput(f"{report}: expected the report, found none; the lines above say what failed; call again")
-    wrong = read_json(report)["wrong"]
-    print(f"{chosen.out / 'report.md'}: {f'{len(wrong)} things are wrong' if wrong else 'nothing is wrong'}")
+    wrong, left = (len(read_json(report)[name]) for name in ("wrong", "left"))
+    todo = f"; {left} of all things are not done yet, call again" if left else "; all is done"
+    print(f"{chosen.out / 'report.md'}: {wrong or 'nothing'} wrong{todo}")
     return 1 if wrong else 0
 
 
@@ -220,6 +233,7 @@ def ran(command, limit):
 
 
 def _one_stage(chosen):
+    threading.Thread(target=_ends_with, args=(os.getppid(),), daemon=True).start()
     _claim(chosen.out, chosen.profile)
     import gpu_check
     import gpu_speed
@@ -233,6 +247,13 @@ def _one_stage(chosen):
     return 0
 
 
+def _ends_with(parent):
+    """End this process when its parent has ended, for nobody bounds its time then, and the next call does its work."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def _claim(folder, profile_name):
     """Make the folder of results, or see that it is one of this version, profile and device; name the device to all."""
     import torch
@@ -242,7 +263,9 @@ def _claim(folder, profile_name):
 
     chosen = profile("gpu")
     if chosen.device == "cpu" and os.environ.get("I2PEMD_DEVICE") != "cpu":
-        raise BadInput(f"gpu: expected a GPU, found {no_gpu()}; or try the kit without one: --profile ci --device cpu")
+        raise BadInput(f"device: expected a GPU, found {no_gpu()}; or try the kit by --profile ci --device cpu")
+    if chosen.device == "cpu" and profile_name == "gpu":
+        raise BadInput("profile gpu: expected a GPU, found --device cpu, where a step takes minutes; add --profile ci")
     os.environ["I2PEMD_DEVICE"] = chosen.device
     if chosen.device != "cpu":
         torch.cuda.set_device(chosen.device)  # for what just says "cuda"
@@ -338,7 +361,6 @@ def _mebibytes(folder):
 
 def _bring(out, back):
     """Copy reports, and what runs left but their weights, in few files that are not large."""
-    back.mkdir(parents=True, exist_ok=True)
     names = [f"{name}.json" for name in ("kit", "check", "speed", "train", "report")] + ["report.md"]
     for name in names:
         if (out / name).is_file():
