@@ -193,7 +193,7 @@ def test_a_bad_start_leaves_a_good_one_alone(tmp_path, skin, monkeypatch):
     for near, do, run, more in told:
         near.tell(do, run, **more)
     until(board, lambda: board.chosen.number >= 1)
-    assert "expected a folder of data" in board.error.value and len(board.tracks) == 1
+    assert "expected a folder or compact file of data" in board.error.value and len(board.tracks) == 1
     board.end()
 
 
@@ -259,7 +259,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(runs):
         ({"name": "skin"}, "holds a run already"),
         ({"steps": "many"}, "steps: expected a whole number"),
         ({"steps": "0"}, "steps: expected a whole number from 1"),
-        ({"data": "/nowhere"}, "expected a folder of data"),
+        ({"data": "/nowhere"}, "expected a folder or compact file of data"),
     ],
 )
 def test_what_is_wrong_with_a_start_is_told_and_nothing_is_lost(runs, values, expected, monkeypatch):
