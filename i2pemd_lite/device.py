@@ -88,6 +88,7 @@ def no_gpu():
 
 
 def has_bfloat16(device):
+    """Whether the device has instructions for bfloat16, and does not just imitate it."""
     if device == "cpu":
         # On a processor without the instructions bfloat16 is emulated, tens of times slower than float32.
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)

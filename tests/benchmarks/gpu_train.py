@@ -30,7 +30,6 @@ SHORT = {
 """What a schedule of few steps asks for, and a window without which 8 bits are few grey levels."""
 SHARE = 0.6
 """Of the time for training, what the steps of one seed of all rows may take: evaluations take the rest."""
-FULL = {"segmentation": 50_000, "classification": 69_600}
 FEWEST = {"gpu": 100, "ci": 1}
 """Steps below which a run is not worth its time."""
 
@@ -112,7 +111,7 @@ def _steps(kit):
     if "steps" not in kept:
         speeds = kit.read("speed")
         taken = [_milliseconds(speeds.get(f"{task} {method}", {})) or 100 for task in TASKS for method in rows(task)]
-        fit = min(int(SHARE * kit.left() * 1e3 / sum(taken)), *FULL.values())
+        fit = min(int(SHARE * kit.left() * 1e3 / sum(taken)), *map(_full, TASKS))
         if not kit.steps and fit < FEWEST[kit.profile]:
             print(f"train: only {max(fit, 0)} steps of each row would end in time; call again, with more --minutes")
             return 0
@@ -121,6 +120,11 @@ def _steps(kit):
         found = f"{kept['steps']} of an earlier call; leave --steps out, or choose another folder with --out"
         raise BadInput(f"--steps: expected {kit.steps} for all runs in {kit.folder}, found {found}")
     return kept["steps"]
+
+
+def _full(task):
+    """The steps of a whole schedule."""
+    return import_module(f"i2pemd_lite.{task}").TASK.settings().steps
 
 
 def _keep_labels(run, path):
@@ -139,6 +143,7 @@ def report(kit):
     """Write report.md, report.json, and the tables of finished runs under tables/."""
     about, stages = kit.read("kit"), {stage: kit.read(stage) for stage in ("check", "speed", "train")}
     check, speed, train = stages.values()
+    wanted = {"check": gpu_check.todo(kit), "speed": gpu_speed.todo(kit), "train": places(kit)}
     wrong = [f"{stage}: {name}: {each}" for stage, found in stages.items() for name, row in found.items()
              for each in row.get("wrong", ["it was begun and did not end"] if "begun" in row else ())]  # fmt: skip
     tables = {task: found for task in TASKS if (found := _tables(kit, task, train))}
@@ -148,15 +153,14 @@ def report(kit):
     lessons = _lessons(speed) if full else {}
     parts = [f"# What one {about['card']} does", f"{about['began']}, profile {about['profile']}, {machine}.",
              "\n".join(f"- {each}" for each in wrong), "## Checked",
-             _counted(check, gpu_check.todo(kit), "passed"), _checked(check), "## Timed",
-             _counted(speed, gpu_speed.todo(kit), "were timed"), *_timed(speed, full), "## Trained",
+             _counted(check, wanted["check"], "passed"), _checked(check), "## Timed",
+             _counted(speed, wanted["speed"], "were timed"), *_timed(speed, full), "## Trained",
              *_schedule(kit, tables), *(re.sub("^#", "###", found.markdown(), flags=re.M) for found in tables.values()),
              "## What the lessons can say of their times" if lessons else "",
              "\n".join(f"- Lesson {lesson}: {words}" for lesson, words in lessons.items())]  # fmt: skip
     with written_whole(kit.folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     costs = {task: without_nan(found.costs.rows) for task, found in tables.items()}
-    wanted = {"check": gpu_check.todo(kit), "speed": gpu_speed.todo(kit), "train": places(kit)}
     left = [f"{stage}: {name}" for stage, names in wanted.items() for name in names if name not in stages[stage]]
     found = {"about": about, "wrong": wrong, "left": left, **stages, "trained": costs, "lessons": lessons}
     write_json(kit.folder / "report.json", found)
@@ -180,7 +184,7 @@ def _schedule(kit, tables):
     yield f"{done.get('segmentation', 0)} runs of Table 1 and {done.get('classification', 0)} of Table 4 are finished."
     for task, found in tables.items():
         settings = ", ".join(f"`{name}` {value!r}" for name, value in SHORT[task].items())
-        many = f"{found.results[0].data} data, {steps} steps of {FULL[task]:,}"
+        many = f"{found.results[0].data} data, {steps} steps of {_full(task):,}"
         yield f"{task.capitalize()}: {many}; settings that differ from those of the profile: {settings}."
         if found.results[0].data == "noise":
             yield "**What networks learn from noise shows that everything runs, and says nothing of the methods.**"
