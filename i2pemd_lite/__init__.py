@@ -16,7 +16,8 @@ _HOME = {
     "losses": ["i2pemd_loss", "i2ped_loss", "segmentation_loss", "mmd"],
     "selection": ["select"],
     "files": ["BadInput"],
-    "training": ["profile", "seed_everything"],
+    "device": ["profile"],
+    "runs.sampling": ["seed_everything"],
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 _SUBPACKAGES = ["emd", "metrics", "segmentation", "classification", "panels"]

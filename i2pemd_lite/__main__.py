@@ -30,8 +30,8 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
-from i2pemd_lite.files import BadInput, claimed, refusal, root
-from i2pemd_lite.launched import launched
+from i2pemd_lite.files import BadInput, refusal, root, run_lock
+from i2pemd_lite.launch import world_size_from_env
 from i2pemd_lite.text import about, spoken
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
@@ -51,7 +51,7 @@ def main(arguments=None):
     try:
         if getattr(chosen, "device", None):
             os.environ["I2PEMD_DEVICE"] = chosen.device
-        if launched() > 1 and chosen.command is not train:
+        if world_size_from_env() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
         return gpu(rest) if chosen.command is gpu else chosen.command(chosen)
     except (BadInput, FloatingPointError) as error:
@@ -73,7 +73,7 @@ def main(arguments=None):
 
 
 def _say(words):
-    if launched() == 1 or os.environ["RANK"] == "0":  # several processes say the same
+    if world_size_from_env() == 1 or os.environ["RANK"] == "0":  # several processes say the same
         print(f"i2pemd_lite: {words}", file=sys.stderr)
 
 
@@ -100,14 +100,14 @@ def data(chosen):
 
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
-    from i2pemd_lite import processes
+    from i2pemd_lite import distributed
 
-    with processes.joined(), contextlib.ExitStack() as claim:
-        task, run = processes.agreed(lambda: _run_to_train(chosen, claim))
-        if not processes.first():
+    with distributed.joined(), contextlib.ExitStack() as claim:
+        task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, claim))
+        if not distributed.is_main():
             run.finish(progress=False)
             return 0
-        many = f" in {processes.count()} processes" if processes.count() > 1 else ""
+        many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
         settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
         print(f"{settings}, {len(run)} steps, kept in {run.folder}")
         run.finish()
@@ -116,14 +116,14 @@ def train(chosen):
 
 
 def _run_to_train(chosen, claim):
-    from i2pemd_lite import processes
+    from i2pemd_lite import distributed
 
     if chosen.resume:
         if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
             raise BadInput("--resume: expected beside it only --data, --device and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
-        if processes.first():
-            claim.enter_context(claimed(chosen.resume))
+        if distributed.is_main():
+            claim.enter_context(run_lock(chosen.resume))
         run = task.resume(chosen.resume, chosen.data)
         run.change(**_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
@@ -136,8 +136,8 @@ def _run_to_train(chosen, claim):
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
-        if processes.first():
-            claim.enter_context(claimed(folder))
+        if distributed.is_main():
+            claim.enter_context(run_lock(folder))
     return task, run
 
 
@@ -210,7 +210,7 @@ def _task(name):
 
 
 def _task_of(run):
-    from i2pemd_lite.training import read_about
+    from i2pemd_lite.runs.store import read_about
 
     return _task(read_about(run)["task"])
 

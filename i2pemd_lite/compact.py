@@ -62,7 +62,7 @@ def write(file, task, notes, parts, limit=LIMIT):
     if size > limit:
         do = "nothing was written; prepare fewer or smaller images, such as with --set size=…"
         raise BadInput(f"{file}: expected a compact set of at most {limit:g} MiB, found {size:.2f} MiB; {do}")
-    with files.written_whole(file) as temporary:
+    with files.atomic_write(file) as temporary:
         temporary.write_bytes(data)
     return size
 

@@ -85,7 +85,7 @@ def refusal(error):
 
 
 @contextlib.contextmanager
-def written_whole(path):
+def atomic_write(path):
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
 
     Where it cannot be made, or there is no room for it, the `OSError` names `path`, also where the library that writes
@@ -94,7 +94,7 @@ def written_whole(path):
     Example
     -------
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with written_whole(Path(folder) / "a.txt") as temporary:
+    ...     with atomic_write(Path(folder) / "a.txt") as temporary:
     ...         _ = temporary.write_text("whole")
     ...     print(os.listdir(folder))
     ['a.txt']
@@ -125,7 +125,7 @@ def written_whole(path):
 
 
 @contextlib.contextmanager
-def claimed(folder):
+def run_lock(folder):
     """Inside, no other cockpit and no command trains the run in `folder`; `BadInput` when one does.
 
     A `Run` in Python claims nothing: whoever iterates over it sees to that. The claim is a lock of the operating
@@ -133,7 +133,7 @@ def claimed(folder):
 
     Example
     -------
-    >>> with tempfile.TemporaryDirectory() as folder, claimed(folder), claimed(folder):
+    >>> with tempfile.TemporaryDirectory() as folder, run_lock(folder), run_lock(folder):
     ...     pass
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: ...: expected a run that nobody trains, found one that is being trained elsewhere; ...
@@ -155,7 +155,7 @@ def claimed(folder):
 
 def write_json(path, value):
     """Write `value` as JSON, whole or not at all."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

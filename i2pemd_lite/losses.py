@@ -9,7 +9,7 @@ In several processes the sums are over the shares of all of them: each has the l
 import torch
 import torch.nn.functional as F
 
-from i2pemd_lite import processes
+from i2pemd_lite import distributed
 from i2pemd_lite.emd import at_least_float32, check_labels, i2pemd, without_autocast
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.fused import ClassStatistics, class_statistics
@@ -72,7 +72,7 @@ def i2ped_loss(features, labels, prototypes):
     distance = ((f - c[k]).square().sum(-1) + 1e-12).sqrt()
     # M[k, v] = [y_v = k]
     M = (y == torch.arange(len(c), device=y.device)[:, None]).to(f)
-    sums, N = processes.summed(M @ distance, M.sum(1))
+    sums, N = distributed.all_reduce_sum(M @ distance, M.sum(1))
     return (sums / N.clamp(min=1)).sum() / (N > 0).sum().clamp(min=1)
 
 
@@ -165,7 +165,7 @@ def _groups(statistics, sizes):
 
 
 def _pooled(statistics):
-    return ClassStatistics(*processes.summed(*(field.sum(0) for field in statistics)))
+    return ClassStatistics(*distributed.all_reduce_sum(*(field.sum(0) for field in statistics)))
 
 
 def _cross_entropy(s, ce):
@@ -213,7 +213,7 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
     for z, y in zip(logits.split(sizes), labels.split(sizes), strict=True):
         z, y = at_least_float32(z).reshape(len(z), K, -1), y.reshape(len(y), -1)
         M = (y[:, None] == torch.arange(K, device=y.device)[:, None]).to(z)
-        sums, N = processes.summed(torch.einsum("bkv,biv->ki", M, z), M.sum((0, 2)))
+        sums, N = distributed.all_reduce_sum(torch.einsum("bkv,biv->ki", M, z), M.sum((0, 2)))
         means = sums / N.clamp(min=1)[:, None]
         log_q.append((means / temperature).log_softmax(1))
         counts.append(N)

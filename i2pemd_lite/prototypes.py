@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from i2pemd_lite import processes
+from i2pemd_lite import distributed
 from i2pemd_lite.emd import at_least_float32, check_labels, without_autocast
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
@@ -46,7 +46,7 @@ def _class_sums(features, labels, num_classes):
     F, y = F.unflatten(1, (parts, -1)), y.unflatten(1, (parts, 1, -1))
     # M[b, n, k, v] = [y_bnv = k]
     M = (y == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
-    return processes.summed((M @ F).sum((0, 1)), M.sum((0, 1, 3)))
+    return distributed.all_reduce_sum((M @ F).sum((0, 1)), M.sum((0, 1, 3)))
 
 
 class PrototypeBank(nn.Module):

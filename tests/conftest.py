@@ -73,7 +73,7 @@ def real():
 @pytest.fixture(scope="session")
 def abdomen(shared):
     """A small synthetic set of CT and MR."""
-    from i2pemd_lite.segmentation.phantoms import make
+    from i2pemd_lite.segmentation.synthetic import make
 
     with FileLock(shared / "abdomen.lock"):
         return make(shared / "abdomen", cases=4, progress=False)
@@ -82,7 +82,7 @@ def abdomen(shared):
 @pytest.fixture(scope="session")
 def skin(shared):
     """A small synthetic set of skin lesions."""
-    from i2pemd_lite.classification.lesions import make
+    from i2pemd_lite.classification.synthetic import make
 
     with FileLock(shared / "skin.lock"):
         return make(shared / "skin", images=240, progress=False)

@@ -11,9 +11,9 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 
 from i2pemd_lite import BadInput, classification
 from i2pemd_lite.classification import CLASSES, METHODS
-from i2pemd_lite.classification.bands import SETS
-from i2pemd_lite.classification.pseudo import SELECTIONS
-from i2pemd_lite.classification.scores import read_scores, save_scores
+from i2pemd_lite.classification.methods.bands import SETS
+from i2pemd_lite.classification.methods.pseudo import SELECTIONS
+from i2pemd_lite.classification.report import read_scores, save_scores
 from i2pemd_lite.classification.settings import SIZES
 from i2pemd_lite.metrics import classification_metrics
 

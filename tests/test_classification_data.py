@@ -14,7 +14,7 @@ from PIL import Image
 from i2pemd_lite import compact
 from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, Dataset, load
-from i2pemd_lite.classification.pictures import Arrays, Folder, Zip
+from i2pemd_lite.classification.layout import Arrays, Folder, Zip
 from i2pemd_lite.classification.prepare import Prepared, prepare, split, stored_side
 from i2pemd_lite.files import BadInput
 
@@ -180,7 +180,7 @@ def test_data_come_from_the_named_folder_or_are_made(isic, monkeypatch, tmp_path
         made.append(images)
         return isic
 
-    monkeypatch.setattr("i2pemd_lite.classification.lesions.make", make)
+    monkeypatch.setattr("i2pemd_lite.classification.synthetic.make", make)
     assert load(images=77).folder == isic and made == [77]
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "other"))

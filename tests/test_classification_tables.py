@@ -16,12 +16,12 @@ import scipy.stats
 from i2pemd_lite import BadInput, classification
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.classification import CLASSES, METHODS, ClassificationSettings, paper
-from i2pemd_lite.classification.bands import COUNTS
+from i2pemd_lite.classification.methods.bands import COUNTS
+from i2pemd_lite.classification.report import DECISIONS
 from i2pemd_lite.classification.results import Result, label
-from i2pemd_lite.classification.scores import DECISIONS
 from i2pemd_lite.classification.tables import FIGURES, Tables
-from i2pemd_lite.comparison import jackknife
 from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.tables.statistics import jackknife
 
 TINY = {"steps": 3, "size": 16, "width": 4, "checkpoint_every": 1}
 SOME = ("baseline", "fixmatch", "i2pemd")

@@ -12,9 +12,9 @@ import pytest
 from test_panels import ends, unseen
 
 from i2pemd_lite import classification, segmentation
-from i2pemd_lite.files import BadInput, claimed
+from i2pemd_lite.files import BadInput, run_lock
 from i2pemd_lite.panels import cockpit
-from i2pemd_lite.worker import Worker
+from i2pemd_lite.runs.worker import Worker
 
 
 class Near:
@@ -42,7 +42,7 @@ TELL = Near.tell
 @pytest.fixture(autouse=True)
 def near(monkeypatch):
     monkeypatch.setattr(cockpit, "Process", Near)
-    monkeypatch.setattr("i2pemd_lite.worker.REPORT", 0)
+    monkeypatch.setattr("i2pemd_lite.runs.worker.REPORT", 0)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
     press(board, "Stop")
     board.listen()
-    with claimed(tmp_path / "twin"):
+    with run_lock(tmp_path / "twin"):
         pass
     twin = task.module.resume(tmp_path / "twin")
     assert twin.settings.weight == 0.25
@@ -351,7 +351,7 @@ def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path, skin):
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_the_notebook_goes_on_while_it_trains_and_a_killed_process_is_told(tmp_path, skin, monkeypatch):
-    from i2pemd_lite.worker import Process
+    from i2pemd_lite.runs.worker import Process
 
     monkeypatch.setattr(cockpit, "Process", Process)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import kurtosis, t, ttest_1samp, ttest_rel
 
 from i2pemd_lite import BadInput
-from i2pemd_lite.comparison import jackknife, mcnemar, paired_t
 from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.tables.statistics import jackknife, mcnemar, paired_t
 
 FIGURES = {"auc", "sensitivity", "specificity", "accuracy", "f1", "top1"}
 ROUNDING = 1e-12  # the same sums of at most some thousand numbers near 1, in another order

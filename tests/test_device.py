@@ -16,17 +16,19 @@ from child import started
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from i2pemd_lite import BadInput, __main__, classification, device, processes, segmentation, training
+from i2pemd_lite import BadInput, __main__, classification, device, distributed, segmentation
 from i2pemd_lite.classification import augment
 from i2pemd_lite.classification.prepare import Prepared as Images
 from i2pemd_lite.classification.prepare import stored_side
-from i2pemd_lite.course import examination
+from i2pemd_lite.course.about import doctor
 from i2pemd_lite.device import Profile, profile
+from i2pemd_lite.runs import run as runs
+from i2pemd_lite.runs import store
+from i2pemd_lite.runs.sampling import generator
+from i2pemd_lite.runs.worker import Worker
+from i2pemd_lite.segmentation.layout import Grid
 from i2pemd_lite.segmentation.prepare import Case
 from i2pemd_lite.segmentation.prepare import Prepared as Volumes
-from i2pemd_lite.segmentation.readers import Grid
-from i2pemd_lite.training import generator
-from i2pemd_lite.worker import Worker
 
 OURS = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
 TASKS = {"segmentation": segmentation, "classification": classification}
@@ -107,7 +109,7 @@ def test_a_driver_too_old_leaves_the_cpu_and_the_doctor_says_why(machine, monkey
         assert profile().device == "cpu"
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     with warnings.catch_warnings(action="error"):
-        line = examination._device()
+        line = doctor._device()
     assert "on cpu" in line.found and "update the driver" in line.todo
 
 
@@ -126,17 +128,17 @@ def test_a_gpu_without_bfloat16_computes_in_float32_and_refuses_it(machine, monk
     machine(1, bfloat16=False)
     assert profile("gpu") == Profile("gpu", "cuda", FULL)
     run = SimpleNamespace(profile=profile("gpu"))
-    training.Run._compute_in(run, "float64")
+    runs.Run._compute_in(run, "float64")
     with pytest.raises(BadInput, match="expected float32 on cuda, .* --set precision=float32, or .* --device cpu"):
-        training.Run._compute_in(run, HALF)
+        runs.Run._compute_in(run, HALF)
     assert run.profile.precision == "float64"
 
 
 def test_several_processes_do_not_share_one_gpu(monkeypatch):
-    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(distributed, "count", lambda: 2)
     learner = SimpleNamespace(expect_shares=lambda count: None)
     with pytest.raises(BadInput, match="a GPU for each of 2 processes, found cuda:1 for all; say cuda"):
-        processes.prepare(learner, "cuda:1")
+        distributed.prepare(learner, "cuda:1")
 
 
 def test_memory_is_asked_of_the_device_that_is_used(monkeypatch):
@@ -215,7 +217,7 @@ def test_a_command_says_it_and_goes_on_where_memory_was_full(full, skin, tmp_pat
     full.again()
     assert __main__.main(["train", "--resume", str(tmp_path / "ours")]) == 0
     assert __main__.main([*command, str(tmp_path / "whole")]) == 0
-    one, other = (training.read_checkpoint(tmp_path / name)[1] for name in ("ours", "whole"))
+    one, other = (store.read_checkpoint(tmp_path / name)[1] for name in ("ours", "whole"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
@@ -233,7 +235,7 @@ def test_the_cockpit_says_it_and_other_runs_go_on(full, skin, tmp_path):
     worker.close()
     (failed,) = [message for message in heard if message["event"] == "failed"]
     assert failed["run"] == "ours" and failed["error"].endswith("classification: size, labelled, unlabelled)")
-    assert training.read_checkpoint(tmp_path / "short", tensors=False)[0]["number"] == 2
+    assert store.read_checkpoint(tmp_path / "short", tensors=False)[0]["number"] == 2
 
 
 def test_an_error_that_is_kept_keeps_no_memory(full, skin):
@@ -312,7 +314,7 @@ def meta(monkeypatch):
     def known(device, *given, **options):
         return contextlib.nullcontext() if device == "meta" else autocast(device, *given, **options)
 
-    monkeypatch.setattr(training, "profile", lambda name=None: Profile("gpu", "meta", FULL))
+    monkeypatch.setattr(runs, "profile", lambda name=None: Profile("gpu", "meta", FULL))
     monkeypatch.setattr("torch.autocast", known)
 
 

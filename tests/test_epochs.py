@@ -8,7 +8,7 @@ import torch
 
 from i2pemd_lite import BadInput, fused, segmentation
 from i2pemd_lite.losses import mmd, segmentation_loss, segmentation_loss_reference
-from i2pemd_lite.segmentation import learner, methods, scores
+from i2pemd_lite.segmentation import learner, methods, report
 
 SMALL = {"profile": "ci", "steps": 3, "evaluate_every": 3, "width": 2, "dim": 4}
 
@@ -48,12 +48,12 @@ def test_mmd_is_between_the_features_that_feed_the_head(run):
 
 def test_sampled_voxels_are_balanced_and_always_the_same(run):
     cases = run.learner.test_cases
-    samples, again = scores.sample_voxels(cases), scores.sample_voxels(cases[::-1])
+    samples, again = report.sample_voxels(cases), report.sample_voxels(cases[::-1])
     for modality in segmentation.MODALITIES:
         mine = [case for case in cases if case.modality == modality]
         classes = torch.cat([case.label[tuple(samples[case.name].T)] for case in mine])
         counts = torch.bincount(classes.long(), minlength=5)
-        share = math.ceil(scores.VOXELS / len(mine))
+        share = math.ceil(report.VOXELS / len(mine))
         assert counts.tolist() == [
             sum(min(share, int((case.label == k).sum())) for case in mine) for k in range(5)
         ]
@@ -65,7 +65,7 @@ def test_an_organ_that_no_case_has_leaves_the_other_means():
         {"case": m, "modality": m, **dict.fromkeys(segmentation.ORGANS, doc)} for m, doc in (("ct", 90.0), ("mr", 80.0))
     ]
     rows[0]["spleen"] = math.nan
-    figures = scores.summary(rows)
+    figures = report.summary(rows)
     assert math.isnan(figures["ct spleen"]) and figures["ct"] == 90.0 and figures["doc"] == 85.0
 
 

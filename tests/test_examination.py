@@ -7,8 +7,8 @@ from importlib import metadata, util
 
 import pytest
 
-from i2pemd_lite.course import examination
-from i2pemd_lite.course.examination import examine, report
+from i2pemd_lite.course.about import doctor
+from i2pemd_lite.course.about.doctor import examine, report
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -39,9 +39,9 @@ def test_a_package_that_is_missing_and_one_that_is_too_old(monkeypatch):
 
 def test_a_foreign_kernel_only_where_something_is_missing(monkeypatch, tmp_path):
     (tmp_path / ".venv").mkdir()
-    monkeypatch.setattr(examination, "root", lambda: tmp_path)
+    monkeypatch.setattr(doctor, "root", lambda: tmp_path)
     assert not line("kernel").todo
-    monkeypatch.setattr(examination, "_missing", lambda: ["torch>=2.6"])
+    monkeypatch.setattr(doctor, "_missing", lambda: ["torch>=2.6"])
     assert ".venv" in line("kernel").todo
 
 
@@ -83,13 +83,13 @@ def test_a_full_disk_and_one_that_cannot_be_written(monkeypatch):
 def test_a_notebook_gets_a_table_and_a_line_that_the_browser_fills_in(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda what, **_: shown.append(what))
-    examination.doctor()._ipython_display_()
+    doctor.doctor()._ipython_display_()
     table, pulse = shown
     assert table["text/html"].count("<tr>") == len(examine()) and "all well" in table["text/plain"]
     assert "widgets do not work here" in pulse._repr_mimebundle_()["text/plain"]
-    monkeypatch.setattr(examination, "_missing", lambda: ["anywidget>=0.9"])
+    monkeypatch.setattr(doctor, "_missing", lambda: ["anywidget>=0.9"])
     shown.clear()
-    examination.doctor()._ipython_display_()
+    doctor.doctor()._ipython_display_()
     assert len(shown) == 1 and "<b>✗ mend</b>" in shown[0]["text/html"]
 
 
@@ -101,4 +101,4 @@ def test_the_project_itself_may_not_be_installed(monkeypatch, known):
         return ['ruff>=99; extra == "test"']
 
     monkeypatch.setattr(metadata, "requires", requires)
-    assert examination._missing() == ([] if known else ["i2pemd-lite"])
+    assert doctor._missing() == ([] if known else ["i2pemd-lite"])

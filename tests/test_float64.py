@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
 from i2pemd_lite import classification, losses
-from i2pemd_lite.classification import mixmatch, pseudo, supervised, teachers, vat
+from i2pemd_lite.classification.methods import mixmatch, pseudo, supervised, teachers, vat
 from i2pemd_lite.emd import emd, i2pemd
 from i2pemd_lite.fused import class_statistics, class_statistics_reference
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, percentile_ranks, prototype_distances
@@ -227,7 +227,7 @@ def a_teacher():
     with torch.no_grad():
         theirs.weight.copy_(t(C))
         ours.weight.copy_(t(C**2))
-    teachers.follow(theirs, ours, 0.9, statistics=True)
+    teachers.ema_update(theirs, ours, 0.9, statistics=True)
     return theirs.weight
 
 
@@ -294,7 +294,7 @@ TABLE = {
     "uncertainty": (
         teachers.uncertainty, lambda p: -(p.mean(0) * np.log(p.mean(0) + 1e-6)).sum(1), PASSES,
     ),
-    "follow": (a_teacher, lambda: 0.9 * C + 0.1 * C**2, None),
+    "ema_update": (a_teacher, lambda: 0.9 * C + 0.1 * C**2, None),
     "divergence": (lambda z: vat.divergence(t(P), z), divergence, LOGITS),
     "entropy": (vat.entropy, lambda z: -(softmax(z) * np.log(softmax(z))).sum(1).mean(), LOGITS),
     "adversarial_direction": (
@@ -311,10 +311,10 @@ TABLE = {
 OTHERWISE = {
     "check_labels", "at_least_float32", "without_autocast",  # no numbers of their own
     "uncertainty_threshold", "ramp", "decay",  # of Python numbers alone
-    "mixture", "still",  # draws; a state of a network
+    "mixture", "frozen_norms",  # draws; a state of a network
 }  # fmt: skip
 CORE = ("emd", "ground", "prototypes", "losses", "fused", "selection", "metrics", *(
-    f"classification.{name}" for name in ("supervised", "pseudo", "teachers", "vat", "mixmatch")
+    f"classification.methods.{name}" for name in ("supervised", "pseudo", "teachers", "vat", "mixmatch")
 ))  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from i2pemd_lite.files import root
-from i2pemd_lite.training import read_checkpoint, read_tables
+from i2pemd_lite.runs.store import read_checkpoint, read_tables
 
 ROOT = root()
 BENCHMARKS = ROOT / "tests" / "benchmarks"

@@ -10,7 +10,7 @@ from test_panels import move_every_control, moved_as_fresh
 from i2pemd_lite import classification
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.hardest import ALL, BLANK, ORDERS, PAGE, Scored, compute, draw, hardest, ranked, size
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from i2pemd_lite.course import exercises, judge
-from i2pemd_lite.course.judge import NotYet, check
+from i2pemd_lite.course import exercises
+from i2pemd_lite.course.ask import judge
+from i2pemd_lite.course.ask.judge import NotYet, check
 from i2pemd_lite.files import BadInput
 
 FOLDER = Path(__file__).parent.parent / "notebooks"

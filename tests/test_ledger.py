@@ -10,9 +10,9 @@ import torch
 
 from i2pemd_lite import BadInput, emd, ground, losses, prototypes, selection
 from i2pemd_lite.__main__ import main
-from i2pemd_lite.classification import pseudo
-from i2pemd_lite.course import equations
-from i2pemd_lite.course.bookkeeping import IDS, NOTEBOOKS, PACKAGE, cells, difference, docstrings, ledger
+from i2pemd_lite.classification.methods import pseudo
+from i2pemd_lite.course.about import equations
+from i2pemd_lite.course.about.ledger import IDS, NOTEBOOKS, PACKAGE, cells, difference, docstrings, ledger
 
 every_equation = pytest.mark.parametrize("name", IDS)
 
@@ -73,7 +73,7 @@ def test_a_home_is_where_it_says(found):
 @pytest.fixture
 def uncomputed(monkeypatch):
     """Only look the equations up, which takes less long."""
-    monkeypatch.setattr("i2pemd_lite.course.bookkeeping.DRAWS", 0)
+    monkeypatch.setattr("i2pemd_lite.course.about.ledger.DRAWS", 0)
 
 
 @pytest.fixture

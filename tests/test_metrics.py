@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 
 from i2pemd_lite import BadInput
 from i2pemd_lite.metrics import classification_metrics, pearson, surface_distances, weighted_metrics
-from i2pemd_lite.training import generator
+from i2pemd_lite.runs.sampling import generator
 
 SPACING = (8.0, 1.5, 1.5)
 

@@ -11,10 +11,12 @@ import torch
 from test_panels import as_fresh, move_every_control
 from test_training import Line, assert_same, line, weights
 
-from i2pemd_lite import BadInput, PrototypeBank, ground_distance, moments
+from i2pemd_lite import BadInput, PrototypeBank, ground_distance
 from i2pemd_lite.panels import moments as panel
-from i2pemd_lite.saved import saved
-from i2pemd_lite.training import Run, generator
+from i2pemd_lite.runs import moments
+from i2pemd_lite.runs.run import Run
+from i2pemd_lite.runs.sampling import generator
+from i2pemd_lite.runs.watch import saved
 
 EXACT = 1e-6  # float32
 

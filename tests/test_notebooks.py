@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from browser import lab as learner
-from i2pemd_lite.course import master, release, render, slides, web
+from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -36,11 +36,11 @@ def with_open_exercises(path):
 
     Whether those raise as they should, and nothing else does, is seen in the same run as the solved lesson.
     """
-    notebook = master.read(path)
-    asked = {cell["id"]: cell for cell in release.student(release.source(notebook, path.name))["cells"]}
+    notebook = notebooks.read(path)
+    asked = {cell["id"]: cell for cell in copies.student(copies.source(notebook, path.name))["cells"]}
     cells = []
     for cell in notebook["cells"]:
-        if master.task(cell):
+        if notebooks.task(cell):
             cells += [{**asked[name], "id": f"{name}-open"} for name in (cell["id"], f"{cell['id']}-check")]
         cells.append(cell)
     return {**notebook, "cells": cells}
@@ -64,7 +64,7 @@ def unsound(notebook, path):
     found += ["not yet"] * ("not yet" in said)
     streams = ["".join(out["text"]) for out in shown if out.get("name") == "stderr"]
     found += [text for text in streams if "Warning" in text]
-    for make in (web.lesson, slides.deck):  # it can be read without network and without eyes
+    for make in (pages.lesson, slides.deck):  # it can be read without network and without eyes
         try:
             page = make(lesson, path)
             found += render.outside(page) + render.wordless(page)
@@ -82,7 +82,7 @@ def execute(path):
     options = ["-q", "--nbmake", "--overwrite", "--nbmake-timeout=300", *here]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=path.parent)
-    return master.read(path), (done.stdout + done.stderr) * (done.returncode != 0)
+    return notebooks.read(path), (done.stdout + done.stderr) * (done.returncode != 0)
 
 
 def swallowed(notebook):
@@ -99,7 +99,7 @@ def test_there_are_lessons():
 
 @every_notebook
 def test_only_the_source_is_kept(path):
-    notebook = master.read(path)
+    notebook = notebooks.read(path)
     assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
     assert notebook["metadata"]["kernelspec"] == {"name": "python3", "display_name": "Python 3", "language": "python"}
     assert notebook["metadata"]["language_info"] == {"name": "python"}
@@ -111,14 +111,14 @@ def test_only_the_source_is_kept(path):
 
 @every_notebook
 def test_cell_ids_are_short_and_their_own(path):
-    ids = [cell["id"] for cell in master.read(path)["cells"]]
+    ids = [cell["id"] for cell in notebooks.read(path)["cells"]]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*-\d\d", name) for name in ids)
 
 
 @every_notebook
 def test_size(path):
-    notebook = master.read(path)
+    notebook = notebooks.read(path)
     assert 25 <= len(notebook["cells"]) <= 45
     for source in code(notebook):
         assert source.strip()
@@ -127,7 +127,7 @@ def test_size(path):
 
 @every_notebook
 def test_form(path):
-    notebook = master.read(path)
+    notebook = notebooks.read(path)
     opening, goals = (cell["source"] for cell in notebook["cells"][:2])
     assert opening.startswith("# ") and all(profile in opening for profile in ("ci", "laptop", "gpu"))
     assert goals.startswith("## You will be able to") and goals.count("\n- **") == 3
@@ -139,7 +139,7 @@ def test_form(path):
 
 @every_notebook
 def test_one_import_cell_that_says_profile_device_and_seed(path):
-    sources = code(master.read(path))
+    sources = code(notebooks.read(path))
     imports = [s for s in sources if any(isinstance(n, ast.Import | ast.ImportFrom) for n in ast.walk(ast.parse(s)))]
     assert imports == sources[:1]
     assert "start(seed=" in imports[0]
@@ -151,12 +151,12 @@ def test_no_cell_keeps_errors_to_itself(path):
     it waits for a cell's reply, is then not told of a reply that comes meanwhile (nbclient issue 312): it waits for its
     time to be over, with none given for ever.
     """
-    assert not re.search(r"\bOutput\(|\binteract(ive|_manual)?\(", "".join(code(master.read(path))))
+    assert not re.search(r"\bOutput\(|\binteract(ive|_manual)?\(", "".join(code(notebooks.read(path))))
 
 
 @every_notebook
 def test_a_question_comes_before_every_panel(path):
-    cells, panels = master.read(path)["cells"], 0
+    cells, panels = notebooks.read(path)["cells"], 0
     for n, cell in enumerate(cells):
         if cell["cell_type"] == "code" and re.search(r"\.panel\(", cell["source"]):
             panels += 1
@@ -168,7 +168,7 @@ def test_a_question_comes_before_every_panel(path):
 
 @every_notebook
 def test_every_exercise_has_a_solution_and_a_check(path):
-    sources = code(master.read(path))
+    sources = code(notebooks.read(path))
     exercises = [source for source in sources if "SOLUTION" in source]
     assert exercises
     for source in exercises:
@@ -180,14 +180,14 @@ def test_every_exercise_has_a_solution_and_a_check(path):
 @pytest.mark.skipif(not learner.missing(), reason="it is run in the browser, once for all who look at it")
 @every_notebook
 def test_it_runs_and_swallows_nothing(path, tmp_path):
-    master.write(tmp_path / path.name, with_open_exercises(path))
+    notebooks.write(tmp_path / path.name, with_open_exercises(path))
     notebook, failure = execute(tmp_path / path.name)
     assert not failure, failure[-4000:]
     assert swallowed(notebook) == unsound(notebook, path) == []
 
 
 PLANTED = [
-    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels.panel import Panel, slider",
+    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels.engine.panel import Panel, slider",
     "def board():\n"
     "    controls = {'mass': slider('mass', 1, 0, 2, 1)}\n"
     "    return Panel('share', controls, lambda state: 1 / state['mass'], lambda *_: None, lambda _: ('A share.', {}))",
@@ -200,8 +200,8 @@ PLANTED = [
 def plant(sources, folder, name="planted"):
     """A notebook of these cells, in a folder."""
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [master.code(f"{name}-{n:02d}", source) for n, source in enumerate(sources)]
-    master.write(folder / f"{name}.ipynb", {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    cells = [notebooks.code(f"{name}-{n:02d}", source) for n, source in enumerate(sources)]
+    notebooks.write(folder / f"{name}.ipynb", {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
     return folder / f"{name}.ipynb"
 
 

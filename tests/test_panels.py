@@ -22,11 +22,13 @@ from i2pemd_lite.panels import (
     instance,
     museum,
     overview,
-    picture,
-    style,
     transport,
 )
-from i2pemd_lite.panels.panel import Panel, slider
+from i2pemd_lite.panels.engine import (
+    picture,
+    style,
+)
+from i2pemd_lite.panels.engine.panel import Panel, slider
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
 EXACT = 1e-9

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from i2pemd_lite.course import patience
-from i2pemd_lite.course.patience import OutOfTime, at_most
+from i2pemd_lite.course.ask import timeout
+from i2pemd_lite.course.ask.timeout import OutOfTime, at_most
 
 ALARMS = hasattr(signal, "setitimer")
 
@@ -158,7 +158,7 @@ CHECKS = [
 def test_time_limit(check, way, monkeypatch):
     """Both ways, the second as on a system without alarms."""
     if way == "planted":
-        monkeypatch.setattr(patience, "_alarm", patience._planted)
+        monkeypatch.setattr(timeout, "_alarm", timeout._planted)
     elif not ALARMS:
         pytest.skip("no alarms here")
     check(way)
@@ -166,14 +166,14 @@ def test_time_limit(check, way, monkeypatch):
 
 OTHER = """
 import ctypes, importlib.util, signal, sys, threading, time
-spec = importlib.util.spec_from_file_location("patience", sys.argv[1])
-patience = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(patience)
-OutOfTime, at_most, ALARMS = patience.OutOfTime, patience.at_most, hasattr(signal, "setitimer")
+spec = importlib.util.spec_from_file_location("timeout", sys.argv[1])
+timeout = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(timeout)
+OutOfTime, at_most, ALARMS = timeout.OutOfTime, timeout.at_most, hasattr(signal, "setitimer")
 {functions}
 for way in ["alarm"] * ALARMS + ["planted"]:
     if way == "planted":
-        patience._alarm = patience._planted
+        timeout._alarm = timeout._planted
     for check in [{names}]:
         print(way, check.__name__, flush=True)
         check(way)
@@ -186,7 +186,7 @@ def test_time_limit_by_another_python(version):
     functions = [endless, catching, busy_until, stopped, left_behind, *CHECKS]
     names = ", ".join(check.__name__ for check in CHECKS)
     code = OTHER.format(functions="\n".join(map(inspect.getsource, functions)), names=names)
-    words = [python(version), "-c", code, patience.__file__]
+    words = [python(version), "-c", code, timeout.__file__]
     done = subprocess.run(words, capture_output=True, text=True, timeout=100)
     assert done.stdout.endswith(f"all kept by {version.replace('.', ' ')}\n"), done.stdout + done.stderr
 

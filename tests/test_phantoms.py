@@ -8,7 +8,7 @@ import pytest
 from test_segmentation_data import write_dicom, write_masks
 
 from i2pemd_lite.files import BadInput, read_json, write_json
-from i2pemd_lite.segmentation import phantoms
+from i2pemd_lite.segmentation import synthetic
 from i2pemd_lite.segmentation.data import Scan, Volume, load
 from i2pemd_lite.segmentation.prepare import Geometry, prepare, prepare_case, to_source_grid
 
@@ -19,7 +19,8 @@ MR_IDS = {"liver": 1, "right kidney": 2, "left kidney": 3, "spleen": 4}
 @pytest.fixture(scope="module")
 def scans():
     """Two scans of each modality and the label values of their organs."""
-    return [(phantoms.phantom(m, (m == "mr", n)), ids) for m, ids in (("ct", CT_IDS), ("mr", MR_IDS)) for n in range(2)]
+    kinds = (("ct", CT_IDS), ("mr", MR_IDS))
+    return [(synthetic.phantom(m, (m == "mr", n)), ids) for m, ids in kinds for n in range(2)]
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def quick(monkeypatch):
         rng = np.random.default_rng(seed)
         return Volume(rng.integers(0, 99, (128, 128, 2)), rng.integers(0, 4, (128, 128, 2), np.uint8), np.eye(4))
 
-    monkeypatch.setattr(phantoms, "phantom", phantom)
+    monkeypatch.setattr(synthetic, "phantom", phantom)
 
 
 def digests(folder):
@@ -38,7 +39,7 @@ def digests(folder):
 
 
 def test_the_same_seed_gives_the_same_scan_and_another_one_another():
-    one, same, other = (phantoms.phantom("mr", seed) for seed in (3, 3, 4))
+    one, same, other = (synthetic.phantom("mr", seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.image, same.image)
     np.testing.assert_array_equal(one.label, same.label)
     assert one.image.shape != other.image.shape or (one.label != other.label).mean() > 0.01
@@ -85,14 +86,14 @@ def test_no_threshold_finds_the_organs(scans):
 
 
 def test_organs_can_be_missing_or_small():
-    whole = phantoms.phantom("ct", 7)
-    without = phantoms.phantom("ct", 7, missing=("right kidney",))
-    small = phantoms.phantom("mr", 7, kidneys=0.6)
-    large = phantoms.phantom("mr", 7)
+    whole = synthetic.phantom("ct", 7)
+    without = synthetic.phantom("ct", 7, missing=("right kidney",))
+    small = synthetic.phantom("mr", 7, kidneys=0.6)
+    large = synthetic.phantom("mr", 7)
     assert (whole.label == 2).any() and not (without.label == 2).any() and (without.label == 3).any()
     assert 0.1 < (small.label == 2).sum() / (large.label == 2).sum() < 0.4  # 0.6 cubed is 0.22
     with pytest.raises(BadInput, match="modality: expected 'ct' or 'mr'"):
-        phantoms.phantom("pet")
+        synthetic.phantom("pet")
 
 
 def test_the_set_is_read_back_by_the_readers(abdomen):
@@ -100,7 +101,7 @@ def test_the_set_is_read_back_by_the_readers(abdomen):
     assert found.name == "synthetic"
     assert [sum(s.modality == m for s in found.labelled) for m in ("ct", "mr")] == [4, 4]
     assert [sum(s.modality == m for s in found.unlabelled) for m in ("ct", "mr")] == [2, 2]
-    ct = phantoms.phantom("ct", (0, False, 1))
+    ct = synthetic.phantom("ct", (0, False, 1))
     read = found.scans[0].read()
     np.testing.assert_array_equal(read.image[:, ::-1], ct.image)
     np.testing.assert_array_equal(read.label[:, ::-1] == 1, ct.label == 6)
@@ -119,43 +120,43 @@ def test_ct_and_mr_differ_in_anatomy_and_every_mr_in_scale(abdomen):
 
 
 def test_making_it_again_gives_the_same_files_and_a_complete_set_is_left_alone(quick, tmp_path):
-    one, two = (phantoms.make(tmp_path / name, cases=3, seed=5, progress=False) for name in ("one", "two"))
+    one, two = (synthetic.make(tmp_path / name, cases=3, seed=5, progress=False) for name in ("one", "two"))
     assert digests(one) == digests(two) and len(digests(one)) == 2 * (3 * 2 + 2) + 1
     before = {p: p.stat().st_mtime_ns for p in one.rglob("*")}
-    phantoms.make(one, cases=3, seed=5, progress=False)
+    synthetic.make(one, cases=3, seed=5, progress=False)
     assert {p: p.stat().st_mtime_ns for p in one.rglob("*")} == before
 
 
 def test_an_interrupted_set_is_no_set_and_is_made_again(quick, tmp_path, monkeypatch):
-    write, written = phantoms._write, []
+    write, written = synthetic._write, []
 
     def until_the_third(*arguments, **settings):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(write(*arguments, **settings))
 
-    monkeypatch.setattr(phantoms, "_write", until_the_third)
+    monkeypatch.setattr(synthetic, "_write", until_the_third)
     with pytest.raises(KeyboardInterrupt):
-        phantoms.make(tmp_path / "set", cases=2, progress=False)
+        synthetic.make(tmp_path / "set", cases=2, progress=False)
     with pytest.raises(BadInput, match="found one made in part; make it again"):
         load(tmp_path / "set")
-    monkeypatch.setattr(phantoms, "_write", write)
-    phantoms.make(tmp_path / "set", cases=2, progress=False)
-    assert digests(tmp_path / "set") == digests(phantoms.make(tmp_path / "other", cases=2, progress=False))
+    monkeypatch.setattr(synthetic, "_write", write)
+    synthetic.make(tmp_path / "set", cases=2, progress=False)
+    assert digests(tmp_path / "set") == digests(synthetic.make(tmp_path / "other", cases=2, progress=False))
 
 
 def test_another_set_replaces_the_old_one_but_nobodys_files(quick, tmp_path):
-    phantoms.make(tmp_path / "set", cases=2, progress=False)
-    phantoms.make(tmp_path / "set", cases=1, progress=False)
+    synthetic.make(tmp_path / "set", cases=2, progress=False)
+    synthetic.make(tmp_path / "set", cases=1, progress=False)
     assert len(load(tmp_path / "set").labelled) == 2
     assert read_json(tmp_path / "set/synthetic.json")["cases"] == 1
     (tmp_path / "mine").mkdir()
     write_json(tmp_path / "mine/notes.json", 1)
     with pytest.raises(BadInput, match="expected a new folder or a synthetic set, found other files"):
-        phantoms.make(tmp_path / "mine", progress=False)
+        synthetic.make(tmp_path / "mine", progress=False)
     assert os.listdir(tmp_path / "mine") == ["notes.json"]
     with pytest.raises(BadInput, match="cases: expected 1 or more"):
-        phantoms.make(tmp_path / "none", cases=0)
+        synthetic.make(tmp_path / "none", cases=0)
 
 
 def test_the_set_comes_back_from_its_preparation(abdomen, tmp_path, monkeypatch):

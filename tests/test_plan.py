@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from i2pemd_lite.course import exercises, plan, teacher
-from i2pemd_lite.course.lessons import lessons
+from i2pemd_lite.course import exercises
+from i2pemd_lite.course.about import outline
+from i2pemd_lite.course.about.lessons import lessons
+from i2pemd_lite.course.publish import teacher
 from i2pemd_lite.files import BadInput
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_readme_holds_the_outline():
-    assert plan.markdown() in (ROOT / "README.md").read_text(encoding="utf-8"), "python -m i2pemd_lite outline"
+    assert outline.markdown() in (ROOT / "README.md").read_text(encoding="utf-8"), "python -m i2pemd_lite outline"
 
 
 def test_lesson_00_shows_it():
@@ -23,15 +25,15 @@ def test_lesson_00_shows_it():
 
 def test_every_lesson_has_a_question_and_a_place():
     numbers = [lesson.number for lesson in lessons()]
-    assert numbers == list(plan.QUESTIONS) == [f"{n:02d}" for n in range(10)]
-    for count, sessions in plan.SESSIONS.items():
+    assert numbers == list(outline.QUESTIONS) == [f"{n:02d}" for n in range(10)]
+    for count, sessions in outline.SESSIONS.items():
         taught = [number for session in sessions for number in session]
         assert len(sessions) == count and taught == sorted(set(taught)) and set(taught) <= set(numbers)
 
 
-@pytest.mark.parametrize("count", plan.SESSIONS)
+@pytest.mark.parametrize("count", outline.SESSIONS)
 def test_a_session_takes_what_its_parts_take(count):
-    for taught, minutes in plan.sessions(count):
+    for taught, minutes in outline.sessions(count):
         expected = 0
         for lesson in lessons():
             if lesson.number in taught:
@@ -44,7 +46,7 @@ def test_a_session_takes_what_its_parts_take(count):
 
 
 def test_in_a_notebook_it_has_links_and_in_a_terminal_it_fits():
-    shown = plan.outline()
+    shown = outline.outline()
     assert shown._repr_html_().count("<a href='") == len(lessons())
     assert all(len(line) <= 170 for line in repr(shown).splitlines())
 

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from i2pemd_lite import course
-from i2pemd_lite.course import estimate, predict, progress, sketch
+from i2pemd_lite.course import estimate, predict, sketch
+from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import overview, style
+from i2pemd_lite.panels import overview
+from i2pemd_lite.panels.engine import style
 
 
 @pytest.fixture(autouse=True)

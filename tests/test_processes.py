@@ -18,8 +18,11 @@ import pytest
 import torch
 from child import started
 
-from i2pemd_lite import BadInput, __main__, classification, moments, processes, segmentation
-from i2pemd_lite.training import Learner, Settings, read_about, read_checkpoint, read_tables
+from i2pemd_lite import BadInput, __main__, classification, distributed, segmentation
+from i2pemd_lite.runs import moments
+from i2pemd_lite.runs.run import Learner
+from i2pemd_lite.runs.settings import Settings
+from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
 
 METHODS = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
 SETTINGS = {"precision": "float64", "steps": 2, "schedule": "step", "checkpoint_every": 1, "evaluate_every": 2}
@@ -52,12 +55,13 @@ def module(task):
 def train(task, data, folder):
     """The run that the tests compare, trained for two steps."""
     settings = SETTINGS | SMALL[task]
-    run = processes.agreed(lambda: module(task).train(METHODS[task], data, "ci", 0, folder, **settings))
+    begin = module(task).train
+    run = distributed.run_on_first_then_all(lambda: begin(METHODS[task], data, "ci", 0, folder, **settings))
     return run.finish(progress=False)
 
 
 def go_on(task, data, folder, steps):
-    run = processes.agreed(lambda: module(task).resume(folder, data))
+    run = distributed.run_on_first_then_all(lambda: module(task).resume(folder, data))
     run.change(steps=steps)
     run.finish(progress=False)
 
@@ -67,7 +71,7 @@ def others(task, data):
     found = {}
     for method, changes in OTHERS[task].items():
         settings = SETTINGS | SMALL[task] | changes
-        run = processes.agreed(lambda: module(task).train(method, data, "ci", **settings))  # noqa: B023
+        run = distributed.run_on_first_then_all(lambda: module(task).train(method, data, "ci", **settings))  # noqa: B023
         run._evaluate = run._keep_moment = lambda: None
         losses = [step.loss for step in run]
         found[method] = [*losses, *(float(x.double().square().sum()) for x in run.learner.state_dict().values())]
@@ -79,13 +83,13 @@ def job(task, data, out):
     train(task, data, Path(out) / "new")
     go_on(task, data, Path(out) / "old", steps=4)
     numbers = others(task, data)
-    if processes.first():
+    if distributed.is_main():
         (Path(out) / "others.json").write_text(json.dumps(numbers))
 
 
 def jobs(each):
     """`job` for each (task, data, out), in one of several processes."""
-    with processes.joined():
+    with distributed.joined():
         for given in each:
             job(*given)
 
@@ -244,14 +248,14 @@ def test_what_a_cluster_manager_set_in_part_is_one_process(where, tmp_path, monk
     for name, value in where.items():
         monkeypatch.setenv(name, value)
     importlib.reload(__main__)
-    with processes.joined():
-        assert processes.count() == 1
+    with distributed.joined():
+        assert distributed.count() == 1
     assert __main__.main(["evaluate", str(tmp_path)]) == 1
     assert "settings.json" in capsys.readouterr().err  # its own sentence, which no other process says for it
 
 
 def test_with_one_process_nothing_is_touched():
     x, y = torch.zeros(3), torch.ones(2, 2)
-    assert all(a is b for a, b in zip(processes.summed(x, y), (x, y), strict=True))
-    assert processes.dealt((2, 1), x)[1][0] is x and processes.shared(lambda batch: batch, x) is x
-    assert processes.agreed(lambda: x) is x and processes.first() and processes.count() == 1
+    assert all(a is b for a, b in zip(distributed.all_reduce_sum(x, y), (x, y), strict=True))
+    assert distributed.shard((2, 1), x)[1][0] is x and distributed.shared(lambda batch: batch, x) is x
+    assert distributed.run_on_first_then_all(lambda: x) is x and distributed.is_main() and distributed.count() == 1

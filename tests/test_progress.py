@@ -14,9 +14,11 @@ from filelock import FileLock
 from PIL import Image
 
 from i2pemd_lite.__main__ import main
-from i2pemd_lite.course import calibration, class_picture, classroom, exercises, handin, predict, progress
+from i2pemd_lite.course import exercises, predict
+from i2pemd_lite.course.record import calibration, classroom, handin, progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import instance, overview, panel, style
+from i2pemd_lite.panels import instance, overview
+from i2pemd_lite.panels.engine import panel, style
 
 EXERCISES, PREDICTIONS = ("02a", "02b", "02c"), ("p00a", "p01a", "p01b", "p03a")
 MISTAKE = exercises.known_mistakes("02a")[0]
@@ -354,7 +356,7 @@ def test_hand_ins_are_counted_in_whole_numbers():
     for n in (1, 2, 3, 30):
         figure = style.figure(9.4, 2.4)
         counts = {classroom.FIRST: n, classroom.LATER: 0, classroom.NOT_YET: 0, classroom.OPEN: 0}
-        class_picture.draw(figure, [classroom.Exercise("02a", counts, 1.0, 0, {})], [], n)
+        classroom.draw(figure, [classroom.Exercise("02a", counts, 1.0, 0, {})], [], n)
         ticks = figure.axes[0].get_xticks()
         assert len(ticks) > 1 and (ticks == ticks.round()).all()
 

@@ -11,11 +11,12 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from test_panels import as_fresh, ends, move_every_control
 
-from i2pemd_lite import __main__, choices
+from i2pemd_lite import __main__
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import exhibits, passages_images, readings
 from i2pemd_lite.panels.readings import PASSAGES
 from i2pemd_lite.segmentation import paper
+from i2pemd_lite.tables import choices
 
 EXACT = 1e-9
 LESSONS = {f"{n:02d}" for n in range(1, 7)}

@@ -18,12 +18,13 @@ import pytest
 from nbclient import NotebookClient
 
 from i2pemd_lite.__main__ import main
-from i2pemd_lite.course import elsewhere, exercises, master, release, teacher
-from i2pemd_lite.course.lessons import lessons
+from i2pemd_lite.course import exercises
+from i2pemd_lite.course.about.lessons import lessons
+from i2pemd_lite.course.publish import badges, copies, notebooks, teacher
 from i2pemd_lite.files import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
-LESSONS = [path for path in master.lessons() if path.name[:2] in exercises.lessons()]
+LESSONS = [path for path in notebooks.lessons() if path.name[:2] in exercises.lessons()]
 TESTED = "02_ground_distance"
 HEADLESS = {"I2PEMD_HEADLESS": "1", "I2PEMD_PROFILE": "ci", "OMP_NUM_THREADS": "1"}
 
@@ -33,7 +34,7 @@ def each(paths):
 
 
 def tasks(notebook):
-    return [task for task in map(master.task, notebook["cells"]) if task]
+    return [task for task in map(notebooks.task, notebook["cells"]) if task]
 
 
 def run(notebook, folder):
@@ -58,11 +59,11 @@ def names(source):
 
 @each(LESSONS)
 def test_no_later_cell_uses_what_an_exercise_defines(path):
-    cells, open_to_students = master.read(path)["cells"], {}
+    cells, open_to_students = notebooks.read(path)["cells"], {}
     for cell in cells:
         if cell["cell_type"] != "code":
             continue
-        task = master.task(cell)
+        task = notebooks.task(cell)
         defines, uses = names(task.solution if task else cell["source"])
         assert not uses & open_to_students.keys(), f"{cell['id']} needs what a student still has to write"
         if task:
@@ -75,7 +76,7 @@ def test_no_later_cell_uses_what_an_exercise_defines(path):
 @each(LESSONS)
 def test_what_a_student_has_to_write_is_inside_a_function(path):
     """So that the cell with the stub runs, and only its check fails."""
-    for cell in release.student(release.source(master.read(path)))["cells"]:
+    for cell in copies.student(copies.source(notebooks.read(path)))["cells"]:
         if cell["metadata"].get("nbgrader", {}).get("solution"):
             top = ast.parse(cell["source"]).body
             assert not any(isinstance(node, ast.Raise) for node in top), cell["id"]
@@ -83,9 +84,9 @@ def test_what_a_student_has_to_write_is_inside_a_function(path):
 
 
 def test_the_static_check_sees_a_cell_that_needs_an_answer(tmp_path):
-    cells = [master.code("a-01", EXERCISE), master.code("a-02", "half(3)")]
+    cells = [notebooks.code("a-01", EXERCISE), notebooks.code("a-02", "half(3)")]
     path = tmp_path / "09_planted.ipynb"
-    master.write(path, notebook_of(cells))
+    notebooks.write(path, notebook_of(cells))
     with pytest.raises(AssertionError, match="a-02 needs"):
         test_no_later_cell_uses_what_an_exercise_defines(path)
 
@@ -108,9 +109,9 @@ def notebook_of(cells):
 def test_solutions_are_cleared_as_nbgrader_clears_them(path):
     from nbgrader.preprocessors import ClearSolutions
 
-    source = release.source(master.read(path))
+    source = copies.source(notebooks.read(path))
     theirs, _ = ClearSolutions().preprocess(nbformat.from_dict(deepcopy(source)), {})
-    ours = release.student(source)
+    ours = copies.student(source)
     assert [cell.source for cell in theirs.cells] == [cell["source"] for cell in ours["cells"]]
     assert not any("SOLUTION" in cell["source"] for cell in ours["cells"])
     nbformat.validate(nbformat.from_dict(ours))
@@ -118,15 +119,15 @@ def test_solutions_are_cleared_as_nbgrader_clears_them(path):
 
 @each(LESSONS)
 def test_a_student_copy_does_not_speak_of_solutions_that_it_lacks(path):
-    text = "\n".join(cell["source"] for cell in release.student(release.source(master.read(path)))["cells"])
+    text = "\n".join(cell["source"] for cell in copies.student(copies.source(notebooks.read(path)))["cells"])
     assert "between two marks" not in text and "of this copy" not in text
 
 
 def test_copies_bring_the_files_that_they_link_to(tmp_path):
-    made = release.release(tmp_path, copies=("student", "instructor", "source"), folder=planted(tmp_path / "notebooks"))
+    made = copies.release(tmp_path, copies=("student", "instructor", "source"), folder=planted(tmp_path / "notebooks"))
     assert len(made) == 6
     for path in made:
-        for target, _ in master.links(master.read(path)):
+        for target, _ in notebooks.links(notebooks.read(path)):
             found = (path.parent / target).resolve()
             assert found.exists() and found.is_relative_to(tmp_path), f"{path}: {target}"
     assert (tmp_path / "student" / "data" / "table.csv").read_text() == "1,2\n"  # what a linked page links to
@@ -135,34 +136,34 @@ def test_copies_bring_the_files_that_they_link_to(tmp_path):
 def test_what_somebody_has_worked_in_is_not_replaced(tmp_path):
     folder, out = planted(tmp_path / "notebooks"), tmp_path / "out"
     options = {"copies": ("student", "source"), "folder": folder}
-    made = release.release(out, **options)
+    made = copies.release(out, **options)
     (folder / "02_one.ipynb").write_text((folder / "02_one.ipynb").read_text().replace("One", "Uno"))
-    assert release.release(out, **options) == made and "Uno" in made[0].read_text()
+    assert copies.release(out, **options) == made and "Uno" in made[0].read_text()
     worked = [out / "student" / "03_two.ipynb", out / "nbgrader_config.py"]
     for path in worked:
         path.write_text(path.read_text() + "\n")
     (folder / "02_one.ipynb").write_text((folder / "02_one.ipynb").read_text().replace("Uno", "Un"))
     with pytest.raises(BadInput) as error:
-        release.release(out, **options)
+        copies.release(out, **options)
     assert all(f"{path}: expected" in str(error.value) for path in worked) and "2 problems" in str(error.value)
     assert "move it, or choose another --out" in str(error.value) and "Uno" in made[0].read_text()
-    release.release(out, ["02"], ("student",), folder=folder)  # what it does not replace is no matter
+    copies.release(out, ["02"], ("student",), folder=folder)  # what it does not replace is no matter
     assert '"# 02 · Un\\n"' in made[0].read_text() and worked[0].read_text().endswith("\n\n")
 
 
 def test_a_release_that_stops_halfway_can_be_made_again(tmp_path, monkeypatch):
     folder, out = planted(tmp_path / "notebooks"), tmp_path / "out"
-    put = release._put
-    monkeypatch.setattr(release, "_put", lambda path, *more: 1 / 0 if "03" in path.name else put(path, *more))
+    put = copies._put
+    monkeypatch.setattr(copies, "_put", lambda path, *more: 1 / 0 if "03" in path.name else put(path, *more))
     with pytest.raises(ZeroDivisionError):
-        release.release(out, copies=("student",), folder=folder)
+        copies.release(out, copies=("student",), folder=folder)
     monkeypatch.undo()
-    assert len(release.release(out, copies=("student",), folder=folder)) == 2
+    assert len(copies.release(out, copies=("student",), folder=folder)) == 2
 
 
 def test_a_linked_file_is_copied_whole_or_not_at_all(tmp_path, monkeypatch):
     folder = planted(tmp_path / "notebooks")
-    first = release.release(tmp_path / "out", copies=("student",), folder=folder)[0]
+    first = copies.release(tmp_path / "out", copies=("student",), folder=folder)[0]
     kept = first.parent / "data" / "README.md"
     before = kept.read_text()
 
@@ -172,7 +173,7 @@ def test_a_linked_file_is_copied_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr("shutil.copyfile", full)
     with pytest.raises(OSError, match="No space"):
-        release.release(tmp_path / "out", copies=("student",), folder=folder)
+        copies.release(tmp_path / "out", copies=("student",), folder=folder)
     assert kept.read_text() == before and not list(kept.parent.glob(".partial-*"))
 
 
@@ -181,16 +182,17 @@ def planted(folder):
     (folder.parent / "data").mkdir(parents=True)
     (folder.parent / "data" / "README.md").write_text("[table](table.csv)")
     (folder.parent / "data" / "table.csv").write_text("1,2\n")
-    first = [master.markdown("a-01", "# 02 · One\n\n[next](03_two.ipynb#b-01), [data](../data/README.md)"),
-             master.code("a-02", "from i2pemd_lite.course import check"), master.code("a-03", EXERCISE)]  # fmt: skip
-    master.write(folder / "02_one.ipynb", notebook_of(first))
-    master.write(folder / "03_two.ipynb", notebook_of([master.markdown("b-01", "# 03 · Two")]))
+    first = [notebooks.markdown("a-01", "# 02 · One\n\n[next](03_two.ipynb#b-01), [data](../data/README.md)"),
+             notebooks.code("a-02", "from i2pemd_lite.course import check"),
+             notebooks.code("a-03", EXERCISE)]  # fmt: skip
+    notebooks.write(folder / "02_one.ipynb", notebook_of(first))
+    notebooks.write(folder / "03_two.ipynb", notebook_of([notebooks.markdown("b-01", "# 03 · Two")]))
     return folder
 
 
 def test_a_cell_that_grades_does_not_trust_the_name_check():
-    graded = release.source(notebook_of([master.code("a-03", EXERCISE)]))
-    for copy in (graded, release.student(graded)):
+    graded = copies.source(notebook_of([notebooks.code("a-03", EXERCISE)]))
+    for copy in (graded, copies.student(graded)):
         lines = copy["cells"][1]["source"].splitlines()
         assert lines == ["from i2pemd_lite.course import check", 'check("02b", half)']
 
@@ -203,27 +205,27 @@ def course(tmp_path_factory):
     """A course folder of which nbgrader has graded a right, an empty and two forged hand-ins."""
     folder = tmp_path_factory.mktemp("course")
     path = shortened(next(path for path in LESSONS if path.stem == TESTED), folder / "notebooks")
-    release.release(folder, [TESTED], ("student", "source"), folder=path.parent)
+    copies.release(folder, [TESTED], ("student", "source"), folder=path.parent)
     nbgrader("generate_assignment", TESTED, folder=folder)
     released = folder / "release" / TESTED / path.name
     for who, change in {"right": solved, "open": lambda cells, _: cells, "forged": forged, "deaf": deafened}.items():
-        notebook = master.read(released)
-        change(notebook["cells"], {task.name: task.solution for task in tasks(master.read(path))})
-        master.write(folder / "submitted" / who / TESTED / path.name, notebook)
+        notebook = notebooks.read(released)
+        change(notebook["cells"], {task.name: task.solution for task in tasks(notebooks.read(path))})
+        notebooks.write(folder / "submitted" / who / TESTED / path.name, notebook)
     nbgrader("autograde", TESTED, folder=folder)
     return folder
 
 
 def shortened(path, folder):
     """The lesson with its text, imports and exercises: its panels need not be drawn three times to be graded."""
-    notebook, imported = master.read(path), False
+    notebook, imported = notebooks.read(path), False
     cells = []
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown" or master.task(cell) or not imported:
+        if cell["cell_type"] == "markdown" or notebooks.task(cell) or not imported:
             cells.append(cell)
             imported = imported or cell["cell_type"] == "code"
     (folder.parent / "data").symlink_to(ROOT / "data")
-    master.write(folder / path.name, {**notebook, "cells": cells})
+    notebooks.write(folder / path.name, {**notebook, "cells": cells})
     return folder / path.name
 
 
@@ -259,7 +261,7 @@ def deafened(cells, _):
 def test_nbgrader_grades_right_open_and_forged_hand_ins(course):
     from nbgrader.api import Gradebook
 
-    names = [task.name for task in tasks(master.read(next(path for path in LESSONS if path.stem == TESTED)))]
+    names = [task.name for task in tasks(notebooks.read(next(path for path in LESSONS if path.stem == TESTED)))]
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
         scores = {
             who: {grade.name: grade.score for grade in book.find_submission_notebook(TESTED, TESTED, who).grades}
@@ -272,8 +274,8 @@ def test_nbgrader_grades_right_open_and_forged_hand_ins(course):
 
 @pytest.mark.slow
 def test_what_nbgrader_releases_is_our_student_copy(course):
-    released = master.read(course / "release" / TESTED / f"{TESTED}.ipynb")["cells"]
-    ours = master.read(course / "student" / f"{TESTED}.ipynb")["cells"]
+    released = notebooks.read(course / "release" / TESTED / f"{TESTED}.ipynb")["cells"]
+    ours = notebooks.read(course / "student" / f"{TESTED}.ipynb")["cells"]
     assert [cell["id"] for cell in released] == [cell["id"] for cell in ours]
     for theirs, mine in zip(released, ours, strict=True):
         # A lesson is in a folder of its own there, so the way to the next one is longer.
@@ -290,9 +292,9 @@ NOTES = sorted(teacher.FOLDER.glob("*.md"))
 @pytest.mark.parametrize("file", NOTES, ids=lambda file: file.stem)
 def test_notes_follow_the_lesson_and_fit_its_time(file):
     """A class takes as long as reading aloud, and up to three times that to predict, to move and to talk."""
-    notes, (path,) = teacher.notes(file.stem), master.lessons([file.stem])
-    notebook = master.read(path)
-    headings = [heading for cell in notebook["cells"] for heading in master.headings(cell)]
+    notes, (path,) = teacher.notes(file.stem), notebooks.lessons([file.stem])
+    notebook = notebooks.read(path)
+    headings = [heading for cell in notebook["cells"] for heading in notebooks.headings(cell)]
     assert [note.heading for note in notes] == [each for each in headings if not each.startswith("Exercise")]
     reading = next(lesson.reading for lesson in lessons() if lesson.path == path)
     assert 1 <= sum(note.minutes for note in notes) / reading <= 4
@@ -301,14 +303,14 @@ def test_notes_follow_the_lesson_and_fit_its_time(file):
 
 @each(LESSONS)
 def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(path):
-    notebook = master.read(path)
-    cells = release.instructor(notebook, path.name)["cells"]
+    notebook = notebooks.read(path)
+    cells = copies.instructor(notebook, path.name)["cells"]
     assert [cell for cell in cells if "teacher" not in cell["id"]] == [
-        {**cell, "source": release.spoken(cell)} for cell in notebook["cells"]
+        {**cell, "source": copies.spoken(cell)} for cell in notebook["cells"]
     ]
     after = {before["id"]: cell["source"] for before, cell in zip(cells, cells[1:], strict=False)}
     for cell in notebook["cells"]:
-        if task := master.task(cell):
+        if task := notebooks.task(cell):
             said, entry = after[cell["id"]], exercises.find(task.name)
             assert f"{entry.minutes} min" in said and all(hint in said for hint in entry.hints)
             assert all(sentence in said for sentence in entry.mistakes) and "`…`" not in said
@@ -334,12 +336,12 @@ def test_of_a_wrong_answer_only_code_that_somebody_would_write_is_shown():
 def test_links_to_colab_and_binder_and_a_setup_cell_that_only_acts_in_colab(tmp_path, capsys):
     where = "https://github.com/someone/course/tree/autumn/lessons"
     folder = planted(tmp_path / "notebooks")
-    release.release(tmp_path / "out", ["02"], ("student",), elsewhere.repository(where), folder)
-    cells = master.read(tmp_path / "out" / "student" / "02_one.ipynb")["cells"]
+    copies.release(tmp_path / "out", ["02"], ("student",), badges.repository(where), folder)
+    cells = notebooks.read(tmp_path / "out" / "student" / "02_one.ipynb")["cells"]
     assert "colab.research.google.com/github/someone/course/blob/autumn/lessons/02_one.ipynb" in cells[1]["source"]
     assert "mybinder.org/v2/gh/someone/course/autumn?urlpath=lab%2Ftree%2Flessons%2F02_one.ipynb" in cells[1]["source"]
     assert "--branch autumn https://github.com/someone/course /content" in cells[2]["source"]
-    only = notebook_of([cells[2], master.code("z-01", "assert 'google' not in sys.modules")])
+    only = notebook_of([cells[2], notebooks.code("z-01", "assert 'google' not in sys.modules")])
     assert run(only, tmp_path) == {}  # it imports nothing of Colab's and installs nothing
 
 
@@ -356,7 +358,7 @@ def test_the_command_says_what_was_written_and_what_is_left_to_do(tmp_path, caps
 @pytest.mark.parametrize("address", ["git@github.com:a/b", "https://gitlab.com/a/b", "https://github.com/a", ""])
 def test_an_address_that_colab_cannot_read_is_refused(address):
     with pytest.raises(BadInput, match="repository: expected https://github.com/OWNER/NAME"):
-        elsewhere.repository(address)
+        badges.repository(address)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +369,7 @@ def test_an_address_that_colab_cannot_read_is_refused(address):
 def test_origin_is_used_where_it_is_on_github(said, found, tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", said], check=True)
-    where = elsewhere.origin(tmp_path)
+    where = badges.origin(tmp_path)
     assert (where and where.url) == found
 
 
@@ -389,9 +391,9 @@ BAD = {
 
 @pytest.mark.parametrize("said", BAD)
 def test_an_exercise_that_cannot_be_taken_apart_is_named(said):
-    cells = [master.code("a-03", BAD[said])]
+    cells = [notebooks.code("a-03", BAD[said])]
     with pytest.raises(BadInput, match=f"02_one.ipynb, cell a-03: .*{said}"):
-        release.source(notebook_of(cells), "02_one.ipynb")
+        copies.source(notebook_of(cells), "02_one.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -419,29 +421,29 @@ def test_a_path_through_a_file_is_named(command, tmp_path, capsys):
 def test_what_is_no_notebook_is_named(tmp_path):
     (tmp_path / "02_one.ipynb").write_text(json.dumps([1]))
     with pytest.raises(BadInput, match="02_one.ipynb: expected a notebook"):
-        release.release(tmp_path / "out", folder=tmp_path, copies=("student",))
+        copies.release(tmp_path / "out", folder=tmp_path, copies=("student",))
 
 
 @pytest.mark.parametrize("cell", [{"cell_type": "code", "id": "a-01"}, {"id": "a-01", "source": []}, "a-01"])
 def test_a_cell_without_a_source_is_named(cell, tmp_path):
-    (tmp_path / "02_one.ipynb").write_text(json.dumps(notebook_of([master.markdown("a-00", "# One"), cell])))
+    (tmp_path / "02_one.ipynb").write_text(json.dumps(notebook_of([notebooks.markdown("a-00", "# One"), cell])))
     with pytest.raises(BadInput, match="02_one.ipynb, cell number 2: expected a type and a source"):
-        master.read(tmp_path / "02_one.ipynb")
+        notebooks.read(tmp_path / "02_one.ipynb")
 
 
 # A learner's own copies
 
 
 def test_own_copies_have_no_solutions_and_keep_what_was_written(tmp_path):
-    written = release.working(tmp_path)
-    assert [path.name for path in written] == [path.name for path in master.lessons()]
-    assert all(master.BEGIN not in path.read_text(encoding="utf-8") for path in written)
+    written = copies.working(tmp_path)
+    assert [path.name for path in written] == [path.name for path in notebooks.lessons()]
+    assert all(notebooks.BEGIN not in path.read_text(encoding="utf-8") for path in written)
     for path in written:
-        for target, _ in master.links(master.read(path)):
-            assert (master.lessons()[0].parent / target).exists()  # from beside notebooks/, as work/ is
+        for target, _ in notebooks.links(notebooks.read(path)):
+            assert (notebooks.lessons()[0].parent / target).exists()  # from beside notebooks/, as work/ is
     written[2].write_text("mine", encoding="utf-8")
     written[3].unlink()
-    assert release.working(tmp_path) == [written[3]]
+    assert copies.working(tmp_path) == [written[3]]
     assert written[2].read_text(encoding="utf-8") == "mine"
 
 

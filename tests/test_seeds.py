@@ -7,25 +7,25 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import chi, norm, t, ttest_1samp
 
-from i2pemd_lite import seeds
 from i2pemd_lite.files import BadInput, root
 from i2pemd_lite.panels import seeds as panels
-from i2pemd_lite.results import origins
 from i2pemd_lite.segmentation import paper
+from i2pemd_lite.tables import statistics
+from i2pemd_lite.tables.results import origins
 
 
 def test_the_interval_is_that_of_scipy():
     random = np.random.default_rng(0)
     for n in (2, 3, 5, 40):
         d = random.normal(1.0, 2.0, n)
-        found, theirs = seeds.interval(d), ttest_1samp(d, 0).confidence_interval()
+        found, theirs = statistics.interval(d), ttest_1samp(d, 0).confidence_interval()
         assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
         assert (found.mean, found.sd, found.n) == pytest.approx((d.mean(), d.std(ddof=1), n))
-    one = seeds.interval([1.5])
+    one = statistics.interval([1.5])
     assert one.verdict == "unknown" and one.mean == 1.5 and one.n == 1 and np.isnan([one.low, one.high, one.sd]).all()
     for bad in ([], [np.nan], [[1.0, 2.0]]):
         with pytest.raises(BadInput, match="differences"):
-            seeds.interval(bad)
+            statistics.interval(bad)
 
 
 @pytest.mark.parametrize(("gap", "sd", "n"), [(1, 1, 3), (1, 1, 10), (-0.5, 1, 20), (0, 2, 5), (3, 1, 3)])
@@ -33,7 +33,7 @@ def test_power_is_how_often_an_interval_leaves_out_0(gap, sd, n):
     d = np.random.default_rng(1).normal(gap, sd, size=(20_000, n))
     seen = ttest_1samp(d, 0, axis=1).pvalue < 0.05
     # The share of 20,000 draws has a standard error of at most 0.0035.
-    assert float(seeds.power(gap, sd, n)) == pytest.approx(seen.mean(), abs=0.015)
+    assert float(statistics.power(gap, sd, n)) == pytest.approx(seen.mean(), abs=0.015)
 
 
 def integrated(gap, n):
@@ -50,21 +50,21 @@ def integrated(gap, n):
 @pytest.mark.parametrize("n", [2, 3, 4, 8, 20, 100, 100_000])
 def test_power_is_that_of_an_integral_over_the_spread(n):
     for gap in (0, 0.01, 0.1, 0.5, 1, 2, 5, 7, 9, 12, 20, 40, 100):
-        assert float(seeds.power(gap, 1.0, n)) == pytest.approx(integrated(gap, n), abs=1e-6), gap
+        assert float(statistics.power(gap, 1.0, n)) == pytest.approx(integrated(gap, n), abs=1e-6), gap
 
 
 def test_the_interval_of_a_spread_holds_it_in_95_of_100():
     d = np.random.default_rng(2).normal(0.0, 3.0, size=(4000, 3))
-    low, high = np.array([seeds.sd_interval(sd, 3) for sd in d.std(axis=1, ddof=1)]).T
+    low, high = np.array([statistics.sd_interval(sd, 3) for sd in d.std(axis=1, ddof=1)]).T
     assert ((low <= 3.0) & (3.0 <= high)).mean() == pytest.approx(0.95, abs=0.015)
 
 
 def test_needed_is_the_first_number_of_seeds_with_the_power():
     for gap, sd in ((1.0, 0.3), (1.0, 1.0), (1.1, 0.76), (0.2, 1.0), (-0.2, 1.0)):
-        n = seeds.needed(gap, sd)
-        assert n == next(k for k in range(2, 1000) if seeds.power(gap, sd, k) >= seeds.POWER)
-    assert seeds.needed(0.0, 1.0) is None and seeds.needed(1e-4, 1.0) is None
-    assert seeds.needed(1.0, 0.0) == 2
+        n = statistics.needed(gap, sd)
+        assert n == next(k for k in range(2, 1000) if statistics.power(gap, sd, k) >= statistics.POWER)
+    assert statistics.needed(0.0, 1.0) is None and statistics.needed(1e-4, 1.0) is None
+    assert statistics.needed(1.0, 0.0) == 2
 
 
 # The panel
@@ -80,7 +80,7 @@ def test_rows_are_paired_by_seed():
     each.values["joint"][9] = 10.0  # a seed that the other row lacks
     found = panels.compute(each, "joint", 5)
     assert found.seeds == [0, 1, 2] and (found.ours - found.theirs).tolist() == [1.0, 0.5, 2.0]
-    assert found.found == seeds.interval([1.0, 0.5, 2.0]) and found.gap == pytest.approx(91.8 - 89.1)
+    assert found.found == statistics.interval([1.0, 0.5, 2.0]) and found.gap == pytest.approx(91.8 - 89.1)
     assert list(panels.pairs([each])) == ["Table 1, DOC: Joint+sepBN+I2PEMD less Joint (3 seeds)"]
 
 
@@ -106,7 +106,7 @@ def test_the_committed_verdicts_are_those_of_the_committed_seeds():
     for each, figure in zip(panels.committed()[1:], ("auc", "f1"), strict=True):
         ours = each.values["i2pemd"]
         for row in rows:
-            found = seeds.interval([ours[seed] - value for seed, value in each.values[row["method"]].items()])
+            found = statistics.interval([ours[seed] - value for seed, value in each.values[row["method"]].items()])
             ends = np.array([row[f"{figure} seeds {end}"] for end in ("low", "high")], dtype=float)
             assert (found.n, found.verdict) == (row["seeds"], row[f"{figure} verdict"])
             assert (found.low, found.high) == pytest.approx(ends, nan_ok=True)
@@ -116,7 +116,7 @@ def test_what_the_lesson_says_of_the_committed_runs_holds():
     doc = panels.committed()[0]
     found = panels.compute(doc, "joint_sepbn", 3)
     assert found.needed == 6 and found.gap == pytest.approx(1.1)
-    assert [seeds.needed(found.gap, sd) for sd in seeds.sd_interval(found.found.sd, 3)] == [4, 151]
+    assert [statistics.needed(found.gap, sd) for sd in statistics.sd_interval(found.found.sd, 3)] == [4, 151]
 
 
 def test_the_panel_shows_every_pair_and_says_what_it_takes(monkeypatch):

@@ -14,12 +14,12 @@ import torch
 
 from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.metrics import dice, surface_distances
+from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation import METHODS
 from i2pemd_lite.segmentation.learner import block_starts, first_slice
 from i2pemd_lite.segmentation.network import SHARING, PerModality, UNet
-from i2pemd_lite.segmentation.scores import score, summary
+from i2pemd_lite.segmentation.report import score, summary
 from i2pemd_lite.segmentation.settings import SIZES
-from i2pemd_lite.training import generator
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from i2pemd_lite import BadInput, segmentation
+from i2pemd_lite.runs.sampling import generator, seeded
 from i2pemd_lite.segmentation import augment
 from i2pemd_lite.segmentation.learner import largest_pieces
-from i2pemd_lite.training import generator, seeded
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
 

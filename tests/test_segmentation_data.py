@@ -15,7 +15,7 @@ import torch
 from scipy import ndimage
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.segmentation import data, readers
+from i2pemd_lite.segmentation import data, layout
 from i2pemd_lite.segmentation.data import Scan, load, split
 from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare, prepare_case, to_source_grid, write_labels
 
@@ -173,7 +173,7 @@ def test_chaos_slices_go_by_position_and_masks_by_number(tmp_path):
 def test_chaos_slice_location_serves_where_the_position_is_missing(tmp_path):
     image = 2 * picture(classes()) - 10
     write_dicom(tmp_path / "series", image, ImagePositionPatient=None)
-    grid, pixels = readers.dicom_series(readers.dicom_files(tmp_path / "series"), pixels=True)
+    grid, pixels = layout.dicom_series(layout.dicom_files(tmp_path / "series"), pixels=True)
     np.testing.assert_array_equal(pixels, image)
     assert np.linalg.norm(grid.affine[:3, 2]) == pytest.approx(7.7, abs=1e-9)
 
@@ -181,7 +181,7 @@ def test_chaos_slice_location_serves_where_the_position_is_missing(tmp_path):
 def test_chaos_feet_first_orientation_still_goes_upwards(tmp_path):
     image = 2 * picture(classes()) - 10
     write_dicom(tmp_path / "series", image, ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])
-    grid, pixels = readers.dicom_series(readers.dicom_files(tmp_path / "series"), pixels=True)
+    grid, pixels = layout.dicom_series(layout.dicom_files(tmp_path / "series"), pixels=True)
     np.testing.assert_array_equal(pixels, image)
     assert grid.affine[2, 2] > 0 and grid.affine[0, 0] == 4.0
 
@@ -210,20 +210,20 @@ def test_chaos_test_sets_have_no_labels_and_the_pairs_are_not_read_beside_it(tmp
 
 def test_chaos_grey_values_of_the_first_release():
     grey = np.array([0, 80, 160, 240, 255], dtype=np.uint8)
-    assert readers.chaos_classes(grey).tolist() == [0, 1, 2, 3, 4]
+    assert layout.chaos_classes(grey).tolist() == [0, 1, 2, 3, 4]
     # Without 80 or 160 it is the later release, where 240 to 255 are the spleen.
     grey = np.array([0, 55, 70, 110, 135, 175, 200, 240, 255])
-    assert readers.chaos_classes(grey).tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert layout.chaos_classes(grey).tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4]
     # A missing organ shifts nothing.
-    assert readers.chaos_classes(np.array([0, 189, 252])).tolist() == [0, 3, 4]
+    assert layout.chaos_classes(np.array([0, 189, 252])).tolist() == [0, 3, 4]
 
 
 def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
-    from i2pemd_lite.segmentation import phantoms
+    from i2pemd_lite.segmentation import synthetic
 
     monkeypatch.setattr(data.files, "root", lambda: tmp_path / "home")
-    monkeypatch.setattr(phantoms, "phantom", lambda *about, **more: None)
-    monkeypatch.setattr(phantoms, "_write", lambda folder, modality, number, *more, **about: (
+    monkeypatch.setattr(synthetic, "phantom", lambda *about, **more: None)
+    monkeypatch.setattr(synthetic, "_write", lambda folder, modality, number, *more, **about: (
         write_pairs(folder) if (modality, number) == ("ct", 1) else None
     ))  # fmt: skip
     monkeypatch.delenv("I2PEMD_DATA", raising=False)
@@ -721,7 +721,7 @@ def test_predictions_of_another_shape_are_refused(tmp_path):
 def test_written_labels_are_whole_and_on_the_grid(tmp_path):
     label = classes()
     write_labels(tmp_path / "out/a.nii.gz", label.astype(np.int64), LPS)
-    back, grid = readers.read_nifti(tmp_path / "out/a.nii.gz")
+    back, grid = layout.read_nifti(tmp_path / "out/a.nii.gz")
     np.testing.assert_array_equal(back, label)
     np.testing.assert_array_equal(grid.affine, LPS)
     assert nibabel.load(tmp_path / "out/a.nii.gz").get_data_dtype() == np.uint8

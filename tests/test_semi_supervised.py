@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from i2pemd_lite import BadInput, classification
-from i2pemd_lite.classification import CLASSES, METHODS, ClassificationSettings, ramps
+from i2pemd_lite.classification import CLASSES, METHODS, ClassificationSettings
 from i2pemd_lite.classification.augment import weak
-from i2pemd_lite.classification.bands import bands
-from i2pemd_lite.classification.mixmatch import mixture, sharpen, soft_cross_entropy
-from i2pemd_lite.classification.network import build
-from i2pemd_lite.classification.pseudo import flexible_thresholds, pseudo_labels
-from i2pemd_lite.classification.supervised import class_weights, labelled_loss
-from i2pemd_lite.classification.teachers import (
+from i2pemd_lite.classification.methods import ramps
+from i2pemd_lite.classification.methods.bands import bands
+from i2pemd_lite.classification.methods.mixmatch import mixture, sharpen, soft_cross_entropy
+from i2pemd_lite.classification.methods.pseudo import flexible_thresholds, pseudo_labels
+from i2pemd_lite.classification.methods.supervised import class_weights, labelled_loss
+from i2pemd_lite.classification.methods.teachers import (
     consistency,
     decay,
     relation,
@@ -23,10 +23,11 @@ from i2pemd_lite.classification.teachers import (
     uncertainty,
     uncertainty_threshold,
 )
-from i2pemd_lite.classification.vat import adversarial_direction, divergence, entropy, still
+from i2pemd_lite.classification.methods.vat import adversarial_direction, divergence, entropy, frozen_norms
+from i2pemd_lite.classification.network import build
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.training import learned
+from i2pemd_lite.runs.settings import learned
 
 COUNTS = [1113, 6705, 514, 327, 1099, 115, 142]  # of ISIC 2018
 SRC_MT = 10_000 / torch.tensor(COUNTS)
@@ -355,7 +356,7 @@ def test_v18_adversarial_direction():
 def test_the_adversarial_direction_hurts_more_than_random_ones():
     torch.manual_seed(0)
     network, x = build("small", 7, width=8).train(), torch.randn(8, 3, 24, 24)
-    with still(network):
+    with frozen_norms(network):
         p = network(x)[1].detach().softmax(1)
         d = adversarial_direction(lambda v: network(v)[1], x, p, 1.0)
         assert d.flatten(1).norm(dim=1).tolist() == pytest.approx([1.0] * 8, abs=1e-5)
@@ -368,7 +369,7 @@ def test_the_adversarial_direction_hurts_more_than_random_ones():
 def test_still_leaves_statistics_and_dropout_as_they_were():
     network, x = build("small", 7, width=8, dropout=0.5).train(), torch.randn(8, 3, 24, 24)
     before = {name: value.clone() for name, value in network.state_dict().items() if "running" in name}
-    with still(network):
+    with frozen_norms(network):
         first, second = network(x)[1], network(x)[1]
         assert torch.equal(first, second)
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
@@ -395,7 +396,7 @@ def test_mixtures():
 
 
 def test_unmixed_mixmatch_is_supervision_and_squares(data, monkeypatch):
-    from i2pemd_lite.classification import mixmatch as module
+    from i2pemd_lite.classification.methods import mixmatch as module
     monkeypatch.setattr(module, "mixture", lambda n, beta: (1.0, torch.arange(n)))
     run = classification.train("mixmatch", data, profile="ci", steps=4, dropout=0.0)
     learner = run.learner.train()

@@ -582,13 +582,13 @@ def test_commands_say_what_is_wrong(words, named, capsys):
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), files.written_whole(path) as temporary:
+    with pytest.raises(RuntimeError), files.atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
     # So long a name that there is none for the temporary file.
     path = tmp_path / ("a." + "b" * 250)
-    with pytest.raises(OSError) as told, files.written_whole(path):
+    with pytest.raises(OSError) as told, files.atomic_write(path):
         pass
     assert told.value.filename == str(path)
 

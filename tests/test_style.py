@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from i2pemd_lite.course import master
-from i2pemd_lite.course.lessons import lessons
+from i2pemd_lite.course.about.lessons import lessons
+from i2pemd_lite.course.publish import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = lessons(ROOT / "notebooks")
@@ -30,7 +30,7 @@ def texts(path):
     """{where: Markdown} of a file: of a lesson cell by cell, of a page as a whole."""
     if path.suffix == ".md":
         return {path.name: path.read_text(encoding="utf-8")}
-    cells = master.read(path)["cells"]
+    cells = notebooks.read(path)["cells"]
     return {f"{path.name}, {cell['id']}": cell["source"] for cell in cells if cell["cell_type"] == "markdown"}
 
 
@@ -106,10 +106,10 @@ def test_a_question_comes_before_every_slider(lesson):
 
 @pytest.mark.parametrize("name", sorted(PANELS))
 def test_a_slider_without_a_question_is_seen(name):
-    told, asked = master.markdown("a-01", "Look."), master.markdown("a-01", "What will move?")
+    told, asked = notebooks.markdown("a-01", "Look."), notebooks.markdown("a-01", "What will move?")
     for shown in (f"some.{name}(1)", f"p = some.{name}(1)\np"):
-        assert unasked([told, master.code("a-02", shown)]) == ["a-02"]
-        assert unasked([asked, master.code("a-02", shown)]) == []
+        assert unasked([told, notebooks.code("a-02", shown)]) == ["a-02"]
+        assert unasked([asked, notebooks.code("a-02", shown)]) == []
 
 
 def unfolded(cells):
@@ -125,9 +125,9 @@ def test_the_code_of_a_prediction_is_folded(lesson):
 
 @pytest.mark.parametrize("kind", ["predict", "estimate", "sketch"])
 def test_a_prediction_that_is_not_folded_is_seen(kind):
-    open_one = master.code("a-01", f'g = 1\n{kind}("p00a", g)')
-    folded = master.code("a-02", f'{kind}("p00b", 2)', jupyter={"source_hidden": True})
-    assert unfolded([open_one, folded, master.code("a-03", "segmentation.predict(run)")]) == ["a-01"]
+    open_one = notebooks.code("a-01", f'g = 1\n{kind}("p00a", g)')
+    folded = notebooks.code("a-02", f'{kind}("p00b", 2)', jupyter={"source_hidden": True})
+    assert unfolded([open_one, folded, notebooks.code("a-03", "segmentation.predict(run)")]) == ["a-01"]
 
 
 # Spelling: preferred, and what it is not
@@ -211,7 +211,7 @@ def places(path):
     """What may follow the # of a link to a file."""
     if path.suffix == ".md":
         return {slug(found, True) for found in re.findall(r"^#+ +(.*?)\s*$", path.read_text(encoding="utf-8"), re.M)}
-    cells = master.read(path)["cells"]
+    cells = notebooks.read(path)["cells"]
     found = {f"cell-id={cell['id']}" for cell in cells} | {cell["id"] for cell in cells}
     for cell in cells:
         if cell["cell_type"] == "markdown":
@@ -245,8 +245,8 @@ def test_dead_links_are_seen(tmp_path):
         "## A place\n\n[a](gone.md) [b](there.md#one-two) [c](there.md#three) [d](#A-place) [e](#nowhere) "
         "[f](http://a.org) [g](https://a.org/x.) [h](https://doi.org/10.1) [i](#cell-id=a-01) [j](#cell-id=a-02)"
     )
-    cells = [master.markdown("a-01", text)]
-    master.write(tmp_path / "02_x.ipynb", {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    cells = [notebooks.markdown("a-01", text)]
+    notebooks.write(tmp_path / "02_x.ipynb", {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
     gone = ["gone.md", "there.md#three", "#nowhere", "http://a.org", "https://a.org/x.", "#cell-id=a-02"]
     assert dead(tmp_path / "02_x.ipynb") == gone
 

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from i2pemd_lite import BadInput, choices, segmentation
+from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.__main__ import main
-from i2pemd_lite.results import FREE, plus_minus
 from i2pemd_lite.segmentation import METHODS, SegmentationSettings, paper
 from i2pemd_lite.segmentation.results import TASK, label
 from i2pemd_lite.segmentation.tables import Tables
+from i2pemd_lite.tables import choices
+from i2pemd_lite.tables.results import FREE, plus_minus
 
 TINY = {"steps": 4, "learning_rate": 2e-2, "width": 2, "dim": 4, "spacing": (8.0, 16.0, 16.0), "size": (24, 24)}
 BOTH = ("joint", "joint_sepbn_i2pemd")

@@ -9,14 +9,15 @@ import torch
 from test_panels import move_every_control, moved_as_fresh, unseen
 
 from i2pemd_lite import classification, segmentation, select
-from i2pemd_lite.classification import bands
 from i2pemd_lite.classification.augment import weak
+from i2pemd_lite.classification.methods import bands
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels import classification as skin_panels
 from i2pemd_lite.panels import segmentation as scan_panels
-from i2pemd_lite.panels import selection, style, training, volumes
-from i2pemd_lite.training import generator
+from i2pemd_lite.panels import selection, training, volumes
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.runs.sampling import generator
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,14 @@ import pytest
 from test_release import notebook_of
 
 from i2pemd_lite import __main__
-from i2pemd_lite.course import commands, equations, master, progress, release, web
+from i2pemd_lite.course import commands
+from i2pemd_lite.course.about import equations
+from i2pemd_lite.course.publish import copies, notebooks, pages
+from i2pemd_lite.course.record import progress
 from i2pemd_lite.text import about, plain
 
 ROOT = Path(__file__).resolve().parent.parent
-LESSON = [master.markdown("a-00", "# 02 · One\n\nλ ≥ 1 …"), master.code("a-01", "print('λ ≥ 1 …')")]
+LESSON = [notebooks.markdown("a-00", "# 02 · One\n\nλ ≥ 1 …"), notebooks.code("a-01", "print('λ ≥ 1 …')")]
 COMMANDS = {
     "doctor": "",
     "data": "classification --data {skin}",
@@ -53,7 +56,7 @@ sys.meta_path.insert(0, Finder)
 sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/tests"]
 warnings.filterwarnings("error", category=EncodingWarning, module=r"i2pemd_lite\\b")
 from tests.test_terminal import run_all
-from i2pemd_lite.course import equations
+from i2pemd_lite.course.about import equations
 
 found = run_all(json.loads(sys.argv[2]))
 with open(sys.argv[3], "w", encoding="utf-8") as file:
@@ -67,7 +70,7 @@ def run_all(places, before=lambda: None):
     for name, words in COMMANDS.items():
         with pytest.MonkeyPatch.context() as patch:
             if name in ("lessons", "release", "work"):
-                for module in (master, release):
+                for module in (notebooks, copies):
                     patch.setattr(module, "root", lambda: Path(places["here"]))
             before()
             found[name] = __main__.main([name, *words.format(**places).split()])
@@ -89,8 +92,8 @@ def here(skin, shared, tmp_path_factory):
         (folder / "hand-ins").mkdir()
         progress.save(folder / "hand-ins" / "anna.json")
         patch.setenv("I2PEMD_CACHE", str(shared / "cache"))
-        master.write(folder / "notebooks" / "02_one.ipynb", notebook_of(LESSON))
-        web.write(folder / "pages", folder=folder / "notebooks")
+        notebooks.write(folder / "notebooks" / "02_one.ipynb", notebook_of(LESSON))
+        pages.write(folder / "pages", folder=folder / "notebooks")
         words = COMMANDS["train"].format(skin=skin, out=folder)
         assert __main__.main(["train", *words.split()]) == 0
     return {"here": str(folder), "skin": str(skin), "run": str(folder / "run")}

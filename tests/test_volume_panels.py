@@ -13,7 +13,8 @@ from i2pemd_lite import segmentation
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.losses import mmd
-from i2pemd_lite.panels import epochs, gap, sharing, style, surfaces, volumes
+from i2pemd_lite.panels import epochs, gap, sharing, surfaces, volumes
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES, ORGANS, network
 from i2pemd_lite.segmentation.network import PerModality, UNet
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from test_release import EXERCISE, notebook_of
 
-from i2pemd_lite.course import executed, formulas, master, pages, render, slides, web
+from i2pemd_lite.course.publish import executed, formulas, notebooks, pages, render, slides, voila
 from i2pemd_lite.files import BadInput
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -18,15 +18,15 @@ PICTURE = ("class P:\n    def _repr_mimebundle_(self, **_):\n"
            f"        return {{'image/png': '{PNG}', 'text/plain': 'a red dot'}}\nP()")  # fmt: skip
 SOLVED = EXERCISE.replace('check("02b"', 'check = lambda *_: print("all", "right")\ncheck("02b"')
 CELLS = [
-    master.markdown("a-01", "# 02 · One\n\nSee [two](03_two.ipynb#cell-id=b-01), [data](../data/README.md)."
+    notebooks.markdown("a-01", "# 02 · One\n\nSee [two](03_two.ipynb#cell-id=b-01), [data](../data/README.md)."
                             "\n\nReading: 5 minutes. Running: ci 1 s, laptop 1 s."),  # fmt: skip
-    master.markdown("a-02", "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\tag{7} $$\n\nWith $G_{ij}$."
+    notebooks.markdown("a-02", "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\tag{7} $$\n\nWith $G_{ij}$."
                             "\n\n**Guess:** why?"),  # fmt: skip
-    master.code("a-03", "from i2pemd_lite.course import check"),
-    master.code("a-04", "1 + 1"),
-    master.code("a-05", PICTURE, jupyter={"source_hidden": True}),
-    master.markdown("a-06", "## Exercise 02b\n\n" + "Many words. " * 40 + "(It stands between two marks.)"),
-    master.code("a-07", SOLVED),
+    notebooks.code("a-03", "from i2pemd_lite.course import check"),
+    notebooks.code("a-04", "1 + 1"),
+    notebooks.code("a-05", PICTURE, jupyter={"source_hidden": True}),
+    notebooks.markdown("a-06", "## Exercise 02b\n\n" + "Many words. " * 40 + "(It stands between two marks.)"),
+    notebooks.code("a-07", SOLVED),
 ]
 
 
@@ -39,10 +39,11 @@ def made(tmp_path_factory):
     (root / "data").mkdir()
     (root / "data" / "README.md").write_text("# Data\n\n[table](table.csv) $x^2$")
     (root / "data" / "table.csv").write_text("1,2\n")
-    master.write(root / "notebooks" / "02_one.ipynb", notebook_of(CELLS))
-    master.write(root / "notebooks" / "03_two.ipynb", notebook_of([master.markdown("b-01", "# 03 · Two\n\nMore.")]))
-    web.write(root / "lessons", folder=root / "notebooks")
-    slides.write(root / "slides", master.lessons(folder=root / "notebooks"))
+    notebooks.write(root / "notebooks" / "02_one.ipynb", notebook_of(CELLS))
+    two = notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nMore.")])
+    notebooks.write(root / "notebooks" / "03_two.ipynb", two)
+    pages.write(root / "lessons", folder=root / "notebooks")
+    slides.write(root / "slides", notebooks.lessons(folder=root / "notebooks"))
     yield root
     monkeypatch.undo()
 
@@ -87,10 +88,10 @@ def test_slides_follow_the_rules(made):
 def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
     path = made / "notebooks" / "02_one.ipynb"
     text = "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12)
-    deck = slides.deck(notebook_of([master.markdown("a-01", text)]), path)
+    deck = slides.deck(notebook_of([notebooks.markdown("a-01", text)]), path)
     assert deck.count("<section>") == deck.count("Long</h2>") == 3
-    cell = master.code("a-02", "print(table)") | {"outputs": [{"output_type": "stream", "text": ["line\n"] * 50}]}
-    deck = slides.deck(notebook_of([master.markdown("a-01", "## Table"), cell]), path)
+    cell = notebooks.code("a-02", "print(table)") | {"outputs": [{"output_type": "stream", "text": ["line\n"] * 50}]}
+    deck = slides.deck(notebook_of([notebooks.markdown("a-01", "## Table"), cell]), path)
     assert deck.count("<section>") == 3 and deck.count("line\n") + deck.count("line</pre>") == 50
 
 
@@ -101,7 +102,7 @@ def test_a_lesson_is_run_once_until_it_changes(made, monkeypatch):
     before = kept.stat().st_mtime_ns
     executed.executed(path)
     assert kept.stat().st_mtime_ns == before
-    master.write(path, notebook_of([master.markdown("b-01", "# 03 · Two\n\nLess.")]))
+    notebooks.write(path, notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nLess.")]))
     executed.executed(path)
     assert [file.name == kept.name for file in kept.parent.glob("03_two-*.ipynb")] == [False]
 
@@ -111,22 +112,23 @@ def test_before_a_lesson_is_run_it_is_said_how_long_it_may_take(made, monkeypatc
     monkeypatch.setenv("I2PEMD_PROFILE", "laptop")
     told, first = [], "# 05 · One\n\nWhat for.\n\nReading: 5 minutes. Running: ci 1 s, laptop 8 min."
     for name, source in (("05_one", first), ("06_two", "# 06 · Two\n\nMore.")):
-        master.write(tmp_path / "notebooks" / f"{name}.ipynb", notebook_of([master.markdown("a-01", source)]))
-    written = web.write(tmp_path / "out", folder=tmp_path / "notebooks", say=told.append)
+        notebooks.write(tmp_path / "notebooks" / f"{name}.ipynb", notebook_of([notebooks.markdown("a-01", source)]))
+    written = pages.write(tmp_path / "out", folder=tmp_path / "notebooks", say=told.append)
     one, two = "running lesson 05, about 8 min (profile laptop)", "running lesson 06, not timed yet (profile laptop)"
     assert told == [f"lessons: {one}", written[0], f"lessons: {two}", *written[1:]]
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
-    paths = slides.write(tmp_path / "slides", master.lessons(folder=tmp_path / "notebooks"), told.append)
+    paths = slides.write(tmp_path / "slides", notebooks.lessons(folder=tmp_path / "notebooks"), told.append)
     assert told[5:] == [f"slides: {one}", paths[0], f"slides: {two}", paths[1]]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C in another way")
 def test_ctrl_c_ends_with_a_sentence(tmp_path):
     begun = f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\n"
-    cell = master.code("a-02", f"{begun}time.sleep(120)")
-    master.write(tmp_path / "notebooks" / "05_one.ipynb", notebook_of([master.markdown("a-01", "# 05 · One"), cell]))
-    program = ("import sys\nfrom i2pemd_lite import __main__\nfrom i2pemd_lite.course import master, commands\n"
-               f"import pathlib\nmaster.root = lambda: pathlib.Path({str(tmp_path)!r})\n"
+    cell = notebooks.code("a-02", f"{begun}time.sleep(120)")
+    one = notebook_of([notebooks.markdown("a-01", "# 05 · One"), cell])
+    notebooks.write(tmp_path / "notebooks" / "05_one.ipynb", one)
+    program = ("import sys\nfrom i2pemd_lite import __main__\nfrom i2pemd_lite.course.publish import notebooks\n"
+               f"import pathlib\nnotebooks.root = lambda: pathlib.Path({str(tmp_path)!r})\n"
                "sys.exit(__main__.main(['release', '--only', 'slides', '--out', sys.argv[1]]))\n")  # fmt: skip
     command = [sys.executable, "-c", program, str(tmp_path / "out")]
     with open(tmp_path / "said", "w") as said:
@@ -141,22 +143,22 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path):
 
 def test_a_lesson_that_does_not_run_is_named(tmp_path):
     path = tmp_path / "notebooks" / "04_bad.ipynb"
-    master.write(path, notebook_of([master.markdown("a-01", "# 04 · Bad"), master.code("a-02", "1 / 0")]))
+    notebooks.write(path, notebook_of([notebooks.markdown("a-01", "# 04 · Bad"), notebooks.code("a-02", "1 / 0")]))
     with pytest.raises(BadInput, match="04_bad.ipynb, cell a-02: expected it to run, found ZeroDivisionError"):
-        web.write(tmp_path / "out", folder=path.parent)
+        pages.write(tmp_path / "out", folder=path.parent)
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_picture_without_words_is_refused(made):
     output = {"output_type": "display_data", "data": {"image/png": PNG, "text/plain": "<Figure size 640x480>"}}
-    cell = master.code("a-02", "plt.plot()") | {"outputs": [output]}
+    cell = notebooks.code("a-02", "plt.plot()") | {"outputs": [output]}
     with pytest.raises(BadInput, match="02_one.ipynb: expected words for every picture"):
-        web.lesson(notebook_of([master.markdown("a-01", "# 02"), cell]), made / "notebooks" / "02_one.ipynb")
+        pages.lesson(notebook_of([notebooks.markdown("a-01", "# 02"), cell]), made / "notebooks" / "02_one.ipynb")
 
 
-@pytest.mark.parametrize("path", master.lessons(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", notebooks.lessons(), ids=lambda path: path.stem)
 def test_every_formula_of_a_lesson_is_drawn_without_a_script(path):
-    for cell in master.read(path)["cells"]:
+    for cell in notebooks.read(path)["cells"]:
         if cell["cell_type"] == "markdown":
             drawn = render.text(cell["source"])
             assert "$" not in re.sub(r"<code>.*?</code>", "", drawn, flags=re.S)
@@ -170,19 +172,19 @@ def test_a_formula_that_cannot_be_drawn_is_named(tex):
 
 
 def test_the_first_page_for_voila_leads_to_all_others(tmp_path):
-    *boards, index = pages.write(tmp_path)
-    (cell,) = master.read(index)["cells"]
+    *boards, index = voila.write(tmp_path)
+    (cell,) = notebooks.read(index)["cells"]
     found = re.findall(r"^- \[(\w+)\]\(/voila/render/(\w+\.ipynb)\): \S.+\?$", cell["source"], flags=re.M)
     assert found == [(path.stem, path.name) for path in boards]
 
 
-@pytest.mark.parametrize("name", pages.BOARDS)
+@pytest.mark.parametrize("name", voila.BOARDS)
 def test_every_page_for_voila_shows_its_panel(name, tmp_path, monkeypatch):
-    from i2pemd_lite.panels.panel import Panel
+    from i2pemd_lite.panels.engine.panel import Panel
 
     monkeypatch.chdir(tmp_path)
-    made = {path.stem: path for path in pages.write(tmp_path / "pages")}
-    question, panel = master.read(made[name])["cells"]
+    made = {path.stem: path for path in voila.write(tmp_path / "pages")}
+    question, panel = notebooks.read(made[name])["cells"]
     assert "?" in question["source"]
     *lines, last = panel["source"].splitlines()
     names = {}

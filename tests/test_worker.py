@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from i2pemd_lite import classification, segmentation
-from i2pemd_lite.files import BadInput, claimed
-from i2pemd_lite.worker import Process, Worker, plane
+from i2pemd_lite.files import BadInput, run_lock
+from i2pemd_lite.runs.worker import Process, Worker, plane
 
 QUICK = {"profile": "ci", "seed": 3, "evaluate_every": 2, "steps": 6}
 
@@ -125,12 +125,12 @@ def test_what_is_wrong_is_told_and_the_others_go_on(worker, tmp_path):
     expected = "ours: expected the name|method: expected|steps: expected|weight: expected|seed: cannot"
     assert all(words in found for words, found in zip(expected.split("|"), errors, strict=True))
     assert worker.kept["ours"].run.settings.weight == 1.0
-    with claimed(tmp_path / "bad"):
+    with run_lock(tmp_path / "bad"):
         pass  # what could not be opened is not claimed
 
 
 def test_a_loss_that_is_no_number_stops_its_run_alone_and_says_what_to_do(worker, tmp_path, monkeypatch):
-    monkeypatch.setattr("i2pemd_lite.worker.REPORT", 0)
+    monkeypatch.setattr("i2pemd_lite.runs.worker.REPORT", 0)
     begin(worker, tmp_path / "ours", steps=20, evaluate_every=20)
     do(worker, "fork", "ours", to="twin", folder=str(tmp_path / "twin"))
     do(worker, "set", "ours", values={"learning_rate": 1e30})
@@ -153,10 +153,10 @@ def test_one_run_has_one_trainer(worker, tmp_path):
     other = Heard()
     begin(Worker(other.append), tmp_path / "ours")
     assert "being trained elsewhere" in other.of("ours", "failed")[0]["error"]
-    with pytest.raises(BadInput, match="being trained elsewhere"), claimed(tmp_path / "ours"):
+    with pytest.raises(BadInput, match="being trained elsewhere"), run_lock(tmp_path / "ours"):
         pass
     do(worker, "stop", "ours")
-    with claimed(tmp_path / "ours"):
+    with run_lock(tmp_path / "ours"):
         pass
 
 
@@ -201,13 +201,13 @@ def test_a_closed_notebook_loses_nothing_and_a_killed_process_is_told(tmp_path):
     heard = until(process, lambda message: message["event"] == "ended")
     assert "exit status -9" in heard[-1]["error"]
     process.tell("go", "ours")  # nobody listens, and nothing breaks
-    with claimed(tmp_path / "ours"):
+    with run_lock(tmp_path / "ours"):
         pass
 
 
 NOTEBOOK = """
 import time
-from i2pemd_lite.worker import Process
+from i2pemd_lite.runs.worker import Process
 process = Process()
 process.tell("open", "ours", task="classification", method="i2pemd", folder="{folder}", profile="ci", steps=5000,
              evaluate_every=5000, checkpoint_every=5000)
@@ -237,7 +237,7 @@ def test_a_killed_notebook_loses_nothing(tmp_path):
 def test_a_message_that_is_torn_does_not_hide_the_end(monkeypatch):
     real = subprocess.Popen
     torn = [sys.executable, "-c", "import sys; sys.stdout.write('{\"event\": \"st')"]
-    monkeypatch.setattr("i2pemd_lite.worker.subprocess.Popen", lambda command, **options: real(torn, **options))
+    monkeypatch.setattr("i2pemd_lite.runs.worker.subprocess.Popen", lambda command, **options: real(torn, **options))
     assert "exit status 0" in until(Process(), lambda message: message["event"] == "ended")[-1]["error"]
 
 

@@ -9,11 +9,11 @@ print(classification.tables(seeds=(0, 1, 2)))               # Tables 4 to 6, the
 """
 
 from i2pemd_lite.classification.data import CLASSES, Dataset, load
-from i2pemd_lite.classification.evaluate import TASK, evaluate, predict, resume, train
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
 from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.classification.tables import Tables, from_runs, tables
+from i2pemd_lite.classification.task import TASK, evaluate, predict, resume, train
 
 __all__ = [
     "TASK",

@@ -1,11 +1,11 @@
 """Where each setting of classification comes from, and where a rival differs from its authors' code.
 
-See `i2pemd_lite.choices`; the ramps of the rivals' own terms, with their sources, are in `ramps.RAMPS`.
+See `i2pemd_lite.tables.choices`; the ramps of the rivals' own terms, with their sources, are in `ramps.RAMPS`.
 """
 
-from i2pemd_lite.choices import PRECISION, SHARED, Choice
-from i2pemd_lite.classification import paper, ramps
-from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification import paper
+from i2pemd_lite.classification.methods import METHODS, ramps
+from i2pemd_lite.tables.choices import PRECISION, SHARED, Choice
 
 SRC = "liuquande/SRC-MT"
 SETTINGS = {

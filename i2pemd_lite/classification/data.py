@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from i2pemd_lite import files
-from i2pemd_lite.classification.pictures import Arrays, Folder, Zip, open_zip
+from i2pemd_lite.classification.layout import Arrays, Folder, Zip, open_zip
 from i2pemd_lite.files import BadInput
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
@@ -86,7 +86,7 @@ def load(folder=None, images=1500):
         found = real and _find(real)
         if found:
             return found
-        from i2pemd_lite.classification.lesions import make
+        from i2pemd_lite.classification.synthetic import make
 
         return _isic(make(images=images))
     found = _find(Path(folder))

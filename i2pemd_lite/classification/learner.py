@@ -5,18 +5,19 @@ import logging
 
 import torch
 
-from i2pemd_lite.classification import ramps
 from i2pemd_lite.classification.augment import plain
 from i2pemd_lite.classification.data import CLASSES
-from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification.methods import METHODS, ramps
+from i2pemd_lite.classification.methods.supervised import class_weights
+from i2pemd_lite.classification.methods.teachers import decay, ema_update
 from i2pemd_lite.classification.network import build, load_imagenet
 from i2pemd_lite.classification.prepare import split
-from i2pemd_lite.classification.supervised import class_weights
-from i2pemd_lite.classification.teachers import decay, follow
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.training import Example, Learner, Resident, Shuffled, generator, learned, seeded
+from i2pemd_lite.runs.run import Example, Learner
+from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
+from i2pemd_lite.runs.settings import learned
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Classifier(Learner):
         """Let the averaged weights follow."""
         if self.teacher is not None:
             a = decay(t, self.settings.teacher or self.method.teacher or 0.999)
-            follow(self.teacher, self.network, a, statistics=not self.method.answers)
+            ema_update(self.teacher, self.network, a, statistics=not self.method.answers)
 
     def ramped(self, full, t):
         """The weight of the method's own term in step t, `full` times its authors' ramp (`ramps`)."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from i2pemd_lite import processes
+from i2pemd_lite import distributed
 from i2pemd_lite.files import BadInput
 
 
@@ -58,7 +58,7 @@ class Network(nn.Module):
 
     def forward(self, images):
         images = images.to(self.classifier.weight.dtype)
-        features = processes.shared(self.trunk, images) if self.training else self.trunk(images)
+        features = distributed.shared(self.trunk, images) if self.training else self.trunk(images)
         return features, self.classifier(self.dropout(features))
 
 

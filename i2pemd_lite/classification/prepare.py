@@ -62,7 +62,7 @@ class Prepared:
         """Write everything as it is in one file, whole or not at all."""
         notes = {name: getattr(self, name) for name in _NOTES}
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
-        with files.written_whole(file) as temporary:
+        with files.atomic_write(file) as temporary:
             save_file(tensors, temporary, metadata={"skin": json.dumps(notes)})
 
     @classmethod

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from i2pemd_lite.choices import changed
-from i2pemd_lite.classification.bands import COUNTS, counted
 from i2pemd_lite.classification.choices import SETTINGS
-from i2pemd_lite.classification.evaluate import TASK, evaluate
-from i2pemd_lite.classification.scores import DECISIONS, read_scores
+from i2pemd_lite.classification.methods.bands import COUNTS, counted
+from i2pemd_lite.classification.report import DECISIONS, read_scores
 from i2pemd_lite.classification.settings import ClassificationSettings
+from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, read_json
+from i2pemd_lite.tables.choices import changed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

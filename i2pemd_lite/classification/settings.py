@@ -3,7 +3,7 @@
 import dataclasses
 
 from i2pemd_lite.classification.methods import METHODS
-from i2pemd_lite.training import Settings
+from i2pemd_lite.runs.settings import Settings
 
 
 @dataclasses.dataclass

@@ -13,19 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from i2pemd_lite import results
-from i2pemd_lite.choices import note
 from i2pemd_lite.classification import paper
-from i2pemd_lite.classification.bands import SETS, band_report
-from i2pemd_lite.classification.evaluate import TASK
 from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification.methods.bands import SETS, band_report
+from i2pemd_lite.classification.report import DECISIONS
 from i2pemd_lite.classification.results import label, read
-from i2pemd_lite.classification.scores import DECISIONS
-from i2pemd_lite.comparison import jackknife, mcnemar, paired_t
+from i2pemd_lite.classification.task import TASK
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.report import Report
-from i2pemd_lite.results import MEMORY, p_value, plus_minus, spread
-from i2pemd_lite.seeds import Interval, interval
+from i2pemd_lite.tables import results
+from i2pemd_lite.tables.choices import note
+from i2pemd_lite.tables.report import Report
+from i2pemd_lite.tables.results import MEMORY, p_value, plus_minus, spread
+from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
 FIGURES = {

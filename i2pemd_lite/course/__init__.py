@@ -4,22 +4,22 @@ from importlib import import_module
 
 # No function has the name of a file here: importing the file would put it in the function's place.
 _HOME = {
-    "start": "i2pemd_lite.panels.lesson",
-    "agree": "i2pemd_lite.panels.lesson",
-    "check": "i2pemd_lite.course.judge",
-    "predict": "i2pemd_lite.course.predictions",
-    "estimate": "i2pemd_lite.course.predictions",
-    "sketch": "i2pemd_lite.course.predictions",
-    "ledger": "i2pemd_lite.course.bookkeeping",
-    "doctor": "i2pemd_lite.course.examination",
-    "outline": "i2pemd_lite.course.plan",
+    "start": "i2pemd_lite.panels.engine.lesson",
+    "agree": "i2pemd_lite.panels.engine.lesson",
+    "check": "i2pemd_lite.course.ask.judge",
+    "predict": "i2pemd_lite.course.ask.choice",
+    "estimate": "i2pemd_lite.course.ask.choice",
+    "sketch": "i2pemd_lite.course.ask.choice",
+    "ledger": "i2pemd_lite.course.about.ledger",
+    "doctor": "i2pemd_lite.course.about.doctor",
+    "outline": "i2pemd_lite.course.about.outline",
 }
 __all__ = [*_HOME, "progress"]
 
 
 def __getattr__(name):
     if name == "progress":
-        return import_module(f"{__name__}.progress")
+        return import_module(f"{__name__}.record.progress")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value

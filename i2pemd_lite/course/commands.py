@@ -8,34 +8,34 @@ from i2pemd_lite.files import BadInput
 
 def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
-    from i2pemd_lite.course import examination
+    from i2pemd_lite.course.about import doctor
 
-    lines = examination.examine()
-    print(examination.report(lines))
+    lines = doctor.examine()
+    print(doctor.report(lines))
     return int(any(line.todo for line in lines))
 
 
 def ledger(chosen):
     """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
-    from i2pemd_lite.course import bookkeeping
+    from i2pemd_lite.course.about import ledger
 
-    found = bookkeeping.ledger(notebooks=chosen.notebooks or bookkeeping.NOTEBOOKS, seed=chosen.seed)
+    found = ledger.ledger(notebooks=chosen.notebooks or ledger.NOTEBOOKS, seed=chosen.seed)
     print(found)
     return 0 if found.right else 1
 
 
 def outline(_):
     """Print the outline of the course, with the time that each lesson takes, as Markdown."""
-    from i2pemd_lite.course import plan
+    from i2pemd_lite.course.about import outline
 
-    print(plan.markdown())
+    print(outline.markdown())
     return 0
 
 
 def readings(chosen):
     """Print where the paper is silent or says two things, where each setting comes from, and what a profile sets."""
-    from i2pemd_lite import choices
     from i2pemd_lite.panels import readings
+    from i2pemd_lite.tables import choices
 
     tasks, parts = ("segmentation", "classification"), {"The paper's passages": readings.table()}
     parts |= {f"Settings of {task}": choices.table(task) for task in tasks}
@@ -58,44 +58,44 @@ def _about(word, table):
 
 def lessons(chosen):
     """Run the lessons and write them as pages, for readers without a kernel or a network."""
-    from i2pemd_lite.course import web
+    from i2pemd_lite.course.publish import pages
 
-    web.write(chosen.out, chosen.lessons, say=_say)
+    pages.write(chosen.out, chosen.lessons, say=_say)
     return 0
 
 
 def pages(chosen):
     """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
-    from i2pemd_lite.course import pages
+    from i2pemd_lite.course.publish import voila
 
-    for path in pages.write(chosen.out):
+    for path in voila.write(chosen.out):
         _say(path)
     return 0
 
 
 def release(chosen):
     """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
-    from i2pemd_lite.course import elsewhere, release
+    from i2pemd_lite.course.publish import badges, copies
 
-    where = elsewhere.repository(chosen.repository) if chosen.repository else elsewhere.origin()
-    copies = chosen.only or release.COPIES
-    release.release(chosen.out, chosen.lessons, copies, where, say=_say)
-    if where and "student" in copies:
-        _say(elsewhere.to_do(where, chosen.out / "student"))
+    where = badges.repository(chosen.repository) if chosen.repository else badges.origin()
+    wanted = chosen.only or copies.COPIES
+    copies.release(chosen.out, chosen.lessons, wanted, where, say=_say)
+    if where and "student" in wanted:
+        _say(badges.to_do(where, chosen.out / "student"))
     return 0
 
 
 def work(_):
     """Write the lessons without solutions into work/, those that are not there yet: a learner's own copies."""
-    from i2pemd_lite.course import release
+    from i2pemd_lite.course.publish import copies
 
-    release.working()
+    copies.working()
     return 0
 
 
 def report(chosen):
     """A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
-    from i2pemd_lite.course import classroom
+    from i2pemd_lite.course.record import classroom
 
     words, left_out = classroom.report(chosen.folder, chosen.out)
     print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")

@@ -7,9 +7,9 @@ import torch
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance
-from i2pemd_lite.panels import style
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.instance import TOPS, measures
-from i2pemd_lite.panels.panel import Panel, choice, slider
 
 SCATTERED = [[0.0, 0.0], [4.0, 0.5], [1.0, 2.5], [1.5, 3.5], [5.0, 2.25], [6.5, 5.0], [2.75, 0.75]]
 GROUNDS = {

@@ -9,10 +9,10 @@ import numpy as np
 from i2pemd_lite import classification, segmentation
 from i2pemd_lite.panels import classification as skin
 from i2pemd_lite.panels import segmentation as organs
-from i2pemd_lite.panels import style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.training import Curves, Terms, apart
-from i2pemd_lite.saved import saved
-from i2pemd_lite.worker import plane
+from i2pemd_lite.runs.watch import saved
+from i2pemd_lite.runs.worker import plane
 
 TASKS = {"segmentation": segmentation, "classification": classification}
 

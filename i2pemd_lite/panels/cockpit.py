@@ -16,10 +16,10 @@ import numpy as np
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
-from i2pemd_lite.panels.panel import Panel, alert, choice, rows, slider, steps
+from i2pemd_lite.panels.engine.panel import Panel, alert, choice, rows, slider, steps
 from i2pemd_lite.panels.selection import keep_apart
 from i2pemd_lite.panels.training import LINES, Line, changes, column
-from i2pemd_lite.worker import Process
+from i2pemd_lite.runs.worker import Process
 
 RATES = tuple(float(f"{m}e{e}") for e in range(-6, 0) for m in (1, 2, 5))
 ALL = "all of this run"

@@ -11,8 +11,8 @@ import numpy as np
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.ground import fixed_ground_distance
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.panels.selection import judge, keep_apart
 
 RANKINGS = {"sure": "confidence s", "learned": "I2PEMD d, learned G", "fixed": "I2PEMD d, fixed G"}

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.prototypes import PrototypeBank, class_means
 
 STEPS, K = 32, 4

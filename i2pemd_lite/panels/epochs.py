@@ -10,8 +10,8 @@ import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import Correlation, pearson
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 
 MEASURES = {"mI2PEMD": "mi2pemd", "mDOC (%)": "doc", "MMD²": "mmd"}
 CAUTION = "Evaluations of one run follow each other (they are autocorrelated), so this p is too small."

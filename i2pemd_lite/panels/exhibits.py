@@ -15,8 +15,8 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, prototype_distances
 from i2pemd_lite.losses import i2pemd_loss
 from i2pemd_lite.prototypes import PrototypeBank, class_means
+from i2pemd_lite.runs.run import eager
 from i2pemd_lite.selection import select
-from i2pemd_lite.training import eager
 
 K, ALPHA = 4, 0.8
 CENTRES = torch.tensor([[0.5, 0.5], [4.0, 1.0], [1.5, 3.5], [6.0, 4.5]])

@@ -12,12 +12,12 @@ import torch
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
 from i2pemd_lite.panels.training import apart
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
-from i2pemd_lite.segmentation.scores import VOXELS, ClassMean
+from i2pemd_lite.segmentation.report import VOXELS, ClassMean
 
 MOST = 3  # runs beside each other
 ALL = "all classes"

@@ -7,8 +7,8 @@ import torch
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance, percentile_ranks, prototype_distances
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, steps
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
 LAYOUTS = {
     "five organs": [[0.0, 0.0], [4.0, 0.5], [1.0, 2.5], [1.5, 3.5], [5.0, 2.25]],

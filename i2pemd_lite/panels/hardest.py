@@ -6,8 +6,8 @@ import numpy as np
 
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 
 MOST = 4  # methods beside each other
 PAGE = 6  # images

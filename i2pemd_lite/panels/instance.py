@@ -7,8 +7,8 @@ import torch
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.ground import fixed_ground_distance
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, steps, switch
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps, switch
 
 # The corners of the simplex in the plane: p lies at p₁ c₁ + p₂ c₂ + p₃ c₃.
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])

@@ -11,12 +11,12 @@ import numpy as np
 
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, steps
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
 from i2pemd_lite.panels.training import LINES, apart, column
-from i2pemd_lite.report import Report
-from i2pemd_lite.saved import saved
+from i2pemd_lite.runs.watch import saved
+from i2pemd_lite.tables.report import Report
 
 MOST = 3  # runs
 ALL = "all classes"

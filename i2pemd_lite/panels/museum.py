@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import exhibits, style
+from i2pemd_lite.panels import exhibits
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps, switch
 from i2pemd_lite.panels.exhibits import BLOBS, CENTRES, POINT, RARE, RIGHT, SPREADS, STEPS, TRAINING, WRONG, K
-from i2pemd_lite.panels.panel import Panel, choice, slider, steps, switch
 
 P = exhibits.P.numpy()
 PICTURES = 0.455, 0.36  # bottom and height of the pictures, in parts of the figure

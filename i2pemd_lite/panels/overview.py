@@ -7,8 +7,8 @@ import torch
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.ground import ground_distance
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 
 PROTOTYPES = torch.tensor([[0.0, 0.0], [1.0, 1.0], [3.0, 0.0]], dtype=torch.float64)
 GROUND = ground_distance(PROTOTYPES)
@@ -131,10 +131,10 @@ def panel(share=0.2, rest=0.625, label=1):
 
 def save_picture(file):
     """Write the picture of the README, at twice the dots: synthetic features, nothing of a patient."""
-    from i2pemd_lite.files import written_whole
+    from i2pemd_lite.files import atomic_write
 
     card = style.figure(9.4, 3.0)
     card.set_dpi(200)
     draw(card, compute({"share": 0.2, "rest": 0.625, "label": 1}))
-    with written_whole(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_bytes(style.png(card))

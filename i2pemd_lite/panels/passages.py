@@ -13,7 +13,8 @@ import torch
 from i2pemd_lite.emd import emd, i2pemd
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, prototype_distances
 from i2pemd_lite.losses import i2pemd_loss, segmentation_loss
-from i2pemd_lite.panels import style, transport
+from i2pemd_lite.panels import transport
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.segmentation.methods import POOLS

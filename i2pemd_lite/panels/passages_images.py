@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from i2pemd_lite.classification.data import CLASSES
 from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification.methods.pseudo import above, pseudo_labels
 from i2pemd_lite.classification.prepare import Prepared, split
-from i2pemd_lite.classification.pseudo import above, pseudo_labels
 from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.metrics import classification_metrics

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import sheet, style
-from i2pemd_lite.panels.panel import Panel, choice
+from i2pemd_lite.panels.engine import sheet, style
+from i2pemd_lite.panels.engine.panel import Panel, choice
 from i2pemd_lite.panels.passages import METHOD
 from i2pemd_lite.panels.passages_images import IMAGES
 

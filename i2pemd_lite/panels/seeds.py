@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite import seeds
 from i2pemd_lite.classification import paper as skin
-from i2pemd_lite.classification.scores import DECISIONS
+from i2pemd_lite.classification.report import DECISIONS
 from i2pemd_lite.files import BadInput, read_json, root
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.segmentation import paper as organs
+from i2pemd_lite.tables import statistics
 
 MOST = 60  # seeds on the axis of the right picture
 VERDICT = {
@@ -18,7 +18,7 @@ VERDICT = {
     "behind": "it leaves out 0, so the seeds put the proposed method behind. ",
     "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
 }
-"""What `seeds.Interval.verdict` means, as the end of a sentence on the interval."""
+"""What `statistics.Interval.verdict` means, as the end of a sentence on the interval."""
 
 
 class Measured(NamedTuple):
@@ -39,7 +39,7 @@ class Result(NamedTuple):
     seeds: list
     theirs: np.ndarray
     ours: np.ndarray
-    found: seeds.Interval
+    found: statistics.Interval
     gap: float  # the paper's, ours less theirs
     n: int  # as set
     power: float  # with n seeds
@@ -111,11 +111,11 @@ def compute(measured, other, n):
     mine, theirs = measured.values[measured.proposed], measured.values[other]
     common = sorted(mine.keys() & theirs.keys())
     a, b = (np.array([values[seed] for seed in common]) for values in (mine, theirs))
-    found, gap = seeds.interval(a - b), measured.paper[measured.proposed] - measured.paper[other]
+    found, gap = statistics.interval(a - b), measured.paper[measured.proposed] - measured.paper[other]
     known = not np.isnan(found.sd)
-    curve = seeds.power(gap, found.sd, np.arange(2, MOST + 1)) if known else np.full(MOST - 1, np.nan)
-    at = float(seeds.power(gap, found.sd, n)) if known else np.nan
-    enough = seeds.needed(gap, found.sd) if known else None
+    curve = statistics.power(gap, found.sd, np.arange(2, MOST + 1)) if known else np.full(MOST - 1, np.nan)
+    at = float(statistics.power(gap, found.sd, n)) if known else np.nan
+    enough = statistics.needed(gap, found.sd) if known else None
     return Result(measured, other, common, b, a, found, gap, n, at, enough, curve)
 
 
@@ -186,9 +186,9 @@ def describe(result):
         + ": " + VERDICT[found.verdict]
         + f"{gap} "
     )
-    low, high = seeds.sd_interval(found.sd, n)
-    ends = [seeds.needed(result.gap, sd) for sd in (low, high)]
-    numbers = [f"{each:,}" if each else f"over {seeds.MOST:,}" for each in (result.needed, *ends)]
+    low, high = statistics.sd_interval(found.sd, n)
+    ends = [statistics.needed(result.gap, sd) for sd in (low, high)]
+    numbers = [f"{each:,}" if each else f"over {statistics.MOST:,}" for each in (result.needed, *ends)]
     words += f"With this spread it takes {numbers[0]} seeds of both to see such a gap four times in five."
     return words, {
         "seeds of both": n,

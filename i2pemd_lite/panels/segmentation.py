@@ -8,11 +8,11 @@ import torch
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import dice
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.training import Terms, Training
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
-from i2pemd_lite.segmentation.scores import known_mean
+from i2pemd_lite.segmentation.report import known_mean
 
 SHORT = ("backgr.", "liver", "R kidney", "L kidney", "spleen")
 # Neither the blue of CT nor the orange of MR; each region also carries its name.
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
     doc: np.ndarray  # (K,)
 
 
-class Looker:
+class CaseViewer:
     """Slices of prepared cases, and of what a run says of them; a case is predicted once for each state of the run."""
 
     def __init__(self, source):
@@ -138,8 +138,8 @@ def percent(value):
     return "-" if np.isnan(value) else f"{value:.1f}"
 
 
-def lookers(runs):
-    """A `Looker` for each of one to four runs; the cases held back from all of them come first.
+def case_viewers(runs):
+    """A `CaseViewer` for each of one to four runs; the cases held back from all of them come first.
 
     Raises `BadInput` for another number of runs, and for runs that were not trained on the same data.
     """
@@ -149,7 +149,7 @@ def lookers(runs):
     if len(set(marks.values())) > 1:
         found = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
         raise BadInput(f"runs: expected the same prepared data, found {found}; train them on one folder in one profile")
-    made = {name: Looker(run) for name, run in runs.items()}
+    made = {name: CaseViewer(run) for name, run in runs.items()}
     common = set.intersection(*(set(looker.held_back) for looker in made.values()))
     for looker in made.values():
         looker.held_back = tuple(name for name in looker.held_back if name in common)
@@ -307,7 +307,7 @@ class Comparison(NamedTuple):
 def beside(made, state):
     """The slices of the state, once bare and once as each run sees them.
 
-    `made` is what `lookers` gave; `state` has ct and mr (names of cases), height (percent), plane, overlay, outline.
+    made : what `case_viewers` gave;  state : ct and mr (names of cases), height (percent), plane, overlay, outline
     """
     first, plane = next(iter(made.values())), state["plane"]
     rows = {}
@@ -399,7 +399,7 @@ def compare(**named):
     -------
         compare(joint=joint, ours=ours, overlay="only mistakes", height=40)
     """
-    made = lookers({name: run for name, run in named.items() if hasattr(run, "learner")})
+    made = case_viewers({name: run for name, run in named.items() if hasattr(run, "learner")})
     start = {name: value for name, value in named.items() if name not in made}
     first = next(iter(made.values()))
     cases = {modality: first.names(modality) for modality in MODALITIES}

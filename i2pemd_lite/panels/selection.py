@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from i2pemd_lite.classification.augment import weak
-from i2pemd_lite.classification.bands import regions
+from i2pemd_lite.classification.methods.bands import regions
 from i2pemd_lite.ground import fixed_ground_distance
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
-from i2pemd_lite.training import generator
 
 GROUNDS = {"learned": "learned", "fixed, 1 − I": "fixed"}
 ROWS = {

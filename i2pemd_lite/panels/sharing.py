@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, steps
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES
 from i2pemd_lite.segmentation.network import PerModality, UNet
 from i2pemd_lite.segmentation.settings import SegmentationSettings

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, steps
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
 SHOWN = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
 MARKS = ("o", "s", "^", "D", "v", "P")

@@ -11,10 +11,10 @@ import numpy as np
 from scipy import ndimage
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.live import LivePanel
-from i2pemd_lite.panels.panel import choice, slider, switch
-from i2pemd_lite.panels.segmentation import COLOURS, SHORT, lookers, millimetres, overlap, percent
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.live import LivePanel
+from i2pemd_lite.panels.engine.panel import choice, slider, switch
+from i2pemd_lite.panels.segmentation import COLOURS, SHORT, case_viewers, millimetres, overlap, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
 DETAIL = 4.0  # mm between the points of a surface, where the voxels are smaller
@@ -378,7 +378,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     -------
         surfaces("mr/image_3", joint=joint, ours=ours, organs=("liver", "spleen"))
     """
-    made = lookers(runs)
+    made = case_viewers(runs)
     first = next(iter(made.values()))
     cases = [(f"{m.upper()} {text}", name) for m in MODALITIES for text, name in first.names(m)]
     cases.sort(key=lambda option: option[1] not in first.held_back)

@@ -13,8 +13,8 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 
 LINES = ("-", "--", "-.", ":")  # one for each run
 POINTS = 300  # of a curve, at most: more cannot be told apart

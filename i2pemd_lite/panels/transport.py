@@ -9,8 +9,8 @@ import numpy as np
 
 from i2pemd_lite.emd import Transport, emd
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, cell, choice, slider, switch
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, cell, choice, slider, switch
 
 EQUAL = 1e-12  # masses that differ by less are one mass: sums of a few float64 numbers round far below it
 COSTS = [[0.0, 0.4, 0.8], [0.4, 0.0, 0.6], [0.8, 0.6, 0.0]]

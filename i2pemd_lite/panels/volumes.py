@@ -10,9 +10,20 @@ from typing import NamedTuple
 import nibabel
 import numpy as np
 
-from i2pemd_lite.panels import style
-from i2pemd_lite.panels.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.segmentation import KEYS, MARKS, OVERLAYS, PLANES, SHORT, Bar, Looker, View, overlap, percent
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.segmentation import (
+    KEYS,
+    MARKS,
+    OVERLAYS,
+    PLANES,
+    SHORT,
+    Bar,
+    CaseViewer,
+    View,
+    overlap,
+    percent,
+)
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
@@ -240,7 +251,7 @@ def volumes(source, **start):
     -------
         volumes(run, overlay="I2PEMD", z=40)
     """
-    looker = Looker(source)
+    looker = CaseViewer(source)
     run = looker.run is not None
     cases = {modality: looker.names(modality) for modality in MODALITIES}
     return Panel(

@@ -9,11 +9,11 @@
 """
 
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, ORGANS, Dataset, Scan, load
-from i2pemd_lite.segmentation.evaluate import TASK, evaluate, predict, resume, train
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare
 from i2pemd_lite.segmentation.settings import SegmentationSettings
 from i2pemd_lite.segmentation.tables import Tables, from_runs, tables
+from i2pemd_lite.segmentation.task import TASK, evaluate, predict, resume, train
 
 __all__ = [
     "TASK",

@@ -1,6 +1,6 @@
-"""Where each setting of segmentation comes from (see `i2pemd_lite.choices`)."""
+"""Where each setting of segmentation comes from (see `i2pemd_lite.tables.choices`)."""
 
-from i2pemd_lite.choices import PRECISION, SHARED, Choice
+from i2pemd_lite.tables.choices import PRECISION, SHARED, Choice
 
 DOU = "Dou et al. 2020"
 SETTINGS = {

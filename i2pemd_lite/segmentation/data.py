@@ -14,8 +14,8 @@ import numpy as np
 
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation import readers
-from i2pemd_lite.segmentation.readers import Grid
+from i2pemd_lite.segmentation import layout
+from i2pemd_lite.segmentation.layout import Grid
 
 CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
 ORGANS = CLASSES[1:]
@@ -27,7 +27,7 @@ SEQUENCES = {
 }
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
 MANIFEST = "synthetic.json"
-"""The file that marks a folder as made by `phantoms.make`."""
+"""The file that marks a folder as made by `synthetic.make`."""
 FAT_HU = -50.0
 FAT_SHARE = 0.02
 """Half of a CT scan or more is fat and air, below -50 HU, whereas magnitude images of MR have nothing below 0.
@@ -71,10 +71,10 @@ class Scan:
 
     def files(self):
         """Every file that the scan consists of: those of the image, then those of the label."""
-        image = readers.dicom_files(self.image, self.echo) if self.image.is_dir() else [self.image]
+        image = layout.dicom_files(self.image, self.echo) if self.image.is_dir() else [self.image]
         if self.label is None:
             return image
-        return image + (readers.mask_files(self.label) if self.label.is_dir() else [self.label])
+        return image + (layout.mask_files(self.label) if self.label.is_dir() else [self.label])
 
     def check(self):
         """The scan's `Grid` from its headers.
@@ -88,13 +88,13 @@ class Scan:
             raise BadInput(f"{self.image}: expected its label {self.label}, found none; "
                            "add it or move the image to the testing folder")
         if self.image.is_dir():
-            grid, _ = readers.dicom_series(readers.dicom_files(self.image, self.echo))
+            grid, _ = layout.dicom_series(layout.dicom_files(self.image, self.echo))
         else:
-            grid = readers.nifti_grid(self.image)
+            grid = layout.nifti_grid(self.image)
         if self.label is not None and self.label.is_dir():
-            readers.check_masks(self.label, grid)
+            layout.check_masks(self.label, grid)
         elif self.label is not None:
-            difference = grid.differs(readers.nifti_grid(self.label))
+            difference = grid.differs(layout.nifti_grid(self.label))
             if difference:
                 raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
                                "export image and label on one grid")
@@ -106,9 +106,9 @@ class Scan:
         Raises `BadInput` for images that are unreadable, not finite, constant, or of the other modality.
         """
         if self.image.is_dir():
-            grid, image = readers.dicom_series(readers.dicom_files(self.image, self.echo), pixels=True)
+            grid, image = layout.dicom_series(layout.dicom_files(self.image, self.echo), pixels=True)
         else:
-            image, grid = readers.read_nifti(self.image)
+            image, grid = layout.read_nifti(self.image)
         if not np.isfinite(image).all():
             count = int((~np.isfinite(image)).sum())
             raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
@@ -123,10 +123,10 @@ class Scan:
         if self.label is None:
             return None
         if self.label.is_dir():
-            label = readers.chaos_classes(readers.read_masks(self.label), self.label)
+            label = layout.chaos_classes(layout.read_masks(self.label), self.label)
         else:
-            classes = readers.btcv_classes if self.layout == "btcv" else readers.plain_classes
-            label = classes(readers.read_nifti(self.label)[0], self.label)
+            classes = layout.btcv_classes if self.layout == "btcv" else layout.plain_classes
+            label = classes(layout.read_nifti(self.label)[0], self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")
@@ -160,7 +160,7 @@ def check_modality(image, modality, name="image"):
 
 @dataclass(frozen=True)
 class Dataset:
-    """The scans of a folder; `name` is "real", or "synthetic" where `phantoms.make` made it."""
+    """The scans of a folder; `name` is "real", or "synthetic" where `synthetic.make` made it."""
 
     folder: Path
     name: str
@@ -246,9 +246,9 @@ def load(folder=None, sequence="t2spir", labelled=True):
     if folder is None:
         folder = files.data_folder()
         if folder is None or not holds_scans(folder):
-            from i2pemd_lite.segmentation import phantoms
+            from i2pemd_lite.segmentation import synthetic
 
-            folder = phantoms.make()
+            folder = synthetic.make()
     folder = Path(folder)
     if not holds_scans(folder):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
@@ -286,7 +286,7 @@ def holds_scans(folder):
 def _numbered(folder, start, problems):
     """{number as written: path} of the NIfTI files in `folder` called `start` and a number, in order of the numbers."""
     found = {}
-    for path, name in readers.nifti_files(folder).items():
+    for path, name in layout.nifti_files(folder).items():
         match = re.fullmatch(start + r"(\d+)", name)
         if match and match[1] in found:
             problems.add(path, "one file of a case", found[match[1]].name, "remove one of the two")

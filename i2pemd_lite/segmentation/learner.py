@@ -4,17 +4,18 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from i2pemd_lite import processes
+from i2pemd_lite import distributed
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
 from i2pemd_lite.prototypes import PrototypeBank
+from i2pemd_lite.runs.run import Example, Learner
+from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
-from i2pemd_lite.segmentation.scores import ClassMean, doc_row, probe_blocks, sample_voxels, summary
-from i2pemd_lite.training import Example, Learner, Resident, Shuffled, generator, seeded
+from i2pemd_lite.segmentation.report import ClassMean, doc_row, probe_blocks, sample_voxels, summary
 
 
 class Segmenter(Learner):
@@ -100,7 +101,7 @@ class Segmenter(Learner):
             images, labels = augmented(images, labels, generator(s.seed, "augment", t))
         sizes = (s.batch,) * len(MODALITIES)
         if self.training:
-            sizes, (images, labels) = processes.dealt(sizes, images, labels)
+            sizes, (images, labels) = distributed.shard(sizes, images, labels)
         return images.contiguous(memory_format=torch.channels_last_3d), labels, sizes
 
     def volume(self, case, voxels=()):

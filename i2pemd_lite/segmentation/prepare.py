@@ -19,8 +19,8 @@ from scipy import ndimage
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation import data, readers
-from i2pemd_lite.segmentation.readers import Grid
+from i2pemd_lite.segmentation import data, layout
+from i2pemd_lite.segmentation.layout import Grid
 
 FORMAT = 1
 """Counts the changes that make a cache written before of no use."""
@@ -227,7 +227,7 @@ def prepare_case(scan, geometry=None, moments=None):
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     scan = data.Scan("mr/a", "mr", Path(folder) / "a.nii.gz")
-    ...     readers.write_nifti(scan.image, np.arange(6000.0).reshape(20, 30, 10), np.diag([3.0, 3.0, 8.0, 1.0]))
+    ...     layout.write_nifti(scan.image, np.arange(6000.0).reshape(20, 30, 10), np.diag([3.0, 3.0, 8.0, 1.0]))
     ...     prepare_case(scan, Geometry(spacing=(8, 6, 6), size=(16, 12))).image.shape
     torch.Size([10, 16, 12])
     """
@@ -286,7 +286,7 @@ def write_labels(path, labels, affine, like=None):
     labels = np.asarray(labels)
     if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"labels: expected integers (i, j, k), found {labels.dtype} of shape {labels.shape}")
-    readers.write_nifti(path, labels.astype(np.uint8), affine, like)
+    layout.write_nifti(path, labels.astype(np.uint8), affine, like)
 
 
 def _case(scan, image, label, grid, geometry):
@@ -473,7 +473,7 @@ def _write_case(path, case):
     if case.label is not None:
         tensors["label"] = case.label
     about = {"name": case.name, "modality": case.modality}
-    with files.written_whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, about)
 
 

@@ -4,13 +4,13 @@ import dataclasses
 import math
 from pathlib import Path
 
-from i2pemd_lite.choices import changed
 from i2pemd_lite.files import read_json
 from i2pemd_lite.segmentation.choices import SETTINGS
-from i2pemd_lite.segmentation.evaluate import TASK, evaluate
 from i2pemd_lite.segmentation.methods import METHODS
-from i2pemd_lite.segmentation.scores import DISTANCES, summary
+from i2pemd_lite.segmentation.report import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SegmentationSettings
+from i2pemd_lite.segmentation.task import TASK, evaluate
+from i2pemd_lite.tables.choices import changed
 
 CROPS = ("organs", "z")
 """Values of `crop` with which a run can have the paper's setting; see `label`."""

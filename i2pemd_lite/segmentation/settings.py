@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.segmentation.augment import COPIES
 from i2pemd_lite.segmentation.methods import METHODS, POOLS
 from i2pemd_lite.segmentation.prepare import Geometry
-from i2pemd_lite.training import Settings
 
 
 @dataclasses.dataclass

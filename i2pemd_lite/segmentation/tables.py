@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from i2pemd_lite import results
-from i2pemd_lite.choices import note
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
-from i2pemd_lite.report import Report
-from i2pemd_lite.results import MEMORY, p_value, plus_minus, spread
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
-from i2pemd_lite.segmentation.evaluate import TASK
 from i2pemd_lite.segmentation.methods import METHODS
+from i2pemd_lite.segmentation.report import DISTANCES
 from i2pemd_lite.segmentation.results import label, read
-from i2pemd_lite.segmentation.scores import DISTANCES
 from i2pemd_lite.segmentation.settings import SegmentationSettings
+from i2pemd_lite.segmentation.task import TASK
+from i2pemd_lite.tables import results
+from i2pemd_lite.tables.choices import note
+from i2pemd_lite.tables.report import Report
+from i2pemd_lite.tables.results import MEMORY, p_value, plus_minus, spread
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2

@@ -13,7 +13,8 @@ import torch
 
 from i2pemd_lite import classification
 from i2pemd_lite.classification import METHODS, paper
-from i2pemd_lite.training import SCHEDULES, seeded
+from i2pemd_lite.runs.sampling import seeded
+from i2pemd_lite.runs.settings import SCHEDULES
 
 
 def added_rows(quick):

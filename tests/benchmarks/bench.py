@@ -30,7 +30,7 @@ from step import step_rows
 from timing import describe, show, timed
 
 from i2pemd_lite.emd import i2pemd
-from i2pemd_lite.files import write_json, written_whole
+from i2pemd_lite.files import atomic_write, write_json
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.text import spoken
 
@@ -58,7 +58,7 @@ def main(arguments=None):
         path = chosen.markdown or (table in PAGES and not chosen.quick and Path(module.__file__).with_suffix(".md"))
         if path and figures.get(table):
             page = module.markdown(figures[table], machine, f"python3 run.py bench {table}")
-            with written_whole(path) as file:
+            with atomic_write(path) as file:
                 file.write_text(page, encoding="utf-8")
 
 

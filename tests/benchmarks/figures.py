@@ -12,10 +12,10 @@ from functools import cache
 from timing import markdown_lines
 
 from i2pemd_lite.classification import paper as skin_paper
-from i2pemd_lite.files import BadInput, root, written_whole
-from i2pemd_lite.results import plus_minus
-from i2pemd_lite.seeds import interval
+from i2pemd_lite.files import BadInput, atomic_write, root
 from i2pemd_lite.segmentation import paper as organ_paper
+from i2pemd_lite.tables.results import plus_minus
+from i2pemd_lite.tables.statistics import interval
 
 RESULTS = root() / "data" / "results"
 PAGES = {root() / "README.md": RESULTS / "first.in.md", RESULTS / "README.md": RESULTS / "README.in.md"}
@@ -33,7 +33,7 @@ def figure_rows(quick):
     for page, template in PAGES.items():
         text, number = filled(template.read_text(encoding="utf-8"))
         if not quick:
-            with written_whole(page) as file:
+            with atomic_write(page) as file:
                 file.write_text(placed(page.read_text(encoding="utf-8"), text), encoding="utf-8")
         found.append({"where": "data/results", "what": page.relative_to(root()).as_posix(), "figures": number})
     return found

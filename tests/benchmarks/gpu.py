@@ -42,7 +42,7 @@ if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None
     sys.exit(f"gpu: expected a Python that has {', '.join(NEEDED)}, found no {', '.join(missing)}; install what is "
              "missing, or start another python3")
 
-from i2pemd_lite.files import BadInput, claimed, read_json, refusal, write_json, written_whole  # noqa: E402
+from i2pemd_lite.files import BadInput, atomic_write, read_json, refusal, run_lock, write_json  # noqa: E402
 from i2pemd_lite.text import spoken  # noqa: E402
 
 MOST = 60
@@ -191,7 +191,7 @@ def _all_stages(chosen, given):
         chosen.back.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as claim:
         try:
-            claim.enter_context(claimed(chosen.out))
+            claim.enter_context(run_lock(chosen.out))
         except BadInput:
             found = "another call of the kit at work in it; wait for it, or choose another folder with --out"
             raise BadInput(f"{chosen.out}: expected a folder that is free, found {found}") from None
@@ -364,11 +364,11 @@ def _bring(out, back):
     names = [f"{name}.json" for name in ("kit", "check", "speed", "train", "report")] + ["report.md"]
     for name in names:
         if (out / name).is_file():
-            with written_whole(back / name) as temporary:
+            with atomic_write(back / name) as temporary:
                 shutil.copyfile(out / name, temporary)
     kept = [path for folder in ("tables", "runs") for path in sorted((out / folder).rglob("*"))
             if path.suffix in (".json", ".csv", ".npz", ".md")]  # fmt: skip
-    with written_whole(back / "runs.zip") as temporary:
+    with atomic_write(back / "runs.zip") as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
             for path in sorted(kept, key=lambda path: path.suffix == ".npz"):  # label maps last
                 if temporary.stat().st_size + path.stat().st_size < LARGEST * 2**20:

@@ -16,9 +16,10 @@ from step import host_sync, volumes
 from i2pemd_lite.classification.augment import strong, weak
 from i2pemd_lite.classification.data import CLASSES
 from i2pemd_lite.classification.prepare import Prepared, stored_side
+from i2pemd_lite.device import profile
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import segmentation_loss
-from i2pemd_lite.training import generator, profile
+from i2pemd_lite.runs.sampling import generator
 
 NEVER = {"steps": 10**6, "evaluate_every": 10**6, "checkpoint_every": 10**6}
 OURS = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}

@@ -13,9 +13,9 @@ from gpu_check import EXACT, OURS, SMALLER, WITHIN, noise
 from gpu_speed import TRAINS
 from timing import OUTSIDE, markdown_lines
 
-from i2pemd_lite.files import BadInput, read_json, write_json, written_whole
-from i2pemd_lite.report import without_nan
-from i2pemd_lite.results import begun
+from i2pemd_lite.files import BadInput, atomic_write, read_json, write_json
+from i2pemd_lite.tables.report import without_nan
+from i2pemd_lite.tables.results import begun
 
 FIRST = {
     "segmentation": ("joint_sepbn", "joint_sepbn_i2pemd", "joint", "ummkd"),
@@ -132,7 +132,7 @@ def _keep_labels(run, path):
     with run.learner.evaluating():
         maps = {case.name.replace("/", "-"): run.learner.probabilities(case).argmax(0).byte().numpy()
                 for case in run.learner.test_cases}  # fmt: skip
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         np.savez_compressed(temporary, **maps)
 
 
@@ -158,7 +158,7 @@ def report(kit):
              *_schedule(kit, tables), *(re.sub("^#", "###", found.markdown(), flags=re.M) for found in tables.values()),
              "## What the lessons can say of their times" if lessons else "",
              "\n".join(f"- Lesson {lesson}: {words}" for lesson, words in lessons.items())]  # fmt: skip
-    with written_whole(kit.folder / "report.md") as temporary:
+    with atomic_write(kit.folder / "report.md") as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
     costs = {task: without_nan(found.costs.rows) for task, found in tables.items()}
     left = [f"{stage}: {name}" for stage, names in wanted.items() for name in names if name not in stages[stage]]

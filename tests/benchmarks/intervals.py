@@ -23,8 +23,8 @@ import numpy as np
 from timing import markdown_table
 from tqdm import tqdm
 
-from i2pemd_lite.comparison import jackknife
 from i2pemd_lite.metrics import classification_metrics, weighted_metrics
+from i2pemd_lite.tables.statistics import jackknife
 
 COUNTS = np.array([1113, 6705, 514, 327, 1099, 115, 142])  # images of each class in ISIC 2018 Task 3
 SIZES = (0.75, 0.18, 0.05, 0.02)  # the shares of lesions with 1 to 4 images

@@ -155,7 +155,7 @@ ARM = """(slider, [around, kind, origin]) => {
 # In the kernel alone
 
 BEFORE = """
-from i2pemd_lite.panels.panel import Panel
+from i2pemd_lite.panels.engine.panel import Panel
 shown_panels, bundle = [], Panel._repr_mimebundle_
 def noted(panel, **options):
     shown_panels.append(panel)

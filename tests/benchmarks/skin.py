@@ -41,11 +41,12 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from i2pemd_lite import classification
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, ROTATION, SHIFT, strong, weak
-from i2pemd_lite.classification.bands import bands
 from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.methods.bands import bands
+from i2pemd_lite.classification.methods.pseudo import SELECTIONS
 from i2pemd_lite.classification.prepare import Prepared, stored_side
-from i2pemd_lite.classification.pseudo import SELECTIONS
-from i2pemd_lite.training import generator, profile
+from i2pemd_lite.device import profile
+from i2pemd_lite.runs.sampling import generator
 
 OURS, FIXMATCH, PIL, JPEG, WORKERS = "i2pemd", "fixmatch", "PIL loop", "JPEG loop", ", 2 workers"
 LOOPS = {PIL: 0, PIL + WORKERS: 2, JPEG: 0, JPEG + WORKERS: 2}

@@ -26,12 +26,13 @@ import torch.nn.functional as F
 from timing import interleaved
 
 from i2pemd_lite import segmentation
+from i2pemd_lite.device import profile
 from i2pemd_lite.losses import segmentation_loss
+from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.layout import Grid
 from i2pemd_lite.segmentation.network import UNet
 from i2pemd_lite.segmentation.prepare import Case
-from i2pemd_lite.segmentation.readers import Grid
-from i2pemd_lite.training import generator, profile
 
 OURS, WITHOUT, JOINT = "joint_sepbn_i2pemd", "joint_sepbn", "joint"
 PLAIN, THEIRS = "MONAI loop, our UNet", "MONAI loop, MONAI's UNet"

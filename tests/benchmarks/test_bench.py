@@ -20,8 +20,8 @@ from PIL import Image
 from i2pemd_lite import classification
 from i2pemd_lite.classification import augment
 from i2pemd_lite.classification.tables import COVERS
-from i2pemd_lite.comparison import jackknife
 from i2pemd_lite.files import root
+from i2pemd_lite.tables.statistics import jackknife
 
 
 @pytest.fixture

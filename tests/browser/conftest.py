@@ -6,7 +6,7 @@ import pytest
 from test_notebooks import with_open_exercises
 
 from browser import lab as learner
-from i2pemd_lite.course import master
+from i2pemd_lite.course.publish import notebooks
 
 
 @pytest.fixture(scope="package")
@@ -39,5 +39,5 @@ def lab(there, tmp_path_factory, shared):
     folder = tmp_path_factory.mktemp("lab")
     with learner.Lab(folder, I2PEMD_CACHE=str(shared / "cache")) as lab:
         for path in (folder / "notebooks").glob("[0-9]*.ipynb"):
-            master.write(path, with_open_exercises(path))
+            notebooks.write(path, with_open_exercises(path))
         yield lab

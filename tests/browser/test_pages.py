@@ -6,7 +6,7 @@ import pytest
 from test_release import EXERCISE, notebook_of
 
 from browser import lab as learner
-from i2pemd_lite.course import master, slides, web
+from i2pemd_lite.course.publish import notebooks, pages, slides
 
 TEXT = [
     "# 02 · One\n\nThe opening.",
@@ -21,10 +21,10 @@ FITS = """() => { const box = slides[at].firstElementChild.getBoundingClientRect
 def folder(tmp_path_factory):
     """A page and a deck of a small lesson that was not run."""
     folder = tmp_path_factory.mktemp("pages")
-    cells = [master.markdown(f"a-{n:02d}", text) for n, text in enumerate(TEXT)]
-    notebook, path = notebook_of([*cells, master.code("a-09", EXERCISE)]), folder / "02_one.ipynb"
-    master.write(path, notebook)
-    (folder / "page.html").write_text(web.lesson(notebook, path), encoding="utf-8")
+    cells = [notebooks.markdown(f"a-{n:02d}", text) for n, text in enumerate(TEXT)]
+    notebook, path = notebook_of([*cells, notebooks.code("a-09", EXERCISE)]), folder / "02_one.ipynb"
+    notebooks.write(path, notebook)
+    (folder / "page.html").write_text(pages.lesson(notebook, path), encoding="utf-8")
     (folder / "deck.html").write_text(slides.deck(notebook, path), encoding="utf-8")
     return folder
 

@@ -5,8 +5,8 @@ import ot
 import torch
 from scipy.optimize import linprog
 
+from i2pemd_lite.course.ask.judge import Exercise
 from i2pemd_lite.course.exercises.draws import histogram, random_ground
-from i2pemd_lite.course.judge import Exercise
 
 
 def _prediction_and_label(random):

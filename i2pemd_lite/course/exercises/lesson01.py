@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import ot
 
+from i2pemd_lite.course.ask.judge import Exercise
 from i2pemd_lite.course.exercises.draws import histogram
-from i2pemd_lite.course.judge import Exercise
 
 FLAWS = ("none", "row", "column", "sign", "less", "more")
 

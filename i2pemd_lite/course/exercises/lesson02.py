@@ -5,8 +5,8 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
+from i2pemd_lite.course.ask.judge import Exercise
 from i2pemd_lite.course.exercises.draws import ground, ranks
-from i2pemd_lite.course.judge import Exercise
 
 
 def _prototypes(random):

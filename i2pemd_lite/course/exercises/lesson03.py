@@ -5,8 +5,8 @@ import ot
 import torch
 from scipy.special import softmax
 
+from i2pemd_lite.course.ask.judge import STEP, Exercise
 from i2pemd_lite.course.exercises.draws import histogram, mean_of_means, random_ground
-from i2pemd_lite.course.judge import STEP, Exercise
 
 
 def _batch(random):

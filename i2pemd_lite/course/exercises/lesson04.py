@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 from scipy.spatial.distance import cdist
 from scipy.stats import binom, geom, rankdata
 
-from i2pemd_lite.course.judge import Exercise
+from i2pemd_lite.course.ask.judge import Exercise
 
 
 def _batch(random):

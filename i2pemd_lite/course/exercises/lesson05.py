@@ -9,7 +9,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.judge import Exercise
+from i2pemd_lite.course.ask.judge import Exercise
 from i2pemd_lite.segmentation import network
 
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata, ttest_1samp, ttest_ind, ttest_rel
 from sklearn.metrics import accuracy_score
 
-from i2pemd_lite.course.judge import Exercise
+from i2pemd_lite.course.ask.judge import Exercise
 
 LOW, HIGH = 0.7, 0.8  # the paper's thresholds
 

@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 from scipy.stats import norm, t
 
-from i2pemd_lite.course.judge import Exercise
+from i2pemd_lite.course.ask.judge import Exercise
 
 
 def _drawn(random):

@@ -5,8 +5,8 @@ import ot
 import torch
 from sklearn.metrics import log_loss
 
+from i2pemd_lite.course.ask.judge import Exercise
 from i2pemd_lite.course.exercises.draws import mean_of_means, random_ground
-from i2pemd_lite.course.judge import Exercise
 
 
 def _batch(random):

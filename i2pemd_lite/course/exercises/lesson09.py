@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from i2pemd_lite.course.ask.judge import STEP, Exercise
 from i2pemd_lite.course.exercises.draws import random_ground
-from i2pemd_lite.course.judge import STEP, Exercise
 
 
 def _rounds(random):

@@ -1,0 +1,131 @@
+"""About whom a selection decides: pseudo-labels above, inside and below the band τ_low < s ≤ τ_high (Eq. 15-18).
+
+I2PEMD takes every sample above the band and none below it, so the paper's claim stands or falls inside: are the samples
+that it lets in there labelled better than as many that were chosen in another way?
+"""
+
+import math
+
+import torch
+
+from i2pemd_lite.ground import fixed_ground_distance
+from i2pemd_lite.selection import select
+from i2pemd_lite.tables.report import Report
+
+SETS = {
+    "high": "above: s > τ_high",
+    "band": "band: τ_low < s ≤ τ_high",
+    "near": "  let in by I2PEMD",
+    "sure": "  as many, the most confident",
+    "chance": "  as many, at random",
+    "fix": "  let in by I2PEMD_fix",
+    "low": "below: s ≤ τ_low",
+    "kept": "taught the network (N_s)",
+}
+
+
+COUNTS = (*SETS, *(f"{name}_right" for name in SETS))
+"""What `bands` gives of a step, and a run's history keeps."""
+
+
+def regions(chosen):
+    """The sets of `SETS` that follow from a `Selection` of N samples, or of N samples in each of several batches.
+
+    Returns
+    -------
+    {"high", "band", "low": by confidence alone; "near": of the band, those that the selection lets in; "sure": of the
+    band, as many as `near`, those of the largest s}, each a mask of the shape of the fields of `chosen`, (…, N) bool
+
+    Example
+    -------
+    >>> o = torch.tensor([[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]])
+    >>> found = regions(select(o, torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]]), top=2))
+    >>> found["near"].tolist(), found["sure"].tolist()
+    ([True, False, False, False], [False, True, False, False])
+    """
+    high, low = chosen.high, ~chosen.confident
+    band = chosen.confident & ~high
+    near = band & chosen.low
+    rank = torch.where(band, chosen.scores, -1.0).argsort(descending=True, stable=True).argsort()
+    sure = band & (rank < near.sum(-1, keepdim=True))
+    return {"high": high, "band": band, "low": low, "near": near, "sure": sure}
+
+
+def bands(o, truth, ground, mask, tau_low, tau_high, top):
+    """Counts of one batch, for every method that has pseudo-labels: members of each set of `SETS`, and how many of them
+    are right. The truth of "unlabelled" images is known in teaching, and only shown.
+
+    kept    N_s, what the method selected (`mask`)
+    high, band, low    by confidence alone
+    near    of the band, what I2PEMD lets in: the T nearest of the batch by the learned G
+    sure    of the band, as many as `near`, those of the largest s
+    chance  the same number; its right ones are the mean of a draw at random, near · band_right / band
+    fix     of the band, what I2PEMD_fix lets in: the T of the batch with the largest s, however many that are
+
+    Parameters
+    ----------
+    o : (N, K) softmax output;  truth : (N,);  ground : (K, K) learned G;  mask : (N,) bool
+    tau_low, tau_high, top : as for `select`
+
+    Returns
+    -------
+    {"high": scalar tensor, "high_right": …, …}
+
+    Example
+    -------
+    >>> o = torch.tensor([[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]])
+    >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
+    >>> found = bands(o, torch.tensor([0, 1, 0, 0]), G, o.max(1).values > .8, tau_low=.7, tau_high=.8, top=2)
+    >>> [int(found[name]) for name in ("band", "near", "near_right", "sure", "sure_right")]
+    [2, 1, 1, 1, 0]
+    """
+    learned = select(o, ground, tau_low, tau_high, top)
+    fixed = select(o, fixed_ground_distance(len(ground), ground.device), tau_low, tau_high, top)
+    sets = {"kept": mask, **regions(learned), "fix": regions(fixed)["near"]}
+    right = learned.labels == truth
+    counts = {}
+    for name, members in sets.items():
+        counts |= {name: members.sum(), f"{name}_right": (members & right).sum()}
+    chance = counts["near"] * counts["band_right"] / counts["band"].clamp(min=1)
+    return counts | {"chance": counts["near"], "chance_right": chance}
+
+
+def counted(history):
+    """Whether the rows of a run's history have the counts of `bands`.
+
+    Example
+    -------
+    >>> counted([dict.fromkeys(COUNTS, 1)]), counted([{"band": 1}]), counted([])
+    (True, False, False)
+    """
+    return bool(history) and set(COUNTS) <= history[0].keys()
+
+
+def band_report(history, title="Pseudo-labels by region"):
+    """A `Report` of the counts of `bands`, summed over steps: rows of a run's history, or of several runs.
+
+    A standard error is that of a share among so many independent samples, √(a (1 − a)/n). The same image comes back
+    every pass, so it is too small; for random draws it stays empty, since they are a mean.
+
+    Example
+    -------
+    >>> row = {name: 10 for name in SETS} | {f"{name}_right": 7 for name in SETS}
+    >>> print(band_report([row, row]))  # doctest: +ELLIPSIS
+    Pseudo-labels by region
+                                   a step  % of all  right %  ±
+    above: s > τ_high                10.0      33.3     70.0  10.2
+    ...
+    """
+    totals = {name: sum(row[name] for row in history) for name in COUNTS}
+    everything, rows = totals["high"] + totals["band"] + totals["low"], []
+    for name, words in SETS.items():
+        n = totals[name]
+        share = totals[f"{name}_right"] / n if n else math.nan
+        rows.append({
+            "": words,
+            "a step": n / max(1, len(history)),
+            "% of all": 100 * n / everything if everything else math.nan,
+            "right %": 100 * share,
+            "±": 100 * math.sqrt(share * (1 - share) / n) if n and name != "chance" else math.nan,
+        })  # fmt: skip
+    return Report(title, rows)

@@ -1,0 +1,89 @@
+"""What an evaluation measures: the figures of Table 4 by two decisions, the scores of each image, and the bands."""
+
+import csv
+import dataclasses
+
+import numpy as np
+
+from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.methods.bands import band_report, counted
+from i2pemd_lite.files import BadInput, atomic_write
+from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.tables.report import Report
+
+DECISIONS = {"largest score": "argmax", "score ≥ 0.18": 0.18}
+"""How a score becomes a class: for teaching the largest one; the code of SRC-MT calls every class from 0.18 on."""
+
+
+@dataclasses.dataclass
+class Evaluation(Report):
+    """Figures in percent, a row for each of `DECISIONS`; where there are pseudo-labels, printed with `bands` below.
+
+    images    names of the held-back images;  truth  (n,) their classes;  scores  (n, K) softmax output
+    bands     the `band_report` of the run's history, or None
+    figures   those of the largest score by name: auc, sensitivity, specificity, accuracy, f1, top1
+    """
+
+    images: tuple = ()
+    truth: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    bands: Report | None = None
+
+    @property
+    def figures(self):
+        """{"auc": percent, …} where the class is that of the largest score."""
+        return {name: value for name, value in self.rows[0].items() if name != "decision"}
+
+    def pages(self):
+        """The figures, then the bands."""
+        return [self] if self.bands is None else [self, self.bands]
+
+    def content(self):
+        """What JSON holds: the bands too. The scores are a table of their own, see `save_scores`."""
+        return super().content() | ({} if self.bands is None else {"bands": self.bands.content()})
+
+
+def score(learner, history, about):
+    """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
+    held_back = learner.test
+    scores = learner.scores(held_back).numpy()
+    truth = learner.data.labels[held_back].numpy()
+    rows = []
+    for words, decision in DECISIONS.items():
+        found = classification_metrics(scores, truth, decision)
+        rows.append({"decision": words, **{name: 100 * value for name, value in found.items()}})
+    return Evaluation(
+        "Classification (%) on held-back images",
+        rows,
+        about,
+        images=tuple(learner.data.ids[i] for i in held_back.tolist()),
+        truth=truth,
+        scores=scores,
+        bands=band_report(history) if counted(history) else None,
+    )
+
+
+def save_scores(path, images, scores, truth=None):
+    """Write a table of scores: image, then `truth` where it is known, then one column a class as in ISIC 2018.
+
+    Beside the truth they have all digits of a float32: scores that are rounded to 0 tie, which changes AUC.
+    """
+    known, digits = ([], ".6f") if truth is None else (["truth"], ".9g")
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", *known, *CLASSES])
+        for i, name in enumerate(images):
+            classes = [] if truth is None else [CLASSES[truth[i]]]
+            writer.writerow([name, *classes, *(f"{p:{digits}}" for p in scores[i])])
+
+
+def read_scores(path):
+    """(images, truth (n,), scores (n, K)) of a table that `save_scores` wrote with the truth."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        truth = np.array([CLASSES.index(row["truth"]) for row in rows])
+        scores = np.array([[float(row[name]) for name in CLASSES] for row in rows])
+        return tuple(row["image"] for row in rows), truth, scores
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path}: expected image,truth,{','.join(CLASSES)}, found {error}; evaluate again") from None

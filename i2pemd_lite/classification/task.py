@@ -1,0 +1,97 @@
+"""Train, resume, evaluate and predict: the verbs of the classification task."""
+
+from pathlib import Path
+
+import torch
+
+from i2pemd_lite.classification.data import Dataset, load
+from i2pemd_lite.classification.layout import SUFFIXES, Folder, Zip
+from i2pemd_lite.classification.learner import Classifier
+from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification.prepare import Prepared, prepare
+from i2pemd_lite.classification.report import save_scores, score
+from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs.task import Task
+
+
+def _prepare(data, settings):
+    if isinstance(data, Dataset):
+        return prepare(data, settings.size)
+    if not isinstance(data, Prepared):
+        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
+    if data.size != settings.size:
+        found = f"{data.size}; use load(), or the profile and size that they were prepared for"
+        raise BadInput(f"data: expected images prepared for {settings.size} px, found {found}")
+    return data
+
+
+def _opened(path):
+    return Prepared.open(path) if path.is_file() and path.suffix == ".safetensors" else None
+
+
+TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, _prepare, _opened)
+train, resume = TASK.train, TASK.resume
+
+
+def _unlabelled(images):
+    """A folder or zip that just holds images as a `Dataset` of test images; anything else as it is."""
+    if not isinstance(images, str | Path):
+        return images
+    place = Path(images)
+    if place.suffix == ".zip" or (place.is_dir() and any(path.suffix.lower() in SUFFIXES for path in place.iterdir())):
+        pictures = Zip(place) if place.is_file() else Folder(place)
+        none, names = torch.zeros(0, dtype=torch.long).numpy(), tuple(sorted(pictures.names))
+        return Dataset(place, place.name, (), none, None, None, names, pictures.sources, None, pictures)
+    return place
+
+
+def evaluate(run):
+    """The figures of Table 4 in percent on the held-back labelled images, as an `Evaluation`, which is a `Report`.
+
+    The weights are those of the best validation AUC where the data have a validation part beside the test part, else
+    the last ones. With a run folder, report.json and scores.csv, the scores of every image, are written there.
+    """
+    settings, learner = run.settings, run.learner
+    with run.best_weights() as step, learner.evaluating():
+        about = {
+            "method": settings.method,
+            "λ": settings.weight,
+            "profile": settings.profile,
+            "seed": settings.seed,
+            "steps": run.number,
+            "weights of step": step,
+            "seconds": round(run.seconds),
+            "peak MiB": run.memory or "unknown",
+            "data": learner.data.name,
+            "labelled": len(learner.labelled),
+            "held back": len(learner.test),
+            "split by": learner.split_by,
+        }
+        report = score(learner, run.history, about)
+    if run.folder is not None:
+        save_scores(run.folder / "scores.csv", report.images, report.scores, report.truth)
+        report.save(run.folder / "report.json")
+    return report
+
+
+def predict(run, images=None, out="out/skin.csv"):
+    """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
+
+    Parameters
+    ----------
+    images : a folder or zip of JPEG or PNG images, or a folder, `Dataset` or `Prepared` whose unlabelled test images
+        are meant; None: those of the run's own data
+    out : the file to write, whole or not at all
+
+    Returns
+    -------
+    Path of the file
+    """
+    data = run.learner.data if images is None else TASK.prepared(_unlabelled(images), run.settings)
+    if not len(data.test_ids):
+        raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
+    with run.best_weights(), run.learner.evaluating():
+        scores = run.learner.scores(torch.arange(len(data.test_ids)), data.test_images)
+    save_scores(out, data.test_ids, scores.numpy())
+    return Path(out)

@@ -1,0 +1,277 @@
+"""The 21 numbered equations of the paper, each computed twice: by the module, and by somebody else.
+
+Each function eq01 … eq21 draws inputs of random sizes and returns `(ours, independent)`, two arrays that must agree.
+`ours` comes from the equation's home in the module, `independent` shares no code with it: a linear program, POT,
+scikit-learn, SciPy, pandas, finite differences, or plain float64 loops over the printed sums.
+"""
+
+import numpy as np
+import torch
+
+from i2pemd_lite import emd, ground, losses, prototypes, selection
+from i2pemd_lite.classification.methods import pseudo
+from i2pemd_lite.course.about.independent import (
+    Desk,
+    answers,
+    class_means,
+    linear_program,
+    masses,
+    member,
+    points,
+    ranks,
+    rows,
+    sets,
+    slopes,
+    transported,
+    voxels,
+)
+from i2pemd_lite.text import about
+
+EXACT, SINGLE = 1e-9, 1e-5  # float64, and float32 where the module computes in it
+
+
+def equation(home, tex, independent, tolerance=EXACT):
+    """Note on a function where its equation lives, how the paper prints it, who else computes it, and how near."""
+
+    def noted(function):
+        function.id, function.meaning = function.__name__, about(function)
+        function.home, function.tex, function.independent, function.tolerance = home, tex, independent, tolerance
+        return function
+
+    return noted
+
+
+@equation("i2pemd_lite.emd:emd", r"\min_x \sum_{ij} g_{ij} x_{ij},\; x \ge 0,\; \sum_j x_{ij} \le p_i,\; "
+          r"\sum_i x_{ij} \le q_j", "a linear program by SciPy's HiGHS")  # fmt: skip
+def eq01(random):
+    """The cheapest way to carry the supplies to the demands."""
+    p, q, g = masses(random)
+    return emd.emd(p, q, g).cost, linear_program(p, q, g)
+
+
+@equation("i2pemd_lite.emd:Transport.emd", r"\mathrm{EMD}(p, q) = \sum_{ij} g_{ij} x_{ij} \,/\, \sum_{ij} x_{ij}",
+          "a linear program by SciPy's HiGHS")  # fmt: skip
+def eq02(random):
+    """The cost of a unit of flow."""
+    p, q, g = masses(random)
+    return emd.emd(p, q, g).emd, linear_program(p, q, g) / min(p.sum(), q.sum())
+
+
+@equation("i2pemd_lite.ground:prototype_distances", r"g_{ij} = \lVert c_i - c_j \rVert_1", "SciPy's cdist")
+def eq03(random):
+    """How far apart two classes are in feature space."""
+    from scipy.spatial.distance import cdist
+
+    c = points(random)
+    return ground.prototype_distances(torch.tensor(c)), cdist(c, c, "cityblock")
+
+
+@equation("i2pemd_lite.ground:percentile_ranks", r"\bar g_{ij} = \tfrac1m R(g_{ij}, \{g_{i1}, \dots, g_{im}\})",
+          "SciPy's rankdata")  # fmt: skip
+def eq04(random):
+    """The share of a row of distances that is smaller."""
+    K = random.integers(2, 12)
+    g = random.integers(0, 9, (K, K)).astype(float)  # small whole numbers, so that some are equal
+    return ground.percentile_ranks(torch.tensor(g)), ranks(g)
+
+
+@equation("i2pemd_lite.ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
+def eq05(random):
+    """The ground distance: ranks and their transpose, averaged."""
+    from scipy.spatial.distance import cdist
+
+    c = points(random, least=3)  # of two classes the ranks are symmetric already
+    r = ranks(cdist(c, c, "cityblock"))
+    return ground.ground_distance(torch.tensor(c)), (r + r.T) / 2
+
+
+@equation("i2pemd_lite.emd:i2pemd", r"\mathrm{I2PEMD}(p, e_k) = \sum_i p_i g_{ik}", "POT's network simplex")
+def eq06(random):
+    """What it costs to carry a prediction to its label."""
+    z, y, _ = voxels(random)
+    g = random.random((z.shape[1],) * 2)  # not symmetric, so that a row is not a column
+    p = z.softmax(1)
+    return emd.i2pemd(p, y, torch.tensor(g)).flatten(), transported(rows(p), y.flatten(), g)
+
+
+@equation("i2pemd_lite.losses:segmentation_loss",
+          r"\mathcal L_{Seg} = \mathcal L_{CE} + \mathcal L_{Dice} + \lambda \mathcal L_{I2PEMD}",
+          "scikit-learn's log_loss, loops for Dice, POT")  # fmt: skip
+def eq07(random):
+    """The objective of segmentation: cross-entropy, Dice, and λ times I2PEMD."""
+    from sklearn.metrics import log_loss
+
+    z, y, G = voxels(random)
+    p, k, weight = rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
+    K, N = p.shape[1], len(k)
+    w = np.array([1 - np.sum(k == c) / N for c in range(K)])
+    ce = log_loss(k, p, sample_weight=w[k], labels=range(K), normalize=False) / N
+    dice = sum(2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(K)) / K
+    of_class = class_means(transported(p, k, G), k)
+    return losses.segmentation_loss(z, y, torch.tensor(G), weight), ce + 1 - dice + weight * np.mean(of_class)
+
+
+@equation("i2pemd_lite.losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}",
+          "POT, voxel by voxel")  # fmt: skip
+def eq08(random):
+    """The mean over the classes, each counting the same."""
+    z, y, G = voxels(random)
+    of_class = class_means(transported(rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
+    return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(of_class)
+
+
+@equation("i2pemd_lite.losses:i2pemd_loss",
+          r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)",
+          "POT, voxel by voxel")  # fmt: skip
+def eq09(random):
+    """The mean over the voxels of one class."""
+    z, y, G = voxels(random)
+    alone = [y.where(y == k, -100) for k in y.unique()]  # where only class k counts, the mean over classes is ℓ_k
+    ours = [losses.i2pemd_loss(z, labels, torch.tensor(G)).item() for labels in alone]
+    return ours, class_means(transported(rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
+
+
+@equation("i2pemd_lite.prototypes:PrototypeBank",
+          r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "SciPy's lfilter", SINGLE)  # fmt: skip
+def eq10(random):
+    """A prototype follows the voxels of its class by momentum."""
+    from scipy.signal import lfilter
+
+    K, d, T, α = random.integers(2, 6), random.integers(1, 5), random.integers(3, 9), random.uniform(0.55, 0.95)
+    updates, bank = random.normal(size=(T, K, d)), prototypes.PrototypeBank(int(K), int(d), α).double()
+    for u in updates:  # two voxels of each class, about its mean
+        around = np.stack([u + 0.5, u - 0.5], -1)
+        bank.update(torch.tensor(around), torch.arange(K)[:, None].repeat(1, 2))
+    # y_t = α y_{t−1} + (1 − α) u_t, begun at u_1
+    filtered, _ = lfilter([1 - α], [1, -α], updates, axis=0, zi=α * updates[:1])
+    return bank.prototypes, filtered[-1]
+
+
+@equation("i2pemd_lite.prototypes:class_means",
+          r"c_k^{update} = \tfrac1{N_k} \sum_i M_k^i \cdot F_k^i", "SciPy's ndimage.mean")  # fmt: skip
+def eq11(random):
+    """The mean feature of the voxels of a class."""
+    from scipy import ndimage
+
+    F, y, _ = voxels(random)
+    means, counts = prototypes.class_means(F, y, F.shape[1])
+    present = np.flatnonzero(counts)
+    expected = [ndimage.mean(feature, y.flatten(), present) for feature in rows(F).T]
+    return means[present], np.transpose(expected)
+
+
+@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
+          r"\min_\theta \sum_{i \le N} \mathcal L_s(f(x_i; \theta), y_i) + \lambda \sum_{i > N} \mathcal L_u",
+          "finite differences", SINGLE)  # fmt: skip
+def eq12(random):
+    """The network's weights are what is minimised, over both sums at once."""
+    desk = Desk(random, "filter_all")
+    pseudo.pseudo_labels(desk, 0)["loss"].backward()
+    labels = desk.answers(desk.weak).argmax(1)  # a pseudo-label stays what it is while θ moves
+
+    def objective(θ):
+        terms = desk.by_hand(labels, np.ones(len(labels)), θ)
+        return terms[0] + desk.settings.weight * terms[1]
+
+    return desk.θ.grad, slopes(objective, desk.θ.detach().double().numpy())
+
+
+@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
+          r"\sum_{i > N} \mathcal L_u(f(x_i | \eta'; \theta), y_i^p)", "scikit-learn's log_loss", SINGLE)  # fmt: skip
+def eq13(random):
+    """Strong views answer to the pseudo-labels of weak ones, of all unlabelled images."""
+    from sklearn.metrics import log_loss
+
+    desk = Desk(random, "filter_all")
+    strong = desk.answers(desk.strong)
+    expected = log_loss(desk.answers(desk.weak).argmax(1), strong, labels=range(strong.shape[1]))
+    return pseudo.pseudo_labels(desk, 0)["unlabelled"], expected
+
+
+@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
+          r"\mathcal L = \mathcal L_s + \lambda \mathcal L_u", "float64 loops", SINGLE)  # fmt: skip
+def eq14(random):
+    """The loss of the labelled images, and λ times that of the unlabelled ones."""
+    desk = Desk(random, "filter_all")
+    labelled, unlabelled = desk.by_hand(desk.answers(desk.weak).argmax(1), np.ones(desk.settings.unlabelled))
+    return pseudo.pseudo_labels(desk, 0)["loss"], labelled + desk.settings.weight * unlabelled
+
+
+@equation("i2pemd_lite.selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")
+def eq15(random):
+    """The confidence of an answer, and its pseudo-label."""
+    o, G, rule = answers(random)
+    found = selection.select(torch.tensor(o), torch.tensor(G), **rule)
+    return np.stack([found.scores, found.labels]), np.stack([np.sort(o)[:, -1], np.argsort(o)[:, -1]])
+
+
+@equation("i2pemd_lite.selection:select", r"N_s^2 = \mathrm{top}^T(\mathrm{I2PEMD}(o_i, l_i))", "POT and sorting", 0)
+def eq16(random):
+    """The T answers with the smallest transport cost to their own pseudo-label."""
+    o, G, rule = answers(random)
+    return selection.select(torch.tensor(o), torch.tensor(G), **rule).near, member(sets(o, G, **rule)["near"], o)
+
+
+@equation("i2pemd_lite.selection:select", r"N_s^{low} = N_s^1 \cap N_s^2", "POT and Python's sets", 0)
+def eq17(random):
+    """Those of them that are confident enough."""
+    o, G, rule = answers(random)
+    found = sets(o, G, **rule)
+    ours = selection.select(torch.tensor(o), torch.tensor(G), **rule).low
+    return ours, member(found["confident"] & found["near"], o)
+
+
+@equation("i2pemd_lite.selection:select", r"N_s = N_s^{low} \cup N_s^{high}", "POT and Python's sets", 0)
+def eq18(random):
+    """Who may teach: those, and all that are very confident."""
+    o, G, rule = answers(random)
+    found = sets(o, G, **rule)
+    ours = selection.select(torch.tensor(o), torch.tensor(G), **rule).mask
+    return ours, member(found["confident"] & found["near"] | found["high"], o)
+
+
+@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
+          r"\mathcal L = \sum_{i \le N} \mathcal L_s + \lambda \sum_{i \in N_s} \mathcal L_u(f(x_i | \eta'), l_i)",
+          "POT, Python's sets, float64 loops", SINGLE)  # fmt: skip
+def eq19(random):
+    """The same loss over the selected images only."""
+    desk = Desk(random, "i2pemd")
+    s, o = desk.settings, desk.answers(desk.weak)
+    found = sets(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
+    chosen = member(found["confident"] & found["near"] | found["high"], o)
+    labelled, unlabelled = desk.by_hand(o.argmax(1), chosen)
+    return pseudo.pseudo_labels(desk, 0)["loss"], labelled + s.weight * unlabelled
+
+
+@equation("i2pemd_lite.prototypes:PrototypeBank",
+          r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "pandas' ewm", SINGLE)  # fmt: skip
+def eq20(random):
+    """A prototype follows the images of its class, and stays where none of them is in the batch."""
+    import pandas
+
+    K, T, α = int(random.integers(2, 6)), int(random.integers(6, 15)), random.uniform(0.55, 0.95)
+    rows, present = random.normal(3, 1, (T, K)), random.random((T, K)) < 0.5
+    present[0], present[-1, 0] = True, False
+    bank = prototypes.PrototypeBank(K, 1, α).double()
+    for row, here in zip(rows, present, strict=True):
+        bank.update(torch.tensor(row)[:, None], torch.arange(K), mask=torch.tensor(here))
+    frame = pandas.DataFrame(np.where(present, rows, np.nan))
+    return bank.prototypes[:, 0], frame.ewm(alpha=1 - α, adjust=False, ignore_na=True).mean().iloc[-1]
+
+
+@equation("i2pemd_lite.prototypes:PrototypeBank.update",
+          r"c_k^{update} = \tfrac1{|Z_k|} \big(\sum_{i \le N} f'(x_i | y_i = k) + \sum_{i \in N_s} f'(x_i | r_i = k)"
+          r"\big)", "float64 loops")  # fmt: skip
+def eq21(random):
+    """The mean feature of a class over labelled and selected images."""
+    K, d, N, M = (int(n) for n in random.integers([2, 1, 4, 8], [6, 5, 9, 20]))
+    f, labels = random.normal(size=(N + M, d)), random.integers(K, size=N + M)
+    labels[:K] = np.arange(K) if N >= K else labels[:K]
+    chosen = np.r_[np.ones(N, bool), random.random(M) < 0.5]
+    bank = prototypes.PrototypeBank(K, d).double()
+    bank.update(torch.tensor(f), torch.tensor(labels), mask=torch.tensor(chosen))
+    expected = np.zeros((K, d))
+    for k in range(K):
+        Z = [i for i in range(N) if labels[i] == k] + [i for i in range(N, N + M) if chosen[i] and labels[i] == k]
+        expected[k] = sum(f[i] for i in Z) / len(Z) if Z else 0
+    return bank.prototypes, expected

@@ -1,0 +1,232 @@
+"""The ledger: every numbered equation of the paper with its code, its lesson, its test, and whether it holds now.
+
+An equation has one id, eq01 … eq21. It stands in one docstring of the module, the equation's home; in a cell of a
+lesson; and it is the name of a function of `equations.py`, which computes it twice. `ledger()` looks for all three and
+runs the third: `python -m i2pemd_lite ledger` prints the same.
+"""
+
+import ast
+import re
+from collections import defaultdict
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.course.about import equations
+from i2pemd_lite.course.publish.notebooks import read
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.engine import sheet
+
+IDS = tuple(f"eq{n:02d}" for n in range(1, 22))
+ID = re.compile(r"\beq\d\d\b")
+PACKAGE = Path(__file__).parents[2]
+NOTEBOOKS = PACKAGE.parent / "notebooks"
+DRAWS = 5  # random inputs of each equation; the largest gap counts
+
+
+class Place(NamedTuple):
+    """Where an id stands: a file, and in it a name with the line of its definition, or a cell."""
+
+    file: Path
+    name: str
+    line: int = 0
+
+
+class Row(NamedTuple):
+    """One equation; `wrong` lists in words what is missing or does not hold, and is empty when all is well."""
+
+    id: str
+    meaning: str
+    tex: str
+    home: Place | None
+    lessons: tuple  # of Place
+    independent: str
+    gap: float
+    tolerance: float
+    wrong: tuple
+
+    @property
+    def verdict(self):
+        """In a word."""
+        return "right" if not self.wrong else "wrong" if self.gap > self.tolerance else "missing"
+
+
+class Ledger(tuple):
+    """The rows, as a table for a terminal (`str`) or a notebook."""
+
+    @property
+    def right(self):
+        """Whether no row is red."""
+        return all(not row.wrong for row in self)
+
+    def __str__(self):
+        lines = [("", "", "gap", "allowed", "home", "lessons", "what it says, and who computes it too")]
+        for row in self:
+            home = f"{_short(row.home.file)}:{row.home.line} {row.home.name}" if row.home else "-"
+            lessons = ", ".join(f"{place.file.stem[:2]} {place.name}" for place in row.lessons) or "-"
+            gap = (f"{row.gap:.1e}", f"{row.tolerance:.0e}")
+            lines.append((row.id, row.verdict, *gap, home, lessons, f"{row.meaning} ({row.independent})"))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        wrong = [f"{row.id}: {why}" for row in self for why in row.wrong]
+        return "\n".join(line.rstrip() for line in [*table, "", *wrong, self.verdict])
+
+    @property
+    def verdict(self):
+        """The whole table in a sentence."""
+        bad = [row.id for row in self if row.wrong]
+        return f"{len(self) - len(bad)} of {len(self)} equations hold" + f"; look at {', '.join(bad)}" * bool(bad)
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_):
+        return {"text/html": self.html(), "text/plain": str(self)}
+
+    def html(self):
+        """The table in the page's own colours, with links that JupyterLab follows to the file and to the cell."""
+        names = ("id", "equation", "home", "lesson", "gap (allowed)", "")
+        return sheet.html(names, map(_cells, self), self.verdict)
+
+
+def _cells(row):
+    def link(place, text, at=""):
+        beside = "../" * (place.file.suffix == ".py") + _short(place.file) + at
+        return f'<a href="{escape(beside)}">{escape(text)}</a>'
+
+    lessons = (link(place, place.file.stem[:2], f"#cell-id={place.name}") for place in row.lessons)
+    where = row.home and f"{row.home.file.name}:{row.home.line}"
+    # JupyterLab's editor counts lines from 0.
+    home = row.home and link(row.home, where, f"#line={row.home.line - 1}") + f"<br>{escape(row.home.name)}"
+    sign = "✓" if not row.wrong else "✗"
+    why = "".join(f"<br>{escape(each)}" for each in row.wrong)
+    return (
+        row.id,
+        escape(row.meaning) + f"<br>${escape(row.tex)}$" * bool(row.tex) + f"<br>against {escape(row.independent)}",
+        home or "-",
+        ", ".join(lessons) or "-",
+        f"{row.gap:.1e} ({row.tolerance:.0e})",
+        f"<b>{sign} {row.verdict}</b>{why}",
+    )
+
+
+def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
+    """Look up and compute all equations.
+
+    Parameters
+    ----------
+    package, notebooks : the folders that are searched for ids
+    seed : of the random inputs
+    only : some of the 21 ids
+
+    Returns
+    -------
+    Ledger
+        a tuple of `Row`, one an id; `.right` says whether all is well
+
+    Raises
+    ------
+    BadInput
+        when there are no notebooks, or the seed is below 0
+
+    Example
+    -------
+    >>> (row,) = ledger(only=["eq06"])
+    >>> row.id, row.home.name, row.lessons[0].name, row.verdict
+    ('eq06', 'i2pemd', 'instance-09', 'right')
+    """
+    package, notebooks = Path(package), Path(notebooks)
+    if seed < 0:
+        raise BadInput(f"seed: expected a whole number from 0, found {seed}; choose another --seed")
+    if not any(notebooks.glob("*.ipynb")):
+        raise BadInput(f"{notebooks}: expected the lessons, found no notebook; give their folder: --notebooks FOLDER")
+    said, met = docstrings(package), cells(notebooks)
+    return Ledger(_row(n, name, said[name], met[name], package, seed) for n, name in enumerate(IDS, 1) if name in only)
+
+
+def _row(n, name, said, met, package, seed):
+    function, wrong = getattr(equations, name, None), []
+    if function is None:
+        wrong.append(f"no test: {PACKAGE.name}/course/equations.py has no function {name}")
+        gap, tolerance, home, about = np.inf, 0.0, None, ("", "", "nobody")
+    else:
+        gap, tolerance, about = 0.0, function.tolerance, (function.meaning, function.tex, function.independent)
+        module, _, home = function.home.partition(":")
+        home = (Path(*module.split(".")[1:]).with_suffix(".py"), home)
+    for draw in range(DRAWS if function else 0):
+        try:
+            gap = max(gap, difference(*function(np.random.default_rng([seed, n, draw]))))
+        except Exception as error:  # a wrong home may raise anything, and is a red row, not the end of the table
+            gap = np.inf
+            wrong.append(f"it cannot be computed: {type(error).__name__}: {error}")
+            break
+    if function and gap > tolerance and not wrong:
+        wrong.append(f"{function.home} and {function.independent} differ by {gap:.2g}, more than {tolerance:.0e}")
+    here = [place for place in said if home and (place.file.relative_to(package), place.name) == home]
+    if function and not here:
+        wrong.append(f"no docstring: that of {function.home} does not name {name}")
+    if others := [f"{_short(place.file)} {place.name}" for place in said if place not in here]:
+        wrong.append(f"more than one home: {name} also stands in the docstring of {', '.join(others)}")
+    if not met:
+        wrong.append(f"no lesson: no cell names {name}")
+    return Row(name, *about[:2], here[0] if here else None, tuple(met), about[2], gap, tolerance, tuple(wrong))
+
+
+def difference(ours, independent):
+    """The largest absolute difference; infinite where shapes differ or something is no number.
+
+    Example
+    -------
+    >>> difference([1.0, 2.0], [1.0, 2.5]), difference(1.0, [1.0, 1.0]), difference(1.0, float("nan"))
+    (0.5, inf, inf)
+    """
+    a, b = (np.asarray(x.detach() if hasattr(x, "detach") else x, dtype=np.float64) for x in (ours, independent))
+    gap = np.abs(a - b).max(initial=0) if a.shape == b.shape else np.inf
+    return float(gap) if np.isfinite(gap) else float("inf")
+
+
+def docstrings(package):
+    """id -> the places in whose docstring it stands, outside of the course itself."""
+    found = defaultdict(list)
+    for file in sorted(Path(package).rglob("*.py")):
+        if file.relative_to(package).parts[0] == "course":
+            continue
+        source = file.read_text(encoding="utf-8")
+        for number, name, line in _told(source) if ID.search(source) else ():
+            found[number].append(Place(file, name, line))
+    return found
+
+
+@cache
+def _told(source):
+    return [
+        (number, name, getattr(node, "lineno", 1))
+        for node, name in _definitions(ast.parse(source))
+        for number in sorted(set(ID.findall(ast.get_docstring(node) or "")))
+    ]
+
+
+def _definitions(node, name=""):
+    yield node, name
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _definitions(child, f"{name}.{child.name}".lstrip("."))
+
+
+def cells(folder):
+    """id -> the cells of lessons in which it stands."""
+    found = defaultdict(list)
+    for file in sorted(Path(folder).glob("*.ipynb")):
+        for cell in read(file)["cells"]:
+            for number in sorted(set(ID.findall(cell["source"]))):
+                found[number].append(Place(file, cell["id"]))
+    return found
+
+
+def _short(file):
+    """The file as it is named from the folder of the project, or a notebook by its name."""
+    parts = Path(file).parts
+    at = max((n for n, part in enumerate(parts) if part == PACKAGE.name), default=len(parts) - 1)
+    return "/".join(parts[at:])

@@ -1,0 +1,374 @@
+"""Whether an answer is right, found out by asking it: random inputs, properties, an oracle that shares no code with us.
+
+An answer is a function of the learner's. The judge calls it with inputs that it draws anew in each attempt, so a number
+copied from somewhere fails. It says what is off and gives a hint, a plainer one after each attempt, never the solution.
+It guards against slips, not against fraud: whoever wants to can look the oracle up.
+"""
+
+import contextlib
+import copy
+import io
+import sys
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from i2pemd_lite.course.ask.timeout import OutOfTime, at_most
+from i2pemd_lite.course.exercises import find
+from i2pemd_lite.course.record import progress
+from i2pemd_lite.files import BadInput
+
+CASES = 30  # random inputs for an answer
+STEP = 1e-6  # of finite differences, in float64
+TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
+PRINTED = 500  # characters of what an answer prints that are shown when it is off
+_draws, _wrong = Counter(), Counter()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What the judge asks of an answer.
+
+    Attributes
+    ----------
+    title, minutes, kind : for the reader; kind is "fill in", "write" or "open"
+    takes : the arguments of the function, as the lesson writes them, such as "p, k"
+    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator; several are asked in turn
+    oracle : `oracle(*arguments) -> value`, by other code than ours; None where any answer with the properties is right
+    against : what the oracle is, in words
+    properties : {sentence: holds(answer, *arguments)}, asked in this order and before the oracle
+    hints : three sentences, from a nudge to nearly there
+    mistakes : {sentence: function}, typical wrong answers, and what is said to one who gives the same
+    others : {what is different: function}, right answers by another dtype, order or definition; the suite tries them
+    misses : {what is off: function}, answers that are nearly right and have to be refused; the suite tries them
+    gradient : the position of the argument into which a gradient has to flow; None where none has to
+    seconds : after which an answer is stopped
+    """
+
+    title: str
+    minutes: int
+    kind: str
+    takes: str
+    inputs: Callable | tuple
+    oracle: Callable | None
+    against: str
+    hints: tuple
+    properties: dict = field(default_factory=dict)
+    mistakes: dict = field(default_factory=dict)
+    others: dict = field(default_factory=dict)
+    misses: dict = field(default_factory=dict)
+    gradient: int | None = None
+    seconds: float = 10.0
+
+
+class NotYet(AssertionError):
+    """An answer that is not right yet. A notebook shows its sentences and no traceback."""
+
+    def _render_traceback_(self):
+        return str(self).splitlines()
+
+
+class _Finding(Exception):
+    """What is off, in words."""
+
+
+class Case(NamedTuple):
+    """One random input, and what the oracle says of it before the answer is asked.
+
+    Where a gradient has to flow, `slope` is the change of the sum of `weights` times the oracle's value along
+    `direction`, by central differences.
+    """
+
+    arguments: tuple
+    expected: np.ndarray | None
+    weights: torch.Tensor | None = None
+    direction: torch.Tensor | None = None
+    slope: float = 0.0
+
+
+def check(name, answer):
+    """Judge the answer to an exercise, and say what is off.
+
+    Parameters
+    ----------
+    name : of the exercise, such as "02b"
+    answer : function, the learner's; what it takes stands in the lesson
+
+    Raises
+    ------
+    NotYet, with what is off, for which input, and a hint. BadInput, when there is no exercise of that name.
+
+    Example
+    -------
+    >>> check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+    02a: right, in 30 random cases, against SciPy's cdist.
+    >>> check("02a", lambda c: 0.5)
+    Traceback (most recent call last):
+    i2pemd_lite.course.ask.judge.NotYet: 02a: not yet. Expected shape (...), yours has none: it is a single number...
+    """
+    if not isinstance(name, str):
+        raise BadInput(f'check: expected the name of an exercise first, such as "02a", found {_a(name)}')
+    exercise = find(name)
+    _draws[name] += 1
+    # Without a learner every run asks the same; a learner meets new inputs, also after a restart.
+    key = [int(name[:2]), ord(name[2]), _draws[name]] if progress.headless() else None
+    finding = judge(exercise, answer, np.random.default_rng(key))
+    if finding is None:
+        progress.record("check", name, right=True, finding="", hint=0)
+        return print(f"{name}: right, in {CASES} random cases, against {exercise.against}.")
+    if finding.startswith("Still open"):
+        progress.record("check", name, right=False, finding=finding, hint=0)
+        raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}")
+    _wrong[name] += 1
+    hint = min(len(exercise.hints), _wrong[name])
+    progress.record("check", name, right=False, finding=finding, hint=hint)
+    told = f"\nHint {hint} of {len(exercise.hints)}: {exercise.hints[hint - 1]}"
+    raise NotYet(f"{name}: not yet. {finding}{told}")
+
+
+def judge(exercise, answer, random):
+    """The first thing that is off with an answer, in words, or None when it is right."""
+    if answer is None or answer is ...:
+        return "Still open: give the function that you wrote."
+    if not callable(answer):
+        return f"Expected a function of ({exercise.takes}), found {_a(answer)}. Give its name, without brackets."
+    cases, done, finding = _cases(exercise, random), 0, None
+
+    def ask():
+        nonlocal done
+        for case in cases:
+            _judge_one(exercise, answer, case)
+            done += 1
+
+    try:
+        with _quiet():
+            at_most(exercise.seconds, ask)
+    except _Finding as found:
+        finding = str(found)
+    except OutOfTime:
+        ended = f"{done} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
+        return f"It took more than {exercise.seconds:g} seconds. " + (
+            ended if done else "The first call did not come back. Does a loop in it never end?"
+        )
+    with contextlib.suppress(OutOfTime), _quiet():
+        return finding and (at_most(exercise.seconds, _as_mistake, exercise, answer, cases) or finding)
+    return finding
+
+
+def _cases(exercise, random):
+    """The cases of an attempt, the smallest first: what is off is shown where it is easiest to see."""
+    inputs = exercise.inputs if isinstance(exercise.inputs, tuple) else (exercise.inputs,)
+    cases = [_case(exercise, draw(random), random) for draw, _ in zip(cycle(inputs), range(CASES))]
+    return sorted(cases, key=lambda case: _size(case.arguments))
+
+
+def _case(exercise, arguments, random):
+    if exercise.oracle is None:
+        return Case(arguments, None)
+    expected = _array(exercise.oracle(*copy.deepcopy(arguments)))
+    if exercise.gradient is None:
+        return Case(arguments, expected)
+    weights = torch.tensor(random.normal(size=expected.shape))
+    direction = torch.tensor(random.normal(size=tuple(arguments[exercise.gradient].shape)))
+    ends = []
+    for sign in (1, -1):
+        moved = list(copy.deepcopy(arguments))
+        moved[exercise.gradient] = moved[exercise.gradient] + sign * STEP * direction
+        ends.append(float((_array(exercise.oracle(*moved)) * weights.numpy()).sum()))
+    return Case(arguments, expected, weights, direction, (ends[0] - ends[1]) / (2 * STEP))
+
+
+def _judge_one(exercise, answer, case):
+    given = _called(exercise, answer, case.arguments)
+    value = _value(given, case.expected, case.arguments)
+    about = f"For {_shown(exercise, case.arguments)}"
+    for sentence, holds in exercise.properties.items():
+        try:
+            kept = bool(holds(value, *copy.deepcopy(case.arguments)))
+        except (IndexError, ValueError, TypeError, RuntimeError):
+            kept = False
+        if not kept:
+            raise _Finding(f"One thing does not hold: {sentence}. {about} yours gives {_text(value)}.")
+    if case.expected is None:
+        return
+    gap = np.abs(value - case.expected)
+    if gap.size and gap.max() > TOLERANCE * max(1.0, float(np.abs(case.expected).max())):
+        at = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
+        where = f", at {list(at)} counted from 0" if at else ""
+        raise _Finding(f"{about} yours gives {_text(value)}, which is off by {gap.max():.3g}{where}.")
+    if exercise.gradient is not None:
+        _judge_gradient(exercise, answer, case)
+
+
+def _judge_gradient(exercise, answer, case):
+    """Autograd through the answer against the oracle's differences."""
+    at = exercise.gradient
+    name = [word.strip() for word in exercise.takes.split(",")][at]
+    mine = [x.detach().clone().requires_grad_() if n == at else x for n, x in enumerate(case.arguments)]
+    cut = "no gradient flows through it. Stay in torch from the input to the result: no `.item()`, `.detach()`, "
+    cut = f"The value is right, but {cut}`.numpy()` or `torch.tensor(...)` on the way."
+    try:
+        given = _called(exercise, answer, mine, copied=False)
+    except _Finding as found:
+        raise _Finding(cut if "requires grad" in str(found) else str(found)) from None
+    if not isinstance(given, torch.Tensor) or not given.requires_grad:
+        raise _Finding(cut)
+    try:
+        (gradient,) = torch.autograd.grad((given * case.weights).sum(), mine[at], allow_unused=True)
+    except RuntimeError as error:
+        raise _Finding(f"The value is right, but its gradient cannot be computed: {error}") from None
+    if gradient is None:
+        raise _Finding(f"A gradient flows, but not into {name}.")
+    yours = float((gradient * case.direction).sum())
+    if not np.isfinite(yours):
+        raise _Finding("The value is right, but its gradient is not finite. Is there a root or 0/0 on the way?")
+    if abs(case.slope - yours) > 1e-4 * max(1.0, abs(case.slope)):
+        along = f"along a random direction it is {yours:.4g}, and by finite differences {case.slope:.4g}"
+        raise _Finding(f"The value is right, its gradient is not: {along}.")
+
+
+def _called(exercise, answer, arguments, copied=True):
+    """What the answer returns; its errors, and changes that it makes to its inputs, are findings."""
+    mine = copy.deepcopy(arguments) if copied else arguments
+    sys.stdout = printed = io.StringIO()
+    try:
+        given = _asked(answer, mine)
+    except (OutOfTime, KeyboardInterrupt):
+        raise
+    except NotImplementedError:
+        raise _Finding("Still open: the function raises NotImplementedError. Write your lines in its place.") from None
+    except BaseException as error:  # sys.exit in an answer must not end the kernel
+        raise _Finding(_raised(exercise, error, arguments) + _heard(printed)) from None
+    if given is ... or given is None:
+        missing = "dots" if given is ... else "nothing"
+        raise _Finding(f"The function returns {missing}. Is there a `return` with your result?" + _heard(printed))
+    if any(_changed(one, other) for one, other in zip(mine, arguments, strict=True)):
+        raise _Finding("The function changes its input. Make a new array, and leave what you were given as it is.")
+    return given
+
+
+def _asked(answer, arguments):
+    """What the answer returns. One whose own numbers are float32, torch's default, cannot mix them with float64
+    everywhere, and is right all the same: after an error it is asked in float32."""
+    try:
+        return answer(*arguments)
+    except RuntimeError:
+        return answer(*map(in_float32, arguments))
+
+
+def in_float32(value):
+    """A float64 tensor or array in float32, and any other value as it is."""
+    if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+        return value.float()
+    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype == np.float64 else value
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Drop prints and warnings, because nbgrader takes what is on stderr for a failure.
+
+    It stands around a time limit, never inside: a stop half way through its end would leave the streams redirected.
+    """
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _heard(printed):
+    return f" It printed: {printed.getvalue()[:PRINTED].strip()}" if printed.getvalue().strip() else ""
+
+
+def _raised(exercise, error, arguments):
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    if not frames and isinstance(error, TypeError):
+        return f"It cannot be called with ({exercise.takes}): {error}."
+    where = f", in the line `{frames[-1].line}`" if frames and frames[-1].line else ""
+    said = f": {error}".encode(errors="replace").decode() if str(error) else ""
+    return f"It raised {type(error).__name__}{said}{where}. That was for {_shown(exercise, arguments)}."
+
+
+def _value(given, expected, arguments):
+    """The answer as an array in float64; a wrong type, device or shape, and what is no number, are findings."""
+    home = {argument.device.type for argument in arguments if isinstance(argument, torch.Tensor)} or {"cpu"}
+    if isinstance(given, torch.Tensor) and given.device.type not in home:
+        raise _Finding(
+            f"It is on the device {given.device.type!r}, and the input is on {', '.join(home)!r}. "
+            "Make new tensors with `device=` that of the input."
+        )
+    try:
+        value = _array(given)
+    except Exception:  # whatever a strange object answers when it is asked for its numbers
+        raise _Finding(f"Expected numbers, as a tensor or an array, found {_a(given)}.") from None
+    if expected is not None and value.shape != expected.shape:
+        single = "none: it is a single number" if value.ndim == 0 else str(value.shape)
+        raise _Finding(f"Expected shape {expected.shape}, yours has {single}.")
+    if not np.isfinite(value).all():
+        what = "NaN (not a number)" if np.isnan(value).any() else "infinity"
+        raise _Finding(f"It holds {what}. Is there a division by zero, or the logarithm of one?")
+    return value
+
+
+def _size(arguments):
+    return sum(len(argument.flatten()) for argument in arguments if isinstance(argument, (torch.Tensor, np.ndarray)))
+
+
+def _as_mistake(exercise, answer, cases):
+    """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
+    for sentence, mistaken in exercise.mistakes.items():
+        try:
+            if all(_same(answer, mistaken, case.arguments) for case in cases):
+                return sentence
+        except (OutOfTime, KeyboardInterrupt):
+            raise
+        except BaseException:  # an answer that raises is no such mistake
+            continue
+    return None
+
+
+def _same(answer, mistaken, arguments):
+    one, other = (_array(_asked(function, copy.deepcopy(arguments))) for function in (answer, mistaken))
+    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= 1e-6))
+
+
+def _array(value):
+    if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            raise TypeError
+        return value.detach().cpu().to(torch.float64).numpy()
+    value = np.asarray([_array(each) for each in value] if isinstance(value, (list, tuple)) else value)
+    if value.dtype.kind not in "biuf":
+        raise TypeError
+    return value.astype(np.float64)
+
+
+def _changed(one, other):
+    if isinstance(one, (torch.Tensor, np.ndarray)):
+        return one.shape != other.shape or not bool((one == other).all())
+    return False
+
+
+def _a(value):
+    return f"a value of type {type(value).__name__}"
+
+
+def _text(value):
+    value = np.asarray(value)
+    if value.ndim == 0:
+        return f"{value:g}"
+    return np.array2string(value, precision=3, suppress_small=True, threshold=12).replace("\n", "")
+
+
+def _shown(exercise, arguments):
+    names = [word.strip() for word in exercise.takes.split(",")]
+    return ", ".join(
+        f"{name} = {_text(_array(value)) if isinstance(value, (torch.Tensor, np.ndarray)) else value}"
+        for name, value in zip(names, arguments, strict=True)
+    )

@@ -1,0 +1,113 @@
+"""A number that the learner estimates before the true one is shown beside it (see `question.py`)."""
+
+import math
+from numbers import Real
+
+import ipywidgets as widgets
+
+from i2pemd_lite.course.ask.question import Question, ends, on_grid, status, step_of
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.engine import picture, style
+from i2pemd_lite.panels.engine.panel import slider
+from i2pemd_lite.panels.engine.still import drawn
+
+
+class Estimate(Question):
+    """A number from `low` to `high`, right within `within` of the truth; a tenth of the range when None.
+
+    Example
+    -------
+    >>> Estimate("p01b", "How long?", 12.0, "", 0, 60, "mm").judge(15.0, 12.0)
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: because: expected some text, found ''
+    >>> Estimate("p01b", "How long?", 12.0, "Measured.", 0, 60, "mm").judge(15.0, 12.0)
+    (True, 'Right. The truth is 12 mm, yours 15 mm: 3 mm apart.')
+    """
+
+    missing = "Move the slider first, or type a number: a wrong guess teaches more than none."
+
+    def __init__(self, name, question, answer, because, low, high, unit="", within=None, reveal=None):
+        self.low, self.high, self.within = ends(name, low, high, within)
+        self.unit, self._touched = unit, False
+        step = step_of(self.low, self.high)
+        whole = all(isinstance(end, int) for end in (low, high)) and step >= 0.5
+        given = (low, high, max(1, int(step))) if whole else (self.low, self.high, step)
+        middle = (int if whole else float)(on_grid((low + high) / 2, low, given[-1]))
+        self.slider = slider("your estimate", middle, *given, unit, width="420px")
+        self.slider.observe(self._moved, "value")
+        self.slider.field.on_typed = self._typed
+        chance = 2 * self.within / (self.high - self.low)  # of a guess, wherever the truth is but near an end
+        if chance >= 1:
+            raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
+        between = f"{plain(low, 6)} to {plain(high, 6)}{unit and ' ' + unit}"
+        options = [f"a number from {between}, right within {plain(self.within, 6)}"]
+        super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options)
+
+    def _moved(self, _):
+        self._touched = True
+        self._changed()
+
+    def _typed(self, error):
+        self._touched = self._touched or error is None
+        self.feedback.value = "" if error is None else status(str(error))
+
+    def value(self):
+        return self.slider.value if self._touched else None
+
+    def truth_of(self, answer):
+        single = hasattr(answer, "item") and answer.reshape(-1).shape[0] == 1  # tensors and arrays with one element
+        number = answer.item() if single else answer
+        if isinstance(number, bool) or not isinstance(number, Real) or not self.low <= number <= self.high:
+            between = f"{plain(self.low, 6)} to {plain(self.high, 6)}"
+            raise BadInput(f"{self.name}, answer: expected a number from {between}, found {answer!r}")
+        return float(number)
+
+    def said(self, number):
+        """A number with its unit, to three digits."""
+        return f"{plain(number)}{self.unit and ' ' + self.unit}"
+
+    def judge(self, value, truth):
+        apart = abs(value - truth)
+        hit = apart <= self.within * (1 + 1e-9)
+        numbers = f"he truth is {self.said(truth)}, yours {self.said(value)}: {self.said(apart)} apart"
+        near = f"{self.said(self.within)} would be near enough"
+        return hit, f"Right. T{numbers}." if hit else f"Not so: t{numbers}; {near}."
+
+    def key(self, truth):
+        self.slider.value = round(truth) if isinstance(self.slider, widgets.IntSlider) else truth
+        return truth
+
+    def freeze(self):
+        self.slider.disabled = self.slider.field.disabled = True
+        self.image = picture.picture(940)
+        picture.show(self.image, drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
+        self.children = [*self.children, self.image]
+
+
+def plain(number, digits=3):
+    """A number to so many digits, without a power of ten; what stands before the point is never rounded away.
+
+    Example
+    -------
+    >>> plain(12345.678), plain(3.14159), plain(0.00001234), plain(120.0)
+    ('12346', '3.14', '0.0000123', '120')
+    """
+    after = digits - 1 - math.floor(math.log10(abs(number))) if number else 0
+    text = f"{number:.{max(0, after)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _line(figure, asked):
+    """Both numbers on one line, what counts as right shaded, the distance between them."""
+    low, high, truth, yours = asked.low, asked.high, asked.truth, asked.committed
+    axes = figure.add_axes([0.04, 0.24, 0.92, 0.72])
+    axes.set(xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.axvspan(max(low, truth - asked.within), min(high, truth + asked.within), color="#e6dcc3", lw=0)
+    axes.plot([yours, truth], [0, 0], color=style.QUIET, lw=1.5)
+    axes.plot([yours], [0], ls="", ms=9, **style.SOURCE)
+    axes.plot([truth], [0], ls="", ms=9, **style.TARGET)
+    for words, x, y, ink in (("yours", yours, -0.75, style.BLUE), ("the truth", truth, 0.75, style.ORANGE)):
+        part = (x - low) / (high - low)
+        side = "left" if part < 0.1 else "right" if part > 0.9 else "center"
+        axes.text(x, y, f"{words}: {asked.said(x)}", color=ink, ha=side, va="center", size=9)

@@ -1,0 +1,181 @@
+"""What all questions share: confidence, Commit, the verdict, and the result that is revealed after it."""
+
+import math
+import os
+import re
+from html import escape
+from numbers import Real
+
+import ipywidgets as widgets
+
+from i2pemd_lite.course.record import progress
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.engine import picture
+from i2pemd_lite.panels.engine.panel import Panel, alert, note_shown, steps
+
+AGAIN = "You have committed to this before: your first answer is the one that counts."
+
+
+class Question(widgets.VBox):
+    """A question to commit to before the truth is computed; its kinds: `predictions.py`, `number.py`, `curve.py`.
+
+    A kind gives `body` (its widgets), `value()` (what is answered; None while it is not), `truth_of(answer)` (the
+    checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth in as the answer),
+    `freeze()` (nothing can be changed any more), and where a picture belongs to it, `picture_of(value, truth)`.
+
+    Attributes
+    ----------
+    committed : what was answered, None before
+    truth : None before the commitment
+    hit : whether they agree, None before
+    verdict : what was said of it, empty before
+    revealed : what `reveal()` returned, None before
+    """
+
+    def __init__(self, name, question, answer, because, reveal, chance, body, options):
+        demand_text(name=name, question=question, because=because)
+        if not re.fullmatch(r"p\d\d[a-z]", name):
+            raise BadInput(f"name: expected p, the lesson's two digits and a letter, as in p02a; found {name!r}")
+        if reveal is not None and not callable(reveal):
+            raise BadInput(f"{name}, reveal: expected a function without arguments, found {type(reveal).__name__}")
+        self.name, self.question, self.because, self.reveal, self.chance = name, question, because, reveal, chance
+        self.options, self._answer = options, answer if callable(answer) else lambda: answer
+        self.committed = self.truth = self.hit = self.revealed = None
+        self.verdict = ""
+        levels = [(f"a guess, {100 * chance:.0f} %" if chance else "no idea, 0 %", chance)]
+        levels += [(f"{p} %", p / 100) for p in range(10, 100, 10) if p / 100 > chance + 0.02] + [("sure, 100 %", 1.0)]
+        self.confidence = steps("how sure?", levels, chance, width="330px")
+        self.confidence.layout.margin = "2px 16px 2px 2px"
+        self.button = widgets.Button(description="Commit", tooltip="Commit to the answer and see the truth")
+        self.button.on_click(lambda _: self.commit())
+        self.feedback = widgets.HTML()
+        title = widgets.HTML(f'<p style="margin:0;line-height:1.4"><b>Predict.</b> {escape(question)}</p>')
+        row = widgets.HBox([self.confidence, self.button], layout={"flex_flow": "row wrap"})
+        super().__init__([title, *body, row, self.feedback])
+        self.add_class("i2pemd-question")
+        if not callable(answer):
+            self.truth_of(answer)  # a wrong key is told when the question is made
+
+    def commit(self, by="learner"):
+        """Take the answer as final, say whether it is right and why, and reveal the result.
+
+        What the key or the revelation raises stands under the question; it is raised when `I2PEMD_STRICT` is 1.
+        """
+        if self.verdict:
+            return
+        value = self.value()
+        if value is None and by == "learner":
+            self.feedback.value = status(self.missing)
+            return
+        try:
+            truth = self.truth_of(self._answer())
+        except Exception as error:
+            self._report("The truth could not be computed.", error)
+            return
+        if by == "key":
+            value = self.key(truth)
+        again = by == "learner" and progress.committed(self.name)
+        self.committed, self.truth = value, truth
+        self.hit, said = self.judge(value, truth)
+        self.verdict = f"{said} {self.because}"
+        self.feedback.value = status(self.verdict) + (status(AGAIN) if again else "")
+        self.confidence.disabled = self.button.disabled = True
+        self.freeze()
+        sure = self.confidence.value if by == "learner" else None
+        progress.record(
+            "prediction", self.name, value=value, confidence=sure, chance=self.chance, hit=self.hit, by=by
+        )  # fmt: skip
+        self._reveal()
+
+    def _changed(self, *_):
+        """Take a tip away that has been followed."""
+        if not self.verdict and self.value() is not None:
+            self.feedback.value = ""
+
+    def _reveal(self):
+        try:
+            self.revealed = self.reveal and self.reveal()
+        except Exception as error:
+            self._report("The result could not be shown.", error)
+            return
+        if isinstance(self.revealed, Panel):
+            note_shown(self.revealed)
+        if isinstance(self.revealed, widgets.Widget):
+            self.children = [*self.children, self.revealed]
+        elif self.revealed is not None:
+            self.children = [*self.children, widgets.HTML(_fallback(self.revealed))]
+
+    def _report(self, before, error):
+        self.feedback.value += alert(error, before)
+        if os.environ.get("I2PEMD_STRICT") == "1":
+            raise error
+
+    def _repr_mimebundle_(self, **_):
+        """The live widget; and for pages in which no kernel runs the question, and once committed, what came of it."""
+        listed = "".join(f"<li>{escape(option)}</li>" for option in self.options)
+        html = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{listed}</ul>"
+        if self.verdict:
+            below = self._still() + ("" if self.revealed is None else _fallback(self.revealed))
+            html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{below}</details>"
+        words = "\n".join([f"Predict. {self.question}", *(f"  ( ) {option}" for option in self.options)])
+        return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": words}
+
+    def _still(self):
+        shown = getattr(self, "image", None)
+        return "" if shown is None else picture.html(shown.value, shown.alt)
+
+
+def ends(name, low, high, within):
+    """The range of what can be answered, and what counts as near enough, as checked floats."""
+    for label, number in (("low", low), ("high", high), ("within", 1 if within is None else within)):
+        if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
+            raise BadInput(f"{name}, {label}: expected a finite number, found {number!r}")
+    if low >= high:
+        raise BadInput(f"{name}, low and high: expected the lower one first, found {low:g} and {high:g}")
+    if within is not None and within <= 0:
+        raise BadInput(f"{name}, within: expected a distance above 0, found {within:g}")
+    return float(low), float(high), float((high - low) / 10 if within is None else within)
+
+
+def step_of(low, high):
+    """The step of a slider from low to high: 1, 2 or 5 times a power of ten, at most a two-hundredth of the range.
+
+    Example
+    -------
+    >>> step_of(0, 60), step_of(0.0, 0.25)
+    (0.2, 0.001)
+    """
+    size = (high - low) / 200
+    ten = 10.0 ** math.floor(math.log10(size) + 1e-9)
+    return float(f"{ten * max(m for m in (1, 2, 5) if m * ten <= size * (1 + 1e-9)):.1g}")
+
+
+def on_grid(value, low, step):
+    """The place of a slider that is nearest to a value: the page moves it there, and tells so, as if it were touched.
+
+    Example
+    -------
+    >>> on_grid(0.1253, 0.0, 0.002)
+    0.126
+    """
+    return round(low + step * round((value - low) / step), 12)
+
+
+def demand_text(**texts):
+    """`BadInput` for each argument that is not some text."""
+    for label, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise BadInput(f"{label}: expected some text, found {text!r}")
+
+
+def status(words):
+    """Words that screen readers say when they appear."""
+    return f'<p role="status" style="margin:4px 0;line-height:1.4;max-width:940px">{escape(words)}</p>'
+
+
+def _fallback(value):
+    """What a page without a kernel shows of a value, and of what is no widget in any page."""
+    bundle = getattr(value, "_repr_mimebundle_", dict)() or {}
+    html = bundle.get("text/html") or getattr(value, "_repr_html_", lambda: None)()
+    plain = bundle.get("text/plain") or (value if isinstance(value, str) else repr(value))
+    return html or f'<pre style="margin:4px 0;line-height:1.35">{escape(plain)}</pre>'

@@ -1,0 +1,1 @@
+"""The lessons as copies for students and teachers, as pages and as slides."""

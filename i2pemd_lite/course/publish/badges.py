@@ -1,0 +1,110 @@
+"""Where a lesson can be opened without installing anything: badges for Colab and Binder, and Colab's setup cell.
+
+Both services read a public repository on GitHub, and Binder installs from the `environment.yml` at its root.
+"""
+
+import re
+import subprocess
+from dataclasses import dataclass
+
+from i2pemd_lite.course.publish import notebooks
+from i2pemd_lite.files import BadInput, root
+
+ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?:/tree/([\w.-]+)(?:/([\w./-]+?))?)?/?")
+SETUP = """\
+import sys
+
+if "google.colab" in sys.modules:
+    !git clone --quiet --depth 1 --branch {branch} {url} /content/i2pemd-lite
+    %pip install --quiet "/content/i2pemd-lite[lab]"
+    sys.path.insert(0, "/content/i2pemd-lite")  # with its lessons beside it, which the outline and the ledger read
+    from google.colab import output
+
+    output.enable_custom_widget_manager()"""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A public repository on GitHub, and the folder in it where the copies for students lie."""
+
+    owner: str
+    name: str
+    branch: str = "main"
+    folder: str = "student"
+
+    @property
+    def url(self):
+        return f"https://github.com/{self.owner}/{self.name}"
+
+
+def repository(address):
+    """The repository at an address of GitHub, with its branch and folder where the address says so.
+
+    Example
+    -------
+    >>> repository("https://github.com/someone/i2pemd-lite")
+    Repository(owner='someone', name='i2pemd-lite', branch='main', folder='student')
+    >>> repository("https://github.com/someone/course/tree/autumn/lessons").folder
+    'lessons'
+    """
+    found = ADDRESS.fullmatch(address)
+    if found is None:
+        raise BadInput(
+            f"repository: expected https://github.com/OWNER/NAME, perhaps with /tree/BRANCH/FOLDER, found {address!r}; "
+            "Colab and Binder need a public one"
+        )
+    return Repository(*(part for part in found.groups()[:2]), *(part for part in found.groups()[2:] if part))
+
+
+def origin(folder=None):
+    """The repository that this checkout came from, and None when that is not on GitHub."""
+    command = ["git", "-C", str(folder or root()), "remote", "get-url", "origin"]
+    try:
+        said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    address = re.sub(r"^git@github\.com:", "https://github.com/", said)
+    return repository(address) if ADDRESS.fullmatch(address) else None
+
+
+def badges(repository, name):
+    """Two links for the lesson `name`, as Markdown.
+
+    Example
+    -------
+    >>> print(badges(Repository("someone", "course"), "02_x.ipynb"))
+    [Open in Colab](https://colab.research.google.com/github/someone/course/blob/main/student/02_x.ipynb) ·
+    [Open in Binder](https://mybinder.org/v2/gh/someone/course/main?urlpath=lab%2Ftree%2Fstudent%2F02_x.ipynb)
+    """
+    at, path = f"{repository.owner}/{repository.name}", f"{repository.folder}/{name}"
+    colab = f"https://colab.research.google.com/github/{at}/blob/{repository.branch}/{path}"
+    place = f"lab/tree/{path}".replace("/", "%2F")
+    return (
+        f"[Open in Colab]({colab}) ·\n"
+        f"[Open in Binder](https://mybinder.org/v2/gh/{at}/{repository.branch}?urlpath={place})"
+    )
+
+
+def to_do(repository, copies):
+    """What is left to do before the badges of the `copies` lead to anything, in a sentence.
+
+    Example
+    -------
+    >>> print(to_do(Repository("someone", "course"), "out/course/student"))
+    The badges lead to https://github.com/someone/course/tree/main/student: commit what is in out/course/student there
+    as student/ (another place: --repository https://github.com/someone/course/tree/BRANCH/FOLDER).
+    """
+    place, branch = repository.folder, repository.branch
+    return (
+        f"The badges lead to {repository.url}/tree/{branch}/{place}: commit what is in {copies} there\n"
+        f"as {place}/ (another place: --repository {repository.url}/tree/BRANCH/FOLDER)."
+    )
+
+
+def opened(notebook, name, repository):
+    """A student copy with links to Colab and Binder under its title, and a setup cell that acts in Colab only."""
+    title, *rest = notebook["cells"]
+    links = notebooks.markdown("elsewhere-01", badges(repository, name))
+    setup = SETUP.format(url=repository.url, branch=repository.branch)
+    hidden = {"jupyter": {"source_hidden": True}, "tags": ["colab"]}
+    return {**notebook, "cells": [title, links, notebooks.code("elsewhere-02", setup, **hidden), *rest]}

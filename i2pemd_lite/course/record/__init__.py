@@ -1,0 +1,1 @@
+"""What a learner has done, the file to hand in, and a class as a whole."""

@@ -1,0 +1,91 @@
+"""Whether one is as often right as one is sure.
+
+Of n predictions with stated confidence s_i and outcome h_i (1 right, 0 not), the Brier score is Σ (s_i − h_i)² / n: 0
+is best, and to say 50 % every time gives 0.25.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.still import Still, drawn
+
+FEW = 8  # predictions, below which no tendency is named
+ENOUGH, SMALL = 20, 0.1  # predictions, and between sure and right, to call them equal
+
+
+class Score(NamedTuple):
+    """Of predictions with a stated confidence."""
+
+    n: int
+    brier: float
+    guessing: float  # the Brier score of one who says the chance of a guess every time
+    sure: float  # the mean stated confidence
+    right: float  # the share that was right
+    groups: tuple  # (mean confidence, share right, n), by the confidence in steps of 20 %
+
+
+def score(predictions):
+    """The score of predictions, dicts with "confidence", "chance" and "hit"; None without any.
+
+    Example
+    -------
+    >>> right = {"confidence": 0.8, "chance": 0.5, "hit": True}
+    >>> found = score([right, {"confidence": 0.6, "chance": 0.5, "hit": False}])
+    >>> round(found.brier, 2), found.guessing, round(found.sure, 2), found.right
+    (0.2, 0.25, 0.7, 0.5)
+    """
+    told = [each for each in predictions if each["confidence"] is not None]
+    if not told:
+        return None
+    s, c, h = (np.array([float(each[key]) for each in told]) for key in ("confidence", "chance", "hit"))
+    group = np.minimum((s / 0.2 + 1e-9).astype(int), 4)
+    parts = [(s[group == g], h[group == g]) for g in np.unique(group)]
+    groups = tuple((float(sure.mean()), float(right.mean()), len(sure)) for sure, right in parts)
+    return Score(len(s), *map(float, (((s - h) ** 2).mean(), ((c - h) ** 2).mean(), s.mean(), h.mean())), groups)
+
+
+def words(found):
+    """A score in sentences."""
+    if found is None:
+        return "No prediction yet: commit to one, and say how sure you are."
+    sentence = (
+        f"{found.n} prediction{'s' * (found.n > 1)}: you were {100 * found.sure:.0f} % sure on average, and "
+        f"{100 * found.right:.0f} % were right. Brier score {found.brier:.2f} (0 is best; to call each a guess would "
+        f"give {found.guessing:.2f})."
+    )
+    gap = found.sure - found.right
+    # With n predictions the share that is right spreads by sqrt(s (1 − s) / n), whoever makes them.
+    spread = (found.sure * (1 - found.sure) / found.n) ** 0.5
+    if found.n < FEW:
+        return sentence + " Too few to tell more."
+    if abs(gap) <= 2 * spread and (found.n < ENOUGH or abs(gap) > SMALL):
+        return sentence + " These are too few to tell: luck alone can set the two so far apart."
+    if abs(gap) <= 2 * spread:
+        return sentence + " You are about as often right as you are sure."
+    return sentence + (" You are surer than you are right." if gap > 0 else " You are right more often than you say.")
+
+
+def draw(figure, found):
+    """Stated confidence against the share that was right; on the diagonal both agree."""
+    axes = figure.add_axes([0.125, 0.16, 0.67, 0.74])
+    axes.set(xlim=(0, 105), ylim=(-4, 108), xlabel="how sure you were (%)", ylabel="right (%)")
+    axes.set_title("Are you as often right as you are sure?")
+    axes.plot([0, 100], [0, 100], color=style.QUIET, lw=1)
+    # Outside, at the end of the line: a group can lie anywhere within.
+    axes.text(107, 100, "as often\nright as sure", size=8, color=style.QUIET, va="center")
+    for sure, right, n in found.groups if found else ():
+        axes.plot([100 * sure] * 2, [100 * sure, 100 * right], color=style.LINE, lw=1.5)
+        axes.plot([100 * sure], [100 * right], ls="", ms=8, **style.SOURCE)
+        # Away from the diagonal: right below it where there is room, else left above.
+        below = right < sure <= 0.8
+        side = {"x": 100 * sure + 2.5, "ha": "left"} if below or sure < 0.2 else {"x": 100 * sure - 2.5, "ha": "right"}
+        y, va = (100 * right - 1, "top") if below and right > 0.1 else (100 * right + 1, "bottom")
+        axes.text(y=y, s=f"{round(right * n)} of {n}", size=8.5, va=va, color=style.BLUE, **side)
+
+
+def shown(predictions):
+    """The picture and the words of a calibration."""
+    found = score(predictions)
+    return Still(words(found), drawn(5.5, 3.1, draw, found))

@@ -1,0 +1,215 @@
+"""A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences.
+
+    python -m i2pemd_lite report FOLDER --out out/class
+"""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from i2pemd_lite.course.record import calibration
+from i2pemd_lite.course.record.handin import read_all
+from i2pemd_lite.files import atomic_write
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.still import count, drawn
+
+FIRST, LATER, NOT_YET, OPEN = "right at first try", "right later", "tried, not yet right", "not tried"
+ROWS = 60  # exercises in the picture
+SHOWN = 12  # predictions in the picture, the most surprising first
+
+
+class Exercise(NamedTuple):
+    """One exercise, over the class."""
+
+    name: str
+    counts: dict  # FIRST, LATER, NOT_YET, OPEN -> hand-ins
+    attempts: float  # mean, of those who tried
+    hinted: int  # hand-ins in which a hint was shown
+    mistakes: Counter
+
+    @property
+    def struggle(self):
+        """What exercises are compared by: the share, of those who tried, that is not right yet, then that right later.
+
+        Example
+        -------
+        >>> Exercise("00b", {FIRST: 1, LATER: 1, NOT_YET: 2, OPEN: 6}, 2.0, 0, Counter()).struggle
+        (0.5, 0.25, 2.0)
+        """
+        n = self.counts[FIRST] + self.counts[LATER] + self.counts[NOT_YET]
+        return self.counts[NOT_YET] / n, self.counts[LATER] / n, self.attempts
+
+
+class Prediction(NamedTuple):
+    """One prediction, over the class."""
+
+    name: str
+    n: int
+    sure: float  # mean stated confidence
+    right: float  # share of hits
+
+    @property
+    def surprise(self):
+        """By how much they were surer than right.
+
+        Example
+        -------
+        >>> Prediction("p00a", 4, 0.75, 0.25).surprise
+        0.5
+        """
+        return self.sure - self.right
+
+
+def exercises(hand_ins):
+    """What became of each exercise that somebody tried."""
+    found = []
+    for name in sorted({name for one in hand_ins for name in one.checks}):
+        tried = [one.checks[name] for one in hand_ins if name in one.checks]
+        first = sum(each["right"] and each["attempts"] == 1 for each in tried)
+        right = sum(each["right"] for each in tried)
+        counts = {FIRST: first, LATER: right - first, NOT_YET: len(tried) - right, OPEN: len(hand_ins) - len(tried)}
+        attempts = sum(each["attempts"] for each in tried) / len(tried)
+        mistakes = Counter(mistake for each in tried for mistake in each["mistakes"])
+        found.append(Exercise(name, counts, attempts, sum(each["hint"] > 0 for each in tried), mistakes))
+    return found
+
+
+def predictions(hand_ins):
+    """What became of each prediction, the most surprising first."""
+    found = []
+    for name in sorted({name for one in hand_ins for name in one.predictions}):
+        said = [one.predictions[name] for one in hand_ins if name in one.predictions]
+        sure, right = (sum(each[key] for each in said) / len(said) for key in ("confidence", "hit"))
+        found.append(Prediction(name, len(said), sure, right))
+    return sorted(found, key=lambda each: (-each.surprise, each.name))
+
+
+def table(hand_ins):
+    """Rows of the CSV table, its columns first: one row a hand-in, a cell is empty where nothing was done."""
+    tried = [each.name for each in exercises(hand_ins)]
+    said = sorted(each.name for each in predictions(hand_ins))
+    columns = ["hand-in", "profile", "seed"]
+    columns += [f"{name}{what}" for name in tried for what in ("", " attempts", " hint")]
+    columns += [f"{name}{what}" for name in said for what in ("", " confidence")]
+    rows = [[*columns, "predictions", "mean confidence", "share right", "Brier score"]]
+    for one in hand_ins:
+        row = [one.file.removesuffix(".json"), one.about["profile"], one.about["seed"]]
+        for name in tried:
+            check = one.checks.get(name)
+            row += [int(check["right"]), check["attempts"], check["hint"]] if check else ["", "", ""]
+        for name in said:
+            prediction = one.predictions.get(name)
+            row += [int(prediction["hit"]), f"{prediction['confidence']:.2f}"] if prediction else ["", ""]
+        score = calibration.score(one.predictions.values())
+        numbers = [f"{x:.3f}" for x in (score.sure, score.right, score.brier)] if score else [""] * 3
+        rows.append([*row, len(one.predictions), *numbers])
+    return [[cell if isinstance(cell, int) else _plain(str(cell)) for cell in row] for row in rows]
+
+
+def _plain(text):
+    """A cell as text: a spreadsheet would compute one that begins with such a sign."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def words(hand_ins, problems):
+    """What a teacher should know, in a few lines."""
+    tried, said = exercises(hand_ins), predictions(hand_ins)
+    n, out = len(hand_ins), len(problems.found)
+    lines = [f"{count(n, 'hand-in')} counted" + (f", {out} left out:" if out else ".")]
+    lines += [f"  {problem}" for problem in problems.found]
+    if tried:
+        hardest = max(tried, key=lambda e: e.struggle)
+        c = hardest.counts
+        lines.append(
+            f"The class struggled most with {hardest.name}: {c[FIRST]} right at first try, {c[LATER]} later, "
+            f"{c[NOT_YET]} not yet, {c[OPEN]} did not try; {hardest.attempts:.1f} attempts on average, "
+            f"{hardest.hinted} saw a hint."
+        )
+        common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
+        lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
+    if said and said[0].surprise > 0:
+        most = said[0]
+        lines.append(
+            f"{most.name} surprised most: {100 * most.sure:.0f} % sure on average, {100 * most.right:.0f} % right "
+            f"({count(most.n, 'prediction')})."
+        )
+    score = calibration.score([each for one in hand_ins for each in one.predictions.values()])
+    if score:
+        lines.append(
+            f"All predictions: {100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right, Brier score "
+            f"{score.brier:.2f}."
+        )
+    return "\n".join(lines)
+
+
+def report(folder, out):
+    """Write class.csv, class.png and class.txt of the hand-ins in `folder` into `out`.
+
+    Returns
+    -------
+    (the words, how many hand-ins were left out)
+    """
+    hand_ins, problems = read_all(folder)
+    tried, said = exercises(hand_ins)[:ROWS], predictions(hand_ins)[:SHOWN]
+    png = drawn(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3), draw, tried, said, len(hand_ins))
+    text, out = words(hand_ins, problems), Path(out)
+    with atomic_write(out / "class.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8-sig") as file:
+        csv.writer(file).writerows(table(hand_ins))
+    with atomic_write(out / "class.png") as temporary:
+        temporary.write_bytes(png)
+    with atomic_write(out / "class.txt") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return text, len(problems.found)
+
+
+LOOKS = {
+    FIRST: {"color": style.BLUE},
+    LATER: {"color": "#a9c4de", "hatch": "///", "edgecolor": style.BLUE},
+    NOT_YET: {"color": style.ORANGE},
+    OPEN: {"color": "#e4e2da"},
+}
+INKS = {FIRST: style.CARD, LATER: style.INK, NOT_YET: style.CARD, OPEN: style.QUIET}
+
+
+def draw(figure, tried, said, n):
+    """Left each exercise and what became of it, right each prediction: how sure they were, and how often right."""
+    height = figure.get_figheight()
+    bottom, top = 0.62 / height, 1 - 0.72 / height
+    left = figure.add_axes([0.06, bottom, 0.47, top - bottom])
+    left.set(xlim=(0, n), ylim=(max(len(tried), 1) - 0.4, -0.6))
+    left.set_yticks(range(len(tried)), [each.name for each in tried])
+    left.set_xlabel(f"hand-ins, of {n}")
+    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    for row, each in enumerate(tried):
+        begin = 0
+        for what, people in each.counts.items():
+            if people:
+                left.barh(row, people, 0.72, begin, linewidth=0, **LOOKS[what])
+                box = {"facecolor": "#a9c4de", "edgecolor": "none", "pad": 1} if what == LATER else None
+                left.text(begin + people / 2, row, people, ha="center", va="center", size=8, color=INKS[what], bbox=box)
+            begin += people
+        left.text(1.02 * n, row, f"{each.attempts:.1f} · {each.hinted}", size=8, va="center")
+    left.text(1.02 * n, -0.75, "attempts · saw a hint", size=8, va="bottom", ha="left", color=style.QUIET)
+    x = 0.06
+    for what, look in LOOKS.items():
+        figure.patches.append(_square(figure, x, 1 - 0.24 / height, height, look))
+        figure.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
+        x += 0.035 + 0.0068 * len(what)
+    right = figure.add_axes([0.72, bottom, 0.26, top - bottom])
+    right.set(xlim=(-3, 103), ylim=(max(len(said), 1) - 0.4, -0.6), xlabel="%")
+    right.set_yticks(range(len(said)), [f"{each.name} ({each.n})" for each in said])
+    for row, each in enumerate(said):
+        right.plot([100 * each.sure, 100 * each.right], [row, row], color=style.LINE, lw=2)
+        right.plot([100 * each.sure], [row], ls="", ms=7, **style.SOURCE)
+        right.plot([100 * each.right], [row], ls="", ms=7, **style.TARGET)
+    figure.text(0.72, 1 - 0.24 / height, "●  sure, on average", size=8.5, color=style.BLUE, va="center")
+    figure.text(0.87, 1 - 0.24 / height, "×  right", size=8.5, color=style.ORANGE, va="center")
+
+
+def _square(figure, x, y, height, look):
+    from matplotlib.patches import Rectangle
+
+    options = {"facecolor": look["color"], "edgecolor": look.get("edgecolor", "none"), "hatch": look.get("hatch")}
+    place, size = (x, y - 0.055 / height), (0.012, 0.11 / height)
+    return Rectangle(place, *size, transform=figure.transFigure, linewidth=0, **options)

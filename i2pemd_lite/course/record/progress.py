@@ -1,0 +1,238 @@
+"""What a learner has done: a journal that all kernels share, what it says, and the file to hand in.
+
+    progress.show()                  # what is done in which lesson
+    progress.calibration()           # how sure you were, and how often you were right
+    progress.save("my work.json")    # to hand in: no name, no path and no time of day is in it
+    progress.start_over()
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from pathlib import Path
+
+from filelock import FileLock
+
+from i2pemd_lite.files import BadInput, cache_folder, write_json
+from i2pemd_lite.panels.engine.still import Still, count, table
+
+KINDS = ("check", "prediction", "start over", "journal")
+EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
+IDENTITY, MOST_HINTS = re.compile("[0-9a-f]{16}"), 9
+WHAT, FORMAT = "progress in i2pemd-lite", 1
+_unwritten = []  # records of this kernel that no file took
+
+
+def headless():
+    """Whether nobody is there to answer: the profile is ci, or `I2PEMD_HEADLESS` is 1; with 0 somebody is."""
+    said = os.environ.get("I2PEMD_HEADLESS", "")
+    return said == "1" or (said != "0" and os.environ.get("I2PEMD_PROFILE") == "ci")
+
+
+def journal():
+    """The file of the journal, one JSON object a line."""
+    return cache_folder() / "progress.jsonl"
+
+
+def record(kind, name, **facts):
+    """Append one line to the journal: `kind` is "check" or "prediction", `name` that of the exercise or prediction.
+
+    Two kernels at once wait for each other. A line that a killed kernel left torn is closed first, so that only that
+    one is lost. Where the file cannot be written, it is said once and the record is kept until the kernel ends. What
+    happens while nobody is there (`headless`) is marked by="key", and counts nowhere.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"kind: expected one of {KINDS}, found {kind!r}")
+    line = {"kind": kind, "name": name, **facts}
+    line.setdefault("by", "key" if headless() and kind == "check" else "learner")
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+    path = journal()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
+            if file.seek(0, os.SEEK_END) and _last_byte(file) != b"\n":
+                file.write(b"\n")
+            file.write(text.encode(errors="replace") + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # filelock's Timeout is one as well
+        if not _unwritten:
+            print(f"Your progress cannot be kept in {path}: {error}. It is kept until this kernel ends.")
+        _unwritten.append(line)
+
+
+def _last_byte(file):
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def records():
+    """All records since the last `start_over`, the oldest first; torn and odd lines are left out."""
+    found = [line for line in _lines() if line["kind"] != "journal"]
+    starts = [n for n, line in enumerate(found) if line["kind"] == "start over"]
+    return found[starts[-1] + 1 :] if starts else found
+
+
+def _lines():
+    try:
+        lines = journal().read_bytes().split(b"\n")
+    except OSError:
+        lines = []
+    return [line for line in map(_parsed, lines) if line] + _unwritten
+
+
+def identity():
+    """The journal's id, drawn at random when it is first asked for. It tells two hand-ins of one journal from those of
+    two learners who did the same, and nothing of who they are."""
+    for _ in range(2):
+        # Of two kernels that draw one at once, both take the first that stands in the file.
+        for line in _lines():
+            if line["kind"] == "journal":
+                return line["name"]
+        record("journal", secrets.token_hex(8))
+
+
+def _parsed(line):
+    """The record in a line; None when it is no such record, so that one odd line costs only itself."""
+    try:
+        value = json.loads(line)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could not be saved
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and _fits(value) else None
+
+
+def _fits(r):
+    """Whether a record has the types that are counted on."""
+    kind, name = r.get("kind"), r.get("name")
+    if kind not in KINDS or not isinstance(name, str):
+        return False
+    if kind == "check":
+        hint = r.get("hint", 0)
+        whole = isinstance(hint, int) and not isinstance(hint, bool) and 0 <= hint <= MOST_HINTS
+        right = isinstance(r.get("right", False), bool) and isinstance(r.get("finding", ""), str)
+        return bool(EXERCISE.fullmatch(name)) and whole and right
+    if kind == "prediction":
+        sure = is_share(r.get("confidence")) or (r.get("confidence") is None and r.get("by") != "learner")
+        said = sure and is_share(r.get("chance")) and isinstance(r.get("hit"), bool)
+        return bool(PREDICTION.fullmatch(name)) and said
+    return kind == "start over" or bool(IDENTITY.fullmatch(name))
+
+
+def is_share(x):
+    """Whether x is a number from 0 to 1."""
+    return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x <= 1
+
+
+def _own(kind):
+    return [r for r in records() if r["kind"] == kind and r.get("by") == "learner"]
+
+
+def committed(name):
+    """Whether a learner has committed to the prediction `name`."""
+    return any(r["name"] == name for r in _own("prediction"))
+
+
+def predictions():
+    """{name: {"value", "confidence", "chance", "hit"}}: the first commitment to each, which is the one that counts."""
+    found = {}
+    for r in _own("prediction"):
+        found.setdefault(r["name"], {key: r.get(key) for key in ("value", "confidence", "chance", "hit")})
+    return found
+
+
+def checks():
+    """{name: {"attempts", "right", "hint", "mistakes"}} of each exercise, up to its first right answer.
+
+    An exercise that was still open is no attempt. `hint` is the plainest hint that was shown, `mistakes` are the
+    typical ones that were recognised.
+    """
+    from i2pemd_lite.course.exercises import known_mistakes
+
+    found = {}
+    for r in _own("check"):
+        each = found.setdefault(r["name"], {"attempts": 0, "right": False, "hint": 0, "mistakes": []})
+        if each["right"] or not (r.get("right") or r.get("hint")):
+            continue
+        each["attempts"] += 1
+        each["right"] = bool(r.get("right"))
+        each["hint"] = max(each["hint"], int(r.get("hint") or 0))
+        # Other findings quote the learner's own lines, in which a name or a path can stand.
+        if r.get("finding") in known_mistakes(r["name"]) and r["finding"] not in each["mistakes"]:
+            each["mistakes"].append(r["finding"])
+    return {name: each for name, each in found.items() if each["attempts"]}
+
+
+def checksum(content):
+    """The checksum over all of a hand-in but itself."""
+    rest = {key: value for key, value in content.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+def save(file):
+    """Write what was done to a JSON file, to hand in: predictions, checks, states of the panels of this kernel without
+    what was typed as text, seed, profile, versions, and the random id of the journal. It has no name but that of the
+    file."""
+    from i2pemd_lite.panels.engine import lesson, panel
+
+    path = Path(file)
+    if path.suffix != ".json":
+        raise BadInput(f"file: expected a name that ends in .json, found {str(file)!r}")
+    about = lesson.versions()
+    content = {
+        "what": WHAT,
+        "format": FORMAT,
+        "journal": identity(),
+        "predictions": predictions(),
+        "checks": checks(),
+        "panels": panel.states(),
+        "profile": about.pop("profile"),
+        "seed": about.pop("seed"),
+        "versions": about,
+    }
+    write_json(path, {**content, "checksum": checksum(content)})
+    done = sum(each["right"] for each in content["checks"].values())
+    print(
+        f"Saved in {path}: {done} right of {count(len(content['checks']), 'exercise')} tried, "
+        f"{count(len(content['predictions']), 'prediction')}, {count(len(content['panels']), 'panel')}."
+    )
+
+
+def show():
+    """A table of what is done in which lesson."""
+    from i2pemd_lite.course.exercises import lessons, of_lesson
+
+    tried, said = checks(), predictions()
+    numbers = sorted({*lessons(), *(name[:2] for name in tried), *(name[1:3] for name in said)})
+    rows = []
+    for number in numbers:
+        there = list(of_lesson(number)) if number in lessons() else []
+        names = sorted({*there, *(name for name in tried if name.startswith(number))})
+        mine = [each["hit"] for name, each in said.items() if name[1:3] == number]
+        rows.append((number, " · ".join(f"{n} {_state(tried.get(n))}" for n in names), f"{sum(mine)} of {len(mine)}"))
+    right = sum(each["right"] for each in tried.values())
+    words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
+    words += f"{count(len(said), 'prediction')} committed to."
+    return Still(words, html=table(("lesson", "exercises", "predictions right"), rows))
+
+
+def _state(each):
+    if each is None:
+        return "open"
+    tries = count(each["attempts"], "attempt")
+    return f"right, {tries}" if each["right"] else f"not yet, {tries}"
+
+
+def calibration():
+    """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
+    from i2pemd_lite.course.record import calibration as of
+
+    return of.shown(list(predictions().values()))
+
+
+def start_over():
+    """Count nothing of what was done so far. The lines stay in the journal; delete that file to lose them for good."""
+    record("start over", "all", by="learner")
+    print(f"You start from nothing. What was before is still in {journal()}, and counts no more.")

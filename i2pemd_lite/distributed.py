@@ -1,0 +1,301 @@
+"""One training run in several processes, with the numbers of one.
+
+    torchrun --nproc-per-node=2 -m i2pemd_lite train segmentation joint_sepbn_i2pemd --out runs/two
+
+Each of W processes has all weights and computes its share of every batch. Whatever mixes samples is computed from all
+of them: batch normalisation, the class sums of a loss, prototypes, the ranks of a selection. So the loss L is the same
+number on every process, and the same as with one process up to the rounding of its sums. The processes talk by torch's
+gloo (CPU) or nccl (GPU).
+
+How gradients stay right: every process backpropagates its own copy of L, so that what it sends through a sum over
+processes is sent W times, and the gradient of a weight, added up over the processes, is W dL/dθ. `average_gradients`
+divides by W. So the losses of this module also fit DistributedDataParallel, which divides by W too.
+
+With one process every function gives back what it was given, the very same tensors.
+"""
+
+import contextlib
+import datetime
+import os
+import signal
+
+import torch
+import torch.distributed as dist
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from i2pemd_lite.emd import at_least_float32
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.launch import world_size_from_env
+
+PATIENCE = datetime.timedelta(hours=1)
+"""How long a process waits for the others, as while the first one evaluates; one that dies is noticed at once."""
+
+
+class Lost(RuntimeError):
+    """Another process of this run has ended, or cannot be reached."""
+
+
+def count():
+    """W, the number of processes of this run; 1 where there are no others."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank():
+    """This process's number r, from 0 to W − 1."""
+    return dist.get_rank() if count() > 1 else 0
+
+
+def is_main():
+    """Whether this is the process that writes the folder, evaluates and prints."""
+    return rank() == 0
+
+
+@contextlib.contextmanager
+def joined():
+    """Inside: this process is one of those that torchrun started; without torchrun nothing is different.
+
+    Raises `Lost` where another one ends before its time, so that none waits for it for ever.
+    """
+    if world_size_from_env() == 1:
+        yield
+        return
+    # Each process needs a GPU of its own; where there are fewer, only profiles on the CPU can run.
+    here, backend = int(os.environ.get("LOCAL_RANK", "0")), "gloo"
+    if torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
+        torch.cuda.set_device(here)
+        backend = "cpu:gloo,cuda:nccl"
+    dist.init_process_group(backend, timeout=PATIENCE)
+
+    def ended(*_):
+        raise Lost(_lost("torchrun ends this one as well"))
+
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    except Lost:
+        raise  # the others cannot take leave any more
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all end for the same reason, which one has yet to say
+        dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def run_on_first_then_all(make):
+    """What `make()` gives. The first process makes it before the others, which then find data that it prepared.
+
+    A `BadInput` in any of them is raised in all, so that none goes on alone.
+    """
+    if count() == 1:
+        return make()
+    made = None
+    for turn in (True, False):
+        wrong, told = None, [None] * count()
+        if is_main() == turn:
+            try:
+                made = make()
+            except BadInput as error:
+                wrong = str(error)
+        _talk(dist.all_gather_object, told, wrong)
+        if any(told):
+            raise BadInput("\n".join(dict.fromkeys(filter(None, told))))
+    return made
+
+
+def prepare(learner, device):
+    """Make a learner one that several processes share; `BadInput` where it, or this machine, cannot be shared."""
+    learner.expect_shares(count())
+    if torch.device(device).index is not None:
+        do = "say cuda, and CUDA_VISIBLE_DEVICES which"
+        raise BadInput(f"device: expected a GPU for each of {count()} processes, found {device} for all; {do}")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", count()))
+    if torch.device(device).type == "cuda" and torch.cuda.device_count() < here:
+        found = f"{torch.cuda.device_count()}; start as many processes, or choose --profile laptop"
+        raise BadInput(f"profile gpu: expected a GPU for each of {here} processes on this machine, found {found}")
+    for module in learner.modules():
+        if isinstance(module, _BatchNorm):
+            module.__class__ = SharedNorm  # in place: names, weights and whoever holds the module stay
+
+
+# --- shares of a batch ------------------------------------------------------------------------------------------------
+
+
+def shard(sizes, *tensors):
+    """This process's samples of each tensor, dealt out in turn like cards, and how many are of each part of the batch.
+
+    sizes : samples in each part, such as (number of CT, number of MR).  Returns (sizes, tensors)
+
+    Example
+    -------
+    >>> shard((2, 1), torch.tensor([5, 6, 7]))
+    ((2, 1), (tensor([5, 6, 7]),))
+    """
+    if count() == 1:
+        return sizes, tensors
+    mine = torch.arange(sum(sizes)) % count() == rank()
+    own = tuple(int(part.sum()) for part in mine.split(sizes))
+    return own, tuple(tensor[rank() :: count()] for tensor in tensors)
+
+
+def shared(function, batch):
+    """function(batch), computed in equal shares: each process its own, and all get the whole of what comes out.
+
+    For a network whose output is small: what follows it then needs no change. batch : (B, …) with W a divisor of B.
+
+    Example
+    -------
+    >>> shared(torch.square, torch.tensor([1, 2, 3]))
+    tensor([1, 4, 9])
+    """
+    return function(batch) if count() == 1 else _Whole.apply(function(_Own.apply(batch)))
+
+
+class _Own(torch.autograd.Function):
+    """A process's share of a batch that all have."""
+
+    @staticmethod
+    def forward(ctx, batch):
+        return batch.chunk(count())[rank()]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _gathered(gradient) / count()
+
+
+class _Whole(torch.autograd.Function):
+    """The whole batch from the share of each process. All compute the same from it, so its gradient counts W times."""
+
+    @staticmethod
+    def forward(ctx, share):
+        return _gathered(share)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return count() * gradient.chunk(count())[rank()]
+
+
+# --- sums over processes ----------------------------------------------------------------------------------------------
+
+
+def all_reduce_sum(*tensors):
+    """Each tensor added up over the processes, in one message; gradients are added up on their way back.
+
+    Example
+    -------
+    >>> all_reduce_sum(torch.tensor(1.0), torch.ones(2))
+    (tensor(1.), tensor([1., 1.]))
+    """
+    if count() == 1:
+        return tensors
+    sums = _Summed.apply(torch.cat([tensor.reshape(-1) for tensor in tensors]))
+    parts = sums.split([tensor.numel() for tensor in tensors])
+    return tuple(part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return _added(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _added(gradient)
+
+
+@torch.no_grad()
+def average_gradients(parameters):
+    """Replace each gradient by its mean over the processes, in one message."""
+    if count() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    means = _added(torch.cat([g.reshape(-1) for g in gradients])) / count()
+    for g, mean in zip(gradients, means.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(mean.view(g.shape))
+
+
+class SharedNorm(_BatchNorm):
+    """Batch normalisation by the mean and variance of the whole batch, on CPUs as well as GPUs.
+
+    μ = Σ x / n,   σ² = Σ (x − μ)² / n,   x̂ = (x − μ) / √(σ² + ε),   y = γ x̂ + β;   sums over all processes
+
+    In evaluation it is what it was, and so it is saved: one process can go on with what several trained.
+    """
+
+    def _check_input_dim(self, x):
+        pass  # whether 2D or 3D was checked when the network was built
+
+    def forward(self, x):
+        if not self.training or count() == 1:
+            return super().forward(x)
+        y, mean, variance, n = _Normalised.apply(x, self.weight, self.bias, self.eps)
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            self.running_var.lerp_((variance * n / (n - 1)).to(self.running_var), self.momentum)
+        return y
+
+
+class _Normalised(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, eps):
+        z, over = at_least_float32(x), _all_but_channels(x)
+        n = z.new_full((1,), z.numel() / z.shape[1])
+        *sums, n = _added(torch.cat([z.sum(over), n])).split([z.shape[1], 1])
+        mean = sums[0] / n
+        z = z - _along(mean, x)
+        variance = _added(z.square().sum(over)) / n  # of what is centred, or float32 would lose it beside a large mean
+        scale = (variance + eps).rsqrt()
+        z = z * _along(scale, x)
+        ctx.save_for_backward(z, weight, scale, n)
+        ctx.mark_non_differentiable(mean, variance, n)
+        return (z * _along(weight, x) + _along(bias, x)).to(x.dtype), mean, variance, n
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient, *_):
+        # ∂L/∂x = γ/√(σ² + ε) (g − (Σ g + x̂ Σ g x̂)/n) with g = ∂L/∂y
+        z, weight, scale, n = ctx.saved_tensors
+        g, over = gradient.to(z.dtype), _all_but_channels(z)
+        for_bias, for_weight = g.sum(over), (g * z).sum(over)
+        a, b = (_added(torch.cat([for_bias, for_weight])) / n).chunk(2)
+        for_x = _along(weight * scale, z) * (g - _along(a, z) - z * _along(b, z))
+        return for_x.to(gradient.dtype), for_weight.to(weight.dtype), for_bias.to(weight.dtype), None
+
+
+def _all_but_channels(x):
+    return [0, *range(2, x.ndim)]
+
+
+def _along(values, x):
+    return values.view(1, -1, *[1] * (x.ndim - 2))
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def _added(x):
+    sums = x.clone(memory_format=torch.contiguous_format)
+    _talk(dist.all_reduce, sums)
+    return sums
+
+
+def _gathered(x):
+    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(count())]
+    _talk(dist.all_gather, parts, x.contiguous())
+    return torch.cat(parts)
+
+
+def _talk(function, *arguments):
+    try:
+        function(*arguments)
+    except RuntimeError as error:
+        # "[/path/of/gloo.cc:553] Connection closed by peer [127.0.0.1]:4227. This is …"
+        why = str(error).splitlines()[0].split(".cc")[-1].split("] ", 1)[-1].split(". ")[0]
+        raise Lost(_lost(why)) from None
+
+
+def _lost(why):
+    return (
+        f"process {rank()} of {count()}: lost the others ({why}); what ended them stands above or below. "
+        "The run goes on from its last checkpoint with train --resume and its folder"
+    )

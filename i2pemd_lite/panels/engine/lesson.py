@@ -1,0 +1,95 @@
+"""What every lesson needs and no lesson should show: the opening line, and whether two computations agree."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from i2pemd_lite import __version__
+from i2pemd_lite.files import BadInput
+
+_seed = 0
+
+
+def start(seed=0):
+    """Seed everything, and say under which profile, device, seed and versions the lesson's figures are made."""
+    global _seed
+    from i2pemd_lite.runs.sampling import seed_everything
+
+    _seed = seed
+    seed_everything(seed)
+    found = versions()
+    print(f"profile {found['profile']} · {found['device']} · seed {seed}")
+    print(" · ".join(f"{name} {found[name]}" for name in ("i2pemd-lite", "python", "torch", "numpy", "POT")))
+
+
+def provenance():
+    """The profile and seed of a figure, for its caption."""
+    from i2pemd_lite.device import profile
+
+    return f"profile {profile().name}, seed {_seed}"
+
+
+def versions():
+    """What a number depends on: profile, device, seed, and the versions of what computes it."""
+    from i2pemd_lite import device
+
+    profile = device.profile()
+    return {
+        "profile": profile.name,
+        "device": str(profile.device),
+        "seed": _seed,
+        "i2pemd-lite": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "numpy", "POT")},
+    }
+
+
+def _version(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def agree(name, yours, oracle, tolerance=1e-9):
+    """Say whether a result agrees with an independent computation of the same thing, and where it does not.
+
+    Parameters
+    ----------
+    name : of the comparison
+    yours, oracle : numbers, arrays or tensors of one shape
+    tolerance : the largest absolute difference that counts as agreement
+
+    One line is printed. Where they do not agree, AssertionError is raised when `I2PEMD_STRICT` is 1.
+
+    Example
+    -------
+    >>> agree("two sums", 0.3, 0.1 + 0.2)
+    two sums: agree. Largest difference 5.6e-17.
+    """
+    a, b = _numbers(name, yours), _numbers(name, oracle)
+    if a.shape != b.shape:
+        return _wrong(f"{name}: do not agree. The shapes are {a.shape} and {b.shape}.")
+    gap = np.abs(a - b)
+    worst = float(gap.max()) if gap.size else 0.0
+    if worst <= tolerance:
+        return print(f"{name}: agree. Largest difference {worst:.2g}.")
+    at = [int(i) for i in np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)]
+    where = f" at {at}, counted from 0" if at else ""
+    _wrong(f"{name}: do not agree. Largest difference {worst:.3g}{where}.")
+
+
+def _numbers(name, values):
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: expected numbers, found {type(values).__name__}") from None
+
+
+def _wrong(line):
+    print(line)
+    if os.environ.get("I2PEMD_STRICT") == "1":
+        raise AssertionError(line)

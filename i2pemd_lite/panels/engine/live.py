@@ -1,0 +1,72 @@
+"""A panel whose still picture a click makes one that plotly draws live, where plotly can be had.
+
+Not before the click: a live figure brings 5 MB along and keeps a page busy for seconds, while an anywidget of whatever
+cell comes next gives up after two and never changes again.
+"""
+
+from importlib import import_module
+
+import ipywidgets as widgets
+
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import Panel
+
+
+class LivePanel(Panel):
+    """A `Panel` with a button that puts a plotly figure in the picture's place.
+
+    Parameters
+    ----------
+    build : makes, without arguments, an object with `.figure`, a plotly `FigureWidget`, and `.show(result)`;
+        None for the still picture alone
+    words : on the button
+    others : those of `Panel`
+
+    Attributes
+    ----------
+    live : what `build` made, or None
+    """
+
+    def __init__(self, build, words, title, controls, compute, draw, describe, **others):
+        self.live, self._build = None, build
+
+        def paint(figure, result):
+            draw(figure, result)
+            if self.live is not None:
+                self.live.show(result)
+
+        super().__init__(title, controls, compute, paint, describe, **others)
+        if build is None:
+            return
+        if missing := unavailable():
+            look = f"margin:2px 0;border-left:4px solid {style.ORANGE};padding:2px 8px"
+            above = widgets.HTML(f'<p role="note" style="{look}">{missing}</p>')
+        else:
+            self._button = above = widgets.Button(description=words, layout={"width": "max-content"})
+            above.on_click(lambda _: self.enliven())
+        at = self.children.index(self.image)
+        self.children = [*self.children[:at], above, *self.children[at:]]
+
+    def enliven(self):
+        """Put the live figure in the place of the button and the still picture, once."""
+        if self.live is not None:  # a second click, while the page was busy with the first
+            return
+        self._button.disabled, self._button.description = True, "Loading …"
+        self.live = self._build()
+        self.live.show(self.result)
+        kept = [child for child in self.children if child is not self._button]
+        self.children = [self.live.figure if child is self.image else child for child in kept]
+
+
+def unavailable():
+    """Why no live figure can be made, and what to do; "" where one can."""
+    # plotly itself is imported without anywidget, and complains only when a FigureWidget is made.
+    for name in ("plotly", "anywidget"):
+        try:
+            import_module(name)
+        except ImportError:
+            return (
+                f"This is a still picture: the figure that the mouse turns needs <code>{name}</code>, which cannot be "
+                f"imported. Install it with <code>pip install {name}</code> and restart the kernel."
+            )
+    return ""

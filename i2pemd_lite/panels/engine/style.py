@@ -1,0 +1,233 @@
+"""The house style of every figure: one look, legible on light and dark pages, in colour and without it.
+
+A figure is an opaque card, so its contrast does not depend on the page around it (a test measures it). Marks differ in
+shape as well as colour: source or CT a blue circle, target or MR an orange cross, a prototype a black diamond with a
+light edge. Distances and plans are drawn in cividis with their numbers. Figures are plain `matplotlib.figure.Figure`
+with an Agg canvas: no pyplot, no global state, no window.
+"""
+
+import numpy as np
+
+from i2pemd_lite.panels.engine.canvas import canvas, encoded
+
+CARD, INK, QUIET, LINE = "#f6f5f1", "#1d2230", "#575d6b", "#c9c7bf"
+BLUE, ORANGE, BLACK, RED = "#1f66a8", "#b9500a", "#15171c", "#b3261e"
+SOURCE = {"color": BLUE, "marker": "o"}
+TARGET = {"color": ORANGE, "marker": "x", "markeredgewidth": 2.0}
+PROTOTYPE = {"color": BLACK, "marker": "D", "markeredgecolor": CARD, "markeredgewidth": 1.2}
+HEAT = "cividis"
+
+RC = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 7,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": CARD,
+    "axes.labelcolor": QUIET,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "figure.facecolor": CARD,
+    "font.family": "DejaVu Sans",
+}
+
+
+def figure(width=9.4, height=3.2):
+    """An empty card, in inches at 100 dots each; panels are 9.4 wide, which fits beside JupyterLab's side bar.
+
+    Example
+    -------
+    >>> png(figure(2, 1))[:4]
+    b'\\x89PNG'
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), dpi=100, facecolor=CARD)
+    canvas()(made)
+    return made
+
+
+def artists(drawn_on, build):
+    """What `build(figure)` made on this figure: built at the first call, the same objects at every later one.
+
+    `draw(figure, result)` begins with it, so that a change moves artists and never rebuilds them.
+
+    Example
+    -------
+    >>> card = figure(2, 1)
+    >>> artists(card, lambda card: [card.add_subplot()]) is artists(card, None)
+    True
+    """
+    if not hasattr(drawn_on, "house_artists"):
+        drawn_on.house_artists = styled(build, drawn_on)
+    return drawn_on.house_artists
+
+
+def styled(build, drawn_on, *more):
+    """What `build(figure, ...)` makes in the house style, with its data marked as moving (see `png`)."""
+    import matplotlib
+
+    before = set(drawn_on.axes), set(drawn_on.texts)
+    with matplotlib.rc_context(RC):
+        built = build(drawn_on, *more)
+    data = [artist for axes in drawn_on.axes if axes not in before[0] for artist in _data(axes)]
+    words = [text for text in drawn_on.texts if text not in before[1] and not text.get_text()]
+    for artist in data + words:
+        artist.set_animated(True)
+    drawn_on.house_moving = getattr(drawn_on, "house_moving", []) + data + words
+    return built
+
+
+def _data(axes):
+    """The artists of axes that show data: not the frame, and not words that were there from the beginning."""
+    texts = [text for text in axes.texts if not text.get_text()]
+    return sorted([*axes.images, *axes.patches, *axes.collections, *axes.lines, *texts], key=lambda a: a.get_zorder())
+
+
+def png(drawn):
+    """The picture of a figure as PNG bytes.
+
+    Frames, ticks and titles seldom change. They are drawn once and kept; only the data are drawn on top, until
+    matplotlib says that something else is stale. Words are drawn once each (see `canvas.py`).
+    """
+    import matplotlib
+
+    paper = drawn.canvas
+    if drawn.stale or not hasattr(drawn, "house_still"):
+        with matplotlib.rc_context(RC):
+            paper.draw()
+        drawn.house_still = paper.copy_from_bbox(drawn.bbox)
+    paper.restore_region(drawn.house_still)
+    for artist in getattr(drawn, "house_moving", []):
+        if artist.axes is None or artist.axes.get_visible():
+            artist.draw(paper.get_renderer())
+    return encoded(np.asarray(paper.buffer_rgba())[..., :3])
+
+
+def limits(axes, x=None, y=None):
+    """Set the ends of axes, if they are new: unchanged ones do not make the figure stale."""
+    for ends, old, put in ((x, axes.get_xlim(), axes.set_xlim), (y, axes.get_ylim(), axes.set_ylim)):
+        if ends is not None and tuple(map(float, ends)) != tuple(map(float, old)):
+            put(*ends)
+
+
+def place(axes, at):
+    """Where a place of the figure, in parts of it from the lower left, is in the data of axes; None when outside.
+
+    Example
+    -------
+    >>> card = figure(2, 1)
+    >>> axes = card.add_axes([0.5, 0, 0.5, 1])
+    >>> axes.set(xlim=(0, 10), ylim=(0, 1)) and place(axes, (0.75, 0.5)).tolist(), place(axes, (0.25, 0.5))
+    ([5.0, 0.5], None)
+    """
+    pixel = axes.figure.transFigure.transform(at)
+    # The box as it was drawn: asking axes for their position makes the figure stale.
+    return axes.transData.inverted().transform(pixel) if axes.bbox.contains(*pixel) else None
+
+
+def blank(axes, title=""):
+    """Axes without ticks and frame, for drawings in which position has no unit."""
+    axes.set(xticks=[], yticks=[], title=title)
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def contrast(one, other):
+    """The contrast of two colours by the WCAG 2 formula, 1 to 21: text needs 4.5, marks need 3.
+
+    Example
+    -------
+    >>> contrast("white", "black")
+    21.0
+    """
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return round((light + 0.05) / (dark + 0.05), 2)
+
+
+def _luminance(colour):
+    from matplotlib.colors import to_rgb
+
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+class Matrix:
+    """A small matrix in cividis with its numbers written in, whose values can be replaced.
+
+    Parameters
+    ----------
+    axes : where it is drawn
+    title : above it
+    rows, columns : the labels of its sides
+    top : the value at the light end of the colours
+
+    Example
+    -------
+    >>> matrix = Matrix(figure(2, 2).add_subplot(), "G", ["a", "b"], ["a", "b"], top=1)
+    >>> matrix.show(np.array([[0, 0.5], [0.5, 0]]))
+    >>> matrix.texts[0][1].get_text()
+    '.5'
+    """
+
+    def __init__(self, axes, title, rows, columns, top=1.0, size=8.0):
+        self.axes, self.top = blank(axes, title), top
+        self.axes.set_xticks(range(len(columns)), columns)
+        self.axes.set_yticks(range(len(rows)), rows)
+        self.axes.xaxis.tick_top()
+        self.image = axes.imshow(np.zeros((len(rows), len(columns))), cmap=HEAT, vmin=0, vmax=top, aspect="equal")
+        self.texts = [
+            [axes.text(j, i, "", ha="center", va="center", size=size) for j in range(len(columns))]
+            for i in range(len(rows))
+        ]
+
+    def show(self, values, top=None):
+        """Replace the values, and the value of the lightest colour when `top` is given."""
+        self.top = top or self.top
+        self.image.set_data(values)
+        self.image.set_clim(0, self.top)
+        for texts, row in zip(self.texts, values, strict=True):
+            for text, value in zip(texts, row, strict=True):
+                text.set_text(number(value))
+                # cividis is dark below its middle: each number is set in the ink that reads on its cell.
+                text.set_color(CARD if value < 0.5 * self.top else BLACK)
+
+
+def number(value, digits=2):
+    """A number as short as it can be: no leading zero, no trailing ones, at most `digits` decimals.
+
+    Example
+    -------
+    >>> [number(x) for x in (0, 0.5, 1/3, 2.0, -0.25, 12.345)]
+    ['0', '.5', '.33', '2', '-.25', '12.35']
+    """
+    text = f"{float(value):.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    text = text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+    return "0" if text in ("-0", "", "-") else text
+
+
+def subscript(k):
+    """A number as a Unicode subscript: labels in plain text draw several times faster than typeset ones.
+
+    Example
+    -------
+    >>> "p" + subscript(12)
+    'p₁₂'
+    """
+    return str(k).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
+def names(symbol, count):
+    """Symbols with indices from 1, as the paper counts: `names("p", 2)` is `["p₁", "p₂"]`."""
+    return [symbol + subscript(k + 1) for k in range(count)]

@@ -1,0 +1,1 @@
+"""Runs of any task: settings, an iterator over steps, its folder, and who watches or steers it."""

@@ -1,0 +1,96 @@
+"""Moments of a training: what the representation was at some of its steps, small enough to keep them all.
+
+A run keeps one before its first step and one at each evaluation, as `moments/000120.safetensors` in its folder. The
+features are those of a probe, a few held-back instances of each class that stay the same for the whole run.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.files import BadInput, atomic_write
+
+FORMAT = 1  # of the files; one of another number is refused
+
+
+class Moment(NamedTuple):
+    """The state of the representation after `step` steps."""
+
+    step: int
+    prototypes: np.ndarray  # (K, d) float32: c_k of Eq. 10, 20; zeros where not `seen`
+    seen: np.ndarray  # (K,) bool
+    ground: np.ndarray  # (K, K) float32: G of Eq. 5; zeros until every class was seen
+    features: np.ndarray  # (n, d) float16: F of the probe
+    labels: np.ndarray  # (n,) uint8: its classes
+    groups: np.ndarray  # (n,) uint8: its modalities, 0 where the task has one
+
+
+def moment(step, bank, probe):
+    """The `Moment` of a prototype bank and of what `Learner.probe` gives: features, labels, groups.
+
+    Example
+    -------
+    >>> import torch
+    >>> from i2pemd_lite import PrototypeBank
+    >>> bank, F, y = PrototypeBank(2, 1), torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1])
+    >>> bank.update(F, y)
+    >>> now = moment(7, bank, (F, y, torch.zeros(2)))
+    >>> now.step, now.prototypes.tolist(), now.ground.tolist(), now.features.dtype
+    (7, [[1.0], [3.0]], [[0.0, 0.5], [0.5, 0.0]], dtype('float16'))
+    """
+    kept = (bank.prototypes.float(), bank.seen, bank.ground_distance().float(), probe[0].half(), *probe[1:])
+    arrays = [tensor.detach().cpu().numpy().copy() for tensor in kept]
+    return Moment(step, *arrays[:4], *(codes.astype(np.uint8) for codes in arrays[4:]))
+
+
+def place(folder, step):
+    """Where the run in `folder` keeps the moment of a step."""
+    return Path(folder) / "moments" / f"{step:06d}.safetensors"
+
+
+def write(folder, kept):
+    """Write a moment to the run's folder, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in kept._asdict().items() if name != "step"}
+    with atomic_write(place(folder, kept.step)) as temporary:
+        save_file(arrays, temporary, {"moment": json.dumps({"step": kept.step, "format": FORMAT})})
+
+
+def paths(folder):
+    """The moments in a run's folder, {step: path} in the order of training; none where an older version trained it."""
+    found = (Path(folder) / "moments").glob("*.safetensors")
+    return {step: path for step, path in sorted((int(p.stem), p) for p in found if p.stem.isdigit())}
+
+
+def read(folder, last):
+    """The moments of the run in `folder` up to step `last`: those of later ones belong to no checkpoint."""
+    found = [(path, _read(path, step)) for step, path in paths(folder).items() if step <= last]
+    for path, other in found:
+        first = found[0][1]
+        if other.features.shape != first.features.shape or other.prototypes.shape != first.prototypes.shape:
+            expected, shape = f"features {first.features.shape} as at step {first.step}", other.features.shape
+            raise BadInput(f"{path}: expected {expected}, found {shape}, of another run; delete the file")
+    return [moment for _, moment in found]
+
+
+def _read(path, step):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            about, arrays = json.loads(file.metadata()["moment"]), {key: file.get_tensor(key) for key in file.keys()}
+        found = Moment(about["step"], **arrays) if about["format"] == FORMAT else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        do = "delete the file, and the run is shown and goes on without it"
+        raise BadInput(f"{path}: expected a moment of a run, found {type(error).__name__}: {error}; {do}") from None
+    if found is None or found.step != step:
+        kind = f"format {about['format']}, of another version" if found is None else f"that of step {found.step}"
+        raise BadInput(f"{path}: expected a moment of step {step} in format {FORMAT}, found {kind}; delete the file")
+    n, (K, d) = len(found.labels), found.prototypes.shape
+    if (found.ground.shape, found.features.shape, found.groups.shape, found.seen.shape) != ((K, K), (n, d), (n,), (K,)):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise BadInput(f"{path}: expected (K, d), (K, K), (n, d) and (n,) that fit, found {shapes}; delete the file")
+    return found

@@ -1,0 +1,420 @@
+"""Training as an iterator: a `Run` yields one `Step` at a time, can be paused, steered, forked, killed and resumed.
+
+A run knows no task. A `Learner` (one of each task) holds the network, the prototypes and the data, and turns the number
+of a step into losses. Everything random in step t is drawn from a generator seeded by (seed, t), so the state of a run
+is its weights, its optimiser, its settings and t: nothing else has to be saved for a resumed run to give the same
+numbers.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import inspect
+import json
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+import i2pemd_lite
+from i2pemd_lite import distributed
+from i2pemd_lite.device import has_bfloat16, peak_memory, profile, told
+from i2pemd_lite.files import BadInput, atomic_write, write_json
+from i2pemd_lite.runs import moments
+from i2pemd_lite.runs.sampling import seeded
+from i2pemd_lite.runs.settings import SCHEDULES
+from i2pemd_lite.runs.store import _commit, _part, _write_rows, read_about, read_checkpoint, read_tables
+
+
+class Learner(nn.Module):
+    """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
+
+    `data` is never changed, and shared between a run and its forks.
+    """
+
+    @property
+    def device(self):
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def source(self):
+        """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
+        raise NotImplementedError
+
+    def expect_shares(self, count):
+        """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `processes`."""
+        raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
+
+    def losses(self, t):
+        """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}.
+
+        Nothing here may wait for a GPU: data are `Resident`, random numbers are drawn on the CPU and go there with
+        `non_blocking`, which needs no pinned memory for so few, and which values there are is not asked.
+        """
+        raise NotImplementedError
+
+    def evaluate(self):
+        """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
+        raise NotImplementedError
+
+    def selects(self, t):
+        """Whether the weights after step t may be kept as the best."""
+        return True
+
+    def probe(self):
+        """What a run's moments show: features (n, d) of some held-back instances, their labels and groups (n,).
+
+        The same instances at each call, without gradients and random draws; `groups` are modalities by number, all 0
+        where there is one. None: the run keeps no moments.
+        """
+        return None
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Inside: batch normalisation and dropout as in use, and no gradients."""
+        training = self.training
+        self.eval()
+        try:
+            with told(), torch.inference_mode():
+                yield
+        finally:
+            self.train(training)
+
+    def example(self):
+        """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
+
+    def updated(self, t):
+        """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
+
+
+class Example(NamedTuple):
+    """One held-back image, for somebody who watches."""
+
+    image: np.ndarray  # (H, W) or (H, W, 3) uint8
+    truth: np.ndarray  # (H, W) classes, or the class as an array without axes
+    answer: np.ndarray  # (H, W) classes, or (K,) probabilities
+
+
+@dataclasses.dataclass
+class Step:
+    """One step of a run. Losses stay on the device until asked for, so that looking away costs nothing."""
+
+    number: int  # counted from 1
+    total: int
+    losses: dict  # name -> scalar tensor; "loss" is what was minimised
+    learning_rate: float
+    prototypes: torch.Tensor | None  # (K, d)
+    ground: torch.Tensor | None  # (K, K)
+    evaluation: dict | None  # figures on held-back data, at the steps that evaluate
+    seconds_left: float
+
+    @property
+    def loss(self):
+        """The loss that was minimised, as a float."""
+        return float(self.losses["loss"])
+
+
+@functools.cache
+def eager(optimiser):
+    """The same optimiser of `torch.optim`, by a class that does not load torch's compiler.
+
+    Around these methods torch has wrappers that load it, in two seconds, for what is not compiled here.
+
+    Example
+    -------
+    >>> eager(torch.optim.SGD)([torch.zeros(1, requires_grad=True)], lr=0.5).defaults["lr"]
+    0.5
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    bare = {name: inspect.unwrap(getattr(optimiser, name)) for name in names}
+    return type(optimiser.__name__, (optimiser,), bare | {"step": torch.no_grad()(bare["step"])})
+
+
+class Run:
+    """A training run: an iterator over its steps.
+
+    Parameters
+    ----------
+    learner : Learner
+    folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
+        evaluations.csv, checkpoint.safetensors, moments/, and after evaluation report.json and what a task adds to it.
+    task : name of the task, for settings.json
+
+    Attributes
+    ----------
+    settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
+    number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
+        and one at each evaluation, where the learner has a `probe`;
+    seconds;  memory : the process's `peak_memory` when the run was last saved
+
+    `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
+    with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
+
+    In several processes (`distributed.joined`) each has a run, and all take the same steps; the first alone evaluates
+    and keeps the folder.
+    """
+
+    @told()
+    def __init__(self, learner, folder=None, task=""):
+        self.task, self.learner, self.settings = task, learner, learner.settings
+        self.profile = profile(self.settings.profile)
+        if self.settings.precision != "auto":
+            self._compute_in(self.settings.precision)
+        self.folder = Path(folder) if folder is not None and distributed.is_main() else None
+        if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
+            raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
+        if distributed.count() > 1:
+            distributed.prepare(learner, self.profile.device)
+        learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
+        self.parameters = [p for p in learner.parameters() if p.requires_grad]
+        self.optimiser = eager(torch.optim.Adam)(
+            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
+        self.history, self.evaluations, self.moments, self._pending = [], [], [], []
+        self._written = None  # rows of the two tables that are on disk; None: the tables are not this run's yet
+
+    def __iter__(self):
+        return self
+
+    def __len__(self):
+        return self.settings.steps
+
+    @told()
+    def __next__(self):
+        if self.number >= self.settings.steps:
+            self.save()
+            raise StopIteration
+        if self.number == 0 and not self.moments and distributed.is_main():
+            self._keep_moment()
+        if self.folder is not None and self._written is None:
+            self.save()  # from its first moment on, a run that is killed can be resumed
+        started = time.perf_counter()
+        self.settings.check()
+        rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
+        losses = self._optimise(rate)
+        self.number += 1
+        self._pending.append((self.number, rate, losses))
+        evaluates = self._due(self.settings.evaluate_every)
+        evaluation = self._evaluate() if evaluates and distributed.is_main() else None
+        self.seconds += time.perf_counter() - started
+        if evaluates or self._due(self.settings.checkpoint_every):
+            self.save()
+        bank = getattr(self.learner, "bank", None)
+        return Step(
+            self.number,
+            self.settings.steps,
+            losses,
+            rate,
+            None if bank is None else bank.prototypes.clone(),
+            None if bank is None else bank.ground_distance(),
+            evaluation,
+            self.seconds / self.number * (self.settings.steps - self.number),
+        )
+
+    def _compute_in(self, precision):
+        device = self.profile.device
+        if precision == "bfloat16" and device != "cpu" and not has_bfloat16(device):
+            do = "begin with --set precision=float32, or go on with --device cpu"
+            raise BadInput(f"precision: expected float32 on {device}, which has no bfloat16, found {precision}; {do}")
+        self.profile = dataclasses.replace(self.profile, precision=precision)
+
+    def _due(self, every):
+        return self.number % every == 0 or self.number == self.settings.steps
+
+    def _optimise(self, rate):
+        device = torch.device(self.profile.device)
+        self.learner.train()
+        with seeded(self.settings.seed, "step", self.number):
+            mixed = self.profile.precision == "bfloat16"
+            # Not cached: some versions of torch reuse a weight that was cast without gradients, which then gets none.
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed, cache_enabled=False):
+                losses = self.learner.losses(self.number)
+            self.optimiser.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+            distributed.average_gradients(self.parameters)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            self.optimiser.step()
+            self.learner.updated(self.number)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _evaluate(self):
+        with self.learner.evaluating():
+            figures = self.learner.evaluate()
+        self._keep_moment()
+        self.evaluations.append({"step": self.number, **figures})
+        if self.best is not None and not self.learner.selects(self.best[1] - 1):  # `steps` was raised since
+            self.best = None
+        chosen = "selection" in figures and self.learner.selects(self.number - 1)
+        if chosen and (self.best is None or figures["selection"] > self.best[0]):
+            weights = {name: value.clone() for name, value in self.learner.state_dict().items()}
+            self.best = (figures["selection"], self.number, weights)
+        return figures
+
+    def _keep_moment(self):
+        with self.learner.evaluating():
+            probe = self.learner.probe()
+            if probe is not None:
+                self.moments.append(moments.moment(self.number, self.learner.bank, probe))
+
+    def progress(self):
+        """The run with a progress bar that shows the loss and the time left."""
+        from tqdm.auto import tqdm
+
+        bar = tqdm(self, desc=self.settings.method, total=self.settings.steps, initial=self.number, unit="step")
+        for step in bar:
+            if step.number % 10 == 0 or step.number == step.total:
+                bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
+            yield step
+
+    def finish(self, progress=True):
+        """Train to the end; the run itself."""
+        for _ in self.progress() if progress else self:
+            pass
+        return self
+
+    def change(self, **values):
+        """Change live settings of a run that goes on; `BadInput`, and nothing is changed, where one cannot be."""
+        for name in values:
+            if name not in self.settings.LIVE:
+                raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(self.settings.LIVE)}")
+        self.settings.changed(**values)  # raises for a value that no run can use
+        for name, value in values.items():
+            setattr(self.settings, name, value)
+
+    @told()
+    def fork(self, folder=None, **changes):
+        """A second run that goes on from here with other live settings; this one stays as it is."""
+        self._flush()
+        learner = copy.deepcopy(self.learner)
+        twin = Run(learner, folder, self.task)
+        twin.profile = self.profile
+        twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
+        twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
+        twin.change(**changes)
+        twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
+        twin.moments = list(self.moments)
+        return twin
+
+    @contextlib.contextmanager
+    def best_weights(self):
+        """Inside: the weights of the best evaluation where the task selects one, else the last; gives their step."""
+        if self.best is None:
+            yield self.number
+            return
+        last = {name: value.clone() for name, value in self.learner.state_dict().items()}
+        self.learner.load_state_dict(self.best[2])
+        try:
+            yield self.best[1]
+        finally:
+            self.learner.load_state_dict(last)
+
+    # --- on disk ---------------------------------------------------------------------------------------------------
+
+    def _flush(self):
+        """Fetch the losses from the device, once for many steps, and stop at a loss that is no number."""
+        for number, rate, losses in self._pending:
+            row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
+            if not math.isfinite(row["loss"]):
+                raise FloatingPointError(
+                    f"the loss of step {number} is {row['loss']}; resume from the last checkpoint with a lower "
+                    f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
+                )
+            self.history.append(row)
+        self._pending = []
+
+    def save(self):
+        """Write the run to its folder (none: do nothing but check the losses), the checkpoint after everything else."""
+        self._flush()
+        self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
+        if self.folder is None:
+            return
+        if not (self.folder / "checkpoint.safetensors").exists():
+            write_json(self.folder / "settings.json", self.description())
+            for name in ("report.json", "scores.csv"):  # of a run that was here before
+                (self.folder / name).unlink(missing_ok=True)
+        tables = {"history.csv": self.history, "evaluations.csv": self.evaluations}
+        for (name, rows), written in zip(tables.items(), self._written or (None, None), strict=True):
+            _write_rows(self.folder / name, rows, written)
+        self._write_moments()
+        self._written = (len(self.history), len(self.evaluations))
+        self._write_checkpoint()
+
+    def _write_moments(self):
+        own = {kept.step: kept for kept in self.moments}
+        there = moments.paths(self.folder)
+        if self._written is None:  # those of a kill after the last checkpoint, or of a run that was here before
+            for step in there.keys() - own.keys():
+                there[step].unlink()
+            there = {}
+        for step in own.keys() - there.keys():
+            moments.write(self.folder, own[step])
+
+    def _write_checkpoint(self):
+        from safetensors.torch import save_file
+
+        tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
+        about = {"number": self.number, "seconds": self.seconds, "memory": self.memory}
+        about["settings"] = dataclasses.asdict(self.settings)
+        if self.best is not None:
+            tensors |= {f"best.{name}": value for name, value in self.best[2].items()}
+            about["best"] = self.best[:2]
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        with atomic_write(self.folder / "checkpoint.safetensors") as temporary:
+            save_file(tensors, temporary, metadata={"run": json.dumps(about)})
+
+    @classmethod
+    @told()
+    def load(cls, learner, folder, task=""):
+        """The run in `folder` at its last checkpoint, around a learner built from its settings.
+
+        Nothing is written until the run goes on, so that a run which trains elsewhere can be looked at.
+        """
+        folder = Path(folder)
+        about, tensors = read_checkpoint(folder)
+        for name in learner.settings.LIVE:  # as they were last, not as the run began
+            setattr(learner.settings, name, about["settings"][name])
+        run = cls(learner, task=task)
+        # "auto" is another precision on another machine; a run goes on in that in which it began.
+        run._compute_in(read_about(folder)["profile"]["precision"])
+        run.folder = folder if distributed.is_main() else None
+        run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
+        there, own = _part(tensors, "learner."), run.learner.state_dict()
+        if {name: x.shape for name, x in there.items()} != {name: x.shape for name, x in own.items()}:
+            found = "others; use the version that trained it, or train it again"
+            raise BadInput(f"{folder}: expected the weights of this version's network, found {found}")
+        run.learner.load_state_dict(there)
+        state = {}
+        for name, value in _part(tensors, "optimiser.").items():
+            i, key = name.split(".", 1)
+            # In the memory layout of its weights, as before: another layout is summed in another order.
+            like = run.parameters[int(i)]
+            layout = torch.empty_like(like) if value.shape == like.shape else torch.empty_like(value)
+            state.setdefault(int(i), {})[key] = layout.copy_(value)
+        run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
+        if "best" in about:
+            run.best = (*about["best"], _part(tensors, "best."))
+        run.history, run.evaluations = read_tables(folder, run.number)
+        run.moments = moments.read(folder, run.number)
+        return run
+
+    def description(self):
+        """What settings.json says: the task, all settings, versions, the data's fingerprint and the commit."""
+        return {
+            "task": self.task,
+            "settings": dataclasses.asdict(self.settings),
+            "profile": dataclasses.asdict(self.profile),
+            "data": self.learner.source(),
+            "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},
+            "threads": torch.get_num_threads(),
+            "processes": distributed.count(),
+            "commit": _commit(),
+        }

@@ -1,0 +1,107 @@
+"""What every run can set, which of it may change while the run goes on, and the schedules of the learning rate."""
+
+import dataclasses
+import functools
+import math
+import types
+
+import numpy as np
+
+from i2pemd_lite.files import BadInput
+
+
+@dataclasses.dataclass
+class Settings:
+    """What both tasks can set. The fields in `LIVE` may be changed while a run goes on; each step reads them afresh.
+
+    No settings, since nobody needs the other value: images and weights lie channels last, copies to a GPU do not block,
+    and `cudnn.benchmark` stays off, so that two runs give the same numbers.
+    """
+
+    method: str = ""
+    seed: int = 0
+    profile: str = "laptop"
+    preset: str = "paper"
+    precision: str = "auto"  # that of the profile; "float32", on a GPU with TF32 in convolutions alone; "bfloat16",
+    # which few CPUs have; "float64", to compare
+    steps: int = 1000
+    learning_rate: float = 1e-3
+    schedule: str = "step"  # "step": times `decay` every `decay_every` steps; "cosine": down to 0 at the last step
+    decay: float = 0.95
+    decay_every: int = 500
+    weight_decay: float = 0.0
+    weight: float = 1.0  # λ
+    momentum: float = 0.8  # α
+    evaluate_every: int = 500
+    checkpoint_every: int = 50
+
+    LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
+
+    def __post_init__(self):
+        self.check()
+
+    def check(self):
+        """Raise `BadInput` for a value that no run can use."""
+        kinds = {int: "a whole number", float: "a finite number", str: "a word", bool: "True or False"}
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), field.type
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            right = {int: number and isinstance(value, int), float: number}.get(kind, kind not in kinds)
+            if not right and not (kind in (str, bool) and isinstance(value, kind)):
+                raise BadInput(f"{field.name}: expected {kinds[kind]}, found {value!r}")
+        for name in ("steps", "decay_every", "evaluate_every", "checkpoint_every"):
+            self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
+        self._expect("decay", 0 < self.decay <= 1, "a number above 0, up to 1")
+        self._expect("weight_decay", self.weight_decay >= 0, "a number from 0")
+        self._expect("learning_rate", self.learning_rate >= 0, "a number from 0")
+        self._expect("weight", self.weight >= 0, "a number from 0")
+        self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
+        self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
+        self._expect("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
+
+    def _expect(self, name, holds, expected):
+        if not holds:
+            raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+
+    def changed(self, **changes):
+        """These settings with some changed; `BadInput` for a name that is not a setting.
+
+        Example
+        -------
+        >>> Settings().changed(weigth=2)
+        Traceback (most recent call last):
+        i2pemd_lite.files.BadInput: weigth: not a setting; the settings are method, seed, profile, preset, ...
+        """
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in names:
+                raise BadInput(f"{name}: not a setting; the settings are {', '.join(names)}")
+        return dataclasses.replace(self, **changes)
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float64")
+
+SCHEDULES = {
+    "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
+    "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
+}
+
+
+def learned(settings, t):
+    """S(t) = Σ_{u<t} η_u / Σ_u η_u + half of step t's part: the share of a run's learning done in the middle of step t.
+
+    By the schedule as it is set now: a `learning_rate` that was changed in the run does not count.
+
+    Example
+    -------
+    >>> [round(learned(Settings(steps=4, schedule="cosine"), t), 3) for t in range(4)]
+    [0.2, 0.571, 0.841, 0.971]
+    """
+    s = settings
+    return float(_learned(s.schedule, s.steps, s.decay, s.decay_every)[t])
+
+
+@functools.lru_cache(8)
+def _learned(schedule, steps, decay, decay_every):
+    settings = types.SimpleNamespace(steps=steps, decay=decay, decay_every=decay_every)
+    rates = np.array([SCHEDULES[schedule](settings, t) for t in range(steps)])
+    return (rates.cumsum() - rates / 2) / rates.sum()

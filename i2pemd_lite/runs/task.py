@@ -1,0 +1,98 @@
+"""A task as its table of methods, and the verbs that are the same for every task."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from i2pemd_lite.device import profile
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs.run import Run
+from i2pemd_lite.runs.store import read_about
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task as its table of methods, and the verbs that are the same for every task.
+
+    `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings,
+    `presets` what each preset changes of these; `load(folder)` finds data, `prepare(data, settings)` makes them ready,
+    `opened(path)` reads what is ready.
+    """
+
+    name: str
+    settings: type
+    learner: type
+    methods: dict
+    sizes: dict
+    load: Callable
+    prepare: Callable
+    opened: Callable
+    presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
+
+    def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
+        """A run of one method, not started yet: iterate over it, or call `.finish()`.
+
+        Parameters
+        ----------
+        method : a key of `METHODS`
+        data : a folder, or what `load` or `prepare` gave; None: `load()`
+        profile : "ci", "laptop" or "gpu"; None: the one that `I2PEMD_PROFILE` names
+        folder : where to keep the run; None: in memory only
+        settings : any field of the task's settings, such as steps=100 or weight=0.5
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        BadInput
+            for an unknown method, profile or setting, and for data that cannot be used
+        """
+        chosen = self.settings_for(method, profile, seed, settings)
+        return Run(self.learner(chosen, self.prepared(data, chosen)), folder, self.name)
+
+    def resume(self, folder, data=None):
+        """The run kept in `folder`, at its last checkpoint, ready to go on.
+
+        `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run
+        was trained on, or the folder holds no whole run.
+        """
+        about = read_about(folder)
+        if about["task"] != self.name:
+            raise BadInput(f"{folder}: expected a {self.name} run, found {about['task']!r}; choose another folder")
+        settings, trained_on = self.settings_of(folder), about["data"]
+        prepared = self.prepared(data or trained_on["folder"], settings)
+        if prepared.fingerprint != trained_on["fingerprint"]:
+            raise BadInput(
+                f"{folder}: expected the data of fingerprint {trained_on['fingerprint']}, found {prepared.fingerprint} "
+                f"in {data or trained_on['folder']}; give the data that the run was trained on"
+            )
+        return Run.load(self.learner(settings, prepared), folder, self.name)
+
+    def settings_for(self, method, profile_name=None, seed=0, changes=None):
+        """The settings of the paper or of another preset, at the size of the profile, with the user's changes."""
+        if method not in self.methods:
+            raise BadInput(f"method: expected one of {', '.join(self.methods)}, found {method!r}")
+        changes, name = changes or {}, profile(profile_name).name
+        preset = changes.get("preset", "paper")
+        if preset not in self.presets:
+            raise BadInput(f"preset: expected one of {', '.join(self.presets)}, found {preset!r}")
+        own = {"method": method, "seed": seed, "profile": name}
+        return self.settings(**self.sizes[name]).changed(**{**self.presets[preset], **changes, **own})
+
+    def settings_of(self, folder):
+        """The settings of the run kept in `folder`; `BadInput` where another version wrote some that are no more."""
+        kept = read_about(folder)["settings"]
+        if gone := sorted(kept.keys() - {field.name for field in dataclasses.fields(self.settings)}):
+            found = f"{', '.join(gone)} of an earlier one; use the version that trained it, or train it again"
+            raise BadInput(f"{folder}: expected the settings of this version, found {found}")
+        return self.settings().changed(**kept)
+
+    def prepared(self, data, settings):
+        """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
+        if isinstance(data, str | Path) and not Path(data).exists():
+            raise BadInput(f"{data}: expected a folder or compact file of data, found neither; check the name")
+        if isinstance(data, str | Path):
+            data = self.opened(Path(data)) or self.load(data)
+        return self.prepare(self.load() if data is None else data, settings)

@@ -1,0 +1,97 @@
+"""A run as its folder tells it: settings, tables and moments, without data, network or weights, and so in no time."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs import moments
+from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
+
+NEEDED = ("method", "seed", "steps", "weight")
+"""Settings that every comparison of runs names."""
+
+
+class Saved(NamedTuple):
+    """What is known of a run without its network."""
+
+    place: str  # its folder, or "in memory"
+    task: str
+    settings: dict
+    number: int  # steps done at its last checkpoint
+    history: list
+    evaluations: list
+    moments: list
+
+
+def saved(run):
+    """The `Saved` of a `Run`, as it was when it last evaluated or was saved, or of the run in a folder.
+
+    Raises
+    ------
+    BadInput
+        that names the file: for a folder that holds no run, one without a checkpoint (which is still being written, or
+        was stopped at its start), a damaged file, or one of another version
+    """
+    if not isinstance(run, str | Path):
+        place = str(run.folder or "in memory")
+        settings = dataclasses.asdict(run.settings)
+        return Saved(place, run.task, settings, run.number, list(run.history), list(run.evaluations), list(run.moments))
+    folder = Path(run)
+    task, path = read_about(folder)["task"], folder / "checkpoint.safetensors"
+    if not path.exists():
+        found = "none: the run is still being written, or was stopped at its start"
+        raise BadInput(f"{path}: expected the checkpoint of a run, found {found}; come back later, or train it again")
+    # The checkpoint first: whatever a run that goes on writes meanwhile lies behind it.
+    about, _ = read_checkpoint(folder, tensors=False)
+    if missing := [name for name in NEEDED if name not in about.get("settings", ())]:
+        expected = f"a run whose settings name {', '.join(NEEDED)}"
+        raise BadInput(f"{path}: expected {expected}, found none for {', '.join(missing)}; another version wrote it")
+    number = about["number"]
+    history, evaluations = read_tables(folder, number)
+    if len(history) != number:
+        expected = f"a row for each of {number} steps"
+        raise BadInput(f"{folder / 'history.csv'}: expected {expected}, found {len(history)}; restore it")
+    return Saved(str(folder), task, about["settings"], number, history, evaluations, moments.read(folder, number))
+
+
+def watch(folder, process, every=0.5):
+    """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
+
+    Parameters
+    ----------
+    folder : of the run, which may not be there yet
+    process : what trains, with a `poll()` that is None while it goes on and then its exit status, such as a
+        `subprocess.Popen`
+    every : seconds between two looks
+
+    Raises `BadInput` where the process has ended and left no run, or ended with another status than 0.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> from types import SimpleNamespace
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     next(watch(folder, SimpleNamespace(poll=lambda: 0)))
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: ...: expected the folder of a run, found no settings.json in it; check the name
+    """
+    number, ended = None, False
+    while not ended:
+        status = process.poll()
+        ended = status is not None  # before the look, so that the last one sees all
+        try:
+            now = saved(folder)
+        except BadInput:
+            if ended:
+                raise
+        else:
+            if now.number != number:
+                number = now.number
+                yield now
+        if not ended:
+            time.sleep(every)
+    if status:
+        expected = f"a training that ends well, found that it ended with status {status} after step {number}"
+        raise BadInput(f"{folder}: expected {expected}; see what it printed, then go on with train --resume {folder}")

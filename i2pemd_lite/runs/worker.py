@@ -1,0 +1,331 @@
+"""Runs in a process of their own, for somebody who watches and steers them from elsewhere.
+
+    python -m i2pemd_lite.runs.worker
+
+Commands come in as lines of JSON, `{"do": "go", "run": "ours"}`, and what happens goes out as lines of JSON. Whoever
+gives them keeps free hands, and the random numbers of both stay apart. The process lives as long as its input: when
+that ends, it saves every run and ends too. So what a closed notebook trained lies in its folder and can be picked up.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from i2pemd_lite.files import BadInput, run_lock
+
+REPORT, LOOK = 0.25, 3.0
+"""Seconds between two reports of a run that trains, and between two looks at its example image."""
+
+ADVICE = {
+    "diverged": "resume from the last checkpoint with a lower learning_rate",
+    "memory": "stop other runs, or start one with a smaller profile",
+}
+"""What to do about errors in which these words are and that do not say it themselves."""
+
+
+class Worker:
+    """Runs by name, of which those that go take turns, a step each.
+
+    Parameters
+    ----------
+    say : called with what happens, as a dict of plain values:
+        {"event": "opened", "run", "task", "folder", "settings", "number", "total"},
+        {"event": "settings", "run", "settings"}, as they are after each "set",
+        {"event": "steps", "run", "state", "number", "total", "rows", "evaluations", "places", "ground", "seconds_left",
+        "memory", "example"} and {"event": "failed", "run", "do", "error"}; `state` is "training", "paused" or "done",
+        and a fork that failed is named as it would have been
+
+    Its commands, as `handle` takes them: open (run, task, method, folder, data, settings), go, pause, step, set
+    (values), fork (to, folder), stop; each names its run.
+    """
+
+    def __init__(self, say):
+        self.say, self.kept, self.going = say, {}, []
+
+    def handle(self, command):
+        """Do what a command says, and tell what is wrong with it; why a run is not open was told before."""
+        do, name = command.pop("do"), command["run"]
+        if name not in self.kept and do != "open":
+            return
+        try:
+            getattr(self, f"_{do}")(**command)
+        except Exception as error:
+            self._fail(command.get("to", name), do, error)
+            if do in ("go", "step", "pause", "stop"):
+                self._drop(name)
+
+    def turn(self):
+        """One step of every run that goes; one that fails is let go of, and the others go on."""
+        for name in list(self.going):
+            try:
+                self._turn(name)
+            except Exception as error:
+                self._fail(name, "go", error)
+                self._drop(name)
+
+    def _turn(self, name):
+        try:
+            self.kept[name].step()
+        except StopIteration:
+            self.going.remove(name)
+        if name not in self.going or time.monotonic() - self.kept[name].told > REPORT:
+            self._tell(name)
+
+    def close(self):
+        """Save every run and let go of its folder."""
+        for name in list(self.kept):
+            with contextlib.suppress(Exception):  # what cannot be saved has its last checkpoint, and the others go on
+                self.kept[name].run.save()
+            self._drop(name)
+
+    # --- the commands -------------------------------------------------------------------------------------------------
+
+    def _open(self, run, task, method, folder, data=None, settings=None, **chosen):
+        """Train a new run in `folder`, or pick up the one that is there."""
+        module = importlib.import_module(f"i2pemd_lite.{task}")
+
+        def make():
+            if (Path(folder) / "checkpoint.safetensors").exists():
+                return module.resume(folder, data)
+            return module.train(method, data, folder=folder, **chosen)
+
+        self._keep(run, folder, make, **(settings or {}))
+
+    def _go(self, run):
+        if run not in self.going:
+            self.going.append(run)
+        self._tell(run)
+
+    def _pause(self, run):
+        self.going = [name for name in self.going if name != run]
+        self.kept[run].run.save()
+        self._tell(run)
+
+    def _step(self, run):
+        with contextlib.suppress(StopIteration):
+            self.kept[run].step()
+        self._pause(run)
+
+    def _set(self, run, values):
+        settings = self.kept[run].run.settings
+        try:
+            self.kept[run].run.change(**values)
+        finally:
+            self.say({"event": "settings", "run": run, "settings": dataclasses.asdict(settings)})
+
+    def _fork(self, run, to, folder):
+        self._keep(to, folder, lambda: self.kept[run].run.fork(folder))
+        if run in self.going:
+            self._go(to)
+        else:
+            self._tell(to)
+
+    def _stop(self, run):
+        self._pause(run)
+        self.kept.pop(run).claim.close()
+
+    # --- what is told -------------------------------------------------------------------------------------------------
+
+    def _keep(self, name, folder, make, **values):
+        """Claim the folder, and keep and save the run that `make()` gives; without a run there is no claim."""
+        if name in self.kept:
+            raise BadInput(f"{name}: expected the name of a run that is not open yet; choose another")
+        with contextlib.ExitStack() as claim:
+            claim.enter_context(run_lock(folder))
+            run = make()
+            run.change(**values)
+            run.save()
+            self.kept[name] = Kept(run, claim.pop_all())
+        about = {"task": run.task, "folder": str(run.folder), "settings": dataclasses.asdict(run.settings)}
+        self.say({"event": "opened", "run": name, "number": run.number, "total": len(run), **about})
+
+    def _tell(self, name):
+        kept = self.kept[name]
+        state = "training" if name in self.going else "done" if kept.run.number >= len(kept.run) else "paused"
+        news = kept.news(look=state != "training")
+        if news["seconds_left"] is not None:
+            news["seconds_left"] *= max(1, len(self.going))  # they take turns
+        self.say({"event": "steps", "run": name, "state": state, **news})
+
+    def _drop(self, name):
+        """Let go of a run that failed: what is good of it is in its folder."""
+        self.going = [going for going in self.going if going != name]
+        if name in self.kept:
+            self.kept.pop(name).claim.close()
+
+    def _fail(self, name, do, error):
+        words = str(error) if isinstance(error, BadInput | FloatingPointError) else f"{type(error).__name__}: {error}"
+        words += next((f"; {advice}" for sign, advice in ADVICE.items() if sign in words and advice not in words), "")
+        self.say({"event": "failed", "run": name, "do": do, "error": words})
+
+
+class Kept:
+    """A run, the claim on its folder, and what was not told of it yet."""
+
+    def __init__(self, run, claim):
+        self.run, self.claim, self.pending, self.last = run, claim, [], None
+        self.told, self.looked, self.evaluations, self.places = 0.0, 0.0, len(run.evaluations), None
+
+    def step(self):
+        """Take one step."""
+        weight, self.last = self.run.settings.weight, next(self.run)
+        self.pending.append((self.last, weight))
+
+    def news(self, look):
+        """What happened since the last news, and how things stand; with `look`, or now and then, the example image."""
+        rows = [
+            {"step": step.number, "weight": weight, **{name: float(value) for name, value in step.losses.items()}}
+            for step, weight in self.pending
+        ]
+        if not all(math.isfinite(row["loss"]) for row in rows):
+            self.pending = []
+            self.run.save()  # which says of the first such step what to do
+        new, self.pending = self.run.evaluations[self.evaluations :], []
+        self.evaluations, self.told = len(self.run.evaluations), time.monotonic()
+        bank = self.run.learner.bank
+        self.places = plane(bank.prototypes.float().cpu().numpy(), self.places)
+        return {
+            "number": self.run.number,
+            "total": len(self.run),
+            "rows": rows,
+            "evaluations": new,
+            "places": self.places.tolist(),
+            "ground": bank.ground_distance().cpu().tolist(),
+            "seconds_left": None if self.last is None else self.last.seconds_left,
+            "memory": self.run.memory,
+            "example": self._example() if look or self.told - self.looked > LOOK else None,
+        }
+
+    def _example(self):
+        with self.run.learner.evaluating():
+            example = self.run.learner.example()
+        self.looked = time.monotonic()
+        return example and {name: value.tolist() for name, value in example._asdict().items()}
+
+
+def plane(prototypes, before=None):
+    """Prototypes (K, d) in the plane in which they vary most, (K, 2), turned to lie as they lay `before`.
+
+    Example
+    -------
+    >>> corners = np.array([[0.0, 0, 5], [4, 0, 5], [0, 2, 5]])
+    >>> first = plane(corners)
+    >>> np.allclose(plane(corners[:, ::-1] + 0.01, first), first)
+    True
+    """
+    x = prototypes - prototypes.mean(0)
+    _, _, axes = np.linalg.svd(x, full_matrices=False)
+    places = x @ axes[:2].T
+    if before is None:
+        return places
+    u, _, v = np.linalg.svd(places.T @ before)  # the rotation that brings them nearest (orthogonal Procrustes)
+    return places @ u @ v
+
+
+class Process:
+    """A `Worker` in another process, from the side of whoever gives the commands.
+
+    It has all processors but one, so that a notebook beside it goes on answering, unless OMP_NUM_THREADS says how many.
+    """
+
+    def __init__(self):
+        threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) - 1))}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "i2pemd_lite.runs.worker"],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            encoding="utf-8",
+            errors="replace",
+            env={**threads, **os.environ},
+            start_new_session=True,  # so that it outlives a killed notebook, and saves
+        )
+        self._heard, self._errors = queue.SimpleQueue(), []
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._read_errors, daemon=True).start()
+
+    def tell(self, do, run, **more):
+        """Give a command; what comes of it is heard."""
+        with contextlib.suppress(OSError):  # a process that has ended is heard of below
+            self._process.stdin.write(json.dumps({"do": do, "run": run, **more}) + "\n")
+            self._process.stdin.flush()
+
+    def heard(self):
+        """What happened since it was last asked; the last thing of all is {"event": "ended", "error": …}."""
+        found = []
+        while not self._heard.empty():
+            found.append(self._heard.get())
+        return found
+
+    def close(self, seconds=30):
+        """Let it save its runs and end."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        self._process.kill()
+
+    @property
+    def number(self):
+        """The number by which the system knows the process."""
+        return self._process.pid
+
+    def _listen(self):
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError):  # the last line of a process that was killed while it spoke
+                self._heard.put(json.loads(line))
+        code, said = self._process.wait(), "".join(self._errors[-3:]).strip()
+        self._heard.put({"event": "ended", "error": f"exit status {code}" + (f", {said}" if said else "")})
+
+    def _read_errors(self):
+        for line in self._process.stderr:
+            self._errors = [*self._errors[-20:], line]
+
+
+def main():
+    """Obey standard input; what libraries print goes to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a notebook that is interrupted interrupts no training
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    commands = queue.SimpleQueue()
+
+    def read():
+        for line in sys.stdin:
+            with contextlib.suppress(ValueError):  # the last line of a notebook that was killed while it spoke
+                commands.put(json.loads(line))
+        commands.put(None)
+
+    def say(message):
+        with contextlib.suppress(OSError):  # nobody listens any more; the end of the input follows
+            print(json.dumps(message), file=out, flush=True)
+
+    signal.signal(signal.SIGTERM, lambda *_: commands.put(None))
+    threading.Thread(target=read, daemon=True).start()
+    worker = Worker(say)
+    try:
+        while True:
+            while not worker.going or not commands.empty():
+                command = commands.get()
+                if command is None:
+                    return
+                worker.handle(command)
+            worker.turn()
+    finally:
+        worker.close()
+
+
+if __name__ == "__main__":
+    main()

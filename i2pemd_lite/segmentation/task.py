@@ -1,0 +1,154 @@
+"""Train, resume, evaluate and predict: the verbs of the segmentation task."""
+
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+
+from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.runs.task import Task
+from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load
+from i2pemd_lite.segmentation.layout import nifti_files
+from i2pemd_lite.segmentation.learner import Segmenter
+from i2pemd_lite.segmentation.methods import METHODS
+from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
+from i2pemd_lite.segmentation.report import score
+from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettings
+
+
+def _prepare(data, settings):
+    if isinstance(data, Dataset):
+        train = [scan.name for scan in data.split(settings.test, settings.split_seed)[0]]
+        return prepare(data, settings.geometry, train=train)
+    if not isinstance(data, Prepared):
+        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
+    if data.geometry != settings.geometry:
+        found = f"{data.geometry}; use load(), or the profile and settings that they were prepared for"
+        raise BadInput(f"data: expected volumes prepared with {settings.geometry}, found {found}")
+    return data
+
+
+def _opened(path):
+    ready = path.is_file() and path.suffix == ".safetensors" or (path / "prepared.json").is_file()
+    return Prepared.open(path) if ready else None
+
+
+TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, _prepare, _opened, PRESETS)
+train, resume = TASK.train, TASK.resume
+
+
+def evaluate(run):
+    """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
+
+    Returns
+    -------
+    Evaluation
+        a row each for CT, MR and both, the organs as columns. `.cases` lists every case, `.surfaces` are the distances
+        as a table of their own, `.missing` names the organs that a case lacks, `.figures` are the means by name. With a
+        run folder, report.json is written there.
+    """
+    settings, learner = run.settings, run.learner
+    about = {
+        "method": settings.method,
+        "λ": settings.weight,
+        "profile": settings.profile,
+        "seed": settings.seed,
+        "steps": run.number,
+        "seconds": round(run.seconds),
+        "peak MiB": run.memory or "unknown",
+        "data": learner.data.name,
+    }
+    with learner.evaluating():
+        report = score(learner, about)
+    if run.folder is not None:
+        report.save(run.folder / "report.json")
+    return report
+
+
+def predict(run, images=None, out="out/segmentation", modality=None, progress=True):
+    """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
+
+    Parameters
+    ----------
+    images : a folder that `load` reads (its scans without labels, or all if every one has some), a `Dataset`, or a
+        list of `Scan`; None: the unlabelled scans of the run's data. A label, where there is one, is not looked at.
+    out : folder to write to
+    modality : "ct" or "mr", for a folder that just holds NIfTI files of it
+
+    Returns
+    -------
+    list of the files written. A scan that cannot be used does not stop the others; they are reported together at the
+    end as a `BadInput`, whose attribute `written` is that list.
+
+    Raises
+    ------
+    BadInput
+        besides, before anything is written: for no scans, for two whose label maps would have one name, and for an
+        `out` that cannot be written to or would put the label maps among the scans
+    """
+    from tqdm.auto import tqdm
+
+    scans, problems, written = _scans(run, images, modality), Problems("the scans to predict"), []
+    paths = _paths(scans, Path(out))
+    for scan, path in tqdm(list(zip(scans, paths, strict=True)), desc="predict", unit="scan", disable=not progress):
+        try:
+            _predict_one(run, scan, path)
+            written.append(path)
+        except BadInput as error:
+            problems.found.append(f"{scan.name}: {error}")
+        except Exception as error:  # a file that is not what it seems makes numpy, torch or the system raise anything
+            found = f"{type(error).__name__}: {error}"
+            problems.add(f"{scan.name}: {scan.image}", "a scan that can be predicted", found)
+    try:
+        problems.raise_if_any()
+    except BadInput as error:
+        error.written = written
+        raise
+    return written
+
+
+def _predict_one(run, scan, path):
+    moments = (run.learner.data.moments or {}).get(scan.modality)
+    case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
+    with run.learner.evaluating():
+        p = run.learner.probabilities(case)
+    write_labels(path, *to_source_grid(p, case), like=scan.image if scan.image.is_file() else None)
+
+
+def _paths(scans, out):
+    """Where the label map of each scan goes, in folders that are there and can be written to."""
+    problems = Problems("the scans to predict")
+    paths = [out / scan.modality / f"{scan.name.split('/')[-1]}.nii.gz" for scan in scans]
+    counts = Counter(paths)
+    for scan, path in zip(scans, paths, strict=True):
+        if counts[path] > 1:
+            problems.add(scan.image, "a name of its own", f"another scan that goes to {path}", "rename one")
+        if path.parent.resolve() == scan.image.parent.resolve():
+            problems.add(scan.image, "label maps in another folder", f"them in {path.parent} too", "choose another out")
+    problems.raise_if_any()
+    for folder in sorted({path.parent for path in paths}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"out: expected a folder that can be made, found {error}; choose another") from None
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise BadInput(f"out: expected a folder that can be read and written, found {folder}; choose another")
+    return paths
+
+
+def _scans(run, images, modality):
+    plain = nifti_files(images) if isinstance(images, str | Path) and (modality or not holds_scans(images)) else {}
+    if modality is not None and isinstance(images, str | Path):
+        if not plain:
+            raise BadInput(f"{images}: expected a folder with NIfTI files (.nii, .nii.gz), found none; check the name")
+        return [Scan(f"{modality}/{name}", modality, path) for path, name in plain.items()]
+    if plain:
+        raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
+    if images is None and run.learner.data.dataset is None:
+        raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
+    found = run.learner.data.dataset if images is None else images
+    found = load(found, labelled=False) if isinstance(found, str | Path) else found
+    scans = (found.unlabelled or found.scans) if isinstance(found, Dataset) else list(found)
+    if not scans or not all(isinstance(scan, Scan) for scan in scans):
+        raise BadInput("images: expected a folder, a Dataset or a list of Scan with at least one scan, found none")
+    return scans
