@@ -1,4 +1,4 @@
-"""The outline of the course: it says of each lesson what the lesson says of itself, and README holds it."""
+"""The outline of the course: it says of each lesson what the lesson says of itself, and notebooks/README.md holds it."""
 
 import json
 import re
@@ -15,8 +15,9 @@ from i2pemd_lite.files import BadInput
 ROOT = Path(__file__).parent.parent
 
 
-def test_readme_holds_the_outline():
-    assert outline.markdown() in (ROOT / "README.md").read_text(encoding="utf-8"), "python -m i2pemd_lite outline"
+def test_the_readme_of_the_lessons_holds_the_outline():
+    page = ROOT / "notebooks" / "README.md"
+    assert outline.markdown() in page.read_text(encoding="utf-8"), "python -m i2pemd_lite outline"
 
 
 def test_lesson_00_shows_it():

@@ -15,8 +15,9 @@ from i2pemd_lite.course.publish import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = lessons(ROOT / "notebooks")
-PAGES = [ROOT / name for name in ("README.md", "data/README.md", "data/results/README.md")]
-NOTES = sorted((ROOT / "i2pemd_lite" / "course" / "notes").glob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "data/README.md", "data/results/README.md",
+                                  "i2pemd_lite/ARCHITECTURE.md", "notebooks/README.md")]  # fmt: skip
+NOTES = sorted((ROOT / "i2pemd_lite" / "course" / "publish" / "notes").glob("*.md"))
 TABLE = ROOT / "tests" / "benchmarks" / "lessons.md"
 PANELS = {"panel", "compare", "sheet", "views", "scrub", "cockpit", "surfaces", "gap", "epochs", "coverage",
           "selection", "hardest", "sharing", "volumes", "readings"}  # fmt: skip
@@ -65,6 +66,16 @@ def test_cells_are_short(lesson):
     code = [cell["source"] for cell in lesson.cells if cell["cell_type"] == "code"]
     assert sum(len(source.splitlines()) for source in code) <= 180
     assert all(len(line) <= 120 for source in code for line in source.splitlines())
+
+
+@pytest.mark.parametrize("path", PAGES[:4], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_pages_are_narrow(path):
+    """The outline's table, in notebooks/README.md, is as wide as it is."""
+    assert [line for line in path.read_text(encoding="utf-8").splitlines() if len(line) > 120] == []
+
+
+def test_the_first_page_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
 
 
 # A question before every slider

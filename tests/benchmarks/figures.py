@@ -7,6 +7,7 @@ page that its files do not give.
 
 import json
 import re
+import textwrap
 from functools import cache
 
 from timing import markdown_lines
@@ -24,7 +25,7 @@ BEGIN, END = "<!-- python3 run.py bench figures -->\n", "<!-- end of figures -->
 NAMES = organ_paper.NAMES | skin_paper.NAMES | {"i2pemd": "Ours (I2PEMD)"}
 AUC, F1 = ("classification", "AUC"), ("classification", "F1")
 SAYS = {"ahead": "is ahead of", "behind": "is behind", "not told apart": "cannot be told apart from"}
-"""`seeds.Interval.verdict` -> how a sentence on a method says it."""
+"""`statistics.Interval.verdict` -> how a sentence on a method says it."""
 
 
 def figure_rows(quick):
@@ -53,7 +54,16 @@ def filled(template):
     >>> filled("twice two is {{2 * 2}}")
     ('twice two is 4', 1)
     """
-    return re.subn(r"\{\{(.+?)\}\}", lambda found: str(eval(found[1], globals())), template, flags=re.S)
+    text, number = re.subn(r"\{\{(.+?)\}\}", lambda found: str(eval(found[1], globals())), template, flags=re.S)
+    return re.sub(r"^(?![|#<]|```).+(?:\n(?![|#<\n]|```|- ).+)*", lambda part: wrapped(part[0]), text, flags=re.M), number
+
+
+def wrapped(part):
+    """A paragraph or an item of a list, in new lines where one has more than 120 characters."""
+    if max(map(len, part.split("\n"))) <= 120:
+        return part
+    indent = "  " if part.startswith("- ") else ""
+    return textwrap.fill(" ".join(part.split()), 118, subsequent_indent=indent, break_on_hyphens=False)
 
 
 @cache

@@ -63,9 +63,9 @@ def sessions(count):
     ]
 
 
-def markdown(where="notebooks"):
-    """The outline as Markdown, with links to the lessons in that folder; README holds it."""
-    named = {lesson.number: f"[{lesson.title}]({where}/{lesson.path.name})" for lesson in lessons()}
+def markdown():
+    """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
+    named = {lesson.number: f"[{lesson.title}]({lesson.path.name})" for lesson in lessons()}
     table = [HEADER, ("---",) * len(HEADER), *((n, named[n], *row) for n, _, *row in rows())]
     return "\n".join(f"| {' | '.join(row)} |" for row in table) + "\n\n" + "\n".join(_plans())
 
