@@ -82,7 +82,10 @@ def planted(folder, files):
     return imports(folder / "house")
 
 
-@pytest.mark.parametrize("line", ["import house.panels.a", "from house.panels import a", "from house.panels.a import x"])
+WAYS = ("import house.panels.a", "from house.panels import a", "from house.panels.a import x")
+
+
+@pytest.mark.parametrize("line", WAYS)
 def test_a_room_that_looks_up_is_found(tmp_path, line):
     found = planted(tmp_path, {"runs/run.py": f"def late():\n    {line}\n", "panels/a.py": "x = 1\n"})
     assert wrong_floors(found) == [("house.runs.run", "house.panels.a")] and circles(found) == []

@@ -1,4 +1,4 @@
-"""The outline of the course: it says of each lesson what the lesson says of itself, and notebooks/README.md holds it."""
+"""The outline of the course says of each lesson what the lesson says of itself; notebooks/README.md holds it."""
 
 import json
 import re

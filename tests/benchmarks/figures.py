@@ -55,7 +55,8 @@ def filled(template):
     ('twice two is 4', 1)
     """
     text, number = re.subn(r"\{\{(.+?)\}\}", lambda found: str(eval(found[1], globals())), template, flags=re.S)
-    return re.sub(r"^(?![|#<]|```).+(?:\n(?![|#<\n]|```|- ).+)*", lambda part: wrapped(part[0]), text, flags=re.M), number
+    parts = r"^(?![|#<]|```).+(?:\n(?![|#<\n]|```|- ).+)*"
+    return re.sub(parts, lambda part: wrapped(part[0]), text, flags=re.M), number
 
 
 def wrapped(part):
