@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 from test_panels import as_fresh, ends, move_every_control
 
-from i2pemd_lite import __main__
+from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import exhibits, passages_images, readings
 from i2pemd_lite.panels.readings import PASSAGES
@@ -276,7 +276,7 @@ def test_a_passage_is_met_in_the_lesson_that_it_names():
 
 
 def test_what_switches_a_passage_is_in_the_tables_of_choices():
-    tables = {task: choices.table(task) for task in ("segmentation", "classification")}
+    tables = {"segmentation": choices.table(segmentation), "classification": choices.table(classification)}
     names = {task: {name for name, *_ in table} for task, table in tables.items()}
     told = set(re.findall(r'readings\.panel\("(\w+)"\)', "\n".join(map(str, tables.values()))))
     for name, each in PASSAGES.items():

@@ -16,10 +16,10 @@ import scipy.stats
 from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.segmentation import METHODS, SegmentationSettings, paper
-from i2pemd_lite.segmentation.results import TASK, label
-from i2pemd_lite.segmentation.tables import Tables
+from i2pemd_lite.segmentation.tables import TASK, Tables
 from i2pemd_lite.tables import choices
-from i2pemd_lite.tables.results import FREE, plus_minus
+from i2pemd_lite.tables.report import plus_minus
+from i2pemd_lite.tables.results import FREE
 
 TINY = {"steps": 4, "learning_rate": 2e-2, "width": 2, "dim": 4, "spacing": (8.0, 16.0, 16.0), "size": (24, 24)}
 BOTH = ("joint", "joint_sepbn_i2pemd")
@@ -117,7 +117,7 @@ def test_table_2_correlates_the_evaluations_of_a_run(tables, folder):
 
 def test_table_2_says_when_there_are_too_few_evaluations(tables):
     few = [dataclasses.replace(result, evaluations=result.evaluations[:2]) for result in tables.results]
-    table = Tables(few, main_dim=4).table2
+    table = Tables(few, main=(4,)).table2
     assert all(math.isnan(row["r"]) and row["n"] == 2 for row in table.rows)
     assert "too few evaluations" in str(table)
     without = Tables([result for result in tables.results if result.settings.method == "joint"])
@@ -151,7 +151,7 @@ def test_figure_6b_of_a_long_run_has_twenty_equal_parts(tables):
     proposed = [result for result in tables.results if result.settings.method == BOTH[1]]
     terms = {step: step**0.5 for step in range(1, 48)}
     history = [{"step": step, "ce": x, "dice": 2 * x, "i2pemd": 3 * x} for step, x in terms.items()]
-    found = Tables([dataclasses.replace(result, history=history) for result in proposed], main_dim=4).figure6b.rows
+    found = Tables([dataclasses.replace(result, history=history) for result in proposed], main=(4,)).figure6b.rows
     ends = [row["up to step"] for row in found]
     assert len(ends) == 20 and ends[-1] == 47
     for begin, row in zip([0, *ends], found, strict=False):
@@ -171,7 +171,7 @@ def test_surfaces_are_the_means_of_the_runs(tables, folder):
 
 
 def test_one_seed_has_no_sd(tables):
-    one = Tables([result for result in tables.results if result.settings.seed == 0], main_dim=4)
+    one = Tables([result for result in tables.results if result.settings.seed == 0], main=(4,))
     assert math.isnan(one.table1.rows[0]["mean sd"]) and not math.isnan(one.table1.rows[0]["mean"])
     assert plus_minus(one.table1.rows[0]["mean"], math.nan) in str(one)
 
@@ -179,7 +179,7 @@ def test_one_seed_has_no_sd(tables):
 def test_an_organ_that_no_run_has_is_left_out(tables):
     first, *others = tables.results
     lacking = dataclasses.replace(first, figures=first.figures | {"ct spleen": math.nan})
-    row = Tables([lacking, *others], main_dim=4).table1.rows[0]
+    row = Tables([lacking, *others], main=(4,)).table1.rows[0]
     assert row["ct spleen"] == others[0].figures["ct spleen"] and math.isnan(row["ct spleen sd"])
 
 
@@ -232,7 +232,7 @@ def test_tables_of_runs_that_are_there(tables, folder, tmp_path):
     content = json.loads(stale.read_text())
     stale.write_text(json.dumps(content | {"about": content["about"] | {"steps": 2}, "cases": content["cases"][:1]}))
     found = segmentation.from_runs(sorted(copy.iterdir()))
-    assert found.table1.rows == tables.table1.rows and found.main_dim == 4
+    assert found.table1.rows == tables.table1.rows and found.main == (4,)
     assert "cases" in json.loads(old.read_text())  # evaluated anew
     assert [row["d"] for row in found.figure6a.rows] == [2, 4]
 
@@ -256,7 +256,7 @@ def test_methods_trained_otherwise_are_no_fair_comparison(tables):
         dataclasses.replace(r, settings=r.settings.changed(weight=2.0)) if r.settings.method == "joint" else r
         for r in tables.results[::-1]
     ]
-    assert "Joint: weight 2.0 beside 1.0 of joint_sepbn_i2pemd; no fair comparison" in str(Tables(longer, 4).table1)
+    assert "Joint: weight 2.0 beside 1.0 of joint_sepbn_i2pemd; no fair comparison" in str(Tables(longer, (4,)).table1)
     assert "no fair comparison" not in str(tables)
 
 
@@ -277,15 +277,16 @@ def test_methods_trained_otherwise_are_no_fair_comparison(tables):
 )
 def test_labels(changes, expected):
     settings = SegmentationSettings(method="joint").changed(**changes)
-    assert label(settings, "real") == expected and label(settings, "synthetic") == "synthetic"
+    assert Tables.label(settings, "real") == expected and Tables.label(settings, "synthetic") == "synthetic"
 
 
 def test_every_setting_says_whose_it_is():
     for task in ("segmentation", "classification"):
-        module, facts = (importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices"))
+        module = importlib.import_module(f"i2pemd_lite.{task}")
+        facts = module.choices
         names = {field.name for field in dataclasses.fields(module.TASK.settings)}
         assert names - {*FREE, "preset"} | {"precision"} == facts.SETTINGS.keys()
-        found = choices.table(task)
+        found = choices.table(module)
         assert {choice.kind for _, _, choice in found} <= choices.KINDS.keys()
         assert all(choice.theirs and not choice.theirs.endswith(".") for _, _, choice in found)
         ramped = ("MT", "SRC-MT", "augMT", "VAT", "MixMatch") if task == "classification" else ()
@@ -296,7 +297,7 @@ def test_every_setting_says_whose_it_is():
 
 def test_the_table_says_which_open_choices_are_others(tables):
     plain = [dataclasses.replace(r, settings=r.settings.changed(ce="plain")) for r in tables.results]
-    other, here = (" ".join(str(each.table1).split()) for each in (Tables(plain, 4), tables))
+    other, here = (" ".join(str(each.table1).split()) for each in (Tables(plain, (4,)), tables))
     assert "not as in our full-size default (float32): ce plain, init torch" in other and "ce plain" not in here
     assert "python -m i2pemd_lite readings" in here
 
@@ -319,7 +320,7 @@ def test_beside_every_table_stand_the_open_choices_of_all_its_runs(tables):
     mixed = [*tables.results[:-1], dataclasses.replace(last, settings=last.settings.changed(ce="plain"))]
     mixed[0] = dataclasses.replace(mixed[0], settings=mixed[0].settings.changed(precision="bfloat16"))
     mixed[-2] = dataclasses.replace(mixed[-2], settings=mixed[-2].settings.changed(ce="plain"))
-    words = beside(Tables(mixed, 4))
+    words = beside(Tables(mixed, (4,)))
     said = {name: re.findall(r"precision \w+ \([^)]*\)|ce plain \([^)]*\)", each) for name, each in words.items()}
     one, half = ["precision bfloat16 (1 of 4 runs)"], ["ce plain (2 of 4 runs)"]
     assert said == {"table1": one, "surfaces": one, "table2": [], "table3": [], "figure6a": half, "figure6b": []}
@@ -339,7 +340,7 @@ def test_what_is_shown_is_the_precision_that_a_run_had(tables, data, folder, tmp
 
 def test_a_preset_at_full_size_has_its_own_label():
     beyond = TASK.settings_for("joint", "gpu", changes={"preset": "beyond"})
-    assert label(beyond, "real") == "beyond" and label(beyond.changed(width=4), "real") == "scaled down"
+    assert Tables.label(beyond, "real") == "beyond" and Tables.label(beyond.changed(width=4), "real") == "scaled down"
 
 
 # --- files and the command ----------------------------------------------------------------------------------------

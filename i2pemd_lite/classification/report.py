@@ -20,27 +20,22 @@ class Evaluation(Report):
     """Figures in percent, a row for each of `DECISIONS`; where there are pseudo-labels, printed with `bands` below.
 
     images    names of the held-back images;  truth  (n,) their classes;  scores  (n, K) softmax output
-    bands     the `band_report` of the run's history, or None
     figures   those of the largest score by name: auc, sensitivity, specificity, accuracy, f1, top1
     """
 
     images: tuple = ()
     truth: np.ndarray | None = None
     scores: np.ndarray | None = None
-    bands: Report | None = None
 
     @property
     def figures(self):
         """{"auc": percent, …} where the class is that of the largest score."""
         return {name: value for name, value in self.rows[0].items() if name != "decision"}
 
-    def pages(self):
-        """The figures, then the bands."""
-        return [self] if self.bands is None else [self, self.bands]
-
-    def content(self):
-        """What JSON holds: the bands too. The scores are a table of their own, see `save_scores`."""
-        return super().content() | ({} if self.bands is None else {"bands": self.bands.content()})
+    @property
+    def bands(self):
+        """The `band_report` of the run's history, or None. (The scores are a file of their own, see `save_scores`.)"""
+        return self.below.get("bands")
 
 
 def score(learner, history, about):
@@ -50,16 +45,16 @@ def score(learner, history, about):
     truth = learner.data.labels[held_back].numpy()
     rows = []
     for words, decision in DECISIONS.items():
-        found = classification_metrics(scores, truth, decision)
-        rows.append({"decision": words, **{name: 100 * value for name, value in found.items()}})
+        figures = classification_metrics(scores, truth, decision)
+        rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
     return Evaluation(
         "Classification (%) on held-back images",
         rows,
         about,
+        below={"bands": band_report(history)} if counted(history) else {},
         images=tuple(learner.data.ids[i] for i in held_back.tolist()),
         truth=truth,
         scores=scores,
-        bands=band_report(history) if counted(history) else None,
     )
 
 
@@ -68,10 +63,10 @@ def save_scores(path, images, scores, truth=None):
 
     Beside the truth they have all digits of a float32: scores that are rounded to 0 tie, which changes AUC.
     """
-    known, digits = ([], ".6f") if truth is None else (["truth"], ".9g")
+    head, digits = ([], ".6f") if truth is None else (["truth"], ".9g")
     with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *known, *CLASSES])
+        writer.writerow(["image", *head, *CLASSES])
         for i, name in enumerate(images):
             classes = [] if truth is None else [CLASSES[truth[i]]]
             writer.writerow([name, *classes, *(f"{p:{digits}}" for p in scores[i])])

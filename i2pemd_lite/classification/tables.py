@@ -8,33 +8,34 @@
 
 import functools
 import math
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from i2pemd_lite.classification import paper
-from i2pemd_lite.classification.methods import METHODS
-from i2pemd_lite.classification.methods.bands import SETS, band_report
-from i2pemd_lite.classification.report import DECISIONS
-from i2pemd_lite.classification.results import label, read
-from i2pemd_lite.classification.task import TASK
+from i2pemd_lite.classification.choices import SETTINGS
+from i2pemd_lite.classification.methods.bands import COUNTS, SETS, band_report, counted
+from i2pemd_lite.classification.report import DECISIONS, read_scores
+from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.choices import note
-from i2pemd_lite.tables.report import Report
-from i2pemd_lite.tables.results import MEMORY, p_value, plus_minus, spread
+from i2pemd_lite.tables.report import (
+    BLANK,
+    ROW,
+    SEEDS,
+    SETTING,
+    Column,
+    Page,
+    Report,
+    ends,
+    paper_line,
+    spread,
+    with_nan,
+)
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
-FIGURES = {
-    "auc": "AUC",
-    "sensitivity": "Sens",
-    "specificity": "Spec",
-    "accuracy": "Acc",
-    "f1": "F1",
-    "top1": "top-1",
-}
+FIGURES = {"auc": "AUC", "sensitivity": "Sens", "specificity": "Spec", "accuracy": "Acc", "f1": "F1", "top1": "top-1"}
 """Figure -> the head of its column."""
 LARGEST, THRESHOLD = DECISIONS
 COMPARED = ("auc", "f1")
@@ -45,7 +46,7 @@ VERDICTS = {
     "not told apart": "not told apart from",
     "unknown": "without an interval over seeds beside",
 }
-"""`seeds.Interval.verdict` -> how a sentence on the proposed method says it."""
+"""`statistics.Interval.verdict` -> how a sentence on the proposed method says it."""
 OF_THRESHOLD = ("sensitivity", "specificity", "accuracy", "f1")
 """The figures that depend on how a score becomes a class, and that the paper prints."""
 SHORT = dict(zip(SETS, ("above", "band", "let in", "surest", "random", "by fix", "below", "taught"), strict=True))
@@ -72,6 +73,7 @@ CLAIM = (
     "that taught the network; the truth is only shown. I2PEMD decides about the band alone: it helps where \"let in\" "
     "is above \"surest\", \"random\" and \"by fix\"."
 )
+TEST = "Ours and each other method by image: paired t-test of top-1 (points), McNemar's test of the first seed"
 
 
 def tables(
@@ -106,23 +108,8 @@ def tables(
     """
     if thresholds is None:
         thresholds = paper.TABLE6 if methods is None or PROPOSED in methods else ()
-    thresholds = [_pair(pair) for pair in thresholds]
-    results.each_once(seeds=seeds, methods=methods, thresholds=thresholds)
-    for method in methods or ():
-        TASK.settings_for(method, profile)
-    usual = TASK.settings_for(PROPOSED, profile, changes=settings)
-    main_pair = usual.tau_low, usual.tau_high
-    wanted = {}
-    for method in (name for name in METHODS if methods is None or name in methods):
-        for seed in seeds:
-            wanted |= _place(folder, method, profile, seed, settings)
-    for low, high in thresholds:
-        suffix = "" if (low, high) == main_pair else f"-{low:g}-{high:g}"
-        for seed in seeds:
-            wanted |= _place(folder, PROPOSED, profile, seed, {**settings, "tau_low": low, "tau_high": high}, suffix)
-    if not wanted:
-        raise BadInput("seeds, methods, thresholds: expected at least one run, found none; give some")
-    return Tables(results.all_trained(TASK, wanted, read, data, "images", progress), main_pair)
+    pairs = [_pair(pair) for pair in thresholds]
+    return Tables.trained(data, profile, seeds, methods, {"thresholds": pairs}, folder, progress, settings)
 
 
 def _pair(pair):
@@ -133,29 +120,29 @@ def _pair(pair):
         raise BadInput(f"thresholds: expected pairs (τ_low, τ_high), found {pair!r}; give ((0.6, 0.7),)") from None
 
 
-def _place(folder, method, profile, seed, changes, suffix=""):
-    """{the folder of a run: its settings}."""
-    chosen = TASK.settings_for(method, profile, seed, changes)
-    return {Path(folder) / f"{method}-{chosen.profile}-seed{seed}{suffix}": chosen}
+@dataclass(frozen=True, eq=False)
+class Result(results.Result):
+    """What the tables take from a finished run: `figures` are {decision: {"auc": percent, …}}, by `DECISIONS`.
 
-
-def from_runs(folders, data=None):
-    """The `Tables` of finished runs, whoever trained them.
-
-    Rows may have any number of seeds. A run is evaluated anew where its report.json or scores.csv is missing or older
-    than its last step; the others are taken as they are.
-
-    Parameters
-    ----------
-    folders : of runs
-    data : the data that they were trained on, where they moved
-
-    Raises
-    ------
-    BadInput
-        that lists each run that is unfinished, on other data, there twice, or of other settings than its row
+    images, truth, scores : of the n held-back images: names, classes (n,), softmax output (n, K)
+    lesions : their n lesions, or None where the data name none
+    leaks : how many of them show a lesion that the other images show too, or None
+    shares : percent of the training images that are used with and without their label
+    counts : the `bands.COUNTS` of all steps together and their number as "steps"; empty without pseudo-labels
     """
-    return Tables(results.finished(TASK, folders, read, lambda settings: settings.size, data))
+
+    images: tuple
+    truth: np.ndarray
+    scores: np.ndarray
+    lesions: tuple | None
+    leaks: int | None
+    shares: tuple
+    counts: dict
+
+    @property
+    def right(self):
+        """(n,) booleans: whether the largest score is that of the true class."""
+        return self.scores.argmax(1) == self.truth
 
 
 @dataclass(repr=False)
@@ -163,186 +150,206 @@ class Tables(results.Tables):
     """The tables of some `results`, each a `Report`: `table4`, `comparison`, `intervals`, `threshold018`, `table5`,
     `table6`, `bands`.
 
-    Means are over runs with different seeds, and so is the SD (of a sample, n − 1), which takes two. `main_pair` is
-    (τ_low, τ_high) of all tables but Table 6 (None: that of most runs), which has the runs of the proposed method with
-    any pair.
+    `main` is (τ_low, τ_high) of all tables but Table 6, which has the runs of the proposed method with any pair.
+
+    A run can have the paper's setting with any file of ImageNet's weights, and with any `split_by`: "image" is the
+    paper's protocol; one that keeps lesions apart makes the task harder and so flatters nobody. The tables say which.
     """
 
-    main_pair: tuple | None = None
-
-    PROPOSED, TITLE, NAMES, VARIED = PROPOSED, "Classification", paper.NAMES, ("tau_low", "tau_high")
+    TASK, CHOICES, NAMES, PROPOSED, RESULT = TASK, SETTINGS, paper.NAMES, PROPOSED, Result
+    TITLE, THINGS, PREPARED_BY, SUFFIX = "Classification", "images", "size", "-{:g}-{:g}"
+    VARIED = {"tau_low": "τ_low", "tau_high": "τ_high"}
+    REPORTS = dict.fromkeys(("table4", "comparison", "intervals", "threshold018", "table5", "table6", "bands"), 0)
+    REPORTS["table6"] = 2
+    STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")
 
     def __post_init__(self):
         super().__post_init__()
-        self.main_pair = tuple(self.main_pair or self.usual())
         problems, first = Problems("the runs of the tables"), self.results[0]
         for result in self.results:
             if result.images != first.images:
-                found = f"{len(result.images)} others by another split"
-                problems.add(result.folder, f"the held-back images of {first.folder}", found, "leave it out")
+                others = f"{len(result.images)} others by another split"
+                problems.add(result.folder, f"the held-back images of {first.folder}", others, "leave it out")
         problems.raise_if_any()
 
-    @property
-    def main(self):
-        """(τ_low, τ_high) of all tables but Table 6."""
-        return self.main_pair
+    @staticmethod
+    def is_like(settings, data):
+        """Whether it is on ISIC 2018, from weights of ImageNet."""
+        return bool(settings.imagenet) and data == "ISIC 2018"
+
+    @classmethod
+    def figures_of(cls, run):
+        """What a `Result` has beside its run, from report.json and scores.csv where these tell all."""
+        learner, content, (images, truth, scores) = run.learner, *_evaluated(run)
+        decisions = {row.pop("decision"): row for row in with_nan(content["rows"])}
+        lesions, leaks = _lesions(learner)
+        training = len(learner.data.ids) - len(learner.val) - len(learner.test)
+        used = len(learner.labelled), len(learner.unlabelled) if learner.method.unlabelled else 0
+        counts = {name: sum(row[name] for row in run.history) for name in COUNTS} if counted(run.history) else {}
+        return {
+            "figures": decisions,
+            "about": content["about"],
+            "images": images,
+            "truth": truth,
+            "scores": scores,
+            "lesions": lesions,
+            "leaks": leaks,
+            "shares": tuple(100 * n / training for n in used),
+            "counts": counts and counts | {"steps": len(run.history)},
+        }
+
+    @staticmethod
+    def worth(result):
+        """Its AUC and F1."""
+        return {FIGURES[name]: result.figures[LARGEST][name] for name in COMPARED}
 
     @property
     def table4(self):
         """The five figures of every method and top-1, and p of a paired t-test with the proposed one."""
         rows = []
-        for method, printed in self._rows(paper.TABLE4):
-            runs = self.runs(method)
-            row = _row(method, paper.NAMES[method], runs, printed)
-            row |= dict(zip(("labelled %", "unlabelled %"), runs[0].shares, strict=True))
+        for method in self.present(paper.TABLE4):
+            row = self._row(method, paper.TABLE4)
+            row |= dict(zip(("labelled %", "unlabelled %"), self.runs(method)[0].shares, strict=True))
             pairs = self.pairs(method)
             p = paired_t(*_mean_right(pairs)).p if pairs else math.nan
-            rows.append({**row, "p": p, "paper p": printed.p})
+            rows.append({**row, "p": p, "paper p": paper.TABLE4[method].p})
         notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [_no_run_of(paper.TABLE4)]
-        notes += [DEPENDENT] * _several(self.results[0].lesions) + self.unlike() + paper.audit()["table4"]
-        notes += [note("classification", self.of(paper.TABLE4))]
-        return Table4("Table 4: figures in percent, mean ± SD over seeds", rows, self.about(), notes=notes)
+        notes += self._dependent() + self.unlike() + paper.audit()["table4"] + [self.note(self.of(paper.TABLE4))]
+        first = [ROW, SETTING, SEEDS]
+        for column in _means(COMPARED):
+            first += [column, column.paper(2)._replace(head=f"paper {column.head}")]
+        p = Column("p", kind="p")
+        shares = [Column("labelled %", digits=0), Column("unlabelled %", digits=0)]
+        rest = Page(
+            _beside(("sensitivity", "specificity", "accuracy", "top1"), shares),
+            "Table 4, the other figures",
+            ["the paper's top-1 follows from its accuracy, if the largest score decides"],
+        )
+        pages = [Page([[*first, p, p.paper()]]), rest]
+        return Report("Table 4: figures in percent, mean ± SD over seeds", rows, self.about(), notes=notes, pages=pages)
 
     @functools.cached_property
     def comparison(self):
         """What the proposed method gains over each other one: intervals over test images and over seeds, and tests."""
-        rows, first = [], self.results[0]
-        for method in (name for name in METHODS if name != PROPOSED):
-            pairs = self.pairs(method)
-            if not pairs:
-                continue
+        rows, alike, first = [], [], self.results[0]
+        for method, pairs in ((name, self.pairs(name)) for name in self.present() if self.pairs(name)):
             ours, theirs = ([run.scores for run in runs] for runs in zip(*pairs, strict=True))
             bounds = jackknife(ours, first.truth, first.lesions, against=theirs)
-            row = {"method": method, "row": paper.NAMES[method], "seeds": len(pairs)}
+            row = {"method": method, "row": self.NAMES[method], "seeds": len(pairs)}
             for figure in COMPARED:
-                found = [a.figures[LARGEST][figure] - b.figures[LARGEST][figure] for a, b in pairs]
-                low, high = bounds[figure]
-                row |= {figure: float(np.mean(found)), f"{figure} low": 100 * low, f"{figure} high": 100 * high}
-                row |= over_seeds(figure, found)
+                differences = [a.figures[LARGEST][figure] - b.figures[LARGEST][figure] for a, b in pairs]
+                row |= {figure: float(np.mean(differences))} | _percent(figure, bounds)
+                row |= over_seeds(figure, differences)
             t, exact = paired_t(*_mean_right(pairs)), mcnemar(pairs[0][0].right, pairs[0][1].right)
             row |= {"top1": 100 * t.difference, "t": t.t if math.isfinite(t.t) else math.nan, "p": t.p}
             rows.append(row | {"only ours": exact.only_a, "only theirs": exact.only_b, "McNemar p": exact.p})
+            if all(map(np.array_equal, ours, theirs)):
+                alike.append(row["row"])
         whole = "" if first.lesions is None else " (whole lesions)"
         title = f"Ours less each other method (points): 95 % intervals of these networks over images{whole}; over seeds"
         if not rows:
             return Report(title, rows, notes=[f"no other method has a seed of {PROPOSED}"])
-        alike = [row["row"] for row in rows if _same_scores(self.pairs(row["method"]))]
-        notes = [CAN, COVERS, *(verdicts(rows, figure) for figure in COMPARED)] + [DEPENDENT] * _several(first.lesions)
+        of_intervals, of_tests = [CAN, COVERS, *(verdicts(rows, figure) for figure in COMPARED)], self._dependent()
         if alike:
-            notes.append(f"every score is that of Ours: {', '.join(alike)}; up to these weights nothing set them apart")
-        return Comparison(title, rows, notes=notes)
+            names = ", ".join(alike)
+            of_tests.append(f"every score is that of Ours: {names}; up to these weights nothing set them apart")
+        intervals = [ROW, SEEDS]
+        for figure in COMPARED:
+            intervals.append(Column(figure, f"Δ {FIGURES[figure]}", "interval", sign="+"))
+            intervals.append(Column(f"{figure} seeds", f"{FIGURES[figure]} over seeds", "ends", sign="+"))
+        tests = [ROW, SEEDS, Column("top1", "Δ top-1", digits=1, sign="+"), Column("t", kind="mean")]
+        tests += [Column("p", kind="p"), Column("only ours"), Column("only theirs"), Column("McNemar p", kind="p")]
+        pages = [Page([intervals], notes=of_intervals), Page([tests], TEST, of_tests)]
+        return Report(title, rows, notes=of_intervals + of_tests, pages=pages)
 
     @functools.cached_property
     def intervals(self):
         """Figures of each method with intervals over test images."""
-        rows, first = [], self.results[0]
-        for method in (name for name in METHODS if self.runs(name)):
+        rows, first, shown = [], self.results[0], ("auc", "f1", "top1")
+        for method in self.present():
             runs = self.runs(method)
             bounds = jackknife([run.scores for run in runs], first.truth, first.lesions)
-            row = {"method": method, "row": paper.NAMES[method], "seeds": len(runs)}
-            for figure in ("auc", "f1", "top1"):
-                low, high = bounds[figure]
+            row = {"method": method, "row": self.NAMES[method], "seeds": len(runs)}
+            for figure in shown:
                 row[figure] = float(np.mean([run.figures[LARGEST][figure] for run in runs]))
-                row |= {f"{figure} low": 100 * low, f"{figure} high": 100 * high}
+                row |= _percent(figure, bounds)
             rows.append(row)
+        columns = [Column(figure, FIGURES[figure], "interval") for figure in shown]
+        pages = [Page([[ROW, SEEDS, *columns]])]
         title = "Figures in percent, mean over seeds, with 95 % intervals of these networks over test images"
-        return Intervals(title, rows, notes=[COVERS])
+        return Report(title, rows, notes=[COVERS], pages=pages)
 
     @property
     def threshold018(self):
         """The figures by both decisions, and how far each is from the paper's."""
         rows = []
-        for method, printed in self._rows(paper.TABLE4):
-            runs = self.runs(method)
-            row = _row(method, paper.NAMES[method], runs, printed)
+        for method in self.present(paper.TABLE4):
+            row = self._row(method, paper.TABLE4)
             for figure in FIGURES:
-                row |= spread(f"{figure} at 0.18", [run.figures[THRESHOLD][figure] for run in runs])
-            for name, suffix in (("off", ""), ("off at 0.18", " at 0.18")):
+                row |= spread(f"{figure} at 0.18", [run.figures[THRESHOLD][figure] for run in self.runs(method)])
+            for suffix in ("", " at 0.18"):
                 apart = [abs(row[f"{figure}{suffix}"] - row[f"paper {figure}"]) for figure in OF_THRESHOLD]
-                row[name] = float(np.mean(apart))
+                row[f"off{suffix}"] = float(np.mean(apart))
             rows.append(row)
         nearer = [row["row"] for row in rows if row["off at 0.18"] < row["off"]]
         notes = [
             "off: mean distance to the paper's four figures, in points. AUC is the same for both.",
             f"nearer to the paper by score ≥ 0.18: {', '.join(nearer) or 'none'}",
-            note("classification", self.of(paper.TABLE4)),
+            self.note(self.of(paper.TABLE4)),
         ]
-        return Threshold("Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18", rows, notes=notes)
+        largest, off = _means(OF_THRESHOLD), Column("off", kind="mean")
+        threshold = [column._replace(name=f"{column.name} at 0.18") for column in [*largest, off]]
+        lines = [
+            [ROW, Column(LARGEST, "setting", "words"), *largest, off],
+            [BLANK, Column(THRESHOLD, kind="words"), *threshold],
+            [*paper_line(largest, digits=2), BLANK],
+        ]
+        title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
+        return Report(title, rows, notes=notes, pages=[Page(lines)])
 
     @property
     def table5(self):
         """Which pseudo-labels teach: all, the confident ones, or those that I2PEMD selects."""
-        rows = [
-            _row(method, paper.FILTERS[method], self.runs(method), printed)
-            for method, printed in self._rows(paper.TABLE5)
-        ]
-        own = [*self.unlike(), *paper.audit()["table5"], note("classification", self.of(paper.TABLE5))]
+        rows = [self._row(m, paper.TABLE5, name=paper.FILTERS[m]) for m in self.present(paper.TABLE5)]
+        own = [*self.unlike(), *paper.audit()["table5"], self.note(self.of(paper.TABLE5))]
         notes = own if rows else [_no_run_of(paper.TABLE5)]
-        return Beside("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes=notes)
+        return _with_paper("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes)
 
     @property
     def table6(self):
         """The proposed method by its thresholds."""
-        every = [result for result in self.results if result.settings.method == PROPOSED]
-        pairs = {self.variant(result) for result in every}
+        every = self.every(PROPOSED)
+        pairs = {self.variant(result.settings) for result in every}
         rows, usual = [], dict(zip(self.VARIED, paper.CHOSEN, strict=True))
         for pair in [*(pair for pair in paper.TABLE6 if pair in pairs), *sorted(pairs - paper.TABLE6.keys())]:
             # Another pair is what this table is about; it makes no run another setting than the paper's.
-            runs = [replace(run, settings=run.settings.changed(**usual)) for run in self.runs(PROPOSED, *pair)]
-            rows.append(_row(PROPOSED, "({:g}, {:g})".format(*pair), runs, paper.TABLE6.get(pair)))
+            rows.append(self._row(PROPOSED, paper.TABLE6, pair, "({:g}, {:g})".format(*pair), **usual))
         title = "Table 6: the proposed method by (τ_low, τ_high); mean ± SD over seeds"
-        notes = [*paper.audit()["table6"], note("classification", every)] if rows else [_no_run_of([PROPOSED])]
-        return Beside(title, rows, notes=notes)
+        notes = [*paper.audit()["table6"], self.note(every)] if rows else [_no_run_of([PROPOSED])]
+        return _with_paper(title, rows, notes)
 
     @property
     def bands(self):
         """How many pseudo-labels are right above, in and below the band that I2PEMD decides about; of all seeds."""
         rows = []
-        for method in METHODS:
+        for method in (name for name in self.present() if any(run.counts for run in self.runs(name))):
             counts = [run.counts for run in self.runs(method) if run.counts]
-            if not counts:
-                continue
-            row = {"method": method, "row": paper.NAMES[method], "seeds": len(counts)}
+            row = {"method": method, "row": self.NAMES[method], "seeds": len(counts)}
             steps = sum(each["steps"] for each in counts) / len(counts)
-            for name, found in zip(SETS, band_report(counts).rows, strict=True):
-                row |= {f"{name} a step": found["a step"] / steps, f"{name} % of all": found["% of all"]}
-                row |= {f"{name} right %": found["right %"], f"{name} ±": found["±"]}
+            for name, region in zip(SETS, band_report(counts).rows, strict=True):
+                row[f"{name} a step"] = region["a step"] / steps
+                row |= {f"{name} {figure}": region[figure] for figure in ("% of all", "right %", "±")}
             rows.append(row)
         notes = [CLAIM] if rows else ["no run of a method with pseudo-labels"]
-        return Bands("Pseudo-labels by region: how many are right (%)", rows, notes=notes)
-
-    @property
-    def costs(self):
-        """What each run cost."""
-        rows = [
-            {
-                "method": result.settings.method,
-                "τ_low": result.settings.tau_low,
-                "τ_high": result.settings.tau_high,
-                "seed": result.settings.seed,
-                "steps": result.about["steps"],
-                "weights of step": result.about["weights of step"],
-                "precision": result.settings.precision,
-                "seconds": result.about["seconds"],
-                "peak MiB": result.about.get("peak MiB", "unknown"),
-                "AUC": result.figures[LARGEST]["auc"],
-                "F1": result.figures[LARGEST]["f1"],
-            }
-            for result in self.results
-        ]
-        return Report("The runs", rows, notes=[MEMORY])
-
-    def reports(self):
-        """{"table4": …, …} in the order to read them; with more than one pair of thresholds also "table6"."""
-        names = ("table4", "comparison", "intervals", "threshold018", "table5", "table6", "bands")
-        found = {name: getattr(self, name) for name in names}
-        return {name: report for name, report in found.items() if name != "table6" or len(report.rows) > 1}
+        columns = [ROW, Column("band a step", "a step in band"), Column("near a step", "let in a step")]
+        columns += [Column(f"{name} right %", short) for name, short in SHORT.items()]
+        title = "Pseudo-labels by region: how many are right (%)"
+        return Report(title, rows, notes=notes, pages=[Page([columns])])
 
     def pairs(self, method):
         """[(a run of the proposed method, one of the other method)], a pair for each seed that both have."""
         theirs = {run.settings.seed: run for run in self.runs(method)} if method != PROPOSED else {}
-        ours = self.runs(PROPOSED)
-        return [(run, theirs[run.settings.seed]) for run in ours if run.settings.seed in theirs]
+        return [(run, theirs[run.settings.seed]) for run in self.runs(PROPOSED) if run.settings.seed in theirs]
 
     def about(self):
         """What the runs have in common, for the line under Table 4."""
@@ -356,12 +363,48 @@ class Tables(results.Tables):
             "network": s.network,
             "from": "ImageNet" if s.imagenet else "random weights",
             "px": s.size,
-            "(τ_low, τ_high)": "({:g}, {:g})".format(*self.main_pair),
+            "(τ_low, τ_high)": "({:g}, {:g})".format(*self.main),
             "λ": s.weight,
         }
 
-    def _rows(self, table):
-        return [(method, printed) for method, printed in table.items() if self.runs(method)]
+    def _row(self, method, table, pair=(), name=None, **usual):
+        """The row of a method, or of a pair of thresholds: its own figures, then those of the paper's table."""
+        runs, printed = self.runs(method, *pair), table.get(pair or method)
+        row = self.row(method, runs, name, **usual)
+        for figure in FIGURES:
+            row |= spread(figure, [run.figures[LARGEST][figure] for run in runs])
+        theirs = dict(zip(paper.FIGURES, printed.figures, strict=True)) if printed else {}
+        theirs["top1"] = paper.top1(theirs["accuracy"]) if printed else math.nan
+        return row | {f"paper {figure}": theirs.get(figure, math.nan) for figure in FIGURES}
+
+    def _dependent(self):
+        lesions = self.results[0].lesions
+        return [DEPENDENT] if lesions is not None and len(set(lesions)) < len(lesions) else []
+
+
+from_runs = Tables.from_runs
+
+
+def _evaluated(run):
+    """(report.json, scores.csv) of a run, evaluated anew where they are not of its last step and its images."""
+    expected = tuple(run.learner.data.ids[i] for i in run.learner.test.tolist())
+
+    def tells_all(content):
+        decisions = [row.get("decision") for row in content.get("rows", [])]
+        return decisions == list(DECISIONS) and read_scores(run.folder / "scores.csv")[0] == expected
+
+    return results.evaluated(run, evaluate, tells_all), read_scores(run.folder / "scores.csv")
+
+
+def _lesions(learner):
+    """The lesions of the held-back images, and how many of these show one that is in another part too."""
+    lesions = learner.data.lesions
+    if lesions is None:
+        return None, None
+    held_back = set(learner.test.tolist())
+    elsewhere = {lesion for i, lesion in enumerate(lesions) if i not in held_back}
+    own = tuple(lesions[i] for i in learner.test.tolist())
+    return own, sum(lesion in elsewhere for lesion in own)
 
 
 def _no_run_of(methods):
@@ -373,14 +416,6 @@ def _mean_right(pairs):
     return [np.mean([run.right for run in runs], 0) for runs in zip(*pairs, strict=True)]
 
 
-def _same_scores(pairs):
-    return all(np.array_equal(ours.scores, theirs.scores) for ours, theirs in pairs)
-
-
-def _several(lesions):
-    return lesions is not None and len(set(lesions)) < len(lesions)
-
-
 def _split_by(result):
     by = result.about["split by"]
     if result.leaks is None:
@@ -390,96 +425,22 @@ def _split_by(result):
     return f"{by}, no lesion in two parts: stricter than the paper's split by image"
 
 
-def _row(method, name, runs, printed=None):
-    """The row of a method: its own figures, then the paper's under the same names with "paper " before them."""
-    kinds = {label(run.settings, run.data) for run in runs}
-    row = {"method": method, "row": name, "setting": ", ".join(sorted(kinds)), "seeds": len(runs)}
-    for figure in FIGURES:
-        row |= spread(figure, [run.figures[LARGEST][figure] for run in runs])
-    theirs = dict(zip(paper.FIGURES, printed.figures, strict=True)) if printed else {}
-    theirs["top1"] = paper.top1(theirs["accuracy"]) if printed else math.nan
-    return row | {f"paper {figure}": theirs.get(figure, math.nan) for figure in FIGURES}
+def _percent(figure, bounds):
+    return ends(figure, [100 * bound for bound in bounds[figure]])
 
 
-def _printed(value):
-    return "-" if math.isnan(value) else f"{value:.2f}"
+def _means(figures):
+    return [Column(figure, FIGURES[figure], "mean") for figure in figures]
 
 
-def _lines(row, figures, kinds):
-    """Lines of a printed table for one row, one for each of {what it is: the pattern of its figures' names}."""
-    for i, (kind, pattern) in enumerate(kinds.items()):
-        names = {FIGURES[figure]: pattern.format(figure) for figure in figures}
-        if kind == "paper":  # with its two digits
-            cells = {head: _printed(row[name]) for head, name in names.items()}
-        else:
-            cells = {head: plus_minus(row[name], row[f"{name} sd"]) for head, name in names.items()}
-        yield {"": "" if i else row["row"], "setting": kind, **cells}
+def _beside(figures, more):
+    """Two lines of columns: what was measured, `more` at its end, and what the paper prints."""
+    means = _means(figures)
+    return [[ROW, SETTING, *means, *more], [*paper_line(means, digits=2), *[BLANK] * len(more)]]
 
 
-class Beside(Report):
-    """A report that prints the paper's figures on a line below the measured ones."""
-
-    def pages(self):
-        """Two lines a row."""
-        lines = [line for row in self.rows for line in _beside(row, paper.FIGURES, seeds=str(row["seeds"]))]
-        return [Report(self.title, lines, notes=self.notes)]
-
-
-def _beside(row, figures, **more):
-    """The line of a row, with `more` cells at its end, and the paper's line."""
-    measured, theirs = _lines(row, figures, {row["setting"]: "{}", "paper": "paper {}"})
-    return measured | more, theirs | dict.fromkeys(more, "")
-
-
-class Table4(Report):
-    """A row a method with all its figures; printed as a table of AUC, F1 and p, and one of the other figures."""
-
-    def pages(self):
-        """What decides, beside the paper's; then the rest, the paper's on lines of their own."""
-        first, rest = [], []
-        for row in self.rows:
-            cells = {"": row["row"], "setting": row["setting"], "seeds": row["seeds"]}
-            for name in ("auc", "f1"):
-                cells[FIGURES[name]] = plus_minus(row[name], row[f"{name} sd"])
-                cells[f"paper {FIGURES[name]}"] = _printed(row[f"paper {name}"])
-            first.append(cells | {"p": p_value(row["p"]), "paper p": row["paper p"] or "-"})
-            shares = {name: f"{row[name]:.0f}" for name in ("labelled %", "unlabelled %")}
-            rest += _beside(row, ("sensitivity", "specificity", "accuracy", "top1"), **shares)
-        note = ["the paper's top-1 follows from its accuracy, if the largest score decides"]
-        return [
-            Report(self.title, first, self.about, notes=self.notes),
-            Report("Table 4, the other figures", rest, notes=note),
-        ]
-
-
-class Threshold(Report):
-    """A report that prints three lines a row: both decisions, and the paper's figures."""
-
-    def pages(self):
-        """The figures that depend on the decision."""
-        kinds, lines = {LARGEST: "{}", THRESHOLD: "{} at 0.18", "paper": "paper {}"}, []
-        for row in self.rows:
-            apart = [plus_minus(row["off"]), plus_minus(row["off at 0.18"]), ""]
-            found = zip(_lines(row, OF_THRESHOLD, kinds), apart, strict=True)
-            lines += [line | {"off": cell} for line, cell in found]
-        return [Report(self.title, lines, notes=self.notes)]
-
-
-def _between(row, figure, sign=""):
-    """A figure and its interval as text.
-
-    Example
-    -------
-    >>> _between({"auc": 1.25, "auc low": -0.5, "auc high": 3.0}, "auc", "+")
-    '+1.2 [-0.5, +3.0]'
-    """
-    return "-" if math.isnan(row[figure]) else f"{row[figure]:{sign}.1f} {_ends(row, figure, sign)}"
-
-
-def _ends(row, name, sign=""):
-    """An interval as text; "-" where there is none."""
-    low, high = row[f"{name} low"], row[f"{name} high"]
-    return "-" if math.isnan(low) else f"[{low:{sign}.1f}, {high:{sign}.1f}]"
+def _with_paper(title, rows, notes):
+    return Report(title, rows, notes=notes, pages=[Page(_beside(paper.FIGURES, [Column("seeds", digits=0)]))])
 
 
 def over_seeds(figure, differences):
@@ -491,8 +452,8 @@ def over_seeds(figure, differences):
     'not told apart'
     """
     unknown = Interval(math.nan, math.nan, math.nan, math.nan, len(differences))  # where AUC is undefined
-    found = interval(differences) if np.isfinite(differences).all() else unknown
-    return {f"{figure} seeds low": found.low, f"{figure} seeds high": found.high, f"{figure} verdict": found.verdict}
+    over = interval(differences) if np.isfinite(differences).all() else unknown
+    return ends(f"{figure} seeds", (over.low, over.high)) | {f"{figure} verdict": over.verdict}
 
 
 def verdicts(rows, figure):
@@ -503,62 +464,6 @@ def verdicts(rows, figure):
     >>> verdicts([{"row": "VAT", "f1 verdict": "behind"}, {"row": "MT", "f1 verdict": "unknown"}], "f1")
     'F1 over seeds: Ours is behind VAT; without an interval over seeds beside MT'
     """
-    said = {word: [row["row"] for row in rows if row[f"{figure} verdict"] == word] for word in VERDICTS}
-    words = (f"{VERDICTS[word]} {', '.join(names)}" for word, names in said.items() if names)
+    methods = {word: [row["row"] for row in rows if row[f"{figure} verdict"] == word] for word in VERDICTS}
+    words = (f"{VERDICTS[word]} {', '.join(names)}" for word, names in methods.items() if names)
     return f"{FIGURES[figure]} over seeds: Ours is {'; '.join(words)}"
-
-
-class Intervals(Report):
-    """A report that prints each figure and its interval in one cell."""
-
-    def pages(self):
-        """The same rows, shorter."""
-        rows = []
-        for row in self.rows:
-            cells = {FIGURES[name]: _between(row, name) for name in ("auc", "f1", "top1")}
-            rows.append({"": row["row"], "seeds": row["seeds"], **cells})
-        return [Report(self.title, rows, notes=self.notes)]
-
-
-class Comparison(Report):
-    """A report that prints intervals of differences, then the tests of each image being right or wrong."""
-
-    def pages(self):
-        """A table for each."""
-        intervals, tests = [], []
-        for row in self.rows:
-            name = {"": row["row"], "seeds": row["seeds"]}
-            cells = {}
-            for figure in COMPARED:
-                cells[f"Δ {FIGURES[figure]}"] = _between(row, figure, "+")
-                cells[f"{FIGURES[figure]} over seeds"] = _ends(row, f"{figure} seeds", "+")
-            intervals.append(name | cells)
-            tests.append({
-                **name,
-                "Δ top-1": f"{row['top1']:+.1f}",
-                "t": plus_minus(row["t"]),
-                "p": p_value(row["p"]),
-                "only ours": row["only ours"],
-                "only theirs": row["only theirs"],
-                "McNemar p": p_value(row["McNemar p"]),
-            })  # fmt: skip
-        title = "Ours and each other method by image: paired t-test of top-1 (points), McNemar's test of the first seed"
-        n = 2 + len(COMPARED)  # CAN, COVERS, and what the seeds say of each figure
-        return [Report(self.title, intervals, notes=self.notes[:n]), Report(title, tests, notes=self.notes[n:])]
-
-
-class Bands(Report):
-    """A report that prints of each region how many pseudo-labels are right, and how many a step I2PEMD lets in."""
-
-    def pages(self):
-        """The shares that are right."""
-        rows = [
-            {
-                "": row["row"],
-                "a step in band": row["band a step"],
-                "let in a step": row["near a step"],
-                **{short: row[f"{name} right %"] for name, short in SHORT.items()},
-            }
-            for row in self.rows
-        ]
-        return [Report(self.title, rows, notes=self.notes)]

@@ -34,17 +34,19 @@ def outline(_):
 
 def readings(chosen):
     """Print where the paper is silent or says two things, where each setting comes from, and what a profile sets."""
+    from i2pemd_lite import classification, segmentation
     from i2pemd_lite.panels import readings
     from i2pemd_lite.tables import choices
 
-    tasks, parts = ("segmentation", "classification"), {"The paper's passages": readings.table()}
-    parts |= {f"Settings of {task}": choices.table(task) for task in tasks}
+    tasks = {"segmentation": segmentation, "classification": classification}
+    parts = {"The paper's passages": readings.table()}
+    parts |= {f"Settings of {name}": choices.table(task) for name, task in tasks.items()}
     if chosen.word:
         parts = {title: found for title, table in parts.items() if (found := _about(chosen.word, table))}
         if not parts:
             raise BadInput(f"{chosen.word}: expected a word that readings has, found none; leave it out to see all")
     else:
-        parts |= {f"Profiles of {task}": choices.profiles(task) for task in tasks}
+        parts |= {f"Profiles of {name}": choices.profiles(task) for name, task in tasks.items()}
     for title, found in parts.items():
         print(f"{title}\n{'-' * len(title)}\n{found}\n")
     return 0

@@ -5,16 +5,16 @@
 """
 
 from functools import lru_cache
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import sheet, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice
 from i2pemd_lite.panels.passages import METHOD
 from i2pemd_lite.panels.passages_images import IMAGES
+from i2pemd_lite.tables.report import WordTable
 
 PASSAGES = METHOD | IMAGES
 
@@ -183,23 +183,30 @@ def panel(passage="ties", **start):
                  describe, layout=[list(controls)], size=(9.4, 3.0), start=start)  # fmt: skip
 
 
-class Table(tuple):
-    """All passages as a table, for a terminal (`str`) or a notebook."""
+class Table(WordTable):
+    """All passages as a table."""
 
-    def __str__(self):
-        return "\n\n".join(
-            f"{each.title} ({each.equation}; lesson {each.lesson})\n  the paper: {each.says}\n"
-            f"  read here: {each.ours}\n  because:   {each.why}\n  switch:    {each.switch}" for each in self
-        )  # fmt: skip
+    HEADS = ("passage", "where", "the paper says", "read here, because", "switch", "lesson")
+    BETWEEN = "\n\n"
 
-    __repr__ = __str__
+    @property
+    def caption(self):
+        """How many passages there are."""
+        return f"{len(self)} passages of the paper that can be read in more than one way"
 
-    def _repr_mimebundle_(self, **_):
-        names = ("passage", "where", "the paper says", "read here, because", "switch", "lesson")
-        rows = ((each.title, each.equation, each.says, f"{each.ours} {each.why}", each.switch, each.lesson)
-                for each in self)  # fmt: skip
-        caption = f"{len(self)} passages of the paper that can be read in more than one way"
-        return {"text/html": sheet.html(names, (map(escape, row) for row in rows), caption), "text/plain": str(self)}
+    @staticmethod
+    def text(passage):
+        """The lines of one passage."""
+        return (
+            f"{passage.title} ({passage.equation}; lesson {passage.lesson})\n  the paper: {passage.says}\n"
+            f"  read here: {passage.ours}\n  because:   {passage.why}\n  switch:    {passage.switch}"
+        )
+
+    @staticmethod
+    def cells(passage):
+        """One passage under `HEADS`."""
+        because = f"{passage.ours} {passage.why}"
+        return passage.title, passage.equation, passage.says, because, passage.switch, passage.lesson
 
 
 def table():

@@ -3,9 +3,10 @@
 Everything is Dice overlap (DOC) in percent but Table 2, which is Pearson's r. Keys are those of `METHODS`.
 """
 
+import math
 from typing import NamedTuple
 
-from i2pemd_lite.segmentation.data import MODALITIES
+from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
 
 NAMES = {
     "individual": "Individual",
@@ -98,6 +99,20 @@ TABLE3 = {
     "joint_sepbn_i2ped": 91.5,
     "joint_sepbn_i2pemd": 91.8,
 }
+
+
+def figures(method):
+    """What Table 1 prints for a method, {"ct liver": mean, "ct liver sd": SD, …}, and its means as they follow from the
+    organs ("ct mean recomputed", …); NaN where the table has no such row."""
+    row = TABLE1.get(method, Row(*[((math.nan, math.nan),) * len(ORGANS)] * 2, (math.nan,) * 3))
+    found = {}
+    for m, organs, mean in zip(MODALITIES, (row.ct, row.mr), row.means, strict=False):
+        for organ, (organ_mean, sd) in zip(ORGANS, organs, strict=True):
+            found |= {f"{m} {organ}": organ_mean, f"{m} {organ} sd": sd}
+        found[f"{m} mean"] = mean
+    found["mean"] = row.means[-1]
+    names = (f"{name} recomputed" for name in ("ct mean", "mr mean", "mean"))
+    return found | dict(zip(names, row.recomputed(), strict=True))
 
 
 class Discrepancy(NamedTuple):

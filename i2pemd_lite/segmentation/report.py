@@ -57,12 +57,12 @@ def sample_voxels(cases):
     share = {m: math.ceil(VOXELS / max(1, sum(c.modality == m for c in cases))) for m in MODALITIES}
     samples = {}
     for case in cases:
-        found = []
+        voxels = []
         for k in range(len(CLASSES)):
             where = (case.label == k).nonzero()
             order = torch.randperm(len(where), generator=generator("voxels", case.name, k))
-            found.append(where[order[: share[case.modality]]])
-        samples[case.name] = torch.cat(found)
+            voxels.append(where[order[: share[case.modality]]])
+        samples[case.name] = torch.cat(voxels)
     return samples
 
 
@@ -123,8 +123,8 @@ def summary(rows):
 
 def known_mean(values):
     """The mean of the values that are numbers; NaN where none is."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    numbers = [value for value in values if not math.isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else math.nan
 
 
 @dataclasses.dataclass
@@ -132,13 +132,11 @@ class Evaluation(Report):
     """DOC in percent, a row each for CT, MR and both, the organs as columns; printed with `surfaces` below.
 
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
-    surfaces  a `Report` of the distances of surfaces, means over the cases that have one
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
     figures   the means of DOC by name, as `summary` gives them
     """
 
     cases: list = dataclasses.field(default_factory=list)
-    surfaces: Report | None = None
     missing: list = dataclasses.field(default_factory=list)
 
     @property
@@ -146,14 +144,14 @@ class Evaluation(Report):
         """Means of DOC: doc, ct, mr, "ct liver", …"""
         return summary(self.cases)
 
-    def pages(self):
-        """DOC, then distances."""
-        return [self, self.surfaces]
+    @property
+    def surfaces(self):
+        """A `Report` of the distances of surfaces, means over the cases that have one."""
+        return self.below["surfaces"]
 
     def content(self):
         """What JSON holds: every case and every missing organ too."""
-        more = {"surfaces": self.surfaces.content(), "cases": without_nan(self.cases), "missing": self.missing}
-        return {**super().content(), **more}
+        return super().content() | {"cases": without_nan(self.cases), "missing": self.missing}
 
 
 def score(learner, about):
@@ -166,13 +164,15 @@ def score(learner, about):
         p = learner.probabilities(case)
         cases.append(doc_row(case, p) | distance_row(case, p))
         missing += missing_organs(case, p)
+    by_place = {place: [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]
+                for place in MISSING}  # fmt: skip
     return Evaluation(
         "Dice overlap (DOC, %) on held-back cases",
         _overlap(summary(cases)),
         {**about, "held-back cases": len(cases)},
-        notes=[f"{MISSING[place]}: {names}" for place, names in _by_place(missing).items()],
+        notes=[f"{MISSING[place]}: {', '.join(organs)}" for place, organs in by_place.items() if organs],
+        below={"surfaces": Report("Distances of surfaces (mm) on held-back cases", _surfaces(cases))},
         cases=cases,
-        surfaces=Report("Distances of surfaces (mm) on held-back cases", _surfaces(cases)),
         missing=missing,
     )
 
@@ -180,28 +180,19 @@ def score(learner, about):
 def distance_row(case, p):
     """The distances in mm of each organ in a case, from its softmax output; NaN where truth or prediction lacks it."""
     spacing = np.linalg.norm(case.affine[:3, :3], axis=0).tolist()
-    found = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()
-    return {f"{organ} {name}": float(found[name][k]) for k, organ in enumerate(ORGANS, 1) for name in DISTANCES}
+    distances = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()
+    return {f"{organ} {name}": float(distances[name][k]) for k, organ in enumerate(ORGANS, 1) for name in DISTANCES}
 
 
 def missing_organs(case, p):
     """A dict for each organ that the truth, the prediction, or both do not show."""
     predicted, true = (set(labels.unique().tolist()) for labels in (p.argmax(0), case.label))
-    found = []
+    missing = []
     for k, organ in enumerate(ORGANS, 1):
         if k not in predicted or k not in true:
             place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
-            found.append({"case": case.name, "organ": organ, "missing from": place})
-    return found
-
-
-def _by_place(missing):
-    names = {}
-    for place in MISSING:
-        found = [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]
-        if found:
-            names[place] = ", ".join(found)
-    return names
+            missing.append({"case": case.name, "organ": organ, "missing from": place})
+    return missing
 
 
 def _overlap(figures):

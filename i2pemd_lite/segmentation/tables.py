@@ -8,27 +8,38 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
 from i2pemd_lite.segmentation import paper
+from i2pemd_lite.segmentation.choices import SETTINGS
 from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.methods import METHODS
-from i2pemd_lite.segmentation.report import DISTANCES
-from i2pemd_lite.segmentation.results import label, read
+from i2pemd_lite.segmentation.report import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SegmentationSettings
-from i2pemd_lite.segmentation.task import TASK
+from i2pemd_lite.segmentation.task import TASK, evaluate
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.choices import note
-from i2pemd_lite.tables.report import Report
-from i2pemd_lite.tables.results import MEMORY, p_value, plus_minus, spread
+from i2pemd_lite.tables.report import (
+    ROW,
+    SEEDS,
+    SETTING,
+    Column,
+    Page,
+    Report,
+    paper_line,
+    plus_minus,
+    spread,
+    with_nan,
+)
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2
-SHORT = dict(zip(ORGANS, ("liver", "R-kdy", "L-kdy", "spleen"), strict=True))
+SHORT = dict(zip([*ORGANS, "mean"], ("liver", "R-kdy", "L-kdy", "spleen", "mean"), strict=True))
+FIGURES = {f"{m} {name}": f"{m} {name}".removesuffix(" mean") for m in MODALITIES for name in SHORT} | {"mean": "doc"}
+"""Figure of a row of Table 1 -> that of a run."""
+MEANS = {"ct mean": "CT", "mr mean": "MR", "mean": "overall"}
 TABLE2 = {
     "mDOC": ("doc", lambda row: row["doc"]),
     "MMD²": ("mmd", lambda row: row["mmd"]),
@@ -45,6 +56,7 @@ AUTOCORRELATED = (
     "p takes the evaluations for independent. Those of one training are not, for each goes on from the one before: p "
     "is too small, and two things that both change while a network learns have a large r whatever the cause."
 )
+NO_NUMBERS = "the paper draws this figure and prints no numbers"
 
 
 def tables(
@@ -70,48 +82,22 @@ def tables(
     BadInput
         before anything is trained, for a folder that holds a run with other settings or on other data
     """
-    results.each_once(seeds=seeds, methods=methods, dims=dims)
-    for method in methods or ():
-        TASK.settings_for(method, profile)
-    main_dim = TASK.settings_for(PROPOSED, profile, changes=settings).dim
-    wanted = {}
-    for method in (name for name in METHODS if methods is None or name in methods):
-        for seed in seeds:
-            wanted |= _place(folder, method, profile, seed, settings)
-    for dim in dims or ():
-        for seed in seeds:
-            wanted |= _place(folder, PROPOSED, profile, seed, {**settings, "dim": dim}, "" if dim == main_dim else dim)
-    if not wanted:
-        raise BadInput("seeds, methods, dims: expected at least one run, found none; give some")
-    return Tables(results.all_trained(TASK, wanted, read, data, "scans", progress), main_dim)
+    return Tables.trained(data, profile, seeds, methods, {"dims": dims}, folder, progress, settings)
 
 
-def _place(folder, method, profile, seed, changes, dim=""):
-    """{the folder of a run: its settings}."""
-    chosen = TASK.settings_for(method, profile, seed, changes)
-    if method == PROPOSED and "evaluate_every" not in changes:
-        chosen.evaluate_every = min(chosen.evaluate_every, max(1, chosen.steps // EVALUATIONS))
-    name = f"{method}-{chosen.profile}-seed{seed}" + (f"-dim{dim}" if dim else "")
-    return {Path(folder) / name: chosen}
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result(results.Result):
+    """What the tables take from a finished run: `figures` are the means of DOC by name, as `report.summary` gives them.
 
-
-def from_runs(folders, data=None):
-    """The `Tables` of finished runs, whoever trained them.
-
-    Rows may have any number of seeds. A run is evaluated anew where its report.json is older than its last step or has
-    no distances of surfaces; the others are taken as they are.
-
-    Parameters
-    ----------
-    folders : of runs
-    data : the data that they were trained on, where they moved
-
-    Raises
-    ------
-    BadInput
-        that lists each run that is unfinished, on other data, there twice, or of other settings than its row
+    distances : means over cases and organs in mm, "ct assd", "mr hd95", …
+    missing : number of organs that a held-back case lacks, in its truth or in its prediction
+    evaluations, history : the rows of the two tables of the run; `history` has the loss curves of Figure 6 (b)
     """
-    return Tables(results.finished(TASK, folders, read, lambda settings: settings.geometry, data))
+
+    distances: dict
+    missing: int
+    evaluations: list
+    history: list
 
 
 @dataclasses.dataclass(repr=False)
@@ -119,139 +105,155 @@ class Tables(results.Tables):
     """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`,
     `figure6b`.
 
-    Means are over runs with different seeds, and so is the SD (of a sample, n − 1), which takes two. An organ that no
-    held-back case has is left out. `main_dim` is the feature size d of Tables 1 to 3 (None: that of most runs); the
-    runs of the proposed method with any d are in Figure 6 (a).
+    An organ that no held-back case has is left out of a mean. `main` is the feature size d of Tables 1 to 3, as (d,);
+    the runs of the proposed method with any d are in Figure 6 (a).
+
+    A run can have the paper's setting with two values of `crop`: "organs" is the paper's protocol, whose cut in-plane
+    takes the truth of held-back scans for granted; "z", the default, makes the task harder and so flatters nobody. The
+    tables say which.
     """
 
-    main_dim: int | None = None
+    TASK, CHOICES, NAMES, PROPOSED, RESULT = TASK, SETTINGS, paper.NAMES, PROPOSED, Result
+    TITLE, THINGS, PREPARED_BY, VARIED, SUFFIX = "Segmentation", "scans", "geometry", {"dim": "d"}, "-dim{}"
+    REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
+    STEPS, AS_IT_IS = ("steps",), ("crop",)
 
-    PROPOSED, TITLE, NAMES, VARIED = PROPOSED, "Segmentation", paper.NAMES, ("dim",)
+    @classmethod
+    def settings_for(cls, method, profile, seed, changes):
+        """The settings of a run; Table 2 takes some evaluations of a proposed one."""
+        chosen = super().settings_for(method, profile, seed, changes)
+        if method == PROPOSED and "evaluate_every" not in changes:
+            chosen.evaluate_every = min(chosen.evaluate_every, max(1, chosen.steps // EVALUATIONS))
+        return chosen
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.main_dim is None:
-            (self.main_dim,) = self.usual()
+    @staticmethod
+    def is_like(settings, data):
+        """Whether the scans are cut as in the paper or along z, and a method with I2PEMD has some: λ alone is open."""
+        return settings.crop in ("organs", "z") and not (METHODS[settings.method].ground and settings.weight == 0)
 
-    @property
-    def main(self):
-        """(d,) of Tables 1 to 3."""
-        return (self.main_dim,)
+    @staticmethod
+    def figures_of(run):
+        """What a `Result` has beside its run, from report.json where that tells all."""
+        def tells_all(content):
+            return "cases" in content and content.get("surfaces", {}).get("rows")
+
+        content = results.evaluated(run, evaluate, tells_all)
+        fields = {title: field for field, title in DISTANCES.items()}
+        return {
+            "figures": summary(with_nan(content["cases"])),
+            "about": content["about"],
+            "distances": {
+                f"{row[''].lower()} {fields[row['distance']]}": row["mean"]
+                for row in with_nan(content["surfaces"]["rows"])
+            },
+            "missing": len(content["missing"]),
+            "evaluations": run.evaluations,
+            "history": run.history,
+        }
+
+    @staticmethod
+    def worth(result):
+        """Its figure, and how many organs its held-back cases lack."""
+        return {"overall DOC": result.figures["doc"], "missing organs": result.missing}
 
     @property
     def table1(self):
         """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
-        rows = [_table1_row(method, self.runs(method)) for method in METHODS if self.runs(method)]
-        wrong = [f"† {discrepancy}" for discrepancy in paper.audit() if self.runs(discrepancy.method)]
-        return Table1(
-            "Table 1: Dice overlap (DOC, %), mean ± SD over seeds",
-            rows,
-            self.about(),
-            notes=self.unlike() + wrong + [note("segmentation", self.of(METHODS))],
-        )
+        rows, wrong = [], {discrepancy.method: f"† {discrepancy}" for discrepancy in paper.audit()}
+        for method in self.present():
+            row = self.row(method)
+            for name, figure in FIGURES.items():
+                row |= spread(name, [run.figures[figure] for run in self.runs(method)])
+            rows.append(row | {f"paper {name}": value for name, value in paper.figures(method).items()})
+        marked = [row | {"recomputed": plus_minus(row["paper mean recomputed"]) + " †" * (row["method"] in wrong)}
+                  for row in rows]  # fmt: skip
+        means = [Column(name, head, "mean") for name, head in MEANS.items()]
+        theirs = [Column(f"paper {name}", f"paper {head}") for name, head in MEANS.items()]
+        first = [ROW, SETTING, SEEDS, *means, *theirs, Column("recomputed")]
+        pages = [Page([first], rows=marked)]
+        for m in MODALITIES:
+            organs = [Column(f"{m} {organ}", short, "mean") for organ, short in SHORT.items()]
+            lines = [[ROW, SETTING, *organs], paper_line(organs)]
+            pages.append(Page(lines, f"Table 1, organs in {m.upper()}", []))
+        notes = [*self.unlike(), *map(wrong.get, self.present(wrong)), self.note(self.of(self.NAMES))]
+        title = "Table 1: Dice overlap (DOC, %), mean ± SD over seeds"
+        return Report(title, rows, self.about(), notes=notes, pages=pages)
 
     @property
     def table2(self):
         """Pearson's r of the mean I2PEMD with DOC and with MMD, over the evaluations of each proposed run."""
-        absent = [f"no run of {PROPOSED}, which this table is of"]
         rows, runs = [], self.runs(PROPOSED)
-        notes = [AUTOCORRELATED, WHICH_MMD, note("segmentation", runs)] if runs else absent
+        absent = [f"no run of {PROPOSED}, which this table is of"]
+        notes = [AUTOCORRELATED, WHICH_MMD, self.note(runs)] if runs else absent
         for run in runs:
-            for other, (row_of, value) in TABLE2.items():
-                printed = paper.TABLE2[row_of]
-                rows_of = [row for row in run.evaluations if {"mi2pemd", row_of} <= row.keys()]
-                pairs = [(row["mi2pemd"], y) for row in rows_of if not math.isnan(y := value(row))]
+            for other, (figure, value) in TABLE2.items():
+                evaluations = [row for row in run.evaluations if {"mi2pemd", figure} <= row.keys()]
+                pairs = [(row["mi2pemd"], y) for row in evaluations if not math.isnan(y := value(row))]
                 r, p, n = math.nan, math.nan, len(pairs)
                 try:
                     r, p, n = pearson(*np.reshape(pairs, (n, 2)).T)
                 except BadInput as error:
                     few = "too few evaluations, r takes 3; train with a lower evaluate_every"
                     few = few if n or not run.evaluations else "the run is of a version that did not measure it"
-                    why = few if n < 3 else error
-                    notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {other} (y): {why}")
-                row = {"": f"mI2PEMD vs. {other}", "setting": label(run.settings, run.data)}
-                row |= {"seed": run.settings.seed, "r": r, "p": p, "n": n}
-                rows.append(row | {"paper r": printed[0], "paper p": printed[1]})
-        return Table2("Table 2: Pearson's r over the evaluations of a run of the proposed method", rows, notes=notes)
+                    notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {other} (y): {few if n < 3 else error}")
+                row = {"": f"mI2PEMD vs. {other}", "setting": self.labels([run]), "seed": run.settings.seed}
+                row |= {"r": r, "p": p, "n": n}
+                rows.append(row | dict(zip(("paper r", "paper p"), paper.TABLE2[figure], strict=True)))
+        r, p = Column("r", digits=2, sign="+"), Column("p", kind="p")
+        columns = [*map(Column, ("", "setting", "seed")), r, p, Column("n"), r._replace(name="paper r"), p.paper()]
+        title = "Table 2: Pearson's r over the evaluations of a run of the proposed method"
+        return Report(title, rows, notes=notes, pages=[Page([columns])])
 
     @property
     def table3(self):
         """The overall mean of DOC in the rows that show what each part of I2PEMD adds."""
-        rows, own = [], note("segmentation", self.of(paper.TABLE3))
-        for method in (name for name in paper.TABLE3 if self.runs(name)):
-            row = _table1_row(method, self.runs(method))
-            shown = {name: row[name] for name in ("method", "row", "setting", "seeds", "mean", "mean sd")}
-            rows.append({**shown, "paper": paper.TABLE3[method]})
-        notes = [*self.unlike(), own] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
-        return Short("Table 3: overall mean of DOC (%), mean ± SD over seeds", rows, notes=notes)
+        rows = []
+        for method in self.present(paper.TABLE3):
+            row = self.row(method) | spread("mean", [run.figures["doc"] for run in self.runs(method)])
+            rows.append(row | {"paper": paper.TABLE3[method]})
+        notes = [*self.unlike(), self.note(self.of(paper.TABLE3))] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
+        return _short("Table 3: overall mean of DOC (%), mean ± SD over seeds", rows, notes)
 
     @property
     def figure6a(self):
         """The overall mean of DOC by feature size d, of the proposed method."""
-        rows, every = [], [result for result in self.results if result.settings.method == PROPOSED]
+        rows, every = [], self.every(PROPOSED)
         for dim in sorted({result.settings.dim for result in every}):
             runs = self.runs(PROPOSED, dim)
-            kinds = {label(run.settings.changed(dim=SegmentationSettings.dim), run.data) for run in runs}
-            row = {"d": dim, "setting": ", ".join(sorted(kinds)), "seeds": len(runs)}
+            row = {"d": dim, "setting": self.labels(runs, dim=SegmentationSettings.dim), "seeds": len(runs)}
             for name, title in (("doc", "mean"), *((m, m.upper()) for m in MODALITIES)):
                 row |= spread(title, [run.figures[name] for run in runs])
             rows.append(row)
-        notes = ["the paper draws this figure and prints no numbers: d = 32 is best there", note("segmentation", every)]
-        return Short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes=notes)
+        notes = [f"{NO_NUMBERS}: d = 32 is best there", self.note(every)]
+        return _short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes)
 
     @property
     def figure6b(self):
         """The terms of Eq. 7 while the proposed method is trained: means over equal parts of a run, then over seeds."""
         rows, runs = [], self.runs(PROPOSED)
         for parts in zip(*(np.array_split(run.history, min(PARTS, len(run.history))) for run in runs), strict=True):
-            row = {"up to step": parts[0][-1]["step"], "setting": _labels(runs), "seeds": len(runs)}
+            row = {"up to step": parts[0][-1]["step"], "setting": self.labels(runs), "seeds": len(runs)}
             for term, title in (("ce", "CE"), ("dice", "Dice"), ("i2pemd", "I2PEMD")):
                 row |= spread(title, [float(np.mean([step[term] for step in part])) for part in parts])
             rows.append(row)
         add = "CE and Dice of CT and MR are added up as `add` says; I2PEMD is one mean over both, before λ"
-        notes = ["the paper draws this figure and prints no numbers", add, note("segmentation", runs)]
+        notes = [NO_NUMBERS, add, self.note(runs)]
         return Report("Figure 6 (b): terms of the loss, mean and SD over seeds", rows, digits=3, notes=notes)
 
     @property
     def surfaces(self):
         """Distances of surfaces, which the paper does not have: means over cases and organs."""
         rows = []
-        for method in (name for name in METHODS if self.runs(name)):
-            runs = self.runs(method)
-            row = {"method": method, "row": paper.NAMES[method], "setting": _labels(runs), "seeds": len(runs)}
+        for method in self.present():
+            row = self.row(method)
             for m in MODALITIES:
                 for field, title in DISTANCES.items():
-                    values = [run.distances.get(f"{m} {field}", math.nan) for run in runs]
+                    values = [run.distances.get(f"{m} {field}", math.nan) for run in self.runs(method)]
                     row |= spread(f"{m.upper()} {title}", values)
             rows.append(row)
         title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
         lacking = "organs that truth or prediction lacks have none, and are left out"
-        return Short(title, rows, notes=[lacking, note("segmentation", self.of(METHODS))])
-
-    @property
-    def costs(self):
-        """What each run cost, and how many organs its held-back cases lack."""
-        rows = [
-            {
-                "method": result.settings.method,
-                "d": result.settings.dim,
-                "seed": result.settings.seed,
-                "steps": result.about["steps"],
-                "precision": result.settings.precision,
-                "seconds": result.about["seconds"],
-                "peak MiB": result.about.get("peak MiB", "unknown"),
-                "overall DOC": result.figures["doc"],
-                "missing organs": result.missing,
-            }
-            for result in self.results
-        ]
-        return Report("The runs", rows, notes=[MEMORY])
-
-    def reports(self):
-        """{"table1": …, "table2": …, "table3": …, "surfaces": …}; "figure6a" of more than one d, "figure6b" of any."""
-        found = {name: getattr(self, name) for name in ("table1", "table2", "table3", "surfaces")}
-        found |= {"figure6a": self.figure6a} if len(self.figure6a.rows) > 1 else {}
-        return found | ({"figure6b": self.figure6b} if self.runs(PROPOSED) else {})
+        return _short(title, rows, [lacking, self.note(self.of(self.NAMES))])
 
     def about(self):
         """What the runs have in common, for the line under Table 1."""
@@ -265,87 +267,17 @@ class Tables(results.Tables):
             "voxels in-plane": " × ".join(map(str, s.size)),
             "crop": s.crop,
             "width": s.width,
-            "d": self.main_dim,
+            "d": self.main[0],
             "λ": s.weight,
         }
 
 
-def _labels(runs):
-    return ", ".join(sorted({label(run.settings, run.data) for run in runs}))
+from_runs = Tables.from_runs
 
 
-def _table1_row(method, runs):
-    """The row of a method: its own figures, then the paper's under the same names with "paper " before them."""
-    row = {"method": method, "row": paper.NAMES[method], "setting": _labels(runs), "seeds": len(runs)}
-    printed = paper.TABLE1.get(method)
-    theirs = {}
-    for i, m in enumerate(MODALITIES):
-        organs = getattr(printed, m) if printed else [(math.nan, math.nan)] * len(ORGANS)
-        for organ, (mean, sd) in zip(ORGANS, organs, strict=True):
-            row |= spread(f"{m} {organ}", [run.figures[f"{m} {organ}"] for run in runs])
-            theirs |= {f"paper {m} {organ}": mean, f"paper {m} {organ} sd": sd}
-        row |= spread(f"{m} mean", [run.figures[m] for run in runs])
-        theirs[f"paper {m} mean"] = printed.means[i] if printed else math.nan
-    row |= spread("mean", [run.figures["doc"] for run in runs])
-    theirs["paper mean"] = printed.means[-1] if printed else math.nan
-    again = printed.recomputed() if printed else [math.nan] * 3
-    names = ("ct mean", "mr mean", "mean")
-    return row | theirs | {f"paper {name} recomputed": mean for name, mean in zip(names, again, strict=True)}
-
-
-class Short(Report):
+def _short(title, rows, notes):
     """A report that prints each mean and its SD in one cell, and not the keys of methods."""
-
-    def pages(self):
-        """The same rows, shorter."""
-        rows = []
-        for row in self.rows:
-            shown = {name: value for name, value in row.items() if name != "method" and not name.endswith(" sd")}
-            means = {name: plus_minus(row[name], row[f"{name} sd"]) for name in shown if f"{name} sd" in row}
-            rows.append(shown | means)
-        return [Report(self.title, rows, self.about, notes=self.notes)]
-
-
-class Table2(Report):
-    """A report that prints r with two digits, and a p below 0.001 as just that, as the paper does."""
-
-    def pages(self):
-        """The same rows, rounded."""
-        rows = []
-        for row in self.rows:
-            r, p = row["r"], row["p"]
-            r = "-" if math.isnan(r) else f"{r:+.2f}"
-            rows.append({**row, "r": r, "p": p_value(p), "paper r": f"{row['paper r']:+.2f}"})
-        return [Report(self.title, rows, notes=self.notes)]
-
-
-class Table1(Report):
-    """A row a method with all its figures; printed as a table of means and one for the organs of each modality."""
-
-    def pages(self):
-        """The means beside the paper's; then the organs in CT, and in MR, the paper's on lines of their own."""
-        means, wrong = [], {discrepancy.method for discrepancy in paper.audit()}
-        for row in self.rows:
-            cells = {"": row["row"], "setting": row["setting"], "seeds": row["seeds"]}
-            columns = {"CT": "ct mean", "MR": "mr mean", "overall": "mean"}
-            cells |= {title: plus_minus(row[name], row[f"{name} sd"]) for title, name in columns.items()}
-            cells |= {f"paper {title}": row[f"paper {name}"] for title, name in columns.items()}
-            star = " †" if row["method"] in wrong else ""
-            means.append(cells | {"recomputed": plus_minus(row["paper mean recomputed"]) + star})
-        return [
-            Report(self.title, means, self.about, notes=self.notes),
-            *(Report(f"Table 1, organs in {m.upper()}", self._organs(m)) for m in MODALITIES),
-        ]
-
-    def _organs(self, m):
-        names = {**{short: f"{m} {organ}" for organ, short in SHORT.items()}, "mean": f"{m} mean"}
-        rows = []
-        for row in self.rows:
-            measured = {short: plus_minus(row[name], row[f"{name} sd"]) for short, name in names.items()}
-            rows.append({"": row["row"], "setting": row["setting"], **measured})
-            printed = {
-                short: plus_minus(row[f"paper {name}"], row.get(f"paper {name} sd", math.nan))
-                for short, name in names.items()
-            }
-            rows.append({"": "", "setting": "paper", **printed})
-        return rows
+    names = rows[0].keys() if rows else ()
+    columns = [Column(name, kind="mean" if f"{name} sd" in names else "value")
+               for name in names if name != "method" and not name.endswith(" sd")]  # fmt: skip
+    return Report(title, rows, notes=notes, pages=[Page([columns])])

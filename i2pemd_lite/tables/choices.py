@@ -5,12 +5,9 @@ row of the tables, the words beside it, `python -m i2pemd_lite readings` and les
 value is not written down a second time: it is the default of the settings at full size.
 """
 
-import importlib
-from collections import Counter
-from html import escape
 from typing import NamedTuple
 
-from i2pemd_lite.tables.results import FREE, differences
+from i2pemd_lite.tables.report import WordTable
 
 KINDS = {
     "paper": "the paper states",
@@ -62,72 +59,41 @@ SHARED = {
 """What is no setting of either task: decision -> what is had here, and where it comes from."""
 
 
-def changed(settings, full, choices):
-    """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
+class Table(WordTable):
+    """The choices of one task: rows (name, ours, `Choice`)."""
 
-    Parameters
-    ----------
-    settings, full : of the run, and of its method at full size
-    choices : {setting: Choice}
+    HEADS = ("what", "ours", "theirs", "ours, because", "measured")
+    caption = "where each choice comes from"
 
-    Example
-    -------
-    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
-    >>> from i2pemd_lite.segmentation.choices import SETTINGS
-    >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
-    (['width 8'], ['ce plain'])
-    """
-    words = ([], [])
-    for name, (value, _) in differences(settings, full, FREE - choices.keys()).items():
-        words[choices[name].kind == "open"].append(f"{name} {value}")
-    return words
+    @staticmethod
+    def text(row):
+        """The lines of one choice."""
+        name, ours, choice = row
+        more = (("ours, because", choice.why), ("measured", choice.measured))
+        lines = [f"{name}: {ours}", f"  {KINDS[choice.kind]}: {choice.theirs}"]
+        return "\n".join(lines + [f"  {head}: {words}" for head, words in more if words])
 
-
-class Table(tuple):
-    """The choices of one task as a table, for a terminal (`str`) or a notebook: rows (name, ours, Choice)."""
-
-    def __str__(self):
-        lines = []
-        for name, ours, choice in self:
-            lines += [f"{name}: {ours}", f"  {KINDS[choice.kind]}: {choice.theirs}"]
-            more = (("ours, because", choice.why), ("measured", choice.measured))
-            lines += [f"  {head}: {words}" for head, words in more if words]
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def _repr_mimebundle_(self, **_):
-        from i2pemd_lite.panels.engine import sheet  # which brings the notebook's packages; training needs none
-
-        names = ("what", "ours", "theirs", "ours, because", "measured")
-        rows = ((name, ours, f"{KINDS[kind]}: {theirs}", *more) for name, ours, (kind, theirs, *more) in self)
-        html = sheet.html(names, (map(escape, map(str, row)) for row in rows), "where each choice comes from")
-        return {"text/html": html, "text/plain": str(self)}
+    @staticmethod
+    def cells(row):
+        """One choice under `HEADS`."""
+        name, ours, choice = row
+        return name, ours, f"{KINDS[choice.kind]}: {choice.theirs}", choice.why, choice.measured
 
 
 def table(task):
-    """The `Table` of "segmentation" or "classification": its settings at full size, then what is no setting.
+    """The `Table` of a task, `segmentation` or `classification`: its settings at full size, then what is no setting.
 
     Example
     -------
-    >>> print(table("segmentation"))
+    >>> from i2pemd_lite import segmentation
+    >>> print(table(segmentation))
     learning_rate: 0.0005
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    module, facts = _modules(task)
-    settings = module.TASK.settings_for(next(iter(module.METHODS)), "gpu")
-    own = {name: getattr(settings, name) for name in facts.SETTINGS}
-    rows = [(name, _shown(own[name]), choice) for name, choice in facts.SETTINGS.items()]
-    return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(settings).items()])
-
-
-def _shown(value):
-    return "not set" if value in ("", None) else value
-
-
-def _modules(task):
-    return [importlib.import_module(f"i2pemd_lite.{task}{part}") for part in ("", ".choices")]
+    full, facts = _settings(task, "gpu"), task.choices
+    rows = [(name, _value(full, name), choice) for name, choice in facts.SETTINGS.items()]
+    return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 
 
 def profiles(task):
@@ -135,34 +101,22 @@ def profiles(task):
 
     Example
     -------
-    >>> print(profiles("classification").splitlines()[0])
+    >>> from i2pemd_lite import classification
+    >>> print(profiles(classification).splitlines()[0])
     checkpoint_every: ci 4, laptop 50, gpu 50
     """
-    module = importlib.import_module(f"i2pemd_lite.{task}")
-    each = {name: module.TASK.settings_for(next(iter(module.METHODS)), name) for name in module.TASK.sizes}
-    names = sorted({name for sizes in module.TASK.sizes.values() for name in sizes})
-    lines = (", ".join(f"{size} {_shown(getattr(s, name))}" for size, s in each.items()) for name in names)
-    return "\n".join(f"{name}: {line}" for name, line in zip(names, lines, strict=True))
+    sizes = task.TASK.sizes
+    each = {size: _settings(task, size) for size in sizes}
+    return "\n".join(
+        f"{name}: {', '.join(f'{size} {_value(settings, name)}' for size, settings in each.items())}"
+        for name in sorted(set().union(*sizes.values()))
+    )
 
 
-def note(task, runs):
-    """What stands under a table: which open choices its `runs` have otherwise, and where all are told.
+def _settings(task, profile):
+    return task.TASK.settings_for(next(iter(task.METHODS)), profile)
 
-    The paper's card had no bfloat16, so a run's own precision is held beside float32.
 
-    Example
-    -------
-    >>> from types import SimpleNamespace as Run
-    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
-    >>> plain = S(method="joint", ce="plain", precision="float32")
-    >>> print(note("segmentation", [Run(settings=plain), Run(settings=plain.changed(precision="bfloat16"))]))
-    left open by the paper, and not as in our full-size default (float32): ce plain, precision bfloat16 (1 of 2 runs);
-    where each setting comes from: python -m i2pemd_lite readings
-    """
-    (module, facts), found = _modules(task), Counter()
-    for s in (run.settings for run in runs):
-        full = module.TASK.settings_for(s.method, "gpu", changes={"preset": s.preset, "precision": "float32"})
-        found.update(changed(s, full, facts.SETTINGS)[1])
-    words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in found.items()]
-    which = f"left open by the paper, and not as in our full-size default (float32): {', '.join(words) or 'nothing'}"
-    return f"{which}; where each setting comes from: python -m i2pemd_lite readings"
+def _value(settings, name):
+    value = getattr(settings, name)
+    return "not set" if value in ("", None) else value

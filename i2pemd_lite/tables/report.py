@@ -1,22 +1,150 @@
-"""A table of results that prints itself, in a terminal and in a notebook, and can be had as JSON, CSV or in pandas."""
+"""A table of results that prints itself, in a terminal and in a notebook, and can be had as JSON, CSV or in pandas.
+
+A row is a dict of figures. What belongs to a figure lies beside it under names that begin or end alike: its SD
+("auc sd"), the ends of its interval ("auc low", "auc high"), and what the paper prints ("paper auc"). Which of them are
+printed, and how, is declared by `Column`s.
+"""
 
 import csv
 import dataclasses
-import html
 import math
+import statistics
 import textwrap
+from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from i2pemd_lite.files import atomic_write, write_json
 
 WIDTH = 120  # of the text under a table
+WORDS = "text-align:left;vertical-align:top;padding:3px 8px;line-height:1.35"  # style of a cell of words
+
+
+class Column(NamedTuple):
+    """A column of a printed table: which figure of a row, under which head, with how many digits.
+
+    kind : "value", as it is; "mean", with its SD; "interval", with its ends; "ends", these alone; "p"; "link", to a
+        file; or "words", the name itself in every row
+    digits : of a "value" after the point; None: those of the report
+    sign : "+" where numbers above 0 have a sign too
+
+    Example
+    -------
+    >>> row = {"auc": 1.25, "auc sd": 0.5, "auc low": -0.5, "auc high": 3.0, "p": 1e-9}
+    >>> Column("auc", kind="mean").cell(row), Column("auc", kind="interval", sign="+").cell(row)
+    ('1.2 ± 0.5', '+1.2 [-0.5, +3.0]')
+    >>> Column("auc", digits=2).cell(row), Column("p", kind="p").cell(row), Column("paper", kind="words").cell(row)
+    ('1.25', '< 0.001', 'paper')
+    """
+
+    name: str
+    head: str | None = None  # None: the name
+    kind: str = "value"
+    digits: int | None = None
+    sign: str = ""
+
+    def paper(self, digits=None):
+        """The column of what the paper prints for this figure; digits: as many as there, and without an SD."""
+        return self._replace(name=f"paper {self.name}", kind=self.kind if digits is None else "value", digits=digits)
+
+    def cell(self, row, digits=1):
+        """What a row shows in this column; a figure that is NaN is "-"."""
+        if self.kind == "words":
+            return self.name
+        if self.kind in ("interval", "ends"):
+            ends = [row[f"{self.name} {end}"] for end in ("low", "high")]
+            ends = "-" if math.isnan(ends[0]) else f"[{ends[0]:{self.sign}.1f}, {ends[1]:{self.sign}.1f}]"
+            if self.kind == "ends":
+                return ends
+        value = row[self.name]
+        if self.kind == "p" and isinstance(value, str):  # as the paper prints it
+            return value or "-"
+        if isinstance(value, float) and math.isnan(value):
+            return "-"
+        if self.kind == "interval":
+            return f"{value:{self.sign}.1f} {ends}"
+        if self.kind == "mean":
+            return plus_minus(value, row.get(f"{self.name} sd", math.nan))
+        if self.kind == "p":
+            return "< 0.001" if value < 0.001 else f"{value:.3f}"
+        if isinstance(value, float) or self.digits is not None:
+            return f"{value:{self.sign}.{digits if self.digits is None else self.digits}f}"
+        return str(value)
+
+    def is_number(self, row):
+        """Whether the column is one of plain numbers, which stand below each other at the right."""
+        return (self.kind, self.digits, self.sign) == ("value", None, "") and isinstance(row[self.name], int | float)
+
+
+BLANK = Column("", kind="words")
+ROW, SETTING, SEEDS = Column("row", ""), Column("setting"), Column("seeds")
+
+
+def paper_line(columns, digits=None):
+    """What the paper prints for the figures of a row, as a line below these columns of them."""
+    return [BLANK, Column("paper", kind="words"), *(column.paper(digits) for column in columns)]
+
+
+class Page(NamedTuple):
+    """One printed table of a report.
+
+    lines : lists of `Column`s; each row takes as many lines, and the first list gives the heads
+    title, notes : of this table alone; where there are none, the first one has those of the report
+    rows : to print in place of the report's
+    """
+
+    lines: list
+    title: str = ""
+    notes: list | None = None
+    rows: list | None = None
+
+
+class Printed(NamedTuple):
+    """A table ready to print: its columns, its cells as text, and the sentences below."""
+
+    title: str
+    columns: list
+    numbers: list
+    cells: list
+    below: list
+
+    @property
+    def header(self):
+        """What stands above each column."""
+        return [column.name if column.head is None else column.head for column in self.columns]
+
+    def text(self):
+        """The table for a terminal."""
+        cells = [self.header, *self.cells] if self.columns else []
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [[cell.rjust(width) if number else cell.ljust(width)
+                  for cell, width, number in zip(row, widths, self.numbers, strict=True)] for row in cells]  # fmt: skip
+        below = [textwrap.fill(line, WIDTH) for line in self.below]
+        return "\n".join([self.title, *("  ".join(line).rstrip() for line in lines), *below])
+
+    def markdown(self):
+        """The table for a Markdown file."""
+        cells = [self.header, ["---"] * len(self.columns), *self.cells] if self.columns else []
+        rows = ["| " + " | ".join(row) + " |" for row in cells]
+        return "\n".join([f"**{self.title}**", "", *rows, *(f"\n{line}" for line in self.below)])
+
+    def html(self):
+        """The table for a notebook."""
+        rows = [[_html(column, cell) for column, cell in zip(self.columns, row, strict=False)] for row in self.cells]
+        below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.below)
+        return html_table(self.header, rows, self.title) + below
+
+
+def _html(column, cell):
+    return f'<a href="{escape(cell)}">{escape(Path(cell).name)}</a>' if column.kind == "link" else escape(cell)
 
 
 @dataclasses.dataclass
 class Report:
     """A table: `rows` are dicts with the same keys, `about` says how it was made (method, seed, profile, seconds).
 
-    `notes` are sentences that belong under the table. A report of more than one table gives them as `pages`.
+    `notes` are sentences that belong under the table. What is printed are its `pages` (none: all figures of each row),
+    then the reports `below`, a dict of them by name.
 
     Example
     -------
@@ -34,58 +162,33 @@ class Report:
     about: dict = dataclasses.field(default_factory=dict)
     digits: int = 1
     notes: list = dataclasses.field(default_factory=list)
+    pages: list = dataclasses.field(default_factory=list, repr=False)
+    below: dict = dataclasses.field(default_factory=dict)
 
-    def pages(self):
-        """The tables to print, one below the other: just this one."""
-        return [self]
-
-    def cells(self):
-        """The table as text: a header and one list a row."""
-        return [list(self.rows[0])] + [[self._cell(value) for value in row.values()] for row in self.rows]
-
-    def _cell(self, value):
-        if isinstance(value, float):
-            return "-" if math.isnan(value) else f"{value:.{self.digits}f}"
-        return str(value)
-
-    def _lines(self):
-        cells = self.cells() if self.rows else []
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        numeric = [isinstance(value, int | float) for value in self.rows[0].values()] if self.rows else []
-        lines = [
-            "  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip()
-            for row in cells
-        ]
-        return [self.title, *lines, *(textwrap.fill(line, WIDTH) for line in self._below())]
+    def printed(self):
+        """Each table to print, one below the other, as `Printed`."""
+        about = [" · ".join(f"{name} {value}" for name, value in self.about.items())] if self.about else []
+        below = about + self.notes
+        for page in self.pages or [Page([list(map(Column, self.rows[0] if self.rows else ()))])]:
+            rows = self.rows if page.rows is None else page.rows
+            columns = page.lines[0] if rows else []
+            cells = [[column.cell(row, self.digits) for column in line] for row in rows for line in page.lines]
+            numbers = [column.is_number(rows[0]) for column in columns]
+            notes = below if page.notes is None else page.notes
+            yield Printed(page.title or self.title, columns, numbers, cells, notes)
+            below = []
+        for report in self.below.values():
+            yield from report.printed()
 
     def __str__(self):
-        return "\n\n".join("\n".join(page._lines()) for page in self.pages())
-
-    def _below(self):
-        about = [" · ".join(f"{name} {value}" for name, value in self.about.items())] if self.about else []
-        return about + self.notes
+        return "\n\n".join(page.text() for page in self.printed())
 
     def markdown(self):
         """The tables for a Markdown file."""
-        return "\n\n".join(page._markdown() for page in self.pages())
-
-    def _markdown(self):
-        header, *body = self.cells() if self.rows else [[]]
-        table = [header, ["---"] * len(header), *body] if header else []
-        rows = ["| " + " | ".join(cells) + " |" for cells in table]
-        return "\n".join([f"**{self.title}**", "", *rows, *(f"\n{line}" for line in self._below())])
+        return "\n\n".join(page.markdown() for page in self.printed())
 
     def _repr_html_(self):
-        return "".join(page._html() for page in self.pages())
-
-    def _html(self):
-        def row(tag, cells):
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-        header, *body = self.cells() if self.rows else [[]]
-        below = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in self._below())
-        rows = "".join(row("td", cells) for cells in body)
-        return f"<table><caption>{html.escape(self.title)}</caption>{row('th', header)}{rows}</table>{below}"
+        return "".join(page.html() for page in self.printed())
 
     def to_pandas(self):
         """The rows as a pandas DataFrame (pandas comes with the `lab` extra)."""
@@ -94,8 +197,9 @@ class Report:
         return pandas.DataFrame(self.rows)
 
     def content(self):
-        """What JSON holds of the report: title, about, notes and rows, NaN as None."""
-        return {"title": self.title, "about": self.about, "notes": self.notes, "rows": without_nan(self.rows)}
+        """What JSON holds of the report: title, about, notes and rows, NaN as None, and the reports below."""
+        below = {name: report.content() for name, report in self.below.items()}
+        return {"title": self.title, "about": self.about, "notes": self.notes, "rows": without_nan(self.rows), **below}
 
     def save(self, path):
         """Write the report, whole or not at all: the rows alone where the name ends in .csv, else `content` as JSON."""
@@ -107,6 +211,44 @@ class Report:
             writer = csv.DictWriter(file, self.rows[0] if self.rows else [], lineterminator="\n")
             writer.writeheader()
             writer.writerows(without_nan(self.rows))
+
+
+class WordTable(tuple):
+    """Rows of words as a table, for a terminal (`str`) or a notebook.
+
+    A kind of it gives the `HEADS` of its columns, its `caption`, `text(row)`, and `cells(row)`.
+    """
+
+    BETWEEN = "\n"  # rows in a terminal
+
+    def __str__(self):
+        return self.BETWEEN.join(map(self.text, self))
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_):
+        rows = ([escape(str(cell)) for cell in self.cells(row)] for row in self)
+        return {"text/html": html_table(self.HEADS, rows, self.caption, words=True), "text/plain": str(self)}
+
+
+def html_table(header, rows, caption, words=False):
+    """A table in a page: `rows` of cells that are HTML already; `words`: in the page's own colours, the cells at the
+    left, so that sentences read in a light and in a dark theme.
+
+    Example
+    -------
+    >>> html_table(["a"], [["<b>1</b>"]], "1 < 2")
+    '<table><caption>1 &lt; 2</caption><tr><th>a</th></tr><tr><td><b>1</b></td></tr></table>'
+    """
+    style, scope = (f' style="{WORDS}"', ' scope="col"') if words else ("", "")
+    head = "<tr>" + "".join(f"<th{scope}{style}>{escape(name)}</th>" for name in header) + "</tr>"
+    body = "".join("<tr>" + "".join(f"<td{style}>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    if not words:
+        return f"<table><caption>{escape(caption)}</caption>{head}{body}</table>"
+    return (
+        '<div style="overflow-x:auto;color:inherit"><table style="font-size:13px;color:inherit">'
+        f"<caption>{escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def without_nan(rows):
@@ -121,3 +263,46 @@ def without_nan(rows):
         {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
         for row in rows
     ]
+
+
+def with_nan(rows):
+    """Rows that come from JSON, with NaN for None."""
+    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
+
+
+def spread(name, values):
+    """The mean of the known values, and their SD (of a sample, n − 1) where there are two.
+
+    Example
+    -------
+    >>> spread("liver", [90.0, 92.0, math.nan])
+    {'liver': 91.0, 'liver sd': 1.4142135623730951}
+    """
+    numbers = [value for value in values if not math.isnan(value)]
+    mean = statistics.fmean(numbers) if numbers else math.nan
+    return {name: mean, f"{name} sd": statistics.stdev(numbers) if len(numbers) > 1 else math.nan}
+
+
+def ends(name, interval):
+    """Low and high end of the interval of a figure, as a row has them.
+
+    Example
+    -------
+    >>> ends("auc", (1.0, 2.0))
+    {'auc low': 1.0, 'auc high': 2.0}
+    """
+    return dict(zip((f"{name} low", f"{name} high"), interval, strict=True))
+
+
+def plus_minus(mean, sd=math.nan):
+    """Mean ± SD as text, above 100 without a digit after the point; without an SD the mean; without a mean "-".
+
+    Example
+    -------
+    >>> plus_minus(91.25, 0.5), plus_minus(91.25), plus_minus(185.6, 106.3), plus_minus(math.nan)
+    ('91.2 ± 0.5', '91.2', '186 ± 106', '-')
+    """
+    if math.isnan(mean):
+        return "-"
+    digits = 1 if mean <= 100 else 0
+    return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"

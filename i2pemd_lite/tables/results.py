@@ -1,17 +1,18 @@
 """Runs as the tables of a task need them: trained where they are missing, read where they are there; and such tables.
 
-A task adds how one of its runs is read (`read`: run -> result), and which reports its `Tables` are made of.
+A task declares its tables as a kind of `Tables`; how a figure becomes a row is in `spread`, how a row becomes a line in
+`report.Column`.
 """
 
+import contextlib
 import dataclasses
-import math
-import statistics
 from collections import Counter
 from pathlib import Path
 
-from i2pemd_lite.files import BadInput, Problems, atomic_write
+from i2pemd_lite.files import BadInput, Problems, atomic_write, read_json
+from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
-from i2pemd_lite.tables.report import Report
+from i2pemd_lite.tables.report import Column, Page, Report
 
 FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
@@ -26,7 +27,6 @@ def differences(settings, others, free=FREE):
 
     Example
     -------
-    >>> from i2pemd_lite.runs.settings import Settings
     >>> differences(Settings(seed=1, weight=0.5), Settings())
     {'weight': (0.5, 1.0)}
     """
@@ -45,18 +45,25 @@ def in_words(found, beside):
     return ", ".join(f"{name} {one} {beside} {other}" for name, (one, other) in found.items())
 
 
-def each_once(**lists):
-    """Raise `BadInput` for a list that has something twice; None is no list.
+def changed(settings, full, choices):
+    """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
+
+    Parameters
+    ----------
+    settings, full : of the run, and of its method at full size
+    choices : {setting: `choices.Choice`}
 
     Example
     -------
-    >>> each_once(seeds=(0, 0), methods=None)
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: seeds: expected none twice, found 0, 0; leave one out
+    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
+    >>> from i2pemd_lite.segmentation.choices import SETTINGS
+    >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
+    (['width 8'], ['ce plain'])
     """
-    for name, values in lists.items():
-        if values is not None and len(set(values)) < len(values):
-            raise BadInput(f"{name}: expected none twice, found {', '.join(map(str, values))}; leave one out")
+    words = ([], [])
+    for name, (value, _) in differences(settings, full, FREE - choices.keys()).items():
+        words[choices[name].kind == "open"].append(f"{name} {value}")
+    return words
 
 
 def begun(place):
@@ -64,78 +71,50 @@ def begun(place):
     return (Path(place) / "checkpoint.safetensors").is_file()
 
 
-def check_folders(task, wanted, data, things):
-    """Raise one `BadInput` that lists the folders which hold another run than the one that is wanted there.
+def evaluated(run, evaluate, tells_all):
+    """report.json of a run; it is evaluated anew where that is not of its last step, or does not tell all."""
+    path = run.folder / "report.json"
+    with contextlib.suppress(BadInput):
+        content = read_json(path)
+        if tells_all(content) and content["about"].get("steps") == run.number:
+            return content
+    evaluate(run)
+    return read_json(path)
 
-    wanted : {folder: settings};  data : `Prepared`;  things : what the data are made of, such as "scans"
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """What the tables take from a finished run; a task adds what only it has.
+
+    settings : of the run, with the precision that it had in place of "auto"
+    data : the name of the data; `fingerprint` that of the prepared ones
+    figures : percent by name
+    about : what report.json says under its table
     """
-    problems = Problems("the folders of runs")
-    for place in filter(begun, wanted):
-        with problems.collect():
-            source = read_about(place)["data"]
-            if source["fingerprint"] != data.fingerprint:
-                found = f"one on {source['name']} {things} from {source['folder']}, or prepared in another way"
-                problems.add(place, "a run on the data asked for", found, "choose another folder")
-            there = task.settings().changed(**read_checkpoint(place)[0]["settings"])
-            if found := in_words(differences(there, wanted[place]), "instead of"):
-                problems.add(place, "a run with the settings asked for", found, "choose another folder")
-    problems.raise_if_any()
 
-
-def trained(task, place, settings, data, progress=True):
-    """The run in a folder, begun where there is none and trained to its end where it is not."""
-    if begun(place):
-        run = task.resume(place, data)
-    else:
-        own = ("method", "profile", "seed")
-        changes = {name: value for name, value in dataclasses.asdict(settings).items() if name not in own}
-        run = task.train(settings.method, data, settings.profile, settings.seed, place, **changes)
-    return run.finish(progress) if run.number < len(run) else run
-
-
-def all_trained(task, wanted, read, data, things, progress=True):
-    """What `read` gives of every run in wanted = {folder: settings}; the data are prepared once, and all is checked
-    before anything is trained."""
-    data = task.prepared(data, next(iter(wanted.values())))
-    check_folders(task, wanted, data, things)
-    return [read(trained(task, place, settings, data, progress)) for place, settings in wanted.items()]
-
-
-def finished(task, folders, read, size, data=None):
-    """What `read` gives of the finished run in each folder; size: settings -> what the data are prepared by.
-
-    Raises
-    ------
-    BadInput
-        that lists every folder which holds no run, one that is unfinished, or one on other data
-    """
-    results, prepared, problems = [], {}, Problems("the folders of runs")
-    for place in map(Path, folders):
-        with problems.collect():
-            about = read_about(place)
-            settings, source = task.settings_of(place), data or about["data"]["folder"]
-            key = str(source), size(settings)
-            if key not in prepared:
-                prepared[key] = task.prepared(source, settings)
-            run = task.resume(place, prepared[key])
-            if run.number < len(run):
-                raise BadInput(f"{place}: expected {len(run)} steps, found {run.number}; resume it, or leave it out")
-            results.append(read(run))
-    problems.raise_if_any()
-    return results
+    folder: Path
+    settings: Settings
+    data: str
+    fingerprint: str
+    figures: dict
+    about: dict
 
 
 @dataclasses.dataclass(repr=False)
 class Tables:
-    """The tables of some `results`, each a `Report`.
+    """The tables of some `results`, each a `Report`. Means are over runs with different seeds, and so is the SD (of a
+    sample, n − 1), which takes two.
 
-    A result has `folder`, `settings`, `fingerprint` and `about`. A task's tables have, beside the reports themselves,
+    `main` are the values of the `VARIED` settings in all tables but the one that is about them; None: those of most
+    runs. A task declares
 
-    PROPOSED  the method whose runs may vary;  TITLE  of tables.md
-    NAMES     method -> the name of its row, in the order of rows
-    VARIED    the settings that some runs of a method differ in, because one table is about them
-    main      their values in all other tables
-    reports() {name: report};  costs  the report of the runs themselves
+    TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows
+    PROPOSED   the method whose runs may vary;  VARIED  {setting: name}, in what;  SUFFIX  of the folder of such a run
+    TITLE      of tables.md;  THINGS  what the data are made of;  PREPARED_BY  the setting that they are prepared by
+    REPORTS    {name of a table: the rows that it takes at least}, in the order to read them
+    STEPS      what the table of the runs says about steps;  AS_IT_IS  settings that may differ from the paper's
+    figures_of(run)   what a `RESULT` has beside its run;  worth(result)   the last cells of the table of the runs
+    is_like(settings, data)   whether a run is like the paper's in what its `CHOICES` do not tell
 
     Raises
     ------
@@ -144,56 +123,249 @@ class Tables:
     """
 
     results: list
-
-    PROPOSED, TITLE, NAMES, VARIED = "", "", {}, ()
+    main: tuple | None = None
 
     def __post_init__(self):
         if not self.results:
             raise BadInput("runs: expected at least one finished run, found none; train some, or give their folders")
         problems, like, twins = Problems("the runs of the tables"), {}, {}
         for result in self.results:
-            row = result.settings.method, self.variant(result)
+            row = result.settings.method, self.variant(result.settings)
             first, twin = like.setdefault(row, result), twins.setdefault((*row, result.settings.seed), result)
-            if found := in_words(differences(result.settings, first.settings), "beside"):
+            if words := in_words(differences(result.settings, first.settings), "beside"):
                 expected = f"the settings of {first.folder}"
-                problems.add(result.folder, expected, found, "make tables of their own of them")
+                problems.add(result.folder, expected, words, "make tables of their own of them")
             if result.fingerprint != self.results[0].fingerprint:
                 problems.add(result.folder, f"the data of {self.results[0].folder}", "others", "leave it out")
             if twin is not result:
                 problems.add(result.folder, "each seed of a method once", f"that of {twin.folder}", "leave one out")
         problems.raise_if_any()
+        variants = Counter(self.variant(result.settings) for result in self.results)
+        self.main = tuple(self.main or variants.most_common(1)[0][0])
 
-    def variant(self, result):
-        """The values of `VARIED` in a run."""
-        return tuple(getattr(result.settings, name) for name in self.VARIED)
+    # --- runs -----------------------------------------------------------------------------------------------------
 
-    def usual(self):
-        """The `variant` of most runs."""
-        return Counter(map(self.variant, self.results)).most_common(1)[0][0]
+    @classmethod
+    def settings_for(cls, method, profile, seed, changes):
+        """The settings of a run of the tables."""
+        return cls.TASK.settings_for(method, profile, seed, changes)
+
+    @classmethod
+    def variant(cls, settings):
+        """The values of `VARIED`."""
+        return tuple(getattr(settings, name) for name in cls.VARIED)
+
+    @classmethod
+    def trained(cls, data, profile, seeds, methods, variants, folder, progress, settings):
+        """The tables of runs in a folder, trained where they are missing; all is checked before anything is trained.
+
+        variants : {name: values of `VARIED`}, each a run of the proposed method for each seed
+        """
+        for name, values in {"seeds": seeds, "methods": methods, **variants}.items():
+            if values is not None and len(set(values)) < len(values):
+                raise BadInput(f"{name}: expected none twice, found {', '.join(map(str, values))}; leave one out")
+        for method in methods or ():
+            cls.TASK.settings_for(method, profile)
+        main = cls.variant(cls.TASK.settings_for(cls.PROPOSED, profile, changes=settings))
+        asked = [(method, settings, "") for method in cls.NAMES if methods is None or method in methods]
+        for value in next(iter(variants.values())) or ():
+            variant = value if isinstance(value, tuple) else (value,)
+            suffix = "" if variant == main else cls.SUFFIX.format(*variant)
+            asked.append((cls.PROPOSED, settings | dict(zip(cls.VARIED, variant, strict=True)), suffix))
+        wanted = {}
+        for method, changes, suffix in asked:
+            for seed in seeds:
+                chosen = cls.settings_for(method, profile, seed, changes)
+                wanted[Path(folder) / f"{method}-{chosen.profile}-seed{seed}{suffix}"] = chosen
+        if not wanted:
+            raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
+        data = cls.TASK.prepared(data, next(iter(wanted.values())))
+        cls._check_folders(wanted, data)
+        return cls([cls.read(cls._trained(*each, data, progress)) for each in wanted.items()], main)
+
+    @classmethod
+    def _check_folders(cls, wanted, data):
+        """Raise one `BadInput` that lists the folders which hold another run than the one that is wanted there."""
+        problems = Problems("the folders of runs")
+        for place in filter(begun, wanted):
+            with problems.collect():
+                source = read_about(place)["data"]
+                if source["fingerprint"] != data.fingerprint:
+                    words = f"one on {source['name']} {cls.THINGS} from {source['folder']}, or prepared in another way"
+                    problems.add(place, "a run on the data asked for", words, "choose another folder")
+                there = cls.TASK.settings().changed(**read_checkpoint(place)[0]["settings"])
+                if words := in_words(differences(there, wanted[place]), "instead of"):
+                    problems.add(place, "a run with the settings asked for", words, "choose another folder")
+        problems.raise_if_any()
+
+    @classmethod
+    def _trained(cls, place, settings, data, progress):
+        """The run in a folder, begun where there is none and trained to its end where it is not."""
+        if begun(place):
+            run = cls.TASK.resume(place, data)
+        else:
+            changes = dataclasses.asdict(settings)
+            method, profile, seed = (changes.pop(name) for name in ("method", "profile", "seed"))
+            run = cls.TASK.train(method, data, profile, seed, place, **changes)
+        return run.finish(progress) if run.number < len(run) else run
+
+    @classmethod
+    def from_runs(cls, folders, data=None):
+        """The `Tables` of finished runs, whoever trained them.
+
+        Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
+        than its last step, or lack what the tables need; the others are taken as they are.
+
+        Parameters
+        ----------
+        folders : of runs
+        data : the data that they were trained on, where they moved
+
+        Raises
+        ------
+        BadInput
+            that lists each run that is unfinished, on other data, there twice, or of other settings than its row
+        """
+        results, prepared, problems = [], {}, Problems("the folders of runs")
+        for place in map(Path, folders):
+            with problems.collect():
+                about = read_about(place)
+                settings, source = cls.TASK.settings_of(place), data or about["data"]["folder"]
+                key = str(source), getattr(settings, cls.PREPARED_BY)
+                if key not in prepared:
+                    prepared[key] = cls.TASK.prepared(source, settings)
+                run = cls.TASK.resume(place, prepared[key])
+                if run.number < len(run):
+                    found = f"{run.number}; resume it, or leave it out"
+                    raise BadInput(f"{place}: expected {len(run)} steps, found {found}")
+                results.append(cls.read(run))
+        problems.raise_if_any()
+        return cls(results)
+
+    @classmethod
+    def read(cls, run):
+        """The `RESULT` of a run in a folder."""
+        source, settings = run.learner.source(), run.settings.changed(precision=run.profile.precision)
+        return cls.RESULT(run.folder, settings, source["name"], source["fingerprint"], **cls.figures_of(run))
 
     def runs(self, method, *variant):
         """The results of one method, by seed; those of the `main` variant unless another one is given."""
         wanted = variant or self.main
-        found = [r for r in self.results if r.settings.method == method and self.variant(r) == wanted]
-        return sorted(found, key=lambda result: result.settings.seed)
+        return sorted((run for run in self.every(method) if self.variant(run.settings) == wanted),
+                      key=lambda run: run.settings.seed)  # fmt: skip
+
+    def every(self, method):
+        """The results of one method, of any variant."""
+        return [result for result in self.results if result.settings.method == method]
 
     def of(self, methods):
         """The `runs` of some methods, one after the other."""
         return [run for method in methods for run in self.runs(method)]
 
+    def present(self, methods=None):
+        """Those of some methods (None: all) that have runs, in the order of rows."""
+        return [method for method in methods or self.NAMES if self.runs(method)]
+
+    # --- what they are worth beside the paper's -------------------------------------------------------------------
+
+    @classmethod
+    def label(cls, settings, data):
+        """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
+
+        A run on synthetic data is "synthetic", one on noise "noise". One on the paper's data has its setting where all
+        settings are those of its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the
+        tables say which of them are others than here, bfloat16 among them), `FREE`, which say who runs it and how often
+        one looks, and `AS_IT_IS`, of which each task says why. Everything else is "scaled down", whatever it changes. A
+        preset other than the paper's has its own name at full size.
+
+        Example
+        -------
+        >>> from i2pemd_lite.classification import ClassificationSettings, Tables
+        >>> full = ClassificationSettings(method="vat", seed=2, imagenet="weights.pth", split_by="lesion")
+        >>> [Tables.label(full, "ISIC 2018"), Tables.label(full.changed(size=48), "ISIC 2018")]
+        ["paper's setting", 'scaled down']
+        """
+        if data in ("synthetic", "noise"):
+            return data
+        full = cls.TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
+        full = full.changed(**{name: getattr(settings, name) for name in cls.AS_IT_IS})
+        if not cls.is_like(settings, data) or changed(settings, full, cls.CHOICES)[0]:
+            return "scaled down"
+        return "paper's setting" if settings.preset == "paper" else settings.preset
+
+    def labels(self, runs, **usual):
+        """The labels of some runs, as if they had the `usual` values of what a table is about."""
+        return ", ".join(sorted({self.label(run.settings.changed(**usual), run.data) for run in runs}))
+
+    def row(self, method, runs=None, name=None, **usual):
+        """How the row of a method begins."""
+        runs = self.runs(method) if runs is None else runs
+        name = self.NAMES[method] if name is None else name
+        return {"method": method, "row": name, "setting": self.labels(runs, **usual), "seeds": len(runs)}
+
     def unlike(self):
         """A sentence for each method whose runs differ in settings from the first one's, and for each run left out."""
-        first, found = self.results[0], []
+        first, sentences = self.results[0], []
         for method, name in self.NAMES.items():
             for run in self.runs(method)[:1]:
                 if words := in_words(differences(run.settings, first.settings, FREE.union(self.VARIED)), "beside"):
-                    found.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
+                    sentences.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:
             usual = result.settings.changed(**dict(zip(self.VARIED, self.main, strict=True)))
             words = in_words(differences(result.settings, usual), "instead of")
             if words and result.settings.method != self.PROPOSED:
-                found.append(f"{result.folder.name}, with {words}, is in the table of the runs alone")
-        return found
+                sentences.append(f"{result.folder.name}, with {words}, is in the table of the runs alone")
+        return sentences
+
+    @classmethod
+    def note(cls, runs):
+        """What stands under a table: which open choices its `runs` have otherwise, and where all are told.
+
+        The paper's card had no bfloat16, so a run's own precision is held beside float32.
+
+        Example
+        -------
+        >>> from types import SimpleNamespace as Run
+        >>> from i2pemd_lite.segmentation import SegmentationSettings, Tables
+        >>> plain = SegmentationSettings(method="joint", ce="plain", precision="float32")
+        >>> print(Tables.note([Run(settings=plain), Run(settings=plain.changed(precision="bfloat16"))]))
+        left open by the paper, and not as in our full-size default (float32): ce plain, precision bfloat16 (1 of 2
+        runs); where each setting comes from: python -m i2pemd_lite readings
+        """
+        counts = Counter()
+        for s in (run.settings for run in runs):
+            full = cls.TASK.settings_for(s.method, "gpu", changes={"preset": s.preset, "precision": "float32"})
+            counts.update(changed(s, full, cls.CHOICES)[1])
+        words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in counts.items()]
+        return (
+            f"left open by the paper, and not as in our full-size default (float32): {', '.join(words) or 'nothing'}; "
+            "where each setting comes from: python -m i2pemd_lite readings"
+        )
+
+    # --- tables ---------------------------------------------------------------------------------------------------
+
+    @property
+    def costs(self):
+        """What each run cost, and what it is worth."""
+        rows = []
+        for result in self.results:
+            s, about = result.settings, result.about
+            rows.append({
+                "method": s.method,
+                **dict(zip(self.VARIED.values(), self.variant(s), strict=True)),
+                "seed": s.seed,
+                **{name: about[name] for name in self.STEPS},
+                "precision": s.precision,
+                "seconds": about["seconds"],
+                "peak MiB": about.get("peak MiB", "unknown"),
+                **self.worth(result),
+            })  # fmt: skip
+        return Report("The runs", rows, notes=[MEMORY])
+
+    def reports(self):
+        """{name of a table: `Report`} in the order to read them, without those that have too few rows."""
+        reports = {name: getattr(self, name) for name in self.REPORTS}
+        return {name: report for name, report in reports.items() if len(report.rows) >= self.REPORTS[name]}
 
     def __str__(self):
         return "\n\n".join(map(str, self.reports().values()))
@@ -214,26 +386,16 @@ class Tables:
 
     def markdown(self):
         """Every table, the runs, and their settings, as Markdown."""
-        settings = {name: [] for name in dataclasses.asdict(self.results[0].settings)}
-        for name, values in settings.items():
-            for result in self.results:
-                value = getattr(result.settings, name)
+        settings = {}
+        for result in self.results:
+            for name, value in dataclasses.asdict(result.settings).items():
+                values = settings.setdefault(name, [])
                 if value not in values:
                     values.append(value)
-        lines = [f"`{name}` {', '.join(map(str, values))}" for name, values in settings.items()]
+        lines = " · ".join(f"`{name}` {', '.join(map(str, values))}" for name, values in settings.items())
         parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
-        return "\n\n".join([f"# {self.TITLE}: measured, and printed in the paper", *parts,
-                            "**Settings of the runs**", " · ".join(lines)]) + "\n"  # fmt: skip
-
-
-class Origins(Report):
-    """A report in whose HTML the settings of each run are a link, where they lie below the folder of the notebook."""
-
-    def _html(self):
-        page = super()._html()
-        for place in (row["settings"] for row in self.rows):
-            page = page.replace(f"<td>{place}</td>", f'<td><a href="{place}">settings.json</a></td>')
-        return page
+        title = f"# {self.TITLE}: measured, and printed in the paper"
+        return "\n\n".join([title, *parts, "**Settings of the runs**", lines]) + "\n"
 
 
 def origins(tables):
@@ -246,51 +408,14 @@ def origins(tables):
     rows = []
     for run in tables.results:
         place = Path(run.folder).resolve()
-        shown = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
+        beside = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
         rows.append({
             "row": tables.NAMES[run.settings.method],
             "seed": run.settings.seed,
             "steps": run.settings.steps,
             "setting": worth[run.settings.method],
             "commit": read_about(place).get("commit") or "unknown",
-            "settings": (shown / "settings.json").as_posix(),
+            "settings": (beside / "settings.json").as_posix(),
         })  # fmt: skip
-    return Origins("Where each run comes from", rows)
-
-
-def spread(name, values):
-    """The mean of the known values, and their SD (of a sample, n − 1) where there are two.
-
-    Example
-    -------
-    >>> spread("liver", [90.0, 92.0, math.nan])
-    {'liver': 91.0, 'liver sd': 1.4142135623730951}
-    """
-    known = [value for value in values if not math.isnan(value)]
-    mean = statistics.fmean(known) if known else math.nan
-    return {name: mean, f"{name} sd": statistics.stdev(known) if len(known) > 1 else math.nan}
-
-
-def plus_minus(mean, sd=math.nan):
-    """Mean ± SD as text, above 100 without a digit after the point; without an SD the mean; without a mean "-".
-
-    Example
-    -------
-    >>> plus_minus(91.25, 0.5), plus_minus(91.25), plus_minus(185.6, 106.3), plus_minus(math.nan)
-    ('91.2 ± 0.5', '91.2', '186 ± 106', '-')
-    """
-    if math.isnan(mean):
-        return "-"
-    digits = 1 if mean <= 100 else 0
-    return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
-
-
-def p_value(p):
-    """A p as text, one below 0.001 as just that.
-
-    Example
-    -------
-    >>> p_value(0.0123), p_value(1e-9), p_value(math.nan)
-    ('0.012', '< 0.001', '-')
-    """
-    return "-" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    columns = [Column(name, kind="link" if name == "settings" else "value") for name in rows[0]]
+    return Report("Where each run comes from", rows, pages=[Page([columns])])

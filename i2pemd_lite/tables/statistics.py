@@ -7,6 +7,9 @@ import numpy as np
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import weighted_metrics
 
+LEVEL, POWER = 0.95, 0.8
+MOST = 100_000  # seeds, where a search ends
+
 
 class PairedT(NamedTuple):
     """The mean `difference` of `n` pairs, its `t` with n − 1 degrees of freedom, and the two-sided `p`."""
@@ -36,32 +39,27 @@ def paired_t(a, b):
     -------
     PairedT. Where all Δ are the same, t = 0 and p = 1 if they are 0, else t = ±∞ and p = 0.
 
-    Raises
-    ------
-    BadInput
-        when shapes do not fit, there are fewer than 2 images, or a number is not finite.
-
-    Source: Zhou et al. 2022, Table 4.
+    Raises `BadInput` when shapes do not fit, there are fewer than 2 images, or a number is not finite.
 
     Example
     -------
-    >>> found = paired_t([1, 1, 1, 0, 1, 1, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0, 0, 1, 0, 1])
-    >>> round(found.difference, 6), round(found.t, 6), round(found.p, 6), found.n
+    >>> test = paired_t([1, 1, 1, 0, 1, 1, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0, 0, 1, 0, 1])
+    >>> round(test.difference, 6), round(test.t, 6), round(test.p, 6), test.n
     (0.3, 1.963961, 0.081126, 10)
     """
     from scipy.stats import t as student
 
-    a, b = _pair(a, b)
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    a, b = (values.astype(np.float64) for values in _pair(a, b))
     for name, values in (("a", a), ("b", b)):
         if not np.isfinite(values).all():
             raise BadInput(f"{name}: expected finite numbers, found NaN or infinity; leave these images out of both")
-    delta, n = a - b, len(a)
-    if (delta == delta[0]).all():
-        t = np.sign(delta[0]) * np.inf if delta[0] else 0.0
+    d = a - b
+    mean, sd, n = _moments(d)
+    if (d == d[0]).all():
+        t = np.sign(d[0]) * np.inf if d[0] else 0.0
     else:
-        t = delta.mean() / (delta.std(ddof=1) / np.sqrt(n))
-    return PairedT(float(delta.mean()), float(t), float(2 * student.sf(abs(t), n - 1)), n)
+        t = mean / (sd / np.sqrt(n))
+    return PairedT(mean, float(t), float(2 * student.sf(abs(t), n - 1)), n)
 
 
 class McNemar(NamedTuple):
@@ -85,10 +83,7 @@ def mcnemar(a, b):
     ----------
     a, b : (n,) booleans, n ≥ 2: whether each method got each image right
 
-    Raises
-    ------
-    BadInput
-        when shapes do not fit, there are fewer than 2 images, or values are not boolean.
+    Raises `BadInput` when shapes do not fit, there are fewer than 2 images, or values are not boolean.
 
     Example
     -------
@@ -110,8 +105,8 @@ def _pair(a, b):
     """Both as arrays. Raises `BadInput` unless they are lists of one length of at least 2."""
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
-        found = f"shapes {a.shape} and {b.shape}"
-        raise BadInput(f"a, b: expected two lists for the same images, at least 2, found {found}; give one value each")
+        shapes = f"shapes {a.shape} and {b.shape}"
+        raise BadInput(f"a, b: expected two lists for the same images, at least 2, found {shapes}; give one value each")
     return a, b
 
 
@@ -146,11 +141,8 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
     dict: name of each figure of `metrics.classification_metrics` -> (low, high); NaN where leaving out a group leaves
     AUC undefined
 
-    Raises
-    ------
-    BadInput
-        when a list of runs is empty, shapes do not fit, a score is not finite, or there are fewer than 2 images or
-        groups.
+    Raises `BadInput` when a list of runs is empty, shapes do not fit, a score is not finite, or there are fewer than 2
+    images or groups.
 
     Source: Tukey 1958 (s, and t with G − 1); Satterthwaite 1946 (ν by the moments of a variance), which Hinkley 1977,
     Biometrika 64:21-28, takes to the jackknife.
@@ -158,8 +150,7 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
     Example
     -------
     >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8], [0.7, 0.3]])
-    >>> found = jackknife([scores], [0, 0, 0, 1, 1, 1])
-    >>> [round(bound, 4) for bound in found["top1"]]
+    >>> [round(bound, 4) for bound in jackknife([scores], [0, 0, 0, 1, 1, 1])["top1"]]
     [0.1247, 1.0]
     >>> jackknife([scores], [0, 0, 0, 1, 1, 1], against=[scores])["f1"]
     (0.0, 0.0)
@@ -177,8 +168,8 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
         raise BadInput(f"groups: expected at least 2 different ones, found {len(names)}; leave groups out")
 
     def mean(runs, weights):
-        found = [weighted_metrics(scores, labels, weights, decision) for scores in runs]
-        return {name: np.mean([figures[name] for figures in found], 0) for name in found[0]}
+        figures = [weighted_metrics(scores, labels, weights, decision) for scores in runs]
+        return {name: np.mean([each[name] for each in figures], 0) for name in figures[0]}
 
     def figures(weights):
         ours = mean(runs, weights)
@@ -191,16 +182,6 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
     lowest = -1 if against else 0
     return {name: _interval(value, np.concatenate([each[name] for each in left]), lowest)
             for name, (value,) in whole.items()}  # fmt: skip
-
-
-def _interval(value, left, lowest):
-    """θ ± t_ν s of a figure from its value and those with each group left out, between `lowest` and 1."""
-    from scipy.stats import t
-
-    G, m2, m4 = len(left), *(np.mean((left - left.mean()) ** power) for power in (2, 4))
-    nu = min(G - 1, 2 * G * m2**2 / (m4 - m2**2)) if m4 > m2**2 else G - 1
-    half = t.ppf(0.975, nu) * np.sqrt((G - 1) * m2)
-    return float(np.clip(value - half, lowest, 1)), float(np.clip(value + half, lowest, 1))
 
 
 def _runs(name, runs, N, K=None):
@@ -219,8 +200,24 @@ def _runs(name, runs, N, K=None):
     return runs
 
 
-LEVEL, POWER = 0.95, 0.8
-MOST = 100_000  # seeds, where a search ends
+def _interval(value, left, lowest):
+    """θ ± t_ν s of a figure from its value and those with each group left out, between `lowest` and 1."""
+    G, m2, m4 = len(left), *(np.mean((left - left.mean()) ** power) for power in (2, 4))
+    nu = min(G - 1, 2 * G * m2**2 / (m4 - m2**2)) if m4 > m2**2 else G - 1
+    half = _reach(nu) * np.sqrt((G - 1) * m2)
+    return float(np.clip(value - half, lowest, 1)), float(np.clip(value + half, lowest, 1))
+
+
+def _moments(d):
+    """(mean, SD with n − 1, n) of a list."""
+    return float(d.mean()), float(d.std(ddof=1)), len(d)
+
+
+def _reach(df):
+    """t_{ν, 0.975}, so many standard errors an interval reaches, with ν degrees of freedom."""
+    from scipy.stats import t
+
+    return t.ppf((1 + LEVEL) / 2, df)
 
 
 class Interval(NamedTuple):
@@ -241,7 +238,7 @@ class Interval(NamedTuple):
 
         Example
         -------
-        >>> [interval(found).verdict for found in ([1.0, 1.1, 0.9], [-2.3, -1.2, -12.4], [0.0, 0.0], [7.0])]
+        >>> [interval(d).verdict for d in ([1.0, 1.1, 0.9], [-2.3, -1.2, -12.4], [0.0, 0.0], [7.0])]
         ['ahead', 'not told apart', 'not told apart', 'unknown']
         """
         if np.isnan(self.sd):
@@ -254,20 +251,16 @@ def interval(differences):
 
     Example
     -------
-    >>> found = interval([1.0, 2.0, 3.0])
-    >>> round(found.mean, 2), round(found.low, 2), round(found.high, 2)
-    (2.0, -0.48, 4.48)
+    >>> [round(bound, 2) for bound in interval([1.0, 2.0, 3.0])[:3]]
+    [2.0, -0.48, 4.48]
     """
-    from scipy.stats import t
-
     d = np.asarray(differences, dtype=np.float64)
     if d.ndim != 1 or not len(d) or not np.isfinite(d).all():
         raise BadInput(f"differences: expected a list of finite numbers, one for each seed, found {differences!r}")
-    n, mean = len(d), float(d.mean())
-    if n < 2:
-        return Interval(mean, np.nan, np.nan, np.nan, n)
-    sd = float(d.std(ddof=1))
-    half = float(t.ppf((1 + LEVEL) / 2, n - 1) * sd / np.sqrt(n))
+    if len(d) < 2:
+        return Interval(float(d[0]), np.nan, np.nan, np.nan, 1)
+    mean, sd, n = _moments(d)
+    half = float(_reach(n - 1) * sd / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, sd, n)
 
 
@@ -295,13 +288,13 @@ def power(gap, sd, n):
     >>> round(float(power(1.0, 1.0, 10)), 3), round(float(power(0.0, 1.0, 10)), 3)
     (0.803, 0.05)
     """
-    from scipy.stats import nct, t
+    from scipy.stats import nct
 
     n, gap = np.asarray(n), abs(gap)
     if sd == 0:
         return np.full(n.shape, float(gap > 0))
     with np.errstate(all="ignore"):
-        far, edge = np.sqrt(n) * gap / sd, t.ppf((1 + LEVEL) / 2, n - 1)
+        far, edge = np.sqrt(n) * gap / sd, _reach(n - 1)
         above, below = nct.sf(edge, n - 1, far), nct.cdf(-edge, n - 1, far)
     # SciPy has no number for a tail that is as good as nothing, which that below is beside a large gap, or all.
     return np.clip(np.where(np.isfinite(above), above, far > edge) + np.nan_to_num(below), 0, 1)

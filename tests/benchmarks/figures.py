@@ -15,7 +15,7 @@ from timing import markdown_lines
 from i2pemd_lite.classification import paper as skin_paper
 from i2pemd_lite.files import BadInput, atomic_write, root
 from i2pemd_lite.segmentation import paper as organ_paper
-from i2pemd_lite.tables.results import plus_minus
+from i2pemd_lite.tables.report import plus_minus
 from i2pemd_lite.tables.statistics import interval
 
 RESULTS = root() / "data" / "results"

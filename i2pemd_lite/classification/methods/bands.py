@@ -101,7 +101,7 @@ def counted(history):
     return bool(history) and set(COUNTS) <= history[0].keys()
 
 
-def band_report(history, title="Pseudo-labels by region"):
+def band_report(history):
     """A `Report` of the counts of `bands`, summed over steps: rows of a run's history, or of several runs.
 
     A standard error is that of a share among so many independent samples, √(a (1 − a)/n). The same image comes back
@@ -128,4 +128,4 @@ def band_report(history, title="Pseudo-labels by region"):
             "right %": 100 * share,
             "±": 100 * math.sqrt(share * (1 - share) / n) if n and name != "chance" else math.nan,
         })  # fmt: skip
-    return Report(title, rows)
+    return Report("Pseudo-labels by region", rows)

@@ -18,7 +18,7 @@ import numpy as np
 from i2pemd_lite.course.about import equations
 from i2pemd_lite.course.publish.notebooks import read
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import sheet
+from i2pemd_lite.tables.report import html_table
 
 IDS = tuple(f"eq{n:02d}" for n in range(1, 22))
 ID = re.compile(r"\beq\d\d\b")
@@ -88,7 +88,7 @@ class Ledger(tuple):
     def html(self):
         """The table in the page's own colours, with links that JupyterLab follows to the file and to the cell."""
         names = ("id", "equation", "home", "lesson", "gap (allowed)", "")
-        return sheet.html(names, map(_cells, self), self.verdict)
+        return html_table(names, map(_cells, self), self.verdict, words=True)
 
 
 def _cells(row):
