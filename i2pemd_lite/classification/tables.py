@@ -156,12 +156,16 @@ class Tables(results.Tables):
     paper's protocol; one that keeps lesions apart makes the task harder and so flatters nobody. The tables say which.
     """
 
-    TASK, CHOICES, NAMES, PROPOSED, RESULT = TASK, SETTINGS, paper.NAMES, PROPOSED, Result
-    TITLE, THINGS, PREPARED_BY, SUFFIX = "Classification", "images", "size", "-{:g}-{:g}"
+    TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
+    TITLE = "Classification"
+    THINGS = "images"
+    PREPARED_BY = "size"
     VARIED = {"tau_low": "τ_low", "tau_high": "τ_high"}
+    SUFFIX = "-{:g}-{:g}"
     REPORTS = dict.fromkeys(("table4", "comparison", "intervals", "threshold018", "table5", "table6", "bands"), 0)
     REPORTS["table6"] = 2
-    STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")
+    STEPS = ("steps", "weights of step")
+    AS_IT_IS = ("split_by", "imagenet")
 
     def __post_init__(self):
         super().__post_init__()
@@ -274,10 +278,9 @@ class Tables(results.Tables):
                 row[figure] = float(np.mean([run.figures[LARGEST][figure] for run in runs]))
                 row |= _percent(figure, bounds)
             rows.append(row)
-        columns = [Column(figure, FIGURES[figure], "interval") for figure in shown]
-        pages = [Page([[ROW, SEEDS, *columns]])]
+        columns = [ROW, SEEDS, *(Column(figure, FIGURES[figure], "interval") for figure in shown)]
         title = "Figures in percent, mean over seeds, with 95 % intervals of these networks over test images"
-        return Report(title, rows, notes=[COVERS], pages=pages)
+        return Report(title, rows, notes=[COVERS], columns=columns)
 
     @property
     def threshold018(self):
@@ -344,7 +347,7 @@ class Tables(results.Tables):
         columns = [ROW, Column("band a step", "a step in band"), Column("near a step", "let in a step")]
         columns += [Column(f"{name} right %", short) for name, short in SHORT.items()]
         title = "Pseudo-labels by region: how many are right (%)"
-        return Report(title, rows, notes=notes, pages=[Page([columns])])
+        return Report(title, rows, notes=notes, columns=columns)
 
     def pairs(self, method):
         """[(a run of the proposed method, one of the other method)], a pair for each seed that both have."""

@@ -105,14 +105,13 @@ def figures(method):
     """What Table 1 prints for a method, {"ct liver": mean, "ct liver sd": SD, …}, and its means as they follow from the
     organs ("ct mean recomputed", …); NaN where the table has no such row."""
     row = TABLE1.get(method, Row(*[((math.nan, math.nan),) * len(ORGANS)] * 2, (math.nan,) * 3))
-    found = {}
-    for m, organs, mean in zip(MODALITIES, (row.ct, row.mr), row.means, strict=False):
-        for organ, (organ_mean, sd) in zip(ORGANS, organs, strict=True):
-            found |= {f"{m} {organ}": organ_mean, f"{m} {organ} sd": sd}
-        found[f"{m} mean"] = mean
-    found["mean"] = row.means[-1]
-    names = (f"{name} recomputed" for name in ("ct mean", "mr mean", "mean"))
-    return found | dict(zip(names, row.recomputed(), strict=True))
+    printed, means = {}, dict(zip(("ct mean", "mr mean", "mean"), row.means, strict=True))
+    for m in MODALITIES:
+        for organ, (mean, sd) in zip(ORGANS, getattr(row, m), strict=True):
+            printed |= {f"{m} {organ}": mean, f"{m} {organ} sd": sd}
+        printed[f"{m} mean"] = means[f"{m} mean"]
+    printed["mean"] = means["mean"]
+    return printed | dict(zip((f"{name} recomputed" for name in means), row.recomputed(), strict=True))
 
 
 class Discrepancy(NamedTuple):
@@ -143,10 +142,10 @@ def audit(table=None, tolerance=0.1):
     the printed means are those of Joint+I2PEMD, perhaps copied
     Y-shaped, CT / MR / both: the paper prints 91.0 / 89.5 / 90.3, but its organs average to 91.23 / 89.47 / 90.35
     """
-    table, found = TABLE1 if table is None else table, []
+    table, discrepancies = TABLE1 if table is None else table, []
     for method, row in table.items():
         recomputed = row.recomputed()
         if any(abs(a - b) > tolerance for a, b in zip(row.means, recomputed, strict=True)):
             alike = [other for other in table if other != method and table[other].means == row.means]
-            found.append(Discrepancy(method, row.means, recomputed, alike[0] if alike else None))
-    return found
+            discrepancies.append(Discrepancy(method, row.means, recomputed, alike[0] if alike else None))
+    return discrepancies

@@ -113,10 +113,15 @@ class Tables(results.Tables):
     tables say which.
     """
 
-    TASK, CHOICES, NAMES, PROPOSED, RESULT = TASK, SETTINGS, paper.NAMES, PROPOSED, Result
-    TITLE, THINGS, PREPARED_BY, VARIED, SUFFIX = "Segmentation", "scans", "geometry", {"dim": "d"}, "-dim{}"
+    TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
+    TITLE = "Segmentation"
+    THINGS = "scans"
+    PREPARED_BY = "geometry"
+    VARIED = {"dim": "d"}
+    SUFFIX = "-dim{}"
     REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
-    STEPS, AS_IT_IS = ("steps",), ("crop",)
+    STEPS = ("steps",)
+    AS_IT_IS = ("crop",)
 
     @classmethod
     def settings_for(cls, method, profile, seed, changes):
@@ -134,6 +139,7 @@ class Tables(results.Tables):
     @staticmethod
     def figures_of(run):
         """What a `Result` has beside its run, from report.json where that tells all."""
+
         def tells_all(content):
             return "cases" in content and content.get("surfaces", {}).get("rows")
 
@@ -202,7 +208,7 @@ class Tables(results.Tables):
         r, p = Column("r", digits=2, sign="+"), Column("p", kind="p")
         columns = [*map(Column, ("", "setting", "seed")), r, p, Column("n"), r._replace(name="paper r"), p.paper()]
         title = "Table 2: Pearson's r over the evaluations of a run of the proposed method"
-        return Report(title, rows, notes=notes, pages=[Page([columns])])
+        return Report(title, rows, notes=notes, columns=columns)
 
     @property
     def table3(self):
@@ -212,20 +218,25 @@ class Tables(results.Tables):
             row = self.row(method) | spread("mean", [run.figures["doc"] for run in self.runs(method)])
             rows.append(row | {"paper": paper.TABLE3[method]})
         notes = [*self.unlike(), self.note(self.of(paper.TABLE3))] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
-        return _short("Table 3: overall mean of DOC (%), mean ± SD over seeds", rows, notes)
+        columns = [Column("row"), SETTING, SEEDS, *_means("mean"), Column("paper")]
+        title = "Table 3: overall mean of DOC (%), mean ± SD over seeds"
+        return Report(title, rows, notes=notes, columns=columns)
 
     @property
     def figure6a(self):
         """The overall mean of DOC by feature size d, of the proposed method."""
         rows, every = [], self.every(PROPOSED)
+        figures = {"mean": "doc"} | {m.upper(): m for m in MODALITIES}
         for dim in sorted({result.settings.dim for result in every}):
             runs = self.runs(PROPOSED, dim)
             row = {"d": dim, "setting": self.labels(runs, dim=SegmentationSettings.dim), "seeds": len(runs)}
-            for name, title in (("doc", "mean"), *((m, m.upper()) for m in MODALITIES)):
-                row |= spread(title, [run.figures[name] for run in runs])
+            for name, figure in figures.items():
+                row |= spread(name, [run.figures[figure] for run in runs])
             rows.append(row)
         notes = [f"{NO_NUMBERS}: d = 32 is best there", self.note(every)]
-        return _short("Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds", rows, notes)
+        columns = [Column("d"), SETTING, SEEDS, *_means(*figures)]
+        title = "Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds"
+        return Report(title, rows, notes=notes, columns=columns)
 
     @property
     def figure6b(self):
@@ -243,17 +254,17 @@ class Tables(results.Tables):
     @property
     def surfaces(self):
         """Distances of surfaces, which the paper does not have: means over cases and organs."""
+        names = {f"{m.upper()} {title}": f"{m} {field}" for m in MODALITIES for field, title in DISTANCES.items()}
         rows = []
         for method in self.present():
             row = self.row(method)
-            for m in MODALITIES:
-                for field, title in DISTANCES.items():
-                    values = [run.distances.get(f"{m} {field}", math.nan) for run in self.runs(method)]
-                    row |= spread(f"{m.upper()} {title}", values)
+            for name, distance in names.items():
+                row |= spread(name, [run.distances.get(distance, math.nan) for run in self.runs(method)])
             rows.append(row)
         title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
         lacking = "organs that truth or prediction lacks have none, and are left out"
-        return _short(title, rows, [lacking, self.note(self.of(self.NAMES))])
+        columns = [Column("row"), SETTING, SEEDS, *_means(*names)]
+        return Report(title, rows, notes=[lacking, self.note(self.of(self.NAMES))], columns=columns)
 
     def about(self):
         """What the runs have in common, for the line under Table 1."""
@@ -275,9 +286,5 @@ class Tables(results.Tables):
 from_runs = Tables.from_runs
 
 
-def _short(title, rows, notes):
-    """A report that prints each mean and its SD in one cell, and not the keys of methods."""
-    names = rows[0].keys() if rows else ()
-    columns = [Column(name, kind="mean" if f"{name} sd" in names else "value")
-               for name in names if name != "method" and not name.endswith(" sd")]  # fmt: skip
-    return Report(title, rows, notes=notes, pages=[Page([columns])])
+def _means(*names):
+    return [Column(name, kind="mean") for name in names]

@@ -143,8 +143,8 @@ def _html(column, cell):
 class Report:
     """A table: `rows` are dicts with the same keys, `about` says how it was made (method, seed, profile, seconds).
 
-    `notes` are sentences that belong under the table. What is printed are its `pages` (none: all figures of each row),
-    then the reports `below`, a dict of them by name.
+    `notes` are sentences that belong under the table. What is printed are its `columns` (none: all figures of a row) or
+    several tables, its `pages`; then the reports `below`, a dict of them by name.
 
     Example
     -------
@@ -162,6 +162,7 @@ class Report:
     about: dict = dataclasses.field(default_factory=dict)
     digits: int = 1
     notes: list = dataclasses.field(default_factory=list)
+    columns: list = dataclasses.field(default_factory=list, repr=False)
     pages: list = dataclasses.field(default_factory=list, repr=False)
     below: dict = dataclasses.field(default_factory=dict)
 
@@ -169,7 +170,8 @@ class Report:
         """Each table to print, one below the other, as `Printed`."""
         about = [" · ".join(f"{name} {value}" for name, value in self.about.items())] if self.about else []
         below = about + self.notes
-        for page in self.pages or [Page([list(map(Column, self.rows[0] if self.rows else ()))])]:
+        columns = self.columns or list(map(Column, self.rows[0] if self.rows else ()))
+        for page in self.pages or [Page([columns])]:
             rows = self.rows if page.rows is None else page.rows
             columns = page.lines[0] if rows else []
             cells = [[column.cell(row, self.digits) for column in line] for row in rows for line in page.lines]

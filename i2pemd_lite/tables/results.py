@@ -12,7 +12,7 @@ from pathlib import Path
 from i2pemd_lite.files import BadInput, Problems, atomic_write, read_json
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
-from i2pemd_lite.tables.report import Column, Page, Report
+from i2pemd_lite.tables.report import Column, Report
 
 FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
@@ -418,4 +418,4 @@ def origins(tables):
             "settings": (beside / "settings.json").as_posix(),
         })  # fmt: skip
     columns = [Column(name, kind="link" if name == "settings" else "value") for name in rows[0]]
-    return Report("Where each run comes from", rows, pages=[Page([columns])])
+    return Report("Where each run comes from", rows, columns=columns)

@@ -104,7 +104,7 @@ def seeds(folder, method, column):
 
 
 def gap(one, other, folder="segmentation", column="overall DOC"):
-    """The `seeds.Interval` of one method minus another, over the seeds that both have."""
+    """The `statistics.Interval` of one method minus another, over the seeds that both have."""
     return interval(list(differences(one, other, folder, column).values()))
 
 
