@@ -18,7 +18,7 @@ from i2pemd_lite.__main__ import main
 from i2pemd_lite.classification import CLASSES, METHODS, ClassificationSettings, paper
 from i2pemd_lite.classification.methods.bands import COUNTS
 from i2pemd_lite.classification.report import DECISIONS
-from i2pemd_lite.classification.tables import FIGURES, Result, Tables
+from i2pemd_lite.classification.tables import AT, FIGURES, Result, Tables
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables.statistics import jackknife
 
@@ -62,10 +62,10 @@ def planted(method, seed, right, sure=0.9, counts=None, lesions=None, **changes)
     truth = np.arange(len(right)) % 7
     decided = np.where(right, truth, (truth + 1) % 7)
     scores = np.where(decided[:, None] == np.arange(7), sure, (1 - sure) / 6)
-    figures = {
-        words: {name: 100 * value for name, value in classification_metrics(scores, truth, decision).items()}
-        for words, decision in DECISIONS.items()
-    }
+    figures = {}
+    for end, decision in zip(("", AT), DECISIONS.values(), strict=True):
+        values = classification_metrics(scores, truth, decision).items()
+        figures |= {f"{name}{end}": 100 * value for name, value in values}
     settings = ClassificationSettings(method=method, seed=seed, imagenet="weights.pth").changed(**changes)
     about = {"steps": 5, "weights of step": 5, "seconds": 1, "peak MiB": 2, "split by": "lesion"}
     images = tuple(f"image {i}" for i in range(len(right)))
@@ -181,7 +181,7 @@ def test_intervals_leave_out_whole_lesions(two):
 
 def test_a_sentence_on_a_method_takes_the_seeds(two):
     (row,) = two.comparison.rows
-    ours, theirs = ([run.figures["largest score"]["f1"] for run in two.runs(m)[:2]] for m in ("i2pemd", "fixmatch"))
+    ours, theirs = ([run.figures["f1"] for run in two.runs(m)[:2]] for m in ("i2pemd", "fixmatch"))
     found = scipy.stats.ttest_rel(ours, theirs).confidence_interval()
     assert (row["f1 seeds low"], row["f1 seeds high"]) == pytest.approx((found.low, found.high))
     assert row["f1 verdict"] == "ahead" and "F1 over seeds: Ours is ahead of FixMatch" in str(two.comparison)
@@ -224,7 +224,9 @@ def test_the_other_decision_stands_beside():
     assert ours["off at 0.18"] == pytest.approx(statistics.fmean(off)) and ours["off"] < ours["off at 0.18"]
     assert "nearer to the paper by score ≥ 0.18: none" in str(unsure.threshold018)
     figures = unsure.results[0].figures
-    swapped = replace(unsure.results[0], figures=dict(zip(figures, reversed(figures.values()), strict=True)))
+    swapped = replace(unsure.results[0], figures={
+        name: figures[name.removesuffix(AT) if name.endswith(AT) else name + AT] for name in figures
+    })  # fmt: skip
     assert "by score ≥ 0.18: Ours" in str(Tables([swapped]).threshold018)
 
 
@@ -379,7 +381,8 @@ def test_everything_prints_within_a_terminal(tables, two):
         assert max(map(len, text.splitlines())) <= 120 and "nan" not in text
     runs = [planted(method, seed, right) for method in METHODS for seed, right in ((0, A0), (1, B0))]
     runs += [planted("i2pemd", 0, A0, tau_low=0.6)]
-    figures = [{words: dict.fromkeys(FIGURES, 70.0 + 30 * seed) for words in DECISIONS} for seed in (0, 1)]
+    figures = [dict.fromkeys([f"{name}{end}" for name in FIGURES for end in ("", AT)], 70.0 + 30 * seed)
+               for seed in (0, 1)]  # fmt: skip
     widest = [replace(run, figures=figures[run.settings.seed]) for run in runs]
     assert max(map(len, str(Tables(widest)).splitlines())) <= 120
     assert tables._repr_html_().count("<table>") == 9

@@ -28,9 +28,8 @@ from i2pemd_lite.tables.report import (
     Page,
     Report,
     ends,
-    paper_line,
-    spread,
     with_nan,
+    with_paper,
 )
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
@@ -38,6 +37,7 @@ PROPOSED = "i2pemd"
 FIGURES = {"auc": "AUC", "sensitivity": "Sens", "specificity": "Spec", "accuracy": "Acc", "f1": "F1", "top1": "top-1"}
 """Figure -> the head of its column."""
 LARGEST, THRESHOLD = DECISIONS
+AT = " at 0.18"  # end of the names of what the threshold gives
 COMPARED = ("auc", "f1")
 """The figures whose differences are given with intervals."""
 VERDICTS = {
@@ -122,8 +122,9 @@ def _pair(pair):
 
 @dataclass(frozen=True, eq=False)
 class Result(results.Result):
-    """What the tables take from a finished run: `figures` are {decision: {"auc": percent, …}}, by `DECISIONS`.
+    """What the tables take from a finished run.
 
+    figures : percent by name, those of the other one of `DECISIONS` as "f1 at 0.18", …
     images, truth, scores : of the n held-back images: names, classes (n,), softmax output (n, K)
     lesions : their n lesions, or None where the data name none
     leaks : how many of them show a lesion that the other images show too, or None
@@ -166,6 +167,7 @@ class Tables(results.Tables):
     REPORTS["table6"] = 2
     STEPS = ("steps", "weights of step")
     AS_IT_IS = ("split_by", "imagenet")
+    WORTH = {"AUC": "auc", "F1": "f1"}
 
     def __post_init__(self):
         super().__post_init__()
@@ -185,13 +187,15 @@ class Tables(results.Tables):
     def figures_of(cls, run):
         """What a `Result` has beside its run, from report.json and scores.csv where these tell all."""
         learner, content, (images, truth, scores) = run.learner, *_evaluated(run)
-        decisions = {row.pop("decision"): row for row in with_nan(content["rows"])}
+        figures = {}
+        for row, end in zip(with_nan(content["rows"]), ("", AT), strict=True):
+            figures |= {f"{name}{end}": value for name, value in row.items() if name != "decision"}
         lesions, leaks = _lesions(learner)
         training = len(learner.data.ids) - len(learner.val) - len(learner.test)
         used = len(learner.labelled), len(learner.unlabelled) if learner.method.unlabelled else 0
         counts = {name: sum(row[name] for row in run.history) for name in COUNTS} if counted(run.history) else {}
         return {
-            "figures": decisions,
+            "figures": figures,
             "about": content["about"],
             "images": images,
             "truth": truth,
@@ -201,11 +205,6 @@ class Tables(results.Tables):
             "shares": tuple(100 * n / training for n in used),
             "counts": counts and counts | {"steps": len(run.history)},
         }
-
-    @staticmethod
-    def worth(result):
-        """Its AUC and F1."""
-        return {FIGURES[name]: result.figures[LARGEST][name] for name in COMPARED}
 
     @property
     def table4(self):
@@ -225,7 +224,7 @@ class Tables(results.Tables):
         p = Column("p", kind="p")
         shares = [Column("labelled %", digits=0), Column("unlabelled %", digits=0)]
         rest = Page(
-            _beside(("sensitivity", "specificity", "accuracy", "top1"), shares),
+            with_paper(_means(("sensitivity", "specificity", "accuracy", "top1")), shares, digits=2),
             "Table 4, the other figures",
             ["the paper's top-1 follows from its accuracy, if the largest score decides"],
         )
@@ -241,7 +240,7 @@ class Tables(results.Tables):
             bounds = jackknife(ours, first.truth, first.lesions, against=theirs)
             row = {"method": method, "row": self.NAMES[method], "seeds": len(pairs)}
             for figure in COMPARED:
-                differences = [a.figures[LARGEST][figure] - b.figures[LARGEST][figure] for a, b in pairs]
+                differences = [a.figures[figure] - b.figures[figure] for a, b in pairs]
                 row |= {figure: float(np.mean(differences))} | _percent(figure, bounds)
                 row |= over_seeds(figure, differences)
             t, exact = paired_t(*_mean_right(pairs)), mcnemar(pairs[0][0].right, pairs[0][1].right)
@@ -275,7 +274,7 @@ class Tables(results.Tables):
             bounds = jackknife([run.scores for run in runs], first.truth, first.lesions)
             row = {"method": method, "row": self.NAMES[method], "seeds": len(runs)}
             for figure in shown:
-                row[figure] = float(np.mean([run.figures[LARGEST][figure] for run in runs]))
+                row[figure] = float(np.mean([run.figures[figure] for run in runs]))
                 row |= _percent(figure, bounds)
             rows.append(row)
         columns = [ROW, SEEDS, *(Column(figure, FIGURES[figure], "interval") for figure in shown)]
@@ -288,24 +287,23 @@ class Tables(results.Tables):
         rows = []
         for method in self.present(paper.TABLE4):
             row = self._row(method, paper.TABLE4)
-            for figure in FIGURES:
-                row |= spread(f"{figure} at 0.18", [run.figures[THRESHOLD][figure] for run in self.runs(method)])
-            for suffix in ("", " at 0.18"):
-                apart = [abs(row[f"{figure}{suffix}"] - row[f"paper {figure}"]) for figure in OF_THRESHOLD]
-                row[f"off{suffix}"] = float(np.mean(apart))
+            row |= results.means(self.runs(method), {f"{figure}{AT}": f"{figure}{AT}" for figure in FIGURES})
+            for end in ("", AT):
+                apart = [abs(row[f"{figure}{end}"] - row[f"paper {figure}"]) for figure in OF_THRESHOLD]
+                row[f"off{end}"] = float(np.mean(apart))
             rows.append(row)
-        nearer = [row["row"] for row in rows if row["off at 0.18"] < row["off"]]
+        nearer = [row["row"] for row in rows if row[f"off{AT}"] < row["off"]]
         notes = [
             "off: mean distance to the paper's four figures, in points. AUC is the same for both.",
             f"nearer to the paper by score ≥ 0.18: {', '.join(nearer) or 'none'}",
             self.note(self.of(paper.TABLE4)),
         ]
         largest, off = _means(OF_THRESHOLD), Column("off", kind="mean")
-        threshold = [column._replace(name=f"{column.name} at 0.18") for column in [*largest, off]]
+        threshold = [column._replace(name=f"{column.name}{AT}") for column in [*largest, off]]
         lines = [
             [ROW, Column(LARGEST, "setting", "words"), *largest, off],
             [BLANK, Column(THRESHOLD, kind="words"), *threshold],
-            [*paper_line(largest, digits=2), BLANK],
+            with_paper(largest, [off], digits=2)[1],
         ]
         title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
         return Report(title, rows, notes=notes, pages=[Page(lines)])
@@ -316,7 +314,7 @@ class Tables(results.Tables):
         rows = [self._row(m, paper.TABLE5, name=paper.FILTERS[m]) for m in self.present(paper.TABLE5)]
         own = [*self.unlike(), *paper.audit()["table5"], self.note(self.of(paper.TABLE5))]
         notes = own if rows else [_no_run_of(paper.TABLE5)]
-        return _with_paper("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes)
+        return _five("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes)
 
     @property
     def table6(self):
@@ -329,7 +327,7 @@ class Tables(results.Tables):
             rows.append(self._row(PROPOSED, paper.TABLE6, pair, "({:g}, {:g})".format(*pair), **usual))
         title = "Table 6: the proposed method by (τ_low, τ_high); mean ± SD over seeds"
         notes = [*paper.audit()["table6"], self.note(every)] if rows else [_no_run_of([PROPOSED])]
-        return _with_paper(title, rows, notes)
+        return _five(title, rows, notes)
 
     @property
     def bands(self):
@@ -373,9 +371,7 @@ class Tables(results.Tables):
     def _row(self, method, table, pair=(), name=None, **usual):
         """The row of a method, or of a pair of thresholds: its own figures, then those of the paper's table."""
         runs, printed = self.runs(method, *pair), table.get(pair or method)
-        row = self.row(method, runs, name, **usual)
-        for figure in FIGURES:
-            row |= spread(figure, [run.figures[LARGEST][figure] for run in runs])
+        row = self.row(method, runs, name, **usual) | results.means(runs, {figure: figure for figure in FIGURES})
         theirs = dict(zip(paper.FIGURES, printed.figures, strict=True)) if printed else {}
         theirs["top1"] = paper.top1(theirs["accuracy"]) if printed else math.nan
         return row | {f"paper {figure}": theirs.get(figure, math.nan) for figure in FIGURES}
@@ -436,14 +432,10 @@ def _means(figures):
     return [Column(figure, FIGURES[figure], "mean") for figure in figures]
 
 
-def _beside(figures, more):
-    """Two lines of columns: what was measured, `more` at its end, and what the paper prints."""
-    means = _means(figures)
-    return [[ROW, SETTING, *means, *more], [*paper_line(means, digits=2), *[BLANK] * len(more)]]
-
-
-def _with_paper(title, rows, notes):
-    return Report(title, rows, notes=notes, pages=[Page(_beside(paper.FIGURES, [Column("seeds", digits=0)]))])
+def _five(title, rows, notes):
+    """A report that prints the paper's five figures."""
+    lines = with_paper(_means(paper.FIGURES), [Column("seeds", digits=0)], digits=2)
+    return Report(title, rows, notes=notes, pages=[Page(lines)])
 
 
 def over_seeds(figure, differences):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.classification import paper as skin
-from i2pemd_lite.classification.report import DECISIONS
 from i2pemd_lite.files import BadInput, read_json, root
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
@@ -76,8 +75,7 @@ def of_runs(tables, words="your runs"):
     for figure, (title, column) in kinds.items():
         values = {}
         for run in (run for method in tables.NAMES for run in tables.runs(method)):
-            figures = run.figures if "doc" in run.figures else run.figures[next(iter(DECISIONS))]
-            values.setdefault(run.settings.method, {})[run.settings.seed] = float(figures[figure])
+            values.setdefault(run.settings.method, {})[run.settings.seed] = float(run.figures[figure])
         made.append(_measured(f"{title}, {words}", column, values))
     return made
 

@@ -28,10 +28,10 @@ from i2pemd_lite.tables.report import (
     Column,
     Page,
     Report,
-    paper_line,
     plus_minus,
     spread,
     with_nan,
+    with_paper,
 )
 
 PROPOSED = "joint_sepbn_i2pemd"
@@ -87,15 +87,13 @@ def tables(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result(results.Result):
-    """What the tables take from a finished run: `figures` are the means of DOC by name, as `report.summary` gives them.
+    """What the tables take from a finished run.
 
-    distances : means over cases and organs in mm, "ct assd", "mr hd95", …
-    missing : number of organs that a held-back case lacks, in its truth or in its prediction
+    figures : means of DOC by name, as `report.summary` gives them; means of distances over cases and organs in mm, "ct
+        assd", "mr hd95", …; "missing organs", how many a held-back case lacks, in its truth or in its prediction
     evaluations, history : the rows of the two tables of the run; `history` has the loss curves of Figure 6 (b)
     """
 
-    distances: dict
-    missing: int
     evaluations: list
     history: list
 
@@ -122,6 +120,7 @@ class Tables(results.Tables):
     REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
     STEPS = ("steps",)
     AS_IT_IS = ("crop",)
+    WORTH = {"overall DOC": "doc", "missing organs": "missing organs"}
 
     @classmethod
     def settings_for(cls, method, profile, seed, changes):
@@ -145,31 +144,18 @@ class Tables(results.Tables):
 
         content = results.evaluated(run, evaluate, tells_all)
         fields = {title: field for field, title in DISTANCES.items()}
-        return {
-            "figures": summary(with_nan(content["cases"])),
-            "about": content["about"],
-            "distances": {
-                f"{row[''].lower()} {fields[row['distance']]}": row["mean"]
-                for row in with_nan(content["surfaces"]["rows"])
-            },
-            "missing": len(content["missing"]),
-            "evaluations": run.evaluations,
-            "history": run.history,
-        }
-
-    @staticmethod
-    def worth(result):
-        """Its figure, and how many organs its held-back cases lack."""
-        return {"overall DOC": result.figures["doc"], "missing organs": result.missing}
+        figures = summary(with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
+        for row in with_nan(content["surfaces"]["rows"]):
+            figures[f"{row[''].lower()} {fields[row['distance']]}"] = row["mean"]
+        about, evaluations, history = content["about"], run.evaluations, run.history
+        return {"figures": figures, "about": about, "evaluations": evaluations, "history": history}
 
     @property
     def table1(self):
         """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
         rows, wrong = [], {discrepancy.method: f"† {discrepancy}" for discrepancy in paper.audit()}
         for method in self.present():
-            row = self.row(method)
-            for name, figure in FIGURES.items():
-                row |= spread(name, [run.figures[figure] for run in self.runs(method)])
+            row = self.row(method) | results.means(self.runs(method), FIGURES)
             rows.append(row | {f"paper {name}": value for name, value in paper.figures(method).items()})
         marked = [row | {"recomputed": plus_minus(row["paper mean recomputed"]) + " †" * (row["method"] in wrong)}
                   for row in rows]  # fmt: skip
@@ -179,8 +165,7 @@ class Tables(results.Tables):
         pages = [Page([first], rows=marked)]
         for m in MODALITIES:
             organs = [Column(f"{m} {organ}", short, "mean") for organ, short in SHORT.items()]
-            lines = [[ROW, SETTING, *organs], paper_line(organs)]
-            pages.append(Page(lines, f"Table 1, organs in {m.upper()}", []))
+            pages.append(Page(with_paper(organs), f"Table 1, organs in {m.upper()}", []))
         notes = [*self.unlike(), *map(wrong.get, self.present(wrong)), self.note(self.of(self.NAMES))]
         title = "Table 1: Dice overlap (DOC, %), mean ± SD over seeds"
         return Report(title, rows, self.about(), notes=notes, pages=pages)
@@ -215,7 +200,7 @@ class Tables(results.Tables):
         """The overall mean of DOC in the rows that show what each part of I2PEMD adds."""
         rows = []
         for method in self.present(paper.TABLE3):
-            row = self.row(method) | spread("mean", [run.figures["doc"] for run in self.runs(method)])
+            row = self.row(method) | results.means(self.runs(method), {"mean": "doc"})
             rows.append(row | {"paper": paper.TABLE3[method]})
         notes = [*self.unlike(), self.note(self.of(paper.TABLE3))] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
         columns = [Column("row"), SETTING, SEEDS, *_means("mean"), Column("paper")]
@@ -230,9 +215,7 @@ class Tables(results.Tables):
         for dim in sorted({result.settings.dim for result in every}):
             runs = self.runs(PROPOSED, dim)
             row = {"d": dim, "setting": self.labels(runs, dim=SegmentationSettings.dim), "seeds": len(runs)}
-            for name, figure in figures.items():
-                row |= spread(name, [run.figures[figure] for run in runs])
-            rows.append(row)
+            rows.append(row | results.means(runs, figures))
         notes = [f"{NO_NUMBERS}: d = 32 is best there", self.note(every)]
         columns = [Column("d"), SETTING, SEEDS, *_means(*figures)]
         title = "Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds"
@@ -255,12 +238,7 @@ class Tables(results.Tables):
     def surfaces(self):
         """Distances of surfaces, which the paper does not have: means over cases and organs."""
         names = {f"{m.upper()} {title}": f"{m} {field}" for m in MODALITIES for field, title in DISTANCES.items()}
-        rows = []
-        for method in self.present():
-            row = self.row(method)
-            for name, distance in names.items():
-                row |= spread(name, [run.distances.get(distance, math.nan) for run in self.runs(method)])
-            rows.append(row)
+        rows = [self.row(method) | results.means(self.runs(method), names) for method in self.present()]
         title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
         lacking = "organs that truth or prediction lacks have none, and are left out"
         columns = [Column("row"), SETTING, SEEDS, *_means(*names)]

@@ -80,9 +80,10 @@ BLANK = Column("", kind="words")
 ROW, SETTING, SEEDS = Column("row", ""), Column("setting"), Column("seeds")
 
 
-def paper_line(columns, digits=None):
-    """What the paper prints for the figures of a row, as a line below these columns of them."""
-    return [BLANK, Column("paper", kind="words"), *(column.paper(digits) for column in columns)]
+def with_paper(columns, more=(), digits=None):
+    """Two lines for each row: these columns, with `more` at their end, and below them what the paper prints."""
+    theirs = [BLANK, Column("paper", kind="words"), *(column.paper(digits) for column in columns)]
+    return [[ROW, SETTING, *columns, *more], [*theirs, *[BLANK] * len(more)]]
 
 
 class Page(NamedTuple):

@@ -6,13 +6,14 @@ A task declares its tables as a kind of `Tables`; how a figure becomes a row is 
 
 import contextlib
 import dataclasses
+import math
 from collections import Counter
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems, atomic_write, read_json
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
-from i2pemd_lite.tables.report import Column, Report
+from i2pemd_lite.tables.report import Column, Report, spread
 
 FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
@@ -88,7 +89,7 @@ class Result:
 
     settings : of the run, with the precision that it had in place of "auto"
     data : the name of the data; `fingerprint` that of the prepared ones
-    figures : percent by name
+    figures : {name: number}, percent where the name does not say otherwise; those that a table takes the mean of
     about : what report.json says under its table
     """
 
@@ -98,6 +99,14 @@ class Result:
     fingerprint: str
     figures: dict
     about: dict
+
+
+def means(runs, figures):
+    """What figures = {name in a row: name in a run} add to a row: the mean over some runs, and the SD."""
+    row = {}
+    for name, figure in figures.items():
+        row |= spread(name, [run.figures.get(figure, math.nan) for run in runs])
+    return row
 
 
 @dataclasses.dataclass(repr=False)
@@ -113,7 +122,8 @@ class Tables:
     TITLE      of tables.md;  THINGS  what the data are made of;  PREPARED_BY  the setting that they are prepared by
     REPORTS    {name of a table: the rows that it takes at least}, in the order to read them
     STEPS      what the table of the runs says about steps;  AS_IT_IS  settings that may differ from the paper's
-    figures_of(run)   what a `RESULT` has beside its run;  worth(result)   the last cells of the table of the runs
+    WORTH      {column: figure}, the last ones of the table of the runs;  figures_of(run)  the figures of a `RESULT`,
+               its `about`, and what a task adds
     is_like(settings, data)   whether a run is like the paper's in what its `CHOICES` do not tell
 
     Raises
@@ -264,7 +274,7 @@ class Tables:
 
     def present(self, methods=None):
         """Those of some methods (None: all) that have runs, in the order of rows."""
-        return [method for method in methods or self.NAMES if self.runs(method)]
+        return [method for method in (self.NAMES if methods is None else methods) if self.runs(method)]
 
     # --- what they are worth beside the paper's -------------------------------------------------------------------
 
@@ -358,7 +368,7 @@ class Tables:
                 "precision": s.precision,
                 "seconds": about["seconds"],
                 "peak MiB": about.get("peak MiB", "unknown"),
-                **self.worth(result),
+                **{column: result.figures[figure] for column, figure in self.WORTH.items()},
             })  # fmt: skip
         return Report("The runs", rows, notes=[MEMORY])
 
