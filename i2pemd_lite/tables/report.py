@@ -51,18 +51,15 @@ class Column(NamedTuple):
         """What a row shows in this column; a figure that is NaN is "-"."""
         if self.kind == "words":
             return self.name
-        if self.kind in ("interval", "ends"):
-            ends = [row[f"{self.name} {end}"] for end in ("low", "high")]
-            ends = "-" if math.isnan(ends[0]) else f"[{ends[0]:{self.sign}.1f}, {ends[1]:{self.sign}.1f}]"
-            if self.kind == "ends":
-                return ends
+        if self.kind == "ends":
+            return self._ends(row)
         value = row[self.name]
         if self.kind == "p" and isinstance(value, str):  # as the paper prints it
             return value or "-"
         if isinstance(value, float) and math.isnan(value):
             return "-"
         if self.kind == "interval":
-            return f"{value:{self.sign}.1f} {ends}"
+            return f"{value:{self.sign}.1f} {self._ends(row)}"
         if self.kind == "mean":
             return plus_minus(value, row.get(f"{self.name} sd", math.nan))
         if self.kind == "p":
@@ -70,6 +67,10 @@ class Column(NamedTuple):
         if isinstance(value, float) or self.digits is not None:
             return f"{value:{self.sign}.{digits if self.digits is None else self.digits}f}"
         return str(value)
+
+    def _ends(self, row):
+        low, high = (row[f"{self.name} {end}"] for end in ("low", "high"))
+        return "-" if math.isnan(low) else f"[{low:{self.sign}.1f}, {high:{self.sign}.1f}]"
 
     def is_number(self, row):
         """Whether the column is one of plain numbers, which stand below each other at the right."""
