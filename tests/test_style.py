@@ -16,7 +16,7 @@ from i2pemd_lite.course.publish import notebooks
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = lessons(ROOT / "notebooks")
 PAGES = [ROOT / name for name in ("README.md", "data/README.md", "data/results/README.md")]
-NOTES = sorted((ROOT / "i2pemd_lite" / "course" / "notes").glob("*.md"))
+NOTES = sorted((ROOT / "i2pemd_lite" / "course" / "publish" / "notes").glob("*.md"))
 TABLE = ROOT / "tests" / "benchmarks" / "lessons.md"
 PANELS = {"panel", "compare", "sheet", "views", "scrub", "cockpit", "surfaces", "gap", "epochs", "coverage",
           "selection", "hardest", "sharing", "volumes", "readings"}  # fmt: skip

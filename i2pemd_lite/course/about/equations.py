@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from i2pemd_lite import emd, ground, losses, prototypes, selection
-from i2pemd_lite.classification.methods import pseudo
+from i2pemd_lite.classification.methods import METHODS, pseudo
+from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.course.about.independent import (
-    Desk,
     answers,
     class_means,
+    ground_of,
     linear_program,
     masses,
     member,
@@ -78,11 +79,8 @@ def eq04(random):
 @equation("i2pemd_lite.ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
 def eq05(random):
     """The ground distance: ranks and their transpose, averaged."""
-    from scipy.spatial.distance import cdist
-
     c = points(random, least=3)  # of two classes the ranks are symmetric already
-    r = ranks(cdist(c, c, "cityblock"))
-    return ground.ground_distance(torch.tensor(c)), (r + r.T) / 2
+    return ground.ground_distance(torch.tensor(c)), ground_of(c)
 
 
 @equation("i2pemd_lite.emd:i2pemd", r"\mathrm{I2PEMD}(p, e_k) = \sum_i p_i g_{ik}", "POT's network simplex")
@@ -158,6 +156,44 @@ def eq11(random):
     present = np.flatnonzero(counts)
     expected = [ndimage.mean(feature, y.flatten(), present) for feature in rows(F).T]
     return means[present], np.transpose(expected)
+
+
+class Desk:
+    """What a step of pseudo-labels asks of a learner, with a linear network z = x θ and views drawn beforehand."""
+
+    def __init__(self, random, method):
+        d, K, N, M = (int(n) for n in random.integers([2, 3, 4, 30], [5, 6, 9, 50]))
+        self.settings = ClassificationSettings(method=method, labelled=N, unlabelled=M, weight=random.uniform(0.5, 3),
+                                               tau_low=0.6, tau_high=0.85, top=M // 3)  # fmt: skip
+        self.method, self.memory, self.class_weights = METHODS[method], None, None
+        self.x, self.weak, self.strong = (random.normal(size=(n, d)).astype(np.float32) for n in (N, M, M))
+        self.y = random.integers(K, size=N)
+        self.θ = torch.tensor(1.5 * random.normal(size=(d, K)), dtype=torch.float32, requires_grad=True)
+        self.bank = prototypes.PrototypeBank(K, d)
+        self.bank.update(torch.tensor(random.normal(size=(K, d))), torch.arange(K))
+
+    def draw(self, part, t, count):
+        """Images are known by the name of their view; only the labels count."""
+        return None, torch.tensor(self.y if part == "labelled" else np.zeros(count, int)), None
+
+    def view(self, how, images, t, name, **options):
+        """The views of a part of the batch."""
+        return torch.tensor({"labelled": self.x, "weak": self.weak, "strong": self.strong}[name])
+
+    def network(self, views):
+        """Features and logits."""
+        return views, views @ self.θ
+
+    def answers(self, x, θ=None):
+        """Softmax outputs in float64."""
+        z = np.exp(x.astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
+        return z / z.sum(1, keepdims=True)
+
+    def by_hand(self, labels, chosen, θ=None):
+        """L_s and L_u, image by image: the latter over the chosen ones, divided by the number of all."""
+        p, strong = self.answers(self.x, θ), self.answers(self.strong, θ)
+        labelled = sum(-np.log(p[i, k]) for i, k in enumerate(self.y)) / len(p)
+        return labelled, sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
 
 
 @equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",

@@ -149,7 +149,7 @@ def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
 def _row(n, name, said, met, package, seed):
     function, wrong = getattr(equations, name, None), []
     if function is None:
-        wrong.append(f"no test: {PACKAGE.name}/course/equations.py has no function {name}")
+        wrong.append(f"no test: {PACKAGE.name}/course/about/equations.py has no function {name}")
         gap, tolerance, home, about = np.inf, 0.0, None, ("", "", "nobody")
     else:
         gap, tolerance, about = 0.0, function.tolerance, (function.meaning, function.tex, function.independent)

@@ -12,8 +12,6 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import cycle
 from typing import NamedTuple
 
@@ -26,46 +24,11 @@ from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 
 CASES = 30  # random inputs for an answer
+SECONDS = 10.0  # after which an answer is stopped
 STEP = 1e-6  # of finite differences, in float64
 TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
 PRINTED = 500  # characters of what an answer prints that are shown when it is off
 _draws, _wrong = Counter(), Counter()
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """What the judge asks of an answer.
-
-    Attributes
-    ----------
-    title, minutes, kind : for the reader; kind is "fill in", "write" or "open"
-    takes : the arguments of the function, as the lesson writes them, such as "p, k"
-    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator; several are asked in turn
-    oracle : `oracle(*arguments) -> value`, by other code than ours; None where any answer with the properties is right
-    against : what the oracle is, in words
-    properties : {sentence: holds(answer, *arguments)}, asked in this order and before the oracle
-    hints : three sentences, from a nudge to nearly there
-    mistakes : {sentence: function}, typical wrong answers, and what is said to one who gives the same
-    others : {what is different: function}, right answers by another dtype, order or definition; the suite tries them
-    misses : {what is off: function}, answers that are nearly right and have to be refused; the suite tries them
-    gradient : the position of the argument into which a gradient has to flow; None where none has to
-    seconds : after which an answer is stopped
-    """
-
-    title: str
-    minutes: int
-    kind: str
-    takes: str
-    inputs: Callable | tuple
-    oracle: Callable | None
-    against: str
-    hints: tuple
-    properties: dict = field(default_factory=dict)
-    mistakes: dict = field(default_factory=dict)
-    others: dict = field(default_factory=dict)
-    misses: dict = field(default_factory=dict)
-    gradient: int | None = None
-    seconds: float = 10.0
 
 
 class NotYet(AssertionError):
@@ -149,16 +112,16 @@ def judge(exercise, answer, random):
 
     try:
         with _quiet():
-            at_most(exercise.seconds, ask)
+            at_most(SECONDS, ask)
     except _Finding as found:
         finding = str(found)
     except OutOfTime:
         ended = f"{done} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
-        return f"It took more than {exercise.seconds:g} seconds. " + (
+        return f"It took more than {SECONDS:g} seconds. " + (
             ended if done else "The first call did not come back. Does a loop in it never end?"
         )
     with contextlib.suppress(OutOfTime), _quiet():
-        return finding and (at_most(exercise.seconds, _as_mistake, exercise, answer, cases) or finding)
+        return finding and (at_most(SECONDS, _as_mistake, exercise, answer, cases) or finding)
     return finding
 
 
