@@ -5,19 +5,20 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from i2pemd_lite.files import BadInput, atomic_write, read_json, root
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 MARK = re.compile(r"\b(?:begin|end)[\s_-]*solution", flags=re.I)  # however it is spelled
 CHECK = re.compile(r"""^[ \t]*check\(\s*["']\d\d[a-z]["']""", flags=re.M)
+STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
+SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what a master says of the solutions that stand in it
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")  # a file, and perhaps a place in it
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """An exercise as it stands in a master's cell: its name, the lines to solve it, and the line that checks it."""
 
     name: str
@@ -60,9 +61,13 @@ def read(path):
 def write(path, notebook):
     """Write a notebook, its sources as lists of lines, as Jupyter does."""
     cells = [{**cell, "source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
+    write_text(path, json.dumps({**notebook, "cells": cells}, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path, text):
+    """Write a file of text, whole or not at all."""
     with atomic_write(path) as temporary:
-        text = json.dumps({**notebook, "cells": cells}, indent=1, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def markdown(name, source):
@@ -100,6 +105,12 @@ def links(notebook):
     return [(target, (place or "#")[1:]) for target, place in LINK.findall(text)]
 
 
+def copy_links(notebook, path, to):
+    """Copy what a notebook at `path` links to outside of its folder to the same places under `to`; the copies made."""
+    outside = [target for target, _ in links(notebook) if target.startswith("../")]
+    return [copy for target in outside for copy in copy_linked(path.parent / target, to, path.parent.parent)]
+
+
 def copy_linked(path, to, root, done=None):
     """Copy a file to the place under `to` that it has under `root`, and what it links to in turn; the copies made."""
     path, root, done = Path(os.path.normpath(path)), Path(os.path.normpath(root)), {} if done is None else done
@@ -119,6 +130,33 @@ def copy_linked(path, to, root, done=None):
 def _copy(path, copy):
     with atomic_write(copy) as temporary:
         shutil.copyfile(path, temporary)
+
+
+def spoken(cell):
+    """The source of a cell, of a text without what the master alone has to say of the solutions in it."""
+    return SPOKEN.sub("", cell["source"]) if cell["cell_type"] == "markdown" else cell["source"]
+
+
+def cleared(source):
+    """Source with its solution replaced by the stub, at the indent of the mark.
+
+    Example
+    -------
+    >>> print(cleared("def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION"))
+    def half(x):
+        # YOUR CODE HERE
+        raise NotImplementedError()
+    """
+    lines, inside = [], False
+    for line in source.split("\n"):
+        if BEGIN in line:
+            indent, inside = re.match(r"\s*", line)[0], True
+            lines += [indent + stub for stub in STUB]
+        elif END in line:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def task(cell):

@@ -94,7 +94,7 @@ def table(hand_ins):
     columns += [f"{name}{what}" for name in said for what in ("", " confidence")]
     rows = [[*columns, "predictions", "mean confidence", "share right", "Brier score"]]
     for one in hand_ins:
-        row = [one.file.removesuffix(".json"), one.about["profile"], one.about["seed"]]
+        row = [one.file.removesuffix(".json"), one.profile, one.seed]
         for name in tried:
             check = one.checks.get(name)
             row += [int(check["right"]), check["attempts"], check["hint"]] if check else ["", "", ""]
