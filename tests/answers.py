@@ -42,6 +42,20 @@ def ordered(low, high):
     return lambda d, picks: np.sort(d[picks].mean(1))[[low, high]]
 
 
+def turned(K, last):
+    """Classes of many updates from 2 on, and one with a single update, at the place `last`."""
+    return np.stack([np.r_[np.full(K - 1, 1000), 1], np.r_[2 + np.arange(K - 1) / K, last]], axis=1)
+
+
+def two_pairs(G, T, s_dear, s_cheap):
+    """T images with the rest on the dearest pair of G, and T with the rest on its cheapest."""
+    K = len(G)
+    o = np.zeros((2, T, K))
+    for half, s, pair in zip(o, (s_dear, s_cheap), (G.argmax(), (G + torch.eye(K)).argmin()), strict=True):
+        half[:, divmod(int(pair), K)] = s, 1 - s
+    return o.reshape(2 * T, K)
+
+
 # fmt: off
 OTHERS = {
     "00a": {"the row of the label, since G is symmetric": lambda p, k, G: p @ G[k]},
@@ -89,7 +103,7 @@ OTHERS = {
         "by logarithms": lambda share, size: -1 / np.expm1(size * np.log1p(-share)),
         "one, two, three instances": lambda share, size: 1 / binom.pmf(range(1, size + 1), size, share).sum(),
     },
-    "04d": {"in two features": lambda K, alpha: lesson04._turned(K, 2 / (1 - alpha))[:, [0, 1, 1]]},
+    "04d": {"in two features": lambda K, alpha: turned(K, 2 / (1 - alpha))[:, [0, 1, 1]]},
     "05a": {
         "weights in float32, as a product":
             lambda logits, labels: (
@@ -124,7 +138,7 @@ OTHERS = {
         "sd by n, and the root of n − 1": lambda a, b: lesson06._t(a, b, ddof=0) * ((len(a) - 1) / len(a)) ** 0.5,
         "against 0, by SciPy": lambda a, b: ttest_1samp(a - b, 0).statistic,
     },
-    "06d": {"other confidences, in float32": lambda G, T: lesson06._two_pairs(G, T, 0.8, 0.75).astype(np.float32)},
+    "06d": {"other confidences, in float32": lambda G, T: two_pairs(G, T, 0.8, 0.75).astype(np.float32)},
     "07a": {
         "from the 11th to the 390th, which are 380": ordered(10, 389),
         "from the 10th to the 391st, with 380 between": ordered(9, 390),
@@ -227,7 +241,7 @@ MISSES = {
         "one image less": lambda share, size: 1 / (1 - (1 - share) ** (size - 1)),
         "by Poisson's distribution": lambda share, size: 1 / (1 - np.exp(-share * size)),
     },
-    "04d": {"the last class lands at 1": lambda K, alpha: lesson04._turned(K, 1 / (1 - alpha))},
+    "04d": {"the last class lands at 1": lambda K, alpha: turned(K, 1 / (1 - alpha))},
     "05a": {
         "divided by N − 1":
             lambda logits, labels: lesson05._ce(logits, labels, lambda share: 1 - share, lambda w: len(w) - 1),
@@ -244,8 +258,8 @@ MISSES = {
     "06b": {"one class less": lambda top1, K: 1 - 2 * (1 - top1) / (K - 1)},
     "06c": {"the root of n − 1": lambda a, b: lesson06._t(a, b) * ((len(a) - 1) / len(a)) ** 0.5},
     "06d": {
-        "the surest have cheap mistakes": lambda G, T: lesson06._two_pairs(G, T, 0.71, 0.79),
-        "below the band": lambda G, T: lesson06._two_pairs(G, T, 0.79, 0.7),
+        "the surest have cheap mistakes": lambda G, T: two_pairs(G, T, 0.71, 0.79),
+        "below the band": lambda G, T: two_pairs(G, T, 0.79, 0.7),
     },
     "07a": {
         "a mean less at each end": ordered(11, 388),

@@ -26,10 +26,6 @@ def _uneven_ground(random):
             return (G,)
 
 
-def _by_pot(p, k, G):
-    return transported(p[None], [k], G)[0]
-
-
 def _cheapest_by_scipy(G, k, share):
     """The smallest cost of a prediction with p_k = share, as a linear program in p."""
     K = len(G)
@@ -76,7 +72,8 @@ def _cheaper_elsewhere(p, G):
 EXERCISES = {
     "00a": Exercise(
         title="A cost as a sum of products", minutes=4, kind="fill in", takes="p, k, G",
-        inputs=_prediction_and_label, oracle=_by_pot, against="POT's exact solver",
+        inputs=_prediction_and_label, oracle=lambda p, k, G: transported(p[None], [k], G)[0],
+        against="POT's exact solver",
         hints=(
             "By hand it was: mass times price, for one class after the other. What are the two in the language of p "
             "and G?",

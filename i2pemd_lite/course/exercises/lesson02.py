@@ -8,11 +8,6 @@ from i2pemd_lite.course.about.independent import ground_of, ranks
 from i2pemd_lite.course.ask.exercise import Exercise
 
 
-def _prototypes(random):
-    K, d = random.integers(2, 9), random.integers(1, 6)
-    return (torch.tensor(random.normal(size=(K, d))),)
-
-
 def _table(random):
     """Distances between prototypes on a coarse lattice, so that many rows have ties."""
     c = random.integers(0, 4, size=(random.integers(2, 9), 2))
@@ -32,7 +27,8 @@ def _counts(compare, divide=lambda K: K):
 EXERCISES = {
     "02a": Exercise(
         title="Equation 3 without a loop", minutes=5, kind="fill in", takes="c",
-        inputs=_prototypes, oracle=lambda c: cdist(c, c, "cityblock"), against="SciPy's cdist",
+        inputs=lambda random: (torch.tensor(random.normal(size=(random.integers(2, 9), random.integers(1, 6)))),),
+        oracle=lambda c: cdist(c, c, "cityblock"), against="SciPy's cdist",
         properties={
             "the distance of a class to itself is 0": lambda g, c: np.abs(np.diag(g)).max() < 1e-6,
             "the table equals its transpose": lambda g, c: np.abs(g - g.T).max() < 1e-6,

@@ -28,53 +28,22 @@ def _class_by_class(c, means, counts, alpha):
     return new
 
 
-def _batches(random):
-    u = random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))
-    return torch.tensor(u), float(random.uniform(0.3, 0.95))
-
-
-def _filtered(u, alpha):
-    """c^t = α c^{t−1} + (1 − α) u^t is a digital filter, begun at rest."""
-    return lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1]
-
-
 def _ages(u, alpha, weight, newest_last=True):
     n = torch.arange(len(u), dtype=torch.float64)
     n = n.flip(0) if newest_last else n
     return weight(alpha, n) @ u
 
 
-def _share(random):
-    return float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))
-
-
-def _row(c):
-    """The entries between the first class and the others in G, by SciPy (Eq. 3-5)."""
-    return ground_of(c)[0, 1:]
-
-
-def _alone(row, end):
-    """The one class whose entry is the extreme of the row, counted from 1; None when several share it."""
+def _alone(c, end):
+    """The one class whose distance to class 1 in G is the extreme, counted from 1; None when several share it."""
+    row = ground_of(c)[0, 1:]
     (at,) = np.nonzero(row == end(row))
     return int(at[0]) + 1 if len(at) == 1 else None
 
 
-def _in_truth(table, end):
-    return _alone(_row(table[:, 1:]), end)
-
-
-def _from_zero(table, alpha, end):
-    return _alone(_row((1 - alpha ** table[:, :1]) * table[:, 1:]), end)
-
-
 def _is_turned_round(table, K, alpha):
-    far = _in_truth(table, np.max)
-    return far is not None and far == _from_zero(table, alpha, np.min)
-
-
-def _turned(K, last):
-    """Classes of many updates from 2 on, and one with a single update, at the place `last`."""
-    return np.stack([np.r_[np.full(K - 1, 1000), 1], np.r_[2 + np.arange(K - 1) / K, last]], axis=1)
+    far = _alone(table[:, 1:], np.max)
+    return far is not None and far == _alone((1 - alpha ** table[:, :1]) * table[:, 1:], np.min)
 
 
 # fmt: off
@@ -107,7 +76,12 @@ EXERCISES = {
     ),
     "04b": Exercise(
         title="What a prototype remembers", minutes=10, kind="write", takes="u, alpha",
-        inputs=_batches, oracle=_filtered, against="SciPy's digital filter lfilter",
+        inputs=lambda random: (
+            torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))),
+            float(random.uniform(0.3, 0.95)),
+        ),
+        oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
+        against="SciPy's digital filter lfilter",
         hints=(
             "How old is the last row of u? And how old is the first?",
             "The ages of the rows are T − 1, …, 1, 0. With them you have T weights: a list of T numbers.",
@@ -127,7 +101,8 @@ EXERCISES = {
     ),
     "04c": Exercise(
         title="Waiting for a rare class", minutes=8, kind="write", takes="share, size",
-        inputs=_share, oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
+        inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
+        oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
         against="SciPy's binomial and geometric distributions",
         properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9},
         hints=(
@@ -159,7 +134,7 @@ EXERCISES = {
             "the counts differ: with equal ones all prototypes shrink by one factor, and G stays as it is":
                 lambda table, K, alpha: len(set(table[:, 0])) > 1,
             "in truth, one class alone is the farthest from class 1 by G":
-                lambda table, K, alpha: _in_truth(table, np.max) is not None,
+                lambda table, K, alpha: _alone(table[:, 1:], np.max) is not None,
             "seen from zero, that class alone is the nearest to class 1 by G": _is_turned_round,
         },
         hints=(

@@ -41,10 +41,6 @@ def _slice(random):
     return torch.tensor(p), torch.tensor(random.integers(0, K, (height, width))), torch.tensor(G + G.T)
 
 
-def _by_transport(p, labels, G):
-    return transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape)
-
-
 @cache
 def _parameters(b, d, K):
     with torch.device("meta"):  # shapes without numbers: a network costs nothing
@@ -97,7 +93,8 @@ EXERCISES = {
     ),
     "05b": Exercise(
         title="The map of I2PEMD", minutes=10, kind="write", takes="p, labels, G",
-        inputs=_slice, oracle=_by_transport, against="POT, one transport problem for each voxel",
+        inputs=_slice, against="POT, one transport problem for each voxel",
+        oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
         properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9},
         hints=(
             "Eq. 6 is a sum over the classes: the mass on a class times the price of bringing it to the true one.",

@@ -10,8 +10,6 @@ from sklearn.metrics import accuracy_score
 from i2pemd_lite.course.about.independent import ground_of, random_ground, transported
 from i2pemd_lite.course.ask.exercise import Exercise
 
-LOW, HIGH = 0.7, 0.8  # the paper's thresholds
-
 
 def _batch(size, random):
     """Answers, a T of one, some or all of them, and thresholds around the T-th nearest and the next, so that one more
@@ -47,10 +45,6 @@ def _rule(choose):
     return lambda o, G, low, high, T: torch.tensor(choose(o.numpy().max(1), _nearest(o, G, T), low, high))
 
 
-def _share(random):
-    return int(random.integers(20, 100)) / 100, int(random.integers(3, 12))
-
-
 def _questions(top1, K):
     """100 images of which that share is right, and scikit-learn asked K times: this class, or not?"""
     labels = np.arange(100) % K
@@ -73,41 +67,10 @@ def _t(a, b, ddof=1, root=True):
     return delta.mean() / delta.std(ddof=ddof) * (len(delta) ** 0.5 if root else 1)
 
 
-def _prices(random):
-    return random_ground(random, random.integers(5, 9)), int(random.integers(1, 7))
-
-
-def _is_distributions(o, G, T):
-    return o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6
-
-
-def _in_band(o, G, T):
-    return (LOW < o.max(1)).all() and (o.max(1) <= HIGH + 1e-6).all()  # 0.8 in float32 is a little more
-
-
-def _no_ties(o, G, T):
-    ranked = (np.sort(-o.max(1)), np.sort(_distances(o, G)))
-    return all(each[T] - each[T - 1] > 1e-6 for each in ranked)
-
-
-def _choose_others(o, G, T):
-    near, sure = _distances(o, G).argsort()[:T], (-o.max(1)).argsort()[:T]
-    return not set(near) & set(sure)
-
-
 def _evenly(G, T, s):
     o = (1 - s)[:, None] * np.full((2 * T, len(G)), 1 / (len(G) - 1))
     o[:, 0] = s
     return o
-
-
-def _two_pairs(G, T, s_dear, s_cheap):
-    """T images with the rest on the dearest pair of G, and T with the rest on its cheapest."""
-    K = len(G)
-    o = np.zeros((2, T, K))
-    for half, s, pair in zip(o, (s_dear, s_cheap), (G.argmax(), (G + torch.eye(K)).argmin()), strict=True):
-        half[:, divmod(int(pair), K)] = s, 1 - s
-    return o.reshape(2 * T, K)
 
 
 # fmt: off
@@ -132,7 +95,8 @@ EXERCISES = {
     ),
     "06b": Exercise(
         title="Why 94 % can mean 81 %", minutes=6, kind="write", takes="top1, K",
-        inputs=_share, oracle=_questions, against="scikit-learn, asked one question for each class",
+        inputs=lambda random: (int(random.integers(20, 100)) / 100, int(random.integers(3, 12))),
+        oracle=_questions, against="scikit-learn, asked one question for each class",
         hints=(
             "Take 100 images and K questions each: 100 K answers. How many of these are wrong?",
             "An image that is right has K right answers. One that is wrong has two wrong ones, and K − 2 right ones.",
@@ -166,12 +130,17 @@ EXERCISES = {
     ),
     "06d": Exercise(
         title="Two filters that disagree", minutes=15, kind="open", takes="G, T",
-        inputs=_prices, against="one transport problem by POT for each image",
+        inputs=lambda random: (random_ground(random, random.integers(5, 9)), int(random.integers(1, 7))),
+        against="one transport problem by POT for each image",
         properties={
-            "there are 2T rows of K numbers, none negative, and each row adds up to 1": _is_distributions,
-            "all images are in the band, 0.7 < s ≤ 0.8": _in_band,
-            "nobody shares the T-th place, by confidence or by distance": _no_ties,
-            "the T nearest by I2PEMD and the T surest have no image in common": _choose_others,
+            "there are 2T rows of K numbers, none negative, and each row adds up to 1":
+                lambda o, G, T: o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6,
+            "all images are in the band, 0.7 < s ≤ 0.8":  # 0.8 in float32 is a little more
+                lambda o, G, T: 0.7 < o.max(1).min() and o.max(1).max() <= 0.8 + 1e-6,
+            "nobody shares the T-th place, by confidence or by distance":
+                lambda o, G, T: np.diff(np.sort([-o.max(1), _distances(o, G)]))[:, T - 1].min() > 1e-6,
+            "the T nearest by I2PEMD and the T surest have no image in common":
+                lambda o, G, T: not set(_distances(o, G).argsort()[:T]) & set((-o.max(1)).argsort()[:T]),
         },
         hints=(
             "The distance is (1 − s) ḡ, and in the band 1 − s differs little. Let the surest have dear mistakes, and "

@@ -31,10 +31,6 @@ def _voxels(random):
     return torch.tensor(random.normal(size=(V, K))), torch.tensor(y), random_ground(random, K)
 
 
-def _by_differences(z, y, G):
-    return slopes(lambda z: loss_by_class(z, y, G), z.numpy())
-
-
 def _hand(divide):
     """The gradient of lesson 03 for each voxel, divided by what `divide` makes of the labels."""
 
@@ -83,7 +79,8 @@ EXERCISES = {
     ),
     "09b": Exercise(
         title="The gradient of the loss, by hand", minutes=10, kind="write", takes="z, y, G",
-        inputs=_voxels, oracle=_by_differences, against="finite differences of Eq. 8 and 9 in NumPy",
+        inputs=_voxels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
+        against="finite differences of Eq. 8 and 9 in NumPy",
         properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6},
         hints=(
             "Lesson 03 has the gradient for one voxel. How much of the loss is one voxel?",
