@@ -13,11 +13,6 @@ def _prediction_and_label(random):
     return torch.tensor(histogram(random, K)), int(random.integers(K)), random_ground(random, K)
 
 
-def _label_and_share(random):
-    K = random.integers(3, 8)
-    return random_ground(random, K), int(random.integers(K)), round(float(random.uniform(0.1, 0.9)), 2)
-
-
 def _uneven_ground(random):
     """G in which some class is nearer to all others than another one is."""
     while True:
@@ -57,11 +52,6 @@ def _is_prediction(p, G, *_):
     return p.shape == (len(G),) and p.min() > -1e-9 and abs(p.sum() - 1) < 1e-6
 
 
-def _one_is_largest(p, G):
-    second, first = np.sort(p)[-2:]
-    return first - second > 1e-6
-
-
 def _cheaper_elsewhere(p, G):
     p = p.clip(0) / p.clip(0).sum()
     costs = transported([p] * len(G), range(len(G)), G)
@@ -93,7 +83,12 @@ EXERCISES = {
     ),
     "00b": Exercise(
         title="The cheapest doubt", minutes=7, kind="write", takes="G, k, share",
-        inputs=_label_and_share, against="a linear program of SciPy",
+        inputs=lambda random: (
+            G := random_ground(random, random.integers(3, 8)),
+            int(random.integers(len(G))),
+            round(float(random.uniform(0.1, 0.9)), 2),
+        ),
+        against="a linear program of SciPy",
         properties={
             "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
             "the share of class k is the given one": lambda p, G, k, share: abs(p[k] - share) < 1e-6,
@@ -123,7 +118,7 @@ EXERCISES = {
         inputs=_uneven_ground, against="POT's exact solver",
         properties={
             "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
-            "one class is the most probable, by more than 0.000001": _one_is_largest,
+            "one class is the most probable, by more than 0.000001": lambda p, G: np.ptp(np.sort(p)[-2:]) > 1e-6,
             "against another label than the most probable class the cost is lower": _cheaper_elsewhere,
         },
         hints=(

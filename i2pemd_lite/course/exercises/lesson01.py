@@ -43,16 +43,6 @@ def _right_sums(x, p, q):
     return np.abs(x.sum(1) - p).max() < 1e-9 and np.abs(x.sum(0) - q).max() < 1e-9
 
 
-def _supply_and_bin(random):
-    n = random.integers(2, 8)
-    return histogram(random, n), int(random.integers(n))
-
-
-def _to_one_bin_by_pot(p, k):
-    g = np.random.default_rng(0).random((len(p), len(p)))  # any prices: there is one plan only
-    return ot.emd(p, np.eye(len(p))[k], g)
-
-
 def _filled(p, where, what):
     plan = np.zeros((len(p), len(p)))
     plan[where] = what
@@ -72,11 +62,6 @@ def _unequal_by_pot(p, q, g):
     g = np.pad(g, [(0, int(more < 0)), (0, int(more > 0))])
     p, q = (p, np.append(q, more)) if more > 0 else (np.append(p, -more), q)
     return ot.emd2(p, q, g) / flow
-
-
-def _masses(random):
-    m, n = random.integers(3, 7, size=2)
-    return histogram(random, m), histogram(random, n)
 
 
 def _by_place(p, q, price):
@@ -109,7 +94,9 @@ EXERCISES = {
     ),
     "01b": Exercise(
         title="The plan against one bin", minutes=5, kind="write", takes="p, k",
-        inputs=_supply_and_bin, oracle=_to_one_bin_by_pot, against="POT's exact solver",
+        inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
+        oracle=lambda p, k: ot.emd(p, np.eye(len(p))[k], np.ones((len(p), len(p)))),  # at any prices
+        against="POT's exact solver",
         properties={
             "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
             "everything reaches bin k": lambda x, p, k: abs(x[:, k].sum() - 1) < 1e-6,
@@ -149,7 +136,8 @@ EXERCISES = {
     ),
     "01d": Exercise(
         title="Prices that hide a careless plan", minutes=12, kind="open", takes="p, q",
-        inputs=_masses, against="POT's exact solver",
+        inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
+        against="POT's exact solver",
         properties={
             "g has a row for each supplier and a column for each consumer": lambda g, p, q: g.shape == (len(p), len(q)),
             "no price is below 0": lambda g, p, q: g.min() > -1e-9,

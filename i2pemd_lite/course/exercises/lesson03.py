@@ -20,11 +20,6 @@ def _batch(random):
     return p, torch.tensor(random.integers(K, size=B)), random_ground(random, K)
 
 
-def _logits(random):
-    K = random.integers(3, 8)
-    return torch.tensor(random.normal(size=K)), int(random.integers(K)), random_ground(random, K)
-
-
 def _by_differences(z, k, G):
     return slopes(lambda z: softmax(z) @ np.asarray(G)[:, k], np.asarray(z))
 
@@ -92,7 +87,12 @@ EXERCISES = {
     ),
     "03b": Exercise(
         title="Its gradient, by hand", minutes=8, kind="write", takes="z, k, G",
-        inputs=_logits, oracle=_by_differences, against="finite differences of SciPy's softmax",
+        inputs=lambda random: (
+            z := torch.tensor(random.normal(size=random.integers(3, 8))),
+            int(random.integers(len(z))),
+            random_ground(random, len(z)),
+        ),
+        oracle=_by_differences, against="finite differences of SciPy's softmax",
         properties={
             "the parts add up to 0": lambda gradient, z, k, G: abs(gradient.sum()) < 1e-6,
             "the gradient of the label itself is not above 0": lambda gradient, z, k, G: gradient[k] < 1e-6,
