@@ -31,13 +31,7 @@ class Line(NamedTuple):
 
 
 def examine():
-    """Every `Line` of the examination; each is made by a small function of this module.
-
-    Example
-    -------
-    >>> [line.about for line in examine()]
-    ['python', 'kernel', 'packages', 'device', 'compiler', 'data', 'disk']
-    """
+    """Every `Line` of the examination; each is made by a small function of this module."""
     return [look() for look in (_python, _kernel, _packages, _device, _compiler, _data, _disk)]
 
 

@@ -51,6 +51,14 @@ def random_ground(random, K):
     return torch.tensor(ground_of(random.normal(size=(K, 3))))
 
 
+def logits_and_labels(random):
+    """Logits (N, K) and labels (N,) of a batch that shows at least two classes, but not every one; and G."""
+    K = random.integers(3, 7)
+    present = random.choice(K, random.integers(2, K), replace=False)
+    y = np.r_[present, random.choice(present, random.integers(2, 8))]
+    return torch.tensor(2 * random.normal(size=(len(y), K))), torch.tensor(y), random_ground(random, K)
+
+
 def answers(random):
     """Softmax outputs, most near a corner, so that thresholds cut between them; G, and a rule of selection."""
     N, K = random.integers(40, 70), random.integers(3, 8)

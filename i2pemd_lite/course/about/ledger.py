@@ -113,23 +113,11 @@ def _link(target, text):
 
 
 def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
-    """Look up and compute all equations.
-
-    Parameters
-    ----------
-    package, notebooks : the folders that are searched for ids
-    seed : of the random inputs
-    only : some of the 21 ids
-
-    Returns
-    -------
-    Ledger
-        a tuple of `Row`, one an id; `.right` says whether all is well
+    """Look up all equations in the folders `package` and `notebooks`, and compute them; `only` some of the 21 ids.
 
     Raises
     ------
-    BadInput
-        when there are no notebooks, or the seed is below 0
+    BadInput, when there are no notebooks, or the seed of the random inputs is below 0
 
     Example
     -------

@@ -65,13 +65,7 @@ class Lesson(NamedTuple):
 
 @cache
 def lessons(folder=None):
-    """All lessons of a folder, in order; by default those of the project.
-
-    Example
-    -------
-    >>> [lesson.title for lesson in lessons()][:2]
-    ['Start here', 'Transport']
-    """
+    """All lessons of a folder, in order; by default those of the project."""
     return tuple(map(_read, notebooks.lessons(folder=folder)))
 
 
@@ -122,13 +116,7 @@ def _ranges(numbers):
 
 
 def sessions(count):
-    """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for.
-
-    Example
-    -------
-    >>> [taught for taught, minutes in sessions(2)]
-    [('00', '01', '02', '03'), ('04', '05', '06')]
-    """
+    """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
     minutes = {lesson.number: lesson.in_class + lesson.practice + lesson.waiting for lesson in lessons()}
     return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
 

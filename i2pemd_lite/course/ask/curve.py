@@ -15,16 +15,6 @@ class Sketch(Question):
     A drag draws; with the keyboard one chooses a place and moves its height. Between drawn places the curve is a
     straight line, before the first and after the last it is level. It is right when its mean distance from the truth
     is at most `within` (a tenth of the range when None).
-
-    Example
-    -------
-    >>> drawn = Sketch("p03a", "How does x² grow?", [0, 1, 2], [0, 1, 4], "It bends up.", "x", "x²", 0, 5)
-    >>> drawn.put(0, 0.0), drawn.put(2, 4.0)
-    (None, None)
-    >>> drawn.value()
-    [0.0, 2.0, 4.0]
-    >>> drawn.judge([0.0, 2.0, 4.0], [0.0, 1.0, 4.0])
-    (True, 'Right. On average your curve is 0.333 from the true one, at most 1, at x = 1.')
     """
 
     missing = "Draw the curve first, from left to right: two places are enough."

@@ -17,9 +17,6 @@ class Estimate(Question):
 
     Example
     -------
-    >>> Estimate("p01b", "How long?", 12.0, "", 0, 60, "mm").judge(15.0, 12.0)
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: because: expected some text, found ''
     >>> Estimate("p01b", "How long?", 12.0, "Measured.", 0, 60, "mm").judge(15.0, 12.0)
     (True, 'Right. The truth is 12 mm, yours 15 mm: 3 mm apart.')
     """

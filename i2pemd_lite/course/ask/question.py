@@ -29,13 +29,7 @@ class Question(widgets.VBox):
     `truth_of(answer)` (the checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth
     in as the answer), and perhaps `finish()` (what it draws after the commitment) and an `image`.
 
-    Attributes
-    ----------
-    committed : what was answered, None before
-    truth : None before the commitment
-    hit : whether they agree, None before
-    verdict : what was said of it, empty before
-    revealed : what `reveal()` returned, None before
+    After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
 
     image = None
@@ -79,8 +73,7 @@ class Question(widgets.VBox):
         try:
             truth = self.truth_of(self._answer())
         except Exception as error:
-            self._report("The truth could not be computed.", error)
-            return
+            return self._report("The truth could not be computed.", error)
         if by == "key":
             value = self.key(truth)
         again = by == "learner" and progress.committed(self.name)
@@ -108,14 +101,12 @@ class Question(widgets.VBox):
         try:
             self.revealed = self.reveal and self.reveal()
         except Exception as error:
-            self._report("The result could not be shown.", error)
-            return
+            return self._report("The result could not be shown.", error)
         if isinstance(self.revealed, Panel):
             note_shown(self.revealed)
-        if isinstance(self.revealed, widgets.Widget):
-            self.children = [*self.children, self.revealed]
-        elif self.revealed is not None:
-            self.children = [*self.children, widgets.HTML(_fallback(self.revealed))]
+        if self.revealed is not None:
+            is_widget = isinstance(self.revealed, widgets.Widget)
+            self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
     def _report(self, before, error):
         self.feedback.value += alert(error, before)
@@ -135,14 +126,7 @@ class Question(widgets.VBox):
 
 
 class Choice(Question):
-    """One of several choices.
-
-    Example
-    -------
-    >>> question = Choice("p01a", "What is the exact cost of x = 0?", ["0", "1"], "0", "Nothing is carried.")
-    >>> question.judge("1", "0")
-    (False, 'Not so: the answer is “0”.')
-    """
+    """One of several choices."""
 
     missing = "Pick one first: a wrong guess teaches more than none."
 
@@ -225,13 +209,7 @@ def step_of(low, high):
 
 
 def on_grid(value, low, step):
-    """The place of a slider that is nearest to a value: the page moves it there, and tells so, as if it were touched.
-
-    Example
-    -------
-    >>> on_grid(0.1253, 0.0, 0.002)
-    0.126
-    """
+    """The place of a slider that is nearest to a value: a page moves it there, and tells so as if it were touched."""
     return round(low + step * round((value - low) / step), 12)
 
 

@@ -20,16 +20,6 @@ def at_most(seconds, function, *arguments):
 
     A function and no `with` block: CPython 3.13 looks for no handler in the frame that an exception from outside meets
     at the end of a `while` loop (python/cpython#130279), but always in the frame that has called that one.
-
-    Example
-    -------
-    >>> def endless():
-    ...     while True: pass
-    >>> try:
-    ...     at_most(0.05, endless)
-    ... except OutOfTime:
-    ...     print("stopped")
-    stopped
     """
     main = threading.current_thread() is threading.main_thread()
     limited = _alarm if main and hasattr(signal, "setitimer") else _planted

@@ -9,13 +9,7 @@ from i2pemd_lite.files import BadInput
 
 @cache
 def of_lesson(number):
-    """{name: Exercise} of one lesson, in the lesson's order; none of a lesson without exercises.
-
-    Example
-    -------
-    >>> list(of_lesson("02"))
-    ['02a', '02b', '02c']
-    """
+    """{name: Exercise} of one lesson, in the lesson's order; none of a lesson without exercises."""
     return import_module(f"{__name__}.lesson{number}").EXERCISES if number in lessons() else {}
 
 

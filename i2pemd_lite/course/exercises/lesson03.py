@@ -6,6 +6,7 @@ from scipy.special import softmax
 
 from i2pemd_lite.course.about.independent import (
     histogram,
+    logits_and_labels,
     loss_by_class,
     random_ground,
     slopes,
@@ -27,14 +28,6 @@ def _by_differences(z, k, G):
 def _at(formula):
     """A formula in p and the prices of the label, as a function of logits."""
     return lambda z, k, G: formula(z.softmax(0), G[:, k], torch.eye(len(z), dtype=z.dtype)[k])
-
-
-def _voxels(random):
-    """Voxels of a few classes, of which most often one or two have none."""
-    K, V = random.integers(3, 7), random.integers(3, 12)
-    present = random.choice(K, random.integers(1, K + 1), replace=False)
-    y = torch.tensor(random.choice(present, V))
-    return torch.tensor(random.normal(size=(V, K))), y, random_ground(random, K)
 
 
 def _class_means(z, y, G):
@@ -116,7 +109,7 @@ EXERCISES = {
     ),
     "03c": Exercise(
         title="Equations 8 and 9", minutes=10, kind="write", takes="z, y, G",
-        inputs=_voxels, oracle=loss_by_class, against="loops over voxels and classes in float64", gradient=0,
+        inputs=logits_and_labels, oracle=loss_by_class, against="loops over voxels and classes in float64", gradient=0,
         hints=(
             "Two means, one inside the other. Over what does each of them run, and which classes have none?",
             "For a class k that occurs: choose its voxels by `y == k`, and take the mean of their distances.",

@@ -5,17 +5,8 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.about.independent import class_means, random_ground, transported
+from i2pemd_lite.course.about.independent import class_means, logits_and_labels, transported
 from i2pemd_lite.course.ask.exercise import Exercise
-
-
-def _batch(random):
-    """Logits and labels of a batch that does not show every class, a table of prices, and a weight."""
-    K = random.integers(3, 7)
-    shown = random.choice(K, random.integers(2, K), replace=False)
-    labels = np.concatenate([shown, random.choice(shown, random.integers(3, 12))])
-    logits = torch.tensor(random.normal(0, 2, size=(len(labels), K)))
-    return logits, torch.tensor(labels), random_ground(random, K), float(random.uniform(0.5, 3))
 
 
 def _by_transport(z, y, G, weight):
@@ -56,7 +47,7 @@ def _one_by_one(means, counts):
 EXERCISES = {
     "08a": Exercise(
         title="The loss of your own loop", minutes=8, kind="fill in", takes="z, y, G, weight",
-        inputs=_batch, oracle=_by_transport,
+        inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))), oracle=_by_transport,
         against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0,
         hints=(
             "Eq. 6 gives each instance a cost. Eq. 9 takes their mean within a class, Eq. 8 the mean of these means.",

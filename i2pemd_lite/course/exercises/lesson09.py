@@ -1,12 +1,12 @@
 """Exercises of lesson 09: ratios of interleaved times, the gradient of Eq. 8 by hand, sums that lose their terms."""
 
 import math
-import statistics
+from statistics import median
 
 import numpy as np
 import torch
 
-from i2pemd_lite.course.about.independent import loss_by_class, random_ground, slopes
+from i2pemd_lite.course.about.independent import logits_and_labels, loss_by_class, slopes
 from i2pemd_lite.course.ask.exercise import Exercise
 
 
@@ -17,18 +17,6 @@ def _rounds(random):
     interrupted = random.random((rounds, versions)) < 0.15
     interrupted[random.integers(rounds)] = True  # at least one round in all versions alike
     return (torch.tensor(np.where(interrupted, random.uniform(20, 60) * t, t)),)
-
-
-def _ratios(t):
-    middle = [statistics.median(column) for column in np.asarray(t).T.tolist()]
-    return np.array([middle[0] / each for each in middle])
-
-
-def _voxels(random):
-    K, V = random.integers(3, 6), random.integers(3, 9)
-    present = random.choice(K, random.integers(2, K + 1), replace=False)
-    y = np.r_[present[:2], random.choice(present, V - 2)]
-    return torch.tensor(random.normal(size=(V, K))), torch.tensor(y), random_ground(random, K)
 
 
 def _hand(divide):
@@ -57,7 +45,8 @@ def _in_turn(numbers):
 EXERCISES = {
     "09a": Exercise(
         title="A ratio that one interruption does not move", minutes=5, kind="fill in", takes="t",
-        inputs=_rounds, oracle=_ratios, against="Python's statistics.median",
+        inputs=_rounds, oracle=lambda t: np.array([median(t[:, 0].tolist()) / median(each) for each in t.T.tolist()]),
+        against="Python's statistics.median",
         properties={
             "version 0 is exactly as fast as itself, so the first ratio is 1": lambda r, t: abs(r[0] - 1) < 1e-9,
         },
@@ -79,7 +68,7 @@ EXERCISES = {
     ),
     "09b": Exercise(
         title="The gradient of the loss, by hand", minutes=10, kind="write", takes="z, y, G",
-        inputs=_voxels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
+        inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
         against="finite differences of Eq. 8 and 9 in NumPy",
         properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6},
         hints=(

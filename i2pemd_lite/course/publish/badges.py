@@ -46,8 +46,6 @@ def repository(address):
     -------
     >>> repository("https://github.com/someone/i2pemd-lite")
     Repository(owner='someone', name='i2pemd-lite', branch='main', folder='student')
-    >>> repository("https://github.com/someone/course/tree/autumn/lessons").folder
-    'lessons'
     """
     match = ADDRESS.fullmatch(address)
     if match is None:
@@ -70,14 +68,7 @@ def origin(folder=None):
 
 
 def badges(repository, name):
-    """Two links for the lesson `name`, as Markdown.
-
-    Example
-    -------
-    >>> print(badges(Repository("someone", "course"), "02_x.ipynb"))
-    [Open in Colab](https://colab.research.google.com/github/someone/course/blob/main/student/02_x.ipynb) ·
-    [Open in Binder](https://mybinder.org/v2/gh/someone/course/main?urlpath=lab%2Ftree%2Fstudent%2F02_x.ipynb)
-    """
+    """Two links for the lesson `name`, as Markdown."""
     at, path = f"{repository.owner}/{repository.name}", f"{repository.folder}/{name}"
     place = f"lab/tree/{path}".replace("/", "%2F")
     return (
@@ -87,14 +78,7 @@ def badges(repository, name):
 
 
 def to_do(repository, copies):
-    """What is left to do before the badges of the `copies` lead to anything, in a sentence.
-
-    Example
-    -------
-    >>> print(to_do(Repository("someone", "course"), "out/course/student"))
-    The badges lead to https://github.com/someone/course/tree/main/student: commit what is in out/course/student there
-    as student/ (another place: --repository https://github.com/someone/course/tree/BRANCH/FOLDER).
-    """
+    """What is left to do before the badges of the `copies` lead to anything, in a sentence."""
     return (
         f"The badges lead to {repository.url}/tree/{repository.branch}/{repository.folder}: commit what is in {copies} "
         f"there\nas {repository.folder}/ (another place: --repository {repository.url}/tree/BRANCH/FOLDER)."

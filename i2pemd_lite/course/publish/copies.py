@@ -116,15 +116,7 @@ def _expect_untouched(out, files, fingerprints):
 
 
 def source(notebook, name="notebook"):
-    """The master for nbgrader: every exercise in two cells with metadata, the solutions still in.
-
-    Example
-    -------
-    >>> exercise = 'def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION\\n'
-    >>> made = source({"cells": [notebooks.code("ground-28", exercise + 'check("02b", half)')]})
-    >>> [cell["metadata"]["nbgrader"]["grade_id"] for cell in made["cells"]]
-    ['02b-answer', '02b']
-    """
+    """The master for nbgrader: every exercise in two cells with metadata, the solutions still in."""
     cells = []
     for cell in notebook["cells"]:
         try:

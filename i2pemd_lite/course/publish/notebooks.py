@@ -27,13 +27,7 @@ class Task(NamedTuple):
 
 
 def lessons(numbers=(), folder=None):
-    """The paths of all master notebooks, or of those whose number or name is given.
-
-    Example
-    -------
-    >>> [path.name for path in lessons(["02"])]
-    ['02_ground_distance.ipynb']
-    """
+    """The paths of all master notebooks, or of those whose number or name is given."""
     folder = Path(folder or root() / "notebooks")
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
@@ -83,24 +77,12 @@ def code(name, source, **metadata):
 
 
 def headings(cell):
-    """The second-level headings in a cell; none in a cell of code.
-
-    Example
-    -------
-    >>> headings(markdown("ground-07", "## Equation 3: how far apart?\\n\\nThe L1 distance."))
-    ['Equation 3: how far apart?']
-    """
+    """The second-level headings in a cell; none in a cell of code."""
     return re.findall(r"^## +(.*?)\s*$", cell["source"], flags=re.M) if cell["cell_type"] == "markdown" else []
 
 
 def links(notebook):
-    """The relative links of a notebook's text, with what follows # and without what is shown, in their order.
-
-    Example
-    -------
-    >>> links({"cells": [markdown("a-01", "[next](03_x.ipynb#p-01), [paper](https://doi.org/10.1)")]})
-    [('03_x.ipynb', 'p-01')]
-    """
+    """The relative links of a notebook's text, with what follows # and without what is shown, in their order."""
     text = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     return [(target, (place or "#")[1:]) for target, place in LINK.findall(text)]
 
@@ -167,15 +149,6 @@ def task(cell):
     Raises
     ------
     BadInput, when marks and check are not so: then no copy could be made of it, or one that shows the solution.
-
-    Example
-    -------
-    >>> task(code("ground-28", '''def half(x):
-    ...     ### BEGIN SOLUTION
-    ...     return x / 2
-    ...     ### END SOLUTION
-    ... check("02b", half)''')).check
-    'check("02b", half)'
     """
     source = cell["source"]
     if cell["cell_type"] != "code" or not (MARK.search(source) or CHECK.search(source)):

@@ -31,13 +31,7 @@ class Note(NamedTuple):
 
 
 def notes(number, folder=FOLDER):
-    """The `Note`s of a lesson, in their order; none when there is no file for it.
-
-    Example
-    -------
-    >>> notes("02")[0].heading
-    'You will be able to'
-    """
+    """The `Note`s of a lesson, in their order; none when there is no file for it."""
     path = Path(folder) / f"{number}.md"
     if not path.exists():
         return []
@@ -104,11 +98,6 @@ def _ended(heading):
 def _written(number):
     """{sentence: code} of the typical mistakes of a lesson, as its file has them; "" where it needs other functions of
     that file, which nobody would write.
-
-    Example
-    -------
-    >>> [code for code in _written("02").values() if "mean" in code]
-    ['(c[:, None] - c).abs().mean(2)']
     """
     file = Path(exercises.__file__).parent / f"lesson{number}.py"
     tree = ast.parse(file.read_text(encoding="utf-8"))

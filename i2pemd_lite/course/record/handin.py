@@ -27,13 +27,8 @@ class HandIn(NamedTuple):
 
 
 def read(path, folder=None):
-    """The hand-in in a file, named by its path below `folder`, or by its name alone.
-
-    Raises
-    ------
-    BadInput, when it is too large, no JSON, half a file, no hand-in, of another version, changed after it was saved, or
-    says what no learner can have done
-    """
+    """The hand-in in a file, named by its path below `folder`, or by its name alone; `BadInput` when it is damaged, of
+    another version, changed after it was saved, or says what no learner can have done."""
     path = Path(path)
     name = printable(path.relative_to(folder).as_posix() if folder else path.name)
     content = _content(path, name)
@@ -65,13 +60,7 @@ def _refused(name, expected, found):
 
 
 def printable(name):
-    """A file's name as it can be printed: one can hold what moves the cursor of a terminal.
-
-    Example
-    -------
-    >>> printable("a\\nb.json")
-    'a�b.json'
-    """
+    """A file's name as it can be printed: one can hold what moves the cursor of a terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
@@ -136,12 +125,7 @@ def _wrong(content):
 
 def read_all(folder):
     """([hand-ins], `Problems`) of all .json files in a folder and the folders in it, in the order of their paths; of
-    those from one journal the one with most counts.
-
-    Raises
-    ------
-    BadInput, when there is no such folder, no file in it, or no good one
-    """
+    those from one journal the one with most counts. `BadInput`, when there is none, or no good one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: expected a folder of hand-ins, found none; correct its name")

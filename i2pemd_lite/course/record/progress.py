@@ -53,8 +53,9 @@ def record(kind, name, **facts):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
-            if file.seek(0, os.SEEK_END) and _last_byte(file) != b"\n":
-                file.write(b"\n")
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                file.write(b"\n" * (file.read(1) != b"\n"))
             file.write(text.encode(errors="replace") + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -62,11 +63,6 @@ def record(kind, name, **facts):
         if not _unwritten:
             print(f"Your progress cannot be kept in {path}: {error}. It is kept until this kernel ends.")
         _unwritten.append(line)
-
-
-def _last_byte(file):
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
 
 
 def records():
@@ -223,9 +219,9 @@ def _state(each):
 
 def calibration():
     """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
-    from i2pemd_lite.course.record import calibration as of
+    from i2pemd_lite.course.record import calibration  # and matplotlib
 
-    return of.shown(list(predictions().values()))
+    return calibration.picture(list(predictions().values()))
 
 
 def start_over():
