@@ -7,13 +7,13 @@ from scipy import ndimage
 from i2pemd_lite import distributed
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
+from i2pemd_lite.losses import mmd, segmentation_loss
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.run import Example, Learner
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
-from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
+from i2pemd_lite.segmentation.methods import EXTRAS, GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
 from i2pemd_lite.segmentation.report import ClassMean, doc_row, probe_blocks, sample_voxels, summary
 
@@ -69,12 +69,9 @@ class Segmenter(Learner):
         ground = GROUNDS[method.ground](self.bank, s)  # Eq. 3-5
         loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes, add=s.add)  # Eq. 7-9
         terms = dict(loss.terms)
-        if method.extra == "i2ped":
-            terms["i2ped"] = i2ped_loss(features, labels, self.bank.prototypes)
-            loss = loss + s.weight_i2ped * terms["i2ped"]
-        if method.extra == "kd":
-            terms["kd"] = kd_loss(logits, labels, sizes, s.temperature)
-            loss = loss + s.weight_kd * terms["kd"]
+        if method.extra:
+            weight, terms[method.extra] = EXTRAS[method.extra](self.bank, s, features, logits, labels, sizes)
+            loss = loss + weight * terms[method.extra]
         return {"loss": loss, **terms}
 
     def _apart(self, images, sizes):
