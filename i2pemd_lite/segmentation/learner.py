@@ -12,7 +12,8 @@ from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.run import Example, Learner
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.data import split
+from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import EXTRAS, GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
 from i2pemd_lite.segmentation.report import ClassMean, doc_row, probe_blocks, sample_voxels, summary
@@ -30,7 +31,7 @@ class Segmenter(Learner):
         self.network.to(memory_format=torch.channels_last_3d)
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.bank.seen.fill_(s.first == "zeros")
-        self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
+        self.training_cases, self.test_cases = split(data, s.test, s.split_seed)
         self.samples = sample_voxels(self.test_cases)
         self.probed = probe_blocks(self.test_cases, s.patch_depth)
         self.resident = Resident()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.segmentation.data import MODALITIES
+from i2pemd_lite.segmentation.layout import MODALITIES
 
 STAGES = ("enc1", "enc2", "enc3", "enc4", "dec3", "dec2", "dec1", "head")
 

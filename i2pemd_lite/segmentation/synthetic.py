@@ -18,7 +18,7 @@ from scipy import ndimage
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import layout
-from i2pemd_lite.segmentation.data import MANIFEST, Volume
+from i2pemd_lite.segmentation.layout import MANIFEST, Volume
 
 FORMAT = 2
 """Counts the changes that make other voxels from the same seed."""

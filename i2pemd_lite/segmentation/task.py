@@ -7,7 +7,7 @@ from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.task import Task
-from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load
+from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import nifti_files
 from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
@@ -18,7 +18,7 @@ from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettin
 
 def _prepare(data, settings):
     if isinstance(data, Dataset):
-        train = [scan.name for scan in data.split(settings.test, settings.split_seed)[0]]
+        train = [scan.name for scan in split(data, settings.test, settings.split_seed)[0]]
         return prepare(data, settings.geometry, train=train)
     if not isinstance(data, Prepared):
         raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
