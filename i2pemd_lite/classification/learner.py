@@ -6,7 +6,7 @@ import logging
 import torch
 
 from i2pemd_lite.classification.augment import plain
-from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods import METHODS, ramps
 from i2pemd_lite.classification.methods.supervised import class_weights
 from i2pemd_lite.classification.methods.teachers import decay, ema_update

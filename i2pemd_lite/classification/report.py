@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
 from i2pemd_lite.files import BadInput, atomic_write
 from i2pemd_lite.metrics import classification_metrics

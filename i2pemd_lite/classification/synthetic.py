@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from i2pemd_lite import files
-from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING
+from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING
 from i2pemd_lite.files import BadInput
 
-VERSION = 2
+FORMAT = 2
 WIDTH, HEIGHT = 96, 72
 # Images in ISIC 2018 Task 3, in the order of CLASSES.
 FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])
@@ -54,16 +54,16 @@ def make(folder=None, images=1500, seed=0, progress=True):
     if images < 56:
         raise BadInput(f"images: expected at least 56, eight of each class, found {images}")
     folder = Path(folder or files.root() / "data" / "synthetic" / f"skin-{images}") / "isic2018"
-    settings = {"version": VERSION, "images": images, "seed": seed}
+    settings = {"version": FORMAT, "images": images, "seed": seed}
     if _holds(folder, settings):
         return folder
-    if folder.exists() and not (folder / "synthetic.json").is_file():
+    if folder.exists() and not (folder / MANIFEST).is_file():
         raise BadInput(f"{folder}: expected no folder or a synthetic set, found other files; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
         _write(temporary, images, seed, progress)
-        files.write_json(temporary / "synthetic.json", settings)
+        files.write_json(temporary / MANIFEST, settings)
         temporary.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -77,18 +77,12 @@ def make(folder=None, images=1500, seed=0, progress=True):
 
 
 def _holds(folder, settings):
-    note = folder / "synthetic.json"
+    note = folder / MANIFEST
     return note.is_file() and files.read_json(note) == settings
 
 
 def plan(images, seed=0):
-    """(class, lesion) of each image, (n, 2), shuffled: ISIC's shares, at least 8 a class, 1 to 4 views a lesion.
-
-    Example
-    -------
-    >>> np.bincount(plan(400)[:, 0]).tolist()
-    [44, 268, 21, 13, 44, 8, 8]
-    """
+    """(class, lesion) of each image, (n, 2), shuffled: ISIC's shares, at least 8 a class, 1 to 4 views a lesion."""
     rng = np.random.default_rng([seed, images])
     counts = np.maximum(np.rint(images * FREQUENCY / FREQUENCY.sum()).astype(int), 8)
     rows, lesion = [], 0
@@ -208,13 +202,7 @@ def _step(field, threshold, width):
 
 
 def draw(lesion, rng):
-    """A view of a `Lesion` as a 96 x 72 px `PIL.Image`; place, light, hairs and camera come from `rng`.
-
-    Example
-    -------
-    >>> draw(Lesion("NV", 0), np.random.default_rng(0)).size
-    (96, 72)
-    """
+    """A view of a `Lesion` as a 96 x 72 px `PIL.Image`; place, light, hairs and camera come from `rng`."""
     from PIL import Image
 
     turn, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2)

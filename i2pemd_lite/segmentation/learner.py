@@ -189,14 +189,7 @@ def _expect_every_class(cases):
 
 
 def largest_pieces(p):
-    """Softmax output (K, D, H, W) in which all but the largest connected piece of each organ is sure background.
-
-    Example
-    -------
-    >>> p = torch.tensor([[0.1, 0.1, 0.9, 0.3], [0.9, 0.9, 0.1, 0.7]]).view(2, 1, 1, 4)
-    >>> largest_pieces(p).argmax(0).flatten().tolist()
-    [1, 1, 0, 0]
-    """
+    """Softmax output (K, D, H, W) in which all but the largest connected piece of each organ is sure background."""
     labels, p = p.argmax(0).numpy(), p.clone()
     for k in range(1, len(p)):
         pieces, count = ndimage.label(labels == k)

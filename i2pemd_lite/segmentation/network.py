@@ -24,12 +24,6 @@ SHARING = {
 
 class PerModality(nn.Module):
     """One copy of a layer for each modality: the batch is split, each part goes through its own copy, and is rejoined.
-
-    Example
-    -------
-    >>> layer = PerModality(lambda: nn.BatchNorm3d(2))
-    >>> layer(torch.randn(5, 2, 1, 4, 4), sizes=(3, 2)).shape
-    torch.Size([5, 2, 1, 4, 4])
     """
 
     def __init__(self, make):

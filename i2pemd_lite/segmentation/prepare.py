@@ -44,11 +44,6 @@ class Geometry:
     min_depth   slices at least; scans with fewer are padded
     normalise   "volume": each scan has mean 0 and variance 1. "modality": the training scans of its modality have
                 them together.
-
-    Example
-    -------
-    >>> Geometry(spacing=(8, 4, 4), size=(96, 96)).spacing
-    (8.0, 4.0, 4.0)
     """
 
     spacing: tuple = (8.0, 1.5, 1.5)
@@ -67,18 +62,20 @@ class Geometry:
             if np.shape(value) != (length,):
                 raise BadInput(f"{name}: expected {length} numbers, found {value!r}")
             object.__setattr__(self, name, tuple(kind(v) for v in value))
-        window, clip = self.ct_window, self.mr_clip
-        for name, right, expected in (
-            ("spacing", min(self.spacing) > 0, "millimetres above 0"),
-            ("size", min(self.size) > 0, "voxels above 0"),
-            ("min_depth", self.min_depth > 0, "slices above 0"),
-            ("crop", self.crop in ("z", "organs", "none"), "'z', 'organs' or 'none'"),
-            ("normalise", self.normalise in ("volume", "modality"), "'volume' or 'modality'"),
-            ("ct_window", window is None or window[0] < window[1], "(low, high) with low < high, or None"),
-            ("mr_clip", clip is None or 0.5 < clip <= 1, "a quantile above 0.5 up to 1, or None"),
-        ):
-            if not right:
+        for name, (expected, holds) in NEEDS.items():
+            if not holds(getattr(self, name)):
                 raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+
+
+NEEDS = {
+    "spacing": ("millimetres above 0", lambda spacing: min(spacing) > 0),
+    "size": ("voxels above 0", lambda size: min(size) > 0),
+    "min_depth": ("slices above 0", lambda depth: depth > 0),
+    "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
+    "normalise": ("'volume' or 'modality'", ("volume", "modality").__contains__),
+    "ct_window": ("(low, high) with low < high, or None", lambda window: window is None or window[0] < window[1]),
+    "mr_clip": ("a quantile above 0.5 up to 1, or None", lambda clip: clip is None or 0.5 < clip <= 1),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +126,10 @@ class Prepared:
 
     def case(self, name):
         """The case called `name`. Raises `BadInput` where there is none."""
-        for case in self.cases:
-            if case.name == name:
-                return case
-        raise BadInput(f"case: expected one of {', '.join(case.name for case in self.cases)}, found {name!r}")
+        cases = {case.name: case for case in self.cases}
+        if name not in cases:
+            raise BadInput(f"case: expected one of {', '.join(cases)}, found {name!r}")
+        return cases[name]
 
     @property
     def labelled(self):
@@ -264,17 +261,16 @@ def _case(scan, image, label, grid, geometry):
     inside = within[0][:, None, None] & within[1][:, None] & within[2]
     resampled = _sample(_blurred(image, axes, scale), axes, scale, offset, target.shape)
     seen = resampled[inside]
-    count, mean, deviation = seen.size, float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
+    mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
         limits = geometry.ct_window if scan.modality == "ct" else f"the {geometry.mr_clip} quantile"
         raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found the value {mean:g} only; "
                        "check the scan's units and its modality")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
-        label = _nearest(label, axes, scale, offset, target.shape) * inside
-        label = torch.from_numpy(label.astype(np.uint8))
+        label = torch.from_numpy((_nearest(label, axes, scale, offset, target.shape) * inside).astype(np.uint8))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
-                (count, mean, deviation))
+                (seen.size, mean, deviation))
 
 
 def _target(grid, geometry, label):
@@ -330,9 +326,8 @@ def _within(scale, offset, count, first, last):
 
 
 def _sample(array, axes, scale, offset, shape):
-    return ndimage.affine_transform(
-        array.transpose(axes), scale, offset, output_shape=tuple(shape), order=1, mode="nearest"
-    )
+    how = {"output_shape": tuple(shape), "order": 1, "mode": "nearest"}
+    return ndimage.affine_transform(array.transpose(axes), scale, offset, **how)
 
 
 def _nearest(array, axes, scale, offset, shape):
@@ -397,7 +392,7 @@ def _fill(folder, dataset, geometry, progress, train):
         "name": dataset.name,
         "geometry": asdict(geometry),
         "cases": [case.name for case in cases],
-        "hashes": [_hash(case) for case in cases],
+        "hashes": [_hash(case.image, case.label) for case in cases],
         "train": train,
         "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in MODALITIES},
     })
@@ -419,6 +414,11 @@ def _of_modality(case, moments):
     return replace(case, image=(case.image * deviation + (mean - all_mean)) / all_deviation)
 
 
+def _hash(*tensors):
+    digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors if tensor is not None))
+    return digest.hexdigest()[:16]
+
+
 def _file_name(name):
     return name.replace("/", "-") + ".safetensors"
 
@@ -427,17 +427,16 @@ def _write_case(path, case):
     from safetensors.torch import save_file
 
     tensors = {
-        "image": case.image,
+        "image": case.image.contiguous(),
         "affine": torch.from_numpy(case.affine),
         "source_affine": torch.from_numpy(case.source.affine),
         "source_shape": torch.tensor(case.source.shape),
         "moments": torch.tensor(case.moments, dtype=torch.float64),
     }
     if case.label is not None:
-        tensors["label"] = case.label
-    about = {"name": case.name, "modality": case.modality}
+        tensors["label"] = case.label.contiguous()
     with files.atomic_write(path) as temporary:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, about)
+        save_file(tensors, temporary, {"name": case.name, "modality": case.modality})
 
 
 def _read_case(path):
@@ -470,12 +469,6 @@ def _of_levels(about, arrays):
     source = Grid(tuple(about["source"]["shape"]), np.array(about["source"]["affine"]))
     return Case(about["name"], about["modality"], torch.from_numpy(values[image]), torch.from_numpy(label.copy()),
                 np.array(about["affine"]), source, tuple(about["moments"]))
-
-
-def _hash(case):
-    digest = hashlib.sha256(case.image.numpy().tobytes())
-    digest.update(b"" if case.label is None else case.label.numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 __all__ = ["Case", "Geometry", "Prepared", "prepare", "prepare_case", "to_source_grid", "write_labels"]
