@@ -89,8 +89,8 @@ class Prepared:
             raise BadInput(f"{file}: expected prepared skin images, found {error}; {again}") from None
         if "compact" in about:
             return _open_compact(file)
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
-        return cls(**tensors, **known, folder=str(Path(file).resolve()))
+        notes = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
+        return cls(**tensors, **notes, folder=str(Path(file).resolve()))
 
 
 _TENSORS = ("images", "labels", "test_images")
@@ -112,10 +112,10 @@ def prepare(dataset, size, progress=True):
     if size < 8:
         raise BadInput(f"size: expected at least 8 px, found {size}")
     key = files.fingerprint("skin", FORMAT, size, *dataset.sources)
-    file = files.cache_folder() / f"skin-{size}-{key}.safetensors"
+    file, folder = files.cache_folder() / f"skin-{size}-{key}.safetensors", str(Path(dataset.folder).resolve())
     if dataset.sources and file.is_file():  # images that come from no file have no key
         try:
-            return replace(Prepared.open(file), folder=str(Path(dataset.folder).resolve()))
+            return replace(Prepared.open(file), folder=folder)
         except BadInput:
             file.unlink()
     side = stored_side(size)
@@ -124,21 +124,13 @@ def prepare(dataset, size, progress=True):
     notes = [dataset.name, dataset.ids, dataset.lesions, dataset.parts, dataset.test_ids, dataset.labels.tolist()]
     pixels = [hashlib.sha256(array).digest() for array in (images, test_images)]
     prepared = Prepared(
-        name=dataset.name,
-        size=size,
-        images=torch.from_numpy(images),
-        labels=torch.from_numpy(dataset.labels),
-        ids=dataset.ids,
-        lesions=dataset.lesions,
-        parts=dataset.parts,
-        test_images=torch.from_numpy(test_images),
-        test_ids=dataset.test_ids,
-        converted=(*odd, *odd_test),
-        fingerprint=files.fingerprint(*notes, *pixels),
-    )
+        dataset.name, size, torch.from_numpy(images), torch.from_numpy(dataset.labels), dataset.ids, dataset.lesions,
+        dataset.parts, torch.from_numpy(test_images), dataset.test_ids, (*odd, *odd_test),
+        files.fingerprint(*notes, *pixels), folder,
+    )  # fmt: skip
     if dataset.sources:
         prepared.save(file)
-    return replace(prepared, folder=str(Path(dataset.folder).resolve()))
+    return prepared
 
 
 def _decode_all(dataset, pictures, ids, side, progress, what):
@@ -218,9 +210,9 @@ def _open_compact(file):
             image[:] = codec.pixels(levels, step, side)
 
     unpacked(fill)
-    known = {name: notes[name] and tuple(notes[name]) for name in ("ids", "lesions", "parts", "converted")}
+    names = {name: notes[name] and tuple(notes[name]) for name in ("ids", "lesions", "parts", "converted")}
     images, labels = torch.from_numpy(images), torch.tensor(notes["labels"])
-    return Prepared(notes["name"], notes["size"], images, labels, **known, test_images=images[:0], test_ids=(),
+    return Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
                     fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
 
 
@@ -278,12 +270,10 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
 
 def _hold_out(groups, labels, test, val, stratified, rng):
     """(N,) of "train", "val", "test": whole groups, in random order, as long as they fit in N * share images."""
-    part = np.full(len(labels), "train")
+    part, sizes = np.full(len(labels), "train"), np.bincount(groups)
     _, first = np.unique(groups, return_index=True)
-    strata = labels[first] if stratified else np.zeros(len(first), int)
-    sizes = np.bincount(groups)
-    for stratum in np.unique(strata):
-        order = rng.permutation(np.flatnonzero(strata == stratum))
+    for members in _strata(labels[first], stratified):
+        order = rng.permutation(members)
         total = np.cumsum(sizes[order])
         n_test, n_val = round(test * total[-1]), round(val * total[-1])
         in_test = total <= n_test
@@ -296,12 +286,15 @@ def _hold_out(groups, labels, test, val, stratified, rng):
 
 def _choose(train, labels, share, stratified, rng):
     """round(share * n) of the training positions, of each class apart when stratified."""
-    strata = labels[train] if stratified else np.zeros(len(train), int)
-    draws = []
-    for stratum in np.unique(strata):
-        members = train[strata == stratum]
-        draws.append(rng.permutation(members)[: max(round(share * len(members)), 1)])
+    strata = [train[members] for members in _strata(labels[train], stratified)]
+    draws = [rng.permutation(members)[: max(round(share * len(members)), 1)] for members in strata]
     return np.concatenate(draws) if draws else train
+
+
+def _strata(labels, stratified):
+    """Positions in `labels`: those of each class apart, or all together."""
+    strata = labels if stratified else np.zeros(len(labels), int)
+    return [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
 
 
 def _check_labelled(chosen, train, seed):
