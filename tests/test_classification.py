@@ -125,7 +125,7 @@ def test_evaluation_is_on_images_that_no_step_saw(trained):
     assert sum(map(len, parts)) == len(set.union(*parts))
     report = classification.evaluate(trained)
     with trained.best_weights(), learner.evaluating():
-        scores = learner.scores(learner.test).numpy()
+        scores = learner.probabilities(learner.test).numpy()
     y = learner.data.labels[learner.test].numpy()
     assert report.figures["top1"] == pytest.approx(100 * accuracy_score(y, scores.argmax(1)))
     assert report.about["held back"] == len(learner.test)

@@ -46,7 +46,7 @@ class Evaluation(Report):
 def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
-    scores = learner.scores(held_back).numpy()
+    scores = learner.probabilities(held_back).numpy()
     truth = learner.data.labels[held_back].numpy()
     rows = []
     for words, decision in DECISIONS.items():

@@ -6,6 +6,7 @@ reads one. Preparing them for training is the task of `prepare`.
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,10 @@ SEQUENCES = {
     "t1_out": ("T1DUAL", "OutPhase", "short"),
 }
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
-FAT_HU = -50.0
-FAT_SHARE = 0.02
-"""Half of a CT scan or more is fat and air, below -50 HU, whereas magnitude images of MR have nothing below 0.
+FAT_HU, FAT_SHARE = -50.0, 0.02
+"""At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less.
 
-At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: noise, ringing after a
+Half of a CT scan or more is fat and air, whereas magnitude images of MR have nothing below 0. Noise, ringing after a
 conversion and a normalised scan are let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not.
 """
 
@@ -147,10 +147,8 @@ class Dataset:
         return tuple(scan for scan in self.scans if scan.label is None)
 
     def __str__(self):
-        def count(scans, modality):
-            return sum(scan.modality == modality for scan in scans)
-
-        counts = [f"{count(self.labelled, m)} + {count(self.unlabelled, m)} {m.upper()}" for m in MODALITIES]
+        count = Counter((scan.modality, scan.label is not None) for scan in self.scans)
+        counts = [f"{count[m, True]} + {count[m, False]} {m.upper()}" for m in MODALITIES]
         return f"{self.name} scans, labelled + unlabelled: {', '.join(counts)} in {self.folder}"
 
 

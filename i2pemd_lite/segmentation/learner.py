@@ -42,9 +42,7 @@ class Segmenter(Learner):
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
         for cases in [self.training_cases] if shared else map(self._cases, MODALITIES):
             _expect_every_class(cases)
-        self.streams = {
-            modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
-        }
+        self.streams = {m: Shuffled(len(self._cases(m)), f"{m} scans", s.seed) for m in MODALITIES}
 
     def _cases(self, modality):
         return [case for case in self.training_cases if case.modality == modality]
