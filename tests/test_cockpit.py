@@ -234,6 +234,19 @@ def test_controls_that_a_task_has_not_are_grey(runs):
     assert board.controls["run"].options == ("skin", "skin 2")
 
 
+@pytest.mark.parametrize(
+    ("method", "own"),
+    {"upper_bound": "", "mean_teacher": "", "flexmatch": "weight", "fixmatch": "weight tau_high",
+     "i2pemd": "weight tau_low tau_high top"}.items(),
+)  # fmt: skip
+def test_only_controls_that_the_method_reads_can_be_moved(runs, method, own):
+    board = cockpit.cockpit(runs, "classification")
+    board.chosen.settings["method"] = method
+    board._follow_run()
+    free = {name for name, control in board.live.items() if not control.disabled}
+    assert free == {"momentum", "learning_rate", *own.split()}
+
+
 def test_every_control_works_at_both_ends_and_in_the_middle(runs):
     board = cockpit.cockpit(runs, "classification")
     for control in board.controls.values():

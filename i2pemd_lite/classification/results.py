@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from i2pemd_lite.classification.choices import SETTINGS
 from i2pemd_lite.classification.methods.bands import COUNTS, counted
 from i2pemd_lite.classification.report import DECISIONS, read_scores
-from i2pemd_lite.classification.settings import ClassificationSettings
+from i2pemd_lite.classification.settings import SETTINGS, ClassificationSettings
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, read_json
 from i2pemd_lite.tables.choices import changed
@@ -56,7 +55,7 @@ def label(settings, data):
 
     A run on synthetic images is "synthetic", one on noise "noise". One on ISIC 2018 has the paper's setting where
     it starts from ImageNet's weights, whatever the name of their file, and all settings are those of its method at
-    full size but those that the paper leaves open (`choices.SETTINGS`; the tables say which of them are others than
+    full size but those that the paper leaves open (`settings.SETTINGS`; the tables say which of them are others than
     here, bfloat16 among them) and `results.FREE`, which say who runs it and how often one looks. `split_by` may be
     "image", the paper's protocol, or one that keeps lesions apart, which makes the task harder and so flatters
     nobody; the tables say which. Everything else is "scaled down", whatever it changes.

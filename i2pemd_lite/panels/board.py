@@ -74,15 +74,11 @@ class Track:
 
     @property
     def acting(self):
-        """The live settings that its method looks at; without one, nothing would change."""
+        """The settings that its method reads; without one, nothing would change."""
         if "method" not in self.settings:
             return ()
         method = TASKS[self.task].METHODS[self.settings["method"]]
-        if self.task == "segmentation":
-            return ("weight", "momentum", "learning_rate") if method.ground else ("momentum", "learning_rate")
-        acting = ["momentum", "learning_rate"] + ["weight"] * method.unlabelled
-        acting += ["tau_high"] * (method.selection in ("threshold", "flexible", "fixed", "learned"))
-        return (*acting, *["tau_low", "top"] * (method.selection in ("fixed", "learned")))
+        return ("momentum", "learning_rate", *method.reads)
 
 
 class Result(NamedTuple):

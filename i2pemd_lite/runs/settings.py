@@ -58,6 +58,10 @@ class Settings:
         self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
         self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
         self._expect("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
+        for field in dataclasses.fields(self):
+            if needs := field.metadata.get("needs"):
+                expected, holds = needs
+                self._expect(field.name, holds(getattr(self, field.name)), expected)
 
     def _expect(self, name, holds, expected):
         if not holds:

@@ -5,7 +5,7 @@ Everything is Dice overlap (DOC) in percent but Table 2, which is Pearson's r. K
 
 from typing import NamedTuple
 
-from i2pemd_lite.segmentation.data import MODALITIES
+from i2pemd_lite.segmentation.layout import MODALITIES
 
 NAMES = {
     "individual": "Individual",

@@ -5,10 +5,9 @@ import math
 from pathlib import Path
 
 from i2pemd_lite.files import read_json
-from i2pemd_lite.segmentation.choices import SETTINGS
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.report import DISTANCES, summary
-from i2pemd_lite.segmentation.settings import SegmentationSettings
+from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
 from i2pemd_lite.tables.choices import changed
 
@@ -45,7 +44,7 @@ def label(settings, data):
     """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
 
     A run on synthetic scans is "synthetic", one on noise "noise". One on real scans has the paper's setting where
-    all settings are those of its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the
+    all settings are those of its preset at full size but those that the paper leaves open (`settings.SETTINGS`; the
     tables say which of them are others than here, bfloat16 among them) and `results.FREE`, which say who runs it
     and how often one looks. `crop` may be "organs", the paper's protocol, whose cut in-plane takes the truth of
     held-back scans for granted; or "z", the default, which makes the task harder and so flatters nobody; the tables

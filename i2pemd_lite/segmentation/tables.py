@@ -15,7 +15,7 @@ import numpy as np
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
 from i2pemd_lite.segmentation import paper
-from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
+from i2pemd_lite.segmentation.layout import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.report import DISTANCES
 from i2pemd_lite.segmentation.results import label, read
