@@ -31,7 +31,6 @@ from pathlib import Path
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, refusal, root, run_lock
-from i2pemd_lite.launch import world_size_from_env
 from i2pemd_lite.text import about, spoken
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
@@ -51,7 +50,7 @@ def main(arguments=None):
     try:
         if getattr(chosen, "device", None):
             os.environ["I2PEMD_DEVICE"] = chosen.device
-        if world_size_from_env() > 1 and chosen.command is not train:
+        if _processes() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
         return gpu(rest) if chosen.command is gpu else chosen.command(chosen)
     except (BadInput, FloatingPointError) as error:
@@ -62,18 +61,22 @@ def main(arguments=None):
             raise
         _say(why)
         return 1
-    except RuntimeError as error:
-        if type(error).__name__ != "Lost":  # of `processes`, which not every command imports
-            raise
-        print(f"i2pemd_lite: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # a connection to processes that have ended may not let this one end
     except KeyboardInterrupt as stop:
         _say(*(stop.args or ("stopped; what had begun goes on with train --resume and its folder",)))
         return 130
 
 
+def _processes():
+    """How many processes torchrun started; torch is not loaded where nothing looks like it."""
+    if "WORLD_SIZE" not in os.environ:
+        return 1
+    from i2pemd_lite.distributed import world_size_from_env
+
+    return world_size_from_env()
+
+
 def _say(words):
-    if world_size_from_env() == 1 or os.environ["RANK"] == "0":  # several processes say the same
+    if _processes() == 1 or os.environ["RANK"] == "0":  # several processes say the same
         print(f"i2pemd_lite: {words}", file=sys.stderr)
 
 
@@ -102,16 +105,20 @@ def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
     from i2pemd_lite import distributed
 
-    with distributed.joined(), contextlib.ExitStack() as claim:
-        task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, claim))
-        if not distributed.is_main():
-            run.finish(progress=False)
-            return 0
-        many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
-        settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
-        print(f"{settings}, {len(run)} steps, kept in {run.folder}")
-        run.finish()
-        print(task.evaluate(run))
+    try:
+        with distributed.joined(), contextlib.ExitStack() as claim:
+            task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, claim))
+            if not distributed.is_main():
+                run.finish(progress=False)
+                return 0
+            many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
+            settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
+            print(f"{settings}, {len(run)} steps, kept in {run.folder}")
+            run.finish()
+            print(task.evaluate(run))
+    except distributed.Lost as error:
+        print(f"i2pemd_lite: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # a connection to processes that have ended may not let this one end
     return 0
 
 
