@@ -32,7 +32,7 @@ class Learner(nn.Module):
         raise NotImplementedError
 
     def expect_shares(self, count):
-        """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `processes`."""
+        """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `distributed`."""
         raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
 
     def losses(self, t):
