@@ -85,27 +85,6 @@ def class_statistics(logits, labels, ignore_index=-100):
     return ClassStatistics(*_Pass.apply(flat, labels.reshape(len(labels), flat.shape[2]), ignore_index))
 
 
-def class_statistics_reference(logits, labels, ignore_index=-100):
-    """`class_statistics` written as its definition: readable, slow, and what tests hold the fast one to.
-
-    Example
-    -------
-    >>> class_statistics_reference(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 1]])).squares
-    tensor([[0.7500, 0.7500]])
-    """
-    z, y = logits.reshape(*logits.shape[:2], -1), labels.reshape(len(labels), -1).long()
-    valid = y != ignore_index
-    here = torch.nn.functional.one_hot(torch.where(valid, y, 0), z.shape[1]) * valid[..., None].to(z.dtype)
-    log_p = z.log_softmax(1)
-    p = log_p.exp()
-    return ClassStatistics(
-        counts=here.sum(1),
-        nll=-torch.einsum("bvk,bkv->bk", here, log_p),
-        mass=torch.einsum("bvk,biv->bki", here, p),
-        squares=torch.einsum("biv,bv->bi", p.square(), valid.to(z.dtype)),
-    )
-
-
 def _check(logits, labels):
     if not logits.is_floating_point() or logits.dim() < 2 or logits.shape[1] < 2:
         found = f"{logits.dtype} of shape {tuple(logits.shape)}"
