@@ -2,6 +2,7 @@
 
 import io
 import json
+from fractions import Fraction
 from functools import partial
 from unittest.mock import patch
 
@@ -14,20 +15,8 @@ from PIL import Image
 
 from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import (
-    agree,
-    dynamics,
-    exhibits,
-    ground,
-    instance,
-    museum,
-    overview,
-    transport,
-)
-from i2pemd_lite.panels.engine import (
-    picture,
-    style,
-)
+from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
+from i2pemd_lite.panels.engine import picture, style
 from i2pemd_lite.panels.engine.panel import Panel, slider
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -205,7 +194,7 @@ def chosen_holds(view, tau_low, tau_high):
 
 
 def training_holds(view, rate):
-    assert view is exhibits.trainings()[rate]
+    assert view is exhibits.rate_too_high(rate)
     late = slice(exhibits.SETTLED, None)
     assert view.sign == 100 * np.mean(view.loss[late] > view.guess[late])
     assert view.path.shape == (exhibits.TRAINING, museum.K, 2) and np.isfinite(view.loss).all()
@@ -405,17 +394,19 @@ def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
 
 
 @pytest.mark.parametrize(
-    "sign, bad, good",
+    "name, bad, good",
     [
-        (museum.COST, 0.11, 0.1),
-        (museum.SPREAD, 1 / 129, 1 / 128),
-        (museum.MOVED, 1, 0),
-        (museum.BAND, 0, 1),
-        (museum.GUESS, 5.1, 5),
+        ("one on the diagonal", 0.11, 0.1),
+        ("collapsed prototypes", 1 / 129, 1 / 128),
+        ("a batch without a class", 1, 0),
+        ("thresholds crossed", 0, 1),
+        ("learning rate too high", 5.1, 5),
     ],
 )
-def test_a_sign_has_its_limit_where_its_reason_says(sign, bad, good):
+def test_a_sign_has_its_limit_where_its_reason_says(name, bad, good):
+    sign = museum.EXHIBITS[name].sign
     assert sign.there(bad) and not sign.there(good)
+    assert float(Fraction(sign.limit_in_words.removesuffix(" %"))) == sign.limit
 
 
 def test_what_is_not_a_number_is_said_in_words():
