@@ -609,19 +609,19 @@ def test_the_prototype_path_is_an_exponential_average():
         np.testing.assert_allclose(path[t + 1], c, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("pool, expected", [("pooled", 1.75), ("modality", 2.5), ("sequential", 0.96)])
-def test_three_ways_of_pooling_differ_as_by_hand(pool, expected):
+@pytest.mark.parametrize("way, expected", [("voxels", 1.75), ("modalities", 2.5), ("in turn", 0.96)])
+def test_three_ways_of_pooling_differ_as_by_hand(way, expected):
     features = np.r_[np.full((30, 2), 1.0), np.full((10, 2), 4.0)].astype(np.float32)[None]
     labels, is_mr = np.zeros((1, 40), dtype=int), (np.arange(40) >= 30)[None]
-    start = 0.8 if pool == "sequential" else 0.0
-    path = dynamics.follow(features, labels, is_mr, start, pool, zeros=True)
+    start = 0.8 if way == "in turn" else 0.0
+    path = dynamics.follow(features, labels, is_mr, start, way, zeros=True)
     np.testing.assert_allclose(path[1, 0], expected, atol=1e-6, rtol=0)  # float32
 
 
 def test_the_simplex_maps_agree_with_a_solver_all_over():
     result = instance.panel(label=3, g12=1 / 6, g23=2 / 3).result
     for i, j in np.random.default_rng(0).integers(0, instance.SIDE, (200, 2)):
-        p = instance._simplex_grid(instance.SIDE)[i, j]
+        p = instance._predictions_of_pixels(instance.SIDE)[i, j]
         if p.min() > 1e-6:
             exact = ot.emd2(p / p.sum(), np.eye(3)[2], result.ground)
             assert abs(result.maps[0, i, j] - exact) < 1e-9
