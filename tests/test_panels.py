@@ -266,7 +266,7 @@ def test_a_change_moves_artists_and_rebuilds_none(case):
     artists = set(panel._figure.findobj())
     for name in list(panel.controls)[:4]:
         panel.controls[name].value = ends(panel.controls[name])[1]
-    data = set(panel._figure.house_moving)
+    data = set(panel._figure.moving)
     assert data <= artists
 
 

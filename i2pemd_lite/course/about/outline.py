@@ -129,8 +129,8 @@ def _plans():
 
 
 def markdown():
-    """The outline as Markdown, with links to the lessons; README holds it."""
-    links = {lesson.number: f"[{lesson.title}](notebooks/{lesson.path.name})" for lesson in lessons()}
+    """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
+    links = {lesson.number: f"[{lesson.title}]({lesson.path.name})" for lesson in lessons()}
     cells = [HEADER, ("---",) * len(HEADER), *((n, links[n], *row) for n, _, *row in rows())]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n\n" + "\n".join(_plans())
 
