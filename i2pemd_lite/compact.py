@@ -26,14 +26,7 @@ LIMIT = 45
 
 
 def packed(parts):
-    """{name: (packed bytes, sha256)} of parts = {name: function that gives a uint8 array}.
-
-    Example
-    -------
-    >>> data, mark = packed({"zeros": lambda: np.zeros(10_000, np.uint8)})["zeros"]
-    >>> len(data) < 200, len(mark)
-    (True, 64)
-    """
+    """{name: (packed bytes, sha256)} of parts = {name: function that gives a uint8 array}."""
 
     def pack(part):
         data = part().tobytes()

@@ -51,7 +51,7 @@ def answers(runs):
         learner = run.learner
         with learner.evaluating():
             for i in learner.test.tolist():
-                scores.setdefault(name, {})[learner.data.ids[i]] = learner.scores(torch.tensor([i]))[0].numpy()
+                scores.setdefault(name, {})[learner.data.ids[i]] = learner.probabilities(torch.tensor([i]))[0].numpy()
                 truth[learner.data.ids[i]] = int(learner.data.labels[i])
     return scores, truth
 
@@ -166,8 +166,8 @@ def test_the_words_say_what_each_method_answered(runs, answers, panel):
 
 def test_scores_are_computed_once(runs, monkeypatch):
     asked = []
-    of = type(runs["vat"].learner).scores
-    monkeypatch.setattr(type(runs["vat"].learner), "scores", lambda me, *a: asked.append(me) or of(me, *a))
+    of = type(runs["vat"].learner).probabilities
+    monkeypatch.setattr(type(runs["vat"].learner), "probabilities", lambda me, *a: asked.append(me) or of(me, *a))
     panel = hardest(runs, kind="NV")
     panel.set(order="methods disagree most", page=2)
     assert len(asked) == 3

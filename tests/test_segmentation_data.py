@@ -210,12 +210,12 @@ def test_chaos_test_sets_have_no_labels_and_the_pairs_are_not_read_beside_it(tmp
 
 def test_chaos_grey_values_of_the_first_release():
     grey = np.array([0, 80, 160, 240, 255], dtype=np.uint8)
-    assert layout.chaos_classes(grey).tolist() == [0, 1, 2, 3, 4]
+    assert layout.class_ids(grey, "chaos").tolist() == [0, 1, 2, 3, 4]
     # Without 80 or 160 it is the later release, where 240 to 255 are the spleen.
     grey = np.array([0, 55, 70, 110, 135, 175, 200, 240, 255])
-    assert layout.chaos_classes(grey).tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert layout.class_ids(grey, "chaos").tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4]
     # A missing organ shifts nothing.
-    assert layout.chaos_classes(np.array([0, 189, 252])).tolist() == [0, 3, 4]
+    assert layout.class_ids(np.array([0, 189, 252]), "chaos").tolist() == [0, 3, 4]
 
 
 def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
@@ -238,30 +238,34 @@ def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
 # Splits
 
 
+def labelled(scans):
+    return data.Dataset(None, "real", tuple(replace(scan, label=scan.name) for scan in scans))
+
+
 @pytest.mark.parametrize(("count", "held_back"), [(21, 6), (14, 4), (30, 9), (20, 6), (3, 1), (2, 1)])
 def test_split_sizes(count, held_back):
-    train, test = split([Scan(f"ct/{n}", "ct", None) for n in range(count)])
+    train, test = split(labelled(Scan(f"ct/{n}", "ct", None) for n in range(count)))
     assert (len(train), len(test)) == (count - held_back, held_back)
 
 
 def test_split_parts_each_modality_and_depends_on_the_seed_alone():
     scans = [Scan(f"{m}/{n}", m, None) for m in ("ct", "mr") for n in range(20)]
-    train, test = split(scans, seed=3)
+    train, test = split(labelled(scans), seed=3)
     assert sorted(s.name for s in train + test) == sorted(s.name for s in scans)
     assert [sum(s.modality == m for s in test) for m in ("ct", "mr")] == [6, 6]
-    assert {s.name for s in split(scans[::-1], seed=3)[1]} == {s.name for s in test}
-    assert {s.name for s in split(scans, seed=4)[1]} != {s.name for s in test}
-    assert split(scans, test=0)[1] == ()
+    assert {s.name for s in split(labelled(scans[::-1]), seed=3)[1]} == {s.name for s in test}
+    assert {s.name for s in split(labelled(scans), seed=4)[1]} != {s.name for s in test}
+    assert split(labelled(scans), test=0)[1] == ()
     with pytest.raises(BadInput, match="test: expected a part"):
-        split(scans, test=1.5)
+        split(labelled(scans), test=1.5)
 
 
 def test_a_single_case_cannot_be_split(tmp_path):
     scans = [Scan(f"ct/{n}", "ct", None) for n in range(4)] + [Scan("mr/9", "mr", None)]
     with pytest.raises(BadInput, match="^mr/9: expected two labelled cases of MR or more, found one"):
-        split(scans)
-    assert split(scans, test=0) == (tuple(scans), ())
-    assert [s.modality for s in split([*scans, Scan("mr/8", "mr", None)])[1]] == ["ct", "mr"]
+        split(labelled(scans))
+    assert split(labelled(scans), test=0) == (labelled(scans).scans, ())
+    assert [s.modality for s in split(labelled([*scans, Scan("mr/8", "mr", None)]))[1]] == ["ct", "mr"]
 
 
 # Bad input
@@ -646,7 +650,7 @@ def test_modality_normalisation_is_of_the_training_scans_together(tmp_path):
     write_pairs(tmp_path, cases=4)
     geometry = Geometry((8, 4, 4), (18, 20), normalise="modality", **RAW)
     prepared = prepare(load(tmp_path), geometry, progress=False)
-    train = {case.name for case in prepared.split()[0]}
+    train = {case.name for case in split(prepared)[0]}
     for modality in ("ct", "mr"):
         raw = {s.name: s.read().image.transpose(2, 1, 0) for s in prepared.dataset.scans if s.modality == modality}
         together = np.stack([raw[name] for name in sorted(train & raw.keys())]).astype(np.float64)
@@ -721,7 +725,7 @@ def test_predictions_of_another_shape_are_refused(tmp_path):
 def test_written_labels_are_whole_and_on_the_grid(tmp_path):
     label = classes()
     write_labels(tmp_path / "out/a.nii.gz", label.astype(np.int64), LPS)
-    back, grid = layout.read_nifti(tmp_path / "out/a.nii.gz")
+    grid, back = layout.read_nifti(tmp_path / "out/a.nii.gz")
     np.testing.assert_array_equal(back, label)
     np.testing.assert_array_equal(grid.affine, LPS)
     assert nibabel.load(tmp_path / "out/a.nii.gz").get_data_dtype() == np.uint8
@@ -805,12 +809,11 @@ def test_an_interrupted_preparation_goes_on(tmp_path, monkeypatch):
     assert len(prepared.cases) == 5
 
 
-def test_scans_with_fewer_slices_than_a_patch_are_filled_up_and_named(tmp_path):
+def test_scans_with_fewer_slices_than_a_patch_are_filled_up(tmp_path):
     write_pairs(tmp_path)
     for path in (CT_IMAGE, CT_LABEL):
         edit(tmp_path / path, lambda a, m: (a[:, :, 2:8], m))
     prepared = prepare(load(tmp_path), replace(SMALL, min_depth=8), progress=False)
-    assert prepared.padded == ("ct/img0002",)
     case = prepared.case("ct/img0002")
     assert len(case.image) == 8 and [case.image[z].unique().numel() for z in (0, 7)] == [1, 1]
     assert not case.label[[0, 7]].any() and case.label[1].any()
@@ -847,10 +850,10 @@ def test_a_compact_file_keeps_volumes_within_half_a_grey_level_and_all_else_exac
     assert "4 labelled scans in 0.0 MiB; left out: 1 scans without labels" in said
     there = Prepared.open(tmp_path / "x.safetensors")
     assert there.folder == tmp_path / "x.safetensors" and there.dataset is None
-    for name in ("geometry", "name", "moments", "padded"):
+    for name in ("geometry", "name", "moments"):
         assert getattr(there, name) == getattr(prepared, name), name
-    assert [[case.name for case in part] for part in there.split()] == [
-        [case.name for case in part] for part in prepared.split()
+    assert [[case.name for case in part] for part in split(there)] == [
+        [case.name for case in part] for part in split(prepared)
     ]
     for one, two in zip(prepared.labelled, there.cases, strict=True):
         lo, hi = one.image.double().aminmax()

@@ -245,7 +245,7 @@ def test_who_is_evaluated(data):
             images = torch.cat(list(learner.batches(learner.test)))
             expected = used(images)[1].softmax(1)
             other = (learner.teacher if used is learner.network else learner.network)(images)[1].softmax(1)
-            assert (learner.scores(learner.test) - expected).abs().max() < 1e-5
+            assert (learner.probabilities(learner.test) - expected).abs().max() < 1e-5
         assert (other - expected).abs().max() > 1e-3
 
 

@@ -283,7 +283,7 @@ def test_labels(changes, expected):
 def test_every_setting_says_whose_it_is():
     for task in ("segmentation", "classification"):
         module = importlib.import_module(f"i2pemd_lite.{task}")
-        facts = module.choices
+        facts = module.settings
         names = {field.name for field in dataclasses.fields(module.TASK.settings)}
         assert names - {*FREE, "preset"} | {"precision"} == facts.SETTINGS.keys()
         found = choices.table(module)

@@ -8,7 +8,8 @@ classification.predict(run, out="out/skin.csv")
 print(classification.tables(seeds=(0, 1, 2)))               # Tables 4 to 6, the paper's numbers beside
 """
 
-from i2pemd_lite.classification.data import CLASSES, Dataset, load
+from i2pemd_lite.classification.data import Dataset, load
+from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
 from i2pemd_lite.classification.settings import ClassificationSettings

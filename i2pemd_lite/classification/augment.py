@@ -21,26 +21,14 @@ ROTATION, SHIFT = 10.0, 0.02  # of the weak view: degrees, share of the side
 
 
 def plain(images, size):
-    """The centre `size` x `size` px of (B, 3, H, W) uint8, normalised, for evaluation.
-
-    Example
-    -------
-    >>> plain(torch.full((1, 3, 9, 9), 255, dtype=torch.uint8), 8).shape
-    torch.Size([1, 3, 8, 8])
-    """
+    """The centre `size` x `size` px of (B, 3, H, W) uint8, normalised, for evaluation."""
     _check(images, size)
     top, left = ((side - size) // 2 for side in images.shape[-2:])
     return normalise(images[..., top : top + size, left : left + size].float())
 
 
 def normalise(images):
-    """(x / 255 - mean) / std by channel, with the mean and standard deviation of ImageNet; x (B, 3, H, W) in 0..255.
-
-    Example
-    -------
-    >>> normalise(torch.zeros(1, 3, 1, 1)).flatten()
-    tensor([-2.1179, -2.0357, -1.8044])
-    """
+    """(x / 255 - mean) / std by channel, with the mean and standard deviation of ImageNet; x (B, 3, H, W) in 0..255."""
     mean, std = (_channels(values, images.device) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (images - mean) / std
 
@@ -56,12 +44,6 @@ def weak(images, size, generator):
 
     images: (B, 3, H, W) uint8, H, W >= size; generator: a CPU `torch.Generator`. Returns (B, 3, size, size) float32,
     normalised, on the device of `images`. Outside the image its mirror image is seen.
-
-    Example
-    -------
-    >>> images = torch.zeros(2, 3, 55, 55, dtype=torch.uint8)
-    >>> weak(images, 48, torch.Generator().manual_seed(0)).shape
-    torch.Size([2, 3, 48, 48])
     """
     _check(images, size)
     u = torch.rand(len(images), 6, generator=generator)
@@ -75,13 +57,6 @@ def strong(images, size, generator, n=2, m=10, cutout=0.0):
     random sign where it has one. cutout: the largest side, as share of `size`, of a square at a random place that is
     set to the mean colour; 0 for none. Otherwise as `weak`. Geometric operations come first, then those on colour, each
     in the order drawn: an image is interpolated once, and every colour operation sees the picture that results.
-
-    Example
-    -------
-    >>> images = torch.arange(3 * 55 * 55).remainder(256).view(1, 3, 55, 55).expand(8, -1, -1, -1).to(torch.uint8)
-    >>> views = strong(images, 48, torch.Generator().manual_seed(0))
-    >>> len({view.numpy().tobytes() for view in views})
-    8
     """
     _check(images, size)
     if n < 0 or not 0 <= m <= 10 or not 0 <= cutout <= 1:
@@ -118,15 +93,7 @@ def _maps(xx, xy, x0, yx, yy, y0):
 
 
 def weak_maps(u, sides, size):
-    """(B, 3, 3) maps of weak views from (B, 6) uniform numbers; a crop starts at a whole px.
-
-    Example
-    -------
-    >>> weak_maps(torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 1.0]]), (55, 55), 48)[0]  # the crop at the upper left corner
-    tensor([[ 1.0000,  0.0000, -3.5000],
-            [ 0.0000,  1.0000, -3.5000],
-            [ 0.0000,  0.0000,  1.0000]])
-    """
+    """(B, 3, 3) maps of weak views from (B, 6) uniform numbers; a crop starts at a whole px."""
     height, width = sides
     top, left = (u[:, 0] * (height - size + 1)).floor(), (u[:, 1] * (width - size + 1)).floor()
     crop = _maps(1.0, 0.0, left - (width - size) / 2, 0.0, 1.0, top - (height - size) / 2)
@@ -142,31 +109,17 @@ def geometric_maps(choice, strength, size):
 
     Rotate: 30 degrees at 1, anticlockwise. ShearX, ShearY: x' = x + 0.3 y, y' = y + 0.3 x. TranslateX, TranslateY: 0.3
     of the side. Every other operation: the identity.
-
-    Example
-    -------
-    >>> geometric_maps(torch.tensor([POOL.index("TranslateX")]), torch.tensor([0.5]), 48)[0, 0]
-    tensor([1.0000, -0.0000, 7.2000])
     """
     is_ = {name: choice == POOL.index(name) for name in GEOMETRIC}
     s, zero = 0.3 * strength, torch.zeros_like(strength)
     angle = torch.where(is_["Rotate"], math.radians(30) * strength, zero)
     cos, sin = angle.cos(), angle.sin()
-    return _maps(
-        cos, torch.where(is_["ShearX"], s, -sin), torch.where(is_["TranslateX"], s * size, zero),
-        torch.where(is_["ShearY"], s, sin), cos, torch.where(is_["TranslateY"], s * size, zero),
-    )  # fmt: skip
+    x = cos, torch.where(is_["ShearX"], s, -sin), torch.where(is_["TranslateX"], s * size, zero)
+    return _maps(*x, torch.where(is_["ShearY"], s, sin), cos, torch.where(is_["TranslateY"], s * size, zero))
 
 
 def warp(images, maps, size):
-    """(B, 3, size, size) float32 in 0..255: what the maps show of uint8 images; bilinear, mirrored at the border.
-
-    Example
-    -------
-    >>> images = torch.arange(9, dtype=torch.uint8).view(1, 1, 3, 3).expand(1, 3, 3, 3)
-    >>> warp(images, torch.eye(3).view(1, 3, 3), 3)[0, 0].round().int().tolist()
-    [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
-    """
+    """(B, 3, size, size) float32 in 0..255: what the maps show of uint8 images; bilinear, mirrored at the border."""
     height, width = images.shape[-2:]
     # grid_sample counts an image's width and height from -1 to 1.
     rows = (maps[:, :2] * torch.tensor([2 / width, 2 / height])[:, None]).to(images.device, non_blocking=True)
@@ -180,41 +133,29 @@ def warp(images, maps, size):
 # agrees with Pillow's operation of that name but for its rounding.
 
 
-def _blend(start, images, factor):
-    return (start + factor * (images - start)).clamp(0, 255)
-
-
 def _grey(images):
     return (images * _channels((0.299, 0.587, 0.114), images.device)).sum(1, keepdim=True)
 
 
-def brightness(images, strength, sign):
-    """Towards or away from black: factor 1 +- 0.9 strength.
-
-    Example
-    -------
-    >>> brightness(torch.full((1, 3, 1, 1), 100.0), torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).flatten()
-    tensor([190., 190., 190.])
-    """
-    return _blend(torch.zeros_like(images), images, 1 + 0.9 * strength * sign)
+def _mean_grey(images):
+    return _grey(images).mean((-2, -1), keepdim=True)
 
 
-def color(images, strength, sign):
-    """Towards or away from the grey picture: factor 1 +- 0.9 strength."""
-    return _blend(_grey(images), images, 1 + 0.9 * strength * sign)
-
-
-def contrast(images, strength, sign):
-    """Towards or away from the mean grey: factor 1 +- 0.9 strength."""
-    mean = _grey(images).mean((-2, -1), keepdim=True)
-    return _blend(mean, images, 1 + 0.9 * strength * sign)
-
-
-def sharpness(images, strength, sign):
-    """Towards or away from the picture smoothed by (1 1 1; 1 5 1; 1 1 1) / 13: factor 1 +- 0.9 strength."""
-    smooth = images.clone()  # the outermost pixels stay
+def _smoothed(images):
+    """By (1 1 1; 1 5 1; 1 1 1) / 13; the outermost pixels stay."""
+    smooth = images.clone()
     smooth[..., 1:-1, 1:-1] = (9 * F.avg_pool2d(images, 3, stride=1) + 4 * images[..., 1:-1, 1:-1]) / 13
-    return _blend(smooth, images, 1 + 0.9 * strength * sign)
+    return smooth
+
+
+def away_from(start):
+    """The operation towards or away from what `start` makes of the images: factor 1 +- 0.9 strength."""
+
+    def operation(images, strength, sign):
+        first = start(images)
+        return (first + (1 + 0.9 * strength * sign) * (images - first)).clamp(0, 255)
+
+    return operation
 
 
 def posterize(images, strength, sign=None):
@@ -241,13 +182,7 @@ def solarize(images, strength, sign=None):
 
 
 def autocontrast(images, strength=None, sign=None):
-    """Stretch each channel to 0..255; a constant channel stays.
-
-    Example
-    -------
-    >>> autocontrast(torch.tensor([50.0, 100, 150]).view(1, 1, 1, 3)).flatten()
-    tensor([  0.0000, 127.5000, 255.0000])
-    """
+    """Stretch each channel to 0..255; a constant channel stays."""
     low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
     return torch.where(high - low < 1, images, (images - low) * (255 / (high - low).clamp(min=1)))
 
@@ -256,12 +191,6 @@ def equalize(images, strength=None, sign=None):
     """Flatten each channel's histogram h: x -> (step // 2 + sum_{i < x} h_i) // step, step = (sum h - h_last) // 255.
 
     h_last counts the brightest value that occurs; a channel with step 0 stays.
-
-    Example
-    -------
-    >>> half = torch.tensor([10.0, 20.0]).expand(512, 2)
-    >>> equalize(half.reshape(1, 1, 32, 32)).unique()
-    tensor([  0., 255.])
     """
     values = images.round().long().flatten(2)
     count = torch.zeros(*values.shape[:2], 256, device=images.device)
@@ -275,12 +204,12 @@ def equalize(images, strength=None, sign=None):
 
 COLOUR = {
     "AutoContrast": autocontrast,
-    "Brightness": brightness,
-    "Color": color,
-    "Contrast": contrast,
+    "Brightness": away_from(torch.zeros_like),  # black
+    "Color": away_from(_grey),
+    "Contrast": away_from(_mean_grey),
     "Equalize": equalize,
     "Posterize": posterize,
-    "Sharpness": sharpness,
+    "Sharpness": away_from(_smoothed),
     "Solarize": solarize,
 }
 GEOMETRIC = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")

@@ -13,13 +13,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from i2pemd_lite import files
-from i2pemd_lite.classification.layout import Arrays, Folder, Zip, open_zip
+from i2pemd_lite.classification import synthetic
+from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING, Arrays, Folder, Zip, open_zip
 from i2pemd_lite.files import BadInput
 
-CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 # DermaMNIST counts its classes in another order.
 MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
-TRAINING, TEST = "ISIC2018_Task3_Training", "ISIC2018_Task3_Test"
+TABLES = {  # stem of the file -> columns
+    f"{TRAINING}_GroundTruth": ("image", *CLASSES),
+    f"{TRAINING}_LesionGroupings": ("image", "lesion_id"),
+    "split": ("image", "split"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,6 @@ class Dataset:
     folder: where it was read; name: "ISIC 2018", "DermaMNIST" or "synthetic"; ids: N names; labels: (N,) int64,
     positions in `CLASSES`; lesions: N lesion names, or None when unknown; parts: N of "train", "val", "test", or None
     when the data bring no split; test_ids: names of further images, without labels; sources: the files behind it all.
-
-    Example
-    -------
-    >>> pictures = Arrays({"a": np.zeros((28, 28, 3), np.uint8), "b": np.full((28, 28), 255, np.uint8)})
-    >>> data = Dataset(Path("."), "two", ("a", "b"), np.array([0, 1]), pictures=pictures)
-    >>> data.image(1).getpixel((0, 0))
-    (255, 255, 255)
     """
 
     folder: Path
@@ -83,16 +80,10 @@ def load(folder=None, images=1500):
     """
     if folder is None:
         real = files.data_folder()
-        found = real and _find(real)
-        if found:
-            return found
-        from i2pemd_lite.classification.synthetic import make
-
-        return _isic(make(images=images))
-    found = _find(Path(folder))
-    if not found:
+        return (real and _find(real)) or _isic(synthetic.make(images=images))
+    if not (data := _find(Path(folder))):
         raise BadInput(f"{folder}: expected isic2018/ or dermamnist*.npz, found neither; see data/README.md")
-    return found
+    return data
 
 
 def _find(folder):
@@ -131,19 +122,18 @@ def _find_table(folder, stem):
     return None
 
 
-def _rows(found, columns):
-    """(path, rows as dicts) of a table that must have `columns`; (None, []) when there is no table."""
-    if found is None:
+def _table(folder, stem):
+    """(path, rows as dicts) of a table of `TABLES`; (None, []) when there is no table."""
+    if not (table := _find_table(folder, stem)):
         return None, []
-    path, data = found
+    (path, data), columns = table, TABLES[stem]
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: expected a CSV file in UTF-8, found {error}") from None
     header = reader.fieldnames or []
-    missing = [column for column in columns if column not in header]
-    if missing:
+    if missing := [column for column in columns if column not in header]:
         raise BadInput(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(header) or 'no header'}; "
                        f"add {', '.join(missing)}")  # fmt: skip
     return path, rows
@@ -153,28 +143,25 @@ def _truth(path, rows, problems):
     """{image: class} of one-hot rows."""
     labels = {}
     for row in rows:
-        name = row["image"]
-        try:
-            scores = [float(row[c]) for c in CLASSES]
-        except (TypeError, ValueError):
-            found = ", ".join(f"{c} = {row[c]!r}" for c in CLASSES if not _is_number(row[c]))
+        name, scores = row["image"], {c: _number(row[c]) for c in CLASSES}
+        if None in scores.values():
+            found = ", ".join(f"{c} = {row[c]!r}" for c, score in scores.items() if score is None)
             problems.add(f"{path} row {name}", "numbers", found, "correct the row")
             continue
-        if sorted(scores) != [0.0] * (len(CLASSES) - 1) + [1.0]:
-            found = ", ".join(f"{c} = {s:g}" for c, s in zip(CLASSES, scores, strict=True) if s) or "only zeros"
+        if sorted(scores.values()) != [0.0] * (len(CLASSES) - 1) + [1.0]:
+            found = ", ".join(f"{c} = {score:g}" for c, score in scores.items() if score) or "only zeros"
             problems.add(f"{path} row {name}", "one 1 and else 0", found, "correct the row")
         elif name in labels:
             problems.add(f"{path} row {name}", "each image once", "it twice", "remove one row")
-        labels[name] = int(np.argmax(scores))
+        labels[name] = int(np.argmax(list(scores.values())))
     return labels
 
 
-def _is_number(cell):
+def _number(cell):
     try:
-        float(cell)
+        return float(cell)
     except (TypeError, ValueError):
-        return False
-    return True
+        return None
 
 
 def _column(path, rows, column, ids, problems, allowed=None):
@@ -193,52 +180,44 @@ def _column(path, rows, column, ids, problems, allowed=None):
 
 def _isic(folder):
     """A `Dataset` from a folder in the layout of ISIC 2018 Task 3."""
-    problems = files.Problems(str(folder))
-    pictures, test_pictures, table = None, None, None
-    with problems.collect():
-        pictures = _pictures(folder, f"{TRAINING}_Input")
-        if pictures is None:
-            problems.add(folder, f"{TRAINING}_Input, a folder or a .zip", "neither", "put the images there")
-    with problems.collect():
-        test_pictures = _pictures(folder, f"{TEST}_Input")
-    with problems.collect():
-        table = _rows(_find_table(folder, f"{TRAINING}_GroundTruth"), ("image", *CLASSES))
-        if table[0] is None:
-            problems.add(folder, f"{TRAINING}_GroundTruth.csv", "none", "put the table there")
-    lesions = parts = (None, [])
-    with problems.collect():
-        lesions = _rows(_find_table(folder, f"{TRAINING}_LesionGroupings"), ("image", "lesion_id"))
-    with problems.collect():
-        parts = _rows(_find_table(folder, "split"), ("image", "split"))
+    problems, pictures, tables = files.Problems(str(folder)), {}, {}
+    for part in (TRAINING, TEST):
+        with problems.collect():
+            pictures[part] = _pictures(folder, f"{part}_Input")
+            if part == TRAINING and pictures[part] is None:
+                problems.add(folder, f"{part}_Input, a folder or a .zip", "neither", "put the images there")
+    for stem in TABLES:
+        with problems.collect():
+            tables[stem] = _table(folder, stem)
+            if stem.endswith("GroundTruth") and tables[stem][0] is None:
+                problems.add(folder, f"{stem}.csv", "none", "put the table there")
     problems.raise_if_any()
 
-    labels = _truth(*table, problems)
-    rows = {row["image"] for row in table[1]}
-    for name in sorted(pictures.names.keys() - rows):
-        problems.add(pictures.names[name], f"a row in {table[0].name}", "none", "add the row or remove the image")
-    for name in sorted(rows - pictures.names.keys()):
-        problems.add(f"{table[0]} row {name}", f"an image in {pictures.place.name}", "none", "add it or remove the row")
-    ids = tuple(sorted(labels.keys() & pictures.names.keys()))
+    (truth, rows), lesions, parts = tables.values()
+    train, test = pictures.values()
+    labels, rows = _truth(truth, rows, problems), {row["image"] for row in rows}
+    for name in sorted(train.names.keys() - rows):
+        problems.add(train.names[name], f"a row in {truth.name}", "none", "add the row or remove the image")
+    for name in sorted(rows - train.names.keys()):
+        problems.add(f"{truth} row {name}", f"an image in {train.place.name}", "none", "add it or remove the row")
+    ids = tuple(sorted(labels.keys() & train.names.keys()))
     lesion = _column(*lesions, "lesion_id", ids, problems)
     part = _column(*parts, "split", ids, problems, ("train", "val", "test"))
     labels = np.array([labels[name] for name in ids], np.int64)
-    _check_classes(table[0], labels, problems)
+    _check_classes(truth, labels, problems)
     problems.raise_if_any()
 
-    synthetic = folder / "synthetic.json"
-    tables = [path for path in (table[0], lesions[0], parts[0]) if path]
-    test_sources = test_pictures.sources if test_pictures else ()
     return Dataset(
         folder=folder,
-        name="synthetic" if synthetic.is_file() else "ISIC 2018",
+        name="synthetic" if (folder / MANIFEST).is_file() else "ISIC 2018",
         ids=ids,
         labels=labels,
         lesions=lesion,
         parts=part,
-        test_ids=tuple(sorted(test_pictures.names)) if test_pictures else (),
-        sources=(*pictures.sources, *test_sources, *tables),
-        pictures=pictures,
-        test_pictures=test_pictures,
+        test_ids=tuple(sorted(test.names)) if test else (),
+        sources=(*train.sources, *(test.sources if test else ()), *(path for path, _ in tables.values() if path)),
+        pictures=train,
+        test_pictures=test,
     )
 
 
@@ -284,3 +263,6 @@ def _check_arrays(name, images, labels, problems):
         problems.add(f"{name}_labels", f"({len(images)}, 1)", f"{labels.shape}")
     elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and not 0 <= labels.min() <= labels.max() < 7):
         problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{labels.dtype} {np.unique(labels)[:9]}")
+
+
+__all__ = ["CLASSES", "TEST", "TRAINING", "Dataset", "load"]

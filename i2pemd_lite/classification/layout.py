@@ -1,13 +1,16 @@
-"""What holds images by their names: a folder, a zip that stays closed, arrays. Each opens one as a `PIL.Image`."""
+"""Images as users have them on disk, by their names: a folder, a zip that stays closed, arrays. Each opens one."""
 
 import io
 import zipfile
 import zlib
 from pathlib import PurePosixPath
 
-from i2pemd_lite import files
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, Problems
 
+CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+TRAINING, TEST = "ISIC2018_Task3_Training", "ISIC2018_Task3_Test"
+MANIFEST = "synthetic.json"
+"""The file that marks a folder as made by `synthetic.make`."""
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -15,12 +18,6 @@ def decode(data, size=None):
     """A decoded `PIL.Image` from the bytes of a JPEG or PNG.
 
     size: a JPEG may be decoded, faster, at a fraction of its size that is still at least `size` px wide and high.
-
-    Example
-    -------
-    >>> decode(b"no image")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: expected a whole 8-bit JPEG or PNG, found another format
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -88,7 +85,7 @@ class Arrays:
 
 
 def _by_stem(place, paths):
-    problems, names = files.Problems(str(place)), {}
+    problems, names = Problems(str(place)), {}
     for path in paths:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             if path.stem in names:
@@ -104,7 +101,7 @@ def open_zip(path):
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: expected a whole zip, found {error}; download or copy it again") from None
-    problems, members = files.Problems(str(path)), []
+    problems, members = Problems(str(path)), []
     for member in archive.namelist():
         path_inside = PurePosixPath(member.replace("\\", "/"))
         first = path_inside.parts[0] if path_inside.parts else ""

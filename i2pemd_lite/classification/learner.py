@@ -6,7 +6,7 @@ import logging
 import torch
 
 from i2pemd_lite.classification.augment import plain
-from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods import METHODS, ramps
 from i2pemd_lite.classification.methods.supervised import class_weights
 from i2pemd_lite.classification.methods.teachers import decay, ema_update
@@ -15,9 +15,9 @@ from i2pemd_lite.classification.prepare import split
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.runs.run import Example, Learner
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.runs.settings import learned
+from i2pemd_lite.runs.task import Example, Learner
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Classifier(Learner):
         for part in members.split(size):
             yield plain(images[part].to(self.device), self.settings.size).contiguous(memory_format=torch.channels_last)
 
-    def scores(self, members, images=None):
+    def probabilities(self, members, images=None):
         """(n, K) softmax output for images of the data, or of another array of the same size."""
         network = self.teacher if self.evaluated == "teacher" else self.network
         outputs = [network(x)[1].float().softmax(1).cpu() for x in self.batches(members, images)]
@@ -129,7 +129,7 @@ class Classifier(Learner):
 
     def figures(self, members):
         """The five figures of Table 4 and top-1 accuracy, in percent."""
-        found = classification_metrics(self.scores(members), self.data.labels[members])
+        found = classification_metrics(self.probabilities(members), self.data.labels[members])
         return {name: 100 * value for name, value in found.items()}
 
     def _probed(self):
@@ -140,7 +140,7 @@ class Classifier(Learner):
     def example(self):
         """The first probed image, its class, and what is answered."""
         i = self.probed[:1]
-        scores = self.scores(i)[0]
+        scores = self.probabilities(i)[0]
         return Example(self.data.images[i[0]].permute(1, 2, 0).numpy(), self.data.labels[i[0]].numpy(), scores.numpy())
 
     def probe(self):

@@ -16,13 +16,6 @@ def build(name="small", num_classes=7, **options):
     """"small" (for two cores) or "densenet121" (the paper's), with random weights from torch's seed.
 
     options: dropout between features and classifier; width, depth of `Small`. Raises `BadInput` for another name.
-
-    Example
-    -------
-    >>> import torch
-    >>> features, logits = build("small", num_classes=7)(torch.zeros(2, 3, 48, 48))
-    >>> features.shape[0], logits.shape
-    (2, torch.Size([2, 7]))
     """
     if name not in NETWORKS:
         raise BadInput(f"network: expected {' or '.join(NETWORKS)}, found {name!r}")
@@ -145,12 +138,6 @@ def load_imagenet(net, file):
 
     file: .safetensors; other formats can hold code. Returns `net`.
     Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is unchanged then.
-
-    Example
-    -------
-    >>> load_imagenet(build("small"), "densenet121.safetensors")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: net: expected densenet121, found Small
     """
     if not isinstance(net, DenseNet121):
         raise BadInput(f"net: expected densenet121, found {type(net).__name__}")

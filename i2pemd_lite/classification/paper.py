@@ -5,7 +5,7 @@ All figures are in percent. Keys are those of `METHODS`, in Table 6 (τ_low, τ_
 
 from typing import NamedTuple
 
-from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.layout import CLASSES
 
 NAMES = {
     "upper_bound": "Upper Bound",

@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.classification import codec
-from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.files import BadInput
 
-VERSION = 1
+FORMAT = 1
+"""Counts the changes that make a cache written before of no use."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,17 @@ class Prepared:
         They are coded with as little loss as `limit` MiB allow. Raises `BadInput` where even the coarsest code needs
         more; nothing is written then.
         """
-        return _save_compact(self, file, limit)
+        images, n, names = self.images.numpy(), len(self), ("name", "size", "ids", "lesions", "parts")
+        notes = {name: getattr(self, name) for name in names} | {"labels": self.labels.tolist()}
+        notes["converted"] = sorted({*self.converted} & {*self.ids})
+        room = max(limit * 2**20 - len(json.dumps(json.dumps(notes))) - 1000, 1)  # as a string within JSON
+        parts, more, errors = _coded(images, room)
+        psnr, off = 10 * np.log10(255**2 / max(np.median(errors[0]), 1e-9)), errors[1].mean()
+        notes |= more | {"psnr": round(psnr, 2), "error": round(off, 3)}
+        size = compact.write(file, "classification", notes, parts, limit)
+        loss = f"median PSNR {psnr:.1f} dB, mean error {off:.2f} grey levels"
+        left = f"left out: {len(self.test_ids)} images without labels"
+        return f"{file}: {n} labelled images in {size:.1f} MiB ({loss}); {left}"
 
     def save(self, file):
         """Write everything as it is in one file, whole or not at all."""
@@ -78,8 +89,8 @@ class Prepared:
             raise BadInput(f"{file}: expected prepared skin images, found {error}; {again}") from None
         if "compact" in about:
             return _open_compact(file)
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
-        return cls(**tensors, **known, folder=str(Path(file).resolve()))
+        notes = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
+        return cls(**tensors, **notes, folder=str(Path(file).resolve()))
 
 
 _TENSORS = ("images", "labels", "test_images")
@@ -87,13 +98,7 @@ _NOTES = ("name", "size", "ids", "lesions", "parts", "test_ids", "converted", "f
 
 
 def stored_side(size):
-    """Side in px at which images are kept for training at `size` px: 8/7 of it, as 256 is to a random crop of 224.
-
-    Example
-    -------
-    >>> stored_side(224), stored_side(64), stored_side(48)
-    (256, 73, 55)
-    """
+    """Side in px at which images are kept for training at `size` px: 8/7 of it, as 256 is to a random crop of 224."""
     return round(size * 8 / 7)
 
 
@@ -103,21 +108,14 @@ def prepare(dataset, size, progress=True):
     Each image is made RGB and resized to a square, as the reference implementations do: the lesion fills the 4:3 frame
     to its sides, a central square would cut it. The side is `stored_side(size)`, so that a random crop has room.
     progress: show a bar. Returns `Prepared`. Raises `BadInput` that lists every image which cannot be decoded.
-
-    Example
-    -------
-    >>> from i2pemd_lite.classification.data import Arrays, Dataset
-    >>> pictures = Arrays({name: np.eye(28, dtype=np.uint8) for name in "ab"})
-    >>> prepare(Dataset(".", "two", ("a", "b"), np.array([0, 1]), pictures=pictures), 28, progress=False).images.shape
-    torch.Size([2, 3, 32, 32])
     """
     if size < 8:
         raise BadInput(f"size: expected at least 8 px, found {size}")
-    key = files.fingerprint("skin", VERSION, size, *dataset.sources)
-    file = files.cache_folder() / f"skin-{size}-{key}.safetensors"
+    key = files.fingerprint("skin", FORMAT, size, *dataset.sources)
+    file, folder = files.cache_folder() / f"skin-{size}-{key}.safetensors", str(Path(dataset.folder).resolve())
     if dataset.sources and file.is_file():  # images that come from no file have no key
         try:
-            return replace(Prepared.open(file), folder=str(Path(dataset.folder).resolve()))
+            return replace(Prepared.open(file), folder=folder)
         except BadInput:
             file.unlink()
     side = stored_side(size)
@@ -126,21 +124,13 @@ def prepare(dataset, size, progress=True):
     notes = [dataset.name, dataset.ids, dataset.lesions, dataset.parts, dataset.test_ids, dataset.labels.tolist()]
     pixels = [hashlib.sha256(array).digest() for array in (images, test_images)]
     prepared = Prepared(
-        name=dataset.name,
-        size=size,
-        images=torch.from_numpy(images),
-        labels=torch.from_numpy(dataset.labels),
-        ids=dataset.ids,
-        lesions=dataset.lesions,
-        parts=dataset.parts,
-        test_images=torch.from_numpy(test_images),
-        test_ids=dataset.test_ids,
-        converted=(*odd, *odd_test),
-        fingerprint=files.fingerprint(*notes, *pixels),
-    )
+        dataset.name, size, torch.from_numpy(images), torch.from_numpy(dataset.labels), dataset.ids, dataset.lesions,
+        dataset.parts, torch.from_numpy(test_images), dataset.test_ids, (*odd, *odd_test),
+        files.fingerprint(*notes, *pixels), folder,
+    )  # fmt: skip
     if dataset.sources:
         prepared.save(file)
-    return replace(prepared, folder=str(Path(dataset.folder).resolve()))
+    return prepared
 
 
 def _decode_all(dataset, pictures, ids, side, progress, what):
@@ -169,21 +159,19 @@ def _decode_all(dataset, pictures, ids, side, progress, what):
         bar = tqdm(results, f"Preparing {len(ids)} {what}", len(ids), unit="", disable=not progress or not ids)
         modes = list(bar)
     problems = files.Problems(str(dataset.folder))
-    for mode in modes:
-        if isinstance(mode, BadInput):
-            problems.found.append(str(mode))
+    problems.found += [str(mode) for mode in modes if isinstance(mode, BadInput)]
     problems.raise_if_any()
     return images, tuple(i for i, mode in zip(ids, modes, strict=True) if mode != "RGB")
 
 
-def _save_compact(prepared, file, limit):
-    """The finest step with which a sample says that all fit; a coarser one where they do not."""
-    images, n, names = prepared.images.numpy(), len(prepared), ("name", "size", "ids", "lesions", "parts")
-    notes = {name: getattr(prepared, name) for name in names} | {"labels": prepared.labels.tolist()}
-    notes["converted"] = sorted({*prepared.converted} & {*prepared.ids})
-    side, errors = images.shape[-1], np.empty((2, n))
-    room = max(limit * 2**20 - len(json.dumps(json.dumps(notes))) - 1000, 1)  # as a string within JSON
-    notes["count"] = count = max(2**22 // side**2, 1)  # images of a part
+def _coded(images, room):
+    """The `compact.packed` parts of (N, 3, S, S) images, what decodes them, and the errors left.
+
+    With the finest step for which a sample says that all fit into `room` bytes; a coarser one where they do not. The
+    errors are (2, N): the mean square and the mean absolute one of each image.
+    """
+    n, side = len(images), images.shape[-1]
+    errors, count = np.empty((2, n)), max(2**22 // side**2, 1)  # images of a part
 
     def part(chosen, step):
         levels = []
@@ -208,12 +196,7 @@ def _save_compact(prepared, file, limit):
         parts, filled = packed(range(n), step)
         if filled < 1:
             break
-    psnr, off = 10 * np.log10(255**2 / max(np.median(errors[0]), 1e-9)), errors[1].mean()
-    notes |= {"step": step, "psnr": round(psnr, 2), "error": round(off, 3)}
-    size = compact.write(file, "classification", notes, parts, limit)
-    loss = f"median PSNR {psnr:.1f} dB, mean error {off:.2f} grey levels"
-    left = f"left out: {len(prepared.test_ids)} images without labels"
-    return f"{file}: {n} labelled images in {size:.1f} MiB ({loss}); {left}"
+    return parts, {"count": count, "step": step}, errors
 
 
 def _open_compact(file):
@@ -227,9 +210,9 @@ def _open_compact(file):
             image[:] = codec.pixels(levels, step, side)
 
     unpacked(fill)
-    known = {name: notes[name] and tuple(notes[name]) for name in ("ids", "lesions", "parts", "converted")}
+    names = {name: notes[name] and tuple(notes[name]) for name in ("ids", "lesions", "parts", "converted")}
     images, labels = torch.from_numpy(images), torch.tensor(notes["labels"])
-    return Prepared(notes["name"], notes["size"], images, labels, **known, test_images=images[:0], test_ids=(),
+    return Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
                     fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
 
 
@@ -258,29 +241,25 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
     random; the others are the unlabelled ones. stratified: draw from each class apart, at least one labelled image
     each. test, val: shares of all images, not used by "file". Returns `Split`.
     Raises `BadInput`, also when a class has no labelled image.
-
-    Example
-    -------
-    >>> none = torch.empty(0)
-    >>> data = Prepared("", 8, none, torch.arange(70) % 7, range(70), None, None, none, (), (), "")
-    >>> parts = split(data, labelled=0.5, stratified=True)
-    >>> parts.by, len(parts.labelled), len(parts.unlabelled), len(parts.val), len(parts.test)
-    ('image', 28, 21, 7, 14)
     """
     by = by or ("file" if prepared.parts else "lesion" if prepared.lesions else "image")
     if not 0 < labelled <= 1 or min(test, val) < 0 or test + val >= 1:
         raise BadInput(f"split: expected 0 < labelled <= 1 and 0 <= test + val < 1, found {labelled}, {test} and {val}")
+    sources = {
+        "file": (prepared.parts, "a split.csv or MedMNIST file"),
+        "lesion": (prepared.lesions, "a LesionGroupings.csv"),
+        "image": (range(len(prepared.labels)), ""),
+    }
+    if by not in sources:
+        raise BadInput(f"by: expected 'file', 'lesion' or 'image', found {by!r}")
+    groups, what = sources[by]
+    if groups is None:
+        raise BadInput(f"by = {by!r}: expected data with {what}, found none; choose by = 'image'")
     labels, rng = prepared.labels.numpy(), np.random.default_rng(seed)
     if by == "file":
-        _need(prepared.parts, by, "a split.csv or MedMNIST file")
-        part = np.array(prepared.parts)
-    elif by == "lesion":
-        _need(prepared.lesions, by, "a LesionGroupings.csv")
-        part = _hold_out(np.unique(prepared.lesions, return_inverse=True)[1], labels, test, val, stratified, rng)
-    elif by == "image":
-        part = _hold_out(np.arange(len(labels)), labels, test, val, stratified, rng)
+        part = np.array(groups)
     else:
-        raise BadInput(f"by: expected 'file', 'lesion' or 'image', found {by!r}")
+        part = _hold_out(np.unique(groups, return_inverse=True)[1], labels, test, val, stratified, rng)
     train = np.flatnonzero(part == "train")
     chosen = np.sort(_choose(train, labels, labelled, stratified, rng))
     _check_labelled(labels[chosen], labels[train], seed)
@@ -289,19 +268,12 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
     return Split(*(torch.from_numpy(positions) for positions in (chosen, rest, *ends)), by)
 
 
-def _need(known, by, what):
-    if known is None:
-        raise BadInput(f"by = {by!r}: expected data with {what}, found none; choose by = 'image'")
-
-
 def _hold_out(groups, labels, test, val, stratified, rng):
     """(N,) of "train", "val", "test": whole groups, in random order, as long as they fit in N * share images."""
-    part = np.full(len(labels), "train")
+    part, sizes = np.full(len(labels), "train"), np.bincount(groups)
     _, first = np.unique(groups, return_index=True)
-    strata = labels[first] if stratified else np.zeros(len(first), int)
-    sizes = np.bincount(groups)
-    for stratum in np.unique(strata):
-        order = rng.permutation(np.flatnonzero(strata == stratum))
+    for members in _strata(labels[first], stratified):
+        order = rng.permutation(members)
         total = np.cumsum(sizes[order])
         n_test, n_val = round(test * total[-1]), round(val * total[-1])
         in_test = total <= n_test
@@ -314,12 +286,15 @@ def _hold_out(groups, labels, test, val, stratified, rng):
 
 def _choose(train, labels, share, stratified, rng):
     """round(share * n) of the training positions, of each class apart when stratified."""
-    strata = labels[train] if stratified else np.zeros(len(train), int)
-    draws = []
-    for stratum in np.unique(strata):
-        members = train[strata == stratum]
-        draws.append(rng.permutation(members)[: max(round(share * len(members)), 1)])
+    strata = [train[members] for members in _strata(labels[train], stratified)]
+    draws = [rng.permutation(members)[: max(round(share * len(members)), 1)] for members in strata]
     return np.concatenate(draws) if draws else train
+
+
+def _strata(labels, stratified):
+    """Positions in `labels`: those of each class apart, or all together."""
+    strata = labels if stratified else np.zeros(len(labels), int)
+    return [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
 
 
 def _check_labelled(chosen, train, seed):

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
 from i2pemd_lite.files import BadInput, atomic_write
 from i2pemd_lite.metrics import classification_metrics
@@ -41,7 +41,7 @@ class Evaluation(Report):
 def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
-    scores = learner.scores(held_back).numpy()
+    scores = learner.probabilities(held_back).numpy()
     truth = learner.data.labels[held_back].numpy()
     rows = []
     for words, decision in DECISIONS.items():

@@ -10,14 +10,15 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 from i2pemd_lite import files
-from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING
+from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING
 from i2pemd_lite.files import BadInput
 
-VERSION = 2
+FORMAT = 2
 WIDTH, HEIGHT = 96, 72
 # Images in ISIC 2018 Task 3, in the order of CLASSES.
 FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])
@@ -54,16 +55,16 @@ def make(folder=None, images=1500, seed=0, progress=True):
     if images < 56:
         raise BadInput(f"images: expected at least 56, eight of each class, found {images}")
     folder = Path(folder or files.root() / "data" / "synthetic" / f"skin-{images}") / "isic2018"
-    settings = {"version": VERSION, "images": images, "seed": seed}
+    settings = {"version": FORMAT, "images": images, "seed": seed}
     if _holds(folder, settings):
         return folder
-    if folder.exists() and not (folder / "synthetic.json").is_file():
+    if folder.exists() and not (folder / MANIFEST).is_file():
         raise BadInput(f"{folder}: expected no folder or a synthetic set, found other files; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
         _write(temporary, images, seed, progress)
-        files.write_json(temporary / "synthetic.json", settings)
+        files.write_json(temporary / MANIFEST, settings)
         temporary.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
@@ -77,18 +78,12 @@ def make(folder=None, images=1500, seed=0, progress=True):
 
 
 def _holds(folder, settings):
-    note = folder / "synthetic.json"
+    note = folder / MANIFEST
     return note.is_file() and files.read_json(note) == settings
 
 
 def plan(images, seed=0):
-    """(class, lesion) of each image, (n, 2), shuffled: ISIC's shares, at least 8 a class, 1 to 4 views a lesion.
-
-    Example
-    -------
-    >>> np.bincount(plan(400)[:, 0]).tolist()
-    [44, 268, 21, 13, 44, 8, 8]
-    """
+    """(class, lesion) of each image, (n, 2), shuffled: ISIC's shares, at least 8 a class, 1 to 4 views a lesion."""
     rng = np.random.default_rng([seed, images])
     counts = np.maximum(np.rint(images * FREQUENCY / FREQUENCY.sum()).astype(int), 8)
     rows, lesion = [], 0
@@ -170,28 +165,15 @@ class Lesion:
 
     def density(self, place):
         """(optical density (H, W, 3), share of blue-grey, share of white); place: as in `Waves`, of the view."""
-        f, at = self.features, {name: field(place) for name, field in self.fields.items()}
-        inside, depth = self._inside(*(place[:, 0, None, None] * np.arange(WIDTH) + place[:, 2, None, None]
-                                       + place[:, 1, None, None] * np.arange(HEIGHT)[:, None]))  # fmt: skip
-        patch = np.exp(0.75 * f["patchy"] * at["patch"])
-        line = np.exp(-((at["net"] / 0.45) ** 2))
-        # The network fades towards the middle, where pigment is dense.
-        melanin = 0.15 + 1.25 * f["melanin"] * patch
-        melanin = melanin * (1 + 1.1 * f["network"] * (line - 0.45) * (1.2 - 0.6 * depth))
-        melanin = melanin + 1.1 * f["globules"] * _step(at["dots"], 1.15, 0.25) * (0.4 + f["melanin"])
-        red = 0.9 * f["blood"] * (1 + 0.25 * at["patch"])
-        where = _step(at["vessel_where"], 0.2, 0.3)
-        red = red + 1.3 * f["vessels"] * where * np.exp(-((at["vessel"] / 0.16) ** 2))
-        lake = _step(at["lake"], 0.1, 0.15)
-        red = red * (1 - 0.55 * f["lacunae"]) + 2.4 * f["lacunae"] * lake
-        melanin = melanin + 0.5 * f["lacunae"] * lake
-        scar = f["scar"] * np.exp(-((1 - depth) / 0.45) ** 2)
-        pale = f["white"] * _step(at["pale"] + 0.6 * at["scale"], 0.8, 0.3) + f["cysts"] * _step(at["cyst"], 1.45, 0.12)
-        white = (0.6 * scar + 0.55 * pale).clip(0, 0.75) * inside
-        veil = 0.85 * f["veil"] * _step(at["veil"], 0.35, 0.4) * depth.clip(0, 1) * inside
-        total = inside[..., None] * (melanin[..., None] * MELANIN + red.clip(0)[..., None] * BLOOD)
-        ground = 0.035 * at["skin"] + 0.02 * at["pores"]
-        return total + ground[..., None] * (MELANIN + BLOOD) / 2, veil, white
+        f = SimpleNamespace(**self.features)
+        at = SimpleNamespace(**{name: field(place) for name, field in self.fields.items()})
+        columns, rows = np.arange(WIDTH), np.arange(HEIGHT)[:, None]
+        inside, depth = self._inside(*(a * columns + c + b * rows for a, b, c in place))
+        melanin, blood = _melanin(f, at, depth), _blood(f, at).clip(0)
+        skin = (0.035 * at.skin + 0.02 * at.pores)[..., None] * (MELANIN + BLOOD) / 2
+        veil = 0.85 * f.veil * _step(at.veil, 0.35, 0.4) * depth.clip(0, 1) * inside
+        density = inside[..., None] * (melanin[..., None] * MELANIN + blood[..., None] * BLOOD) + skin
+        return density, veil, _white(f, at, depth) * inside
 
     def _inside(self, x, y):
         """(0 outside to 1 inside, 0 at the outline to 1 in the centre)."""
@@ -203,18 +185,38 @@ class Lesion:
         return 1 / (1 + np.exp(-depth / (0.025 + 0.13 * f["soft"]))), depth.clip(0, 1)
 
 
+# What a lesion's features f make of its fields `at` each place, which is `depth` deep in it.
+
+
+def _melanin(f, at, depth):
+    """Pigment in patches; a network that fades towards the middle, where pigment is dense; globules; dark lakes."""
+    line = np.exp(-((at.net / 0.45) ** 2))
+    patches = 0.15 + 1.25 * f.melanin * np.exp(0.75 * f.patchy * at.patch)
+    network = 1 + 1.1 * f.network * (line - 0.45) * (1.2 - 0.6 * depth)
+    globules = 1.1 * f.globules * _step(at.dots, 1.15, 0.25) * (0.4 + f.melanin)
+    return patches * network + globules + 0.5 * f.lacunae * _step(at.lake, 0.1, 0.15)
+
+
+def _blood(f, at):
+    """Redness, vessels in some places, lakes."""
+    vessels = 1.3 * f.vessels * _step(at.vessel_where, 0.2, 0.3) * np.exp(-((at.vessel / 0.16) ** 2))
+    red = 0.9 * f.blood * (1 + 0.25 * at.patch) + vessels
+    return red * (1 - 0.55 * f.lacunae) + 2.4 * f.lacunae * _step(at.lake, 0.1, 0.15)
+
+
+def _white(f, at, depth):
+    """A scar in the middle, pale patches and scale, cysts."""
+    scar = f.scar * np.exp(-((1 - depth) / 0.45) ** 2)
+    pale = f.white * _step(at.pale + 0.6 * at.scale, 0.8, 0.3) + f.cysts * _step(at.cyst, 1.45, 0.12)
+    return (0.6 * scar + 0.55 * pale).clip(0, 0.75)
+
+
 def _step(field, threshold, width):
     return 1 / (1 + np.exp(-(field - threshold) / width))
 
 
 def draw(lesion, rng):
-    """A view of a `Lesion` as a 96 x 72 px `PIL.Image`; place, light, hairs and camera come from `rng`.
-
-    Example
-    -------
-    >>> draw(Lesion("NV", 0), np.random.default_rng(0)).size
-    (96, 72)
-    """
+    """A view of a `Lesion` as a 96 x 72 px `PIL.Image`; place, light, hairs and camera come from `rng`."""
     from PIL import Image
 
     turn, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2)

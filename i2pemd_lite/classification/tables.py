@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from i2pemd_lite.classification import paper
-from i2pemd_lite.classification.choices import SETTINGS
 from i2pemd_lite.classification.methods.bands import COUNTS, SETS, band_report, counted
 from i2pemd_lite.classification.report import DECISIONS, read_scores
+from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from i2pemd_lite.classification.data import Dataset, load
@@ -34,18 +35,6 @@ TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES
 train, resume = TASK.train, TASK.resume
 
 
-def _unlabelled(images):
-    """A folder or zip that just holds images as a `Dataset` of test images; anything else as it is."""
-    if not isinstance(images, str | Path):
-        return images
-    place = Path(images)
-    if place.suffix == ".zip" or (place.is_dir() and any(path.suffix.lower() in SUFFIXES for path in place.iterdir())):
-        pictures = Zip(place) if place.is_file() else Folder(place)
-        none, names = torch.zeros(0, dtype=torch.long).numpy(), tuple(sorted(pictures.names))
-        return Dataset(place, place.name, (), none, None, None, names, pictures.sources, None, pictures)
-    return place
-
-
 def evaluate(run):
     """The figures of Table 4 in percent on the held-back labelled images, as an `Evaluation`, which is a `Report`.
 
@@ -75,23 +64,26 @@ def evaluate(run):
     return report
 
 
+def _unlabelled(images):
+    """A folder or zip that just holds images as a `Dataset` of test images; anything else as it is."""
+    place = Path(images) if isinstance(images, str | Path) else None
+    if place and (place.suffix == ".zip" or place.is_dir() and SUFFIXES & {p.suffix.lower() for p in place.iterdir()}):
+        pictures = Zip(place) if place.is_file() else Folder(place)
+        names, none = tuple(sorted(pictures.names)), np.zeros(0, np.int64)
+        return Dataset(place, place.name, (), none, test_ids=names, sources=pictures.sources, test_pictures=pictures)
+    return images
+
+
 def predict(run, images=None, out="out/skin.csv"):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
-    Parameters
-    ----------
-    images : a folder or zip of JPEG or PNG images, or a folder, `Dataset` or `Prepared` whose unlabelled test images
-        are meant; None: those of the run's own data
-    out : the file to write, whole or not at all
-
-    Returns
-    -------
-    Path of the file
+    images: a folder or zip of JPEG or PNG images, or a folder, `Dataset` or `Prepared` whose unlabelled test images are
+    meant; None: those of the run's own data. Returns the path of the file, which is written whole or not at all.
     """
     data = run.learner.data if images is None else TASK.prepared(_unlabelled(images), run.settings)
     if not len(data.test_ids):
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
-        scores = run.learner.scores(torch.arange(len(data.test_ids)), data.test_images)
+        scores = run.learner.probabilities(torch.arange(len(data.test_ids)), data.test_images)
     save_scores(out, data.test_ids, scores.numpy())
     return Path(out)

@@ -48,7 +48,7 @@ def scored(runs):
     scores = []
     for run in runs.values():
         with run.best_weights(), run.learner.evaluating():
-            scores.append(run.learner.scores(members).numpy())
+            scores.append(run.learner.probabilities(members).numpy())
     return Scored(
         tuple(runs),
         np.stack(scores),

@@ -8,7 +8,8 @@
     print(segmentation.tables(seeds=(0, 1, 2)))                 # Tables 1 to 3, the paper's numbers beside
 """
 
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, ORGANS, Dataset, Scan, load
+from i2pemd_lite.segmentation.data import Dataset, Scan, load, split
+from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, ORGANS
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare
 from i2pemd_lite.segmentation.settings import SegmentationSettings
@@ -33,6 +34,7 @@ __all__ = [
     "predict",
     "prepare",
     "resume",
+    "split",
     "tables",
     "train",
 ]

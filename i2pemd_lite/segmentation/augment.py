@@ -61,12 +61,6 @@ def in_plane(angle, zoom, shift, side):
     """(B, 2, 3) maps for `affine_grid` from angles (radians), zooms and shifts (B, 2) in half sides (x, y).
 
     In an oblong plane the turn is taken in voxels, or it would shear.
-
-    Example
-    -------
-    >>> in_plane(torch.zeros(1), torch.ones(1), torch.zeros(1, 2), (8, 8))
-    tensor([[[1., -0., 0.],
-             [0., 1., 0.]]])
     """
     cos, sin, oblong = angle.cos() / zoom, angle.sin() / zoom, side[0] / side[1]
     rows = (torch.stack([cos, -sin * oblong, shift[:, 0]], 1), torch.stack([sin / oblong, cos, shift[:, 1]], 1))
@@ -74,16 +68,7 @@ def in_plane(angle, zoom, shift, side):
 
 
 def turned(x, degrees, zoom, back=False):
-    """x (N, C, D, H, W) turned and zoomed in-plane about its centre; `back` undoes it.
-
-    Example
-    -------
-    >>> x = torch.zeros(1, 1, 1, 32, 32)
-    >>> x[..., 8:24, 8:24] = 1
-    >>> there = turned(x, 7.0, 1.1)
-    >>> bool((turned(there, 7.0, 1.1, back=True) - x).abs().mean() < 0.03 < (there - x).abs().mean())
-    True
-    """
+    """x (N, C, D, H, W) turned and zoomed in-plane about its centre; `back` undoes it."""
     side = x.shape[-2:]
     degrees, zoom = (-degrees, 1 / zoom) if back else (degrees, zoom)
     angle = torch.tensor([math.radians(degrees)])

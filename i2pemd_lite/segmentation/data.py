@@ -6,47 +6,29 @@ reads one. Preparing them for training is the task of `prepare`.
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation import layout
-from i2pemd_lite.segmentation.layout import Grid
+from i2pemd_lite.segmentation import layout, synthetic
+from i2pemd_lite.segmentation.layout import CLASSES, MANIFEST, MODALITIES, ORGANS, Grid, Volume
 
-CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
-ORGANS = CLASSES[1:]
-MODALITIES = ("ct", "mr")
 SEQUENCES = {
     "t2spir": ("T2SPIR", "", None),
     "t1_in": ("T1DUAL", "InPhase", "long"),
     "t1_out": ("T1DUAL", "OutPhase", "short"),
 }
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
-MANIFEST = "synthetic.json"
-"""The file that marks a folder as made by `synthetic.make`."""
-FAT_HU = -50.0
-FAT_SHARE = 0.02
-"""Half of a CT scan or more is fat and air, below -50 HU, whereas magnitude images of MR have nothing below 0.
+FAT_HU, FAT_SHARE = -50.0, 0.02
+"""At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less.
 
-At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: noise, ringing after a
+Half of a CT scan or more is fat and air, whereas magnitude images of MR have nothing below 0. Noise, ringing after a
 conversion and a normalised scan are let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not.
 """
-
-
-class Volume(NamedTuple):
-    """One scan in memory.
-
-    `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8 of class ids or None,
-    `affine` (4, 4) from index to RAS millimetres.
-    """
-
-    image: np.ndarray
-    label: np.ndarray | None
-    affine: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -72,9 +54,8 @@ class Scan:
     def files(self):
         """Every file that the scan consists of: those of the image, then those of the label."""
         image = layout.dicom_files(self.image, self.echo) if self.image.is_dir() else [self.image]
-        if self.label is None:
-            return image
-        return image + (layout.mask_files(self.label) if self.label.is_dir() else [self.label])
+        masks = [] if self.label is None else layout.mask_files(self.label) if self.label.is_dir() else [self.label]
+        return image + masks
 
     def check(self):
         """The scan's `Grid` from its headers.
@@ -94,8 +75,7 @@ class Scan:
         if self.label is not None and self.label.is_dir():
             layout.check_masks(self.label, grid)
         elif self.label is not None:
-            difference = grid.differs(layout.nifti_grid(self.label))
-            if difference:
+            if difference := grid.differs(layout.nifti_grid(self.label)):
                 raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
                                "export image and label on one grid")
         return grid
@@ -108,7 +88,7 @@ class Scan:
         if self.image.is_dir():
             grid, image = layout.dicom_series(layout.dicom_files(self.image, self.echo), pixels=True)
         else:
-            image, grid = layout.read_nifti(self.image)
+            grid, image = layout.read_nifti(self.image)
         if not np.isfinite(image).all():
             count = int((~np.isfinite(image)).sum())
             raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
@@ -122,11 +102,9 @@ class Scan:
         """(label uint8 of class ids, or None for a scan without). Raises `BadInput` for unknown or too few classes."""
         if self.label is None:
             return None
-        if self.label.is_dir():
-            label = layout.chaos_classes(layout.read_masks(self.label), self.label)
-        else:
-            classes = layout.btcv_classes if self.layout == "btcv" else layout.plain_classes
-            label = classes(layout.read_nifti(self.label)[0], self.label)
+        masks = self.label.is_dir()
+        values = layout.read_masks(self.label) if masks else layout.read_nifti(self.label)[1]
+        label = layout.class_ids(values, "chaos" if masks else self.layout, self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")
@@ -140,15 +118,7 @@ class Scan:
 
 
 def check_modality(image, modality, name="image"):
-    """Raise `BadInput` where `image`, in scanner units, cannot be of this modality; see `FAT_HU`.
-
-    Example
-    -------
-    >>> check_modality(np.array([-1000.0, -90.0, 40.0, 120.0]), "ct")
-    >>> check_modality(np.array([0.0, 12.0, 210.0, 840.0]), "ct")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: image: expected CT in Hounsfield units, ... found 0.0%; ...
-    """
+    """Raise `BadInput` where `image`, in scanner units, cannot be of this modality; see `FAT_HU`."""
     share = float((image < FAT_HU).mean())
     if modality == "ct" and share < FAT_SHARE:
         raise BadInput(f"{name}: expected CT in Hounsfield units, {FAT_SHARE:.0%} or more of it fat and air below "
@@ -176,20 +146,14 @@ class Dataset:
         """The scans that have none."""
         return tuple(scan for scan in self.scans if scan.label is None)
 
-    def split(self, test=0.3, seed=0):
-        """Labelled scans as (train, test), split by patient within each modality; see `split`."""
-        return split(self.labelled, test, seed)
-
     def __str__(self):
-        def count(scans, modality):
-            return sum(scan.modality == modality for scan in scans)
-
-        counts = [f"{count(self.labelled, m)} + {count(self.unlabelled, m)} {m.upper()}" for m in MODALITIES]
+        count = Counter((scan.modality, scan.label is not None) for scan in self.scans)
+        counts = [f"{count[m, True]} + {count[m, False]} {m.upper()}" for m in MODALITIES]
         return f"{self.name} scans, labelled + unlabelled: {', '.join(counts)} in {self.folder}"
 
 
-def split(cases, test=0.3, seed=0):
-    """Part `cases` (anything with `.name` and `.modality`) into (train, test) within each modality.
+def split(data, test=0.3, seed=0):
+    """Part the labelled scans or cases of `data` (a `Dataset`, a `Prepared`) into (train, test) within each modality.
 
     A part `test` of each modality's n patients, rounded, is held back: 30 CT and 20 MR give the paper's 21/9 and 14/6.
     Each patient has one scan, so this is a split by patient. Cases go by a hash of seed and name, so that the order of
@@ -199,25 +163,22 @@ def split(cases, test=0.3, seed=0):
 
     Example
     -------
-    >>> scans = [Scan(f"{m}/{n}", m, Path()) for m, count in (("ct", 30), ("mr", 20)) for n in range(count)]
-    >>> [[sum(s.modality == m for s in part) for m in MODALITIES] for part in split(scans)]
+    >>> scans = [Scan(f"{m}/{n}", m, Path(), Path()) for m, count in (("ct", 30), ("mr", 20)) for n in range(count)]
+    >>> [[sum(s.modality == m for s in part) for m in MODALITIES] for part in split(Dataset(Path(), "", scans))]
     [[21, 14], [9, 6]]
     """
     if not 0 <= test < 1:
         raise BadInput(f"test: expected a part from 0 to below 1, found {test}; 0.3 is the paper's")
     held_back = set()
     for modality in MODALITIES:
-        names = [case.name for case in cases if case.modality == modality]
+        names = [case.name for case in data.labelled if case.modality == modality]
         names.sort(key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
         if test and len(names) == 1:
             raise BadInput(f"{names[0]}: expected two labelled cases of {modality.upper()} or more, found one, which "
                            "cannot be learnt from and held back; add some")
         count = min(max(round(test * len(names)), int(test > 0)), max(len(names) - 1, 0))
         held_back.update(names[:count])
-    return (
-        tuple(case for case in cases if case.name not in held_back),
-        tuple(case for case in cases if case.name in held_back),
-    )
+    return tuple(tuple(case for case in data.labelled if (case.name in held_back) == back) for back in (False, True))
 
 
 def load(folder=None, sequence="t2spir", labelled=True):
@@ -246,15 +207,13 @@ def load(folder=None, sequence="t2spir", labelled=True):
     if folder is None:
         folder = files.data_folder()
         if folder is None or not holds_scans(folder):
-            from i2pemd_lite.segmentation import synthetic
-
             folder = synthetic.make()
     folder = Path(folder)
     if not holds_scans(folder):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
                        "found none of them; data/README.md says where each comes from")
-    synthetic = (folder / MANIFEST).is_file()
-    if synthetic and not files.read_json(folder / MANIFEST).get("complete"):
+    made = (folder / MANIFEST).is_file()
+    if made and not files.read_json(folder / MANIFEST).get("complete"):
         raise BadInput(f"{folder}: expected a complete synthetic set, found one made in part; make it again")
     problems = Problems(str(folder))
     chaos = folder / "chaos"
@@ -274,7 +233,7 @@ def load(folder=None, sequence="t2spir", labelled=True):
     problems.raise_if_any()
     if not scans:
         raise BadInput(f"{folder}: expected scans, found only empty folders; unpack the download again")
-    return Dataset(folder, "synthetic" if synthetic else "real", tuple(scans))
+    return Dataset(folder, "synthetic" if made else "real", tuple(scans))
 
 
 def holds_scans(folder):
@@ -285,31 +244,27 @@ def holds_scans(folder):
 
 def _numbered(folder, start, problems):
     """{number as written: path} of the NIfTI files in `folder` called `start` and a number, in order of the numbers."""
-    found = {}
+    paths = {}
     for path, name in layout.nifti_files(folder).items():
         match = re.fullmatch(start + r"(\d+)", name)
-        if match and match[1] in found:
-            problems.add(path, "one file of a case", found[match[1]].name, "remove one of the two")
+        if match and match[1] in paths:
+            problems.add(path, "one file of a case", paths[match[1]].name, "remove one of the two")
         elif match:
-            found[match[1]] = path
-    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+            paths[match[1]] = path
+    return dict(sorted(paths.items(), key=lambda item: int(item[0])))
 
 
 def _pairs(folder, modality, image, label, layout, problems):
     """The scans of a folder of NIfTI pairs, with the files that they ought to have; `problems` notes what is double."""
     training, tests = folder / "Training", _numbered(folder / "Testing" / "img", image, problems)
     images, labels = (_numbered(training / p, start, problems) for p, start in (("img", image), ("label", label)))
-    found = [
-        (
-            images.get(n, training / "img" / f"{image}{n}.nii.gz"),
-            labels.get(n, training / "label" / f"{label}{n}.nii.gz"),
-        )
-        for n in sorted(images.keys() | labels.keys(), key=int)
-    ]
+    pairs = [(images.get(n, training / "img" / f"{image}{n}.nii.gz"),
+              labels.get(n, training / "label" / f"{label}{n}.nii.gz"))
+             for n in sorted(images.keys() | labels.keys(), key=int)]  # fmt: skip
     for number in tests.keys() & images.keys():
         problems.add(tests[number], "a case that is not in Training too", images[number].name, "remove one of the two")
-    found += [(path, None) for path in tests.values()]
-    return [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in found]
+    pairs += [(path, None) for path in tests.values()]
+    return [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in pairs]
 
 
 def _chaos(folder, sequence):

@@ -12,16 +12,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, atomic_write
 
-BTCV_IDS = {6: 1, 2: 2, 3: 3, 1: 4}
-"""BTCV label -> class; the other nine of its thirteen organs are background."""
-CHAOS_BANDS = {1: (55, 70), 2: (110, 135), 3: (175, 200), 4: (240, 255)}
-"""Class -> grey values of a CHAOS MR mask, first and last. A missing organ would shift ids taken by order."""
-CHAOS_EARLY = {80: 1, 160: 2, 240: 3, 255: 4}
-"""Grey value -> class in the first release of CHAOS, where the bands would take a left kidney for a spleen."""
+CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
+ORGANS = CLASSES[1:]
+MODALITIES = ("ct", "mr")
+MANIFEST = "synthetic.json"
+"""The file that marks a folder as made by `synthetic.make`."""
+CODES = {
+    "btcv": ("BTCV's label values 0 to 13", ((0, 13, 0), (6, 6, 1), (2, 2, 2), (3, 3, 3), (1, 1, 4))),
+    "pairs": ("label values 0 to 4", ((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4))),
+    "chaos": ("grey values 0 55-70 110-135 175-200 240-255",
+              ((0, 0, 0), (55, 70, 1), (110, 135, 2), (175, 200, 3), (240, 255, 4))),
+    "first chaos": ("grey values 0 80 160 240 255",
+                    ((0, 0, 0), (80, 80, 1), (160, 160, 2), (240, 240, 3), (255, 255, 4))),
+}  # fmt: skip
+"""What is on disk, in words and as (first value, last value, class). A missing organ would shift ids taken by order.
+
+Nine of BTCV's thirteen organs are background. CHAOS has grey values, others in its first release, where its later ones
+would take a left kidney for a spleen.
+"""
 PITCH_TOLERANCE = 0.05
 """How far the distance of two neighbouring slices may be from the median one, as a part of it."""
+
+
+class Volume(NamedTuple):
+    """One scan in memory.
+
+    `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8 of class ids or None,
+    `affine` (4, 4) from index to RAS millimetres.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    affine: np.ndarray
 
 
 class Grid(NamedTuple):
@@ -63,8 +87,8 @@ def _parsing(path, what):
 
 def nifti_files(folder):
     """{path: name without .nii or .nii.gz} of the NIfTI files in `folder`, in order of name, hidden ones left out."""
-    found = {path: re.fullmatch(r"([^.].*)\.nii(\.gz)?", path.name) for path in sorted(Path(folder).glob("*"))}
-    return {path: match[1] for path, match in found.items() if match}
+    names = {path: re.fullmatch(r"([^.].*)\.nii(\.gz)?", path.name) for path in sorted(Path(folder).glob("*"))}
+    return {path: match[1] for path, match in names.items() if match}
 
 
 def nifti_grid(path):
@@ -88,22 +112,12 @@ def nifti_grid(path):
 
 
 def read_nifti(path):
-    """The voxels (float32, the file's scaling applied) and `Grid` of a NIfTI file. Raises `BadInput`.
-
-    Example
-    -------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_nifti(Path(folder) / "a.nii.gz", np.ones((2, 3, 4)), np.eye(4))
-    ...     array, grid = read_nifti(Path(folder) / "a.nii.gz")
-    >>> array.dtype, grid.shape
-    (dtype('float32'), (2, 3, 4))
-    """
+    """The `Grid` and the voxels (float32, the file's scaling applied) of a NIfTI file. Raises `BadInput`."""
     import nibabel
 
     grid = nifti_grid(path)
     with _parsing(path, "a NIfTI file with all its voxels"):
-        return np.asarray(nibabel.load(path).dataobj, dtype=np.float32), grid
+        return grid, np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
 
 
 PLACE = ("qform_code", "sform_code", *(f"quatern_{c}" for c in "bcd"), *(f"qoffset_{c}" for c in "xyz"),
@@ -119,8 +133,6 @@ def write_nifti(path, array, affine, like=None):
     """
     import nibabel
 
-    from i2pemd_lite.files import atomic_write
-
     path = Path(path)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise BadInput(f"{path}: expected a name ending in .nii or .nii.gz; rename the output")
@@ -134,6 +146,13 @@ def write_nifti(path, array, affine, like=None):
         nibabel.save(image, temporary)
 
 
+def _files(folder, suffix, what):
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix and not p.name.startswith("."))
+    if not files:
+        raise BadInput(f"{folder}: expected {what} (*{suffix}), found none; unpack them again")
+    return files
+
+
 def dicom_files(folder, echo=None):
     """The DICOM files of one series in `folder`, in order of name.
 
@@ -142,9 +161,7 @@ def dicom_files(folder, echo=None):
     """
     import pydicom
 
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".dcm" and not p.name.startswith("."))
-    if not files:
-        raise BadInput(f"{folder}: expected DICOM slices (*.dcm), found none; unpack the series again")
+    files = _files(folder, ".dcm", "DICOM slices")
     if echo is None:
         return files
     times = {}
@@ -164,12 +181,7 @@ def dicom_series(files, pixels=False):
     position is missing), from inferior to superior. The distance of slices is that of their positions: SliceThickness
     can differ. Raises `BadInput` on unreadable files, mixed geometry, positions that occur twice, uneven distances.
     """
-    import pydicom
-
-    folder, slices = files[0].parent, []
-    for path in files:
-        with _parsing(path, "a DICOM slice"):
-            slices.append(_slice(pydicom.dcmread(path, stop_before_pixels=not pixels), pixels))
+    slices = [_slice(path, pixels) for path in files]
     first = slices[0]
     for path, one in zip(files, slices, strict=True):
         if one.shape != first.shape or not np.allclose(one.axes, first.axes, rtol=0, atol=1e-3):
@@ -177,13 +189,12 @@ def dicom_series(files, pixels=False):
                            "keep one series in a folder")
     normal = np.cross(*first.axes.T)
     normal *= np.sign(normal[2] or 1.0) / np.linalg.norm(normal)
-    along = np.array([one.position @ normal if one.position is not None else one.location for one in slices])
+    along = np.array([one.place if np.isscalar(one.place) else one.place @ normal for one in slices])
     order = np.argsort(along, kind="stable")
-    _check_pitch(folder, along[order])
-    origins = [slices[n].position if slices[n].position is not None else along[n] * normal for n in order]
+    _check_pitch(files[0].parent, along[order])
+    lowest, highest = (n * normal if np.isscalar(n) else n for n in (slices[i].place for i in order[[0, -1]]))
     affine = np.eye(4)
-    affine[:3, :2], affine[:3, 3] = first.axes, origins[0]
-    affine[:3, 2] = (origins[-1] - origins[0]) / (len(order) - 1)
+    affine[:3, :2], affine[:3, 2], affine[:3, 3] = first.axes, (highest - lowest) / (len(order) - 1), lowest
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's patient axes are LPS
     grid = Grid((first.shape[1], first.shape[0], len(order)), affine)
     return grid, np.stack([slices[n].pixels.T for n in order], axis=2) if pixels else None
@@ -192,29 +203,27 @@ def dicom_series(files, pixels=False):
 class _Slice(NamedTuple):
     shape: tuple  # rows, columns
     axes: np.ndarray  # (3, 2): LPS millimetres for one column on, one row on
-    position: np.ndarray | None
-    location: float
+    place: np.ndarray | float  # its position, LPS millimetres; where it is missing, SliceLocation
     pixels: np.ndarray | None
 
 
-def _slice(dicom, pixels):
-    """What matters of one slice; raises whatever pydicom raises."""
-    if int(dicom.get("SamplesPerPixel", 1)) != 1 or int(dicom.get("NumberOfFrames", 1)) != 1:
-        raise ValueError("colours or several frames in one file")
-    cosines = np.array(dicom.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
-    row_distance, column_distance = (float(v) for v in dicom.PixelSpacing)
-    position = dicom.get("ImagePositionPatient")
-    values = None
-    if pixels:
-        slope, intercept = float(dicom.get("RescaleSlope", 1)), float(dicom.get("RescaleIntercept", 0))
-        values = dicom.pixel_array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    return _Slice(
-        (int(dicom.Rows), int(dicom.Columns)),
-        (cosines * [[column_distance], [row_distance]]).T,
-        None if position is None else np.array(position, dtype=np.float64),
-        float(dicom.SliceLocation) if position is None else 0.0,
-        values,
-    )
+def _slice(path, pixels):
+    """What matters of one slice."""
+    import pydicom
+
+    with _parsing(path, "a DICOM slice"):
+        dicom = pydicom.dcmread(path, stop_before_pixels=not pixels)
+        if int(dicom.get("SamplesPerPixel", 1)) != 1 or int(dicom.get("NumberOfFrames", 1)) != 1:
+            raise ValueError("colours or several frames in one file")
+        cosines = np.array(dicom.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+        row_distance, column_distance = (float(v) for v in dicom.PixelSpacing)
+        place, values = dicom.get("ImagePositionPatient"), None
+        place = float(dicom.SliceLocation) if place is None else np.array(place, dtype=np.float64)
+        if pixels:
+            slope, intercept = float(dicom.get("RescaleSlope", 1)), float(dicom.get("RescaleIntercept", 0))
+            values = dicom.pixel_array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+        axes = (cosines * [[column_distance], [row_distance]]).T
+        return _Slice((int(dicom.Rows), int(dicom.Columns)), axes, place, values)
 
 
 def _check_pitch(folder, along):
@@ -234,7 +243,7 @@ def _check_pitch(folder, along):
 def mask_files(folder):
     """The PNG masks of a CHAOS `Ground` folder by the integer after the last `-` of their names, ascending."""
     numbered = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith(".")):
+    for path in _files(folder, ".png", "masks"):
         try:
             number = int(path.stem.rsplit("-", 1)[-1])
         except ValueError:
@@ -242,8 +251,6 @@ def mask_files(folder):
         if number in numbered:
             raise BadInput(f"{path}: expected one mask {number}, found {numbered[number].name} too; remove one")
         numbered[number] = path
-    if not numbered:
-        raise BadInput(f"{folder}: expected masks (*.png), found none; unpack the folder again")
     return [numbered[number] for number in sorted(numbered)]
 
 
@@ -269,59 +276,26 @@ def read_masks(folder):
     for path in mask_files(folder):
         with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
             layers.append(np.asarray(picture, dtype=np.uint8).T)
-    if len({layer.shape for layer in layers}) != 1:
-        raise BadInput(f"{folder}: expected masks of one size, found several; unpack them again")
-    return np.stack(layers, axis=2)
+    with _parsing(folder, "masks of one size"):
+        return np.stack(layers, axis=2)
 
 
-def chaos_classes(grey, name="masks"):
-    """Class ids of CHAOS grey values: by band, or by the first release's values where 80 or 160 shows that it is that.
-
-    Example
-    -------
-    >>> chaos_classes(np.array([0, 63, 126, 189, 252]))
-    array([0, 1, 2, 3, 4], dtype=uint8)
-    >>> chaos_classes(np.array([0, 80, 240]))
-    array([0, 1, 3], dtype=uint8)
-    """
-    early = np.isin(grey, (80, 160)).any()
-    bands = {one: (value, value) for value, one in CHAOS_EARLY.items()} if early else CHAOS_BANDS
-    table = np.full(256, 255, dtype=np.uint8)
-    table[0] = 0
-    for one, (first, last) in bands.items():
-        table[first : last + 1] = one
-    known = " ".join(f"{first}-{last}" if first < last else str(first) for first, last in bands.values())
-    return _look_up(table, grey, name, f"grey values 0 {known}")
-
-
-def btcv_classes(labels, name="label"):
-    """Class ids of BTCV's raw label values 0 to 13.
+def class_ids(values, kind, name="label"):
+    """Class ids, uint8, of what is on disk; `kind` is a key of `CODES`, but for "first chaos", which 80 or 160 show.
 
     Example
     -------
-    >>> btcv_classes(np.array([0, 1, 2, 3, 4, 6, 13]))
+    >>> class_ids(np.array([0, 63, 126, 189, 252]), "chaos"), class_ids(np.array([0, 80, 240]), "chaos")
+    (array([0, 1, 2, 3, 4], dtype=uint8), array([0, 1, 3], dtype=uint8))
+    >>> class_ids(np.array([0.0, 1, 2, 3, 4, 6, 13]), "btcv")
     array([0, 4, 2, 3, 0, 1, 0], dtype=uint8)
     """
+    if kind == "chaos" and np.isin(values, (80, 160)).any():
+        kind = "first chaos"
+    expected, codes = CODES[kind]
     table = np.full(256, 255, dtype=np.uint8)
-    table[:14] = [BTCV_IDS.get(raw, 0) for raw in range(14)]
-    return _look_up(table, labels, name, "BTCV's label values 0 to 13")
-
-
-def plain_classes(labels, name="label"):
-    """Class ids 0 to 4 as they are, once it is sure that there are no others.
-
-    Example
-    -------
-    >>> plain_classes(np.array([0.0, 4.0]))
-    array([0, 4], dtype=uint8)
-    """
-    table = np.full(256, 255, dtype=np.uint8)
-    table[:5] = range(5)
-    return _look_up(table, labels, name, "label values 0 to 4")
-
-
-def _look_up(table, values, name, expected):
-    """`table[values]`; raises `BadInput` for values that are no index or whose entry is 255."""
+    for first, last, one in codes:
+        table[first : last + 1] = one
     index = np.clip(np.nan_to_num(values, nan=-1), 0, 255).astype(np.uint8)
     classes = table[index]
     wrong = (index != values) | (classes == 255)

@@ -7,13 +7,14 @@ from scipy import ndimage
 from i2pemd_lite import distributed
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.losses import i2ped_loss, kd_loss, mmd, segmentation_loss
+from i2pemd_lite.losses import mmd, segmentation_loss
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.runs.run import Example, Learner
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
+from i2pemd_lite.runs.task import Example, Learner
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES
-from i2pemd_lite.segmentation.methods import GROUNDS, METHODS, POOLS
+from i2pemd_lite.segmentation.data import split
+from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.methods import EXTRAS, GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
 from i2pemd_lite.segmentation.report import ClassMean, doc_row, probe_blocks, sample_voxels, summary
 
@@ -30,7 +31,7 @@ class Segmenter(Learner):
         self.network.to(memory_format=torch.channels_last_3d)
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.bank.seen.fill_(s.first == "zeros")
-        self.training_cases, self.test_cases = data.split(s.test, s.split_seed)
+        self.training_cases, self.test_cases = split(data, s.test, s.split_seed)
         self.samples = sample_voxels(self.test_cases)
         self.probed = probe_blocks(self.test_cases, s.patch_depth)
         self.resident = Resident()
@@ -41,9 +42,7 @@ class Segmenter(Learner):
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
         for cases in [self.training_cases] if shared else map(self._cases, MODALITIES):
             _expect_every_class(cases)
-        self.streams = {
-            modality: Shuffled(len(self._cases(modality)), f"{modality} scans", s.seed) for modality in MODALITIES
-        }
+        self.streams = {m: Shuffled(len(self._cases(m)), f"{m} scans", s.seed) for m in MODALITIES}
 
     def _cases(self, modality):
         return [case for case in self.training_cases if case.modality == modality]
@@ -69,12 +68,9 @@ class Segmenter(Learner):
         ground = GROUNDS[method.ground](self.bank, s)  # Eq. 3-5
         loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes, add=s.add)  # Eq. 7-9
         terms = dict(loss.terms)
-        if method.extra == "i2ped":
-            terms["i2ped"] = i2ped_loss(features, labels, self.bank.prototypes)
-            loss = loss + s.weight_i2ped * terms["i2ped"]
-        if method.extra == "kd":
-            terms["kd"] = kd_loss(logits, labels, sizes, s.temperature)
-            loss = loss + s.weight_kd * terms["kd"]
+        if method.extra:
+            weight, terms[method.extra] = EXTRAS[method.extra](self.bank, s, features, logits, labels, sizes)
+            loss = loss + weight * terms[method.extra]
         return {"loss": loss, **terms}
 
     def _apart(self, images, sizes):
@@ -191,14 +187,7 @@ def _expect_every_class(cases):
 
 
 def largest_pieces(p):
-    """Softmax output (K, D, H, W) in which all but the largest connected piece of each organ is sure background.
-
-    Example
-    -------
-    >>> p = torch.tensor([[0.1, 0.1, 0.9, 0.3], [0.9, 0.9, 0.1, 0.7]]).view(2, 1, 1, 4)
-    >>> largest_pieces(p).argmax(0).flatten().tolist()
-    [1, 1, 0, 0]
-    """
+    """Softmax output (K, D, H, W) in which all but the largest connected piece of each organ is sure background."""
     labels, p = p.argmax(0).numpy(), p.clone()
     for k in range(1, len(p)):
         pieces, count = ndimage.label(labels == k)

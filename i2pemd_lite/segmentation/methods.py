@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from i2pemd_lite.ground import fixed_ground_distance
+from i2pemd_lite.losses import i2ped_loss, kd_loss
 from i2pemd_lite.prototypes import class_means
 
 
@@ -12,21 +13,22 @@ class Method(NamedTuple):
     """A row: how the network is shared (`network.SHARING`), where G comes from, and what else is added to the loss."""
 
     sharing: str
-    ground: str | None = None  # "learned" or "fixed": λ L_I2PEMD is in the loss (Eq. 7)
-    extra: str | None = None  # "i2ped" or "kd"
+    ground: str | None = None  # a key of `GROUNDS`: λ L_I2PEMD is in the loss (Eq. 7)
+    extra: str | None = None  # a key of `EXTRAS`
+    reads: tuple = ()  # the settings of its own, and λ
 
 
 METHODS = {
     "individual": Method("individual"),
     "joint": Method("joint"),
-    "joint_i2pemd": Method("joint", ground="learned"),
+    "joint_i2pemd": Method("joint", ground="learned", reads=("weight",)),
     "joint_sepbn": Method("joint_sepbn"),
     "x_shaped": Method("x_shaped"),
     "y_shaped": Method("y_shaped"),
-    "ummkd": Method("joint_sepbn", extra="kd"),
-    "joint_sepbn_i2pemd_fix": Method("joint_sepbn", ground="fixed"),
-    "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped"),
-    "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned"),
+    "ummkd": Method("joint_sepbn", extra="kd", reads=("weight_kd", "temperature")),
+    "joint_sepbn_i2pemd_fix": Method("joint_sepbn", ground="fixed", reads=("weight", "fixed")),
+    "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped", reads=("weight_i2ped",)),
+    "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned", reads=("weight",)),
 }
 
 
@@ -37,6 +39,12 @@ GROUNDS = {
         settings.fixed * fixed_ground_distance(bank.num_classes, bank.prototypes.device, bank.prototypes.dtype)
     ),
 }
+
+EXTRAS = {
+    "i2ped": lambda bank, s, F, logits, y, sizes: (s.weight_i2ped, i2ped_loss(F, y, bank.prototypes)),
+    "kd": lambda bank, s, F, logits, y, sizes: (s.weight_kd, kd_loss(logits, y, sizes, s.temperature)),
+}
+"""The weight and the loss that a row adds, from the prototypes, the settings and a batch."""
 
 
 def _pool_voxels(bank, features, labels, sizes):

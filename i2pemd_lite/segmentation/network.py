@@ -4,11 +4,13 @@ Tensors are (B, channels, D, H, W), slices first; the paper writes H × W × D. 
 the MR samples; `sizes = (number of CT, number of MR)` tells them apart.
 """
 
+import functools
+
 import torch
 from torch import nn
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.segmentation.data import MODALITIES
+from i2pemd_lite.segmentation.layout import MODALITIES
 
 STAGES = ("enc1", "enc2", "enc3", "enc4", "dec3", "dec2", "dec1", "head")
 
@@ -22,14 +24,12 @@ SHARING = {
 }
 
 
+# Of a convolution, without and with `flat`, which does not reach along z.
+KERNELS = {"kernel_size": 3, "padding": 1}, {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}
+
+
 class PerModality(nn.Module):
     """One copy of a layer for each modality: the batch is split, each part goes through its own copy, and is rejoined.
-
-    Example
-    -------
-    >>> layer = PerModality(lambda: nn.BatchNorm3d(2))
-    >>> layer(torch.randn(5, 2, 1, 4, 4), sizes=(3, 2)).shape
-    torch.Size([5, 2, 1, 4, 4])
     """
 
     def __init__(self, make):
@@ -51,14 +51,10 @@ class Unit(nn.Module):
 
     def __init__(self, convolution, separate_norm, init="ummkd"):
         super().__init__()
-        channels = convolution.out_channels
-
-        def norm():
-            return nn.BatchNorm3d(channels, eps=1e-3, momentum=0.1)
-
         if init == "ummkd":
             _narrow(convolution.weight)
         self.convolution = convolution
+        norm = functools.partial(nn.BatchNorm3d, convolution.out_channels, eps=1e-3, momentum=0.1)
         self.norm = PerModality(norm) if separate_norm else norm()
         self.activation = nn.LeakyReLU(0.2, inplace=True)
 
@@ -113,23 +109,18 @@ class UNet(nn.Module):
         super().__init__()
         if sharing not in SHARING:
             raise BadInput(f"sharing: expected one of {', '.join(SHARING)}, found {sharing!r}")
-        if upconv not in ("cicek", "ummkd"):
-            raise BadInput(f"upconv: expected 'cicek' or 'ummkd', found {upconv!r}")
-        if init not in ("ummkd", "torch"):
-            raise BadInput(f"init: expected 'ummkd' or 'torch', found {init!r}")
+        for name, value, one, other in (("upconv", upconv, "cicek", "ummkd"), ("init", init, "ummkd", "torch")):
+            if value not in (one, other):
+                raise BadInput(f"{name}: expected {one!r} or {other!r}, found {value!r}")
         shared, separate_norm = SHARING[sharing]
         b = width
 
         def conv(c_in, c_out, flat=False):
-            kernel, padding = ((1, 3, 3), (0, 1, 1)) if flat else (3, 1)
-            return Unit(nn.Conv3d(c_in, c_out, kernel, padding=padding, bias=False), separate_norm, init)
+            return Unit(nn.Conv3d(c_in, c_out, **KERNELS[flat], bias=False), separate_norm, init)
 
         def up(c_in, c_out, flat=False):
-            options = {"kernel_size": 2}
-            if upconv == "ummkd":
-                kernel, padding = ((1, 3, 3), (0, 1, 1)) if flat else (3, 1)
-                options = {"kernel_size": kernel, "padding": padding, "output_padding": 1}
-            return Unit(nn.ConvTranspose3d(c_in, c_out, stride=2, bias=False, **options), separate_norm, init)
+            how = KERNELS[flat] | {"output_padding": 1} if upconv == "ummkd" else {"kernel_size": 2}
+            return Unit(nn.ConvTranspose3d(c_in, c_out, stride=2, bias=False, **how), separate_norm, init)
 
         stages = {
             "enc1": lambda: Stage(conv(1, b), conv(b, 2 * b)),
@@ -158,13 +149,13 @@ class UNet(nn.Module):
         if sum(sizes) != len(x):
             raise BadInput(f"sizes: expected {len(x)} samples in all, found {sizes}")
         x = x.to(next(self.parameters()).dtype)
-        skip1 = _apply(self.enc1, (x,), sizes)
-        skip2 = _apply(self.enc2, (self.pool(skip1),), sizes)
-        skip3 = _apply(self.enc3, (self.pool(skip2),), sizes)
-        x = _apply(self.enc4, (self.pool(skip3),), sizes)
-        x = _apply(self.dec3, (x, skip3), sizes)
-        x = _apply(self.dec2, (x, skip2), sizes)
-        features = _apply(self.dec1, (x, skip1), sizes)
+        skips = []
+        for stage in (self.enc1, self.enc2, self.enc3):
+            skips.append(_apply(stage, (x,), sizes))
+            x = self.pool(skips[-1])
+        features = _apply(self.enc4, (x,), sizes)
+        for stage in (self.dec3, self.dec2, self.dec1):
+            features = _apply(stage, (features, skips.pop()), sizes)
         return features, _apply(self.head, (features,), sizes)
 
 

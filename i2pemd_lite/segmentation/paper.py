@@ -6,7 +6,7 @@ Everything is Dice overlap (DOC) in percent but Table 2, which is Pearson's r. K
 import math
 from typing import NamedTuple
 
-from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
+from i2pemd_lite.segmentation.layout import MODALITIES, ORGANS
 
 NAMES = {
     "individual": "Individual",

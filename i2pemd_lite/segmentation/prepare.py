@@ -19,8 +19,9 @@ from scipy import ndimage
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation import data, layout
-from i2pemd_lite.segmentation.layout import Grid
+from i2pemd_lite.segmentation import layout
+from i2pemd_lite.segmentation.data import Dataset, split
+from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
 
 FORMAT = 1
 """Counts the changes that make a cache written before of no use."""
@@ -43,11 +44,6 @@ class Geometry:
     min_depth   slices at least; scans with fewer are padded
     normalise   "volume": each scan has mean 0 and variance 1. "modality": the training scans of its modality have
                 them together.
-
-    Example
-    -------
-    >>> Geometry(spacing=(8, 4, 4), size=(96, 96)).spacing
-    (8.0, 4.0, 4.0)
     """
 
     spacing: tuple = (8.0, 1.5, 1.5)
@@ -66,18 +62,20 @@ class Geometry:
             if np.shape(value) != (length,):
                 raise BadInput(f"{name}: expected {length} numbers, found {value!r}")
             object.__setattr__(self, name, tuple(kind(v) for v in value))
-        window, clip = self.ct_window, self.mr_clip
-        for name, right, expected in (
-            ("spacing", min(self.spacing) > 0, "millimetres above 0"),
-            ("size", min(self.size) > 0, "voxels above 0"),
-            ("min_depth", self.min_depth > 0, "slices above 0"),
-            ("crop", self.crop in ("z", "organs", "none"), "'z', 'organs' or 'none'"),
-            ("normalise", self.normalise in ("volume", "modality"), "'volume' or 'modality'"),
-            ("ct_window", window is None or window[0] < window[1], "(low, high) with low < high, or None"),
-            ("mr_clip", clip is None or 0.5 < clip <= 1, "a quantile above 0.5 up to 1, or None"),
-        ):
-            if not right:
+        for name, (expected, holds) in NEEDS.items():
+            if not holds(getattr(self, name)):
                 raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+
+
+NEEDS = {
+    "spacing": ("millimetres above 0", lambda spacing: min(spacing) > 0),
+    "size": ("voxels above 0", lambda size: min(size) > 0),
+    "min_depth": ("slices above 0", lambda depth: depth > 0),
+    "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
+    "normalise": ("'volume' or 'modality'", ("volume", "modality").__contains__),
+    "ct_window": ("(low, high) with low < high, or None", lambda window: window is None or window[0] < window[1]),
+    "mr_clip": ("a quantile above 0.5 up to 1, or None", lambda clip: clip is None or 0.5 < clip <= 1),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,31 +119,22 @@ class Prepared:
     folder: Path
     name: str
     moments: dict
-    dataset: data.Dataset | None = None
+    dataset: Dataset | None = None
 
     def __deepcopy__(self, memo):
         return self
 
     def case(self, name):
         """The case called `name`. Raises `BadInput` where there is none."""
-        for case in self.cases:
-            if case.name == name:
-                return case
-        raise BadInput(f"case: expected one of {', '.join(case.name for case in self.cases)}, found {name!r}")
-
-    @property
-    def padded(self):
-        """Names of the cases whose scan is less than `geometry.min_depth` slices deep, filled up with its minimum."""
-        return tuple(case.name for case in self.cases if _is_padded(case))
+        cases = {case.name: case for case in self.cases}
+        if name not in cases:
+            raise BadInput(f"case: expected one of {', '.join(cases)}, found {name!r}")
+        return cases[name]
 
     @property
     def labelled(self):
         """The cases that have a label map."""
         return tuple(case for case in self.cases if case.label is not None)
-
-    def split(self, test=0.3, seed=0):
-        """Labelled cases as (train, test), the same patients as `Dataset.split` gives."""
-        return data.split(self.labelled, test, seed)
 
     def save_compact(self, file, limit=compact.LIMIT):
         """Write the labelled cases as one compact file, whole or not at all -> what was written, in words.
@@ -156,11 +145,12 @@ class Prepared:
         parts, notes = {}, {"name": self.name, "geometry": asdict(self.geometry), "moments": self.moments, "cases": []}
         for case in self.labelled:
             lo, hi = map(float, case.image.aminmax())
-            about = {"name": case.name, "modality": case.modality, "affine": case.affine.tolist(), "lo": lo}
-            about |= {"scale": (hi - lo) / 255, "shape": case.image.shape, "moments": case.moments}
-            source = {"shape": case.source.shape, "affine": np.asarray(case.source.affine).tolist()}
-            notes["cases"].append(about | {"source": source})
-            parts[f"{case.name} image"] = functools.partial(_levels, case.image.numpy(), lo, about["scale"])
+            scale, source = (hi - lo) / 255, {"shape": case.source.shape, "affine": case.source.affine.tolist()}
+            notes["cases"].append({
+                "name": case.name, "modality": case.modality, "affine": case.affine.tolist(), "lo": lo, "scale": scale,
+                "shape": case.image.shape, "moments": case.moments, "source": source,
+            })  # fmt: skip
+            parts[f"{case.name} image"] = functools.partial(_levels, case.image.numpy(), lo, scale)
             parts[f"{case.name} label"] = case.label.numpy
         size = compact.write(file, "segmentation", notes, compact.packed(parts), limit)
         left = len(self.cases) - len(self.labelled)
@@ -179,8 +169,7 @@ class Prepared:
             cases = tuple(_of_levels(about, arrays) for about in notes["cases"])
             return cls(cases, Geometry(**notes["geometry"]), mark, folder, notes["name"], notes["moments"])
         listed = files.read_json(folder / "prepared.json")
-        if listed.get("format") != FORMAT:
-            found = listed.get("format")
+        if (found := listed.get("format")) != FORMAT:
             raise BadInput(f"{folder}: expected a cache of format {FORMAT}, found {found}; prepare the scans again")
         geometry = Geometry(**listed["geometry"])
         cases = [_read_case(folder / _file_name(name)) for name in listed["cases"]]
@@ -195,17 +184,12 @@ def prepare(dataset, geometry=None, progress=True, train=None):
 
     The cases are written to the folder of caches, under a name made of the scans' files and `geometry`. What is there
     is not made again, so a preparation that was interrupted goes on where it stopped. `train` names the cases that
-    `normalise="modality"` takes its mean and deviation from; None: the training part of `dataset.split()`.
+    `normalise="modality"` takes its mean and deviation from; None: the training part of `split(dataset)`.
 
     Raises `BadInput` that lists every scan whose voxels cannot be used, and any class that no label has.
-
-    Example
-    -------
-        prepared = prepare(load(), Geometry(spacing=(8, 4, 4), size=(96, 96)))
-        train, test = prepared.split()
     """
     geometry = geometry or Geometry()
-    train = sorted(train or (scan.name for scan in dataset.split()[0]))
+    train = sorted(train or (scan.name for scan in split(dataset)[0]))
     parts = [part for scan in dataset.scans for part in (scan.name, *scan.files())]
     key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
     folder = files.cache_folder() / "segmentation" / key
@@ -221,15 +205,6 @@ def prepare_case(scan, geometry=None, moments=None):
     `moments` is the (mean, deviation) of its modality, from `Prepared.moments`, which `normalise="modality"` needs.
 
     Raises `BadInput` for a scan that cannot be used.
-
-    Example
-    -------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     scan = data.Scan("mr/a", "mr", Path(folder) / "a.nii.gz")
-    ...     layout.write_nifti(scan.image, np.arange(6000.0).reshape(20, 30, 10), np.diag([3.0, 3.0, 8.0, 1.0]))
-    ...     prepare_case(scan, Geometry(spacing=(8, 6, 6), size=(16, 12))).image.shape
-    torch.Size([10, 16, 12])
     """
     geometry = geometry or Geometry()
     if geometry.normalise == "modality" and moments is None:
@@ -246,15 +221,6 @@ def to_source_grid(prediction, case):
     interpolated for each class, of which the largest is taken. Voxels outside the prepared ones are 0, background.
 
     Raises `BadInput` for a prediction of another shape.
-
-    Example
-    -------
-    >>> affine = np.array([[0.0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # (d, h, w) to RAS
-    >>> source = Grid((3, 4, 2), np.diag([-1.0, -1.0, 1.0, 1.0]))  # (i, j, k), to Left, Posterior, Superior
-    >>> case = Case("mr/a", "mr", torch.zeros(2, 4, 3), None, affine, source, (24, 0.0, 1.0))
-    >>> labels = torch.arange(24).reshape(2, 4, 3)
-    >>> np.array_equal(to_source_grid(labels, case)[0], labels.numpy().transpose(2, 1, 0))
-    True
     """
     values = prediction.detach().cpu().numpy() if isinstance(prediction, torch.Tensor) else np.asarray(prediction)
     shape = tuple(case.image.shape)
@@ -276,12 +242,6 @@ def write_labels(path, labels, affine, like=None):
     `like` is the NIfTI file of the scan, if it is one: the label map then lies on it in every viewer (`write_nifti`).
 
     Raises `BadInput` for labels that are no integers and for a name that is not NIfTI's.
-
-    Example
-    -------
-    >>> write_labels("labels.png", np.zeros((2, 2, 2), dtype=int), np.eye(4))
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: labels.png: expected a name ending in .nii or .nii.gz; rename the output
     """
     labels = np.asarray(labels)
     if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
@@ -301,53 +261,52 @@ def _case(scan, image, label, grid, geometry):
     inside = within[0][:, None, None] & within[1][:, None] & within[2]
     resampled = _sample(_blurred(image, axes, scale), axes, scale, offset, target.shape)
     seen = resampled[inside]
-    count, mean, deviation = seen.size, float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
+    mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
         limits = geometry.ct_window if scan.modality == "ct" else f"the {geometry.mr_clip} quantile"
         raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found the value {mean:g} only; "
                        "check the scan's units and its modality")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
-        label = _nearest(label, axes, scale, offset, target.shape) * inside
-        label = torch.from_numpy(label.astype(np.uint8))
+        label = torch.from_numpy((_nearest(label, axes, scale, offset, target.shape) * inside).astype(np.uint8))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
-                (count, mean, deviation))
+                (seen.size, mean, deviation))
 
 
 def _target(grid, geometry, label):
-    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis."""
+    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis.
+
+    Along one source axis, in its voxels, where a crop has cut to the organs and a margin:
+
+        grid    |-----------------------------|
+        organs          |---------|
+        box          |---------------|           centred in the prepared grid, which along z is as long
+    """
     import nibabel
 
     world, flips = nibabel.io_orientation(grid.affine).T
     axes = np.array([list(world).index(w) for w in (2, 1, 0)])  # source axes that go along z, y, x
-    signs = flips[axes] * (1, -1, -1)  # to Superior, Posterior, Left
+    signs, spacing = flips[axes] * (1, -1, -1), np.array(geometry.spacing)  # to Superior, Posterior, Left
     length = np.linalg.norm(grid.affine[:3, :3], axis=0)
     box = np.array([(0, n - 1) for n in grid.shape], dtype=np.float64)
     field = box + (-0.5, 0.5)
     if label is not None and geometry.crop != "none":
-        slices = ndimage.find_objects((label > 0).view(np.uint8))[0]
-        organs = np.array([(one.start, one.stop - 1) for one in slices])
-        margin = np.array([MARGIN_SLICES * geometry.spacing[0], MARGIN_MM, MARGIN_MM])[np.argsort(axes)] / length
-        organs = np.clip(organs + margin[:, None] * (-1, 1), box[:, :1], box[:, 1:])
-        cut = axes if geometry.crop == "organs" else axes[:1]
-        box[cut] = organs[cut]
-        if geometry.crop == "organs":
-            field[axes[1:]] = organs[axes[1:]] + (-0.5, 0.5)
+        organs = ndimage.find_objects((label > 0).view(np.uint8))[0]
+        margins = (MARGIN_SLICES * geometry.spacing[0], MARGIN_MM, MARGIN_MM)
+        for axis, margin in list(zip(axes, margins, strict=True))[: 3 if geometry.crop == "organs" else 1]:
+            first, last = organs[axis].start, organs[axis].stop - 1
+            more = margin / length[axis]
+            box[axis] = max(first - more, 0), min(last + more, grid.shape[axis] - 1)
+            if axis != axes[0]:  # what lies beyond is not to be seen; along z nothing of the grid does
+                field[axis] = box[axis] + (-0.5, 0.5)
     # Rounded up, less a rounding error: the outermost centres then still lie within the field of view.
     extent = (box[axes[0], 1] - box[axes[0], 0] + 1) * length[axes[0]]
-    depth = max(int(np.ceil(extent / geometry.spacing[0] - 1e-3)), geometry.min_depth)
-    shape, spacing = (depth, *geometry.size), np.array(geometry.spacing)
+    shape = (max(int(np.ceil(extent / spacing[0] - 1e-3)), geometry.min_depth), *geometry.size)
     affine = np.eye(4)
     affine[:3, :3] = grid.affine[:3, axes] / length[axes] * signs * spacing
     centre = grid.affine[:3, :3] @ box.mean(axis=1) + grid.affine[:3, 3]
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return Grid(shape, affine), field
-
-
-def _is_padded(case):
-    """Whether there are slices of a prepared case that lie outside its scan."""
-    axes, scale, offset = _alignment(case.source.affine, case.affine)
-    return not _within(scale[0], offset[0], len(case.image), -0.5, case.source.shape[axes[0]] - 0.5).all()
 
 
 def _alignment(affine, to_affine):
@@ -367,9 +326,8 @@ def _within(scale, offset, count, first, last):
 
 
 def _sample(array, axes, scale, offset, shape):
-    return ndimage.affine_transform(
-        array.transpose(axes), scale, offset, output_shape=tuple(shape), order=1, mode="nearest"
-    )
+    how = {"output_shape": tuple(shape), "order": 1, "mode": "nearest"}
+    return ndimage.affine_transform(array.transpose(axes), scale, offset, **how)
 
 
 def _nearest(array, axes, scale, offset, shape):
@@ -412,19 +370,19 @@ def _fill(folder, dataset, geometry, progress, train):
     problems = Problems(str(dataset.folder))
     pending = [scan for scan in dataset.scans if not (folder / _file_name(scan.name)).is_file()]
     for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
-        found = []
+        parts = []
         for read in (scan.read_image, scan.read_label):
             with problems.collect():
-                found.append(read())
-        if len(found) == 2:
-            (image, grid), label = found
+                parts.append(read())
+        if len(parts) == 2:
+            (image, grid), label = parts
             with problems.collect():
                 _write_case(folder / _file_name(scan.name), _case(scan, image, label, grid, geometry))
     problems.raise_if_any()
     cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
     labels = [case.label.flatten() for case in cases if case.label is not None]
-    present = sum(torch.bincount(label, minlength=len(data.CLASSES)) for label in labels)
-    for one, count in zip(data.CLASSES, present.tolist(), strict=True):
+    present = sum(torch.bincount(label, minlength=len(CLASSES)) for label in labels)
+    for one, count in zip(CLASSES, present.tolist(), strict=True):
         if not count:
             problems.add(dataset.folder, f"a labelled case with {one}", "none", "add one: no class is learnt unseen")
     problems.raise_if_any()
@@ -434,9 +392,9 @@ def _fill(folder, dataset, geometry, progress, train):
         "name": dataset.name,
         "geometry": asdict(geometry),
         "cases": [case.name for case in cases],
-        "hashes": [_hash(case) for case in cases],
+        "hashes": [_hash(case.image, case.label) for case in cases],
         "train": train,
-        "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in data.MODALITIES},
+        "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in MODALITIES},
     })
 
 
@@ -456,6 +414,11 @@ def _of_modality(case, moments):
     return replace(case, image=(case.image * deviation + (mean - all_mean)) / all_deviation)
 
 
+def _hash(*tensors):
+    digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors if tensor is not None))
+    return digest.hexdigest()[:16]
+
+
 def _file_name(name):
     return name.replace("/", "-") + ".safetensors"
 
@@ -464,17 +427,16 @@ def _write_case(path, case):
     from safetensors.torch import save_file
 
     tensors = {
-        "image": case.image,
+        "image": case.image.contiguous(),
         "affine": torch.from_numpy(case.affine),
         "source_affine": torch.from_numpy(case.source.affine),
         "source_shape": torch.tensor(case.source.shape),
         "moments": torch.tensor(case.moments, dtype=torch.float64),
     }
     if case.label is not None:
-        tensors["label"] = case.label
-    about = {"name": case.name, "modality": case.modality}
+        tensors["label"] = case.label.contiguous()
     with files.atomic_write(path) as temporary:
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, temporary, about)
+        save_file(tensors, temporary, {"name": case.name, "modality": case.modality})
 
 
 def _read_case(path):
@@ -507,12 +469,6 @@ def _of_levels(about, arrays):
     source = Grid(tuple(about["source"]["shape"]), np.array(about["source"]["affine"]))
     return Case(about["name"], about["modality"], torch.from_numpy(values[image]), torch.from_numpy(label.copy()),
                 np.array(about["affine"]), source, tuple(about["moments"]))
-
-
-def _hash(case):
-    digest = hashlib.sha256(case.image.numpy().tobytes())
-    digest.update(b"" if case.label is None else case.label.numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 __all__ = ["Case", "Geometry", "Prepared", "prepare", "prepare_case", "to_source_grid", "write_labels"]

@@ -9,7 +9,7 @@ import torch
 
 from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.runs.sampling import generator
-from i2pemd_lite.segmentation.data import CLASSES, MODALITIES, ORGANS
+from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, ORGANS
 from i2pemd_lite.tables.report import Report, without_nan
 
 VOXELS = 200

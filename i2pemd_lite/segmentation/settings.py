@@ -1,4 +1,4 @@
-"""What a segmentation run can set, its sizes by profile, and the preset that goes past the paper's recipe."""
+"""What a segmentation run can set, where each value comes from, its sizes by profile, and a preset past the paper's."""
 
 import dataclasses
 
@@ -6,45 +6,96 @@ from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.segmentation.augment import COPIES
 from i2pemd_lite.segmentation.methods import METHODS, POOLS
 from i2pemd_lite.segmentation.prepare import Geometry
+from i2pemd_lite.tables.choices import (
+    ABOVE_ZERO,
+    FROM_ONE,
+    NOT_BELOW_ZERO,
+    PRECISION,
+    SHARED,
+    Choice,
+    choices,
+    one_of,
+    setting,
+)
+
+DOU = "Dou et al. 2020"
 
 
 @dataclasses.dataclass
 class SegmentationSettings(Settings):
-    """The settings of a segmentation run; `python -m i2pemd_lite readings` says where each default comes from."""
+    """The settings of a segmentation run, each with where it comes from (`python -m i2pemd_lite readings`)."""
 
-    steps: int = 50_000
-    learning_rate: float = 5e-4
-    decay: float = 0.95
-    decay_every: int = 500
-    weight: float = 1.0  # λ of Eq. 7; the paper does not say
-    add: str = "sum"  # of CE and Dice over CT and MR, as Dou et al. have it, beside one I2PEMD of both: with "mean"
-    # λ, weight_kd and weight_i2ped count twice as much as with "sum"
-    weight_i2ped: float = 0.05  # its gradient is then about as large as that of I2PEMD with λ = 1
-    weight_kd: float = 0.5
-    temperature: float = 2.0  # T of the knowledge distillation of Dou et al. 2020
-    ce: str = "weighted"
-    fixed: float = 1.0  # what a mistake costs when G is fixed; 0.5 is the mean of a learned G
-    pool: str = "voxels"  # which CT and MR features make a prototype: a key of `POOLS`
-    first: str = "mean"  # a prototype begins as the first mean of its class, or as "zeros"
-    forward: str = "together"  # CT and MR as one batch, whose statistics joint normalisation takes, or "apart"
-    width: int = 16  # b
-    dim: int = 32  # d
-    upconv: str = "cicek"
-    init: str = "ummkd"
-    batch: int = 3  # of each modality
-    patch_depth: int = 8
-    block_step: int = 8  # slices from one block to the next when a whole volume is predicted; fewer overlap
-    spacing: tuple = (8.0, 1.5, 1.5)  # mm, (z, y, x); this and the next five are those of `Geometry`
-    size: tuple = (256, 256)
-    crop: str = "z"  # unlike the paper's "organs", whose in-plane cut no scan without labels can have
-    ct_window: tuple | None = None
-    mr_clip: float | None = None
-    normalise: str = "volume"
-    test: float = 0.3
-    split_seed: int = 0
-    augment: bool = False  # this and the next two are not in the paper; see `PRESETS`
-    copies: int = 1  # turned and zoomed ones that a prediction is the mean of, up to 5
-    largest: bool = False  # of each organ keep the largest piece only
+    precision: str = PRECISION
+    steps: int = setting(
+        50_000, "base", f"100 times 500 in the code of {DOU}, whose decay the paper has; it prints no number")
+    learning_rate: float = setting(5e-4, "paper", f"5e-4; the code of {DOU} has 1e-4")
+    schedule: str = setting("step", "paper", "that decay")
+    decay: float = setting(0.95, "paper", "decayed by 5 %")
+    decay_every: int = setting(500, "paper", "per 500 iterations")
+    weight_decay: float = setting(
+        0.0, "open", f"any weight decay; the code of {DOU} has 1e-4 for each modality", "Eq. 7 is the whole loss")
+    momentum: float = setting(0.8, "paper", "α = 0.8")
+    weight: float = setting(  # λ of Eq. 7
+        1.0, "open", "λ", "1, the λ of its other task", "λ 0.2: 80.4, 1: 81.6, 5: 80.3 (seed 0)")
+    add: str = setting(  # with "mean" λ, weight_kd and weight_i2ped count twice as much as with "sum"
+        "sum", "open", f"how CT and MR add up in Eq. 7; the code of {DOU} has the sum over both",
+        "I2PEMD is one mean over both, so that λ = 1 is half of what it is beside their mean",
+        "sum 79.2, mean 79.1 after 400 steps (seed 0)", needs=one_of("sum", "mean"))
+    weight_i2ped: float = setting(
+        0.05, "open", "the weight of I2PED, but prints 91.5, so it did train",
+        "a distance without bound: with 1 its gradient is 14 to 26 times that of I2PEMD with λ = 1 (laptop, 60 steps)",
+        "1: collapses, 20.3; 0.1: 80.6; 0.05: 79.9 (seed 0)", needs=NOT_BELOW_ZERO)
+    weight_kd: float = setting(
+        0.5, "rival", f"0.5 in the 2D code of {DOU}; 0 in that for 3D, where it is commented out", needs=NOT_BELOW_ZERO)
+    temperature: float = setting(2.0, "rival", f"2 in the code of {DOU}", needs=ABOVE_ZERO)  # T of that distillation
+    ce: str = setting(
+        "weighted", "open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N",
+        needs=one_of("weighted", "plain"))
+    fixed: float = setting(  # what a mistake costs; 0.5 is the mean of a learned G
+        1.0, "open", "the diagonal of a G fixed to one", "0 on the diagonal, else all answers cost 1",
+        "0.5: 81.7 (seed 0)", needs=NOT_BELOW_ZERO)
+    pool: str = setting(
+        "voxels", "open", "how CT and MR meet in Eq. 11", "all voxels count alike",
+        needs=(" or ".join(POOLS), POOLS.__contains__))
+    first: str = setting(
+        "mean", "open", "how a prototype begins", "its first mean: zero is near whatever is small",
+        needs=one_of("mean", "zeros"))
+    forward: str = setting(
+        "together", "open", "whether CT and MR share batch statistics", "together, else nothing is joint",
+        needs=one_of("together", "apart"))
+    width: int = setting(16, "base", f"16 in the code of {DOU}, whose backbone it is", needs=FROM_ONE)  # b
+    dim: int = setting(  # d
+        32, "paper", f"32, the best of its Figure 6 (a), and the width of that layer in the code of {DOU}",
+        needs=FROM_ONE)
+    upconv: str = setting(
+        "cicek", "open",
+        f"whose up-convolutions: Çiçek et al. 2016, or {DOU}, whose kernel of 1 along z leaves slices empty")
+    init: str = setting(
+        "ummkd", "open", f"the first weights; the code of {DOU} has a truncated normal of 0.01, the head's too")
+    batch: int = setting(  # of each modality
+        3, "paper", "6, not said whether of both modalities", "3 of each: as many voxels of either", needs=FROM_ONE)
+    patch_depth: int = setting(
+        8, "base", f"8 slices in the code of {DOU}", needs=("a multiple of 8", lambda n: n % 8 == 0 < n))
+    block_step: int = setting(  # slices from one block to the next when a whole volume is predicted; fewer overlap
+        8, "base", f"no overlap in the code of {DOU}", "", "4: about 2 points of DOC")
+    spacing: tuple = setting((8.0, 1.5, 1.5), "paper", "1.5 x 1.5 x 8.0 mm")  # mm, (z, y, x)
+    size: tuple = setting(
+        (256, 256), "paper", "256 x 256",
+        needs=("two multiples of 8", lambda size: all(isinstance(n, int) and n % 8 == 0 < n for n in size)))
+    crop: str = setting(
+        "z", "paper", "around the organs, whose place the truth tells",
+        "along z only: a cut in-plane takes the truth of the held-back scans for granted")
+    ct_window: tuple | None = setting(None, "open", "any cut of intensities")
+    mr_clip: float | None = setting(None, "open", "any cut of intensities")
+    normalise: str = setting(
+        "volume", "open", "whose mean and variance: it says “within each modality”", "of each volume: MR has no scale")
+    test: float = setting(
+        0.3, "paper", "30 % of the patients", needs=("a part above 0 and below 1", lambda part: 0 < part < 1))
+    split_seed: int = setting(0, "open", "which split: it was random")
+    augment: bool = setting(False, "paper", "none")  # this and the next two are of the preset "beyond"
+    copies: int = setting(  # turned and zoomed ones that a prediction is the mean of
+        1, "paper", "none", needs=(f"1 to {len(COPIES)}", lambda n: 1 <= n <= len(COPIES)))
+    largest: bool = setting(False, "paper", "none")  # of each organ keep the largest piece only
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
@@ -61,22 +112,7 @@ class SegmentationSettings(Settings):
         """Raise `BadInput` for a value that no run can use."""
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
-        for name in ("batch", "width", "dim"):
-            self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
-        for name in ("weight_i2ped", "weight_kd"):
-            self._expect(name, getattr(self, name) >= 0, "a number from 0")
-        self._expect("temperature", self.temperature > 0, "a number above 0")
-        self._expect("ce", self.ce in ("weighted", "plain"), "'weighted' or 'plain'")
-        self._expect("add", self.add in ("sum", "mean"), "'sum' or 'mean'")
-        self._expect("fixed", self.fixed >= 0, "a number from 0")
-        self._expect("pool", self.pool in POOLS, " or ".join(POOLS))
-        self._expect("first", self.first in ("mean", "zeros"), "'mean' or 'zeros'")
-        self._expect("forward", self.forward in ("together", "apart"), "'together' or 'apart'")
-        self._expect("test", 0 < self.test < 1, "a part above 0 and below 1")
-        self._expect("patch_depth", self.patch_depth % 8 == 0 < self.patch_depth, "a multiple of 8")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
-        self._expect("copies", 1 <= self.copies <= len(COPIES), f"1 to {len(COPIES)}")
-        self._expect("size", all(isinstance(n, int) and n % 8 == 0 < n for n in self.size), "two multiples of 8")
 
     @property
     def geometry(self):
@@ -85,49 +121,52 @@ class SegmentationSettings(Settings):
         return Geometry(**{name: getattr(self, name) for name in names}, min_depth=self.patch_depth)
 
 
+SETTINGS = choices(SegmentationSettings)
 _SOFT_TISSUE = {"ct_window": (-125.0, 275.0), "mr_clip": 0.99}
+# init="ummkd" takes more steps than those of ci before anything but background is answered, and 600 where "torch" takes
+# 250. A slice at the edge of a block is predicted worse: overlapping blocks are worth 2 points of DOC.
 SIZES = {
-    "ci": _SOFT_TISSUE
-    | {
-        "steps": 24,
-        "init": "torch",  # the other takes more steps than these before anything but background is answered
-        "learning_rate": 5e-3,
-        "schedule": "cosine",
-        "width": 4,
-        "dim": 8,
-        "spacing": (8.0, 12.0, 12.0),
-        "size": (32, 32),
-        "evaluate_every": 12,
-        "checkpoint_every": 4,
+    "ci": _SOFT_TISSUE | {
+        "steps": 24, "init": "torch", "learning_rate": 5e-3, "schedule": "cosine", "width": 4, "dim": 8,
+        "spacing": (8.0, 12.0, 12.0), "size": (32, 32), "evaluate_every": 12, "checkpoint_every": 4,
     },
-    "laptop": _SOFT_TISSUE
-    | {
-        "init": "torch",  # 250 steps with it do as well as 600 with the other
-        "block_step": 4,  # a slice at the edge of a block is predicted worse: about 2 points of DOC
-        "steps": 600,
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "width": 8,
-        "dim": 16,
-        "spacing": (8.0, 4.0, 4.0),
-        "size": (96, 96),
-        "evaluate_every": 100,
-        "checkpoint_every": 20,
+    "laptop": _SOFT_TISSUE | {
+        "init": "torch", "block_step": 4, "steps": 600, "learning_rate": 2e-3, "schedule": "cosine", "width": 8,
+        "dim": 16, "spacing": (8.0, 4.0, 4.0), "size": (96, 96), "evaluate_every": 100, "checkpoint_every": 20,
     },
     "gpu": {},
-}
+}  # fmt: skip
+# Past the paper's recipe, for each of its methods alike. Test-time copies are turned and zoomed, never mirrored: no
+# organ here has a twin on the other side.
 PRESETS = {
     "paper": {},
-    # Past the paper's recipe, for each of its methods alike. Test-time copies are turned and zoomed, never mirrored:
-    # no organ here has a twin on the other side.
-    "beyond": _SOFT_TISSUE
-    | {
-        "augment": True,
-        "init": "torch",
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "block_step": 4,
-        "copies": len(COPIES),
-        "largest": True,
+    "beyond": _SOFT_TISSUE | {
+        "augment": True, "init": "torch", "learning_rate": 2e-3, "schedule": "cosine", "block_step": 4,
+        "copies": len(COPIES), "largest": True,
     },
-}
+}  # fmt: skip
+OTHERS = SHARED | {
+    "a class without voxels": ("left out of the mean of Eq. 8", Choice(
+        "open", "what 0/0 of Eq. 9 is", 'as 0, it would make the term smaller; readings.panel("absent")')),
+    "activation": ("LeakyReLU, 0.2", Choice("paper", f"ReLU; the code of {DOU}, whose backbone it is, has ours")),
+    "optimiser": ("Adam", Choice("open", f"which; Adam in the code of {DOU}")),
+    "patches": ("3 of each modality, from cases drawn anew", Choice(
+        "base", f"2 of each from one volume of each in the code of {DOU}", "the paper's 6")),
+    "overlapping blocks": ("averaged", Choice("base", f"the last one wins in the code of {DOU}")),
+    "clip of cross-entropy": ("none", Choice(
+        "base", f"p cut to [0.005, 1] in the code of {DOU}", "the cut leaves no gradient where p is most wrong")),
+    "KD of an absent class": ("left out", Choice(
+        "rival", f"the code of {DOU} takes its mean logits for 0, which pulls the other modality to uniform")),
+    "X- and Y-shaped, Individual, Joint": (f"rebuilt from the figure of {DOU}", Choice(
+        "rival", f"Valindria et al. 2018 and {DOU} released no network file of these rows")),
+    "levels that X shares": ("the lowest", Choice("open", f"which; in a figure of {DOU} the middle is shared")),
+    "batch norm of X and Y": ("shared where the kernels are", Choice(
+        "open", "whether each modality has its own", "separate ones are what the rows with sepBN add")),
+    "the last iterate": ("is evaluated", Choice("open", "which weights; it has no validation part to select by")),
+}  # fmt: skip
+"""Decisions that are no setting -> what is had here, and where it comes from."""
+
+
+def others(settings):
+    """`OTHERS`."""
+    return OTHERS

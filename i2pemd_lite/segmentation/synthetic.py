@@ -18,7 +18,7 @@ from scipy import ndimage
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import layout
-from i2pemd_lite.segmentation.data import MANIFEST, Volume
+from i2pemd_lite.segmentation.layout import MANIFEST, Volume
 
 FORMAT = 2
 """Counts the changes that make other voxels from the same seed."""
@@ -117,11 +117,9 @@ class Canvas:
 
     def near(self, centre, reach, box=(...,)):
         """The voxels in `box` whose points are in the ellipsoid about `centre` with the half-axes `reach` (mm)."""
-        points = self.points.reshape(3, *self.shape)[:, *box]
-        squares = [
-            ((p - np.float32(c)) * np.float32(1 / r)) ** 2 for p, c, r in zip(points, centre, reach, strict=True)
-        ]
-        return self.numbers[box][squares[0] + squares[1] + squares[2] < 1]
+        axes = zip(self.points.reshape(3, *self.shape)[:, *box], centre, reach, strict=True)
+        x, y, z = (((points - np.float32(c)) * np.float32(1 / r)) ** 2 for points, c, r in axes)
+        return self.numbers[box][x + y + z < 1]
 
     def ellipsoid(self, tissue, centre, radii, turns=(0, 0, 0), wobble=2.0, value=None, within=None):
         """Paint an ellipsoid, its surface uneven by about `wobble` millimetres; only on the tissue `within`, if any."""
@@ -147,10 +145,10 @@ class Canvas:
         self.paint(tissue, np.hypot(x - centre[0] - along, y - centre[1]) - radius, where)
 
 
-def draw_waves(rng, lengths, amplitude, count=4):
+def draw_waves(rng, lengths, amplitude):
     """Waves for `waves`: random (direction, phase, height), `lengths` = (from, to) in mm."""
     drawn = []
-    for _ in range(count):
+    for _ in range(4):
         direction = rng.standard_normal(3)
         direction *= 2 * np.pi / rng.uniform(*lengths) / np.linalg.norm(direction)
         drawn.append((*direction, rng.uniform(0, 2 * np.pi), rng.normal(0, amplitude)))
@@ -173,43 +171,30 @@ def ellipsoid(points, centre, radii, turns=(0, 0, 0)):
     """About the signed distance (mm, negative inside) of `points` (3, ...) to an ellipsoid turned about x, y, z (rad).
 
     With k_0 = |p / r| and k_1 = |p / r^2| it is k_0 (k_0 - 1) / k_1, which is exact in the first order at the surface.
-
-    Example
-    -------
-    >>> ellipsoid(np.array([[1.0, 3.0], [0.0, 0.0], [0.0, 0.0]]), (0, 0, 0), (2, 2, 2)).tolist()
-    [-1.0, 1.0]
     """
     p = points - np.asarray(centre, dtype=points.dtype).reshape(3, *[1] * (points.ndim - 1))
     for axis, angle in enumerate(turns):
         if angle:
             a, b = (axis + 1) % 3, (axis + 2) % 3
             p[a], p[b] = np.cos(angle) * p[a] + np.sin(angle) * p[b], np.cos(angle) * p[b] - np.sin(angle) * p[a]
-    q = [p[axis] / radii[axis] for axis in range(3)]
+    q = [place / radius for place, radius in zip(p, radii, strict=True)]
     k0 = np.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2)
-    k1 = np.sqrt(sum((q[axis] / radii[axis]) ** 2 for axis in range(3)))
+    k1 = np.sqrt(sum((place / radius) ** 2 for place, radius in zip(q, radii, strict=True)))
     return k0 * (k0 - 1) / np.maximum(k1, 1e-9)
 
 
 def phantom(modality, seed=0, missing=(), kidneys=1.0):
     """One synthetic scan -> `Volume`, its label in the values it has on disk (BTCV's for CT, class ids for MR).
 
-    modality  "ct" (Hounsfield units) or "mr" (T2-weighted with fat suppressed, arbitrary units)
-    seed      an integer or a sequence of them; the same one gives the same scan
-    missing   organs to leave out, such as "right kidney"
-    kidneys   factor on the size of the kidneys
-
-    Example
-    -------
-    >>> scan = phantom("mr", seed=1)
-    >>> scan.image.shape[:2], np.unique(scan.label).tolist()
-    ((128, 128), [0, 1, 2, 3, 4])
+    modality: "ct" (Hounsfield units) or "mr" (T2-weighted with fat suppressed, arbitrary units); seed: an integer or a
+    sequence of them; missing: organs to leave out, such as "right kidney"; kidneys: factor on the size of the kidneys.
     """
     if modality not in ("ct", "mr"):
         raise BadInput(f"modality: expected 'ct' or 'mr', found {modality!r}")
     rng = np.random.default_rng(seed)
     plane = rng.uniform(2.75, 3.1) if modality == "ct" else rng.uniform(2.65, 2.95)
     pitch = rng.choice([2.5, 3.0, 3.0, 5.0]) if modality == "ct" else rng.uniform(7.0, 8.6)
-    layers = {2.5: 1, 3.0: 1}.get(pitch, 3)  # thick slices are the mean of three thin ones
+    layers = 1 if pitch in (2.5, 3.0) else 3  # thick slices are the mean of three thin ones
     low, high = -92 - rng.uniform(0, 14), 106 + rng.uniform(0, 14)
     count = int((high - low) / pitch)
     flat = (np.arange(PLANE) - (PLANE - 1) / 2) * plane
@@ -393,32 +378,23 @@ def make(folder=None, cases=10, seed=0, progress=True):
         raise BadInput(f"cases: expected 1 or more, found {cases}")
     manifest = folder / MANIFEST
     if manifest.is_file():
-        found = files.read_json(manifest)
-        if found == {**wanted, "complete": True}:
+        before = files.read_json(manifest)
+        if before == {**wanted, "complete": True}:
             return folder
         # Of the same set nothing need go: another process that makes it too writes the same files.
-        if found != {**wanted, "complete": False}:
-            _clear(folder)
+        if before != {**wanted, "complete": False}:
+            for path in folder.glob("*/**/*.nii.gz"):
+                path.unlink()
     elif folder.is_dir() and any(folder.iterdir()):
         raise BadInput(f"{folder}: expected a new folder or a synthetic set, found other files; choose another folder")
     files.write_json(manifest, {**wanted, "complete": False})
     jobs = [(modality, number) for modality in ("ct", "mr") for number in range(1, cases + UNLABELLED + 1)]
     for modality, number in tqdm(jobs, desc="Making synthetic scans", unit="scan", disable=not progress):
-        scan = phantom(
-            modality,
-            (seed, modality == "mr", number),
-            missing=("right kidney",) if (modality, number) == ("ct", 4) else (),
-            kidneys=0.6 if number == 2 else 1.0,
-        )
+        missing = ("right kidney",) if (modality, number) == ("ct", 4) else ()
+        scan = phantom(modality, (seed, modality == "mr", number), missing, kidneys=0.6 if number == 2 else 1.0)
         _write(folder, modality, number, scan, labelled=number <= cases)
     files.write_json(manifest, {**wanted, "complete": True})
     return folder
-
-
-def _clear(folder):
-    """Remove what another synthetic set left: nothing but NIfTI files, from a folder that the manifest marks."""
-    for path in folder.glob("*/**/*.nii.gz"):
-        path.unlink()
 
 
 def _write(folder, modality, number, scan, labelled):

@@ -14,11 +14,10 @@ import numpy as np
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
 from i2pemd_lite.segmentation import paper
-from i2pemd_lite.segmentation.choices import SETTINGS
-from i2pemd_lite.segmentation.data import MODALITIES, ORGANS
+from i2pemd_lite.segmentation.layout import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.report import DISTANCES, summary
-from i2pemd_lite.segmentation.settings import SegmentationSettings
+from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
 from i2pemd_lite.tables import results
 from i2pemd_lite.tables.report import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.task import Task
-from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load
+from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import nifti_files
 from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
@@ -18,7 +18,7 @@ from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettin
 
 def _prepare(data, settings):
     if isinstance(data, Dataset):
-        train = [scan.name for scan in data.split(settings.test, settings.split_seed)[0]]
+        train = [scan.name for scan in split(data, settings.test, settings.split_seed)[0]]
         return prepare(data, settings.geometry, train=train)
     if not isinstance(data, Prepared):
         raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
@@ -40,12 +40,9 @@ train, resume = TASK.train, TASK.resume
 def evaluate(run):
     """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
 
-    Returns
-    -------
-    Evaluation
-        a row each for CT, MR and both, the organs as columns. `.cases` lists every case, `.surfaces` are the distances
-        as a table of their own, `.missing` names the organs that a case lacks, `.figures` are the means by name. With a
-        run folder, report.json is written there.
+    A row each for CT, MR and both, the organs as columns. `.cases` lists every case, `.surfaces` are the distances as a
+    table of their own, `.missing` names the organs that a case lacks, `.figures` are the means by name. With a run
+    folder, report.json is written there.
     """
     settings, learner = run.settings, run.learner
     about = {
@@ -68,23 +65,13 @@ def evaluate(run):
 def predict(run, images=None, out="out/segmentation", modality=None, progress=True):
     """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
 
-    Parameters
-    ----------
-    images : a folder that `load` reads (its scans without labels, or all if every one has some), a `Dataset`, or a
-        list of `Scan`; None: the unlabelled scans of the run's data. A label, where there is one, is not looked at.
-    out : folder to write to
-    modality : "ct" or "mr", for a folder that just holds NIfTI files of it
-
-    Returns
-    -------
-    list of the files written. A scan that cannot be used does not stop the others; they are reported together at the
-    end as a `BadInput`, whose attribute `written` is that list.
-
-    Raises
-    ------
-    BadInput
-        besides, before anything is written: for no scans, for two whose label maps would have one name, and for an
-        `out` that cannot be written to or would put the label maps among the scans
+    images: a folder that `load` reads (its scans without labels, or all if every one has some), a `Dataset`, or a list
+    of `Scan`; None: the unlabelled scans of the run's data. A label, where there is one, is not looked at. modality:
+    "ct" or "mr", for a folder that just holds NIfTI files of it.
+    Returns the list of the files written. A scan that cannot be used does not stop the others; they are reported
+    together at the end as a `BadInput`, whose attribute `written` is that list.
+    Raises `BadInput` besides, before anything is written: for no scans, for two whose label maps would have one name,
+    and for an `out` that cannot be written to or would put the label maps among the scans.
     """
     from tqdm.auto import tqdm
 
@@ -146,9 +133,9 @@ def _scans(run, images, modality):
         raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
-    found = run.learner.data.dataset if images is None else images
-    found = load(found, labelled=False) if isinstance(found, str | Path) else found
-    scans = (found.unlabelled or found.scans) if isinstance(found, Dataset) else list(found)
+    source = run.learner.data.dataset if images is None else images
+    source = load(source, labelled=False) if isinstance(source, str | Path) else source
+    scans = (source.unlabelled or source.scans) if isinstance(source, Dataset) else list(source)
     if not scans or not all(isinstance(scan, Scan) for scan in scans):
         raise BadInput("images: expected a folder, a Dataset or a list of Scan with at least one scan, found none")
     return scans

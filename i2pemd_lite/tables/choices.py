@@ -1,10 +1,11 @@
 """Where a setting's value comes from: what the paper states, what it follows, what it leaves open; and what differs.
 
-Each task declares its facts once, as `Choice`s (`segmentation/choices.py`, `classification/choices.py`). The label of a
+Each task declares its facts once, as `Choice`s, each where its setting is (`settings.py` of a task). The label of a
 row of the tables, the words beside it, `python -m i2pemd_lite readings` and lesson 07 are made from these. Our own
 value is not written down a second time: it is the default of the settings at full size.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 from i2pemd_lite.tables.report import WordTable
@@ -33,11 +34,32 @@ class Choice(NamedTuple):
     measured: str = ""
 
 
-PRECISION = Choice(
-    "open",
-    "the precision; its V100 has neither bfloat16 nor TF32",
+def setting(default, kind, *words, needs=None):
+    """A field of a task's settings: its default, the `Choice` behind it, and what a value needs: (words, test)."""
+    return dataclasses.field(default=default, metadata={"choice": Choice(kind, *words), "needs": needs})
+
+
+def choices(settings):
+    """{setting: Choice} of a class of settings, what the paper states first."""
+    each = {field.name: field.metadata["choice"] for field in dataclasses.fields(settings) if field.metadata}
+    return dict(sorted(each.items(), key=lambda item: [*KINDS].index(item[1].kind)))
+
+
+def one_of(*values):
+    """What a setting needs that is one of a few words."""
+    return " or ".join(map(repr, values)), values.__contains__
+
+
+FROM_ONE = "a whole number from 1", lambda value: value >= 1
+NOT_BELOW_ZERO = "a number from 0", lambda value: value >= 0
+ABOVE_ZERO = "a number above 0", lambda value: value > 0
+SHARE = "a number from 0 to 1", lambda value: 0 <= value <= 1
+BELOW_ONE = "a number from 0, below 1", lambda value: 0 <= value < 1
+
+PRECISION = setting(
+    "auto", "open", "the precision; its V100 has neither bfloat16 nor TF32",
     "auto: bfloat16 on a GPU that has it, else float32, for whose convolutions a GPU takes TF32",
-)
+)  # fmt: skip
 SHARED = {
     "equal distances": (
         "strictly smaller, as printed",
@@ -91,7 +113,7 @@ def table(task):
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    full, facts = _settings(task, "gpu"), task.choices
+    full, facts = _settings(task, "gpu"), task.settings
     rows = [(name, _value(full, name), choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 

@@ -57,7 +57,7 @@ def changed(settings, full, choices):
     Example
     -------
     >>> from i2pemd_lite.segmentation import SegmentationSettings as S
-    >>> from i2pemd_lite.segmentation.choices import SETTINGS
+    >>> from i2pemd_lite.segmentation.settings import SETTINGS
     >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
     (['width 8'], ['ce plain'])
     """
@@ -283,7 +283,7 @@ class Tables:
         """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
 
         A run on synthetic data is "synthetic", one on noise "noise". One on the paper's data has its setting where all
-        settings are those of its preset at full size but those that the paper leaves open (`choices.SETTINGS`; the
+        settings are those of its preset at full size but those that the paper leaves open (`settings.SETTINGS`; the
         tables say which of them are others than here, bfloat16 among them), `FREE`, which say who runs it and how often
         one looks, and `AS_IT_IS`, of which each task says why. Everything else is "scaled down", whatever it changes. A
         preset other than the paper's has its own name at full size.

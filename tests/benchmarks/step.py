@@ -113,7 +113,7 @@ class MonaiLoop:
 
         settings, self.profile = segmentation.TASK.settings_for(JOINT, name), profile(name)
         keys, roi = ("image", "label"), patch(settings)[1:]
-        cases, _ = data.split(settings.test, settings.split_seed)
+        cases, _ = segmentation.split(data, settings.test, settings.split_seed)
         self.loader = DataLoader(
             CacheDataset(
                 [{"image": case.image[None], "label": case.label[None]} for case in cases],

@@ -224,7 +224,7 @@ def test_every_figure_of_a_page_is_that_of_its_file(page):
 
 
 def test_what_choices_say_was_measured_is_what_the_files_say():
-    segmentation, skin = (importlib.import_module(f"i2pemd_lite.{task}.choices")
+    segmentation, skin = (importlib.import_module(f"i2pemd_lite.{task}.settings")
                           for task in ("segmentation", "classification"))  # fmt: skip
     doc = {each[""]: figures.number(each["overall"]) for each in figures.rows("segmentation/open_choices")}
     names = ("I2PED, weight_i2ped = 1", "I2PED, weight_i2ped = 0.1", "I2PED, weight_i2ped = 0.05, float32")

@@ -66,13 +66,7 @@ class Chosen(NamedTuple):
 
 
 def above(o, tau):
-    """The samples whose score s_i = max o_i is at least τ, one number or one for each class: FixMatch and FlexMatch.
-
-    Example
-    -------
-    >>> above(torch.tensor([[0.9, 0.1], [0.4, 0.6]]), torch.tensor([0.8, 0.5])).mask.tolist()
-    [True, True]
-    """
+    """The samples whose score s_i = max o_i is at least τ, one number or one for each class: FixMatch and FlexMatch."""
     s, r = o.max(1)
     return Chosen(s >= (tau[r] if isinstance(tau, torch.Tensor) else tau), r, s)
 
@@ -92,12 +86,6 @@ def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
     Returns
     -------
     (K,) float64
-
-    Example
-    -------
-    >>> memory = torch.tensor([0] * 30 + [1] * 15 + [2] * 5 + [-1] * 50)
-    >>> flexible_thresholds(memory, 3), flexible_thresholds(memory, 3, warm_up=False)
-    (tensor([0.4071, 0.1676, 0.0500], dtype=torch.float64), tensor([0.9500, 0.3167, 0.0864], dtype=torch.float64))
     """
     classes = torch.arange(-1, num_classes, device=memory.device)
     counts = (memory == classes[:, None]).sum(1).double()  # unlike bincount, a GPU is not waited for

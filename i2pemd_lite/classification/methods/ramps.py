@@ -34,13 +34,7 @@ class Ramp(NamedTuple):
 
 
 def sigmoid(t, length=1.0):
-    """exp(−5 (1 − min(t, R)/R)²): from e⁻⁵ to 1 within R = length.
-
-    Example
-    -------
-    >>> [round(sigmoid(t, 30), 4) for t in (0, 10, 20, 30, 40)]
-    [0.0067, 0.1084, 0.5738, 1.0, 1.0]
-    """
+    """exp(−5 (1 − min(t, R)/R)²): from e⁻⁵ to 1 within R = length."""
     return math.exp(-5 * (1 - min(t, length) / length) ** 2)
 
 
@@ -88,24 +82,12 @@ def _step(method, done):
 
 
 def followed(method, done):
-    """The part of the authors' run in which their share of the learning is `done`, 0 to 1.
-
-    Example
-    -------
-    >>> followed("mixmatch", 0.5), round(followed("ua_mt", 0.5), 2)
-    (0.5, 0.23)
-    """
+    """The part of the authors' run in which their share of the learning is `done`, 0 to 1."""
     return float(_step(method, done) / STEPS)
 
 
 def weight(method, done):
-    """The weight of a method's own term, as a part of its full one, when the share `done` of the learning is done.
-
-    Example
-    -------
-    >>> weight("mixmatch", 0.5), weight("src_mt", 0.5), weight("i2pemd", 0.0)
-    (1.0, 0.0, 1.0)
-    """
+    """The weight of a method's own term, as a part of its full one, when the share `done` of the learning is done."""
     return float(_authors(method)[1][_step(method, done)]) if method in RAMPS else 1.0
 
 
@@ -126,13 +108,7 @@ def acts_on(method, settings=None):
 
 @lru_cache
 def full_share():
-    """The share of the learning from which on the own term of every method has `FULL` of its weight.
-
-    Example
-    -------
-    >>> round(full_share(), 4)
-    0.9973
-    """
+    """The share of the learning from which on the own term of every method has `FULL` of its weight."""
     shares = np.arange(STEPS) / STEPS
     full = [_authors(method)[1][_step(method, shares)] >= FULL for method in RAMPS]
     return float(shares[np.all(full, axis=0).argmax()])

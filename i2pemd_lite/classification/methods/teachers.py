@@ -85,75 +85,36 @@ def _noisy_answer(learner, views):
 
 
 def consistency(p, p_teacher, weights=None):
-    """L_c = (1/B) Σ_i Σ_k w_k (p_ik − p'_ik)², w_k = 1 unless given; p, p' (B, K).
-
-    Example
-    -------
-    >>> consistency(torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([[0.5, 0.3, 0.2]]))
-    tensor(0.0600)
-    """
+    """L_c = (1/B) Σ_i Σ_k w_k (p_ik − p'_ik)², w_k = 1 unless given; p, p' (B, K)."""
     squares = (p - p_teacher).square()
     return (squares if weights is None else squares * weights.to(p)).sum(1).mean()
 
 
 @without_autocast
 def relation_matrix(A):
-    """R: the rows of S = A Aᵀ, each divided by its own L2 norm; A (B, d) features, R (B, B), not symmetric.
-
-    Example
-    -------
-    >>> relation_matrix(torch.tensor([[1.0, 0], [1, 1], [0, 2]]))
-    tensor([[0.7071, 0.7071, 0.0000],
-            [0.3333, 0.6667, 0.6667],
-            [0.0000, 0.4472, 0.8944]])
-    """
+    """R: the rows of S = A Aᵀ, each divided by its own L2 norm; A (B, d) features, R (B, B), not symmetric."""
     A = at_least_float32(A)
     return torch.nn.functional.normalize(A @ A.T, dim=1)
 
 
 def relation(A, A_teacher):
-    """L_src = (1/B) Σ_ij (R_ij − R'_ij)²: how far the relations within a batch are from those of the teacher.
-
-    Example
-    -------
-    >>> A, A_teacher = torch.tensor([[1.0, 0], [1, 1], [0, 2]]), torch.tensor([[1.0, 0], [0, 1], [0, 1]])
-    >>> relation(A, A_teacher)
-    tensor(0.2676)
-    """
+    """L_src = (1/B) Σ_ij (R_ij − R'_ij)²: how far the relations within a batch are from those of the teacher."""
     return (relation_matrix(A) - relation_matrix(A_teacher)).square().sum() / len(A)
 
 
 def uncertainty(passes):
-    """u = −Σ_k p̄_k log(p̄_k + 1e−6), p̄ the mean over stochastic passes; passes (T, B, K) softmax, u (B,) in nats.
-
-    Example
-    -------
-    >>> uncertainty(torch.tensor([[[0.9, 0.1, 0.0]], [[0.7, 0.2, 0.1]]]))
-    tensor([0.6129])
-    """
+    """u = −Σ_k p̄_k log(p̄_k + 1e−6), p̄ the mean over stochastic passes; passes (T, B, K) softmax, u (B,) in nats."""
     p = passes.mean(0)
     return -(p * (p + 1e-6).log()).sum(1)
 
 
 def uncertainty_threshold(part, num_classes):
-    """H = (0.75 + 0.25 sigmoid(part)) ln K: a teacher less uncertain than this is believed.
-
-    Example
-    -------
-    >>> round(uncertainty_threshold(0.0, 7), 6), round(uncertainty_threshold(1.0, 7), 6)
-    (1.46271, 1.94591)
-    """
+    """H = (0.75 + 0.25 sigmoid(part)) ln K: a teacher less uncertain than this is believed."""
     return (0.75 + 0.25 * sigmoid(part)) * math.log(num_classes)
 
 
 def decay(t, largest):
-    """a = min(1 − 1/(t+1), largest), by which θ' ← a θ' + (1 − a) θ after step t = 0, 1, …
-
-    Example
-    -------
-    >>> [round(decay(t, 0.99), 4) for t in (0, 1, 9, 98, 99)]
-    [0.0, 0.5, 0.9, 0.9899, 0.99]
-    """
+    """a = min(1 − 1/(t+1), largest), by which θ' ← a θ' + (1 − a) θ after step t = 0, 1, …"""
     return min(1 - 1 / (t + 1), largest)
 
 
