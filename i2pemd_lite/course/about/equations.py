@@ -264,8 +264,8 @@ def eq19(random):
     """The same loss over the selected images only."""
     desk = Desk(random, "i2pemd")
     s, o = desk.settings, desk.answers(desk.weak)
-    found = sets(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
-    chosen = member(found["confident"] & found["near"] | found["high"], o)
+    theirs = sets(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
+    chosen = member(theirs["confident"] & theirs["near"] | theirs["high"], o)
     labelled, unlabelled = desk.by_hand(o.argmax(1), chosen)
     return pseudo.pseudo_labels(desk, 0)["loss"], labelled + s.weight * unlabelled
 

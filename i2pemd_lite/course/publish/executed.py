@@ -30,9 +30,9 @@ def executed(path, say=print):
 
     sources = sorted((root() / "i2pemd_lite").rglob("*.py"))
     facts = (profile().name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *sources)
-    kept = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
-    if kept.exists():
-        return notebooks.read(kept)
+    copy = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
+    if copy.exists():
+        return notebooks.read(copy)
     notebook = nbformat.read(path, as_version=4)
     say(f"running lesson {path.name[:2]}, {_lasts(path)} (profile {profile().name})")
     here = {"metadata": {"path": str(path.parent)}}
@@ -46,10 +46,10 @@ def executed(path, say=print):
         raise BadInput(f"{path.name}, cell {at}: expected it to run, found {error.ename}: {error.evalue}") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(STOPPED) from None
-    for stale in kept.parent.glob(f"{path.stem}-*.ipynb"):
+    for stale in copy.parent.glob(f"{path.stem}-*.ipynb"):
         stale.unlink()
-    notebooks.write_text(kept, nbformat.writes(notebook))
-    return notebooks.read(kept)
+    notebooks.write_text(copy, nbformat.writes(notebook))
+    return notebooks.read(copy)
 
 
 def _lasts(path):
