@@ -22,9 +22,9 @@ def ledger(chosen):
     """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
     from i2pemd_lite.course.about import ledger
 
-    found = ledger.ledger(notebooks=chosen.notebooks or ledger.NOTEBOOKS, seed=chosen.seed)
-    print(found)
-    return 0 if found.right else 1
+    rows = ledger.ledger(notebooks=chosen.notebooks or ledger.NOTEBOOKS, seed=chosen.seed)
+    print(rows)
+    return 0 if rows.right else 1
 
 
 def outline(_):

@@ -61,17 +61,12 @@ def _missing():
         name, least, extra = re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups()
         if extra == "test":
             continue
-        module = MODULES.get(name, name)
-        if util.find_spec(module) is None or _numbers(_version(name)) < _numbers(least):
-            missing.append(f"{name}>={least}")
+        try:
+            there = util.find_spec(MODULES.get(name, name)) and _numbers(metadata.version(name)) >= _numbers(least)
+        except metadata.PackageNotFoundError:
+            there = False
+        missing += [f"{name}>={least}"] * (not there)
     return missing
-
-
-def _version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def _numbers(version):

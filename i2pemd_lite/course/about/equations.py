@@ -39,22 +39,22 @@ def equation(home, tex, independent, tolerance=EXACT):
     """Note on a function where its equation lives, how the paper prints it, who else computes it, and how near."""
 
     def noted(function):
-        function.meaning, function.home, function.tex = about(function), home, tex
+        function.meaning, function.home, function.tex = about(function), f"i2pemd_lite.{home}", tex
         function.independent, function.tolerance = independent, tolerance
         return function
 
     return noted
 
 
-@equation("i2pemd_lite.emd:emd", r"\min_x \sum_{ij} g_{ij} x_{ij},\; x \ge 0,\; \sum_j x_{ij} \le p_i,\; "
-          r"\sum_i x_{ij} \le q_j", "a linear program by SciPy's HiGHS")  # fmt: skip
+@equation("emd:emd", r"\min_x \sum_{ij} g_{ij} x_{ij},\; x \ge 0,\; \sum_j x_{ij} \le p_i,\; \sum_i x_{ij} \le q_j",
+          "a linear program by SciPy's HiGHS")  # fmt: skip
 def eq01(random):
     """The cheapest way to carry the supplies to the demands."""
     p, q, g = masses(random)
     return emd.emd(p, q, g).cost, linear_program(p, q, g)
 
 
-@equation("i2pemd_lite.emd:Transport.emd", r"\mathrm{EMD}(p, q) = \sum_{ij} g_{ij} x_{ij} \,/\, \sum_{ij} x_{ij}",
+@equation("emd:Transport.emd", r"\mathrm{EMD}(p, q) = \sum_{ij} g_{ij} x_{ij} \,/\, \sum_{ij} x_{ij}",
           "a linear program by SciPy's HiGHS")  # fmt: skip
 def eq02(random):
     """The cost of a unit of flow."""
@@ -62,15 +62,14 @@ def eq02(random):
     return emd.emd(p, q, g).emd, linear_program(p, q, g) / min(p.sum(), q.sum())
 
 
-@equation("i2pemd_lite.ground:prototype_distances", r"g_{ij} = \lVert c_i - c_j \rVert_1", "SciPy's cdist")
+@equation("ground:prototype_distances", r"g_{ij} = \lVert c_i - c_j \rVert_1", "SciPy's cdist")
 def eq03(random):
     """How far apart two classes are in feature space."""
     c = points(random)
     return ground.prototype_distances(torch.tensor(c)), cdist(c, c, "cityblock")
 
 
-@equation("i2pemd_lite.ground:percentile_ranks", r"\bar g_{ij} = \tfrac1m R(g_{ij}, \{g_{i1}, \dots, g_{im}\})",
-          "SciPy's rankdata")  # fmt: skip
+@equation("ground:percentile_ranks", r"\bar g_{ij} = \tfrac1m R(g_{ij}, \{g_{i1}, \dots, g_{im}\})", "SciPy's rankdata")
 def eq04(random):
     """The share of a row of distances that is smaller."""
     K = random.integers(2, 12)
@@ -78,14 +77,14 @@ def eq04(random):
     return ground.percentile_ranks(torch.tensor(g)), ranks(g)
 
 
-@equation("i2pemd_lite.ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
+@equation("ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
 def eq05(random):
     """The ground distance: ranks and their transpose, averaged."""
     c = points(random, least=3)  # of two classes the ranks are symmetric already
     return ground.ground_distance(torch.tensor(c)), ground_of(c)
 
 
-@equation("i2pemd_lite.emd:i2pemd", r"\mathrm{I2PEMD}(p, e_k) = \sum_i p_i g_{ik}", "POT's network simplex")
+@equation("emd:i2pemd", r"\mathrm{I2PEMD}(p, e_k) = \sum_i p_i g_{ik}", "POT's network simplex")
 def eq06(random):
     """What it costs to carry a prediction to its label."""
     z, y, _ = voxels(random)
@@ -94,7 +93,7 @@ def eq06(random):
     return emd.i2pemd(p, y, torch.tensor(g)).flatten(), transported(rows(p), y.flatten(), g)
 
 
-@equation("i2pemd_lite.losses:segmentation_loss",
+@equation("losses:segmentation_loss",
           r"\mathcal L_{Seg} = \mathcal L_{CE} + \mathcal L_{Dice} + \lambda \mathcal L_{I2PEMD}",
           "scikit-learn's log_loss, loops for Dice, POT")  # fmt: skip
 def eq07(random):
@@ -109,8 +108,7 @@ def eq07(random):
     return losses.segmentation_loss(z, y, torch.tensor(G), weight), ce + 1 - dice + weight * np.mean(of_class)
 
 
-@equation("i2pemd_lite.losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}",
-          "POT, voxel by voxel")  # fmt: skip
+@equation("losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}", "POT, voxel by voxel")
 def eq08(random):
     """The mean over the classes, each counting the same."""
     z, y, G = voxels(random)
@@ -118,8 +116,7 @@ def eq08(random):
     return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(of_class)
 
 
-@equation("i2pemd_lite.losses:i2pemd_loss",
-          r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)",
+@equation("losses:i2pemd_loss", r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)",
           "POT, voxel by voxel")  # fmt: skip
 def eq09(random):
     """The mean over the voxels of one class."""
@@ -129,8 +126,8 @@ def eq09(random):
     return ours, class_means(transported(rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
 
 
-@equation("i2pemd_lite.prototypes:PrototypeBank",
-          r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "SciPy's lfilter", SINGLE)  # fmt: skip
+@equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}",
+          "SciPy's lfilter", SINGLE)  # fmt: skip
 def eq10(random):
     """A prototype follows the voxels of its class by momentum."""
     K, d, T, α = random.integers(2, 6), random.integers(1, 5), random.integers(3, 9), random.uniform(0.55, 0.95)
@@ -143,8 +140,7 @@ def eq10(random):
     return bank.prototypes, filtered[-1]
 
 
-@equation("i2pemd_lite.prototypes:class_means",
-          r"c_k^{update} = \tfrac1{N_k} \sum_i M_k^i \cdot F_k^i", "SciPy's ndimage.mean")  # fmt: skip
+@equation("prototypes:class_means", r"c_k^{update} = \tfrac1{N_k} \sum_i M_k^i \cdot F_k^i", "SciPy's ndimage.mean")
 def eq11(random):
     """The mean feature of the voxels of a class."""
     F, y, _ = voxels(random)
@@ -192,7 +188,7 @@ class Desk:
         return labelled, sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
 
 
-@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
+@equation("classification.methods.pseudo:pseudo_labels",
           r"\min_\theta \sum_{i \le N} \mathcal L_s(f(x_i; \theta), y_i) + \lambda \sum_{i > N} \mathcal L_u",
           "finite differences", SINGLE)  # fmt: skip
 def eq12(random):
@@ -208,8 +204,8 @@ def eq12(random):
     return desk.θ.grad, slopes(objective, desk.θ.detach().double().numpy())
 
 
-@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
-          r"\sum_{i > N} \mathcal L_u(f(x_i | \eta'; \theta), y_i^p)", "scikit-learn's log_loss", SINGLE)  # fmt: skip
+@equation("classification.methods.pseudo:pseudo_labels", r"\sum_{i > N} \mathcal L_u(f(x_i | \eta'; \theta), y_i^p)",
+          "scikit-learn's log_loss", SINGLE)  # fmt: skip
 def eq13(random):
     """Strong views answer to the pseudo-labels of weak ones, of all unlabelled images."""
     desk = Desk(random, "filter_all")
@@ -218,8 +214,8 @@ def eq13(random):
     return pseudo.pseudo_labels(desk, 0)["unlabelled"], expected
 
 
-@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
-          r"\mathcal L = \mathcal L_s + \lambda \mathcal L_u", "float64 loops", SINGLE)  # fmt: skip
+@equation("classification.methods.pseudo:pseudo_labels", r"\mathcal L = \mathcal L_s + \lambda \mathcal L_u",
+          "float64 loops", SINGLE)  # fmt: skip
 def eq14(random):
     """The loss of the labelled images, and λ times that of the unlabelled ones."""
     desk = Desk(random, "filter_all")
@@ -233,49 +229,48 @@ def selected(random):
     return o, selection.select(torch.tensor(o), torch.tensor(G), **rule), sets(o, G, **rule)
 
 
-@equation("i2pemd_lite.selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")
+@equation("selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")
 def eq15(random):
     """The confidence of an answer, and its pseudo-label."""
     o, ours, _ = selected(random)
     return np.stack([ours.scores, ours.labels]), np.stack([np.sort(o)[:, -1], np.argsort(o)[:, -1]])
 
 
-@equation("i2pemd_lite.selection:select", r"N_s^2 = \mathrm{top}^T(\mathrm{I2PEMD}(o_i, l_i))", "POT and sorting", 0)
+@equation("selection:select", r"N_s^2 = \mathrm{top}^T(\mathrm{I2PEMD}(o_i, l_i))", "POT and sorting", 0)
 def eq16(random):
     """The T answers with the smallest transport cost to their own pseudo-label."""
     o, ours, theirs = selected(random)
     return ours.near, member(theirs["near"], o)
 
 
-@equation("i2pemd_lite.selection:select", r"N_s^{low} = N_s^1 \cap N_s^2", "POT and Python's sets", 0)
+@equation("selection:select", r"N_s^{low} = N_s^1 \cap N_s^2", "POT and Python's sets", 0)
 def eq17(random):
     """Those of them that are confident enough."""
     o, ours, theirs = selected(random)
     return ours.low, member(theirs["confident"] & theirs["near"], o)
 
 
-@equation("i2pemd_lite.selection:select", r"N_s = N_s^{low} \cup N_s^{high}", "POT and Python's sets", 0)
+@equation("selection:select", r"N_s = N_s^{low} \cup N_s^{high}", "POT and Python's sets", 0)
 def eq18(random):
     """Who may teach: those, and all that are very confident."""
     o, ours, theirs = selected(random)
     return ours.mask, member(theirs["confident"] & theirs["near"] | theirs["high"], o)
 
 
-@equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
+@equation("classification.methods.pseudo:pseudo_labels",
           r"\mathcal L = \sum_{i \le N} \mathcal L_s + \lambda \sum_{i \in N_s} \mathcal L_u(f(x_i | \eta'), l_i)",
           "POT, Python's sets, float64 loops", SINGLE)  # fmt: skip
 def eq19(random):
     """The same loss over the selected images only."""
     desk = Desk(random, "i2pemd")
     s, o = desk.settings, desk.answers(desk.weak)
-    found = sets(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
-    chosen = member(found["confident"] & found["near"] | found["high"], o)
+    theirs = sets(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
+    chosen = member(theirs["confident"] & theirs["near"] | theirs["high"], o)
     labelled, unlabelled = desk.by_hand(o.argmax(1), chosen)
     return pseudo.pseudo_labels(desk, 0)["loss"], labelled + s.weight * unlabelled
 
 
-@equation("i2pemd_lite.prototypes:PrototypeBank",
-          r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "pandas' ewm", SINGLE)  # fmt: skip
+@equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "pandas' ewm", SINGLE)
 def eq20(random):
     """A prototype follows the images of its class, and stays where none of them is in the batch."""
     import pandas
@@ -290,7 +285,7 @@ def eq20(random):
     return bank.prototypes[:, 0], frame.ewm(alpha=1 - α, adjust=False, ignore_na=True).mean().iloc[-1]
 
 
-@equation("i2pemd_lite.prototypes:PrototypeBank.update",
+@equation("prototypes:PrototypeBank.update",
           r"c_k^{update} = \tfrac1{|Z_k|} \big(\sum_{i \le N} f'(x_i | y_i = k) + \sum_{i \in N_s} f'(x_i | r_i = k)"
           r"\big)", "float64 loops")  # fmt: skip
 def eq21(random):

@@ -183,14 +183,14 @@ def difference(ours, independent):
 
 def docstrings(package):
     """id -> the places in whose docstring it stands, outside of the course itself."""
-    found = defaultdict(list)
+    places = defaultdict(list)
     for file in sorted(Path(package).rglob("*.py")):
         if file.relative_to(package).parts[0] == "course":
             continue
         source = file.read_text(encoding="utf-8")
         for number, name, line in _told(source) if ID.search(source) else ():
-            found[number].append(Place(file, name, line))
-    return found
+            places[number].append(Place(file, name, line))
+    return places
 
 
 @cache
@@ -211,12 +211,12 @@ def _definitions(node, name=""):
 
 def cells(folder):
     """id -> the cells of lessons in which it stands."""
-    found = defaultdict(list)
+    places = defaultdict(list)
     for file in sorted(Path(folder).glob("*.ipynb")):
         for cell in read(file)["cells"]:
             for number in sorted(set(ID.findall(cell["source"]))):
-                found[number].append(Place(file, cell["id"]))
-    return found
+                places[number].append(Place(file, cell["id"]))
+    return places
 
 
 def _short(file):

@@ -148,10 +148,10 @@ def _judge_one(exercise, answer, case):
     about = f"For {_shown(exercise, case.arguments)}"
     for sentence, holds in exercise.properties.items():
         try:
-            kept = bool(holds(value, *copy.deepcopy(case.arguments)))
+            good = bool(holds(value, *copy.deepcopy(case.arguments)))
         except (IndexError, ValueError, TypeError, RuntimeError):
-            kept = False
-        if not kept:
+            good = False
+        if not good:
             raise _Finding(f"One thing does not hold: {sentence}. {about} yours gives {_text(value)}.")
     if case.expected is None:
         return

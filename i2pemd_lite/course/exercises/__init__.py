@@ -27,8 +27,8 @@ def is_one(name):
 def find(name):
     """The exercise of that name, such as "02b"."""
     if not is_one(name):
-        known = [each for number in lessons() for each in of_lesson(number)]
-        raise BadInput(f"check: expected the name of an exercise, one of {', '.join(known)}, found {name!r}")
+        names = [each for number in lessons() for each in of_lesson(number)]
+        raise BadInput(f"check: expected the name of an exercise, one of {', '.join(names)}, found {name!r}")
     return of_lesson(name[:2])[name]
 
 

@@ -1,6 +1,5 @@
 """Exercises of lesson 04: prototypes that follow (Eq. 10, 11), and how old those of rare classes are."""
 
-
 import numpy as np
 import torch
 from scipy.signal import lfilter

@@ -43,13 +43,13 @@ def _row(random, off):
 
 def _exactly(ct, mr, means, columns=(0, 1, 2), slack="0.1"):
     """In decimal numbers, as one would by hand."""
-    found = []
+    wrong = []
     for organs_ct, organs_mr, printed in zip(ct, mr, means, strict=True):
         one, other = (sum(Decimal(f"{x:.2f}") for x in organs) / 4 for organs in (organs_ct, organs_mr))
         again = (one, other, (one + other) / 2)
         off = [abs(again[k] - Decimal(f"{printed[k]:.1f}")) > Decimal(slack) for k in columns]
-        found.append(any(off))
-    return np.array(found, dtype=float)
+        wrong.append(any(off))
+    return np.array(wrong, dtype=float)
 
 
 def _gap(random):
@@ -72,11 +72,11 @@ EXERCISES = {
         title="An interval by drawing again", minutes=6, kind="fill in", takes="d, picks",
         inputs=_drawn, against="sorted means, one by one",
         properties={
-            "there are two ends": lambda found, d, picks: found.shape == (2,),
+            "there are two ends": lambda ends, d, picks: ends.shape == (2,),
             "10 of the 400 means lie below the interval: it begins between the 10th and the 11th":
-                lambda found, d, picks: _follows(found[0], 10, d, picks),
+                lambda ends, d, picks: _follows(ends[0], 10, d, picks),
             "10 of the 400 means lie above the interval: it ends between the 390th and the 391st":
-                lambda found, d, picks: _follows(found[1], 390, d, picks),
+                lambda ends, d, picks: _follows(ends[1], 390, d, picks),
         },
         hints=(
             "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
@@ -97,7 +97,7 @@ EXERCISES = {
     "07b": Exercise(
         title="An audit of printed means", minutes=10, kind="write", takes="ct, mr, means",
         inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
-        properties={"there is one answer for each row": lambda found, ct, mr, means: found.shape == (len(ct),)},
+        properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
         hints=(
             "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
             "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",

@@ -62,25 +62,23 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     fingerprints = _fingerprints(out)
     _expect_untouched(out, targets + [config] * ("source" in copies), fingerprints)
 
-    def note(path):
+    def note(path):  # at once, so that a release that was stopped can be made again
         fingerprints[path.relative_to(out).as_posix()] = fingerprint(path.read_bytes())
+        write_json(out / FINGERPRINTS, fingerprints)
 
-    try:
-        for path in _notebooks(out, masters, graded, copies, repository):
+    for path in _notebooks(out, masters, graded, copies, repository):
+        written.append(path)
+        note(path)
+        say(path)
+    if "source" in copies:
+        notebooks.write_text(config, CONFIG)
+        note(config)
+    if "slides" in copies:
+        from i2pemd_lite.course.publish import slides  # and nbconvert, which takes a second
+
+        for path in slides.decks(out / "slides", paths, say):
             written.append(path)
             note(path)
-            say(path)
-        if "source" in copies:
-            notebooks.write_text(config, CONFIG)
-            note(config)
-        if "slides" in copies:
-            from i2pemd_lite.course.publish import slides  # and nbconvert, which takes a second
-
-            for path in slides.decks(out / "slides", paths, say):
-                written.append(path)
-                note(path)
-    finally:  # also when not all of it is written
-        write_json(out / FINGERPRINTS, fingerprints)
     return written
 
 

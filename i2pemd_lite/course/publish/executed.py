@@ -28,13 +28,13 @@ def executed(path, say=print):
 
     from i2pemd_lite.device import profile
 
-    sources = sorted((root() / "i2pemd_lite").rglob("*.py"))
-    facts = (profile().name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *sources)
-    kept = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
-    if kept.exists():
-        return notebooks.read(kept)
+    name, sources = profile().name, sorted((root() / "i2pemd_lite").rglob("*.py"))
+    facts = (name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *sources)
+    copy = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
+    if copy.exists():
+        return notebooks.read(copy)
     notebook = nbformat.read(path, as_version=4)
-    say(f"running lesson {path.name[:2]}, {_lasts(path)} (profile {profile().name})")
+    say(f"running lesson {path.name[:2]}, {_lasts(path, name)} (profile {name})")
     here = {"metadata": {"path": str(path.parent)}}
     quiet = ["--IPKernelApp.log_level=50"]  # without its warning that a kernel on this machine is not encrypted
     client = NotebookClient(notebook, timeout=None, resources=here, store_widget_state=False, extra_arguments=quiet)
@@ -46,18 +46,16 @@ def executed(path, say=print):
         raise BadInput(f"{path.name}, cell {at}: expected it to run, found {error.ename}: {error.evalue}") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(STOPPED) from None
-    for stale in kept.parent.glob(f"{path.stem}-*.ipynb"):
+    for stale in copy.parent.glob(f"{path.stem}-*.ipynb"):
         stale.unlink()
-    notebooks.write_text(kept, nbformat.writes(notebook))
-    return notebooks.read(kept)
+    notebooks.write_text(copy, nbformat.writes(notebook))
+    return notebooks.read(copy)
 
 
-def _lasts(path):
-    """How long a lesson runs under the profile of this process, as its first cell says."""
-    from i2pemd_lite.device import profile
-
+def _lasts(path, profile):
+    """How long a lesson runs under a profile, as its first cell says."""
     opening = notebooks.read(path)["cells"][0]["source"]
-    said = re.search(rf"^Reading: .*\b{profile().name} (?:about )?(\d+ (?:s|min))", opening, flags=re.M)
+    said = re.search(rf"^Reading: .*\b{profile} (?:about )?(\d+ (?:s|min))", opening, flags=re.M)
     return f"about {said[1]}" if said else "not timed yet"
 
 

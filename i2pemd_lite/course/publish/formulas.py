@@ -28,16 +28,16 @@ def mathml(tex, block=False):
     # It knows arrays, and not `aligned`, which is one of two columns that meet.
     plain = TAG.sub("", tex).replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
     try:
-        made = convert(plain.strip(), display="block" if block else "inline")
+        math = convert(plain.strip(), display="block" if block else "inline")
     except Exception as error:  # its errors have no base of their own
         raise BadInput(f"formula {tex}: expected TeX that MathML has, found {error!r}; write it otherwise") from None
-    made = LETTER.sub(lambda found: f"<mi>{_letter(*found.groups())}</mi>", made)
-    if unknown := re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", made):
+    math = LETTER.sub(lambda match: f"<mi>{_letter(*match.groups())}</mi>", math)
+    if unknown := re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", math):
         raise BadInput(f"formula {tex}: expected TeX that MathML has, found {unknown[0]}; write it otherwise")
     if not block:
-        return made
+        return math
     right = f'<span class="number">({number[1]})</span>' if number else ""
-    return f'<div class="formula">{made}{right}</div>'
+    return f'<div class="formula">{math}{right}</div>'
 
 
 def _letter(style, letter):

@@ -88,25 +88,22 @@ def links(notebook):
 
 
 def copy_links(notebook, path, to):
-    """Copy what a notebook at `path` links to outside of its folder to the same places under `to`; the copies made."""
-    outside = [target for target, _ in links(notebook) if target.startswith("../")]
-    return [copy for target in outside for copy in copy_linked(path.parent / target, to, path.parent.parent)]
-
-
-def copy_linked(path, to, root, done=None):
-    """Copy a file to the place under `to` that it has under `root`, and what it links to in turn; the copies made."""
-    path, root, done = Path(os.path.normpath(path)), Path(os.path.normpath(root)), {} if done is None else done
-    if path in done or not path.exists() or not path.is_relative_to(root):
-        return []
-    done[path] = copy = Path(to) / path.relative_to(root)
-    if path.is_dir():
-        shutil.copytree(path, copy, dirs_exist_ok=True, copy_function=_copy)
-        return []
-    _copy(path, copy)
-    if path.suffix == ".md":
-        for target, _ in LINK.findall(path.read_text(encoding="utf-8")):
-            copy_linked(path.parent / target, to, root, done)
-    return [each for each in done.values() if each.is_file()]
+    """Copy what a notebook at `path` links to outside of its folder, and what that links to in turn, to the same places
+    under `to`; the files copied."""
+    root, copies = Path(os.path.normpath(path.parent.parent)), {}
+    waiting = [path.parent / target for target, _ in links(notebook) if target.startswith("../")]
+    while waiting:
+        file = Path(os.path.normpath(waiting.pop(0)))
+        if file in copies or not file.exists() or not file.is_relative_to(root):
+            continue
+        copies[file] = copy = Path(to) / file.relative_to(root)
+        if file.is_dir():
+            shutil.copytree(file, copy, dirs_exist_ok=True, copy_function=_copy)
+        else:
+            _copy(file, copy)
+        if file.suffix == ".md" and file.is_file():
+            waiting += [file.parent / target for target, _ in LINK.findall(file.read_text(encoding="utf-8"))]
+    return [copy for copy in copies.values() if copy.is_file()]
 
 
 def _copy(path, copy):

@@ -71,10 +71,10 @@ def _to_pages(source):
     return re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
 
 
-def code(source, folded="", shown=""):
-    """Python as HTML, in colours, then what was `shown`; under a line to click that says `folded`, if that is given."""
-    made = Highlight2HTML(pygments_lexer="python")(source) + shown
-    return f"<details><summary>{folded}</summary>{made}</details>" if folded else made
+def code(source, folded="", results=""):
+    """Python as HTML, in colours, then its `results`; under a line to click that says `folded`, if that is given."""
+    html = Highlight2HTML(pygments_lexer="python")(source) + results
+    return f"<details><summary>{folded}</summary>{html}</details>" if folded else html
 
 
 def wordless(page):

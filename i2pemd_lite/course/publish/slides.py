@@ -27,20 +27,20 @@ def decks(out, paths, say=print):
 def deck(notebook, path):
     """The page of slides of an executed notebook."""
     notes = {note.heading: note for note in teacher.notes(path.name[:2])}
-    shown, heading, room = [], "", 0
+    sheets, heading, room = [], "", 0
     for part in parts(notebook, path):
         title, tall = _title(part), _tall(part)
         if title is not None or tall > room:
-            if title is None and shown:
+            if title is None and sheets:
                 part = f'<h2 class="again">{heading}</h2>\n{part}'
             heading, room = heading if title is None else title, ROOM
-            shown.append([])
+            sheets.append([])
         room -= tall
-        shown[-1].append(part)
+        sheets[-1].append(part)
         if title in notes:
             about = render.text(f"**{notes[title].minutes} min.** {notes[title].text}")
-            shown[-1].append(f'<aside class="notes">{about}</aside>')
-    slides = "\n".join("<section>\n" + "\n".join(slide) + "\n</section>" for slide in shown)
+            sheets[-1].append(f'<aside class="notes">{about}</aside>')
+    slides = "\n".join("<section>\n" + "\n".join(slide) + "\n</section>" for slide in sheets)
     script = f"<script>\n{render.asset('slides.js')}</script>"
     return render.page(pages.title(notebook), f"<main>\n{slides}\n</main>\n<footer></footer>\n{script}", "slides.css")
 
@@ -51,8 +51,8 @@ def parts(notebook, path):
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             for block in _blocks(pages.here(notebooks.spoken(cell))):
-                made = render.text(block, path.parent)
-                yield f'<div class="fragment">{made}</div>' if re.search(r"\*\*[^*]+\*\*.*\?", block, re.S) else made
+                html = render.text(block, path.parent)
+                yield f'<div class="fragment">{html}</div>' if re.search(r"\*\*[^*]+\*\*.*\?", block, re.S) else html
             continue
         if task := notebooks.task(cell):
             yield render.code(notebooks.cleared(task.solution))
@@ -66,11 +66,11 @@ def parts(notebook, path):
         asked = waits if results else asked
 
 
-def _pieces(shown):
+def _pieces(html):
     """What was printed, cut where a slide ends; anything else as a whole."""
-    if not shown.startswith("<pre>"):
-        return [shown] * bool(shown)
-    lines, most = shown.removeprefix("<pre>").removesuffix("</pre>").splitlines(), ROOM - 2
+    if not html.startswith("<pre>"):
+        return [html] * bool(html)
+    lines, most = html.removeprefix("<pre>").removesuffix("</pre>").splitlines(), ROOM - 2
     return ["<pre>" + "\n".join(lines[at : at + most]) + "</pre>" for at in range(0, len(lines), most)]
 
 
@@ -99,8 +99,8 @@ def _plumbing(cell):
 
 
 def _title(part):
-    found = re.match(r"<h[12][^>]*>(.*?)</h[12]>", part, flags=re.S)
-    return found and found[1]
+    heading = re.match(r"<h[12][^>]*>(.*?)</h[12]>", part, flags=re.S)
+    return heading and heading[1]
 
 
 def _tall(part):

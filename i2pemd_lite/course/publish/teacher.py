@@ -36,13 +36,13 @@ def notes(number, folder=FOLDER):
     if not path.exists():
         return []
     parts = re.split(r"^## +(.*?)\s*$", path.read_text(encoding="utf-8"), flags=re.M)[1:]
-    found = []
+    notes = []
     for title, text in zip(parts[::2], parts[1::2], strict=True):
         timed = re.fullmatch(r"(.*\S) \((\d+) min\)", title)
         if timed is None:
             raise BadInput(f"{path}: expected '## heading (N min)', found '## {title}'; say how long this part takes")
-        found.append(Note(timed[1], int(timed[2]), text.strip()))
-    return found
+        notes.append(Note(timed[1], int(timed[2]), text.strip()))
+    return notes
 
 
 def contents(notes, notebook):

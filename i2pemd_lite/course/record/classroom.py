@@ -51,7 +51,7 @@ class Prediction(NamedTuple):
 
 def exercises(hand_ins):
     """What became of each exercise that somebody tried."""
-    found = []
+    rows = []
     for name in sorted({name for one in hand_ins for name in one.checks}):
         tried = [one.checks[name] for one in hand_ins if name in one.checks]
         first = sum(each["right"] and each["attempts"] == 1 for each in tried)
@@ -59,18 +59,18 @@ def exercises(hand_ins):
         counts = {FIRST: first, LATER: right - first, NOT_YET: len(tried) - right, OPEN: len(hand_ins) - len(tried)}
         attempts = sum(each["attempts"] for each in tried) / len(tried)
         mistakes = Counter(mistake for each in tried for mistake in each["mistakes"])
-        found.append(Exercise(name, counts, attempts, sum(each["hint"] > 0 for each in tried), mistakes))
-    return found
+        rows.append(Exercise(name, counts, attempts, sum(each["hint"] > 0 for each in tried), mistakes))
+    return rows
 
 
 def predictions(hand_ins):
     """What became of each prediction, the most surprising first."""
-    found = []
+    rows = []
     for name in sorted({name for one in hand_ins for name in one.predictions}):
         said = [one.predictions[name] for one in hand_ins if name in one.predictions]
         sure, right = (sum(each[key] for each in said) / len(said) for key in ("confidence", "hit"))
-        found.append(Prediction(name, len(said), sure, right))
-    return sorted(found, key=lambda each: (-each.surprise, each.name))
+        rows.append(Prediction(name, len(said), sure, right))
+    return sorted(rows, key=lambda each: (-each.surprise, each.name))
 
 
 def table(hand_ins):

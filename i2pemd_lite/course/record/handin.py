@@ -37,7 +37,7 @@ def read(path, folder=None):
         raise _refused(name, "a hand-in", "the state of a panel" if panel else "other JSON")
     versions = content.get("versions")
     version = versions.get("i2pemd-lite") if isinstance(versions, dict) else None
-    if content.get("format") != progress.FORMAT or _series(version) != _series(__version__):
+    if content.get("format") != progress.FORMAT or str(version).split(".")[:2] != __version__.split(".")[:2]:
         is_version = isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version)
         raise BadInput(
             f"{name}: expected one saved by i2pemd-lite {__version__}, found "
@@ -88,10 +88,6 @@ def _content(path, name):
     except ValueError:  # Python reads no whole number of more than 4300 digits
         found = "a number of thousands of digits"
     raise _refused(name, expected, found)
-
-
-def _series(version):
-    return str(version).split(".")[:2]
 
 
 def _wrong(content):
