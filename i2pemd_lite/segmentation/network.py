@@ -83,17 +83,11 @@ class UNet(nn.Module):
     Four levels; convolutions reach along z on the two finer levels only, three 2 × 2 × 2 poolings between them. The
     features F are the output of the last unit before the 1 × 1 × 1 head, as the paper's "penultimate layer".
 
-    Parameters
-    ----------
-    sharing : a key of `SHARING`
-    width : b, channels of the first unit (paper: 16); every other width follows
-    dim : d, channels of the features (paper: 32)
-    num_classes : K
-    upconv : "cicek" for 2³ up-convolutions, or "ummkd" for those of Dou et al.'s code, whose kernel of 1 along z
-        leaves every second slice empty on two levels
-    init : of the kernels: "ummkd", a truncated normal of deviation 0.01, the head's too, with a bias of 0; or "torch",
-        wider for fewer inputs. Under batch normalisation only a kernel's direction matters, and Adam turns one ten
-        times smaller ten times faster.
+    sharing: a key of `SHARING`; width: b, channels of the first unit (paper: 16), which every other follows; dim: d,
+    channels of the features (paper: 32); num_classes: K; upconv: "cicek" for 2³ up-convolutions, or "ummkd" for those
+    of Dou et al.'s code, whose kernel of 1 along z leaves every second slice empty on two levels; init: of the kernels:
+    "ummkd", a truncated normal of deviation 0.01, the head's too, with a bias of 0; or "torch", wider for fewer inputs.
+    Under batch normalisation only a kernel's direction matters, and Adam turns one ten times smaller ten times faster.
 
     Example
     -------
