@@ -258,14 +258,14 @@ def check_masks(folder, grid):
     """Raise `BadInput` unless the masks in `folder` are grey pictures of the size and number of `grid`'s slices."""
     import PIL.Image
 
-    files = mask_files(folder)
-    if len(files) != grid.shape[2]:
-        raise BadInput(f"{folder}: expected {grid.shape[2]} masks, one a slice, found {len(files)}; unpack them again")
+    files, (columns, rows, depth) = mask_files(folder), grid.shape
+    if len(files) != depth:
+        raise BadInput(f"{folder}: expected {depth} masks, one a slice, found {len(files)}; unpack them again")
     for path in files:
         with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
-            if picture.mode != "L" or picture.size != grid.shape[:2]:
-                raise ValueError(f"{picture.size[0]} x {picture.size[1]} in mode {picture.mode}, "
-                                 f"not {grid.shape[0]} x {grid.shape[1]} in mode L")
+            (width, height), mode = picture.size, picture.mode
+            if (width, height, mode) != (columns, rows, "L"):
+                raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
 
 
 def read_masks(folder):

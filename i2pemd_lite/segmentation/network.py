@@ -24,8 +24,8 @@ SHARING = {
 }
 
 
-# Of a convolution, without and with `flat`, which does not reach along z.
-KERNELS = {"kernel_size": 3, "padding": 1}, {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}
+CUBE = {"kernel_size": 3, "padding": 1}
+FLAT = {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}  # does not reach along z
 
 
 class PerModality(nn.Module):
@@ -39,7 +39,7 @@ class PerModality(nn.Module):
     def forward(self, *inputs, sizes):
         parts = zip(*(x.split(sizes) for x in inputs), strict=True)
         outputs = [
-            _apply(self.copies[modality], part, tuple(size if m == modality else 0 for m in MODALITIES))
+            _apply(self.copies[modality], part, tuple(size * (m == modality) for m in MODALITIES))
             for modality, part, size in zip(MODALITIES, parts, sizes, strict=True)
             if size
         ]
@@ -109,22 +109,20 @@ class UNet(nn.Module):
         shared, separate_norm = SHARING[sharing]
         b = width
 
-        def conv(c_in, c_out, flat=False):
-            return Unit(nn.Conv3d(c_in, c_out, **KERNELS[flat], bias=False), separate_norm, init)
+        def conv(c_in, c_out, kernel=CUBE):
+            return Unit(nn.Conv3d(c_in, c_out, **kernel, bias=False), separate_norm, init)
 
-        def up(c_in, c_out, flat=False):
-            how = KERNELS[flat] | {"output_padding": 1} if upconv == "ummkd" else {"kernel_size": 2}
+        def up(c_in, c_out, kernel=CUBE):
+            how = kernel | {"output_padding": 1} if upconv == "ummkd" else {"kernel_size": 2}
             return Unit(nn.ConvTranspose3d(c_in, c_out, stride=2, bias=False, **how), separate_norm, init)
 
         stages = {
             "enc1": lambda: Stage(conv(1, b), conv(b, 2 * b)),
             "enc2": lambda: Stage(conv(2 * b, 2 * b), conv(2 * b, 4 * b)),
-            "enc3": lambda: Stage(conv(4 * b, 4 * b, flat=True), conv(4 * b, 8 * b, flat=True)),
-            "enc4": lambda: Stage(conv(8 * b, 8 * b, flat=True), conv(8 * b, 16 * b, flat=True)),
-            "dec3": lambda: Stage(
-                conv(16 * b, 8 * b, flat=True), conv(8 * b, 8 * b, flat=True), up=up(16 * b, 8 * b, flat=True)
-            ),
-            "dec2": lambda: Stage(conv(12 * b, 4 * b), conv(4 * b, 4 * b), up=up(8 * b, 8 * b, flat=True)),
+            "enc3": lambda: Stage(conv(4 * b, 4 * b, FLAT), conv(4 * b, 8 * b, FLAT)),
+            "enc4": lambda: Stage(conv(8 * b, 8 * b, FLAT), conv(8 * b, 16 * b, FLAT)),
+            "dec3": lambda: Stage(conv(16 * b, 8 * b, FLAT), conv(8 * b, 8 * b, FLAT), up=up(16 * b, 8 * b, FLAT)),
+            "dec2": lambda: Stage(conv(12 * b, 4 * b), conv(4 * b, 4 * b), up=up(8 * b, 8 * b, FLAT)),
             "dec1": lambda: Stage(conv(6 * b, 2 * b), conv(2 * b, dim), up=up(4 * b, 4 * b)),
             "head": lambda: nn.Conv3d(dim, num_classes, 1),
         }
