@@ -55,13 +55,7 @@ class Grid(NamedTuple):
     affine: np.ndarray
 
     def differs(self, other):
-        """What tells two grids apart in words, or None where no corner is a tenth of a voxel away from the other's.
-
-        Example
-        -------
-        >>> Grid((2, 2, 2), np.eye(4)).differs(Grid((2, 2, 3), np.eye(4)))
-        'shape (2, 2, 3) beside (2, 2, 2)'
-        """
+        """What tells two grids apart in words, or None where no corner is a tenth of a voxel away from the other's."""
         if self.shape != other.shape:
             return f"shape {other.shape} beside {self.shape}"
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
@@ -168,10 +162,10 @@ def dicom_files(folder, echo=None):
     for path in files:
         with _parsing(path, "a DICOM file with an EchoTime"):
             times[path] = float(pydicom.dcmread(path, stop_before_pixels=True).EchoTime)
-    wanted = (max if echo == "long" else min)(times.values())
-    if min(times.values()) == max(times.values()):
-        raise BadInput(f"{folder}: expected two echoes, found only EchoTime {wanted}; use another sequence")
-    return [path for path, time in times.items() if time == wanted]
+    short, long = min(times.values()), max(times.values())
+    if short == long:
+        raise BadInput(f"{folder}: expected two echoes, found only EchoTime {long}; use another sequence")
+    return [path for path, time in times.items() if time == (long if echo == "long" else short)]
 
 
 def dicom_series(files, pixels=False):
