@@ -17,21 +17,6 @@ from i2pemd_lite.classification.tables import Tables, from_runs, tables
 from i2pemd_lite.classification.task import TASK, evaluate, predict, resume, train
 
 __all__ = [
-    "TASK",
-    "CLASSES",
-    "METHODS",
-    "ClassificationSettings",
-    "Dataset",
-    "Prepared",
-    "Split",
-    "Tables",
-    "evaluate",
-    "from_runs",
-    "load",
-    "predict",
-    "prepare",
-    "resume",
-    "split",
-    "tables",
-    "train",
-]
+    "TASK", "CLASSES", "METHODS", "ClassificationSettings", "Dataset", "Prepared", "Split", "Tables", "evaluate",
+    "from_runs", "load", "predict", "prepare", "resume", "split", "tables", "train",
+]  # fmt: skip

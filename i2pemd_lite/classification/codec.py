@@ -49,8 +49,8 @@ def pixels(levels, step, side):
 def coded(levels):
     """(n, 3, g, B, g, B) levels as bytes: by frequency, how many zeros lie before each that is none, then all these."""
     levels = levels.transpose(1, 3, 5, 0, 2, 4).ravel()
-    found = np.flatnonzero(levels)
-    zeros, values = np.diff(found, prepend=-1) - 1, levels[found].astype(int)
+    places = np.flatnonzero(levels)
+    zeros, values = np.diff(places, prepend=-1) - 1, levels[places].astype(int)
     more, rest = np.divmod(np.concatenate([zeros, 2 * np.abs(values) - (values < 0)]), 255)
     coded = np.full(len(rest) + more.sum(), 255, np.uint8)  # 255 says that the number goes on
     coded[np.cumsum(more + 1) - 1] = rest

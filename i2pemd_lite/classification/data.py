@@ -207,18 +207,10 @@ def _isic(folder):
     _check_classes(truth, labels, problems)
     problems.raise_if_any()
 
-    return Dataset(
-        folder=folder,
-        name="synthetic" if (folder / MANIFEST).is_file() else "ISIC 2018",
-        ids=ids,
-        labels=labels,
-        lesions=lesion,
-        parts=part,
-        test_ids=tuple(sorted(test.names)) if test else (),
-        sources=(*train.sources, *(test.sources if test else ()), *(path for path, _ in tables.values() if path)),
-        pictures=train,
-        test_pictures=test,
-    )
+    name = "synthetic" if (folder / MANIFEST).is_file() else "ISIC 2018"
+    sources = *train.sources, *(test.sources if test else ()), *(path for path, _ in tables.values() if path)
+    return Dataset(folder, name, ids, labels, lesion, part, tuple(sorted(test.names)) if test else (), sources,
+                   train, test)  # fmt: skip
 
 
 def _check_classes(name, labels, problems):

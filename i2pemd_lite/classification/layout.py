@@ -45,11 +45,7 @@ class Folder:
 
     def open(self, name, size=None):
         """The decoded image; `BadInput` that names the file when it cannot be decoded."""
-        path = self.names[name]
-        try:
-            return decode(path.read_bytes(), size)
-        except (OSError, BadInput) as error:
-            raise BadInput(f"{path}: {error}") from None
+        return _decoded(self.names[name], self.names[name].read_bytes, size)
 
 
 class Zip:
@@ -65,10 +61,7 @@ class Zip:
     def open(self, name, size=None):
         """The decoded image; `BadInput` that names archive and member when it cannot be decoded."""
         member = self.members[self.names[name]]
-        try:
-            return decode(self.archive.read(member), size)
-        except (OSError, BadInput, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            raise BadInput(f"{self.place}/{member}: {error}") from None
+        return _decoded(f"{self.place}/{member}", lambda: self.archive.read(member), size)
 
 
 class Arrays:
@@ -82,6 +75,13 @@ class Arrays:
         from PIL import Image
 
         return Image.fromarray(self.arrays[name])
+
+
+def _decoded(name, read, size):
+    try:
+        return decode(read(), size)
+    except (OSError, BadInput, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise BadInput(f"{name}: {error}") from None
 
 
 def _by_stem(place, paths):

@@ -56,7 +56,9 @@ class Classifier(Learner):
         self.split_by = parts.by
         if not len(self.test):
             raise BadInput("data: expected some labelled images held back for testing, found none; split otherwise")
-        self.probed = self._probed()
+        held_back = self.val if len(self.val) else self.test
+        labels = data.labels[held_back]
+        self.probed = torch.cat([held_back[labels == k][:PROBE] for k in range(len(CLASSES))])
         streams = {"labelled": self.labelled} | ({"unlabelled": self.unlabelled} if self.method.unlabelled else {})
         self.streams = {name: Shuffled(len(part), f"{name} images", s.seed) for name, part in streams.items()}
         self.register_buffer("class_weights", class_weights(data.labels[self.labelled], len(CLASSES)), persistent=False)
@@ -129,13 +131,8 @@ class Classifier(Learner):
 
     def figures(self, members):
         """The five figures of Table 4 and top-1 accuracy, in percent."""
-        found = classification_metrics(self.probabilities(members), self.data.labels[members])
-        return {name: 100 * value for name, value in found.items()}
-
-    def _probed(self):
-        held_back = self.val if len(self.val) else self.test
-        labels = self.data.labels[held_back]
-        return torch.cat([held_back[labels == k][:PROBE] for k in range(len(CLASSES))])
+        figures = classification_metrics(self.probabilities(members), self.data.labels[members])
+        return {name: 100 * value for name, value in figures.items()}
 
     def example(self):
         """The first probed image, its class, and what is answered."""

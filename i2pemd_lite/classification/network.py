@@ -139,9 +139,16 @@ def load_imagenet(net, file):
     file: .safetensors; other formats can hold code. Returns `net`.
     Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is unchanged then.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     if not isinstance(net, DenseNet121):
         raise BadInput(f"net: expected densenet121, found {type(net).__name__}")
-    read = _read_weights(Path(file))
+    try:
+        read = load_file(Path(file))
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"{file}: expected weights as .safetensors, found {error}; a .pth file is converted once by "
+                       "safetensors.torch.save_file(torch.load(file, weights_only=True), other)") from None  # fmt: skip
     # In torchvision's first file format norm1 is norm.1.
     weights = {re.sub(r"(norm|conv)\.(\d)", r"\1\2", k): v for k, v in read.items() if not k.startswith("classifier.")}
     own = {k: v for k, v in net.state_dict().items() if not k.startswith("classifier.")}
@@ -155,14 +162,3 @@ def load_imagenet(net, file):
                        f"{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}")  # fmt: skip
     net.load_state_dict(weights, strict=False)
     return net
-
-
-def _read_weights(file):
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{file}: expected weights as .safetensors, found {error}; a .pth file is converted once by "
-                       "safetensors.torch.save_file(torch.load(file, weights_only=True), other)") from None  # fmt: skip

@@ -8,19 +8,7 @@ import dataclasses
 from i2pemd_lite.classification import paper
 from i2pemd_lite.classification.methods import METHODS, ramps
 from i2pemd_lite.runs.settings import Settings
-from i2pemd_lite.tables.choices import (
-    ABOVE_ZERO,
-    BELOW_ONE,
-    FROM_ONE,
-    NOT_BELOW_ZERO,
-    PRECISION,
-    SHARE,
-    SHARED,
-    Choice,
-    choices,
-    one_of,
-    setting,
-)
+from i2pemd_lite.tables.choices import PRECISION, SHARED, Choice, choices, one_of, setting
 
 SRC, TORCH, GOOGLE, UA = "liuquande/SRC-MT", "TorchSSL/TorchSSL", "google-research/mixmatch", "yulequan/UA-MT"
 VAT = "takerum/vat_tf"
@@ -52,7 +40,7 @@ class ClassificationSettings(Settings):
         "cross-entropy; weighted by class and fed with the softmax output in the code of SRC-MT (srcmt)",
         needs=one_of("plain", "weighted", "srcmt"))
     tau_low: float = setting(0.7, "paper", "0.7")
-    tau_high: float = setting(0.8, "paper", "0.8", needs=SHARE)  # FixMatch's too
+    tau_high: float = setting(0.8, "paper", "0.8", needs="0 to 1")  # FixMatch's too
     top: int = setting(  # T
         24, "open", "half of which batchsize T is", "of 48, the number that is so named; of 36 it would be 18")
     mean_over: str = setting(
@@ -65,52 +53,52 @@ class ClassificationSettings(Settings):
         "labelled_pass", "open", "how they begin", "", "first: the same to all digits shown",
         needs=one_of("labelled_pass", "first"))
 
-    flex_tau: float = setting(0.95, "rival", f"0.95 for FlexMatch in {TORCH}", needs=SHARE)
+    flex_tau: float = setting(0.95, "rival", f"0.95 for FlexMatch in {TORCH}", needs="0 to 1")
     flex_warm_up: bool = setting(True, "rival", f"on for FlexMatch in {TORCH}")
 
     mt_weight: float = setting(
         100.0, "rival", "100 on the mean over classes in CuriousAI/mean-teacher, pytorch/experiments/cifar10_test.py, "
-        "beside labelled losses divided by the whole batch", needs=NOT_BELOW_ZERO)
+        "beside labelled losses divided by the whole batch", needs="from 0")
 
     src_weight: float = setting(
-        1.0, "rival", f"1 in {SRC}, on squares weighted by class and on relations", needs=NOT_BELOW_ZERO)
+        1.0, "rival", f"1 in {SRC}, on squares weighted by class and on relations", needs="from 0")
 
     ua_weight: float = setting(
         0.1, "rival", f"0.1 in {UA} (augMT)", "",
-        "adds 0.02 % to the baseline's gradient: inert (laptop, 400 steps, seed 0)", needs=NOT_BELOW_ZERO)
-    ua_passes: int = setting(8, "rival", f"8 in {UA} (augMT)", needs=FROM_ONE)
+        "adds 0.02 % to the baseline's gradient: inert (laptop, 400 steps, seed 0)", needs="from 0")
+    ua_passes: int = setting(8, "rival", f"8 in {UA} (augMT)", needs="from 1")
     ua_on: str = setting(  # the images that consistency is asked of
         "unlabelled", "rival", f"unlabelled in one file of {UA} (augMT), all in the other",
         needs=one_of("unlabelled", "all"))
 
     vat_weight: float = setting(
         0.3, "rival", f"0.3 in {TORCH} and {GOOGLE}; 1 in {VAT}", "",
-        "adds 7 % to the baseline's gradient (laptop, 400 steps, seed 0)", needs=NOT_BELOW_ZERO)
+        "adds 7 % to the baseline's gradient (laptop, 400 steps, seed 0)", needs="from 0")
     vat_entropy: float = setting(
-        0.06, "rival", f"0.06 in {TORCH} and {GOOGLE}; 1 or 0 in {VAT}", needs=NOT_BELOW_ZERO)
+        0.06, "rival", f"0.06 in {TORCH} and {GOOGLE}; 1 or 0 in {VAT}", needs="from 0")
     vat_xi: float = setting(
         1.0, "rival", f"1e-6 in {VAT} and {TORCH}",
-        "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs=ABOVE_ZERO)
+        "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs="above 0")
     vat_epsilon: float = setting(  # L2 norm over an image of 32 x 32 px
         6.0, "rival", f"6 for 32 x 32 pixels in {TORCH} and {GOOGLE}, 8 in {VAT}",
-        "as strong for each pixel: times size / 32, so 9 for 48 x 48, 42 for 224 x 224", needs=NOT_BELOW_ZERO)
+        "as strong for each pixel: times size / 32, so 9 for 48 x 48, 42 for 224 x 224", needs="from 0")
 
-    mix_weight: float = setting(100.0, "rival", f"100 in {GOOGLE}; 75 in its paper", needs=NOT_BELOW_ZERO)
-    mix_temperature: float = setting(0.5, "rival", f"0.5 in {GOOGLE}", needs=ABOVE_ZERO)
-    mix_beta: float = setting(0.5, "rival", f"0.5 in {GOOGLE}; 0.75 in its paper", needs=ABOVE_ZERO)
+    mix_weight: float = setting(100.0, "rival", f"100 in {GOOGLE}; 75 in its paper", needs="from 0")
+    mix_temperature: float = setting(0.5, "rival", f"0.5 in {GOOGLE}", needs="above 0")
+    mix_beta: float = setting(0.5, "rival", f"0.5 in {GOOGLE}; 0.75 in its paper", needs="above 0")
 
     teacher: float = setting(  # decay of averaged weights; 0: the method's own, 0.999 where it has none
         0.0, "open", "any average of the weights", "0: that of each method's authors, see averaged weights",
-        needs=BELOW_ONE)
+        needs="0 to below 1")
     evaluated: str = setting(  # "": the method's own
         "", "open", "which network is evaluated", "the student, but where a method is its average: MT and MixMatch",
         needs=one_of("", "student", "teacher"))
-    labelled: int = setting(12, "paper", "12", needs=FROM_ONE)
-    unlabelled: int = setting(36, "paper", "36", needs=FROM_ONE)
+    labelled: int = setting(12, "paper", "12", needs="from 1")
+    unlabelled: int = setting(36, "paper", "36", needs="from 1")
     network: str = setting("densenet121", "paper", "DenseNet-121")
     width: int = setting(0, "open", "the small network, which it does not have")  # 0: its own default
     dropout: float = setting(  # between features and classifier
-        0.2, "open", "any dropout; the code of SRC-MT has 0.2 before the classifier", needs=BELOW_ONE)
+        0.2, "open", "any dropout; the code of SRC-MT has 0.2 before the classifier", needs="0 to below 1")
     imagenet: str = setting("", "paper", "pretrained on ImageNet", "no weights are brought along: name a file")
     size: int = setting(224, "paper", "224 x 224")
     n_ops: int = setting(
@@ -119,11 +107,11 @@ class ClassificationSettings(Settings):
     magnitude: int = setting(
         10, "open", "the numbers of RandAugment", needs=("a whole number from 0 to 10", lambda m: 0 <= m <= 10))
     cutout: float = setting(  # largest side of a grey square in strong views, as share of the image
-        0.0, "open", "any cutout; TorchSSL has one of up to half the side", "a lesion can be smaller", needs=SHARE)
+        0.0, "open", "any cutout; TorchSSL has one of up to half the side", "a lesion can be smaller", needs="0 to 1")
     split_by: str = setting(  # "": the first of file, lesion and image that the data allow
         "", "paper", "image, at random",
         "a lesion is then in several parts: other profiles keep lesions apart where the data name them")
-    share: float = setting(0.2, "paper", "20 %", needs=SHARE)  # of the training images that keep their label
+    share: float = setting(0.2, "paper", "20 %", needs="0 to 1")  # of the training images that keep their label
     stratified: bool = setting(
         False, "open", "whether each class keeps its share of labels: they were drawn at random")
     split_seed: int = setting(0, "open", "which split: it was random")

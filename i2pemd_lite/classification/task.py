@@ -44,19 +44,11 @@ def evaluate(run):
     settings, learner = run.settings, run.learner
     with run.best_weights() as step, learner.evaluating():
         about = {
-            "method": settings.method,
-            "λ": settings.weight,
-            "profile": settings.profile,
-            "seed": settings.seed,
-            "steps": run.number,
-            "weights of step": step,
-            "seconds": round(run.seconds),
-            "peak MiB": run.memory or "unknown",
-            "data": learner.data.name,
-            "labelled": len(learner.labelled),
-            "held back": len(learner.test),
-            "split by": learner.split_by,
-        }
+            "method": settings.method, "λ": settings.weight, "profile": settings.profile, "seed": settings.seed,
+            "steps": run.number, "weights of step": step, "seconds": round(run.seconds),
+            "peak MiB": run.memory or "unknown", "data": learner.data.name, "labelled": len(learner.labelled),
+            "held back": len(learner.test), "split by": learner.split_by,
+        }  # fmt: skip
         report = score(learner, run.history, about)
     if run.folder is not None:
         save_scores(run.folder / "scores.csv", report.images, report.scores, report.truth)

@@ -19,22 +19,10 @@ COPIES = ((0.0, 1.0), (7.0, 1.0), (-7.0, 1.0), (0.0, 1.1), (0.0, 0.9))
 def augmented(images, labels, generator):
     """Patches turned, zoomed, shifted and bent in-plane, with another contrast, brightness, gamma, and noise.
 
-    Parameters
-    ----------
-    images : (B, 1, D, H, W) of mean 0 and variance 1, labels : (B, D, H, W) uint8, on one device
-    generator : a CPU `torch.Generator`, from which all but the noise is drawn; the noise comes from torch's own, which
-        `training.seeded` seeds in a step
-
-    Returns
-    -------
-    images and labels of the same shapes; a voxel from outside the patch shows its border and is background
-
-    Example
-    -------
-    >>> images, labels = torch.randn(2, 1, 8, 16, 16), torch.ones(2, 8, 16, 16, dtype=torch.uint8)
-    >>> views, classes = augmented(images, labels, torch.Generator().manual_seed(0))
-    >>> views.shape, classes.dtype, classes.unique().tolist()
-    (torch.Size([2, 1, 8, 16, 16]), torch.uint8, [0, 1])
+    images: (B, 1, D, H, W) of mean 0 and variance 1; labels: (B, D, H, W) uint8, on one device; generator: a CPU
+    `torch.Generator`, from which all but the noise is drawn; the noise comes from torch's own, which `sampling.seeded`
+    seeds in a step. Returns images and labels of the same shapes; a voxel from outside the patch shows its border and
+    is background.
     """
     B, side = len(images), images.shape[-2:]
     u = 2 * torch.rand(B, 7, generator=generator) - 1

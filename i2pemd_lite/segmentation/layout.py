@@ -55,13 +55,7 @@ class Grid(NamedTuple):
     affine: np.ndarray
 
     def differs(self, other):
-        """What tells two grids apart in words, or None where no corner is a tenth of a voxel away from the other's.
-
-        Example
-        -------
-        >>> Grid((2, 2, 2), np.eye(4)).differs(Grid((2, 2, 3), np.eye(4)))
-        'shape (2, 2, 3) beside (2, 2, 2)'
-        """
+        """What tells two grids apart in words, or None where no corner is a tenth of a voxel away from the other's."""
         if self.shape != other.shape:
             return f"shape {other.shape} beside {self.shape}"
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
@@ -168,10 +162,10 @@ def dicom_files(folder, echo=None):
     for path in files:
         with _parsing(path, "a DICOM file with an EchoTime"):
             times[path] = float(pydicom.dcmread(path, stop_before_pixels=True).EchoTime)
-    wanted = (max if echo == "long" else min)(times.values())
-    if min(times.values()) == max(times.values()):
-        raise BadInput(f"{folder}: expected two echoes, found only EchoTime {wanted}; use another sequence")
-    return [path for path, time in times.items() if time == wanted]
+    short, long = min(times.values()), max(times.values())
+    if short == long:
+        raise BadInput(f"{folder}: expected two echoes, found only EchoTime {long}; use another sequence")
+    return [path for path, time in times.items() if time == (long if echo == "long" else short)]
 
 
 def dicom_series(files, pixels=False):
@@ -258,14 +252,14 @@ def check_masks(folder, grid):
     """Raise `BadInput` unless the masks in `folder` are grey pictures of the size and number of `grid`'s slices."""
     import PIL.Image
 
-    files = mask_files(folder)
-    if len(files) != grid.shape[2]:
-        raise BadInput(f"{folder}: expected {grid.shape[2]} masks, one a slice, found {len(files)}; unpack them again")
+    files, (columns, rows, depth) = mask_files(folder), grid.shape
+    if len(files) != depth:
+        raise BadInput(f"{folder}: expected {depth} masks, one a slice, found {len(files)}; unpack them again")
     for path in files:
         with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
-            if picture.mode != "L" or picture.size != grid.shape[:2]:
-                raise ValueError(f"{picture.size[0]} x {picture.size[1]} in mode {picture.mode}, "
-                                 f"not {grid.shape[0]} x {grid.shape[1]} in mode L")
+            (width, height), mode = picture.size, picture.mode
+            if (width, height, mode) != (columns, rows, "L"):
+                raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
 
 
 def read_masks(folder):

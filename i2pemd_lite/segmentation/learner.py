@@ -124,13 +124,18 @@ class Segmenter(Learner):
     def _blocks(self, case, starts):
         """Softmax output and features of the blocks of a volume, the output as mean over the settings' copies."""
         blocks = torch.stack([case.image[z : z + self.settings.patch_depth] for z in starts]).to(self.device)[:, None]
-        sizes = tuple(len(starts) if modality == case.modality else 0 for modality in MODALITIES)
-        features, logits = self.network(blocks.contiguous(memory_format=torch.channels_last_3d), sizes)
+        modalities = [case.modality] * len(starts)
+        features, logits = self._answer(blocks, modalities)
         outputs = logits.float().softmax(1)
         for copy in COPIES[1 : self.settings.copies]:
-            _, logits = self.network(turned(blocks, *copy).contiguous(memory_format=torch.channels_last_3d), sizes)
+            _, logits = self._answer(turned(blocks, *copy), modalities)
             outputs += turned(logits.float().softmax(1), *copy, back=True)
         return outputs / self.settings.copies, features.float()
+
+    def _answer(self, images, modalities):
+        """Features and logits of (n, 1, D, H, W) images, those of CT first."""
+        sizes = tuple(map(modalities.count, MODALITIES))
+        return self.network(images.contiguous(memory_format=torch.channels_last_3d), sizes)
 
     def probabilities(self, case):
         """(K, D, H, W) softmax output for a whole volume."""
@@ -159,31 +164,25 @@ class Segmenter(Learner):
         """The slice with most organ voxels of the first probed block, its truth, and the classes that are predicted."""
         block = self.probed[0]
         z = int((block.label > 0).sum((1, 2)).argmax())
-        sizes = tuple(int(block.modality == modality) for modality in MODALITIES)
-        images = block.image[None, None].to(self.device).contiguous(memory_format=torch.channels_last_3d)
-        _, logits = self.network(images, sizes)
+        _, logits = self._answer(block.image[None, None].to(self.device), [block.modality])
         low, high = block.image.quantile(torch.tensor([0.01, 0.995]))
-        shown = ((block.image[z] - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
-        answer = logits[0, :, z].argmax(0)
-        return Example(*(x.byte().cpu().numpy() for x in (255 * shown, block.label[z], answer)))
+        grey = 255 * ((block.image[z] - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+        return Example(*(x.byte().cpu().numpy() for x in (grey, block.label[z], logits[0, :, z].argmax(0))))
 
     def probe(self):
         """Features, labels and modalities of a few voxels of each class, from a block of some held-back cases."""
         images = torch.stack([block.image for block in self.probed])[:, None].to(self.device)
-        sizes = tuple(sum(block.modality == modality for block in self.probed) for modality in MODALITIES)
-        F, _ = self.network(images.contiguous(memory_format=torch.channels_last_3d), sizes)
+        F, _ = self._answer(images, [block.modality for block in self.probed])
         features = [f[(slice(None), *block.voxels.T)].T for f, block in zip(F, self.probed, strict=True)]
         groups = [torch.full_like(block.labels, MODALITIES.index(block.modality)) for block in self.probed]
         return torch.cat(features), torch.cat([block.labels for block in self.probed]), torch.cat(groups)
 
 
 def _expect_every_class(cases):
-    shown = set(torch.cat([case.label.unique() for case in cases]).tolist())
-    for k in set(range(len(CLASSES))) - shown:
-        raise BadInput(
-            f"training cases: expected one with {CLASSES[k]}, found none among {', '.join(c.name for c in cases)}; "
-            "choose another split_seed, or add a case"
-        )
+    present = set(torch.cat([case.label.unique() for case in cases]).tolist())
+    for k in set(range(len(CLASSES))) - present:
+        found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
+        raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
 
 
 def largest_pieces(p):

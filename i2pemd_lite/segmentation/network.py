@@ -24,8 +24,8 @@ SHARING = {
 }
 
 
-# Of a convolution, without and with `flat`, which does not reach along z.
-KERNELS = {"kernel_size": 3, "padding": 1}, {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}
+CUBE = {"kernel_size": 3, "padding": 1}
+FLAT = {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}  # does not reach along z
 
 
 class PerModality(nn.Module):
@@ -39,7 +39,7 @@ class PerModality(nn.Module):
     def forward(self, *inputs, sizes):
         parts = zip(*(x.split(sizes) for x in inputs), strict=True)
         outputs = [
-            _apply(self.copies[modality], part, tuple(size if m == modality else 0 for m in MODALITIES))
+            _apply(self.copies[modality], part, tuple(size * (m == modality) for m in MODALITIES))
             for modality, part, size in zip(MODALITIES, parts, sizes, strict=True)
             if size
         ]
@@ -83,17 +83,11 @@ class UNet(nn.Module):
     Four levels; convolutions reach along z on the two finer levels only, three 2 × 2 × 2 poolings between them. The
     features F are the output of the last unit before the 1 × 1 × 1 head, as the paper's "penultimate layer".
 
-    Parameters
-    ----------
-    sharing : a key of `SHARING`
-    width : b, channels of the first unit (paper: 16); every other width follows
-    dim : d, channels of the features (paper: 32)
-    num_classes : K
-    upconv : "cicek" for 2³ up-convolutions, or "ummkd" for those of Dou et al.'s code, whose kernel of 1 along z
-        leaves every second slice empty on two levels
-    init : of the kernels: "ummkd", a truncated normal of deviation 0.01, the head's too, with a bias of 0; or "torch",
-        wider for fewer inputs. Under batch normalisation only a kernel's direction matters, and Adam turns one ten
-        times smaller ten times faster.
+    sharing: a key of `SHARING`; width: b, channels of the first unit (paper: 16), which every other follows; dim: d,
+    channels of the features (paper: 32); num_classes: K; upconv: "cicek" for 2³ up-convolutions, or "ummkd" for those
+    of Dou et al.'s code, whose kernel of 1 along z leaves every second slice empty on two levels; init: of the kernels:
+    "ummkd", a truncated normal of deviation 0.01, the head's too, with a bias of 0; or "torch", wider for fewer inputs.
+    Under batch normalisation only a kernel's direction matters, and Adam turns one ten times smaller ten times faster.
 
     Example
     -------
@@ -115,22 +109,20 @@ class UNet(nn.Module):
         shared, separate_norm = SHARING[sharing]
         b = width
 
-        def conv(c_in, c_out, flat=False):
-            return Unit(nn.Conv3d(c_in, c_out, **KERNELS[flat], bias=False), separate_norm, init)
+        def conv(c_in, c_out, kernel=CUBE):
+            return Unit(nn.Conv3d(c_in, c_out, **kernel, bias=False), separate_norm, init)
 
-        def up(c_in, c_out, flat=False):
-            how = KERNELS[flat] | {"output_padding": 1} if upconv == "ummkd" else {"kernel_size": 2}
+        def up(c_in, c_out, kernel=CUBE):
+            how = kernel | {"output_padding": 1} if upconv == "ummkd" else {"kernel_size": 2}
             return Unit(nn.ConvTranspose3d(c_in, c_out, stride=2, bias=False, **how), separate_norm, init)
 
         stages = {
             "enc1": lambda: Stage(conv(1, b), conv(b, 2 * b)),
             "enc2": lambda: Stage(conv(2 * b, 2 * b), conv(2 * b, 4 * b)),
-            "enc3": lambda: Stage(conv(4 * b, 4 * b, flat=True), conv(4 * b, 8 * b, flat=True)),
-            "enc4": lambda: Stage(conv(8 * b, 8 * b, flat=True), conv(8 * b, 16 * b, flat=True)),
-            "dec3": lambda: Stage(
-                conv(16 * b, 8 * b, flat=True), conv(8 * b, 8 * b, flat=True), up=up(16 * b, 8 * b, flat=True)
-            ),
-            "dec2": lambda: Stage(conv(12 * b, 4 * b), conv(4 * b, 4 * b), up=up(8 * b, 8 * b, flat=True)),
+            "enc3": lambda: Stage(conv(4 * b, 4 * b, FLAT), conv(4 * b, 8 * b, FLAT)),
+            "enc4": lambda: Stage(conv(8 * b, 8 * b, FLAT), conv(8 * b, 16 * b, FLAT)),
+            "dec3": lambda: Stage(conv(16 * b, 8 * b, FLAT), conv(8 * b, 8 * b, FLAT), up=up(16 * b, 8 * b, FLAT)),
+            "dec2": lambda: Stage(conv(12 * b, 4 * b), conv(4 * b, 4 * b), up=up(8 * b, 8 * b, FLAT)),
             "dec1": lambda: Stage(conv(6 * b, 2 * b), conv(2 * b, dim), up=up(4 * b, 4 * b)),
             "head": lambda: nn.Conv3d(dim, num_classes, 1),
         }

@@ -388,14 +388,11 @@ def _fill(folder, dataset, geometry, progress, train):
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
     files.write_json(folder / "prepared.json", {
-        "format": FORMAT,
-        "name": dataset.name,
-        "geometry": asdict(geometry),
-        "cases": [case.name for case in cases],
+        "format": FORMAT, "name": dataset.name, "geometry": asdict(geometry), "cases": [case.name for case in cases],
         "hashes": [_hash(case.image, case.label) for case in cases],
         "train": train,
         "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in MODALITIES},
-    })
+    })  # fmt: skip
 
 
 def _pooled(moments):
@@ -427,12 +424,10 @@ def _write_case(path, case):
     from safetensors.torch import save_file
 
     tensors = {
-        "image": case.image.contiguous(),
-        "affine": torch.from_numpy(case.affine),
-        "source_affine": torch.from_numpy(case.source.affine),
+        "image": case.image.contiguous(), "moments": torch.tensor(case.moments, dtype=torch.float64),
+        "affine": torch.from_numpy(case.affine), "source_affine": torch.from_numpy(case.source.affine),
         "source_shape": torch.tensor(case.source.shape),
-        "moments": torch.tensor(case.moments, dtype=torch.float64),
-    }
+    }  # fmt: skip
     if case.label is not None:
         tensors["label"] = case.label.contiguous()
     with files.atomic_write(path) as temporary:

@@ -6,17 +6,7 @@ from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.segmentation.augment import COPIES
 from i2pemd_lite.segmentation.methods import METHODS, POOLS
 from i2pemd_lite.segmentation.prepare import Geometry
-from i2pemd_lite.tables.choices import (
-    ABOVE_ZERO,
-    FROM_ONE,
-    NOT_BELOW_ZERO,
-    PRECISION,
-    SHARED,
-    Choice,
-    choices,
-    one_of,
-    setting,
-)
+from i2pemd_lite.tables.choices import PRECISION, SHARED, Choice, choices, one_of, setting
 
 DOU = "Dou et al. 2020"
 
@@ -44,16 +34,16 @@ class SegmentationSettings(Settings):
     weight_i2ped: float = setting(
         0.05, "open", "the weight of I2PED, but prints 91.5, so it did train",
         "a distance without bound: with 1 its gradient is 14 to 26 times that of I2PEMD with λ = 1 (laptop, 60 steps)",
-        "1: collapses, 20.3; 0.1: 80.6; 0.05: 79.9 (seed 0)", needs=NOT_BELOW_ZERO)
+        "1: collapses, 20.3; 0.1: 80.6; 0.05: 79.9 (seed 0)", needs="from 0")
     weight_kd: float = setting(
-        0.5, "rival", f"0.5 in the 2D code of {DOU}; 0 in that for 3D, where it is commented out", needs=NOT_BELOW_ZERO)
-    temperature: float = setting(2.0, "rival", f"2 in the code of {DOU}", needs=ABOVE_ZERO)  # T of that distillation
+        0.5, "rival", f"0.5 in the 2D code of {DOU}; 0 in that for 3D, where it is commented out", needs="from 0")
+    temperature: float = setting(2.0, "rival", f"2 in the code of {DOU}", needs="above 0")  # T of that distillation
     ce: str = setting(
         "weighted", "open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N",
         needs=one_of("weighted", "plain"))
     fixed: float = setting(  # what a mistake costs; 0.5 is the mean of a learned G
         1.0, "open", "the diagonal of a G fixed to one", "0 on the diagonal, else all answers cost 1",
-        "0.5: 81.7 (seed 0)", needs=NOT_BELOW_ZERO)
+        "0.5: 81.7 (seed 0)", needs="from 0")
     pool: str = setting(
         "voxels", "open", "how CT and MR meet in Eq. 11", "all voxels count alike",
         needs=(" or ".join(POOLS), POOLS.__contains__))
@@ -63,17 +53,17 @@ class SegmentationSettings(Settings):
     forward: str = setting(
         "together", "open", "whether CT and MR share batch statistics", "together, else nothing is joint",
         needs=one_of("together", "apart"))
-    width: int = setting(16, "base", f"16 in the code of {DOU}, whose backbone it is", needs=FROM_ONE)  # b
+    width: int = setting(16, "base", f"16 in the code of {DOU}, whose backbone it is", needs="from 1")  # b
     dim: int = setting(  # d
         32, "paper", f"32, the best of its Figure 6 (a), and the width of that layer in the code of {DOU}",
-        needs=FROM_ONE)
+        needs="from 1")
     upconv: str = setting(
         "cicek", "open",
         f"whose up-convolutions: Çiçek et al. 2016, or {DOU}, whose kernel of 1 along z leaves slices empty")
     init: str = setting(
         "ummkd", "open", f"the first weights; the code of {DOU} has a truncated normal of 0.01, the head's too")
     batch: int = setting(  # of each modality
-        3, "paper", "6, not said whether of both modalities", "3 of each: as many voxels of either", needs=FROM_ONE)
+        3, "paper", "6, not said whether of both modalities", "3 of each: as many voxels of either", needs="from 1")
     patch_depth: int = setting(
         8, "base", f"8 slices in the code of {DOU}", needs=("a multiple of 8", lambda n: n % 8 == 0 < n))
     block_step: int = setting(  # slices from one block to the next when a whole volume is predicted; fewer overlap

@@ -46,15 +46,10 @@ def evaluate(run):
     """
     settings, learner = run.settings, run.learner
     about = {
-        "method": settings.method,
-        "λ": settings.weight,
-        "profile": settings.profile,
-        "seed": settings.seed,
-        "steps": run.number,
-        "seconds": round(run.seconds),
-        "peak MiB": run.memory or "unknown",
+        "method": settings.method, "λ": settings.weight, "profile": settings.profile, "seed": settings.seed,
+        "steps": run.number, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
         "data": learner.data.name,
-    }
+    }  # fmt: skip
     with learner.evaluating():
         report = score(learner, about)
     if run.folder is not None:

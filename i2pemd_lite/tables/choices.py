@@ -34,8 +34,26 @@ class Choice(NamedTuple):
     measured: str = ""
 
 
+NEEDS = {
+    "from 1": ("a whole number from 1", lambda value: value >= 1),
+    "from 0": ("a number from 0", lambda value: value >= 0),
+    "above 0": ("a number above 0", lambda value: value > 0),
+    "0 to 1": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
+    "0 to below 1": ("a number from 0, below 1", lambda value: 0 <= value < 1),
+}
+
+
+def one_of(*values):
+    """What a setting needs that is one of a few words."""
+    return " or ".join(map(repr, values)), values.__contains__
+
+
 def setting(default, kind, *words, needs=None):
-    """A field of a task's settings: its default, the `Choice` behind it, and what a value needs: (words, test)."""
+    """A field of a task's settings: its default, the `Choice` behind it, and what a value needs.
+
+    That is a key of `NEEDS`, or words with a function that says whether a value fits.
+    """
+    needs = NEEDS[needs] if isinstance(needs, str) else needs
     return dataclasses.field(default=default, metadata={"choice": Choice(kind, *words), "needs": needs})
 
 
@@ -44,17 +62,6 @@ def choices(settings):
     each = {field.name: field.metadata["choice"] for field in dataclasses.fields(settings) if field.metadata}
     return dict(sorted(each.items(), key=lambda item: [*KINDS].index(item[1].kind)))
 
-
-def one_of(*values):
-    """What a setting needs that is one of a few words."""
-    return " or ".join(map(repr, values)), values.__contains__
-
-
-FROM_ONE = "a whole number from 1", lambda value: value >= 1
-NOT_BELOW_ZERO = "a number from 0", lambda value: value >= 0
-ABOVE_ZERO = "a number above 0", lambda value: value > 0
-SHARE = "a number from 0 to 1", lambda value: 0 <= value <= 1
-BELOW_ONE = "a number from 0, below 1", lambda value: 0 <= value < 1
 
 PRECISION = setting(
     "auto", "open", "the precision; its V100 has neither bfloat16 nor TF32",

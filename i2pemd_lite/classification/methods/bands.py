@@ -22,8 +22,6 @@ SETS = {
     "low": "below: s ≤ τ_low",
     "kept": "taught the network (N_s)",
 }
-
-
 COUNTS = (*SETS, *(f"{name}_right" for name in SETS))
 """What `bands` gives of a step, and a run's history keeps."""
 
@@ -31,17 +29,8 @@ COUNTS = (*SETS, *(f"{name}_right" for name in SETS))
 def regions(chosen):
     """The sets of `SETS` that follow from a `Selection` of N samples, or of N samples in each of several batches.
 
-    Returns
-    -------
     {"high", "band", "low": by confidence alone; "near": of the band, those that the selection lets in; "sure": of the
-    band, as many as `near`, those of the largest s}, each a mask of the shape of the fields of `chosen`, (…, N) bool
-
-    Example
-    -------
-    >>> o = torch.tensor([[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]])
-    >>> found = regions(select(o, torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]]), top=2))
-    >>> found["near"].tolist(), found["sure"].tolist()
-    ([True, False, False, False], [False, True, False, False])
+    band, as many as `near`, those of the largest s}, each a mask of the shape of the fields of `chosen`, (…, N) bool.
     """
     high, low = chosen.high, ~chosen.confident
     band = chosen.confident & ~high
@@ -62,21 +51,15 @@ def bands(o, truth, ground, mask, tau_low, tau_high, top):
     chance  the same number; its right ones are the mean of a draw at random, near · band_right / band
     fix     of the band, what I2PEMD_fix lets in: the T of the batch with the largest s, however many that are
 
-    Parameters
-    ----------
-    o : (N, K) softmax output;  truth : (N,);  ground : (K, K) learned G;  mask : (N,) bool
-    tau_low, tau_high, top : as for `select`
-
-    Returns
-    -------
-    {"high": scalar tensor, "high_right": …, …}
+    o: (N, K) softmax output; truth: (N,); ground: (K, K) learned G; mask: (N,) bool; the rest as for `select`.
+    Returns {"high": scalar tensor, "high_right": …, …}.
 
     Example
     -------
     >>> o = torch.tensor([[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]])
     >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> found = bands(o, torch.tensor([0, 1, 0, 0]), G, o.max(1).values > .8, tau_low=.7, tau_high=.8, top=2)
-    >>> [int(found[name]) for name in ("band", "near", "near_right", "sure", "sure_right")]
+    >>> counts = bands(o, torch.tensor([0, 1, 0, 0]), G, o.max(1).values > .8, tau_low=.7, tau_high=.8, top=2)
+    >>> [int(counts[name]) for name in ("band", "near", "near_right", "sure", "sure_right")]
     [2, 1, 1, 1, 0]
     """
     learned = select(o, ground, tau_low, tau_high, top)

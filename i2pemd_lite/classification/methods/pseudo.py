@@ -79,13 +79,7 @@ def flexible_thresholds(memory, num_classes, tau=0.95, warm_up=True):
 
     With warm_up, β_k = σ_k / max(max_j σ_j, number of samples not seen so yet): all thresholds stay low until most are.
 
-    Parameters
-    ----------
-    memory : (M,) for each unlabelled sample its class r, or -1
-
-    Returns
-    -------
-    (K,) float64
+    memory: (M,) for each unlabelled sample its class r, or -1. Returns (K,) float64.
     """
     classes = torch.arange(-1, num_classes, device=memory.device)
     counts = (memory == classes[:, None]).sum(1).double()  # unlike bincount, a GPU is not waited for

@@ -2,7 +2,7 @@
 
 A ramp over steps says little by itself: where the learning rate falls early, full weight comes when nothing is learned
 any more. So a ramp is read at the share S(t) of the learning that is done, the sum of the learning rates so far by that
-of all steps (`training.learned`):
+of all steps (`settings.learned`):
 
     w(t) = w'(t'),   t' the step of the authors' own run with S'(t') = S(t)
 

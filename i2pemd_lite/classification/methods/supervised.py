@@ -26,9 +26,7 @@ def labelled_loss(logits, labels, kind, weights):
     "srcmt"     the same with p = softmax(softmax(logits)), as the code of SRC-MT computes it: the second softmax
                 bounds the loss of 7 classes below by -log(e / (e + 6)) = 1.165 and flattens what the network answers
 
-    Parameters
-    ----------
-    logits : (B, K);  labels : (B,);  weights : (K,) w_k, see `class_weights`
+    logits: (B, K); labels: (B,); weights: (K,) w_k, see `class_weights`.
     """
     logits = at_least_float32(logits)
     if kind == "plain":

@@ -37,11 +37,8 @@ def adversarial_direction(network, x, p, xi, start=None):
 
     d ← ∇_d KL(p ‖ softmax f(x + ξ d)) / ‖·‖₂ from a random unit d, each sample's norm over all its pixels
 
-    Parameters
-    ----------
-    network : x -> logits (B, K);  x : (B, …);  p : (B, K) the answer to x itself
-    xi : length of the trial step. The reference's 1e-6 is lost in float32 beside normalised pixels; 1 is not
-    start : where d begins, (B, …); None: at random
+    network: x -> logits (B, K); x: (B, …); p: (B, K) the answer to x itself; xi: length of the trial step (the
+    reference's 1e-6 is lost in float32 beside normalised pixels, 1 is not); start: where d begins, None: at random.
     """
     d = _unit(torch.randn_like(x) if start is None else start).requires_grad_()
     return _unit(torch.autograd.grad(divergence(p, network(x + xi * d)), d)[0])
@@ -66,9 +63,8 @@ def entropy(logits):
 @contextlib.contextmanager
 def frozen_norms(network):
     """Inside: batch normalisation uses the batch's statistics but keeps its own as they are, and nothing drops out."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    drops = [m for m in network.modules() if isinstance(m, nn.Dropout)]
-    kept = [(m, m.momentum) for m in norms], [(m, m.training) for m in drops]
+    norms = {m: m.momentum for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    drops = {m: m.training for m in network.modules() if isinstance(m, nn.Dropout)}
     for m in norms:
         m.momentum = 0.0  # running ← (1 − 0) running + 0 batch
     for m in drops:
@@ -76,7 +72,7 @@ def frozen_norms(network):
     try:
         yield
     finally:
-        for m, momentum in kept[0]:
+        for m, momentum in norms.items():
             m.momentum = momentum
-        for m, training in kept[1]:
+        for m, training in drops.items():
             m.train(training)
