@@ -261,18 +261,10 @@ def _by_piece(take, logits):
 
 def _share(take, todo, threads):
     """[take(*turn) for turn in todo], by so many threads; ctypes and torch let other threads run meanwhile."""
-    results, turns = [None] * len(todo), iter(range(len(todo)))  # next() of a range's iterator is atomic
-
-    def work():
-        for turn in turns:
-            results[turn] = take(*todo[turn])
-
+    if threads == 1 or len(todo) < 4:
+        return [take(*turn) for turn in todo]
     with ThreadPoolExecutor(threads) as pool:
-        helpers = [pool.submit(work) for _ in range(min(threads, len(todo) // 2) - 1)]
-        work()
-    for helper in helpers:
-        helper.result()  # raises what it raised
-    return results
+        return list(pool.map(take, *zip(*todo, strict=True)))
 
 
 @functools.cache
