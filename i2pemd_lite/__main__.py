@@ -102,8 +102,13 @@ def train(chosen):
     from i2pemd_lite import distributed
 
     try:
-        with distributed.joined(), contextlib.ExitStack() as claim:
-            task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, claim))
+        with distributed.joined(), contextlib.ExitStack() as locks:
+
+            def lock(folder):
+                if distributed.is_main():
+                    locks.enter_context(run_lock(folder))
+
+            task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, lock))
             if not distributed.is_main():
                 run.finish(progress=False)
                 return
@@ -117,15 +122,12 @@ def train(chosen):
         os._exit(1)  # a connection to processes that have ended may not let this one end
 
 
-def _run_to_train(chosen, claim):
-    from i2pemd_lite import distributed
-
+def _run_to_train(chosen, lock):
     if chosen.resume:
         if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
             raise BadInput("--resume: expected beside it only --data, --device and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
-        if distributed.is_main():
-            claim.enter_context(run_lock(chosen.resume))
+        lock(chosen.resume)
         run = task.resume(chosen.resume, chosen.data)
         run.change(**_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
@@ -138,8 +140,7 @@ def _run_to_train(chosen, claim):
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
-        if distributed.is_main():
-            claim.enter_context(run_lock(folder))
+        lock(folder)
     return task, run
 
 

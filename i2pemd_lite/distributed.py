@@ -140,9 +140,6 @@ def prepare(learner, device):
             module.__class__ = SharedNorm  # in place: names, weights and whoever holds the module stay
 
 
-# --- shares of a batch ------------------------------------------------------------------------------------------------
-
-
 def shard(sizes, *tensors):
     """This process's samples of each tensor, dealt out in turn like cards, and how many are of each part of the batch.
 
@@ -178,9 +175,6 @@ def shared(function, batch):
     own = function(batch.chunk(count())[rank()])
     whole = torch.stack([own if r == rank() else torch.zeros_like(own) for r in range(count())])
     return all_reduce_sum(whole)[0].flatten(0, 1)
-
-
-# --- sums over processes ----------------------------------------------------------------------------------------------
 
 
 def all_reduce_sum(*tensors):

@@ -14,8 +14,6 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What writing ends with where a disk, a quota or a limit on the size of files leaves no room."""
-WINDOWS = {"112": errno.ENOSPC}
-"""What Windows calls it, to programs in other languages."""
 
 
 class BadInput(ValueError):
@@ -49,12 +47,12 @@ class Problems:
         self.found.append(f"{name}: expected {expected}, found {found}; {do}")
 
     @contextlib.contextmanager
-    def collect(self, name=None):
+    def collect(self):
         """Note a `BadInput` raised inside, and go on after it."""
         try:
             yield
         except BadInput as error:
-            self.found.append(str(error) if name is None else f"{name}: {error}")
+            self.found.append(str(error))
 
     def raise_if_any(self):
         """Raise one `BadInput` that lists every problem noted."""
@@ -115,8 +113,10 @@ def atomic_write(path):
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except Exception as error:
-        told = re.search(r"os error (\d+)", str(error))  # in the words of safetensors
-        number = WINDOWS.get(told[1], int(told[1])) if told else getattr(error, "errno", None)
+        if said := re.search(r"os error (\d+)", str(error)):  # in the words of safetensors, on Windows 112
+            number = errno.ENOSPC if said[1] == "112" else int(said[1])
+        else:
+            number = getattr(error, "errno", None)
         if number not in FULL:
             raise
         raise OSError(number, os.strerror(number), str(path)) from None

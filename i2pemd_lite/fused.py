@@ -38,20 +38,12 @@ MOST_CLASSES = 16  # fused.c keeps a voxel's classes in registers
 
 
 class ClassStatistics(NamedTuple):
-    """Sums over the voxels v of each sample b, with probabilities p = softmax(logits) and labels y.
+    """Sums over the voxels v of each sample b, with probabilities p = softmax(logits) and labels y."""
 
-    ========================  ===========================================================================
-    counts (B, K)             counts[b, k] = #{v: y_v = k}
-    nll (B, K)                nll[b, k] = sum over {v: y_v = k} of -log p_vk
-    mass (B, K, K)            mass[b, k, i] = sum over {v: y_v = k} of p_vi
-    squares (B, K)            squares[b, k] = sum over {v: v not ignored} of p_vk squared
-    ========================  ===========================================================================
-    """
-
-    counts: torch.Tensor
-    nll: torch.Tensor
-    mass: torch.Tensor
-    squares: torch.Tensor
+    counts: torch.Tensor  # (B, K):    counts[b, k]  = #{v : y_v = k}
+    nll: torch.Tensor  # (B, K):       nll[b, k]     = Σ_{v : y_v = k} −log p_vk
+    mass: torch.Tensor  # (B, K, K):   mass[b, k, i] = Σ_{v : y_v = k} p_vi
+    squares: torch.Tensor  # (B, K):   squares[b, k] = Σ_{v not ignored} p_vk²
 
 
 def class_statistics(logits, labels, ignore_index=-100):
@@ -261,18 +253,10 @@ def _by_piece(take, logits):
 
 def _share(take, todo, threads):
     """[take(*turn) for turn in todo], by so many threads; ctypes and torch let other threads run meanwhile."""
-    results, turns = [None] * len(todo), iter(range(len(todo)))  # next() of a range's iterator is atomic
-
-    def work():
-        for turn in turns:
-            results[turn] = take(*todo[turn])
-
+    if threads == 1 or len(todo) < 4:
+        return [take(*turn) for turn in todo]
     with ThreadPoolExecutor(threads) as pool:
-        helpers = [pool.submit(work) for _ in range(min(threads, len(todo) // 2) - 1)]
-        work()
-    for helper in helpers:
-        helper.result()  # raises what it raised
-    return results
+        return list(pool.map(take, *zip(*todo, strict=True)))
 
 
 @functools.cache
@@ -316,10 +300,10 @@ def _agrees(library, classes):
     return all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
 
 
-_said = set()
+_warned = []
 
 
 def _say_once(why):
-    if not _said:
-        _said.add(why)
+    if not _warned:
+        _warned.append(why)
         logging.getLogger(__name__).warning("The loss runs in plain torch, some 3 times slower: %s.", why)

@@ -17,12 +17,6 @@ from i2pemd_lite.fused import ClassStatistics, class_statistics
 EPSILON = 1e-7
 
 
-class Loss(torch.Tensor):
-    """A scalar that backpropagates, with its `terms`: {name: scalar}, detached."""
-
-    __torch_function__ = torch._C._disabled_torch_function_impl  # what is computed from a loss is a plain tensor
-
-
 def i2pemd_loss(logits, labels, ground, ignore_index=-100):
     """The mean transport cost between predictions and labels, each class counting the same.
 
@@ -105,7 +99,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
 
     Returns
     -------
-    Loss, a scalar tensor that backpropagates; its attribute `terms` holds ce, dice and i2pemd, detached
+    scalar tensor that backpropagates; its attribute `terms` holds ce, dice and i2pemd, detached
 
     Raises
     ------
@@ -159,7 +153,8 @@ def segmentation_loss_reference(
 
 
 def _total(terms, weight):
-    loss = (terms["ce"] + terms["dice"] + weight * terms.get("i2pemd", 0.0)).as_subclass(Loss)
+    loss = terms["ce"] + terms["dice"] + weight * terms.get("i2pemd", 0.0)
+    # An attribute of this one tensor: a subclass could not be formatted, and a tuple could not be backpropagated.
     loss.terms = {name: term.detach() for name, term in terms.items()}
     return loss
 

@@ -68,8 +68,8 @@ def surface_distances(prediction, truth, num_classes, spacing):
     >>> truth, prediction = torch.zeros(2, 8, 8, 8, dtype=torch.long)
     >>> truth[2:5, 2:5, 2:5] = 1
     >>> prediction[2:6, 2:5, 2:5] = 1
-    >>> found = surface_distances(prediction, truth, 3, (8.0, 1.5, 1.5))
-    >>> found.hd.tolist(), round(float(found.assd[1]), 3)
+    >>> distances = surface_distances(prediction, truth, 3, (8.0, 1.5, 1.5))
+    >>> distances.hd.tolist(), round(float(distances.assd[1]), 3)
     ([nan, 8.0, nan], 1.225)
     """
     from scipy.ndimage import binary_erosion
@@ -78,16 +78,16 @@ def surface_distances(prediction, truth, num_classes, spacing):
     prediction, truth = _label_maps(prediction, truth, num_classes)
     if len(spacing) != truth.ndim or not min(spacing) > 0:
         raise BadInput(f"spacing: expected {truth.ndim} lengths above 0 in mm, found {spacing}; give (z, y, x)")
-    found = np.full((3, num_classes), np.nan)
+    distances = np.full((3, num_classes), np.nan)
     for k in range(1, num_classes):
         masks = [(labels == k).numpy() for labels in (prediction, truth)]
         if all(mask.any() for mask in masks):
             P, T = (np.argwhere(mask & ~binary_erosion(mask)) * spacing for mask in masks)
             there, back = KDTree(T).query(P)[0], KDTree(P).query(T)[0]
-            found[0, k] = np.concatenate([there, back]).mean()
-            found[1, k] = max(np.percentile(there, 95), np.percentile(back, 95))
-            found[2, k] = max(there.max(), back.max())
-    return SurfaceDistances(*found)
+            distances[0, k] = np.concatenate([there, back]).mean()
+            distances[1, k] = max(np.percentile(there, 95), np.percentile(back, 95))
+            distances[2, k] = max(there.max(), back.max())
+    return SurfaceDistances(*distances)
 
 
 def _label_maps(prediction, truth, num_classes):
@@ -123,8 +123,8 @@ def pearson(x, y):
 
     Example
     -------
-    >>> found = pearson([0.5, 0.4, 0.3, 0.25, 0.2], [60, 70, 78, 80, 86])
-    >>> round(found.r, 6), round(found.p, 7), found.n
+    >>> r, p, n = pearson([0.5, 0.4, 0.3, 0.25, 0.2], [60, 70, 78, 80, 86])
+    >>> round(r, 6), round(p, 7), n
     (-0.994747, 0.0004566, 5)
     """
     from scipy.stats import pearsonr
@@ -168,8 +168,8 @@ def classification_metrics(scores, labels, decision="argmax"):
     {'auc': 0.9213, 'sensitivity': 0.7222, 'specificity': 0.8056, 'accuracy': 0.7778, 'f1': 0.7222, 'top1': 0.6667}
     """
     labels = np.asarray(labels)
-    found = weighted_metrics(scores, labels, np.ones((1, labels.size)), decision)
-    return {name: float(value) for name, (value,) in found.items()}
+    figures = weighted_metrics(scores, labels, np.ones((1, labels.size)), decision)
+    return {name: float(value) for name, (value,) in figures.items()}
 
 
 def weighted_metrics(scores, labels, weights, decision="argmax"):
@@ -182,15 +182,12 @@ def weighted_metrics(scores, labels, weights, decision="argmax"):
 
     Parameters
     ----------
-    scores : (N, K) softmax output
-    labels : (N,) class indices
+    scores, labels, decision : as for `classification_metrics`
     weights : (B, N) finite numbers, not negative, some above 0 in each row
-    decision : as for `classification_metrics`
 
     Returns
     -------
-    dict of (B,) float64: auc, sensitivity, specificity, accuracy, f1, top1. A ratio 0/0 counts as 0; the AUC of a
-    class that never or always occurs under a row of weights is left out of that row's mean, NaN where none is left.
+    dict of (B,) float64, the same figures; where under a row of weights no class has an AUC, it is NaN
 
     Example
     -------

@@ -63,6 +63,7 @@ def test_v10_dice_and_weighted_cross_entropy():
     assert loss.terms["dice"].item() == pytest.approx(0.233569, abs=5e-7)
     assert loss.terms["ce"].item() == pytest.approx(0.155599, abs=5e-7)
     assert loss.item() == pytest.approx(0.233569 + 0.155599, abs=1e-6) and "i2pemd" not in loss.terms
+    assert f"{2 * loss:.3f} {loss:.3f} {loss.terms['ce']:.3f}" == "0.778 0.389 0.156"  # as any scalar tensor
     plain = segmentation_loss(p.log(), y, None, ce="plain")
     assert plain.terms["ce"].item() == pytest.approx(0.510826, abs=5e-7)
     assert plain.terms["ce"].item() == pytest.approx(F.cross_entropy(p.log(), y).item(), abs=1e-12)

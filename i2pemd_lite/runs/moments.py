@@ -40,40 +40,37 @@ def moment(step, bank, probe):
     >>> now.step, now.prototypes.tolist(), now.ground.tolist(), now.features.dtype
     (7, [[1.0], [3.0]], [[0.0, 0.5], [0.5, 0.0]], dtype('float16'))
     """
-    kept = (bank.prototypes.float(), bank.seen, bank.ground_distance().float(), probe[0].half(), *probe[1:])
-    arrays = [tensor.detach().cpu().numpy().copy() for tensor in kept]
+    tensors = (bank.prototypes.float(), bank.seen, bank.ground_distance().float(), probe[0].half(), *probe[1:])
+    arrays = [tensor.detach().cpu().numpy().copy() for tensor in tensors]
     return Moment(step, *arrays[:4], *(codes.astype(np.uint8) for codes in arrays[4:]))
 
 
-def place(folder, step):
-    """Where the run in `folder` keeps the moment of a step."""
-    return Path(folder) / "moments" / f"{step:06d}.safetensors"
-
-
-def write(folder, kept):
+def write(folder, moment):
     """Write a moment to the run's folder, whole or not at all."""
     from safetensors.numpy import save_file
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in kept._asdict().items() if name != "step"}
-    with atomic_write(place(folder, kept.step)) as temporary:
-        save_file(arrays, temporary, {"moment": json.dumps({"step": kept.step, "format": FORMAT})})
+    arrays = {name: np.ascontiguousarray(array) for name, array in moment._asdict().items() if name != "step"}
+    with atomic_write(Path(folder) / "moments" / f"{moment.step:06d}.safetensors") as temporary:
+        save_file(arrays, temporary, {"moment": json.dumps({"step": moment.step, "format": FORMAT})})
 
 
 def paths(folder):
     """The moments in a run's folder, {step: path} in the order of training; none where an older version trained it."""
-    found = (Path(folder) / "moments").glob("*.safetensors")
-    return {step: path for step, path in sorted((int(p.stem), p) for p in found if p.stem.isdigit())}
+    files = (Path(folder) / "moments").glob("*.safetensors")
+    return dict(sorted((int(file.stem), file) for file in files if file.stem.isdigit()))
 
 
 def read(folder, last):
     """The moments of the run in `folder` up to step `last`: those of later ones belong to no checkpoint."""
-    found = [(path, _read(path, step)) for step, path in paths(folder).items() if step <= last]
-    for path, other in found:
-        first = found[0][1]
-        if other.features.shape != first.features.shape or other.prototypes.shape != first.prototypes.shape:
-            expected, shape = f"features {first.features.shape} as at step {first.step}", other.features.shape
-            raise BadInput(f"{path}: expected {expected}, found {shape}, of another run; delete the file")
-    return [moment for _, moment in found]
+    moments = []
+    for step, path in paths(folder).items():
+        if step <= last:
+            moments.append(_read(path, step))
+            first, other = moments[0], moments[-1]
+            if other.features.shape != first.features.shape or other.prototypes.shape != first.prototypes.shape:
+                expected, shape = f"features {first.features.shape} as at step {first.step}", other.features.shape
+                raise BadInput(f"{path}: expected {expected}, found {shape}, of another run; delete the file")
+    return moments
 
 
 def _read(path, step):

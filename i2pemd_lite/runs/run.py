@@ -131,16 +131,9 @@ class Run:
         if evaluates or self._due(self.settings.checkpoint_every):
             self.save()
         bank = getattr(self.learner, "bank", None)
-        return Step(
-            self.number,
-            self.settings.steps,
-            losses,
-            rate,
-            None if bank is None else bank.prototypes.clone(),
-            None if bank is None else bank.ground_distance(),
-            evaluation,
-            self.seconds / self.number * (self.settings.steps - self.number),
-        )
+        prototypes, ground = (None, None) if bank is None else (bank.prototypes.clone(), bank.ground_distance())
+        seconds_left = self.seconds / self.number * (self.settings.steps - self.number)
+        return Step(self.number, self.settings.steps, losses, rate, prototypes, ground, evaluation, seconds_left)
 
     def _compute_in(self, precision):
         device = self.profile.device

@@ -1,6 +1,7 @@
 """Everything random by its key: what is drawn in step t depends on (seed, t) alone, so a resumed run draws the same."""
 
 import contextlib
+import functools
 import hashlib
 import random
 
@@ -42,16 +43,18 @@ class Shuffled:
     def __init__(self, n, name, seed):
         if n < 1:
             raise BadInput(f"{name}: expected at least one to draw from, found none")
-        self.n, self.name, self.seed, self.passes = n, name, seed, {}
+        self.n, self.name, self.seed = n, name, seed
 
     def take(self, start, count):
         """The `count` indices from position `start` on."""
-        wanted = range(start // self.n, (start + count - 1) // self.n + 1)
-        self.passes = {i: self.passes[i] if i in self.passes else self._permutation(i) for i in wanted}
-        return torch.cat(list(self.passes.values()))[start - wanted[0] * self.n :][:count]
+        passes = range(start // self.n, (start + count - 1) // self.n + 1)
+        order = torch.cat([_permutation(self.n, self.seed, self.name, i) for i in passes])
+        return order[start - passes[0] * self.n :][:count]
 
-    def _permutation(self, i):
-        return torch.randperm(self.n, generator=generator(self.seed, self.name, i))
+
+@functools.lru_cache(64)
+def _permutation(n, *key):
+    return torch.randperm(n, generator=generator(*key))
 
 
 class Resident:
@@ -65,15 +68,15 @@ class Resident:
     """
 
     def __init__(self):
-        self.device, self.kept = None, {}
+        self.device, self.tensors = None, {}
 
     def on(self, device, name, tensors):
         """The tensors that `tensors()` gives, brought to the device when `name` is first asked for."""
         if device != self.device:
-            self.device, self.kept = device, {}
-        if name not in self.kept:
-            self.kept[name] = tuple(tensor.to(device) for tensor in tensors())
-        return self.kept[name]
+            self.device, self.tensors = device, {}
+        if name not in self.tensors:
+            self.tensors[name] = tuple(tensor.to(device) for tensor in tensors())
+        return self.tensors[name]
 
     def __deepcopy__(self, memo):
         return self  # shared by the forks of a run

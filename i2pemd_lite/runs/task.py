@@ -158,16 +158,16 @@ class Task:
 
     def settings_of(self, folder):
         """The settings of the run kept in `folder`; `BadInput` where another version wrote some that are no more."""
-        kept = read_about(folder)["settings"]
-        if gone := sorted(kept.keys() - {field.name for field in dataclasses.fields(self.settings)}):
+        own = read_about(folder)["settings"]
+        if gone := sorted(own.keys() - {field.name for field in dataclasses.fields(self.settings)}):
             found = f"{', '.join(gone)} of an earlier one; use the version that trained it, or train it again"
             raise BadInput(f"{folder}: expected the settings of this version, found {found}")
-        return self.settings().changed(**kept)
+        return self.settings().changed(**own)
 
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
-        if isinstance(data, str | Path) and not Path(data).exists():
-            raise BadInput(f"{data}: expected a folder or compact file of data, found neither; check the name")
         if isinstance(data, str | Path):
+            if not Path(data).exists():
+                raise BadInput(f"{data}: expected a folder or compact file of data, found neither; check the name")
             data = self.opened(Path(data)) or self.load(data)
         return self.prepare(self.load() if data is None else data, settings)
