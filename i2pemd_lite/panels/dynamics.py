@@ -201,14 +201,7 @@ def describe(result):
 
 
 def panel(**start):
-    """The panel; values in `start` set controls.
-
-    Example
-    -------
-    >>> ways = panel(alpha=0.0)
-    >>> ways.result.path.shape
-    (33, 4, 2)
-    """
+    """The panel; values in `start` set controls."""
     controls = {
         "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02, width="400px"),
         "batch": slider("batch (instances)", 32, 4, 128, 4, width="400px"),

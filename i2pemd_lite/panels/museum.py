@@ -446,14 +446,7 @@ def describe(result):
 
 
 def panel(exhibit="one on the diagonal", **start):
-    """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls.
-
-    Example
-    -------
-    >>> museum = panel("thresholds crossed")
-    >>> museum.result.signs[0] > 0, museum.result.signs[1]
-    (True, 0)
-    """
+    """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls."""
     if exhibit not in EXHIBITS:
         raise BadInput(f"exhibit: expected one of {', '.join(map(repr, EXHIBITS))}, found {exhibit!r}")
     opening = {name: value for one in EXHIBITS.values() for name, value in one.broken.items()}
