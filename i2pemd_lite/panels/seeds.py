@@ -21,7 +21,7 @@ VERDICT = {
     "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
 }
 """What `statistics.Interval.verdict` means, as the end of a sentence on the interval."""
-TITLES = ("Table 1, DOC", "overall DOC", "doc"), ("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")
+FIGURES = ("Table 1, DOC", "overall DOC", "doc"), ("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")
 """Of each figure its title, its column in data/results, and its name in an evaluation."""
 
 
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 def committed():
     """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
     measured = []
-    for task, titles in (("segmentation", TITLES[:1]), ("classification", TITLES[1:])):
+    for task, titles in (("segmentation", FIGURES[:1]), ("classification", FIGURES[1:])):
         runs = read_json(root() / "data" / "results" / task / "runs.json")["rows"]
         # Only those of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size.
         rows = [row for row in runs if row.get("d", 16) == 16
@@ -69,7 +69,7 @@ def of_runs(tables, words="your runs"):
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
     runs = [run for method in tables.NAMES for run in tables.runs(method)]
     measured = []
-    for title, column, figure in TITLES[1:] if tables.PROPOSED == "i2pemd" else TITLES[:1]:
+    for title, column, figure in FIGURES[1:] if tables.PROPOSED == "i2pemd" else FIGURES[:1]:
         # An image classifier has its figures once for each way to decide; the first is shown.
         figures = [run.figures if "doc" in run.figures else run.figures[next(iter(DECISIONS))] for run in runs]
         rows = zip(runs, figures, strict=True)
