@@ -76,8 +76,9 @@ def follow(features, labels, is_mr, alpha, way="voxels", zeros=False):
         bank.seen.fill_(True)
     path = [np.where(bank.seen[:, None], bank.prototypes, np.nan)]
     for f, y, mr in zip(*map(torch.from_numpy, (features, labels, is_mr)), strict=True):
-        # The batch twice, as a CT and an MR image, of which each shows the instances of its modality.
-        POOLS[way](bank, f.T.expand(2, 2, -1), torch.stack([y.where(~mr, -100), y.where(mr, -100)]), (1, 1))
+        # The batch as one image, or as a CT and an MR image, of which each shows the instances of its modality
+        images = y[None] if way == "voxels" else torch.stack([y.where(~mr, -100), y.where(mr, -100)])
+        POOLS[way](bank, f.T.expand(len(images), 2, -1), images, (1,) * len(images))
         path.append(np.where(bank.seen[:, None], bank.prototypes, np.nan))
     return np.stack(path)
 

@@ -174,5 +174,5 @@ class Table(tuple):
 
 
 def table():
-    """Every passage: what the paper says, how it is read here and why, what switches it, and in which lesson it is met."""
+    """Every passage: what the paper says, how it is read here and why, its switch, and the lesson that it is met in."""
     return Table(PASSAGES.values())
