@@ -46,6 +46,11 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
     moved_as_fresh(panel)
 
 
+def test_three_classes_on_a_line_are_as_by_hand():
+    result = bars.panel(3, "on a line", p1=0.2, p2=0.5, p3=0.3, label=2).result
+    np.testing.assert_allclose(result.parts, [[0.2 / 3, 0, 0.3 / 3], [0.2, 0, 0.3]], atol=EXACT, rtol=0)
+
+
 def test_the_segments_stand_end_to_end():
     panel = bars.panel()
     card = panel._figure.house_artists

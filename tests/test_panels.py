@@ -627,6 +627,19 @@ def test_the_simplex_maps_agree_with_a_solver_all_over():
             assert abs(result.maps[0, i, j] - exact) < 1e-9
 
 
+def test_first_pictures_show_what_was_computed_by_hand():
+    assert overview.panel().result.distance == pytest.approx(0.5 / 3 + 0.3 / 2, abs=EXACT)
+    assert transport.panel().result.transport.cost == pytest.approx(0.3, abs=EXACT)
+    of_label_2 = instance.panel(share=0.2, rest=0.625, label=2).result.distances
+    np.testing.assert_allclose(of_label_2, [0.2 / 3 + 0.3 / 2, 0.5, np.log(2)], atol=EXACT, rtol=0)
+
+
+@pytest.mark.parametrize("spread, sign, price", [(1.0, 1.7834, 0.5), (2**-10, 0.0017, 0.5), (0.0, 0.0, 0.0)])
+def test_ranks_hide_a_collapse_to_the_last(spread, sign, price):
+    view = exhibits.collapsed(spread, False)
+    assert (view.sign, view.price) == pytest.approx((sign, price), abs=5e-5)
+
+
 def test_the_fixed_form_is_one_minus_the_confidence():
     result = instance.panel(share=0.3, rest=0.25, label=2).result
     assert abs(result.distances[1] - (1 - 0.7 * 0.25)) < EXACT

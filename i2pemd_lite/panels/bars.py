@@ -9,7 +9,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
-from i2pemd_lite.panels.instance import TOPS, measures
+from i2pemd_lite.panels.instance import TOPS, with_gradients
 
 SCATTERED = [[0.0, 0.0], [4.0, 0.5], [1.0, 2.5], [1.5, 3.5], [5.0, 2.25], [6.5, 5.0], [2.75, 0.75]]
 GROUNDS = {
@@ -42,11 +42,9 @@ def compute(state, K):
         raise BadInput("p: expected some mass, found none; move one of its sliders up")
     k, G = state["label"] - 1, GROUNDS[state["ground"]](K)
     p = torch.tensor(masses / masses.sum())
-    logits = p[None].clamp(min=1e-12).log().requires_grad_()
-    values = measures(logits.softmax(1), k, G)
-    gradients = np.stack([torch.autograd.grad(v.sum(), logits, retain_graph=True)[0][0].numpy() for v in values])
+    distances, gradients = with_gradients(p[None], k, G)
     parts = torch.stack([p * G[:, k], p * fixed_ground_distance(K, dtype=p.dtype)[:, k]])
-    return Result(masses, p.numpy(), k, G.numpy(), parts.numpy(), np.array([v.item() for v in values]), gradients)
+    return Result(masses, p.numpy(), k, G.numpy(), parts.numpy(), distances[:, 0], gradients[:, 0])
 
 
 def draw(figure, result):
@@ -150,14 +148,7 @@ def point(figure, result, at, pressed):
 
 
 def panel(K=7, ground="scattered", **start):
-    """The panel for K of 2 to 7 classes; `ground` is a key of GROUNDS, and further values set controls.
-
-    Example
-    -------
-    >>> bars = panel(3, "on a line", p1=0.2, p2=0.5, p3=0.3, label=2)
-    >>> bars.result.parts[0].round(4).tolist(), bars.result.distances.round(4).tolist()
-    ([0.0667, 0.0, 0.1], [0.1667, 0.5, 0.6931])
-    """
+    """The panel for K of 2 to 7 classes; `ground` is a key of GROUNDS, and further values set controls."""
     if K not in range(2, 8):
         raise BadInput(f"K: expected 2 to 7 classes, found {K!r}")
     choices = {

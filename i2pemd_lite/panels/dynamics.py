@@ -76,8 +76,9 @@ def follow(features, labels, is_mr, alpha, way="voxels", zeros=False):
         bank.seen.fill_(True)
     path = [np.where(bank.seen[:, None], bank.prototypes, np.nan)]
     for f, y, mr in zip(*map(torch.from_numpy, (features, labels, is_mr)), strict=True):
-        # The batch twice, as a CT and an MR image, of which each shows the instances of its modality.
-        POOLS[way](bank, f.T.expand(2, 2, -1), torch.stack([y.where(~mr, -100), y.where(mr, -100)]), (1, 1))
+        # The batch as one image, or as a CT and an MR image, of which each shows the instances of its modality
+        images = y[None] if way == "voxels" else torch.stack([y.where(~mr, -100), y.where(mr, -100)])
+        POOLS[way](bank, f.T.expand(len(images), 2, -1), images, (1,) * len(images))
         path.append(np.where(bank.seen[:, None], bank.prototypes, np.nan))
     return np.stack(path)
 
@@ -201,14 +202,7 @@ def describe(result):
 
 
 def panel(**start):
-    """The panel; values in `start` set controls.
-
-    Example
-    -------
-    >>> ways = panel(alpha=0.0)
-    >>> ways.result.path.shape
-    (33, 4, 2)
-    """
+    """The panel; values in `start` set controls."""
     controls = {
         "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02, width="400px"),
         "batch": slider("batch (instances)", 32, 4, 128, 4, width="400px"),

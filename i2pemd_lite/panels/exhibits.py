@@ -36,14 +36,7 @@ class Hill(NamedTuple):
 
 @lru_cache(256)
 def diagonal_of_one(diagonal):
-    """I2PEMD under G = (1 − I) + δ I, so that it is 1 − (1 − δ) pₖ; the rest of p lies evenly on the other classes.
-
-    Example
-    -------
-    >>> healthy, broken = diagonal_of_one(0.0), diagonal_of_one(1.0)
-    >>> round(healthy.sign, 6), round(broken.sign, 6), float(abs(broken.push).max()) < 1e-12
-    (0.05, 1.0, True)
-    """
+    """I2PEMD under G = (1 − I) + δ I, so that it is 1 − (1 − δ) pₖ; the rest of p lies evenly on the other classes."""
     G = fixed_ground_distance(K, dtype=torch.float64) + diagonal * torch.eye(K, dtype=torch.float64)
     rest = ((1 - P) / (K - 1))[:, None].expand(-1, K - 1)
     z = torch.cat([P[:, None], rest], 1).log().requires_grad_()
@@ -74,11 +67,6 @@ def collapsed(spread, fresh):
     """All features drawn together to one point; `fresh` asks a bank that had no update yet and still holds zeros.
 
     sign = max g / mean ‖c_k‖₁ (Eq. 3), free of the features' unit; 0 when all prototypes are zero.
-
-    Example
-    -------
-    >>> [(round(view.sign, 4), round(view.price, 4)) for view in (collapsed(s, False) for s in (1.0, 2**-10, 0.0))]
-    [(1.7834, 0.5), (0.0017, 0.5), (0.0, 0.0)]
     """
     random = torch.Generator().manual_seed(0)
     labels = torch.arange(K).repeat(12)
@@ -123,11 +111,6 @@ def class_absent(share, absent):
 
     "keep" is `PrototypeBank`. The other two take Eq. 10 for every class, in the batch or not, with 0/0 or 0 for
     the mean of nothing.
-
-    Example
-    -------
-    >>> [class_absent(0.05, rule).sign > 0 for rule in ("keep", "nan", "zero")]
-    [False, True, True]
     """
     bank = PrototypeBank(K, 2, momentum=ALPHA)
     bank.update(CENTRES, torch.arange(K))
@@ -184,14 +167,7 @@ def predictions():
 
 @lru_cache(1024)
 def thresholds_crossed(tau_low, tau_high):
-    """Eq. 15 to 18 written out, whatever the thresholds; they agree with `select` where that takes them.
-
-    Example
-    -------
-    >>> right, crossed = thresholds_crossed(0.7, 0.8), thresholds_crossed(0.8, 0.7)
-    >>> right.sign > 0, crossed.sign, bool((crossed.low & ~crossed.high).any())
-    (True, 0, False)
-    """
+    """Eq. 15 to 18 written out, whatever the thresholds; they agree with `select` where that takes them."""
     o, G = predictions()
     s, r = o.max(1)
     d = i2pemd(o, r, G)

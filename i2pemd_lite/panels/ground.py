@@ -130,14 +130,7 @@ def point(figure, result, at, pressed):
 
 
 def panel(layout="five organs", **start):
-    """The panel; `layout` is a key of LAYOUTS, and further values set controls.
-
-    Example
-    -------
-    >>> board = panel("three, with a tie")
-    >>> board.result.ground.round(3).tolist()
-    [[0.0, 0.333, 0.5], [0.333, 0.0, 0.5], [0.5, 0.5, 0.0]]
-    """
+    """The panel; `layout` is a key of LAYOUTS, and further values set controls."""
     controls = {
         "layout": choice("layout", list(LAYOUTS), layout, "260px"),
         "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1, width="290px"),

@@ -69,6 +69,14 @@ def measures(p, label, ground, diagonal=0.0):
     return [i2pemd(p, k, ground), i2pemd(p, k, fixed), -p[:, label].clamp(min=torch.finfo(p.dtype).tiny).log()]
 
 
+def with_gradients(p, label, ground, diagonal=0.0):
+    """The three measures of a batch of predictions, (3, N), and their gradients by its logits, (3, N, K)."""
+    logits = p.clamp(min=1e-12).log().requires_grad_()
+    values = measures(logits.softmax(1), label, ground, diagonal)
+    gradients = [torch.autograd.grad(value.sum(), logits, retain_graph=True)[0] for value in values]
+    return torch.stack(values).detach().numpy(), torch.stack(gradients).numpy()
+
+
 def compute(state):
     """The measures of the prediction in `state`, their gradients by its logits, and the maps around it.
 
@@ -80,16 +88,12 @@ def compute(state):
     for (i, j), name in (((0, 1), "g12"), ((0, 2), "g13"), ((1, 2), "g23")):
         G[i, j] = G[j, i] = float(state[name])
     k, diagonal = state["label"] - 1, float(state["diagonal"])
-    points = torch.tensor(np.vstack([[[p1, p2, 1 - p1 - p2]], FIELD]))
-    logits = points.clamp(min=1e-12).log().requires_grad_()
-    values = measures(logits.softmax(1), k, G, diagonal)
-    gradients = np.stack([torch.autograd.grad(v.sum(), logits, retain_graph=True)[0].numpy() for v in values])
+    points = np.vstack([[[p1, p2, 1 - p1 - p2]], FIELD])
+    distances, gradients = with_gradients(torch.tensor(points), k, G, diagonal)
     # A step down the logits' gradient moves p by J(−∂/∂z) with J = diag(p) − p pᵀ.
-    down = -gradients
-    moves = points.numpy() * (down - (points.numpy() * down).sum(-1, keepdims=True))
+    moves = points * (-gradients - (points * -gradients).sum(-1, keepdims=True))
     maps = torch.stack(measures(GRID, k, G, diagonal)).view(3, SIDE, SIDE).numpy()
-    distances = np.array([v[0].item() for v in values])
-    return Result(points[0].numpy(), k, G.numpy(), distances, gradients[:, 0], maps, moves @ CORNERS)
+    return Result(points[0], k, G.numpy(), distances[:, 0], gradients[:, 0], maps, moves @ CORNERS)
 
 
 def draw(figure, result):
@@ -174,14 +178,7 @@ def _nearest_on_edges(place):
 
 
 def panel(**start):
-    """The panel, with G of the three prototypes (0,0), (1,1), (3,0) to begin with; values in `start` set controls.
-
-    Example
-    -------
-    >>> simplex = panel(share=0.2, rest=0.625, label=2)
-    >>> simplex.result.distances.round(4).tolist()
-    [0.2167, 0.5, 0.6931]
-    """
+    """The panel, with G of the three prototypes (0,0), (1,1), (3,0) to begin with; values in `start` set controls."""
     # G of three classes has entries that are multiples of 1/6, at most 2/3.
     sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
     controls = {

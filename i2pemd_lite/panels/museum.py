@@ -32,14 +32,7 @@ class Sign(NamedTuple):
     form: str = "{:.0f}"
 
     def there(self, value):
-        """Whether a value gives the failure away.
-
-        Example
-        -------
-        >>> cost = EXHIBITS["one on the diagonal"].sign
-        >>> cost.there(1.0), cost.there(0.05)
-        (True, False)
-        """
+        """Whether a value gives the failure away."""
         return value > self.limit if self.above else value < self.limit
 
 
@@ -60,7 +53,7 @@ class Exhibit(NamedTuple):
     chart: type | None = None  # `chart(axes).show(healthy, yours)`, for both together
 
 
-class Hill:
+class HillPicture:
     """A hill to roll down: arrows are steps of the gradient."""
 
     at = np.arange(14, 80, 15)  # of `P`, where arrows start
@@ -92,7 +85,7 @@ class Hill:
         self.steps.set_text("flat: no gradient anywhere" if flat else "→  steps of the gradient")
 
 
-class Collapse:
+class CollapsePicture:
     """A plane of features that are drawn together, and their prototypes."""
 
     # Names stand off from their prototypes to the outside, so that four in one point can still be told apart.
@@ -134,7 +127,7 @@ class CollapseChart:
         self.marks.set_data([x, x], [yours.price, yours.sign])
 
 
-class Absent:
+class AbsentPicture:
     """A run: how far the rare prototype is from its class, and below which batches hold the class."""
 
     def __init__(self, axes):
@@ -157,7 +150,7 @@ class Absent:
         self.words.set_text(f"not a number (NaN)\nfrom step {gone[0] + 1} on, for ever" if gone.size else "")
 
 
-class Thresholds:
+class ThresholdsPicture:
     """A batch: confidence against distance, with the band shaded, or what stands in its place."""
 
     top = 0.42
@@ -194,10 +187,10 @@ class Thresholds:
             mark.set_data(view.scores[members], view.distances[members])
 
 
-class Ways:
+class WaysPicture:
     """A plane with the ways of the prototypes in a training."""
 
-    # As in `Collapse`, so that prototypes thrown together keep their names apart.
+    # As in `CollapsePicture`, so that prototypes thrown together keep their names apart.
     away = 0.3 * BLOBS.numpy() / np.linalg.norm(BLOBS, axis=1, keepdims=True)
 
     def __init__(self, axes):
@@ -242,7 +235,7 @@ EXHIBITS = {
         "G with ones on its diagonal: being right costs as much as being wrong",
         exhibits.diagonal_of_one, sane={"diagonal": 0.0}, broken={"diagonal": 1.0},
         in_words=lambda diagonal: f"diagonal of G {diagonal:.2f}",
-        picture=Hill, places=((0.075, 0.415), (0.555, 0.415)),
+        picture=HillPicture, places=((0.075, 0.415), (0.555, 0.415)),
         sign=Sign(
             f"I2PEMD of a right prediction (pₖ = {RIGHT})", 0.1, "0.1", above=True,
             reason="with zeros on the diagonal it is at most (1 − pₖ) max G = 0.05; twice that leaves no doubt",
@@ -259,7 +252,7 @@ EXHIBITS = {
         "Prototypes drawn into one point: the ranks hide it to the last, then G is zero",
         exhibits.collapsed, sane={"spread": 1.0, "fresh": False}, broken={"spread": 2**-8, "fresh": False},
         in_words=lambda spread, fresh: "a bank of zeros" if fresh else f"spread {fraction(spread)}",
-        picture=Collapse, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=CollapseChart,
+        picture=CollapsePicture, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=CollapseChart,
         sign=Sign(
             "largest g ÷ mean size ‖c‖₁ of a prototype", 2**-7, "1/128", above=False,
             reason="bfloat16 has 8 bits: features that differ by less than 1/128 of their size are rounded to the same "
@@ -279,7 +272,7 @@ EXHIBITS = {
         lambda share, absent: exhibits.class_absent(share, exhibits.RULES[absent]),
         sane={"absent": "keeps its prototype (ours)"}, broken={"share": 0.04, "absent": "gets a mean of zero"},
         in_words=lambda share, absent: f"the class {absent.removesuffix(' (ours)')}",
-        picture=Absent, places=((0.065, 0.425), (0.555, 0.425)),
+        picture=AbsentPicture, places=((0.065, 0.425), (0.555, 0.425)),
         sign=Sign(
             "updates of a class that was not in the batch", 0, "0", above=True,
             reason="Eq. 10 and 11 have none for N_k = 0", scale=lambda count: count / (1.5 * STEPS),
@@ -295,7 +288,7 @@ EXHIBITS = {
         "τ_low above τ_high: I2PEMD has nobody left to decide about",
         exhibits.thresholds_crossed, sane={"tau_low": 0.7, "tau_high": 0.8}, broken={"tau_low": 0.8, "tau_high": 0.7},
         in_words=lambda tau_low, tau_high: "τ_low < τ_high" if tau_low < tau_high else "τ_low ≥ τ_high",
-        picture=Thresholds, places=((0.065, 0.425), (0.555, 0.425)),
+        picture=ThresholdsPicture, places=((0.065, 0.425), (0.555, 0.425)),
         sign=Sign(
             f"samples with τ_low < s ≤ τ_high, of {exhibits.UNLABELLED} in a batch", 1, "1", above=False,
             reason="about all others the thresholds alone decide", scale=lambda count: min(count / 20, 1),
@@ -311,7 +304,7 @@ EXHIBITS = {
         "A learning rate too high: the loss jumps, prototypes are thrown about",
         exhibits.rate_too_high, sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
-        picture=Ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=LossChart,
+        picture=WaysPicture, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=LossChart,
         sign=Sign(
             "steps with a loss above that of guessing", 5, "5 %", above=True,
             reason=f"who learns is below it after {SETTLED} steps; one in twenty is allowed to an unlucky batch",
@@ -446,14 +439,7 @@ def describe(result):
 
 
 def panel(exhibit="one on the diagonal", **start):
-    """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls.
-
-    Example
-    -------
-    >>> museum = panel("thresholds crossed")
-    >>> museum.result.signs[0] > 0, museum.result.signs[1]
-    (True, 0)
-    """
+    """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls."""
     if exhibit not in EXHIBITS:
         raise BadInput(f"exhibit: expected one of {', '.join(map(repr, EXHIBITS))}, found {exhibit!r}")
     opening = {name: value for one in EXHIBITS.values() for name, value in one.broken.items()}

@@ -102,13 +102,7 @@ def describe(result):
 
 
 def panel(share=0.2, rest=0.625, label=1):
-    """The picture with the prediction and its label as controls.
-
-    Example
-    -------
-    >>> round(panel().result.distance, 6)
-    0.316667
-    """
+    """The picture with the prediction and its label as controls."""
     controls = {
         "share": slider("p₁ (share)", share, 0.0, 1.0, 0.05),
         "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025, width="380px"),

@@ -226,8 +226,7 @@ PASSAGES = {
         "Eq. 1 only forbids to carry more than there is.",
         "All that can be carried is carried, Σ x = min(Σ p, Σ q).",
         "By the letter x = 0 is the cheapest plan, and Eq. 2 is 0/0; Eq. 6 counts on all mass being moved.",
-        "transport.panel(printed=True)",
-        {"all that can be": "whole", "Eq. 1 to the letter": "printed"}, flow,
+        "transport.panel(printed=True)", {"all that can be": "whole", "Eq. 1 to the letter": "printed"}, flow,
         (style.names("p", 3), style.names("q", 3)), "plan x (mass)",
     ),
     "ties": Passage(

@@ -135,14 +135,7 @@ def describe(result):
 
 
 def panel(passage="ties", **start):
-    """The panel; `passage` is a key of PASSAGES, and `reading` one of its readings, in words.
-
-    Example
-    -------
-    >>> board = panel("absent")
-    >>> board.result.ours.round(4).tolist(), board.result.other.round(4).tolist()
-    ([0.1813, 0.0813, 0.0, 0.2938, 0.1854], [0.1813, 0.0813, 0.0, 0.2938, 0.1391])
-    """
+    """The panel; `passage` is a key of PASSAGES, and `reading` one of its readings, in words."""
     if passage not in PASSAGES:
         raise BadInput(f"passage: expected one of {', '.join(PASSAGES)}, found {passage!r}")
     readings = list(PASSAGES[passage].readings)
@@ -188,11 +181,5 @@ class Table(WordTable):
 
 
 def table():
-    """Every passage: what the paper says, how it is read here and why, what switches it, and in which lesson it is met.
-
-    Example
-    -------
-    >>> print(str(table()).splitlines()[0])
-    how much is carried (Eq. 1, 2; lesson 01)
-    """
+    """Every passage: what the paper says, how it is read here and why, its switch, and the lesson that it is met in."""
     return Table(PASSAGES.values())

@@ -20,7 +20,7 @@ VERDICT = {
     "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
 }
 """What `statistics.Interval.verdict` means, as the end of a sentence on the interval."""
-TITLES = ("Table 1, DOC", "overall DOC", "doc"), ("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")
+FIGURES = ("Table 1, DOC", "overall DOC", "doc"), ("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")
 """Of each figure its title, its column in data/results, and its name in an evaluation."""
 
 
@@ -53,7 +53,7 @@ class Result(NamedTuple):
 def committed():
     """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
     measured = []
-    for task, titles in (("segmentation", TITLES[:1]), ("classification", TITLES[1:])):
+    for task, titles in (("segmentation", FIGURES[:1]), ("classification", FIGURES[1:])):
         runs = read_json(root() / "data" / "results" / task / "runs.json")["rows"]
         # Only those of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size.
         rows = [row for row in runs if row.get("d", 16) == 16
@@ -68,7 +68,7 @@ def of_runs(tables, words="your runs"):
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
     runs = [run for method in tables.NAMES for run in tables.runs(method)]
     measured = []
-    for title, column, figure in TITLES[1:] if tables.PROPOSED == "i2pemd" else TITLES[:1]:
+    for title, column, figure in FIGURES[1:] if tables.PROPOSED == "i2pemd" else FIGURES[:1]:
         values = _by_method((run.settings.method, run.settings.seed, float(run.figures[figure])) for run in runs)
         measured.append(_measured(f"{title}, {words}", column, values))
     return measured
@@ -182,9 +182,9 @@ def describe(result):
     words = f"The mean of {n} differences is {found.mean:+.2f} points, 95 % interval "
     words += f"{found.low:+.2f} to {found.high:+.2f}: {VERDICT[found.verdict]}{gap} "
     low, high = statistics.sd_interval(found.sd, n)
-    ends = [statistics.needed(result.gap, sd) for sd in (low, high)]
-    numbers = [f"{each:,}" if each else f"over {statistics.MOST:,}" for each in (result.needed, *ends)]
-    words += f"With this spread it takes {numbers[0]} seeds of both to see such a gap four times in five."
+    every = result.needed, statistics.needed(result.gap, low), statistics.needed(result.gap, high)
+    needed, fewest, most = (f"{seeds:,}" if seeds else f"over {statistics.MOST:,}" for seeds in every)
+    words += f"With this spread it takes {needed} seeds of both to see such a gap four times in five."
     return words, {
         "seeds of both": n,
         "mean difference": f"{found.mean:+.2f}",
@@ -192,22 +192,14 @@ def describe(result):
         "SD of the differences": f"{found.sd:.2f}",
         "SD, 95 %": f"{low:.2f} to {high:.2f}",
         "the paper's gap": f"{result.gap:+.2f}",
-        "seeds needed": numbers[0],
-        "by the ends of the SD": f"{numbers[1]} to {numbers[2]}",
+        "seeds needed": needed,
+        "by the ends of the SD": f"{fewest} to {most}",
         f"chance with {result.n} seeds": f"{100 * result.power:.0f} %",
     }
 
 
 def panel(measured, n=3, **start):
-    """The panel for some `Measured`; further values set controls.
-
-    Example
-    -------
-    >>> values = {"joint": {0: 80.0, 1: 81.0}, "joint_sepbn_i2pemd": {0: 81.5, 1: 82.0}}
-    >>> shown = panel([_measured("Table 1, DOC", "overall DOC", values)])
-    >>> round(shown.result.found.mean, 2), round(shown.result.gap, 1)
-    (1.25, 2.7)
-    """
+    """The panel for some `Measured`; further values set controls."""
     rows = pairs(measured)
     if not rows:
         raise BadInput("measured: expected the proposed method and another with a common seed, found none; train both")

@@ -108,14 +108,7 @@ def laps(step, rounds=7, warm_up=1):
 
 
 def kept(function):
-    """The bytes of the tensors that autograd keeps from a forward pass for its backward pass, each counted once.
-
-    Example
-    -------
-    >>> x = torch.zeros(1000, requires_grad=True)
-    >>> kept(lambda: x.exp().sum()), kept(lambda: x.sum())
-    (4000, 0)
-    """
+    """The bytes of the tensors that autograd keeps from a forward pass for its backward pass, each counted once."""
     sizes = {}
 
     def note(tensor):

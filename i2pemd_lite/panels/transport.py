@@ -68,7 +68,7 @@ def linear_program(p, q, cost, flow=None):
     Returns
     -------
     Program
-        `.cost`, `.plan` (m, n), and the solution of the dual program, whose value is the same:
+        with the solution of the dual program, whose value is the same:
 
         max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
 
@@ -100,20 +100,10 @@ def prices(program, p, q):
 
     Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ = cost,   uᵢ + vⱼ ≤ gᵢⱼ, with equality on every road in use
 
-    A haulier who asks uᵢ a unit at its origin and vⱼ at its destination is never dearer than the road, and earns what
-    the best plan costs. Where both are carried whole, u + c and v − c are as good; c is then such that the dearest
-    consumer who wants something pays 0, which against a label makes u the column of the label.
+    Where both are carried whole, u + c and v − c are as good; c is then such that the dearest consumer who wants
+    something pays 0, which against a label makes u the column of the label.
 
-    Returns
-    -------
-    u (m,), v (n,)
-
-    Example
-    -------
-    >>> p, q, g = [0.5, 0.5], [1.0, 0.0], [[0, 2], [2, 0]]
-    >>> u, v = prices(linear_program(p, q, g, flow=1.0), p, q)
-    >>> u.tolist(), float(v[0])
-    ([0.0, 2.0], 0.0)
+    Returns u (m,) and v (n,).
     """
     supply, demand = np.sum(p), np.sum(q)
     if demand > supply + EQUAL:
@@ -130,6 +120,8 @@ def compute(state, m, n):
     `state` has p1 … and q1 … (masses), g11 … (costs), label (the bin of q that takes a mass of 1; 0 for none), equal
     (scale both to a mass of 1) and printed (Eq. 1 to the letter).
     """
+    import ot
+
     p = np.array([state[f"p{i + 1}"] for i in range(m)])
     q = np.eye(n)[state["label"] - 1] if state["label"] else np.array([state[f"q{j + 1}"] for j in range(n)])
     cost = np.array([[state[f"g{i + 1}{j + 1}"] for j in range(n)] for i in range(m)])
@@ -149,16 +141,10 @@ def compute(state, m, n):
         gaps, u, v, flow = (np.nan, 0.0), letter.u, letter.v, 0.0
     else:
         ours, (u, v) = emd(p, q, cost), prices(program, p, q)
-        pot = _pot(p, q, cost) if most - flow < EQUAL else np.nan
+        pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost)) if most - flow < EQUAL else np.nan
         gaps = abs(ours.cost - pot), abs(ours.cost - program.cost)
     residuals = _residuals(ours.plan, p, q, flow)
     return Result(p, q, cost, state["printed"], ours, *gaps, residuals, program.cost, u, v, careless, label)
-
-
-def _pot(p, q, cost):
-    import ot
-
-    return float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
 
 
 def _residuals(plan, p, q, flow):
@@ -226,11 +212,11 @@ class _Card:
 
         style.blank(axes)
         axes.set(xlim=(-0.2, 1.2), ylim=(max(len(p), len(q)) - 0.5, -0.5))
-        ends = [[(0, i), (1, j)] for i in range(len(p)) for j in range(len(q))]
-        self.flow = axes.add_collection(LineCollection(ends, colors=style.LINE, capstyle="butt", zorder=1))
-        self.heads = PolyCollection([], facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
-        axes.add_collection(self.heads, autolim=False)
-        self.ends, self.axes = np.array(ends, dtype=float), axes
+        roads = [[(0, i), (1, j)] for i in range(len(p)) for j in range(len(q))]
+        self.axes, self.roads = axes, np.array(roads, dtype=float)
+        self.flow = axes.add_collection(LineCollection(roads, colors=style.LINE, capstyle="butt", zorder=1))
+        heads = PolyCollection([], facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
+        self.heads = axes.add_collection(heads, autolim=False)
         # Another part of the way for each consumer, so that no two labels meet where lines cross.
         self.flow_labels = [
             axes.text(part, i + part * (j - i), "", ha="center", va="center", size=8.5, weight="bold")
@@ -248,7 +234,7 @@ class _Card:
         """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
         # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
         unit = np.abs(self.axes.transData.transform((1, 1)) - self.axes.transData.transform((0, 0))) * 72 / 100
-        start, end = self.ends[:, 0] * unit, self.ends[:, 1] * unit
+        start, end = self.roads[:, 0] * unit, self.roads[:, 1] * unit
         along = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
         across = along[:, ::-1] * (-1, 1)
         half = widths[:, None] / 2 + 3.5
@@ -324,12 +310,6 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
 
     `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print. A `label` from 1
     puts a mass of 1 into that bin of q, whatever its sliders say.
-
-    Example
-    -------
-    >>> card = panel()
-    >>> round(card.result.transport.cost, 6), card.result.lp_gap < 1e-9
-    (0.3, True)
     """
     m, n = np.shape(cost)
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
