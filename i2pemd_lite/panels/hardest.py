@@ -32,18 +32,14 @@ class Scored(NamedTuple):
 def scored(runs):
     """Let the runs, a dict by name, answer to their held-back images: with the best weights where some were selected.
 
-    Raises
-    ------
-    BadInput
-        for no run, more than four, or runs that hold back other images
+    Raises `BadInput` for no run, more than four, or runs that hold back other images.
     """
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
-    (first, one), *others = runs.items()
-    data, members = one.learner.data, one.learner.test
-    for name, run in others:
-        theirs = run.learner
-        if theirs.data.fingerprint != data.fingerprint or theirs.test.tolist() != members.tolist():
+    first = next(iter(runs))
+    data, members = runs[first].learner.data, runs[first].learner.test
+    for name, run in runs.items():
+        if (run.learner.data.fingerprint, run.learner.test.tolist()) != (data.fingerprint, members.tolist()):
             raise BadInput(f"runs: expected the same held-back images, found others in {name} than in {first}")
     scores = []
     for run in runs.values():
@@ -213,18 +209,14 @@ def hardest(runs, **start):
         hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")
     """
     answers = scored(runs)
-    there = np.bincount(answers.truth, minlength=len(CLASSES))
-    kinds = [(f"{name} ({count})", name) for name, count in zip(CLASSES, there, strict=True) if count]
+    there = np.bincount(answers.truth, minlength=len(CLASSES)).tolist()
+    count = {ALL: len(answers.truth), **dict(zip(CLASSES, there, strict=True))}
     controls = {
         "order": choice("order", list(ORDERS), "hardest for all", "280px"),
-        "kind": choice("true class", [(f"{ALL} ({len(answers.truth)})", ALL), *kinds], ALL, "240px"),
-        "page": slider("page", 1, 1, pages_of(len(answers.truth)), 1, width="290px"),
+        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL, "240px"),
+        "page": slider("page", 1, 1, pages_of(count[ALL]), 1, width="290px"),
     }
-
-    def fewer(change):
-        controls["page"].max = pages_of(len(ranked(answers, "hardest for all", change["new"])[0]))
-
-    controls["kind"].observe(fewer, "value")
+    controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
     return Panel(
         "hardest images",
         controls,

@@ -33,24 +33,19 @@ class Look(NamedTuple):
     measures: dict  # words -> column of the evaluations; the first is what a run is worth
 
 
-def _letters():
-    ink = (style.BLUE, style.ORANGE, "#1c7c54", style.RED, "#6a3d9a", "#7a5c00", style.QUIET)
-    letters = zip(LESIONS, ("M", "N", "C", "A", "B", "D", "V"), ink, strict=True)
-    return tuple((f"{letter} {name}", {"marker": f"${letter}$", "color": c, "ms": 5.5}) for name, letter, c in letters)
-
-
+INK = (style.BLUE, style.ORANGE, "#1c7c54", style.RED, "#6a3d9a", "#7a5c00", style.QUIET)
+SCANS = (
+    ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
+    ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4}),
+)
+LETTERS = tuple(
+    (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 5.5})
+    for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
+)
 LOOKS = {
-    "segmentation": Look(
-        SHORT,
-        (
-            ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
-            ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4}),
-        ),
-        "groups",
-        {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"},
-    ),
+    "segmentation": Look(SHORT, SCANS, "groups", {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"}),
     "classification": Look(
-        LESIONS, _letters(), "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
+        LESIONS, LETTERS, "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
     ),
 }
 
@@ -373,10 +368,7 @@ def scrub(*runs, **named):
     A run is a `Run` or the folder of a saved one, of which only the files are read: no data, no network. What is shown
     is what was known when the panel was opened.
 
-    Raises
-    ------
-    BadInput
-        for another number of runs, runs of two tasks, and a folder whose files cannot be used (see `saved`)
+    Raises `BadInput` for another number of runs, runs of two tasks, and a folder that cannot be used (see `saved`).
 
     Example
     -------

@@ -187,10 +187,7 @@ def paint(part, overlay):
     if overlay == "only mistakes":
         seen = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
         return np.concatenate([seen, 0.85 * (part.prediction != part.truth)[..., None]], -1)
-    labels = {"truth": part.truth, "prediction": part.prediction}.get(overlay)
-    if labels is None:
-        return np.zeros((*part.image.shape, 4))
-    return tint(labels)
+    return tint({"truth": part.truth, "prediction": part.prediction}.get(overlay, np.zeros_like(part.truth)))
 
 
 def tint(labels):
