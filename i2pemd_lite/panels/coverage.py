@@ -110,8 +110,9 @@ def draw(figure, result):
     cuts = 100 * (1 + np.arange(N)) / N
     for name, line in art.curves.items():
         line.set_data(cuts, result.curves[name].precision)
-    seen = [c.precision.min() for c in result.curves.values()] + [p.right.percent for p in result.points.values()]
-    low = 10 * np.floor(np.nanmin(seen) / 10 - 0.2)
+    least = [curve.precision.min() for curve in result.curves.values()]
+    least += [point.right.percent for point in result.points.values()]
+    low = 10 * np.floor(np.nanmin(least) / 10 - 0.2)
     style.limits(art.left, y=(low, 100 + 0.06 * (100 - low)))
     for name, (mark, whisker) in art.points.items():
         coverage, (_, percent, error) = result.points[name]

@@ -326,19 +326,11 @@ def describe(result):
         grounds = f"nearest by G are {near}, farthest {far}" if G.any() else "G is 0, because not every class was seen"
         now = result.curves[name].now
         words.append(f"{name}: {grounds}" + (f"; {result.measure} {now:.3g}." if np.isfinite(now) else "."))
-    return " ".join(words), {name: said_in_a_line(row) for name, row in result.films.rows.items()}
-
-
-def said_in_a_line(row):
-    """A row of the table as text.
-
-    Example
-    -------
-    >>> said_in_a_line({"method": "joint", "λ": 1.0, "seed": 0, "steps": "24 of 24", "DOC (%), last": 71.23})
-    'joint · λ 1.0 · seed 0 · steps 24 of 24 · DOC (%), last 71.2'
-    """
-    values = {name: f"{value:.1f}" if isinstance(value, float) else str(value) for name, value in row.items()}
-    return " · ".join(text if name == "method" else f"{name} {text}" for name, text in values.items())
+    numbers = {}
+    for name, row in result.films.rows.items():
+        values = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in row.items()}
+        numbers[name] = " · ".join(text if key == "method" else f"{key} {text}" for key, text in values.items())
+    return " ".join(words), numbers
 
 
 def table(*runs, **named):

@@ -185,8 +185,8 @@ def paint(part, overlay):
         rgba[..., 3] = 0.92
         return rgba
     if overlay == "only mistakes":
-        seen = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
-        return np.concatenate([seen, 0.85 * (part.prediction != part.truth)[..., None]], -1)
+        colours = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
+        return np.concatenate([colours, 0.85 * (part.prediction != part.truth)[..., None]], -1)
     return tint({"truth": part.truth, "prediction": part.prediction}.get(overlay, np.zeros_like(part.truth)))
 
 
@@ -236,7 +236,7 @@ class View:
             if len(y):
                 # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
                 tops[k] = x.mean() * dx, max(y.min() - 0.02 * H, 0.03 * H) * dy, (7 * len(SHORT[k]) + 4) * mm
-        for k, place in stacked(tops, 16 * mm).items():
+        for k, place in moved_apart(tops, 16 * mm).items():
             self.names[k - 1].set(position=place, text=SHORT[k])
 
     def _millimetres(self):
@@ -245,7 +245,7 @@ class View:
         return float(np.max(np.abs(np.diff([self.axes.get_xlim(), self.axes.get_ylim()])).ravel() / dots))
 
 
-def stacked(tops, high):
+def moved_apart(tops, high):
     """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down.
 
     tops : dict of name -> (x, y, width), the middle of a name and how wide it is; y runs downwards
@@ -253,7 +253,7 @@ def stacked(tops, high):
 
     Example
     -------
-    >>> stacked({"liver": (5, 2, 4), "spleen": (8, 1, 4), "kidney": (20, 2, 4)}, 3)
+    >>> moved_apart({"liver": (5, 2, 4), "spleen": (8, 1, 4), "kidney": (20, 2, 4)}, 3)
     {'spleen': (8, 1), 'liver': (5, 4), 'kidney': (20, 2)}
     """
     placed = {}
@@ -362,10 +362,10 @@ def describe_beside(result):
     for modality, parts in result.rows.items():
         (_, part), *judged = parts.items()
         each = []
-        for name, seen in judged:
-            wrong = int((seen.prediction != seen.truth).sum())
-            each.append(f"{name} {percent(slice_doc(seen))} with {wrong} wrong voxels")
-            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(overlap(seen.doc))
+        for name, answer in judged:
+            wrong = int((answer.prediction != answer.truth).sum())
+            each.append(f"{name} {percent(slice_doc(answer))} with {wrong} wrong voxels")
+            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(overlap(answer.doc))
         where = f"{modality.upper()} {part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}"
         words.append(f"{where}, DOC of this slice in percent: {', '.join(each)}")
     return ". ".join(words) + ".", numbers

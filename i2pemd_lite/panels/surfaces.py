@@ -126,9 +126,9 @@ def stacked(organs, turn):
         if mesh is not None:
             normals = normals_of(mesh)
             brightness = 0.4 + 0.6 * np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
-            seen = mesh.faces[(normals @ away)[mesh.faces].min(1) < 0]
-            corners.append(mesh.vertices[seen])
-            colours.append((COLOURS[ORGANS.index(organ) + 1] * brightness[:, None])[seen])
+            front = mesh.faces[(normals @ away)[mesh.faces].min(1) < 0]
+            corners.append(mesh.vertices[front])
+            colours.append((COLOURS[ORGANS.index(organ) + 1] * brightness[:, None])[front])
     corners, colours = np.concatenate(corners), np.concatenate(colours)
     order = np.argsort(-(corners @ away).mean(1))
     flat = np.stack([corners @ right, corners[..., 2]], -1)

@@ -78,17 +78,6 @@ def letters(affine, plane):
     return OPPOSITE[right] + right + top + bottom
 
 
-def where(position):
-    """A position (x, y, z) in RAS millimetres, in words.
-
-    Example
-    -------
-    >>> where([-42.4, 10.2, 130.0])
-    'L 42, A 10, S 130'
-    """
-    return ", ".join(f"{'LPI'[i] if v < 0 else 'RAS'[i]} {abs(v):.0f}" for i, v in enumerate(position))
-
-
 def terms(voxel):
     """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes.
 
@@ -206,7 +195,8 @@ def describe(result):
     for modality, voxel in result.voxels.items():
         name, parts = modality.upper(), result.planes[modality]
         case, k = parts["axial"].case.split("/")[-1], voxel.truth
-        numbers[f"{name} at (mm)"] = where(voxel.position)
+        ends = [("LPI" if mm < 0 else "RAS")[i] for i, mm in enumerate(voxel.position)]
+        numbers[f"{name} at (mm)"] = ", ".join(f"{e} {abs(mm):.0f}" for e, mm in zip(ends, voxel.position, strict=True))
         if voxel.p is None:
             numbers[f"{name} truth"] = CLASSES[k]
             words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")
