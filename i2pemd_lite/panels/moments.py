@@ -103,7 +103,7 @@ def film(moments, look):
 
 
 def latest(steps, step):
-    """The place of the last of rising steps that is not after `step`; -1 where all are.
+    """The place of the last of rising steps that is not after `step`; -1 where all are after it.
 
     Example
     -------

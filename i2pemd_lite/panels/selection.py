@@ -67,7 +67,7 @@ class Share(NamedTuple):
 
 
 def share(number, right, spread=None):
-    """The `Share` of `right` ones: ± the standard error √(a (1 − a)/n), or where it is known their spread."""
+    """The `Share` of `right` ones: ± the standard error √(a (1 − a)/n), or their spread where it is given."""
     if not number:
         return Share(0, np.nan, np.nan)
     a = right / number
@@ -131,10 +131,9 @@ def draw(figure, result):
 
 
 def _draw_batch(art, judged, batch):
-    """One batch:   d │ never ░ band ▒ always    left of τ_low nobody is taken, between τ_low and τ_high (░) those on or
-    below the line    │  ×    ┆○░    ▒ ●         of the T nearest (┄), right of τ_high (▒) all; ┆ cuts the band so that
-                      │┄┄┄┄┄┄┄┆┄░┄┄┄┄▒┄┄┄┄ T     as many most confident are on its right
-                      └───────┆──────────── s
+    """One batch: each image at its confidence s and its distance d; two shades and a line say what decides about it.
+
+    s:  0 ─── never ─── τ_low ░░ band: the T nearest, on or below the line ░░ τ_high ▒▒ always ▒▒ 1
     """
     low, high, T, _ = judged.rule
     chosen = judged.chosen
