@@ -88,11 +88,11 @@ def holds(result, frozen):
         most[b, sorted(range(len(mask)), key=lambda i: -s[b, i])[: mask.sum()]] = True  # noqa: B023
     for name, mask in {"threshold": s > np.float32(tau_high), "rule": masks, "rival": most}.items():
         point = result.points[name]
-        assert point.number == mask.sum() and point.coverage == pytest.approx(100 * mask.mean())
-        if point.number:
+        assert point.right.number == mask.sum() and point.coverage == pytest.approx(100 * mask.mean())
+        if point.right.number:
             a = right[mask].mean()
-            assert point.precision == pytest.approx(100 * a)
-            assert point.error == pytest.approx(100 * (a * (1 - a) / point.number) ** 0.5)
+            assert point.right.percent == pytest.approx(100 * a)
+            assert point.right.error == pytest.approx(100 * (a * (1 - a) / mask.sum()) ** 0.5)
     assert result.points["threshold"].coverage <= result.points["rule"].coverage == result.points["rival"].coverage
     assert result.differ == (masks & ~most).sum()
 
@@ -119,7 +119,7 @@ def test_words_controls_and_state(frozen, tmp_path):
     panel, other = coverage(frozen, top=6), coverage(frozen)
     assert all(control.description for control in panel.controls.values())
     rule = panel.result.points["rule"]
-    assert f"takes {rule.coverage:.1f} % and is right in {rule.precision:.1f} %" in panel.words
+    assert f"takes {rule.coverage:.1f} % and is right in {rule.right.percent:.1f} %" in panel.words
     panel.controls["tau_low"].value = 0.9
     assert panel.state["tau_high"] == pytest.approx(0.92)
     panel.save(tmp_path / "state.json")

@@ -84,16 +84,17 @@ def rows_hold(result):
 
 
 def selection_holds(result):
-    judged, rule = result.judged, result.judged.rule
-    counts, mask, s = judged.counts, judged.chosen.mask, judged.chosen.scores
-    assert counts["high"][0] + counts["band"][0] + counts["low"][0] == s.numel() == judged.right.numel()
-    assert all(0 <= right <= number for number, right in counts.values())
-    assert counts["near"][0] == counts["sure"][0] == counts["chance"][0] <= counts["band"][0]
-    assert not mask[s <= rule["tau_low"]].any() and mask[s > rule["tau_high"]].all()
-    band = (s > rule["tau_low"]) & (s <= rule["tau_high"])
-    assert int((band & mask).sum()) == counts["near"][0] and ((band & mask).sum(1) <= rule["top"]).all()
+    judged, (low, high, top, _) = result.judged, result.judged.rule
+    mask, s = judged.chosen.mask, judged.chosen.scores
+    counts = {name: share.number for name, share in judged.shares.items()}
+    assert counts["high"] + counts["band"] + counts["low"] == s.numel() == judged.right.numel()
+    assert all(0 <= share.percent <= 100 for share in judged.shares.values() if share.number)
+    assert counts["near"] == counts["sure"] == counts["chance"] <= counts["band"]
+    assert not mask[s <= low].any() and mask[s > high].all()
+    band = (s > low) & (s <= high)
+    assert int((band & mask).sum()) == counts["near"] and ((band & mask).sum(1) <= top).all()
     assert not (judged.sure & ~band).any() and (judged.sure.sum(1) == (band & mask).sum(1)).all()
-    assert 0 <= judged.others <= counts["near"][0] and 0 <= result.batch < len(s)
+    assert 0 <= judged.others <= counts["near"] and 0 <= result.batch < len(s)
 
 
 def sheet_holds(result):
@@ -101,8 +102,9 @@ def sheet_holds(result):
 
 
 def views_hold(result):
-    assert result.shape[:2] == (2, skin_panels.VIEWS + 1) and result.dtype == np.uint8
-    np.testing.assert_array_equal(result[0, 0], result[1, 0])
+    pictures = result.pictures
+    assert pictures.shape[:2] == (2, skin_panels.VIEWS + 1) and pictures.dtype == np.uint8
+    np.testing.assert_array_equal(pictures[0, 0], pictures[1, 0])
 
 
 def curves_hold(result):
@@ -184,9 +186,9 @@ def test_the_outline_has_the_length_of_the_border():
     labels = np.zeros((6, 6), dtype=int)
     labels[2:4, 1:5] = 1
     labels[2:4, 3:5] = 2
-    segments = scan_panels.edges(labels)
-    assert len(segments) == 2 * (2 + 4) + 2  # around both, and once between them
-    assert np.abs(segments[:, 0] - segments[:, 1]).sum(1).tolist() == [1.0] * len(segments)
+    line = scan_panels.border(labels).reshape(-1, 3, 2)
+    assert len(line) == 2 * (2 + 4) + 2 and np.isnan(line[:, 2]).all()  # around both, and once between them
+    assert np.abs(line[:, 0] - line[:, 1]).sum(1).tolist() == [1.0] * len(line)
 
 
 @pytest.mark.parametrize("plane", scan_panels.PLANES)
@@ -259,7 +261,7 @@ def spread():
     s, labels = o.max(-1)
     truth = torch.where(torch.tensor(rng.random((6, 36))) < s, labels, (labels + 1) % 7)
     ground = torch.tensor(rng.uniform(0.1, 0.9, (7, 7)), dtype=torch.float32)
-    return selection.Frozen(o, truth, (ground + ground.T).fill_diagonal_(0) / 2, 0)
+    return selection.Frozen(o, truth, (ground + ground.T).fill_diagonal_(0) / 2)
 
 
 @pytest.mark.parametrize("state", [{}, LOOSE, {"top": 1, "ground": "fixed"}])
@@ -301,11 +303,12 @@ def test_the_fair_test_counts_what_plain_sorting_counts(spread, ground):
     truth, labels = spread.truth.tolist(), spread.o.argmax(-1).tolist()
     right = {name: sum(labels[b][i] == truth[b][i] for b, i in members) for name, members in sets.items()}
     for name, members in sets.items():
-        assert judged.counts[name] == (len(members), right[name]), name
+        share = judged.shares[name]
+        assert share.number == len(members), name
         if members:
             a = right[name] / len(members)
-            assert judged.share(name) == pytest.approx(100 * a)
-            assert judged.error(name) == pytest.approx(100 * (a * (1 - a) / len(members)) ** 0.5)
+            assert share.percent == pytest.approx(100 * a)
+            assert share.error == pytest.approx(100 * (a * (1 - a) / len(members)) ** 0.5)
     assert {tuple(at) for at in judged.sure.nonzero().tolist()} == set(sets["sure"])
     assert judged.others == len(set(sets["near"]) - set(sets["sure"]))
     assert len(sets["band"]) > len(sets["near"]) > 0, "choose a rule that keeps somebody out"
@@ -321,23 +324,23 @@ def test_what_chance_gives_is_what_draws_give(spread):
         band = [i for batch, i in sets["band"] if batch == b]
         n = sum(batch == b for batch, _ in sets["near"])
         draws += [right[b, rng.permutation(band)[:n]].sum() if n else 0 for _ in draws]
-    assert judged.counts["chance"][0] == len(sets["near"])
-    assert judged.counts["chance"][1] == pytest.approx(draws.mean(), abs=4 * draws.std() / len(draws) ** 0.5)
-    assert judged.spread == pytest.approx(draws.std(), rel=0.06) and judged.spread > 0.5
-    assert judged.error("chance") == pytest.approx(100 * judged.spread / len(sets["near"]))
+    number, percent, error = judged.shares["chance"]
+    assert number == len(sets["near"])
+    assert percent * number / 100 == pytest.approx(draws.mean(), abs=4 * draws.std() / len(draws) ** 0.5)
+    assert error * number / 100 == pytest.approx(draws.std(), rel=0.06) and error * number / 100 > 0.5
 
 
 def test_bars_whiskers_and_words_are_those_of_the_counts(spread):
     panel = selection.selection(spread, **LOOSE)
     judged, card = panel.result.judged, panel._figure.house_artists
     for name, (bar, whisker, text) in card.bars.items():
-        share, error = judged.share(name), judged.error(name)
-        assert bar.get_width() == share
-        np.testing.assert_allclose(whisker.get_xdata(), [share - error, share + error])
-        assert text.get_text() == f"{share:.1f} ± {error:.1f}   {judged.counts[name][0]}"
-    assert card.level.get_xdata()[0] == judged.share("chance")
-    assert f"decides about {judged.counts['band'][0]} of {spread.truth.numel()} pseudo-labels" in panel.words
-    assert f"{judged.share('near'):.1f} % are right" in panel.words
+        number, percent, error = judged.shares[name]
+        assert bar.get_width() == percent
+        np.testing.assert_allclose(whisker.get_xdata(), [percent - error, percent + error])
+        assert text.get_text() == f"{percent:.1f} ± {error:.1f}   {number}"
+    assert card.level.get_xdata()[0] == judged.shares["chance"].percent
+    assert f"decides about {judged.shares['band'].number} of {spread.truth.numel()} pseudo-labels" in panel.words
+    assert f"{judged.shares['near'].percent:.1f} % are right" in panel.words
     low, high = card.cut.get_xdata()[0], judged.chosen.scores[0][judged.sure[0]].min()
     assert low == high
 
@@ -345,7 +348,7 @@ def test_bars_whiskers_and_words_are_those_of_the_counts(spread):
 def test_an_empty_band_is_said_and_not_divided_by(spread):
     panel = selection.selection(spread._replace(o=torch.full_like(spread.o, 1 / 7)))
     card = panel._figure.house_artists
-    assert panel.result.judged.counts["near"] == (0, 0)
+    assert panel.result.judged.shares["near"].number == 0
     assert card.bars["near"][2].get_text() == panel.numbers["let in: right"] == "nobody"
     assert "nan" not in panel.words + str(panel.numbers)
 
@@ -389,7 +392,7 @@ def test_a_contact_sheet_shows_images_of_their_class(lesions):
 
 def test_views_are_those_of_the_module_each_with_its_own_draw(lesions):
     data = lesions.learner.data
-    shown = skin_panels.views(data).result
+    shown = skin_panels.views(data).result.pictures
     made = weak(data.images[[0] * skin_panels.VIEWS], data.size, generator(0, "weak"))
     np.testing.assert_array_equal(shown[0, 1:], skin_panels._bytes(made))
     assert len({view.tobytes() for view in shown[1, 1:]}) > 1

@@ -67,8 +67,8 @@ def sharing_holds(result):
 
 def epochs_hold(result):
     x, y = result.values["mI2PEMD"][result.first :], result.values[result.against][result.first :]
-    assert result.found.n == len(x)
-    assert result.found.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
+    assert result.correlation.n == len(x)
+    assert result.correlation.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
 
 
 @pytest.fixture(scope="module", params=["surfaces", "gap", "sharing", "epochs"])
@@ -277,7 +277,7 @@ def test_a_touch_of_a_plane_moves_the_others_to_the_voxel_touched(scans, modalit
         across = {"axial": (w, h), "coronal": (w, depth - 1 - d), "sagittal": (h, depth - 1 - d)}
         for name, (x, y) in across.items():  # the lines meet there in all three planes
             dy, dx = panel.result.planes[modality][name].spacing
-            xs, ys = panel._figure.house_artists.crosses[modality, name][0].get_data()
+            xs, ys = panel._figure.house_artists.views[modality, name].cross[0].get_data()
             assert (xs[6] / dx, ys[0] / dy) == pytest.approx((x, y))
 
 
@@ -325,8 +325,8 @@ def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
     turned = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, -2, 0, 0], [0, 0, 0, 1]])  # d to R, h to I, w to A
     assert [volumes.letters(turned, plane) for plane in volumes.PLANES] == ["PASI", "PARL", "SIRL"]
     art = volumes.volumes(scans)._figure.house_artists
-    places = [text.get_position() for text in art.letters["ct", "coronal"]]
-    assert [text.get_text() for text in art.letters["ct", "coronal"]] == list("RLSI")
+    places = [text.get_position() for text in art.views["ct", "coronal"].letters]
+    assert [text.get_text() for text in art.views["ct", "coronal"].letters] == list("RLSI")
     assert places[0][0] < 0 < places[1][0] and places[2][1] < 0 < places[3][1]
 
 
@@ -487,11 +487,11 @@ def test_evaluations_that_do_not_vary_are_drawn_without_a_correlation(scans):
         row["doc"] = 20.0
     run.evaluations[0]["mmd"] = float("nan")
     panel = epochs.epochs(run)
-    assert np.isnan(panel.result.found.r) and "r is undefined, n = 4" in panel.words
+    assert np.isnan(panel.result.correlation.r) and "r is undefined, n = 4" in panel.words
     panel.set(against="MMD²")
     kept = [(row["mi2pemd"], row["mmd"]) for row in run.evaluations[1:]]
-    assert panel.result.found.n == 3
-    assert panel.result.found.r == pytest.approx(np.corrcoef(np.array(kept).T)[0, 1], abs=1e-9)
+    assert panel.result.correlation.n == 3
+    assert panel.result.correlation.r == pytest.approx(np.corrcoef(np.array(kept).T)[0, 1], abs=1e-9)
 
 
 def test_a_run_with_two_evaluations_has_no_correlation(scans):

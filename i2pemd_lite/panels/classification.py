@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from i2pemd_lite.classification import CLASSES
-from i2pemd_lite.classification.augment import plain, strong, weak
+from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, plain, strong, weak
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.training import LINES, Terms, Training
@@ -17,45 +17,39 @@ COLUMNS = 9  # images of a class on a contact sheet
 VIEWS = 7
 
 
-# --- the data: a contact sheet ------------------------------------------------------------------------------------
-
-
 class Sheet(NamedTuple):
     """Some images of each class, and how many there are."""
 
     pictures: list  # K arrays (n, S, S, 3) uint8
     counts: np.ndarray  # (K,)
-    lesions: np.ndarray | None  # (K,)
+    lesions: int | None  # how many the images are of
 
 
 def contact(data, page=0):
     """The `page`-th COLUMNS images of each class; the pages begin again where a class has no more."""
-    pictures, lesions = [], None
+    pictures = []
     for k in range(len(CLASSES)):
         members = (data.labels == k).nonzero().flatten()
         chosen = members[(page * COLUMNS + torch.arange(min(COLUMNS, len(members)))) % max(len(members), 1)]
         pictures.append(data.images[chosen].permute(0, 2, 3, 1).numpy())
-    if data.lesions is not None:
-        names, labels = np.array(data.lesions), data.labels.numpy()
-        lesions = np.array([len(np.unique(names[labels == k])) for k in range(len(CLASSES))])
-    return Sheet(pictures, np.bincount(data.labels.numpy(), minlength=len(CLASSES)), lesions)
+    labels = data.labels.tolist()
+    lesions = None if data.lesions is None else len(set(zip(data.lesions, labels, strict=True)))
+    return Sheet(pictures, np.bincount(labels, minlength=len(CLASSES)), lesions)
 
 
 def draw_sheet(figure, sheet):
     """A row of pictures for each class, and its count as a bar."""
     side = next(len(p[0]) for p in sheet.pictures if len(p))
     art = style.artists(figure, lambda figure: _SheetCard(figure, side))
-    canvas = np.full((len(CLASSES) * (side + 2), COLUMNS * (side + 2), 3), 246, np.uint8)
+    canvas = np.full((len(CLASSES), side + 2, COLUMNS, side + 2, 3), 246, np.uint8)
     for k, pictures in enumerate(sheet.pictures):
-        for n, picture in enumerate(pictures):
-            canvas[k * (side + 2) : k * (side + 2) + side, n * (side + 2) : n * (side + 2) + side] = picture
-    art.images.set_data(canvas)
-    total = sheet.counts.sum()
-    style.limits(art.axes, x=(0, 1.62 * sheet.counts.max()))
-    for bar, text, count in zip(art.bars, art.texts, sheet.counts, strict=True):
+        canvas[k, :side, : len(pictures), :side] = pictures.swapaxes(0, 1)
+    art.images.set_data(canvas.reshape(len(CLASSES) * (side + 2), -1, 3))
+    total, most = sheet.counts.sum(), sheet.counts.max()
+    style.limits(art.axes, x=(0, 1.62 * most))
+    for k, (bar, text, count) in enumerate(zip(art.bars, art.texts, sheet.counts, strict=True)):
         bar.set_width(count)
-        text.set_position((count + 0.03 * sheet.counts.max(), text.get_position()[1]))
-        text.set_text(f"{count}  ({100 * count / total:.1f} %)")
+        text.set(position=(count + 0.03 * most, k), text=f"{count}  ({100 * count / total:.1f} %)")
 
 
 class _SheetCard:
@@ -74,15 +68,14 @@ class _SheetCard:
 
 def describe_sheet(sheet):
     """The long tail in words and numbers."""
-    most, least = int(sheet.counts.argmax()), int(sheet.counts.argmin())
+    counts, total = dict(zip(CLASSES, sheet.counts.tolist(), strict=True)), int(sheet.counts.sum())
+    most, least = max(counts, key=counts.get), min(counts, key=counts.get)
     words = (
-        f"{sheet.counts.sum()} images. {CLASSES[most]} has {sheet.counts[most]} of them, {CLASSES[least]} "
-        f"{sheet.counts[least]}: {sheet.counts[most] / max(sheet.counts[least], 1):.0f} times fewer."
+        f"{total} images. {most} has {counts[most]} of them, {least} {counts[least]}: "
+        f"{counts[most] / max(counts[least], 1):.0f} times fewer."
     )
-    numbers = {"images": int(sheet.counts.sum())}
-    if sheet.lesions is not None:
-        numbers["lesions"] = int(sheet.lesions.sum())
-    return words, numbers | dict(zip(CLASSES, sheet.counts.tolist(), strict=True))
+    lesions = {} if sheet.lesions is None else {"lesions": sheet.lesions}
+    return words, {"images": total, **lesions, **counts}
 
 
 def sheet(data):
@@ -94,49 +87,43 @@ def sheet(data):
     """
     pages = max(1, -(-int(np.bincount(data.labels.numpy()).max()) // COLUMNS))
     controls = {"page": slider("page", 1, 1, pages, 1, width="420px")}
-    return Panel(
-        "contact sheet",
-        controls,
-        lambda state: contact(data, state["page"] - 1),
-        draw_sheet,
-        describe_sheet,
-        size=(9.4, 5.2),
-    )
+    return Panel("contact sheet", controls, lambda state: contact(data, state["page"] - 1), draw_sheet, describe_sheet,
+                 size=(9.4, 5.2))  # fmt: skip
 
 
-# --- weak and strong views ----------------------------------------------------------------------------------------
+class Views(NamedTuple):
+    """One image as it is, and in views."""
+
+    label: str
+    pictures: np.ndarray  # (2, VIEWS + 1, S, S, 3) uint8: weak ones above, strong ones below, each led by the plain one
 
 
 def look(data, state):
-    """(2, VIEWS + 1, S, S, 3) uint8: weak views above, strong ones below, each row led by the plain image.
-
-    `state` has image (from 1), n (operations), m (largest strength) and draw (seed).
-    """
-    batch = data.images[[state["image"] - 1] * VIEWS]
-    rows = []
-    for name, how in (("weak", weak), ("strong", strong)):
-        options = {"n": state["n"], "m": state["m"]} if name == "strong" else {}
-        views = how(batch, data.size, generator(state["draw"], name), **options)
-        rows.append(torch.cat([plain(batch[:1], data.size), views]))
-    return _bytes(torch.stack(rows))
+    """The `Views` of the state: image (from 1), n (operations), m (largest strength) and draw (seed)."""
+    i, seed = state["image"] - 1, state["draw"]
+    batch = data.images[[i] * VIEWS]
+    rows = (
+        weak(batch, data.size, generator(seed, "weak")),
+        strong(batch, data.size, generator(seed, "strong"), n=state["n"], m=state["m"]),
+    )
+    original = plain(batch[:1], data.size)
+    return Views(CLASSES[int(data.labels[i])], _bytes(torch.stack([torch.cat([original, row]) for row in rows])))
 
 
 def _bytes(views):
     """Normalised views as pictures."""
-    from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD
-
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((views * std + mean).clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
 
 
 def draw_views(figure, views):
     """Two rows of pictures."""
-    art = style.artists(figure, lambda figure: _ViewsCard(figure))
-    for image, view in zip(art, views.reshape(-1, *views.shape[2:]), strict=True):
-        image.set_data(view)
+    art = style.artists(figure, _views_card)
+    for image, picture in zip(art, views.pictures.reshape(-1, *views.pictures.shape[2:]), strict=True):
+        image.set_data(picture)
 
 
-def _ViewsCard(figure):  # noqa: N802 (a card like the others, without a state of its own)
+def _views_card(figure):
     images = []
     for row, name in enumerate(("weak", "strong")):
         figure.text(0.008, 0.68 - 0.47 * row, name, size=10, weight="bold")
@@ -149,6 +136,14 @@ def _ViewsCard(figure):  # noqa: N802 (a card like the others, without a state o
     return images
 
 
+def describe_views(views):
+    """How far the views are from the image, in grey values."""
+    pictures = views.pictures.astype(float)
+    near, far = (np.abs(row[1:] - row[0]).mean() for row in pictures)
+    words = f"A strong view differs from the image by {far:.0f} grey values on average, a weak one by {near:.0f}."
+    return words, {"class": views.label, "weak: mean change": f"{near:.1f}", "strong: mean change": f"{far:.1f}"}
+
+
 def views(data):
     """One image of a `Prepared` in its weak and strong views, with sliders for RandAugment.
 
@@ -156,35 +151,14 @@ def views(data):
     -------
         views(classification.prepare(classification.load(), 48))
     """
-
-    def describe(shown):
-        plain_view, strong_views = shown[1, 0].astype(float), shown[1, 1:].astype(float)
-        far, near = (np.abs(rows - plain_view).mean() for rows in (strong_views, shown[0, 1:].astype(float)))
-        words = f"A strong view differs from the image by {far:.0f} grey values on average, a weak one by {near:.0f}."
-        state = made.state if made else {"image": 1}
-        label = CLASSES[int(data.labels[state["image"] - 1])]
-        return words, {"class": label, "weak: mean change": f"{near:.1f}", "strong: mean change": f"{far:.1f}"}
-
-    made = None
     controls = {
         "image": slider("image", 1, 1, len(data), 1, width="320px"),
         "n": slider("operations n", 2, 0, 4, 1, width="220px"),
         "m": slider("largest strength m (of 10)", 10, 0, 10, 1, width="300px"),
         "draw": slider("draw (seed)", 0, 0, 20, 1, width="220px"),
     }
-    made = Panel(
-        "views",
-        controls,
-        lambda state: look(data, state),
-        draw_views,
-        describe,
-        layout=[["image", "draw"], ["n", "m"]],
-        size=(9.4, 2.75),
-    )
-    return made
-
-
-# --- the curves of runs ---------------------------------------------------------------------------------------------
+    layout = [["image", "draw"], ["n", "m"]]
+    return Panel("views", controls, lambda state: look(data, state), draw_views, describe_views, layout, (9.4, 2.75))
 
 
 TERMS = ("labelled", "unlabelled", "consistency", "relation", "vat", "entropy")

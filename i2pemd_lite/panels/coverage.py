@@ -12,11 +12,8 @@ import numpy as np
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, slider
-from i2pemd_lite.panels.selection import judge, keep_apart
-
-RANKINGS = {"sure": "confidence s", "learned": "I2PEMD d, learned G", "fixed": "I2PEMD d, fixed G"}
-RULES = {"threshold": "s > τ_high", "rule": "I2PEMD, Eq. 18", "rival": "as many by s"}
+from i2pemd_lite.panels.engine.panel import Panel
+from i2pemd_lite.panels.selection import Share, judge, rule_controls, share
 
 
 class Curve(NamedTuple):
@@ -27,17 +24,10 @@ class Curve(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One rule: the part of all images that it takes, and the part of those that is right, in percent."""
+    """One rule: the part of all images that it takes, in percent, and how many of those are right."""
 
     coverage: float
-    precision: float  # NaN where nobody is taken
-    number: int
-
-    @property
-    def error(self):
-        """The standard error of the precision, √(a (1 − a)/n)."""
-        a = self.precision / 100
-        return 100 * np.sqrt(a * (1 - a) / self.number) if self.number else np.nan
+    right: Share
 
 
 def curves(frozen):
@@ -45,14 +35,8 @@ def curves(frozen):
 
     After n of N images of each of B batches, the coverage is n/N and the precision Σ_b right_b(n) / (B n).
 
-    Parameters
-    ----------
-    frozen : `selection.Frozen`
-
-    Returns
-    -------
-    {"sure": by falling s, "learned": by rising d with the network's own G, "fixed": by rising d with 1 − I}. The last
-    is the first again, because then d = 1 − s, but for images whose s differ by a rounding.
+    Returns {"sure": by falling s, "learned": by rising d with the network's own G, "fixed": by rising d with 1 − I}.
+    The last is the first again, because then d = 1 − s, but for images whose s differ by a rounding.
 
     Example
     -------
@@ -60,42 +44,38 @@ def curves(frozen):
     >>> from i2pemd_lite.panels.selection import Frozen
     >>> o = torch.tensor([[[.75, .20, .05], [.78, .02, .20], [.5, .3, .2]]])
     >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> found = curves(Frozen(o, torch.tensor([[0, 1, 0]]), G, 0))
-    >>> found["sure"].order.tolist(), found["sure"].precision.round(1).tolist()
+    >>> sure, learned, _ = curves(Frozen(o, torch.tensor([[0, 1, 0]]), G)).values()
+    >>> sure.order.tolist(), sure.precision.round(1).tolist()
     ([[1, 0, 2]], [0.0, 50.0, 66.7])
-    >>> found["learned"].order.tolist(), found["learned"].precision.round(1).tolist()
+    >>> learned.order.tolist(), learned.precision.round(1).tolist()
     ([[0, 1, 2]], [100.0, 50.0, 66.7])
     """
     o = frozen.o.double()
     s, labels = o.max(-1)
-    K = o.shape[-1]
-
-    def distance(ground):
-        return i2pemd(o.flatten(0, 1), labels.flatten(), ground.double()).view_as(s)
-
-    keys = {"sure": -s, "learned": distance(frozen.ground), "fixed": distance(fixed_ground_distance(K))}
     right = (labels == frozen.truth).double()
-
-    def curve(key):
+    keys = {"sure": -s}
+    for name, ground in (("learned", frozen.ground), ("fixed", fixed_ground_distance(o.shape[-1]))):
+        keys[name] = i2pemd(o.flatten(0, 1), labels.flatten(), ground.double()).view_as(s)
+    curves = {}
+    for name, key in keys.items():
         order = key.argsort(dim=-1, stable=True)
         hits = right.gather(-1, order).cumsum(-1).mean(0).numpy()
-        return Curve(order.numpy(), 100 * hits / (1 + np.arange(o.shape[1])))
-
-    return {name: curve(key) for name, key in keys.items()}
+        curves[name] = Curve(order.numpy(), 100 * hits / (1 + np.arange(o.shape[1])))
+    return curves
 
 
 class Result(NamedTuple):
     """The curves, and where the rules cut."""
 
-    curves: dict  # key of `RANKINGS` -> Curve
+    curves: dict  # ranking -> Curve
     lead: np.ndarray  # (N,): precision by the learned d less that by s, in points
     doubt: np.ndarray  # (N,): its standard error
-    points: dict  # key of `RULES` -> Point
+    points: dict  # "threshold" (s > τ_high), "rule" (Eq. 18) and "rival" (as many by s) -> Point
     differ: int  # how many images the I2PEMD rule takes that its rival does not
     rule: tuple  # τ_low, τ_high, T
 
 
-def lead(frozen, found):
+def lead(frozen, curves):
     """How far the ranking by the learned d is ahead of that by s at each coverage, and its standard error.
 
     Both take most images in common, which cannot make a difference. Of the m that only d takes, a are right, and of
@@ -103,52 +83,48 @@ def lead(frozen, found):
     """
     right = (frozen.o.argmax(-1) == frozen.truth).numpy()
     B, N = right.shape
-    place = {name: np.argsort(found[name].order, -1) for name in ("sure", "learned")}
     n = 1 + np.arange(N)
-    taken = {name: where[..., None] < n for name, where in place.items()}  # (B, N, N): is image i among the first n?
-    only = [taken[one] & ~taken[other] for one, other in (("learned", "sure"), ("sure", "learned"))]
-    a, b = ((mask & right[..., None]).sum((0, 1)) for mask in only)
-    m = np.maximum(only[0].sum((0, 1)), 1)
+    # (B, N, N): is image i among the first n?
+    learned, sure = (np.argsort(curves[name].order, -1)[..., None] < n for name in ("learned", "sure"))
+    a, b = ((only & right[..., None]).sum((0, 1)) for only in (learned & ~sure, sure & ~learned))
+    m = np.maximum((learned & ~sure).sum((0, 1)), 1)
     return 100 * (a - b) / (B * n), 100 * np.sqrt(a * (1 - a / m) + b * (1 - b / m)) / (B * n)
 
 
-def compute(frozen, found, ahead, tau_low, tau_high, top):
-    """The operating points of one rule on the curves `found`, whose lead is `ahead`."""
-    judged = judge(frozen, tau_low, tau_high, top, "learned")
+def compute(frozen, curves, ahead, rule):
+    """The operating points of one rule (τ_low, τ_high, T) on the curves, whose lead and its error are `ahead`."""
+    judged = judge(frozen, *rule, "learned")
     chosen, right = judged.chosen.mask.numpy(), judged.right.numpy()
     # As many of each batch as the rule takes, the most confident ones
-    rival = np.argsort(found["sure"].order, -1) < chosen.sum(-1, keepdims=True)
+    rival = np.argsort(curves["sure"].order, -1) < chosen.sum(-1, keepdims=True)
     masks = {"threshold": judged.chosen.high.numpy(), "rule": chosen, "rival": rival}
-
-    def point(mask):
-        number = int(mask.sum())
-        return Point(100 * mask.mean(), 100 * right[mask].mean() if number else np.nan, number)
-
-    points = {name: point(mask) for name, mask in masks.items()}
-    return Result(found, *ahead, points, int((chosen & ~rival).sum()), (tau_low, tau_high, top))
+    points = {name: Point(100 * mask.mean(), share(int(mask.sum()), int(right[mask].sum())))
+              for name, mask in masks.items()}  # fmt: skip
+    return Result(curves, *ahead, points, int((chosen & ~rival).sum()), rule)
 
 
 def draw(figure, result):
     """Left the curves with the operating points, right how far d is ahead of s at the same coverage."""
     art = style.artists(figure, _Card)
     N = len(result.lead)
-    coverage = 100 * (1 + np.arange(N)) / N
+    cuts = 100 * (1 + np.arange(N)) / N
     for name, line in art.curves.items():
-        line.set_data(coverage, result.curves[name].precision)
-    seen = [c.precision.min() for c in result.curves.values()] + [p.precision for p in result.points.values()]
-    low = 10 * np.floor(np.nanmin(seen) / 10 - 0.2)
+        line.set_data(cuts, result.curves[name].precision)
+    least = [curve.precision.min() for curve in result.curves.values()]
+    least += [point.right.percent for point in result.points.values()]
+    low = 10 * np.floor(np.nanmin(least) / 10 - 0.2)
     style.limits(art.left, y=(low, 100 + 0.06 * (100 - low)))
     for name, (mark, whisker) in art.points.items():
-        p = result.points[name]
-        mark.set_data([p.coverage], [p.precision])
-        whisker.set_data([p.coverage] * 2, [p.precision - p.error, p.precision + p.error])
+        coverage, (_, percent, error) = result.points[name]
+        mark.set_data([coverage], [percent])
+        whisker.set_data([coverage] * 2, [percent - error, percent + error])
     top = max(2.0, np.ceil((np.abs(result.lead) + result.doubt).max()))
     style.limits(art.right, y=(-1.15 * top, 1.15 * top))
-    art.doubt.set_verts([np.r_[np.c_[coverage, result.lead + result.doubt],
-                               np.c_[coverage, result.lead - result.doubt][::-1]]])  # fmt: skip
-    art.lead.set_data(coverage, result.lead)
+    art.doubt.set_verts([np.r_[np.c_[cuts, result.lead + result.doubt],
+                               np.c_[cuts, result.lead - result.doubt][::-1]]])  # fmt: skip
+    art.lead.set_data(cuts, result.lead)
     rule, rival = result.points["rule"], result.points["rival"]
-    art.gain.set_data([rule.coverage], [rule.precision - rival.precision])
+    art.gain.set_data([rule.coverage], [rule.right.percent - rival.right.percent])
 
 
 class _Card:
@@ -193,30 +169,26 @@ def describe(result):
     rule, rival, threshold = (result.points[name] for name in ("rule", "rival", "threshold"))
     means = {name: curve.precision.mean() for name, curve in result.curves.items()}
     best = int(np.argmax(result.lead))
-    words = [
+    words = (
         f"Over all coverages confidence is right in {means['sure']:.1f} % on average, I2PEMD with the learned G in "
         f"{means['learned']:.1f} %, with the fixed G in {means['fixed']:.1f} %; at best the learned one is "
         f"{result.lead[best]:.1f} ± {result.doubt[best]:.1f} points ahead."
-    ]
-    if rule.number:
-        words.append(
-            f"The I2PEMD rule takes {rule.coverage:.1f} % and is right in {rule.precision:.1f} %, as many by "
-            f"confidence in {rival.precision:.1f} %; they differ in {result.differ} of {rule.number} images."
+    )
+    if rule.right.number:
+        words += (
+            f" The I2PEMD rule takes {rule.coverage:.1f} % and is right in {rule.right.percent:.1f} %, as many by "
+            f"confidence in {rival.right.percent:.1f} %; they differ in {result.differ} of {rule.right.number} images."
         )
-    return " ".join(words), {
+    return words, {
         "s > τ_high: taken": f"{threshold.coverage:.1f} %",
-        "s > τ_high: right": _right(threshold),
+        "s > τ_high: right": str(threshold.right),
         "I2PEMD rule: taken": f"{rule.coverage:.1f} %",
-        "I2PEMD rule: right": _right(rule),
-        "as many by s: right": _right(rival),
+        "I2PEMD rule: right": str(rule.right),
+        "as many by s: right": str(rival.right),
         "they differ in": result.differ,
         "mean over coverage, s": f"{means['sure']:.2f} %",
         "learned d": f"{means['learned']:.2f} %",
     }
-
-
-def _right(point):
-    return f"{point.precision:.1f} ± {point.error:.1f} %" if point.number else "nobody"
 
 
 def coverage(frozen, **start):
@@ -229,20 +201,14 @@ def coverage(frozen, **start):
     -------
         coverage(selection.freeze(run), tau_low=0.6)
     """
-    count = frozen.o.shape[1]
-    found = curves(frozen)
-    ahead = lead(frozen, found)
-    controls = {
-        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01, width="250px"),
-        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01, width="250px"),
-        "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1, width="320px"),
-    }
-    keep_apart(controls)
-    cut = lru_cache(64)(lambda *rule: compute(frozen, found, ahead, *rule))
+    ranked = curves(frozen)
+    ahead = lead(frozen, ranked)
+    controls = rule_controls(frozen.o.shape[1], "250px")
+    cut = lru_cache(64)(lambda *rule: compute(frozen, ranked, ahead, rule))
     return Panel(
         "precision against coverage",
         controls,
-        lambda state: cut(state["tau_low"], state["tau_high"], state["top"]),
+        lambda state: cut(*state.values()),
         draw,
         describe,
         layout=[list(controls)],

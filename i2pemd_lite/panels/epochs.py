@@ -24,7 +24,7 @@ class Result(NamedTuple):
     values: dict  # measure -> (n,)
     first: int  # how many are left out, at the beginning
     against: str
-    found: Correlation  # r and p are NaN where one of the two does not vary
+    correlation: Correlation  # r and p are NaN where one of the two does not vary
 
 
 def compute(run, state):
@@ -34,8 +34,8 @@ def compute(run, state):
     pairs = np.stack([values["mI2PEMD"][first:], values[against][first:]])
     pairs = pairs[:, np.isfinite(pairs).all(0)]
     varies = pairs.shape[1] > 2 and (np.ptp(pairs, axis=1) > 0).all()
-    found = pearson(*pairs) if varies else Correlation(np.nan, np.nan, pairs.shape[1])
-    return Result(np.array([row["step"] for row in rows]), values, first, against, found)
+    correlation = pearson(*pairs) if varies else Correlation(np.nan, np.nan, pairs.shape[1])
+    return Result(np.array([row["step"] for row in rows]), values, first, against, correlation)
 
 
 def draw(figure, result):
@@ -47,21 +47,20 @@ def draw(figure, result):
         curve.line.set_data(steps[first:], values[first:])
         curve.left_out.set_data(steps[: first + 1], values[: first + 1])
         style.limits(curve.axes, (0, 1.2 * steps[-1]), ends(values))
-        curve.last.set_position((1.02 * steps[-1], values[-1]))
-        curve.last.set_text(style.number(values[-1], 1 if "%" in name else 3))
+        value = style.number(values[-1], 1 if "%" in name else 3)
+        curve.last.set(position=(1.02 * steps[-1], values[-1]), text=value)
     x, y = result.values["mI2PEMD"], result.values[result.against]
     art.way.set_data(x[first:], y[first:])
     art.left_out.set_data(x[:first], y[:first])
     style.limits(art.plane, ends(x, 0.28), ends(y))
     # The labels of both ends lie on the side from which their neighbour is not.
     for text, i, beside in ((art.begin, first, first + 1), (art.end, len(steps) - 1, len(steps) - 2)):
-        text.set_position((x[i], y[i]))
-        text.set(text=f"  step {steps[i]}  ", ha="right" if x[i] < x[beside] else "left")
-    art.title.set_text(f"mI2PEMD and {result.against}: {said(result.found)}")
+        text.set(position=(x[i], y[i]), text=f"  step {steps[i]}  ", ha="right" if x[i] < x[beside] else "left")
+    art.title.set_text(f"mI2PEMD and {result.against}: {said(result.correlation)}")
     art.vertical.set_text(f"{result.against} upwards")
 
 
-def said(found):
+def said(correlation):
     """A correlation in words.
 
     Example
@@ -69,14 +68,14 @@ def said(found):
     >>> said(Correlation(-0.789, 0.00041, 32)), said(Correlation(np.nan, np.nan, 3))
     ('r = -0.79, p = 0.00041, n = 32', 'r is undefined, n = 3')
     """
-    r, p, n = found
+    r, p, n = correlation
     return f"r is undefined, n = {n}" if np.isnan(r) else f"r = {r:.2f}, p = {p:.2g}, n = {n}"
 
 
 def ends(values, part=0.1):
     """Limits around values, with a part of their range as room."""
-    known = values[np.isfinite(values)]
-    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     room = part * (high - low) or part * abs(high) or 1.0
     return low - room, high + room
 
@@ -118,10 +117,10 @@ class _Curve:
 
 def describe(result):
     """How closely the two figures move together, and why p is not to be trusted."""
-    r, p, n = result.found
-    words = f"The correlation of mI2PEMD and {result.against} over the evaluations: {said(result.found)}. {CAUTION}"
-    last = {name: f"{values[-1]:.4g}" for name, values in result.values.items()}
-    return words, {"r": f"{r:.3f}", "p": f"{p:.2g}", "n": n, **{f"{name}, last": text for name, text in last.items()}}
+    r, p, n = result.correlation
+    words = f"The correlation of mI2PEMD and {result.against} over the evaluations: {said(result.correlation)}. "
+    last = {f"{name}, last": f"{values[-1]:.4g}" for name, values in result.values.items()}
+    return words + CAUTION, {"r": f"{r:.3f}", "p": f"{p:.2g}", "n": n, **last}
 
 
 def epochs(run, **start):
@@ -147,27 +146,17 @@ def epochs(run, **start):
     )
 
 
-class Sizes(NamedTuple):
-    """DOC in percent of each seed, by feature size: d -> (seeds,)."""
-
-    docs: dict
-
-
-def draw_sizes(figure, result):
-    """A ring for each seed, their mean as a point, and the deviation as a line."""
-    art = style.artists(figure, lambda figure: _Sizes(figure, list(result.docs)))
-    x = np.arange(len(result.docs))
-    mean = [docs.mean() for docs in result.docs.values()]
+def draw_sizes(figure, docs):
+    """A ring for each seed, their mean as a point, and the deviation as a line; d -> DOC (seeds,) in percent."""
+    art = style.artists(figure, lambda figure: _Sizes(figure, list(docs)))
+    x, mean = np.arange(len(docs)), np.array([seeds.mean() for seeds in docs.values()])
+    sd = np.array([deviation(seeds) for seeds in docs.values()])
     art.mean.set_data(x, mean)
-    seeds = [(i + 0.1, doc) for i, docs in enumerate(result.docs.values()) for doc in docs]
-    art.seeds.set_data(*np.array(seeds).T)
-    spread = [(docs.mean(), deviation(docs)) for docs in result.docs.values()]
-    bars = [[(i, m - sd), (i, m + sd), (i, np.nan)] for i, (m, sd) in enumerate(spread)]
-    art.bars.set_data(*np.array(bars).reshape(-1, 2).T)
-    style.limits(art.axes, (-0.5, len(x) - 0.5), ends(np.array(seeds + [end for bar in bars for end in bar[:2]])[:, 1]))
-    for text, i, (m, sd) in zip(art.values, x, spread, strict=True):
-        text.set_position((i - 0.06, m + sd))
-        text.set_text(f"{m:.1f}")
+    art.seeds.set_data(np.repeat(x, [len(seeds) for seeds in docs.values()]) + 0.1, np.concatenate([*docs.values()]))
+    art.bars.set_data(np.repeat(x, 3), np.stack([mean - sd, mean + sd, np.nan * sd], 1).ravel())
+    style.limits(art.axes, (-0.5, len(x) - 0.5), ends(np.concatenate([*docs.values(), mean - sd, mean + sd])))
+    for text, i in zip(art.values, x, strict=True):
+        text.set(position=(i - 0.06, mean[i] + sd[i]), text=f"{mean[i]:.1f}")
 
 
 def deviation(docs):
@@ -179,26 +168,25 @@ class _Sizes:
     """The artists of DOC by feature size."""
 
     def __init__(self, figure, sizes):
-        self.axes = figure.add_axes([0.09, 0.17, 0.88, 0.68])
-        self.axes.set(title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds")
-        self.axes.set(xlabel="feature size d (channels of F)")
-        self.axes.set_xticks(range(len(sizes)), [str(d) for d in sizes])
-        self.bars = self.axes.plot([], [], color=style.QUIET, lw=1)[0]
-        self.seeds = self.axes.plot([], [], ls="", marker="o", ms=4, mfc="none", color=style.QUIET)[0]
-        self.mean = self.axes.plot([], [], color=style.BLACK, lw=1.2, marker="o", ms=6)[0]
-        self.values = [self.axes.text(0, 0, "", size=8.5, ha="right", va="bottom") for _ in sizes]
+        self.axes = axes = figure.add_axes([0.09, 0.17, 0.88, 0.68])
+        axes.set(title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds")
+        axes.set(xlabel="feature size d (channels of F)")
+        axes.set_xticks(range(len(sizes)), [str(d) for d in sizes])
+        self.bars = axes.plot([], [], color=style.QUIET, lw=1)[0]
+        self.seeds = axes.plot([], [], ls="", marker="o", ms=4, mfc="none", color=style.QUIET)[0]
+        self.mean = axes.plot([], [], color=style.BLACK, lw=1.2, marker="o", ms=6)[0]
+        self.values = [axes.text(0, 0, "", size=8.5, ha="right", va="bottom") for _ in sizes]
 
 
-def describe_sizes(result):
+def describe_sizes(docs):
     """The best feature size, and how far apart the others are."""
-    mean = {d: docs.mean() for d, docs in result.docs.items()}
+    mean = {d: seeds.mean() for d, seeds in docs.items()}
     best, worst = max(mean, key=mean.get), min(mean, key=mean.get)
     words = (
         f"The mean DOC is highest at d = {best} ({mean[best]:.1f} %) and lowest at d = {worst} ({mean[worst]:.1f} %). "
-        f"The largest deviation over the seeds of one d is {max(map(deviation, result.docs.values())):.1f} points."
+        f"The largest deviation over the seeds of one d is {max(map(deviation, docs.values())):.1f} points."
     )
-    counts = {f"d = {d}": f"{mean[d]:.1f} ± {deviation(docs):.1f} ({len(docs)})" for d, docs in result.docs.items()}
-    return words, counts
+    return words, {f"d = {d}": f"{mean[d]:.1f} ± {deviation(seeds):.1f} ({len(seeds)})" for d, seeds in docs.items()}
 
 
 def feature_sizes(docs):
@@ -210,10 +198,10 @@ def feature_sizes(docs):
     '79.0 ± 1.4 (2)'
     """
     for d, values in docs.items():
-        known = np.asarray(values, dtype=float)
-        if known.ndim != 1 or not len(known) or not ((known >= 0) & (known <= 100)).all():
+        seeds = np.asarray(values, dtype=float)
+        if seeds.ndim != 1 or not len(seeds) or not ((seeds >= 0) & (seeds <= 100)).all():
             raise BadInput(f"docs: expected for d = {d} one DOC in percent for each seed, found {values}")
     if not docs:
         raise BadInput("docs: expected {d: [DOC of each seed]}, found nothing; train with dim=d first")
-    result = Sizes({d: np.asarray(docs[d], dtype=float) for d in sorted(docs)})
+    result = {d: np.asarray(docs[d], dtype=float) for d in sorted(docs)}
     return Panel("feature size", {}, lambda state: result, draw_sizes, describe_sizes, size=(6.2, 3.4))

@@ -91,10 +91,11 @@ class Clouds:
 
     def of(self, name):
         """The `Cloud` of a run."""
-        key = name, self.runs[name].number
-        if key not in self.measured:
-            self.measured[key] = measure(self.runs[name])
-        return self.measured[key]
+        number, cloud = self.measured.get(name, (None, None))
+        if number != self.runs[name].number:
+            cloud = measure(self.runs[name])
+            self.measured[name] = self.runs[name].number, cloud
+        return cloud
 
 
 def view(cloud, classes, share):

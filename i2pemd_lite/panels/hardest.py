@@ -32,18 +32,14 @@ class Scored(NamedTuple):
 def scored(runs):
     """Let the runs, a dict by name, answer to their held-back images: with the best weights where some were selected.
 
-    Raises
-    ------
-    BadInput
-        for no run, more than four, or runs that hold back other images
+    Raises `BadInput` for no run, more than four, or runs that hold back other images.
     """
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
-    (first, one), *others = runs.items()
-    data, members = one.learner.data, one.learner.test
-    for name, run in others:
-        theirs = run.learner
-        if theirs.data.fingerprint != data.fingerprint or theirs.test.tolist() != members.tolist():
+    first = next(iter(runs))
+    data, members = runs[first].learner.data, runs[first].learner.test
+    for name, run in runs.items():
+        if (run.learner.data.fingerprint, run.learner.test.tolist()) != (data.fingerprint, members.tolist()):
             raise BadInput(f"runs: expected the same held-back images, found others in {name} than in {first}")
     scores = []
     for run in runs.values():
@@ -76,7 +72,6 @@ class Result(NamedTuple):
     order: str  # a key of `ORDERS`
     cases: list  # of up to PAGE `Case`s
     page: int
-    pages: int
     count: int  # images in the order
     missed: dict  # method -> how many of them it gets wrong
     missed_by_all: int
@@ -108,15 +103,15 @@ def ranked(answers, order, kind=ALL):
 def compute(answers, state):
     """A page of the order: `state` has order (a key of `ORDERS`), kind (a class or `ALL`) and page (from 1)."""
     places, values = ranked(answers, state["order"], state["kind"])
-    page, pages = state["page"], pages_of(len(places))
-    first = (page - 1) * PAGE
+    first = (state["page"] - 1) * PAGE
     cases = [
-        Case(n + 1, answers.ids[i], int(answers.truth[i]), answers.images[i], answers.scores[:, i], float(values[n]))
-        for n, i in list(enumerate(places))[first : first + PAGE]
+        Case(n, answers.ids[i], int(answers.truth[i]), answers.images[i], answers.scores[:, i], float(value))
+        for n, (i, value) in enumerate(zip(places, values, strict=True), 1)
     ]
     wrong = answers.scores[:, places].argmax(2) != answers.truth[places]
     missed = dict(zip(answers.methods, wrong.sum(1).tolist(), strict=True))
-    return Result(answers.methods, state["order"], cases, page, pages, len(places), missed, int(wrong.all(0).sum()))
+    some = cases[first : first + PAGE]
+    return Result(answers.methods, state["order"], some, state["page"], len(places), missed, int(wrong.all(0).sum()))
 
 
 def pages_of(count):
@@ -190,20 +185,17 @@ def describe(result):
     """Each image of the page in a sentence, and how many are missed."""
     if not result.cases:
         return "No held-back image is of this class.", {"images": 0}
-    last = result.cases[-1].place
-    words = [f"Images {result.cases[0].place} to {last} of {result.count}, {ORDERS[result.order]}."]
+    first, last = result.cases[0].place, result.cases[-1].place
+    words = [f"Images {first} to {last} of {result.count}, {ORDERS[result.order]}."]
     for case in result.cases:
-        taken = {}
+        by_answer = {}
         for method, row in zip(result.methods, case.scores, strict=True):
-            taken.setdefault(int(row.argmax()), []).append(f"{method} ({row.max():.2f})")
-        said = "; ".join(f"{CLASSES[k]} by {', '.join(methods)}" for k, methods in taken.items())
-        words.append(f"{case.place}: {CLASSES[case.truth]}, called {said}.")
-    wrong = {f"wrong: {method}": f"{number} of {result.count}" for method, number in result.missed.items()}
-    return " ".join(words), {
-        "page": f"{result.page} of {result.pages}",
-        **wrong,
-        "wrong: all methods": f"{result.missed_by_all} of {result.count}",
-    }
+            by_answer.setdefault(int(row.argmax()), []).append(f"{method} ({row.max():.2f})")
+        answers = "; ".join(f"{CLASSES[k]} by {', '.join(methods)}" for k, methods in by_answer.items())
+        words.append(f"{case.place}: {CLASSES[case.truth]}, called {answers}.")
+    missed = {**result.missed, "all methods": result.missed_by_all}
+    wrong = {f"wrong: {name}": f"{number} of {result.count}" for name, number in missed.items()}
+    return " ".join(words), {"page": f"{result.page} of {pages_of(result.count)}", **wrong}
 
 
 def hardest(runs, **start):
@@ -217,18 +209,14 @@ def hardest(runs, **start):
         hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")
     """
     answers = scored(runs)
-    there = np.bincount(answers.truth, minlength=len(CLASSES))
-    kinds = [(f"{name} ({count})", name) for name, count in zip(CLASSES, there, strict=True) if count]
+    there = np.bincount(answers.truth, minlength=len(CLASSES)).tolist()
+    count = {ALL: len(answers.truth), **dict(zip(CLASSES, there, strict=True))}
     controls = {
         "order": choice("order", list(ORDERS), "hardest for all", "280px"),
-        "kind": choice("true class", [(f"{ALL} ({len(answers.truth)})", ALL), *kinds], ALL, "240px"),
-        "page": slider("page", 1, 1, pages_of(len(answers.truth)), 1, width="290px"),
+        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL, "240px"),
+        "page": slider("page", 1, 1, pages_of(count[ALL]), 1, width="290px"),
     }
-
-    def fewer(change):
-        controls["page"].max = pages_of(len(ranked(answers, "hardest for all", change["new"])[0]))
-
-    controls["kind"].observe(fewer, "value")
+    controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
     return Panel(
         "hardest images",
         controls,

@@ -33,24 +33,19 @@ class Look(NamedTuple):
     measures: dict  # words -> column of the evaluations; the first is what a run is worth
 
 
-def _letters():
-    ink = (style.BLUE, style.ORANGE, "#1c7c54", style.RED, "#6a3d9a", "#7a5c00", style.QUIET)
-    letters = zip(LESIONS, ("M", "N", "C", "A", "B", "D", "V"), ink, strict=True)
-    return tuple((f"{letter} {name}", {"marker": f"${letter}$", "color": c, "ms": 5.5}) for name, letter, c in letters)
-
-
+INK = (style.BLUE, style.ORANGE, "#1c7c54", style.RED, "#6a3d9a", "#7a5c00", style.QUIET)
+SCANS = (
+    ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
+    ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4}),
+)
+LETTERS = tuple(
+    (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 5.5})
+    for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
+)
 LOOKS = {
-    "segmentation": Look(
-        SHORT,
-        (
-            ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
-            ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4}),
-        ),
-        "groups",
-        {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"},
-    ),
+    "segmentation": Look(SHORT, SCANS, "groups", {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"}),
     "classification": Look(
-        LESIONS, _letters(), "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
+        LESIONS, LETTERS, "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
     ),
 }
 
@@ -108,7 +103,7 @@ def film(moments, look):
 
 
 def latest(steps, step):
-    """The place of the last of rising steps that is not after `step`; -1 where all are.
+    """The place of the last of rising steps that is not after `step`; -1 where all are after it.
 
     Example
     -------
@@ -331,19 +326,11 @@ def describe(result):
         grounds = f"nearest by G are {near}, farthest {far}" if G.any() else "G is 0, because not every class was seen"
         now = result.curves[name].now
         words.append(f"{name}: {grounds}" + (f"; {result.measure} {now:.3g}." if np.isfinite(now) else "."))
-    return " ".join(words), {name: said_in_a_line(row) for name, row in result.films.rows.items()}
-
-
-def said_in_a_line(row):
-    """A row of the table as text.
-
-    Example
-    -------
-    >>> said_in_a_line({"method": "joint", "λ": 1.0, "seed": 0, "steps": "24 of 24", "DOC (%), last": 71.23})
-    'joint · λ 1.0 · seed 0 · steps 24 of 24 · DOC (%), last 71.2'
-    """
-    values = {name: f"{value:.1f}" if isinstance(value, float) else str(value) for name, value in row.items()}
-    return " · ".join(text if name == "method" else f"{name} {text}" for name, text in values.items())
+    numbers = {}
+    for name, row in result.films.rows.items():
+        values = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in row.items()}
+        numbers[name] = " · ".join(text if key == "method" else f"{key} {text}" for key, text in values.items())
+    return " ".join(words), numbers
 
 
 def table(*runs, **named):
@@ -373,10 +360,7 @@ def scrub(*runs, **named):
     A run is a `Run` or the folder of a saved one, of which only the files are read: no data, no network. What is shown
     is what was known when the panel was opened.
 
-    Raises
-    ------
-    BadInput
-        for another number of runs, runs of two tasks, and a folder whose files cannot be used (see `saved`)
+    Raises `BadInput` for another number of runs, runs of two tasks, and a folder that cannot be used (see `saved`).
 
     Example
     -------

@@ -53,7 +53,7 @@ class CaseViewer:
         self.run = None if isinstance(source, Prepared) else source
         self.cases = {case.name: case for case in (source if self.run is None else source.learner.data).labelled}
         self.held_back = () if self.run is None else tuple(case.name for case in source.learner.test_cases)
-        self.number, self.known, self.windows = None, {}, {}
+        self.answers, self.windows = {}, {}
 
     def names(self, modality):
         """(text, name) of its cases; those held back from a run come first."""
@@ -61,42 +61,40 @@ class CaseViewer:
         mine.sort(key=lambda name: name not in self.held_back)
         return [(name.split("/")[-1] + " (held back)" * (name in self.held_back), name) for name in mine]
 
+    def choices(self, width):
+        """The controls of the CT and of the MR case."""
+        names = {modality: self.names(modality) for modality in MODALITIES}
+        return {m: choice(f"{m.upper()} case", cases, cases[0][1], width) for m, cases in names.items()}
+
     def predicted(self, case):
         """The `Answer` of the run to a case; None without a run."""
         if self.run is None:
             return None
-        if self.number != self.run.number:
-            self.number, self.known = self.run.number, {}
-        if case.name not in self.known:
+        number, answer = self.answers.get(case.name, (None, None))
+        if number != self.run.number:
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
             labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
-            doc = dice(labels, case.label, len(CLASSES)).numpy()
-            self.known[case.name] = Answer(labels.byte().numpy(), p, G, doc)
-        return self.known[case.name]
+            answer = Answer(labels.byte().numpy(), p, G, dice(labels, case.label, len(CLASSES)).numpy())
+            self.answers[case.name] = self.run.number, answer
+        return answer
 
-    def bare(self, name, height, plane="axial"):
-        """The slice of a case at `height` percent of its stack, which begins below, in front, or on the right."""
+    def slice(self, name, height, plane="axial"):
+        """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""
         case, axis = self.cases[name], PLANES[plane]
         depth = case.image.shape[axis]
         i = round(height / 100 * (depth - 1))
         if name not in self.windows:
             self.windows[name] = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
         low, high = self.windows[name]
-        shown = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
-        spacing = tuple(np.delete(millimetres(case), axis))
-        return Slice(name, i, depth, spacing, shown, cut(case.label.numpy(), axis, i), None, None, None)
-
-    def judged(self, part, axis=0):
-        """The same slice with what the run says of it."""
-        case = self.cases[part.case]
-        answer = self.predicted(case)
+        image = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
+        spacing, truth, answer = tuple(np.delete(millimetres(case), axis)), case.label, self.predicted(case)
+        part = Slice(name, i, depth, spacing, image, cut(truth.numpy(), axis, i), None, None, None)
         if answer is None:
             return part
-        label = case.label.select(axis, part.index)
-        distance = i2pemd(answer.p.select(axis + 1, part.index)[None], label[None], answer.ground)[0].numpy()
+        distance = i2pemd(answer.p.select(axis + 1, i)[None], truth.select(axis, i)[None], answer.ground)[0].numpy()
         return part._replace(
-            prediction=cut(answer.labels, axis, part.index), distance=upright(distance, axis), doc=answer.doc
+            prediction=cut(answer.labels, axis, i), distance=upright(distance, axis), doc=answer.doc
         )
 
 
@@ -139,7 +137,7 @@ def percent(value):
 
 
 def case_viewers(runs):
-    """A `CaseViewer` for each of one to four runs; the cases held back from all of them come first.
+    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first.
 
     Raises `BadInput` for another number of runs, and for runs that were not trained on the same data.
     """
@@ -147,33 +145,31 @@ def case_viewers(runs):
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
     marks = {name: run.learner.data.fingerprint for name, run in runs.items()}
     if len(set(marks.values())) > 1:
-        found = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
-        raise BadInput(f"runs: expected the same prepared data, found {found}; train them on one folder in one profile")
-    made = {name: CaseViewer(run) for name, run in runs.items()}
-    common = set.intersection(*(set(looker.held_back) for looker in made.values()))
-    for looker in made.values():
-        looker.held_back = tuple(name for name in looker.held_back if name in common)
-    return made
+        which = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
+        raise BadInput(f"runs: expected the same prepared data, found {which}; train them on one folder in one profile")
+    first = next(iter(runs.values())).learner
+    viewers = {"truth": CaseViewer(first.data)} | {name: CaseViewer(run) for name, run in runs.items()}
+    common = set.intersection(*({case.name for case in run.learner.test_cases} for run in runs.values()))
+    viewers["truth"].held_back = tuple(case.name for case in first.test_cases if case.name in common)
+    return viewers
 
 
-def edges(labels):
-    """The borders of the organs, as (n, 2, 2) line segments between voxels, x before y.
+def border(labels):
+    """The borders between organs, as one line along the sides of voxels, (3n, 2), x before y, with gaps of NaN.
+
+    A collection of as many lines would take a third of a picture's time.
 
     Example
     -------
-    >>> edges(np.array([[0, 1]])).tolist()
-    [[[0.5, -0.5], [0.5, 0.5]]]
+    >>> border(np.array([[0, 1]])).tolist()
+    [[0.5, -0.5], [0.5, 0.5], [nan, nan]]
     """
     y, x = np.nonzero(labels[:, 1:] != labels[:, :-1])
     upright = np.stack([[x + 0.5, y - 0.5], [x + 0.5, y + 0.5]])
     y, x = np.nonzero(labels[1:] != labels[:-1])
     level = np.stack([[x - 0.5, y + 0.5], [x + 0.5, y + 0.5]])
-    return np.concatenate([upright, level], -1).transpose(2, 0, 1)
-
-
-def border(labels):
-    """The `edges` as one line with gaps, (3n, 2): a collection of as many lines takes a third of a picture's time."""
-    return np.pad(edges(labels), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan).reshape(-1, 2)
+    lines = np.concatenate([upright, level], -1).transpose(2, 0, 1)  # (n, 2, 2)
+    return np.pad(lines, [(0, 0), (0, 1), (0, 0)], constant_values=np.nan).reshape(-1, 2)
 
 
 def paint(part, overlay):
@@ -189,12 +185,9 @@ def paint(part, overlay):
         rgba[..., 3] = 0.92
         return rgba
     if overlay == "only mistakes":
-        seen = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
-        return np.concatenate([seen, 0.85 * (part.prediction != part.truth)[..., None]], -1)
-    labels = {"truth": part.truth, "prediction": part.prediction}.get(overlay)
-    if labels is None:
-        return np.zeros((*part.image.shape, 4))
-    return tint(labels)
+        colours = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
+        return np.concatenate([colours, 0.85 * (part.prediction != part.truth)[..., None]], -1)
+    return tint({"truth": part.truth, "prediction": part.prediction}.get(overlay, np.zeros_like(part.truth)))
 
 
 def tint(labels):
@@ -238,14 +231,13 @@ class View:
         hidden = overlay == "image only" and not outline
         tops, mm = {}, self._millimetres()
         for k, text in enumerate(self.names, 1):
-            text.set_visible(not hidden and bool((named == k).any()))
-            if (named == k).any():
-                y, x = np.nonzero(named == k)
+            y, x = np.nonzero(named == k)
+            text.set_visible(not hidden and len(y) > 0)
+            if len(y):
                 # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
                 tops[k] = x.mean() * dx, max(y.min() - 0.02 * H, 0.03 * H) * dy, (7 * len(SHORT[k]) + 4) * mm
-        for k, place in apart(tops, 16 * mm).items():
-            self.names[k - 1].set_position(place)
-            self.names[k - 1].set_text(SHORT[k])
+        for k, place in moved_apart(tops, 16 * mm).items():
+            self.names[k - 1].set(position=place, text=SHORT[k])
 
     def _millimetres(self):
         """Of the body, in a dot of the picture."""
@@ -253,17 +245,15 @@ class View:
         return float(np.max(np.abs(np.diff([self.axes.get_xlim(), self.axes.get_ylim()])).ravel() / dots))
 
 
-def apart(tops, high):
+def moved_apart(tops, high):
     """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down.
 
-    Parameters
-    ----------
     tops : dict of name -> (x, y, width), the middle of a name and how wide it is; y runs downwards
     high : how high a name is
 
     Example
     -------
-    >>> apart({"liver": (5, 2, 4), "spleen": (8, 1, 4), "kidney": (20, 2, 4)}, 3)
+    >>> moved_apart({"liver": (5, 2, 4), "spleen": (8, 1, 4), "kidney": (20, 2, 4)}, 3)
     {'spleen': (8, 1), 'liver': (5, 4), 'kidney': (20, 2)}
     """
     placed = {}
@@ -275,22 +265,23 @@ def apart(tops, high):
     return placed
 
 
-class Bar:
-    """The scale of I2PEMD's colours, from 0 to the largest entry that G can have."""
+class Key:
+    """What the colours of an overlay say: the scale of I2PEMD, from 0 to the largest entry of G, and words `at`."""
 
-    def __init__(self, figure, box, title="I2PEMD"):
+    def __init__(self, figure, box, at):
         axes = style.blank(figure.add_axes(box))
         steps = np.linspace(TOP, 0, 64)[:, None]
         self.bar = axes.imshow(steps, cmap=style.HEAT, vmin=0, vmax=TOP, aspect="auto", extent=(0, 1, 0, TOP))
-        self.words = {axes.text(1.4, y, "", size=8, va="center"): style.number(y) for y in (0, TOP / 2, TOP)}
-        head = axes.text(0.5, TOP * 1.06, "", size=8.5, ha="center", va="bottom")
-        self.words[head] = title
+        self.labels = {axes.text(1.4, y, "", size=8, va="center"): style.number(y) for y in (0, TOP / 2, TOP)}
+        self.labels[axes.text(0.5, TOP * 1.06, "", size=8.5, ha="center", va="bottom")] = "I2PEMD"
+        self.words = figure.text(*at, "", size=8.5, color=style.QUIET)
 
-    def show(self, visible):
-        """Show the scale or hide it."""
-        self.bar.set_visible(visible)
-        for text, word in self.words.items():
-            text.set_text(word if visible else "")
+    def show(self, overlay):
+        """Show what belongs to an overlay."""
+        self.bar.set_visible(overlay == "I2PEMD")
+        for text, label in self.labels.items():
+            text.set_text(label if overlay == "I2PEMD" else "")
+        self.words.set_text(KEYS.get(overlay, ""))
 
 
 MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
@@ -304,17 +295,10 @@ class Comparison(NamedTuple):
     outline: bool
 
 
-def beside(made, state):
-    """The slices of the state, once bare and once as each run sees them.
-
-    made : what `case_viewers` gave;  state : ct and mr (names of cases), height (percent), plane, overlay, outline
-    """
-    first, plane = next(iter(made.values())), state["plane"]
-    rows = {}
-    for modality in MODALITIES:
-        part = first.bare(state[modality], state["height"], plane)
-        judged = {name: looker.judged(part, PLANES[plane]) for name, looker in made.items()}
-        rows[modality] = {"truth": part, **judged}
+def beside(viewers, state):
+    """The slices of the state: ct and mr (names of cases), height (percent), plane, overlay, outline."""
+    height, plane = state["height"], state["plane"]
+    rows = {m: {name: v.slice(state[m], height, plane) for name, v in viewers.items()} for m in MODALITIES}
     return Comparison(rows, state["overlay"], state["outline"])
 
 
@@ -335,8 +319,7 @@ def draw_beside(figure, result):
             if part.doc is not None:
                 here, case = percent(slice_doc(part)), percent(overlap(part.doc))
                 art.notes[modality, name].set_text(f"DOC {case}, here {here}")
-    art.bar.show(result.overlay == "I2PEMD")
-    art.key.set_text(KEYS.get(result.overlay, ""))
+    art.key.show(result.overlay)
 
 
 KEYS = {
@@ -370,23 +353,21 @@ class _Rows:
                 self.notes[modality, name] = figure.text(left, (bottom - 0.05) / height, "", size=8.5, va="top")
         for j, name in enumerate(columns):
             figure.text((HEAD + (j + 0.03) * side) / width, 1 - 0.22 / height, name, size=9.5, weight="bold")
-        self.bar = Bar(figure, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45])
-        self.key = figure.text(HEAD / width, 0.09 / height, "", size=8.5, color=style.QUIET)
+        self.key = Key(figure, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45], (HEAD / width, 0.09 / height))
 
 
 def describe_beside(result):
     """Which run labels these slices how well."""
     words, numbers = [], {}
     for modality, parts in result.rows.items():
-        truth, *judged = parts.items()
-        part = truth[1]
-        found = []
-        for name, seen in judged:
-            wrong = int((seen.prediction != seen.truth).sum())
-            found.append(f"{name} {percent(slice_doc(seen))} with {wrong} wrong voxels")
-            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(overlap(seen.doc))
+        (_, part), *judged = parts.items()
+        each = []
+        for name, answer in judged:
+            wrong = int((answer.prediction != answer.truth).sum())
+            each.append(f"{name} {percent(slice_doc(answer))} with {wrong} wrong voxels")
+            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(overlap(answer.doc))
         where = f"{modality.upper()} {part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}"
-        words.append(f"{where}, DOC of this slice in percent: {', '.join(found)}")
+        words.append(f"{where}, DOC of this slice in percent: {', '.join(each)}")
     return ". ".join(words) + ".", numbers
 
 
@@ -399,26 +380,23 @@ def compare(**named):
     -------
         compare(joint=joint, ours=ours, overlay="only mistakes", height=40)
     """
-    made = case_viewers({name: run for name, run in named.items() if hasattr(run, "learner")})
-    start = {name: value for name, value in named.items() if name not in made}
-    first = next(iter(made.values()))
-    cases = {modality: first.names(modality) for modality in MODALITIES}
+    runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
+    viewers = case_viewers(runs)
     return Panel(
         "slices of runs",
         {
-            "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "260px"),
-            "mr": choice("MR case", cases["mr"], cases["mr"][0][1], "260px"),
+            **viewers["truth"].choices("260px"),
             "plane": choice("plane", list(PLANES), "axial", "180px"),
             "height": slider("slice (% of the stack)", 50, 0, 100, 1, width="380px"),
             "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
             "outline": switch("outline the truth in white", True, "220px"),
         },
-        lambda state: beside(made, state),
+        lambda state: beside(viewers, state),
         draw_beside,
         describe_beside,
         layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]],
-        size=rows_size(len(made) + 1)[1],
-        start=start,
+        size=rows_size(len(viewers))[1],
+        start={name: value for name, value in named.items() if name not in runs},
     )
 
 

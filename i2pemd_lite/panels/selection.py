@@ -27,7 +27,7 @@ ROWS = {
     "chance": "as many, at random",
     "low": "below: s ≤ τ_low",
 }
-"""Of `bands.SETS`: those that are drawn, from above to below."""
+"""The sets of `bands` that are drawn, from above to below."""
 
 
 class Frozen(NamedTuple):
@@ -36,7 +36,6 @@ class Frozen(NamedTuple):
     o: torch.Tensor  # (B, N, K) softmax output of weak views
     truth: torch.Tensor  # (B, N)
     ground: torch.Tensor  # (K, K), from the network's own prototypes
-    step: int
 
 
 def freeze(run, batches=25, seed=0):
@@ -45,40 +44,46 @@ def freeze(run, batches=25, seed=0):
     It predicts as in use: with the last weights, its own statistics for batch normalisation and nothing dropped out.
     """
     learner, s = run.learner, run.settings
-    there = len(learner.unlabelled)
-    orders = [torch.randperm(there, generator=generator(seed, "frozen", b))[: s.unlabelled] for b in range(batches)]
-    members = [learner.unlabelled[order] for order in orders]
-    outputs = []
+    outputs, truth = [], []
     with learner.evaluating():
-        for b, batch in enumerate(members):
+        for b in range(batches):
+            order = torch.randperm(len(learner.unlabelled), generator=generator(seed, "frozen", b))
+            batch = learner.unlabelled[order[: s.unlabelled]]
             images = weak(learner.data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
             outputs.append(learner.network(images)[1].float().softmax(1).cpu())
-    truth = learner.data.labels[torch.stack(members)]
-    return Frozen(torch.stack(outputs), truth, learner.bank.ground_distance().cpu(), run.number)
+            truth.append(learner.data.labels[batch])
+    return Frozen(torch.stack(outputs), torch.stack(truth), learner.bank.ground_distance().cpu())
+
+
+class Share(NamedTuple):
+    """How many of a set there are, which part of them is right, and how sure that is."""
+
+    number: int
+    percent: float  # NaN for an empty set
+    error: float  # ±, in points
+
+    def __str__(self):
+        return f"{self.percent:.1f} ± {self.error:.1f} %" if self.number else "nobody"
+
+
+def share(number, right, spread=None):
+    """The `Share` of `right` ones: ± the standard error √(a (1 − a)/n), or their spread where it is given."""
+    if not number:
+        return Share(0, np.nan, np.nan)
+    a = right / number
+    error = np.sqrt(a * (1 - a) / number) if spread is None else spread / number
+    return Share(number, 100 * right / number, 100 * error)
 
 
 class Judged(NamedTuple):
     """All batches under one rule."""
 
-    rule: dict  # tau_low, tau_high, top, ground
+    rule: tuple  # τ_low, τ_high, T, G
     chosen: Selection  # each field (B, N)
     right: torch.Tensor  # (B, N) bool
     sure: torch.Tensor  # (B, N) bool: of the band, as many as I2PEMD lets in, the most confident
-    counts: dict  # key of `ROWS` -> (number, right)
-    spread: float  # standard deviation of the right ones among "as many, at random", over all draws
+    shares: dict  # key of `ROWS` -> Share; ± of "as many, at random" is the spread of all draws
     others: int  # how many of those let in are not among the most confident
-
-    def share(self, name):
-        """Right ones of a set in percent, NaN for an empty one."""
-        number, right = self.counts[name]
-        return 100 * right / number if number else np.nan
-
-    def error(self, name):
-        """± of a share: its standard error √(a (1 − a)/n); at random, the spread of all draws."""
-        number, a = self.counts[name][0], self.share(name) / 100
-        if not number:
-            return np.nan
-        return 100 * (self.spread / number if name == "chance" else np.sqrt(a * (1 - a) / number))
 
 
 def judge(frozen, tau_low, tau_high, top, ground):
@@ -91,9 +96,9 @@ def judge(frozen, tau_low, tau_high, top, ground):
     -------
     >>> o = torch.tensor([[[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]]])
     >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> found = judge(Frozen(o, torch.tensor([[0, 1, 0, 0]]), G, 0), .7, .8, top=2, ground="learned")
-    >>> found.counts["near"], found.counts["sure"], found.counts["chance"], found.spread
-    ((1, 1.0), (1, 0.0), (1, 0.5), 0.5)
+    >>> shares = judge(Frozen(o, torch.tensor([[0, 1, 0, 0]]), G), .7, .8, top=2, ground="learned").shares
+    >>> [f"{shares[name]}" for name in ("near", "sure", "chance")]
+    ['100.0 ± 0.0 %', '0.0 ± 0.0 %', '50.0 ± 50.0 %']
     """
     G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1])
     batches = [select(o, G, tau_low, tau_high, top) for o in frozen.o]
@@ -104,16 +109,11 @@ def judge(frozen, tau_low, tau_high, top, ground):
     n, (N, R) = count["near"][0], count["band"]
     a = R / np.maximum(N, 1)
     count["chance"] = n, n * a
-    variance = n * a * (1 - a) * (N - n) / np.maximum(N - 1, 1)
-    return Judged(
-        {"tau_low": tau_low, "tau_high": tau_high, "top": top, "ground": ground},
-        chosen,
-        right,
-        sets["sure"],
-        {name: (int(members.sum()), float(good.sum())) for name, (members, good) in count.items()},
-        float(np.sqrt(variance.sum())),
-        int((sets["near"] & ~sets["sure"]).sum()),
-    )
+    spread = np.sqrt((n * a * (1 - a) * (N - n) / np.maximum(N - 1, 1)).sum())
+    shares = {name: share(int(members.sum()), float(good.sum()), spread if name == "chance" else None)
+              for name, (members, good) in count.items()}  # fmt: skip
+    others = int((sets["near"] & ~sets["sure"]).sum())
+    return Judged((tau_low, tau_high, top, ground), chosen, right, sets["sure"], shares, others)
 
 
 class Result(NamedTuple):
@@ -126,47 +126,55 @@ class Result(NamedTuple):
 def draw(figure, result):
     """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
     art = style.artists(figure, _Card)
-    _draw_batch(art, result)
-    _draw_shares(art, result.judged)
+    _draw_batch(art, *result)
+    _draw_shares(art, result.judged.shares)
 
 
-def _draw_batch(art, result):
-    rule, (judged, b) = result.judged.rule, result
-    low, high, T = rule["tau_low"], rule["tau_high"], rule["top"]
-    s, d, chosen, right = (x[b].numpy() for x in (*judged.chosen[2:4], judged.chosen.mask, judged.right))
-    top = max(0.05, np.ceil(20 * float(judged.chosen.distances.max())) / 20)
+def _draw_batch(art, judged, batch):
+    """One batch: each image at its confidence s and its distance d; two shades and a line say what decides about it.
+
+    s:  0 ─── never ─── τ_low ░░ band: the T nearest, on or below the line ░░ τ_high ▒▒ always ▒▒ 1
+    """
+    low, high, T, _ = judged.rule
+    chosen = judged.chosen
+    each = (chosen.scores, chosen.distances, chosen.mask, judged.right, judged.sure)
+    s, d, taken, right, sure = (values[batch].numpy() for values in each)
+    top = max(0.05, np.ceil(20 * float(chosen.distances.max())) / 20)
     style.limits(art.axes, y=(0, 1.12 * top))
     for patch, (left, end) in zip(art.shades, ((low, high), (high, 1.0)), strict=True):
         patch.set_bounds(left, 0, end - left, 1.12 * top)
-    middles = {"never": max(low / 2, 0.2), "band": (low + high) / 2, "always": (1 + high) / 2}
-    room = {"never": 1.0, "band": high - low - 0.07, "always": 1.0 - high - 0.095}  # beside the words, in units of s
-    for text, (name, x) in zip(art.names, middles.items(), strict=True):
-        text.set_text(name if room[name] >= 0 else "")
-        text.set_position((x, 1.065 * top))
-    last = np.sort(d)[T - 1]
-    art.limit.set_data([0, 1], [last, last])
-    art.limit_name.set_text(f"T = {T} nearest: on or below")
-    art.limit_name.set_position((0.135, last) if last < 0.3 * top else (1.0, last))
-    art.limit_name.set_ha("left" if last < 0.3 * top else "right")
-    rivals = s[judged.sure[b].numpy()]
-    cut = rivals.min() if len(rivals) else np.nan
-    art.cut.set_data([cut, cut], [0, 0.99 * top])
-    art.cut_name.set_text(("as many by s: from here " if cut > 0.7 else " as many by s: from here") * len(rivals[:1]))
-    art.cut_name.set(position=(np.nan_to_num(cut), 0.99 * top), ha="right" if cut > 0.7 else "left")
-    art.others.set_data(judged.chosen.scores.flatten(), judged.chosen.distances.flatten())
-    for (kept, correct), artist in art.marks.items():
-        mine = (chosen == kept) & (right == correct)
+    # Where each name stands, and what room is left beside it, in units of s
+    names = {
+        "never": (max(low / 2, 0.2), 1.0),
+        "band": ((low + high) / 2, high - low - 0.07),
+        "always": ((1 + high) / 2, 1.0 - high - 0.095),
+    }
+    for text, (name, (x, room)) in zip(art.names, names.items(), strict=True):
+        text.set(text=name if room >= 0 else "", position=(x, 1.065 * top))
+    art.others.set_data(chosen.scores.flatten(), chosen.distances.flatten())
+    for (is_taken, is_right), artist in art.marks.items():
+        mine = (taken == is_taken) & (right == is_right)
         artist.set_data(s[mine], d[mine])
+    _draw_cuts(art, top, np.sort(d)[T - 1], T, s[sure].min() if sure.any() else np.nan)
 
 
-def _draw_shares(art, judged):
+def _draw_cuts(art, top, last, T, cut):
+    """Two lines with their words: the distance of the last of the T nearest, and where as many by s begin."""
+    art.limit.set_data([0, 1], [last, last])
+    x, side = (0.135, "left") if last < 0.3 * top else (1.0, "right")
+    art.limit_name.set(text=f"T = {T} nearest: on or below", position=(x, last), ha=side)
+    words, side = ("as many by s: from here ", "right") if cut > 0.7 else (" as many by s: from here", "left")
+    art.cut.set_data([cut, cut], [0, 0.99 * top])
+    art.cut_name.set(text="" if np.isnan(cut) else words, position=(np.nan_to_num(cut), 0.99 * top), ha=side)
+
+
+def _draw_shares(art, shares):
     for name, (bar, whisker, text) in art.bars.items():
-        share, error, number = judged.share(name), judged.error(name), judged.counts[name][0]
-        bar.set_width(share if number else 0)
-        whisker.set_data(np.clip([share - error, share + error], 0, 100), [HEIGHTS[name]] * 2)  # NaN is not drawn
-        text.set_text(f"{share:.1f} ± {error:.1f}   {number}" if number else "nobody")
-    share = judged.share("chance")
-    art.level.set_data([share] * 2, [HEIGHTS["band"] - 0.45, HEIGHTS["chance"] + 0.45])
+        number, percent, error = shares[name]
+        bar.set_width(percent if number else 0)
+        whisker.set_data(np.clip([percent - error, percent + error], 0, 100), [HEIGHTS[name]] * 2)  # NaN is not drawn
+        text.set_text(f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody")
+    art.level.set_data([shares["chance"].percent] * 2, [HEIGHTS["band"] - 0.45, HEIGHTS["chance"] + 0.45])
 
 
 HEIGHTS = {"high": 0.0, "band": 1.9, "near": 2.8, "sure": 3.7, "chance": 4.6, "low": 5.9}
@@ -223,35 +231,30 @@ class _Card:
 
 def describe(result):
     """The fair test in words and numbers."""
-    judged = result.judged
-    numbers = {name: number for name, (number, _) in judged.counts.items()}
-    total = numbers["high"] + numbers["band"] + numbers["low"]
-    words = [
-        f"I2PEMD decides about {numbers['band']} of {total} pseudo-labels, {100 * numbers['band'] / total:.1f} %, and "
-        f"lets in {numbers['near']} of them; the thresholds alone decide about the rest."
-    ]
-    near = numbers["near"]
-    if near:
-        words.append(
-            f"Of those it lets in {judged.share('near'):.1f} % are right, of as many most confident "
-            f"{judged.share('sure'):.1f} %, of as many at random {judged.share('chance'):.1f} ± "
-            f"{judged.error('chance'):.1f} %. I2PEMD and confidence agree on {near - judged.others} of the {near}."
+    judged, shares = result.judged, result.judged.shares
+    near, sure, chance, band = (shares[name] for name in ("near", "sure", "chance", "band"))
+    total = sum(shares[name].number for name in ("high", "band", "low"))
+    words = (
+        f"I2PEMD decides about {band.number} of {total} pseudo-labels, {100 * band.number / total:.1f} %, and "
+        f"lets in {near.number} of them; the thresholds alone decide about the rest."
+    )
+    if near.number:
+        words += (
+            f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} %, of "
+            f"as many at random {chance}. I2PEMD and confidence agree on {near.number - judged.others} of the "
+            f"{near.number}."
         )
-    here, mine = judged.chosen.mask[result.batch], judged.right[result.batch]
-    return " ".join(words), {
-        "chosen here": f"{int(here.sum())} of {len(here)}",
-        "of them right": int((here & mine).sum()),
-        "in the band": numbers["band"],
-        "let in": near,
-        "let in: right": _percent(judged, "near"),
-        "most confident": _percent(judged, "sure"),
-        "at random": _percent(judged, "chance"),
+    taken = judged.chosen.mask[result.batch]
+    return words, {
+        "chosen here": f"{int(taken.sum())} of {len(taken)}",
+        "of them right": int((taken & judged.right[result.batch]).sum()),
+        "in the band": band.number,
+        "let in": near.number,
+        "let in: right": str(near),
+        "most confident": str(sure),
+        "at random": str(chance),
         "not by confidence": judged.others,
     }
-
-
-def _percent(judged, name):
-    return f"{judged.share(name):.1f} ± {judged.error(name):.1f} %" if judged.counts[name][0] else "nobody"
 
 
 def keep_apart(controls):
@@ -279,14 +282,10 @@ def selection(frozen, **start):
     """
     batches, count, _ = frozen.o.shape
     controls = {
-        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01, width="320px"),
-        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01, width="320px"),
-        "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1, width="320px"),
+        **rule_controls(count, "320px"),
         "batch": slider("batch", 1, 1, batches, 1, width="260px"),
         "ground": choice("G", list(GROUNDS.items()), "learned", "200px"),
     }
-
-    keep_apart(controls)
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
     return Panel(
         "selection",
@@ -298,3 +297,14 @@ def selection(frozen, **start):
         size=(9.4, 3.9),
         start=start,
     )
+
+
+def rule_controls(count, width):
+    """Sliders for τ_low, τ_high and T of batches of `count` images."""
+    controls = {
+        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01, width=width),
+        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01, width=width),
+        "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1, width="320px"),
+    }
+    keep_apart(controls)
+    return controls

@@ -60,25 +60,26 @@ def walk(network):
     head True ('dec1',) logits
     """
     stages = {name: module for name, module in network.named_children() if any(True for _ in module.parameters())}
-    calls, origin = {}, {}
-    hooks = [network.pool.register_forward_hook(lambda _, inputs, output: origin.update({id(output): inputs[0]}))]
-    for name, module in stages.items():
-        note = lambda _, inputs, output, name=name: calls.update({name: (inputs, output)})  # noqa: E731
-        hooks.append(module.register_forward_hook(note))
+    calls, maker = {}, {}  # stage -> its inputs and its output; id of a tensor -> the stage that made it
+
+    def hook(name):
+        def note(module, inputs, output):
+            maker[id(output)] = name or maker[id(inputs[0])]  # what was pooled is still its stage's
+            calls[name] = inputs, output  # which keeps them, so that their ids stay theirs
+
+        return note
+
+    # Each stage says what it is given and what it gives:   image → enc1 → pool → enc2 → … → head
+    hooks = [module.register_forward_hook(hook(name)) for name, module in [*stages.items(), ("", network.pool)]]
     training, image = network.training, torch.zeros(2, 1, 8, 8, 8, device=next(network.parameters()).device)
     try:
         with torch.inference_mode():
-            results = network.eval()(image, sizes=(1,) * len(MODALITIES))
+            features, logits = network.eval()(image, sizes=(1,) * len(MODALITIES))
     finally:
         network.train(training)
-        for hook in hooks:
-            hook.remove()
-    made = {id(output): name for name, (_, output) in calls.items()}
-    names = dict(zip(map(id, results), ("F", "logits"), strict=True))
-
-    def source(tensor):
-        return made.get(id(origin.get(id(tensor), tensor)), "")
-
+        for handle in hooks:
+            handle.remove()
+    calls.pop("")
     return tuple(
         Block(
             name,
@@ -86,8 +87,8 @@ def walk(network):
             tuple(_layers(stages[name])),
             sum(p.numel() for p in stages[name].parameters()),
             round(math.log2(image.shape[-1] / output.shape[-1])),
-            tuple(source(tensor) for tensor in inputs),
-            names.get(id(output), ""),
+            tuple(maker.get(id(tensor), "") for tensor in inputs),
+            "F" if output is features else "logits" if output is logits else "",
         )
         for name, (inputs, output) in calls.items()
     )
@@ -96,14 +97,14 @@ def walk(network):
 def _layers(stage):
     """The layers of one copy of a stage."""
     copy = stage.copies[MODALITIES[0]] if isinstance(stage, PerModality) else stage
-    found = []
+    layers = []
     for module in copy.modules():
         if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
             up, channels = isinstance(module, nn.ConvTranspose3d), (module.in_channels, module.out_channels)
-            found.append(Layer(up, module.kernel_size, channels, 0))
+            layers.append(Layer(up, module.kernel_size, channels, 0))
         if isinstance(module, nn.BatchNorm3d):
-            found[-1] = found[-1]._replace(norms=found[-1].norms + 1)
-    return found
+            layers[-1] = layers[-1]._replace(norms=layers[-1].norms + 1)
+    return layers
 
 
 class Result(NamedTuple):
@@ -130,25 +131,18 @@ def _built(sharing, width, dim, upconv):
 def draw(figure, result):
     """Two lanes from left to right, CT above and MR below, which meet in the stages that are shared."""
     art = style.artists(figure, lambda figure: _Card(figure, [block.name for block in result.blocks]))
-    where = {block.name: x for x, block in enumerate(result.blocks)}
-    shared = {block.name: block.shared for block in result.blocks}
     for block in result.blocks:
         for lane, box in art.boxes[block.name].items():
             box.show(block, (lane == "both") == block.shared)
-    for modality, sign in LANES.items():
-        path, skips = [], []
+    places = {block.name: (x, block.shared) for x, block in enumerate(result.blocks)}
+    for modality, side in LANES.items():
+        paths, skips = [], []
         for block in result.blocks:
-            x = where[block.name]
-            for rank, name in enumerate(block.inputs):
-                start = (where[name], _height(shared[name], sign)) if name else (-0.85, sign)
-                end = (x, _height(block.shared, sign))
-                if rank:
-                    edges = [sign * (TALL + (not one)) for one in (shared[name], block.shared)]
-                    top = sign * (1.95 + 0.12 * (x - start[0]))
-                    skips += [(start[0], edges[0]), (start[0], top), (x, top), (x, edges[1]), (np.nan, np.nan)]
-                else:
-                    path += [(start[0] + (WIDE if name else 0), start[1]), (end[0] - WIDE, end[1]), (np.nan, np.nan)]
-        art.paths[modality].set_data(*np.array(path).T)
+            first, *others = block.inputs
+            paths += _path(places.get(first), places[block.name], side)
+            for name in others:
+                skips += _skip(places[name], places[block.name], side)
+        art.paths[modality].set_data(*np.array(paths).T)
         art.skips[modality].set_data(*np.array(skips).T)
     art.total.set_text(f"{result.parameters:,} parameters")
     art.title.set_text(f"{result.method}: CT and MR share {said(result.blocks)}")
@@ -158,6 +152,20 @@ def draw(figure, result):
 LANES = {"ct": 1.0, "mr": -1.0}
 WIDE, TALL = 0.42, 0.78  # half a box
 OFF = 0.12  # how far the two paths lie apart where they run through one box
+
+
+def _path(start, end, side):
+    """A line from one box, or from the image, to the next, and a gap; a box is (x, shared)."""
+    (x, shared), (to, to_shared) = start or (-0.85 - WIDE, False), end
+    return [(x + WIDE, side * (OFF if shared else 1)), (to - WIDE, side * (OFF if to_shared else 1)), (np.nan, np.nan)]
+
+
+def _skip(start, end, side):
+    """A line from one box around those between to a later one, the higher the more there are, and a gap."""
+    (x, shared), (to, to_shared) = start, end
+    top = side * (1.95 + 0.12 * (to - x))
+    edges = side * (TALL + (not shared)), side * (TALL + (not to_shared))
+    return [(x, edges[0]), (x, top), (to, top), (to, edges[1]), (np.nan, np.nan)]
 
 
 def said(blocks):
@@ -173,10 +181,6 @@ def said(blocks):
     names = ", ".join(block.name for block in shared)
     what = {0: "nothing", len(blocks): "all kernels" if apart else "everything"}.get(len(shared), names)
     return f"{what}; each has its own normalisation" if apart else what
-
-
-def _height(shared, sign):
-    return OFF * sign if shared else sign
 
 
 def added(method):
@@ -199,17 +203,14 @@ class _Card:
     def __init__(self, figure, names):
         axes = style.blank(figure.add_axes([0.005, 0.09, 0.99, 0.82]))
         axes.set(xlim=(-0.95, len(names) - 0.45), ylim=(-3.05, 3.05))
-        dashes = {"ct": "-", "mr": (0, (4, 2))}
-        colours = {"ct": style.BLUE, "mr": style.ORANGE}
-        self.skips = {m: axes.plot([], [], color=colours[m], lw=1.0, ls=dashes[m], alpha=0.6)[0] for m in LANES}
-        self.paths = {m: axes.plot([], [], color=colours[m], lw=1.8, ls=dashes[m])[0] for m in LANES}
-        lanes = {"ct": (1.0, style.BLUE), "mr": (-1.0, style.ORANGE), "both": (0.0, style.INK)}
-        self.boxes = {
-            name: {lane: _Box(axes, x, y, colour, lane) for lane, (y, colour) in lanes.items()}
-            for x, name in enumerate(names)
-        }
-        for modality, mark in (("ct", "CT ○"), ("mr", "MR ×")):
-            axes.text(-0.9, 1.35 * LANES[modality], mark, color=colours[modality], weight="bold", va="center")
+        lanes = {"ct": (style.BLUE, "-", "CT ○"), "mr": (style.ORANGE, (0, (4, 2)), "MR ×")}
+        self.skips = {m: axes.plot([], [], color=c, lw=1.0, ls=ls, alpha=0.6)[0] for m, (c, ls, _) in lanes.items()}
+        self.paths = {m: axes.plot([], [], color=c, lw=1.8, ls=ls)[0] for m, (c, ls, _) in lanes.items()}
+        for modality, (colour, _, mark) in lanes.items():
+            axes.text(-0.9, 1.35 * LANES[modality], mark, color=colour, weight="bold", va="center")
+        places = (("ct", 1.0, style.BLUE), ("mr", -1.0, style.ORANGE), ("both", 0.0, style.INK))
+        self.boxes = {name: {lane: _Box(axes, x, y, colour, lane) for lane, y, colour in places}
+                      for x, name in enumerate(names)}  # fmt: skip
         self.title = figure.text(0.012, 0.945, "", size=9.5, weight="bold")
         self.total = figure.text(0.988, 0.945, "", size=9.5, weight="bold", ha="right")
         self.more = figure.text(0.012, 0.9, "", size=9)
@@ -248,14 +249,15 @@ class _Box:
 
 def describe(result):
     """Which stages are shared, and how many parameters that takes."""
-    split = [block.name for block in result.blocks if not block.shared]
+    split = ", ".join(block.name for block in result.blocks if not block.shared)
     words = f"{result.method}: CT and MR share {said(result.blocks)}. "
-    words += f"One copy for each modality: {', '.join(split) or 'no stage'}. "
+    words += f"One copy for each modality: {split or 'no stage'}. {added(result.method)}"
     features = next(block for block in result.blocks if block.gives == "F")
-    return (words + added(result.method)).strip(), {
+    shared = sum(block.parameters for block in result.blocks if block.shared)
+    return words.strip(), {
         "parameters": f"{result.parameters:,}",
-        "in shared stages": f"{sum(block.parameters for block in result.blocks if block.shared):,}",
-        "in copied stages": f"{sum(block.parameters for block in result.blocks if not block.shared):,}",
+        "in shared stages": f"{shared:,}",
+        "in copied stages": f"{result.parameters - shared:,}",
         "features F": f"{features.layers[-1].channels[1]} channels, of {features.name}",
     }
 

@@ -39,18 +39,11 @@ class Result(NamedTuple):
 
 
 def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
-    """The surface of an organ by marching cubes, closed also where the organ touches the border of the volume.
+    """The surface of an organ by marching cubes, closed also where it touches the border; None if it is empty.
 
-    Parameters
-    ----------
-    mask : (D, H, W) bool, D to Superior, H to Posterior, W to Left
-    spacing : mm of a voxel as (z, y, x)
+    mask : (D, H, W) bool, D to Superior, H to Posterior, W to Left;  spacing : mm of a voxel as (z, y, x)
     detail : mm between the points of the surface, at least; axes with larger voxels keep theirs
     smooth : mm, deviation of a Gaussian over the mask before; 0 shows the mask as it is
-
-    Returns
-    -------
-    Mesh, or None for an empty mask
 
     Example
     -------
@@ -62,9 +55,8 @@ def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
 
     mask, spacing = np.asarray(mask, dtype=bool), np.asarray(spacing, dtype=float)
     if mask.ndim != 3 or spacing.shape != (3,) or not (spacing > 0).all():
-        raise BadInput(
-            f"mask, spacing: expected (D, H, W) and three millimetres above 0, found {mask.shape} and {spacing}"
-        )
+        expected = "(D, H, W) and three millimetres above 0"
+        raise BadInput(f"mask, spacing: expected {expected}, found {mask.shape} and {spacing}")
     if not mask.any():
         return None
     inside = ndimage.find_objects(mask.astype(np.uint8))[0]
@@ -82,35 +74,34 @@ def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
 
 
 class Shapes:
-    """The surfaces of cases; each is made once for each state of a run."""
+    """The surfaces of cases by `CaseViewer`s; each is made once for each state of a run."""
 
-    def __init__(self, made):
-        self.made, self.known = made, {}
-        self.cases = next(iter(made.values())).cases
+    def __init__(self, viewers):
+        self.viewers, self.surfaces = viewers, {}
 
     def of(self, column, name):
         """organ -> `Mesh` or None, of the truth or of a run."""
-        looker = self.made.get(column)
-        key = column, name, looker and looker.run.number
-        if key not in self.known:
-            case = self.cases[name]
-            labels = case.label.numpy() if looker is None else looker.predicted(case).labels
+        viewer = self.viewers[column]
+        key = column, name, viewer.run and viewer.run.number
+        if key not in self.surfaces:
+            case, answer = viewer.cases[name], viewer.predicted(viewer.cases[name])
+            labels = case.label.numpy() if answer is None else answer.labels
             spacing = millimetres(case)
-            self.known[key] = {organ: surface(labels == k, spacing) for k, organ in enumerate(ORGANS, 1)}
-        return self.known[key]
+            self.surfaces[key] = {organ: surface(labels == k, spacing) for k, organ in enumerate(ORGANS, 1)}
+        return self.surfaces[key]
 
 
 def compute(shapes, state):
     """The surfaces of the state: case (its name), turn (degrees), and for each organ whether it is shown."""
-    case = shapes.cases[state["case"]]
-    all_organs = {column: shapes.of(column, case.name) for column in ("truth", *shapes.made)}
-    points = [mesh.vertices for organs in all_organs.values() for mesh in organs.values() if mesh is not None]
-    ends = np.concatenate(points) if points else np.array([(-100.0,) * 3, (100.0,) * 3])
-    columns = {
-        column: {organ: mesh for organ, mesh in organs.items() if state[organ]} for column, organs in all_organs.items()
-    }
-    doc = {name: overlap(looker.predicted(case).doc) for name, looker in shapes.made.items()}
-    return Result(case.name, columns, doc, state["turn"], np.stack([ends.min(0), ends.max(0)]))
+    name, columns, doc, points = state["case"], {}, {}, []
+    for column, viewer in shapes.viewers.items():
+        organs, answer = shapes.of(column, name), viewer.predicted(viewer.cases[name])
+        points += [mesh.vertices for mesh in organs.values() if mesh is not None]
+        columns[column] = {organ: mesh for organ, mesh in organs.items() if state[organ]}
+        if answer is not None:
+            doc[column] = overlap(answer.doc)
+    points = np.concatenate(points or [np.array([(-100.0,) * 3, (100.0,) * 3])])
+    return Result(name, columns, doc, state["turn"], np.stack([points.min(0), points.max(0)]))
 
 
 def axes_of(turn):
@@ -135,9 +126,9 @@ def stacked(organs, turn):
         if mesh is not None:
             normals = normals_of(mesh)
             brightness = 0.4 + 0.6 * np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
-            seen = mesh.faces[(normals @ away)[mesh.faces].min(1) < 0]
-            corners.append(mesh.vertices[seen])
-            colours.append((COLOURS[ORGANS.index(organ) + 1] * brightness[:, None])[seen])
+            front = mesh.faces[(normals @ away)[mesh.faces].min(1) < 0]
+            corners.append(mesh.vertices[front])
+            colours.append((COLOURS[ORGANS.index(organ) + 1] * brightness[:, None])[front])
     corners, colours = np.concatenate(corners), np.concatenate(colours)
     order = np.argsort(-(corners @ away).mean(1))
     flat = np.stack([corners @ right, corners[..., 2]], -1)
@@ -184,8 +175,8 @@ def draw(figure, result):
         view = art.views[name]
         style.limits(view.axes, (-half, half), (middle - FLAT * half, middle + FLAT * half))
         view.corners, view.colours = stacked(organs, result.turn)
-        found = f"DOC {percent(result.doc[name])}" if name in result.doc else ""
-        art.notes[name].set_text(", ".join(filter(None, (found, missing(organs)))))
+        doc = f"DOC {percent(result.doc[name])}" if name in result.doc else ""
+        art.notes[name].set_text(", ".join(filter(None, (doc, missing(organs)))))
     truth = result.columns["truth"]
     for organ, text in art.names.items():
         mesh = truth.get(organ)
@@ -194,8 +185,7 @@ def draw(figure, result):
             text.set_position((mesh.vertices.mean(0) @ right, mesh.vertices[:, 2].mean()))
     x, z = half - 110, middle - 0.95 * FLAT * half
     art.scale.set_data([x, x + 100], [z, z])
-    art.scale_name.set_position((x + 50, z + 2))
-    art.scale_name.set_text("100 mm")
+    art.scale_name.set(position=(x + 50, z + 2), text="100 mm")
     art.case.set_text(result.case.replace("/", " ").replace("ct", "CT").replace("mr", "MR"))
     art.key.set_text(seen_from(result.turn))
 
@@ -271,6 +261,7 @@ class Scenes:
             "lighting": {"ambient": 0.4, "diffuse": 0.55, "specular": 0.05, "roughness": 0.9},
             "lightposition": {"x": -4e4, "y": 8e4, "z": -1e5},
         }
+        hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
         for j, (name, scene) in enumerate(self.scenes.items()):
             corner = {"x": j / len(columns), "y": 1, "xanchor": "left", "yanchor": "top", "xref": "paper"}
             self.figure.add_annotation(text=f"<b>{name}</b>", showarrow=False, yref="paper", **corner)
@@ -278,7 +269,6 @@ class Scenes:
                 colour = "rgb({},{},{})".format(*(round(255 * c) for c in COLOURS[k]))
                 self.figure.add_trace(go.Mesh3d(name=organ, color=colour, scene=scene, hoverinfo="name", **light))
                 self.meshes[name, organ] = self.figure.data[-1]
-            hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
             self.figure.layout[scene].update(aspectmode="manual", **hidden)
             self.figure.layout[scene].on_change(self._turned, "camera")
         self.figure.update_layout(
@@ -288,15 +278,15 @@ class Scenes:
             paper_bgcolor=style.CARD,
             font={"color": style.INK, "size": 12},
         )
-        self._turn, self._shown, self._following = None, None, False
+        self._turn, self._drawn, self._following = None, None, False
 
     def show(self, result):
         """Show surfaces; the view is left as it was turned by hand until `turn` changes."""
         meshes = [result.columns[name].get(organ) for name, organ in self.meshes]
         # A turn of the same organs moves the camera alone: plotly builds scenes anew that are given anything else.
-        if self._shown is None or any(new is not old for new, old in zip(meshes, self._shown, strict=True)):
+        if self._drawn is None or any(new is not old for new, old in zip(meshes, self._drawn, strict=True)):
             self._fill(result, meshes)
-            self._shown = meshes
+            self._drawn = meshes
         if result.turn != self._turn:
             _, away = axes_of(result.turn)
             eye, up = _xyz(-2.0 * away + (0, 0, 0.3)), {"x": 0, "y": 0, "z": 1}
@@ -304,27 +294,20 @@ class Scenes:
             self._turn = result.turn
 
     def _fill(self, result, meshes):
+        """The surfaces, all scenes to one scale, and the names of the organs at the truth's."""
         size = result.box[1] - result.box[0]
-        ratio = _xyz(1.3 * size / size.max())
-        ends = dict(zip(("xaxis", "yaxis", "zaxis"), result.box.T.tolist(), strict=True))
+        ends = {f"{axis}axis": {"range": range} for axis, range in zip("xyz", result.box.T.tolist(), strict=True)}
+        paper = {"bgcolor": style.CARD, "opacity": 0.85, "showarrow": False, "font": {"size": 10, "color": style.INK}}
+        names = [{"text": SHORT[ORGANS.index(organ) + 1], **_xyz(mesh.vertices.mean(0)), **paper}
+                 for organ, mesh in result.columns["truth"].items() if mesh is not None]  # fmt: skip
         with self.figure.batch_update():
             for trace, mesh in zip(self.meshes.values(), meshes, strict=True):
                 mesh = mesh or Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), int))
                 corners = dict(zip("ijk", mesh.faces.T.astype(np.int32), strict=True))
                 trace.update(**dict(zip("xyz", mesh.vertices.T, strict=True)), **corners)
-            for scene in map(self.figure.layout.__getitem__, self.scenes.values()):
-                scene.update(aspectratio=ratio, **{axis: {"range": range} for axis, range in ends.items()})
-            self._name(result)
-
-    def _name(self, result):
-        """The names of the organs, at the truth's."""
-        paper = {"bgcolor": style.CARD, "opacity": 0.85, "showarrow": False, "font": {"size": 10, "color": style.INK}}
-        shown = {organ: mesh for organ, mesh in result.columns["truth"].items() if mesh is not None}
-        notes = [
-            {"text": SHORT[ORGANS.index(organ) + 1], **_xyz(mesh.vertices.mean(0)), **paper}
-            for organ, mesh in shown.items()
-        ]
-        self.figure.layout[self.scenes["truth"]].annotations = notes
+            for scene in self.scenes.values():
+                self.figure.layout[scene].update(aspectratio=_xyz(1.3 * size / size.max()), **ends)
+            self.figure.layout[self.scenes["truth"]].annotations = names
 
     def _turned(self, scene, camera):
         if not self._following:
@@ -378,10 +361,10 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     -------
         surfaces("mr/image_3", joint=joint, ours=ours, organs=("liver", "spleen"))
     """
-    made = case_viewers(runs)
-    first = next(iter(made.values()))
-    cases = [(f"{m.upper()} {text}", name) for m in MODALITIES for text, name in first.names(m)]
-    cases.sort(key=lambda option: option[1] not in first.held_back)
+    viewers = case_viewers(runs)
+    truth = viewers["truth"]
+    cases = [(f"{m.upper()} {text}", name) for m in MODALITIES for text, name in truth.names(m)]
+    cases.sort(key=lambda option: option[1] not in truth.held_back)
     names = [name for _, name in cases]
     if case not in names and not (isinstance(case, int) and 0 <= case < len(names)):
         raise BadInput(f"case: expected one of {', '.join(names)}, or 0 to {len(names) - 1}, found {case!r}")
@@ -393,9 +376,9 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         "turn": slider("turn (°)", turn, -180, 180, 5, width="420px", release=True),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
-    shapes, columns = Shapes(made), ["truth", *made]
+    shapes = Shapes(viewers)
     return LivePanel(
-        (lambda: Scenes(columns)) if live else None,
+        (lambda: Scenes(list(viewers))) if live else None,
         "Turn it by the mouse",
         "organs in 3D",
         controls,
@@ -403,5 +386,5 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         draw,
         describe,
         layout=[["case", "turn"], list(ORGANS)],
-        size=size(len(columns))[1],
+        size=size(len(viewers))[1],
     )

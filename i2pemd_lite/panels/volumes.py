@@ -12,18 +12,7 @@ import numpy as np
 
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.segmentation import (
-    KEYS,
-    MARKS,
-    OVERLAYS,
-    PLANES,
-    SHORT,
-    Bar,
-    CaseViewer,
-    View,
-    overlap,
-    percent,
-)
+from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, CaseViewer, Key, View, overlap, percent
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
@@ -52,22 +41,21 @@ class Result(NamedTuple):
     outline: bool
 
 
-def compute(looker, state):
+def compute(viewer, state):
     """The planes and voxels of the state: ct and mr (names of cases), x, y, z (percent), overlay, outline."""
     planes, voxels, edges = {}, {}, {}
     for modality in MODALITIES:
-        case = looker.cases[state[modality]]
-        parts = {plane: looker.bare(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
-        voxels[modality] = voxel(looker, case, tuple(part.index for part in parts.values()))
-        planes[modality] = {plane: looker.judged(part, PLANES[plane]) for plane, part in parts.items()}
+        case = viewer.cases[state[modality]]
+        planes[modality] = {plane: viewer.slice(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
+        voxels[modality] = voxel(viewer, case, tuple(part.index for part in planes[modality].values()))
         edges[modality] = {plane: letters(case.affine, plane) for plane in PLANES}
     return Result(planes, voxels, edges, state["overlay"], state["outline"])
 
 
-def voxel(looker, case, index):
+def voxel(viewer, case, index):
     """One `Voxel` of a case, with its I2PEMD by the run's G if there is a run."""
     position = (case.affine @ (*index, 1))[:3]
-    truth, answer = int(case.label[index]), looker.predicted(case)
+    truth, answer = int(case.label[index]), viewer.predicted(case)
     if answer is None:
         return Voxel(index, position, truth, None, None, None)
     p, column = answer.p[:, *index].numpy(), answer.ground[:, truth].numpy()
@@ -90,18 +78,7 @@ def letters(affine, plane):
     return OPPOSITE[right] + right + top + bottom
 
 
-def where(position):
-    """A position (x, y, z) in RAS millimetres, in words.
-
-    Example
-    -------
-    >>> where([-42.4, 10.2, 130.0])
-    'L 42, A 10, S 130'
-    """
-    return ", ".join(f"{'LPI'[i] if v < 0 else 'RAS'[i]} {abs(v):.0f}" for i, v in enumerate(position))
-
-
-def terms(found):
+def terms(voxel):
     """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes.
 
     Example
@@ -109,8 +86,8 @@ def terms(found):
     >>> terms(Voxel((0, 0, 0), np.zeros(3), 1, np.array([0.25, 0.75]), np.array([0.5, 0]), 0.125))
     '.125 = .25 × .5 + .75 × 0'
     """
-    products = (f"{style.number(p)} × {style.number(g)}" for p, g in zip(found.p, found.column, strict=True))
-    return f"{style.number(found.distance, 3)} = {' + '.join(products)}"
+    products = (f"{style.number(p)} × {style.number(g)}" for p, g in zip(voxel.p, voxel.column, strict=True))
+    return f"{style.number(voxel.distance, 3)} = {' + '.join(products)}"
 
 
 def point(figure, result, at, pressed):
@@ -134,39 +111,21 @@ def point(figure, result, at, pressed):
 def draw(figure, result):
     """Rows CT and MR; planes axial, coronal, sagittal, all to one scale."""
     art = style.artists(figure, _Card)
-    reach = max(max(extent(part)) for parts in result.planes.values() for part in parts.values())
-    for modality, parts in result.planes.items():
-        found = result.voxels[modality]
-        art.heads[modality].set_text(head(parts["axial"].case, found))
-        place = dict(zip(AXES, found.index, strict=True))
-        for plane, part in parts.items():
-            view = art.views[modality, plane]
-            wide, high = extent(part)
-            (dy, dx), half = part.spacing, (0.5 + MARGIN) * reach
-            x, y = (wide - dx) / 2, (high - dy) / 2  # the middle
-            style.limits(view.axes, (x - half, x + half), (y + half, y - half))
-            view.show(part, result.overlay, result.outline)
-            right, upright = ACROSS[plane]
-            row = place[upright] if plane == "axial" else len(part.image) - 1 - place[upright]
-            art.cross(modality, plane, (place[right] * dx, row * dy), (x, y, wide / 2, high / 2), (dx, dy))
-            art.edges(modality, plane, result.letters[modality][plane], (x, y, wide / 2, high / 2), 0.01 * reach)
-            art.titles[modality, plane].set_text(f"{part.index + 1} of {part.depth}")
-    art.bar.show(result.overlay == "I2PEMD")
-    art.key.set_text(KEYS.get(result.overlay, ""))
-
-
-def extent(part):
-    """Millimetres from side to side and from top to bottom of a slice."""
-    (H, W), (dy, dx) = part.image.shape, part.spacing
-    return W * dx, H * dy
-
-
-def head(case, found):
-    """The lines beside a row: the case, and what its voxel is."""
-    lines = [case.split("/")[-1], "", "at the cross:", f"truth {SHORT[found.truth]}"]
-    if found.p is not None:
-        lines += [f"taken for {SHORT[found.p.argmax()]}", f"I2PEMD {style.number(found.distance, 3)}"]
-    return "\n".join(lines)
+    parts = {(modality, plane): part for modality, row in result.planes.items() for plane, part in row.items()}
+    reach = max(side for part in parts.values() for side in np.multiply(part.image.shape, part.spacing))
+    for modality, voxel in result.voxels.items():
+        lines = [parts[modality, "axial"].case.split("/")[-1], "", "at the cross:", f"truth {SHORT[voxel.truth]}"]
+        if voxel.p is not None:
+            lines += [f"taken for {SHORT[voxel.p.argmax()]}", f"I2PEMD {style.number(voxel.distance, 3)}"]
+        art.heads[modality].set_text("\n".join(lines))
+    for (modality, plane), part in parts.items():
+        place = dict(zip(AXES, result.voxels[modality].index, strict=True))
+        right, upright = ACROSS[plane]
+        row = place[upright] if plane == "axial" else len(part.image) - 1 - place[upright]
+        view = art.views[modality, plane]
+        view.show(part, result.overlay, result.outline, reach)
+        view.mark(part, (place[right], row), result.letters[modality][plane], 0.01 * reach)
+    art.key.show(result.overlay)
 
 
 SIDE, LEFT, TOP, FOOT = 2.42, 1.4, 0.3, 0.26  # inches: a plane, the heads beside a row, above a row, below all
@@ -179,7 +138,7 @@ class _Card:
 
     def __init__(self, figure):
         width, height = SIZE
-        self.views, self.heads, self.titles, self.letters, self.crosses = {}, {}, {}, {}, {}
+        self.views, self.heads = {}, {}
         self.held = None  # the plane in which the pointer went down
         for i, (modality, (title, colour)) in enumerate(MARKS.items()):
             bottom = height - (i + 1) * (SIDE + TOP)
@@ -187,55 +146,66 @@ class _Card:
             figure.text(0.1 / width, y, title, size=10, weight="bold", color=colour)
             self.heads[modality] = figure.text(0.1 / width, y - 0.012, "", size=8.5, va="top", linespacing=1.45)
             for j, plane in enumerate(PLANES):
-                left, key = LEFT + j * SIDE, (modality, plane)
-                box = [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height]
-                self.views[key] = view = View(figure, box)
-                line = (bottom + SIDE + 0.03) / height
-                figure.text((left + 0.1) / width, line, plane, size=9.5)
-                self.titles[key] = figure.text((left + 0.8) / width, line, "", size=8.5)
-                sides = (("right", "center"), ("left", "center"), ("center", "bottom"), ("center", "top"))
-                self.letters[key] = [view.axes.text(0, 0, "?", size=8, ha=ha, va=va) for ha, va in sides]
-                # A dark line under a light one reads on any tissue and on any overlay.
-                self.crosses[key] = [view.axes.plot([], [], color=c, lw=w)[0] for c, w in (("k", 1.8), ("w", 0.8))]
-        self.bar = Bar(figure, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4])
-        self.key = figure.text(LEFT / width, 0.07 / height, "", size=8.5, color=style.QUIET)
+                self.views[modality, plane] = _Plane(figure, LEFT + j * SIDE, bottom, plane)
+        self.key = Key(figure, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4], (LEFT / width, 0.07 / height))
 
-    def cross(self, modality, plane, at, box, voxel):
-        """Four lines from the sides of a plane, which leave the voxel itself free."""
-        (x, y), (middle_x, middle_y, wide, high), (dx, dy) = at, box, voxel
-        left, right, top, bottom = middle_x - wide, middle_x + wide, middle_y - high, middle_y + high
+
+class _Plane(View):
+    """A slice with its place in the stack, cross hairs, and letters around it."""
+
+    def __init__(self, figure, left, bottom, plane):
+        width, height = SIZE
+        super().__init__(figure, [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height])
+        line = (bottom + SIDE + 0.03) / height
+        figure.text((left + 0.1) / width, line, plane, size=9.5)
+        self.title = figure.text((left + 0.8) / width, line, "", size=8.5)
+        sides = (("right", "center"), ("left", "center"), ("center", "bottom"), ("center", "top"))
+        self.letters = [self.axes.text(0, 0, "?", size=8, ha=ha, va=va) for ha, va in sides]
+        # A dark line under a light one reads on any tissue and on any overlay.
+        self.cross = [self.axes.plot([], [], color=c, lw=w)[0] for c, w in (("k", 1.8), ("w", 0.8))]
+
+    def show(self, part, overlay, outline, reach):
+        """Show a slice in the middle of a square whose sides are `reach` mm and a margin."""
+        (H, W), (dy, dx), half = part.image.shape, part.spacing, (0.5 + MARGIN) * reach
+        x, y = (W * dx - dx) / 2, (H * dy - dy) / 2
+        style.limits(self.axes, (x - half, x + half), (y + half, y - half))
+        super().show(part, overlay, outline)
+        self.title.set_text(f"{part.index + 1} of {part.depth}")
+
+    def mark(self, part, at, letters, gap):
+        """Cross hairs from the sides, which leave the pixel (column, row) itself free, and letters `gap` mm away."""
+        (H, W), (dy, dx) = part.image.shape, part.spacing
+        left, right, top, bottom = -dx / 2, (W - 0.5) * dx, -dy / 2, (H - 0.5) * dy
+        x, y = at[0] * dx, at[1] * dy
         xs = (left, x - 1.5 * dx, np.nan, x + 1.5 * dx, right, np.nan, x, x, np.nan, x, x)
         ys = (y, y, np.nan, y, y, np.nan, top, y - 1.5 * dy, np.nan, y + 1.5 * dy, bottom)
-        xs, ys = np.clip(xs, left, right), np.clip(ys, top, bottom)
-        for line in self.crosses[modality, plane]:
-            line.set_data(xs, ys)
-
-    def edges(self, modality, plane, letters, box, gap):
-        """Put the letters around a plane; they seldom move, and what is put anew has the whole figure drawn anew."""
-        x, y, wide, high = box
-        places = (x - wide - gap, y), (x + wide + gap, y), (x, y - high - gap), (x, y + high + gap)
-        for text, letter, place in zip(self.letters[modality, plane], letters, places, strict=True):
+        for line in self.cross:
+            line.set_data(np.clip(xs, left, right), np.clip(ys, top, bottom))
+        x, y = (left + right) / 2, (top + bottom) / 2
+        places = (left - gap, y), (right + gap, y), (x, top - gap), (x, bottom + gap)
+        for text, letter, place in zip(self.letters, letters, places, strict=True):
             text.set_text(letter)
-            if text.get_position() != place:
+            if text.get_position() != place:  # what is put anew has the whole figure drawn anew
                 text.set_position(place)
 
 
 def describe(result):
     """What is under the cross hairs, and what it costs."""
     words, numbers = [], {}
-    for modality, found in result.voxels.items():
+    for modality, voxel in result.voxels.items():
         name, parts = modality.upper(), result.planes[modality]
-        case, k = parts["axial"].case.split("/")[-1], found.truth
-        numbers[f"{name} at (mm)"] = where(found.position)
-        if found.p is None:
+        case, k = parts["axial"].case.split("/")[-1], voxel.truth
+        ends = [("LPI" if mm < 0 else "RAS")[i] for i, mm in enumerate(voxel.position)]
+        numbers[f"{name} at (mm)"] = ", ".join(f"{e} {abs(mm):.0f}" for e, mm in zip(ends, voxel.position, strict=True))
+        if voxel.p is None:
             numbers[f"{name} truth"] = CLASSES[k]
             words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")
             continue
-        guess, doc = CLASSES[found.p.argmax()], overlap(parts["axial"].doc)
+        guess, doc = CLASSES[voxel.p.argmax()], overlap(parts["axial"].doc)
         numbers[f"{name} truth → prediction"] = f"{CLASSES[k]} → {guess}"
-        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = terms(found)
+        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = terms(voxel)
         words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD "
-                     f"{style.number(found.distance, 3)}; DOC of the case {percent(doc)} %.")  # fmt: skip
+                     f"{style.number(voxel.distance, 3)}; DOC of the case {percent(doc)} %.")  # fmt: skip
     if "=" in "".join(numbers):
         words.append(f"The terms go through {', '.join(CLASSES)}.")
     return " ".join(words), numbers
@@ -251,21 +221,19 @@ def volumes(source, **start):
     -------
         volumes(run, overlay="I2PEMD", z=40)
     """
-    looker = CaseViewer(source)
-    run = looker.run is not None
-    cases = {modality: looker.names(modality) for modality in MODALITIES}
+    viewer = CaseViewer(source)
+    run = viewer.run is not None
     return Panel(
         "volumes",
         {
-            "ct": choice("CT case", cases["ct"], cases["ct"][0][1], "220px"),
-            "mr": choice("MR case", cases["mr"], cases["mr"][0][1], "220px"),
+            **viewer.choices("220px"),
             "overlay": choice("overlay", OVERLAYS if run else OVERLAYS[:2], "prediction" if run else "truth", "190px"),
             "outline": switch("outline the truth in white", run, "195px"),
             "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
             "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
             "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
         },
-        lambda state: compute(looker, state),
+        lambda state: compute(viewer, state),
         draw,
         describe,
         layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]],
