@@ -35,14 +35,15 @@ def saved(run):
         was stopped at its start), a damaged file, or one of another version
     """
     if not isinstance(run, str | Path):
-        place = str(run.folder or "in memory")
-        settings = dataclasses.asdict(run.settings)
-        return Saved(place, run.task, settings, run.number, list(run.history), list(run.evaluations), list(run.moments))
+        tables = (list(table) for table in (run.history, run.evaluations, run.moments))
+        return Saved(str(run.folder or "in memory"), run.task, dataclasses.asdict(run.settings), run.number, *tables)
     folder = Path(run)
     task, path = read_about(folder)["task"], folder / "checkpoint.safetensors"
     if not path.exists():
-        found = "none: the run is still being written, or was stopped at its start"
-        raise BadInput(f"{path}: expected the checkpoint of a run, found {found}; come back later, or train it again")
+        raise BadInput(
+            f"{path}: expected the checkpoint of a run, found none: the run is still being written, or was stopped at "
+            "its start; come back later, or train it again"
+        )
     # The checkpoint first: whatever a run that goes on writes meanwhile lies behind it.
     about, _ = read_checkpoint(folder, tensors=False)
     if missing := [name for name in NEEDED if name not in about.get("settings", ())]:
@@ -77,20 +78,19 @@ def watch(folder, process, every=0.5):
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: ...: expected the folder of a run, found no settings.json in it; check the name
     """
-    number, ended = None, False
-    while not ended:
-        status = process.poll()
-        ended = status is not None  # before the look, so that the last one sees all
+    number = status = None
+    while status is None:
+        status = process.poll()  # before the look, so that the last one sees all
         try:
             now = saved(folder)
         except BadInput:
-            if ended:
+            if status is not None:
                 raise
         else:
             if now.number != number:
                 number = now.number
                 yield now
-        if not ended:
+        if status is None:
             time.sleep(every)
     if status:
         expected = f"a training that ends well, found that it ended with status {status} after step {number}"

@@ -2,9 +2,9 @@
 
     python -m i2pemd_lite.runs.worker
 
-Commands come in as lines of JSON, `{"do": "go", "run": "ours"}`, and what happens goes out as lines of JSON. Whoever
-gives them keeps free hands, and the random numbers of both stay apart. The process lives as long as its input: when
-that ends, it saves every run and ends too. So what a closed notebook trained lies in its folder and can be picked up.
+Commands come in as lines of JSON, `{"do": "go", "run": "ours"}`, and what happens goes out as lines of JSON. The
+process lives as long as its input: when that ends, it saves every run and ends too. So what a closed notebook trained
+lies in its folder and can be picked up.
 """
 
 import contextlib
@@ -267,6 +267,7 @@ class Process:
             env={**threads, **os.environ},
             start_new_session=True,  # so that it outlives a killed notebook, and saves
         )
+        self.number = self._process.pid
         self._messages = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -287,11 +288,6 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(seconds)
         self._process.kill()
-
-    @property
-    def number(self):
-        """The number by which the system knows the process."""
-        return self._process.pid
 
     def _listen(self):
         for line in self._process.stdout:

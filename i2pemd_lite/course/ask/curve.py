@@ -42,7 +42,7 @@ class Sketch(Question):
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
         self.height = slider(ylabel, middle, self.low, self.high, self.step, width="420px")
         self.height.observe(self._moved, "value")
-        self.height.field.on_typed = lambda error: error and self._say(str(error))
+        self.height.on_typed = lambda error: error and self._say(str(error))
         self.at.observe(self._chosen, "value")
         body = [self.image, _row(self.at, self.height.shown)]
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
@@ -109,7 +109,7 @@ class Sketch(Question):
         return truth
 
     def freeze(self):
-        self.at.disabled = self.height.disabled = self.height.field.disabled = True
+        self.at.disabled = self.height.disabled = True
         self.show()
 
     def _card(self):

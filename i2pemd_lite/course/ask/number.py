@@ -35,7 +35,7 @@ class Estimate(Question):
         middle = (int if whole else float)(on_grid((low + high) / 2, low, given[-1]))
         self.slider = slider("your estimate", middle, *given, unit, width="420px")
         self.slider.observe(self._moved, "value")
-        self.slider.field.on_typed = self._typed
+        self.slider.on_typed = self._typed
         chance = 2 * self.within / (self.high - self.low)  # of a guess, wherever the truth is but near an end
         if chance >= 1:
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
@@ -78,7 +78,7 @@ class Estimate(Question):
         return truth
 
     def freeze(self):
-        self.slider.disabled = self.slider.field.disabled = True
+        self.slider.disabled = True
         self.image = picture.picture(940)
         picture.show(self.image, drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]

@@ -22,9 +22,7 @@ class LivePanel(Panel):
     words : on the button
     others : those of `Panel`
 
-    Attributes
-    ----------
-    live : what `build` made, or None
+    `live` is what `build` made, or None.
     """
 
     def __init__(self, build, words, title, controls, compute, draw, describe, **others):
@@ -54,8 +52,8 @@ class LivePanel(Panel):
         self._button.disabled, self._button.description = True, "Loading …"
         self.live = self._build()
         self.live.show(self.result)
-        kept = [child for child in self.children if child is not self._button]
-        self.children = [self.live.figure if child is self.image else child for child in kept]
+        places = [child for child in self.children if child is not self._button]
+        self.children = [self.live.figure if child is self.image else child for child in places]
 
 
 def unavailable():

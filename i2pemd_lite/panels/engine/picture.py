@@ -33,10 +33,10 @@ def picture(width, touched=None):
     return _touchable()(width, touched) if find_spec("anywidget") else Still(width)
 
 
-def show(shown, png, words):
+def show(widget, png, words):
     """Replace the bytes of a picture and its alternative text, in one message."""
-    with shown.hold_sync():
-        shown.value, shown.alt = png, words
+    with widget.hold_sync():
+        widget.value, widget.alt = png, words
 
 
 def html(png, words):

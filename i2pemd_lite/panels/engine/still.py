@@ -38,11 +38,11 @@ class Still:
         return self.words
 
     def _repr_mimebundle_(self, **_):
+        above, bundle = self.html, {"text/plain": self.words}
+        if self.png is not None:
+            above, bundle["image/png"] = picture.html(self.png, self.words), base64.b64encode(self.png).decode()
         below = f'<p style="line-height:1.4;max-width:940px">{escape(self.words)}</p>'
-        if self.png is None:
-            return {"text/plain": self.words, "text/html": self.html + below}
-        png = base64.b64encode(self.png).decode()
-        return {"text/plain": self.words, "text/html": picture.html(self.png, self.words) + below, "image/png": png}
+        return bundle | {"text/html": above + below}
 
 
 def table(heads, rows):
@@ -53,12 +53,12 @@ def table(heads, rows):
     >>> table(["a"], [["<1"]]).split("<tbody>")[1]
     '<tr><th scope="row" style="text-align:left">&lt;1</th></tr></tbody></table>'
     """
-    left = "text-align:left"
-    head = "".join(f'<th scope="col" style="{left}">{escape(str(each))}</th>' for each in heads)
+    left = 'style="text-align:left"'
+    head = "".join(f'<th scope="col" {left}>{escape(str(each))}</th>' for each in heads)
     body = ""
     for first, *rest in rows:
-        cells = "".join(f'<td style="{left}">{escape(str(each))}</td>' for each in rest)
-        body += f'<tr><th scope="row" style="{left}">{escape(str(first))}</th>{cells}</tr>'
+        cells = "".join(f"<td {left}>{escape(str(each))}</td>" for each in rest)
+        body += f'<tr><th scope="row" {left}>{escape(str(first))}</th>{cells}</tr>'
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
