@@ -138,18 +138,10 @@ def draw(figure, result):
     art.rival.set_data(*result.other.T)
     top = np.nanmax(error) if np.isfinite(error).any() else 1.0
     style.limits(art.error_axes, y=(0, max(1.0, np.ceil(2.2 * top) / 2)))
-    heights = _apart(error[-1], 0.07 * art.error_axes.get_ylim()[1])
+    heights = style.apart(error[-1], 0.07 * art.error_axes.get_ylim()[1])
     for k, label in enumerate(art.error_names):
         label.set_position((STEPS + 0.8, heights[k]))
         label.set_text(f"c{style.subscript(k + 1)}" if np.isfinite(error[-1, k]) else "")
-
-
-def _apart(values, gap):
-    """The values, moved up just enough to lie `gap` apart, so that labels beside them do not overlap."""
-    placed, floor = np.nan_to_num(np.array(values, dtype=float)), -np.inf
-    for k in np.argsort(placed):
-        placed[k] = floor = max(placed[k], floor + gap)
-    return placed
 
 
 LINES = ("-", "--", "-.", ":")

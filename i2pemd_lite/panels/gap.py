@@ -15,7 +15,6 @@ from i2pemd_lite.losses import mmd
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
-from i2pemd_lite.panels.training import apart
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.report import VOXELS, ClassMean
 
@@ -143,7 +142,7 @@ def draw(figure, result):
         plane.prototypes.set_data(*places.T)
         for text in plane.names:
             text.set_text("")
-        for k, at, height in zip(seen.prototypes, places, apart(places[:, 1], 0.13 * half), strict=True):
+        for k, at, height in zip(seen.prototypes, places, style.apart(places[:, 1], 0.13 * half), strict=True):
             side = -1 if at[0] > x + 0.5 * WIDE * half else 1
             plane.names[k].set(x=at[0] + 0.09 * half * side, y=height, ha="left" if side > 0 else "right")
             plane.names[k].set_text(SHORT[k])

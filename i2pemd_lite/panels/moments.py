@@ -11,10 +11,10 @@ import numpy as np
 
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.curves import LINES, column
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
-from i2pemd_lite.panels.training import LINES, apart, column
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.tables.report import Report
 
@@ -286,7 +286,7 @@ class _Pane:
         for text in self.names:
             text.set_text("")
         seen = [(k, place) for k, place in zip(shown, places, strict=False) if np.isfinite(place).all()]
-        heights = apart([place[1] for _, place in seen], 0.13 * half)
+        heights = style.apart([place[1] for _, place in seen], 0.13 * half)
         leaders = []
         for (k, place), height in zip(seen, heights, strict=True):
             side = -1 if place[0] > x + 0.4 * half else 1
@@ -336,7 +336,7 @@ class _Curves:
         for name, label in self.labels.items():
             self.lines[name].set_data(*result.curves[name][:2])
             label.set_text("")
-        heights = apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
+        heights = style.apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
         leaders, end = [], 1.04 * result.last
         for (name, curve), height in zip(drawn.items(), heights, strict=True):
             self.labels[name].set(x=end, y=height)

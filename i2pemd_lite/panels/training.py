@@ -13,21 +13,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.curves import (  # noqa: F401
-    ALL,
-    LINES,
-    Curves,
-    Line,
-    Terms,
-    changes,
-    column,
-    last_values,
-    loss_lines,
-    score_lines,
-)
+from i2pemd_lite.panels.curves import ALL, LINES, Curves, changes, last_values, loss_lines, score_lines
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider
-from i2pemd_lite.panels.engine.style import apart  # noqa: F401
+from i2pemd_lite.panels.engine.panel import Panel
+from i2pemd_lite.panels.engine.slider import choice, slider
 
 PERIOD = 0.4  # seconds between two pictures
 

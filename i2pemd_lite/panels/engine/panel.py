@@ -22,7 +22,7 @@ from traitlets import TraitError
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, picture, style
-from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401
+from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
@@ -155,7 +155,8 @@ class Panel(widgets.VBox):
     def _below(self, hint=""):
         """The numbers, the words, and where they come from, as HTML."""
         # Each number stays under its name, and those that do not fit go to a next line.
-        caption, own = f"{self.title} · {lesson.provenance()}", "all:unset;display:block"  # JupyterLab lets terms float, in a fifth of the width
+        caption = f"{self.title} · {lesson.provenance()}"
+        own = "all:unset;display:block"  # JupyterLab lets terms float, in a fifth of the width
         pairs = "".join(
             f'<div><dt style="{own};font-weight:400;opacity:.8">{escape(str(name))}</dt>'
             f'<dd style="{own};font-weight:600">{escape(str(value))}</dd></div>'
