@@ -41,8 +41,7 @@ class Record:
         twin = next((other.rows for other in others if other.run.history[: len(run.history)] == run.history), [])
         for n, row in enumerate(run.history):
             self._rows.append({**row, "weight": twin[n]["weight"] if n < len(twin) else run.settings.weight})
-        bank = getattr(run.learner, "bank", None)
-        if bank is not None:
+        if bank := getattr(run.learner, "bank", None):
             self.ground = bank.ground_distance()
 
     def step(self):
@@ -74,7 +73,7 @@ class Training(Panel):
     ----------
     runs : dict of name -> Run, one to four of one task
     terms : tuple of `Terms`: the losses, and where there are some the counts
-    measures : dict of words -> column of the evaluations, of which the first is shown at the beginning
+    measures : dict of words -> column of the evaluations
     classes : names for the rows of the ground distance, which is drawn when there are no counts
     """
 

@@ -28,11 +28,8 @@ class Saved(NamedTuple):
 def saved(run):
     """The `Saved` of a `Run`, as it was when it last evaluated or was saved, or of the run in a folder.
 
-    Raises
-    ------
-    BadInput
-        that names the file: for a folder that holds no run, one without a checkpoint (which is still being written, or
-        was stopped at its start), a damaged file, or one of another version
+    `BadInput` names the file: for a folder that holds no run, one without a checkpoint (which is still being written,
+    or was stopped at its start), a damaged file, or one of another version.
     """
     if not isinstance(run, str | Path):
         tables = (list(table) for table in (run.history, run.evaluations, run.moments))
@@ -60,14 +57,9 @@ def saved(run):
 def watch(folder, process, every=0.5):
     """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
 
-    Parameters
-    ----------
-    folder : of the run, which may not be there yet
-    process : what trains, with a `poll()` that is None while it goes on and then its exit status, such as a
-        `subprocess.Popen`
-    every : seconds between two looks
-
-    Raises `BadInput` where the process has ended and left no run, or ended with another status than 0.
+    The `folder` may not be there yet. `process` trains, with a `poll()` that is None while it goes on and then its exit
+    status, such as a `subprocess.Popen`; `every` are the seconds between two looks. `BadInput` where the process has
+    ended and left no run, or ended with another status than 0.
 
     Example
     -------

@@ -1,7 +1,4 @@
-"""The picture of a panel in the browser: PNG bytes in, touches out.
-
-One factory, `picture`, makes it. Where anywidget is not installed, it is an image that cannot be touched.
-"""
+"""The picture of a panel in the browser: PNG bytes in, touches out; without anywidget it cannot be touched."""
 
 import base64
 from functools import cache
@@ -14,13 +11,10 @@ from traitlets import Bool, Bytes, Dict, Int, Unicode
 
 
 def picture(width, touched=None):
-    """A widget that shows PNG bytes.
+    """A widget that shows PNG bytes, `width` pixels wide; on a narrower page it shrinks.
 
-    Parameters
-    ----------
-    width : pixels on the page; on a narrower page the picture shrinks
-    touched : called as `touched((x, y), pressed)` when the pointer goes down on the picture (pressed) and when it is
-        dragged (not pressed); x and y are parts of the width and height, from the lower left. None: nothing happens
+    `touched((x, y), pressed)` is called when the pointer goes down on the picture (pressed) and when it is dragged (not
+    pressed); x and y are parts of the width and height, from the lower left. None: nothing happens.
 
     Example
     -------
