@@ -22,6 +22,8 @@ class BadInput(ValueError):
     A notebook shows the message alone: where in the module it was raised says nothing more.
     """
 
+    written = ()  # the files that were written all the same
+
     def _render_traceback_(self):
         return [f"{type(self).__name__}: {self}"]
 

@@ -109,23 +109,22 @@ def draw(figure, result):
         cards[result.task] = style.styled(_Card, figure, result.task)
     for task, card in cards.items():
         card.show(task == result.task)
-    card, track = cards[result.task], result.run
+    card, track = cards[result.task], result.run or Track("", Path(), result.task)
     card.losses.show(result.losses, result.total)
     card.losses.mark(result.changes)
     card.scores.show(result.scores, result.total)
     card.measure.set_text(f"{result.measure} on held-back data (%)")
-    places = np.zeros((0, 2)) if track is None or track.places is None else track.places
+    places = np.zeros((0, 2)) if track.places is None else track.places
     card.prototypes.set_data(*places.T)
     classes, half = SHOWN[result.task].classes, 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
     style.limits(card.plane, (-half, half), (-half, half))
     heights = style.apart(places[:, 1], 0.15 * half)
-    for text in card.names:
-        text.set_text("")
-    for text, name, x, y in zip(card.names, classes, places[:, 0], heights, strict=False):
-        text.set_text(name)
+    for text, name in zip(card.names, classes, strict=True):
+        text.set_text(name if len(places) else "")
+    for text, x, y in zip(card.names, places[:, 0], heights, strict=False):
         text.set(position=(x + (0.07 if x < 0.5 * half else -0.07) * half, y), ha="left" if x < 0.5 * half else "right")
-    card.ground.show(np.zeros((len(classes),) * 2) if track is None or track.ground is None else track.ground)
-    card.example.show(None if track is None else track.example)
+    card.ground.show(np.zeros((len(classes),) * 2) if track.ground is None else track.ground)
+    card.example.show(track.example)
 
 
 class _Card:
@@ -150,8 +149,7 @@ class _Card:
     def show(self, visible):
         """Show the card of the task, and hide that of the other."""
         for axes in self.all:
-            if axes.get_visible() != visible:
-                axes.set_visible(visible)
+            axes.set_visible(visible)
         if not visible:
             self.measure.set_text("")
 

@@ -8,9 +8,10 @@ import torch
 
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, plain, strong, weak
+from i2pemd_lite.panels.curves import LINES, Terms
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
-from i2pemd_lite.panels.training import LINES, Terms, Training
+from i2pemd_lite.panels.training import Training
 from i2pemd_lite.runs.sampling import generator
 
 COLUMNS = 9  # images of a class on a contact sheet

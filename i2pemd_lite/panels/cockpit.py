@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -17,7 +16,8 @@ from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
 from i2pemd_lite.panels.curves import ALL, LINES, changes, loss_lines, score_lines
-from i2pemd_lite.panels.engine.panel import Panel, alert, choice, rows, slider, steps
+from i2pemd_lite.panels.engine.panel import Panel, alert
+from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
 from i2pemd_lite.panels.selection import keep_apart
 from i2pemd_lite.runs.worker import Process, State
 
@@ -26,13 +26,13 @@ PERIOD = 0.2  # seconds between two looks at what the process says
 SMOOTH = 5  # steps that a point of a curve is the mean of
 BEST = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
 WAITING = (State.SAVED, State.PAUSED, State.STOPPED, State.FAILED)
-BUTTONS = {  # what each does, and in which states of the chosen run
-    "Start": ("Train a new run of this method, under this name", None),
-    "Pause": ("Save the chosen run and wait", (State.TRAINING,)),
-    "Step": ("Take one step of the chosen run", WAITING),
-    "Resume": ("Go on with the chosen run, where it was saved", WAITING),
-    "Stop": ("Save the chosen run and let go of it", (State.TRAINING, State.PAUSED, State.DONE)),
-    "Fork": ("Copy the chosen run as it is now; the copy goes its own way",
+BUTTONS = {  # command -> label, what it does, and in which states of the chosen run
+    "start": ("Start", "Train a new run of this method, under this name", None),
+    "pause": ("Pause", "Save the chosen run and wait", (State.TRAINING,)),
+    "step": ("Step", "Take one step of the chosen run", WAITING),
+    "go": ("Resume", "Go on with the chosen run, where it was saved", WAITING),
+    "stop": ("Stop", "Save the chosen run and let go of it", (State.TRAINING, State.PAUSED, State.DONE)),
+    "fork": ("Fork", "Copy the chosen run as it is now; the copy goes its own way",
              (State.SAVED, State.TRAINING, State.PAUSED, State.STOPPED, State.DONE)),
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ class Cockpit(Panel):
 
     def __init__(self, folder, task, data="", profile=None, before=None):
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
-        self._process, self._task, self._wrong, self._following = None, None, "", True
+        self._process, self._task, self._wrong, self._quiet = None, None, "", False
         if before is not None:
             self.tracks, self._process = before.hand_over()
         self._find()
@@ -59,9 +59,9 @@ class Cockpit(Panel):
             "task": choice("task", list(TASKS), task, "210px"),
             "method": choice("method", list(TASKS[task].METHODS), BEST[task], "270px"),
             "profile": choice("profile", list(device.PROFILES), device.profile(profile).name, "160px"),
-            "steps": _text("steps (empty: the profile's)", "", "250px"),
-            "data": _text("data folder (empty: as found)", data, "330px"),
-            "name": _text("name", "", "200px"),
+            "steps": text("steps (empty: the profile's)", "", "250px"),
+            "data": text("data folder (empty: as found)", data, "330px"),
+            "name": text("name", "", "200px"),
         }
         watch = {
             "run": choice("run", self._names(task), next(iter(self._names(task)), None), "260px"),
@@ -77,28 +77,20 @@ class Cockpit(Panel):
             "top": slider("T (nearest)", 24, 1, 360, 1, width="280px"),
         }
         start["task"].observe(self._other_task, "value")
-        watch["run"].observe(self._other_run, "value")
+        watch["run"].observe(lambda _: self._quiet or self._follow_run(), "value")
         keep_apart(live)  # first, so that a threshold that is taken along reaches the run before the one that takes it
         for name, control in live.items():
             control.observe(lambda change, name=name: self._steer(name, change["new"]), "value")
-        self.live = live
-        super().__init__("cockpit", {**start, **watch, **live}, self._look, draw, describe, size=(9.4, 5.6))
-        self._lay_out([start, watch, live])
+        self.live, self.controls = live, {**start, **watch, **live}
         self._follow_run()
-        self.refresh()
+        for do, (label, words, _) in BUTTONS.items():
+            self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "84px"})
+            self.buttons[label].on_click(lambda _, do=do: self._press(do))
+        first, second, third, steer = list(start)[:3], list(start)[3:], list(watch), list(live)
+        layout = [first, second, third, steer[:3], steer[3:]]
+        super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6))
+        self.children = [*self.children[:2], widgets.HBox(list(self.buttons.values())), *self.children[2:]]
         self._watch()
-
-    def _lay_out(self, groups):
-        work = {"Start": self.start, "Fork": self.fork}
-        work |= {name: partial(self._ask, do) for name, do in
-                 {"Pause": "pause", "Step": "step", "Resume": "go", "Stop": "stop"}.items()}  # fmt: skip
-        for name, (words, _) in BUTTONS.items():
-            self.buttons[name] = widgets.Button(description=name, tooltip=words, layout={"width": "84px"})
-            self.buttons[name].on_click(lambda _, name=name: self._do(work[name]))
-        start, watch, live = (list(group) for group in groups)
-        lines = rows(self.controls, [start[:3], start[3:], watch, live[:3], live[3:]])
-        lines.insert(2, widgets.HBox(list(self.buttons.values())))
-        self.children = [*lines, self.error, self.image, self.note]
 
     # --- the runs in the folder --------------------------------------------------------------------------------------
 
@@ -139,15 +131,22 @@ class Cockpit(Panel):
 
     # --- what the buttons do -----------------------------------------------------------------------------------------
 
-    def _do(self, work):
+    def _press(self, do):
         self._wrong = ""
         try:
-            work()
+            if do == "start":
+                self._start()
+            elif do == "fork":
+                self._fork()
+            else:
+                self._tell(do, self._opened().name)
+            if do == "stop":
+                self.chosen.state = State.STOPPED
         except (BadInput, OSError) as error:
             self._wrong = str(error)
         self.refresh()
 
-    def start(self):
+    def _start(self):
         """Train a new run, as the controls say."""
         state = self.state
         name = state["name"].strip() or self._free(state["method"])
@@ -163,7 +162,7 @@ class Cockpit(Panel):
         self._tell("go", name)
         self._choose(name)
 
-    def fork(self):
+    def _fork(self):
         """Let a copy of the chosen run go its own way."""
         track = self._opened()
         name = self.state["name"].strip() or self._free(track.name)
@@ -187,11 +186,6 @@ class Cockpit(Panel):
 
     def _taken(self, name):
         return name in self.tracks or (self.folder / name / "settings.json").exists()
-
-    def _ask(self, do):
-        self._tell(do, self._opened().name)
-        if do == "stop":
-            self.chosen.state = State.STOPPED
 
     def _opened(self):
         """The chosen run, which the process has, or picks up now."""
@@ -292,31 +286,24 @@ class Cockpit(Panel):
     # --- controls that follow ----------------------------------------------------------------------------------------
 
     def _other_task(self, change):
-        task = change["new"]
-        self._quiet = True
+        self._quiet, task = True, change["new"]
         self.controls["method"].options = list(TASKS[task].METHODS)
         self.controls["method"].value = BEST[task]
         self.controls["show"].options = [ALL, *SHOWN[task].terms.names]
         self.controls["measure"].options = list(SHOWN[task].measures)
         self._choose(next(iter(self._names(task)), None))
 
-    def _other_run(self, _):
-        if not self._quiet:
-            self._follow_run()
-
     def _follow_run(self):
         """Move the live controls to the settings of the chosen run; those that it has not are grey."""
         track, quiet = self.chosen, self._quiet
         self._quiet = self._following = True
-        known = {} if track is None else track.settings | track.wishes
+        settings = {} if track is None else track.settings | track.wishes
         for name, control in self.live.items():
             control.disabled = track is None or name not in track.acting
-            if hasattr(control, "field"):
-                control.field.disabled = control.disabled
-            if name == "learning_rate" and name in known:
-                control.options = sorted({*RATES, known[name]})
-            if name in known:
-                control.value = known[name]
+            if name == "learning_rate" and name in settings:
+                control.options = sorted({*RATES, settings[name]})
+            if name in settings:
+                control.value = settings[name]
         self._quiet, self._following = quiet, False
 
     def _steer(self, name, value):
@@ -334,13 +321,11 @@ class Cockpit(Panel):
             track.wishes[name] = value
 
     def refresh(self):
-        if not self.buttons:  # it is still being put together
-            return
         super().refresh()
         track = self.chosen
-        for name, (_, states) in BUTTONS.items():
+        for label, _, states in BUTTONS.values():
             able = states is None or (track is not None and track.state in states)
-            self.buttons[name].disabled = not able or (states is WAITING and track.number >= max(track.total, 1))
+            self.buttons[label].disabled = not able or (states is WAITING and track.number >= max(track.total, 1))
 
     def _typed(self, error):
         self._wrong = "" if error is None else str(error)
@@ -354,17 +339,12 @@ class Cockpit(Panel):
         task, track = state["task"], self.tracks.get(state["run"])
         if track is None:
             return Result(task, None, [], [], state["measure"], [], 1)
-        beside = [name for name in self._names(task) if name != track.name]
-        runs = {name: self.tracks[name] for name in [track.name, *beside[-(len(LINES) - 1) :]]}
+        beside = [name for name in self._names(task) if name != track.name][-(len(LINES) - 1) :]
+        runs = {name: self.tracks[name] for name in [track.name, *beside]}
         losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
         scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
         total = max(frame(run.number, run.total) for run in runs.values())
         return Result(task, track, losses, scores, state["measure"], changes(track.rows), total)
-
-
-def _text(label, value, width):
-    style_of = {"description_width": "initial"}
-    return widgets.Text(value, description=label, continuous_update=False, style=style_of, layout={"width": width})
 
 
 def cockpit(folder="runs", task="segmentation", data="", profile=None):

@@ -72,12 +72,14 @@ def loss_lines(runs, chosen, show, terms, smooth):
     if show not in terms:
         here = list(runs).index(chosen)
         return [Line(term, *column(runs[chosen].rows, term, smooth), here) for term in terms]
-    return [Line(name, *column(run.rows, show, smooth), i, name == chosen) for i, (name, run) in enumerate(runs.items())]
+    columns = {name: column(run.rows, show, smooth) for name, run in runs.items()}
+    return [Line(name, *points, i, name == chosen) for i, (name, points) in enumerate(columns.items())]
 
 
 def score_lines(runs, chosen, measure):
     """One column of the evaluations for every run."""
-    return [Line(name, *column(run.evaluations, measure), i, name == chosen) for i, (name, run) in enumerate(runs.items())]
+    columns = {name: column(run.evaluations, measure) for name, run in runs.items()}
+    return [Line(name, *points, i, name == chosen) for i, (name, points) in enumerate(columns.items())]
 
 
 def last_values(lines, digits):

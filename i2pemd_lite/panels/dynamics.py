@@ -11,7 +11,6 @@ import torch
 
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.training import apart
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation.methods import POOLS
 
@@ -151,7 +150,7 @@ class _Distances:
         top = np.nanmax(error) if np.isfinite(error).any() else 1.0
         high = max(1.0, np.ceil(2.2 * top) / 2)
         style.limits(self.axes, y=(0, high))
-        heights = apart(np.nan_to_num(error[-1]), 0.07 * high)
+        heights = style.apart(np.nan_to_num(error[-1]), 0.07 * high)
         for k, (line, name) in enumerate(zip(self.lines, self.names, strict=True)):
             line.set_data(np.arange(1, STEPS + 1), error[:, k])
             words = f"c{style.subscript(k + 1)}" if np.isfinite(error[-1, k]) else ""

@@ -11,11 +11,11 @@ import numpy as np
 
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.curves import LINES, column
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.plane import Scatter, fit, project, window
 from i2pemd_lite.panels.segmentation import SHORT
-from i2pemd_lite.panels.training import LINES, apart, column
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.tables.report import Report
 
@@ -297,7 +297,7 @@ class _Curves:
             self.lines[name].set_data(*result.curves[name][:2])
             label.set_text("")
         drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
-        heights = apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
+        heights = style.apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
         leaders, end = [], 1.04 * last
         for (name, curve), height in zip(drawn.items(), heights, strict=True):
             self.labels[name].set(text=short(name), x=end, y=height)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.training import apart
 
 
 def fit(features):
@@ -61,7 +60,7 @@ class Scatter:
         for text in self.names:
             text.set_text("")
         leaders = []
-        for k, at, height in zip(prototypes, places, apart(places[:, 1], 0.13 * half), strict=True):
+        for k, at, height in zip(prototypes, places, style.apart(places[:, 1], 0.13 * half), strict=True):
             side = -1 if at[0] > x + self.turn * half else 1
             end = at[0] + self.off * half * side
             self.names[k].set(text=self.classes[k], x=end, y=height, ha="left" if side > 0 else "right")

@@ -8,9 +8,10 @@ import torch
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import dice
+from i2pemd_lite.panels.curves import Terms
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.training import Terms, Training
+from i2pemd_lite.panels.training import Training
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
 from i2pemd_lite.segmentation.report import known_mean
 

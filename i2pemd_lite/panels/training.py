@@ -13,21 +13,11 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.curves import (  # noqa: F401
-    ALL,
-    LINES,
-    Curves,
-    Line,
-    Terms,
-    changes,
-    column,
-    last_values,
-    loss_lines,
-    score_lines,
-)
+from i2pemd_lite.panels.curves import ALL, LINES, Curves, changes, last_values, loss_lines, score_lines
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider
-from i2pemd_lite.panels.engine.style import apart  # noqa: F401
+from i2pemd_lite.panels.engine.panel import Panel
+from i2pemd_lite.panels.engine.slider import choice, slider
+from i2pemd_lite.runs.worker import Trained
 
 PERIOD = 0.4  # seconds between two pictures
 
@@ -43,33 +33,20 @@ class Result(NamedTuple):
     measure: str
 
 
-class Record:
-    """What is known of one run: a row of floats for each step, with the λ that the step used."""
+class Record(Trained):
+    """A run, and a row of floats for each of its steps, with the λ that the step used."""
 
     def __init__(self, run, others=()):
-        self.run, self.ground, self._rows, self._waiting = run, None, [], []
+        super().__init__(run)
         # A fork shares its beginning, and so its λ, with the run that it was forked from.
         twin = next((other.rows for other in others if other.run.history[: len(run.history)] == run.history), [])
-        for n, row in enumerate(run.history):
-            self._rows.append({**row, "weight": twin[n]["weight"] if n < len(twin) else run.settings.weight})
-        bank = getattr(run.learner, "bank", None)
-        if bank is not None:
-            self.ground = bank.ground_distance()
-
-    def step(self):
-        """Take a step; its losses stay where they are until a picture is drawn."""
-        weight = self.run.settings.weight
-        step = next(self.run)
-        self._waiting.append((step, weight))
-        self.ground = step.ground
+        weights = [row["weight"] for row in twin] + [run.settings.weight] * len(run.history)
+        self._rows = [{**row, "weight": weight} for row, weight in zip(run.history, weights, strict=False)]
 
     @property
     def rows(self):
-        """{"step", "weight" and each loss} of every step."""
-        for step, weight in self._waiting:
-            losses = {name: float(value) for name, value in step.losses.items()}
-            self._rows.append({"step": step.number, "weight": weight, **losses})
-        self._waiting = []
+        """Those of all steps."""
+        self._rows += self.new_rows()
         return self._rows
 
     @property
@@ -85,7 +62,7 @@ class Training(Panel):
     ----------
     runs : dict of name -> Run, one to four of one task
     terms : tuple of `Terms`: the losses, and where there are some the counts
-    measures : dict of words -> column of the evaluations, of which the first is shown at the beginning
+    measures : dict of words -> column of the evaluations
     classes : names for the rows of the ground distance, which is drawn when there are no counts
     """
 
@@ -201,7 +178,8 @@ class Training(Panel):
             groups.append([line._replace(label=line.label.replace("_", ", "), y=line.y / counts.per, run=i)
                            for i, line in enumerate(lines)])  # fmt: skip
         groups.append(score_lines(records, run, self.measures[state["measure"]]))
-        ground = None if len(self.terms) > 1 or chosen.ground is None else chosen.ground.cpu().numpy()
+        bank = getattr(chosen.run.learner, "bank", None)
+        ground = None if len(self.terms) > 1 or bank is None else bank.ground_distance().cpu().numpy()
         done = {name: (record.run.number, len(record.run)) for name, record in records.items()}
         return Result(run, groups, changes(chosen.rows), ground, done, state["measure"])
 

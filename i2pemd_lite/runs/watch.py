@@ -28,21 +28,19 @@ class Saved(NamedTuple):
 def saved(run):
     """The `Saved` of a `Run`, as it was when it last evaluated or was saved, or of the run in a folder.
 
-    Raises
-    ------
-    BadInput
-        that names the file: for a folder that holds no run, one without a checkpoint (which is still being written, or
-        was stopped at its start), a damaged file, or one of another version
+    `BadInput` names the file: for a folder that holds no run, one without a checkpoint (which is still being written,
+    or was stopped at its start), a damaged file, or one of another version.
     """
     if not isinstance(run, str | Path):
-        place = str(run.folder or "in memory")
-        settings = dataclasses.asdict(run.settings)
-        return Saved(place, run.task, settings, run.number, list(run.history), list(run.evaluations), list(run.moments))
+        tables = (list(table) for table in (run.history, run.evaluations, run.moments))
+        return Saved(str(run.folder or "in memory"), run.task, dataclasses.asdict(run.settings), run.number, *tables)
     folder = Path(run)
     task, path = read_about(folder)["task"], folder / "checkpoint.safetensors"
     if not path.exists():
-        found = "none: the run is still being written, or was stopped at its start"
-        raise BadInput(f"{path}: expected the checkpoint of a run, found {found}; come back later, or train it again")
+        raise BadInput(
+            f"{path}: expected the checkpoint of a run, found none: the run is still being written, or was stopped at "
+            "its start; come back later, or train it again"
+        )
     # The checkpoint first: whatever a run that goes on writes meanwhile lies behind it.
     about, _ = read_checkpoint(folder, tensors=False)
     if missing := [name for name in NEEDED if name not in about.get("settings", ())]:
@@ -59,14 +57,9 @@ def saved(run):
 def watch(folder, process, every=0.5):
     """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
 
-    Parameters
-    ----------
-    folder : of the run, which may not be there yet
-    process : what trains, with a `poll()` that is None while it goes on and then its exit status, such as a
-        `subprocess.Popen`
-    every : seconds between two looks
-
-    Raises `BadInput` where the process has ended and left no run, or ended with another status than 0.
+    The `folder` may not be there yet. `process` trains, with a `poll()` that is None while it goes on and then its exit
+    status, such as a `subprocess.Popen`; `every` are the seconds between two looks. `BadInput` where the process has
+    ended and left no run, or ended with another status than 0.
 
     Example
     -------
@@ -77,20 +70,19 @@ def watch(folder, process, every=0.5):
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: ...: expected the folder of a run, found no settings.json in it; check the name
     """
-    number, ended = None, False
-    while not ended:
-        status = process.poll()
-        ended = status is not None  # before the look, so that the last one sees all
+    number = status = None
+    while status is None:
+        status = process.poll()  # before the look, so that the last one sees all
         try:
             now = saved(folder)
         except BadInput:
-            if ended:
+            if status is not None:
                 raise
         else:
             if now.number != number:
                 number = now.number
                 yield now
-        if not ended:
+        if status is None:
             time.sleep(every)
     if status:
         expected = f"a training that ends well, found that it ended with status {status} after step {number}"

@@ -2,9 +2,9 @@
 
     python -m i2pemd_lite.runs.worker
 
-Commands come in as lines of JSON, `{"do": "go", "run": "ours"}`, and what happens goes out as lines of JSON. Whoever
-gives them keeps free hands, and the random numbers of both stay apart. The process lives as long as its input: when
-that ends, it saves every run and ends too. So what a closed notebook trained lies in its folder and can be picked up.
+Commands come in as lines of JSON, `{"do": "go", "run": "ours"}`, and what happens goes out as lines of JSON. The
+process lives as long as its input: when that ends, it saves every run and ends too. So what a closed notebook trained
+lies in its folder and can be picked up.
 """
 
 import contextlib
@@ -182,10 +182,10 @@ class Worker:
 class Trained:
     """A run, the claim on its folder, whether it trains, and what was not told of it yet."""
 
-    def __init__(self, run, claim):
+    def __init__(self, run, claim=None):
         self.run, self.claim, self.going = run, claim, False
-        self.steps, self.seconds_left = [], None  # (step, λ) since the last news
-        self.told, self.looked, self.evaluations, self.places = 0.0, 0.0, len(run.evaluations), None
+        self.steps, self.seconds_left = [], None  # (step, λ) since `new_rows` was asked
+        self.told, self.looked, self.evaluated, self.places = 0.0, 0.0, len(run.evaluations), None
 
     def step(self):
         """Take one step; after the last one it trains no more."""
@@ -195,19 +195,23 @@ class Trained:
         except StopIteration:
             self.going = False
             return
-        self.steps.append((step, weight))
+        self.steps.append((step, weight))  # whose losses stay where they are until somebody asks
         self.seconds_left = step.seconds_left
 
-    def news(self):
-        """What happened since the last news, and how things stand; while it trains the example only now and then."""
-        run, steps, self.steps = self.run, self.steps, []
-        rows = [
+    def new_rows(self):
+        """{"step", "weight" and each loss} of every step since it was last asked; the weight is λ."""
+        steps, self.steps = self.steps, []
+        return [
             {"step": step.number, "weight": weight, **{name: float(value) for name, value in step.losses.items()}}
             for step, weight in steps
         ]
+
+    def news(self):
+        """What happened since the last news, and how things stand; while it trains the example only now and then."""
+        run, rows = self.run, self.new_rows()
         if not all(math.isfinite(row["loss"]) for row in rows):
             run.save()  # which says of the first such step what to do
-        evaluations, self.evaluations = run.evaluations[self.evaluations :], len(run.evaluations)
+        evaluations, self.evaluated = run.evaluations[self.evaluated :], len(run.evaluations)
         self.told, example = time.monotonic(), None
         if not self.going or self.told - self.looked > LOOK:
             with run.learner.evaluating():
@@ -267,6 +271,7 @@ class Process:
             env={**threads, **os.environ},
             start_new_session=True,  # so that it outlives a killed notebook, and saves
         )
+        self.number = self._process.pid
         self._messages = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -287,11 +292,6 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(seconds)
         self._process.kill()
-
-    @property
-    def number(self):
-        """The number by which the system knows the process."""
-        return self._process.pid
 
     def _listen(self):
         for line in self._process.stdout:

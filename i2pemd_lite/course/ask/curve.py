@@ -33,11 +33,11 @@ class Sketch(Question):
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
         self.height = slider(ylabel, middle, self.low, self.high, self.step, width="420px")
         self.height.observe(self._moved, "value")
-        self.height.field.on_typed = self._typed
+        self.height.on_typed = self._typed
         self.at.observe(self._chosen, "value")
         row = widgets.HBox([self.at, self.height.shown], layout={"flex_flow": "row wrap"})
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
-        inputs = [self.at, self.height, self.height.field]
+        inputs = [self.at, self.height]
         super().__init__(name, question, answer, because, reveal, 0.0, [self.image, row], options, inputs)
         self.figure = style.figure(9.4, 3.2)
         self.card = style.styled(_Card, self.figure, self)

@@ -32,13 +32,13 @@ class Estimate(Question):
         middle = (int if whole else float)(on_grid((low + high) / 2, low, given[-1]))
         self.slider = slider("your estimate", middle, *given, unit, width="420px")
         self.slider.observe(self._moved, "value")
-        self.slider.field.on_typed = self._typed
+        self.slider.on_typed = self._typed
         chance = 2 * self.within / (self.high - self.low)  # of a guess, wherever the truth is but near an end
         if chance >= 1:
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
         between = f"{plain(low, 6)} to {plain(high, 6)}{unit and ' ' + unit}"
         options = [f"a number from {between}, right within {plain(self.within, 6)}"]
-        inputs = [self.slider, self.slider.field]
+        inputs = [self.slider]
         super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options, inputs)
 
     def _moved(self, _):

@@ -1,6 +1,6 @@
-"""What makes a picture quick: a figure that remembers what it drew, and a PNG encoder that does not search for a filter.
+"""What makes a picture quick: a figure that remembers what it drew, and PNG bytes without a search for a filter.
 
-Both give what matplotlib and Pillow give, but for where a word stands within its pixel; they take half of the time.
+Both give what matplotlib and Pillow give, but for where a word stands within its pixel, in half of the time.
 """
 
 import math

@@ -19,9 +19,9 @@ def start(seed=0):
 
     _seed = seed
     seed_everything(seed)
-    found = versions()
-    print(f"profile {found['profile']} · {found['device']} · seed {seed}")
-    print(" · ".join(f"{name} {found[name]}" for name in ("i2pemd-lite", "python", "torch", "numpy", "POT")))
+    about = versions()
+    print(f"profile {about.pop('profile')} · {about.pop('device')} · seed {about.pop('seed')}")
+    print(" · ".join(f"{name} {version}" for name, version in about.items()))
 
 
 def provenance():
@@ -33,24 +33,16 @@ def provenance():
 
 def versions():
     """What a number depends on: profile, device, seed, and the versions of what computes it."""
-    from i2pemd_lite import device
+    from i2pemd_lite.device import profile
 
-    profile = device.profile()
-    return {
-        "profile": profile.name,
-        "device": str(profile.device),
-        "seed": _seed,
-        "i2pemd-lite": __version__,
-        "python": platform.python_version(),
-        **{name: _version(name) for name in ("torch", "numpy", "POT")},
-    }
-
-
-def _version(name):
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+    about = {"profile": profile().name, "device": str(profile().device), "seed": _seed}
+    about |= {"i2pemd-lite": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "POT"):
+        try:
+            about[name] = version(name)
+        except PackageNotFoundError:
+            about[name] = "not installed"
+    return about
 
 
 def agree(name, yours, oracle, tolerance=1e-9):

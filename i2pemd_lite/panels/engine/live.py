@@ -13,18 +13,10 @@ from i2pemd_lite.panels.engine.panel import Panel
 
 
 class LivePanel(Panel):
-    """A `Panel` with a button that puts a plotly figure in the picture's place.
+    """A `Panel` with a button, labelled `words`, that puts a plotly figure in the picture's place.
 
-    Parameters
-    ----------
-    build : makes, without arguments, an object with `.figure`, a plotly `FigureWidget`, and `.show(result)`;
-        None for the still picture alone
-    words : on the button
-    others : those of `Panel`
-
-    Attributes
-    ----------
-    live : what `build` made, or None
+    `build()` makes an object with `.figure`, a plotly `FigureWidget`, and `.show(result)`; None: there is no button.
+    It is `live`, which is None before.
     """
 
     def __init__(self, build, words, title, controls, compute, draw, describe, **others):
@@ -54,8 +46,8 @@ class LivePanel(Panel):
         self._button.disabled, self._button.description = True, "Loading …"
         self.live = self._build()
         self.live.show(self.result)
-        kept = [child for child in self.children if child is not self._button]
-        self.children = [self.live.figure if child is self.image else child for child in kept]
+        places = [child for child in self.children if child is not self._button]
+        self.children = [self.live.figure if child is self.image else child for child in places]
 
 
 def unavailable():

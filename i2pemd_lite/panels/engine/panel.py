@@ -11,13 +11,10 @@ The picture travels as PNG bytes (`picture.py`), which follow a dragged slider w
 """
 
 import base64
-import math
 import os
 import time
 import weakref
-from decimal import Decimal
 from html import escape
-from numbers import Real
 
 import ipywidgets as widgets
 from traitlets import TraitError
@@ -25,6 +22,7 @@ from traitlets import TraitError
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, picture, style
+from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
@@ -82,8 +80,8 @@ class Panel(widgets.VBox):
             if not control.description:
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
-            if hasattr(control, "field"):
-                control.field.on_typed = self._typed
+            if isinstance(control, Typed):
+                control.on_typed = self._typed
         super().__init__([*rows(controls, layout), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
         self.set(**start or {})
@@ -96,7 +94,7 @@ class Panel(widgets.VBox):
     def set(self, **values):
         """Set some controls, then draw once; a value that a control does not take is an error."""
         before = self.state
-        if unknown := set(values) - set(before):
+        if unknown := values.keys() - before.keys():
             raise BadInput(f"{self.title}: expected controls among {sorted(before)}, found {sorted(unknown)}")
         self._quiet = True
         try:
@@ -132,10 +130,8 @@ class Panel(widgets.VBox):
         """A field was typed into: what is no number is told, and what is one clears what was told before."""
         if error is None:
             self.error.value = ""
-            return
-        self._report(error)
-        if os.environ.get("I2PEMD_STRICT") == "1":
-            raise error
+        else:
+            self._report(error)
 
     def refresh(self):
         """Compute, draw and describe the present state."""
@@ -148,19 +144,30 @@ class Panel(widgets.VBox):
             words, numbers = self._describe(result)
             png = style.png(self._figure)
         except Exception as error:
-            self._report(error)
             if self.result is not None:
                 self.note.value = self._below(self._hint)
-            if os.environ.get("I2PEMD_STRICT") == "1":
-                raise
-            return
+            return self._report(error)
         self.result, self.words, self.numbers = result, words, numbers
         picture.show(self.image, png, words)
         self.error.value, self.note.value = self._complaint(), self._below(self._hint)
         self._took = time.perf_counter() - began
 
     def _below(self, hint=""):
-        return _note(self.words, self.numbers, f"{self.title} · {lesson.provenance()}", hint)
+        """The numbers, the words, and where they come from, as HTML."""
+        # Each number stays under its name, and those that do not fit go to a next line.
+        caption = f"{self.title} · {lesson.provenance()}"
+        own = "all:unset;display:block"  # JupyterLab lets terms float, in a fifth of the width
+        pairs = "".join(
+            f'<div><dt style="{own};font-weight:400;opacity:.8">{escape(str(name))}</dt>'
+            f'<dd style="{own};font-weight:600">{escape(str(value))}</dd></div>'
+            for name, value in self.numbers.items()
+        )
+        row = "display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0;font-size:13px;font-variant-numeric:tabular-nums"
+        return (
+            f'<div style="line-height:1.35;max-width:940px"><dl style="{row}">{pairs}</dl>'
+            f'<p style="margin:4px 0" role="status">{escape(self.words)}</p>'
+            f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
+        )
 
     def _complaint(self):
         """What stands under the controls when the picture could be drawn: nothing."""
@@ -169,6 +176,8 @@ class Panel(widgets.VBox):
     def _report(self, error):
         after = "The picture still shows the last state that worked." * (self.result is not None)
         self.error.value = alert(error, "This cannot be drawn.", after)
+        if os.environ.get("I2PEMD_STRICT") == "1":
+            raise error
 
     def save(self, file):
         """Write the state of the controls as JSON, to hand in or to come back to."""
@@ -201,7 +210,7 @@ class Panel(widgets.VBox):
 
 def note_shown(panel):
     """Remember, as long as it lives, that this panel was shown."""
-    if all(known() is not panel for known in _shown):
+    if all(reference() is not panel for reference in _shown):
         _shown.append(weakref.ref(panel))
 
 
@@ -210,16 +219,13 @@ def states():
 
     What was typed as text is left out: a name or a path can stand in it.
     """
-    found = []
-    for panel in filter(None, (known() for known in _shown)):
-        chosen = {name: c.value for name, c in panel.controls.items() if not _is_text(c)}
-        one = {"panel": panel.title, "state": chosen}
-        found += [one] if one not in found else []
-    return found
-
-
-def _is_text(control):
-    return isinstance(control, widgets.Text | widgets.Textarea) and not isinstance(control, Field)
+    seen = []
+    for panel in filter(None, (reference() for reference in _shown)):
+        controls = {name: c for name, c in panel.controls.items() if not isinstance(c, widgets.Text | widgets.Textarea)}
+        one = {"panel": panel.title, "state": {name: control.value for name, control in controls.items()}}
+        if one not in seen:
+            seen.append(one)
+    return seen
 
 
 def alert(error, before, after=""):
@@ -233,123 +239,6 @@ def alert(error, before, after=""):
 
 def rows(controls, layout=None):
     """Lines of controls, with what belongs to each, for the rows of names in `layout`; one column when None."""
-    shown = {name: getattr(control, "shown", control) for name, control in controls.items()}
-    lines = [widgets.HBox([shown[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
-    return lines or list(shown.values())
-
-
-def _note(words, numbers, caption, hint):
-    # Each number stays under its name, and those that do not fit go to a next line: a table would wrap within names.
-    own = "all:unset;display:block"  # JupyterLab lets terms float, in a fifth of the width
-    pairs = "".join(
-        f'<div><dt style="{own};font-weight:400;opacity:.8">{escape(str(name))}</dt>'
-        f'<dd style="{own};font-weight:600">{escape(str(value))}</dd></div>'
-        for name, value in numbers.items()
-    )
-    row = "display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0;font-size:13px;font-variant-numeric:tabular-nums"
-    return (
-        f'<div style="line-height:1.35;max-width:940px"><dl style="{row}">{pairs}</dl>'
-        f'<p style="margin:4px 0" role="status">{escape(words)}</p>'
-        f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
-    )
-
-
-class Field(widgets.Text):
-    """Text in which the number of a slider can be typed; it is read when Enter is pressed or the field is left.
-
-    What is no number within the slider's ends is told to `on_typed(error)`, and the slider stays where it is.
-
-    Example
-    -------
-    >>> share = slider("share", 0.5, 0.0, 1.0, 0.05)
-    >>> share.field.on_typed = print
-    >>> share.field.value = "half"
-    share: expected a number from 0 to 1, found 'half'; the last good one, 0.50, still holds
-    >>> share.field.value = "0.25"
-    None
-    >>> share.value
-    0.25
-    """
-
-    def __init__(self, control, digits, **options):
-        self.control, self.digits, self.on_typed = control, digits, lambda error: None
-        super().__init__(self._written(), continuous_update=False, **options)
-        control.observe(self._follow, "value")
-        self.observe(self._type, "value")
-
-    def _written(self):
-        return f"{self.control.value:.{self.digits}f}"
-
-    def _follow(self, _):
-        if _number(self.value) != self.control.value:
-            self.value = self._written()
-
-    def _type(self, change):
-        control, found = self.control, _number(change["new"])
-        if change["new"] == self._written():
-            return self.on_typed(None)
-        whole = isinstance(control, widgets.IntSlider)
-        if found is None or not control.min <= found <= control.max or (whole and found % 1):
-            kind = "a whole number" if whole else "a number"
-            self.on_typed(BadInput(
-                f"{control.description}: expected {kind} from {control.min:g} to {control.max:g}, found "
-                f"{change['new'].strip()!r}; the last good one, {self._written()}, still holds"
-            ))  # fmt: skip
-            return
-        self.on_typed(None)
-        control.value = int(found) if whole else found
-
-
-def _number(text):
-    try:
-        return float(text) if math.isfinite(float(text)) else None
-    except ValueError:
-        return None
-
-
-def slider(label, value, low, high, step, unit="", width="300px", release=False):
-    """A slider with a label, a unit and a field to type in; whole numbers when `step` is one.
-
-    The field shows the decimals that the step has. With `release` it acts when it is let go, for what takes longer than
-    an eye waits. `width` is that of slider and field together.
-    """
-    whole = all(isinstance(x, int) for x in (value, low, high, step))
-    make = widgets.IntSlider if whole else widgets.FloatSlider
-    label = f"{label} ({unit})" if unit else label
-    # ipywidgets would move it to the nearer end, and say nothing.
-    if not (isinstance(value, Real) and low <= value <= high):
-        raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
-    options = {"readout": False, "continuous_update": not release, **_wide(f"{int(width.removesuffix('px')) - 62}px")}
-    made = make(value=value if whole else float(value), min=low, max=high, step=step, description=label, **options)
-    digits = 0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent)
-    made.field = Field(made, digits, layout={"width": "56px"}, tooltip=f"{label}, as a number")
-    made.shown = widgets.HBox([made, made.field])
-    return made
-
-
-def cell(label, value, low, high, width="84px"):
-    """A number to type, as in the cell of a table; it is a slider of which only the field is shown."""
-    made = slider(label, value, low, high, 0.01)
-    made.shown = made.field
-    made.field.description = label
-    made.field.layout.width, made.field.style.description_width = width, "26px"
-    return made
-
-
-def choice(label, options, value, width="300px"):
-    """A drop-down list; `options` are plain values or (text, value) pairs."""
-    return widgets.Dropdown(options=options, value=value, description=label, **_wide(width))
-
-
-def switch(label, value, width="300px"):
-    """A checkbox."""
-    return widgets.Checkbox(value=value, description=label, indent=False, layout={"width": width})
-
-
-def steps(label, values, value, width="300px"):
-    """A slider that stops only at the given values."""
-    return widgets.SelectionSlider(options=values, value=value, description=label, **_wide(width))
-
-
-def _wide(width):
-    return {"style": {"description_width": "initial"}, "layout": {"width": width}}
+    parts = {name: control.shown if isinstance(control, Typed) else control for name, control in controls.items()}
+    lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
+    return lines or list(parts.values())

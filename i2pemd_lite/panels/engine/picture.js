@@ -5,21 +5,18 @@ function render({ model, el }) {
   picture.draggable = false;
   el.append(picture);
 
-  let shown = null;
+  Object.assign(picture.style, { width: `${model.get("width")}px`, maxWidth: "100%", display: "block" });
+  if (model.get("touchable")) Object.assign(picture.style, { cursor: "crosshair", touchAction: "none" });
+
+  let address = null;
   function show() {
-    const before = shown;
-    shown = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
+    const before = address;
+    address = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
     // The old picture stays on the page until the new one is decoded, so nothing flickers.
     picture.onload = () => before && URL.revokeObjectURL(before);
-    picture.src = shown;
+    picture.src = address;
   }
-  function word() {
-    picture.alt = model.get("alt");
-  }
-  function size() {
-    Object.assign(picture.style, { width: `${model.get("width")}px`, maxWidth: "100%", display: "block" });
-    if (model.get("touchable")) Object.assign(picture.style, { cursor: "crosshair", touchAction: "none" });
-  }
+  const word = () => (picture.alt = model.get("alt"));
 
   function place(event) {
     const box = picture.getBoundingClientRect();
@@ -46,10 +43,8 @@ function render({ model, el }) {
 
   model.on("change:value", show);
   model.on("change:alt", word);
-  model.on("change:width change:touchable", size);
-  size();
   word();
   show();
-  return () => shown && URL.revokeObjectURL(shown);
+  return () => URL.revokeObjectURL(address);
 }
 export default { render };

@@ -1,7 +1,4 @@
-"""The picture of a panel in the browser: PNG bytes in, touches out.
-
-One factory, `picture`, makes it. Where anywidget is not installed, it is an image that cannot be touched.
-"""
+"""The picture of a panel in the browser: PNG bytes in, touches out; without anywidget it cannot be touched."""
 
 import base64
 from functools import cache
@@ -14,13 +11,10 @@ from traitlets import Bool, Bytes, Dict, Int, Unicode
 
 
 def picture(width, touched=None):
-    """A widget that shows PNG bytes.
+    """A widget that shows PNG bytes, `width` pixels wide; on a narrower page it shrinks.
 
-    Parameters
-    ----------
-    width : pixels on the page; on a narrower page the picture shrinks
-    touched : called as `touched((x, y), pressed)` when the pointer goes down on the picture (pressed) and when it is
-        dragged (not pressed); x and y are parts of the width and height, from the lower left. None: nothing happens
+    `touched((x, y), pressed)` is called when the pointer goes down on the picture (pressed) and when it is dragged (not
+    pressed); x and y are parts of the width and height, from the lower left. None: nothing happens.
 
     Example
     -------
@@ -33,10 +27,10 @@ def picture(width, touched=None):
     return _touchable()(width, touched) if find_spec("anywidget") else Still(width)
 
 
-def show(shown, png, words):
+def show(widget, png, words):
     """Replace the bytes of a picture and its alternative text, in one message."""
-    with shown.hold_sync():
-        shown.value, shown.alt = png, words
+    with widget.hold_sync():
+        widget.value, widget.alt = png, words
 
 
 def html(png, words):

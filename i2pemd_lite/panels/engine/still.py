@@ -38,11 +38,11 @@ class Still:
         return self.words
 
     def _repr_mimebundle_(self, **_):
+        above, bundle = self.html, {"text/plain": self.words}
+        if self.png is not None:
+            above, bundle["image/png"] = picture.html(self.png, self.words), base64.b64encode(self.png).decode()
         below = f'<p style="line-height:1.4;max-width:940px">{escape(self.words)}</p>'
-        if self.png is None:
-            return {"text/plain": self.words, "text/html": self.html + below}
-        png = base64.b64encode(self.png).decode()
-        return {"text/plain": self.words, "text/html": picture.html(self.png, self.words) + below, "image/png": png}
+        return bundle | {"text/html": above + below}
 
 
 def count(n, what):

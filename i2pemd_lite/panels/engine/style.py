@@ -154,26 +154,6 @@ def blank(axes, title=""):
     return axes
 
 
-def contrast(one, other):
-    """The contrast of two colours by the WCAG 2 formula, 1 to 21: text needs 4.5, marks need 3.
-
-    Example
-    -------
-    >>> contrast("white", "black")
-    21.0
-    """
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return round((light + 0.05) / (dark + 0.05), 2)
-
-
-def _luminance(colour):
-    from matplotlib.colors import to_rgb
-
-    rgb = np.array(to_rgb(colour))
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
 class Matrix:
     """A small matrix in cividis with its numbers written in, whose values can be replaced.
 
