@@ -31,7 +31,6 @@ from pathlib import Path
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, refusal, root, run_lock
-from i2pemd_lite.launch import world_size_from_env
 from i2pemd_lite.text import about, spoken
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
@@ -51,29 +50,30 @@ def main(arguments=None):
     try:
         if getattr(chosen, "device", None):
             os.environ["I2PEMD_DEVICE"] = chosen.device
-        if world_size_from_env() > 1 and chosen.command is not train:
+        if _processes() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
-        return gpu(rest) if chosen.command is gpu else chosen.command(chosen)
-    except (BadInput, FloatingPointError) as error:
-        _say(error)
-        return 1
-    except OSError as error:
-        if not (why := refusal(error)):
+        return (gpu(rest) if chosen.command is gpu else chosen.command(chosen)) or 0
+    except (BadInput, FloatingPointError, OSError) as error:
+        if not (why := refusal(error) if isinstance(error, OSError) else error):
             raise
         _say(why)
         return 1
-    except RuntimeError as error:
-        if type(error).__name__ != "Lost":  # of `processes`, which not every command imports
-            raise
-        print(f"i2pemd_lite: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # a connection to processes that have ended may not let this one end
     except KeyboardInterrupt as stop:
         _say(*(stop.args or ("stopped; what had begun goes on with train --resume and its folder",)))
         return 130
 
 
+def _processes():
+    """How many processes torchrun started; torch is not loaded where nothing looks like it."""
+    if "WORLD_SIZE" not in os.environ:
+        return 1
+    from i2pemd_lite.distributed import world_size_from_env
+
+    return world_size_from_env()
+
+
 def _say(words):
-    if world_size_from_env() == 1 or os.environ["RANK"] == "0":  # several processes say the same
+    if _processes() == 1 or os.environ["RANK"] == "0":  # several processes say the same
         print(f"i2pemd_lite: {words}", file=sys.stderr)
 
 
@@ -86,33 +86,35 @@ def data(chosen):
     settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=changes)
     if chosen.compact:
         compact.expect_name(chosen.compact)
-    found = task.load(chosen.data)
-    print(found)
-    prepared = task.TASK.prepared(found, settings)
+    dataset = task.load(chosen.data)
+    print(dataset)
+    prepared = task.TASK.prepared(dataset, settings)
     print(f"prepared for profile {settings.profile}, fingerprint {prepared.fingerprint}")
     if chosen.compact is not None:
         print("packing it takes seconds, or minutes for many images", flush=True)
         file = chosen.compact or f"out/compact/{chosen.task}.safetensors"
         print(prepared.save_compact(file))
         print(f"train with it by --data {file}, at the same profile and settings")
-    return 0
 
 
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
     from i2pemd_lite import distributed
 
-    with distributed.joined(), contextlib.ExitStack() as claim:
-        task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, claim))
-        if not distributed.is_main():
-            run.finish(progress=False)
-            return 0
-        many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
-        settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
-        print(f"{settings}, {len(run)} steps, kept in {run.folder}")
-        run.finish()
-        print(task.evaluate(run))
-    return 0
+    try:
+        with distributed.joined(), contextlib.ExitStack() as claim:
+            task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, claim))
+            if not distributed.is_main():
+                run.finish(progress=False)
+                return
+            many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
+            settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
+            print(f"{settings}, {len(run)} steps, kept in {run.folder}")
+            run.finish()
+            print(task.evaluate(run))
+    except distributed.Lost as error:
+        print(f"i2pemd_lite: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # a connection to processes that have ended may not let this one end
 
 
 def _run_to_train(chosen, claim):
@@ -145,21 +147,19 @@ def evaluate(chosen):
     """Print the table of a run in a folder."""
     task = _task_of(chosen.run)
     print(task.evaluate(task.resume(chosen.run, chosen.data)))
-    return 0
 
 
 def predict(chosen):
     """Label maps (segmentation) or a table of class scores (classification) for images without labels."""
     task = _task_of(chosen.run)
     run = task.resume(chosen.run, chosen.data)
-    options = {"out": chosen.out, "modality": chosen.modality}
+    options = {name: value for name in ("out", "modality") if (value := getattr(chosen, name))}
     try:
-        written = task.predict(run, chosen.images, **{name: value for name, value in options.items() if value})
+        written = task.predict(run, chosen.images, **options)
     except BadInput as error:
         _print_paths(getattr(error, "written", []))
         raise
     _print_paths(written if isinstance(written, list) else [written])
-    return 0
 
 
 def _print_paths(paths):
@@ -177,10 +177,9 @@ def tables(chosen):
     asked = {name: value for name, value in asked.items() if value is not None} | _changes(task, chosen.set)
     if chosen.runs and asked:
         raise BadInput(f"--runs: expected beside it only --data and --out, found {', '.join(asked)}; leave these out")
-    found = task.from_runs(chosen.runs, chosen.data) if chosen.runs else task.tables(chosen.data, **asked)
-    found.save(out)
-    print(f"{found}\n\nwritten to {out}; tables.md has all of it to read")
-    return 0
+    result = task.from_runs(chosen.runs, chosen.data) if chosen.runs else task.tables(chosen.data, **asked)
+    result.save(out)
+    print(f"{result}\n\nwritten to {out}; tables.md has all of it to read")
 
 
 def gpu(words):
@@ -243,6 +242,58 @@ def _read(text, kind):
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+PROFILE = {"choices": ("ci", "laptop", "gpu"), "help": "default: I2PEMD_PROFILE"}
+DEVICE = "cpu, cuda, or one of several GPUs, as in cuda:1; default: I2PEMD_DEVICE, else that of the profile"
+DATA = {"type": Path, "help": "folder of data, or a compact file; default: I2PEMD_DATA, else the synthetic set"}
+SET = {"action": "append", "default": [], "metavar": "NAME=VALUE"}
+SETTINGS = {"--set": SET | {"help": "change a setting"}, "--profile": PROFILE, "--data": DATA}
+RUN = {
+    "run": {"type": Path, "help": "the folder of a run"},
+    "--data": {"type": Path, "help": "the data it was trained on, where they moved"},
+}
+COMPACT = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
+THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
+RUNS = "train nothing: tables of these finished runs"
+WHERE = f"where to write; default: {', '.join(f'{folder} ({task})' for task, folder in TABLES.items())}"
+COMMANDS = {  # {command: {what can be said to it: what that means}}
+    data: {
+        "task": {"choices": TASKS},
+        "--compact": {"nargs": "?", "const": "", "metavar": "FILE", "help": COMPACT},
+        **SETTINGS,
+    },
+    train: {
+        "task": {"choices": TASKS, "nargs": "?"},
+        "method": {"nargs": "?", "help": "a key of METHODS, such as joint_sepbn_i2pemd or i2pemd"},
+        "--seed": {"type": int, "help": "default: 0"},
+        "--out": {"type": Path, "help": "folder for the run; default: runs/TASK/METHOD-PROFILE-seedN"},
+        "--resume": {"type": Path, "metavar": "FOLDER", "help": "go on with the run in this folder"},
+        "--device": {"help": DEVICE},
+        **SETTINGS,
+    },
+    evaluate: RUN,
+    predict: {
+        **RUN,
+        "--images": {"type": Path, "help": "folder of images; default: those without labels in the data"},
+        "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
+        "--out": {"type": Path, "help": "where to write; default: out/segmentation or out/skin.csv"},
+    },
+    tables: {
+        "task": {"choices": TASKS},
+        "--seeds": {"type": _numbers, "metavar": "0,1,2", "help": "one run a method for each; default: 0"},
+        "--methods": {"type": _words, "metavar": "NAME,NAME", "help": "keys of METHODS; default: all"},
+        "--dims": {"type": _numbers, "metavar": "8,16,32", "help": "feature sizes for Figure 6 (a); default: none"},
+        "--thresholds": {"type": _pairs, "metavar": "0.6-0.7,0.7-0.9", "help": THRESHOLDS},
+        "--profile": PROFILE,
+        "--set": SET | {"help": "change a setting of every run"},
+        "--device": {"help": DEVICE},
+        "--data": DATA,
+        "--folder": {"type": Path, "help": "where the runs are kept and found; default: runs/TASK"},
+        "--runs": {"type": Path, "nargs": "+", "metavar": "DIR", "help": RUNS},
+        "--out": {"type": Path, "help": WHERE},
+    },
+}
+
+
 def _parser():
     from i2pemd_lite.course.commands import add
 
@@ -258,46 +309,10 @@ def _parser():
         sub.set_defaults(command=function)
         return sub
 
-    device = "cpu, cuda, or one of several GPUs, as in cuda:1; default: I2PEMD_DEVICE, else that of the profile"
-    where_data = "folder of data, or a compact file; default: I2PEMD_DATA, else the synthetic set"
-    for function in (data, train):
+    for function, options in COMMANDS.items():
         sub = command(function)
-        sub.add_argument("task", nargs=None if function is data else "?", choices=TASKS)
-        if function is train:
-            sub.add_argument("method", nargs="?", help="a key of METHODS, such as joint_sepbn_i2pemd or i2pemd")
-            sub.add_argument("--seed", type=int, help="default: 0")
-            sub.add_argument("--out", type=Path, help="folder for the run; default: runs/TASK/METHOD-PROFILE-seedN")
-            sub.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with the run in this folder")
-            sub.add_argument("--device", help=device)
-        else:
-            where = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
-            sub.add_argument("--compact", nargs="?", const="", metavar="FILE", help=where)
-        sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
-        sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
-        sub.add_argument("--data", type=Path, help=where_data)
-    for function in (evaluate, predict):
-        sub = command(function)
-        sub.add_argument("run", type=Path, help="the folder of a run")
-        sub.add_argument("--data", type=Path, help="the data it was trained on, where they moved")
-        if function is predict:
-            sub.add_argument("--images", type=Path, help="folder of images; default: those without labels in the data")
-            sub.add_argument("--modality", choices=("ct", "mr"), help="of a folder that just holds NIfTI files")
-            sub.add_argument("--out", type=Path, help="where to write; default: out/segmentation or out/skin.csv")
-    sub = command(tables)
-    sub.add_argument("task", choices=TASKS)
-    sub.add_argument("--seeds", type=_numbers, metavar="0,1,2", help="one run a method for each; default: 0")
-    sub.add_argument("--methods", type=_words, metavar="NAME,NAME", help="keys of METHODS; default: all")
-    sub.add_argument("--dims", type=_numbers, metavar="8,16,32", help="feature sizes for Figure 6 (a); default: none")
-    thresholds = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
-    sub.add_argument("--thresholds", type=_pairs, metavar="0.6-0.7,0.7-0.9", help=thresholds)
-    sub.add_argument("--profile", choices=("ci", "laptop", "gpu"), help="default: I2PEMD_PROFILE")
-    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of every run")
-    sub.add_argument("--device", help=device)
-    sub.add_argument("--data", type=Path, help=where_data)
-    sub.add_argument("--folder", type=Path, help="where the runs are kept and found; default: runs/TASK")
-    sub.add_argument("--runs", type=Path, nargs="+", metavar="DIR", help="train nothing: tables of these finished runs")
-    where = ", ".join(f"{folder} ({task})" for task, folder in TABLES.items())
-    sub.add_argument("--out", type=Path, help=f"where to write; default: {where}")
+        for name, meaning in options.items():
+            sub.add_argument(name, **meaning)
     commands.add_parser("gpu", help=about(gpu), add_help=False).set_defaults(command=gpu)  # the kit has its own words
     add(command)
     return parser

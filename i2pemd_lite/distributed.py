@@ -25,14 +25,37 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from i2pemd_lite.emd import at_least_float32
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.launch import world_size_from_env
 
-PATIENCE = datetime.timedelta(hours=1)
+TIMEOUT = datetime.timedelta(hours=1)
 """How long a process waits for the others, as while the first one evaluates; one that dies is noticed at once."""
 
 
 class Lost(RuntimeError):
     """Another process of this run has ended, or cannot be reached."""
+
+    def __init__(self, why):
+        super().__init__(
+            f"process {rank()} of {count()}: lost the others ({why}); what ended them stands above or below. "
+            "The run goes on from its last checkpoint with train --resume and its folder"
+        )
+
+
+def world_size_from_env():
+    """How many processes torchrun started together with this one; 1 where it started none.
+
+    It sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Some cluster managers set a part of them by themselves, or
+    leave them empty: that is one process.
+
+    Example
+    -------
+    >>> world_size_from_env()
+    1
+    """
+    try:
+        rank, size, _ = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+    except (KeyError, ValueError):
+        return 1
+    return size if os.environ.get("MASTER_ADDR") and 0 <= rank < size else 1
 
 
 def count():
@@ -64,10 +87,10 @@ def joined():
     if torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
         torch.cuda.set_device(here)
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    dist.init_process_group(backend, timeout=TIMEOUT)
 
     def ended(*_):
-        raise Lost(_lost("torchrun ends this one as well"))
+        raise Lost("torchrun ends this one as well")
 
     signal.signal(signal.SIGTERM, ended)
     try:
@@ -88,18 +111,18 @@ def run_on_first_then_all(make):
     """
     if count() == 1:
         return make()
-    made = None
+    result = None
     for turn in (True, False):
-        wrong, told = None, [None] * count()
+        wrong, all_wrong = None, [None] * count()
         if is_main() == turn:
             try:
-                made = make()
+                result = make()
             except BadInput as error:
                 wrong = str(error)
-        _talk(dist.all_gather_object, told, wrong)
-        if any(told):
-            raise BadInput("\n".join(dict.fromkeys(filter(None, told))))
-    return made
+        _talk(dist.all_gather_object, all_wrong, wrong)
+        if any(all_wrong):
+            raise BadInput("\n".join(dict.fromkeys(filter(None, all_wrong))))
+    return result
 
 
 def prepare(learner, device):
@@ -147,31 +170,14 @@ def shared(function, batch):
     >>> shared(torch.square, torch.tensor([1, 2, 3]))
     tensor([1, 4, 9])
     """
-    return function(batch) if count() == 1 else _Whole.apply(function(_Own.apply(batch)))
-
-
-class _Own(torch.autograd.Function):
-    """A process's share of a batch that all have."""
-
-    @staticmethod
-    def forward(ctx, batch):
-        return batch.chunk(count())[rank()]
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return _gathered(gradient) / count()
-
-
-class _Whole(torch.autograd.Function):
-    """The whole batch from the share of each process. All compute the same from it, so its gradient counts W times."""
-
-    @staticmethod
-    def forward(ctx, share):
-        return _gathered(share)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return count() * gradient.chunk(count())[rank()]
+    if count() == 1:
+        return function(batch)
+    batch = batch.view_as(batch)
+    if batch.requires_grad:  # on the way back each process has the gradient of its own share, and 0 elsewhere
+        batch.register_hook(lambda gradient: _all_reduced(gradient) / count())
+    own = function(batch.chunk(count())[rank()])
+    whole = torch.stack([own if r == rank() else torch.zeros_like(own) for r in range(count())])
+    return all_reduce_sum(whole)[0].flatten(0, 1)
 
 
 # --- sums over processes ----------------------------------------------------------------------------------------------
@@ -195,11 +201,11 @@ def all_reduce_sum(*tensors):
 class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        return _added(x)
+        return _all_reduced(x)
 
     @staticmethod
     def backward(ctx, gradient):
-        return _added(gradient)
+        return _all_reduced(gradient)
 
 
 @torch.no_grad()
@@ -208,7 +214,7 @@ def average_gradients(parameters):
     if count() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    means = _added(torch.cat([g.reshape(-1) for g in gradients])) / count()
+    means = _all_reduced(torch.cat([g.reshape(-1) for g in gradients])) / count()
     for g, mean in zip(gradients, means.split([g.numel() for g in gradients]), strict=True):
         g.copy_(mean.view(g.shape))
 
@@ -227,62 +233,24 @@ class SharedNorm(_BatchNorm):
     def forward(self, x):
         if not self.training or count() == 1:
             return super().forward(x)
-        y, mean, variance, n = _Normalised.apply(x, self.weight, self.bias, self.eps)
+        z, over, along = at_least_float32(x), [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
+        total, n = all_reduce_sum(z.sum(over), z.new_full((1,), z.numel() / z.shape[1]))
+        mean = total / n
+        z = z - mean.view(along)
+        # Of what is centred, or float32 would lose it beside a large mean.
+        variance = all_reduce_sum(z.square().sum(over))[0] / n
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
             self.running_var.lerp_((variance * n / (n - 1)).to(self.running_var), self.momentum)
-        return y
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (z * scale.view(along) + self.bias.view(along)).to(x.dtype)
 
 
-class _Normalised(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, weight, bias, eps):
-        z, over = at_least_float32(x), _all_but_channels(x)
-        n = z.new_full((1,), z.numel() / z.shape[1])
-        *sums, n = _added(torch.cat([z.sum(over), n])).split([z.shape[1], 1])
-        mean = sums[0] / n
-        z = z - _along(mean, x)
-        variance = _added(z.square().sum(over)) / n  # of what is centred, or float32 would lose it beside a large mean
-        scale = (variance + eps).rsqrt()
-        z = z * _along(scale, x)
-        ctx.save_for_backward(z, weight, scale, n)
-        ctx.mark_non_differentiable(mean, variance, n)
-        return (z * _along(weight, x) + _along(bias, x)).to(x.dtype), mean, variance, n
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient, *_):
-        # ∂L/∂x = γ/√(σ² + ε) (g − (Σ g + x̂ Σ g x̂)/n) with g = ∂L/∂y
-        z, weight, scale, n = ctx.saved_tensors
-        g, over = gradient.to(z.dtype), _all_but_channels(z)
-        for_bias, for_weight = g.sum(over), (g * z).sum(over)
-        a, b = (_added(torch.cat([for_bias, for_weight])) / n).chunk(2)
-        for_x = _along(weight * scale, z) * (g - _along(a, z) - z * _along(b, z))
-        return for_x.to(gradient.dtype), for_weight.to(weight.dtype), for_bias.to(weight.dtype), None
-
-
-def _all_but_channels(x):
-    return [0, *range(2, x.ndim)]
-
-
-def _along(values, x):
-    return values.view(1, -1, *[1] * (x.ndim - 2))
-
-
-# --- messages ---------------------------------------------------------------------------------------------------------
-
-
-def _added(x):
+def _all_reduced(x):
     sums = x.clone(memory_format=torch.contiguous_format)
     _talk(dist.all_reduce, sums)
     return sums
-
-
-def _gathered(x):
-    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(count())]
-    _talk(dist.all_gather, parts, x.contiguous())
-    return torch.cat(parts)
 
 
 def _talk(function, *arguments):
@@ -291,11 +259,4 @@ def _talk(function, *arguments):
     except RuntimeError as error:
         # "[/path/of/gloo.cc:553] Connection closed by peer [127.0.0.1]:4227. This is …"
         why = str(error).splitlines()[0].split(".cc")[-1].split("] ", 1)[-1].split(". ")[0]
-        raise Lost(_lost(why)) from None
-
-
-def _lost(why):
-    return (
-        f"process {rank()} of {count()}: lost the others ({why}); what ended them stands above or below. "
-        "The run goes on from its last checkpoint with train --resume and its folder"
-    )
+        raise Lost(why) from None

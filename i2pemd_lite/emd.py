@@ -146,9 +146,10 @@ def without_autocast(function):
     """Compute in the precision of the inputs: mixed precision would round the sums of a loss to 8 bits."""
 
     @functools.wraps(function)
-    def exact(first, *others, **options):
+    def exact(*arguments, **options):
+        first, *_ = [*arguments, *options.values()]
         with torch.autocast(first.device.type, enabled=False):
-            return function(first, *others, **options)
+            return function(*arguments, **options)
 
     return exact
 

@@ -85,27 +85,6 @@ def class_statistics(logits, labels, ignore_index=-100):
     return ClassStatistics(*_Pass.apply(flat, labels.reshape(len(labels), flat.shape[2]), ignore_index))
 
 
-def class_statistics_reference(logits, labels, ignore_index=-100):
-    """`class_statistics` written as its definition: readable, slow, and what tests hold the fast one to.
-
-    Example
-    -------
-    >>> class_statistics_reference(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 1]])).squares
-    tensor([[0.7500, 0.7500]])
-    """
-    z, y = logits.reshape(*logits.shape[:2], -1), labels.reshape(len(labels), -1).long()
-    valid = y != ignore_index
-    here = torch.nn.functional.one_hot(torch.where(valid, y, 0), z.shape[1]) * valid[..., None].to(z.dtype)
-    log_p = z.log_softmax(1)
-    p = log_p.exp()
-    return ClassStatistics(
-        counts=here.sum(1),
-        nll=-torch.einsum("bvk,bkv->bk", here, log_p),
-        mass=torch.einsum("bvk,biv->bki", here, p),
-        squares=torch.einsum("biv,bv->bi", p.square(), valid.to(z.dtype)),
-    )
-
-
 def _check(logits, labels):
     if not logits.is_floating_point() or logits.dim() < 2 or logits.shape[1] < 2:
         found = f"{logits.dtype} of shape {tuple(logits.shape)}"
@@ -126,21 +105,32 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, labels, ignore):
         ctx.save_for_backward(logits, labels)
+        sums, ctx.gradient = _way(logits)
+        ctx.ignore = ignore
         with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong
-            ctx.ignore, ctx.library = ignore, _library_for(logits)
-            compute = _torch_sums if ctx.library is None else functools.partial(_compiled_sums, ctx.library)
             # detached, for threads that do not know that autograd is off
-            counts, nll, mass, squares = compute(logits.detach(), labels, ignore)
+            counts, nll, mass, squares = sums(logits.detach(), labels, ignore)
         ctx.mark_non_differentiable(counts)
         return counts, nll, mass, squares
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, _, g_nll, g_mass, g_squares):
-        compute = _torch_gradient if ctx.library is None else functools.partial(_compiled_gradient, ctx.library)
-        with torch.autocast(g_nll.device.type, enabled=False):
-            logits, labels = ctx.saved_tensors
-            return compute(logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares), None, None
+        logits, labels = ctx.saved_tensors
+        with torch.autocast(logits.device.type, enabled=False):
+            return ctx.gradient(logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares), None, None
+
+
+def _way(logits):
+    """The functions that give the sums and their gradient: compiled, or those of torch where they serve as well."""
+    samples, classes, voxels = logits.shape
+    suits = logits.device.type == "cpu" and logits.dtype == torch.float32
+    library = None
+    if suits and classes <= MOST_CLASSES and samples * voxels >= SMALL and os.environ.get("I2PEMD_COMPILE") != "0":
+        library = _compiled(classes)
+    if library is None:
+        return _torch_sums, _torch_gradient
+    return functools.partial(_compiled_sums, library), functools.partial(_compiled_gradient, library)
 
 
 # Plain torch: all samples at once, voxels in chunks of rows.
@@ -227,67 +217,46 @@ def _all_are_classes(fine, classes, ignore):
 # Compiled: voxels in pieces, which as many threads as torch has take in turn.
 
 
-class _Layout(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "class_stride",
-            "voxel_stride",
-            "label_stride",
-            "label_bytes",
-            "ignore",
-            "gradient_class_stride",
-            "gradient_voxel_stride",
-        )
-    ]
-
-
 def _compiled_sums(library, logits, labels, ignore):
     samples, classes, voxels = logits.shape
-    layout = _layout(logits, labels, ignore)
-    pieces = -(-voxels // PIECE)
-    sums = [torch.zeros(samples, pieces, *shape, dtype=torch.float64)
+    layout = _layout(logits, labels, ignore, logits)
+    sums = [torch.zeros(samples, -(-voxels // PIECE), *shape, dtype=torch.float64)
             for shape in [(classes,), (classes,), (classes, classes), (classes,)]]  # fmt: skip
 
-    def take(sample, piece, span):
+    def take(sample, piece, *span):
         where = [each[sample, piece].data_ptr() for each in sums]
-        return library.statistics(*_pointers(sample, logits, labels), *span, layout, *where)
+        return library.statistics(logits[sample].data_ptr(), labels[sample].data_ptr(), *span, layout, *where)
 
-    bad = _share(take, _pieces(samples, voxels), torch.get_num_threads())
+    bad = _by_piece(take, logits)
     _all_are_classes(torch.tensor(not any(bad)), classes, ignore)
     return [each.sum(1).to(logits.dtype) for each in sums]
 
 
-def _compiled_gradient(library, logits, labels, ignore, g_nll, g_mass, g_squares):
-    samples, _, voxels = logits.shape
+def _compiled_gradient(library, logits, labels, ignore, *upstream):
     gradient = torch.empty_like(logits)
     layout = _layout(logits, labels, ignore, gradient)
-    given = [each.contiguous() for each in (g_nll, g_mass, g_squares)]
+    upstream = [each.contiguous() for each in upstream]
 
-    def take(sample, piece, span):
-        upstream = [each[sample].data_ptr() for each in given]
-        library.gradient(*_pointers(sample, logits, labels), *span, layout, *upstream, gradient[sample].data_ptr())
+    def take(sample, _, *span):
+        where = [each[sample].data_ptr() for each in (*upstream, gradient)]
+        library.gradient(logits[sample].data_ptr(), labels[sample].data_ptr(), *span, layout, *where)
 
-    _share(take, _pieces(samples, voxels), torch.get_num_threads())
+    _by_piece(take, logits)
     return gradient
 
 
-def _layout(logits, labels, ignore, gradient=None):
-    to = logits if gradient is None else gradient
-    return _Layout(*logits.stride()[1:], labels.stride(1), labels.element_size(), ignore, *to.stride()[1:])
+def _layout(logits, labels, ignore, gradient):
+    """What `Layout` holds in fused.c."""
+    numbers = *logits.stride()[1:], labels.stride(1), labels.element_size(), ignore, *gradient.stride()[1:]
+    return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
-def _pointers(sample, logits, labels):
-    return logits[sample].data_ptr(), labels[sample].data_ptr()
-
-
-def _pieces(samples, voxels):
-    """(sample, piece, (start, end)) of every piece."""
-    return [
-        (sample, piece, (start, min(start + PIECE, voxels)))
-        for sample in range(samples)
-        for piece, start in enumerate(range(0, voxels, PIECE))
-    ]
+def _by_piece(take, logits):
+    """[take(sample, piece, start, end) for every piece of voxels of every sample]."""
+    samples, _, voxels = logits.shape
+    starts = list(enumerate(range(0, voxels, PIECE)))
+    pieces = [(b, piece, start, min(start + PIECE, voxels)) for b in range(samples) for piece, start in starts]
+    return _share(take, pieces, torch.get_num_threads())
 
 
 def _share(take, todo, threads):
@@ -304,15 +273,6 @@ def _share(take, todo, threads):
     for helper in helpers:
         helper.result()  # raises what it raised
     return results
-
-
-def _library_for(logits):
-    """`fused.c` compiled for these logits, or None where torch serves as well."""
-    samples, classes, voxels = logits.shape
-    suits = logits.device.type == "cpu" and logits.dtype == torch.float32
-    if not suits or classes > MOST_CLASSES or samples * voxels < SMALL or os.environ.get("I2PEMD_COMPILE") == "0":
-        return None
-    return _compiled(classes)
 
 
 @functools.cache
@@ -337,7 +297,7 @@ def _compiled(classes):
             return _say_once(f"{compiler} could not compile it ({error})")
     pointer, count = ctypes.c_void_p, ctypes.c_int64
     library.statistics.argtypes = library.gradient.argtypes = [
-        pointer, pointer, count, count, ctypes.POINTER(_Layout), pointer, pointer, pointer, pointer,
+        pointer, pointer, count, count, pointer, pointer, pointer, pointer, pointer,
     ]  # fmt: skip
     library.statistics.restype, library.gradient.restype = count, None
     return library if _agrees(library, classes) else _say_once(f"{compiler} compiled it wrongly")
@@ -350,14 +310,10 @@ def _agrees(library, classes):
     labels = (steps.long() % (classes + 1))[None]  # class K serves as the ignored one
     mass = torch.arange(1.0 * classes**2).view(1, classes, classes)
     upstream = [mass[:, 1], mass, mass[:, 0]]
-    pairs = [
-        *zip(_compiled_sums(library, logits, labels, classes), _torch_sums(logits, labels, classes), strict=True),
-        [
-            _compiled_gradient(library, logits, labels, classes, *upstream),
-            _torch_gradient(logits, labels, classes, *upstream),
-        ],
-    ]
-    return all(torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4) for ours, theirs in pairs)
+    given = logits, labels, classes
+    ours = [*_compiled_sums(library, *given), _compiled_gradient(library, *given, *upstream)]
+    theirs = [*_torch_sums(*given), _torch_gradient(*given, *upstream)]
+    return all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
 
 
 _said = set()

@@ -17,6 +17,12 @@ from i2pemd_lite.fused import ClassStatistics, class_statistics
 EPSILON = 1e-7
 
 
+class Loss(torch.Tensor):
+    """A scalar that backpropagates, with its `terms`: {name: scalar}, detached."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # what is computed from a loss is a plain tensor
+
+
 def i2pemd_loss(logits, labels, ground, ignore_index=-100):
     """The mean transport cost between predictions and labels, each class counting the same.
 
@@ -72,7 +78,11 @@ def i2ped_loss(features, labels, prototypes):
     distance = ((f - c[k]).square().sum(-1) + 1e-12).sqrt()
     # M[k, v] = [y_v = k]
     M = (y == torch.arange(len(c), device=y.device)[:, None]).to(f)
-    sums, N = distributed.all_reduce_sum(M @ distance, M.sum(1))
+    return _class_balanced(*distributed.all_reduce_sum(M @ distance, M.sum(1)))
+
+
+def _class_balanced(sums, N):
+    """mean of ℓ_k = sums_k / N_k over the classes present (Eq. 8); 0 when there is none"""
     return (sums / N.clamp(min=1)).sum() / (N > 0).sum().clamp(min=1)
 
 
@@ -95,7 +105,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
 
     Returns
     -------
-    scalar tensor that backpropagates; its attribute `terms` holds ce, dice and i2pemd, detached
+    Loss, a scalar tensor that backpropagates; its attribute `terms` holds ce, dice and i2pemd, detached
 
     Raises
     ------
@@ -149,7 +159,7 @@ def segmentation_loss_reference(
 
 
 def _total(terms, weight):
-    loss = terms["ce"] + terms["dice"] + weight * terms.get("i2pemd", 0.0)
+    loss = (terms["ce"] + terms["dice"] + weight * terms.get("i2pemd", 0.0)).as_subclass(Loss)
     loss.terms = {name: term.detach() for name, term in terms.items()}
     return loss
 
@@ -185,8 +195,7 @@ def _i2pemd(s, ground):
     if ground.shape != (K, K):
         raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
     # ℓ_k = Σ_i p̄_ki G_ik, with p̄_k = mass_k / N_k the mean prediction over class k
-    cost = (s.mass * ground.detach().to(s.mass).T).sum(1) / s.counts.clamp(min=1)
-    return cost.sum() / (s.counts > 0).sum().clamp(min=1)
+    return _class_balanced((s.mass * ground.detach().to(s.mass).T).sum(1), s.counts)
 
 
 @without_autocast

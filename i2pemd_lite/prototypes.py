@@ -11,6 +11,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
 
 
+@without_autocast
 def class_means(features, labels, num_classes):
     """The mean feature of each class over all instances of a batch, whichever modality they come from.
 
@@ -32,12 +33,6 @@ def class_means(features, labels, num_classes):
     >>> means.tolist(), counts.tolist()
     ([[3.0, 1.0], [0.0, 0.0], [9.0, 9.0]], [2.0, 0.0, 1.0])
     """
-    sums, counts = _class_sums(features, labels, num_classes)
-    return sums / counts.clamp(min=1)[:, None], counts
-
-
-@without_autocast
-def _class_sums(features, labels, num_classes):
     F = at_least_float32(check_labels("features", features, labels).detach())
     F, y = F.reshape(*F.shape[:2], -1).mT, labels.reshape(len(labels), -1)
     # In parts of each sample: over all voxels at once, F would be copied first, float32 sums lose a digit, and most of
@@ -46,7 +41,8 @@ def _class_sums(features, labels, num_classes):
     F, y = F.unflatten(1, (parts, -1)), y.unflatten(1, (parts, 1, -1))
     # M[b, n, k, v] = [y_bnv = k]
     M = (y == torch.arange(num_classes, device=y.device)[:, None]).to(F.dtype)
-    return distributed.all_reduce_sum((M @ F).sum((0, 1)), M.sum((0, 1, 3)))
+    sums, counts = distributed.all_reduce_sum((M @ F).sum((0, 1)), M.sum((0, 1, 3)))
+    return sums / counts.clamp(min=1)[:, None], counts
 
 
 class PrototypeBank(nn.Module):
@@ -107,11 +103,10 @@ class PrototypeBank(nn.Module):
                 found = f"{mask.dtype} of shape {tuple(mask.shape)}"
                 raise BadInput(f"mask: expected bool of shape {tuple(labels.shape)} to fit labels, found {found}")
             labels = labels.long().masked_fill(~mask, -100)
-        sums, counts = _class_sums(features, labels, self.num_classes)
-        update = (sums / counts.clamp(min=1)[:, None]).to(self.prototypes)
+        means, counts = class_means(features, labels, self.num_classes)
         present = counts > 0
         α = self.momentum * self.seen.to(self.prototypes)[:, None]
-        moved = α * self.prototypes + (1 - α) * update
+        moved = α * self.prototypes + (1 - α) * means.to(self.prototypes)
         self.prototypes.copy_(torch.where(present[:, None], moved, self.prototypes))
         self.seen.logical_or_(present)
 

@@ -1,6 +1,7 @@
 """Text on its way out: in characters that the output can hold, and without an error where nobody reads any more."""
 
 import ast
+import codecs
 import errno
 import functools
 import inspect
@@ -34,22 +35,12 @@ def plain(text, encoding):
     >>> plain("λ ≥ 0.5 ± σ², q̄₁ → Voilà …", "cp1252")
     'lambda >= 0.5 ± sigma², q1 -> Voilà …'
     """
-    return text if _has(encoding, text) else "".join(_typed(character, encoding) for character in text)
+    return text.encode(encoding, "typed").decode(encoding)
 
 
-def _has(encoding, text):
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _typed(character, encoding):
-    if _has(encoding, character):
-        return character
-    if character in TYPED:
-        return TYPED[character]
+def _typed(character):
+    if character.isascii() or character in TYPED:
+        return TYPED.get(character, character)
     size, _, letter = unicodedata.name(character, "").removeprefix("GREEK ").partition(" LETTER ")
     if size in ("SMALL", "CAPITAL") and letter.isalpha():
         letter = letter.replace("LAMDA", "LAMBDA")  # Unicode spells it so
@@ -57,8 +48,11 @@ def _typed(character, encoding):
     parts = unicodedata.normalize("NFKD", character)
     if parts != character:
         raised = "^" if unicodedata.decomposition(character).startswith("<super>") else ""
-        return raised + "".join(_typed(part, "ascii") for part in parts)
+        return raised + "".join(map(_typed, parts))
     return "" if unicodedata.combining(character) > 1 else "?"  # 1: strokes through a sign, which negate it
+
+
+codecs.register_error("typed", lambda lack: ("".join(map(_typed, lack.object[lack.start : lack.end])), lack.end))
 
 
 class Out:

@@ -131,7 +131,7 @@ def test_every_live_control_reaches_the_run(runs):
     values = {"weight": 2.0, "momentum": 0.5, "learning_rate": 2e-5, "tau_low": 0.3, "tau_high": 0.6, "top": 5}
     for name, value in values.items():
         board.controls[name].value = value
-    settings = board._process.worker.kept[board.chosen.name].run.settings
+    settings = board._process.worker.runs[board.chosen.name].run.settings
     assert {name: getattr(settings, name) for name in values} == values
     board.controls["run"].value = "skin 2"  # whose sliders are its own
     assert board.state["weight"] == 1.0 and settings.weight == 2.0
@@ -145,7 +145,7 @@ def test_thresholds_that_cross_reach_the_run_together(runs):
     until(board, lambda: board.chosen.state == "paused")
     board.controls["tau_low"].value = 0.9
     board.listen()
-    settings = board._process.worker.kept[board.chosen.name].run.settings
+    settings = board._process.worker.runs[board.chosen.name].run.settings
     assert (settings.tau_low, settings.tau_high) == (board.state["tau_low"], board.state["tau_high"]) == (0.9, 0.92)
     assert board.error.value == ""
     board.end()
@@ -159,7 +159,7 @@ def test_a_change_that_the_run_refuses_is_taken_back_on_the_panel(runs):
     board.controls["learning_rate"].value = -1.0
     board.listen()
     assert "learning_rate: expected" in board.error.value
-    assert board.state["learning_rate"] == board._process.worker.kept[board.chosen.name].run.settings.learning_rate > 0
+    assert board.state["learning_rate"] == board._process.worker.runs[board.chosen.name].run.settings.learning_rate > 0
     board.end()
 
 
@@ -222,7 +222,7 @@ def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
     board = cockpit.cockpit(runs, "classification")
     board.controls["momentum"].value = 0.3
     press(board, "Step")
-    assert board._process.worker.kept["skin"].run.settings.momentum == 0.3
+    assert board._process.worker.runs["skin"].run.settings.momentum == 0.3
     board.end()
 
 

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from i2pemd_lite import classification, losses
 from i2pemd_lite.classification.methods import mixmatch, pseudo, supervised, teachers, vat
 from i2pemd_lite.emd import emd, i2pemd
-from i2pemd_lite.fused import class_statistics, class_statistics_reference
+from i2pemd_lite.fused import class_statistics
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, percentile_ranks, prototype_distances
 from i2pemd_lite.metrics import classification_metrics, dice, pearson, surface_distances, weighted_metrics
 from i2pemd_lite.prototypes import PrototypeBank, class_means
@@ -261,7 +261,6 @@ TABLE = {
     "kd_loss": (lambda z: losses.kd_loss(z, t(Y), (2, 2), 1.7), distilled, Z),
     "mmd": (lambda x: losses.mmd(x, t(CLOUD)), discrepancy, F),
     "class_statistics": (lambda z: class_statistics(z, t(Y)), statistics, Z),
-    "class_statistics_reference": (lambda z: class_statistics_reference(z, t(Y)), statistics, Z),
     "select": (lambda: select(t(P), t(G), 0.5, 0.7, 4), lambda: chosen(P), None),
     "dice": (lambda: dice(*MAPS, K), lambda: overlap(*MAPS), None),
     "surface_distances": (lambda: surface_distances(*MAPS, K, (2.5, 1.25, 0.75)), lambda: surfaces(*MAPS), None),

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from answers import MISSES, OTHERS
 
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.ask import judge
@@ -32,7 +33,7 @@ every_exercise = pytest.mark.parametrize("name", NAMES)
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """On a busy machine an answer may take long, and is right all the same: only tests of the limit have one."""
-    monkeypatch.setattr(judge, "find", lambda name: dataclasses.replace(exercises.find(name), seconds=600))
+    monkeypatch.setattr(judge, "SECONDS", 600)
 
 
 @cache
@@ -120,7 +121,7 @@ def found_in_attempts(name, answers, monkeypatch):
     for attempt in range(1 if name in SLOW else 2):
         monkeypatch.setattr(judge, "_cases", lambda exercise, random, attempt=attempt: drawn(name, attempt))
         for said, answer in answers.items():
-            found[said].append(judge.judge(judge.find(name), answer, None))
+            found[said].append(judge.judge(exercises.find(name), answer, None))
     return found
 
 
@@ -130,14 +131,14 @@ def test_a_right_answer_of_another_dtype_order_or_definition_is_right(name, monk
         return solution(name)(*map(judge.in_float32, arguments))
 
     single = {} if name == "01a" else {"the solution in float32": in_float32}  # 01a asks for more digits itself
-    answers = {**single, **exercises.find(name).others}
+    answers = {**single, **OTHERS[name]}
     found = found_in_attempts(name, answers, monkeypatch)
     assert not {said: told for said, told in found.items() if any(told)}
 
 
 @every_exercise
 def test_a_near_miss_is_refused_in_every_attempt(name, monkeypatch):
-    found = found_in_attempts(name, exercises.find(name).misses, monkeypatch)
+    found = found_in_attempts(name, MISSES[name], monkeypatch)
     assert found and not [said for said, told in found.items() if not all(told)]
 
 
@@ -196,8 +197,7 @@ LOOPS = {
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(judge, "find", lambda name: exercise)
-    exercise = judge.Exercise(**{**vars(exercises.find("02a")), "seconds": 0.3})
+    monkeypatch.setattr(judge, "SECONDS", 0.3)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -236,8 +236,7 @@ def test_in_another_thread_too_where_no_alarm_rings(impatient):
 
 
 def test_a_gradient_that_is_missing_or_wrong_is_told(monkeypatch):
-    exercise = judge.Exercise(**{**vars(exercises.find("02a")), "gradient": 0})
-    monkeypatch.setattr(judge, "find", lambda name: exercise)
+    monkeypatch.setattr(judge, "find", lambda name: dataclasses.replace(exercises.find(name), gradient=0))
     check("02a", lambda c: (c[:, None] - c).abs().sum(2))
     with pytest.raises(NotYet, match="no gradient flows"):
         check("02a", lambda c: (c[:, None] - c).abs().sum(2).detach())
@@ -308,10 +307,7 @@ def test_numbers_of_every_kind_are_read():
         assert judge._array(value).max() == 1
 
 
-def test_a_right_answer_that_is_too_slow_is_told_so(monkeypatch):
-    exercise = judge.Exercise(**{**vars(exercises.find("02a")), "seconds": 0.3})
-    monkeypatch.setattr(judge, "find", lambda name: exercise)
-
+def test_a_right_answer_that_is_too_slow_is_told_so(impatient):
     def slow(c):
         time.sleep(0.05)
         return (c[:, None] - c).abs().sum(2)

@@ -8,7 +8,7 @@ import pytest
 import i2pemd_lite
 
 PACKAGE = Path(i2pemd_lite.__file__).parent
-BASE = {"files", "text", "launch", "device", "distributed", "fused", "compact"}
+BASE = {"files", "text", "device", "distributed", "fused", "compact"}
 METHOD = {"emd", "ground", "prototypes", "losses", "selection", "metrics"}
 BELOW = {  # room -> the rooms that it may import beside itself; what lies in no folder is the method and its base
     "method": set(),

@@ -114,7 +114,7 @@ def test_a_test_that_is_not_there_is_missed(name, monkeypatch, uncomputed):
     monkeypatch.delattr(equations, name)
     found = ledger()
     assert [each.id for each in found if each.wrong] == [name]
-    assert f"no test: i2pemd_lite/course/equations.py has no function {name}" in found[IDS.index(name)].wrong
+    assert f"no test: i2pemd_lite/course/about/equations.py has no function {name}" in found[IDS.index(name)].wrong
     assert "nobody" in str(found) and "✗" in found.html()
 
 

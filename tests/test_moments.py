@@ -196,7 +196,7 @@ def test_a_run_of_an_older_version_loads_and_keeps_moments_from_there_on(tmp_pat
     assert [kept.step for kept in resumed.finish(False).moments] == [10, 15, 20]
     shown = panel.scrub(tmp_path / "run", probed(tmp_path / "new").finish(False))
     shown.set(step=5)
-    assert shown.result.shots["run"].step is None and "run kept no moment so early" in shown.words
+    assert shown.result.at["run"] == -1 and "run kept no moment so early" in shown.words
 
 
 # --- reading from disk -----------------------------------------------------------------------------------------------
@@ -304,15 +304,15 @@ def trained(abdomen, skin, tmp_path_factory):
 
 def result_holds(result):
     assert len(result.panes) == 2
-    for name, shot in result.shots.items():
-        film = shot.film
-        assert shot.step is None or (shot.step <= result.step and shot.step == film.steps[shot.index])
-        assert not [step for step in film.steps if (shot.step or 0) < step <= result.step]
+    for name, at in result.at.items():
+        film = result.films.films[name]
+        assert at == -1 or film.steps[at] <= result.step
+        assert (film.steps[at + 1 :] > result.step).all()
         assert film.points.shape == (len(film.steps), len(film.labels), 2)
         assert 0 < film.part <= 1 + EXACT
         np.testing.assert_array_equal(film.grounds, film.grounds.swapaxes(1, 2))
         assert not np.diagonal(film.grounds, axis1=1, axis2=2).any()
-        assert len(result.rows[name])
+        assert len(result.films.rows[name])
     for curve in result.curves.values():
         assert len(curve.x) == len(curve.y) and (np.diff(curve.x) > 0).all()
         before = curve.y[curve.x <= result.step]
@@ -398,7 +398,7 @@ def test_runs_and_folders_are_shown_alike(trained, tmp_path):
     run = probed(tmp_path / "run").finish(False)
     live, read = panel.scrub(run), panel.scrub(tmp_path / "run")
     assert live.words == read.words and live.numbers == read.numbers
-    np.testing.assert_array_equal(live.result.shots["run"].film.points, read.result.shots["run"].film.points)
+    np.testing.assert_array_equal(live.result.films.films["run"].points, read.result.films.films["run"].points)
 
 
 def test_a_saved_run_is_shown_without_its_data(trained, monkeypatch, tmp_path):

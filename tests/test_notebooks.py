@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_web import outside
 
 from browser import lab as learner
 from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
@@ -67,7 +68,7 @@ def unsound(notebook, path):
     for make in (pages.lesson, slides.deck):  # it can be read without network and without eyes
         try:
             page = make(lesson, path)
-            found += render.outside(page) + render.wordless(page)
+            found += outside(page) + render.wordless(page)
         except BadInput as error:
             found.append(str(error))
     return found

@@ -2,6 +2,7 @@
 
 import io
 import json
+from fractions import Fraction
 from functools import partial
 from unittest.mock import patch
 
@@ -14,20 +15,8 @@ from PIL import Image
 
 from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import (
-    agree,
-    dynamics,
-    exhibits,
-    ground,
-    instance,
-    museum,
-    overview,
-    transport,
-)
-from i2pemd_lite.panels.engine import (
-    picture,
-    style,
-)
+from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
+from i2pemd_lite.panels.engine import picture, style
 from i2pemd_lite.panels.engine.panel import Panel, slider
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -205,7 +194,7 @@ def chosen_holds(view, tau_low, tau_high):
 
 
 def training_holds(view, rate):
-    assert view is exhibits.trainings()[rate]
+    assert view is exhibits.rate_too_high(rate)
     late = slice(exhibits.SETTLED, None)
     assert view.sign == 100 * np.mean(view.loss[late] > view.guess[late])
     assert view.path.shape == (exhibits.TRAINING, museum.K, 2) and np.isfinite(view.loss).all()
@@ -277,7 +266,7 @@ def test_a_change_moves_artists_and_rebuilds_none(case):
     artists = set(panel._figure.findobj())
     for name in list(panel.controls)[:4]:
         panel.controls[name].value = ends(panel.controls[name])[1]
-    data = set(panel._figure.house_moving)
+    data = set(panel._figure.moving)
     assert data <= artists
 
 
@@ -405,17 +394,19 @@ def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
 
 
 @pytest.mark.parametrize(
-    "sign, bad, good",
+    "name, bad, good",
     [
-        (museum.COST, 0.11, 0.1),
-        (museum.SPREAD, 1 / 129, 1 / 128),
-        (museum.MOVED, 1, 0),
-        (museum.BAND, 0, 1),
-        (museum.GUESS, 5.1, 5),
+        ("one on the diagonal", 0.11, 0.1),
+        ("collapsed prototypes", 1 / 129, 1 / 128),
+        ("a batch without a class", 1, 0),
+        ("thresholds crossed", 0, 1),
+        ("learning rate too high", 5.1, 5),
     ],
 )
-def test_a_sign_has_its_limit_where_its_reason_says(sign, bad, good):
+def test_a_sign_has_its_limit_where_its_reason_says(name, bad, good):
+    sign = museum.EXHIBITS[name].sign
     assert sign.there(bad) and not sign.there(good)
+    assert float(Fraction(sign.limit_in_words.removesuffix(" %"))) == sign.limit
 
 
 def test_what_is_not_a_number_is_said_in_words():
@@ -618,19 +609,19 @@ def test_the_prototype_path_is_an_exponential_average():
         np.testing.assert_allclose(path[t + 1], c, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("pool, expected", [("pooled", 1.75), ("modality", 2.5), ("sequential", 0.96)])
-def test_three_ways_of_pooling_differ_as_by_hand(pool, expected):
+@pytest.mark.parametrize("way, expected", [("voxels", 1.75), ("modalities", 2.5), ("in turn", 0.96)])
+def test_three_ways_of_pooling_differ_as_by_hand(way, expected):
     features = np.r_[np.full((30, 2), 1.0), np.full((10, 2), 4.0)].astype(np.float32)[None]
     labels, is_mr = np.zeros((1, 40), dtype=int), (np.arange(40) >= 30)[None]
-    start = 0.8 if pool == "sequential" else 0.0
-    path = dynamics.follow(features, labels, is_mr, start, pool, zeros=True)
+    start = 0.8 if way == "in turn" else 0.0
+    path = dynamics.follow(features, labels, is_mr, start, way, zeros=True)
     np.testing.assert_allclose(path[1, 0], expected, atol=1e-6, rtol=0)  # float32
 
 
 def test_the_simplex_maps_agree_with_a_solver_all_over():
     result = instance.panel(label=3, g12=1 / 6, g23=2 / 3).result
     for i, j in np.random.default_rng(0).integers(0, instance.SIDE, (200, 2)):
-        p = instance._simplex_grid(instance.SIDE)[i, j]
+        p = instance._predictions_of_pixels(instance.SIDE)[i, j]
         if p.min() > 1e-6:
             exact = ot.emd2(p / p.sum(), np.eye(3)[2], result.ground)
             assert abs(result.maps[0, i, j] - exact) < 1e-9

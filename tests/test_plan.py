@@ -8,7 +8,7 @@ import pytest
 
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.about import outline
-from i2pemd_lite.course.about.lessons import lessons
+from i2pemd_lite.course.about.outline import lessons
 from i2pemd_lite.course.publish import teacher
 from i2pemd_lite.files import BadInput
 

@@ -232,7 +232,7 @@ def ink(asked, colour):
 
 def test_both_numbers_are_drawn_on_one_line():
     asked = answered(how_long())
-    assert not hasattr(asked, "image")
+    assert asked.image is None
     asked.commit()
     assert ink(asked, style.BLUE) > 50 and ink(asked, style.ORANGE) > 50
     assert asked.image in asked.children and "50 mm" in asked.image.alt and "12 mm" in asked.image.alt
@@ -240,7 +240,7 @@ def test_both_numbers_are_drawn_on_one_line():
 
 def drag(asked, *places):
     """Drag in the picture through places in data coordinates."""
-    axes = asked._card().house_artists.axes
+    axes = asked.card.axes
     pixels = axes.transData.transform(places)
     for n, at in enumerate(axes.figure.transFigure.inverted().transform(pixels)):
         asked._touched(tuple(at), n == 0)

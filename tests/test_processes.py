@@ -20,9 +20,9 @@ from child import started
 
 from i2pemd_lite import BadInput, __main__, classification, distributed, segmentation
 from i2pemd_lite.runs import moments
-from i2pemd_lite.runs.run import Learner
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
+from i2pemd_lite.runs.task import Learner
 
 METHODS = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
 SETTINGS = {"precision": "float64", "steps": 2, "schedule": "step", "checkpoint_every": 1, "evaluate_every": 2}

@@ -505,7 +505,7 @@ def test_no_text_of_the_table_is_computed_by_a_spreadsheet(sign):
     check = {"attempts": 1, "right": True, "hint": 0, "mistakes": []}
     prediction = {"value": "x", "confidence": 0.5, "chance": 0.5, "hit": True}
     text = f"{sign}HYPERLINK(1)"
-    one = handin.HandIn(f"{text}.json", {text: check}, {text: prediction}, {"profile": text, "seed": text})
+    one = handin.HandIn(f"{text}.json", {text: check}, {text: prediction}, "", text, text)
     cells = [cell for row in classroom.table([one]) for cell in row]
     assert [cell for cell in cells if isinstance(cell, str) and cell[:1] == sign] == []
     assert sum(cell == f"'{text}" for cell in cells) == 5 and 1 in cells
@@ -519,7 +519,7 @@ def test_two_honest_learners_with_equal_work_both_count(tmp_path, monkeypatch):
         progress.save(tmp_path / f"{name}.json")
     hand_ins, problems = handin.read_all(tmp_path)
     assert [one.file for one in hand_ins] == ["anna.json", "ben.json"] and not problems.found
-    assert hand_ins[0].checks == hand_ins[1].checks and hand_ins[0].about["journal"] != hand_ins[1].about["journal"]
+    assert hand_ins[0].checks == hand_ins[1].checks and hand_ins[0].journal != hand_ins[1].journal
 
 
 def test_of_two_from_one_journal_the_one_with_more_counts(tmp_path):

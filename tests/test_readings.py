@@ -13,7 +13,7 @@ from test_panels import as_fresh, ends, move_every_control
 
 from i2pemd_lite import __main__
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import exhibits, passages_images, readings
+from i2pemd_lite.panels import exhibits, passages, readings
 from i2pemd_lite.panels.readings import PASSAGES
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.tables import choices
@@ -95,14 +95,14 @@ def mean_over(key):
 
 
 def threshold(key):
-    o, truth = (each.numpy() for each in passages_images.answers())
+    o, truth = (each.numpy() for each in passages.answers())
     taken = [i for i in range(len(o)) if max(o[i]) > key]
     right = [i for i in range(len(o)) if list(o[i]).index(max(o[i])) == truth[i]]
     return [100 * len(taken) / len(o), 100 * len(set(taken) & set(right)) / len(taken), 100 * len(right) / len(o)]
 
 
 def decision(key):
-    o, truth = (each.numpy() for each in passages_images.answers())
+    o, truth = (each.numpy() for each in passages.answers())
     rows = []
     for k in range(7):
         yes = (o.argmax(1) == k) if key == "argmax" else o[:, k] >= key
@@ -318,4 +318,4 @@ def test_a_switch_is_a_setting_that_exists_and_takes_the_values():
         for value in values:
             kinds[task](**{name: value})
         assert values or name in ("fixed", "top", "tau_high")
-    assert torch.is_tensor(passages_images.answers()[0])
+    assert torch.is_tensor(passages.answers()[0])

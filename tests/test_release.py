@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.course import exercises
-from i2pemd_lite.course.about.lessons import lessons
+from i2pemd_lite.course.about.outline import lessons
 from i2pemd_lite.course.publish import badges, copies, notebooks, teacher
 from i2pemd_lite.files import BadInput
 
@@ -306,7 +306,7 @@ def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(pa
     notebook = notebooks.read(path)
     cells = copies.instructor(notebook, path.name)["cells"]
     assert [cell for cell in cells if "teacher" not in cell["id"]] == [
-        {**cell, "source": copies.spoken(cell)} for cell in notebook["cells"]
+        {**cell, "source": notebooks.spoken(cell)} for cell in notebook["cells"]
     ]
     after = {before["id"]: cell["source"] for before, cell in zip(cells, cells[1:], strict=False)}
     for cell in notebook["cells"]:
@@ -325,7 +325,7 @@ def test_notes_without_minutes_are_named(tmp_path):
 
 
 def test_of_a_wrong_answer_only_code_that_somebody_would_write_is_shown():
-    said = "\n".join(teacher._about("02b", exercises.find("02b")).splitlines())
+    said = "\n".join(teacher._about("02b").splitlines())
     assert "- `g.argsort(dim=1, stable=True).argsort(1) / len(g)`: Sorting twice" in said
     assert "\n- That counts the entries that are smaller or equal." in said
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from i2pemd_lite.course.about.lessons import lessons
+from i2pemd_lite.course.about.outline import lessons
 from i2pemd_lite.course.publish import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,9 @@ from i2pemd_lite.classification.methods import bands
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels import classification as skin_panels
+from i2pemd_lite.panels import curves as lines_of
 from i2pemd_lite.panels import segmentation as scan_panels
-from i2pemd_lite.panels import selection, training, volumes
+from i2pemd_lite.panels import selection, volumes
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.runs.sampling import generator
 
@@ -107,7 +108,7 @@ def views_hold(result):
 def curves_hold(result):
     for lines in result.groups:
         for line in lines:
-            assert len(line.x) == len(line.y) <= training.POINTS
+            assert len(line.x) == len(line.y) <= lines_of.POINTS
             assert (np.diff(line.x) > 0).all() and np.isfinite(line.y).all()
 
 
@@ -528,7 +529,7 @@ def test_five_runs_are_too_many(scans):
 def test_a_moving_mean_is_a_mean():
     y = np.random.default_rng(0).normal(size=20)
     by_hand = [y[max(0, i - 6) : i + 1].mean() for i in range(20)]
-    steps, means = training.column([{"step": n, "ce": value} for n, value in enumerate(y, 1)], "ce", 7)
+    steps, means = lines_of.column([{"step": n, "ce": value} for n, value in enumerate(y, 1)], "ce", 7)
     np.testing.assert_array_equal(steps, range(1, 21))
     np.testing.assert_allclose(means, by_hand, atol=1e-12, rtol=0)
 

@@ -14,10 +14,11 @@ from torch import nn
 
 from i2pemd_lite import BadInput, PrototypeBank, __main__, segmentation
 from i2pemd_lite.device import profile
-from i2pemd_lite.runs.run import Learner, Run, eager
+from i2pemd_lite.runs.run import Run, eager
 from i2pemd_lite.runs.sampling import Shuffled, generator, seed_everything
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_checkpoint, read_tables
+from i2pemd_lite.runs.task import Learner
 from i2pemd_lite.runs.watch import watch
 
 OPTIMISERS = [(torch.optim.Adam, {"weight_decay": 0.1}), (torch.optim.SGD, {"momentum": 0.9})]

@@ -53,7 +53,7 @@ def surfaces_hold(result):
 def gap_holds(result):
     for seen in result.views.values():
         assert 0 < seen.part <= 1 and 0 <= seen.cost <= 0.8
-        kept = len(CLASSES) if result.shown == gap.ALL else 1
+        kept = len(CLASSES) if result.classes == gap.ALL else 1
         assert len(seen.prototypes) == kept
         assert (len(seen.others) == 0) == (kept == len(CLASSES))
 
@@ -380,12 +380,12 @@ def test_the_plane_is_that_of_the_largest_variance_of_both_modalities(scans):
     centred = both - both.mean(0)
     _, s, axes = np.linalg.svd(centred, full_matrices=False)
     assert cloud.part == pytest.approx((s[:2] ** 2).sum() / (s**2).sum(), abs=1e-5)
-    np.testing.assert_allclose(np.abs(cloud.axes @ axes[:2].T), np.eye(2), atol=1e-3, rtol=0)
+    np.testing.assert_allclose(np.abs(cloud.plane.components_ @ axes[:2].T), np.eye(2), atol=1e-3, rtol=0)
     seen = gap.view(cloud, gap.ALL, 100)
     shown = np.concatenate([seen.points[m] for m in MODALITIES])
     assert shown.var(0).sum() / both.var(0).sum() == pytest.approx(cloud.part, abs=1e-4)
     c = scans.learner.bank.prototypes.numpy()
-    np.testing.assert_allclose(seen.prototypes[2], cloud.axes @ (c[2] - both.mean(0)), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(seen.prototypes[2], cloud.plane.components_ @ (c[2] - both.mean(0)), atol=1e-4, rtol=0)
     for modality, part in seen.points.items():
         assert len(part) == len(cloud.labels[modality])
         half = gap.view(cloud, "spleen", 50).points[modality]
@@ -394,7 +394,7 @@ def test_the_plane_is_that_of_the_largest_variance_of_both_modalities(scans):
 
 def test_a_prototype_outside_the_clouds_is_in_the_picture(scans):
     cloud = gap.measure(scans)
-    far = cloud._replace(prototypes=cloud.prototypes + 30 * np.outer(np.arange(5), cloud.axes[0]))
+    far = cloud._replace(prototypes=cloud.prototypes + 30 * np.outer(np.arange(5), cloud.plane.components_[0]))
     seen = gap.view(far, gap.ALL, 100)
     places = np.array(list(seen.prototypes.values()))
     assert (np.abs(places - seen.middle) <= [gap.WIDE * seen.half, seen.half]).all()

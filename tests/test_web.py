@@ -43,14 +43,25 @@ def made(tmp_path_factory):
     two = notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nMore.")])
     notebooks.write(root / "notebooks" / "03_two.ipynb", two)
     pages.write(root / "lessons", folder=root / "notebooks")
-    slides.write(root / "slides", notebooks.lessons(folder=root / "notebooks"))
+    list(slides.decks(root / "slides", notebooks.lessons(folder=root / "notebooks")))
     yield root
     monkeypatch.undo()
 
 
+def outside(page):
+    """What a page would ask the network for. (A link that a reader may follow is no such thing.)"""
+    asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
+    return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
+
+
+def test_what_a_page_asks_the_network_for_is_seen():
+    page = '<a href="https://a.org">a</a> <img src="https://a.org/b.png"> <script src="c.js"></script>'
+    assert outside(page) == ["https://a.org/b.png", "c.js"]
+
+
 def test_a_page_needs_no_network_and_shows_what_was_shown(made):
     page = (made / "lessons" / "02_one.html").read_text()
-    assert render.outside(page) == [] and render.wordless(page) == []
+    assert outside(page) == [] and render.wordless(page) == []
     assert '<section class="code" id="a-04">' in page and "<pre>2</pre>" in page
     assert f'src="data:image/png;base64,{PNG}" alt="a red dot"' in page
     assert page.count("<math ") == 2 and "<mi>ℒ</mi>" in page and "(7)" in page and "$" not in page
@@ -75,7 +86,7 @@ def test_links_of_pages_lead_to_pages(made):
 
 def test_slides_follow_the_rules(made):
     deck = (made / "slides" / "02_one.html").read_text()
-    assert render.outside(deck) == [] and render.wordless(deck) == []
+    assert outside(deck) == [] and render.wordless(deck) == []
     slide_by_slide = re.findall(r"<section>.*?</section>", deck, re.S)
     found = [re.findall(r"<h[12][^>]*>(.*?)</h[12]>", slide)[0] for slide in slide_by_slide]
     assert list(dict.fromkeys(found)) == ["02 · One", "Equation 7", "Exercise 02b"]
@@ -117,7 +128,7 @@ def test_before_a_lesson_is_run_it_is_said_how_long_it_may_take(made, monkeypatc
     one, two = "running lesson 05, about 8 min (profile laptop)", "running lesson 06, not timed yet (profile laptop)"
     assert told == [f"lessons: {one}", written[0], f"lessons: {two}", *written[1:]]
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
-    paths = slides.write(tmp_path / "slides", notebooks.lessons(folder=tmp_path / "notebooks"), told.append)
+    paths = list(slides.decks(tmp_path / "slides", notebooks.lessons(folder=tmp_path / "notebooks"), told.append))
     assert told[5:] == [f"slides: {one}", paths[0], f"slides: {two}", paths[1]]
 
 

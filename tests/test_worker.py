@@ -67,7 +67,7 @@ def test_a_steered_run_is_the_run_of_an_iterator(worker, tmp_path, task, method)
     next(mine)
     mine.settings.weight = 0.25
     mine.finish(progress=False)
-    theirs = worker.kept["ours"].run.learner.state_dict()
+    theirs = worker.runs["ours"].run.learner.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in mine.learner.state_dict().items())
     rows = [row for message in worker.heard.of("ours") for row in message["rows"]]
     assert [row["step"] for row in rows] == list(range(1, 7))
@@ -91,9 +91,9 @@ def test_runs_take_turns_and_a_fork_goes_its_own_way(worker, tmp_path):
     do(worker, "set", "twin", values={"learning_rate": 0.0})
     assert worker.going == ["ours", "twin"]
     worker.turn()
-    assert [kept.run.number for kept in worker.kept.values()] == [3, 3]
+    assert [trained.run.number for trained in worker.runs.values()] == [3, 3]
     train(worker)
-    one, other = (worker.kept[name].run for name in ("ours", "twin"))
+    one, other = (worker.runs[name].run for name in ("ours", "twin"))
     assert one.history[:2] == other.history[:2] and one.folder != other.folder
     assert worker.heard.of("twin", "opened")[0]["number"] == 2
     assert (tmp_path / "twin" / "checkpoint.safetensors").exists()
@@ -105,7 +105,7 @@ def test_a_stopped_run_can_be_picked_up_and_a_stop_saves_it(worker, tmp_path):
     begin(worker, tmp_path / "ours", steps=4)
     do(worker, "step", "ours")
     do(worker, "stop", "ours")
-    assert not worker.kept
+    assert not worker.runs
     assert classification.resume(tmp_path / "ours").number == 1
     do(worker, "open", "ours", task="classification", method="baseline", folder=str(tmp_path / "ours"))
     opened = worker.heard.of("ours", "opened")[-1]
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_told_and_the_others_go_on(worker, tmp_path):
     errors = [message["error"] for message in worker.heard if message["event"] == "failed"]
     expected = "ours: expected the name|method: expected|steps: expected|weight: expected|seed: cannot"
     assert all(words in found for words, found in zip(expected.split("|"), errors, strict=True))
-    assert worker.kept["ours"].run.settings.weight == 1.0
+    assert worker.runs["ours"].run.settings.weight == 1.0
     with run_lock(tmp_path / "bad"):
         pass  # what could not be opened is not claimed
 
@@ -244,13 +244,13 @@ def test_a_message_that_is_torn_does_not_hide_the_end(monkeypatch):
 def test_an_image_that_cannot_be_shown_stops_its_run_alone(worker, tmp_path):
     begin(worker, tmp_path / "ours")
     do(worker, "fork", "ours", to="twin", folder=str(tmp_path / "twin"))
-    broken = worker.kept["ours"].run.learner
+    broken = worker.runs["ours"].run.learner
     broken.example = lambda: 1 / 0
     for name in ("ours", "twin"):
         do(worker, "go", name)
     train(worker)
     assert "ZeroDivisionError" in worker.heard.of("ours", "failed")[0]["error"]
-    assert worker.heard.of("twin")[-1]["state"] == "done" and list(worker.kept) == ["twin"]
+    assert worker.heard.of("twin")[-1]["state"] == "done" and list(worker.runs) == ["twin"]
 
 
 def test_the_plane_does_not_turn_between_two_looks():

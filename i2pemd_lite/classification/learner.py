@@ -15,9 +15,9 @@ from i2pemd_lite.classification.prepare import split
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.runs.run import Example, Learner
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.runs.settings import learned
+from i2pemd_lite.runs.task import Example, Learner
 
 log = logging.getLogger(__name__)
 

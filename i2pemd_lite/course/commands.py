@@ -1,9 +1,12 @@
 """The commands of the course: doctor | ledger | outline | readings | lessons | pages | release | work | report."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput
+
+_say = partial(print, flush=True)
 
 
 def doctor(_):
@@ -100,10 +103,6 @@ def report(chosen):
     words, left_out = classroom.report(chosen.folder, chosen.out)
     print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
     return 1 if left_out else 0
-
-
-def _say(line):
-    print(line, flush=True)
 
 
 def add(command):

@@ -52,21 +52,16 @@ def compute(state, K):
 def draw(figure, result):
     """Left p and the column of G, middle the products that add up to a distance, right the gradients."""
     art = style.artists(figure, lambda figure: _Card(figure, len(result.p)))
-    K, k = len(result.p), result.label
-    where, column = np.arange(K), result.ground[:, result.label]
+    where, k = np.arange(len(result.p)), result.label
     for bar, text, value in zip(art.p, art.p_texts, result.p, strict=True):
         bar.set_height(value)
-        text.set_text(style.number(value))
-        text.set_y(value + 0.015)
-    art.column.set_data(where + 0.27, column)
+        text.set(text=style.number(value), y=value + 0.015)
+    art.column.set_data(where + 0.27, result.ground[:, k])
     art.label.set_data([k - ASIDE], [-0.05])
     for bars, texts, parts in zip(art.parts, art.part_texts, result.parts, strict=True):
-        ends = np.cumsum(parts)
-        for i, (bar, text, part, end) in enumerate(zip(bars, texts, parts, ends, strict=True)):
-            bar.set_x(end - part)
-            bar.set_width(part)
-            text.set_x(end - part / 2)
-            text.set_text(str(i + 1) if part > 0.035 else "")
+        for i, (part, end) in enumerate(zip(parts, np.cumsum(parts), strict=True)):
+            bars[i].set(x=end - part, width=part)
+            texts[i].set(x=end - part / 2, text=str(i + 1) if part > 0.035 else "")
     art.cross.set_width(min(result.distances[2] / TOPS[2], 1.0))
     for text, distance in zip(art.totals, result.distances, strict=True):
         text.set_text(f"{distance:.3f}")
@@ -93,15 +88,12 @@ class _Card:
 
         middle = style.blank(figure.add_axes([0.375, 0.22, 0.275, 0.63]), "What the classes add to the distance")
         middle.set(xlim=(0, 1.0), ylim=(2.35, -0.7))
-        words = ("I2PEMD: pᵢ Gᵢₖ", "fixed form: pᵢ, but for i = k", "cross-entropy: −log pₖ, cut at 4")
-        looks = ["#2e3b56", "#566487"]
-        self.parts, self.part_texts = [], []
-        for row in range(2):
-            colours = [looks[i % 2] for i in where]
-            self.parts.append(middle.barh([row] * K, [0] * K, 0.42, color=colours, edgecolor=style.CARD, linewidth=0.8))
-            ink = {"color": style.CARD, "size": 8, "ha": "center", "va": "center"}
-            self.part_texts.append([middle.text(0, row, "", **ink) for _ in where])
+        look = {"color": [("#2e3b56", "#566487")[i % 2] for i in where], "edgecolor": style.CARD, "linewidth": 0.8}
+        self.parts = [middle.barh([row] * K, [0] * K, 0.42, **look) for row in range(2)]
+        number = {"color": style.CARD, "size": 8, "ha": "center", "va": "center"}
+        self.part_texts = [[middle.text(0, row, "", **number) for _ in where] for row in range(2)]
         self.cross = middle.barh([2], [0], 0.42, color="#8d919b")[0]
+        words = "I2PEMD: pᵢ Gᵢₖ", "fixed form: pᵢ, but for i = k", "cross-entropy: −log pₖ, cut at 4"
         for row, text in enumerate(words):
             middle.text(0, row - 0.36, text, size=8.5, va="center")
         right = {"size": 9.5, "weight": "bold", "ha": "right", "va": "center"}
@@ -126,10 +118,9 @@ def describe(result):
     most = int(np.argmax(parts))
     words = "nothing lies elsewhere, so the distance is 0."
     if parts.sum() > 0:
-        words = (
-            f"class {most + 1} adds most, {style.number(result.p[most])} at a price of "
-            f"{style.number(result.ground[most, k])}, which is {100 * parts[most] / parts.sum():.0f} % of the distance."
-        )
+        mass, price = style.number(result.p[most]), style.number(result.ground[most, k])
+        words = f"class {most + 1} adds most, {mass} at a price of {price}, "
+        words += f"which is {100 * parts[most] / parts.sum():.0f} % of the distance."
     numbers = {name: f"{d:.4f}" for name, d in zip(NAMES, result.distances, strict=True)}
     for name, gradient in zip(NAMES, result.gradients, strict=True):
         j = int(np.argmax(gradient))
@@ -144,7 +135,7 @@ def point(figure, result, at, pressed):
     A mass m makes a share y beside the others' sum r when m / (m + r) = y, that is m = r y/(1 − y). Where that is more
     than a slider takes, m is 1 and the others shrink together.
     """
-    place = style.place(figure.house_artists.axes, at)
+    place = style.place(style.artists(figure, None).axes, at)
     if place is None:
         return {}
     k, y = int(np.clip(np.rint(place[0]), 0, len(result.p) - 1)), float(np.clip(place[1], 0.0, 0.99))
@@ -169,22 +160,15 @@ def panel(K=7, ground="scattered", **start):
     """
     if K not in range(2, 8):
         raise BadInput(f"K: expected 2 to 7 classes, found {K!r}")
-    masses = {
-        f"p{i + 1}": slider(f"p{style.subscript(i + 1)} (mass)", START[i], 0.0, 1.0, 0.01, width="225px")
-        for i in range(K)
-    }
     choices = {
         "label": choice("label k", list(range(1, K + 1)), 1, "150px"),
         "ground": choice("prototypes", list(GROUNDS), ground, "260px"),
     }
+    masses = {
+        f"p{i}": slider(f"p{style.subscript(i)} (mass)", START[i - 1], 0.0, 1.0, 0.01, width="225px")
+        for i in range(1, K + 1)
+    }
     return Panel(
-        "bars",
-        {**choices, **masses},
-        lambda state: compute(state, K),
-        draw,
-        describe,
-        layout=[list(choices), list(masses)],
-        size=(9.4, 3.1),
-        point=point,
-        start=start,
-    )
+        "bars", {**choices, **masses}, lambda state: compute(state, K), draw, describe,
+        layout=[list(choices), list(masses)], size=(9.4, 3.1), point=point, start=start,
+    )  # fmt: skip

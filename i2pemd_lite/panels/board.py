@@ -9,10 +9,10 @@ import numpy as np
 from i2pemd_lite import classification, segmentation
 from i2pemd_lite.panels import classification as skin
 from i2pemd_lite.panels import segmentation as organs
+from i2pemd_lite.panels.curves import Curves, Terms, last_values
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.training import Curves, Terms, apart
 from i2pemd_lite.runs.watch import saved
-from i2pemd_lite.runs.worker import plane
+from i2pemd_lite.runs.worker import State, plane
 
 TASKS = {"segmentation": segmentation, "classification": classification}
 
@@ -38,10 +38,10 @@ class Track:
     name: str
     folder: Path
     task: str
-    settings: dict
-    number: int = 0
+    state: State = State.SAVED
+    settings: dict = dataclasses.field(default_factory=dict)
+    number: int = 0  # steps done, of
     total: int = 0
-    state: str = "saved"  # saved, starting, training, paused, done, stopped, failed
     rows: list = dataclasses.field(default_factory=list)
     evaluations: list = dataclasses.field(default_factory=list)
     places: np.ndarray | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
@@ -56,7 +56,7 @@ class Track:
     @property
     def open(self):
         """Whether the process has it."""
-        return self.state in ("starting", "training", "paused", "done")
+        return self.state in (State.STARTING, State.TRAINING, State.PAUSED, State.DONE)
 
     def read(self, number=None):
         """Take up what its folder says of the first `number` steps; None: of all that were saved."""
@@ -71,6 +71,15 @@ class Track:
             last = about.moments[-1]
             self.ground, self.places = np.asarray(last.ground), plane(np.asarray(last.prototypes, dtype=float))
         return self
+
+    def take(self, state, rows, evaluations, places, ground, example, **now):
+        """Take up what the process tells of the steps since it last did."""
+        self.state = State.STOPPED if self.state == State.STOPPED else State(state)
+        self.rows += rows
+        self.evaluations += evaluations
+        self.places, self.ground, self.example = np.array(places), np.array(ground), example or self.example
+        for name, value in now.items():  # number, total, seconds_left, memory
+            setattr(self, name, value)
 
     @property
     def acting(self):
@@ -109,13 +118,13 @@ def draw(figure, result):
     card.prototypes.set_data(*places.T)
     classes, half = SHOWN[result.task].classes, 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
     style.limits(card.plane, (-half, half), (-half, half))
+    heights = style.apart(places[:, 1], 0.15 * half)
     for text in card.names:
         text.set_text("")
-    for text, name, x, y in zip(card.names, classes, places[:, 0], apart(places[:, 1], 0.15 * half), strict=False):
+    for text, name, x, y in zip(card.names, classes, places[:, 0], heights, strict=False):
         text.set_text(name)
         text.set(position=(x + (0.07 if x < 0.5 * half else -0.07) * half, y), ha="left" if x < 0.5 * half else "right")
-    K = len(SHOWN[result.task].classes)
-    card.ground.show(np.zeros((K, K)) if track is None or track.ground is None else track.ground)
+    card.ground.show(np.zeros((len(classes),) * 2) if track is None or track.ground is None else track.ground)
     card.example.show(None if track is None else track.example)
 
 
@@ -182,18 +191,17 @@ def describe(result):
     track = result.run
     if track is None:
         return f"No {result.task} run yet: choose a method and press Start.", {"step": "-", "time left": "-"}
-    found = [f"{line.label} {line.y[-1]:.1f}" for line in result.scores if len(line.y)]
+    scores = ", ".join(f"{name} {value}" for name, value in last_values(result.scores, ".1f").items())
     words = (
         f"{track.name} ({track.settings.get('method', 'being prepared')}) is {track.state}: step {track.number} of "
-        f"{track.total}. " + (f"{result.measure} in percent: {', '.join(found)}." if found else "Not evaluated yet.")
+        f"{track.total}. " + (f"{result.measure} in percent: {scores}." if scores else "Not evaluated yet.")
     )
-    last = {line.label: f"{line.y[-1]:.3g}" for line in result.losses if len(line.y)}
     left, memory = track.seconds_left, track.memory
     return words, {
         "step": f"{track.number} of {track.total}",
         "time left": "-" if left is None else duration(left),
         "memory of all runs": "-" if memory is None else f"{memory:.0f} MiB",
-        **last,
+        **last_values(result.losses, ".3g"),
     }
 
 

@@ -8,23 +8,33 @@ import asyncio
 import contextlib
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
-import numpy as np
 
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
+from i2pemd_lite.panels.curves import ALL, LINES, changes, loss_lines, score_lines
 from i2pemd_lite.panels.engine.panel import Panel, alert, choice, rows, slider, steps
 from i2pemd_lite.panels.selection import keep_apart
-from i2pemd_lite.panels.training import LINES, Line, changes, column
-from i2pemd_lite.runs.worker import Process
+from i2pemd_lite.runs.worker import Process, State
 
 RATES = tuple(float(f"{m}e{e}") for e in range(-6, 0) for m in (1, 2, 5))
-ALL = "all of this run"
 PERIOD = 0.2  # seconds between two looks at what the process says
 SMOOTH = 5  # steps that a point of a curve is the mean of
+BEST = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
+WAITING = (State.SAVED, State.PAUSED, State.STOPPED, State.FAILED)
+BUTTONS = {  # what each does, and in which states of the chosen run
+    "Start": ("Train a new run of this method, under this name", None),
+    "Pause": ("Save the chosen run and wait", (State.TRAINING,)),
+    "Step": ("Take one step of the chosen run", WAITING),
+    "Resume": ("Go on with the chosen run, where it was saved", WAITING),
+    "Stop": ("Save the chosen run and let go of it", (State.TRAINING, State.PAUSED, State.DONE)),
+    "Fork": ("Copy the chosen run as it is now; the copy goes its own way",
+             (State.SAVED, State.TRAINING, State.PAUSED, State.STOPPED, State.DONE)),
+}  # fmt: skip
 
 
 class Cockpit(Panel):
@@ -47,7 +57,7 @@ class Cockpit(Panel):
         self._find()
         start = {
             "task": choice("task", list(TASKS), task, "210px"),
-            "method": choice("method", list(TASKS[task].METHODS), _best(task), "270px"),
+            "method": choice("method", list(TASKS[task].METHODS), BEST[task], "270px"),
             "profile": choice("profile", list(device.PROFILES), device.profile(profile).name, "160px"),
             "steps": _text("steps (empty: the profile's)", "", "250px"),
             "data": _text("data folder (empty: as found)", data, "330px"),
@@ -79,16 +89,12 @@ class Cockpit(Panel):
         self._watch()
 
     def _lay_out(self, groups):
-        for name, (words, work) in {
-            "Start": ("Train a new run of this method, under this name", self.start),
-            "Pause": ("Save the chosen run and wait", lambda: self._ask("pause")),
-            "Step": ("Take one step of the chosen run", lambda: self._ask("step")),
-            "Resume": ("Go on with the chosen run, where it was saved", lambda: self._ask("go")),
-            "Stop": ("Save the chosen run and let go of it", lambda: self._ask("stop")),
-            "Fork": ("Copy the chosen run as it is now; the copy goes its own way", self.fork),
-        }.items():
+        work = {"Start": self.start, "Fork": self.fork}
+        work |= {name: partial(self._ask, do) for name, do in
+                 {"Pause": "pause", "Step": "step", "Resume": "go", "Stop": "stop"}.items()}  # fmt: skip
+        for name, (words, _) in BUTTONS.items():
             self.buttons[name] = widgets.Button(description=name, tooltip=words, layout={"width": "84px"})
-            self.buttons[name].on_click(lambda _, work=work: self._do(work))
+            self.buttons[name].on_click(lambda _, name=name: self._do(work[name]))
         start, watch, live = (list(group) for group in groups)
         lines = rows(self.controls, [start[:3], start[3:], watch, live[:3], live[3:]])
         lines.insert(2, widgets.HBox(list(self.buttons.values())))
@@ -102,15 +108,15 @@ class Cockpit(Panel):
             name = about.parent.name
             try:
                 if name not in self.tracks:
-                    self.tracks[name] = Track(name, about.parent, "", {}).read()
+                    self.tracks[name] = Track(name, about.parent, "").read()
             except BadInput as error:
                 self._wrong = str(error)
 
     def hand_over(self):
         """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
         tracks, process = self.tracks, self._process
-        self.tracks, self._process = {name: dataclasses.replace(track, state="stopped") for name, track in
-                                      tracks.items()}, None  # fmt: skip
+        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED) for name, track in tracks.items()}
+        self._process = None
         self._wrong = "another cockpit was opened on this folder; go on there"
         self.refresh()
         return tracks, process
@@ -151,7 +157,7 @@ class Cockpit(Panel):
             if not state["steps"].strip().isdecimal():
                 raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
             chosen["steps"] = int(state["steps"])
-        self.tracks[name] = Track(name, folder, state["task"], {}, state="starting")
+        self.tracks[name] = Track(name, folder, state["task"], State.STARTING)
         self._tell("open", name, task=state["task"], method=state["method"], data=state["data"].strip() or None,
                    folder=str(folder), **chosen)  # fmt: skip
         self._tell("go", name)
@@ -162,7 +168,7 @@ class Cockpit(Panel):
         track = self._opened()
         name = self.state["name"].strip() or self._free(track.name)
         folder = self._new(name)
-        self.tracks[name] = Track(name, folder, track.task, {}, state="starting", rows=list(track.rows))
+        self.tracks[name] = Track(name, folder, track.task, State.STARTING, rows=list(track.rows))
         self._tell("fork", track.name, to=name, folder=str(folder))
         self._choose(name)
 
@@ -185,7 +191,7 @@ class Cockpit(Panel):
     def _ask(self, do):
         self._tell(do, self._opened().name)
         if do == "stop":
-            self.chosen.state = "stopped"
+            self.chosen.state = State.STOPPED
 
     def _opened(self):
         """The chosen run, which the process has, or picks up now."""
@@ -195,7 +201,7 @@ class Cockpit(Panel):
         if not track.open:
             self._tell("open", track.name, task=track.task, method=track.settings["method"], folder=str(track.folder),
                        data=self.state["data"].strip() or None, settings=track.wishes)  # fmt: skip
-            track.state, track.wishes, track.error = "starting", {}, ""
+            track.state, track.wishes, track.error = State.STARTING, {}, ""
         return track
 
     def _tell(self, do, name, **more):
@@ -231,7 +237,7 @@ class Cockpit(Panel):
 
     def _heard_opened(self, run, task, folder, settings, number, total):
         track = self.tracks[run]
-        track.state, track.number, track.total = "paused", number, total
+        track.state, track.number, track.total = State.PAUSED, number, total
         self._set(track, settings)
         track.read(number)
 
@@ -246,28 +252,21 @@ class Cockpit(Panel):
             if track is self.chosen:
                 self._follow_run()
 
-    def _heard_steps(self, run, state, rows, evaluations, places, ground, example, **more):
-        track = self.tracks[run]
-        track.state = "stopped" if track.state == "stopped" else state
-        track.rows += rows
-        track.evaluations += evaluations
-        track.places, track.ground, track.example = np.array(places), np.array(ground), example or track.example
-        for name, value in more.items():
-            setattr(track, name, value)
+    def _heard_steps(self, run, **news):
+        self.tracks[run].take(**news)
 
     def _heard_failed(self, run, do, error):
         track = self.tracks[run]
-        if do in ("open", "fork"):
-            self._wrong = error
-            self._unopened(track)
-        elif do == "set":
+        if do in ("open", "fork", "set"):
             self._wrong = error
         else:
-            track.state, track.error = "failed", error
+            track.state, track.error = State.FAILED, error
+        if do in ("open", "fork"):
+            self._unopened(track)
 
     def _unopened(self, track):
         """A run that could not be opened: a new one is none, an old one is where it was."""
-        track.state, track.asked = "saved", 0
+        track.state, track.asked = State.SAVED, 0
         if track.settings:
             return
         del self.tracks[track.name]
@@ -279,7 +278,7 @@ class Cockpit(Panel):
         for track in self.tracks.values():
             track.asked = 0
             if track.open:
-                track.state = "stopped"
+                track.state = State.STOPPED
         self._wrong = f"the training process ended: {error}; Resume goes on where a run was saved last"
 
     def end(self):
@@ -296,7 +295,7 @@ class Cockpit(Panel):
         task = change["new"]
         self._quiet = True
         self.controls["method"].options = list(TASKS[task].METHODS)
-        self.controls["method"].value = _best(task)
+        self.controls["method"].value = BEST[task]
         self.controls["show"].options = [ALL, *SHOWN[task].terms.names]
         self.controls["measure"].options = list(SHOWN[task].measures)
         self._choose(next(iter(self._names(task)), None))
@@ -339,17 +338,9 @@ class Cockpit(Panel):
             return
         super().refresh()
         track = self.chosen
-        state = track.state if track is not None else "none"
-        waits = state in ("saved", "paused", "stopped", "failed") and track.number < max(track.total, 1)
-        able = {
-            "Pause": state == "training",
-            "Step": waits,
-            "Resume": waits,
-            "Stop": state in ("training", "paused", "done"),
-            "Fork": state in ("saved", "training", "paused", "stopped", "done"),
-        }
-        for name, button in self.buttons.items():
-            button.disabled = not able.get(name, True)
+        for name, (_, states) in BUTTONS.items():
+            able = states is None or (track is not None and track.state in states)
+            self.buttons[name].disabled = not able or (states is WAITING and track.number >= max(track.total, 1))
 
     def _typed(self, error):
         self._wrong = "" if error is None else str(error)
@@ -364,21 +355,11 @@ class Cockpit(Panel):
         if track is None:
             return Result(task, None, [], [], state["measure"], [], 1)
         beside = [name for name in self._names(task) if name != track.name]
-        shown = {name: self.tracks[name] for name in [track.name, *beside[-(len(LINES) - 1) :]]}
-        show, measure = state["show"], SHOWN[task].measures[state["measure"]]
-        if show == ALL:
-            losses = [Line(term, *column(track.rows, term, SMOOTH)) for term in SHOWN[task].terms.names]
-        else:
-            losses = [Line(n, *column(t.rows, show, SMOOTH), i, t is track) for i, (n, t) in enumerate(shown.items())]
-        scores = [Line(n, *column(t.evaluations, measure), i, t is track) for i, (n, t) in enumerate(shown.items())]
-        weights = [row.get("weight") for row in track.rows]
-        known = [(n, weight) for n, weight in changes(weights) if weights[n - 2] is not None]
-        total = max(frame(t.number, t.total) for t in shown.values())
-        return Result(task, track, losses, scores, state["measure"], known, total)
-
-
-def _best(task):
-    return {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}[task]
+        runs = {name: self.tracks[name] for name in [track.name, *beside[-(len(LINES) - 1) :]]}
+        losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
+        scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
+        total = max(frame(run.number, run.total) for run in runs.values())
+        return Result(task, track, losses, scores, state["measure"], changes(track.rows), total)
 
 
 def _text(label, value, width):

@@ -3,7 +3,7 @@
 What a view returns has a `sign`, one number by which the failure is recognised, that can be watched in any training.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,9 +49,8 @@ def diagonal_of_one(diagonal):
     z = torch.cat([P[:, None], rest], 1).log().requires_grad_()
     cost = i2pemd(z.softmax(1), torch.zeros(len(P), dtype=torch.long), G)
     push = -torch.autograd.grad(cost.sum(), z)[0][:, 0]
-    cost = cost.detach().numpy()
-    wrong, right = (float(cost[int((P - p).abs().argmin())]) for p in (WRONG, RIGHT))
-    return Hill(cost, push.numpy(), wrong, right)
+    wrong, right = (cost[(P - p).abs().argmin()].item() for p in (WRONG, RIGHT))
+    return Hill(cost.detach().numpy(), push.numpy(), wrong, right)
 
 
 SPREADS = [1.0, *(2.0**-n for n in range(1, 11)), 0.0]
@@ -88,16 +87,10 @@ def collapsed(spread, fresh):
     if not fresh:
         bank.update(features, labels)
     c, G = bank.prototypes, bank.ground_distance()
+    price, loss = G.sum().item() / (K * (K - 1)), i2pemd_loss(torch.zeros(K, K), torch.arange(K), G).item()
     size = c.abs().sum(1).mean().item()
-    return Collapse(
-        spread,
-        features.numpy(),
-        c.numpy(),
-        G.sum().item() / (K * (K - 1)),
-        i2pemd_loss(torch.zeros(K, K), torch.arange(K), G).item(),
-        bool(bank.seen.all()),
-        prototype_distances(c).max().item() / size if size else 0.0,
-    )
+    sign = prototype_distances(c).max().item() / size if size else 0.0
+    return Collapse(spread, features.numpy(), c.numpy(), price, loss, bool(bank.seen.all()), sign)
 
 
 STEPS, BATCH, RARE = 32, 16, K - 1
@@ -117,7 +110,7 @@ class Absent(NamedTuple):
 
 @lru_cache(8)
 def batches(share):
-    """Features (STEPS, BATCH, 2) and labels (STEPS, BATCH), the last class being `share` of all."""
+    """Features (STEPS, BATCH, 2) and labels (STEPS, BATCH); `share` of all are of the last class."""
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(K - 1, (STEPS, BATCH), generator=random)
     labels[torch.rand(STEPS, BATCH, generator=random) < share] = RARE
@@ -138,30 +131,22 @@ def class_absent(share, absent):
     """
     bank = PrototypeBank(K, 2, momentum=ALPHA)
     bank.update(CENTRES, torch.arange(K))
-    path, c = [CENTRES], CENTRES
-    for features, labels in zip(*batches(share), strict=True):
-        if absent == "keep":
-            bank.update(features, labels)
-            c = bank.prototypes.clone()
-        else:
-            means, counts = class_means(features, labels, K)
-            if absent == "nan":
-                means = means * (counts / counts)[:, None]
-            c = ALPHA * c + (1 - ALPHA) * means
-        path.append(c)
+    all_features, all_labels = batches(share)
+    path = [CENTRES]
+    for features, labels in zip(all_features, all_labels, strict=True):
+        bank.update(features, labels)
+        means, counts = class_means(features, labels, K)
+        if absent == "nan":
+            means = means * (counts / counts)[:, None]
+        path.append(bank.prototypes.clone() if absent == "keep" else ALPHA * path[-1] + (1 - ALPHA) * means)
     path = torch.stack(path)
-    present = (batches(share)[1][..., None] == torch.arange(K)).any(1)
-    stood = (path[1:] == path[:-1]).all(-1)  # NaN equals nothing, so what is NaN counts as moved
+    present = (all_labels[..., None] == torch.arange(K)).any(1)
+    moved = (path[1:] != path[:-1]).any(-1)  # NaN equals nothing, so what is NaN counts as moved
     step = torch.arange(1, STEPS + 1)[:, None]
-    age = step - torch.where(present, step, 0).cummax(0).values
-    return Absent(
-        path.numpy(),
-        (path[1:, RARE] - CENTRES[RARE]).norm(dim=-1).numpy(),
-        present.numpy(),
-        int(age.max()),
-        refusal(lambda: ground_distance(path[-1])),
-        int((~present & ~stood).sum()),
-    )
+    age = int((step - torch.where(present, step, 0).cummax(0).values).max())
+    error = (path[1:, RARE] - CENTRES[RARE]).norm(dim=-1).numpy()
+    refused, sign = refusal(lambda: ground_distance(path[-1])), int((~present & moved).sum())
+    return Absent(path.numpy(), error, present.numpy(), age, refused, sign)
 
 
 def refusal(call):
@@ -188,7 +173,7 @@ class Chosen(NamedTuple):
     sign: int  # samples about which I2PEMD decides: τ_low < s ≤ τ_high
 
 
-@lru_cache(1)
+@cache
 def predictions():
     """Softmax outputs of 36 samples, (36, K), with confidences from 0.4 to 1, and a G."""
     random = torch.Generator().manual_seed(0)
@@ -212,15 +197,9 @@ def thresholds_crossed(tau_low, tau_high):
     d = i2pemd(o, r, G)
     near = torch.zeros(UNLABELLED, dtype=torch.bool)
     near[d.argsort(stable=True)[:TOP]] = True
-    return Chosen(
-        s.numpy(),
-        d.numpy(),
-        (s > tau_high).numpy(),
-        ((s > tau_low) & near).numpy(),
-        (tau_low, tau_high),
-        refusal(lambda: select(o, G, tau_low, tau_high, TOP)),
-        int(((s > tau_low) & (s <= tau_high)).sum()),
-    )
+    high, low = s > tau_high, (s > tau_low) & near
+    band, refused = (s > tau_low) & (s <= tau_high), refusal(lambda: select(o, G, tau_low, tau_high, TOP))
+    return Chosen(*(each.numpy() for each in (s, d, high, low)), (tau_low, tau_high), refused, int(band.sum()))
 
 
 RATES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
@@ -239,15 +218,13 @@ class Training(NamedTuple):
 
 
 def train(rate):
-    """Learn four classes of the plane through two tanh features, by SGD with momentum 0.9 -> `Training`.
-
-    L = L_CE + L_I2PEMD, with G from prototypes that follow the features (Eq. 3-6, 10).
-    """
+    """Learn four classes of the plane through two tanh features, by SGD with momentum 0.9: L = L_CE + L_I2PEMD,
+    with G from prototypes that follow the features (Eq. 3-6, 10)."""
     random = torch.Generator().manual_seed(0)
     W = torch.eye(2) + 0.2 * torch.randn(2, 2, generator=random)
     parameters = [W.requires_grad_(), torch.zeros(2, K, requires_grad=True), torch.zeros(K, requires_grad=True)]
     bank, optimiser = PrototypeBank(K, 2, momentum=ALPHA), eager(torch.optim.SGD)(parameters, rate, momentum=0.9)
-    losses, path, prices = [], [], []
+    losses, path, grounds = [], [], []
     for _ in range(TRAINING):
         y = torch.randint(K, (INSTANCES,), generator=random)
         features = torch.tanh((BLOBS[y] + 0.3 * torch.randn(INSTANCES, 2, generator=random)) @ W)
@@ -259,31 +236,21 @@ def train(rate):
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-        path.append(bank.prototypes.clone()), prices.append(G)
-    G = torch.stack(prices)
+        path.append(bank.prototypes.clone())
+        grounds.append(G)
+    G = torch.stack(grounds)
     # p = 1/K for all classes costs log K, and the mean of a column of G.
     loss, guess = np.array(losses), np.log(K) + G.mean((1, 2)).numpy()
-    return Training(
-        loss,
-        guess,
-        torch.stack(path).numpy(),
-        np.r_[False, (G[1:] != G[:-1]).flatten(1).any(1).numpy()],
-        float(100 * (loss > guess)[SETTLED:].mean()),
-    )
+    flips = np.r_[False, (G[1:] != G[:-1]).flatten(1).any(1).numpy()]
+    return Training(loss, guess, torch.stack(path).numpy(), flips, float(100 * (loss > guess)[SETTLED:].mean()))
 
 
-@lru_cache(1)
+@cache
 def trainings():
     """All rates, trained when the first is asked for (a second or two), so that the slider only looks them up."""
     return {rate: train(rate) for rate in RATES}
 
 
 def rate_too_high(rate):
-    """The training with a learning rate out of `RATES`.
-
-    Example
-    -------
-    >>> rate_too_high(0.1).sign, rate_too_high(10.0).sign > 5
-    (0.0, True)
-    """
+    """The training with a learning rate out of `RATES`."""
     return trainings()[rate]

@@ -14,8 +14,8 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.panels.plane import Scatter, fit, project, window
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
-from i2pemd_lite.panels.training import apart
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.report import VOXELS, ClassMean
 
@@ -30,36 +30,37 @@ class Cloud(NamedTuple):
     labels: dict  # modality -> (n,)
     prototypes: np.ndarray  # (K, d)
     cost: np.ndarray  # (K,) ℓ_k of Eq. 9 over all voxels of the held-back cases
-    mean: np.ndarray  # (d,) of both modalities
-    axes: np.ndarray  # (2, d) orthonormal: where they vary most
-    part: float  # of the variance that lies in this plane
+    plane: object  # scikit-learn's `PCA` of both modalities
     mmd: dict  # a class, or `ALL` -> MMD², in all d dimensions
+
+    @property
+    def part(self):
+        """Of the variance that lies in the plane."""
+        return float(self.plane.explained_variance_ratio_.sum())
 
 
 class View(NamedTuple):
     """One run as it is drawn."""
 
-    points: dict  # modality -> (n, 2), those of the classes shown
+    points: dict  # modality -> (n, 2), those of the classes that are drawn
     others: np.ndarray  # (n, 2), those of the other classes
-    prototypes: dict  # class index -> (2,), of the classes shown
+    prototypes: dict  # class index -> (2,), of the classes that are drawn
     part: float
-    mmd: float  # of the classes shown
-    cost: float  # I2PEMD: the mean of ℓ_k over the classes shown (Eq. 8)
+    mmd: float  # of the classes that are drawn
+    cost: float  # I2PEMD: the mean of ℓ_k over them (Eq. 8)
     middle: np.ndarray  # (2,) of the picture
     half: float  # its half height, feature units
 
 
 class Result(NamedTuple):
-    """Run -> `View`, and the class that is shown, or `ALL`."""
+    """Run -> `View`, and the class that is drawn, or `ALL`."""
 
     views: dict
-    shown: str
+    classes: str
 
 
 def measure(run):
     """Features, prototypes and I2PEMD of a run as it is, on its held-back cases -> `Cloud`."""
-    from sklearn.decomposition import PCA
-
     learner, cost = run.learner, ClassMean(len(CLASSES))
     features, labels = ({modality: [] for modality in MODALITIES} for _ in range(2))
     G = learner.bank.ground_distance().cpu()
@@ -71,17 +72,14 @@ def measure(run):
             features[case.modality].append(f)
             labels[case.modality].append(case.label[tuple(voxels.T)])
     features, labels = ({m: torch.cat(part) for m, part in parts.items()} for parts in (features, labels))
-    of = {ALL: list(features.values())}
-    of |= {name: [features[m][labels[m] == k] for m in MODALITIES] for k, name in enumerate(CLASSES)}
-    plane = PCA(2, svd_solver="full").fit(torch.cat(of[ALL]).numpy())
+    pairs = {ALL: list(features.values())}
+    pairs |= {name: [features[m][labels[m] == k] for m in MODALITIES] for k, name in enumerate(CLASSES)}
     return Cloud(
         *({m: values.numpy() for m, values in parts.items()} for parts in (features, labels)),
         learner.bank.prototypes.cpu().numpy(),
         (cost.sums / cost.counts).numpy(),
-        plane.mean_,
-        plane.components_,
-        float(plane.explained_variance_ratio_.sum()),
-        {name: mmd(*both).item() if all(map(len, both)) else np.nan for name, both in of.items()},
+        fit(torch.cat(pairs[ALL]).numpy()),
+        {name: mmd(*pair).item() if all(map(len, pair)) else np.nan for name, pair in pairs.items()},
     )
 
 
@@ -89,70 +87,54 @@ class Clouds:
     """The clouds of some runs; each is measured once for each state of its run."""
 
     def __init__(self, runs):
-        self.runs, self.known = runs, {}
+        self.runs, self.measured = runs, {}
 
     def of(self, name):
         """The `Cloud` of a run."""
-        number = self.runs[name].number
-        if self.known.get(name, (None,))[0] != number:
-            self.known[name] = number, measure(self.runs[name])
-        return self.known[name][1]
-
-
-def compute(clouds, state):
-    """Every run in its own plane: state has classes (a class, or `ALL`) and share (percent of the points drawn)."""
-    return Result({name: view(clouds.of(name), **state) for name in clouds.runs}, state["classes"])
+        key = name, self.runs[name].number
+        if key not in self.measured:
+            self.measured[key] = measure(self.runs[name])
+        return self.measured[key]
 
 
 def view(cloud, classes, share):
-    """A cloud in its plane, whole or one class of it -> `View`."""
-    kept = list(range(len(CLASSES))) if classes == ALL else [CLASSES.index(classes)]
-    labels, points = cloud.labels, {m: (f - cloud.mean) @ cloud.axes.T for m, f in cloud.features.items()}
-    together = np.concatenate(list(points.values()))
-    prototypes = (cloud.prototypes - cloud.mean) @ cloud.axes.T
-    low, high = np.quantile(together, (0.005, 0.995), axis=0)
-    low, high = np.minimum(low, prototypes.min(axis=0)), np.maximum(high, prototypes.max(axis=0))
+    """A cloud in its plane, whole or one class of it, with the first `share` percent of its points -> `View`."""
+    ks = list(range(len(CLASSES))) if classes == ALL else [CLASSES.index(classes)]
+    labels, points = cloud.labels, {m: project(cloud.plane, f) for m, f in cloud.features.items()}
+    together, prototypes = np.concatenate(list(points.values())), project(cloud.plane, cloud.prototypes)
+
+    def some(modality):
+        mine = (points[modality][labels[modality] == k] for k in ks)
+        return np.concatenate([part[: round(len(part) * share / 100)] for part in mine])  # they are in no order
+
     return View(
-        {m: np.concatenate([thinned(points[m][labels[m] == k], share) for k in kept]) for m in MODALITIES},
-        together[~np.isin(np.concatenate(list(labels.values())), kept)],
-        {k: prototypes[k] for k in kept},
+        {m: some(m) for m in MODALITIES},
+        together[~np.isin(np.concatenate(list(labels.values())), ks)],
+        {k: prototypes[k] for k in ks},
         cloud.part,
         cloud.mmd[classes],
-        float(np.nanmean(cloud.cost[kept])),
-        (low + high) / 2,
-        0.56 * float(max(high[1] - low[1], (high[0] - low[0]) / WIDE)),
+        float(np.nanmean(cloud.cost[ks])),
+        *window(together, prototypes, 0.56, WIDE),
     )
-
-
-def thinned(points, share):
-    """The first `share` percent of points that are in no order."""
-    return points[: round(len(points) * share / 100)]
 
 
 def draw(figure, result):
     """One plane for each run: CT, MR, prototypes, and the names of the classes at their points."""
-    art = style.artists(figure, lambda figure: _Card(figure, list(result.views)))
+    art = style.artists(figure, lambda figure: {name: _Plane(figure, j, name, len(result.views))
+                                                for j, name in enumerate(result.views)})  # fmt: skip
     for name, seen in result.views.items():
-        plane = art.planes[name]
-        (x, y), half = seen.middle, seen.half
-        style.limits(plane.axes, (x - WIDE * half, x + WIDE * half), (y - half, y + half))
-        for modality, points in seen.points.items():
-            plane.points[modality].set_data(*points.T)
-        plane.others.set_data(*seen.others.T)
-        places = np.array(list(seen.prototypes.values()))
-        plane.prototypes.set_data(*places.T)
-        for text in plane.names:
-            text.set_text("")
-        for k, at, height in zip(seen.prototypes, places, apart(places[:, 1], 0.13 * half), strict=True):
-            side = -1 if at[0] > x + 0.5 * WIDE * half else 1
-            plane.names[k].set(x=at[0] + 0.09 * half * side, y=height, ha="left" if side > 0 else "right")
-            plane.names[k].set_text(SHORT[k])
+        plane = art[name]
+        plane.scatter.show(seen.middle, seen.half, seen.points.values(), seen.others, seen.prototypes)
         plane.numbers.set_text(f"MMD² {seen.mmd:.3f}   I2PEMD {seen.cost:.3f}")
         plane.part.set_text(f"{100 * seen.part:.0f} % of the variance lies in this plane")
 
 
 SIDE, HEAD, FOOT = 2.7, 0.62, 0.62  # inches: height of a plane, what is above it, and below
 WIDE = 1.1  # width of a plane over its height
+POINTS = (
+    {**style.SOURCE, "ms": 3.4, "alpha": 0.5, "mfc": "none"},
+    {**style.TARGET, "ms": 3.6, "alpha": 0.6, "markeredgewidth": 1.0},
+)
 
 
 def size(planes):
@@ -160,50 +142,30 @@ def size(planes):
     return 0.15 + (WIDE * SIDE + 0.11) * planes, HEAD + SIDE + FOOT
 
 
-class _Card:
-    """The artists of one plane for each run."""
-
-    def __init__(self, figure, names):
-        width, height = size(len(names))
-        self.planes = {}
-        for j, name in enumerate(names):
-            left = (0.12 + (WIDE * SIDE + 0.11) * j) / width
-            box = [left, FOOT / height, WIDE * SIDE / width, SIDE / height]
-            self.planes[name] = _Plane(figure, box, name, height)
-        for inches, words, colour in ((0.12, *MARKS["ct"]), (0.72, *MARKS["mr"]), (1.32, "prototype ◆", style.BLACK)):
-            figure.text(inches / width, 0.14 / height, words, color=colour, size=9, weight="bold")
-
-
 class _Plane:
-    """The artists of one run."""
+    """The artists of one run; the first brings the key."""
 
-    def __init__(self, figure, box, name, height):
-        self.axes = figure.add_axes(box)
-        self.axes.set(xticks=[], yticks=[])
-        self.axes.spines[:].set_visible(True)
-        self.others = self.axes.plot([], [], ls="", marker=".", ms=2.5, color=style.LINE)[0]
-        self.points = {
-            "ct": self.axes.plot([], [], ls="", ms=3.4, alpha=0.5, **style.SOURCE, mfc="none")[0],
-            "mr": self.axes.plot([], [], ls="", ms=3.6, alpha=0.6, **{**style.TARGET, "markeredgewidth": 1.0})[0],
-        }
-        self.prototypes = self.axes.plot([], [], ls="", ms=9, **style.PROTOTYPE)[0]
-        paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
-        self.names = [self.axes.text(0, 0, "", size=8.5, weight="bold", va="center", bbox=paper) for _ in CLASSES]
-        figure.text(box[0], 1 - 0.22 / height, name, size=9.5, weight="bold")
-        self.numbers = figure.text(box[0], 1 - 0.5 / height, "", size=9)
-        self.part = figure.text(box[0], 0.4 / height, "", size=8.5, color=style.QUIET)
+    def __init__(self, figure, j, name, planes):
+        width, height = size(planes)
+        left = (0.12 + (WIDE * SIDE + 0.11) * j) / width
+        axes = figure.add_axes([left, FOOT / height, WIDE * SIDE / width, SIDE / height])
+        self.scatter = Scatter(axes, POINTS, SHORT, WIDE, 0.5 * WIDE, 0.09, ms=9, pad=1.0, leaders=False)
+        figure.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold")
+        self.numbers = figure.text(left, 1 - 0.5 / height, "", size=9)
+        self.part = figure.text(left, 0.4 / height, "", size=8.5, color=style.QUIET)
+        key = ((0.12, *MARKS["ct"]), (0.72, *MARKS["mr"]), (1.32, "prototype ◆", style.BLACK))
+        for inches, words, colour in key if j == 0 else ():
+            figure.text(inches / width, 0.14 / height, words, color=colour, size=9, weight="bold")
 
 
 def describe(result):
     """What the planes show, and what they leave out."""
-    of = "of each class and modality" if result.shown == ALL else f"of {result.shown} in each modality"
+    of = "of each class and modality" if result.classes == ALL else f"of {result.classes} in each modality"
     words = [f"Features of up to {VOXELS} voxels {of}, from held-back cases; each run in a plane of its own."]
     numbers = {}
     for name, seen in result.views.items():
-        words.append(
-            f"{name}: MMD² between CT and MR is {seen.mmd:.3f} in all dimensions; "
-            f"the plane holds {100 * seen.part:.0f} % of the variance."
-        )
+        words.append(f"{name}: MMD² between CT and MR is {seen.mmd:.3f} in all dimensions; "
+                     f"the plane holds {100 * seen.part:.0f} % of the variance.")  # fmt: skip
         numbers |= {f"MMD², {name}": f"{seen.mmd:.4f}", f"I2PEMD, {name}": f"{seen.cost:.4f}"}
     return " ".join(words), numbers
 
@@ -220,17 +182,16 @@ def gap(classes=ALL, share=100, **runs):
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
     clouds = Clouds(runs)
-    shown = Panel(
+    return Panel(
         "modality gap",
         {
             "classes": choice("show", [ALL, *CLASSES], ALL, "240px"),
             "share": slider("points drawn", 100, 5, 100, 5, "%", width="340px"),
         },
-        lambda state: compute(clouds, state),
+        lambda state: Result({name: view(clouds.of(name), **state) for name in runs}, state["classes"]),
         draw,
         describe,
         layout=[["classes", "share"]],
         size=size(len(runs)),
+        start={"classes": classes, "share": share},
     )
-    shown.set(classes=classes, share=share)
-    return shown

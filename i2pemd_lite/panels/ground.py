@@ -7,7 +7,7 @@ import torch
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance, percentile_ranks, prototype_distances
-from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine import cards, style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
 LAYOUTS = {
@@ -38,9 +38,9 @@ def compute(state):
     `state` has layout, moving (from 1), right and up (shift, feature units) and scale.
     """
     layout = np.array(LAYOUTS[state["layout"]])
+    if not 1 <= state["moving"] <= len(layout):
+        raise BadInput(f"prototype to move: this layout has {len(layout)}, found {state['moving']}; pick a smaller one")
     points = layout.copy()
-    if not 1 <= state["moving"] <= len(points):
-        raise BadInput(f"prototype to move: this layout has {len(points)}, found {state['moving']}; pick a smaller one")
     points[state["moving"] - 1] += state["right"], state["up"]
     c = torch.tensor(points * state["scale"], dtype=torch.float64)
     g = prototype_distances(c)
@@ -50,25 +50,19 @@ def compute(state):
 
 def draw(figure, result):
     """The plane on the left; raw distances, row ranks and G on the right, each made from the one before."""
-    K = len(result.prototypes)
-    art = style.artists(figure, lambda figure: {})
-    if K not in art:
-        art[K] = style.styled(_Card, figure, K)
-    for size, card in art.items():
-        card.show(size == K)
-    card = art[K]
-    card.points.set_data(*result.prototypes.T)
-    card.moved.set_data(*result.prototypes[result.moving][:, None])
+    points, K = result.prototypes, len(result.prototypes)
+    card = cards.card(style.artists(figure, lambda figure: {}), K, figure, _Card, K)
+    card.points.set_data(*points.T)
+    card.moved.set_data(*points[result.moving][:, None])
+    card.lines.set_segments([[points[result.moving], c] for c in points])
     # Whole multiples of 2 units, so that the frame stands still while a prototype moves within it.
-    low, high = 2 * np.floor((result.prototypes.min() - 0.2) / 2), 2 * np.ceil((result.prototypes.max() + 0.8) / 2)
+    low, high = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
     style.limits(card.plane, (low, high), (low, high))
     half = (high - low) / 2
-    for k, (name, (x, y)) in enumerate(zip(card.names, result.prototypes, strict=True)):
+    for k, (name, (x, y)) in enumerate(zip(card.names, points, strict=True)):
         # Outside of the ring; names of prototypes in one place go side by side.
-        before = int((np.abs(result.prototypes[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
-        name.set_position((x + (0.12 + 0.16 * before) * half, y + 0.03 * half))
-        name.set_text(f"c{style.subscript(k + 1)}")
-    card.lines.set_segments([[result.prototypes[result.moving], c] for c in result.prototypes])
+        before = int((np.abs(points[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
+        name.set(position=(x + (0.12 + 0.16 * before) * half, y + 0.03 * half), text=f"c{style.subscript(k + 1)}")
     card.raw.show(result.distances, top=max(result.distances.max(), 1e-9))
     card.ranks.show(result.ranks)
     card.ground.show(result.ground)
@@ -95,12 +89,7 @@ class _Card:
             style.Matrix(figure.add_axes([0.315 + 0.235 * i, 0.08, 0.205, 0.70]), title, c, c, size=size)
             for i, title in enumerate(titles)
         )
-        self.all = [self.plane, self.raw.axes, self.ranks.axes, self.ground.axes]
-
-    def show(self, visible):
-        for axes in self.all:
-            if axes.get_visible() != visible:
-                axes.set_visible(visible)
+        self.axes = [self.plane, self.raw.axes, self.ranks.axes, self.ground.axes]
 
 
 def describe(result):
@@ -131,7 +120,7 @@ def point(figure, result, at, pressed):
 
     The sliders shift before all is scaled, so the shift is x/scale less the place in the layout.
     """
-    place = style.place(figure.house_artists[len(result.prototypes)].plane, at)
+    place = style.place(style.artists(figure, None)[len(result.prototypes)].plane, at)
     if place is None or result.scale == 0:  # scaled to one point, there is nothing to pick
         return {}
     k = int(np.linalg.norm(result.prototypes - place, axis=1).argmin()) if pressed else result.moving
@@ -158,17 +147,6 @@ def panel(layout="five organs", **start):
         "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1, "270px"),
     }
 
-    def fit(change):
-        controls["moving"].max = len(LAYOUTS[change["new"]])
-
-    controls["layout"].observe(fit, "value")
-    return Panel(
-        "ground distance",
-        controls,
-        compute,
-        draw,
-        describe,
-        layout=[["layout", "moving", "scale"], ["right", "up"]],
-        point=point,
-        start=start,
-    )
+    controls["layout"].observe(lambda change: setattr(controls["moving"], "max", len(LAYOUTS[change["new"]])), "value")
+    layout = [["layout", "moving", "scale"], ["right", "up"]]
+    return Panel("ground distance", controls, compute, draw, describe, layout=layout, point=point, start=start)

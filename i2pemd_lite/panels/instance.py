@@ -29,7 +29,7 @@ class Result(NamedTuple):
     pushes: np.ndarray  # (3 measures, 1 + points of the field, 2): how p moves in the plane, p itself first
 
 
-def _simplex_grid(side):
+def _predictions_of_pixels(side):
     """(side, side, 3) barycentric coordinates of a square of pixels over the triangle."""
     x, y = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, CORNERS[2, 1], side))
     p3 = y / CORNERS[2, 1]
@@ -37,13 +37,10 @@ def _simplex_grid(side):
     return np.stack([1 - p2 - p3, p2, p3], -1)
 
 
-def _field(n=7):
-    """(n(n + 1)/2, 3): predictions spread evenly over the inside of the simplex."""
-    return np.array([(i + 1 / 3, j + 1 / 3, n - i - j - 2 / 3) for i in range(n) for j in range(n - i)]) / n
-
-
 # Points outside the triangle are clamped to it; the picture is cut along its edges.
-GRID, FIELD = torch.tensor(_simplex_grid(SIDE)).clamp(min=0).view(-1, 3), _field()
+GRID = torch.tensor(_predictions_of_pixels(SIDE)).clamp(min=0).view(-1, 3)
+# (28, 3): predictions spread evenly over the inside of the simplex, 7 along an edge
+FIELD = np.array([(i + 1 / 3, j + 1 / 3, 7 - i - j - 2 / 3) for i in range(7) for j in range(7 - i)]) / 7
 
 
 def measures(p, label, ground, diagonal=0.0):
@@ -120,21 +117,12 @@ class _Card:
         figure.text(0.02 + 0.333 * i, 0.93, MEASURES[i], size=9.5)
         axes.set(xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
         bands = matplotlib.colormaps[style.HEAT].resampled(10)
-        self.image = axes.imshow(
-            np.zeros((SIDE, SIDE)),
-            cmap=bands,
-            origin="lower",
-            extent=(0, 1, 0, CORNERS[2, 1]),
-            vmin=0,
-            vmax=TOPS[i],
-            interpolation="nearest",
-        )
+        look = {"cmap": bands, "vmin": 0, "vmax": TOPS[i], "interpolation": "nearest"}
+        self.image = axes.imshow(np.zeros((SIDE, SIDE)), origin="lower", extent=(0, 1, 0, CORNERS[2, 1]), **look)
         self.image.set_clip_path(matplotlib.patches.Polygon(CORNERS, transform=axes.transData))
-        start = FIELD @ CORNERS
-        arrow = {"angles": "xy", "scale_units": "xy", "pivot": "tail"}
-        zero = np.zeros(len(start))
-        arrow |= {"color": "white", "edgecolor": "black"}
-        self.field = axes.quiver(*start.T, zero, zero, scale=8, width=0.007, linewidth=0.5, **arrow)
+        arrow = {"angles": "xy", "scale_units": "xy", "pivot": "tail", "color": "white", "edgecolor": "black"}
+        zero = np.zeros(len(FIELD))
+        self.field = axes.quiver(*(FIELD @ CORNERS).T, zero, zero, scale=8, width=0.007, linewidth=0.5, **arrow)
         self.push = axes.quiver([0], [0], [0], [0], scale=4, width=0.014, linewidth=0.8, zorder=4, **arrow)
         self.label = axes.plot([], [], ls="", ms=11, **style.PROTOTYPE, zorder=5)[0]
         self.point = axes.plot([], [], ls="", ms=10, **style.SOURCE, mec=style.CARD, mew=1.5, zorder=5)[0]
@@ -148,21 +136,16 @@ class _Card:
 def describe(result):
     """Which class the prediction is pushed away from hardest, and the gradients as numbers."""
     G, k = result.ground, result.label
-    others = [j for j in range(3) if j != k]
-    far = max(others, key=lambda j: result.gradients[0, j])
+    far = max({0, 1, 2} - {k}, key=lambda j: result.gradients[0, j])
     p = ", ".join(style.number(x) for x in result.p)
+    words = f"I2PEMD lowers class {far + 1} hardest, which costs {style.number(G[far, k])} a unit of mass."
     if np.abs(result.gradients[0]).max() < 1e-9:
-        words = f"p = ({p}) against class {k + 1}: I2PEMD has no gradient here."
-    else:
-        words = (
-            f"p = ({p}) against class {k + 1}: I2PEMD lowers class {far + 1} hardest, "
-            f"which costs {style.number(G[far, k])} a unit of mass."
-        )
+        words = "I2PEMD has no gradient here."
     rows = ("I2PEMD", "fixed", "cross-entropy")
     numbers = {name: f"{d:.4f}" for name, d in zip(rows, result.distances, strict=True)}
     for name, gradient in zip(rows, result.gradients, strict=True):
         numbers[f"∂{name}/∂z"] = "(" + ", ".join(style.number(x, 3) for x in gradient) + ")"
-    return words, numbers
+    return f"p = ({p}) against class {k + 1}: {words}", numbers
 
 
 def point(figure, result, at, pressed):
@@ -170,27 +153,24 @@ def point(figure, result, at, pressed):
 
     With the corners as columns, (x, y, 1) = C p is a linear system, whose solution is p inside of the triangle.
     """
-    places = [style.place(card.image.axes, at) for card in figure.house_artists]
+    places = [style.place(card.image.axes, at) for card in style.artists(figure, None)]
     place = next((place for place in places if place is not None), None)
     if place is None:
         return {}
     p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
     if p.min() < 0:
-        p = _nearest_on_edges(np.array(place))
+        p = min(_nearest_on_edges(place), key=lambda p: np.linalg.norm(p @ CORNERS - place))
     share = round(float(p[0]), 2)
     rest = float(p[1] / (p[1] + p[2])) if p[1] + p[2] > 1e-9 else 0.5  # at corner 1 there is no rest to divide
     return {"share": share, "rest": round(rest, 2)}
 
 
 def _nearest_on_edges(place):
-    """The prediction on an edge of the triangle that is nearest to a point of the plane."""
-    found = []
+    """The prediction on each edge of the triangle that is nearest to a point of the plane."""
     for i, j in ((0, 1), (0, 2), (1, 2)):
         edge = CORNERS[j] - CORNERS[i]
         t = np.clip((place - CORNERS[i]) @ edge / (edge @ edge), 0, 1)
-        p = (1 - t) * np.eye(3)[i] + t * np.eye(3)[j]
-        found.append((np.linalg.norm(p @ CORNERS - place), p))
-    return min(found, key=lambda pair: pair[0])[1]
+        yield (1 - t) * np.eye(3)[i] + t * np.eye(3)[j]
 
 
 def panel(**start):
@@ -204,22 +184,17 @@ def panel(**start):
     """
     # G of three classes has entries that are multiples of 1/6, at most 2/3.
     sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
+    controls = {
+        "label": choice("label k", [1, 2, 3], 1, "150px"),
+        "g12": steps("G₁₂ (cost)", sixths, 1 / 3, "230px"),
+        "g13": steps("G₁₃ (cost)", sixths, 1 / 2, "230px"),
+        "g23": steps("G₂₃ (cost)", sixths, 1 / 2, "230px"),
+        "share": slider("p₁ (share)", 0.5, 0.0, 1.0, 0.01),
+        "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01, width="380px"),
+        "diagonal": switch("fixed form with 1 on its diagonal too", False),
+    }
     return Panel(
-        "instance to prototype",
-        {
-            "label": choice("label k", [1, 2, 3], 1, "150px"),
-            "g12": steps("G₁₂ (cost)", sixths, 1 / 3, "230px"),
-            "g13": steps("G₁₃ (cost)", sixths, 1 / 2, "230px"),
-            "g23": steps("G₂₃ (cost)", sixths, 1 / 2, "230px"),
-            "share": slider("p₁ (share)", 0.5, 0.0, 1.0, 0.01),
-            "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01, width="380px"),
-            "diagonal": switch("fixed form with 1 on its diagonal too", False),
-        },
-        compute,
-        draw,
-        describe,
-        layout=[["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]],
-        size=(9.4, 3.0),
-        point=point,
+        "instance to prototype", controls, compute, draw, describe,
+        layout=[["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]], size=(9.4, 3.0), point=point,
         start=start,
-    )
+    )  # fmt: skip

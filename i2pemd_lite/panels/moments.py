@@ -13,6 +13,7 @@ from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
+from i2pemd_lite.panels.plane import Scatter, fit, project, window
 from i2pemd_lite.panels.segmentation import SHORT
 from i2pemd_lite.panels.training import LINES, apart, column
 from i2pemd_lite.runs.watch import saved
@@ -68,14 +69,6 @@ class Film(NamedTuple):
     half: float  # its half side, feature units
 
 
-class Shot(NamedTuple):
-    """One run at one moment."""
-
-    step: int | None  # of the moment; None: the run kept none so early
-    film: Film
-    index: int  # of the moment in the film
-
-
 class Curve(NamedTuple):
     """One figure of one run over the steps, and where it stands at the cursor."""
 
@@ -85,31 +78,23 @@ class Curve(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What the card shows: two panes, each (what, run), and the curves of all runs."""
+    """What the card shows of `films`: two panes, each (what, run), and the curves of all runs."""
 
+    films: object  # `Films`
     step: int
-    last: int  # the step at which the longest run ends
+    at: dict  # run -> which moment of its film it is; -1: the run kept none so early
     panes: list
-    shots: dict  # run -> Shot
-    shown: list  # indices of the classes that are drawn
+    classes: list  # indices of those that are drawn
     curves: dict  # run -> Curve
     measure: str
-    look: Look
-    rows: dict  # run -> its row of the table
 
 
 def film(moments, look):
     """The moments of a run in the plane of their largest variance -> `Film`."""
-    from sklearn.decomposition import PCA
-
     features = np.stack([moment.features.astype(np.float32) for moment in moments])  # (T, n, d)
-    plane = PCA(2, svd_solver="covariance_eigh").fit(features.reshape(-1, features.shape[-1]))
-    points = (features - plane.mean_) @ plane.components_.T
-    prototypes = (np.stack([moment.prototypes for moment in moments]) - plane.mean_) @ plane.components_.T
+    plane = fit(features.reshape(-1, features.shape[-1]))
+    points, prototypes = project(plane, features), project(plane, np.stack([m.prototypes for m in moments]))
     prototypes[~np.stack([moment.seen for moment in moments])] = np.nan
-    low, high = np.quantile(points.reshape(-1, 2), (0.005, 0.995), axis=0)
-    ends = [low, high, *prototypes[~np.isnan(prototypes).any(-1)]]
-    low, high = np.min(ends, axis=0), np.max(ends, axis=0)
     return Film(
         np.array([moment.step for moment in moments]),
         points,
@@ -118,19 +103,26 @@ def film(moments, look):
         moments[0].labels,
         getattr(moments[0], look.by),
         float(plane.explained_variance_ratio_.sum()),
-        (low + high) / 2,
-        0.55 * float(max(*(high - low), 1e-6)),
+        *window(points.reshape(-1, 2), prototypes.reshape(-1, 2), 0.55),
     )
+
+
+def latest(steps, step):
+    """The place of the last of rising steps that is not after `step`; -1 where all are.
+
+    Example
+    -------
+    >>> latest([0, 5, 10], 7), latest([5, 10], 2)
+    (1, -1)
+    """
+    return int(np.searchsorted(steps, step, side="right")) - 1
 
 
 class Films:
     """The films, curves and table rows of some saved runs."""
 
     def __init__(self, runs):
-        tasks = {run.task for run in runs.values()}
-        if len(tasks) > 1 or not tasks <= LOOKS.keys():
-            found = ", ".join(f"{run.task or 'no task'} of {name}" for name, run in runs.items())
-            raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {found}; open two panels")
+        self.runs, self.look = runs, look_of(runs)
         for run in runs.values():
             if not run.moments:
                 do = "train it again with this version, or resume it: it keeps one at each evaluation"
@@ -139,18 +131,15 @@ class Films:
                 if not np.isfinite(moment.features).all():
                     do = "it has diverged; lower its learning_rate"
                     raise BadInput(f"{run.place}: expected finite features, found others at step {moment.step}; {do}")
-        self.look = LOOKS[tasks.pop()]
-        for run in runs.values():
             if (K := len(run.moments[0].prototypes)) != len(self.look.classes):
                 do = "another version trained it: train it again"
                 raise BadInput(f"{run.place}: expected prototypes of {len(self.look.classes)} classes, found {K}; {do}")
-        self.runs = runs
         self.films = {name: film(run.moments, self.look) for name, run in runs.items()}
         self.stops = sorted({int(step) for film in self.films.values() for step in film.steps})
         self.last = max(self.stops[-1], *(run.number for run in runs.values()), 1)
         self.rows = {name: row(run, self.look) for name, run in runs.items()}
-        terms = dict.fromkeys(name for run in runs.values() for line in run.history[:1] for name in line)
-        self.measures = [*self.look.measures, *(name for name in terms if name not in ("step", "learning_rate"))]
+        losses = dict.fromkeys(name for run in runs.values() for line in run.history[:1] for name in line)
+        self.measures = [*self.look.measures, *(name for name in losses if name not in ("step", "learning_rate"))]
         self.curves = {measure: {name: self._curve(run, measure) for name, run in runs.items()}
                        for measure in self.measures}  # fmt: skip
 
@@ -160,25 +149,27 @@ class Films:
             return column(run.evaluations, self.look.measures[measure])
         return column(run.history, measure, max(len(run.history) // 60, 1))
 
-    def shot(self, name, step):
-        """The latest moment of a run not after `step`."""
-        film = self.films[name]
-        index = int(np.searchsorted(film.steps, step, side="right")) - 1
-        return Shot(int(film.steps[index]) if index >= 0 else None, film, index)
+
+def look_of(runs):
+    """How the task of all these runs, by name, is drawn -> `Look`."""
+    tasks = {run.task for run in runs.values()}
+    if len(tasks) != 1 or not tasks <= LOOKS.keys():
+        others = ", ".join(f"{run.task or 'no task'} of {name}" for name, run in runs.items()) or "none"
+        raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {others}; open two panels")
+    return LOOKS[tasks.pop()]
 
 
 def row(run, look):
     """What the table says of a saved run: its settings, and its figure at the last evaluation and at the best one."""
     words, column = next(iter(look.measures.items()))
-    found = [(line[column], line["step"]) for line in run.evaluations if column in line]
-    known = [pair for pair in found if np.isfinite(pair[0])]
-    best, at = max(known, key=lambda pair: pair[0], default=(np.nan, "-"))
+    values = [(line[column], line["step"]) for line in run.evaluations if column in line]
+    best, at = max((pair for pair in values if np.isfinite(pair[0])), key=lambda pair: pair[0], default=(np.nan, "-"))
     return {
         "method": run.settings["method"],
         "λ": float(run.settings["weight"]),
         "seed": run.settings["seed"],
         "steps": f"{run.number} of {run.settings['steps']}",
-        f"{words}, last": found[-1][0] if found else np.nan,
+        f"{words}, last": values[-1][0] if values else np.nan,
         "best": best,
         "at step": at,
     }
@@ -186,25 +177,23 @@ def row(run, look):
 
 def compute(films, state):
     """The runs at one moment: state has step, curve, and where there are choices classes, show, left and right."""
-    names, K = list(films.runs), len(films.look.classes)
-    left = state.get("left", names[0])
-    right = state.get("right", names[-1])
-    show = state.get("show", EMBEDDING)
+    names, names_of_classes = list(films.runs), films.look.classes
+    left, right, show = state.get("left", names[0]), state.get("right", names[-1]), state.get("show", EMBEDDING)
     panes = [(EMBEDDING, left), (GROUND, left)] if len(names) == 1 else [(show, left), (show, right)]
-    shown = list(range(K)) if state["classes"] == ALL else [films.look.classes.index(state["classes"])]
-    step, curves = state["step"], {}
+    step, chosen = state["step"], state["classes"]
+    curves = {}
     for name, (x, y) in films.curves[state["curve"]].items():
-        before = int(np.searchsorted(x, step, side="right")) - 1
-        curves[name] = Curve(x, y, y[before] if before >= 0 else np.nan)
-    shots = {name: films.shot(name, step) for name in names}
-    return Result(step, films.last, panes, shots, shown, curves, state["curve"], films.look, films.rows)
+        curves[name] = Curve(x, y, y[latest(x, step)] if latest(x, step) >= 0 else np.nan)
+    at = {name: latest(film.steps, step) for name, film in films.films.items()}
+    classes = [k for k, name in enumerate(names_of_classes) if chosen in (ALL, name)]
+    return Result(films, step, at, panes, classes, curves, state["curve"])
 
 
 def draw(figure, result):
     """Two panes, each an embedding or a matrix, and the curves with a cursor at the step."""
     art = style.artists(figure, lambda figure: _Card(figure, result))
     for pane, (what, name) in zip(art.panes, result.panes, strict=True):
-        pane.show(what, name, result.shots[name], result.shown)
+        pane.show(what, name, result.films.films[name], result.at[name], result.classes)
     art.key.set_text(art.words if EMBEDDING in dict(result.panes) else "")
     art.curves.show(result)
 
@@ -217,84 +206,61 @@ class _Card:
     """The artists of two panes and of the curves."""
 
     def __init__(self, figure, result):
-        both = len(result.shots) > 1
-        self.panes = [_Pane(figure, 0.12 + (SIDE + 0.2) * j, result.look, both or j == 0, both or j == 1)
-                      for j in range(2)]  # fmt: skip
+        look = result.films.look
+        self.panes = [_Pane(figure, 0.12 + (SIDE + 0.2) * j, look) for j in range(2)]
         self.curves = _Curves(figure, [0.7, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT], list(result.curves))
-        self.words = "   ".join(name for name, _ in result.look.marks) + "   ◆ prototype and its way"
+        self.words = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
         self.key = figure.text(0.12 / WIDTH, 0.1 / HEIGHT, "", size=8, color=style.INK)
 
 
 class _Pane:
     """A plane and a matrix in one place, of which one is seen."""
 
-    def __init__(self, figure, left, look, plane, matrix):
-        self.look, self.axes, self.matrix = look, None, None
+    def __init__(self, figure, left, look):
         box = [left / WIDTH, BOTTOM / HEIGHT, SIDE / WIDTH, SIDE / HEIGHT]
         self.title = figure.text(box[0], 1 - 0.2 / HEIGHT, "", size=9.5, weight="bold", va="center")
         self.note = figure.text(box[0], 1 - 0.4 / HEIGHT, "", size=8.5, color=style.QUIET, va="center")
-        if plane:
-            self.axes = figure.add_axes(box)
-            self.axes.set(xticks=[], yticks=[])
-            self.axes.spines[:].set_visible(True)
-            self.others = self.axes.plot([], [], ls="", marker=".", ms=2.5, color=style.LINE)[0]
-            self.points = [self.axes.plot([], [], ls="", alpha=0.6, **mark)[0] for _, mark in look.marks]
-            self.ways = self.axes.plot([], [], color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8)[0]
-            self.leaders = self.axes.plot([], [], color=style.QUIET, lw=0.7)[0]
-            self.prototypes = self.axes.plot([], [], ls="", ms=8.5, **style.PROTOTYPE)[0]
-            paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
-            self.names = [self.axes.text(0, 0, "", size=8.5, weight="bold", va="center", bbox=paper)
-                          for _ in look.classes]  # fmt: skip
-        if matrix:
-            # Below the labels of its columns, and right of those of its rows.
-            inner = figure.add_axes([(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT])
-            K = len(look.classes)
-            self.matrix = style.Matrix(inner, "", look.classes, look.classes, (K - 1) / K)  # its largest value (Eq. 4)
-            inner.tick_params(labelsize=7)
-            inner.tick_params(axis="x", labelrotation=30)
-            for label in inner.get_xticklabels():
-                label.set_ha("left")
+        marks = [{"alpha": 0.6, **mark} for _, mark in look.marks]
+        axes = figure.add_axes(box)
+        self.scatter = Scatter(axes, marks, look.classes, 1.0, 0.4, 0.12, ms=8.5, pad=0.8, leaders=True)
+        # Below the labels of its columns, and right of those of its rows.
+        inner = figure.add_axes([(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT])
+        K = len(look.classes)
+        self.matrix = style.Matrix(inner, "", look.classes, look.classes, (K - 1) / K)  # its largest value (Eq. 4)
+        inner.tick_params(labelsize=7)
+        inner.tick_params(axis="x", labelrotation=30)
+        for label in inner.get_xticklabels():
+            label.set_ha("left")
 
-    def show(self, what, name, shot, shown):
-        """One run at one moment."""
-        for kind, axes in ((EMBEDDING, self.axes), (GROUND, self.matrix and self.matrix.axes)):
-            if axes is not None and axes.get_visible() != (kind == what):
+    def show(self, what, name, film, t, classes):
+        """The moment `t` of one run; nothing of it where t is -1."""
+        for kind, axes in ((EMBEDDING, self.scatter.axes), (GROUND, self.matrix.axes)):
+            if axes.get_visible() != (kind == what):
                 axes.set_visible(kind == what)
-        at = "no moment so early" if shot.step is None else f"step {shot.step}"
-        self.title.set_text(f"{short(name)}, {at}" if what == EMBEDDING else f"G of {short(name)}, {at}")
+        when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
+        self.title.set_text(f"{'G of ' * (what == GROUND)}{short(name)}, {when}")
         if what == EMBEDDING:
-            self.note.set_text(f"{100 * shot.film.part:.0f} % of the variance of all moments lies here")
-            self._show_plane(shot, shown)
+            self.note.set_text(f"{100 * film.part:.0f} % of the variance of all moments lies here")
+            self._show_plane(film, t, classes)
         else:
-            ground = np.zeros_like(shot.film.grounds[0]) if shot.step is None else shot.film.grounds[shot.index]
+            ground = np.zeros_like(film.grounds[0]) if t < 0 else film.grounds[t]
             self.note.set_text("Eq. 5" if ground.any() else "0: not every class was seen yet")
             self.matrix.show(ground)
 
-    def _show_plane(self, shot, shown):
-        film, now = shot.film, slice(shot.index, shot.index + 1)  # empty before the first moment
-        (x, y), half = film.middle, film.half
-        style.limits(self.axes, (x - half, x + half), (y - half, y + half))
-        among = np.isin(film.labels, shown)
-        self.others.set_data(*film.points[now, ~among].reshape(-1, 2).T)
-        for mark, artist in enumerate(self.points):
-            artist.set_data(*film.points[now, among & (film.marks == mark)].reshape(-1, 2).T)
-        ways = film.prototypes[: shot.index + 1, shown]  # (t, k, 2)
-        gaps = np.full((1, len(shown), 2), np.nan)
-        self.ways.set_data(*np.concatenate([ways, gaps]).swapaxes(0, 1).reshape(-1, 2).T)
-        places = film.prototypes[now, shown].reshape(-1, 2)
-        self.prototypes.set_data(*places.T)
-        for text in self.names:
-            text.set_text("")
-        seen = [(k, place) for k, place in zip(shown, places, strict=False) if np.isfinite(place).all()]
-        heights = apart([place[1] for _, place in seen], 0.13 * half)
-        leaders = []
-        for (k, place), height in zip(seen, heights, strict=True):
-            side = -1 if place[0] > x + 0.4 * half else 1
-            end = place[0] + 0.12 * half * side
-            self.names[k].set(x=end, y=height, ha="left" if side > 0 else "right")
-            self.names[k].set_text(self.look.classes[k])
-            leaders += [place, (end, height), (np.nan, np.nan)]
-        self.leaders.set_data(*np.array(leaders).reshape(-1, 2).T)
+    def _show_plane(self, film, t, classes):
+        """The points of moment t, and the way of each prototype from the first moment to it:
+
+        c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …   one line, with a gap after each class
+        """
+        ways = np.full((len(classes), t + 2, 2), np.nan)  # its last place is the gap
+        ways[:, :-1] = film.prototypes[: t + 1, classes].swapaxes(0, 1)
+        self.scatter.ways.set_data(*ways.reshape(-1, 2).T)
+        mine = np.isin(film.labels, classes)
+        points = film.points[t] if t >= 0 else np.full_like(film.points[0], np.nan)  # NaN is not drawn
+        marked = [points[mine & (film.marks == mark)] for mark in range(len(self.scatter.points))]
+        ends = dict(zip(classes, ways[:, t], strict=True))  # at t = -1 the gap
+        prototypes = {k: end for k, end in ends.items() if np.isfinite(end).all()}
+        self.scatter.show(film.middle, film.half, marked, points[~mine], prototypes)
 
 
 def short(name):
@@ -325,22 +291,21 @@ class _Curves:
 
     def show(self, result):
         """The curves of the measure, from 0 to the last step, with room for their names."""
-        known = [curve.y[np.isfinite(curve.y)] for curve in result.curves.values()]
-        values = np.concatenate([*known, [0.0]]) if not sum(map(len, known)) else np.concatenate(known)
+        values, last = np.concatenate([curve.y for curve in result.curves.values()]), result.films.last
+        values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
         room = 0.08 * (values.max() - values.min()) or 0.1 * abs(values.max()) or 1.0
         low, high = values.min() - room, values.max() + room
         room = 0.08 + 0.024 * max(map(len, map(short, self.labels)))  # of a letter of 8 points in the width
-        style.limits(self.axes, (-0.02 * result.last, result.last / (1 - room)), (low, high))
+        style.limits(self.axes, (-0.02 * last, last / (1 - room)), (low, high))
         self.cursor.set_data([result.step, result.step], [low, high])
-        drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
         for name, label in self.labels.items():
             self.lines[name].set_data(*result.curves[name][:2])
             label.set_text("")
+        drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
         heights = apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
-        leaders, end = [], 1.04 * result.last
+        leaders, end = [], 1.04 * last
         for (name, curve), height in zip(drawn.items(), heights, strict=True):
-            self.labels[name].set(x=end, y=height)
-            self.labels[name].set_text(short(name))
+            self.labels[name].set(text=short(name), x=end, y=height)
             leaders += [(curve.x[-1], curve.y[-1]), (end, height), (np.nan, np.nan)]
         self.leaders.set_data(*np.array(leaders).reshape(-1, 2).T)
         self.now.set_data([result.step] * len(drawn), [curve.now for curve in drawn.values()])
@@ -350,26 +315,23 @@ class _Curves:
 def point(figure, result, at, pressed):
     """A touch of the curves moves the cursor to the nearest moment that some run kept."""
     place = style.place(figure.house_artists.curves.axes, at)
-    if place is None:
-        return {}
-    stops = {int(step) for shot in result.shots.values() for step in shot.film.steps}
-    return {"step": min(stops, key=lambda step: abs(step - place[0]))}
+    return {} if place is None else {"step": min(result.films.stops, key=lambda step: abs(step - place[0]))}
 
 
 def describe(result):
     """Where each run stands at the step, and what it came to."""
-    words, classes = [f"Step {result.step}."], result.look.classes
-    for name, shot in result.shots.items():
-        if shot.step is None:
+    words, classes = [f"Step {result.step}."], result.films.look.classes
+    for name, t in result.at.items():
+        if t < 0:
             words.append(f"{name} kept no moment so early.")
             continue
-        G = shot.film.grounds[shot.index]
-        upper = [(G[i, j], i, j) for i in range(len(G)) for j in range(i)]
-        near, far = (f"{classes[j]} and {classes[i]} ({style.number(g)})" for g, i, j in (min(upper), max(upper)))
-        said = f"nearest by G are {near}, farthest {far}" if G.any() else "G is 0, because not every class was seen"
+        G = result.films.films[name].grounds[t]
+        pairs = [(G[i, j], i, j) for i in range(len(G)) for j in range(i)]
+        near, far = (f"{classes[j]} and {classes[i]} ({style.number(g)})" for g, i, j in (min(pairs), max(pairs)))
+        grounds = f"nearest by G are {near}, farthest {far}" if G.any() else "G is 0, because not every class was seen"
         now = result.curves[name].now
-        words.append(f"{name}: {said}" + (f"; {result.measure} {now:.3g}." if np.isfinite(now) else "."))
-    return " ".join(words), {name: said_in_a_line(row) for name, row in result.rows.items()}
+        words.append(f"{name}: {grounds}" + (f"; {result.measure} {now:.3g}." if np.isfinite(now) else "."))
+    return " ".join(words), {name: said_in_a_line(row) for name, row in result.films.rows.items()}
 
 
 def said_in_a_line(row):
@@ -389,23 +351,20 @@ def table(*runs, **named):
 
     Runs are given as to `scrub`, any number of them, of one task.
     """
-    found = _named(runs, named)
-    looks = {run.task: LOOKS.get(run.task) for run in found.values()}
-    if len(looks) != 1 or None in looks.values():
-        raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {', '.join(looks) or 'none'}")
-    (look,) = looks.values()
-    return Report("Runs, by their files", [{"run": name, **row(run, look)} for name, run in found.items()])
+    runs = _named(runs, named)
+    look = look_of(runs)
+    return Report("Runs, by their files", [{"run": name, **row(run, look)} for name, run in runs.items()])
 
 
 def _named(runs, named):
     """{name: Saved} of runs and folders; one without a name is called by its folder, or by its method."""
-    found = {}
+    by_name = {}
     for run in runs:
         folder = run if isinstance(run, str | Path) else run.folder
-        found[Path(folder).name if folder else run.settings.method] = run
-    if len(found) < len(runs) or found.keys() & named:
+        by_name[Path(folder).name if folder else run.settings.method] = run
+    if len(by_name) < len(runs) or by_name.keys() & named:
         raise BadInput(f"runs: expected names of their own, found one twice; say them: scrub(first={runs[0]!r}, …)")
-    return {name: saved(run) for name, run in {**found, **named}.items()}
+    return {name: saved(run) for name, run in {**by_name, **named}.items()}
 
 
 def scrub(*runs, **named):
@@ -438,14 +397,13 @@ def scrub(*runs, **named):
     if len(names) > 2:
         controls["left"] = choice("left", names, names[0], "180px")
         controls["right"] = choice("right", names, names[-1], "180px")
-    first, *others = controls
     return Panel(
         "moments of training",
         controls,
         lambda state: compute(films, state),
         draw,
         describe,
-        layout=[[first], others],
+        layout=[["step"], list(controls)[1:]],
         size=(WIDTH, HEIGHT),
         point=point,
     )

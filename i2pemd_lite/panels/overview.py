@@ -38,9 +38,8 @@ def draw(figure, result):
     art.ground.show(result.ground)
     art.frame.set_x(result.label - 0.5)
     art.target.set_offsets([[1.0, result.label]])
-    for label, name in zip(art.labels, style.names("c", 3), strict=True):
-        label.set_text(name)
     for i, p in enumerate(result.p):
+        art.labels[i].set_text(f"c{style.subscript(i + 1)}")
         art.names[i].set_text(f"p{style.subscript(i + 1)} = {style.number(p)}")
         moves = result.parts[i] > 0
         art.costs[i].set_text(f"{style.number(p)} × {style.number(result.ground[i, result.label])}" if moves else "")
@@ -95,15 +94,11 @@ class _Card:
 def describe(result):
     """The sum of Eq. 6, term by term."""
     k = result.label
-    terms = [
-        f"{style.number(p)} × {style.number(g, 4)}"
-        for i, (p, g) in enumerate(zip(result.p, result.ground[:, k], strict=True))
-        if i != k
-    ]
+    terms = [f"{style.number(result.p[i])} × {style.number(result.ground[i, k], 4)}" for i in range(3) if i != k]
     words = f"All mass goes to class {k + 1}: {' + '.join(terms)} = {result.distance:.4f}."
-    column = [f"p{style.subscript(i + 1)} G{style.subscript(10 * (i + 1) + k + 1)}" for i in range(3)]
-    parts = {name: f"{x:.4f}" for name, x in zip(column, result.parts, strict=True)}
-    return words, {**parts, "I2PEMD (Eq. 6)": f"{result.distance:.6f}"}
+    names = [f"p{style.subscript(i)} G{style.subscript(10 * i + k + 1)}" for i in (1, 2, 3)]
+    numbers = {name: f"{part:.4f}" for name, part in zip(names, result.parts, strict=True)}
+    return words, {**numbers, "I2PEMD (Eq. 6)": f"{result.distance:.6f}"}
 
 
 def panel(share=0.2, rest=0.625, label=1):
@@ -114,27 +109,9 @@ def panel(share=0.2, rest=0.625, label=1):
     >>> round(panel().result.distance, 6)
     0.316667
     """
-    return Panel(
-        "overview",
-        {
-            "share": slider("p₁ (share)", share, 0.0, 1.0, 0.05),
-            "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025, width="380px"),
-            "label": choice("label k", [1, 2, 3], label, "160px"),
-        },
-        compute,
-        draw,
-        describe,
-        layout=[["share", "rest", "label"]],
-        size=(9.4, 3.0),
-    )
-
-
-def save_picture(file):
-    """Write the picture of the README, at twice the dots: synthetic features, nothing of a patient."""
-    from i2pemd_lite.files import atomic_write
-
-    card = style.figure(9.4, 3.0)
-    card.set_dpi(200)
-    draw(card, compute({"share": 0.2, "rest": 0.625, "label": 1}))
-    with atomic_write(file) as temporary:
-        temporary.write_bytes(style.png(card))
+    controls = {
+        "share": slider("p₁ (share)", share, 0.0, 1.0, 0.05),
+        "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025, width="380px"),
+        "label": choice("label k", [1, 2, 3], label, "160px"),
+    }
+    return Panel("overview", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 3.0))

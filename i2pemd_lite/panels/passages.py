@@ -1,23 +1,35 @@
-"""Passages of the paper that can be read in more than one way: the method and segmentation (Eq. 1-11, Table 1).
+"""Passages of the paper that can be read in more than one way.
 
 Each is a `Passage`: what is printed, how this module reads it and why, and a `compute` that gives the outcome of each
-reading on one small example. `readings.py` shows them; `passages_images.py` has those of classification.
+reading on one small example. `readings.py` shows them.
 """
 
 from collections.abc import Callable
+from functools import cache, partial
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from i2pemd_lite.classification.data import CLASSES
+from i2pemd_lite.classification.methods import METHODS
+from i2pemd_lite.classification.methods.pseudo import above, pseudo_labels
+from i2pemd_lite.classification.prepare import Prepared, split
+from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.emd import emd, i2pemd
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, prototype_distances
 from i2pemd_lite.losses import i2pemd_loss, segmentation_loss
-from i2pemd_lite.panels import transport
+from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.panels import exhibits, transport
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.segmentation.methods import POOLS
+from i2pemd_lite.selection import select
+
+exact = partial(torch.tensor, dtype=torch.float64)
 
 
 class Passage(NamedTuple):
@@ -27,7 +39,7 @@ class Passage(NamedTuple):
     says, ours, why : what the paper says, how it is read here, and the reason; a sentence each
     switch : the name of the setting or argument that changes it, "none" where there is none
     readings : {words: key}, ours first;  compute : `compute(key)` -> numbers, a vector (bars) or a matrix
-    labels : of the bars, or (of the rows, of the columns);  shown : what the numbers are, with their unit
+    labels : of the bars, or (of the rows, of the columns);  numbers : what they are, with their unit
     low : where the axis of the bars begins
     """
 
@@ -41,7 +53,7 @@ class Passage(NamedTuple):
     readings: dict
     compute: Callable
     labels: tuple
-    shown: str
+    numbers: str
     low: float = 0.0
 
 
@@ -58,14 +70,14 @@ def ties(key):
     c = torch.arange(4.0, dtype=torch.float64)[:, None]
     if key == "strict":
         return ground_distance(c).numpy()
-    # rankdata counts from 1; "max" is the number of entries that are smaller or equal.
+    # Ranks count from 1; by "max" a rank is the number of entries that are smaller or equal.
     ranks = (rankdata(prototype_distances(c), method=key, axis=1) - (key == "average")) / len(c)
     return (ranks + ranks.T) / 2
 
 
 def scale(key):
     """G of five prototypes of unlike length, raw or scaled to length 1."""
-    c = torch.tensor([[1.0, 0.0], [2.0, 0.4], [5.0, 1.0], [0.2, 1.0], [0.8, 5.0]], dtype=torch.float64)
+    c = exact([[1.0, 0.0], [2.0, 0.4], [5.0, 1.0], [0.2, 1.0], [0.8, 5.0]])
     return ground_distance(c if key == "raw" else c / c.norm(dim=1, keepdim=True)).numpy()
 
 
@@ -80,9 +92,8 @@ def diagonal(key):
 
 def absent(key):
     """ℓ_k of four classes of which the third has no voxel, and their mean."""
-    p = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], [0.1, 0.8, 0.05, 0.05],
-                      [0.05, 0.05, 0.1, 0.8], [0.25, 0.25, 0.25, 0.25]], dtype=torch.float64)  # fmt: skip
-    y, G = torch.tensor([0, 0, 1, 3, 3]), ground_distance(_four())
+    p = exact([[14, 2, 2, 2], [8, 6, 4, 2], [2, 16, 1, 1], [1, 1, 2, 16], [5, 5, 5, 5]]) / 20
+    y, G = torch.tensor([0, 0, 1, 3, 3]), ground_distance(exact([[0, 0, 0], [1, 0, 0], [0, 3, 1], [2, 2, 6]]))
     each = [i2pemd_loss(p.log(), y.where(y == k, -100), G).item() for k in range(4)]
     return np.array([*each, i2pemd_loss(p.log(), y, G).item() if key == "present" else sum(each) / 4])
 
@@ -91,19 +102,18 @@ def start(key):
     """G after 20 batches, the last of which is the first to show class 4."""
     bank = PrototypeBank(4, 2).double()
     bank.seen.fill_(key == "zeros")
-    c = torch.tensor([[1.0, 1.0], [3.0, 1.0], [1.0, 3.0], [6.0, 6.0]], dtype=torch.float64)
-    for step in range(20):
-        shown = 3 + (step == 19)
-        bank.update(c[:shown], torch.arange(shown))
+    c = exact([[1.0, 1.0], [3.0, 1.0], [1.0, 3.0], [6.0, 6.0]])
+    for classes in [3] * 19 + [4]:
+        bank.update(c[:classes], torch.arange(classes))
     return bank.ground_distance().numpy()
 
 
 def order(key):
     """What class 3 taken for class 1 costs in eight steps, while it walks away from that class."""
     bank, losses = PrototypeBank(4, 2, momentum=0.5).double(), []
-    logits, label = torch.tensor([[3.0, 0.0, 1.0, 0.0]], dtype=torch.float64), torch.tensor([2])
+    logits, label = exact([[3.0, 0.0, 1.0, 0.0]]), torch.tensor([2])
     for step in range(8):
-        c = torch.tensor([[0.0, 0], [6, 0], [step, 1], [3, 5]], dtype=torch.float64)
+        c = exact([[0.0, 0], [6, 0], [step, 1], [3, 5]])
         before = bank.ground_distance()
         bank.update(c, torch.arange(4))
         losses.append(i2pemd_loss(logits, label, bank.ground_distance() if key == "after" else before).item())
@@ -115,7 +125,7 @@ def pool(key):
     labels = torch.full((2, 40), -100)
     for modality, counts in enumerate([(30, 9, 0, 1), (5, 5, 20, 10)]):
         labels[modality, : sum(counts)] = torch.arange(4).repeat_interleave(torch.tensor(counts))
-    features = torch.tensor([1.0, 4.0], dtype=torch.float64)[:, None, None].expand(2, 1, 40)
+    features = exact([1.0, 4.0])[:, None, None].expand(2, 1, 40)
     bank = PrototypeBank(4, 1).double()
     POOLS[key](bank, features, labels, (1, 1))
     return bank.prototypes[:, 0].numpy()
@@ -123,7 +133,7 @@ def pool(key):
 
 def weights(key):
     """The terms of Eq. 7 when nine voxels of ten are background, which the network finds and the organ it does not."""
-    p = torch.tensor([[0.9, 0.1]] * 9 + [[0.6, 0.4]], dtype=torch.float64)
+    p = exact([[0.9, 0.1]] * 9 + [[0.6, 0.4]])
     terms = segmentation_loss(p.log(), torch.tensor([0] * 9 + [1]), fixed_ground_distance(2), ce=key).terms
     return np.array([terms["ce"], terms["dice"], terms["i2pemd"]])
 
@@ -133,12 +143,84 @@ def table1(key):
     return np.array([row.means[2] if key == "printed" else row.recomputed()[2] for row in paper.TABLE1.values()])
 
 
-def _four():
-    return torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 3, 1], [2, 2, 6]], dtype=torch.float64)
+# Classification (Eq. 13-19, Tables 4 and 5)
+
+SELECTED = (1, 6, 18, 36)  # of the 36 unlabelled images of a batch
+SCORES = (0.6, 0.7, 0.75, 0.8, 0.9)
+COUNTS = torch.tensor([60, 400, 40, 30, 60, 20, 20])  # images of each class, as unlike as in ISIC 2018
 
 
-C3, C4, C5 = (style.names("c", K) for K in (3, 4, 5))
-METHOD = {
+@cache
+def answers():
+    """Softmax outputs of a network that is right more often where it is sure, (N, 7), and the truth, (N,)."""
+    random, K = torch.Generator().manual_seed(0), len(COUNTS)
+    truth = torch.arange(K).repeat_interleave(COUNTS)
+    logits = 2.2 * F.one_hot(truth, K) + COUNTS.log() / 3 + 1.2 * torch.randn(len(truth), K, generator=random)
+    return (2 * logits).softmax(1), truth
+
+
+def top(key):
+    """How large the sets of Eq. 16 to 18 are, for one batch of 36 and T = 24 or 18."""
+    sets = select(*exhibits.predictions(), tau_low=0.6, tau_high=0.8, top=key)
+    return np.array([int(each.sum()) for each in (sets.confident, sets.near, sets.low, sets.high, sets.mask)])
+
+
+def mean_over(key):
+    """L_u of batches of which 1, 6, 18 and all 36 images are selected; every strong view answers with 0.6."""
+    return np.array([_unlabelled_loss(count, key) for count in SELECTED])
+
+
+def _unlabelled_loss(selected, key):
+    s = ClassificationSettings(method="fixmatch", labelled=1, unlabelled=36, mean_over=key)
+    sure = torch.tensor([[0.95, 0.05]]).repeat(36, 1)
+    sure[selected:] = 0.5
+    logits = torch.cat([torch.tensor([[0.5, 0.5]]), sure, torch.tensor([[0.6, 0.4]]).repeat(36, 1)]).log()
+    labels = {"labelled": torch.zeros(1, dtype=torch.long), "unlabelled": torch.zeros(36, dtype=torch.long)}
+    learner = SimpleNamespace(
+        settings=s, method=METHODS["fixmatch"], memory=None, class_weights=None, bank=PrototypeBank(2, 2),
+        draw=lambda part, t, count: (torch.zeros(count), labels[part], None),
+        view=lambda how, images, t, name, **options: images, network=lambda views: (logits, logits),
+    )  # fmt: skip
+    return pseudo_labels(learner, 0)["unlabelled"].item()
+
+
+def strict(key):
+    """Who is taken of five images whose scores lie on the thresholds and between them: by I2PEMD, and by FixMatch."""
+    s = torch.tensor(SCORES, dtype=torch.float64)[:, None]
+    o = torch.cat([s, 1 - s], 1)
+    # s ≥ τ is s > τ with the next smaller number as τ, and s > τ is s ≥ τ with the next larger one.
+    low, high = (float(np.nextafter(tau, 0)) if key == "≥" else tau for tau in (0.7, 0.8))
+    rule = select(o, fixed_ground_distance(2, dtype=torch.float64), low, high, top=len(s)).mask
+    return np.stack([rule, above(o, float(np.nextafter(0.8, 1)) if key == ">" else 0.8).mask]).astype(float)
+
+
+def threshold(key):
+    """What FixMatch takes at a threshold, and how much of it is right, in percent."""
+    o, truth = answers()
+    chosen = above(o, key)
+    right = chosen.labels == truth
+    return 100 * np.array([chosen.mask.float().mean(), right[chosen.mask].float().mean(), right.float().mean()])
+
+
+def decision(key):
+    """The figures of Table 4 for the same scores, by two ways to decide."""
+    o, truth = answers()
+    figures = classification_metrics(o.numpy(), truth.numpy(), key)
+    return 100 * np.array([figures[name] for name in ("auc", "sensitivity", "specificity", "accuracy", "f1")])
+
+
+def parts(key):
+    """How many of 700 images of 400 lesions are held back, and of how many of these the lesion is in training."""
+    random = np.random.default_rng(0)
+    lesions = np.sort(np.r_[np.arange(400), random.integers(400, size=300)])
+    none, labels = torch.empty(0), torch.tensor(lesions % len(CLASSES))
+    data = Prepared("", 8, none, labels, tuple(range(700)), tuple(lesions), None, none, (), (), "")
+    divided = split(data, by=key, stratified=True)
+    return np.array([len(divided.test), np.isin(lesions[divided.test], lesions[divided.train]).sum()])
+
+
+C4, C5 = style.names("c", 4), style.names("c", 5)
+PASSAGES = {
     "flow": Passage(
         "how much is carried", "Eq. 1, 2", "01",
         "Eq. 1 only forbids to carry more than there is.",
@@ -220,5 +302,54 @@ METHOD = {
         "Individual then is above Joint+I2PEMD, which changes what the table says.",
         "segmentation.paper.audit()", {"mean of the organs": "organs", "as printed": "printed"}, table1,
         ("Ind.", "J", "J+I", "sep", "X", "Y", "KD", "fix", "ours"), "mean DOC (%)", low=88.0,
+    ),
+    "T": Passage(
+        "half of which batch?", "Eq. 16", "06",
+        "T is “half of the batchsize”, and a batch has 48 images, of which 36 have no label.",
+        "T = 24, half of 48.",
+        "48 is the only number that the paper calls the batch size; 18 would shut the band earlier.",
+        "top (classification)", {"24, of all": 24, "18, of those unlabelled": 18}, top,
+        ("N¹", "N²", "N low", "N high", "Nₛ"), "images of a batch of 36",
+    ),
+    "mean_over": Passage(
+        "a sum over whom?", "Eq. 13, 19", "06",
+        "The loss is a sum over the selected images, whose number changes with every batch.",
+        "Divided by the number of all unlabelled images of the batch.",
+        "So few selected ones weigh little, as in FixMatch, whose row Filter_thresh has to be.",
+        "mean_over = “all” or “selected” (classification)", {"all unlabelled": "all", "the selected": "selected"},
+        mean_over, tuple(map(str, SELECTED)), "L_u, by the number selected of 36",
+    ),
+    "strict": Passage(
+        "> or ≥", "Eq. 17, 18", "06",
+        "The sets are written with s > τ; FixMatch is defined with s ≥ τ.",
+        "> for I2PEMD, ≥ for FixMatch and FlexMatch.",
+        "Each is what its authors have, and no score of a real network lies on a threshold.",
+        "none", {"each as its authors": "own", "all s > τ": ">", "all s ≥ τ": "≥"}, strict,
+        (("I2PEMD", "FixMatch"), tuple(f"s={s:g}" for s in SCORES)),
+        "taken (1) or not (0)",
+    ),
+    "threshold": Passage(
+        "the threshold of FixMatch", "Tables 4, 5", "06",
+        "FixMatch in Table 4 has no threshold, and the numbers of Filter_thresh in Table 5.",
+        "0.8, which is τ_high.",
+        "Two rows that agree in all five figures are one run; the authors of FixMatch use 0.95.",
+        "tau_high (classification)", {"0.8, as in Table 5": 0.8, "0.95, as its authors": 0.95}, threshold,
+        ("taken", "right of those", "right of all"), "unlabelled images (%)",
+    ),
+    "decision": Passage(
+        "when is a class given?", "Table 4", "06",
+        "Accuracy, sensitivity, specificity and F1 need a decision, and none is stated.",
+        "Both are reported; where one is shown, the class of the largest score.",
+        "The code of SRC-MT, whose set-up the paper shares, calls every class from a score of 0.18 on.",
+        "classification_metrics(decision=…)", {"the largest score": "argmax", "every score ≥ 0.18": 0.18}, decision,
+        ("AUC", "sens.", "spec.", "acc.", "F1"), "figures of Table 4 (%)",
+    ),
+    "split": Passage(
+        "what is drawn at random?", "section 4.2.1", "06",
+        "The images are split at random into 70, 20 and 10 percent.",
+        "Lesions are, where it is known which image shows which; images are with split_by=“image”.",
+        "A lesion has up to several images: split by image, the test asks about lesions that were learned by heart.",
+        "split_by = “lesion” or “image” (classification)", {"lesions": "lesion", "images": "image"}, parts,
+        ("held back", "lesion seen before"), "images of 700",
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Where the paper is silent, or says two things: both readings side by side, and what hangs on it.
 
-`panel` shows one such passage, `table` lists them all. The passages themselves are in `passages.py` and
-`passages_images.py`; every number is computed when it is shown.
+`panel` shows one such passage, `table` lists them all. The passages themselves are in `passages.py`; every number is
+computed when it is shown.
 """
 
 from functools import lru_cache
@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import sheet, style
+from i2pemd_lite.panels.engine import cards, sheet, style
 from i2pemd_lite.panels.engine.panel import Panel, choice
-from i2pemd_lite.panels.passages import METHOD
-from i2pemd_lite.panels.passages_images import IMAGES
+from i2pemd_lite.panels.passages import PASSAGES
 
-PASSAGES = METHOD | IMAGES
+LEFTS = (0.06, 0.385, 0.71)  # of the three views: as it is read here, otherwise, and the change
 
 
 class Result(NamedTuple):
@@ -37,40 +36,21 @@ class Result(NamedTuple):
 def compute(name, reading):
     """The outcome of a passage (a key of PASSAGES) as it is read here, and of another reading (a key of `readings`)."""
     passage = PASSAGES[name]
-    ours, other = (np.asarray(passage.compute(key), dtype=float) for key in (next(_keys(passage)), _key(name, reading)))
+    keys = passage.readings
+    if reading not in keys:
+        raise BadInput(f"reading: expected one of {', '.join(map(repr, keys))}, found {reading!r}")
+    ours, other = (np.asarray(passage.compute(key), dtype=float) for key in (next(iter(keys.values())), keys[reading]))
     return Result(name, reading, ours, other)
-
-
-def _keys(passage):
-    return iter(passage.readings.values())
-
-
-def _key(name, reading):
-    known = PASSAGES[name].readings
-    if reading not in known:
-        raise BadInput(f"reading: expected one of {', '.join(map(repr, known))}, found {reading!r}")
-    return known[reading]
 
 
 def draw(figure, result):
     """As it is read here, otherwise, and the change from the one to the other."""
-    art = style.artists(figure, lambda figure: {})
-    if result.name not in art:
-        card = _Matrices if result.ours.ndim == 2 else _Bars
-        art[result.name] = style.styled(card, figure, PASSAGES[result.name])
-    for name, card in art.items():
-        for axes in card.axes:
-            if axes.get_visible() != (name == result.name):
-                axes.set_visible(name == result.name)
-    card = art[result.name]
-    for title, words in zip(card.titles, _titles(result), strict=True):
+    passage, build = PASSAGES[result.name], _Matrices if result.ours.ndim == 2 else _Bars
+    card = cards.card(style.artists(figure, lambda figure: {}), result.name, figure, build, passage)
+    titles = f"as read here: {next(iter(passage.readings))}", f"read as: {result.reading}", "change"
+    for title, words in zip(card.titles, titles, strict=True):
         title.set_text(words)
     card.show(result)
-
-
-def _titles(result):
-    ours = next(iter(PASSAGES[result.name].readings))
-    return f"as read here: {ours}", f"read as: {result.reading}", "change"
 
 
 class _Bars:
@@ -78,10 +58,10 @@ class _Bars:
 
     def __init__(self, figure, passage):
         self.low, places = passage.low, range(len(passage.labels))
-        self.axes = [figure.add_axes([0.06 + 0.325 * n, 0.18, 0.265, 0.66]) for n in range(3)]
+        self.axes = [figure.add_axes([left, 0.18, 0.265, 0.66]) for left in LEFTS]
         self.bars, self.texts = [], []
         for axes, colour in zip(self.axes, (style.BLUE, style.ORANGE, style.BLACK), strict=True):
-            axes.set(xlim=(-0.6, len(places) - 0.4), xlabel=passage.shown)
+            axes.set(xlim=(-0.6, len(places) - 0.4), xlabel=passage.numbers)
             axes.set_xticks(places, passage.labels)
             self.bars.append(axes.bar(places, [0] * len(places), 0.6, color=colour))
             self.texts.append([axes.text(x, 0, "", ha="center", va="bottom", size=8) for x in places])
@@ -91,15 +71,14 @@ class _Bars:
     def show(self, result):
         most = max(result.ours.max(), result.other.max())
         reach = 1.25 * max(np.abs(result.change).max(), 0.02 * (most - self.low))
-        for axes, ends in zip(self.axes, [(self.low, self.low + 1.15 * (most - self.low))] * 2 + [(-reach, reach)],
-                              strict=True):  # fmt: skip
-            style.limits(axes, y=ends)
+        for axes in self.axes[:2]:
+            style.limits(axes, y=(self.low, self.low + 1.15 * (most - self.low)))
+        style.limits(self.axes[2], y=(-reach, reach))
         for bars, texts, values in zip(self.bars, self.texts, (result.ours, result.other, result.change), strict=True):
             for bar, text, value in zip(bars, texts, values, strict=True):
                 bar.set_height(value)
-                text.set_y(value)
-                text.set_va("bottom" if value >= 0 else "top")
-                text.set_text(_written(value, np.abs(values).max()))
+                words = _in_words(value, np.abs(values).max())
+                text.set(y=value, va="bottom" if value >= 0 else "top", text=words)
 
 
 class _Matrices:
@@ -108,48 +87,47 @@ class _Matrices:
     def __init__(self, figure, passage):
         rows, columns = passage.labels
         size = 8.5 if len(columns) < 5 else 7.5
-        self.matrices = [
-            style.Matrix(figure.add_axes([0.06 + 0.325 * n, 0.1, 0.265, 0.67]), "", rows, columns, size=size)
-            for n in range(3)
-        ]
+        places = [figure.add_axes([left, 0.1, 0.265, 0.67]) for left in LEFTS]
+        self.matrices = [style.Matrix(axes, "", rows, columns, size=size) for axes in places]
         self.axes = [matrix.axes for matrix in self.matrices]
         for axes in self.axes:
             axes.tick_params(labelsize=7.5)
-            axes.set_xlabel(passage.shown)
+            axes.set_xlabel(passage.numbers)
             axes.set_anchor("NW")
-        where = [(0.06 + 0.325 * n, 0.9) for n in range(3)]
-        self.titles = [axes.text(*at, "", transform=figure.transFigure, size=9.5)
-                       for axes, at in zip(self.axes, where, strict=True)]  # fmt: skip
+        self.titles = [
+            axes.text(left, 0.9, "", transform=figure.transFigure, size=9.5)
+            for axes, left in zip(self.axes, LEFTS, strict=True)
+        ]
 
     def show(self, result):
         top = max(result.ours.max(), result.other.max(), 1e-9)
         for matrix, values in zip(self.matrices, (result.ours, result.other, np.abs(result.change)), strict=True):
             matrix.show(values, top=top)
-        for texts, row in zip(self.matrices[2].texts, result.change, strict=True):
-            for text, value in zip(texts, row, strict=True):
-                text.set_text(_written(value, top, "+" if value > 5e-3 else ""))
+        for (i, j), value in np.ndenumerate(result.change):
+            sign = "+" if value > 5e-3 else ""
+            self.matrices[2].texts[i][j].set_text(sign + _in_words(value, top))
 
 
-def _written(value, most, sign=""):
-    return sign + style.number(value, 1 if most >= 10 else 2)
+def _in_words(value, most):
+    return style.number(value, 1 if most >= 10 else 2)
 
 
 def describe(result):
     """What is printed, how it is read and why, and where the readings differ most."""
     passage, change = PASSAGES[result.name], result.change
-    at = np.unravel_index(np.abs(change).argmax(), change.shape)
+    most, at = np.abs(change).max(), np.unravel_index(np.abs(change).argmax(), change.shape)
     sides = passage.labels if change.ndim == 2 else (passage.labels,)
     where = " and ".join(str(labels[i]) for labels, i in zip(sides, at, strict=True))
     digits = 1 if max(result.ours.max(), result.other.max()) >= 10 else 3
     one, other = (style.number(values[at], digits) for values in (result.ours, result.other))
     words = f"The paper, {passage.equation}: {passage.says} Read here: {passage.ours} {passage.why} "
-    if np.abs(change).max() < 1e-12:
+    if most < 1e-12:
         words += f"Read as “{result.reading}”, nothing changes."
     else:
         words += f"Read as “{result.reading}”, most changes at “{where}”, where {one} becomes {other}."
     return words, {
-        "largest change": style.number(np.abs(change).max(), 3),
-        "at": where if np.abs(change).max() >= 1e-12 else "nowhere",
+        "largest change": style.number(most, 3),
+        "at": where if most >= 1e-12 else "nowhere",
         "entries that change": f"{np.count_nonzero(np.abs(change) > 1e-12)} of {change.size}",
         "switch": passage.switch,
         "lesson": passage.lesson,

@@ -9,16 +9,20 @@ from i2pemd_lite.classification.report import DECISIONS
 from i2pemd_lite.files import BadInput, read_json, root
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine.still import count
 from i2pemd_lite.segmentation import paper as organs
 from i2pemd_lite.tables import statistics
 
 MOST = 60  # seeds on the axis of the right picture
+SEEDS = np.arange(2, MOST + 1)
 VERDICT = {
     "ahead": "it leaves out 0, so the seeds put the proposed method ahead. ",
     "behind": "it leaves out 0, so the seeds put the proposed method behind. ",
     "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
 }
 """What `statistics.Interval.verdict` means, as the end of a sentence on the interval."""
+TITLES = ("Table 1, DOC", "overall DOC", "doc"), ("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")
+"""Of each figure its title, its column in data/results, and its name in an evaluation."""
 
 
 class Measured(NamedTuple):
@@ -39,7 +43,7 @@ class Result(NamedTuple):
     seeds: list
     theirs: np.ndarray
     ours: np.ndarray
-    found: statistics.Interval
+    found: statistics.Interval  # of ours less theirs
     gap: float  # the paper's, ours less theirs
     n: int  # as set
     power: float  # with n seeds
@@ -47,45 +51,45 @@ class Result(NamedTuple):
     curve: np.ndarray  # power for 2 … MOST seeds
 
 
-def committed(folder=None):
+def committed():
     """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
-    folder = root() / "data" / "results" if folder is None else folder
-    made = []
-    for task, titles in (("segmentation", {"overall DOC": "Table 1, DOC"}),
-                         ("classification", {"AUC": "Table 4, AUC", "F1": "Table 4, F1"})):  # fmt: skip
-        rows = [row for row in read_json(folder / task / "runs.json")["rows"] if _main(row)]
-        for figure, title in titles.items():
-            values = {}
-            for row in rows:
-                values.setdefault(row["method"], {})[row["seed"]] = row[figure]
-            made.append(_measured(f"{title}, real data", figure, values))
-    return made
-
-
-def _main(row):
-    """Whether a run is of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size."""
-    return row.get("d", 16) == 16 and (row.get("τ_low", 0.7), row.get("τ_high", 0.8)) == skin.CHOSEN
+    measured = []
+    for task, titles in (("segmentation", TITLES[:1]), ("classification", TITLES[1:])):
+        runs = read_json(root() / "data" / "results" / task / "runs.json")["rows"]
+        # Only those of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size.
+        rows = [row for row in runs if row.get("d", 16) == 16
+                and (row.get("τ_low", 0.7), row.get("τ_high", 0.8)) == skin.CHOSEN]  # fmt: skip
+        for title, column, _ in titles:
+            values = _by_method((row["method"], row["seed"], row[column]) for row in rows)
+            measured.append(_measured(f"{title}, real data", column, values))
+    return measured
 
 
 def of_runs(tables, words="your runs"):
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
-    kinds = {"doc": ("Table 1, DOC", "overall DOC")}
-    if tables.PROPOSED == "i2pemd":
-        kinds = {"auc": ("Table 4, AUC", "AUC"), "f1": ("Table 4, F1", "F1")}
-    made = []
-    for figure, (title, column) in kinds.items():
-        values = {}
-        for run in (run for method in tables.NAMES for run in tables.runs(method)):
-            figures = run.figures if "doc" in run.figures else run.figures[next(iter(DECISIONS))]
-            values.setdefault(run.settings.method, {})[run.settings.seed] = float(figures[figure])
-        made.append(_measured(f"{title}, {words}", column, values))
-    return made
+    runs = [run for method in tables.NAMES for run in tables.runs(method)]
+    measured = []
+    for title, column, figure in TITLES[1:] if tables.PROPOSED == "i2pemd" else TITLES[:1]:
+        # An image classifier has its figures once for each way to decide; the first is shown.
+        figures = [run.figures if "doc" in run.figures else run.figures[next(iter(DECISIONS))] for run in runs]
+        rows = zip(runs, figures, strict=True)
+        values = _by_method((run.settings.method, run.settings.seed, float(each[figure])) for run, each in rows)
+        measured.append(_measured(f"{title}, {words}", column, values))
+    return measured
+
+
+def _by_method(rows):
+    """{method: {seed: value}} of rows of the three."""
+    values = {}
+    for method, seed, value in rows:
+        values.setdefault(method, {})[seed] = value
+    return values
 
 
 def _measured(title, column, values):
     if column == "overall DOC":
         # Where the printed mean is not that of its organs, the organs are believed.
-        again = {found.method: found.recomputed[-1] for found in organs.audit()}
+        again = {misprint.method: misprint.recomputed[-1] for misprint in organs.audit()}
         printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3 | again
         return Measured(title, values, printed, organs.NAMES, "joint_sepbn_i2pemd")
     printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
@@ -95,15 +99,14 @@ def _measured(title, column, values):
 def pairs(measured):
     """{words: (`Measured`, the other method)} of each pair with the proposed one that has a seed in common; those with
     more seeds first."""
-    found = {}
+    rows = []
     for each in measured:
         for other in each.values:
-            common = each.values[other].keys() & each.values.get(each.proposed, {}).keys()
+            common = len(each.values[other].keys() & each.values.get(each.proposed, {}).keys())
             if other != each.proposed and other in each.paper and common:
-                n = f"{len(common)} seed{'s' * (len(common) > 1)}"
-                words = f"{each.title}: {each.names[each.proposed]} less {each.names[other]} ({n})"
-                found[words] = each, other, len(common)
-    return {words: found[words][:2] for words in sorted(found, key=lambda words: -found[words][2])}
+                words = f"{each.title}: {each.names[each.proposed]} less {each.names[other]} ({count(common, 'seed')})"
+                rows.append((common, words, each, other))
+    return {words: (each, other) for _, words, each, other in sorted(rows, key=lambda row: -row[0])}
 
 
 def compute(measured, other, n):
@@ -111,12 +114,11 @@ def compute(measured, other, n):
     mine, theirs = measured.values[measured.proposed], measured.values[other]
     common = sorted(mine.keys() & theirs.keys())
     a, b = (np.array([values[seed] for seed in common]) for values in (mine, theirs))
-    found, gap = statistics.interval(a - b), measured.paper[measured.proposed] - measured.paper[other]
-    known = not np.isnan(found.sd)
-    curve = statistics.power(gap, found.sd, np.arange(2, MOST + 1)) if known else np.full(MOST - 1, np.nan)
-    at = float(statistics.power(gap, found.sd, n)) if known else np.nan
-    enough = statistics.needed(gap, found.sd) if known else None
-    return Result(measured, other, common, b, a, found, gap, n, at, enough, curve)
+    interval, gap = statistics.interval(a - b), measured.paper[measured.proposed] - measured.paper[other]
+    curve, needed = np.full(MOST - 1, np.nan), None
+    if interval.verdict != "unknown":
+        curve, needed = statistics.power(gap, interval.sd, SEEDS), statistics.needed(gap, interval.sd)
+    return Result(measured, other, common, b, a, interval, gap, n, float(curve[n - 2]), needed, curve)
 
 
 def draw(figure, result):
@@ -139,7 +141,7 @@ def draw(figure, result):
     art.interval.set_data([found.low, found.high], [1.15, 1.15])
     art.mean.set_data([found.mean], [1.15])
     art.gap.set_data([result.gap], [1.6])
-    art.curve.set_data(np.arange(2, MOST + 1), 100 * result.curve)
+    art.curve.set_data(SEEDS, 100 * result.curve)
     art.here.set_data([result.n], [100 * result.power])
     enough = result.needed if result.needed and result.needed <= MOST else np.nan
     art.enough.set_data([enough, enough], [0, 80])
@@ -181,11 +183,8 @@ def describe(result):
     if np.isnan(found.sd):
         words = f"One seed: the difference is {found.mean:+.2f} points. {gap} A spread takes two seeds."
         return words, {"seeds of both": 1, "difference": f"{found.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
-    words = (
-        f"The mean of {n} differences is {found.mean:+.2f} points, 95 % interval {found.low:+.2f} to {found.high:+.2f}"
-        + ": " + VERDICT[found.verdict]
-        + f"{gap} "
-    )
+    words = f"The mean of {n} differences is {found.mean:+.2f} points, 95 % interval "
+    words += f"{found.low:+.2f} to {found.high:+.2f}: {VERDICT[found.verdict]}{gap} "
     low, high = statistics.sd_interval(found.sd, n)
     ends = [statistics.needed(result.gap, sd) for sd in (low, high)]
     numbers = [f"{each:,}" if each else f"over {statistics.MOST:,}" for each in (result.needed, *ends)]
@@ -213,19 +212,15 @@ def panel(measured, n=3, **start):
     >>> round(shown.result.found.mean, 2), round(shown.result.gap, 1)
     (1.25, 2.7)
     """
-    found = pairs(measured)
-    if not found:
+    rows = pairs(measured)
+    if not rows:
         raise BadInput("measured: expected the proposed method and another with a common seed, found none; train both")
     controls = {
-        "pair": choice("rows", list(found), next(iter(found)), "660px"),
+        "pair": choice("rows", list(rows), next(iter(rows)), "660px"),
         "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
     }
-    return Panel(
-        "seeds",
-        controls,
-        lambda state: compute(*found[state["pair"]], state["n"]),
-        draw,
-        describe,
-        layout=[["pair"], ["n"]],
-        start=start,
-    )
+
+    def of_state(state):
+        return compute(*rows[state["pair"]], state["n"])
+
+    return Panel("seeds", controls, of_state, draw, describe, layout=[["pair"], ["n"]], start=start)

@@ -13,7 +13,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
-SHOWN = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
+UNITS = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
 MARKS = ("o", "s", "^", "D", "v", "P")
 SIGNS = "●■▲◆▼✚"
 INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
@@ -28,8 +28,8 @@ class Result(NamedTuple):
     ratios: dict  # name -> (size, times as fast as `against`), at the largest shown size that both have
     unit: str
     ends: tuple
-    batch: float  # voxels of a batch that was not measured …
-    expected: dict  # … and its milliseconds, if a voxel costs what it did at the largest size
+    batch: float  # voxels of a batch that was not measured
+    expected: dict  # name -> its milliseconds, if a voxel costs what it did at the largest size
 
 
 def compute(timings, state):
@@ -37,34 +37,31 @@ def compute(timings, state):
     low, high = state["smallest"], state["largest"]
     if low >= high:
         raise BadInput(f"smallest: expected fewer voxels than the largest, {high:,}, found {low:,}; move it down")
-    per_voxel = state["show"] != "milliseconds"
-    curves, ratios, taken = {}, {}, timings.milliseconds
-    for name in taken:
-        sizes = np.array([size for size in taken[name] if low <= size <= high], dtype=float)
-        values = np.array([taken[name][size] for size in sizes]) * SHOWN[state["show"]]
-        curves[name] = sizes, values / sizes if per_voxel else values
-        shared = set(sizes) & set(taken[state["against"]])
-        if shared:
+    unit, base, batch = state["show"], timings.milliseconds[state["against"]], 1e6 * state["batch"]
+    curves, ratios, expected = {}, {}, {}
+    for name, taken in timings.milliseconds.items():
+        sizes = np.array([size for size in taken if low <= size <= high], dtype=float)
+        values = np.array([taken[size] for size in sizes]) * UNITS[unit]
+        curves[name] = sizes, values if unit == "milliseconds" else values / sizes
+        if shared := set(sizes) & set(base):
             size = max(shared)
-            ratios[name] = int(size), taken[state["against"]][size] / taken[name][size]
-    batch = 1e6 * state["batch"]
-    expected = {name: batch * taken[name][max(taken[name])] / max(taken[name]) for name in taken}
-    return Result(tuple(taken), curves, state["against"], ratios, state["show"], (low, high), batch, expected)
+            ratios[name] = int(size), base[size] / taken[size]
+        expected[name] = batch * taken[max(taken)] / max(taken)
+    return Result(tuple(curves), curves, state["against"], ratios, unit, (low, high), batch, expected)
 
 
 def draw(figure, result):
     """Left the measured times over the number of voxels, both in powers of ten; right how many times as fast."""
     art = style.artists(figure, partial(_Card, names=result.names))
-    per_voxel = result.unit != "milliseconds"
-    scale = SHOWN[result.unit] / (result.batch if per_voxel else 1)
+    scale = UNITS[result.unit] / (1 if result.unit == "milliseconds" else result.batch)
     beyond = {name: scale * milliseconds for name, milliseconds in result.expected.items()}
     values = np.concatenate([*(values for _, values in result.curves.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
     style.limits(art.left, (result.ends[0] / 1.5, 2e7), (10**bottom, 10 ** max(top, bottom + 1)))
     art.unit.set_text(result.unit)
-    for name, line in art.lines.items():
+    for name, line, hollow in zip(result.names, art.lines, art.beyond, strict=True):
         line.set_data(*result.curves[name])
-        art.beyond[name].set_data([result.batch], [beyond[name]])
+        hollow.set_data([result.batch], [beyond[name]])
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
     low = np.floor(min(reach))
     high = low + max(1.0, (max(reach) - low) / 0.62)  # the rest is for the words beside the longest bar
@@ -73,8 +70,8 @@ def draw(figure, result):
     for bar, text, name in zip(art.bars, art.texts, result.names, strict=True):
         size, ratio = result.ratios.get(name, (0, 1.0))
         bar.set_width(ratio - 1)
-        text.set_x(max(ratio, 1.0) * 1.15)
-        text.set_text(f"{_times(ratio)} at {size:,}" if size else "no size in common")
+        words = f"{_times(ratio)} at {size:,}" if size else "no size in common"
+        text.set(x=max(ratio, 1.0) * 1.15, text=words)
 
 
 class _Card:
@@ -85,15 +82,12 @@ class _Card:
         left.set(xscale="log", yscale="log", xlim=(10, 1e6), ylim=(1e-2, 1e3), xlabel="voxels")
         left.grid(color=style.LINE, lw=0.5, zorder=0)
         self.unit = left.text(0, 1.05, "", transform=left.transAxes, size=9.5)
-        self.lines = {
-            name: left.plot([], [], marker=MARKS[n], color=INKS[n], ms=5.5, lw=1.4,
-                            ls="-" if n < 4 else "--", mec=style.CARD, mew=0.6)[0]
-            for n, name in enumerate(names)
-        }  # fmt: skip
-        self.beyond = {
-            name: left.plot([], [], ls="", marker=MARKS[n], ms=6, mfc="none", mec=INKS[n], mew=1.3)[0]
-            for n, name in enumerate(names)
-        }
+        look = {"ms": 5.5, "lw": 1.4, "mec": style.CARD, "mew": 0.6}
+        hollow = {"ms": 6, "ls": "", "mfc": "none", "mew": 1.3}
+        kinds = list(zip(MARKS, INKS, strict=True))[: len(names)]
+        self.lines = [left.plot([], [], marker=mark, color=ink, ls="-" if n < 4 else "--", **look)[0]
+                      for n, (mark, ink) in enumerate(kinds)]  # fmt: skip
+        self.beyond = [left.plot([], [], marker=mark, mec=ink, **hollow)[0] for mark, ink in kinds]
         figure.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size", size=8)
         right = self.right = figure.add_axes([0.66, 0.24, 0.32, 0.6])
         right.set(xscale="log", xlim=(1, 1e3), ylim=(len(names) - 0.4, -0.6))
@@ -127,27 +121,13 @@ def describe(result):
     times = [f"{_long(result.expected[name])} by “{name}”" for name in (slow, fast)]
     words += f" At such a price a batch of {result.batch / 1e6:.2f} million takes {times[0]} and {times[1]}."
     words += f" Measured {', '.join(gone)}: the rest would have taken too long." if gone else ""
-    return words, {
-        name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in result.ratios.items() if name != result.against
-    } | {"compared with": result.against}
-
-
-def _keep_apart(smallest, largest):
-    """Whichever is moved past the other takes it along: option i of `largest` is the size after option i."""
-    smallest.observe(lambda change: setattr(largest, "index", max(largest.index, change["new"])), "index")
-    largest.observe(lambda change: setattr(smallest, "index", min(smallest.index, change["new"])), "index")
+    others = {name: ratio for name, ratio in result.ratios.items() if name != result.against}
+    numbers = {name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in others.items()}
+    return words, {**numbers, "compared with": result.against}
 
 
 def panel(timings, **start):
-    """The panel for `timing.Timings`; values in `start` set controls.
-
-    Example
-    -------
-    >>> from i2pemd_lite.panels.timing import Timings
-    >>> board = panel(Timings((10, 100), {"loop": {10: 1.0, 100: 10.0}, "at once": {10: 0.5, 100: 0.5}}))
-    >>> board.result.ratios["at once"], board.numbers["at once"]
-    ((100, 20.0), '20 × at 100')
-    """
+    """The panel for `timing.Timings`; values in `start` set controls."""
     sizes, names = list(timings.sizes), list(timings.milliseconds)
     if len(sizes) < 2 or not 1 <= len(names) <= len(MARKS):
         found = f"{len(sizes)} of {len(names)}"
@@ -157,9 +137,12 @@ def panel(timings, **start):
         "largest": steps("largest (voxels)", sizes[1:], sizes[-1], "340px"),
         # 6 patches of 8 x 256 x 256: the paper's step
         "batch": slider("batch", 3.15, 0.05, 10.0, 0.05, "million voxels", "360px"),
-        "show": choice("show", list(SHOWN), "milliseconds", "220px"),
+        "show": choice("show", list(UNITS), "milliseconds", "220px"),
         "against": choice("compared with", names, names[0], "300px"),
     }
-    _keep_apart(controls["smallest"], controls["largest"])
+    # Whichever is moved past the other takes it along: option i of `largest` is the size after option i.
+    smallest, largest = controls["smallest"], controls["largest"]
+    smallest.observe(lambda change: setattr(largest, "index", max(largest.index, change["new"])), "index")
+    largest.observe(lambda change: setattr(smallest, "index", min(smallest.index, change["new"])), "index")
     return Panel("speed", controls, partial(compute, timings), draw, describe, start=start,
                  layout=[["smallest", "largest"], ["batch", "show", "against"]], size=(9.4, 3.2))  # fmt: skip

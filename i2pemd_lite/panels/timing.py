@@ -32,12 +32,6 @@ def interleaved(functions, rounds=7, warm_up=1):
     Returns
     -------
     {name: list of `rounds` milliseconds}
-
-    Example
-    -------
-    >>> taken = interleaved({"short": lambda: time.sleep(0.001), "long": lambda: time.sleep(0.02)}, rounds=3)
-    >>> [len(values) for values in taken.values()], medians(taken)["long"] >= 20
-    ([3, 3], True)
     """
     names = list(functions)
     if not names or rounds < 1:
@@ -46,20 +40,12 @@ def interleaved(functions, rounds=7, warm_up=1):
     for number in range(rounds + warm_up):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            value = once(functions[name])
-            if number >= warm_up:
-                taken[name].append(value)
-    return taken
+            taken[name].append(once(functions[name]))
+    return {name: values[warm_up:] for name, values in taken.items()}
 
 
 def medians(taken):
-    """{name: the median}, which one interrupted round does not move.
-
-    Example
-    -------
-    >>> medians({"a": [1.0, 2.0, 90.0]})
-    {'a': 2.0}
-    """
+    """{name: the median}, which one interrupted round does not move."""
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
@@ -79,7 +65,7 @@ def _wait():
 
 
 def scaling(versions, make, sizes, rounds=5, most=200.0):
-    """Time versions of one computation at rising sizes.
+    """Time versions of one computation at rising sizes -> `Timings`.
 
     Parameters
     ----------
@@ -87,60 +73,38 @@ def scaling(versions, make, sizes, rounds=5, most=200.0):
     sizes : whole numbers;  most : milliseconds; a version that is expected to need more at the next size, as many
         times longer as that is larger, is left out from there on
 
-    Returns
-    -------
-    Timings
-
     Example
     -------
-    >>> found = scaling({"sum": sum, "sorted": sorted}, lambda n: (list(range(n)),), [10, 1000])
-    >>> found.sizes, list(found.milliseconds), len(found.milliseconds["sum"])
-    ((10, 1000), ['sum', 'sorted'], 2)
+    >>> timings = scaling({"sum": sum, "sorted": sorted}, lambda n: (list(range(n)),), [10, 1000])
+    >>> timings.sizes, list(timings.milliseconds)
+    ((10, 1000), ['sum', 'sorted'])
     """
-    sizes, alive = tuple(sorted(sizes)), dict(versions)
-    found = {name: {} for name in versions}
-    for number, size in enumerate(sizes):
-        given = make(size)
-        taken = interleaved({name: functools.partial(f, *given) for name, f in alive.items()}, rounds)
+    sizes, alive = sorted(sizes), dict(versions)
+    milliseconds, timed = {name: {} for name in versions}, []
+    for size, following in zip(sizes, [*sizes[1:], 0], strict=True):
+        arguments = make(size)
+        taken = interleaved({name: functools.partial(f, *arguments) for name, f in alive.items()}, rounds)
         for name, value in medians(taken).items():
-            found[name][size] = value
-        if number + 1 < len(sizes):
-            growth = sizes[number + 1] / size
-            # The shortest round: an interruption shall not end a version.
-            alive = {name: f for name, f in alive.items() if min(taken[name]) * growth <= most}
+            milliseconds[name][size] = value
+        timed.append(size)
+        # The shortest round: an interruption shall not end a version.
+        alive = {name: f for name, f in alive.items() if min(taken[name]) * following / size <= most}
         if not alive:
-            return Timings(sizes[: number + 1], found)
-    return Timings(sizes, found)
+            break
+    return Timings(tuple(timed), milliseconds)
 
 
 def laps(step, rounds=7, warm_up=1):
-    """The median milliseconds of the parts of a step.
-
-    Parameters
-    ----------
-    step : a function that yields a name whenever it has done a part
-
-    Example
-    -------
-    >>> def step():
-    ...     time.sleep(0.02)
-    ...     yield "long"
-    ...     yield "nothing"
-    >>> found = laps(step, rounds=3)
-    >>> list(found), found["long"] > 10 * found["nothing"]
-    (['long', 'nothing'], True)
-    """
+    """{part: median milliseconds} of a step; `step()` yields the name of a part whenever it has done one."""
     taken = {}
-    for number in range(rounds + warm_up):
+    for _ in range(rounds + warm_up):
         _wait()
         start = time.perf_counter()
         for part in step():
             _wait()
-            now = time.perf_counter()
-            if number >= warm_up:
-                taken.setdefault(part, []).append(1e3 * (now - start))
+            taken.setdefault(part, []).append(1e3 * (time.perf_counter() - start))
             start = time.perf_counter()
-    return medians(taken)
+    return medians({part: values[warm_up:] for part, values in taken.items()})
 
 
 def kept(function):
@@ -152,13 +116,12 @@ def kept(function):
     >>> kept(lambda: x.exp().sum()), kept(lambda: x.sum())
     (4000, 0)
     """
-    held = {}
+    sizes = {}
 
     def note(tensor):
-        held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = function()  # while it lives, no storage is given to another tensor
-    del result
-    return sum(held.values())
+        _result = function()  # while it lives, no storage is given to another tensor
+    return sum(sizes.values())

@@ -1,4 +1,4 @@
-"""Trainings that are watched and steered while they run: the curves of up to four runs beside each other.
+"""Trainings in this process that are watched and steered while they run.
 
 A run waits for whoever asks for its next step, so a panel pauses it by not asking. Settings that a step reads afresh,
 such as λ, are bound to a slider.
@@ -13,30 +13,23 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.curves import (  # noqa: F401
+    ALL,
+    LINES,
+    Curves,
+    Line,
+    Terms,
+    changes,
+    column,
+    last_values,
+    loss_lines,
+    score_lines,
+)
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine.style import apart  # noqa: F401
 
-LINES = ("-", "--", "-.", ":")  # one for each run
-POINTS = 300  # of a curve, at most: more cannot be told apart
 PERIOD = 0.4  # seconds between two pictures
-
-
-class Terms(NamedTuple):
-    """What the rows of a history are drawn as: `names` of columns, title, and whether they are counts of `per`."""
-
-    title: str
-    names: tuple
-    per: float = 0.0
-
-
-class Line(NamedTuple):
-    """One curve: its label, where it is, which run's line style it has, and whether it is drawn heavily."""
-
-    label: str
-    x: np.ndarray
-    y: np.ndarray
-    run: int = 0
-    heavy: bool = True
 
 
 class Result(NamedTuple):
@@ -47,68 +40,42 @@ class Result(NamedTuple):
     changes: list  # (step, λ) of the chosen run: where λ changed
     ground: np.ndarray | None
     done: dict  # run -> (steps done, steps in all)
-    figures: dict  # run -> what the latest evaluation gave for the chosen measure
     measure: str
 
 
 class Record:
-    """What is known of one run: a row of floats for each step, and the λ that the step used."""
+    """What is known of one run: a row of floats for each step, with the λ that the step used."""
 
     def __init__(self, run, others=()):
-        self.run, self.waiting, self.ground = run, [], None
-        self.rows = [dict(row) for row in run.history]
+        self.run, self.ground, self._rows, self._waiting = run, None, [], []
         # A fork shares its beginning, and so its λ, with the run that it was forked from.
-        same = [other.weights for other in others if other.run.history[: len(self.rows)] == run.history]
-        self.weights = (same or [[run.settings.weight] * len(self.rows)])[0][: len(self.rows)]
+        twin = next((other.rows for other in others if other.run.history[: len(run.history)] == run.history), [])
+        for n, row in enumerate(run.history):
+            self._rows.append({**row, "weight": twin[n]["weight"] if n < len(twin) else run.settings.weight})
         bank = getattr(run.learner, "bank", None)
         if bank is not None:
             self.ground = bank.ground_distance()
 
-    def take(self, step, weight):
-        """Keep a step; its losses stay where they are until a picture is drawn."""
-        self.waiting.append((step.number, step.losses))
-        self.weights.append(weight)
+    def step(self):
+        """Take a step; its losses stay where they are until a picture is drawn."""
+        weight = self.run.settings.weight
+        step = next(self.run)
+        self._waiting.append((step, weight))
         self.ground = step.ground
 
-    def column(self, name, smooth):
-        """Steps and values of one column, each value the mean of up to `smooth` steps, and at most POINTS of them."""
-        self.rows += [{"step": n, **{k: float(v) for k, v in losses.items()}} for n, losses in self.waiting]
-        self.waiting = []
-        return column(self.rows, name, smooth)
+    @property
+    def rows(self):
+        """{"step", "weight" and each loss} of every step."""
+        for step, weight in self._waiting:
+            losses = {name: float(value) for name, value in step.losses.items()}
+            self._rows.append({"step": step.number, "weight": weight, **losses})
+        self._waiting = []
+        return self._rows
 
-    def scores(self, measure):
-        """Steps and values of one figure on held-back data."""
-        return column(self.run.evaluations, measure)
-
-    def changes(self):
-        """(step, λ) of the first step after each change of λ."""
-        return changes(self.weights)
-
-
-def column(rows, name, smooth=1):
-    """Steps and values of one column of rows, each the mean of up to `smooth` rows, and at most POINTS of them.
-
-    Example
-    -------
-    >>> column([{"step": 1, "ce": 3.0}, {"step": 2}, {"step": 3, "ce": 2.0}], "ce")
-    (array([1., 3.]), array([3., 2.]))
-    """
-    found = [row for row in rows if name in row]
-    kept = np.unique(np.linspace(0, len(found) - 1, min(len(found), POINTS)).round().astype(int)) if found else []
-    y = [np.mean([row[name] for row in found[max(0, n - smooth + 1) : n + 1]]) for n in kept]
-    return np.array([found[n]["step"] for n in kept], dtype=float), np.array(y, dtype=float)
-
-
-def changes(weights):
-    """(step, λ) of the first step after each change of λ, from the λ of each step.
-
-    Example
-    -------
-    >>> changes([1, 1, 0.5, 0.5])
-    [(3, 0.5)]
-    """
-    pairs = zip(weights, weights[1:], strict=False)
-    return [(n, after) for n, (before, after) in enumerate(pairs, 2) if before != after]
+    @property
+    def evaluations(self):
+        """Those of the run."""
+        return self.run.evaluations
 
 
 class Training(Panel):
@@ -129,12 +96,12 @@ class Training(Panel):
         first = next(iter(runs))
         controls = {
             "run": choice("run", list(runs), first, "200px"),
-            "show": choice("losses", ["all of this run", *terms[0].names], "all of this run", "220px"),
+            "show": choice("losses", [ALL, *terms[0].names], ALL, "220px"),
             "smooth": slider("mean over (steps)", 5, 1, 50, 1, width="260px"),
             "measure": choice("held back", list(measures), next(iter(measures)), "250px"),
             "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05, width="280px"),
         }
-        controls["run"].observe(self._chosen, "value")
+        controls["run"].observe(self._choose, "value")
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
@@ -152,14 +119,14 @@ class Training(Panel):
         """The record of the run that is chosen."""
         return self.records[self.controls["run"].value]
 
-    def _chosen(self, change):
+    def _choose(self, change):
         if change["new"] is not None:
-            self._follow(self.chosen.run)
+            self._follow()
 
-    def _follow(self, run):
-        """Move the slider to the run's λ, which may lie beyond its ends and stays as it is."""
+    def _follow(self):
+        """Move the slider to the λ of the chosen run, which may lie beyond its ends and stays as it is."""
         self._following = True
-        self.controls["weight"].value = run.settings.weight
+        self.controls["weight"].value = self.chosen.run.settings.weight
         self._following = False
 
     def _weigh(self, change):
@@ -181,17 +148,17 @@ class Training(Panel):
         """Train a run (the chosen one) for some steps, or to its end, with the picture following."""
         if run is not None:
             self.controls["run"].value = run
-        for _ in self._train(self.chosen, steps):
+        for _ in self._train(steps):
             pass
 
-    def _train(self, record, steps=None):
+    def _train(self, steps=None):
+        record = self.chosen
         run = record.run
         last = len(run) if steps is None else min(len(run), run.number + steps)
-        self._follow(run)
+        self._follow()
         try:
             while run.number < last:
-                weight = run.settings.weight
-                record.take(next(run), weight)
+                record.step()
                 if time.monotonic() - self._drawn > PERIOD:
                     self.refresh()
                 yield
@@ -212,7 +179,7 @@ class Training(Panel):
         """Train the chosen run between other events, so that every control goes on working; the button's work."""
         self.button.description = "Pause"
         try:
-            with contextlib.closing(self._train(self.chosen)) as steps:
+            with contextlib.closing(self._train()) as steps:
                 for _ in steps:
                     await asyncio.sleep(0.01)  # the kernel reads moved sliders and clicks here
         except Exception as error:
@@ -226,30 +193,17 @@ class Training(Panel):
         return self.records
 
     def _look(self, state):
-        records = self._shown(state)
-        chosen, names = records[state["run"]], list(records)
-        smooth, show = state["smooth"], state["show"]
-        if show in self.terms[0].names:
-            losses = [Line(n, *r.column(show, smooth), i, r is chosen) for i, (n, r) in enumerate(records.items())]
-        else:
-            here = names.index(state["run"])
-            losses = [Line(term, *chosen.column(term, smooth), here) for term in self.terms[0].names]
-        groups = [losses]
+        records, run, smooth = self._shown(state), state["run"], state["smooth"]
+        chosen = records[run]
+        groups = [loss_lines(records, run, state["show"], self.terms[0].names, smooth)]
         for counts in self.terms[1:]:
-            columns = [(name, *chosen.column(name, smooth)) for name in counts.names]
-            groups.append([Line(n.replace("_", ", "), x, y / counts.per, i) for i, (n, x, y) in enumerate(columns)])
-        measure = state["measure"]
-        name = self.measures[measure]
-        groups.append([Line(n, *r.scores(name), i, r is chosen) for i, (n, r) in enumerate(records.items())])
-        return Result(
-            state["run"],
-            groups,
-            chosen.changes(),
-            None if len(self.terms) > 1 or chosen.ground is None else chosen.ground.cpu().numpy(),
-            {name: (record.run.number, len(record.run)) for name, record in records.items()},
-            {line.label: line.y[-1] for line in groups[-1] if len(line.y)},
-            measure,
-        )
+            lines = loss_lines({run: chosen}, run, ALL, counts.names, smooth)
+            groups.append([line._replace(label=line.label.replace("_", ", "), y=line.y / counts.per, run=i)
+                           for i, line in enumerate(lines)])  # fmt: skip
+        groups.append(score_lines(records, run, self.measures[state["measure"]]))
+        ground = None if len(self.terms) > 1 or chosen.ground is None else chosen.ground.cpu().numpy()
+        done = {name: (record.run.number, len(record.run)) for name, record in records.items()}
+        return Result(run, groups, changes(chosen.rows), ground, done, state["measure"])
 
     def _paint(self, figure, result):
         art = style.artists(figure, lambda figure: _Card(figure, self.terms, self.classes))
@@ -266,12 +220,11 @@ class _Card:
     """The artists: losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
 
     def __init__(self, figure, terms, classes):
-        width = 0.235
-        boxes = [[0.05 + 0.335 * i, 0.14, width, 0.72] for i in range(3)]
+        boxes = [[0.05 + 0.335 * i, 0.14, 0.235, 0.72] for i in range(3)]
         self.lines = [Curves(figure.add_axes(boxes[0]), terms[0].title, log=True)]
-        for counts, box in zip(terms[1:], boxes[1:], strict=False):
-            self.lines.append(Curves(figure.add_axes(box), counts.title, (0, 1.02)))
-        box = boxes[len(self.lines)]
+        for counts in terms[1:]:
+            self.lines.append(Curves(figure.add_axes(boxes[1]), counts.title, (0, 1.02)))
+        box = boxes[len(terms)]
         self.lines.append(Curves(figure.add_axes(box), "", (0, 102)))
         self.title = figure.text(box[0], 0.895, "", size=9.5)
         self.ground = None
@@ -281,90 +234,14 @@ class _Card:
             figure.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
 
 
-class Curves:
-    """Axes with a pool of lines, each with its label at its right end."""
-
-    def __init__(self, axes, title, limits=None, log=False):
-        self.axes, self.log, self.fixed = axes, log, limits
-        axes.set(title=title, xlabel="step")
-        if log:
-            axes.set_yscale("log")
-            axes.set_yticks([m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5)])
-            axes.yaxis.set_major_formatter(lambda value, _: style.number(value, 5))
-            axes.minorticks_off()
-        if limits:
-            axes.set_ylim(*limits)
-        self.pool = [axes.plot([], [], color=style.BLACK, marker="o", ms=0)[0] for _ in range(6)]
-        self.labels = [axes.text(0, 0, "", size=8, va="center") for _ in self.pool]
-        self.marks = axes.plot([], [], color=style.QUIET, lw=0.8)[0]
-        self.note = axes.text(0, 0, "", size=8, color=style.QUIET, va="top")
-
-    def show(self, lines, total):
-        style.limits(self.axes, (0, 1.36 * total))
-        lines = [line for line in lines if len(line.x)]
-        low, high = self._limits([line.y for line in lines])
-        for artist, line in zip(self.pool, lines, strict=False):
-            artist.set_data(line.x, np.clip(line.y, low, None) if self.log else line.y)
-            artist.set(linestyle=LINES[line.run % 4], linewidth=1.6 if line.heavy else 1.0)
-            artist.set(color=style.BLACK if line.heavy else style.QUIET, markersize=3 if len(line.x) < 12 else 0)
-        for artist, label in list(zip(self.pool, self.labels, strict=True))[len(lines) :]:
-            artist.set_data([], [])
-            label.set_text("")
-        ends = apart([self._scaled(line.y[-1], low, high) for line in lines], 0.075)
-        for label, line, height in zip(self.labels, lines, ends, strict=False):
-            label.set_position((line.x[-1] + 0.03 * total, self._value(height, low, high)))
-            label.set(text=line.label, color=style.BLACK if line.heavy else style.QUIET)
-
-    def mark(self, changes):
-        """A thin vertical line at each change of λ, and the value after the last one."""
-        low, high = self.axes.get_ylim()
-        self.marks.set_data(*np.array([[(n, n, n), (low, high, np.nan)] for n, _ in changes]).reshape(-1, 2, 3)
-                            .transpose(1, 0, 2).reshape(2, -1))  # fmt: skip
-        self.note.set_text(f" λ {style.number(changes[-1][1])}" if changes else "")
-        self.note.set_position((changes[-1][0], high) if changes else (0, low))
-
-    def _limits(self, values):
-        """Fixed ones, or powers of two around what is shown, so that they seldom change."""
-        if self.fixed:
-            return self.fixed
-        seen = np.concatenate(values) if values else np.array([])
-        seen = seen[seen > 0]
-        low, high = (seen.min(), seen.max()) if len(seen) else (0.1, 1.0)
-        low, high = 2.0 ** np.floor(np.log2(max(low, high / 2**12))), 2.0 ** np.ceil(np.log2(high) + 0.01)
-        low = min(low, high / 4)
-        style.limits(self.axes, y=(low, high))
-        return low, high
-
-    def _scaled(self, value, low, high):
-        if self.log:
-            return np.log(max(value, low) / low) / np.log(high / low)
-        return (value - low) / (high - low)
-
-    def _value(self, height, low, high):
-        return low * (high / low) ** height if self.log else low + height * (high - low)
-
-
-def apart(heights, gap):
-    """The heights, moved up just enough to lie `gap` apart, so that labels do not overlap.
-
-    Example
-    -------
-    >>> apart([0.5, 0.0, 0.1], 0.25)
-    [0.5, 0.0, 0.25]
-    """
-    placed, floor = list(heights), -np.inf
-    for k in np.argsort(heights):
-        placed[k] = floor = max(placed[k], floor + gap)
-    return placed
-
-
 def describe(result):
     """Where the runs stand, in words and numbers."""
-    number, total = result.done[result.run]
-    found = ", ".join(f"{name} {value:.1f}" for name, value in result.figures.items())
+    (number, total), measure = result.done[result.run], result.measure
+    *others, scores = result.groups
+    scores = last_values(scores, ".1f")
+    written = ", ".join(f"{name} {value}" for name, value in scores.items())
     words = f"Run {result.run} has done {number} of {total} steps. " + (
-        f"{result.measure} on held-back data, in percent: {found}." if found else "Nothing was evaluated yet."
+        f"{measure} on held-back data, in percent: {written}." if scores else "Nothing was evaluated yet."
     )
-    last = {line.label: f"{line.y[-1]:.3g}" for lines in result.groups[:-1] for line in lines if len(line.y)}
-    return words, {"step": f"{number} of {total}", **last, **{f"{result.measure}, {n}": f"{v:.1f}"
-                   for n, v in result.figures.items()}}  # fmt: skip
+    numbers = {"step": f"{number} of {total}", **last_values(sum(others, []), ".3g")}
+    return words, numbers | {f"{measure}, {name}": value for name, value in scores.items()}

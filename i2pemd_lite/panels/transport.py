@@ -86,11 +86,11 @@ def linear_program(p, q, cost, flow=None):
     # Row sums and column sums of x as one matrix that acts on x.ravel()
     sums = np.vstack([np.kron(np.eye(m), np.ones(n)), np.kron(np.ones(m), np.eye(n))])
     total = {} if flow is None else {"A_eq": np.ones((1, m * n)), "b_eq": [flow]}
-    found = linprog(np.ravel(cost), A_ub=sums, b_ub=np.concatenate([p, q]), method="highs-ds", **total)
-    if not found.success:
-        raise BadInput(f"linear program: expected a solution, found {found.message}")
-    w = 0.0 if flow is None else float(found.eqlin.marginals[0])
-    return Program(float(found.fun), found.x.reshape(m, n), *np.split(found.ineqlin.marginals, [m]), w)
+    solved = linprog(np.ravel(cost), A_ub=sums, b_ub=np.concatenate([p, q]), method="highs-ds", **total)
+    if not solved.success:
+        raise BadInput(f"linear program: expected a solution, found {solved.message}")
+    w = 0.0 if flow is None else float(solved.eqlin.marginals[0])
+    return Program(float(solved.fun), solved.x.reshape(m, n), *np.split(solved.ineqlin.marginals, [m]), w)
 
 
 def prices(program, p, q):
@@ -124,12 +124,15 @@ def prices(program, p, q):
     return program.u + program.w + c, program.v - c
 
 
-def compute(state):
-    """Solve the problem of the state, and check the solution.
+def compute(state, m, n):
+    """Solve the problem of the state, for m suppliers and n consumers, and check the solution.
 
-    `state` has p and q (masses), cost (m × n), equal (scale both to a mass of 1) and printed (Eq. 1 to the letter).
+    `state` has p1 … and q1 … (masses), g11 … (costs), label (the bin of q that takes a mass of 1; 0 for none), equal
+    (scale both to a mass of 1) and printed (Eq. 1 to the letter).
     """
-    p, q, cost = (np.array(state[name], dtype=float) for name in ("p", "q", "cost"))
+    p = np.array([state[f"p{i + 1}"] for i in range(m)])
+    q = np.eye(n)[state["label"] - 1] if state["label"] else np.array([state[f"q{j + 1}"] for j in range(n)])
+    cost = np.array([[state[f"g{i + 1}{j + 1}"] for j in range(n)] for i in range(m)])
     if state["equal"]:
         for name, mass in (("p", p), ("q", q)):
             if mass.sum() == 0:
@@ -143,13 +146,13 @@ def compute(state):
     if state["printed"]:
         letter = linear_program(p, q, cost)
         ours = Transport(letter.cost, letter.plan, float(letter.plan.sum()))
-        checks, u, v, flow = (np.nan, 0.0), letter.u, letter.v, 0.0
+        gaps, u, v, flow = (np.nan, 0.0), letter.u, letter.v, 0.0
     else:
-        ours = emd(p, q, cost)
-        pot_gap = abs(ours.cost - _pot(p, q, cost)) if most - flow < EQUAL else np.nan
-        checks, (u, v) = (pot_gap, abs(ours.cost - program.cost)), prices(program, p, q)
-    found = _residuals(ours.plan, p, q, flow)
-    return Result(p, q, cost, state["printed"], ours, *checks, found, program.cost, u, v, careless, label)
+        ours, (u, v) = emd(p, q, cost), prices(program, p, q)
+        pot = _pot(p, q, cost) if most - flow < EQUAL else np.nan
+        gaps = abs(ours.cost - pot), abs(ours.cost - program.cost)
+    residuals = _residuals(ours.plan, p, q, flow)
+    return Result(p, q, cost, state["printed"], ours, *gaps, residuals, program.cost, u, v, careless, label)
 
 
 def _pot(p, q, cost):
@@ -174,11 +177,11 @@ def draw(figure, result):
     x, top = result.transport.plan, max(result.p.max(), result.q.max(), 1e-9)
     art.cost.show(result.cost, top=max(result.cost.max(), 1e-9))
     for texts, name, values in ((art.u, "u{} {}", result.u), (art.v, "v{}\n{}", result.v)):
-        for k, (text, value) in enumerate(zip(texts, values, strict=True)):
-            text.set_text(name.format(style.subscript(k + 1), style.number(value)))
+        for k, value in enumerate(values):
+            texts[k].set_text(name.format(style.subscript(k + 1), style.number(value)))
     art.plan.show(x, top=top)
-    for bars, masses, sums in ((art.p_bars, result.p, x.sum(1)), (art.q_bars, result.q, x.sum(0))):
-        bars.show(masses, sums)
+    art.p_bars.show(result.p, x.sum(1))
+    art.q_bars.show(result.q, x.sum(0))
     art.suppliers.set_sizes(900 * result.p / top + 8)
     art.consumers.set_sizes(900 * result.q / top + 8)
     widths = 16 * x.ravel() / top
@@ -186,13 +189,12 @@ def draw(figure, result):
     art.heads.set_verts(art.arrow_heads(widths))
     for label, value in zip(art.flow_labels, x.ravel(), strict=True):
         label.set_text(style.number(value) if value >= 0.005 else "")
-    left_over = result.p.sum() - result.transport.flow
-    art.verdict.set_text(
-        "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0"
-        if result.transport.flow < 1e-12
-        else f"cost {result.transport.cost:.4f}   flow {result.transport.flow:.3f}   EMD {result.transport.emd:.4f}"
-        + (f"   {left_over:.3f} of p stays" if left_over > 1e-9 else "")
-    )
+    t, left_over = result.transport, result.p.sum() - result.transport.flow
+    verdict = "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0"
+    if t.flow >= 1e-12:
+        verdict = f"cost {t.cost:.4f}   flow {t.flow:.3f}   EMD {t.emd:.4f}"
+        verdict += f"   {left_over:.3f} of p stays" if left_over > 1e-9 else ""
+    art.verdict.set_text(verdict)
 
 
 class _Card:
@@ -207,14 +209,14 @@ class _Card:
         below = {"ha": "center", "va": "top", "color": style.ORANGE}
         self.v = [self.cost.axes.text(j, m - 0.42, "", **below, **small) for j in range(n)]
         figure.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET)
-        self.p_axes = style.blank(figure.add_axes([0.325, 0.15, 0.075, 0.47]))
-        self.q_axes = style.blank(figure.add_axes([0.41, 0.64, 0.17, 0.19]))
+        p_axes = style.blank(figure.add_axes([0.325, 0.15, 0.075, 0.47]))
+        q_axes = style.blank(figure.add_axes([0.41, 0.64, 0.17, 0.19]))
         figure.text(0.325, 0.93, "Plan x, between supply p and demand q", size=9.5)
         self.plan = style.Matrix(figure.add_axes([0.41, 0.15, 0.17, 0.47]), "", [""] * m, [""] * n)
         self.plan.image.set(interpolation="nearest")
         self.plan.axes.set_aspect("auto")
-        self.p_bars = _Bars(self.p_axes, p, style.SOURCE, across=True)
-        self.q_bars = _Bars(self.q_axes, q, style.TARGET, across=False)
+        self.p_bars = _Bars(p_axes, p, style.BLUE, across=True)
+        self.q_bars = _Bars(q_axes, q, style.ORANGE, across=False)
         self._flow(figure.add_axes([0.64, 0.10, 0.33, 0.76]), p, q)
         figure.text(0.65, 0.93, "The same plan as a flow", size=9.5)
         self.verdict = figure.text(0.325, 0.035, "", size=9, weight="bold")
@@ -235,13 +237,12 @@ class _Card:
             for i in range(len(p))
             for j, part in enumerate(0.2 + 0.1 * np.arange(len(q)))
         ]
-        left, right = ([0] * len(p), range(len(p))), ([1] * len(q), range(len(q)))
-        self.suppliers = axes.scatter(*left, color=style.BLUE, marker="o", zorder=2)
-        self.consumers = axes.scatter(*right, color=style.ORANGE, marker="x", linewidth=3, zorder=2)
-        for i, name in enumerate(p):
-            axes.text(-0.14, i, name, ha="right", va="center", color=style.BLUE, weight="bold")
-        for j, name in enumerate(q):
-            axes.text(1.14, j, name, ha="left", va="center", color=style.ORANGE, weight="bold")
+        self.suppliers = axes.scatter([0] * len(p), range(len(p)), color=style.BLUE, marker="o", zorder=2)
+        cross = {"color": style.ORANGE, "marker": "x", "linewidth": 3}
+        self.consumers = axes.scatter([1] * len(q), range(len(q)), zorder=2, **cross)
+        for x, ha, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
+            for k, name in enumerate(names):
+                axes.text(x, k, name, ha=ha, va="center", color=ink, weight="bold")
 
     def arrow_heads(self, widths):
         """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
@@ -259,42 +260,38 @@ class _Card:
 class _Bars:
     """A histogram beside the plan: the mass as a bar with its mark, and a dark tick at the sum of the plan."""
 
-    def __init__(self, axes, names, mark, across):
-        self.across = across
-        where = range(len(names))
-        make = axes.barh if across else axes.bar
-        self.bars = make(where, [0] * len(names), 0.62, color=mark["color"], alpha=0.9)
+    def __init__(self, axes, names, ink, across):
+        self.across, self.names, where = across, names, np.arange(len(names))
+        self.bars = (axes.barh if across else axes.bar)(where, [0] * len(names), 0.62, color=ink, alpha=0.9)
         self.sums = axes.plot(where, where, color=style.BLACK, marker="|" if across else "_", ms=15, mew=2, ls="")[0]
         align = {"ha": "right", "va": "center"} if across else {"ha": "center", "va": "bottom", "linespacing": 1.0}
-        self.texts = [axes.text(0, 0, "", size=8, color=mark["color"], weight="bold", **align) for _ in names]
+        self.texts = [axes.text(0, 0, "", size=8, color=ink, weight="bold", **align) for _ in names]
         # Four and more columns are too narrow for a name beside its number.
-        self.said = "{} {} " if across else "{} {}" if len(names) < 4 else "{}\n{}"
-        self.names = names
-        along = (len(names) - 0.5, -0.5) if across else (-0.5, len(names) - 0.5)
-        style.limits(axes, *(((1.3, 0), along) if across else (along, (0, 1.3))))
+        self.form = "{} {} " if across else "{} {}" if len(names) < 4 else "{}\n{}"
+        if across:
+            style.limits(axes, x=(1.3, 0), y=(len(names) - 0.5, -0.5))
+        else:
+            style.limits(axes, x=(-0.5, len(names) - 0.5), y=(0, 1.3))
 
     def show(self, masses, sums):
         where = np.arange(len(masses))
         self.sums.set_data(*((sums, where) if self.across else (where, sums)))
-        for k, (bar, text) in enumerate(zip(self.bars, self.texts, strict=True)):
-            (bar.set_width if self.across else bar.set_height)(masses[k])
+        for k, (bar, text, mass) in enumerate(zip(self.bars, self.texts, masses, strict=True)):
+            (bar.set_width if self.across else bar.set_height)(mass)
             # Above the tick, which a bar that is met whole has at its end.
-            text.set_position((masses[k], k) if self.across else (k, masses[k] + 0.07))
-            text.set_text(self.said.format(self.names[k], style.number(masses[k])))
+            text.set(position=(mass, k) if self.across else (k, mass + 0.07))
+            text.set_text(self.form.format(self.names[k], style.number(mass)))
 
 
 def describe(result):
     """The plan in words, and the checks in numbers."""
     t = result.transport
     moves = [(t.plan[i, j], i, j) for i, j in np.argwhere(t.plan > 1e-9)]
-    biggest = max(moves, default=None)
-    words = (
-        "Eq. 1 as printed: the cheapest plan carries nothing, so the cost is 0 whatever p and q are."
-        if biggest is None
-        else f"{len(moves)} of {t.plan.size} routes carry {style.number(t.flow, 4)} in all; the largest carries "
-        f"{style.number(biggest[0])} "
-        f"from p{style.subscript(biggest[1] + 1)} to q{style.subscript(biggest[2] + 1)}."
-    )
+    words = "Eq. 1 as printed: the cheapest plan carries nothing, so the cost is 0 whatever p and q are."
+    if moves:
+        mass, i, j = max(moves)
+        words = f"{len(moves)} of {t.plan.size} routes carry {style.number(t.flow, 4)} in all; the largest carries "
+        words += f"{style.number(mass)} from p{style.subscript(i + 1)} to q{style.subscript(j + 1)}."
     p, q = result.p.sum(), result.q.sum()
     if max(abs(p - 1), abs(q - 1)) > EQUAL:
         words += f" p adds up to {style.number(p)} and q to {style.number(q)}, so they are no probabilities."
@@ -337,11 +334,13 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     m, n = np.shape(cost)
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
         raise BadInput(f"cost: expected {len(p)} × {len(q)} numbers, at most 5 × 5, found {m} × {n}")
-    masses = {
-        f"{side}{k + 1}": slider(f"{side}{style.subscript(k + 1)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
+    masses = [
+        {
+            f"{side}{k + 1}": slider(f"{side}{style.subscript(k + 1)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
+            for k, v in enumerate(values)
+        }
         for side, values in (("p", p), ("q", q))
-        for k, v in enumerate(values)
-    }
+    ]
     costs = {
         f"g{i + 1}{j + 1}": cell(f"g{style.subscript(i + 1)}{style.subscript(j + 1)}", cost[i][j], 0.0, 10.0)
         for i in range(m)
@@ -353,25 +352,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "equal": switch("scale p and q to a mass of 1 each", equal, "270px"),
         "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
     }
-
-    def solve(state):
-        label = np.eye(n)[state["label"] - 1]
-        return compute(
-            {
-                "p": [state[f"p{i + 1}"] for i in range(m)],
-                "q": label if state["label"] else [state[f"q{j + 1}"] for j in range(n)],
-                "cost": [[state[f"g{i + 1}{j + 1}"] for j in range(n)] for i in range(m)],
-                "equal": state["equal"],
-                "printed": state["printed"],
-            }
-        )
-
-    rows = [[f"{side}{k + 1}" for k in range(size)] for side, size in (("p", m), ("q", n))]
-    return Panel(
-        "transport",
-        {**masses, **costs, **switches},
-        solve,
-        draw,
-        describe,
-        layout=[*rows, list(costs), list(switches)],
-    )
+    rows = [*masses, costs, switches]
+    controls = {name: control for row in rows for name, control in row.items()}
+    layout = [list(row) for row in rows]
+    return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout)

@@ -1,8 +1,8 @@
 """Training as an iterator: a `Run` yields one `Step` at a time, can be paused, steered, forked, killed and resumed.
 
-A run knows no task. A `Learner` (one of each task) holds the network, the prototypes and the data, and turns the number
-of a step into losses. Everything random in step t is drawn from a generator seeded by (seed, t), so the state of a run
-is its weights, its optimiser, its settings and t: nothing else has to be saved for a resumed run to give the same
+A run knows no task. A `Learner` (task.py) holds the network, the prototypes and the data, and turns the number of a
+step into losses. Everything random in step t is drawn from a generator seeded by (seed, t), so the state of a run is
+its weights, its optimiser, its settings and t: nothing else is saved (store.py), and a resumed run gives the same
 numbers.
 """
 
@@ -11,93 +11,18 @@ import copy
 import dataclasses
 import functools
 import inspect
-import json
 import math
 import time
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import nn
 
-import i2pemd_lite
 from i2pemd_lite import distributed
 from i2pemd_lite.device import has_bfloat16, peak_memory, profile, told
-from i2pemd_lite.files import BadInput, atomic_write, write_json
-from i2pemd_lite.runs import moments
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs import moments, store
 from i2pemd_lite.runs.sampling import seeded
 from i2pemd_lite.runs.settings import SCHEDULES
-from i2pemd_lite.runs.store import _commit, _part, _write_rows, read_about, read_checkpoint, read_tables
-
-
-class Learner(nn.Module):
-    """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
-
-    `data` is never changed, and shared between a run and its forks.
-    """
-
-    @property
-    def device(self):
-        """Where the weights are."""
-        return next(self.parameters()).device
-
-    def source(self):
-        """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
-        raise NotImplementedError
-
-    def expect_shares(self, count):
-        """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `processes`."""
-        raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
-
-    def losses(self, t):
-        """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}.
-
-        Nothing here may wait for a GPU: data are `Resident`, random numbers are drawn on the CPU and go there with
-        `non_blocking`, which needs no pinned memory for so few, and which values there are is not asked.
-        """
-        raise NotImplementedError
-
-    def evaluate(self):
-        """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
-        raise NotImplementedError
-
-    def selects(self, t):
-        """Whether the weights after step t may be kept as the best."""
-        return True
-
-    def probe(self):
-        """What a run's moments show: features (n, d) of some held-back instances, their labels and groups (n,).
-
-        The same instances at each call, without gradients and random draws; `groups` are modalities by number, all 0
-        where there is one. None: the run keeps no moments.
-        """
-        return None
-
-    @contextlib.contextmanager
-    def evaluating(self):
-        """Inside: batch normalisation and dropout as in use, and no gradients."""
-        training = self.training
-        self.eval()
-        try:
-            with told(), torch.inference_mode():
-                yield
-        finally:
-            self.train(training)
-
-    def example(self):
-        """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
-
-    def updated(self, t):
-        """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
-
-
-class Example(NamedTuple):
-    """One held-back image, for somebody who watches."""
-
-    image: np.ndarray  # (H, W) or (H, W, 3) uint8
-    truth: np.ndarray  # (H, W) classes, or the class as an array without axes
-    answer: np.ndarray  # (H, W) classes, or (K,) probabilities
 
 
 @dataclasses.dataclass
@@ -177,7 +102,7 @@ class Run:
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self._pending = [], [], [], []
-        self._written = None  # rows of the two tables that are on disk; None: the tables are not this run's yet
+        self._saved = None  # the step at which the folder was last written; None: what lies there is not this run's yet
 
     def __iter__(self):
         return self
@@ -192,7 +117,7 @@ class Run:
             raise StopIteration
         if self.number == 0 and not self.moments and distributed.is_main():
             self._keep_moment()
-        if self.folder is not None and self._written is None:
+        if self.folder is not None and self._saved is None:
             self.save()  # from its first moment on, a run that is killed can be resumed
         started = time.perf_counter()
         self.settings.check()
@@ -253,8 +178,7 @@ class Run:
             self.best = None
         chosen = "selection" in figures and self.learner.selects(self.number - 1)
         if chosen and (self.best is None or figures["selection"] > self.best[0]):
-            weights = {name: value.clone() for name, value in self.learner.state_dict().items()}
-            self.best = (figures["selection"], self.number, weights)
+            self.best = (figures["selection"], self.number, self._weights())
         return figures
 
     def _keep_moment(self):
@@ -292,8 +216,7 @@ class Run:
     def fork(self, folder=None, **changes):
         """A second run that goes on from here with other live settings; this one stays as it is."""
         self._flush()
-        learner = copy.deepcopy(self.learner)
-        twin = Run(learner, folder, self.task)
+        twin = Run(copy.deepcopy(self.learner), folder, self.task)
         twin.profile = self.profile
         twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
@@ -308,14 +231,15 @@ class Run:
         if self.best is None:
             yield self.number
             return
-        last = {name: value.clone() for name, value in self.learner.state_dict().items()}
+        last = self._weights()
         self.learner.load_state_dict(self.best[2])
         try:
             yield self.best[1]
         finally:
             self.learner.load_state_dict(last)
 
-    # --- on disk ---------------------------------------------------------------------------------------------------
+    def _weights(self):
+        return {name: value.clone() for name, value in self.learner.state_dict().items()}
 
     def _flush(self):
         """Fetch the losses from the device, once for many steps, and stop at a loss that is no number."""
@@ -333,43 +257,9 @@ class Run:
         """Write the run to its folder (none: do nothing but check the losses), the checkpoint after everything else."""
         self._flush()
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
-        if self.folder is None:
-            return
-        if not (self.folder / "checkpoint.safetensors").exists():
-            write_json(self.folder / "settings.json", self.description())
-            for name in ("report.json", "scores.csv"):  # of a run that was here before
-                (self.folder / name).unlink(missing_ok=True)
-        tables = {"history.csv": self.history, "evaluations.csv": self.evaluations}
-        for (name, rows), written in zip(tables.items(), self._written or (None, None), strict=True):
-            _write_rows(self.folder / name, rows, written)
-        self._write_moments()
-        self._written = (len(self.history), len(self.evaluations))
-        self._write_checkpoint()
-
-    def _write_moments(self):
-        own = {kept.step: kept for kept in self.moments}
-        there = moments.paths(self.folder)
-        if self._written is None:  # those of a kill after the last checkpoint, or of a run that was here before
-            for step in there.keys() - own.keys():
-                there[step].unlink()
-            there = {}
-        for step in own.keys() - there.keys():
-            moments.write(self.folder, own[step])
-
-    def _write_checkpoint(self):
-        from safetensors.torch import save_file
-
-        tensors = {f"learner.{name}": value for name, value in self.learner.state_dict().items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
-        about = {"number": self.number, "seconds": self.seconds, "memory": self.memory}
-        about["settings"] = dataclasses.asdict(self.settings)
-        if self.best is not None:
-            tensors |= {f"best.{name}": value for name, value in self.best[2].items()}
-            about["best"] = self.best[:2]
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        with atomic_write(self.folder / "checkpoint.safetensors") as temporary:
-            save_file(tensors, temporary, metadata={"run": json.dumps(about)})
+        if self.folder is not None:
+            store.write(self, self._saved)
+            self._saved = self.number
 
     @classmethod
     @told()
@@ -378,43 +268,12 @@ class Run:
 
         Nothing is written until the run goes on, so that a run which trains elsewhere can be looked at.
         """
-        folder = Path(folder)
-        about, tensors = read_checkpoint(folder)
+        about, tensors = store.read_checkpoint(folder)
         for name in learner.settings.LIVE:  # as they were last, not as the run began
             setattr(learner.settings, name, about["settings"][name])
         run = cls(learner, task=task)
         # "auto" is another precision on another machine; a run goes on in that in which it began.
-        run._compute_in(read_about(folder)["profile"]["precision"])
-        run.folder = folder if distributed.is_main() else None
-        run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
-        there, own = _part(tensors, "learner."), run.learner.state_dict()
-        if {name: x.shape for name, x in there.items()} != {name: x.shape for name, x in own.items()}:
-            found = "others; use the version that trained it, or train it again"
-            raise BadInput(f"{folder}: expected the weights of this version's network, found {found}")
-        run.learner.load_state_dict(there)
-        state = {}
-        for name, value in _part(tensors, "optimiser.").items():
-            i, key = name.split(".", 1)
-            # In the memory layout of its weights, as before: another layout is summed in another order.
-            like = run.parameters[int(i)]
-            layout = torch.empty_like(like) if value.shape == like.shape else torch.empty_like(value)
-            state.setdefault(int(i), {})[key] = layout.copy_(value)
-        run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
-        if "best" in about:
-            run.best = (*about["best"], _part(tensors, "best."))
-        run.history, run.evaluations = read_tables(folder, run.number)
-        run.moments = moments.read(folder, run.number)
+        run._compute_in(store.read_about(folder)["profile"]["precision"])
+        run.folder = Path(folder) if distributed.is_main() else None
+        store.restore(run, folder, about, tensors)
         return run
-
-    def description(self):
-        """What settings.json says: the task, all settings, versions, the data's fingerprint and the commit."""
-        return {
-            "task": self.task,
-            "settings": dataclasses.asdict(self.settings),
-            "profile": dataclasses.asdict(self.profile),
-            "data": self.learner.source(),
-            "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},
-            "threads": torch.get_num_threads(),
-            "processes": distributed.count(),
-            "commit": _commit(),
-        }

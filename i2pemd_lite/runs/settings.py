@@ -42,19 +42,14 @@ class Settings:
 
     def check(self):
         """Raise `BadInput` for a value that no run can use."""
-        kinds = {int: "a whole number", float: "a finite number", str: "a word", bool: "True or False"}
         for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), field.type
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            right = {int: number and isinstance(value, int), float: number}.get(kind, kind not in kinds)
-            if not right and not (kind in (str, bool) and isinstance(value, kind)):
-                raise BadInput(f"{field.name}: expected {kinds[kind]}, found {value!r}")
+            expected, fits = KINDS.get(field.type, ("", lambda value: True))
+            self._expect(field.name, fits(getattr(self, field.name)), expected)
         for name in ("steps", "decay_every", "evaluate_every", "checkpoint_every"):
             self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
         self._expect("decay", 0 < self.decay <= 1, "a number above 0, up to 1")
-        self._expect("weight_decay", self.weight_decay >= 0, "a number from 0")
-        self._expect("learning_rate", self.learning_rate >= 0, "a number from 0")
-        self._expect("weight", self.weight >= 0, "a number from 0")
+        for name in ("weight_decay", "learning_rate", "weight"):
+            self._expect(name, getattr(self, name) >= 0, "a number from 0")
         self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
         self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
         self._expect("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
@@ -81,6 +76,18 @@ class Settings:
             if name not in names:
                 raise BadInput(f"{name}: not a setting; the settings are {', '.join(names)}")
         return dataclasses.replace(self, **changes)
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+KINDS = {
+    int: ("a whole number", lambda value: _is_number(value) and isinstance(value, int)),
+    float: ("a finite number", _is_number),
+    str: ("a word", lambda value: isinstance(value, str)),
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+}
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 

@@ -1,13 +1,88 @@
-"""A task as its table of methods, and the verbs that are the same for every task."""
+"""What a task is to a run: a learner, a table of methods, and the verbs that are the same for every task."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from i2pemd_lite.device import profile
+import numpy as np
+import torch
+from torch import nn
+
+from i2pemd_lite.device import profile, told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.store import read_about
+
+
+class Learner(nn.Module):
+    """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
+
+    `data` is never changed, and shared between a run and its forks.
+    """
+
+    @property
+    def device(self):
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def source(self):
+        """Where the data came from and what it is: {"folder": …, "name": …, "fingerprint": …}."""
+        raise NotImplementedError
+
+    def expect_shares(self, count):
+        """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `distributed`."""
+        raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
+
+    def losses(self, t):
+        """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}.
+
+        Nothing here may wait for a GPU: data are `Resident`, random numbers are drawn on the CPU and go there with
+        `non_blocking`, which needs no pinned memory for so few, and which values there are is not asked.
+        """
+        raise NotImplementedError
+
+    def evaluate(self):
+        """Figures on held-back data: {name: float}. If "selection" is among them, the best step's weights are kept."""
+        raise NotImplementedError
+
+    def selects(self, t):
+        """Whether the weights after step t may be kept as the best."""
+        return True
+
+    def probe(self):
+        """What a run's moments show: features (n, d) of some held-back instances, their labels and groups (n,).
+
+        The same instances at each call, without gradients and random draws; `groups` are modalities by number, all 0
+        where there is one. None: the run keeps no moments.
+        """
+        return None
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """Inside: batch normalisation and dropout as in use, and no gradients."""
+        training = self.training
+        self.eval()
+        try:
+            with told(), torch.inference_mode():
+                yield
+        finally:
+            self.train(training)
+
+    def example(self):
+        """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
+
+    def updated(self, t):
+        """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
+
+
+class Example(NamedTuple):
+    """One held-back image, for somebody who watches."""
+
+    image: np.ndarray  # (H, W) or (H, W, 3) uint8
+    truth: np.ndarray  # (H, W) classes, or the class as an array without axes
+    answer: np.ndarray  # (H, W) classes, or (K,) probabilities
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,10 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +37,20 @@ ADVICE = {
 """What to do about errors in which these words are and that do not say it themselves."""
 
 
+class State(StrEnum):
+    """How a run stands."""
+
+    SAVED = "saved"  # in its folder; nobody trains it
+    STARTING = "starting"  # a worker was asked for it, and did not answer yet
+    TRAINING = "training"
+    PAUSED = "paused"
+    DONE = "done"
+    STOPPED = "stopped"  # saved, and let go of
+    FAILED = "failed"
+
+
 class Worker:
-    """Runs by name, of which those that go take turns, a step each.
+    """Runs by name, of which those that train take turns, a step each.
 
     Parameters
     ----------
@@ -52,12 +66,17 @@ class Worker:
     """
 
     def __init__(self, say):
-        self.say, self.kept, self.going = say, {}, []
+        self.say, self.runs = say, {}
+
+    @property
+    def going(self):
+        """The names of the runs that train."""
+        return [name for name, trained in self.runs.items() if trained.going]
 
     def handle(self, command):
         """Do what a command says, and tell what is wrong with it; why a run is not open was told before."""
         do, name = command.pop("do"), command["run"]
-        if name not in self.kept and do != "open":
+        if name not in self.runs and do != "open":
             return
         try:
             getattr(self, f"_{do}")(**command)
@@ -67,27 +86,22 @@ class Worker:
                 self._drop(name)
 
     def turn(self):
-        """One step of every run that goes; one that fails is let go of, and the others go on."""
-        for name in list(self.going):
+        """One step of every run that trains; one that fails is let go of, and the others go on."""
+        for name in self.going:
+            trained = self.runs[name]
             try:
-                self._turn(name)
+                trained.step()
+                if not trained.going or time.monotonic() - trained.told > REPORT:
+                    self._tell(name)
             except Exception as error:
                 self._fail(name, "go", error)
                 self._drop(name)
 
-    def _turn(self, name):
-        try:
-            self.kept[name].step()
-        except StopIteration:
-            self.going.remove(name)
-        if name not in self.going or time.monotonic() - self.kept[name].told > REPORT:
-            self._tell(name)
-
     def close(self):
         """Save every run and let go of its folder."""
-        for name in list(self.kept):
+        for name, trained in list(self.runs.items()):
             with contextlib.suppress(Exception):  # what cannot be saved has its last checkpoint, and the others go on
-                self.kept[name].run.save()
+                trained.run.save()
             self._drop(name)
 
     # --- the commands -------------------------------------------------------------------------------------------------
@@ -101,69 +115,63 @@ class Worker:
                 return module.resume(folder, data)
             return module.train(method, data, folder=folder, **chosen)
 
-        self._keep(run, folder, make, **(settings or {}))
+        self._add(run, folder, make, **(settings or {}))
 
     def _go(self, run):
-        if run not in self.going:
-            self.going.append(run)
+        self.runs[run].going = True
         self._tell(run)
 
     def _pause(self, run):
-        self.going = [name for name in self.going if name != run]
-        self.kept[run].run.save()
+        self.runs[run].going = False
+        self.runs[run].run.save()
         self._tell(run)
 
     def _step(self, run):
-        with contextlib.suppress(StopIteration):
-            self.kept[run].step()
+        self.runs[run].step()
         self._pause(run)
 
     def _set(self, run, values):
-        settings = self.kept[run].run.settings
+        settings = self.runs[run].run.settings
         try:
-            self.kept[run].run.change(**values)
+            self.runs[run].run.change(**values)
         finally:
             self.say({"event": "settings", "run": run, "settings": dataclasses.asdict(settings)})
 
     def _fork(self, run, to, folder):
-        self._keep(to, folder, lambda: self.kept[run].run.fork(folder))
-        if run in self.going:
-            self._go(to)
-        else:
-            self._tell(to)
+        origin = self.runs[run]
+        self._add(to, folder, lambda: origin.run.fork(folder))
+        self.runs[to].going = origin.going
+        self._tell(to)
 
     def _stop(self, run):
         self._pause(run)
-        self.kept.pop(run).claim.close()
+        self._drop(run)
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
-    def _keep(self, name, folder, make, **values):
-        """Claim the folder, and keep and save the run that `make()` gives; without a run there is no claim."""
-        if name in self.kept:
+    def _add(self, name, folder, make, **values):
+        """Claim the folder, and save the run that `make()` gives; without a run there is no claim."""
+        if name in self.runs:
             raise BadInput(f"{name}: expected the name of a run that is not open yet; choose another")
         with contextlib.ExitStack() as claim:
             claim.enter_context(run_lock(folder))
             run = make()
             run.change(**values)
             run.save()
-            self.kept[name] = Kept(run, claim.pop_all())
+            self.runs[name] = Trained(run, claim.pop_all())
         about = {"task": run.task, "folder": str(run.folder), "settings": dataclasses.asdict(run.settings)}
         self.say({"event": "opened", "run": name, "number": run.number, "total": len(run), **about})
 
     def _tell(self, name):
-        kept = self.kept[name]
-        state = "training" if name in self.going else "done" if kept.run.number >= len(kept.run) else "paused"
-        news = kept.news(look=state != "training")
+        news = self.runs[name].news()
         if news["seconds_left"] is not None:
             news["seconds_left"] *= max(1, len(self.going))  # they take turns
-        self.say({"event": "steps", "run": name, "state": state, **news})
+        self.say({"event": "steps", "run": name, **news})
 
     def _drop(self, name):
-        """Let go of a run that failed: what is good of it is in its folder."""
-        self.going = [going for going in self.going if going != name]
-        if name in self.kept:
-            self.kept.pop(name).claim.close()
+        """Let go of a run: what is good of it is in its folder."""
+        if name in self.runs:
+            self.runs.pop(name).claim.close()
 
     def _fail(self, name, do, error):
         words = str(error) if isinstance(error, BadInput | FloatingPointError) else f"{type(error).__name__}: {error}"
@@ -171,48 +179,54 @@ class Worker:
         self.say({"event": "failed", "run": name, "do": do, "error": words})
 
 
-class Kept:
-    """A run, the claim on its folder, and what was not told of it yet."""
+class Trained:
+    """A run, the claim on its folder, whether it trains, and what was not told of it yet."""
 
     def __init__(self, run, claim):
-        self.run, self.claim, self.pending, self.last = run, claim, [], None
+        self.run, self.claim, self.going = run, claim, False
+        self.steps, self.seconds_left = [], None  # (step, λ) since the last news
         self.told, self.looked, self.evaluations, self.places = 0.0, 0.0, len(run.evaluations), None
 
     def step(self):
-        """Take one step."""
-        weight, self.last = self.run.settings.weight, next(self.run)
-        self.pending.append((self.last, weight))
+        """Take one step; after the last one it trains no more."""
+        weight = self.run.settings.weight
+        try:
+            step = next(self.run)
+        except StopIteration:
+            self.going = False
+            return
+        self.steps.append((step, weight))
+        self.seconds_left = step.seconds_left
 
-    def news(self, look):
-        """What happened since the last news, and how things stand; with `look`, or now and then, the example image."""
+    def news(self):
+        """What happened since the last news, and how things stand; while it trains the example only now and then."""
+        run, steps, self.steps = self.run, self.steps, []
         rows = [
             {"step": step.number, "weight": weight, **{name: float(value) for name, value in step.losses.items()}}
-            for step, weight in self.pending
+            for step, weight in steps
         ]
         if not all(math.isfinite(row["loss"]) for row in rows):
-            self.pending = []
-            self.run.save()  # which says of the first such step what to do
-        new, self.pending = self.run.evaluations[self.evaluations :], []
-        self.evaluations, self.told = len(self.run.evaluations), time.monotonic()
-        bank = self.run.learner.bank
+            run.save()  # which says of the first such step what to do
+        evaluations, self.evaluations = run.evaluations[self.evaluations :], len(run.evaluations)
+        self.told, example = time.monotonic(), None
+        if not self.going or self.told - self.looked > LOOK:
+            with run.learner.evaluating():
+                example = run.learner.example()
+            self.looked = time.monotonic()
+        bank = run.learner.bank
         self.places = plane(bank.prototypes.float().cpu().numpy(), self.places)
         return {
-            "number": self.run.number,
-            "total": len(self.run),
+            "state": State.TRAINING if self.going else State.DONE if run.number >= len(run) else State.PAUSED,
+            "number": run.number,
+            "total": len(run),
             "rows": rows,
-            "evaluations": new,
+            "evaluations": evaluations,
             "places": self.places.tolist(),
             "ground": bank.ground_distance().cpu().tolist(),
-            "seconds_left": None if self.last is None else self.last.seconds_left,
-            "memory": self.run.memory,
-            "example": self._example() if look or self.told - self.looked > LOOK else None,
+            "seconds_left": self.seconds_left,
+            "memory": run.memory,
+            "example": example and {name: value.tolist() for name, value in example._asdict().items()},
         }
-
-    def _example(self):
-        with self.run.learner.evaluating():
-            example = self.run.learner.example()
-        self.looked = time.monotonic()
-        return example and {name: value.tolist() for name, value in example._asdict().items()}
 
 
 def plane(prototypes, before=None):
@@ -242,20 +256,19 @@ class Process:
 
     def __init__(self):
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) - 1))}
-        pipe = subprocess.PIPE
+        self._complaints = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "i2pemd_lite.runs.worker"],
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
             encoding="utf-8",
             errors="replace",
             env={**threads, **os.environ},
             start_new_session=True,  # so that it outlives a killed notebook, and saves
         )
-        self._heard, self._errors = queue.SimpleQueue(), []
+        self._messages = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
-        threading.Thread(target=self._read_errors, daemon=True).start()
 
     def tell(self, do, run, **more):
         """Give a command; what comes of it is heard."""
@@ -265,10 +278,7 @@ class Process:
 
     def heard(self):
         """What happened since it was last asked; the last thing of all is {"event": "ended", "error": …}."""
-        found = []
-        while not self._heard.empty():
-            found.append(self._heard.get())
-        return found
+        return [self._messages.get() for _ in range(self._messages.qsize())]
 
     def close(self, seconds=30):
         """Let it save its runs and end."""
@@ -286,13 +296,11 @@ class Process:
     def _listen(self):
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):  # the last line of a process that was killed while it spoke
-                self._heard.put(json.loads(line))
-        code, said = self._process.wait(), "".join(self._errors[-3:]).strip()
-        self._heard.put({"event": "ended", "error": f"exit status {code}" + (f", {said}" if said else "")})
-
-    def _read_errors(self):
-        for line in self._process.stderr:
-            self._errors = [*self._errors[-20:], line]
+                self._messages.put(json.loads(line))
+        code = self._process.wait()
+        self._complaints.seek(0)
+        last = b" ".join(self._complaints.read().splitlines()[-3:]).decode(errors="replace").strip()
+        self._messages.put({"event": "ended", "error": f"exit status {code}" + (f", {last}" if last else "")})
 
 
 def main():
@@ -314,8 +322,7 @@ def main():
 
     signal.signal(signal.SIGTERM, lambda *_: commands.put(None))
     threading.Thread(target=read, daemon=True).start()
-    worker = Worker(say)
-    try:
+    with contextlib.closing(Worker(say)) as worker:
         while True:
             while not worker.going or not commands.empty():
                 command = commands.get()
@@ -323,8 +330,6 @@ def main():
                     return
                 worker.handle(command)
             worker.turn()
-    finally:
-        worker.close()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd, segmentation_loss
 from i2pemd_lite.prototypes import PrototypeBank
-from i2pemd_lite.runs.run import Example, Learner
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
+from i2pemd_lite.runs.task import Example, Learner
 from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
 from i2pemd_lite.segmentation.data import split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES

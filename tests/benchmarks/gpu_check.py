@@ -34,6 +34,9 @@ float32 are TF32 on NVIDIA's cards. The gradients of 121 normalisations over a s
 baseline's too, so they are told and not judged."""
 SMALLER = {("segmentation", "ci"): {"size": (16, 16), "spacing": (8.0, 24.0, 24.0)}}
 """The ci size, smaller again: convolutions of volumes in float64 take seconds on a CPU."""
+WITHIN_SMALLER = {"bfloat16": 0.4}
+"""The largest relative error of a gradient at such a size, where normalisations over few voxels magnify the rounding:
+0.11 to 0.19 for the ten methods of segmentation on a CPU with bfloat16."""
 EXACT = 1e-6
 """The largest relative error of loss and gradient of a small first step in float64, against a CPU's, whose views of the
 images both get: views are made in float32, and a pixel at a threshold falls to one side or the other."""
@@ -122,7 +125,9 @@ def three_steps(task, method, name):
         found, errors = first_step(run), []
         if (device(), name) in exact:
             row[precision] = errors = differences(found, exact[device(), name])
-        for what, error, most in zip(("loss", "gradient"), errors, WITHIN[task, precision], strict=False):
+        loss, gradient = WITHIN[task, precision]
+        gradient = WITHIN_SMALLER.get(precision, gradient) if (task, name) in SMALLER else gradient
+        for what, error, most in zip(("loss", "gradient"), errors, (loss, gradient), strict=False):
             if not error <= most:
                 wrong.append(f"{what} in {precision} differs from float64 by {error:.1e}, more than {most:.0e}")
         losses = [next(run).loss for _ in range(2)]

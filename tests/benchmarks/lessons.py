@@ -34,7 +34,7 @@ WORDS = {"frac": "over", "tfrac": "over", "cdot": "times", "le": "at most", "ge"
 
 def lesson_rows(quick):
     """One row a lesson: seconds of wall clock and CPU, minutes to read aloud, and what its first cell states."""
-    from i2pemd_lite.course.about.lessons import lessons
+    from i2pemd_lite.course.about.outline import lessons
 
     found = [lesson for lesson in lessons() if not quick or lesson.number == "00"]
     taken = _interleaved([lesson.path for lesson in found], 1 if quick else ROUNDS, not quick)

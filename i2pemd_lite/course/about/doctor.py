@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2pemd_lite import __version__
+from i2pemd_lite.course import table
 from i2pemd_lite.files import BadInput, cache_folder, data_folder, root
 
 SPACE = 2  # GiB: the synthetic sets, prepared, and a few runs
@@ -30,13 +31,7 @@ class Line(NamedTuple):
 
 
 def examine():
-    """Every `Line` of the examination; each is made by a small function of this module.
-
-    Example
-    -------
-    >>> [line.about for line in examine()]
-    ['python', 'kernel', 'packages', 'device', 'compiler', 'data', 'disk']
-    """
+    """Every `Line` of the examination; each is made by a small function of this module."""
     return [look() for look in (_python, _kernel, _packages, _device, _compiler, _data, _disk)]
 
 
@@ -48,12 +43,11 @@ def _python():
 
 def _kernel():
     own = root() / ".venv"
-    found = f"i2pemd-lite {__version__}, run by {Path(sys.prefix).name}"
-    if not own.exists() or Path(sys.prefix).resolve() == own.resolve():
-        return Line("kernel", found)
+    foreign = own.exists() and Path(sys.prefix).resolve() != own.resolve()
     todo = "the project has an environment of its own, .venv, and this is another: start with python3 run.py lab"
     # Somebody with conda, say, is right where they are if everything is there.
-    return Line("kernel", found, todo if _missing() else "")
+    bad = foreign and _missing()
+    return Line("kernel", f"i2pemd-lite {__version__}, run by {Path(sys.prefix).name}", todo if bad else "")
 
 
 def _missing():
@@ -162,7 +156,7 @@ def verdict(lines):
     return _many(bad, "thing") + " to mend" if bad else "all well"
 
 
-def _many(count, what):
+def _many(count, what):  # as `still.count` has it, which needs the notebook's packages
     return f"{count} {what}{'s' * (count != 1)}"
 
 
@@ -176,13 +170,12 @@ def doctor():
     ...
     widgets: ...
     """
-    lines = examine()
-    return _Examination(lines, None if any(line.about == "packages" and line.todo for line in lines) else _pulse())
+    return _Examination()
 
 
 class _Examination:
-    def __init__(self, lines, pulse):
-        self.lines, self.pulse = lines, pulse
+    def __init__(self):
+        self.lines = examine()
 
     def __repr__(self):
         return f"{report(self.lines)}\nwidgets: to be seen where a browser shows this cell"
@@ -191,18 +184,16 @@ class _Examination:
         from IPython.display import display
 
         display({"text/plain": report(self.lines), "text/html": _html(self.lines)}, raw=True)
-        if self.pulse is not None:
-            display(self.pulse)
+        if not any(line.about == "packages" and line.todo for line in self.lines):
+            display(_pulse())
 
 
 def _html(lines):
-    own = " style='text-align:left'"
-    rows = "".join(
-        f"<tr><td>{'<b>✗ mend</b>' if line.todo else '✓ ok'}</td><td{own}>{line.about}</td><td{own}>"
-        f"{escape(line.found)}{f'<br><b>→ {escape(line.todo)}</b>' if line.todo else ''}</td></tr>"
-        for line in lines
-    )
-    return f"<table aria-label='examination'><tbody>{rows}</tbody></table><p>{verdict(lines)}</p>"
+    rows = []
+    for about, found, todo in lines:
+        what = escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo)
+        rows.append(("<b>✗ mend</b>" if todo else "✓ ok", about, what))
+    return f'<div role="group" aria-label="examination">{table.html([], rows, names=1)}</div><p>{verdict(lines)}</p>'
 
 
 def _pulse():

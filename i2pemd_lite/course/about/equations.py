@@ -7,13 +7,18 @@ scikit-learn, SciPy, pandas, finite differences, or plain float64 loops over the
 
 import numpy as np
 import torch
+from scipy import ndimage
+from scipy.signal import lfilter
+from scipy.spatial.distance import cdist
+from sklearn.metrics import log_loss
 
 from i2pemd_lite import emd, ground, losses, prototypes, selection
-from i2pemd_lite.classification.methods import pseudo
+from i2pemd_lite.classification.methods import METHODS, pseudo
+from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.course.about.independent import (
-    Desk,
     answers,
     class_means,
+    ground_of,
     linear_program,
     masses,
     member,
@@ -34,8 +39,8 @@ def equation(home, tex, independent, tolerance=EXACT):
     """Note on a function where its equation lives, how the paper prints it, who else computes it, and how near."""
 
     def noted(function):
-        function.id, function.meaning = function.__name__, about(function)
-        function.home, function.tex, function.independent, function.tolerance = home, tex, independent, tolerance
+        function.meaning, function.home, function.tex = about(function), home, tex
+        function.independent, function.tolerance = independent, tolerance
         return function
 
     return noted
@@ -60,8 +65,6 @@ def eq02(random):
 @equation("i2pemd_lite.ground:prototype_distances", r"g_{ij} = \lVert c_i - c_j \rVert_1", "SciPy's cdist")
 def eq03(random):
     """How far apart two classes are in feature space."""
-    from scipy.spatial.distance import cdist
-
     c = points(random)
     return ground.prototype_distances(torch.tensor(c)), cdist(c, c, "cityblock")
 
@@ -78,11 +81,8 @@ def eq04(random):
 @equation("i2pemd_lite.ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
 def eq05(random):
     """The ground distance: ranks and their transpose, averaged."""
-    from scipy.spatial.distance import cdist
-
     c = points(random, least=3)  # of two classes the ranks are symmetric already
-    r = ranks(cdist(c, c, "cityblock"))
-    return ground.ground_distance(torch.tensor(c)), (r + r.T) / 2
+    return ground.ground_distance(torch.tensor(c)), ground_of(c)
 
 
 @equation("i2pemd_lite.emd:i2pemd", r"\mathrm{I2PEMD}(p, e_k) = \sum_i p_i g_{ik}", "POT's network simplex")
@@ -99,8 +99,6 @@ def eq06(random):
           "scikit-learn's log_loss, loops for Dice, POT")  # fmt: skip
 def eq07(random):
     """The objective of segmentation: cross-entropy, Dice, and λ times I2PEMD."""
-    from sklearn.metrics import log_loss
-
     z, y, G = voxels(random)
     p, k, weight = rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
     K, N = p.shape[1], len(k)
@@ -135,8 +133,6 @@ def eq09(random):
           r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "SciPy's lfilter", SINGLE)  # fmt: skip
 def eq10(random):
     """A prototype follows the voxels of its class by momentum."""
-    from scipy.signal import lfilter
-
     K, d, T, α = random.integers(2, 6), random.integers(1, 5), random.integers(3, 9), random.uniform(0.55, 0.95)
     updates, bank = random.normal(size=(T, K, d)), prototypes.PrototypeBank(int(K), int(d), α).double()
     for u in updates:  # two voxels of each class, about its mean
@@ -151,13 +147,49 @@ def eq10(random):
           r"c_k^{update} = \tfrac1{N_k} \sum_i M_k^i \cdot F_k^i", "SciPy's ndimage.mean")  # fmt: skip
 def eq11(random):
     """The mean feature of the voxels of a class."""
-    from scipy import ndimage
-
     F, y, _ = voxels(random)
     means, counts = prototypes.class_means(F, y, F.shape[1])
     present = np.flatnonzero(counts)
     expected = [ndimage.mean(feature, y.flatten(), present) for feature in rows(F).T]
     return means[present], np.transpose(expected)
+
+
+class Desk:
+    """What a step of pseudo-labels asks of a learner, with a linear network z = x θ and views drawn beforehand."""
+
+    def __init__(self, random, method):
+        d, K, N, M = (int(n) for n in random.integers([2, 3, 4, 30], [5, 6, 9, 50]))
+        self.settings = ClassificationSettings(method=method, labelled=N, unlabelled=M, weight=random.uniform(0.5, 3),
+                                               tau_low=0.6, tau_high=0.85, top=M // 3)  # fmt: skip
+        self.method, self.memory, self.class_weights = METHODS[method], None, None
+        self.x, self.weak, self.strong = (random.normal(size=(n, d)).astype(np.float32) for n in (N, M, M))
+        self.y = random.integers(K, size=N)
+        self.θ = torch.tensor(1.5 * random.normal(size=(d, K)), dtype=torch.float32, requires_grad=True)
+        self.bank = prototypes.PrototypeBank(K, d)
+        self.bank.update(torch.tensor(random.normal(size=(K, d))), torch.arange(K))
+
+    def draw(self, part, t, count):
+        """Images are known by the name of their view; only the labels count."""
+        return None, torch.tensor(self.y if part == "labelled" else np.zeros(count, int)), None
+
+    def view(self, how, images, t, name, **options):
+        """The views of a part of the batch."""
+        return torch.tensor({"labelled": self.x, "weak": self.weak, "strong": self.strong}[name])
+
+    def network(self, views):
+        """Features and logits."""
+        return views, views @ self.θ
+
+    def answers(self, x, θ=None):
+        """Softmax outputs in float64."""
+        z = np.exp(x.astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
+        return z / z.sum(1, keepdims=True)
+
+    def by_hand(self, labels, chosen, θ=None):
+        """L_s and L_u, image by image: the latter over the chosen ones, divided by the number of all."""
+        p, strong = self.answers(self.x, θ), self.answers(self.strong, θ)
+        labelled = sum(-np.log(p[i, k]) for i, k in enumerate(self.y)) / len(p)
+        return labelled, sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
 
 
 @equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",
@@ -180,8 +212,6 @@ def eq12(random):
           r"\sum_{i > N} \mathcal L_u(f(x_i | \eta'; \theta), y_i^p)", "scikit-learn's log_loss", SINGLE)  # fmt: skip
 def eq13(random):
     """Strong views answer to the pseudo-labels of weak ones, of all unlabelled images."""
-    from sklearn.metrics import log_loss
-
     desk = Desk(random, "filter_all")
     strong = desk.answers(desk.strong)
     expected = log_loss(desk.answers(desk.weak).argmax(1), strong, labels=range(strong.shape[1]))
@@ -197,37 +227,38 @@ def eq14(random):
     return pseudo.pseudo_labels(desk, 0)["loss"], labelled + desk.settings.weight * unlabelled
 
 
+def selected(random):
+    """Answers, what `select` chooses of them, and the same as sets of numbers."""
+    o, G, rule = answers(random)
+    return o, selection.select(torch.tensor(o), torch.tensor(G), **rule), sets(o, G, **rule)
+
+
 @equation("i2pemd_lite.selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")
 def eq15(random):
     """The confidence of an answer, and its pseudo-label."""
-    o, G, rule = answers(random)
-    found = selection.select(torch.tensor(o), torch.tensor(G), **rule)
-    return np.stack([found.scores, found.labels]), np.stack([np.sort(o)[:, -1], np.argsort(o)[:, -1]])
+    o, ours, _ = selected(random)
+    return np.stack([ours.scores, ours.labels]), np.stack([np.sort(o)[:, -1], np.argsort(o)[:, -1]])
 
 
 @equation("i2pemd_lite.selection:select", r"N_s^2 = \mathrm{top}^T(\mathrm{I2PEMD}(o_i, l_i))", "POT and sorting", 0)
 def eq16(random):
     """The T answers with the smallest transport cost to their own pseudo-label."""
-    o, G, rule = answers(random)
-    return selection.select(torch.tensor(o), torch.tensor(G), **rule).near, member(sets(o, G, **rule)["near"], o)
+    o, ours, theirs = selected(random)
+    return ours.near, member(theirs["near"], o)
 
 
 @equation("i2pemd_lite.selection:select", r"N_s^{low} = N_s^1 \cap N_s^2", "POT and Python's sets", 0)
 def eq17(random):
     """Those of them that are confident enough."""
-    o, G, rule = answers(random)
-    found = sets(o, G, **rule)
-    ours = selection.select(torch.tensor(o), torch.tensor(G), **rule).low
-    return ours, member(found["confident"] & found["near"], o)
+    o, ours, theirs = selected(random)
+    return ours.low, member(theirs["confident"] & theirs["near"], o)
 
 
 @equation("i2pemd_lite.selection:select", r"N_s = N_s^{low} \cup N_s^{high}", "POT and Python's sets", 0)
 def eq18(random):
     """Who may teach: those, and all that are very confident."""
-    o, G, rule = answers(random)
-    found = sets(o, G, **rule)
-    ours = selection.select(torch.tensor(o), torch.tensor(G), **rule).mask
-    return ours, member(found["confident"] & found["near"] | found["high"], o)
+    o, ours, theirs = selected(random)
+    return ours.mask, member(theirs["confident"] & theirs["near"] | theirs["high"], o)
 
 
 @equation("i2pemd_lite.classification.methods.pseudo:pseudo_labels",

@@ -1,14 +1,15 @@
-"""Inputs of random sizes for the equations, and how others compute them: nothing here calls the method's own code.
+"""Inputs of random sizes, and how others compute what the method computes: nothing here calls the method's own code.
 
-The one exception is `Desk`: it holds the prototype bank that a step of pseudo-labels asks for.
+The equations of the ledger are held to it, and the exercises of the lessons.
 """
 
 import numpy as np
+import ot
 import torch
-
-from i2pemd_lite import prototypes
-from i2pemd_lite.classification.methods import METHODS
-from i2pemd_lite.classification.settings import ClassificationSettings
+from scipy.optimize import linprog
+from scipy.spatial.distance import cdist
+from scipy.special import softmax
+from scipy.stats import rankdata
 
 # Inputs of random sizes
 
@@ -17,6 +18,12 @@ def masses(random):
     """Supplies (m,), demands (n,) of another total, and costs (m, n)."""
     m, n = random.integers(2, 8, 2)
     return 2 * random.random(m), random.random(n), random.random((m, n))
+
+
+def histogram(random, n):
+    """Masses that add up to 1, none of them close to 0."""
+    masses = random.dirichlet(np.ones(n)) + 0.05
+    return masses / masses.sum()
 
 
 def points(random, least=2):
@@ -39,6 +46,19 @@ def costs(random, K):
     return (G + G.T) / 2 * (1 - np.eye(K))
 
 
+def random_ground(random, K):
+    """G of K random prototypes, as a tensor."""
+    return torch.tensor(ground_of(random.normal(size=(K, 3))))
+
+
+def logits_and_labels(random):
+    """Logits (N, K) and labels (N,) of a batch that shows at least two classes, but not every one; and G."""
+    K = random.integers(3, 7)
+    present = random.choice(K, random.integers(2, K), replace=False)
+    y = np.r_[present, random.choice(present, random.integers(2, 8))]
+    return torch.tensor(2 * random.normal(size=(len(y), K))), torch.tensor(y), random_ground(random, K)
+
+
 def answers(random):
     """Softmax outputs, most near a corner, so that thresholds cut between them; G, and a rule of selection."""
     N, K = random.integers(40, 70), random.integers(3, 8)
@@ -52,8 +72,6 @@ def answers(random):
 
 def linear_program(p, q, g):
     """The least cost of carrying min(Σ p, Σ q), without the network simplex."""
-    from scipy.optimize import linprog
-
     m, n = g.shape
     sums = np.vstack([np.kron(np.eye(m), np.ones(n)), np.kron(np.ones(m), np.eye(n))])
     flow = {"A_eq": np.ones((1, m * n)), "b_eq": [min(p.sum(), q.sum())]}
@@ -62,9 +80,13 @@ def linear_program(p, q, g):
 
 def ranks(g):
     """The share of its row that is smaller, for each entry (Eq. 4)."""
-    from scipy.stats import rankdata
-
     return (rankdata(g, method="min", axis=1) - 1) / len(g)
+
+
+def ground_of(c):
+    """G of prototypes (K, d) as an array (Eq. 3 to 5)."""
+    one_way = ranks(cdist(c, c, "cityblock"))
+    return (one_way + one_way.T) / 2
 
 
 def rows(values):
@@ -73,16 +95,23 @@ def rows(values):
 
 
 def transported(p, labels, g):
-    """For each row of p what POT pays to carry it to its label."""
-    import ot
-
-    bins, cost_alone = np.eye(p.shape[1]), {"center_dual": False, "check_marginals": False}
-    return np.array([ot.emd2(row / row.sum(), bins[k], g, **cost_alone) for row, k in zip(p, labels, strict=True)])
+    """For each row of p what POT pays to carry its mass to its label."""
+    p, g = np.asarray(p), np.asarray(g)
+    bins, cost_alone = np.eye(len(g)), {"center_dual": False, "check_marginals": False}
+    pairs = zip(p, np.asarray(labels), strict=True)
+    return np.array([row.sum() * ot.emd2(row / row.sum(), bins[k], g, **cost_alone) for row, k in pairs])
 
 
 def class_means(values, labels):
     """The mean value of each class present, in the order of the classes."""
-    return [np.mean([v for v, label in zip(values, labels, strict=True) if label == k]) for k in sorted(set(labels))]
+    labels = np.asarray(labels)
+    return [np.mean([v for v, label in zip(values, labels, strict=True) if label == k]) for k in np.unique(labels)]
+
+
+def loss_by_class(z, y, G):
+    """The I2PEMD loss of logits (N, K) by loops over classes and voxels (Eq. 6, 8 and 9)."""
+    costs = (softmax(np.asarray(z), 1) * np.asarray(G)[:, np.asarray(y)].T).sum(1)
+    return np.mean(class_means(costs, y))
 
 
 def sets(o, g, tau_low, tau_high, top):
@@ -109,41 +138,3 @@ def slopes(function, θ, step=1e-5):
             ends.append(function(moved))
         slopes[at] = (ends[0] - ends[1]) / (2 * step)
     return slopes
-
-
-class Desk:
-    """What a step of pseudo-labels asks of a learner, with a linear network z = x θ and views drawn beforehand."""
-
-    def __init__(self, random, method):
-        d, K, N, M = (int(n) for n in random.integers([2, 3, 4, 30], [5, 6, 9, 50]))
-        self.settings = ClassificationSettings(method=method, labelled=N, unlabelled=M, weight=random.uniform(0.5, 3),
-                                               tau_low=0.6, tau_high=0.85, top=M // 3)  # fmt: skip
-        self.method, self.memory, self.class_weights = METHODS[method], None, None
-        self.x, self.weak, self.strong = (random.normal(size=(n, d)).astype(np.float32) for n in (N, M, M))
-        self.y = random.integers(K, size=N)
-        self.θ = torch.tensor(1.5 * random.normal(size=(d, K)), dtype=torch.float32, requires_grad=True)
-        self.bank = prototypes.PrototypeBank(K, d)
-        self.bank.update(torch.tensor(random.normal(size=(K, d))), torch.arange(K))
-
-    def draw(self, part, t, count):
-        """Images are known by the name of their view; only the labels count."""
-        return None, torch.tensor(self.y if part == "labelled" else np.zeros(count, int)), None
-
-    def view(self, how, images, t, name, **options):
-        """The views of a part of the batch."""
-        return torch.tensor({"labelled": self.x, "weak": self.weak, "strong": self.strong}[name])
-
-    def network(self, views):
-        """Features and logits."""
-        return views, views @ self.θ
-
-    def answers(self, x, θ=None):
-        """Softmax outputs in float64."""
-        z = np.exp(x.astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
-        return z / z.sum(1, keepdims=True)
-
-    def by_hand(self, labels, chosen, θ=None):
-        """L_s and L_u, image by image: the latter over the chosen ones, divided by the number of all."""
-        p, strong = self.answers(self.x, θ), self.answers(self.strong, θ)
-        labelled = sum(-np.log(p[i, k]) for i, k in enumerate(self.y)) / len(p)
-        return labelled, sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2pemd_lite.course import table
 from i2pemd_lite.course.about import equations
 from i2pemd_lite.course.publish.notebooks import read
 from i2pemd_lite.files import BadInput
@@ -69,10 +70,8 @@ class Ledger(tuple):
             lessons = ", ".join(f"{place.file.stem[:2]} {place.name}" for place in row.lessons) or "-"
             gap = (f"{row.gap:.1e}", f"{row.tolerance:.0e}")
             lines.append((row.id, row.verdict, *gap, home, lessons, f"{row.meaning} ({row.independent})"))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
         wrong = [f"{row.id}: {why}" for row in self for why in row.wrong]
-        return "\n".join(line.rstrip() for line in [*table, "", *wrong, self.verdict])
+        return "\n".join([*table.lines(lines), "", *wrong, self.verdict])
 
     @property
     def verdict(self):
@@ -92,44 +91,33 @@ class Ledger(tuple):
 
 
 def _cells(row):
-    def link(place, text, at=""):
-        beside = "../" * (place.file.suffix == ".py") + _short(place.file) + at
-        return f'<a href="{escape(beside)}">{escape(text)}</a>'
-
-    lessons = (link(place, place.file.stem[:2], f"#cell-id={place.name}") for place in row.lessons)
-    where = row.home and f"{row.home.file.name}:{row.home.line}"
-    # JupyterLab's editor counts lines from 0.
-    home = row.home and link(row.home, where, f"#line={row.home.line - 1}") + f"<br>{escape(row.home.name)}"
-    sign = "✓" if not row.wrong else "✗"
-    why = "".join(f"<br>{escape(each)}" for each in row.wrong)
+    tex = f"<br>${escape(row.tex)}$" * bool(row.tex)
+    home = "-"
+    if row.home:
+        file, name, line = row.home
+        # JupyterLab's editor counts lines from 0.
+        home = _link(f"../{_short(file)}#line={line - 1}", f"{file.name}:{line}") + f"<br>{escape(name)}"
+    lessons = (_link(f"{file.name}#cell-id={name}", file.stem[:2]) for file, name, _ in row.lessons)
     return (
         row.id,
-        escape(row.meaning) + f"<br>${escape(row.tex)}$" * bool(row.tex) + f"<br>against {escape(row.independent)}",
-        home or "-",
+        f"{escape(row.meaning)}{tex}<br>against {escape(row.independent)}",
+        home,
         ", ".join(lessons) or "-",
         f"{row.gap:.1e} ({row.tolerance:.0e})",
-        f"<b>{sign} {row.verdict}</b>{why}",
+        f"<b>{'✗' if row.wrong else '✓'} {row.verdict}</b>" + "".join(f"<br>{escape(each)}" for each in row.wrong),
     )
 
 
+def _link(target, text):
+    return f'<a href="{escape(target)}">{escape(text)}</a>'
+
+
 def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
-    """Look up and compute all equations.
-
-    Parameters
-    ----------
-    package, notebooks : the folders that are searched for ids
-    seed : of the random inputs
-    only : some of the 21 ids
-
-    Returns
-    -------
-    Ledger
-        a tuple of `Row`, one an id; `.right` says whether all is well
+    """Look up all equations in the folders `package` and `notebooks`, and compute them; `only` some of the 21 ids.
 
     Raises
     ------
-    BadInput
-        when there are no notebooks, or the seed is below 0
+    BadInput, when there are no notebooks, or the seed of the random inputs is below 0
 
     Example
     -------
@@ -147,23 +135,16 @@ def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
 
 
 def _row(n, name, said, met, package, seed):
-    function, wrong = getattr(equations, name, None), []
+    function = getattr(equations, name, None)
     if function is None:
-        wrong.append(f"no test: {PACKAGE.name}/course/equations.py has no function {name}")
-        gap, tolerance, home, about = np.inf, 0.0, None, ("", "", "nobody")
+        what = f"no test: {PACKAGE.name}/course/about/equations.py has no function {name}"
+        wrong, gap, home = [what], np.inf, None
+        facts = {"meaning": "", "tex": "", "independent": "nobody", "tolerance": 0.0}
     else:
-        gap, tolerance, about = 0.0, function.tolerance, (function.meaning, function.tex, function.independent)
-        module, _, home = function.home.partition(":")
-        home = (Path(*module.split(".")[1:]).with_suffix(".py"), home)
-    for draw in range(DRAWS if function else 0):
-        try:
-            gap = max(gap, difference(*function(np.random.default_rng([seed, n, draw]))))
-        except Exception as error:  # a wrong home may raise anything, and is a red row, not the end of the table
-            gap = np.inf
-            wrong.append(f"it cannot be computed: {type(error).__name__}: {error}")
-            break
-    if function and gap > tolerance and not wrong:
-        wrong.append(f"{function.home} and {function.independent} differ by {gap:.2g}, more than {tolerance:.0e}")
+        wrong, gap = _computed(function, n, seed)
+        module, _, definition = function.home.partition(":")
+        home = (Path(*module.split(".")[1:]).with_suffix(".py"), definition)
+        facts = {key: getattr(function, key) for key in ("meaning", "tex", "independent", "tolerance")}
     here = [place for place in said if home and (place.file.relative_to(package), place.name) == home]
     if function and not here:
         wrong.append(f"no docstring: that of {function.home} does not name {name}")
@@ -171,7 +152,20 @@ def _row(n, name, said, met, package, seed):
         wrong.append(f"more than one home: {name} also stands in the docstring of {', '.join(others)}")
     if not met:
         wrong.append(f"no lesson: no cell names {name}")
-    return Row(name, *about[:2], here[0] if here else None, tuple(met), about[2], gap, tolerance, tuple(wrong))
+    return Row(name, home=here[0] if here else None, lessons=tuple(met), gap=gap, wrong=tuple(wrong), **facts)
+
+
+def _computed(function, n, seed):
+    """([what is wrong], the largest gap) of an equation, computed twice for a few random inputs."""
+    gap = 0.0
+    try:
+        for draw in range(DRAWS):
+            gap = max(gap, difference(*function(np.random.default_rng([seed, n, draw]))))
+    except Exception as error:  # a wrong home may raise anything, and is a red row, not the end of the table
+        return [f"it cannot be computed: {type(error).__name__}: {error}"], np.inf
+    if gap <= function.tolerance:
+        return [], gap
+    return [f"{function.home} and {function.independent} differ by {gap:.2g}, more than {function.tolerance:.0e}"], gap
 
 
 def difference(ours, independent):

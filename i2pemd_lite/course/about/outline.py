@@ -1,11 +1,15 @@
 """The outline of the course: its lessons with their times, and how they fill two, three or four sessions."""
 
 import re
+from functools import cache
 from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
 
-from i2pemd_lite.course import exercises
-from i2pemd_lite.course.about.lessons import lessons
-from i2pemd_lite.course.publish import teacher
+from i2pemd_lite.course import exercises, table
+from i2pemd_lite.course.publish import notebooks, teacher
+from i2pemd_lite.files import BadInput
 
 QUESTIONS = {
     "00": "What is the whole idea, on one picture?",
@@ -27,80 +31,71 @@ SESSIONS = {  # the lessons of each session; the others are for home
 HEADER = ("", "lesson", "question", "reading", "in class", "exercises", "laptop", "equations")
 
 
-def rows():
-    """One row a lesson, in the order of `HEADER`.
+class Lesson(NamedTuple):
+    """A lesson: its number "02", title, file, cells with whole sources, minutes of reading, and times of running."""
 
-    Reading is that of the text, aloud; in class there is time to predict, to move and to talk, as the notes for
-    teachers have it. Exercises are how many, and their minutes.
-    """
+    number: str
+    title: str
+    path: Path
+    cells: tuple
+    reading: int
+    running: str
+
+    @property
+    def laptop(self):
+        """How long it runs on a laptop, such as "8 min"."""
+        return re.search(r"laptop (?:about )?(\d+ (?:s|min))", self.running)[1]
+
+    @property
+    def in_class(self):
+        """Minutes in class, where there is time to predict, to move and to talk, as the notes for teachers have it."""
+        return sum(note.minutes for note in teacher.notes(self.number))
+
+    @property
+    def practice(self):
+        """Minutes for the exercises."""
+        return sum(each.minutes for each in exercises.of_lesson(self.number).values())
+
+    @property
+    def waiting(self):
+        """Minutes that one waits for trainings."""
+        count, unit = self.laptop.split()
+        return int(count) if unit == "min" else 0
+
+
+@cache
+def lessons(folder=None):
+    """All lessons of a folder, in order; by default those of the project."""
+    return tuple(map(_read, notebooks.lessons(folder=folder)))
+
+
+def _read(path):
+    cells = tuple(notebooks.read(path)["cells"])
+    title = re.search(r"^# \d\d · (.+)", cells[0]["source"], flags=re.M)
+    times = re.search(r"^Reading: (\d+) minutes\. Running: (.+)", cells[0]["source"], flags=re.M)
+    if not title or not times:
+        raise BadInput(
+            f"{path}: expected a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …', "
+            "found none; write them"
+        )
+    return Lesson(path.name[:2], title[1], path, cells, int(times[1]), times[2])
+
+
+def rows():
+    """One row a lesson, in the order of `HEADER`: reading is that of the text, aloud."""
     return [
         (
             lesson.number,
             lesson.title,
             QUESTIONS[lesson.number],
             f"{lesson.reading} min",
-            f"{_in_class(lesson.number)} min",
-            f"{len(_exercises(lesson.number))}, {_practice(lesson.number)} min",
-            _laptop(lesson),
+            f"{lesson.in_class} min",
+            f"{len(exercises.of_lesson(lesson.number))}, {lesson.practice} min",
+            lesson.laptop,
             _ranges(_equations(lesson)),
         )
         for lesson in lessons()
     ]
-
-
-def sessions(count):
-    """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for.
-
-    Example
-    -------
-    >>> [taught for taught, minutes in sessions(2)]
-    [('00', '01', '02', '03'), ('04', '05', '06')]
-    """
-    known = {lesson.number: lesson for lesson in lessons()}
-    return [
-        (taught, sum(_in_class(n) + _practice(n) + _waiting(known[n]) for n in taught if n in known))
-        for taught in SESSIONS[count]
-    ]
-
-
-def markdown():
-    """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
-    named = {lesson.number: f"[{lesson.title}]({lesson.path.name})" for lesson in lessons()}
-    table = [HEADER, ("---",) * len(HEADER), *((n, named[n], *row) for n, _, *row in rows())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in table) + "\n\n" + "\n".join(_plans())
-
-
-def _plans():
-    home = set(QUESTIONS)
-    for count in SESSIONS:
-        parts = [f"{', '.join(taught)} ({_hours(minutes)})" for taught, minutes in sessions(count)]
-        rest = sorted(home - {n for taught in SESSIONS[count] for n in taught})
-        yield f"- {count} sessions: {'; '.join(parts)}. At home: {', '.join(rest)}."
-
-
-def _hours(minutes):
-    return f"{minutes // 60} h {minutes % 60:02d}"
-
-
-def _exercises(number):
-    return exercises.of_lesson(number) if number in exercises.lessons() else {}
-
-
-def _in_class(number):
-    return sum(note.minutes for note in teacher.notes(number))
-
-
-def _practice(number):
-    return sum(each.minutes for each in _exercises(number).values())
-
-
-def _laptop(lesson):
-    return re.search(r"laptop (?:about )?(\d+ (?:s|min))", lesson.running)[1]
-
-
-def _waiting(lesson):
-    count, unit = _laptop(lesson).split()
-    return int(count) if unit == "min" else 0
 
 
 def _equations(lesson):
@@ -116,13 +111,28 @@ def _ranges(numbers):
     >>> _ranges([1, 2, 6, 7, 8, 20])
     '1–2, 6–8, 20'
     """
-    runs = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def sessions(count):
+    """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
+    minutes = {lesson.number: lesson.in_class + lesson.practice + lesson.waiting for lesson in lessons()}
+    return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
+
+
+def _plans():
+    for count in SESSIONS:
+        parts = [f"{', '.join(taught)} ({n // 60} h {n % 60:02d})" for taught, n in sessions(count)]
+        rest = sorted(set(QUESTIONS) - {number for taught in SESSIONS[count] for number in taught})
+        yield f"- {count} sessions: {'; '.join(parts)}. At home: {', '.join(rest)}."
+
+
+def markdown():
+    """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
+    links = {lesson.number: f"[{lesson.title}]({lesson.path.name})" for lesson in lessons()}
+    cells = [HEADER, ("---",) * len(HEADER), *((n, links[n], *row) for n, _, *row in rows())]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n\n" + "\n".join(_plans())
 
 
 def outline():
@@ -132,19 +142,10 @@ def outline():
 
 class _Outline:
     def __repr__(self):
-        table = [HEADER, *rows()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(word.ljust(n) for word, n in zip(row, widths, strict=True)).rstrip() for row in table]
-        return "\n".join([*lines, "", *_plans()])
+        return "\n".join([*table.lines([HEADER, *rows()]), "", *_plans()])
 
     def _repr_html_(self):
         files = {lesson.number: lesson.path.name for lesson in lessons()}
-        head = "".join(f"<th style='text-align:left'>{word}</th>" for word in HEADER)
-        body = "".join(
-            f"<tr><td>{n}</td><td style='text-align:left'><a href='{files[n]}'>{escape(title)}</a></td>"
-            + "".join(f"<td style='text-align:left'>{escape(word)}</td>" for word in row)
-            + "</tr>"
-            for n, title, *row in rows()
-        )
+        linked = ((n, f"<a href='{files[n]}'>{escape(title)}</a>", *map(escape, row)) for n, title, *row in rows())
         plans = "".join(f"<li>{plan.removeprefix('- ')}</li>" for plan in _plans())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{plans}</ul>"
+        return f"{table.html(HEADER, linked)}<ul>{plans}</ul>"

@@ -1,8 +1,9 @@
 """A curve that the learner draws before the true one is laid over it (see `question.py`)."""
 
+import ipywidgets as widgets
 import numpy as np
 
-from i2pemd_lite.course.ask.question import Question, demand_text, ends, on_grid, status, step_of
+from i2pemd_lite.course.ask.question import Question, asked, demand_text, ends, on_grid, status, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import picture, style
 from i2pemd_lite.panels.engine.panel import slider, steps
@@ -14,16 +15,6 @@ class Sketch(Question):
     A drag draws; with the keyboard one chooses a place and moves its height. Between drawn places the curve is a
     straight line, before the first and after the last it is level. It is right when its mean distance from the truth
     is at most `within` (a tenth of the range when None).
-
-    Example
-    -------
-    >>> drawn = Sketch("p03a", "How does x² grow?", [0, 1, 2], [0, 1, 4], "It bends up.", "x", "x²", 0, 5)
-    >>> drawn.put(0, 0.0), drawn.put(2, 4.0)
-    (None, None)
-    >>> drawn.value()
-    [0.0, 2.0, 4.0]
-    >>> drawn.judge([0.0, 2.0, 4.0], [0.0, 1.0, 4.0])
-    (True, 'Right. On average your curve is 0.333 from the true one, at most 1, at x = 1.')
     """
 
     missing = "Draw the curve first, from left to right: two places are enough."
@@ -42,11 +33,14 @@ class Sketch(Question):
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
         self.height = slider(ylabel, middle, self.low, self.high, self.step, width="420px")
         self.height.observe(self._moved, "value")
-        self.height.field.on_typed = lambda error: error and self._say(str(error))
+        self.height.field.on_typed = self._typed
         self.at.observe(self._chosen, "value")
-        body = [self.image, _row(self.at, self.height.shown)]
+        row = widgets.HBox([self.at, self.height.shown], layout={"flex_flow": "row wrap"})
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
-        super().__init__(name, question, answer, because, reveal, 0.0, body, options)
+        inputs = [self.at, self.height, self.height.field]
+        super().__init__(name, question, answer, because, reveal, 0.0, [self.image, row], options, inputs)
+        self.figure = style.figure(9.4, 3.2)
+        self.card = style.styled(_Card, self.figure, self)
         self.show()
 
     def put(self, i, y):
@@ -54,25 +48,25 @@ class Sketch(Question):
         self.drawn[i] = np.clip(y, self.low, self.high)
 
     def _touched(self, at, pressed):
-        place = None if self.verdict else style.place(self._card().house_artists.axes, at)
+        place = None if self.verdict else style.place(self.card.axes, at)
         if place is None:
             return
         x, y = place
-        if pressed or self._last is None:
-            self._last = (x, y)
-        (x0, y0), self._last = self._last, (x, y)
+        x0, y0 = (x, y) if pressed or self._last is None else self._last
+        self._last = (x, y)
         # What lies between two reports of a quick hand belongs to the stroke as well.
         for i in np.flatnonzero((self.x > min(x0, x)) & (self.x < max(x0, x))):
             self.put(i, y0 + (y - y0) * (self.x[i] - x0) / (x - x0))
-        self.put(int(np.abs(self.x - x).argmin()), y)
-        self._changed()
-        self.show()
+        self._put_and_show(int(np.abs(self.x - x).argmin()), y)
 
     def _moved(self, _):
         if not self._quiet:
-            self.put(self.at.value, self.height.value)
-            self._changed()
-            self.show()
+            self._put_and_show(self.at.value, self.height.value)
+
+    def _put_and_show(self, i, y):
+        self.put(i, y)
+        self._changed()
+        self.show()
 
     def _chosen(self, _):
         y = self.value()
@@ -81,9 +75,13 @@ class Sketch(Question):
         self._quiet = False
         self.show()
 
+    def _typed(self, error):
+        if error:
+            self.feedback.value = status(str(error))
+
     def value(self):
-        known = np.isfinite(self.drawn)
-        return np.interp(self.x, self.x[known], self.drawn[known]).tolist() if known.sum() > 1 else None
+        there = np.isfinite(self.drawn)
+        return np.interp(self.x, self.x[there], self.drawn[there]).tolist() if there.sum() > 1 else None
 
     def truth_of(self, answer):
         truth = _numbers(f"{self.name}, answer", answer)
@@ -98,58 +96,47 @@ class Sketch(Question):
 
     def judge(self, value, truth):
         apart = np.abs(np.subtract(value, truth))
-        hit = bool(apart.mean() <= self.within * (1 + 1e-9))
         worst = int(apart.argmax())
-        words = f"n average your curve is {apart.mean():.3g} from the true one"
+        words = f"On average your curve is {apart.mean():.3g} from the true one"
         words += f", at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}" if apart[worst] > 0 else ""
-        return hit, f"Right. O{words}." if hit else f"Not so: o{words}; {self.within:g} would be near enough."
+        return verdict(apart.mean(), self.within, words, f"{self.within:g}")
 
     def key(self, truth):
         self.drawn[:] = truth
         return truth
 
-    def freeze(self):
-        self.at.disabled = self.height.disabled = self.height.field.disabled = True
+    def finish(self):
         self.show()
-
-    def _card(self):
-        if not hasattr(self, "_figure"):
-            self._figure = style.figure(9.4, 3.2)
-            style.artists(self._figure, lambda figure: _Card(figure, self))
-        return self._figure
 
     def show(self):
         """Draw the curve as it is; once committed, the true one over it."""
-        card = self._card()
-        card.house_artists.show(self)
-        picture.show(self.image, style.png(card), self.words())
+        self.card.show(self)
+        picture.show(self.image, style.png(self.figure), self.words())
 
     def words(self):
         """The alternative text."""
-        if self.verdict or self.truth is not None:
+        if self.truth is not None:
             return f"Your curve {self._told(self.committed)}; the true one {self._told(self.truth)}."
-        y, known = self.value(), int(np.isfinite(self.drawn).sum())
-        empty = f"An empty picture for {self.ylabel} against {self.xlabel}"
-        return f"Your curve {self._told(y)}." if y else f"{empty}, with one place drawn." if known else f"{empty}."
+        if y := self.value():
+            return f"Your curve {self._told(y)}."
+        one = ", with one place drawn" if np.isfinite(self.drawn).any() else ""
+        return f"An empty picture for {self.ylabel} against {self.xlabel}{one}."
 
     def _told(self, y):
         picks = sorted({0, len(self.x) // 2, len(self.x) - 1})
         return "goes " + ", ".join(f"{y[i]:.3g} at {self.xlabel} {self.x[i]:g}" for i in picks)
 
-    def _say(self, words):
-        self.feedback.value = status(words)
-
 
 class _Card:
     """The artists: both curves, and the distance between them."""
 
-    def __init__(self, figure, asked):
+    def __init__(self, figure, sketch):
         from matplotlib.collections import PolyCollection
 
         self.axes = axes = figure.add_axes([0.075, 0.155, 0.79, 0.77])
-        margin = 0.02 * (asked.x[-1] - asked.x[0])
-        axes.set(xlim=(asked.x[0] - margin, asked.x[-1] + margin), ylim=(asked.low, asked.high))
-        axes.set(xlabel=asked.xlabel, ylabel=asked.ylabel)
+        margin = 0.02 * (sketch.x[-1] - sketch.x[0])
+        axes.set(xlim=(sketch.x[0] - margin, sketch.x[-1] + margin), ylim=(sketch.low, sketch.high))
+        axes.set(xlabel=sketch.xlabel, ylabel=sketch.ylabel)
         self.between = PolyCollection([], facecolors="#e6dcc3", linewidths=0, zorder=1)
         axes.add_collection(self.between, autolim=False)
         self.here = axes.plot([], [], color=style.LINE, lw=1, zorder=0)[0]
@@ -159,18 +146,18 @@ class _Card:
         self.names = [axes.text(0, 0, "", size=9, va="center", color=c) for c in (style.BLUE, style.ORANGE)]
         self.hint = axes.text(0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", size=10)
 
-    def show(self, asked):
+    def show(self, sketch):
         """Lay out what is drawn, and the truth once there is one."""
-        x, y, truth = asked.x, asked.value(), asked.truth
-        known = np.isfinite(asked.drawn)
-        self.dots.set_data(x[known], asked.drawn[known])
+        x, y, truth = sketch.x, sketch.value(), sketch.truth
+        there = np.isfinite(sketch.drawn)
+        self.dots.set_data(x[there], sketch.drawn[there])
         self.yours.set_data([x, y] if y else [[], []])
-        self.here.set_data([[x[asked.at.value]] * 2, [asked.low, asked.high]] if truth is None else [[], []])
+        self.here.set_data([[x[sketch.at.value]] * 2, [sketch.low, sketch.high]] if truth is None else [[], []])
         self.truth.set_data([x, truth] if truth else [[], []])
         self.between.set_verts([np.r_[np.c_[x, y], np.c_[x, truth][::-1]]] if truth and y else [])
-        self.hint.set_text("" if known.any() else "draw your curve here: press and drag")
-        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (asked.high - asked.low)
-        heights = [y[-1] if y else asked.low, truth[-1] if truth else asked.low]
+        self.hint.set_text("" if there.any() else "draw your curve here: press and drag")
+        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (sketch.high - sketch.low)
+        heights = [y[-1] if y else sketch.low, truth[-1] if truth else sketch.low]
         if truth and y and abs(heights[0] - heights[1]) < 2 * gap:
             middle, up = sum(heights) / 2, gap if heights[0] >= heights[1] else -gap
             heights = [middle + up, middle - up]
@@ -179,10 +166,17 @@ class _Card:
             text.set(text=words, position=(edge, height))
 
 
-def _row(*children):
-    import ipywidgets as widgets
+def sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
+    """Ask for a curve over the places `x`, with heights from `low` to `high`.
 
-    return widgets.HBox(children, layout={"flex_flow": "row wrap"})
+    Parameters
+    ----------
+    answer : the heights at `x`, or a function without arguments that computes them; it is called only at the commitment
+    within : the mean distance from the truth that is right; a tenth of the range when None
+
+    The other parameters are those of `predict`.
+    """
+    return asked(Sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within, reveal))
 
 
 def _numbers(name, values):

@@ -12,8 +12,6 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import cycle
 from typing import NamedTuple
 
@@ -26,46 +24,11 @@ from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 
 CASES = 30  # random inputs for an answer
+SECONDS = 10.0  # after which an answer is stopped
 STEP = 1e-6  # of finite differences, in float64
 TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
 PRINTED = 500  # characters of what an answer prints that are shown when it is off
 _draws, _wrong = Counter(), Counter()
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """What the judge asks of an answer.
-
-    Attributes
-    ----------
-    title, minutes, kind : for the reader; kind is "fill in", "write" or "open"
-    takes : the arguments of the function, as the lesson writes them, such as "p, k"
-    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator; several are asked in turn
-    oracle : `oracle(*arguments) -> value`, by other code than ours; None where any answer with the properties is right
-    against : what the oracle is, in words
-    properties : {sentence: holds(answer, *arguments)}, asked in this order and before the oracle
-    hints : three sentences, from a nudge to nearly there
-    mistakes : {sentence: function}, typical wrong answers, and what is said to one who gives the same
-    others : {what is different: function}, right answers by another dtype, order or definition; the suite tries them
-    misses : {what is off: function}, answers that are nearly right and have to be refused; the suite tries them
-    gradient : the position of the argument into which a gradient has to flow; None where none has to
-    seconds : after which an answer is stopped
-    """
-
-    title: str
-    minutes: int
-    kind: str
-    takes: str
-    inputs: Callable | tuple
-    oracle: Callable | None
-    against: str
-    hints: tuple
-    properties: dict = field(default_factory=dict)
-    mistakes: dict = field(default_factory=dict)
-    others: dict = field(default_factory=dict)
-    misses: dict = field(default_factory=dict)
-    gradient: int | None = None
-    seconds: float = 10.0
 
 
 class NotYet(AssertionError):
@@ -94,12 +57,7 @@ class Case(NamedTuple):
 
 
 def check(name, answer):
-    """Judge the answer to an exercise, and say what is off.
-
-    Parameters
-    ----------
-    name : of the exercise, such as "02b"
-    answer : function, the learner's; what it takes stands in the lesson
+    """Judge the learner's function `answer` to the exercise `name`, such as "02b".
 
     Raises
     ------
@@ -123,14 +81,13 @@ def check(name, answer):
     if finding is None:
         progress.record("check", name, right=True, finding="", hint=0)
         return print(f"{name}: right, in {CASES} random cases, against {exercise.against}.")
-    if finding.startswith("Still open"):
-        progress.record("check", name, right=False, finding=finding, hint=0)
-        raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}")
-    _wrong[name] += 1
-    hint = min(len(exercise.hints), _wrong[name])
+    is_open = finding.startswith("Still open")
+    _wrong[name] += not is_open
+    hint = 0 if is_open else min(len(exercise.hints), _wrong[name])
     progress.record("check", name, right=False, finding=finding, hint=hint)
-    told = f"\nHint {hint} of {len(exercise.hints)}: {exercise.hints[hint - 1]}"
-    raise NotYet(f"{name}: not yet. {finding}{told}")
+    if is_open:
+        raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}")
+    raise NotYet(f"{name}: not yet. {finding}\nHint {hint} of {len(exercise.hints)}: {exercise.hints[hint - 1]}")
 
 
 def judge(exercise, answer, random):
@@ -149,16 +106,16 @@ def judge(exercise, answer, random):
 
     try:
         with _quiet():
-            at_most(exercise.seconds, ask)
+            at_most(SECONDS, ask)
     except _Finding as found:
         finding = str(found)
     except OutOfTime:
         ended = f"{done} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
-        return f"It took more than {exercise.seconds:g} seconds. " + (
+        return f"It took more than {SECONDS:g} seconds. " + (
             ended if done else "The first call did not come back. Does a loop in it never end?"
         )
     with contextlib.suppress(OutOfTime), _quiet():
-        return finding and (at_most(exercise.seconds, _as_mistake, exercise, answer, cases) or finding)
+        return finding and (at_most(SECONDS, _as_mistake, exercise, answer, cases) or finding)
     return finding
 
 
@@ -166,7 +123,7 @@ def _cases(exercise, random):
     """The cases of an attempt, the smallest first: what is off is shown where it is easiest to see."""
     inputs = exercise.inputs if isinstance(exercise.inputs, tuple) else (exercise.inputs,)
     cases = [_case(exercise, draw(random), random) for draw, _ in zip(cycle(inputs), range(CASES))]
-    return sorted(cases, key=lambda case: _size(case.arguments))
+    return sorted(cases, key=lambda case: sum(len(each.flatten()) for each in case.arguments if _is_array(each)))
 
 
 def _case(exercise, arguments, random):
@@ -210,10 +167,11 @@ def _judge_one(exercise, answer, case):
 def _judge_gradient(exercise, answer, case):
     """Autograd through the answer against the oracle's differences."""
     at = exercise.gradient
-    name = [word.strip() for word in exercise.takes.split(",")][at]
     mine = [x.detach().clone().requires_grad_() if n == at else x for n, x in enumerate(case.arguments)]
-    cut = "no gradient flows through it. Stay in torch from the input to the result: no `.item()`, `.detach()`, "
-    cut = f"The value is right, but {cut}`.numpy()` or `torch.tensor(...)` on the way."
+    cut = (
+        "The value is right, but no gradient flows through it. Stay in torch from the input to the result: "
+        "no `.item()`, `.detach()`, `.numpy()` or `torch.tensor(...)` on the way."
+    )
     try:
         given = _called(exercise, answer, mine, copied=False)
     except _Finding as found:
@@ -225,7 +183,7 @@ def _judge_gradient(exercise, answer, case):
     except RuntimeError as error:
         raise _Finding(f"The value is right, but its gradient cannot be computed: {error}") from None
     if gradient is None:
-        raise _Finding(f"A gradient flows, but not into {name}.")
+        raise _Finding(f"A gradient flows, but not into {_names(exercise)[at]}.")
     yours = float((gradient * case.direction).sum())
     if not np.isfinite(yours):
         raise _Finding("The value is right, but its gradient is not finite. Is there a root or 0/0 on the way?")
@@ -238,6 +196,10 @@ def _called(exercise, answer, arguments, copied=True):
     """What the answer returns; its errors, and changes that it makes to its inputs, are findings."""
     mine = copy.deepcopy(arguments) if copied else arguments
     sys.stdout = printed = io.StringIO()
+
+    def heard():
+        return f" It printed: {printed.getvalue()[:PRINTED].strip()}" if printed.getvalue().strip() else ""
+
     try:
         given = _asked(answer, mine)
     except (OutOfTime, KeyboardInterrupt):
@@ -245,18 +207,19 @@ def _called(exercise, answer, arguments, copied=True):
     except NotImplementedError:
         raise _Finding("Still open: the function raises NotImplementedError. Write your lines in its place.") from None
     except BaseException as error:  # sys.exit in an answer must not end the kernel
-        raise _Finding(_raised(exercise, error, arguments) + _heard(printed)) from None
+        raise _Finding(_raised(exercise, error, arguments) + heard()) from None
     if given is ... or given is None:
         missing = "dots" if given is ... else "nothing"
-        raise _Finding(f"The function returns {missing}. Is there a `return` with your result?" + _heard(printed))
-    if any(_changed(one, other) for one, other in zip(mine, arguments, strict=True)):
+        raise _Finding(f"The function returns {missing}. Is there a `return` with your result?" + heard())
+    pairs = [pair for pair in zip(mine, arguments, strict=True) if _is_array(pair[0])]
+    if any(one.shape != other.shape or not (one == other).all() for one, other in pairs):
         raise _Finding("The function changes its input. Make a new array, and leave what you were given as it is.")
     return given
 
 
 def _asked(answer, arguments):
-    """What the answer returns. One whose own numbers are float32, torch's default, cannot mix them with float64
-    everywhere, and is right all the same: after an error it is asked in float32."""
+    """What the answer returns. One whose own numbers are float32 cannot mix them with float64 everywhere, and is right
+    all the same: after an error it is asked in float32."""
     try:
         return answer(*arguments)
     except RuntimeError:
@@ -280,10 +243,6 @@ def _quiet():
     with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
         yield
-
-
-def _heard(printed):
-    return f" It printed: {printed.getvalue()[:PRINTED].strip()}" if printed.getvalue().strip() else ""
 
 
 def _raised(exercise, error, arguments):
@@ -316,10 +275,6 @@ def _value(given, expected, arguments):
     return value
 
 
-def _size(arguments):
-    return sum(len(argument.flatten()) for argument in arguments if isinstance(argument, (torch.Tensor, np.ndarray)))
-
-
 def _as_mistake(exercise, answer, cases):
     """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
     for sentence, mistaken in exercise.mistakes.items():
@@ -349,12 +304,6 @@ def _array(value):
     return value.astype(np.float64)
 
 
-def _changed(one, other):
-    if isinstance(one, (torch.Tensor, np.ndarray)):
-        return one.shape != other.shape or not bool((one == other).all())
-    return False
-
-
 def _a(value):
     return f"a value of type {type(value).__name__}"
 
@@ -367,8 +316,13 @@ def _text(value):
 
 
 def _shown(exercise, arguments):
-    names = [word.strip() for word in exercise.takes.split(",")]
-    return ", ".join(
-        f"{name} = {_text(_array(value)) if isinstance(value, (torch.Tensor, np.ndarray)) else value}"
-        for name, value in zip(names, arguments, strict=True)
-    )
+    texts = (_text(_array(value)) if _is_array(value) else value for value in arguments)
+    return ", ".join(f"{name} = {text}" for name, text in zip(_names(exercise), texts, strict=True))
+
+
+def _names(exercise):
+    return [word.strip() for word in exercise.takes.split(",")]
+
+
+def _is_array(value):
+    return isinstance(value, torch.Tensor | np.ndarray)

@@ -5,7 +5,7 @@ from numbers import Real
 
 import ipywidgets as widgets
 
-from i2pemd_lite.course.ask.question import Question, ends, on_grid, status, step_of
+from i2pemd_lite.course.ask.question import Question, asked, ends, on_grid, status, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import picture, style
 from i2pemd_lite.panels.engine.panel import slider
@@ -17,9 +17,6 @@ class Estimate(Question):
 
     Example
     -------
-    >>> Estimate("p01b", "How long?", 12.0, "", 0, 60, "mm").judge(15.0, 12.0)
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: because: expected some text, found ''
     >>> Estimate("p01b", "How long?", 12.0, "Measured.", 0, 60, "mm").judge(15.0, 12.0)
     (True, 'Right. The truth is 12 mm, yours 15 mm: 3 mm apart.')
     """
@@ -41,7 +38,8 @@ class Estimate(Question):
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
         between = f"{plain(low, 6)} to {plain(high, 6)}{unit and ' ' + unit}"
         options = [f"a number from {between}, right within {plain(self.within, 6)}"]
-        super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options)
+        inputs = [self.slider, self.slider.field]
+        super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options, inputs)
 
     def _moved(self, _):
         self._touched = True
@@ -68,20 +66,25 @@ class Estimate(Question):
 
     def judge(self, value, truth):
         apart = abs(value - truth)
-        hit = apart <= self.within * (1 + 1e-9)
-        numbers = f"he truth is {self.said(truth)}, yours {self.said(value)}: {self.said(apart)} apart"
-        near = f"{self.said(self.within)} would be near enough"
-        return hit, f"Right. T{numbers}." if hit else f"Not so: t{numbers}; {near}."
+        words = f"The truth is {self.said(truth)}, yours {self.said(value)}: {self.said(apart)} apart"
+        return verdict(apart, self.within, words, self.said(self.within))
 
     def key(self, truth):
         self.slider.value = round(truth) if isinstance(self.slider, widgets.IntSlider) else truth
         return truth
 
-    def freeze(self):
-        self.slider.disabled = self.slider.field.disabled = True
+    def finish(self):
         self.image = picture.picture(940)
         picture.show(self.image, drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
+
+
+def estimate(name, question, answer, because, low, high, unit="", within=None, reveal=None):
+    """Ask for a number from `low` to `high`; it is right within `within` of the truth (None: a tenth of the range).
+
+    The other parameters are those of `predict`.
+    """
+    return asked(Estimate(name, question, answer, because, low, high, unit, within, reveal))
 
 
 def plain(number, digits=3):

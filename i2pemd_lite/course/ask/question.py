@@ -1,4 +1,9 @@
-"""What all questions share: confidence, Commit, the verdict, and the result that is revealed after it."""
+"""Predict, commit, reveal: a question that is answered before its result is drawn.
+
+The learner picks a choice, a number (`number.py`) or a curve (`curve.py`), says how sure they are, and commits. Only
+then is the truth computed, laid over the learner's, and the result shown. Each commitment goes into the journal
+(`progress.py`), which keeps score of how well stated confidence and hits agree.
+"""
 
 import math
 import os
@@ -17,22 +22,19 @@ AGAIN = "You have committed to this before: your first answer is the one that co
 
 
 class Question(widgets.VBox):
-    """A question to commit to before the truth is computed; its kinds: `predictions.py`, `number.py`, `curve.py`.
+    """A question to commit to before the truth is computed.
 
-    A kind gives `body` (its widgets), `value()` (what is answered; None while it is not), `truth_of(answer)` (the
-    checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth in as the answer),
-    `freeze()` (nothing can be changed any more), and where a picture belongs to it, `picture_of(value, truth)`.
+    A kind gives `body` (its widgets, of which `inputs` take the answer), `options` (what can be answered, in words),
+    `missing` (what is said where nothing is answered), `value()` (what is answered; None while it is not),
+    `truth_of(answer)` (the checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth
+    in as the answer), and perhaps `finish()` (what it draws after the commitment) and an `image`.
 
-    Attributes
-    ----------
-    committed : what was answered, None before
-    truth : None before the commitment
-    hit : whether they agree, None before
-    verdict : what was said of it, empty before
-    revealed : what `reveal()` returned, None before
+    After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
 
-    def __init__(self, name, question, answer, because, reveal, chance, body, options):
+    image = None
+
+    def __init__(self, name, question, answer, because, reveal, chance, body, options, inputs):
         demand_text(name=name, question=question, because=because)
         if not re.fullmatch(r"p\d\d[a-z]", name):
             raise BadInput(f"name: expected p, the lesson's two digits and a letter, as in p02a; found {name!r}")
@@ -40,6 +42,7 @@ class Question(widgets.VBox):
             raise BadInput(f"{name}, reveal: expected a function without arguments, found {type(reveal).__name__}")
         self.name, self.question, self.because, self.reveal, self.chance = name, question, because, reveal, chance
         self.options, self._answer = options, answer if callable(answer) else lambda: answer
+        self.inputs = inputs
         self.committed = self.truth = self.hit = self.revealed = None
         self.verdict = ""
         levels = [(f"a guess, {100 * chance:.0f} %" if chance else "no idea, 0 %", chance)]
@@ -70,8 +73,7 @@ class Question(widgets.VBox):
         try:
             truth = self.truth_of(self._answer())
         except Exception as error:
-            self._report("The truth could not be computed.", error)
-            return
+            return self._report("The truth could not be computed.", error)
         if by == "key":
             value = self.key(truth)
         again = by == "learner" and progress.committed(self.name)
@@ -79,13 +81,16 @@ class Question(widgets.VBox):
         self.hit, said = self.judge(value, truth)
         self.verdict = f"{said} {self.because}"
         self.feedback.value = status(self.verdict) + (status(AGAIN) if again else "")
-        self.confidence.disabled = self.button.disabled = True
-        self.freeze()
+        for each in (*self.inputs, self.confidence, self.button):
+            each.disabled = True
+        self.finish()
         sure = self.confidence.value if by == "learner" else None
-        progress.record(
-            "prediction", self.name, value=value, confidence=sure, chance=self.chance, hit=self.hit, by=by
-        )  # fmt: skip
+        facts = {"value": value, "confidence": sure, "chance": self.chance, "hit": self.hit}
+        progress.record("prediction", self.name, **facts, by=by)
         self._reveal()
+
+    def finish(self):
+        """What a kind draws once it is committed to."""
 
     def _changed(self, *_):
         """Take a tip away that has been followed."""
@@ -96,14 +101,12 @@ class Question(widgets.VBox):
         try:
             self.revealed = self.reveal and self.reveal()
         except Exception as error:
-            self._report("The result could not be shown.", error)
-            return
+            return self._report("The result could not be shown.", error)
         if isinstance(self.revealed, Panel):
             note_shown(self.revealed)
-        if isinstance(self.revealed, widgets.Widget):
-            self.children = [*self.children, self.revealed]
-        elif self.revealed is not None:
-            self.children = [*self.children, widgets.HTML(_fallback(self.revealed))]
+        if self.revealed is not None:
+            is_widget = isinstance(self.revealed, widgets.Widget)
+            self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
     def _report(self, before, error):
         self.feedback.value += alert(error, before)
@@ -115,14 +118,63 @@ class Question(widgets.VBox):
         listed = "".join(f"<li>{escape(option)}</li>" for option in self.options)
         html = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{listed}</ul>"
         if self.verdict:
-            below = self._still() + ("" if self.revealed is None else _fallback(self.revealed))
+            below = "" if self.image is None else picture.html(self.image.value, self.image.alt)
+            below += "" if self.revealed is None else _fallback(self.revealed)
             html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{below}</details>"
         words = "\n".join([f"Predict. {self.question}", *(f"  ( ) {option}" for option in self.options)])
         return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": words}
 
-    def _still(self):
-        shown = getattr(self, "image", None)
-        return "" if shown is None else picture.html(shown.value, shown.alt)
+
+class Choice(Question):
+    """One of several choices."""
+
+    missing = "Pick one first: a wrong guess teaches more than none."
+
+    def __init__(self, name, question, choices, answer, because, reveal=None):
+        choices = list(choices) if isinstance(choices, list | tuple) else choices
+        fine = isinstance(choices, list) and len(choices) > 1 and all(isinstance(c, str) and c for c in choices)
+        if not fine or len(set(choices)) < len(choices):
+            raise BadInput(f"{name}, choices: expected a list of two or more different texts, found {choices!r}")
+        self.radio = radio = widgets.RadioButtons(options=choices, value=None, layout={"width": "max-content"})
+        super().__init__(name, question, answer, because, reveal, 1 / len(choices), [radio], choices, [radio])
+        radio.observe(self._changed, "value")
+
+    def value(self):
+        return self.radio.value
+
+    def truth_of(self, answer):
+        if answer not in self.radio.options:
+            raise BadInput(f"{self.name}, answer: expected one of {list(self.radio.options)}, found {answer!r}")
+        return answer
+
+    def judge(self, value, truth):
+        return value == truth, "Right." if value == truth else f"Not so: the answer is “{truth}”."
+
+    def key(self, truth):
+        self.radio.value = truth
+        return truth
+
+
+def predict(name, question, choices, answer, because, reveal=None):
+    """Ask for one of `choices`, and how sure the learner is of it.
+
+    Parameters
+    ----------
+    name : of the prediction, p and the lesson and a letter: "p02a"
+    question : text
+    choices : two or more different texts
+    answer : the right one, or a function without arguments that computes it; it is called only at the commitment
+    because : the sentence that follows the verdict
+    reveal : None, or a function without arguments; the panel, widget or printable value that it returns is shown below
+    """
+    return asked(Choice(name, question, choices, answer, because, reveal))
+
+
+def asked(question):
+    """The question, to which the key is committed where no learner is there to answer."""
+    if progress.headless():
+        question.commit(by="key")
+    return question
 
 
 def ends(name, low, high, within):
@@ -135,6 +187,12 @@ def ends(name, low, high, within):
     if within is not None and within <= 0:
         raise BadInput(f"{name}, within: expected a distance above 0, found {within:g}")
     return float(low), float(high), float((high - low) / 10 if within is None else within)
+
+
+def verdict(apart, within, words, enough):
+    """(whether a distance is near enough, what is said of it)."""
+    hit = bool(apart <= within * (1 + 1e-9))
+    return hit, f"Right. {words}." if hit else f"Not so: {words[0].lower()}{words[1:]}; {enough} would be near enough."
 
 
 def step_of(low, high):
@@ -151,13 +209,7 @@ def step_of(low, high):
 
 
 def on_grid(value, low, step):
-    """The place of a slider that is nearest to a value: the page moves it there, and tells so, as if it were touched.
-
-    Example
-    -------
-    >>> on_grid(0.1253, 0.0, 0.002)
-    0.126
-    """
+    """The place of a slider that is nearest to a value: a page moves it there, and tells so as if it were touched."""
     return round(low + step * round((value - low) / step), 12)
 
 

@@ -16,23 +16,10 @@ class OutOfTime(BaseException):
 def at_most(seconds, function, *arguments):
     """The value of `function(*arguments)`, or `OutOfTime` when that takes longer than so many seconds.
 
-    Where the system has alarms and this is the main thread, an alarm stops even a call that sleeps, and a loop that
-    catches everything: from the second alarm on, the line that has caught it raises, too. Elsewhere the exception is
-    planted into the running thread, which meets it at its next line; a call that sleeps ends first, and a loop that
-    catches everything goes on. Limits can be nested: the one that is over first counts.
+    Limits can be nested: the one that is over first counts.
 
     A function and no `with` block: CPython 3.13 looks for no handler in the frame that an exception from outside meets
     at the end of a `while` loop (python/cpython#130279), but always in the frame that has called that one.
-
-    Example
-    -------
-    >>> def endless():
-    ...     while True: pass
-    >>> try:
-    ...     at_most(0.05, endless)
-    ... except OutOfTime:
-    ...     print("stopped")
-    stopped
     """
     main = threading.current_thread() is threading.main_thread()
     limited = _alarm if main and hasattr(signal, "setitimer") else _planted
@@ -40,32 +27,40 @@ def at_most(seconds, function, *arguments):
 
 
 def _alarm(seconds, run):
-    rings, inside, mine, tracing = 0, False, sys._getframe().f_code, sys.gettrace()
+    """By alarms, where the system has them and in the main thread. They come again, so that none of these goes on:
+
+        time.sleep(60)      an alarm ends even a call that sleeps
+        try: work()         here is the first alarm; the next ones are here, too,
+        except: go_on()     and raise on this line as well: they make Python trace it
+
+    An alarm of a limit around this one is put off, and set again with what is left of it.
+    """
+    alarms, running, here, tracing = 0, False, sys._getframe().f_code, sys.gettrace()
 
     def ring(_, frame):
-        nonlocal rings
-        if not inside or frame.f_code is mine:  # nothing to stop: not begun, or ended
-            return
-        rings += 1
-        if rings > 1:
+        nonlocal alarms
+        if not running or frame.f_code is here:
+            return  # not begun, or ended
+        alarms += 1
+        if alarms > 1:
             sys.settrace(lambda *_: None)  # which makes frames look at their own
-            while frame and frame.f_code is not mine:
-                frame.f_trace, frame = stop, frame.f_back
+            while frame and frame.f_code is not here:
+                frame.f_trace, frame = raise_at_line, frame.f_back
         raise OutOfTime
 
-    def stop(frame, event, _):
-        if event == "line" and inside:  # after the exception: the first line of what caught it
+    def raise_at_line(frame, event, _):
+        if event == "line" and running:
             raise OutOfTime
-        return stop
+        return raise_at_line
 
     outer, began = signal.getitimer(signal.ITIMER_REAL)[0], time.monotonic()
     before = signal.signal(signal.SIGALRM, ring)
     try:
         signal.setitimer(signal.ITIMER_REAL, min(seconds, outer or seconds), AGAIN)
-        inside = True
+        running = True
         return run()
     finally:
-        inside = False
+        running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         sys.settrace(tracing)
         signal.signal(signal.SIGALRM, before)
@@ -74,20 +69,24 @@ def _alarm(seconds, run):
 
 
 def _planted(seconds, run):
-    thread, lock, inside, left = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, threading.Event()
+    """By an exception that another thread plants into this one, which meets it at its next line.
+
+    So a call that sleeps ends first, and a loop that catches everything goes on.
+    """
+    thread, lock, running, left = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, threading.Event()
     plant = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
     def watch():
         wait = seconds
         while not left.wait(wait):
             with lock:
-                if inside:
+                if running:
                     plant(thread, ctypes.py_object(OutOfTime))
             wait = AGAIN
 
     def leave():
-        nonlocal inside
-        inside = False
+        nonlocal running
+        running = False
         with lock:
             plant(thread, None)
         left.set()
@@ -95,7 +94,7 @@ def _planted(seconds, run):
     try:
         try:
             threading.Thread(target=watch, daemon=True).start()
-            inside = True
+            running = True
             return run()
         finally:
             leave()

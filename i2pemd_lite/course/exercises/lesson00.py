@@ -1,22 +1,16 @@
 """Exercises of lesson 00: a cost as a sum of products, and which doubt is cheap."""
 
 import numpy as np
-import ot
 import torch
 from scipy.optimize import linprog
 
-from i2pemd_lite.course.ask.judge import Exercise
-from i2pemd_lite.course.exercises.draws import histogram, random_ground
+from i2pemd_lite.course.about.independent import histogram, random_ground, transported
+from i2pemd_lite.course.ask.exercise import Exercise
 
 
 def _prediction_and_label(random):
     K = random.integers(3, 8)
     return torch.tensor(histogram(random, K)), int(random.integers(K)), random_ground(random, K)
-
-
-def _label_and_share(random):
-    K = random.integers(3, 8)
-    return random_ground(random, K), int(random.integers(K)), round(float(random.uniform(0.1, 0.9)), 2)
 
 
 def _uneven_ground(random):
@@ -25,10 +19,6 @@ def _uneven_ground(random):
         G = random_ground(random, random.integers(3, 8))
         if np.ptp(G.sum(0).numpy()) > 0.2:
             return (G,)
-
-
-def _by_pot(p, k, G):
-    return ot.emd2(np.asarray(p), np.eye(len(p))[k], np.asarray(G))
 
 
 def _cheapest_by_scipy(G, k, share):
@@ -45,10 +35,6 @@ def _split(G, k, share, to):
     return p
 
 
-def _nearest(G, k, order=iter):
-    return min((i for i in order(range(len(G))) if i != k), key=lambda i: G[i, k])
-
-
 def _rest_evenly(G, k, share):
     p = torch.full_like(G[k], (1 - share) / (len(G) - 1))
     p[k] = share
@@ -62,130 +48,92 @@ def _leaning(G, to):
     return p / p.sum()
 
 
-def _is_prediction(p, G):
+def _is_prediction(p, G, *_):
     return p.shape == (len(G),) and p.min() > -1e-9 and abs(p.sum() - 1) < 1e-6
-
-
-def _one_is_largest(p, G):
-    second, first = np.sort(p)[-2:]
-    return first - second > 1e-6
 
 
 def _cheaper_elsewhere(p, G):
     p = p.clip(0) / p.clip(0).sum()
-    costs = np.array([_by_pot(p, k, G) for k in range(len(G))])
+    costs = transported([p] * len(G), range(len(G)), G)
     return costs[p.argmax()] - costs.min() > 1e-6
 
 
+# fmt: off
 EXERCISES = {
     "00a": Exercise(
-        title="A cost as a sum of products",
-        minutes=4,
-        kind="fill in",
-        takes="p, k, G",
-        inputs=_prediction_and_label,
-        oracle=_by_pot,
+        title="A cost as a sum of products", minutes=4, kind="fill in", takes="p, k, G",
+        inputs=_prediction_and_label, oracle=lambda p, k, G: transported(p[None], [k], G)[0],
         against="POT's exact solver",
         hints=(
-            "By hand it was: mass times price, for one class after the other. What are the two in the language "
-            "of p and G?",
+            "By hand it was: mass times price, for one class after the other. What are the two in the language of p "
+            "and G?",
             "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
             "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",
         ),
         mistakes={
-            "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own "
-            "price from G.": lambda p, k, G: (
-                1 - p[k]
-            ),
-            "Those are the prices without the masses: a price has to be multiplied by "
-            "what is carried.": lambda p, k, G: (
-                G[:, k].sum()
-            ),
-            "That is the cost against the class before. Python counts from 0, so the label k has the column k.": (
-                lambda p, k, G: p @ G[:, k - 1]
-            ),
-            "That is 0, always: nothing was added, or only what stays. Mass moves from class i to k.": lambda p, k, G: (
-                p @ G.diagonal()
-            ),
+            "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.":
+                lambda p, k, G: 1 - p[k],
+            "Those are the prices without the masses: a price has to be multiplied by what is carried.":
+                lambda p, k, G: G[:, k].sum(),
+            "That is the cost against the class before. Python counts from 0, so the label k has the column k.":
+                lambda p, k, G: p @ G[:, k - 1],
+            "That is 0, always: nothing was added, or only what stays. Mass moves from class i to k.":
+                lambda p, k, G: p @ G.diagonal(),
         },
-        others={"the row of the label, since G is symmetric": lambda p, k, G: p @ G[k]},
-        misses={"the class after the label": lambda p, k, G: p @ G[:, (k + 1) % len(p)]},
     ),
     "00b": Exercise(
-        title="The cheapest doubt",
-        minutes=7,
-        kind="write",
-        takes="G, k, share",
-        inputs=_label_and_share,
-        oracle=None,
+        title="The cheapest doubt", minutes=7, kind="write", takes="G, k, share",
+        inputs=lambda random: (
+            G := random_ground(random, random.integers(3, 8)),
+            int(random.integers(len(G))),
+            round(float(random.uniform(0.1, 0.9)), 2),
+        ),
         against="a linear program of SciPy",
         properties={
-            "p has one share for each class, none below 0, and they add up to 1": lambda p, G, k, share: (
-                _is_prediction(p, G)
-            ),
+            "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
             "the share of class k is the given one": lambda p, G, k, share: abs(p[k] - share) < 1e-6,
-            "no prediction with this share of class k costs less against label k": lambda p, G, k, share: (
-                p @ G[:, k].numpy() < _cheapest_by_scipy(G, k, share) + 1e-6
-            ),
+            "no prediction with this share of class k costs less against label k":
+                lambda p, G, k, share: p @ G[:, k].numpy() < _cheapest_by_scipy(G, k, share) + 1e-6,
         },
         hints=(
             "All that is not on class k has to go somewhere. To which class is the way from there the cheapest?",
             "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
-            "Give class k its share, and all the rest to the one class with the smallest price in column k, k "
-            "left out.",
+            "Give class k its share, and all the rest to the one class with the smallest price in column k, k left "
+            "out.",
         ),
         mistakes={
             "The rest is spread over all other classes. Some of them are nearer to class k than others.": _rest_evenly,
-            "The rest is on the class farthest from k: that is the dearest prediction of all.": lambda G, k, share: (
-                _split(G, k, share, G[:, k].argmax())
-            ),
-            "The smallest price of column k is the 0 of class k itself, so all mass came to lie there. "
-            "Leave k out.": lambda G, k, share: _split(G, k, share, k),
-            "That class is near to all the others on average. Only its price to class k counts.": lambda G, k, share: (
-                _split(G, k, share, min((i for i in range(len(G)) if i != k), key=lambda i: G[i].sum()))
-            ),
-        },
-        others={
-            "the last of several nearest": lambda G, k, share: _split(G, k, share, _nearest(G, k, reversed)),
-        },
-        misses={
-            "a hundredth of it is spread": lambda G, k, share: (
-                0.99 * _split(G, k, share, _nearest(G, k)) + 0.01 * _rest_evenly(G, k, share)
-            ),
+            "The rest is on the class farthest from k: that is the dearest prediction of all.":
+                lambda G, k, share: _split(G, k, share, G[:, k].argmax()),
+            "The smallest price of column k is the 0 of class k itself, so all mass came to lie there. Leave k out.":
+                lambda G, k, share: _split(G, k, share, k),
+            "That class is near to all the others on average. Only its price to class k counts.":
+                lambda G, k, share: _split(
+                    G, k, share, min((i for i in range(len(G)) if i != k), key=lambda i: G[i].sum())
+                ),
         },
     ),
     "00c": Exercise(
-        title="Most probable, and yet not the cheapest",
-        minutes=10,
-        kind="open",
-        takes="G",
-        inputs=_uneven_ground,
-        oracle=None,
-        against="POT's exact solver",
+        title="Most probable, and yet not the cheapest", minutes=10, kind="open", takes="G",
+        inputs=_uneven_ground, against="POT's exact solver",
         properties={
             "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
-            "one class is the most probable, by more than 0.000001": _one_is_largest,
+            "one class is the most probable, by more than 0.000001": lambda p, G: np.ptp(np.sort(p)[-2:]) > 1e-6,
             "against another label than the most probable class the cost is lower": _cheaper_elsewhere,
         },
         hints=(
             "The more certain a prediction is, the less the other classes matter. How undecided can it be?",
-            "When all classes are equally probable, the costs are the column sums of G (divided by K). Which "
-            "is smallest?",
+            "When all classes are equally probable, the costs are the column sums of G (divided by K). Which is "
+            "smallest?",
             "Start with equal shares, and give a little more to the class that is farthest from all others.",
         ),
         mistakes={
-            "All classes are equally probable here, so that none is the most probable one.": lambda G: (
-                torch.full_like(G[0], 1 / len(G))
-            ),
-            "This prediction is certain of one class. Then its own label costs nothing, "
-            "and none is cheaper.": lambda G: (
-                torch.eye(len(G))[G.sum(0).argmax()]
-            ),
-            "The most probable class is the one in the middle of the others. It is the cheapest label too.": lambda G: (
-                _leaning(G, G.sum(0).argmin())
-            ),
+            "All classes are equally probable here, so that none is the most probable one.":
+                lambda G: torch.full_like(G[0], 1 / len(G)),
+            "This prediction is certain of one class. Then its own label costs nothing, and none is cheaper.":
+                lambda G: torch.eye(len(G))[G.sum(0).argmax()],
+            "The most probable class is the one in the middle of the others. It is the cheapest label too.":
+                lambda G: _leaning(G, G.sum(0).argmin()),
         },
-        others={"leaning a hundred times less": lambda G: 0.01 * _leaning(G, G.sum(0).argmax()) + 0.99 / len(G)},
-        misses={"leaning too much": lambda G: 0.2 / len(G) + 0.8 * torch.eye(len(G))[G.sum(0).argmax()]},
     ),
 }

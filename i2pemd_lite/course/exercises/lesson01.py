@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 import ot
 
-from i2pemd_lite.course.ask.judge import Exercise
-from i2pemd_lite.course.exercises.draws import histogram
+from i2pemd_lite.course.about.independent import histogram
+from i2pemd_lite.course.ask.exercise import Exercise
 
 FLAWS = ("none", "row", "column", "sign", "less", "more")
 
@@ -43,16 +43,6 @@ def _right_sums(x, p, q):
     return np.abs(x.sum(1) - p).max() < 1e-9 and np.abs(x.sum(0) - q).max() < 1e-9
 
 
-def _supply_and_bin(random):
-    n = random.integers(2, 8)
-    return histogram(random, n), int(random.integers(n))
-
-
-def _to_one_bin_by_pot(p, k):
-    g = np.random.default_rng(0).random((len(p), len(p)))  # any prices: there is one plan only
-    return ot.emd(p, np.eye(len(p))[k], g)
-
-
 def _filled(p, where, what):
     plan = np.zeros((len(p), len(p)))
     plan[where] = what
@@ -74,72 +64,38 @@ def _unequal_by_pot(p, q, g):
     return ot.emd2(p, q, g) / flow
 
 
-def _carried(p, q, g, flow):
-    return ot.partial.partial_wasserstein2(p, q, g, m=flow) / flow
-
-
-def _masses(random):
-    m, n = random.integers(3, 7, size=2)
-    return histogram(random, m), histogram(random, n)
-
-
-def _careless_is_cheapest(g, p, q):
-    return (np.outer(p, q) * g).sum() < ot.emd2(p, q, g) + 1e-6
-
-
 def _by_place(p, q, price):
     return price(np.arange(len(p))[:, None], np.arange(len(q))[None, :]) + np.zeros((len(p), len(q)))
 
 
+# fmt: off
 EXERCISES = {
     "01a": Exercise(
-        title="Is this plan allowed?",
-        minutes=6,
-        kind="fill in",
-        takes="x, p, q",
+        title="Is this plan allowed?", minutes=6, kind="fill in", takes="x, p, q",
         inputs=tuple(partial(_plan, flaw) for flaw in FLAWS),  # drawn, one may be missing from all cases
-        oracle=_allowed_by_fractions,
-        against="sums in exact fractions",
+        oracle=_allowed_by_fractions, against="sums in exact fractions",
         hints=(
             "The rows are done. What else did we ask of a plan, and what can sand never be?",
             "Sums over axis 0 against q; and the smallest entry of x against 0. Leave room for rounding in both.",
             "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
         ),
         mistakes={
-            "Rows and columns are right, but an entry may be below 0 here: nobody can "
-            "send less than nothing.": _right_sums,
-            "What reaches the consumers is not looked at: columns have to be compared with q.": lambda x, p, q: (
-                np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9
-            ),
-            "What leaves the suppliers is not looked at: rows have to be compared with p.": lambda x, p, q: (
-                np.abs(x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9
-            ),
-            "Sums of decimal numbers are rarely equal to the last bit. Ask for a small difference, not for ==.": (
-                lambda x, p, q: (x.sum(1) == p).all() and (x.sum(0) == q).all() and (x >= 0).all()
-            ),
-            "A plan that sends too little passes here. Each supplier has to send all that it has.": lambda x, p, q: (
-                (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9
-            ),
-        },
-        others={
-            "by allclose": lambda x, p, q: np.allclose(x.sum(1), p) and np.allclose(x.sum(0), q) and not (x < 0).any()
-        },
-        misses={
-            "too much may be sent": lambda x, p, q: (
-                (p - x.sum(1)).max() < 1e-9 and (q - x.sum(0)).max() < 1e-9 and x.min() >= -1e-9
-            ),
-            "a hundredth may be missing": lambda x, p, q: (
-                np.abs(x.sum(1) - p).max() < 0.01 and np.abs(x.sum(0) - q).max() < 0.01 and x.min() >= -1e-9
-            ),
+            "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.":
+                _right_sums,
+            "What reaches the consumers is not looked at: columns have to be compared with q.":
+                lambda x, p, q: np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9,
+            "What leaves the suppliers is not looked at: rows have to be compared with p.":
+                lambda x, p, q: np.abs(x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9,
+            "Sums of decimal numbers are rarely equal to the last bit. Ask for a small difference, not for ==.":
+                lambda x, p, q: (x.sum(1) == p).all() and (x.sum(0) == q).all() and (x >= 0).all(),
+            "A plan that sends too little passes here. Each supplier has to send all that it has.":
+                lambda x, p, q: (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and (x.min() >= -1e-9),
         },
     ),
     "01b": Exercise(
-        title="The plan against one bin",
-        minutes=5,
-        kind="write",
-        takes="p, k",
-        inputs=_supply_and_bin,
-        oracle=_to_one_bin_by_pot,
+        title="The plan against one bin", minutes=5, kind="write", takes="p, k",
+        inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
+        oracle=lambda p, k: ot.emd(p, np.eye(len(p))[k], np.ones((len(p), len(p)))),  # at any prices
         against="POT's exact solver",
         properties={
             "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
@@ -151,88 +107,62 @@ EXERCISES = {
             "A table of zeros, with p in column k.",
         ),
         mistakes={
-            "That is the transpose: row k would be the sand that supplier k sends. "
-            "Columns are consumers.": lambda p, k: (
-                _filled(p, k, p)
-            ),
+            "That is the transpose: row k would be the sand that supplier k sends. Columns are consumers.":
+                lambda p, k: _filled(p, k, p),
             "Here all sand stays where it is. But only bin k wants any.": lambda p, k: np.diag(p),
-            "Everything leaves supplier k here. But each supplier has to send what it has.": lambda p, k: (
-                _filled(p, (k, k), 1)
-            ),
-            "That is the careless plan for equal demands. Here the whole demand sits in bin k.": lambda p, k: (
-                np.outer(p, np.ones(len(p)) / len(p))
-            ),
+            "Everything leaves supplier k here. But each supplier has to send what it has.":
+                lambda p, k: _filled(p, (k, k), 1),
+            "That is the careless plan for equal demands. Here the whole demand sits in bin k.":
+                lambda p, k: np.outer(p, np.ones(len(p)) / len(p)),
         },
-        others={"the careless plan for the label": lambda p, k: np.outer(p, np.eye(len(p))[k])},
-        misses={"the bin before": lambda p, k: _filled(p, (slice(None), k - 1), p)},
     ),
     "01c": Exercise(
-        title="Unequal masses",
-        minutes=8,
-        kind="write",
-        takes="p, q, g",
-        inputs=_unequal,
-        oracle=_unequal_by_pot,
-        against="POT with an extra bin",
+        title="Unequal masses", minutes=8, kind="write", takes="p, q, g",
+        inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin",
         hints=(
             "How much sand can flow at all, when one side has more than the other?",
-            "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit "
-            "of flow.",
+            "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of "
+            "flow.",
             "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",
         ),
         mistakes={
-            "That is the cost, Eq. 1. Eq. 2 divides it by the flow.": lambda p, q, g: (
-                _unequal_by_pot(p, q, g) * min(p.sum(), q.sum())
-            ),
-            "Divided by the larger mass. Eq. 2 divides by what is really carried.": lambda p, q, g: (
-                _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()) / max(p.sum(), q.sum())
-            ),
-            "Both sides are scaled to 1 here, so that everything has to move. In Eq. 1 "
-            "a surplus may stay where it is.": (
-                lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g)
-            ),
+            "That is the cost, Eq. 1. Eq. 2 divides it by the flow.":
+                lambda p, q, g: _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()),
+            "Divided by the larger mass. Eq. 2 divides by what is really carried.":
+                lambda p, q, g: _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()) / max(p.sum(), q.sum()),
+            "Both sides are scaled to 1 here, so that everything has to move. In Eq. 1 a surplus may stay where it is.":
+                lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g),
         },
-        others={"by POT's partial transport": lambda p, q, g: _carried(p, q, g, min(p.sum(), q.sum()))},
-        misses={"a hundredth stays that could flow": lambda p, q, g: _carried(p, q, g, 0.99 * min(p.sum(), q.sum()))},
     ),
     "01d": Exercise(
-        title="Prices that hide a careless plan",
-        minutes=12,
-        kind="open",
-        takes="p, q",
-        inputs=_masses,
-        oracle=None,
+        title="Prices that hide a careless plan", minutes=12, kind="open", takes="p, q",
+        inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
         against="POT's exact solver",
         properties={
             "g has a row for each supplier and a column for each consumer": lambda g, p, q: g.shape == (len(p), len(q)),
             "no price is below 0": lambda g, p, q: g.min() > -1e-9,
             "no supplier has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=1).min() > 0.01,
             "no consumer has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=0).min() > 0.01,
-            "the careless plan costs no more than the cheapest one": _careless_is_cheapest,
+            "the careless plan costs no more than the cheapest one":
+                lambda g, p, q: (np.outer(p, q) * g).sum() < ot.emd2(p, q, g) + 1e-6,
         },
         hints=(
             "The careless plan uses every road. By the dual bound it is best when the haulier earns the full price on "
             "each of them.",
-            "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to "
-            "the consumer.",
+            "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to the "
+            "consumer.",
             "The haulier earns the full price everywhere if every price is a fee for picking up plus one for "
             "delivering. How many plans are then the cheapest?",
         ),
         mistakes={
-            "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.": (
-                lambda p, q: np.ones((len(p), len(q)))
-            ),
-            "With the distance |i − j|, sand that crosses other sand pays for it. The "
-            "careless plan crosses.": lambda p, q: (
-                _by_place(p, q, lambda i, j: abs(i - j))
-            ),
-            "A product makes some roads dear for dear suppliers only. What would a sum do?": lambda p, q: (
-                _by_place(p, q, lambda i, j: (i + 1.0) * (j + 1.0))
-            ),
+            "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.":
+                lambda p, q: np.ones((len(p), len(q))),
+            "With the distance |i − j|, sand that crosses other sand pays for it. The careless plan crosses.":
+                lambda p, q: _by_place(p, q, lambda i, j: abs(i - j)),
+            "A product makes some roads dear for dear suppliers only. What would a sum do?":
+                lambda p, q: _by_place(p, q, lambda i, j: (i + 1.0) * (j + 1.0)),
             "The price depends on the supplier alone. Then every plan costs the same indeed; now let it depend on the "
             "consumer too.": lambda p, q: _by_place(p, q, lambda i, j: i + 0.0 * j),
         },
-        others={"fees in fractions": lambda p, q: _by_place(p, q, lambda i, j: np.sqrt(i + 1) + np.exp(-j))},
-        misses={"a sum with a hundredth of a product": lambda p, q: _by_place(p, q, lambda i, j: i + j + 0.01 * i * j)},
     ),
 }

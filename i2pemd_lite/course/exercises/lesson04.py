@@ -1,14 +1,13 @@
 """Exercises of lesson 04: prototypes that follow (Eq. 10, 11), and how old those of rare classes are."""
 
-from functools import reduce
 
 import numpy as np
 import torch
 from scipy.signal import lfilter
-from scipy.spatial.distance import cdist
-from scipy.stats import binom, geom, rankdata
+from scipy.stats import binom, geom
 
-from i2pemd_lite.course.ask.judge import Exercise
+from i2pemd_lite.course.about.independent import ground_of
+from i2pemd_lite.course.ask.exercise import Exercise
 
 
 def _batch(random):
@@ -29,69 +28,34 @@ def _class_by_class(c, means, counts, alpha):
     return new
 
 
-def _batches(random):
-    u = random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))
-    return torch.tensor(u), float(random.uniform(0.3, 0.95))
-
-
-def _filtered(u, alpha):
-    """c^t = α c^{t−1} + (1 − α) u^t is a digital filter, begun at rest."""
-    return lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1]
-
-
 def _ages(u, alpha, weight, newest_last=True):
     n = torch.arange(len(u), dtype=torch.float64)
     n = n.flip(0) if newest_last else n
     return weight(alpha, n) @ u
 
 
-def _share(random):
-    return float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))
-
-
-def _row(c):
-    """The entries between the first class and the others in G, by SciPy (Eq. 3-5)."""
-    ranks = (rankdata(cdist(c, c, "cityblock"), method="min", axis=1) - 1) / len(c)
-    return ((ranks + ranks.T) / 2)[0, 1:]
-
-
-def _alone(row, end):
-    """The one class whose entry is the extreme of the row, counted from 1; None when several share it."""
+def _alone(c, end):
+    """The one class whose distance to class 1 in G is the extreme, counted from 1; None when several share it."""
+    row = ground_of(c)[0, 1:]
     (at,) = np.nonzero(row == end(row))
     return int(at[0]) + 1 if len(at) == 1 else None
 
 
-def _in_truth(table, end):
-    return _alone(_row(table[:, 1:]), end)
-
-
-def _from_zero(table, alpha, end):
-    return _alone(_row((1 - alpha ** table[:, :1]) * table[:, 1:]), end)
-
-
 def _is_turned_round(table, K, alpha):
-    far = _in_truth(table, np.max)
-    return far is not None and far == _from_zero(table, alpha, np.min)
+    far = _alone(table[:, 1:], np.max)
+    return far is not None and far == _alone((1 - alpha ** table[:, :1]) * table[:, 1:], np.min)
 
 
-def _turned(K, last):
-    """Classes of many updates from 2 on, and one with a single update, at the place `last`."""
-    return np.stack([np.r_[np.full(K - 1, 1000), 1], np.r_[2 + np.arange(K - 1) / K, last]], axis=1)
-
-
+# fmt: off
 EXERCISES = {
     "04a": Exercise(
-        title="A step of Equation 10",
-        minutes=5,
-        kind="fill in",
-        takes="c, means, counts, alpha",
-        inputs=_batch,
-        oracle=_class_by_class,
-        against="a loop over classes and features",
+        title="A step of Equation 10", minutes=5, kind="fill in", takes="c, means, counts, alpha",
+        inputs=_batch, oracle=_class_by_class, against="a loop over classes and features",
         properties={
-            "a class without an instance in the batch keeps its prototype": lambda new, c, means, counts, alpha: (
-                np.abs((new - c.numpy())[counts.numpy() == 0]).max(initial=0) < 1e-6
-            ),
+            "a class without an instance in the batch keeps its prototype":
+                lambda new, c, means, counts, alpha: (
+                    np.abs((new - c.numpy())[counts.numpy() == 0]).max(initial=0) < 1e-6
+                ),
         },
         hints=(
             "Two kinds of classes: what should a class get that the batch holds, and what one that it does not hold?",
@@ -100,37 +64,23 @@ EXERCISES = {
             "Give the condition a second axis with `[:, None]`; where it holds take what moved, elsewhere c.",
         ),
         mistakes={
-            "A class that is absent moves too, towards a mean of 0 that nobody measured. Look at counts.": (
-                lambda c, means, counts, alpha: alpha * c + (1 - alpha) * means
-            ),
-            "An absent class gets zeros in place of its prototype. It should keep what it has.": (
-                lambda c, means, counts, alpha: (alpha * c + (1 - alpha) * means) * (counts > 0)[:, None]
-            ),
-            "Two factors have changed places: α is the share that stays.": lambda c, means, counts, alpha: torch.where(
-                (counts > 0)[:, None], (1 - alpha) * c + alpha * means, c
-            ),
-            "That takes the mean of the batch as it is. Eq. 10 goes only a part of the way.": (
-                lambda c, means, counts, alpha: torch.where((counts > 0)[:, None], means, c)
-            ),
-        },
-        others={
-            "a step that may be 0": lambda c, means, counts, alpha: (
-                c + (1 - alpha) * (counts > 0)[:, None].float() * (means - c)
-            ),
-        },
-        misses={
-            "a class of one instance counts as absent": lambda c, means, counts, alpha: torch.where(
-                (counts > 1)[:, None], alpha * c + (1 - alpha) * means, c
-            )
+            "A class that is absent moves too, towards a mean of 0 that nobody measured. Look at counts.":
+                lambda c, means, counts, alpha: alpha * c + (1 - alpha) * means,
+            "An absent class gets zeros in place of its prototype. It should keep what it has.":
+                lambda c, means, counts, alpha: (alpha * c + (1 - alpha) * means) * (counts > 0)[:, None],
+            "Two factors have changed places: α is the share that stays.":
+                lambda c, means, counts, alpha: torch.where((counts > 0)[:, None], (1 - alpha) * c + alpha * means, c),
+            "That takes the mean of the batch as it is. Eq. 10 goes only a part of the way.":
+                lambda c, means, counts, alpha: torch.where((counts > 0)[:, None], means, c),
         },
     ),
     "04b": Exercise(
-        title="What a prototype remembers",
-        minutes=10,
-        kind="write",
-        takes="u, alpha",
-        inputs=_batches,
-        oracle=_filtered,
+        title="What a prototype remembers", minutes=10, kind="write", takes="u, alpha",
+        inputs=lambda random: (
+            torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))),
+            float(random.uniform(0.3, 0.95)),
+        ),
+        oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
         against="SciPy's digital filter lfilter",
         hints=(
             "How old is the last row of u? And how old is the first?",
@@ -138,37 +88,23 @@ EXERCISES = {
             "A list of T weights times a table (T, d), by `@`, is their weighted sum (d,).",
         ),
         mistakes={
-            "The oldest batch has the largest weight. The last row of u is the newest, of age 0.": lambda u, alpha: (
-                _ages(u, alpha, lambda a, n: (1 - a) * a**n, newest_last=False)
-            ),
+            "The oldest batch has the largest weight. The last row of u is the newest, of age 0.":
+                lambda u, alpha: _ages(u, alpha, lambda a, n: (1 - a) * a**n, newest_last=False),
             "The factor 1 − α is missing.": lambda u, alpha: _ages(u, alpha, lambda a, n: a**n),
-            "Your weights add up to 1. From zero they do not: α to the power T is still the zero at the start.": (
-                lambda u, alpha: _ages(u, alpha, lambda a, n: a**n / (a**n).sum())
-            ),
-            "That takes the first mean as it is. Here the prototype starts from zero.": lambda u, alpha: _ages(
-                u, alpha, lambda a, n: torch.where(n == n.max(), a**n, (1 - a) * a**n)
-            ),
-            "Ages are off by one: the newest batch has the weight 1 − α.": lambda u, alpha: _ages(
-                u, alpha, lambda a, n: (1 - a) * a ** (n + 1)
-            ),
+            "Your weights add up to 1. From zero they do not: α to the power T is still the zero at the start.":
+                lambda u, alpha: _ages(u, alpha, lambda a, n: a**n / (a**n).sum()),
+            "That takes the first mean as it is. Here the prototype starts from zero.":
+                lambda u, alpha: _ages(u, alpha, lambda a, n: torch.where(n == n.max(), a**n, (1 - a) * a**n)),
+            "Ages are off by one: the newest batch has the weight 1 − α.":
+                lambda u, alpha: _ages(u, alpha, lambda a, n: (1 - a) * a ** (n + 1)),
         },
-        others={
-            "weights in float32": lambda u, alpha: ((1 - alpha) * alpha ** torch.arange(len(u)).flip(0)) @ u,
-            "step by step": lambda u, alpha: reduce(lambda c, row: alpha * c + (1 - alpha) * row, u, 0 * u[0]),
-        },
-        misses={"the oldest batch is left out": lambda u, alpha: _ages(u[1:], alpha, lambda a, n: (1 - a) * a**n)},
     ),
     "04c": Exercise(
-        title="Waiting for a rare class",
-        minutes=8,
-        kind="write",
-        takes="share, size",
-        inputs=_share,
+        title="Waiting for a rare class", minutes=8, kind="write", takes="share, size",
+        inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
         oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
         against="SciPy's binomial and geometric distributions",
-        properties={
-            "nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9,
-        },
+        properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9},
         hints=(
             "First another question: how probable is it that a batch holds the class at all?",
             "What happens in one batch out of ten happens every ten batches. So you need one over that probability.",
@@ -176,49 +112,29 @@ EXERCISES = {
             "opposite.",
         ),
         mistakes={
-            "That would be right if no batch held the class twice. Rare classes come close, common ones do not.": (
-                lambda share, size: 1 / (share * size)
-            ),
-            "That waits for a batch without the class. You need the probability that it is there.": (
-                lambda share, size: 1 / (1 - share) ** size
-            ),
-            "That is the probability that the class is in a batch, not yet a number of batches.": lambda share, size: (
-                1 - (1 - share) ** size
-            ),
-            "That counts only the batches in between. Count from one to the next, so that neighbours wait 1.": (
-                lambda share, size: 1 / (1 - (1 - share) ** size) - 1
-            ),
-        },
-        others={
-            "by logarithms": lambda share, size: -1 / np.expm1(size * np.log1p(-share)),
-            "one, two, three instances": lambda share, size: 1 / binom.pmf(range(1, size + 1), size, share).sum(),
-        },
-        misses={
-            "one image less": lambda share, size: 1 / (1 - (1 - share) ** (size - 1)),
-            "by Poisson's distribution": lambda share, size: 1 / (1 - np.exp(-share * size)),
+            "That would be right if no batch held the class twice. Rare classes come close, common ones do not.":
+                lambda share, size: 1 / (share * size),
+            "That waits for a batch without the class. You need the probability that it is there.":
+                lambda share, size: 1 / (1 - share) ** size,
+            "That is the probability that the class is in a batch, not yet a number of batches.":
+                lambda share, size: 1 - (1 - share) ** size,
+            "That counts only the batches in between. Count from one to the next, so that neighbours wait 1.":
+                lambda share, size: 1 / (1 - (1 - share) ** size) - 1,
         },
     ),
     "04d": Exercise(
-        title="From the farthest to the nearest",
-        minutes=12,
-        kind="open",
-        takes="K, alpha",
+        title="From the farthest to the nearest", minutes=12, kind="open", takes="K, alpha",
         inputs=lambda random: (int(random.integers(3, 10)), float(random.uniform(0.55, 0.95))),
-        oracle=None,
         against="SciPy's distances and ranks",
         properties={
-            "there is one row for each of the K classes, and in it a count and at least one feature": (
-                lambda table, K, alpha: table.ndim == 2 and len(table) == K and table.shape[1] > 1
-            ),
-            "the counts, in the first column, are whole numbers of at least 1": lambda table, K, alpha: (
-                (table[:, 0] == table[:, 0].round()).all() and table[:, 0].min() >= 1
-            ),
-            "the counts differ: with equal ones all prototypes shrink by one factor, and G stays as it is": (
-                lambda table, K, alpha: len(set(table[:, 0])) > 1
-            ),
-            "in truth, one class alone is the farthest from class 1 by G": lambda table, K, alpha: (
-                _in_truth(table, np.max) is not None
-            ),
+            "there is one row for each of the K classes, and in it a count and at least one feature":
+                lambda table, K, alpha: table.ndim == 2 and len(table) == K and (table.shape[1] > 1),
+            "the counts, in the first column, are whole numbers of at least 1":
+                lambda table, K, alpha: (table[:, 0] == table[:, 0].round()).all() and table[:, 0].min() >= 1,
+            "the counts differ: with equal ones all prototypes shrink by one factor, and G stays as it is":
+                lambda table, K, alpha: len(set(table[:, 0])) > 1,
+            "in truth, one class alone is the farthest from class 1 by G":
+                lambda table, K, alpha: _alone(table[:, 1:], np.max) is not None,
             "seen from zero, that class alone is the nearest to class 1 by G": _is_turned_round,
         },
         hints=(
@@ -229,12 +145,10 @@ EXERCISES = {
             "2/(1 − α).",
         ),
         mistakes={
-            "The rare class lands at (1 − α) times its place, which is near class 1 for some α and not for others. Let "
-            "its place depend on α.": lambda K, alpha: np.stack([[20] * (K - 1) + [1], np.arange(K)], 1),
-            "Class 1 itself has had one update, so it has moved too, and towards zero. The far class should "
-            "be the rare one.": lambda K, alpha: np.stack([[1] + [20] * (K - 1), np.arange(1, K + 1)], 1),
+            "The rare class lands at (1 − α) times its place, which is near class 1 for some α and not for others. "
+            "Let its place depend on α.": lambda K, alpha: np.stack([[20] * (K - 1) + [1], np.arange(K)], 1),
+            "Class 1 itself has had one update, so it has moved too, and towards zero. The far class should be the "
+            "rare one.": lambda K, alpha: np.stack([[1] + [20] * (K - 1), np.arange(1, K + 1)], 1),
         },
-        others={"in two features": lambda K, alpha: _turned(K, 2 / (1 - alpha))[:, [0, 1, 1]]},
-        misses={"the last class lands at 1": lambda K, alpha: _turned(K, 1 / (1 - alpha))},
     ),
 }

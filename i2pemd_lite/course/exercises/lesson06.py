@@ -3,21 +3,12 @@
 from functools import partial
 
 import numpy as np
-import ot
 import torch
-from scipy.spatial.distance import cdist
-from scipy.stats import rankdata, ttest_1samp, ttest_ind, ttest_rel
+from scipy.stats import ttest_ind, ttest_rel
 from sklearn.metrics import accuracy_score
 
-from i2pemd_lite.course.ask.judge import Exercise
-
-LOW, HIGH = 0.7, 0.8  # the paper's thresholds
-
-
-def _ground(random, K):
-    c = random.normal(size=(K, 3))
-    ranks = (rankdata(cdist(c, c, "cityblock"), method="min", axis=1) - 1) / K
-    return (ranks + ranks.T) / 2
+from i2pemd_lite.course.about.independent import ground_of, random_ground, transported
+from i2pemd_lite.course.ask.exercise import Exercise
 
 
 def _batch(size, random):
@@ -25,7 +16,7 @@ def _batch(size, random):
     or less is seen; with some, another is nearer and below low, and another farther and above high."""
     while True:
         N, K = int(random.integers(8, 25)), int(random.integers(3, 8))
-        G, s = _ground(random, K), random.uniform(0.25, 1, size=N)
+        G, s = ground_of(random.normal(size=(K, 3))), random.uniform(0.25, 1, size=N)
         o = random.dirichlet(np.full(K, 0.3), N) * (1 - s)[:, None]
         o[np.arange(N), random.integers(0, K, N)] += s
         s = o.max(1)[(o * G[o.argmax(1)]).sum(1).argsort()]
@@ -37,8 +28,7 @@ def _batch(size, random):
 
 def _distances(o, G):
     """Of each answer to its own pseudo-label: a transport problem for each, as Eq. 1 and 2 define it."""
-    o, G = np.asarray(o), np.asarray(G)
-    return np.array([ot.emd2(p / p.sum(), np.eye(len(G))[p.argmax()], G) for p in o])
+    return transported(o, np.asarray(o).argmax(1), G)
 
 
 def _nearest(o, G, T):
@@ -53,10 +43,6 @@ def _one_by_one(o, G, low, high, T):
 def _rule(choose):
     """A mistaken rule: what it makes of the confidence, of being near, and of the thresholds."""
     return lambda o, G, low, high, T: torch.tensor(choose(o.numpy().max(1), _nearest(o, G, T), low, high))
-
-
-def _share(random):
-    return int(random.integers(20, 100)) / 100, int(random.integers(3, 12))
 
 
 def _questions(top1, K):
@@ -81,51 +67,17 @@ def _t(a, b, ddof=1, root=True):
     return delta.mean() / delta.std(ddof=ddof) * (len(delta) ** 0.5 if root else 1)
 
 
-def _prices(random):
-    return torch.tensor(_ground(random, int(random.integers(5, 9)))), int(random.integers(1, 7))
-
-
-def _is_distributions(o, G, T):
-    return o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6
-
-
-def _in_band(o, G, T):
-    return (LOW < o.max(1)).all() and (o.max(1) <= HIGH + 1e-6).all()  # 0.8 in float32 is a little more
-
-
-def _no_ties(o, G, T):
-    ranked = (np.sort(-o.max(1)), np.sort(_distances(o, G)))
-    return all(each[T] - each[T - 1] > 1e-6 for each in ranked)
-
-
-def _choose_others(o, G, T):
-    near, sure = _distances(o, G).argsort()[:T], (-o.max(1)).argsort()[:T]
-    return not set(near) & set(sure)
-
-
 def _evenly(G, T, s):
     o = (1 - s)[:, None] * np.full((2 * T, len(G)), 1 / (len(G) - 1))
     o[:, 0] = s
     return o
 
 
-def _two_pairs(G, T, s_dear, s_cheap):
-    """T images with the rest on the dearest pair of G, and T with the rest on its cheapest."""
-    K = len(G)
-    o = np.zeros((2, T, K))
-    for half, s, pair in zip(o, (s_dear, s_cheap), (G.argmax(), (G + torch.eye(K)).argmin()), strict=True):
-        half[:, divmod(int(pair), K)] = s, 1 - s
-    return o.reshape(2 * T, K)
-
-
+# fmt: off
 EXERCISES = {
     "06a": Exercise(
-        title="Who may teach",
-        minutes=6,
-        kind="fill in",
-        takes="o, G, low, high, T",
-        inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")),
-        oracle=_one_by_one,
+        title="Who may teach", minutes=6, kind="fill in", takes="o, G, low, high, T",
+        inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=_one_by_one,
         against="one transport problem by POT for each image",
         hints=(
             "Eq. 17 is an intersection, and Eq. 18 a union. What are these for masks of True and False?",
@@ -133,61 +85,35 @@ EXERCISES = {
             "In words: those above low that are near, together with all those above high.",
         ),
         mistakes={
-            "The union of Eq. 18 is missing: those above high are in, near or not.": _rule(
-                lambda s, near, low, high: (s > low) & near
-            ),
-            "The condition on low is missing: somebody near whom the network does not believe is out.": _rule(
-                lambda s, near, low, high: near | (s > high)
-            ),
+            "The union of Eq. 18 is missing: those above high are in, near or not.":
+                _rule(lambda s, near, low, high: (s > low) & near),
+            "The condition on low is missing: somebody near whom the network does not believe is out.":
+                _rule(lambda s, near, low, high: near | (s > high)),
             "That asks nobody about distance: everybody above low is in.": _rule(lambda s, near, low, high: s > low),
             "That is FixMatch: only those above high.": _rule(lambda s, near, low, high: s > high),
         },
-        others={
-            "up to the T-th distance, by Eq. 6": lambda o, G, low, high, T: (
-                ((d := (o * G[o.argmax(1)]).sum(1)) <= d.kthvalue(T).values) & (o.amax(1) > low) | (o.amax(1) > high)
-            ),
-        },
-        misses={
-            "T one less": lambda o, G, low, high, T: _one_by_one(o, G, low, high, T - 1),
-            "T one more": lambda o, G, low, high, T: _one_by_one(o, G, low, high, T + 1),
-            "two at least": lambda o, G, low, high, T: _one_by_one(o, G, low, high, max(T, 2)),
-            "all but one at most": lambda o, G, low, high, T: _one_by_one(o, G, low, high, min(T, len(o) - 1)),
-        },
     ),
     "06b": Exercise(
-        title="Why 94 % can mean 81 %",
-        minutes=6,
-        kind="write",
-        takes="top1, K",
-        inputs=_share,
-        oracle=_questions,
-        against="scikit-learn, asked one question for each class",
+        title="Why 94 % can mean 81 %", minutes=6, kind="write", takes="top1, K",
+        inputs=lambda random: (int(random.integers(20, 100)) / 100, int(random.integers(3, 12))),
+        oracle=_questions, against="scikit-learn, asked one question for each class",
         hints=(
             "Take 100 images and K questions each: 100 K answers. How many of these are wrong?",
             "An image that is right has K right answers. One that is wrong has two wrong ones, and K − 2 right ones.",
             "The share of wrong answers is two for each wrong image, divided by K. The accuracy is the rest.",
         ),
         mistakes={
-            "A wrong image is wrong twice: its own class says no, and another one says yes.": lambda top1, K: (
-                1 - (1 - top1) / K
-            ),
+            "A wrong image is wrong twice: its own class says no, and another one says yes.":
+                lambda top1, K: 1 - (1 - top1) / K,
             "That is the share of right images itself. Each image answers K questions.": lambda top1, K: top1,
             "That is the share of wrong answers, not of right ones.": lambda top1, K: 2 * (1 - top1) / K,
-            "Divide by the number of classes: each image answers K questions, not one.": lambda top1, K: (
-                1 - 2 * (1 - top1)
-            ),
+            "Divide by the number of classes: each image answers K questions, not one.":
+                lambda top1, K: 1 - 2 * (1 - top1),
         },
-        others={"right answers counted": lambda top1, K: (top1 * K + (1 - top1) * (K - 2)) / K},
-        misses={"one class less": lambda top1, K: 1 - 2 * (1 - top1) / (K - 1)},
     ),
     "06c": Exercise(
-        title="Is it luck?",
-        minutes=6,
-        kind="write",
-        takes="a, b",
-        inputs=_answered,
-        oracle=lambda a, b: ttest_rel(a, b).statistic,
-        against="SciPy's ttest_rel",
+        title="Is it luck?", minutes=6, kind="write", takes="a, b",
+        inputs=_answered, oracle=lambda a, b: ttest_rel(a, b).statistic, against="SciPy's ttest_rel",
         hints=(
             "Start with the differences, image by image. All that follows looks at them only.",
             "`.std(ddof=1)` divides by n − 1. Without `ddof` numpy divides by n.",
@@ -195,32 +121,26 @@ EXERCISES = {
         ),
         mistakes={
             "The standard deviation divides by n. Say `ddof=1`.": lambda a, b: _t(a, b, ddof=0),
-            "The root of n is missing: without it more images make the test no sharper.": (
-                lambda a, b: _t(a, b, root=False)
-            ),
+            "The root of n is missing: without it more images make the test no sharper.":
+                lambda a, b: _t(a, b, root=False),
             "That is the test for two samples that have nothing to do with each other. Here both answered the same "
             "images: take differences first.": lambda a, b: ttest_ind(a, b).statistic,
             "The sign is turned: Δ is a less b.": lambda a, b: _t(b, a),
         },
-        others={
-            "sd by n, and the root of n − 1": lambda a, b: _t(a, b, ddof=0) * ((len(a) - 1) / len(a)) ** 0.5,
-            "against 0, by SciPy": lambda a, b: ttest_1samp(a - b, 0).statistic,
-        },
-        misses={"the root of n − 1": lambda a, b: _t(a, b) * ((len(a) - 1) / len(a)) ** 0.5},
     ),
     "06d": Exercise(
-        title="Two filters that disagree",
-        minutes=15,
-        kind="open",
-        takes="G, T",
-        inputs=_prices,
-        oracle=None,
+        title="Two filters that disagree", minutes=15, kind="open", takes="G, T",
+        inputs=lambda random: (random_ground(random, random.integers(5, 9)), int(random.integers(1, 7))),
         against="one transport problem by POT for each image",
         properties={
-            "there are 2T rows of K numbers, none negative, and each row adds up to 1": _is_distributions,
-            "all images are in the band, 0.7 < s ≤ 0.8": _in_band,
-            "nobody shares the T-th place, by confidence or by distance": _no_ties,
-            "the T nearest by I2PEMD and the T surest have no image in common": _choose_others,
+            "there are 2T rows of K numbers, none negative, and each row adds up to 1":
+                lambda o, G, T: o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6,
+            "all images are in the band, 0.7 < s ≤ 0.8":  # 0.8 in float32 is a little more
+                lambda o, G, T: 0.7 < o.max(1).min() and o.max(1).max() <= 0.8 + 1e-6,
+            "nobody shares the T-th place, by confidence or by distance":
+                lambda o, G, T: np.diff(np.sort([-o.max(1), _distances(o, G)]))[:, T - 1].min() > 1e-6,
+            "the T nearest by I2PEMD and the T surest have no image in common":
+                lambda o, G, T: not set(_distances(o, G).argsort()[:T]) & set((-o.max(1)).argsort()[:T]),
         },
         hints=(
             "The distance is (1 − s) ḡ, and in the band 1 − s differs little. Let the surest have dear mistakes, and "
@@ -231,16 +151,10 @@ EXERCISES = {
             "the rest on its cheapest pair off the diagonal.",
         ),
         mistakes={
-            "The rest is spread evenly, so ḡ is the same for all, and d has the order of 1 − s: both filters "
-            "agree.": lambda G, T: _evenly(G, T, np.linspace(0.71, 0.79, 2 * T)),
-            "All images are equal: nothing is nearer and nothing surer.": lambda G, T: _evenly(
-                G, T, np.full(2 * T, 0.75)
-            ),
-        },
-        others={"other confidences, in float32": lambda G, T: _two_pairs(G, T, 0.8, 0.75).astype(np.float32)},
-        misses={
-            "the surest have cheap mistakes": lambda G, T: _two_pairs(G, T, 0.71, 0.79),
-            "below the band": lambda G, T: _two_pairs(G, T, 0.79, 0.7),
+            "The rest is spread evenly, so ḡ is the same for all, and d has the order of 1 − s: both filters agree.":
+                lambda G, T: _evenly(G, T, np.linspace(0.71, 0.79, 2 * T)),
+            "All images are equal: nothing is nearer and nothing surer.":
+                lambda G, T: _evenly(G, T, np.full(2 * T, 0.75)),
         },
     ),
 }

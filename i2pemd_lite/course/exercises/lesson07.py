@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 from scipy.stats import norm, t
 
-from i2pemd_lite.course.ask.judge import Exercise
+from i2pemd_lite.course.ask.exercise import Exercise
 
 
 def _drawn(random):
@@ -18,11 +18,6 @@ def _follows(end, n, d, picks):
     """Whether the end lies between the n-th mean and the next: there are the percentiles of all definitions."""
     means = sorted(sum(float(d[i]) for i in row) / len(row) for row in picks)
     return means[n - 1] - 1e-6 <= end <= means[n] + 1e-6
-
-
-def _ordered(low, high):
-    """The means at two places of their order, counted from 0."""
-    return lambda d, picks: np.sort(d[picks].mean(1))[[low, high]]
 
 
 def _printed(random):
@@ -71,23 +66,17 @@ def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
     return next(n for n in count(start) if edge(n) * sd / root(n) < gap)
 
 
+# fmt: off
 EXERCISES = {
     "07a": Exercise(
-        title="An interval by drawing again",
-        minutes=6,
-        kind="fill in",
-        takes="d, picks",
-        inputs=_drawn,
-        oracle=None,
-        against="sorted means, one by one",
+        title="An interval by drawing again", minutes=6, kind="fill in", takes="d, picks",
+        inputs=_drawn, against="sorted means, one by one",
         properties={
             "there are two ends": lambda found, d, picks: found.shape == (2,),
-            "10 of the 400 means lie below the interval: it begins between the 10th and the 11th": (
-                lambda found, d, picks: _follows(found[0], 10, d, picks)
-            ),
-            "10 of the 400 means lie above the interval: it ends between the 390th and the 391st": (
-                lambda found, d, picks: _follows(found[1], 390, d, picks)
-            ),
+            "10 of the 400 means lie below the interval: it begins between the 10th and the 11th":
+                lambda found, d, picks: _follows(found[0], 10, d, picks),
+            "10 of the 400 means lie above the interval: it ends between the 390th and the 391st":
+                lambda found, d, picks: _follows(found[1], 390, d, picks),
         },
         hints=(
             "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
@@ -95,40 +84,19 @@ EXERCISES = {
             "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
         ),
         mistakes={
-            "Those are percentiles of the differences. The interval is about their mean: take one in each draw.": (
-                lambda d, picks: np.percentile(d[picks], (2.5, 97.5))
-            ),
-            "The means go down the columns. Each draw is a row: its mean is over the second axis.": (
-                lambda d, picks: np.percentile(d[picks].mean(0), (2.5, 97.5))
-            ),
-            "That is the interval from 5 to 95 %, which leaves out one mean in ten. Leave out 2.5 % at each end.": (
-                lambda d, picks: np.percentile(d[picks].mean(1), (5, 95))
-            ),
-            "Those are medians. The interval is about the mean.": (
-                lambda d, picks: np.percentile(np.median(d[picks], 1), (2.5, 97.5))
-            ),
-        },
-        others={
-            "from the 11th to the 390th, which are 380": _ordered(10, 389),
-            "from the 10th to the 391st, with 380 between": _ordered(9, 390),
-            "without interpolation": lambda d, picks: np.percentile(
-                d[picks].mean(1), (2.5, 97.5), method="inverted_cdf"
-            ),
-        },
-        misses={
-            "a mean less at each end": _ordered(11, 388),
-            "a mean more at each end": _ordered(8, 391),
-            "a mean further down": _ordered(9, 388),
+            "Those are percentiles of the differences. The interval is about their mean: take one in each draw.":
+                lambda d, picks: np.percentile(d[picks], (2.5, 97.5)),
+            "The means go down the columns. Each draw is a row: its mean is over the second axis.":
+                lambda d, picks: np.percentile(d[picks].mean(0), (2.5, 97.5)),
+            "That is the interval from 5 to 95 %, which leaves out one mean in ten. Leave out 2.5 % at each end.":
+                lambda d, picks: np.percentile(d[picks].mean(1), (5, 95)),
+            "Those are medians. The interval is about the mean.":
+                lambda d, picks: np.percentile(np.median(d[picks], 1), (2.5, 97.5)),
         },
     ),
     "07b": Exercise(
-        title="An audit of printed means",
-        minutes=10,
-        kind="write",
-        takes="ct, mr, means",
-        inputs=_printed,
-        oracle=_exactly,
-        against="decimal arithmetic by hand",
+        title="An audit of printed means", minutes=10, kind="write", takes="ct, mr, means",
+        inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
         properties={"there is one answer for each row": lambda found, ct, mr, means: found.shape == (len(ct),)},
         hints=(
             "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
@@ -136,40 +104,21 @@ EXERCISES = {
             "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",
         ),
         mistakes={
-            "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.": (
-                lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,))
-            ),
-            "The overall mean is not checked. It can be wrong where those of CT and MR are right.": (
-                lambda ct, mr, means: _exactly(ct, mr, means, columns=(0, 1))
-            ),
-            "A mean that is printed too high is not found: take the absolute difference.": lambda ct, mr, means: (
-                np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], 1) - means > 0.1
-            ).any(1),
-            "Rounding to one digit moves a mean by up to 0.05, and you call that wrong. Allow 0.1.": (
-                lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01")
-            ),
-        },
-        others={
-            "in hundredths": lambda ct, mr, means: (
-                np.abs(np.stack([2 * ct.sum(1), 2 * mr.sum(1), (ct + mr).sum(1)], 1) - 8 * means) > 0.8
-            ).any(1),
-        },
-        misses={
-            "0.09 is too much": lambda ct, mr, means: _exactly(ct, mr, means, slack="0.09"),
-            "0.11 is allowed": lambda ct, mr, means: _exactly(ct, mr, means, slack="0.11"),
-            "the third from the two that are printed": lambda ct, mr, means: (
-                np.abs(np.c_[ct.mean(1), mr.mean(1), means[:, :2].mean(1)] - means) > 0.1
-            ).any(1),
+            "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.":
+                lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,)),
+            "The overall mean is not checked. It can be wrong where those of CT and MR are right.":
+                lambda ct, mr, means: _exactly(ct, mr, means, columns=(0, 1)),
+            "A mean that is printed too high is not found: take the absolute difference.":
+                lambda ct, mr, means: (
+                    np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], 1) - means > 0.1
+                ).any(1),
+            "Rounding to one digit moves a mean by up to 0.05, and you call that wrong. Allow 0.1.":
+                lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01"),
         },
     ),
     "07c": Exercise(
-        title="How many seeds?",
-        minutes=10,
-        kind="open",
-        takes="gap, sd",
-        inputs=(_gap, _gap, _wide_gap),
-        oracle=_search,
-        against="a search with SciPy's t distribution",
+        title="How many seeds?", minutes=10, kind="open", takes="gap, sd",
+        inputs=(_gap, _gap, _wide_gap), oracle=_search, against="a search with SciPy's t distribution",
         properties={
             "two seeds are the least that have a spread": lambda n, gap, sd: n >= 2,
             "the answer is a whole number": lambda n, gap, sd: float(n) == int(n),
@@ -180,26 +129,13 @@ EXERCISES = {
             "Stop at the first n at which half the width of the interval is below the gap, and return that n.",
         ),
         mistakes={
-            "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.": (
-                lambda gap, sd: _search(gap, sd, edge=lambda n: norm.ppf(0.975))
-            ),
-            "The t of n differences has n − 1 degrees of freedom: one is spent on the mean.": (
-                lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.975, n))
-            ),
-            "0.95 leaves out 5 % at one end. The interval leaves out 2.5 % at each: take 0.975.": (
-                lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.95, n - 1))
-            ),
+            "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.":
+                lambda gap, sd: _search(gap, sd, edge=lambda n: norm.ppf(0.975)),
+            "The t of n differences has n − 1 degrees of freedom: one is spent on the mean.":
+                lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.975, n)),
+            "0.95 leaves out 5 % at one end. The interval leaves out 2.5 % at each: take 0.975.":
+                lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.95, n - 1)),
             "The spread of a mean is sd/√n, not sd/n.": lambda gap, sd: _search(gap, sd, root=lambda n: n),
-        },
-        others={
-            "the first of many": lambda gap, sd: (
-                2 + np.argmax(t.ppf(0.975, (n := np.arange(2, 999)) - 1) * sd / np.sqrt(n) < gap)
-            )
-        },
-        misses={
-            "one seed more": lambda gap, sd: _search(gap, sd) + 1,
-            "from three seeds on": lambda gap, sd: _search(gap, sd, start=3),
-            "the root of n − 1": lambda gap, sd: _search(gap, sd, root=lambda n: np.sqrt(n - 1)),
         },
     ),
 }

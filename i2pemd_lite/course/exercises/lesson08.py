@@ -1,32 +1,18 @@
 """Exercises of lesson 08: the loss of a loop of one's own, and what several processes have to share."""
 
 import numpy as np
-import ot
 import torch
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.ask.judge import Exercise
-from i2pemd_lite.course.exercises.draws import mean_of_means, random_ground
-
-
-def _batch(random):
-    """Logits and labels of a batch that does not show every class, a table of prices, and a weight."""
-    K = random.integers(3, 7)
-    shown = random.choice(K, random.integers(2, K), replace=False)
-    labels = np.concatenate([shown, random.choice(shown, random.integers(3, 12))])
-    logits = torch.tensor(random.normal(0, 2, size=(len(labels), K)))
-    return logits, torch.tensor(labels), random_ground(random, K), float(random.uniform(0.5, 3))
+from i2pemd_lite.course.about.independent import class_means, logits_and_labels, transported
+from i2pemd_lite.course.ask.exercise import Exercise
 
 
 def _by_transport(z, y, G, weight):
     """Cross-entropy by scikit-learn; each instance's cost by POT's solver; each class present counts the same."""
-    logits, labels, K = z.numpy(), y.numpy(), z.shape[1]
-    p = np.exp(logits - logits.max(1, keepdims=True))
-    p = p / p.sum(1, keepdims=True)
-    prices = np.ascontiguousarray(G.numpy())
-    costs = np.array([ot.emd2(a, np.eye(K)[k], prices) for a, k in zip(p, labels, strict=True)])
-    term = np.mean([costs[labels == k].mean() for k in np.unique(labels)])
-    return log_loss(labels, p, labels=range(K)) + weight * term
+    p = softmax(z.numpy(), 1)
+    return log_loss(y, p, labels=range(len(G))) + weight * np.mean(class_means(transported(p, y, G), y))
 
 
 def _loss(z, y, G, weight, term):
@@ -57,16 +43,12 @@ def _one_by_one(means, counts):
     return np.array([x.mean(0) if len(x) else np.zeros(d) for x in everyone])
 
 
+# fmt: off
 EXERCISES = {
     "08a": Exercise(
-        title="The loss of your own loop",
-        minutes=8,
-        kind="fill in",
-        takes="z, y, G, weight",
-        inputs=_batch,
-        oracle=_by_transport,
-        against="scikit-learn's log_loss and POT, one transport problem for each instance",
-        gradient=0,
+        title="The loss of your own loop", minutes=8, kind="fill in", takes="z, y, G, weight",
+        inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))), oracle=_by_transport,
+        against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0,
         hints=(
             "Eq. 6 gives each instance a cost. Eq. 9 takes their mean within a class, Eq. 8 the mean of these means.",
             "`d` has the costs. `y.unique()` are the classes that are there, and `d[y == k]` the costs of one of them.",
@@ -74,49 +56,25 @@ EXERCISES = {
             "belong to?",
         ),
         mistakes={
-            "That is the mean over all instances. In Eq. 8 each class counts the same, however many it has.": (
-                lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: d.mean())
-            ),
-            "Divided by all K classes. One that is not in the batch has no mean, so it must not count.": (
-                lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: _each_class(d, y, K, divide=K))
-            ),
-            "That is the sum over the classes. Eq. 8 is their mean.": lambda z, y, G, weight: _loss(
-                z, y, G, weight, lambda d, y, K: _each_class(d, y, K, divide=1)
-            ),
+            "That is the mean over all instances. In Eq. 8 each class counts the same, however many it has.":
+                lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: d.mean()),
+            "Divided by all K classes. One that is not in the batch has no mean, so it must not count.":
+                lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: _each_class(d, y, K, divide=K)),
+            "That is the sum over the classes. Eq. 8 is their mean.":
+                lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: _each_class(d, y, K, divide=1)),
             "The weight is missing: λ times the second term.": lambda z, y, G, weight: _loss(z, y, G, 1.0, _each_class),
-            "That is the I2PEMD term alone. The loss has cross-entropy, too.": lambda z, y, G, weight: (
-                _loss(z, y, G, weight, _each_class) - torch.nn.functional.cross_entropy(z, y)
-            ),
-            "The weight multiplies both terms. It belongs to the second only.": lambda z, y, G, weight: (
-                weight * _loss(z, y, G, 1.0, _each_class)
-            ),
-        },
-        others={
-            "one-hot labels in float32": lambda z, y, G, weight: _loss(
-                z, y, G, weight, lambda d, y, K: mean_of_means(d, torch.eye(K)[y])
-            ),
-            "added up in float32": lambda z, y, G, weight: _loss(
-                z, y, G, weight, lambda d, y, K: (torch.zeros(K).index_add(0, y, d) / y.bincount(minlength=K)).nanmean()
-            ),
-        },
-        misses={
-            "one instance more in each class": lambda z, y, G, weight: _loss(
-                z, y, G, weight, lambda d, y, K: _each_class(d * y.bincount()[y] / (y.bincount()[y] + 1), y, K)
-            )
+            "That is the I2PEMD term alone. The loss has cross-entropy, too.":
+                lambda z, y, G, weight: _loss(z, y, G, weight, _each_class) - torch.nn.functional.cross_entropy(z, y),
+            "The weight multiplies both terms. It belongs to the second only.":
+                lambda z, y, G, weight: weight * _loss(z, y, G, 1.0, _each_class),
         },
     ),
     "08b": Exercise(
-        title="Prototypes from shares",
-        minutes=8,
-        kind="write",
-        takes="means, counts",
-        inputs=_parts,
-        oracle=_one_by_one,
-        against="the mean over all instances, one by one",
+        title="Prototypes from shares", minutes=8, kind="write", takes="means, counts",
+        inputs=_parts, oracle=_one_by_one, against="the mean over all instances, one by one",
         properties={
-            "a class that no process has seen gets zeros": lambda c, means, counts: (
-                np.abs(c[counts.numpy().sum(0) == 0]).max(initial=0) < 1e-9
-            ),
+            "a class that no process has seen gets zeros":
+                lambda c, means, counts: np.abs(c[counts.numpy().sum(0) == 0]).max(initial=0) < 1e-9,
         },
         hints=(
             "Two means of different numbers of instances must not count the same. What can be added up over processes?",
@@ -126,37 +84,17 @@ EXERCISES = {
         mistakes={
             "That is the mean of the means. A process with few instances of a class then counts as much as one with "
             "many.": lambda means, counts: means.mean(0),
-            "Those that have not seen a class are left out, but the others count the same, however many instances each "
-            "had.": lambda means, counts: means.sum(0) / (counts > 0).sum(0).clamp(min=1)[:, None],
-            "That is the sum. It still has to be divided by the number of instances in all.": lambda means, counts: (
-                (means * counts[:, :, None]).sum(0)
-            ),
-            "Divided by the instances of all classes. Each class has its own count.": lambda means, counts: (
-                (means * counts[:, :, None]).sum(0) / counts.sum()
-            ),
-        },
-        others={
-            "by einsum, counts in float32": lambda means, counts: (
-                torch.einsum("wkd,wk->kd", means, counts.float()) / counts.sum(0).clamp(min=1)[:, None]
-            ),
-            "0/0 made 0": lambda means, counts: (
-                (means * counts[:, :, None]).sum(0) / counts.sum(0)[:, None]
-            ).nan_to_num(),
-        },
-        misses={
-            "divided by 2 at least": lambda means, counts: (
-                (means * counts[:, :, None]).sum(0) / counts.sum(0).clamp(min=2)[:, None]
-            )
+            "Those that have not seen a class are left out, but the others count the same, however many instances "
+            "each had.": lambda means, counts: means.sum(0) / (counts > 0).sum(0).clamp(min=1)[:, None],
+            "That is the sum. It still has to be divided by the number of instances in all.":
+                lambda means, counts: (means * counts[:, :, None]).sum(0),
+            "Divided by the instances of all classes. Each class has its own count.":
+                lambda means, counts: (means * counts[:, :, None]).sum(0) / counts.sum(),
         },
     ),
     "08c": Exercise(
-        title="What a process alone cannot see",
-        minutes=6,
-        kind="open",
-        takes="n",
-        inputs=lambda random: (int(random.integers(2, 20)),),
-        oracle=None,
-        against="NumPy's variance",
+        title="What a process alone cannot see", minutes=6, kind="open", takes="n",
+        inputs=lambda random: (int(random.integers(2, 20)),), against="NumPy's variance",
         properties={
             "there are n values for each of two processes": lambda x, n: x.shape == (2, n),
             "each process alone sees a variance of 0": lambda x, n: x.var(1).max() < 1e-9,
@@ -168,15 +106,11 @@ EXERCISES = {
             "Ones for the first process. The mean of the batch shall be in the middle between both.",
         ),
         mistakes={
-            "The values are 1 apart, so each is 1/2 from their mean, and the variance is 1/4.": lambda n: np.stack(
-                [np.zeros(n), np.ones(n)]
-            ),
+            "The values are 1 apart, so each is 1/2 from their mean, and the variance is 1/4.":
+                lambda n: np.stack([np.zeros(n), np.ones(n)]),
             "All values are the same: then the whole batch has no variance either.": lambda n: np.ones((2, n)),
-            "Both processes have the same values, with a variance of 1 each. Each shall see a variance of 0.": (
-                lambda n: np.tile(np.where(np.arange(n) % 2, 1.0, -1.0), (2, 1))
-            ),
+            "Both processes have the same values, with a variance of 1 each. Each shall see a variance of 0.":
+                lambda n: np.tile(np.where(np.arange(n) % 2, 1.0, -1.0), (2, 1)),
         },
-        others={"away from 0": lambda n: np.stack([np.full(n, 4), np.full(n, 6)])},
-        misses={"with 2n − 1 in the variance": lambda n: np.stack([np.ones(n), -np.ones(n)]) * (1 - 0.5 / n) ** 0.5},
     ),
 }

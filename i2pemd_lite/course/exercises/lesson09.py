@@ -1,14 +1,13 @@
 """Exercises of lesson 09: ratios of interleaved times, the gradient of Eq. 8 by hand, sums that lose their terms."""
 
 import math
-import statistics
+from statistics import median
 
 import numpy as np
 import torch
-from scipy.special import softmax
 
-from i2pemd_lite.course.ask.judge import STEP, Exercise
-from i2pemd_lite.course.exercises.draws import random_ground
+from i2pemd_lite.course.about.independent import logits_and_labels, loss_by_class, slopes
+from i2pemd_lite.course.ask.exercise import Exercise
 
 
 def _rounds(random):
@@ -18,33 +17,6 @@ def _rounds(random):
     interrupted = random.random((rounds, versions)) < 0.15
     interrupted[random.integers(rounds)] = True  # at least one round in all versions alike
     return (torch.tensor(np.where(interrupted, random.uniform(20, 60) * t, t)),)
-
-
-def _ratios(t):
-    middle = [statistics.median(column) for column in np.asarray(t).T.tolist()]
-    return np.array([middle[0] / each for each in middle])
-
-
-def _voxels(random):
-    K, V = random.integers(3, 6), random.integers(3, 9)
-    present = random.choice(K, random.integers(2, K + 1), replace=False)
-    y = np.r_[present[:2], random.choice(present, V - 2)]
-    return torch.tensor(random.normal(size=(V, K))), torch.tensor(y), random_ground(random, K)
-
-
-def _loss(z, y, G):
-    costs = (softmax(z, axis=1) * G[:, y].T).sum(1)
-    return np.mean([np.mean(costs[y == k]) for k in sorted(set(y.tolist()))])
-
-
-def _by_differences(z, y, G):
-    z, y, G = (np.asarray(each) for each in (z, y, G))
-    slopes = np.zeros_like(z)
-    for at in np.ndindex(z.shape):
-        step = np.zeros_like(z)
-        step[at] = STEP
-        slopes[at] = (_loss(z + step, y, G) - _loss(z - step, y, G)) / (2 * STEP)
-    return slopes
 
 
 def _hand(divide):
@@ -69,14 +41,11 @@ def _in_turn(numbers):
     return float(total)
 
 
+# fmt: off
 EXERCISES = {
     "09a": Exercise(
-        title="A ratio that one interruption does not move",
-        minutes=5,
-        kind="fill in",
-        takes="t",
-        inputs=_rounds,
-        oracle=_ratios,
+        title="A ratio that one interruption does not move", minutes=5, kind="fill in", takes="t",
+        inputs=_rounds, oracle=lambda t: np.array([median(t[:, 0].tolist()) / median(each) for each in t.T.tolist()]),
         against="Python's statistics.median",
         properties={
             "version 0 is exactly as fast as itself, so the first ratio is 1": lambda r, t: abs(r[0] - 1) < 1e-9,
@@ -87,33 +56,21 @@ EXERCISES = {
             "Divide the middle time of version 0 by all middle times.",
         ),
         mistakes={
-            "That is turned round: a version with half the time would be half as fast.": lambda t: (
-                t.median(0).values / t.median(0).values[0]
-            ),
-            "That takes means. One round in which the machine did something else moves a mean far.": lambda t: (
-                t.mean(0)[0] / t.mean(0)
-            ),
-            "That takes the median over the versions of a round. It is over the rounds of a version.": lambda t: (
-                t.median(1).values[0] / t.median(1).values
-            ),
-            "That compares the longest times, which are those of the interrupted rounds.": lambda t: (
-                t.amax(0)[0] / t.amax(0)
-            ),
+            "That is turned round: a version with half the time would be half as fast.":
+                lambda t: t.median(0).values / t.median(0).values[0],
+            "That takes means. One round in which the machine did something else moves a mean far.":
+                lambda t: t.mean(0)[0] / t.mean(0),
+            "That takes the median over the versions of a round. It is over the rounds of a version.":
+                lambda t: t.median(1).values[0] / t.median(1).values,
+            "That compares the longest times, which are those of the interrupted rounds.":
+                lambda t: t.amax(0)[0] / t.amax(0),
         },
-        others={"sorted, in NumPy": lambda t: (s := np.sort(t, axis=0)[len(t) // 2])[0] / s},
-        misses={"the round below the middle": lambda t: (s := t.sort(0).values[len(t) // 2 - 1])[0] / s},
     ),
     "09b": Exercise(
-        title="The gradient of the loss, by hand",
-        minutes=10,
-        kind="write",
-        takes="z, y, G",
-        inputs=_voxels,
-        oracle=_by_differences,
+        title="The gradient of the loss, by hand", minutes=10, kind="write", takes="z, y, G",
+        inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
         against="finite differences of Eq. 8 and 9 in NumPy",
-        properties={
-            "the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6,
-        },
+        properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6},
         hints=(
             "Lesson 03 has the gradient for one voxel. How much of the loss is one voxel?",
             "A voxel of class k counts 1/N_k in its class, and a class counts one over the number of classes present.",
@@ -121,46 +78,25 @@ EXERCISES = {
             "and all by the number of different labels.",
         ),
         mistakes={
-            "That is the gradient of a mean over all voxels. In Eq. 9 each class has a mean of its own.": _hand(
-                lambda y: torch.full_like(y, len(y))
-            ),
+            "That is the gradient of a mean over all voxels. In Eq. 9 each class has a mean of its own.":
+                _hand(lambda y: torch.full_like(y, len(y))),
             "The mean over the classes of Eq. 8 is missing: divide by the number of classes present.": _hand(_counts),
-            "The mean over the voxels of Eq. 9 is missing: divide by N_k.": _hand(
-                lambda y: torch.full_like(y, len(y.unique()))
-            ),
-            "Divided by K. Where a class is absent, fewer classes are in the mean.": lambda z, y, G: (
-                _hand(lambda y: _counts(y) * len(G))(z, y, G)
-            ),
-            "The sign is turned round: that is the step. The gradient points uphill.": lambda z, y, G: (
-                -_hand(lambda y: _counts(y) * len(y.unique()))(z, y, G)
-            ),
-        },
-        others={
-            "one-hot labels in float32": lambda z, y, G: _hand(
-                lambda y: (e := torch.eye(len(G))[y]) @ e.sum(0) * len(y.unique())
-            )(z, y, G),
-            "by autograd": lambda z, y, G: torch.func.grad(
-                lambda z: ((z.softmax(1) * G[y]).sum(1) / (_counts(y) * len(y.unique()))).sum()
-            )(z),
-        },
-        misses={
-            "one voxel more in each class": _hand(lambda y: (_counts(y) + 1) * len(y.unique())),
+            "The mean over the voxels of Eq. 9 is missing: divide by N_k.":
+                _hand(lambda y: torch.full_like(y, len(y.unique()))),
+            "Divided by K. Where a class is absent, fewer classes are in the mean.":
+                lambda z, y, G: _hand(lambda y: _counts(y) * len(G))(z, y, G),
+            "The sign is turned round: that is the step. The gradient points uphill.":
+                lambda z, y, G: -_hand(lambda y: _counts(y) * len(y.unique()))(z, y, G),
         },
     ),
     "09c": Exercise(
-        title="A sum that stops growing",
-        minutes=8,
-        kind="open",
-        takes="n",
-        inputs=lambda random: (int(random.integers(1100, 1500)),),
-        oracle=None,
-        against="exact sums by Python's math.fsum",
+        title="A sum that stops growing", minutes=8, kind="open", takes="n",
+        inputs=lambda random: (int(random.integers(1100, 1500)),), against="exact sums by Python's math.fsum",
         properties={
             "there are n numbers": lambda x, n: x.shape == (n,),
             "all of them are above 0": lambda x, n: x.min() > 0,
-            "added one after the other in bfloat16, they give less than half of their sum": lambda x, n: (
-                _in_turn(x) < math.fsum(x) / 2
-            ),
+            "added one after the other in bfloat16, they give less than half of their sum":
+                lambda x, n: _in_turn(x) < math.fsum(x) / 2,
         },
         hints=(
             "When does total + x leave the total as it was? Think of 256 + 1 with 8 bits.",
@@ -168,17 +104,12 @@ EXERCISES = {
             "No number has to be special: let the total outgrow all of them.",
         ),
         mistakes={
-            "Numbers that grow keep up with the total, and little is lost. What if they stayed behind?": lambda n: (
-                1.02 ** np.arange(n)
-            ),
-            "One large number does swallow the small ones, but together they are less than it.": lambda n: (
-                np.r_[10_000.0, np.ones(n - 1)]
-            ),
-            "Each is half of the one before, so what is lost is next to nothing.": lambda n: (
-                2.0 ** -np.minimum(np.arange(n), 60)
-            ),
+            "Numbers that grow keep up with the total, and little is lost. What if they stayed behind?":
+                lambda n: 1.02 ** np.arange(n),
+            "One large number does swallow the small ones, but together they are less than it.":
+                lambda n: np.r_[10000.0, np.ones(n - 1)],
+            "Each is half of the one before, so what is lost is next to nothing.":
+                lambda n: 2.0 ** (-np.minimum(np.arange(n), 60)),
         },
-        others={"numbers that grow by half": lambda n: np.linspace(1, 1.5, n)},
-        misses={"the first is 0": lambda n: np.r_[0.0, np.ones(n - 1)], "one too few": lambda n: np.ones(n - 1)},
     ),
 }

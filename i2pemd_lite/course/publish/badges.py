@@ -5,12 +5,15 @@ Both services read a public repository on GitHub, and Binder installs from the `
 
 import re
 import subprocess
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from i2pemd_lite.course.publish import notebooks
 from i2pemd_lite.files import BadInput, root
 
-ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?(?:/tree/([\w.-]+)(?:/([\w./-]+?))?)?/?")
+ADDRESS = re.compile(
+    r"https://github\.com/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?"
+    r"(?:/tree/(?P<branch>[\w.-]+)(?:/(?P<folder>[\w./-]+?))?)?/?"
+)
 SETUP = """\
 import sys
 
@@ -23,8 +26,7 @@ if "google.colab" in sys.modules:
     output.enable_custom_widget_manager()"""
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(NamedTuple):
     """A public repository on GitHub, and the folder in it where the copies for students lie."""
 
     owner: str
@@ -44,16 +46,14 @@ def repository(address):
     -------
     >>> repository("https://github.com/someone/i2pemd-lite")
     Repository(owner='someone', name='i2pemd-lite', branch='main', folder='student')
-    >>> repository("https://github.com/someone/course/tree/autumn/lessons").folder
-    'lessons'
     """
-    found = ADDRESS.fullmatch(address)
-    if found is None:
+    match = ADDRESS.fullmatch(address)
+    if match is None:
         raise BadInput(
             f"repository: expected https://github.com/OWNER/NAME, perhaps with /tree/BRANCH/FOLDER, found {address!r}; "
             "Colab and Binder need a public one"
         )
-    return Repository(*(part for part in found.groups()[:2]), *(part for part in found.groups()[2:] if part))
+    return Repository(**{part: text for part, text in match.groupdict().items() if text})
 
 
 def origin(folder=None):
@@ -68,36 +68,20 @@ def origin(folder=None):
 
 
 def badges(repository, name):
-    """Two links for the lesson `name`, as Markdown.
-
-    Example
-    -------
-    >>> print(badges(Repository("someone", "course"), "02_x.ipynb"))
-    [Open in Colab](https://colab.research.google.com/github/someone/course/blob/main/student/02_x.ipynb) ·
-    [Open in Binder](https://mybinder.org/v2/gh/someone/course/main?urlpath=lab%2Ftree%2Fstudent%2F02_x.ipynb)
-    """
+    """Two links for the lesson `name`, as Markdown."""
     at, path = f"{repository.owner}/{repository.name}", f"{repository.folder}/{name}"
-    colab = f"https://colab.research.google.com/github/{at}/blob/{repository.branch}/{path}"
     place = f"lab/tree/{path}".replace("/", "%2F")
     return (
-        f"[Open in Colab]({colab}) ·\n"
+        f"[Open in Colab](https://colab.research.google.com/github/{at}/blob/{repository.branch}/{path}) ·\n"
         f"[Open in Binder](https://mybinder.org/v2/gh/{at}/{repository.branch}?urlpath={place})"
     )
 
 
 def to_do(repository, copies):
-    """What is left to do before the badges of the `copies` lead to anything, in a sentence.
-
-    Example
-    -------
-    >>> print(to_do(Repository("someone", "course"), "out/course/student"))
-    The badges lead to https://github.com/someone/course/tree/main/student: commit what is in out/course/student there
-    as student/ (another place: --repository https://github.com/someone/course/tree/BRANCH/FOLDER).
-    """
-    place, branch = repository.folder, repository.branch
+    """What is left to do before the badges of the `copies` lead to anything, in a sentence."""
     return (
-        f"The badges lead to {repository.url}/tree/{branch}/{place}: commit what is in {copies} there\n"
-        f"as {place}/ (another place: --repository {repository.url}/tree/BRANCH/FOLDER)."
+        f"The badges lead to {repository.url}/tree/{repository.branch}/{repository.folder}: commit what is in {copies} "
+        f"there\nas {repository.folder}/ (another place: --repository {repository.url}/tree/BRANCH/FOLDER)."
     )
 
 

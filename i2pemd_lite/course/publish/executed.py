@@ -7,7 +7,7 @@ import re
 import signal
 
 from i2pemd_lite.course.publish import notebooks
-from i2pemd_lite.files import BadInput, atomic_write, cache_folder, fingerprint, root
+from i2pemd_lite.files import BadInput, cache_folder, fingerprint, root
 
 STOPPED = "stopped; lessons that had been run to their end are not run again the next time"
 
@@ -48,8 +48,7 @@ def executed(path, say=print):
         raise KeyboardInterrupt(STOPPED) from None
     for stale in kept.parent.glob(f"{path.stem}-*.ipynb"):
         stale.unlink()
-    with atomic_write(kept) as temporary:
-        temporary.write_text(nbformat.writes(notebook), encoding="utf-8")
+    notebooks.write_text(kept, nbformat.writes(notebook))
     return notebooks.read(kept)
 
 

@@ -5,19 +5,20 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from i2pemd_lite.files import BadInput, atomic_write, read_json, root
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 MARK = re.compile(r"\b(?:begin|end)[\s_-]*solution", flags=re.I)  # however it is spelled
 CHECK = re.compile(r"""^[ \t]*check\(\s*["']\d\d[a-z]["']""", flags=re.M)
+STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
+SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what a master says of the solutions that stand in it
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")  # a file, and perhaps a place in it
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """An exercise as it stands in a master's cell: its name, the lines to solve it, and the line that checks it."""
 
     name: str
@@ -26,13 +27,7 @@ class Task:
 
 
 def lessons(numbers=(), folder=None):
-    """The paths of all master notebooks, or of those whose number or name is given.
-
-    Example
-    -------
-    >>> [path.name for path in lessons(["02"])]
-    ['02_ground_distance.ipynb']
-    """
+    """The paths of all master notebooks, or of those whose number or name is given."""
     folder = Path(folder or root() / "notebooks")
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
@@ -60,9 +55,13 @@ def read(path):
 def write(path, notebook):
     """Write a notebook, its sources as lists of lines, as Jupyter does."""
     cells = [{**cell, "source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
+    write_text(path, json.dumps({**notebook, "cells": cells}, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path, text):
+    """Write a file of text, whole or not at all."""
     with atomic_write(path) as temporary:
-        text = json.dumps({**notebook, "cells": cells}, indent=1, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def markdown(name, source):
@@ -78,26 +77,20 @@ def code(name, source, **metadata):
 
 
 def headings(cell):
-    """The second-level headings in a cell; none in a cell of code.
-
-    Example
-    -------
-    >>> headings(markdown("ground-07", "## Equation 3: how far apart?\\n\\nThe L1 distance."))
-    ['Equation 3: how far apart?']
-    """
+    """The second-level headings in a cell; none in a cell of code."""
     return re.findall(r"^## +(.*?)\s*$", cell["source"], flags=re.M) if cell["cell_type"] == "markdown" else []
 
 
 def links(notebook):
-    """The relative links of a notebook's text, with what follows # and without what is shown, in their order.
-
-    Example
-    -------
-    >>> links({"cells": [markdown("a-01", "[next](03_x.ipynb#p-01), [paper](https://doi.org/10.1)")]})
-    [('03_x.ipynb', 'p-01')]
-    """
+    """The relative links of a notebook's text, with what follows # and without what is shown, in their order."""
     text = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     return [(target, (place or "#")[1:]) for target, place in LINK.findall(text)]
+
+
+def copy_links(notebook, path, to):
+    """Copy what a notebook at `path` links to outside of its folder to the same places under `to`; the copies made."""
+    outside = [target for target, _ in links(notebook) if target.startswith("../")]
+    return [copy for target in outside for copy in copy_linked(path.parent / target, to, path.parent.parent)]
 
 
 def copy_linked(path, to, root, done=None):
@@ -121,6 +114,33 @@ def _copy(path, copy):
         shutil.copyfile(path, temporary)
 
 
+def spoken(cell):
+    """The source of a cell, of a text without what the master alone has to say of the solutions in it."""
+    return SPOKEN.sub("", cell["source"]) if cell["cell_type"] == "markdown" else cell["source"]
+
+
+def cleared(source):
+    """Source with its solution replaced by the stub, at the indent of the mark.
+
+    Example
+    -------
+    >>> print(cleared("def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION"))
+    def half(x):
+        # YOUR CODE HERE
+        raise NotImplementedError()
+    """
+    lines, inside = [], False
+    for line in source.split("\n"):
+        if BEGIN in line:
+            indent, inside = re.match(r"\s*", line)[0], True
+            lines += [indent + stub for stub in STUB]
+        elif END in line:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    return "\n".join(lines)
+
+
 def task(cell):
     """The `Task` of a cell, and None when the cell holds no exercise.
 
@@ -129,15 +149,6 @@ def task(cell):
     Raises
     ------
     BadInput, when marks and check are not so: then no copy could be made of it, or one that shows the solution.
-
-    Example
-    -------
-    >>> task(code("ground-28", '''def half(x):
-    ...     ### BEGIN SOLUTION
-    ...     return x / 2
-    ...     ### END SOLUTION
-    ... check("02b", half)''')).check
-    'check("02b", half)'
     """
     source = cell["source"]
     if cell["cell_type"] != "code" or not (MARK.search(source) or CHECK.search(source)):

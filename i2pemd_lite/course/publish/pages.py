@@ -7,9 +7,9 @@ A page holds its formulas as MathML and its pictures as data; beside the pages l
 
 from pathlib import Path
 
-from i2pemd_lite.course.publish import copies, notebooks, render
+from i2pemd_lite.course.publish import notebooks, render
 from i2pemd_lite.course.publish.executed import executed
-from i2pemd_lite.files import BadInput, atomic_write
+from i2pemd_lite.files import BadInput
 
 
 def write(out, numbers=(), folder=None, say=print):
@@ -21,26 +21,33 @@ def write(out, numbers=(), folder=None, say=print):
     ------
     BadInput, when a lesson does not run, or a formula or picture in it could not be read on its page.
     """
-    out, chosen, made = Path(out), notebooks.lessons(numbers, folder), []
+    out, chosen, every = Path(out), notebooks.lessons(numbers, folder), notebooks.lessons((), folder)
+    every = [path for path in every if path in chosen or (out / f"{path.stem}.html").exists()]
+    written = list(write_each(out, chosen, lambda notebook, path: lesson(notebook, path, every), "lessons", say))
+    notebooks.write_text(out / "index.html", index(every))
+    say(out / "index.html")
+    return [*written, out / "index.html"]
+
+
+def write_each(out, paths, page, what, say):
+    """Run the lessons and write `page(notebook, path)` of each, and the files that it links to; each path as it is
+    written."""
     out.mkdir(parents=True, exist_ok=True)  # or fail before the lessons are run
-    every = [path for path in notebooks.lessons((), folder) if path in chosen or (out / f"{path.stem}.html").exists()]
-    for path in chosen:
-        page = lesson(executed(path, lambda line: say(f"lessons: {line}")), path, every)
-        linked(path, out)
-        made.append(_put(out / f"{path.stem}.html", page, say))
-    return [*made, _put(out / "index.html", index(every), say)]
-
-
-def _put(path, content, say):
-    with atomic_write(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
-    say(path)
-    return path
+    for path in paths:
+        content = page(executed(path, lambda line: say(f"{what}: {line}")), path)
+        for copy in notebooks.copy_links(notebooks.read(path), path, out):
+            if copy.suffix == ".md":
+                text = render.text(copy.read_text(encoding="utf-8"))
+                notebooks.write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
+        target = out / f"{path.stem}.html"
+        notebooks.write_text(target, content)
+        say(target)
+        yield target
 
 
 def lesson(notebook, path, every=()):
     """The page of an executed notebook."""
-    main = "\n".join(cell_html(cell, path) for cell in notebook["cells"])
+    main = "\n".join(_cell(cell, path) for cell in notebook["cells"])
     around = _around(path, list(every))
     body = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
     if wordless := render.wordless(body):
@@ -48,24 +55,24 @@ def lesson(notebook, path, every=()):
     return body
 
 
-def cell_html(cell, path):
-    """A cell as a section whose id is the cell's; nothing for what does nothing on a page."""
+def _cell(cell, path):
+    """A cell as a section whose id is the cell's."""
     if cell["cell_type"] == "markdown":
-        source = here(copies.spoken(cell))
+        source = here(notebooks.spoken(cell))
         return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
-    shown = render.outputs(cell)
-    shown = f'<div class="outputs">\n{shown}\n</div>' if shown else ""
+    results = "\n".join(filter(None, map(render.output, cell.get("outputs", ()))))
+    results = f'<div class="outputs">\n{results}\n</div>' if results else ""
     if task := notebooks.task(cell):  # what is to be written is open; a way to write it, and its result, a click away
-        source = render.code(f"{copies.cleared(task.solution)}\n\n\n{task.check}")
-        source, shown = source + render.code(task.solution, "a solution", shown), ""
+        source = render.code(f"{notebooks.cleared(task.solution)}\n\n\n{task.check}")
+        source, results = source + render.code(task.solution, "a solution", results), ""
     else:
         source = render.code(cell["source"], "code" * bool(cell["metadata"].get("jupyter", {}).get("source_hidden")))
-    return f'<section class="code" id="{cell["id"]}">\n{source}\n{shown}\n</section>'
+    return f'<section class="code" id="{cell["id"]}">\n{source}\n{results}\n</section>'
 
 
 def here(source):
-    """Markdown of a lesson whose links lead to files beside the page, where `linked` puts them."""
-    return notebooks.LINK.sub(lambda found: found[0].removeprefix("../"), source)
+    """Markdown of a lesson whose links lead to files beside the page, where `write_each` puts them."""
+    return notebooks.LINK.sub(lambda link: link[0].removeprefix("../"), source)
 
 
 def title(notebook):
@@ -77,26 +84,15 @@ def index(paths):
     """A page that leads to all others."""
     rows = []
     for path in paths:
-        opening = notebooks.read(path)["cells"][0]["source"].split("\n\n")
+        notebook = notebooks.read(path)
+        opening = notebook["cells"][0]["source"].split("\n\n")
         times = next((part for part in opening if part.startswith("Reading:")), "")
-        name = opening[0].lstrip("# ")
-        rows.append(f"## [{name}]({path.stem}.ipynb)\n\n{here(opening[1])}\n\n{times}")
+        rows.append(f"## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(opening[1])}\n\n{times}")
     return render.page("i2pemd-lite: the lessons", render.text("# The lessons\n\n" + "\n\n".join(rows)))
 
 
-def linked(path, out):
-    """Put the files that a lesson links to under `out`, those in Markdown as pages."""
-    root = path.parent.parent
-    for target, _ in notebooks.links(notebooks.read(path)):
-        if target.startswith("../"):
-            for copy in notebooks.copy_linked(path.parent / target, out, root):
-                if copy.suffix == ".md":
-                    source = copy.read_text(encoding="utf-8")
-                    with atomic_write(copy.with_suffix(".html")) as temporary:
-                        temporary.write_text(render.page(copy.stem, render.text(source)), encoding="utf-8")
-
-
 def _around(path, every):
+    """Links to the lesson before, to all of them and to the next one."""
     if path not in every:
         return ""
     names, at = [each.stem for each in every], every.index(path)

@@ -77,27 +77,10 @@ def code(source, folded="", shown=""):
     return f"<details><summary>{folded}</summary>{made}</details>" if folded else made
 
 
-def outside(page):
-    """What a page would ask the network for: it should be nothing. (A link that a reader may follow is no such thing.)
-
-    Example
-    -------
-    >>> outside('<a href="https://a.org">a</a> <img src="https://a.org/b.png"> <script src="c.js"></script>')
-    ['https://a.org/b.png', 'c.js']
-    """
-    asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
-    return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
-
-
 def wordless(page):
     """The pictures of a page that have no words for those who cannot see them, as the beginnings of their tags."""
     tags = re.findall(r"<img\b[^>]*>", page)
     return [tag[:80] for tag in tags if not re.search(r'\balt="(?!&lt;|No description)[^"]', tag)]
-
-
-def outputs(cell):
-    """What a code cell printed and showed, the richest form that a page without a kernel can show."""
-    return "\n".join(filter(None, map(output, cell.get("outputs", ()))))
 
 
 def output(said):

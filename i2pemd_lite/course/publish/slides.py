@@ -12,27 +12,16 @@ The rules, so that no lesson needs marks of its own:
 import re
 from pathlib import Path
 
-from i2pemd_lite.course.publish import copies, notebooks, pages, render, teacher
-from i2pemd_lite.course.publish.executed import executed
-from i2pemd_lite.files import atomic_write
+from i2pemd_lite.course.publish import notebooks, pages, render, teacher
 
 LINES = 8  # of code on a slide
 ROOM = 20  # lines of text on a slide: a picture takes 14, a formula 3
 TALL = {"<img": 14, 'class="formula"': 3, "<tr": 1.5, "<li": 0.5}
 
 
-def write(out, paths, say=print):
-    """Run the lessons, and write a deck for each under `out`; the paths written, each told to `say` at once."""
-    made = []
-    Path(out).mkdir(parents=True, exist_ok=True)  # or fail before the lessons are run
-    for path in paths:
-        made.append(Path(out) / f"{path.stem}.html")
-        content = deck(executed(path, lambda line: say(f"slides: {line}")), path)
-        pages.linked(path, out)
-        with atomic_write(made[-1]) as temporary:
-            temporary.write_text(content, encoding="utf-8")
-        say(made[-1])
-    return made
+def decks(out, paths, say=print):
+    """Run the lessons, and write a deck for each under `out`; each path, told to `say`, as it is written."""
+    return pages.write_each(Path(out), paths, deck, "slides", say)
 
 
 def deck(notebook, path):
@@ -61,18 +50,16 @@ def parts(notebook, path):
     asked = False
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            for block in _blocks(pages.here(copies.spoken(cell))):
+            for block in _blocks(pages.here(notebooks.spoken(cell))):
                 made = render.text(block, path.parent)
                 yield f'<div class="fragment">{made}</div>' if re.search(r"\*\*[^*]+\*\*.*\?", block, re.S) else made
             continue
-        task = notebooks.task(cell)
-        source = copies.cleared(task.solution) if task else cell["source"]
-        waits = bool(re.search(r"^(predict|estimate|sketch)\(", source, re.M))
-        if not task and not waits and not _plumbing(cell):
-            yield render.code(source)
-        elif task:
-            yield render.code(source)
+        if task := notebooks.task(cell):
+            yield render.code(notebooks.cleared(task.solution))
             continue  # what a right answer prints is not the class's yet
+        waits = bool(re.search(r"^(predict|estimate|sketch)\(", cell["source"], re.M))
+        if not waits and not _plumbing(cell):
+            yield render.code(cell["source"])
         results = [piece for each in cell.get("outputs", ()) for piece in _pieces(render.output(each))]
         for piece in results:
             yield f'<div class="outputs{" fragment" * (waits or asked)}">{piece}</div>'

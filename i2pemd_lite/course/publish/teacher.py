@@ -11,8 +11,9 @@ What is to be said of an exercise comes from its entry in `exercises/`, so that 
 
 import ast
 import re
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.publish import notebooks
@@ -21,8 +22,7 @@ from i2pemd_lite.files import BadInput
 FOLDER = Path(__file__).parent / "notes"
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(NamedTuple):
     """What a teacher needs for one part of a lesson: its heading, minutes, and what to say."""
 
     heading: str
@@ -31,13 +31,7 @@ class Note:
 
 
 def notes(number, folder=FOLDER):
-    """The `Note`s of a lesson, in their order; none when there is no file for it.
-
-    Example
-    -------
-    >>> notes("02")[0].heading
-    'You will be able to'
-    """
+    """The `Note`s of a lesson, in their order; none when there is no file for it."""
     path = Path(folder) / f"{number}.md"
     if not path.exists():
         return []
@@ -55,11 +49,11 @@ def contents(notes, notebook):
     """A cell with what the lesson takes, part by part; none when there are no notes."""
     if not notes:
         return []
-    tasks = [task for task in map(notebooks.task, notebook["cells"]) if task]
-    found = [(task.name, entry) for task in tasks if (entry := _exercise(task.name))]
+    names = [task.name for task in map(notebooks.task, notebook["cells"]) if task]
+    entries = {name: exercises.find(name) for name in names if exercises.is_one(name)}
     rows = [f"| {note.heading} | {note.minutes} |" for note in notes]
-    rows += [f"| exercise {name} ({entry.kind}): {entry.title} | {entry.minutes} |" for name, entry in found]
-    read, solved = sum(note.minutes for note in notes), sum(entry.minutes for _, entry in found)
+    rows += [f"| exercise {name} ({each.kind}): {each.title} | {each.minutes} |" for name, each in entries.items()]
+    read, solved = sum(note.minutes for note in notes), sum(each.minutes for each in entries.values())
     rows += [f"| **together** | **{read} + {solved} for the exercises** |"]
     top = ["**For the teacher.** What this lesson takes:", "", "| part | minutes |", "| --- | ---: |"]
     return [notebooks.markdown("teacher-contents", "\n".join(top + rows))]
@@ -69,30 +63,24 @@ def after(cell, notes):
     """The teacher's cells that follow a cell of the master: notes to its headings, or on its exercise."""
     task = notebooks.task(cell)
     if task is not None:
-        entry = _exercise(task.name)
-        return [notebooks.markdown(f"{cell['id']}-teacher", _about(task.name, entry))] if entry else []
-    named = [note for heading in notebooks.headings(cell) for note in notes if note.heading == heading]
-    texts = (f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named)
-    text = "\n\n".join(texts)
+        text = _about(task.name) if exercises.is_one(task.name) else ""
+    else:
+        named = [note for heading in notebooks.headings(cell) for note in notes if note.heading == heading]
+        texts = (f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named)
+        text = "\n\n".join(texts)
     return [notebooks.markdown(f"{cell['id']}-teacher", text)] if text else []
 
 
-def _exercise(name):
-    try:
-        return exercises.find(name)
-    except BadInput:
-        return None
-
-
-def _about(name, entry):
-    written = _written(name)
-    lines = [f"**For the teacher, exercise {name}, {entry.minutes} min** ({entry.kind}): {_ended(entry.title)}", ""]
-    lines += [f"It is judged in random cases against {entry.against}.", ""]
-    lines += ["Typical wrong answers, and what is said:", ""]
-    lines += [f"- `{code}`: {said}" if (code := written.get(said)) else f"- {said}" for said in entry.mistakes]
-    lines += ["", "Hints, a plainer one after each attempt:", ""]
-    lines += [f"{number}. {hint}" for number, hint in enumerate(entry.hints, 1)]
-    return "\n".join(lines)
+def _about(name):
+    entry, written = exercises.find(name), _written(name[:2])
+    wrong = [f"- `{code}`: {said}" if (code := written[said]) else f"- {said}" for said in entry.mistakes]
+    hints = [f"{number}. {hint}" for number, hint in enumerate(entry.hints, 1)]
+    return "\n".join([
+        f"**For the teacher, exercise {name}, {entry.minutes} min** ({entry.kind}): {_ended(entry.title)}",
+        f"\nIt is judged in random cases against {entry.against}.",
+        "\nTypical wrong answers, and what is said:\n", *wrong,
+        "\nHints, a plainer one after each attempt:\n", *hints,
+    ])  # fmt: skip
 
 
 def _ended(heading):
@@ -106,40 +94,26 @@ def _ended(heading):
     return heading if heading.endswith(("?", "!", ".")) else f"{heading}."
 
 
-def _written(name):
-    """{sentence: code} of the typical mistakes of an exercise, as its file has them; "" where it needs other functions
-    of that file, which nobody would write.
-
-    Example
-    -------
-    >>> [code for code in _written("02a").values() if "mean" in code]
-    ['(c[:, None] - c).abs().mean(2)']
+@cache
+def _written(number):
+    """{sentence: code} of the typical mistakes of a lesson, as its file has them; "" where it needs other functions of
+    that file, which nobody would write.
     """
-    file = Path(exercises.__file__).parent / f"lesson{name[:2]}.py"
+    file = Path(exercises.__file__).parent / f"lesson{number}.py"
     tree = ast.parse(file.read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Dict) and name in (keys := [getattr(key, "value", None) for key in node.keys]):
-            entry = node.values[keys.index(name)]
-            mistakes = [keyword.value for keyword in entry.keywords if keyword.arg == "mistakes"]
-            if mistakes and isinstance(mistakes[0], ast.Dict):
-                pairs = zip(mistakes[0].keys, mistakes[0].values, strict=True)
-                return {ast.literal_eval(key): _code(value, functions) for key, value in pairs}
-    return {}
+    mistakes = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mistakes"]
+    pairs = [pair for table in mistakes for pair in zip(table.keys, table.values, strict=True)]
+    return {ast.literal_eval(sentence): _code(function, functions) for sentence, function in pairs}
 
 
 def _code(node, functions):
     """A function's result in one line: of a lambda its expression, of a name the lines of its `def`."""
-    body = functions.get(node.id, node) if isinstance(node, ast.Name) else node
-    inner = [each.id for each in ast.walk(body) if isinstance(each, ast.Name) and each.id.startswith("_")]
-    if inner or any(isinstance(each, ast.If | ast.For | ast.While) for each in ast.walk(body)):
+    node = functions.get(node.id, node) if isinstance(node, ast.Name) else node
+    parts = list(ast.walk(node))
+    ours = any(isinstance(part, ast.Name) and part.id.startswith("_") for part in parts)
+    if ours or any(isinstance(part, ast.If | ast.For | ast.While) for part in parts):
         return ""
-    if isinstance(node, ast.Lambda):
-        return ast.unparse(node.body)
-    if isinstance(node, ast.Name) and node.id in functions:
-        return "; ".join(ast.unparse(line) for line in functions[node.id].body if not _is_docstring(line))
-    return ast.unparse(node)
-
-
-def _is_docstring(line):
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+    if isinstance(node, ast.FunctionDef):
+        return "; ".join(map(ast.unparse, node.body[ast.get_docstring(node) is not None :]))
+    return ast.unparse(node.body if isinstance(node, ast.Lambda) else node)

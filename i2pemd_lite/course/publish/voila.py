@@ -22,23 +22,15 @@ BOARDS = {
 
 def write(out):
     """Write the notebooks into the folder `out`, and `index.ipynb` that leads to them; their paths."""
-    boards = [_board(Path(out) / f"{name}.ipynb", name, *parts) for name, parts in BOARDS.items()]
-    return [*boards, _index(Path(out) / "index.ipynb")]
-
-
-def _board(path, name, call, question):
-    title = notebooks.markdown(f"{name}-01", f"# {name}\n\n**Before you move anything:** {question}")
-    return _put(path, title, notebooks.code(f"{name}-02", f"from i2pemd_lite.panels import {name}\n\n{call}"))
-
-
-def _index(path):
-    lines = [f"- [{name}]({VOILA}/{name}.ipynb): {question}" for name, (_, question) in BOARDS.items()]
+    pages = {}
+    for name, (call, question) in BOARDS.items():
+        title = notebooks.markdown(f"{name}-01", f"# {name}\n\n**Before you move anything:** {question}")
+        pages[name] = [title, notebooks.code(f"{name}-02", f"from i2pemd_lite.panels import {name}\n\n{call}")]
+    links = "\n".join(f"- [{name}]({VOILA}/{name}.ipynb): {question}" for name, (_, question) in BOARDS.items())
     title = "# Panels to move\n\nEach asks a question. Answer it before you move anything."
-    return _put(path, notebooks.markdown("index-01", f"{title}\n\n" + "\n".join(lines)))
-
-
-def _put(path, *cells):
+    pages["index"] = [notebooks.markdown("index-01", f"{title}\n\n{links}")]
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    notebook = {"cells": list(cells), "metadata": {**kernel, "language_info": {"name": "python"}}}
-    notebooks.write(path, {**notebook, "nbformat": 4, "nbformat_minor": 5})
-    return path
+    about = {"metadata": {**kernel, "language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
+    for name, cells in pages.items():
+        notebooks.write(Path(out) / f"{name}.ipynb", {"cells": cells, **about})
+    return [Path(out) / f"{name}.ipynb" for name in pages]

@@ -27,15 +27,7 @@ class Score(NamedTuple):
 
 
 def score(predictions):
-    """The score of predictions, dicts with "confidence", "chance" and "hit"; None without any.
-
-    Example
-    -------
-    >>> right = {"confidence": 0.8, "chance": 0.5, "hit": True}
-    >>> found = score([right, {"confidence": 0.6, "chance": 0.5, "hit": False}])
-    >>> round(found.brier, 2), found.guessing, round(found.sure, 2), found.right
-    (0.2, 0.25, 0.7, 0.5)
-    """
+    """The score of predictions, dicts with "confidence", "chance" and "hit"; None without any."""
     told = [each for each in predictions if each["confidence"] is not None]
     if not told:
         return None
@@ -46,28 +38,28 @@ def score(predictions):
     return Score(len(s), *map(float, (((s - h) ** 2).mean(), ((c - h) ** 2).mean(), s.mean(), h.mean())), groups)
 
 
-def words(found):
+def words(score):
     """A score in sentences."""
-    if found is None:
+    if score is None:
         return "No prediction yet: commit to one, and say how sure you are."
     sentence = (
-        f"{found.n} prediction{'s' * (found.n > 1)}: you were {100 * found.sure:.0f} % sure on average, and "
-        f"{100 * found.right:.0f} % were right. Brier score {found.brier:.2f} (0 is best; to call each a guess would "
-        f"give {found.guessing:.2f})."
+        f"{score.n} prediction{'s' * (score.n > 1)}: you were {100 * score.sure:.0f} % sure on average, and "
+        f"{100 * score.right:.0f} % were right. Brier score {score.brier:.2f} (0 is best; to call each a guess would "
+        f"give {score.guessing:.2f})."
     )
-    gap = found.sure - found.right
+    gap = score.sure - score.right
     # With n predictions the share that is right spreads by sqrt(s (1 − s) / n), whoever makes them.
-    spread = (found.sure * (1 - found.sure) / found.n) ** 0.5
-    if found.n < FEW:
+    spread = (score.sure * (1 - score.sure) / score.n) ** 0.5
+    if score.n < FEW:
         return sentence + " Too few to tell more."
-    if abs(gap) <= 2 * spread and (found.n < ENOUGH or abs(gap) > SMALL):
+    if abs(gap) <= 2 * spread and (score.n < ENOUGH or abs(gap) > SMALL):
         return sentence + " These are too few to tell: luck alone can set the two so far apart."
     if abs(gap) <= 2 * spread:
         return sentence + " You are about as often right as you are sure."
     return sentence + (" You are surer than you are right." if gap > 0 else " You are right more often than you say.")
 
 
-def draw(figure, found):
+def draw(figure, score):
     """Stated confidence against the share that was right; on the diagonal both agree."""
     axes = figure.add_axes([0.125, 0.16, 0.67, 0.74])
     axes.set(xlim=(0, 105), ylim=(-4, 108), xlabel="how sure you were (%)", ylabel="right (%)")
@@ -75,7 +67,7 @@ def draw(figure, found):
     axes.plot([0, 100], [0, 100], color=style.QUIET, lw=1)
     # Outside, at the end of the line: a group can lie anywhere within.
     axes.text(107, 100, "as often\nright as sure", size=8, color=style.QUIET, va="center")
-    for sure, right, n in found.groups if found else ():
+    for sure, right, n in score.groups if score else ():
         axes.plot([100 * sure] * 2, [100 * sure, 100 * right], color=style.LINE, lw=1.5)
         axes.plot([100 * sure], [100 * right], ls="", ms=8, **style.SOURCE)
         # Away from the diagonal: right below it where there is room, else left above.
@@ -85,7 +77,7 @@ def draw(figure, found):
         axes.text(y=y, s=f"{round(right * n)} of {n}", size=8.5, va=va, color=style.BLUE, **side)
 
 
-def shown(predictions):
+def picture(predictions):
     """The picture and the words of a calibration."""
-    found = score(predictions)
-    return Still(words(found), drawn(5.5, 3.1, draw, found))
+    result = score(predictions)
+    return Still(words(result), drawn(5.5, 3.1, draw, result))

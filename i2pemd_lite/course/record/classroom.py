@@ -30,13 +30,7 @@ class Exercise(NamedTuple):
 
     @property
     def struggle(self):
-        """What exercises are compared by: the share, of those who tried, that is not right yet, then that right later.
-
-        Example
-        -------
-        >>> Exercise("00b", {FIRST: 1, LATER: 1, NOT_YET: 2, OPEN: 6}, 2.0, 0, Counter()).struggle
-        (0.5, 0.25, 2.0)
-        """
+        """What exercises are compared by: of those who tried, the share not right yet, then that right later."""
         n = self.counts[FIRST] + self.counts[LATER] + self.counts[NOT_YET]
         return self.counts[NOT_YET] / n, self.counts[LATER] / n, self.attempts
 
@@ -51,13 +45,7 @@ class Prediction(NamedTuple):
 
     @property
     def surprise(self):
-        """By how much they were surer than right.
-
-        Example
-        -------
-        >>> Prediction("p00a", 4, 0.75, 0.25).surprise
-        0.5
-        """
+        """By how much they were surer than right."""
         return self.sure - self.right
 
 
@@ -94,7 +82,7 @@ def table(hand_ins):
     columns += [f"{name}{what}" for name in said for what in ("", " confidence")]
     rows = [[*columns, "predictions", "mean confidence", "share right", "Brier score"]]
     for one in hand_ins:
-        row = [one.file.removesuffix(".json"), one.about["profile"], one.about["seed"]]
+        row = [one.file.removesuffix(".json"), one.profile, one.seed]
         for name in tried:
             check = one.checks.get(name)
             row += [int(check["right"]), check["attempts"], check["hint"]] if check else ["", "", ""]
@@ -144,12 +132,8 @@ def words(hand_ins, problems):
 
 
 def report(folder, out):
-    """Write class.csv, class.png and class.txt of the hand-ins in `folder` into `out`.
-
-    Returns
-    -------
-    (the words, how many hand-ins were left out)
-    """
+    """Write class.csv, class.png and class.txt of the hand-ins in `folder` into `out`; (the words, how many hand-ins
+    were left out)."""
     hand_ins, problems = read_all(folder)
     tried, said = exercises(hand_ins)[:ROWS], predictions(hand_ins)[:SHOWN]
     png = drawn(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3), draw, tried, said, len(hand_ins))
@@ -174,6 +158,8 @@ INKS = {FIRST: style.CARD, LATER: style.INK, NOT_YET: style.CARD, OPEN: style.QU
 
 def draw(figure, tried, said, n):
     """Left each exercise and what became of it, right each prediction: how sure they were, and how often right."""
+    from matplotlib.patches import Rectangle
+
     height = figure.get_figheight()
     bottom, top = 0.62 / height, 1 - 0.72 / height
     left = figure.add_axes([0.06, bottom, 0.47, top - bottom])
@@ -193,7 +179,9 @@ def draw(figure, tried, said, n):
     left.text(1.02 * n, -0.75, "attempts · saw a hint", size=8, va="bottom", ha="left", color=style.QUIET)
     x = 0.06
     for what, look in LOOKS.items():
-        figure.patches.append(_square(figure, x, 1 - 0.24 / height, height, look))
+        options = {"facecolor": look["color"], "edgecolor": look.get("edgecolor", "none"), "hatch": look.get("hatch")}
+        place = (x, 1 - 0.295 / height)
+        figure.patches.append(Rectangle(place, 0.012, 0.11 / height, transform=figure.transFigure, lw=0, **options))
         figure.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
         x += 0.035 + 0.0068 * len(what)
     right = figure.add_axes([0.72, bottom, 0.26, top - bottom])
@@ -205,11 +193,3 @@ def draw(figure, tried, said, n):
         right.plot([100 * each.right], [row], ls="", ms=7, **style.TARGET)
     figure.text(0.72, 1 - 0.24 / height, "●  sure, on average", size=8.5, color=style.BLUE, va="center")
     figure.text(0.87, 1 - 0.24 / height, "×  right", size=8.5, color=style.ORANGE, va="center")
-
-
-def _square(figure, x, y, height, look):
-    from matplotlib.patches import Rectangle
-
-    options = {"facecolor": look["color"], "edgecolor": look.get("edgecolor", "none"), "hatch": look.get("hatch")}
-    place, size = (x, y - 0.055 / height), (0.012, 0.11 / height)
-    return Rectangle(place, *size, transform=figure.transFigure, linewidth=0, **options)

@@ -7,16 +7,7 @@ from typing import NamedTuple
 
 from i2pemd_lite import __version__
 from i2pemd_lite.course.exercises import known_mistakes
-from i2pemd_lite.course.record.progress import (
-    EXERCISE,
-    FORMAT,
-    IDENTITY,
-    MOST_HINTS,
-    PREDICTION,
-    WHAT,
-    checksum,
-    is_share,
-)
+from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.panels.engine.still import count
 
@@ -30,77 +21,73 @@ class HandIn(NamedTuple):
     file: str
     checks: dict  # name -> {"attempts", "right", "hint", "mistakes"}
     predictions: dict  # name -> {"value", "confidence", "chance", "hit"}
-    about: dict  # journal, profile, seed, versions, panels, checksum
+    journal: str
+    profile: str
+    seed: int
 
 
 def read(path, folder=None):
-    """The hand-in in a file, named by its path below `folder`, or by its name alone.
-
-    Raises
-    ------
-    BadInput, when it is too large, no JSON, half a file, no hand-in, of another version, changed after it was saved, or
-    says what no learner can have done
-    """
+    """The hand-in in a file, named by its path below `folder`, or by its name alone; `BadInput` when it is damaged, of
+    another version, changed after it was saved, or says what no learner can have done."""
     path = Path(path)
     name = printable(path.relative_to(folder).as_posix() if folder else path.name)
     content = _content(path, name)
-    if not isinstance(content, dict) or content.get("what") != WHAT:
-        found = "the state of a panel" if isinstance(content, dict) and "panel" in content else "other JSON"
-        raise BadInput(f"{name}: expected a hand-in, found {found}; {AGAIN}")
-    theirs = (content.get("versions") or {}).get("i2pemd-lite") if isinstance(content.get("versions"), dict) else None
-    if content.get("format") != FORMAT or _series(theirs) != _series(__version__):
-        known = isinstance(theirs, str) and re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", theirs)
-        found = theirs if known else "an unknown version"
+    if not isinstance(content, dict) or content.get("what") != progress.WHAT:
+        panel = isinstance(content, dict) and "panel" in content
+        raise _refused(name, "a hand-in", "the state of a panel" if panel else "other JSON")
+    versions = content.get("versions")
+    version = versions.get("i2pemd-lite") if isinstance(versions, dict) else None
+    if content.get("format") != progress.FORMAT or _series(version) != _series(__version__):
+        is_version = isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version)
         raise BadInput(
-            f"{name}: expected one saved by i2pemd-lite {__version__}, found {found}, "
-            "whose exercises can differ; make the report of those with that version"
+            f"{name}: expected one saved by i2pemd-lite {__version__}, found "
+            f"{version if is_version else 'an unknown version'}, whose exercises can differ; "
+            "make the report of those with that version"
         )
     try:
-        unchanged = content.get("checksum") == checksum(content)
+        unchanged = content.get("checksum") == progress.checksum(content)
     except (ValueError, RecursionError):
-        raise BadInput(f"{name}: expected text throughout, found text that is none; {AGAIN}") from None
+        raise _refused(name, "text throughout", "text that is none") from None
     if not unchanged:
-        raise BadInput(f"{name}: expected it as progress.save wrote it, found it changed since; {AGAIN}")
+        raise _refused(name, "it as progress.save wrote it", "it changed since")
     if wrong := _wrong(content):
-        raise BadInput(f"{name}: expected checks and predictions, found {wrong}; {AGAIN}")
-    about = {key: content[key] for key in ("journal", "profile", "seed", "versions", "panels", "checksum")}
-    return HandIn(name, content["checks"], content["predictions"], about)
+        raise _refused(name, "checks and predictions", wrong)
+    return HandIn(name, *(content[key] for key in HandIn._fields[1:]))
+
+
+def _refused(name, expected, found):
+    return BadInput(f"{name}: expected {expected}, found {found}; {AGAIN}")
 
 
 def printable(name):
-    """A file's name as it can be printed: one can hold what moves the cursor of a terminal.
-
-    Example
-    -------
-    >>> printable("a\\nb.json")
-    'a�b.json'
-    """
+    """A file's name as it can be printed: one can hold what moves the cursor of a terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
 def _content(path, name):
     """The JSON in a file."""
+    expected, text = "a hand-in", ""
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise BadInput(f"{name}: expected a hand-in, found a file of more than 1 MB; {AGAIN}")
-        text = data.decode()
-        return json.loads(text)
-    except BadInput:
-        raise
+        if len(data) <= LARGEST:
+            text = data.decode()
+            return json.loads(text)
+        found = "a file of more than 1 MB"
     except OSError as error:
-        raise BadInput(f"{name}: expected a text file, found {error.strerror}; {AGAIN}") from None
+        expected, found = "a text file", error.strerror
     except (UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(f"{name}: expected a text file, found {error}; {AGAIN}") from None
+        expected, found = "a text file", error
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise BadInput(f"{name}: expected a hand-in, found an empty file; {AGAIN}") from None
-        if text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
-            raise BadInput(f"{name}: expected a whole file, found one that breaks off; {AGAIN}") from None
-        raise BadInput(f"{name}: expected JSON, found {error}; {AGAIN}") from None
+            found = "an empty file"
+        elif text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
+            expected, found = "a whole file", "one that breaks off"
+        else:
+            expected, found = "JSON", error
     except ValueError:  # Python reads no whole number of more than 4300 digits
-        raise BadInput(f"{name}: expected a hand-in, found a number of thousands of digits; {AGAIN}") from None
+        found = "a number of thousands of digits"
+    raise _refused(name, expected, found)
 
 
 def _series(version):
@@ -114,25 +101,23 @@ def _wrong(content):
     """
     try:
         checks, predictions = content["checks"], content["predictions"]
-        if not all(map(EXERCISE.fullmatch, checks)):
+        if not all(map(progress.EXERCISE.fullmatch, checks)):
             return "a name that no exercise has"
-        if not all(map(PREDICTION.fullmatch, predictions)):
+        if not all(map(progress.PREDICTION.fullmatch, predictions)):
             return "a name that no prediction has"
         for name, check in checks.items():
             attempts, hint, mistakes = check["attempts"], check["hint"], check["mistakes"]
             if not (type(attempts) is type(hint) is int and isinstance(check["right"], bool)):
                 return "them damaged"
-            if not (1 <= attempts <= MOST_ATTEMPTS and 0 <= hint <= MOST_HINTS):
+            if not (1 <= attempts <= MOST_ATTEMPTS and 0 <= hint <= progress.MOST_HINTS):
                 return "more than anybody tries, or less"
             if not isinstance(mistakes, list) or not set(mistakes) <= set(known_mistakes(name)):
                 return "a mistake that is none of the exercise's"
-        said = all(
-            is_share(p["confidence"]) and is_share(p["chance"]) and isinstance(p["hit"], bool)
-            for p in predictions.values()
-        )
-        about = re.fullmatch("[a-z0-9_-]{1,20}", content["profile"]) and type(content["seed"]) is int
-        about = about and abs(content["seed"]) < 2**64
-        fine = said and about and IDENTITY.fullmatch(content["journal"]) and "panels" in content
+        facts = {"kind": "prediction", "by": "learner"}
+        said = all(progress.fits({**each, **facts, "name": name}) for name, each in predictions.items())
+        profile, seed = content["profile"], content["seed"]
+        about = re.fullmatch("[a-z0-9_-]{1,20}", profile) and type(seed) is int and abs(seed) < 2**64
+        fine = said and about and progress.IDENTITY.fullmatch(content["journal"]) and "panels" in content
     except (KeyError, TypeError, AttributeError):
         fine = False
     return None if fine else "them damaged"
@@ -140,38 +125,29 @@ def _wrong(content):
 
 def read_all(folder):
     """([hand-ins], `Problems`) of all .json files in a folder and the folders in it, in the order of their paths; of
-    those from one journal the one with most counts.
-
-    Raises
-    ------
-    BadInput, when there is no such folder, no file in it, or no good one
-    """
+    those from one journal the one with most counts. `BadInput`, when there is none, or no good one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: expected a folder of hand-ins, found none; correct its name")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".json" and path.is_file())
     if not paths:
         raise BadInput(f"{folder}: expected hand-ins, files that end in .json, found none; put them there")
-    found, problems, most = [], Problems(count(len(paths), "hand-in")), {}
+    hand_ins, problems = [], Problems(count(len(paths), "hand-in"))
     for path in paths:
         with problems.collect():
-            one = read(path, folder)
-            found.append(one)
-            before = most.setdefault(one.about["journal"], one)
-            if _amount(one) > _amount(before):
-                most[one.about["journal"]] = one
-    if not found:
+            hand_ins.append(read(path, folder))
+    if not hand_ins:
         problems.raise_if_any()
-    for one in found:
-        kept = most[one.about["journal"]]
-        if kept is not one:
+    most = {one.journal: one for one in sorted(reversed(hand_ins), key=_amount)}  # of equal ones the first
+    for one in hand_ins:
+        if one is not most[one.journal]:
             problems.add(
                 one.file,
                 "one hand-in from each journal",
-                f"one from the same journal as {kept.file}, which has as much or more and is counted",
+                f"one from the same journal as {most[one.journal].file}, which has as much or more and is counted",
                 "where they are of two learners, ask whose it is",
             )
-    return [one for one in found if most[one.about["journal"]] is one], problems
+    return [one for one in hand_ins if one is most[one.journal]], problems
 
 
 def _amount(one):

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from i2pemd_lite.course import exercises, table
 from i2pemd_lite.files import BadInput, cache_folder, write_json
-from i2pemd_lite.panels.engine.still import Still, count, table
+from i2pemd_lite.panels.engine.still import Still, count
 
 KINDS = ("check", "prediction", "start over", "journal")
 EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
@@ -52,8 +53,9 @@ def record(kind, name, **facts):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
-            if file.seek(0, os.SEEK_END) and _last_byte(file) != b"\n":
-                file.write(b"\n")
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                file.write(b"\n" * (file.read(1) != b"\n"))
             file.write(text.encode(errors="replace") + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -63,16 +65,11 @@ def record(kind, name, **facts):
         _unwritten.append(line)
 
 
-def _last_byte(file):
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
-
-
 def records():
     """All records since the last `start_over`, the oldest first; torn and odd lines are left out."""
-    found = [line for line in _lines() if line["kind"] != "journal"]
-    starts = [n for n, line in enumerate(found) if line["kind"] == "start over"]
-    return found[starts[-1] + 1 :] if starts else found
+    lines = [line for line in _lines() if line["kind"] != "journal"]
+    starts = [n for n, line in enumerate(lines, 1) if line["kind"] == "start over"]
+    return lines[max(starts, default=0) :]
 
 
 def _lines():
@@ -101,11 +98,11 @@ def _parsed(line):
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could not be saved
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and _fits(value) else None
+    return value if isinstance(value, dict) and fits(value) else None
 
 
-def _fits(r):
-    """Whether a record has the types that are counted on."""
+def fits(r):
+    """Whether a record, a dict, has the types that are counted on."""
     kind, name = r.get("kind"), r.get("name")
     if kind not in KINDS or not isinstance(name, str):
         return False
@@ -115,13 +112,13 @@ def _fits(r):
         right = isinstance(r.get("right", False), bool) and isinstance(r.get("finding", ""), str)
         return bool(EXERCISE.fullmatch(name)) and whole and right
     if kind == "prediction":
-        sure = is_share(r.get("confidence")) or (r.get("confidence") is None and r.get("by") != "learner")
-        said = sure and is_share(r.get("chance")) and isinstance(r.get("hit"), bool)
+        sure = _is_share(r.get("confidence")) or (r.get("confidence") is None and r.get("by") != "learner")
+        said = sure and _is_share(r.get("chance")) and isinstance(r.get("hit"), bool)
         return bool(PREDICTION.fullmatch(name)) and said
     return kind == "start over" or bool(IDENTITY.fullmatch(name))
 
 
-def is_share(x):
+def _is_share(x):
     """Whether x is a number from 0 to 1."""
     return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x <= 1
 
@@ -137,10 +134,10 @@ def committed(name):
 
 def predictions():
     """{name: {"value", "confidence", "chance", "hit"}}: the first commitment to each, which is the one that counts."""
-    found = {}
+    said = {}
     for r in _own("prediction"):
-        found.setdefault(r["name"], {key: r.get(key) for key in ("value", "confidence", "chance", "hit")})
-    return found
+        said.setdefault(r["name"], {key: r.get(key) for key in ("value", "confidence", "chance", "hit")})
+    return said
 
 
 def checks():
@@ -149,20 +146,18 @@ def checks():
     An exercise that was still open is no attempt. `hint` is the plainest hint that was shown, `mistakes` are the
     typical ones that were recognised.
     """
-    from i2pemd_lite.course.exercises import known_mistakes
-
-    found = {}
+    tried = {}
     for r in _own("check"):
-        each = found.setdefault(r["name"], {"attempts": 0, "right": False, "hint": 0, "mistakes": []})
+        each = tried.setdefault(r["name"], {"attempts": 0, "right": False, "hint": 0, "mistakes": []})
         if each["right"] or not (r.get("right") or r.get("hint")):
             continue
         each["attempts"] += 1
         each["right"] = bool(r.get("right"))
         each["hint"] = max(each["hint"], int(r.get("hint") or 0))
         # Other findings quote the learner's own lines, in which a name or a path can stand.
-        if r.get("finding") in known_mistakes(r["name"]) and r["finding"] not in each["mistakes"]:
+        if r.get("finding") in exercises.known_mistakes(r["name"]) and r["finding"] not in each["mistakes"]:
             each["mistakes"].append(r["finding"])
-    return {name: each for name, each in found.items() if each["attempts"]}
+    return {name: each for name, each in tried.items() if each["attempts"]}
 
 
 def checksum(content):
@@ -202,20 +197,17 @@ def save(file):
 
 def show():
     """A table of what is done in which lesson."""
-    from i2pemd_lite.course.exercises import lessons, of_lesson
-
     tried, said = checks(), predictions()
-    numbers = sorted({*lessons(), *(name[:2] for name in tried), *(name[1:3] for name in said)})
+    numbers = sorted({*exercises.lessons(), *(name[:2] for name in tried), *(name[1:3] for name in said)})
     rows = []
     for number in numbers:
-        there = list(of_lesson(number)) if number in lessons() else []
-        names = sorted({*there, *(name for name in tried if name.startswith(number))})
-        mine = [each["hit"] for name, each in said.items() if name[1:3] == number]
-        rows.append((number, " · ".join(f"{n} {_state(tried.get(n))}" for n in names), f"{sum(mine)} of {len(mine)}"))
+        names = sorted({*exercises.of_lesson(number), *(name for name in tried if name.startswith(number))})
+        hits = [each["hit"] for name, each in said.items() if name[1:3] == number]
+        rows.append((number, " · ".join(f"{n} {_state(tried.get(n))}" for n in names), f"{sum(hits)} of {len(hits)}"))
     right = sum(each["right"] for each in tried.values())
     words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
     words += f"{count(len(said), 'prediction')} committed to."
-    return Still(words, html=table(("lesson", "exercises", "predictions right"), rows))
+    return Still(words, html=table.html(("lesson", "exercises", "predictions right"), rows))
 
 
 def _state(each):
@@ -227,9 +219,9 @@ def _state(each):
 
 def calibration():
     """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
-    from i2pemd_lite.course.record import calibration as of
+    from i2pemd_lite.course.record import calibration  # and matplotlib
 
-    return of.shown(list(predictions().values()))
+    return calibration.picture(list(predictions().values()))
 
 
 def start_over():

@@ -45,23 +45,6 @@ class Still:
         return {"text/plain": self.words, "text/html": picture.html(self.png, self.words) + below, "image/png": png}
 
 
-def table(heads, rows):
-    """A table as HTML; its first column names the rows.
-
-    Example
-    -------
-    >>> table(["a"], [["<1"]]).split("<tbody>")[1]
-    '<tr><th scope="row" style="text-align:left">&lt;1</th></tr></tbody></table>'
-    """
-    left = "text-align:left"
-    head = "".join(f'<th scope="col" style="{left}">{escape(str(each))}</th>' for each in heads)
-    body = ""
-    for first, *rest in rows:
-        cells = "".join(f'<td style="{left}">{escape(str(each))}</td>' for each in rest)
-        body += f'<tr><th scope="row" style="{left}">{escape(str(first))}</th>{cells}</tr>'
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
 def count(n, what):
     """A number of things, in words.
 

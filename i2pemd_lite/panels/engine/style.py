@@ -8,8 +8,6 @@ with an Agg canvas: no pyplot, no global state, no window.
 
 import numpy as np
 
-from i2pemd_lite.panels.engine.canvas import canvas, encoded
-
 CARD, INK, QUIET, LINE = "#f6f5f1", "#1d2230", "#575d6b", "#c9c7bf"
 BLUE, ORANGE, BLACK, RED = "#1f66a8", "#b9500a", "#15171c", "#b3261e"
 SOURCE = {"color": BLUE, "marker": "o"}
@@ -49,15 +47,13 @@ def figure(width=9.4, height=3.2):
     >>> png(figure(2, 1))[:4]
     b'\\x89PNG'
     """
-    from matplotlib.figure import Figure
+    from i2pemd_lite.panels.engine.canvas import Card  # which loads matplotlib
 
-    made = Figure(figsize=(width, height), dpi=100, facecolor=CARD)
-    canvas()(made)
-    return made
+    return Card(width, height, CARD)
 
 
-def artists(drawn_on, build):
-    """What `build(figure)` made on this figure: built at the first call, the same objects at every later one.
+def artists(card, build):
+    """What `build(card)` made on this figure: built at the first call, the same objects at every later one.
 
     `draw(figure, result)` begins with it, so that a change moves artists and never rebuilds them.
 
@@ -67,23 +63,23 @@ def artists(drawn_on, build):
     >>> artists(card, lambda card: [card.add_subplot()]) is artists(card, None)
     True
     """
-    if not hasattr(drawn_on, "house_artists"):
-        drawn_on.house_artists = styled(build, drawn_on)
-    return drawn_on.house_artists
+    if card.house_artists is None:
+        card.house_artists = styled(build, card)
+    return card.house_artists
 
 
-def styled(build, drawn_on, *more):
-    """What `build(figure, ...)` makes in the house style, with its data marked as moving (see `png`)."""
+def styled(build, card, *more):
+    """What `build(card, ...)` makes in the house style, with its data marked as moving (see `png`)."""
     import matplotlib
 
-    before = set(drawn_on.axes), set(drawn_on.texts)
+    before = {*card.axes, *card.texts}
     with matplotlib.rc_context(RC):
-        built = build(drawn_on, *more)
-    data = [artist for axes in drawn_on.axes if axes not in before[0] for artist in _data(axes)]
-    words = [text for text in drawn_on.texts if text not in before[1] and not text.get_text()]
-    for artist in data + words:
+        built = build(card, *more)
+    moving = [artist for axes in card.axes if axes not in before for artist in _data(axes)]
+    moving += [text for text in card.texts if text not in before and not text.get_text()]
+    for artist in moving:
         artist.set_animated(True)
-    drawn_on.house_moving = getattr(drawn_on, "house_moving", []) + data + words
+    card.moving += moving
     return built
 
 
@@ -93,21 +89,23 @@ def _data(axes):
     return sorted([*axes.images, *axes.patches, *axes.collections, *axes.lines, *texts], key=lambda a: a.get_zorder())
 
 
-def png(drawn):
+def png(card):
     """The picture of a figure as PNG bytes.
 
     Frames, ticks and titles seldom change. They are drawn once and kept; only the data are drawn on top, until
-    matplotlib says that something else is stale. Words are drawn once each (see `canvas.py`).
+    matplotlib says that something else is stale.
     """
     import matplotlib
 
-    paper = drawn.canvas
-    if drawn.stale or not hasattr(drawn, "house_still"):
+    from i2pemd_lite.panels.engine.canvas import encoded
+
+    paper = card.canvas
+    if card.stale or card.still is None:
         with matplotlib.rc_context(RC):
             paper.draw()
-        drawn.house_still = paper.copy_from_bbox(drawn.bbox)
-    paper.restore_region(drawn.house_still)
-    for artist in getattr(drawn, "house_moving", []):
+        card.still = paper.copy_from_bbox(card.bbox)
+    paper.restore_region(card.still)
+    for artist in card.moving:
         if artist.axes is None or artist.axes.get_visible():
             artist.draw(paper.get_renderer())
     return encoded(np.asarray(paper.buffer_rgba())[..., :3])
@@ -133,6 +131,20 @@ def place(axes, at):
     pixel = axes.figure.transFigure.transform(at)
     # The box as it was drawn: asking axes for their position makes the figure stale.
     return axes.transData.inverted().transform(pixel) if axes.bbox.contains(*pixel) else None
+
+
+def apart(heights, gap):
+    """The heights, moved up just enough to lie `gap` apart, so that labels do not overlap; NaN counts as 0.
+
+    Example
+    -------
+    >>> apart([0.5, 0.0, 0.1], 0.25)
+    [0.5, 0.0, 0.25]
+    """
+    placed, floor = np.nan_to_num(np.array(heights, dtype=float)), -np.inf
+    for k in np.argsort(placed):
+        placed[k] = floor = max(placed[k], floor + gap)
+    return placed.tolist()
 
 
 def blank(axes, title=""):

@@ -1,0 +1,142 @@
+"""Curves of runs: their losses step by step, and their figures on held-back data, of up to four beside each other."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from i2pemd_lite.panels.engine import style
+
+LINES = ("-", "--", "-.", ":")  # one for each run
+POINTS = 300  # of a curve, at most: more cannot be told apart
+ALL = "all of this run"  # what is chosen where all losses of one run are drawn
+
+
+class Terms(NamedTuple):
+    """What the rows of a history are drawn as: `names` of columns, title, and whether they are counts of `per`."""
+
+    title: str
+    names: tuple
+    per: float = 0.0
+
+
+class Line(NamedTuple):
+    """One curve: its label, where it is, which run's line style it has, and whether it is drawn heavily."""
+
+    label: str
+    x: np.ndarray
+    y: np.ndarray
+    run: int = 0
+    heavy: bool = True
+
+
+def column(rows, name, smooth=1):
+    """Steps and values of one column of rows, each the mean of up to `smooth` rows, and at most POINTS of them.
+
+    Example
+    -------
+    >>> column([{"step": 1, "ce": 3.0}, {"step": 2}, {"step": 3, "ce": 2.0}], "ce")
+    (array([1., 3.]), array([3., 2.]))
+    """
+    rows = [row for row in rows if name in row]
+    at = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), POINTS)).round().astype(int)) if rows else []
+    y = [np.mean([row[name] for row in rows[max(0, n - smooth + 1) : n + 1]]) for n in at]
+    return np.array([rows[n]["step"] for n in at], dtype=float), np.array(y, dtype=float)
+
+
+def changes(rows):
+    """(step, λ) of the first step after each change of λ, from the rows of a run; where λ is not known it is the same.
+
+    Example
+    -------
+    >>> changes([{"step": 1}, {"step": 2, "weight": 1.0}, {"step": 3, "weight": 0.5}])
+    [(3, 0.5)]
+    """
+    pairs = zip(rows, rows[1:], strict=False)
+    return [
+        (after["step"], after["weight"])
+        for before, after in pairs
+        if before.get("weight") not in (None, after.get("weight"))
+    ]
+
+
+def loss_lines(runs, chosen, show, terms, smooth):
+    """One of the `terms` for every run, or where `show` is none of them all terms of the chosen run.
+
+    Parameters
+    ----------
+    runs : dict of name -> what has `rows` and `evaluations`, lists of dicts
+    chosen, show : names of a run and of a column
+    terms : the names of the losses
+    smooth : steps that a point is the mean of
+    """
+    if show not in terms:
+        here = list(runs).index(chosen)
+        return [Line(term, *column(runs[chosen].rows, term, smooth), here) for term in terms]
+    return [Line(name, *column(run.rows, show, smooth), i, name == chosen) for i, (name, run) in enumerate(runs.items())]
+
+
+def score_lines(runs, chosen, measure):
+    """One column of the evaluations for every run."""
+    return [Line(name, *column(run.evaluations, measure), i, name == chosen) for i, (name, run) in enumerate(runs.items())]
+
+
+def last_values(lines, digits):
+    """{label: the last value, in words} of the lines that have one."""
+    return {line.label: format(line.y[-1], digits) for line in lines if len(line.y)}
+
+
+class Curves:
+    """Axes with a pool of lines, each with its label at its right end."""
+
+    def __init__(self, axes, title, limits=None, log=False):
+        self.axes, self.log, self.fixed = axes, log, limits
+        axes.set(title=title, xlabel="step")
+        if log:
+            axes.set_yscale("log")
+            axes.set_yticks([m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5)])
+            axes.yaxis.set_major_formatter(lambda value, _: style.number(value, 5))
+            axes.minorticks_off()
+        if limits:
+            axes.set_ylim(*limits)
+        self.pool = [axes.plot([], [], color=style.BLACK, marker="o", ms=0)[0] for _ in range(6)]
+        self.labels = [axes.text(0, 0, "", size=8, va="center") for _ in self.pool]
+        self.marks = axes.plot([], [], color=style.QUIET, lw=0.8)[0]
+        self.note = axes.text(0, 0, "", size=8, color=style.QUIET, va="top")
+
+    def show(self, lines, total):
+        """Draw the lines that have points, with room for `total` steps and the labels."""
+        style.limits(self.axes, (0, 1.36 * total))
+        lines = [line for line in lines if len(line.x)]
+        low, high = self._limits([line.y for line in lines])
+        for artist, label in list(zip(self.pool, self.labels, strict=True))[len(lines) :]:
+            artist.set_data([], [])
+            label.set_text("")
+        scale, back = (np.log, np.exp) if self.log else (float, float)
+        bottom, height = scale(low), scale(high) - scale(low)
+        ends = style.apart([(scale(max(line.y[-1], low)) - bottom) / height for line in lines], 0.075)
+        for artist, label, line, end in zip(self.pool, self.labels, lines, ends, strict=False):
+            colour = style.BLACK if line.heavy else style.QUIET
+            artist.set_data(line.x, np.clip(line.y, low, None) if self.log else line.y)
+            artist.set(linestyle=LINES[line.run % 4], linewidth=1.6 if line.heavy else 1.0, color=colour)
+            artist.set_markersize(3 if len(line.x) < 12 else 0)
+            label.set_position((line.x[-1] + 0.03 * total, back(bottom + end * height)))
+            label.set(text=line.label, color=colour)
+
+    def mark(self, changes):
+        """A thin vertical line at each change of λ, and the value after the last one."""
+        low, high = self.axes.get_ylim()
+        self.marks.set_data(np.repeat([step for step, _ in changes], 3), np.tile([low, high, np.nan], len(changes)))
+        self.note.set_text(f" λ {style.number(changes[-1][1])}" if changes else "")
+        self.note.set_position((changes[-1][0], high) if changes else (0, low))
+
+    def _limits(self, values):
+        """Fixed ones, or powers of two around what is shown, so that they seldom change."""
+        if self.fixed:
+            return self.fixed
+        seen = np.concatenate([[], *values])
+        seen = seen[seen > 0]
+        low, high = (seen.min(), seen.max()) if len(seen) else (0.1, 1.0)
+        low, high = 2.0 ** np.floor(np.log2(max(low, high / 2**12))), 2.0 ** np.ceil(np.log2(high) + 0.01)
+        low = min(low, high / 4)
+        style.limits(self.axes, y=(low, high))
+        return low, high
