@@ -78,7 +78,7 @@ def measure(run):
         *({m: values.numpy() for m, values in parts.items()} for parts in (features, labels)),
         learner.bank.prototypes.cpu().numpy(),
         (cost.sums / cost.counts).numpy(),
-        fit(torch.cat(pairs[ALL]).numpy()),
+        fit(torch.cat(pairs[ALL]).numpy(), "full"),
         {name: mmd(*pair).item() if all(map(len, pair)) else np.nan for name, pair in pairs.items()},
     )
 

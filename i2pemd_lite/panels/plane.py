@@ -5,11 +5,11 @@ import numpy as np
 from i2pemd_lite.panels.engine import style
 
 
-def fit(features):
+def fit(features, solver="covariance_eigh"):
     """The plane of the largest variance of features (n, d), as scikit-learn's `PCA`."""
     from sklearn.decomposition import PCA
 
-    return PCA(2, svd_solver="covariance_eigh").fit(features)
+    return PCA(2, svd_solver=solver).fit(features)
 
 
 def project(plane, features):
