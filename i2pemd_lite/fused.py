@@ -97,9 +97,9 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, labels, ignore):
         ctx.save_for_backward(logits, labels)
-        sums, ctx.gradient = _way(logits)
         ctx.ignore = ignore
-        with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong
+        with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong, those of the check too
+            sums, ctx.gradient = _way(logits)
             # detached, for threads that do not know that autograd is off
             counts, nll, mass, squares = sums(logits.detach(), labels, ignore)
         ctx.mark_non_differentiable(counts)

@@ -1,7 +1,6 @@
 """What every evaluation of a segmentation run follows beside DOC: the mean I2PEMD and the gap between CT and MR."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,32 +68,33 @@ def test_an_organ_that_no_case_has_leaves_the_other_means():
     assert math.isnan(figures["ct spleen"]) and figures["ct"] == 90.0 and figures["doc"] == 85.0
 
 
-def test_a_class_that_no_training_case_has_is_an_error(abdomen):
+def test_a_class_that_no_training_case_has_is_an_error(abdomen, monkeypatch):
     run = segmentation.train("joint", segmentation.load(abdomen), **SMALL)
     cases = [without(case, 4) for case in run.learner.data.labelled]
-    data = SimpleNamespace(split=lambda test, seed: (cases[2:], cases[:2]))
+    monkeypatch.setattr(learner, "split", lambda data, test, seed: (cases[2:], cases[:2]))
     with pytest.raises(BadInput, match="training cases: expected one with spleen, found none among"):
-        learner.Segmenter(run.settings, data)
+        learner.Segmenter(run.settings, run.learner.data)
 
 
-def test_a_head_of_its_own_needs_every_class_in_its_own_modality(abdomen):
+def test_a_head_of_its_own_needs_every_class_in_its_own_modality(abdomen, monkeypatch):
     for method, head_of_its_own in (("joint", False), ("y_shaped", False), ("individual", True), ("x_shaped", True)):
         run = segmentation.train(method, segmentation.load(abdomen), **SMALL)
         cases = [without(case, 4) if case.modality == "mr" else case for case in run.learner.data.labelled]
-        data = SimpleNamespace(split=lambda test, seed, cases=cases: (cases, cases[:1] + cases[-1:]))
+        parts = cases, cases[:1] + cases[-1:]
+        monkeypatch.setattr(learner, "split", lambda data, test, seed, parts=parts: parts)
         if head_of_its_own:
             with pytest.raises(BadInput, match="training cases: expected one with spleen, found none among mr/"):
-                learner.Segmenter(run.settings, data)
+                learner.Segmenter(run.settings, run.learner.data)
         else:
-            learner.Segmenter(run.settings, data)
+            learner.Segmenter(run.settings, run.learner.data)
 
 
-def test_a_modality_without_labelled_cases_is_an_error(abdomen):
+def test_a_modality_without_labelled_cases_is_an_error(abdomen, monkeypatch):
     run = segmentation.train("joint", segmentation.load(abdomen), **SMALL)
     cases = [case for case in run.learner.data.labelled if case.modality == "ct"]
-    data = SimpleNamespace(split=lambda test, seed: (cases[1:], cases[:1]))
+    monkeypatch.setattr(learner, "split", lambda data, test, seed: (cases[1:], cases[:1]))
     with pytest.raises(BadInput, match="mr scans: expected labelled ones of both modalities, found none"):
-        learner.Segmenter(run.settings, data)
+        learner.Segmenter(run.settings, run.learner.data)
 
 
 def without(case, k):
