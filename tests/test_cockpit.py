@@ -9,7 +9,7 @@ import time
 import ipywidgets as widgets
 import numpy as np
 import pytest
-from test_panels import ends, unseen
+from controls import ends, unseen
 
 from i2pemd_lite import classification, segmentation
 from i2pemd_lite.files import BadInput, run_lock

@@ -4,7 +4,7 @@
 import numpy as np
 import ot
 import pytest
-from test_panels import move_every_control, moved_as_fresh
+from controls import move_every_control, moved_as_fresh
 from test_task_panels import spread  # noqa: F401
 
 from i2pemd_lite import select

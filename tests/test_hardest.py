@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from test_panels import move_every_control, moved_as_fresh
+from controls import move_every_control, moved_as_fresh
 
 from i2pemd_lite import classification
 from i2pemd_lite.classification import CLASSES

@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from test_panels import as_fresh, move_every_control
-from test_training import Line, assert_same, line, weights
+from controls import as_fresh, move_every_control
+from test_run import Line, assert_same, line, weights
 
 from i2pemd_lite import BadInput, PrototypeBank, ground_distance
 from i2pemd_lite.panels import moments as panel

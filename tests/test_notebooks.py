@@ -16,11 +16,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_web import outside
+from masters import plant, unsound, with_open_exercises
 
 from browser import lab as learner
-from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.course.publish import notebooks
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -30,48 +29,6 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 
 def code(notebook):
     return [cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-
-
-def with_open_exercises(path):
-    """The lesson, and before each exercise its two cells as students have them: the one to fill, the one that checks.
-
-    Whether those raise as they should, and nothing else does, is seen in the same run as the solved lesson.
-    """
-    notebook = notebooks.read(path)
-    asked = {cell["id"]: cell for cell in copies.student(copies.source(notebook, path.name))["cells"]}
-    cells = []
-    for cell in notebook["cells"]:
-        if notebooks.task(cell):
-            cells += [{**asked[name], "id": f"{name}-open"} for name in (cell["id"], f"{cell['id']}-check")]
-        cells.append(cell)
-    return {**notebook, "cells": cells}
-
-
-def unsound(notebook, path):
-    """What is wrong with a lesson that was run as `with_open_exercises` makes it: a list."""
-    cells = [(cell["id"], cell, cell.get("outputs", ())) for cell in notebook["cells"]]
-    errors = {name: out for name, _, outs in cells for out in outs if out["output_type"] == "error"}
-    asks = [name for name, *_ in cells if name.endswith("-check-open")]
-    found = [f"{name}: {errors[name]['ename']}: {errors[name]['evalue']}" for name in errors.keys() - set(asks)]
-    for name in asks:
-        told = "\n".join(errors[name]["traceback"]) if name in errors else "nothing"
-        if not re.match(r"\d\d[a-z]: still open", told) or "File" in told or errors[name]["ename"] != "NotYet":
-            found.append(f"{name}: expected that it is still open, found {told}")
-    lesson = {**notebook, "cells": [cell for name, cell, _ in cells if not name.endswith("-open")]}
-    shown = [out for cell in lesson["cells"] for out in cell.get("outputs", ())]
-    said = "".join("".join(out["text"]) for out in shown if "text" in out)
-    found += [] if any("image/png" in out.get("data", {}) for out in shown) else ["no panel left a picture for readers"]
-    found += [] if "profile ci" in said else ["the profile is not said"]
-    found += ["not yet"] * ("not yet" in said)
-    streams = ["".join(out["text"]) for out in shown if out.get("name") == "stderr"]
-    found += [text for text in streams if "Warning" in text]
-    for make in (pages.lesson, slides.deck):  # it can be read without network and without eyes
-        try:
-            page = make(lesson, path)
-            found += outside(page) + render.wordless(page)
-        except BadInput as error:
-            found.append(str(error))
-    return found
 
 
 def execute(path):
@@ -196,14 +153,6 @@ PLANTED = [
     "os.environ['I2PEMD_STRICT'] = '1'\n"
     "try:\n    board().set(mass=0)\nexcept ZeroDivisionError as error:\n    print('raised', error)",
 ]
-
-
-def plant(sources, folder, name="planted"):
-    """A notebook of these cells, in a folder."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [notebooks.code(f"{name}-{n:02d}", source) for n, source in enumerate(sources)]
-    notebooks.write(folder / f"{name}.ipynb", {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
-    return folder / f"{name}.ipynb"
 
 
 def test_what_is_unsound_is_found():

@@ -8,8 +8,8 @@ import numpy as np
 import ot
 import pytest
 import torch
+from controls import as_fresh, ends, move_every_control
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
-from test_panels import as_fresh, ends, move_every_control
 
 from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput

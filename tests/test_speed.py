@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from test_panels import as_fresh, ends, move_every_control
+from controls import as_fresh, ends, move_every_control
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import speed, timing

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_release import notebook_of
+from masters import notebook_of
 
 from i2pemd_lite import __main__
 from i2pemd_lite.course import commands

@@ -6,7 +6,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from test_panels import move_every_control, moved_as_fresh, unseen
+from controls import move_every_control, moved_as_fresh, unseen
 from test_task_panels import short
 
 from i2pemd_lite import segmentation

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from test_notebooks import with_open_exercises
+from masters import with_open_exercises
 
 from browser import lab as learner
 from i2pemd_lite.course.publish import notebooks

@@ -4,7 +4,7 @@ import json
 import sys
 from contextlib import nullcontext
 
-from test_notebooks import plant
+from masters import plant
 
 from browser import lab as learner
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from test_notebooks import plant, unsound
+from masters import plant, unsound
 
 from browser import lab as learner
 

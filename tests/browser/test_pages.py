@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from test_release import EXERCISE, notebook_of
+from masters import EXERCISE, notebook_of
 
 from browser import lab as learner
 from i2pemd_lite.course.publish import notebooks, pages, slides

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from test_notebooks import plant
+from masters import plant
 
 from browser import lab as learner
 

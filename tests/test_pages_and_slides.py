@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from test_release import EXERCISE, notebook_of
+from masters import EXERCISE, notebook_of, outside
 
 from i2pemd_lite.course.publish import executed, formulas, notebooks, pages, render, slides, voila
 from i2pemd_lite.files import BadInput
@@ -46,12 +46,6 @@ def made(tmp_path_factory):
     list(slides.decks(root / "slides", notebooks.lessons(folder=root / "notebooks")))
     yield root
     monkeypatch.undo()
-
-
-def outside(page):
-    """What a page would ask the network for. (A link that a reader may follow is no such thing.)"""
-    asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
-    return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
 
 
 def test_what_a_page_asks_the_network_for_is_seen():

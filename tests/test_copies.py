@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from masters import EXERCISE, notebook_of
 from nbclient import NotebookClient
 
 from i2pemd_lite.__main__ import main
@@ -89,20 +90,6 @@ def test_the_static_check_sees_a_cell_that_needs_an_answer(tmp_path):
     notebooks.write(path, notebook_of(cells))
     with pytest.raises(AssertionError, match="a-02 needs"):
         test_no_later_cell_uses_what_an_exercise_defines(path)
-
-
-EXERCISE = '''def half(x):
-    ### BEGIN SOLUTION
-    return x / 2
-    ### END SOLUTION
-
-
-check("02b", half)'''
-
-
-def notebook_of(cells):
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
 
 
 @each(LESSONS)

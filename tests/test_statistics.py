@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import kurtosis, t, ttest_1samp, ttest_rel
+from scipy.integrate import quad
+from scipy.stats import chi, kurtosis, norm, t, ttest_1samp, ttest_rel
 
 from i2pemd_lite import BadInput
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.tables import statistics
 from i2pemd_lite.tables.statistics import jackknife, mcnemar, paired_t
 
 FIGURES = {"auc", "sensitivity", "specificity", "accuracy", "f1", "top1"}
@@ -178,3 +181,59 @@ GOOD, LABELS = np.full((4, 2), 0.5), [0, 1, 0, 1]
 def test_comparison_says_what_is_wrong(call, named):
     with pytest.raises(BadInput, match=named):
         call()
+
+
+# Over seeds
+
+
+def test_the_interval_is_that_of_scipy():
+    random = np.random.default_rng(0)
+    for n in (2, 3, 5, 40):
+        d = random.normal(1.0, 2.0, n)
+        found, theirs = statistics.interval(d), ttest_1samp(d, 0).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
+        assert (found.mean, found.sd, found.n) == pytest.approx((d.mean(), d.std(ddof=1), n))
+    one = statistics.interval([1.5])
+    assert one.verdict == "unknown" and one.mean == 1.5 and one.n == 1 and np.isnan([one.low, one.high, one.sd]).all()
+    for bad in ([], [np.nan], [[1.0, 2.0]]):
+        with pytest.raises(BadInput, match="differences"):
+            statistics.interval(bad)
+
+
+@pytest.mark.parametrize(("gap", "sd", "n"), [(1, 1, 3), (1, 1, 10), (-0.5, 1, 20), (0, 2, 5), (3, 1, 3)])
+def test_power_is_how_often_an_interval_leaves_out_0(gap, sd, n):
+    d = np.random.default_rng(1).normal(gap, sd, size=(20_000, n))
+    seen = ttest_1samp(d, 0, axis=1).pvalue < 0.05
+    # The share of 20,000 draws has a standard error of at most 0.0035.
+    assert float(statistics.power(gap, sd, n)) == pytest.approx(seen.mean(), abs=0.015)
+
+
+def integrated(gap, n):
+    """Given the spread the mean is normal, and the spread times the root of n - 1 has a chi distribution."""
+    edge, far, spread = t.ppf(0.975, n - 1), np.sqrt(n) * gap, chi(n - 1, scale=(n - 1) ** -0.5)
+    low, high = spread.ppf(1e-14), spread.isf(1e-14)
+
+    def given(w):
+        return spread.pdf(w) * (norm.cdf(far - edge * w) + norm.cdf(-far - edge * w))
+
+    return quad(given, low, high, limit=200, points=[np.clip(far / edge, low, high)])[0]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 8, 20, 100, 100_000])
+def test_power_is_that_of_an_integral_over_the_spread(n):
+    for gap in (0, 0.01, 0.1, 0.5, 1, 2, 5, 7, 9, 12, 20, 40, 100):
+        assert float(statistics.power(gap, 1.0, n)) == pytest.approx(integrated(gap, n), abs=1e-6), gap
+
+
+def test_the_interval_of_a_spread_holds_it_in_95_of_100():
+    d = np.random.default_rng(2).normal(0.0, 3.0, size=(4000, 3))
+    low, high = np.array([statistics.sd_interval(sd, 3) for sd in d.std(axis=1, ddof=1)]).T
+    assert ((low <= 3.0) & (3.0 <= high)).mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_needed_is_the_first_number_of_seeds_with_the_power():
+    for gap, sd in ((1.0, 0.3), (1.0, 1.0), (1.1, 0.76), (0.2, 1.0), (-0.2, 1.0)):
+        n = statistics.needed(gap, sd)
+        assert n == next(k for k in range(2, 1000) if statistics.power(gap, sd, k) >= statistics.POWER)
+    assert statistics.needed(0.0, 1.0) is None and statistics.needed(1e-4, 1.0) is None
+    assert statistics.needed(1.0, 0.0) == 2

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from test_segmentation_data import write_dicom, write_masks
+from scans import write_dicom, write_masks
 
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.segmentation import synthetic

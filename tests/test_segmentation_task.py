@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from test_segmentation_data import write_dicom, write_pairs
+from scans import write_dicom, write_pairs
 
 from i2pemd_lite import segmentation
 from i2pemd_lite.__main__ import main

@@ -1,0 +1,75 @@
+"""Small lessons for the tests of copies, pages and browsers."""
+
+import re
+
+from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
+from i2pemd_lite.files import BadInput
+
+EXERCISE = '''def half(x):
+    ### BEGIN SOLUTION
+    return x / 2
+    ### END SOLUTION
+
+
+check("02b", half)'''
+
+
+def notebook_of(cells):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+
+
+def with_open_exercises(path):
+    """The lesson, and before each exercise its two cells as students have them: the one to fill, the one that checks.
+
+    Whether those raise as they should, and nothing else does, is seen in the same run as the solved lesson.
+    """
+    notebook = notebooks.read(path)
+    asked = {cell["id"]: cell for cell in copies.student(copies.source(notebook, path.name))["cells"]}
+    cells = []
+    for cell in notebook["cells"]:
+        if notebooks.task(cell):
+            cells += [{**asked[name], "id": f"{name}-open"} for name in (cell["id"], f"{cell['id']}-check")]
+        cells.append(cell)
+    return {**notebook, "cells": cells}
+
+
+def unsound(notebook, path):
+    """What is wrong with a lesson that was run as `with_open_exercises` makes it: a list."""
+    cells = [(cell["id"], cell, cell.get("outputs", ())) for cell in notebook["cells"]]
+    errors = {name: out for name, _, outs in cells for out in outs if out["output_type"] == "error"}
+    asks = [name for name, *_ in cells if name.endswith("-check-open")]
+    found = [f"{name}: {errors[name]['ename']}: {errors[name]['evalue']}" for name in errors.keys() - set(asks)]
+    for name in asks:
+        told = "\n".join(errors[name]["traceback"]) if name in errors else "nothing"
+        if not re.match(r"\d\d[a-z]: still open", told) or "File" in told or errors[name]["ename"] != "NotYet":
+            found.append(f"{name}: expected that it is still open, found {told}")
+    lesson = {**notebook, "cells": [cell for name, cell, _ in cells if not name.endswith("-open")]}
+    shown = [out for cell in lesson["cells"] for out in cell.get("outputs", ())]
+    said = "".join("".join(out["text"]) for out in shown if "text" in out)
+    found += [] if any("image/png" in out.get("data", {}) for out in shown) else ["no panel left a picture for readers"]
+    found += [] if "profile ci" in said else ["the profile is not said"]
+    found += ["not yet"] * ("not yet" in said)
+    streams = ["".join(out["text"]) for out in shown if out.get("name") == "stderr"]
+    found += [text for text in streams if "Warning" in text]
+    for make in (pages.lesson, slides.deck):  # it can be read without network and without eyes
+        try:
+            page = make(lesson, path)
+            found += outside(page) + render.wordless(page)
+        except BadInput as error:
+            found.append(str(error))
+    return found
+
+
+def plant(sources, folder, name="planted"):
+    """A notebook of these cells, in a folder."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [notebooks.code(f"{name}-{n:02d}", source) for n, source in enumerate(sources)]
+    notebooks.write(folder / f"{name}.ipynb", {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    return folder / f"{name}.ipynb"
+
+
+def outside(page):
+    """What a page would ask the network for. (A link that a reader may follow is no such thing.)"""
+    asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
+    return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
