@@ -43,7 +43,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "training", "transport")
+CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "run", "emd")
 WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench", "gpu", "pins")
 TORCH = "https://download.pytorch.org/whl/cpu"  # torch without CUDA; on Linux PyPI's brings gigabytes of it
 UV_OPTIONS = {  # of pip, and what uv calls them

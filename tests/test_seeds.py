@@ -1,4 +1,4 @@
-"""Rows compared seed by seed: intervals and numbers of seeds against SciPy and simulation, and the panel of them."""
+"""The panel of rows compared seed by seed, and the committed measurements that it shows."""
 
 import json
 
@@ -10,8 +10,6 @@ from i2pemd_lite.panels import seeds as panels
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.tables import statistics
 from i2pemd_lite.tables.results import origins
-
-# The panel
 
 
 def made(ours=(80.0, 81.0, 83.0), theirs=(79.0, 80.5, 81.0)):

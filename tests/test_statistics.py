@@ -7,7 +7,6 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import chi, kurtosis, norm, t, ttest_1samp, ttest_rel
 
-from i2pemd_lite import BadInput
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables import statistics
