@@ -147,8 +147,8 @@ def without_autocast(function):
 
     @functools.wraps(function)
     def exact(*arguments, **options):
-        first, *_ = [*arguments, *options.values()]
-        with torch.autocast(first.device.type, enabled=False):
+        tensors = (each for each in (*arguments, *options.values()) if isinstance(each, torch.Tensor))
+        with torch.autocast(next(tensors, torch.empty(0)).device.type, enabled=False):
             return function(*arguments, **options)
 
     return exact

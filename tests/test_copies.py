@@ -431,6 +431,10 @@ def test_own_copies_have_no_solutions_and_keep_what_was_written(tmp_path):
     written[2].write_text("mine", encoding="utf-8")
     written[3].unlink()
     assert copies.working(tmp_path) == [written[3]]
+    assert copies.outdated(tmp_path) == []
+    text = written[5].read_text(encoding="utf-8")
+    written[5].write_text(text.replace("PrototypeBank, profile,", "PrototypeBank, training,"), encoding="utf-8")
+    assert copies.outdated(tmp_path) == [written[5]]
     assert written[2].read_text(encoding="utf-8") == "mine"
 
 

@@ -97,6 +97,13 @@ def test_keeping_moments_changes_no_bit_of_the_training(task, monkeypatch):
         assert_same({k: v for k, v in state.items()}, states[1][i])
 
 
+def test_a_run_that_was_saved_before_its_first_step_keeps_the_moment_before_it(task, tmp_path):
+    run = task.train(task.method, task.folder, profile="ci", steps=2, evaluate_every=1, folder=tmp_path / "run")
+    run.save()
+    run.finish(False)
+    assert [path.stem for path in sorted((tmp_path / "run" / "moments").iterdir())] == ["000000", "000001", "000002"]
+
+
 def test_the_probe_is_of_held_back_data_and_says_what_it_is(task):
     run = task.train(task.method, task.folder, profile="ci", steps=2, evaluate_every=1).finish(False)
     first, *_, last = run.moments

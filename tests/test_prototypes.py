@@ -110,6 +110,7 @@ def test_eq11_class_means_against_a_loop():
         assert counts[k] == len(members)
         expected = members.mean(0) if len(members) else torch.zeros(4, dtype=torch.float64)
         torch.testing.assert_close(means[k], expected, atol=1e-12, rtol=0)
+    assert torch.equal(class_means(num_classes=4, labels=labels, features=features)[0], means)
 
 
 def test_eq11_pools_voxels_of_both_modalities():

@@ -232,6 +232,24 @@ def test_from_its_first_moment_a_run_can_be_resumed(tmp_path):
     assert resumed.number == 0 and next(resumed).number == 1
 
 
+def test_a_checkpoint_that_cannot_be_written_doubles_no_row(tmp_path, monkeypatch):
+    import safetensors.torch
+
+    run, write, fails = line(tmp_path / "run", steps=9), safetensors.torch.save_file, [False, False, True]
+
+    def sometimes(*given, **options):
+        if fails and fails.pop(0):
+            raise OSError(28, "No space left on device")
+        write(*given, **options)
+
+    monkeypatch.setattr(safetensors.torch, "save_file", sometimes)  # the third is that of step 6
+    with pytest.raises(OSError, match="No space left"):
+        run.finish(False)
+    run.finish(False)
+    steps = [line.split(",")[0] for line in (tmp_path / "run" / "history.csv").read_text().splitlines()]
+    assert steps == ["step", *map(str, range(1, 10))] and run.number == 9
+
+
 def test_what_an_abandoned_start_left_does_not_stay(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -372,3 +372,12 @@ def test_the_command_prints_and_writes(tables, abdomen, folder, tmp_path, capsys
     assert (tmp_path / "a" / "table1.json").read_text() == (tmp_path / "b" / "table1.json").read_text()
     assert main(["tables", "segmentation", "--seeds=0", "--runs", *runs]) == 1
     assert "--runs: expected beside it only --data and --out, found seeds" in capsys.readouterr().err
+
+
+def test_a_method_of_ones_own_is_a_row_by_its_own_name():
+    own = {**segmentation.METHODS, "mine": segmentation.METHODS["joint"]}
+
+    class Mine(segmentation.Tables):
+        TASK = dataclasses.replace(segmentation.TASK, methods=own)
+
+    assert list(Mine.NAMES) == [*segmentation.Tables.NAMES, "mine"] and Mine.NAMES["mine"] == "mine"

@@ -169,7 +169,7 @@ OTHERS = SHARED | {
     "MixMatch's share": (
         f"one for a batch, as in {TORCH}", Choice("rival", f"one for each image in {GOOGLE}")),
     "averaged weights": (
-        ", ".join(f"{paper.NAMES[name]} {each.teacher:g}" for name, each in METHODS.items() if each.teacher),
+        ", ".join(f"{paper.NAMES.get(name, name)} {each.teacher:g}" for name, each in METHODS.items() if each.teacher),
         Choice("rival", "the same decays")),
     "labelled to unlabelled": (
         "12 to 36 for all", Choice("rival", "1 to 7 in FixMatch and FlexMatch", "the paper's")),
@@ -184,7 +184,7 @@ OTHERS = SHARED | {
 
 def others(settings):
     """`OTHERS`, and on which share of the learning the own term of each method acts, here and in its authors' run."""
-    whole = [paper.NAMES[method] for method, each in METHODS.items() if each.selection]
+    whole = [paper.NAMES.get(method, method) for method, each in METHODS.items() if each.selection]
     terms = {f"own term of {', '.join(whole)}": ("acts on 100 % of the learning", Choice("rival", "the same"))}
     for method, ramp in ramps.RAMPS.items():
         ours, theirs = ramps.acts_on(method, settings), ramps.acts_on(method)

@@ -95,6 +95,9 @@ def work(_):
     from i2pemd_lite.course.publish import copies
 
     copies.working()
+    for path in copies.outdated():
+        _say(f"{path}: imports what its lesson does not, as another version did; if its first cell fails, move it away "
+             "and start again: a new copy is written")  # fmt: skip
     return 0
 
 

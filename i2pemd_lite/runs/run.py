@@ -252,7 +252,8 @@ class Run:
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None:
             store.write(self, self._saved)
-            self._saved = self.number
+            self._saved = self.number  # also where the checkpoint fails: the rows are there
+            store.write_checkpoint(self)
 
     @classmethod
     @told()

@@ -51,7 +51,7 @@ def read_tables(folder, number):
 
 
 def write(run, saved):
-    """Write a run to its folder, the checkpoint after everything else.
+    """Write a run to its folder but for the checkpoint, which comes after everything else (`write_checkpoint`).
 
     saved : the step at which this run last wrote it; later rows and moments are added to what is there. None: never
     """
@@ -67,10 +67,10 @@ def write(run, saved):
         for step, path in moments.paths(folder).items():
             if step not in own:
                 path.unlink()
+    there = () if saved is None else moments.paths(folder)
     for moment in run.moments:
-        if saved is None or moment.step > saved:
+        if moment.step not in there:
             moments.write(folder, moment)
-    _write_checkpoint(run)
 
 
 def restore(run, folder, about, tensors):
@@ -117,7 +117,8 @@ def _commit():
     return None
 
 
-def _write_checkpoint(run):
+def write_checkpoint(run):
+    """The weights, the optimiser and the number of steps: whole, or as they were."""
     from safetensors.torch import save_file
 
     about = {"number": run.number, "seconds": run.seconds, "memory": run.memory}
@@ -139,12 +140,13 @@ def _part(tensors, prefix):
 
 def _write_table(path, rows, saved):
     """Append the rows after step `saved`; write the table whole where it is None, or a new version has more columns."""
+    new = [row for row in rows if saved is None or row["step"] > saved]
     if saved is None and not rows:
         path.unlink(missing_ok=True)
-    elif saved is None or rows and rows[-1].keys() != rows[0].keys():
+    elif saved is None or new and rows[-1].keys() != rows[0].keys():
         with atomic_write(path) as temporary:
             _append(temporary, rows, header=True)
-    elif new := [row for row in rows if row["step"] > saved]:
+    elif new:
         _append(path, new, header=not path.exists())
 
 

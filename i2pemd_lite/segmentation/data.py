@@ -104,7 +104,7 @@ class Scan:
             return None
         masks = self.label.is_dir()
         values = layout.read_masks(self.label) if masks else layout.read_nifti(self.label)[1]
-        label = layout.class_ids(values, "chaos" if masks else self.layout, self.label)
+        label = layout.class_ids(values, "chaos" if masks else "btcv" if self.layout == "btcv" else "pairs", self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")

@@ -270,8 +270,9 @@ def read_masks(folder):
     for path in mask_files(folder):
         with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
             layers.append(np.asarray(picture, dtype=np.uint8).T)
-    with _parsing(folder, "masks of one size"):
-        return np.stack(layers, axis=2)
+    if len({layer.shape for layer in layers}) != 1:
+        raise BadInput(f"{folder}: expected masks of one size, found several; unpack them again")
+    return np.stack(layers, axis=2)
 
 
 def class_ids(values, kind, name="label"):

@@ -132,6 +132,11 @@ class Prepared:
         return cases[name]
 
     @property
+    def padded(self):
+        """Names of the cases whose scan is less than `geometry.min_depth` slices deep, filled up with its minimum."""
+        return tuple(case.name for case in self.cases if _is_padded(case))
+
+    @property
     def labelled(self):
         """The cases that have a label map."""
         return tuple(case for case in self.cases if case.label is not None)
@@ -323,6 +328,12 @@ def _within(scale, offset, count, first, last):
     """(count,) bool: which indices of a grid lie between two places along the other grid's axis."""
     place = scale * np.arange(count) + offset
     return (place >= first - 1e-6) & (place <= last + 1e-6)
+
+
+def _is_padded(case):
+    """Whether there are slices of a prepared case that lie outside its scan."""
+    axes, scale, offset = _alignment(case.source.affine, case.affine)
+    return not _within(scale[0], offset[0], len(case.image), -0.5, case.source.shape[axes[0]] - 0.5).all()
 
 
 def _sample(array, axes, scale, offset, shape):

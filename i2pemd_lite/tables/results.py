@@ -117,7 +117,8 @@ class Tables:
     `main` are the values of the `VARIED` settings in all tables but the one that is about them; None: those of most
     runs. A task declares
 
-    TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows
+    TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows; a
+               method that the paper does not have comes last, by its own name
     PROPOSED   the method whose runs may vary;  VARIED  {setting: name}, in what;  SUFFIX  of the folder of such a run
     TITLE      of tables.md;  THINGS  what the data are made of;  PREPARED_BY  the setting that they are prepared by
     REPORTS    {name of a table: the rows that it takes at least}, in the order to read them
@@ -134,6 +135,9 @@ class Tables:
 
     results: list
     main: tuple | None = None
+
+    def __init_subclass__(cls):
+        cls.NAMES = cls.NAMES | {method: method for method in cls.TASK.methods if method not in cls.NAMES}
 
     def __post_init__(self):
         if not self.results:

@@ -6,7 +6,7 @@ frequencies, y the class and z standard normal; three fifths of the variance of 
 lesion, seven tenths for both classifiers. For A a = 2.6, for B 2.4. The truth is that of a million lesions.
 
 `percentile` says in how many of a hundred test sets the interval holds the truth that goes from the 2.5th to the 97.5th
-percentile of a bootstrap of whole lesions (1,000 draws); `jackknife` the same of `comparison.jackknife`, which the
+percentile of a bootstrap of whole lesions (1,000 draws); `jackknife` the same of `statistics.jackknife`, which the
 tables print, give or take `±` (a standard error). In `low` of a hundred sets the truth lies below the latter, in `high`
 above. `bootstrap width` and `width` are the mean widths of both in points.
 

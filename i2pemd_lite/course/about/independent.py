@@ -52,11 +52,11 @@ def random_ground(random, K):
 
 
 def logits_and_labels(random):
-    """Logits (N, K) and labels (N,) of a batch that shows at least two classes, but not every one; and G."""
+    """Logits (N, K) and labels (N,) of a batch in which one class, some or all have instances; and G."""
     K = random.integers(3, 7)
-    present = random.choice(K, random.integers(2, K), replace=False)
-    y = np.r_[present, random.choice(present, random.integers(2, 8))]
-    return torch.tensor(2 * random.normal(size=(len(y), K))), torch.tensor(y), random_ground(random, K)
+    present = random.choice(K, random.integers(1, K + 1), replace=False)
+    y = random.choice(present, random.integers(3, 12))
+    return torch.tensor(random.normal(size=(len(y), K))), torch.tensor(y), random_ground(random, K)
 
 
 def answers(random):

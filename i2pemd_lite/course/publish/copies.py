@@ -13,6 +13,8 @@ What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, s
 `working` writes the lessons that a learner works with on their own.
 """
 
+import contextlib
+import re
 from pathlib import Path
 
 from i2pemd_lite.course.publish import badges, notebooks, teacher
@@ -159,6 +161,24 @@ def working(folder=None):
             notebooks.write(copy, student(source(notebooks.read(path), path.name)))
             written.append(copy)
     return written
+
+
+def outdated(folder=None):
+    """The copies in `work/` that import from this package what the lesson does not: of another version, perhaps."""
+    folder = Path(folder or root() / "work")
+    found = []
+    for path in notebooks.lessons():
+        with contextlib.suppress(BadInput):  # not there, or not a notebook any more
+            if _imports(folder / path.name) - _imports(path):
+                found.append(folder / path.name)
+    return found
+
+
+def _imports(path):
+    """The names that a lesson imports from this package, each with where it is from."""
+    cells = (cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code")
+    lines = re.findall(r"^from (i2pemd_lite[\w.]*) import ([\w, ]+)$", "\n".join(cells), re.M)
+    return {(module, name.strip()) for module, names in lines for name in names.split(",")}
 
 
 def instructor(notebook, name):

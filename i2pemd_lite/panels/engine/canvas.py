@@ -1,9 +1,10 @@
 """What makes a picture quick: a figure that remembers what it drew, and PNG bytes without a search for a filter.
 
-Both give what matplotlib and Pillow give, but for where a word stands within its pixel, in half of the time.
+Both give what matplotlib and Pillow give, but for half a pixel after a kerned pair of letters, in a third of the time.
 """
 
 import math
+import re
 import struct
 import zlib
 from functools import lru_cache
@@ -32,7 +33,7 @@ class Card(Figure):
 
 
 class Canvas(FigureCanvasAgg):
-    """The canvas of a `Card`, on which a text is rasterised once."""
+    """The canvas of a `Card`, on which a word or a digit is rasterised once."""
 
     _size = None
 
@@ -44,7 +45,15 @@ class Canvas(FigureCanvasAgg):
 
 
 class Renderer(RendererAgg):
-    """Draws level opaque texts from a store, on whole pixels, so that letters do not shimmer while a text moves."""
+    """Draws level opaque texts from a store, on whole pixels, so that letters do not shimmer while a text moves.
+
+    A text is put together of its words and digits, so that a new number needs nothing new:
+
+        cost 0.52  =  |cost| |0|.|5|2|      each |part| on the next whole pixel, all on one base line
+    """
+
+    def get_text_width_height_descent(self, s, prop, ismath):
+        return measured(s, prop.copy(), ismath, self.dpi)
 
     def draw_text(self, gc, x, y, s, prop, angle, ismath=False, mtext=None):
         if angle or gc.get_alpha() != 1:
@@ -56,14 +65,36 @@ class Renderer(RendererAgg):
         self.draw_image(gc, round(x) - MARGIN, self.height - round(y) - below, picture)
 
 
+def parts(s, ismath):
+    """The words, digits and gaps of a text; a formula stays whole."""
+    return [s] if ismath else re.findall(r"[0-9]|[^0-9 ]+| +", s) or [s]
+
+
+@lru_cache(4096)
+def measured(s, prop, ismath, dpi):
+    """Width, height and what of that is below the base line, in pixels."""
+    if len(parts(s, ismath)) == 1:
+        return RendererAgg(1, 1, dpi).get_text_width_height_descent(s, prop, ismath)
+    wide, high, below = np.array([measured(part, prop, ismath, dpi) for part in parts(s, ismath)]).T
+    return float(wide.sum()), float((high - below).max() + below.max()), float(below.max())
+
+
 @lru_cache(4096)
 def covered(s, prop, ismath, dpi):
     """How much a text covers of each pixel, (height, width) uint8 from below, and the rows below its base line."""
-    wide, high, deep = RendererAgg(1, 1, dpi).get_text_width_height_descent(s, prop, ismath)
-    above, below = math.ceil(high - deep) + MARGIN, math.ceil(deep) + MARGIN
-    paper = RendererAgg(math.ceil(wide) + 1 + 2 * MARGIN, above + below, dpi)
-    paper.draw_text(paper.new_gc(), MARGIN, above, s, prop, 0, ismath)
-    return np.array(paper.buffer_rgba())[::-1, :, 3], below
+    wide, high, deep = measured(s, prop, ismath, dpi)
+    above, below, width = math.ceil(high - deep) + MARGIN, math.ceil(deep) + MARGIN, math.ceil(wide) + 1 + 2 * MARGIN
+    if len(parts(s, ismath)) == 1:
+        paper = RendererAgg(width, above + below, dpi)
+        paper.draw_text(paper.new_gc(), MARGIN, above, s, prop, 0, ismath)
+        return np.array(paper.buffer_rgba())[::-1, :, 3], below
+    whole, x = np.zeros((above + below, width), np.uint8), 0.0
+    for part in parts(s, ismath):
+        ink, low = covered(part, prop, ismath, dpi)
+        place = whole[below - low :, round(x) :][: ink.shape[0], : ink.shape[1]]
+        np.maximum(place, ink, out=place)
+        x += measured(part, prop, ismath, dpi)[0]
+    return whole, below
 
 
 def encoded(pixels):
