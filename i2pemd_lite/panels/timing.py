@@ -97,14 +97,15 @@ def scaling(versions, make, sizes, rounds=5, most=200.0):
 def laps(step, rounds=7, warm_up=1):
     """{part: median milliseconds} of a step; `step()` yields the name of a part whenever it has done one."""
     taken = {}
-    for _ in range(rounds + warm_up):
+    for n in range(rounds + warm_up):
         _wait()
         start = time.perf_counter()
         for part in step():
             _wait()
-            taken.setdefault(part, []).append(1e3 * (time.perf_counter() - start))
+            if n >= warm_up:
+                taken.setdefault(part, []).append(1e3 * (time.perf_counter() - start))
             start = time.perf_counter()
-    return medians({part: values[warm_up:] for part, values in taken.items()})
+    return medians(taken)
 
 
 def kept(function):

@@ -298,8 +298,9 @@ class Process:
             with contextlib.suppress(ValueError):  # the last line of a process that was killed while it spoke
                 self._messages.put(json.loads(line))
         code = self._process.wait()
-        self._complaints.seek(0)
-        last = b" ".join(self._complaints.read().splitlines()[-3:]).decode(errors="replace").strip()
+        with self._complaints as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 8000))  # a library may have said much more
+            last = b" ".join(file.read().splitlines()[-3:]).decode(errors="replace").strip()
         self._messages.put({"event": "ended", "error": f"exit status {code}" + (f", {last}" if last else "")})
 
 
