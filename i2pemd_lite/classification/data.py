@@ -193,8 +193,8 @@ def _isic(folder):
                 problems.add(folder, f"{stem}.csv", "none", "put the table there")
     problems.raise_if_any()
 
-    (truth, rows), lesions, parts = tables.values()
-    train, test = pictures.values()
+    (truth, rows), lesions, parts = (tables[stem] for stem in TABLES)
+    train, test = pictures[TRAINING], pictures[TEST]
     labels, rows = _truth(truth, rows, problems), {row["image"] for row in rows}
     for name in sorted(train.names.keys() - rows):
         problems.add(train.names[name], f"a row in {truth.name}", "none", "add the row or remove the image")

@@ -208,7 +208,7 @@ def coverage(frozen, **start):
     return Panel(
         "precision against coverage",
         controls,
-        lambda state: cut(*state.values()),
+        lambda state: cut(state["tau_low"], state["tau_high"], state["top"]),
         draw,
         describe,
         layout=[list(controls)],

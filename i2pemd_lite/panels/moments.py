@@ -150,7 +150,7 @@ def look_of(runs):
     tasks = {run.task for run in runs.values()}
     if len(tasks) != 1 or not tasks <= LOOKS.keys():
         others = ", ".join(f"{run.task or 'no task'} of {name}" for name, run in runs.items()) or "none"
-        raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {others}; open two panels")
+        raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {others}; take them apart")
     return LOOKS[tasks.pop()]
 
 

@@ -254,7 +254,7 @@ def _numbered(folder, start, problems):
     return dict(sorted(paths.items(), key=lambda item: int(item[0])))
 
 
-def _pairs(folder, modality, image, label, layout, problems):
+def _pairs(folder, modality, image, label, codes, problems):
     """The scans of a folder of NIfTI pairs, with the files that they ought to have; `problems` notes what is double."""
     training, tests = folder / "Training", _numbered(folder / "Testing" / "img", image, problems)
     images, labels = (_numbered(training / p, start, problems) for p, start in (("img", image), ("label", label)))
@@ -264,7 +264,7 @@ def _pairs(folder, modality, image, label, layout, problems):
     for number in tests.keys() & images.keys():
         problems.add(tests[number], "a case that is not in Training too", images[number].name, "remove one of the two")
     pairs += [(path, None) for path in tests.values()]
-    return [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, layout) for path, mask in pairs]
+    return [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, codes) for path, mask in pairs]
 
 
 def _chaos(folder, sequence):

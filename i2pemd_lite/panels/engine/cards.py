@@ -9,6 +9,6 @@ def card(cards, key, figure, build, *what):
         cards[key] = style.styled(build, figure, *what)
     for name, each in cards.items():
         for axes in each.axes:
-            if axes.get_visible() != (name == key):  # also what changes nothing would make the figure stale
+            if axes.get_visible() != (name == key):  # in some versions of matplotlib setting it makes the figure stale
                 axes.set_visible(name == key)
     return cards[key]
