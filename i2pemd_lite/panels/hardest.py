@@ -104,14 +104,14 @@ def compute(answers, state):
     """A page of the order: `state` has order (a key of `ORDERS`), kind (a class or `ALL`) and page (from 1)."""
     places, values = ranked(answers, state["order"], state["kind"])
     first = (state["page"] - 1) * PAGE
+    page = slice(first, first + PAGE)
     cases = [
         Case(n, answers.ids[i], int(answers.truth[i]), answers.images[i], answers.scores[:, i], float(value))
-        for n, (i, value) in enumerate(zip(places, values, strict=True), 1)
+        for n, (i, value) in enumerate(zip(places[page], values[page], strict=True), first + 1)
     ]
     wrong = answers.scores[:, places].argmax(2) != answers.truth[places]
     missed = dict(zip(answers.methods, wrong.sum(1).tolist(), strict=True))
-    some = cases[first : first + PAGE]
-    return Result(answers.methods, state["order"], some, state["page"], len(places), missed, int(wrong.all(0).sum()))
+    return Result(answers.methods, state["order"], cases, state["page"], len(places), missed, int(wrong.all(0).sum()))
 
 
 def pages_of(count):

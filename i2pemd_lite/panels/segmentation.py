@@ -54,7 +54,7 @@ class CaseViewer:
         self.run = None if isinstance(source, Prepared) else source
         self.cases = {case.name: case for case in (source if self.run is None else source.learner.data).labelled}
         self.held_back = () if self.run is None else tuple(case.name for case in source.learner.test_cases)
-        self.answers, self.windows = {}, {}
+        self.answers, self.answered, self.windows = {}, None, {}  # answers of the run at its step `answered`
 
     def names(self, modality):
         """(text, name) of its cases; those held back from a run come first."""
@@ -71,14 +71,15 @@ class CaseViewer:
         """The `Answer` of the run to a case; None without a run."""
         if self.run is None:
             return None
-        number, answer = self.answers.get(case.name, (None, None))
-        if number != self.run.number:
+        if self.answered != self.run.number:
+            self.answers, self.answered = {}, self.run.number
+        if case.name not in self.answers:
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
             labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
-            answer = Answer(labels.byte().numpy(), p, G, dice(labels, case.label, len(CLASSES)).numpy())
-            self.answers[case.name] = self.run.number, answer
-        return answer
+            doc = dice(labels, case.label, len(CLASSES)).numpy()
+            self.answers[case.name] = Answer(labels.byte().numpy(), p, G, doc)
+        return self.answers[case.name]
 
     def slice(self, name, height, plane="axial"):
         """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""
