@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 from PIL import Image
 
-from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import Card
 
 
 def ends(control):
@@ -23,7 +23,7 @@ def ends(control):
 
 def unseen():
     """While it holds, panels compute, draw and describe, but no picture is made of it."""
-    return patch.object(style, "png", return_value=b"")
+    return patch.object(Card, "png", return_value=b"")
 
 
 def move_every_control(panel, holds):
@@ -43,9 +43,9 @@ def move_every_control(panel, holds):
 
 def as_fresh(panel, moved):
     """Pixel by pixel the picture is the one that a fresh figure shows."""
-    fresh = style.figure(*panel._figure.get_size_inches())
+    fresh = Card(*panel._figure.get_size_inches())
     panel._draw(fresh, panel.result)
-    different = pixels(style.png(fresh)) != pixels(panel.image.value)
+    different = pixels(fresh.png()) != pixels(panel.image.value)
     assert not different.any(), f"{moved}: {different.any(-1).sum()} pixels differ"
 
 

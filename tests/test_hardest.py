@@ -11,6 +11,7 @@ from i2pemd_lite import classification
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.hardest import ALL, BLANK, ORDERS, PAGE, Scored, compute, draw, hardest, ranked, size
 
 
@@ -187,7 +188,7 @@ def test_a_class_that_no_image_is_of():
     answers = Scored(("a",), np.full((1, 2, 7), 1 / 7), np.array([0, 1]), np.zeros((2, 3, 3, 3), np.uint8), ("x", "y"))
     result = compute(answers, {"order": "hardest for all", "kind": "VASC", "page": 1})
     assert (result.cases, result.count) == ([], 0)
-    figure = style.figure(*size(1)[:2])
+    figure = Card(*size(1)[:2])
     draw(figure, result)
     assert not any(cell.picture.get_visible() for cell in figure.house_artists)
 

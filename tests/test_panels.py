@@ -15,6 +15,7 @@ from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
 from i2pemd_lite.panels.engine import picture, style
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -230,11 +231,15 @@ def test_a_change_moves_artists_and_rebuilds_none(case):
     for name in {"layout", "exhibit"} & set(before):  # what is of these alone is built when they are first shown
         panel.controls[name].value = ends(panel.controls[name])[1]
     panel.set(**before)
-    artists = set(panel._figure.findobj())
+    axes = set(panel._figure.axes)
     for name in list(panel.controls)[:4]:
         panel.controls[name].value = ends(panel.controls[name])[1]
-    data = set(panel._figure.moving)
-    assert data <= artists
+    panel.set(**before)
+    built = set(panel._figure.findobj())
+    for name in list(panel.controls)[:4]:
+        panel.controls[name].value = ends(panel.controls[name])[1]
+    panel.set(**before)
+    assert set(panel._figure.axes) == axes and set(panel._figure.findobj()) <= built
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
@@ -275,13 +280,13 @@ def test_words_kept_and_put_together_are_those_of_matplotlib(words):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     def drawn(canvas, x, y, **look):
-        card = style.figure(3, 1)
+        card = Card(3, 1)
         canvas(card)
         card.text(x / 300, y / 100, words, family="DejaVu Sans", size=8.5, **look)
         card.canvas.draw()
         return np.asarray(card.canvas.buffer_rgba()).astype(int)
 
-    house = type(style.figure(1, 1).canvas)
+    house = type(Card(1, 1).canvas)
     for look in {"color": style.BLUE}, {"color": style.RED, "weight": "bold"}, {"rotation": 90}, {"alpha": 0.4}:
         new, old = (drawn(canvas, 40, 40, **look) for canvas in (house, FigureCanvasAgg))
         assert np.ptp(new[..., 0]) > 50
@@ -682,10 +687,10 @@ def test_inks_read_on_the_card(ink):
 def test_numbers_read_on_every_colour_of_a_matrix(value):
     import matplotlib
 
-    matrix = style.Matrix(style.figure(2, 2).add_subplot(), "", ["a"], ["b"])
-    matrix.show(np.array([[value]]))
+    plane = Card(2, 2).plane("matrix", [0, 0, 1, 1])
+    plane.matrix(np.array([[value]]), ["a"], ["b"])
     # The middle of cividis is a grey on which no ink reaches 4.5; 4 is what black has there.
-    assert contrast(matrix.texts[0][0].get_color(), matplotlib.colormaps[style.HEAT](value)) >= 4.0
+    assert contrast(plane.axes.texts[0].get_color(), matplotlib.colormaps[style.HEAT](value)) >= 4.0
 
 
 def test_results_that_agree_are_told_so_and_others_where_not(capsys, monkeypatch):

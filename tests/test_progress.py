@@ -18,7 +18,8 @@ from i2pemd_lite.course import exercises, predict
 from i2pemd_lite.course.record import calibration, classroom, handin, progress
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import instance, overview
-from i2pemd_lite.panels.engine import panel, style
+from i2pemd_lite.panels.engine import panel
+from i2pemd_lite.panels.engine.card import Card
 
 EXERCISES, PREDICTIONS = ("02a", "02b", "02c"), ("p00a", "p01a", "p01b", "p03a")
 MISTAKE = exercises.known_mistakes("02a")[0]
@@ -179,7 +180,7 @@ def test_few_predictions_say_nothing_of_a_tendency(n, right, words):
 def test_no_group_of_a_calibration_lies_under_a_name():
     pairs = [(sure, k < right) for right, sure in enumerate((0.3, 0.5, 0.7, 0.9)) for k in range(3)]
     found = calibration.score(said(pairs))
-    drawn = style.figure(5.5, 3.1)
+    drawn = Card(5.5, 3.1)
     calibration.draw(drawn, found)
     drawn.canvas.draw()
     boxes = {text.get_text(): text.get_window_extent() for text in drawn.axes[0].texts}
@@ -354,7 +355,7 @@ def test_the_picture_grows_with_the_class_and_has_ink(tmp_path, monkeypatch):
 
 def test_hand_ins_are_counted_in_whole_numbers():
     for n in (1, 2, 3, 30):
-        figure = style.figure(9.4, 2.4)
+        figure = Card(9.4, 2.4)
         counts = {classroom.FIRST: n, classroom.LATER: 0, classroom.NOT_YET: 0, classroom.OPEN: 0}
         classroom.draw(figure, [classroom.Exercise("02a", counts, 1.0, 0, {})], [], n)
         ticks = figure.axes[0].get_xticks()

@@ -17,7 +17,7 @@ from i2pemd_lite.panels import classification as skin_panels
 from i2pemd_lite.panels import curves as lines_of
 from i2pemd_lite.panels import segmentation as scan_panels
 from i2pemd_lite.panels import selection, volumes
-from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.runs.sampling import generator
 
 
@@ -196,9 +196,9 @@ def test_a_voxel_is_drawn_to_scale_in_every_plane(scans, plane):
     result = scan_panels.compare(one=scans, plane=plane).result
     for parts in result.rows.values():
         parts.update({name: part._replace(spacing=(8.0, 1.5)) for name, part in parts.items()})
-    figure = style.figure(*scan_panels.rows_size(2)[1])
+    figure = Card(*scan_panels.rows_size(2)[1])
     scan_panels.draw_beside(figure, result)
-    style.png(figure)
+    figure.png()
     for view in figure.house_artists.views.values():
         origin, right, down = view.axes.transData.transform([(0, 0), (1.5, 0), (0, 8.0)])
         assert (right - origin)[0] / (origin - down)[1] == pytest.approx(1.5 / 8.0)

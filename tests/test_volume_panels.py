@@ -14,7 +14,6 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.losses import mmd
 from i2pemd_lite.panels import epochs, gap, sharing, surfaces, volumes
-from i2pemd_lite.panels.engine import style
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES, ORGANS, network
 from i2pemd_lite.segmentation.network import PerModality, UNet
 
@@ -336,7 +335,7 @@ def test_all_planes_have_one_scale_and_a_voxel_its_size(scans):
         for plane, spacing in (("axial", (3.0, 6.0)), ("sagittal", (8.0, 3.0))):
             parts[plane] = parts[plane]._replace(spacing=spacing)
     volumes.draw(panel._figure, panel.result)
-    style.png(panel._figure)
+    panel._figure.png()
     per_mm = set()
     for (modality, plane), view in panel._figure.house_artists.views.items():
         part = panel.result.planes[modality][plane]

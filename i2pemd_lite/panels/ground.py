@@ -7,7 +7,7 @@ import torch
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance, percentile_ranks, prototype_distances
-from i2pemd_lite.panels.engine import cards, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
 LAYOUTS = {
@@ -48,48 +48,32 @@ def compute(state):
     return Result(c.numpy(), state["moving"] - 1, layout, state["scale"], *matrices)
 
 
-def draw(figure, result):
+def draw(card, result):
     """The plane on the left; raw distances, row ranks and G on the right, each made from the one before."""
     points, K = result.prototypes, len(result.prototypes)
-    card = cards.card(style.artists(figure, lambda figure: {}), K, figure, _Card, K)
-    card.points.set_data(*points.T)
-    card.moved.set_data(*points[result.moving][:, None])
-    card.lines.set_segments([[points[result.moving], c] for c in points])
     # Whole multiples of 2 units, so that the frame stands still while a prototype moves within it.
-    low, high = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
-    style.limits(card.plane, (low, high), (low, high))
-    half = (high - low) / 2
-    for k, (name, (x, y)) in enumerate(zip(card.names, points, strict=True)):
+    ends = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
+    half = (ends[1] - ends[0]) / 2
+    plane = card.plane(
+        "prototypes", [0.035, 0.13, 0.24, 0.70], lambda axes: axes.locator_params(nbins=4, integer=True),
+        aspect="equal", xlim=ends, ylim=ends, title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)",
+    )  # fmt: skip
+    plane.segments([[points[result.moving], c] for c in points], colors=style.LINE, linewidths=1, zorder=1)
+    plane.points(*points.T, ms=8, **style.PROTOTYPE)
+    plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
+    for k, (x, y) in enumerate(points):
         # Outside of the ring; names of prototypes in one place go side by side.
         before = int((np.abs(points[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
-        name.set(position=(x + (0.12 + 0.16 * before) * half, y + 0.03 * half), text=f"c{style.subscript(k + 1)}")
-    card.raw.show(result.distances, top=max(result.distances.max(), 1e-9))
-    card.ranks.show(result.ranks)
-    card.ground.show(result.ground)
-
-
-class _Card:
-    """The artists for K prototypes."""
-
-    def __init__(self, figure, K):
-        from matplotlib.collections import LineCollection
-
-        c = style.names("c", K)
-        self.plane = figure.add_axes([0.035, 0.13, 0.24, 0.70], aspect="equal")
-        self.plane.set(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
-        self.plane.locator_params(nbins=4, integer=True)
-        self.lines = self.plane.add_collection(LineCollection([], colors=style.LINE, linewidths=1, zorder=1))
-        self.points = self.plane.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
-        ring = {"marker": "o", "ms": 16, "mfc": "none", "mec": style.QUIET, "mew": 1.2}
-        self.moved = self.plane.plot([], [], ls="", **ring)[0]
-        self.names = [self.plane.text(0, 0, "", size=9) for _ in c]
-        titles = ("g: L1 distance (Eq. 3)", "ḡ: rank in its row / K (Eq. 4)", "G: mean of ḡ and ḡᵀ (Eq. 5)")
-        size = 8.5 if K < 6 else 7
-        self.raw, self.ranks, self.ground = (
-            style.Matrix(figure.add_axes([0.315 + 0.235 * i, 0.08, 0.205, 0.70]), title, c, c, size=size)
-            for i, title in enumerate(titles)
-        )
-        self.axes = [self.plane, self.raw.axes, self.ranks.axes, self.ground.axes]
+        plane.text(x + (0.12 + 0.16 * before) * half, y + 0.03 * half, f"c{style.subscript(k + 1)}", size=9)
+    c, size = style.names("c", K), 8.5 if K < 6 else 7
+    matrices = {
+        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9)),
+        "ḡ: rank in its row / K (Eq. 4)": (result.ranks, 1.0),
+        "G: mean of ḡ and ḡᵀ (Eq. 5)": (result.ground, 1.0),
+    }
+    for i, (title, (values, top)) in enumerate(matrices.items()):
+        matrix = card.plane(title, [0.315 + 0.235 * i, 0.08, 0.205, 0.70], style.blank, title=title)
+        matrix.matrix(values, c, c, top, size)
 
 
 def describe(result):
@@ -114,13 +98,13 @@ def describe(result):
     }
 
 
-def point(figure, result, at, pressed):
+def point(card, result, at, pressed):
     """The prototype nearest to where the pointer went down, and the shift, in steps of the sliders, that takes it
     along.
 
     The sliders shift before all is scaled, so the shift is x/scale less the place in the layout.
     """
-    place = style.place(style.artists(figure, None)[len(result.prototypes)].plane, at)
+    place = style.place(card.planes["prototypes"].axes, at)
     if place is None or result.scale == 0:  # scaled to one point, there is nothing to pick
         return {}
     k = int(np.linalg.norm(result.prototypes - place, axis=1).argmin()) if pressed else result.moving

@@ -39,7 +39,9 @@ class Sketch(Question):
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
         inputs = [self.at, self.height]
         super().__init__(name, question, answer, because, reveal, 0.0, [self.image, row], options, inputs)
-        self.figure = style.figure(9.4, 3.2)
+        from i2pemd_lite.panels.engine.card import Card
+
+        self.figure = Card(9.4, 3.2)
         self.card = style.styled(_Card, self.figure, self)
         self.show()
 
@@ -111,7 +113,7 @@ class Sketch(Question):
     def show(self):
         """Draw the curve as it is; once committed, the true one over it."""
         self.card.show(self)
-        picture.show(self.image, style.png(self.figure), self.words())
+        picture.show(self.image, self.figure.png(), self.words())
 
     def words(self):
         """The alternative text."""

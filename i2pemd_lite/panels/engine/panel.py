@@ -3,7 +3,7 @@
 A panel file has four plain parts, and only the last knows of widgets:
 
 - `compute(state) -> result`: the maths, from a dict of plain values, through the public names of the module;
-- `draw(figure, result)`: moves the artists of a matplotlib figure;
+- `draw(card, result)`: says all marks of the picture (`card.py`);
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.
 
@@ -40,7 +40,7 @@ class Panel(widgets.VBox):
     compute, draw, describe : as in the module's docstring
     layout : rows of control names, for controls that belong on one line; one column when None
     size : of the picture, in inches
-    point : `point(figure, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
+    point : `point(card, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
         is (x, y) in parts of the figure from the lower left (`style.place` gives data coordinates); `pressed` is True
         when the pointer goes down, False while it is dragged. None: the picture cannot be touched
     start : dict of name -> value, controls to set before the first picture is drawn
@@ -58,9 +58,8 @@ class Panel(widgets.VBox):
 
     Example
     -------
-    >>> def draw(figure, result):
-    ...     bar = style.artists(figure, lambda figure: figure.add_subplot().bar([0], [1])[0])
-    ...     bar.set_height(result)
+    >>> def draw(card, result):
+    ...     card.plane("square", [0.1, 0.1, 0.8, 0.8], xlim=(0, 25)).rect(0, 0.3, result, 0.4)
     >>> slider = widgets.IntSlider(3, min=0, max=5, description="side (mm)")
     >>> square = Panel("square", {"side": slider}, lambda state: state["side"] ** 2, draw,
     ...                lambda area: (f"A square of {area} square millimetres.", {"area (mm²)": area}))
@@ -70,9 +69,11 @@ class Panel(widgets.VBox):
     """
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
+        from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
+
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
-        self._figure, self._quiet, self.result, self._took = style.figure(*size), False, None, 0.0
+        self._figure, self._quiet, self.result, self._took = Card(*size), False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = picture.picture(round(100 * size[0]), point and self._touched)
         self.error, self.note = widgets.HTML(), widgets.HTML()
@@ -140,9 +141,10 @@ class Panel(widgets.VBox):
             self.note.value = self._below("Working …")  # where a hint stands, so that nothing moves
         try:
             result = self._compute(self.state)
+            self._figure.begin()
             self._draw(self._figure, result)
             words, numbers = self._describe(result)
-            png = style.png(self._figure)
+            png = self._figure.png()
         except Exception as error:
             if self.result is not None:
                 self.note.value = self._below(self._hint)

@@ -16,10 +16,12 @@ def drawn(width, height, draw, *what):
     """
     import matplotlib
 
-    figure = style.figure(width, height)
+    from i2pemd_lite.panels.engine.card import Card
+
+    card = Card(width, height)
     with matplotlib.rc_context(style.RC):
-        draw(figure, *what)
-    return style.png(figure)
+        draw(card, *what)
+    return card.png()
 
 
 class Still:

@@ -39,19 +39,6 @@ RC = {
 }
 
 
-def figure(width=9.4, height=3.2):
-    """An empty card, in inches at 100 dots each; panels are 9.4 wide, which fits beside JupyterLab's side bar.
-
-    Example
-    -------
-    >>> png(figure(2, 1))[:4]
-    b'\\x89PNG'
-    """
-    from i2pemd_lite.panels.engine.canvas import Card  # which loads matplotlib
-
-    return Card(width, height, CARD)
-
-
 def artists(card, build):
     """What `build(card)` made on this figure: built at the first call, the same objects at every later one.
 
@@ -59,7 +46,8 @@ def artists(card, build):
 
     Example
     -------
-    >>> card = figure(2, 1)
+    >>> from i2pemd_lite.panels.engine.card import Card
+    >>> card = Card(2, 1)
     >>> artists(card, lambda card: [card.add_subplot()]) is artists(card, None)
     True
     """
@@ -79,36 +67,13 @@ def styled(build, card, *more):
     moving += [text for text in card.texts if text not in before and not text.get_text()]
     for artist in moving:
         artist.set_animated(True)
-    card.moving += moving
     return built
 
 
 def _data(axes):
     """The artists of axes that show data: not the frame, and not words that were there from the beginning."""
     texts = [text for text in axes.texts if not text.get_text()]
-    return sorted([*axes.images, *axes.patches, *axes.collections, *axes.lines, *texts], key=lambda a: a.get_zorder())
-
-
-def png(card):
-    """The picture of a figure as PNG bytes.
-
-    Frames, ticks and titles seldom change. They are drawn once and kept; only the data are drawn on top, until
-    matplotlib says that something else is stale.
-    """
-    import matplotlib
-
-    from i2pemd_lite.panels.engine.canvas import encoded
-
-    paper = card.canvas
-    if card.stale or card.still is None:
-        with matplotlib.rc_context(RC):
-            paper.draw()
-        card.still = paper.copy_from_bbox(card.bbox)
-    paper.restore_region(card.still)
-    for artist in card.moving:
-        if artist.axes is None or artist.axes.get_visible():
-            artist.draw(paper.get_renderer())
-    return encoded(np.asarray(paper.buffer_rgba())[..., :3])
+    return [*axes.images, *axes.patches, *axes.collections, *axes.lines, *texts]
 
 
 def limits(axes, x=None, y=None):
@@ -123,7 +88,8 @@ def place(axes, at):
 
     Example
     -------
-    >>> card = figure(2, 1)
+    >>> from i2pemd_lite.panels.engine.card import Card
+    >>> card = Card(2, 1)
     >>> axes = card.add_axes([0.5, 0, 0.5, 1])
     >>> axes.set(xlim=(0, 10), ylim=(0, 1)) and place(axes, (0.75, 0.5)).tolist(), place(axes, (0.25, 0.5))
     ([5.0, 0.5], None)
@@ -166,7 +132,8 @@ class Matrix:
 
     Example
     -------
-    >>> matrix = Matrix(figure(2, 2).add_subplot(), "G", ["a", "b"], ["a", "b"], top=1)
+    >>> from matplotlib.figure import Figure
+    >>> matrix = Matrix(Figure().add_subplot(), "G", ["a", "b"], ["a", "b"], top=1)
     >>> matrix.show(np.array([[0, 0.5], [0.5, 0]]))
     >>> matrix.texts[0][1].get_text()
     '.5'
