@@ -1,6 +1,6 @@
 """How good a prediction is: overlap and surfaces of organs, the figures of the classification tables, Pearson's r.
 
-Whether one method is better than another on the same images (paired t-test, McNemar, intervals): `comparison`.
+Whether one method is better than another on the same images (paired t-test, McNemar, intervals): `tables.statistics`.
 """
 
 from typing import NamedTuple
