@@ -22,7 +22,7 @@ def test_rows_are_paired_by_seed():
     each.values["joint"][9] = 10.0  # a seed that the other row lacks
     found = panels.compute(each, "joint", 5)
     assert found.seeds == [0, 1, 2] and (found.ours - found.theirs).tolist() == [1.0, 0.5, 2.0]
-    assert found.found == statistics.interval([1.0, 0.5, 2.0]) and found.gap == pytest.approx(91.8 - 89.1)
+    assert found.mean == statistics.interval([1.0, 0.5, 2.0]) and found.gap == pytest.approx(91.8 - 89.1)
     assert list(panels.pairs([each])) == ["Table 1, DOC: Joint+sepBN+I2PEMD less Joint (3 seeds)"]
 
 
@@ -58,7 +58,7 @@ def test_what_the_lesson_says_of_the_committed_runs_holds():
     doc = panels.committed()[0]
     found = panels.compute(doc, "joint_sepbn", 3)
     assert found.needed == 6 and found.gap == pytest.approx(1.1)
-    assert [statistics.needed(found.gap, sd) for sd in statistics.sd_interval(found.found.sd, 3)] == [4, 151]
+    assert [statistics.needed(found.gap, sd) for sd in statistics.sd_interval(found.mean.sd, 3)] == [4, 151]
 
 
 def test_the_panel_shows_every_pair_and_says_what_it_takes(monkeypatch):
@@ -68,7 +68,7 @@ def test_the_panel_shows_every_pair_and_says_what_it_takes(monkeypatch):
     for pair in shown.controls["pair"].options:
         shown.set(pair=pair)
         pictures.add(shown.image.value)
-        found = shown.result.found
+        found = shown.result.mean
         if found.n == 1:
             assert "A spread takes two seeds" in shown.words and "seeds needed" not in shown.numbers
             continue

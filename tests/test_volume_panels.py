@@ -471,13 +471,12 @@ def test_a_method_that_is_not_there_is_named():
 
 def test_the_curves_of_epochs_are_the_evaluations(scans):
     panel = epochs.epochs(scans, against="MMD²", first=1)
-    art = panel._figure.house_artists
-    rows = scans.evaluations[1:]
-    np.testing.assert_array_equal(art.way.get_xydata(), [(row["mi2pemd"], row["mmd"]) for row in rows])
-    x, y = art.curves["mDOC (%)"].line.get_data()
+    way, rows = panel._figure.planes["pairs"].axes.lines[0], scans.evaluations[1:]
+    np.testing.assert_array_equal(way.get_xydata(), [(row["mi2pemd"], row["mmd"]) for row in rows])
+    x, y = panel._figure.planes["mDOC (%)"].axes.lines[1].get_data()
     assert x.tolist() == [row["step"] for row in rows] and y.tolist() == [row["doc"] for row in rows]
     assert panel.numbers["n"] == len(rows) and "autocorrelated" in panel.words
-    assert f"r = {np.corrcoef(*art.way.get_data())[0, 1]:.2f}" in art.title.get_text()
+    assert f"r = {np.corrcoef(*way.get_data())[0, 1]:.2f}" in panel._figure.texts[0].get_text()
 
 
 def test_evaluations_that_do_not_vary_are_drawn_without_a_correlation(scans):
@@ -502,11 +501,12 @@ def test_a_run_with_two_evaluations_has_no_correlation(scans):
 
 def test_feature_sizes_show_every_seed_their_mean_and_deviation():
     panel = epochs.feature_sizes({32: [81.0, 83.0], 8: [78.0, 80.0, 82.0], 16: [79.5]})
-    art = panel._figure.house_artists
-    assert [text.get_text() for text in art.axes.get_xticklabels()] == ["8", "16", "32"]
-    assert list(art.mean.get_ydata()) == [80.0, 79.5, 82.0]
-    assert sorted(art.seeds.get_ydata()) == [78.0, 79.5, 80.0, 81.0, 82.0, 83.0]
-    ends = art.bars.get_ydata().reshape(3, 3)[:, :2]
+    axes = panel._figure.planes["sizes"].axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["8", "16", "32"]
+    rings, mean = axes.lines
+    assert list(mean.get_ydata()) == [80.0, 79.5, 82.0]
+    assert sorted(rings.get_ydata()) == [78.0, 79.5, 80.0, 81.0, 82.0, 83.0]
+    ends = np.array(axes.collections[0].get_segments())[..., 1]
     np.testing.assert_allclose(ends, [(78, 82), (79.5, 79.5), (82 - 2**0.5, 82 + 2**0.5)], atol=1e-9, rtol=0)
     assert "highest at d = 32" in panel.words and panel.image.value[:4] == b"\x89PNG"
 

@@ -38,26 +38,40 @@ def compute(run, state):
     return Result(np.array([row["step"] for row in rows]), values, first, against, correlation)
 
 
-def draw(figure, result):
+def draw(card, result):
     """Three curves over the same steps on the left; each evaluation as a point of two figures on the right."""
-    art = style.artists(figure, _Card)
     steps, first = result.steps, result.first
-    for name, values in result.values.items():
-        curve = art.curves[name]
-        curve.line.set_data(steps[first:], values[first:])
-        curve.left_out.set_data(steps[: first + 1], values[: first + 1])
-        style.limits(curve.axes, (0, 1.2 * steps[-1]), ends(values))
-        value = style.number(values[-1], 1 if "%" in name else 3)
-        curve.last.set(position=(1.02 * steps[-1], values[-1]), text=value)
+    for bottom, (name, values) in zip((0.705, 0.415, 0.125), result.values.items(), strict=True):
+        lowest = bottom == 0.125
+        curve = card.plane(
+            name, [0.075, bottom, 0.39, 0.2], lambda axes, lowest=lowest: _ticks(axes, lowest),
+            title=name, xlabel="step" * lowest, xlim=(0, 1.2 * steps[-1]), ylim=ends(values),
+        )  # fmt: skip
+        curve.line(steps[: first + 1], values[: first + 1], color=style.QUIET, lw=1, ls=":")  # what is left out
+        curve.line(steps[first:], values[first:], color=style.BLACK, lw=1.4, marker="o", ms=3)
+        last = style.number(values[-1], 1 if "%" in name else 3)
+        curve.text(1.02 * steps[-1], values[-1], last, size=8, va="center")
     x, y = result.values["mI2PEMD"], result.values[result.against]
-    art.way.set_data(x[first:], y[first:])
-    art.left_out.set_data(x[:first], y[:first])
-    style.limits(art.plane, ends(x, 0.28), ends(y))
+    plane = card.plane(
+        "pairs", [0.555, 0.235, 0.43, 0.62], lambda axes: axes.locator_params(nbins=5),
+        xlabel="mI2PEMD", xlim=ends(x, 0.28), ylim=ends(y),
+    )  # fmt: skip
+    plane.line(x[first:], y[first:], lw=0.8, mew=0, color=style.BLACK, marker="o", ms=5)
+    plane.points(x[:first], y[:first], mfc="none", color=style.QUIET, marker="o", ms=5)
+    paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
     # The labels of both ends lie on the side from which their neighbour is not.
-    for text, i, beside in ((art.begin, first, first + 1), (art.end, len(steps) - 1, len(steps) - 2)):
-        text.set(position=(x[i], y[i]), text=f"  step {steps[i]}  ", ha="right" if x[i] < x[beside] else "left")
-    art.title.set_text(f"mI2PEMD and {result.against}: {said(result.correlation)}")
-    art.vertical.set_text(f"{result.against} upwards")
+    for i, beside in ((first, first + 1), (len(steps) - 1, len(steps) - 2)):
+        side = "right" if x[i] < x[beside] else "left"
+        plane.text(x[i], y[i], f"  step {steps[i]}  ", ha=side, size=8, va="center", bbox=paper, zorder=1.5)
+    card.paper.text(0.555, 0.93, f"mI2PEMD and {result.against}: {said(result.correlation)}", size=9.5)
+    card.paper.text(0.555, 0.875, f"{result.against} upwards", size=8.5, color=style.QUIET)
+    caution = CAUTION.replace(", so", ",\nso")
+    card.paper.text(0.525, 0.02, caution, size=8, color=style.QUIET, linespacing=1.4, still=True)
+
+
+def _ticks(axes, lowest):
+    axes.tick_params(labelbottom=lowest)
+    axes.locator_params(axis="y", nbins=3)
 
 
 def said(correlation):
@@ -78,41 +92,6 @@ def ends(values, part=0.1):
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
     room = part * (high - low) or part * abs(high) or 1.0
     return low - room, high + room
-
-
-class _Card:
-    """The artists of three curves and of a plane."""
-
-    def __init__(self, figure):
-        boxes = [[0.075, bottom, 0.39, 0.2] for bottom in (0.705, 0.415, 0.125)]
-        self.curves = {name: _Curve(figure, box, name) for name, box in zip(MEASURES, boxes, strict=True)}
-        self.curves["MMD²"].axes.tick_params(labelbottom=True)
-        self.curves["MMD²"].axes.set_xlabel("step")
-        self.plane = figure.add_axes([0.555, 0.235, 0.43, 0.62])
-        self.plane.set_xlabel("mI2PEMD")
-        self.plane.locator_params(nbins=5)
-        dot = {"color": style.BLACK, "marker": "o", "markersize": 5}
-        self.way = self.plane.plot([], [], lw=0.8, markeredgewidth=0, **dot)[0]
-        self.left_out = self.plane.plot([], [], ls="", mfc="none", **{**dot, "color": style.QUIET})[0]
-        paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-        look = {"size": 8, "va": "center", "bbox": paper, "zorder": 1.5}
-        self.begin, self.end = (self.plane.text(0, 0, "", **look) for _ in range(2))
-        self.title = figure.text(0.555, 0.93, "", size=9.5)
-        self.vertical = figure.text(0.555, 0.875, "", size=8.5, color=style.QUIET)
-        figure.text(0.525, 0.02, CAUTION.replace(", so", ",\nso"), size=8, color=style.QUIET, linespacing=1.4)
-
-
-class _Curve:
-    """One figure over the steps; what is left out is dotted."""
-
-    def __init__(self, figure, box, title):
-        self.axes = figure.add_axes(box)
-        self.axes.set_title(title)
-        self.axes.tick_params(labelbottom=False)
-        self.axes.locator_params(axis="y", nbins=3)
-        self.left_out = self.axes.plot([], [], color=style.QUIET, lw=1, ls=":")[0]
-        self.line = self.axes.plot([], [], color=style.BLACK, lw=1.4, marker="o", ms=3)[0]
-        self.last = self.axes.text(0, 0, "", size=8, va="center")
 
 
 def describe(result):
@@ -146,36 +125,27 @@ def epochs(run, **start):
     )
 
 
-def draw_sizes(figure, docs):
+def draw_sizes(card, docs):
     """A ring for each seed, their mean as a point, and the deviation as a line; d -> DOC (seeds,) in percent."""
-    art = style.artists(figure, lambda figure: _Sizes(figure, list(docs)))
     x, mean = np.arange(len(docs)), np.array([seeds.mean() for seeds in docs.values()])
-    sd = np.array([deviation(seeds) for seeds in docs.values()])
-    art.mean.set_data(x, mean)
-    art.seeds.set_data(np.repeat(x, [len(seeds) for seeds in docs.values()]) + 0.1, np.concatenate([*docs.values()]))
-    art.bars.set_data(np.repeat(x, 3), np.stack([mean - sd, mean + sd, np.nan * sd], 1).ravel())
-    style.limits(art.axes, (-0.5, len(x) - 0.5), ends(np.concatenate([*docs.values(), mean - sd, mean + sd])))
-    for text, i in zip(art.values, x, strict=True):
-        text.set(position=(i - 0.06, mean[i] + sd[i]), text=f"{mean[i]:.1f}")
+    sd, every = np.array([deviation(seeds) for seeds in docs.values()]), np.concatenate([*docs.values()])
+    plane = card.plane(
+        "sizes", [0.09, 0.17, 0.88, 0.68], xlim=(-0.5, len(x) - 0.5), ylim=ends(np.r_[every, mean - sd, mean + sd]),
+        title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds", xticks=x,
+        xticklabels=list(docs), xlabel="feature size d (channels of F)",
+    )  # fmt: skip
+    whiskers = np.stack([[x, x], [mean - sd, mean + sd]], -1).swapaxes(0, 1)
+    plane.segments(whiskers, color=style.QUIET, lw=1, capstyle="projecting")
+    places = np.repeat(x, [len(seeds) for seeds in docs.values()]) + 0.1
+    plane.points(places, every, marker="o", ms=4, mfc="none", color=style.QUIET)
+    plane.line(x, mean, color=style.BLACK, lw=1.2, marker="o", ms=6)
+    for i in x:
+        plane.text(i - 0.06, mean[i] + sd[i], f"{mean[i]:.1f}", size=8.5, ha="right", va="bottom")
 
 
 def deviation(docs):
     """The standard deviation over seeds (n − 1 in the denominator); 0 for one seed."""
     return float(docs.std(ddof=1)) if len(docs) > 1 else 0.0
-
-
-class _Sizes:
-    """The artists of DOC by feature size."""
-
-    def __init__(self, figure, sizes):
-        self.axes = axes = figure.add_axes([0.09, 0.17, 0.88, 0.68])
-        axes.set(title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds")
-        axes.set(xlabel="feature size d (channels of F)")
-        axes.set_xticks(range(len(sizes)), [str(d) for d in sizes])
-        self.bars = axes.plot([], [], color=style.QUIET, lw=1)[0]
-        self.seeds = axes.plot([], [], ls="", marker="o", ms=4, mfc="none", color=style.QUIET)[0]
-        self.mean = axes.plot([], [], color=style.BLACK, lw=1.2, marker="o", ms=6)[0]
-        self.values = [axes.text(0, 0, "", size=8.5, ha="right", va="bottom") for _ in sizes]
 
 
 def describe_sizes(docs):

@@ -42,7 +42,7 @@ class Result(NamedTuple):
     seeds: list
     theirs: np.ndarray
     ours: np.ndarray
-    found: statistics.Interval  # of ours less theirs
+    mean: statistics.Interval  # of ours less theirs
     gap: float  # the paper's, ours less theirs
     n: int  # as set
     power: float  # with n seeds
@@ -117,79 +117,64 @@ def compute(measured, other, n):
     return Result(measured, other, common, b, a, interval, gap, n, float(curve[n - 2]), needed, curve)
 
 
-def draw(figure, result):
+def draw(card, result):
     """Left the runs, seed by seed; in the middle their differences and the paper's; right the chance to see it."""
-    art = style.artists(figure, _Card)
-    d, found = result.ours - result.theirs, result.found
+    d, mean, names = result.ours - result.theirs, result.mean, result.measured.names
     low, high = min(result.theirs.min(), result.ours.min()), max(result.theirs.max(), result.ours.max())
     margin = max(0.35 * (high - low), 0.3)
-    style.limits(art.left, y=(low - margin, high + margin))
-    for k, line in enumerate(art.lines):
-        line.set_data([[0, 1], [result.theirs[k], result.ours[k]]] if k < len(d) else [[], []])
-    art.theirs.set_data(np.zeros(len(d)), result.theirs)
-    art.ours.set_data(np.ones(len(d)), result.ours)
-    for text, words in zip(art.names, (result.other, result.measured.proposed), strict=True):
-        text.set_text(result.measured.names[words].replace("Joint+sepBN", "J+sepBN").replace("Baseline+", "B+"))
-    bounds = [b for b in (found.low, found.high, *d, 0.0, result.gap) if not np.isnan(b)]
+    left = card.plane(
+        "runs", [0.055, 0.2, 0.2, 0.66], xlim=(-0.35, 1.35), ylim=(low - margin, high + margin), xticks=[],
+        title="The runs, seed by seed (%)",
+    )  # fmt: skip
+    for pair in zip(result.theirs, result.ours, strict=True):
+        left.line([0, 1], pair, color=style.LINE, lw=1.2, zorder=1)
+    left.points(np.zeros(len(d)), result.theirs, ms=7, zorder=2, **style.SOURCE)
+    left.points(np.ones(len(d)), result.ours, ms=7, zorder=2, **style.TARGET)
+    for x, ink, method in ((0.1, style.BLUE, result.other), (0.21, style.ORANGE, result.measured.proposed)):
+        name = names[method].replace("Joint+sepBN", "J+sepBN").replace("Baseline+", "B+")
+        card.paper.text(x, 0.13, name, size=8.5, color=ink, ha="center")
+    bounds = [b for b in (mean.low, mean.high, *d, 0.0, result.gap) if not np.isnan(b)]
     reach = max(max(bounds) - min(bounds), 0.5)
-    style.limits(art.middle, x=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach))
-    art.differences.set_data(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5])
-    art.interval.set_data([found.low, found.high], [1.15, 1.15])
-    art.mean.set_data([found.mean], [1.15])
-    art.gap.set_data([result.gap], [1.6])
-    art.curve.set_data(SEEDS, 100 * result.curve)
-    art.here.set_data([result.n], [100 * result.power])
-    enough = result.needed if result.needed and result.needed <= MOST else np.nan
-    art.enough.set_data([enough, enough], [0, 80])
-
-
-class _Card:
-    """The artists."""
-
-    def __init__(self, figure):
-        left = self.left = figure.add_axes([0.055, 0.2, 0.2, 0.66])
-        left.set(xlim=(-0.35, 1.35), title="The runs, seed by seed (%)", xticks=[])
-        self.lines = [left.plot([], [], color=style.LINE, lw=1.2, zorder=1)[0] for _ in range(20)]
-        self.theirs = left.plot([], [], ls="", ms=7, zorder=2, **style.SOURCE)[0]
-        self.ours = left.plot([], [], ls="", ms=7, zorder=2, **style.TARGET)[0]
-        sides = ((0.1, style.BLUE), (0.21, style.ORANGE))
-        self.names = [figure.text(x, 0.13, "", size=8.5, color=ink, ha="center") for x, ink in sides]
-        middle = self.middle = figure.add_axes([0.35, 0.2, 0.28, 0.66])
-        middle.set(ylim=(-0.1, 1.9), title="Ours less theirs (points)", xlabel="difference (points)")
-        middle.set_yticks([0.5, 1.15, 1.6], ["seeds", "mean, 95 %", "the paper"])
-        middle.plot([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0)
-        self.differences = middle.plot([], [], ls="", marker=".", ms=9, color=style.INK)[0]
-        self.interval = middle.plot([], [], color=style.INK, lw=2)[0]
-        self.mean = middle.plot([], [], ls="", marker="|", ms=14, mew=2.4, color=style.INK)[0]
-        self.gap = middle.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
-        right = figure.add_axes([0.71, 0.2, 0.27, 0.66])
-        right.set(xlim=(1, MOST), ylim=(0, 105), title="Chance to see the paper's gap (%)")
-        right.set_xlabel("seeds of both methods")
-        right.plot([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0)
-        right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET)
-        self.curve = right.plot([], [], color=style.BLUE, lw=2)[0]
-        self.enough = right.plot([], [], color=style.BLUE, lw=1.2, ls=(0, (3, 2)))[0]
-        self.here = right.plot([], [], ls="", ms=9, **style.TARGET)[0]
+    middle = card.plane(
+        "differences", [0.35, 0.2, 0.28, 0.66], xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach),
+        ylim=(-0.1, 1.9), title="Ours less theirs (points)", xlabel="difference (points)",
+        yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"],
+    )  # fmt: skip
+    middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0, still=True)
+    middle.points(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5], marker=".", ms=9, color=style.INK)
+    middle.line([mean.low, mean.high], [1.15, 1.15], color=style.INK, lw=2)
+    middle.points(mean.mean, 1.15, marker="|", ms=14, mew=2.4, color=style.INK)
+    middle.points(result.gap, 1.6, ms=8, **style.PROTOTYPE)
+    right = card.plane(
+        "power", [0.71, 0.2, 0.27, 0.66], xlim=(1, MOST), ylim=(0, 105), title="Chance to see the paper's gap (%)",
+        xlabel="seeds of both methods",
+    )  # fmt: skip
+    right.line([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0, still=True)
+    right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET, still=True)
+    right.line(SEEDS, 100 * result.curve, color=style.BLUE, lw=2)
+    if result.needed and result.needed <= MOST:
+        right.line([result.needed] * 2, [0, 80], color=style.BLUE, lw=1.2, ls=(0, (3, 2)))
+    right.points(result.n, 100 * result.power, ms=9, **style.TARGET)
 
 
 def describe(result):
     """What the differences say, and what it would take."""
-    found, n = result.found, len(result.seeds)
+    mean, n = result.mean, len(result.seeds)
     gap = f"The paper's gap is {result.gap:+.2f} points."
-    if np.isnan(found.sd):
-        words = f"One seed: the difference is {found.mean:+.2f} points. {gap} A spread takes two seeds."
-        return words, {"seeds of both": 1, "difference": f"{found.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
-    words = f"The mean of {n} differences is {found.mean:+.2f} points, 95 % interval "
-    words += f"{found.low:+.2f} to {found.high:+.2f}: {VERDICT[found.verdict]}{gap} "
-    low, high = statistics.sd_interval(found.sd, n)
+    if np.isnan(mean.sd):
+        words = f"One seed: the difference is {mean.mean:+.2f} points. {gap} A spread takes two seeds."
+        return words, {"seeds of both": 1, "difference": f"{mean.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
+    words = f"The mean of {n} differences is {mean.mean:+.2f} points, 95 % interval "
+    words += f"{mean.low:+.2f} to {mean.high:+.2f}: {VERDICT[mean.verdict]}{gap} "
+    low, high = statistics.sd_interval(mean.sd, n)
     every = result.needed, statistics.needed(result.gap, low), statistics.needed(result.gap, high)
     needed, fewest, most = (f"{seeds:,}" if seeds else f"over {statistics.MOST:,}" for seeds in every)
     words += f"With this spread it takes {needed} seeds of both to see such a gap four times in five."
     return words, {
         "seeds of both": n,
-        "mean difference": f"{found.mean:+.2f}",
-        "95 % interval": f"{found.low:+.2f} to {found.high:+.2f}",
-        "SD of the differences": f"{found.sd:.2f}",
+        "mean difference": f"{mean.mean:+.2f}",
+        "95 % interval": f"{mean.low:+.2f} to {mean.high:+.2f}",
+        "SD of the differences": f"{mean.sd:.2f}",
         "SD, 95 %": f"{low:.2f} to {high:.2f}",
         "the paper's gap": f"{result.gap:+.2f}",
         "seeds needed": needed,

@@ -22,7 +22,6 @@ INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.OR
 class Result(NamedTuple):
     """The curves that are shown, and how the versions compare."""
 
-    names: tuple
     curves: dict  # name -> sizes (n,), values (n,)
     against: str
     ratios: dict  # name -> (size, times as fast as `against`), at the largest shown size that both have
@@ -47,56 +46,40 @@ def compute(timings, state):
             size = max(shared)
             ratios[name] = int(size), base[size] / taken[size]
         expected[name] = batch * taken[max(taken)] / max(taken)
-    return Result(tuple(curves), curves, state["against"], ratios, unit, (low, high), batch, expected)
+    return Result(curves, state["against"], ratios, unit, (low, high), batch, expected)
 
 
-def draw(figure, result):
+def draw(card, result):
     """Left the measured times over the number of voxels, both in powers of ten; right how many times as fast."""
-    art = style.artists(figure, partial(_Card, names=result.names))
+    names = result.curves
     scale = UNITS[result.unit] / (1 if result.unit == "milliseconds" else result.batch)
     beyond = {name: scale * milliseconds for name, milliseconds in result.expected.items()}
-    values = np.concatenate([*(values for _, values in result.curves.values()), list(beyond.values())])
+    values = np.concatenate([*(values for _, values in names.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-    style.limits(art.left, (result.ends[0] / 1.5, 2e7), (10**bottom, 10 ** max(top, bottom + 1)))
-    art.unit.set_text(result.unit)
-    for name, line, hollow in zip(result.names, art.lines, art.beyond, strict=True):
-        line.set_data(*result.curves[name])
-        hollow.set_data([result.batch], [beyond[name]])
+    left = card.plane(
+        "times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
+        xscale="log", yscale="log", xlim=(result.ends[0] / 1.5, 2e7), ylim=(10**bottom, 10 ** max(top, bottom + 1)),
+        xlabel="voxels",
+    )  # fmt: skip
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
     low = np.floor(min(reach))
     high = low + max(1.0, (max(reach) - low) / 0.62)  # the rest is for the words beside the longest bar
-    style.limits(art.right, (10.0**low, 10.0**high))
-    art.title.set_text(f"times as fast as “{result.against}”")
-    for bar, text, name in zip(art.bars, art.texts, result.names, strict=True):
+    right = card.plane(
+        "ratios", [0.66, 0.24, 0.32, 0.6], xscale="log", xlim=(10.0**low, 10.0**high), ylim=(len(names) - 0.4, -0.6),
+        yticks=[],
+    )  # fmt: skip
+    card.paper.text(0.07, 0.87, result.unit, size=9.5)
+    card.paper.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size", size=8)
+    card.paper.text(0.66, 0.87, f"times as fast as “{result.against}”", size=9.5)
+    for n, (name, mark, ink) in enumerate(zip(names, MARKS, INKS, strict=False)):
+        y, ls = 0.24 + 0.6 * (len(names) - 0.4 - n) / (len(names) + 0.2), "-" if n < 4 else "--"
+        card.paper.text(0.655, y, f"{SIGNS[n]} {name}", size=8, color=ink, ha="right", va="center_baseline")
+        left.line(*names[name], marker=mark, color=ink, ls=ls, ms=5.5, lw=1.4, mec=style.CARD, mew=0.6, zorder=2)
+        left.points(result.batch, beyond[name], marker=mark, mec=ink, ms=6, mfc="none", mew=1.3, zorder=2.1)
         size, ratio = result.ratios.get(name, (0, 1.0))
-        bar.set_width(ratio - 1)
+        right.rect(1, n - 0.25, ratio - 1, 0.5, color=ink, lw=0)
         words = f"{_times(ratio)} at {size:,}" if size else "no size in common"
-        text.set(x=max(ratio, 1.0) * 1.15, text=words)
-
-
-class _Card:
-    """The artists: a line and a bar for each version."""
-
-    def __init__(self, figure, names):
-        left = self.left = figure.add_axes([0.07, 0.24, 0.36, 0.6])
-        left.set(xscale="log", yscale="log", xlim=(10, 1e6), ylim=(1e-2, 1e3), xlabel="voxels")
-        left.grid(color=style.LINE, lw=0.5, zorder=0)
-        self.unit = left.text(0, 1.05, "", transform=left.transAxes, size=9.5)
-        look = {"ms": 5.5, "lw": 1.4, "mec": style.CARD, "mew": 0.6}
-        hollow = {"ms": 6, "ls": "", "mfc": "none", "mew": 1.3}
-        kinds = list(zip(MARKS, INKS, strict=True))[: len(names)]
-        self.lines = [left.plot([], [], marker=mark, color=ink, ls="-" if n < 4 else "--", **look)[0]
-                      for n, (mark, ink) in enumerate(kinds)]  # fmt: skip
-        self.beyond = [left.plot([], [], marker=mark, mec=ink, **hollow)[0] for mark, ink in kinds]
-        figure.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size", size=8)
-        right = self.right = figure.add_axes([0.66, 0.24, 0.32, 0.6])
-        right.set(xscale="log", xlim=(1, 1e3), ylim=(len(names) - 0.4, -0.6))
-        right.set_yticks(range(len(names)), [f"{SIGNS[n]} {name}" for n, name in enumerate(names)])
-        for label, ink in zip(right.get_yticklabels(), INKS, strict=False):
-            label.set_color(ink)
-        self.bars = right.barh(range(len(names)), [0] * len(names), 0.5, left=1, color=INKS[: len(names)])
-        self.texts = [right.text(1, y, "", va="center", size=8.5) for y in range(len(names))]
-        self.title = right.text(0, 1.05, "", transform=right.transAxes, size=9.5)
+        right.text(max(ratio, 1.0) * 1.15, n, words, va="center", size=8.5)
 
 
 def _times(ratio):

@@ -118,62 +118,65 @@ class Plane:
             for artist, _ in marks[marks.said :]:
                 _show(artist, False)
 
-    def mark(self, kind, make, still=False, **look):
-        """The next mark of any kind; `make(**look)` makes it when the picture has none."""
+    def mark(self, kind, make, where=None, still=False, **look):
+        """The next mark of any kind, `where` it is and its look as `Artist.set` takes them.
+
+        `make(**look)` makes it when the picture has none.
+        """
         marks = self._marks.setdefault((kind, still, *look), _Marks())
         if marks.said == len(marks):
             with rc_context(style.RC):
                 marks.append((make(**look), look))
             marks[-1][0].set_animated(not still)
         artist, before = marks[marks.said]
-        if new := _new(before, look):
+        now = look | (where or {})
+        if new := _new(before, now):
             artist.set(**new)
-            marks[marks.said] = artist, look
+            marks[marks.said] = artist, now
         marks.said += 1
         _show(artist, True)
         return artist
 
     def line(self, x, y, **look):
         """A line through points."""
-        self.mark("line", lambda **look: self.axes.plot([], [], **look)[0], **look).set_data(x, y)
+        return self.mark("line", lambda **look: self.axes.plot([], [], **look)[0], {"data": (x, y)}, **look)
 
     def points(self, x, y, **look):
         """A marker on each point."""
-        self.line(np.atleast_1d(x), np.atleast_1d(y), ls="", **look)
+        return self.line(np.atleast_1d(x), np.atleast_1d(y), ls="", **look)
 
     def text(self, x, y, words, **look):
         """Words at a place."""
-        self.mark("text", lambda **look: self.axes.text(0, 0, "", **look), **look).set(position=(x, y), text=words)
+        where = {"position": (x, y), "text": words}
+        return self.mark("text", lambda **look: self.axes.text(0, 0, "", **look), where, **look)
 
     def rect(self, left, bottom, width, height, **look):
         """A rectangle."""
-        make = lambda **look: self.axes.add_artist(Rectangle((0, 0), 1, 1, **look))  # noqa: E731
-        self.mark("rect", make, **look).set_bounds(left, bottom, width, height)
+        where = {"bounds": (left, bottom, width, height)}
+        return self.mark("rect", lambda **look: self.axes.add_artist(Rectangle((0, 0), 1, 1, **look)), where, **look)
 
     def segments(self, ends, **look):
         """Lines, each through its own points: (n, points of one, 2)."""
-        make = lambda **look: self.axes.add_collection(LineCollection([], **look))  # noqa: E731
-        self.mark("segments", make, **look).set_segments(ends)
+        where = {"segments": ends}
+        return self.mark("segments", lambda **look: self.axes.add_collection(LineCollection([], **look)), where, **look)
 
     def dots(self, places, sizes, **look):
         """Markers at places (n, 2) with sizes (n,), in points²."""
-        dots = self.mark("dots", lambda **look: self.axes.scatter([], [], **look), **look)
-        dots.set_offsets(places)
-        dots.set_sizes(np.atleast_1d(sizes))
+        where = {"offsets": places, "sizes": np.atleast_1d(sizes)}
+        return self.mark("dots", lambda **look: self.axes.scatter([], [], **look), where, **look)
 
     def arrows(self, places, pushes, **look):
         """Arrows from places (n, 2) along pushes (n, 2)."""
-        make = lambda **look: self.axes.quiver(*np.zeros((4, len(places))), **look)  # noqa: E731
-        arrows = self.mark(f"arrows {len(places)}", make, **look)
+        kind = f"arrows {len(places)}"
+        arrows = self.mark(kind, lambda **look: self.axes.quiver(*np.zeros((4, len(places))), **look), **look)
         arrows.set_offsets(places)
         arrows.set_UVC(*np.transpose(pushes))
+        return arrows
 
     def image(self, values, low, high, **look):
         """Values (height, width) in colours from `low` to `high`, or colours (height, width, 3)."""
-        image = self.mark(f"image {np.shape(values)}", lambda **look: self.axes.imshow(values, **look), **look)
-        image.set_data(values)
-        image.set_clim(low, high)
-        return image
+        where = {"data": values, "clim": (low, high)}
+        return self.mark(f"image {np.shape(values)}", lambda **look: self.axes.imshow(values, **look), where, **look)
 
     def matrix(self, values, rows, columns, top=1.0, size=8.0):
         """A small matrix in cividis from 0 to `top` with its numbers written in, below and beside its labels.
