@@ -240,7 +240,7 @@ def test_both_numbers_are_drawn_on_one_line():
 
 def drag(asked, *places):
     """Drag in the picture through places in data coordinates."""
-    axes = asked.card.axes
+    axes = asked.card.planes["curve"].axes
     pixels = axes.transData.transform(places)
     for n, at in enumerate(axes.figure.transFigure.inverted().transform(pixels)):
         asked._touched(tuple(at), n == 0)

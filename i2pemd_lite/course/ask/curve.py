@@ -39,10 +39,9 @@ class Sketch(Question):
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
         inputs = [self.at, self.height]
         super().__init__(name, question, answer, because, reveal, 0.0, [self.image, row], options, inputs)
-        from i2pemd_lite.panels.engine.card import Card
+        from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
 
-        self.figure = Card(9.4, 3.2)
-        self.card = style.styled(_Card, self.figure, self)
+        self.card = Card(9.4, 3.2)
         self.show()
 
     def put(self, i, y):
@@ -50,7 +49,7 @@ class Sketch(Question):
         self.drawn[i] = np.clip(y, self.low, self.high)
 
     def _touched(self, at, pressed):
-        place = None if self.verdict else style.place(self.card.axes, at)
+        place = None if self.verdict else style.place(self.card.planes["curve"].axes, at)
         if place is None:
             return
         x, y = place
@@ -112,8 +111,42 @@ class Sketch(Question):
 
     def show(self):
         """Draw the curve as it is; once committed, the true one over it."""
-        self.card.show(self)
-        picture.show(self.image, self.figure.png(), self.words())
+        self.card.begin()
+        self._draw()
+        picture.show(self.image, self.card.png(), self.words())
+
+    def _draw(self):
+        from matplotlib.collections import PolyCollection
+
+        x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
+        margin = 0.02 * (x[-1] - x[0])
+        plane = self.card.plane(
+            "curve", [0.075, 0.155, 0.79, 0.77], xlim=(x[0] - margin, x[-1] + margin), ylim=(self.low, self.high),
+            xlabel=self.xlabel, ylabel=self.ylabel,
+        )  # fmt: skip
+        if truth is None:
+            plane.line([x[self.at.value]] * 2, [self.low, self.high], color=style.LINE, lw=1, zorder=0)
+        elif y:
+            between = [np.r_[np.c_[x, y], np.c_[x, truth][::-1]]]
+            plane.mark("between", lambda **look: plane.axes.add_collection(PolyCollection([], **look)),
+                       {"verts": between}, facecolors="#e6dcc3", linewidths=0, zorder=1)  # fmt: skip
+        plane.points(x[drawn], self.drawn[drawn], ms=6, zorder=3, **style.SOURCE)
+        if y:
+            plane.line(x, y, color=style.BLUE, lw=2.2, zorder=3)
+        if truth:
+            plane.line(x, truth, lw=2, ls=(0, (5, 2)), ms=6, zorder=4, **style.TARGET)
+        if not drawn.any():
+            hint = "draw your curve here: press and drag"
+            plane.text(0.5, 0.5, hint, transform=plane.axes.transAxes, ha="center", va="center", size=10)
+        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (self.high - self.low)
+        heights = [y[-1] if y else self.low, truth[-1] if truth else self.low]
+        if truth and y and abs(heights[0] - heights[1]) < 2 * gap:
+            middle, up = sum(heights) / 2, gap if heights[0] >= heights[1] else -gap
+            heights = [middle + up, middle - up]
+        for curve, words, height, ink in zip((y, truth), ("yours", "the truth"), heights, (style.BLUE, style.ORANGE),
+                                             strict=True):  # fmt: skip
+            if curve:
+                plane.text(edge, height, words, size=9, va="center", color=ink)
 
     def words(self):
         """The alternative text."""
@@ -127,45 +160,6 @@ class Sketch(Question):
     def _told(self, y):
         picks = sorted({0, len(self.x) // 2, len(self.x) - 1})
         return "goes " + ", ".join(f"{y[i]:.3g} at {self.xlabel} {self.x[i]:g}" for i in picks)
-
-
-class _Card:
-    """The artists: both curves, and the distance between them."""
-
-    def __init__(self, figure, sketch):
-        from matplotlib.collections import PolyCollection
-
-        self.axes = axes = figure.add_axes([0.075, 0.155, 0.79, 0.77])
-        margin = 0.02 * (sketch.x[-1] - sketch.x[0])
-        axes.set(xlim=(sketch.x[0] - margin, sketch.x[-1] + margin), ylim=(sketch.low, sketch.high))
-        axes.set(xlabel=sketch.xlabel, ylabel=sketch.ylabel)
-        self.between = PolyCollection([], facecolors="#e6dcc3", linewidths=0, zorder=1)
-        axes.add_collection(self.between, autolim=False)
-        self.here = axes.plot([], [], color=style.LINE, lw=1, zorder=0)[0]
-        self.yours = axes.plot([], [], color=style.BLUE, lw=2.2, zorder=3)[0]
-        self.dots = axes.plot([], [], ls="", ms=6, zorder=3, **style.SOURCE)[0]
-        self.truth = axes.plot([], [], lw=2, ls=(0, (5, 2)), ms=6, zorder=4, **style.TARGET)[0]
-        self.names = [axes.text(0, 0, "", size=9, va="center", color=c) for c in (style.BLUE, style.ORANGE)]
-        self.hint = axes.text(0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", size=10)
-
-    def show(self, sketch):
-        """Lay out what is drawn, and the truth once there is one."""
-        x, y, truth = sketch.x, sketch.value(), sketch.truth
-        there = np.isfinite(sketch.drawn)
-        self.dots.set_data(x[there], sketch.drawn[there])
-        self.yours.set_data([x, y] if y else [[], []])
-        self.here.set_data([[x[sketch.at.value]] * 2, [sketch.low, sketch.high]] if truth is None else [[], []])
-        self.truth.set_data([x, truth] if truth else [[], []])
-        self.between.set_verts([np.r_[np.c_[x, y], np.c_[x, truth][::-1]]] if truth and y else [])
-        self.hint.set_text("" if there.any() else "draw your curve here: press and drag")
-        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (sketch.high - sketch.low)
-        heights = [y[-1] if y else sketch.low, truth[-1] if truth else sketch.low]
-        if truth and y and abs(heights[0] - heights[1]) < 2 * gap:
-            middle, up = sum(heights) / 2, gap if heights[0] >= heights[1] else -gap
-            heights = [middle + up, middle - up]
-        named = "yours" if y else "", "the truth" if truth else ""
-        for text, words, height in zip(self.names, named, heights, strict=True):
-            text.set(text=words, position=(edge, height))
 
 
 def sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
