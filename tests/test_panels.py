@@ -14,7 +14,7 @@ from controls import ends, move_every_control, moved_as_fresh, unseen
 from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
-from i2pemd_lite.panels.engine import picture, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider
 
@@ -469,13 +469,6 @@ def test_a_touch_of_the_picture_sets_controls():
     panel.image.touch = {"at": [0.9, 0.1], "began": [0.8, 0.1], "count": 2}
     assert touches[2:] == [(0.3, (0.8, 0.1), True), (0.3, (0.9, 0.1), False)] and panel.result == 0.9
     assert not transport.panel(p=(1, 0, 0)).image.touchable
-
-
-def test_without_anywidget_there_is_a_picture_that_cannot_be_touched(monkeypatch):
-    monkeypatch.setattr(picture, "find_spec", lambda name: None)
-    panel = transport.panel()
-    assert isinstance(panel.image, widgets.Image)
-    assert panel.image.tooltip == panel.words and bytes(panel.image.value[:4]) == b"\x89PNG"
 
 
 def test_a_slow_panel_says_that_it_works():

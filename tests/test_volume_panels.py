@@ -1,6 +1,5 @@
 """Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
 
-import sys
 
 import numpy as np
 import ot
@@ -235,20 +234,6 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     panel.set(liver=False)
     assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
     assert all(len(trace.x) == 0 for trace in figure.data if trace.name == "liver")
-
-
-@pytest.mark.parametrize("name", ["plotly", "anywidget"])
-def test_without_what_live_figures_need_the_still_picture_stands_and_says_why(scans, monkeypatch, name):
-    monkeypatch.setitem(sys.modules, name, None)  # an import of it now fails
-    panel = surfaces.surfaces(run=scans)
-    assert panel.live is None and panel.image in panel.children
-    before = panel.children[panel.children.index(panel.image) - 1].value
-    assert f"needs <code>{name}</code>" in before and f"pip install {name}" in before
-    picture = panel.image.value
-    panel.set(turn=90)
-    assert panel.image.value != picture and panel.error.value == ""
-    # Nobody asked for a live figure: nothing to say.
-    assert len(surfaces.surfaces(run=scans, live=False).children) == len(panel.children) - 1
 
 
 def touch(panel, modality, plane, h, w, pressed=True):

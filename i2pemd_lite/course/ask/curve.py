@@ -26,7 +26,7 @@ class Sketch(Question):
         if len(self.x) < 2 or (np.diff(self.x) <= 0).any():
             raise BadInput(f"{name}, x: expected two or more numbers that rise, found {self.x.tolist()}")
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
-        self.image = picture.picture(940, self._touched)
+        self.image = picture.Picture(940, self._touched)
         self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0, width="330px")
         self.at.layout.margin = "2px 16px 2px 2px"
         self.step = step_of(self.low, self.high)
@@ -113,7 +113,7 @@ class Sketch(Question):
         """Draw the curve as it is; once committed, the true one over it."""
         self.card.begin()
         self._draw()
-        picture.show(self.image, self.card.png(), self.words())
+        self.image.show(self.card.png(), self.words())
 
     def _draw(self):
         from matplotlib.collections import PolyCollection

@@ -74,8 +74,8 @@ class Estimate(Question):
         return truth
 
     def finish(self):
-        self.image = picture.picture(940)
-        picture.show(self.image, drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
+        self.image = picture.Picture(940)
+        self.image.show(drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
 
 

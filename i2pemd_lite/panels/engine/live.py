@@ -1,14 +1,11 @@
-"""A panel whose still picture a click makes one that plotly draws live, where plotly can be had.
+"""A panel whose still picture a click makes one that plotly draws live.
 
 Not before the click: a live figure brings 5 MB along and keeps a page busy for seconds, while an anywidget of whatever
 cell comes next gives up after two and never changes again.
 """
 
-from importlib import import_module
-
 import ipywidgets as widgets
 
-from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel
 
 
@@ -30,14 +27,10 @@ class LivePanel(Panel):
         super().__init__(title, controls, compute, paint, describe, **others)
         if build is None:
             return
-        if missing := unavailable():
-            look = f"margin:2px 0;border-left:4px solid {style.ORANGE};padding:2px 8px"
-            above = widgets.HTML(f'<p role="note" style="{look}">{missing}</p>')
-        else:
-            self._button = above = widgets.Button(description=words, layout={"width": "max-content"})
-            above.on_click(lambda _: self.enliven())
+        self._button = widgets.Button(description=words, layout={"width": "max-content"})
+        self._button.on_click(lambda _: self.enliven())
         at = self.children.index(self.image)
-        self.children = [*self.children[:at], above, *self.children[at:]]
+        self.children = [*self.children[:at], self._button, *self.children[at:]]
 
     def enliven(self):
         """Put the live figure in the place of the button and the still picture, once."""
@@ -48,17 +41,3 @@ class LivePanel(Panel):
         self.live.show(self.result)
         places = [child for child in self.children if child is not self._button]
         self.children = [self.live.figure if child is self.image else child for child in places]
-
-
-def unavailable():
-    """Why no live figure can be made, and what to do; "" where one can."""
-    # plotly itself is imported without anywidget, and complains only when a FigureWidget is made.
-    for name in ("plotly", "anywidget"):
-        try:
-            import_module(name)
-        except ImportError:
-            return (
-                f"This is a still picture: the figure that the mouse turns needs <code>{name}</code>, which cannot be "
-                f"imported. Install it with <code>pip install {name}</code> and restart the kernel."
-            )
-    return ""

@@ -21,7 +21,8 @@ from traitlets import TraitError
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
-from i2pemd_lite.panels.engine import lesson, picture, style
+from i2pemd_lite.panels.engine import lesson, style
+from i2pemd_lite.panels.engine.picture import Picture, html
 from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 
 TOUCH = "What is in the picture can be dragged. "
@@ -75,7 +76,7 @@ class Panel(widgets.VBox):
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
         self._figure, self._quiet, self.result, self._took = Card(*size), False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
-        self.image = picture.picture(round(100 * size[0]), point and self._touched)
+        self.image = Picture(round(100 * size[0]), point and self._touched)
         self.error, self.note = widgets.HTML(), widgets.HTML()
         for name, control in controls.items():
             if not control.description:
@@ -150,7 +151,7 @@ class Panel(widgets.VBox):
                 self.note.value = self._below(self._hint)
             return self._report(error)
         self.result, self.words, self.numbers = result, words, numbers
-        picture.show(self.image, png, words)
+        self.image.show(png, words)
         self.error.value, self.note.value = self._complaint(), self._below(self._hint)
         self._took = time.perf_counter() - began
 
@@ -204,7 +205,7 @@ class Panel(widgets.VBox):
         png = base64.b64encode(self.image.value).decode()
         return {
             **live,
-            "text/html": picture.html(self.image.value, self.words) + self._below(),
+            "text/html": html(self.image.value, self.words) + self._below(),
             "image/png": png,
             "text/plain": f"{self.title}: {self.words}",
         }
