@@ -47,66 +47,49 @@ def compute(state, K):
     return Result(masses, p.numpy(), k, G.numpy(), parts.numpy(), distances[:, 0], gradients[:, 0])
 
 
-def draw(figure, result):
+def draw(card, result):
     """Left p and the column of G, middle the products that add up to a distance, right the gradients."""
-    art = style.artists(figure, lambda figure: _Card(figure, len(result.p)))
-    where, k = np.arange(len(result.p)), result.label
-    for bar, text, value in zip(art.p, art.p_texts, result.p, strict=True):
-        bar.set_height(value)
-        text.set(text=style.number(value), y=value + 0.015)
-    art.column.set_data(where + 0.27, result.ground[:, k])
-    art.label.set_data([k - ASIDE], [-0.05])
-    for bars, texts, parts in zip(art.parts, art.part_texts, result.parts, strict=True):
+    K, k = len(result.p), result.label
+    where, ends = np.arange(K), (-0.6, K - 0.4)
+    left = card.plane(
+        "p", [0.045, 0.22, 0.285, 0.63], xlim=ends, ylim=(-0.1, 1.08), title="Prediction p, and the column G[:, k]",
+        xticks=where, xticklabels=style.names("p", K),
+    )  # fmt: skip
+    for i, value in enumerate(result.p):
+        left.rect(i - ASIDE - 0.22, 0, 0.44, value, color=style.BLUE, lw=0)
+        look = {"ha": "center", "va": "bottom", "size": 8, "color": style.BLUE}
+        left.text(i - ASIDE, value + 0.015, style.number(value), **look)
+    left.points(where + 0.27, result.ground[:, k], marker="_", ms=11, mew=2.6, color=style.INK)
+    left.points(k - ASIDE, -0.05, ms=8, **style.PROTOTYPE)
+    card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k", size=8.5, still=True)
+
+    middle = card.plane(
+        "parts", [0.375, 0.22, 0.275, 0.63], style.blank, xlim=(0, 1.0), ylim=(2.35, -0.7),
+        title="What the classes add to the distance",
+    )  # fmt: skip
+    for row, parts in enumerate(result.parts):
         for i, (part, end) in enumerate(zip(parts, np.cumsum(parts), strict=True)):
-            bars[i].set(x=end - part, width=part)
-            texts[i].set(x=end - part / 2, text=str(i + 1) if part > 0.035 else "")
-    art.cross.set_width(min(result.distances[2] / TOPS[2], 1.0))
-    for text, distance in zip(art.totals, result.distances, strict=True):
-        text.set_text(f"{distance:.3f}")
-    for bar, value in zip(art.pushes, result.gradients[0], strict=True):
-        bar.set_height(value)
-    art.fixed.set_data(where, result.gradients[1])
-    art.entropy.set_data(where, result.gradients[2])
+            middle.rect(end - part, row - 0.21, part, 0.42, fc=("#2e3b56", "#566487")[i % 2], ec=style.CARD, lw=0.8)
+            if part > 0.035:
+                look = {"color": style.CARD, "size": 8, "ha": "center", "va": "center"}
+                middle.text(end - part / 2, row, str(i + 1), **look)
+    middle.rect(0, 1.79, min(result.distances[2] / TOPS[2], 1.0), 0.42, color="#8d919b", lw=0)
+    measures = "I2PEMD: pᵢ Gᵢₖ", "fixed form: pᵢ, but for i = k", "cross-entropy: −log pₖ, cut at 4"
+    for row, (words, distance) in enumerate(zip(measures, result.distances, strict=True)):
+        middle.text(0, row - 0.36, words, size=8.5, va="center", still=True)
+        middle.text(1.0, row - 0.36, f"{distance:.3f}", size=9.5, weight="bold", ha="right", va="center")
+    card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1", size=8.5, still=True)
 
-
-class _Card:
-    """The artists for K classes."""
-
-    def __init__(self, figure, K):
-        where, ends = range(K), (-0.6, K - 0.4)
-        self.axes = axes = figure.add_axes([0.045, 0.22, 0.285, 0.63])
-        axes.set(xlim=ends, ylim=(-0.1, 1.08), title="Prediction p, and the column G[:, k]")
-        axes.set_xticks(where, style.names("p", K))
-        left = [i - ASIDE for i in where]
-        self.p = axes.bar(left, [0] * K, 0.44, color=style.BLUE)
-        self.p_texts = [axes.text(x, 0, "", ha="center", va="bottom", size=8, color=style.BLUE) for x in left]
-        self.column = axes.plot([], [], ls="", marker="_", ms=11, mew=2.6, color=style.INK)[0]
-        self.label = axes.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
-        figure.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k", size=8.5)
-
-        middle = style.blank(figure.add_axes([0.375, 0.22, 0.275, 0.63]), "What the classes add to the distance")
-        middle.set(xlim=(0, 1.0), ylim=(2.35, -0.7))
-        look = {"color": [("#2e3b56", "#566487")[i % 2] for i in where], "edgecolor": style.CARD, "linewidth": 0.8}
-        self.parts = [middle.barh([row] * K, [0] * K, 0.42, **look) for row in range(2)]
-        number = {"color": style.CARD, "size": 8, "ha": "center", "va": "center"}
-        self.part_texts = [[middle.text(0, row, "", **number) for _ in where] for row in range(2)]
-        self.cross = middle.barh([2], [0], 0.42, color="#8d919b")[0]
-        words = "I2PEMD: pᵢ Gᵢₖ", "fixed form: pᵢ, but for i = k", "cross-entropy: −log pₖ, cut at 4"
-        for row, text in enumerate(words):
-            middle.text(0, row - 0.36, text, size=8.5, va="center")
-        right = {"size": 9.5, "weight": "bold", "ha": "right", "va": "center"}
-        self.totals = [middle.text(1.0, row - 0.36, "", **right) for row in range(3)]
-        figure.text(0.375, 0.03, "a number is the class i; a full line is 1", size=8.5)
-
-        pushes = figure.add_axes([0.715, 0.22, 0.275, 0.63])
-        pushes.set(xlim=ends, ylim=(-1.15, 1.15), title="Gradient by the logits, ∂/∂zⱼ")
-        pushes.set_xticks(where, style.names("z", K))
-        pushes.plot(ends, [0, 0], color=style.LINE, lw=1, zorder=0)
-        self.pushes = pushes.bar(where, [0] * K, 0.5, color="#2e3b56")
-        hollow = {"ls": "", "marker": "o", "ms": 7, "mfc": "none", "mec": style.QUIET, "mew": 1.5}
-        self.fixed = pushes.plot([], [], **hollow)[0]
-        self.entropy = pushes.plot([], [], ls="", ms=7, **style.TARGET)[0]
-        figure.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   × cross-entropy", size=8.5)
+    right = card.plane(
+        "gradients", [0.715, 0.22, 0.275, 0.63], xlim=ends, ylim=(-1.15, 1.15), title="Gradient by the logits, ∂/∂zⱼ",
+        xticks=where, xticklabels=style.names("z", K),
+    )  # fmt: skip
+    right.line(ends, [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
+    for i, value in enumerate(result.gradients[0]):
+        right.rect(i - 0.25, 0, 0.5, value, color="#2e3b56", lw=0)
+    right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
+    right.points(where, result.gradients[2], ms=7, **style.TARGET)
+    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   × cross-entropy", size=8.5, still=True)
 
 
 def describe(result):
@@ -127,13 +110,13 @@ def describe(result):
     return f"p = ({p}) against class {k + 1}: {words}", numbers
 
 
-def point(figure, result, at, pressed):
+def point(card, result, at, pressed):
     """The masses that put the top of the bar under the pointer to where it points.
 
     A mass m makes a share y beside the others' sum r when m / (m + r) = y, that is m = r y/(1 − y). Where that is more
     than a slider takes, m is 1 and the others shrink together.
     """
-    place = style.place(style.artists(figure, None).axes, at)
+    place = style.place(card.planes["p"].axes, at)
     if place is None:
         return {}
     k, y = int(np.clip(np.rint(place[0]), 0, len(result.p) - 1)), float(np.clip(place[1], 0.0, 0.99))

@@ -96,45 +96,33 @@ def compute(state):
     return Result(points[0], k, G.numpy(), distances[:, 0], gradients[:, 0], maps, moves @ CORNERS)
 
 
-def draw(figure, result):
+def draw(card, result):
     """Three simplexes: bands of equal distance, small arrows where a gradient step moves each prediction."""
-    art = style.artists(figure, lambda figure: [_Card(figure, i) for i in range(3)])
-    where = result.p @ CORNERS
-    for i, card in enumerate(art):
-        card.image.set_data(result.maps[i])
-        longest = max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
-        card.field.set_UVC(*(result.pushes[i, 1:] / longest).T)
-        card.push.set_offsets(where[None])
-        card.push.set_UVC(*(result.pushes[i, :1] / longest).T)
-        card.point.set_data(*where[:, None])
-        card.label.set_data(*CORNERS[result.label][:, None])
-        card.value.set_text(f"{result.distances[i]:.3f}")
+    from matplotlib import colormaps
+    from matplotlib.patches import Polygon
 
-
-class _Card:
-    """The artists of one simplex."""
-
-    def __init__(self, figure, i):
-        import matplotlib.patches
-
-        axes = style.blank(figure.add_axes([0.015 + 0.333 * i, 0.02, 0.30, 0.86], aspect="equal"))
-        figure.text(0.02 + 0.333 * i, 0.93, MEASURES[i], size=9.5)
-        axes.set(xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
-        bands = matplotlib.colormaps[style.HEAT].resampled(10)
-        look = {"cmap": bands, "vmin": 0, "vmax": TOPS[i], "interpolation": "nearest"}
-        self.image = axes.imshow(np.zeros((SIDE, SIDE)), origin="lower", extent=(0, 1, 0, CORNERS[2, 1]), **look)
-        self.image.set_clip_path(matplotlib.patches.Polygon(CORNERS, transform=axes.transData))
-        arrow = {"angles": "xy", "scale_units": "xy", "pivot": "tail", "color": "white", "edgecolor": "black"}
-        zero = np.zeros(len(FIELD))
-        self.field = axes.quiver(*(FIELD @ CORNERS).T, zero, zero, scale=8, width=0.007, linewidth=0.5, **arrow)
-        self.push = axes.quiver([0], [0], [0], [0], scale=4, width=0.014, linewidth=0.8, zorder=4, **arrow)
-        self.label = axes.plot([], [], ls="", ms=11, **style.PROTOTYPE, zorder=5)[0]
-        self.point = axes.plot([], [], ls="", ms=10, **style.SOURCE, mec=style.CARD, mew=1.5, zorder=5)[0]
-        for k, (dx, dy) in enumerate([(-0.06, -0.07), (0.06, -0.07), (0, 0.06)]):
-            x, y = CORNERS[k] + (dx, dy)
-            axes.text(x, y, f"class {k + 1}", ha="center", va="center", size=8.5)
-        self.value = axes.text(-0.14, 0.80, "", size=13, weight="bold", va="center")
-        axes.text(-0.14, 0.69, f"of {style.number(TOPS[i])}" if i < 2 else "cut at 4", size=8, color=style.QUIET)
+    where, bands = result.p @ CORNERS, colormaps[style.HEAT].resampled(10)
+    arrow = {"angles": "xy", "scale_units": "xy", "pivot": "tail", "color": "white", "edgecolor": "black"}
+    for i, measure in enumerate(MEASURES):
+        box = [0.015 + 0.333 * i, 0.02, 0.30, 0.86]
+        plane = card.plane(measure, box, style.blank, aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
+        card.paper.text(0.02 + 0.333 * i, 0.93, measure, size=9.5, still=True)
+        image = plane.image(
+            result.maps[i], 0, TOPS[i], cmap=bands, interpolation="nearest", origin="lower",
+            extent=(0, 1, 0, CORNERS[2, 1]),
+        )  # fmt: skip
+        image.set_clip_path(Polygon(CORNERS, transform=plane.axes.transData))
+        plane.look(xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
+        pushes = result.pushes[i] / max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
+        plane.arrows(FIELD @ CORNERS, pushes[1:], scale=8, width=0.007, linewidth=0.5, **arrow)
+        plane.arrows(where[None], pushes[:1], scale=4, width=0.014, linewidth=0.8, zorder=4, **arrow)
+        plane.points(*CORNERS[result.label], ms=11, zorder=5, **style.PROTOTYPE)
+        plane.points(*where, ms=10, mec=style.CARD, mew=1.5, zorder=5, **style.SOURCE)
+        for k, aside in enumerate([(-0.06, -0.07), (0.06, -0.07), (0, 0.06)]):
+            plane.text(*CORNERS[k] + aside, f"class {k + 1}", ha="center", va="center", size=8.5, still=True)
+        plane.text(-0.14, 0.80, f"{result.distances[i]:.3f}", size=13, weight="bold", va="center")
+        end = f"of {style.number(TOPS[i])}" if i < 2 else "cut at 4"
+        plane.text(-0.14, 0.69, end, size=8, color=style.QUIET, still=True)
 
 
 def describe(result):
@@ -152,12 +140,12 @@ def describe(result):
     return f"p = ({p}) against class {k + 1}: {words}", numbers
 
 
-def point(figure, result, at, pressed):
+def point(card, result, at, pressed):
     """The prediction p under the pointer, in whichever triangle that is; outside of one, the nearest on its edges.
 
     With the corners as columns, (x, y, 1) = C p is a linear system, whose solution is p inside of the triangle.
     """
-    places = [style.place(card.image.axes, at) for card in style.artists(figure, None)]
+    places = [style.place(plane.axes, at) for plane in card.planes.values()]
     place = next((place for place in places if place is not None), None)
     if place is None:
         return {}

@@ -1,5 +1,6 @@
 """The method in one picture: features of two modalities, shared prototypes, the ground distance, and the transport."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -32,63 +33,48 @@ def compute(state):
     return Result(p.numpy(), k, GROUND.numpy(), (p * GROUND[:, k]).numpy(), distance)
 
 
-def draw(figure, result):
+def draw(card, result):
     """Left the features and prototypes, middle G with the label's column framed, right the mass that moves."""
-    art = style.artists(figure, _Card)
-    art.ground.show(result.ground)
-    art.frame.set_x(result.label - 0.5)
-    art.target.set_offsets([[1.0, result.label]])
+    box = [0.02, 0.06, 0.28, 0.78]
+    plane = card.plane("features", box, style.blank, aspect="equal", xlim=(-0.9, 3.9), ylim=(-1.5, 2.2))
+    card.paper.text(0.02, 0.92, "1  Features, one prototype a class", size=10, still=True)
+    random = np.random.default_rng(3)
+    for i, centre in enumerate(PROTOTYPES.numpy()):
+        ct, mr = centre + 0.26 * random.standard_normal((2, 14, 2)) + [[[-0.12, 0.1]], [[0.12, -0.1]]]
+        plane.points(*ct.T, ms=4.5, alpha=0.7, still=True, **style.SOURCE)
+        plane.points(*mr.T, ms=5, alpha=0.8, still=True, **{**style.TARGET, "markeredgewidth": 1.4})
+        plane.points(*centre, ms=10, still=True, **style.PROTOTYPE)
+        name, place = f"c{style.subscript(i + 1)}", centre + [0.2, 0.14]
+        plane.text(*place, name, weight="bold", size=11, path_effects=_halo(), still=True)
+    plane.text(2.4, 2.0, "○ CT", color=style.BLUE, weight="bold", still=True)
+    plane.text(3.2, 2.0, "× MR", color=style.ORANGE, weight="bold", still=True)
+
+    card.paper.text(0.355, 0.92, "2  Ground distance G between classes", size=10, still=True)
+    c = style.names("c", 3)
+    ground = card.plane("G", [0.375, 0.10, 0.235, 0.66], style.blank)
+    ground.matrix(result.ground, c, c, size=10)
+    ground.rect(result.label - 0.5, -0.5, 1, 3, fill=False, ec=style.ORANGE, lw=3, zorder=3, clip_on=False)
+
+    card.paper.text(0.675, 0.92, "3  Carry the prediction p to its label", size=10, still=True)
+    right = card.plane("mass", [0.72, 0.13, 0.27, 0.70], style.blank, xlim=(-0.55, 1.2), ylim=(2.45, -0.45))
+    ends = [[(0, i), (1, result.label)] for i in range(3)]
+    right.segments(ends, linewidths=18 * result.p, colors=style.LINE, capstyle="butt", zorder=1)
+    right.dots([(0, i) for i in range(3)], 1200 * result.p + 4, color=style.BLUE, zorder=2)
+    right.dots([(1, result.label)], 160, marker="x", lw=3.5, color=style.ORANGE, zorder=3)
     for i, p in enumerate(result.p):
-        art.labels[i].set_text(f"c{style.subscript(i + 1)}")
-        art.names[i].set_text(f"p{style.subscript(i + 1)} = {style.number(p)}")
-        moves = result.parts[i] > 0
-        art.costs[i].set_text(f"{style.number(p)} × {style.number(result.ground[i, result.label])}" if moves else "")
-        art.costs[i].set_position((0.42, i + 0.42 * (result.label - i) - 0.13))
-    art.mass.set_sizes(1200 * result.p + 4)
-    art.flow.set_segments([[(0, i), (1, result.label)] for i in range(3)])
-    art.flow.set_linewidths(18 * result.p)
-    art.total.set_text(f"I2PEMD = {result.distance:.4f}")
+        name, look = f"p{style.subscript(i + 1)} = {style.number(p)}", {"va": "center", "weight": "bold"}
+        right.text(-0.22, i, name, ha="right", color=style.BLUE, **look)
+        if result.parts[i] > 0:
+            product = f"{style.number(p)} × {style.number(result.ground[i, result.label])}"
+            right.text(0.42, i + 0.42 * (result.label - i) - 0.13, product, ha="center", zorder=4, **look)
+    card.paper.text(0.675, 0.035, f"I2PEMD = {result.distance:.4f}", size=11, weight="bold")
 
 
-class _Card:
-    """The artists of the picture."""
+@cache
+def _halo():
+    from matplotlib.patheffects import withStroke
 
-    def __init__(self, figure):
-        from matplotlib.collections import LineCollection
-        from matplotlib.patches import Rectangle
-        from matplotlib.patheffects import withStroke
-
-        halo = [withStroke(linewidth=3, foreground=style.CARD)]
-        random = np.random.default_rng(3)
-        plane = style.blank(figure.add_axes([0.02, 0.06, 0.28, 0.78], aspect="equal"))
-        plane.set(xlim=(-0.9, 3.9), ylim=(-1.5, 2.2))
-        figure.text(0.02, 0.92, "1  Features, one prototype a class", size=10)
-        self.labels = []
-        for centre in PROTOTYPES.numpy():
-            ct, mr = centre + 0.26 * random.standard_normal((2, 14, 2)) + [[[-0.12, 0.1]], [[0.12, -0.1]]]
-            plane.plot(*ct.T, ls="", ms=4.5, alpha=0.7, **style.SOURCE)
-            plane.plot(*mr.T, ls="", ms=5, alpha=0.8, **{**style.TARGET, "markeredgewidth": 1.4})
-            plane.plot(*centre, ls="", ms=10, **style.PROTOTYPE)
-            self.labels.append(plane.text(*(centre + [0.2, 0.14]), "", weight="bold", size=11, path_effects=halo))
-        plane.text(2.4, 2.0, "○ CT", color=style.BLUE, weight="bold")
-        plane.text(3.2, 2.0, "× MR", color=style.ORANGE, weight="bold")
-
-        figure.text(0.355, 0.92, "2  Ground distance G between classes", size=10)
-        c = style.names("c", 3)
-        self.ground = style.Matrix(figure.add_axes([0.375, 0.10, 0.235, 0.66]), "", c, c, size=10)
-        self.frame = self.ground.axes.add_patch(Rectangle((0, -0.5), 1, 3, fill=False, ec=style.ORANGE, lw=3, zorder=3))
-        self.frame.set_clip_on(False)
-
-        figure.text(0.675, 0.92, "3  Carry the prediction p to its label", size=10)
-        axes = style.blank(figure.add_axes([0.72, 0.13, 0.27, 0.70]))
-        axes.set(xlim=(-0.55, 1.2), ylim=(2.45, -0.45))
-        self.flow = axes.add_collection(LineCollection([], colors=style.LINE, capstyle="butt", zorder=1))
-        self.mass = axes.scatter([0] * 3, range(3), color=style.BLUE, zorder=2)
-        self.target = axes.scatter([1], [0], marker="x", s=160, lw=3.5, color=style.ORANGE, zorder=3)
-        beside = {"ha": "right", "va": "center", "color": style.BLUE, "weight": "bold"}
-        self.names = [axes.text(-0.22, i, "", **beside) for i in range(3)]
-        self.costs = [axes.text(0, 0, "", ha="center", va="center", weight="bold", zorder=4) for _ in range(3)]
-        self.total = figure.text(0.675, 0.035, "", size=11, weight="bold")
+    return [withStroke(linewidth=3, foreground=style.CARD)]
 
 
 def describe(result):
