@@ -199,11 +199,11 @@ def test_a_voxel_is_drawn_to_scale_in_every_plane(scans, plane):
     figure = Card(*scan_panels.rows_size(2)[1])
     scan_panels.draw_beside(figure, result)
     figure.png()
-    for view in figure.house_artists.views.values():
+    for view in figure.planes.values():
         origin, right, down = view.axes.transData.transform([(0, 0), (1.5, 0), (0, 8.0)])
         assert (right - origin)[0] / (origin - down)[1] == pytest.approx(1.5 / 8.0)
-        left, right, bottom, top = view.picture.get_extent()
-        H, W, _ = view.picture.get_array().shape
+        left, right, bottom, top = view.axes.images[0].get_extent()
+        H, W, _ = view.axes.images[0].get_array().shape
         assert (right - left, bottom - top) == (W * 1.5, H * 8.0)
 
 

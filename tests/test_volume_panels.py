@@ -1,6 +1,5 @@
 """Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
 
-
 import numpy as np
 import ot
 import pytest
@@ -43,7 +42,7 @@ def surfaces_hold(result):
             if mesh is not None:
                 assert closed(mesh) and surfaces.volume(mesh) > 0
                 assert (mesh.vertices >= result.box[0]).all() and (mesh.vertices <= result.box[1]).all()
-                corners, colours = surfaces.stacked({"liver": mesh}, result.turn)
+                corners, colours = surfaces.facing({"liver": mesh}, result.turn)
                 assert len(corners) == len(colours) < len(mesh.faces)
                 assert 0 <= colours.min() and colours.max() <= 1
 
@@ -116,8 +115,11 @@ def test_a_ball_has_its_volume_and_its_extent_in_millimetres(spacing):
     # A slice more or less is half a slice of 8 mm at either end.
     np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), 80.0, atol=max(spacing), rtol=0)
     np.testing.assert_allclose(mesh.vertices.mean(0), 0, atol=1.0, rtol=0)
-    normals = surfaces.normals_of(mesh)
-    assert (np.sum(normals * mesh.vertices, 1) > 0).all()  # outwards
+    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
+    outwards = np.cross(b - a, c - a)
+    assert (np.sum(outwards * (a + b + c), 1) > 0).all()
+    corners, colours = surfaces.facing({"liver": mesh}, 0)  # those that are turned to the front, with their own light
+    assert len(corners) == len(colours) == (outwards[:, 1] < 0).sum() and len(np.unique(colours, axis=0)) > 9
 
 
 @pytest.mark.parametrize("smooth", [0.0, 3.0])
@@ -160,8 +162,8 @@ def test_the_liver_of_a_case_is_on_the_left_of_the_picture(scans):
     liver, spleen = (panel.result.columns["truth"][organ].vertices.mean(0) for organ in ("liver", "spleen"))
     assert liver[0] < 0 < spleen[0]
     assert "The slider shows it from the front: the patient's left is on the right" in panel.words
-    art = panel._figure.house_artists
-    assert art.names["liver"].get_position()[0] < art.names["spleen"].get_position()[0]
+    names = {text.get_text(): text.get_position()[0] for text in panel._figure.planes["truth"].axes.texts}
+    assert names["liver"] < names["spleen"]
 
 
 def test_surfaces_enclose_the_organs_of_truth_and_prediction(scans):
@@ -184,7 +186,7 @@ def test_an_organ_that_is_missing_is_said_in_words(scans):
         run.learner.network.head.bias[4] = -1e4  # no voxel is spleen
     panel = surfaces.surfaces(run=run, live=False)
     assert panel.result.columns["run"]["spleen"] is None
-    assert "no spleen" in panel.words and "no spleen" in panel._figure.house_artists.notes["run"].get_text()
+    assert "no spleen" in panel.words and any("no spleen" in text.get_text() for text in panel._figure.texts)
     panel.set(spleen=False)
     assert "no spleen" not in panel.words
 
@@ -239,8 +241,7 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
 def touch(panel, modality, plane, h, w, pressed=True):
     """What a touch of the voxel in row h and column w of a plane sets."""
     part = panel.result.planes[modality][plane]
-    view = panel._figure.house_artists.views[modality, plane]
-    place = view.axes.transData.transform((w * part.spacing[1], h * part.spacing[0]))
+    place = panel._figure.planes[modality, plane].axes.transData.transform((w * part.spacing[1], h * part.spacing[0]))
     return volumes.point(panel._figure, panel.result, panel._figure.transFigure.inverted().transform(place), pressed)
 
 
@@ -261,7 +262,7 @@ def test_a_touch_of_a_plane_moves_the_others_to_the_voxel_touched(scans, modalit
         across = {"axial": (w, h), "coronal": (w, depth - 1 - d), "sagittal": (h, depth - 1 - d)}
         for name, (x, y) in across.items():  # the lines meet there in all three planes
             dy, dx = panel.result.planes[modality][name].spacing
-            xs, ys = panel._figure.house_artists.views[modality, name].cross[0].get_data()
+            xs, ys = panel._figure.planes[modality, name].axes.lines[-1].get_data()
             assert (xs[6] / dx, ys[0] / dy) == pytest.approx((x, y))
 
 
@@ -308,9 +309,9 @@ def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
             assert volumes.letters(affine, plane)[side] == (expected if step[i] > 0 else expected[::-1])
     turned = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, -2, 0, 0], [0, 0, 0, 1]])  # d to R, h to I, w to A
     assert [volumes.letters(turned, plane) for plane in volumes.PLANES] == ["PASI", "PARL", "SIRL"]
-    art = volumes.volumes(scans)._figure.house_artists
-    places = [text.get_position() for text in art.views["ct", "coronal"].letters]
-    assert [text.get_text() for text in art.views["ct", "coronal"].letters] == list("RLSI")
+    letters = [t for t in volumes.volumes(scans)._figure.planes["ct", "coronal"].axes.texts if len(t.get_text()) == 1]
+    places = [text.get_position() for text in letters]
+    assert [text.get_text() for text in letters] == list("RLSI")
     assert places[0][0] < 0 < places[1][0] and places[2][1] < 0 < places[3][1]
 
 
@@ -319,12 +320,13 @@ def test_all_planes_have_one_scale_and_a_voxel_its_size(scans):
     for parts in panel.result.planes.values():  # a body that is much less deep than wide
         for plane, spacing in (("axial", (3.0, 6.0)), ("sagittal", (8.0, 3.0))):
             parts[plane] = parts[plane]._replace(spacing=spacing)
+    panel._figure.begin()
     volumes.draw(panel._figure, panel.result)
     panel._figure.png()
     per_mm = set()
-    for (modality, plane), view in panel._figure.house_artists.views.items():
-        part = panel.result.planes[modality][plane]
-        left, right, bottom, top = view.picture.get_extent()
+    for (modality, plane), part in volumes.slices(panel.result):
+        view = panel._figure.planes[modality, plane]
+        left, right, bottom, top = view.axes.images[0].get_extent()
         H, W = part.image.shape
         assert (right - left, bottom - top) == (W * part.spacing[1], H * part.spacing[0])
         origin, aside, down = view.axes.transData.transform([(0, 0), (1, 0), (0, 1)])

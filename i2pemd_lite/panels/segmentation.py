@@ -22,6 +22,12 @@ TOP = (len(CLASSES) - 1) / len(CLASSES)  # no entry of G is larger (Eq. 4)
 MOST = 4  # runs beside each other
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}  # the axis of (D, H, W) that is cut
 OVERLAYS = ["image only", "truth", "prediction", "I2PEMD", "only mistakes"]
+KEYS = {
+    "only mistakes": "A mistake has the colour of the organ that it was taken for; red: an organ taken for background.",
+    "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
+}
+MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
+PLATE = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}  # behind a name on a picture
 
 
 class Slice(NamedTuple):
@@ -36,6 +42,12 @@ class Slice(NamedTuple):
     prediction: np.ndarray | None
     distance: np.ndarray | None  # (H, W) I2PEMD(p_v, e_{y_v})
     doc: np.ndarray | None  # (K,) of the whole case
+
+    @property
+    def sides(self):
+        """(left, right, bottom, top) in mm from the middle of the upper left voxel; y runs downwards."""
+        (H, W), (dy, dx) = self.image.shape, self.spacing
+        return -0.5 * dx, (W - 0.5) * dx, (H - 0.5) * dy, -0.5 * dy
 
 
 class Answer(NamedTuple):
@@ -95,9 +107,7 @@ class CaseViewer:
         if answer is None:
             return part
         distance = i2pemd(answer.p.select(axis + 1, i)[None], truth.select(axis, i)[None], answer.ground)[0].numpy()
-        return part._replace(
-            prediction=cut(answer.labels, axis, i), distance=upright(distance, axis), doc=answer.doc
-        )
+        return part._replace(prediction=cut(answer.labels, axis, i), distance=upright(distance, axis), doc=answer.doc)
 
 
 def millimetres(case):
@@ -209,42 +219,26 @@ def blend(image, overlay):
     return np.round(255 * (image[..., None] * (1 - share) + overlay[..., :3] * share)).astype(np.uint8)
 
 
-class View:
-    """One slice, drawn to scale: picture with overlay, outline and the names of organs."""
-
-    def __init__(self, figure, box, named=True):
-        from matplotlib.lines import Line2D
-
-        self.axes = axes = style.blank(figure.add_axes(box))
-        self.picture = axes.imshow(np.zeros((8, 8, 3), np.uint8), interpolation="nearest")
-        self.outline = axes.add_line(Line2D([], [], color="white", linewidth=1.3, solid_capstyle="projecting"))
-        box = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
-        self.names = [axes.text(0, 0, "", size=8, ha="center", va="center", bbox=box) for _ in ORGANS * named]
-
-    def show(self, part, overlay, outline):
-        """Show a slice; its rows and columns lie as many millimetres apart as they do in the body."""
-        (H, W), (dy, dx) = part.image.shape, part.spacing
-        self.picture.set_data(blend(part.image, paint(part, overlay)))
-        self.outline.set_data(*((border(part.truth) * (dx, dy)).T if outline else ((), ())))
-        extent = (-0.5 * dx, (W - 0.5) * dx, (H - 0.5) * dy, -0.5 * dy)
-        if tuple(self.picture.get_extent()) != extent:
-            self.picture.set_extent(extent)
-        named = part.prediction if overlay == "prediction" else part.truth
-        hidden = overlay == "image only" and not outline
-        tops, mm = {}, self._millimetres()
-        for k, text in enumerate(self.names, 1):
-            y, x = np.nonzero(named == k)
-            text.set_visible(not hidden and len(y) > 0)
-            if len(y):
-                # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
-                tops[k] = x.mean() * dx, max(y.min() - 0.02 * H, 0.03 * H) * dy, (7 * len(SHORT[k]) + 4) * mm
-        for k, place in moved_apart(tops, 16 * mm).items():
-            self.names[k - 1].set(position=place, text=SHORT[k])
-
-    def _millimetres(self):
-        """Of the body, in a dot of the picture."""
-        dots = self.axes.figure.bbox.size * self.axes.get_position(original=True).size
-        return float(np.max(np.abs(np.diff([self.axes.get_xlim(), self.axes.get_ylim()])).ravel() / dots))
+def show(plane, part, overlay, outline, named=True):
+    """A slice on a plane that has its limits: picture with overlay, outline and the names of organs."""
+    high, (dy, dx) = len(part.image), part.spacing
+    picture = blend(part.image, paint(part, overlay))
+    plane.image(picture, 0, 255, interpolation="nearest", extent=part.sides)
+    if outline:
+        plane.line(*(border(part.truth) * (dx, dy)).T, color="white", linewidth=1.3, solid_capstyle="projecting")
+    if not named or (overlay == "image only" and not outline):
+        return
+    axes = plane.axes
+    dots = axes.figure.bbox.size * axes.get_position(original=True).size
+    mm = np.max(np.abs(np.diff([axes.get_xlim(), axes.get_ylim()])).ravel() / dots)  # of the body, in a dot
+    labels, tops = part.prediction if overlay == "prediction" else part.truth, {}
+    for k in np.unique(labels[labels > 0]):
+        y, x = np.nonzero(labels == k)
+        # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
+        tops[k] = x.mean() * dx, max(y.min() - 0.02 * high, 0.03 * high) * dy, (7 * len(SHORT[k]) + 4) * mm
+    places = moved_apart(tops, 16 * mm)
+    for k in tops:
+        plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", bbox=PLATE)
 
 
 def moved_apart(tops, high):
@@ -267,26 +261,15 @@ def moved_apart(tops, high):
     return placed
 
 
-class Key:
+def key(card, box, at, overlay):
     """What the colours of an overlay say: the scale of I2PEMD, from 0 to the largest entry of G, and words `at`."""
-
-    def __init__(self, figure, box, at):
-        axes = style.blank(figure.add_axes(box))
-        steps = np.linspace(TOP, 0, 64)[:, None]
-        self.bar = axes.imshow(steps, cmap=style.HEAT, vmin=0, vmax=TOP, aspect="auto", extent=(0, 1, 0, TOP))
-        self.labels = {axes.text(1.4, y, "", size=8, va="center"): style.number(y) for y in (0, TOP / 2, TOP)}
-        self.labels[axes.text(0.5, TOP * 1.06, "", size=8.5, ha="center", va="bottom")] = "I2PEMD"
-        self.words = figure.text(*at, "", size=8.5, color=style.QUIET)
-
-    def show(self, overlay):
-        """Show what belongs to an overlay."""
-        self.bar.set_visible(overlay == "I2PEMD")
-        for text, label in self.labels.items():
-            text.set_text(label if overlay == "I2PEMD" else "")
-        self.words.set_text(KEYS.get(overlay, ""))
-
-
-MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
+    card.paper.text(*at, KEYS.get(overlay, ""), size=8.5, color=style.QUIET)
+    if overlay == "I2PEMD":
+        bar = card.plane("key", box, style.blank, xlim=(0, 1), ylim=(0, TOP))
+        bar.image(np.linspace(TOP, 0, 64)[:, None], 0, TOP, cmap=style.HEAT, aspect="auto", extent=(0, 1, 0, TOP))
+        for y in (0, TOP / 2, TOP):
+            bar.text(1.4, y, style.number(y), size=8, va="center")
+        bar.text(0.5, TOP * 1.06, "I2PEMD", size=8.5, ha="center", va="bottom")
 
 
 class Comparison(NamedTuple):
@@ -309,25 +292,6 @@ def slice_doc(part):
     return overlap(dice(part.prediction.copy(), part.truth.copy(), len(CLASSES)).numpy())
 
 
-def draw_beside(figure, result):
-    """Rows CT and MR; the truth, then each run with the DOC of its case and of this slice."""
-    art = style.artists(figure, lambda figure: _Rows(figure, list(result.rows["ct"])))
-    for modality, parts in result.rows.items():
-        part = parts["truth"]
-        art.heads[modality].set_text(f"{part.case.split('/')[-1]}\n{part.index + 1} of {part.depth}")
-        for name, part in parts.items():
-            plain = name == "truth" and result.overlay != "image only"
-            art.views[modality, name].show(part, "truth" if plain else result.overlay, result.outline)
-            if part.doc is not None:
-                here, case = percent(slice_doc(part)), percent(overlap(part.doc))
-                art.notes[modality, name].set_text(f"DOC {case}, here {here}")
-    art.key.show(result.overlay)
-
-
-KEYS = {
-    "only mistakes": "A mistake has the colour of the organ that it was taken for; red: an organ taken for background.",
-    "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
-}
 HEAD, EDGE, GAP = 0.95, 0.32, 0.3  # inches: left of the rows, above and below them, under a picture
 
 
@@ -337,25 +301,28 @@ def rows_size(columns):
     return side, (HEAD + columns * side + 0.65, 2 * EDGE + 2 * (side + GAP))
 
 
-class _Rows:
-    """The artists of two rows of slices, and of the colour scale."""
-
-    def __init__(self, figure, columns):
-        side, (width, height) = rows_size(len(columns))
-        self.views, self.heads, self.notes = {}, {}, {}
-        for i, (modality, (title, colour)) in enumerate(MARKS.items()):
-            bottom = height - EDGE - (i + 1) * (side + GAP) + GAP
-            middle = (bottom + side / 2) / height
-            figure.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour)
-            self.heads[modality] = figure.text(0.1 / width, middle, "", size=8.5, va="top", linespacing=1.4)
-            for j, name in enumerate(columns):
-                box = [(HEAD + j * side) / width, bottom / height, 0.97 * side / width, side / height]
-                self.views[modality, name] = View(figure, box, named=name == "truth")
-                left = (HEAD + (j + 0.03) * side) / width
-                self.notes[modality, name] = figure.text(left, (bottom - 0.05) / height, "", size=8.5, va="top")
-        for j, name in enumerate(columns):
-            figure.text((HEAD + (j + 0.03) * side) / width, 1 - 0.22 / height, name, size=9.5, weight="bold")
-        self.key = Key(figure, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45], (HEAD / width, 0.09 / height))
+def draw_beside(card, result):
+    """Rows CT and MR; the truth, then each run with the DOC of its case and of this slice."""
+    columns = list(result.rows["ct"])
+    side, (width, height) = rows_size(len(columns))
+    lefts = {name: (HEAD + (j + 0.03) * side) / width for j, name in enumerate(columns)}
+    for name, left in lefts.items():
+        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold", still=True)
+    for i, (modality, (title, colour)) in enumerate(MARKS.items()):
+        parts, bottom = result.rows[modality], height - EDGE - (i + 1) * (side + GAP) + GAP
+        middle, case = (bottom + side / 2) / height, parts["truth"]
+        card.paper.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour, still=True)
+        words = f"{case.case.split('/')[-1]}\n{case.index + 1} of {case.depth}"
+        card.paper.text(0.1 / width, middle, words, size=8.5, va="top", linespacing=1.4)
+        for j, (name, part) in enumerate(parts.items()):
+            box = [(HEAD + j * side) / width, bottom / height, 0.97 * side / width, side / height]
+            view = card.plane((modality, name), box, style.blank, xlim=part.sides[:2], ylim=part.sides[2:])
+            plain = name == "truth" and result.overlay != "image only"
+            show(view, part, "truth" if plain else result.overlay, result.outline, named=name == "truth")
+            if part.doc is not None:
+                note = f"DOC {percent(overlap(part.doc))}, here {percent(slice_doc(part))}"
+                card.paper.text(lefts[name], (bottom - 0.05) / height, note, size=8.5, va="top")
+    key(card, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45], (HEAD / width, 0.09 / height), result.overlay)
 
 
 def describe_beside(result):
@@ -384,22 +351,18 @@ def compare(**named):
     """
     runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
     viewers = case_viewers(runs)
+    controls = {
+        **viewers["truth"].choices("260px"),
+        "plane": choice("plane", list(PLANES), "axial", "180px"),
+        "height": slider("slice (% of the stack)", 50, 0, 100, 1, width="380px"),
+        "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
+        "outline": switch("outline the truth in white", True, "220px"),
+    }
     return Panel(
-        "slices of runs",
-        {
-            **viewers["truth"].choices("260px"),
-            "plane": choice("plane", list(PLANES), "axial", "180px"),
-            "height": slider("slice (% of the stack)", 50, 0, 100, 1, width="380px"),
-            "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
-            "outline": switch("outline the truth in white", True, "220px"),
-        },
-        lambda state: beside(viewers, state),
-        draw_beside,
-        describe_beside,
-        layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]],
-        size=rows_size(len(viewers))[1],
+        "slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside,
+        layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]], size=rows_size(len(viewers))[1],
         start={name: value for name, value in named.items() if name not in runs},
-    )
+    )  # fmt: skip
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))

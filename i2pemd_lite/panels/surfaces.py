@@ -14,7 +14,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.live import LivePanel
 from i2pemd_lite.panels.engine.panel import choice, slider, switch
-from i2pemd_lite.panels.segmentation import COLOURS, SHORT, case_viewers, millimetres, overlap, percent
+from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, overlap, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
 DETAIL = 4.0  # mm between the points of a surface, where the voxels are smaller
@@ -117,31 +117,23 @@ def axes_of(turn):
     return np.array([cos, sin, 0.0]), np.array([-sin, cos, 0.0])
 
 
-def stacked(organs, turn):
-    """The triangles that face the viewer, the farthest first: corners (m, 3, 2) in mm, colours (m, 3, 4)."""
+def facing(organs, turn):
+    """The triangles that face the viewer, the farthest first: corners (m, 3, 2) in mm, and colours (m, 3)."""
     right, away = axes_of(turn)
     light = -0.75 * away - 0.35 * right + np.array([0.0, 0.0, 0.55])
-    corners, colours = [np.zeros((0, 3, 3))], [np.zeros((0, 3, 3))]
+    corners, colours = [np.zeros((0, 3, 3))], [np.zeros((0, 3))]
     for organ, mesh in organs.items():
         if mesh is not None:
-            normals = normals_of(mesh)
-            brightness = 0.4 + 0.6 * np.clip(normals @ (light / np.linalg.norm(light)), 0, 1)
-            front = mesh.faces[(normals @ away)[mesh.faces].min(1) < 0]
-            corners.append(mesh.vertices[front])
-            colours.append((COLOURS[ORGANS.index(organ) + 1] * brightness[:, None])[front])
+            corners.append(mesh.vertices[mesh.faces])
+            colours.append(np.tile(COLOURS[ORGANS.index(organ) + 1], (len(mesh.faces), 1)))
     corners, colours = np.concatenate(corners), np.concatenate(colours)
-    order = np.argsort(-(corners @ away).mean(1))
-    flat = np.stack([corners @ right, corners[..., 2]], -1)
-    return flat[order], np.pad(colours[order], [(0, 0), (0, 0), (0, 1)], constant_values=1)
-
-
-def normals_of(mesh):
-    """The outward normals (n, 3) at the vertices: those of the triangles around each, weighted by area."""
-    a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
-    normals = np.zeros_like(mesh.vertices)
-    for i, axis in enumerate(np.cross(b - a, c - a).T):
-        normals[:, i] = np.bincount(mesh.faces.ravel(), np.repeat(axis, 3), len(normals))
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    a, b, c = corners.transpose(1, 0, 2)
+    normals = np.cross(b - a, c - a)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    colours = colours * (0.4 + 0.6 * np.clip(normals @ (light / np.linalg.norm(light)), 0, 1))[:, None]
+    front = np.flatnonzero(normals @ away < 0)
+    front = front[np.argsort(-(corners[front] @ away).mean(1))]
+    return np.stack([corners[front] @ right, corners[front][..., 2]], -1), colours[front]
 
 
 def missing(organs):
@@ -166,38 +158,9 @@ def seen_from(turn):
     return f"Seen from {side}: the patient's left is {where}."
 
 
-def draw(figure, result):
-    """The truth and the runs from one side, all to one scale."""
-    art = style.artists(figure, lambda figure: _Card(figure, list(result.columns)))
-    right, _ = axes_of(result.turn)
-    middle, half = (result.box[0, 2] - 25 + result.box[1, 2]) / 2, reach(result.box)
-    for name, organs in result.columns.items():
-        view = art.views[name]
-        style.limits(view.axes, (-half, half), (middle - FLAT * half, middle + FLAT * half))
-        view.corners, view.colours = stacked(organs, result.turn)
-        doc = f"DOC {percent(result.doc[name])}" if name in result.doc else ""
-        art.notes[name].set_text(", ".join(filter(None, (doc, missing(organs)))))
-    truth = result.columns["truth"]
-    for organ, text in art.names.items():
-        mesh = truth.get(organ)
-        text.set_text("" if mesh is None else SHORT[ORGANS.index(organ) + 1])
-        if mesh is not None:
-            text.set_position((mesh.vertices.mean(0) @ right, mesh.vertices[:, 2].mean()))
-    x, z = half - 110, middle - 0.95 * FLAT * half
-    art.scale.set_data([x, x + 100], [z, z])
-    art.scale_name.set(position=(x + 50, z + 2), text="100 mm")
-    art.case.set_text(result.case.replace("/", " ").replace("ct", "CT").replace("mr", "MR"))
-    art.key.set_text(seen_from(result.turn))
-
-
-def reach(box):
-    """Half the width of a scene, in mm, that holds the organs from every side, with room for a scale below."""
-    wide, high = 1.05 * np.hypot(*np.abs(box[:, :2]).max(0)), (box[1, 2] - box[0, 2] + 45) / 2
-    return max(wide, high / FLAT, 110)
-
-
 SIDE, HEAD, FOOT = 2.8, 0.3, 0.5  # inches: the width of a scene, what is above it, and below
 FLAT = 0.8  # height of a scene over its width
+PLAIN = {"edgecolors": "none", "antialiaseds": False}  # the background shines through smooth edges
 
 
 def size(columns):
@@ -206,42 +169,36 @@ def size(columns):
     return side, (max(0.1 + columns * side, 6.0), HEAD + FLAT * side + FOOT)
 
 
-class _Card:
-    """The artists of a row of scenes."""
-
-    def __init__(self, figure, columns):
-        side, (width, height) = size(len(columns))
-        self.views, self.notes = {}, {}
-        for j, name in enumerate(columns):
-            box = [(0.1 + j * side) / width, FOOT / height, 0.97 * side / width, FLAT * side / height]
-            self.views[name] = _view(figure, box)
-            figure.text(box[0], 1 - 0.22 / height, name, size=9.5, weight="bold")
-            self.notes[name] = figure.text(box[0], (FOOT - 0.04) / height, "", size=8.5, va="top")
-        axes = self.views["truth"].axes
-        paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}
-        self.names = {organ: axes.text(0, 0, "", size=8, ha="center", va="center", bbox=paper) for organ in ORGANS}
-        self.scale = axes.plot([], [], color=style.INK, lw=1.5)[0]
-        self.scale_name = axes.text(0, 0, "", size=8, ha="center", va="bottom")
-        self.case = figure.text((0.1 + 0.5) / width, 1 - 0.22 / height, "", size=8.5)
-        self.key = figure.text(0.1 / width, 0.08 / height, "", size=8.5, color=style.QUIET)
-
-
-def _view(figure, box):
-    """One scene: all triangles of all organs, the farthest first, in one call, where a polygon each takes a second."""
-    from matplotlib.collections import Collection
-
-    class Triangles(Collection):
-        corners, colours = np.zeros((0, 3, 2)), np.zeros((0, 3, 4))
-
-        def draw(self, renderer):
-            gc = renderer.new_gc()
-            self._set_gc_clip(gc)
-            renderer.draw_gouraud_triangles(gc, self.corners, self.colours, self.axes.transData.frozen())
-            gc.restore()
-            self.stale = False
-
-    axes = style.blank(figure.add_axes(box, aspect="equal"))
-    return axes.add_collection(Triangles(), autolim=False)
+def draw(card, result):
+    """The truth and the runs from one side, all to one scale."""
+    side, (width, height) = size(len(result.columns))
+    right, _ = axes_of(result.turn)
+    low, high = result.box
+    # Half the width, in mm, that holds the organs from every side, with room for a scale below.
+    half = max(1.05 * np.hypot(*np.abs(result.box[:, :2]).max(0)), (high[2] - low[2] + 45) / 2 / FLAT, 110)
+    middle = (low[2] - 25 + high[2]) / 2
+    ends = {"xlim": (-half, half), "ylim": (middle - FLAT * half, middle + FLAT * half)}
+    for j, (name, organs) in enumerate(result.columns.items()):
+        left = (0.1 + j * side) / width
+        box = [left, FOOT / height, 0.97 * side / width, FLAT * side / height]
+        plane = card.plane(name, box, style.blank, aspect="equal", **ends)
+        corners, colours = facing(organs, result.turn)
+        plane.polygons(corners, facecolors=colours, **PLAIN)
+        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold", still=True)
+        doc = f"DOC {percent(result.doc[name])}" if name in result.doc else ""
+        note = ", ".join(filter(None, (doc, missing(organs))))
+        card.paper.text(left, (FOOT - 0.04) / height, note, size=8.5, va="top")
+    truth = card.planes["truth"]
+    for organ, mesh in result.columns["truth"].items():
+        if mesh is not None:
+            x, z = mesh.vertices.mean(0) @ right, mesh.vertices[:, 2].mean()
+            truth.text(x, z, SHORT[ORGANS.index(organ) + 1], size=8, ha="center", va="center", bbox=PLATE)
+    x, z = half - 110, middle - 0.95 * FLAT * half
+    truth.line([x, x + 100], [z, z], color=style.INK, lw=1.5)
+    truth.text(x + 50, z + 2, "100 mm", size=8, ha="center", va="bottom")
+    case = result.case.replace("/", " ").replace("ct", "CT").replace("mr", "MR")
+    card.paper.text(0.6 / width, 1 - 0.22 / height, case, size=8.5)
+    card.paper.text(0.1 / width, 0.08 / height, seen_from(result.turn), size=8.5, color=style.QUIET)
 
 
 class Scenes:
@@ -378,13 +335,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     }
     shapes = Shapes(viewers)
     return LivePanel(
-        (lambda: Scenes(list(viewers))) if live else None,
-        "Turn it by the mouse",
-        "organs in 3D",
-        controls,
-        lambda state: compute(shapes, state),
-        draw,
-        describe,
-        layout=[["case", "turn"], list(ORGANS)],
+        (lambda: Scenes(list(viewers))) if live else None, "Turn it by the mouse", "organs in 3D", controls,
+        lambda state: compute(shapes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
         size=size(len(viewers))[1],
-    )
+    )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, CaseViewer, Key, View, overlap, percent
+from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, CaseViewer, key, overlap, percent, show
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
@@ -90,42 +90,25 @@ def terms(voxel):
     return f"{style.number(voxel.distance, 3)} = {' + '.join(products)}"
 
 
-def point(figure, result, at, pressed):
+def point(card, result, at, pressed):
     """The controls that a touch of a plane sets: its two directions; a drag stays in the plane where it began."""
-    art = figure.house_artists
-    for (modality, plane), view in art.views.items():
-        spot = style.place(view.axes, at)
-        if spot is not None and (pressed or art.held == (modality, plane)):
-            art.held = modality, plane
-            part = result.planes[modality][plane]
+    if pressed:
+        card.held = None
+    for (modality, plane), part in slices(result):
+        spot = style.place(card.planes[modality, plane].axes, at)
+        if spot is not None and (pressed or getattr(card, "held", None) == (modality, plane)):
+            card.held = modality, plane
             last = np.array(part.image.shape[::-1]) - 1
             x, y = np.clip(spot / part.spacing[::-1], 0, last) / last
             right, upright = ACROSS[plane]
             # A tenth of a percent tells apart the voxels of a thousand.
             return {right: round(float(100 * x), 1), upright: round(float(100 * (y if plane == "axial" else 1 - y)), 1)}
-    if pressed:
-        art.held = None
     return {}
 
 
-def draw(figure, result):
-    """Rows CT and MR; planes axial, coronal, sagittal, all to one scale."""
-    art = style.artists(figure, _Card)
-    parts = {(modality, plane): part for modality, row in result.planes.items() for plane, part in row.items()}
-    reach = max(side for part in parts.values() for side in np.multiply(part.image.shape, part.spacing))
-    for modality, voxel in result.voxels.items():
-        lines = [parts[modality, "axial"].case.split("/")[-1], "", "at the cross:", f"truth {SHORT[voxel.truth]}"]
-        if voxel.p is not None:
-            lines += [f"taken for {SHORT[voxel.p.argmax()]}", f"I2PEMD {style.number(voxel.distance, 3)}"]
-        art.heads[modality].set_text("\n".join(lines))
-    for (modality, plane), part in parts.items():
-        place = dict(zip(AXES, result.voxels[modality].index, strict=True))
-        right, upright = ACROSS[plane]
-        row = place[upright] if plane == "axial" else len(part.image) - 1 - place[upright]
-        view = art.views[modality, plane]
-        view.show(part, result.overlay, result.outline, reach)
-        view.mark(part, (place[right], row), result.letters[modality][plane], 0.01 * reach)
-    art.key.show(result.overlay)
+def slices(result):
+    """((modality, plane), Slice) of all six planes."""
+    return [((modality, plane), part) for modality, row in result.planes.items() for plane, part in row.items()]
 
 
 SIDE, LEFT, TOP, FOOT = 2.42, 1.4, 0.3, 0.26  # inches: a plane, the heads beside a row, above a row, below all
@@ -133,60 +116,47 @@ MARGIN = 0.055  # of the largest side, for the letters around a plane
 SIZE = (9.4, 2 * (SIDE + TOP) + FOOT)
 
 
-class _Card:
-    """The artists of two rows of planes."""
+def draw(card, result):
+    """Rows CT and MR; planes axial, coronal, sagittal, all to one scale."""
+    width, height = SIZE
+    reach = max(side for _, part in slices(result) for side in np.multiply(part.image.shape, part.spacing))
+    for i, (modality, (title, colour)) in enumerate(MARKS.items()):
+        row, voxel, bottom = result.planes[modality], result.voxels[modality], height - (i + 1) * (SIDE + TOP)
+        head, above = (bottom + SIDE - 0.3) / height, (bottom + SIDE + 0.03) / height
+        card.paper.text(0.1 / width, head, title, size=10, weight="bold", color=colour, still=True)
+        lines = [row["axial"].case.split("/")[-1], "", "at the cross:", f"truth {SHORT[voxel.truth]}"]
+        if voxel.p is not None:
+            lines += [f"taken for {SHORT[voxel.p.argmax()]}", f"I2PEMD {style.number(voxel.distance, 3)}"]
+        card.paper.text(0.1 / width, head - 0.012, "\n".join(lines), size=8.5, va="top", linespacing=1.45)
+        for j, (name, part) in enumerate(row.items()):
+            left = LEFT + j * SIDE
+            card.paper.text((left + 0.1) / width, above, name, size=9.5, still=True)
+            card.paper.text((left + 0.8) / width, above, f"{part.index + 1} of {part.depth}", size=8.5)
+            x, y, half = np.mean(part.sides[:2]), np.mean(part.sides[2:]), (0.5 + MARGIN) * reach
+            ends = {"xlim": (x - half, x + half), "ylim": (y + half, y - half)}
+            box = [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height]
+            plane = card.plane((modality, name), box, style.blank, **ends)
+            show(plane, part, result.overlay, result.outline)
+            place = dict(zip(AXES, voxel.index, strict=True))
+            right, upright = ACROSS[name]
+            at = place[right], place[upright] if name == "axial" else len(part.image) - 1 - place[upright]
+            mark(plane, part, at, result.letters[modality][name], 0.01 * reach)
+    key(card, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4], (LEFT / width, 0.07 / height), result.overlay)
 
-    def __init__(self, figure):
-        width, height = SIZE
-        self.views, self.heads = {}, {}
-        self.held = None  # the plane in which the pointer went down
-        for i, (modality, (title, colour)) in enumerate(MARKS.items()):
-            bottom = height - (i + 1) * (SIDE + TOP)
-            y = (bottom + SIDE - 0.3) / height
-            figure.text(0.1 / width, y, title, size=10, weight="bold", color=colour)
-            self.heads[modality] = figure.text(0.1 / width, y - 0.012, "", size=8.5, va="top", linespacing=1.45)
-            for j, plane in enumerate(PLANES):
-                self.views[modality, plane] = _Plane(figure, LEFT + j * SIDE, bottom, plane)
-        self.key = Key(figure, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4], (LEFT / width, 0.07 / height))
 
-
-class _Plane(View):
-    """A slice with its place in the stack, cross hairs, and letters around it."""
-
-    def __init__(self, figure, left, bottom, plane):
-        width, height = SIZE
-        super().__init__(figure, [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height])
-        line = (bottom + SIDE + 0.03) / height
-        figure.text((left + 0.1) / width, line, plane, size=9.5)
-        self.title = figure.text((left + 0.8) / width, line, "", size=8.5)
-        sides = (("right", "center"), ("left", "center"), ("center", "bottom"), ("center", "top"))
-        self.letters = [self.axes.text(0, 0, "?", size=8, ha=ha, va=va) for ha, va in sides]
-        # A dark line under a light one reads on any tissue and on any overlay.
-        self.cross = [self.axes.plot([], [], color=c, lw=w)[0] for c, w in (("k", 1.8), ("w", 0.8))]
-
-    def show(self, part, overlay, outline, reach):
-        """Show a slice in the middle of a square whose sides are `reach` mm and a margin."""
-        (H, W), (dy, dx), half = part.image.shape, part.spacing, (0.5 + MARGIN) * reach
-        x, y = (W * dx - dx) / 2, (H * dy - dy) / 2
-        style.limits(self.axes, (x - half, x + half), (y + half, y - half))
-        super().show(part, overlay, outline)
-        self.title.set_text(f"{part.index + 1} of {part.depth}")
-
-    def mark(self, part, at, letters, gap):
-        """Cross hairs from the sides, which leave the pixel (column, row) itself free, and letters `gap` mm away."""
-        (H, W), (dy, dx) = part.image.shape, part.spacing
-        left, right, top, bottom = -dx / 2, (W - 0.5) * dx, -dy / 2, (H - 0.5) * dy
-        x, y = at[0] * dx, at[1] * dy
-        xs = (left, x - 1.5 * dx, np.nan, x + 1.5 * dx, right, np.nan, x, x, np.nan, x, x)
-        ys = (y, y, np.nan, y, y, np.nan, top, y - 1.5 * dy, np.nan, y + 1.5 * dy, bottom)
-        for line in self.cross:
-            line.set_data(np.clip(xs, left, right), np.clip(ys, top, bottom))
-        x, y = (left + right) / 2, (top + bottom) / 2
-        places = (left - gap, y), (right + gap, y), (x, top - gap), (x, bottom + gap)
-        for text, letter, place in zip(self.letters, letters, places, strict=True):
-            text.set_text(letter)
-            if text.get_position() != place:  # what is put anew has the whole figure drawn anew
-                text.set_position(place)
+def mark(plane, part, at, letters, gap):
+    """Cross hairs from the sides, which leave the pixel (column, row) itself free, and letters `gap` mm away."""
+    (dy, dx), (left, right, bottom, top) = part.spacing, part.sides
+    x, y = at[0] * dx, at[1] * dy
+    xs = (left, x - 1.5 * dx, np.nan, x + 1.5 * dx, right, np.nan, x, x, np.nan, x, x)
+    ys = (y, y, np.nan, y, y, np.nan, top, y - 1.5 * dy, np.nan, y + 1.5 * dy, bottom)
+    for colour, wide in (("k", 1.8), ("w", 0.8)):  # dark under light reads on any tissue and on any overlay
+        plane.line(np.clip(xs, left, right), np.clip(ys, top, bottom), color=colour, lw=wide, zorder=2.5)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    plane.text(left - gap, y, letters[0], size=8, ha="right", va="center")
+    plane.text(right + gap, y, letters[1], size=8, ha="left", va="center")
+    plane.text(x, top - gap, letters[2], size=8, ha="center", va="bottom")
+    plane.text(x, bottom + gap, letters[3], size=8, ha="center", va="top")
 
 
 def describe(result):
@@ -223,21 +193,15 @@ def volumes(source, **start):
     """
     viewer = CaseViewer(source)
     run = viewer.run is not None
+    controls = {
+        **viewer.choices("220px"),
+        "overlay": choice("overlay", OVERLAYS if run else OVERLAYS[:2], "prediction" if run else "truth", "190px"),
+        "outline": switch("outline the truth in white", run, "195px"),
+        "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
+        "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
+        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
+    }
     return Panel(
-        "volumes",
-        {
-            **viewer.choices("220px"),
-            "overlay": choice("overlay", OVERLAYS if run else OVERLAYS[:2], "prediction" if run else "truth", "190px"),
-            "outline": switch("outline the truth in white", run, "195px"),
-            "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
-            "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
-            "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
-        },
-        lambda state: compute(viewer, state),
-        draw,
-        describe,
-        layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]],
-        size=SIZE,
-        point=point,
-        start=start,
-    )
+        "volumes", controls, lambda state: compute(viewer, state), draw, describe,
+        layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]], size=SIZE, point=point, start=start,
+    )  # fmt: skip
