@@ -33,61 +33,66 @@ SHOWN = {
 
 @dataclasses.dataclass
 class Track:
-    """What is known of a run."""
+    """What is known of a run that trains elsewhere, in the words of `Run` and of `worker.Trained.news`."""
 
     name: str
     folder: Path
     task: str
     state: State = State.SAVED
     settings: dict = dataclasses.field(default_factory=dict)
-    number: int = 0  # steps done, of
-    total: int = 0
-    rows: list = dataclasses.field(default_factory=list)
+    number: int = 0
+    history: list = dataclasses.field(default_factory=list)
     evaluations: list = dataclasses.field(default_factory=list)
-    places: np.ndarray | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
-    ground: np.ndarray | None = None
+    lambdas: list = dataclasses.field(default_factory=list)
+    places: list | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
+    ground: list | None = None
     example: dict | None = None
     seconds_left: float | None = None
     memory: float | None = None
-    wishes: dict = dataclasses.field(default_factory=dict)  # settings that were changed while it was not open
     error: str = ""
-    asked: int = 0  # changes of settings that the process has not answered yet
+    wishes: dict = dataclasses.field(default_factory=dict)  # settings that were changed while it was not open
+    asked: int = 0  # changes of settings that the process has not answered yet, opening it among them
 
     @property
     def open(self):
         """Whether the process has it."""
         return self.state in (State.STARTING, State.TRAINING, State.PAUSED, State.DONE)
 
+    @property
+    def total(self):
+        """Its steps, as far as they are known."""
+        return self.settings.get("steps", 0)
+
     def read(self, number=None):
         """Take up what its folder says of the first `number` steps; None: of all that were saved."""
         about = saved(self.folder)
         if number is None:
             number, self.task, self.settings = about.number, about.task, about.settings
-            self.total = about.settings["steps"]
-        # What was told is kept where it reaches so far: unlike a table on disk it knows λ.
-        self.number, self.rows = number, (self.rows if len(self.rows) >= number else about.history)[:number]
+            self.lambdas = [(1, about.settings["weight"])]
+        # What was told is kept where it reaches so far: unlike a table on disk it knows each λ.
+        self.number, self.history = number, (self.history if len(self.history) >= number else about.history)[:number]
         self.evaluations = [row for row in about.evaluations if row["step"] <= number]
+        self.lambdas = [(step, weight) for step, weight in self.lambdas if step <= max(number, 1)]
         if about.moments:
             last = about.moments[-1]
-            self.ground, self.places = np.asarray(last.ground), plane(np.asarray(last.prototypes, dtype=float))
+            self.ground, self.places = last.ground, plane(np.asarray(last.prototypes, dtype=float))
         return self
 
-    def take(self, state, rows, evaluations, places, ground, example, **now):
+    def take(self, state, history, evaluations, lambdas, example, **now):
         """Take up what the process tells of the steps since it last did."""
         self.state = State.STOPPED if self.state == State.STOPPED else State(state)
-        self.rows += rows
+        self.history += history
         self.evaluations += evaluations
-        self.places, self.ground, self.example = np.array(places), np.array(ground), example or self.example
-        for name, value in now.items():  # number, total, seconds_left, memory
-            setattr(self, name, value)
+        self.lambdas += lambdas
+        self.example = example or self.example
+        vars(self).update(now)
 
     @property
     def acting(self):
         """The settings that its method reads; without one, nothing would change."""
         if "method" not in self.settings:
             return ()
-        method = TASKS[self.task].METHODS[self.settings["method"]]
-        return ("momentum", "learning_rate", *method.reads)
+        return ("momentum", "learning_rate", *TASKS[self.task].METHODS[self.settings["method"]].reads)
 
 
 class Result(NamedTuple):
@@ -98,7 +103,6 @@ class Result(NamedTuple):
     losses: list  # of `Line`
     scores: list  # of `Line`
     measure: str
-    changes: list  # (step, λ)
     total: int  # steps that the axes hold
 
 
@@ -111,10 +115,10 @@ def draw(figure, result):
         card.show(task == result.task)
     card, track = cards[result.task], result.run or Track("", Path(), result.task)
     card.losses.show(result.losses, result.total)
-    card.losses.mark(result.changes)
+    card.losses.mark(track.lambdas[1:])
     card.scores.show(result.scores, result.total)
     card.measure.set_text(f"{result.measure} on held-back data (%)")
-    places = np.zeros((0, 2)) if track.places is None else track.places
+    places = np.zeros((0, 2)) if track.places is None else np.array(track.places)
     card.prototypes.set_data(*places.T)
     classes, half = SHOWN[result.task].classes, 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
     style.limits(card.plane, (-half, half), (-half, half))

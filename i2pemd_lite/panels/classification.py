@@ -214,11 +214,11 @@ class Several(Training):
         self._quiet = True
         for control in (self.controls[beside] for beside in self.BESIDE):
             before = control.value
-            control.options = [NOBODY, *{**self.records, name: None}]
+            control.options = [NOBODY, *{**self.runs, name: None}]
             control.value = before
         super().add(name, run)  # which draws
 
     def _shown(self, state):
         """The chosen run, and those beside it."""
         shown = dict.fromkeys([state["run"], *(state.get(name, NOBODY) for name in self.BESIDE)])
-        return {name: self.records[name] for name in shown if name in self.records}
+        return {name: self.runs[name] for name in shown if name in self.runs}

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
-from i2pemd_lite.panels.curves import ALL, LINES, changes, loss_lines, score_lines
+from i2pemd_lite.panels.curves import ALL, LINES, loss_lines, score_lines
 from i2pemd_lite.panels.engine.panel import Panel, alert
 from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
 from i2pemd_lite.panels.selection import keep_apart
@@ -156,7 +156,7 @@ class Cockpit(Panel):
             if not state["steps"].strip().isdecimal():
                 raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
             chosen["steps"] = int(state["steps"])
-        self.tracks[name] = Track(name, folder, state["task"], State.STARTING)
+        self.tracks[name] = Track(name, folder, state["task"], State.STARTING, asked=1)
         self._tell("open", name, task=state["task"], method=state["method"], data=state["data"].strip() or None,
                    folder=str(folder), **chosen)  # fmt: skip
         self._tell("go", name)
@@ -167,7 +167,8 @@ class Cockpit(Panel):
         track = self._opened()
         name = self.state["name"].strip() or self._free(track.name)
         folder = self._new(name)
-        self.tracks[name] = Track(name, folder, track.task, State.STARTING, rows=list(track.rows))
+        known = {name: list(getattr(track, name)) for name in ("history", "lambdas")}
+        self.tracks[name] = Track(name, folder, track.task, State.STARTING, asked=1, **known)
         self._tell("fork", track.name, to=name, folder=str(folder))
         self._choose(name)
 
@@ -195,7 +196,7 @@ class Cockpit(Panel):
         if not track.open:
             self._tell("open", track.name, task=track.task, method=track.settings["method"], folder=str(track.folder),
                        data=self.state["data"].strip() or None, settings=track.wishes)  # fmt: skip
-            track.state, track.wishes, track.error = State.STARTING, {}, ""
+            track.state, track.asked, track.wishes, track.error = State.STARTING, 1, {}, ""
         return track
 
     def _tell(self, do, name, **more):
@@ -229,22 +230,16 @@ class Cockpit(Panel):
         if messages:
             self.refresh()
 
-    def _heard_opened(self, run, task, folder, settings, number, total):
+    def _heard_settings(self, run, settings, number):
         track = self.tracks[run]
-        track.state, track.number, track.total = State.PAUSED, number, total
-        self._set(track, settings)
-        track.read(number)
-
-    def _heard_settings(self, run, settings):
-        self.tracks[run].asked -= 1
-        self._set(self.tracks[run], settings)
-
-    def _set(self, track, settings):
-        """Take up settings, unless some that were asked for later are still on their way."""
-        if track.asked == 0 or not track.settings:
+        track.asked -= 1
+        if not track.asked or not track.settings:  # else what was asked for later is still on its way
             track.settings = settings
             if track is self.chosen:
                 self._follow_run()
+        if track.state == State.STARTING:
+            track.state = State.PAUSED
+            track.read(number)
 
     def _heard_steps(self, run, **news):
         self.tracks[run].take(**news)
@@ -338,13 +333,13 @@ class Cockpit(Panel):
     def _look(self, state):
         task, track = state["task"], self.tracks.get(state["run"])
         if track is None:
-            return Result(task, None, [], [], state["measure"], [], 1)
+            return Result(task, None, [], [], state["measure"], 1)
         beside = [name for name in self._names(task) if name != track.name][-(len(LINES) - 1) :]
         runs = {name: self.tracks[name] for name in [track.name, *beside]}
         losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
         scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
         total = max(frame(run.number, run.total) for run in runs.values())
-        return Result(task, track, losses, scores, state["measure"], changes(track.rows), total)
+        return Result(task, track, losses, scores, state["measure"], total)
 
 
 def cockpit(folder="runs", task="segmentation", data="", profile=None):

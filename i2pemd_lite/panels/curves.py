@@ -43,36 +43,20 @@ def column(rows, name, smooth=1):
     return np.array([rows[n]["step"] for n in at], dtype=float), np.array(y, dtype=float)
 
 
-def changes(rows):
-    """(step, λ) of the first step after each change of λ, from the rows of a run; where λ is not known it is the same.
-
-    Example
-    -------
-    >>> changes([{"step": 1}, {"step": 2, "weight": 1.0}, {"step": 3, "weight": 0.5}])
-    [(3, 0.5)]
-    """
-    pairs = zip(rows, rows[1:], strict=False)
-    return [
-        (after["step"], after["weight"])
-        for before, after in pairs
-        if before.get("weight") not in (None, after.get("weight"))
-    ]
-
-
 def loss_lines(runs, chosen, show, terms, smooth):
     """One of the `terms` for every run, or where `show` is none of them all terms of the chosen run.
 
     Parameters
     ----------
-    runs : dict of name -> what has `rows` and `evaluations`, lists of dicts
+    runs : dict of name -> what has `history` and `evaluations`, lists of dicts
     chosen, show : names of a run and of a column
     terms : the names of the losses
     smooth : steps that a point is the mean of
     """
     if show not in terms:
         here = list(runs).index(chosen)
-        return [Line(term, *column(runs[chosen].rows, term, smooth), here) for term in terms]
-    columns = {name: column(run.rows, show, smooth) for name, run in runs.items()}
+        return [Line(term, *column(runs[chosen].history, term, smooth), here) for term in terms]
+    columns = {name: column(run.history, show, smooth) for name, run in runs.items()}
     return [Line(name, *points, i, name == chosen) for i, (name, points) in enumerate(columns.items())]
 
 

@@ -13,11 +13,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.curves import ALL, LINES, Curves, changes, last_values, loss_lines, score_lines
+from i2pemd_lite.panels.curves import ALL, LINES, Curves, last_values, loss_lines, score_lines
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import choice, slider
-from i2pemd_lite.runs.worker import Trained
 
 PERIOD = 0.4  # seconds between two pictures
 
@@ -33,28 +32,6 @@ class Result(NamedTuple):
     measure: str
 
 
-class Record(Trained):
-    """A run, and a row of floats for each of its steps, with the λ that the step used."""
-
-    def __init__(self, run, others=()):
-        super().__init__(run)
-        # A fork shares its beginning, and so its λ, with the run that it was forked from.
-        twin = next((other.rows for other in others if other.run.history[: len(run.history)] == run.history), [])
-        weights = [row["weight"] for row in twin] + [run.settings.weight] * len(run.history)
-        self._rows = [{**row, "weight": weight} for row, weight in zip(run.history, weights, strict=False)]
-
-    @property
-    def rows(self):
-        """Those of all steps."""
-        self._rows += self.new_rows()
-        return self._rows
-
-    @property
-    def evaluations(self):
-        """Those of the run."""
-        return self.run.evaluations
-
-
 class Training(Panel):
     """Curves of runs, with a slider for λ and a button that trains and pauses.
 
@@ -67,7 +44,7 @@ class Training(Panel):
     """
 
     def __init__(self, runs, terms, measures, classes):
-        self.records = {name: Record(run) for name, run in runs.items()}
+        self.runs = dict(runs)
         self.terms, self.measures, self.classes = terms, measures, classes
         self._count(len(runs))
         first = next(iter(runs))
@@ -93,8 +70,8 @@ class Training(Panel):
 
     @property
     def chosen(self):
-        """The record of the run that is chosen."""
-        return self.records[self.controls["run"].value]
+        """The run that is chosen."""
+        return self.runs[self.controls["run"].value]
 
     def _choose(self, change):
         if change["new"] is not None:
@@ -103,20 +80,20 @@ class Training(Panel):
     def _follow(self):
         """Move the slider to the λ of the chosen run, which may lie beyond its ends and stays as it is."""
         self._following = True
-        self.controls["weight"].value = self.chosen.run.settings.weight
+        self.controls["weight"].value = self.chosen.settings.weight
         self._following = False
 
     def _weigh(self, change):
         if not self._following:
-            self.chosen.run.settings.weight = change["new"]
+            self.chosen.settings.weight = change["new"]
 
     def add(self, name, run):
         """Draw one more run, such as a fork, and choose it."""
-        self._count(len({*self.records, name}))
-        self.records[name] = Record(run, self.records.values())
+        self._count(len({*self.runs, name}))
+        self.runs[name] = run
         # A drop-down that gets new options falls back to the first; what is drawn in between is not worth it.
         self._quiet = True
-        self.controls["run"].options = list(self.records)
+        self.controls["run"].options = list(self.runs)
         self.controls["run"].value = name
         self._quiet = False
         self.refresh()
@@ -129,13 +106,12 @@ class Training(Panel):
             pass
 
     def _train(self, steps=None):
-        record = self.chosen
-        run = record.run
+        run = self.chosen
         last = len(run) if steps is None else min(len(run), run.number + steps)
         self._follow()
         try:
             while run.number < last:
-                record.step()
+                next(run)
                 if time.monotonic() - self._drawn > PERIOD:
                     self.refresh()
                 yield
@@ -166,22 +142,24 @@ class Training(Panel):
             self.button.description, self._task = "Train", None
 
     def _shown(self, state):
-        """name -> record of the runs that are drawn: all of them."""
-        return self.records
+        """name -> run of those that are drawn: all of them."""
+        return self.runs
 
     def _look(self, state):
-        records, run, smooth = self._shown(state), state["run"], state["smooth"]
-        chosen = records[run]
-        groups = [loss_lines(records, run, state["show"], self.terms[0].names, smooth)]
+        runs, run, smooth = self._shown(state), state["run"], state["smooth"]
+        for each in runs.values():
+            each.fetch()
+        chosen = runs[run]
+        groups = [loss_lines(runs, run, state["show"], self.terms[0].names, smooth)]
         for counts in self.terms[1:]:
             lines = loss_lines({run: chosen}, run, ALL, counts.names, smooth)
             groups.append([line._replace(label=line.label.replace("_", ", "), y=line.y / counts.per, run=i)
                            for i, line in enumerate(lines)])  # fmt: skip
-        groups.append(score_lines(records, run, self.measures[state["measure"]]))
-        bank = getattr(chosen.run.learner, "bank", None)
+        groups.append(score_lines(runs, run, self.measures[state["measure"]]))
+        bank = getattr(chosen.learner, "bank", None)
         ground = None if len(self.terms) > 1 or bank is None else bank.ground_distance().cpu().numpy()
-        done = {name: (record.run.number, len(record.run)) for name, record in records.items()}
-        return Result(run, groups, changes(chosen.rows), ground, done, state["measure"])
+        done = {name: (each.number, len(each)) for name, each in runs.items()}
+        return Result(run, groups, chosen.lambdas[1:], ground, done, state["measure"])
 
     def _paint(self, figure, result):
         art = style.artists(figure, lambda figure: _Card(figure, self.terms, self.classes))
