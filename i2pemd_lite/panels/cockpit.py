@@ -149,41 +149,34 @@ class Cockpit(Panel):
     def _start(self):
         """Train a new run, as the controls say."""
         state = self.state
-        name = state["name"].strip() or self._free(state["method"])
-        folder = self._new(name)
-        chosen = {"profile": state["profile"]}
-        if state["steps"].strip():
-            if not state["steps"].strip().isdecimal():
-                raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
-            chosen["steps"] = int(state["steps"])
-        self.tracks[name] = Track(name, folder, state["task"], State.STARTING, asked=1)
-        self._tell("open", name, task=state["task"], method=state["method"], data=state["data"].strip() or None,
-                   folder=str(folder), **chosen)  # fmt: skip
-        self._tell("go", name)
-        self._choose(name)
+        chosen, steps = {"profile": state["profile"]}, state["steps"].strip()
+        if steps and not steps.isdecimal():
+            raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
+        if steps:
+            chosen["steps"] = int(steps)
+        track = self._new(state["method"], state["task"])
+        self._open(track, method=state["method"], **chosen)
+        self._tell("go", track.name)
+        self._choose(track.name)
 
     def _fork(self):
         """Let a copy of the chosen run go its own way."""
-        track = self._opened()
-        name = self.state["name"].strip() or self._free(track.name)
-        folder = self._new(name)
-        known = {name: list(getattr(track, name)) for name in ("history", "lambdas")}
-        self.tracks[name] = Track(name, folder, track.task, State.STARTING, asked=1, **known)
-        self._tell("fork", track.name, to=name, folder=str(folder))
-        self._choose(name)
+        origin = self._opened()
+        track = self._new(origin.name, origin.task, history=list(origin.history), lambdas=list(origin.lambdas))
+        self._tell("fork", origin.name, to=track.name, folder=str(track.folder))
+        self._choose(track.name)
 
-    def _new(self, name):
+    def _new(self, base, task, **known):
+        """The track of a run to begin, by the name that was typed; else by `base`, with a number where it is taken."""
+        tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
+        name = self.state["name"].strip() or next(name for name in tries if not self._taken(name))
         folder = self.folder / name
         if Path(name).name != name or name.startswith("."):
             raise BadInput(f"name: expected the name of a folder in {self.folder}, found {name!r}; leave out / and .")
         if self._taken(name):
             raise BadInput(f"name: {folder} holds a run already; choose another name, or pick it below and resume it")
-        return folder
-
-    def _free(self, base):
-        """`base`, or with a number where there is such a run already."""
-        tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
-        return next(name for name in tries if not self._taken(name))
+        self.tracks[name] = Track(name, folder, task, State.STARTING, asked=1, **known)
+        return self.tracks[name]
 
     def _taken(self, name):
         return name in self.tracks or (self.folder / name / "settings.json").exists()
@@ -194,10 +187,13 @@ class Cockpit(Panel):
         if track is None:
             raise BadInput("run: expected one that is chosen, found none; start one, or choose another task")
         if not track.open:
-            self._tell("open", track.name, task=track.task, method=track.settings["method"], folder=str(track.folder),
-                       data=self.state["data"].strip() or None, settings=track.wishes)  # fmt: skip
+            self._open(track, method=track.settings["method"], settings=track.wishes)
             track.state, track.asked, track.wishes, track.error = State.STARTING, 1, {}, ""
         return track
+
+    def _open(self, track, **more):
+        data = self.state["data"].strip() or None
+        self._tell("open", track.name, task=track.task, folder=str(track.folder), data=data, **more)
 
     def _tell(self, do, name, **more):
         if self._process is None:
@@ -230,6 +226,9 @@ class Cockpit(Panel):
         if messages:
             self.refresh()
 
+    def _heard_steps(self, run, **news):
+        self.tracks[run].take(**news)
+
     def _heard_settings(self, run, settings, number):
         track = self.tracks[run]
         track.asked -= 1
@@ -241,26 +240,18 @@ class Cockpit(Panel):
             track.state = State.PAUSED
             track.read(number)
 
-    def _heard_steps(self, run, **news):
-        self.tracks[run].take(**news)
-
     def _heard_failed(self, run, do, error):
         track = self.tracks[run]
-        if do in ("open", "fork", "set"):
-            self._wrong = error
-        else:
+        if do not in ("open", "fork", "set"):
             track.state, track.error = State.FAILED, error
-        if do in ("open", "fork"):
-            self._unopened(track)
-
-    def _unopened(self, track):
-        """A run that could not be opened: a new one is none, an old one is where it was."""
-        track.state, track.asked = State.SAVED, 0
-        if track.settings:
             return
-        del self.tracks[track.name]
-        names = self._names(self.controls["task"].value)
-        self._choose(self._before if self._before in names else next(iter(names), None))
+        self._wrong = error
+        if do != "set":  # it could not be opened: a new one is none, an old one is where it was
+            track.state, track.asked = State.SAVED, 0
+            if not track.settings:
+                del self.tracks[run]
+                names = self._names(self.controls["task"].value)
+                self._choose(self._before if self._before in names else next(iter(names), None))
 
     def _heard_ended(self, error):
         self._process = None

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.curves import ALL, LINES, Curves, last_values, loss_lines, score_lines
+from i2pemd_lite.panels.curves import ALL, LINES, draw_curves, last_values, loss_lines, score_lines
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import choice, slider
@@ -161,33 +161,21 @@ class Training(Panel):
         done = {name: (each.number, len(each)) for name, each in runs.items()}
         return Result(run, groups, chosen.lambdas[1:], ground, done, state["measure"])
 
-    def _paint(self, figure, result):
-        art = style.artists(figure, lambda figure: _Card(figure, self.terms, self.classes))
-        total = max(total for _, total in result.done.values())
-        for axes, lines in zip(art.lines, result.groups, strict=True):
-            axes.show(lines, total)
-        art.lines[0].mark(result.changes)
-        art.title.set_text(f"{result.measure} on held-back data (%)")
-        if art.ground is not None:
-            art.ground.show(np.zeros((len(self.classes),) * 2) if result.ground is None else result.ground)
-
-
-class _Card:
-    """The artists: losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
-
-    def __init__(self, figure, terms, classes):
+    def _paint(self, card, result):
+        """Losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
         boxes = [[0.05 + 0.335 * i, 0.14, 0.235, 0.72] for i in range(3)]
-        self.lines = [Curves(figure.add_axes(boxes[0]), terms[0].title, log=True)]
-        for counts in terms[1:]:
-            self.lines.append(Curves(figure.add_axes(boxes[1]), counts.title, (0, 1.02)))
-        box = boxes[len(terms)]
-        self.lines.append(Curves(figure.add_axes(box), "", (0, 102)))
-        self.title = figure.text(box[0], 0.895, "", size=9.5)
-        self.ground = None
-        if len(terms) == 1:
-            axes = figure.add_axes([0.755, 0.06, 0.24, 0.66])
-            self.ground = style.Matrix(axes, "", classes, classes)
-            figure.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
+        total = max(total for _, total in result.done.values())
+        losses, *counts, scores = result.groups
+        draw_curves(card, "losses", boxes[0], losses, total, self.terms[0].title, changes=result.changes)
+        for lines in counts:
+            draw_curves(card, "counts", boxes[1], lines, total, self.terms[1].title, (0, 1.02))
+        box = boxes[len(self.terms)]
+        draw_curves(card, "scores", box, scores, total, limits=(0, 102))
+        card.paper.text(box[0], 0.895, f"{result.measure} on held-back data (%)", size=9.5)
+        if not counts:
+            ground = np.zeros((len(self.classes),) * 2) if result.ground is None else result.ground
+            card.plane("ground", [0.755, 0.06, 0.24, 0.66], style.blank).matrix(ground, self.classes, self.classes)
+            card.paper.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
 
 
 def describe(result):
