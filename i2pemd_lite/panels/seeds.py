@@ -192,7 +192,5 @@ def panel(measured, n=3, **start):
         "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
     }
 
-    def of_state(state):
-        return compute(*rows[state["pair"]], state["n"])
-
-    return Panel("seeds", controls, of_state, draw, describe, layout=[["pair"], ["n"]], start=start)
+    return Panel("seeds", controls, lambda state: compute(*rows[state["pair"]], state["n"]), draw, describe,
+                 layout=[["pair"], ["n"]], start=start)  # fmt: skip

@@ -55,7 +55,7 @@ class Training(Panel):
             "measure": choice("held back", list(measures), next(iter(measures)), "250px"),
             "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05, width="280px"),
         }
-        controls["run"].observe(self._choose, "value")
+        controls["run"].observe(lambda _: self._follow(), "value")
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
@@ -72,10 +72,6 @@ class Training(Panel):
     def chosen(self):
         """The run that is chosen."""
         return self.runs[self.controls["run"].value]
-
-    def _choose(self, change):
-        if change["new"] is not None:
-            self._follow()
 
     def _follow(self):
         """Move the slider to the λ of the chosen run, which may lie beyond its ends and stays as it is."""

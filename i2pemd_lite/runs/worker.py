@@ -71,28 +71,34 @@ class Worker:
         return [name for name, trained in self.runs.items() if trained.going]
 
     def handle(self, command):
-        """Do what a command says, and tell what is wrong with it; why a run is not open was told before."""
+        """Do what a command says; why a run is not open was told before."""
         do, name = command.pop("do"), command["run"]
-        if name not in self.runs and do != "open":
-            return
+        if name in self.runs or do == "open":
+            self._attempt(do, command.get("to", name), getattr(self, f"_{do}"), **command)
+
+    def turn(self):
+        """One step of every run that trains."""
+        for name in self.going:
+            self._attempt("go", name, self._turn, name)
+
+    def _attempt(self, do, name, work, *arguments, **more):
+        """Tell what is wrong with it; a run that cannot go on is let go of, and the others go on."""
         try:
-            getattr(self, f"_{do}")(**command)
+            work(*arguments, **more)
         except Exception as error:
-            self._fail(command.get("to", name), do, error)
+            own = isinstance(error, BadInput | FloatingPointError)
+            words = str(error) if own else f"{type(error).__name__}: {error}"
+            advice = next((advice for sign, advice in ADVICE.items() if sign in words and advice not in words), "")
+            words += f"; {advice}" if advice else ""
+            self.say({"event": "failed", "run": name, "do": do, "error": words})
             if do in ("go", "step", "pause", "stop"):
                 self._drop(name)
 
-    def turn(self):
-        """One step of every run that trains; one that fails is let go of, and the others go on."""
-        for name in self.going:
-            trained = self.runs[name]
-            try:
-                trained.going = next(trained.run, None) is not None
-                if not trained.going or time.monotonic() - trained.told > REPORT:
-                    self._tell(name)
-            except Exception as error:
-                self._fail(name, "go", error)
-                self._drop(name)
+    def _turn(self, name):
+        trained = self.runs[name]
+        trained.going = next(trained.run, None) is not None
+        if not trained.going or time.monotonic() - trained.told > REPORT:
+            self._tell(name)
 
     def close(self):
         """Save every run and let go of its folder."""
@@ -171,11 +177,6 @@ class Worker:
         """Let go of a run: what is good of it is in its folder."""
         if name in self.runs:
             self.runs.pop(name).claim.close()
-
-    def _fail(self, name, do, error):
-        words = str(error) if isinstance(error, BadInput | FloatingPointError) else f"{type(error).__name__}: {error}"
-        words += next((f"; {advice}" for sign, advice in ADVICE.items() if sign in words and advice not in words), "")
-        self.say({"event": "failed", "run": name, "do": do, "error": words})
 
 
 class Trained:
