@@ -197,6 +197,26 @@ def test_a_bad_start_leaves_a_good_one_alone(tmp_path, skin, monkeypatch):
     board.end()
 
 
+def test_a_change_that_is_on_its_way_while_its_run_is_stopped_and_resumed_is_answered(runs, monkeypatch):
+    board = cockpit.cockpit(runs, "classification")
+    press(board, "Step")
+    until(board, lambda: board.chosen.state == "paused")
+    late = []
+    monkeypatch.setattr(Near, "tell", lambda self, do, run, **more: late.append((do, run, more)))
+    board.controls["weight"].value = 0.5
+    press(board, "Stop")
+    press(board, "Step")
+    monkeypatch.setattr(Near, "tell", TELL)
+    for do, run, more in late:
+        board._process.tell(do, run, **more)
+    until(board, lambda: board.chosen.number == 6)
+    board.controls["learning_rate"].options = [1e-3, -1.0]
+    board.controls["learning_rate"].value = -1.0  # which is refused, and taken back
+    board.listen()
+    assert (board.state["weight"], board.chosen.asked) == (0.5, 0) and board.state["learning_rate"] > 0
+    board.end()
+
+
 def test_a_run_that_is_damaged_after_it_was_found_is_told(runs):
     board = cockpit.cockpit(runs, "classification")
     history = runs / "skin" / "history.csv"

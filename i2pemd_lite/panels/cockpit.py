@@ -107,7 +107,7 @@ class Cockpit(Panel):
     def hand_over(self):
         """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
         tracks, process = self.tracks, self._process
-        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED) for name, track in tracks.items()}
+        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED, asked=0) for name, track in tracks.items()}
         self._process = None
         self._wrong = "another cockpit was opened on this folder; go on there"
         self.refresh()
@@ -188,7 +188,8 @@ class Cockpit(Panel):
             raise BadInput("run: expected one that is chosen, found none; start one, or choose another task")
         if not track.open:
             self._open(track, method=track.settings["method"], settings=track.wishes)
-            track.state, track.asked, track.wishes, track.error = State.STARTING, 1, {}, ""
+            track.state, track.wishes, track.error = State.STARTING, {}, ""
+            track.asked += 1
         return track
 
     def _open(self, track, **more):
@@ -243,7 +244,7 @@ class Cockpit(Panel):
     def _heard_failed(self, run, do, error):
         track = self.tracks[run]
         if do not in ("open", "fork", "set"):
-            track.state, track.error = State.FAILED, error
+            track.state, track.error, track.asked = State.FAILED, error, 0
             return
         self._wrong = error
         if do != "set":  # it could not be opened: a new one is none, an old one is where it was

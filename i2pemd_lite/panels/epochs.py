@@ -139,8 +139,8 @@ def deviation(docs):
 def describe_sizes(docs):
     """The best feature size, and how far apart the others are."""
     mean = {d: seeds.mean() for d, seeds in docs.items()}
-    best, worst = max(mean, key=mean.get), min(mean, key=mean.get)
-    words = f"The mean DOC is highest at d = {best} ({mean[best]:.1f} %) and lowest at d = {worst} ({mean[worst]:.1f} %). "
+    highest, lowest = (f"at d = {d} ({mean[d]:.1f} %)" for d in (max(mean, key=mean.get), min(mean, key=mean.get)))
+    words = f"The mean DOC is highest {highest} and lowest {lowest}. "
     words += f"The largest deviation over the seeds of one d is {max(map(deviation, docs.values())):.1f} points."
     return words, {f"d = {d}": f"{mean[d]:.1f} ± {deviation(seeds):.1f} ({len(seeds)})" for d, seeds in docs.items()}
 
