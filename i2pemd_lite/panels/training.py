@@ -19,6 +19,8 @@ from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import choice, slider
 
 PERIOD = 0.4  # seconds between two pictures
+BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
+NOBODY = "nobody"
 
 
 class Result(NamedTuple):
@@ -37,17 +39,18 @@ class Training(Panel):
 
     Parameters
     ----------
-    runs : dict of name -> Run, one to four of one task
+    runs : dict of name -> Run of one task: one to four, or `many`, of which the chosen one and up to three that are
+        named beside it are drawn
     terms : tuple of `Terms`: the losses, and where there are some the counts
     measures : dict of words -> column of the evaluations
     classes : names for the rows of the ground distance, which is drawn when there are no counts
     """
 
-    def __init__(self, runs, terms, measures, classes):
-        self.runs = dict(runs)
+    def __init__(self, runs, terms, measures, classes, many=False):
+        self.runs, self.beside = dict(runs), BESIDE if many else ()
         self.terms, self.measures, self.classes = terms, measures, classes
         self._count(len(runs))
-        first = next(iter(runs))
+        first, *others = runs
         controls = {
             "run": choice("run", list(runs), first, "200px"),
             "show": choice("losses", [ALL, *terms[0].names], ALL, "220px"),
@@ -55,17 +58,19 @@ class Training(Panel):
             "measure": choice("held back", list(measures), next(iter(measures)), "250px"),
             "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05, width="280px"),
         }
+        for name, other in zip(self.beside, others, strict=False):
+            controls[name] = choice(name, [NOBODY, *runs], other, "220px")
         controls["run"].observe(lambda _: self._follow(), "value")
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
         self._task, self._drawn, self._following = None, 0.0, False
-        layout = [["run", "show", "smooth"], ["measure", "weight"]]
+        layout = [["run", "show", "smooth"], ["measure", "weight"]] + [BESIDE] * many
         super().__init__("training", controls, self._look, self._paint, describe, layout, size=(9.4, 3.3))
         self.children[1].children += (self.button,)
 
     def _count(self, runs):
-        if not 1 <= runs <= len(LINES):
+        if not 1 <= runs <= len(LINES) and not self.beside:
             raise BadInput(f"runs: expected one to {len(LINES)}, found {runs}; open another panel")
 
     @property
@@ -89,6 +94,10 @@ class Training(Panel):
         self.runs[name] = run
         # A drop-down that gets new options falls back to the first; what is drawn in between is not worth it.
         self._quiet = True
+        for beside in self.beside:
+            before = self.controls[beside].value
+            self.controls[beside].options = [NOBODY, *self.runs]
+            self.controls[beside].value = before
         self.controls["run"].options = list(self.runs)
         self.controls["run"].value = name
         self._quiet = False
@@ -137,12 +146,11 @@ class Training(Panel):
         finally:
             self.button.description, self._task = "Train", None
 
-    def _shown(self, state):
-        """name -> run of those that are drawn: all of them."""
-        return self.runs
-
     def _look(self, state):
-        runs, run, smooth = self._shown(state), state["run"], state["smooth"]
+        runs, run, smooth = self.runs, state["run"], state["smooth"]
+        if self.beside:
+            names = dict.fromkeys([run, *(state[name] for name in self.beside)])
+            runs = {name: self.runs[name] for name in names if name != NOBODY}
         for each in runs.values():
             each.fetch()
         chosen = runs[run]

@@ -239,15 +239,10 @@ class Process:
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) - 1))}
         self._complaints = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "i2pemd_lite.runs.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            encoding="utf-8",
-            errors="replace",
-            env={**threads, **os.environ},
+            [sys.executable, "-m", "i2pemd_lite.runs.worker"], env={**threads, **os.environ},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, encoding="utf-8", errors="replace",
             start_new_session=True,  # so that it outlives a killed notebook, and saves
-        )
+        )  # fmt: skip
         self.number = self._process.pid
         self._messages = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
