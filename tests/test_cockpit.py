@@ -241,8 +241,11 @@ def test_a_name_that_no_folder_can_have_is_told(tmp_path):
 def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
     board = cockpit.cockpit(runs, "classification")
     board.controls["momentum"].value = 0.3
+    board.controls["weight"].value = 0.5
     press(board, "Step")
     assert board._process.worker.runs["skin"].run.settings.momentum == 0.3
+    board.listen()
+    assert board.chosen.lambdas == [(1, 1.0), (5, 0.5)]
     board.end()
 
 

@@ -86,8 +86,7 @@ class Cockpit(Panel):
         for do, (label, words, _) in BUTTONS.items():
             self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "84px"})
             self.buttons[label].on_click(lambda _, do=do: self._press(do))
-        first, second, third, steer = list(start)[:3], list(start)[3:], list(watch), list(live)
-        layout = [first, second, third, steer[:3], steer[3:]]
+        layout = [[*start][:3], [*start][3:], [*watch], [*live][:3], [*live][3:]]
         super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6))
         self.children = [*self.children[:2], widgets.HBox(list(self.buttons.values())), *self.children[2:]]
         self._watch()
@@ -134,10 +133,8 @@ class Cockpit(Panel):
     def _press(self, do):
         self._wrong = ""
         try:
-            if do == "start":
-                self._start()
-            elif do == "fork":
-                self._fork()
+            if do in ("start", "fork"):
+                getattr(self, f"_{do}")()
             else:
                 self._tell(do, self._opened().name)
             if do == "stop":
