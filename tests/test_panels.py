@@ -648,8 +648,7 @@ def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
 
 def test_an_arrow_points_at_the_consumer():
     panel = transport.panel(label=3)
-    card = panel._figure.house_artists
-    heads = [path.vertices for path in card.heads.get_paths()]
+    heads = [path.vertices for path in panel._figure.planes["flow"].axes.collections[1].get_paths()]
     assert len(heads) == 3  # one for each road in use
     for i, corners in enumerate(heads):
         tip, *back = corners[:3]

@@ -98,82 +98,48 @@ def compute(state):
     return Result(path, rival[-1], centre, age, features[-1], labels[-1], is_mr[-1], state["alpha"])
 
 
-def draw(figure, result):
+def draw(card, result):
     """The plane with the last batch and every prototype's way; the distance to the class centre; the age."""
-    for view in style.artists(figure, lambda figure: [_Plane(figure), _Distances(figure), _Ages(figure)]):
-        view.show(result)
+    plane = card.plane(
+        "features", [0.035, 0.12, 0.37, 0.75], xlim=(-1.6, 6.8), ylim=(-1.8, 5.3),
+        title="Features of the last step, ways of the prototypes",
+    )  # fmt: skip
+    plane.points(*result.features[~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE)
+    plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **{**style.TARGET, "markeredgewidth": 1.3})
+    for k, ls in enumerate(LINES):
+        plane.line(*result.path[:, k].T, color=style.BLACK, lw=1.3, ls=ls)
+    ring = {**style.PROTOTYPE, "markerfacecolor": "none", "markeredgecolor": style.QUIET}
+    plane.points(*result.other.T, ms=10, **ring)
+    plane.points(*result.path[-1].T, ms=9, **style.PROTOTYPE)
+    for k, end in enumerate(result.path[-1]):
+        name, seen = f"c{style.subscript(k + 1)}", np.isfinite(end[0])
+        plane.text(*(end + (0.15, 0.28) if seen else CENTRES[k]), name if seen else f"{name} not seen", weight="bold")
+    key = (0.97, "CT ○", style.BLUE), (0.90, "MR ×", style.ORANGE), (0.83, "other pooling ◇", style.QUIET)
+    for y, words, ink in key:
+        corner = {"transform": plane.axes.transAxes, "ha": "right", "va": "top", "weight": "bold"}
+        plane.text(0.99, y, words, color=ink, still=True, **corner)
 
+    error = result.error
+    high = max(1.0, np.ceil(2.2 * (np.nanmax(error) if np.isfinite(error).any() else 1.0)) / 2)
+    distances = card.plane(
+        "distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0, high),
+        title="Distance to the class centre", xlabel="step",
+    )  # fmt: skip
+    for k, (ls, height) in enumerate(zip(LINES, style.apart(np.nan_to_num(error[-1]), 0.07 * high), strict=True)):
+        distances.line(np.arange(1, STEPS + 1), error[:, k], color=style.BLACK, lw=1.4, ls=ls)
+        if np.isfinite(error[-1, k]):
+            distances.text(STEPS + 0.8, height, f"c{style.subscript(k + 1)}", va="center", size=8.5)
 
-class _Plane:
-    """The features of the last batch, and how the prototypes came there."""
-
-    def __init__(self, figure):
-        axes = figure.add_axes([0.035, 0.12, 0.37, 0.75])
-        axes.set(title="Features of the last step, ways of the prototypes", xlim=(-1.6, 6.8), ylim=(-1.8, 5.3))
-        self.ct = axes.plot([], [], ls="", ms=4, alpha=0.55, **style.SOURCE)[0]
-        self.mr = axes.plot([], [], ls="", ms=5, alpha=0.7, **{**style.TARGET, "markeredgewidth": 1.3})[0]
-        self.paths = [axes.plot([], [], color=style.BLACK, lw=1.3, ls=ls)[0] for ls in LINES]
-        ring = {**style.PROTOTYPE, "markerfacecolor": "none", "markeredgecolor": style.QUIET}
-        self.other = axes.plot([], [], ls="", ms=10, **ring)[0]
-        self.now = axes.plot([], [], ls="", ms=9, **style.PROTOTYPE)[0]
-        self.names = [axes.text(0, 0, "", weight="bold") for _ in range(K)]
-        corner = {"transform": axes.transAxes, "ha": "right", "va": "top", "weight": "bold"}
-        axes.text(0.99, 0.97, "CT ○", color=style.BLUE, **corner)
-        axes.text(0.99, 0.90, "MR ×", color=style.ORANGE, **corner)
-        axes.text(0.99, 0.83, "other pooling ◇", color=style.QUIET, **corner)
-
-    def show(self, result):
-        self.ct.set_data(*result.features[~result.is_mr].T)
-        self.mr.set_data(*result.features[result.is_mr].T)
-        self.now.set_data(*result.path[-1].T)
-        self.other.set_data(*result.other.T)
-        for k, (x, y) in enumerate(result.path[-1]):
-            self.paths[k].set_data(*result.path[:, k].T)
-            name = f"c{style.subscript(k + 1)}"
-            if np.isfinite(x):
-                self.names[k].set(position=(x + 0.15, y + 0.28), text=name)
-            else:
-                self.names[k].set(position=CENTRES[k], text=f"{name} not seen")
-
-
-class _Distances:
-    """How far each prototype was from the centre of its class."""
-
-    def __init__(self, figure):
-        self.axes = axes = figure.add_axes([0.465, 0.15, 0.27, 0.72])
-        axes.set(title="Distance to the class centre", xlabel="step", xlim=(0, STEPS + 4))
-        self.lines = [axes.plot([], [], color=style.BLACK, lw=1.4, ls=ls)[0] for ls in LINES]
-        self.names = [axes.text(0, 0, "", va="center", size=8.5) for _ in range(K)]
-
-    def show(self, result):
-        error = result.error
-        top = np.nanmax(error) if np.isfinite(error).any() else 1.0
-        high = max(1.0, np.ceil(2.2 * top) / 2)
-        style.limits(self.axes, y=(0, high))
-        heights = style.apart(np.nan_to_num(error[-1]), 0.07 * high)
-        for k, (line, name) in enumerate(zip(self.lines, self.names, strict=True)):
-            line.set_data(np.arange(1, STEPS + 1), error[:, k])
-            words = f"c{style.subscript(k + 1)}" if np.isfinite(error[-1, k]) else ""
-            name.set(position=(STEPS + 0.8, heights[k]), text=words)
-
-
-class _Ages:
-    """How long ago each prototype was last updated, and the longest that it has been."""
-
-    def __init__(self, figure):
-        axes = figure.add_axes([0.80, 0.15, 0.19, 0.72])
-        axes.set(title="Age: steps since an update", xlabel="steps  (| oldest it has been)")
-        axes.set(xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5), xticks=(0, 10, 20, 30))
-        axes.set_yticks(range(K), style.names("c", K))
-        self.bars = axes.barh(range(K), [0] * K, 0.5, color=style.QUIET)
-        self.oldest = axes.plot([], [], color=style.BLACK, marker="|", ms=14, mew=2, ls="")[0]
-        self.words = [axes.text(1.35 * STEPS, k, "", ha="right", va="center", size=8) for k in range(K)]
-
-    def show(self, result):
-        self.oldest.set_data(np.nan_to_num(result.age).max(0), range(K))
-        for bar, text, age in zip(self.bars, self.words, result.age[-1], strict=True):
-            bar.set_width(np.nan_to_num(age))
-            text.set_text(f"{int(age)} now" if np.isfinite(age) else "not seen")
+    ages = card.plane(
+        "ages", [0.80, 0.15, 0.19, 0.72], xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5), xticks=(0, 10, 20, 30),
+        yticks=range(K), yticklabels=style.names("c", K),
+        title="Age: steps since an update", xlabel="steps  (| oldest it has been)",
+    )  # fmt: skip
+    for k, age in enumerate(result.age[-1]):
+        ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, color=style.QUIET, lw=0)
+        words = f"{int(age)} now" if np.isfinite(age) else "not seen"
+        ages.text(1.35 * STEPS, k, words, ha="right", va="center", size=8)
+    ages.points(np.nan_to_num(result.age).max(0), range(K), color=style.BLACK, marker="|", ms=14, mew=2)
 
 
 def describe(result):

@@ -11,13 +11,12 @@ import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import exhibits
-from i2pemd_lite.panels.engine import cards, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps, switch
 from i2pemd_lite.panels.exhibits import BLOBS, CENTRES, POINT, RARE, RIGHT, SETTLED, SPREADS, STEPS, TRAINING, WRONG, K
 
 P = exhibits.P.numpy()
 BOTTOM, HEIGHT = 0.455, 0.36  # of the pictures, in parts of the figure
-CENTRED = {"ha": "center", "va": "center"}
 
 
 class Sign(NamedTuple):
@@ -44,190 +43,134 @@ class Exhibit(NamedTuple):
     sane: dict  # the values of its controls that work; those it does not name stay the learner's
     broken: dict  # the values it opens with
     in_words: Callable  # setting -> the setting in a few words
-    picture: type  # `picture(axes).show(view)`, made for the healthy view and for the learner's
+    picture: Callable  # `picture(plane, view)` draws the healthy view, and the learner's
     places: tuple  # (left, width) of these two pictures, and of the chart
     sign: Sign
     seen: str  # how the sign shows in a training
     do: str
     beside: dict  # further numbers: name -> (view -> words)
-    chart: type | None = None  # `chart(axes).show(healthy, yours)`, for both together
+    chart: Callable | None = None  # `chart(plane, healthy, yours)` draws both together
 
 
-class HillPicture:
+def hill(plane, view):
     """A hill to roll down: arrows are steps of the gradient."""
-
     at = np.arange(14, 80, 15)  # of `P`, where arrows start
-
-    def __init__(self, axes):
-        axes.set(xlim=(0, 1.04), ylim=(0, 1.19), xlabel="probability pₖ of the true class")
-        axes.set_ylabel("I2PEMD")
-        self.line = axes.plot([], [], color=style.BLACK, lw=1.6)[0]
-        look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.014, "color": style.BLUE, "zorder": 3}
-        zero = np.zeros(len(self.at))
-        self.arrows = axes.quiver(P[self.at], zero, zero, zero, **look)
-        self.wrong = axes.plot([], [], ls="", marker="X", ms=10, mfc=style.RED, mec=style.CARD, zorder=4)[0]
-        self.right = axes.plot([], [], ls="", marker="o", ms=10, mfc=style.BLACK, mec=style.CARD, zorder=4)[0]
-        self.wrong_name, self.right_name = (axes.text(0, 0, "", size=8.5, ha=ha) for ha in ("left", "right"))
-        self.steps = axes.text(0.52, 0.84, "", size=8.5, color=style.BLUE)
-
-    def show(self, view):
-        self.line.set_data(P, view.cost)
-        start, cost = P[self.at], view.cost[self.at]
-        # With 0.5 the longest step, pₖ (1 − pₖ) = 1/4, ends before the next one begins.
-        along = 0.5 * view.push[self.at]
-        self.arrows.set_offsets(np.c_[start, cost])
-        self.arrows.set_UVC(along, np.interp(start + along, P, view.cost) - cost)
-        self.wrong.set_data([WRONG], [view.wrong])
-        self.right.set_data([RIGHT], [view.sign])
-        self.wrong_name.set(text=f"wrong: {view.wrong:.2f}", position=(WRONG - 0.02, view.wrong + 0.09))
-        self.right_name.set(text=f"right: {view.sign:.2f}", position=(RIGHT + 0.09, view.sign + 0.11))
-        flat = np.abs(view.push).max() < 1e-9
-        self.steps.set_text("flat: no gradient anywhere" if flat else "→  steps of the gradient")
+    plane.look(xlim=(0, 1.04), ylim=(0, 1.19), xlabel="probability pₖ of the true class", ylabel="I2PEMD")
+    plane.line(P, view.cost, color=style.BLACK, lw=1.6)
+    start, cost = P[at], view.cost[at]
+    # With 0.5 the longest step, pₖ (1 − pₖ) = 1/4, ends before the next one begins.
+    along = 0.5 * view.push[at]
+    steps = np.c_[along, np.interp(start + along, P, view.cost) - cost]
+    look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.014, "color": style.BLUE, "zorder": 3}
+    plane.arrows(np.c_[start, cost], steps, **look)
+    plane.points(WRONG, view.wrong, marker="X", ms=10, mfc=style.RED, mec=style.CARD, zorder=4)
+    plane.points(RIGHT, view.sign, marker="o", ms=10, mfc=style.BLACK, mec=style.CARD, zorder=4)
+    plane.text(WRONG - 0.02, view.wrong + 0.09, f"wrong: {view.wrong:.2f}", size=8.5, ha="left")
+    plane.text(RIGHT + 0.09, view.sign + 0.11, f"right: {view.sign:.2f}", size=8.5, ha="right")
+    flat = np.abs(view.push).max() < 1e-9
+    words = "flat: no gradient anywhere" if flat else "→  steps of the gradient"
+    plane.text(0.52, 0.84, words, size=8.5, color=style.BLUE)
 
 
-class CollapsePicture:
+def named(plane, prototypes, away, far):
+    """Prototypes with names that stand off to the outside, so that several in one point can still be told apart."""
+    plane.points(*prototypes.T, ms=8, **style.PROTOTYPE)
+    away = far * away / np.linalg.norm(away, axis=1, keepdims=True)
+    for k, place in enumerate(prototypes + away):
+        plane.text(*place, f"c{style.subscript(k + 1)}", weight="bold", ha="center", va="center")
+
+
+def collapse(plane, view):
     """A plane of features that are drawn together, and their prototypes."""
-
-    # Names stand off from their prototypes to the outside, so that four in one point can still be told apart.
-    away = 0.75 * (CENTRES - POINT).numpy() / np.linalg.norm(CENTRES - POINT, axis=1, keepdims=True)
-
-    def __init__(self, axes):
-        axes.set(xlim=(-1.2, 7.6), ylim=(-2.0, 5.9), xticks=[], yticks=[])
-        self.features = axes.plot([], [], ls="", ms=3, alpha=0.5, **style.SOURCE)[0]
-        self.prototypes = axes.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
-        axes.text(-1.0, -1.75, "○ features   ◆ prototypes", size=8, color=style.QUIET)
-        self.names = [axes.text(0, 0, "", weight="bold", **CENTRED) for _ in range(K)]
-
-    def show(self, view):
-        self.features.set_data(*view.features.T)
-        self.prototypes.set_data(*view.prototypes.T)
-        for k, name in enumerate(self.names):
-            name.set(text=f"c{style.subscript(k + 1)}", position=view.prototypes[k] + self.away[k])
+    plane.look(xlim=(-1.2, 7.6), ylim=(-2.0, 5.9), xticks=[], yticks=[])
+    plane.points(*view.features.T, ms=3, alpha=0.5, **style.SOURCE)
+    plane.text(-1.0, -1.75, "○ features   ◆ prototypes", size=8, color=style.QUIET, still=True)
+    named(plane, view.prototypes, (CENTRES - POINT).numpy(), 0.75)
 
 
-class CollapseChart:
+def collapse_chart(plane, healthy, yours):
     """What G and g say of every spread."""
-
-    def __init__(self, axes):
-        views = [exhibits.collapsed(spread, False) for spread in SPREADS]
-        axes.set(xlim=(-0.4, len(SPREADS) - 0.4), ylim=(0, 2.0), title="What G tells of it, and what g tells")
-        axes.set_xticks([0, 2, 4, 6, 8, 11], ["1", "1/4", "1/16", "1/64", "1/256", "0"])
-        axes.set_xlabel("spread of the features")
-        axes.plot([view.price for view in views], color=style.BLACK, lw=1.6)
-        axes.plot([view.sign for view in views], color=style.BLUE, lw=1.6, ls="--")
-        axes.text(2.3, 0.56, "mean of G", size=8.5)
-        axes.text(1.25, 1.2, "largest g ÷ size", size=8.5, color=style.BLUE)
-        self.here = axes.plot([], [], color=style.QUIET, lw=1, ls=":", zorder=1)[0]
-        look = {"marker": "o", "ms": 7, "mfc": style.RED, "mec": style.CARD, "zorder": 4, "clip_on": False}
-        self.marks = axes.plot([], [], ls="", **look)[0]
-
-    def show(self, healthy, yours):
-        x = SPREADS.index(yours.spread)
-        self.here.set_data([x, x], [0, 2.0])
-        self.marks.set_data([x, x], [yours.price, yours.sign])
+    views = [exhibits.collapsed(spread, False) for spread in SPREADS]
+    plane.look(xlim=(-0.4, len(SPREADS) - 0.4), ylim=(0, 2.0), xlabel="spread of the features",
+               xticks=[0, 2, 4, 6, 8, 11], xticklabels=["1", "1/4", "1/16", "1/64", "1/256", "0"],
+               title="What G tells of it, and what g tells")  # fmt: skip
+    steps = range(len(SPREADS))
+    plane.line(steps, [view.price for view in views], color=style.BLACK, lw=1.6, still=True)
+    plane.line(steps, [view.sign for view in views], color=style.BLUE, lw=1.6, ls="--", still=True)
+    plane.text(2.3, 0.56, "mean of G", size=8.5, still=True)
+    plane.text(1.25, 1.2, "largest g ÷ size", size=8.5, color=style.BLUE, still=True)
+    x = SPREADS.index(yours.spread)
+    plane.line([x, x], [0, 2.0], color=style.QUIET, lw=1, ls=":", zorder=1)
+    look = {"marker": "o", "ms": 7, "mfc": style.RED, "mec": style.CARD, "zorder": 4, "clip_on": False}
+    plane.points([x, x], [yours.price, yours.sign], **look)
 
 
-class AbsentPicture:
+def absent(plane, view):
     """A run: how far the rare prototype is from its class, and below which batches hold the class."""
-
-    def __init__(self, axes):
-        axes.set(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", yticks=(0, 2, 4, 6, 8))
-        axes.set_ylabel("c₄ from its class")
-        axes.axhline(float(CENTRES[RARE].norm()), color=style.LINE, lw=1, ls="--")
-        axes.text(STEPS + 1, 8.3, "as far as zero is", ha="right", va="center", size=8, color=style.QUIET)
-        self.line = axes.plot([], [], color=style.BLACK, lw=1.5, marker="D", ms=3.5)[0]
-        self.lost = axes.plot([], [], ls="", marker="X", ms=11, mfc=style.RED, mec=style.CARD, zorder=4)[0]
-        self.present = axes.plot([], [], ls="", marker="|", ms=9, mew=2, color=style.BLUE)[0]
-        self.words = axes.text(0.8, 4.0, "", size=9, weight="bold", color=style.RED)
-        axes.text(0.6, 8.3, "▏ class 4 is in this batch", size=8, color=style.BLUE, va="center")
-
-    def show(self, view):
-        self.line.set_data(np.arange(1, STEPS + 1), view.error)
-        gone = np.flatnonzero(np.isnan(view.error))[:1]
-        self.lost.set_data(gone + 1, view.error[gone - 1] if gone.size and gone[0] else 0.0 * gone)
-        here = np.flatnonzero(view.present[:, RARE]) + 1
-        self.present.set_data(here, np.full(len(here), -0.95))
-        self.words.set_text(f"not a number (NaN)\nfrom step {gone[0] + 1} on, for ever" if gone.size else "")
+    plane.look(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", yticks=(0, 2, 4, 6, 8), ylabel="c₄ from its class")
+    far = float(CENTRES[RARE].norm())
+    plane.line([0, STEPS + 1], [far, far], color=style.LINE, lw=1, ls="--", still=True)
+    look = {"size": 8, "color": style.QUIET, "va": "center"}
+    plane.text(STEPS + 1, 8.3, "as far as zero is", ha="right", still=True, **look)
+    plane.line(np.arange(1, STEPS + 1), view.error, color=style.BLACK, lw=1.5, marker="D", ms=3.5)
+    present = np.flatnonzero(view.present[:, RARE]) + 1
+    plane.points(present, np.full(len(present), -0.95), marker="|", ms=9, mew=2, color=style.BLUE)
+    plane.text(0.6, 8.3, "▏ class 4 is in this batch", still=True, **{**look, "color": style.BLUE})
+    if (gone := np.flatnonzero(np.isnan(view.error))[:1]).size:
+        last = view.error[gone - 1] if gone[0] else 0.0
+        plane.points(gone + 1, last, marker="X", ms=11, mfc=style.RED, mec=style.CARD, zorder=4)
+        words = f"not a number (NaN)\nfrom step {gone[0] + 1} on, for ever"
+        plane.text(0.8, 4.0, words, size=9, weight="bold", color=style.RED)
 
 
-class ThresholdsPicture:
+def thresholds(plane, view):
     """A batch: confidence against distance, with the band shaded, or what stands in its place."""
-
-    top = 0.42
-
-    def __init__(self, axes):
-        from matplotlib.patches import Rectangle
-
-        axes.set(xlim=(0.3, 1.12), ylim=(0, 1.25 * self.top), xlabel="confidence s")
-        axes.set_ylabel("I2PEMD d")
-        axes.text(0.31, 0.015, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET)
-        looks = {"facecolor": "#e6dcc3", "lw": 0}, {"facecolor": "none", "edgecolor": style.RED, "hatch": "///"}
-        self.band, self.crossed = (axes.add_patch(Rectangle((0, 0), 1, 1, zorder=0, **look)) for look in looks)
-        self.lines = [axes.plot([], [], color=style.INK, lw=1, ls=ls)[0] for ls in ("--", "-")]
-        full = {"mfc": style.BLACK, "mec": style.CARD, "ls": "", "zorder": 3}
-        self.out = axes.plot([], [], "o", mfc=style.CARD, mec=style.QUIET, ms=5.5, zorder=3)[0]
-        self.high = axes.plot([], [], marker="o", ms=6.5, **full)[0]
-        self.low = axes.plot([], [], marker="*", ms=12, **full)[0]
-        self.names = [axes.text(0, 1.18 * self.top, "", size=8, va="center") for _ in range(2)]
-        plate = {"facecolor": style.CARD, "edgecolor": "none", "pad": 2}  # against hatching and lines behind it
-        self.words = axes.text(0, 1.06 * self.top, "", size=8.5, weight="bold", ha="center", va="top", bbox=plate)
-
-    def show(self, view):
-        low, high = view.thresholds
-        self.band.set_bounds(low, 0, max(high - low, 0), 1.12 * self.top)
-        self.crossed.set_bounds(high, 0, max(low - high, 0), 1.12 * self.top)
-        for line, tau in zip(self.lines, view.thresholds, strict=True):
-            line.set_data([tau, tau], [0, 1.12 * self.top])
-        left, right = ("right", "left") if low <= high else ("left", "right")  # a name stands outside of the band
-        self.names[0].set(text=f" τ_low {low:.2f} ", x=low, ha=left)
-        self.names[1].set(text=f" τ_high {high:.2f} ", x=high, ha=right)
-        self.words.set(text="no\nband" if low >= high else "band", x=(low + high) / 2)
-        sets = {self.out: ~(view.low | view.high), self.high: view.high, self.low: view.low & ~view.high}
-        for mark, members in sets.items():
-            mark.set_data(view.scores[members], view.distances[members])
+    top, (low, high) = 0.42, view.thresholds
+    plane.look(xlim=(0.3, 1.12), ylim=(0, 1.25 * top), xlabel="confidence s", ylabel="I2PEMD d")
+    words = "★ in by I2PEMD\n● in by s > τ_high\n○ out"
+    plane.text(0.31, 0.015, words, size=7.5, color=style.QUIET, still=True)
+    plane.rect(low, 0, max(high - low, 0), 1.12 * top, facecolor="#e6dcc3", lw=0, zorder=0)
+    crossed = {"facecolor": "none", "edgecolor": style.RED, "hatch": "///", "zorder": 0}
+    plane.rect(high, 0, max(low - high, 0), 1.12 * top, **crossed)
+    for tau, ls in ((low, "--"), (high, "-")):
+        plane.line([tau, tau], [0, 1.12 * top], color=style.INK, lw=1, ls=ls)
+    full = {"mfc": style.BLACK, "mec": style.CARD, "zorder": 3}
+    sets = (
+        (~(view.low | view.high), {"marker": "o", "mfc": style.CARD, "mec": style.QUIET, "ms": 5.5, "zorder": 3}),
+        (view.high, {"marker": "o", "ms": 6.5, **full}),
+        (view.low & ~view.high, {"marker": "*", "ms": 12, **full}),
+    )
+    for members, look in sets:
+        plane.points(view.scores[members], view.distances[members], **look)
+    left, right = ("right", "left") if low <= high else ("left", "right")  # a name stands outside of the band
+    plane.text(low, 1.18 * top, f" τ_low {low:.2f} ", size=8, va="center", ha=left)
+    plane.text(high, 1.18 * top, f" τ_high {high:.2f} ", size=8, va="center", ha=right)
+    plate = {"facecolor": style.CARD, "edgecolor": "none", "pad": 2}  # against hatching and lines behind it
+    words = "no\nband" if low >= high else "band"
+    plane.text((low + high) / 2, 1.06 * top, words, size=8.5, weight="bold", ha="center", va="top", bbox=plate)
 
 
-class WaysPicture:
+def ways(plane, view):
     """A plane with the ways of the prototypes in a training."""
-
-    # As in `CollapsePicture`, so that prototypes thrown together keep their names apart.
-    away = 0.3 * BLOBS.numpy() / np.linalg.norm(BLOBS, axis=1, keepdims=True)
-
-    def __init__(self, axes):
-        axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xticks=[], yticks=[])
-        self.ways = [axes.plot([], [], color=style.QUIET, lw=0.9, marker=".", ms=3)[0] for _ in range(K)]
-        self.prototypes = axes.plot([], [], ls="", ms=8, **style.PROTOTYPE)[0]
-        self.names = [axes.text(0, 0, "", weight="bold", **CENTRED) for _ in range(K)]
-
-    def show(self, view):
-        self.prototypes.set_data(*view.path[-1].T)
-        for k, (way, name) in enumerate(zip(self.ways, self.names, strict=True)):
-            way.set_data(*view.path[:, k].T)
-            name.set(text=f"c{style.subscript(k + 1)}", position=view.path[-1, k] + self.away[k])
+    plane.look(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xticks=[], yticks=[])
+    for k in range(K):
+        plane.line(*view.path[:, k].T, color=style.QUIET, lw=0.9, marker=".", ms=3)
+    named(plane, view.path[-1], BLOBS.numpy(), 0.3)
 
 
-class LossChart:
+def loss_chart(plane, *views):
     """The losses of both trainings, and the steps in which G changed."""
-
     floor = 0.02  # of the losses drawn: a saturated network has almost none on one batch and a huge one on the next
-
-    def __init__(self, axes):
-        axes.set(xlim=(0, TRAINING + 1), yscale="log", ylim=(0.0015, 60), xlabel="step")
-        axes.set_title("Loss   ─ yours   ╌ healthy   ┈ guessing")
-        axes.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET)
-        axes.set_yticks([self.floor, 0.1, 1, 10], [f"≤ {self.floor}", "0.1", "1", "10"])
-        axes.minorticks_off()
-        self.guess = axes.plot([], [], color=style.QUIET, lw=1, ls=":")[0]
-        looks = (style.BLUE, "--"), (style.RED, "-")
-        self.losses = [axes.plot([], [], lw=1.4, color=ink, ls=ls)[0] for ink, ls in looks]
-        self.flips = [axes.plot([], [], ls="", marker="|", ms=6, mew=1, color=ink)[0] for ink, _ in looks]
-
-    def show(self, *views):
-        step = np.arange(1, TRAINING + 1)
-        for view, loss, flips, height in zip(views, self.losses, self.flips, (0.0045, 0.0025), strict=True):
-            loss.set_data(step, np.maximum(view.loss, self.floor))
-            flips.set_data(step[view.flips], np.full(view.flips.sum(), height))
-        self.guess.set_data(step, views[1].guess)
+    low, high, *ticks = np.log10([0.0015, 60, floor, 0.1, 1, 10])
+    plane.look(xlim=(0, TRAINING + 1), ylim=(low, high), xlabel="step", yticks=ticks,
+               yticklabels=[f"≤ {floor}", "0.1", "1", "10"],
+               title="Loss   ─ yours   ╌ healthy   ┈ guessing")  # fmt: skip
+    plane.text(TRAINING + 1, -2.12, "▏ G changed in this step", ha="right", size=8, color=style.QUIET, still=True)
+    step = np.arange(1, TRAINING + 1)
+    plane.line(step, np.log10(views[1].guess), color=style.QUIET, lw=1, ls=":")
+    for view, ink, ls, height in zip(views, (style.BLUE, style.RED), ("--", "-"), (-2.35, -2.6), strict=True):
+        plane.line(step, np.log10(np.maximum(view.loss, floor)), lw=1.4, color=ink, ls=ls)
+        plane.points(step[view.flips], np.full(view.flips.sum(), height), marker="|", ms=6, mew=1, color=ink)
 
 
 EXHIBITS = {
@@ -235,7 +178,7 @@ EXHIBITS = {
         "G with ones on its diagonal: being right costs as much as being wrong",
         exhibits.diagonal_of_one, sane={"diagonal": 0.0}, broken={"diagonal": 1.0},
         in_words=lambda diagonal: f"diagonal of G {diagonal:.2f}",
-        picture=HillPicture, places=((0.075, 0.415), (0.555, 0.415)),
+        picture=hill, places=((0.075, 0.415), (0.555, 0.415)),
         sign=Sign(
             f"I2PEMD of a right prediction (pₖ = {RIGHT})", 0.1, "0.1", above=True,
             reason="with zeros on the diagonal it is at most (1 − pₖ) max G = 0.05; twice that leaves no doubt",
@@ -252,7 +195,7 @@ EXHIBITS = {
         "Prototypes drawn into one point: the ranks hide it to the last, then G is zero",
         exhibits.collapsed, sane={"spread": 1.0, "fresh": False}, broken={"spread": 2**-8, "fresh": False},
         in_words=lambda spread, fresh: "a bank of zeros" if fresh else f"spread {fraction(spread)}",
-        picture=CollapsePicture, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=CollapseChart,
+        picture=collapse, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=collapse_chart,
         sign=Sign(
             "largest g ÷ mean size ‖c‖₁ of a prototype", 2**-7, "1/128", above=False,
             reason="bfloat16 has 8 bits: features that differ by less than 1/128 of their size are rounded to the same "
@@ -272,7 +215,7 @@ EXHIBITS = {
         lambda share, absent: exhibits.class_absent(share, exhibits.RULES[absent]),
         sane={"absent": "keeps its prototype (ours)"}, broken={"share": 0.04, "absent": "gets a mean of zero"},
         in_words=lambda share, absent: f"the class {absent.removesuffix(' (ours)')}",
-        picture=AbsentPicture, places=((0.065, 0.425), (0.555, 0.425)),
+        picture=absent, places=((0.065, 0.425), (0.555, 0.425)),
         sign=Sign(
             "updates of a class that was not in the batch", 0, "0", above=True,
             reason="Eq. 10 and 11 have none for N_k = 0", scale=lambda count: count / (1.5 * STEPS),
@@ -288,7 +231,7 @@ EXHIBITS = {
         "τ_low above τ_high: I2PEMD has nobody left to decide about",
         exhibits.thresholds_crossed, sane={"tau_low": 0.7, "tau_high": 0.8}, broken={"tau_low": 0.8, "tau_high": 0.7},
         in_words=lambda tau_low, tau_high: "τ_low < τ_high" if tau_low < tau_high else "τ_low ≥ τ_high",
-        picture=ThresholdsPicture, places=((0.065, 0.425), (0.555, 0.425)),
+        picture=thresholds, places=((0.065, 0.425), (0.555, 0.425)),
         sign=Sign(
             f"samples with τ_low < s ≤ τ_high, of {exhibits.UNLABELLED} in a batch", 1, "1", above=False,
             reason="about all others the thresholds alone decide", scale=lambda count: min(count / 20, 1),
@@ -304,7 +247,7 @@ EXHIBITS = {
         "A learning rate too high: the loss jumps, prototypes are thrown about",
         exhibits.rate_too_high, sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
-        picture=WaysPicture, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=LossChart,
+        picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=loss_chart,
         sign=Sign(
             "steps with a loss above that of guessing", 5, "5 %", above=True,
             reason=f"who learns is below it after {SETTLED} steps; one in twenty is allowed to an unlucky batch",
@@ -346,80 +289,55 @@ def compute(state):
     return Result(state["exhibit"], settings, tuple(exhibit.view(**setting) for setting in settings))
 
 
-def draw(figure, result):
+def draw(card, result):
     """Above the healthy one beside the learner's, on the same axes; below the sign on a gauge, and what to do."""
-    frame, exhibit = style.artists(figure, _Frame), EXHIBITS[result.name]
-    cards.card(frame.cards, result.name, figure, _Card, exhibit).show(*result.views)
-    there = exhibit.sign.there(result.signs[1])
-    frame.headline.set_text(exhibit.headline)
-    words = ("✓  healthy:  ", "✖  yours:  " if there else "✓  yours:  ")
-    for title, (left, _), word, setting in zip(frame.titles, exhibit.places, words, result.settings, strict=False):
-        title.set(text=word + exhibit.in_words(**setting), x=left)
-    frame.titles[1].set_color(style.RED if there else style.INK)
-    frame.show_sign(exhibit.sign, result.signs)
-    frame.marks[1].set_markerfacecolor(style.RED if there else style.BLACK)
-    words = "✖  The sign is there." if there else "✓  The sign is not there."
-    frame.verdict.set(text=words, color=style.RED if there else style.INK)
-    frame.seen.set_text(exhibit.seen)
-    frame.do.set_text(exhibit.do)
+    exhibit, sign = EXHIBITS[result.name], EXHIBITS[result.name].sign
+    planes = [card.plane(f"{result.name} {n}", [left, BOTTOM, width, HEIGHT]) for n, (left, width) in
+              enumerate(exhibit.places)]  # fmt: skip
+    for plane, view in zip(planes, result.views, strict=False):
+        exhibit.picture(plane, view)
+    if exhibit.chart:
+        exhibit.chart(planes[2], *result.views)
+    there = sign.there(result.signs[1])
+    ink, mark = (style.RED, "✖") if there else (style.INK, "✓")
+    titles = ("✓  healthy:  ", style.INK), (f"{mark}  yours:  ", ink)
+    bold, paper = {"weight": "bold"}, card.paper
+    paper.text(0.02, 0.945, exhibit.headline, size=11, **bold)
+    for (words, colour), (left, _), setting in zip(titles, exhibit.places, result.settings, strict=False):
+        paper.text(left, 0.845, words + exhibit.in_words(**setting), size=9.5, color=colour, **bold)
+    paper.rect(0.0, 0.0, 1, 0.315, color="#e9e6dc", lw=0, zorder=-1, still=True)
+    paper.text(0.02, 0.262, f"The sign to watch: {sign.name}", size=9.5, **bold)
+    _gauge(card, sign, result.signs, style.RED if there else style.BLACK)
+    where = "above" if sign.above else "below"
+    paper.text(0.02, 0.02, f"bad {where} {sign.limit_in_words}: {sign.reason}", size=7.5, color=style.QUIET)
+    words = "The sign is there." if there else "The sign is not there."
+    paper.text(0.62, 0.262, f"{mark}  {words}", size=10, color=ink, **bold)
+    for y, word, words in ((0.20, "You see", exhibit.seen), (0.105, "To do", exhibit.do)):
+        paper.text(0.62, y, word, size=8.5, color=style.QUIET, va="center", still=True)
+        paper.text(0.685, y, words, size=8.5, va="center")
 
 
-class _Card:
-    """The pictures of an exhibit."""
+def _gauge(card, sign, values, ink):
+    """The gauge, with its bad part shaded, and the values of the healthy one and of the learner's on it."""
+    gauge = card.plane("gauge", [0.02, 0.125, 0.56, 0.052], _frame, xlim=(0, 1), ylim=(0, 1))
+    limit = float(sign.scale(sign.limit))
+    left, right = (limit, 1) if sign.above else (0, limit)
+    gauge.rect(left, 0, right - left, 1, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)
+    gauge.line([limit, limit], [-0.25, 1.25], color=style.RED, lw=2, clip_on=False)
+    rows = (
+        ("healthy", {"marker": "o", "mfc": style.BLUE}, {"y": 1.35, "va": "bottom", "weight": "normal"}),
+        ("yours", {"marker": "D", "mfc": ink}, {"y": -0.4, "va": "top", "weight": "bold"}),
+    )
+    for value, (word, mark, text) in zip(values, rows, strict=True):
+        x = float(sign.scale(value))
+        gauge.points(x, 0.5, ms=9, mec=style.CARD, clip_on=False, zorder=4, **mark)
+        side = "left" if x < 0.15 else "right" if x > 0.85 else "center"
+        gauge.text(x, text.pop("y"), f"{word} {sign.form.format(value)}", size=8.5, ha=side, clip_on=False, **text)
 
-    def __init__(self, figure, exhibit):
-        self.axes = [figure.add_axes([left, BOTTOM, width, HEIGHT]) for left, width in exhibit.places]
-        self.pictures = [exhibit.picture(axes) for axes in self.axes[:2]]
-        self.chart = exhibit.chart and exhibit.chart(self.axes[2])
 
-    def show(self, *views):
-        for picture, view in zip(self.pictures, views, strict=True):
-            picture.show(view)
-        if self.chart:
-            self.chart.show(*views)
-
-
-class _Frame:
-    """The artists around the exhibits, of which one is seen: headline, sign and what to do."""
-
-    def __init__(self, figure):
-        from matplotlib.patches import Rectangle
-
-        self.cards = {}  # of the exhibits that were shown
-        self.headline = figure.text(0.02, 0.945, "", size=11, weight="bold")
-        self.titles = [figure.text(0, 0.845, "", size=9.5, weight="bold") for _ in range(2)]
-        figure.add_artist(Rectangle((0.0, 0.0), 1, 0.315, color="#e9e6dc", lw=0, zorder=-1))
-        self.name = figure.text(0.02, 0.262, "", size=9.5, weight="bold")
-        gauge = style.blank(figure.add_axes([0.02, 0.125, 0.56, 0.052], facecolor="none"))
-        gauge.set(xlim=(0, 1), ylim=(0, 1))
-        gauge.spines[:].set_visible(True)
-        self.bad = gauge.add_patch(Rectangle((0, 0), 1, 1, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0))
-        self.limit = gauge.plot([], [], color=style.RED, lw=2, clip_on=False)[0]
-        looks = {"marker": "o", "mfc": style.BLUE, "ms": 9}, {"marker": "D", "mfc": style.BLACK, "ms": 9}
-        self.marks = [gauge.plot([], [], ls="", mec=style.CARD, clip_on=False, zorder=4, **look)[0] for look in looks]
-        self.values = [
-            gauge.text(0, y, "", size=8.5, va=va, weight=weight, clip_on=False)
-            for y, va, weight in ((1.35, "bottom", "normal"), (-0.4, "top", "bold"))
-        ]
-        self.why = figure.text(0.02, 0.02, "", size=7.5, color=style.QUIET)
-        self.verdict = figure.text(0.62, 0.262, "", size=10, weight="bold")
-        for y, word in ((0.20, "You see"), (0.105, "To do")):
-            figure.text(0.62, y, word, size=8.5, color=style.QUIET, va="center")
-        self.seen = figure.text(0.685, 0.20, "", size=8.5, va="center")
-        self.do = figure.text(0.685, 0.105, "", size=8.5, va="center")
-
-    def show_sign(self, sign, values):
-        """The gauge, with its bad part shaded, and the values of the healthy one and of the learner's on it."""
-        self.name.set_text(f"The sign to watch: {sign.name}")
-        limit = float(sign.scale(sign.limit))
-        self.bad.set_bounds(*((limit, 0, 1 - limit, 1) if sign.above else (0, 0, limit, 1)))
-        self.limit.set_data([limit, limit], [-0.25, 1.25])
-        self.why.set_text(f"bad {'above' if sign.above else 'below'} {sign.limit_in_words}: {sign.reason}")
-        for value, mark, text, word in zip(values, self.marks, self.values, ("healthy", "yours"), strict=True):
-            x = float(sign.scale(value))
-            mark.set_data([x], [0.5])
-            side = "left" if x < 0.15 else "right" if x > 0.85 else "center"
-            text.set(text=f"{word} {sign.form.format(value)}", x=x, ha=side)
+def _frame(axes):
+    style.blank(axes).spines[:].set_visible(True)
+    axes.set_facecolor("none")
 
 
 def describe(result):

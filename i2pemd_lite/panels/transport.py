@@ -157,116 +157,79 @@ def _residuals(plan, p, q, flow):
     return worst(plan.sum(1), p), worst(plan.sum(0), q), max(0.0, -float(plan.min()))
 
 
-def draw(figure, result):
+def draw(card, result):
     """Left the costs and prices, middle the plan between its two histograms, right the same plan as a flow."""
-    art = style.artists(figure, lambda figure: _Card(figure, *result.cost.shape))
-    x, top = result.transport.plan, max(result.p.max(), result.q.max(), 1e-9)
-    art.cost.show(result.cost, top=max(result.cost.max(), 1e-9))
-    for texts, name, values in ((art.u, "u{} {}", result.u), (art.v, "v{}\n{}", result.v)):
-        for k, value in enumerate(values):
-            texts[k].set_text(name.format(style.subscript(k + 1), style.number(value)))
-    art.plan.show(x, top=top)
-    art.p_bars.show(result.p, x.sum(1))
-    art.q_bars.show(result.q, x.sum(0))
-    art.suppliers.set_sizes(900 * result.p / top + 8)
-    art.consumers.set_sizes(900 * result.q / top + 8)
+    x, top, (m, n) = result.transport.plan, max(result.p.max(), result.q.max(), 1e-9), result.cost.shape
+    p, q, bold = style.names("p", m), style.names("q", n), {"weight": "bold"}
+    card.paper.text(0.02, 0.93, "Cost g of one unit, prices u and v", size=9.5, still=True)
+    cost = card.plane("cost", [0.05, 0.17, 0.22, 0.60], style.blank)
+    cost.matrix(result.cost, p, q, top=max(result.cost.max(), 1e-9))
+    for i, u in enumerate(result.u):
+        words = f"u{style.subscript(i + 1)} {style.number(u)}"
+        cost.text(n - 0.4, i, words, va="center", color=style.BLUE, size=8, **bold)
+    for j, v in enumerate(result.v):
+        words = f"v{style.subscript(j + 1)}\n{style.number(v)}"
+        cost.text(j, m - 0.42, words, ha="center", va="top", color=style.ORANGE, size=8, **bold)
+    small = {"size": 8, "color": style.QUIET}
+    card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", still=True, **small)
+
+    card.paper.text(0.325, 0.93, "Plan x, between supply p and demand q", size=9.5, still=True)
+    plan = card.plane("plan", [0.41, 0.15, 0.17, 0.47], style.blank)
+    plan.matrix(x, [""] * m, [""] * n, top, aspect="auto")
+    # Beside the plan both histograms, with a dark tick at the sum of the plan.
+    left = card.plane("p", [0.325, 0.15, 0.075, 0.47], style.blank, xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
+    above = card.plane("q", [0.41, 0.64, 0.17, 0.19], style.blank, xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
+    for i, (name, mass) in enumerate(zip(p, result.p, strict=True)):
+        left.rect(0, i - 0.31, mass, 0.62, color=style.BLUE, alpha=0.9, lw=0)
+        left.text(mass, i, f"{name} {style.number(mass)} ", size=8, color=style.BLUE, ha="right", va="center", **bold)
+    # Four and more columns are too narrow for a name beside its number.
+    form, look = "{} {}" if n < 4 else "{}\n{}", {"ha": "center", "va": "bottom", "linespacing": 1.0}
+    for j, (name, mass) in enumerate(zip(q, result.q, strict=True)):
+        above.rect(j - 0.31, 0, 0.62, mass, color=style.ORANGE, alpha=0.9, lw=0)
+        # Above the tick, which a bar that is met whole has at its end.
+        words = form.format(name, style.number(mass))
+        above.text(j, mass + 0.07, words, size=8, color=style.ORANGE, **look, **bold)
+    left.points(x.sum(1), range(m), color=style.BLACK, marker="|", ms=15, mew=2)
+    above.points(range(n), x.sum(0), color=style.BLACK, marker="_", ms=15, mew=2)
+
+    card.paper.text(0.65, 0.93, "The same plan as a flow", size=9.5, still=True)
+    flow = card.plane("flow", [0.64, 0.10, 0.33, 0.76], style.blank, xlim=(-0.2, 1.2), ylim=(max(m, n) - 0.5, -0.5))
+    roads = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], dtype=float)
     widths = 16 * x.ravel() / top
-    art.flow.set_linewidths(widths)
-    art.heads.set_verts(art.arrow_heads(widths))
-    for label, value in zip(art.flow_labels, x.ravel(), strict=True):
-        label.set_text(style.number(value) if value >= 0.005 else "")
+    flow.segments(roads, linewidths=widths, colors=style.LINE, capstyle="butt", zorder=1)
+    heads = arrow_heads(flow.axes, roads, widths)
+    flow.polygons(heads, facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
+    for (i, j), value in np.ndenumerate(x):
+        if value >= 0.005:
+            # Another part of the way for each consumer, so that no two labels meet where lines cross.
+            part, look = 0.2 + 0.1 * j, {"ha": "center", "va": "center", "size": 8.5}
+            flow.text(part, i + part * (j - i), style.number(value), **look, **bold)
+    suppliers, consumers = (np.c_[np.full(len(names), at), range(len(names))] for at, names in enumerate((p, q)))
+    flow.dots(suppliers, 900 * result.p / top + 8, color=style.BLUE, marker="o", zorder=2)
+    flow.dots(consumers, 900 * result.q / top + 8, color=style.ORANGE, marker="x", linewidth=3, zorder=2)
+    for at, side, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
+        for k, name in enumerate(names):
+            flow.text(at, k, name, ha=side, va="center", color=ink, still=True, **bold)
+
     t, left_over = result.transport, result.p.sum() - result.transport.flow
     verdict = "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0"
     if t.flow >= 1e-12:
         verdict = f"cost {t.cost:.4f}   flow {t.flow:.3f}   EMD {t.emd:.4f}"
         verdict += f"   {left_over:.3f} of p stays" if left_over > 1e-9 else ""
-    art.verdict.set_text(verdict)
+    card.paper.text(0.325, 0.035, verdict, size=9, **bold)
 
 
-class _Card:
-    """The artists of the card, for m suppliers and n consumers."""
-
-    def __init__(self, figure, m, n):
-        p, q = style.names("p", m), style.names("q", n)
-        self.cost = style.Matrix(figure.add_axes([0.05, 0.17, 0.22, 0.60]), "", p, q)
-        figure.text(0.02, 0.93, "Cost g of one unit, prices u and v", size=9.5)
-        small = {"size": 8, "weight": "bold"}
-        self.u = [self.cost.axes.text(n - 0.4, i, "", va="center", color=style.BLUE, **small) for i in range(m)]
-        below = {"ha": "center", "va": "top", "color": style.ORANGE}
-        self.v = [self.cost.axes.text(j, m - 0.42, "", **below, **small) for j in range(n)]
-        figure.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET)
-        p_axes = style.blank(figure.add_axes([0.325, 0.15, 0.075, 0.47]))
-        q_axes = style.blank(figure.add_axes([0.41, 0.64, 0.17, 0.19]))
-        figure.text(0.325, 0.93, "Plan x, between supply p and demand q", size=9.5)
-        self.plan = style.Matrix(figure.add_axes([0.41, 0.15, 0.17, 0.47]), "", [""] * m, [""] * n)
-        self.plan.image.set(interpolation="nearest")
-        self.plan.axes.set_aspect("auto")
-        self.p_bars = _Bars(p_axes, p, style.BLUE, across=True)
-        self.q_bars = _Bars(q_axes, q, style.ORANGE, across=False)
-        self._flow(figure.add_axes([0.64, 0.10, 0.33, 0.76]), p, q)
-        figure.text(0.65, 0.93, "The same plan as a flow", size=9.5)
-        self.verdict = figure.text(0.325, 0.035, "", size=9, weight="bold")
-
-    def _flow(self, axes, p, q):
-        from matplotlib.collections import LineCollection, PolyCollection
-
-        style.blank(axes)
-        axes.set(xlim=(-0.2, 1.2), ylim=(max(len(p), len(q)) - 0.5, -0.5))
-        roads = [[(0, i), (1, j)] for i in range(len(p)) for j in range(len(q))]
-        self.axes, self.roads = axes, np.array(roads, dtype=float)
-        self.flow = axes.add_collection(LineCollection(roads, colors=style.LINE, capstyle="butt", zorder=1))
-        heads = PolyCollection([], facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
-        self.heads = axes.add_collection(heads, autolim=False)
-        # Another part of the way for each consumer, so that no two labels meet where lines cross.
-        self.flow_labels = [
-            axes.text(part, i + part * (j - i), "", ha="center", va="center", size=8.5, weight="bold")
-            for i in range(len(p))
-            for j, part in enumerate(0.2 + 0.1 * np.arange(len(q)))
-        ]
-        self.suppliers = axes.scatter([0] * len(p), range(len(p)), color=style.BLUE, marker="o", zorder=2)
-        cross = {"color": style.ORANGE, "marker": "x", "linewidth": 3}
-        self.consumers = axes.scatter([1] * len(q), range(len(q)), zorder=2, **cross)
-        for x, ha, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
-            for k, name in enumerate(names):
-                axes.text(x, k, name, ha=ha, va="center", color=ink, weight="bold")
-
-    def arrow_heads(self, widths):
-        """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
-        # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
-        unit = np.abs(self.axes.transData.transform((1, 1)) - self.axes.transData.transform((0, 0))) * 72 / 100
-        start, end = self.roads[:, 0] * unit, self.roads[:, 1] * unit
-        along = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
-        across = along[:, ::-1] * (-1, 1)
-        half = widths[:, None] / 2 + 3.5
-        tip = start + 0.78 * (end - start) + half * along
-        back = tip - 2 * half * along
-        return (np.stack([tip, back + half * across, back - half * across], 1) / unit)[widths > 0]
-
-
-class _Bars:
-    """A histogram beside the plan: the mass as a bar with its mark, and a dark tick at the sum of the plan."""
-
-    def __init__(self, axes, names, ink, across):
-        self.across, self.names, where = across, names, np.arange(len(names))
-        self.bars = (axes.barh if across else axes.bar)(where, [0] * len(names), 0.62, color=ink, alpha=0.9)
-        self.sums = axes.plot(where, where, color=style.BLACK, marker="|" if across else "_", ms=15, mew=2, ls="")[0]
-        align = {"ha": "right", "va": "center"} if across else {"ha": "center", "va": "bottom", "linespacing": 1.0}
-        self.texts = [axes.text(0, 0, "", size=8, color=ink, weight="bold", **align) for _ in names]
-        # Four and more columns are too narrow for a name beside its number.
-        self.form = "{} {} " if across else "{} {}" if len(names) < 4 else "{}\n{}"
-        if across:
-            style.limits(axes, x=(1.3, 0), y=(len(names) - 0.5, -0.5))
-        else:
-            style.limits(axes, x=(-0.5, len(names) - 0.5), y=(0, 1.3))
-
-    def show(self, masses, sums):
-        where = np.arange(len(masses))
-        self.sums.set_data(*((sums, where) if self.across else (where, sums)))
-        for k, (bar, text, mass) in enumerate(zip(self.bars, self.texts, masses, strict=True)):
-            (bar.set_width if self.across else bar.set_height)(mass)
-            # Above the tick, which a bar that is met whole has at its end.
-            text.set(position=(mass, k) if self.across else (k, mass + 0.07))
-            text.set_text(self.form.format(self.names[k], style.number(mass)))
+def arrow_heads(axes, roads, widths):
+    """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
+    # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
+    unit = np.abs(axes.transData.transform((1, 1)) - axes.transData.transform((0, 0))) * 72 / 100
+    start, end = roads[:, 0] * unit, roads[:, 1] * unit
+    along = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+    across = along[:, ::-1] * (-1, 1)
+    half = widths[:, None] / 2 + 3.5
+    tip = start + 0.78 * (end - start) + half * along
+    back = tip - 2 * half * along
+    return (np.stack([tip, back + half * across, back - half * across], 1) / unit)[widths > 0]
 
 
 def describe(result):

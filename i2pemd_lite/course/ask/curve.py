@@ -116,8 +116,6 @@ class Sketch(Question):
         self.image.show(self.card.png(), self.words())
 
     def _draw(self):
-        from matplotlib.collections import PolyCollection
-
         x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
         margin = 0.02 * (x[-1] - x[0])
         plane = self.card.plane(
@@ -128,8 +126,7 @@ class Sketch(Question):
             plane.line([x[self.at.value]] * 2, [self.low, self.high], color=style.LINE, lw=1, zorder=0)
         elif y:
             between = [np.r_[np.c_[x, y], np.c_[x, truth][::-1]]]
-            plane.mark("between", lambda **look: plane.axes.add_collection(PolyCollection([], **look)),
-                       {"verts": between}, facecolors="#e6dcc3", linewidths=0, zorder=1)  # fmt: skip
+            plane.polygons(between, facecolors="#e6dcc3", linewidths=0, zorder=1)
         plane.points(x[drawn], self.drawn[drawn], ms=6, zorder=3, **style.SOURCE)
         if y:
             plane.line(x, y, color=style.BLUE, lw=2.2, zorder=3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -39,14 +39,15 @@ class Card(Figure):
 
         `once(axes)` is called when the axes are made, such as `style.blank`.
         """
-        with rc_context(style.RC):
-            if name not in self.planes:
+        if name not in self.planes:
+            with rc_context(style.RC):
                 self.planes[name] = Plane(self.add_axes(box))
                 if once:
                     once(self.planes[name].axes)
-            self.planes[name].look(**look)
-        self.planes[name].said = True
-        return self.planes[name]
+        plane = self.planes[name]
+        plane.said = True
+        plane.look(**look)
+        return plane
 
     def begin(self):
         """Begin the next drawing."""
@@ -103,7 +104,8 @@ class Plane:
     def look(self, **look):
         """Change what `Axes.set` takes; what stays the same costs nothing."""
         if new := _new(self._look, look):
-            self.axes.set(**new)
+            with rc_context(style.RC):
+                self.axes.set(**new)
         self._look |= look
 
     def begin(self):
@@ -160,6 +162,11 @@ class Plane:
         where = {"segments": ends}
         return self.mark("segments", lambda **look: self.axes.add_collection(LineCollection([], **look)), where, **look)
 
+    def polygons(self, corners, **look):
+        """Filled areas, each with its own corners: (n, corners of one, 2)."""
+        make = lambda **look: self.axes.add_collection(PolyCollection([], **look), autolim=False)  # noqa: E731
+        return self.mark("polygons", make, {"verts": corners}, **look)
+
     def dots(self, places, sizes, **look):
         """Markers at places (n, 2) with sizes (n,), in points²."""
         where = {"offsets": places, "sizes": np.atleast_1d(sizes)}
@@ -178,7 +185,7 @@ class Plane:
         where = {"data": values, "clim": (low, high)}
         return self.mark(f"image {np.shape(values)}", lambda **look: self.axes.imshow(values, **look), where, **look)
 
-    def matrix(self, values, rows, columns, top=1.0, size=8.0):
+    def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal"):
         """A small matrix in cividis from 0 to `top` with its numbers written in, below and beside its labels.
 
         Example
@@ -193,7 +200,7 @@ class Plane:
             self.axes.xaxis.tick_top()
         self.look(xticks=range(n), yticks=range(m), xticklabels=columns, yticklabels=rows)
         self.look(xlim=(-0.5, n - 0.5), ylim=(m - 0.5, -0.5))
-        self.image(values, 0, top, cmap=style.HEAT, aspect="equal")
+        self.image(values, 0, top, cmap=style.HEAT, interpolation="nearest", aspect=aspect)
         for i, row in enumerate(values):
             for j, value in enumerate(row):
                 # cividis is dark below its middle: each number is set in the ink that reads on its cell.
