@@ -414,7 +414,7 @@ def test_curves_are_the_history(scans):
 
 
 def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
-    one, two = scans.fork(steps=8), scans.fork(steps=8, weight=3.0)
+    one, two = scans.fork(steps=8, weight=1.0), scans.fork(steps=8, weight=3.0)
     curves = scan_panels.panel(one=one)
     curves.go(1)
     curves.controls["weight"].value = 0.25
@@ -430,7 +430,7 @@ def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
 
 
 def test_a_fork_shares_the_curves_of_its_beginning(scans):
-    run = scans.fork(steps=8)
+    run = scans.fork(steps=8, weight=1.0)
     curves = scan_panels.panel(run=run)
     curves.go(2)
     curves.add("fork", run.fork(weight=0.0))
@@ -521,7 +521,7 @@ def test_a_fork_joins_twelve_runs(twelve):
     curves.add("fork", twelve["vat"].fork())
     assert list(curves.result.done) == ["fork", "baseline", "flexmatch", "mean_teacher"]
     curves.set(run="vat", **{"beside 1": "fork"})
-    assert list(curves.result.done)[:2] == ["vat", "fork"] and len(curves.records) == 13
+    assert list(curves.result.done)[:2] == ["vat", "fork"] and len(curves.runs) == 13
 
 
 def test_five_runs_are_too_many(scans):

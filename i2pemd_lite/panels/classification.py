@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 
@@ -10,7 +9,7 @@ from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, plain, strong, weak
 from i2pemd_lite.panels.curves import LINES, Terms
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.panels.training import Training
 from i2pemd_lite.runs.sampling import generator
 
@@ -172,14 +171,13 @@ MEASURES = {
     "specificity": "specificity",
     "accuracy (Table 4)": "accuracy",
 }
-NOBODY = "nobody"
 
 
 def panel(**runs):
     """Curves of classification runs: losses, what the selection did, and figures on held-back images.
 
     A run has the terms of its own method: one without pseudo-labels has no line in the middle. Up to four runs are all
-    drawn; of more, the chosen one and three that are chosen beside it (`Several`).
+    drawn; of more, the chosen one and three that are chosen beside it.
 
     Example
     -------
@@ -188,37 +186,4 @@ def panel(**runs):
     """
     unlabelled = max((run.settings.unlabelled for run in runs.values()), default=0)
     terms = Terms("Losses", TERMS), Terms(f"Part of the {unlabelled} unlabelled", COUNTS, per=unlabelled)
-    return (Several if len(runs) > len(LINES) else Training)(runs, terms, MEASURES, CLASSES)
-
-
-class Several(Training):
-    """Curves of more runs than can be told apart: the chosen one, and up to three named beside it."""
-
-    BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
-
-    def __init__(self, runs, terms, measures, classes):
-        super().__init__(runs, terms, measures, classes)
-        _, *others = runs
-        for name, other in zip(self.BESIDE, others, strict=False):
-            self.controls[name] = choice(name, [NOBODY, *runs], other, "220px")
-            self.controls[name].observe(self._changed, "value")
-        row = widgets.HBox([self.controls[name] for name in self.BESIDE], layout={"flex_flow": "row wrap"})
-        self.children = (*self.children[:2], row, *self.children[2:])
-        self.refresh()
-
-    def _count(self, runs):
-        """Any number: four are drawn."""
-
-    def add(self, name, run):
-        """Draw one more run, such as a fork, and choose it."""
-        self._quiet = True
-        for control in (self.controls[beside] for beside in self.BESIDE):
-            before = control.value
-            control.options = [NOBODY, *{**self.records, name: None}]
-            control.value = before
-        super().add(name, run)  # which draws
-
-    def _shown(self, state):
-        """The chosen run, and those beside it."""
-        shown = dict.fromkeys([state["run"], *(state.get(name, NOBODY) for name in self.BESIDE)])
-        return {name: self.records[name] for name in shown if name in self.records}
+    return Training(runs, terms, MEASURES, CLASSES, many=len(runs) > len(LINES))
