@@ -7,9 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from i2pemd_lite.course import exercises, table
+from i2pemd_lite.course import exercises
 from i2pemd_lite.course.publish import notebooks, teacher
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.tables import report
 
 QUESTIONS = {
     "00": "What is the whole idea, on one picture?",
@@ -56,12 +57,6 @@ class Lesson(NamedTuple):
         """Minutes for the exercises."""
         return sum(each.minutes for each in exercises.of_lesson(self.number).values())
 
-    @property
-    def waiting(self):
-        """Minutes that one waits for trainings."""
-        count, unit = self.laptop.split()
-        return int(count) if unit == "min" else 0
-
 
 @cache
 def lessons(folder=None):
@@ -74,33 +69,18 @@ def _read(path):
     title = re.search(r"^# \d\d · (.+)", cells[0]["source"], flags=re.M)
     times = re.search(r"^Reading: (\d+) minutes\. Running: (.+)", cells[0]["source"], flags=re.M)
     if not title or not times:
-        raise BadInput(
-            f"{path}: expected a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …', "
-            "found none; write them"
-        )
+        first = "a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …'"
+        raise BadInput(f"{path}: expected {first}, found none; write them")
     return Lesson(path.name[:2], title[1], path, cells, int(times[1]), times[2])
 
 
 def rows():
     """One row a lesson, in the order of `HEADER`: reading is that of the text, aloud."""
-    return [
-        (
-            lesson.number,
-            lesson.title,
-            QUESTIONS[lesson.number],
-            f"{lesson.reading} min",
-            f"{lesson.in_class} min",
-            f"{len(exercises.of_lesson(lesson.number))}, {lesson.practice} min",
-            lesson.laptop,
-            _ranges(_equations(lesson)),
-        )
-        for lesson in lessons()
-    ]
-
-
-def _equations(lesson):
-    text = "\n".join(cell["source"] for cell in lesson.cells)
-    return sorted({int(n) for n in re.findall(r"`eq(\d\d)`", text)})
+    for lesson in lessons():
+        number, asked = lesson.number, exercises.of_lesson(lesson.number)
+        equations = {int(n) for cell in lesson.cells for n in re.findall(r"`eq(\d\d)`", cell["source"])}
+        times = f"{lesson.reading} min", f"{lesson.in_class} min", f"{len(asked)}, {lesson.practice} min", lesson.laptop
+        yield number, lesson.title, QUESTIONS[number], *times, _ranges(sorted(equations))
 
 
 def _ranges(numbers):
@@ -117,7 +97,10 @@ def _ranges(numbers):
 
 def sessions(count):
     """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
-    minutes = {lesson.number: lesson.in_class + lesson.practice + lesson.waiting for lesson in lessons()}
+    minutes = {}
+    for lesson in lessons():
+        time, unit = lesson.laptop.split()
+        minutes[lesson.number] = lesson.in_class + lesson.practice + (int(time) if unit == "min" else 0)
     return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
 
 
@@ -128,11 +111,16 @@ def _plans():
         yield f"- {count} sessions: {'; '.join(parts)}. At home: {', '.join(rest)}."
 
 
+def _linked(link, written=str):
+    """The rows, each title as a link to its lesson: `link` has places for {title} and {file}."""
+    for row, lesson in zip(rows(), lessons(), strict=True):
+        number, title, *more = map(written, row)
+        yield [number, link.format(title=title, file=lesson.path.name), *more]
+
+
 def markdown():
     """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
-    links = {lesson.number: f"[{lesson.title}]({lesson.path.name})" for lesson in lessons()}
-    cells = [HEADER, ("---",) * len(HEADER), *((n, links[n], *row) for n, _, *row in rows())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n\n" + "\n".join(_plans())
+    return "\n".join([report.markdown(HEADER, _linked("[{title}]({file})")), "", *_plans()])
 
 
 def outline():
@@ -142,10 +130,8 @@ def outline():
 
 class _Outline:
     def __repr__(self):
-        return "\n".join([*table.lines([HEADER, *rows()]), "", *_plans()])
+        return "\n".join([*report.lines([HEADER, *rows()]), "", *_plans()])
 
     def _repr_html_(self):
-        files = {lesson.number: lesson.path.name for lesson in lessons()}
-        linked = ((n, f"<a href='{files[n]}'>{escape(title)}</a>", *map(escape, row)) for n, title, *row in rows())
-        plans = "".join(f"<li>{plan.removeprefix('- ')}</li>" for plan in _plans())
-        return f"{table.html(HEADER, linked)}<ul>{plans}</ul>"
+        table = report.html_table(HEADER, _linked("<a href='{file}'>{title}</a>", escape), words=True)
+        return f"{table}<ul>{''.join(f'<li>{plan[2:]}</li>' for plan in _plans())}</ul>"
