@@ -166,7 +166,7 @@ def of_all(features, labels, num_classes):
 
 def labelled_by_the_strong_view(desk, t):
     other = copy.copy(desk)
-    other.weak, other.strong = desk.strong, desk.weak
+    other.views = desk.views | {"weak": desk.views["strong"], "strong": desk.views["weak"]}
     return STEP(other, t)
 
 
