@@ -43,7 +43,8 @@ def made(tmp_path_factory):
     two = notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nMore.")])
     notebooks.write(root / "notebooks" / "03_two.ipynb", two)
     pages.write(root / "lessons", folder=root / "notebooks")
-    list(slides.decks(root / "slides", notebooks.lessons(folder=root / "notebooks")))
+    paths = notebooks.lessons(folder=root / "notebooks")
+    list(pages.write_each(root / "slides", paths, slides.deck, "slides", print))
     yield root
     monkeypatch.undo()
 
@@ -122,7 +123,8 @@ def test_before_a_lesson_is_run_it_is_said_how_long_it_may_take(made, monkeypatc
     one, two = "running lesson 05, about 8 min (profile laptop)", "running lesson 06, not timed yet (profile laptop)"
     assert told == [f"lessons: {one}", written[0], f"lessons: {two}", *written[1:]]
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
-    paths = list(slides.decks(tmp_path / "slides", notebooks.lessons(folder=tmp_path / "notebooks"), told.append))
+    lessons = notebooks.lessons(folder=tmp_path / "notebooks")
+    paths = list(pages.write_each(tmp_path / "slides", lessons, slides.deck, "slides", told.append))
     assert told[5:] == [f"slides: {one}", paths[0], f"slides: {two}", paths[1]]
 
 

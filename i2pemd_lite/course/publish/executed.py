@@ -16,11 +16,7 @@ def executed(path, say=print):
     """The notebook at `path` with its outputs, under the profile of this process; predictions answer from the key.
 
     It is run again only when the lesson, the package or the profile has changed; until then a copy in the cache serves.
-    `say` is told before a lesson is run how long it may take.
-
-    Raises
-    ------
-    BadInput, when a cell raises: it says which cell of which lesson, and what. KeyboardInterrupt with a sentence.
+    `say` is told before a lesson is run how long it may take. `BadInput` names the cell that raises.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -34,7 +30,9 @@ def executed(path, say=print):
     if copy.exists():
         return notebooks.read(copy)
     notebook = nbformat.read(path, as_version=4)
-    say(f"running lesson {path.name[:2]}, {_lasts(path, name)} (profile {name})")
+    takes = re.search(rf"^Reading: .*\b{name} (?:about )?(\d+ (?:s|min))", notebook.cells[0].source, flags=re.M)
+    lasts = f"about {takes[1]}" if takes else "not timed yet"
+    say(f"running lesson {path.name[:2]}, {lasts} (profile {name})")
     here = {"metadata": {"path": str(path.parent)}}
     quiet = ["--IPKernelApp.log_level=50"]  # without its warning that a kernel on this machine is not encrypted
     client = NotebookClient(notebook, timeout=None, resources=here, store_widget_state=False, extra_arguments=quiet)
@@ -50,13 +48,6 @@ def executed(path, say=print):
         stale.unlink()
     notebooks.write_text(copy, nbformat.writes(notebook))
     return notebooks.read(copy)
-
-
-def _lasts(path, profile):
-    """How long a lesson runs under a profile, as its first cell says."""
-    opening = notebooks.read(path)["cells"][0]["source"]
-    said = re.search(rf"^Reading: .*\b{profile} (?:about )?(\d+ (?:s|min))", opening, flags=re.M)
-    return f"about {said[1]}" if said else "not timed yet"
 
 
 def _stoppable(**_):

@@ -15,11 +15,8 @@ from i2pemd_lite.files import BadInput
 def write(out, numbers=(), folder=None, say=print):
     """Run the lessons, write a page for each and `index.html` under `out`; the paths written.
 
-    `say` is told each path as it is written, and before a lesson is run how long it may take.
-
-    Raises
-    ------
-    BadInput, when a lesson does not run, or a formula or picture in it could not be read on its page.
+    `say` is told each path as it is written, and before a lesson is run how long it may take. `BadInput` when a lesson
+    does not run, or a formula or picture in it could not be read on its page.
     """
     out, chosen, every = Path(out), notebooks.lessons(numbers, folder), notebooks.lessons((), folder)
     every = [path for path in every if path in chosen or (out / f"{path.stem}.html").exists()]
@@ -47,19 +44,18 @@ def write_each(out, paths, page, what, say):
 
 def lesson(notebook, path, every=()):
     """The page of an executed notebook."""
-    main = "\n".join(_cell(cell, path) for cell in notebook["cells"])
+    main = "\n".join(_cell(cell, path) for cell in notebooks.spoken(notebook)["cells"])
     around = _around(path, list(every))
-    body = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
-    if wordless := render.wordless(body):
+    page = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
+    if wordless := render.wordless(page):
         raise BadInput(f"{path.name}: expected words for every picture (alt), found {wordless[0]}…; show a panel")
-    return body
+    return page
 
 
 def _cell(cell, path):
     """A cell as a section whose id is the cell's."""
-    if cell["cell_type"] == "markdown":
-        source = here(notebooks.spoken(cell))
-        return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
+    if notebooks.is_text(cell):
+        return f'<section class="text" id="{cell["id"]}">\n{render.text(here(cell["source"]), path.parent)}\n</section>'
     results = "\n".join(filter(None, map(render.output, cell.get("outputs", ()))))
     results = f'<div class="outputs">\n{results}\n</div>' if results else ""
     if task := notebooks.task(cell):  # what is to be written is open; a way to write it, and its result, a click away
@@ -82,13 +78,13 @@ def title(notebook):
 
 def index(paths):
     """A page that leads to all others."""
-    rows = []
+    text = "# The lessons"
     for path in paths:
         notebook = notebooks.read(path)
-        opening = notebook["cells"][0]["source"].split("\n\n")
-        times = next((part for part in opening if part.startswith("Reading:")), "")
-        rows.append(f"## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(opening[1])}\n\n{times}")
-    return render.page("i2pemd-lite: the lessons", render.text("# The lessons\n\n" + "\n\n".join(rows)))
+        _, what, *rest = notebook["cells"][0]["source"].split("\n\n")
+        times = "".join(part for part in rest if part.startswith("Reading:"))
+        text += f"\n\n## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(what)}\n\n{times}"
+    return render.page("i2pemd-lite: the lessons", render.text(text))
 
 
 def _around(path, every):

@@ -9,23 +9,6 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from i2pemd_lite.course.publish.formulas import mathml
 
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
 
 class _Renderer(IPythonRenderer):
     def heading(self, text, level, **_):
@@ -43,9 +26,9 @@ class _Renderer(IPythonRenderer):
 
 
 def page(title, body, *styles):
-    """A whole page, with the named style sheets of this folder in it."""
+    """A whole page, with the named style sheets of the folder `static` in it."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
-    return PAGE.format(title=escape(title), style=style, body=body)
+    return asset("page.html").format(title=escape(title), style=style, body=body)
 
 
 def asset(name):
