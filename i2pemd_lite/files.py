@@ -88,8 +88,7 @@ def refusal(error):
 def atomic_write(path):
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
 
-    Where it cannot be made, or there is no room for it, the `OSError` names `path`, also where the library that writes
-    names nothing.
+    Where it cannot be made, or there is no room for it, the `OSError` names `path`.
 
     Example
     -------
@@ -115,10 +114,9 @@ def atomic_write(path):
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except Exception as error:
-        if said := re.search(r"os error (\d+)", str(error)):  # in the words of safetensors, on Windows 112
-            number = errno.ENOSPC if said[1] == "112" else int(said[1])
-        else:
-            number = getattr(error, "errno", None)
+        said = re.search(r"os error (\d+)", str(error))  # in the words of safetensors
+        number = int(said[1]) if said else getattr(error, "errno", None)
+        number = errno.ENOSPC if number == 112 else number  # as Windows has it
         if number not in FULL:
             raise
         raise OSError(number, os.strerror(number), str(path)) from None
@@ -130,8 +128,7 @@ def atomic_write(path):
 def run_lock(folder):
     """Inside, no other cockpit and no command trains the run in `folder`; `BadInput` when one does.
 
-    A `Run` in Python claims nothing: whoever iterates over it sees to that. The claim is a lock of the operating
-    system, so that a process that is killed leaves none.
+    It is a lock of the operating system, so that a process that is killed leaves none. A `Run` in Python takes none.
 
     Example
     -------
@@ -147,18 +144,21 @@ def run_lock(folder):
     try:
         lock = FileLock(folder / ".training").acquire(blocking=False)
     except Timeout:
-        raise BadInput(
-            f"{folder}: expected a run that nobody trains, found one that is being trained elsewhere; "
-            "stop it there, or choose another name"
-        ) from None
+        found = "one that is being trained elsewhere; stop it there, or choose another name"
+        raise BadInput(f"{folder}: expected a run that nobody trains, found {found}") from None
     with lock:
         yield
 
 
+def write_text(path, text):
+    """Write a file of text, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path, value):
     """Write `value` as JSON, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path):
@@ -180,8 +180,7 @@ def fingerprint(*parts):
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            stat = part.stat()
-            part = f"{part.name} {stat.st_size} {stat.st_mtime_ns}"
+            part = f"{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}"
         digest.update(part if isinstance(part, bytes) else repr(part).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
@@ -198,10 +197,8 @@ def root():
 def data_folder():
     """The folder of real data that `I2PEMD_DATA` names, or None for the synthetic sets."""
     value = os.environ.get("I2PEMD_DATA")
-    if not value:
-        return None
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
+    folder = Path(value).expanduser() if value else None
+    if folder and not folder.is_dir():
         raise BadInput(f"I2PEMD_DATA: expected a folder, found {value!r}; correct it, or unset it for synthetic data")
     return folder
 

@@ -101,13 +101,12 @@ def spoken(command):
                 stream.flush()
             sys.stdout, sys.stderr = before
         error = own[0] and own[0].error
-        if error is None:
-            return status
-        if error.errno in GONE:
-            return status or 128 + 13
-        found = f"expected room for what is printed, found: {error.strerror}; make room, or write it elsewhere"
-        print(f"i2pemd_lite: standard output: {found}", file=sys.stderr)
-        return status or 1
+        if error and error.errno not in GONE:
+            found = f"expected room for what is printed, found: {error.strerror}; make room, or write it elsewhere"
+            print(f"i2pemd_lite: standard output: {found}", file=sys.stderr)
+        if error and not status:
+            return 128 + 13 if error.errno in GONE else 1
+        return status
 
     return heard
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from i2pemd_lite.course.publish import badges, notebooks, teacher
-from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, root, write_json
+from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, root, write_json, write_text
 
 IMPORT = "from i2pemd_lite.course import check\n"  # a graded cell does not trust the name `check` of those above
 LOCKED = {"tags": ["raises-exception"], "deletable": False, "editable": False}  # Run All goes on past it
@@ -64,7 +64,7 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
         note(target)
         say(target)
     for file in config:
-        notebooks.write_text(file, CONFIG)
+        write_text(file, CONFIG)
         note(file)
     if "slides" in copies:
         from i2pemd_lite.course.publish import pages, slides  # and nbconvert, which takes a second

@@ -7,7 +7,7 @@ import re
 import signal
 
 from i2pemd_lite.course.publish import notebooks
-from i2pemd_lite.files import BadInput, cache_folder, fingerprint, root
+from i2pemd_lite.files import BadInput, cache_folder, fingerprint, root, write_text
 
 STOPPED = "stopped; lessons that had been run to their end are not run again the next time"
 
@@ -46,7 +46,7 @@ def executed(path, say=print):
         raise KeyboardInterrupt(STOPPED) from None
     for stale in copy.parent.glob(f"{path.stem}-*.ipynb"):
         stale.unlink()
-    notebooks.write_text(copy, nbformat.writes(notebook))
+    write_text(copy, nbformat.writes(notebook))
     return notebooks.read(copy)
 
 

@@ -57,12 +57,6 @@ def write(path, notebook):
     write_json(path, changed(notebook, lambda source: source.splitlines(keepends=True)))
 
 
-def write_text(path, text):
-    """Write a file of text, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def markdown(name, source):
     """A markdown cell with the id `name`."""
     return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}

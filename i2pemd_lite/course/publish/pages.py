@@ -9,7 +9,7 @@ from pathlib import Path
 
 from i2pemd_lite.course.publish import notebooks, render
 from i2pemd_lite.course.publish.executed import executed
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, write_text
 
 
 def write(out, numbers=(), folder=None, say=print):
@@ -21,7 +21,7 @@ def write(out, numbers=(), folder=None, say=print):
     out, chosen, every = Path(out), notebooks.lessons(numbers, folder), notebooks.lessons((), folder)
     every = [path for path in every if path in chosen or (out / f"{path.stem}.html").exists()]
     written = list(write_each(out, chosen, lambda notebook, path: lesson(notebook, path, every), "lessons", say))
-    notebooks.write_text(out / "index.html", index(every))
+    write_text(out / "index.html", index(every))
     say(out / "index.html")
     return [*written, out / "index.html"]
 
@@ -35,9 +35,9 @@ def write_each(out, paths, page, what, say):
         for copy in notebooks.copy_links(notebooks.read(path), path, out):
             if copy.suffix == ".md":
                 text = render.text(copy.read_text(encoding="utf-8"))
-                notebooks.write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
+                write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
         target = out / f"{path.stem}.html"
-        notebooks.write_text(target, content)
+        write_text(target, content)
         say(target)
         yield target
 
