@@ -19,10 +19,8 @@ from safetensors.torch import save
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
 
-FORMAT = 1
-"""Counts the changes that make a file written before of no use."""
-LIMIT = 45
-"""MiB that a file may have."""
+FORMAT = 1  # counts the changes that make a file written before of no use
+LIMIT = 45  # MiB that a file may have
 
 
 def packed(parts):

@@ -120,7 +120,7 @@ def told():
 
 _GO_ON = "and what had begun goes on with train --resume and its folder"
 _OTHER = "choose another with I2PEMD_DEVICE or --device cuda:1"
-REFUSALS = {
+REFUSALS = {  # what torch says of the GPU itself: the sentence in its place
     "out of memory|ALLOC_FAILED": "GPU: expected room for {more} more, found {found}; close other programs on it "
     f"(nvidia-smi lists them) or {_OTHER}, {_GO_ON}; or begin a smaller one with --set (segmentation: size, batch; "
     "classification: size, labelled, unlabelled)",
@@ -129,7 +129,6 @@ REFUSALS = {
     "no kernel image": f"GPU: expected one that torch {torch.__version__} was built for, found an older or newer one; "
     "install the build that pytorch.org names for it, or choose the CPU with I2PEMD_DEVICE or --device cpu, " + _GO_ON,
 }
-"""What torch says of the GPU itself -> the sentence in its place."""
 
 
 def peak_memory(device):

@@ -12,8 +12,7 @@ import re
 import tempfile
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What writing ends with where a disk, a quota or a limit on the size of files leaves no room."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
 
 
 class BadInput(ValueError):

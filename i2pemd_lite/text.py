@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 
-TYPED = {
+TYPED = {  # how one types a character on a keyboard that has only ASCII
     "·": "|", "•": "*", "×": "x", "÷": "/", "±": "+-", "−": "-", "–": "-", "—": "-", "⁄": "/", "…": "...", "√": "sqrt",
     "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "←": "<-", "→": "->", "↑": "^", "↓": "v", "∞": "inf", "∑": "sum",
     "∂": "d", "∇": "grad", "∈": "in", "∩": "and", "∪": "or", "‖": "||", "⌊": "floor(", "⌋": ")", "°": " degrees",
@@ -17,10 +17,8 @@ TYPED = {
     "─": "-", "━": "-", "┈": "-", "╌": "-", "│": "|", "┆": "|", "▏": "|", "■": "#", "▮": "#", "▲": "^", "▼": "v",
     "□": "o", "◆": "*", "◇": "o", "●": "*", "○": "o",
 }  # fmt: skip
-"""How one types a character on a keyboard that has only ASCII."""
 
-GONE = (errno.EPIPE, errno.EINVAL)
-"""What writing to a closed pipe ends with; the second on Windows, at times."""
+GONE = (errno.EPIPE, errno.EINVAL)  # what writing to a closed pipe ends with; the second on Windows, at times
 
 
 def plain(text, encoding):

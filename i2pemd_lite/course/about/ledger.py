@@ -103,9 +103,7 @@ def _link(target, text):
 def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
     """Look up all equations in the folders `package` and `notebooks`, and compute them; `only` some of the 21 ids.
 
-    Raises
-    ------
-    BadInput, when there are no notebooks, or the seed of the random inputs is below 0
+    `BadInput` when there are no notebooks, or the seed of the random inputs is below 0.
 
     Example
     -------

@@ -84,13 +84,7 @@ def rows():
 
 
 def _ranges(numbers):
-    """Numbers as short as they can be written.
-
-    Example
-    -------
-    >>> _ranges([1, 2, 6, 7, 8, 20])
-    '1–2, 6–8, 20'
-    """
+    """Numbers as short as they can be written: 1–2, 6–8, 20."""
     runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 

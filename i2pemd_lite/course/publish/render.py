@@ -1,13 +1,18 @@
 """Cells of an executed notebook as HTML that needs nothing else: formulas as MathML, pictures inside the page."""
 
+import contextlib
 import re
+import unicodedata
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
 from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from i2pemd_lite.course.publish.formulas import mathml
+from i2pemd_lite.files import BadInput
+
+TAG = re.compile(r"\\tag\{([^}]*)\}")
+LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
 
 
 class _Renderer(IPythonRenderer):
@@ -33,7 +38,7 @@ def page(title, body, *styles):
 
 def asset(name):
     """A file of the folder `static` beside this module."""
-    return (files("i2pemd_lite.course.publish") / "static" / name).read_text(encoding="utf-8")
+    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
 
 
 def text(source, folder=None):
@@ -80,3 +85,44 @@ def output(said):
         png = data["image/png"].replace("\n", "")
         return f'<img src="data:image/png;base64,{png}" alt="{escape(plain)}">'
     return f"<pre>{escape(plain)}</pre>" if plain else ""
+
+
+def mathml(tex, block=False):
+    """A formula as MathML; a block stands on a line of its own, with the number that its `\\tag` gives at the right.
+
+    Example
+    -------
+    >>> mathml("x^2")
+    '<math ... display="inline"><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math>'
+    >>> mathml(r"a = b \\tag{3}", block=True).endswith('<span class="number">(3)</span></div>')
+    True
+    >>> mathml(r"\\frobnicate x")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: formula \\frobnicate x: expected TeX that MathML has, found \\frobnicate; ...
+    """
+    from latex2mathml.converter import convert
+
+    number = TAG.search(tex)
+    # It knows arrays, and not `aligned`, which is one of two columns that meet.
+    plain = TAG.sub("", tex).replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
+    try:
+        math = convert(plain.strip(), display="block" if block else "inline")
+    except Exception as error:  # its errors have no base of their own
+        raise BadInput(f"formula {tex}: expected TeX that MathML has, found {error!r}; write it otherwise") from None
+    math = LETTER.sub(_letter, math)
+    if unknown := re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", math):
+        raise BadInput(f"formula {tex}: expected TeX that MathML has, found {unknown[0]}; write it otherwise")
+    if not block:
+        return math
+    right = f'<span class="number">({number[1]})</span>' if number else ""
+    return f'<div class="formula">{math}{right}</div>'
+
+
+def _letter(match):
+    """A letter of another alphabet: browsers draw the character, and pass over the attribute `mathvariant`."""
+    style, letter = match.groups()
+    size = "CAPITAL" if letter.isupper() else "SMALL"
+    for name in (f"{style} {size} {letter}", f"MATHEMATICAL {style} {size} {letter}"):
+        with contextlib.suppress(KeyError):
+            return f"<mi>{unicodedata.lookup(name.upper())}</mi>"
+    return f"<mi>{letter}</mi>"

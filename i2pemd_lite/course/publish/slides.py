@@ -70,13 +70,7 @@ def _pieces(html):
 
 
 def _blocks(source):
-    """Markdown cut at its empty lines, save within formulas and lists.
-
-    Example
-    -------
-    >>> _blocks("## One\\n\\nTwo\\nlines.\\n\\n$$ a\\n\\nb $$\\n\\n- x\\n\\n- y")
-    ['## One', 'Two\\nlines.', '$$ a\\n\\nb $$', '- x\\n\\n- y']
-    """
+    """Markdown cut at its empty lines, save within formulas and lists."""
     blocks = []
     for part in re.split(r"\n\s*\n", source.strip()):
         goes_on = blocks and (blocks[-1].count("$$") % 2 or blocks[-1].count("```") % 2)
