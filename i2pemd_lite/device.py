@@ -94,16 +94,7 @@ def has_bfloat16(device):
 
 @contextlib.contextmanager
 def told():
-    """Inside: what a GPU refuses is a `BadInput` that says what to do. Also a decorator.
-
-    Example
-    -------
-    >>> with told():
-    ...     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity "
-    ...                                  "of 8.00 GiB of which 1.50 GiB is free.")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: GPU: expected room for 2.00 GiB more, found 1.50 GiB free of 8.00 GiB; ...
-    """
+    """Inside: what a GPU refuses is a `BadInput` that says what to do. Also a decorator."""
     try:
         yield
     except RuntimeError as error:

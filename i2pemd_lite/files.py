@@ -63,15 +63,7 @@ class Problems:
 
 
 def refusal(error):
-    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none.
-
-    Example
-    -------
-    >>> refusal(FileExistsError(errno.EEXIST, "File exists", "out/course"))
-    'out/course: expected a file or folder to use, found: File exists; choose another path'
-    >>> refusal(OSError(errno.ENOSPC, "No space left on device"))
-    'a file: expected room to write it, found: No space left on device; make room on its disk, or choose another path'
-    """
+    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none."""
     if error.filename is None and error.errno not in FULL:
         return ""
     expected, do, cache = "a file or folder to use", "choose another path", cache_folder().absolute()
@@ -88,14 +80,6 @@ def atomic_write(path):
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
 
     Where it cannot be made, or there is no room for it, the `OSError` names `path`.
-
-    Example
-    -------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with atomic_write(Path(folder) / "a.txt") as temporary:
-    ...         _ = temporary.write_text("whole")
-    ...     print(os.listdir(folder))
-    ['a.txt']
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,13 +112,6 @@ def run_lock(folder):
     """Inside, no other cockpit and no command trains the run in `folder`; `BadInput` when one does.
 
     It is a lock of the operating system, so that a process that is killed leaves none. A `Run` in Python takes none.
-
-    Example
-    -------
-    >>> with tempfile.TemporaryDirectory() as folder, run_lock(folder), run_lock(folder):
-    ...     pass
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: ...: expected a run that nobody trains, found one that is being trained elsewhere; ...
     """
     from filelock import FileLock, Timeout
 
@@ -169,13 +146,7 @@ def read_json(path):
 
 
 def fingerprint(*parts):
-    """A short hash of strings, bytes, numbers and the name, size and time of change of paths.
-
-    Example
-    -------
-    >>> fingerprint("a", 1) == fingerprint("a", 1) != fingerprint("a", 2)
-    True
-    """
+    """A short hash of strings, bytes, numbers and the name, size and time of change of paths."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

@@ -110,12 +110,6 @@ def spoken(command):
 
 
 def about(function):
-    """The first line of a function's docstring, from its source where python -OO has left it out.
-
-    Example
-    -------
-    >>> about(plain)
-    'Text with every character that `encoding` does not have replaced by how one types it, or by "?".'
-    """
+    """The first line of a function's docstring, from its source where python -OO has left it out."""
     said = function.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(function)).body[0])
     return said.splitlines()[0]

@@ -26,6 +26,11 @@ def worst(name, seed):
     return max(difference(*function(equations.np.random.default_rng([seed, draw]))) for draw in range(5))
 
 
+def test_what_differs_in_shape_or_is_no_number_differs_without_bound():
+    assert difference([1.0, 2.0], [1.0, 2.5]) == 0.5
+    assert difference(1.0, [1.0, 1.0]) == difference(1.0, float("nan")) == float("inf")
+
+
 # All three are there, and hold
 
 

@@ -55,21 +55,18 @@ def _missing():
         wanted = metadata.requires("i2pemd-lite") or []
     except metadata.PackageNotFoundError:
         return ["i2pemd-lite"]
-    missing = []
-    for need in wanted:
-        name, least, extra = re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups()
-        if extra == "test":
-            continue
-        try:
-            there = util.find_spec(MODULES.get(name, name)) and _numbers(metadata.version(name)) >= _numbers(least)
-        except metadata.PackageNotFoundError:
-            there = False
-        missing += [f"{name}>={least}"] * (not there)
-    return missing
+    needs = (re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups() for need in wanted)
+    return [f"{name}>={least}" for name, least, extra in needs if extra != "test" and not _is_there(name, least)]
 
 
-def _numbers(version):
-    return [int(part) for part in re.findall(r"\d+", version)[:3]]
+def _is_there(name, least):
+    def numbers(version):
+        return [int(part) for part in re.findall(r"\d+", version)[:3]]
+
+    try:
+        return util.find_spec(MODULES.get(name, name)) and numbers(metadata.version(name)) >= numbers(least)
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _packages():
@@ -91,10 +88,9 @@ def _device():
             found, seen = profile(), torch.cuda.is_available()
     except BadInput as error:
         return Line("device", "no profile", str(error))
-    found = f"{found}, torch {torch.__version__}, {_many(torch.get_num_threads(), 'thread')}"
-    if shutil.which("nvidia-smi") and not seen:
-        return Line("device", found, f"this machine has a GPU that torch does not see: {no_gpu()}")
-    return Line("device", found)
+    unseen = shutil.which("nvidia-smi") and not seen
+    todo = f"this machine has a GPU that torch does not see: {no_gpu()}" if unseen else ""
+    return Line("device", f"{found}, torch {torch.__version__}, {_many(torch.get_num_threads(), 'thread')}", todo)
 
 
 def _compiler():
@@ -128,15 +124,7 @@ def _disk():
 
 
 def report(lines):
-    """The examination as text: a line each, and what there is to do under it.
-
-    Example
-    -------
-    >>> print(report([Line("disk", "0 GiB free", "make 2 GiB free")]))
-    mend     disk      0 GiB free
-                       → make 2 GiB free
-    1 thing to mend
-    """
+    """The examination as text: a line each, and what there is to do under it."""
     text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
             for about, found, todo in lines]  # fmt: skip
     return "\n".join([*text, verdict(lines)])

@@ -152,13 +152,7 @@ def _computed(function, n, seed):
 
 
 def difference(ours, independent):
-    """The largest absolute difference; infinite where shapes differ or something is no number.
-
-    Example
-    -------
-    >>> difference([1.0, 2.0], [1.0, 2.5]), difference(1.0, [1.0, 1.0]), difference(1.0, float("nan"))
-    (0.5, inf, inf)
-    """
+    """The largest absolute difference; infinite where shapes differ or something is no number."""
     a, b = (np.asarray(x.detach() if hasattr(x, "detach") else x, dtype=np.float64) for x in (ours, independent))
     gap = np.abs(a - b).max(initial=0) if a.shape == b.shape else np.inf
     return float(gap) if np.isfinite(gap) else float("inf")

@@ -42,21 +42,6 @@ class Lesson(NamedTuple):
     reading: int
     running: str
 
-    @property
-    def laptop(self):
-        """How long it runs on a laptop, such as "8 min"."""
-        return re.search(r"laptop (?:about )?(\d+ (?:s|min))", self.running)[1]
-
-    @property
-    def in_class(self):
-        """Minutes in class, where there is time to predict, to move and to talk, as the notes for teachers have it."""
-        return sum(note.minutes for note in teacher.notes(self.number))
-
-    @property
-    def practice(self):
-        """Minutes for the exercises."""
-        return sum(each.minutes for each in exercises.of_lesson(self.number).values())
-
 
 @cache
 def lessons(folder=None):
@@ -77,10 +62,17 @@ def _read(path):
 def rows():
     """One row a lesson, in the order of `HEADER`: reading is that of the text, aloud."""
     for lesson in lessons():
-        number, asked = lesson.number, exercises.of_lesson(lesson.number)
+        in_class, practice, laptop = _times(lesson)
+        times = f"{lesson.reading} min", f"{in_class} min", f"{len(exercises.of_lesson(lesson.number))}, {practice} min"
         equations = {int(n) for cell in lesson.cells for n in re.findall(r"`eq(\d\d)`", cell["source"])}
-        times = f"{lesson.reading} min", f"{lesson.in_class} min", f"{len(asked)}, {lesson.practice} min", lesson.laptop
-        yield number, lesson.title, QUESTIONS[number], *times, _ranges(sorted(equations))
+        yield lesson.number, lesson.title, QUESTIONS[lesson.number], *times, laptop, _ranges(sorted(equations))
+
+
+def _times(lesson):
+    """Minutes in class, as the notes for teachers have it, and of its exercises; how long it runs, such as "8 min"."""
+    in_class = sum(note.minutes for note in teacher.notes(lesson.number))
+    practice = sum(each.minutes for each in exercises.of_lesson(lesson.number).values())
+    return in_class, practice, re.search(r"laptop (?:about )?(\d+ (?:s|min))", lesson.running)[1]
 
 
 def _ranges(numbers):
@@ -93,8 +85,9 @@ def sessions(count):
     """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
     minutes = {}
     for lesson in lessons():
-        time, unit = lesson.laptop.split()
-        minutes[lesson.number] = lesson.in_class + lesson.practice + (int(time) if unit == "min" else 0)
+        in_class, practice, laptop = _times(lesson)
+        time, unit = laptop.split()
+        minutes[lesson.number] = in_class + practice + (int(time) if unit == "min" else 0)
     return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
 
 

@@ -45,13 +45,7 @@ class Repository(NamedTuple):
 
 
 def repository(address):
-    """The repository at an address of GitHub, with its branch and folder where the address says so.
-
-    Example
-    -------
-    >>> repository("https://github.com/someone/i2pemd-lite")
-    Repository(owner='someone', name='i2pemd-lite', branch='main', folder='student')
-    """
+    """The repository at an address of GitHub, with its branch and folder where the address says so."""
     match = ADDRESS.fullmatch(address)
     if match is None:
         expected = "https://github.com/OWNER/NAME, perhaps with /tree/BRANCH/FOLDER"

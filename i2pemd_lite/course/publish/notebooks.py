@@ -120,15 +120,7 @@ def _copy(path, copy):
 
 
 def cleared(source):
-    """Source with its solution replaced by the stub, at the indent of the mark.
-
-    Example
-    -------
-    >>> print(cleared("def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION"))
-    def half(x):
-        # YOUR CODE HERE
-        raise NotImplementedError()
-    """
+    """Source with its solution replaced by the stub, at the indent of the mark."""
     return re.sub(rf"^([ \t]*){BEGIN}[ \t]*$.*?{END}[ \t]*$", STUB, source, flags=re.M | re.S)
 
 

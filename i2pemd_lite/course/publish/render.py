@@ -42,13 +42,7 @@ def asset(name):
 
 
 def text(source, folder=None):
-    """Markdown as HTML; pictures in it are read from `folder` and put inside.
-
-    Example
-    -------
-    >>> text("Price $p$.")
-    '<p>Price <math ...><mrow><mi>p</mi></mrow></math>.</p>'
-    """
+    """Markdown as HTML; pictures in it are read from `folder` and put inside."""
     renderer = _Renderer(escape=False, embed_images=folder is not None, path=str(folder or ""))
     return MarkdownWithMath(renderer=renderer).render(_to_pages(source)).strip()
 
@@ -88,18 +82,7 @@ def output(said):
 
 
 def mathml(tex, block=False):
-    """A formula as MathML; a block stands on a line of its own, with the number that its `\\tag` gives at the right.
-
-    Example
-    -------
-    >>> mathml("x^2")
-    '<math ... display="inline"><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math>'
-    >>> mathml(r"a = b \\tag{3}", block=True).endswith('<span class="number">(3)</span></div>')
-    True
-    >>> mathml(r"\\frobnicate x")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: formula \\frobnicate x: expected TeX that MathML has, found \\frobnicate; ...
-    """
+    """A formula as MathML; a block stands on a line of its own, with the number that its `\\tag` gives at the right."""
     from latex2mathml.converter import convert
 
     number = TAG.search(tex)
