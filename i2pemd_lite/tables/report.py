@@ -118,7 +118,7 @@ class Printed(NamedTuple):
 
     def text(self):
         """The table for a terminal."""
-        table = lines([self.header, *self.cells], self.numbers) if self.columns else []
+        table = lines([self.header, *self.cells], self.numbers)
         return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.below)])
 
     def markdown(self):

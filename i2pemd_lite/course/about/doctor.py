@@ -85,12 +85,12 @@ def _device():
 
     try:
         with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which is said below
-            found, seen = profile(), torch.cuda.is_available()
+            found, seen, threads = profile(), torch.cuda.is_available(), torch.get_num_threads()
     except BadInput as error:
         return Line("device", "no profile", str(error))
     unseen = shutil.which("nvidia-smi") and not seen
     todo = f"this machine has a GPU that torch does not see: {no_gpu()}" if unseen else ""
-    return Line("device", f"{found}, torch {torch.__version__}, {_many(torch.get_num_threads(), 'thread')}", todo)
+    return Line("device", f"{found}, torch {torch.__version__}, {threads} thread{'s' * (threads > 1)}", todo)
 
 
 def _compiler():
@@ -133,11 +133,7 @@ def report(lines):
 def verdict(lines):
     """The last line: all well, or how many things to mend."""
     bad = sum(bool(line.todo) for line in lines)
-    return _many(bad, "thing") + " to mend" if bad else "all well"
-
-
-def _many(count, what):  # as `still.count` has it, which needs the notebook's packages
-    return f"{count} {what}{'s' * (count != 1)}"
+    return f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"
 
 
 def doctor():

@@ -1,4 +1,4 @@
-"""Inputs of random sizes, and how others compute what the method computes: nothing here calls the method's own code.
+"""Inputs of random sizes, then how others compute what the method computes: nothing here calls the method's own code.
 
 The equations of the ledger are held to it, and the exercises of the lessons.
 """
@@ -10,8 +10,6 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from scipy.stats import rankdata
-
-# Inputs of random sizes
 
 
 def masses(random):
@@ -65,9 +63,6 @@ def answers(random):
     o = random.dirichlet(np.full(K, 0.15), N)
     rule = {"tau_low": random.uniform(0.5, 0.6), "tau_high": random.uniform(0.8, 0.9), "top": int(N // 3)}
     return o, costs(random, K), rule
-
-
-# The independent side
 
 
 def linear_program(p, q, g):

@@ -40,7 +40,7 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     is run for its slides how long it may take. Raises `BadInput` when a lesson's exercise cannot be taken apart, a name
     of a copy is none, or somebody has worked in files that would be replaced; then nothing is written.
     """
-    out, written = Path(out), []
+    out = Path(out)
     if unknown := set(copies) - set(COPIES):
         raise BadInput(f"copies: expected some of {', '.join(COPIES)}, found {', '.join(sorted(unknown))}")
     paths, config = notebooks.lessons(numbers, folder), [out / "nbgrader_config.py"] * ("source" in copies)
@@ -57,10 +57,10 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     for (copy, path), target in targets.items():
         if copy == "slides":
             continue
-        made = instructor(masters[path], path.name) if copy == "instructor" else graded[path]
+        notebook = instructor(masters[path], path.name) if copy == "instructor" else graded[path]
         if copy == "student":
-            made = badges.opened(student(made), path.name, repository)
-        written.append(_put(target, made, path, copy == "source"))
+            notebook = badges.opened(student(notebook), path.name, repository)
+        _put(target, notebook, path, copy == "source")
         note(target)
         say(target)
     for file in config:
@@ -70,9 +70,8 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
         from i2pemd_lite.course.publish import pages, slides  # and nbconvert, which takes a second
 
         for path in pages.write_each(out / "slides", paths, slides.deck, "slides", say):
-            written.append(path)
             note(path)
-    return written
+    return list(targets.values())
 
 
 def _fingerprints(out, targets):
@@ -121,13 +120,11 @@ def working(folder=None):
 
     What a learner has written stays as it is. `folder` is `work/` of the checkout; links lead where the master's do.
     """
-    folder, written = Path(folder or root() / "work"), []
-    for path in notebooks.lessons():
-        copy = folder / path.name
-        if not copy.exists():
-            notebooks.write(copy, student(source(notebooks.read(path), path.name)))
-            written.append(copy)
-    return written
+    folder = Path(folder or root() / "work")
+    new = {folder / path.name: path for path in notebooks.lessons() if not (folder / path.name).exists()}
+    for copy, path in new.items():
+        notebooks.write(copy, student(source(notebooks.read(path), path.name)))
+    return list(new)
 
 
 def outdated(folder=None):
@@ -168,4 +165,3 @@ def _put(path, notebook, original, alone=False):
 
     notebooks.copy_links(notebook, original, path.parent)
     notebooks.write(path, notebooks.changed(notebook, partial(notebooks.LINK.sub, moved), notebooks.is_text))
-    return path

@@ -33,9 +33,8 @@ def lessons(numbers=(), folder=None):
     if not every:
         raise BadInput(f"{folder}: expected the lessons, found none; work in a checkout of the repository")
     stems = tuple(Path(number).stem for number in numbers)
-    for stem in stems:
-        if not any(path.stem.startswith(stem) for path in every):
-            raise BadInput(f"lessons: expected some of {', '.join(path.stem for path in every)}, found {stem!r}")
+    if unknown := [stem for stem in stems if not any(path.stem.startswith(stem) for path in every)]:
+        raise BadInput(f"lessons: expected some of {', '.join(path.stem for path in every)}, found {unknown[0]!r}")
     return [path for path in every if not stems or path.stem.startswith(stems)]
 
 

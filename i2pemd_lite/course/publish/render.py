@@ -6,6 +6,7 @@ import unicodedata
 from html import escape
 from pathlib import Path
 
+from latex2mathml.converter import convert
 from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -42,15 +43,11 @@ def asset(name):
 
 
 def text(source, folder=None):
-    """Markdown as HTML; pictures in it are read from `folder` and put inside."""
-    renderer = _Renderer(escape=False, embed_images=folder is not None, path=str(folder or ""))
-    return MarkdownWithMath(renderer=renderer).render(_to_pages(source)).strip()
-
-
-def _to_pages(source):
-    """Links to notebooks and to Markdown lead to the pages made of them, and those to a cell to its place there."""
+    """Markdown as HTML, with links to the pages made of others; pictures are read from `folder` and put inside."""
     source = re.sub(r"(\]\((?!https?:)[^)\s#]+)\.(?:ipynb|md)(?=[)#])", r"\1.html", source)
-    return re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
+    source = re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
+    renderer = _Renderer(escape=False, embed_images=folder is not None, path=str(folder or ""))
+    return MarkdownWithMath(renderer=renderer).render(source).strip()
 
 
 def code(source, folded="", results=""):
@@ -83,8 +80,6 @@ def output(said):
 
 def mathml(tex, block=False):
     """A formula as MathML; a block stands on a line of its own, with the number that its `\\tag` gives at the right."""
-    from latex2mathml.converter import convert
-
     number = TAG.search(tex)
     # It knows arrays, and not `aligned`, which is one of two columns that meet.
     plain = TAG.sub("", tex).replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
