@@ -284,7 +284,7 @@ class Table(HTMLParser):
 def test_a_notebook_shows_a_table_with_links_that_lead_somewhere(found):
     shown = found._repr_mimebundle_()
     table, known = Table(shown["text/html"]), {place.name for places in cells(NOTEBOOKS).values() for place in places}
-    assert shown["text/plain"].endswith("21 of 21 equations hold")
+    assert shown["text/plain"] == repr(found) and repr(found).endswith("21 of 21 equations hold")
     assert table.rows == 22 and len(table.links) >= 42
     for link in table.links:
         file, _, at = link.partition("#")

@@ -72,8 +72,7 @@ def pages(chosen):
     """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
     from i2pemd_lite.course.publish import voila
 
-    for path in voila.write(chosen.out):
-        _say(path)
+    _say(*voila.write(chosen.out), sep="\n")
 
 
 def release(chosen):

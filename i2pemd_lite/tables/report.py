@@ -224,7 +224,8 @@ class WordTable(tuple):
     def __str__(self):
         return self.BETWEEN.join(map(self.text, self))
 
-    __repr__ = __str__
+    def __repr__(self):
+        return str(self)
 
     def _repr_mimebundle_(self, **_):
         rows = map(self.html_cells, self)
