@@ -156,15 +156,14 @@ def predict(chosen):
     task = _task_of(chosen.run)
     run = task.resume(chosen.run, chosen.data)
     options = {name: value for name in ("out", "modality") if (value := getattr(chosen, name))}
-    refused = None
     try:
         written = task.predict(run, chosen.images, **options)
     except BadInput as error:
-        refused, written = error, list(error.written)
+        for path in error.written:
+            print(path)
+        raise
     for path in written if isinstance(written, list) else [written]:
         print(path)
-    if refused:
-        raise refused
 
 
 def tables(chosen):

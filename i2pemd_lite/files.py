@@ -28,17 +28,7 @@ class BadInput(ValueError):
 
 
 class Problems:
-    """Collects what is wrong with many files, so that a user sees all of it at once.
-
-    Example
-    -------
-    >>> problems = Problems("3 scans")
-    >>> problems.add("img2.nii.gz", "three dimensions", "two", "convert the volume again")
-    >>> problems.raise_if_any()
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: 1 problem in 3 scans:
-      img2.nii.gz: expected three dimensions, found two; convert the volume again
-    """
+    """Collects what is wrong with many files, so that a user sees all of it at once."""
 
     def __init__(self, what):
         self.what, self.found = what, []

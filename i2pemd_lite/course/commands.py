@@ -83,7 +83,9 @@ def release(chosen):
     wanted = chosen.only or copies.COPIES
     copies.release(chosen.out, chosen.lessons, wanted, where, say=_say)
     if where and "student" in wanted:
-        _say(badges.to_do(where, chosen.out / "student"))
+        _say(f"The badges lead to {where.url}/tree/{where.branch}/{where.folder}: commit what is in "
+             f"{chosen.out / 'student'} there\n"
+             f"as {where.folder}/ (another place: --repository {where.url}/tree/BRANCH/FOLDER).")  # fmt: skip
 
 
 def work(_):

@@ -64,13 +64,6 @@ def origin(folder=None):
     return repository(address) if ADDRESS.fullmatch(address) else None
 
 
-def to_do(repository, copies):
-    """What is left to do before the badges of the `copies` lead to anything, in a sentence."""
-    url, branch, folder = repository.url, repository.branch, repository.folder
-    return (f"The badges lead to {url}/tree/{branch}/{folder}: commit what is in {copies} there\n"
-            f"as {folder}/ (another place: --repository {url}/tree/BRANCH/FOLDER).")  # fmt: skip
-
-
 def opened(notebook, name, repository):
     """A student copy with links to Colab and Binder under its title, and a setup cell that acts in Colab only."""
     if repository is None:

@@ -129,20 +129,17 @@ def working(folder=None):
 
 def outdated(folder=None):
     """The copies in `work/` that import from this package what the lesson does not: of another version, perhaps."""
-    folder = Path(folder or root() / "work")
-    found = []
-    for path in notebooks.lessons():
-        with contextlib.suppress(BadInput):  # not there, or not a notebook any more
-            if _imports(folder / path.name) - _imports(path):
-                found.append(folder / path.name)
-    return found
+    copies = {Path(folder or root() / "work") / path.name: path for path in notebooks.lessons()}
+    return [copy for copy, path in copies.items() if _imports(copy) - _imports(path)]
 
 
 def _imports(path):
     """The names that a lesson imports from this package, each with where it is from."""
-    cells = (cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code")
-    lines = re.findall(r"^from (i2pemd_lite[\w.]*) import ([\w, ]+)$", "\n".join(cells), re.M)
-    return {(module, name.strip()) for module, names in lines for name in names.split(",")}
+    with contextlib.suppress(BadInput):  # not there, or not a notebook any more
+        cells = (cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code")
+        lines = re.findall(r"^from (i2pemd_lite[\w.]*) import ([\w, ]+)$", "\n".join(cells), re.M)
+        return {(module, name.strip()) for module, names in lines for name in names.split(",")}
+    return set()
 
 
 def instructor(notebook, name):

@@ -12,6 +12,10 @@ import re
 import signal
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
 from i2pemd_lite.course.publish import notebooks, render
 from i2pemd_lite.files import BadInput, cache_folder, fingerprint, root, write_text
 
@@ -54,11 +58,7 @@ def executed(path, say=print):
     It is run again only when the lesson, the package or the profile has changed; until then a copy in the cache serves.
     `say` is told before a lesson is run how long it may take. `BadInput` names the cell that raises.
     """
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-
-    from i2pemd_lite.device import profile
+    from i2pemd_lite.device import profile  # and torch
 
     name, sources = profile().name, sorted((root() / "i2pemd_lite").rglob("*.py"))
     facts = (name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *sources)
