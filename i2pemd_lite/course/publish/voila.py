@@ -31,7 +31,6 @@ def write(out):
     pages["index"] = [notebooks.markdown("index-01", f"{title}\n\n{links}")]
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     about = {"metadata": {**kernel, "language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
-    files = {Path(out) / f"{name}.ipynb": {"cells": cells, **about} for name, cells in pages.items()}
-    for file, notebook in files.items():
-        notebooks.write(file, notebook)
-    return list(files)
+    for name, cells in pages.items():
+        notebooks.write(Path(out) / f"{name}.ipynb", {"cells": cells, **about})
+    return [Path(out) / f"{name}.ipynb" for name in pages]
