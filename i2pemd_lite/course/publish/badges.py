@@ -24,8 +24,6 @@ if "google.colab" in sys.modules:
     from google.colab import output
 
     output.enable_custom_widget_manager()"""
-
-
 LINKS = """\
 [Open in Colab](https://colab.research.google.com/github/{at.owner}/{at.name}/blob/{at.branch}/{path}) ·
 [Open in Binder](https://mybinder.org/v2/gh/{at.owner}/{at.name}/{at.branch}?urlpath={place})"""
