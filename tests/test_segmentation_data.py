@@ -631,7 +631,7 @@ def test_the_nearest_voxel_is_that_of_scipy():
         offset = random.choice([-1, 0.25, 0.5, 4], 3) if tied else random.uniform(-4, 9, 3)
         shape = tuple(random.integers(1, 9, 3))
         expected = ndimage.affine_transform(array.transpose(axes), scale, offset, shape, order=0, mode="nearest")
-        np.testing.assert_array_equal(prepare_module._nearest(array, axes, scale, offset, shape), expected)
+        np.testing.assert_array_equal(prepare_module._Way(axes, scale, offset, shape).nearest(array), expected)
 
 
 def test_predictions_of_another_shape_are_refused(tmp_path):

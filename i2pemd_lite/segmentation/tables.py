@@ -19,19 +19,8 @@ from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.report import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
-from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import (
-    ROW,
-    SEEDS,
-    SETTING,
-    Column,
-    Page,
-    Report,
-    plus_minus,
-    spread,
-    with_nan,
-    with_paper,
-)
+from i2pemd_lite.tables import report, results
+from i2pemd_lite.tables.report import ROW, SEEDS, SETTING, Column, Page, Report
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2
@@ -143,8 +132,8 @@ class Tables(results.Tables):
 
         content = results.evaluated(run, evaluate, tells_all)
         fields = {title: field for field, title in DISTANCES.items()}
-        figures = summary(with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
-        for row in with_nan(content["surfaces"]["rows"]):
+        figures = summary(report.with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
+        for row in report.with_nan(content["surfaces"]["rows"]):
             figures[f"{row[''].lower()} {fields[row['distance']]}"] = row["mean"]
         about, evaluations, history = content["about"], run.evaluations, run.history
         return {"figures": figures, "about": about, "evaluations": evaluations, "history": history}
@@ -156,15 +145,17 @@ class Tables(results.Tables):
         for method in self.present():
             row = self.row(method) | results.means(self.runs(method), FIGURES)
             rows.append(row | {f"paper {name}": value for name, value in paper.figures(method).items()})
-        marked = [row | {"recomputed": plus_minus(row["paper mean recomputed"]) + " †" * (row["method"] in wrong)}
-                  for row in rows]  # fmt: skip
+        marked = []
+        for row in rows:
+            recomputed = f"{report.plus_minus(row['paper mean recomputed'])}{' †' * (row['method'] in wrong)}"
+            marked.append(row | {"recomputed": recomputed})
         means = [Column(name, head, "mean") for name, head in MEANS.items()]
         theirs = [Column(f"paper {name}", f"paper {head}") for name, head in MEANS.items()]
         first = [ROW, SETTING, SEEDS, *means, *theirs, Column("recomputed")]
         pages = [Page([first], rows=marked)]
         for m in MODALITIES:
             organs = [Column(f"{m} {organ}", short, "mean") for organ, short in SHORT.items()]
-            pages.append(Page(with_paper(organs), f"Table 1, organs in {m.upper()}", []))
+            pages.append(Page(report.with_paper(organs), f"Table 1, organs in {m.upper()}", []))
         notes = [*self.unlike(), *map(wrong.get, self.present(wrong)), self.note(self.of(self.NAMES))]
         title = "Table 1: Dice overlap (DOC, %), mean ± SD over seeds"
         return Report(title, rows, self.about(), notes=notes, pages=pages)
@@ -227,7 +218,7 @@ class Tables(results.Tables):
         for parts in zip(*(np.array_split(run.history, min(PARTS, len(run.history))) for run in runs), strict=True):
             row = {"up to step": parts[0][-1]["step"], "setting": self.labels(runs), "seeds": len(runs)}
             for term, title in (("ce", "CE"), ("dice", "Dice"), ("i2pemd", "I2PEMD")):
-                row |= spread(title, [float(np.mean([step[term] for step in part])) for part in parts])
+                row |= report.spread(title, [float(np.mean([step[term] for step in part])) for part in parts])
             rows.append(row)
         add = "CE and Dice of CT and MR are added up as `add` says; I2PEMD is one mean over both, before λ"
         notes = [NO_NUMBERS, add, self.note(runs)]
@@ -248,16 +239,10 @@ class Tables(results.Tables):
         first = self.results[0]
         s = first.settings
         return {
-            "data": first.data,
-            "held-back cases": first.about["held-back cases"],
-            "steps": s.steps,
-            "mm": " × ".join(f"{n:g}" for n in s.spacing),
-            "voxels in-plane": " × ".join(map(str, s.size)),
-            "crop": s.crop,
-            "width": s.width,
-            "d": self.main[0],
-            "λ": s.weight,
-        }
+            "data": first.data, "held-back cases": first.about["held-back cases"], "steps": s.steps,
+            "mm": " × ".join(f"{n:g}" for n in s.spacing), "voxels in-plane": " × ".join(map(str, s.size)),
+            "crop": s.crop, "width": s.width, "d": self.main[0], "λ": s.weight,
+        }  # fmt: skip
 
 
 from_runs = Tables.from_runs
