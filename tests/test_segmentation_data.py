@@ -18,7 +18,7 @@ from scipy import ndimage
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import data, layout
 from i2pemd_lite.segmentation.data import Scan, load, split
-from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare, prepare_case, to_source_grid, write_labels
+from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare, prepare_case, to_source_grid
 
 prepare_module = importlib.import_module("i2pemd_lite.segmentation.prepare")
 
@@ -642,16 +642,14 @@ def test_predictions_of_another_shape_are_refused(tmp_path):
 
 def test_written_labels_are_whole_and_on_the_grid(tmp_path):
     label = classes()
-    write_labels(tmp_path / "out/a.nii.gz", label.astype(np.int64), LPS)
+    layout.write_nifti(tmp_path / "out/a.nii.gz", label, LPS)
     grid, back = layout.read_nifti(tmp_path / "out/a.nii.gz")
     np.testing.assert_array_equal(back, label)
     np.testing.assert_array_equal(grid.affine, LPS)
     assert nibabel.load(tmp_path / "out/a.nii.gz").get_data_dtype() == np.uint8
     assert os.listdir(tmp_path / "out") == ["a.nii.gz"]
     with pytest.raises(BadInput, match="ending in .nii or .nii.gz"):
-        write_labels(tmp_path / "a.png", label, LPS)
-    with pytest.raises(BadInput, match="labels: expected integers"):
-        write_labels(tmp_path / "a.nii", label / 2, LPS)
+        layout.write_nifti(tmp_path / "a.png", label, LPS)
 
 
 # The cache

@@ -20,14 +20,11 @@ from scipy import ndimage
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation import layout
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
 
-FORMAT = 1
-"""Counts the changes that make a cache written before of no use."""
-MARGIN_SLICES = 2
-MARGIN_MM = 20.0
+FORMAT = 1  # counts the changes that make a cache written before of no use
+MARGIN_SLICES, MARGIN_MM = 2, 20.0  # that a crop leaves around the organs, along z and in-plane
 
 
 @dataclass(frozen=True)
@@ -242,19 +239,6 @@ def to_source_grid(prediction, case):
     return labels, case.source.affine
 
 
-def write_labels(path, labels, affine, like=None):
-    """Write a label map (i, j, k) of class ids with its RAS `affine` as NIfTI, whole or not at all.
-
-    `like` is the NIfTI file of the scan, if it is one: the label map then lies on it in every viewer (`write_nifti`).
-
-    Raises `BadInput` for labels that are no integers and for a name that is not NIfTI's.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
-        raise BadInput(f"labels: expected integers (i, j, k), found {labels.dtype} of shape {labels.shape}")
-    layout.write_nifti(path, labels.astype(np.uint8), affine, like)
-
-
 def _case(scan, image, label, grid, geometry):
     """The steps of the preparation, in order: clip, orient and place the grid, blur, resample, fill, normalise."""
     if scan.modality == "ct" and geometry.ct_window is not None:
@@ -396,11 +380,10 @@ def _fill(folder, dataset, geometry, progress, train):
                 _write_case(folder / _file_name(scan.name), _case(scan, image, label, grid, geometry))
     problems.raise_if_any()
     cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
-    labels = [case.label.flatten() for case in cases if case.label is not None]
-    present = sum(torch.bincount(label, minlength=len(CLASSES)) for label in labels)
-    for one, count in zip(CLASSES, present.tolist(), strict=True):
-        if not count:
-            problems.add(dataset.folder, f"a labelled case with {one}", "none", "add one: no class is learnt unseen")
+    present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
+    for k, name in enumerate(CLASSES):
+        if k not in present:
+            problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
     files.write_json(folder / "prepared.json", {

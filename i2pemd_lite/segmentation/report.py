@@ -16,8 +16,7 @@ VOXELS = 200
 """Of each class and modality, whose features an evaluation compares: about so many, shared out over the cases."""
 BLOCKS, PROBE = 2, 20
 """Blocks of each modality, and voxels of each class in each, whose features every `Moment` of a run keeps."""
-DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}
-"""Field of `SurfaceDistances` -> its name in a table."""
+DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}  # field of `SurfaceDistances` -> its name in a table
 MISSING = {
     "truth": "organs that the truth does not show but the prediction does, of DOC 0 and no distance",
     "prediction": "organs that the prediction does not show but the truth does, of DOC 0 and no distance",
@@ -67,13 +66,13 @@ def sample_voxels(cases):
 
 
 class Block(NamedTuple):
-    """Some slices of a case, and voxels in it."""
+    """Some slices of a case: `image` and `label` (D, H, W), `voxels` in it (n, 3), and their classes `labels` (n,)."""
 
     modality: str
-    image: torch.Tensor  # (D, H, W)
-    label: torch.Tensor  # (D, H, W)
-    voxels: torch.Tensor  # (n, 3) indices
-    labels: torch.Tensor  # (n,) their classes
+    image: torch.Tensor
+    label: torch.Tensor
+    voxels: torch.Tensor
+    labels: torch.Tensor
 
 
 def probe_blocks(cases, depth):
@@ -136,7 +135,6 @@ class Evaluation(Report):
 
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
-    figures   the means of DOC by name, as `summary` gives them
     """
 
     cases: list = dataclasses.field(default_factory=list)
@@ -144,7 +142,7 @@ class Evaluation(Report):
 
     @property
     def figures(self):
-        """Means of DOC: doc, ct, mr, "ct liver", …"""
+        """The means of DOC by name, as `summary` gives them: doc, ct, mr, "ct liver", …"""
         return summary(self.cases)
 
     @property

@@ -20,12 +20,9 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import layout
 from i2pemd_lite.segmentation.layout import MANIFEST, Volume
 
-FORMAT = 2
-"""Counts the changes that make other voxels from the same seed."""
-PLANE = 128
-"""Voxels of a slice along x and y."""
-UNLABELLED = 2
-"""Scans of each modality without a label map."""
+FORMAT = 2  # counts the changes that make other voxels from the same seed
+PLANE = 128  # voxels of a slice along x and y
+UNLABELLED = 2  # scans of each modality without a label map
 
 
 class Tissue(NamedTuple):
@@ -157,11 +154,11 @@ def waves(points, drawn):
 
 
 def ellipsoid(points, centre, radii, turns=(0, 0, 0)):
-    """About the signed distance (mm, negative inside) of `points` (3, ...) to an ellipsoid turned about x, y, z (rad).
+    """About the signed distance (mm, negative inside) of `points` (3, N) to an ellipsoid turned about x, y, z (rad).
 
     With k_0 = |p / r| and k_1 = |p / r^2| it is k_0 (k_0 - 1) / k_1, which is exact in the first order at the surface.
     """
-    p = points - np.asarray(centre, dtype=points.dtype).reshape(3, *[1] * (points.ndim - 1))
+    p = points - np.asarray(centre, dtype=points.dtype)[:, None]
     for axis, angle in enumerate(turns):
         if angle:
             a, b = (axis + 1) % 3, (axis + 2) % 3
