@@ -236,7 +236,7 @@ EXHIBITS = {
     ),
     "learning rate too high": Exhibit(
         "A learning rate too high: the loss jumps, prototypes are thrown about",
-        exhibits.rate_too_high, sane={"rate": 0.1}, broken={"rate": 10.0},
+        lambda rate: exhibits.trainings()[rate], sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
         picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=losses,
         sign=Sign(
