@@ -33,28 +33,20 @@ exact = partial(torch.tensor, dtype=torch.float64)
 
 
 class Passage(NamedTuple):
-    """A place where the paper is silent, or says two things.
+    """A place where the paper is silent, or says two things."""
 
-    title : in a few words;  equation : where it stands;  lesson : where a learner meets it, "NN"
-    says, ours, why : what the paper says, how it is read here, and the reason; a sentence each
-    switch : the name of the setting or argument that changes it, "none" where there is none
-    readings : {words: key}, ours first;  compute : `compute(key)` -> numbers, a vector (bars) or a matrix
-    labels : of the bars, or (of the rows, of the columns);  numbers : what they are, with their unit
-    low : where the axis of the bars begins
-    """
-
-    title: str
-    equation: str
-    lesson: str
-    says: str
-    ours: str
+    title: str  # in a few words
+    equation: str  # where it stands
+    lesson: str  # where a learner meets it, "NN"
+    says: str  # what the paper says, a sentence as the next two
+    ours: str  # how it is read here
     why: str
-    switch: str
-    readings: dict
-    compute: Callable
-    labels: tuple
-    numbers: str
-    low: float = 0.0
+    switch: str  # the name of the setting or argument that changes it, "none" where there is none
+    readings: dict  # words -> key, ours first
+    compute: Callable  # key -> numbers, a vector (bars) or a matrix
+    labels: tuple  # of the bars, or (of the rows, of the columns)
+    numbers: str  # what they are, with their unit
+    low: float = 0.0  # where the axis of the bars begins
 
 
 def flow(key):
