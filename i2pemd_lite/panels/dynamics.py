@@ -40,19 +40,13 @@ class Result(NamedTuple):
 
 
 @lru_cache(8)
-def simulate(batch, rarest, drift, gap, share, seed=0):
-    """Batches of features of two modalities.
+def simulate(batch, rarest, drift, gap, share):
+    """Batches -> features (STEPS, batch, 2), labels (STEPS, batch), is_mr (STEPS, batch), centre (STEPS, K, 2).
 
-    Parameters
-    ----------
     batch : instances a step, rarest : probability of class 4 (the others share the rest evenly)
     drift : feature units that each centre moves in all, gap : distance of MR from CT, share : part that is MR
-
-    Returns
-    -------
-    features (STEPS, batch, 2), labels (STEPS, batch), is_mr (STEPS, batch), centre (STEPS, K, 2)
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     frequency = np.array([(1 - rarest) / (K - 1)] * (K - 1) + [rarest])
     labels = random.choice(K, (STEPS, batch), p=frequency)
     is_mr = random.random((STEPS, batch)) < share

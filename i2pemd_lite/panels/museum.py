@@ -236,7 +236,7 @@ EXHIBITS = {
     ),
     "learning rate too high": Exhibit(
         "A learning rate too high: the loss jumps, prototypes are thrown about",
-        exhibits.rate_too_high, sane={"rate": 0.1}, broken={"rate": 10.0},
+        lambda rate: exhibits.trainings()[rate], sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
         picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=losses,
         sign=Sign(
@@ -286,10 +286,11 @@ def draw(card, result):
     sign, bad = exhibit.sign, exhibit.sign.there(result.signs[1])
     boxes = [[left, 0.455, width, 0.36] for left, width in exhibit.places]
     paper.text(0.02, 0.945, exhibit.headline, size=11, weight="bold")
-    titles = ("✓  healthy:  ", style.INK), ("✖  yours:  ", style.RED) if bad else ("✓  yours:  ", style.INK)
-    for box, (word, ink), setting, view in zip(boxes, titles, result.settings, result.views, strict=False):
-        paper.text(box[0], 0.845, word + exhibit.in_words(**setting), size=9.5, weight="bold", color=ink)
-        exhibit.picture(card.plane(f"{result.name}, {box}", box), view)
+    heads = ("✓  healthy", style.INK), ("✖  yours", style.RED) if bad else ("✓  yours", style.INK)
+    for n, ((words, ink), setting, view) in enumerate(zip(heads, result.settings, result.views, strict=True)):
+        title = f"{words}:  {exhibit.in_words(**setting)}"
+        paper.text(boxes[n][0], 0.845, title, size=9.5, weight="bold", color=ink)
+        exhibit.picture(card.plane(f"{result.name} {n}", boxes[n]), view)
     if exhibit.chart:
         exhibit.chart(card, boxes[2], *result.views)
 
@@ -354,10 +355,9 @@ def panel(exhibit="one on the diagonal", **start):
     }
 
     def bring(change):
-        for one, item in EXHIBITS.items():
-            for name in item.broken:
-                control = controls[name]
-                getattr(control, "shown", control).layout.display = None if one == change["new"] else "none"
+        for name in opening:
+            control = getattr(controls[name], "shown", controls[name])
+            control.layout.display = None if name in EXHIBITS[change["new"]].broken else "none"
 
     bring({"new": exhibit})
     controls["exhibit"].observe(bring, "value")

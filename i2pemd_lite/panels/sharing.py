@@ -112,20 +112,24 @@ class Result(NamedTuple):
 
     method: str
     blocks: tuple
-    parameters: int
+
+    @property
+    def parameters(self):
+        """Of all stages."""
+        return sum(block.parameters for block in self.blocks)
 
 
 def compute(state):
     """The network of state's method, width (b), dim (d) and upconv, as it is built for a run."""
     method = state["method"]
-    return Result(method, *_built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
+    return Result(method, _built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
 
 
 @lru_cache(64)
 def _built(sharing, width, dim, upconv):
     with torch.device("meta"):  # no weights are drawn; a walk there would load torch's compiler
         network = UNet(sharing, width, dim, len(CLASSES), upconv)
-    return walk(network.to_empty(device="cpu")), sum(p.numel() for p in network.parameters())
+    return walk(network.to_empty(device="cpu"))
 
 
 LANES = {"ct": (1, style.BLUE, "-", "CT ○"), "mr": (-1, style.ORANGE, (0, (4, 2)), "MR ×")}
@@ -253,18 +257,11 @@ def sharing(method="joint_sepbn", **start):
     if method not in METHODS:
         raise BadInput(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
     paper = SegmentationSettings()
-    return Panel(
-        "sharing",
-        {
-            "method": choice("row", list(METHODS), method, "270px"),
-            "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "390px"),
-            "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "300px"),
-            "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
-        },
-        compute,
-        draw,
-        describe,
-        layout=[["method", "upconv"], ["width", "dim"]],
-        size=(9.4, 4.3),
-        start=start,
-    )
+    controls = {
+        "method": choice("row", list(METHODS), method, "270px"),
+        "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "390px"),
+        "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "300px"),
+        "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
+    }
+    layout = [["method", "upconv"], ["width", "dim"]]
+    return Panel("sharing", controls, compute, draw, describe, layout=layout, size=(9.4, 4.3), start=start)

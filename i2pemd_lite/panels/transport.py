@@ -25,9 +25,8 @@ class Result(NamedTuple):
     printed: bool
     transport: Transport
     pot_gap: float  # |ours − ot.emd2|; NaN where the masses differ, which ot.emd2 does not take
-    lp_gap: float  # |ours − scipy's linear program|
     residuals: tuple  # the worst violation by the plan of its row sums, of its column sums, and of x ≥ 0
-    whole: float  # the cost when the total flow is a constraint: that of `transport`, but for Eq. 1 as printed
+    whole: float  # scipy's cost with the total flow as a constraint: that of `transport`, but for Eq. 1 as printed
     u: np.ndarray  # (m,) prices of the suppliers
     v: np.ndarray  # (n,) prices of the consumers
     careless: float  # cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
@@ -131,20 +130,20 @@ def compute(state, m, n):
                 raise BadInput(f"{name}: expected some mass, found none; move one of its sliders up")
         p, q = p / p.sum(), q / q.sum()
     flow, most = min(p.sum(), q.sum()), max(p.sum(), q.sum())
-    program = linear_program(p, q, cost, flow)
+    program, pot = linear_program(p, q, cost, flow), np.nan
     careless = float(p @ cost @ q) / most if most else 0.0
     bins = np.flatnonzero(q)
     label = int(bins[0]) if len(bins) == 1 and p.sum() <= q.sum() + EQUAL else None
     if state["printed"]:
         letter = linear_program(p, q, cost)
         ours = Transport(letter.cost, letter.plan, float(letter.plan.sum()))
-        gaps, u, v, flow = (np.nan, 0.0), letter.u, letter.v, 0.0
+        u, v, flow = letter.u, letter.v, 0.0
     else:
         ours, (u, v) = emd(p, q, cost), prices(program, p, q)
-        pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost)) if most - flow < EQUAL else np.nan
-        gaps = abs(ours.cost - pot), abs(ours.cost - program.cost)
-    residuals = _residuals(ours.plan, p, q, flow)
-    return Result(p, q, cost, state["printed"], ours, *gaps, residuals, program.cost, u, v, careless, label)
+        if most - flow < EQUAL:
+            pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
+    pot_gap, residuals = abs(ours.cost - pot), _residuals(ours.plan, p, q, flow)
+    return Result(p, q, cost, state["printed"], ours, pot_gap, residuals, program.cost, u, v, careless, label)
 
 
 def _residuals(plan, p, q, flow):
@@ -259,7 +258,7 @@ def describe(result):
     numbers["dual bound Σpu + Σqv"] = f"{result.bound:.6f}"
     numbers["its gap, u + v over g"] = _gap(max(abs(t.cost - result.bound), result.undercut))
     if not result.printed:
-        numbers |= {"gap to ot.emd2": _gap(result.pot_gap), "gap to SciPy's LP": _gap(result.lp_gap)}
+        numbers |= {"gap to ot.emd2": _gap(result.pot_gap), "gap to SciPy's LP": _gap(abs(t.cost - result.whole))}
     off = ", ".join(f"{residual:.0e}" if residual else "0" for residual in result.residuals)
     return words, numbers | {"rows, columns, x ≥ 0 off by": off}
 
@@ -278,17 +277,12 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
         raise BadInput(f"cost: expected {len(p)} × {len(q)} numbers, at most 5 × 5, found {m} × {n}")
     masses = [
-        {
-            f"{side}{k + 1}": slider(f"{side}{style.subscript(k + 1)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
-            for k, v in enumerate(values)
-        }
+        {f"{side}{k}": slider(f"{side}{style.subscript(k)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
+         for k, v in enumerate(values, 1)}
         for side, values in (("p", p), ("q", q))
-    ]
-    costs = {
-        f"g{i + 1}{j + 1}": cell(f"g{style.subscript(i + 1)}{style.subscript(j + 1)}", cost[i][j], 0.0, 10.0)
-        for i in range(m)
-        for j in range(n)
-    }
+    ]  # fmt: skip
+    costs = {f"g{i + 1}{j + 1}": cell(f"g{style.subscript(10 * i + j + 11)}", cost[i][j], 0.0, 10.0)
+             for i, j in np.ndindex(m, n)}  # fmt: skip
     kinds = [("as the sliders", 0), *((f"label {j + 1}", j + 1) for j in range(n))]
     switches = {
         "label": choice("q is", kinds, label, "180px"),
@@ -296,6 +290,5 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
     }
     rows = [*masses, costs, switches]
-    controls = {name: control for row in rows for name, control in row.items()}
-    layout = [list(row) for row in rows]
+    controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
     return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout)
