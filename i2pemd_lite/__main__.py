@@ -30,6 +30,7 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite import __version__
+from i2pemd_lite.course import commands
 from i2pemd_lite.files import BadInput, refusal, root, run_lock
 from i2pemd_lite.text import about, spoken
 
@@ -52,7 +53,7 @@ def main(arguments=None):
             os.environ["I2PEMD_DEVICE"] = chosen.device
         if _processes() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
-        return (gpu(rest) if chosen.command is gpu else chosen.command(chosen)) or 0
+        return int((gpu(rest) if chosen.command is gpu else chosen.command(chosen)) or 0)
     except (BadInput, FloatingPointError, OSError) as error:
         if not (why := refusal(error) if isinstance(error, OSError) else error):
             raise
@@ -158,13 +159,10 @@ def predict(chosen):
     try:
         written = task.predict(run, chosen.images, **options)
     except BadInput as error:
-        _print_paths(getattr(error, "written", []))
+        for path in error.written:
+            print(path)
         raise
-    _print_paths(written if isinstance(written, list) else [written])
-
-
-def _print_paths(paths):
-    for path in paths:
+    for path in written if isinstance(written, list) else [written]:
         print(path)
 
 
@@ -189,10 +187,6 @@ def gpu(words):
     if not kit.is_file():
         raise BadInput(f"gpu: expected {kit}, found the module alone; run it in a clone of the project")
     return subprocess.run([sys.executable, kit, *words]).returncode
-
-
-def _words(text):
-    return tuple(text.split(","))
 
 
 def _numbers(text):
@@ -281,7 +275,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     tables: {
         "task": {"choices": TASKS},
         "--seeds": {"type": _numbers, "metavar": "0,1,2", "help": "one run a method for each; default: 0"},
-        "--methods": {"type": _words, "metavar": "NAME,NAME", "help": "keys of METHODS; default: all"},
+        "--methods": {"type": commands.words, "metavar": "NAME,NAME", "help": "keys of METHODS; default: all"},
         "--dims": {"type": _numbers, "metavar": "8,16,32", "help": "feature sizes for Figure 6 (a); default: none"},
         "--thresholds": {"type": _pairs, "metavar": "0.6-0.7,0.7-0.9", "help": THRESHOLDS},
         "--profile": PROFILE,
@@ -292,30 +286,22 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--runs": {"type": Path, "nargs": "+", "metavar": "DIR", "help": RUNS},
         "--out": {"type": Path, "help": WHERE},
     },
+    gpu: {},  # the kit has its own words
 }
 
 
 def _parser():
-    from i2pemd_lite.course.commands import add
-
-    parser = argparse.ArgumentParser(
-        "python -m i2pemd_lite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m i2pemd_lite", description=__doc__, formatter_class=raw)
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(metavar="command")
-
-    def command(function):
-        sub = commands.add_parser(function.__name__, help=about(function), description=about(function))
+    subs = parser.add_subparsers(metavar="command")
+    for function, options in (COMMANDS | commands.COMMANDS).items():
+        said = about(function)
+        sub = subs.add_parser(function.__name__, help=said, description=said, add_help=function is not gpu)
         sub.set_defaults(command=function)
-        return sub
-
-    for function, options in COMMANDS.items():
-        sub = command(function)
         for name, meaning in options.items():
             sub.add_argument(name, **meaning)
-    commands.add_parser("gpu", help=about(gpu), add_help=False).set_defaults(command=gpu)  # the kit has its own words
-    add(command)
     return parser
 
 

@@ -19,10 +19,8 @@ from safetensors.torch import save
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
 
-FORMAT = 1
-"""Counts the changes that make a file written before of no use."""
-LIMIT = 45
-"""MiB that a file may have."""
+FORMAT = 1  # counts the changes that make a file written before of no use
+LIMIT = 45  # MiB that a file may have
 
 
 def packed(parts):
@@ -67,9 +65,10 @@ def read(file, task):
     same on every machine. Both raise `BadInput` for what is damaged, of another format or of another task.
     """
 
-    def bad(expected, found):
-        again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
-        return BadInput(f"{file}: expected {expected}, found {found}; {again}")
+    def expect(holds, expected, found="it damaged"):
+        if not holds:
+            again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
+            raise BadInput(f"{file}: expected {expected}, found {found}; {again}")
 
     def unpacked(use=lambda name, array: array):
         def unpack(name):
@@ -77,8 +76,7 @@ def read(file, task):
                 data = lzma.decompress(parts[name])
             except lzma.LZMAError:
                 data = b""
-            if _mark(data) != notes["sha256"][name]:
-                raise bad(f"{name} as it was written", "it damaged")
+            expect(_mark(data) == notes["sha256"][name], f"{name} as it was written")
             return use(name, np.frombuffer(data, np.uint8))
 
         return dict(zip(parts, _at_once(unpack, parts), strict=True))
@@ -86,17 +84,14 @@ def read(file, task):
     try:
         with safe_open(file, "pt") as stored:
             about = stored.metadata() or {}
-            if "compact" not in about:
-                raise bad("a compact set", "a file of another kind")
-            if _mark(about["compact"].encode()) != about.get("sha256"):
-                raise bad("a compact set as it was written", "it damaged")
+            expect("compact" in about, "a compact set", "a file of another kind")
+            expect(_mark(about["compact"].encode()) == about.get("sha256"), "a compact set as it was written")
             notes = json.loads(about["compact"])
             for name, ours in (("format", FORMAT), ("task", task)):
-                if notes[name] != ours:
-                    raise bad(f"a compact set of {name} {ours}", f"{name} {notes[name]}")
+                expect(notes[name] == ours, f"a compact set of {name} {ours}", f"{name} {notes[name]}")
             parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
     except (OSError, SafetensorError) as error:
-        raise bad("a whole compact set", error) from None
+        expect(False, "a whole compact set", error)
     return notes, about["sha256"][:16], unpacked
 
 

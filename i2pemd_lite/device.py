@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import re
 import sys
@@ -45,14 +44,14 @@ def profile(name=None):
     if name and name not in PROFILES:
         raise BadInput(f"profile: expected one of {', '.join(PROFILES)}, found {name!r}")
     if device:
-        _expect_device(device)
+        _expect(device)
     else:
         device = "cuda" if name in (None, "", "gpu") and torch.cuda.is_available() else "cpu"
     name = name or ("laptop" if device == "cpu" else "gpu")
     return Profile(name, device, "bfloat16" if name == "gpu" and has_bfloat16(device) else "float32")
 
 
-def _expect_device(device):
+def _expect(device):
     if device == "cpu":
         return
     named = re.fullmatch(r"cuda(?::(\d+))?", device)
@@ -78,69 +77,49 @@ def no_gpu():
         why = str(error)
     if old := re.search(r"driver on your system is too old(?: \(found version (\d+)\))?", why):
         version = f" (CUDA {int(old[1]) // 1000}.{int(old[1]) % 1000 // 10})" if old[1] else ""
-        return (
-            f"an NVIDIA driver{version} that is too old for this torch (CUDA {torch.version.cuda}); update the driver, "
-            "or install a torch for an older CUDA, see pytorch.org"
-        )
-    if os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
-        return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r}, which leaves none; unset or correct it"
+        do = "update the driver, or install a torch for an older CUDA, see pytorch.org"
+        return f"an NVIDIA driver{version} that is too old for this torch (CUDA {torch.version.cuda}); {do}"
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return f"CUDA_VISIBLE_DEVICES={visible!r}, which leaves none; unset or correct it"
     return "none, or no driver for it; see whether nvidia-smi lists one"
 
 
 def has_bfloat16(device):
     """Whether the device has instructions for bfloat16, and does not just imitate it."""
-    if device == "cpu":
-        # On a processor without the instructions bfloat16 is emulated, tens of times slower than float32.
-        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return bool(probe and probe())
+    if device == "cpu":  # where it is imitated, it is tens of times slower than float32
+        return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     with torch.cuda.device(device):
         return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @contextlib.contextmanager
 def told():
-    """Inside: what a GPU refuses is a `BadInput` that says what to do. Also a decorator.
-
-    Example
-    -------
-    >>> with told():
-    ...     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity "
-    ...                                  "of 8.00 GiB of which 1.50 GiB is free.")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: GPU: expected room for 2.00 GiB more, found 1.50 GiB free of 8.00 GiB; ...
-    """
+    """Inside: what a GPU refuses is a `BadInput` that says what to do. Also a decorator."""
     try:
         yield
     except RuntimeError as error:
-        if not (words := _refused(str(error))):
+        said = str(error)
+        words = next((words for pattern, words in REFUSALS.items() if re.search(pattern, said)), None)
+        if words is None:
             raise
+        more = re.search(r"Tried to allocate ([\d.]+ \w+)", said)
+        free = re.search(r"total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free", said)
+        facts = {"more": more[1] if more else "something", "found": f"{free[2]} free of {free[1]}" if free else "less"}
         traceback.clear_frames(error.__traceback__)  # or a notebook, which keeps errors, keeps what filled the memory
-        raise BadInput(words) from None
+        raise BadInput(words.format(**facts)) from None
 
 
-def _refused(words):
-    """The sentence on an error of torch that is about the GPU itself; None for another."""
-    go_on = "what had begun goes on with train --resume and its folder"
-    if re.search("out of memory|ALLOC_FAILED", words):
-        asked = re.search(r"Tried to allocate ([\d.]+ \w+)", words)
-        free = re.search(r"total capacity of ([\d.]+ \w+) of which ([\d.]+ \w+) is free", words)
-        more, found = asked[1] if asked else "something", f"{free[2]} free of {free[1]}" if free else "less"
-        return (
-            f"GPU: expected room for {more} more, found {found}; close other programs on it (nvidia-smi lists them) or "
-            f"choose another with I2PEMD_DEVICE or --device cuda:1, and {go_on}; or begin a smaller one "
-            "with --set (segmentation: size, batch; classification: size, labelled, unlabelled)"
-        )
-    if "busy or unavailable" in words:
-        return (
-            "GPU: expected one that is free, found it busy or unavailable; end the program that has it (nvidia-smi "
-            f"lists them) or choose another with I2PEMD_DEVICE or --device cuda:1, and {go_on}"
-        )
-    if "no kernel image" in words:
-        return (
-            f"GPU: expected one that torch {torch.__version__} was built for, found an older or newer one; install the "
-            f"build that pytorch.org names for it, or choose the CPU with I2PEMD_DEVICE or --device cpu, and {go_on}"
-        )
-    return None
+_GO_ON = "and what had begun goes on with train --resume and its folder"
+_OTHER = "choose another with I2PEMD_DEVICE or --device cuda:1"
+REFUSALS = {  # what torch says of the GPU itself: the sentence in its place
+    "out of memory|ALLOC_FAILED": "GPU: expected room for {more} more, found {found}; close other programs on it "
+    f"(nvidia-smi lists them) or {_OTHER}, {_GO_ON}; or begin a smaller one with --set (segmentation: size, batch; "
+    "classification: size, labelled, unlabelled)",
+    "busy or unavailable": "GPU: expected one that is free, found it busy or unavailable; end the program that has it "
+    f"(nvidia-smi lists them) or {_OTHER}, {_GO_ON}",
+    "no kernel image": f"GPU: expected one that torch {torch.__version__} was built for, found an older or newer one; "
+    "install the build that pytorch.org names for it, or choose the CPU with I2PEMD_DEVICE or --device cpu, " + _GO_ON,
+}
 
 
 def peak_memory(device):
@@ -150,8 +129,8 @@ def peak_memory(device):
     """
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    if importlib.util.find_spec("resource") is None:  # Windows
+    try:
+        import resource
+    except ImportError:  # Windows
         return None
-    import resource
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)

@@ -12,8 +12,7 @@ import re
 import tempfile
 from pathlib import Path
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What writing ends with where a disk, a quota or a limit on the size of files leaves no room."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
 
 
 class BadInput(ValueError):
@@ -29,17 +28,7 @@ class BadInput(ValueError):
 
 
 class Problems:
-    """Collects what is wrong with many files, so that a user sees all of it at once.
-
-    Example
-    -------
-    >>> problems = Problems("3 scans")
-    >>> problems.add("img2.nii.gz", "three dimensions", "two", "convert the volume again")
-    >>> problems.raise_if_any()
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: 1 problem in 3 scans:
-      img2.nii.gz: expected three dimensions, found two; convert the volume again
-    """
+    """Collects what is wrong with many files, so that a user sees all of it at once."""
 
     def __init__(self, what):
         self.what, self.found = what, []
@@ -64,15 +53,7 @@ class Problems:
 
 
 def refusal(error):
-    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none.
-
-    Example
-    -------
-    >>> refusal(FileExistsError(errno.EEXIST, "File exists", "out/course"))
-    'out/course: expected a file or folder to use, found: File exists; choose another path'
-    >>> refusal(OSError(errno.ENOSPC, "No space left on device"))
-    'a file: expected room to write it, found: No space left on device; make room on its disk, or choose another path'
-    """
+    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none."""
     if error.filename is None and error.errno not in FULL:
         return ""
     expected, do, cache = "a file or folder to use", "choose another path", cache_folder().absolute()
@@ -88,16 +69,7 @@ def refusal(error):
 def atomic_write(path):
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
 
-    Where it cannot be made, or there is no room for it, the `OSError` names `path`, also where the library that writes
-    names nothing.
-
-    Example
-    -------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with atomic_write(Path(folder) / "a.txt") as temporary:
-    ...         _ = temporary.write_text("whole")
-    ...     print(os.listdir(folder))
-    ['a.txt']
+    Where it cannot be made, or there is no room for it, the `OSError` names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,10 +87,9 @@ def atomic_write(path):
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except Exception as error:
-        if said := re.search(r"os error (\d+)", str(error)):  # in the words of safetensors, on Windows 112
-            number = errno.ENOSPC if said[1] == "112" else int(said[1])
-        else:
-            number = getattr(error, "errno", None)
+        said = re.search(r"os error (\d+)", str(error))  # in the words of safetensors
+        number = int(said[1]) if said else getattr(error, "errno", None)
+        number = errno.ENOSPC if number == 112 else number  # as Windows has it
         if number not in FULL:
             raise
         raise OSError(number, os.strerror(number), str(path)) from None
@@ -130,15 +101,7 @@ def atomic_write(path):
 def run_lock(folder):
     """Inside, no other cockpit and no command trains the run in `folder`; `BadInput` when one does.
 
-    A `Run` in Python claims nothing: whoever iterates over it sees to that. The claim is a lock of the operating
-    system, so that a process that is killed leaves none.
-
-    Example
-    -------
-    >>> with tempfile.TemporaryDirectory() as folder, run_lock(folder), run_lock(folder):
-    ...     pass
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: ...: expected a run that nobody trains, found one that is being trained elsewhere; ...
+    It is a lock of the operating system, so that a process that is killed leaves none. A `Run` in Python takes none.
     """
     from filelock import FileLock, Timeout
 
@@ -147,18 +110,21 @@ def run_lock(folder):
     try:
         lock = FileLock(folder / ".training").acquire(blocking=False)
     except Timeout:
-        raise BadInput(
-            f"{folder}: expected a run that nobody trains, found one that is being trained elsewhere; "
-            "stop it there, or choose another name"
-        ) from None
+        found = "one that is being trained elsewhere; stop it there, or choose another name"
+        raise BadInput(f"{folder}: expected a run that nobody trains, found {found}") from None
     with lock:
         yield
 
 
+def write_text(path, text):
+    """Write a file of text, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path, value):
     """Write `value` as JSON, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path):
@@ -170,18 +136,11 @@ def read_json(path):
 
 
 def fingerprint(*parts):
-    """A short hash of strings, bytes, numbers and the name, size and time of change of paths.
-
-    Example
-    -------
-    >>> fingerprint("a", 1) == fingerprint("a", 1) != fingerprint("a", 2)
-    True
-    """
+    """A short hash of strings, bytes, numbers and the name, size and time of change of paths."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            stat = part.stat()
-            part = f"{part.name} {stat.st_size} {stat.st_mtime_ns}"
+            part = f"{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}"
         digest.update(part if isinstance(part, bytes) else repr(part).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
@@ -198,10 +157,8 @@ def root():
 def data_folder():
     """The folder of real data that `I2PEMD_DATA` names, or None for the synthetic sets."""
     value = os.environ.get("I2PEMD_DATA")
-    if not value:
-        return None
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
+    folder = Path(value).expanduser() if value else None
+    if folder and not folder.is_dir():
         raise BadInput(f"I2PEMD_DATA: expected a folder, found {value!r}; correct it, or unset it for synthetic data")
     return folder
 

@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 
-TYPED = {
+TYPED = {  # how one types a character on a keyboard that has only ASCII
     "·": "|", "•": "*", "×": "x", "÷": "/", "±": "+-", "−": "-", "–": "-", "—": "-", "⁄": "/", "…": "...", "√": "sqrt",
     "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "←": "<-", "→": "->", "↑": "^", "↓": "v", "∞": "inf", "∑": "sum",
     "∂": "d", "∇": "grad", "∈": "in", "∩": "and", "∪": "or", "‖": "||", "⌊": "floor(", "⌋": ")", "°": " degrees",
@@ -17,10 +17,8 @@ TYPED = {
     "─": "-", "━": "-", "┈": "-", "╌": "-", "│": "|", "┆": "|", "▏": "|", "■": "#", "▮": "#", "▲": "^", "▼": "v",
     "□": "o", "◆": "*", "◇": "o", "●": "*", "○": "o",
 }  # fmt: skip
-"""How one types a character on a keyboard that has only ASCII."""
 
-GONE = (errno.EPIPE, errno.EINVAL)
-"""What writing to a closed pipe ends with; the second on Windows, at times."""
+GONE = (errno.EPIPE, errno.EINVAL)  # what writing to a closed pipe ends with; the second on Windows, at times
 
 
 def plain(text, encoding):
@@ -101,24 +99,17 @@ def spoken(command):
                 stream.flush()
             sys.stdout, sys.stderr = before
         error = own[0] and own[0].error
-        if error is None:
-            return status
-        if error.errno in GONE:
-            return status or 128 + 13
-        found = f"expected room for what is printed, found: {error.strerror}; make room, or write it elsewhere"
-        print(f"i2pemd_lite: standard output: {found}", file=sys.stderr)
-        return status or 1
+        if error and error.errno not in GONE:
+            found = f"expected room for what is printed, found: {error.strerror}; make room, or write it elsewhere"
+            print(f"i2pemd_lite: standard output: {found}", file=sys.stderr)
+        if error and not status:
+            return 128 + 13 if error.errno in GONE else 1
+        return status
 
     return heard
 
 
 def about(function):
-    """The first line of a function's docstring, from its source where python -OO has left it out.
-
-    Example
-    -------
-    >>> about(plain)
-    'Text with every character that `encoding` does not have replaced by how one types it, or by "?".'
-    """
+    """The first line of a function's docstring, from its source where python -OO has left it out."""
     said = function.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(function)).body[0])
     return said.splitlines()[0]

@@ -103,14 +103,14 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     press(board, "Fork")
     until(board, lambda: board.chosen.state == "paused")
     assert (board.chosen.name, board.chosen.number) == ("twin", number + 1)
-    assert board.tracks["twin"].rows[-1]["loss"] == board.tracks["ours"].rows[-1]["loss"]
+    assert board.tracks["twin"].history[-1]["loss"] == board.tracks["ours"].history[-1]["loss"]
     board.controls["weight"].value = 0.25
     for name in ("ours", "twin"):
         board.controls["run"].value = name
         press(board, "Resume")
     until(board, lambda: {track.state for track in board.tracks.values()} == {"done"})
-    assert board.tracks["twin"].rows[-1]["weight"] == 0.25 and board.tracks["ours"].rows[-1]["weight"] == 1.0
-    assert [row["step"] for row in board.tracks["ours"].rows] == list(range(1, 7))
+    assert board.tracks["twin"].lambdas == [(1, 1.0), (number + 2, 0.25)] and board.tracks["ours"].lambdas == [(1, 1.0)]
+    assert [row["step"] for row in board.tracks["ours"].history] == list(range(1, 7))
     measure = {"classification": "AUC", "segmentation": "DOC"}[task.name]
     assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "6 of 6"
     assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
@@ -197,6 +197,26 @@ def test_a_bad_start_leaves_a_good_one_alone(tmp_path, skin, monkeypatch):
     board.end()
 
 
+def test_a_change_that_is_on_its_way_while_its_run_is_stopped_and_resumed_is_answered(runs, monkeypatch):
+    board = cockpit.cockpit(runs, "classification")
+    press(board, "Step")
+    until(board, lambda: board.chosen.state == "paused")
+    late = []
+    monkeypatch.setattr(Near, "tell", lambda self, do, run, **more: late.append((do, run, more)))
+    board.controls["weight"].value = 0.5
+    press(board, "Stop")
+    press(board, "Step")
+    monkeypatch.setattr(Near, "tell", TELL)
+    for do, run, more in late:
+        board._process.tell(do, run, **more)
+    until(board, lambda: board.chosen.number == 6)
+    board.controls["learning_rate"].options = [1e-3, -1.0]
+    board.controls["learning_rate"].value = -1.0  # which is refused, and taken back
+    board.listen()
+    assert (board.state["weight"], board.chosen.asked) == (0.5, 0) and board.state["learning_rate"] > 0
+    board.end()
+
+
 def test_a_run_that_is_damaged_after_it_was_found_is_told(runs):
     board = cockpit.cockpit(runs, "classification")
     history = runs / "skin" / "history.csv"
@@ -221,8 +241,11 @@ def test_a_name_that_no_folder_can_have_is_told(tmp_path):
 def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
     board = cockpit.cockpit(runs, "classification")
     board.controls["momentum"].value = 0.3
+    board.controls["weight"].value = 0.5
     press(board, "Step")
     assert board._process.worker.runs["skin"].run.settings.momentum == 0.3
+    board.listen()
+    assert board.chosen.lambdas == [(1, 1.0), (5, 0.5)]
     board.end()
 
 
@@ -303,8 +326,8 @@ def test_an_error_in_a_step_stops_its_run_and_says_what_to_do(tmp_path, skin):
     board.controls["learning_rate"].value = 1e-3
     press(board, "Resume")
     until(board, lambda: board.chosen.state == "done")
-    assert board.error.value == "" and all(np.isfinite(row["loss"]) for row in board.chosen.rows)
-    assert [row["step"] for row in board.chosen.rows] == list(range(1, 21))
+    assert board.error.value == "" and all(np.isfinite(row["loss"]) for row in board.chosen.history)
+    assert [row["step"] for row in board.chosen.history] == list(range(1, 21))
     board.end()
 
 
@@ -324,7 +347,7 @@ def test_a_later_cockpit_takes_over_while_the_run_goes_on(tmp_path, skin):
     other = cockpit.cockpit(tmp_path, "classification")
     assert "another cockpit was opened" in one.error.value and other.chosen.state == "training"
     until(other, lambda: other.chosen.state == "done")
-    assert [row["step"] for row in other.chosen.rows] == list(range(1, 21))
+    assert [row["step"] for row in other.chosen.history] == list(range(1, 21))
     press(one, "Step")
     one.listen()
     assert "being trained elsewhere" in one.error.value
@@ -358,7 +381,7 @@ def test_a_new_cockpit_picks_up_what_a_closed_one_left(tmp_path, skin):
     press(again, "Resume")
     until(again, lambda: again.chosen.state == "done")
     whole = classification.train("i2pemd", skin, profile="ci").finish(progress=False)
-    assert [row["loss"] for row in again.chosen.rows] == [row["loss"] for row in whole.history]
+    assert [row["loss"] for row in again.chosen.history] == [row["loss"] for row in whole.history]
     again.end()
 
 

@@ -104,6 +104,11 @@ def test_solutions_are_cleared_as_nbgrader_clears_them(path):
     nbformat.validate(nbformat.from_dict(ours))
 
 
+def test_a_stub_stands_at_the_indent_of_the_solution():
+    stub = "def half(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+    assert notebooks.cleared("def half(x):\n    ### BEGIN SOLUTION\n    return x / 2\n    ### END SOLUTION") == stub
+
+
 @each(LESSONS)
 def test_a_student_copy_does_not_speak_of_solutions_that_it_lacks(path):
     text = "\n".join(cell["source"] for cell in copies.student(copies.source(notebooks.read(path)))["cells"])
@@ -292,9 +297,7 @@ def test_notes_follow_the_lesson_and_fit_its_time(file):
 def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(path):
     notebook = notebooks.read(path)
     cells = copies.instructor(notebook, path.name)["cells"]
-    assert [cell for cell in cells if "teacher" not in cell["id"]] == [
-        {**cell, "source": notebooks.spoken(cell)} for cell in notebook["cells"]
-    ]
+    assert [cell for cell in cells if "teacher" not in cell["id"]] == notebooks.spoken(notebook)["cells"]
     after = {before["id"]: cell["source"] for before, cell in zip(cells, cells[1:], strict=False)}
     for cell in notebook["cells"]:
         if task := notebooks.task(cell):
@@ -340,6 +343,11 @@ def test_the_command_says_what_was_written_and_what_is_left_to_do(tmp_path, caps
     assert paths == [str(folder / f"{TESTED}.ipynb") for folder in folders]
     assert f"/someone/course/tree/autumn/lessons: commit what is in {tmp_path / 'student'} there" in left
     assert place.startswith("as lessons/ ") and "/tree/BRANCH/FOLDER" in place
+
+
+def test_an_address_alone_leads_to_the_folder_of_students():
+    found = badges.repository("https://github.com/someone/i2pemd-lite.git")
+    assert found == ("someone", "i2pemd-lite", "main", "student")
 
 
 @pytest.mark.parametrize("address", ["git@github.com:a/b", "https://gitlab.com/a/b", "https://github.com/a", ""])

@@ -17,6 +17,11 @@ def line(about):
     return next(line for line in examine() if line.about == about)
 
 
+def test_a_report_has_what_to_do_below_what_was_found():
+    lines = ["mend     disk      0 GiB free", "                   → make 2 GiB free", "1 thing to mend"]
+    assert report([doctor.Line("disk", "0 GiB free", "make 2 GiB free")]).splitlines() == lines
+
+
 def test_all_is_well_here():
     assert [line.about for line in examine() if line.todo] == []
     assert report(examine()).endswith("all well")

@@ -92,24 +92,24 @@ def test_each_case_shows_its_own_picture(runs, panel):
         np.testing.assert_array_equal(case.image, picture)
 
 
-def cards(panel):
-    return list(zip(panel._figure.house_artists, panel.result.cases, strict=False))
+def axes(figure, what):
+    return [plane.axes for name, plane in figure.planes.items() if name.startswith(what)]
 
 
 def test_the_true_class_is_framed_and_the_answer_of_each_method_bold(panel):
     for page in (1, panel.controls["page"].max):
         panel.set(page=page)
-        assert len(cards(panel)) == len(panel.result.cases)
-        for cell, case in cards(panel):
-            for frame in cell.frames:
+        images, scores = (axes(panel._figure, what) for what in ("image", "scores"))
+        for n, (image, matrix, case) in enumerate(zip(images, scores, panel.result.cases, strict=False)):
+            for frame in matrix.patches:
                 assert (frame.get_x(), frame.get_width(), frame.get_height()) == (case.truth - 0.5, 1, 3)
-            np.testing.assert_array_equal(cell.image.get_array(), case.image)
-            np.testing.assert_array_equal(cell.scores.image.get_array(), case.scores)
-            for texts, row in zip(cell.scores.texts, case.scores, strict=True):
+            np.testing.assert_array_equal(image.images[0].get_array(), case.image)
+            np.testing.assert_array_equal(matrix.images[0].get_array(), case.scores)
+            for texts, row in zip(np.reshape(matrix.texts, case.scores.shape), case.scores, strict=True):
                 assert [text.get_weight() for text in texts].index("bold") == row.argmax()
                 for text, value in zip(texts, row, strict=True):
                     assert text.get_text() == ("" if value < BLANK else style.number(value))
-            assert cell.title.get_text().startswith(f"{case.place}. {CLASSES[case.truth]} ")
+            assert panel._figure.texts[n].get_text().startswith(f"{case.place}. {CLASSES[case.truth]} ")
 
 
 def test_places_without_an_image_are_empty(panel):
@@ -118,9 +118,9 @@ def test_places_without_an_image_are_empty(panel):
     panel.controls["page"].value = panel.controls["page"].max
     shown = len(panel.result.cases)
     assert 0 < shown < PAGE, "choose a class that fills no last page"
-    for n, cell in enumerate(panel._figure.house_artists):
-        assert cell.picture.get_visible() == cell.scores.axes.get_visible() == (n < shown)
-        assert bool(cell.title.get_text()) == (n < shown)
+    seen = [n < shown for n in range(PAGE)]
+    for parts in axes(panel._figure, "image"), axes(panel._figure, "scores"), panel._figure.texts:
+        assert [part.get_visible() for part in parts] == seen
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle(panel):
@@ -190,7 +190,7 @@ def test_a_class_that_no_image_is_of():
     assert (result.cases, result.count) == ([], 0)
     figure = Card(*size(1)[:2])
     draw(figure, result)
-    assert not any(cell.picture.get_visible() for cell in figure.house_artists)
+    assert not figure.axes
 
 
 def test_equal_images_keep_their_order():

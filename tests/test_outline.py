@@ -20,6 +20,10 @@ def test_the_readme_of_the_lessons_holds_the_outline():
     assert outline.markdown() in page.read_text(encoding="utf-8"), "python -m i2pemd_lite outline"
 
 
+def test_equations_in_a_row_are_written_as_a_range():
+    assert outline._ranges([1, 2, 6, 7, 8, 20]) == "1–2, 6–8, 20"
+
+
 def test_lesson_00_shows_it():
     assert any(cell["source"] == "outline()" for cell in lessons()[0].cells)
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from masters import EXERCISE, notebook_of, outside
 
-from i2pemd_lite.course.publish import executed, formulas, notebooks, pages, render, slides, voila
+from i2pemd_lite.course.publish import notebooks, pages, render, slides, voila
 from i2pemd_lite.files import BadInput
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -43,7 +43,8 @@ def made(tmp_path_factory):
     two = notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nMore.")])
     notebooks.write(root / "notebooks" / "03_two.ipynb", two)
     pages.write(root / "lessons", folder=root / "notebooks")
-    list(slides.decks(root / "slides", notebooks.lessons(folder=root / "notebooks")))
+    paths = notebooks.lessons(folder=root / "notebooks")
+    list(pages.write_each(root / "slides", paths, slides.deck, "slides", print))
     yield root
     monkeypatch.undo()
 
@@ -100,15 +101,20 @@ def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
     assert deck.count("<section>") == 3 and deck.count("line\n") + deck.count("line</pre>") == 50
 
 
+def test_a_slide_keeps_formulas_and_lists_whole():
+    text = "## One\n\nTwo\nlines.\n\n$$ a\n\nb $$\n\n- x\n\n- y"
+    assert slides._blocks(text) == ["## One", "Two\nlines.", "$$ a\n\nb $$", "- x\n\n- y"]
+
+
 def test_a_lesson_is_run_once_until_it_changes(made, monkeypatch):
     monkeypatch.setenv("I2PEMD_CACHE", str(made / "cache"))
     path = made / "notebooks" / "03_two.ipynb"
     (kept,) = (made / "cache" / "executed").glob("03_two-*.ipynb")
     before = kept.stat().st_mtime_ns
-    executed.executed(path)
+    pages.executed(path)
     assert kept.stat().st_mtime_ns == before
     notebooks.write(path, notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nLess.")]))
-    executed.executed(path)
+    pages.executed(path)
     assert [file.name == kept.name for file in kept.parent.glob("03_two-*.ipynb")] == [False]
 
 
@@ -122,7 +128,8 @@ def test_before_a_lesson_is_run_it_is_said_how_long_it_may_take(made, monkeypatc
     one, two = "running lesson 05, about 8 min (profile laptop)", "running lesson 06, not timed yet (profile laptop)"
     assert told == [f"lessons: {one}", written[0], f"lessons: {two}", *written[1:]]
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
-    paths = list(slides.decks(tmp_path / "slides", notebooks.lessons(folder=tmp_path / "notebooks"), told.append))
+    lessons = notebooks.lessons(folder=tmp_path / "notebooks")
+    paths = list(pages.write_each(tmp_path / "slides", lessons, slides.deck, "slides", told.append))
     assert told[5:] == [f"slides: {one}", paths[0], f"slides: {two}", paths[1]]
 
 
@@ -143,7 +150,7 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     lines = (tmp_path / "said").read_text().splitlines()
-    assert lines == ["slides: running lesson 05, not timed yet (profile ci)", f"i2pemd_lite: {executed.STOPPED}"]
+    assert lines == ["slides: running lesson 05, not timed yet (profile ci)", f"i2pemd_lite: {pages.STOPPED}"]
 
 
 def test_a_lesson_that_does_not_run_is_named(tmp_path):
@@ -170,10 +177,15 @@ def test_every_formula_of_a_lesson_is_drawn_without_a_script(path):
             assert "\\" not in re.sub(r"<(code|annotation)\b.*?</\1>", "", drawn, flags=re.S)
 
 
+@pytest.mark.parametrize(("tex", "letter"), [(r"\mathcal L", "ℒ"), (r"\mathbf G", "𝐆"), (r"\mathrm d", "d")])
+def test_letters_of_other_alphabets_are_characters(tex, letter):
+    assert f">{letter}</mi>" in render.mathml(tex)
+
+
 @pytest.mark.parametrize("tex", [r"\frobnicate x", r"a & b", r"\frac"])
 def test_a_formula_that_cannot_be_drawn_is_named(tex):
     with pytest.raises(BadInput, match="expected TeX that MathML has"):
-        formulas.mathml(tex)
+        render.mathml(tex)
 
 
 def test_the_first_page_for_voila_leads_to_all_others(tmp_path):

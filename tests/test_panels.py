@@ -42,7 +42,7 @@ def transport_holds(result):
     if result.printed:
         assert t.cost == 0 and t.flow == 0
         return
-    assert result.lp_gap < EXACT and result.whole == pytest.approx(t.cost, abs=EXACT)
+    assert result.whole == pytest.approx(t.cost, abs=EXACT)
     assert not result.pot_gap >= EXACT  # NaN where ot.emd2 does not apply
     assert abs(t.flow - flow) < EXACT
     # A road in use costs no more than its prices.
@@ -162,7 +162,7 @@ def chosen_holds(view, tau_low, tau_high):
 
 
 def training_holds(view, rate):
-    assert view is exhibits.rate_too_high(rate)
+    assert view is exhibits.trainings()[rate]
     late = slice(exhibits.SETTLED, None)
     assert view.sign == 100 * np.mean(view.loss[late] > view.guess[late])
     assert view.path.shape == (exhibits.TRAINING, museum.K, 2) and np.isfinite(view.loss).all()
@@ -648,7 +648,8 @@ def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
 
 def test_an_arrow_points_at_the_consumer():
     panel = transport.panel(label=3)
-    heads = [path.vertices for path in panel._figure.planes["flow"].axes.collections[1].get_paths()]
+    _, arrows, *_ = panel._figure.planes["flow"].axes.collections
+    heads = [path.vertices for path in arrows.get_paths()]
     assert len(heads) == 3  # one for each road in use
     for i, corners in enumerate(heads):
         tip, *back = corners[:3]

@@ -232,11 +232,11 @@ def test_only_the_axes_of_one_passage_are_seen():
 
 def test_bars_reach_their_values_and_titles_name_the_readings():
     panel = readings.panel("T")
-    card = panel._figure.house_artists["T"]
-    for bars, values in zip(card.bars, (panel.result.ours, panel.result.other, panel.result.change), strict=True):
-        assert [bar.get_height() for bar in bars] == values.tolist()
+    values = (panel.result.ours, panel.result.other, panel.result.change)
+    for axes, heights in zip(panel._figure.axes, values, strict=True):
+        assert [bar.get_height() for bar in axes.patches] == heights.tolist()
     titles = ["as read here: 24, of all", "read as: 18, of those unlabelled", "change"]
-    assert [title.get_text() for title in card.titles] == titles
+    assert [title.get_text() for title in panel._figure.texts] == titles
 
 
 def test_controls_words_and_state(tmp_path):

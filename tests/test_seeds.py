@@ -13,8 +13,8 @@ from i2pemd_lite.tables.results import origins
 
 
 def made(ours=(80.0, 81.0, 83.0), theirs=(79.0, 80.5, 81.0)):
-    values = {"joint": dict(enumerate(theirs)), "joint_sepbn_i2pemd": dict(enumerate(ours)), "ummkd": {7: 80.0}}
-    return panels._measured("Table 1, DOC", "overall DOC", values)
+    rows = [("joint", *row) for row in enumerate(theirs)] + [("joint_sepbn_i2pemd", *row) for row in enumerate(ours)]
+    return panels._measured("Table 1, DOC", "overall DOC", [*rows, ("ummkd", 7, 80.0)])
 
 
 def test_rows_are_paired_by_seed():
@@ -88,7 +88,7 @@ def test_rows_that_are_alike_and_rows_without_a_partner(monkeypatch):
     same = panels.panel([made(ours=(80.0, 81.0), theirs=(80.0, 81.0))])
     assert same.result.needed == 2 and "+0.00" in same.words
     with pytest.raises(BadInput, match="common seed"):
-        panels.panel([panels._measured("Table 1", "overall DOC", {"joint": {0: 1.0}})])
+        panels.panel([panels._measured("Table 1", "overall DOC", [("joint", 0, 1.0)])])
 
 
 @pytest.mark.slow

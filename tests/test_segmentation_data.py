@@ -18,7 +18,7 @@ from scipy import ndimage
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import data, layout
 from i2pemd_lite.segmentation.data import Scan, load, split
-from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare, prepare_case, to_source_grid, write_labels
+from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare, prepare_case, to_source_grid
 
 prepare_module = importlib.import_module("i2pemd_lite.segmentation.prepare")
 
@@ -631,7 +631,7 @@ def test_the_nearest_voxel_is_that_of_scipy():
         offset = random.choice([-1, 0.25, 0.5, 4], 3) if tied else random.uniform(-4, 9, 3)
         shape = tuple(random.integers(1, 9, 3))
         expected = ndimage.affine_transform(array.transpose(axes), scale, offset, shape, order=0, mode="nearest")
-        np.testing.assert_array_equal(prepare_module._nearest(array, axes, scale, offset, shape), expected)
+        np.testing.assert_array_equal(prepare_module._Way(axes, scale, offset, shape).nearest(array), expected)
 
 
 def test_predictions_of_another_shape_are_refused(tmp_path):
@@ -642,16 +642,14 @@ def test_predictions_of_another_shape_are_refused(tmp_path):
 
 def test_written_labels_are_whole_and_on_the_grid(tmp_path):
     label = classes()
-    write_labels(tmp_path / "out/a.nii.gz", label.astype(np.int64), LPS)
+    layout.write_nifti(tmp_path / "out/a.nii.gz", label, LPS)
     grid, back = layout.read_nifti(tmp_path / "out/a.nii.gz")
     np.testing.assert_array_equal(back, label)
     np.testing.assert_array_equal(grid.affine, LPS)
     assert nibabel.load(tmp_path / "out/a.nii.gz").get_data_dtype() == np.uint8
     assert os.listdir(tmp_path / "out") == ["a.nii.gz"]
     with pytest.raises(BadInput, match="ending in .nii or .nii.gz"):
-        write_labels(tmp_path / "a.png", label, LPS)
-    with pytest.raises(BadInput, match="labels: expected integers"):
-        write_labels(tmp_path / "a.nii", label / 2, LPS)
+        layout.write_nifti(tmp_path / "a.png", label, LPS)
 
 
 # The cache

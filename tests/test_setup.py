@@ -593,6 +593,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert told.value.filename == str(path)
 
 
+def test_problems_are_told_together():
+    problems = files.Problems("3 scans")
+    problems.add("img2.nii.gz", "three dimensions", "two", "convert the volume again")
+    said = "1 problem in 3 scans:\n  img2.nii.gz: expected three dimensions, found two; convert the volume again"
+    with pytest.raises(files.BadInput) as error:
+        problems.raise_if_any()
+    assert str(error.value) == said
+
+
 def test_json_that_is_none_is_named(tmp_path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(files.BadInput, match="a.json: expected a JSON file"):

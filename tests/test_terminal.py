@@ -1,6 +1,7 @@
 """Every command in any terminal: with few characters, with a reader who goes away, without docstrings or room."""
 
 import ast
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from i2pemd_lite.course import commands
 from i2pemd_lite.course.about import equations
 from i2pemd_lite.course.publish import copies, notebooks, pages
 from i2pemd_lite.course.record import progress
+from i2pemd_lite.files import refusal
 from i2pemd_lite.text import about, plain
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -212,6 +214,13 @@ def test_output_without_room_is_said_in_a_sentence(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert said.startswith("i2pemd_lite: standard output: expected room for what is printed, found: No space left")
     assert "make room" in said and said.count("\n") == 1
+
+
+def test_an_error_of_the_system_is_said_in_a_sentence():
+    said = refusal(FileExistsError(errno.EEXIST, "File exists", "out/course"))
+    assert said == "out/course: expected a file or folder to use, found: File exists; choose another path"
+    said = "a file: expected room to write it, found: Full; make room on its disk, or choose another path"
+    assert refusal(OSError(errno.ENOSPC, "Full")) == said and refusal(OSError(errno.EPERM, "Not permitted")) == ""
 
 
 def test_a_cache_that_cannot_be_written_to_is_said_in_a_sentence(here, tmp_path, monkeypatch, capsys):

@@ -69,12 +69,11 @@ def test_a_steered_run_is_the_run_of_an_iterator(worker, tmp_path, task, method)
     mine.finish(progress=False)
     theirs = worker.runs["ours"].run.learner.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in mine.learner.state_dict().items())
-    rows = [row for message in worker.heard.of("ours") for row in message["rows"]]
-    assert [row["step"] for row in rows] == list(range(1, 7))
-    assert [row["weight"] for row in rows] == [1.0] + [0.25] * 5
-    assert [row["loss"] for row in rows] == [row["loss"] for row in mine.history]
-    told = [row for message in worker.heard.of("ours") for row in message["evaluations"]]
-    np.testing.assert_equal(told, mine.evaluations)
+    told = {name: [row for message in worker.heard.of("ours") for row in message[name]]
+            for name in ("history", "evaluations", "lambdas")}  # fmt: skip
+    assert [row["step"] for row in told["history"]] == list(range(1, 7)) and told["history"] == mine.history
+    np.testing.assert_equal(told["evaluations"], mine.evaluations)
+    assert told["lambdas"] == mine.lambdas == [(1, 1.0), (2, 0.25)]
     last = worker.heard.of("ours")[-1]
     assert (last["state"], last["number"], last["seconds_left"]) == ("done", 6, 0)
     np.testing.assert_allclose(last["ground"], mine.learner.bank.ground_distance(), atol=1e-6, rtol=0)
@@ -95,7 +94,7 @@ def test_runs_take_turns_and_a_fork_goes_its_own_way(worker, tmp_path):
     train(worker)
     one, other = (worker.runs[name].run for name in ("ours", "twin"))
     assert one.history[:2] == other.history[:2] and one.folder != other.folder
-    assert worker.heard.of("twin", "opened")[0]["number"] == 2
+    assert worker.heard.of("twin", "settings")[0]["number"] == 2
     assert (tmp_path / "twin" / "checkpoint.safetensors").exists()
     weights = [torch.cat([p.detach().flatten() for p in run.parameters]) for run in (one, other)]
     assert not torch.equal(*weights)
@@ -108,7 +107,7 @@ def test_a_stopped_run_can_be_picked_up_and_a_stop_saves_it(worker, tmp_path):
     assert not worker.runs
     assert classification.resume(tmp_path / "ours").number == 1
     do(worker, "open", "ours", task="classification", method="baseline", folder=str(tmp_path / "ours"))
-    opened = worker.heard.of("ours", "opened")[-1]
+    opened = worker.heard.of("ours", "settings")[-1]
     assert (opened["number"], opened["settings"]["method"]) == (1, "i2pemd")
 
 
@@ -141,7 +140,7 @@ def test_a_loss_that_is_no_number_stops_its_run_alone_and_says_what_to_do(worker
     assert "diverged; resume from the last checkpoint with a lower learning_rate" in failed["error"]
     assert worker.heard.of("twin")[-1]["state"] == "done"
     begin(worker, tmp_path / "ours")  # picked up where it was good
-    assert worker.heard.of("ours", "opened")[-1]["number"] == 0
+    assert worker.heard.of("ours", "settings")[-1]["number"] == 0
     do(worker, "set", "ours", values={"learning_rate": 1e-3})
     do(worker, "go", "ours")
     train(worker)
@@ -196,7 +195,7 @@ def test_a_closed_notebook_loses_nothing_and_a_killed_process_is_told(tmp_path):
 
     process = Process()
     process.tell("open", "ours", **opening)
-    until(process, lambda message: message["event"] == "opened")
+    until(process, lambda message: message["event"] == "settings")
     os.kill(process.number, signal.SIGKILL)
     heard = until(process, lambda message: message["event"] == "ended")
     assert "exit status -9" in heard[-1]["error"]

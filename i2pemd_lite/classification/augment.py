@@ -159,25 +159,13 @@ def away_from(start):
 
 
 def posterize(images, strength, sign=None):
-    """Keep the 8 - floor(4 strength) highest bits.
-
-    Example
-    -------
-    >>> posterize(torch.tensor([15.0, 16, 250]), torch.tensor(1.0))
-    tensor([  0.,  16., 240.])
-    """
+    """Keep the 8 - floor(4 strength) highest bits."""
     step = 2.0 ** (4 * strength).floor()
     return (images / step).floor() * step
 
 
 def solarize(images, strength, sign=None):
-    """255 - x where x >= 256 (1 - strength).
-
-    Example
-    -------
-    >>> solarize(torch.tensor([100.0, 128, 250]), torch.tensor(0.5))
-    tensor([100., 127.,   5.])
-    """
+    """255 - x where x >= 256 (1 - strength)."""
     return torch.where(images >= 256 * (1 - strength), 255 - images, images)
 
 
@@ -218,16 +206,12 @@ POOL = (*COLOUR, *GEOMETRIC, "Identity")
 
 def colour(images, choice, strength, sign):
     """Apply to each of (B, 3, H, W) in 0..255 the colour operation it drew; choice, strength, sign: (B,) on the CPU."""
-    order = choice.argsort(stable=True)
-    ends = torch.searchsorted(choice[order], torch.arange(len(COLOUR)), right=True).tolist()
-    drawn = order.to(images.device, non_blocking=True)
-    table = torch.stack([strength, sign])[:, order].to(images.device, non_blocking=True)[..., None, None, None]
-    result, start = images.clone(), 0
-    for operation, end in zip(COLOUR.values(), ends, strict=True):
-        if end > start:
-            mine = drawn[start:end]
-            result[mine] = operation(images[mine], *table[:, start:end])
-        start = end
+    order, counts = choice.argsort(stable=True), choice.bincount(minlength=len(COLOUR)).tolist()
+    how = torch.stack([strength, sign])[:, order].to(images.device, non_blocking=True)[..., None, None, None]
+    drawn, result = order.to(images.device, non_blocking=True).split(counts), images.clone()
+    for operation, mine, parameters in zip(COLOUR.values(), drawn, how.split(counts, 1), strict=False):
+        if len(mine):
+            result[mine] = operation(images[mine], *parameters)
     return result
 
 

@@ -56,10 +56,6 @@ class Dataset:
         """Image i as an RGB `PIL.Image` at its own size; grey, palette and RGBA images are converted."""
         return self.pictures.open(self.ids[i]).convert("RGB")
 
-    def test_image(self, i):
-        """Unlabelled image i, likewise."""
-        return self.test_pictures.open(self.test_ids[i]).convert("RGB")
-
 
 def load(folder=None, images=1500):
     """The data set in `folder`.
@@ -107,26 +103,20 @@ def _pictures(folder, stem):
 # Tables: CSV files, columns by name.
 
 
-def _find_table(folder, stem):
-    """(path, text) of `<stem>.csv` in `folder`, in a folder `<stem>` or in `<stem>.zip`; None when there is none."""
-    for path in (folder / f"{stem}.csv", folder / stem / f"{stem}.csv"):
-        if path.is_file():
-            return path, path.read_bytes()
-    path = folder / f"{stem}.zip"
-    if path.is_file():
-        archive, members = open_zip(path)
-        with archive:
-            for member in members:
-                if PurePosixPath(member).name == f"{stem}.csv":
-                    return path, archive.read(member)
-    return None
+def _member(path, name):
+    """The bytes of the file of that name in a zip, or None."""
+    archive, members = open_zip(path)
+    with archive:
+        return next((archive.read(member) for member in members if PurePosixPath(member).name == name), None)
 
 
 def _table(folder, stem):
-    """(path, rows as dicts) of a table of `TABLES`; (None, []) when there is no table."""
-    if not (table := _find_table(folder, stem)):
+    """(path, rows as dicts) of `<stem>.csv` in `folder`, a folder `<stem>` or `<stem>.zip`; (None, []) without."""
+    name, columns = f"{stem}.csv", TABLES[stem]
+    path = next(filter(Path.is_file, (folder / name, folder / stem / name, folder / f"{stem}.zip")), None)
+    data = path and (_member(path, name) if path.suffix == ".zip" else path.read_bytes())
+    if data is None:
         return None, []
-    (path, data), columns = table, TABLES[stem]
     try:
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
         rows = list(reader)
@@ -205,7 +195,6 @@ def _isic(folder):
     part = _column(*parts, "split", ids, problems, ("train", "val", "test"))
     labels = np.array([labels[name] for name in ids], np.int64)
     _check_classes(truth, labels, problems)
-    problems.raise_if_any()
 
     name = "synthetic" if (folder / MANIFEST).is_file() else "ISIC 2018"
     sources = *train.sources, *(test.sources if test else ()), *(path for path, _ in tables.values() if path)
@@ -214,38 +203,34 @@ def _isic(folder):
 
 
 def _check_classes(name, labels, problems):
+    """Raise what is wrong with a data set, its classes without an image too."""
     counts = np.bincount(labels, minlength=len(CLASSES))
     if (counts > 0).sum() < 2:
         problems.add(name, "at least two classes", f"{(counts > 0).sum()}", "add images of other classes")
-        return
-    for k in np.flatnonzero(counts == 0):
-        problems.add(name, f"an image of each class, {CLASSES[k]} too", "none of it", "add one")
+    else:
+        for k in np.flatnonzero(counts == 0):
+            problems.add(name, f"an image of each class, {CLASSES[k]} too", "none of it", "add one")
+    problems.raise_if_any()
 
 
 def _medmnist(path):
     """A `Dataset` from a MedMNIST file; its own split is by image, so that lesions are in several parts of it."""
-    ids, parts, images, labels = [], [], {}, []
-    problems = files.Problems(str(path))
+    parts, problems = ("train", "val", "test"), files.Problems(str(path))
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            for part in ("train", "val", "test"):
-                x, y = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-                _check_arrays(f"{path} {part}", x, y, problems)
-                names = [f"{part}_{i:05d}" for i in range(len(x))]
-                ids += names
-                parts += [part] * len(x)
-                images |= zip(names, x, strict=True)
-                labels.append(y.reshape(-1))
+            images, labels = ([arrays[f"{part}_{what}"] for part in parts] for what in ("images", "labels"))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInput(f"{path}: expected a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…, "
                        f"found {error}; download it again") from None  # fmt: skip
+    for part, x, y in zip(parts, images, labels, strict=True):
+        _check_arrays(f"{path} {part}", x, y, problems)
     problems.raise_if_any()
+    named = {f"{part}_{i:05d}": image for part, x in zip(parts, images, strict=True) for i, image in enumerate(x)}
     ours = np.array([CLASSES.index(name) for name in MEDMNIST_CLASSES], np.int64)
-    labels = ours[np.concatenate(labels)]
+    labels = ours[np.concatenate([y.ravel() for y in labels])]
     _check_classes(path, labels, problems)
-    problems.raise_if_any()
-    return Dataset(path.parent, "DermaMNIST", tuple(ids), labels, parts=tuple(parts), sources=(path,),
-                   pictures=Arrays(images))  # fmt: skip
+    return Dataset(path.parent, "DermaMNIST", tuple(named), labels, parts=tuple(name.split("_")[0] for name in named),
+                   sources=(path,), pictures=Arrays(named))  # fmt: skip
 
 
 def _check_arrays(name, images, labels, problems):

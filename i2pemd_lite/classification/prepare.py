@@ -260,12 +260,20 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
         part = np.array(groups)
     else:
         part = _hold_out(np.unique(groups, return_inverse=True)[1], labels, test, val, stratified, rng)
-    train = np.flatnonzero(part == "train")
-    chosen = np.sort(_choose(train, labels, labelled, stratified, rng))
-    _check_labelled(labels[chosen], labels[train], seed)
+    train, val, test = (np.flatnonzero(part == name) for name in ("train", "val", "test"))
+    draws = [train[:0]]
+    for members in _strata(labels[train], stratified):
+        draws.append(rng.permutation(train[members])[: max(round(labelled * len(members)), 1)])
+    chosen = np.sort(np.concatenate(draws))
+    problems = files.Problems("the split")
+    for k, name in enumerate(CLASSES):
+        if not (labels[chosen] == k).any():
+            count = (labels[train] == k).sum()
+            do = f"use stratified=True, a larger share or another seed than {seed}" if count else "split otherwise"
+            problems.add(name, "a labelled training image", f"none of {count} training images", do)
+    problems.raise_if_any()
     rest = np.setdiff1d(train, chosen, assume_unique=True)
-    ends = [np.flatnonzero(part == name) for name in ("val", "test")]
-    return Split(*(torch.from_numpy(positions) for positions in (chosen, rest, *ends)), by)
+    return Split(*(torch.from_numpy(positions) for positions in (chosen, rest, val, test)), by)
 
 
 def _hold_out(groups, labels, test, val, stratified, rng):
@@ -284,24 +292,7 @@ def _hold_out(groups, labels, test, val, stratified, rng):
     return part
 
 
-def _choose(train, labels, share, stratified, rng):
-    """round(share * n) of the training positions, of each class apart when stratified."""
-    strata = [train[members] for members in _strata(labels[train], stratified)]
-    draws = [rng.permutation(members)[: max(round(share * len(members)), 1)] for members in strata]
-    return np.concatenate(draws) if draws else train
-
-
 def _strata(labels, stratified):
     """Positions in `labels`: those of each class apart, or all together."""
     strata = labels if stratified else np.zeros(len(labels), int)
     return [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
-
-
-def _check_labelled(chosen, train, seed):
-    problems = files.Problems("the split")
-    for k, name in enumerate(CLASSES):
-        if not (chosen == k).any():
-            held = (train == k).sum()
-            do = f"use stratified=True, a larger share or another seed than {seed}" if held else "split otherwise"
-            problems.add(name, "a labelled training image", f"none of {held} training images", do)
-    problems.raise_if_any()

@@ -61,19 +61,17 @@ def make(folder=None, images=1500, seed=0, progress=True):
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise BadInput(f"{folder}: expected no folder or a synthetic set, found other files; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
-        _write(temporary, images, seed, progress)
-        files.write_json(temporary / MANIFEST, settings)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as temporary:
+            whole = Path(temporary) / folder.name
+            _write(whole, images, seed, progress)
+            files.write_json(whole / MANIFEST, settings)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(whole, folder)
     except OSError:
         if not _holds(folder, settings):  # else another process was faster
             raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -100,22 +98,20 @@ def _write(folder, images, seed, progress):
 
     training, test = plan(images, seed), plan(max(images // 10, 56), seed + 1)[: images // 10]
     test[:, 1] += training[:, 1].max() + 1
-    bar = tqdm(total=len(training) + len(test), desc="Drawing lesions", unit="", disable=not progress)
-    rows, number = [], 0
-    for stem, table in ((TRAINING, training), (TEST, test)):
-        (folder / f"{stem}_Input").mkdir()
-        for k, lesion in table:
-            name = f"SYN_{number:07d}"
-            image = draw(Lesion(CLASSES[k], [seed, lesion]), np.random.default_rng([seed, lesion, number]))
-            image.save(folder / f"{stem}_Input" / f"{name}.jpg", quality=88)
-            if stem == TRAINING:
-                rows.append((name, k, f"LES_{lesion:07d}"))
-            number += 1
-            bar.update()
-    bar.close()
-    truth = [(name, *(float(k == j) for j in range(len(CLASSES)))) for name, k, _ in rows]
+    inputs = [folder / f"{stem}_Input" for stem in (TRAINING, TEST)]
+    for place in inputs:
+        place.mkdir(parents=True)
+    truth, lesions = [], []
+    bar = tqdm(np.concatenate([training, test]), "Drawing lesions", unit="", disable=not progress)
+    for number, (k, lesion) in enumerate(bar):
+        name, labelled = f"SYN_{number:07d}", number < len(training)
+        image = draw(Lesion(CLASSES[k], [seed, lesion]), np.random.default_rng([seed, lesion, number]))
+        image.save(inputs[not labelled] / f"{name}.jpg", quality=88)
+        if labelled:
+            truth.append((name, *(float(k == j) for j in range(len(CLASSES)))))
+            lesions.append((name, f"LES_{lesion:07d}"))
     _write_csv(folder / f"{TRAINING}_GroundTruth.csv", ("image", *CLASSES), truth)
-    _write_csv(folder / f"{TRAINING}_LesionGroupings.csv", ("image", "lesion_id"), [(row[0], row[2]) for row in rows])
+    _write_csv(folder / f"{TRAINING}_LesionGroupings.csv", ("image", "lesion_id"), lesions)
 
 
 def _write_csv(path, header, rows):

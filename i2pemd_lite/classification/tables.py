@@ -19,24 +19,12 @@ from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import (
-    BLANK,
-    ROW,
-    SEEDS,
-    SETTING,
-    Column,
-    Page,
-    Report,
-    ends,
-    with_nan,
-    with_paper,
-)
+from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, ends, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
 FIGURES = {"auc": "AUC", "sensitivity": "Sens", "specificity": "Spec", "accuracy": "Acc", "f1": "F1", "top1": "top-1"}
 """Figure -> the head of its column."""
-LARGEST, THRESHOLD = DECISIONS
 AT = " at 0.18"  # end of the names of what the threshold gives
 COMPARED = ("auc", "f1")
 """The figures whose differences are given with intervals."""
@@ -73,19 +61,10 @@ CLAIM = (
     "that taught the network; the truth is only shown. I2PEMD decides about the band alone: it helps where \"let in\" "
     "is above \"surest\", \"random\" and \"by fix\"."
 )
-TEST = "Ours and each other method by image: paired t-test of top-1 (points), McNemar's test of the first seed"
 
 
-def tables(
-    data=None,
-    profile=None,
-    seeds=(0,),
-    methods=None,
-    thresholds=None,
-    folder="runs/classification",
-    progress=True,
-    **settings,
-):
+def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, folder="runs/classification",
+           progress=True, **settings):  # fmt: skip
     """Train what is missing for Tables 4 to 6, and give the `Tables`.
 
     Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
@@ -108,16 +87,14 @@ def tables(
     """
     if thresholds is None:
         thresholds = paper.TABLE6 if methods is None or PROPOSED in methods else ()
-    pairs = [_pair(pair) for pair in thresholds]
+    pairs = []
+    for pair in thresholds:
+        try:
+            low, high = pair
+            pairs.append((float(low), float(high)))
+        except (TypeError, ValueError):
+            raise BadInput(f"thresholds: expected pairs (τ_low, τ_high), found {pair!r}; give ((0.6, 0.7),)") from None
     return Tables.trained(data, profile, seeds, methods, {"thresholds": pairs}, folder, progress, settings)
-
-
-def _pair(pair):
-    try:
-        low, high = pair
-        return float(low), float(high)
-    except (TypeError, ValueError):
-        raise BadInput(f"thresholds: expected pairs (τ_low, τ_high), found {pair!r}; give ((0.6, 0.7),)") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +140,7 @@ class Tables(results.Tables):
     PREPARED_BY = "size"
     VARIED = {"tau_low": "τ_low", "tau_high": "τ_high"}
     SUFFIX = "-{:g}-{:g}"
-    REPORTS = dict.fromkeys(("table4", "comparison", "intervals", "threshold018", "table5", "table6", "bands"), 0)
-    REPORTS["table6"] = 2
+    REPORTS = {"table4": 0, "comparison": 0, "intervals": 0, "threshold018": 0, "table5": 0, "table6": 2, "bands": 0}
     STEPS = ("steps", "weights of step")
     AS_IT_IS = ("split_by", "imagenet")
     WORTH = {"AUC": "auc", "F1": "f1"}
@@ -186,12 +162,21 @@ class Tables(results.Tables):
     @classmethod
     def figures_of(cls, run):
         """What a `Result` has beside its run, from report.json and scores.csv where these tell all."""
-        learner, content, (images, truth, scores) = run.learner, *_evaluated(run)
+        learner, file = run.learner, run.folder / "scores.csv"
+        data, held_back = learner.data, learner.test.tolist()
+
+        def tells_all(content):
+            decisions = [row.get("decision") for row in content.get("rows", [])]
+            return decisions == list(DECISIONS) and read_scores(file)[0] == tuple(data.ids[i] for i in held_back)
+
+        content = results.evaluated(run, evaluate, tells_all)
+        images, truth, scores = read_scores(file)
         figures = {}
         for row, end in zip(with_nan(content["rows"]), ("", AT), strict=True):
             figures |= {f"{name}{end}": value for name, value in row.items() if name != "decision"}
-        lesions, leaks = _lesions(learner)
-        training = len(learner.data.ids) - len(learner.val) - len(learner.test)
+        lesions = data.lesions and tuple(data.lesions[i] for i in held_back)
+        elsewhere = data.lesions and set(np.delete(data.lesions, held_back))
+        training = len(data.ids) - len(learner.val) - len(learner.test)
         used = len(learner.labelled), len(learner.unlabelled) if learner.method.unlabelled else 0
         counts = {name: sum(row[name] for row in run.history) for name in COUNTS} if counted(run.history) else {}
         return {
@@ -201,7 +186,7 @@ class Tables(results.Tables):
             "truth": truth,
             "scores": scores,
             "lesions": lesions,
-            "leaks": leaks,
+            "leaks": lesions and sum(lesion in elsewhere for lesion in lesions),
             "shares": tuple(100 * n / training for n in used),
             "counts": counts and counts | {"steps": len(run.history)},
         }
@@ -211,11 +196,10 @@ class Tables(results.Tables):
         """The five figures of every method and top-1, and p of a paired t-test with the proposed one."""
         rows = []
         for method in self.present(paper.TABLE4):
-            row = self._row(method, paper.TABLE4)
-            row |= dict(zip(("labelled %", "unlabelled %"), self.runs(method)[0].shares, strict=True))
-            pairs = self.pairs(method)
+            pairs, shares = self.pairs(method), self.runs(method)[0].shares
+            row = self._row(method, paper.TABLE4) | dict(zip(("labelled %", "unlabelled %"), shares, strict=True))
             p = paired_t(*_mean_right(pairs)).p if pairs else math.nan
-            rows.append({**row, "p": p, "paper p": paper.TABLE4[method].p})
+            rows.append(row | {"p": p, "paper p": paper.TABLE4[method].p})
         notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [_no_run_of(paper.TABLE4)]
         notes += self._dependent() + self.unlike() + paper.audit()["table4"] + [self.note(self.of(paper.TABLE4))]
         first = [ROW, SETTING, SEEDS]
@@ -223,26 +207,26 @@ class Tables(results.Tables):
             first += [column, column.paper(2)._replace(head=f"paper {column.head}")]
         p = Column("p", kind="p")
         shares = [Column("labelled %", digits=0), Column("unlabelled %", digits=0)]
-        rest = Page(
-            with_paper(_means(("sensitivity", "specificity", "accuracy", "top1")), shares, digits=2),
-            "Table 4, the other figures",
-            ["the paper's top-1 follows from its accuracy, if the largest score decides"],
-        )
-        pages = [Page([[*first, p, p.paper()]]), rest]
+        others = with_paper(_means(("sensitivity", "specificity", "accuracy", "top1")), shares, digits=2)
+        follows = ["the paper's top-1 follows from its accuracy, if the largest score decides"]
+        pages = [Page([[*first, p, p.paper()]]), Page(others, "Table 4, the other figures", follows)]
         return Report("Table 4: figures in percent, mean ± SD over seeds", rows, self.about(), notes=notes, pages=pages)
 
     @functools.cached_property
     def comparison(self):
         """What the proposed method gains over each other one: intervals over test images and over seeds, and tests."""
         rows, alike, first = [], [], self.results[0]
-        for method, pairs in ((name, self.pairs(name)) for name in self.present() if self.pairs(name)):
+        for method in filter(self.pairs, self.present()):
+            pairs = self.pairs(method)
             ours, theirs = ([run.scores for run in runs] for runs in zip(*pairs, strict=True))
             bounds = jackknife(ours, first.truth, first.lesions, against=theirs)
             row = {"method": method, "row": self.NAMES[method], "seeds": len(pairs)}
             for figure in COMPARED:
                 differences = [a.figures[figure] - b.figures[figure] for a, b in pairs]
-                row |= {figure: float(np.mean(differences))} | _percent(figure, bounds)
-                row |= over_seeds(figure, differences)
+                unknown = Interval(*[math.nan] * 4, len(pairs))  # where AUC is undefined
+                over = interval(differences) if np.isfinite(differences).all() else unknown
+                row |= _bounded(figure, differences, bounds) | ends(f"{figure} seeds", (over.low, over.high))
+                row[f"{figure} verdict"] = over.verdict
             t, exact = paired_t(*_mean_right(pairs)), mcnemar(pairs[0][0].right, pairs[0][1].right)
             row |= {"top1": 100 * t.difference, "t": t.t if math.isfinite(t.t) else math.nan, "p": t.p}
             rows.append(row | {"only ours": exact.only_a, "only theirs": exact.only_b, "McNemar p": exact.p})
@@ -252,7 +236,7 @@ class Tables(results.Tables):
         title = f"Ours less each other method (points): 95 % intervals of these networks over images{whole}; over seeds"
         if not rows:
             return Report(title, rows, notes=[f"no other method has a seed of {PROPOSED}"])
-        of_intervals, of_tests = [CAN, COVERS, *(verdicts(rows, figure) for figure in COMPARED)], self._dependent()
+        of_intervals, of_tests = [CAN, COVERS, *(_verdicts(rows, figure) for figure in COMPARED)], self._dependent()
         if alike:
             names = ", ".join(alike)
             of_tests.append(f"every score is that of Ours: {names}; up to these weights nothing set them apart")
@@ -262,22 +246,22 @@ class Tables(results.Tables):
             intervals.append(Column(f"{figure} seeds", f"{FIGURES[figure]} over seeds", "ends", sign="+"))
         tests = [ROW, SEEDS, Column("top1", "Δ top-1", digits=1, sign="+"), Column("t", kind="mean")]
         tests += [Column("p", kind="p"), Column("only ours"), Column("only theirs"), Column("McNemar p", kind="p")]
-        pages = [Page([intervals], notes=of_intervals), Page([tests], TEST, of_tests)]
+        test = "Ours and each other method by image: paired t-test of top-1 (points), McNemar's test of the first seed"
+        pages = [Page([intervals], notes=of_intervals), Page([tests], test, of_tests)]
         return Report(title, rows, notes=of_intervals + of_tests, pages=pages)
 
     @functools.cached_property
     def intervals(self):
         """Figures of each method with intervals over test images."""
-        rows, first, shown = [], self.results[0], ("auc", "f1", "top1")
+        rows, first, figures = [], self.results[0], ("auc", "f1", "top1")
         for method in self.present():
             runs = self.runs(method)
             bounds = jackknife([run.scores for run in runs], first.truth, first.lesions)
             row = {"method": method, "row": self.NAMES[method], "seeds": len(runs)}
-            for figure in shown:
-                row[figure] = float(np.mean([run.figures[figure] for run in runs]))
-                row |= _percent(figure, bounds)
+            for figure in figures:
+                row |= _bounded(figure, [run.figures[figure] for run in runs], bounds)
             rows.append(row)
-        columns = [ROW, SEEDS, *(Column(figure, FIGURES[figure], "interval") for figure in shown)]
+        columns = [ROW, SEEDS, *(Column(figure, FIGURES[figure], "interval") for figure in figures)]
         title = "Figures in percent, mean over seeds, with 95 % intervals of these networks over test images"
         return Report(title, rows, notes=[COVERS], columns=columns)
 
@@ -298,12 +282,12 @@ class Tables(results.Tables):
             f"nearer to the paper by score ≥ 0.18: {', '.join(nearer) or 'none'}",
             self.note(self.of(paper.TABLE4)),
         ]
-        largest, off = _means(OF_THRESHOLD), Column("off", kind="mean")
-        threshold = [column._replace(name=f"{column.name}{AT}") for column in [*largest, off]]
+        (largest, threshold), columns = DECISIONS, [*_means(OF_THRESHOLD), Column("off", kind="mean")]
+        second = [column._replace(name=f"{column.name}{AT}") for column in columns]
         lines = [
-            [ROW, Column(LARGEST, "setting", "words"), *largest, off],
-            [BLANK, Column(THRESHOLD, kind="words"), *threshold],
-            with_paper(largest, [off], digits=2)[1],
+            [ROW, Column(largest, "setting", "words"), *columns],
+            [BLANK, Column(threshold, kind="words"), *second],
+            with_paper(columns[:-1], columns[-1:], digits=2)[1],
         ]
         title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
         return Report(title, rows, notes=notes, pages=[Page(lines)])
@@ -312,9 +296,8 @@ class Tables(results.Tables):
     def table5(self):
         """Which pseudo-labels teach: all, the confident ones, or those that I2PEMD selects."""
         rows = [self._row(m, paper.TABLE5, name=paper.FILTERS[m]) for m in self.present(paper.TABLE5)]
-        own = [*self.unlike(), *paper.audit()["table5"], self.note(self.of(paper.TABLE5))]
-        notes = own if rows else [_no_run_of(paper.TABLE5)]
-        return _five("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes)
+        notes = [*self.unlike(), *paper.audit()["table5"], self.note(self.of(paper.TABLE5))]
+        return _five("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes, paper.TABLE5)
 
     @property
     def table6(self):
@@ -326,8 +309,7 @@ class Tables(results.Tables):
             # Another pair is what this table is about; it makes no run another setting than the paper's.
             rows.append(self._row(PROPOSED, paper.TABLE6, pair, "({:g}, {:g})".format(*pair), **usual))
         title = "Table 6: the proposed method by (τ_low, τ_high); mean ± SD over seeds"
-        notes = [*paper.audit()["table6"], self.note(every)] if rows else [_no_run_of([PROPOSED])]
-        return _five(title, rows, notes)
+        return _five(title, rows, [*paper.audit()["table6"], self.note(every)], [PROPOSED])
 
     @property
     def bands(self):
@@ -355,25 +337,24 @@ class Tables(results.Tables):
     def about(self):
         """What the runs have in common, for the line under Table 4."""
         first = self.results[0]
-        s = first.settings
+        s, split_by = first.settings, first.about["split by"]
+        if first.leaks is None:
+            split_by += ", lesions unknown"
+        elif first.leaks:
+            split_by += f", {first.leaks} of them of a lesion that other parts show too"
+        else:
+            split_by += ", no lesion in two parts: stricter than the paper's split by image"
         return {
-            "data": first.data,
-            "held-back images": len(first.images),
-            "split by": _split_by(first),
-            "steps": s.steps,
-            "network": s.network,
-            "from": "ImageNet" if s.imagenet else "random weights",
-            "px": s.size,
-            "(τ_low, τ_high)": "({:g}, {:g})".format(*self.main),
-            "λ": s.weight,
-        }
+            "data": first.data, "held-back images": len(first.images), "split by": split_by, "steps": s.steps,
+            "network": s.network, "from": "ImageNet" if s.imagenet else "random weights", "px": s.size,
+            "(τ_low, τ_high)": "({:g}, {:g})".format(*self.main), "λ": s.weight,
+        }  # fmt: skip
 
     def _row(self, method, table, pair=(), name=None, **usual):
         """The row of a method, or of a pair of thresholds: its own figures, then those of the paper's table."""
         runs, printed = self.runs(method, *pair), table.get(pair or method)
         row = self.row(method, runs, name, **usual) | results.means(runs, {figure: figure for figure in FIGURES})
-        theirs = dict(zip(paper.FIGURES, printed.figures, strict=True)) if printed else {}
-        theirs["top1"] = paper.top1(theirs["accuracy"]) if printed else math.nan
+        theirs = printed._asdict() | {"top1": paper.top1(printed.accuracy)} if printed else {}
         return row | {f"paper {figure}": theirs.get(figure, math.nan) for figure in FIGURES}
 
     def _dependent(self):
@@ -382,28 +363,6 @@ class Tables(results.Tables):
 
 
 from_runs = Tables.from_runs
-
-
-def _evaluated(run):
-    """(report.json, scores.csv) of a run, evaluated anew where they are not of its last step and its images."""
-    expected = tuple(run.learner.data.ids[i] for i in run.learner.test.tolist())
-
-    def tells_all(content):
-        decisions = [row.get("decision") for row in content.get("rows", [])]
-        return decisions == list(DECISIONS) and read_scores(run.folder / "scores.csv")[0] == expected
-
-    return results.evaluated(run, evaluate, tells_all), read_scores(run.folder / "scores.csv")
-
-
-def _lesions(learner):
-    """The lesions of the held-back images, and how many of these show one that is in another part too."""
-    lesions = learner.data.lesions
-    if lesions is None:
-        return None, None
-    held_back = set(learner.test.tolist())
-    elsewhere = {lesion for i, lesion in enumerate(lesions) if i not in held_back}
-    own = tuple(lesions[i] for i in learner.test.tolist())
-    return own, sum(lesion in elsewhere for lesion in own)
 
 
 def _no_run_of(methods):
@@ -415,50 +374,23 @@ def _mean_right(pairs):
     return [np.mean([run.right for run in runs], 0) for runs in zip(*pairs, strict=True)]
 
 
-def _split_by(result):
-    by = result.about["split by"]
-    if result.leaks is None:
-        return f"{by}, lesions unknown"
-    if result.leaks:
-        return f"{by}, {result.leaks} of them of a lesion that other parts show too"
-    return f"{by}, no lesion in two parts: stricter than the paper's split by image"
-
-
-def _percent(figure, bounds):
-    return ends(figure, [100 * bound for bound in bounds[figure]])
+def _bounded(figure, values, bounds):
+    """The mean of a figure, in percent, and the ends of its interval."""
+    return {figure: float(np.mean(values))} | ends(figure, [100 * bound for bound in bounds[figure]])
 
 
 def _means(figures):
     return [Column(figure, FIGURES[figure], "mean") for figure in figures]
 
 
-def _five(title, rows, notes):
+def _five(title, rows, notes, methods):
     """A report that prints the paper's five figures."""
     lines = with_paper(_means(paper.FIGURES), [Column("seeds", digits=0)], digits=2)
-    return Report(title, rows, notes=notes, pages=[Page(lines)])
+    return Report(title, rows, notes=notes if rows else [_no_run_of(methods)], pages=[Page(lines)])
 
 
-def over_seeds(figure, differences):
-    """What the `differences` of a figure, one for each seed, add to a row of the comparison.
-
-    Example
-    -------
-    >>> over_seeds("f1", [-2.5, -1.5, -12.5])["f1 verdict"]
-    'not told apart'
-    """
-    unknown = Interval(math.nan, math.nan, math.nan, math.nan, len(differences))  # where AUC is undefined
-    over = interval(differences) if np.isfinite(differences).all() else unknown
-    return ends(f"{figure} seeds", (over.low, over.high)) | {f"{figure} verdict": over.verdict}
-
-
-def verdicts(rows, figure):
-    """A sentence on the methods in rows of the comparison, by the seeds alone.
-
-    Example
-    -------
-    >>> verdicts([{"row": "VAT", "f1 verdict": "behind"}, {"row": "MT", "f1 verdict": "unknown"}], "f1")
-    'F1 over seeds: Ours is behind VAT; without an interval over seeds beside MT'
-    """
+def _verdicts(rows, figure):
+    """A sentence on the methods in rows of the comparison, by the seeds alone."""
     methods = {word: [row["row"] for row in rows if row[f"{figure} verdict"] == word] for word in VERDICTS}
     words = (f"{VERDICTS[word]} {', '.join(names)}" for word, names in methods.items() if names)
     return f"{FIGURES[figure]} over seeds: Ours is {'; '.join(words)}"

@@ -9,13 +9,18 @@ from i2pemd_lite.files import BadInput
 _say = partial(print, flush=True)
 
 
+def words(text):
+    """What is given as words with commas between them."""
+    return tuple(text.split(","))
+
+
 def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
     from i2pemd_lite.course.about import doctor
 
     lines = doctor.examine()
     print(doctor.report(lines))
-    return int(any(line.todo for line in lines))
+    return any(line.todo for line in lines)
 
 
 def ledger(chosen):
@@ -24,7 +29,7 @@ def ledger(chosen):
 
     rows = ledger.ledger(notebooks=chosen.notebooks or ledger.NOTEBOOKS, seed=chosen.seed)
     print(rows)
-    return 0 if rows.right else 1
+    return not rows.right
 
 
 def outline(_):
@@ -32,7 +37,6 @@ def outline(_):
     from i2pemd_lite.course.about import outline
 
     print(outline.markdown())
-    return 0
 
 
 def readings(chosen):
@@ -42,23 +46,19 @@ def readings(chosen):
     from i2pemd_lite.tables import choices
 
     tasks = {"segmentation": segmentation, "classification": classification}
-    parts = {"The paper's passages": readings.table()}
-    parts |= {f"Settings of {name}": choices.table(task) for name, task in tasks.items()}
+    tables = {"The paper's passages": readings.table()}
+    tables |= {f"Settings of {name}": choices.table(task) for name, task in tasks.items()}
     if chosen.word:
-        parts = {title: found for title, table in parts.items() if (found := _about(chosen.word, table))}
-        if not parts:
+        says = re.compile(rf"(?<!\w){re.escape(chosen.word)}(?!\w)", re.IGNORECASE)
+        for title, table in tables.items():
+            tables[title] = type(table)(row for row in table if says.search(table.text(row)))
+        if not any(tables.values()):
             raise BadInput(f"{chosen.word}: expected a word that readings has, found none; leave it out to see all")
     else:
-        parts |= {f"Profiles of {name}": choices.profiles(task) for name, task in tasks.items()}
-    for title, found in parts.items():
-        print(f"{title}\n{'-' * len(title)}\n{found}\n")
-    return 0
-
-
-def _about(word, table):
-    """The part of a table of rows that have the word in them, as it is printed."""
-    says = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
-    return type(table)(row for row in table if says.search(str(type(table)([row]))))
+        tables |= {f"Profiles of {name}": choices.profiles(task) for name, task in tasks.items()}
+    for title, table in tables.items():
+        if table:
+            print(f"{title}\n{'-' * len(title)}\n{table}\n")
 
 
 def lessons(chosen):
@@ -66,16 +66,13 @@ def lessons(chosen):
     from i2pemd_lite.course.publish import pages
 
     pages.write(chosen.out, chosen.lessons, say=_say)
-    return 0
 
 
 def pages(chosen):
     """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
     from i2pemd_lite.course.publish import voila
 
-    for path in voila.write(chosen.out):
-        _say(path)
-    return 0
+    _say(*voila.write(chosen.out), sep="\n")
 
 
 def release(chosen):
@@ -86,8 +83,9 @@ def release(chosen):
     wanted = chosen.only or copies.COPIES
     copies.release(chosen.out, chosen.lessons, wanted, where, say=_say)
     if where and "student" in wanted:
-        _say(badges.to_do(where, chosen.out / "student"))
-    return 0
+        _say(f"The badges lead to {where.url}/tree/{where.branch}/{where.folder}: commit what is in "
+             f"{chosen.out / 'student'} there\n"
+             f"as {where.folder}/ (another place: --repository {where.url}/tree/BRANCH/FOLDER).")  # fmt: skip
 
 
 def work(_):
@@ -98,7 +96,6 @@ def work(_):
     for path in copies.outdated():
         _say(f"{path}: imports what its lesson does not, as another version did; if its first cell fails, move it away "
              "and start again: a new copy is written")  # fmt: skip
-    return 0
 
 
 def report(chosen):
@@ -107,28 +104,34 @@ def report(chosen):
 
     words, left_out = classroom.report(chosen.folder, chosen.out)
     print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
-    return 1 if left_out else 0
+    return bool(left_out)
 
 
-def add(command):
-    """Add these commands to a parser; `command(function)` makes the part of the parser that is one's own."""
-    command(doctor)
-    sub = command(ledger)
-    sub.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
-    sub.add_argument("--notebooks", type=Path, metavar="FOLDER", help="default: those beside the module")
-    command(outline)
-    sub = command(readings)
-    sub.add_argument("word", nargs="?", help="only what has it, such as SRC-MT or Dou; default: all")
-    for function, folder in ((lessons, "lessons"), (pages, "pages"), (release, "course")):
-        sub = command(function)
-        if function is not pages:
-            sub.add_argument("lessons", nargs="*", help="numbers, such as 02; default: all")
-        sub.add_argument("--out", type=Path, default=Path("out") / folder, help=f"folder; default: out/{folder}")
-    words = {"type": lambda text: tuple(text.split(",")), "metavar": "COPY,COPY"}
-    sub.add_argument("--only", **words, help="of student, instructor, slides, source")
-    where = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
-    sub.add_argument("--repository", metavar="URL", help=where)
-    command(work)
-    sub = command(report)
-    sub.add_argument("folder", type=Path, help="a folder of files that progress.save wrote")
-    sub.add_argument("--out", type=Path, default=Path("out/class"), help="where to write; default: out/class")
+def _out(folder):
+    return {"type": Path, "default": Path("out") / folder, "help": f"folder; default: out/{folder}"}
+
+
+LESSONS = {"nargs": "*", "help": "numbers, such as 02; default: all"}
+WHERE = "public, https://github.com/OWNER/NAME, for links to Colab and Binder; default: origin, if it is"
+COMMANDS = {  # {command: {what can be said to it: what that means}}
+    doctor: {},
+    ledger: {
+        "--seed": {"type": int, "default": 0, "help": "of the random inputs; default: 0"},
+        "--notebooks": {"type": Path, "metavar": "FOLDER", "help": "default: those beside the module"},
+    },
+    outline: {},
+    readings: {"word": {"nargs": "?", "help": "only what has it, such as SRC-MT or Dou; default: all"}},
+    lessons: {"lessons": LESSONS, "--out": _out("lessons")},
+    pages: {"--out": _out("pages")},
+    release: {
+        "lessons": LESSONS,
+        "--out": _out("course"),
+        "--only": {"type": words, "metavar": "COPY,COPY", "help": "of student, instructor, slides, source"},
+        "--repository": {"metavar": "URL", "help": WHERE},
+    },
+    work: {},
+    report: {
+        "folder": {"type": Path, "help": "a folder of files that progress.save wrote"},
+        "--out": {"type": Path, "default": Path("out/class"), "help": "where to write; default: out/class"},
+    },
+}

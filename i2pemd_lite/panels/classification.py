@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 
@@ -10,7 +9,7 @@ from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, plain, strong, weak
 from i2pemd_lite.panels.curves import LINES, Terms
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.panels.training import Training
 from i2pemd_lite.runs.sampling import generator
 
@@ -38,33 +37,21 @@ def contact(data, page=0):
     return Sheet(pictures, np.bincount(labels, minlength=len(CLASSES)), lesions)
 
 
-def draw_sheet(figure, sheet):
+def draw_sheet(card, sheet):
     """A row of pictures for each class, and its count as a bar."""
-    side = next(len(p[0]) for p in sheet.pictures if len(p))
-    art = style.artists(figure, lambda figure: _SheetCard(figure, side))
-    canvas = np.full((len(CLASSES), side + 2, COLUMNS, side + 2, 3), 246, np.uint8)
+    side, K = next(len(p[0]) for p in sheet.pictures if len(p)), len(CLASSES)
+    canvas = np.full((K, side + 2, COLUMNS, side + 2, 3), 246, np.uint8)
     for k, pictures in enumerate(sheet.pictures):
         canvas[k, :side, : len(pictures), :side] = pictures.swapaxes(0, 1)
-    art.images.set_data(canvas.reshape(len(CLASSES) * (side + 2), -1, 3))
+    ticks = [k * (side + 2) + side / 2 for k in range(K)]
+    left = card.plane("images", [0.06, 0.02, 0.62, 0.96], style.blank, yticks=ticks, yticklabels=CLASSES)
+    left.image(canvas.reshape(K * (side + 2), -1, 3), 0, 255, aspect="auto")
     total, most = sheet.counts.sum(), sheet.counts.max()
-    style.limits(art.axes, x=(0, 1.62 * most))
-    for k, (bar, text, count) in enumerate(zip(art.bars, art.texts, sheet.counts, strict=True)):
-        bar.set_width(count)
-        text.set(position=(count + 0.03 * most, k), text=f"{count}  ({100 * count / total:.1f} %)")
-
-
-class _SheetCard:
-    """The artists of the contact sheet."""
-
-    def __init__(self, figure, side):
-        K, step = len(CLASSES), side + 2
-        axes = style.blank(figure.add_axes([0.06, 0.02, 0.62, 0.96]))
-        self.images = axes.imshow(np.zeros((K * step, COLUMNS * step, 3), np.uint8), aspect="auto")
-        axes.set_yticks([k * step + side / 2 for k in range(K)], CLASSES)
-        self.axes = style.blank(figure.add_axes([0.70, 0.02, 0.29, 0.96]))
-        self.axes.set_ylim(K - 0.5, -0.5)
-        self.bars = self.axes.barh(range(K), [0] * K, 0.5, color=style.QUIET)
-        self.texts = [self.axes.text(0, k, "", va="center", size=8.5) for k in range(K)]
+    box = [0.70, 0.02, 0.29, 0.96]
+    right = card.plane("counts", box, style.blank, xlim=(0, 1.62 * most), ylim=(K - 0.5, -0.5))
+    for k, count in enumerate(sheet.counts):
+        right.rect(0, k - 0.25, count, 0.5, color=style.QUIET, lw=0)
+        right.text(count + 0.03 * most, k, f"{count}  ({100 * count / total:.1f} %)", va="center", size=8.5)
 
 
 def describe_sheet(sheet):
@@ -117,24 +104,15 @@ def _bytes(views):
     return ((views * std + mean).clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
 
 
-def draw_views(figure, views):
+def draw_views(card, views):
     """Two rows of pictures."""
-    art = style.artists(figure, _views_card)
-    for image, picture in zip(art, views.pictures.reshape(-1, *views.pictures.shape[2:]), strict=True):
-        image.set_data(picture)
-
-
-def _views_card(figure):
-    images = []
-    for row, name in enumerate(("weak", "strong")):
-        figure.text(0.008, 0.68 - 0.47 * row, name, size=10, weight="bold")
-        for n in range(VIEWS + 1):
-            left = 0.075 + 0.112 * n + 0.018 * (n > 0)
-            axes = style.blank(figure.add_axes([left, 0.49 - 0.47 * row, 0.106, 0.42]))
-            images.append(axes.imshow(np.zeros((2, 2, 3), np.uint8), extent=(0, 1, 0, 1)))
-    figure.text(0.085, 0.935, "as it is", size=9)
-    figure.text(0.21, 0.935, f"{VIEWS} views, each with its own draw", size=9)
-    return images
+    for row, (name, pictures) in enumerate(zip(("weak", "strong"), views.pictures, strict=True)):
+        card.paper.text(0.008, 0.68 - 0.47 * row, name, size=10, weight="bold", still=True)
+        for n, picture in enumerate(pictures):
+            box = [0.075 + 0.112 * n + 0.018 * (n > 0), 0.49 - 0.47 * row, 0.106, 0.42]
+            card.plane(f"{name} {n}", box, style.blank).image(picture, 0, 255, extent=(0, 1, 0, 1))
+    card.paper.text(0.085, 0.935, "as it is", size=9, still=True)
+    card.paper.text(0.21, 0.935, f"{VIEWS} views, each with its own draw", size=9, still=True)
 
 
 def describe_views(views):
@@ -172,14 +150,13 @@ MEASURES = {
     "specificity": "specificity",
     "accuracy (Table 4)": "accuracy",
 }
-NOBODY = "nobody"
 
 
 def panel(**runs):
     """Curves of classification runs: losses, what the selection did, and figures on held-back images.
 
     A run has the terms of its own method: one without pseudo-labels has no line in the middle. Up to four runs are all
-    drawn; of more, the chosen one and three that are chosen beside it (`Several`).
+    drawn; of more, the chosen one and three that are chosen beside it.
 
     Example
     -------
@@ -188,37 +165,4 @@ def panel(**runs):
     """
     unlabelled = max((run.settings.unlabelled for run in runs.values()), default=0)
     terms = Terms("Losses", TERMS), Terms(f"Part of the {unlabelled} unlabelled", COUNTS, per=unlabelled)
-    return (Several if len(runs) > len(LINES) else Training)(runs, terms, MEASURES, CLASSES)
-
-
-class Several(Training):
-    """Curves of more runs than can be told apart: the chosen one, and up to three named beside it."""
-
-    BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
-
-    def __init__(self, runs, terms, measures, classes):
-        super().__init__(runs, terms, measures, classes)
-        _, *others = runs
-        for name, other in zip(self.BESIDE, others, strict=False):
-            self.controls[name] = choice(name, [NOBODY, *runs], other, "220px")
-            self.controls[name].observe(self._changed, "value")
-        row = widgets.HBox([self.controls[name] for name in self.BESIDE], layout={"flex_flow": "row wrap"})
-        self.children = (*self.children[:2], row, *self.children[2:])
-        self.refresh()
-
-    def _count(self, runs):
-        """Any number: four are drawn."""
-
-    def add(self, name, run):
-        """Draw one more run, such as a fork, and choose it."""
-        self._quiet = True
-        for control in (self.controls[beside] for beside in self.BESIDE):
-            before = control.value
-            control.options = [NOBODY, *{**self.records, name: None}]
-            control.value = before
-        super().add(name, run)  # which draws
-
-    def _shown(self, state):
-        """The chosen run, and those beside it."""
-        shown = dict.fromkeys([state["run"], *(state.get(name, NOBODY) for name in self.BESIDE)])
-        return {name: self.records[name] for name in shown if name in self.records}
+    return Training(runs, terms, MEASURES, CLASSES, many=len(runs) > len(LINES))

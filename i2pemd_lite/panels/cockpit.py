@@ -15,7 +15,7 @@ import ipywidgets as widgets
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
-from i2pemd_lite.panels.curves import ALL, LINES, changes, loss_lines, score_lines
+from i2pemd_lite.panels.curves import ALL, LINES, loss_lines, score_lines
 from i2pemd_lite.panels.engine.panel import Panel, alert
 from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
 from i2pemd_lite.panels.selection import keep_apart
@@ -86,8 +86,7 @@ class Cockpit(Panel):
         for do, (label, words, _) in BUTTONS.items():
             self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "84px"})
             self.buttons[label].on_click(lambda _, do=do: self._press(do))
-        first, second, third, steer = list(start)[:3], list(start)[3:], list(watch), list(live)
-        layout = [first, second, third, steer[:3], steer[3:]]
+        layout = [[*start][:3], [*start][3:], [*watch], [*live][:3], [*live][3:]]
         super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6))
         self.children = [*self.children[:2], widgets.HBox(list(self.buttons.values())), *self.children[2:]]
         self._watch()
@@ -107,7 +106,7 @@ class Cockpit(Panel):
     def hand_over(self):
         """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
         tracks, process = self.tracks, self._process
-        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED) for name, track in tracks.items()}
+        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED, asked=0) for name, track in tracks.items()}
         self._process = None
         self._wrong = "another cockpit was opened on this folder; go on there"
         self.refresh()
@@ -134,10 +133,8 @@ class Cockpit(Panel):
     def _press(self, do):
         self._wrong = ""
         try:
-            if do == "start":
-                self._start()
-            elif do == "fork":
-                self._fork()
+            if do in ("start", "fork"):
+                getattr(self, f"_{do}")()
             else:
                 self._tell(do, self._opened().name)
             if do == "stop":
@@ -149,40 +146,34 @@ class Cockpit(Panel):
     def _start(self):
         """Train a new run, as the controls say."""
         state = self.state
-        name = state["name"].strip() or self._free(state["method"])
-        folder = self._new(name)
-        chosen = {"profile": state["profile"]}
-        if state["steps"].strip():
-            if not state["steps"].strip().isdecimal():
-                raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
-            chosen["steps"] = int(state["steps"])
-        self.tracks[name] = Track(name, folder, state["task"], State.STARTING)
-        self._tell("open", name, task=state["task"], method=state["method"], data=state["data"].strip() or None,
-                   folder=str(folder), **chosen)  # fmt: skip
-        self._tell("go", name)
-        self._choose(name)
+        chosen, steps = {"profile": state["profile"]}, state["steps"].strip()
+        if steps and not steps.isdecimal():
+            raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
+        if steps:
+            chosen["steps"] = int(steps)
+        track = self._new(state["method"], state["task"])
+        self._open(track, method=state["method"], **chosen)
+        self._tell("go", track.name)
+        self._choose(track.name)
 
     def _fork(self):
         """Let a copy of the chosen run go its own way."""
-        track = self._opened()
-        name = self.state["name"].strip() or self._free(track.name)
-        folder = self._new(name)
-        self.tracks[name] = Track(name, folder, track.task, State.STARTING, rows=list(track.rows))
-        self._tell("fork", track.name, to=name, folder=str(folder))
-        self._choose(name)
+        origin = self._opened()
+        track = self._new(origin.name, origin.task, history=list(origin.history), lambdas=list(origin.lambdas))
+        self._tell("fork", origin.name, to=track.name, folder=str(track.folder))
+        self._choose(track.name)
 
-    def _new(self, name):
+    def _new(self, base, task, **known):
+        """The track of a run to begin, by the name that was typed; else by `base`, with a number where it is taken."""
+        tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
+        name = self.state["name"].strip() or next(name for name in tries if not self._taken(name))
         folder = self.folder / name
         if Path(name).name != name or name.startswith("."):
             raise BadInput(f"name: expected the name of a folder in {self.folder}, found {name!r}; leave out / and .")
         if self._taken(name):
             raise BadInput(f"name: {folder} holds a run already; choose another name, or pick it below and resume it")
-        return folder
-
-    def _free(self, base):
-        """`base`, or with a number where there is such a run already."""
-        tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
-        return next(name for name in tries if not self._taken(name))
+        self.tracks[name] = Track(name, folder, task, State.STARTING, asked=1, **known)
+        return self.tracks[name]
 
     def _taken(self, name):
         return name in self.tracks or (self.folder / name / "settings.json").exists()
@@ -193,10 +184,14 @@ class Cockpit(Panel):
         if track is None:
             raise BadInput("run: expected one that is chosen, found none; start one, or choose another task")
         if not track.open:
-            self._tell("open", track.name, task=track.task, method=track.settings["method"], folder=str(track.folder),
-                       data=self.state["data"].strip() or None, settings=track.wishes)  # fmt: skip
+            self._open(track, method=track.settings["method"], settings=track.wishes)
             track.state, track.wishes, track.error = State.STARTING, {}, ""
+            track.asked += 1
         return track
+
+    def _open(self, track, **more):
+        data = self.state["data"].strip() or None
+        self._tell("open", track.name, task=track.task, folder=str(track.folder), data=data, **more)
 
     def _tell(self, do, name, **more):
         if self._process is None:
@@ -229,43 +224,32 @@ class Cockpit(Panel):
         if messages:
             self.refresh()
 
-    def _heard_opened(self, run, task, folder, settings, number, total):
-        track = self.tracks[run]
-        track.state, track.number, track.total = State.PAUSED, number, total
-        self._set(track, settings)
-        track.read(number)
-
-    def _heard_settings(self, run, settings):
-        self.tracks[run].asked -= 1
-        self._set(self.tracks[run], settings)
-
-    def _set(self, track, settings):
-        """Take up settings, unless some that were asked for later are still on their way."""
-        if track.asked == 0 or not track.settings:
-            track.settings = settings
-            if track is self.chosen:
-                self._follow_run()
-
     def _heard_steps(self, run, **news):
         self.tracks[run].take(**news)
 
+    def _heard_settings(self, run, settings, number):
+        track = self.tracks[run]
+        track.asked -= 1
+        if not track.asked or not track.settings:  # else what was asked for later is still on its way
+            track.settings = settings
+            if track is self.chosen:
+                self._follow_run()
+        if track.state == State.STARTING:
+            track.state = State.PAUSED
+            track.read(number)
+
     def _heard_failed(self, run, do, error):
         track = self.tracks[run]
-        if do in ("open", "fork", "set"):
-            self._wrong = error
-        else:
-            track.state, track.error = State.FAILED, error
-        if do in ("open", "fork"):
-            self._unopened(track)
-
-    def _unopened(self, track):
-        """A run that could not be opened: a new one is none, an old one is where it was."""
-        track.state, track.asked = State.SAVED, 0
-        if track.settings:
+        if do not in ("open", "fork", "set"):
+            track.state, track.error, track.asked = State.FAILED, error, 0
             return
-        del self.tracks[track.name]
-        names = self._names(self.controls["task"].value)
-        self._choose(self._before if self._before in names else next(iter(names), None))
+        self._wrong = error
+        if do != "set":  # it could not be opened: a new one is none, an old one is where it was
+            track.state, track.asked = State.SAVED, 0
+            if not track.settings:
+                del self.tracks[run]
+                names = self._names(self.controls["task"].value)
+                self._choose(self._before if self._before in names else next(iter(names), None))
 
     def _heard_ended(self, error):
         self._process = None
@@ -338,13 +322,13 @@ class Cockpit(Panel):
     def _look(self, state):
         task, track = state["task"], self.tracks.get(state["run"])
         if track is None:
-            return Result(task, None, [], [], state["measure"], [], 1)
+            return Result(task, None, [], [], state["measure"], 1)
         beside = [name for name in self._names(task) if name != track.name][-(len(LINES) - 1) :]
         runs = {name: self.tracks[name] for name in [track.name, *beside]}
         losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
         scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
         total = max(frame(run.number, run.total) for run in runs.values())
-        return Result(task, track, losses, scores, state["measure"], changes(track.rows), total)
+        return Result(task, track, losses, scores, state["measure"], total)
 
 
 def cockpit(folder="runs", task="segmentation", data="", profile=None):

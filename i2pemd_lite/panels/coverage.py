@@ -103,65 +103,52 @@ def compute(frozen, curves, ahead, rule):
     return Result(curves, *ahead, points, int((chosen & ~rival).sum()), rule)
 
 
-def draw(figure, result):
+CURVES = {
+    "sure": {"color": style.BLUE, "lw": 2.2},
+    "fixed": {"color": style.INK, "ls": "", "marker": ".", "ms": 4},
+    "learned": {"color": style.ORANGE, "lw": 1.8, "ls": (0, (5, 2))},
+}
+POINTS = {
+    "threshold": {"marker": "s", "ms": 9, "mfc": "none", "mec": style.INK, "mew": 1.8},
+    "rival": {"marker": "o", "ms": 11, "mfc": "none", "mec": style.BLUE, "mew": 1.8},
+    "rule": {"marker": "*", "ms": 11, "mfc": style.ORANGE, "mec": style.CARD, "mew": 0.8},
+}
+
+
+def draw(card, result):
     """Left the curves with the operating points, right how far d is ahead of s at the same coverage."""
-    art = style.artists(figure, _Card)
-    N = len(result.lead)
-    cuts = 100 * (1 + np.arange(N)) / N
-    for name, line in art.curves.items():
-        line.set_data(cuts, result.curves[name].precision)
+    cuts = 100 * (1 + np.arange(len(result.lead))) / len(result.lead)
     least = [curve.precision.min() for curve in result.curves.values()]
     least += [point.right.percent for point in result.points.values()]
     low = 10 * np.floor(np.nanmin(least) / 10 - 0.2)
-    style.limits(art.left, y=(low, 100 + 0.06 * (100 - low)))
-    for name, (mark, whisker) in art.points.items():
+    left = card.plane(
+        "precision", [0.065, 0.25, 0.43, 0.62], xlim=(0, 101), ylim=(low, 100 + 0.06 * (100 - low)),
+        title="How right is what is taken?", xlabel="coverage: taken of all (%)", ylabel="precision: right (%)",
+    )  # fmt: skip
+    for name, look in CURVES.items():
+        left.line(cuts, result.curves[name].precision, zorder=2, **look)
+    for name, look in POINTS.items():
         coverage, (_, percent, error) = result.points[name]
-        mark.set_data([coverage], [percent])
-        whisker.set_data([coverage] * 2, [percent - error, percent + error])
+        left.line([coverage] * 2, [percent - error, percent + error], color=style.QUIET, lw=1.2, zorder=3)
+        left.points(coverage, percent, zorder=4, **look)
     top = max(2.0, np.ceil((np.abs(result.lead) + result.doubt).max()))
-    style.limits(art.right, y=(-1.15 * top, 1.15 * top))
-    art.doubt.set_verts([np.r_[np.c_[cuts, result.lead + result.doubt],
-                               np.c_[cuts, result.lead - result.doubt][::-1]]])  # fmt: skip
-    art.lead.set_data(cuts, result.lead)
+    right = card.plane(
+        "lead", [0.60, 0.25, 0.385, 0.62], xlim=(0, 101), ylim=(-1.15 * top, 1.15 * top), ylabel="difference (points)",
+        title="I2PEMD (learned G) less confidence", xlabel="coverage: taken of all (%)",
+    )  # fmt: skip
+    above, below = (np.c_[cuts, result.lead + sign * result.doubt] for sign in (1, -1))
+    right.polygons([np.r_[above, below[::-1]]], facecolors="#e6dcc3", linewidths=0, zorder=0)
+    right.line([0, 101], [0, 0], color=style.BLUE, lw=2.2, zorder=1)
+    right.line(cuts, result.lead, zorder=2, **CURVES["learned"])
     rule, rival = result.points["rule"], result.points["rival"]
-    art.gain.set_data([rule.coverage], [rule.right.percent - rival.right.percent])
-
-
-class _Card:
-    """The artists: two axes, three curves, three points."""
-
-    def __init__(self, figure):
-        from matplotlib.collections import PolyCollection
-
-        left = self.left = figure.add_axes([0.065, 0.25, 0.43, 0.62])
-        left.set(xlim=(0, 101), title="How right is what is taken?", xlabel="coverage: taken of all (%)")
-        left.set_ylabel("precision: right (%)")
-        looks = {
-            "sure": {"color": style.BLUE, "lw": 2.2},
-            "fixed": {"color": style.INK, "ls": "", "marker": ".", "ms": 4},
-            "learned": {"color": style.ORANGE, "lw": 1.8, "ls": (0, (5, 2))},
-        }
-        self.curves = {name: left.plot([], [], zorder=2, **look)[0] for name, look in looks.items()}
-        marks = {
-            "threshold": {"marker": "s", "ms": 9, "mfc": "none", "mec": style.INK, "mew": 1.8},
-            "rival": {"marker": "o", "ms": 11, "mfc": "none", "mec": style.BLUE, "mew": 1.8},
-            "rule": {"marker": "*", "ms": 11, "mfc": style.ORANGE, "mec": style.CARD, "mew": 0.8},
-        }
-        bars = {name: left.plot([], [], color=style.QUIET, lw=1.2, zorder=3)[0] for name in marks}
-        spots = {name: left.plot([], [], ls="", zorder=4, **look)[0] for name, look in marks.items()}
-        self.points = {name: (spots[name], bars[name]) for name in marks}
-        figure.text(0.02, 0.085, "━  confidence s    ╌  I2PEMD, learned G    •  I2PEMD, fixed G", size=8.5)
-        figure.text(0.02, 0.03, "□  s > τ_high (FixMatch)    ★  I2PEMD rule    ○  as many by s    │  ± error", size=8.5)
-        right = self.right = figure.add_axes([0.60, 0.25, 0.385, 0.62])
-        right.set(xlim=(0, 101), title="I2PEMD (learned G) less confidence", xlabel="coverage: taken of all (%)")
-        right.set_ylabel("difference (points)")
-        self.doubt = PolyCollection([], facecolors="#e6dcc3", linewidths=0, zorder=0)
-        right.add_collection(self.doubt, autolim=False)
-        right.plot([0, 101], [0, 0], color=style.BLUE, lw=2.2, zorder=1)
-        self.lead = right.plot([], [], zorder=2, **looks["learned"])[0]
-        self.gain = right.plot([], [], ls="", zorder=4, **marks["rule"])[0]
-        figure.text(0.555, 0.085, "above 0: d ranks better than s; shaded: ± standard error", size=8.5)
-        figure.text(0.555, 0.03, "★  the I2PEMD rule less as many by s", size=8.5)
+    right.points(rule.coverage, rule.right.percent - rival.right.percent, zorder=4, **POINTS["rule"])
+    for x, y, words in (
+        (0.02, 0.085, "━  confidence s    ╌  I2PEMD, learned G    •  I2PEMD, fixed G"),
+        (0.02, 0.03, "□  s > τ_high (FixMatch)    ★  I2PEMD rule    ○  as many by s    │  ± error"),
+        (0.555, 0.085, "above 0: d ranks better than s; shaded: ± standard error"),
+        (0.555, 0.03, "★  the I2PEMD rule less as many by s"),
+    ):
+        card.paper.text(x, y, words, size=8.5, still=True)
 
 
 def describe(result):

@@ -43,36 +43,20 @@ def column(rows, name, smooth=1):
     return np.array([rows[n]["step"] for n in at], dtype=float), np.array(y, dtype=float)
 
 
-def changes(rows):
-    """(step, λ) of the first step after each change of λ, from the rows of a run; where λ is not known it is the same.
-
-    Example
-    -------
-    >>> changes([{"step": 1}, {"step": 2, "weight": 1.0}, {"step": 3, "weight": 0.5}])
-    [(3, 0.5)]
-    """
-    pairs = zip(rows, rows[1:], strict=False)
-    return [
-        (after["step"], after["weight"])
-        for before, after in pairs
-        if before.get("weight") not in (None, after.get("weight"))
-    ]
-
-
 def loss_lines(runs, chosen, show, terms, smooth):
     """One of the `terms` for every run, or where `show` is none of them all terms of the chosen run.
 
     Parameters
     ----------
-    runs : dict of name -> what has `rows` and `evaluations`, lists of dicts
+    runs : dict of name -> what has `history` and `evaluations`, lists of dicts
     chosen, show : names of a run and of a column
     terms : the names of the losses
     smooth : steps that a point is the mean of
     """
     if show not in terms:
         here = list(runs).index(chosen)
-        return [Line(term, *column(runs[chosen].rows, term, smooth), here) for term in terms]
-    columns = {name: column(run.rows, show, smooth) for name, run in runs.items()}
+        return [Line(term, *column(runs[chosen].history, term, smooth), here) for term in terms]
+    columns = {name: column(run.history, show, smooth) for name, run in runs.items()}
     return [Line(name, *points, i, name == chosen) for i, (name, points) in enumerate(columns.items())]
 
 
@@ -87,58 +71,44 @@ def last_values(lines, digits):
     return {line.label: format(line.y[-1], digits) for line in lines if len(line.y)}
 
 
-class Curves:
-    """Axes with a pool of lines, each with its label at its right end."""
+def draw_curves(card, name, box, lines, total, title="", limits=None, changes=()):
+    """The lines that have points, each with its label at its right end, and room for `total` steps.
 
-    def __init__(self, axes, title, limits=None, log=False):
-        self.axes, self.log, self.fixed = axes, log, limits
-        axes.set(title=title, xlabel="step")
-        if log:
-            axes.set_yscale("log")
-            axes.set_yticks([m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5)])
-            axes.yaxis.set_major_formatter(lambda value, _: style.number(value, 5))
-            axes.minorticks_off()
-        if limits:
-            axes.set_ylim(*limits)
-        self.pool = [axes.plot([], [], color=style.BLACK, marker="o", ms=0)[0] for _ in range(6)]
-        self.labels = [axes.text(0, 0, "", size=8, va="center") for _ in self.pool]
-        self.marks = axes.plot([], [], color=style.QUIET, lw=0.8)[0]
-        self.note = axes.text(0, 0, "", size=8, color=style.QUIET, va="top")
+    Parameters
+    ----------
+    card, name, box, title : of the plane
+    limits : of the values; None: powers of two around them, on a logarithmic scale
+    changes : (step, λ), each a thin vertical line, with the value after the last one
+    """
+    lines = [line for line in lines if len(line.x)]
+    low, high = limits or _powers([line.y for line in lines])
+    plane = card.plane(name, box, None if limits else _logarithmic, xlabel="step", title=title,
+                       xlim=(0, 1.36 * total), ylim=(low, high))  # fmt: skip
+    scale, back = (float, float) if limits else (np.log, np.exp)
+    bottom, height = scale(low), scale(high) - scale(low)
+    ends = style.apart([(scale(max(line.y[-1], low)) - bottom) / height for line in lines], 0.075)
+    for line, end in zip(lines, ends, strict=True):
+        ink, width = (style.BLACK, 1.6) if line.heavy else (style.QUIET, 1.0)
+        y, size = line.y if limits else np.clip(line.y, low, None), 3 if len(line.x) < 12 else 0
+        plane.line(line.x, y, ls=LINES[line.run % 4], lw=width, color=ink, marker="o", ms=size)
+        plane.text(line.x[-1] + 0.03 * total, back(bottom + end * height), line.label, color=ink, size=8, va="center")
+    for step, _ in changes:
+        plane.line([step, step], [low, high], color=style.QUIET, lw=0.8, zorder=2.1)
+    for step, weight in changes[-1:]:
+        plane.text(step, high, f" λ {style.number(weight)}", color=style.QUIET, size=8, va="top")
 
-    def show(self, lines, total):
-        """Draw the lines that have points, with room for `total` steps and the labels."""
-        style.limits(self.axes, (0, 1.36 * total))
-        lines = [line for line in lines if len(line.x)]
-        low, high = self._limits([line.y for line in lines])
-        for artist, label in list(zip(self.pool, self.labels, strict=True))[len(lines) :]:
-            artist.set_data([], [])
-            label.set_text("")
-        scale, back = (np.log, np.exp) if self.log else (float, float)
-        bottom, height = scale(low), scale(high) - scale(low)
-        ends = style.apart([(scale(max(line.y[-1], low)) - bottom) / height for line in lines], 0.075)
-        for artist, label, line, end in zip(self.pool, self.labels, lines, ends, strict=False):
-            colour = style.BLACK if line.heavy else style.QUIET
-            artist.set_data(line.x, np.clip(line.y, low, None) if self.log else line.y)
-            artist.set(linestyle=LINES[line.run % 4], linewidth=1.6 if line.heavy else 1.0, color=colour)
-            artist.set_markersize(3 if len(line.x) < 12 else 0)
-            label.set_position((line.x[-1] + 0.03 * total, back(bottom + end * height)))
-            label.set(text=line.label, color=colour)
 
-    def mark(self, changes):
-        """A thin vertical line at each change of λ, and the value after the last one."""
-        low, high = self.axes.get_ylim()
-        self.marks.set_data(np.repeat([step for step, _ in changes], 3), np.tile([low, high, np.nan], len(changes)))
-        self.note.set_text(f" λ {style.number(changes[-1][1])}" if changes else "")
-        self.note.set_position((changes[-1][0], high) if changes else (0, low))
+def _logarithmic(axes):
+    axes.set_yscale("log")
+    axes.set_yticks([m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5)])
+    axes.yaxis.set_major_formatter(lambda value, _: style.number(value, 5))
+    axes.minorticks_off()
 
-    def _limits(self, values):
-        """Fixed ones, or powers of two around what is shown, so that they seldom change."""
-        if self.fixed:
-            return self.fixed
-        seen = np.concatenate([[], *values])
-        seen = seen[seen > 0]
-        low, high = (seen.min(), seen.max()) if len(seen) else (0.1, 1.0)
-        low, high = 2.0 ** np.floor(np.log2(max(low, high / 2**12))), 2.0 ** np.ceil(np.log2(high) + 0.01)
-        low = min(low, high / 4)
-        style.limits(self.axes, y=(low, high))
-        return low, high
+
+def _powers(values):
+    """Powers of two around what is shown, so that they seldom change."""
+    seen = np.concatenate([[], *values])
+    seen = seen[seen > 0]
+    low, high = (seen.min(), seen.max()) if len(seen) else (0.1, 1.0)
+    low, high = 2.0 ** np.floor(np.log2(max(low, high / 2**12))), 2.0 ** np.ceil(np.log2(high) + 0.01)
+    return min(low, high / 4), high

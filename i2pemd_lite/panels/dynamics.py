@@ -40,19 +40,13 @@ class Result(NamedTuple):
 
 
 @lru_cache(8)
-def simulate(batch, rarest, drift, gap, share, seed=0):
-    """Batches of features of two modalities.
+def simulate(batch, rarest, drift, gap, share):
+    """Batches -> features (STEPS, batch, 2), labels (STEPS, batch), is_mr (STEPS, batch), centre (STEPS, K, 2).
 
-    Parameters
-    ----------
     batch : instances a step, rarest : probability of class 4 (the others share the rest evenly)
     drift : feature units that each centre moves in all, gap : distance of MR from CT, share : part that is MR
-
-    Returns
-    -------
-    features (STEPS, batch, 2), labels (STEPS, batch), is_mr (STEPS, batch), centre (STEPS, K, 2)
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     frequency = np.array([(1 - rarest) / (K - 1)] * (K - 1) + [rarest])
     labels = random.choice(K, (STEPS, batch), p=frequency)
     is_mr = random.random((STEPS, batch)) < share
@@ -100,46 +94,45 @@ def compute(state):
 
 def draw(card, result):
     """The plane with the last batch and every prototype's way; the distance to the class centre; the age."""
+    c, error = style.names("c", K), result.error
     plane = card.plane(
-        "features", [0.035, 0.12, 0.37, 0.75], xlim=(-1.6, 6.8), ylim=(-1.8, 5.3),
-        title="Features of the last step, ways of the prototypes",
+        "features", [0.035, 0.12, 0.37, 0.75], title="Features of the last step, ways of the prototypes",
+        xlim=(-1.6, 6.8), ylim=(-1.8, 5.3),
     )  # fmt: skip
     plane.points(*result.features[~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE)
-    plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **{**style.TARGET, "markeredgewidth": 1.3})
-    for k, ls in enumerate(LINES):
-        plane.line(*result.path[:, k].T, color=style.BLACK, lw=1.3, ls=ls)
-    ring = {**style.PROTOTYPE, "markerfacecolor": "none", "markeredgecolor": style.QUIET}
+    plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | {"markeredgewidth": 1.3})
+    for k, (x, y) in enumerate(result.path[-1]):
+        plane.line(*result.path[:, k].T, color=style.BLACK, lw=1.3, ls=LINES[k])
+        at, words = ((x + 0.15, y + 0.28), c[k]) if np.isfinite(x) else (CENTRES[k], f"{c[k]} not seen")
+        plane.text(*at, words, weight="bold")
+    ring = style.PROTOTYPE | {"markerfacecolor": "none", "markeredgecolor": style.QUIET}
     plane.points(*result.other.T, ms=10, **ring)
     plane.points(*result.path[-1].T, ms=9, **style.PROTOTYPE)
-    for k, end in enumerate(result.path[-1]):
-        name, seen = f"c{style.subscript(k + 1)}", np.isfinite(end[0])
-        plane.text(*(end + (0.15, 0.28) if seen else CENTRES[k]), name if seen else f"{name} not seen", weight="bold")
-    key = (0.97, "CT ○", style.BLUE), (0.90, "MR ×", style.ORANGE), (0.83, "other pooling ◇", style.QUIET)
-    for y, words, ink in key:
-        corner = {"transform": plane.axes.transAxes, "ha": "right", "va": "top", "weight": "bold"}
-        plane.text(0.99, y, words, color=ink, still=True, **corner)
+    corner = {"transform": plane.axes.transAxes, "ha": "right", "va": "top", "weight": "bold", "still": True}
+    for y, words, ink in ((0.97, "CT ○", style.BLUE), (0.90, "MR ×", style.ORANGE),
+                          (0.83, "other pooling ◇", style.QUIET)):  # fmt: skip
+        plane.text(0.99, y, words, color=ink, **corner)
 
-    error = result.error
-    high = max(1.0, np.ceil(2.2 * (np.nanmax(error) if np.isfinite(error).any() else 1.0)) / 2)
+    high = max(1.0, np.ceil(2.2 * np.nanmax(error)) / 2) if np.isfinite(error).any() else 1.5
     distances = card.plane(
-        "distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0, high),
-        title="Distance to the class centre", xlabel="step",
+        "distances", [0.465, 0.15, 0.27, 0.72], title="Distance to the class centre", xlabel="step",
+        xlim=(0, STEPS + 4), ylim=(0, high),
     )  # fmt: skip
-    for k, (ls, height) in enumerate(zip(LINES, style.apart(np.nan_to_num(error[-1]), 0.07 * high), strict=True)):
-        distances.line(np.arange(1, STEPS + 1), error[:, k], color=style.BLACK, lw=1.4, ls=ls)
+    for k, height in enumerate(style.apart(np.nan_to_num(error[-1]), 0.07 * high)):
+        distances.line(range(1, STEPS + 1), error[:, k], color=style.BLACK, lw=1.4, ls=LINES[k])
         if np.isfinite(error[-1, k]):
-            distances.text(STEPS + 0.8, height, f"c{style.subscript(k + 1)}", va="center", size=8.5)
+            distances.text(STEPS + 0.8, height, c[k], va="center", size=8.5)
 
     ages = card.plane(
-        "ages", [0.80, 0.15, 0.19, 0.72], xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5), xticks=(0, 10, 20, 30),
-        yticks=range(K), yticklabels=style.names("c", K),
-        title="Age: steps since an update", xlabel="steps  (| oldest it has been)",
+        "ages", [0.80, 0.15, 0.19, 0.72], title="Age: steps since an update", xlabel="steps  (| oldest it has been)",
+        xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5), xticks=(0, 10, 20, 30), yticks=range(K), yticklabels=c,
     )  # fmt: skip
     for k, age in enumerate(result.age[-1]):
         ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, color=style.QUIET, lw=0)
         words = f"{int(age)} now" if np.isfinite(age) else "not seen"
         ages.text(1.35 * STEPS, k, words, ha="right", va="center", size=8)
-    ages.points(np.nan_to_num(result.age).max(0), range(K), color=style.BLACK, marker="|", ms=14, mew=2)
+    oldest = np.nan_to_num(result.age).max(0)
+    ages.points(oldest, range(K), color=style.BLACK, marker="|", ms=14, mew=2)
 
 
 def describe(result):
@@ -179,6 +172,4 @@ def panel(**start):
         "zeros": switch("start from zeros, not from the first mean", False),
     }
     layout = [["alpha", "batch"], ["rarest", "share"], ["drift", "gap"], ["pool", "zeros"]]
-    return Panel(
-        "prototype dynamics", controls, compute, draw, describe, layout=layout, size=(9.4, 3.3), start=start
-    )
+    return Panel("prototype dynamics", controls, compute, draw, describe, layout=layout, size=(9.4, 3.3), start=start)

@@ -42,10 +42,10 @@ def draw(card, result):
     """Three curves over the same steps on the left; each evaluation as a point of two figures on the right."""
     steps, first = result.steps, result.first
     for bottom, (name, values) in zip((0.705, 0.415, 0.125), result.values.items(), strict=True):
-        lowest = bottom == 0.125
+        below = {"xlabel": "step"} if bottom == 0.125 else {"xticklabels": []}
         curve = card.plane(
-            name, [0.075, bottom, 0.39, 0.2], lambda axes, lowest=lowest: _ticks(axes, lowest),
-            title=name, xlabel="step" * lowest, xlim=(0, 1.2 * steps[-1]), ylim=ends(values),
+            name, [0.075, bottom, 0.39, 0.2], lambda axes: axes.locator_params(axis="y", nbins=3), title=name,
+            xlim=(0, 1.2 * steps[-1]), ylim=ends(values), **below,
         )  # fmt: skip
         curve.line(steps[: first + 1], values[: first + 1], color=style.QUIET, lw=1, ls=":")  # what is left out
         curve.line(steps[first:], values[first:], color=style.BLACK, lw=1.4, marker="o", ms=3)
@@ -67,11 +67,6 @@ def draw(card, result):
     card.paper.text(0.555, 0.875, f"{result.against} upwards", size=8.5, color=style.QUIET)
     caution = CAUTION.replace(", so", ",\nso")
     card.paper.text(0.525, 0.02, caution, size=8, color=style.QUIET, linespacing=1.4, still=True)
-
-
-def _ticks(axes, lowest):
-    axes.tick_params(labelbottom=lowest)
-    axes.locator_params(axis="y", nbins=3)
 
 
 def said(correlation):
@@ -110,19 +105,12 @@ def epochs(run, **start):
     count = len(run.evaluations)
     if count < 3:
         raise BadInput(f"run: expected at least 3 evaluations, found {count}; train on, or lower evaluate_every")
-    return Panel(
-        "epochs",
-        {
-            "against": choice("mI2PEMD against", list(MEASURES)[1:], "mDOC (%)", "260px"),
-            "first": slider("leave out the first (evaluations)", 0, 0, count - 3, 1, width="380px"),
-        },
-        lambda state: compute(run, state),
-        draw,
-        describe,
-        layout=[["against", "first"]],
-        size=(9.4, 4.0),
-        start=start,
-    )
+    controls = {
+        "against": choice("mI2PEMD against", list(MEASURES)[1:], "mDOC (%)", "260px"),
+        "first": slider("leave out the first (evaluations)", 0, 0, count - 3, 1, width="380px"),
+    }
+    return Panel("epochs", controls, lambda state: compute(run, state), draw, describe, layout=[list(controls)],
+                 size=(9.4, 4.0), start=start)  # fmt: skip
 
 
 def draw_sizes(card, docs):
@@ -151,11 +139,9 @@ def deviation(docs):
 def describe_sizes(docs):
     """The best feature size, and how far apart the others are."""
     mean = {d: seeds.mean() for d, seeds in docs.items()}
-    best, worst = max(mean, key=mean.get), min(mean, key=mean.get)
-    words = (
-        f"The mean DOC is highest at d = {best} ({mean[best]:.1f} %) and lowest at d = {worst} ({mean[worst]:.1f} %). "
-        f"The largest deviation over the seeds of one d is {max(map(deviation, docs.values())):.1f} points."
-    )
+    highest, lowest = (f"at d = {d} ({mean[d]:.1f} %)" for d in (max(mean, key=mean.get), min(mean, key=mean.get)))
+    words = f"The mean DOC is highest {highest} and lowest {lowest}. "
+    words += f"The largest deviation over the seeds of one d is {max(map(deviation, docs.values())):.1f} points."
     return words, {f"d = {d}": f"{mean[d]:.1f} ± {deviation(seeds):.1f} ({len(seeds)})" for d, seeds in docs.items()}
 
 

@@ -1,10 +1,10 @@
 """Five ways to break the method, for the failure museum: each a function of its settings, run on a little seeded data.
 
-What a view returns has a `sign`, one number by which the failure is recognised, that can be watched in any training.
+What each returns has a `sign`, one number by which the failure is recognised, that can be watched in any training.
 """
 
 from functools import cache, lru_cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -25,15 +25,6 @@ WRONG, RIGHT = 0.05, 0.95  # pₖ of a wrong and of a right prediction
 P = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
 
 
-class Hill(NamedTuple):
-    """I2PEMD by the probability pₖ of the true class, at `P`."""
-
-    cost: np.ndarray  # (99,) Eq. 6
-    push: np.ndarray  # (99,) −∂I2PEMD/∂zₖ, with which a gradient step raises the true class
-    wrong: float  # cost at `WRONG`
-    sign: float  # cost at `RIGHT`
-
-
 @lru_cache(256)
 def diagonal_of_one(diagonal):
     """I2PEMD under G = (1 − I) + δ I, so that it is 1 − (1 − δ) pₖ; the rest of p lies evenly on the other classes."""
@@ -43,23 +34,12 @@ def diagonal_of_one(diagonal):
     cost = i2pemd(z.softmax(1), torch.zeros(len(P), dtype=torch.long), G)
     push = -torch.autograd.grad(cost.sum(), z)[0][:, 0]
     wrong, right = (cost[(P - p).abs().argmin()].item() for p in (WRONG, RIGHT))
-    return Hill(cost.detach().numpy(), push.numpy(), wrong, right)
+    # Both (99,), by the pₖ of `P`: Eq. 6, and what a gradient step raises the logit of the true class by.
+    return SimpleNamespace(cost=cost.detach().numpy(), push=push.numpy(), wrong=wrong, sign=right)
 
 
 SPREADS = [1.0, *(2.0**-n for n in range(1, 11)), 0.0]
 POINT = torch.tensor([3.0, 2.5])  # in which the features collapse
-
-
-class Collapse(NamedTuple):
-    """A batch of features, the prototypes that a bank takes from it, and what becomes of them."""
-
-    spread: float
-    features: np.ndarray  # (n, 2)
-    prototypes: np.ndarray  # (K, 2)
-    price: float  # mean of G off its diagonal
-    loss: float  # I2PEMD of guessing
-    ready: bool  # every class has been seen
-    sign: float  # largest g over the mean size of a prototype
 
 
 @lru_cache(64)
@@ -75,25 +55,20 @@ def collapsed(spread, fresh):
     if not fresh:
         bank.update(features, labels)
     c, G = bank.prototypes, bank.ground_distance()
-    price, loss = G.sum().item() / (K * (K - 1)), i2pemd_loss(torch.zeros(K, K), torch.arange(K), G).item()
     size = c.abs().sum(1).mean().item()
-    sign = prototype_distances(c).max().item() / size if size else 0.0
-    return Collapse(spread, features.numpy(), c.numpy(), price, loss, bool(bank.seen.all()), sign)
+    return SimpleNamespace(
+        spread=spread,
+        features=features.numpy(),  # (n, 2)
+        prototypes=c.numpy(),  # (K, 2)
+        price=G.sum().item() / (K * (K - 1)),  # mean of G off its diagonal
+        loss=i2pemd_loss(torch.zeros(K, K), torch.arange(K), G).item(),  # of guessing
+        ready=bool(bank.seen.all()),
+        sign=prototype_distances(c).max().item() / size if size else 0.0,
+    )
 
 
 STEPS, BATCH, RARE = 32, 16, K - 1
 RULES = {"keeps its prototype (ours)": "keep", "gets 0/0 = NaN": "nan", "gets a mean of zero": "zero"}
-
-
-class Absent(NamedTuple):
-    """A run in which a class is often missing."""
-
-    path: np.ndarray  # (STEPS + 1, K, 2), NaN where the update made it so
-    error: np.ndarray  # (STEPS,) distance of the rare class's prototype from its class
-    present: np.ndarray  # (STEPS, K)
-    age: int  # the longest time, in steps, that a prototype was without an update
-    refusal: str  # what the ground distance says of the last prototypes, "" if it takes them
-    sign: int  # updates of a class without an instance
 
 
 @lru_cache(8)
@@ -126,10 +101,14 @@ def class_absent(share, absent):
     present = (all_labels[..., None] == torch.arange(K)).any(1)
     moved = (path[1:] != path[:-1]).any(-1)  # NaN equals nothing, so what is NaN counts as moved
     step = torch.arange(1, STEPS + 1)[:, None]
-    age = int((step - torch.where(present, step, 0).cummax(0).values).max())
-    error = (path[1:, RARE] - CENTRES[RARE]).norm(dim=-1).numpy()
-    refused, sign = refusal(lambda: ground_distance(path[-1])), int((~present & moved).sum())
-    return Absent(path.numpy(), error, present.numpy(), age, refused, sign)
+    return SimpleNamespace(
+        path=path.numpy(),  # (STEPS + 1, K, 2), NaN where the update made it so
+        error=(path[1:, RARE] - CENTRES[RARE]).norm(dim=-1).numpy(),  # of the rare class's prototype
+        present=present.numpy(),  # (STEPS, K)
+        age=int((step - torch.where(present, step, 0).cummax(0).values).max()),  # the longest without an update
+        refusal=refusal(lambda: ground_distance(path[-1])),
+        sign=int((~present & moved).sum()),  # updates of a class without an instance
+    )
 
 
 def refusal(call):
@@ -142,18 +121,6 @@ def refusal(call):
 
 
 UNLABELLED, TOP = 36, 18
-
-
-class Chosen(NamedTuple):
-    """One unlabelled batch under Eq. 15 to 18, without the check that `select` makes."""
-
-    scores: np.ndarray  # (36,) s
-    distances: np.ndarray  # (36,) d
-    high: np.ndarray  # (36,) bool, chosen because s > τ_high
-    low: np.ndarray  # (36,) bool, chosen by Eq. 17
-    thresholds: tuple  # τ_low, τ_high
-    refusal: str  # what `select` says, "" if it takes the thresholds
-    sign: int  # samples about which I2PEMD decides: τ_low < s ≤ τ_high
 
 
 @cache
@@ -173,9 +140,15 @@ def thresholds_crossed(tau_low, tau_high):
     d = i2pemd(o, r, G)
     near = torch.zeros(UNLABELLED, dtype=torch.bool)
     near[d.argsort(stable=True)[:TOP]] = True
-    high, low = s > tau_high, (s > tau_low) & near
-    band, refused = (s > tau_low) & (s <= tau_high), refusal(lambda: select(o, G, tau_low, tau_high, TOP))
-    return Chosen(*(each.numpy() for each in (s, d, high, low)), (tau_low, tau_high), refused, int(band.sum()))
+    return SimpleNamespace(
+        scores=s.numpy(),
+        distances=d.numpy(),
+        high=(s > tau_high).numpy(),  # chosen by Eq. 18
+        low=((s > tau_low) & near).numpy(),  # chosen by Eq. 17
+        thresholds=(tau_low, tau_high),
+        refusal=refusal(lambda: select(o, G, tau_low, tau_high, TOP)),
+        sign=int(((s > tau_low) & (s <= tau_high)).sum()),  # samples about which I2PEMD decides
+    )
 
 
 RATES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
@@ -183,19 +156,9 @@ TRAINING, SETTLED, INSTANCES = 60, 20, 24
 BLOBS = torch.tensor([[-2.0, -1.2], [-0.8, 0.2], [0.3, -1.0], [1.6, 1.6]])
 
 
-class Training(NamedTuple):
-    """Sixty steps of a small classifier."""
-
-    loss: np.ndarray  # (60,) cross-entropy + I2PEMD
-    guess: np.ndarray  # (60,) what equal probabilities would have cost
-    path: np.ndarray  # (60, K, 2) prototypes
-    flips: np.ndarray  # (60,) bool, whether G changed in this step
-    sign: float  # percent of the steps after the first 20 with a loss above that of guessing
-
-
 def train(rate):
     """Learn four classes of the plane through two tanh features, by SGD with momentum 0.9: L = L_CE + L_I2PEMD,
-    with G from prototypes that follow the features (Eq. 3-6, 10)."""
+    with G from prototypes that follow the features (Eq. 3-6, 10). What is returned is by step."""
     random = torch.Generator().manual_seed(0)
     W = torch.eye(2) + 0.2 * torch.randn(2, 2, generator=random)
     parameters = [W.requires_grad_(), torch.zeros(2, K, requires_grad=True), torch.zeros(K, requires_grad=True)]
@@ -217,16 +180,12 @@ def train(rate):
     G = torch.stack(grounds)
     # p = 1/K for all classes costs log K, and the mean of a column of G.
     loss, guess = np.array(losses), np.log(K) + G.mean((1, 2)).numpy()
-    flips = np.r_[False, (G[1:] != G[:-1]).flatten(1).any(1).numpy()]
-    return Training(loss, guess, torch.stack(path).numpy(), flips, float(100 * (loss > guess)[SETTLED:].mean()))
+    flips = np.r_[False, (G[1:] != G[:-1]).flatten(1).any(1).numpy()]  # the steps in which G changed
+    late = 100 * (loss > guess)[SETTLED:].mean()
+    return SimpleNamespace(loss=loss, guess=guess, path=torch.stack(path).numpy(), flips=flips, sign=float(late))
 
 
 @cache
 def trainings():
     """All rates, trained when the first is asked for (a second or two), so that the slider only looks them up."""
     return {rate: train(rate) for rate in RATES}
-
-
-def rate_too_high(rate):
-    """The training with a learning rate out of `RATES`."""
-    return trainings()[rate]

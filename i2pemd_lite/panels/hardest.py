@@ -119,11 +119,30 @@ def pages_of(count):
     return max(1, -(-count // PAGE))
 
 
-def draw(figure, result):
+def draw(card, result):
     """For each image its picture, and the scores of every method by class, with the true class framed."""
-    art = style.artists(figure, lambda figure: [_Cell(figure, n, result.methods) for n in range(PAGE)])
-    for n, cell in enumerate(art):
-        cell.show(result.cases[n] if n < len(result.cases) else None, result.order)
+    methods = len(result.methods)
+    wide, high, row = size(methods)
+    tall = row - HEAD
+    for n, case in enumerate(result.cases):
+        left, bottom = 4.72 * (n % 2), high - row * (n // 2 + 1)
+
+        def plane(what, x, width, height, left=left, bottom=bottom, n=n):
+            box = [(left + x) / wide, (bottom + 0.07) / high, width / wide, height / high]
+            return card.plane(f"{what} {n}", box, style.blank)
+
+        side = min(1.05, tall)
+        plane("image", 0.1, side, side).image(case.image, 0, 255, extent=(0, 1, 0, 1))
+        scores = plane("scores", 2.1, 2.5, tall)
+        words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
+        answers = case.scores == case.scores.max(1, keepdims=True)
+        scores.matrix(case.scores, result.methods, CLASSES, aspect="auto", words=words, bold=answers)
+        frame = {"facecolor": "none", "clip_on": False, "zorder": 4}
+        for edge, width in ((style.CARD, 4.5), (style.RED, 2.2)):
+            scores.rect(case.truth - 0.5, -0.5, 1, methods, edgecolor=edge, linewidth=width, **frame)
+        value = ("mean score" if result.order == "hardest for all" else "range") + f" {case.value:.2f}"
+        title = f"{case.place}. {CLASSES[case.truth]}   {value}   {case.id[-24:]}"
+        card.paper.text((left + 0.1) / wide, (bottom + row - 0.24) / high, title, size=9, weight="bold")
 
 
 HEAD = 0.64  # inches above the scores of an image: its title, and the classes
@@ -133,52 +152,6 @@ def size(methods):
     """Inches of the figure for so many methods: width, height, and the height of one of its three rows."""
     row = max(0.88, 0.25 * methods) + HEAD
     return 9.4, 3 * row, row
-
-
-class _Cell:
-    """The artists of one image."""
-
-    def __init__(self, figure, n, methods):
-        from matplotlib.patches import Rectangle
-
-        wide, high, row = size(len(methods))
-        left, bottom = 4.72 * (n % 2), high - row * (n // 2 + 1)
-
-        def box(x, width, height):
-            return [(left + x) / wide, (bottom + 0.07) / high, width / wide, height / high]
-
-        tall = row - HEAD
-        picture = min(1.05, tall)
-        self.picture = style.blank(figure.add_axes(box(0.1, picture, picture)))
-        self.image = self.picture.imshow(np.zeros((2, 2, 3), np.uint8), extent=(0, 1, 0, 1))
-        self.scores = style.Matrix(figure.add_axes(box(2.1, 2.5, tall)), "", methods, CLASSES)
-        self.scores.axes.set_aspect("auto")
-        frame = {"facecolor": "none", "clip_on": False, "zorder": 4}
-        self.frames = [
-            self.scores.axes.add_patch(Rectangle((0, -0.5), 1, len(methods), edgecolor=edge, linewidth=width, **frame))
-            for edge, width in ((style.CARD, 4.5), (style.RED, 2.2))
-        ]
-        self.title = figure.text((left + 0.1) / wide, (bottom + row - 0.24) / high, "", size=9, weight="bold")
-
-    def show(self, case, order):
-        """Show an image, or nothing."""
-        for axes in (self.picture, self.scores.axes):
-            if axes.get_visible() != (case is not None):
-                axes.set_visible(case is not None)
-        if case is None:
-            self.title.set_text("")
-            return
-        self.image.set_data(case.image)
-        self.scores.show(case.scores)
-        for texts, row in zip(self.scores.texts, case.scores, strict=True):
-            for k, text in enumerate(texts):
-                text.set_weight("bold" if k == row.argmax() else "normal")
-                if row[k] < BLANK:
-                    text.set_text("")
-        for frame in self.frames:
-            frame.set_x(case.truth - 0.5)
-        value = ("mean score" if order == "hardest for all" else "range") + f" {case.value:.2f}"
-        self.title.set_text(f"{case.place}. {CLASSES[case.truth]}   {value}   {case.id[-24:]}")
 
 
 def describe(result):

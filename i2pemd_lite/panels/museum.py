@@ -16,7 +16,6 @@ from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps, switch
 from i2pemd_lite.panels.exhibits import BLOBS, CENTRES, POINT, RARE, RIGHT, SETTLED, SPREADS, STEPS, TRAINING, WRONG, K
 
 P = exhibits.P.numpy()
-BOTTOM, HEIGHT = 0.455, 0.36  # of the pictures, in parts of the figure
 
 
 class Sign(NamedTuple):
@@ -43,63 +42,61 @@ class Exhibit(NamedTuple):
     sane: dict  # the values of its controls that work; those it does not name stay the learner's
     broken: dict  # the values it opens with
     in_words: Callable  # setting -> the setting in a few words
-    picture: Callable  # `picture(plane, view)` draws the healthy view, and the learner's
+    picture: Callable  # `picture(plane, view)`, for the healthy view and for the learner's
     places: tuple  # (left, width) of these two pictures, and of the chart
     sign: Sign
     seen: str  # how the sign shows in a training
     do: str
     beside: dict  # further numbers: name -> (view -> words)
-    chart: Callable | None = None  # `chart(plane, healthy, yours)` draws both together
+    chart: Callable | None = None  # `chart(card, box, healthy, yours)`, for both together
 
 
 def hill(plane, view):
     """A hill to roll down: arrows are steps of the gradient."""
-    at = np.arange(14, 80, 15)  # of `P`, where arrows start
     plane.look(xlim=(0, 1.04), ylim=(0, 1.19), xlabel="probability pₖ of the true class", ylabel="I2PEMD")
     plane.line(P, view.cost, color=style.BLACK, lw=1.6)
-    start, cost = P[at], view.cost[at]
+    start, cost = P[14:80:15], view.cost[14:80:15]
     # With 0.5 the longest step, pₖ (1 − pₖ) = 1/4, ends before the next one begins.
-    along = 0.5 * view.push[at]
-    steps = np.c_[along, np.interp(start + along, P, view.cost) - cost]
+    along = 0.5 * view.push[14:80:15]
     look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.014, "color": style.BLUE, "zorder": 3}
-    plane.arrows(np.c_[start, cost], steps, **look)
+    plane.arrows(np.c_[start, cost], np.c_[along, np.interp(start + along, P, view.cost) - cost], **look)
     plane.points(WRONG, view.wrong, marker="X", ms=10, mfc=style.RED, mec=style.CARD, zorder=4)
     plane.points(RIGHT, view.sign, marker="o", ms=10, mfc=style.BLACK, mec=style.CARD, zorder=4)
-    plane.text(WRONG - 0.02, view.wrong + 0.09, f"wrong: {view.wrong:.2f}", size=8.5, ha="left")
+    plane.text(WRONG - 0.02, view.wrong + 0.09, f"wrong: {view.wrong:.2f}", size=8.5)
     plane.text(RIGHT + 0.09, view.sign + 0.11, f"right: {view.sign:.2f}", size=8.5, ha="right")
     flat = np.abs(view.push).max() < 1e-9
     words = "flat: no gradient anywhere" if flat else "→  steps of the gradient"
     plane.text(0.52, 0.84, words, size=8.5, color=style.BLUE)
 
 
-def named(plane, prototypes, away, far):
-    """Prototypes with names that stand off to the outside, so that several in one point can still be told apart."""
-    plane.points(*prototypes.T, ms=8, **style.PROTOTYPE)
-    away = far * away / np.linalg.norm(away, axis=1, keepdims=True)
-    for k, place in enumerate(prototypes + away):
-        plane.text(*place, f"c{style.subscript(k + 1)}", weight="bold", ha="center", va="center")
+def _prototypes(plane, places, outside, off):
+    """Prototypes, each with its name `off` to its outside, so that four in one point can still be told apart."""
+    plane.points(*places.T, ms=8, **style.PROTOTYPE)
+    away = off * outside.numpy() / np.linalg.norm(outside, axis=1, keepdims=True)
+    for at, name in zip(places + away, style.names("c", K), strict=True):
+        plane.text(*at, name, weight="bold", ha="center", va="center")
 
 
-def collapse(plane, view):
+def features(plane, view):
     """A plane of features that are drawn together, and their prototypes."""
     plane.look(xlim=(-1.2, 7.6), ylim=(-2.0, 5.9), xticks=[], yticks=[])
     plane.points(*view.features.T, ms=3, alpha=0.5, **style.SOURCE)
     plane.text(-1.0, -1.75, "○ features   ◆ prototypes", size=8, color=style.QUIET, still=True)
-    named(plane, view.prototypes, (CENTRES - POINT).numpy(), 0.75)
+    _prototypes(plane, view.prototypes, CENTRES - POINT, 0.75)
 
 
-def collapse_chart(plane, healthy, yours):
-    """What G and g say of every spread."""
-    views = [exhibits.collapsed(spread, False) for spread in SPREADS]
-    plane.look(xlim=(-0.4, len(SPREADS) - 0.4), ylim=(0, 2.0), xlabel="spread of the features",
-               xticks=[0, 2, 4, 6, 8, 11], xticklabels=["1", "1/4", "1/16", "1/64", "1/256", "0"],
-               title="What G tells of it, and what g tells")  # fmt: skip
-    steps = range(len(SPREADS))
-    plane.line(steps, [view.price for view in views], color=style.BLACK, lw=1.6, still=True)
-    plane.line(steps, [view.sign for view in views], color=style.BLUE, lw=1.6, ls="--", still=True)
+def spreads(card, box, _, yours):
+    """What G and g say of every spread, with the learner's marked."""
+    plane = card.plane(
+        "spreads", box, xlim=(-0.4, len(SPREADS) - 0.4), ylim=(0, 2.0), xlabel="spread of the features",
+        title="What G tells of it, and what g tells", xticks=[0, 2, 4, 6, 8, 11],
+        xticklabels=["1", "1/4", "1/16", "1/64", "1/256", "0"],
+    )  # fmt: skip
+    views, x = [exhibits.collapsed(spread, False) for spread in SPREADS], SPREADS.index(yours.spread)
+    plane.line(range(len(views)), [view.price for view in views], color=style.BLACK, lw=1.6)
+    plane.line(range(len(views)), [view.sign for view in views], color=style.BLUE, lw=1.6, ls="--")
     plane.text(2.3, 0.56, "mean of G", size=8.5, still=True)
     plane.text(1.25, 1.2, "largest g ÷ size", size=8.5, color=style.BLUE, still=True)
-    x = SPREADS.index(yours.spread)
     plane.line([x, x], [0, 2.0], color=style.QUIET, lw=1, ls=":", zorder=1)
     look = {"marker": "o", "ms": 7, "mfc": style.RED, "mec": style.CARD, "zorder": 4, "clip_on": False}
     plane.points([x, x], [yours.price, yours.sign], **look)
@@ -107,44 +104,37 @@ def collapse_chart(plane, healthy, yours):
 
 def absent(plane, view):
     """A run: how far the rare prototype is from its class, and below which batches hold the class."""
-    plane.look(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", yticks=(0, 2, 4, 6, 8), ylabel="c₄ from its class")
-    far = float(CENTRES[RARE].norm())
-    plane.line([0, STEPS + 1], [far, far], color=style.LINE, lw=1, ls="--", still=True)
-    look = {"size": 8, "color": style.QUIET, "va": "center"}
-    plane.text(STEPS + 1, 8.3, "as far as zero is", ha="right", still=True, **look)
-    plane.line(np.arange(1, STEPS + 1), view.error, color=style.BLACK, lw=1.5, marker="D", ms=3.5)
-    present = np.flatnonzero(view.present[:, RARE]) + 1
-    plane.points(present, np.full(len(present), -0.95), marker="|", ms=9, mew=2, color=style.BLUE)
-    plane.text(0.6, 8.3, "▏ class 4 is in this batch", still=True, **{**look, "color": style.BLUE})
-    if (gone := np.flatnonzero(np.isnan(view.error))[:1]).size:
-        last = view.error[gone - 1] if gone[0] else 0.0
+    plane.look(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", ylabel="c₄ from its class", yticks=range(0, 9, 2))
+    zero = CENTRES[RARE].norm().item()
+    plane.line([0, STEPS + 1], [zero, zero], color=style.LINE, lw=1, ls="--")
+    look = {"size": 8, "va": "center", "still": True}
+    plane.text(STEPS + 1, 8.3, "as far as zero is", ha="right", color=style.QUIET, **look)
+    plane.text(0.6, 8.3, "▏ class 4 is in this batch", color=style.BLUE, **look)
+    plane.line(range(1, STEPS + 1), view.error, color=style.BLACK, lw=1.5, marker="D", ms=3.5)
+    here = np.flatnonzero(view.present[:, RARE]) + 1
+    plane.points(here, np.full(len(here), -0.95), marker="|", ms=9, mew=2, color=style.BLUE)
+    for gone in np.flatnonzero(np.isnan(view.error))[:1]:
+        last = view.error[gone - 1] if gone else 0.0
         plane.points(gone + 1, last, marker="X", ms=11, mfc=style.RED, mec=style.CARD, zorder=4)
-        words = f"not a number (NaN)\nfrom step {gone[0] + 1} on, for ever"
+        words = f"not a number (NaN)\nfrom step {gone + 1} on, for ever"
         plane.text(0.8, 4.0, words, size=9, weight="bold", color=style.RED)
 
 
-def thresholds(plane, view):
+def band(plane, view):
     """A batch: confidence against distance, with the band shaded, or what stands in its place."""
     top, (low, high) = 0.42, view.thresholds
     plane.look(xlim=(0.3, 1.12), ylim=(0, 1.25 * top), xlabel="confidence s", ylabel="I2PEMD d")
-    words = "★ in by I2PEMD\n● in by s > τ_high\n○ out"
-    plane.text(0.31, 0.015, words, size=7.5, color=style.QUIET, still=True)
-    plane.rect(low, 0, max(high - low, 0), 1.12 * top, facecolor="#e6dcc3", lw=0, zorder=0)
-    crossed = {"facecolor": "none", "edgecolor": style.RED, "hatch": "///", "zorder": 0}
-    plane.rect(high, 0, max(low - high, 0), 1.12 * top, **crossed)
-    for tau, ls in ((low, "--"), (high, "-")):
-        plane.line([tau, tau], [0, 1.12 * top], color=style.INK, lw=1, ls=ls)
-    full = {"mfc": style.BLACK, "mec": style.CARD, "zorder": 3}
-    sets = (
-        (~(view.low | view.high), {"marker": "o", "mfc": style.CARD, "mec": style.QUIET, "ms": 5.5, "zorder": 3}),
-        (view.high, {"marker": "o", "ms": 6.5, **full}),
-        (view.low & ~view.high, {"marker": "*", "ms": 12, **full}),
-    )
-    for members, look in sets:
-        plane.points(view.scores[members], view.distances[members], **look)
+    plane.text(0.31, 0.015, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET, still=True)
+    plane.rect(low, 0, max(high - low, 0), 1.12 * top, fc="#e6dcc3", lw=0, zorder=0)
+    plane.rect(high, 0, max(low - high, 0), 1.12 * top, fc="none", ec=style.RED, hatch="///", zorder=0)
     left, right = ("right", "left") if low <= high else ("left", "right")  # a name stands outside of the band
-    plane.text(low, 1.18 * top, f" τ_low {low:.2f} ", size=8, va="center", ha=left)
-    plane.text(high, 1.18 * top, f" τ_high {high:.2f} ", size=8, va="center", ha=right)
+    for tau, name, ls, ha in ((low, "τ_low", "--", left), (high, "τ_high", "-", right)):
+        plane.line([tau, tau], [0, 1.12 * top], color=style.INK, lw=1, ls=ls)
+        plane.text(tau, 1.18 * top, f" {name} {tau:.2f} ", size=8, va="center", ha=ha)
+    edge, face = {"mec": style.QUIET, "mfc": style.CARD}, {"mec": style.CARD, "mfc": style.BLACK}
+    out, near = ~(view.low | view.high), view.low & ~view.high
+    for members, marker, ms, look in ((out, "o", 5.5, edge), (view.high, "o", 6.5, face), (near, "*", 12, face)):
+        plane.points(view.scores[members], view.distances[members], marker=marker, ms=ms, zorder=3, **look)
     plate = {"facecolor": style.CARD, "edgecolor": "none", "pad": 2}  # against hatching and lines behind it
     words = "no\nband" if low >= high else "band"
     plane.text((low + high) / 2, 1.06 * top, words, size=8.5, weight="bold", ha="center", va="top", bbox=plate)
@@ -155,21 +145,22 @@ def ways(plane, view):
     plane.look(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xticks=[], yticks=[])
     for k in range(K):
         plane.line(*view.path[:, k].T, color=style.QUIET, lw=0.9, marker=".", ms=3)
-    named(plane, view.path[-1], BLOBS.numpy(), 0.3)
+    _prototypes(plane, view.path[-1], BLOBS, 0.3)
 
 
-def loss_chart(plane, *views):
+def losses(card, box, healthy, yours):
     """The losses of both trainings, and the steps in which G changed."""
     floor = 0.02  # of the losses drawn: a saturated network has almost none on one batch and a huge one on the next
-    low, high, *ticks = np.log10([0.0015, 60, floor, 0.1, 1, 10])
-    plane.look(xlim=(0, TRAINING + 1), ylim=(low, high), xlabel="step", yticks=ticks,
-               yticklabels=[f"≤ {floor}", "0.1", "1", "10"],
-               title="Loss   ─ yours   ╌ healthy   ┈ guessing")  # fmt: skip
-    plane.text(TRAINING + 1, -2.12, "▏ G changed in this step", ha="right", size=8, color=style.QUIET, still=True)
+    plane = card.plane(
+        "losses", box, lambda axes: axes.set(yscale="log") and axes.minorticks_off(), xlabel="step",
+        xlim=(0, TRAINING + 1), ylim=(0.0015, 60), title="Loss   ─ yours   ╌ healthy   ┈ guessing",
+        yticks=[floor, 0.1, 1, 10], yticklabels=[f"≤ {floor}", "0.1", "1", "10"],
+    )  # fmt: skip
+    plane.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET, still=True)
     step = np.arange(1, TRAINING + 1)
-    plane.line(step, np.log10(views[1].guess), color=style.QUIET, lw=1, ls=":")
-    for view, ink, ls, height in zip(views, (style.BLUE, style.RED), ("--", "-"), (-2.35, -2.6), strict=True):
-        plane.line(step, np.log10(np.maximum(view.loss, floor)), lw=1.4, color=ink, ls=ls)
+    plane.line(step, yours.guess, color=style.QUIET, lw=1, ls=":")
+    for view, height, ink, ls in ((healthy, 0.0045, style.BLUE, "--"), (yours, 0.0025, style.RED, "-")):
+        plane.line(step, np.maximum(view.loss, floor), lw=1.4, color=ink, ls=ls)
         plane.points(step[view.flips], np.full(view.flips.sum(), height), marker="|", ms=6, mew=1, color=ink)
 
 
@@ -195,7 +186,7 @@ EXHIBITS = {
         "Prototypes drawn into one point: the ranks hide it to the last, then G is zero",
         exhibits.collapsed, sane={"spread": 1.0, "fresh": False}, broken={"spread": 2**-8, "fresh": False},
         in_words=lambda spread, fresh: "a bank of zeros" if fresh else f"spread {fraction(spread)}",
-        picture=collapse, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=collapse_chart,
+        picture=features, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=spreads,
         sign=Sign(
             "largest g ÷ mean size ‖c‖₁ of a prototype", 2**-7, "1/128", above=False,
             reason="bfloat16 has 8 bits: features that differ by less than 1/128 of their size are rounded to the same "
@@ -231,7 +222,7 @@ EXHIBITS = {
         "τ_low above τ_high: I2PEMD has nobody left to decide about",
         exhibits.thresholds_crossed, sane={"tau_low": 0.7, "tau_high": 0.8}, broken={"tau_low": 0.8, "tau_high": 0.7},
         in_words=lambda tau_low, tau_high: "τ_low < τ_high" if tau_low < tau_high else "τ_low ≥ τ_high",
-        picture=thresholds, places=((0.065, 0.425), (0.555, 0.425)),
+        picture=band, places=((0.065, 0.425), (0.555, 0.425)),
         sign=Sign(
             f"samples with τ_low < s ≤ τ_high, of {exhibits.UNLABELLED} in a batch", 1, "1", above=False,
             reason="about all others the thresholds alone decide", scale=lambda count: min(count / 20, 1),
@@ -245,9 +236,9 @@ EXHIBITS = {
     ),
     "learning rate too high": Exhibit(
         "A learning rate too high: the loss jumps, prototypes are thrown about",
-        exhibits.rate_too_high, sane={"rate": 0.1}, broken={"rate": 10.0},
+        lambda rate: exhibits.trainings()[rate], sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
-        picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=loss_chart,
+        picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=losses,
         sign=Sign(
             "steps with a loss above that of guessing", 5, "5 %", above=True,
             reason=f"who learns is below it after {SETTLED} steps; one in twenty is allowed to an unlucky batch",
@@ -291,53 +282,43 @@ def compute(state):
 
 def draw(card, result):
     """Above the healthy one beside the learner's, on the same axes; below the sign on a gauge, and what to do."""
-    exhibit, sign = EXHIBITS[result.name], EXHIBITS[result.name].sign
-    planes = [card.plane(f"{result.name} {n}", [left, BOTTOM, width, HEIGHT]) for n, (left, width) in
-              enumerate(exhibit.places)]  # fmt: skip
-    for plane, view in zip(planes, result.views, strict=False):
-        exhibit.picture(plane, view)
+    exhibit, paper = EXHIBITS[result.name], card.paper
+    sign, bad = exhibit.sign, exhibit.sign.there(result.signs[1])
+    boxes = [[left, 0.455, width, 0.36] for left, width in exhibit.places]
+    paper.text(0.02, 0.945, exhibit.headline, size=11, weight="bold")
+    heads = ("✓  healthy", style.INK), ("✖  yours", style.RED) if bad else ("✓  yours", style.INK)
+    for n, ((words, ink), setting, view) in enumerate(zip(heads, result.settings, result.views, strict=True)):
+        title = f"{words}:  {exhibit.in_words(**setting)}"
+        paper.text(boxes[n][0], 0.845, title, size=9.5, weight="bold", color=ink)
+        exhibit.picture(card.plane(f"{result.name} {n}", boxes[n]), view)
     if exhibit.chart:
-        exhibit.chart(planes[2], *result.views)
-    there = sign.there(result.signs[1])
-    ink, mark = (style.RED, "✖") if there else (style.INK, "✓")
-    titles = ("✓  healthy:  ", style.INK), (f"{mark}  yours:  ", ink)
-    bold, paper = {"weight": "bold"}, card.paper
-    paper.text(0.02, 0.945, exhibit.headline, size=11, **bold)
-    for (words, colour), (left, _), setting in zip(titles, exhibit.places, result.settings, strict=False):
-        paper.text(left, 0.845, words + exhibit.in_words(**setting), size=9.5, color=colour, **bold)
-    paper.rect(0.0, 0.0, 1, 0.315, color="#e9e6dc", lw=0, zorder=-1, still=True)
-    paper.text(0.02, 0.262, f"The sign to watch: {sign.name}", size=9.5, **bold)
-    _gauge(card, sign, result.signs, style.RED if there else style.BLACK)
-    where = "above" if sign.above else "below"
-    paper.text(0.02, 0.02, f"bad {where} {sign.limit_in_words}: {sign.reason}", size=7.5, color=style.QUIET)
-    words = "The sign is there." if there else "The sign is not there."
-    paper.text(0.62, 0.262, f"{mark}  {words}", size=10, color=ink, **bold)
-    for y, word, words in ((0.20, "You see", exhibit.seen), (0.105, "To do", exhibit.do)):
-        paper.text(0.62, y, word, size=8.5, color=style.QUIET, va="center", still=True)
-        paper.text(0.685, y, words, size=8.5, va="center")
+        exhibit.chart(card, boxes[2], *result.views)
 
-
-def _gauge(card, sign, values, ink):
-    """The gauge, with its bad part shaded, and the values of the healthy one and of the learner's on it."""
-    gauge = card.plane("gauge", [0.02, 0.125, 0.56, 0.052], _frame, xlim=(0, 1), ylim=(0, 1))
+    paper.rect(0, 0, 1, 0.315, color="#e9e6dc", lw=0, zorder=-1, still=True)
+    paper.text(0.02, 0.262, f"The sign to watch: {sign.name}", size=9.5, weight="bold")
+    why = f"bad {'above' if sign.above else 'below'} {sign.limit_in_words}: {sign.reason}"
+    paper.text(0.02, 0.02, why, size=7.5, color=style.QUIET)
+    gauge = card.plane(
+        "gauge", [0.02, 0.125, 0.56, 0.052], lambda axes: axes.spines[:].set_visible(True),
+        facecolor="none", xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1),
+    )  # fmt: skip
     limit = float(sign.scale(sign.limit))
-    left, right = (limit, 1) if sign.above else (0, limit)
-    gauge.rect(left, 0, right - left, 1, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)
+    shaded = (limit, 0, 1 - limit, 1) if sign.above else (0, 0, limit, 1)
+    gauge.rect(*shaded, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)
     gauge.line([limit, limit], [-0.25, 1.25], color=style.RED, lw=2, clip_on=False)
-    rows = (
-        ("healthy", {"marker": "o", "mfc": style.BLUE}, {"y": 1.35, "va": "bottom", "weight": "normal"}),
-        ("yours", {"marker": "D", "mfc": ink}, {"y": -0.4, "va": "top", "weight": "bold"}),
-    )
-    for value, (word, mark, text) in zip(values, rows, strict=True):
+    marks = (("healthy", "o", style.BLUE, {"va": "bottom", "weight": "normal"}, 1.35),
+             ("yours", "D", style.RED if bad else style.BLACK, {"va": "top", "weight": "bold"}, -0.4))  # fmt: skip
+    for value, (word, marker, ink, look, y) in zip(result.signs, marks, strict=True):
         x = float(sign.scale(value))
-        gauge.points(x, 0.5, ms=9, mec=style.CARD, clip_on=False, zorder=4, **mark)
+        gauge.points(x, 0.5, marker=marker, mfc=ink, ms=9, mec=style.CARD, clip_on=False, zorder=4)
         side = "left" if x < 0.15 else "right" if x > 0.85 else "center"
-        gauge.text(x, text.pop("y"), f"{word} {sign.form.format(value)}", size=8.5, ha=side, clip_on=False, **text)
+        gauge.text(x, y, f"{word} {sign.form.format(value)}", size=8.5, ha=side, clip_on=False, **look)
 
-
-def _frame(axes):
-    style.blank(axes).spines[:].set_visible(True)
-    axes.set_facecolor("none")
+    verdict, ink = ("✖  The sign is there.", style.RED) if bad else ("✓  The sign is not there.", style.INK)
+    paper.text(0.62, 0.262, verdict, size=10, weight="bold", color=ink)
+    for y, word, sentence in ((0.20, "You see", exhibit.seen), (0.105, "To do", exhibit.do)):
+        paper.text(0.62, y, word, size=8.5, color=style.QUIET, va="center", still=True)
+        paper.text(0.685, y, sentence, size=8.5, va="center")
 
 
 def describe(result):
@@ -374,10 +355,9 @@ def panel(exhibit="one on the diagonal", **start):
     }
 
     def bring(change):
-        for one, item in EXHIBITS.items():
-            for name in item.broken:
-                control = controls[name]
-                getattr(control, "shown", control).layout.display = None if one == change["new"] else "none"
+        for name in opening:
+            control = getattr(controls[name], "shown", controls[name])
+            control.layout.display = None if name in EXHIBITS[change["new"]].broken else "none"
 
     bring({"new": exhibit})
     controls["exhibit"].observe(bring, "value")

@@ -33,28 +33,20 @@ exact = partial(torch.tensor, dtype=torch.float64)
 
 
 class Passage(NamedTuple):
-    """A place where the paper is silent, or says two things.
+    """A place where the paper is silent, or says two things."""
 
-    title : in a few words;  equation : where it stands;  lesson : where a learner meets it, "NN"
-    says, ours, why : what the paper says, how it is read here, and the reason; a sentence each
-    switch : the name of the setting or argument that changes it, "none" where there is none
-    readings : {words: key}, ours first;  compute : `compute(key)` -> numbers, a vector (bars) or a matrix
-    labels : of the bars, or (of the rows, of the columns);  numbers : what they are, with their unit
-    low : where the axis of the bars begins
-    """
-
-    title: str
-    equation: str
-    lesson: str
-    says: str
-    ours: str
+    title: str  # in a few words
+    equation: str  # where it stands
+    lesson: str  # where a learner meets it, "NN"
+    says: str  # what the paper says, a sentence as the next two
+    ours: str  # how it is read here
     why: str
-    switch: str
-    readings: dict
-    compute: Callable
-    labels: tuple
-    numbers: str
-    low: float = 0.0
+    switch: str  # the name of the setting or argument that changes it, "none" where there is none
+    readings: dict  # words -> key, ours first
+    compute: Callable  # key -> numbers, a vector (bars) or a matrix
+    labels: tuple  # of the bars, or (of the rows, of the columns)
+    numbers: str  # what they are, with their unit
+    low: float = 0.0  # where the axis of the bars begins
 
 
 def flow(key):
@@ -167,21 +159,20 @@ def top(key):
 
 def mean_over(key):
     """L_u of batches of which 1, 6, 18 and all 36 images are selected; every strong view answers with 0.6."""
-    return np.array([_unlabelled_loss(count, key) for count in SELECTED])
-
-
-def _unlabelled_loss(selected, key):
     s = ClassificationSettings(method="fixmatch", labelled=1, unlabelled=36, mean_over=key)
-    sure = torch.tensor([[0.95, 0.05]]).repeat(36, 1)
-    sure[selected:] = 0.5
-    logits = torch.cat([torch.tensor([[0.5, 0.5]]), sure, torch.tensor([[0.6, 0.4]]).repeat(36, 1)]).log()
     labels = {"labelled": torch.zeros(1, dtype=torch.long), "unlabelled": torch.zeros(36, dtype=torch.long)}
-    learner = SimpleNamespace(
-        settings=s, method=METHODS["fixmatch"], memory=None, class_weights=None, bank=PrototypeBank(2, 2),
-        draw=lambda part, t, count: (torch.zeros(count), labels[part], None),
-        view=lambda how, images, t, name, **options: images, network=lambda views: (logits, logits),
-    )  # fmt: skip
-    return pseudo_labels(learner, 0)["unlabelled"].item()
+    losses = []
+    for selected in SELECTED:
+        sure = torch.tensor([[0.95, 0.05]]).repeat(36, 1)
+        sure[selected:] = 0.5
+        logits = torch.cat([torch.tensor([[0.5, 0.5]]), sure, torch.tensor([[0.6, 0.4]]).repeat(36, 1)]).log()
+        learner = SimpleNamespace(
+            settings=s, method=METHODS["fixmatch"], memory=None, class_weights=None, bank=PrototypeBank(2, 2),
+            draw=lambda part, t, count: (torch.zeros(count), labels[part], None),
+            view=lambda how, images, t, name, **options: images, network=lambda views, out=logits: (out, out),
+        )  # fmt: skip
+        losses.append(pseudo_labels(learner, 0)["unlabelled"].item())
+    return np.array(losses)
 
 
 def strict(key):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import cards, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice
 from i2pemd_lite.panels.passages import PASSAGES
 from i2pemd_lite.tables.report import WordTable
@@ -43,69 +43,47 @@ def compute(name, reading):
     return Result(name, reading, ours, other)
 
 
-def draw(figure, result):
+def draw(card, result):
     """As it is read here, otherwise, and the change from the one to the other."""
-    passage, build = PASSAGES[result.name], _Matrices if result.ours.ndim == 2 else _Bars
-    card = cards.card(style.artists(figure, lambda figure: {}), result.name, figure, build, passage)
+    passage, square = PASSAGES[result.name], result.ours.ndim == 2
     titles = f"as read here: {next(iter(passage.readings))}", f"read as: {result.reading}", "change"
-    for title, words in zip(card.titles, titles, strict=True):
-        title.set_text(words)
-    card.show(result)
+    for left, title in zip(LEFTS, titles, strict=True):
+        card.paper.text(left, 0.9 if square else 0.873, title, size=9.5)
+    (_draw_matrices if square else _draw_bars)(card, result, passage)
 
 
-class _Bars:
+def _draw_bars(card, result, passage):
     """Three axes with a bar for each label."""
-
-    def __init__(self, figure, passage):
-        self.low, places = passage.low, range(len(passage.labels))
-        self.axes = [figure.add_axes([left, 0.18, 0.265, 0.66]) for left in LEFTS]
-        self.bars, self.texts = [], []
-        for axes, colour in zip(self.axes, (style.BLUE, style.ORANGE, style.BLACK), strict=True):
-            axes.set(xlim=(-0.6, len(places) - 0.4), xlabel=passage.numbers)
-            axes.set_xticks(places, passage.labels)
-            self.bars.append(axes.bar(places, [0] * len(places), 0.6, color=colour))
-            self.texts.append([axes.text(x, 0, "", ha="center", va="bottom", size=8) for x in places])
-        self.axes[2].axhline(0, color=style.LINE, lw=1, zorder=0)
-        self.titles = [axes.text(0, 1.05, "", transform=axes.transAxes, size=9.5) for axes in self.axes]
-
-    def show(self, result):
-        most = max(result.ours.max(), result.other.max())
-        reach = 1.25 * max(np.abs(result.change).max(), 0.02 * (most - self.low))
-        for axes in self.axes[:2]:
-            style.limits(axes, y=(self.low, self.low + 1.15 * (most - self.low)))
-        style.limits(self.axes[2], y=(-reach, reach))
-        for bars, texts, values in zip(self.bars, self.texts, (result.ours, result.other, result.change), strict=True):
-            for bar, text, value in zip(bars, texts, values, strict=True):
-                bar.set_height(value)
-                words = _in_words(value, np.abs(values).max())
-                text.set(y=value, va="bottom" if value >= 0 else "top", text=words)
+    most, low, places = max(result.ours.max(), result.other.max()), passage.low, range(len(passage.labels))
+    reach = 1.25 * max(np.abs(result.change).max(), 0.02 * (most - low))
+    each, change = (low, low + 1.15 * (most - low)), (-reach, reach)
+    rows = (result.ours, each, style.BLUE), (result.other, each, style.ORANGE), (result.change, change, style.BLACK)
+    for left, (values, ends, colour) in zip(LEFTS, rows, strict=True):
+        plane = card.plane(
+            f"{result.name} {left}", [left, 0.18, 0.265, 0.66], xlim=(-0.6, len(places) - 0.4), ylim=ends,
+            xlabel=passage.numbers, xticks=places, xticklabels=passage.labels,
+        )  # fmt: skip
+        if ends is change:
+            plane.line([-0.6, len(places) - 0.4], [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
+        for x, value in enumerate(values):
+            plane.rect(x - 0.3, 0, 0.6, value, color=colour, lw=0)
+            side = "bottom" if value >= 0 else "top"
+            plane.text(x, value, _in_words(value, np.abs(values).max()), ha="center", va=side, size=8)
 
 
-class _Matrices:
+def _draw_matrices(card, result, passage):
     """Three matrices; the colour of the third is the size of a change, its number has the sign."""
+    (rows, columns), top = passage.labels, max(result.ours.max(), result.other.max(), 1e-9)
+    signed = [[("+" if value > 5e-3 else "") + _in_words(value, top) for value in row] for row in result.change]
+    views = (result.ours, None), (result.other, None), (np.abs(result.change), signed)
+    for left, (values, words) in zip(LEFTS, views, strict=True):
+        box = [left, 0.1, 0.265, 0.67]
+        plane = card.plane(f"{result.name} {left}", box, _small, xlabel=passage.numbers, anchor="NW")
+        plane.matrix(values, rows, columns, top, 8.5 if len(columns) < 5 else 7.5, words=words)
 
-    def __init__(self, figure, passage):
-        rows, columns = passage.labels
-        size = 8.5 if len(columns) < 5 else 7.5
-        places = [figure.add_axes([left, 0.1, 0.265, 0.67]) for left in LEFTS]
-        self.matrices = [style.Matrix(axes, "", rows, columns, size=size) for axes in places]
-        self.axes = [matrix.axes for matrix in self.matrices]
-        for axes in self.axes:
-            axes.tick_params(labelsize=7.5)
-            axes.set_xlabel(passage.numbers)
-            axes.set_anchor("NW")
-        self.titles = [
-            axes.text(left, 0.9, "", transform=figure.transFigure, size=9.5)
-            for axes, left in zip(self.axes, LEFTS, strict=True)
-        ]
 
-    def show(self, result):
-        top = max(result.ours.max(), result.other.max(), 1e-9)
-        for matrix, values in zip(self.matrices, (result.ours, result.other, np.abs(result.change)), strict=True):
-            matrix.show(values, top=top)
-        for (i, j), value in np.ndenumerate(result.change):
-            sign = "+" if value > 5e-3 else ""
-            self.matrices[2].texts[i][j].set_text(sign + _in_words(value, top))
+def _small(axes):
+    style.blank(axes).tick_params(labelsize=7.5)
 
 
 def _in_words(value, most):

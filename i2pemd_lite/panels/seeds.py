@@ -20,8 +20,11 @@ VERDICT = {
     "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
 }
 """What `statistics.Interval.verdict` means, as the end of a sentence on the interval."""
-FIGURES = ("Table 1, DOC", "overall DOC", "doc"), ("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")
-"""Of each figure its title, its column in data/results, and its name in an evaluation."""
+FIGURES = {
+    "segmentation": [("Table 1, DOC", "overall DOC", "doc")],
+    "classification": [("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")],
+}
+"""Of each task its figures: title, column in data/results, and name in an evaluation."""
 
 
 class Measured(NamedTuple):
@@ -53,13 +56,13 @@ class Result(NamedTuple):
 def committed():
     """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
     measured = []
-    for task, titles in (("segmentation", FIGURES[:1]), ("classification", FIGURES[1:])):
+    for task, figures in FIGURES.items():
         runs = read_json(root() / "data" / "results" / task / "runs.json")["rows"]
         # Only those of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size.
         rows = [row for row in runs if row.get("d", 16) == 16
                 and (row.get("τ_low", 0.7), row.get("τ_high", 0.8)) == skin.CHOSEN]  # fmt: skip
-        for title, column, _ in titles:
-            values = _by_method((row["method"], row["seed"], row[column]) for row in rows)
+        for title, column, _ in figures:
+            values = [(row["method"], row["seed"], row[column]) for row in rows]
             measured.append(_measured(f"{title}, real data", column, values))
     return measured
 
@@ -68,21 +71,17 @@ def of_runs(tables, words="your runs"):
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
     runs = [run for method in tables.NAMES for run in tables.runs(method)]
     measured = []
-    for title, column, figure in FIGURES[1:] if tables.PROPOSED == "i2pemd" else FIGURES[:1]:
-        values = _by_method((run.settings.method, run.settings.seed, float(run.figures[figure])) for run in runs)
+    for title, column, figure in FIGURES["classification" if tables.PROPOSED == "i2pemd" else "segmentation"]:
+        values = [(run.settings.method, run.settings.seed, float(run.figures[figure])) for run in runs]
         measured.append(_measured(f"{title}, {words}", column, values))
     return measured
 
 
-def _by_method(rows):
-    """{method: {seed: value}} of rows of the three."""
+def _measured(title, column, rows):
+    """`Measured` of rows of method, seed, value."""
     values = {}
     for method, seed, value in rows:
         values.setdefault(method, {})[seed] = value
-    return values
-
-
-def _measured(title, column, values):
     if column == "overall DOC":
         # Where the printed mean is not that of its organs, the organs are believed.
         again = {misprint.method: misprint.recomputed[-1] for misprint in organs.audit()}
@@ -193,7 +192,5 @@ def panel(measured, n=3, **start):
         "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
     }
 
-    def of_state(state):
-        return compute(*rows[state["pair"]], state["n"])
-
-    return Panel("seeds", controls, of_state, draw, describe, layout=[["pair"], ["n"]], start=start)
+    return Panel("seeds", controls, lambda state: compute(*rows[state["pair"]], state["n"]), draw, describe,
+                 layout=[["pair"], ["n"]], start=start)  # fmt: skip

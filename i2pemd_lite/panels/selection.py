@@ -123,14 +123,22 @@ class Result(NamedTuple):
     batch: int  # from 0
 
 
-def draw(figure, result):
+def draw(card, result):
     """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
-    art = style.artists(figure, _Card)
-    _draw_batch(art, *result)
-    _draw_shares(art, result.judged.shares)
+    _draw_batch(card, *result)
+    _draw_shares(card, result.judged.shares)
 
 
-def _draw_batch(art, judged, batch):
+MARKS = {
+    (False, True): {"marker": "o", "mfc": "none", "mec": style.QUIET, "ms": 6},
+    (False, False): {"marker": "x", "mec": style.QUIET, "ms": 6, "mew": 1.2},
+    (True, True): {"marker": "o", "mfc": style.BLACK, "mec": style.CARD, "ms": 7},
+    (True, False): {"marker": "X", "mfc": style.RED, "mec": style.CARD, "ms": 9},
+}
+"""Of images by whether they are chosen, and whether their pseudo-label is right."""
+
+
+def _draw_batch(card, judged, batch):
     """One batch: each image at its confidence s and its distance d; two shades and a line say what decides about it.
 
     s:  0 ─── never ─── τ_low ░░ band: the T nearest, on or below the line ░░ τ_high ▒▒ always ▒▒ 1
@@ -140,93 +148,70 @@ def _draw_batch(art, judged, batch):
     each = (chosen.scores, chosen.distances, chosen.mask, judged.right, judged.sure)
     s, d, taken, right, sure = (values[batch].numpy() for values in each)
     top = max(0.05, np.ceil(20 * float(chosen.distances.max())) / 20)
-    style.limits(art.axes, y=(0, 1.12 * top))
-    for patch, (left, end) in zip(art.shades, ((low, high), (high, 1.0)), strict=True):
-        patch.set_bounds(left, 0, end - left, 1.12 * top)
+    plane = card.plane(
+        "batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top), ylabel="I2PEMD d",
+        xlabel="confidence s (Eq. 15)", title="One batch: I2PEMD d against confidence s",
+    )  # fmt: skip
+    for left, end, colour in ((low, high, "#e6dcc3"), (high, 1.0, "#dfe5ea")):
+        plane.rect(left, 0, end - left, 1.12 * top, facecolor=colour, zorder=0)
     # Where each name stands, and what room is left beside it, in units of s
     names = {
         "never": (max(low / 2, 0.2), 1.0),
         "band": ((low + high) / 2, high - low - 0.07),
         "always": ((1 + high) / 2, 1.0 - high - 0.095),
     }
-    for text, (name, (x, room)) in zip(art.names, names.items(), strict=True):
-        text.set(text=name if room >= 0 else "", position=(x, 1.065 * top))
-    art.others.set_data(chosen.scores.flatten(), chosen.distances.flatten())
-    for (is_taken, is_right), artist in art.marks.items():
+    for name, (x, room) in names.items():
+        if room >= 0:
+            plane.text(x, 1.065 * top, name, size=8.5, weight="bold", ha="center", va="center")
+    others = {"marker": ".", "ms": 2.5, "color": style.LINE, "zorder": 1}
+    plane.points(chosen.scores.flatten(), chosen.distances.flatten(), **others)
+    for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
-        artist.set_data(s[mine], d[mine])
-    _draw_cuts(art, top, np.sort(d)[T - 1], T, s[sure].min() if sure.any() else np.nan)
-
-
-def _draw_cuts(art, top, last, T, cut):
-    """Two lines with their words: the distance of the last of the T nearest, and where as many by s begin."""
-    art.limit.set_data([0, 1], [last, last])
+        plane.points(s[mine], d[mine], zorder=3, **look)
+    last = np.sort(d)[T - 1]
+    plane.line([0, 1], [last, last], color=style.QUIET, lw=1, ls="--", zorder=2)
     x, side = (0.135, "left") if last < 0.3 * top else (1.0, "right")
-    art.limit_name.set(text=f"T = {T} nearest: on or below", position=(x, last), ha=side)
-    words, side = ("as many by s: from here ", "right") if cut > 0.7 else (" as many by s: from here", "left")
-    art.cut.set_data([cut, cut], [0, 0.99 * top])
-    art.cut_name.set(text="" if np.isnan(cut) else words, position=(np.nan_to_num(cut), 0.99 * top), ha=side)
-
-
-def _draw_shares(art, shares):
-    for name, (bar, whisker, text) in art.bars.items():
-        number, percent, error = shares[name]
-        bar.set_width(percent if number else 0)
-        whisker.set_data(np.clip([percent - error, percent + error], 0, 100), [HEIGHTS[name]] * 2)  # NaN is not drawn
-        text.set_text(f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody")
-    art.level.set_data([shares["chance"].percent] * 2, [HEIGHTS["band"] - 0.45, HEIGHTS["chance"] + 0.45])
+    plane.text(x, last, f"T = {T} nearest: on or below", ha=side, size=8, color=style.QUIET, va="bottom")
+    if sure.any():  # where as many by s begin
+        cut = s[sure].min()
+        words, side = ("as many by s: from here ", "right") if cut > 0.7 else (" as many by s: from here", "left")
+        plane.line([cut, cut], [0, 0.99 * top], color=style.BLUE, lw=1.4, ls=":", zorder=2)
+        plane.text(cut, 0.99 * top, words, ha=side, size=8, color=style.BLUE, va="top")
+    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5, still=True)
 
 
 HEIGHTS = {"high": 0.0, "band": 1.9, "near": 2.8, "sure": 3.7, "chance": 4.6, "low": 5.9}
 
 
-class _Card:
-    """The artists of the selection."""
+def _draw_shares(card, shares):
+    card.paper.text(0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", size=9.5, still=True)
+    plane = card.plane(
+        "shares", [0.69, 0.225, 0.165, 0.68], _open, xlim=(0, 100), ylim=(6.5, -0.55), xticks=(0, 50, 100)
+    )
+    low, high = (0.225 + 0.68 * (6.5 - height) / 7.05 for height in (5.15, 0.7))  # behind the axes, so it stays
+    card.paper.rect(0.51, low, 0.48, high - low, color="#e6dcc3", lw=0, zorder=-1, still=True)
+    plane.text(-102, 1.15, "the band, where I2PEMD decides", size=8.5, weight="bold", va="center", still=True)
+    for name, (number, percent, error) in ((name, shares[name]) for name in ROWS):
+        height, ours = HEIGHTS[name], name == "near"
+        look = {"size": 8.5, "va": "center", "weight": "bold" if ours else "normal"}
+        plane.text(-102, height, ROWS[name], still=True, **look)
+        if number:
+            plane.rect(0, height - 0.29, percent, 0.58, color=style.BLACK if ours else "#8d919b", lw=0, zorder=1)
+            ends = np.clip([percent - error, percent + error], 0, 100)
+            whisker = {"color": style.RED, "lw": 2, "marker": "|", "ms": 7, "mew": 1.5, "zorder": 3, "clip_on": False}
+            plane.line(ends, [height] * 2, **whisker)
+        plane.text(108, height, f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody", **look)
+    level = [HEIGHTS["band"] - 0.45, HEIGHTS["chance"] + 0.45]
+    plane.line([shares["chance"].percent] * 2, level, color=style.INK, lw=1, ls="--", zorder=2)
+    for y, words in (
+        (0.09, "┆  what a draw at random gives on average; its ± is the"),
+        (0.035, "spread of such draws, the others' is the standard error"),
+    ):
+        card.paper.text(0.52, y, words, size=8, color=style.QUIET, still=True)
 
-    def __init__(self, figure):
-        from matplotlib.patches import Rectangle
 
-        axes = self.axes = figure.add_axes([0.06, 0.225, 0.415, 0.68])
-        axes.set(xlim=(0.12, 1.005), xlabel="confidence s (Eq. 15)", title="One batch: I2PEMD d against confidence s")
-        axes.set_ylabel("I2PEMD d")
-        shades = ({"facecolor": "#e6dcc3"}, {"facecolor": "#dfe5ea"})
-        self.shades = [axes.add_patch(Rectangle((0, 0), 1, 1, zorder=0, **look)) for look in shades]
-        self.others = axes.plot([], [], ls="", marker=".", ms=2.5, color=style.LINE, zorder=1)[0]
-        self.limit = axes.plot([], [], color=style.QUIET, lw=1, ls="--", zorder=2)[0]
-        self.cut = axes.plot([], [], color=style.BLUE, lw=1.4, ls=":", zorder=2)[0]
-        self.limit_name = axes.text(0, 0, "", size=8, color=style.QUIET, va="bottom")
-        self.cut_name = axes.text(0, 0, "", size=8, color=style.BLUE, va="top")
-        self.names = [axes.text(0, 0, "", size=8.5, weight="bold", ha="center", va="center") for _ in range(3)]
-        looks = {
-            (False, True): {"marker": "o", "mfc": "none", "mec": style.QUIET, "ms": 6},
-            (False, False): {"marker": "x", "mec": style.QUIET, "ms": 6, "mew": 1.2},
-            (True, True): {"marker": "o", "mfc": style.BLACK, "mec": style.CARD, "ms": 7},
-            (True, False): {"marker": "X", "mfc": style.RED, "mec": style.CARD, "ms": 9},
-        }
-        self.marks = {key: axes.plot([], [], ls="", zorder=3, **look)[0] for key, look in looks.items()}
-        figure.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5)
-        self._shares(figure)
-
-    def _shares(self, figure):
-        from matplotlib.patches import Rectangle
-
-        figure.text(0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", size=9.5)
-        axes = style.blank(figure.add_axes([0.69, 0.225, 0.165, 0.68], facecolor="none"))
-        axes.set(xlim=(0, 100), ylim=(6.5, -0.55), xticks=(0, 50, 100))
-        low, high = (0.225 + 0.68 * (6.5 - height) / 7.05 for height in (5.15, 0.7))  # behind the axes, so it stays
-        figure.add_artist(Rectangle((0.51, low), 0.48, high - low, color="#e6dcc3", lw=0, zorder=-1))
-        axes.text(-102, 1.15, "the band, where I2PEMD decides", size=8.5, weight="bold", va="center")
-        self.bars = {}
-        for name, words in ROWS.items():
-            height, ours = HEIGHTS[name], name == "near"
-            axes.text(-102, height, words, size=8.5, va="center", weight="bold" if ours else "normal")
-            bar = axes.barh([height], [0], 0.58, color=style.BLACK if ours else "#8d919b", zorder=1)[0]
-            whisker = axes.plot([], [], color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip_on=False)[0]
-            text = axes.text(108, height, "", size=8.5, va="center", weight="bold" if ours else "normal")
-            self.bars[name] = bar, whisker, text
-        self.level = axes.plot([], [], color=style.INK, lw=1, ls="--", zorder=2)[0]
-        figure.text(0.52, 0.09, "┆  what a draw at random gives on average; its ± is the", size=8, color=style.QUIET)
-        figure.text(0.52, 0.035, "spread of such draws, the others' is the standard error", size=8, color=style.QUIET)
+def _open(axes):
+    style.blank(axes).set_facecolor("none")
 
 
 def describe(result):

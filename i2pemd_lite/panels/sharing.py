@@ -112,46 +112,57 @@ class Result(NamedTuple):
 
     method: str
     blocks: tuple
-    parameters: int
+
+    @property
+    def parameters(self):
+        """Of all stages."""
+        return sum(block.parameters for block in self.blocks)
 
 
 def compute(state):
     """The network of state's method, width (b), dim (d) and upconv, as it is built for a run."""
     method = state["method"]
-    return Result(method, *_built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
+    return Result(method, _built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
 
 
 @lru_cache(64)
 def _built(sharing, width, dim, upconv):
     with torch.device("meta"):  # no weights are drawn; a walk there would load torch's compiler
         network = UNet(sharing, width, dim, len(CLASSES), upconv)
-    return walk(network.to_empty(device="cpu")), sum(p.numel() for p in network.parameters())
+    return walk(network.to_empty(device="cpu"))
 
 
-def draw(figure, result):
-    """Two lanes from left to right, CT above and MR below, which meet in the stages that are shared."""
-    art = style.artists(figure, lambda figure: _Card(figure, [block.name for block in result.blocks]))
-    for block in result.blocks:
-        for lane, box in art.boxes[block.name].items():
-            box.show(block, (lane == "both") == block.shared)
-    places = {block.name: (x, block.shared) for x, block in enumerate(result.blocks)}
-    for modality, side in LANES.items():
-        paths, skips = [], []
-        for block in result.blocks:
-            first, *others = block.inputs
-            paths += _path(places.get(first), places[block.name], side)
-            for name in others:
-                skips += _skip(places[name], places[block.name], side)
-        art.paths[modality].set_data(*np.array(paths).T)
-        art.skips[modality].set_data(*np.array(skips).T)
-    art.total.set_text(f"{result.parameters:,} parameters")
-    art.title.set_text(f"{result.method}: CT and MR share {said(result.blocks)}")
-    art.more.set_text(added(result.method))
-
-
-LANES = {"ct": 1.0, "mr": -1.0}
+LANES = {"ct": (1, style.BLUE, "-", "CT ○"), "mr": (-1, style.ORANGE, (0, (4, 2)), "MR ×")}
 WIDE, TALL = 0.42, 0.78  # half a box
 OFF = 0.12  # how far the two paths lie apart where they run through one box
+
+
+def draw(card, result):
+    """Two lanes from left to right, CT above and MR below, which meet in the stages that are shared."""
+    bold = {"size": 9.5, "weight": "bold"}
+    card.paper.text(0.012, 0.945, f"{result.method}: CT and MR share {said(result.blocks)}", **bold)
+    card.paper.text(0.988, 0.945, f"{result.parameters:,} parameters", ha="right", **bold)
+    card.paper.text(0.012, 0.9, added(result.method), size=9)
+    key = "Kernel D·H·W → channels; ↑ doubles the resolution; ● one normalisation for both, ○× one for each."
+    key += " Below: parameters, and resolution. Thin: skips."
+    card.paper.text(0.012, 0.03, key, size=8.5, color=style.QUIET, still=True)
+
+    look = {"xlim": (-0.95, len(result.blocks) - 0.45), "ylim": (-3.05, 3.05)}
+    plane = card.plane("network", [0.005, 0.09, 0.99, 0.82], style.blank, **look)
+    places = {block.name: (x, block.shared) for x, block in enumerate(result.blocks)}
+    lines = [(block.inputs, places[block.name]) for block in result.blocks]
+    for side, ink, ls, _ in LANES.values():
+        skips = [_skip(places[name], end, side) for inputs, end in lines for name in inputs[1:]]
+        plane.line(*np.concatenate(skips).T, color=ink, ls=ls, lw=1.0, alpha=0.6)
+    for side, ink, ls, mark in LANES.values():
+        path = [_path(places.get(inputs[0]), end, side) for inputs, end in lines]
+        plane.line(*np.concatenate(path).T, color=ink, ls=ls, lw=1.8)
+        plane.text(-0.9, 1.35 * side, mark, color=ink, weight="bold", va="center", still=True)
+    for x, block in enumerate(result.blocks):
+        if block.shared:
+            _box(plane, x, 0, block, style.INK, 1.8, "●")
+        for side, ink, _, mark in () if block.shared else LANES.values():
+            _box(plane, x, side, block, ink, 1.3, mark[-1])
 
 
 def _path(start, end, side):
@@ -166,6 +177,27 @@ def _skip(start, end, side):
     top = side * (1.95 + 0.12 * (to - x))
     edges = side * (TALL + (not shared)), side * (TALL + (not to_shared))
     return [(x, edges[0]), (x, top), (to, top), (to, edges[1]), (np.nan, np.nan)]
+
+
+def _box(plane, x, y, block, ink, lw, mark):
+    """A stage around (x, y); `mark` says that a layer has one normalisation."""
+    from matplotlib.patches import FancyBboxPatch
+
+    def make(**look):
+        shape = FancyBboxPatch((0, 0), 1, 1, boxstyle="round,pad=0,rounding_size=0.06", **look)
+        return plane.axes.add_patch(shape)
+
+    where = {"bounds": (x - WIDE, y - TALL, 2 * WIDE, 2 * TALL)}
+    plane.mark("box", make, where, fc=style.CARD, ec=ink, lw=lw, zorder=3)
+    layers = [
+        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))} → {layer.channels[1]} {('', mark, '○×')[layer.norms]}"
+        for layer in block.layers
+    ]
+    parameters = block.parameters // (1 if block.shared else len(MODALITIES))
+    look = {"ha": "center", "va": "center", "zorder": 4}
+    plane.text(x, y + 0.57, block.name + " → F" * (block.gives == "F"), size=8.5, weight="bold", color=ink, **look)
+    plane.text(x, y + 0.06, "\n".join(layers), size=7.2, linespacing=1.35, **look)
+    plane.text(x, y - 0.58, f"{parameters:,}   1/{2**block.level}", size=7.2, color=style.QUIET, **look)
 
 
 def said(blocks):
@@ -197,56 +229,6 @@ def added(method):
     return f"The loss has {words} as well." if words else ""
 
 
-class _Card:
-    """The artists: for each stage a box in either lane and one across both, of which one or two are seen."""
-
-    def __init__(self, figure, names):
-        axes = style.blank(figure.add_axes([0.005, 0.09, 0.99, 0.82]))
-        axes.set(xlim=(-0.95, len(names) - 0.45), ylim=(-3.05, 3.05))
-        lanes = {"ct": (style.BLUE, "-", "CT ○"), "mr": (style.ORANGE, (0, (4, 2)), "MR ×")}
-        self.skips = {m: axes.plot([], [], color=c, lw=1.0, ls=ls, alpha=0.6)[0] for m, (c, ls, _) in lanes.items()}
-        self.paths = {m: axes.plot([], [], color=c, lw=1.8, ls=ls)[0] for m, (c, ls, _) in lanes.items()}
-        for modality, (colour, _, mark) in lanes.items():
-            axes.text(-0.9, 1.35 * LANES[modality], mark, color=colour, weight="bold", va="center")
-        places = (("ct", 1.0, style.BLUE), ("mr", -1.0, style.ORANGE), ("both", 0.0, style.INK))
-        self.boxes = {name: {lane: _Box(axes, x, y, colour, lane) for lane, y, colour in places}
-                      for x, name in enumerate(names)}  # fmt: skip
-        self.title = figure.text(0.012, 0.945, "", size=9.5, weight="bold")
-        self.total = figure.text(0.988, 0.945, "", size=9.5, weight="bold", ha="right")
-        self.more = figure.text(0.012, 0.9, "", size=9)
-        key = "Kernel D·H·W → channels; ↑ doubles the resolution; ● one normalisation for both, ○× one for each."
-        figure.text(0.012, 0.03, key + " Below: parameters, and resolution. Thin: skips.", size=8.5, color=style.QUIET)
-
-
-class _Box:
-    """One stage in one lane."""
-
-    def __init__(self, axes, x, y, colour, lane):
-        from matplotlib.patches import FancyBboxPatch
-
-        shape = FancyBboxPatch((x - WIDE, y - TALL), 2 * WIDE, 2 * TALL, boxstyle="round,pad=0,rounding_size=0.06")
-        shape.set(facecolor=style.CARD, edgecolor=colour, linewidth=1.8 if lane == "both" else 1.3, zorder=3)
-        self.shape, self.lane = axes.add_patch(shape), lane
-        words = {"ha": "center", "va": "center", "zorder": 4}
-        self.name = axes.text(x, y + 0.57, "", size=8.5, weight="bold", color=colour, **words)
-        self.layers = axes.text(x, y + 0.06, "", size=7.2, linespacing=1.35, **words)
-        self.count = axes.text(x, y - 0.58, "", size=7.2, color=style.QUIET, **words)
-
-    def show(self, block, visible):
-        """Write a stage into the box, or hide it."""
-        for artist in (self.shape, self.name, self.layers, self.count):
-            artist.set_visible(visible)
-        mark = {0: "", 1: {"both": "●", "ct": "○", "mr": "×"}[self.lane]}
-        lines = [
-            f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))} → {layer.channels[1]} {mark.get(layer.norms, '○×')}"
-            for layer in block.layers
-        ]
-        copies = 1 if block.shared else len(MODALITIES)
-        self.name.set_text(f"{block.name}{' → F' if block.gives == 'F' else ''}")
-        self.layers.set_text("\n".join(lines))
-        self.count.set_text(f"{block.parameters // copies:,}   1/{2**block.level}")
-
-
 def describe(result):
     """Which stages are shared, and how many parameters that takes."""
     split = ", ".join(block.name for block in result.blocks if not block.shared)
@@ -275,18 +257,11 @@ def sharing(method="joint_sepbn", **start):
     if method not in METHODS:
         raise BadInput(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
     paper = SegmentationSettings()
-    return Panel(
-        "sharing",
-        {
-            "method": choice("row", list(METHODS), method, "270px"),
-            "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "390px"),
-            "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "300px"),
-            "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
-        },
-        compute,
-        draw,
-        describe,
-        layout=[["method", "upconv"], ["width", "dim"]],
-        size=(9.4, 4.3),
-        start=start,
-    )
+    controls = {
+        "method": choice("row", list(METHODS), method, "270px"),
+        "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "390px"),
+        "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "300px"),
+        "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
+    }
+    layout = [["method", "upconv"], ["width", "dim"]]
+    return Panel("sharing", controls, compute, draw, describe, layout=layout, size=(9.4, 4.3), start=start)

@@ -13,13 +13,14 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.curves import ALL, LINES, Curves, changes, last_values, loss_lines, score_lines
+from i2pemd_lite.panels.curves import ALL, LINES, draw_curves, last_values, loss_lines, score_lines
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import choice, slider
-from i2pemd_lite.runs.worker import Trained
 
 PERIOD = 0.4  # seconds between two pictures
+BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
+NOBODY = "nobody"
 
 
 class Result(NamedTuple):
@@ -33,44 +34,23 @@ class Result(NamedTuple):
     measure: str
 
 
-class Record(Trained):
-    """A run, and a row of floats for each of its steps, with the λ that the step used."""
-
-    def __init__(self, run, others=()):
-        super().__init__(run)
-        # A fork shares its beginning, and so its λ, with the run that it was forked from.
-        twin = next((other.rows for other in others if other.run.history[: len(run.history)] == run.history), [])
-        weights = [row["weight"] for row in twin] + [run.settings.weight] * len(run.history)
-        self._rows = [{**row, "weight": weight} for row, weight in zip(run.history, weights, strict=False)]
-
-    @property
-    def rows(self):
-        """Those of all steps."""
-        self._rows += self.new_rows()
-        return self._rows
-
-    @property
-    def evaluations(self):
-        """Those of the run."""
-        return self.run.evaluations
-
-
 class Training(Panel):
     """Curves of runs, with a slider for λ and a button that trains and pauses.
 
     Parameters
     ----------
-    runs : dict of name -> Run, one to four of one task
+    runs : dict of name -> Run of one task: one to four, or `many`, of which the chosen one and up to three that are
+        named beside it are drawn
     terms : tuple of `Terms`: the losses, and where there are some the counts
     measures : dict of words -> column of the evaluations
     classes : names for the rows of the ground distance, which is drawn when there are no counts
     """
 
-    def __init__(self, runs, terms, measures, classes):
-        self.records = {name: Record(run) for name, run in runs.items()}
+    def __init__(self, runs, terms, measures, classes, many=False):
+        self.runs, self.beside = dict(runs), BESIDE if many else ()
         self.terms, self.measures, self.classes = terms, measures, classes
         self._count(len(runs))
-        first = next(iter(runs))
+        first, *others = runs
         controls = {
             "run": choice("run", list(runs), first, "200px"),
             "show": choice("losses", [ALL, *terms[0].names], ALL, "220px"),
@@ -78,45 +58,47 @@ class Training(Panel):
             "measure": choice("held back", list(measures), next(iter(measures)), "250px"),
             "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05, width="280px"),
         }
-        controls["run"].observe(self._choose, "value")
+        for name, other in zip(self.beside, others, strict=False):
+            controls[name] = choice(name, [NOBODY, *runs], other, "220px")
+        controls["run"].observe(lambda _: self._follow(), "value")
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
         self._task, self._drawn, self._following = None, 0.0, False
-        layout = [["run", "show", "smooth"], ["measure", "weight"]]
+        layout = [["run", "show", "smooth"], ["measure", "weight"]] + [BESIDE] * many
         super().__init__("training", controls, self._look, self._paint, describe, layout, size=(9.4, 3.3))
         self.children[1].children += (self.button,)
 
     def _count(self, runs):
-        if not 1 <= runs <= len(LINES):
+        if not 1 <= runs <= len(LINES) and not self.beside:
             raise BadInput(f"runs: expected one to {len(LINES)}, found {runs}; open another panel")
 
     @property
     def chosen(self):
-        """The record of the run that is chosen."""
-        return self.records[self.controls["run"].value]
-
-    def _choose(self, change):
-        if change["new"] is not None:
-            self._follow()
+        """The run that is chosen."""
+        return self.runs[self.controls["run"].value]
 
     def _follow(self):
         """Move the slider to the λ of the chosen run, which may lie beyond its ends and stays as it is."""
         self._following = True
-        self.controls["weight"].value = self.chosen.run.settings.weight
+        self.controls["weight"].value = self.chosen.settings.weight
         self._following = False
 
     def _weigh(self, change):
         if not self._following:
-            self.chosen.run.settings.weight = change["new"]
+            self.chosen.settings.weight = change["new"]
 
     def add(self, name, run):
         """Draw one more run, such as a fork, and choose it."""
-        self._count(len({*self.records, name}))
-        self.records[name] = Record(run, self.records.values())
+        self._count(len({*self.runs, name}))
+        self.runs[name] = run
         # A drop-down that gets new options falls back to the first; what is drawn in between is not worth it.
         self._quiet = True
-        self.controls["run"].options = list(self.records)
+        for beside in self.beside:
+            before = self.controls[beside].value
+            self.controls[beside].options = [NOBODY, *self.runs]
+            self.controls[beside].value = before
+        self.controls["run"].options = list(self.runs)
         self.controls["run"].value = name
         self._quiet = False
         self.refresh()
@@ -129,13 +111,12 @@ class Training(Panel):
             pass
 
     def _train(self, steps=None):
-        record = self.chosen
-        run = record.run
+        run = self.chosen
         last = len(run) if steps is None else min(len(run), run.number + steps)
         self._follow()
         try:
             while run.number < last:
-                record.step()
+                next(run)
                 if time.monotonic() - self._drawn > PERIOD:
                     self.refresh()
                 yield
@@ -165,51 +146,40 @@ class Training(Panel):
         finally:
             self.button.description, self._task = "Train", None
 
-    def _shown(self, state):
-        """name -> record of the runs that are drawn: all of them."""
-        return self.records
-
     def _look(self, state):
-        records, run, smooth = self._shown(state), state["run"], state["smooth"]
-        chosen = records[run]
-        groups = [loss_lines(records, run, state["show"], self.terms[0].names, smooth)]
+        runs, run, smooth = self.runs, state["run"], state["smooth"]
+        if self.beside:
+            names = dict.fromkeys([run, *(state[name] for name in self.beside)])
+            runs = {name: self.runs[name] for name in names if name != NOBODY}
+        for each in runs.values():
+            each.fetch()
+        chosen = runs[run]
+        groups = [loss_lines(runs, run, state["show"], self.terms[0].names, smooth)]
         for counts in self.terms[1:]:
             lines = loss_lines({run: chosen}, run, ALL, counts.names, smooth)
             groups.append([line._replace(label=line.label.replace("_", ", "), y=line.y / counts.per, run=i)
                            for i, line in enumerate(lines)])  # fmt: skip
-        groups.append(score_lines(records, run, self.measures[state["measure"]]))
-        bank = getattr(chosen.run.learner, "bank", None)
+        groups.append(score_lines(runs, run, self.measures[state["measure"]]))
+        bank = getattr(chosen.learner, "bank", None)
         ground = None if len(self.terms) > 1 or bank is None else bank.ground_distance().cpu().numpy()
-        done = {name: (record.run.number, len(record.run)) for name, record in records.items()}
-        return Result(run, groups, changes(chosen.rows), ground, done, state["measure"])
+        done = {name: (each.number, len(each)) for name, each in runs.items()}
+        return Result(run, groups, chosen.lambdas[1:], ground, done, state["measure"])
 
-    def _paint(self, figure, result):
-        art = style.artists(figure, lambda figure: _Card(figure, self.terms, self.classes))
-        total = max(total for _, total in result.done.values())
-        for axes, lines in zip(art.lines, result.groups, strict=True):
-            axes.show(lines, total)
-        art.lines[0].mark(result.changes)
-        art.title.set_text(f"{result.measure} on held-back data (%)")
-        if art.ground is not None:
-            art.ground.show(np.zeros((len(self.classes),) * 2) if result.ground is None else result.ground)
-
-
-class _Card:
-    """The artists: losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
-
-    def __init__(self, figure, terms, classes):
+    def _paint(self, card, result):
+        """Losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
         boxes = [[0.05 + 0.335 * i, 0.14, 0.235, 0.72] for i in range(3)]
-        self.lines = [Curves(figure.add_axes(boxes[0]), terms[0].title, log=True)]
-        for counts in terms[1:]:
-            self.lines.append(Curves(figure.add_axes(boxes[1]), counts.title, (0, 1.02)))
-        box = boxes[len(terms)]
-        self.lines.append(Curves(figure.add_axes(box), "", (0, 102)))
-        self.title = figure.text(box[0], 0.895, "", size=9.5)
-        self.ground = None
-        if len(terms) == 1:
-            axes = figure.add_axes([0.755, 0.06, 0.24, 0.66])
-            self.ground = style.Matrix(axes, "", classes, classes)
-            figure.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
+        total = max(total for _, total in result.done.values())
+        losses, *counts, scores = result.groups
+        draw_curves(card, "losses", boxes[0], losses, total, self.terms[0].title, changes=result.changes)
+        for lines in counts:
+            draw_curves(card, "counts", boxes[1], lines, total, self.terms[1].title, (0, 1.02))
+        box = boxes[len(self.terms)]
+        draw_curves(card, "scores", box, scores, total, limits=(0, 102))
+        card.paper.text(box[0], 0.895, f"{result.measure} on held-back data (%)", size=9.5)
+        if not counts:
+            ground = np.zeros((len(self.classes),) * 2) if result.ground is None else result.ground
+            card.plane("ground", [0.755, 0.06, 0.24, 0.66], style.blank).matrix(ground, self.classes, self.classes)
+            card.paper.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
 
 
 def describe(result):

@@ -25,9 +25,8 @@ class Result(NamedTuple):
     printed: bool
     transport: Transport
     pot_gap: float  # |ours − ot.emd2|; NaN where the masses differ, which ot.emd2 does not take
-    lp_gap: float  # |ours − scipy's linear program|
     residuals: tuple  # the worst violation by the plan of its row sums, of its column sums, and of x ≥ 0
-    whole: float  # the cost when the total flow is a constraint: that of `transport`, but for Eq. 1 as printed
+    whole: float  # scipy's cost with the total flow as a constraint: that of `transport`, but for Eq. 1 as printed
     u: np.ndarray  # (m,) prices of the suppliers
     v: np.ndarray  # (n,) prices of the consumers
     careless: float  # cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
@@ -131,20 +130,20 @@ def compute(state, m, n):
                 raise BadInput(f"{name}: expected some mass, found none; move one of its sliders up")
         p, q = p / p.sum(), q / q.sum()
     flow, most = min(p.sum(), q.sum()), max(p.sum(), q.sum())
-    program = linear_program(p, q, cost, flow)
+    program, pot = linear_program(p, q, cost, flow), np.nan
     careless = float(p @ cost @ q) / most if most else 0.0
     bins = np.flatnonzero(q)
     label = int(bins[0]) if len(bins) == 1 and p.sum() <= q.sum() + EQUAL else None
     if state["printed"]:
         letter = linear_program(p, q, cost)
         ours = Transport(letter.cost, letter.plan, float(letter.plan.sum()))
-        gaps, u, v, flow = (np.nan, 0.0), letter.u, letter.v, 0.0
+        u, v, flow = letter.u, letter.v, 0.0
     else:
         ours, (u, v) = emd(p, q, cost), prices(program, p, q)
-        pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost)) if most - flow < EQUAL else np.nan
-        gaps = abs(ours.cost - pot), abs(ours.cost - program.cost)
-    residuals = _residuals(ours.plan, p, q, flow)
-    return Result(p, q, cost, state["printed"], ours, *gaps, residuals, program.cost, u, v, careless, label)
+        if most - flow < EQUAL:
+            pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
+    pot_gap, residuals = abs(ours.cost - pot), _residuals(ours.plan, p, q, flow)
+    return Result(p, q, cost, state["printed"], ours, pot_gap, residuals, program.cost, u, v, careless, label)
 
 
 def _residuals(plan, p, q, flow):
@@ -159,77 +158,77 @@ def _residuals(plan, p, q, flow):
 
 def draw(card, result):
     """Left the costs and prices, middle the plan between its two histograms, right the same plan as a flow."""
-    x, top, (m, n) = result.transport.plan, max(result.p.max(), result.q.max(), 1e-9), result.cost.shape
-    p, q, bold = style.names("p", m), style.names("q", n), {"weight": "bold"}
-    card.paper.text(0.02, 0.93, "Cost g of one unit, prices u and v", size=9.5, still=True)
-    cost = card.plane("cost", [0.05, 0.17, 0.22, 0.60], style.blank)
-    cost.matrix(result.cost, p, q, top=max(result.cost.max(), 1e-9))
+    t, (m, n) = result.transport, result.cost.shape
+    p, q, top = style.names("p", m), style.names("q", n), max(result.p.max(), result.q.max(), 1e-9)
+    for x, title in ((0.02, "Cost g of one unit, prices u and v"), (0.325, "Plan x, between supply p and demand q"),
+                     (0.65, "The same plan as a flow")):  # fmt: skip
+        card.paper.text(x, 0.93, title, size=9.5, still=True)
+    note = "u + v ≤ g, and it is g on each road in use"
+    card.paper.text(0.02, 0.035, note, size=8, color=style.QUIET, still=True)
+
+    cost, small = card.plane("cost", [0.05, 0.17, 0.22, 0.60], style.blank), {"size": 8, "weight": "bold"}
+    cost.matrix(result.cost, p, q, max(result.cost.max(), 1e-9))
     for i, u in enumerate(result.u):
-        words = f"u{style.subscript(i + 1)} {style.number(u)}"
-        cost.text(n - 0.4, i, words, va="center", color=style.BLUE, size=8, **bold)
+        cost.text(n - 0.4, i, f"u{style.subscript(i + 1)} {style.number(u)}", va="center", color=style.BLUE, **small)
     for j, v in enumerate(result.v):
         words = f"v{style.subscript(j + 1)}\n{style.number(v)}"
-        cost.text(j, m - 0.42, words, ha="center", va="top", color=style.ORANGE, size=8, **bold)
-    small = {"size": 8, "color": style.QUIET}
-    card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", still=True, **small)
+        cost.text(j, m - 0.42, words, ha="center", va="top", color=style.ORANGE, **small)
 
-    card.paper.text(0.325, 0.93, "Plan x, between supply p and demand q", size=9.5, still=True)
+    # A histogram on each side of the plan: the mass as a bar, and a dark tick at the sum of the plan.
     plan = card.plane("plan", [0.41, 0.15, 0.17, 0.47], style.blank)
-    plan.matrix(x, [""] * m, [""] * n, top, aspect="auto")
-    # Beside the plan both histograms, with a dark tick at the sum of the plan.
+    plan.matrix(t.plan, [""] * m, [""] * n, top)
+    plan.look(aspect="auto")
     left = card.plane("p", [0.325, 0.15, 0.075, 0.47], style.blank, xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
-    above = card.plane("q", [0.41, 0.64, 0.17, 0.19], style.blank, xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
-    for i, (name, mass) in enumerate(zip(p, result.p, strict=True)):
+    for i, mass in enumerate(result.p):
         left.rect(0, i - 0.31, mass, 0.62, color=style.BLUE, alpha=0.9, lw=0)
-        left.text(mass, i, f"{name} {style.number(mass)} ", size=8, color=style.BLUE, ha="right", va="center", **bold)
-    # Four and more columns are too narrow for a name beside its number.
-    form, look = "{} {}" if n < 4 else "{}\n{}", {"ha": "center", "va": "bottom", "linespacing": 1.0}
-    for j, (name, mass) in enumerate(zip(q, result.q, strict=True)):
+        left.text(mass, i, f"{p[i]} {style.number(mass)} ", ha="right", va="center", color=style.BLUE, **small)
+    above = card.plane("q", [0.41, 0.64, 0.17, 0.19], style.blank, xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
+    for j, mass in enumerate(result.q):
         above.rect(j - 0.31, 0, 0.62, mass, color=style.ORANGE, alpha=0.9, lw=0)
+        # Four and more columns are too narrow for a name beside its number.
+        words = ("{} {}" if n < 4 else "{}\n{}").format(q[j], style.number(mass))
         # Above the tick, which a bar that is met whole has at its end.
-        words = form.format(name, style.number(mass))
-        above.text(j, mass + 0.07, words, size=8, color=style.ORANGE, **look, **bold)
-    left.points(x.sum(1), range(m), color=style.BLACK, marker="|", ms=15, mew=2)
-    above.points(range(n), x.sum(0), color=style.BLACK, marker="_", ms=15, mew=2)
+        look = {"ha": "center", "va": "bottom", "linespacing": 1.0, "color": style.ORANGE}
+        above.text(j, mass + 0.07, words, **look, **small)
+    left.points(t.plan.sum(1), range(m), color=style.BLACK, marker="|", ms=15, mew=2)
+    above.points(range(n), t.plan.sum(0), color=style.BLACK, marker="_", ms=15, mew=2)
 
-    card.paper.text(0.65, 0.93, "The same plan as a flow", size=9.5, still=True)
     flow = card.plane("flow", [0.64, 0.10, 0.33, 0.76], style.blank, xlim=(-0.2, 1.2), ylim=(max(m, n) - 0.5, -0.5))
-    roads = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], dtype=float)
-    widths = 16 * x.ravel() / top
+    roads, widths = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], float), 16 * t.plan.ravel() / top
     flow.segments(roads, linewidths=widths, colors=style.LINE, capstyle="butt", zorder=1)
-    heads = arrow_heads(flow.axes, roads, widths)
-    flow.polygons(heads, facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
-    for (i, j), value in np.ndenumerate(x):
-        if value >= 0.005:
-            # Another part of the way for each consumer, so that no two labels meet where lines cross.
-            part, look = 0.2 + 0.1 * j, {"ha": "center", "va": "center", "size": 8.5}
-            flow.text(part, i + part * (j - i), style.number(value), **look, **bold)
-    suppliers, consumers = (np.c_[np.full(len(names), at), range(len(names))] for at, names in enumerate((p, q)))
-    flow.dots(suppliers, 900 * result.p / top + 8, color=style.BLUE, marker="o", zorder=2)
-    flow.dots(consumers, 900 * result.q / top + 8, color=style.ORANGE, marker="x", linewidth=3, zorder=2)
-    for at, side, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
+    _arrow_heads(flow, roads[widths > 0], widths[widths > 0])
+    for (i, j), x in np.ndenumerate(t.plan):
+        part = 0.2 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
+        if x >= 0.005:
+            flow.text(part, i + part * (j - i), style.number(x), ha="center", va="center", size=8.5, weight="bold")
+    flow.dots([(0, i) for i in range(m)], 900 * result.p / top + 8, color=style.BLUE, zorder=2)
+    flow.dots([(1, j) for j in range(n)], 900 * result.q / top + 8, color=style.ORANGE, marker="x", lw=3, zorder=2)
+    for x, ha, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
         for k, name in enumerate(names):
-            flow.text(at, k, name, ha=side, va="center", color=ink, still=True, **bold)
+            flow.text(x, k, name, ha=ha, va="center", color=ink, weight="bold", still=True)
 
-    t, left_over = result.transport, result.p.sum() - result.transport.flow
-    verdict = "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0"
+    verdict, left_over = "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0", result.p.sum() - t.flow
     if t.flow >= 1e-12:
         verdict = f"cost {t.cost:.4f}   flow {t.flow:.3f}   EMD {t.emd:.4f}"
         verdict += f"   {left_over:.3f} of p stays" if left_over > 1e-9 else ""
-    card.paper.text(0.325, 0.035, verdict, size=9, **bold)
+    card.paper.text(0.325, 0.035, verdict, size=9, weight="bold")
 
 
-def arrow_heads(axes, roads, widths):
-    """A triangle on each road in use, three quarters of the way to its consumer; `widths` of roads in points."""
+def _arrow_heads(plane, roads, widths):
+    """A triangle on each road, three quarters of the way to its consumer; `widths` in points."""
+    from matplotlib.collections import PolyCollection
+
     # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
-    unit = np.abs(axes.transData.transform((1, 1)) - axes.transData.transform((0, 0))) * 72 / 100
+    unit = np.abs(plane.axes.transData.transform((1, 1)) - plane.axes.transData.transform((0, 0))) * 72 / 100
     start, end = roads[:, 0] * unit, roads[:, 1] * unit
     along = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
     across = along[:, ::-1] * (-1, 1)
     half = widths[:, None] / 2 + 3.5
     tip = start + 0.78 * (end - start) + half * along
     back = tip - 2 * half * along
-    return (np.stack([tip, back + half * across, back - half * across], 1) / unit)[widths > 0]
+    heads = {"verts": np.stack([tip, back + half * across, back - half * across], 1) / unit}
+    look = {"facecolors": style.QUIET, "edgecolors": style.CARD, "linewidths": 0.8, "zorder": 1.5}
+    plane.mark("heads", lambda **look: plane.axes.add_collection(PolyCollection([], **look)), heads, **look)
 
 
 def describe(result):
@@ -259,7 +258,7 @@ def describe(result):
     numbers["dual bound Σpu + Σqv"] = f"{result.bound:.6f}"
     numbers["its gap, u + v over g"] = _gap(max(abs(t.cost - result.bound), result.undercut))
     if not result.printed:
-        numbers |= {"gap to ot.emd2": _gap(result.pot_gap), "gap to SciPy's LP": _gap(result.lp_gap)}
+        numbers |= {"gap to ot.emd2": _gap(result.pot_gap), "gap to SciPy's LP": _gap(abs(t.cost - result.whole))}
     off = ", ".join(f"{residual:.0e}" if residual else "0" for residual in result.residuals)
     return words, numbers | {"rows, columns, x ≥ 0 off by": off}
 
@@ -278,17 +277,12 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
         raise BadInput(f"cost: expected {len(p)} × {len(q)} numbers, at most 5 × 5, found {m} × {n}")
     masses = [
-        {
-            f"{side}{k + 1}": slider(f"{side}{style.subscript(k + 1)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
-            for k, v in enumerate(values)
-        }
+        {f"{side}{k}": slider(f"{side}{style.subscript(k)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
+         for k, v in enumerate(values, 1)}
         for side, values in (("p", p), ("q", q))
-    ]
-    costs = {
-        f"g{i + 1}{j + 1}": cell(f"g{style.subscript(i + 1)}{style.subscript(j + 1)}", cost[i][j], 0.0, 10.0)
-        for i in range(m)
-        for j in range(n)
-    }
+    ]  # fmt: skip
+    costs = {f"g{i + 1}{j + 1}": cell(f"g{style.subscript(10 * i + j + 11)}", cost[i][j], 0.0, 10.0)
+             for i, j in np.ndindex(m, n)}  # fmt: skip
     kinds = [("as the sliders", 0), *((f"label {j + 1}", j + 1) for j in range(n))]
     switches = {
         "label": choice("q is", kinds, label, "180px"),
@@ -296,6 +290,5 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
     }
     rows = [*masses, costs, switches]
-    controls = {name: control for row in rows for name, control in row.items()}
-    layout = [list(row) for row in rows]
+    controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
     return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout)

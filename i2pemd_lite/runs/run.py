@@ -75,7 +75,8 @@ class Run:
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
-    seconds;  memory : the process's `peak_memory` when the run was last saved
+    lambdas : list of (step, λ), the first step of each value of λ, as far as it is known
+    seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
     with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
@@ -101,7 +102,7 @@ class Run:
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
-        self.history, self.evaluations, self.moments, self._pending = [], [], [], []
+        self.history, self.evaluations, self.moments, self.lambdas, self._pending = [], [], [], [], []
         self._saved = None  # the step at which the folder was last written; None: what lies there is not this run's yet
 
     def __iter__(self):
@@ -122,8 +123,10 @@ class Run:
         started = time.perf_counter()
         self.settings.check()
         rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
-        losses = self._optimise(rate)
+        losses, weight = self._optimise(rate), self.settings.weight
         self.number += 1
+        if not self.lambdas or self.lambdas[-1][1] != weight:
+            self.lambdas.append((self.number, weight))
         self._pending.append((self.number, rate, losses))
         evaluates = self._due(self.settings.evaluate_every)
         evaluation = self._evaluate() if evaluates and distributed.is_main() else None
@@ -132,8 +135,12 @@ class Run:
             self.save()
         bank = getattr(self.learner, "bank", None)
         prototypes, ground = (None, None) if bank is None else (bank.prototypes.clone(), bank.ground_distance())
-        seconds_left = self.seconds / self.number * (self.settings.steps - self.number)
-        return Step(self.number, self.settings.steps, losses, rate, prototypes, ground, evaluation, seconds_left)
+        return Step(self.number, len(self), losses, rate, prototypes, ground, evaluation, self.seconds_left)
+
+    @property
+    def seconds_left(self):
+        """The time to the last step, at the pace until now; None before the first."""
+        return self.seconds / self.number * (len(self) - self.number) if self.number else None
 
     def _compute_in(self, precision):
         device = self.profile.device
@@ -208,14 +215,14 @@ class Run:
     @told()
     def fork(self, folder=None, **changes):
         """A second run that goes on from here with other live settings; this one stays as it is."""
-        self._flush()
+        self.fetch()
         twin = Run(copy.deepcopy(self.learner), folder, self.task)
         twin.profile = self.profile
         twin.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
         twin.change(**changes)
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
-        twin.moments = list(self.moments)
+        twin.moments, twin.lambdas = list(self.moments), list(self.lambdas)
         return twin
 
     @contextlib.contextmanager
@@ -234,8 +241,8 @@ class Run:
     def _weights(self):
         return {name: value.clone() for name, value in self.learner.state_dict().items()}
 
-    def _flush(self):
-        """Fetch the losses from the device, once for many steps, and stop at a loss that is no number."""
+    def fetch(self):
+        """Bring `history` up to date: losses stay on the device until then. Stops at a loss that is no number."""
         for number, rate, losses in self._pending:
             row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
             if not math.isfinite(row["loss"]):
@@ -248,7 +255,7 @@ class Run:
 
     def save(self):
         """Write the run to its folder (none: do nothing but check the losses), the checkpoint after everything else."""
-        self._flush()
+        self.fetch()
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None:
             store.write(self, self._saved)

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import importlib
 import json
-import math
 import os
 import queue
 import signal
@@ -55,11 +54,9 @@ class Worker:
     Parameters
     ----------
     say : called with what happens, as a dict of plain values:
-        {"event": "opened", "run", "task", "folder", "settings", "number", "total"},
-        {"event": "settings", "run", "settings"}, as they are after each "set",
-        {"event": "steps", "run", "state", "number", "total", "rows", "evaluations", "places", "ground", "seconds_left",
-        "memory", "example"} and {"event": "failed", "run", "do", "error"}; `state` is "training", "paused" or "done",
-        and a fork that failed is named as it would have been
+        {"event": "settings", "run", "settings", "number"}, when a run is open and after each "set",
+        {"event": "steps", "run", and what `Trained.news` says}, and {"event": "failed", "run", "do", "error"}, where a
+        fork that failed is named as it would have been
 
     Its commands, as `handle` takes them: open (run, task, method, folder, data, settings), go, pause, step, set
     (values), fork (to, folder), stop; each names its run.
@@ -74,28 +71,34 @@ class Worker:
         return [name for name, trained in self.runs.items() if trained.going]
 
     def handle(self, command):
-        """Do what a command says, and tell what is wrong with it; why a run is not open was told before."""
+        """Do what a command says; why a run is not open was told before."""
         do, name = command.pop("do"), command["run"]
-        if name not in self.runs and do != "open":
-            return
+        if name in self.runs or do == "open":
+            self._attempt(do, command.get("to", name), getattr(self, f"_{do}"), **command)
+
+    def turn(self):
+        """One step of every run that trains."""
+        for name in self.going:
+            self._attempt("go", name, self._turn, name)
+
+    def _attempt(self, do, name, work, *arguments, **more):
+        """Tell what is wrong with it; a run that cannot go on is let go of, and the others go on."""
         try:
-            getattr(self, f"_{do}")(**command)
+            work(*arguments, **more)
         except Exception as error:
-            self._fail(command.get("to", name), do, error)
+            own = isinstance(error, BadInput | FloatingPointError)
+            words = str(error) if own else f"{type(error).__name__}: {error}"
+            advice = next((advice for sign, advice in ADVICE.items() if sign in words and advice not in words), "")
+            words += f"; {advice}" if advice else ""
+            self.say({"event": "failed", "run": name, "do": do, "error": words})
             if do in ("go", "step", "pause", "stop"):
                 self._drop(name)
 
-    def turn(self):
-        """One step of every run that trains; one that fails is let go of, and the others go on."""
-        for name in self.going:
-            trained = self.runs[name]
-            try:
-                trained.step()
-                if not trained.going or time.monotonic() - trained.told > REPORT:
-                    self._tell(name)
-            except Exception as error:
-                self._fail(name, "go", error)
-                self._drop(name)
+    def _turn(self, name):
+        trained = self.runs[name]
+        trained.going = next(trained.run, None) is not None
+        if not trained.going or time.monotonic() - trained.told > REPORT:
+            self._tell(name)
 
     def close(self):
         """Save every run and let go of its folder."""
@@ -127,15 +130,14 @@ class Worker:
         self._tell(run)
 
     def _step(self, run):
-        self.runs[run].step()
+        next(self.runs[run].run, None)
         self._pause(run)
 
     def _set(self, run, values):
-        settings = self.runs[run].run.settings
         try:
             self.runs[run].run.change(**values)
         finally:
-            self.say({"event": "settings", "run": run, "settings": dataclasses.asdict(settings)})
+            self._tell_settings(run)
 
     def _fork(self, run, to, folder):
         origin = self.runs[run]
@@ -159,8 +161,11 @@ class Worker:
             run.change(**values)
             run.save()
             self.runs[name] = Trained(run, claim.pop_all())
-        about = {"task": run.task, "folder": str(run.folder), "settings": dataclasses.asdict(run.settings)}
-        self.say({"event": "opened", "run": name, "number": run.number, "total": len(run), **about})
+        self._tell_settings(name)
+
+    def _tell_settings(self, name):
+        run = self.runs[name].run
+        self.say({"event": "settings", "run": name, "settings": dataclasses.asdict(run.settings), "number": run.number})
 
     def _tell(self, name):
         news = self.runs[name].news()
@@ -173,61 +178,33 @@ class Worker:
         if name in self.runs:
             self.runs.pop(name).claim.close()
 
-    def _fail(self, name, do, error):
-        words = str(error) if isinstance(error, BadInput | FloatingPointError) else f"{type(error).__name__}: {error}"
-        words += next((f"; {advice}" for sign, advice in ADVICE.items() if sign in words and advice not in words), "")
-        self.say({"event": "failed", "run": name, "do": do, "error": words})
-
 
 class Trained:
-    """A run, the claim on its folder, whether it trains, and what was not told of it yet."""
+    """A run, the claim on its folder, whether it trains, and how much of it was told."""
 
-    def __init__(self, run, claim=None):
+    def __init__(self, run, claim):
         self.run, self.claim, self.going = run, claim, False
-        self.steps, self.seconds_left = [], None  # (step, λ) since `new_rows` was asked
-        self.told, self.looked, self.evaluated, self.places = 0.0, 0.0, len(run.evaluations), None
-
-    def step(self):
-        """Take one step; after the last one it trains no more."""
-        weight = self.run.settings.weight
-        try:
-            step = next(self.run)
-        except StopIteration:
-            self.going = False
-            return
-        self.steps.append((step, weight))  # whose losses stay where they are until somebody asks
-        self.seconds_left = step.seconds_left
-
-    def new_rows(self):
-        """{"step", "weight" and each loss} of every step since it was last asked; the weight is λ."""
-        steps, self.steps = self.steps, []
-        return [
-            {"step": step.number, "weight": weight, **{name: float(value) for name, value in step.losses.items()}}
-            for step, weight in steps
-        ]
+        self.sent, self.told, self.looked, self.places = run.number, 0.0, 0.0, None
 
     def news(self):
         """What happened since the last news, and how things stand; while it trains the example only now and then."""
-        run, rows = self.run, self.new_rows()
-        if not all(math.isfinite(row["loss"]) for row in rows):
-            run.save()  # which says of the first such step what to do
-        evaluations, self.evaluated = run.evaluations[self.evaluated :], len(run.evaluations)
-        self.told, example = time.monotonic(), None
+        run, since, bank = self.run, self.sent, self.run.learner.bank
+        run.fetch()
+        self.sent, self.told, example = run.number, time.monotonic(), None
         if not self.going or self.told - self.looked > LOOK:
             with run.learner.evaluating():
                 example = run.learner.example()
             self.looked = time.monotonic()
-        bank = run.learner.bank
         self.places = plane(bank.prototypes.float().cpu().numpy(), self.places)
         return {
             "state": State.TRAINING if self.going else State.DONE if run.number >= len(run) else State.PAUSED,
             "number": run.number,
-            "total": len(run),
-            "rows": rows,
-            "evaluations": evaluations,
+            "history": run.history[since:],
+            "evaluations": [row for row in run.evaluations if row["step"] > since],
+            "lambdas": [(step, weight) for step, weight in run.lambdas if step > since],
             "places": self.places.tolist(),
             "ground": bank.ground_distance().cpu().tolist(),
-            "seconds_left": self.seconds_left,
+            "seconds_left": run.seconds_left,
             "memory": run.memory,
             "example": example and {name: value.tolist() for name, value in example._asdict().items()},
         }
@@ -262,15 +239,10 @@ class Process:
         threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) - 1))}
         self._complaints = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "i2pemd_lite.runs.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            encoding="utf-8",
-            errors="replace",
-            env={**threads, **os.environ},
+            [sys.executable, "-m", "i2pemd_lite.runs.worker"], env={**threads, **os.environ},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, encoding="utf-8", errors="replace",
             start_new_session=True,  # so that it outlives a killed notebook, and saves
-        )
+        )  # fmt: skip
         self.number = self._process.pid
         self._messages = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()

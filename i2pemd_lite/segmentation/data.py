@@ -15,7 +15,7 @@ import numpy as np
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.segmentation import layout, synthetic
-from i2pemd_lite.segmentation.layout import CLASSES, MANIFEST, MODALITIES, ORGANS, Grid, Volume
+from i2pemd_lite.segmentation.layout import CLASSES, MANIFEST, MODALITIES, Volume
 
 SEQUENCES = {
     "t2spir": ("T2SPIR", "", None),
@@ -68,16 +68,12 @@ class Scan:
         if self.label is not None and not self.label.exists():
             raise BadInput(f"{self.image}: expected its label {self.label}, found none; "
                            "add it or move the image to the testing folder")
-        if self.image.is_dir():
-            grid, _ = layout.dicom_series(layout.dicom_files(self.image, self.echo))
-        else:
-            grid = layout.nifti_grid(self.image)
+        grid, _ = self._volume(pixels=False)
         if self.label is not None and self.label.is_dir():
             layout.check_masks(self.label, grid)
-        elif self.label is not None:
-            if difference := grid.differs(layout.nifti_grid(self.label)):
-                raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
-                               "export image and label on one grid")
+        elif self.label is not None and (difference := grid.differs(layout.nifti_grid(self.label))):
+            raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
+                           "export image and label on one grid")
         return grid
 
     def read_image(self):
@@ -85,18 +81,28 @@ class Scan:
 
         Raises `BadInput` for images that are unreadable, not finite, constant, or of the other modality.
         """
-        if self.image.is_dir():
-            grid, image = layout.dicom_series(layout.dicom_files(self.image, self.echo), pixels=True)
-        else:
-            grid, image = layout.read_nifti(self.image)
+        grid, image = self._volume(pixels=True)
         if not np.isfinite(image).all():
             count = int((~np.isfinite(image)).sum())
             raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
         if image.min() == image.max():
             raise BadInput(f"{self.image}: expected an image, found the value {image.flat[0]:g} everywhere; "
                            "convert the scan again")
-        check_modality(image, self.modality, self.image)
+        share = float((image < FAT_HU).mean())
+        if self.modality == "ct" and share < FAT_SHARE:
+            raise BadInput(f"{self.image}: expected CT in Hounsfield units, {FAT_SHARE:.0%} or more of it fat and air "
+                           f"below {FAT_HU:g}, found {share:.1%}; if it is MR, give it as MR, else apply its lost "
+                           "scaling")
+        if self.modality == "mr" and share >= FAT_SHARE:
+            raise BadInput(f"{self.image}: expected MR, less than {FAT_SHARE:.0%} of it below {FAT_HU:g}, found "
+                           f"{share:.1%}, as in CT; if it is CT, give it as CT")
         return image, grid
+
+    def _volume(self, pixels):
+        """The `Grid` and, with `pixels`, the voxels."""
+        if self.image.is_dir():
+            return layout.dicom_series(layout.dicom_files(self.image, self.echo), pixels)
+        return layout.read_nifti(self.image) if pixels else (layout.nifti_grid(self.image), None)
 
     def read_label(self):
         """(label uint8 of class ids, or None for a scan without). Raises `BadInput` for unknown or too few classes."""
@@ -115,17 +121,6 @@ class Scan:
         self.check()
         image, grid = self.read_image()
         return Volume(image, self.read_label(), grid.affine)
-
-
-def check_modality(image, modality, name="image"):
-    """Raise `BadInput` where `image`, in scanner units, cannot be of this modality; see `FAT_HU`."""
-    share = float((image < FAT_HU).mean())
-    if modality == "ct" and share < FAT_SHARE:
-        raise BadInput(f"{name}: expected CT in Hounsfield units, {FAT_SHARE:.0%} or more of it fat and air below "
-                       f"{FAT_HU:g}, found {share:.1%}; if it is MR, give it as MR, else apply its lost scaling")
-    if modality == "mr" and share >= FAT_SHARE:
-        raise BadInput(f"{name}: expected MR, less than {FAT_SHARE:.0%} of it below {FAT_HU:g}, found {share:.1%}, "
-                       "as in CT; if it is CT, give it as CT")
 
 
 @dataclass(frozen=True)
@@ -280,6 +275,3 @@ def _chaos(folder, sequence):
             scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
                               echo if merged else None))
     return scans
-
-
-__all__ = ["CLASSES", "MODALITIES", "ORGANS", "SEQUENCES", "Dataset", "Grid", "Scan", "Volume", "load", "split"]

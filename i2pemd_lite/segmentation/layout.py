@@ -17,23 +17,20 @@ from i2pemd_lite.files import BadInput, atomic_write
 CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
 ORGANS = CLASSES[1:]
 MODALITIES = ("ct", "mr")
-MANIFEST = "synthetic.json"
-"""The file that marks a folder as made by `synthetic.make`."""
+MANIFEST = "synthetic.json"  # marks a folder as made by `synthetic.make`
 CODES = {
-    "btcv": ("BTCV's label values 0 to 13", ((0, 13, 0), (6, 6, 1), (2, 2, 2), (3, 3, 3), (1, 1, 4))),
-    "pairs": ("label values 0 to 4", ((0, 0, 0), (1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4))),
+    "btcv": ("BTCV's label values 0 to 13", {0: range(14), 1: [6], 2: [2], 3: [3], 4: [1]}),
+    "pairs": ("label values 0 to 4", {k: [k] for k in range(5)}),
     "chaos": ("grey values 0 55-70 110-135 175-200 240-255",
-              ((0, 0, 0), (55, 70, 1), (110, 135, 2), (175, 200, 3), (240, 255, 4))),
-    "first chaos": ("grey values 0 80 160 240 255",
-                    ((0, 0, 0), (80, 80, 1), (160, 160, 2), (240, 240, 3), (255, 255, 4))),
+              {0: [0], 1: range(55, 71), 2: range(110, 136), 3: range(175, 201), 4: range(240, 256)}),
+    "first chaos": ("grey values 0 80 160 240 255", {0: [0], 1: [80], 2: [160], 3: [240], 4: [255]}),
 }  # fmt: skip
-"""What is on disk, in words and as (first value, last value, class). A missing organ would shift ids taken by order.
+"""What is on disk, in words and as {class: values}, later classes over earlier ones.
 
-Nine of BTCV's thirteen organs are background. CHAOS has grey values, others in its first release, where its later ones
-would take a left kidney for a spleen.
+A missing organ would shift ids taken by order. Nine of BTCV's thirteen organs are background. CHAOS has grey values,
+others in its first release, where its later ones would take a left kidney for a spleen.
 """
-PITCH_TOLERANCE = 0.05
-"""How far the distance of two neighbouring slices may be from the median one, as a part of it."""
+PITCH_TOLERANCE = 0.05  # how far the distance of two neighbouring slices may be from the median one, as a part of it
 
 
 class Volume(NamedTuple):
@@ -175,34 +172,27 @@ def dicom_series(files, pixels=False):
     position is missing), from inferior to superior. The distance of slices is that of their positions: SliceThickness
     can differ. Raises `BadInput` on unreadable files, mixed geometry, positions that occur twice, uneven distances.
     """
-    slices = [_slice(path, pixels) for path in files]
-    first = slices[0]
-    for path, one in zip(files, slices, strict=True):
-        if one.shape != first.shape or not np.allclose(one.axes, first.axes, rtol=0, atol=1e-3):
+    shapes, axes, places, values = zip(*(_slice(path, pixels) for path in files), strict=True)
+    for path, shape, one in zip(files, shapes, axes, strict=True):
+        if shape != shapes[0] or not np.allclose(one, axes[0], rtol=0, atol=1e-3):
             raise BadInput(f"{path}: expected the size, spacing and orientation of {files[0].name}, found others; "
                            "keep one series in a folder")
-    normal = np.cross(*first.axes.T)
+    normal = np.cross(*axes[0].T)
     normal *= np.sign(normal[2] or 1.0) / np.linalg.norm(normal)
-    along = np.array([one.place if np.isscalar(one.place) else one.place @ normal for one in slices])
+    along = np.array([place if np.isscalar(place) else place @ normal for place in places])
     order = np.argsort(along, kind="stable")
     _check_pitch(files[0].parent, along[order])
-    lowest, highest = (n * normal if np.isscalar(n) else n for n in (slices[i].place for i in order[[0, -1]]))
+    lowest, highest = (n * normal if np.isscalar(n) else n for n in (places[i] for i in order[[0, -1]]))
     affine = np.eye(4)
-    affine[:3, :2], affine[:3, 2], affine[:3, 3] = first.axes, (highest - lowest) / (len(order) - 1), lowest
+    affine[:3, :2], affine[:3, 2], affine[:3, 3] = axes[0], (highest - lowest) / (len(order) - 1), lowest
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's patient axes are LPS
-    grid = Grid((first.shape[1], first.shape[0], len(order)), affine)
-    return grid, np.stack([slices[n].pixels.T for n in order], axis=2) if pixels else None
-
-
-class _Slice(NamedTuple):
-    shape: tuple  # rows, columns
-    axes: np.ndarray  # (3, 2): LPS millimetres for one column on, one row on
-    place: np.ndarray | float  # its position, LPS millimetres; where it is missing, SliceLocation
-    pixels: np.ndarray | None
+    grid = Grid((*shapes[0][::-1], len(order)), affine)
+    return grid, np.stack([values[n].T for n in order], axis=2) if pixels else None
 
 
 def _slice(path, pixels):
-    """What matters of one slice."""
+    """Of one slice: (rows, columns); LPS millimetres for one column on and one row on, (3, 2); its position in them, or
+    its SliceLocation where that is missing; and its pixels, or None."""
     import pydicom
 
     with _parsing(path, "a DICOM slice"):
@@ -217,7 +207,7 @@ def _slice(path, pixels):
             slope, intercept = float(dicom.get("RescaleSlope", 1)), float(dicom.get("RescaleIntercept", 0))
             values = dicom.pixel_array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
         axes = (cosines * [[column_distance], [row_distance]]).T
-        return _Slice((int(dicom.Rows), int(dicom.Columns)), axes, place, values)
+        return (int(dicom.Rows), int(dicom.Columns)), axes, place, values
 
 
 def _check_pitch(folder, along):
@@ -238,14 +228,12 @@ def mask_files(folder):
     """The PNG masks of a CHAOS `Ground` folder by the integer after the last `-` of their names, ascending."""
     numbered = {}
     for path in _files(folder, ".png", "masks"):
-        try:
-            number = int(path.stem.rsplit("-", 1)[-1])
-        except ValueError:
-            raise BadInput(f"{path}: expected a name that ends in -NUMBER.png; unpack the masks again") from None
-        if number in numbered:
-            raise BadInput(f"{path}: expected one mask {number}, found {numbered[number].name} too; remove one")
-        numbered[number] = path
-    return [numbered[number] for number in sorted(numbered)]
+        match = re.fullmatch(r"(.*-)?(\d+)", path.stem)
+        if not match:
+            raise BadInput(f"{path}: expected a name that ends in -NUMBER.png; unpack the masks again")
+        if (twin := numbered.setdefault(int(match[2]), path)) is not path:
+            raise BadInput(f"{path}: expected one mask {int(match[2])}, found {twin.name} too; remove one")
+    return [path for _, path in sorted(numbered.items())]
 
 
 def check_masks(folder, grid):
@@ -289,8 +277,8 @@ def class_ids(values, kind, name="label"):
         kind = "first chaos"
     expected, codes = CODES[kind]
     table = np.full(256, 255, dtype=np.uint8)
-    for first, last, one in codes:
-        table[first : last + 1] = one
+    for one, written in codes.items():
+        table[written] = one
     index = np.clip(np.nan_to_num(values, nan=-1), 0, 255).astype(np.uint8)
     classes = table[index]
     wrong = (index != values) | (classes == 255)

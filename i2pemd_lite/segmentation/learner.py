@@ -41,7 +41,10 @@ class Segmenter(Learner):
         # A head of its own learns from its own modality alone.
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
         for cases in [self.training_cases] if shared else map(self._cases, MODALITIES):
-            _expect_every_class(cases)
+            present = set(torch.cat([case.label.unique() for case in cases]).tolist())
+            for k in set(range(len(CLASSES))) - present:
+                found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
+                raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
         self.streams = {m: Shuffled(len(self._cases(m)), f"{m} scans", s.seed) for m in MODALITIES}
 
     def _cases(self, modality):
@@ -176,13 +179,6 @@ class Segmenter(Learner):
         features = [f[(slice(None), *block.voxels.T)].T for f, block in zip(F, self.probed, strict=True)]
         groups = [torch.full_like(block.labels, MODALITIES.index(block.modality)) for block in self.probed]
         return torch.cat(features), torch.cat([block.labels for block in self.probed]), torch.cat(groups)
-
-
-def _expect_every_class(cases):
-    present = set(torch.cat([case.label.unique() for case in cases]).tolist())
-    for k in set(range(len(CLASSES))) - present:
-        found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
-        raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
 
 
 def largest_pieces(p):

@@ -39,16 +39,11 @@ GROUNDS = {
         settings.fixed * fixed_ground_distance(bank.num_classes, bank.prototypes.device, bank.prototypes.dtype)
     ),
 }
-
 EXTRAS = {
     "i2ped": lambda bank, s, F, logits, y, sizes: (s.weight_i2ped, i2ped_loss(F, y, bank.prototypes)),
     "kd": lambda bank, s, F, logits, y, sizes: (s.weight_kd, kd_loss(logits, y, sizes, s.temperature)),
 }
 """The weight and the loss that a row adds, from the prototypes, the settings and a batch."""
-
-
-def _pool_voxels(bank, features, labels, sizes):
-    bank.update(features, labels)
 
 
 def _pool_modalities(bank, features, labels, sizes):
@@ -63,5 +58,9 @@ def _pool_in_turn(bank, features, labels, sizes):
         bank.update(F, y)
 
 
-POOLS = {"voxels": _pool_voxels, "modalities": _pool_modalities, "in turn": _pool_in_turn}
+POOLS = {
+    "voxels": lambda bank, features, labels, sizes: bank.update(features, labels),
+    "modalities": _pool_modalities,
+    "in turn": _pool_in_turn,
+}
 """Eq. 11 for two modalities: all voxels count alike, or the modalities do, or CT moves the prototypes, then MR."""

@@ -29,8 +29,7 @@ FLAT = {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}  # does not reach along 
 
 
 class PerModality(nn.Module):
-    """One copy of a layer for each modality: the batch is split, each part goes through its own copy, and is rejoined.
-    """
+    """One copy of a layer for each modality: each part of the batch goes through its own, and they are rejoined."""
 
     def __init__(self, make):
         super().__init__()

@@ -12,6 +12,7 @@ import functools
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +20,11 @@ from scipy import ndimage
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.segmentation import layout
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
 
-FORMAT = 1
-"""Counts the changes that make a cache written before of no use."""
-MARGIN_SLICES = 2
-MARGIN_MM = 20.0
+FORMAT = 1  # counts the changes that make a cache written before of no use
+MARGIN_SLICES, MARGIN_MM = 2, 20.0  # that a crop leaves around the organs, along z and in-plane
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,8 @@ class Prepared:
     @property
     def padded(self):
         """Names of the cases whose scan is less than `geometry.min_depth` slices deep, filled up with its minimum."""
-        return tuple(case.name for case in self.cases if _is_padded(case))
+        ways = {case: _Way.between(case.source.affine, case.affine, case.image.shape) for case in self.cases}
+        return tuple(case.name for case, way in ways.items() if not way.within(_whole(case.source.shape))[0].all())
 
     @property
     def labelled(self):
@@ -231,27 +230,13 @@ def to_source_grid(prediction, case):
     shape = tuple(case.image.shape)
     if values.shape[-3:] != shape or values.ndim not in (3, 4):
         raise BadInput(f"prediction: expected (D, H, W) = {shape} or (K, D, H, W), found {values.shape}")
-    axes, scale, offset = _alignment(case.affine, case.source.affine)
-    counts, last = case.source.shape, np.array(shape)[axes] - 0.5
-    inside = [np.flatnonzero(_within(scale[j], offset[j], counts[j], -0.5, last[j])) for j in range(3)]
+    way = _Way.between(case.affine, case.source.affine, case.source.shape)
+    inside = [np.flatnonzero(along) for along in way.within(_whole(shape))]
     labels = np.zeros(case.source.shape, dtype=np.uint8)
-    if all(len(i) for i in inside):
-        offset = offset + scale * [i[0] for i in inside]
-        labels[np.ix_(*inside)] = _sample_classes(values, axes, scale, offset, [len(i) for i in inside])
+    if all(map(len, inside)):
+        first = way.offset + way.scale * [along[0] for along in inside]
+        labels[np.ix_(*inside)] = way._replace(offset=first, shape=tuple(map(len, inside))).classes(values)
     return labels, case.source.affine
-
-
-def write_labels(path, labels, affine, like=None):
-    """Write a label map (i, j, k) of class ids with its RAS `affine` as NIfTI, whole or not at all.
-
-    `like` is the NIfTI file of the scan, if it is one: the label map then lies on it in every viewer (`write_nifti`).
-
-    Raises `BadInput` for labels that are no integers and for a name that is not NIfTI's.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
-        raise BadInput(f"labels: expected integers (i, j, k), found {labels.dtype} of shape {labels.shape}")
-    layout.write_nifti(path, labels.astype(np.uint8), affine, like)
 
 
 def _case(scan, image, label, grid, geometry):
@@ -261,10 +246,10 @@ def _case(scan, image, label, grid, geometry):
     if scan.modality == "mr" and geometry.mr_clip is not None:
         image = np.minimum(image, np.quantile(image, geometry.mr_clip).astype(np.float32))
     target, field = _target(grid, geometry, label)
-    axes, scale, offset = _alignment(grid.affine, target.affine)
-    within = [_within(scale[j], offset[j], target.shape[j], *field[axes[j]]) for j in range(3)]
-    inside = within[0][:, None, None] & within[1][:, None] & within[2]
-    resampled = _sample(_blurred(image, axes, scale), axes, scale, offset, target.shape)
+    way = _Way.between(grid.affine, target.affine, target.shape)
+    z, y, x = way.within(field)
+    inside = z[:, None, None] & y[:, None] & x
+    resampled = way.linear(way.blurred(image))
     seen = resampled[inside]
     mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
@@ -273,7 +258,7 @@ def _case(scan, image, label, grid, geometry):
                        "check the scan's units and its modality")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
-        label = torch.from_numpy((_nearest(label, axes, scale, offset, target.shape) * inside).astype(np.uint8))
+        label = torch.from_numpy((way.nearest(label) * inside).astype(np.uint8))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
                 (seen.size, mean, deviation))
 
@@ -293,8 +278,8 @@ def _target(grid, geometry, label):
     axes = np.array([list(world).index(w) for w in (2, 1, 0)])  # source axes that go along z, y, x
     signs, spacing = flips[axes] * (1, -1, -1), np.array(geometry.spacing)  # to Superior, Posterior, Left
     length = np.linalg.norm(grid.affine[:3, :3], axis=0)
-    box = np.array([(0, n - 1) for n in grid.shape], dtype=np.float64)
-    field = box + (-0.5, 0.5)
+    field = _whole(grid.shape)
+    box = field - (-0.5, 0.5)
     if label is not None and geometry.crop != "none":
         organs = ndimage.find_objects((label > 0).view(np.uint8))[0]
         margins = (MARGIN_SLICES * geometry.spacing[0], MARGIN_MM, MARGIN_MM)
@@ -314,64 +299,68 @@ def _target(grid, geometry, label):
     return Grid(shape, affine), field
 
 
-def _alignment(affine, to_affine):
-    """Of two grids with the same axes up to order and direction: `axes`, `scale`, `offset` (3,).
+def _whole(shape):
+    """The field of view (3, 2) that is all of a grid: from edge to edge along each axis, in voxels."""
+    return np.array([(-0.5, n - 0.5) for n in shape])
 
-    Index j of the second lies at scale_j j + offset_j along axis axes_j of the first.
+
+class _Way(NamedTuple):
+    """From one grid to another that has the same axes up to order and direction.
+
+    Index j of the second, which has `shape` voxels, lies at scale_j j + offset_j along axis axes_j of the first.
     """
-    matrix = np.linalg.inv(affine) @ to_affine
-    axes = np.abs(matrix[:3, :3]).argmax(axis=0)
-    return axes, matrix[axes, range(3)], matrix[axes, 3]
 
+    axes: np.ndarray
+    scale: np.ndarray
+    offset: np.ndarray
+    shape: tuple
 
-def _within(scale, offset, count, first, last):
-    """(count,) bool: which indices of a grid lie between two places along the other grid's axis."""
-    place = scale * np.arange(count) + offset
-    return (place >= first - 1e-6) & (place <= last + 1e-6)
+    @classmethod
+    def between(cls, affine, to_affine, shape):
+        matrix = np.linalg.inv(affine) @ to_affine
+        axes = np.abs(matrix[:3, :3]).argmax(axis=0)
+        return cls(axes, matrix[axes, range(3)], matrix[axes, 3], tuple(shape))
 
+    def within(self, field):
+        """For each axis of the second grid a list of bool: which of its indices lie in a `field` (3, 2) of the first.
+        """
+        places = [s * np.arange(n) + start for s, n, start in zip(self.scale, self.shape, self.offset, strict=True)]
+        limits = zip(places, field[self.axes], strict=True)
+        return [(place >= first - 1e-6) & (place <= last + 1e-6) for place, (first, last) in limits]
 
-def _is_padded(case):
-    """Whether there are slices of a prepared case that lie outside its scan."""
-    axes, scale, offset = _alignment(case.source.affine, case.affine)
-    return not _within(scale[0], offset[0], len(case.image), -0.5, case.source.shape[axes[0]] - 0.5).all()
+    def linear(self, array):
+        """An array of the first grid, interpolated on the second."""
+        how = {"output_shape": self.shape, "order": 1, "mode": "nearest"}
+        return ndimage.affine_transform(array.transpose(self.axes), self.scale, self.offset, **how)
 
+    def nearest(self, array):
+        """The same with the nearest voxel's value, as `order=0` gives it: along each axis it is one list of places."""
+        places = [
+            np.floor(np.clip((np.arange(n) + shift / step) * step, 0, array.shape[axis] - 1) + 0.5).astype(int)
+            for n, shift, step, axis in zip(self.shape, self.offset, self.scale, self.axes, strict=True)
+        ]
+        return array.transpose(self.axes)[np.ix_(*places)]
 
-def _sample(array, axes, scale, offset, shape):
-    how = {"output_shape": tuple(shape), "order": 1, "mode": "nearest"}
-    return ndimage.affine_transform(array.transpose(axes), scale, offset, **how)
+    def classes(self, values):
+        """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
+        if values.ndim == 3:
+            return self.nearest(values.astype(np.uint8))
+        best, labels = np.full(self.shape, -np.inf, dtype=np.float32), np.zeros(self.shape, dtype=np.uint8)
+        for one, value in enumerate(values):
+            value = self.linear(value.astype(np.float32))
+            labels[value > best] = one
+            np.maximum(best, value, out=best)
+        return labels
 
+    def blurred(self, image):
+        """`image` blurred along the axes that the second grid is coarser than 1.5 voxels along, against aliasing.
 
-def _nearest(array, axes, scale, offset, shape):
-    """The same with the nearest voxel's value, as `order=0` gives it: along each axis it is one list of places."""
-    places = [
-        np.floor(np.clip((np.arange(n) + shift / step) * step, 0, array.shape[axis] - 1) + 0.5).astype(int)
-        for n, shift, step, axis in zip(shape, offset, scale, axes, strict=True)
-    ]
-    return array.transpose(axes)[np.ix_(*places)]
-
-
-def _sample_classes(values, axes, scale, offset, shape):
-    """Labels sampled from the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
-    if values.ndim == 3:
-        return _nearest(values.astype(np.uint8), axes, scale, offset, shape)
-    best = np.full(shape, -np.inf, dtype=np.float32)
-    labels = np.zeros(shape, dtype=np.uint8)
-    for one, value in enumerate(values):
-        value = _sample(value.astype(np.float32), axes, scale, offset, shape)
-        labels[value > best] = one
-        np.maximum(best, value, out=best)
-    return labels
-
-
-def _blurred(image, axes, scale):
-    """`image` blurred along the axes that it is sampled more coarsely than 1.5 voxels along, against aliasing.
-
-    The average of f voxels in a row has the variance (f^2 - 1) / 12; so has the Gaussian used here.
-    """
-    for axis, factor in zip(axes, np.abs(scale), strict=True):
-        if factor > 1.5:
-            image = ndimage.gaussian_filter1d(image, np.sqrt((factor**2 - 1) / 12), axis=int(axis), mode="nearest")
-    return image
+        The average of f voxels in a row has the variance (f^2 - 1) / 12; so has the Gaussian used here.
+        """
+        for axis, factor in zip(self.axes, np.abs(self.scale), strict=True):
+            if factor > 1.5:
+                image = ndimage.gaussian_filter1d(image, np.sqrt((factor**2 - 1) / 12), axis=int(axis), mode="nearest")
+        return image
 
 
 def _fill(folder, dataset, geometry, progress, train):
@@ -391,17 +380,15 @@ def _fill(folder, dataset, geometry, progress, train):
                 _write_case(folder / _file_name(scan.name), _case(scan, image, label, grid, geometry))
     problems.raise_if_any()
     cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
-    labels = [case.label.flatten() for case in cases if case.label is not None]
-    present = sum(torch.bincount(label, minlength=len(CLASSES)) for label in labels)
-    for one, count in zip(CLASSES, present.tolist(), strict=True):
-        if not count:
-            problems.add(dataset.folder, f"a labelled case with {one}", "none", "add one: no class is learnt unseen")
+    present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
+    for k, name in enumerate(CLASSES):
+        if k not in present:
+            problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
     files.write_json(folder / "prepared.json", {
         "format": FORMAT, "name": dataset.name, "geometry": asdict(geometry), "cases": [case.name for case in cases],
-        "hashes": [_hash(case.image, case.label) for case in cases],
-        "train": train,
+        "hashes": [hashlib.sha256(voxels).hexdigest()[:16] for voxels in map(_voxels, cases)], "train": train,
         "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in MODALITIES},
     })  # fmt: skip
 
@@ -422,9 +409,8 @@ def _of_modality(case, moments):
     return replace(case, image=(case.image * deviation + (mean - all_mean)) / all_deviation)
 
 
-def _hash(*tensors):
-    digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors if tensor is not None))
-    return digest.hexdigest()[:16]
+def _voxels(case):
+    return b"".join(array.numpy().tobytes() for array in (case.image, case.label) if array is not None)
 
 
 def _file_name(name):
@@ -475,6 +461,3 @@ def _of_levels(about, arrays):
     source = Grid(tuple(about["source"]["shape"]), np.array(about["source"]["affine"]))
     return Case(about["name"], about["modality"], torch.from_numpy(values[image]), torch.from_numpy(label.copy()),
                 np.array(about["affine"]), source, tuple(about["moments"]))
-
-
-__all__ = ["Case", "Geometry", "Prepared", "prepare", "prepare_case", "to_source_grid", "write_labels"]

@@ -16,8 +16,7 @@ VOXELS = 200
 """Of each class and modality, whose features an evaluation compares: about so many, shared out over the cases."""
 BLOCKS, PROBE = 2, 20
 """Blocks of each modality, and voxels of each class in each, whose features every `Moment` of a run keeps."""
-DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}
-"""Field of `SurfaceDistances` -> its name in a table."""
+DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}  # field of `SurfaceDistances` -> its name in a table
 MISSING = {
     "truth": "organs that the truth does not show but the prediction does, of DOC 0 and no distance",
     "prediction": "organs that the prediction does not show but the truth does, of DOC 0 and no distance",
@@ -67,13 +66,13 @@ def sample_voxels(cases):
 
 
 class Block(NamedTuple):
-    """Some slices of a case, and voxels in it."""
+    """Some slices of a case: `image` and `label` (D, H, W), `voxels` in it (n, 3), and their classes `labels` (n,)."""
 
     modality: str
-    image: torch.Tensor  # (D, H, W)
-    label: torch.Tensor  # (D, H, W)
-    voxels: torch.Tensor  # (n, 3) indices
-    labels: torch.Tensor  # (n,) their classes
+    image: torch.Tensor
+    label: torch.Tensor
+    voxels: torch.Tensor
+    labels: torch.Tensor
 
 
 def probe_blocks(cases, depth):
@@ -112,13 +111,16 @@ def summary(rows):
     >>> {name: value for name, value in summary(rows).items() if "liver" not in name and "kid" not in name}
     {'doc': 85.0, 'ct': 90.0, 'mr': 80.0, 'ct spleen': 90.0, 'mr spleen': 80.0}
     """
-    organs = {
-        f"{m} {organ}": known_mean(row[organ] for row in rows if row["modality"] == m)
-        for m in MODALITIES
-        for organ in ORGANS
-    }
-    means = {m: known_mean(organs[f"{m} {organ}"] for organ in ORGANS) for m in MODALITIES}
-    return {"doc": known_mean(means.values()), **means, **organs}
+    organs = {m: organ_means(rows, m) for m in MODALITIES}
+    means = {m: known_mean(organs[m].values()) for m in MODALITIES}
+    every = {f"{m} {organ}": mean for m in MODALITIES for organ, mean in organs[m].items()}
+    return {"doc": known_mean(means.values()), **means, **every}
+
+
+def organ_means(rows, modality, figure=""):
+    """{organ: mean over the rows of a modality} of DOC, or of a `figure` of each organ, as " assd"."""
+    rows = [row for row in rows if row["modality"] == modality]
+    return {organ: known_mean(row[organ + figure] for row in rows) for organ in ORGANS}
 
 
 def known_mean(values):
@@ -133,7 +135,6 @@ class Evaluation(Report):
 
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
-    figures   the means of DOC by name, as `summary` gives them
     """
 
     cases: list = dataclasses.field(default_factory=list)
@@ -141,7 +142,7 @@ class Evaluation(Report):
 
     @property
     def figures(self):
-        """Means of DOC: doc, ct, mr, "ct liver", …"""
+        """The means of DOC by name, as `summary` gives them: doc, ct, mr, "ct liver", …"""
         return summary(self.cases)
 
     @property
@@ -159,29 +160,30 @@ def score(learner, about):
 
     DOC and distances are those of the prepared volumes, whose voxels have the spacing of the settings.
     """
-    cases, missing = [], []
+    cases, missing, overlap, surfaces = [], [], [], []
     for case in learner.test_cases:
         p = learner.probabilities(case)
-        cases.append(doc_row(case, p) | distance_row(case, p))
+        spacing = np.linalg.norm(case.affine[:3, :3], axis=0).tolist()
+        distances = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()
+        cases.append(doc_row(case, p))
+        for k, organ in enumerate(ORGANS, 1):
+            cases[-1] |= {f"{organ} {field}": float(distances[field][k]) for field in DISTANCES}
         missing += missing_organs(case, p)
-    by_place = {place: [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]
-                for place in MISSING}  # fmt: skip
-    return Evaluation(
-        "Dice overlap (DOC, %) on held-back cases",
-        _overlap(summary(cases)),
-        {**about, "held-back cases": len(cases)},
-        notes=[f"{MISSING[place]}: {', '.join(organs)}" for place, organs in by_place.items() if organs],
-        below={"surfaces": Report("Distances of surfaces (mm) on held-back cases", _surfaces(cases))},
-        cases=cases,
-        missing=missing,
-    )
-
-
-def distance_row(case, p):
-    """The distances in mm of each organ in a case, from its softmax output; NaN where truth or prediction lacks it."""
-    spacing = np.linalg.norm(case.affine[:3, :3], axis=0).tolist()
-    distances = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()
-    return {f"{organ} {name}": float(distances[name][k]) for k, organ in enumerate(ORGANS, 1) for name in DISTANCES}
+    figures = summary(cases)
+    for m in MODALITIES:
+        overlap.append({"": m.upper(), **organ_means(cases, m), "mean": figures[m]})
+        for field, title in DISTANCES.items():
+            organs = organ_means(cases, m, f" {field}")
+            surfaces.append({"": m.upper(), "distance": title, **organs, "mean": known_mean(organs.values())})
+    both = {organ: known_mean(row[organ] for row in overlap) for organ in ORGANS}
+    overlap.append({"": "both", **both, "mean": figures["doc"]})
+    notes = []
+    for place, words in MISSING.items():
+        if absent := [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]:
+            notes.append(f"{words}: {', '.join(absent)}")
+    title, about = "Dice overlap (DOC, %) on held-back cases", {**about, "held-back cases": len(cases)}
+    below = {"surfaces": Report("Distances of surfaces (mm) on held-back cases", surfaces)}
+    return Evaluation(title, overlap, about, notes=notes, below=below, cases=cases, missing=missing)
 
 
 def missing_organs(case, p):
@@ -193,22 +195,3 @@ def missing_organs(case, p):
             place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
             missing.append({"case": case.name, "organ": organ, "missing from": place})
     return missing
-
-
-def _overlap(figures):
-    rows = [
-        {"": m.upper(), **{organ: figures[f"{m} {organ}"] for organ in ORGANS}, "mean": figures[m]} for m in MODALITIES
-    ]
-    both = {organ: known_mean(row[organ] for row in rows) for organ in ORGANS}
-    return [*rows, {"": "both", **both, "mean": figures["doc"]}]
-
-
-def _surfaces(cases):
-    rows = []
-    for m in MODALITIES:
-        for name, title in DISTANCES.items():
-            organs = {
-                organ: known_mean(row[f"{organ} {name}"] for row in cases if row["modality"] == m) for organ in ORGANS
-            }
-            rows.append({"": m.upper(), "distance": title, **organs, "mean": known_mean(organs.values())})
-    return rows

@@ -20,12 +20,9 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import layout
 from i2pemd_lite.segmentation.layout import MANIFEST, Volume
 
-FORMAT = 2
-"""Counts the changes that make other voxels from the same seed."""
-PLANE = 128
-"""Voxels of a slice along x and y."""
-UNLABELLED = 2
-"""Scans of each modality without a label map."""
+FORMAT = 2  # counts the changes that make other voxels from the same seed
+PLANE = 128  # voxels of a slice along x and y
+UNLABELLED = 2  # scans of each modality without a label map
 
 
 class Tissue(NamedTuple):
@@ -71,7 +68,7 @@ class Canvas:
     """The scan that is being painted: `points` (3, N), `image` and `label` (N,) of its voxels, X Y Z = `shape` of them.
 
     The axes go to Left, Posterior and Superior. A few long waves bend the whole body: `points` are where each voxel
-    would lie in the straight one. What is painted is computed for the voxels near it only.
+    would lie in the straight one. What is painted is computed for the voxels about it only.
     """
 
     def __init__(self, modality, axes, voxel, rng):
@@ -109,37 +106,26 @@ class Canvas:
         """The label value of `tissue` on disk in this modality."""
         return np.uint8(TISSUES[tissue].btcv if self.modality == "ct" else TISSUES[tissue].mr)
 
-    def box(self, centre, reach):
-        """The part of the canvas within `reach` millimetres of `centre`, the bending of the body allowed for."""
+    def around(self, centre, reach):
+        """The voxels within `reach` millimetres of `centre` along each axis, the bending of the body allowed for."""
         reach = np.broadcast_to(reach, 3) + 26
         limits = [np.searchsorted(a, (c - r, c + r)) for a, c, r in zip(self.axes, centre, reach, strict=True)]
-        return tuple(slice(first, last) for first, last in limits)
-
-    def near(self, centre, reach, box=(...,)):
-        """The voxels in `box` whose points are in the ellipsoid about `centre` with the half-axes `reach` (mm)."""
-        axes = zip(self.points.reshape(3, *self.shape)[:, *box], centre, reach, strict=True)
-        x, y, z = (((points - np.float32(c)) * np.float32(1 / r)) ** 2 for points, c, r in axes)
-        return self.numbers[box][x + y + z < 1]
+        return self.numbers[tuple(slice(first, last) for first, last in limits)].ravel()
 
     def ellipsoid(self, tissue, centre, radii, turns=(0, 0, 0), wobble=2.0, value=None, within=None):
         """Paint an ellipsoid, its surface uneven by about `wobble` millimetres; only on the tissue `within`, if any."""
         drawn = draw_waves(self.rng, (35, 80), wobble / 2)
-        edge = self.voxel + sum(abs(height) for *_, height in drawn)
-        box, least, most = self.box(centre, max(radii)), min(radii), max(radii)
-        if within is None:
-            # By Kantorovich's inequality a way along a ray is at most this factor longer than `ellipsoid` says.
-            where = self.near(centre, [most + (most / least + least / most) / 2 * edge] * 3, box)
-        else:
-            where = self.numbers[box][self.label.reshape(self.shape)[box] == self.label_of(within)]
+        where = self.around(centre, max(radii))
+        if within is not None:
+            where = where[self.label[where] == self.label_of(within)]
         points = self.points[:, where]
         distance = ellipsoid(points, centre, radii, turns)
-        close = np.flatnonzero(distance < edge)
+        close = np.flatnonzero(distance < self.voxel + np.abs(drawn[:, -1]).sum())
         self.paint(tissue, distance[close] + waves(points[:, close], drawn), where[close], value)
 
     def tube(self, tissue, centre, radius, bend):
         """Paint a tube along z through (x, y) = `centre`, its course bent by about `bend` millimetres."""
-        reach = radius + bend + self.voxel
-        where = self.near((*centre, 0), (reach, reach, np.inf), self.box((*centre, 0), (30, 30, np.inf)))
+        where = self.around((*centre, 0), (radius + bend, radius + bend, np.inf))
         x, y, z = self.points[:, where]
         along = bend * np.sin(z / 45 + self.rng.uniform(0, 6))
         self.paint(tissue, np.hypot(x - centre[0] - along, y - centre[1]) - radius, where)
@@ -168,11 +154,11 @@ def waves(points, drawn):
 
 
 def ellipsoid(points, centre, radii, turns=(0, 0, 0)):
-    """About the signed distance (mm, negative inside) of `points` (3, ...) to an ellipsoid turned about x, y, z (rad).
+    """About the signed distance (mm, negative inside) of `points` (3, N) to an ellipsoid turned about x, y, z (rad).
 
     With k_0 = |p / r| and k_1 = |p / r^2| it is k_0 (k_0 - 1) / k_1, which is exact in the first order at the surface.
     """
-    p = points - np.asarray(centre, dtype=points.dtype).reshape(3, *[1] * (points.ndim - 1))
+    p = points - np.asarray(centre, dtype=points.dtype)[:, None]
     for axis, angle in enumerate(turns):
         if angle:
             a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -214,29 +200,26 @@ def _abdomen(canvas, missing, kidneys):
     rng = canvas.rng
     fat = np.clip(rng.normal(17, 6), 7, 32)
     wide, deep = rng.normal(132, 7), rng.normal(88, 5)  # half-axes of the cavity within the muscles
-    edge = 11 + fat + 6 + canvas.voxel
-    # An ellipse as much larger holds the blunter shape of `_cylinder`; in `_spine_and_ribs`, a rectangle.
-    body = canvas.near((0, 0, 0), (1.05 * (wide + edge), 1.05 * (deep + edge), np.inf))
-    p = canvas.points[:, body]
+    p, everywhere = canvas.points, canvas.numbers.ravel()
     inner = _cylinder(p, wide, deep)
-    canvas.paint("fat", inner - 11 - fat - 6 * (p[1] > 0), body)
-    canvas.paint("muscle", inner - 11, body)
-    canvas.paint("fat", inner, body)
+    canvas.paint("fat", inner - 11 - fat - 6 * (p[1] > 0), everywhere)
+    canvas.paint("muscle", inner - 11, everywhere)
+    canvas.paint("fat", inner, everywhere)
     diaphragm = 98 + rng.normal(0, 4) - 78 * ((p[0] / wide) ** 2 + ((p[1] + 10) / deep) ** 2) ** 1.5
-    canvas.paint("lung", np.maximum(inner + 1, diaphragm - p[2]), body)
+    canvas.paint("lung", np.maximum(inner + 1, diaphragm - p[2]), everywhere)
     canvas.ellipsoid("muscle", (18, -30, 122) + rng.normal(0, 5, 3), (58, 46, 40), wobble=3)  # the heart
     # Positions of organs are for a cavity of 132 x 88 mm and move with its size.
     size = np.array([wide / 132, deep / 88, 1.0])
     _bowel(canvas, size)
     _spleen_and_stomach(canvas, size, missing)
-    _liver(canvas, size, body, np.maximum(inner + 2, p[2] - diaphragm + 3), missing)
+    _liver(canvas, size, np.maximum(inner + 2, p[2] - diaphragm + 3), missing)
     for side, sign in (("right", -1), ("left", 1)):
         canvas.ellipsoid("muscle", (sign * 34, 46, -80), (17, 17, 75), wobble=1)
         if f"{side} kidney" not in missing:
             _kidney(canvas, size, side, sign, kidneys)
     canvas.tube("vein", (-22, 24) + rng.normal(0, 3, 2), rng.uniform(8, 12), bend=3)
     canvas.tube("vessel", (9, 27) + rng.normal(0, 2, 2), rng.uniform(8, 11), bend=2)
-    _spine_and_ribs(canvas, body, inner)
+    _spine_and_ribs(canvas, inner)
 
 
 def _cylinder(p, wide, deep):
@@ -276,13 +259,12 @@ def _spleen_and_stomach(canvas, size, missing):
         canvas.ellipsoid("gas", centre - (0, radii[1] * 0.6, 0), radii * (0.6, 0.25, 0.5), wobble=1)
 
 
-def _liver(canvas, size, body, limit, missing):
+def _liver(canvas, size, limit, missing):
     """A large right and a flat left lobe, run together and held within `limit`; veins; the gallbladder beneath."""
     rng = canvas.rng
     if "liver" not in missing:
-        close = np.flatnonzero(limit < canvas.voxel)
-        where, limit = body[close], limit[close]
-        p = canvas.points[:, where]
+        where = np.flatnonzero(limit < canvas.voxel)
+        p, limit = canvas.points[:, where], limit[where]
         big = rng.normal(1, 0.07)
         right = ellipsoid(p, size * (-68, -4, 38) + rng.normal(0, 5, 3), big * np.array([64, 72, 76]), (0, -0.15, 0.15))
         turns = (rng.normal(0, 0.1), rng.normal(-0.25, 0.12), rng.normal(-0.2, 0.1))
@@ -314,23 +296,19 @@ def _kidney(canvas, size, side, sign, factor):
         canvas.ellipsoid("cyst", centre + radii * outward / np.linalg.norm(outward), [rng.uniform(6, 15)] * 3, wobble=0)
 
 
-def _spine_and_ribs(canvas, body, inner):
-    rng, box, edge = canvas.rng, canvas.box((0, 72, 0), (66, 45, np.inf)), canvas.voxel
-    where = canvas.near((0, 84, 0), (1.42 * (65 + edge), 1.42 * (21 + edge), np.inf), box)
-    x, y, _ = canvas.points[:, where]
+def _spine_and_ribs(canvas, inner):
+    rng, where = canvas.rng, canvas.around((0, 72, 0), (66, 45, np.inf))
+    x, y, z = canvas.points[:, where]
     for sign in (-1, 1):
         canvas.paint("muscle", _cylinder((x - sign * 35, y - 84), 30, 21), where)
-    where = canvas.near((0, 72, 0), (1.42 * (24 + edge), 1.42 * (41 + edge), np.inf), box)
-    x, y, z = canvas.points[:, where]
     canvas.paint("bone", _cylinder((x, y - 50), 24, 19), where)
     between = np.abs((z + rng.uniform(0, 36)) % 36 - 18) - 4.5
     canvas.paint("disc", np.maximum(_cylinder((x, y - 50), 23, 18), between), where)
     arch = np.minimum(_cylinder((x, y - 80), 19, 13), _cylinder((x, y - 97), 6, 16))
     canvas.paint("bone", np.maximum(arch, -between), where)
     canvas.paint("canal", _cylinder((x, y - 78), 11, 8), where)
-    close = np.flatnonzero(np.abs(inner - 5) < 4.2 + edge)
-    where, inner = body[close], inner[close]
-    x, y, z = canvas.points[:, where]
+    where = np.flatnonzero(np.abs(inner - 5) < 4.2 + canvas.voxel)
+    (x, y, z), inner = canvas.points[:, where], inner[where]
     # All ribs at once: each goes down from the spine to the front, the next one 27 mm above it.
     slope = 0.55 * (y - 60)
     rise = (z - slope + rng.uniform(0, 27)) % 27 - 13.5

@@ -19,19 +19,8 @@ from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.report import DISTANCES, summary
 from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
-from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import (
-    ROW,
-    SEEDS,
-    SETTING,
-    Column,
-    Page,
-    Report,
-    plus_minus,
-    spread,
-    with_nan,
-    with_paper,
-)
+from i2pemd_lite.tables import report, results
+from i2pemd_lite.tables.report import ROW, SEEDS, SETTING, Column, Page, Report
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2
@@ -66,20 +55,14 @@ def tables(
     Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
     used as it is.
 
-    Parameters
-    ----------
-    data, profile : as for `train`
-    seeds : one run of each method for each; a SD takes two, the paper has three
-    methods : keys of `METHODS`; None: all ten
-    folder : where the runs are kept
-    dims : feature sizes d for Figure 6 (a), each a run of the proposed method for each seed; the paper says that 32 is
-        best and prints no others, {8, 16, 32, 64, 128} are a likely grid
-    settings : any field of `SegmentationSettings`, for every run
+    data, profile   as for `train`
+    seeds           one run of each method for each; a SD takes two, the paper has three
+    methods         keys of `METHODS`; None: all ten
+    dims            feature sizes d for Figure 6 (a), each a run of the proposed method for each seed; the paper says
+                    that 32 is best and prints no others, {8, 16, 32, 64, 128} are a likely grid
+    settings        any field of `SegmentationSettings`, for every run
 
-    Raises
-    ------
-    BadInput
-        before anything is trained, for a folder that holds a run with other settings or on other data
+    Raises `BadInput` before anything is trained, for a folder that holds a run with other settings or on other data.
     """
     return Tables.trained(data, profile, seeds, methods, {"dims": dims}, folder, progress, settings)
 
@@ -143,8 +126,8 @@ class Tables(results.Tables):
 
         content = results.evaluated(run, evaluate, tells_all)
         fields = {title: field for field, title in DISTANCES.items()}
-        figures = summary(with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
-        for row in with_nan(content["surfaces"]["rows"]):
+        figures = summary(report.with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
+        for row in report.with_nan(content["surfaces"]["rows"]):
             figures[f"{row[''].lower()} {fields[row['distance']]}"] = row["mean"]
         about, evaluations, history = content["about"], run.evaluations, run.history
         return {"figures": figures, "about": about, "evaluations": evaluations, "history": history}
@@ -152,19 +135,19 @@ class Tables(results.Tables):
     @property
     def table1(self):
         """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
-        rows, wrong = [], {discrepancy.method: f"† {discrepancy}" for discrepancy in paper.audit()}
-        for method in self.present():
-            row = self.row(method) | results.means(self.runs(method), FIGURES)
-            rows.append(row | {f"paper {name}": value for name, value in paper.figures(method).items()})
-        marked = [row | {"recomputed": plus_minus(row["paper mean recomputed"]) + " †" * (row["method"] in wrong)}
-                  for row in rows]  # fmt: skip
+        rows, marked = self._rows(self.NAMES, FIGURES), []
+        wrong = {discrepancy.method: f"† {discrepancy}" for discrepancy in paper.audit()}
+        for row in rows:
+            row |= {f"paper {name}": value for name, value in paper.figures(row["method"]).items()}
+            sign = " †" * (row["method"] in wrong)
+            marked.append(row | {"recomputed": report.plus_minus(row["paper mean recomputed"]) + sign})
         means = [Column(name, head, "mean") for name, head in MEANS.items()]
         theirs = [Column(f"paper {name}", f"paper {head}") for name, head in MEANS.items()]
         first = [ROW, SETTING, SEEDS, *means, *theirs, Column("recomputed")]
         pages = [Page([first], rows=marked)]
         for m in MODALITIES:
             organs = [Column(f"{m} {organ}", short, "mean") for organ, short in SHORT.items()]
-            pages.append(Page(with_paper(organs), f"Table 1, organs in {m.upper()}", []))
+            pages.append(Page(report.with_paper(organs), f"Table 1, organs in {m.upper()}", []))
         notes = [*self.unlike(), *map(wrong.get, self.present(wrong)), self.note(self.of(self.NAMES))]
         title = "Table 1: Dice overlap (DOC, %), mean ± SD over seeds"
         return Report(title, rows, self.about(), notes=notes, pages=pages)
@@ -197,14 +180,12 @@ class Tables(results.Tables):
     @property
     def table3(self):
         """The overall mean of DOC in the rows that show what each part of I2PEMD adds."""
-        rows = []
-        for method in self.present(paper.TABLE3):
-            row = self.row(method) | results.means(self.runs(method), {"mean": "doc"})
-            rows.append(row | {"paper": paper.TABLE3[method]})
+        rows = self._rows(paper.TABLE3, {"mean": "doc"})
+        for row in rows:
+            row["paper"] = paper.TABLE3[row["method"]]
         notes = [*self.unlike(), self.note(self.of(paper.TABLE3))] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
-        columns = [Column("row"), SETTING, SEEDS, *_means("mean"), Column("paper")]
-        title = "Table 3: overall mean of DOC (%), mean ± SD over seeds"
-        return Report(title, rows, notes=notes, columns=columns)
+        title = "Table 3: overall mean of DOC (%)"
+        return _of_means(title, "row", rows, ["mean"], notes, [Column("paper")])
 
     @property
     def figure6a(self):
@@ -216,9 +197,7 @@ class Tables(results.Tables):
             row = {"d": dim, "setting": self.labels(runs, dim=SegmentationSettings.dim), "seeds": len(runs)}
             rows.append(row | results.means(runs, figures))
         notes = [f"{NO_NUMBERS}: d = 32 is best there", self.note(every)]
-        columns = [Column("d"), SETTING, SEEDS, *_means(*figures)]
-        title = "Figure 6 (a): mean of DOC (%) by feature size d, mean ± SD over seeds"
-        return Report(title, rows, notes=notes, columns=columns)
+        return _of_means("Figure 6 (a): mean of DOC (%) by feature size d", "d", rows, figures, notes)
 
     @property
     def figure6b(self):
@@ -227,7 +206,7 @@ class Tables(results.Tables):
         for parts in zip(*(np.array_split(run.history, min(PARTS, len(run.history))) for run in runs), strict=True):
             row = {"up to step": parts[0][-1]["step"], "setting": self.labels(runs), "seeds": len(runs)}
             for term, title in (("ce", "CE"), ("dice", "Dice"), ("i2pemd", "I2PEMD")):
-                row |= spread(title, [float(np.mean([step[term] for step in part])) for part in parts])
+                row |= report.spread(title, [float(np.mean([step[term] for step in part])) for part in parts])
             rows.append(row)
         add = "CE and Dice of CT and MR are added up as `add` says; I2PEMD is one mean over both, before λ"
         notes = [NO_NUMBERS, add, self.note(runs)]
@@ -237,31 +216,27 @@ class Tables(results.Tables):
     def surfaces(self):
         """Distances of surfaces, which the paper does not have: means over cases and organs."""
         names = {f"{m.upper()} {title}": f"{m} {field}" for m in MODALITIES for field, title in DISTANCES.items()}
-        rows = [self.row(method) | results.means(self.runs(method), names) for method in self.present()]
-        title = "Distances of surfaces (mm; the paper has none), means over cases and organs, mean ± SD over seeds"
+        title = "Distances of surfaces (mm; the paper has none), means over cases and organs"
         lacking = "organs that truth or prediction lacks have none, and are left out"
-        columns = [Column("row"), SETTING, SEEDS, *_means(*names)]
-        return Report(title, rows, notes=[lacking, self.note(self.of(self.NAMES))], columns=columns)
+        return _of_means(title, "row", self._rows(self.NAMES, names), names, [lacking, self.note(self.of(self.NAMES))])
+
+    def _rows(self, methods, figures):
+        """A row of means for each of these methods that has runs."""
+        return [self.row(method) | results.means(self.runs(method), figures) for method in self.present(methods)]
 
     def about(self):
         """What the runs have in common, for the line under Table 1."""
-        first = self.results[0]
-        s = first.settings
+        first, s = self.results[0], self.results[0].settings
         return {
-            "data": first.data,
-            "held-back cases": first.about["held-back cases"],
-            "steps": s.steps,
-            "mm": " × ".join(f"{n:g}" for n in s.spacing),
-            "voxels in-plane": " × ".join(map(str, s.size)),
-            "crop": s.crop,
-            "width": s.width,
-            "d": self.main[0],
-            "λ": s.weight,
-        }
+            "data": first.data, "held-back cases": first.about["held-back cases"], "steps": s.steps,
+            "mm": " × ".join(f"{n:g}" for n in s.spacing), "voxels in-plane": " × ".join(map(str, s.size)),
+            "crop": s.crop, "width": s.width, "d": self.main[0], "λ": s.weight,
+        }  # fmt: skip
 
 
 from_runs = Tables.from_runs
 
 
-def _means(*names):
-    return [Column(name, kind="mean") for name in names]
+def _of_means(title, first, rows, means, notes, more=()):
+    columns = [Column(first), SETTING, SEEDS, *(Column(name, kind="mean") for name in means), *more]
+    return Report(f"{title}, mean ± SD over seeds", rows, notes=notes, columns=columns)

@@ -8,10 +8,10 @@ from pathlib import Path
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.task import Task
 from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
-from i2pemd_lite.segmentation.layout import nifti_files
+from i2pemd_lite.segmentation.layout import nifti_files, write_nifti
 from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
-from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid, write_labels
+from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
 from i2pemd_lite.segmentation.report import score
 from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettings
 
@@ -74,7 +74,11 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
     paths = _paths(scans, Path(out))
     for scan, path in tqdm(list(zip(scans, paths, strict=True)), desc="predict", unit="scan", disable=not progress):
         try:
-            _predict_one(run, scan, path)
+            moments = (run.learner.data.moments or {}).get(scan.modality)
+            case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
+            with run.learner.evaluating():
+                p = run.learner.probabilities(case)
+            write_nifti(path, *to_source_grid(p, case), like=scan.image if scan.image.is_file() else None)
             written.append(path)
         except BadInput as error:
             problems.found.append(f"{scan.name}: {error}")
@@ -87,14 +91,6 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
         error.written = written
         raise
     return written
-
-
-def _predict_one(run, scan, path):
-    moments = (run.learner.data.moments or {}).get(scan.modality)
-    case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
-    with run.learner.evaluating():
-        p = run.learner.probabilities(case)
-    write_labels(path, *to_source_grid(p, case), like=scan.image if scan.image.is_file() else None)
 
 
 def _paths(scans, out):

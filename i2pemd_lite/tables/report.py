@@ -11,6 +11,7 @@ import math
 import statistics
 import textwrap
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,18 +118,13 @@ class Printed(NamedTuple):
 
     def text(self):
         """The table for a terminal."""
-        cells = [self.header, *self.cells] if self.columns else []
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [[cell.rjust(width) if number else cell.ljust(width)
-                  for cell, width, number in zip(row, widths, self.numbers, strict=True)] for row in cells]  # fmt: skip
-        below = [textwrap.fill(line, WIDTH) for line in self.below]
-        return "\n".join([self.title, *("  ".join(line).rstrip() for line in lines), *below])
+        table = lines([self.header, *self.cells], self.numbers)
+        return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.below)])
 
     def markdown(self):
         """The table for a Markdown file."""
-        cells = [self.header, ["---"] * len(self.columns), *self.cells] if self.columns else []
-        rows = ["| " + " | ".join(row) + " |" for row in cells]
-        return "\n".join([f"**{self.title}**", "", *rows, *(f"\n{line}" for line in self.below)])
+        table = [markdown(self.header, self.cells)] if self.columns else []
+        return "\n".join([f"**{self.title}**", "", *table, *(f"\n{line}" for line in self.below)])
 
     def html(self):
         """The table for a notebook."""
@@ -220,7 +216,7 @@ class Report:
 class WordTable(tuple):
     """Rows of words as a table, for a terminal (`str`) or a notebook.
 
-    A kind of it gives the `HEADS` of its columns, its `caption`, `text(row)`, and `cells(row)`.
+    A kind of it gives the `HEADS` of its columns, its `caption`, and of a row its `text` and `cells`, or `html_cells`.
     """
 
     BETWEEN = "\n"  # rows in a terminal
@@ -228,16 +224,41 @@ class WordTable(tuple):
     def __str__(self):
         return self.BETWEEN.join(map(self.text, self))
 
-    __repr__ = __str__
+    def __repr__(self):
+        return str(self)
 
     def _repr_mimebundle_(self, **_):
-        rows = ([escape(str(cell)) for cell in self.cells(row)] for row in self)
+        rows = map(self.html_cells, self)
         return {"text/html": html_table(self.HEADS, rows, self.caption, words=True), "text/plain": str(self)}
 
+    def html_cells(self, row):
+        """The cells of a row for a page."""
+        return [escape(str(cell)) for cell in self.cells(row)]
 
-def html_table(header, rows, caption, words=False):
+
+def lines(rows, numbers=()):
+    """Rows of words as lines, each column as wide as its widest word; where `numbers` says so, at the right.
+
+    Example
+    -------
+    >>> lines([("a", "bc", ""), ("def", "g", "h")], [False, True, False])
+    ['a    bc', 'def   g  h']
+    """
+    columns = []
+    for column, number in zip_longest(zip(*rows, strict=True), numbers):
+        width = max(map(len, column))
+        columns.append([cell.rjust(width) if number else cell.ljust(width) for cell in column])
+    return ["  ".join(row).rstrip() for row in zip(*columns, strict=True)]
+
+
+def markdown(header, rows):
+    """A table for a Markdown file."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def html_table(header, rows, caption="", words=False, names=0):
     """A table in a page: `rows` of cells that are HTML already; `words`: in the page's own colours, the cells at the
-    left, so that sentences read in a light and in a dark theme.
+    left, so that sentences read in a light and in a dark theme. There the column `names` names the rows.
 
     Example
     -------
@@ -245,14 +266,18 @@ def html_table(header, rows, caption, words=False):
     '<table><caption>1 &lt; 2</caption><tr><th>a</th></tr><tr><td><b>1</b></td></tr></table>'
     """
     style, scope = (f' style="{WORDS}"', ' scope="col"') if words else ("", "")
-    head = "<tr>" + "".join(f"<th{scope}{style}>{escape(name)}</th>" for name in header) + "</tr>"
-    body = "".join("<tr>" + "".join(f"<td{style}>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th{scope}{style}>{escape(name)}</th>" for name in header)
+    head, body = f"<tr>{head}</tr>" if head else "", ""
+    for row in rows:
+        cells = [f"<td{style}>{cell}</td>" for cell in row]
+        if words:
+            cells[names] = f'<th scope="row" style="{WORDS};font-weight:inherit">{row[names]}</th>'
+        body += f"<tr>{''.join(cells)}</tr>"
+    above = f"<caption>{escape(caption)}</caption>" if caption else ""
     if not words:
-        return f"<table><caption>{escape(caption)}</caption>{head}{body}</table>"
-    return (
-        '<div style="overflow-x:auto;color:inherit"><table style="font-size:13px;color:inherit">'
-        f"<caption>{escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table></div>"
-    )
+        return f"<table>{above}{head}{body}</table>"
+    table = f'<table style="font-size:13px;color:inherit">{above}<thead>{head}</thead><tbody>{body}</tbody></table>'
+    return f'<div style="overflow-x:auto;color:inherit">{table}</div>'
 
 
 def without_nan(rows):

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2pemd_lite import __version__
-from i2pemd_lite.course import table
 from i2pemd_lite.files import BadInput, cache_folder, data_folder, root
+from i2pemd_lite.tables.report import html_table
 
 SPACE = 2  # GiB: the synthetic sets, prepared, and a few runs
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "pot": "ot", "scikit-image": "skimage"}
@@ -42,12 +42,11 @@ def _python():
 
 
 def _kernel():
-    own = root() / ".venv"
-    foreign = own.exists() and Path(sys.prefix).resolve() != own.resolve()
-    todo = "the project has an environment of its own, .venv, and this is another: start with python3 run.py lab"
+    own, here = root() / ".venv", Path(sys.prefix)
     # Somebody with conda, say, is right where they are if everything is there.
-    bad = foreign and _missing()
-    return Line("kernel", f"i2pemd-lite {__version__}, run by {Path(sys.prefix).name}", todo if bad else "")
+    bad = own.exists() and here.resolve() != own.resolve() and _missing()
+    todo = "the project has an environment of its own, .venv, and this is another: start with python3 run.py lab"
+    return Line("kernel", f"i2pemd-lite {__version__}, run by {here.name}", todo if bad else "")
 
 
 def _missing():
@@ -56,29 +55,25 @@ def _missing():
         wanted = metadata.requires("i2pemd-lite") or []
     except metadata.PackageNotFoundError:
         return ["i2pemd-lite"]
-    missing = []
-    for need in wanted:
-        name, least, extra = re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups()
-        if extra == "test":
-            continue
-        try:
-            there = util.find_spec(MODULES.get(name, name)) and _numbers(metadata.version(name)) >= _numbers(least)
-        except metadata.PackageNotFoundError:
-            there = False
-        missing += [f"{name}>={least}"] * (not there)
-    return missing
+    needs = (re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups() for need in wanted)
+    return [f"{name}>={least}" for name, least, extra in needs if extra != "test" and not _is_there(name, least)]
 
 
-def _numbers(version):
-    return [int(part) for part in re.findall(r"\d+", version)[:3]]
+def _is_there(name, least):
+    def numbers(version):
+        return [int(part) for part in re.findall(r"\d+", version)[:3]]
+
+    try:
+        return util.find_spec(MODULES.get(name, name)) and numbers(metadata.version(name)) >= numbers(least)
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _packages():
-    missing = _missing()
-    if not missing:
-        return Line("packages", "all there, none too old")
-    todo = "close JupyterLab and start it with python3 run.py lab, or: pip install -c constraints.txt -e .[lab]"
-    return Line("packages", f"missing or too old: {', '.join(missing)}", todo)
+    if missing := _missing():
+        todo = "close JupyterLab and start it with python3 run.py lab, or: pip install -c constraints.txt -e .[lab]"
+        return Line("packages", f"missing or too old: {', '.join(missing)}", todo)
+    return Line("packages", "all there, none too old")
 
 
 def _device():
@@ -90,23 +85,23 @@ def _device():
 
     try:
         with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which is said below
-            found, seen = profile(), torch.cuda.is_available()
+            found, seen, threads = profile(), torch.cuda.is_available(), torch.get_num_threads()
     except BadInput as error:
         return Line("device", "no profile", str(error))
-    found = f"{found}, torch {torch.__version__}, {_many(torch.get_num_threads(), 'thread')}"
-    if shutil.which("nvidia-smi") and not seen:
-        return Line("device", found, f"this machine has a GPU that torch does not see: {no_gpu()}")
-    return Line("device", found)
+    unseen = shutil.which("nvidia-smi") and not seen
+    todo = f"this machine has a GPU that torch does not see: {no_gpu()}" if unseen else ""
+    return Line("device", f"{found}, torch {torch.__version__}, {threads} thread{'s' * (threads > 1)}", todo)
 
 
 def _compiler():
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler and shutil.which(compiler.split()[0]) is None:
-        found = f"CC names {compiler}, which is not there: the loss runs in torch, slower, with the same numbers"
-        return Line("compiler", found, "correct CC, or unset it")
-    if compiler:
-        return Line("compiler", f"{Path(compiler.split()[0]).name}: the loss is one pass in C")
-    return Line("compiler", "no C compiler: the loss runs in torch, two to three times slower, with the same numbers")
+    if not compiler:
+        found = "no C compiler: the loss runs in torch, two to three times slower, with the same numbers"
+        return Line("compiler", found)
+    if shutil.which(program := compiler.split()[0]):
+        return Line("compiler", f"{Path(program).name}: the loss is one pass in C")
+    found = f"CC names {compiler}, which is not there: the loss runs in torch, slower, with the same numbers"
+    return Line("compiler", found, "correct CC, or unset it")
 
 
 def _data():
@@ -129,30 +124,16 @@ def _disk():
 
 
 def report(lines):
-    """The examination as text: a line each, and what there is to do under it.
-
-    Example
-    -------
-    >>> print(report([Line("disk", "0 GiB free", "make 2 GiB free")]))
-    mend     disk      0 GiB free
-                       → make 2 GiB free
-    1 thing to mend
-    """
-    text = []
-    for line in lines:
-        text.append(f"{'mend' if line.todo else 'ok':8} {line.about:9} {line.found}")
-        text += [f"{'':18} → {line.todo}"] * bool(line.todo)
+    """The examination as text: a line each, and what there is to do under it."""
+    text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
+            for about, found, todo in lines]  # fmt: skip
     return "\n".join([*text, verdict(lines)])
 
 
 def verdict(lines):
     """The last line: all well, or how many things to mend."""
     bad = sum(bool(line.todo) for line in lines)
-    return _many(bad, "thing") + " to mend" if bad else "all well"
-
-
-def _many(count, what):  # as `still.count` has it, which needs the notebook's packages
-    return f"{count} {what}{'s' * (count != 1)}"
+    return f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"
 
 
 def doctor():
@@ -165,30 +146,24 @@ def doctor():
     ...
     widgets: ...
     """
-    return _Examination()
+    return _Examination(examine())
 
 
-class _Examination:
-    def __init__(self):
-        self.lines = examine()
-
+class _Examination(tuple):
     def __repr__(self):
-        return f"{report(self.lines)}\nwidgets: to be seen where a browser shows this cell"
+        return f"{report(self)}\nwidgets: to be seen where a browser shows this cell"
 
     def _ipython_display_(self):
         from IPython.display import display
 
-        display({"text/plain": report(self.lines), "text/html": _html(self.lines)}, raw=True)
-        if not any(line.about == "packages" and line.todo for line in self.lines):
+        rows = [
+            ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
+            for about, found, todo in self
+        ]
+        table = f'<div role="group" aria-label="examination">{html_table((), rows, words=True, names=1)}</div>'
+        display({"text/plain": report(self), "text/html": f"{table}<p>{verdict(self)}</p>"}, raw=True)
+        if not any(line.about == "packages" and line.todo for line in self):
             display(_pulse())
-
-
-def _html(lines):
-    rows = []
-    for about, found, todo in lines:
-        what = escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo)
-        rows.append(("<b>✗ mend</b>" if todo else "✓ ok", about, what))
-    return f'<div role="group" aria-label="examination">{table.html([], rows, names=1)}</div><p>{verdict(lines)}</p>'
 
 
 def _pulse():
@@ -209,10 +184,8 @@ def _pulse():
 
         def _repr_mimebundle_(self, **options):
             live = super()._repr_mimebundle_(**options) or {}  # data, or data and metadata
-            note = (
-                "widgets: if you read this in JupyterLab, widgets do not work here. "
-                "Stop the kernel, close the tab, and start with python3 run.py lab."
-            )
+            note = ("widgets: if you read this in JupyterLab, widgets do not work here. "
+                    "Stop the kernel, close the tab, and start with python3 run.py lab.")  # fmt: skip
             return {**(live[0] if isinstance(live, tuple) else live), "text/plain": note}
 
     return Pulse()

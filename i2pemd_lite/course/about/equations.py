@@ -5,6 +5,8 @@ Each function eq01 … eq21 draws inputs of random sizes and returns `(ours, ind
 scikit-learn, SciPy, pandas, finite differences, or plain float64 loops over the printed sums.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -15,24 +17,12 @@ from sklearn.metrics import log_loss
 from i2pemd_lite import emd, ground, losses, prototypes, selection
 from i2pemd_lite.classification.methods import METHODS, pseudo
 from i2pemd_lite.classification.settings import ClassificationSettings
-from i2pemd_lite.course.about.independent import (
-    answers,
-    class_means,
-    ground_of,
-    linear_program,
-    masses,
-    member,
-    points,
-    ranks,
-    rows,
-    sets,
-    slopes,
-    transported,
-    voxels,
-)
+from i2pemd_lite.course.about import independent as other
 from i2pemd_lite.text import about
 
 EXACT, SINGLE = 1e-9, 1e-5  # float64, and float32 where the module computes in it
+STEP = "classification.methods.pseudo:pseudo_labels"
+HIGHS, POT = "a linear program by SciPy's HiGHS", "POT, voxel by voxel"
 
 
 def equation(home, tex, independent, tolerance=EXACT):
@@ -47,25 +37,24 @@ def equation(home, tex, independent, tolerance=EXACT):
 
 
 @equation("emd:emd", r"\min_x \sum_{ij} g_{ij} x_{ij},\; x \ge 0,\; \sum_j x_{ij} \le p_i,\; \sum_i x_{ij} \le q_j",
-          "a linear program by SciPy's HiGHS")  # fmt: skip
+          HIGHS)  # fmt: skip
 def eq01(random):
     """The cheapest way to carry the supplies to the demands."""
-    p, q, g = masses(random)
-    return emd.emd(p, q, g).cost, linear_program(p, q, g)
+    p, q, g = other.masses(random)
+    return emd.emd(p, q, g).cost, other.linear_program(p, q, g)
 
 
-@equation("emd:Transport.emd", r"\mathrm{EMD}(p, q) = \sum_{ij} g_{ij} x_{ij} \,/\, \sum_{ij} x_{ij}",
-          "a linear program by SciPy's HiGHS")  # fmt: skip
+@equation("emd:Transport.emd", r"\mathrm{EMD}(p, q) = \sum_{ij} g_{ij} x_{ij} \,/\, \sum_{ij} x_{ij}", HIGHS)
 def eq02(random):
     """The cost of a unit of flow."""
-    p, q, g = masses(random)
-    return emd.emd(p, q, g).emd, linear_program(p, q, g) / min(p.sum(), q.sum())
+    p, q, g = other.masses(random)
+    return emd.emd(p, q, g).emd, other.linear_program(p, q, g) / min(p.sum(), q.sum())
 
 
 @equation("ground:prototype_distances", r"g_{ij} = \lVert c_i - c_j \rVert_1", "SciPy's cdist")
 def eq03(random):
     """How far apart two classes are in feature space."""
-    c = points(random)
+    c = other.points(random)
     return ground.prototype_distances(torch.tensor(c)), cdist(c, c, "cityblock")
 
 
@@ -74,23 +63,23 @@ def eq04(random):
     """The share of a row of distances that is smaller."""
     K = random.integers(2, 12)
     g = random.integers(0, 9, (K, K)).astype(float)  # small whole numbers, so that some are equal
-    return ground.percentile_ranks(torch.tensor(g)), ranks(g)
+    return ground.percentile_ranks(torch.tensor(g)), other.ranks(g)
 
 
 @equation("ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
 def eq05(random):
     """The ground distance: ranks and their transpose, averaged."""
-    c = points(random, least=3)  # of two classes the ranks are symmetric already
-    return ground.ground_distance(torch.tensor(c)), ground_of(c)
+    c = other.points(random, least=3)  # of two classes the ranks are symmetric already
+    return ground.ground_distance(torch.tensor(c)), other.ground_of(c)
 
 
 @equation("emd:i2pemd", r"\mathrm{I2PEMD}(p, e_k) = \sum_i p_i g_{ik}", "POT's network simplex")
 def eq06(random):
     """What it costs to carry a prediction to its label."""
-    z, y, _ = voxels(random)
+    z, y, _ = other.voxels(random)
     g = random.random((z.shape[1],) * 2)  # not symmetric, so that a row is not a column
     p = z.softmax(1)
-    return emd.i2pemd(p, y, torch.tensor(g)).flatten(), transported(rows(p), y.flatten(), g)
+    return emd.i2pemd(p, y, torch.tensor(g)).flatten(), other.transported(other.rows(p), y.flatten(), g)
 
 
 @equation("losses:segmentation_loss",
@@ -98,32 +87,31 @@ def eq06(random):
           "scikit-learn's log_loss, loops for Dice, POT")  # fmt: skip
 def eq07(random):
     """The objective of segmentation: cross-entropy, Dice, and λ times I2PEMD."""
-    z, y, G = voxels(random)
-    p, k, weight = rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
+    z, y, G = other.voxels(random)
+    p, k, weight = other.rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
     K, N = p.shape[1], len(k)
     w = np.array([1 - np.sum(k == c) / N for c in range(K)])
     ce = log_loss(k, p, sample_weight=w[k], labels=range(K), normalize=False) / N
     dice = sum(2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(K)) / K
-    of_class = class_means(transported(p, k, G), k)
+    of_class = other.class_means(other.transported(p, k, G), k)
     return losses.segmentation_loss(z, y, torch.tensor(G), weight), ce + 1 - dice + weight * np.mean(of_class)
 
 
-@equation("losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}", "POT, voxel by voxel")
+@equation("losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}", POT)
 def eq08(random):
     """The mean over the classes, each counting the same."""
-    z, y, G = voxels(random)
-    of_class = class_means(transported(rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
+    z, y, G = other.voxels(random)
+    of_class = other.class_means(other.transported(other.rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
     return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(of_class)
 
 
-@equation("losses:i2pemd_loss", r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)",
-          "POT, voxel by voxel")  # fmt: skip
+@equation("losses:i2pemd_loss", r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)", POT)
 def eq09(random):
     """The mean over the voxels of one class."""
-    z, y, G = voxels(random)
+    z, y, G = other.voxels(random)
     alone = [y.where(y == k, -100) for k in y.unique()]  # where only class k counts, the mean over classes is ℓ_k
     ours = [losses.i2pemd_loss(z, labels, torch.tensor(G)).item() for labels in alone]
-    return ours, class_means(transported(rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
+    return ours, other.class_means(other.transported(other.rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
 
 
 @equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}",
@@ -143,10 +131,10 @@ def eq10(random):
 @equation("prototypes:class_means", r"c_k^{update} = \tfrac1{N_k} \sum_i M_k^i \cdot F_k^i", "SciPy's ndimage.mean")
 def eq11(random):
     """The mean feature of the voxels of a class."""
-    F, y, _ = voxels(random)
+    F, y, _ = other.voxels(random)
     means, counts = prototypes.class_means(F, y, F.shape[1])
     present = np.flatnonzero(counts)
-    expected = [ndimage.mean(feature, y.flatten(), present) for feature in rows(F).T]
+    expected = [ndimage.mean(feature, y.flatten(), present) for feature in other.rows(F).T]
     return means[present], np.transpose(expected)
 
 
@@ -158,7 +146,8 @@ class Desk:
         self.settings = ClassificationSettings(method=method, labelled=N, unlabelled=M, weight=random.uniform(0.5, 3),
                                                tau_low=0.6, tau_high=0.85, top=M // 3)  # fmt: skip
         self.method, self.memory, self.class_weights = METHODS[method], None, None
-        self.x, self.weak, self.strong = (random.normal(size=(n, d)).astype(np.float32) for n in (N, M, M))
+        sizes = {"labelled": N, "weak": M, "strong": M}
+        self.views = {name: random.normal(size=(n, d)).astype(np.float32) for name, n in sizes.items()}
         self.y = random.integers(K, size=N)
         self.θ = torch.tensor(1.5 * random.normal(size=(d, K)), dtype=torch.float32, requires_grad=True)
         self.bank = prototypes.PrototypeBank(K, d)
@@ -170,63 +159,57 @@ class Desk:
 
     def view(self, how, images, t, name, **options):
         """The views of a part of the batch."""
-        return torch.tensor({"labelled": self.x, "weak": self.weak, "strong": self.strong}[name])
+        return torch.tensor(self.views[name])
 
     def network(self, views):
         """Features and logits."""
         return views, views @ self.θ
 
-    def answers(self, x, θ=None):
-        """Softmax outputs in float64."""
-        z = np.exp(x.astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
+    def answers(self, name, θ=None):
+        """Softmax outputs for a part of the batch in float64."""
+        z = np.exp(self.views[name].astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
         return z / z.sum(1, keepdims=True)
 
-    def by_hand(self, labels, chosen, θ=None):
-        """L_s and L_u, image by image: the latter over the chosen ones, divided by the number of all."""
-        p, strong = self.answers(self.x, θ), self.answers(self.strong, θ)
+    def loss(self, labels, chosen, θ=None):
+        """L_s + λ L_u, image by image: L_u is that of the chosen ones, divided by the number of all."""
+        p, strong = self.answers("labelled", θ), self.answers("strong", θ)
         labelled = sum(-np.log(p[i, k]) for i, k in enumerate(self.y)) / len(p)
-        return labelled, sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
+        unlabelled = sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
+        return labelled + self.settings.weight * unlabelled
 
 
-@equation("classification.methods.pseudo:pseudo_labels",
-          r"\min_\theta \sum_{i \le N} \mathcal L_s(f(x_i; \theta), y_i) + \lambda \sum_{i > N} \mathcal L_u",
+@equation(STEP, r"\min_\theta \sum_{i \le N} \mathcal L_s(f(x_i; \theta), y_i) + \lambda \sum_{i > N} \mathcal L_u",
           "finite differences", SINGLE)  # fmt: skip
 def eq12(random):
     """The network's weights are what is minimised, over both sums at once."""
     desk = Desk(random, "filter_all")
     pseudo.pseudo_labels(desk, 0)["loss"].backward()
-    labels = desk.answers(desk.weak).argmax(1)  # a pseudo-label stays what it is while θ moves
-
-    def objective(θ):
-        terms = desk.by_hand(labels, np.ones(len(labels)), θ)
-        return terms[0] + desk.settings.weight * terms[1]
-
-    return desk.θ.grad, slopes(objective, desk.θ.detach().double().numpy())
+    labels = desk.answers("weak").argmax(1)  # a pseudo-label stays what it is while θ moves
+    objective = partial(desk.loss, labels, np.ones(len(labels)))
+    return desk.θ.grad, other.slopes(objective, desk.θ.detach().double().numpy())
 
 
-@equation("classification.methods.pseudo:pseudo_labels", r"\sum_{i > N} \mathcal L_u(f(x_i | \eta'; \theta), y_i^p)",
-          "scikit-learn's log_loss", SINGLE)  # fmt: skip
+@equation(STEP, r"\sum_{i > N} \mathcal L_u(f(x_i | \eta'; \theta), y_i^p)", "scikit-learn's log_loss", SINGLE)
 def eq13(random):
     """Strong views answer to the pseudo-labels of weak ones, of all unlabelled images."""
     desk = Desk(random, "filter_all")
-    strong = desk.answers(desk.strong)
-    expected = log_loss(desk.answers(desk.weak).argmax(1), strong, labels=range(strong.shape[1]))
+    strong = desk.answers("strong")
+    expected = log_loss(desk.answers("weak").argmax(1), strong, labels=range(strong.shape[1]))
     return pseudo.pseudo_labels(desk, 0)["unlabelled"], expected
 
 
-@equation("classification.methods.pseudo:pseudo_labels", r"\mathcal L = \mathcal L_s + \lambda \mathcal L_u",
-          "float64 loops", SINGLE)  # fmt: skip
+@equation(STEP, r"\mathcal L = \mathcal L_s + \lambda \mathcal L_u", "float64 loops", SINGLE)
 def eq14(random):
     """The loss of the labelled images, and λ times that of the unlabelled ones."""
     desk = Desk(random, "filter_all")
-    labelled, unlabelled = desk.by_hand(desk.answers(desk.weak).argmax(1), np.ones(desk.settings.unlabelled))
-    return pseudo.pseudo_labels(desk, 0)["loss"], labelled + desk.settings.weight * unlabelled
+    expected = desk.loss(desk.answers("weak").argmax(1), np.ones(desk.settings.unlabelled))
+    return pseudo.pseudo_labels(desk, 0)["loss"], expected
 
 
 def selected(random):
-    """Answers, what `select` chooses of them, and the same as sets of numbers."""
-    o, G, rule = answers(random)
-    return o, selection.select(torch.tensor(o), torch.tensor(G), **rule), sets(o, G, **rule)
+    """Answers, what `select` chooses of them, and N_s^2, N_s^low and N_s by others."""
+    o, G, rule = other.answers(random)
+    return o, selection.select(torch.tensor(o), torch.tensor(G), **rule), other.selections(o, G, **rule)
 
 
 @equation("selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")
@@ -239,35 +222,34 @@ def eq15(random):
 @equation("selection:select", r"N_s^2 = \mathrm{top}^T(\mathrm{I2PEMD}(o_i, l_i))", "POT and sorting", 0)
 def eq16(random):
     """The T answers with the smallest transport cost to their own pseudo-label."""
-    o, ours, theirs = selected(random)
-    return ours.near, member(theirs["near"], o)
+    _, ours, (near, _, _) = selected(random)
+    return ours.near, near
 
 
 @equation("selection:select", r"N_s^{low} = N_s^1 \cap N_s^2", "POT and Python's sets", 0)
 def eq17(random):
     """Those of them that are confident enough."""
-    o, ours, theirs = selected(random)
-    return ours.low, member(theirs["confident"] & theirs["near"], o)
+    _, ours, (_, low, _) = selected(random)
+    return ours.low, low
 
 
 @equation("selection:select", r"N_s = N_s^{low} \cup N_s^{high}", "POT and Python's sets", 0)
 def eq18(random):
     """Who may teach: those, and all that are very confident."""
-    o, ours, theirs = selected(random)
-    return ours.mask, member(theirs["confident"] & theirs["near"] | theirs["high"], o)
+    _, ours, (_, _, chosen) = selected(random)
+    return ours.mask, chosen
 
 
-@equation("classification.methods.pseudo:pseudo_labels",
+@equation(STEP,
           r"\mathcal L = \sum_{i \le N} \mathcal L_s + \lambda \sum_{i \in N_s} \mathcal L_u(f(x_i | \eta'), l_i)",
           "POT, Python's sets, float64 loops", SINGLE)  # fmt: skip
 def eq19(random):
     """The same loss over the selected images only."""
     desk = Desk(random, "i2pemd")
-    s, o = desk.settings, desk.answers(desk.weak)
-    theirs = sets(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
-    chosen = member(theirs["confident"] & theirs["near"] | theirs["high"], o)
-    labelled, unlabelled = desk.by_hand(o.argmax(1), chosen)
-    return pseudo.pseudo_labels(desk, 0)["loss"], labelled + s.weight * unlabelled
+    s, o = desk.settings, desk.answers("weak")
+    *_, chosen = other.selections(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
+    expected = desk.loss(o.argmax(1), chosen)
+    return pseudo.pseudo_labels(desk, 0)["loss"], expected
 
 
 @equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "pandas' ewm", SINGLE)
@@ -298,6 +280,6 @@ def eq21(random):
     bank.update(torch.tensor(f), torch.tensor(labels), mask=torch.tensor(chosen))
     expected = np.zeros((K, d))
     for k in range(K):
-        Z = [i for i in range(N) if labels[i] == k] + [i for i in range(N, N + M) if chosen[i] and labels[i] == k]
+        Z = [i for i in range(N + M) if chosen[i] and labels[i] == k]
         expected[k] = sum(f[i] for i in Z) / len(Z) if Z else 0
     return bank.prototypes, expected

@@ -1,4 +1,4 @@
-"""Inputs of random sizes, and how others compute what the method computes: nothing here calls the method's own code.
+"""Inputs of random sizes, then how others compute what the method computes: nothing here calls the method's own code.
 
 The equations of the ledger are held to it, and the exercises of the lessons.
 """
@@ -10,8 +10,6 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from scipy.stats import rankdata
-
-# Inputs of random sizes
 
 
 def masses(random):
@@ -67,9 +65,6 @@ def answers(random):
     return o, costs(random, K), rule
 
 
-# The independent side
-
-
 def linear_program(p, q, g):
     """The least cost of carrying min(Σ p, Σ q), without the network simplex."""
     m, n = g.shape
@@ -114,27 +109,20 @@ def loss_by_class(z, y, G):
     return np.mean(class_means(costs, y))
 
 
-def sets(o, g, tau_low, tau_high, top):
-    """N^1, N^2 and N^high as sets of numbers of samples."""
-    d, s = transported(o, o.argmax(1), g), o.max(1)
-    near = sorted(range(len(o)), key=d.__getitem__)[:top]
-    return {"confident": {i for i in range(len(o)) if s[i] > tau_low}, "near": set(near),
-            "high": {i for i in range(len(o)) if s[i] > tau_high}}  # fmt: skip
-
-
-def member(numbers, o):
-    """Which samples of o are in a set of numbers, as a mask."""
-    return np.array([i in numbers for i in range(len(o))])
+def selections(o, g, tau_low, tau_high, top):
+    """N_s^2, N_s^low and N_s as masks of the samples, by Python's sets of their numbers."""
+    d, s, every = transported(o, o.argmax(1), g), o.max(1), range(len(o))
+    near = set(sorted(every, key=d.__getitem__)[:top])
+    low = {i for i in every if s[i] > tau_low} & near
+    chosen = low | {i for i in every if s[i] > tau_high}
+    return [np.array([i in numbers for i in every]) for numbers in (near, low, chosen)]
 
 
 def slopes(function, θ, step=1e-5):
     """∂ function / ∂ θ by central differences."""
     slopes = np.zeros_like(θ)
     for at in np.ndindex(θ.shape):
-        ends = []
-        for sign in (1, -1):
-            moved = θ.copy()
-            moved[at] += sign * step
-            ends.append(function(moved))
-        slopes[at] = (ends[0] - ends[1]) / (2 * step)
+        h = np.zeros_like(θ)
+        h[at] = step
+        slopes[at] = (function(θ + h) - function(θ - h)) / (2 * step)
     return slopes

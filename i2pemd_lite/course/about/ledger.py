@@ -8,23 +8,25 @@ runs the third: `python -m i2pemd_lite ledger` prints the same.
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from functools import cache
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.course import table
 from i2pemd_lite.course.about import equations
 from i2pemd_lite.course.publish.notebooks import read
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.tables.report import html_table
+from i2pemd_lite.tables.report import WordTable, lines
 
 IDS = tuple(f"eq{n:02d}" for n in range(1, 22))
 ID = re.compile(r"\beq\d\d\b")
 PACKAGE = Path(__file__).parents[2]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
+UNTESTED = SimpleNamespace(meaning="", tex="", independent="nobody", tolerance=0.0)  # in place of a function not there
 DRAWS = 5  # random inputs of each equation; the largest gap counts
 
 
@@ -40,72 +42,58 @@ class Row(NamedTuple):
     """One equation; `wrong` lists in words what is missing or does not hold, and is empty when all is well."""
 
     id: str
-    meaning: str
-    tex: str
+    test: Callable  # of `equations.py`, with what is noted on it
     home: Place | None
-    lessons: tuple  # of Place
-    independent: str
+    lessons: list  # of Place
     gap: float
-    tolerance: float
-    wrong: tuple
+    wrong: list
 
     @property
     def verdict(self):
         """In a word."""
-        return "right" if not self.wrong else "wrong" if self.gap > self.tolerance else "missing"
+        return "right" if not self.wrong else "wrong" if self.gap > self.test.tolerance else "missing"
 
 
-class Ledger(tuple):
-    """The rows, as a table for a terminal (`str`) or a notebook."""
+class Ledger(WordTable):
+    """The rows, as a table for a terminal (`str`), or a notebook, where links lead to the files and the cells."""
+
+    HEADS = ("id", "equation", "home", "lesson", "gap (allowed)", "")
 
     @property
     def right(self):
         """Whether no row is red."""
-        return all(not row.wrong for row in self)
-
-    def __str__(self):
-        lines = [("", "", "gap", "allowed", "home", "lessons", "what it says, and who computes it too")]
-        for row in self:
-            home = f"{_short(row.home.file)}:{row.home.line} {row.home.name}" if row.home else "-"
-            lessons = ", ".join(f"{place.file.stem[:2]} {place.name}" for place in row.lessons) or "-"
-            gap = (f"{row.gap:.1e}", f"{row.tolerance:.0e}")
-            lines.append((row.id, row.verdict, *gap, home, lessons, f"{row.meaning} ({row.independent})"))
-        wrong = [f"{row.id}: {why}" for row in self for why in row.wrong]
-        return "\n".join([*table.lines(lines), "", *wrong, self.verdict])
+        return not any(row.wrong for row in self)
 
     @property
-    def verdict(self):
+    def caption(self):
         """The whole table in a sentence."""
         bad = [row.id for row in self if row.wrong]
         return f"{len(self) - len(bad)} of {len(self)} equations hold" + f"; look at {', '.join(bad)}" * bool(bad)
 
-    __repr__ = __str__
+    def __str__(self):
+        cells = [("", "", "gap", "allowed", "home", "lessons", "what it says, and who computes it too")]
+        for row in self:
+            home = f"{_short(row.home.file)}:{row.home.line} {row.home.name}" if row.home else "-"
+            lessons = ", ".join(f"{place.file.stem[:2]} {place.name}" for place in row.lessons) or "-"
+            gap, says = (f"{row.gap:.1e}", f"{row.test.tolerance:.0e}"), f"{row.test.meaning} ({row.test.independent})"
+            cells.append((row.id, row.verdict, *gap, home, lessons, says))
+        wrong = [f"{row.id}: {why}" for row in self for why in row.wrong]
+        return "\n".join([*lines(cells), "", *wrong, self.caption])
 
-    def _repr_mimebundle_(self, **_):
-        return {"text/html": self.html(), "text/plain": str(self)}
-
-    def html(self):
-        """The table in the page's own colours, with links that JupyterLab follows to the file and to the cell."""
-        names = ("id", "equation", "home", "lesson", "gap (allowed)", "")
-        return html_table(names, map(_cells, self), self.verdict, words=True)
-
-
-def _cells(row):
-    tex = f"<br>${escape(row.tex)}$" * bool(row.tex)
-    home = "-"
-    if row.home:
-        file, name, line = row.home
-        # JupyterLab's editor counts lines from 0.
-        home = _link(f"../{_short(file)}#line={line - 1}", f"{file.name}:{line}") + f"<br>{escape(name)}"
-    lessons = (_link(f"{file.name}#cell-id={name}", file.stem[:2]) for file, name, _ in row.lessons)
-    return (
-        row.id,
-        f"{escape(row.meaning)}{tex}<br>against {escape(row.independent)}",
-        home,
-        ", ".join(lessons) or "-",
-        f"{row.gap:.1e} ({row.tolerance:.0e})",
-        f"<b>{'✗' if row.wrong else '✓'} {row.verdict}</b>" + "".join(f"<br>{escape(each)}" for each in row.wrong),
-    )
+    @staticmethod
+    def html_cells(row):
+        """One equation under `HEADS`."""
+        home, test = "-", row.test
+        if row.home:
+            file, name, line = row.home
+            # JupyterLab's editor counts lines from 0.
+            home = _link(f"../{_short(file)}#line={line - 1}", f"{file.name}:{line}") + f"<br>{escape(name)}"
+        lessons = (_link(f"{file.name}#cell-id={name}", file.stem[:2]) for file, name, _ in row.lessons)
+        tex = f"<br>${escape(test.tex)}$" * bool(test.tex)
+        says = f"{escape(test.meaning)}{tex}<br>against {escape(test.independent)}"
+        gap = f"{row.gap:.1e} ({test.tolerance:.0e})"
+        verdict = [f"<b>{'✗' if row.wrong else '✓'} {row.verdict}</b>", *map(escape, row.wrong)]
+        return row.id, says, home, ", ".join(lessons) or "-", gap, "<br>".join(verdict)
 
 
 def _link(target, text):
@@ -115,9 +103,7 @@ def _link(target, text):
 def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
     """Look up all equations in the folders `package` and `notebooks`, and compute them; `only` some of the 21 ids.
 
-    Raises
-    ------
-    BadInput, when there are no notebooks, or the seed of the random inputs is below 0
+    `BadInput` when there are no notebooks, or the seed of the random inputs is below 0.
 
     Example
     -------
@@ -135,24 +121,21 @@ def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
 
 
 def _row(n, name, said, met, package, seed):
-    function = getattr(equations, name, None)
-    if function is None:
-        what = f"no test: {PACKAGE.name}/course/about/equations.py has no function {name}"
-        wrong, gap, home = [what], np.inf, None
-        facts = {"meaning": "", "tex": "", "independent": "nobody", "tolerance": 0.0}
+    test, home = getattr(equations, name, UNTESTED), None
+    if test is UNTESTED:
+        wrong, gap = [f"no test: {PACKAGE.name}/course/about/equations.py has no function {name}"], np.inf
     else:
-        wrong, gap = _computed(function, n, seed)
-        module, _, definition = function.home.partition(":")
-        home = (Path(*module.split(".")[1:]).with_suffix(".py"), definition)
-        facts = {key: getattr(function, key) for key in ("meaning", "tex", "independent", "tolerance")}
-    here = [place for place in said if home and (place.file.relative_to(package), place.name) == home]
-    if function and not here:
-        wrong.append(f"no docstring: that of {function.home} does not name {name}")
-    if others := [f"{_short(place.file)} {place.name}" for place in said if place not in here]:
+        wrong, gap = _computed(test, n, seed)
+        module, _, definition = test.home.partition(":")
+        file = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        home = next((place for place in said if place[:2] == (file, definition)), None)
+        if not home:
+            wrong.append(f"no docstring: that of {test.home} does not name {name}")
+    if others := [f"{_short(place.file)} {place.name}" for place in said if place != home]:
         wrong.append(f"more than one home: {name} also stands in the docstring of {', '.join(others)}")
     if not met:
         wrong.append(f"no lesson: no cell names {name}")
-    return Row(name, home=here[0] if here else None, lessons=tuple(met), gap=gap, wrong=tuple(wrong), **facts)
+    return Row(name, test, home, met, gap, wrong)
 
 
 def _computed(function, n, seed):
@@ -169,58 +152,46 @@ def _computed(function, n, seed):
 
 
 def difference(ours, independent):
-    """The largest absolute difference; infinite where shapes differ or something is no number.
-
-    Example
-    -------
-    >>> difference([1.0, 2.0], [1.0, 2.5]), difference(1.0, [1.0, 1.0]), difference(1.0, float("nan"))
-    (0.5, inf, inf)
-    """
+    """The largest absolute difference; infinite where shapes differ or something is no number."""
     a, b = (np.asarray(x.detach() if hasattr(x, "detach") else x, dtype=np.float64) for x in (ours, independent))
     gap = np.abs(a - b).max(initial=0) if a.shape == b.shape else np.inf
     return float(gap) if np.isfinite(gap) else float("inf")
 
 
 def docstrings(package):
-    """id -> the places in whose docstring it stands, outside of the course itself."""
-    places = defaultdict(list)
-    for file in sorted(Path(package).rglob("*.py")):
-        if file.relative_to(package).parts[0] == "course":
-            continue
-        source = file.read_text(encoding="utf-8")
-        for number, name, line in _told(source) if ID.search(source) else ():
-            places[number].append(Place(file, name, line))
-    return places
+    """{id: the places in whose docstring it stands, outside of the course itself}."""
+    files = (file for file in package.rglob("*.py") if file.relative_to(package).parts[0] != "course")
+    return _places(files, lambda file: _documented(file.read_text(encoding="utf-8")))
 
 
 @cache
-def _told(source):
-    return [
-        (number, name, getattr(node, "lineno", 1))
-        for node, name in _definitions(ast.parse(source))
-        for number in sorted(set(ID.findall(ast.get_docstring(node) or "")))
-    ]
+def _documented(source):
+    """(name, line, docstring) of a module and of each definition in it; none where no id is to be found."""
+    return list(_definitions(ast.parse(source))) if ID.search(source) else []
 
 
 def _definitions(node, name=""):
-    yield node, name
+    yield name, getattr(node, "lineno", 1), ast.get_docstring(node) or ""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _definitions(child, f"{name}.{child.name}".lstrip("."))
 
 
 def cells(folder):
-    """id -> the cells of lessons in which it stands."""
+    """{id: the cells of lessons in which it stands}."""
+    files = folder.glob("*.ipynb")
+    return _places(files, lambda file: [(cell["id"], 0, cell["source"]) for cell in read(file)["cells"]])
+
+
+def _places(files, parts):
     places = defaultdict(list)
-    for file in sorted(Path(folder).glob("*.ipynb")):
-        for cell in read(file)["cells"]:
-            for number in sorted(set(ID.findall(cell["source"]))):
-                places[number].append(Place(file, cell["id"]))
+    for file in sorted(files):
+        for name, line, text in parts(file):
+            for number in set(ID.findall(text)):
+                places[number].append(Place(file, name, line))
     return places
 
 
 def _short(file):
-    """The file as it is named from the folder of the project, or a notebook by its name."""
-    parts = Path(file).parts
-    at = max((n for n, part in enumerate(parts) if part == PACKAGE.name), default=len(parts) - 1)
-    return "/".join(parts[at:])
+    """The file as it is named from the folder of the project, or elsewhere by its name alone."""
+    return file.relative_to(PACKAGE.parent).as_posix() if file.is_relative_to(PACKAGE) else file.name

@@ -7,9 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from i2pemd_lite.course import exercises, table
+from i2pemd_lite.course import exercises
 from i2pemd_lite.course.publish import notebooks, teacher
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.tables import report
 
 QUESTIONS = {
     "00": "What is the whole idea, on one picture?",
@@ -41,27 +42,6 @@ class Lesson(NamedTuple):
     reading: int
     running: str
 
-    @property
-    def laptop(self):
-        """How long it runs on a laptop, such as "8 min"."""
-        return re.search(r"laptop (?:about )?(\d+ (?:s|min))", self.running)[1]
-
-    @property
-    def in_class(self):
-        """Minutes in class, where there is time to predict, to move and to talk, as the notes for teachers have it."""
-        return sum(note.minutes for note in teacher.notes(self.number))
-
-    @property
-    def practice(self):
-        """Minutes for the exercises."""
-        return sum(each.minutes for each in exercises.of_lesson(self.number).values())
-
-    @property
-    def waiting(self):
-        """Minutes that one waits for trainings."""
-        count, unit = self.laptop.split()
-        return int(count) if unit == "min" else 0
-
 
 @cache
 def lessons(folder=None):
@@ -74,50 +54,40 @@ def _read(path):
     title = re.search(r"^# \d\d · (.+)", cells[0]["source"], flags=re.M)
     times = re.search(r"^Reading: (\d+) minutes\. Running: (.+)", cells[0]["source"], flags=re.M)
     if not title or not times:
-        raise BadInput(
-            f"{path}: expected a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …', "
-            "found none; write them"
-        )
+        first = "a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …'"
+        raise BadInput(f"{path}: expected {first}, found none; write them")
     return Lesson(path.name[:2], title[1], path, cells, int(times[1]), times[2])
 
 
 def rows():
     """One row a lesson, in the order of `HEADER`: reading is that of the text, aloud."""
-    return [
-        (
-            lesson.number,
-            lesson.title,
-            QUESTIONS[lesson.number],
-            f"{lesson.reading} min",
-            f"{lesson.in_class} min",
-            f"{len(exercises.of_lesson(lesson.number))}, {lesson.practice} min",
-            lesson.laptop,
-            _ranges(_equations(lesson)),
-        )
-        for lesson in lessons()
-    ]
+    for lesson in lessons():
+        in_class, practice, laptop = _times(lesson)
+        times = f"{lesson.reading} min", f"{in_class} min", f"{len(exercises.of_lesson(lesson.number))}, {practice} min"
+        equations = {int(n) for cell in lesson.cells for n in re.findall(r"`eq(\d\d)`", cell["source"])}
+        yield lesson.number, lesson.title, QUESTIONS[lesson.number], *times, laptop, _ranges(sorted(equations))
 
 
-def _equations(lesson):
-    text = "\n".join(cell["source"] for cell in lesson.cells)
-    return sorted({int(n) for n in re.findall(r"`eq(\d\d)`", text)})
+def _times(lesson):
+    """Minutes in class, as the notes for teachers have it, and of its exercises; how long it runs, such as "8 min"."""
+    in_class = sum(note.minutes for note in teacher.notes(lesson.number))
+    practice = sum(each.minutes for each in exercises.of_lesson(lesson.number).values())
+    return in_class, practice, re.search(r"laptop (?:about )?(\d+ (?:s|min))", lesson.running)[1]
 
 
 def _ranges(numbers):
-    """Numbers as short as they can be written.
-
-    Example
-    -------
-    >>> _ranges([1, 2, 6, 7, 8, 20])
-    '1–2, 6–8, 20'
-    """
+    """Numbers as short as they can be written: 1–2, 6–8, 20."""
     runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def sessions(count):
     """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
-    minutes = {lesson.number: lesson.in_class + lesson.practice + lesson.waiting for lesson in lessons()}
+    minutes = {}
+    for lesson in lessons():
+        in_class, practice, laptop = _times(lesson)
+        time, unit = laptop.split()
+        minutes[lesson.number] = in_class + practice + (int(time) if unit == "min" else 0)
     return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
 
 
@@ -128,11 +98,16 @@ def _plans():
         yield f"- {count} sessions: {'; '.join(parts)}. At home: {', '.join(rest)}."
 
 
+def _linked(link, written=str):
+    """The rows, each title as a link to its lesson: `link` has places for {title} and {file}."""
+    for row, lesson in zip(rows(), lessons(), strict=True):
+        number, title, *more = map(written, row)
+        yield [number, link.format(title=title, file=lesson.path.name), *more]
+
+
 def markdown():
     """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
-    links = {lesson.number: f"[{lesson.title}]({lesson.path.name})" for lesson in lessons()}
-    cells = [HEADER, ("---",) * len(HEADER), *((n, links[n], *row) for n, _, *row in rows())]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n\n" + "\n".join(_plans())
+    return "\n".join([report.markdown(HEADER, _linked("[{title}]({file})")), "", *_plans()])
 
 
 def outline():
@@ -142,10 +117,8 @@ def outline():
 
 class _Outline:
     def __repr__(self):
-        return "\n".join([*table.lines([HEADER, *rows()]), "", *_plans()])
+        return "\n".join([*report.lines([HEADER, *rows()]), "", *_plans()])
 
     def _repr_html_(self):
-        files = {lesson.number: lesson.path.name for lesson in lessons()}
-        linked = ((n, f"<a href='{files[n]}'>{escape(title)}</a>", *map(escape, row)) for n, title, *row in rows())
-        plans = "".join(f"<li>{plan.removeprefix('- ')}</li>" for plan in _plans())
-        return f"{table.html(HEADER, linked)}<ul>{plans}</ul>"
+        table = report.html_table(HEADER, _linked("<a href='{file}'>{title}</a>", escape), words=True)
+        return f"{table}<ul>{''.join(f'<li>{plan[2:]}</li>' for plan in _plans())}</ul>"

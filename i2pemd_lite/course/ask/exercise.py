@@ -1,10 +1,10 @@
 """What an exercise is: one declared thing. The lesson states it; its entry in `exercises/` says how it is judged."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Exercise:
     """What the judge asks of an answer.
 
@@ -22,6 +22,7 @@ class Exercise:
     """
 
     title: str
+    _: KW_ONLY
     minutes: int
     kind: str
     takes: str

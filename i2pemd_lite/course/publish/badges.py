@@ -18,12 +18,15 @@ SETUP = """\
 import sys
 
 if "google.colab" in sys.modules:
-    !git clone --quiet --depth 1 --branch {branch} {url} /content/i2pemd-lite
+    !git clone --quiet --depth 1 --branch {at.branch} {at.url} /content/i2pemd-lite
     %pip install --quiet "/content/i2pemd-lite[lab]"
     sys.path.insert(0, "/content/i2pemd-lite")  # with its lessons beside it, which the outline and the ledger read
     from google.colab import output
 
     output.enable_custom_widget_manager()"""
+LINKS = """\
+[Open in Colab](https://colab.research.google.com/github/{at.owner}/{at.name}/blob/{at.branch}/{path}) ·
+[Open in Binder](https://mybinder.org/v2/gh/{at.owner}/{at.name}/{at.branch}?urlpath={place})"""
 
 
 class Repository(NamedTuple):
@@ -40,19 +43,11 @@ class Repository(NamedTuple):
 
 
 def repository(address):
-    """The repository at an address of GitHub, with its branch and folder where the address says so.
-
-    Example
-    -------
-    >>> repository("https://github.com/someone/i2pemd-lite")
-    Repository(owner='someone', name='i2pemd-lite', branch='main', folder='student')
-    """
+    """The repository at an address of GitHub, with its branch and folder where the address says so."""
     match = ADDRESS.fullmatch(address)
     if match is None:
-        raise BadInput(
-            f"repository: expected https://github.com/OWNER/NAME, perhaps with /tree/BRANCH/FOLDER, found {address!r}; "
-            "Colab and Binder need a public one"
-        )
+        expected = "https://github.com/OWNER/NAME, perhaps with /tree/BRANCH/FOLDER"
+        raise BadInput(f"repository: expected {expected}, found {address!r}; Colab and Binder need a public one")
     return Repository(**{part: text for part, text in match.groupdict().items() if text})
 
 
@@ -67,28 +62,13 @@ def origin(folder=None):
     return repository(address) if ADDRESS.fullmatch(address) else None
 
 
-def badges(repository, name):
-    """Two links for the lesson `name`, as Markdown."""
-    at, path = f"{repository.owner}/{repository.name}", f"{repository.folder}/{name}"
-    place = f"lab/tree/{path}".replace("/", "%2F")
-    return (
-        f"[Open in Colab](https://colab.research.google.com/github/{at}/blob/{repository.branch}/{path}) ·\n"
-        f"[Open in Binder](https://mybinder.org/v2/gh/{at}/{repository.branch}?urlpath={place})"
-    )
-
-
-def to_do(repository, copies):
-    """What is left to do before the badges of the `copies` lead to anything, in a sentence."""
-    return (
-        f"The badges lead to {repository.url}/tree/{repository.branch}/{repository.folder}: commit what is in {copies} "
-        f"there\nas {repository.folder}/ (another place: --repository {repository.url}/tree/BRANCH/FOLDER)."
-    )
-
-
 def opened(notebook, name, repository):
     """A student copy with links to Colab and Binder under its title, and a setup cell that acts in Colab only."""
+    if repository is None:
+        return notebook
     title, *rest = notebook["cells"]
-    links = notebooks.markdown("elsewhere-01", badges(repository, name))
-    setup = SETUP.format(url=repository.url, branch=repository.branch)
+    path = f"{repository.folder}/{name}"
+    links = LINKS.format(at=repository, path=path, place=f"lab/tree/{path}".replace("/", "%2F"))
+    links, setup = notebooks.markdown("elsewhere-01", links), SETUP.format(at=repository)
     hidden = {"jupyter": {"source_hidden": True}, "tags": ["colab"]}
     return {**notebook, "cells": [title, links, notebooks.code("elsewhere-02", setup, **hidden), *rest]}

@@ -1,19 +1,19 @@
 """The master notebooks: found, read, written, and taken apart into headings, links and exercises."""
 
 import ast
-import json
 import os
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from i2pemd_lite.files import BadInput, atomic_write, read_json, root
+from i2pemd_lite.files import BadInput, atomic_write, read_json, root, write_json
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 MARK = re.compile(r"\b(?:begin|end)[\s_-]*solution", flags=re.I)  # however it is spelled
 CHECK = re.compile(r"""^[ \t]*check\(\s*["']\d\d[a-z]["']""", flags=re.M)
-STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")  # as nbgrader writes it
+STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"  # as nbgrader writes it, at the indent of the mark
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what a master says of the solutions that stand in it
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")  # a file, and perhaps a place in it
 
@@ -33,9 +33,8 @@ def lessons(numbers=(), folder=None):
     if not every:
         raise BadInput(f"{folder}: expected the lessons, found none; work in a checkout of the repository")
     stems = tuple(Path(number).stem for number in numbers)
-    for stem in stems:
-        if not any(path.stem.startswith(stem) for path in every):
-            raise BadInput(f"lessons: expected some of {', '.join(path.stem for path in every)}, found {stem!r}")
+    if unknown := [stem for stem in stems if not any(path.stem.startswith(stem) for path in every)]:
+        raise BadInput(f"lessons: expected some of {', '.join(path.stem for path in every)}, found {unknown[0]!r}")
     return [path for path in every if not stems or path.stem.startswith(stems)]
 
 
@@ -54,14 +53,7 @@ def read(path):
 
 def write(path, notebook):
     """Write a notebook, its sources as lists of lines, as Jupyter does."""
-    cells = [{**cell, "source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
-    write_text(path, json.dumps({**notebook, "cells": cells}, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path, text):
-    """Write a file of text, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_json(path, changed(notebook, lambda source: source.splitlines(keepends=True)))
 
 
 def markdown(name, source):
@@ -71,19 +63,34 @@ def markdown(name, source):
 
 def code(name, source, **metadata):
     """A code cell with the id `name`."""
-    return {
-        "cell_type": "code", "execution_count": None, "id": name, "metadata": metadata, "outputs": [], "source": source
-    }  # fmt: skip
+    empty = {"cell_type": "code", "execution_count": None, "id": name, "metadata": metadata, "outputs": []}
+    return empty | {"source": source}
+
+
+def is_text(cell):
+    """Whether a cell is Markdown."""
+    return cell["cell_type"] == "markdown"
+
+
+def changed(notebook, change, which=lambda cell: True):
+    """A notebook with `change(source)` as the source of those cells for which `which(cell)` holds."""
+    cells = [{**cell, "source": change(cell["source"])} if which(cell) else cell for cell in notebook["cells"]]
+    return {**notebook, "cells": cells}
+
+
+def spoken(notebook):
+    """A notebook without what the master alone has to say of the solutions in it."""
+    return changed(notebook, partial(SPOKEN.sub, ""), is_text)
 
 
 def headings(cell):
     """The second-level headings in a cell; none in a cell of code."""
-    return re.findall(r"^## +(.*?)\s*$", cell["source"], flags=re.M) if cell["cell_type"] == "markdown" else []
+    return re.findall(r"^## +(.*?)\s*$", cell["source"], flags=re.M) if is_text(cell) else []
 
 
 def links(notebook):
     """The relative links of a notebook's text, with what follows # and without what is shown, in their order."""
-    text = "\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    text = "\n".join(cell["source"] for cell in notebook["cells"] if is_text(cell))
     return [(target, (place or "#")[1:]) for target, place in LINK.findall(text)]
 
 
@@ -111,41 +118,16 @@ def _copy(path, copy):
         shutil.copyfile(path, temporary)
 
 
-def spoken(cell):
-    """The source of a cell, of a text without what the master alone has to say of the solutions in it."""
-    return SPOKEN.sub("", cell["source"]) if cell["cell_type"] == "markdown" else cell["source"]
-
-
 def cleared(source):
-    """Source with its solution replaced by the stub, at the indent of the mark.
-
-    Example
-    -------
-    >>> print(cleared("def half(x):\\n    ### BEGIN SOLUTION\\n    return x / 2\\n    ### END SOLUTION"))
-    def half(x):
-        # YOUR CODE HERE
-        raise NotImplementedError()
-    """
-    lines, inside = [], False
-    for line in source.split("\n"):
-        if BEGIN in line:
-            indent, inside = re.match(r"\s*", line)[0], True
-            lines += [indent + stub for stub in STUB]
-        elif END in line:
-            inside = False
-        elif not inside:
-            lines.append(line)
-    return "\n".join(lines)
+    """Source with its solution replaced by the stub, at the indent of the mark."""
+    return re.sub(rf"^([ \t]*){BEGIN}[ \t]*$.*?{END}[ \t]*$", STUB, source, flags=re.M | re.S)
 
 
 def task(cell):
     """The `Task` of a cell, and None when the cell holds no exercise.
 
     An exercise is one cell: lines with a region between the two marks, and `check("02a", answer)` as its last line.
-
-    Raises
-    ------
-    BadInput, when marks and check are not so: then no copy could be made of it, or one that shows the solution.
+    `BadInput` when marks and check are not so: then no copy could be made of it, or one that shows the solution.
     """
     source = cell["source"]
     if cell["cell_type"] != "code" or not (MARK.search(source) or CHECK.search(source)):
@@ -157,14 +139,11 @@ def task(cell):
     try:
         statements = ast.parse(source).body
     except SyntaxError as error:
-        found = (error.text or "").strip()
-        raise BadInput(
-            f"cell {cell['id']}: expected Python, found {found!r} in line {error.lineno} ({error.msg}); "
-            "put what begins with % or ! into a cell of its own"
-        ) from None
-    last = statements[-1] if statements else None
-    match last:
-        case ast.Expr(ast.Call(ast.Name("check"), [ast.Constant(str(name)), *_])):
+        found = f"{(error.text or '').strip()!r} in line {error.lineno} ({error.msg})"
+        do = "put what begins with % or ! into a cell of its own"
+        raise BadInput(f"cell {cell['id']}: expected Python, found {found}; {do}") from None
+    match statements:
+        case [*_, ast.Expr(ast.Call(ast.Name("check"), [ast.Constant(str(name)), *_])) as last]:
             first = last.lineno - 1
         case _:
             raise BadInput(f"cell {cell['id']}: expected check(\"NAME\", answer) as the last line, found {lines[-1]!r}")

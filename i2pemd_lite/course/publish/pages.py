@@ -5,26 +5,33 @@
 A page holds its formulas as MathML and its pictures as data; beside the pages lie the files that they link to.
 """
 
+import asyncio
+import contextlib
+import os
+import re
+import signal
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
 from i2pemd_lite.course.publish import notebooks, render
-from i2pemd_lite.course.publish.executed import executed
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, cache_folder, fingerprint, root, write_text
+
+STOPPED = "stopped; lessons that had been run to their end are not run again the next time"
 
 
 def write(out, numbers=(), folder=None, say=print):
     """Run the lessons, write a page for each and `index.html` under `out`; the paths written.
 
-    `say` is told each path as it is written, and before a lesson is run how long it may take.
-
-    Raises
-    ------
-    BadInput, when a lesson does not run, or a formula or picture in it could not be read on its page.
+    `say` is told each path as it is written, and before a lesson is run how long it may take. `BadInput` when a lesson
+    does not run, or a formula or picture in it could not be read on its page.
     """
     out, chosen, every = Path(out), notebooks.lessons(numbers, folder), notebooks.lessons((), folder)
     every = [path for path in every if path in chosen or (out / f"{path.stem}.html").exists()]
     written = list(write_each(out, chosen, lambda notebook, path: lesson(notebook, path, every), "lessons", say))
-    notebooks.write_text(out / "index.html", index(every))
+    write_text(out / "index.html", index(every))
     say(out / "index.html")
     return [*written, out / "index.html"]
 
@@ -38,28 +45,67 @@ def write_each(out, paths, page, what, say):
         for copy in notebooks.copy_links(notebooks.read(path), path, out):
             if copy.suffix == ".md":
                 text = render.text(copy.read_text(encoding="utf-8"))
-                notebooks.write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
+                write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
         target = out / f"{path.stem}.html"
-        notebooks.write_text(target, content)
+        write_text(target, content)
         say(target)
         yield target
 
 
+def executed(path, say=print):
+    """The notebook at `path` with its outputs, under the profile of this process; predictions answer from the key.
+
+    It is run again only when the lesson, the package or the profile has changed; until then a copy in the cache serves.
+    `say` is told before a lesson is run how long it may take. `BadInput` names the cell that raises.
+    """
+    from i2pemd_lite.device import profile  # and torch
+
+    name, sources = profile().name, sorted((root() / "i2pemd_lite").rglob("*.py"))
+    facts = (name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *sources)
+    copy = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
+    if copy.exists():
+        return notebooks.read(copy)
+    notebook = nbformat.read(path, as_version=4)
+    takes = re.search(rf"^Reading: .*\b{name} (?:about )?(\d+ (?:s|min))", notebook.cells[0].source, flags=re.M)
+    lasts = f"about {takes[1]}" if takes else "not timed yet"
+    say(f"running lesson {path.name[:2]}, {lasts} (profile {name})")
+    here = {"metadata": {"path": str(path.parent)}}
+    quiet = ["--IPKernelApp.log_level=50"]  # without its warning that a kernel on this machine is not encrypted
+    client = NotebookClient(notebook, timeout=None, resources=here, store_widget_state=False, extra_arguments=quiet)
+    client.on_notebook_start = _stoppable
+    try:
+        client.execute(env=os.environ | {"I2PEMD_HEADLESS": "1"})
+    except CellExecutionError as error:
+        at = next(cell.id for cell in notebook.cells if "error" in [o.output_type for o in cell.get("outputs", ())])
+        raise BadInput(f"{path.name}, cell {at}: expected it to run, found {error.ename}: {error.evalue}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(STOPPED) from None
+    for stale in copy.parent.glob(f"{path.stem}-*.ipynb"):
+        stale.unlink()
+    write_text(copy, nbformat.writes(notebook))
+    return notebooks.read(copy)
+
+
+def _stoppable(**_):
+    """Ctrl-C stops Python as anywhere: nbclient's own answer ends the kernel and complains that it has died."""
+    with contextlib.suppress(NotImplementedError):  # Windows, where nbclient has none
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
+
 def lesson(notebook, path, every=()):
     """The page of an executed notebook."""
-    main = "\n".join(_cell(cell, path) for cell in notebook["cells"])
+    main = "\n".join(_cell(cell, path) for cell in notebooks.spoken(notebook)["cells"])
     around = _around(path, list(every))
-    body = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
-    if wordless := render.wordless(body):
+    page = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
+    if wordless := render.wordless(page):
         raise BadInput(f"{path.name}: expected words for every picture (alt), found {wordless[0]}…; show a panel")
-    return body
+    return page
 
 
 def _cell(cell, path):
     """A cell as a section whose id is the cell's."""
-    if cell["cell_type"] == "markdown":
-        source = here(notebooks.spoken(cell))
-        return f'<section class="text" id="{cell["id"]}">\n{render.text(source, path.parent)}\n</section>'
+    if notebooks.is_text(cell):
+        return f'<section class="text" id="{cell["id"]}">\n{render.text(here(cell["source"]), path.parent)}\n</section>'
     results = "\n".join(filter(None, map(render.output, cell.get("outputs", ()))))
     results = f'<div class="outputs">\n{results}\n</div>' if results else ""
     if task := notebooks.task(cell):  # what is to be written is open; a way to write it, and its result, a click away
@@ -82,13 +128,13 @@ def title(notebook):
 
 def index(paths):
     """A page that leads to all others."""
-    rows = []
+    text = "# The lessons"
     for path in paths:
         notebook = notebooks.read(path)
-        opening = notebook["cells"][0]["source"].split("\n\n")
-        times = next((part for part in opening if part.startswith("Reading:")), "")
-        rows.append(f"## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(opening[1])}\n\n{times}")
-    return render.page("i2pemd-lite: the lessons", render.text("# The lessons\n\n" + "\n\n".join(rows)))
+        _, what, *rest = notebook["cells"][0]["source"].split("\n\n")
+        times = "".join(part for part in rest if part.startswith("Reading:"))
+        text += f"\n\n## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(what)}\n\n{times}"
+    return render.page("i2pemd-lite: the lessons", render.text(text))
 
 
 def _around(path, every):

@@ -1,30 +1,19 @@
 """Cells of an executed notebook as HTML that needs nothing else: formulas as MathML, pictures inside the page."""
 
+import contextlib
 import re
+import unicodedata
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
+from latex2mathml.converter import convert
 from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from i2pemd_lite.course.publish.formulas import mathml
+from i2pemd_lite.files import BadInput
 
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+TAG = re.compile(r"\\tag\{([^}]*)\}")
+LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
 
 
 class _Renderer(IPythonRenderer):
@@ -43,32 +32,22 @@ class _Renderer(IPythonRenderer):
 
 
 def page(title, body, *styles):
-    """A whole page, with the named style sheets of this folder in it."""
+    """A whole page, with the named style sheets of the folder `static` in it."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
-    return PAGE.format(title=escape(title), style=style, body=body)
+    return asset("page.html").format(title=escape(title), style=style, body=body)
 
 
 def asset(name):
     """A file of the folder `static` beside this module."""
-    return (files("i2pemd_lite.course.publish") / "static" / name).read_text(encoding="utf-8")
+    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
 
 
 def text(source, folder=None):
-    """Markdown as HTML; pictures in it are read from `folder` and put inside.
-
-    Example
-    -------
-    >>> text("Price $p$.")
-    '<p>Price <math ...><mrow><mi>p</mi></mrow></math>.</p>'
-    """
-    renderer = _Renderer(escape=False, embed_images=folder is not None, path=str(folder or ""))
-    return MarkdownWithMath(renderer=renderer).render(_to_pages(source)).strip()
-
-
-def _to_pages(source):
-    """Links to notebooks and to Markdown lead to the pages made of them, and those to a cell to its place there."""
+    """Markdown as HTML, with links to the pages made of others; pictures are read from `folder` and put inside."""
     source = re.sub(r"(\]\((?!https?:)[^)\s#]+)\.(?:ipynb|md)(?=[)#])", r"\1.html", source)
-    return re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
+    source = re.sub(r"(\]\([^)\s#]*#)cell-id=", r"\1", source)
+    renderer = _Renderer(escape=False, embed_images=folder is not None, path=str(folder or ""))
+    return MarkdownWithMath(renderer=renderer).render(source).strip()
 
 
 def code(source, folded="", results=""):
@@ -97,3 +76,31 @@ def output(said):
         png = data["image/png"].replace("\n", "")
         return f'<img src="data:image/png;base64,{png}" alt="{escape(plain)}">'
     return f"<pre>{escape(plain)}</pre>" if plain else ""
+
+
+def mathml(tex, block=False):
+    """A formula as MathML; a block stands on a line of its own, with the number that its `\\tag` gives at the right."""
+    number = TAG.search(tex)
+    # It knows arrays, and not `aligned`, which is one of two columns that meet.
+    plain = TAG.sub("", tex).replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")
+    try:
+        math = convert(plain.strip(), display="block" if block else "inline")
+    except Exception as error:  # its errors have no base of their own
+        raise BadInput(f"formula {tex}: expected TeX that MathML has, found {error!r}; write it otherwise") from None
+    math = LETTER.sub(_letter, math)
+    if unknown := re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", math):
+        raise BadInput(f"formula {tex}: expected TeX that MathML has, found {unknown[0]}; write it otherwise")
+    if not block:
+        return math
+    right = f'<span class="number">({number[1]})</span>' if number else ""
+    return f'<div class="formula">{math}{right}</div>'
+
+
+def _letter(match):
+    """A letter of another alphabet: browsers draw the character, and pass over the attribute `mathvariant`."""
+    style, letter = match.groups()
+    size = "CAPITAL" if letter.isupper() else "SMALL"
+    for name in (f"{style} {size} {letter}", f"MATHEMATICAL {style} {size} {letter}"):
+        with contextlib.suppress(KeyError):
+            return f"<mi>{unicodedata.lookup(name.upper())}</mi>"
+    return f"<mi>{letter}</mi>"

@@ -10,7 +10,6 @@ The rules, so that no lesson needs marks of its own:
 """
 
 import re
-from pathlib import Path
 
 from i2pemd_lite.course.publish import notebooks, pages, render, teacher
 
@@ -19,47 +18,43 @@ ROOM = 20  # lines of text on a slide: a picture takes 14, a formula 3
 TALL = {"<img": 14, 'class="formula"': 3, "<tr": 1.5, "<li": 0.5}
 
 
-def decks(out, paths, say=print):
-    """Run the lessons, and write a deck for each under `out`; each path, told to `say`, as it is written."""
-    return pages.write_each(Path(out), paths, deck, "slides", say)
-
-
 def deck(notebook, path):
     """The page of slides of an executed notebook."""
     notes = {note.heading: note for note in teacher.notes(path.name[:2])}
-    sheets, heading, room = [], "", 0
+    slides, heading, room = [], "", 0
     for part in parts(notebook, path):
-        title, tall = _title(part), _tall(part)
-        if title is not None or tall > room:
-            if title is None and sheets:
-                part = f'<h2 class="again">{heading}</h2>\n{part}'
-            heading, room = heading if title is None else title, ROOM
-            sheets.append([])
-        room -= tall
-        sheets[-1].append(part)
-        if title in notes:
-            about = render.text(f"**{notes[title].minutes} min.** {notes[title].text}")
-            sheets[-1].append(f'<aside class="notes">{about}</aside>')
-    slides = "\n".join("<section>\n" + "\n".join(slide) + "\n</section>" for slide in sheets)
+        title, lines = re.match(r"<h[12][^>]*>(.*?)</h[12]>", part, flags=re.S), _lines(part)
+        if title or lines > room:
+            again = f'<h2 class="again">{heading}</h2>\n' if slides and not title else ""
+            heading, room = title[1] if title else heading, ROOM
+            slides.append(f"<section>\n{again}")
+        room -= lines
+        slides[-1] += f"{part}\n"
+        if title and (note := notes.get(heading)):
+            about = render.text(f"**{note.minutes} min.** {note.text}")
+            slides[-1] += f'<aside class="notes">{about}</aside>\n'
+    main = "\n".join(f"{slide}</section>" for slide in slides)
     script = f"<script>\n{render.asset('slides.js')}</script>"
-    return render.page(pages.title(notebook), f"<main>\n{slides}\n</main>\n<footer></footer>\n{script}", "slides.css")
+    return render.page(pages.title(notebook), f"<main>\n{main}\n</main>\n<footer></footer>\n{script}", "slides.css")
 
 
 def parts(notebook, path):
     """What goes on the slides, in order, as pieces of HTML that stay whole."""
     asked = False
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            for block in _blocks(pages.here(notebooks.spoken(cell))):
+    for cell in notebooks.spoken(notebook)["cells"]:
+        if notebooks.is_text(cell):
+            for block in _blocks(pages.here(cell["source"])):
                 html = render.text(block, path.parent)
                 yield f'<div class="fragment">{html}</div>' if re.search(r"\*\*[^*]+\*\*.*\?", block, re.S) else html
             continue
         if task := notebooks.task(cell):
             yield render.code(notebooks.cleared(task.solution))
             continue  # what a right answer prints is not the class's yet
-        waits = bool(re.search(r"^(predict|estimate|sketch)\(", cell["source"], re.M))
-        if not waits and not _plumbing(cell):
-            yield render.code(cell["source"])
+        source, hidden = cell["source"], cell["metadata"].get("jupyter", {}).get("source_hidden")
+        waits = bool(re.search(r"^(predict|estimate|sketch)\(", source, re.M))
+        plumbing = hidden or len(source.splitlines()) > LINES or re.search(r"^(import|from)\s", source, re.M)
+        if not waits and not plumbing:
+            yield render.code(source)
         results = [piece for each in cell.get("outputs", ()) for piece in _pieces(render.output(each))]
         for piece in results:
             yield f'<div class="outputs{" fragment" * (waits or asked)}">{piece}</div>'
@@ -69,19 +64,13 @@ def parts(notebook, path):
 def _pieces(html):
     """What was printed, cut where a slide ends; anything else as a whole."""
     if not html.startswith("<pre>"):
-        return [html] * bool(html)
+        return [html] if html else []
     lines, most = html.removeprefix("<pre>").removesuffix("</pre>").splitlines(), ROOM - 2
     return ["<pre>" + "\n".join(lines[at : at + most]) + "</pre>" for at in range(0, len(lines), most)]
 
 
 def _blocks(source):
-    """Markdown cut at its empty lines, save within formulas and lists.
-
-    Example
-    -------
-    >>> _blocks("## One\\n\\nTwo\\nlines.\\n\\n$$ a\\n\\nb $$\\n\\n- x\\n\\n- y")
-    ['## One', 'Two\\nlines.', '$$ a\\n\\nb $$', '- x\\n\\n- y']
-    """
+    """Markdown cut at its empty lines, save within formulas and lists."""
     blocks = []
     for part in re.split(r"\n\s*\n", source.strip()):
         goes_on = blocks and (blocks[-1].count("$$") % 2 or blocks[-1].count("```") % 2)
@@ -92,18 +81,7 @@ def _blocks(source):
     return blocks
 
 
-def _plumbing(cell):
-    lines = cell["source"].splitlines()
-    hidden = cell["metadata"].get("jupyter", {}).get("source_hidden")
-    return hidden or len(lines) > LINES or any(re.match(r"(import|from)\s", line) for line in lines)
-
-
-def _title(part):
-    heading = re.match(r"<h[12][^>]*>(.*?)</h[12]>", part, flags=re.S)
-    return heading and heading[1]
-
-
-def _tall(part):
+def _lines(part):
     """About how many lines of a slide a piece takes."""
     words = re.sub(r"<[^>]*>", " ", re.sub(r"<math.*?</math>", " x ", part, flags=re.S))
     lines = sum(max(1, len(line) / 85) for line in words.splitlines() if line.strip())

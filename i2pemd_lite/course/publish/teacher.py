@@ -51,24 +51,22 @@ def contents(notes, notebook):
         return []
     names = [task.name for task in map(notebooks.task, notebook["cells"]) if task]
     entries = {name: exercises.find(name) for name in names if exercises.is_one(name)}
-    rows = [f"| {note.heading} | {note.minutes} |" for note in notes]
-    rows += [f"| exercise {name} ({each.kind}): {each.title} | {each.minutes} |" for name, each in entries.items()]
     read, solved = sum(note.minutes for note in notes), sum(each.minutes for each in entries.values())
+    rows = ["**For the teacher.** What this lesson takes:", "", "| part | minutes |", "| --- | ---: |"]
+    rows += [f"| {note.heading} | {note.minutes} |" for note in notes]
+    rows += [f"| exercise {name} ({each.kind}): {each.title} | {each.minutes} |" for name, each in entries.items()]
     rows += [f"| **together** | **{read} + {solved} for the exercises** |"]
-    top = ["**For the teacher.** What this lesson takes:", "", "| part | minutes |", "| --- | ---: |"]
-    return [notebooks.markdown("teacher-contents", "\n".join(top + rows))]
+    return [notebooks.markdown("teacher-contents", "\n".join(rows))]
 
 
 def after(cell, notes):
     """The teacher's cells that follow a cell of the master: notes to its headings, or on its exercise."""
-    task = notebooks.task(cell)
-    if task is not None:
-        text = _about(task.name) if exercises.is_one(task.name) else ""
+    if task := notebooks.task(cell):
+        texts = [_about(task.name)] if exercises.is_one(task.name) else []
     else:
         named = [note for heading in notebooks.headings(cell) for note in notes if note.heading == heading]
-        texts = (f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named)
-        text = "\n\n".join(texts)
-    return [notebooks.markdown(f"{cell['id']}-teacher", text)] if text else []
+        texts = [f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named]
+    return [notebooks.markdown(f"{cell['id']}-teacher", "\n\n".join(texts))] if texts else []
 
 
 def _about(name):
@@ -84,23 +82,14 @@ def _about(name):
 
 
 def _ended(heading):
-    """A heading as a sentence, which ends once.
-
-    Example
-    -------
-    >>> _ended("Is G a distance?"), _ended("Equation 4, with ties")
-    ('Is G a distance?', 'Equation 4, with ties.')
-    """
+    """A heading as a sentence, which ends once."""
     return heading if heading.endswith(("?", "!", ".")) else f"{heading}."
 
 
 @cache
 def _written(number):
-    """{sentence: code} of the typical mistakes of a lesson, as its file has them; "" where it needs other functions of
-    that file, which nobody would write.
-    """
-    file = Path(exercises.__file__).parent / f"lesson{number}.py"
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    """{sentence: code} of the typical mistakes of a lesson, as its file has them."""
+    tree = ast.parse((Path(exercises.__file__).parent / f"lesson{number}.py").read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     mistakes = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mistakes"]
     pairs = [pair for table in mistakes for pair in zip(table.keys, table.values, strict=True)]
@@ -108,12 +97,12 @@ def _written(number):
 
 
 def _code(node, functions):
-    """A function's result in one line: of a lambda its expression, of a name the lines of its `def`."""
+    """A function's result in one line: of a lambda its expression, of a name the lines of its `def`; "" where it needs
+    more lines, or functions of its file, which nobody would write."""
     node = functions.get(node.id, node) if isinstance(node, ast.Name) else node
-    parts = list(ast.walk(node))
-    ours = any(isinstance(part, ast.Name) and part.id.startswith("_") for part in parts)
-    if ours or any(isinstance(part, ast.If | ast.For | ast.While) for part in parts):
-        return ""
+    for part in ast.walk(node):
+        if isinstance(part, ast.If | ast.For | ast.While) or isinstance(part, ast.Name) and part.id.startswith("_"):
+            return ""
     if isinstance(node, ast.FunctionDef):
         return "; ".join(map(ast.unparse, node.body[ast.get_docstring(node) is not None :]))
     return ast.unparse(node.body if isinstance(node, ast.Lambda) else node)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from i2pemd_lite.course import exercises, table
+from i2pemd_lite.course import exercises
 from i2pemd_lite.files import BadInput, cache_folder, write_json
 from i2pemd_lite.panels.engine.still import Still, count
+from i2pemd_lite.tables.report import html_table
 
 KINDS = ("check", "prediction", "start over", "journal")
 EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
@@ -207,7 +208,7 @@ def show():
     right = sum(each["right"] for each in tried.values())
     words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
     words += f"{count(len(said), 'prediction')} committed to."
-    return Still(words, html=table.html(("lesson", "exercises", "predictions right"), rows))
+    return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows, words=True))
 
 
 def _state(each):

@@ -185,8 +185,10 @@ class Plane:
         where = {"data": values, "clim": (low, high)}
         return self.mark(f"image {np.shape(values)}", lambda **look: self.axes.imshow(values, **look), where, **look)
 
-    def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal"):
+    def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal", words=None, bold=None):
         """A small matrix in cividis from 0 to `top` with its numbers written in, below and beside its labels.
+
+        words : what is written in place of the numbers;  bold : which of them are; (m, n) each
 
         Example
         -------
@@ -201,11 +203,12 @@ class Plane:
         self.look(xticks=range(n), yticks=range(m), xticklabels=columns, yticklabels=rows)
         self.look(xlim=(-0.5, n - 0.5), ylim=(m - 0.5, -0.5))
         self.image(values, 0, top, cmap=style.HEAT, interpolation="nearest", aspect=aspect)
-        for i, row in enumerate(values):
-            for j, value in enumerate(row):
-                # cividis is dark below its middle: each number is set in the ink that reads on its cell.
-                ink = style.CARD if value < 0.5 * top else style.BLACK
-                self.text(j, i, style.number(value), ha="center", va="center", size=size, color=ink)
+        for (i, j), value in np.ndenumerate(values):
+            # cividis is dark below its middle: each number is set in the ink that reads on its cell.
+            ink = style.CARD if value < 0.5 * top else style.BLACK
+            weight = "bold" if bold is not None and bold[i][j] else "normal"
+            text = style.number(value) if words is None else words[i][j]
+            self.text(j, i, text, ha="center", va="center", size=size, color=ink, weight=weight)
 
 
 class _Marks(list):
