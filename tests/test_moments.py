@@ -420,7 +420,7 @@ def test_a_saved_run_is_shown_without_its_data(trained, monkeypatch, tmp_path):
 
 def test_a_touch_of_the_curves_chooses_the_nearest_moment(trained):
     shown = panel.scrub(*trained["segmentation"][:2])
-    axes = shown._figure.house_artists.curves.axes
+    axes = shown._figure.planes["curves"].axes
     to = shown._figure.transFigure.inverted().transform
     for x, step in ((-0.1, 0), (0.9, 0), (1.2, 2), (4.8, 4), (100, 6)):
         at = to(axes.transData.transform((x, sum(axes.get_ylim()) / 2)))

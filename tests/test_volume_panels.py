@@ -383,7 +383,8 @@ def test_a_prototype_outside_the_clouds_is_in_the_picture(scans):
     far = cloud._replace(prototypes=cloud.prototypes + 30 * np.outer(np.arange(5), cloud.plane.components_[0]))
     seen = gap.view(far, gap.ALL, 100)
     places = np.array(list(seen.prototypes.values()))
-    assert (np.abs(places - seen.middle) <= [gap.WIDE * seen.half, seen.half]).all()
+    middle, half, wide = seen.window
+    assert (np.abs(places - middle) <= [wide * half, half]).all()
 
 
 def test_four_gaps_are_too_many_and_a_run_that_went_on_is_measured_again(scans):

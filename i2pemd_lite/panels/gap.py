@@ -14,7 +14,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
-from i2pemd_lite.panels.plane import Scatter, fit, project, window
+from i2pemd_lite.panels.plane import Window, draw_points, draw_prototypes, fit, project, window
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.report import VOXELS, ClassMean
@@ -48,8 +48,7 @@ class View(NamedTuple):
     part: float
     mmd: float  # of the classes that are drawn
     cost: float  # I2PEMD: the mean of ℓ_k over them (Eq. 8)
-    middle: np.ndarray  # (2,) of the picture
-    half: float  # its half height, feature units
+    window: Window
 
 
 class Result(NamedTuple):
@@ -115,19 +114,8 @@ def view(cloud, classes, share):
         cloud.part,
         cloud.mmd[classes],
         float(np.nanmean(cloud.cost[ks])),
-        *window(together, prototypes, 0.56, WIDE),
+        window(together, prototypes, 0.56, WIDE),
     )
-
-
-def draw(figure, result):
-    """One plane for each run: CT, MR, prototypes, and the names of the classes at their points."""
-    art = style.artists(figure, lambda figure: {name: _Plane(figure, j, name, len(result.views))
-                                                for j, name in enumerate(result.views)})  # fmt: skip
-    for name, seen in result.views.items():
-        plane = art[name]
-        plane.scatter.show(seen.middle, seen.half, seen.points.values(), seen.others, seen.prototypes)
-        plane.numbers.set_text(f"MMD² {seen.mmd:.3f}   I2PEMD {seen.cost:.3f}")
-        plane.part.set_text(f"{100 * seen.part:.0f} % of the variance lies in this plane")
 
 
 SIDE, HEAD, FOOT = 2.7, 0.62, 0.62  # inches: height of a plane, what is above it, and below
@@ -143,20 +131,22 @@ def size(planes):
     return 0.15 + (WIDE * SIDE + 0.11) * planes, HEAD + SIDE + FOOT
 
 
-class _Plane:
-    """The artists of one run; the first brings the key."""
-
-    def __init__(self, figure, j, name, planes):
-        width, height = size(planes)
+def draw(card, result):
+    """One plane for each run: CT, MR, prototypes, and the names of the classes at their points."""
+    width, height = size(len(result.views))
+    for j, (name, seen) in enumerate(result.views.items()):
         left = (0.12 + (WIDE * SIDE + 0.11) * j) / width
-        axes = figure.add_axes([left, FOOT / height, WIDE * SIDE / width, SIDE / height])
-        self.scatter = Scatter(axes, POINTS, SHORT, WIDE, 0.5 * WIDE, 0.09, ms=9, pad=1.0, leaders=False)
-        figure.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold")
-        self.numbers = figure.text(left, 1 - 0.5 / height, "", size=9)
-        self.part = figure.text(left, 0.4 / height, "", size=8.5, color=style.QUIET)
-        key = ((0.12, *MARKS["ct"]), (0.72, *MARKS["mr"]), (1.32, "prototype ◆", style.BLACK))
-        for inches, words, colour in key if j == 0 else ():
-            figure.text(inches / width, 0.14 / height, words, color=colour, size=9, weight="bold")
+        box = [left, FOOT / height, WIDE * SIDE / width, SIDE / height]
+        marked = zip(POINTS, seen.points.values(), strict=True)
+        plane = draw_points(card, name, box, seen.window, marked, seen.others)
+        prototypes = {SHORT[k]: place for k, place in seen.prototypes.items()}
+        draw_prototypes(plane, seen.window, prototypes, 0.5 * WIDE, 0.09, ms=9, pad=1.0, leaders=False)
+        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold")
+        card.paper.text(left, 1 - 0.5 / height, f"MMD² {seen.mmd:.3f}   I2PEMD {seen.cost:.3f}", size=9)
+        words = f"{100 * seen.part:.0f} % of the variance lies in this plane"
+        card.paper.text(left, 0.4 / height, words, size=8.5, color=style.QUIET)
+    for inches, words, colour in ((0.12, *MARKS["ct"]), (0.72, *MARKS["mr"]), (1.32, "prototype ◆", style.BLACK)):
+        card.paper.text(inches / width, 0.14 / height, words, color=colour, size=9, weight="bold")
 
 
 def describe(result):

@@ -14,7 +14,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.curves import LINES, column
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
-from i2pemd_lite.panels.plane import Scatter, fit, project, window
+from i2pemd_lite.panels.plane import Window, draw_leaders, draw_points, draw_prototypes, fit, project, window
 from i2pemd_lite.panels.segmentation import SHORT
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.tables.report import Report
@@ -60,8 +60,7 @@ class Film(NamedTuple):
     labels: np.ndarray  # (n,)
     marks: np.ndarray  # (n,) which mark a point has
     part: float  # of the variance of all features of all moments that lies in the plane
-    middle: np.ndarray  # (2,) of the picture
-    half: float  # its half side, feature units
+    window: Window
 
 
 class Curve(NamedTuple):
@@ -98,7 +97,7 @@ def film(moments, look):
         moments[0].labels,
         getattr(moments[0], look.by),
         float(plane.explained_variance_ratio_.sum()),
-        *window(points.reshape(-1, 2), prototypes.reshape(-1, 2), 0.55),
+        window(points.reshape(-1, 2), prototypes.reshape(-1, 2), 0.55),
     )
 
 
@@ -184,78 +183,87 @@ def compute(films, state):
     return Result(films, step, at, panes, classes, curves, state["curve"])
 
 
-def draw(figure, result):
-    """Two panes, each an embedding or a matrix, and the curves with a cursor at the step."""
-    art = style.artists(figure, lambda figure: _Card(figure, result))
-    for pane, (what, name) in zip(art.panes, result.panes, strict=True):
-        pane.show(what, name, result.films.films[name], result.at[name], result.classes)
-    art.key.set_text(art.words if EMBEDDING in dict(result.panes) else "")
-    art.curves.show(result)
-
-
 WIDTH, HEIGHT = 9.4, 3.75
 SIDE, BOTTOM = 2.72, 0.52  # inches: side of a pane, and what is below it
+TITLE = {"size": 9.5, "weight": "bold", "va": "center"}
 
 
-class _Card:
-    """The artists of two panes and of the curves."""
-
-    def __init__(self, figure, result):
-        look = result.films.look
-        self.panes = [_Pane(figure, 0.12 + (SIDE + 0.2) * j, look) for j in range(2)]
-        self.curves = _Curves(figure, [0.7, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT], list(result.curves))
-        self.words = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
-        self.key = figure.text(0.12 / WIDTH, 0.1 / HEIGHT, "", size=8, color=style.INK)
-
-
-class _Pane:
-    """A plane and a matrix in one place, of which one is seen."""
-
-    def __init__(self, figure, left, look):
-        box = [left / WIDTH, BOTTOM / HEIGHT, SIDE / WIDTH, SIDE / HEIGHT]
-        self.title = figure.text(box[0], 1 - 0.2 / HEIGHT, "", size=9.5, weight="bold", va="center")
-        self.note = figure.text(box[0], 1 - 0.4 / HEIGHT, "", size=8.5, color=style.QUIET, va="center")
-        marks = [{"alpha": 0.6, **mark} for _, mark in look.marks]
-        axes = figure.add_axes(box)
-        self.scatter = Scatter(axes, marks, look.classes, 1.0, 0.4, 0.12, ms=8.5, pad=0.8, leaders=True)
-        # Below the labels of its columns, and right of those of its rows.
-        inner = figure.add_axes([(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT])
-        K = len(look.classes)
-        self.matrix = style.Matrix(inner, "", look.classes, look.classes, (K - 1) / K)  # its largest value (Eq. 4)
-        inner.tick_params(labelsize=7)
-        inner.tick_params(axis="x", labelrotation=30)
-        for label in inner.get_xticklabels():
-            label.set_ha("left")
-
-    def show(self, what, name, film, t, classes):
-        """The moment `t` of one run; nothing of it where t is -1."""
-        for kind, axes in ((EMBEDDING, self.scatter.axes), (GROUND, self.matrix.axes)):
-            if axes.get_visible() != (kind == what):
-                axes.set_visible(kind == what)
+def draw(card, result):
+    """Two panes, each an embedding or a matrix, and the curves with a cursor at the step."""
+    look = result.films.look
+    for j, (what, name) in enumerate(result.panes):
+        film, t, left = result.films.films[name], result.at[name], 0.12 + (SIDE + 0.2) * j
         when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
-        self.title.set_text(f"{'G of ' * (what == GROUND)}{short(name)}, {when}")
+        title = f"{'G of ' * (what == GROUND)}{short(name)}, {when}"
+        card.paper.text(left / WIDTH, 1 - 0.2 / HEIGHT, title, **TITLE)
         if what == EMBEDDING:
-            self.note.set_text(f"{100 * film.part:.0f} % of the variance of all moments lies here")
-            self._show_plane(film, t, classes)
+            note = f"{100 * film.part:.0f} % of the variance of all moments lies here"
+            box = [left / WIDTH, BOTTOM / HEIGHT, SIDE / WIDTH, SIDE / HEIGHT]
+            _draw_moment(card, f"{what} {j}", box, film, t, result.classes, look)
         else:
             ground = np.zeros_like(film.grounds[0]) if t < 0 else film.grounds[t]
-            self.note.set_text("Eq. 5" if ground.any() else "0: not every class was seen yet")
-            self.matrix.show(ground)
+            note = "Eq. 5" if ground.any() else "0: not every class was seen yet"
+            # Below the labels of its columns, and right of those of its rows.
+            box = [(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT]
+            K = len(look.classes)  # (K − 1)/K is the largest value of Eq. 4
+            plane = card.plane(f"{what} {j}", box, lambda axes, K=K: _slanted(axes, K))
+            plane.matrix(ground, look.classes, look.classes, (K - 1) / K)
+        card.paper.text(left / WIDTH, 1 - 0.4 / HEIGHT, note, size=8.5, color=style.QUIET, va="center")
+    if EMBEDDING in dict(result.panes):
+        key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
+        card.paper.text(0.12 / WIDTH, 0.1 / HEIGHT, key, size=8, color=style.INK)
+    _draw_curves(card, result)
 
-    def _show_plane(self, film, t, classes):
-        """The points of moment t, and the way of each prototype from the first moment to it:
 
-        c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …   one line, with a gap after each class
-        """
-        ways = np.full((len(classes), t + 2, 2), np.nan)  # its last place is the gap
-        ways[:, :-1] = film.prototypes[: t + 1, classes].swapaxes(0, 1)
-        self.scatter.ways.set_data(*ways.reshape(-1, 2).T)
-        mine = np.isin(film.labels, classes)
-        points = film.points[t] if t >= 0 else np.full_like(film.points[0], np.nan)  # NaN is not drawn
-        marked = [points[mine & (film.marks == mark)] for mark in range(len(self.scatter.points))]
-        ends = dict(zip(classes, ways[:, t], strict=True))  # at t = -1 the gap
-        prototypes = {k: end for k, end in ends.items() if np.isfinite(end).all()}
-        self.scatter.show(film.middle, film.half, marked, points[~mine], prototypes)
+def _slanted(axes, count):
+    """Axes of a matrix whose column labels, so many, rise to the right."""
+    style.blank(axes).tick_params(labelsize=7)
+    axes.tick_params(axis="x", labelrotation=30)
+    axes.xaxis.tick_top()
+    for tick in axes.xaxis.get_major_ticks(count):
+        tick.label2.set_ha("left")
+
+
+def _draw_moment(card, name, box, film, t, classes, look):
+    """The points of moment t, and the way of each prototype from the first moment to it:
+
+    c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …   one line, with a gap after each class
+    """
+    mine = np.isin(film.labels, classes)
+    points = film.points[t] if t >= 0 else np.full_like(film.points[0], np.nan)  # NaN is not drawn
+    marked = [({"alpha": 0.6, **mark}, points[mine & (film.marks == n)]) for n, (_, mark) in enumerate(look.marks)]
+    plane = draw_points(card, name, box, film.window, marked, points[~mine])
+    ways = np.full((len(classes), t + 2, 2), np.nan)  # its last place is the gap
+    ways[:, :-1] = film.prototypes[: t + 1, classes].swapaxes(0, 1)
+    plane.line(*ways.reshape(-1, 2).T, color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8)
+    ends = zip(classes, ways[:, t], strict=True)  # at t = -1 the gap
+    prototypes = {look.classes[k]: end for k, end in ends if np.isfinite(end).all()}
+    draw_prototypes(plane, film.window, prototypes, 0.4, 0.12, ms=8.5, pad=0.8, leaders=True)
+
+
+def _draw_curves(card, result):
+    """One line for each run from 0 to the last step, with its name at its end, and a cursor."""
+    left, last = 0.7, result.films.last
+    values = np.concatenate([curve.y for curve in result.curves.values()])
+    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
+    margin = 0.08 * (values.max() - values.min()) or 0.1 * abs(values.max()) or 1.0
+    low, high = values.min() - margin, values.max() + margin
+    room = 0.08 + 0.024 * max(map(len, map(short, result.curves)))  # of a letter of 8 points in the width
+    box = [left, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT]
+    plane = card.plane("curves", box, lambda axes: axes.locator_params(nbins=5), xlabel="step",
+                       xlim=(-0.02 * last, last / (1 - room)), ylim=(low, high))  # fmt: skip
+    plane.line([result.step, result.step], [low, high], color=style.QUIET, lw=1)
+    for ls, curve in zip(LINES, result.curves.values(), strict=False):
+        plane.line(curve.x, curve.y, color=style.BLACK, lw=1.4, ls=ls)
+    drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
+    now = [curve.now for curve in drawn.values()]
+    plane.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
+    heights = style.apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
+    ends = np.array([(1.04 * last, height) for height in heights]).reshape(-1, 2)
+    draw_leaders(plane, np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2), ends)
+    for name, end in zip(drawn, ends, strict=True):
+        plane.text(*end, short(name), size=8, va="center")
+    card.paper.text(left, 1 - 0.2 / HEIGHT, f"{result.measure}, cursor at step {result.step}", **TITLE)
 
 
 def short(name):
@@ -269,47 +277,9 @@ def short(name):
     return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"
 
 
-class _Curves:
-    """One line for each run, and a cursor."""
-
-    def __init__(self, figure, box, names):
-        self.axes = figure.add_axes(box)
-        self.axes.set_xlabel("step")
-        self.axes.locator_params(nbins=5)
-        self.title = figure.text(box[0], 1 - 0.2 / HEIGHT, "", size=9.5, weight="bold", va="center")
-        self.cursor = self.axes.plot([], [], color=style.QUIET, lw=1)[0]
-        self.lines = {name: self.axes.plot([], [], color=style.BLACK, lw=1.4, ls=LINES[j])[0]
-                      for j, name in enumerate(names)}  # fmt: skip
-        self.now = self.axes.plot([], [], ls="", marker="o", ms=5, color=style.BLACK)[0]
-        self.leaders = self.axes.plot([], [], color=style.QUIET, lw=0.7)[0]
-        self.labels = {name: self.axes.text(0, 0, "", size=8, va="center") for name in names}
-
-    def show(self, result):
-        """The curves of the measure, from 0 to the last step, with room for their names."""
-        values, last = np.concatenate([curve.y for curve in result.curves.values()]), result.films.last
-        values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-        room = 0.08 * (values.max() - values.min()) or 0.1 * abs(values.max()) or 1.0
-        low, high = values.min() - room, values.max() + room
-        room = 0.08 + 0.024 * max(map(len, map(short, self.labels)))  # of a letter of 8 points in the width
-        style.limits(self.axes, (-0.02 * last, last / (1 - room)), (low, high))
-        self.cursor.set_data([result.step, result.step], [low, high])
-        for name, label in self.labels.items():
-            self.lines[name].set_data(*result.curves[name][:2])
-            label.set_text("")
-        drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
-        heights = style.apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
-        leaders, end = [], 1.04 * last
-        for (name, curve), height in zip(drawn.items(), heights, strict=True):
-            self.labels[name].set(text=short(name), x=end, y=height)
-            leaders += [(curve.x[-1], curve.y[-1]), (end, height), (np.nan, np.nan)]
-        self.leaders.set_data(*np.array(leaders).reshape(-1, 2).T)
-        self.now.set_data([result.step] * len(drawn), [curve.now for curve in drawn.values()])
-        self.title.set_text(f"{result.measure}, cursor at step {result.step}")
-
-
-def point(figure, result, at, pressed):
+def point(card, result, at, pressed):
     """A touch of the curves moves the cursor to the nearest moment that some run kept."""
-    place = style.place(figure.house_artists.curves.axes, at)
+    place = style.place(card.planes["curves"].axes, at)
     return {} if place is None else {"step": min(result.films.stops, key=lambda step: abs(step - place[0]))}
 
 

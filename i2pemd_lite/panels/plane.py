@@ -1,4 +1,6 @@
-"""Features seen flat: the plane in which they vary most, and the artists of points and prototypes in it."""
+"""Features seen flat: the plane in which they vary most, and points and prototypes drawn in it."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,52 +19,55 @@ def project(plane, features):
     return (features - plane.mean_) @ plane.components_.T
 
 
-def window(points, prototypes, room, wide=1.0):
-    """The middle (2,) and half the height of a picture of points (n, 2) and prototypes (m, 2).
+class Window(NamedTuple):
+    """What a picture shows of the plane: its middle (2,), half its height in feature units, and width over height."""
 
-    It holds all prototypes but those that are NaN, and nearly all points; it is `wide` times as wide as high.
-    """
+    middle: np.ndarray
+    half: float
+    wide: float
+
+
+def window(points, prototypes, room, wide=1.0):
+    """The `Window` of all prototypes (m, 2) but those that are NaN, and of nearly all points (n, 2)."""
     ends = [*np.quantile(points, (0.005, 0.995), axis=0), *prototypes[~np.isnan(prototypes).any(-1)]]
     low, high = np.min(ends, axis=0), np.max(ends, axis=0)
     width, height = high - low
-    return (low + high) / 2, room * float(max(width / wide, height, 1e-6))
+    return Window((low + high) / 2, room * float(max(width / wide, height, 1e-6)), wide)
 
 
-class Scatter:
-    """The artists of a plane: points by mark, those of other classes in grey, prototypes and their names.
+def draw_points(card, name, box, window, marked, others):
+    """The plane of a name in a box, with `marked` points (look, (n, 2)), and others (n, 2) in grey -> its `Plane`."""
+    (x, y), half, wide = window
+    plane = card.plane(name, box, _framed, xlim=(x - wide * half, x + wide * half), ylim=(y - half, y + half))
+    plane.points(*others.T, marker=".", ms=2.5, color=style.LINE)
+    for look, points in marked:
+        plane.points(*points.T, **look)
+    return plane
 
-    axes : where it is drawn;  marks : style of each kind of points;  classes : their names
-    wide : width over height;  turn : how far right of the middle a name stands on the left of its prototype;
-    off : from a prototype to its name (both in half heights);  leaders : whether a line joins the two
+
+def draw_prototypes(plane, window, prototypes, turn, off, ms, pad, leaders):
+    """Prototypes, name -> place (2,), with their names beside them.
+
+    turn : how far right of the middle a name stands on the left of its prototype;  off : from a prototype to its name
+    (both in half heights);  ms, pad : size of a prototype and around a name;  leaders : whether a line joins the two
     """
+    (x, _), half, _ = window
+    places = np.array(list(prototypes.values())).reshape(-1, 2)
+    paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": pad}
+    sides = np.where(places[:, 0] > x + turn * half, -1, 1)
+    ends = np.c_[places[:, 0] + off * half * sides, style.apart(places[:, 1], 0.13 * half)]
+    if leaders:
+        draw_leaders(plane, places, ends)
+    plane.points(*places.T, ms=ms, **style.PROTOTYPE)
+    for name, end, side in zip(prototypes, ends, sides, strict=True):
+        plane.text(*end, name, size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right", bbox=paper)
 
-    def __init__(self, axes, marks, classes, wide, turn, off, ms, pad, leaders):
-        self.axes, self.classes, self.wide, self.turn, self.off = axes, classes, wide, turn, off
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(True)
-        self.others = axes.plot([], [], ls="", marker=".", ms=2.5, color=style.LINE)[0]
-        self.points = [axes.plot([], [], ls="", **mark)[0] for mark in marks]
-        self.ways = axes.plot([], [], color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8)[0]
-        self.leaders = axes.plot([], [], color=style.QUIET, lw=0.7 * leaders)[0]
-        self.prototypes = axes.plot([], [], ls="", ms=ms, **style.PROTOTYPE)[0]
-        paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": pad}
-        self.names = [axes.text(0, 0, "", size=8.5, weight="bold", va="center", bbox=paper) for _ in classes]
 
-    def show(self, middle, half, points, others, prototypes):
-        """Points of each mark and others, each (n, 2), and class -> place (2,) of its prototype."""
-        x, y = middle
-        style.limits(self.axes, (x - self.wide * half, x + self.wide * half), (y - half, y + half))
-        self.others.set_data(*others.T)
-        for artist, mine in zip(self.points, points, strict=True):
-            artist.set_data(*mine.T)
-        places = np.array(list(prototypes.values())).reshape(-1, 2)
-        self.prototypes.set_data(*places.T)
-        for text in self.names:
-            text.set_text("")
-        leaders = []
-        for k, at, height in zip(prototypes, places, style.apart(places[:, 1], 0.13 * half), strict=True):
-            side = -1 if at[0] > x + self.turn * half else 1
-            end = at[0] + self.off * half * side
-            self.names[k].set(text=self.classes[k], x=end, y=height, ha="left" if side > 0 else "right")
-            leaders += [at, (end, height), (np.nan, np.nan)]
-        self.leaders.set_data(*np.array(leaders).reshape(-1, 2).T)
+def draw_leaders(plane, places, ends):
+    """Thin lines from places (n, 2) to the ends (n, 2) where their names are: one line with gaps."""
+    gaps = np.full_like(ends, np.nan)
+    plane.line(*np.stack([places, ends, gaps], 1).reshape(-1, 2).T, color=style.QUIET, lw=0.7)
+
+
+def _framed(axes):
+    style.blank(axes).spines[:].set_visible(True)

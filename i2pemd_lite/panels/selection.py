@@ -19,15 +19,14 @@ from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
 
 GROUNDS = {"learned": "learned", "fixed, 1 − I": "fixed"}
-ROWS = {
-    "high": "above: s > τ_high",
-    "band": "all of it",
-    "near": "let in by I2PEMD",
-    "sure": "as many, most confident",
-    "chance": "as many, at random",
-    "low": "below: s ≤ τ_low",
+ROWS = {  # the sets of `bands` that are drawn: where from above, and what they are called
+    "high": (0.0, "above: s > τ_high"),
+    "band": (1.9, "all of it"),
+    "near": (2.8, "let in by I2PEMD"),
+    "sure": (3.7, "as many, most confident"),
+    "chance": (4.6, "as many, at random"),
+    "low": (5.9, "below: s ≤ τ_low"),
 }
-"""The sets of `bands` that are drawn, from above to below."""
 
 
 class Frozen(NamedTuple):
@@ -123,19 +122,19 @@ class Result(NamedTuple):
     batch: int  # from 0
 
 
-def draw(card, result):
-    """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
-    _draw_batch(card, *result)
-    _draw_shares(card, result.judged.shares)
-
-
-MARKS = {
+MARKS = {  # (chosen, right) -> look
     (False, True): {"marker": "o", "mfc": "none", "mec": style.QUIET, "ms": 6},
     (False, False): {"marker": "x", "mec": style.QUIET, "ms": 6, "mew": 1.2},
     (True, True): {"marker": "o", "mfc": style.BLACK, "mec": style.CARD, "ms": 7},
     (True, False): {"marker": "X", "mfc": style.RED, "mec": style.CARD, "ms": 9},
 }
-"""Of images by whether they are chosen, and whether their pseudo-label is right."""
+BAND, ALWAYS = "#e6dcc3", "#dfe5ea"  # shades
+
+
+def draw(card, result):
+    """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
+    _draw_batch(card, *result)
+    _draw_shares(card, result.judged.shares)
 
 
 def _draw_batch(card, judged, batch):
@@ -152,66 +151,57 @@ def _draw_batch(card, judged, batch):
         "batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top), ylabel="I2PEMD d",
         xlabel="confidence s (Eq. 15)", title="One batch: I2PEMD d against confidence s",
     )  # fmt: skip
-    for left, end, colour in ((low, high, "#e6dcc3"), (high, 1.0, "#dfe5ea")):
+    for left, end, colour in ((low, high, BAND), (high, 1.0, ALWAYS)):
         plane.rect(left, 0, end - left, 1.12 * top, facecolor=colour, zorder=0)
-    # Where each name stands, and what room is left beside it, in units of s
-    names = {
-        "never": (max(low / 2, 0.2), 1.0),
-        "band": ((low + high) / 2, high - low - 0.07),
-        "always": ((1 + high) / 2, 1.0 - high - 0.095),
-    }
-    for name, (x, room) in names.items():
+    for name, x, room in (  # in units of s: where each name stands, and what is left beside it
+        ("never", max(low / 2, 0.2), 1.0),
+        ("band", (low + high) / 2, high - low - 0.07),
+        ("always", (1 + high) / 2, 1.0 - high - 0.095),
+    ):
         if room >= 0:
             plane.text(x, 1.065 * top, name, size=8.5, weight="bold", ha="center", va="center")
-    others = {"marker": ".", "ms": 2.5, "color": style.LINE, "zorder": 1}
-    plane.points(chosen.scores.flatten(), chosen.distances.flatten(), **others)
+    plane.points(chosen.scores.flatten(), chosen.distances.flatten(), marker=".", ms=2.5, color=style.LINE, zorder=1)
     for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
         plane.points(s[mine], d[mine], zorder=3, **look)
+    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5, still=True)
+    # The distance of the last of the T nearest, and where as many by s begin
     last = np.sort(d)[T - 1]
     plane.line([0, 1], [last, last], color=style.QUIET, lw=1, ls="--", zorder=2)
     x, side = (0.135, "left") if last < 0.3 * top else (1.0, "right")
-    plane.text(x, last, f"T = {T} nearest: on or below", ha=side, size=8, color=style.QUIET, va="bottom")
-    if sure.any():  # where as many by s begin
+    plane.text(x, last, f"T = {T} nearest: on or below", size=8, color=style.QUIET, va="bottom", ha=side)
+    if sure.any():
         cut = s[sure].min()
-        words, side = ("as many by s: from here ", "right") if cut > 0.7 else (" as many by s: from here", "left")
         plane.line([cut, cut], [0, 0.99 * top], color=style.BLUE, lw=1.4, ls=":", zorder=2)
-        plane.text(cut, 0.99 * top, words, ha=side, size=8, color=style.BLUE, va="top")
-    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5, still=True)
-
-
-HEIGHTS = {"high": 0.0, "band": 1.9, "near": 2.8, "sure": 3.7, "chance": 4.6, "low": 5.9}
+        words, side = ("as many by s: from here ", "right") if cut > 0.7 else (" as many by s: from here", "left")
+        plane.text(cut, 0.99 * top, words, size=8, color=style.BLUE, va="top", ha=side)
 
 
 def _draw_shares(card, shares):
-    card.paper.text(0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", size=9.5, still=True)
-    plane = card.plane(
-        "shares", [0.69, 0.225, 0.165, 0.68], _open, xlim=(0, 100), ylim=(6.5, -0.55), xticks=(0, 50, 100)
-    )
-    low, high = (0.225 + 0.68 * (6.5 - height) / 7.05 for height in (5.15, 0.7))  # behind the axes, so it stays
-    card.paper.rect(0.51, low, 0.48, high - low, color="#e6dcc3", lw=0, zorder=-1, still=True)
+    """A bar for each set of `ROWS`, with its words on the left and its numbers on the right."""
+    plane = card.plane("shares", [0.69, 0.225, 0.165, 0.68], style.blank, facecolor="none",
+                       xlim=(0, 100), ylim=(6.5, -0.55), xticks=(0, 50, 100))  # fmt: skip
+    low, high = (0.225 + 0.68 * (6.5 - height) / 7.05 for height in (5.15, 0.7))
+    card.paper.rect(0.51, low, 0.48, high - low, color=BAND, lw=0, zorder=-1, still=True)  # behind the plane
     plane.text(-102, 1.15, "the band, where I2PEMD decides", size=8.5, weight="bold", va="center", still=True)
-    for name, (number, percent, error) in ((name, shares[name]) for name in ROWS):
-        height, ours = HEIGHTS[name], name == "near"
-        look = {"size": 8.5, "va": "center", "weight": "bold" if ours else "normal"}
-        plane.text(-102, height, ROWS[name], still=True, **look)
-        if number:
-            plane.rect(0, height - 0.29, percent, 0.58, color=style.BLACK if ours else "#8d919b", lw=0, zorder=1)
-            ends = np.clip([percent - error, percent + error], 0, 100)
-            whisker = {"color": style.RED, "lw": 2, "marker": "|", "ms": 7, "mew": 1.5, "zorder": 3, "clip_on": False}
-            plane.line(ends, [height] * 2, **whisker)
+    for name, (height, title) in ROWS.items():
+        number, percent, error = shares[name]
+        look = {"size": 8.5, "va": "center", "weight": "bold" if name == "near" else "normal"}
+        plane.text(-102, height, title, **look, still=True)
         plane.text(108, height, f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody", **look)
-    level = [HEIGHTS["band"] - 0.45, HEIGHTS["chance"] + 0.45]
-    plane.line([shares["chance"].percent] * 2, level, color=style.INK, lw=1, ls="--", zorder=2)
-    for y, words in (
-        (0.09, "┆  what a draw at random gives on average; its ± is the"),
-        (0.035, "spread of such draws, the others' is the standard error"),
+        if number:
+            colour = style.BLACK if name == "near" else "#8d919b"
+            plane.rect(0, height - 0.29, percent, 0.58, facecolor=colour, zorder=1)
+            ends = np.clip([percent - error, percent + error], 0, 100)
+            plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip_on=False)
+    ends = ROWS["band"][0] - 0.45, ROWS["chance"][0] + 0.45
+    plane.line([shares["chance"].percent] * 2, ends, color=style.INK, lw=1, ls="--", zorder=2)
+    for x, y, words, look in (
+        (0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", {"size": 9.5}),
+        (0.52, 0.09, "┆  what a draw at random gives on average; its ± is the", {"size": 8, "color": style.QUIET}),
+        (0.52, 0.035, "spread of such draws, the others' is the standard error", {"size": 8, "color": style.QUIET}),
     ):
-        card.paper.text(0.52, y, words, size=8, color=style.QUIET, still=True)
-
-
-def _open(axes):
-    style.blank(axes).set_facecolor("none")
+        card.paper.text(x, y, words, **look, still=True)
 
 
 def describe(result):
