@@ -132,7 +132,7 @@ def _built(sharing, width, dim, upconv):
     return walk(network.to_empty(device="cpu"))
 
 
-LANES = {"ct": (1, style.BLUE, "-", "CT ○"), "mr": (-1, style.ORANGE, (0, (4, 2)), "MR ×")}
+LANES = (1, style.BLUE, "-", "CT ○"), (-1, style.ORANGE, (0, (4, 2)), "MR ×")
 WIDE, TALL = 0.42, 0.78  # half a box
 OFF = 0.12  # how far the two paths lie apart where they run through one box
 
@@ -151,18 +151,19 @@ def draw(card, result):
     plane = card.plane("network", [0.005, 0.09, 0.99, 0.82], style.blank, **look)
     places = {block.name: (x, block.shared) for x, block in enumerate(result.blocks)}
     lines = [(block.inputs, places[block.name]) for block in result.blocks]
-    for side, ink, ls, _ in LANES.values():
+    for side, ink, ls, _ in LANES:
         skips = [_skip(places[name], end, side) for inputs, end in lines for name in inputs[1:]]
         plane.line(*np.concatenate(skips).T, color=ink, ls=ls, lw=1.0, alpha=0.6)
-    for side, ink, ls, mark in LANES.values():
+    for side, ink, ls, mark in LANES:
         path = [_path(places.get(inputs[0]), end, side) for inputs, end in lines]
         plane.line(*np.concatenate(path).T, color=ink, ls=ls, lw=1.8)
         plane.text(-0.9, 1.35 * side, mark, color=ink, weight="bold", va="center", still=True)
     for x, block in enumerate(result.blocks):
         if block.shared:
             _box(plane, x, 0, block, style.INK, 1.8, "●")
-        for side, ink, _, mark in () if block.shared else LANES.values():
-            _box(plane, x, side, block, ink, 1.3, mark[-1])
+        else:
+            for side, ink, _, mark in LANES:
+                _box(plane, x, side, block, ink, 1.3, mark[-1])
 
 
 def _path(start, end, side):
