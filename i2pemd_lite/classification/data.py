@@ -111,7 +111,7 @@ def _member(path, name):
 
 
 def _table(folder, stem):
-    """(path, rows as dicts) of `<stem>.csv` in `folder`, a folder `<stem>` or `<stem>.zip`; (None, []) without."""
+    """(path, rows as dicts) of `<stem>.csv` in `folder`, a folder `<stem>` or `<stem>.zip`; (None, []) without one."""
     name, columns = f"{stem}.csv", TABLES[stem]
     path = next(filter(Path.is_file, (folder / name, folder / stem / name, folder / f"{stem}.zip")), None)
     data = path and (_member(path, name) if path.suffix == ".zip" else path.read_bytes())

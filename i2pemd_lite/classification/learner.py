@@ -129,11 +129,6 @@ class Classifier(Learner):
         outputs = [network(x)[1].float().softmax(1).cpu() for x in self.batches(members, images)]
         return torch.cat(outputs) if outputs else torch.zeros(0, len(CLASSES))
 
-    def figures(self, members):
-        """The five figures of Table 4 and top-1 accuracy, in percent."""
-        figures = classification_metrics(self.probabilities(members), self.data.labels[members])
-        return {name: 100 * value for name, value in figures.items()}
-
     def example(self):
         """The first probed image, its class, and what is answered."""
         i = self.probed[:1]
@@ -146,8 +141,10 @@ class Classifier(Learner):
         return features, self.data.labels[self.probed], torch.zeros(len(self.probed))
 
     def evaluate(self):
-        """Figures on the validation part, whose AUC selects the weights to keep; on the test part without one."""
-        figures = self.figures(self.val if len(self.val) else self.test)
+        """Percent on the validation part, whose AUC selects the weights to keep; on the test part without one."""
+        members = self.val if len(self.val) else self.test
+        figures = classification_metrics(self.probabilities(members), self.data.labels[members])
+        figures = {name: 100 * value for name, value in figures.items()}
         return figures | ({"selection": figures["auc"]} if len(self.val) else {})
 
     def selects(self, t):

@@ -41,21 +41,15 @@ class Evaluation(Report):
 def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
-    scores = learner.probabilities(held_back).numpy()
-    truth = learner.data.labels[held_back].numpy()
+    scores, truth = learner.probabilities(held_back).numpy(), learner.data.labels[held_back].numpy()
     rows = []
     for words, decision in DECISIONS.items():
         figures = classification_metrics(scores, truth, decision)
         rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
-    return Evaluation(
-        "Classification (%) on held-back images",
-        rows,
-        about,
-        below={"bands": band_report(history)} if counted(history) else {},
-        images=tuple(learner.data.ids[i] for i in held_back.tolist()),
-        truth=truth,
-        scores=scores,
-    )
+    below = {"bands": band_report(history)} if counted(history) else {}
+    images = tuple(learner.data.ids[i] for i in held_back.tolist())
+    return Evaluation("Classification (%) on held-back images", rows, about, below=below,
+                      images=images, truth=truth, scores=scores)  # fmt: skip
 
 
 def save_scores(path, images, scores, truth=None):

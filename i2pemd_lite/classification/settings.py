@@ -74,8 +74,7 @@ class ClassificationSettings(Settings):
     vat_weight: float = setting(
         0.3, "rival", f"0.3 in {TORCH} and {GOOGLE}; 1 in {VAT}", "",
         "adds 7 % to the baseline's gradient (laptop, 400 steps, seed 0)", needs="from 0")
-    vat_entropy: float = setting(
-        0.06, "rival", f"0.06 in {TORCH} and {GOOGLE}; 1 or 0 in {VAT}", needs="from 0")
+    vat_entropy: float = setting(0.06, "rival", f"0.06 in {TORCH} and {GOOGLE}; 1 or 0 in {VAT}", needs="from 0")
     vat_xi: float = setting(
         1.0, "rival", f"1e-6 in {VAT} and {TORCH}",
         "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs="above 0")
@@ -112,8 +111,7 @@ class ClassificationSettings(Settings):
         "", "paper", "image, at random",
         "a lesion is then in several parts: other profiles keep lesions apart where the data name them")
     share: float = setting(0.2, "paper", "20 %", needs="0 to 1")  # of the training images that keep their label
-    stratified: bool = setting(
-        False, "open", "whether each class keeps its share of labels: they were drawn at random")
+    stratified: bool = setting(False, "open", "whether each class keeps its share of labels: they were drawn at random")
     split_seed: int = setting(0, "open", "which split: it was random")
 
     LIVE = (*Settings.LIVE, "tau_low", "tau_high", "top")

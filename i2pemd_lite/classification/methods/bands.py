@@ -74,13 +74,7 @@ def bands(o, truth, ground, mask, tau_low, tau_high, top):
 
 
 def counted(history):
-    """Whether the rows of a run's history have the counts of `bands`.
-
-    Example
-    -------
-    >>> counted([dict.fromkeys(COUNTS, 1)]), counted([{"band": 1}]), counted([])
-    (True, False, False)
-    """
+    """Whether the rows of a run's history have the counts of `bands`."""
     return bool(history) and set(COUNTS) <= history[0].keys()
 
 
