@@ -72,7 +72,7 @@ class Question(widgets.VBox):
             return self._report("The truth could not be computed.", error)
         if by == "key":
             value = self.key(truth)
-        again = by == "learner" and progress.committed(self.name)
+        again = by == "learner" and self.name in progress.predictions()
         self.committed, self.truth = value, truth
         self.hit, said = self.judge(value, truth)
         self.verdict = f"{said} {self.because}"
