@@ -318,7 +318,7 @@ def test_a_right_answer_that_is_too_slow_is_told_so(impatient):
 
 def test_a_learner_meets_new_inputs_after_a_restart(monkeypatch):
     seen = []
-    monkeypatch.setattr(judge, "judge", lambda exercise, answer, random: seen.append(random.random()))
+    monkeypatch.setattr(judge, "judge", lambda exercise, answer, random: seen.append(random.random()) or "")
     for headless in ("0", "0", "1", "1"):
         monkeypatch.setenv("I2PEMD_HEADLESS", headless)
         judge._draws.clear()  # as in a new kernel

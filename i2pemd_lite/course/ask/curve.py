@@ -1,9 +1,8 @@
 """A curve that the learner draws before the true one is laid over it (see `question.py`)."""
 
-import ipywidgets as widgets
 import numpy as np
 
-from i2pemd_lite.course.ask.question import Question, asked, demand_text, ends, on_grid, status, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, asked, beside, demand_text, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import picture, style
 from i2pemd_lite.panels.engine.panel import slider, steps
@@ -28,25 +27,19 @@ class Sketch(Question):
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
         self.image = picture.Picture(940, self._touched)
         self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0, width="330px")
-        self.at.layout.margin = "2px 16px 2px 2px"
         self.step = step_of(self.low, self.high)
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
         self.height = slider(ylabel, middle, self.low, self.high, self.step, width="420px")
         self.height.observe(self._moved, "value")
         self.height.on_typed = self._typed
         self.at.observe(self._chosen, "value")
-        row = widgets.HBox([self.at, self.height.shown], layout={"flex_flow": "row wrap"})
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
-        inputs = [self.at, self.height]
-        super().__init__(name, question, answer, because, reveal, 0.0, [self.image, row], options, inputs)
+        body = [self.image, beside(self.at, self.height.shown)]
+        super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
         from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
 
         self.card = Card(9.4, 3.2)
         self.show()
-
-    def put(self, i, y):
-        """Draw the place with index i at height y."""
-        self.drawn[i] = np.clip(y, self.low, self.high)
 
     def _touched(self, at, pressed):
         place = None if self.verdict else style.place(self.card.planes["curve"].axes, at)
@@ -56,18 +49,19 @@ class Sketch(Question):
         x0, y0 = (x, y) if pressed or self._last is None else self._last
         self._last = (x, y)
         # What lies between two reports of a quick hand belongs to the stroke as well.
-        for i in np.flatnonzero((self.x > min(x0, x)) & (self.x < max(x0, x))):
-            self.put(i, y0 + (y - y0) * (self.x[i] - x0) / (x - x0))
-        self._put_and_show(int(np.abs(self.x - x).argmin()), y)
+        between = (self.x > min(x0, x)) & (self.x < max(x0, x))
+        self._put(between, y0 + (y - y0) * (self.x[between] - x0) / (x - x0))
+        self._put(np.abs(self.x - x).argmin(), y)
+        self.show()
 
     def _moved(self, _):
         if not self._quiet:
-            self._put_and_show(self.at.value, self.height.value)
+            self._put(self.at.value, self.height.value)
+            self.show()
 
-    def _put_and_show(self, i, y):
-        self.put(i, y)
+    def _put(self, places, heights):
+        self.drawn[places] = np.clip(heights, self.low, self.high)
         self._changed()
-        self.show()
 
     def _chosen(self, _):
         y = self.value()
@@ -75,10 +69,6 @@ class Sketch(Question):
         self.height.value = self.height.value if y is None else on_grid(y[self.at.value], self.low, self.step)
         self._quiet = False
         self.show()
-
-    def _typed(self, error):
-        if error:
-            self.feedback.value = status(str(error))
 
     def value(self):
         there = np.isfinite(self.drawn)
@@ -106,18 +96,11 @@ class Sketch(Question):
         self.drawn[:] = truth
         return truth
 
-    def finish(self):
-        self.show()
-
     def show(self):
         """Draw the curve as it is; once committed, the true one over it."""
-        self.card.begin()
-        self._draw()
-        self.image.show(self.card.png(), self.words())
-
-    def _draw(self):
         x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
         margin = 0.02 * (x[-1] - x[0])
+        self.card.begin()
         plane = self.card.plane(
             "curve", [0.075, 0.155, 0.79, 0.77], xlim=(x[0] - margin, x[-1] + margin), ylim=(self.low, self.high),
             xlabel=self.xlabel, ylabel=self.ylabel,
@@ -144,6 +127,9 @@ class Sketch(Question):
                                              strict=True):  # fmt: skip
             if curve:
                 plane.text(edge, height, words, size=9, va="center", color=ink)
+        self.image.show(self.card.png(), self.words())
+
+    finish = show
 
     def words(self):
         """The alternative text."""

@@ -27,6 +27,7 @@ CASES = 30  # random inputs for an answer
 SECONDS = 10.0  # after which an answer is stopped
 STEP = 1e-6  # of finite differences, in float64
 TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
+ARRAY = torch.Tensor | np.ndarray
 PRINTED = 500  # characters of what an answer prints that are shown when it is off
 _draws, _wrong = Counter(), Counter()
 
@@ -78,44 +79,42 @@ def check(name, answer):
     # Without a learner every run asks the same; a learner meets new inputs, also after a restart.
     key = [int(name[:2]), ord(name[2]), _draws[name]] if progress.headless() else None
     finding = judge(exercise, answer, np.random.default_rng(key))
-    if finding is None:
-        progress.record("check", name, right=True, finding="", hint=0)
+    right, is_open = not finding, finding.startswith("Still open")
+    _wrong[name] += not (right or is_open)
+    hint = 0 if right or is_open else min(len(exercise.hints), _wrong[name])
+    progress.record("check", name, right=right, finding=finding, hint=hint)
+    if right:
         return print(f"{name}: right, in {CASES} random cases, against {exercise.against}.")
-    is_open = finding.startswith("Still open")
-    _wrong[name] += not is_open
-    hint = 0 if is_open else min(len(exercise.hints), _wrong[name])
-    progress.record("check", name, right=False, finding=finding, hint=hint)
     if is_open:
         raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}")
     raise NotYet(f"{name}: not yet. {finding}\nHint {hint} of {len(exercise.hints)}: {exercise.hints[hint - 1]}")
 
 
 def judge(exercise, answer, random):
-    """The first thing that is off with an answer, in words, or None when it is right."""
+    """The first thing that is off with an answer, in words; "" when it is right."""
     if answer is None or answer is ...:
         return "Still open: give the function that you wrote."
     if not callable(answer):
         return f"Expected a function of ({exercise.takes}), found {_a(answer)}. Give its name, without brackets."
-    cases, done, finding = _cases(exercise, random), 0, None
+    cases, right = _cases(exercise, random), []
 
     def ask():
-        nonlocal done
         for case in cases:
             _judge_one(exercise, answer, case)
-            done += 1
+            right.append(case)
 
     try:
         with _quiet():
             at_most(SECONDS, ask)
-    except _Finding as found:
-        finding = str(found)
+        return ""
+    except _Finding as off:
+        finding = str(off)
     except OutOfTime:
-        ended = f"{done} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
-        return f"It took more than {SECONDS:g} seconds. " + (
-            ended if done else "The first call did not come back. Does a loop in it never end?"
-        )
+        done = f"{len(right)} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
+        nothing = "The first call did not come back. Does a loop in it never end?"
+        return f"It took more than {SECONDS:g} seconds. {done if right else nothing}"
     with contextlib.suppress(OutOfTime), _quiet():
-        return finding and (at_most(SECONDS, _as_mistake, exercise, answer, cases) or finding)
+        return at_most(SECONDS, _as_mistake, exercise, answer, cases) or finding
     return finding
 
 
@@ -123,7 +122,7 @@ def _cases(exercise, random):
     """The cases of an attempt, the smallest first: what is off is shown where it is easiest to see."""
     inputs = exercise.inputs if isinstance(exercise.inputs, tuple) else (exercise.inputs,)
     cases = [_case(exercise, draw(random), random) for draw, _ in zip(cycle(inputs), range(CASES))]
-    return sorted(cases, key=lambda case: sum(len(each.flatten()) for each in case.arguments if _is_array(each)))
+    return sorted(cases, key=lambda case: sum(len(x.flatten()) for x in case.arguments if isinstance(x, ARRAY)))
 
 
 def _case(exercise, arguments, random):
@@ -134,12 +133,13 @@ def _case(exercise, arguments, random):
         return Case(arguments, expected)
     weights = torch.tensor(random.normal(size=expected.shape))
     direction = torch.tensor(random.normal(size=tuple(arguments[exercise.gradient].shape)))
-    ends = []
-    for sign in (1, -1):
-        moved = list(copy.deepcopy(arguments))
-        moved[exercise.gradient] = moved[exercise.gradient] + sign * STEP * direction
-        ends.append(float((_array(exercise.oracle(*moved)) * weights.numpy()).sum()))
-    return Case(arguments, expected, weights, direction, (ends[0] - ends[1]) / (2 * STEP))
+
+    def moved(step):
+        there = list(copy.deepcopy(arguments))
+        there[exercise.gradient] += step * direction
+        return float((_array(exercise.oracle(*there)) * weights.numpy()).sum())
+
+    return Case(arguments, expected, weights, direction, (moved(STEP) - moved(-STEP)) / (2 * STEP))
 
 
 def _judge_one(exercise, answer, case):
@@ -174,8 +174,8 @@ def _judge_gradient(exercise, answer, case):
     )
     try:
         given = _called(exercise, answer, mine, copied=False)
-    except _Finding as found:
-        raise _Finding(cut if "requires grad" in str(found) else str(found)) from None
+    except _Finding as off:
+        raise _Finding(cut if "requires grad" in str(off) else str(off)) from None
     if not isinstance(given, torch.Tensor) or not given.requires_grad:
         raise _Finding(cut)
     try:
@@ -183,7 +183,7 @@ def _judge_gradient(exercise, answer, case):
     except RuntimeError as error:
         raise _Finding(f"The value is right, but its gradient cannot be computed: {error}") from None
     if gradient is None:
-        raise _Finding(f"A gradient flows, but not into {_names(exercise)[at]}.")
+        raise _Finding(f"A gradient flows, but not into {exercise.takes.split(', ')[at]}.")
     yours = float((gradient * case.direction).sum())
     if not np.isfinite(yours):
         raise _Finding("The value is right, but its gradient is not finite. Is there a root or 0/0 on the way?")
@@ -211,7 +211,7 @@ def _called(exercise, answer, arguments, copied=True):
     if given is ... or given is None:
         missing = "dots" if given is ... else "nothing"
         raise _Finding(f"The function returns {missing}. Is there a `return` with your result?" + heard())
-    pairs = [pair for pair in zip(mine, arguments, strict=True) if _is_array(pair[0])]
+    pairs = [pair for pair in zip(mine, arguments, strict=True) if isinstance(pair[0], ARRAY)]
     if any(one.shape != other.shape or not (one == other).all() for one, other in pairs):
         raise _Finding("The function changes its input. Make a new array, and leave what you were given as it is.")
     return given
@@ -258,10 +258,8 @@ def _value(given, expected, arguments):
     """The answer as an array in float64; a wrong type, device or shape, and what is no number, are findings."""
     home = {argument.device.type for argument in arguments if isinstance(argument, torch.Tensor)} or {"cpu"}
     if isinstance(given, torch.Tensor) and given.device.type not in home:
-        raise _Finding(
-            f"It is on the device {given.device.type!r}, and the input is on {', '.join(home)!r}. "
-            "Make new tensors with `device=` that of the input."
-        )
+        there = f"It is on the device {given.device.type!r}, and the input is on {', '.join(home)!r}."
+        raise _Finding(f"{there} Make new tensors with `device=` that of the input.")
     try:
         value = _array(given)
     except Exception:  # whatever a strange object answers when it is asked for its numbers
@@ -316,13 +314,5 @@ def _text(value):
 
 
 def _shown(exercise, arguments):
-    texts = (_text(_array(value)) if _is_array(value) else value for value in arguments)
-    return ", ".join(f"{name} = {text}" for name, text in zip(_names(exercise), texts, strict=True))
-
-
-def _names(exercise):
-    return [word.strip() for word in exercise.takes.split(",")]
-
-
-def _is_array(value):
-    return isinstance(value, torch.Tensor | np.ndarray)
+    texts = (_text(_array(value)) if isinstance(value, ARRAY) else value for value in arguments)
+    return ", ".join(f"{name} = {text}" for name, text in zip(exercise.takes.split(", "), texts, strict=True))

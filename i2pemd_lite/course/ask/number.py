@@ -5,7 +5,7 @@ from numbers import Real
 
 import ipywidgets as widgets
 
-from i2pemd_lite.course.ask.question import Question, asked, ends, on_grid, status, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, asked, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import picture, style
 from i2pemd_lite.panels.engine.panel import slider
@@ -36,10 +36,9 @@ class Estimate(Question):
         chance = 2 * self.within / (self.high - self.low)  # of a guess, wherever the truth is but near an end
         if chance >= 1:
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
-        between = f"{plain(low, 6)} to {plain(high, 6)}{unit and ' ' + unit}"
-        options = [f"a number from {between}, right within {plain(self.within, 6)}"]
-        inputs = [self.slider]
-        super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options, inputs)
+        self.between = f"{plain(self.low, 6)} to {plain(self.high, 6)}"
+        options = [f"a number from {self.between}{unit and ' ' + unit}, right within {plain(self.within, 6)}"]
+        super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options, [self.slider])
 
     def _moved(self, _):
         self._touched = True
@@ -47,7 +46,7 @@ class Estimate(Question):
 
     def _typed(self, error):
         self._touched = self._touched or error is None
-        self.feedback.value = "" if error is None else status(str(error))
+        self._changed() if error is None else super()._typed(error)
 
     def value(self):
         return self.slider.value if self._touched else None
@@ -56,8 +55,7 @@ class Estimate(Question):
         single = hasattr(answer, "item") and answer.reshape(-1).shape[0] == 1  # tensors and arrays with one element
         number = answer.item() if single else answer
         if isinstance(number, bool) or not isinstance(number, Real) or not self.low <= number <= self.high:
-            between = f"{plain(self.low, 6)} to {plain(self.high, 6)}"
-            raise BadInput(f"{self.name}, answer: expected a number from {between}, found {answer!r}")
+            raise BadInput(f"{self.name}, answer: expected a number from {self.between}, found {answer!r}")
         return float(number)
 
     def said(self, number):

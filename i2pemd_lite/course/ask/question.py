@@ -32,7 +32,8 @@ class Question(widgets.VBox):
     After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
 
-    image = None
+    image = committed = truth = hit = revealed = None
+    verdict = ""
 
     def __init__(self, name, question, answer, because, reveal, chance, body, options, inputs):
         demand_text(name=name, question=question, because=because)
@@ -41,20 +42,15 @@ class Question(widgets.VBox):
         if reveal is not None and not callable(reveal):
             raise BadInput(f"{name}, reveal: expected a function without arguments, found {type(reveal).__name__}")
         self.name, self.question, self.because, self.reveal, self.chance = name, question, because, reveal, chance
-        self.options, self._answer = options, answer if callable(answer) else lambda: answer
-        self.inputs = inputs
-        self.committed = self.truth = self.hit = self.revealed = None
-        self.verdict = ""
+        self.options, self.inputs, self._answer = options, inputs, answer if callable(answer) else lambda: answer
         levels = [(f"a guess, {100 * chance:.0f} %" if chance else "no idea, 0 %", chance)]
         levels += [(f"{p} %", p / 100) for p in range(10, 100, 10) if p / 100 > chance + 0.02] + [("sure, 100 %", 1.0)]
         self.confidence = steps("how sure?", levels, chance, width="330px")
-        self.confidence.layout.margin = "2px 16px 2px 2px"
         self.button = widgets.Button(description="Commit", tooltip="Commit to the answer and see the truth")
         self.button.on_click(lambda _: self.commit())
         self.feedback = widgets.HTML()
         title = widgets.HTML(f'<p style="margin:0;line-height:1.4"><b>Predict.</b> {escape(question)}</p>')
-        row = widgets.HBox([self.confidence, self.button], layout={"flex_flow": "row wrap"})
-        super().__init__([title, *body, row, self.feedback])
+        super().__init__([title, *body, beside(self.confidence, self.button), self.feedback])
         self.add_class("i2pemd-question")
         if not callable(answer):
             self.truth_of(answer)  # a wrong key is told when the question is made
@@ -76,7 +72,7 @@ class Question(widgets.VBox):
             return self._report("The truth could not be computed.", error)
         if by == "key":
             value = self.key(truth)
-        again = by == "learner" and progress.committed(self.name)
+        again = by == "learner" and self.name in progress.predictions()
         self.committed, self.truth = value, truth
         self.hit, said = self.judge(value, truth)
         self.verdict = f"{said} {self.because}"
@@ -96,6 +92,11 @@ class Question(widgets.VBox):
         """Take a tip away that has been followed."""
         if not self.verdict and self.value() is not None:
             self.feedback.value = ""
+
+    def _typed(self, error):
+        """Say what is wrong with what was typed into a slider's field."""
+        if error:
+            self.feedback.value = status(str(error))
 
     def _reveal(self):
         try:
@@ -175,6 +176,12 @@ def asked(question):
     if progress.headless():
         question.commit(by="key")
     return question
+
+
+def beside(menu, control):
+    """A menu and what belongs to it, in a row."""
+    menu.layout.margin = "2px 16px 2px 2px"
+    return widgets.HBox([menu, control], layout={"flex_flow": "row wrap"})
 
 
 def ends(name, low, high, within):

@@ -117,17 +117,13 @@ def words(hand_ins, problems):
         common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
         lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
     if said and said[0].surprise > 0:
-        most = said[0]
-        lines.append(
-            f"{most.name} surprised most: {100 * most.sure:.0f} % sure on average, {100 * most.right:.0f} % right "
-            f"({count(most.n, 'prediction')})."
-        )
+        name, n, sure, right = said[0]
+        both = f"{100 * sure:.0f} % sure on average, {100 * right:.0f} % right"
+        lines.append(f"{name} surprised most: {both} ({count(n, 'prediction')}).")
     score = calibration.score([each for one in hand_ins for each in one.predictions.values()])
     if score:
-        lines.append(
-            f"All predictions: {100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right, Brier score "
-            f"{score.brier:.2f}."
-        )
+        both = f"{100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right"
+        lines.append(f"All predictions: {both}, Brier score {score.brier:.2f}.")
     return "\n".join(lines)
 
 

@@ -30,7 +30,8 @@ def read(path, folder=None):
     """The hand-in in a file, named by its path below `folder`, or by its name alone; `BadInput` when it is damaged, of
     another version, changed after it was saved, or says what no learner can have done."""
     path = Path(path)
-    name = printable(path.relative_to(folder).as_posix() if folder else path.name)
+    name = path.relative_to(folder).as_posix() if folder else path.name
+    name = "".join(c if c.isprintable() else "\ufffd" for c in name)  # others can move the cursor of a terminal
     content = _content(path, name)
     if not isinstance(content, dict) or content.get("what") != progress.WHAT:
         panel = isinstance(content, dict) and "panel" in content
@@ -39,11 +40,9 @@ def read(path, folder=None):
     version = versions.get("i2pemd-lite") if isinstance(versions, dict) else None
     if content.get("format") != progress.FORMAT or str(version).split(".")[:2] != __version__.split(".")[:2]:
         is_version = isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version)
-        raise BadInput(
-            f"{name}: expected one saved by i2pemd-lite {__version__}, found "
-            f"{version if is_version else 'an unknown version'}, whose exercises can differ; "
-            "make the report of those with that version"
-        )
+        other = f"{version if is_version else 'an unknown version'}, whose exercises can differ"
+        todo = "make the report of those with that version"
+        raise BadInput(f"{name}: expected one saved by i2pemd-lite {__version__}, found {other}; {todo}")
     try:
         unchanged = content.get("checksum") == progress.checksum(content)
     except (ValueError, RecursionError):
@@ -57,11 +56,6 @@ def read(path, folder=None):
 
 def _refused(name, expected, found):
     return BadInput(f"{name}: expected {expected}, found {found}; {AGAIN}")
-
-
-def printable(name):
-    """A file's name as it can be printed: one can hold what moves the cursor of a terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
 def _content(path, name):

@@ -108,29 +108,20 @@ def fits(r):
     if kind not in KINDS or not isinstance(name, str):
         return False
     if kind == "check":
-        hint = r.get("hint", 0)
-        whole = isinstance(hint, int) and not isinstance(hint, bool) and 0 <= hint <= MOST_HINTS
-        right = isinstance(r.get("right", False), bool) and isinstance(r.get("finding", ""), str)
-        return bool(EXERCISE.fullmatch(name)) and whole and right
+        hint, said = r.get("hint", 0), isinstance(r.get("finding", ""), str)
+        hinted = type(hint) is int and 0 <= hint <= MOST_HINTS
+        return bool(EXERCISE.fullmatch(name)) and hinted and said and isinstance(r.get("right", False), bool)
     if kind == "prediction":
-        sure = _is_share(r.get("confidence")) or (r.get("confidence") is None and r.get("by") != "learner")
-        said = sure and _is_share(r.get("chance")) and isinstance(r.get("hit"), bool)
+        shares = [r.get("chance"), r.get("confidence")]
+        if shares[1] is None and r.get("by") != "learner":
+            del shares[1]
+        said = isinstance(r.get("hit"), bool) and all(type(x) in (int, float) and 0 <= x <= 1 for x in shares)
         return bool(PREDICTION.fullmatch(name)) and said
     return kind == "start over" or bool(IDENTITY.fullmatch(name))
 
 
-def _is_share(x):
-    """Whether x is a number from 0 to 1."""
-    return isinstance(x, int | float) and not isinstance(x, bool) and 0 <= x <= 1
-
-
 def _own(kind):
     return [r for r in records() if r["kind"] == kind and r.get("by") == "learner"]
-
-
-def committed(name):
-    """Whether a learner has committed to the prediction `name`."""
-    return any(r["name"] == name for r in _own("prediction"))
 
 
 def predictions():
@@ -178,16 +169,9 @@ def save(file):
         raise BadInput(f"file: expected a name that ends in .json, found {str(file)!r}")
     about = lesson.versions()
     content = {
-        "what": WHAT,
-        "format": FORMAT,
-        "journal": identity(),
-        "predictions": predictions(),
-        "checks": checks(),
-        "panels": panel.states(),
-        "profile": about.pop("profile"),
-        "seed": about.pop("seed"),
-        "versions": about,
-    }
+        "what": WHAT, "format": FORMAT, "journal": identity(), "predictions": predictions(), "checks": checks(),
+        "panels": panel.states(), "profile": about.pop("profile"), "seed": about.pop("seed"), "versions": about,
+    }  # fmt: skip
     write_json(path, {**content, "checksum": checksum(content)})
     done = sum(each["right"] for each in content["checks"].values())
     print(
@@ -203,19 +187,17 @@ def show():
     rows = []
     for number in numbers:
         names = sorted({*exercises.of_lesson(number), *(name for name in tried if name.startswith(number))})
+        states = (f"{name} {_state(**tried[name])}" if name in tried else f"{name} open" for name in names)
         hits = [each["hit"] for name, each in said.items() if name[1:3] == number]
-        rows.append((number, " · ".join(f"{n} {_state(tried.get(n))}" for n in names), f"{sum(hits)} of {len(hits)}"))
+        rows.append((number, " · ".join(states), f"{sum(hits)} of {len(hits)}"))
     right = sum(each["right"] for each in tried.values())
     words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
     words += f"{count(len(said), 'prediction')} committed to."
     return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows, words=True))
 
 
-def _state(each):
-    if each is None:
-        return "open"
-    tries = count(each["attempts"], "attempt")
-    return f"right, {tries}" if each["right"] else f"not yet, {tries}"
+def _state(right, attempts, **_):
+    return f"{'right' if right else 'not yet'}, {count(attempts, 'attempt')}"
 
 
 def calibration():

@@ -30,8 +30,7 @@ class Card(Figure):
 
     def __init__(self, width, height):
         super().__init__(figsize=(width, height), dpi=100, facecolor=style.CARD)
-        self.house_artists, self._still = None, None
-        self.planes, self.paper = {}, Plane(self)
+        self.planes, self.paper, self._still = {}, Plane(self), None
         Canvas(self)
 
     def plane(self, name, box, once=None, **look):

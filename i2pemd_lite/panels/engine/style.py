@@ -39,50 +39,6 @@ RC = {
 }
 
 
-def artists(card, build):
-    """What `build(card)` made on this figure: built at the first call, the same objects at every later one.
-
-    `draw(figure, result)` begins with it, so that a change moves artists and never rebuilds them.
-
-    Example
-    -------
-    >>> from i2pemd_lite.panels.engine.card import Card
-    >>> card = Card(2, 1)
-    >>> artists(card, lambda card: [card.add_subplot()]) is artists(card, None)
-    True
-    """
-    if card.house_artists is None:
-        card.house_artists = styled(build, card)
-    return card.house_artists
-
-
-def styled(build, card, *more):
-    """What `build(card, ...)` makes in the house style, with its data marked as moving (see `png`)."""
-    import matplotlib
-
-    before = {*card.axes, *card.texts}
-    with matplotlib.rc_context(RC):
-        built = build(card, *more)
-    moving = [artist for axes in card.axes if axes not in before for artist in _data(axes)]
-    moving += [text for text in card.texts if text not in before and not text.get_text()]
-    for artist in moving:
-        artist.set_animated(True)
-    return built
-
-
-def _data(axes):
-    """The artists of axes that show data: not the frame, and not words that were there from the beginning."""
-    texts = [text for text in axes.texts if not text.get_text()]
-    return [*axes.images, *axes.patches, *axes.collections, *axes.lines, *texts]
-
-
-def limits(axes, x=None, y=None):
-    """Set the ends of axes, if they are new: unchanged ones do not make the figure stale."""
-    for ends, old, put in ((x, axes.get_xlim(), axes.set_xlim), (y, axes.get_ylim(), axes.set_ylim)):
-        if ends is not None and tuple(map(float, ends)) != tuple(map(float, old)):
-            put(*ends)
-
-
 def place(axes, at):
     """Where a place of the figure, in parts of it from the lower left, is in the data of axes; None when outside.
 
@@ -118,48 +74,6 @@ def blank(axes, title=""):
     axes.set(xticks=[], yticks=[], title=title)
     axes.spines[:].set_visible(False)
     return axes
-
-
-class Matrix:
-    """A small matrix in cividis with its numbers written in, whose values can be replaced.
-
-    Parameters
-    ----------
-    axes : where it is drawn
-    title : above it
-    rows, columns : the labels of its sides
-    top : the value at the light end of the colours
-
-    Example
-    -------
-    >>> from matplotlib.figure import Figure
-    >>> matrix = Matrix(Figure().add_subplot(), "G", ["a", "b"], ["a", "b"], top=1)
-    >>> matrix.show(np.array([[0, 0.5], [0.5, 0]]))
-    >>> matrix.texts[0][1].get_text()
-    '.5'
-    """
-
-    def __init__(self, axes, title, rows, columns, top=1.0, size=8.0):
-        self.axes, self.top = blank(axes, title), top
-        self.axes.set_xticks(range(len(columns)), columns)
-        self.axes.set_yticks(range(len(rows)), rows)
-        self.axes.xaxis.tick_top()
-        self.image = axes.imshow(np.zeros((len(rows), len(columns))), cmap=HEAT, vmin=0, vmax=top, aspect="equal")
-        self.texts = [
-            [axes.text(j, i, "", ha="center", va="center", size=size) for j in range(len(columns))]
-            for i in range(len(rows))
-        ]
-
-    def show(self, values, top=None):
-        """Replace the values, and the value of the lightest colour when `top` is given."""
-        self.top = top or self.top
-        self.image.set_data(values)
-        self.image.set_clim(0, self.top)
-        for texts, row in zip(self.texts, values, strict=True):
-            for text, value in zip(texts, row, strict=True):
-                text.set_text(number(value))
-                # cividis is dark below its middle: each number is set in the ink that reads on its cell.
-                text.set_color(CARD if value < 0.5 * self.top else BLACK)
 
 
 def number(value, digits=2):
