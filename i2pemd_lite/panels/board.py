@@ -124,8 +124,8 @@ def _draw_prototypes(card, places, classes):
     places = np.zeros((0, 2)) if places is None else np.array(places)
     half = 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
     plane = card.plane(
-        "prototypes", [0.02, 0.03, 0.29, 0.40], lambda axes: axes.spines[:].set_visible(True), xticks=[], yticks=[],
-        title="Prototypes, in their own plane", xlim=(-half, half), ylim=(-half, half),
+        "prototypes", [0.02, 0.03, 0.29, 0.40], style.framed, title="Prototypes, in their own plane",
+        xlim=(-half, half), ylim=(-half, half),
     )  # fmt: skip
     plane.points(*places.T, ms=8, **style.PROTOTYPE)
     for name, x, y in zip(classes, places[:, 0], style.apart(places[:, 1], 0.15 * half), strict=False):

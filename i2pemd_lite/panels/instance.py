@@ -112,7 +112,6 @@ def draw(card, result):
             extent=(0, 1, 0, CORNERS[2, 1]),
         )  # fmt: skip
         image.set_clip_path(Polygon(CORNERS, transform=plane.axes.transData))
-        plane.look(xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
         pushes = result.pushes[i] / max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
         plane.arrows(FIELD @ CORNERS, pushes[1:], scale=8, width=0.007, linewidth=0.5, **arrow)
         plane.arrows(where[None], pushes[:1], scale=4, width=0.014, linewidth=0.8, zorder=4, **arrow)

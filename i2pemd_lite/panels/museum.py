@@ -299,9 +299,8 @@ def draw(card, result):
     why = f"bad {'above' if sign.above else 'below'} {sign.limit_in_words}: {sign.reason}"
     paper.text(0.02, 0.02, why, size=7.5, color=style.QUIET)
     gauge = card.plane(
-        "gauge", [0.02, 0.125, 0.56, 0.052], lambda axes: axes.spines[:].set_visible(True),
-        facecolor="none", xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1),
-    )  # fmt: skip
+        "gauge", [0.02, 0.125, 0.56, 0.052], style.framed, facecolor="none", xlim=(0, 1), ylim=(0, 1)
+    )
     limit = float(sign.scale(sign.limit))
     shaded = (limit, 0, 1 - limit, 1) if sign.above else (0, 0, limit, 1)
     gauge.rect(*shaded, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)

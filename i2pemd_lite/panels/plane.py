@@ -38,7 +38,7 @@ def window(points, prototypes, room, wide=1.0):
 def draw_points(card, name, box, window, marked, others):
     """The plane of a name in a box, with `marked` points (look, (n, 2)), and others (n, 2) in grey -> its `Plane`."""
     (x, y), half, wide = window
-    plane = card.plane(name, box, _framed, xlim=(x - wide * half, x + wide * half), ylim=(y - half, y + half))
+    plane = card.plane(name, box, style.framed, xlim=(x - wide * half, x + wide * half), ylim=(y - half, y + half))
     plane.points(*others.T, marker=".", ms=2.5, color=style.LINE)
     for look, points in marked:
         plane.points(*points.T, **look)
@@ -67,7 +67,3 @@ def draw_leaders(plane, places, ends):
     """Thin lines from places (n, 2) to the ends (n, 2) where their names are: one line with gaps."""
     gaps = np.full_like(ends, np.nan)
     plane.line(*np.stack([places, ends, gaps], 1).reshape(-1, 2).T, color=style.QUIET, lw=0.7)
-
-
-def _framed(axes):
-    style.blank(axes).spines[:].set_visible(True)

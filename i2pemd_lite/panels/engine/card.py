@@ -122,7 +122,8 @@ class Plane:
     def mark(self, kind, make, where=None, still=False, **look):
         """The next mark of any kind, `where` it is and its look as `Artist.set` takes them.
 
-        `make(**look)` makes it when the picture has none.
+        `make(**look)` makes it when the picture has none. What is the same object as before counts as unchanged: an
+        array that was said must not be changed in place.
         """
         marks = self._marks.setdefault((kind, still, *look), _Marks())
         if marks.said == len(marks):

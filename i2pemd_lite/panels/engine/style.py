@@ -76,6 +76,11 @@ def blank(axes, title=""):
     return axes
 
 
+def framed(axes):
+    """Axes without ticks and with a frame all round."""
+    blank(axes).spines[:].set_visible(True)
+
+
 def number(value, digits=2):
     """A number as short as it can be: no leading zero, no trailing ones, at most `digits` decimals.
 
