@@ -68,7 +68,7 @@ def read(file, task):
     def expect(holds, expected, found="it damaged"):
         if not holds:
             again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
-            raise BadInput(f"{file}: expected {expected}, found {found}; {again}")
+            raise BadInput(f"{file}: expected {expected}, found {found}; {again}") from None
 
     def unpacked(use=lambda name, array: array):
         def unpack(name):

@@ -87,9 +87,9 @@ def atomic_write(path):
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except Exception as error:
-        said = re.search(r"os error (\d+)", str(error))  # in the words of safetensors
-        number = int(said[1]) if said else getattr(error, "errno", None)
-        number = errno.ENOSPC if number == 112 else number  # as Windows has it
+        number, said = getattr(error, "errno", None), re.search(r"os error (\d+)", str(error))
+        if said:  # in the words of safetensors, on Windows 112
+            number = errno.ENOSPC if said[1] == "112" else int(said[1])
         if number not in FULL:
             raise
         raise OSError(number, os.strerror(number), str(path)) from None

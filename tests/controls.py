@@ -43,7 +43,7 @@ def move_every_control(panel, holds):
 
 def as_fresh(panel, moved):
     """Pixel by pixel the picture is the one that a fresh figure shows."""
-    fresh = Card(*panel._figure.get_size_inches())
+    fresh = Card(*panel._card.get_size_inches())
     panel._draw(fresh, panel.result)
     different = pixels(fresh.png()) != pixels(panel.image.value)
     assert not different.any(), f"{moved}: {different.any(-1).sum()} pixels differ"

@@ -53,7 +53,7 @@ def test_three_classes_on_a_line_are_as_by_hand():
 
 def test_the_segments_stand_end_to_end():
     panel = bars.panel()
-    patches = panel._figure.planes["parts"].axes.patches
+    patches = panel._card.planes["parts"].axes.patches
     for row, distance in zip((patches[:7], patches[7:14]), panel.result.distances, strict=False):
         left = 0.0
         for bar in row:
@@ -87,18 +87,18 @@ def test_what_cannot_be_drawn_is_said():
 
 def at(panel, axes, x, y):
     """Data coordinates of axes as fractions of the figure."""
-    return tuple(panel._figure.transFigure.inverted().transform(axes.transData.transform((x, y))))
+    return tuple(panel._card.transFigure.inverted().transform(axes.transData.transform((x, y))))
 
 
 def drag(module, panel, where, pressed=False):
-    values = module.point(panel._figure, panel.result, where, pressed)
+    values = module.point(panel._card, panel.result, where, pressed)
     panel.set(**values)  # a value that a control does not take is an error
     return values
 
 
 def test_the_top_of_a_bar_follows_the_pointer():
     panel = bars.panel()
-    axes = panel._figure.planes["p"].axes
+    axes = panel._card.planes["p"].axes
     for k, y in ((0, 0.2), (3, 0.6), (6, 0.35), (2, 0.97), (2, 0.1), (5, 0.0)):
         before = np.delete(panel.result.p, k) / np.delete(panel.result.p, k).sum()
         drag(bars, panel, at(panel, axes, k + 0.2, y))
@@ -110,15 +110,15 @@ def test_the_top_of_a_bar_follows_the_pointer():
 
 def test_a_bar_alone_stays_what_it_is():
     panel = bars.panel(2, p2=0.0)
-    assert drag(bars, panel, at(panel, panel._figure.planes["p"].axes, 0, 0.5)) == {}
-    drag(bars, panel, at(panel, panel._figure.planes["p"].axes, 1, 0.5))
+    assert drag(bars, panel, at(panel, panel._card.planes["p"].axes, 0, 0.5)) == {}
+    drag(bars, panel, at(panel, panel._card.planes["p"].axes, 1, 0.5))
     assert panel.result.p == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
 @pytest.mark.parametrize("triangle", [0, 1, 2])
 def test_the_prediction_follows_the_pointer_in_every_triangle(triangle):
     panel = instance.panel()
-    axes = panel._figure.axes[triangle]
+    axes = panel._card.axes[triangle]
     for p in ((0.2, 0.5, 0.3), (0.7, 0.1, 0.2), (0.0, 0.4, 0.6), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)):
         drag(instance, panel, at(panel, axes, *(np.array(p) @ instance.CORNERS)))
         np.testing.assert_allclose(panel.result.p, p, atol=0.011, rtol=0)  # sliders of 0.01
@@ -131,7 +131,7 @@ def test_the_prediction_follows_the_pointer_in_every_triangle(triangle):
 @pytest.mark.parametrize("scale", [0.25, 1, 4])
 def test_a_prototype_is_picked_and_follows_the_pointer(scale):
     panel = ground.panel(scale=scale)
-    plane = panel._figure.planes["prototypes"].axes
+    plane = panel._card.planes["prototypes"].axes
     x, y = panel.result.prototypes[3]
     assert drag(ground, panel, at(panel, plane, x, y), pressed=True) == {"moving": 4, "right": 0.0, "up": 0.0}
     target = scale * (np.array(ground.LAYOUTS["five organs"][3]) + (1.5, -2.25))
@@ -146,7 +146,7 @@ def test_a_prototype_is_picked_and_follows_the_pointer(scale):
 
 def test_a_shift_ends_where_its_slider_ends_and_one_point_cannot_be_picked_apart():
     panel = ground.panel("one far away", scale=1)
-    plane = panel._figure.planes["prototypes"].axes
+    plane = panel._card.planes["prototypes"].axes
     drag(ground, panel, at(panel, plane, 0.0, 0.0), pressed=True)
     drag(ground, panel, at(panel, plane, 5.9, 5.9))
     assert (panel.state["right"], panel.state["up"]) == (5.0, 5.0)

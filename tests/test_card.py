@@ -30,6 +30,7 @@ def draw(card, random):
         card.plane("G", [0.4, 0.1, 0.2, 0.6], style.blank).matrix(random.random((n, n)), ["a"] * n, ["b"] * n)
     if random.random() < 0.7:
         card.plane("image", [0.05, 0.0, 0.2, 0.2], style.blank).image(random.random((3, 3)), 0, 1 + n, cmap="gray")
+    card.paper.rect(0.9, 0.0, 0.02 * n, 0.1, color=ink)
     card.paper.text(0.5, 0.02, f"{n} and {ink}", size=9)
 
 
@@ -53,6 +54,18 @@ def test_what_was_said_before_is_made_once():
         owners = [*card.axes, card]
         made.append({mark for each in owners for mark in [*each.images, *each.patches, *each.lines, *each.texts]})
     assert made[0] == made[1]
+
+
+def test_paper_shows_texts_and_rectangles():
+    card, pictures = Card(2, 1), set()
+    for marks in ((), ("rect",), ("text",), ("rect", "text")):
+        card.begin()
+        if "rect" in marks:
+            card.paper.rect(0.1, 0.1, 0.5, 0.5, color=style.RED)
+        if "text" in marks:
+            card.paper.text(0.5, 0.5, "words")
+        pictures.add(card.png())
+    assert len(pictures) == 4
 
 
 def test_a_still_mark_that_changes_is_drawn_anew_and_one_that_does_not_leaves_the_frame():

@@ -99,7 +99,7 @@ def axes(figure, what):
 def test_the_true_class_is_framed_and_the_answer_of_each_method_bold(panel):
     for page in (1, panel.controls["page"].max):
         panel.set(page=page)
-        images, scores = (axes(panel._figure, what) for what in ("image", "scores"))
+        images, scores = (axes(panel._card, what) for what in ("image", "scores"))
         for n, (image, matrix, case) in enumerate(zip(images, scores, panel.result.cases, strict=False)):
             for frame in matrix.patches:
                 assert (frame.get_x(), frame.get_width(), frame.get_height()) == (case.truth - 0.5, 1, 3)
@@ -109,7 +109,7 @@ def test_the_true_class_is_framed_and_the_answer_of_each_method_bold(panel):
                 assert [text.get_weight() for text in texts].index("bold") == row.argmax()
                 for text, value in zip(texts, row, strict=True):
                     assert text.get_text() == ("" if value < BLANK else style.number(value))
-            assert panel._figure.texts[n].get_text().startswith(f"{case.place}. {CLASSES[case.truth]} ")
+            assert panel._card.texts[n].get_text().startswith(f"{case.place}. {CLASSES[case.truth]} ")
 
 
 def test_places_without_an_image_are_empty(panel):
@@ -119,7 +119,7 @@ def test_places_without_an_image_are_empty(panel):
     shown = len(panel.result.cases)
     assert 0 < shown < PAGE, "choose a class that fills no last page"
     seen = [n < shown for n in range(PAGE)]
-    for parts in axes(panel._figure, "image"), axes(panel._figure, "scores"), panel._figure.texts:
+    for parts in axes(panel._card, "image"), axes(panel._card, "scores"), panel._card.texts:
         assert [part.get_visible() for part in parts] == seen
 
 

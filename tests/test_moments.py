@@ -348,9 +348,9 @@ def test_no_words_leave_the_card(scrubbed):
     shown, _ = scrubbed
     for step in shown.controls["step"].options:
         shown.set(step=step)
-        card, renderer = shown._figure.bbox, shown._figure.canvas.get_renderer()
-        seen = [axes for axes in shown._figure.axes if axes.get_visible()]
-        for text in [*shown._figure.texts, *(text for axes in seen for text in axes.texts)]:
+        card, renderer = shown._card.bbox, shown._card.canvas.get_renderer()
+        seen = [axes for axes in shown._card.axes if axes.get_visible()]
+        for text in [*shown._card.texts, *(text for axes in seen for text in axes.texts)]:
             if not text.get_text():
                 continue
             box = text.get_window_extent(renderer)
@@ -420,13 +420,13 @@ def test_a_saved_run_is_shown_without_its_data(trained, monkeypatch, tmp_path):
 
 def test_a_touch_of_the_curves_chooses_the_nearest_moment(trained):
     shown = panel.scrub(*trained["segmentation"][:2])
-    axes = shown._figure.planes["curves"].axes
-    to = shown._figure.transFigure.inverted().transform
+    axes = shown._card.planes["curves"].axes
+    to = shown._card.transFigure.inverted().transform
     for x, step in ((-0.1, 0), (0.9, 0), (1.2, 2), (4.8, 4), (100, 6)):
         at = to(axes.transData.transform((x, sum(axes.get_ylim()) / 2)))
         at[0] = min(at[0], axes.get_position().x1)
-        assert panel.point(shown._figure, shown.result, at, True) == {"step": step}
-    assert panel.point(shown._figure, shown.result, (0.1, 0.5), True) == {}
+        assert panel.point(shown._card, shown.result, at, True) == {"step": step}
+    assert panel.point(shown._card, shown.result, (0.1, 0.5), True) == {}
 
 
 @pytest.mark.parametrize("count, message", [(0, "expected one to 3, found 0"), (4, "expected one to 3, found 4")])

@@ -231,15 +231,15 @@ def test_a_change_moves_artists_and_rebuilds_none(case):
     for name in {"layout", "exhibit"} & set(before):  # what is of these alone is built when they are first shown
         panel.controls[name].value = ends(panel.controls[name])[1]
     panel.set(**before)
-    axes = set(panel._figure.axes)
+    axes = set(panel._card.axes)
     for name in list(panel.controls)[:4]:
         panel.controls[name].value = ends(panel.controls[name])[1]
     panel.set(**before)
-    built = set(panel._figure.findobj())
+    built = set(panel._card.findobj())
     for name in list(panel.controls)[:4]:
         panel.controls[name].value = ends(panel.controls[name])[1]
     panel.set(**before)
-    assert set(panel._figure.axes) == axes and set(panel._figure.findobj()) <= built
+    assert set(panel._card.axes) == axes and set(panel._card.findobj()) <= built
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
@@ -648,7 +648,7 @@ def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
 
 def test_an_arrow_points_at_the_consumer():
     panel = transport.panel(label=3)
-    _, arrows, *_ = panel._figure.planes["flow"].axes.collections
+    _, arrows, *_ = panel._card.planes["flow"].axes.collections
     heads = [path.vertices for path in arrows.get_paths()]
     assert len(heads) == 3  # one for each road in use
     for i, corners in enumerate(heads):

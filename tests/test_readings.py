@@ -227,16 +227,16 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
 def test_only_the_axes_of_one_passage_are_seen():
     panel = readings.panel("ties")
     panel.set(passage="pool", reading="CT, then MR")
-    assert sum(axes.get_visible() for axes in panel._figure.axes) == 3
+    assert sum(axes.get_visible() for axes in panel._card.axes) == 3
 
 
 def test_bars_reach_their_values_and_titles_name_the_readings():
     panel = readings.panel("T")
     values = (panel.result.ours, panel.result.other, panel.result.change)
-    for axes, heights in zip(panel._figure.axes, values, strict=True):
+    for axes, heights in zip(panel._card.axes, values, strict=True):
         assert [bar.get_height() for bar in axes.patches] == heights.tolist()
     titles = ["as read here: 24, of all", "read as: 18, of those unlabelled", "change"]
-    assert [title.get_text() for title in panel._figure.texts] == titles
+    assert [title.get_text() for title in panel._card.texts] == titles
 
 
 def test_controls_words_and_state(tmp_path):

@@ -174,6 +174,27 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(tmp_path):
     assert about["number"] == 3  # the last good one
 
 
+def test_losses_are_fetched_once_also_where_one_is_no_number():
+    run = line(evaluate_every=20)
+    for _ in range(4):
+        next(run)
+    run.learner.layer.weight.data.fill_(float("nan"))
+    next(run)
+    for _ in range(3):
+        with pytest.raises(FloatingPointError, match="loss of step 5 is nan"):
+            run.fetch()
+        assert [row["step"] for row in run.history] == [1, 2, 3, 4]
+
+
+def test_a_run_without_a_step_has_had_no_lambda(tmp_path):
+    run = line(tmp_path)
+    run.save()
+    assert run.lambdas == Run.load(Line(run.settings.changed(), ()), tmp_path).lambdas == []
+    next(run)
+    run.save()
+    assert Run.load(Line(run.settings.changed(), ()), tmp_path).lambdas == [(1, run.settings.weight)]
+
+
 def test_the_best_evaluation_is_kept():
     run = line(scores=(0.1, 0.9, 0.3, 0.2)).finish(False)
     last = weights(run)

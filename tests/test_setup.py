@@ -591,6 +591,9 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(OSError) as told, files.atomic_write(path):
         pass
     assert told.value.filename == str(path)
+    with pytest.raises(OSError) as told, files.atomic_write(tmp_path / "b.txt"):
+        raise OSError(112, "Host is down")  # Linux's number, which on Windows is that of a full disk
+    assert (told.value.errno, told.value.strerror) == (112, "Host is down")
 
 
 def test_problems_are_told_together():

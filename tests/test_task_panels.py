@@ -332,7 +332,7 @@ def test_what_chance_gives_is_what_draws_give(spread):
 
 def test_bars_whiskers_and_words_are_those_of_the_counts(spread):
     panel = selection.selection(spread, **LOOSE)
-    judged, (batch, shares) = panel.result.judged, (panel._figure.planes[name].axes for name in ("batch", "shares"))
+    judged, (batch, shares) = panel.result.judged, (panel._card.planes[name].axes for name in ("batch", "shares"))
     *whiskers, level = shares.lines
     numbers = [text for text in shares.texts if text.get_position()[0] > 100]
     for name, bar, whisker, text in zip(selection.ROWS, shares.patches, whiskers, numbers, strict=True):
@@ -350,7 +350,7 @@ def test_bars_whiskers_and_words_are_those_of_the_counts(spread):
 def test_an_empty_band_is_said_and_not_divided_by(spread):
     panel = selection.selection(spread._replace(o=torch.full_like(spread.o, 1 / 7)))
     assert panel.result.judged.shares["near"].number == 0
-    texts = {text.get_position(): text.get_text() for text in panel._figure.planes["shares"].axes.texts}
+    texts = {text.get_position(): text.get_text() for text in panel._card.planes["shares"].axes.texts}
     assert texts[108, selection.ROWS["near"][0]] == panel.numbers["let in: right"] == "nobody"
     assert "nan" not in panel.words + str(panel.numbers)
 
@@ -429,6 +429,17 @@ def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
     two.settings.weight = 9.0  # beyond the slider
     curves.go(1)
     assert two.settings.weight == 9.0
+
+
+def test_a_run_that_has_diverged_does_not_close_the_picture_for_others(scans):
+    good, bad = scans.fork(), scans.fork()
+    bad.settings.weight = 1e39  # more than a float32 holds, so that the loss is no number
+    next(bad)
+    bad.settings.weight = 1.0
+    panel = scan_panels.panel(bad=bad, good=good)
+    panel.go(steps=1, run="good")
+    assert not panel.error.value and panel.result.done["good"] == (good.number, len(good))
+    assert panel.result.groups[0][0].x[-1] == good.number
 
 
 def test_a_fork_shares_the_curves_of_its_beginning(scans):

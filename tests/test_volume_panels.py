@@ -162,7 +162,7 @@ def test_the_liver_of_a_case_is_on_the_left_of_the_picture(scans):
     liver, spleen = (panel.result.columns["truth"][organ].vertices.mean(0) for organ in ("liver", "spleen"))
     assert liver[0] < 0 < spleen[0]
     assert "The slider shows it from the front: the patient's left is on the right" in panel.words
-    names = {text.get_text(): text.get_position()[0] for text in panel._figure.planes["truth"].axes.texts}
+    names = {text.get_text(): text.get_position()[0] for text in panel._card.planes["truth"].axes.texts}
     assert names["liver"] < names["spleen"]
 
 
@@ -186,7 +186,7 @@ def test_an_organ_that_is_missing_is_said_in_words(scans):
         run.learner.network.head.bias[4] = -1e4  # no voxel is spleen
     panel = surfaces.surfaces(run=run, live=False)
     assert panel.result.columns["run"]["spleen"] is None
-    assert "no spleen" in panel.words and any("no spleen" in text.get_text() for text in panel._figure.texts)
+    assert "no spleen" in panel.words and any("no spleen" in text.get_text() for text in panel._card.texts)
     panel.set(spleen=False)
     assert "no spleen" not in panel.words
 
@@ -241,8 +241,8 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
 def touch(panel, modality, plane, h, w, pressed=True):
     """What a touch of the voxel in row h and column w of a plane sets."""
     part = panel.result.planes[modality][plane]
-    place = panel._figure.planes[modality, plane].axes.transData.transform((w * part.spacing[1], h * part.spacing[0]))
-    return volumes.point(panel._figure, panel.result, panel._figure.transFigure.inverted().transform(place), pressed)
+    place = panel._card.planes[modality, plane].axes.transData.transform((w * part.spacing[1], h * part.spacing[0]))
+    return volumes.point(panel._card, panel.result, panel._card.transFigure.inverted().transform(place), pressed)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -262,7 +262,7 @@ def test_a_touch_of_a_plane_moves_the_others_to_the_voxel_touched(scans, modalit
         across = {"axial": (w, h), "coronal": (w, depth - 1 - d), "sagittal": (h, depth - 1 - d)}
         for name, (x, y) in across.items():  # the lines meet there in all three planes
             dy, dx = panel.result.planes[modality][name].spacing
-            xs, ys = panel._figure.planes[modality, name].axes.lines[-1].get_data()
+            xs, ys = panel._card.planes[modality, name].axes.lines[-1].get_data()
             assert (xs[6] / dx, ys[0] / dy) == pytest.approx((x, y))
 
 
@@ -272,7 +272,7 @@ def test_a_drag_stays_in_its_plane_and_ends_at_the_border(scans):
     assert set(touch(panel, "ct", "axial", 5, 5)) == {"x", "y"}
     assert touch(panel, "ct", "coronal", 5, 5, pressed=False) == {}
     assert touch(panel, "ct", "axial", -2, 65, pressed=False) == {"x": 100.0, "y": 0.0}  # on the margin
-    assert volumes.point(panel._figure, panel.result, (0.01, 0.01), True) == {}
+    assert volumes.point(panel._card, panel.result, (0.01, 0.01), True) == {}
     assert touch(panel, "ct", "axial", 5, 5, pressed=False) == {}  # it was pressed beside the planes
 
 
@@ -309,7 +309,7 @@ def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
             assert volumes.letters(affine, plane)[side] == (expected if step[i] > 0 else expected[::-1])
     turned = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, -2, 0, 0], [0, 0, 0, 1]])  # d to R, h to I, w to A
     assert [volumes.letters(turned, plane) for plane in volumes.PLANES] == ["PASI", "PARL", "SIRL"]
-    letters = [t for t in volumes.volumes(scans)._figure.planes["ct", "coronal"].axes.texts if len(t.get_text()) == 1]
+    letters = [t for t in volumes.volumes(scans)._card.planes["ct", "coronal"].axes.texts if len(t.get_text()) == 1]
     places = [text.get_position() for text in letters]
     assert [text.get_text() for text in letters] == list("RLSI")
     assert places[0][0] < 0 < places[1][0] and places[2][1] < 0 < places[3][1]
@@ -320,12 +320,12 @@ def test_all_planes_have_one_scale_and_a_voxel_its_size(scans):
     for parts in panel.result.planes.values():  # a body that is much less deep than wide
         for plane, spacing in (("axial", (3.0, 6.0)), ("sagittal", (8.0, 3.0))):
             parts[plane] = parts[plane]._replace(spacing=spacing)
-    panel._figure.begin()
-    volumes.draw(panel._figure, panel.result)
-    panel._figure.png()
+    panel._card.begin()
+    volumes.draw(panel._card, panel.result)
+    panel._card.png()
     per_mm = set()
     for (modality, plane), part in volumes.slices(panel.result):
-        view = panel._figure.planes[modality, plane]
+        view = panel._card.planes[modality, plane]
         left, right, bottom, top = view.axes.images[0].get_extent()
         H, W = part.image.shape
         assert (right - left, bottom - top) == (W * part.spacing[1], H * part.spacing[0])
@@ -405,7 +405,7 @@ COUNTS = {"individual": 4_149_226, "joint": 2_074_613, "joint_sepbn": 2_077_589,
 @pytest.mark.parametrize("method", METHODS)
 def test_the_drawing_counts_what_the_module_has(method):
     panel = sharing.sharing(method)
-    result, axes = panel.result, panel._figure.planes["network"].axes
+    result, axes = panel.result, panel._card.planes["network"].axes
     scheme = METHODS[method].sharing
     assert result.parameters == COUNTS[scheme]
     shared, separate = network.SHARING[scheme]
@@ -459,12 +459,12 @@ def test_a_method_that_is_not_there_is_named():
 
 def test_the_curves_of_epochs_are_the_evaluations(scans):
     panel = epochs.epochs(scans, against="MMD²", first=1)
-    way, rows = panel._figure.planes["pairs"].axes.lines[0], scans.evaluations[1:]
+    way, rows = panel._card.planes["pairs"].axes.lines[0], scans.evaluations[1:]
     np.testing.assert_array_equal(way.get_xydata(), [(row["mi2pemd"], row["mmd"]) for row in rows])
-    x, y = panel._figure.planes["mDOC (%)"].axes.lines[1].get_data()
+    x, y = panel._card.planes["mDOC (%)"].axes.lines[1].get_data()
     assert x.tolist() == [row["step"] for row in rows] and y.tolist() == [row["doc"] for row in rows]
     assert panel.numbers["n"] == len(rows) and "autocorrelated" in panel.words
-    assert f"r = {np.corrcoef(*way.get_data())[0, 1]:.2f}" in panel._figure.texts[0].get_text()
+    assert f"r = {np.corrcoef(*way.get_data())[0, 1]:.2f}" in panel._card.texts[0].get_text()
 
 
 def test_evaluations_that_do_not_vary_are_drawn_without_a_correlation(scans):
@@ -489,7 +489,7 @@ def test_a_run_with_two_evaluations_has_no_correlation(scans):
 
 def test_feature_sizes_show_every_seed_their_mean_and_deviation():
     panel = epochs.feature_sizes({32: [81.0, 83.0], 8: [78.0, 80.0, 82.0], 16: [79.5]})
-    axes = panel._figure.planes["sizes"].axes
+    axes = panel._card.planes["sizes"].axes
     assert [text.get_text() for text in axes.get_xticklabels()] == ["8", "16", "32"]
     rings, mean = axes.lines
     assert list(mean.get_ydata()) == [80.0, 79.5, 82.0]

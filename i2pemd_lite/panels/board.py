@@ -68,11 +68,11 @@ class Track:
         about = saved(self.folder)
         if number is None:
             number, self.task, self.settings = about.number, about.task, about.settings
-            self.lambdas = [(1, about.settings["weight"])]
+            self.lambdas = [(1, about.settings["weight"])] * (number > 0)
         # What was told is kept where it reaches so far: unlike a table on disk it knows each λ.
         self.number, self.history = number, (self.history if len(self.history) >= number else about.history)[:number]
         self.evaluations = [row for row in about.evaluations if row["step"] <= number]
-        self.lambdas = [(step, weight) for step, weight in self.lambdas if step <= max(number, 1)]
+        self.lambdas = [(step, weight) for step, weight in self.lambdas if step <= number]
         if about.moments:
             last = about.moments[-1]
             self.ground, self.places = last.ground, plane(np.asarray(last.prototypes, dtype=float))

@@ -311,7 +311,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     ----------
     case : the name of a case, or its place in the list, in which those held back from all runs come first
     organs : which are shown at the beginning
-    live : with a button for a figure that the mouse turns, where plotly can be imported; each brings 5 MB along
+    live : with a button for a figure that the mouse turns; each brings 5 MB along
     turn : degrees of the first view
 
     Example

@@ -152,7 +152,8 @@ class Training(Panel):
             names = dict.fromkeys([run, *(state[name] for name in self.beside)])
             runs = {name: self.runs[name] for name in names if name != NOBODY}
         for each in runs.values():
-            each.fetch()
+            with contextlib.suppress(FloatingPointError):  # which its next save says; the steps before it are drawn
+                each.fetch()
         chosen = runs[run]
         groups = [loss_lines(runs, run, state["show"], self.terms[0].names, smooth)]
         for counts in self.terms[1:]:

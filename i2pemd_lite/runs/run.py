@@ -75,7 +75,7 @@ class Run:
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
-    lambdas : list of (step, λ), the first step of each value of λ, as far as it is known
+    lambdas : list of (step, λ), the first step of each value of λ; a resumed run knows the last one alone
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
@@ -243,7 +243,8 @@ class Run:
 
     def fetch(self):
         """Bring `history` up to date: losses stay on the device until then. Stops at a loss that is no number."""
-        for number, rate, losses in self._pending:
+        while self._pending:
+            number, rate, losses = self._pending[0]
             row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
             if not math.isfinite(row["loss"]):
                 raise FloatingPointError(
@@ -251,7 +252,7 @@ class Run:
                     f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
                 )
             self.history.append(row)
-        self._pending = []
+            del self._pending[0]
 
     def save(self):
         """Write the run to its folder (none: do nothing but check the losses), the checkpoint after everything else."""

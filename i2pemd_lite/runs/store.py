@@ -93,7 +93,7 @@ def restore(run, folder, about, tensors):
         run.best = (*about["best"], _part(tensors, "best."))
     run.history, run.evaluations = read_tables(folder, run.number)
     run.moments = moments.read(folder, run.number)
-    run.lambdas = [(1, run.settings.weight)]  # which of its changes the folder does not tell
+    run.lambdas = [(1, run.settings.weight)] * (run.number > 0)  # which of its changes the folder does not tell
 
 
 def _description(run):

@@ -74,17 +74,17 @@ class Worker:
         """Do what a command says; why a run is not open was told before."""
         do, name = command.pop("do"), command["run"]
         if name in self.runs or do == "open":
-            self._attempt(do, command.get("to", name), getattr(self, f"_{do}"), **command)
+            self._attempt(do, command.get("to", name), lambda: getattr(self, f"_{do}")(**command))
 
     def turn(self):
         """One step of every run that trains."""
         for name in self.going:
-            self._attempt("go", name, self._turn, name)
+            self._attempt("go", name, lambda name=name: self._turn(name))
 
-    def _attempt(self, do, name, work, *arguments, **more):
+    def _attempt(self, do, name, work):
         """Tell what is wrong with it; a run that cannot go on is let go of, and the others go on."""
         try:
-            work(*arguments, **more)
+            work()
         except Exception as error:
             own = isinstance(error, BadInput | FloatingPointError)
             words = str(error) if own else f"{type(error).__name__}: {error}"

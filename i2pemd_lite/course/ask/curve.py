@@ -4,7 +4,7 @@ import numpy as np
 
 from i2pemd_lite.course.ask.question import Question, asked, beside, demand_text, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import picture, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider, steps
 
 
@@ -19,13 +19,16 @@ class Sketch(Question):
     missing = "Draw the curve first, from left to right: two places are enough."
 
     def __init__(self, name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
+        from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
+        from i2pemd_lite.panels.engine.picture import Picture
+
         demand_text(xlabel=xlabel, ylabel=ylabel)
         self.low, self.high, self.within = ends(name, low, high, within)
         self.x, self.xlabel, self.ylabel = _numbers(f"{name}, x", x), xlabel, ylabel
         if len(self.x) < 2 or (np.diff(self.x) <= 0).any():
             raise BadInput(f"{name}, x: expected two or more numbers that rise, found {self.x.tolist()}")
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
-        self.image = picture.Picture(940, self._touched)
+        self.image = Picture(940, self._touched)
         self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0, width="330px")
         self.step = step_of(self.low, self.high)
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
@@ -36,8 +39,6 @@ class Sketch(Question):
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
         body = [self.image, beside(self.at, self.height.shown)]
         super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
-        from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
-
         self.card = Card(9.4, 3.2)
         self.show()
 

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 
 from i2pemd_lite.course.ask.question import Question, asked, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import picture, style
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider
 from i2pemd_lite.panels.engine.still import drawn
 
@@ -72,7 +72,9 @@ class Estimate(Question):
         return truth
 
     def finish(self):
-        self.image = picture.Picture(940)
+        from i2pemd_lite.panels.engine.picture import Picture
+
+        self.image = Picture(940)
         self.image.show(drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
 

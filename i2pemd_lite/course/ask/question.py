@@ -15,7 +15,7 @@ import ipywidgets as widgets
 
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import picture
+from i2pemd_lite.panels.engine import still
 from i2pemd_lite.panels.engine.panel import Panel, alert, note_shown, steps
 
 AGAIN = "You have committed to this before: your first answer is the one that counts."
@@ -119,7 +119,7 @@ class Question(widgets.VBox):
         listed = "".join(f"<li>{escape(option)}</li>" for option in self.options)
         html = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{listed}</ul>"
         if self.verdict:
-            below = "" if self.image is None else picture.html(self.image.value, self.image.alt)
+            below = "" if self.image is None else still.html(self.image.value, self.image.alt)
             below += "" if self.revealed is None else _fallback(self.revealed)
             html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{below}</details>"
         words = "\n".join([f"Predict. {self.question}", *(f"  ( ) {option}" for option in self.options)])

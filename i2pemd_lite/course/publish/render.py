@@ -6,7 +6,6 @@ import unicodedata
 from html import escape
 from pathlib import Path
 
-from latex2mathml.converter import convert
 from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -80,6 +79,8 @@ def output(said):
 
 def mathml(tex, block=False):
     """A formula as MathML; a block stands on a line of its own, with the number that its `\\tag` gives at the right."""
+    from latex2mathml.converter import convert
+
     number = TAG.search(tex)
     # It knows arrays, and not `aligned`, which is one of two columns that meet.
     plain = TAG.sub("", tex).replace(r"\begin{aligned}", r"\begin{array}{rl}").replace(r"\end{aligned}", r"\end{array}")

@@ -9,6 +9,8 @@ from matplotlib.patches import Rectangle
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.canvas import Canvas, encoded
 
+KINDS = ("artists", "images", "patches", "collections", "lines", "texts")  # of marks, in the order of one zorder
+
 
 class Card(Figure):
     """A figure in inches at 100 dots each, on which each drawing moves the marks of the one before.
@@ -25,31 +27,32 @@ class Card(Figure):
     Attributes
     ----------
     planes : name -> `Plane`
-    paper : `Plane` of the figure itself, in parts of it from the lower left
+    paper : `Plane` of the figure itself, for texts and rectangles, in parts of it from the lower left
     """
 
     def __init__(self, width, height):
         super().__init__(figsize=(width, height), dpi=100, facecolor=style.CARD)
-        self.planes, self.paper, self._still = {}, Plane(self), None
+        self.planes, self.paper, self._said, self._still = {}, Plane(self), set(), None
         Canvas(self)
 
     def plane(self, name, box, once=None, **look):
         """The `Plane` of a name, in a box (left, bottom, width, height) of the figure, with looks of `Axes.set`.
 
-        `once(axes)` is called when the axes are made, such as `style.blank`.
+        The box counts when the axes are made, when `once(axes)` is called, such as `style.blank`. A look that is said
+        once is said in every drawing, the limits among them.
         """
         if name not in self.planes:
             with rc_context(style.RC):
                 self.planes[name] = Plane(self.add_axes(box))
                 if once:
                     once(self.planes[name].axes)
-        plane = self.planes[name]
-        plane.said = True
-        plane.look(**look)
-        return plane
+        self._said.add(name)
+        self.planes[name].look(**look)
+        return self.planes[name]
 
     def begin(self):
         """Begin the next drawing."""
+        self._said.clear()
         for plane in (self.paper, *self.planes.values()):
             plane.begin()
 
@@ -59,8 +62,8 @@ class Card(Figure):
         Frames, ticks, titles and still marks seldom change. They are drawn once and kept; only the others are drawn on
         top, until matplotlib says that something else is stale.
         """
-        for plane in self.planes.values():
-            _show(plane.axes, plane.said)
+        for name, plane in self.planes.items():
+            _show(plane.axes, name in self._said)
             plane.hide_the_rest()
         self.paper.hide_the_rest()
         if self.stale or self._still is None:
@@ -70,7 +73,7 @@ class Card(Figure):
         self.canvas.restore_region(self._still)
         renderer = self.canvas.get_renderer()
         for owner in (*self.axes, self):
-            marks = [*owner.images, *owner.patches, *getattr(owner, "collections", ()), *owner.lines, *owner.texts]
+            marks = [mark for kind in KINDS for mark in getattr(owner, kind, ())]
             for mark in sorted(marks, key=lambda mark: mark.get_zorder()) if owner.get_visible() else ():
                 if mark.get_animated():
                     mark.draw(renderer)
@@ -81,8 +84,9 @@ class Plane:
     """Axes, or a whole figure, whose marks are said anew in each drawing.
 
     Each method is a kind of mark: where it is, and its look as matplotlib names it, of which a drawing may change the
-    values. The n-th mark of a kind with these names of looks is the same artist in every drawing. One with `still=True`
-    is drawn below the others, and quicker while it stays as it is.
+    values. The n-th mark of a kind with these names of looks is the same artist in every drawing; where such of other
+    names may overlap, a `zorder` says which is above. One with `still=True` is drawn below the others, and quicker
+    while it stays as it is.
 
     Example
     -------
@@ -98,7 +102,7 @@ class Plane:
     """
 
     def __init__(self, axes):
-        self.axes, self.said, self._look, self._marks = axes, True, {}, {}
+        self.axes, self._look, self._marks = axes, {}, {}
 
     def look(self, **look):
         """Change what `Axes.set` takes; what stays the same costs nothing."""
@@ -109,7 +113,6 @@ class Plane:
 
     def begin(self):
         """Forget what the drawing has said."""
-        self.said = False
         for marks in self._marks.values():
             marks.said = 0
 

@@ -19,8 +19,8 @@ class LivePanel(Panel):
     def __init__(self, build, words, title, controls, compute, draw, describe, **others):
         self.live, self._build = None, build
 
-        def paint(figure, result):
-            draw(figure, result)
+        def paint(card, result):
+            draw(card, result)
             if self.live is not None:
                 self.live.show(result)
 
@@ -36,8 +36,12 @@ class LivePanel(Panel):
         """Put the live figure in the place of the button and the still picture, once."""
         if self.live is not None:  # a second click, while the page was busy with the first
             return
-        self._button.disabled, self._button.description = True, "Loading …"
-        self.live = self._build()
+        words, self._button.disabled, self._button.description = self._button.description, True, "Loading …"
+        try:
+            self.live = self._build()
+        except ImportError as error:
+            self._button.disabled, self._button.description = False, words
+            return self._report(error)
         self.live.show(self.result)
         places = [child for child in self.children if child is not self._button]
         self.children = [self.live.figure if child is self.image else child for child in places]

@@ -22,8 +22,8 @@ from traitlets import TraitError
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, style
-from i2pemd_lite.panels.engine.picture import Picture, html
 from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
@@ -71,10 +71,11 @@ class Panel(widgets.VBox):
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
         from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
+        from i2pemd_lite.panels.engine.picture import Picture
 
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
-        self._figure, self._quiet, self.result, self._took = Card(*size), False, None, 0.0
+        self._card, self._quiet, self.result, self._took = Card(*size), False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = Picture(round(100 * size[0]), point and self._touched)
         self.error, self.note = widgets.HTML(), widgets.HTML()
@@ -124,7 +125,7 @@ class Panel(widgets.VBox):
             self.refresh()
 
     def _touched(self, at, pressed):
-        values = self.result is not None and self._point(self._figure, self.result, at, pressed)
+        values = self.result is not None and self._point(self._card, self.result, at, pressed)
         if values:
             self.set(**values)
 
@@ -142,10 +143,10 @@ class Panel(widgets.VBox):
             self.note.value = self._below("Working …")  # where a hint stands, so that nothing moves
         try:
             result = self._compute(self.state)
-            self._figure.begin()
-            self._draw(self._figure, result)
+            self._card.begin()
+            self._draw(self._card, result)
             words, numbers = self._describe(result)
-            png = self._figure.png()
+            png = self._card.png()
         except Exception as error:
             if self.result is not None:
                 self.note.value = self._below(self._hint)

@@ -1,7 +1,5 @@
 """The picture of a panel in the browser: PNG bytes in, touches out."""
 
-import base64
-from html import escape
 from pathlib import Path
 
 import anywidget
@@ -47,15 +45,3 @@ class Picture(anywidget.AnyWidget):
             self._touched(tuple(began), True)
         if at != began:
             self._touched(tuple(at), False)
-
-
-def html(png, words):
-    """PNG bytes with their alternative text, for a page in which no kernel runs.
-
-    Example
-    -------
-    >>> html(b"...", "A line & a dot.")
-    '<img src="data:image/png;base64,Li4u" alt="A line &amp; a dot." style="max-width:100%">'
-    """
-    data = base64.b64encode(png).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(words)}" style="max-width:100%">'

@@ -3,11 +3,11 @@
 import base64
 from html import escape
 
-from i2pemd_lite.panels.engine import picture, style
+from i2pemd_lite.panels.engine import style
 
 
 def drawn(width, height, draw, *what):
-    """What `draw(figure, *what)` draws in the house style, once, as PNG bytes; sizes in inches.
+    """What `draw(card, *what)` draws in the house style, once, as PNG bytes; sizes in inches.
 
     Example
     -------
@@ -22,6 +22,18 @@ def drawn(width, height, draw, *what):
     with matplotlib.rc_context(style.RC):
         draw(card, *what)
     return card.png()
+
+
+def html(png, words):
+    """PNG bytes with their alternative text, for a page in which no kernel runs.
+
+    Example
+    -------
+    >>> html(b"...", "A line & a dot.")
+    '<img src="data:image/png;base64,Li4u" alt="A line &amp; a dot." style="max-width:100%">'
+    """
+    data = base64.b64encode(png).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(words)}" style="max-width:100%">'
 
 
 class Still:
@@ -42,7 +54,7 @@ class Still:
     def _repr_mimebundle_(self, **_):
         above, bundle = self.html, {"text/plain": self.words}
         if self.png is not None:
-            above, bundle["image/png"] = picture.html(self.png, self.words), base64.b64encode(self.png).decode()
+            above, bundle["image/png"] = html(self.png, self.words), base64.b64encode(self.png).decode()
         below = f'<p style="line-height:1.4;max-width:940px">{escape(self.words)}</p>'
         return bundle | {"text/html": above + below}
 
