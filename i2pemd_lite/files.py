@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import reprlib
 import tempfile
 from pathlib import Path
 
@@ -52,8 +53,11 @@ class Problems:
             raise BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self.found))
 
 
-def refusal(error):
-    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none."""
+def refusal(error, size=None):
+    """A sentence on the file or folder that an `OSError` is about, with what to do; "" where it is about none.
+
+    size : bytes that were to be written
+    """
     if error.filename is None and error.errno not in FULL:
         return ""
     expected, do, cache = "a file or folder to use", "choose another path", cache_folder().absolute()
@@ -61,7 +65,8 @@ def refusal(error):
     if path and (path.is_relative_to(cache) or cache.is_relative_to(path)):  # mkdir may name a folder above it
         do = "set I2PEMD_CACHE to a folder that can be written to"
     if error.errno in FULL:
-        expected, do = "room to write it", f"make room on its disk, or {do}"
+        room = "room to write it" if size is None else f"room for {size / 2**20:.1f} MiB"
+        expected, do = room, f"make room on its disk, or {do}"
     return f"{error.filename or 'a file'}: expected {expected}, found: {error.strerror}; {do}"
 
 
@@ -127,12 +132,71 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path):
-    """The value in a JSON file; `BadInput` when it is absent or not JSON."""
+def read_json(path, form=None):
+    """The value in a JSON file; `BadInput` when it is absent, not JSON, or has another form (see `formed`)."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: expected a JSON file, found {error}") from None
+    return value if form is None else formed(value, form, path)
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e308 <= value <= 1e308
+
+
+KINDS = {
+    int: ("a whole number of up to 18 digits", lambda value: type(value) is int and abs(value) < 10**18),
+    float: ("a finite number", _is_number),
+    str: ("a word", lambda value: isinstance(value, str)),
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    dict: ("names with values", lambda value: isinstance(value, dict)),
+    list: ("a list", lambda value: isinstance(value, list)),
+    None: ("nothing", lambda value: value is None),
+}
+"""What a value can be by its kind: (in words, whether it is)."""
+
+
+def formed(value, form, place):
+    """`value`, which was read from the file `place`; `BadInput` says where in it something has not the `form`.
+
+    form : {name: form}, where a name that ends in "?" may be missing; [form] of each of a list; a kind of `KINDS`;
+        another value for itself; (form, form, …) where it may be any of them
+
+    Example
+    -------
+    >>> formed({"seed": 1, "best": [0.5, 2.0]}, {"seed": int, "best?": [float], "more?": str}, "a.json")
+    {'seed': 1, 'best': [0.5, 2.0]}
+    >>> formed({"seed": 1, "best": [0.5, "2"]}, {"seed": int, "best?": [float]}, "a.json")
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: a.json: expected at best, 2 a finite number, found '2'; restore the file, or ...
+    """
+    if wrong := _unlike(value, form):
+        at, expected, found = wrong
+        at = f" at {', '.join(map(str, at))}" if at else ""
+        raise BadInput(f"{place}: expected{at} {expected}, found {found}; restore the file, or have it written again")
+    return value
+
+
+def _unlike(value, form):
+    """(the way to the first thing that has another form, what was expected, what found), or None."""
+    if isinstance(form, dict) and isinstance(value, dict):
+        for name, inner in form.items():
+            if (key := name.removesuffix("?")) not in value:
+                if key == name:
+                    return (), key, f"only {reprlib.repr([*value])}"
+            elif wrong := _unlike(value[key], inner):
+                return (key, *wrong[0]), *wrong[1:]
+        return None
+    if isinstance(form, list) and isinstance(value, list):
+        wrongs = ((i, _unlike(each, form[0])) for i, each in enumerate(value, 1))
+        return next((((i, *wrong[0]), *wrong[1:]) for i, wrong in wrongs if wrong), None)
+    if isinstance(form, tuple):
+        wrongs = [_unlike(value, each) for each in form]
+        return None if None in wrongs else ((), " or ".join(wrong[1] for wrong in wrongs), reprlib.repr(value))
+    kind = type(form) if isinstance(form, dict | list) else form
+    expected, fits = KINDS.get(kind, (repr(form), lambda value: value == form))
+    return None if fits(value) else ((), expected, reprlib.repr(value))
 
 
 def fingerprint(*parts):
@@ -141,7 +205,7 @@ def fingerprint(*parts):
     for part in parts:
         if isinstance(part, Path):
             part = f"{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}"
-        digest.update(part if isinstance(part, bytes) else repr(part).encode())
+        digest.update(part if isinstance(part, bytes | memoryview) else repr(part).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
 

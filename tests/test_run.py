@@ -4,7 +4,10 @@ import itertools
 import json
 import math
 import random
+import signal
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +15,7 @@ import torch
 from child import started
 from torch import nn
 
+import i2pemd_lite
 from i2pemd_lite import BadInput, PrototypeBank, __main__, segmentation
 from i2pemd_lite.device import profile
 from i2pemd_lite.runs.run import Run, eager
@@ -264,11 +268,97 @@ def test_a_checkpoint_that_cannot_be_written_doubles_no_row(tmp_path, monkeypatc
         write(*given, **options)
 
     monkeypatch.setattr(safetensors.torch, "save_file", sometimes)  # the third is that of step 6
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BadInput, match=r"expected room for 0.0 MiB, found: No space left on device; make room .* go on"):
         run.finish(False)
     run.finish(False)
     steps = [line.split(",")[0] for line in (tmp_path / "run" / "history.csv").read_text().splitlines()]
     assert steps == ["step", *map(str, range(1, 10))] and run.number == 9
+
+
+class Interrupt:
+    """Inside, `do()` is called at the n-th line of the package or of this file's learner, when it first runs."""
+
+    def __init__(self, n, do):
+        self.n, self.do, self.lines = n, do, set()
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self.enter)
+
+    def __exit__(self, *about):
+        sys.settrace(self.before)
+
+    def enter(self, frame, event, about):
+        name = frame.f_code.co_filename
+        inside = PACKAGE in name or (name == __file__ and isinstance(frame.f_locals.get("self"), Line))
+        return self.line if inside else None
+
+    def line(self, frame, event, about):
+        if event == "line" and (place := (frame.f_code.co_filename, frame.f_lineno)) not in self.lines:
+            self.lines.add(place)
+            if len(self.lines) == self.n:
+                self.do()
+        return self.line
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+PACKAGE = str(Path(i2pemd_lite.__file__).parent)
+
+
+def interrupted(folder, do):
+    """A run for each line of its fifth step (with an evaluation and a checkpoint), where `do()` was called at it."""
+    n, more = 0, True
+    while more:
+        n += 1
+        run, interrupt, came = line(folder / str(n), steps=7, scores=(0.1, 0.9)), Interrupt(n, do), False
+        for _ in range(4):
+            next(run)
+        with interrupt:
+            try:
+                next(run)
+            except KeyboardInterrupt:
+                came = True
+        more = len(interrupt.lines) >= n
+        if more:
+            yield run, came
+    assert n > 150, n
+
+
+def test_an_interrupt_waits_until_a_step_is_whole(tmp_path):
+    whole = line(tmp_path / "whole", steps=7, scores=(0.1, 0.9)).finish(False)
+    for run, came in interrupted(tmp_path, lambda: signal.raise_signal(signal.SIGINT)):
+        assert came and run.number in (4, 5)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert_same(weights(run.finish(False)), weights(whole))
+        assert run.history == whole.history and run.evaluations == whole.evaluations
+        for name in ("history.csv", "evaluations.csv"):
+            assert (run.folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_is_stopped_at_any_line_goes_on_or_refuses_to(tmp_path):
+    whole, went, refused = line(tmp_path / "whole", steps=7, scores=(0.1, 0.9)).finish(False), 0, 0
+    for run, _ in interrupted(tmp_path, stop):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # no interrupt comes at a line that sets the handler
+        try:
+            run.finish(False)
+            went += 1
+        except BadInput as error:
+            assert "found one stopped within one; resume it from its last checkpoint" in str(error)
+            for use in (run.save, run.fork, run.best_weights().__enter__):
+                with pytest.raises(BadInput, match="found one stopped within one"):
+                    use()
+            run = Run.load(Line(run.settings, (0.1, 0.9)), run.folder).finish(False)
+            refused += 1
+        assert_same(weights(run), weights(whole))
+        assert run.history == whole.history and run.evaluations == whole.evaluations
+        assert (run.best[1], run.number) == (whole.best[1], 7)
+        assert not [path for path in run.folder.rglob(".partial-*")]
+        for name in ("history.csv", "evaluations.csv"):
+            assert (run.folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert went > 100 and refused > 30
 
 
 def test_what_an_abandoned_start_left_does_not_stay(tmp_path):

@@ -12,6 +12,9 @@ import dataclasses
 import functools
 import inspect
 import math
+import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +63,31 @@ def eager(optimiser):
     return type(optimiser.__name__, (optimiser,), bare | {"step": torch.no_grad()(bare["step"])})
 
 
+@contextlib.contextmanager
+def uninterrupted():
+    """Inside, an interrupt (Ctrl-C, the stop button of a notebook) waits for the end; a second one stops at once."""
+    stop = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(stop):  # interrupts do not come here, or are ignored
+        yield
+        return
+    came = []
+
+    def wait(*about):
+        came.append(about)
+        if len(came) > 1:
+            stop(*about)
+        with contextlib.suppress(Exception):  # such as that it came while something was being printed
+            print("stopping after this step; to stop at once, interrupt again", file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, stop)
+    if came:
+        stop(*came[0])
+
+
 class Run:
     """A training run: an iterator over its steps.
 
@@ -80,6 +108,10 @@ class Run:
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
     with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
+
+    An interrupt waits until the step, its evaluation and its checkpoint are done. What stops them all the same, such as
+    a second interrupt or a full memory, leaves a run that refuses to go on: its folder, resumed, does. What could not
+    be written, as on a full disk, is written by the next call.
 
     In several processes (`distributed.joined`) each has a run, and all take the same steps; the first alone evaluates
     and keeps the folder.
@@ -103,7 +135,9 @@ class Run:
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self.lambdas, self._pending = [], [], [], [], []
-        self._saved = None  # the step at which the folder was last written; None: what lies there is not this run's yet
+        self._disk = store.Writer()
+        self._whole = True  # no step is half done
+        self._unsaved = True  # from its first moment on, a run that is killed can be resumed
 
     def __iter__(self):
         return self
@@ -113,17 +147,26 @@ class Run:
 
     @told()
     def __next__(self):
-        if self.number >= self.settings.steps:
-            self.save()
-            raise StopIteration
-        if self.number == 0 and not self.moments and distributed.is_main():
-            self._keep_moment()
-        if self.folder is not None and self._saved is None:
-            self.save()  # from its first moment on, a run that is killed can be resumed
-        started = time.perf_counter()
-        self.settings.check()
+        with uninterrupted():
+            self._expect_whole()
+            if self.number >= self.settings.steps:
+                self.save()
+                raise StopIteration
+            if self.number == 0 and not self.moments and distributed.is_main():
+                self._keep_moment()
+            if self._unsaved:
+                self.save()
+            self.settings.check()
+            step = self._step()
+            if self._unsaved:
+                self.save()
+            return step
+
+    def _step(self):
+        started, weight = time.perf_counter(), self.settings.weight
         rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
-        losses, weight = self._optimise(rate), self.settings.weight
+        self._whole = False
+        losses = self._optimise(rate)
         self.number += 1
         if not self.lambdas or self.lambdas[-1][1] != weight:
             self.lambdas.append((self.number, weight))
@@ -131,11 +174,17 @@ class Run:
         evaluates = self._due(self.settings.evaluate_every)
         evaluation = self._evaluate() if evaluates and distributed.is_main() else None
         self.seconds += time.perf_counter() - started
-        if evaluates or self._due(self.settings.checkpoint_every):
-            self.save()
+        self._unsaved = evaluates or self._due(self.settings.checkpoint_every)
+        self._whole = True
         bank = getattr(self.learner, "bank", None)
         prototypes, ground = (None, None) if bank is None else (bank.prototypes.clone(), bank.ground_distance())
         return Step(self.number, len(self), losses, rate, prototypes, ground, evaluation, self.seconds_left)
+
+    def _expect_whole(self):
+        """Raise `BadInput` where a step was stopped in its middle: weights, prototypes or rows are of neither side."""
+        if not self._whole:
+            do = f"resume it from its last checkpoint in {self.folder}" if self.folder else "train it again"
+            raise BadInput(f"the run: expected one that stands between two steps, found one stopped within one; {do}")
 
     @property
     def seconds_left(self):
@@ -215,6 +264,7 @@ class Run:
     @told()
     def fork(self, folder=None, **changes):
         """A second run that goes on from here with other live settings; this one stays as it is."""
+        self._expect_whole()
         self.fetch()
         twin = Run(copy.deepcopy(self.learner), folder, self.task)
         twin.profile = self.profile
@@ -228,15 +278,18 @@ class Run:
     @contextlib.contextmanager
     def best_weights(self):
         """Inside: the weights of the best evaluation where the task selects one, else the last; gives their step."""
+        self._expect_whole()
         if self.best is None:
             yield self.number
             return
-        last = self._weights()
-        self.learner.load_state_dict(self.best[2])
+        last, self._whole = self._weights(), False
         try:
+            self.learner.load_state_dict(self.best[2])
             yield self.best[1]
         finally:
-            self.learner.load_state_dict(last)
+            with uninterrupted():
+                self.learner.load_state_dict(last)
+                self._whole = True
 
     def _weights(self):
         return {name: value.clone() for name, value in self.learner.state_dict().items()}
@@ -255,13 +308,16 @@ class Run:
             del self._pending[0]
 
     def save(self):
-        """Write the run to its folder (none: do nothing but check the losses), the checkpoint after everything else."""
+        """Write the run to its folder, the checkpoint last; without a folder nothing is done but check the losses.
+
+        `BadInput` where there is no room for it, or where the folder was moved or written by somebody else since.
+        """
+        self._expect_whole()
         self.fetch()
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None:
-            store.write(self, self._saved)
-            self._saved = self.number  # also where the checkpoint fails: the rows are there
-            store.write_checkpoint(self)
+            self._disk.write(self)
+        self._unsaved = False
 
     @classmethod
     @told()
@@ -273,9 +329,11 @@ class Run:
         about, tensors = store.read_checkpoint(folder)
         for name in learner.settings.LIVE:  # as they were last, not as the run began
             setattr(learner.settings, name, about["settings"][name])
+        learner.settings.check()
         run = cls(learner, task=task)
         # "auto" is another precision on another machine; a run goes on in that in which it began.
         run._compute_in(store.read_about(folder)["profile"]["precision"])
         run.folder = Path(folder) if distributed.is_main() else None
         store.restore(run, folder, about, tensors)
+        run._disk = store.Writer(about["mark"])
         return run

@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import KINDS, BadInput
 
 
 @dataclasses.dataclass
@@ -77,17 +77,6 @@ class Settings:
                 raise BadInput(f"{name}: not a setting; the settings are {', '.join(names)}")
         return dataclasses.replace(self, **changes)
 
-
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-KINDS = {
-    int: ("a whole number", lambda value: _is_number(value) and isinstance(value, int)),
-    float: ("a finite number", _is_number),
-    str: ("a word", lambda value: isinstance(value, str)),
-    bool: ("True or False", lambda value: isinstance(value, bool)),
-}
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -13,9 +14,15 @@ import torch
 
 import i2pemd_lite
 from i2pemd_lite import distributed
-from i2pemd_lite.files import BadInput, atomic_write, read_json, write_json
+from i2pemd_lite.files import BadInput, atomic_write, fingerprint, formed, read_json, refusal, write_json
 from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.settings import PRECISIONS
+
+DATA = {"folder": str, "name": str, "fingerprint": str}
+ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
+"""The form of settings.json, as far as it is read."""
+CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": [float]}
+"""The form of what a checkpoint says; beside it "hash", of its tensors, which those of older versions lack."""
 
 
 def read_about(folder):
@@ -23,77 +30,178 @@ def read_about(folder):
     path = Path(folder) / "settings.json"
     if not path.is_file():
         raise BadInput(f"{folder}: expected the folder of a run, found no settings.json in it; check the name")
-    about = read_json(path)
-    if not isinstance(about, dict) or not {"task", "settings", "profile", "data"} <= about.keys() or (
-        not isinstance(about["profile"], dict) or about["profile"].get("precision") not in PRECISIONS
-    ):
-        raise BadInput(f"{path}: expected task, settings, profile and data of a run, found others; restore the file")
-    return about
+    return read_json(path, ABOUT)
 
 
 def read_checkpoint(folder, tensors=True):
-    """What a checkpoint says about its run, and its tensors where wanted; `BadInput` when it is absent or damaged."""
+    """What a checkpoint says about its run, and its tensors where wanted; `BadInput` when it is absent or damaged.
+
+    In what it says, "mark" is a hash of all of it.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(folder) / "checkpoint.safetensors"
     try:
         with safe_open(path, framework="pt") as file:
             # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.
-            names = file.keys() if tensors else ()
-            return json.loads(file.metadata()["run"]), {name: file.get_tensor(name).clone() for name in names}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            names, notes = file.keys() if tensors else (), file.metadata()
+            values = {name: file.get_tensor(name).clone() for name in names}
+        about = json.loads(notes["run"])
+        mark = fingerprint(notes["run"])
+        if "hash" in about and (notes.get("mark") != mark or tensors and about["hash"] != _hash(values)):
+            raise ValueError("other content than was written")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: expected the checkpoint of a run, found {error}; train again, or restore it") from None
+    return formed(about, CHECKPOINT, path) | {"mark": mark}, values
+
+
+def _hash(tensors):
+    """A hash of tensors, their names and their kinds."""
+    parts = []
+    for name, value in sorted(tensors.items()):
+        parts += [
+            name,
+            str(value.dtype),
+            tuple(value.shape),
+            value.contiguous().flatten().view(torch.uint8).numpy().data,
+        ]
+    return fingerprint(*parts)
 
 
 def read_tables(folder, number):
     """history.csv and evaluations.csv of a run up to step `number`, each a list of dicts; `BadInput` when damaged."""
-    return tuple(_read_rows(Path(folder) / name, number) for name in ("history.csv", "evaluations.csv"))
+    history, evaluations = (_read_rows(Path(folder) / name, number) for name in ("history.csv", "evaluations.csv"))
+    steps = [row["step"] for row in history]
+    wrong = [f"step {step} in row {n}" for n, step in enumerate(steps, 1) if step != n] or [f"{len(steps)} rows"]
+    if len(steps) != number or steps != [*range(1, number + 1)]:
+        path = Path(folder) / "history.csv"
+        raise BadInput(f"{path}: expected a row for each of {number} steps, found {wrong[0]}; restore it")
+    return history, evaluations
 
 
-def write(run, saved):
-    """Write a run to its folder but for the checkpoint, which comes after everything else (`write_checkpoint`).
+class Writer:
+    """How a run's folder is written: whole or so that the next try makes it whole, and by one run alone.
 
-    saved : the step at which this run last wrote it; later rows and moments are added to what is there. None: never
+    `marks` are those of the last checkpoint, None before the first, and of one that is being written over it; `tables`
+    says how far each is written: {name: (rows, bytes)}.
     """
-    folder = run.folder
-    if not (folder / "checkpoint.safetensors").exists():
-        write_json(folder / "settings.json", _description(run))
-        for name in ("report.json", "scores.csv"):  # of a run that was here before
-            (folder / name).unlink(missing_ok=True)
-    _write_table(folder / "history.csv", run.history, saved)
-    _write_table(folder / "evaluations.csv", run.evaluations, saved)
-    if saved is None:  # there may be moments of a kill after the last checkpoint, or of a run that was here before
-        own = {moment.step for moment in run.moments}
-        for step, path in moments.paths(folder).items():
-            if step not in own:
-                path.unlink()
-    there = () if saved is None else moments.paths(folder)
-    for moment in run.moments:
-        if moment.step not in there:
-            moments.write(folder, moment)
+
+    def __init__(self, mark=None):
+        self.marks, self.tables = (mark,), {}
+
+    def write(self, run):
+        """Write all that is not there yet, the checkpoint after everything else; `BadInput` says why it cannot be."""
+        tensors, words, size = _checkpoint(run)
+        try:
+            self._expect_own(run.folder)
+            self._write(run, tensors, words)
+        except OSError as error:
+            if not (why := refusal(error, size)):
+                raise
+            raise BadInput(f"{why}; then go on") from None
+
+    def _write(self, run, tensors, words):
+        from safetensors.torch import save_file
+
+        folder, there = run.folder, moments.paths(run.folder)
+        if not self.tables:
+            for path in [*folder.glob(".partial-*"), *folder.glob("moments/.partial-*")]:  # of a kill
+                path.unlink(missing_ok=True)
+            own = {moment.step for moment in run.moments}
+            for step, path in there.items():  # after the last checkpoint, or of a run that was here before
+                if step not in own:
+                    path.unlink()
+        if self.marks[0] is None:
+            write_json(folder / "settings.json", _description(run))
+            for name in ("report.json", "scores.csv"):  # of a run that was here before
+                (folder / name).unlink(missing_ok=True)
+        for moment in run.moments:
+            if not self.tables or moment.step not in there:
+                moments.write(folder, moment)
+        for name, rows in (("history.csv", run.history), ("evaluations.csv", run.evaluations)):
+            self.tables[name] = self._write_table(folder / name, rows)
+        self.marks = (self.marks[0], fingerprint(words))
+        with atomic_write(folder / "checkpoint.safetensors") as temporary:
+            save_file(tensors, temporary, metadata={"run": words, "mark": self.marks[1]})
+        self.marks = self.marks[1:]
+
+    def _expect_own(self, folder):
+        """Raise `BadInput` where not this run's last checkpoint lies in the folder."""
+        path, found = folder / "checkpoint.safetensors", ""
+        if path.exists():
+            there, _ = read_checkpoint(folder, tensors=False)
+            if there["mark"] in self.marks:
+                self.marks = (there["mark"],)
+            elif self.marks[0] is None:
+                raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
+            else:
+                found = f"one of step {there['number']} that somebody else wrote; resume that one"
+        elif self.marks[0] is not None:
+            found = "none; put the folder back where it was, and go on"
+        if found:
+            raise BadInput(f"{path}: expected the last checkpoint of this run, found {found}")
+
+    def _write_table(self, path, rows):
+        """Append what is not there yet, over what a try that failed left -> how far it is written now.
+
+        The table is written whole where it is not known how far it goes, or where a new version has more columns.
+        """
+        count, end = self.tables.get(path.name, (0, 0))
+        if not rows:
+            path.unlink(missing_ok=True)
+        if len(rows) == count:
+            return count, end
+        whole = not count or rows[-1].keys() != rows[0].keys()
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), restval="nan")
+        if whole:
+            writer.writeheader()
+        writer.writerows(rows if whole else rows[count:])
+        data = text.getvalue().encode()
+        if whole:
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(data)
+            return len(rows), len(data)
+        with open(path, "r+b") as file:
+            file.seek(end)
+            file.truncate()
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return len(rows), end + len(data)
 
 
 def restore(run, folder, about, tensors):
     """Bring a run that was only just built to the step of its checkpoint, `read_checkpoint(folder)`."""
     run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
-    weights, own = _part(tensors, "learner."), run.learner.state_dict()
-    if {name: x.shape for name, x in weights.items()} != {name: x.shape for name, x in own.items()}:
-        found = "others; use the version that trained it, or train it again"
-        raise BadInput(f"{folder}: expected the weights of this version's network, found {found}")
+    for name, began in read_about(folder)["settings"].items():
+        if name not in run.settings.LIVE and about["settings"].get(name, began) != began:
+            found = f"{began!r} beside {about['settings'][name]!r} in the checkpoint; restore the file"
+            raise BadInput(f"{folder}/settings.json: expected one {name}, found {found}")
+    weights, best = (_part(tensors, prefix) for prefix in ("learner.", "best."))
+    _expect(folder, weights, own := run.learner.state_dict())
     run.learner.load_state_dict(weights)
     state = {}
-    for name, value in _part(tensors, "optimiser.").items():
-        i, key = name.split(".", 1)
-        # In the memory layout of its weights, as before: another layout is summed in another order.
-        like = run.parameters[int(i)]
-        layout = torch.empty_like(like) if value.shape == like.shape else torch.empty_like(value)
-        state.setdefault(int(i), {})[key] = layout.copy_(value)
+    for i, like in enumerate(run.parameters):
+        if there := _part(tensors, f"optimiser.{i}."):
+            _expect(folder, there, {"step": torch.tensor(0.0), "exp_avg": like, "exp_avg_sq": like})
+            # In the memory layout of its weights, as before: another layout is summed in another order.
+            moved = {key: torch.empty_like(like).copy_(x) for key, x in there.items() if key != "step"}
+            state[i] = {"step": there["step"], **moved}
     run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
     if "best" in about:
-        run.best = (*about["best"], _part(tensors, "best."))
+        _expect(folder, best, own)
+        run.best = (*about["best"], best)
     run.history, run.evaluations = read_tables(folder, run.number)
     run.moments = moments.read(folder, run.number)
     run.lambdas = [(1, run.settings.weight)] * (run.number > 0)  # which of its changes the folder does not tell
+
+
+def _expect(folder, tensors, like):
+    kinds, own = ({name: (x.shape, x.dtype) for name, x in these.items()} for these in (tensors, like))
+    if kinds != own:
+        found = "others; use the version that trained it, or train it again"
+        raise BadInput(f"{folder}: expected the weights of this version's network, found {found}")
 
 
 def _description(run):
@@ -118,47 +226,23 @@ def _commit():
     return None
 
 
-def write_checkpoint(run):
-    """The weights, the optimiser and the number of steps: whole, or as they were."""
-    from safetensors.torch import save_file
-
-    about = {"number": run.number, "seconds": run.seconds, "memory": run.memory}
-    about["settings"] = dataclasses.asdict(run.settings)
+def _checkpoint(run):
+    """(the weights and the state of the optimiser, the number of steps and the settings as text, its size in bytes)."""
     tensors = {f"learner.{name}": value for name, value in run.learner.state_dict().items()}
     for i, state in run.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
+    about = {"number": run.number, "seconds": run.seconds, "memory": run.memory}
+    about["settings"] = dataclasses.asdict(run.settings)
     if run.best is not None:
         about["best"] = run.best[:2]
         tensors |= {f"best.{name}": value for name, value in run.best[2].items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    with atomic_write(run.folder / "checkpoint.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"run": json.dumps(about)})
+    words = json.dumps(about | {"hash": _hash(tensors)})
+    return tensors, words, sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _part(tensors, prefix):
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _write_table(path, rows, saved):
-    """Append the rows after step `saved`; write the table whole where it is None, or a new version has more columns."""
-    new = [row for row in rows if saved is None or row["step"] > saved]
-    if saved is None and not rows:
-        path.unlink(missing_ok=True)
-    elif saved is None or new and rows[-1].keys() != rows[0].keys():
-        with atomic_write(path) as temporary:
-            _append(temporary, rows, header=True)
-    elif new:
-        _append(path, new, header=not path.exists())
-
-
-def _append(path, rows, header):
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row), restval="nan")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read_rows(path, number):
@@ -169,7 +253,10 @@ def _read_rows(path, number):
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         complete = [row for row in rows if None not in row and None not in row.values() and row["step"].isdigit()]
-        return [{name: _number(value) for name, value in row.items()} for row in complete if int(row["step"]) <= number]
+        once = {
+            tuple(row.values()): row for row in complete if int(row["step"]) <= number
+        }.values()  # a row twice is one
+        return [{name: _number(value) for name, value in row.items()} for row in once]
     except (KeyError, ValueError, csv.Error) as error:
         found = f"{type(error).__name__}: {error}"
         raise BadInput(f"{path}: expected a table of a run, found {found}; restore it, or train again") from None

@@ -48,9 +48,6 @@ def saved(run):
         raise BadInput(f"{path}: expected {expected}, found none for {', '.join(missing)}; another version wrote it")
     number = about["number"]
     history, evaluations = read_tables(folder, number)
-    if len(history) != number:
-        expected = f"a row for each of {number} steps"
-        raise BadInput(f"{folder / 'history.csv'}: expected {expected}, found {len(history)}; restore it")
     return Saved(str(folder), task, about["settings"], number, history, evaluations, moments.read(folder, number))
 
 
