@@ -60,9 +60,7 @@ EXERCISES["00a"] = Exercise("A cost as a sum of products", minutes=4, kind="fill
     inputs=lambda random: (
         p := torch.tensor(histogram(random, random.integers(3, 8))), int(random.integers(len(p))),
         random_ground(random, len(p)),
-    ),
-    oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver",
-    hints=(
+    ), oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver", hints=(
         "By hand it was: mass times price, for one class after the other. What are the two in the language of p and G?",
         "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
         "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",

@@ -72,8 +72,7 @@ EXERCISES = {}
 EXERCISES["01a"] = Exercise("Is this plan allowed?", minutes=6, kind="fill in", takes="x, p, q",
     # Each flaw in its turn: drawn, one may be missing from all cases.
     inputs=tuple(partial(_plan, flaw) for flaw in ("none", "row", "column", "sign", "less", "more")),
-    oracle=_allowed_by_fractions, against="sums in exact fractions",
-    hints=(
+    oracle=_allowed_by_fractions, against="sums in exact fractions", hints=(
         "The rows are done. What else did we ask of a plan, and what can sand never be?",
         "Sums over axis 0 against q; and the smallest entry of x against 0. Leave room for rounding in both.",
         "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
@@ -111,8 +110,7 @@ EXERCISES["01b"] = Exercise("The plan against one bin", minutes=5, kind="write",
     })
 
 EXERCISES["01c"] = Exercise("Unequal masses", minutes=8, kind="write", takes="p, q, g",
-    inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin",
-    hints=(
+    inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin", hints=(
         "How much sand can flow at all, when one side has more than the other?",
         "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of flow.",
         "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",

@@ -63,8 +63,7 @@ def _sure_of(G, i):
 EXERCISES = {}
 
 EXERCISES["03a"] = Exercise("Equation 6 for a batch", minutes=5, kind="fill in", takes="p, y, G",
-    inputs=_batch, oracle=transported, against="POT, one transport problem for each row", gradient=0,
-    hints=(
+    inputs=_batch, oracle=transported, against="POT, one transport problem for each row", gradient=0, hints=(
         "For one instance it was a product with one column of G. Here each row of p has a column of its own.",
         "`prices` has the shape of p: row b holds the column of G that belongs to the label of instance b.",
         "Multiply p and `prices` entry by entry, and add up over the classes, which are the last axis.",

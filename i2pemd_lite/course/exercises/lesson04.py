@@ -73,10 +73,8 @@ EXERCISES["04b"] = Exercise("What a prototype remembers", minutes=10, kind="writ
     inputs=lambda random: (
         torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))),
         float(random.uniform(0.3, 0.95)),
-    ),
-    oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
-    against="SciPy's digital filter lfilter",
-    hints=(
+    ), oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
+    against="SciPy's digital filter lfilter", hints=(
         "How old is the last row of u? And how old is the first?",
         "The ages of the rows are T − 1, …, 1, 0. With them you have T weights: a list of T numbers.",
         "A list of T weights times a table (T, d), by `@`, is their weighted sum (d,).",
@@ -96,8 +94,7 @@ EXERCISES["04c"] = Exercise("Waiting for a rare class", minutes=8, kind="write",
     inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
     oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
     against="SciPy's binomial and geometric distributions",
-    properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9},
-    hints=(
+    properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9}, hints=(
         "First another question: how probable is it that a batch holds the class at all?",
         "What happens in one batch out of ten happens every ten batches. So you need one over that probability.",
         "The probability that none of the images is of the class is (1 − share) to the power size; "

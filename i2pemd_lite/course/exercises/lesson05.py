@@ -71,8 +71,7 @@ def _block(n, stray=None):
 EXERCISES = {}
 
 EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", minutes=8, kind="fill in", takes="logits, labels",
-    inputs=_voxels, oracle=_by_log_loss, against="scikit-learn's log_loss", gradient=0,
-    hints=(
+    inputs=_voxels, oracle=_by_log_loss, against="scikit-learn's log_loss", gradient=0, hints=(
         "You need one weight for each class, and then the weight of each voxel's own class.",
         "`torch.bincount` counts the classes; say how many there are with `minlength`. `w[labels]` has a weight for "
         "each voxel.",
@@ -93,8 +92,7 @@ EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", minutes=8, k
 EXERCISES["05b"] = Exercise("The map of I2PEMD", minutes=10, kind="write", takes="p, labels, G",
     inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
     against="POT, one transport problem for each voxel",
-    properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9},
-    hints=(
+    properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9}, hints=(
         "Eq. 6 is a sum over the classes: the mass on a class times the price of bringing it to the true one.",
         "`G[labels]` has the shape (H, W, K): for each voxel the prices to its true class. Which axis of p holds the "
         "classes?",
@@ -113,8 +111,7 @@ EXERCISES["05b"] = Exercise("The map of I2PEMD", minutes=10, kind="write", takes
 EXERCISES["05c"] = Exercise("What a channel of F costs", minutes=8, kind="write", takes="b, K",
     inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
     oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
-    against="two networks, whose parameters are counted",
-    hints=(
+    against="two networks, whose parameters are counted", hints=(
         "Three layers know the channel: the convolution that makes it, its normalisation, and the head.",
         "A kernel has 27 numbers for each channel that it reads. A normalisation has a scale and a shift. The head "
         "reads the channel once for each class.",

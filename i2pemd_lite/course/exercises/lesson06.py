@@ -78,8 +78,7 @@ EXERCISES = {}
 
 EXERCISES["06a"] = Exercise("Who may teach", minutes=6, kind="fill in", takes="o, G, low, high, T",
     inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=_one_by_one,
-    against="one transport problem by POT for each image",
-    hints=(
+    against="one transport problem by POT for each image", hints=(
         "Eq. 17 is an intersection, and Eq. 18 a union. What are these for masks of True and False?",
         "`&` is the intersection of two masks and `|` their union. Comparisons need brackets around them.",
         "In words: those above low that are near, together with all those above high.",
@@ -94,8 +93,7 @@ EXERCISES["06a"] = Exercise("Who may teach", minutes=6, kind="fill in", takes="o
 
 EXERCISES["06b"] = Exercise("Why 94 % can mean 81 %", minutes=6, kind="write", takes="top1, K",
     inputs=lambda random: (int(random.integers(20, 100)) / 100, int(random.integers(3, 12))), oracle=_questions,
-    against="scikit-learn, asked one question for each class",
-    hints=(
+    against="scikit-learn, asked one question for each class", hints=(
         "Take 100 images and K questions each: 100 K answers. How many of these are wrong?",
         "An image that is right has K right answers. One that is wrong has two wrong ones, and K − 2 right ones.",
         "The share of wrong answers is two for each wrong image, divided by K. The accuracy is the rest.",
@@ -108,8 +106,7 @@ EXERCISES["06b"] = Exercise("Why 94 % can mean 81 %", minutes=6, kind="write", t
     })
 
 EXERCISES["06c"] = Exercise("Is it luck?", minutes=6, kind="write", takes="a, b",
-    inputs=_answered, oracle=lambda a, b: ttest_rel(a, b).statistic, against="SciPy's ttest_rel",
-    hints=(
+    inputs=_answered, oracle=lambda a, b: ttest_rel(a, b).statistic, against="SciPy's ttest_rel", hints=(
         "Start with the differences, image by image. All that follows looks at them only.",
         "`.std(ddof=1)` divides by n − 1. Without `ddof` numpy divides by n.",
         "The mean of the differences, divided by their standard deviation over the root of n.",

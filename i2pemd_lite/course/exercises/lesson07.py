@@ -90,8 +90,7 @@ EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fil
 
 EXERCISES["07b"] = Exercise("An audit of printed means", minutes=10, kind="write", takes="ct, mr, means",
     inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
-    properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
-    hints=(
+    properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)}, hints=(
         "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
         "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",
         "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",

@@ -48,8 +48,7 @@ EXERCISES = {}
 
 EXERCISES["08a"] = Exercise("The loss of your own loop", minutes=8, kind="fill in", takes="z, y, G, weight",
     inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))), oracle=_by_transport,
-    against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0,
-    hints=(
+    against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0, hints=(
         "Eq. 6 gives each instance a cost. Eq. 9 takes their mean within a class, Eq. 8 the mean of these means.",
         "`d` has the costs. `y.unique()` are the classes that are there, and `d[y == k]` the costs of one of them.",
         "One mean for each class of `y.unique()`, then the mean of these. Which of the two terms does the weight "

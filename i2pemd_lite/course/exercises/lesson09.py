@@ -66,8 +66,7 @@ EXERCISES["09a"] = Exercise("A ratio that one interruption does not move", minut
 EXERCISES["09b"] = Exercise("The gradient of the loss, by hand", minutes=10, kind="write", takes="z, y, G",
     inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
     against="finite differences of Eq. 8 and 9 in NumPy",
-    properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6},
-    hints=(
+    properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6}, hints=(
         "Lesson 03 has the gradient for one voxel. How much of the loss is one voxel?",
         "A voxel of class k counts 1/N_k in its class, and a class counts one over the number of classes present.",
         "The gradient of lesson 03 for all rows at once; each row divided by the number of voxels with its label, and "
