@@ -89,12 +89,10 @@ def eq07(random):
     """The objective of segmentation: cross-entropy, Dice, and λ times I2PEMD."""
     z, y, G = other.voxels(random)
     p, k, weight = other.rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
-    K, N = p.shape[1], len(k)
-    w = np.array([1 - np.sum(k == c) / N for c in range(K)])
-    ce = log_loss(k, p, sample_weight=w[k], labels=range(K), normalize=False) / N
-    dice = sum(2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(K)) / K
+    dice = [2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(len(G))]
     of_class = other.class_means(other.transported(p, k, G), k)
-    return losses.segmentation_loss(z, y, torch.tensor(G), weight), ce + 1 - dice + weight * np.mean(of_class)
+    independent = other.weighted_ce(p, k) + 1 - np.mean(dice) + weight * np.mean(of_class)
+    return losses.segmentation_loss(z, y, torch.tensor(G), weight), independent
 
 
 @equation("losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}", POT)

@@ -10,6 +10,7 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from scipy.stats import rankdata
+from sklearn.metrics import log_loss
 
 
 def masses(random):
@@ -95,6 +96,12 @@ def transported(p, labels, g):
     bins, cost_alone = np.eye(len(g)), {"center_dual": False, "check_marginals": False}
     pairs = zip(p, np.asarray(labels), strict=True)
     return np.array([row.sum() * ot.emd2(row / row.sum(), bins[k], g, **cost_alone) for row, k in pairs])
+
+
+def weighted_ce(p, labels):
+    """The mean cross-entropy of rows p, each weighted by the share of rows with another label."""
+    weights = (1 - np.bincount(labels, minlength=p.shape[1]) / len(labels))[labels]
+    return log_loss(labels, p, sample_weight=weights, labels=range(p.shape[1]), normalize=False) / len(labels)
 
 
 def class_means(values, labels):

@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linprog
 
 from i2pemd_lite.course.about.independent import histogram, random_ground, transported
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _uneven_ground(random):

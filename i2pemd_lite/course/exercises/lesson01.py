@@ -7,7 +7,7 @@ import numpy as np
 import ot
 
 from i2pemd_lite.course.about.independent import histogram
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _plan(flaw, random):

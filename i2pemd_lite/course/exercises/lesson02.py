@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from i2pemd_lite.course.about.independent import ground_of, ranks
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _table(random):
@@ -54,8 +54,7 @@ EXERCISES["02b"] = Exercise("Equation 4, with ties", minutes=8, kind="write", ta
         "no entry of g is smaller than one on its diagonal, which so has the rank 0":
             lambda ranks, g: np.abs(np.diag(ranks)).max() < 1e-6,
         "the largest rank is at most (K − 1)/K": lambda ranks, g: ranks.max() <= (len(g) - 1) / len(g) + 1e-6,
-        "equal distances of a row have equal ranks":
-            lambda ranks, g: all(
+        "equal distances of a row have equal ranks": lambda ranks, g: all(
                 np.ptp(ranks[i][row == x]) < 1e-9 for i, row in enumerate(g.numpy()) for x in set(row)
             ),
     }, hints=(

@@ -12,7 +12,7 @@ from i2pemd_lite.course.about.independent import (
     slopes,
     transported,
 )
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _batch(random):
@@ -132,8 +132,7 @@ EXERCISES["03d"] = Exercise("Pushed the wrong way", minutes=12, kind="open", tak
         "The prediction is sure of class k already, so there is nothing left to push.": lambda G, k: _sure_of(G, k),
         "Sure of one wrong class, its bracket is nearly 0: its price is the average. Put mass on a dearer class too.":
             lambda G, k: _sure_of(G, _others(G, k)[0]),
-        "Those are probabilities. As logits they are nearly equal; take their logarithm.":
-            lambda G, k: torch.tensor(
+        "Those are probabilities. As logits they are nearly equal; take their logarithm.": lambda G, k: torch.tensor(
                 [0.5 if i in (_others(G, k)[0], _others(G, k)[-1]) else 0.01 for i in range(len(G))]
             ),
     })

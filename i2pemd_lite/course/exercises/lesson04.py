@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 from scipy.stats import binom, geom
 
 from i2pemd_lite.course.about.independent import ground_of
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _batch(random):

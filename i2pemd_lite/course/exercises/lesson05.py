@@ -7,10 +7,9 @@ import torch
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
-from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.about.independent import transported
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.about.independent import transported, weighted_ce
+from i2pemd_lite.course.exercises import Exercise
 from i2pemd_lite.segmentation import network
 
 
@@ -19,12 +18,6 @@ def _voxels(random):
     K = random.integers(2, 6)
     labels = np.concatenate([np.arange(K), random.choice(K, random.integers(5, 40), p=random.dirichlet(np.ones(K)))])
     return torch.tensor(random.normal(0, 2, size=(len(labels), K))), torch.tensor(labels)
-
-
-def _by_log_loss(logits, labels):
-    y, K = labels.numpy(), logits.shape[1]
-    weights = np.array([1 - np.mean(y == k) for k in range(K)])[y]
-    return log_loss(y, softmax(logits.numpy(), 1), sample_weight=weights, labels=range(K), normalize=False) / len(y)
 
 
 def _ce(logits, labels, weigh, mean_over=lambda w: len(w)):
@@ -71,7 +64,8 @@ def _block(n, stray=None):
 EXERCISES = {}
 
 EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", minutes=8, kind="fill in", takes="logits, labels",
-    inputs=_voxels, oracle=_by_log_loss, against="scikit-learn's log_loss", gradient=0, hints=(
+    inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
+    against="scikit-learn's log_loss", gradient=0, hints=(
         "You need one weight for each class, and then the weight of each voxel's own class.",
         "`torch.bincount` counts the classes; say how many there are with `minlength`. `w[labels]` has a weight for "
         "each voxel.",

@@ -7,8 +7,8 @@ import torch
 from scipy.stats import ttest_ind, ttest_rel
 from sklearn.metrics import accuracy_score
 
-from i2pemd_lite.course.about.independent import ground_of, random_ground, transported
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.about.independent import ground_of, random_ground, selections, transported
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _batch(size, random):
@@ -26,23 +26,14 @@ def _batch(size, random):
                 return torch.tensor(o), torch.tensor(G), float(low), float(high), int(T)
 
 
-def _distances(o, G):
-    """Of each answer to its own pseudo-label: a transport problem for each, as Eq. 1 and 2 define it."""
-    return transported(o, np.asarray(o).argmax(1), G)
-
-
-def _nearest(o, G, T):
-    return np.isin(np.arange(len(o)), _distances(o, G).argsort()[:T])
-
-
-def _one_by_one(o, G, low, high, T):
-    s, near = o.numpy().max(1), _nearest(o, G, T)
-    return np.array([1.0 if s[i] > high else float(s[i] > low and near[i]) for i in range(len(s))])
+def _sets(o, G, *rule):
+    """N_s^2, N_s^low and N_s."""
+    return selections(o.numpy(), G.numpy(), *rule)
 
 
 def _rule(choose):
     """A mistaken rule: what it makes of the confidence, of being near, and of the thresholds."""
-    return lambda o, G, low, high, T: torch.tensor(choose(o.numpy().max(1), _nearest(o, G, T), low, high))
+    return lambda o, G, low, high, T: torch.tensor(choose(o.numpy().max(1), _sets(o, G, low, high, T)[0], low, high))
 
 
 def _questions(top1, K):
@@ -77,7 +68,7 @@ def _evenly(G, T, s):
 EXERCISES = {}
 
 EXERCISES["06a"] = Exercise("Who may teach", minutes=6, kind="fill in", takes="o, G, low, high, T",
-    inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=_one_by_one,
+    inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=lambda *given: _sets(*given)[2],
     against="one transport problem by POT for each image", hints=(
         "Eq. 17 is an intersection, and Eq. 18 a union. What are these for masks of True and False?",
         "`&` is the intersection of two masks and `|` their union. Comparisons need brackets around them.",
@@ -127,9 +118,9 @@ EXERCISES["06d"] = Exercise("Two filters that disagree", minutes=15, kind="open"
         "all images are in the band, 0.7 < s ≤ 0.8":  # 0.8 in float32 is a little more
             lambda o, G, T: 0.7 < o.max(1).min() and o.max(1).max() <= 0.8 + 1e-6,
         "nobody shares the T-th place, by confidence or by distance":
-            lambda o, G, T: np.diff(np.sort([-o.max(1), _distances(o, G)]))[:, T - 1].min() > 1e-6,
+            lambda o, G, T: np.diff(np.sort([-o.max(1), transported(o, o.argmax(1), G)]))[:, T - 1].min() > 1e-6,
         "the T nearest by I2PEMD and the T surest have no image in common":
-            lambda o, G, T: not set(_distances(o, G).argsort()[:T]) & set((-o.max(1)).argsort()[:T]),
+            lambda o, G, T: set(transported(o, o.argmax(1), G).argsort()[:T]).isdisjoint((-o.max(1)).argsort()[:T]),
     }, hints=(
         "The distance is (1 − s) ḡ, and in the band 1 − s differs little. Let the surest have dear mistakes, and the "
         "others cheap ones.",

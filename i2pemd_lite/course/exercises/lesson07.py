@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 from scipy.stats import norm, t
 
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _drawn(random):
@@ -99,8 +99,7 @@ EXERCISES["07b"] = Exercise("An audit of printed means", minutes=10, kind="write
             lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,)),
         "The overall mean is not checked. It can be wrong where those of CT and MR are right.":
             lambda ct, mr, means: _exactly(ct, mr, means, columns=(0, 1)),
-        "A mean that is printed too high is not found: take the absolute difference.":
-            lambda ct, mr, means: (
+        "A mean that is printed too high is not found: take the absolute difference.": lambda ct, mr, means: (
                 np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], 1) - means > 0.1).any(1),
         "Rounding to one digit moves a mean by up to 0.05, and you call that wrong. Allow 0.1.":
             lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01"),

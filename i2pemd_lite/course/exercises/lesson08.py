@@ -6,7 +6,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from i2pemd_lite.course.about.independent import class_means, logits_and_labels, transported
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _by_transport(z, y, G, weight):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from i2pemd_lite.course.about.independent import logits_and_labels, loss_by_class, slopes
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _rounds(random):
