@@ -90,8 +90,7 @@ def eq07(random):
     z, y, G = other.voxels(random)
     p, k, weight = other.rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
     dice = [2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(len(G))]
-    of_class = other.class_means(other.transported(p, k, G), k)
-    independent = other.weighted_ce(p, k) + 1 - np.mean(dice) + weight * np.mean(of_class)
+    independent = other.weighted_ce(p, k) + 1 - np.mean(dice) + weight * np.mean(other.class_costs(p, k, G))
     return losses.segmentation_loss(z, y, torch.tensor(G), weight), independent
 
 
@@ -99,8 +98,8 @@ def eq07(random):
 def eq08(random):
     """The mean over the classes, each counting the same."""
     z, y, G = other.voxels(random)
-    of_class = other.class_means(other.transported(other.rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
-    return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(of_class)
+    costs = other.class_costs(other.rows(z.softmax(1)), y.flatten(), G)
+    return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(costs)
 
 
 @equation("losses:i2pemd_loss", r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)", POT)
@@ -109,7 +108,7 @@ def eq09(random):
     z, y, G = other.voxels(random)
     alone = [y.where(y == k, -100) for k in y.unique()]  # where only class k counts, the mean over classes is ℓ_k
     ours = [losses.i2pemd_loss(z, labels, torch.tensor(G)).item() for labels in alone]
-    return ours, other.class_means(other.transported(other.rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
+    return ours, other.class_costs(other.rows(z.softmax(1)), y.flatten(), G)
 
 
 @equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}",

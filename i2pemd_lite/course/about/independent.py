@@ -110,10 +110,14 @@ def class_means(values, labels):
     return [np.mean([v for v, label in zip(values, labels, strict=True) if label == k]) for k in np.unique(labels)]
 
 
+def class_costs(p, labels, g):
+    """The mean of what POT pays for the rows p of each class present."""
+    return class_means(transported(p, labels, g), labels)
+
+
 def loss_by_class(z, y, G):
     """The I2PEMD loss of logits (N, K) by loops over classes and voxels (Eq. 6, 8 and 9)."""
-    costs = (softmax(np.asarray(z), 1) * np.asarray(G)[:, np.asarray(y)].T).sum(1)
-    return np.mean(class_means(costs, y))
+    return np.mean(class_means((softmax(np.asarray(z), 1) * np.asarray(G)[:, np.asarray(y)].T).sum(1), y))
 
 
 def selections(o, g, tau_low, tau_high, top):
