@@ -55,9 +55,8 @@ EXERCISES["02b"] = Exercise("Equation 4, with ties", hints=(
         "no entry of g is smaller than one on its diagonal, which so has the rank 0":
             lambda ranks, g: np.abs(np.diag(ranks)).max() < 1e-6,
         "the largest rank is at most (K − 1)/K": lambda ranks, g: ranks.max() <= (len(g) - 1) / len(g) + 1e-6,
-        "equal distances of a row have equal ranks": lambda ranks, g: all(
-                np.ptp(ranks[i][row == x]) < 1e-9 for i, row in enumerate(g.numpy()) for x in set(row)
-            ),
+        "equal distances of a row have equal ranks":
+            lambda ranks, g: np.abs(ranks[:, :, None] - ranks[:, None])[g[:, :, None] == g[:, None]].max() < 1e-9,
     }, mistakes={
         "That counts the entries that are smaller or equal. The comparison in Eq. 4 is strict, so ties "
         "take the lower rank.": _counts(lambda one, other: other <= one),

@@ -4,25 +4,18 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from i2pemd_lite.course.about.independent import (
-    histogram,
-    logits_and_labels,
-    loss_by_class,
-    random_ground,
-    slopes,
-    transported,
-)
+from i2pemd_lite.course.about import independent as other
 from i2pemd_lite.course.exercises import Exercise
 
 
 def _batch(random):
     B, K = random.integers(1, 7), random.integers(3, 8)
-    p = torch.tensor(np.stack([histogram(random, K) for _ in range(B)]))
-    return p, torch.tensor(random.integers(K, size=B)), random_ground(random, K)
+    p = torch.tensor(np.stack([other.histogram(random, K) for _ in range(B)]))
+    return p, torch.tensor(random.integers(K, size=B)), other.random_ground(random, K)
 
 
 def _by_differences(z, k, G):
-    return slopes(lambda z: softmax(z) @ np.asarray(G)[:, k], np.asarray(z))
+    return other.slopes(lambda z: softmax(z) @ np.asarray(G)[:, k], np.asarray(z))
 
 
 def _at(formula):
@@ -39,7 +32,7 @@ def _two_prices(random):
     """G and a label to which two other classes have different prices."""
     while True:
         K = random.integers(4, 9)
-        G, k = random_ground(random, K), int(random.integers(K))
+        G, k = other.random_ground(random, K), int(random.integers(K))
         if np.ptp(np.delete(G[:, k].numpy(), k)) > 0.12:
             return G, k
 
@@ -60,7 +53,7 @@ EXERCISES["03a"] = Exercise("Equation 6 for a batch", hints=(
         "`prices` has the shape of p: row b holds the column of G that belongs to the label of instance b.",
         "Multiply p and `prices` entry by entry, and add up over the classes, which are the last axis.",
     ), minutes=5, kind="fill in", takes="p, y, G",
-    inputs=_batch, oracle=transported, against="POT, one transport problem for each row", gradient=0, mistakes={
+    inputs=_batch, oracle=other.transported, against="POT, one transport problem for each row", gradient=0, mistakes={
         "That is each prediction against every label. Only the label of its own row is asked for.":
             lambda p, y, G: p @ G,
         "That is 1 − p_k, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
@@ -76,7 +69,7 @@ EXERCISES["03b"] = Exercise("Its gradient, by hand", hints=(
         "under p.",
     ), minutes=8, kind="write", takes="z, k, G", inputs=lambda random: (
         z := torch.tensor(random.normal(size=random.integers(3, 8))), int(random.integers(len(z))),
-        random_ground(random, len(z)),
+        other.random_ground(random, len(z)),
     ), oracle=_by_differences, against="finite differences of SciPy's softmax", properties={
         "the parts add up to 0": lambda gradient, z, k, G: abs(gradient.sum()) < 1e-6,
         "the gradient of the label itself is not above 0": lambda gradient, z, k, G: gradient[k] < 1e-6,
@@ -97,8 +90,8 @@ EXERCISES["03c"] = Exercise("Equations 8 and 9", hints=(
         "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; `torch.stack` and the "
         "mean.",
     ), minutes=10, kind="write", takes="z, y, G",
-    inputs=logits_and_labels, oracle=loss_by_class, against="loops over voxels and classes in float64", gradient=0,
-    mistakes={
+    inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
+    gradient=0, mistakes={
         "That is the mean over all voxels, in which large classes weigh more. Eq. 9 takes each class by itself first.":
             lambda z, y, G: (z.softmax(1) * G[y]).sum(1).mean(),
         "Divided by all K classes. A class without a voxel has no mean, so divide by the number of those present.":
@@ -123,7 +116,6 @@ EXERCISES["03d"] = Exercise("Pushed the wrong way", hints=(
         "The prediction is sure of class k already, so there is nothing left to push.": lambda G, k: _sure_of(G, k),
         "Sure of one wrong class, its bracket is nearly 0: its price is the average. Put mass on a dearer class too.":
             lambda G, k: _sure_of(G, _others(G, k)[0]),
-        "Those are probabilities. As logits they are nearly equal; take their logarithm.": lambda G, k: torch.tensor(
-                [0.5 if i in (_others(G, k)[0], _others(G, k)[-1]) else 0.01 for i in range(len(G))]
-            ),
+        "Those are probabilities. As logits they are nearly equal; take their logarithm.":
+            lambda G, k: torch.tensor([0.5 if i in _others(G, k)[:: len(G) - 2] else 0.01 for i in range(len(G))]),
     })

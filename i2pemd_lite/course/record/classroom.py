@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from i2pemd_lite.course.record import calibration
 from i2pemd_lite.course.record.handin import read_all
-from i2pemd_lite.files import atomic_write
+from i2pemd_lite.files import atomic_write, write_text
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.still import count, drawn
 
@@ -43,11 +43,6 @@ class Prediction(NamedTuple):
     sure: float  # mean stated confidence
     right: float  # share of hits
 
-    @property
-    def surprise(self):
-        """By how much they were surer than right."""
-        return self.sure - self.right
-
 
 def exercises(hand_ins):
     """What became of each exercise that somebody tried."""
@@ -70,7 +65,7 @@ def predictions(hand_ins):
         said = [one.predictions[name] for one in hand_ins if name in one.predictions]
         sure, right = (sum(each[key] for each in said) / len(said) for key in ("confidence", "hit"))
         rows.append(Prediction(name, len(said), sure, right))
-    return sorted(rows, key=lambda each: (-each.surprise, each.name))
+    return sorted(rows, key=lambda each: (each.right - each.sure, each.name))
 
 
 def table(hand_ins):
@@ -116,12 +111,11 @@ def words(hand_ins, problems):
         )
         common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
         lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
-    if said and said[0].surprise > 0:
+    if said and said[0].sure > said[0].right:
         name, n, sure, right = said[0]
         both = f"{100 * sure:.0f} % sure on average, {100 * right:.0f} % right"
         lines.append(f"{name} surprised most: {both} ({count(n, 'prediction')}).")
-    score = calibration.score([each for one in hand_ins for each in one.predictions.values()])
-    if score:
+    if score := calibration.score([each for one in hand_ins for each in one.predictions.values()]):
         both = f"{100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right"
         lines.append(f"All predictions: {both}, Brier score {score.brier:.2f}.")
     return "\n".join(lines)
@@ -138,8 +132,7 @@ def report(folder, out):
         csv.writer(file).writerows(table(hand_ins))
     with atomic_write(out / "class.png") as temporary:
         temporary.write_bytes(png)
-    with atomic_write(out / "class.txt") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(out / "class.txt", text + "\n")
     return text, len(problems.found)
 
 
