@@ -131,8 +131,7 @@ def eq11(random):
     F, y, _ = other.voxels(random)
     means, counts = prototypes.class_means(F, y, F.shape[1])
     present = np.flatnonzero(counts)
-    expected = [ndimage.mean(feature, y.flatten(), present) for feature in other.rows(F).T]
-    return means[present], np.transpose(expected)
+    return means[present], np.transpose([ndimage.mean(one, y.flatten(), present) for one in other.rows(F).T])
 
 
 class Desk:
@@ -167,11 +166,13 @@ class Desk:
         z = np.exp(self.views[name].astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
         return z / z.sum(1, keepdims=True)
 
-    def loss(self, labels, chosen, θ=None):
-        """L_s + λ L_u, image by image: L_u is that of the chosen ones, divided by the number of all."""
+    def loss(self, chosen, θ=None):
+        """L_s + λ L_u, image by image: L_u is that of the chosen ones, divided by the number of all; a pseudo-label
+        stays what it is at another θ."""
         p, strong = self.answers("labelled", θ), self.answers("strong", θ)
         labelled = sum(-np.log(p[i, k]) for i, k in enumerate(self.y)) / len(p)
-        unlabelled = sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
+        pseudo_labels = enumerate(self.answers("weak").argmax(1))
+        unlabelled = sum(-np.log(strong[i, k]) for i, k in pseudo_labels if chosen[i]) / len(strong)
         return labelled + self.settings.weight * unlabelled
 
 
@@ -181,8 +182,7 @@ def eq12(random):
     """The network's weights are what is minimised, over both sums at once."""
     desk = Desk(random, "filter_all")
     pseudo.pseudo_labels(desk, 0)["loss"].backward()
-    labels = desk.answers("weak").argmax(1)  # a pseudo-label stays what it is while θ moves
-    objective = partial(desk.loss, labels, np.ones(len(labels)))
+    objective = partial(desk.loss, np.ones(desk.settings.unlabelled))
     return desk.θ.grad, other.slopes(objective, desk.θ.detach().double().numpy())
 
 
@@ -199,8 +199,7 @@ def eq13(random):
 def eq14(random):
     """The loss of the labelled images, and λ times that of the unlabelled ones."""
     desk = Desk(random, "filter_all")
-    expected = desk.loss(desk.answers("weak").argmax(1), np.ones(desk.settings.unlabelled))
-    return pseudo.pseudo_labels(desk, 0)["loss"], expected
+    return pseudo.pseudo_labels(desk, 0)["loss"], desk.loss(np.ones(desk.settings.unlabelled))
 
 
 def selected(random):
@@ -245,8 +244,7 @@ def eq19(random):
     desk = Desk(random, "i2pemd")
     s, o = desk.settings, desk.answers("weak")
     *_, chosen = other.selections(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
-    expected = desk.loss(o.argmax(1), chosen)
-    return pseudo.pseudo_labels(desk, 0)["loss"], expected
+    return pseudo.pseudo_labels(desk, 0)["loss"], desk.loss(chosen)
 
 
 @equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "pandas' ewm", SINGLE)
@@ -275,8 +273,5 @@ def eq21(random):
     chosen = np.r_[np.ones(N, bool), random.random(M) < 0.5]
     bank = prototypes.PrototypeBank(K, d).double()
     bank.update(torch.tensor(f), torch.tensor(labels), mask=torch.tensor(chosen))
-    expected = np.zeros((K, d))
-    for k in range(K):
-        Z = [i for i in range(N + M) if chosen[i] and labels[i] == k]
-        expected[k] = sum(f[i] for i in Z) / len(Z) if Z else 0
-    return bank.prototypes, expected
+    Z = [[i for i in range(N + M) if chosen[i] and labels[i] == k] for k in range(K)]
+    return bank.prototypes, [sum(f[i] for i in Z_k) / len(Z_k) if Z_k else np.zeros(d) for Z_k in Z]

@@ -93,9 +93,9 @@ def rows(values):
 def transported(p, labels, g):
     """For each row of p what POT pays to carry its mass to its label."""
     p, g = np.asarray(p), np.asarray(g)
-    bins, cost_alone = np.eye(len(g)), {"center_dual": False, "check_marginals": False}
-    pairs = zip(p, np.asarray(labels), strict=True)
-    return np.array([row.sum() * ot.emd2(row / row.sum(), bins[k], g, **cost_alone) for row, k in pairs])
+    targets, cost_alone = np.eye(len(g))[np.asarray(labels)], {"center_dual": False, "check_marginals": False}
+    pairs = zip(p, targets, strict=True)
+    return np.array([row.sum() * ot.emd2(row / row.sum(), target, g, **cost_alone) for row, target in pairs])
 
 
 def weighted_ce(p, labels):

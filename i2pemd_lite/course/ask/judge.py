@@ -227,10 +227,8 @@ def in_float32(value):
 
 @contextlib.contextmanager
 def _quiet():
-    """Drop prints and warnings, because nbgrader takes what is on stderr for a failure.
-
-    It stands around a time limit, never inside: a stop half way through its end would leave the streams redirected.
-    """
+    """Drop prints and warnings, because nbgrader takes what is on stderr for a failure. It stands around a time limit,
+    never inside: a stop half way through its end would leave the streams redirected."""
     nowhere = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
@@ -298,7 +296,6 @@ def _a(value):
 
 
 def _text(value):
-    value = np.asarray(value)
     if value.ndim == 0:
         return f"{value:g}"
     return np.array2string(value, precision=3, suppress_small=True, threshold=12).replace("\n", "")

@@ -69,10 +69,8 @@ def _alarm(seconds, run):
 
 
 def _planted(seconds, run):
-    """By an exception that another thread plants into this one, which meets it at its next line.
-
-    So a call that sleeps ends first, and a loop that catches everything goes on.
-    """
+    """By an exception that another thread plants into this one, which meets it at its next line: a call that sleeps
+    ends first, and a loop that catches everything goes on."""
     thread, lock, running, left = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, threading.Event()
     plant = ctypes.pythonapi.PyThreadState_SetAsyncExc
 

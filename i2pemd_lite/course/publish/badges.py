@@ -69,6 +69,6 @@ def opened(notebook, name, repository):
     title, *rest = notebook["cells"]
     path = f"{repository.folder}/{name}"
     links = LINKS.format(at=repository, path=path, place=f"lab/tree/{path}".replace("/", "%2F"))
-    links, setup = notebooks.markdown("elsewhere-01", links), SETUP.format(at=repository)
     hidden = {"jupyter": {"source_hidden": True}, "tags": ["colab"]}
-    return {**notebook, "cells": [title, links, notebooks.code("elsewhere-02", setup, **hidden), *rest]}
+    setup = notebooks.code("elsewhere-02", SETUP.format(at=repository), **hidden)
+    return {**notebook, "cells": [title, notebooks.markdown("elsewhere-01", links), setup, *rest]}

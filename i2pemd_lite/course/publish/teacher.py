@@ -91,9 +91,9 @@ def _written(number):
     """{sentence: code} of the typical mistakes of a lesson, as its file has them."""
     tree = ast.parse((Path(exercises.__file__).parent / f"lesson{number}.py").read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    mistakes = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mistakes"]
-    pairs = [pair for table in mistakes for pair in zip(table.keys, table.values, strict=True)]
-    return {ast.literal_eval(sentence): _code(function, functions) for sentence, function in pairs}
+    tables = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mistakes"]
+    return {ast.literal_eval(said): _code(function, functions)
+            for table in tables for said, function in zip(table.keys, table.values, strict=True)}  # fmt: skip
 
 
 def _code(node, functions):

@@ -49,12 +49,12 @@ def exercises(hand_ins):
     rows = []
     for name in sorted({name for one in hand_ins for name in one.checks}):
         tried = [one.checks[name] for one in hand_ins if name in one.checks]
-        first = sum(each["right"] and each["attempts"] == 1 for each in tried)
-        right = sum(each["right"] for each in tried)
-        counts = {FIRST: first, LATER: right - first, NOT_YET: len(tried) - right, OPEN: len(hand_ins) - len(tried)}
+        states = [(FIRST if each["attempts"] == 1 else LATER) if each["right"] else NOT_YET for each in tried]
+        counts = {state: states.count(state) for state in (FIRST, LATER, NOT_YET)}
         attempts = sum(each["attempts"] for each in tried) / len(tried)
         mistakes = Counter(mistake for each in tried for mistake in each["mistakes"])
-        rows.append(Exercise(name, counts, attempts, sum(each["hint"] > 0 for each in tried), mistakes))
+        hinted = sum(each["hint"] > 0 for each in tried)
+        rows.append(Exercise(name, counts | {OPEN: len(hand_ins) - len(tried)}, attempts, hinted, mistakes))
     return rows
 
 
@@ -104,11 +104,9 @@ def words(hand_ins, problems):
     if tried:
         hardest = max(tried, key=lambda e: e.struggle)
         c = hardest.counts
-        lines.append(
-            f"The class struggled most with {hardest.name}: {c[FIRST]} right at first try, {c[LATER]} later, "
-            f"{c[NOT_YET]} not yet, {c[OPEN]} did not try; {hardest.attempts:.1f} attempts on average, "
-            f"{hardest.hinted} saw a hint."
-        )
+        became = f"{c[FIRST]} right at first try, {c[LATER]} later, {c[NOT_YET]} not yet, {c[OPEN]} did not try"
+        took = f"{hardest.attempts:.1f} attempts on average, {hardest.hinted} saw a hint"
+        lines.append(f"The class struggled most with {hardest.name}: {became}; {took}.")
         common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
         lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
     if said and said[0].sure > said[0].right:
