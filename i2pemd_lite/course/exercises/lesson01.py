@@ -30,11 +30,9 @@ def _plan(flaw, random):
 
 def _allowed_by_fractions(x, p, q):
     """Sums without any rounding, and then as close as rounding may bring them."""
-    exact = [[Fraction(float(entry)) for entry in row] for row in x]
-    rows = [abs(sum(row) - Fraction(float(has))) for row, has in zip(exact, p, strict=True)]
-    turned = zip(*exact, strict=True)
-    columns = [abs(sum(column) - Fraction(float(wants))) for column, wants in zip(turned, q, strict=True)]
-    return float(max(rows + columns) < Fraction(1, 10**6) and all(entry >= -1e-9 for row in exact for entry in row))
+    x, p, q = (np.vectorize(Fraction, otypes=[object])(each) for each in (x, p, q))
+    off = max(*abs(x.sum(1) - p), *abs(x.sum(0) - q))
+    return off < Fraction(1, 10**6) and x.min() >= -1e-9
 
 
 def _right_sums(x, p, q):

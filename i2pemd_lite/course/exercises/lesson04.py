@@ -20,10 +20,9 @@ def _batch(random):
 
 def _class_by_class(c, means, counts, alpha):
     new = c.numpy().copy()
-    for k in range(len(new)):
-        for j in range(new.shape[1]):
-            if counts[k] > 0:
-                new[k, j] = alpha * c[k, j] + (1 - alpha) * means[k, j]
+    for k, j in np.ndindex(new.shape):
+        if counts[k] > 0:
+            new[k, j] = alpha * c[k, j] + (1 - alpha) * means[k, j]
     return new
 
 

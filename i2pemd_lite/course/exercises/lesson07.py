@@ -47,9 +47,8 @@ def _exactly(ct, mr, means, columns=(0, 1, 2), slack="0.1"):
     for organs_ct, organs_mr, printed in zip(ct, mr, means, strict=True):
         one, other = (sum(Decimal(f"{x:.2f}") for x in organs) / 4 for organs in (organs_ct, organs_mr))
         again = (one, other, (one + other) / 2)
-        off = [abs(again[k] - Decimal(f"{printed[k]:.1f}")) > Decimal(slack) for k in columns]
-        wrong.append(any(off))
-    return np.array(wrong, dtype=float)
+        wrong.append(any(abs(again[k] - Decimal(f"{printed[k]:.1f}")) > Decimal(slack) for k in columns))
+    return np.array(wrong)
 
 
 def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):

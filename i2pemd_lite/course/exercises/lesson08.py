@@ -37,10 +37,9 @@ def _parts(random):
 
 def _one_by_one(means, counts):
     """Each mean stands for as many instances as it was taken from; then the mean of all of them."""
-    means, counts = means.numpy(), counts.numpy().astype(int)
-    W, K, d = means.shape
-    everyone = [np.repeat(means[:, k], counts[:, k], axis=0) for k in range(K)]
-    return np.array([x.mean(0) if len(x) else np.zeros(d) for x in everyone])
+    by_class = zip(means.numpy().swapaxes(0, 1), counts.numpy().astype(int).T, strict=True)
+    everyone = [np.repeat(mean, count, axis=0) for mean, count in by_class]
+    return np.array([x.sum(0) / max(1, len(x)) for x in everyone])
 
 
 # fmt: off

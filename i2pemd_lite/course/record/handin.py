@@ -68,10 +68,8 @@ def _content(path, name):
             text = data.decode()
             return json.loads(text)
         found = "a file of more than 1 MB"
-    except OSError as error:
-        expected, found = "a text file", error.strerror
-    except (UnicodeDecodeError, RecursionError) as error:
-        expected, found = "a text file", error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        expected, found = "a text file", getattr(error, "strerror", error)
     except json.JSONDecodeError as error:
         if not text.strip():
             found = "an empty file"
