@@ -52,19 +52,16 @@ def lessons():
     return sorted(module.name.removeprefix("lesson") for module in iter_modules(__path__))
 
 
-def is_one(name):
-    """Whether there is an exercise of that name."""
-    return name in of_lesson(name[:2])  # and no other lesson's: they import much
-
-
 def find(name):
     """The exercise of that name, such as "02b"."""
-    if not is_one(name):
+    known = of_lesson(name[:2])  # and no other lesson's: they import much
+    if name not in known:
         names = [each for number in lessons() for each in of_lesson(number)]
         raise BadInput(f"check: expected the name of an exercise, one of {', '.join(names)}, found {name!r}")
-    return of_lesson(name[:2])[name]
+    return known[name]
 
 
 def known_mistakes(name):
     """The sentences that name the typical mistakes of an exercise; none for an exercise of another version."""
-    return tuple(find(name).mistakes) if is_one(name) else ()
+    known = of_lesson(name[:2])
+    return tuple(known[name].mistakes) if name in known else ()

@@ -135,10 +135,10 @@ def report(folder, out):
 
 
 LOOKS = {
-    FIRST: {"color": style.BLUE},
-    LATER: {"color": "#a9c4de", "hatch": "///", "edgecolor": style.BLUE},
-    NOT_YET: {"color": style.ORANGE},
-    OPEN: {"color": "#e4e2da"},
+    FIRST: {"facecolor": style.BLUE},
+    LATER: {"facecolor": "#a9c4de", "hatch": "///", "edgecolor": style.BLUE},
+    NOT_YET: {"facecolor": style.ORANGE},
+    OPEN: {"facecolor": "#e4e2da"},
 }
 INKS = {FIRST: style.CARD, LATER: style.INK, NOT_YET: style.CARD, OPEN: style.QUIET}
 
@@ -166,9 +166,8 @@ def draw(figure, tried, said, n):
     left.text(1.02 * n, -0.75, "attempts · saw a hint", size=8, va="bottom", ha="left", color=style.QUIET)
     x = 0.06
     for what, look in LOOKS.items():
-        options = {"facecolor": look["color"], "edgecolor": look.get("edgecolor", "none"), "hatch": look.get("hatch")}
         place = (x, 1 - 0.295 / height)
-        figure.patches.append(Rectangle(place, 0.012, 0.11 / height, transform=figure.transFigure, lw=0, **options))
+        figure.patches.append(Rectangle(place, 0.012, 0.11 / height, transform=figure.transFigure, lw=0, **look))
         figure.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
         x += 0.035 + 0.0068 * len(what)
     right = figure.add_axes([0.72, bottom, 0.26, top - bottom])
