@@ -91,7 +91,7 @@ def eq07(random):
     p, k, weight = other.rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
     dice = [2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(len(G))]
     independent = other.weighted_ce(p, k) + 1 - np.mean(dice) + weight * np.mean(other.class_costs(p, k, G))
-    return losses.segmentation_loss(z, y, torch.tensor(G), weight), independent
+    return losses.segmentation_loss(z, y, G, weight), independent
 
 
 @equation("losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}", POT)
@@ -99,7 +99,7 @@ def eq08(random):
     """The mean over the classes, each counting the same."""
     z, y, G = other.voxels(random)
     costs = other.class_costs(other.rows(z.softmax(1)), y.flatten(), G)
-    return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(costs)
+    return losses.i2pemd_loss(z, y, G), np.mean(costs)
 
 
 @equation("losses:i2pemd_loss", r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)", POT)
@@ -107,7 +107,7 @@ def eq09(random):
     """The mean over the voxels of one class."""
     z, y, G = other.voxels(random)
     alone = [y.where(y == k, -100) for k in y.unique()]  # where only class k counts, the mean over classes is ℓ_k
-    ours = [losses.i2pemd_loss(z, labels, torch.tensor(G)).item() for labels in alone]
+    ours = [losses.i2pemd_loss(z, labels, G).item() for labels in alone]
     return ours, other.class_costs(other.rows(z.softmax(1)), y.flatten(), G)
 
 
@@ -205,7 +205,7 @@ def eq14(random):
 def selected(random):
     """Answers, what `select` chooses of them, and N_s^2, N_s^low and N_s by others."""
     o, G, rule = other.answers(random)
-    return o, selection.select(torch.tensor(o), torch.tensor(G), **rule), other.selections(o, G, **rule)
+    return o, selection.select(torch.tensor(o), G, **rule), other.selections(o, G, **rule)
 
 
 @equation("selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")

@@ -36,13 +36,7 @@ def voxels(random):
     classes = random.permutation(K)[: random.integers(2, K + 1)]
     y = random.choice(classes, (B, *space))
     y.flat[:2] = classes[:2]
-    return torch.tensor(2 * random.normal(size=(B, K, *space))), torch.tensor(y), costs(random, K)
-
-
-def costs(random, K):
-    """A symmetric (K, K) ground distance with a zero diagonal."""
-    G = random.random((K, K))
-    return (G + G.T) / 2 * (1 - np.eye(K))
+    return torch.tensor(2 * random.normal(size=(B, K, *space))), torch.tensor(y), random_ground(random, K)
 
 
 def random_ground(random, K):
@@ -63,7 +57,7 @@ def answers(random):
     N, K = random.integers(40, 70), random.integers(3, 8)
     o = random.dirichlet(np.full(K, 0.15), N)
     rule = {"tau_low": random.uniform(0.5, 0.6), "tau_high": random.uniform(0.8, 0.9), "top": int(N // 3)}
-    return o, costs(random, K), rule
+    return o, random_ground(random, K), rule
 
 
 def linear_program(p, q, g):

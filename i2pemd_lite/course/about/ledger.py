@@ -136,10 +136,9 @@ def _home(name, module, definition):
 
 def _computed(function, n, seed):
     """([what is wrong], the largest gap) of an equation, computed twice for a few random inputs."""
-    gap = 0.0
+    draws = (np.random.default_rng([seed, n, draw]) for draw in range(DRAWS))
     try:
-        for draw in range(DRAWS):
-            gap = max(gap, difference(*function(np.random.default_rng([seed, n, draw]))))
+        gap = max((difference(*function(random)) for random in draws), default=0.0)
     except Exception as error:  # a wrong home may raise anything, and is a red row, not the end of the table
         return [f"it cannot be computed: {type(error).__name__}: {error}"], np.inf
     if gap <= function.tolerance:

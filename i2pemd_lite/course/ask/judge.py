@@ -144,10 +144,9 @@ def _judge_one(exercise, answer, case):
     value = _value(given, case.expected, case.arguments)
     about = f"For {_shown(exercise, case.arguments)}"
     for sentence, holds in exercise.properties.items():
-        try:
+        good = False
+        with contextlib.suppress(IndexError, ValueError, TypeError, RuntimeError):
             good = bool(holds(value, *copy.deepcopy(case.arguments)))
-        except (IndexError, ValueError, TypeError, RuntimeError):
-            good = False
         if not good:
             raise _Finding(f"One thing does not hold: {sentence}. {about} yours gives {_text(value)}.")
     if case.expected is None:

@@ -8,7 +8,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
-from i2pemd_lite.course.about.independent import transported, weighted_ce
+from i2pemd_lite.course.about.independent import random_ground, transported, weighted_ce
 from i2pemd_lite.course.exercises import Exercise
 from i2pemd_lite.segmentation import network
 
@@ -30,8 +30,7 @@ def _slice(random):
     """A small picture of probabilities, its labels, and a table of prices, symmetric and 0 on its diagonal."""
     K, height, width = random.integers(2, 7), random.integers(2, 6), random.integers(2, 6)
     p = np.moveaxis(random.dirichlet(np.full(K, 0.5), (height, width)), -1, 0)
-    G = np.triu(random.random((K, K)), 1)
-    return torch.tensor(p), torch.tensor(random.integers(0, K, (height, width))), torch.tensor(G + G.T)
+    return torch.tensor(p), torch.tensor(random.integers(0, K, (height, width))), random_ground(random, K)
 
 
 @cache
