@@ -14,11 +14,6 @@ def _table(random):
     return (torch.tensor(cdist(c, c, "cityblock")),)
 
 
-def _a_way_round_is_cheaper(c, K):
-    G = ground_of(np.asarray(c).reshape(K, -1))
-    return bool((G[:, :, None] > G[:, None, :] + G.T[None, :, :] + 1e-6).any())
-
-
 def _counts(compare, divide=lambda K: K):
     return lambda g: compare(g[:, :, None], g[:, None, :]).sum(2) / divide(len(g))
 
@@ -77,7 +72,8 @@ EXERCISES["02c"] = Exercise("Is G a distance?", hints=(
     ), minutes=10, kind="open", takes="K",
     inputs=lambda random: (int(random.integers(4, 10)),), against="SciPy's ranks", properties={
         "there is one row for each of the K classes": lambda c, K: len(c) == K,
-        "for some three classes i, l, j the way round is cheaper: G_il + G_lj < G_ij": _a_way_round_is_cheaper,
+        "for some three classes i, l, j the way round is cheaper: G_il + G_lj < G_ij":
+            lambda c, K: ((G := ground_of(c.reshape(K, -1)))[:, :, None] > G[:, None] + G.T[None] + 1e-6).any(),
     }, mistakes={
         "With all prototypes in one point G is zero, and so is every way round.": lambda K: np.zeros((K, 2)),
         "At the corners of a simplex all are equally far. Then every price is 1/K, and a way round costs two of them.":

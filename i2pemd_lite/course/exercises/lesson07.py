@@ -9,11 +9,6 @@ from scipy.stats import norm, t
 from i2pemd_lite.course.exercises import Exercise
 
 
-def _drawn(random):
-    n = int(random.integers(3, 9))
-    return random.normal(random.normal(), 2.0, size=n), random.integers(0, n, size=(400, n))
-
-
 def _follows(end, n, d, picks):
     """Whether the end lies between the n-th mean and the next: there are the percentiles of all definitions."""
     means = sorted(sum(float(d[i]) for i in row) / len(row) for row in picks)
@@ -62,7 +57,10 @@ EXERCISES["07a"] = Exercise("An interval by drawing again", hints=(
         "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
         "`d[picks]` has a row for each draw. One number of each row is wanted, and then two of all of these.",
         "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
-    ), minutes=6, kind="fill in", takes="d, picks", inputs=_drawn, against="sorted means, one by one", properties={
+    ), minutes=6, kind="fill in", takes="d, picks", inputs=lambda random: (
+        d := random.normal(random.normal(), 2.0, size=random.integers(3, 9)),
+        random.integers(len(d), size=(400, len(d))),
+    ), against="sorted means, one by one", properties={
         "there are two ends": lambda ends, d, picks: ends.shape == (2,),
         "10 of the 400 means lie below the interval: it begins between the 10th and the 11th":
             lambda ends, d, picks: _follows(ends[0], 10, d, picks),

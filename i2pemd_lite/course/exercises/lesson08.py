@@ -9,12 +9,6 @@ from i2pemd_lite.course.about.independent import class_costs, logits_and_labels
 from i2pemd_lite.course.exercises import Exercise
 
 
-def _by_transport(z, y, G, weight):
-    """Cross-entropy by scikit-learn; each instance's cost by POT's solver; each class present counts the same."""
-    p = softmax(z.numpy(), 1)
-    return log_loss(y, p, labels=range(len(G))) + weight * np.mean(class_costs(p, y, G))
-
-
 def _loss(z, y, G, weight, term):
     return torch.nn.functional.cross_entropy(z, y) + weight * term((z.softmax(1) * G[:, y].T).sum(1), y, len(G))
 
@@ -51,7 +45,9 @@ EXERCISES["08a"] = Exercise("The loss of your own loop", hints=(
         "One mean for each class of `y.unique()`, then the mean of these. Which of the two terms does the weight "
         "belong to?",
     ), minutes=8, kind="fill in", takes="z, y, G, weight",
-    inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))), oracle=_by_transport,
+    inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))),
+    oracle=lambda z, y, G, weight: log_loss(y, p := softmax(z.numpy(), 1), labels=range(len(G)))
+    + weight * np.mean(class_costs(p, y, G)),  # in which each class present counts the same
     against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0, mistakes={
         "That is the mean over all instances. In Eq. 8 each class counts the same, however many it has.":
             lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: d.mean()),
