@@ -34,7 +34,7 @@ HEADER = ("", "lesson", "question", "reading", "in class", "exercises", "laptop"
 
 class Lesson(NamedTuple):
     """A lesson: its number "02", title, file, and cells with whole sources; then minutes of reading it aloud, of class
-    by the notes for teachers, and of its exercises; and how long it runs, for each profile."""
+    by the notes for teachers, and of its exercises; how long it runs in each profile, and on a laptop ("8 min")."""
 
     number: str
     title: str
@@ -44,11 +44,7 @@ class Lesson(NamedTuple):
     in_class: int
     practice: int
     running: str
-
-    @property
-    def laptop(self):
-        """How long it runs on a laptop, such as "8 min"."""
-        return re.search(r"laptop (?:about )?(\d+ (?:s|min))", self.running)[1]
+    laptop: str
 
 
 @cache
@@ -66,7 +62,8 @@ def _read(path):
         raise BadInput(f"{path}: expected {first}, found none; write them")
     in_class = sum(note.minutes for note in teacher.notes(number))
     practice = sum(each.minutes for each in exercises.of_lesson(number).values())
-    return Lesson(number, title[1], path, cells, int(times[1]), in_class, practice, times[2])
+    laptop = re.search(r"laptop (?:about )?(\d+ (?:s|min))", times[2])[1]
+    return Lesson(number, title[1], path, cells, int(times[1]), in_class, practice, times[2], laptop)
 
 
 def rows(link="{title}", written=str):

@@ -21,9 +21,8 @@ def at_most(seconds, function, *arguments):
     A function and no `with` block: CPython 3.13 looks for no handler in the frame that an exception from outside meets
     at the end of a `while` loop (python/cpython#130279), but always in the frame that has called that one.
     """
-    main = threading.current_thread() is threading.main_thread()
-    limited = _alarm if main and hasattr(signal, "setitimer") else _planted
-    return limited(seconds, lambda: function(*arguments))
+    rings = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    return (_alarm if rings else _planted)(seconds, lambda: function(*arguments))
 
 
 def _alarm(seconds, run):
