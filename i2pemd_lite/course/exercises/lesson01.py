@@ -17,10 +17,9 @@ def _plan(flaw, random):
     x = ot.emd(p, q, random.random((m, n))) if random.random() < 0.5 else np.outer(p, q)
     i, j = random.choice(np.argwhere(x > 0.5 * x.max()))  # moving nothing would be no flaw
     other, another = (i + random.integers(1, m)) % m, (j + random.integers(1, n)) % n
-    if flaw == "row":  # the columns stay right
-        x[i, j], x[other, j] = 0, x[i, j] + x[other, j]
-    if flaw == "column":  # the rows stay right
-        x[i, j], x[i, another] = 0, x[i, j] + x[i, another]
+    if flaw in ("row", "column"):  # the columns stay right, or the rows
+        to = (other, j) if flaw == "row" else (i, another)
+        x[i, j], x[to] = 0, x[i, j] + x[to]
     if flaw == "sign":  # rows and columns stay right
         by = x[i, j] + 0.03
         x[i, j], x[other, another] = x[i, j] - by, x[other, another] - by

@@ -26,10 +26,8 @@ def _class_by_class(c, means, counts, alpha):
     return new
 
 
-def _ages(u, alpha, weight, newest_last=True):
-    n = torch.arange(len(u), dtype=torch.float64)
-    n = n.flip(0) if newest_last else n
-    return weight(alpha, n) @ u
+def _ages(u, alpha, weight):
+    return weight(alpha, torch.arange(len(u), dtype=torch.float64).flip(0)) @ u
 
 
 def _alone(c, end):
@@ -72,7 +70,7 @@ EXERCISES["04b"] = Exercise("What a prototype remembers", hints=(
     ), oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
     against="SciPy's digital filter lfilter", mistakes={
         "The oldest batch has the largest weight. The last row of u is the newest, of age 0.":
-            lambda u, alpha: _ages(u, alpha, lambda a, n: (1 - a) * a**n, newest_last=False),
+            lambda u, alpha: _ages(u.flip(0), alpha, lambda a, n: (1 - a) * a**n),
         "The factor 1 − α is missing.": lambda u, alpha: _ages(u, alpha, lambda a, n: a**n),
         "Your weights add up to 1. From zero they do not: α to the power T is still the zero at the start.":
             lambda u, alpha: _ages(u, alpha, lambda a, n: a**n / (a**n).sum()),
