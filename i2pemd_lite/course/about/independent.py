@@ -25,9 +25,9 @@ def histogram(random, n):
     return masses / masses.sum()
 
 
-def points(random, least=2):
-    """Prototypes (K, d)."""
-    return random.normal(size=(random.integers(least, 12), random.integers(1, 9)))
+def points(random):
+    """Prototypes (K, d); of two classes the ranks would be symmetric already."""
+    return random.normal(size=(random.integers(3, 12), random.integers(1, 9)))
 
 
 def voxels(random):
@@ -116,7 +116,7 @@ def loss_by_class(z, y, G):
 
 def selections(o, g, tau_low, tau_high, top):
     """N_s^2, N_s^low and N_s as masks of the samples, by Python's sets of their numbers."""
-    d, s, every = transported(o, o.argmax(1), g), o.max(1), range(len(o))
+    d, s, every = transported(o, o.argmax(1), g), np.asarray(o).max(1), range(len(o))
     near = set(sorted(every, key=d.__getitem__)[:top])
     low = {i for i in every if s[i] > tau_low} & near
     chosen = low | {i for i in every if s[i] > tau_high}

@@ -26,14 +26,9 @@ def _batch(size, random):
                 return torch.tensor(o), torch.tensor(G), float(low), float(high), int(T)
 
 
-def _sets(o, G, *rule):
-    """N_s^2, N_s^low and N_s."""
-    return selections(o.numpy(), G.numpy(), *rule)
-
-
 def _rule(choose):
     """A mistaken rule: what it makes of the confidence, of being near, and of the thresholds."""
-    return lambda o, G, low, high, T: torch.tensor(choose(o.numpy().max(1), _sets(o, G, low, high, T)[0], low, high))
+    return lambda o, G, *rule: torch.tensor(choose(o.numpy().max(1), selections(o, G, *rule)[0], *rule[:2]))
 
 
 def _questions(top1, K):
@@ -72,7 +67,7 @@ EXERCISES["06a"] = Exercise("Who may teach", hints=(
         "`&` is the intersection of two masks and `|` their union. Comparisons need brackets around them.",
         "In words: those above low that are near, together with all those above high.",
     ), minutes=6, kind="fill in", takes="o, G, low, high, T",
-    inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=lambda *given: _sets(*given)[2],
+    inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=lambda *given: selections(*given)[2],
     against="one transport problem by POT for each image", mistakes={
         "The union of Eq. 18 is missing: those above high are in, near or not.":
             _rule(lambda s, near, low, high: (s > low) & near),
