@@ -82,10 +82,11 @@ def nifti_files(folder):
     return {path: match[1] for path, match in names.items() if match}
 
 
-def nifti_grid(path):
-    """The `Grid` in the header of a NIfTI file.
+def read_nifti(path, pixels=True):
+    """The `Grid` in the header of a NIfTI file, and its voxels (float32, the file's scaling applied; None unless
+    `pixels`).
 
-    Raises `BadInput` where the header is unreadable, not three-dimensional or not in millimetres.
+    Raises `BadInput` where it is unreadable, not three-dimensional or not in millimetres.
     """
     import nibabel
 
@@ -99,16 +100,8 @@ def nifti_grid(path):
         raise BadInput(f"{path}: expected three dimensions, found shape {shape}; convert the volume again")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise BadInput(f"{path}: expected an affine with an inverse, found {affine[:3].tolist()}; convert it again")
-    return Grid(shape, affine)
-
-
-def read_nifti(path):
-    """The `Grid` and the voxels (float32, the file's scaling applied) of a NIfTI file. Raises `BadInput`."""
-    import nibabel
-
-    grid = nifti_grid(path)
     with _parsing(path, "a NIfTI file with all its voxels"):
-        return grid, np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
+        return Grid(shape, affine), np.asarray(image.dataobj, dtype=np.float32) if pixels else None
 
 
 PLACE = ("qform_code", "sform_code", *(f"quatern_{c}" for c in "bcd"), *(f"qoffset_{c}" for c in "xyz"),
@@ -236,11 +229,14 @@ def mask_files(folder):
     return [path for _, path in sorted(numbered.items())]
 
 
-def check_masks(folder, grid):
-    """Raise `BadInput` unless the masks in `folder` are grey pictures of the size and number of `grid`'s slices."""
+def read_masks(folder, grid, pixels=True):
+    """The grey values (i, j, k) uint8 of the masks in `folder`, lowest number most inferior; None unless `pixels`.
+
+    Raises `BadInput` unless they are grey pictures of the size and number of `grid`'s slices.
+    """
     import PIL.Image
 
-    files, (columns, rows, depth) = mask_files(folder), grid.shape
+    files, layers, (columns, rows, depth) = mask_files(folder), [], grid.shape
     if len(files) != depth:
         raise BadInput(f"{folder}: expected {depth} masks, one a slice, found {len(files)}; unpack them again")
     for path in files:
@@ -248,19 +244,8 @@ def check_masks(folder, grid):
             (width, height), mode = picture.size, picture.mode
             if (width, height, mode) != (columns, rows, "L"):
                 raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
-
-
-def read_masks(folder):
-    """The grey values (i, j, k) uint8 of the masks in `folder`; the lowest number is the most inferior slice."""
-    import PIL.Image
-
-    layers = []
-    for path in mask_files(folder):
-        with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
-            layers.append(np.asarray(picture, dtype=np.uint8).T)
-    if len({layer.shape for layer in layers}) != 1:
-        raise BadInput(f"{folder}: expected masks of one size, found several; unpack them again")
-    return np.stack(layers, axis=2)
+            layers.append(np.asarray(picture, dtype=np.uint8).T if pixels else None)
+    return np.stack(layers, axis=2) if pixels else None
 
 
 def class_ids(values, kind, name="label"):
