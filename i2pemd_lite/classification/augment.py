@@ -137,10 +137,6 @@ def _grey(images):
     return (images * _channels((0.299, 0.587, 0.114), images.device)).sum(1, keepdim=True)
 
 
-def _mean_grey(images):
-    return _grey(images).mean((-2, -1), keepdim=True)
-
-
 def _smoothed(images):
     """By (1 1 1; 1 5 1; 1 1 1) / 13; the outermost pixels stay."""
     smooth = images.clone()
@@ -194,7 +190,7 @@ COLOUR = {
     "AutoContrast": autocontrast,
     "Brightness": away_from(torch.zeros_like),  # black
     "Color": away_from(_grey),
-    "Contrast": away_from(_mean_grey),
+    "Contrast": away_from(lambda images: _grey(images).mean((-2, -1), keepdim=True)),
     "Equalize": equalize,
     "Posterize": posterize,
     "Sharpness": away_from(_smoothed),

@@ -97,7 +97,8 @@ def _table(folder, stem):
     """(path, rows as dicts) of `<stem>.csv` in `folder`, a folder `<stem>` or `<stem>.zip`; (None, []) without one."""
     name, columns = f"{stem}.csv", TABLES[stem]
     path = next(filter(Path.is_file, (folder / name, folder / stem / name, folder / f"{stem}.zip")), None)
-    table = next((file for file in zip_files(path) if file.name == name), None) if path and path.suffix == ".zip" else path
+    zipped = path is not None and path.suffix == ".zip"
+    table = next((file for file in zip_files(path) if file.name == name), None) if zipped else path
     if table is None:
         return None, []
     try:
@@ -225,6 +226,3 @@ def _check_arrays(name, images, labels, problems):
         problems.add(f"{name}_labels", f"({len(images)}, 1)", f"{labels.shape}")
     elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and not 0 <= labels.min() <= labels.max() < 7):
         problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{labels.dtype} {np.unique(labels)[:9]}")
-
-
-__all__ = ["CLASSES", "TEST", "TRAINING", "Dataset", "load"]

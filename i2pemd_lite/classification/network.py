@@ -66,11 +66,10 @@ class Small(Network):
         super().__init__()
         widths = [width, width, 2 * width, 4 * width]
         self.stem = nn.Conv2d(3, width, 3, 2, 1, bias=False)
-        self.blocks = nn.Sequential(*(
-            Block(widths[g] if b == 0 else widths[g + 1], widths[g + 1], 2 if b == 0 and g > 0 else 1)
-            for g in range(3)
-            for b in range(depth)
-        ))  # fmt: skip
+        blocks = []
+        for g, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+            blocks += [Block(before, after, 2 if g else 1), *(Block(after, after, 1) for _ in range(depth - 1))]
+        self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(widths[-1])
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], num_classes)

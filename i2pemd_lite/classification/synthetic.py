@@ -23,10 +23,9 @@ WIDTH, HEIGHT = 96, 72
 # Images in ISIC 2018 Task 3, in the order of CLASSES.
 FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])
 
-# Class means of the features, each in 0..1.
-# melanin, blood: pigments; bumps: of the border; patchy: pigment that varies; soft: width of the edge; network,
-# globules: of pigment; veil: blue-grey over it; white: pale patches, scale; scar: a pale centre; vessels: thin red
-# branches; cysts: bright dots; lacunae: red lakes.
+# Class means of the features, each in 0..1. melanin, blood: pigments; bumps: of the border; patchy: pigment that
+# varies; soft: width of the edge; network, globules: of pigment; veil: blue-grey over it; white: pale patches, scale;
+# scar: a pale centre; vessels: thin red branches; cysts: bright dots; lacunae: red lakes.
 FEATURES = ("melanin", "blood", "bumps", "patchy", "soft", "network", "globules", "veil", "white", "scar", "vessels",
             "cysts", "lacunae")  # fmt: skip
 MEANS = {
@@ -150,9 +149,7 @@ class Lesion:
         drawn = np.array(MEANS[name]) + SPREAD * rng.standard_normal(len(FEATURES))
         self.features = dict(zip(FEATURES, drawn.clip(0, 1), strict=True))
         self.skin = FAIR + (DARK - FAIR) * rng.beta(1.2, 2.5) + rng.normal(0, 6, 3)
-        self.radius = rng.uniform(13, 29)
-        self.stretch = rng.uniform(1.0, 1.45)
-        harmonics = np.arange(2, 8)
+        self.radius, self.stretch, harmonics = rng.uniform(13, 29), rng.uniform(1.0, 1.45), np.arange(2, 8)
         self.outline = rng.normal(0, 1, 6) / harmonics**0.8, harmonics, rng.uniform(0, 2 * np.pi, 6)
         lengths = {"patch": 26, "net": rng.uniform(5.0, 7.5), "dots": rng.uniform(4.5, 7), "veil": 24, "pale": 15,
                    "vessel": 15, "vessel_where": 22, "cyst": 6.5, "lake": rng.uniform(9, 14), "skin": 40,
@@ -215,8 +212,7 @@ def draw(lesion, rng):
     """A view of a `Lesion` as a 96 x 72 px `PIL.Image`; place, light, hairs and camera come from `rng`."""
     from PIL import Image
 
-    turn, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2)
-    mirror = rng.choice([-1, 1])
+    turn, zoom, mirror = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2), rng.choice([-1, 1])
     middle = np.array([WIDTH / 2 + rng.normal(0, 4), HEIGHT / 2 + rng.normal(0, 3)])
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [mirror * np.sin(turn), mirror * np.cos(turn)]]) / zoom
     density, veil, white = lesion.density(np.column_stack([rotation, -rotation @ middle]))

@@ -24,11 +24,8 @@ SEQUENCES = {
 }
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
 FAT_HU, FAT_SHARE = -50.0, 0.02
-"""At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less.
-
-Half of a CT scan or more is fat and air, whereas magnitude images of MR have nothing below 0. Noise, ringing after a
-conversion and a normalised scan are let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not.
-"""
+"""At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: half of a CT scan or more is
+fat and air. A normalised scan is let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +60,11 @@ class Scan:
         Raises `BadInput` for bad headers, for a label on another grid, and where image or label is not there.
         """
         if not self.image.exists():
-            raise BadInput(f"{self.label or self.name}: expected its image {self.image}, found none; "
-                           "add it or remove the case")
+            name = self.label or self.name
+            raise BadInput(f"{name}: expected its image {self.image}, found none; add it or remove the case")
         if self.label is not None and not self.label.exists():
-            raise BadInput(f"{self.image}: expected its label {self.label}, found none; "
-                           "add it or move the image to the testing folder")
+            do = "add it or move the image to the testing folder"
+            raise BadInput(f"{self.image}: expected its label {self.label}, found none; {do}")
         grid, _ = self._image(pixels=False)
         if self.label is not None and self.label.is_dir():
             layout.read_masks(self.label, grid, pixels=False)
@@ -234,8 +231,7 @@ def load(folder=None, sequence="t2spir", labelled=True):
 
 def holds_scans(folder):
     """Whether `load` knows the layout of what is in `folder`."""
-    parts = ("btcv/RawData", "chaos/Train_Sets/MR", "chaos_mr_t2spir")
-    return any((Path(folder) / part).is_dir() for part in parts)
+    return any((Path(folder) / part).is_dir() for part in ("btcv/RawData", "chaos/Train_Sets/MR", "chaos_mr_t2spir"))
 
 
 def _numbered(folder, start, problems):

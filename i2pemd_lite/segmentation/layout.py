@@ -25,11 +25,8 @@ CODES = {
               {0: [0], 1: range(55, 71), 2: range(110, 136), 3: range(175, 201), 4: range(240, 256)}),
     "first chaos": ("grey values 0 80 160 240 255", {0: [0], 1: [80], 2: [160], 3: [240], 4: [255]}),
 }  # fmt: skip
-"""What is on disk, in words and as {class: values}, later classes over earlier ones.
-
-A missing organ would shift ids taken by order. Nine of BTCV's thirteen organs are background. CHAOS has grey values,
-others in its first release, where its later ones would take a left kidney for a spleen.
-"""
+"""What is on disk, in words and as {class: values}, later classes over earlier ones: nine of BTCV's thirteen organs are
+background. In the first release of CHAOS, its later grey values would take a left kidney for a spleen."""
 PITCH_TOLERANCE = 0.05  # how far the distance of two neighbouring slices may be from the median one, as a part of it
 
 
@@ -63,10 +60,7 @@ class Grid(NamedTuple):
 
 @contextlib.contextmanager
 def _parsing(path, what):
-    """Turn whatever a parser raises on a broken file into a `BadInput` that names the file.
-
-    nibabel, pydicom, PIL, zlib and numpy raise a dozen unrelated exceptions on damaged files, hence the wide net.
-    """
+    """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
     try:
         yield
     except (BadInput, ImportError):

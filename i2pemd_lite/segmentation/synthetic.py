@@ -26,10 +26,8 @@ UNLABELLED = 2  # scans of each modality without a label map
 
 
 class Tissue(NamedTuple):
-    """How a tissue looks: `hu` and `t2` as (mean, deviation from case to case), T2 relative to fluid; its label values.
-
-    `grain` is how much its inside varies, as a part of the contrast range of the modality.
-    """
+    """How a tissue looks: `hu` and `t2` as (mean, deviation from case to case), T2 relative to fluid; its label values;
+    `grain`, how much its inside varies, as a part of the contrast range of the modality."""
 
     hu: tuple
     t2: tuple
@@ -91,10 +89,7 @@ class Canvas:
         self.label = np.zeros(self.grain.shape, dtype=np.uint8)
 
     def paint(self, tissue, distance, where, value=None):
-        """Cover with `tissue` those of the voxels `where` whose signed `distance` (mm) to its surface is negative.
-
-        The edge is a voxel wide.
-        """
+        """Cover with `tissue` those voxels of `where` whose signed `distance` (mm) to it is negative, the edge soft."""
         value = self.value[tissue] if value is None else value
         close = np.flatnonzero(distance < self.voxel / 2)
         where, cover = where[close], np.clip(0.5 - distance[close] / self.voxel, 0, 1)
