@@ -9,16 +9,13 @@ from i2pemd_lite.files import BadInput, Problems
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 TRAINING, TEST = "ISIC2018_Task3_Training", "ISIC2018_Task3_Test"
-MANIFEST = "synthetic.json"
-"""The file that marks a folder as made by `synthetic.make`."""
+MANIFEST = "synthetic.json"  # marks a folder as made by `synthetic.make`
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def decode(data, size=None):
-    """A decoded `PIL.Image` from the bytes of a JPEG or PNG.
-
-    size: a JPEG may be decoded, faster, at a fraction of its size that is still at least `size` px wide and high.
-    """
+    """A decoded `PIL.Image` from the bytes of a JPEG or PNG. size: a JPEG may be decoded, faster, at a fraction of its
+    size that is still at least `size` px wide and high."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -36,10 +33,8 @@ def decode(data, size=None):
 
 
 class Pictures:
-    """The JPEG and PNG files of a folder and its subfolders, or of a zip that stays closed, by stem.
-
-    names: {stem: path, in the folder or in the zip}; sources: the files on disk that hold them.
-    """
+    """The JPEG and PNG files of a folder and its subfolders, or of a zip that stays closed, by stem. names: {stem:
+    path, in the folder or in the zip}; sources: the files on disk that hold them."""
 
     def __init__(self, place):
         problems, self.place, self.names = Problems(str(place)), place, {}

@@ -18,8 +18,7 @@ from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.files import BadInput
 
-FORMAT = 1
-"""Counts the changes that make a cache written before of no use."""
+FORMAT = 1  # counts the changes that make a cache written before of no use
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ AKIEC and BCC) lie close together. What is drawn belongs to the lesion; where it
 camera belong to the view, so that images of one lesion are alike, as in the real data. No photograph went into it.
 """
 
-import csv
 import os
 import shutil
 import tempfile
@@ -100,7 +99,7 @@ def _write(folder, images, seed, progress):
     inputs = [folder / f"{stem}_Input" for stem in (TRAINING, TEST)]
     for place in inputs:
         place.mkdir(parents=True)
-    truth, lesions = [], []
+    truth, lesions = [("image", *CLASSES)], [("image", "lesion_id")]
     bar = tqdm(np.concatenate([training, test]), "Drawing lesions", unit="", disable=not progress)
     for number, (k, lesion) in enumerate(bar):
         name, labelled = f"SYN_{number:07d}", number < len(training)
@@ -109,21 +108,14 @@ def _write(folder, images, seed, progress):
         if labelled:
             truth.append((name, *(float(k == j) for j in range(len(CLASSES)))))
             lesions.append((name, f"LES_{lesion:07d}"))
-    _write_csv(folder / f"{TRAINING}_GroundTruth.csv", ("image", *CLASSES), truth)
-    _write_csv(folder / f"{TRAINING}_LesionGroupings.csv", ("image", "lesion_id"), lesions)
-
-
-def _write_csv(path, header, rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    files.write_csv(folder / f"{TRAINING}_GroundTruth.csv", truth)
+    files.write_csv(folder / f"{TRAINING}_LesionGroupings.csv", lesions)
 
 
 class Waves:
-    """A smooth random field of unit variance over the plane: a sum of plane waves of about one length (px).
-
-    On a grid of columns c and rows r, cos(a c + b r + f) is the real part of exp(i (a c + f)) exp(i b r), so that a
-    whole field is one small matrix product.
-    """
+    """A smooth random field of unit variance over the plane: a sum of plane waves of about one length (px). On a grid
+    of columns c and rows r, cos(a c + b r + f) is the real part of exp(i (a c + f)) exp(i b r), so that a whole field
+    is one small matrix product."""
 
     def __init__(self, rng, length, count=10):
         angle, k = rng.uniform(0, 2 * np.pi, count), 2 * np.pi / (length * rng.uniform(0.75, 1.35, count))
@@ -139,10 +131,8 @@ class Waves:
 
 
 class Lesion:
-    """What all views of one lesion share: its features, outline, fields and skin.
-
-    name: of the class; seed: anything that `numpy.random.default_rng` takes.
-    """
+    """What all views of one lesion share: its features, outline, fields and skin. name: of the class; seed: anything
+    that `numpy.random.default_rng` takes."""
 
     def __init__(self, name, seed):
         rng = np.random.default_rng(seed)

@@ -30,8 +30,7 @@ COMPARED = ("auc", "f1")  # the figures whose differences are given with interva
 VERDICTS = {"ahead": "ahead of", "behind": "behind", "not told apart": "not told apart from",
             "unknown": "without an interval over seeds beside"}  # fmt: skip
 """`statistics.Interval.verdict` -> how a sentence on the proposed method says it."""
-OF_THRESHOLD = ("sensitivity", "specificity", "accuracy", "f1")
-"""The figures that depend on how a score becomes a class, and that the paper prints."""
+OF_THRESHOLD = ("sensitivity", "specificity", "accuracy", "f1")  # that the paper prints and a decision changes
 SHORT = dict(zip(SETS, ("above", "band", "let in", "surest", "random", "by fix", "below", "taught"), strict=True))
 SINGLE = "the paper's Table 4 prints no spread: take its figures for those of single runs"
 P = (
@@ -114,8 +113,7 @@ class Result(results.Result):
 
 @dataclass(repr=False)
 class Tables(results.Tables):
-    """The tables of some `results`, each a `Report`: `table4`, `comparison`, `intervals`, `threshold018`, `table5`,
-    `table6`, `bands`.
+    """The tables of some `results`, each a `Report`: those that `REPORTS` names.
 
     `main` is (τ_low, τ_high) of all tables but Table 6, which has the runs of the proposed method with any pair.
 

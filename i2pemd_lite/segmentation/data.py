@@ -55,10 +55,8 @@ class Scan:
         return image + masks
 
     def check(self):
-        """The scan's `Grid` from its headers.
-
-        Raises `BadInput` for bad headers, for a label on another grid, and where image or label is not there.
-        """
+        """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where
+        image or label is not there."""
         if not self.image.exists():
             name = self.label or self.name
             raise BadInput(f"{name}: expected its image {self.image}, found none; add it or remove the case")
@@ -74,10 +72,8 @@ class Scan:
         return grid
 
     def read_image(self):
-        """(image, `Grid`) in scanner units.
-
-        Raises `BadInput` for images that are unreadable, not finite, constant, or of the other modality.
-        """
+        """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
+        of the other modality."""
         grid, image = self._image(pixels=True)
         if not np.isfinite(image).all():
             count = int((~np.isfinite(image)).sum())

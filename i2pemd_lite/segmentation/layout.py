@@ -31,11 +31,8 @@ PITCH_TOLERANCE = 0.05  # how far the distance of two neighbouring slices may be
 
 
 class Volume(NamedTuple):
-    """One scan in memory.
-
-    `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8 of class ids or None,
-    `affine` (4, 4) from index to RAS millimetres.
-    """
+    """One scan in memory. `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8
+    of class ids or None, `affine` (4, 4) from index to RAS millimetres."""
 
     image: np.ndarray
     label: np.ndarray | None
@@ -78,10 +75,7 @@ def nifti_files(folder):
 
 def read_nifti(path, pixels=True):
     """The `Grid` in the header of a NIfTI file, and its voxels (float32, the file's scaling applied; None unless
-    `pixels`).
-
-    Raises `BadInput` where it is unreadable, not three-dimensional or not in millimetres.
-    """
+    `pixels`). Raises `BadInput` where it is unreadable, not three-dimensional or not in millimetres."""
     import nibabel
 
     with _parsing(path, "a NIfTI file"):
@@ -132,11 +126,9 @@ def _files(folder, suffix, what):
 
 
 def dicom_files(folder, echo=None):
-    """The DICOM files of one series in `folder`, in order of name.
-
-    `echo`: "long" or "short" picks one of two echoes that lie in one folder (the first release of CHAOS merged the
-    in-phase, longer, and opposed-phase images of T1-DUAL); None takes every file.
-    """
+    """The DICOM files of one series in `folder`, in order of name. `echo`: "long" or "short" picks one of two echoes
+    that lie in one folder (the first release of CHAOS merged the in-phase, longer, and opposed-phase images of
+    T1-DUAL); None takes every file."""
     import pydicom
 
     files = _files(folder, ".dcm", "DICOM slices")
@@ -162,8 +154,8 @@ def dicom_series(files, pixels=False):
     shapes, axes, places, values = zip(*(_slice(path, pixels) for path in files), strict=True)
     for path, shape, one in zip(files, shapes, axes, strict=True):
         if shape != shapes[0] or not np.allclose(one, axes[0], rtol=0, atol=1e-3):
-            raise BadInput(f"{path}: expected the size, spacing and orientation of {files[0].name}, found others; "
-                           "keep one series in a folder")
+            expected = f"the size, spacing and orientation of {files[0].name}"
+            raise BadInput(f"{path}: expected {expected}, found others; keep one series in a folder")
     normal = np.cross(*axes[0].T)
     normal *= np.sign(normal[2] or 1.0) / np.linalg.norm(normal)
     along = np.array([place if np.isscalar(place) else place @ normal for place in places])
@@ -225,9 +217,7 @@ def mask_files(folder):
 
 def read_masks(folder, grid, pixels=True):
     """The grey values (i, j, k) uint8 of the masks in `folder`, lowest number most inferior; None unless `pixels`.
-
-    Raises `BadInput` unless they are grey pictures of the size and number of `grid`'s slices.
-    """
+    Raises `BadInput` unless they are grey pictures of the size and number of `grid`'s slices."""
     import PIL.Image
 
     files, layers, (columns, rows, depth) = mask_files(folder), [], grid.shape

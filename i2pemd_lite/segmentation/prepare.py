@@ -204,11 +204,9 @@ def prepare(dataset, geometry=None, progress=True, train=None):
 
 
 def prepare_case(scan, geometry=None, moments=None):
-    """Read and prepare one scan, for a prediction -> `Case`.
+    """Read and prepare one scan, for a prediction -> `Case`. Raises `BadInput` for a scan that cannot be used.
 
     `moments` is the (mean, deviation) of its modality, from `Prepared.moments`, which `normalise="modality"` needs.
-
-    Raises `BadInput` for a scan that cannot be used.
     """
     geometry = geometry or Geometry()
     if geometry.normalise == "modality" and moments is None:
@@ -223,7 +221,6 @@ def to_source_grid(prediction, case):
 
     `prediction` is (D, H, W) integer labels, taken from the nearest voxel, or (K, D, H, W) probabilities or logits,
     interpolated for each class, of which the largest is taken. Voxels outside the prepared ones are 0, background.
-
     Raises `BadInput` for a prediction of another shape.
     """
     values = prediction.detach().cpu().numpy() if isinstance(prediction, torch.Tensor) else np.asarray(prediction)
@@ -264,10 +261,8 @@ def _case(scan, image, label, grid, geometry):
 
 
 def _target(grid, geometry, label):
-    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis.
-
-    A crop cuts to a box, the organs and a margin, which is centred in the prepared grid; along z that is as long.
-    """
+    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis. A
+    crop cuts to a box, the organs and a margin, which is centred in the prepared grid; along z that is as long."""
     import nibabel
 
     world, flips = nibabel.io_orientation(grid.affine).T

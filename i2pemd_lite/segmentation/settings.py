@@ -85,10 +85,9 @@ class SegmentationSettings(Settings):
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
     def __post_init__(self):
-        for name, length in (("spacing", 3), ("size", 2), ("ct_window", 2)):
+        lengths = {"spacing": 3, "size": 2} | ({} if self.ct_window is None else {"ct_window": 2})
+        for name, length in lengths.items():
             value = getattr(self, name)
-            if name == "ct_window" and value is None:
-                continue
             self._expect(name, isinstance(value, tuple | list) and len(value) == length, f"{length} numbers")
             setattr(self, name, tuple(value))
         super().__post_init__()

@@ -64,10 +64,8 @@ TISSUES = {
 
 class Canvas:
     """The scan that is being painted: `points` (3, N), `image` and `label` (N,) of its voxels, X Y Z = `shape` of them.
-
     The axes go to Left, Posterior and Superior. A few long waves bend the whole body: `points` are where each voxel
-    would lie in the straight one. What is painted is computed for the voxels about it only.
-    """
+    would lie in the straight one. What is painted is computed for the voxels about it only."""
 
     def __init__(self, modality, axes, voxel, rng):
         self.modality, self.axes, self.voxel, self.rng = modality, axes, voxel, rng
@@ -346,10 +344,9 @@ def make(folder=None, cases=10, seed=0, progress=True):
     from tqdm import tqdm
 
     folder = files.root() / "data" / "synthetic" / "abdomen" if folder is None else Path(folder)
-    wanted = {"format": FORMAT, "cases": cases, "seed": seed}
+    wanted, manifest = {"format": FORMAT, "cases": cases, "seed": seed}, folder / MANIFEST
     if cases < 1:
         raise BadInput(f"cases: expected 1 or more, found {cases}")
-    manifest = folder / MANIFEST
     if manifest.is_file():
         before = files.read_json(manifest)
         if before == {**wanted, "complete": True}:

@@ -81,8 +81,7 @@ class Result(results.Result):
 
 @dataclasses.dataclass(repr=False)
 class Tables(results.Tables):
-    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`,
-    `figure6b`.
+    """The tables of some `results`, each a `Report`: those that `REPORTS` names.
 
     An organ that no held-back case has is left out of a mean. `main` is the feature size d of Tables 1 to 3, as (d,);
     the runs of the proposed method with any d are in Figure 6 (a).
@@ -128,8 +127,8 @@ class Tables(results.Tables):
         figures = summary(report.with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
         for row in report.with_nan(content["surfaces"]["rows"]):
             figures[f"{row[''].lower()} {fields[row['distance']]}"] = row["mean"]
-        about, evaluations, history = content["about"], run.evaluations, run.history
-        return {"figures": figures, "about": about, "evaluations": evaluations, "history": history}
+        rows = {"evaluations": run.evaluations, "history": run.history}
+        return {"figures": figures, "about": content["about"], **rows}
 
     @property
     def table1(self):
