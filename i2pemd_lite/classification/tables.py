@@ -122,14 +122,10 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE = "Classification"
-    THINGS = "images"
-    PREPARED_BY = "size"
-    VARIED = {"tau_low": "τ_low", "tau_high": "τ_high"}
-    SUFFIX = "-{:g}-{:g}"
+    TITLE, THINGS, PREPARED_BY = "Classification", "images", "size"
+    VARIED, SUFFIX = {"tau_low": "τ_low", "tau_high": "τ_high"}, "-{:g}-{:g}"
     REPORTS = {"table4": 0, "comparison": 0, "intervals": 0, "threshold018": 0, "table5": 0, "table6": 2, "bands": 0}
-    STEPS = ("steps", "weights of step")
-    AS_IT_IS = ("split_by", "imagenet")
+    STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")
     WORTH = {"AUC": "auc", "F1": "f1"}
 
     def __post_init__(self):

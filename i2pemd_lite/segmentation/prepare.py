@@ -372,16 +372,15 @@ def _fill(folder, dataset, geometry, progress, train):
     files.write_json(folder / "prepared.json", {
         "format": FORMAT, "name": dataset.name, "geometry": asdict(geometry), "cases": [case.name for case in cases],
         "hashes": [hashlib.sha256(voxels).hexdigest()[:16] for voxels in map(_voxels, cases)], "train": train,
-        "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in MODALITIES},
+        "moments": {m: _pooled([case.moments for case in trained if case.modality == m]) for m in MODALITIES},
     })  # fmt: skip
 
 
 def _pooled(moments):
     """(mean, deviation) of several parts together, from the (count, mean, deviation) of each; None of no parts."""
-    moments = np.array(list(moments))
-    if not len(moments):
+    if not moments:
         return None
-    count, mean, deviation = moments.T
+    count, mean, deviation = np.array(moments).T
     pooled = float((count * mean).sum() / count.sum())
     return pooled, float(np.sqrt((count * (deviation**2 + (mean - pooled) ** 2)).sum() / count.sum()))
 

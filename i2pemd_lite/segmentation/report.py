@@ -183,6 +183,9 @@ def score(learner, about):
 def missing_organs(case, p):
     """A dict for each organ that the truth, the prediction, or both do not show."""
     predicted, true = (set(labels.unique().tolist()) for labels in (p.argmax(0), case.label))
-    places = {k: "both" if k not in predicted | true else "prediction" if k in true else "truth"
-              for k in range(1, len(CLASSES)) if k not in predicted & true}  # fmt: skip
-    return [{"case": case.name, "organ": CLASSES[k], "missing from": place} for k, place in places.items()]
+    missing = []
+    for k, organ in enumerate(ORGANS, 1):
+        if k not in predicted & true:
+            place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
+            missing.append({"case": case.name, "organ": organ, "missing from": place})
+    return missing

@@ -92,14 +92,10 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE = "Segmentation"
-    THINGS = "scans"
-    PREPARED_BY = "geometry"
-    VARIED = {"dim": "d"}
-    SUFFIX = "-dim{}"
+    TITLE, THINGS, PREPARED_BY = "Segmentation", "scans", "geometry"
+    VARIED, SUFFIX = {"dim": "d"}, "-dim{}"
     REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
-    STEPS = ("steps",)
-    AS_IT_IS = ("crop",)
+    STEPS, AS_IT_IS = ("steps",), ("crop",)
     WORTH = {"overall DOC": "doc", "missing organs": "missing organs"}
 
     @classmethod
