@@ -17,8 +17,7 @@ from i2pemd_lite.classification import synthetic
 from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING, Arrays, Pictures, zip_files
 from i2pemd_lite.files import BadInput
 
-# DermaMNIST counts its classes in another order.
-MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
+MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")  # DermaMNIST counts in another order
 TABLES = {  # stem of the file -> columns
     f"{TRAINING}_GroundTruth": ("image", *CLASSES),
     f"{TRAINING}_LesionGroupings": ("image", "lesion_id"),

@@ -19,8 +19,7 @@ from i2pemd_lite.files import BadInput
 
 FORMAT = 2
 WIDTH, HEIGHT = 96, 72
-# Images in ISIC 2018 Task 3, in the order of CLASSES.
-FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])
+FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])  # images in ISIC 2018 Task 3, in the order of CLASSES
 
 # Class means of the features, each in 0..1. melanin, blood: pigments; bumps: of the border; patchy: pigment that
 # varies; soft: width of the edge; network, globules: of pigment; veil: blue-grey over it; white: pale patches, scale;

@@ -251,8 +251,8 @@ def _case(scan, image, label, grid, geometry):
     mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
         limits = geometry.ct_window if scan.modality == "ct" else f"the {geometry.mr_clip} quantile"
-        raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found the value {mean:g} only; "
-                       "check the scan's units and its modality")
+        found = f"the value {mean:g} only; check the scan's units and its modality"
+        raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found {found}")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
         label = torch.from_numpy((way.nearest(label) * inside).astype(np.uint8))
