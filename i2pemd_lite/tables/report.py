@@ -5,7 +5,6 @@ A row is a dict of figures. What belongs to a figure lies beside it under names 
 printed, and how, is declared by `Column`s.
 """
 
-import csv
 import dataclasses
 import math
 import statistics
@@ -15,7 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from i2pemd_lite.files import atomic_write, write_json
+from i2pemd_lite.files import write_csv, write_json
 
 WIDTH = 120  # of the text under a table
 WORDS = "text-align:left;vertical-align:top;padding:3px 8px;line-height:1.35"  # style of a cell of words
@@ -207,10 +206,8 @@ class Report:
         if path.suffix != ".csv":
             write_json(path, self.content())
             return
-        with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.rows[0] if self.rows else [], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(without_nan(self.rows))
+        header = list(self.rows[0]) if self.rows else []
+        write_csv(path, [header, *([row.get(name, "") for name in header] for row in without_nan(self.rows))])
 
 
 class WordTable(tuple):

@@ -109,6 +109,11 @@ def means(runs, figures):
     return row
 
 
+def no_run_of(methods):
+    """What a table says in place of its notes where it has no row."""
+    return f"no run of {', '.join(methods)}"
+
+
 @dataclasses.dataclass(repr=False)
 class Tables:
     """The tables of some `results`, each a `Report`. Means are over runs with different seeds, and so is the SD (of a
