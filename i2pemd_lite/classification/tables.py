@@ -19,7 +19,7 @@ from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, ends, with_nan, with_paper
+from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
@@ -225,7 +225,8 @@ class Tables(results.Tables):
                 differences = [a.figures[figure] - b.figures[figure] for a, b in pairs]
                 unknown = Interval(*[math.nan] * 4, len(pairs))  # where AUC is undefined
                 over = interval(differences) if np.isfinite(differences).all() else unknown
-                row |= _bounded(figure, differences, bounds) | ends(f"{figure} seeds", (over.low, over.high))
+                row |= _bounded(figure, differences, bounds)
+                row |= {f"{figure} seeds low": over.low, f"{figure} seeds high": over.high}
                 row[f"{figure} verdict"] = over.verdict
             t, exact = paired_t(*_mean_right(pairs)), mcnemar(pairs[0][0].right, pairs[0][1].right)
             row |= {"top1": 100 * t.difference, "t": t.t if math.isfinite(t.t) else math.nan, "p": t.p}
@@ -376,7 +377,8 @@ def _mean_right(pairs):
 
 def _bounded(figure, values, bounds):
     """The mean of a figure, in percent, and the ends of its interval."""
-    return {figure: float(np.mean(values))} | ends(figure, [100 * bound for bound in bounds[figure]])
+    low, high = bounds[figure]
+    return {figure: float(np.mean(values)), f"{figure} low": 100 * low, f"{figure} high": 100 * high}
 
 
 def _means(figures):

@@ -100,41 +100,35 @@ class Page(NamedTuple):
     title: str = ""
     notes: list | None = None
     rows: list | None = None
+    digits: int = 1  # those of the report
 
-
-class Printed(NamedTuple):
-    """A table ready to print: its columns, its cells as text, and the sentences below."""
-
-    title: str
-    columns: list
-    numbers: list
-    cells: list
-    below: list
-
-    @property
-    def header(self):
-        """What stands above each column."""
-        return [column.name if column.head is None else column.head for column in self.columns]
+    def table(self):
+        """(heads, rows of cells as text)."""
+        cells = [[column.cell(row, self.digits) for column in line] for row in self.rows for line in self.lines]
+        return [column.name if column.head is None else column.head for column in self.lines[0]], cells
 
     def text(self):
         """The table for a terminal."""
-        table = lines([self.header, *self.cells], self.numbers)
-        return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.below)])
+        head, cells = self.table()
+        table = lines([head, *cells], [column.is_number(self.rows[0]) for column in self.lines[0]])
+        return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.notes)])
 
     def markdown(self):
         """The table for a Markdown file."""
-        table = [markdown(self.header, self.cells)] if self.columns else []
-        return "\n".join([f"**{self.title}**", "", *table, *(f"\n{line}" for line in self.below)])
+        table = [markdown(*self.table())] if self.rows else []
+        return "\n".join([f"**{self.title}**", "", *table, *(f"\n{line}" for line in self.notes)])
 
     def html(self):
         """The table for a notebook."""
-        rows = [[_html(column, cell) for column, cell in zip(self.columns, row, strict=False)] for row in self.cells]
-        below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.below)
-        return html_table(self.header, rows, self.title) + below
+        head, cells = self.table()
+        links = [column.kind == "link" for column in self.lines[0]]
+        rows = [[_link(cell) if link else escape(cell) for cell, link in zip(row, links, strict=True)] for row in cells]
+        notes = [f"<p><small>{escape(line)}</small></p>" for line in self.notes]
+        return html_table(head, rows, self.title) + "".join(notes)
 
 
-def _html(column, cell):
-    return f'<a href="{escape(cell)}">{escape(Path(cell).name)}</a>' if column.kind == "link" else escape(cell)
+def _link(path):
+    return f'<a href="{escape(path)}">{escape(Path(path).name)}</a>'
 
 
 @dataclasses.dataclass
@@ -165,18 +159,15 @@ class Report:
     below: dict = dataclasses.field(default_factory=dict)
 
     def printed(self):
-        """Each table to print, one below the other, as `Printed`."""
+        """Each `Page` to print, with all that it prints."""
         about = [" · ".join(f"{name} {value}" for name, value in self.about.items())] if self.about else []
-        below = about + self.notes
         columns = self.columns or list(map(Column, self.rows[0] if self.rows else ()))
+        notes = about + self.notes
         for page in self.pages or [Page([columns])]:
             rows = self.rows if page.rows is None else page.rows
-            columns = page.lines[0] if rows else []
-            cells = [[column.cell(row, self.digits) for column in line] for row in rows for line in page.lines]
-            numbers = [column.is_number(rows[0]) for column in columns]
-            notes = below if page.notes is None else page.notes
-            yield Printed(page.title or self.title, columns, numbers, cells, notes)
-            below = []
+            own = notes if page.notes is None else page.notes
+            yield Page(page.lines if rows else [[]], page.title or self.title, own, rows, self.digits)
+            notes = []
         for report in self.below.values():
             yield from report.printed()
 
@@ -310,17 +301,6 @@ def spread(name, values):
     numbers = [value for value in values if not math.isnan(value)]
     mean = statistics.fmean(numbers) if numbers else math.nan
     return {name: mean, f"{name} sd": statistics.stdev(numbers) if len(numbers) > 1 else math.nan}
-
-
-def ends(name, interval):
-    """Low and high end of the interval of a figure, as a row has them.
-
-    Example
-    -------
-    >>> ends("auc", (1.0, 2.0))
-    {'auc low': 1.0, 'auc high': 2.0}
-    """
-    return dict(zip((f"{name} low", f"{name} high"), interval, strict=True))
 
 
 def plus_minus(mean, sd=math.nan):

@@ -31,8 +31,8 @@ def differences(settings, others, free=FREE):
     >>> differences(Settings(seed=1, weight=0.5), Settings())
     {'weight': (0.5, 1.0)}
     """
-    one, other = dataclasses.asdict(settings), dataclasses.asdict(others)
-    return {name: (one[name], other[name]) for name in one if one[name] != other[name] and name not in free}
+    pairs = {name: (value, getattr(others, name)) for name, value in vars(settings).items() if name not in free}
+    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
 
 
 def in_words(found, beside):
@@ -44,27 +44,6 @@ def in_words(found, beside):
     'dim 8 beside 32'
     """
     return ", ".join(f"{name} {one} {beside} {other}" for name, (one, other) in found.items())
-
-
-def changed(settings, full, choices):
-    """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
-
-    Parameters
-    ----------
-    settings, full : of the run, and of its method at full size
-    choices : {setting: `choices.Choice`}
-
-    Example
-    -------
-    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
-    >>> from i2pemd_lite.segmentation.settings import SETTINGS
-    >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
-    (['width 8'], ['ce plain'])
-    """
-    words = ([], [])
-    for name, (value, _) in differences(settings, full, FREE - choices.keys()).items():
-        words[choices[name].kind == "open"].append(f"{name} {value}")
-    return words
 
 
 def begun(place):
@@ -301,11 +280,18 @@ class Tables:
         """
         if data in ("synthetic", "noise"):
             return data
-        full = cls.TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
-        full = full.changed(**{name: getattr(settings, name) for name in cls.AS_IT_IS})
-        if not cls.is_like(settings, data) or changed(settings, full, cls.CHOICES)[0]:
+        if not cls.is_like(settings, data):
+            return "scaled down"
+        as_it_is = {name: getattr(settings, name) for name in cls.AS_IT_IS}
+        if any(cls.CHOICES[name].kind != "open" for name in cls._unlike_full(settings, as_it_is)):
             return "scaled down"
         return "paper's setting" if settings.preset == "paper" else settings.preset
+
+    @classmethod
+    def _unlike_full(cls, settings, changes):
+        """The `differences`, that of the precision too, from its method at full size with some changes."""
+        full = cls.TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
+        return differences(settings, full.changed(**changes), FREE - cls.CHOICES.keys())
 
     def labels(self, runs, **usual):
         """The labels of some runs, as if they had the `usual` values of what a table is about."""
@@ -348,8 +334,8 @@ class Tables:
         """
         counts = Counter()
         for s in (run.settings for run in runs):
-            full = cls.TASK.settings_for(s.method, "gpu", changes={"preset": s.preset, "precision": "float32"})
-            counts.update(changed(s, full, cls.CHOICES)[1])
+            found = cls._unlike_full(s, {"precision": "float32"})
+            counts.update(f"{name} {own}" for name, (own, _) in found.items() if cls.CHOICES[name].kind == "open")
         words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in counts.items()]
         return (
             f"left open by the paper, and not as in our full-size default (float32): {', '.join(words) or 'nothing'}; "
@@ -364,16 +350,10 @@ class Tables:
         rows = []
         for result in self.results:
             s, about = result.settings, result.about
-            rows.append({
-                "method": s.method,
-                **dict(zip(self.VARIED.values(), self.variant(s), strict=True)),
-                "seed": s.seed,
-                **{name: about[name] for name in self.STEPS},
-                "precision": s.precision,
-                "seconds": about["seconds"],
-                "peak MiB": about.get("peak MiB", "unknown"),
-                **{column: result.figures[figure] for column, figure in self.WORTH.items()},
-            })  # fmt: skip
+            row = {"method": s.method} | dict(zip(self.VARIED.values(), self.variant(s), strict=True))
+            row |= {"seed": s.seed} | {name: about[name] for name in self.STEPS}
+            row |= {"precision": s.precision, "seconds": about["seconds"], "peak MiB": about.get("peak MiB", "unknown")}
+            rows.append(row | {column: result.figures[figure] for column, figure in self.WORTH.items()})
         return Report("The runs", rows, notes=[MEMORY])
 
     def reports(self):
@@ -400,13 +380,9 @@ class Tables:
 
     def markdown(self):
         """Every table, the runs, and their settings, as Markdown."""
-        settings = {}
-        for result in self.results:
-            for name, value in dataclasses.asdict(result.settings).items():
-                values = settings.setdefault(name, [])
-                if value not in values:
-                    values.append(value)
-        lines = " · ".join(f"`{name}` {', '.join(map(str, values))}" for name, values in settings.items())
+        settings = [vars(result.settings) for result in self.results]
+        values = {name: dict.fromkeys(str(each[name]) for each in settings) for name in settings[0]}
+        lines = " · ".join(f"`{name}` {', '.join(each)}" for name, each in values.items())
         parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
         title = f"# {self.TITLE}: measured, and printed in the paper"
         return "\n\n".join([title, *parts, "**Settings of the runs**", lines]) + "\n"
@@ -417,19 +393,12 @@ def origins(tables):
 
     The commit is that of the code that trained the run; "unknown" outside of a repository.
     """
-    first = next(iter(tables.reports().values()))
-    worth = {row["method"]: row["setting"] for row in first.rows}
-    rows = []
+    rows, main = [], dict(zip(tables.VARIED, tables.main, strict=True))
     for run in tables.results:
-        place = Path(run.folder).resolve()
+        s, place = run.settings, Path(run.folder).resolve()
         beside = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
-        rows.append({
-            "row": tables.NAMES[run.settings.method],
-            "seed": run.settings.seed,
-            "steps": run.settings.steps,
-            "setting": worth[run.settings.method],
-            "commit": read_about(place).get("commit") or "unknown",
-            "settings": (beside / "settings.json").as_posix(),
-        })  # fmt: skip
+        row = {"row": tables.NAMES[s.method], "seed": s.seed, "steps": s.steps, "setting": tables.labels([run], **main)}
+        row |= {"commit": read_about(place).get("commit") or "unknown"}
+        rows.append(row | {"settings": (beside / "settings.json").as_posix()})
     columns = [Column(name, kind="link" if name == "settings" else "value") for name in rows[0]]
     return Report("Where each run comes from", rows, columns=columns)
