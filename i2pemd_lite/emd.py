@@ -130,10 +130,11 @@ def check_labels(name, values, labels):
     if values.ndim < 2:
         raise BadInput(f"{name}: expected shape (B, channels, ...), found {tuple(values.shape)}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise BadInput(f"labels: expected integers (class indices), found {labels.dtype}; convert with .long()")
+        raise BadInput(f"labels: expected integers, found {labels.dtype}; pass class numbers, labels.long()")
     expected = (values.shape[0], *values.shape[2:])
     if labels.shape != expected:
-        raise BadInput(f"labels: expected shape {expected} to fit {name}, found {tuple(labels.shape)}")
+        found = f"{tuple(labels.shape)}; pass class numbers without a channel axis"
+        raise BadInput(f"labels: expected shape {expected} for {name} {tuple(values.shape)}, found {found}")
     return values
 
 

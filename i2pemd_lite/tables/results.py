@@ -194,12 +194,8 @@ class Tables:
     @classmethod
     def _trained(cls, place, settings, data, progress):
         """The run in a folder, begun where there is none and trained to its end where it is not."""
-        if begun(place):
-            run = cls.TASK.resume(place, data)
-        else:
-            changes = dataclasses.asdict(settings)
-            method, profile, seed = (changes.pop(name) for name in ("method", "profile", "seed"))
-            run = cls.TASK.train(method, data, profile, seed, place, **changes)
+        task = cls.TASK
+        run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(settings))
         return run.finish(progress) if run.number < len(run) else run
 
     @classmethod

@@ -1,5 +1,6 @@
 """Is one method better than another: on the same test images, whatever the seed, and how many seeds does it take?"""
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
@@ -53,13 +54,12 @@ def paired_t(a, b):
     for name, values in (("a", a), ("b", b)):
         if not np.isfinite(values).all():
             raise BadInput(f"{name}: expected finite numbers, found NaN or infinity; leave these images out of both")
-    d = a - b
-    mean, sd, n = _moments(d)
+    d, n = a - b, len(a)
     if (d == d[0]).all():
         t = np.sign(d[0]) * np.inf if d[0] else 0.0
     else:
-        t = mean / (sd / np.sqrt(n))
-    return PairedT(mean, float(t), float(2 * student.sf(abs(t), n - 1)), n)
+        t = d.mean() / (d.std(ddof=1) / np.sqrt(n))
+    return PairedT(float(d.mean()), float(t), float(2 * student.sf(abs(t), n - 1)), n)
 
 
 class McNemar(NamedTuple):
@@ -208,11 +208,6 @@ def _interval(value, left, lowest):
     return float(np.clip(value - half, lowest, 1)), float(np.clip(value + half, lowest, 1))
 
 
-def _moments(d):
-    """(mean, SD with n − 1, n) of a list."""
-    return float(d.mean()), float(d.std(ddof=1)), len(d)
-
-
 def _reach(df):
     """t_{ν, 0.975}, so many standard errors an interval reaches, with ν degrees of freedom."""
     from scipy.stats import t
@@ -259,7 +254,7 @@ def interval(differences):
         raise BadInput(f"differences: expected a list of finite numbers, one for each seed, found {differences!r}")
     if len(d) < 2:
         return Interval(float(d[0]), np.nan, np.nan, np.nan, 1)
-    mean, sd, n = _moments(d)
+    mean, sd, n = float(d.mean()), float(d.std(ddof=1)), len(d)
     half = float(_reach(n - 1) * sd / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, sd, n)
 
@@ -308,12 +303,5 @@ def needed(gap, sd):
     >>> needed(1.0, 1.0), needed(0.1, 1.0), needed(0.0, 1.0)
     (10, 787, None)
     """
-    low, high = 1, 2
-    while power(gap, sd, high) < POWER:
-        low, high = high, 2 * high
-        if low > MOST:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(gap, sd, middle) >= POWER else (middle, high)
-    return high
+    n = bisect_left(range(MOST + 1), POWER, lo=2, key=lambda n: power(gap, sd, n))
+    return n if n <= MOST else None
