@@ -115,10 +115,8 @@ def i2pemd(probabilities, labels, ground):
     if ground.shape != (K, K):
         raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
     if labels.device.type == "cpu" and labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < K:
-        raise BadInput(
-            f"labels: expected class indices 0 to {K - 1}, found {int(labels.min())} to {int(labels.max())}; "
-            "drop ignored instances first, or use i2pemd_loss"
-        )
+        found = f"{int(labels.min())} to {int(labels.max())}; drop ignored instances first, or use i2pemd_loss"
+        raise BadInput(f"labels: expected class indices 0 to {K - 1}, found {found}")
     p = at_least_float32(probabilities)
     # G[:, labels] is (K, B, *S): the column of G for each instance.
     columns = ground.detach().to(p)[:, labels.long()].movedim(0, 1)
