@@ -45,11 +45,6 @@ def world_size_from_env():
 
     It sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Some cluster managers set a part of them by themselves, or
     leave them empty: that is one process.
-
-    Example
-    -------
-    >>> world_size_from_env()
-    1
     """
     try:
         rank, size, _ = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))

@@ -50,16 +50,12 @@ class ClassStatistics(NamedTuple):
 def class_statistics(logits, labels, ignore_index=-100):
     """The four sums of `ClassStatistics` in one pass, differentiable in the logits.
 
-    Parameters
-    ----------
     logits : (B, K, *S) floating tensor, K >= 2, S any spatial shape, empty for images. Half precision is computed in
         float32. Sums are exact to about 1e-6 of their value for millions of voxels.
     labels : (B, *S) integer tensor of classes 0 to K - 1. Voxels with `ignore_index` count nowhere.
 
-    Raises
-    ------
-    BadInput : shapes, dtypes or devices that do not fit, or a label that is no class (on CUDA a device-side assertion,
-        because looking would make the host wait).
+    `BadInput` for shapes, dtypes or devices that do not fit, and for a label that is no class (on CUDA a device-side
+    assertion, because looking would make the host wait).
 
     Example
     -------

@@ -135,7 +135,6 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE = "Classification"
     THINGS = "images"
     PREPARED_BY = "size"
     VARIED = {"tau_low": "τ_low", "tau_high": "τ_high"}

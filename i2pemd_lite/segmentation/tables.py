@@ -94,7 +94,6 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE = "Segmentation"
     THINGS = "scans"
     PREPARED_BY = "geometry"
     VARIED = {"dim": "d"}

@@ -68,23 +68,15 @@ PRECISION = setting(
     "auto: bfloat16 on a GPU that has it, else float32, for whose convolutions a GPU takes TF32",
 )  # fmt: skip
 SHARED = {
-    "equal distances": (
-        "strictly smaller, as printed",
-        Choice("open", "what they count in Eq. 4", 'real features have none; readings.panel("ties")'),
-    ),
-    "features in Eq. 3": (
-        "raw",
-        Choice("open", "any normalisation", 'Eq. 3 takes them as they are; readings.panel("scale")'),
-    ),
-    "G": (
-        "of all K classes, 0 until each was seen",
-        Choice("open", "what it is before that", "ranks beside a class that was never seen mean nothing"),
-    ),
-    "prices": (
-        "for voxels by the prototypes after a step's update, for images by those before it",
-        Choice("open", "which", 'the order of its text; Eq. 21 needs the selection first; readings.panel("order")'),
-    ),
-}
+    "equal distances": ("strictly smaller, as printed", Choice(
+        "open", "what they count in Eq. 4", 'real features have none; readings.panel("ties")')),
+    "features in Eq. 3": ("raw", Choice(
+        "open", "any normalisation", 'Eq. 3 takes them as they are; readings.panel("scale")')),
+    "G": ("of all K classes, 0 until each was seen", Choice(
+        "open", "what it is before that", "ranks beside a class that was never seen mean nothing")),
+    "prices": ("for voxels by the prototypes after a step's update, for images by those before it", Choice(
+        "open", "which", 'the order of its text; Eq. 21 needs the selection first; readings.panel("order")')),
+}  # fmt: skip
 """What is no setting of either task: decision -> what is had here, and where it comes from."""
 
 

@@ -279,10 +279,8 @@ def without_nan(rows):
     >>> without_nan([{"liver": float("nan"), "spleen": 1.0}])
     [{'liver': None, 'spleen': 1.0}]
     """
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in rows
-    ]
+    # NaN alone is not itself
+    return [{name: value if value == value else None for name, value in row.items()} for row in rows]
 
 
 def with_nan(rows):

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import math
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems, atomic_write, read_json
@@ -94,22 +95,17 @@ class Tables:
     sample, n − 1), which takes two.
 
     `main` are the values of the `VARIED` settings in all tables but the one that is about them; None: those of most
-    runs. A task declares
+    runs. `BadInput` lists each run on other data, there twice, or of other settings than its row. A task declares
 
     TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows; a
                method that the paper does not have comes last, by its own name
     PROPOSED   the method whose runs may vary;  VARIED  {setting: name}, in what;  SUFFIX  of the folder of such a run
-    TITLE      of tables.md;  THINGS  what the data are made of;  PREPARED_BY  the setting that they are prepared by
+    THINGS     what the data are made of;  PREPARED_BY  the setting that they are prepared by
     REPORTS    {name of a table: the rows that it takes at least}, in the order to read them
     STEPS      what the table of the runs says about steps;  AS_IT_IS  settings that may differ from the paper's
     WORTH      {column: figure}, the last ones of the table of the runs;  figures_of(run)  the figures of a `RESULT`,
                its `about`, and what a task adds
     is_like(settings, data)   whether a run is like the paper's in what its `CHOICES` do not tell
-
-    Raises
-    ------
-    BadInput
-        that lists each run on other data, there twice, or of other settings than its row
     """
 
     results: list
@@ -160,16 +156,15 @@ class Tables:
         for method in methods or ():
             cls.TASK.settings_for(method, profile)
         main = cls.variant(cls.TASK.settings_for(cls.PROPOSED, profile, changes=settings))
-        asked = [(method, settings, "") for method in cls.NAMES if methods is None or method in methods]
+        asked = [(method, settings) for method in cls.NAMES if methods is None or method in methods]
         for value in next(iter(variants.values())) or ():
             variant = value if isinstance(value, tuple) else (value,)
-            suffix = "" if variant == main else cls.SUFFIX.format(*variant)
-            asked.append((cls.PROPOSED, settings | dict(zip(cls.VARIED, variant, strict=True)), suffix))
+            asked.append((cls.PROPOSED, settings | dict(zip(cls.VARIED, variant, strict=True))))
         wanted = {}
-        for method, changes, suffix in asked:
-            for seed in seeds:
-                chosen = cls.settings_for(method, profile, seed, changes)
-                wanted[Path(folder) / f"{method}-{chosen.profile}-seed{seed}{suffix}"] = chosen
+        for (method, changes), seed in product(asked, seeds):
+            chosen = cls.settings_for(method, profile, seed, changes)
+            suffix = "" if (variant := cls.variant(chosen)) == main else cls.SUFFIX.format(*variant)
+            wanted[Path(folder) / f"{method}-{chosen.profile}-seed{seed}{suffix}"] = chosen
         if not wanted:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
@@ -200,20 +195,11 @@ class Tables:
 
     @classmethod
     def from_runs(cls, folders, data=None):
-        """The `Tables` of finished runs, whoever trained them.
+        """The `Tables` of finished runs, whoever trained them, in some folders; `data`: theirs, where they moved.
 
         Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
-        than its last step, or lack what the tables need; the others are taken as they are.
-
-        Parameters
-        ----------
-        folders : of runs
-        data : the data that they were trained on, where they moved
-
-        Raises
-        ------
-        BadInput
-            that lists each run that is unfinished, on other data, there twice, or of other settings than its row
+        than its last step, or lack what the tables need; the others are taken as they are. `BadInput` lists each run
+        that is unfinished, on other data, there twice, or of other settings than its row.
         """
         results, prepared, problems = [], {}, Problems("the folders of runs")
         for place in map(Path, folders):
@@ -380,7 +366,7 @@ class Tables:
         values = {name: dict.fromkeys(str(each[name]) for each in settings) for name in settings[0]}
         lines = " · ".join(f"`{name}` {', '.join(each)}" for name, each in values.items())
         parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
-        title = f"# {self.TITLE}: measured, and printed in the paper"
+        title = f"# {self.TASK.name.capitalize()}: measured, and printed in the paper"
         return "\n\n".join([title, *parts, "**Settings of the runs**", lines]) + "\n"
 
 

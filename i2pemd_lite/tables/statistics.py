@@ -32,15 +32,8 @@ def paired_t(a, b):
     accuracy of an image over 7 one-against-the-rest problems, 1 where it is right and 5/7 where it is wrong: testing
     that or top-1 is the same test.
 
-    Parameters
-    ----------
-    a, b : (n,) finite numbers, n ≥ 2: correctness of each image, 0 or 1, or its mean over seeds
-
-    Returns
-    -------
-    PairedT. Where all Δ are the same, t = 0 and p = 1 if they are 0, else t = ±∞ and p = 0.
-
-    Raises `BadInput` when shapes do not fit, there are fewer than 2 images, or a number is not finite.
+    a, b : (n,) finite numbers, n ≥ 2: correctness of each image, 0 or 1, or its mean over seeds; else `BadInput`. Where
+    all Δ are the same, t = 0 and p = 1 if they are 0, else t = ±∞ and p = 0.
 
     Example
     -------
@@ -79,11 +72,7 @@ def mcnemar(a, b):
 
     Unlike `paired_t` it assumes no normal mean, so it also holds for few images.
 
-    Parameters
-    ----------
-    a, b : (n,) booleans, n ≥ 2: whether each method got each image right
-
-    Raises `BadInput` when shapes do not fit, there are fewer than 2 images, or values are not boolean.
+    a, b : (n,) booleans, n ≥ 2: whether each method got each image right; else `BadInput`
 
     Example
     -------
@@ -139,10 +128,7 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
     Returns
     -------
     dict: name of each figure of `metrics.classification_metrics` -> (low, high); NaN where leaving out a group leaves
-    AUC undefined
-
-    Raises `BadInput` when a list of runs is empty, shapes do not fit, a score is not finite, or there are fewer than 2
-    images or groups.
+    AUC undefined. `BadInput` for no runs, fewer than 2 images or groups, other shapes, and scores that are not finite.
 
     Source: Tukey 1958 (s, and t with G − 1); Satterthwaite 1946 (ν by the moments of a variance), which Hinkley 1977,
     Biometrika 64:21-28, takes to the jackknife.
