@@ -121,14 +121,15 @@ class Page(NamedTuple):
     def html(self):
         """The table for a notebook."""
         head, cells = self.table()
-        links = [column.kind == "link" for column in self.lines[0]]
-        rows = [[_link(cell) if link else escape(cell) for cell, link in zip(row, links, strict=True)] for row in cells]
-        notes = [f"<p><small>{escape(line)}</small></p>" for line in self.notes]
-        return html_table(head, rows, self.title) + "".join(notes)
+        rows = [f"<th>{escape(name)}</th>" for name in head], *(map(_html, self.lines[0], row) for row in cells)
+        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows if head)
+        below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.notes)
+        return f"<table><caption>{escape(self.title)}</caption>{body}</table>{below}"
 
 
-def _link(path):
-    return f'<a href="{escape(path)}">{escape(Path(path).name)}</a>'
+def _html(column, cell):
+    link = f'<a href="{escape(cell)}">{escape(Path(cell).name)}</a>'
+    return f"<td>{link if column.kind == 'link' else escape(cell)}</td>"
 
 
 @dataclasses.dataclass
@@ -220,7 +221,7 @@ class WordTable(tuple):
 
     def _repr_mimebundle_(self, **_):
         rows = map(self.html_cells, self)
-        return {"text/html": html_table(self.HEADS, rows, self.caption, words=True), "text/plain": str(self)}
+        return {"text/html": html_table(self.HEADS, rows, self.caption), "text/plain": str(self)}
 
     def html_cells(self, row):
         """The cells of a row for a page."""
@@ -247,26 +248,15 @@ def markdown(header, rows):
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
-def html_table(header, rows, caption="", words=False, names=0):
-    """A table in a page: `rows` of cells that are HTML already; `words`: in the page's own colours, the cells at the
-    left, so that sentences read in a light and in a dark theme. There the column `names` names the rows.
-
-    Example
-    -------
-    >>> html_table(["a"], [["<b>1</b>"]], "1 < 2")
-    '<table><caption>1 &lt; 2</caption><tr><th>a</th></tr><tr><td><b>1</b></td></tr></table>'
-    """
-    style, scope = (f' style="{WORDS}"', ' scope="col"') if words else ("", "")
-    head = "".join(f"<th{scope}{style}>{escape(name)}</th>" for name in header)
-    head, body = f"<tr>{head}</tr>" if head else "", ""
+def html_table(header, rows, caption="", names=0):
+    """A table of words in a page, in its own colours and at the left, so that sentences read in a light and in a dark
+    theme. The cells of `rows` are HTML already; the column `names` names the rows."""
+    body, head = "", "".join(f'<th scope="col" style="{WORDS}">{escape(name)}</th>' for name in header)
     for row in rows:
-        cells = [f"<td{style}>{cell}</td>" for cell in row]
-        if words:
-            cells[names] = f'<th scope="row" style="{WORDS};font-weight:inherit">{row[names]}</th>'
+        cells = [f'<td style="{WORDS}">{cell}</td>' for cell in row]
+        cells[names] = f'<th scope="row" style="{WORDS};font-weight:inherit">{row[names]}</th>'
         body += f"<tr>{''.join(cells)}</tr>"
-    above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    if not words:
-        return f"<table>{above}{head}{body}</table>"
+    head, above = f"<tr>{head}</tr>" if head else "", f"<caption>{escape(caption)}</caption>" if caption else ""
     table = f'<table style="font-size:13px;color:inherit">{above}<thead>{head}</thead><tbody>{body}</tbody></table>'
     return f'<div style="overflow-x:auto;color:inherit">{table}</div>'
 

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
-from i2pemd_lite.files import BadInput, Problems, atomic_write, read_json
+from i2pemd_lite.files import BadInput, Problems, read_json, write_text
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
@@ -288,10 +288,10 @@ class Tables:
     def unlike(self):
         """A sentence for each method whose runs differ in settings from the first one's, and for each run left out."""
         first, sentences = self.results[0], []
-        for method, name in self.NAMES.items():
-            for run in self.runs(method)[:1]:
-                if words := in_words(differences(run.settings, first.settings, FREE.union(self.VARIED)), "beside"):
-                    sentences.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
+        for method in self.present():
+            found = differences(self.runs(method)[0].settings, first.settings, FREE.union(self.VARIED))
+            if words := in_words(found, "beside"):
+                sentences.append(f"{self.NAMES[method]}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:
             usual = result.settings.changed(**dict(zip(self.VARIED, self.main, strict=True)))
             words = in_words(differences(result.settings, usual), "instead of")
@@ -357,8 +357,7 @@ class Tables:
         for name, report in {**self.reports(), "runs": self.costs}.items():
             report.save(folder / f"{name}.json")
             report.save(folder / f"{name}.csv")
-        with atomic_write(folder / "tables.md") as temporary:
-            temporary.write_text(self.markdown(), encoding="utf-8")
+        write_text(folder / "tables.md", self.markdown())
 
     def markdown(self):
         """Every table, the runs, and their settings, as Markdown."""
