@@ -85,11 +85,10 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, labels, ignore):
         ctx.save_for_backward(logits, labels)
-        ctx.ignore = ignore
+        given = logits.detach(), labels, ignore  # detached, for threads that do not know that autograd is off
         with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong, those of the check too
-            sums, ctx.gradient = _way(logits)
-            # detached, for threads that do not know that autograd is off
-            counts, nll, mass, squares = sums(logits.detach(), labels, ignore)
+            ctx.ignore, ctx.library = ignore, _library(logits)
+            counts, nll, mass, squares = _compiled_sums(ctx.library, *given) if ctx.library else _torch_sums(*given)
         ctx.mark_non_differentiable(counts)
         return counts, nll, mass, squares
 
@@ -97,20 +96,18 @@ class _Pass(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, _, g_nll, g_mass, g_squares):
         logits, labels = ctx.saved_tensors
+        given = logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares
         with torch.autocast(logits.device.type, enabled=False):
-            return ctx.gradient(logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares), None, None
+            gradient = _compiled_gradient(ctx.library, *given) if ctx.library else _torch_gradient(*given)
+        return gradient, None, None
 
 
-def _way(logits):
-    """The functions that give the sums and their gradient: compiled, or those of torch where they serve as well."""
+def _library(logits):
+    """`fused.c`, compiled, or None where torch serves as well or nothing compiles it."""
     samples, classes, voxels = logits.shape
-    suits = logits.device.type == "cpu" and logits.dtype == torch.float32
-    library = None
-    if suits and classes <= MOST_CLASSES and samples * voxels >= SMALL and os.environ.get("I2PEMD_COMPILE") != "0":
-        library = _compiled(classes)
-    if library is None:
-        return _torch_sums, _torch_gradient
-    return functools.partial(_compiled_sums, library), functools.partial(_compiled_gradient, library)
+    suits = logits.device.type == "cpu" and logits.dtype == torch.float32 and classes <= MOST_CLASSES
+    large = samples * voxels >= SMALL
+    return _compiled(classes) if suits and large and os.environ.get("I2PEMD_COMPILE") != "0" else None
 
 
 # Plain torch: all samples at once, voxels in chunks of rows.

@@ -169,7 +169,11 @@ class Tables:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
         cls._check_folders(wanted, data)
-        return cls([cls.read(cls._trained(*each, data, progress)) for each in wanted.items()], main)
+        task, results = cls.TASK, []
+        for place, chosen in wanted.items():
+            run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(chosen))
+            results.append(cls.read(run.finish(progress) if run.number < len(run) else run))
+        return cls(results, main)
 
     @classmethod
     def _check_folders(cls, wanted, data):
@@ -185,13 +189,6 @@ class Tables:
                 if words := in_words(differences(there, wanted[place]), "instead of"):
                     problems.add(place, "a run with the settings asked for", words, "choose another folder")
         problems.raise_if_any()
-
-    @classmethod
-    def _trained(cls, place, settings, data, progress):
-        """The run in a folder, begun where there is none and trained to its end where it is not."""
-        task = cls.TASK
-        run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(settings))
-        return run.finish(progress) if run.number < len(run) else run
 
     @classmethod
     def from_runs(cls, folders, data=None):
