@@ -186,7 +186,7 @@ def all_reduce_sum(*tensors):
 
 
 class _Summed(torch.autograd.Function):
-    forward = backward = staticmethod(lambda _, x: _all_reduced(x))
+    forward = backward = staticmethod(lambda _, x: _all_reduced(x))  # what is sent back is added up too
 
 
 @torch.no_grad()

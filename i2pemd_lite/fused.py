@@ -9,8 +9,8 @@ compiler is `CC`, or cc, gcc or clang; `I2PEMD_COMPILE=0` leaves it out). torch.
 20 to 40 seconds at first use, and numba would be 200 MB more to install.
 
 Off the CPU, the torch version takes all voxels as one chunk and never makes the host wait. Its sums are matrix
-products: leave `torch.backends.cuda.matmul.allow_tf32` off. It was 4.8 ms of a step of 58 at the paper's size on an
-H200, 8 %, which is all that a compiled one could save; `tests/benchmarks/gpu.md` has the sum.
+products: leave `torch.backends.cuda.matmul.allow_tf32` off. What a compiled one could save there, 8 % of a step, is in
+`tests/benchmarks/gpu.md`.
 """
 
 import ctypes

@@ -121,8 +121,9 @@ class Page(NamedTuple):
     def html(self):
         """The table for a notebook."""
         head, cells = self.table()
-        rows = [f"<th>{escape(name)}</th>" for name in head], *(map(_html, self.lines[0], row) for row in cells)
-        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows if head)
+        rows = [[f"<th>{escape(name)}</th>" for name in head]] if head else []
+        rows += [map(_html, self.lines[0], row) for row in cells]
+        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
         below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.notes)
         return f"<table><caption>{escape(self.title)}</caption>{body}</table>{below}"
 
