@@ -19,7 +19,7 @@ from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, ends, with_nan, with_paper
+from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
@@ -122,7 +122,7 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE, THINGS, PREPARED_BY = "Classification", "images", "size"
+    THINGS, PREPARED_BY = "images", "size"
     VARIED, SUFFIX = {"tau_low": "τ_low", "tau_high": "τ_high"}, "-{:g}-{:g}"
     REPORTS = {"table4": 0, "comparison": 0, "intervals": 0, "threshold018": 0, "table5": 0, "table6": 2, "bands": 0}
     STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")
@@ -203,7 +203,8 @@ class Tables(results.Tables):
                 differences = [a.figures[figure] - b.figures[figure] for a, b in pairs]
                 unknown = Interval(*[math.nan] * 4, len(pairs))  # where AUC is undefined
                 over = interval(differences) if np.isfinite(differences).all() else unknown
-                row |= _bounded(figure, differences, bounds) | ends(f"{figure} seeds", (over.low, over.high))
+                row |= _bounded(figure, differences, bounds)
+                row |= {f"{figure} seeds low": over.low, f"{figure} seeds high": over.high}
                 row[f"{figure} verdict"] = over.verdict
             t, exact = paired_t(*_mean_right(pairs)), mcnemar(pairs[0][0].right, pairs[0][1].right)
             row |= {"top1": 100 * t.difference, "t": t.t if math.isfinite(t.t) else math.nan, "p": t.p}
@@ -343,7 +344,8 @@ def _mean_right(pairs):
 
 def _bounded(figure, values, bounds):
     """The mean of a figure, in percent, and the ends of its interval."""
-    return {figure: float(np.mean(values))} | ends(figure, [100 * bound for bound in bounds[figure]])
+    low, high = bounds[figure]
+    return {figure: float(np.mean(values)), f"{figure} low": 100 * low, f"{figure} high": 100 * high}
 
 
 def _means(figures):

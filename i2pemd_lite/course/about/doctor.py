@@ -156,7 +156,7 @@ class _Examination(tuple):
             ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
             for about, found, todo in self
         ]
-        table = f'<div role="group" aria-label="examination">{html_table((), rows, words=True, names=1)}</div>'
+        table = f'<div role="group" aria-label="examination">{html_table((), rows, names=1)}</div>'
         display({"text/plain": report(self), "text/html": f"{table}<p>{verdict(self)}</p>"}, raw=True)
         if not any(line.about == "packages" and line.todo for line in self):
             display(_pulse())

@@ -114,5 +114,5 @@ class _Outline:
         return "\n".join([*report.lines([HEADER, *rows()]), "", *_plans()])
 
     def _repr_html_(self):
-        table = report.html_table(HEADER, rows("<a href='{file}'>{title}</a>", escape), words=True)
+        table = report.html_table(HEADER, rows("<a href='{file}'>{title}</a>", escape))
         return f"{table}<ul>{''.join(f'<li>{plan[2:]}</li>' for plan in _plans())}</ul>"

@@ -192,7 +192,7 @@ def show():
     right = sum(each["right"] for each in tried.values())
     words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
     words += f"{count(len(said), 'prediction')} committed to."
-    return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows, words=True))
+    return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows))
 
 
 def _state(right, attempts, **_):
