@@ -1,6 +1,6 @@
 """All predictions over three classes at once: what each measure says of them, and where its gradient pushes (Eq. 6)."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,18 +15,6 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MEASURES = ("I2PEMD  p · G[:, k]", "fixed form  1 − pₖ", "cross-entropy  −log pₖ")
 TOPS = (1.0, 1.0, 4.0)
 SIDE = 96  # of the heat map, in points
-
-
-class Result(NamedTuple):
-    """One prediction and the whole simplex, under the three measures."""
-
-    p: np.ndarray  # (3,)
-    label: int
-    ground: np.ndarray
-    distances: np.ndarray  # (3 measures,) of p
-    gradients: np.ndarray  # (3 measures, 3 classes), by the logits of p
-    maps: np.ndarray  # (3 measures, SIDE, SIDE)
-    pushes: np.ndarray  # (3 measures, 1 + points of the field, 2): how p moves in the plane, p itself first
 
 
 def _predictions_of_pixels(side):
@@ -93,7 +81,8 @@ def compute(state):
     # A step down the logits' gradient moves p by J(−∂/∂z) with J = diag(p) − p pᵀ.
     moves = points * (-gradients - (points * -gradients).sum(-1, keepdims=True))
     maps = torch.stack(measures(GRID, k, G, diagonal)).view(3, SIDE, SIDE).numpy()
-    return Result(points[0], k, G.numpy(), distances[:, 0], gradients[:, 0], maps, moves @ CORNERS)
+    return SimpleNamespace(p=points[0], label=k, ground=G.numpy(), distances=distances[:, 0], gradients=gradients[:, 0],
+                           maps=maps, pushes=moves @ CORNERS)  # fmt: skip
 
 
 def draw(card, result):

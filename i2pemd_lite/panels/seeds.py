@@ -1,5 +1,6 @@
 """Two rows of a table of the paper, seed by seed: the runs, their differences, the seeds that it would take."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -35,22 +36,6 @@ class Measured(NamedTuple):
     paper: dict
     names: dict
     proposed: str
-
-
-class Result(NamedTuple):
-    """Two rows, seed by seed."""
-
-    measured: Measured
-    other: str
-    seeds: list
-    theirs: np.ndarray
-    ours: np.ndarray
-    mean: statistics.Interval  # of ours less theirs
-    gap: float  # the paper's, ours less theirs
-    n: int  # as set
-    power: float  # with n seeds
-    needed: int | None
-    curve: np.ndarray  # power for 2 … MOST seeds
 
 
 def committed():
@@ -113,7 +98,8 @@ def compute(measured, other, n):
     curve, needed = np.full(MOST - 1, np.nan), None
     if interval.verdict != "unknown":
         curve, needed = statistics.power(gap, interval.sd, SEEDS), statistics.needed(gap, interval.sd)
-    return Result(measured, other, common, b, a, interval, gap, n, float(curve[n - 2]), needed, curve)
+    return SimpleNamespace(measured=measured, other=other, seeds=common, theirs=b, ours=a, mean=interval, gap=gap, n=n,
+                           power=float(curve[n - 2]), needed=needed, curve=curve)  # fmt: skip
 
 
 def draw(card, result):

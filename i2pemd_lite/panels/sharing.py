@@ -6,6 +6,7 @@ drawing is known beforehand but its order from left to right: a network that is 
 
 import math
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -107,22 +108,11 @@ def _layers(stage):
     return layers
 
 
-class Result(NamedTuple):
-    """A row of the tables, and its network."""
-
-    method: str
-    blocks: tuple
-
-    @property
-    def parameters(self):
-        """Of all stages."""
-        return sum(block.parameters for block in self.blocks)
-
-
 def compute(state):
     """The network of state's method, width (b), dim (d) and upconv, as it is built for a run."""
     method = state["method"]
-    return Result(method, _built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
+    blocks = _built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"])
+    return SimpleNamespace(method=method, blocks=blocks, parameters=sum(block.parameters for block in blocks))
 
 
 @lru_cache(64)

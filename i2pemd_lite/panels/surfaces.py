@@ -5,6 +5,8 @@ These are right-handed axes, so a picture is never a mirror image. `turn` is the
 0 is from the front, the patient's left on the right of the picture, and 90 is from the patient's left side.
 """
 
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.live import LivePanel
 from i2pemd_lite.panels.engine.panel import choice, slider, switch
-from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, overlap, percent
+from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
 DETAIL = 4.0  # mm between the points of a surface, where the voxels are smaller
@@ -26,16 +28,6 @@ class Mesh(NamedTuple):
 
     vertices: np.ndarray  # (n, 3) mm
     faces: np.ndarray  # (m, 3) indices of vertices
-
-
-class Result(NamedTuple):
-    """What the scenes show: column ("truth" or a run) -> organ -> its `Mesh`, or None where there is none."""
-
-    case: str
-    columns: dict
-    doc: dict  # run -> mean DOC of the case in percent
-    turn: float  # degrees
-    box: np.ndarray  # (2, 3) mm: the lowest and the highest of all organs, chosen or not
 
 
 def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
@@ -73,35 +65,35 @@ def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
     return Mesh(points[:, ::-1].astype(np.float32), faces)
 
 
-class Shapes:
-    """The surfaces of cases by `CaseViewer`s; each is made once for each state of a run."""
+def shapes(viewers):
+    """What gives the meshes of a column ("truth" or a run) and a case by organ, each made once for a state of a run."""
 
-    def __init__(self, viewers):
-        self.viewers, self.surfaces = viewers, {}
+    @lru_cache(64)
+    def made(column, name, _number):
+        viewer = viewers[column]
+        case, answer = viewer.cases[name], viewer.predicted(viewer.cases[name])
+        labels = case.label.numpy() if answer is None else answer.labels
+        return {organ: surface(labels == k, millimetres(case)) for k, organ in enumerate(ORGANS, 1)}
 
-    def of(self, column, name):
-        """organ -> `Mesh` or None, of the truth or of a run."""
-        viewer = self.viewers[column]
-        key = column, name, viewer.run and viewer.run.number
-        if key not in self.surfaces:
-            case, answer = viewer.cases[name], viewer.predicted(viewer.cases[name])
-            labels = case.label.numpy() if answer is None else answer.labels
-            spacing = millimetres(case)
-            self.surfaces[key] = {organ: surface(labels == k, spacing) for k, organ in enumerate(ORGANS, 1)}
-        return self.surfaces[key]
+    return lambda column, name: made(column, name, viewers[column].run and viewers[column].run.number)
 
 
-def compute(shapes, state):
-    """The surfaces of the state: case (its name), turn (degrees), and for each organ whether it is shown."""
+def compute(viewers, meshes, state):
+    """The surfaces of the state: case (its name), turn (degrees), and for each organ whether it is shown.
+
+    columns: "truth" or a run -> organ -> its `Mesh`, or None where there is none;  box: (2, 3) mm, the lowest and the
+    highest of all organs, chosen or not
+    """
     name, columns, doc, points = state["case"], {}, {}, []
-    for column, viewer in shapes.viewers.items():
-        organs, answer = shapes.of(column, name), viewer.predicted(viewer.cases[name])
+    for column, viewer in viewers.items():
+        organs, answer = meshes(column, name), viewer.predicted(viewer.cases[name])
         points += [mesh.vertices for mesh in organs.values() if mesh is not None]
         columns[column] = {organ: mesh for organ, mesh in organs.items() if state[organ]}
         if answer is not None:
-            doc[column] = overlap(answer.doc)
+            doc[column] = answer.doc
     points = np.concatenate(points or [np.array([(-100.0,) * 3, (100.0,) * 3])])
-    return Result(name, columns, doc, state["turn"], np.stack([points.min(0), points.max(0)]))
+    box = np.stack([points.min(0), points.max(0)])
+    return SimpleNamespace(case=name, columns=columns, doc=doc, turn=state["turn"], box=box)
 
 
 def axes_of(turn):
@@ -333,9 +325,9 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         "turn": slider("turn (°)", turn, -180, 180, 5, width="420px", release=True),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
-    shapes = Shapes(viewers)
+    meshes = shapes(viewers)
     return LivePanel(
         (lambda: Scenes(list(viewers))) if live else None, "Turn it by the mouse", "organs in 3D", controls,
-        lambda state: compute(shapes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
+        lambda state: compute(viewers, meshes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
         size=size(len(viewers))[1],
     )  # fmt: skip
