@@ -129,13 +129,9 @@ def views(data):
 TERMS = ("labelled", "unlabelled", "consistency", "relation", "vat", "entropy")
 COUNTS = ("kept", "kept_right", "band", "near")  # of `bands`: N_s, the right ones; the band, and whom I2PEMD lets in
 MEASURES = {
-    "AUC": "auc",
-    "top-1 accuracy": "top1",
-    "F1": "f1",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
+    "AUC": "auc", "top-1 accuracy": "top1", "F1": "f1", "sensitivity": "sensitivity", "specificity": "specificity",
     "accuracy (Table 4)": "accuracy",
-}
+}  # fmt: skip
 
 
 def panel(**runs):

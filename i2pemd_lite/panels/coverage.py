@@ -24,18 +24,6 @@ def curves(frozen):
     Returns the order of the images (B, N), the most trusted first, and the precision (N,) in percent, of {"sure": by
     falling s, "learned": by rising d with the network's own G, "fixed": by rising d with 1 − I}.
     The last is the first again, because then d = 1 − s, but for images whose s differ by a rounding.
-
-    Example
-    -------
-    >>> import torch
-    >>> from i2pemd_lite.panels.selection import Frozen
-    >>> o = torch.tensor([[[.75, .20, .05], [.78, .02, .20], [.5, .3, .2]]])
-    >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> sure, learned, _ = curves(Frozen(o, torch.tensor([[0, 1, 0]]), G)).values()
-    >>> sure.order.tolist(), sure.precision.round(1).tolist()
-    ([[1, 0, 2]], [0.0, 50.0, 66.7])
-    >>> learned.order.tolist(), learned.precision.round(1).tolist()
-    ([[0, 1, 2]], [100.0, 50.0, 66.7])
     """
     o = frozen.o.double()
     s, labels = o.max(-1)

@@ -61,13 +61,7 @@ def draw(card, result):
 
 
 def said(correlation):
-    """A correlation in words.
-
-    Example
-    -------
-    >>> said(Correlation(-0.789, 0.00041, 32)), said(Correlation(np.nan, np.nan, 3))
-    ('r = -0.79, p = 0.00041, n = 32', 'r is undefined, n = 3')
-    """
+    """A correlation in words."""
     r, p, n = correlation
     return f"r is undefined, n = {n}" if np.isnan(r) else f"r = {r:.2f}, p = {p:.2g}, n = {n}"
 

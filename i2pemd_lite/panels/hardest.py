@@ -57,13 +57,6 @@ def ranked(answers, order, kind=ALL):
 
     hardest for all         (1/M) Σ_m t_mi, ascending
     methods disagree most   max_m t_mi − min_m t_mi, descending
-
-    Example
-    -------
-    >>> scores = np.array([[[.9, .1], [.3, .7]], [[.2, .8], [.4, .6]]])
-    >>> answers = Scored(("a", "b"), scores, np.array([0, 0]), None, None)
-    >>> [places.tolist() for places, _ in (ranked(answers, order) for order in ORDERS)]
-    [[1, 0], [0, 1]]
     """
     t = answers.scores[:, np.arange(len(answers.truth)), answers.truth].astype(float)
     values = t.mean(0) if order == "hardest for all" else t.max(0) - t.min(0)

@@ -36,14 +36,8 @@ def measures(p, label, ground, diagonal=0.0):
 
     I2PEMD = p · G[:, k],   fixed = p · (1 − I)[:, k] = 1 − pₖ,   CE = −log pₖ
 
-    Parameters
-    ----------
-    p : (N, K) probabilities, label : k from 0, ground : (K, K)
-    diagonal : of the fixed form; 1 is the paper's words taken to the letter
-
-    Returns
-    -------
-    list of three (N,) tensors, differentiable in p
+    p is (N, K), the label k from 0, the ground distance (K, K); a `diagonal` of 1, of the fixed form, is the paper's
+    words taken to the letter. Each measure is (N,) and differentiable in p.
 
     Example
     -------

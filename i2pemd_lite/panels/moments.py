@@ -121,14 +121,10 @@ def row(run, look):
     values = [(line[column], line["step"]) for line in run.evaluations if column in line]
     best, at = max((pair for pair in values if np.isfinite(pair[0])), key=lambda pair: pair[0], default=(np.nan, "-"))
     return {
-        "method": run.settings["method"],
-        "λ": float(run.settings["weight"]),
-        "seed": run.settings["seed"],
+        "method": run.settings["method"], "λ": float(run.settings["weight"]), "seed": run.settings["seed"],
         "steps": f"{run.number} of {run.settings['steps']}",
-        f"{words}, last": values[-1][0] if values else np.nan,
-        "best": best,
-        "at step": at,
-    }
+        f"{words}, last": values[-1][0] if values else np.nan, "best": best, "at step": at,
+    }  # fmt: skip
 
 
 def compute(films, state):

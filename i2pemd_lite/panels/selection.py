@@ -83,14 +83,6 @@ def judge(frozen, tau_low, tau_high, top, ground):
 
     Returns the rule; what was chosen, what is right, and sure, as many of the band as I2PEMD lets in, the most
     confident (B, N each); the `Share` of each of `ROWS`; how many of those let in are not among the most confident.
-
-    Example
-    -------
-    >>> o = torch.tensor([[[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]]])
-    >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> shares = judge(Frozen(o, torch.tensor([[0, 1, 0, 0]]), G), .7, .8, top=2, ground="learned").shares
-    >>> [f"{shares[name]}" for name in ("near", "sure", "chance")]
-    ['100.0 ± 0.0 %', '0.0 ± 0.0 %', '50.0 ± 50.0 %']
     """
     G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1])
     batches = [select(o, G, tau_low, tau_high, top) for o in frozen.o]

@@ -97,14 +97,7 @@ def compute(viewers, meshes, state):
 
 
 def axes_of(turn):
-    """What points to the right of the picture, and away from the viewer, as unit vectors (x, y, z).
-
-    Example
-    -------
-    >>> right, away = axes_of(0)
-    >>> right.tolist(), away.tolist()  # the patient's left, and the back
-    ([1.0, 0.0, 0.0], [-0.0, 1.0, 0.0])
-    """
+    """What points to the right of the picture, and away from the viewer, as unit vectors (x, y, z)."""
     cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     return np.array([cos, sin, 0.0]), np.array([-sin, cos, 0.0])
 
@@ -113,12 +106,10 @@ def facing(organs, turn):
     """The triangles that face the viewer, the farthest first: corners (m, 3, 2) in mm, and colours (m, 3)."""
     right, away = axes_of(turn)
     light = -0.75 * away - 0.35 * right + np.array([0.0, 0.0, 0.55])
-    corners, colours = [np.zeros((0, 3, 3))], [np.zeros((0, 3))]
-    for organ, mesh in organs.items():
-        if mesh is not None:
-            corners.append(mesh.vertices[mesh.faces])
-            colours.append(np.tile(COLOURS[ORGANS.index(organ) + 1], (len(mesh.faces), 1)))
-    corners, colours = np.concatenate(corners), np.concatenate(colours)
+    there = {organ: mesh for organ, mesh in organs.items() if mesh is not None}
+    corners = np.concatenate([np.zeros((0, 3, 3)), *(mesh.vertices[mesh.faces] for mesh in there.values())])
+    colours = np.repeat([COLOURS[ORGANS.index(organ) + 1] for organ in there] or np.zeros((0, 3)),
+                        [len(mesh.faces) for mesh in there.values()], axis=0)  # fmt: skip
     a, b, c = corners.transpose(1, 0, 2)
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
@@ -135,13 +126,7 @@ def missing(organs):
 
 
 def seen_from(turn):
-    """The side that the organs are seen from, and where the patient's left is.
-
-    Example
-    -------
-    >>> seen_from(0)
-    "Seen from the front: the patient's left is on the right."
-    """
+    """The side that the organs are seen from, and where the patient's left is."""
     side = ("the front", "the patient's left", "behind", "the patient's right")[round(turn / 90) % 4]
     right, away = axes_of(turn)
     where = "nearest" if away[0] < 0 else "farthest"
@@ -206,10 +191,8 @@ class Scenes:
         self.scenes = {name: f"scene{j if j > 1 else ''}" for j, name in enumerate(columns, 1)}
         self.meshes = {}
         # The light goes with the viewer: x to the right, y upwards, z away.
-        light = {
-            "lighting": {"ambient": 0.4, "diffuse": 0.55, "specular": 0.05, "roughness": 0.9},
-            "lightposition": {"x": -4e4, "y": 8e4, "z": -1e5},
-        }
+        light = {"lightposition": {"x": -4e4, "y": 8e4, "z": -1e5},
+                 "lighting": {"ambient": 0.4, "diffuse": 0.55, "specular": 0.05, "roughness": 0.9}}  # fmt: skip
         hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
         for j, (name, scene) in enumerate(self.scenes.items()):
             corner = {"x": j / len(columns), "y": 1, "xanchor": "left", "yanchor": "top", "xref": "paper"}
@@ -221,12 +204,9 @@ class Scenes:
             self.figure.layout[scene].update(aspectmode="manual", **hidden)
             self.figure.layout[scene].on_change(self._turned, "camera")
         self.figure.update_layout(
-            width=round(100 * side * len(columns)),
-            height=round(100 * side) + 40,
-            margin={"l": 0, "r": 0, "t": 30, "b": 0},
-            paper_bgcolor=style.CARD,
-            font={"color": style.INK, "size": 12},
-        )
+            width=round(100 * side * len(columns)), height=round(100 * side) + 40, paper_bgcolor=style.CARD,
+            margin={"l": 0, "r": 0, "t": 30, "b": 0}, font={"color": style.INK, "size": 12},
+        )  # fmt: skip
         self._turn, self._drawn, self._following = None, None, False
 
     def show(self, result):

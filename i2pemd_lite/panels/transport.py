@@ -30,17 +30,10 @@ class Program(NamedTuple):
 def linear_program(p, q, cost, flow=None):
     """Eq. 1 as a linear program in scipy's HiGHS, which shares no code with the network simplex of POT.
 
-    Parameters
-    ----------
-    p, q, cost : as for `emd`
-    flow : the total F that must be carried; None leaves that line out, as Eq. 1 is printed
+    `flow` is the total F that must be carried; None leaves that line out, as Eq. 1 is printed. The multipliers solve
+    the dual program, whose value is the same:
 
-    Returns
-    -------
-    Program
-        with the solution of the dual program, whose value is the same:
-
-        max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
+    max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
 
     Example
     -------

@@ -46,14 +46,7 @@ def voxel(viewer, case, index):
 
 
 def letters(affine, plane):
-    """The directions at the left, right, top and bottom of a plane, for an affine from (d, h, w) to RAS.
-
-    Example
-    -------
-    >>> affine = np.array([[0, 0, -2.0, 0], [0, -2, 0, 0], [8, 0, 0, 0], [0, 0, 0, 1]])
-    >>> letters(affine, "axial"), letters(affine, "sagittal")  # from below and from the patient's left
-    ('RLAP', 'APSI')
-    """
+    """The directions at the left, right, top and bottom of a plane, for an affine from (d, h, w) to RAS."""
     ends = dict(zip(AXES, nibabel.aff2axcodes(affine), strict=True))
     right, upright = (ends[name] for name in ACROSS[plane])
     # Rows of (h, w) go down the picture, slices d go up.
