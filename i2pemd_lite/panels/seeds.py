@@ -1,7 +1,6 @@
 """Two rows of a table of the paper, seed by seed: the runs, their differences, the seeds that it would take."""
 
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,16 +25,6 @@ FIGURES = {
     "classification": [("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")],
 }
 """Of each task its figures: title, column in data/results, and name in an evaluation."""
-
-
-class Measured(NamedTuple):
-    """One figure of every run of a table: `values` method -> {seed: percent}, and what the paper prints for each."""
-
-    title: str
-    values: dict
-    paper: dict
-    names: dict
-    proposed: str
 
 
 def committed():
@@ -63,7 +52,10 @@ def of_runs(tables, words="your runs"):
 
 
 def _measured(title, column, rows):
-    """`Measured` of rows of method, seed, value."""
+    """One figure of every run of a table: `values` method -> {seed: percent}, and what the paper prints for each.
+
+    `rows` are of method, seed, value.
+    """
     values = {}
     for method, seed, value in rows:
         values.setdefault(method, {})[seed] = value
@@ -71,13 +63,15 @@ def _measured(title, column, rows):
         # Where the printed mean is not that of its organs, the organs are believed.
         again = {misprint.method: misprint.recomputed[-1] for misprint in organs.audit()}
         printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3 | again
-        return Measured(title, values, printed, organs.NAMES, "joint_sepbn_i2pemd")
-    printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
-    return Measured(title, values, printed, skin.NAMES, "i2pemd")
+        names, proposed = organs.NAMES, "joint_sepbn_i2pemd"
+    else:
+        printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
+        names, proposed = skin.NAMES, "i2pemd"
+    return SimpleNamespace(title=title, values=values, paper=printed, names=names, proposed=proposed)
 
 
 def pairs(measured):
-    """{words: (`Measured`, the other method)} of each pair with the proposed one that has a seed in common; those with
+    """{words: (what was measured, other method)} of each method with a seed in common with the proposed one; those with
     more seeds first."""
     rows = []
     for each in measured:
@@ -169,7 +163,7 @@ def describe(result):
 
 
 def panel(measured, n=3, **start):
-    """The panel for some `Measured`; further values set controls."""
+    """The panel for what `committed` or `of_runs` gives; further values set controls."""
     rows = pairs(measured)
     if not rows:
         raise BadInput("measured: expected the proposed method and another with a common seed, found none; train both")

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
@@ -51,15 +50,6 @@ class Slice(NamedTuple):
         return -0.5 * dx, (W - 0.5) * dx, (H - 0.5) * dy, -0.5 * dy
 
 
-class Answer(NamedTuple):
-    """What a run says of a whole case."""
-
-    labels: np.ndarray  # (D, H, W) classes
-    p: torch.Tensor  # (K, D, H, W) softmax output
-    ground: torch.Tensor  # (K, K) the run's G
-    doc: float
-
-
 class CaseViewer:
     """Slices of prepared cases, and of what a run says of them; a case is predicted once for each state of the run."""
 
@@ -81,7 +71,7 @@ class CaseViewer:
         return {m: choice(f"{m.upper()} case", cases, cases[0][1], width) for m, cases in names.items()}
 
     def predicted(self, case):
-        """The `Answer` of the run to a case; None without a run."""
+        """What the run says of a whole case, None without a run: labels (D, H, W), p (K, D, H, W), G, and mean DOC."""
         if self.run is None:
             return None
         if (self.run.number, case.name) not in self.answers:
@@ -89,7 +79,9 @@ class CaseViewer:
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
             labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
-            self.answers[self.run.number, case.name] = Answer(labels.byte().numpy(), p, G, overlap(labels, case.label))
+            self.answers[self.run.number, case.name] = SimpleNamespace(
+                labels=labels.byte().numpy(), p=p, ground=G, doc=overlap(labels, case.label)
+            )
         return self.answers[self.run.number, case.name]
 
     def slice(self, name, height, plane="axial"):

@@ -4,7 +4,6 @@ A third check needs no solver at all: prices u and v that no road undercuts prov
 """
 
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,21 +16,13 @@ EQUAL = 1e-12  # masses that differ by less are one mass: sums of a few float64 
 COSTS = [[0.0, 0.4, 0.8], [0.4, 0.0, 0.6], [0.8, 0.6, 0.0]]
 
 
-class Program(NamedTuple):
-    """What a linear program found: its cost and plan, and the multipliers that prove them."""
-
-    cost: float
-    plan: np.ndarray  # (m, n)
-    u: np.ndarray  # (m,) of Σⱼ xᵢⱼ ≤ pᵢ, not positive
-    v: np.ndarray  # (n,) of Σᵢ xᵢⱼ ≤ qⱼ, not positive
-    w: float  # of the total flow; 0 where that line is left out
-
-
 def linear_program(p, q, cost, flow=None):
     """Eq. 1 as a linear program in scipy's HiGHS, which shares no code with the network simplex of POT.
 
-    `flow` is the total F that must be carried; None leaves that line out, as Eq. 1 is printed. The multipliers solve
-    the dual program, whose value is the same:
+    `flow` is the total F that must be carried; None leaves that line out, as Eq. 1 is printed.
+
+    Returns its cost and plan (m, n), and the multipliers u (m,), v (n,) and w (0 without a flow) that prove them. They
+    solve the dual program, whose value is the same:
 
     max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
 
@@ -53,7 +44,8 @@ def linear_program(p, q, cost, flow=None):
     if not solved.success:
         raise BadInput(f"linear program: expected a solution, found {solved.message}")
     w = 0.0 if flow is None else float(solved.eqlin.marginals[0])
-    return Program(float(solved.fun), solved.x.reshape(m, n), *np.split(solved.ineqlin.marginals, [m]), w)
+    u, v = np.split(solved.ineqlin.marginals, [m])
+    return SimpleNamespace(cost=float(solved.fun), plan=solved.x.reshape(m, n), u=u, v=v, w=w)
 
 
 def prices(program, p, q):
