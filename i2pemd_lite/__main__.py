@@ -83,8 +83,7 @@ def data(chosen):
     from i2pemd_lite import compact
 
     task = _task(chosen.task)
-    changes = _changes(task, chosen.set)
-    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=changes)
+    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=_changes(task, chosen.set))
     if chosen.compact:
         compact.expect_name(chosen.compact)
     dataset = task.load(chosen.data)

@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from i2pemd_lite.emd import at_least_float32
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, Problems
 
 TIMEOUT = datetime.timedelta(hours=1)
 """How long a process waits for the others, as while the first one evaluates; one that dies is noticed at once."""
@@ -45,11 +45,6 @@ def world_size_from_env():
 
     It sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Some cluster managers set a part of them by themselves, or
     leave them empty: that is one process.
-
-    Example
-    -------
-    >>> world_size_from_env()
-    1
     """
     try:
         rank, size, _ = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
@@ -111,17 +106,15 @@ def run_on_first_then_all(make):
     """
     if count() == 1:
         return make()
-    result = None
+    result, problems = None, Problems("")
     for turn in (True, False):
-        wrong, all_wrong = None, [None] * count()
-        if is_main() == turn:
-            try:
+        wrong = [None] * count()
+        with problems.collect():
+            if is_main() == turn:
                 result = make()
-            except BadInput as error:
-                wrong = str(error)
-        _talk(dist.all_gather_object, all_wrong, wrong)
-        if any(all_wrong):
-            raise BadInput("\n".join(dict.fromkeys(filter(None, all_wrong))))
+        _talk(dist.all_gather_object, wrong, problems.found)
+        if any(wrong):
+            raise BadInput("\n".join(dict.fromkeys(sum(wrong, []))))
     return result
 
 
@@ -193,13 +186,7 @@ def all_reduce_sum(*tensors):
 
 
 class _Summed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return _all_reduced(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return _all_reduced(gradient)
+    forward = backward = staticmethod(lambda _, x: _all_reduced(x))  # what is sent back is added up too
 
 
 @torch.no_grad()
@@ -208,9 +195,8 @@ def average_gradients(parameters):
     if count() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    means = _all_reduced(torch.cat([g.reshape(-1) for g in gradients])) / count()
-    for g, mean in zip(gradients, means.split([g.numel() for g in gradients]), strict=True):
-        g.copy_(mean.view(g.shape))
+    for gradient, total in zip(gradients, all_reduce_sum(*gradients), strict=True):
+        gradient.copy_(total / count())
 
 
 class SharedNorm(_BatchNorm):

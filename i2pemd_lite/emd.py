@@ -115,10 +115,8 @@ def i2pemd(probabilities, labels, ground):
     if ground.shape != (K, K):
         raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
     if labels.device.type == "cpu" and labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < K:
-        raise BadInput(
-            f"labels: expected class indices 0 to {K - 1}, found {int(labels.min())} to {int(labels.max())}; "
-            "drop ignored instances first, or use i2pemd_loss"
-        )
+        found = f"{int(labels.min())} to {int(labels.max())}; drop ignored instances first, or use i2pemd_loss"
+        raise BadInput(f"labels: expected class indices 0 to {K - 1}, found {found}")
     p = at_least_float32(probabilities)
     # G[:, labels] is (K, B, *S): the column of G for each instance.
     columns = ground.detach().to(p)[:, labels.long()].movedim(0, 1)
@@ -130,10 +128,11 @@ def check_labels(name, values, labels):
     if values.ndim < 2:
         raise BadInput(f"{name}: expected shape (B, channels, ...), found {tuple(values.shape)}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise BadInput(f"labels: expected integers (class indices), found {labels.dtype}; convert with .long()")
+        raise BadInput(f"labels: expected integers, found {labels.dtype}; pass class numbers, labels.long()")
     expected = (values.shape[0], *values.shape[2:])
     if labels.shape != expected:
-        raise BadInput(f"labels: expected shape {expected} to fit {name}, found {tuple(labels.shape)}")
+        found = f"{tuple(labels.shape)}; pass class numbers without a channel axis"
+        raise BadInput(f"labels: expected shape {expected} for {name} {tuple(values.shape)}, found {found}")
     return values
 
 

@@ -4,6 +4,7 @@ Every error about input is a `BadInput`: it names the file or argument, what was
 """
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
@@ -130,6 +131,12 @@ def write_text(path, text):
 def write_json(path, value):
     """Write `value` as JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_csv(path, rows):
+    """Write rows of cells as CSV, whole or not at all."""
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def read_json(path, form=None):

@@ -9,8 +9,8 @@ compiler is `CC`, or cc, gcc or clang; `I2PEMD_COMPILE=0` leaves it out). torch.
 20 to 40 seconds at first use, and numba would be 200 MB more to install.
 
 Off the CPU, the torch version takes all voxels as one chunk and never makes the host wait. Its sums are matrix
-products: leave `torch.backends.cuda.matmul.allow_tf32` off. It was 4.8 ms of a step of 58 at the paper's size on an
-H200, 8 %, which is all that a compiled one could save; `tests/benchmarks/gpu.md` has the sum.
+products: leave `torch.backends.cuda.matmul.allow_tf32` off. What a compiled one could save there, 8 % of a step, is in
+`tests/benchmarks/gpu.md`.
 """
 
 import ctypes
@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import torch
 
+from i2pemd_lite.emd import check_labels
 from i2pemd_lite.files import BadInput
 
 SMALL = 2**14  # voxels below which torch alone is as fast
@@ -49,16 +50,12 @@ class ClassStatistics(NamedTuple):
 def class_statistics(logits, labels, ignore_index=-100):
     """The four sums of `ClassStatistics` in one pass, differentiable in the logits.
 
-    Parameters
-    ----------
     logits : (B, K, *S) floating tensor, K >= 2, S any spatial shape, empty for images. Half precision is computed in
         float32. Sums are exact to about 1e-6 of their value for millions of voxels.
     labels : (B, *S) integer tensor of classes 0 to K - 1. Voxels with `ignore_index` count nowhere.
 
-    Raises
-    ------
-    BadInput : shapes, dtypes or devices that do not fit, or a label that is no class (on CUDA a device-side assertion,
-        because looking would make the host wait).
+    `BadInput` for shapes, dtypes or devices that do not fit, and for a label that is no class (on CUDA a device-side
+    assertion, because looking would make the host wait).
 
     Example
     -------
@@ -68,7 +65,12 @@ def class_statistics(logits, labels, ignore_index=-100):
     (tensor([[1., 2.]]), tensor([[[0.5000, 0.5000], [1.0000, 1.0000]]], grad_fn=...))
     >>> (statistics.nll.sum() / statistics.counts.sum()).backward()  # cross-entropy
     """
-    _check(logits, labels)
+    if not logits.is_floating_point() or logits.dim() < 2 or logits.shape[1] < 2:
+        found = f"{logits.dtype} of shape {tuple(logits.shape)}"
+        raise BadInput(f"logits: expected a floating tensor (B, K, *S), K at least 2, found {found}; pass class scores")
+    check_labels("logits", logits, labels)
+    if labels.device != logits.device:
+        raise BadInput(f"labels: expected them on {logits.device}, found {labels.device}; move them there")
     if logits.dtype not in (torch.float32, torch.float64):
         logits = logits.float()
     if labels.dtype not in (torch.uint8, torch.int64):
@@ -77,31 +79,16 @@ def class_statistics(logits, labels, ignore_index=-100):
     return ClassStatistics(*_Pass.apply(flat, labels.reshape(len(labels), flat.shape[2]), ignore_index))
 
 
-def _check(logits, labels):
-    if not logits.is_floating_point() or logits.dim() < 2 or logits.shape[1] < 2:
-        found = f"{logits.dtype} of shape {tuple(logits.shape)}"
-        raise BadInput(f"logits: expected a floating tensor (B, K, *S), K at least 2, found {found}; pass class scores")
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise BadInput(f"labels: expected integers, found {labels.dtype}; pass class numbers, labels.long()")
-    expected = (logits.shape[0], *logits.shape[2:])
-    if tuple(labels.shape) != expected:
-        found = f"{tuple(labels.shape)}; pass class numbers without a channel axis"
-        raise BadInput(f"labels: expected shape {expected} for logits {tuple(logits.shape)}, found {found}")
-    if labels.device != logits.device:
-        raise BadInput(f"labels: expected them on {logits.device}, found {labels.device}; move them there")
-
-
 class _Pass(torch.autograd.Function):
     """(B, K, N) logits and (B, N) labels to the four sums, with the gradient in closed form."""
 
     @staticmethod
     def forward(ctx, logits, labels, ignore):
         ctx.save_for_backward(logits, labels)
-        ctx.ignore = ignore
+        given = logits.detach(), labels, ignore  # detached, for threads that do not know that autograd is off
         with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong, those of the check too
-            sums, ctx.gradient = _way(logits)
-            # detached, for threads that do not know that autograd is off
-            counts, nll, mass, squares = sums(logits.detach(), labels, ignore)
+            ctx.ignore, ctx.library = ignore, _library(logits)
+            counts, nll, mass, squares = _compiled_sums(ctx.library, *given) if ctx.library else _torch_sums(*given)
         ctx.mark_non_differentiable(counts)
         return counts, nll, mass, squares
 
@@ -109,20 +96,18 @@ class _Pass(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, _, g_nll, g_mass, g_squares):
         logits, labels = ctx.saved_tensors
+        given = logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares
         with torch.autocast(logits.device.type, enabled=False):
-            return ctx.gradient(logits.detach(), labels, ctx.ignore, g_nll, g_mass, g_squares), None, None
+            gradient = _compiled_gradient(ctx.library, *given) if ctx.library else _torch_gradient(*given)
+        return gradient, None, None
 
 
-def _way(logits):
-    """The functions that give the sums and their gradient: compiled, or those of torch where they serve as well."""
+def _library(logits):
+    """`fused.c`, compiled, or None where torch serves as well or nothing compiles it."""
     samples, classes, voxels = logits.shape
-    suits = logits.device.type == "cpu" and logits.dtype == torch.float32
-    library = None
-    if suits and classes <= MOST_CLASSES and samples * voxels >= SMALL and os.environ.get("I2PEMD_COMPILE") != "0":
-        library = _compiled(classes)
-    if library is None:
-        return _torch_sums, _torch_gradient
-    return functools.partial(_compiled_sums, library), functools.partial(_compiled_gradient, library)
+    suits = logits.device.type == "cpu" and logits.dtype == torch.float32 and classes <= MOST_CLASSES
+    large = samples * voxels >= SMALL
+    return _compiled(classes) if suits and large and os.environ.get("I2PEMD_COMPILE") != "0" else None
 
 
 # Plain torch: all samples at once, voxels in chunks of rows.
@@ -211,44 +196,32 @@ def _all_are_classes(fine, classes, ignore):
 
 def _compiled_sums(library, logits, labels, ignore):
     samples, classes, voxels = logits.shape
-    layout = _layout(logits, labels, ignore, logits)
     sums = [torch.zeros(samples, -(-voxels // PIECE), *shape, dtype=torch.float64)
             for shape in [(classes,), (classes,), (classes, classes), (classes,)]]  # fmt: skip
-
-    def take(sample, piece, *span):
-        where = [each[sample, piece].data_ptr() for each in sums]
-        return library.statistics(logits[sample].data_ptr(), labels[sample].data_ptr(), *span, layout, *where)
-
-    bad = _by_piece(take, logits)
+    bad = _by_piece(library.statistics, logits, labels, ignore, logits, lambda *where: [each[where] for each in sums])
     _all_are_classes(torch.tensor(not any(bad)), classes, ignore)
     return [each.sum(1).to(logits.dtype) for each in sums]
 
 
 def _compiled_gradient(library, logits, labels, ignore, *upstream):
     gradient = torch.empty_like(logits)
-    layout = _layout(logits, labels, ignore, gradient)
-    upstream = [each.contiguous() for each in upstream]
-
-    def take(sample, _, *span):
-        where = [each[sample].data_ptr() for each in (*upstream, gradient)]
-        library.gradient(logits[sample].data_ptr(), labels[sample].data_ptr(), *span, layout, *where)
-
-    _by_piece(take, logits)
+    arrays = [*(each.contiguous() for each in upstream), gradient]
+    _by_piece(library.gradient, logits, labels, ignore, gradient, lambda b, _: [each[b] for each in arrays])
     return gradient
 
 
-def _layout(logits, labels, ignore, gradient):
-    """What `Layout` holds in fused.c."""
-    numbers = *logits.stride()[1:], labels.stride(1), labels.element_size(), ignore, *gradient.stride()[1:]
-    return (ctypes.c_int64 * len(numbers))(*numbers)
-
-
-def _by_piece(take, logits):
-    """[take(sample, piece, start, end) for every piece of voxels of every sample]."""
+def _by_piece(function, logits, labels, ignore, gradient, arrays):
+    """What a function of fused.c gives for each piece of each sample; its last arguments are arrays(sample, piece)."""
     samples, _, voxels = logits.shape
-    starts = list(enumerate(range(0, voxels, PIECE)))
-    pieces = [(b, piece, start, min(start + PIECE, voxels)) for b in range(samples) for piece, start in starts]
-    return _share(take, pieces, torch.get_num_threads())
+    numbers = *logits.stride()[1:], labels.stride(1), labels.element_size(), ignore, *gradient.stride()[1:]
+    layout = (ctypes.c_int64 * len(numbers))(*numbers)  # `Layout` there
+
+    def take(b, piece):
+        span = piece * PIECE, min((piece + 1) * PIECE, voxels)
+        where = [each.data_ptr() for each in arrays(b, piece)]
+        return function(logits[b].data_ptr(), labels[b].data_ptr(), *span, layout, *where)
+
+    return _share(take, list(itertools.product(range(samples), range(-(-voxels // PIECE)))), torch.get_num_threads())
 
 
 def _share(take, todo, threads):
@@ -265,24 +238,21 @@ def _compiled(classes):
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
         return _say_once("no C compiler was found")
+    options = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w", f"-DK={classes}"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        target = Path(folder) / "fused.so"
-        source = Path(__file__).with_name("fused.c")
-        options = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w", f"-DK={classes}"]
+        target = f"{folder}/fused.so"
+        command = [*compiler.split(), *options, str(Path(__file__).with_name("fused.c")), "-o", target]
         try:
             for processor in (["-march=native"], []):
-                command = [*compiler.split(), *options, *processor, str(source), "-o", str(target)]
-                result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                result = subprocess.run(command + processor, capture_output=True, text=True, timeout=60)
                 if result.returncode == 0:
                     break
             result.check_returncode()
-            library = ctypes.CDLL(str(target))
+            library = ctypes.CDLL(target)
         except (OSError, subprocess.SubprocessError) as error:
             return _say_once(f"{compiler} could not compile it ({error})")
     pointer, count = ctypes.c_void_p, ctypes.c_int64
-    library.statistics.argtypes = library.gradient.argtypes = [
-        pointer, pointer, count, count, pointer, pointer, pointer, pointer, pointer,
-    ]  # fmt: skip
+    library.statistics.argtypes = library.gradient.argtypes = [pointer, pointer, count, count, *[pointer] * 5]
     library.statistics.restype, library.gradient.restype = count, None
     return library if _agrees(library, classes) else _say_once(f"{compiler} compiled it wrongly")
 

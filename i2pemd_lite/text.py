@@ -2,6 +2,7 @@
 
 import ast
 import codecs
+import contextlib
 import errno
 import functools
 import inspect
@@ -90,21 +91,20 @@ def spoken(command):
 
     @functools.wraps(command)
     def heard(*arguments):
-        before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = own = [stream and Out(stream) for stream in before]
+        out, err = (stream and Out(stream) for stream in (sys.stdout, sys.stderr))
         try:
-            status = command(*arguments)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = command(*arguments)
         finally:
-            for stream in filter(None, own):
+            for stream in filter(None, (out, err)):
                 stream.flush()
-            sys.stdout, sys.stderr = before
-        error = own[0] and own[0].error
-        if error and error.errno not in GONE:
-            found = f"expected room for what is printed, found: {error.strerror}; make room, or write it elsewhere"
-            print(f"i2pemd_lite: standard output: {found}", file=sys.stderr)
-        if error and not status:
-            return 128 + 13 if error.errno in GONE else 1
-        return status
+        if out is None or out.error is None:
+            return status
+        if out.error.errno in GONE:
+            return status or 128 + 13
+        found = f"expected room for what is printed, found: {out.error.strerror}; make room, or write it elsewhere"
+        print(f"i2pemd_lite: standard output: {found}", file=sys.stderr)
+        return status or 1
 
     return heard
 

@@ -14,7 +14,7 @@ from PIL import Image
 from i2pemd_lite import compact
 from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.data import CLASSES, TEST, TRAINING, Dataset, load
-from i2pemd_lite.classification.layout import Arrays, Folder, Zip
+from i2pemd_lite.classification.layout import Arrays, Pictures
 from i2pemd_lite.classification.prepare import Prepared, prepare, split, stored_side
 from i2pemd_lite.files import BadInput
 
@@ -97,7 +97,7 @@ def test_a_zip_gives_the_same_and_stays_closed(isic):
     before = sorted(isic.rglob("*"))
     data = load(isic)
     there = prepare(data, 16, progress=False)
-    assert isinstance(data.pictures, Zip) and sorted(isic.rglob("*")) == before
+    assert data.pictures.place.suffix == ".zip" and sorted(isic.rglob("*")) == before
     assert torch.equal(here.images, there.images) and here.fingerprint == there.fingerprint
 
 
@@ -376,7 +376,7 @@ def test_the_cache_is_read_without_the_images_and_follows_them(isic, cache, monk
     first = prepare(data, 16, progress=False)
     (file,) = cache.glob("*.safetensors")
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "open", lambda *a: pytest.fail("decoded again"))
+        patch.setattr(Pictures, "open", lambda *a: pytest.fail("decoded again"))
         again = prepare(data, 16, progress=False)
     for name in ("images", "labels", "test_images"):
         assert torch.equal(getattr(first, name), getattr(again, name)), name

@@ -430,7 +430,8 @@ def test_a_cell_without_a_source_is_named(cell, tmp_path):
 
 
 def test_own_copies_have_no_solutions_and_keep_what_was_written(tmp_path):
-    written = copies.working(tmp_path)
+    written, outdated = copies.working(tmp_path)
+    assert outdated == []
     assert [path.name for path in written] == [path.name for path in notebooks.lessons()]
     assert all(notebooks.BEGIN not in path.read_text(encoding="utf-8") for path in written)
     for path in written:
@@ -438,11 +439,10 @@ def test_own_copies_have_no_solutions_and_keep_what_was_written(tmp_path):
             assert (notebooks.lessons()[0].parent / target).exists()  # from beside notebooks/, as work/ is
     written[2].write_text("mine", encoding="utf-8")
     written[3].unlink()
-    assert copies.working(tmp_path) == [written[3]]
-    assert copies.outdated(tmp_path) == []
+    assert copies.working(tmp_path) == ([written[3]], [])
     text = written[5].read_text(encoding="utf-8")
     written[5].write_text(text.replace("PrototypeBank, profile,", "PrototypeBank, training,"), encoding="utf-8")
-    assert copies.outdated(tmp_path) == [written[5]]
+    assert copies.working(tmp_path) == ([], [written[5]])
     assert written[2].read_text(encoding="utf-8") == "mine"
 
 

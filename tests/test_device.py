@@ -109,8 +109,8 @@ def test_a_driver_too_old_leaves_the_cpu_and_the_doctor_says_why(machine, monkey
         assert profile().device == "cpu"
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     with warnings.catch_warnings(action="error"):
-        line = doctor._device()
-    assert "on cpu" in line.found and "update the driver" in line.todo
+        found, todo = doctor._device()
+    assert "on cpu" in found and "update the driver" in todo
 
 
 def test_the_device_is_an_option_of_train_and_tables(machine, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The ledger: all equations hold; what is missing is found; and every row turns red when its code is wrong."""
 
+import ast
 import copy
 import re
 import shutil
@@ -11,14 +12,14 @@ import torch
 from i2pemd_lite import BadInput, emd, ground, losses, prototypes, selection
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.classification.methods import pseudo
-from i2pemd_lite.course.about import equations
-from i2pemd_lite.course.about.ledger import IDS, NOTEBOOKS, PACKAGE, cells, difference, docstrings, ledger
+from i2pemd_lite.course.about import equations, ledger
+from i2pemd_lite.course.about.ledger import IDS, difference
 
 every_equation = pytest.mark.parametrize("name", IDS)
 
 
 def row(name, **where):
-    return ledger(**where, only=[name])[0]
+    return ledger.ledger(**where, only=[name])[0]
 
 
 def worst(name, seed):
@@ -56,7 +57,7 @@ def test_inputs_have_random_sizes():
 @pytest.fixture(scope="module")
 def found():
     """The ledger as it is."""
-    return ledger()
+    return ledger.ledger()
 
 
 def test_every_equation_has_a_docstring_a_lesson_and_a_test(found):
@@ -78,55 +79,57 @@ def test_a_home_is_where_it_says(found):
 @pytest.fixture
 def uncomputed(monkeypatch):
     """Only look the equations up, which takes less long."""
-    monkeypatch.setattr("i2pemd_lite.course.about.ledger.DRAWS", 0)
+    monkeypatch.setattr(ledger, "DRAWS", 0)
 
 
 @pytest.fixture
-def copied(tmp_path):
-    """A copy of the module's sources and of the lessons."""
-    for name, folder in (("package", PACKAGE), ("notebooks", NOTEBOOKS)):
+def copied(tmp_path, monkeypatch):
+    """A copy of the module's sources and of the lessons, which are looked up in place of these."""
+    for name, folder in (("package", ledger.PACKAGE), ("notebooks", ledger.NOTEBOOKS)):
         shutil.copytree(folder, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    return {"package": tmp_path / "package", "notebooks": tmp_path / "notebooks"}
+    monkeypatch.setattr(ledger, "PACKAGE", tmp_path / "package")
+    return {"notebooks": tmp_path / "notebooks"}
 
 
-def erase(name, files):
-    for file in files:
+def erase(name, places):
+    for file in {place.file for place in places}:
         file.write_text(file.read_text(encoding="utf-8").replace(name, "eq"), encoding="utf-8")
 
 
 @every_equation
 def test_a_docstring_that_does_not_name_it_is_missed(name, copied, uncomputed):
-    assert not row(name, **copied).wrong
-    erase(name, {place.file for place in docstrings(copied["package"])[name]})
+    fine = row(name, **copied)
+    assert not fine.wrong
+    erase(name, [fine.home])
     found = row(name, **copied)
     assert found.verdict == "missing" and "no docstring" in found.wrong[0] and found.home is None
+    assert "-" in str(ledger.Ledger([found])).split() and "✗" in ledger.Ledger([found])._repr_mimebundle_()["text/html"]
 
 
 @every_equation
 def test_a_lesson_that_does_not_name_it_is_missed(name, copied, uncomputed, capsys):
-    erase(name, {place.file for place in cells(copied["notebooks"])[name]})
-    found = ledger(**copied)
+    erase(name, row(name, **copied).lessons)
+    found = ledger.ledger(**copied)
     assert [each.id for each in found if each.wrong] == [name]
-    assert found[IDS.index(name)].wrong == [f"no lesson: no cell names {name}"]
+    assert found[ledger.IDS.index(name)].wrong == [f"no lesson: no cell names {name}"]
     assert not found.right and f"20 of 21 equations hold; look at {name}" in str(found)
     if name == "eq07":
         assert main(["ledger", "--notebooks", str(copied["notebooks"])]) == 1
         assert "no cell names eq07" in capsys.readouterr().out
 
 
-@every_equation
-def test_a_test_that_is_not_there_is_missed(name, monkeypatch, uncomputed):
-    monkeypatch.delattr(equations, name)
-    found = ledger()
-    assert [each.id for each in found if each.wrong] == [name]
-    assert f"no test: i2pemd_lite/course/about/equations.py has no function {name}" in found[IDS.index(name)].wrong
-    assert "nobody" in str(found) and "✗" in found._repr_mimebundle_()["text/html"]
-
-
-def test_a_second_home_is_told(copied):
-    file = copied["package"] / "metrics.py"
-    file.write_text('"""Also eq07."""\n', encoding="utf-8")
-    assert "more than one home" in row("eq07", **copied).wrong[0]
+def test_no_equation_is_left_out_and_each_has_one_home(found):
+    assert [each.id for each in found] == [f"eq{n:02d}" for n in range(1, 22)]
+    homes = [(each.home.file, each.home.line, each.id) for each in found]
+    named = []
+    for file in sorted(ledger.PACKAGE.rglob("*.py")):
+        if file.is_relative_to(ledger.PACKAGE / "course"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                ids = set(re.findall(r"\beq\d\d\b", ast.get_docstring(node) or ""))
+                named += [(file, getattr(node, "lineno", 1), name) for name in ids]
+    assert sorted(named) == sorted(homes)
 
 
 # Planted: each equation is computed wrongly, in a way that is easy to get wrong
@@ -235,7 +238,7 @@ def test_a_row_turns_red_when_its_function_is_wrong(name, monkeypatch):
 
 def test_a_function_that_raises_is_a_red_row_and_not_the_end(monkeypatch, capsys):
     monkeypatch.setattr(ground, "percentile_ranks", lambda g: 1 / 0)
-    found = ledger()
+    found = ledger.ledger()
     assert "ZeroDivisionError" in found[3].wrong[0] and found[3].verdict == "wrong"
     assert not found[2].wrong and not found[5].wrong
     assert main(["ledger"]) == 1
@@ -261,7 +264,7 @@ def test_no_notebooks_is_told(tmp_path, capsys):
     assert main(["ledger", "--notebooks", str(tmp_path)]) == 1
     assert "expected the lessons" in capsys.readouterr().err
     with pytest.raises(BadInput, match="--notebooks"):
-        ledger(notebooks=tmp_path)
+        ledger.ledger(notebooks=tmp_path)
 
 
 class Table(HTMLParser):
@@ -283,13 +286,13 @@ class Table(HTMLParser):
 
 def test_a_notebook_shows_a_table_with_links_that_lead_somewhere(found):
     shown = found._repr_mimebundle_()
-    table, known = Table(shown["text/html"]), {place.name for places in cells(NOTEBOOKS).values() for place in places}
+    table, known = Table(shown["text/html"]), {place.name for each in found for place in each.lessons}
     assert shown["text/plain"] == repr(found) and repr(found).endswith("21 of 21 equations hold")
     assert table.rows == 22 and len(table.links) >= 42
     for link in table.links:
         file, _, at = link.partition("#")
         kind, _, place = at.partition("=")
-        assert (NOTEBOOKS / file).exists(), link
+        assert (ledger.NOTEBOOKS / file).exists(), link
         assert place in known if kind == "cell-id" else kind == "line"
     # Words and a sign say the verdict, and every colour is the page's own: so it reads in either theme.
     assert shown["text/html"].count("✓ right") == 21

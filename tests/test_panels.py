@@ -641,9 +641,10 @@ def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
     assert transport._residuals(np.array([[0.5, 0.0], [0.1, 0.2]]), p, q, 1.0) == pytest.approx((0.2, 0.2, 0.0))
     # With 0.5 to carry, less than p or q has, a row may be short but not over.
     assert transport._residuals(np.array([[0.2, 0.0], [0.0, 0.2]]), p, q, 0.5) == (0.0, 0.0, 0.0)
-    assert result._replace(u=result.u + 0.25).undercut == pytest.approx(0.25)
-    assert result._replace(q=0.5 * result.q, u=result.u - 1.0, v=result.v).undercut == 0.0
-    assert result._replace(q=0.5 * result.q, u=np.array([-1.0, 0.3, -1.0]), v=-result.cost.max(0)).undercut == 0.3
+    p, q, g, u, v = result.p, result.q, result.cost, result.u, result.v
+    assert transport.undercut(p, q, g, u + 0.25, v, False) == pytest.approx(0.25)
+    assert transport.undercut(p, 0.5 * q, g, u - 1.0, v, False) == 0.0
+    assert transport.undercut(p, 0.5 * q, g, np.array([-1.0, 0.3, -1.0]), -g.max(0), False) == 0.3
 
 
 def test_an_arrow_points_at_the_consumer():

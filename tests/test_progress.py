@@ -297,7 +297,7 @@ def test_the_table_has_what_is_true_of_the_simulated_class(tmp_path, monkeypatch
         assert list(each.counts.values()) == [first, len(right) - first, len(tries) - len(right), 12 - len(tries)]
         assert each.attempts == pytest.approx(np.mean(list(tries.values())))
     assert sum(each.hinted for each in classroom.exercises(hand_ins)) == truth.hinted
-    surprises = [each.surprise for each in classroom.predictions(hand_ins)]
+    surprises = [each.sure - each.right for each in classroom.predictions(hand_ins)]
     assert surprises == sorted(surprises, reverse=True)
     words = (out / "class.txt").read_text()
     assert words.strip() in capsys.readouterr().out and "12 hand-ins counted." in words

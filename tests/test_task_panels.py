@@ -9,7 +9,7 @@ import torch
 from controls import move_every_control, moved_as_fresh, unseen
 
 from i2pemd_lite import classification, segmentation, select
-from i2pemd_lite.classification.augment import weak
+from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, weak
 from i2pemd_lite.classification.methods import bands
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
@@ -84,7 +84,7 @@ def rows_hold(result):
 
 
 def selection_holds(result):
-    judged, (low, high, top, _) = result.judged, result.judged.rule
+    judged, (low, high, top) = result.judged, result.judged.rule
     mask, s = judged.chosen.mask, judged.chosen.scores
     counts = {name: share.number for name, share in judged.shares.items()}
     assert counts["high"] + counts["band"] + counts["low"] == s.numel() == judged.right.numel()
@@ -396,7 +396,9 @@ def test_views_are_those_of_the_module_each_with_its_own_draw(lesions):
     data = lesions.learner.data
     shown = skin_panels.views(data).result.pictures
     made = weak(data.images[[0] * skin_panels.VIEWS], data.size, generator(0, "weak"))
-    np.testing.assert_array_equal(shown[0, 1:], skin_panels._bytes(made))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    expected = (255 * (made * std + mean).clamp(0, 1)).round().byte().permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(shown[0, 1:], expected.numpy())
     assert len({view.tobytes() for view in shown[1, 1:]}) > 1
 
 

@@ -41,10 +41,8 @@ def _channels(values, device):
 
 def weak(images, size, generator):
     """A weak view: random crop, rotation within 10 degrees, shift within 2 % of the side, mirrored half of the time.
-
     images: (B, 3, H, W) uint8, H, W >= size; generator: a CPU `torch.Generator`. Returns (B, 3, size, size) float32,
-    normalised, on the device of `images`. Outside the image its mirror image is seen.
-    """
+    normalised, on the device of `images`. Outside the image its mirror image is seen."""
     _check(images, size)
     u = torch.rand(len(images), 6, generator=generator)
     return normalise(warp(images, weak_maps(u, images.shape[-2:], size), size))
@@ -106,10 +104,8 @@ def weak_maps(u, sides, size):
 
 def geometric_maps(choice, strength, size):
     """(B, 3, 3) maps of the geometric operations of `POOL` among `choice` (B,), at signed strengths (B,) in [-1, 1].
-
     Rotate: 30 degrees at 1, anticlockwise. ShearX, ShearY: x' = x + 0.3 y, y' = y + 0.3 x. TranslateX, TranslateY: 0.3
-    of the side. Every other operation: the identity.
-    """
+    of the side. Every other operation: the identity."""
     is_ = {name: choice == POOL.index(name) for name in GEOMETRIC}
     s, zero = 0.3 * strength, torch.zeros_like(strength)
     angle = torch.where(is_["Rotate"], math.radians(30) * strength, zero)
@@ -135,10 +131,6 @@ def warp(images, maps, size):
 
 def _grey(images):
     return (images * _channels((0.299, 0.587, 0.114), images.device)).sum(1, keepdim=True)
-
-
-def _mean_grey(images):
-    return _grey(images).mean((-2, -1), keepdim=True)
 
 
 def _smoothed(images):
@@ -177,9 +169,7 @@ def autocontrast(images, strength=None, sign=None):
 
 def equalize(images, strength=None, sign=None):
     """Flatten each channel's histogram h: x -> (step // 2 + sum_{i < x} h_i) // step, step = (sum h - h_last) // 255.
-
-    h_last counts the brightest value that occurs; a channel with step 0 stays.
-    """
+    h_last counts the brightest value that occurs; a channel with step 0 stays."""
     values = images.round().long().flatten(2)
     count = torch.zeros(*values.shape[:2], 256, device=images.device)
     count.scatter_add_(2, values, torch.ones_like(values, dtype=count.dtype))
@@ -194,7 +184,7 @@ COLOUR = {
     "AutoContrast": autocontrast,
     "Brightness": away_from(torch.zeros_like),  # black
     "Color": away_from(_grey),
-    "Contrast": away_from(_mean_grey),
+    "Contrast": away_from(lambda images: _grey(images).mean((-2, -1), keepdim=True)),
     "Equalize": equalize,
     "Posterize": posterize,
     "Sharpness": away_from(_smoothed),

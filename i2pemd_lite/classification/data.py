@@ -8,17 +8,16 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from i2pemd_lite import files
 from i2pemd_lite.classification import synthetic
-from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING, Arrays, Folder, Zip, open_zip
+from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING, Arrays, Pictures, zip_files
 from i2pemd_lite.files import BadInput
 
-# DermaMNIST counts its classes in another order.
-MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")
+MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")  # DermaMNIST counts in another order
 TABLES = {  # stem of the file -> columns
     f"{TRAINING}_GroundTruth": ("image", *CLASSES),
     f"{TRAINING}_LesionGroupings": ("image", "lesion_id"),
@@ -43,8 +42,8 @@ class Dataset:
     parts: tuple | None = None
     test_ids: tuple = ()
     sources: tuple = ()
-    pictures: "Folder | Zip | Arrays | None" = field(default=None, repr=False)
-    test_pictures: "Folder | Zip | None" = field(default=None, repr=False)
+    pictures: Pictures | Arrays | None = field(default=None, repr=False)
+    test_pictures: Pictures | None = field(default=None, repr=False)
 
     def __len__(self):
         return len(self.ids)
@@ -93,32 +92,16 @@ def _find(folder):
     return _medmnist(arrays[-1]) if arrays else None
 
 
-def _pictures(folder, stem):
-    """`Folder` or `Zip` of the images, or None."""
-    if (folder / stem).is_dir():
-        return Folder(folder / stem)
-    return Zip(folder / f"{stem}.zip") if (folder / f"{stem}.zip").is_file() else None
-
-
-# Tables: CSV files, columns by name.
-
-
-def _member(path, name):
-    """The bytes of the file of that name in a zip, or None."""
-    archive, members = open_zip(path)
-    with archive:
-        return next((archive.read(member) for member in members if PurePosixPath(member).name == name), None)
-
-
 def _table(folder, stem):
     """(path, rows as dicts) of `<stem>.csv` in `folder`, a folder `<stem>` or `<stem>.zip`; (None, []) without one."""
     name, columns = f"{stem}.csv", TABLES[stem]
     path = next(filter(Path.is_file, (folder / name, folder / stem / name, folder / f"{stem}.zip")), None)
-    data = path and (_member(path, name) if path.suffix == ".zip" else path.read_bytes())
-    if data is None:
+    zipped = path is not None and path.suffix == ".zip"
+    table = next((file for file in zip_files(path) if file.name == name), None) if zipped else path
+    if table is None:
         return None, []
     try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""))
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: expected a CSV file in UTF-8, found {error}") from None
@@ -173,9 +156,11 @@ def _isic(folder):
     problems, pictures, tables = files.Problems(str(folder)), {}, {}
     for part in (TRAINING, TEST):
         with problems.collect():
-            pictures[part] = _pictures(folder, f"{part}_Input")
-            if part == TRAINING and pictures[part] is None:
-                problems.add(folder, f"{part}_Input, a folder or a .zip", "neither", "put the images there")
+            place, archive = folder / f"{part}_Input", folder / f"{part}_Input.zip"
+            if place.is_dir() or archive.is_file():
+                pictures[part] = Pictures(place if place.is_dir() else archive)
+            elif part == TRAINING:
+                problems.add(folder, f"{place.name}, a folder or a .zip", "neither", "put the images there")
     for stem in TABLES:
         with problems.collect():
             tables[stem] = _table(folder, stem)
@@ -184,7 +169,7 @@ def _isic(folder):
     problems.raise_if_any()
 
     (truth, rows), lesions, parts = (tables[stem] for stem in TABLES)
-    train, test = pictures[TRAINING], pictures[TEST]
+    train, test = pictures[TRAINING], pictures.get(TEST)
     labels, rows = _truth(truth, rows, problems), {row["image"] for row in rows}
     for name in sorted(train.names.keys() - rows):
         problems.add(train.names[name], f"a row in {truth.name}", "none", "add the row or remove the image")
@@ -240,6 +225,3 @@ def _check_arrays(name, images, labels, problems):
         problems.add(f"{name}_labels", f"({len(images)}, 1)", f"{labels.shape}")
     elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and not 0 <= labels.min() <= labels.max() < 7):
         problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{labels.dtype} {np.unique(labels)[:9]}")
-
-
-__all__ = ["CLASSES", "TEST", "TRAINING", "Dataset", "load"]

@@ -21,15 +21,12 @@ from i2pemd_lite.runs.task import Example, Learner
 
 log = logging.getLogger(__name__)
 
-PROBE = 25
-"""Images of each class, at most, whose features every `Moment` of a run keeps."""
+PROBE = 25  # images of each class, at most, whose features every `Moment` of a run keeps
 
 
 class Classifier(Learner):
     """The `network`, where the method has one its averaged `teacher`, the prototype `bank`, and the parts of the data.
-
-    `memory` is what FlexMatch remembers of each unlabelled image, `class_weights` the w_k of weighted losses.
-    """
+    `memory` is what FlexMatch remembers of each unlabelled image, `class_weights` the w_k of weighted losses."""
 
     def __init__(self, settings, data):
         super().__init__()
@@ -104,9 +101,7 @@ class Classifier(Learner):
 
     def draw(self, part, t, count):
         """Step t's images of a part of the data: (count, 3, S, S) uint8, their labels, and their places in the part.
-
-        All three are on the device, where the images are kept.
-        """
+        All three are on the device, where the images are kept."""
         images, labels = self.resident.on(self.device, "all", lambda: (self.data.images, self.data.labels))
         (members,) = self.resident.on(self.device, part, lambda: (getattr(self, part),))
         places = self.streams[part].take(t * count, count).to(self.device, non_blocking=True)

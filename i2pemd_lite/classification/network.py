@@ -13,10 +13,8 @@ from i2pemd_lite.files import BadInput
 
 
 def build(name="small", num_classes=7, **options):
-    """"small" (for two cores) or "densenet121" (the paper's), with random weights from torch's seed.
-
-    options: dropout between features and classifier; width, depth of `Small`. Raises `BadInput` for another name.
-    """
+    """"small" (for two cores) or "densenet121" (the paper's), with random weights from torch's seed. options: dropout
+    between features and classifier; width, depth of `Small`. Raises `BadInput` for another name."""
     if name not in NETWORKS:
         raise BadInput(f"network: expected {' or '.join(NETWORKS)}, found {name!r}")
     if num_classes < 2:
@@ -45,9 +43,7 @@ class Block(nn.Module):
 
 class Network(nn.Module):
     """A trunk that makes features, in training with several processes each of its own share of the images; and a head.
-
-    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several.
-    """
+    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several."""
 
     def forward(self, images):
         images = images.to(self.classifier.weight.dtype)
@@ -56,21 +52,18 @@ class Network(nn.Module):
 
 
 class Small(Network):
-    """A wide residual network for two cores: a strided stem, three groups of blocks, global average pool.
-
-    d = 4 width. dropout as in `DenseNet121`. The stem halves the image at once: most of the time of such a network goes
-    to its first, largest maps.
-    """
+    """A wide residual network for two cores: a strided stem, three groups of blocks, global average pool. d = 4 width.
+    dropout as in `DenseNet121`. The stem halves the image at once: most of the time of such a network goes to its
+    first, largest maps."""
 
     def __init__(self, num_classes, width=16, depth=2, dropout=0.0):
         super().__init__()
         widths = [width, width, 2 * width, 4 * width]
         self.stem = nn.Conv2d(3, width, 3, 2, 1, bias=False)
-        self.blocks = nn.Sequential(*(
-            Block(widths[g] if b == 0 else widths[g + 1], widths[g + 1], 2 if b == 0 and g > 0 else 1)
-            for g in range(3)
-            for b in range(depth)
-        ))  # fmt: skip
+        blocks = []
+        for g, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+            blocks += [Block(before, after, 2 if g else 1), *(Block(after, after, 1) for _ in range(depth - 1))]
+        self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(widths[-1])
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], num_classes)
@@ -98,10 +91,8 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet121(Network):
-    """DenseNet-121 (Huang et al., arXiv:1608.06993): features = average pool of ReLU, d = 1024.
-
-    Its weights have torchvision's names. dropout: between features and classifier only; the features are those before.
-    """
+    """DenseNet-121 (Huang et al., arXiv:1608.06993): features = average pool of ReLU, d = 1024. Its weights have
+    torchvision's names. dropout: between features and classifier only; the features are those before."""
 
     def __init__(self, num_classes, dropout=0.0):
         super().__init__()
@@ -135,10 +126,8 @@ NETWORKS = {"small": Small, "densenet121": DenseNet121}
 
 def load_imagenet(net, file):
     """Put torchvision's ImageNet weights of DenseNet-121 from a local file into a `DenseNet121`; its classifier stays.
-
-    file: .safetensors; other formats can hold code. Returns `net`.
-    Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is unchanged then.
-    """
+    file: .safetensors; other formats can hold code. Returns `net`. Raises `BadInput` that lists every weight which is
+    missing, unknown or of another shape; `net` is unchanged then."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

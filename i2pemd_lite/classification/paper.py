@@ -8,26 +8,16 @@ from typing import NamedTuple
 from i2pemd_lite.classification.layout import CLASSES
 
 NAMES = {
-    "upper_bound": "Upper Bound",
-    "baseline": "Baseline",
-    "flexmatch": "FlexMatch",
-    "mean_teacher": "MT",
-    "src_mt": "SRC-MT",
-    "ua_mt": "augMT",
-    "vat": "VAT",
-    "mixmatch": "MixMatch",
-    "fixmatch": "FixMatch",
-    "filter_all": "Filter_all",
-    "i2pemd_fix": "Baseline+I2PEMD_fix",
-    "i2pemd": "Ours",
-}
+    "upper_bound": "Upper Bound", "baseline": "Baseline", "flexmatch": "FlexMatch", "mean_teacher": "MT",
+    "src_mt": "SRC-MT", "ua_mt": "augMT", "vat": "VAT", "mixmatch": "MixMatch", "fixmatch": "FixMatch",
+    "filter_all": "Filter_all", "i2pemd_fix": "Baseline+I2PEMD_fix", "i2pemd": "Ours",
+}  # fmt: skip
 """Method -> the name of its row; "augMT" is what the text calls uncertainty-aware mean teacher, UA-MT. Filter_all is in
 Table 5 alone."""
 FILTERS = {"baseline": "Baseline", "filter_all": "Filter_all", "fixmatch": "Filter_thresh", "i2pemd": "Filter_I2PEMD"}
 """Method -> the name of its row in Table 5."""
 FIGURES = ("auc", "sensitivity", "specificity", "accuracy", "f1")
-CHOSEN = (0.7, 0.8)
-"""(τ_low, τ_high) of Tables 4 and 5."""
+CHOSEN = (0.7, 0.8)  # (τ_low, τ_high) of Tables 4 and 5
 
 
 class Row(NamedTuple):

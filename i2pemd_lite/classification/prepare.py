@@ -18,8 +18,7 @@ from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.files import BadInput
 
-FORMAT = 1
-"""Counts the changes that make a cache written before of no use."""
+FORMAT = 1  # counts the changes that make a cache written before of no use
 
 
 @dataclass(frozen=True)
@@ -165,11 +164,8 @@ def _decode_all(dataset, pictures, ids, side, progress, what):
 
 
 def _coded(images, room):
-    """The `compact.packed` parts of (N, 3, S, S) images, what decodes them, and the errors left.
-
-    With the finest step for which a sample says that all fit into `room` bytes; a coarser one where they do not. The
-    errors are (2, N): the mean square and the mean absolute one of each image.
-    """
+    """The `compact.packed` parts of (N, 3, S, S) images, what decodes them, and the errors (2, N), mean square and mean
+    absolute, with the finest step for which a sample says that all fit into `room` bytes, or a coarser one."""
     n, side = len(images), images.shape[-1]
     errors, count = np.empty((2, n)), max(2**22 // side**2, 1)  # images of a part
 
@@ -245,11 +241,9 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
     by = by or ("file" if prepared.parts else "lesion" if prepared.lesions else "image")
     if not 0 < labelled <= 1 or min(test, val) < 0 or test + val >= 1:
         raise BadInput(f"split: expected 0 < labelled <= 1 and 0 <= test + val < 1, found {labelled}, {test} and {val}")
-    sources = {
-        "file": (prepared.parts, "a split.csv or MedMNIST file"),
-        "lesion": (prepared.lesions, "a LesionGroupings.csv"),
-        "image": (range(len(prepared.labels)), ""),
-    }
+    images = range(len(prepared.labels))
+    sources = {"file": (prepared.parts, "a split.csv or MedMNIST file"),
+               "lesion": (prepared.lesions, "a LesionGroupings.csv"), "image": (images, "")}  # fmt: skip
     if by not in sources:
         raise BadInput(f"by: expected 'file', 'lesion' or 'image', found {by!r}")
     groups, what = sources[by]
@@ -266,11 +260,10 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
         draws.append(rng.permutation(train[members])[: max(round(labelled * len(members)), 1)])
     chosen = np.sort(np.concatenate(draws))
     problems = files.Problems("the split")
-    for k, name in enumerate(CLASSES):
-        if not (labels[chosen] == k).any():
-            count = (labels[train] == k).sum()
-            do = f"use stratified=True, a larger share or another seed than {seed}" if count else "split otherwise"
-            problems.add(name, "a labelled training image", f"none of {count} training images", do)
+    for k in sorted(set(range(len(CLASSES))) - set(labels[chosen])):
+        count = (labels[train] == k).sum()
+        do = f"use stratified=True, a larger share or another seed than {seed}" if count else "split otherwise"
+        problems.add(CLASSES[k], "a labelled training image", f"none of {count} training images", do)
     problems.raise_if_any()
     rest = np.setdiff1d(train, chosen, assume_unique=True)
     return Split(*(torch.from_numpy(positions) for positions in (chosen, rest, val, test)), by)

@@ -7,7 +7,7 @@ import numpy as np
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
-from i2pemd_lite.files import BadInput, atomic_write
+from i2pemd_lite.files import BadInput, write_csv
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables.report import Report
 
@@ -53,17 +53,14 @@ def score(learner, history, about):
 
 
 def save_scores(path, images, scores, truth=None):
-    """Write a table of scores: image, then `truth` where it is known, then one column a class as in ISIC 2018.
-
-    Beside the truth they have all digits of a float32: scores that are rounded to 0 tie, which changes AUC.
-    """
+    """Write a table of scores: image, then `truth` where it is known, then one column a class as in ISIC 2018. Beside
+    the truth they have all digits of a float32: scores that are rounded to 0 tie, which changes AUC."""
     head, digits = ([], ".6f") if truth is None else (["truth"], ".9g")
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *head, *CLASSES])
-        for i, name in enumerate(images):
-            classes = [] if truth is None else [CLASSES[truth[i]]]
-            writer.writerow([name, *classes, *(f"{p:{digits}}" for p in scores[i])])
+    rows = [["image", *head, *CLASSES]]
+    for i, name in enumerate(images):
+        classes = [] if truth is None else [CLASSES[truth[i]]]
+        rows.append([name, *classes, *(f"{p:{digits}}" for p in scores[i])])
+    write_csv(path, rows)
 
 
 def read_scores(path):

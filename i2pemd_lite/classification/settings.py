@@ -43,12 +43,10 @@ class ClassificationSettings(Settings):
     tau_high: float = setting(0.8, "paper", "0.8", needs="0 to 1")  # FixMatch's too
     top: int = setting(  # T
         24, "open", "half of which batchsize T is", "of 48, the number that is so named; of 36 it would be 18")
-    mean_over: str = setting(
-        "all", "open", "what the sums of Eq. 13 and 19 are divided by",
-        "all 36: Filter_thresh is then FixMatch, as printed", needs=one_of("all", "selected"))
-    features: str = setting(
-        "weak", "open", "which view moves the prototypes", "", "AUC / F1 90.5 / 46.2, strong 90.6 / 47.7 (seed 0)",
-        needs=one_of("weak", "strong"))
+    mean_over: str = setting("all", "open", "what the sums of Eq. 13 and 19 are divided by",
+                             "all 36: Filter_thresh is then FixMatch, as printed", needs=one_of("all", "selected"))
+    features: str = setting("weak", "open", "which view moves the prototypes", "",
+                            "AUC / F1 90.5 / 46.2, strong 90.6 / 47.7 (seed 0)", needs=one_of("weak", "strong"))
     prototypes: str = setting(  # a pass over the labelled images, or the first mean seen
         "labelled_pass", "open", "how they begin", "", "first: the same to all digits shown",
         needs=one_of("labelled_pass", "first"))
@@ -67,17 +65,14 @@ class ClassificationSettings(Settings):
         0.1, "rival", f"0.1 in {UA} (augMT)", "",
         "adds 0.02 % to the baseline's gradient: inert (laptop, 400 steps, seed 0)", needs="from 0")
     ua_passes: int = setting(8, "rival", f"8 in {UA} (augMT)", needs="from 1")
-    ua_on: str = setting(  # the images that consistency is asked of
-        "unlabelled", "rival", f"unlabelled in one file of {UA} (augMT), all in the other",
-        needs=one_of("unlabelled", "all"))
+    ua_on: str = setting("unlabelled", "rival", f"unlabelled in one file of {UA} (augMT), all in the other",
+                         needs=one_of("unlabelled", "all"))  # the images that consistency is asked of
 
-    vat_weight: float = setting(
-        0.3, "rival", f"0.3 in {TORCH} and {GOOGLE}; 1 in {VAT}", "",
-        "adds 7 % to the baseline's gradient (laptop, 400 steps, seed 0)", needs="from 0")
+    vat_weight: float = setting(0.3, "rival", f"0.3 in {TORCH} and {GOOGLE}; 1 in {VAT}", "",
+                                "adds 7 % to the baseline's gradient (laptop, 400 steps, seed 0)", needs="from 0")
     vat_entropy: float = setting(0.06, "rival", f"0.06 in {TORCH} and {GOOGLE}; 1 or 0 in {VAT}", needs="from 0")
-    vat_xi: float = setting(
-        1.0, "rival", f"1e-6 in {VAT} and {TORCH}",
-        "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs="above 0")
+    vat_xi: float = setting(1.0, "rival", f"1e-6 in {VAT} and {TORCH}",
+                            "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs="above 0")
     vat_epsilon: float = setting(  # L2 norm over an image of 32 x 32 px
         6.0, "rival", f"6 for 32 x 32 pixels in {TORCH} and {GOOGLE}, 8 in {VAT}",
         "as strong for each pixel: times size / 32, so 9 for 48 x 48, 42 for 224 x 224", needs="from 0")
@@ -100,9 +95,8 @@ class ClassificationSettings(Settings):
         0.2, "open", "any dropout; the code of SRC-MT has 0.2 before the classifier", needs="0 to below 1")
     imagenet: str = setting("", "paper", "pretrained on ImageNet", "no weights are brought along: name a file")
     size: int = setting(224, "paper", "224 x 224")
-    n_ops: int = setting(
-        2, "open", "the numbers of RandAugment; FixMatch, FlexMatch in TorchSSL take 3",
-        needs=("a whole number from 0", lambda n: n >= 0))
+    n_ops: int = setting(2, "open", "the numbers of RandAugment; FixMatch, FlexMatch in TorchSSL take 3",
+                         needs=("a whole number from 0", lambda n: n >= 0))
     magnitude: int = setting(
         10, "open", "the numbers of RandAugment", needs=("a whole number from 0 to 10", lambda m: 0 <= m <= 10))
     cutout: float = setting(  # largest side of a grey square in strong views, as share of the image

@@ -5,7 +5,6 @@ AKIEC and BCC) lie close together. What is drawn belongs to the lesion; where it
 camera belong to the view, so that images of one lesion are alike, as in the real data. No photograph went into it.
 """
 
-import csv
 import os
 import shutil
 import tempfile
@@ -20,13 +19,11 @@ from i2pemd_lite.files import BadInput
 
 FORMAT = 2
 WIDTH, HEIGHT = 96, 72
-# Images in ISIC 2018 Task 3, in the order of CLASSES.
-FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])
+FREQUENCY = np.array([1113, 6705, 514, 327, 1099, 115, 142])  # images in ISIC 2018 Task 3, in the order of CLASSES
 
-# Class means of the features, each in 0..1.
-# melanin, blood: pigments; bumps: of the border; patchy: pigment that varies; soft: width of the edge; network,
-# globules: of pigment; veil: blue-grey over it; white: pale patches, scale; scar: a pale centre; vessels: thin red
-# branches; cysts: bright dots; lacunae: red lakes.
+# Class means of the features, each in 0..1. melanin, blood: pigments; bumps: of the border; patchy: pigment that
+# varies; soft: width of the edge; network, globules: of pigment; veil: blue-grey over it; white: pale patches, scale;
+# scar: a pale centre; vessels: thin red branches; cysts: bright dots; lacunae: red lakes.
 FEATURES = ("melanin", "blood", "bumps", "patchy", "soft", "network", "globules", "veil", "white", "scar", "vessels",
             "cysts", "lacunae")  # fmt: skip
 MEANS = {
@@ -101,7 +98,7 @@ def _write(folder, images, seed, progress):
     inputs = [folder / f"{stem}_Input" for stem in (TRAINING, TEST)]
     for place in inputs:
         place.mkdir(parents=True)
-    truth, lesions = [], []
+    truth, lesions = [("image", *CLASSES)], [("image", "lesion_id")]
     bar = tqdm(np.concatenate([training, test]), "Drawing lesions", unit="", disable=not progress)
     for number, (k, lesion) in enumerate(bar):
         name, labelled = f"SYN_{number:07d}", number < len(training)
@@ -110,21 +107,14 @@ def _write(folder, images, seed, progress):
         if labelled:
             truth.append((name, *(float(k == j) for j in range(len(CLASSES)))))
             lesions.append((name, f"LES_{lesion:07d}"))
-    _write_csv(folder / f"{TRAINING}_GroundTruth.csv", ("image", *CLASSES), truth)
-    _write_csv(folder / f"{TRAINING}_LesionGroupings.csv", ("image", "lesion_id"), lesions)
-
-
-def _write_csv(path, header, rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    files.write_csv(folder / f"{TRAINING}_GroundTruth.csv", truth)
+    files.write_csv(folder / f"{TRAINING}_LesionGroupings.csv", lesions)
 
 
 class Waves:
-    """A smooth random field of unit variance over the plane: a sum of plane waves of about one length (px).
-
-    On a grid of columns c and rows r, cos(a c + b r + f) is the real part of exp(i (a c + f)) exp(i b r), so that a
-    whole field is one small matrix product.
-    """
+    """A smooth random field of unit variance over the plane: a sum of plane waves of about one length (px). On a grid
+    of columns c and rows r, cos(a c + b r + f) is the real part of exp(i (a c + f)) exp(i b r), so that a whole field
+    is one small matrix product."""
 
     def __init__(self, rng, length, count=10):
         angle, k = rng.uniform(0, 2 * np.pi, count), 2 * np.pi / (length * rng.uniform(0.75, 1.35, count))
@@ -140,19 +130,15 @@ class Waves:
 
 
 class Lesion:
-    """What all views of one lesion share: its features, outline, fields and skin.
-
-    name: of the class; seed: anything that `numpy.random.default_rng` takes.
-    """
+    """What all views of one lesion share: its features, outline, fields and skin. name: of the class; seed: anything
+    that `numpy.random.default_rng` takes."""
 
     def __init__(self, name, seed):
         rng = np.random.default_rng(seed)
         drawn = np.array(MEANS[name]) + SPREAD * rng.standard_normal(len(FEATURES))
         self.features = dict(zip(FEATURES, drawn.clip(0, 1), strict=True))
         self.skin = FAIR + (DARK - FAIR) * rng.beta(1.2, 2.5) + rng.normal(0, 6, 3)
-        self.radius = rng.uniform(13, 29)
-        self.stretch = rng.uniform(1.0, 1.45)
-        harmonics = np.arange(2, 8)
+        self.radius, self.stretch, harmonics = rng.uniform(13, 29), rng.uniform(1.0, 1.45), np.arange(2, 8)
         self.outline = rng.normal(0, 1, 6) / harmonics**0.8, harmonics, rng.uniform(0, 2 * np.pi, 6)
         lengths = {"patch": 26, "net": rng.uniform(5.0, 7.5), "dots": rng.uniform(4.5, 7), "veil": 24, "pale": 15,
                    "vessel": 15, "vessel_where": 22, "cyst": 6.5, "lake": rng.uniform(9, 14), "skin": 40,
@@ -215,8 +201,7 @@ def draw(lesion, rng):
     """A view of a `Lesion` as a 96 x 72 px `PIL.Image`; place, light, hairs and camera come from `rng`."""
     from PIL import Image
 
-    turn, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2)
-    mirror = rng.choice([-1, 1])
+    turn, zoom, mirror = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.2), rng.choice([-1, 1])
     middle = np.array([WIDTH / 2 + rng.normal(0, 4), HEIGHT / 2 + rng.normal(0, 3)])
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [mirror * np.sin(turn), mirror * np.cos(turn)]]) / zoom
     density, veil, white = lesion.density(np.column_stack([rotation, -rotation @ middle]))

@@ -19,24 +19,18 @@ from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, ends, with_nan, with_paper
+from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
 FIGURES = {"auc": "AUC", "sensitivity": "Sens", "specificity": "Spec", "accuracy": "Acc", "f1": "F1", "top1": "top-1"}
 """Figure -> the head of its column."""
 AT = " at 0.18"  # end of the names of what the threshold gives
-COMPARED = ("auc", "f1")
-"""The figures whose differences are given with intervals."""
-VERDICTS = {
-    "ahead": "ahead of",
-    "behind": "behind",
-    "not told apart": "not told apart from",
-    "unknown": "without an interval over seeds beside",
-}
+COMPARED = ("auc", "f1")  # the figures whose differences are given with intervals
+VERDICTS = {"ahead": "ahead of", "behind": "behind", "not told apart": "not told apart from",
+            "unknown": "without an interval over seeds beside"}  # fmt: skip
 """`statistics.Interval.verdict` -> how a sentence on the proposed method says it."""
-OF_THRESHOLD = ("sensitivity", "specificity", "accuracy", "f1")
-"""The figures that depend on how a score becomes a class, and that the paper prints."""
+OF_THRESHOLD = ("sensitivity", "specificity", "accuracy", "f1")  # that the paper prints and a decision changes
 SHORT = dict(zip(SETS, ("above", "band", "let in", "surest", "random", "by fix", "below", "taught"), strict=True))
 SINGLE = "the paper's Table 4 prints no spread: take its figures for those of single runs"
 P = (
@@ -70,20 +64,14 @@ def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, f
     Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
     used as it is.
 
-    Parameters
-    ----------
-    data, profile : as for `train`
-    seeds : one run of each method for each; a SD takes two
-    methods : keys of `METHODS`; None: all twelve
-    thresholds : pairs (τ_low, τ_high) for Table 6, each a run of the proposed method for each seed; None: the paper's
-        five where the proposed method is among the `methods`, else none
-    folder : where the runs are kept
-    settings : any field of `ClassificationSettings`, for every run
+    data, profile   as for `train`
+    seeds           one run of each method for each; a SD takes two
+    methods         keys of `METHODS`; None: all twelve
+    thresholds      pairs (τ_low, τ_high) for Table 6, each a run of the proposed method for each seed; None: the
+                    paper's five where the proposed method is among the `methods`, else none
+    settings        any field of `ClassificationSettings`, for every run
 
-    Raises
-    ------
-    BadInput
-        before anything is trained, for a folder that holds a run with other settings or on other data
+    Raises `BadInput` before anything is trained, for a folder that holds a run with other settings or on other data.
     """
     if thresholds is None:
         thresholds = paper.TABLE6 if methods is None or PROPOSED in methods else ()
@@ -125,8 +113,7 @@ class Result(results.Result):
 
 @dataclass(repr=False)
 class Tables(results.Tables):
-    """The tables of some `results`, each a `Report`: `table4`, `comparison`, `intervals`, `threshold018`, `table5`,
-    `table6`, `bands`.
+    """The tables of some `results`, each a `Report`: those that `REPORTS` names.
 
     `main` is (τ_low, τ_high) of all tables but Table 6, which has the runs of the proposed method with any pair.
 
@@ -135,14 +122,10 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE = "Classification"
-    THINGS = "images"
-    PREPARED_BY = "size"
-    VARIED = {"tau_low": "τ_low", "tau_high": "τ_high"}
-    SUFFIX = "-{:g}-{:g}"
+    THINGS, PREPARED_BY = "images", "size"
+    VARIED, SUFFIX = {"tau_low": "τ_low", "tau_high": "τ_high"}, "-{:g}-{:g}"
     REPORTS = {"table4": 0, "comparison": 0, "intervals": 0, "threshold018": 0, "table5": 0, "table6": 2, "bands": 0}
-    STEPS = ("steps", "weights of step")
-    AS_IT_IS = ("split_by", "imagenet")
+    STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")
     WORTH = {"AUC": "auc", "F1": "f1"}
 
     def __post_init__(self):
@@ -179,17 +162,12 @@ class Tables(results.Tables):
         training = len(data.ids) - len(learner.val) - len(learner.test)
         used = len(learner.labelled), len(learner.unlabelled) if learner.method.unlabelled else 0
         counts = {name: sum(row[name] for row in run.history) for name in COUNTS} if counted(run.history) else {}
+        leaks = lesions and sum(lesion in elsewhere for lesion in lesions)
         return {
-            "figures": figures,
-            "about": content["about"],
-            "images": images,
-            "truth": truth,
-            "scores": scores,
-            "lesions": lesions,
-            "leaks": lesions and sum(lesion in elsewhere for lesion in lesions),
-            "shares": tuple(100 * n / training for n in used),
+            "figures": figures, "about": content["about"], "images": images, "truth": truth, "scores": scores,
+            "lesions": lesions, "leaks": leaks, "shares": tuple(100 * n / training for n in used),
             "counts": counts and counts | {"steps": len(run.history)},
-        }
+        }  # fmt: skip
 
     @property
     def table4(self):
@@ -200,7 +178,7 @@ class Tables(results.Tables):
             row = self._row(method, paper.TABLE4) | dict(zip(("labelled %", "unlabelled %"), shares, strict=True))
             p = paired_t(*_mean_right(pairs)).p if pairs else math.nan
             rows.append(row | {"p": p, "paper p": paper.TABLE4[method].p})
-        notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [_no_run_of(paper.TABLE4)]
+        notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [results.no_run_of(paper.TABLE4)]
         notes += self._dependent() + self.unlike() + paper.audit()["table4"] + [self.note(self.of(paper.TABLE4))]
         first = [ROW, SETTING, SEEDS]
         for column in _means(COMPARED):
@@ -225,7 +203,8 @@ class Tables(results.Tables):
                 differences = [a.figures[figure] - b.figures[figure] for a, b in pairs]
                 unknown = Interval(*[math.nan] * 4, len(pairs))  # where AUC is undefined
                 over = interval(differences) if np.isfinite(differences).all() else unknown
-                row |= _bounded(figure, differences, bounds) | ends(f"{figure} seeds", (over.low, over.high))
+                row |= _bounded(figure, differences, bounds)
+                row |= {f"{figure} seeds low": over.low, f"{figure} seeds high": over.high}
                 row[f"{figure} verdict"] = over.verdict
             t, exact = paired_t(*_mean_right(pairs)), mcnemar(pairs[0][0].right, pairs[0][1].right)
             row |= {"top1": 100 * t.difference, "t": t.t if math.isfinite(t.t) else math.nan, "p": t.p}
@@ -257,10 +236,9 @@ class Tables(results.Tables):
         for method in self.present():
             runs = self.runs(method)
             bounds = jackknife([run.scores for run in runs], first.truth, first.lesions)
-            row = {"method": method, "row": self.NAMES[method], "seeds": len(runs)}
+            rows.append({"method": method, "row": self.NAMES[method], "seeds": len(runs)})
             for figure in figures:
-                row |= _bounded(figure, [run.figures[figure] for run in runs], bounds)
-            rows.append(row)
+                rows[-1] |= _bounded(figure, [run.figures[figure] for run in runs], bounds)
         columns = [ROW, SEEDS, *(Column(figure, FIGURES[figure], "interval") for figure in figures)]
         title = "Figures in percent, mean over seeds, with 95 % intervals of these networks over test images"
         return Report(title, rows, notes=[COVERS], columns=columns)
@@ -284,11 +262,9 @@ class Tables(results.Tables):
         ]
         (largest, threshold), columns = DECISIONS, [*_means(OF_THRESHOLD), Column("off", kind="mean")]
         second = [column._replace(name=f"{column.name}{AT}") for column in columns]
-        lines = [
-            [ROW, Column(largest, "setting", "words"), *columns],
-            [BLANK, Column(threshold, kind="words"), *second],
-            with_paper(columns[:-1], columns[-1:], digits=2)[1],
-        ]
+        first = [ROW, Column(largest, "setting", "words"), *columns]
+        second = [BLANK, Column(threshold, kind="words"), *second]
+        lines = [first, second, with_paper(columns[:-1], columns[-1:], digits=2)[1]]
         title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
         return Report(title, rows, notes=notes, pages=[Page(lines)])
 
@@ -337,15 +313,11 @@ class Tables(results.Tables):
     def about(self):
         """What the runs have in common, for the line under Table 4."""
         first = self.results[0]
-        s, split_by = first.settings, first.about["split by"]
-        if first.leaks is None:
-            split_by += ", lesions unknown"
-        elif first.leaks:
-            split_by += f", {first.leaks} of them of a lesion that other parts show too"
-        else:
-            split_by += ", no lesion in two parts: stricter than the paper's split by image"
+        s, by, leaks = first.settings, first.about["split by"], first.leaks
+        shared = f"{leaks} of them of a lesion that other parts show too" if leaks else "lesions unknown"
+        apart = "no lesion in two parts: stricter than the paper's split by image" if leaks == 0 else shared
         return {
-            "data": first.data, "held-back images": len(first.images), "split by": split_by, "steps": s.steps,
+            "data": first.data, "held-back images": len(first.images), "split by": f"{by}, {apart}", "steps": s.steps,
             "network": s.network, "from": "ImageNet" if s.imagenet else "random weights", "px": s.size,
             "(τ_low, τ_high)": "({:g}, {:g})".format(*self.main), "λ": s.weight,
         }  # fmt: skip
@@ -365,10 +337,6 @@ class Tables(results.Tables):
 from_runs = Tables.from_runs
 
 
-def _no_run_of(methods):
-    return f"no run of {', '.join(methods)}"
-
-
 def _mean_right(pairs):
     """For both sides of some pairs of runs, (n,) the share of the seeds that got each image right."""
     return [np.mean([run.right for run in runs], 0) for runs in zip(*pairs, strict=True)]
@@ -376,7 +344,8 @@ def _mean_right(pairs):
 
 def _bounded(figure, values, bounds):
     """The mean of a figure, in percent, and the ends of its interval."""
-    return {figure: float(np.mean(values))} | ends(figure, [100 * bound for bound in bounds[figure]])
+    low, high = bounds[figure]
+    return {figure: float(np.mean(values)), f"{figure} low": 100 * low, f"{figure} high": 100 * high}
 
 
 def _means(figures):
@@ -386,7 +355,7 @@ def _means(figures):
 def _five(title, rows, notes, methods):
     """A report that prints the paper's five figures."""
     lines = with_paper(_means(paper.FIGURES), [Column("seeds", digits=0)], digits=2)
-    return Report(title, rows, notes=notes if rows else [_no_run_of(methods)], pages=[Page(lines)])
+    return Report(title, rows, notes=notes if rows else [results.no_run_of(methods)], pages=[Page(lines)])
 
 
 def _verdicts(rows, figure):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from i2pemd_lite.classification.data import Dataset, load
-from i2pemd_lite.classification.layout import SUFFIXES, Folder, Zip
+from i2pemd_lite.classification.layout import SUFFIXES, Pictures
 from i2pemd_lite.classification.learner import Classifier
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, prepare
@@ -60,7 +60,7 @@ def _unlabelled(images):
     """A folder or zip that just holds images as a `Dataset` of test images; anything else as it is."""
     place = Path(images) if isinstance(images, str | Path) else None
     if place and (place.suffix == ".zip" or place.is_dir() and SUFFIXES & {p.suffix.lower() for p in place.iterdir()}):
-        pictures = Zip(place) if place.is_file() else Folder(place)
+        pictures = Pictures(place)
         names, none = tuple(sorted(pictures.names)), np.zeros(0, np.int64)
         return Dataset(place, place.name, (), none, test_ids=names, sources=pictures.sources, test_pictures=pictures)
     return images

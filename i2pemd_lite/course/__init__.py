@@ -4,27 +4,25 @@ from importlib import import_module
 
 # No function has the name of a file here: importing the file would put it in the function's place.
 _HOME = {
-    "start": "i2pemd_lite.panels.engine.lesson",
-    "agree": "i2pemd_lite.panels.engine.lesson",
-    "check": "i2pemd_lite.course.ask.judge",
-    "predict": "i2pemd_lite.course.ask.question",
-    "estimate": "i2pemd_lite.course.ask.number",
-    "sketch": "i2pemd_lite.course.ask.curve",
-    "ledger": "i2pemd_lite.course.about.ledger",
-    "doctor": "i2pemd_lite.course.about.doctor",
-    "outline": "i2pemd_lite.course.about.outline",
+    "start": "panels.engine.lesson",
+    "agree": "panels.engine.lesson",
+    "check": "course.ask.judge",
+    "predict": "course.ask.question",
+    "estimate": "course.ask.number",
+    "sketch": "course.ask.curve",
+    "ledger": "course.about.ledger",
+    "doctor": "course.about.doctor",
+    "outline": "course.about.outline",
+    "progress": "course.record.progress",
 }
-__all__ = [*_HOME, "progress"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name):
-    if name == "progress":
-        return import_module(f"{__name__}.record.progress")
-    if name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"i2pemd_lite.{_HOME[name]}")
+    return getattr(home, name, home)  # progress is a module
 
 
 def __dir__():

@@ -92,8 +92,8 @@ def work(_):
     """Write the lessons without solutions into work/, those that are not there yet: a learner's own copies."""
     from i2pemd_lite.course.publish import copies
 
-    copies.working()
-    for path in copies.outdated():
+    _, outdated = copies.working()
+    for path in outdated:
         _say(f"{path}: imports what its lesson does not, as another version did; if its first cell fails, move it away "
              "and start again: a new copy is written")  # fmt: skip
 

@@ -1,6 +1,6 @@
 """One prediction over up to seven classes: what each class adds to its distance, and where it is pushed (Eq. 6)."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -23,18 +23,6 @@ NAMES = ("I2PEMD", "fixed form", "cross-entropy")
 ASIDE = 0.17  # a bar stands left of its tick by this, to have the mark of its cost beside it
 
 
-class Result(NamedTuple):
-    """One prediction against one label, under the three measures."""
-
-    masses: np.ndarray  # (K,) as set
-    p: np.ndarray  # (K,) scaled to a sum of 1
-    label: int
-    ground: np.ndarray  # (K, K)
-    parts: np.ndarray  # (2, K): pᵢ Gᵢₖ, and the same for 1 − I; each row adds up to its distance
-    distances: np.ndarray  # (3,): I2PEMD, fixed form, cross-entropy
-    gradients: np.ndarray  # (3, K), by the logits
-
-
 def compute(state, K):
     """The three measures of the prediction in `state`: p1 … pK (masses), label (from 1) and ground (of GROUNDS)."""
     masses = np.array([state[f"p{i + 1}"] for i in range(K)])
@@ -43,8 +31,10 @@ def compute(state, K):
     k, G = state["label"] - 1, GROUNDS[state["ground"]](K)
     p = torch.tensor(masses / masses.sum())
     distances, gradients = with_gradients(p[None], k, G)
+    # Each row adds up to its distance.
     parts = torch.stack([p * G[:, k], p * fixed_ground_distance(K, dtype=p.dtype)[:, k]])
-    return Result(masses, p.numpy(), k, G.numpy(), parts.numpy(), distances[:, 0], gradients[:, 0])
+    return SimpleNamespace(masses=masses, p=p.numpy(), label=k, ground=G.numpy(), parts=parts.numpy(),
+                           distances=distances[:, 0], gradients=gradients[:, 0])  # fmt: skip
 
 
 def draw(card, result):

@@ -1,6 +1,6 @@
 """Skin images by class, their weak and strong views, and the curves of up to twelve methods."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -17,14 +17,6 @@ COLUMNS = 9  # images of a class on a contact sheet
 VIEWS = 7
 
 
-class Sheet(NamedTuple):
-    """Some images of each class, and how many there are."""
-
-    pictures: list  # K arrays (n, S, S, 3) uint8
-    counts: np.ndarray  # (K,)
-    lesions: int | None  # how many the images are of
-
-
 def contact(data, page=0):
     """The `page`-th COLUMNS images of each class; the pages begin again where a class has no more."""
     pictures = []
@@ -34,7 +26,8 @@ def contact(data, page=0):
         pictures.append(data.images[chosen].permute(0, 2, 3, 1).numpy())
     labels = data.labels.tolist()
     lesions = None if data.lesions is None else len(set(zip(data.lesions, labels, strict=True)))
-    return Sheet(pictures, np.bincount(labels, minlength=len(CLASSES)), lesions)
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return SimpleNamespace(pictures=pictures, counts=counts, lesions=lesions)
 
 
 def draw_sheet(card, sheet):
@@ -79,15 +72,11 @@ def sheet(data):
                  size=(9.4, 5.2))  # fmt: skip
 
 
-class Views(NamedTuple):
-    """One image as it is, and in views."""
-
-    label: str
-    pictures: np.ndarray  # (2, VIEWS + 1, S, S, 3) uint8: weak ones above, strong ones below, each led by the plain one
-
-
 def look(data, state):
-    """The `Views` of the state: image (from 1), n (operations), m (largest strength) and draw (seed)."""
+    """One image in weak views (above) and strong ones, each row led by the image as it is.
+
+    `state` has image (from 1), n (operations), m (largest strength) and draw (seed).
+    """
     i, seed = state["image"] - 1, state["draw"]
     batch = data.images[[i] * VIEWS]
     rows = (
@@ -95,13 +84,10 @@ def look(data, state):
         strong(batch, data.size, generator(seed, "strong"), n=state["n"], m=state["m"]),
     )
     original = plain(batch[:1], data.size)
-    return Views(CLASSES[int(data.labels[i])], _bytes(torch.stack([torch.cat([original, row]) for row in rows])))
-
-
-def _bytes(views):
-    """Normalised views as pictures."""
+    pictures = torch.stack([torch.cat([original, row]) for row in rows])
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((views * std + mean).clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
+    pictures = ((pictures * std + mean).clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
+    return SimpleNamespace(label=CLASSES[int(data.labels[i])], pictures=pictures)
 
 
 def draw_views(card, views):
@@ -143,13 +129,9 @@ def views(data):
 TERMS = ("labelled", "unlabelled", "consistency", "relation", "vat", "entropy")
 COUNTS = ("kept", "kept_right", "band", "near")  # of `bands`: N_s, the right ones; the band, and whom I2PEMD lets in
 MEASURES = {
-    "AUC": "auc",
-    "top-1 accuracy": "top1",
-    "F1": "f1",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
+    "AUC": "auc", "top-1 accuracy": "top1", "F1": "f1", "sensitivity": "sensitivity", "specificity": "specificity",
     "accuracy (Table 4)": "accuracy",
-}
+}  # fmt: skip
 
 
 def panel(**runs):

@@ -5,7 +5,7 @@ of the methods cut it.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -13,21 +13,7 @@ from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel
-from i2pemd_lite.panels.selection import Share, judge, rule_controls, share
-
-
-class Curve(NamedTuple):
-    """One ranking, cut after 1, 2, … N images of every batch."""
-
-    order: np.ndarray  # (B, N): the images of each batch, the most trusted first
-    precision: np.ndarray  # (N,): right ones of those taken, in percent
-
-
-class Point(NamedTuple):
-    """One rule: the part of all images that it takes, in percent, and how many of those are right."""
-
-    coverage: float
-    right: Share
+from i2pemd_lite.panels.selection import judge, rule_controls, share
 
 
 def curves(frozen):
@@ -35,20 +21,9 @@ def curves(frozen):
 
     After n of N images of each of B batches, the coverage is n/N and the precision Σ_b right_b(n) / (B n).
 
-    Returns {"sure": by falling s, "learned": by rising d with the network's own G, "fixed": by rising d with 1 − I}.
+    Returns the order of the images (B, N), the most trusted first, and the precision (N,) in percent, of {"sure": by
+    falling s, "learned": by rising d with the network's own G, "fixed": by rising d with 1 − I}.
     The last is the first again, because then d = 1 − s, but for images whose s differ by a rounding.
-
-    Example
-    -------
-    >>> import torch
-    >>> from i2pemd_lite.panels.selection import Frozen
-    >>> o = torch.tensor([[[.75, .20, .05], [.78, .02, .20], [.5, .3, .2]]])
-    >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> sure, learned, _ = curves(Frozen(o, torch.tensor([[0, 1, 0]]), G)).values()
-    >>> sure.order.tolist(), sure.precision.round(1).tolist()
-    ([[1, 0, 2]], [0.0, 50.0, 66.7])
-    >>> learned.order.tolist(), learned.precision.round(1).tolist()
-    ([[0, 1, 2]], [100.0, 50.0, 66.7])
     """
     o = frozen.o.double()
     s, labels = o.max(-1)
@@ -60,19 +35,9 @@ def curves(frozen):
     for name, key in keys.items():
         order = key.argsort(dim=-1, stable=True)
         hits = right.gather(-1, order).cumsum(-1).mean(0).numpy()
-        curves[name] = Curve(order.numpy(), 100 * hits / (1 + np.arange(o.shape[1])))
+        precision = 100 * hits / (1 + np.arange(o.shape[1]))
+        curves[name] = SimpleNamespace(order=order.numpy(), precision=precision)
     return curves
-
-
-class Result(NamedTuple):
-    """The curves, and where the rules cut."""
-
-    curves: dict  # ranking -> Curve
-    lead: np.ndarray  # (N,): precision by the learned d less that by s, in points
-    doubt: np.ndarray  # (N,): its standard error
-    points: dict  # "threshold" (s > τ_high), "rule" (Eq. 18) and "rival" (as many by s) -> Point
-    differ: int  # how many images the I2PEMD rule takes that its rival does not
-    rule: tuple  # τ_low, τ_high, T
 
 
 def lead(frozen, curves):
@@ -92,15 +57,20 @@ def lead(frozen, curves):
 
 
 def compute(frozen, curves, ahead, rule):
-    """The operating points of one rule (τ_low, τ_high, T) on the curves, whose lead and its error are `ahead`."""
+    """Where one rule (τ_low, τ_high, T) cuts the curves, whose lead and its error are `ahead`.
+
+    points: "threshold" (s > τ_high), "rule" (Eq. 18) and "rival" (as many by s) -> coverage, the part of all images
+    that it takes, in percent, and the `Share` of right ones;  differ: images that only the rule takes
+    """
     judged = judge(frozen, *rule, "learned")
     chosen, right = judged.chosen.mask.numpy(), judged.right.numpy()
     # As many of each batch as the rule takes, the most confident ones
     rival = np.argsort(curves["sure"].order, -1) < chosen.sum(-1, keepdims=True)
     masks = {"threshold": judged.chosen.high.numpy(), "rule": chosen, "rival": rival}
-    points = {name: Point(100 * mask.mean(), share(int(mask.sum()), int(right[mask].sum())))
+    points = {name: SimpleNamespace(coverage=100 * mask.mean(), right=share(int(mask.sum()), int(right[mask].sum())))
               for name, mask in masks.items()}  # fmt: skip
-    return Result(curves, *ahead, points, int((chosen & ~rival).sum()), rule)
+    return SimpleNamespace(curves=curves, lead=ahead[0], doubt=ahead[1], points=points, rule=rule,
+                           differ=int((chosen & ~rival).sum()))  # fmt: skip
 
 
 CURVES = {
@@ -128,7 +98,7 @@ def draw(card, result):
     for name, look in CURVES.items():
         left.line(cuts, result.curves[name].precision, zorder=2, **look)
     for name, look in POINTS.items():
-        coverage, (_, percent, error) = result.points[name]
+        coverage, (_, percent, error) = result.points[name].coverage, result.points[name].right
         left.line([coverage] * 2, [percent - error, percent + error], color=style.QUIET, lw=1.2, zorder=3)
         left.points(coverage, percent, zorder=4, **look)
     top = max(2.0, np.ceil((np.abs(result.lead) + result.doubt).max()))
@@ -192,13 +162,5 @@ def coverage(frozen, **start):
     ahead = lead(frozen, ranked)
     controls = rule_controls(frozen.o.shape[1], "250px")
     cut = lru_cache(64)(lambda *rule: compute(frozen, ranked, ahead, rule))
-    return Panel(
-        "precision against coverage",
-        controls,
-        lambda state: cut(state["tau_low"], state["tau_high"], state["top"]),
-        draw,
-        describe,
-        layout=[list(controls)],
-        size=(9.4, 3.7),
-        start=start,
-    )
+    return Panel("precision against coverage", controls, lambda state: cut(*state.values()), draw, describe,
+                 layout=[list(controls)], size=(9.4, 3.7), start=start)  # fmt: skip

@@ -44,14 +44,9 @@ def column(rows, name, smooth=1):
 
 
 def loss_lines(runs, chosen, show, terms, smooth):
-    """One of the `terms` for every run, or where `show` is none of them all terms of the chosen run.
+    """One of the `terms` for every run, by name, or where `show` is none of them all terms of the chosen run.
 
-    Parameters
-    ----------
-    runs : dict of name -> what has `history` and `evaluations`, lists of dicts
-    chosen, show : names of a run and of a column
-    terms : the names of the losses
-    smooth : steps that a point is the mean of
+    Each point is the mean of `smooth` steps.
     """
     if show not in terms:
         here = list(runs).index(chosen)

@@ -4,7 +4,7 @@ The features are simulated in the plane; everything that happens to them goes th
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -19,24 +19,6 @@ CENTRES = np.array([[0.0, 0.0], [4.0, 0.5], [1.2, 3.2], [5.0, 3.6]])
 DRIFT = np.array([[0.6, 0.3], [-0.3, 0.6], [0.6, -0.2], [-0.5, -0.4]])
 WAYS = {"pooled voxels (Eq. 11)": "voxels", "mean of the CT and MR means": "modalities", "CT first, then MR": "in turn"}
 LINES = ("-", "--", "-.", ":")
-
-
-class Result(NamedTuple):
-    """The whole run: where the prototypes were after each step, and what the last batch looked like."""
-
-    path: np.ndarray  # (STEPS + 1, K, 2), NaN before a class was seen
-    other: np.ndarray  # (K, 2): where the other pooling leads: both modalities alike if voxels are, else voxels
-    centre: np.ndarray  # (STEPS, K, 2): the true mean of each class, CT and MR in their proportion
-    age: np.ndarray  # (STEPS, K): steps since the last update, NaN before the first
-    features: np.ndarray
-    labels: np.ndarray
-    is_mr: np.ndarray
-    alpha: float
-
-    @property
-    def error(self):
-        """(STEPS, K): how far each prototype is from the centre of its class after each step."""
-        return np.linalg.norm(self.path[1:] - self.centre, axis=-1)
 
 
 @lru_cache(8)
@@ -77,7 +59,7 @@ def follow(features, labels, is_mr, alpha, way="voxels", zeros=False):
 
 
 def compute(state):
-    """Run STEPS steps of the bank.
+    """Run STEPS steps of the bank: how far each prototype is from the centre of its class, and its age, after each.
 
     `state` has alpha, batch, rarest, drift, gap, share, pool (a key of WAYS) and zeros (bool).
     """
@@ -89,7 +71,9 @@ def compute(state):
     step = np.arange(1, STEPS + 1)[:, None]
     last = np.maximum.accumulate(np.where(present, step, 0))
     age = np.where(last > 0, step - last, np.nan)
-    return Result(path, rival[-1], centre, age, features[-1], labels[-1], is_mr[-1], state["alpha"])
+    error = np.linalg.norm(path[1:] - centre, axis=-1)
+    return SimpleNamespace(path=path, other=rival[-1], error=error, age=age, alpha=state["alpha"],
+                           features=features[-1], labels=labels[-1], is_mr=is_mr[-1])  # fmt: skip
 
 
 def draw(card, result):

@@ -4,7 +4,7 @@ Table 2 and Figure 6 of the paper: mI2PEMD against mDOC and MMD, evaluated again
 DOC for several feature sizes d.
 """
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -17,16 +17,6 @@ MEASURES = {"mI2PEMD": "mi2pemd", "mDOC (%)": "doc", "MMD²": "mmd"}
 CAUTION = "Evaluations of one run follow each other (they are autocorrelated), so this p is too small."
 
 
-class Result(NamedTuple):
-    """The evaluations of a run, and how mI2PEMD moves with the measure it is held against."""
-
-    steps: np.ndarray  # (n,)
-    values: dict  # measure -> (n,)
-    first: int  # how many are left out, at the beginning
-    against: str
-    correlation: Correlation  # r and p are NaN where one of the two does not vary
-
-
 def compute(run, state):
     """The curves of state's run: first (evaluations left out at the beginning), against (a key of `MEASURES`)."""
     rows, first, against = run.evaluations, state["first"], state["against"]
@@ -35,7 +25,8 @@ def compute(run, state):
     pairs = pairs[:, np.isfinite(pairs).all(0)]
     varies = pairs.shape[1] > 2 and (np.ptp(pairs, axis=1) > 0).all()
     correlation = pearson(*pairs) if varies else Correlation(np.nan, np.nan, pairs.shape[1])
-    return Result(np.array([row["step"] for row in rows]), values, first, against, correlation)
+    steps = np.array([row["step"] for row in rows])
+    return SimpleNamespace(steps=steps, values=values, first=first, against=against, correlation=correlation)
 
 
 def draw(card, result):
@@ -70,13 +61,7 @@ def draw(card, result):
 
 
 def said(correlation):
-    """A correlation in words.
-
-    Example
-    -------
-    >>> said(Correlation(-0.789, 0.00041, 32)), said(Correlation(np.nan, np.nan, 3))
-    ('r = -0.79, p = 0.00041, n = 32', 'r is undefined, n = 3')
-    """
+    """A correlation in words."""
     r, p, n = correlation
     return f"r is undefined, n = {n}" if np.isnan(r) else f"r = {r:.2f}, p = {p:.2g}, n = {n}"
 

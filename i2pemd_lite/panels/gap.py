@@ -4,7 +4,8 @@ The features are those of voxels of held-back cases, as many of each class and m
 and the plane is fitted to both modalities together. It shows only a part of what sets them apart; MMD² sees all of it.
 """
 
-from typing import NamedTuple
+from functools import lru_cache
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ import torch
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd
+from i2pemd_lite.panels import plane
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
-from i2pemd_lite.panels.plane import Window, draw_points, draw_prototypes, fit, project, window
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.report import VOXELS, ClassMean
@@ -23,43 +24,11 @@ MOST = 3  # runs beside each other
 ALL = "all classes"
 
 
-class Cloud(NamedTuple):
-    """What one run makes of the held-back voxels."""
-
-    features: dict  # modality -> (n, d)
-    labels: dict  # modality -> (n,)
-    prototypes: np.ndarray  # (K, d)
-    cost: np.ndarray  # (K,) ℓ_k of Eq. 9 over all voxels of the held-back cases
-    plane: object  # scikit-learn's `PCA` of both modalities
-    mmd: dict  # a class, or `ALL` -> MMD², in all d dimensions
-
-    @property
-    def part(self):
-        """Of the variance that lies in the plane."""
-        return float(self.plane.explained_variance_ratio_.sum())
-
-
-class View(NamedTuple):
-    """One run as it is drawn."""
-
-    points: dict  # modality -> (n, 2), those of the classes that are drawn
-    others: np.ndarray  # (n, 2), those of the other classes
-    prototypes: dict  # class index -> (2,), of the classes that are drawn
-    part: float
-    mmd: float  # of the classes that are drawn
-    cost: float  # I2PEMD: the mean of ℓ_k over them (Eq. 8)
-    window: Window
-
-
-class Result(NamedTuple):
-    """Run -> `View`, and the class that is drawn, or `ALL`."""
-
-    views: dict
-    classes: str
-
-
 def measure(run):
-    """Features, prototypes and I2PEMD of a run as it is, on its held-back cases -> `Cloud`."""
+    """Features (n, d), labels, prototypes and ℓ_k of Eq. 9 of a run on its held-back cases, their plane, and MMD².
+
+    `mmd` is by class, or `ALL`, in all d dimensions; `part` is that of the variance that lies in the plane.
+    """
     learner, cost = run.learner, ClassMean(len(CLASSES))
     features, labels = ({modality: [] for modality in MODALITIES} for _ in range(2))
     G = learner.bank.ground_distance().cpu()
@@ -73,49 +42,32 @@ def measure(run):
     features, labels = ({m: torch.cat(part) for m, part in parts.items()} for parts in (features, labels))
     pairs = {ALL: list(features.values())}
     pairs |= {name: [features[m][labels[m] == k] for m in MODALITIES] for k, name in enumerate(CLASSES)}
-    return Cloud(
-        *({m: values.numpy() for m, values in parts.items()} for parts in (features, labels)),
-        learner.bank.prototypes.cpu().numpy(),
-        (cost.sums / cost.counts).numpy(),
-        fit(torch.cat(pairs[ALL]).numpy(), "full"),
-        {name: mmd(*pair).item() if all(map(len, pair)) else np.nan for name, pair in pairs.items()},
-    )
-
-
-class Clouds:
-    """The clouds of some runs; each is measured once for each state of its run."""
-
-    def __init__(self, runs):
-        self.runs, self.measured = runs, {}
-
-    def of(self, name):
-        """The `Cloud` of a run."""
-        number, cloud = self.measured.get(name, (None, None))
-        if number != self.runs[name].number:
-            cloud = measure(self.runs[name])
-            self.measured[name] = self.runs[name].number, cloud
-        return cloud
+    flat = plane.fit(torch.cat(pairs[ALL]).numpy(), "full")
+    return SimpleNamespace(
+        features={m: values.numpy() for m, values in features.items()},
+        labels={m: values.numpy() for m, values in labels.items()},
+        prototypes=learner.bank.prototypes.cpu().numpy(), cost=(cost.sums / cost.counts).numpy(),
+        mmd={name: mmd(*pair).item() if all(map(len, pair)) else np.nan for name, pair in pairs.items()},
+        plane=flat, part=float(flat.explained_variance_ratio_.sum()),
+    )  # fmt: skip
 
 
 def view(cloud, classes, share):
-    """A cloud in its plane, whole or one class of it, with the first `share` percent of its points -> `View`."""
+    """What `measure` found in its plane, whole or one class of it, with the first `share` percent of its points."""
     ks = list(range(len(CLASSES))) if classes == ALL else [CLASSES.index(classes)]
-    labels, points = cloud.labels, {m: project(cloud.plane, f) for m, f in cloud.features.items()}
-    together, prototypes = np.concatenate(list(points.values())), project(cloud.plane, cloud.prototypes)
+    labels, points = cloud.labels, {m: plane.project(cloud.plane, f) for m, f in cloud.features.items()}
+    together, prototypes = np.concatenate(list(points.values())), plane.project(cloud.plane, cloud.prototypes)
 
     def some(modality):
         mine = (points[modality][labels[modality] == k] for k in ks)
         return np.concatenate([part[: round(len(part) * share / 100)] for part in mine])  # they are in no order
 
-    return View(
-        {m: some(m) for m in MODALITIES},
-        together[~np.isin(np.concatenate(list(labels.values())), ks)],
-        {k: prototypes[k] for k in ks},
-        cloud.part,
-        cloud.mmd[classes],
-        float(np.nanmean(cloud.cost[ks])),
-        window(together, prototypes, 0.56, WIDE),
-    )
+    return SimpleNamespace(
+        points={m: some(m) for m in MODALITIES},
+        others=together[~np.isin(np.concatenate(list(labels.values())), ks)],
+        prototypes={k: prototypes[k] for k in ks}, window=plane.window(together, prototypes, 0.56, WIDE),
+        part=cloud.part, mmd=cloud.mmd[classes], cost=float(np.nanmean(cloud.cost[ks])),
+    )  # fmt: skip
 
 
 SIDE, HEAD, FOOT = 2.7, 0.62, 0.62  # inches: height of a plane, what is above it, and below
@@ -138,9 +90,8 @@ def draw(card, result):
         left = (0.12 + (WIDE * SIDE + 0.11) * j) / width
         box = [left, FOOT / height, WIDE * SIDE / width, SIDE / height]
         marked = zip(POINTS, seen.points.values(), strict=True)
-        plane = draw_points(card, name, box, seen.window, marked, seen.others)
         prototypes = {SHORT[k]: place for k, place in seen.prototypes.items()}
-        draw_prototypes(plane, seen.window, prototypes, 0.5 * WIDE, 0.09, ms=9, pad=1.0, leaders=False)
+        plane.draw(card, name, box, seen.window, marked, seen.others, prototypes)
         card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold")
         card.paper.text(left, 1 - 0.5 / height, f"MMD² {seen.mmd:.3f}   I2PEMD {seen.cost:.3f}", size=9)
         words = f"{100 * seen.part:.0f} % of the variance lies in this plane"
@@ -172,17 +123,15 @@ def gap(classes=ALL, share=100, **runs):
     """
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
-    clouds = Clouds(runs)
-    return Panel(
-        "modality gap",
-        {
-            "classes": choice("show", [ALL, *CLASSES], ALL, "240px"),
-            "share": slider("points drawn", 100, 5, 100, 5, "%", width="340px"),
-        },
-        lambda state: Result({name: view(clouds.of(name), **state) for name in runs}, state["classes"]),
-        draw,
-        describe,
-        layout=[["classes", "share"]],
-        size=size(len(runs)),
-        start={"classes": classes, "share": share},
-    )
+    measured = lru_cache(MOST)(lambda name, number: measure(runs[name]))  # once for each state of a run
+
+    def compute(state):
+        views = {name: view(measured(name, run.number), **state) for name, run in runs.items()}
+        return SimpleNamespace(views=views, classes=state["classes"])
+
+    controls = {
+        "classes": choice("show", [ALL, *CLASSES], ALL, "240px"),
+        "share": slider("points drawn", 100, 5, 100, 5, "%", width="340px"),
+    }
+    return Panel("modality gap", controls, compute, draw, describe, layout=[list(controls)], size=size(len(runs)),
+                 start={"classes": classes, "share": share})  # fmt: skip

@@ -1,6 +1,6 @@
 """From prototypes to the ground distance: points in the plane, their L1 distances, row ranks, and G (Eq. 3-5)."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -20,18 +20,6 @@ LAYOUTS = {
 REACH, STEP = 5.0, 0.25  # of the sliders that move a prototype, in feature units
 
 
-class Result(NamedTuple):
-    """The prototypes and the three matrices made from them, one after the other."""
-
-    prototypes: np.ndarray
-    moving: int
-    layout: np.ndarray  # the prototypes before one was shifted and all were scaled
-    scale: float
-    distances: np.ndarray
-    ranks: np.ndarray
-    ground: np.ndarray
-
-
 def compute(state):
     """Place the prototypes of a layout, shift one of them, scale them all, and take Eq. 3, 4 and 5.
 
@@ -44,8 +32,10 @@ def compute(state):
     points[state["moving"] - 1] += state["right"], state["up"]
     c = torch.tensor(points * state["scale"], dtype=torch.float64)
     g = prototype_distances(c)
-    matrices = g.numpy(), percentile_ranks(g).numpy(), ground_distance(c).numpy()
-    return Result(c.numpy(), state["moving"] - 1, layout, state["scale"], *matrices)
+    return SimpleNamespace(
+        layout=layout, moving=state["moving"] - 1, scale=state["scale"], prototypes=c.numpy(),
+        distances=g.numpy(), ranks=percentile_ranks(g).numpy(), ground=ground_distance(c).numpy(),
+    )  # fmt: skip
 
 
 def draw(card, result):

@@ -1,5 +1,6 @@
 """The hardest images of a test set, and what each method answers to them: Figure 7 of the paper."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -45,36 +46,8 @@ def scored(runs):
     for run in runs.values():
         with run.best_weights(), run.learner.evaluating():
             scores.append(run.learner.probabilities(members).numpy())
-    return Scored(
-        tuple(runs),
-        np.stack(scores),
-        data.labels[members].numpy(),
-        data.images[members].permute(0, 2, 3, 1).numpy(),
-        tuple(data.ids[i] for i in members.tolist()),
-    )
-
-
-class Case(NamedTuple):
-    """One image and the answers to it."""
-
-    place: int  # in the order, from 1
-    id: str
-    truth: int
-    image: np.ndarray  # (S, S, 3) uint8
-    scores: np.ndarray  # (M, K)
-    value: float  # what the order is by
-
-
-class Result(NamedTuple):
-    """One page."""
-
-    methods: tuple
-    order: str  # a key of `ORDERS`
-    cases: list  # of up to PAGE `Case`s
-    page: int
-    count: int  # images in the order
-    missed: dict  # method -> how many of them it gets wrong
-    missed_by_all: int
+    truth, images = data.labels[members].numpy(), data.images[members].permute(0, 2, 3, 1).numpy()
+    return Scored(tuple(runs), np.stack(scores), truth, images, tuple(data.ids[i] for i in members.tolist()))
 
 
 def ranked(answers, order, kind=ALL):
@@ -84,13 +57,6 @@ def ranked(answers, order, kind=ALL):
 
     hardest for all         (1/M) Σ_m t_mi, ascending
     methods disagree most   max_m t_mi − min_m t_mi, descending
-
-    Example
-    -------
-    >>> scores = np.array([[[.9, .1], [.3, .7]], [[.2, .8], [.4, .6]]])
-    >>> answers = Scored(("a", "b"), scores, np.array([0, 0]), None, None)
-    >>> [places.tolist() for places, _ in (ranked(answers, order) for order in ORDERS)]
-    [[1, 0], [0, 1]]
     """
     t = answers.scores[:, np.arange(len(answers.truth)), answers.truth].astype(float)
     values = t.mean(0) if order == "hardest for all" else t.max(0) - t.min(0)
@@ -101,17 +67,22 @@ def ranked(answers, order, kind=ALL):
 
 
 def compute(answers, state):
-    """A page of the order: `state` has order (a key of `ORDERS`), kind (a class or `ALL`) and page (from 1)."""
+    """A page of the order: `state` has order (a key of `ORDERS`), kind (a class or `ALL`) and page (from 1).
+
+    Of each of its `cases` the place in the order, from 1, image, scores (M, K), and the value that the order is by;
+    `count` images are in the order, of which each method has `missed` some.
+    """
     places, values = ranked(answers, state["order"], state["kind"])
     first = (state["page"] - 1) * PAGE
-    page = slice(first, first + PAGE)
     cases = [
-        Case(n, answers.ids[i], int(answers.truth[i]), answers.images[i], answers.scores[:, i], float(value))
-        for n, (i, value) in enumerate(zip(places[page], values[page], strict=True), first + 1)
-    ]
+        SimpleNamespace(place=n + 1, id=answers.ids[i], truth=int(answers.truth[i]), image=answers.images[i],
+                        scores=answers.scores[:, i], value=float(values[n]))
+        for n, i in enumerate(places[first : first + PAGE], first)
+    ]  # fmt: skip
     wrong = answers.scores[:, places].argmax(2) != answers.truth[places]
     missed = dict(zip(answers.methods, wrong.sum(1).tolist(), strict=True))
-    return Result(answers.methods, state["order"], cases, state["page"], len(places), missed, int(wrong.all(0).sum()))
+    return SimpleNamespace(methods=answers.methods, order=state["order"], cases=cases, page=state["page"],
+                           count=len(places), missed=missed, missed_by_all=int(wrong.all(0).sum()))  # fmt: skip
 
 
 def pages_of(count):
@@ -190,13 +161,5 @@ def hardest(runs, **start):
         "page": slider("page", 1, 1, pages_of(count[ALL]), 1, width="290px"),
     }
     controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
-    return Panel(
-        "hardest images",
-        controls,
-        lambda state: compute(answers, state),
-        draw,
-        describe,
-        layout=[["order", "kind", "page"]],
-        size=size(len(runs))[:2],
-        start=start,
-    )
+    return Panel("hardest images", controls, lambda state: compute(answers, state), draw, describe,
+                 layout=[list(controls)], size=size(len(runs))[:2], start=start)  # fmt: skip

@@ -1,6 +1,6 @@
 """All predictions over three classes at once: what each measure says of them, and where its gradient pushes (Eq. 6)."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,18 +15,6 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MEASURES = ("I2PEMD  p · G[:, k]", "fixed form  1 − pₖ", "cross-entropy  −log pₖ")
 TOPS = (1.0, 1.0, 4.0)
 SIDE = 96  # of the heat map, in points
-
-
-class Result(NamedTuple):
-    """One prediction and the whole simplex, under the three measures."""
-
-    p: np.ndarray  # (3,)
-    label: int
-    ground: np.ndarray
-    distances: np.ndarray  # (3 measures,) of p
-    gradients: np.ndarray  # (3 measures, 3 classes), by the logits of p
-    maps: np.ndarray  # (3 measures, SIDE, SIDE)
-    pushes: np.ndarray  # (3 measures, 1 + points of the field, 2): how p moves in the plane, p itself first
 
 
 def _predictions_of_pixels(side):
@@ -48,14 +36,8 @@ def measures(p, label, ground, diagonal=0.0):
 
     I2PEMD = p · G[:, k],   fixed = p · (1 − I)[:, k] = 1 − pₖ,   CE = −log pₖ
 
-    Parameters
-    ----------
-    p : (N, K) probabilities, label : k from 0, ground : (K, K)
-    diagonal : of the fixed form; 1 is the paper's words taken to the letter
-
-    Returns
-    -------
-    list of three (N,) tensors, differentiable in p
+    p is (N, K), the label k from 0, the ground distance (K, K); a `diagonal` of 1, of the fixed form, is the paper's
+    words taken to the letter. Each measure is (N,) and differentiable in p.
 
     Example
     -------
@@ -93,7 +75,8 @@ def compute(state):
     # A step down the logits' gradient moves p by J(−∂/∂z) with J = diag(p) − p pᵀ.
     moves = points * (-gradients - (points * -gradients).sum(-1, keepdims=True))
     maps = torch.stack(measures(GRID, k, G, diagonal)).view(3, SIDE, SIDE).numpy()
-    return Result(points[0], k, G.numpy(), distances[:, 0], gradients[:, 0], maps, moves @ CORNERS)
+    return SimpleNamespace(p=points[0], label=k, ground=G.numpy(), distances=distances[:, 0], gradients=gradients[:, 0],
+                           maps=maps, pushes=moves @ CORNERS)  # fmt: skip
 
 
 def draw(card, result):

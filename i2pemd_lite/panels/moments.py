@@ -5,16 +5,17 @@ have two planes: their features mean different things, and places must not be co
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import plane
 from i2pemd_lite.panels.curves import LINES, column
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
-from i2pemd_lite.panels.plane import Window, draw_leaders, draw_points, draw_prototypes, fit, project, window
 from i2pemd_lite.panels.segmentation import SHORT
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.tables.report import Report
@@ -50,65 +51,26 @@ LOOKS = {
 }
 
 
-class Film(NamedTuple):
-    """All moments of a run in its one plane, ready to be drawn."""
-
-    steps: np.ndarray  # (T,)
-    points: np.ndarray  # (T, n, 2)
-    prototypes: np.ndarray  # (T, K, 2), NaN where the class was not seen yet
-    grounds: np.ndarray  # (T, K, K)
-    labels: np.ndarray  # (n,)
-    marks: np.ndarray  # (n,) which mark a point has
-    part: float  # of the variance of all features of all moments that lies in the plane
-    window: Window
-
-
-class Curve(NamedTuple):
-    """One figure of one run over the steps, and where it stands at the cursor."""
-
-    x: np.ndarray
-    y: np.ndarray
-    now: float  # NaN before the first
-
-
-class Result(NamedTuple):
-    """What the card shows of `films`: two panes, each (what, run), and the curves of all runs."""
-
-    films: object  # `Films`
-    step: int
-    at: dict  # run -> which moment of its film it is; -1: the run kept none so early
-    panes: list
-    classes: list  # indices of those that are drawn
-    curves: dict  # run -> Curve
-    measure: str
-
-
 def film(moments, look):
-    """The moments of a run in the plane of their largest variance -> `Film`."""
+    """All moments of a run in the one plane of their largest variance, ready to be drawn.
+
+    steps (T,), points (T, n, 2), prototypes (T, K, 2), NaN where the class was not seen yet, grounds (T, K, K),
+    labels (n,), marks (n,), and the part of the variance that lies in the plane.
+    """
     features = np.stack([moment.features.astype(np.float32) for moment in moments])  # (T, n, d)
-    plane = fit(features.reshape(-1, features.shape[-1]))
-    points, prototypes = project(plane, features), project(plane, np.stack([m.prototypes for m in moments]))
+    flat = plane.fit(features.reshape(-1, features.shape[-1]))
+    points, prototypes = (plane.project(flat, x) for x in (features, np.stack([m.prototypes for m in moments])))
     prototypes[~np.stack([moment.seen for moment in moments])] = np.nan
-    return Film(
-        np.array([moment.step for moment in moments]),
-        points,
-        prototypes,
-        np.stack([moment.ground for moment in moments]),
-        moments[0].labels,
-        getattr(moments[0], look.by),
-        float(plane.explained_variance_ratio_.sum()),
-        window(points.reshape(-1, 2), prototypes.reshape(-1, 2), 0.55),
-    )
+    return SimpleNamespace(
+        steps=np.array([moment.step for moment in moments]), points=points, prototypes=prototypes,
+        grounds=np.stack([moment.ground for moment in moments]), labels=moments[0].labels,
+        marks=getattr(moments[0], look.by), part=float(flat.explained_variance_ratio_.sum()),
+        window=plane.window(points.reshape(-1, 2), prototypes.reshape(-1, 2), 0.55),
+    )  # fmt: skip
 
 
 def latest(steps, step):
-    """The place of the last of rising steps that is not after `step`; -1 where all are after it.
-
-    Example
-    -------
-    >>> latest([0, 5, 10], 7), latest([5, 10], 2)
-    (1, -1)
-    """
+    """The place of the last of rising steps that is not after `step`; -1 where all are after it."""
     return int(np.searchsorted(steps, step, side="right")) - 1
 
 
@@ -159,28 +121,29 @@ def row(run, look):
     values = [(line[column], line["step"]) for line in run.evaluations if column in line]
     best, at = max((pair for pair in values if np.isfinite(pair[0])), key=lambda pair: pair[0], default=(np.nan, "-"))
     return {
-        "method": run.settings["method"],
-        "λ": float(run.settings["weight"]),
-        "seed": run.settings["seed"],
+        "method": run.settings["method"], "λ": float(run.settings["weight"]), "seed": run.settings["seed"],
         "steps": f"{run.number} of {run.settings['steps']}",
-        f"{words}, last": values[-1][0] if values else np.nan,
-        "best": best,
-        "at step": at,
-    }
+        f"{words}, last": values[-1][0] if values else np.nan, "best": best, "at step": at,
+    }  # fmt: skip
 
 
 def compute(films, state):
-    """The runs at one moment: state has step, curve, and where there are choices classes, show, left and right."""
+    """The runs at one moment: state has step, curve, and where there are choices classes, show, left and right.
+
+    at: run -> which moment of its film it is, -1 where it kept none so early;  panes: two pairs of (what, run)
+    """
     names, names_of_classes = list(films.runs), films.look.classes
     left, right, show = state.get("left", names[0]), state.get("right", names[-1]), state.get("show", EMBEDDING)
     panes = [(EMBEDDING, left), (GROUND, left)] if len(names) == 1 else [(show, left), (show, right)]
     step, chosen = state["step"], state["classes"]
     curves = {}
     for name, (x, y) in films.curves[state["curve"]].items():
-        curves[name] = Curve(x, y, y[latest(x, step)] if latest(x, step) >= 0 else np.nan)
+        t = latest(x, step)
+        curves[name] = SimpleNamespace(x=x, y=y, now=y[t] if t >= 0 else np.nan)
     at = {name: latest(film.steps, step) for name, film in films.films.items()}
     classes = [k for k, name in enumerate(names_of_classes) if chosen in (ALL, name)]
-    return Result(films, step, at, panes, classes, curves, state["curve"])
+    return SimpleNamespace(films=films, step=step, at=at, panes=panes, classes=classes, curves=curves,
+                           measure=state["curve"])  # fmt: skip
 
 
 WIDTH, HEIGHT = 9.4, 3.75
@@ -206,8 +169,8 @@ def draw(card, result):
             # Below the labels of its columns, and right of those of its rows.
             box = [(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT]
             K = len(look.classes)  # (K − 1)/K is the largest value of Eq. 4
-            plane = card.plane(f"{what} {j}", box, lambda axes, K=K: _slanted(axes, K))
-            plane.matrix(ground, look.classes, look.classes, (K - 1) / K)
+            matrix = card.plane(f"{what} {j}", box, lambda axes, K=K: _slanted(axes, K))
+            matrix.matrix(ground, look.classes, look.classes, (K - 1) / K)
         card.paper.text(left / WIDTH, 1 - 0.4 / HEIGHT, note, size=8.5, color=style.QUIET, va="center")
     if EMBEDDING in dict(result.panes):
         key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
@@ -232,13 +195,12 @@ def _draw_moment(card, name, box, film, t, classes, look):
     mine = np.isin(film.labels, classes)
     points = film.points[t] if t >= 0 else np.full_like(film.points[0], np.nan)  # NaN is not drawn
     marked = [({"alpha": 0.6, **mark}, points[mine & (film.marks == n)]) for n, (_, mark) in enumerate(look.marks)]
-    plane = draw_points(card, name, box, film.window, marked, points[~mine])
     ways = np.full((len(classes), t + 2, 2), np.nan)  # its last place is the gap
     ways[:, :-1] = film.prototypes[: t + 1, classes].swapaxes(0, 1)
-    plane.line(*ways.reshape(-1, 2).T, color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8)
     ends = zip(classes, ways[:, t], strict=True)  # at t = -1 the gap
     prototypes = {look.classes[k]: end for k, end in ends if np.isfinite(end).all()}
-    draw_prototypes(plane, film.window, prototypes, 0.4, 0.12, ms=8.5, pad=0.8, leaders=True)
+    drawn = plane.draw(card, name, box, film.window, marked, points[~mine], prototypes)
+    drawn.line(*ways.reshape(-1, 2).T, color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
 
 
 def _draw_curves(card, result):
@@ -250,19 +212,19 @@ def _draw_curves(card, result):
     low, high = values.min() - margin, values.max() + margin
     room = 0.08 + 0.024 * max(map(len, map(short, result.curves)))  # of a letter of 8 points in the width
     box = [left, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT]
-    plane = card.plane("curves", box, lambda axes: axes.locator_params(nbins=5), xlabel="step",
+    curves = card.plane("curves", box, lambda axes: axes.locator_params(nbins=5), xlabel="step",
                        xlim=(-0.02 * last, last / (1 - room)), ylim=(low, high))  # fmt: skip
-    plane.line([result.step, result.step], [low, high], color=style.QUIET, lw=1)
+    curves.line([result.step, result.step], [low, high], color=style.QUIET, lw=1)
     for ls, curve in zip(LINES, result.curves.values(), strict=False):
-        plane.line(curve.x, curve.y, color=style.BLACK, lw=1.4, ls=ls)
+        curves.line(curve.x, curve.y, color=style.BLACK, lw=1.4, ls=ls)
     drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
     now = [curve.now for curve in drawn.values()]
-    plane.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
+    curves.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
     heights = style.apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
     ends = np.array([(1.04 * last, height) for height in heights]).reshape(-1, 2)
-    draw_leaders(plane, np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2), ends)
+    plane.draw_leaders(curves, np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2), ends)
     for name, end in zip(drawn, ends, strict=True):
-        plane.text(*end, short(name), size=8, va="center")
+        curves.text(*end, short(name), size=8, va="center")
     card.paper.text(left, 1 - 0.2 / HEIGHT, f"{result.measure}, cursor at step {result.step}", **TITLE)
 
 
@@ -351,13 +313,6 @@ def scrub(*runs, **named):
     if len(names) > 2:
         controls["left"] = choice("left", names, names[0], "180px")
         controls["right"] = choice("right", names, names[-1], "180px")
-    return Panel(
-        "moments of training",
-        controls,
-        lambda state: compute(films, state),
-        draw,
-        describe,
-        layout=[["step"], list(controls)[1:]],
-        size=(WIDTH, HEIGHT),
-        point=point,
-    )
+    layout = [["step"], list(controls)[1:]]
+    return Panel("moments of training", controls, lambda state: compute(films, state), draw, describe, layout,
+                 (WIDTH, HEIGHT), point)  # fmt: skip

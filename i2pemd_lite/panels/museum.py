@@ -5,6 +5,7 @@ where on the number it returns is bad, and why there.
 """
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -259,25 +260,13 @@ def fraction(spread):
     return f"{spread:g}" if spread in (0, 1) else f"1/{1 / spread:g}"
 
 
-class Result(NamedTuple):
-    """The two settings of an exhibit, sane and the learner's, and what they lead to."""
-
-    name: str
-    settings: tuple
-    views: tuple
-
-    @property
-    def signs(self):
-        """The sign of the healthy one and of the learner's."""
-        return tuple(view.sign for view in self.views)
-
-
 def compute(state):
     """An exhibit under sane settings and under those of the state: exhibit, and the controls that it names."""
     exhibit = EXHIBITS[state["exhibit"]]
     yours = {name: state[name] for name in exhibit.broken}
     settings = {**yours, **exhibit.sane}, yours
-    return Result(state["exhibit"], settings, tuple(exhibit.view(**setting) for setting in settings))
+    views = [exhibit.view(**setting) for setting in settings]
+    return SimpleNamespace(name=state["exhibit"], settings=settings, views=views, signs=[view.sign for view in views])
 
 
 def draw(card, result):
@@ -298,9 +287,7 @@ def draw(card, result):
     paper.text(0.02, 0.262, f"The sign to watch: {sign.name}", size=9.5, weight="bold")
     why = f"bad {'above' if sign.above else 'below'} {sign.limit_in_words}: {sign.reason}"
     paper.text(0.02, 0.02, why, size=7.5, color=style.QUIET)
-    gauge = card.plane(
-        "gauge", [0.02, 0.125, 0.56, 0.052], style.framed, facecolor="none", xlim=(0, 1), ylim=(0, 1)
-    )
+    gauge = card.plane("gauge", [0.02, 0.125, 0.56, 0.052], style.framed, facecolor="none", xlim=(0, 1), ylim=(0, 1))
     limit = float(sign.scale(sign.limit))
     shaded = (limit, 0, 1 - limit, 1) if sign.above else (0, 0, limit, 1)
     gauge.rect(*shaded, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)

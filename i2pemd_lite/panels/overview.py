@@ -1,7 +1,7 @@
 """The method in one picture: features of two modalities, shared prototypes, the ground distance, and the transport."""
 
 from functools import cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,22 +15,12 @@ PROTOTYPES = torch.tensor([[0.0, 0.0], [1.0, 1.0], [3.0, 0.0]], dtype=torch.floa
 GROUND = ground_distance(PROTOTYPES)
 
 
-class Result(NamedTuple):
-    """A prediction, its label, and what carrying the one to the other costs."""
-
-    p: np.ndarray
-    label: int
-    ground: np.ndarray
-    parts: np.ndarray  # pᵢ G_ik, the terms of Eq. 6
-    distance: float
-
-
 def compute(state):
     """Eq. 6 for the prediction of the state: share (p₁), rest (class 2's part of 1 − p₁), label (from 1)."""
     p1, k = state["share"], state["label"] - 1
     p = torch.tensor([p1, (1 - p1) * state["rest"], (1 - p1) * (1 - state["rest"])], dtype=torch.float64)
-    distance = i2pemd(p[None], torch.tensor([k]), GROUND).item()
-    return Result(p.numpy(), k, GROUND.numpy(), (p * GROUND[:, k]).numpy(), distance)
+    parts, distance = p * GROUND[:, k], i2pemd(p[None], torch.tensor([k]), GROUND).item()
+    return SimpleNamespace(p=p.numpy(), label=k, ground=GROUND.numpy(), parts=parts.numpy(), distance=distance)
 
 
 def draw(card, result):

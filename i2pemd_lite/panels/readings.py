@@ -5,7 +5,7 @@ computed when it is shown.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -18,20 +18,6 @@ from i2pemd_lite.tables.report import WordTable
 LEFTS = (0.06, 0.385, 0.71)  # of the three views: as it is read here, otherwise, and the change
 
 
-class Result(NamedTuple):
-    """One passage, read as here and otherwise: two vectors or two matrices of one shape."""
-
-    name: str
-    reading: str
-    ours: np.ndarray
-    other: np.ndarray
-
-    @property
-    def change(self):
-        """The other reading less ours."""
-        return self.other - self.ours
-
-
 @lru_cache(64)
 def compute(name, reading):
     """The outcome of a passage (a key of PASSAGES) as it is read here, and of another reading (a key of `readings`)."""
@@ -40,7 +26,7 @@ def compute(name, reading):
     if reading not in keys:
         raise BadInput(f"reading: expected one of {', '.join(map(repr, keys))}, found {reading!r}")
     ours, other = (np.asarray(passage.compute(key), dtype=float) for key in (next(iter(keys.values())), keys[reading]))
-    return Result(name, reading, ours, other)
+    return SimpleNamespace(name=name, reading=reading, ours=ours, other=other, change=other - ours)
 
 
 def draw(card, result):

@@ -1,6 +1,6 @@
 """Two rows of a table of the paper, seed by seed: the runs, their differences, the seeds that it would take."""
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -25,32 +25,6 @@ FIGURES = {
     "classification": [("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")],
 }
 """Of each task its figures: title, column in data/results, and name in an evaluation."""
-
-
-class Measured(NamedTuple):
-    """One figure of every run of a table: `values` method -> {seed: percent}, and what the paper prints for each."""
-
-    title: str
-    values: dict
-    paper: dict
-    names: dict
-    proposed: str
-
-
-class Result(NamedTuple):
-    """Two rows, seed by seed."""
-
-    measured: Measured
-    other: str
-    seeds: list
-    theirs: np.ndarray
-    ours: np.ndarray
-    mean: statistics.Interval  # of ours less theirs
-    gap: float  # the paper's, ours less theirs
-    n: int  # as set
-    power: float  # with n seeds
-    needed: int | None
-    curve: np.ndarray  # power for 2 … MOST seeds
 
 
 def committed():
@@ -78,7 +52,10 @@ def of_runs(tables, words="your runs"):
 
 
 def _measured(title, column, rows):
-    """`Measured` of rows of method, seed, value."""
+    """One figure of every run of a table: `values` method -> {seed: percent}, and what the paper prints for each.
+
+    `rows` are of method, seed, value.
+    """
     values = {}
     for method, seed, value in rows:
         values.setdefault(method, {})[seed] = value
@@ -86,13 +63,15 @@ def _measured(title, column, rows):
         # Where the printed mean is not that of its organs, the organs are believed.
         again = {misprint.method: misprint.recomputed[-1] for misprint in organs.audit()}
         printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3 | again
-        return Measured(title, values, printed, organs.NAMES, "joint_sepbn_i2pemd")
-    printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
-    return Measured(title, values, printed, skin.NAMES, "i2pemd")
+        names, proposed = organs.NAMES, "joint_sepbn_i2pemd"
+    else:
+        printed = {name: getattr(row, column.lower()) for name, row in skin.TABLE4.items()}
+        names, proposed = skin.NAMES, "i2pemd"
+    return SimpleNamespace(title=title, values=values, paper=printed, names=names, proposed=proposed)
 
 
 def pairs(measured):
-    """{words: (`Measured`, the other method)} of each pair with the proposed one that has a seed in common; those with
+    """{words: (what was measured, other method)} of each method with a seed in common with the proposed one; those with
     more seeds first."""
     rows = []
     for each in measured:
@@ -113,7 +92,8 @@ def compute(measured, other, n):
     curve, needed = np.full(MOST - 1, np.nan), None
     if interval.verdict != "unknown":
         curve, needed = statistics.power(gap, interval.sd, SEEDS), statistics.needed(gap, interval.sd)
-    return Result(measured, other, common, b, a, interval, gap, n, float(curve[n - 2]), needed, curve)
+    return SimpleNamespace(measured=measured, other=other, seeds=common, theirs=b, ours=a, mean=interval, gap=gap, n=n,
+                           power=float(curve[n - 2]), needed=needed, curve=curve)  # fmt: skip
 
 
 def draw(card, result):
@@ -183,7 +163,7 @@ def describe(result):
 
 
 def panel(measured, n=3, **start):
-    """The panel for some `Measured`; further values set controls."""
+    """The panel for what `committed` or `of_runs` gives; further values set controls."""
     rows = pairs(measured)
     if not rows:
         raise BadInput("measured: expected the proposed method and another with a common seed, found none; train both")

@@ -1,9 +1,9 @@
 """CT and MR slices side by side, with truth, the predictions of runs and the I2PEMD of every voxel; curves of runs."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
@@ -31,17 +31,17 @@ PLATE = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2
 
 
 class Slice(NamedTuple):
-    """One slice of one case; the fields that do not exist are None."""
+    """One slice of one case; what a run says of it is None without a run."""
 
     case: str
     index: int
     depth: int
     spacing: tuple  # mm from one row to the next, from one column to the next
     image: np.ndarray  # (H, W), 0..1 for display
-    truth: np.ndarray | None  # (H, W) classes
-    prediction: np.ndarray | None
-    distance: np.ndarray | None  # (H, W) I2PEMD(p_v, e_{y_v})
-    doc: np.ndarray | None  # (K,) of the whole case
+    truth: np.ndarray  # (H, W) classes
+    prediction: np.ndarray | None = None
+    distance: np.ndarray | None = None  # (H, W) I2PEMD(p_v, e_{y_v})
+    doc: float | None = None  # of the whole case
 
     @property
     def sides(self):
@@ -50,23 +50,14 @@ class Slice(NamedTuple):
         return -0.5 * dx, (W - 0.5) * dx, (H - 0.5) * dy, -0.5 * dy
 
 
-class Answer(NamedTuple):
-    """What a run says of a whole case."""
-
-    labels: np.ndarray  # (D, H, W) classes
-    p: torch.Tensor  # (K, D, H, W) softmax output
-    ground: torch.Tensor  # (K, K) the run's G
-    doc: np.ndarray  # (K,)
-
-
 class CaseViewer:
     """Slices of prepared cases, and of what a run says of them; a case is predicted once for each state of the run."""
 
     def __init__(self, source):
         self.run = None if isinstance(source, Prepared) else source
         self.cases = {case.name: case for case in (source if self.run is None else source.learner.data).labelled}
-        self.held_back = () if self.run is None else tuple(case.name for case in source.learner.test_cases)
-        self.answers, self.answered, self.windows = {}, None, {}  # answers of the run at its step `answered`
+        self.held_back = () if self.run is None else {case.name for case in source.learner.test_cases}
+        self.answers, self.windows = {}, {}
 
     def names(self, modality):
         """(text, name) of its cases; those held back from a run come first."""
@@ -80,18 +71,18 @@ class CaseViewer:
         return {m: choice(f"{m.upper()} case", cases, cases[0][1], width) for m, cases in names.items()}
 
     def predicted(self, case):
-        """The `Answer` of the run to a case; None without a run."""
+        """What the run says of a whole case, None without a run: labels (D, H, W), p (K, D, H, W), G, and mean DOC."""
         if self.run is None:
             return None
-        if self.answered != self.run.number:
-            self.answers, self.answered = {}, self.run.number
-        if case.name not in self.answers:
+        if (self.run.number, case.name) not in self.answers:
+            self.answers = {key: answer for key, answer in self.answers.items() if key[0] == self.run.number}
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
             labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
-            doc = dice(labels, case.label, len(CLASSES)).numpy()
-            self.answers[case.name] = Answer(labels.byte().numpy(), p, G, doc)
-        return self.answers[case.name]
+            self.answers[self.run.number, case.name] = SimpleNamespace(
+                labels=labels.byte().numpy(), p=p, ground=G, doc=overlap(labels, case.label)
+            )
+        return self.answers[self.run.number, case.name]
 
     def slice(self, name, height, plane="axial"):
         """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""
@@ -102,12 +93,11 @@ class CaseViewer:
             self.windows[name] = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
         low, high = self.windows[name]
         image = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
-        spacing, truth, answer = tuple(np.delete(millimetres(case), axis)), case.label, self.predicted(case)
-        part = Slice(name, i, depth, spacing, image, cut(truth.numpy(), axis, i), None, None, None)
-        if answer is None:
+        part = Slice(name, i, depth, tuple(np.delete(millimetres(case), axis)), image, cut(case.label.numpy(), axis, i))
+        if (answer := self.predicted(case)) is None:
             return part
-        distance = i2pemd(answer.p.select(axis + 1, i)[None], truth.select(axis, i)[None], answer.ground)[0].numpy()
-        return part._replace(prediction=cut(answer.labels, axis, i), distance=upright(distance, axis), doc=answer.doc)
+        price = i2pemd(answer.p.select(axis + 1, i)[None], case.label.select(axis, i)[None], answer.ground)[0].numpy()
+        return part._replace(prediction=cut(answer.labels, axis, i), distance=upright(price, axis), doc=answer.doc)
 
 
 def millimetres(case):
@@ -116,14 +106,7 @@ def millimetres(case):
 
 
 def cut(volume, axis, i):
-    """Slice i of a volume (D, H, W) as a picture: the head above, or the front above where the cut is axial.
-
-    Example
-    -------
-    >>> volume = np.arange(8).reshape(2, 2, 2)
-    >>> cut(volume, 0, 0).tolist(), cut(volume, 1, 0).tolist()
-    ([[0, 1], [2, 3]], [[4, 5], [0, 1]])
-    """
+    """Slice i of a volume (D, H, W) as a picture: the head above, or the front above where the cut is axial."""
     return upright(volume.take(i, axis), axis)
 
 
@@ -132,15 +115,9 @@ def upright(picture, axis):
     return picture[::-1] if axis else picture
 
 
-def overlap(doc):
-    """The mean DOC of the organs in percent, from that of the classes (K,); NaN where there is no organ.
-
-    Example
-    -------
-    >>> round(overlap(np.array([0.99, 0.9, 0.8, np.nan, np.nan])), 6)
-    85.0
-    """
-    return 100 * known_mean(doc[1:].tolist())
+def overlap(labels, truth):
+    """The mean DOC of the organs in percent, of labels against the truth; NaN where both have none."""
+    return 100 * known_mean(dice(labels, truth, len(CLASSES))[1:].tolist())
 
 
 def percent(value):
@@ -162,7 +139,7 @@ def case_viewers(runs):
     first = next(iter(runs.values())).learner
     viewers = {"truth": CaseViewer(first.data)} | {name: CaseViewer(run) for name, run in runs.items()}
     common = set.intersection(*({case.name for case in run.learner.test_cases} for run in runs.values()))
-    viewers["truth"].held_back = tuple(case.name for case in first.test_cases if case.name in common)
+    viewers["truth"].held_back = common
     return viewers
 
 
@@ -170,11 +147,6 @@ def border(labels):
     """The borders between organs, as one line along the sides of voxels, (3n, 2), x before y, with gaps of NaN.
 
     A collection of as many lines would take a third of a picture's time.
-
-    Example
-    -------
-    >>> border(np.array([[0, 1]])).tolist()
-    [[0.5, -0.5], [0.5, 0.5], [nan, nan]]
     """
     y, x = np.nonzero(labels[:, 1:] != labels[:, :-1])
     upright = np.stack([[x + 0.5, y - 0.5], [x + 0.5, y + 0.5]])
@@ -272,24 +244,17 @@ def key(card, box, at, overlay):
         bar.text(0.5, TOP * 1.06, "I2PEMD", size=8.5, ha="center", va="bottom")
 
 
-class Comparison(NamedTuple):
-    """What the rows of pictures show: modality -> column ("truth" or a run) -> its `Slice`."""
-
-    rows: dict
-    overlay: str
-    outline: bool
-
-
 def beside(viewers, state):
-    """The slices of the state: ct and mr (names of cases), height (percent), plane, overlay, outline."""
+    """The slices of the state, modality -> column ("truth" or a run) -> `Slice`: ct and mr (names of cases), height
+    (percent), plane, overlay, outline."""
     height, plane = state["height"], state["plane"]
     rows = {m: {name: v.slice(state[m], height, plane) for name, v in viewers.items()} for m in MODALITIES}
-    return Comparison(rows, state["overlay"], state["outline"])
+    return SimpleNamespace(rows=rows, overlay=state["overlay"], outline=state["outline"])
 
 
 def slice_doc(part):
     """The mean DOC in percent of the organs that truth or prediction have in a slice."""
-    return overlap(dice(part.prediction.copy(), part.truth.copy(), len(CLASSES)).numpy())
+    return overlap(part.prediction.copy(), part.truth.copy())
 
 
 HEAD, EDGE, GAP = 0.95, 0.32, 0.3  # inches: left of the rows, above and below them, under a picture
@@ -320,7 +285,7 @@ def draw_beside(card, result):
             plain = name == "truth" and result.overlay != "image only"
             show(view, part, "truth" if plain else result.overlay, result.outline, named=name == "truth")
             if part.doc is not None:
-                note = f"DOC {percent(overlap(part.doc))}, here {percent(slice_doc(part))}"
+                note = f"DOC {percent(part.doc)}, here {percent(slice_doc(part))}"
                 card.paper.text(lefts[name], (bottom - 0.05) / height, note, size=8.5, va="top")
     key(card, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45], (HEAD / width, 0.09 / height), result.overlay)
 
@@ -334,7 +299,7 @@ def describe_beside(result):
         for name, answer in judged:
             wrong = int((answer.prediction != answer.truth).sum())
             each.append(f"{name} {percent(slice_doc(answer))} with {wrong} wrong voxels")
-            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(overlap(answer.doc))
+            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(answer.doc)
         where = f"{modality.upper()} {part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}"
         words.append(f"{where}, DOC of this slice in percent: {', '.join(each)}")
     return ". ".join(words) + ".", numbers
@@ -366,12 +331,8 @@ def compare(**named):
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))
-MEASURES = {
-    "DOC": "doc",
-    "DOC of CT": "ct",
-    "DOC of MR": "mr",
-    **{f"DOC of {m.upper()} {organ}": f"{m} {organ}" for m in MODALITIES for organ in ORGANS},
-}
+MEASURES = {"DOC": "doc", "DOC of CT": "ct", "DOC of MR": "mr"}
+MEASURES |= {f"DOC of {m.upper()} {organ}": f"{m} {organ}" for m in MODALITIES for organ in ORGANS}
 BRIEF = ("bg", "liver", "R kid", "L kid", "spl")
 
 

@@ -5,6 +5,7 @@ that were taken by confidence, and against as many that were drawn at random.
 """
 
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -74,30 +75,14 @@ def share(number, right, spread=None):
     return Share(number, 100 * right / number, 100 * error)
 
 
-class Judged(NamedTuple):
-    """All batches under one rule."""
-
-    rule: tuple  # τ_low, τ_high, T, G
-    chosen: Selection  # each field (B, N)
-    right: torch.Tensor  # (B, N) bool
-    sure: torch.Tensor  # (B, N) bool: of the band, as many as I2PEMD lets in, the most confident
-    shares: dict  # key of `ROWS` -> Share; ± of "as many, at random" is the spread of all draws
-    others: int  # how many of those let in are not among the most confident
-
-
 def judge(frozen, tau_low, tau_high, top, ground):
     """Apply Eq. 15-18 to every batch, each with its own T nearest, and count the sets of `classification.bands`.
 
     At random: if a batch lets n of the N in its band in, R of the N being right, the right ones of a draw are
     hypergeometric, with mean n R/N and variance n (R/N) (1 − R/N) (N − n)/(N − 1). Batches add up.
 
-    Example
-    -------
-    >>> o = torch.tensor([[[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]]])
-    >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> shares = judge(Frozen(o, torch.tensor([[0, 1, 0, 0]]), G), .7, .8, top=2, ground="learned").shares
-    >>> [f"{shares[name]}" for name in ("near", "sure", "chance")]
-    ['100.0 ± 0.0 %', '0.0 ± 0.0 %', '50.0 ± 50.0 %']
+    Returns the rule; what was chosen, what is right, and sure, as many of the band as I2PEMD lets in, the most
+    confident (B, N each); the `Share` of each of `ROWS`; how many of those let in are not among the most confident.
     """
     G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1])
     batches = [select(o, G, tau_low, tau_high, top) for o in frozen.o]
@@ -112,14 +97,8 @@ def judge(frozen, tau_low, tau_high, top, ground):
     shares = {name: share(int(members.sum()), float(good.sum()), spread if name == "chance" else None)
               for name, (members, good) in count.items()}  # fmt: skip
     others = int((sets["near"] & ~sets["sure"]).sum())
-    return Judged((tau_low, tau_high, top, ground), chosen, right, sets["sure"], shares, others)
-
-
-class Result(NamedTuple):
-    """What the card shows: all batches, and which one is drawn."""
-
-    judged: Judged
-    batch: int  # from 0
+    return SimpleNamespace(rule=(tau_low, tau_high, top), chosen=chosen, right=right, sure=sets["sure"], shares=shares,
+                           others=others)  # fmt: skip
 
 
 MARKS = {  # (chosen, right) -> look
@@ -133,7 +112,7 @@ BAND, ALWAYS = "#e6dcc3", "#dfe5ea"  # shades
 
 def draw(card, result):
     """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
-    _draw_batch(card, *result)
+    _draw_batch(card, result.judged, result.batch)
     _draw_shares(card, result.judged.shares)
 
 
@@ -142,8 +121,7 @@ def _draw_batch(card, judged, batch):
 
     s:  0 ─── never ─── τ_low ░░ band: the T nearest, on or below the line ░░ τ_high ▒▒ always ▒▒ 1
     """
-    low, high, T, _ = judged.rule
-    chosen = judged.chosen
+    (low, high, T), chosen = judged.rule, judged.chosen
     each = (chosen.scores, chosen.distances, chosen.mask, judged.right, judged.sure)
     s, d, taken, right, sure = (values[batch].numpy() for values in each)
     top = max(0.05, np.ceil(20 * float(chosen.distances.max())) / 20)
@@ -262,16 +240,13 @@ def selection(frozen, **start):
         "ground": choice("G", list(GROUNDS.items()), "learned", "200px"),
     }
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
-    return Panel(
-        "selection",
-        controls,
-        lambda state: Result(judged(*(state[n] for n in ("tau_low", "tau_high", "top", "ground"))), state["batch"] - 1),
-        draw,
-        describe,
-        layout=[["tau_low", "tau_high"], ["top", "batch", "ground"]],
-        size=(9.4, 3.9),
-        start=start,
-    )
+
+    def compute(state):
+        rule = (state[name] for name in ("tau_low", "tau_high", "top", "ground"))
+        return SimpleNamespace(judged=judged(*rule), batch=state["batch"] - 1)
+
+    layout = [["tau_low", "tau_high"], ["top", "batch", "ground"]]
+    return Panel("selection", controls, compute, draw, describe, layout=layout, size=(9.4, 3.9), start=start)
 
 
 def rule_controls(count, width):

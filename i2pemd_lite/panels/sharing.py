@@ -6,7 +6,7 @@ drawing is known beforehand but its order from left to right: a network that is 
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -20,31 +20,12 @@ from i2pemd_lite.segmentation.network import PerModality, UNet
 from i2pemd_lite.segmentation.settings import SegmentationSettings
 
 
-class Layer(NamedTuple):
-    """A convolution of a stage, and what normalises its output."""
-
-    up: bool  # a transposed convolution
-    kernel: tuple  # (D, H, W)
-    channels: tuple  # (in, out)
-    norms: int  # batch normalisations after it, in one copy of the stage: 0, 1 for both modalities, or 1 for each
-
-
-class Block(NamedTuple):
-    """One stage of the network."""
-
-    name: str
-    shared: bool  # one copy for both modalities
-    layers: tuple  # of `Layer`, in one copy
-    parameters: int  # of all copies together
-    level: int  # how often the resolution was halved before its output
-    inputs: tuple  # names of the stages whose output it takes, "" for the image; skips after the first
-    gives: str  # "F" if its output is the features, "logits", or ""
-
-
 def walk(network):
-    """The stages of a `UNet` in the order in which they are used -> tuple of `Block`.
+    """The stages of a `UNet` in the order in which they are used; its weights and statistics stay as they are.
 
-    The network's weights and statistics stay as they are.
+    Of each: `name`; `shared`, whether by both modalities; `layers` of one copy; `parameters` of all copies; `level`,
+    how often the resolution was halved before its output; `inputs`, the stages whose output it takes, "" for the image,
+    of which those after the first are skips; `gives`, "F" if its output is the features, "logits", or "".
 
     Example
     -------
@@ -81,48 +62,36 @@ def walk(network):
             handle.remove()
     calls.pop("")
     return tuple(
-        Block(
-            name,
-            not isinstance(stages[name], PerModality),
-            tuple(_layers(stages[name])),
-            sum(p.numel() for p in stages[name].parameters()),
-            round(math.log2(image.shape[-1] / output.shape[-1])),
-            tuple(maker.get(id(tensor), "") for tensor in inputs),
-            "F" if output is features else "logits" if output is logits else "",
+        SimpleNamespace(
+            name=name, shared=not isinstance(stages[name], PerModality), layers=_layers(stages[name]),
+            parameters=sum(p.numel() for p in stages[name].parameters()),
+            level=round(math.log2(image.shape[-1] / output.shape[-1])),
+            inputs=tuple(maker.get(id(tensor), "") for tensor in inputs),
+            gives="F" if output is features else "logits" if output is logits else "",
         )
         for name, (inputs, output) in calls.items()
-    )
+    )  # fmt: skip
 
 
 def _layers(stage):
-    """The layers of one copy of a stage."""
+    """The convolutions of one copy of a stage, each with the number of normalisations after it: 0, 1, or one for each
+    modality."""
     copy = stage.copies[MODALITIES[0]] if isinstance(stage, PerModality) else stage
     layers = []
     for module in copy.modules():
         if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
             up, channels = isinstance(module, nn.ConvTranspose3d), (module.in_channels, module.out_channels)
-            layers.append(Layer(up, module.kernel_size, channels, 0))
+            layers.append(SimpleNamespace(up=up, kernel=module.kernel_size, channels=channels, norms=0))
         if isinstance(module, nn.BatchNorm3d):
-            layers[-1] = layers[-1]._replace(norms=layers[-1].norms + 1)
+            layers[-1].norms += 1
     return layers
-
-
-class Result(NamedTuple):
-    """A row of the tables, and its network."""
-
-    method: str
-    blocks: tuple
-
-    @property
-    def parameters(self):
-        """Of all stages."""
-        return sum(block.parameters for block in self.blocks)
 
 
 def compute(state):
     """The network of state's method, width (b), dim (d) and upconv, as it is built for a run."""
     method = state["method"]
-    return Result(method, _built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"]))
+    blocks = _built(METHODS[method].sharing, state["width"], state["dim"], state["upconv"])
+    return SimpleNamespace(method=method, blocks=blocks, parameters=sum(block.parameters for block in blocks))
 
 
 @lru_cache(64)

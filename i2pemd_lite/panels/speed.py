@@ -5,7 +5,7 @@ batch the price of a voxel is carried on.
 """
 
 from functools import partial
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -19,20 +19,12 @@ SIGNS = "●■▲◆▼✚"
 INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
 
 
-class Result(NamedTuple):
-    """The curves that are shown, and how the versions compare."""
-
-    curves: dict  # name -> sizes (n,), values (n,)
-    against: str
-    ratios: dict  # name -> (size, times as fast as `against`), at the largest shown size that both have
-    unit: str
-    ends: tuple
-    batch: float  # voxels of a batch that was not measured
-    expected: dict  # name -> its milliseconds, if a voxel costs what it did at the largest size
-
-
 def compute(timings, state):
-    """Cut `timing.Timings` to the sizes from `smallest` to `largest`, and compare all versions with `against`."""
+    """Cut `timing.Timings` to the sizes from `smallest` to `largest`, and compare all versions with `against`.
+
+    curves: name -> (sizes, values);  ratios: name -> (size, times as fast as `against`), at the largest shown size that
+    both have;  expected: name -> milliseconds of a batch, if a voxel costs what it did at the largest size
+    """
     low, high = state["smallest"], state["largest"]
     if low >= high:
         raise BadInput(f"smallest: expected fewer voxels than the largest, {high:,}, found {low:,}; move it down")
@@ -46,7 +38,8 @@ def compute(timings, state):
             size = max(shared)
             ratios[name] = int(size), base[size] / taken[size]
         expected[name] = batch * taken[max(taken)] / max(taken)
-    return Result(curves, state["against"], ratios, unit, (low, high), batch, expected)
+    return SimpleNamespace(curves=curves, against=state["against"], ratios=ratios, unit=unit, ends=(low, high),
+                           batch=batch, expected=expected)  # fmt: skip
 
 
 def draw(card, result):

@@ -5,6 +5,8 @@ These are right-handed axes, so a picture is never a mirror image. `turn` is the
 0 is from the front, the patient's left on the right of the picture, and 90 is from the patient's left side.
 """
 
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.live import LivePanel
 from i2pemd_lite.panels.engine.panel import choice, slider, switch
-from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, overlap, percent
+from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
 DETAIL = 4.0  # mm between the points of a surface, where the voxels are smaller
@@ -26,16 +28,6 @@ class Mesh(NamedTuple):
 
     vertices: np.ndarray  # (n, 3) mm
     faces: np.ndarray  # (m, 3) indices of vertices
-
-
-class Result(NamedTuple):
-    """What the scenes show: column ("truth" or a run) -> organ -> its `Mesh`, or None where there is none."""
-
-    case: str
-    columns: dict
-    doc: dict  # run -> mean DOC of the case in percent
-    turn: float  # degrees
-    box: np.ndarray  # (2, 3) mm: the lowest and the highest of all organs, chosen or not
 
 
 def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
@@ -73,46 +65,39 @@ def surface(mask, spacing, detail=DETAIL, smooth=SMOOTH):
     return Mesh(points[:, ::-1].astype(np.float32), faces)
 
 
-class Shapes:
-    """The surfaces of cases by `CaseViewer`s; each is made once for each state of a run."""
+def shapes(viewers):
+    """What gives the meshes of a column ("truth" or a run) and a case by organ, each made once for a state of a run."""
 
-    def __init__(self, viewers):
-        self.viewers, self.surfaces = viewers, {}
+    @lru_cache(64)
+    def made(column, name, _number):
+        viewer = viewers[column]
+        case, answer = viewer.cases[name], viewer.predicted(viewer.cases[name])
+        labels = case.label.numpy() if answer is None else answer.labels
+        return {organ: surface(labels == k, millimetres(case)) for k, organ in enumerate(ORGANS, 1)}
 
-    def of(self, column, name):
-        """organ -> `Mesh` or None, of the truth or of a run."""
-        viewer = self.viewers[column]
-        key = column, name, viewer.run and viewer.run.number
-        if key not in self.surfaces:
-            case, answer = viewer.cases[name], viewer.predicted(viewer.cases[name])
-            labels = case.label.numpy() if answer is None else answer.labels
-            spacing = millimetres(case)
-            self.surfaces[key] = {organ: surface(labels == k, spacing) for k, organ in enumerate(ORGANS, 1)}
-        return self.surfaces[key]
+    return lambda column, name: made(column, name, viewers[column].run and viewers[column].run.number)
 
 
-def compute(shapes, state):
-    """The surfaces of the state: case (its name), turn (degrees), and for each organ whether it is shown."""
+def compute(viewers, meshes, state):
+    """The surfaces of the state: case (its name), turn (degrees), and for each organ whether it is shown.
+
+    columns: "truth" or a run -> organ -> its `Mesh`, or None where there is none;  box: (2, 3) mm, the lowest and the
+    highest of all organs, chosen or not
+    """
     name, columns, doc, points = state["case"], {}, {}, []
-    for column, viewer in shapes.viewers.items():
-        organs, answer = shapes.of(column, name), viewer.predicted(viewer.cases[name])
+    for column, viewer in viewers.items():
+        organs, answer = meshes(column, name), viewer.predicted(viewer.cases[name])
         points += [mesh.vertices for mesh in organs.values() if mesh is not None]
         columns[column] = {organ: mesh for organ, mesh in organs.items() if state[organ]}
         if answer is not None:
-            doc[column] = overlap(answer.doc)
+            doc[column] = answer.doc
     points = np.concatenate(points or [np.array([(-100.0,) * 3, (100.0,) * 3])])
-    return Result(name, columns, doc, state["turn"], np.stack([points.min(0), points.max(0)]))
+    box = np.stack([points.min(0), points.max(0)])
+    return SimpleNamespace(case=name, columns=columns, doc=doc, turn=state["turn"], box=box)
 
 
 def axes_of(turn):
-    """What points to the right of the picture, and away from the viewer, as unit vectors (x, y, z).
-
-    Example
-    -------
-    >>> right, away = axes_of(0)
-    >>> right.tolist(), away.tolist()  # the patient's left, and the back
-    ([1.0, 0.0, 0.0], [-0.0, 1.0, 0.0])
-    """
+    """What points to the right of the picture, and away from the viewer, as unit vectors (x, y, z)."""
     cos, sin = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     return np.array([cos, sin, 0.0]), np.array([-sin, cos, 0.0])
 
@@ -121,12 +106,10 @@ def facing(organs, turn):
     """The triangles that face the viewer, the farthest first: corners (m, 3, 2) in mm, and colours (m, 3)."""
     right, away = axes_of(turn)
     light = -0.75 * away - 0.35 * right + np.array([0.0, 0.0, 0.55])
-    corners, colours = [np.zeros((0, 3, 3))], [np.zeros((0, 3))]
-    for organ, mesh in organs.items():
-        if mesh is not None:
-            corners.append(mesh.vertices[mesh.faces])
-            colours.append(np.tile(COLOURS[ORGANS.index(organ) + 1], (len(mesh.faces), 1)))
-    corners, colours = np.concatenate(corners), np.concatenate(colours)
+    there = {organ: mesh for organ, mesh in organs.items() if mesh is not None}
+    corners = np.concatenate([np.zeros((0, 3, 3)), *(mesh.vertices[mesh.faces] for mesh in there.values())])
+    colours = np.repeat([COLOURS[ORGANS.index(organ) + 1] for organ in there] or np.zeros((0, 3)),
+                        [len(mesh.faces) for mesh in there.values()], axis=0)  # fmt: skip
     a, b, c = corners.transpose(1, 0, 2)
     normals = np.cross(b - a, c - a)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
@@ -143,13 +126,7 @@ def missing(organs):
 
 
 def seen_from(turn):
-    """The side that the organs are seen from, and where the patient's left is.
-
-    Example
-    -------
-    >>> seen_from(0)
-    "Seen from the front: the patient's left is on the right."
-    """
+    """The side that the organs are seen from, and where the patient's left is."""
     side = ("the front", "the patient's left", "behind", "the patient's right")[round(turn / 90) % 4]
     right, away = axes_of(turn)
     where = "nearest" if away[0] < 0 else "farthest"
@@ -214,10 +191,8 @@ class Scenes:
         self.scenes = {name: f"scene{j if j > 1 else ''}" for j, name in enumerate(columns, 1)}
         self.meshes = {}
         # The light goes with the viewer: x to the right, y upwards, z away.
-        light = {
-            "lighting": {"ambient": 0.4, "diffuse": 0.55, "specular": 0.05, "roughness": 0.9},
-            "lightposition": {"x": -4e4, "y": 8e4, "z": -1e5},
-        }
+        light = {"lightposition": {"x": -4e4, "y": 8e4, "z": -1e5},
+                 "lighting": {"ambient": 0.4, "diffuse": 0.55, "specular": 0.05, "roughness": 0.9}}  # fmt: skip
         hidden = {axis: {"visible": False} for axis in ("xaxis", "yaxis", "zaxis")}
         for j, (name, scene) in enumerate(self.scenes.items()):
             corner = {"x": j / len(columns), "y": 1, "xanchor": "left", "yanchor": "top", "xref": "paper"}
@@ -229,12 +204,9 @@ class Scenes:
             self.figure.layout[scene].update(aspectmode="manual", **hidden)
             self.figure.layout[scene].on_change(self._turned, "camera")
         self.figure.update_layout(
-            width=round(100 * side * len(columns)),
-            height=round(100 * side) + 40,
-            margin={"l": 0, "r": 0, "t": 30, "b": 0},
-            paper_bgcolor=style.CARD,
-            font={"color": style.INK, "size": 12},
-        )
+            width=round(100 * side * len(columns)), height=round(100 * side) + 40, paper_bgcolor=style.CARD,
+            margin={"l": 0, "r": 0, "t": 30, "b": 0}, font={"color": style.INK, "size": 12},
+        )  # fmt: skip
         self._turn, self._drawn, self._following = None, None, False
 
     def show(self, result):
@@ -333,9 +305,9 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         "turn": slider("turn (°)", turn, -180, 180, 5, width="420px", release=True),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
-    shapes = Shapes(viewers)
+    meshes = shapes(viewers)
     return LivePanel(
         (lambda: Scenes(list(viewers))) if live else None, "Turn it by the mouse", "organs in 3D", controls,
-        lambda state: compute(shapes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
+        lambda state: compute(viewers, meshes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
         size=size(len(viewers))[1],
     )  # fmt: skip

@@ -3,7 +3,7 @@
 A third check needs no solver at all: prices u and v that no road undercuts prove that nothing cheaper exists.
 """
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,60 +16,15 @@ EQUAL = 1e-12  # masses that differ by less are one mass: sums of a few float64 
 COSTS = [[0.0, 0.4, 0.8], [0.4, 0.0, 0.6], [0.8, 0.6, 0.0]]
 
 
-class Result(NamedTuple):
-    """What the card shows: the problem, our solution, how far other solvers are from it, and what bounds it."""
-
-    p: np.ndarray
-    q: np.ndarray
-    cost: np.ndarray
-    printed: bool
-    transport: Transport
-    pot_gap: float  # |ours − ot.emd2|; NaN where the masses differ, which ot.emd2 does not take
-    residuals: tuple  # the worst violation by the plan of its row sums, of its column sums, and of x ≥ 0
-    whole: float  # scipy's cost with the total flow as a constraint: that of `transport`, but for Eq. 1 as printed
-    u: np.ndarray  # (m,) prices of the suppliers
-    v: np.ndarray  # (n,) prices of the consumers
-    careless: float  # cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
-    label: int | None  # the one bin of q in which all of p fits; then `careless` is the closed form p · G[:, k]
-
-    @property
-    def bound(self):
-        """The dual bound: no plan that carries all it can costs less."""
-        return float(self.p @ self.u + self.q @ self.v)
-
-    @property
-    def undercut(self):
-        """The worst violation of uᵢ + vⱼ ≤ gᵢⱼ, and of "≤ 0" on a side that is not carried whole."""
-        p, q = self.p.sum(), self.q.sum()
-        sides = [u for u, left in ((self.u, p - q), (self.v, q - p)) if self.printed or left > EQUAL]
-        over = [self.u[:, None] + self.v - self.cost, *sides]
-        return max(0.0, *(float(part.max()) for part in over))
-
-
-class Program(NamedTuple):
-    """What a linear program found: its cost and plan, and the multipliers that prove them."""
-
-    cost: float
-    plan: np.ndarray  # (m, n)
-    u: np.ndarray  # (m,) of Σⱼ xᵢⱼ ≤ pᵢ, not positive
-    v: np.ndarray  # (n,) of Σᵢ xᵢⱼ ≤ qⱼ, not positive
-    w: float  # of the total flow; 0 where that line is left out
-
-
 def linear_program(p, q, cost, flow=None):
     """Eq. 1 as a linear program in scipy's HiGHS, which shares no code with the network simplex of POT.
 
-    Parameters
-    ----------
-    p, q, cost : as for `emd`
-    flow : the total F that must be carried; None leaves that line out, as Eq. 1 is printed
+    `flow` is the total F that must be carried; None leaves that line out, as Eq. 1 is printed.
 
-    Returns
-    -------
-    Program
-        with the solution of the dual program, whose value is the same:
+    Returns its cost and plan (m, n), and the multipliers u (m,), v (n,) and w (0 without a flow) that prove them. They
+    solve the dual program, whose value is the same:
 
-        max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
+    max Σᵢ pᵢ uᵢ + Σⱼ qⱼ vⱼ + F w   subject to   uᵢ + vⱼ + w ≤ gᵢⱼ,   u ≤ 0,   v ≤ 0
 
     Example
     -------
@@ -89,7 +44,8 @@ def linear_program(p, q, cost, flow=None):
     if not solved.success:
         raise BadInput(f"linear program: expected a solution, found {solved.message}")
     w = 0.0 if flow is None else float(solved.eqlin.marginals[0])
-    return Program(float(solved.fun), solved.x.reshape(m, n), *np.split(solved.ineqlin.marginals, [m]), w)
+    u, v = np.split(solved.ineqlin.marginals, [m])
+    return SimpleNamespace(cost=float(solved.fun), plan=solved.x.reshape(m, n), u=u, v=v, w=w)
 
 
 def prices(program, p, q):
@@ -117,7 +73,13 @@ def compute(state, m, n):
     """Solve the problem of the state, for m suppliers and n consumers, and check the solution.
 
     `state` has p1 … and q1 … (masses), g11 … (costs), label (the bin of q that takes a mass of 1; 0 for none), equal
-    (scale both to a mass of 1) and printed (Eq. 1 to the letter).
+    (scale both to a mass of 1) and printed (Eq. 1 to the letter). In the result
+
+    pot_gap  is |ours − ot.emd2|, NaN where the masses differ, which ot.emd2 does not take
+    whole    is scipy's cost with the total flow as a constraint: ours, but for Eq. 1 as printed
+    bound    is the dual bound of the prices u and v: no plan that carries all it can costs less
+    careless is the cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
+    label    is the one bin of q in which all of p fits; then `careless` is the closed form p · G[:, k]
     """
     import ot
 
@@ -142,12 +104,25 @@ def compute(state, m, n):
         ours, (u, v) = emd(p, q, cost), prices(program, p, q)
         if most - flow < EQUAL:
             pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
-    pot_gap, residuals = abs(ours.cost - pot), _residuals(ours.plan, p, q, flow)
-    return Result(p, q, cost, state["printed"], ours, pot_gap, residuals, program.cost, u, v, careless, label)
+    return SimpleNamespace(
+        p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot), u=u, v=v,
+        whole=program.cost, bound=float(p @ u + q @ v), undercut=undercut(p, q, cost, u, v, state["printed"]),
+        residuals=_residuals(ours.plan, p, q, flow), careless=careless, label=label,
+    )  # fmt: skip
+
+
+def undercut(p, q, cost, u, v, printed):
+    """The worst violation of uᵢ + vⱼ ≤ gᵢⱼ, and of "≤ 0" on a side that is not carried whole."""
+    p, q = p.sum(), q.sum()
+    sides = [prices for prices, left in ((u, p - q), (v, q - p)) if printed or left > EQUAL]
+    return max(0.0, *(float(part.max()) for part in (u[:, None] + v - cost, *sides)))
 
 
 def _residuals(plan, p, q, flow):
-    """The side that is no larger than the flow must be met, the other not exceeded."""
+    """The worst violation by the plan of its row sums, of its column sums, and of x ≥ 0.
+
+    The side that is no larger than the flow must be met, the other not exceeded.
+    """
 
     def worst(sums, mass):
         off = sums - mass

@@ -5,40 +5,19 @@ at the edges of a plane are read from the affine all the same. CT and MR are sca
 are percents of each scan's own field of view.
 """
 
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
-from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, CaseViewer, key, overlap, percent, show
+from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, CaseViewer, key, percent, show
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
 ACROSS = {"axial": ("x", "y"), "coronal": ("x", "z"), "sagittal": ("y", "z")}  # what runs to the right, and down or up
 OPPOSITE = dict(zip("RLAPIS", "LRPASI", strict=True))
-
-
-class Voxel(NamedTuple):
-    """The voxel under the cross hairs; what a run says of it is None without a run."""
-
-    index: tuple  # (d, h, w)
-    position: np.ndarray  # (3,) mm to Right, Anterior, Superior, in the scanner's system
-    truth: int
-    p: np.ndarray | None  # (K,)
-    column: np.ndarray | None  # (K,) G_ik for the true class k
-    distance: float | None  # Σᵢ pᵢ G_ik (Eq. 6)
-
-
-class Result(NamedTuple):
-    """What the six planes show."""
-
-    planes: dict  # modality -> plane -> Slice
-    voxels: dict  # modality -> Voxel
-    letters: dict  # modality -> plane -> letters at the left, right, top and bottom
-    overlay: str
-    outline: bool
 
 
 def compute(viewer, state):
@@ -49,28 +28,25 @@ def compute(viewer, state):
         planes[modality] = {plane: viewer.slice(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
         voxels[modality] = voxel(viewer, case, tuple(part.index for part in planes[modality].values()))
         edges[modality] = {plane: letters(case.affine, plane) for plane in PLANES}
-    return Result(planes, voxels, edges, state["overlay"], state["outline"])
+    return SimpleNamespace(planes=planes, voxels=voxels, letters=edges, overlay=state["overlay"],
+                           outline=state["outline"])  # fmt: skip
 
 
 def voxel(viewer, case, index):
-    """One `Voxel` of a case, with its I2PEMD by the run's G if there is a run."""
-    position = (case.affine @ (*index, 1))[:3]
-    truth, answer = int(case.label[index]), viewer.predicted(case)
-    if answer is None:
-        return Voxel(index, position, truth, None, None, None)
-    p, column = answer.p[:, *index].numpy(), answer.ground[:, truth].numpy()
-    return Voxel(index, position, truth, p, column, float(p @ column))
+    """The voxel under the cross hairs: where it is in mm to Right, Anterior and Superior, and its truth.
+
+    With a run also its p (K,), the column G_ik of its class (K,), and its I2PEMD Σᵢ pᵢ G_ik (Eq. 6); else p is None.
+    """
+    position, truth = (case.affine @ (*index, 1))[:3], int(case.label[index])
+    p = column = distance = None
+    if answer := viewer.predicted(case):
+        p, column = answer.p[:, *index].numpy(), answer.ground[:, truth].numpy()
+        distance = float(p @ column)
+    return SimpleNamespace(index=index, position=position, truth=truth, p=p, column=column, distance=distance)
 
 
 def letters(affine, plane):
-    """The directions at the left, right, top and bottom of a plane, for an affine from (d, h, w) to RAS.
-
-    Example
-    -------
-    >>> affine = np.array([[0, 0, -2.0, 0], [0, -2, 0, 0], [8, 0, 0, 0], [0, 0, 0, 1]])
-    >>> letters(affine, "axial"), letters(affine, "sagittal")  # from below and from the patient's left
-    ('RLAP', 'APSI')
-    """
+    """The directions at the left, right, top and bottom of a plane, for an affine from (d, h, w) to RAS."""
     ends = dict(zip(AXES, nibabel.aff2axcodes(affine), strict=True))
     right, upright = (ends[name] for name in ACROSS[plane])
     # Rows of (h, w) go down the picture, slices d go up.
@@ -79,13 +55,7 @@ def letters(affine, plane):
 
 
 def terms(voxel):
-    """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes.
-
-    Example
-    -------
-    >>> terms(Voxel((0, 0, 0), np.zeros(3), 1, np.array([0.25, 0.75]), np.array([0.5, 0]), 0.125))
-    '.125 = .25 × .5 + .75 × 0'
-    """
+    """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes."""
     products = (f"{style.number(p)} × {style.number(g)}" for p, g in zip(voxel.p, voxel.column, strict=True))
     return f"{style.number(voxel.distance, 3)} = {' + '.join(products)}"
 
@@ -171,7 +141,7 @@ def describe(result):
             numbers[f"{name} truth"] = CLASSES[k]
             words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")
             continue
-        guess, doc = CLASSES[voxel.p.argmax()], overlap(parts["axial"].doc)
+        guess, doc = CLASSES[voxel.p.argmax()], parts["axial"].doc
         numbers[f"{name} truth → prediction"] = f"{CLASSES[k]} → {guess}"
         numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = terms(voxel)
         words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD "

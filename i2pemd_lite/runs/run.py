@@ -304,7 +304,7 @@ class Run:
                     f"the loss of step {number} is {row['loss']}; resume from the last checkpoint with a lower "
                     f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
                 )
-            self.history.append(row)
+            self.history[number - 1 :] = [row]  # once, also where it was stopped here before
             del self._pending[0]
 
     def save(self):

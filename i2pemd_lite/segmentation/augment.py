@@ -46,10 +46,8 @@ def intensities(x, contrast, brightness, gamma):
 
 
 def in_plane(angle, zoom, shift, side):
-    """(B, 2, 3) maps for `affine_grid` from angles (radians), zooms and shifts (B, 2) in half sides (x, y).
-
-    In an oblong plane the turn is taken in voxels, or it would shear.
-    """
+    """(B, 2, 3) maps for `affine_grid` from angles (radians), zooms and shifts (B, 2) in half sides (x, y). In an
+    oblong plane the turn is taken in voxels, or it would shear."""
     cos, sin, oblong = angle.cos() / zoom, angle.sin() / zoom, side[0] / side[1]
     rows = (torch.stack([cos, -sin * oblong, shift[:, 0]], 1), torch.stack([sin / oblong, cos, shift[:, 1]], 1))
     return torch.stack(rows, 1)

@@ -24,11 +24,8 @@ SEQUENCES = {
 }
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
 FAT_HU, FAT_SHARE = -50.0, 0.02
-"""At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less.
-
-Half of a CT scan or more is fat and air, whereas magnitude images of MR have nothing below 0. Noise, ringing after a
-conversion and a normalised scan are let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not.
-"""
+"""At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: half of a CT scan or more is
+fat and air. A normalised scan is let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not."""
 
 
 @dataclass(frozen=True)
@@ -58,30 +55,26 @@ class Scan:
         return image + masks
 
     def check(self):
-        """The scan's `Grid` from its headers.
-
-        Raises `BadInput` for bad headers, for a label on another grid, and where image or label is not there.
-        """
+        """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where
+        image or label is not there."""
         if not self.image.exists():
-            raise BadInput(f"{self.label or self.name}: expected its image {self.image}, found none; "
-                           "add it or remove the case")
+            name = self.label or self.name
+            raise BadInput(f"{name}: expected its image {self.image}, found none; add it or remove the case")
         if self.label is not None and not self.label.exists():
-            raise BadInput(f"{self.image}: expected its label {self.label}, found none; "
-                           "add it or move the image to the testing folder")
-        grid, _ = self._volume(pixels=False)
+            do = "add it or move the image to the testing folder"
+            raise BadInput(f"{self.image}: expected its label {self.label}, found none; {do}")
+        grid, _ = self._image(pixels=False)
         if self.label is not None and self.label.is_dir():
-            layout.check_masks(self.label, grid)
-        elif self.label is not None and (difference := grid.differs(layout.nifti_grid(self.label))):
+            layout.read_masks(self.label, grid, pixels=False)
+        elif self.label is not None and (difference := grid.differs(layout.read_nifti(self.label, pixels=False)[0])):
             raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
                            "export image and label on one grid")
         return grid
 
     def read_image(self):
-        """(image, `Grid`) in scanner units.
-
-        Raises `BadInput` for images that are unreadable, not finite, constant, or of the other modality.
-        """
-        grid, image = self._volume(pixels=True)
+        """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
+        of the other modality."""
+        grid, image = self._image(pixels=True)
         if not np.isfinite(image).all():
             count = int((~np.isfinite(image)).sum())
             raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
@@ -98,19 +91,20 @@ class Scan:
                            f"{share:.1%}, as in CT; if it is CT, give it as CT")
         return image, grid
 
-    def _volume(self, pixels):
-        """The `Grid` and, with `pixels`, the voxels."""
+    def _image(self, pixels):
         if self.image.is_dir():
             return layout.dicom_series(layout.dicom_files(self.image, self.echo), pixels)
-        return layout.read_nifti(self.image) if pixels else (layout.nifti_grid(self.image), None)
+        return layout.read_nifti(self.image, pixels)
 
     def read_label(self):
         """(label uint8 of class ids, or None for a scan without). Raises `BadInput` for unknown or too few classes."""
         if self.label is None:
             return None
-        masks = self.label.is_dir()
-        values = layout.read_masks(self.label) if masks else layout.read_nifti(self.label)[1]
-        label = layout.class_ids(values, "chaos" if masks else "btcv" if self.layout == "btcv" else "pairs", self.label)
+        if self.label.is_dir():
+            label = layout.class_ids(layout.read_masks(self.label, self._image(pixels=False)[0]), "chaos", self.label)
+        else:
+            codes = "btcv" if self.layout == "btcv" else "pairs"
+            label = layout.class_ids(layout.read_nifti(self.label)[1], codes, self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")
@@ -233,8 +227,7 @@ def load(folder=None, sequence="t2spir", labelled=True):
 
 def holds_scans(folder):
     """Whether `load` knows the layout of what is in `folder`."""
-    parts = ("btcv/RawData", "chaos/Train_Sets/MR", "chaos_mr_t2spir")
-    return any((Path(folder) / part).is_dir() for part in parts)
+    return any((Path(folder) / part).is_dir() for part in ("btcv/RawData", "chaos/Train_Sets/MR", "chaos_mr_t2spir"))
 
 
 def _numbered(folder, start, problems):

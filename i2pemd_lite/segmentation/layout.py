@@ -25,20 +25,14 @@ CODES = {
               {0: [0], 1: range(55, 71), 2: range(110, 136), 3: range(175, 201), 4: range(240, 256)}),
     "first chaos": ("grey values 0 80 160 240 255", {0: [0], 1: [80], 2: [160], 3: [240], 4: [255]}),
 }  # fmt: skip
-"""What is on disk, in words and as {class: values}, later classes over earlier ones.
-
-A missing organ would shift ids taken by order. Nine of BTCV's thirteen organs are background. CHAOS has grey values,
-others in its first release, where its later ones would take a left kidney for a spleen.
-"""
+"""What is on disk, in words and as {class: values}, later classes over earlier ones: nine of BTCV's thirteen organs are
+background. In the first release of CHAOS, its later grey values would take a left kidney for a spleen."""
 PITCH_TOLERANCE = 0.05  # how far the distance of two neighbouring slices may be from the median one, as a part of it
 
 
 class Volume(NamedTuple):
-    """One scan in memory.
-
-    `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8 of class ids or None,
-    `affine` (4, 4) from index to RAS millimetres.
-    """
+    """One scan in memory. `image` (i, j, k) float32 in scanner units (Hounsfield units for CT), `label` (i, j, k) uint8
+    of class ids or None, `affine` (4, 4) from index to RAS millimetres."""
 
     image: np.ndarray
     label: np.ndarray | None
@@ -63,10 +57,7 @@ class Grid(NamedTuple):
 
 @contextlib.contextmanager
 def _parsing(path, what):
-    """Turn whatever a parser raises on a broken file into a `BadInput` that names the file.
-
-    nibabel, pydicom, PIL, zlib and numpy raise a dozen unrelated exceptions on damaged files, hence the wide net.
-    """
+    """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
     try:
         yield
     except (BadInput, ImportError):
@@ -82,11 +73,9 @@ def nifti_files(folder):
     return {path: match[1] for path, match in names.items() if match}
 
 
-def nifti_grid(path):
-    """The `Grid` in the header of a NIfTI file.
-
-    Raises `BadInput` where the header is unreadable, not three-dimensional or not in millimetres.
-    """
+def read_nifti(path, pixels=True):
+    """The `Grid` in the header of a NIfTI file, and its voxels (float32, the file's scaling applied; None unless
+    `pixels`). Raises `BadInput` where it is unreadable, not three-dimensional or not in millimetres."""
     import nibabel
 
     with _parsing(path, "a NIfTI file"):
@@ -99,16 +88,8 @@ def nifti_grid(path):
         raise BadInput(f"{path}: expected three dimensions, found shape {shape}; convert the volume again")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise BadInput(f"{path}: expected an affine with an inverse, found {affine[:3].tolist()}; convert it again")
-    return Grid(shape, affine)
-
-
-def read_nifti(path):
-    """The `Grid` and the voxels (float32, the file's scaling applied) of a NIfTI file. Raises `BadInput`."""
-    import nibabel
-
-    grid = nifti_grid(path)
     with _parsing(path, "a NIfTI file with all its voxels"):
-        return grid, np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
+        return Grid(shape, affine), np.asarray(image.dataobj, dtype=np.float32) if pixels else None
 
 
 PLACE = ("qform_code", "sform_code", *(f"quatern_{c}" for c in "bcd"), *(f"qoffset_{c}" for c in "xyz"),
@@ -145,11 +126,9 @@ def _files(folder, suffix, what):
 
 
 def dicom_files(folder, echo=None):
-    """The DICOM files of one series in `folder`, in order of name.
-
-    `echo`: "long" or "short" picks one of two echoes that lie in one folder (the first release of CHAOS merged the
-    in-phase, longer, and opposed-phase images of T1-DUAL); None takes every file.
-    """
+    """The DICOM files of one series in `folder`, in order of name. `echo`: "long" or "short" picks one of two echoes
+    that lie in one folder (the first release of CHAOS merged the in-phase, longer, and opposed-phase images of
+    T1-DUAL); None takes every file."""
     import pydicom
 
     files = _files(folder, ".dcm", "DICOM slices")
@@ -175,8 +154,8 @@ def dicom_series(files, pixels=False):
     shapes, axes, places, values = zip(*(_slice(path, pixels) for path in files), strict=True)
     for path, shape, one in zip(files, shapes, axes, strict=True):
         if shape != shapes[0] or not np.allclose(one, axes[0], rtol=0, atol=1e-3):
-            raise BadInput(f"{path}: expected the size, spacing and orientation of {files[0].name}, found others; "
-                           "keep one series in a folder")
+            expected = f"the size, spacing and orientation of {files[0].name}"
+            raise BadInput(f"{path}: expected {expected}, found others; keep one series in a folder")
     normal = np.cross(*axes[0].T)
     normal *= np.sign(normal[2] or 1.0) / np.linalg.norm(normal)
     along = np.array([place if np.isscalar(place) else place @ normal for place in places])
@@ -236,11 +215,12 @@ def mask_files(folder):
     return [path for _, path in sorted(numbered.items())]
 
 
-def check_masks(folder, grid):
-    """Raise `BadInput` unless the masks in `folder` are grey pictures of the size and number of `grid`'s slices."""
+def read_masks(folder, grid, pixels=True):
+    """The grey values (i, j, k) uint8 of the masks in `folder`, lowest number most inferior; None unless `pixels`.
+    Raises `BadInput` unless they are grey pictures of the size and number of `grid`'s slices."""
     import PIL.Image
 
-    files, (columns, rows, depth) = mask_files(folder), grid.shape
+    files, layers, (columns, rows, depth) = mask_files(folder), [], grid.shape
     if len(files) != depth:
         raise BadInput(f"{folder}: expected {depth} masks, one a slice, found {len(files)}; unpack them again")
     for path in files:
@@ -248,19 +228,8 @@ def check_masks(folder, grid):
             (width, height), mode = picture.size, picture.mode
             if (width, height, mode) != (columns, rows, "L"):
                 raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
-
-
-def read_masks(folder):
-    """The grey values (i, j, k) uint8 of the masks in `folder`; the lowest number is the most inferior slice."""
-    import PIL.Image
-
-    layers = []
-    for path in mask_files(folder):
-        with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
-            layers.append(np.asarray(picture, dtype=np.uint8).T)
-    if len({layer.shape for layer in layers}) != 1:
-        raise BadInput(f"{folder}: expected masks of one size, found several; unpack them again")
-    return np.stack(layers, axis=2)
+            layers.append(np.asarray(picture, dtype=np.uint8).T if pixels else None)
+    return np.stack(layers, axis=2) if pixels else None
 
 
 def class_ids(values, kind, name="label"):

@@ -41,8 +41,7 @@ class Segmenter(Learner):
         # A head of its own learns from its own modality alone.
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
         for cases in [self.training_cases] if shared else map(self._cases, MODALITIES):
-            present = set(torch.cat([case.label.unique() for case in cases]).tolist())
-            for k in set(range(len(CLASSES))) - present:
+            for k in set(range(len(CLASSES))) - set(torch.cat([case.label.unique() for case in cases]).tolist()):
                 found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
                 raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
         self.streams = {m: Shuffled(len(self._cases(m)), f"{m} scans", s.seed) for m in MODALITIES}
@@ -82,10 +81,8 @@ class Segmenter(Learner):
         return map(torch.cat, zip(*outputs, strict=True))
 
     def batch(self, t):
-        """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR.
-
-        In training, each of several processes gets its own of them.
-        """
+        """Step t's patches: images (B, 1, D, H, W), labels (B, D, H, W), sizes; first CT, then MR. In training, each of
+        several processes gets its own of them."""
         s, images, labels = self.settings, [], []
         draws = generator(s.seed, "patches", t)
         for modality in MODALITIES:
@@ -105,9 +102,7 @@ class Segmenter(Learner):
 
     def volume(self, case, voxels=()):
         """Softmax output (K, D, H, W) of a whole volume, and the features (n, d) at n of its voxels, (n, 3) indices.
-
-        Both are means over the blocks along z that hold a slice.
-        """
+        Both are means over the blocks along z that hold a slice."""
         s, depth = self.settings, len(case.image)
         voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
         p = torch.zeros(len(CLASSES), *case.image.shape, device=self.device)
@@ -206,10 +201,8 @@ def block_starts(depth, size, step):
 
 def first_slice(case, size, draws):
     """Where a training patch begins: half of the time one of the blocks, else anywhere between the ends of the organs.
-
-    The rule of Dou et al. 2020, whose patches span the whole plane: where slices a to b show organs, a patch begins
-    at a + 1 to b − size − 1. Organs too short for that, for which their code fails, have it around their middle.
-    """
+    The rule of Dou et al. 2020, whose patches span the whole plane: where slices a to b show organs, a patch begins at
+    a + 1 to b − size − 1. Organs too short for that, for which their code fails, have it around their middle."""
     depth = len(case.image)
     starts = block_starts(depth, size, step=size)
     coin, place = torch.rand(2, generator=draws).tolist()

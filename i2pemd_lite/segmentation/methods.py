@@ -30,14 +30,10 @@ METHODS = {
     "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped", reads=("weight_i2ped",)),
     "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned", reads=("weight",)),
 }
-
-
 GROUNDS = {
     None: lambda bank, settings: None,
     "learned": lambda bank, settings: bank.ground_distance(),
-    "fixed": lambda bank, settings: (
-        settings.fixed * fixed_ground_distance(bank.num_classes, bank.prototypes.device, bank.prototypes.dtype)
-    ),
+    "fixed": lambda bank, s: s.fixed * fixed_ground_distance(bank.num_classes, bank.seen.device, bank.prototypes.dtype),
 }
 EXTRAS = {
     "i2ped": lambda bank, s, F, logits, y, sizes: (s.weight_i2ped, i2ped_loss(F, y, bank.prototypes)),

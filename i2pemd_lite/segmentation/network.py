@@ -13,7 +13,6 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation.layout import MODALITIES
 
 STAGES = ("enc1", "enc2", "enc3", "enc4", "dec3", "dec2", "dec1", "head")
-
 # Which stages CT and MR share, and whether their batch normalisation is separate where the kernels are shared.
 SHARING = {
     "individual": ((), False),
@@ -22,8 +21,6 @@ SHARING = {
     "x_shaped": (("enc4",), False),
     "y_shaped": (("dec3", "dec2", "dec1", "head"), False),
 }
-
-
 CUBE = {"kernel_size": 3, "padding": 1}
 FLAT = {"kernel_size": (1, 3, 3), "padding": (0, 1, 1)}  # does not reach along z
 
@@ -36,12 +33,11 @@ class PerModality(nn.Module):
         self.copies = nn.ModuleDict({modality: make() for modality in MODALITIES})
 
     def forward(self, *inputs, sizes):
-        parts = zip(*(x.split(sizes) for x in inputs), strict=True)
-        outputs = [
-            _apply(self.copies[modality], part, tuple(size * (m == modality) for m in MODALITIES))
-            for modality, part, size in zip(MODALITIES, parts, sizes, strict=True)
-            if size
-        ]
+        parts, outputs = zip(*(x.split(sizes) for x in inputs), strict=True), []
+        for modality, part, size in zip(MODALITIES, parts, sizes, strict=True):
+            if size:
+                only = tuple(size * (m == modality) for m in MODALITIES)
+                outputs.append(_apply(self.copies[modality], part, only))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
 

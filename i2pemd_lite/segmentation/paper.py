@@ -9,17 +9,11 @@ from typing import NamedTuple
 from i2pemd_lite.segmentation.layout import MODALITIES, ORGANS
 
 NAMES = {
-    "individual": "Individual",
-    "joint": "Joint",
-    "joint_i2pemd": "Joint+I2PEMD",
-    "joint_sepbn": "Joint+sepBN",
-    "x_shaped": "X-shaped",
-    "y_shaped": "Y-shaped",
-    "ummkd": "UMMKD",
-    "joint_sepbn_i2pemd_fix": "Joint+sepBN+I2PEMD_fix",
-    "joint_sepbn_i2ped": "Joint+sepBN+I2PED",
+    "individual": "Individual", "joint": "Joint", "joint_i2pemd": "Joint+I2PEMD", "joint_sepbn": "Joint+sepBN",
+    "x_shaped": "X-shaped", "y_shaped": "Y-shaped", "ummkd": "UMMKD",
+    "joint_sepbn_i2pemd_fix": "Joint+sepBN+I2PEMD_fix", "joint_sepbn_i2ped": "Joint+sepBN+I2PED",
     "joint_sepbn_i2pemd": "Joint+sepBN+I2PEMD",
-}
+}  # fmt: skip
 """Method -> the name of its row. (The text at hand has "fin" for the "fix" in Table 1, which may be its scan.)"""
 
 

@@ -204,11 +204,9 @@ def prepare(dataset, geometry=None, progress=True, train=None):
 
 
 def prepare_case(scan, geometry=None, moments=None):
-    """Read and prepare one scan, for a prediction -> `Case`.
+    """Read and prepare one scan, for a prediction -> `Case`. Raises `BadInput` for a scan that cannot be used.
 
     `moments` is the (mean, deviation) of its modality, from `Prepared.moments`, which `normalise="modality"` needs.
-
-    Raises `BadInput` for a scan that cannot be used.
     """
     geometry = geometry or Geometry()
     if geometry.normalise == "modality" and moments is None:
@@ -223,7 +221,6 @@ def to_source_grid(prediction, case):
 
     `prediction` is (D, H, W) integer labels, taken from the nearest voxel, or (K, D, H, W) probabilities or logits,
     interpolated for each class, of which the largest is taken. Voxels outside the prepared ones are 0, background.
-
     Raises `BadInput` for a prediction of another shape.
     """
     values = prediction.detach().cpu().numpy() if isinstance(prediction, torch.Tensor) else np.asarray(prediction)
@@ -254,8 +251,8 @@ def _case(scan, image, label, grid, geometry):
     mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
         limits = geometry.ct_window if scan.modality == "ct" else f"the {geometry.mr_clip} quantile"
-        raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found the value {mean:g} only; "
-                       "check the scan's units and its modality")
+        found = f"the value {mean:g} only; check the scan's units and its modality"
+        raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found {found}")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
         label = torch.from_numpy((way.nearest(label) * inside).astype(np.uint8))
@@ -264,14 +261,8 @@ def _case(scan, image, label, grid, geometry):
 
 
 def _target(grid, geometry, label):
-    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis.
-
-    Along one source axis, in its voxels, where a crop has cut to the organs and a margin:
-
-        grid    |-----------------------------|
-        organs          |---------|
-        box          |---------------|           centred in the prepared grid, which along z is as long
-    """
+    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis. A
+    crop cuts to a box, the organs and a margin, which is centred in the prepared grid; along z that is as long."""
     import nibabel
 
     world, flips = nibabel.io_orientation(grid.affine).T
@@ -305,10 +296,8 @@ def _whole(shape):
 
 
 class _Way(NamedTuple):
-    """From one grid to another that has the same axes up to order and direction.
-
-    Index j of the second, which has `shape` voxels, lies at scale_j j + offset_j along axis axes_j of the first.
-    """
+    """From one grid to another, of `shape` voxels, that has the same axes up to order and direction: index j of the
+    second lies at scale_j j + offset_j along axis axes_j of the first."""
 
     axes: np.ndarray
     scale: np.ndarray
@@ -322,8 +311,7 @@ class _Way(NamedTuple):
         return cls(axes, matrix[axes, range(3)], matrix[axes, 3], tuple(shape))
 
     def within(self, field):
-        """For each axis of the second grid a list of bool: which of its indices lie in a `field` (3, 2) of the first.
-        """
+        """For each axis of the second grid, which of its indices lie in a `field` (3, 2) of the first, as bool."""
         places = [s * np.arange(n) + start for s, n, start in zip(self.scale, self.shape, self.offset, strict=True)]
         limits = zip(places, field[self.axes], strict=True)
         return [(place >= first - 1e-6) & (place <= last + 1e-6) for place, (first, last) in limits]
@@ -335,11 +323,10 @@ class _Way(NamedTuple):
 
     def nearest(self, array):
         """The same with the nearest voxel's value, as `order=0` gives it: along each axis it is one list of places."""
-        places = [
-            np.floor(np.clip((np.arange(n) + shift / step) * step, 0, array.shape[axis] - 1) + 0.5).astype(int)
-            for n, shift, step, axis in zip(self.shape, self.offset, self.scale, self.axes, strict=True)
-        ]
-        return array.transpose(self.axes)[np.ix_(*places)]
+        array, places = array.transpose(self.axes), []
+        for n, last, shift, step in zip(self.shape, np.array(array.shape) - 1, self.offset, self.scale, strict=True):
+            places.append(np.floor(np.clip((np.arange(n) + shift / step) * step, 0, last) + 0.5).astype(int))
+        return array[np.ix_(*places)]
 
     def classes(self, values):
         """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
@@ -353,12 +340,9 @@ class _Way(NamedTuple):
         return labels
 
     def blurred(self, image):
-        """`image` blurred along the axes that the second grid is coarser than 1.5 voxels along, against aliasing.
-
-        The average of f voxels in a row has the variance (f^2 - 1) / 12; so has the Gaussian used here.
-        """
+        """`image` blurred along the axes that the second grid is coarser than 1.5 voxels along, against aliasing."""
         for axis, factor in zip(self.axes, np.abs(self.scale), strict=True):
-            if factor > 1.5:
+            if factor > 1.5:  # the average of f voxels in a row has the variance (f^2 - 1) / 12
                 image = ndimage.gaussian_filter1d(image, np.sqrt((factor**2 - 1) / 12), axis=int(axis), mode="nearest")
         return image
 
@@ -381,24 +365,22 @@ def _fill(folder, dataset, geometry, progress, train):
     problems.raise_if_any()
     cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
     present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
-    for k, name in enumerate(CLASSES):
-        if k not in present:
-            problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
+    for name in (name for k, name in enumerate(CLASSES) if k not in present):
+        problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
     files.write_json(folder / "prepared.json", {
         "format": FORMAT, "name": dataset.name, "geometry": asdict(geometry), "cases": [case.name for case in cases],
         "hashes": [hashlib.sha256(voxels).hexdigest()[:16] for voxels in map(_voxels, cases)], "train": train,
-        "moments": {m: _pooled(case.moments for case in trained if case.modality == m) for m in MODALITIES},
+        "moments": {m: _pooled([case.moments for case in trained if case.modality == m]) for m in MODALITIES},
     })  # fmt: skip
 
 
 def _pooled(moments):
     """(mean, deviation) of several parts together, from the (count, mean, deviation) of each; None of no parts."""
-    moments = np.array(list(moments))
-    if not len(moments):
+    if not moments:
         return None
-    count, mean, deviation = moments.T
+    count, mean, deviation = np.array(moments).T
     pooled = float((count * mean).sum() / count.sum())
     return pooled, float(np.sqrt((count * (deviation**2 + (mean - pooled) ** 2)).sum() / count.sum()))
 

@@ -12,10 +12,8 @@ from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, ORGANS
 from i2pemd_lite.tables.report import Report, without_nan
 
-VOXELS = 200
-"""Of each class and modality, whose features an evaluation compares: about so many, shared out over the cases."""
-BLOCKS, PROBE = 2, 20
-"""Blocks of each modality, and voxels of each class in each, whose features every `Moment` of a run keeps."""
+VOXELS = 200  # of each class and modality, about, whose features an evaluation compares, shared out over the cases
+BLOCKS, PROBE = 2, 20  # of each modality, and voxels of each class in each, whose features a `Moment` keeps
 DISTANCES = {"assd": "ASSD", "hd95": "HD95", "hd": "max"}  # field of `SurfaceDistances` -> its name in a table
 MISSING = {
     "truth": "organs that the truth does not show but the prediction does, of DOC 0 and no distance",
@@ -76,10 +74,8 @@ class Block(NamedTuple):
 
 
 def probe_blocks(cases, depth):
-    """`BLOCKS` blocks of `depth` slices of each modality, CT first, with up to `PROBE` voxels of each class in each.
-
-    Of its case a block is the one with most of all classes, and its voxels of a class are spread evenly over them.
-    """
+    """`BLOCKS` blocks of `depth` slices of each modality, CT first, with up to `PROBE` voxels of each class in each. Of
+    its case a block is the one with most of all classes, and its voxels of a class are spread evenly over them."""
     blocks = []
     for case in (case for m in MODALITIES for case in [c for c in cases if c.modality == m][:BLOCKS]):
         # A class counts up to its share, so that a large organ does not outweigh a small one.
@@ -156,10 +152,8 @@ class Evaluation(Report):
 
 
 def score(learner, about):
-    """The `Evaluation` of a learner on its held-back cases.
-
-    DOC and distances are those of the prepared volumes, whose voxels have the spacing of the settings.
-    """
+    """The `Evaluation` of a learner on its held-back cases. DOC and distances are those of the prepared volumes, whose
+    voxels have the spacing of the settings."""
     cases, missing, overlap, surfaces = [], [], [], []
     for case in learner.test_cases:
         p = learner.probabilities(case)
@@ -191,7 +185,7 @@ def missing_organs(case, p):
     predicted, true = (set(labels.unique().tolist()) for labels in (p.argmax(0), case.label))
     missing = []
     for k, organ in enumerate(ORGANS, 1):
-        if k not in predicted or k not in true:
+        if k not in predicted & true:
             place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
             missing.append({"case": case.name, "organ": organ, "missing from": place})
     return missing

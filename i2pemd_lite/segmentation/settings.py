@@ -38,21 +38,17 @@ class SegmentationSettings(Settings):
     weight_kd: float = setting(
         0.5, "rival", f"0.5 in the 2D code of {DOU}; 0 in that for 3D, where it is commented out", needs="from 0")
     temperature: float = setting(2.0, "rival", f"2 in the code of {DOU}", needs="above 0")  # T of that distillation
-    ce: str = setting(
-        "weighted", "open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N",
-        needs=one_of("weighted", "plain"))
+    ce: str = setting("weighted", "open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N",
+                      needs=one_of("weighted", "plain"))
     fixed: float = setting(  # what a mistake costs; 0.5 is the mean of a learned G
         1.0, "open", "the diagonal of a G fixed to one", "0 on the diagonal, else all answers cost 1",
         "0.5: 81.7 (seed 0)", needs="from 0")
-    pool: str = setting(
-        "voxels", "open", "how CT and MR meet in Eq. 11", "all voxels count alike",
-        needs=(" or ".join(POOLS), POOLS.__contains__))
-    first: str = setting(
-        "mean", "open", "how a prototype begins", "its first mean: zero is near whatever is small",
-        needs=one_of("mean", "zeros"))
-    forward: str = setting(
-        "together", "open", "whether CT and MR share batch statistics", "together, else nothing is joint",
-        needs=one_of("together", "apart"))
+    pool: str = setting("voxels", "open", "how CT and MR meet in Eq. 11", "all voxels count alike",
+                        needs=(" or ".join(POOLS), POOLS.__contains__))
+    first: str = setting("mean", "open", "how a prototype begins", "its first mean: zero is near whatever is small",
+                         needs=one_of("mean", "zeros"))
+    forward: str = setting("together", "open", "whether CT and MR share batch statistics",
+                           "together, else nothing is joint", needs=one_of("together", "apart"))
     width: int = setting(16, "base", f"16 in the code of {DOU}, whose backbone it is", needs="from 1")  # b
     dim: int = setting(  # d
         32, "paper", f"32, the best of its Figure 6 (a), and the width of that layer in the code of {DOU}",
@@ -72,9 +68,8 @@ class SegmentationSettings(Settings):
     size: tuple = setting(
         (256, 256), "paper", "256 x 256",
         needs=("two multiples of 8", lambda size: all(isinstance(n, int) and n % 8 == 0 < n for n in size)))
-    crop: str = setting(
-        "z", "paper", "around the organs, whose place the truth tells",
-        "along z only: a cut in-plane takes the truth of the held-back scans for granted")
+    crop: str = setting("z", "paper", "around the organs, whose place the truth tells",
+                        "along z only: a cut in-plane takes the truth of the held-back scans for granted")
     ct_window: tuple | None = setting(None, "open", "any cut of intensities")
     mr_clip: float | None = setting(None, "open", "any cut of intensities")
     normalise: str = setting(
@@ -90,10 +85,9 @@ class SegmentationSettings(Settings):
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
     def __post_init__(self):
-        for name, length in (("spacing", 3), ("size", 2), ("ct_window", 2)):
+        lengths = {"spacing": 3, "size": 2} | ({} if self.ct_window is None else {"ct_window": 2})
+        for name, length in lengths.items():
             value = getattr(self, name)
-            if name == "ct_window" and value is None:
-                continue
             self._expect(name, isinstance(value, tuple | list) and len(value) == length, f"{length} numbers")
             setattr(self, name, tuple(value))
         super().__post_init__()

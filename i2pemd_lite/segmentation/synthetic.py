@@ -26,10 +26,8 @@ UNLABELLED = 2  # scans of each modality without a label map
 
 
 class Tissue(NamedTuple):
-    """How a tissue looks: `hu` and `t2` as (mean, deviation from case to case), T2 relative to fluid; its label values.
-
-    `grain` is how much its inside varies, as a part of the contrast range of the modality.
-    """
+    """How a tissue looks: `hu` and `t2` as (mean, deviation from case to case), T2 relative to fluid; its label values;
+    `grain`, how much its inside varies, as a part of the contrast range of the modality."""
 
     hu: tuple
     t2: tuple
@@ -66,10 +64,8 @@ TISSUES = {
 
 class Canvas:
     """The scan that is being painted: `points` (3, N), `image` and `label` (N,) of its voxels, X Y Z = `shape` of them.
-
     The axes go to Left, Posterior and Superior. A few long waves bend the whole body: `points` are where each voxel
-    would lie in the straight one. What is painted is computed for the voxels about it only.
-    """
+    would lie in the straight one. What is painted is computed for the voxels about it only."""
 
     def __init__(self, modality, axes, voxel, rng):
         self.modality, self.axes, self.voxel, self.rng = modality, axes, voxel, rng
@@ -91,10 +87,7 @@ class Canvas:
         self.label = np.zeros(self.grain.shape, dtype=np.uint8)
 
     def paint(self, tissue, distance, where, value=None):
-        """Cover with `tissue` those of the voxels `where` whose signed `distance` (mm) to its surface is negative.
-
-        The edge is a voxel wide.
-        """
+        """Cover with `tissue` those voxels of `where` whose signed `distance` (mm) to it is negative, the edge soft."""
         value = self.value[tissue] if value is None else value
         close = np.flatnonzero(distance < self.voxel / 2)
         where, cover = where[close], np.clip(0.5 - distance[close] / self.voxel, 0, 1)
@@ -351,10 +344,9 @@ def make(folder=None, cases=10, seed=0, progress=True):
     from tqdm import tqdm
 
     folder = files.root() / "data" / "synthetic" / "abdomen" if folder is None else Path(folder)
-    wanted = {"format": FORMAT, "cases": cases, "seed": seed}
+    wanted, manifest = {"format": FORMAT, "cases": cases, "seed": seed}, folder / MANIFEST
     if cases < 1:
         raise BadInput(f"cases: expected 1 or more, found {cases}")
-    manifest = folder / MANIFEST
     if manifest.is_file():
         before = files.read_json(manifest)
         if before == {**wanted, "complete": True}:

@@ -47,9 +47,8 @@ AUTOCORRELATED = (
 NO_NUMBERS = "the paper draws this figure and prints no numbers"
 
 
-def tables(
-    data=None, profile=None, seeds=(0,), methods=None, folder="runs/segmentation", dims=None, progress=True, **settings
-):
+def tables(data=None, profile=None, seeds=(0,), methods=None, folder="runs/segmentation", dims=None, progress=True,
+           **settings):  # fmt: skip
     """Train what is missing for Tables 1 to 3, and give the `Tables`.
 
     Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
@@ -82,8 +81,7 @@ class Result(results.Result):
 
 @dataclasses.dataclass(repr=False)
 class Tables(results.Tables):
-    """The tables of some `results`, each a `Report`: `table1`, `table2`, `table3`, `surfaces`, `figure6a`,
-    `figure6b`.
+    """The tables of some `results`, each a `Report`: those that `REPORTS` names.
 
     An organ that no held-back case has is left out of a mean. `main` is the feature size d of Tables 1 to 3, as (d,);
     the runs of the proposed method with any d are in Figure 6 (a).
@@ -94,14 +92,10 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    TITLE = "Segmentation"
-    THINGS = "scans"
-    PREPARED_BY = "geometry"
-    VARIED = {"dim": "d"}
-    SUFFIX = "-dim{}"
+    THINGS, PREPARED_BY = "scans", "geometry"
+    VARIED, SUFFIX = {"dim": "d"}, "-dim{}"
     REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
-    STEPS = ("steps",)
-    AS_IT_IS = ("crop",)
+    STEPS, AS_IT_IS = ("steps",), ("crop",)
     WORTH = {"overall DOC": "doc", "missing organs": "missing organs"}
 
     @classmethod
@@ -129,8 +123,8 @@ class Tables(results.Tables):
         figures = summary(report.with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
         for row in report.with_nan(content["surfaces"]["rows"]):
             figures[f"{row[''].lower()} {fields[row['distance']]}"] = row["mean"]
-        about, evaluations, history = content["about"], run.evaluations, run.history
-        return {"figures": figures, "about": about, "evaluations": evaluations, "history": history}
+        rows = {"evaluations": run.evaluations, "history": run.history}
+        return {"figures": figures, "about": content["about"], **rows}
 
     @property
     def table1(self):
@@ -156,8 +150,8 @@ class Tables(results.Tables):
     def table2(self):
         """Pearson's r of the mean I2PEMD with DOC and with MMD, over the evaluations of each proposed run."""
         rows, runs = [], self.runs(PROPOSED)
-        absent = [f"no run of {PROPOSED}, which this table is of"]
-        notes = [AUTOCORRELATED, WHICH_MMD, self.note(runs)] if runs else absent
+        absent = f"{results.no_run_of([PROPOSED])}, which this table is of"
+        notes = [AUTOCORRELATED, WHICH_MMD, self.note(runs)] if runs else [absent]
         for run in runs:
             for other, (figure, value) in TABLE2.items():
                 evaluations = [row for row in run.evaluations if {"mi2pemd", figure} <= row.keys()]
@@ -170,8 +164,8 @@ class Tables(results.Tables):
                     few = few if n or not run.evaluations else "the run is of a version that did not measure it"
                     notes.append(f"seed {run.settings.seed}, mI2PEMD (x) and {other} (y): {few if n < 3 else error}")
                 row = {"": f"mI2PEMD vs. {other}", "setting": self.labels([run]), "seed": run.settings.seed}
-                row |= {"r": r, "p": p, "n": n}
-                rows.append(row | dict(zip(("paper r", "paper p"), paper.TABLE2[figure], strict=True)))
+                theirs = dict(zip(("paper r", "paper p"), paper.TABLE2[figure], strict=True))
+                rows.append(row | {"r": r, "p": p, "n": n} | theirs)
         r, p = Column("r", digits=2, sign="+"), Column("p", kind="p")
         columns = [*map(Column, ("", "setting", "seed")), r, p, Column("n"), r._replace(name="paper r"), p.paper()]
         title = "Table 2: Pearson's r over the evaluations of a run of the proposed method"
@@ -183,7 +177,7 @@ class Tables(results.Tables):
         rows = self._rows(paper.TABLE3, {"mean": "doc"})
         for row in rows:
             row["paper"] = paper.TABLE3[row["method"]]
-        notes = [*self.unlike(), self.note(self.of(paper.TABLE3))] if rows else [f"no run of {', '.join(paper.TABLE3)}"]
+        notes = [*self.unlike(), self.note(self.of(paper.TABLE3))] if rows else [results.no_run_of(paper.TABLE3)]
         title = "Table 3: overall mean of DOC (%)"
         return _of_means(title, "row", rows, ["mean"], notes, [Column("paper")])
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections import Counter
 from pathlib import Path
 
 from i2pemd_lite.files import BadInput, Problems
@@ -97,9 +96,8 @@ def _paths(scans, out):
     """Where the label map of each scan goes, in folders that are there and can be written to."""
     problems = Problems("the scans to predict")
     paths = [out / scan.modality / f"{scan.name.split('/')[-1]}.nii.gz" for scan in scans]
-    counts = Counter(paths)
     for scan, path in zip(scans, paths, strict=True):
-        if counts[path] > 1:
+        if paths.count(path) > 1:
             problems.add(scan.image, "a name of its own", f"another scan that goes to {path}", "rename one")
         if path.parent.resolve() == scan.image.parent.resolve():
             problems.add(scan.image, "label maps in another folder", f"them in {path.parent} too", "choose another out")

@@ -68,23 +68,15 @@ PRECISION = setting(
     "auto: bfloat16 on a GPU that has it, else float32, for whose convolutions a GPU takes TF32",
 )  # fmt: skip
 SHARED = {
-    "equal distances": (
-        "strictly smaller, as printed",
-        Choice("open", "what they count in Eq. 4", 'real features have none; readings.panel("ties")'),
-    ),
-    "features in Eq. 3": (
-        "raw",
-        Choice("open", "any normalisation", 'Eq. 3 takes them as they are; readings.panel("scale")'),
-    ),
-    "G": (
-        "of all K classes, 0 until each was seen",
-        Choice("open", "what it is before that", "ranks beside a class that was never seen mean nothing"),
-    ),
-    "prices": (
-        "for voxels by the prototypes after a step's update, for images by those before it",
-        Choice("open", "which", 'the order of its text; Eq. 21 needs the selection first; readings.panel("order")'),
-    ),
-}
+    "equal distances": ("strictly smaller, as printed", Choice(
+        "open", "what they count in Eq. 4", 'real features have none; readings.panel("ties")')),
+    "features in Eq. 3": ("raw", Choice(
+        "open", "any normalisation", 'Eq. 3 takes them as they are; readings.panel("scale")')),
+    "G": ("of all K classes, 0 until each was seen", Choice(
+        "open", "what it is before that", "ranks beside a class that was never seen mean nothing")),
+    "prices": ("for voxels by the prototypes after a step's update, for images by those before it", Choice(
+        "open", "which", 'the order of its text; Eq. 21 needs the selection first; readings.panel("order")')),
+}  # fmt: skip
 """What is no setting of either task: decision -> what is had here, and where it comes from."""
 
 
@@ -95,18 +87,16 @@ class Table(WordTable):
     caption = "where each choice comes from"
 
     @staticmethod
-    def text(row):
-        """The lines of one choice."""
-        name, ours, choice = row
-        more = (("ours, because", choice.why), ("measured", choice.measured))
-        lines = [f"{name}: {ours}", f"  {KINDS[choice.kind]}: {choice.theirs}"]
-        return "\n".join(lines + [f"  {head}: {words}" for head, words in more if words])
-
-    @staticmethod
     def cells(row):
         """One choice under `HEADS`."""
         name, ours, choice = row
         return name, ours, f"{KINDS[choice.kind]}: {choice.theirs}", choice.why, choice.measured
+
+    def text(self, row):
+        """The lines of one choice."""
+        name, ours, theirs, *more = self.cells(row)
+        more = [f"  {head}: {words}" for head, words in zip(self.HEADS[3:], more, strict=True) if words]
+        return "\n".join([f"{name}: {ours}", f"  {theirs}", *more])
 
 
 def table(task):
@@ -120,7 +110,7 @@ def table(task):
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    full, facts = _settings(task, "gpu"), task.settings
+    full, facts = _by_size(task)["gpu"], task.settings
     rows = [(name, _value(full, name), choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 
@@ -134,16 +124,15 @@ def profiles(task):
     >>> print(profiles(classification).splitlines()[0])
     checkpoint_every: ci 4, laptop 50, gpu 50
     """
-    sizes = task.TASK.sizes
-    each = {size: _settings(task, size) for size in sizes}
-    return "\n".join(
-        f"{name}: {', '.join(f'{size} {_value(settings, name)}' for size, settings in each.items())}"
-        for name in sorted(set().union(*sizes.values()))
-    )
+    lines = []
+    for name in sorted(set().union(*task.TASK.sizes.values())):
+        values = (f"{size} {_value(settings, name)}" for size, settings in _by_size(task).items())
+        lines.append(f"{name}: {', '.join(values)}")
+    return "\n".join(lines)
 
 
-def _settings(task, profile):
-    return task.TASK.settings_for(next(iter(task.METHODS)), profile)
+def _by_size(task):
+    return {size: task.TASK.settings_for(next(iter(task.METHODS)), size) for size in task.TASK.sizes}
 
 
 def _value(settings, name):

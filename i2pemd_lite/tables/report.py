@@ -5,7 +5,6 @@ A row is a dict of figures. What belongs to a figure lies beside it under names 
 printed, and how, is declared by `Column`s.
 """
 
-import csv
 import dataclasses
 import math
 import statistics
@@ -15,7 +14,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from i2pemd_lite.files import atomic_write, write_json
+from i2pemd_lite.files import write_csv, write_json
 
 WIDTH = 120  # of the text under a table
 WORDS = "text-align:left;vertical-align:top;padding:3px 8px;line-height:1.35"  # style of a cell of words
@@ -100,41 +99,37 @@ class Page(NamedTuple):
     title: str = ""
     notes: list | None = None
     rows: list | None = None
+    digits: int = 1  # those of the report
 
-
-class Printed(NamedTuple):
-    """A table ready to print: its columns, its cells as text, and the sentences below."""
-
-    title: str
-    columns: list
-    numbers: list
-    cells: list
-    below: list
-
-    @property
-    def header(self):
-        """What stands above each column."""
-        return [column.name if column.head is None else column.head for column in self.columns]
+    def table(self):
+        """(heads, rows of cells as text)."""
+        cells = [[column.cell(row, self.digits) for column in line] for row in self.rows for line in self.lines]
+        return [column.name if column.head is None else column.head for column in self.lines[0]], cells
 
     def text(self):
         """The table for a terminal."""
-        table = lines([self.header, *self.cells], self.numbers)
-        return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.below)])
+        head, cells = self.table()
+        table = lines([head, *cells], [column.is_number(self.rows[0]) for column in self.lines[0]])
+        return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.notes)])
 
     def markdown(self):
         """The table for a Markdown file."""
-        table = [markdown(self.header, self.cells)] if self.columns else []
-        return "\n".join([f"**{self.title}**", "", *table, *(f"\n{line}" for line in self.below)])
+        table = [markdown(*self.table())] if self.rows else []
+        return "\n".join([f"**{self.title}**", "", *table, *(f"\n{line}" for line in self.notes)])
 
     def html(self):
         """The table for a notebook."""
-        rows = [[_html(column, cell) for column, cell in zip(self.columns, row, strict=False)] for row in self.cells]
-        below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.below)
-        return html_table(self.header, rows, self.title) + below
+        head, cells = self.table()
+        rows = [[f"<th>{escape(name)}</th>" for name in head]] if head else []
+        rows += [map(_html, self.lines[0], row) for row in cells]
+        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+        below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.notes)
+        return f"<table><caption>{escape(self.title)}</caption>{body}</table>{below}"
 
 
 def _html(column, cell):
-    return f'<a href="{escape(cell)}">{escape(Path(cell).name)}</a>' if column.kind == "link" else escape(cell)
+    link = f'<a href="{escape(cell)}">{escape(Path(cell).name)}</a>'
+    return f"<td>{link if column.kind == 'link' else escape(cell)}</td>"
 
 
 @dataclasses.dataclass
@@ -165,18 +160,15 @@ class Report:
     below: dict = dataclasses.field(default_factory=dict)
 
     def printed(self):
-        """Each table to print, one below the other, as `Printed`."""
+        """Each `Page` to print, with all that it prints."""
         about = [" · ".join(f"{name} {value}" for name, value in self.about.items())] if self.about else []
-        below = about + self.notes
         columns = self.columns or list(map(Column, self.rows[0] if self.rows else ()))
+        notes = about + self.notes
         for page in self.pages or [Page([columns])]:
             rows = self.rows if page.rows is None else page.rows
-            columns = page.lines[0] if rows else []
-            cells = [[column.cell(row, self.digits) for column in line] for row in rows for line in page.lines]
-            numbers = [column.is_number(rows[0]) for column in columns]
-            notes = below if page.notes is None else page.notes
-            yield Printed(page.title or self.title, columns, numbers, cells, notes)
-            below = []
+            own = notes if page.notes is None else page.notes
+            yield Page(page.lines if rows else [[]], page.title or self.title, own, rows, self.digits)
+            notes = []
         for report in self.below.values():
             yield from report.printed()
 
@@ -207,10 +199,8 @@ class Report:
         if path.suffix != ".csv":
             write_json(path, self.content())
             return
-        with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.rows[0] if self.rows else [], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(without_nan(self.rows))
+        header = list(self.rows[0]) if self.rows else []
+        write_csv(path, [header, *([row.get(name, "") for name in header] for row in without_nan(self.rows))])
 
 
 class WordTable(tuple):
@@ -229,7 +219,7 @@ class WordTable(tuple):
 
     def _repr_mimebundle_(self, **_):
         rows = map(self.html_cells, self)
-        return {"text/html": html_table(self.HEADS, rows, self.caption, words=True), "text/plain": str(self)}
+        return {"text/html": html_table(self.HEADS, rows, self.caption), "text/plain": str(self)}
 
     def html_cells(self, row):
         """The cells of a row for a page."""
@@ -256,26 +246,15 @@ def markdown(header, rows):
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
-def html_table(header, rows, caption="", words=False, names=0):
-    """A table in a page: `rows` of cells that are HTML already; `words`: in the page's own colours, the cells at the
-    left, so that sentences read in a light and in a dark theme. There the column `names` names the rows.
-
-    Example
-    -------
-    >>> html_table(["a"], [["<b>1</b>"]], "1 < 2")
-    '<table><caption>1 &lt; 2</caption><tr><th>a</th></tr><tr><td><b>1</b></td></tr></table>'
-    """
-    style, scope = (f' style="{WORDS}"', ' scope="col"') if words else ("", "")
-    head = "".join(f"<th{scope}{style}>{escape(name)}</th>" for name in header)
-    head, body = f"<tr>{head}</tr>" if head else "", ""
+def html_table(header, rows, caption="", names=0):
+    """A table of words in a page, in its own colours and at the left, so that sentences read in a light and in a dark
+    theme. The cells of `rows` are HTML already; the column `names` names the rows."""
+    body, head = "", "".join(f'<th scope="col" style="{WORDS}">{escape(name)}</th>' for name in header)
     for row in rows:
-        cells = [f"<td{style}>{cell}</td>" for cell in row]
-        if words:
-            cells[names] = f'<th scope="row" style="{WORDS};font-weight:inherit">{row[names]}</th>'
+        cells = [f'<td style="{WORDS}">{cell}</td>' for cell in row]
+        cells[names] = f'<th scope="row" style="{WORDS};font-weight:inherit">{row[names]}</th>'
         body += f"<tr>{''.join(cells)}</tr>"
-    above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    if not words:
-        return f"<table>{above}{head}{body}</table>"
+    head, above = f"<tr>{head}</tr>" if head else "", f"<caption>{escape(caption)}</caption>" if caption else ""
     table = f'<table style="font-size:13px;color:inherit">{above}<thead>{head}</thead><tbody>{body}</tbody></table>'
     return f'<div style="overflow-x:auto;color:inherit">{table}</div>'
 
@@ -288,10 +267,8 @@ def without_nan(rows):
     >>> without_nan([{"liver": float("nan"), "spleen": 1.0}])
     [{'liver': None, 'spleen': 1.0}]
     """
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in rows
-    ]
+    # NaN alone is not itself
+    return [{name: value if value == value else None for name, value in row.items()} for row in rows]
 
 
 def with_nan(rows):
@@ -310,17 +287,6 @@ def spread(name, values):
     numbers = [value for value in values if not math.isnan(value)]
     mean = statistics.fmean(numbers) if numbers else math.nan
     return {name: mean, f"{name} sd": statistics.stdev(numbers) if len(numbers) > 1 else math.nan}
-
-
-def ends(name, interval):
-    """Low and high end of the interval of a figure, as a row has them.
-
-    Example
-    -------
-    >>> ends("auc", (1.0, 2.0))
-    {'auc low': 1.0, 'auc high': 2.0}
-    """
-    return dict(zip((f"{name} low", f"{name} high"), interval, strict=True))
 
 
 def plus_minus(mean, sd=math.nan):

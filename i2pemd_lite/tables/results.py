@@ -8,9 +8,10 @@ import contextlib
 import dataclasses
 import math
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
-from i2pemd_lite.files import BadInput, Problems, atomic_write, read_json
+from i2pemd_lite.files import BadInput, Problems, read_json, write_text
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
@@ -31,8 +32,8 @@ def differences(settings, others, free=FREE):
     >>> differences(Settings(seed=1, weight=0.5), Settings())
     {'weight': (0.5, 1.0)}
     """
-    one, other = dataclasses.asdict(settings), dataclasses.asdict(others)
-    return {name: (one[name], other[name]) for name in one if one[name] != other[name] and name not in free}
+    pairs = {name: (value, getattr(others, name)) for name, value in vars(settings).items() if name not in free}
+    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
 
 
 def in_words(found, beside):
@@ -44,27 +45,6 @@ def in_words(found, beside):
     'dim 8 beside 32'
     """
     return ", ".join(f"{name} {one} {beside} {other}" for name, (one, other) in found.items())
-
-
-def changed(settings, full, choices):
-    """(settings that make a run another one than the paper's, those that fill its silence otherwise), both as words.
-
-    Parameters
-    ----------
-    settings, full : of the run, and of its method at full size
-    choices : {setting: `choices.Choice`}
-
-    Example
-    -------
-    >>> from i2pemd_lite.segmentation import SegmentationSettings as S
-    >>> from i2pemd_lite.segmentation.settings import SETTINGS
-    >>> changed(S(width=8, ce="plain"), S(), SETTINGS)
-    (['width 8'], ['ce plain'])
-    """
-    words = ([], [])
-    for name, (value, _) in differences(settings, full, FREE - choices.keys()).items():
-        words[choices[name].kind == "open"].append(f"{name} {value}")
-    return words
 
 
 def begun(place):
@@ -109,28 +89,28 @@ def means(runs, figures):
     return row
 
 
+def no_run_of(methods):
+    """What a table says in place of its notes where it has no row."""
+    return f"no run of {', '.join(methods)}"
+
+
 @dataclasses.dataclass(repr=False)
 class Tables:
     """The tables of some `results`, each a `Report`. Means are over runs with different seeds, and so is the SD (of a
     sample, n − 1), which takes two.
 
     `main` are the values of the `VARIED` settings in all tables but the one that is about them; None: those of most
-    runs. A task declares
+    runs. `BadInput` lists each run on other data, there twice, or of other settings than its row. A task declares
 
     TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows; a
                method that the paper does not have comes last, by its own name
     PROPOSED   the method whose runs may vary;  VARIED  {setting: name}, in what;  SUFFIX  of the folder of such a run
-    TITLE      of tables.md;  THINGS  what the data are made of;  PREPARED_BY  the setting that they are prepared by
+    THINGS     what the data are made of;  PREPARED_BY  the setting that they are prepared by
     REPORTS    {name of a table: the rows that it takes at least}, in the order to read them
     STEPS      what the table of the runs says about steps;  AS_IT_IS  settings that may differ from the paper's
     WORTH      {column: figure}, the last ones of the table of the runs;  figures_of(run)  the figures of a `RESULT`,
                its `about`, and what a task adds
     is_like(settings, data)   whether a run is like the paper's in what its `CHOICES` do not tell
-
-    Raises
-    ------
-    BadInput
-        that lists each run on other data, there twice, or of other settings than its row
     """
 
     results: list
@@ -181,21 +161,24 @@ class Tables:
         for method in methods or ():
             cls.TASK.settings_for(method, profile)
         main = cls.variant(cls.TASK.settings_for(cls.PROPOSED, profile, changes=settings))
-        asked = [(method, settings, "") for method in cls.NAMES if methods is None or method in methods]
+        asked = [(method, settings) for method in cls.NAMES if methods is None or method in methods]
         for value in next(iter(variants.values())) or ():
             variant = value if isinstance(value, tuple) else (value,)
-            suffix = "" if variant == main else cls.SUFFIX.format(*variant)
-            asked.append((cls.PROPOSED, settings | dict(zip(cls.VARIED, variant, strict=True)), suffix))
+            asked.append((cls.PROPOSED, settings | dict(zip(cls.VARIED, variant, strict=True))))
         wanted = {}
-        for method, changes, suffix in asked:
-            for seed in seeds:
-                chosen = cls.settings_for(method, profile, seed, changes)
-                wanted[Path(folder) / f"{method}-{chosen.profile}-seed{seed}{suffix}"] = chosen
+        for (method, changes), seed in product(asked, seeds):
+            chosen = cls.settings_for(method, profile, seed, changes)
+            suffix = "" if (variant := cls.variant(chosen)) == main else cls.SUFFIX.format(*variant)
+            wanted[Path(folder) / f"{method}-{chosen.profile}-seed{seed}{suffix}"] = chosen
         if not wanted:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
         cls._check_folders(wanted, data)
-        return cls([cls.read(cls._trained(*each, data, progress)) for each in wanted.items()], main)
+        task, results = cls.TASK, []
+        for place, chosen in wanted.items():
+            run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(chosen))
+            results.append(cls.read(run.finish(progress) if run.number < len(run) else run))
+        return cls(results, main)
 
     @classmethod
     def _check_folders(cls, wanted, data):
@@ -213,32 +196,12 @@ class Tables:
         problems.raise_if_any()
 
     @classmethod
-    def _trained(cls, place, settings, data, progress):
-        """The run in a folder, begun where there is none and trained to its end where it is not."""
-        if begun(place):
-            run = cls.TASK.resume(place, data)
-        else:
-            changes = dataclasses.asdict(settings)
-            method, profile, seed = (changes.pop(name) for name in ("method", "profile", "seed"))
-            run = cls.TASK.train(method, data, profile, seed, place, **changes)
-        return run.finish(progress) if run.number < len(run) else run
-
-    @classmethod
     def from_runs(cls, folders, data=None):
-        """The `Tables` of finished runs, whoever trained them.
+        """The `Tables` of finished runs, whoever trained them, in some folders; `data`: theirs, where they moved.
 
         Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
-        than its last step, or lack what the tables need; the others are taken as they are.
-
-        Parameters
-        ----------
-        folders : of runs
-        data : the data that they were trained on, where they moved
-
-        Raises
-        ------
-        BadInput
-            that lists each run that is unfinished, on other data, there twice, or of other settings than its row
+        than its last step, or lack what the tables need; the others are taken as they are. `BadInput` lists each run
+        that is unfinished, on other data, there twice, or of other settings than its row.
         """
         results, prepared, problems = [], {}, Problems("the folders of runs")
         for place in map(Path, folders):
@@ -301,11 +264,18 @@ class Tables:
         """
         if data in ("synthetic", "noise"):
             return data
-        full = cls.TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
-        full = full.changed(**{name: getattr(settings, name) for name in cls.AS_IT_IS})
-        if not cls.is_like(settings, data) or changed(settings, full, cls.CHOICES)[0]:
+        if not cls.is_like(settings, data):
+            return "scaled down"
+        as_it_is = {name: getattr(settings, name) for name in cls.AS_IT_IS}
+        if any(cls.CHOICES[name].kind != "open" for name in cls._unlike_full(settings, as_it_is)):
             return "scaled down"
         return "paper's setting" if settings.preset == "paper" else settings.preset
+
+    @classmethod
+    def _unlike_full(cls, settings, changes):
+        """The `differences`, that of the precision too, from its method at full size with some changes."""
+        full = cls.TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
+        return differences(settings, full.changed(**changes), FREE - cls.CHOICES.keys())
 
     def labels(self, runs, **usual):
         """The labels of some runs, as if they had the `usual` values of what a table is about."""
@@ -320,10 +290,10 @@ class Tables:
     def unlike(self):
         """A sentence for each method whose runs differ in settings from the first one's, and for each run left out."""
         first, sentences = self.results[0], []
-        for method, name in self.NAMES.items():
-            for run in self.runs(method)[:1]:
-                if words := in_words(differences(run.settings, first.settings, FREE.union(self.VARIED)), "beside"):
-                    sentences.append(f"{name}: {words} of {first.settings.method}; no fair comparison")
+        for method in self.present():
+            found = differences(self.runs(method)[0].settings, first.settings, FREE.union(self.VARIED))
+            if words := in_words(found, "beside"):
+                sentences.append(f"{self.NAMES[method]}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:
             usual = result.settings.changed(**dict(zip(self.VARIED, self.main, strict=True)))
             words = in_words(differences(result.settings, usual), "instead of")
@@ -348,8 +318,8 @@ class Tables:
         """
         counts = Counter()
         for s in (run.settings for run in runs):
-            full = cls.TASK.settings_for(s.method, "gpu", changes={"preset": s.preset, "precision": "float32"})
-            counts.update(changed(s, full, cls.CHOICES)[1])
+            found = cls._unlike_full(s, {"precision": "float32"})
+            counts.update(f"{name} {own}" for name, (own, _) in found.items() if cls.CHOICES[name].kind == "open")
         words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in counts.items()]
         return (
             f"left open by the paper, and not as in our full-size default (float32): {', '.join(words) or 'nothing'}; "
@@ -364,16 +334,10 @@ class Tables:
         rows = []
         for result in self.results:
             s, about = result.settings, result.about
-            rows.append({
-                "method": s.method,
-                **dict(zip(self.VARIED.values(), self.variant(s), strict=True)),
-                "seed": s.seed,
-                **{name: about[name] for name in self.STEPS},
-                "precision": s.precision,
-                "seconds": about["seconds"],
-                "peak MiB": about.get("peak MiB", "unknown"),
-                **{column: result.figures[figure] for column, figure in self.WORTH.items()},
-            })  # fmt: skip
+            row = {"method": s.method} | dict(zip(self.VARIED.values(), self.variant(s), strict=True))
+            row |= {"seed": s.seed} | {name: about[name] for name in self.STEPS}
+            row |= {"precision": s.precision, "seconds": about["seconds"], "peak MiB": about.get("peak MiB", "unknown")}
+            rows.append(row | {column: result.figures[figure] for column, figure in self.WORTH.items()})
         return Report("The runs", rows, notes=[MEMORY])
 
     def reports(self):
@@ -395,20 +359,15 @@ class Tables:
         for name, report in {**self.reports(), "runs": self.costs}.items():
             report.save(folder / f"{name}.json")
             report.save(folder / f"{name}.csv")
-        with atomic_write(folder / "tables.md") as temporary:
-            temporary.write_text(self.markdown(), encoding="utf-8")
+        write_text(folder / "tables.md", self.markdown())
 
     def markdown(self):
         """Every table, the runs, and their settings, as Markdown."""
-        settings = {}
-        for result in self.results:
-            for name, value in dataclasses.asdict(result.settings).items():
-                values = settings.setdefault(name, [])
-                if value not in values:
-                    values.append(value)
-        lines = " · ".join(f"`{name}` {', '.join(map(str, values))}" for name, values in settings.items())
+        settings = [vars(result.settings) for result in self.results]
+        values = {name: dict.fromkeys(str(each[name]) for each in settings) for name in settings[0]}
+        lines = " · ".join(f"`{name}` {', '.join(each)}" for name, each in values.items())
         parts = [report.markdown() for report in [*self.reports().values(), self.costs]]
-        title = f"# {self.TITLE}: measured, and printed in the paper"
+        title = f"# {self.TASK.name.capitalize()}: measured, and printed in the paper"
         return "\n\n".join([title, *parts, "**Settings of the runs**", lines]) + "\n"
 
 
@@ -417,19 +376,12 @@ def origins(tables):
 
     The commit is that of the code that trained the run; "unknown" outside of a repository.
     """
-    first = next(iter(tables.reports().values()))
-    worth = {row["method"]: row["setting"] for row in first.rows}
-    rows = []
+    rows, main = [], dict(zip(tables.VARIED, tables.main, strict=True))
     for run in tables.results:
-        place = Path(run.folder).resolve()
+        s, place = run.settings, Path(run.folder).resolve()
         beside = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
-        rows.append({
-            "row": tables.NAMES[run.settings.method],
-            "seed": run.settings.seed,
-            "steps": run.settings.steps,
-            "setting": worth[run.settings.method],
-            "commit": read_about(place).get("commit") or "unknown",
-            "settings": (beside / "settings.json").as_posix(),
-        })  # fmt: skip
+        row = {"row": tables.NAMES[s.method], "seed": s.seed, "steps": s.steps, "setting": tables.labels([run], **main)}
+        row |= {"commit": read_about(place).get("commit") or "unknown"}
+        rows.append(row | {"settings": (beside / "settings.json").as_posix()})
     columns = [Column(name, kind="link" if name == "settings" else "value") for name in rows[0]]
     return Report("Where each run comes from", rows, columns=columns)

@@ -44,12 +44,8 @@ def bands(o, truth, ground, mask, tau_low, tau_high, top):
     """Counts of one batch, for every method that has pseudo-labels: members of each set of `SETS`, and how many of them
     are right. The truth of "unlabelled" images is known in teaching, and only shown.
 
-    kept    N_s, what the method selected (`mask`)
-    high, band, low    by confidence alone
-    near    of the band, what I2PEMD lets in: the T nearest of the batch by the learned G
-    sure    of the band, as many as `near`, those of the largest s
-    chance  the same number; its right ones are the mean of a draw at random, near · band_right / band
-    fix     of the band, what I2PEMD_fix lets in: the T of the batch with the largest s, however many that are
+    kept is N_s, what the method selected (`mask`); near, of the band, the T nearest of the batch by the learned G; the
+    right ones by chance are the mean of a draw at random, near · band_right / band; fix are the T of the largest s.
 
     o: (N, K) softmax output; truth: (N,); ground: (K, K) learned G; mask: (N,) bool; the rest as for `select`.
     Returns {"high": scalar tensor, "high_right": …, …}.
@@ -98,11 +94,9 @@ def band_report(history):
     for name, words in SETS.items():
         n = totals[name]
         share = totals[f"{name}_right"] / n if n else math.nan
-        rows.append({
-            "": words,
-            "a step": n / max(1, len(history)),
-            "% of all": 100 * n / everything if everything else math.nan,
-            "right %": 100 * share,
-            "±": 100 * math.sqrt(share * (1 - share) / n) if n and name != "chance" else math.nan,
-        })  # fmt: skip
+        error = 100 * math.sqrt(share * (1 - share) / n) if n and name != "chance" else math.nan
+        part = 100 * n / everything if everything else math.nan
+        rows.append(
+            {"": words, "a step": n / max(1, len(history)), "% of all": part, "right %": 100 * share, "±": error}
+        )
     return Report("Pseudo-labels by region", rows)

@@ -30,11 +30,8 @@ def pseudo_labels(learner, t):
     s = learner.settings
     x, y, _ = learner.draw("labelled", t, s.labelled)
     u, truth, members = learner.draw("unlabelled", t, s.unlabelled)
-    views = [
-        learner.view(weak, x, t, "labelled"),
-        learner.view(weak, u, t, "weak"),
-        learner.view(strong, u, t, "strong", n=s.n_ops, m=s.magnitude, cutout=s.cutout),
-    ]
+    views = [learner.view(weak, x, t, "labelled"), learner.view(weak, u, t, "weak"),
+             learner.view(strong, u, t, "strong", n=s.n_ops, m=s.magnitude, cutout=s.cutout)]  # fmt: skip
     # One forward, so that batch normalisation sees labelled, weak and strong views together.
     features, logits = learner.network(torch.cat(views))
     sizes = (s.labelled, s.unlabelled, s.unlabelled)

@@ -19,10 +19,8 @@ import numpy as np
 
 from i2pemd_lite.runs.settings import SCHEDULES, learned
 
-STEPS = 20_000
-"""Into how many steps an authors' run is cut."""
-FULL = 0.9
-"""The part of its weight from which on a term counts as there: UA-MT's is when 0.3 % of its learning is left."""
+STEPS = 20_000  # into how many an authors' run is cut
+FULL = 0.9  # of its weight a term counts as there: UA-MT's is when 0.3 % of its learning is left
 
 
 class Ramp(NamedTuple):
@@ -40,31 +38,22 @@ def sigmoid(t, length=1.0):
 
 RAMPS = {
     "mean_teacher": Ramp(
-        lambda x: 1 + math.cos(math.pi * 180 * x / 210),
-        lambda x: sigmoid(math.floor(180 * x), 5),
-        "CuriousAI/mean-teacher, pytorch/experiments/cifar10_test.py: 5 of 180 epochs",
-    ),
+        lambda x: 1 + math.cos(math.pi * 180 * x / 210), lambda x: sigmoid(math.floor(180 * x), 5),
+        "CuriousAI/mean-teacher, pytorch/experiments/cifar10_test.py: 5 of 180 epochs"),
     "src_mt": Ramp(
         lambda x: 0.9 ** math.floor(100 * x),
         lambda x: sigmoid(math.floor(100 * x), 30) if math.floor(100 * x) > 20 else 0.0,
-        "liuquande/SRC-MT, code/train_SRC_MT.py: none up to epoch 20, then 30 of 100 epochs",
-    ),
+        "liuquande/SRC-MT, code/train_SRC_MT.py: none up to epoch 20, then 30 of 100 epochs"),
     "ua_mt": Ramp(
-        lambda x: 0.1 ** math.floor(6000 * x / 2500),
-        lambda x: sigmoid(math.floor(6000 * x / 150), 40),
-        "yulequan/UA-MT, code/train_LA_meanteacher_certainty_unlabel.py: 40 times 150 of 6,000 steps",
-    ),
+        lambda x: 0.1 ** math.floor(6000 * x / 2500), lambda x: sigmoid(math.floor(6000 * x / 150), 40),
+        "yulequan/UA-MT, code/train_LA_meanteacher_certainty_unlabel.py: 40 times 150 of 6,000 steps"),
     "vat": Ramp(
-        lambda x: math.cos(7 * math.pi * x / 16),
-        lambda x: min(1.0, x / 0.4),
-        "TorchSSL/TorchSSL, models/vat/vat.py: linear over 40 % of the steps; VAT's authors have none",
-    ),
+        lambda x: math.cos(7 * math.pi * x / 16), lambda x: min(1.0, x / 0.4),
+        "TorchSSL/TorchSSL, models/vat/vat.py: linear over 40 % of the steps; VAT's authors have none"),
     "mixmatch": Ramp(
-        lambda x: 1.0,
-        lambda x: min(1.0, 64 * x),
-        "google-research/mixmatch, mixmatch.py: linear over 2²⁰ of 2²⁶ images",
-    ),
-}
+        lambda x: 1.0, lambda x: min(1.0, 64 * x),
+        "google-research/mixmatch, mixmatch.py: linear over 2²⁰ of 2²⁶ images"),
+}  # fmt: skip
 """The methods whose own term begins with less than its full weight."""
 
 

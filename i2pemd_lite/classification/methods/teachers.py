@@ -27,10 +27,8 @@ def mean_teacher(learner, t):
 
 def src_mt(learner, t):
     """L = L_s + w(t) (L_c + L_src): and the batch's relations shall be the teacher's (Liu et al., arXiv:2005.07377).
-
     Its authors' code has loss="srcmt" and weight_decay=5e-4, takes w_k from all images, and the features after dropout;
-    here w_k comes from the labelled images, and the features are those of every method.
-    """
+    here w_k comes from the labelled images, and the features are those of every method."""
     L_s, p, p_teacher, A, A_teacher = _student_and_teacher(learner, t)
     L_c, L_src = consistency(p, p_teacher, learner.class_weights), relation(A, A_teacher)
     w = learner.ramped(learner.settings.src_weight, t)

@@ -27,18 +27,19 @@ class Line(NamedTuple):
 
     about: str
     found: str
-    todo: str = ""
+    todo: str
 
 
 def examine():
-    """Every `Line` of the examination; each is made by a small function of this module."""
-    return [look() for look in (_python, _kernel, _packages, _device, _compiler, _data, _disk)]
+    """Every `Line` of the examination; each is what a small function of this module finds."""
+    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
+    return [Line(look.__name__[1:], *look()) for look in looks]
 
 
 def _python():
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     fits = (3, 11) <= sys.version_info[:2] <= (3, 14)
-    return Line("python", found, "" if fits else "use Python 3.11 to 3.14: another python3 run.py lab")
+    return found, "" if fits else "use Python 3.11 to 3.14: another python3 run.py lab"
 
 
 def _kernel():
@@ -46,7 +47,7 @@ def _kernel():
     # Somebody with conda, say, is right where they are if everything is there.
     bad = own.exists() and here.resolve() != own.resolve() and _missing()
     todo = "the project has an environment of its own, .venv, and this is another: start with python3 run.py lab"
-    return Line("kernel", f"i2pemd-lite {__version__}, run by {here.name}", todo if bad else "")
+    return f"i2pemd-lite {__version__}, run by {here.name}", todo if bad else ""
 
 
 def _missing():
@@ -60,25 +61,22 @@ def _missing():
 
 
 def _is_there(name, least):
-    def numbers(version):
-        return [int(part) for part in re.findall(r"\d+", version)[:3]]
-
     try:
-        return util.find_spec(MODULES.get(name, name)) and numbers(metadata.version(name)) >= numbers(least)
+        has, needs = ([int(n) for n in re.findall(r"\d+", v)[:3]] for v in (metadata.version(name), least))
     except metadata.PackageNotFoundError:
         return False
+    return util.find_spec(MODULES.get(name, name)) and has >= needs
 
 
 def _packages():
-    if missing := _missing():
-        todo = "close JupyterLab and start it with python3 run.py lab, or: pip install -c constraints.txt -e .[lab]"
-        return Line("packages", f"missing or too old: {', '.join(missing)}", todo)
-    return Line("packages", "all there, none too old")
+    todo = "close JupyterLab and start it with python3 run.py lab, or: pip install -c constraints.txt -e .[lab]"
+    missing = ", ".join(_missing())
+    return (f"missing or too old: {missing}", todo) if missing else ("all there, none too old", "")
 
 
 def _device():
     if util.find_spec("torch") is None:
-        return Line("device", "not known without torch", "install the packages first")
+        return "not known without torch", "install the packages first"
     import torch
 
     from i2pemd_lite.device import no_gpu, profile
@@ -87,40 +85,38 @@ def _device():
         with warnings.catch_warnings(action="ignore"):  # that a driver is too old, which is said below
             found, seen, threads = profile(), torch.cuda.is_available(), torch.get_num_threads()
     except BadInput as error:
-        return Line("device", "no profile", str(error))
+        return "no profile", str(error)
     unseen = shutil.which("nvidia-smi") and not seen
     todo = f"this machine has a GPU that torch does not see: {no_gpu()}" if unseen else ""
-    return Line("device", f"{found}, torch {torch.__version__}, {threads} thread{'s' * (threads > 1)}", todo)
+    return f"{found}, torch {torch.__version__}, {threads} thread{'s' * (threads > 1)}", todo
 
 
 def _compiler():
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if not compiler:
-        found = "no C compiler: the loss runs in torch, two to three times slower, with the same numbers"
-        return Line("compiler", found)
+        return "no C compiler: the loss runs in torch, two to three times slower, with the same numbers", ""
     if shutil.which(program := compiler.split()[0]):
-        return Line("compiler", f"{Path(program).name}: the loss is one pass in C")
+        return f"{Path(program).name}: the loss is one pass in C", ""
     found = f"CC names {compiler}, which is not there: the loss runs in torch, slower, with the same numbers"
-    return Line("compiler", found, "correct CC, or unset it")
+    return found, "correct CC, or unset it"
 
 
 def _data():
     try:
         folder = data_folder()
     except BadInput as error:
-        return Line("data", "not found", str(error))
-    return Line("data", f"real data in {folder.name}" if folder else "synthetic: I2PEMD_DATA names no folder")
+        return "not found", str(error)
+    return f"real data in {folder.name}" if folder else "synthetic: I2PEMD_DATA names no folder", ""
 
 
 def _disk():
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
-    found = f"{free:.0f} GiB free for prepared data and runs"
     if not os.access(existing, os.W_OK):
-        return Line("disk", f"cannot write to {existing}", "set I2PEMD_CACHE to a folder that can be written to")
+        return f"cannot write to {existing}", "set I2PEMD_CACHE to a folder that can be written to"
     todo = f"make {SPACE} GiB free, or set I2PEMD_CACHE to a folder on another disk"
-    return Line("disk", found, "" if free >= SPACE else todo)
+    return f"{free:.0f} GiB free for prepared data and runs", "" if free >= SPACE else todo
 
 
 def report(lines):
@@ -160,7 +156,7 @@ class _Examination(tuple):
             ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
             for about, found, todo in self
         ]
-        table = f'<div role="group" aria-label="examination">{html_table((), rows, words=True, names=1)}</div>'
+        table = f'<div role="group" aria-label="examination">{html_table((), rows, names=1)}</div>'
         display({"text/plain": report(self), "text/html": f"{table}<p>{verdict(self)}</p>"}, raw=True)
         if not any(line.about == "packages" and line.todo for line in self):
             display(_pulse())
@@ -169,18 +165,14 @@ class _Examination(tuple):
 def _pulse():
     """A line that the browser rewrites when it draws it, and a note in its place where it does not."""
     import anywidget
-    import traitlets
 
     class Pulse(anywidget.AnyWidget):
         _esm = """
         export default { render({ model, el }) {
             el.setAttribute("role", "status");
             el.textContent = "✓ ok  widgets: this line was written by your browser.";
-            model.set("beats", model.get("beats") + 1);
-            model.save_changes();
         } }
         """
-        beats = traitlets.Int(0).tag(sync=True)
 
         def _repr_mimebundle_(self, **options):
             live = super()._repr_mimebundle_(**options) or {}  # data, or data and metadata

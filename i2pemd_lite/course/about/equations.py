@@ -69,7 +69,7 @@ def eq04(random):
 @equation("ground:ground_distance", r"G = (\bar G + \bar G^T) / 2", "SciPy's cdist and rankdata")
 def eq05(random):
     """The ground distance: ranks and their transpose, averaged."""
-    c = other.points(random, least=3)  # of two classes the ranks are symmetric already
+    c = other.points(random)
     return ground.ground_distance(torch.tensor(c)), other.ground_of(c)
 
 
@@ -89,20 +89,17 @@ def eq07(random):
     """The objective of segmentation: cross-entropy, Dice, and λ times I2PEMD."""
     z, y, G = other.voxels(random)
     p, k, weight = other.rows(z.softmax(1)), y.flatten().numpy(), random.uniform(0.5, 3)
-    K, N = p.shape[1], len(k)
-    w = np.array([1 - np.sum(k == c) / N for c in range(K)])
-    ce = log_loss(k, p, sample_weight=w[k], labels=range(K), normalize=False) / N
-    dice = sum(2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(K)) / K
-    of_class = other.class_means(other.transported(p, k, G), k)
-    return losses.segmentation_loss(z, y, torch.tensor(G), weight), ce + 1 - dice + weight * np.mean(of_class)
+    dice = [2 * sum(p[k == c, c]) / (sum(p[:, c] ** 2) + sum(k == c) + losses.EPSILON) for c in range(len(G))]
+    independent = other.weighted_ce(p, k) + 1 - np.mean(dice) + weight * np.mean(other.class_costs(p, k, G))
+    return losses.segmentation_loss(z, y, G, weight), independent
 
 
 @equation("losses:i2pemd_loss", r"\mathcal L_{I2PEMD} = \tfrac1K \sum_k \ell^k_{I2PEMD}", POT)
 def eq08(random):
     """The mean over the classes, each counting the same."""
     z, y, G = other.voxels(random)
-    of_class = other.class_means(other.transported(other.rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
-    return losses.i2pemd_loss(z, y, torch.tensor(G)), np.mean(of_class)
+    costs = other.class_costs(other.rows(z.softmax(1)), y.flatten(), G)
+    return losses.i2pemd_loss(z, y, G), np.mean(costs)
 
 
 @equation("losses:i2pemd_loss", r"\ell^k_{I2PEMD} = \tfrac1{N_k} \sum_{i=1}^{N_k} \mathrm{I2PEMD}(a^i_k, e_k)", POT)
@@ -110,8 +107,8 @@ def eq09(random):
     """The mean over the voxels of one class."""
     z, y, G = other.voxels(random)
     alone = [y.where(y == k, -100) for k in y.unique()]  # where only class k counts, the mean over classes is ℓ_k
-    ours = [losses.i2pemd_loss(z, labels, torch.tensor(G)).item() for labels in alone]
-    return ours, other.class_means(other.transported(other.rows(z.softmax(1)), y.flatten(), G), y.flatten().numpy())
+    ours = [losses.i2pemd_loss(z, labels, G).item() for labels in alone]
+    return ours, other.class_costs(other.rows(z.softmax(1)), y.flatten(), G)
 
 
 @equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}",
@@ -134,8 +131,7 @@ def eq11(random):
     F, y, _ = other.voxels(random)
     means, counts = prototypes.class_means(F, y, F.shape[1])
     present = np.flatnonzero(counts)
-    expected = [ndimage.mean(feature, y.flatten(), present) for feature in other.rows(F).T]
-    return means[present], np.transpose(expected)
+    return means[present], np.transpose([ndimage.mean(one, y.flatten(), present) for one in other.rows(F).T])
 
 
 class Desk:
@@ -170,11 +166,13 @@ class Desk:
         z = np.exp(self.views[name].astype(np.float64) @ (self.θ.detach().double().numpy() if θ is None else θ))
         return z / z.sum(1, keepdims=True)
 
-    def loss(self, labels, chosen, θ=None):
-        """L_s + λ L_u, image by image: L_u is that of the chosen ones, divided by the number of all."""
+    def loss(self, chosen, θ=None):
+        """L_s + λ L_u, image by image: L_u is that of the chosen ones, divided by the number of all; a pseudo-label
+        stays what it is at another θ."""
         p, strong = self.answers("labelled", θ), self.answers("strong", θ)
         labelled = sum(-np.log(p[i, k]) for i, k in enumerate(self.y)) / len(p)
-        unlabelled = sum(-np.log(strong[i, k]) for i, k in enumerate(labels) if chosen[i]) / len(strong)
+        pseudo_labels = enumerate(self.answers("weak").argmax(1))
+        unlabelled = sum(-np.log(strong[i, k]) for i, k in pseudo_labels if chosen[i]) / len(strong)
         return labelled + self.settings.weight * unlabelled
 
 
@@ -184,8 +182,7 @@ def eq12(random):
     """The network's weights are what is minimised, over both sums at once."""
     desk = Desk(random, "filter_all")
     pseudo.pseudo_labels(desk, 0)["loss"].backward()
-    labels = desk.answers("weak").argmax(1)  # a pseudo-label stays what it is while θ moves
-    objective = partial(desk.loss, labels, np.ones(len(labels)))
+    objective = partial(desk.loss, np.ones(desk.settings.unlabelled))
     return desk.θ.grad, other.slopes(objective, desk.θ.detach().double().numpy())
 
 
@@ -202,14 +199,13 @@ def eq13(random):
 def eq14(random):
     """The loss of the labelled images, and λ times that of the unlabelled ones."""
     desk = Desk(random, "filter_all")
-    expected = desk.loss(desk.answers("weak").argmax(1), np.ones(desk.settings.unlabelled))
-    return pseudo.pseudo_labels(desk, 0)["loss"], expected
+    return pseudo.pseudo_labels(desk, 0)["loss"], desk.loss(np.ones(desk.settings.unlabelled))
 
 
 def selected(random):
     """Answers, what `select` chooses of them, and N_s^2, N_s^low and N_s by others."""
     o, G, rule = other.answers(random)
-    return o, selection.select(torch.tensor(o), torch.tensor(G), **rule), other.selections(o, G, **rule)
+    return o, selection.select(torch.tensor(o), G, **rule), other.selections(o, G, **rule)
 
 
 @equation("selection:select", r"s_i = \max(o_i),\; r_i = \mathrm{argmax}(o_i)", "NumPy's sort")
@@ -248,8 +244,7 @@ def eq19(random):
     desk = Desk(random, "i2pemd")
     s, o = desk.settings, desk.answers("weak")
     *_, chosen = other.selections(o, desk.bank.ground_distance().double().numpy(), s.tau_low, s.tau_high, s.top)
-    expected = desk.loss(o.argmax(1), chosen)
-    return pseudo.pseudo_labels(desk, 0)["loss"], expected
+    return pseudo.pseudo_labels(desk, 0)["loss"], desk.loss(chosen)
 
 
 @equation("prototypes:PrototypeBank", r"c_k^t = \alpha c_k^{t-1} + (1 - \alpha) c_k^{update}", "pandas' ewm", SINGLE)
@@ -278,8 +273,5 @@ def eq21(random):
     chosen = np.r_[np.ones(N, bool), random.random(M) < 0.5]
     bank = prototypes.PrototypeBank(K, d).double()
     bank.update(torch.tensor(f), torch.tensor(labels), mask=torch.tensor(chosen))
-    expected = np.zeros((K, d))
-    for k in range(K):
-        Z = [i for i in range(N + M) if chosen[i] and labels[i] == k]
-        expected[k] = sum(f[i] for i in Z) / len(Z) if Z else 0
-    return bank.prototypes, expected
+    Z = [[i for i in range(N + M) if chosen[i] and labels[i] == k] for k in range(K)]
+    return bank.prototypes, [sum(f[i] for i in Z_k) / len(Z_k) if Z_k else np.zeros(d) for Z_k in Z]

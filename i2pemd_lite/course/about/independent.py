@@ -10,6 +10,7 @@ from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from scipy.stats import rankdata
+from sklearn.metrics import log_loss
 
 
 def masses(random):
@@ -24,9 +25,9 @@ def histogram(random, n):
     return masses / masses.sum()
 
 
-def points(random, least=2):
-    """Prototypes (K, d)."""
-    return random.normal(size=(random.integers(least, 12), random.integers(1, 9)))
+def points(random):
+    """Prototypes (K, d); of two classes the ranks would be symmetric already."""
+    return random.normal(size=(random.integers(3, 12), random.integers(1, 9)))
 
 
 def voxels(random):
@@ -35,13 +36,7 @@ def voxels(random):
     classes = random.permutation(K)[: random.integers(2, K + 1)]
     y = random.choice(classes, (B, *space))
     y.flat[:2] = classes[:2]
-    return torch.tensor(2 * random.normal(size=(B, K, *space))), torch.tensor(y), costs(random, K)
-
-
-def costs(random, K):
-    """A symmetric (K, K) ground distance with a zero diagonal."""
-    G = random.random((K, K))
-    return (G + G.T) / 2 * (1 - np.eye(K))
+    return torch.tensor(2 * random.normal(size=(B, K, *space))), torch.tensor(y), random_ground(random, K)
 
 
 def random_ground(random, K):
@@ -62,7 +57,7 @@ def answers(random):
     N, K = random.integers(40, 70), random.integers(3, 8)
     o = random.dirichlet(np.full(K, 0.15), N)
     rule = {"tau_low": random.uniform(0.5, 0.6), "tau_high": random.uniform(0.8, 0.9), "top": int(N // 3)}
-    return o, costs(random, K), rule
+    return o, random_ground(random, K), rule
 
 
 def linear_program(p, q, g):
@@ -92,9 +87,15 @@ def rows(values):
 def transported(p, labels, g):
     """For each row of p what POT pays to carry its mass to its label."""
     p, g = np.asarray(p), np.asarray(g)
-    bins, cost_alone = np.eye(len(g)), {"center_dual": False, "check_marginals": False}
-    pairs = zip(p, np.asarray(labels), strict=True)
-    return np.array([row.sum() * ot.emd2(row / row.sum(), bins[k], g, **cost_alone) for row, k in pairs])
+    targets, cost_alone = np.eye(len(g))[np.asarray(labels)], {"center_dual": False, "check_marginals": False}
+    pairs = zip(p, targets, strict=True)
+    return np.array([row.sum() * ot.emd2(row / row.sum(), target, g, **cost_alone) for row, target in pairs])
+
+
+def weighted_ce(p, labels):
+    """The mean cross-entropy of rows p, each weighted by the share of rows with another label."""
+    weights = (1 - np.bincount(labels, minlength=p.shape[1]) / len(labels))[labels]
+    return log_loss(labels, p, sample_weight=weights, labels=range(p.shape[1]), normalize=False) / len(labels)
 
 
 def class_means(values, labels):
@@ -103,15 +104,19 @@ def class_means(values, labels):
     return [np.mean([v for v, label in zip(values, labels, strict=True) if label == k]) for k in np.unique(labels)]
 
 
+def class_costs(p, labels, g):
+    """The mean of what POT pays for the rows p of each class present."""
+    return class_means(transported(p, labels, g), labels)
+
+
 def loss_by_class(z, y, G):
     """The I2PEMD loss of logits (N, K) by loops over classes and voxels (Eq. 6, 8 and 9)."""
-    costs = (softmax(np.asarray(z), 1) * np.asarray(G)[:, np.asarray(y)].T).sum(1)
-    return np.mean(class_means(costs, y))
+    return np.mean(class_means((softmax(np.asarray(z), 1) * np.asarray(G)[:, np.asarray(y)].T).sum(1), y))
 
 
 def selections(o, g, tau_low, tau_high, top):
     """N_s^2, N_s^low and N_s as masks of the samples, by Python's sets of their numbers."""
-    d, s, every = transported(o, o.argmax(1), g), o.max(1), range(len(o))
+    d, s, every = transported(o, o.argmax(1), g), np.asarray(o).max(1), range(len(o))
     near = set(sorted(every, key=d.__getitem__)[:top])
     low = {i for i in every if s[i] > tau_low} & near
     chosen = low | {i for i in every if s[i] > tau_high}

@@ -1,18 +1,15 @@
 """The ledger: every numbered equation of the paper with its code, its lesson, its test, and whether it holds now.
 
-An equation has one id, eq01 … eq21. It stands in one docstring of the module, the equation's home; in a cell of a
-lesson; and it is the name of a function of `equations.py`, which computes it twice. `ledger()` looks for all three and
-runs the third: `python -m i2pemd_lite ledger` prints the same.
+An equation has one id, eq01 … eq21: the name of a function of `equations.py`, which computes it twice and says where
+the module has it, its home. The docstring there names the id, and so does a cell of a lesson. `ledger()` looks for both
+and runs the function: `python -m i2pemd_lite ledger` prints the same.
 """
 
 import ast
 import re
-from collections import defaultdict
 from collections.abc import Callable
-from functools import cache
 from html import escape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +19,9 @@ from i2pemd_lite.course.publish.notebooks import read
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.tables.report import WordTable, lines
 
-IDS = tuple(f"eq{n:02d}" for n in range(1, 22))
-ID = re.compile(r"\beq\d\d\b")
+IDS = tuple(name for name in vars(equations) if re.fullmatch(r"eq\d\d", name))
 PACKAGE = Path(__file__).parents[2]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
-UNTESTED = SimpleNamespace(meaning="", tex="", independent="nobody", tolerance=0.0)  # in place of a function not there
 DRAWS = 5  # random inputs of each equation; the largest gap counts
 
 
@@ -89,8 +84,7 @@ class Ledger(WordTable):
             # JupyterLab's editor counts lines from 0.
             home = _link(f"../{_short(file)}#line={line - 1}", f"{file.name}:{line}") + f"<br>{escape(name)}"
         lessons = (_link(f"{file.name}#cell-id={name}", file.stem[:2]) for file, name, _ in row.lessons)
-        tex = f"<br>${escape(test.tex)}$" * bool(test.tex)
-        says = f"{escape(test.meaning)}{tex}<br>against {escape(test.independent)}"
+        says = f"{escape(test.meaning)}<br>${escape(test.tex)}$<br>against {escape(test.independent)}"
         gap = f"{row.gap:.1e} ({test.tolerance:.0e})"
         verdict = [f"<b>{'✗' if row.wrong else '✓'} {row.verdict}</b>", *map(escape, row.wrong)]
         return row.id, says, home, ", ".join(lessons) or "-", gap, "<br>".join(verdict)
@@ -100,8 +94,8 @@ def _link(target, text):
     return f'<a href="{escape(target)}">{escape(text)}</a>'
 
 
-def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
-    """Look up all equations in the folders `package` and `notebooks`, and compute them; `only` some of the 21 ids.
+def ledger(notebooks=NOTEBOOKS, seed=0, only=IDS):
+    """Look up all equations, and in the lessons of the folder `notebooks`, and compute them; `only` some of the ids.
 
     `BadInput` when there are no notebooks, or the seed of the random inputs is below 0.
 
@@ -111,39 +105,40 @@ def ledger(package=PACKAGE, notebooks=NOTEBOOKS, seed=0, only=IDS):
     >>> row.id, row.home.name, row.lessons[0].name, row.verdict
     ('eq06', 'i2pemd', 'instance-09', 'right')
     """
-    package, notebooks = Path(package), Path(notebooks)
     if seed < 0:
         raise BadInput(f"seed: expected a whole number from 0, found {seed}; choose another --seed")
-    if not any(notebooks.glob("*.ipynb")):
+    cells = [(file, cell) for file in sorted(Path(notebooks).glob("*.ipynb")) for cell in read(file)["cells"]]
+    if not cells:
         raise BadInput(f"{notebooks}: expected the lessons, found no notebook; give their folder: --notebooks FOLDER")
-    said, met = docstrings(package), cells(notebooks)
-    return Ledger(_row(n, name, said[name], met[name], package, seed) for n, name in enumerate(IDS, 1) if name in only)
+    met = {name: [Place(file, cell["id"]) for file, cell in cells if name in cell["source"]] for name in only}
+    return Ledger(_row(name, met[name], seed) for name in IDS if name in only)
 
 
-def _row(n, name, said, met, package, seed):
-    test, home = getattr(equations, name, UNTESTED), None
-    if test is UNTESTED:
-        wrong, gap = [f"no test: {PACKAGE.name}/course/about/equations.py has no function {name}"], np.inf
-    else:
-        wrong, gap = _computed(test, n, seed)
-        module, _, definition = test.home.partition(":")
-        file = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
-        home = next((place for place in said if place[:2] == (file, definition)), None)
-        if not home:
-            wrong.append(f"no docstring: that of {test.home} does not name {name}")
-    if others := [f"{_short(place.file)} {place.name}" for place in said if place != home]:
-        wrong.append(f"more than one home: {name} also stands in the docstring of {', '.join(others)}")
-    if not met:
+def _row(name, lessons, seed):
+    test = getattr(equations, name)
+    wrong, gap = _computed(test, int(name[2:]), seed)
+    home = _home(name, *test.home.split(":"))
+    if not home:
+        wrong.append(f"no docstring: that of {test.home} does not name {name}")
+    if not lessons:
         wrong.append(f"no lesson: no cell names {name}")
-    return Row(name, test, home, met, gap, wrong)
+    return Row(name, test, home, lessons, gap, wrong)
+
+
+def _home(name, module, definition):
+    """The place of a definition whose docstring names the equation; None where it does not."""
+    file = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    node = ast.parse(file.read_text(encoding="utf-8"))
+    for part in definition.split("."):
+        node = next(child for child in ast.iter_child_nodes(node) if getattr(child, "name", "") == part)
+    return Place(file, definition, node.lineno) if name in (ast.get_docstring(node) or "") else None
 
 
 def _computed(function, n, seed):
     """([what is wrong], the largest gap) of an equation, computed twice for a few random inputs."""
-    gap = 0.0
+    draws = (np.random.default_rng([seed, n, draw]) for draw in range(DRAWS))
     try:
-        for draw in range(DRAWS):
-            gap = max(gap, difference(*function(np.random.default_rng([seed, n, draw]))))
+        gap = max((difference(*function(random)) for random in draws), default=0.0)
     except Exception as error:  # a wrong home may raise anything, and is a red row, not the end of the table
         return [f"it cannot be computed: {type(error).__name__}: {error}"], np.inf
     if gap <= function.tolerance:
@@ -156,40 +151,6 @@ def difference(ours, independent):
     a, b = (np.asarray(x.detach() if hasattr(x, "detach") else x, dtype=np.float64) for x in (ours, independent))
     gap = np.abs(a - b).max(initial=0) if a.shape == b.shape else np.inf
     return float(gap) if np.isfinite(gap) else float("inf")
-
-
-def docstrings(package):
-    """{id: the places in whose docstring it stands, outside of the course itself}."""
-    files = (file for file in package.rglob("*.py") if file.relative_to(package).parts[0] != "course")
-    return _places(files, lambda file: _documented(file.read_text(encoding="utf-8")))
-
-
-@cache
-def _documented(source):
-    """(name, line, docstring) of a module and of each definition in it; none where no id is to be found."""
-    return list(_definitions(ast.parse(source))) if ID.search(source) else []
-
-
-def _definitions(node, name=""):
-    yield name, getattr(node, "lineno", 1), ast.get_docstring(node) or ""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _definitions(child, f"{name}.{child.name}".lstrip("."))
-
-
-def cells(folder):
-    """{id: the cells of lessons in which it stands}."""
-    files = folder.glob("*.ipynb")
-    return _places(files, lambda file: [(cell["id"], 0, cell["source"]) for cell in read(file)["cells"]])
-
-
-def _places(files, parts):
-    places = defaultdict(list)
-    for file in sorted(files):
-        for name, line, text in parts(file):
-            for number in set(ID.findall(text)):
-                places[number].append(Place(file, name, line))
-    return places
 
 
 def _short(file):

@@ -33,14 +33,18 @@ HEADER = ("", "lesson", "question", "reading", "in class", "exercises", "laptop"
 
 
 class Lesson(NamedTuple):
-    """A lesson: its number "02", title, file, cells with whole sources, minutes of reading, and times of running."""
+    """A lesson: its number "02", title, file, and cells with whole sources; then minutes of reading it aloud, of class
+    by the notes for teachers, and of its exercises; how long it runs in each profile, and on a laptop ("8 min")."""
 
     number: str
     title: str
     path: Path
     cells: tuple
     reading: int
+    in_class: int
+    practice: int
     running: str
+    laptop: str
 
 
 @cache
@@ -50,29 +54,27 @@ def lessons(folder=None):
 
 
 def _read(path):
-    cells = tuple(notebooks.read(path)["cells"])
+    number, cells = path.name[:2], tuple(notebooks.read(path)["cells"])
     title = re.search(r"^# \d\d · (.+)", cells[0]["source"], flags=re.M)
     times = re.search(r"^Reading: (\d+) minutes\. Running: (.+)", cells[0]["source"], flags=re.M)
     if not title or not times:
         first = "a first cell with '# NN · Title' and a line 'Reading: N minutes. Running: …'"
         raise BadInput(f"{path}: expected {first}, found none; write them")
-    return Lesson(path.name[:2], title[1], path, cells, int(times[1]), times[2])
+    in_class = sum(note.minutes for note in teacher.notes(number))
+    practice = sum(each.minutes for each in exercises.of_lesson(number).values())
+    laptop = re.search(r"laptop (?:about )?(\d+ (?:s|min))", times[2])[1]
+    return Lesson(number, title[1], path, cells, int(times[1]), in_class, practice, times[2], laptop)
 
 
-def rows():
-    """One row a lesson, in the order of `HEADER`: reading is that of the text, aloud."""
-    for lesson in lessons():
-        in_class, practice, laptop = _times(lesson)
-        times = f"{lesson.reading} min", f"{in_class} min", f"{len(exercises.of_lesson(lesson.number))}, {practice} min"
-        equations = {int(n) for cell in lesson.cells for n in re.findall(r"`eq(\d\d)`", cell["source"])}
-        yield lesson.number, lesson.title, QUESTIONS[lesson.number], *times, laptop, _ranges(sorted(equations))
-
-
-def _times(lesson):
-    """Minutes in class, as the notes for teachers have it, and of its exercises; how long it runs, such as "8 min"."""
-    in_class = sum(note.minutes for note in teacher.notes(lesson.number))
-    practice = sum(each.minutes for each in exercises.of_lesson(lesson.number).values())
-    return in_class, practice, re.search(r"laptop (?:about )?(\d+ (?:s|min))", lesson.running)[1]
+def rows(link="{title}", written=str):
+    """One row a lesson, in the order of `HEADER`, each cell as it is `written`; the title in a `link` that has places
+    for {title} and {file}."""
+    for each in lessons():
+        practice = f"{len(exercises.of_lesson(each.number))}, {each.practice} min"
+        equations = {int(n) for cell in each.cells for n in re.findall(r"`eq(\d\d)`", cell["source"])}
+        title = link.format(title=written(each.title), file=each.path.name)
+        times = f"{each.reading} min", f"{each.in_class} min", practice, each.laptop
+        yield each.number, title, *map(written, (QUESTIONS[each.number], *times, _ranges(sorted(equations))))
 
 
 def _ranges(numbers):
@@ -84,10 +86,9 @@ def _ranges(numbers):
 def sessions(count):
     """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
     minutes = {}
-    for lesson in lessons():
-        in_class, practice, laptop = _times(lesson)
-        time, unit = laptop.split()
-        minutes[lesson.number] = in_class + practice + (int(time) if unit == "min" else 0)
+    for each in lessons():
+        time, unit = each.laptop.split()
+        minutes[each.number] = each.in_class + each.practice + int(time) * (unit == "min")
     return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
 
 
@@ -98,16 +99,9 @@ def _plans():
         yield f"- {count} sessions: {'; '.join(parts)}. At home: {', '.join(rest)}."
 
 
-def _linked(link, written=str):
-    """The rows, each title as a link to its lesson: `link` has places for {title} and {file}."""
-    for row, lesson in zip(rows(), lessons(), strict=True):
-        number, title, *more = map(written, row)
-        yield [number, link.format(title=title, file=lesson.path.name), *more]
-
-
 def markdown():
     """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
-    return "\n".join([report.markdown(HEADER, _linked("[{title}]({file})")), "", *_plans()])
+    return "\n".join([report.markdown(HEADER, rows("[{title}]({file})")), "", *_plans()])
 
 
 def outline():
@@ -120,5 +114,5 @@ class _Outline:
         return "\n".join([*report.lines([HEADER, *rows()]), "", *_plans()])
 
     def _repr_html_(self):
-        table = report.html_table(HEADER, _linked("<a href='{file}'>{title}</a>", escape), words=True)
+        table = report.html_table(HEADER, rows("<a href='{file}'>{title}</a>", escape))
         return f"{table}<ul>{''.join(f'<li>{plan[2:]}</li>' for plan in _plans())}</ul>"

@@ -90,7 +90,7 @@ class Sketch(Question):
         apart = np.abs(np.subtract(value, truth))
         worst = int(apart.argmax())
         words = f"On average your curve is {apart.mean():.3g} from the true one"
-        words += f", at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}" if apart[worst] > 0 else ""
+        words += f", at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}" * bool(apart[worst])
         return verdict(apart.mean(), self.within, words, f"{self.within:g}")
 
     def key(self, truth):
@@ -117,17 +117,15 @@ class Sketch(Question):
         if truth:
             plane.line(x, truth, lw=2, ls=(0, (5, 2)), ms=6, zorder=4, **style.TARGET)
         if not drawn.any():
-            hint = "draw your curve here: press and drag"
-            plane.text(0.5, 0.5, hint, transform=plane.axes.transAxes, ha="center", va="center", size=10)
+            at = {"transform": plane.axes.transAxes, "ha": "center", "va": "center"}
+            plane.text(0.5, 0.5, "draw your curve here: press and drag", size=10, **at)
         edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (self.high - self.low)
-        heights = [y[-1] if y else self.low, truth[-1] if truth else self.low]
-        if truth and y and abs(heights[0] - heights[1]) < 2 * gap:
+        heights = [curve[-1] for curve in (y, truth) if curve]
+        if truth and abs(heights[0] - heights[1]) < 2 * gap:
             middle, up = sum(heights) / 2, gap if heights[0] >= heights[1] else -gap
             heights = [middle + up, middle - up]
-        for curve, words, height, ink in zip((y, truth), ("yours", "the truth"), heights, (style.BLUE, style.ORANGE),
-                                             strict=True):  # fmt: skip
-            if curve:
-                plane.text(edge, height, words, size=9, va="center", color=ink)
+        for height, (words, ink) in zip(heights, (("yours", style.BLUE), ("the truth", style.ORANGE)), strict=False):
+            plane.text(edge, height, words, size=9, va="center", color=ink)
         self.image.show(self.card.png(), self.words())
 
     finish = show

@@ -29,6 +29,8 @@ STEP = 1e-6  # of finite differences, in float64
 TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
 ARRAY = torch.Tensor | np.ndarray
 PRINTED = 500  # characters of what an answer prints that are shown when it is off
+CUT = ("The value is right, but no gradient flows through it. Stay in torch from the input to the result: "
+       "no `.item()`, `.detach()`, `.numpy()` or `torch.tensor(...)` on the way.")  # fmt: skip
 _draws, _wrong = Counter(), Counter()
 
 
@@ -46,15 +48,13 @@ class _Finding(Exception):
 class Case(NamedTuple):
     """One random input, and what the oracle says of it before the answer is asked.
 
-    Where a gradient has to flow, `slope` is the change of the sum of `weights` times the oracle's value along
-    `direction`, by central differences.
+    Where a gradient has to flow, `slope` is (weights, direction, the change of the sum of these weights times the
+    oracle's value along this direction, by central differences).
     """
 
     arguments: tuple
-    expected: np.ndarray | None
-    weights: torch.Tensor | None = None
-    direction: torch.Tensor | None = None
-    slope: float = 0.0
+    expected: np.ndarray | None = None
+    slope: tuple | None = None
 
 
 def check(name, answer):
@@ -108,14 +108,13 @@ def judge(exercise, answer, random):
             at_most(SECONDS, ask)
         return ""
     except _Finding as off:
-        finding = str(off)
+        with contextlib.suppress(OutOfTime), _quiet():
+            return at_most(SECONDS, _as_mistake, exercise, answer, cases) or str(off)
+        return str(off)
     except OutOfTime:
         done = f"{len(right)} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
         nothing = "The first call did not come back. Does a loop in it never end?"
         return f"It took more than {SECONDS:g} seconds. {done if right else nothing}"
-    with contextlib.suppress(OutOfTime), _quiet():
-        return at_most(SECONDS, _as_mistake, exercise, answer, cases) or finding
-    return finding
 
 
 def _cases(exercise, random):
@@ -127,19 +126,17 @@ def _cases(exercise, random):
 
 def _case(exercise, arguments, random):
     if exercise.oracle is None:
-        return Case(arguments, None)
-    expected = _array(exercise.oracle(*copy.deepcopy(arguments)))
-    if exercise.gradient is None:
+        return Case(arguments)
+    expected, at = _array(exercise.oracle(*copy.deepcopy(arguments))), exercise.gradient
+    if at is None:
         return Case(arguments, expected)
-    weights = torch.tensor(random.normal(size=expected.shape))
-    direction = torch.tensor(random.normal(size=tuple(arguments[exercise.gradient].shape)))
+    weights, direction = (torch.tensor(random.normal(size=tuple(x.shape))) for x in (expected, arguments[at]))
 
     def moved(step):
-        there = list(copy.deepcopy(arguments))
-        there[exercise.gradient] += step * direction
+        there = [x + step * direction if n == at else x for n, x in enumerate(arguments)]
         return float((_array(exercise.oracle(*there)) * weights.numpy()).sum())
 
-    return Case(arguments, expected, weights, direction, (moved(STEP) - moved(-STEP)) / (2 * STEP))
+    return Case(arguments, expected, (weights, direction, (moved(STEP) - moved(-STEP)) / (2 * STEP)))
 
 
 def _judge_one(exercise, answer, case):
@@ -147,10 +144,9 @@ def _judge_one(exercise, answer, case):
     value = _value(given, case.expected, case.arguments)
     about = f"For {_shown(exercise, case.arguments)}"
     for sentence, holds in exercise.properties.items():
-        try:
+        good = False
+        with contextlib.suppress(IndexError, ValueError, TypeError, RuntimeError):
             good = bool(holds(value, *copy.deepcopy(case.arguments)))
-        except (IndexError, ValueError, TypeError, RuntimeError):
-            good = False
         if not good:
             raise _Finding(f"One thing does not hold: {sentence}. {about} yours gives {_text(value)}.")
     if case.expected is None:
@@ -160,35 +156,31 @@ def _judge_one(exercise, answer, case):
         at = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
         where = f", at {list(at)} counted from 0" if at else ""
         raise _Finding(f"{about} yours gives {_text(value)}, which is off by {gap.max():.3g}{where}.")
-    if exercise.gradient is not None:
-        _judge_gradient(exercise, answer, case)
+    if case.slope:
+        _judge_gradient(exercise, answer, case.arguments, *case.slope)
 
 
-def _judge_gradient(exercise, answer, case):
+def _judge_gradient(exercise, answer, arguments, weights, direction, slope):
     """Autograd through the answer against the oracle's differences."""
     at = exercise.gradient
-    mine = [x.detach().clone().requires_grad_() if n == at else x for n, x in enumerate(case.arguments)]
-    cut = (
-        "The value is right, but no gradient flows through it. Stay in torch from the input to the result: "
-        "no `.item()`, `.detach()`, `.numpy()` or `torch.tensor(...)` on the way."
-    )
+    mine = [x.detach().clone().requires_grad_() if n == at else x for n, x in enumerate(arguments)]
     try:
         given = _called(exercise, answer, mine, copied=False)
     except _Finding as off:
-        raise _Finding(cut if "requires grad" in str(off) else str(off)) from None
+        raise _Finding(CUT if "requires grad" in str(off) else str(off)) from None
     if not isinstance(given, torch.Tensor) or not given.requires_grad:
-        raise _Finding(cut)
+        raise _Finding(CUT)
     try:
-        (gradient,) = torch.autograd.grad((given * case.weights).sum(), mine[at], allow_unused=True)
+        (gradient,) = torch.autograd.grad((given * weights).sum(), mine[at], allow_unused=True)
     except RuntimeError as error:
         raise _Finding(f"The value is right, but its gradient cannot be computed: {error}") from None
     if gradient is None:
         raise _Finding(f"A gradient flows, but not into {exercise.takes.split(', ')[at]}.")
-    yours = float((gradient * case.direction).sum())
+    yours = float((gradient * direction).sum())
     if not np.isfinite(yours):
         raise _Finding("The value is right, but its gradient is not finite. Is there a root or 0/0 on the way?")
-    if abs(case.slope - yours) > 1e-4 * max(1.0, abs(case.slope)):
-        along = f"along a random direction it is {yours:.4g}, and by finite differences {case.slope:.4g}"
+    if abs(slope - yours) > 1e-4 * max(1.0, abs(slope)):
+        along = f"along a random direction it is {yours:.4g}, and by finite differences {slope:.4g}"
         raise _Finding(f"The value is right, its gradient is not: {along}.")
 
 
@@ -196,23 +188,22 @@ def _called(exercise, answer, arguments, copied=True):
     """What the answer returns; its errors, and changes that it makes to its inputs, are findings."""
     mine = copy.deepcopy(arguments) if copied else arguments
     sys.stdout = printed = io.StringIO()
-
-    def heard():
-        return f" It printed: {printed.getvalue()[:PRINTED].strip()}" if printed.getvalue().strip() else ""
-
     try:
-        given = _asked(answer, mine)
+        given, off = _asked(answer, mine), ""
+        if given is ... or given is None:
+            missing = "dots" if given is ... else "nothing"
+            off = f"The function returns {missing}. Is there a `return` with your result?"
     except (OutOfTime, KeyboardInterrupt):
         raise
     except NotImplementedError:
         raise _Finding("Still open: the function raises NotImplementedError. Write your lines in its place.") from None
     except BaseException as error:  # sys.exit in an answer must not end the kernel
-        raise _Finding(_raised(exercise, error, arguments) + heard()) from None
-    if given is ... or given is None:
-        missing = "dots" if given is ... else "nothing"
-        raise _Finding(f"The function returns {missing}. Is there a `return` with your result?" + heard())
-    pairs = [pair for pair in zip(mine, arguments, strict=True) if isinstance(pair[0], ARRAY)]
-    if any(one.shape != other.shape or not (one == other).all() for one, other in pairs):
+        off = _raised(exercise, error, arguments)
+    if off:
+        said = printed.getvalue()[:PRINTED].strip()
+        raise _Finding(f"{off} It printed: {said}" if said else off)
+    pairs = zip(mine, arguments, strict=True)
+    if any(isinstance(one, ARRAY) and (one.shape != x.shape or not (one == x).all()) for one, x in pairs):
         raise _Finding("The function changes its input. Make a new array, and leave what you were given as it is.")
     return given
 
@@ -235,10 +226,8 @@ def in_float32(value):
 
 @contextlib.contextmanager
 def _quiet():
-    """Drop prints and warnings, because nbgrader takes what is on stderr for a failure.
-
-    It stands around a time limit, never inside: a stop half way through its end would leave the streams redirected.
-    """
+    """Drop prints and warnings, because nbgrader takes what is on stderr for a failure. It stands around a time limit,
+    never inside: a stop half way through its end would leave the streams redirected."""
     nowhere = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
@@ -246,10 +235,10 @@ def _quiet():
 
 
 def _raised(exercise, error, arguments):
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    if not frames and isinstance(error, TypeError):
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    if not lines and isinstance(error, TypeError):
         return f"It cannot be called with ({exercise.takes}): {error}."
-    where = f", in the line `{frames[-1].line}`" if frames and frames[-1].line else ""
+    where = f", in the line `{lines[-1]}`" if lines and lines[-1] else ""
     said = f": {error}".encode(errors="replace").decode() if str(error) else ""
     return f"It raised {type(error).__name__}{said}{where}. That was for {_shown(exercise, arguments)}."
 
@@ -282,8 +271,7 @@ def _as_mistake(exercise, answer, cases):
         except (OutOfTime, KeyboardInterrupt):
             raise
         except BaseException:  # an answer that raises is no such mistake
-            continue
-    return None
+            pass
 
 
 def _same(answer, mistaken, arguments):
@@ -307,7 +295,6 @@ def _a(value):
 
 
 def _text(value):
-    value = np.asarray(value)
     if value.ndim == 0:
         return f"{value:g}"
     return np.array2string(value, precision=3, suppress_small=True, threshold=12).replace("\n", "")

@@ -45,8 +45,7 @@ class Estimate(Question):
         self._changed()
 
     def _typed(self, error):
-        self._touched = self._touched or error is None
-        self._changed() if error is None else super()._typed(error)
+        super()._typed(error) if error else self._moved(None)
 
     def value(self):
         return self.slider.value if self._touched else None

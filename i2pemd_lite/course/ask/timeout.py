@@ -21,9 +21,8 @@ def at_most(seconds, function, *arguments):
     A function and no `with` block: CPython 3.13 looks for no handler in the frame that an exception from outside meets
     at the end of a `while` loop (python/cpython#130279), but always in the frame that has called that one.
     """
-    main = threading.current_thread() is threading.main_thread()
-    limited = _alarm if main and hasattr(signal, "setitimer") else _planted
-    return limited(seconds, lambda: function(*arguments))
+    rings = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    return (_alarm if rings else _planted)(seconds, lambda: function(*arguments))
 
 
 def _alarm(seconds, run):
@@ -69,10 +68,8 @@ def _alarm(seconds, run):
 
 
 def _planted(seconds, run):
-    """By an exception that another thread plants into this one, which meets it at its next line.
-
-    So a call that sleeps ends first, and a loop that catches everything goes on.
-    """
+    """By an exception that another thread plants into this one, which meets it at its next line: a call that sleeps
+    ends first, and a loop that catches everything goes on."""
     thread, lock, running, left = ctypes.c_ulong(threading.get_ident()), threading.Lock(), False, threading.Event()
     plant = ctypes.pythonapi.PyThreadState_SetAsyncExc
 

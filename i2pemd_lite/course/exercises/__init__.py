@@ -1,10 +1,43 @@
 """The exercises, one file a lesson: what the judge asks of an answer, and what it says of a wrong one."""
 
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
 from i2pemd_lite.files import BadInput
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What the judge asks of an answer; the lesson states it.
+
+    Attributes
+    ----------
+    title, minutes, kind : for the reader; kind is "fill in", "write" or "open"
+    takes : the arguments of the function, as the lesson writes them, such as "p, k"
+    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator; several are asked in turn
+    oracle : `oracle(*arguments) -> value`, by other code than ours; None where any answer with the properties is right
+    against : what the oracle is, in words
+    gradient : the position of the argument into which a gradient has to flow; None where none has to
+    properties : {sentence: holds(answer, *arguments)}, asked in this order and before the oracle
+    hints : three sentences, from a nudge to nearly there
+    mistakes : {sentence: function}, typical wrong answers, and what is said to one who gives the same
+    """
+
+    title: str
+    _: KW_ONLY
+    minutes: int
+    kind: str
+    takes: str
+    inputs: Callable | tuple
+    oracle: Callable | None = None
+    against: str
+    gradient: int | None = None
+    properties: dict = field(default_factory=dict)
+    hints: tuple
+    mistakes: dict
 
 
 @cache
@@ -16,22 +49,19 @@ def of_lesson(number):
 @cache
 def lessons():
     """The numbers of the lessons that have exercises."""
-    return sorted(module.name[-2:] for module in iter_modules(__path__) if module.name.startswith("lesson"))
-
-
-def is_one(name):
-    """Whether there is an exercise of that name."""
-    return name in of_lesson(name[:2])  # and no other lesson's: they import much
+    return sorted(module.name.removeprefix("lesson") for module in iter_modules(__path__))
 
 
 def find(name):
     """The exercise of that name, such as "02b"."""
-    if not is_one(name):
+    known = of_lesson(name[:2])  # and no other lesson's: they import much
+    if name not in known:
         names = [each for number in lessons() for each in of_lesson(number)]
         raise BadInput(f"check: expected the name of an exercise, one of {', '.join(names)}, found {name!r}")
-    return of_lesson(name[:2])[name]
+    return known[name]
 
 
 def known_mistakes(name):
     """The sentences that name the typical mistakes of an exercise; none for an exercise of another version."""
-    return tuple(find(name).mistakes) if is_one(name) else ()
+    known = of_lesson(name[:2])
+    return tuple(known[name].mistakes) if name in known else ()

@@ -7,7 +7,7 @@ import numpy as np
 import ot
 
 from i2pemd_lite.course.about.independent import histogram
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _plan(flaw, random):
@@ -17,10 +17,9 @@ def _plan(flaw, random):
     x = ot.emd(p, q, random.random((m, n))) if random.random() < 0.5 else np.outer(p, q)
     i, j = random.choice(np.argwhere(x > 0.5 * x.max()))  # moving nothing would be no flaw
     other, another = (i + random.integers(1, m)) % m, (j + random.integers(1, n)) % n
-    if flaw == "row":  # the columns stay right
-        x[i, j], x[other, j] = 0, x[i, j] + x[other, j]
-    if flaw == "column":  # the rows stay right
-        x[i, j], x[i, another] = 0, x[i, j] + x[i, another]
+    if flaw in ("row", "column"):  # the columns stay right, or the rows
+        to = (other, j) if flaw == "row" else (i, another)
+        x[i, j], x[to] = 0, x[i, j] + x[to]
     if flaw == "sign":  # rows and columns stay right
         by = x[i, j] + 0.03
         x[i, j], x[other, another] = x[i, j] - by, x[other, another] - by
@@ -30,11 +29,9 @@ def _plan(flaw, random):
 
 def _allowed_by_fractions(x, p, q):
     """Sums without any rounding, and then as close as rounding may bring them."""
-    exact = [[Fraction(float(entry)) for entry in row] for row in x]
-    rows = [abs(sum(row) - Fraction(float(has))) for row, has in zip(exact, p, strict=True)]
-    turned = zip(*exact, strict=True)
-    columns = [abs(sum(column) - Fraction(float(wants))) for column, wants in zip(turned, q, strict=True)]
-    return float(max(rows + columns) < Fraction(1, 10**6) and all(entry >= -1e-9 for row in exact for entry in row))
+    x, p, q = (np.vectorize(Fraction, otypes=[object])(each) for each in (x, p, q))
+    off = max(*abs(x.sum(1) - p), *abs(x.sum(0) - q))
+    return off < Fraction(1, 10**6) and x.min() >= -1e-9
 
 
 def _right_sums(x, p, q):
@@ -55,8 +52,7 @@ def _unequal(random):
 
 def _unequal_by_pot(p, q, g):
     """The surplus goes to an extra bin, or comes from one, at no cost."""
-    more = p.sum() - q.sum()
-    flow = min(p.sum(), q.sum())
+    more, flow = p.sum() - q.sum(), min(p.sum(), q.sum())
     g = np.pad(g, [(0, int(more < 0)), (0, int(more > 0))])
     p, q = (p, np.append(q, more)) if more > 0 else (np.append(p, -more), q)
     return ot.emd2(p, q, g) / flow
@@ -69,15 +65,14 @@ def _by_place(p, q, price):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["01a"] = Exercise("Is this plan allowed?", minutes=6, kind="fill in", takes="x, p, q",
-    # Each flaw in its turn: drawn, one may be missing from all cases.
-    inputs=tuple(partial(_plan, flaw) for flaw in ("none", "row", "column", "sign", "less", "more")),
-    oracle=_allowed_by_fractions, against="sums in exact fractions",
-    hints=(
+EXERCISES["01a"] = Exercise("Is this plan allowed?", hints=(
         "The rows are done. What else did we ask of a plan, and what can sand never be?",
         "Sums over axis 0 against q; and the smallest entry of x against 0. Leave room for rounding in both.",
         "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
-    ), mistakes={
+    ), minutes=6, kind="fill in", takes="x, p, q",
+    # Each flaw in its turn: drawn, one may be missing from all cases.
+    inputs=tuple(partial(_plan, flaw) for flaw in ("none", "row", "column", "sign", "less", "more")),
+    oracle=_allowed_by_fractions, against="sums in exact fractions", mistakes={
         "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.": _right_sums,
         "What reaches the consumers is not looked at: columns have to be compared with q.":
             lambda x, p, q: np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9,
@@ -89,18 +84,17 @@ EXERCISES["01a"] = Exercise("Is this plan allowed?", minutes=6, kind="fill in", 
             lambda x, p, q: (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and (x.min() >= -1e-9),
     })
 
-EXERCISES["01b"] = Exercise("The plan against one bin", minutes=5, kind="write", takes="p, k",
-    inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
-    oracle=lambda p, k: ot.emd(p, np.eye(len(p))[k], np.ones((len(p), len(p)))),  # at any prices
-    against="POT's exact solver",
-    properties={
-        "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
-        "everything reaches bin k": lambda x, p, k: abs(x[:, k].sum() - 1) < 1e-6,
-    }, hints=(
+EXERCISES["01b"] = Exercise("The plan against one bin", hints=(
         "How much freedom is left, when only one consumer wants anything?",
         "Every supplier sends all it has to consumer k. Which row or column of the table is that?",
         "A table of zeros, with p in column k.",
-    ), mistakes={
+    ), minutes=5, kind="write", takes="p, k",
+    inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
+    oracle=lambda p, k: ot.emd(p, np.eye(len(p))[k], np.ones((len(p), len(p)))),  # at any prices
+    against="POT's exact solver", properties={
+        "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
+        "everything reaches bin k": lambda x, p, k: abs(x[:, k].sum() - 1) < 1e-6,
+    }, mistakes={
         "That is the transpose: row k would be the sand that supplier k sends. Columns are consumers.":
             lambda p, k: _filled(p, k, p),
         "Here all sand stays where it is. But only bin k wants any.": lambda p, k: np.diag(p),
@@ -110,13 +104,12 @@ EXERCISES["01b"] = Exercise("The plan against one bin", minutes=5, kind="write",
             lambda p, k: np.outer(p, np.ones(len(p)) / len(p)),
     })
 
-EXERCISES["01c"] = Exercise("Unequal masses", minutes=8, kind="write", takes="p, q, g",
-    inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin",
-    hints=(
+EXERCISES["01c"] = Exercise("Unequal masses", hints=(
         "How much sand can flow at all, when one side has more than the other?",
         "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of flow.",
         "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",
-    ), mistakes={
+    ), minutes=8, kind="write", takes="p, q, g",
+    inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin", mistakes={
         "That is the cost, Eq. 1. Eq. 2 divides it by the flow.":
             lambda p, q, g: _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()),
         "Divided by the larger mass. Eq. 2 divides by what is really carried.":
@@ -125,24 +118,23 @@ EXERCISES["01c"] = Exercise("Unequal masses", minutes=8, kind="write", takes="p,
             lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g),
     })
 
-EXERCISES["01d"] = Exercise("Prices that hide a careless plan", minutes=12, kind="open", takes="p, q",
-    inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
-    against="POT's exact solver",
-    properties={
-        "g has a row for each supplier and a column for each consumer": lambda g, p, q: g.shape == (len(p), len(q)),
-        "no price is below 0": lambda g, p, q: g.min() > -1e-9,
-        "no supplier has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=1).min() > 0.01,
-        "no consumer has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=0).min() > 0.01,
-        "the careless plan costs no more than the cheapest one":
-            lambda g, p, q: (np.outer(p, q) * g).sum() < ot.emd2(p, q, g) + 1e-6,
-    }, hints=(
+EXERCISES["01d"] = Exercise("Prices that hide a careless plan", hints=(
         "The careless plan uses every road. By the dual bound it is best when the haulier earns the full price on each "
         "of them.",
         "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to the "
         "consumer.",
         "The haulier earns the full price everywhere if every price is a fee for picking up plus one for delivering. "
         "How many plans are then the cheapest?",
-    ), mistakes={
+    ), minutes=12, kind="open", takes="p, q",
+    inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
+    against="POT's exact solver", properties={
+        "g has a row for each supplier and a column for each consumer": lambda g, p, q: g.shape == (len(p), len(q)),
+        "no price is below 0": lambda g, p, q: g.min() > -1e-9,
+        "no supplier has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=1).min() > 0.01,
+        "no consumer has the same price for all its roads": lambda g, p, q: np.ptp(g, axis=0).min() > 0.01,
+        "the careless plan costs no more than the cheapest one":
+            lambda g, p, q: (np.outer(p, q) * g).sum() < ot.emd2(p, q, g) + 1e-6,
+    }, mistakes={
         "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.":
             lambda p, q: np.ones((len(p), len(q))),
         "With the distance |i − j|, sand that crosses other sand pays for it. The careless plan crosses.":

@@ -4,25 +4,17 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from i2pemd_lite.course.about.independent import (
-    histogram,
-    logits_and_labels,
-    loss_by_class,
-    random_ground,
-    slopes,
-    transported,
-)
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.about import independent as other
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _batch(random):
-    B, K = random.integers(1, 7), random.integers(3, 8)
-    p = torch.tensor(np.stack([histogram(random, K) for _ in range(B)]))
-    return p, torch.tensor(random.integers(K, size=B)), random_ground(random, K)
+    z, y, G = other.logits_and_labels(random)
+    return z.softmax(1), y, G
 
 
 def _by_differences(z, k, G):
-    return slopes(lambda z: softmax(z) @ np.asarray(G)[:, k], np.asarray(z))
+    return other.slopes(lambda z: softmax(z) @ np.asarray(G)[:, k], np.asarray(z))
 
 
 def _at(formula):
@@ -39,14 +31,9 @@ def _two_prices(random):
     """G and a label to which two other classes have different prices."""
     while True:
         K = random.integers(4, 9)
-        G, k = random_ground(random, K), int(random.integers(K))
+        G, k = other.random_ground(random, K), int(random.integers(K))
         if np.ptp(np.delete(G[:, k].numpy(), k)) > 0.12:
             return G, k
-
-
-def _a_wrong_class_rises_more(z, G, k):
-    push = -_by_differences(z, k, G)
-    return np.delete(push, k).max() > push[k] + 0.01
 
 
 def _others(G, k):
@@ -54,21 +41,18 @@ def _others(G, k):
 
 
 def _sure_of(G, i):
-    z = torch.zeros_like(G[0])
-    z[i] = 12.0
-    return z
+    return 12 * torch.eye(len(G), dtype=G.dtype)[i]
 
 
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["03a"] = Exercise("Equation 6 for a batch", minutes=5, kind="fill in", takes="p, y, G",
-    inputs=_batch, oracle=transported, against="POT, one transport problem for each row", gradient=0,
-    hints=(
+EXERCISES["03a"] = Exercise("Equation 6 for a batch", hints=(
         "For one instance it was a product with one column of G. Here each row of p has a column of its own.",
         "`prices` has the shape of p: row b holds the column of G that belongs to the label of instance b.",
         "Multiply p and `prices` entry by entry, and add up over the classes, which are the last axis.",
-    ), mistakes={
+    ), minutes=5, kind="fill in", takes="p, y, G",
+    inputs=_batch, oracle=other.transported, against="POT, one transport problem for each row", gradient=0, mistakes={
         "That is each prediction against every label. Only the label of its own row is asked for.":
             lambda p, y, G: p @ G,
         "That is 1 − p_k, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
@@ -77,20 +61,18 @@ EXERCISES["03a"] = Exercise("Equation 6 for a batch", minutes=5, kind="fill in",
             lambda p, y, G: (p * G[y]).sum(),
     })
 
-EXERCISES["03b"] = Exercise("Its gradient, by hand", minutes=8, kind="write", takes="z, k, G",
-    inputs=lambda random: (
-        z := torch.tensor(random.normal(size=random.integers(3, 8))), int(random.integers(len(z))),
-        random_ground(random, len(z)),
-    ), oracle=_by_differences, against="finite differences of SciPy's softmax",
-    properties={
-        "the parts add up to 0": lambda gradient, z, k, G: abs(gradient.sum()) < 1e-6,
-        "the gradient of the label itself is not above 0": lambda gradient, z, k, G: gradient[k] < 1e-6,
-    }, hints=(
+EXERCISES["03b"] = Exercise("Its gradient, by hand", hints=(
         "The formula above has p and not z in it. What turns the one into the other?",
         "The bracket compares the price of each class with the present average price, which is one number.",
         "With p the softmax of z and `prices` the column k of G: p times the difference of `prices` and their mean "
         "under p.",
-    ), mistakes={
+    ), minutes=8, kind="write", takes="z, k, G", inputs=lambda random: (
+        z := torch.tensor(random.normal(size=random.integers(3, 8))), int(random.integers(len(z))),
+        other.random_ground(random, len(z)),
+    ), oracle=_by_differences, against="finite differences of SciPy's softmax", properties={
+        "the parts add up to 0": lambda gradient, z, k, G: abs(gradient.sum()) < 1e-6,
+        "the gradient of the label itself is not above 0": lambda gradient, z, k, G: gradient[k] < 1e-6,
+    }, mistakes={
         "That is the gradient with respect to p. Softmax is still to be passed on the way to z.":
             _at(lambda p, prices, e: prices),
         "The bracket is not complete: the average price p · G is subtracted from each price.":
@@ -101,14 +83,14 @@ EXERCISES["03b"] = Exercise("Its gradient, by hand", minutes=8, kind="write", ta
         "The factor p_j in front of the bracket is missing.": _at(lambda p, prices, e: prices - p @ prices),
     })
 
-EXERCISES["03c"] = Exercise("Equations 8 and 9", minutes=10, kind="write", takes="z, y, G",
-    inputs=logits_and_labels, oracle=loss_by_class, against="loops over voxels and classes in float64", gradient=0,
-    hints=(
+EXERCISES["03c"] = Exercise("Equations 8 and 9", hints=(
         "Two means, one inside the other. Over what does each of them run, and which classes have none?",
         "For a class k that occurs: choose its voxels by `y == k`, and take the mean of their distances.",
         "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; `torch.stack` and the "
         "mean.",
-    ), mistakes={
+    ), minutes=10, kind="write", takes="z, y, G",
+    inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
+    gradient=0, mistakes={
         "That is the mean over all voxels, in which large classes weigh more. Eq. 9 takes each class by itself first.":
             lambda z, y, G: (z.softmax(1) * G[y]).sum(1).mean(),
         "Divided by all K classes. A class without a voxel has no mean, so divide by the number of those present.":
@@ -118,23 +100,21 @@ EXERCISES["03c"] = Exercise("Equations 8 and 9", minutes=10, kind="write", takes
             lambda z, y, G: torch.stack([z[y == k].mean(0) @ G[:, k] for k in y.unique()]).mean(),
     })
 
-EXERCISES["03d"] = Exercise("Pushed the wrong way", minutes=12, kind="open", takes="G, k",
-    inputs=_two_prices, against="finite differences of SciPy's softmax",
-    properties={
-        "there is one logit for each class": lambda z, G, k: z.shape == (len(G),),
-        "some wrong class is pushed up harder than class k, by more than 0.01": _a_wrong_class_rises_more,
-    }, hints=(
+EXERCISES["03d"] = Exercise("Pushed the wrong way", hints=(
         "In the gradient every class has its p_j as a factor. How large should that of class k be?",
         "A wrong class is pushed up when it costs less than the average. What has to lift the average above its price?",
         "Hardly any mass on class k, half on the cheapest wrong class, half on the dearest; z is the logarithm of p.",
-    ), mistakes={
+    ), minutes=12, kind="open", takes="G, k", inputs=_two_prices, against="finite differences of SciPy's softmax",
+    properties={
+        "there is one logit for each class": lambda z, G, k: z.shape == (len(G),),
+        "some wrong class is pushed up harder than class k, by more than 0.01":
+            lambda z, G, k: np.delete(gradient := _by_differences(z, k, G), k).min() < gradient[k] - 0.01,
+    }, mistakes={
         "Where all classes are equally probable, the push depends on the price alone, and class k has the price 0.":
             lambda G, k: torch.zeros_like(G[k]),
         "The prediction is sure of class k already, so there is nothing left to push.": lambda G, k: _sure_of(G, k),
         "Sure of one wrong class, its bracket is nearly 0: its price is the average. Put mass on a dearer class too.":
             lambda G, k: _sure_of(G, _others(G, k)[0]),
         "Those are probabilities. As logits they are nearly equal; take their logarithm.":
-            lambda G, k: torch.tensor(
-                [0.5 if i in (_others(G, k)[0], _others(G, k)[-1]) else 0.01 for i in range(len(G))]
-            ),
+            lambda G, k: torch.tensor([0.5 if i in _others(G, k)[:: len(G) - 2] else 0.01 for i in range(len(G))]),
     })

@@ -7,10 +7,9 @@ import torch
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
-from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.about.independent import transported
-from i2pemd_lite.course.ask.exercise import Exercise
+from i2pemd_lite.course.about.independent import random_ground, transported, weighted_ce
+from i2pemd_lite.course.exercises import Exercise
 from i2pemd_lite.segmentation import network
 
 
@@ -21,13 +20,7 @@ def _voxels(random):
     return torch.tensor(random.normal(0, 2, size=(len(labels), K))), torch.tensor(labels)
 
 
-def _by_log_loss(logits, labels):
-    y, K = labels.numpy(), logits.shape[1]
-    weights = np.array([1 - np.mean(y == k) for k in range(K)])[y]
-    return log_loss(y, softmax(logits.numpy(), 1), sample_weight=weights, labels=range(K), normalize=False) / len(y)
-
-
-def _ce(logits, labels, weigh, mean_over=lambda w: len(w)):
+def _ce(logits, labels, weigh, mean_over=len):
     share = torch.bincount(labels, minlength=logits.shape[1]).double() / len(labels)
     w = weigh(share)[labels]
     return -(w * logits.log_softmax(1)[torch.arange(len(labels)), labels]).sum() / mean_over(w)
@@ -37,19 +30,13 @@ def _slice(random):
     """A small picture of probabilities, its labels, and a table of prices, symmetric and 0 on its diagonal."""
     K, height, width = random.integers(2, 7), random.integers(2, 6), random.integers(2, 6)
     p = np.moveaxis(random.dirichlet(np.full(K, 0.5), (height, width)), -1, 0)
-    G = np.triu(random.random((K, K)), 1)
-    return torch.tensor(p), torch.tensor(random.integers(0, K, (height, width))), torch.tensor(G + G.T)
+    return torch.tensor(p), torch.tensor(random.integers(0, K, (height, width))), random_ground(random, K)
 
 
 @cache
 def _parameters(b, d, K):
     with torch.device("meta"):  # shapes without numbers: a network costs nothing
         return sum(p.numel() for p in network.UNet("joint_sepbn", b, d, K).parameters())
-
-
-def _dice(maps):
-    truth, prediction = maps > 0.5
-    return 200 * (truth & prediction).sum() / (truth.sum() + prediction.sum())
 
 
 def _hd95(maps):
@@ -70,14 +57,14 @@ def _block(n, stray=None):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", minutes=8, kind="fill in", takes="logits, labels",
-    inputs=_voxels, oracle=_by_log_loss, against="scikit-learn's log_loss", gradient=0,
-    hints=(
+EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", hints=(
         "You need one weight for each class, and then the weight of each voxel's own class.",
         "`torch.bincount` counts the classes; say how many there are with `minlength`. `w[labels]` has a weight for "
         "each voxel.",
         "The weights are one minus the counts divided by the number of voxels; then a mean, with a minus sign.",
-    ), mistakes={
+    ), minutes=8, kind="fill in", takes="logits, labels",
+    inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
+    against="scikit-learn's log_loss", gradient=0, mistakes={
         "That is the plain cross-entropy: every voxel counts the same.":
             lambda logits, labels: _ce(logits, labels, torch.ones_like),
         "That weighs a class by its share, so that large organs count more. The weight is 1 minus the share.":
@@ -90,16 +77,15 @@ EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", minutes=8, k
             lambda logits, labels: -_ce(logits, labels, lambda share: 1 - share),
     })
 
-EXERCISES["05b"] = Exercise("The map of I2PEMD", minutes=10, kind="write", takes="p, labels, G",
-    inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
-    against="POT, one transport problem for each voxel",
-    properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9},
-    hints=(
+EXERCISES["05b"] = Exercise("The map of I2PEMD", hints=(
         "Eq. 6 is a sum over the classes: the mass on a class times the price of bringing it to the true one.",
         "`G[labels]` has the shape (H, W, K): for each voxel the prices to its true class. Which axis of p holds the "
         "classes?",
         "Bring the classes of p to its last axis with `movedim`, multiply by the prices, and add up over it.",
-    ), mistakes={
+    ), minutes=10, kind="write", takes="p, labels, G",
+    inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
+    against="POT, one transport problem for each voxel",
+    properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9}, mistakes={
         "That is 1 − p of the true class: every mistake costs the same, and G plays no part.":
             lambda p, labels, G: 1 - p.gather(0, labels[None])[0],
         "That prices only the most probable class. Eq. 6 moves the mass of every class.":
@@ -110,37 +96,35 @@ EXERCISES["05b"] = Exercise("The map of I2PEMD", minutes=10, kind="write", takes
             lambda p, labels, G: (p.movedim(0, -1) * G[p.argmax(0)]).sum(-1),
     })
 
-EXERCISES["05c"] = Exercise("What a channel of F costs", minutes=8, kind="write", takes="b, K",
-    inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
-    oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
-    against="two networks, whose parameters are counted",
-    hints=(
+EXERCISES["05c"] = Exercise("What a channel of F costs", hints=(
         "Three layers know the channel: the convolution that makes it, its normalisation, and the head.",
         "A kernel has 27 numbers for each channel that it reads. A normalisation has a scale and a shift. The head "
         "reads the channel once for each class.",
         "Three terms: the kernels read 2b channels; the normalisation is there for CT and for MR; the head has K "
         "outputs, whose biases do not grow with d.",
-    ), mistakes={
+    ), minutes=8, kind="write", takes="b, K",
+    inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
+    oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
+    against="two networks, whose parameters are counted", mistakes={
         "The normalisation is separate: CT has a scale and a shift, and MR has too.": lambda b, K: 54 * b + 2 + K,
         "The head's bias belongs to a class, not to a channel: it does not grow with d.": lambda b, K: 54 * b + 5 + K,
         "The kernels of the last unit reach along z as well: 3 × 3 × 3.": lambda b, K: 18 * b + 4 + K,
         "The last unit reads 2b channels, not b.": lambda b, K: 27 * b + 4 + K,
     })
 
-EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", minutes=12, kind="open", takes="n",
-    inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances",
-    properties={
-        "there are two maps of n × n voxels, the truth and the prediction": lambda maps, n: maps.shape == (2, n, n),
-        "the maps hold 0 and 1, and both have an organ":
-            lambda maps, n: np.isin(maps, (0, 1)).all() and maps.any((1, 2)).all(),
-        "DOC is at least 90": lambda maps, n: _dice(maps) >= 90,
-        "HD95 is at least n/4 voxels: more than 5 % of a surface has to lie that far from the other":
-            lambda maps, n: _hd95(maps) >= n / 4,
-    }, hints=(
+EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", hints=(
         "DOC counts voxels, HD95 looks at those on the surface only. Which shapes are nearly all surface?",
         "Take a large organ that is found without a mistake. What could the prediction hold besides, far away?",
         "The left half of the picture for both; and for the prediction a line of voxels at the right edge.",
-    ), mistakes={
+    ), minutes=12, kind="open", takes="n",
+    inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances", properties={
+        "there are two maps of n × n voxels, the truth and the prediction": lambda maps, n: maps.shape == (2, n, n),
+        "the maps hold 0 and 1, and both have an organ":
+            lambda maps, n: np.isin(maps, (0, 1)).all() and maps.any((1, 2)).all(),
+        "DOC is at least 90": lambda maps, n: 200 * (maps > 0.5).all(0).sum() / (maps > 0.5).sum() >= 90,
+        "HD95 is at least n/4 voxels: more than 5 % of a surface has to lie that far from the other":
+            lambda maps, n: _hd95(maps) >= n / 4,
+    }, mistakes={
         "A single stray voxel far away moves the largest distance, HD, but it is less than 5 % of the surface: HD95 "
         "does not see it.": lambda n: _block(n, (0, n - 1)),
         "With the same map twice DOC is 100, and all distances are 0.": _block,

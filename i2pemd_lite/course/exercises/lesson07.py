@@ -6,12 +6,7 @@ from itertools import count
 import numpy as np
 from scipy.stats import norm, t
 
-from i2pemd_lite.course.ask.exercise import Exercise
-
-
-def _drawn(random):
-    n = int(random.integers(3, 9))
-    return random.normal(random.normal(), 2.0, size=n), random.integers(0, n, size=(400, n))
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _follows(end, n, d, picks):
@@ -47,15 +42,8 @@ def _exactly(ct, mr, means, columns=(0, 1, 2), slack="0.1"):
     for organs_ct, organs_mr, printed in zip(ct, mr, means, strict=True):
         one, other = (sum(Decimal(f"{x:.2f}") for x in organs) / 4 for organs in (organs_ct, organs_mr))
         again = (one, other, (one + other) / 2)
-        off = [abs(again[k] - Decimal(f"{printed[k]:.1f}")) > Decimal(slack) for k in columns]
-        wrong.append(any(off))
-    return np.array(wrong, dtype=float)
-
-
-def _wide_gap(random):
-    """For which two seeds are enough."""
-    sd = float(random.uniform(0.2, 2.0))
-    return float(sd * random.uniform(9.5, 15)), sd
+        wrong.append(any(abs(again[k] - Decimal(f"{printed[k]:.1f}")) > Decimal(slack) for k in columns))
+    return np.array(wrong)
 
 
 def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
@@ -65,19 +53,20 @@ def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fill in", takes="d, picks",
-    inputs=_drawn, against="sorted means, one by one",
-    properties={
+EXERCISES["07a"] = Exercise("An interval by drawing again", hints=(
+        "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
+        "`d[picks]` has a row for each draw. One number of each row is wanted, and then two of all of these.",
+        "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
+    ), minutes=6, kind="fill in", takes="d, picks", inputs=lambda random: (
+        d := random.normal(random.normal(), 2.0, size=random.integers(3, 9)),
+        random.integers(len(d), size=(400, len(d))),
+    ), against="sorted means, one by one", properties={
         "there are two ends": lambda ends, d, picks: ends.shape == (2,),
         "10 of the 400 means lie below the interval: it begins between the 10th and the 11th":
             lambda ends, d, picks: _follows(ends[0], 10, d, picks),
         "10 of the 400 means lie above the interval: it ends between the 390th and the 391st":
             lambda ends, d, picks: _follows(ends[1], 390, d, picks),
-    }, hints=(
-        "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
-        "`d[picks]` has a row for each draw. One number of each row is wanted, and then two of all of these.",
-        "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
-    ), mistakes={
+    }, mistakes={
         "Those are percentiles of the differences. The interval is about their mean: take one in each draw.":
             lambda d, picks: np.percentile(d[picks], (2.5, 97.5)),
         "The means go down the columns. Each draw is a row: its mean is over the second axis.":
@@ -88,36 +77,35 @@ EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fil
             lambda d, picks: np.percentile(np.median(d[picks], 1), (2.5, 97.5)),
     })
 
-EXERCISES["07b"] = Exercise("An audit of printed means", minutes=10, kind="write", takes="ct, mr, means",
-    inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
-    properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
-    hints=(
+EXERCISES["07b"] = Exercise("An audit of printed means", hints=(
         "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
         "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",
         "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",
-    ), mistakes={
+    ), minutes=10, kind="write", takes="ct, mr, means",
+    inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
+    properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
+    mistakes={
         "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.":
             lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,)),
         "The overall mean is not checked. It can be wrong where those of CT and MR are right.":
             lambda ct, mr, means: _exactly(ct, mr, means, columns=(0, 1)),
-        "A mean that is printed too high is not found: take the absolute difference.":
-            lambda ct, mr, means: (
+        "A mean that is printed too high is not found: take the absolute difference.": lambda ct, mr, means: (
                 np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], 1) - means > 0.1).any(1),
         "Rounding to one digit moves a mean by up to 0.05, and you call that wrong. Allow 0.1.":
             lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01"),
     })
 
-EXERCISES["07c"] = Exercise("How many seeds?", minutes=10, kind="open", takes="gap, sd",
-    inputs=(*[lambda random: (float(random.uniform(0.3, 2.0)), float(random.uniform(0.2, 2.0)))] * 2, _wide_gap),
-    oracle=_search, against="a search with SciPy's t distribution",
-    properties={
-        "two seeds are the least that have a spread": lambda n, gap, sd: n >= 2,
-        "the answer is a whole number": lambda n, gap, sd: float(n) == int(n),
-    }, hints=(
+EXERCISES["07c"] = Exercise("How many seeds?", hints=(
         "The quantile of t changes with n, so there is no formula: try one n after the other.",
         "For each n from 2, compute `t.ppf(0.975, n - 1) * sd / n ** 0.5`. When do you stop?",
         "Stop at the first n at which half the width of the interval is below the gap, and return that n.",
-    ), mistakes={
+    ), minutes=10, kind="open", takes="gap, sd", inputs=(
+        *[lambda random: (float(random.uniform(0.3, 2.0)), float(random.uniform(0.2, 2.0)))] * 2,
+        lambda random: ((sd := float(random.uniform(0.2, 2.0))) * float(random.uniform(9.5, 15)), sd),  # two are enough
+    ), oracle=_search, against="a search with SciPy's t distribution", properties={
+        "two seeds are the least that have a spread": lambda n, gap, sd: n >= 2,
+        "the answer is a whole number": lambda n, gap, sd: float(n) == int(n),
+    }, mistakes={
         "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.":
             lambda gap, sd: _search(gap, sd, edge=lambda n: norm.ppf(0.975)),
         "The t of n differences has n − 1 degrees of freedom: one is spent on the mean.":

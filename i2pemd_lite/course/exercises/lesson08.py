@@ -5,14 +5,8 @@ import torch
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from i2pemd_lite.course.about.independent import class_means, logits_and_labels, transported
-from i2pemd_lite.course.ask.exercise import Exercise
-
-
-def _by_transport(z, y, G, weight):
-    """Cross-entropy by scikit-learn; each instance's cost by POT's solver; each class present counts the same."""
-    p = softmax(z.numpy(), 1)
-    return log_loss(y, p, labels=range(len(G))) + weight * np.mean(class_means(transported(p, y, G), y))
+from i2pemd_lite.course.about.independent import class_costs, logits_and_labels
+from i2pemd_lite.course.exercises import Exercise
 
 
 def _loss(z, y, G, weight, term):
@@ -37,24 +31,24 @@ def _parts(random):
 
 def _one_by_one(means, counts):
     """Each mean stands for as many instances as it was taken from; then the mean of all of them."""
-    means, counts = means.numpy(), counts.numpy().astype(int)
-    W, K, d = means.shape
-    everyone = [np.repeat(means[:, k], counts[:, k], axis=0) for k in range(K)]
-    return np.array([x.mean(0) if len(x) else np.zeros(d) for x in everyone])
+    by_class = zip(means.numpy().swapaxes(0, 1), counts.numpy().astype(int).T, strict=True)
+    everyone = [np.repeat(mean, count, axis=0) for mean, count in by_class]
+    return np.array([x.sum(0) / max(1, len(x)) for x in everyone])
 
 
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["08a"] = Exercise("The loss of your own loop", minutes=8, kind="fill in", takes="z, y, G, weight",
-    inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))), oracle=_by_transport,
-    against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0,
-    hints=(
+EXERCISES["08a"] = Exercise("The loss of your own loop", hints=(
         "Eq. 6 gives each instance a cost. Eq. 9 takes their mean within a class, Eq. 8 the mean of these means.",
         "`d` has the costs. `y.unique()` are the classes that are there, and `d[y == k]` the costs of one of them.",
         "One mean for each class of `y.unique()`, then the mean of these. Which of the two terms does the weight "
         "belong to?",
-    ), mistakes={
+    ), minutes=8, kind="fill in", takes="z, y, G, weight",
+    inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))),
+    oracle=lambda z, y, G, weight: log_loss(y, p := softmax(z.numpy(), 1), labels=range(len(G)))
+    + weight * np.mean(class_costs(p, y, G)),  # in which each class present counts the same
+    against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0, mistakes={
         "That is the mean over all instances. In Eq. 8 each class counts the same, however many it has.":
             lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: d.mean()),
         "Divided by all K classes. One that is not in the batch has no mean, so it must not count.":
@@ -68,16 +62,15 @@ EXERCISES["08a"] = Exercise("The loss of your own loop", minutes=8, kind="fill i
             lambda z, y, G, weight: weight * _loss(z, y, G, 1.0, _each_class),
     })
 
-EXERCISES["08b"] = Exercise("Prototypes from shares", minutes=8, kind="write", takes="means, counts",
-    inputs=_parts, oracle=_one_by_one, against="the mean over all instances, one by one",
-    properties={
-        "a class that no process has seen gets zeros":
-            lambda c, means, counts: np.abs(c[counts.numpy().sum(0) == 0]).max(initial=0) < 1e-9,
-    }, hints=(
+EXERCISES["08b"] = Exercise("Prototypes from shares", hints=(
         "Two means of different numbers of instances must not count the same. What can be added up over processes?",
         "A mean times its count is a sum, and sums add up. `counts[:, :, None]` fits the shape of `means`.",
         "The sum over processes of means times counts, divided by the sum of the counts, but never by less than 1.",
-    ), mistakes={
+    ), minutes=8, kind="write", takes="means, counts",
+    inputs=_parts, oracle=_one_by_one, against="the mean over all instances, one by one", properties={
+        "a class that no process has seen gets zeros":
+            lambda c, means, counts: np.abs(c[counts.numpy().sum(0) == 0]).max(initial=0) < 1e-9,
+    }, mistakes={
         "That is the mean of the means. A process with few instances of a class then counts as much as one with many.":
             lambda means, counts: means.mean(0),
         "Those that have not seen a class are left out, but the others count the same, however many instances each "
@@ -88,17 +81,16 @@ EXERCISES["08b"] = Exercise("Prototypes from shares", minutes=8, kind="write", t
             lambda means, counts: (means * counts[:, :, None]).sum(0) / counts.sum(),
     })
 
-EXERCISES["08c"] = Exercise("What a process alone cannot see", minutes=6, kind="open", takes="n",
-    inputs=lambda random: (int(random.integers(2, 20)),), against="NumPy's variance",
-    properties={
-        "there are n values for each of two processes": lambda x, n: x.shape == (2, n),
-        "each process alone sees a variance of 0": lambda x, n: x.var(1).max() < 1e-9,
-        "the whole batch has a variance of 1": lambda x, n: abs(x.var() - 1) < 1e-6,
-    }, hints=(
+EXERCISES["08c"] = Exercise("What a process alone cannot see", hints=(
         "A variance of 0: what does that say about the values of one process?",
         "Each process has one value, n times. How far must the two values be from their mean?",
         "Ones for the first process. The mean of the batch shall be in the middle between both.",
-    ), mistakes={
+    ), minutes=6, kind="open", takes="n",
+    inputs=lambda random: (int(random.integers(2, 20)),), against="NumPy's variance", properties={
+        "there are n values for each of two processes": lambda x, n: x.shape == (2, n),
+        "each process alone sees a variance of 0": lambda x, n: x.var(1).max() < 1e-9,
+        "the whole batch has a variance of 1": lambda x, n: abs(x.var() - 1) < 1e-6,
+    }, mistakes={
         "The values are 1 apart, so each is 1/2 from their mean, and the variance is 1/4.":
             lambda n: np.stack([np.zeros(n), np.ones(n)]),
         "All values are the same: then the whole batch has no variance either.": lambda n: np.ones((2, n)),

@@ -3,6 +3,7 @@
 Both services read a public repository on GitHub, and Binder installs from the `environment.yml` at its root.
 """
 
+import contextlib
 import re
 import subprocess
 from typing import NamedTuple
@@ -54,12 +55,9 @@ def repository(address):
 def origin(folder=None):
     """The repository that this checkout came from, and None when that is not on GitHub."""
     command = ["git", "-C", str(folder or root()), "remote", "get-url", "origin"]
-    try:
+    with contextlib.suppress(OSError, subprocess.CalledProcessError, BadInput):
         said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    address = re.sub(r"^git@github\.com:", "https://github.com/", said)
-    return repository(address) if ADDRESS.fullmatch(address) else None
+        return repository(re.sub(r"^git@github\.com:", "https://github.com/", said))
 
 
 def opened(notebook, name, repository):
@@ -69,6 +67,6 @@ def opened(notebook, name, repository):
     title, *rest = notebook["cells"]
     path = f"{repository.folder}/{name}"
     links = LINKS.format(at=repository, path=path, place=f"lab/tree/{path}".replace("/", "%2F"))
-    links, setup = notebooks.markdown("elsewhere-01", links), SETUP.format(at=repository)
     hidden = {"jupyter": {"source_hidden": True}, "tags": ["colab"]}
-    return {**notebook, "cells": [title, links, notebooks.code("elsewhere-02", setup, **hidden), *rest]}
+    setup = notebooks.code("elsewhere-02", SETUP.format(at=repository), **hidden)
+    return {**notebook, "cells": [title, notebooks.markdown("elsewhere-01", links), setup, *rest]}

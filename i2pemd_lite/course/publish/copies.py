@@ -116,21 +116,16 @@ def student(graded):
 
 
 def working(folder=None):
-    """Write the student copies to work with, and return the paths of those that were not there yet.
+    """Write the student copies to work with; (the paths of those that were not there yet, and of those that import from
+    this package what the lesson does not: of another version, perhaps).
 
     What a learner has written stays as it is. `folder` is `work/` of the checkout; links lead where the master's do.
     """
-    folder = Path(folder or root() / "work")
-    new = {folder / path.name: path for path in notebooks.lessons() if not (folder / path.name).exists()}
-    for copy, path in new.items():
-        notebooks.write(copy, student(source(notebooks.read(path), path.name)))
-    return list(new)
-
-
-def outdated(folder=None):
-    """The copies in `work/` that import from this package what the lesson does not: of another version, perhaps."""
     copies = {Path(folder or root() / "work") / path.name: path for path in notebooks.lessons()}
-    return [copy for copy, path in copies.items() if _imports(copy) - _imports(path)]
+    new = [copy for copy in copies if not copy.exists()]
+    for copy in new:
+        notebooks.write(copy, student(source(notebooks.read(copies[copy]), copy.name)))
+    return new, [copy for copy, path in copies.items() if _imports(copy) - _imports(path)]
 
 
 def _imports(path):

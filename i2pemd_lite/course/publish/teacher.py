@@ -49,8 +49,7 @@ def contents(notes, notebook):
     """A cell with what the lesson takes, part by part; none when there are no notes."""
     if not notes:
         return []
-    names = [task.name for task in map(notebooks.task, notebook["cells"]) if task]
-    entries = {name: exercises.find(name) for name in names if exercises.is_one(name)}
+    entries = {task.name: exercises.find(task.name) for task in map(notebooks.task, notebook["cells"]) if task}
     read, solved = sum(note.minutes for note in notes), sum(each.minutes for each in entries.values())
     rows = ["**For the teacher.** What this lesson takes:", "", "| part | minutes |", "| --- | ---: |"]
     rows += [f"| {note.heading} | {note.minutes} |" for note in notes]
@@ -61,11 +60,10 @@ def contents(notes, notebook):
 
 def after(cell, notes):
     """The teacher's cells that follow a cell of the master: notes to its headings, or on its exercise."""
+    named = [note for heading in notebooks.headings(cell) for note in notes if note.heading == heading]
+    texts = [f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named]
     if task := notebooks.task(cell):
-        texts = [_about(task.name)] if exercises.is_one(task.name) else []
-    else:
-        named = [note for heading in notebooks.headings(cell) for note in notes if note.heading == heading]
-        texts = [f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named]
+        texts = [_about(task.name)]
     return [notebooks.markdown(f"{cell['id']}-teacher", "\n\n".join(texts))] if texts else []
 
 
@@ -91,9 +89,9 @@ def _written(number):
     """{sentence: code} of the typical mistakes of a lesson, as its file has them."""
     tree = ast.parse((Path(exercises.__file__).parent / f"lesson{number}.py").read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    mistakes = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mistakes"]
-    pairs = [pair for table in mistakes for pair in zip(table.keys, table.values, strict=True)]
-    return {ast.literal_eval(sentence): _code(function, functions) for sentence, function in pairs}
+    tables = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "mistakes"]
+    return {ast.literal_eval(said): _code(function, functions)
+            for table in tables for said, function in zip(table.keys, table.values, strict=True)}  # fmt: skip
 
 
 def _code(node, functions):

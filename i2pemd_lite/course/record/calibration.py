@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.still import Still, drawn
 
 FEW = 8  # predictions, below which no tendency is named
 ENOUGH, SMALL = 20, 0.1  # predictions, and between sure and right, to call them equal
@@ -32,10 +31,9 @@ def score(predictions):
     if not told:
         return None
     s, c, h = (np.array([float(each[key]) for each in told]) for key in ("confidence", "chance", "hit"))
-    group = np.minimum((s / 0.2 + 1e-9).astype(int), 4)
-    parts = [(s[group == g], h[group == g]) for g in np.unique(group)]
-    groups = tuple((float(sure.mean()), float(right.mean()), len(sure)) for sure, right in parts)
-    return Score(len(s), *map(float, (((s - h) ** 2).mean(), ((c - h) ** 2).mean(), s.mean(), h.mean())), groups)
+    step = np.minimum((s / 0.2 + 1e-9).astype(int), 4)
+    groups = [(s[step == each].mean(), h[step == each].mean(), (step == each).sum()) for each in np.unique(step)]
+    return Score(len(s), ((s - h) ** 2).mean(), ((c - h) ** 2).mean(), s.mean(), h.mean(), groups)
 
 
 def words(score):
@@ -47,16 +45,15 @@ def words(score):
         f"{100 * score.right:.0f} % were right. Brier score {score.brier:.2f} (0 is best; to call each a guess would "
         f"give {score.guessing:.2f})."
     )
+    if score.n < FEW:
+        return f"{sentence} Too few to tell more."
     gap = score.sure - score.right
     # With n predictions the share that is right spreads by sqrt(s (1 − s) / n), whoever makes them.
-    spread = (score.sure * (1 - score.sure) / score.n) ** 0.5
-    if score.n < FEW:
-        return sentence + " Too few to tell more."
-    if abs(gap) <= 2 * spread and (score.n < ENOUGH or abs(gap) > SMALL):
-        return sentence + " These are too few to tell: luck alone can set the two so far apart."
-    if abs(gap) <= 2 * spread:
-        return sentence + " You are about as often right as you are sure."
-    return sentence + (" You are surer than you are right." if gap > 0 else " You are right more often than you say.")
+    if abs(gap) > 2 * (score.sure * (1 - score.sure) / score.n) ** 0.5:
+        return f"{sentence} You are {'surer than you are right' if gap > 0 else 'right more often than you say'}."
+    if score.n < ENOUGH or abs(gap) > SMALL:
+        return f"{sentence} These are too few to tell: luck alone can set the two so far apart."
+    return f"{sentence} You are about as often right as you are sure."
 
 
 def draw(figure, score):
@@ -75,9 +72,3 @@ def draw(figure, score):
         side = {"x": 100 * sure + 2.5, "ha": "left"} if below or sure < 0.2 else {"x": 100 * sure - 2.5, "ha": "right"}
         y, va = (100 * right - 1, "top") if below and right > 0.1 else (100 * right + 1, "bottom")
         axes.text(y=y, s=f"{round(right * n)} of {n}", size=8.5, va=va, color=style.BLUE, **side)
-
-
-def picture(predictions):
-    """The picture and the words of a calibration."""
-    result = score(predictions)
-    return Still(words(result), drawn(5.5, 3.1, draw, result))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from i2pemd_lite.course.record import calibration
 from i2pemd_lite.course.record.handin import read_all
-from i2pemd_lite.files import atomic_write
+from i2pemd_lite.files import atomic_write, write_text
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.still import count, drawn
 
@@ -43,23 +43,18 @@ class Prediction(NamedTuple):
     sure: float  # mean stated confidence
     right: float  # share of hits
 
-    @property
-    def surprise(self):
-        """By how much they were surer than right."""
-        return self.sure - self.right
-
 
 def exercises(hand_ins):
     """What became of each exercise that somebody tried."""
     rows = []
     for name in sorted({name for one in hand_ins for name in one.checks}):
         tried = [one.checks[name] for one in hand_ins if name in one.checks]
-        first = sum(each["right"] and each["attempts"] == 1 for each in tried)
-        right = sum(each["right"] for each in tried)
-        counts = {FIRST: first, LATER: right - first, NOT_YET: len(tried) - right, OPEN: len(hand_ins) - len(tried)}
+        states = [(FIRST if each["attempts"] == 1 else LATER) if each["right"] else NOT_YET for each in tried]
+        counts = {state: states.count(state) for state in (FIRST, LATER, NOT_YET)}
         attempts = sum(each["attempts"] for each in tried) / len(tried)
         mistakes = Counter(mistake for each in tried for mistake in each["mistakes"])
-        rows.append(Exercise(name, counts, attempts, sum(each["hint"] > 0 for each in tried), mistakes))
+        hinted = sum(each["hint"] > 0 for each in tried)
+        rows.append(Exercise(name, counts | {OPEN: len(hand_ins) - len(tried)}, attempts, hinted, mistakes))
     return rows
 
 
@@ -70,7 +65,7 @@ def predictions(hand_ins):
         said = [one.predictions[name] for one in hand_ins if name in one.predictions]
         sure, right = (sum(each[key] for each in said) / len(said) for key in ("confidence", "hit"))
         rows.append(Prediction(name, len(said), sure, right))
-    return sorted(rows, key=lambda each: (-each.surprise, each.name))
+    return sorted(rows, key=lambda each: (each.right - each.sure, each.name))
 
 
 def table(hand_ins):
@@ -109,19 +104,16 @@ def words(hand_ins, problems):
     if tried:
         hardest = max(tried, key=lambda e: e.struggle)
         c = hardest.counts
-        lines.append(
-            f"The class struggled most with {hardest.name}: {c[FIRST]} right at first try, {c[LATER]} later, "
-            f"{c[NOT_YET]} not yet, {c[OPEN]} did not try; {hardest.attempts:.1f} attempts on average, "
-            f"{hardest.hinted} saw a hint."
-        )
+        became = f"{c[FIRST]} right at first try, {c[LATER]} later, {c[NOT_YET]} not yet, {c[OPEN]} did not try"
+        took = f"{hardest.attempts:.1f} attempts on average, {hardest.hinted} saw a hint"
+        lines.append(f"The class struggled most with {hardest.name}: {became}; {took}.")
         common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
         lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
-    if said and said[0].surprise > 0:
+    if said and said[0].sure > said[0].right:
         name, n, sure, right = said[0]
         both = f"{100 * sure:.0f} % sure on average, {100 * right:.0f} % right"
         lines.append(f"{name} surprised most: {both} ({count(n, 'prediction')}).")
-    score = calibration.score([each for one in hand_ins for each in one.predictions.values()])
-    if score:
+    if score := calibration.score([each for one in hand_ins for each in one.predictions.values()]):
         both = f"{100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right"
         lines.append(f"All predictions: {both}, Brier score {score.brier:.2f}.")
     return "\n".join(lines)
@@ -138,16 +130,15 @@ def report(folder, out):
         csv.writer(file).writerows(table(hand_ins))
     with atomic_write(out / "class.png") as temporary:
         temporary.write_bytes(png)
-    with atomic_write(out / "class.txt") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(out / "class.txt", text + "\n")
     return text, len(problems.found)
 
 
 LOOKS = {
-    FIRST: {"color": style.BLUE},
-    LATER: {"color": "#a9c4de", "hatch": "///", "edgecolor": style.BLUE},
-    NOT_YET: {"color": style.ORANGE},
-    OPEN: {"color": "#e4e2da"},
+    FIRST: {"facecolor": style.BLUE},
+    LATER: {"facecolor": "#a9c4de", "hatch": "///", "edgecolor": style.BLUE},
+    NOT_YET: {"facecolor": style.ORANGE},
+    OPEN: {"facecolor": "#e4e2da"},
 }
 INKS = {FIRST: style.CARD, LATER: style.INK, NOT_YET: style.CARD, OPEN: style.QUIET}
 
@@ -175,9 +166,8 @@ def draw(figure, tried, said, n):
     left.text(1.02 * n, -0.75, "attempts · saw a hint", size=8, va="bottom", ha="left", color=style.QUIET)
     x = 0.06
     for what, look in LOOKS.items():
-        options = {"facecolor": look["color"], "edgecolor": look.get("edgecolor", "none"), "hatch": look.get("hatch")}
         place = (x, 1 - 0.295 / height)
-        figure.patches.append(Rectangle(place, 0.012, 0.11 / height, transform=figure.transFigure, lw=0, **options))
+        figure.patches.append(Rectangle(place, 0.012, 0.11 / height, transform=figure.transFigure, lw=0, **look))
         figure.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
         x += 0.035 + 0.0068 * len(what)
     right = figure.add_axes([0.72, bottom, 0.26, top - bottom])

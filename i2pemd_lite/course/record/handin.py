@@ -68,10 +68,8 @@ def _content(path, name):
             text = data.decode()
             return json.loads(text)
         found = "a file of more than 1 MB"
-    except OSError as error:
-        expected, found = "a text file", error.strerror
-    except (UnicodeDecodeError, RecursionError) as error:
-        expected, found = "a text file", error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        expected, found = "a text file", getattr(error, "strerror", error)
     except json.JSONDecodeError as error:
         if not text.strip():
             found = "an empty file"
@@ -85,10 +83,8 @@ def _content(path, name):
 
 
 def _wrong(content):
-    """What is wrong with the entries, None when nothing is: a checksum can be computed by hand as well.
-
-    None of it is quoted, as it can be anything.
-    """
+    """What is wrong with the entries, None when nothing is: a checksum can be computed by hand as well. None of it is
+    quoted, as it can be anything."""
     try:
         checks, predictions = content["checks"], content["predictions"]
         if not all(map(progress.EXERCISE.fullmatch, checks)):
@@ -131,17 +127,13 @@ def read_all(folder):
     most = {one.journal: one for one in sorted(reversed(hand_ins), key=_amount)}  # of equal ones the first
     for one in hand_ins:
         if one is not most[one.journal]:
-            problems.add(
-                one.file,
-                "one hand-in from each journal",
-                f"one from the same journal as {most[one.journal].file}, which has as much or more and is counted",
-                "where they are of two learners, ask whose it is",
-            )
+            counted = f"one from the same journal as {most[one.journal].file}, which has as much or more and is counted"
+            do = "where they are of two learners, ask whose it is"
+            problems.add(one.file, "one hand-in from each journal", counted, do)
     return [one for one in hand_ins if one is most[one.journal]], problems
 
 
 def _amount(one):
     """How much is in a hand-in: of two from one journal the later one has more, unless the learner started over."""
-    right = sum(check["right"] for check in one.checks.values())
-    attempts = sum(check["attempts"] for check in one.checks.values())
+    right, attempts = (sum(check[key] for check in one.checks.values()) for key in ("right", "attempts"))
     return len(one.checks) + len(one.predictions), right, attempts

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from i2pemd_lite.course import exercises
 from i2pemd_lite.files import BadInput, cache_folder, write_json
-from i2pemd_lite.panels.engine.still import Still, count
+from i2pemd_lite.panels.engine.still import Still, count, drawn
 from i2pemd_lite.tables.report import html_table
 
 KINDS = ("check", "prediction", "start over", "journal")
@@ -160,8 +160,7 @@ def checksum(content):
 
 def save(file):
     """Write what was done to a JSON file, to hand in: predictions, checks, states of the panels of this kernel without
-    what was typed as text, seed, profile, versions, and the random id of the journal. It has no name but that of the
-    file."""
+    what was typed as text, seed, profile, versions, and the random id of the journal."""
     from i2pemd_lite.panels.engine import lesson, panel
 
     path = Path(file)
@@ -193,7 +192,7 @@ def show():
     right = sum(each["right"] for each in tried.values())
     words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
     words += f"{count(len(said), 'prediction')} committed to."
-    return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows, words=True))
+    return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows))
 
 
 def _state(right, attempts, **_):
@@ -204,7 +203,8 @@ def calibration():
     """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
     from i2pemd_lite.course.record import calibration  # and matplotlib
 
-    return calibration.picture(list(predictions().values()))
+    score = calibration.score(predictions().values())
+    return Still(calibration.words(score), drawn(5.5, 3.1, calibration.draw, score))
 
 
 def start_over():

@@ -2,7 +2,8 @@
 
 A panel file has four plain parts, and only the last knows of widgets:
 
-- `compute(state) -> result`: the maths, from a dict of plain values, through the public names of the module;
+- `compute(state) -> result`: the maths, from a dict of plain values, through the public names of the module; what the
+  two below need of it, under names;
 - `draw(card, result)`: says all marks of the picture (`card.py`);
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.

@@ -90,16 +90,10 @@ def slider(label, value, low, high, step, unit="", width="300px", release=False)
     if not (isinstance(value, Real) and low <= value <= high):
         raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
     return (WholeSlider if whole else Slider)(
-        value=value if whole else float(value),
-        min=low,
-        max=high,
-        step=step,
-        description=label,
+        value=value if whole else float(value), min=low, max=high, step=step, description=label, readout=False,
         digits=0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent),
-        readout=False,
-        continuous_update=not release,
-        **_wide(f"{int(width.removesuffix('px')) - 62}px"),
-    )
+        continuous_update=not release, **_wide(f"{int(width.removesuffix('px')) - 62}px"),
+    )  # fmt: skip
 
 
 def cell(label, value, low, high):

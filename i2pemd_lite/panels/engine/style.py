@@ -16,27 +16,13 @@ PROTOTYPE = {"color": BLACK, "marker": "D", "markeredgecolor": CARD, "markeredge
 HEAT = "cividis"
 
 RC = {
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 7,
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": LINE,
-    "axes.facecolor": CARD,
-    "axes.labelcolor": QUIET,
-    "axes.titlecolor": INK,
-    "text.color": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "figure.facecolor": CARD,
-    "font.family": "DejaVu Sans",
-}
+    "font.size": 9, "font.family": "DejaVu Sans", "text.color": INK, "figure.facecolor": CARD,
+    "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.titlepad": 7, "axes.titlecolor": INK,
+    "axes.labelsize": 8.5, "axes.labelcolor": QUIET, "axes.edgecolor": LINE, "axes.facecolor": CARD,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "xtick.labelsize": 8, "xtick.color": QUIET, "xtick.major.size": 0,
+    "ytick.labelsize": 8, "ytick.color": QUIET, "ytick.major.size": 0,
+}  # fmt: skip
 
 
 def place(axes, at):
