@@ -147,7 +147,8 @@ def _run_to_train(chosen, lock):
 def evaluate(chosen):
     """Print the table of a run in a folder."""
     task = _task_of(chosen.run)
-    print(task.evaluate(task.resume(chosen.run, chosen.data)))
+    with run_lock(chosen.run):
+        print(task.evaluate(task.resume(chosen.run, chosen.data)))
 
 
 def predict(chosen):

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import reprlib
-import tempfile
+import secrets
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
@@ -80,23 +80,18 @@ def atomic_write(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffixes stay last, because writers such as nibabel choose the format by them.
+    temporary = path.with_name(f".partial-{secrets.token_hex(6)}{''.join(path.suffixes[-2:])}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        temporary.touch()
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except Exception as error:
         number, said = getattr(error, "errno", None), re.search(r"os error (\d+)", str(error))
         if said:  # in the words of safetensors, on Windows 112
             number = errno.ENOSPC if said[1] == "112" else int(said[1])
-        if number not in FULL:
+        if number not in FULL and getattr(error, "filename", None) != str(temporary):
             raise
         raise OSError(number, os.strerror(number), str(path)) from None
     finally:

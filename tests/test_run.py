@@ -268,7 +268,7 @@ def test_a_checkpoint_that_cannot_be_written_doubles_no_row(tmp_path, monkeypatc
         write(*given, **options)
 
     monkeypatch.setattr(safetensors.torch, "save_file", sometimes)  # the third is that of step 6
-    with pytest.raises(BadInput, match=r"expected room for 0.0 MiB, found: No space left on device; make room .* go on"):
+    with pytest.raises(BadInput, match="expected room for 0.0 MiB, found: No space left on device; make room .* go on"):
         run.finish(False)
     run.finish(False)
     steps = [line.split(",")[0] for line in (tmp_path / "run" / "history.csv").read_text().splitlines()]

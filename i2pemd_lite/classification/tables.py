@@ -14,7 +14,7 @@ import numpy as np
 
 from i2pemd_lite.classification import paper
 from i2pemd_lite.classification.methods.bands import COUNTS, SETS, band_report, counted
-from i2pemd_lite.classification.report import DECISIONS, read_scores
+from i2pemd_lite.classification.report import DECISIONS, decided, read_scores
 from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
@@ -148,11 +148,12 @@ class Tables(results.Tables):
         learner, file = run.learner, run.folder / "scores.csv"
         data, held_back = learner.data, learner.test.tolist()
 
-        def tells_all(content):
-            decisions = [row.get("decision") for row in content.get("rows", [])]
-            return decisions == list(DECISIONS) and read_scores(file)[0] == tuple(data.ids[i] for i in held_back)
+        def agrees(content):
+            images, truth, scores = read_scores(file)
+            ours, theirs = (str(with_nan(rows)) for rows in (decided(scores, truth), content["rows"]))
+            return ours == theirs and images == tuple(data.ids[i] for i in held_back)
 
-        content = results.evaluated(run, evaluate, tells_all)
+        content = results.evaluated(run, evaluate, {"about": dict, "rows": [dict]}, agrees)
         images, truth, scores = read_scores(file)
         figures = {}
         for row, end in zip(with_nan(content["rows"]), ("", AT), strict=True):

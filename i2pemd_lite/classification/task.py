@@ -51,6 +51,7 @@ def evaluate(run):
         }  # fmt: skip
         report = score(learner, run.history, about)
     if run.folder is not None:
+        run.expect_own()
         save_scores(run.folder / "scores.csv", report.images, report.scores, report.truth)
         report.save(run.folder / "report.json")
     return report

@@ -307,6 +307,11 @@ class Run:
             self.history[number - 1 :] = [row]  # once, also where it was stopped here before
             del self._pending[0]
 
+    def expect_own(self):
+        """Raise `BadInput` where the folder was moved, or somebody else has gone on with the run in it."""
+        if self.folder is not None:
+            self._disk.expect_own(self.folder)
+
     def save(self):
         """Write the run to its folder, the checkpoint last; without a folder nothing is done but check the losses.
 

@@ -93,7 +93,7 @@ class Writer:
         """Write all that is not there yet, the checkpoint after everything else; `BadInput` says why it cannot be."""
         tensors, words, size = _checkpoint(run)
         try:
-            self._expect_own(run.folder)
+            self.expect_own(run.folder)
             self._write(run, tensors, words)
         except OSError as error:
             if not (why := refusal(error, size)):
@@ -125,7 +125,7 @@ class Writer:
             save_file(tensors, temporary, metadata={"run": words, "mark": self.marks[1]})
         self.marks = self.marks[1:]
 
-    def _expect_own(self, folder):
+    def expect_own(self, folder):
         """Raise `BadInput` where not this run's last checkpoint lies in the folder."""
         path, found = folder / "checkpoint.safetensors", ""
         if path.exists():

@@ -7,6 +7,7 @@
 """
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -16,11 +17,15 @@ from i2pemd_lite.metrics import pearson
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.segmentation.layout import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.methods import METHODS
-from i2pemd_lite.segmentation.report import DISTANCES, summary
+from i2pemd_lite.segmentation.report import DISTANCES, known_mean, organ_means, summary
 from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
 from i2pemd_lite.tables import report, results
 from i2pemd_lite.tables.report import ROW, SEEDS, SETTING, Column, Page, Report
+
+FIGURES_OF_CASE = {organ + end: (None, float) for organ in ORGANS for end in ("", " assd", " hd95", " hd")}
+EVALUATION = {"about": dict, "cases": [{"modality": MODALITIES} | FIGURES_OF_CASE], "missing": list}
+"""The form of report.json, as far as the tables take from it."""
 
 PROPOSED = "joint_sepbn_i2pemd"
 EVALUATIONS = 12  # of a proposed run at least, for the correlations of Table 2
@@ -114,15 +119,11 @@ class Tables(results.Tables):
     @staticmethod
     def figures_of(run):
         """What a `Result` has beside its run, from report.json where that tells all."""
-
-        def tells_all(content):
-            return "cases" in content and content.get("surfaces", {}).get("rows")
-
-        content = results.evaluated(run, evaluate, tells_all)
-        fields = {title: field for field, title in DISTANCES.items()}
-        figures = summary(report.with_nan(content["cases"])) | {"missing organs": len(content["missing"])}
-        for row in report.with_nan(content["surfaces"]["rows"]):
-            figures[f"{row[''].lower()} {fields[row['distance']]}"] = row["mean"]
+        content = results.evaluated(run, evaluate, EVALUATION)
+        cases = report.with_nan(content["cases"])
+        figures = summary(cases) | {"missing organs": len(content["missing"])}
+        for m, field in itertools.product(MODALITIES, DISTANCES):
+            figures[f"{m} {field}"] = known_mean(organ_means(cases, m, f" {field}").values())
         rows = {"evaluations": run.evaluations, "history": run.history}
         return {"figures": figures, "about": content["about"], **rows}
 

@@ -49,9 +49,10 @@ def evaluate(run):
         "steps": run.number, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
         "data": learner.data.name,
     }  # fmt: skip
-    with learner.evaluating():
+    with run.best_weights(), learner.evaluating():
         report = score(learner, about)
     if run.folder is not None:
+        run.expect_own()
         report.save(run.folder / "report.json")
     return report
 

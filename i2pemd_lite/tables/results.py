@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
-from i2pemd_lite.files import BadInput, Problems, read_json, write_text
+from i2pemd_lite.files import BadInput, Problems, read_json, run_lock, write_text
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
@@ -52,14 +52,15 @@ def begun(place):
     return (Path(place) / "checkpoint.safetensors").is_file()
 
 
-def evaluated(run, evaluate, tells_all):
-    """report.json of a run; it is evaluated anew where that is not of its last step, or does not tell all."""
+def evaluated(run, evaluate, form, agrees=lambda content: True):
+    """report.json of a run; evaluated anew where that is not of its last step, has another form, or does not agree."""
     path = run.folder / "report.json"
     with contextlib.suppress(BadInput):
-        content = read_json(path)
-        if tells_all(content) and content["about"].get("steps") == run.number:
+        content = read_json(path, form)
+        if content["about"].get("steps") == run.number and agrees(content):
             return content
-    evaluate(run)
+    with run_lock(run.folder):
+        evaluate(run)
     return read_json(path)
 
 
@@ -176,8 +177,11 @@ class Tables:
         cls._check_folders(wanted, data)
         task, results = cls.TASK, []
         for place, chosen in wanted.items():
-            run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(chosen))
-            results.append(cls.read(run.finish(progress) if run.number < len(run) else run))
+            with run_lock(place):
+                run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(chosen))
+                if run.number < len(run):
+                    run.finish(progress)
+            results.append(cls.read(run))
         return cls(results, main)
 
     @classmethod
