@@ -114,7 +114,7 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
     Images of one lesion are not independent: let `groups` name the lesions.
 
     In a simulation with 750 lesions of ISIC 2018's classes, 93 % of these intervals held the true F1, where 89 % of
-    those from a bootstrap's percentiles did; with 100 lesions, where classes were missing, 80 and 65 %
+    those from a bootstrap's percentiles did; with 100 lesions 80 and 65 %, since classes were missing
     (`tests/benchmarks/intervals.py`).
 
     Parameters
