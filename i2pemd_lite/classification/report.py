@@ -7,9 +7,9 @@ import numpy as np
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
-from i2pemd_lite.files import BadInput, write_csv
+from i2pemd_lite.files import BadInput, fingerprint, write_csv
 from i2pemd_lite.metrics import classification_metrics
-from i2pemd_lite.tables.report import Report
+from i2pemd_lite.tables.report import Report, hashed
 
 DECISIONS = {"largest score": "argmax", "score ≥ 0.18": 0.18}
 """How a score becomes a class: for teaching the largest one; the code of SRC-MT calls every class from 0.18 on."""
@@ -27,6 +27,10 @@ class Evaluation(Report):
     truth: np.ndarray | None = None
     scores: np.ndarray | None = None
 
+    def content(self):
+        """What JSON holds: a hash of the scores too."""
+        return hashed(super().content() | {"scores": hash_of(self.images, self.truth, self.scores)})
+
     @property
     def figures(self):
         """{"auc": percent, …} where the class is that of the largest score."""
@@ -42,19 +46,19 @@ def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
     scores, truth = learner.probabilities(held_back).numpy(), learner.data.labels[held_back].numpy()
-    below = {"bands": band_report(history)} if counted(history) else {}
-    images = tuple(learner.data.ids[i] for i in held_back.tolist())
-    return Evaluation("Classification (%) on held-back images", decided(scores, truth), about, below=below,
-                      images=images, truth=truth, scores=scores)  # fmt: skip
-
-
-def decided(scores, truth):
-    """The rows of an `Evaluation`: figures in percent by each of `DECISIONS`."""
     rows = []
     for words, decision in DECISIONS.items():
         figures = classification_metrics(scores, truth, decision)
         rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
-    return rows
+    below = {"bands": band_report(history)} if counted(history) else {}
+    images = tuple(learner.data.ids[i] for i in held_back.tolist())
+    return Evaluation("Classification (%) on held-back images", rows, about, below=below,
+                      images=images, truth=truth, scores=scores)  # fmt: skip
+
+
+def hash_of(images, truth, scores):
+    """A hash of the scores of some images, as exact as they are written."""
+    return fingerprint(tuple(images), truth.tolist(), scores.astype(np.float32).tolist())
 
 
 def save_scores(path, images, scores, truth=None):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -18,11 +19,13 @@ from i2pemd_lite.files import BadInput, atomic_write, fingerprint, formed, read_
 from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.settings import PRECISIONS
 
+TABLES = ("history.csv", "evaluations.csv")
 DATA = {"folder": str, "name": str, "fingerprint": str}
 ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
 """The form of settings.json, as far as it is read."""
 CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": [float]}
-"""The form of what a checkpoint says; beside it "hash", of its tensors, which those of older versions lack."""
+CHECKPOINT |= {"hash?": str, "tables?": dict.fromkeys(TABLES, str)}  # which those of older versions lack
+"""The form of what a checkpoint says."""
 
 
 def read_about(folder):
@@ -68,22 +71,36 @@ def _hash(tensors):
     return fingerprint(*parts)
 
 
-def read_tables(folder, number):
-    """history.csv and evaluations.csv of a run up to step `number`, each a list of dicts; `BadInput` when damaged."""
-    history, evaluations = (_read_rows(Path(folder) / name, number) for name in ("history.csv", "evaluations.csv"))
+def read_tables(folder, number, hashes=None):
+    """history.csv and evaluations.csv of a run up to step `number`, each a list of dicts; `BadInput` when damaged.
+
+    hashes : {name: of its rows}, as a checkpoint has them
+    """
+    history, evaluations = tables = [_read_rows(Path(folder) / name, number) for name in TABLES]
     steps = [row["step"] for row in history]
     wrong = [f"step {step} in row {n}" for n, step in enumerate(steps, 1) if step != n] or [f"{len(steps)} rows"]
     if len(steps) != number or steps != [*range(1, number + 1)]:
         path = Path(folder) / "history.csv"
         raise BadInput(f"{path}: expected a row for each of {number} steps, found {wrong[0]}; restore it")
+    for name, rows in zip(TABLES, tables, strict=True):
+        if hashes and hashes[name] != _digest(rows).hexdigest():
+            raise BadInput(f"{Path(folder) / name}: expected the rows of the checkpoint, found others; restore it")
     return history, evaluations
+
+
+def _digest(rows, before=None):
+    """The hash of rows of a table, after those that were hashed `before`; columns that are NaN make none."""
+    digest = hashlib.sha256() if before is None else before.copy()
+    for row in rows:
+        digest.update(repr(sorted((name, str(value)) for name, value in row.items() if value == value)).encode())
+    return digest
 
 
 class Writer:
     """How a run's folder is written: whole or so that the next try makes it whole, and by one run alone.
 
     `marks` are those of the last checkpoint, None before the first, and of one that is being written over it; `tables`
-    says how far each is written: {name: (rows, bytes)}.
+    says how far each is written: {name: (rows, bytes, hash of the rows)}.
     """
 
     def __init__(self, mark=None):
@@ -91,16 +108,17 @@ class Writer:
 
     def write(self, run):
         """Write all that is not there yet, the checkpoint after everything else; `BadInput` says why it cannot be."""
-        tensors, words, size = _checkpoint(run)
+        tensors, about = _checkpoint(run)
+        size = sum(tensor.nbytes for tensor in tensors.values())
         try:
             self.expect_own(run.folder)
-            self._write(run, tensors, words)
+            self._write(run, tensors, about)
         except OSError as error:
             if not (why := refusal(error, size)):
                 raise
             raise BadInput(f"{why}; then go on") from None
 
-    def _write(self, run, tensors, words):
+    def _write(self, run, tensors, about):
         from safetensors.torch import save_file
 
         folder, there = run.folder, moments.paths(run.folder)
@@ -118,8 +136,9 @@ class Writer:
         for moment in run.moments:
             if not self.tables or moment.step not in there:
                 moments.write(folder, moment)
-        for name, rows in (("history.csv", run.history), ("evaluations.csv", run.evaluations)):
+        for name, rows in zip(TABLES, (run.history, run.evaluations), strict=True):
             self.tables[name] = self._write_table(folder / name, rows)
+        words = json.dumps(about | {"tables": {name: self.tables[name][2].hexdigest() for name in TABLES}})
         self.marks = (self.marks[0], fingerprint(words))
         with atomic_write(folder / "checkpoint.safetensors") as temporary:
             save_file(tensors, temporary, metadata={"run": words, "mark": self.marks[1]})
@@ -146,11 +165,12 @@ class Writer:
 
         The table is written whole where it is not known how far it goes, or where a new version has more columns.
         """
-        count, end = self.tables.get(path.name, (0, 0))
+        count, end, digest = self.tables.get(path.name, (0, 0, None))
         if not rows:
             path.unlink(missing_ok=True)
+        digest = _digest(rows[count:], digest)
         if len(rows) == count:
-            return count, end
+            return count, end, digest
         whole = not count or rows[-1].keys() != rows[0].keys()
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), restval="nan")
@@ -161,14 +181,14 @@ class Writer:
         if whole:
             with atomic_write(path) as temporary:
                 temporary.write_bytes(data)
-            return len(rows), len(data)
+            return len(rows), len(data), digest
         with open(path, "r+b") as file:
             file.seek(end)
             file.truncate()
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        return len(rows), end + len(data)
+        return len(rows), end + len(data), digest
 
 
 def restore(run, folder, about, tensors):
@@ -192,7 +212,7 @@ def restore(run, folder, about, tensors):
     if "best" in about:
         _expect(folder, best, own)
         run.best = (*about["best"], best)
-    run.history, run.evaluations = read_tables(folder, run.number)
+    run.history, run.evaluations = read_tables(folder, run.number, about.get("tables"))
     run.moments = moments.read(folder, run.number)
     run.lambdas = [(1, run.settings.weight)] * (run.number > 0)  # which of its changes the folder does not tell
 
@@ -227,7 +247,7 @@ def _commit():
 
 
 def _checkpoint(run):
-    """(the weights and the state of the optimiser, the number of steps and the settings as text, its size in bytes)."""
+    """(the weights and the state of the optimiser, what is said of them)."""
     tensors = {f"learner.{name}": value for name, value in run.learner.state_dict().items()}
     for i, state in run.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
@@ -237,8 +257,7 @@ def _checkpoint(run):
         about["best"] = run.best[:2]
         tensors |= {f"best.{name}": value for name, value in run.best[2].items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    words = json.dumps(about | {"hash": _hash(tensors)})
-    return tensors, words, sum(tensor.nbytes for tensor in tensors.values())
+    return tensors, about | {"hash": _hash(tensors)}
 
 
 def _part(tensors, prefix):

@@ -47,7 +47,7 @@ def saved(run):
         expected = f"a run whose settings name {', '.join(NEEDED)}"
         raise BadInput(f"{path}: expected {expected}, found none for {', '.join(missing)}; another version wrote it")
     number = about["number"]
-    history, evaluations = read_tables(folder, number)
+    history, evaluations = read_tables(folder, number, about.get("tables"))
     return Saved(str(folder), task, about["settings"], number, history, evaluations, moments.read(folder, number))
 
 

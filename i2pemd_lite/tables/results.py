@@ -14,7 +14,7 @@ from pathlib import Path
 from i2pemd_lite.files import BadInput, Problems, read_json, run_lock, write_text
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
-from i2pemd_lite.tables.report import Column, Report, spread
+from i2pemd_lite.tables.report import Column, Report, is_whole, spread
 
 FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
@@ -57,7 +57,7 @@ def evaluated(run, evaluate, form, agrees=lambda content: True):
     path = run.folder / "report.json"
     with contextlib.suppress(BadInput):
         content = read_json(path, form)
-        if content["about"].get("steps") == run.number and agrees(content):
+        if is_whole(content) and content["about"].get("steps") == run.number and agrees(content):
             return content
     with run_lock(run.folder):
         evaluate(run)
