@@ -1,12 +1,14 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage] [--quick]
+python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults]
+                                 [--quick] [--minutes N]
                                  [--json FILE] [--markdown FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
 read the ratios. The losses are those of `loss.py`, the steps those of `step.py` and `skin.py`, the panels and lessons
 those of `panels.py` and `lessons.py`; the lessons take nine minutes and are timed only when they are named. So are what
-each method adds to the baseline's gradient (`added.py`), and how often intervals of the tables hold the truth
+each method adds to the baseline's gradient (`added.py`), what becomes of a run that is killed, stopped, out of room or
+damaged (`faults.py`), and how often intervals of the tables hold the truth
 (`intervals.py`).
 """
 
@@ -17,6 +19,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import faults
 import figures as pages
 import intervals
 import lessons
@@ -42,6 +45,7 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")
+    parser.add_argument("--minutes", type=float, default=2.0, metavar="N", help="how long faults are tried")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
@@ -50,7 +54,8 @@ def main(arguments=None):
 
     figures = {"machine": machine}
     for table in [chosen.table] if chosen.table else [each for each in TABLES if each not in ALONE]:
-        figures[table] = TABLES[table](chosen.quick)
+        minutes = {"minutes": chosen.minutes} if table == "faults" else {}
+        figures[table] = TABLES[table](chosen.quick, **minutes)
         show(figures[table])
     if chosen.json:
         write_json(chosen.json, figures)
@@ -136,10 +141,10 @@ def lesson(K, instances):
 
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
           "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
-          "coverage": intervals.coverage_rows, "figures": pages.figure_rows}  # fmt: skip
+          "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": faults.fault_rows}  # fmt: skip
 PAGES = {"lessons": lessons, "coverage": intervals}
 """What has a page of its own beside its module."""
-ALONE = ("added", "figures", *PAGES)
+ALONE = ("added", "figures", "faults", *PAGES)
 """What is run only where it is named."""
 
 if __name__ == "__main__":
