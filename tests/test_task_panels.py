@@ -405,7 +405,8 @@ def test_views_are_those_of_the_module_each_with_its_own_draw(lesions):
 def test_curves_are_the_history(scans):
     run = scans.fork(steps=6)
     curves = scan_panels.panel(run=run)
-    curves.go(2)
+    curves.go(4)
+    curves.go(3)  # as a cell that is run again
     assert run.number == 4
     curves.go()
     curves.set(smooth=1, show="ce")
@@ -420,17 +421,17 @@ def test_curves_are_the_history(scans):
 def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
     one, two = scans.fork(steps=8, weight=1.0), scans.fork(steps=8, weight=3.0)
     curves = scan_panels.panel(one=one)
-    curves.go(1)
+    curves.go(3)
     curves.controls["weight"].value = 0.25
     assert one.settings.weight == 0.25
-    curves.go(2)
+    curves.go(5)
     assert curves.result.changes == [(4, 0.25)]
     curves.add("two", two)
     assert curves.state["run"] == "two" and curves.state["weight"] == 3.0
     assert (one.settings.weight, two.settings.weight) == (0.25, 3.0)
     two.settings.weight = 9.0  # beyond the slider
-    curves.go(1)
-    assert two.settings.weight == 9.0
+    curves.go(3)
+    assert two.settings.weight == 9.0 and two.number == 3
 
 
 def test_a_run_that_has_diverged_does_not_close_the_picture_for_others(scans):
@@ -439,7 +440,7 @@ def test_a_run_that_has_diverged_does_not_close_the_picture_for_others(scans):
     next(bad)
     bad.settings.weight = 1.0
     panel = scan_panels.panel(bad=bad, good=good)
-    panel.go(steps=1, run="good")
+    panel.go(good.number + 1, run="good")
     assert not panel.error.value and panel.result.done["good"] == (good.number, len(good))
     assert panel.result.groups[0][0].x[-1] == good.number
 
@@ -447,9 +448,9 @@ def test_a_run_that_has_diverged_does_not_close_the_picture_for_others(scans):
 def test_a_fork_shares_the_curves_of_its_beginning(scans):
     run = scans.fork(steps=8, weight=1.0)
     curves = scan_panels.panel(run=run)
-    curves.go(2)
+    curves.go(4)
     curves.add("fork", run.fork(weight=0.0))
-    curves.go(1)
+    curves.go(5)
     curves.set(show="dice", smooth=1)
     run_line, fork_line = curves.result.groups[0]
     np.testing.assert_array_equal(fork_line.y[:-1], run_line.y)

@@ -103,16 +103,16 @@ class Training(Panel):
         self._quiet = False
         self.refresh()
 
-    def go(self, steps=None, run=None):
-        """Train a run (the chosen one) for some steps, or to its end, with the picture following."""
+    def go(self, step=None, run=None):
+        """Train a run (the chosen one) to a step, or to its end, with the picture following."""
         if run is not None:
             self.controls["run"].value = run
-        for _ in self._train(steps):
+        for _ in self._train(step):
             pass
 
-    def _train(self, steps=None):
+    def _train(self, step=None):
         run = self.chosen
-        last = len(run) if steps is None else min(len(run), run.number + steps)
+        last = len(run) if step is None else min(len(run), step)
         self._follow()
         try:
             while run.number < last:
