@@ -6,24 +6,22 @@ import math
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from child import started
 from torch import nn
 
 import i2pemd_lite
-from i2pemd_lite import BadInput, PrototypeBank, __main__, segmentation
+from i2pemd_lite import BadInput, PrototypeBank, segmentation
 from i2pemd_lite.device import profile
 from i2pemd_lite.runs.run import Run, eager
 from i2pemd_lite.runs.sampling import Shuffled, generator, seed_everything
 from i2pemd_lite.runs.settings import Settings
-from i2pemd_lite.runs.store import read_checkpoint, read_tables
+from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
 from i2pemd_lite.runs.task import Learner
-from i2pemd_lite.runs.watch import watch
+from i2pemd_lite.runs.watch import saved, watch
 
 OPTIMISERS = [(torch.optim.Adam, {"weight_decay": 0.1}), (torch.optim.SGD, {"momentum": 0.9})]
 
@@ -437,45 +435,123 @@ def test_seed_everything_repeats():
     assert draws[0] == draws[1]
 
 
-KILLS = 3  # of each task, six in all
-STEPS = {"segmentation": 40, "classification": 120}  # far more than the kills leave time for
+def test_a_second_interrupt_stops_at_once(tmp_path):
+    run, losses = line(tmp_path / "run"), Line.losses
+
+    def twice(learner, t):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on")
+
+    run.learner.losses = lambda t: twice(run.learner, t)
+    with pytest.raises(KeyboardInterrupt):
+        next(run)
+    with pytest.raises(BadInput, match="stopped within one; resume it from its last checkpoint in .*run"):
+        next(run)
+    run.learner.losses = lambda t: losses(run.learner, t)
+    with pytest.raises(BadInput, match="stopped within one"):
+        next(run)
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments_a_run_gives_the_same_numbers(task, tmp_path):
-    settings = {"steps": STEPS[task.name], "checkpoint_every": 2, "evaluate_every": 20}
-    new = [task.name, task.method, "--data", task.folder, "--profile", "ci"]
-    for name, value in settings.items():
-        new += ["--set", f"{name}={value}"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the processes below
-    task.train(task.method, task.folder, profile="ci", folder=whole, **settings).finish(False)
-    torch.set_num_threads(threads)
+def test_one_folder_has_one_writer(tmp_path):
+    run = line(tmp_path / "run")
+    for _ in range(4):
+        next(run)
+    other = Run.load(Line(run.settings.changed()), tmp_path / "run")
+    other.finish(False)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(BadInput, match="this run, found one of step 20 that somebody else wrote; resume that one"):
+        run.finish(False)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    late, early = line(tmp_path / "new"), line(tmp_path / "new")
+    next(early)
+    with pytest.raises(BadInput, match="new: holds a run already"):
+        next(late)
 
-    def go_on(out):
-        begun = (killed / "checkpoint.safetensors").exists()
-        words = ["--resume", killed, "--data", task.folder] if begun else [*new, "--out", killed]
-        return started(__main__.main, ["train", *map(str, words)], out=out)
 
-    moments = random.Random(time.time_ns())
-    for kill in range(KILLS):
-        process = go_on(said := tmp_path / f"said {kill}")
-        while not (said.exists() and said.stat().st_size):  # then it is about to take its next step
-            assert process.is_alive(), "the run ended before it said anything"
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.2))
-        assert process.is_alive(), "the run ended before it was killed: take more steps"
-        process.kill()  # SIGKILL
-        process.join(60)
-    process = go_on(tmp_path / "said last")
-    process.join(300)
-    assert process.exitcode == 0
-    for name in ("history.csv", "evaluations.csv"):
-        assert (killed / name).read_bytes() == (whole / name).read_bytes()
-    about, tensors = read_checkpoint(killed)
-    assert about["number"] == STEPS[task.name]
-    assert_same(tensors, read_checkpoint(whole)[1])
+def test_a_folder_that_is_moved_while_it_trains_is_asked_for_and_the_run_goes_on(tmp_path):
+    run, whole = line(tmp_path / "run"), line().finish(False)
+    for _ in range(4):
+        next(run)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.raises(BadInput, match="last checkpoint of this run, found none; put the folder back where"):
+        run.finish(False)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "moved").rename(tmp_path / "run")
+    assert_same(weights(run.finish(False)), weights(whole))
+    assert [row["step"] for row in read_tables(tmp_path / "run", 20)[0]] == [*range(1, 21)]
+
+
+def test_what_a_kill_left_goes_when_the_run_goes_on(tmp_path):
+    run = line(tmp_path / "run")
+    next(run)
+    for name in (".partial-a.safetensors", "moments/.partial-b.safetensors"):
+        (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / name).write_bytes(b"half")
+    Run.load(Line(run.settings), tmp_path / "run").finish(False)
+    assert not [*(tmp_path / "run").rglob(".partial-*")]
+
+
+def test_no_bit_of_a_checkpoint_changes_without_a_word(tmp_path):
+    run, random_ = line(tmp_path / "run", steps=6, scores=(0.1, 0.9)).finish(False), random.Random(0)
+    path, same = tmp_path / "run" / "checkpoint.safetensors", 0
+    whole, (_, tensors) = path.read_bytes(), read_checkpoint(tmp_path / "run")
+    for _ in range(400):
+        data = bytearray(whole)
+        data[random_.randrange(len(data))] ^= 1 << random_.randrange(8)
+        path.write_bytes(data)
+        try:
+            again = Run.load(Line(run.settings.changed()), tmp_path / "run")
+        except BadInput as error:
+            assert str(path) in str(error)
+        else:  # a byte that says nothing, such as the blanks after the header
+            same += 1
+            assert_same(read_checkpoint(tmp_path / "run")[1], tensors)
+            assert again.best[:2] == run.best[:2] and again.settings == run.settings
+    assert same < 40
+
+
+@pytest.mark.parametrize(("old", "new", "found"), [
+    ("\n3,", "\n4,", "step 4 in row 3"),
+    ("\n3,0.05", "\n3,0.04", "others"),
+    ("\n3,", "\nx,", "step 4 in row 3"),
+])  # fmt: skip
+def test_a_history_that_is_not_the_runs_is_named(tmp_path, old, new, found):
+    run = line(tmp_path / "run", steps=6).finish(False)
+    path = tmp_path / "run" / "history.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    for use in (lambda: Run.load(Line(run.settings), tmp_path / "run"), lambda: saved(tmp_path / "run")):
+        with pytest.raises(BadInput, match=f"history.csv: expected .*found {found}.*; restore it"):
+            use()
+
+
+def test_a_header_and_a_row_twice_are_mended(tmp_path):
+    run = line(tmp_path / "run", steps=6).finish(False)
+    path = tmp_path / "run" / "history.csv"
+    head, first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([head, first, head, first, *rest, "7,0.0"]))
+    assert Run.load(Line(run.settings), tmp_path / "run").history == run.history
+
+
+def test_settings_that_differ_from_the_checkpoints_are_named(tmp_path):
+    run = line(tmp_path / "run", steps=3).finish(False)
+    path = tmp_path / "run" / "settings.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(BadInput, match=r"settings.json: expected one seed, found 1 beside 0 in the checkpoint"):
+        Run.load(Line(run.settings), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ('{"settings": 1}', "expected task, found only"),
+    ("[" * 100_000, "expected a JSON file, found"),
+    ('{"task": "x", "settings": 1, "profile": {}, "data": {}}', "at settings names with values, found 1"),
+    ('{"task": "x", "settings": {}, "profile": {"precision": 3}, "data": {}}', "at profile, precision 'auto' or"),
+    ('{"task": "x", "settings": {}, "profile": {"precision": "auto"}, "data": {}}', "at data folder, found only"),
+])  # fmt: skip
+def test_settings_of_another_form_are_named(tmp_path, text, found):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(BadInput, match=f"settings.json: .*{found}"):
+        read_about(tmp_path)
 
 
 class Elsewhere:

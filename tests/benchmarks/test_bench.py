@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import bench
+import faults
 import figures
 import intervals
 import lessons
@@ -47,6 +48,14 @@ def positive(row):
              "images/s", "x PIL loop", "x JPEG loop", "x fastest loop")  # fmt: skip
     values = [row[name] for name in names if name in row]
     return values and all(math.isfinite(value) and value > 0 for value in values)
+
+
+@pytest.mark.skipif(faults.FORK is None, reason="no process can be forked here")
+def test_faults_end_well(figures_of):
+    rows, _ = figures_of("faults")
+    assert {what for _, what in rows} == set(faults.KINDS) and len(rows) == 2 * len(faults.KINDS)
+    for (_, what), row in rows.items():
+        assert row["tried"] == 1 == row["same"] + row["named"] and (row["same"] or what == "damage")
 
 
 @pytest.mark.slow
