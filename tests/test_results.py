@@ -1,0 +1,60 @@
+"""Tables take nothing from a run's folder that was changed, and train and evaluate in none that somebody else has."""
+
+import json
+
+import pytest
+
+from i2pemd_lite import BadInput, __main__
+from i2pemd_lite.files import run_lock
+
+
+@pytest.fixture
+def run(task, tmp_path):
+    """A finished run of one step."""
+    return task.train(task.method, task.folder, profile="ci", folder=tmp_path / "run", steps=1).finish(False)
+
+
+def test_a_report_that_was_changed_is_evaluated_again(task, run):
+    def tables():
+        return str(task.module.from_runs([run.folder], task.folder))
+
+    whole, path = tables(), run.folder / "report.json"
+    told = path.read_text()
+    content = json.loads(told)
+    row = content["rows"][0]
+    name = next(name for name, value in row.items() if isinstance(value, float))
+    for changed in (row[name] + 1, "NaN", None):
+        path.write_text(json.dumps(content | {"rows": [row | {name: changed}, *content["rows"][1:]]}))
+        assert tables() == whole and path.read_text() == told
+    for text in ("[" * 100_000, "[]", '{"about": 1}', json.dumps({"about": content["about"], "rows": [1]})):
+        path.write_text(text)
+        assert tables() == whole and path.read_text() == told
+    if (scores := run.folder / "scores.csv").exists():
+        before = scores.read_text()
+        scores.write_text(before[:-5] + str((int(before[-5]) + 1) % 10) + before[-4:])
+        assert tables() == whole and scores.read_text() == before
+
+
+def test_a_run_that_somebody_trains_is_neither_trained_nor_evaluated(task, run, tmp_path, capsys):
+    before = {path.name: path.read_bytes() for path in run.folder.glob("*.*s*")}
+    with run_lock(run.folder):
+        assert __main__.main(["evaluate", str(run.folder), "--data", str(task.folder)]) == 1
+        assert "run: expected a run that nobody trains, found one" in capsys.readouterr().err
+        with pytest.raises(BadInput, match="expected a run that nobody trains"):
+            task.module.from_runs([run.folder], task.folder)  # it was never evaluated
+    place = tmp_path / f"{task.method}-ci-seed0"
+    with run_lock(place), pytest.raises(BadInput, match="expected a run that nobody trains"):
+        task.module.tables(task.folder, profile="ci", methods=[task.method], steps=1, folder=tmp_path, progress=False)
+    assert before == {path.name: path.read_bytes() for path in run.folder.glob("*.*s*")}
+    assert [path.name for path in place.iterdir()] == [".training"]
+
+
+def test_an_evaluation_of_earlier_weights_overwrites_none(task, run):
+    late = task.module.resume(run.folder, task.folder)
+    late.change(steps=2)
+    early = task.module.resume(run.folder, task.folder)
+    task.module.evaluate(late.finish(False))
+    before = (run.folder / "report.json").read_bytes()
+    with pytest.raises(BadInput, match="found one of step 2 that somebody else wrote"):
+        task.module.evaluate(early)
+    assert (run.folder / "report.json").read_bytes() == before
