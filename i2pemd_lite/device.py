@@ -10,7 +10,7 @@ import warnings
 
 import torch
 
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, refusal
 
 PROFILES = ("ci", "laptop", "gpu")
 
@@ -94,9 +94,13 @@ def has_bfloat16(device):
 
 @contextlib.contextmanager
 def told():
-    """Inside: what a GPU refuses is a `BadInput` that says what to do. Also a decorator."""
+    """Inside: what a GPU or a disk refuses is a `BadInput` that says what to do. Also a decorator."""
     try:
         yield
+    except OSError as error:
+        if not (why := refusal(error)):
+            raise
+        raise BadInput(why) from None
     except RuntimeError as error:
         said = str(error)
         words = next((words for pattern, words in REFUSALS.items() if re.search(pattern, said)), None)

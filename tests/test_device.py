@@ -501,3 +501,11 @@ def test_the_papers_networks_take_a_step_on_a_laptop(tmp_path, name):
     assert np.isfinite(loss)
     if most is not None:  # Windows does not tell
         assert before < most < 6 * 1024
+
+
+def test_what_a_disk_refuses_is_one_sentence(tmp_path):
+    found = f"{tmp_path}/x: expected room to write it, found: No space left on device; make room on its disk, or choose"
+    with pytest.raises(BadInput, match=found), device.told():
+        raise OSError(28, "No space left on device", f"{tmp_path}/x")
+    with pytest.raises(OSError, match="no path"), device.told():
+        raise OSError("no path")

@@ -12,6 +12,7 @@ from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, prepare
 from i2pemd_lite.classification.report import save_scores, score
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
+from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.task import Task
 
@@ -35,6 +36,7 @@ TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES
 train, resume = TASK.train, TASK.resume
 
 
+@told()
 def evaluate(run):
     """The figures of Table 4 in percent on the held-back labelled images, as an `Evaluation`, which is a `Report`.
 
@@ -67,6 +69,7 @@ def _unlabelled(images):
     return images
 
 
+@told()
 def predict(run, images=None, out="out/skin.csv"):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 

@@ -164,6 +164,7 @@ class Task:
             raise BadInput(f"{folder}: expected the settings of this version, found {found}")
         return self.settings().changed(**own)
 
+    @told()
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
         if isinstance(data, str | Path):

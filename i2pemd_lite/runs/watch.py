@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, formed
 from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
 
-NEEDED = ("method", "seed", "steps", "weight")
-"""Settings that every comparison of runs names."""
+SETTINGS = {"method": str, "seed": int, "steps": int, "weight": float}
+"""The form of the settings that every comparison of runs names."""
 
 
 class Saved(NamedTuple):
@@ -43,9 +43,7 @@ def saved(run):
         )
     # The checkpoint first: whatever a run that goes on writes meanwhile lies behind it.
     about, _ = read_checkpoint(folder, tensors=False)
-    if missing := [name for name in NEEDED if name not in about.get("settings", ())]:
-        expected = f"a run whose settings name {', '.join(NEEDED)}"
-        raise BadInput(f"{path}: expected {expected}, found none for {', '.join(missing)}; another version wrote it")
+    formed(about["settings"], SETTINGS, f"the settings in {path}")
     number = about["number"]
     history, evaluations = read_tables(folder, number, about.get("tables"))
     return Saved(str(folder), task, about["settings"], number, history, evaluations, moments.read(folder, number))

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.task import Task
 from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
@@ -36,6 +37,7 @@ TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, loa
 train, resume = TASK.train, TASK.resume
 
 
+@told()
 def evaluate(run):
     """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
 
@@ -57,6 +59,7 @@ def evaluate(run):
     return report
 
 
+@told()
 def predict(run, images=None, out="out/segmentation", modality=None, progress=True):
     """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
 

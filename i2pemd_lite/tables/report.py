@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from i2pemd_lite.device import told
 from i2pemd_lite.files import fingerprint, write_csv, write_json
 
 WIDTH = 120  # of the text under a table
@@ -194,6 +195,7 @@ class Report:
         below = {name: report.content() for name, report in self.below.items()}
         return {"title": self.title, "about": self.about, "notes": self.notes, "rows": without_nan(self.rows), **below}
 
+    @told()
     def save(self, path):
         """Write the report, whole or not at all: the rows alone where the name ends in .csv, else `content` as JSON."""
         path = Path(path)

@@ -11,6 +11,7 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
+from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, read_json, run_lock, write_text
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
@@ -357,6 +358,7 @@ class Tables:
     def _repr_html_(self):
         return "".join(report._repr_html_() for report in self.reports().values())
 
+    @told()
     def save(self, folder):
         """Write each report as JSON and CSV under its name, runs.json, and all of them as tables.md."""
         folder = Path(folder)
