@@ -238,6 +238,19 @@ def test_an_answer_that_harms_its_process_is_told_by_this_one(harm, in_thread, m
     assert re.search(told, found[0]) and not multiprocessing.active_children()
 
 
+@LINUX
+def test_one_that_is_off_first_and_hangs_in_c_later_is_told_in_what_it_is_off(monkeypatch):
+    calls = []
+
+    def answer(c):
+        calls.append(c)
+        return torch.zeros(len(c), len(c)) + (sum(range(10**12)) if len(calls) > 1 else 1.0)
+
+    monkeypatch.setattr(judge, "SECONDS", 0.5)
+    found = judge.judge(exercises.find("02a"), answer, np.random.default_rng())
+    assert "of a class to itself is 0" in found
+
+
 def test_where_a_process_has_no_copy_an_answer_is_asked_all_the_same(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(multiprocessing, "get_context", lambda _: pytest.fail("no copy there"))

@@ -125,16 +125,20 @@ def judge(exercise, answer, random):
             ask()
         except BaseException as off:
             said = (str(off) if isinstance(off, _Finding) else f"It raised {type(off).__name__}.").encode()[:4000]
-            if re.search(b"MemoryError|allocate memory", said):
-                page[1 : 1 + len(said)] = said
+            page[1 : 1 + len(said)] = said
+            _as_mistake(exercise, answer, cases)  # which calls it more often
+
+    def found_apart():
+        return page[1:].rstrip(b"\0").decode(errors="ignore")
 
     try:
         with _quiet():
             if ended := tried(SECONDS, MEMORY, ask_apart):
                 why = "Does it call itself without end, or take all memory?"
                 return f"It ended the process that it was tried in ({ended}). {why}"
-            if full := page[1:].rstrip(b"\0").decode(errors="ignore"):
-                return f"{full} An answer may take {MEMORY / 2**30:g} GiB of memory."
+            if re.search("MemoryError|allocate memory", found_apart()):
+                return f"{found_apart()} An answer may take {MEMORY / 2**30:g} GiB of memory."
+            page[1:] = bytes(len(page) - 1)
             at_most(SECONDS, ask)
         return ""
     except _Finding as off:
@@ -142,6 +146,8 @@ def judge(exercise, answer, random):
             return at_most(SECONDS, _as_mistake, exercise, answer, cases) or str(off)
         return str(off)
     except OutOfTime:
+        if off := found_apart():
+            return off
         done = f"{page[0]} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
         nothing = "The first call did not come back. Does a loop in it never end?"
         return f"It took more than {SECONDS:g} seconds. {done if page[0] else nothing}"

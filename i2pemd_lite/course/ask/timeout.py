@@ -122,7 +122,8 @@ def tried(seconds, memory, function):
         return ""
     import resource
 
-    taken = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    pages = [int(each) for each in Path("/proc/self/statm").read_text().split()]
+    taken = (pages[5] or pages[0]) * resource.getpagesize()  # of data; some sandboxes count all alone
     ends = (int(seconds) + 2) * os.cpu_count()  # also when this process is gone
     limits = {resource.RLIMIT_DATA: taken + memory, resource.RLIMIT_CPU: ends, resource.RLIMIT_CORE: 0}
 
