@@ -5,10 +5,12 @@ import contextlib
 import copy
 import dataclasses
 import json
+import multiprocessing
 import re
 import sys
 import threading
 import time
+import tracemalloc
 from functools import cache
 from pathlib import Path
 
@@ -173,7 +175,7 @@ BROKEN = {
 
 
 def written(body):
-    world = {"torch": torch}
+    world = {"torch": torch, "LONG": LONG, "Mute": Mute}
     exec(f"def answer(c):\n    {body}", world)
     return world["answer"]
 
@@ -206,6 +208,94 @@ def test_an_answer_that_never_returns_is_stopped(loop, impatient):
     with pytest.raises(NotYet, match="more than 0.3 seconds. The first call did not come back"):
         check("02a", written(LOOPS[loop]))
     assert time.perf_counter() - began < 30  # it ends at all
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="a process has no copy here that can be stopped")
+HARMFUL = {
+    "hangs in C": ("sum(range(10**12))", "The first call did not come back"),
+    "takes all memory": ("return [torch.ones(10**7) for _ in range(1000)]", "An answer may take 0.25 GiB of memory"),
+    "takes all in Python": ("return bytes(10**9)", "It raised MemoryError.*An answer may take 0.25 GiB of memory"),
+    "crashes": ("import ctypes; ctypes.string_at(0)", "ended the process that it was tried in .SIGSEGV."),
+    "leaves": ("import os; os._exit(3)", "ended the process that it was tried in .status 3."),
+}
+
+
+@LINUX
+@pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
+@pytest.mark.parametrize("harm", HARMFUL)
+def test_an_answer_that_harms_its_process_is_told_by_this_one(harm, in_thread, monkeypatch):
+    monkeypatch.setattr(judge, "SECONDS", 0.5 if "hangs" in harm else 30)
+    monkeypatch.setattr(judge, "MEMORY", 2**28)
+    body, told = HARMFUL[harm]
+    found, exercise = [], exercises.find("02a")
+
+    def ask():
+        found.append(judge.judge(exercise, written(body), np.random.default_rng()))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start() if in_thread else ask()
+    thread.join(60) if in_thread else None
+    assert re.search(told, found[0]) and not multiprocessing.active_children()
+
+
+@LINUX
+def test_one_that_is_off_first_and_hangs_in_c_later_is_told_in_what_it_is_off(monkeypatch):
+    calls = []
+
+    def answer(c):
+        calls.append(c)
+        return torch.zeros(len(c), len(c)) + (sum(range(10**12)) if len(calls) > 1 else 1.0)
+
+    monkeypatch.setattr(judge, "SECONDS", 0.5)
+    found = judge.judge(exercises.find("02a"), answer, np.random.default_rng())
+    assert "of a class to itself is 0" in found
+
+
+def test_where_a_process_has_no_copy_an_answer_is_asked_all_the_same(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: pytest.fail("no copy there"))
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+
+
+def printing(c):
+    while True:
+        print("x" * 1000)
+        print("y" * 1000, file=sys.stderr)
+
+
+def test_a_print_without_end_is_stopped_and_fills_no_memory(monkeypatch):
+    monkeypatch.setattr(judge, "SECONDS", 0.5)
+    monkeypatch.setattr(judge, "tried", lambda *_: "")  # as where a process has no copy
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotYet, match="did not come back"):
+            check("02a", printing)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+LONG = "x" * 10**7
+TALKERS = {
+    "an error": ("raise ValueError(LONG)", "It raised ValueError: xxx"),
+    "an error of the call": ("raise RuntimeError(LONG)", "It raised RuntimeError: xxx"),
+    "a print": ("print(LONG)", "It printed: xxx"),
+    "an error without text": ("raise Mute", "It raised Mute"),
+    "a shape": ("return torch.ones(1).expand(10**12)", "yours has .1000000000000,."),
+}
+
+
+@pytest.mark.parametrize("talker", TALKERS)
+def test_what_is_told_is_short_however_long_the_answer_talks(talker):
+    body, told = TALKERS[talker]
+    with pytest.raises(NotYet, match=told) as caught:
+        check("02a", written(body))
+    assert len(str(caught.value)) < 2000
 
 
 def test_the_streams_are_given_back_whenever_the_time_ends(impatient, monkeypatch):

@@ -3,11 +3,16 @@
 An answer is a function of the learner's. The judge calls it with inputs that it draws anew in each attempt, so a number
 copied from somewhere fails. It says what is off and gives a hint, a plainer one after each attempt, never the solution.
 It guards against slips, not against fraud: whoever wants to can look the oracle up.
+
+What an answer prints and raises is shown in part, and its time is bounded. On Linux it is tried in a process of its own
+first: there one that hangs in C, takes all memory or crashes ends without the kernel. Elsewhere nothing stops these.
 """
 
 import contextlib
 import copy
 import io
+import mmap
+import re
 import sys
 import traceback
 import warnings
@@ -18,17 +23,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from i2pemd_lite.course.ask.timeout import OutOfTime, at_most
+from i2pemd_lite.course.ask.timeout import OutOfTime, at_most, tried
 from i2pemd_lite.course.exercises import find
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 
 CASES = 30  # random inputs for an answer
 SECONDS = 10.0  # after which an answer is stopped
+MEMORY = 2**31  # bytes that an answer may take, where that can be limited
 STEP = 1e-6  # of finite differences, in float64
 TOLERANCE = 1e-6  # of an answer, in parts of the oracle's largest value, or of 1: float32 keeps to it
 ARRAY = torch.Tensor | np.ndarray
-PRINTED = 500  # characters of what an answer prints that are shown when it is off
+PRINTED = 500  # characters of what an answer prints or raises that are kept, and shown when it is off
 CUT = ("The value is right, but no gradient flows through it. Stay in torch from the input to the result: "
        "no `.item()`, `.detach()`, `.numpy()` or `torch.tensor(...)` on the way.")  # fmt: skip
 _draws, _wrong = Counter(), Counter()
@@ -43,6 +49,14 @@ class NotYet(AssertionError):
 
 class _Finding(Exception):
     """What is off, in words."""
+
+
+class _Printed(io.StringIO):
+    """The first characters that are printed: a print without end fills no memory."""
+
+    def write(self, text):
+        super().write(text[: max(0, PRINTED - self.tell())])
+        return len(text)
 
 
 class Case(NamedTuple):
@@ -96,15 +110,35 @@ def judge(exercise, answer, random):
         return "Still open: give the function that you wrote."
     if not callable(answer):
         return f"Expected a function of ({exercise.takes}), found {_a(answer)}. Give its name, without brackets."
-    cases, right = _cases(exercise, random), []
+    cases = _cases(exercise, random)
+    page = mmap.mmap(-1, 4096)  # how many cases were right, and what is off: a copy of this process writes here, too
 
     def ask():
+        page[0] = 0
         for case in cases:
             _judge_one(exercise, answer, case)
-            right.append(case)
+            page[0] += 1
+
+    def ask_apart():
+        torch.set_num_threads(1)  # a copy of a process has no others
+        try:
+            ask()
+        except BaseException as off:
+            said = (str(off) if isinstance(off, _Finding) else f"It raised {type(off).__name__}.").encode()[:4000]
+            page[1 : 1 + len(said)] = said
+            _as_mistake(exercise, answer, cases)  # which calls it more often
+
+    def found_apart():
+        return page[1:].rstrip(b"\0").decode(errors="ignore")
 
     try:
         with _quiet():
+            if ended := tried(SECONDS, MEMORY, ask_apart):
+                why = "Does it call itself without end, or take all memory?"
+                return f"It ended the process that it was tried in ({ended}). {why}"
+            if re.search("MemoryError|allocate memory", found_apart()):
+                return f"{found_apart()} An answer may take {MEMORY / 2**30:g} GiB of memory."
+            page[1:] = bytes(len(page) - 1)
             at_most(SECONDS, ask)
         return ""
     except _Finding as off:
@@ -112,9 +146,11 @@ def judge(exercise, answer, random):
             return at_most(SECONDS, _as_mistake, exercise, answer, cases) or str(off)
         return str(off)
     except OutOfTime:
-        done = f"{len(right)} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
+        if off := found_apart():
+            return off
+        done = f"{page[0]} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
         nothing = "The first call did not come back. Does a loop in it never end?"
-        return f"It took more than {SECONDS:g} seconds. {done if right else nothing}"
+        return f"It took more than {SECONDS:g} seconds. {done if page[0] else nothing}"
 
 
 def _cases(exercise, random):
@@ -173,7 +209,7 @@ def _judge_gradient(exercise, answer, arguments, weights, direction, slope):
     try:
         (gradient,) = torch.autograd.grad((given * weights).sum(), mine[at], allow_unused=True)
     except RuntimeError as error:
-        raise _Finding(f"The value is right, but its gradient cannot be computed: {error}") from None
+        raise _Finding(f"The value is right, but its gradient cannot be computed: {_words(error)}") from None
     if gradient is None:
         raise _Finding(f"A gradient flows, but not into {exercise.takes.split(', ')[at]}.")
     yours = float((gradient * direction).sum())
@@ -187,7 +223,7 @@ def _judge_gradient(exercise, answer, arguments, weights, direction, slope):
 def _called(exercise, answer, arguments, copied=True):
     """What the answer returns; its errors, and changes that it makes to its inputs, are findings."""
     mine = copy.deepcopy(arguments) if copied else arguments
-    sys.stdout = printed = io.StringIO()
+    sys.stdout = printed = _Printed()
     try:
         given, off = _asked(answer, mine), ""
         if given is ... or given is None:
@@ -200,7 +236,7 @@ def _called(exercise, answer, arguments, copied=True):
     except BaseException as error:  # sys.exit in an answer must not end the kernel
         off = _raised(exercise, error, arguments)
     if off:
-        said = printed.getvalue()[:PRINTED].strip()
+        said = printed.getvalue().strip()
         raise _Finding(f"{off} It printed: {said}" if said else off)
     pairs = zip(mine, arguments, strict=True)
     if any(isinstance(one, ARRAY) and (one.shape != x.shape or not (one == x).all()) for one, x in pairs):
@@ -228,7 +264,7 @@ def in_float32(value):
 def _quiet():
     """Drop prints and warnings, because nbgrader takes what is on stderr for a failure. It stands around a time limit,
     never inside: a stop half way through its end would leave the streams redirected."""
-    nowhere = io.StringIO()
+    nowhere = _Printed()
     with warnings.catch_warnings(), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
         yield
@@ -237,10 +273,19 @@ def _quiet():
 def _raised(exercise, error, arguments):
     lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     if not lines and isinstance(error, TypeError):
-        return f"It cannot be called with ({exercise.takes}): {error}."
-    where = f", in the line `{lines[-1]}`" if lines and lines[-1] else ""
-    said = f": {error}".encode(errors="replace").decode() if str(error) else ""
+        return f"It cannot be called with ({exercise.takes}): {_words(error)}."
+    where = f", in the line `{lines[-1][:PRINTED]}`" if lines and lines[-1] else ""
+    said = f": {said}" if (said := _words(error)) else ""
     return f"It raised {type(error).__name__}{said}{where}. That was for {_shown(exercise, arguments)}."
+
+
+def _words(error):
+    """The first characters of an error's text, where it has one."""
+    try:
+        said = str(error)
+    except Exception:  # a class of the learner's may fail in its own text
+        return ""
+    return f"{said[:PRINTED]}{'…' if len(said) > PRINTED else ''}".encode(errors="replace").decode()
 
 
 def _value(given, expected, arguments):
@@ -250,11 +295,14 @@ def _value(given, expected, arguments):
         there = f"It is on the device {given.device.type!r}, and the input is on {', '.join(home)!r}."
         raise _Finding(f"{there} Make new tensors with `device=` that of the input.")
     try:
-        value = _array(given)
-    except Exception:  # whatever a strange object answers when it is asked for its numbers
-        raise _Finding(f"Expected numbers, as a tensor or an array, found {_a(given)}.") from None
+        # One of another shape may be too large to copy.
+        fits = not isinstance(given, ARRAY) or expected is None or given.shape == expected.shape
+        value = _array(given) if fits else given
+    except Exception as error:  # whatever a strange object answers when it is asked for its numbers
+        full = " that is too large (MemoryError)" if isinstance(error, MemoryError) else ""
+        raise _Finding(f"Expected numbers, as a tensor or an array, found {_a(given)}{full}.") from None
     if expected is not None and value.shape != expected.shape:
-        single = "none: it is a single number" if value.ndim == 0 else str(value.shape)
+        single = "none: it is a single number" if value.ndim == 0 else str(tuple(value.shape))
         raise _Finding(f"Expected shape {expected.shape}, yours has {single}.")
     if not np.isfinite(value).all():
         what = "NaN (not a number)" if np.isnan(value).any() else "infinity"
@@ -297,7 +345,7 @@ def _a(value):
 def _text(value):
     if value.ndim == 0:
         return f"{value:g}"
-    return np.array2string(value, precision=3, suppress_small=True, threshold=12).replace("\n", "")
+    return np.array2string(value, precision=3, suppress_small=True, threshold=12).replace("\n", "")[:PRINTED]
 
 
 def _shown(exercise, arguments):
