@@ -47,8 +47,8 @@ def random_ground(random, K):
 def logits_and_labels(random):
     """Logits (N, K) and labels (N,) of a batch in which one class, some or all have instances; and G."""
     K = random.integers(3, 7)
-    present = random.choice(K, random.integers(1, K + 1), replace=False)
-    y = random.choice(present, random.integers(3, 12))
+    present = random.choice(K, K if random.random() < 0.5 else random.integers(1, K), replace=False)
+    y = np.concatenate([present, random.choice(present, random.integers(3, 9))])
     return torch.tensor(random.normal(size=(len(y), K))), torch.tensor(y), random_ground(random, K)
 
 
