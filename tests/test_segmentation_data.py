@@ -397,6 +397,9 @@ def test_arguments_are_checked(tmp_path):
     (tmp_path / "btcv/RawData").mkdir(parents=True)
     with pytest.raises(BadInput, match="expected scans, found only empty folders"):
         load(tmp_path)
+    (tmp_path / data.MANIFEST).write_text('{"complete": 0}')
+    with pytest.raises(BadInput, match="synthetic.json: expected at complete True or False, found 0"):
+        load(tmp_path)
     (tmp_path / data.MANIFEST).write_text('{"complete": false}')
     with pytest.raises(BadInput, match="found one made in part"):
         load(tmp_path)

@@ -11,6 +11,7 @@ directions, so that resampling never mixes an oblique stack of thick slices.
 import functools
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ import torch
 from scipy import ndimage
 
 from i2pemd_lite import compact, files
+from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
@@ -84,7 +86,7 @@ class Geometry:
 
 
 NEEDS = {
-    "spacing": ("millimetres above 0", lambda spacing: min(spacing) > 0),
+    "spacing": ("millimetres from 0.05 to 1000", lambda spacing: 0.05 <= min(spacing) <= max(spacing) <= 1000),
     "size": ("voxels above 0", lambda size: min(size) > 0),
     "min_depth": ("slices above 0", lambda depth: depth > 0),
     "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
@@ -307,6 +309,9 @@ def _target(grid, geometry, label):
     # Rounded up, less a rounding error: the outermost centres then still lie within the field of view.
     extent = (box[axes[0], 1] - box[axes[0], 0] + 1) * length[axes[0]]
     shape = (max(int(np.ceil(extent / spacing[0] - 1e-3)), geometry.min_depth), *geometry.size)
+    if (need := 9 * math.prod(shape)) > (room := memory()):  # the voxels twice in float32, and the label
+        found = f"{shape} voxels of {need / 2**30:.4g} GiB; take larger voxels or a smaller size"
+        raise BadInput(f"spacing, size: expected a scan that fits into {room / 2**30:.1f} GiB of memory, found {found}")
     affine = np.eye(4)
     affine[:3, :3] = grid.affine[:3, axes] / length[axes] * signs * spacing
     centre = grid.affine[:3, :3] @ box.mean(axis=1) + grid.affine[:3, 3]
