@@ -135,27 +135,26 @@ def memory(device="cpu"):
         return math.inf
 
 
-def expect_room(settings, names, *about):
-    """Raise `BadInput` where `settings.least_memory(*about)` is more than there is, with values of `names` that fit."""
+def expect_room(settings):
+    """Raise `BadInput` where a training needs more memory than there is, with a value of each setting that fits."""
 
     def fits(name, value):
         other = copy.copy(settings)
         setattr(other, name, value)
-        return other.least_memory(*about) <= room
+        return other.least_memory() <= room
 
     room, fitting = memory(profile(settings.profile).device), []
-    if settings.least_memory(*about) <= room:
+    if (need := settings.least_memory()) <= room:
         return
-    for name in names:
+    for name in settings.ROOM:
         value = given = getattr(settings, name)
         while not fits(name, value) and np.max(value) > 8:  # halved, to a multiple of 8, which some have to be
             value = tuple(max(n // 16 * 8, 8) for n in value) if isinstance(value, tuple) else max(value // 16 * 8, 8)
         if fits(name, value):
             fitting.append(f"{name} {str(value).strip('()')} in place of {str(given).strip('()')}")
-    need, do = settings.least_memory(*about) / 2**30, " or ".join(fitting) or f"less of each of {', '.join(names)}"
-    expected = f"what fits into {room / 2**30:.1f} GiB of memory"
-    found = f"weights, data and a batch of {need:.4g} GiB or more"
-    raise BadInput(f"settings: expected {expected}, found {found}; what fits is {do}")
+    expected, found = f"what fits into {room / 2**30:.1f} GiB of memory", f"a need of {need / 2**30:.4g} GiB or more"
+    do = " or ".join(fitting) or f"less of each of {', '.join(settings.ROOM)}"
+    raise BadInput(f"settings: expected {expected}, found {found} for weights and a batch; what fits is {do}")
 
 
 def peak_memory(device):

@@ -448,6 +448,13 @@ def test_a_cache_file_is_written_whole_or_not_at_all(isic, cache, monkeypatch):
     assert list(cache.iterdir()) == []
 
 
+def test_a_size_beyond_the_memory_is_named(isic, monkeypatch):
+    monkeypatch.setitem(prepare.__globals__, "memory", lambda: 2**30)
+    with pytest.raises(BadInput, match="size: expected at most [0-9]+ px, .*, found 20000") as told:
+        prepare(load(isic), 20_000, progress=False)
+    assert 3 * 14 * (int(str(told.value).split()[4]) * 8 / 7) ** 2 < 2**30
+
+
 def test_a_size_too_small_is_named(isic):
     with pytest.raises(BadInput, match="at least 8 px"):
         prepare(load(isic), 4)

@@ -487,11 +487,10 @@ def test_settings_say_what_is_wrong(settings, named):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"labelled": 10**11}, "labelled: expected at most the [0-9]+ images of the data in a batch, found 10000"),
-        ({"unlabelled": 10**11}, "unlabelled: expected at most the [0-9]+ images"),
-        ({"width": 10**8}, "fits into 16.0 GiB of memory, found .* or more; what fits is width [0-9]+ in place"),
+        ({"labelled": 10**11}, "what fits is labelled [0-9]+ in place of 100000000000$"),
+        ({"width": 10**8}, "fits into 16.0 GiB of memory, found .* a batch; what fits is width [0-9]+ in place"),
         ({"size": 10**7}, "what fits is size [0-9]+ in place of 10000000$"),
-        ({"size": 10**7, "width": 10**8}, "what fits is less of each of width, size, labelled$"),
+        ({"size": 10**7, "width": 10**8}, "what fits is less of each of width, size, labelled, unlabelled$"),
     ],
 )
 def test_what_cannot_fit_is_told_before_anything_is_made(settings, named, data, monkeypatch):
@@ -499,6 +498,11 @@ def test_what_cannot_fit_is_told_before_anything_is_made(settings, named, data, 
     monkeypatch.setattr("i2pemd_lite.classification.task.prepare", lambda *a: pytest.fail("prepared"))
     with pytest.raises(BadInput, match=named):
         classification.train("i2pemd", data, profile="ci", **settings)
+
+
+def test_a_batch_has_at_most_the_images_of_the_data(data):
+    with pytest.raises(BadInput, match="unlabelled: expected a batch of at most the [0-9]+ images .*, found 2000"):
+        classification.train("i2pemd", data, profile="ci", unlabelled=2000)
 
 
 def test_a_fixed_ground_distance_is_confidence():

@@ -4,6 +4,7 @@ import bisect
 import contextlib
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from i2pemd_lite import compact, files
 from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.layout import CLASSES
+from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
@@ -127,7 +129,9 @@ def prepare(dataset, size, progress=True):
             return replace(Prepared.open(file), folder=folder)
         except BadInput:
             file.unlink()
-    side = stored_side(size)
+    side, most = stored_side(size), math.sqrt(memory() / 3 / (len(dataset) + len(dataset.test_ids))) * 7 / 8
+    if size > most:
+        raise BadInput(f"size: expected at most {most:.0f} px, so that all images fit into the memory, found {size}")
     images, odd = _decode_all(dataset, dataset.pictures, dataset.ids, side, progress, "images")
     test_images, odd_test = _decode_all(dataset, dataset.test_pictures, dataset.test_ids, side, progress, "test images")
     prepared = Prepared(

@@ -111,6 +111,7 @@ class ClassificationSettings(Settings):
     split_seed: int = setting(0, "open", "which split: it was random", needs="from 0")
 
     LIVE = (*Settings.LIVE, "tau_low", "tau_high", "top")
+    ROOM = ("width", "size", "labelled", "unlabelled")
 
     def check(self):
         """Raise `BadInput` for a value that no run can use."""
@@ -121,12 +122,12 @@ class ClassificationSettings(Settings):
         fits = not selects or 1 <= self.top <= self.unlabelled
         self._expect("top", fits, f"T from 1 to the {self.unlabelled} unlabelled")
 
-    def least_memory(self, images):
-        """Bytes that a training needs in any case: so many images prepared, weights, gradients and Adam's averages, and
-        a few of the maps that are kept of a batch, in two bytes each."""
-        pixels, small = self.size**2, self.network == "small"
-        weights, kept = (666 * self.width**2, 2 * max(self.width, 1)) if small else (7_000_000, 100)
-        return 3.9 * images * pixels + 16 * weights + 2 * kept * pixels * self.labelled
+    def least_memory(self):
+        """Bytes that a training needs in any case: weights, gradients and Adam's averages, and a few of the maps that
+        are kept of a batch, in two bytes each."""
+        width = self.width or 16
+        weights, kept = (666 * width**2, 2 * width) if self.network == "small" else (7_000_000, 100)
+        return 16 * weights + 2 * kept * self.size**2 * (self.labelled + self.unlabelled)
 
 
 SETTINGS = choices(ClassificationSettings)

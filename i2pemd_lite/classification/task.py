@@ -12,20 +12,15 @@ from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, prepare
 from i2pemd_lite.classification.report import save_scores, score
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
-from i2pemd_lite.device import expect_room
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.task import Task
 
 
 def _prepare(data, settings):
-    if not isinstance(data, Dataset | Prepared):
-        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
-    for name in ("labelled", "unlabelled"):
-        if (count := getattr(settings, name)) > len(data):
-            raise BadInput(f"{name}: expected at most the {len(data)} images of the data in a batch, found {count}")
-    expect_room(settings, ("width", "size", "labelled"), len(data))
     if isinstance(data, Dataset):
         return prepare(data, settings.size)
+    if not isinstance(data, Prepared):
+        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
     if data.size != settings.size:
         found = f"{data.size}; use load(), or the profile and size that they were prepared for"
         raise BadInput(f"data: expected images prepared for {settings.size} px, found {found}")

@@ -36,6 +36,7 @@ class Settings:
     checkpoint_every: int = 50
 
     LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
+    ROOM = ()  # what to make smaller where the memory of the machine is
 
     def __post_init__(self):
         self.check()
@@ -58,6 +59,10 @@ class Settings:
             if needs := field.metadata.get("needs"):
                 expected, holds = needs
                 self._expect(field.name, holds(getattr(self, field.name)), expected)
+
+    def least_memory(self):
+        """Bytes that a training needs in any case."""
+        return 0
 
     def _expect(self, name, holds, expected):
         if not holds:

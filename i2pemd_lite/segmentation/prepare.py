@@ -310,7 +310,8 @@ def _target(grid, geometry, label):
     extent = (box[axes[0], 1] - box[axes[0], 0] + 1) * length[axes[0]]
     shape = (max(int(np.ceil(extent / spacing[0] - 1e-3)), geometry.min_depth), *geometry.size)
     if (need := 9 * math.prod(shape)) > (room := memory()):  # the voxels twice in float32, and the label
-        found = f"{shape} voxels of {need / 2**30:.4g} GiB; take larger voxels or a smaller size"
+        do = "correct the scan's header, or take larger voxels or a smaller size"
+        found = f"{shape} voxels of {need / 2**30:.4g} GiB; {do}"
         raise BadInput(f"spacing, size: expected a scan that fits into {room / 2**30:.1f} GiB of memory, found {found}")
     affine = np.eye(4)
     affine[:3, :3] = grid.affine[:3, axes] / length[axes] * signs * spacing

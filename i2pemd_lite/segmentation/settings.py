@@ -84,6 +84,8 @@ class SegmentationSettings(Settings):
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
+    ROOM = ("width", "dim", "size", "batch", "patch_depth")
+
     def __post_init__(self):
         lengths = {"spacing": 3, "size": 2} | ({} if self.ct_window is None else {"ct_window": 2})
         for name, length in lengths.items():

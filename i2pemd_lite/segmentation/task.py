@@ -4,7 +4,6 @@ import dataclasses
 import os
 from pathlib import Path
 
-from i2pemd_lite.device import expect_room
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.task import Task
 from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
@@ -17,7 +16,6 @@ from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettin
 
 
 def _prepare(data, settings):
-    expect_room(settings, ("width", "dim", "size", "batch", "patch_depth"))
     if isinstance(data, Dataset):
         train = [scan.name for scan in split(data, settings.test, settings.split_seed)[0]]
         return prepare(data, settings.geometry, train=train)
