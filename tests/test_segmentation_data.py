@@ -822,6 +822,7 @@ def test_a_damaged_cache_is_prepared_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name, value, words", [
     ("geometry", None, "prepared.json: expected at geometry names with values, found None"),
     ("hashes", ["0"], "prepared.json: expected the list as it was written"),
+    ("cases", ["ct/img0001"] * 6, "prepared.json: expected the list as it was written"),
     ("moments", {"ct": ["1"], "mr": None}, "prepared.json: expected at moments, ct nothing or a finite number"),
     ("format", 7, "expected a cache of format 1, found 7"),
 ])  # fmt: skip

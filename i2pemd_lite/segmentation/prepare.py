@@ -8,6 +8,7 @@ the usual radiological view, the liver on the left of the picture. They follow t
 directions, so that resampling never mixes an oblique stack of thick slices.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -197,10 +198,11 @@ class Prepared:
             raise BadInput(f"{folder}: expected a cache of format {FORMAT}, found {found}; prepare the scans again")
         files.formed(listed, LISTED, folder / "prepared.json")
         hashes = dict(zip(listed["cases"], listed["hashes"], strict=False))
-        if len(hashes) != len(listed["hashes"]) or listed.get("mark", _mark(listed)) != _mark(listed):
+        complete = len(hashes) == len(listed["hashes"]) == len(listed["cases"])
+        if not complete or listed.get("mark", _mark(listed)) != _mark(listed):
             found = "other content; prepare the scans again"
             raise BadInput(f"{folder / 'prepared.json'}: expected the list as it was written, found {found}")
-        geometry = Geometry(**listed["geometry"])
+        geometry = Geometry(**{name: listed["geometry"][name] for name in GEOMETRY})
         cases = compact.at_once(lambda name: _read_case(folder / _file_name(name), hashes[name]), listed["cases"])
         if geometry.normalise == "modality":
             cases = [_of_modality(case, listed["moments"][case.modality]) for case in cases]
@@ -222,10 +224,9 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     parts = [part for scan in dataset.scans for part in (scan.name, *scan.files())]
     key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
     folder = files.cache_folder() / "segmentation" / key
-    try:
+    with contextlib.suppress(BadInput):  # it is not there, or not as it was written
         return Prepared.open(folder, dataset)
-    except BadInput:  # it is not there, or not as it was written
-        _fill(folder, dataset, geometry, progress, train)
+    _fill(folder, dataset, geometry, progress, train)
     return Prepared.open(folder, dataset)
 
 
@@ -442,7 +443,7 @@ def _file_name(name):
 def _write_case(path, case):
     arrays = {
         "image": case.image, "moments": np.array(case.moments, np.float64), "affine": case.affine,
-        "source_affine": case.source.affine, "source_shape": np.array(case.source.shape),
+        "source_affine": case.source.affine, "source_shape": np.array(case.source.shape, np.int64),
     } | ({} if case.label is None else {"label": case.label})  # fmt: skip
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     files.write_arrays(path, arrays, {"name": case.name, "modality": case.modality})
