@@ -30,7 +30,7 @@ def packed(parts):
         data = part().tobytes()
         return lzma.compress(data), _mark(data)
 
-    return dict(zip(parts, _at_once(pack, parts.values()), strict=True))
+    return dict(zip(parts, at_once(pack, parts.values()), strict=True))
 
 
 def expect_name(file):
@@ -58,11 +58,12 @@ def write(file, task, notes, parts, limit=LIMIT):
     return size
 
 
-def read(file, task):
+def read(file, task, form=dict):
     """(notes, fingerprint, unpacked) of a file that `write` wrote; unpacked() is {name: uint8 array}.
 
     unpacked(use) gives {name: use(name, array)} instead. The fingerprint is that of all that the file holds, and so the
-    same on every machine. Both raise `BadInput` for what is damaged, of another format or of another task.
+    same on every machine. Both raise `BadInput` for what is damaged, of another format or of another task, and where
+    the notes have not the `form` (`files.formed`).
     """
 
     def expect(holds, expected, found="it damaged"):
@@ -79,7 +80,7 @@ def read(file, task):
             expect(_mark(data) == notes["sha256"][name], f"{name} as it was written")
             return use(name, np.frombuffer(data, np.uint8))
 
-        return dict(zip(parts, _at_once(unpack, parts), strict=True))
+        return dict(zip(parts, at_once(unpack, parts), strict=True))
 
     try:
         with safe_open(file, "pt") as stored:
@@ -87,15 +88,17 @@ def read(file, task):
             expect("compact" in about, "a compact set", "a file of another kind")
             expect(_mark(about["compact"].encode()) == about.get("sha256"), "a compact set as it was written")
             notes = json.loads(about["compact"])
+            files.formed(notes, {"format": int, "task": str, "sha256": dict}, file)
             for name, ours in (("format", FORMAT), ("task", task)):
                 expect(notes[name] == ours, f"a compact set of {name} {ours}", f"{name} {notes[name]}")
+            files.formed(notes, form, file)
             parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as error:
         expect(False, "a whole compact set", error)
     return notes, about["sha256"][:16], unpacked
 
 
-def _at_once(function, items):
+def at_once(function, items):
     """`map` in threads: packing and arithmetic on arrays release the interpreter's lock."""
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         return list(pool.map(function, items))

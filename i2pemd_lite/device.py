@@ -1,13 +1,16 @@
 """Where and at what size things run, and what a GPU refuses, in a sentence."""
 
 import contextlib
+import copy
 import dataclasses
+import math
 import os
 import re
 import sys
 import traceback
 import warnings
 
+import numpy as np
 import torch
 
 from i2pemd_lite.files import BadInput, refusal
@@ -124,6 +127,38 @@ REFUSALS = {  # what torch says of the GPU itself: the sentence in its place
     "no kernel image": f"GPU: expected one that torch {torch.__version__} was built for, found an older or newer one; "
     "install the build that pytorch.org names for it, or choose the CPU with I2PEMD_DEVICE or --device cpu, " + _GO_ON,
 }
+
+
+def memory(device="cpu"):
+    """Bytes of memory that a device has; infinitely many where the system does not tell."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
+
+
+def expect_room(settings):
+    """Raise `BadInput` where a training needs more memory than there is, with a value of each setting that fits."""
+
+    def fits(name, value):
+        other = copy.copy(settings)
+        setattr(other, name, value)
+        return other.least_memory() <= room
+
+    room, fitting = memory(profile(settings.profile).device), []
+    if (need := settings.least_memory()) <= room:
+        return
+    for name in settings.ROOM:
+        value = given = getattr(settings, name)
+        while not fits(name, value) and np.max(value) > 8:  # halved, to a multiple of 8, which some have to be
+            value = tuple(max(n // 16 * 8, 8) for n in value) if isinstance(value, tuple) else max(value // 16 * 8, 8)
+        if fits(name, value):
+            fitting.append(f"{name} {str(value).strip('()')} in place of {str(given).strip('()')}")
+    expected, found = f"what fits into {room / 2**30:.1f} GiB of memory", f"a need of {need / 2**30:.4g} GiB or more"
+    do = " or ".join(fitting) or f"less of each of {', '.join(settings.ROOM)}"
+    raise BadInput(f"settings: expected {expected}, found {found} for weights and a batch; what fits is {do}")
 
 
 def peak_memory(device):

@@ -201,6 +201,63 @@ def _unlike(value, form):
     return None if fits(value) else ((), expected, reprlib.repr(value))
 
 
+def write_arrays(path, arrays, notes):
+    """Write arrays and notes, {name: text}, as safetensors with a hash of it all, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    with atomic_write(path) as temporary:
+        save_file(arrays, temporary, notes | {"mark": _mark(arrays, notes)})
+
+
+def read_arrays(path, what, do, kinds, form, key="", framework="pt"):
+    """(arrays, notes) of a safetensors file; `BadInput` where it is damaged, or not the `what` that it should be.
+
+    kinds : {name: dtype and axes} as in {"image": "float32 D H W", "label?": "uint8 D H W", "affine": "float64 4 4"};
+        a letter stands for one number throughout, and what has a name that ends in "?" may be missing
+    form : of the notes (see `formed`), or of the JSON in the one called `key`
+    framework : "pt" gives arrays that stay in the file until they are used, "np" copies, so that it can be deleted
+
+    What older versions wrote has no hash, and is held to its form alone.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework) as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            notes = file.metadata()
+        arrays = {name: array.numpy() for name, array in arrays.items()} if framework == "pt" else arrays
+        value = json.loads(notes[key]) if key else notes
+        wrong = _unkind(arrays, kinds)
+        if not wrong and notes.get("mark") not in (None, _mark(arrays, notes)):
+            wrong = "other content than was written"
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        wrong = f"{type(error).__name__}: {error}"
+    if wrong:
+        raise BadInput(f"{path}: expected {what}, found {wrong}; {do}")
+    return arrays, formed(value, form, path)
+
+
+def _unkind(arrays, kinds):
+    """In words which of the arrays is not of its kind; None where all are."""
+    sizes = {str(n): n for n in range(10)}
+    for name, kind in kinds.items():
+        array, (dtype, *axes) = arrays.get(key := name.removesuffix("?")), kind.split()
+        if array is None and key == name:
+            return f"no {name}"
+        if array is not None:
+            same = str(array.dtype) == dtype and array.ndim == len(axes)
+            if not same or any(sizes.setdefault(*pair) != pair[1] for pair in zip(axes, array.shape, strict=True)):
+                return f"{key} {array.shape} {array.dtype} instead of {kind}"
+    return None
+
+
+def _mark(arrays, notes):
+    parts = [sorted((name, text) for name, text in notes.items() if name != "mark")]
+    for name, array in sorted(arrays.items()):
+        parts += [name, str(array.dtype), array.shape, array.reshape(-1).view("u1").data]
+    return fingerprint(*parts)
+
+
 def fingerprint(*parts):
     """A short hash of strings, bytes, numbers and the name, size and time of change of paths."""
     digest = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import types
 import zipfile
 from dataclasses import replace
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from i2pemd_lite import compact
 from i2pemd_lite.classification import codec
@@ -398,6 +401,42 @@ def test_a_broken_cache_file_is_named_and_made_again(isic, cache):
     assert len(Prepared.open(file)) == 14
 
 
+def test_one_flipped_bit_of_the_cache_is_told(isic, cache):
+    first, draws = prepare(load(isic), 16, progress=False), np.random.default_rng(0)
+    (file,) = cache.glob("*.safetensors")
+    whole = file.read_bytes()
+    for start in [0] * 20 + [len(whole) // 3] * 20:  # what it says lies in front
+        data = bytearray(whole)
+        data[draws.integers(start, len(data) if start else 2000)] ^= 1 << draws.integers(8)
+        file.write_bytes(data)
+        try:
+            found = Prepared.open(file)
+        except BadInput as error:
+            assert str(error).startswith(f"{file}: expected "), error
+        else:
+            names = ("images", "labels", "test_images")
+            assert not start and all(torch.equal(getattr(found, name), getattr(first, name)) for name in names)
+    assert prepare(load(isic), 16, progress=False).fingerprint == first.fingerprint
+
+
+def test_a_cache_file_of_another_form_is_named(isic, cache):
+    prepare(load(isic), 16, progress=False)
+    (file,) = cache.glob("*.safetensors")
+    tensors, notes = load_file(file), json.loads(safe_open(file, "np").metadata()["skin"])
+    for changed, words in (
+        ({"skin": json.dumps(notes | {"size": "16"})}, "expected at size a whole number .*, found '16'"),
+        ({"skin": json.dumps({k: v for k, v in notes.items() if k != "ids"})}, "expected ids, found only"),
+        ({"skin": "[" * 10_000}, "expected prepared skin images, found RecursionError"),
+        ({"skin": json.dumps(notes | {"size": 20})}, "as they were written"),
+    ):
+        save_file(tensors, file, changed)
+        with pytest.raises(BadInput, match=words):
+            Prepared.open(file)
+    save_file(tensors | {"labels": tensors["labels"].astype(np.int32)}, file, {"skin": json.dumps(notes)})
+    with pytest.raises(BadInput, match=r"found labels \(14,\) int32 instead of int64 N"):
+        Prepared.open(file)
+
+
 def test_a_cache_file_is_written_whole_or_not_at_all(isic, cache, monkeypatch):
     def stop(tensors, path, metadata):
         path.write_bytes(b"half")
@@ -407,6 +446,13 @@ def test_a_cache_file_is_written_whole_or_not_at_all(isic, cache, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare(load(isic), 16, progress=False)
     assert list(cache.iterdir()) == []
+
+
+def test_a_size_beyond_the_memory_is_named(isic, monkeypatch):
+    monkeypatch.setitem(prepare.__globals__, "memory", lambda: 2**30)
+    with pytest.raises(BadInput, match="size: expected at most [0-9]+ px, .*, found 20000") as told:
+        prepare(load(isic), 20_000, progress=False)
+    assert 3 * 14 * (int(str(told.value).split()[4]) * 8 / 7) ** 2 < 2**30
 
 
 def test_a_size_too_small_is_named(isic):

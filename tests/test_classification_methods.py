@@ -469,11 +469,40 @@ def test_methods_differ_where_they_should(data):
         ({"mix_weight": -1.0}, "mix_weight: expected a number from 0"),
         ({"flex_tau": 1.5}, "flex_tau: expected a number from 0 to 1"),
         ({"magnitude": 11}, "magnitude: expected a whole number from 0 to 10"),
+        ({"steps": 10**16}, r"steps: expected a whole number from 1 to 10\^7, found 10000000000000000"),
+        ({"learning_rate": 1e300}, r"learning_rate: expected a number from 0 to 1e30, found 1e\+300"),
+        ({"split_seed": -5}, "split_seed: expected a number from 0, found -5"),
+        ({"width": -5}, "width: expected a number from 0, found -5"),
+        ({"n_ops": 10**9}, "n_ops: expected a whole number from 0 to 100, found"),
+        ({"ua_passes": 10**9}, "ua_passes: expected a whole number from 1 to 1000, found"),
+        ({"mix_beta": 1e-300}, "mix_beta: expected a number from 0.001 to 1000, found"),
+        ({"labelled": 10**19}, "labelled: expected a whole number of up to 18 digits, found"),
     ],
 )
 def test_settings_say_what_is_wrong(settings, named):
     with pytest.raises(BadInput, match=named):
         ClassificationSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"labelled": 10**11}, "what fits is labelled [0-9]+ in place of 100000000000$"),
+        ({"width": 10**8}, "fits into 16.0 GiB of memory, found .* a batch; what fits is width [0-9]+ in place"),
+        ({"size": 10**7}, "what fits is size [0-9]+ in place of 10000000$"),
+        ({"size": 10**7, "width": 10**8}, "what fits is less of each of width, size, labelled, unlabelled$"),
+    ],
+)
+def test_what_cannot_fit_is_told_before_anything_is_made(settings, named, data, monkeypatch):
+    monkeypatch.setattr("i2pemd_lite.device.memory", lambda device: 2**34)
+    monkeypatch.setattr("i2pemd_lite.classification.task.prepare", lambda *a: pytest.fail("prepared"))
+    with pytest.raises(BadInput, match=named):
+        classification.train("i2pemd", data, profile="ci", **settings)
+
+
+def test_a_batch_has_at_most_the_images_of_the_data(data):
+    with pytest.raises(BadInput, match="unlabelled: expected a batch of at most the [0-9]+ images .*, found 2000"):
+        classification.train("i2pemd", data, profile="ci", unlabelled=2000)
 
 
 def test_a_fixed_ground_distance_is_confidence():

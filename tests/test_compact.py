@@ -127,6 +127,17 @@ def test_a_byte_that_was_changed_is_seen_wherever_it_is(task, file, tmp_path):
         bad(task, spoilt)
 
 
+def test_notes_of_another_form_are_named(task, file, tmp_path):
+    notes, other = compact.read(file, task.name)[0], tmp_path / "x.safetensors"
+    for name, value in (("size" if task.name == "classification" else "geometry", "32"), ("name", None)):
+        compact.write(other, task.name, notes | {name: value}, {})
+        with pytest.raises(BadInput, match=f"x.safetensors: expected at {name} .*, found {value!r}; restore"):
+            task.module.Prepared.open(other)
+    compact.write(other, task.name, {"name": "real"}, {})
+    with pytest.raises(BadInput, match="x.safetensors: expected [a-z]+, found only"):
+        task.module.Prepared.open(other)
+
+
 def test_a_file_of_another_format_or_task_is_named(task, file, prepared, tmp_path, monkeypatch):
     later = tmp_path / "later.safetensors"
     monkeypatch.setattr(compact, "FORMAT", 2)

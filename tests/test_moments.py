@@ -234,7 +234,16 @@ def narrower(path):
     moments.write(path.parent.parent, kept._replace(prototypes=kept.prototypes[:, :1], features=kept.features[:, :1]))
 
 
+def cast(path):
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(path)
+    save_file(arrays | {"ground": arrays["ground"].astype(float)}, path, {"moment": '{"step": 10, "format": 1}'})
+
+
 DAMAGE = {
+    "dtype": ("moments/000010.safetensors", cast, r"found ground \(\d, \d\) float64 instead of float32 K K; delete"),
+    "letters for a step": ("moments/000010.safetensors", lambda p: other(p, step="10"), "expected at step a whole num"),
     "cut": ("moments/000010.safetensors", cut, "expected a moment of a run, found"),
     "empty": ("moments/000010.safetensors", lambda p: p.write_bytes(b""), "expected a moment of a run, found"),
     "other version": ("moments/000010.safetensors", lambda p: other(p, format=9), "format 9, of another version"),
@@ -251,6 +260,20 @@ DAMAGE = {
     "settings": ("settings.json", lambda p: p.write_text("{"), "expected a JSON file, found"),
     "no run": ("settings.json", lambda p: p.unlink(), "expected the folder of a run, found no settings.json"),
 }
+
+
+def test_one_flipped_bit_of_a_moment_is_told(tmp_path):
+    probed(tmp_path / "run").finish(False)
+    (path,) = (tmp_path / "run" / "moments").glob("000010.*")
+    whole, expected, draws = path.read_bytes(), moments.read(tmp_path / "run", 20), np.random.default_rng(0)
+    for _ in range(60):
+        data = bytearray(whole)
+        data[draws.integers(len(data))] ^= 1 << draws.integers(8)
+        path.write_bytes(data)
+        try:
+            same(moments.read(tmp_path / "run", 20), expected)
+        except BadInput as error:
+            assert str(error).startswith(f"{path}: expected "), error
 
 
 @pytest.mark.parametrize("name, damage, message", DAMAGE.values(), ids=DAMAGE)

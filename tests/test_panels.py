@@ -398,6 +398,26 @@ def test_a_state_of_other_controls_says_which_version_saved_it(tmp_path):
         panel.load(file)
 
 
+@pytest.mark.parametrize(("change", "words"), [
+    ({"state": None}, "expected at state names with values, found None"),
+    ({"panel": 3}, "expected at panel a word, found 3"),
+    ({"state": {"up": 10**400}}, "ground distance, up: expected a value"),
+    ({"state": {"up": [[]]}}, "ground distance, up: expected a value"),
+])  # fmt: skip
+def test_a_damaged_state_is_named_with_its_file(tmp_path, change, words):
+    file, panel = tmp_path / "state.json", ground.panel()
+    panel.save(file)
+    saved, before = json.loads(file.read_text()), panel.state
+    change = change if not change.get("state") else {"state": saved["state"] | change["state"]}
+    file.write_text(json.dumps(saved | change))
+    with pytest.raises(BadInput, match=f"state.json: {words}"):
+        panel.load(file)
+    file.write_text("[" * 10_000)
+    with pytest.raises(BadInput, match="state.json: expected a JSON file, found maximum recursion"):
+        panel.load(file)
+    assert panel.state == before
+
+
 def typed(panel, name, text):
     panel.controls[name].field.value = text
 

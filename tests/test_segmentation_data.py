@@ -12,9 +12,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from scans import LPS, classes, hounsfield, nifti, picture, write_dicom, write_masks, write_pairs
 from scipy import ndimage
 
+from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import data, layout
 from i2pemd_lite.segmentation.data import Scan, load, split
@@ -395,6 +397,9 @@ def test_arguments_are_checked(tmp_path):
     (tmp_path / "btcv/RawData").mkdir(parents=True)
     with pytest.raises(BadInput, match="expected scans, found only empty folders"):
         load(tmp_path)
+    (tmp_path / data.MANIFEST).write_text('{"complete": 0}')
+    with pytest.raises(BadInput, match="synthetic.json: expected at complete True or False, found 0"):
+        load(tmp_path)
     (tmp_path / data.MANIFEST).write_text('{"complete": false}')
     with pytest.raises(BadInput, match="found one made in part"):
         load(tmp_path)
@@ -684,17 +689,17 @@ def test_a_killed_preparation_leaves_nothing_that_is_taken_for_whole(tmp_path, m
     killed = """
 import importlib, os, signal, sys
 from pathlib import Path
-import safetensors.torch
+import safetensors.numpy
 from i2pemd_lite.segmentation import load
 prepare = importlib.import_module("i2pemd_lite.segmentation.prepare")
-save, calls = safetensors.torch.save_file, []
-def half(tensors, path, about):
-    save(tensors, path, about)
+save, calls = safetensors.numpy.save_file, []
+def half(arrays, path, about):
+    save(arrays, path, about)
     calls.append(path)
     if len(calls) == 3:
         os.truncate(path, Path(path).stat().st_size // 2)
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-safetensors.torch.save_file = half
+safetensors.numpy.save_file = half
 prepare.prepare(load(sys.argv[1]), prepare.Geometry(spacing=(8, 4, 4), size=(16, 16), min_depth=2), progress=False)
 """
     done = subprocess.run([sys.executable, "-c", killed, str(tmp_path)], capture_output=True, text=True, check=False)
@@ -755,6 +760,82 @@ def test_a_broken_cache_is_named(tmp_path):
     assert prepare(load(tmp_path), SMALL, progress=False).fingerprint == prepared.fingerprint
     with pytest.raises(BadInput, match="prepared.json: expected a JSON file"):
         Prepared.open(tmp_path)
+
+
+def flipped(path, draws):
+    """Flip one bit of a file, drawn anew each time."""
+    data = bytearray(path.read_bytes())
+    data[draws.integers(len(data))] ^= 1 << draws.integers(8)
+    path.write_bytes(data)
+
+
+def told(prepared):
+    """All that a preparation says, as something to compare."""
+    cases = [(case.name, case.modality, case.image.numpy().tobytes(), case.label is None or case.label.tolist(),
+              case.affine.tolist(), case.source.affine.tolist(), case.source.shape, case.moments)
+             for case in prepared.cases]  # fmt: skip
+    return cases, prepared.geometry, prepared.fingerprint, prepared.moments
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_one_flipped_bit_of_the_cache_is_told_or_prepared_again(tmp_path, older):
+    prepared = prepare(load(write_pairs(tmp_path)), replace(SMALL, normalise="modality"), progress=False)
+    if older:  # what earlier versions wrote has no hash but those of the voxels, in the list
+        for path in prepared.folder.glob("*.safetensors"):
+            arrays = load_file(path)
+            save_file(arrays, path, {"name": path.stem.replace("-", "/"), "modality": path.stem[:2]})
+        listed = prepared.folder / "prepared.json"
+        files.write_json(listed, {k: v for k, v in files.read_json(listed).items() if k != "mark"})
+    whole = {path: path.read_bytes() for path in sorted(prepared.folder.iterdir())}
+    expected, draws, refused = told(prepared), np.random.default_rng(0), 0
+    assert len(whole) == 6 and told(Prepared.open(prepared.folder)) == expected
+    for _ in range(10):
+        for path, as_it_was in whole.items():
+            flipped(path, draws)
+            try:
+                found = told(Prepared.open(prepared.folder))
+            except BadInput as error:
+                assert str(error).startswith((str(path), str(prepared.folder))), error
+                refused += 1
+            else:  # of older ones only the voxels are known for sure
+                voxels = [[case[2:4] for case in cases] for cases in (found[0], expected[0])]
+                assert voxels[0] == voxels[1] or found[2] != expected[2] if older else found == expected
+            path.write_bytes(as_it_was)
+    assert refused > 40
+
+
+def test_a_damaged_cache_is_prepared_again(tmp_path, monkeypatch):
+    prepared, draws = prepare(load(write_pairs(tmp_path)), SMALL, progress=False), np.random.default_rng(1)
+    expected, whole, made = told(prepared), prepare_module._case, []
+    monkeypatch.setattr(prepare_module, "_case", lambda scan, *rest: made.append(scan.name) or whole(scan, *rest))
+    path = prepared.folder / "mr-image_2.safetensors"
+    for spoil in (lambda path: flipped(path, draws), truncate):
+        spoil(path)
+        assert told(prepare(load(tmp_path), SMALL, progress=False)) == expected
+    assert made == ["mr/image_2"] * 2
+    for text in ("{", "[]", "[" * 10_000, '{"format": 1}'):
+        (prepared.folder / "prepared.json").write_text(text)
+        assert told(prepare(load(tmp_path), SMALL, progress=False)) == expected
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("name, value, words", [
+    ("geometry", None, "prepared.json: expected at geometry names with values, found None"),
+    ("hashes", ["0"], "prepared.json: expected the list as it was written"),
+    ("cases", ["ct/img0001"] * 6, "prepared.json: expected the list as it was written"),
+    ("moments", {"ct": ["1"], "mr": None}, "prepared.json: expected at moments, ct nothing or a finite number"),
+    ("format", 7, "expected a cache of format 1, found 7"),
+])  # fmt: skip
+def test_a_list_of_another_form_is_named(tmp_path, name, value, words):
+    folder = prepare(load(write_pairs(tmp_path)), SMALL, progress=False).folder
+    files.write_json(folder / "prepared.json", files.read_json(folder / "prepared.json") | {name: value})
+    with pytest.raises(BadInput, match=words):
+        Prepared.open(folder)
+    listed = files.read_json(folder / "prepared.json")
+    del listed["geometry"]
+    files.write_json(folder / "prepared.json", listed | {"format": 1})
+    with pytest.raises(BadInput, match="prepared.json: expected geometry, found only"):
+        Prepared.open(folder)
 
 
 # Compact files

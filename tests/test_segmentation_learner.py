@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from i2pemd_lite import BadInput, segmentation
+from i2pemd_lite.device import expect_room
 from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation import METHODS
@@ -344,6 +346,32 @@ def test_resume_needs_the_same_data(trained, abdomen, tmp_path):
 def test_settings_say_what_is_wrong(data, settings, named):
     with pytest.raises(BadInput, match=named):
         next(segmentation.train("joint", data, **{"profile": "ci"} | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"width": 10**8}, "fits into 16.0 GiB of memory, found .* a batch; what fits is width [0-9]+ in place"),
+        ({"size": (80000, 80000)}, "what fits is size ([0-9]+), \\1 in place of 80000, 80000$"),
+        ({"patch_depth": 8 * 10**9}, "what fits is patch_depth [0-9]+ in place of"),
+        ({"batch": 10**9, "dim": 10**12}, "what fits is less of each of width, dim, size, batch, patch_depth$"),
+        ({"spacing": (1e-9, 1.5, 1.5)}, "spacing: expected millimetres from 0.05 to 1000, found"),
+    ],
+)
+def test_what_cannot_fit_is_told_before_anything_is_made(data, settings, named, monkeypatch):
+    monkeypatch.setattr("i2pemd_lite.device.memory", lambda device: 2**34)
+    monkeypatch.setattr("i2pemd_lite.segmentation.task.prepare", lambda *a, **k: pytest.fail("prepared"))
+    with pytest.raises(BadInput, match=named):
+        segmentation.train("joint", data, profile="ci", **settings)
+
+
+def test_what_is_said_to_fit_does(monkeypatch):
+    monkeypatch.setattr("i2pemd_lite.device.memory", lambda device: 2**34)
+    settings = segmentation.TASK.settings_for("joint", "gpu", changes={"width": 10**6})
+    with pytest.raises(BadInput, match="what fits is width [0-9]+") as told:
+        expect_room(settings)
+    expect_room(settings.changed(width=int(re.search("width ([0-9]+)", str(told.value))[1])))
+    expect_room(segmentation.TASK.settings_for("joint", "gpu"))  # the paper's
 
 
 def test_methods_and_data_say_what_is_wrong(data):

@@ -150,6 +150,10 @@ def test_another_set_replaces_the_old_one_but_nobodys_files(quick, tmp_path):
     synthetic.make(tmp_path / "set", cases=1, progress=False)
     assert len(load(tmp_path / "set").labelled) == 2
     assert read_json(tmp_path / "set/synthetic.json")["cases"] == 1
+    write_json(tmp_path / "set/synthetic.json", [1])
+    for read in (load, lambda folder: synthetic.make(folder, progress=False)):
+        with pytest.raises(BadInput, match=r"synthetic.json: expected names with values, found \[1\]"):
+            read(tmp_path / "set")
     (tmp_path / "mine").mkdir()
     write_json(tmp_path / "mine/notes.json", 1)
     with pytest.raises(BadInput, match="expected a new folder or a synthetic set, found other files"):

@@ -134,7 +134,7 @@ BAD = {
     "img0003.nii.gz": (nan, "expected finite values, found 1 NaN"),
     "img0004.nii": (endless, "with all its voxels"),
     "img0005.nii.gz": (lambda path: write(path, volume("mr")), "expected CT in Hounsfield units"),
-    "img0006.nii.gz": (huge_voxels, "expected a scan that can be predicted"),
+    "img0006.nii.gz": (huge_voxels, "expected a scan that fits into"),
     "img0007.nii.gz": (lambda path: (path.unlink(), path.mkdir()), "expected DICOM slices (*.dcm), found none"),
 }
 

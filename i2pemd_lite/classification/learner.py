@@ -45,6 +45,9 @@ class Classifier(Learner):
         self.teacher = copy.deepcopy(self.network).requires_grad_(False) if averaged else None
         self.bank = PrototypeBank(len(CLASSES), self.network.dim, s.momentum)
 
+        for name in ("labelled", "unlabelled"):
+            if (count := getattr(s, name)) > len(data):
+                raise BadInput(f"{name}: expected a batch of at most the {len(data)} images of the data, found {count}")
         parts = split(data, s.split_by or None, labelled=s.share, stratified=s.stratified, seed=s.split_seed)
         self.labelled = parts.train if self.method.labels == "all" else parts.labelled
         self.unlabelled = parts.unlabelled

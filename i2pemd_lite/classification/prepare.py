@@ -1,8 +1,10 @@
 """Every image decoded once into one compact file, and the split into labelled, unlabelled, validation and test."""
 
 import bisect
+import contextlib
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +18,7 @@ from safetensors.torch import save_file
 from i2pemd_lite import compact, files
 from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.layout import CLASSES
+from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
@@ -78,22 +81,31 @@ class Prepared:
     @classmethod
     def open(cls, file):
         """Read what `save` or `save_compact` wrote; needs no image library."""
-        try:
-            with safe_open(file, framework="pt") as stored:
-                about = stored.metadata()
-                if "compact" not in about:
-                    notes, tensors = json.loads(about["skin"]), {name: stored.get_tensor(name) for name in _TENSORS}
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            again = "copy it again, or remove it and prepare the images again"
-            raise BadInput(f"{file}: expected prepared skin images, found {error}; {again}") from None
-        if "compact" in about:
-            return _open_compact(file)
-        notes = {name: tuple(value) if isinstance(value, list) else value for name, value in notes.items()}
-        return cls(**tensors, **notes, folder=str(Path(file).resolve()))
+        with contextlib.suppress(OSError, SafetensorError), safe_open(file, "pt") as stored:
+            if "compact" in (stored.metadata() or {}):
+                return _open_compact(file)
+        what, again = "prepared skin images", "copy it again, or remove it and prepare the images again"
+        arrays, notes = files.read_arrays(file, what, again, _TENSORS, _NOTES, "skin")
+        tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
+        notes = {name: tuple(notes[name]) if isinstance(notes[name], list) else notes[name] for name in _NOTES}
+        found = cls(**tensors, **notes, folder=str(Path(file).resolve()))
+        whole = found.fingerprint == _fingerprint(found) and len(found.images) == len(found.labels) == len(found.ids)
+        if not whole or found.images.shape[-1] != stored_side(found.size):
+            raise BadInput(f"{file}: expected {what} as they were written, found others; {again}")
+        return found
 
 
-_TENSORS = ("images", "labels", "test_images")
-_NOTES = ("name", "size", "ids", "lesions", "parts", "test_ids", "converted", "fingerprint")
+_TENSORS = {"images": "uint8 N 3 S S", "labels": "int64 N", "test_images": "uint8 M 3 S S"}
+_NAMES = {"ids": [str], "lesions": (None, [str]), "parts": (None, [str]), "converted": [str]}
+_COMPACT = {"name": str, "size": int, "labels": [int], "count": int, "step": float} | _NAMES
+_NOTES = {"name": str, "size": int, "test_ids": [str], "fingerprint": str} | _NAMES
+
+
+def _fingerprint(prepared):
+    """A hash of the pixels, and of all that is known of them."""
+    p = prepared
+    notes = [p.name, p.ids, p.lesions, p.parts, p.test_ids, p.labels.tolist()]
+    return files.fingerprint(*notes, *(hashlib.sha256(x.numpy()).digest() for x in (p.images, p.test_images)))
 
 
 def stored_side(size):
@@ -117,16 +129,17 @@ def prepare(dataset, size, progress=True):
             return replace(Prepared.open(file), folder=folder)
         except BadInput:
             file.unlink()
-    side = stored_side(size)
+    side, most = stored_side(size), math.sqrt(memory() / 3 / (len(dataset) + len(dataset.test_ids))) * 7 / 8
+    if size > most:
+        raise BadInput(f"size: expected at most {most:.0f} px, so that all images fit into the memory, found {size}")
     images, odd = _decode_all(dataset, dataset.pictures, dataset.ids, side, progress, "images")
     test_images, odd_test = _decode_all(dataset, dataset.test_pictures, dataset.test_ids, side, progress, "test images")
-    notes = [dataset.name, dataset.ids, dataset.lesions, dataset.parts, dataset.test_ids, dataset.labels.tolist()]
-    pixels = [hashlib.sha256(array).digest() for array in (images, test_images)]
     prepared = Prepared(
         dataset.name, size, torch.from_numpy(images), torch.from_numpy(dataset.labels), dataset.ids, dataset.lesions,
         dataset.parts, torch.from_numpy(test_images), dataset.test_ids, (*odd, *odd_test),
-        files.fingerprint(*notes, *pixels), folder,
+        "", folder,
     )  # fmt: skip
+    prepared = replace(prepared, fingerprint=_fingerprint(prepared))
     if dataset.sources:
         prepared.save(file)
     return prepared
@@ -196,7 +209,7 @@ def _coded(images, room):
 
 
 def _open_compact(file):
-    notes, mark, unpacked = compact.read(file, "classification")
+    notes, mark, unpacked = compact.read(file, "classification", _COMPACT)
     side, count, step = stored_side(notes["size"]), notes["count"], notes["step"]
     images = np.empty((len(notes["ids"]), 3, side, side), np.uint8)
 
@@ -206,7 +219,7 @@ def _open_compact(file):
             image[:] = codec.pixels(levels, step, side)
 
     unpacked(fill)
-    names = {name: notes[name] and tuple(notes[name]) for name in ("ids", "lesions", "parts", "converted")}
+    names = {name: notes[name] and tuple(notes[name]) for name in _NAMES}
     images, labels = torch.from_numpy(images), torch.tensor(notes["labels"])
     return Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
                     fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip

@@ -64,7 +64,8 @@ class ClassificationSettings(Settings):
     ua_weight: float = setting(
         0.1, "rival", f"0.1 in {UA} (augMT)", "",
         "adds 0.02 % to the baseline's gradient: inert (laptop, 400 steps, seed 0)", needs="from 0")
-    ua_passes: int = setting(8, "rival", f"8 in {UA} (augMT)", needs="from 1")
+    ua_passes: int = setting(8, "rival", f"8 in {UA} (augMT)",
+                             needs=("a whole number from 1 to 1000", lambda n: 1 <= n <= 1000))
     ua_on: str = setting("unlabelled", "rival", f"unlabelled in one file of {UA} (augMT), all in the other",
                          needs=one_of("unlabelled", "all"))  # the images that consistency is asked of
 
@@ -79,7 +80,8 @@ class ClassificationSettings(Settings):
 
     mix_weight: float = setting(100.0, "rival", f"100 in {GOOGLE}; 75 in its paper", needs="from 0")
     mix_temperature: float = setting(0.5, "rival", f"0.5 in {GOOGLE}", needs="above 0")
-    mix_beta: float = setting(0.5, "rival", f"0.5 in {GOOGLE}; 0.75 in its paper", needs="above 0")
+    mix_beta: float = setting(0.5, "rival", f"0.5 in {GOOGLE}; 0.75 in its paper",
+                             needs=("a number from 0.001 to 1000", lambda beta: 0.001 <= beta <= 1000))
 
     teacher: float = setting(  # decay of averaged weights; 0: the method's own, 0.999 where it has none
         0.0, "open", "any average of the weights", "0: that of each method's authors, see averaged weights",
@@ -90,13 +92,13 @@ class ClassificationSettings(Settings):
     labelled: int = setting(12, "paper", "12", needs="from 1")
     unlabelled: int = setting(36, "paper", "36", needs="from 1")
     network: str = setting("densenet121", "paper", "DenseNet-121")
-    width: int = setting(0, "open", "the small network, which it does not have")  # 0: its own default
+    width: int = setting(0, "open", "the small network, which it does not have", needs="from 0")  # 0: its own default
     dropout: float = setting(  # between features and classifier
         0.2, "open", "any dropout; the code of SRC-MT has 0.2 before the classifier", needs="0 to below 1")
     imagenet: str = setting("", "paper", "pretrained on ImageNet", "no weights are brought along: name a file")
     size: int = setting(224, "paper", "224 x 224")
     n_ops: int = setting(2, "open", "the numbers of RandAugment; FixMatch, FlexMatch in TorchSSL take 3",
-                         needs=("a whole number from 0", lambda n: n >= 0))
+                         needs=("a whole number from 0 to 100", lambda n: 0 <= n <= 100))
     magnitude: int = setting(
         10, "open", "the numbers of RandAugment", needs=("a whole number from 0 to 10", lambda m: 0 <= m <= 10))
     cutout: float = setting(  # largest side of a grey square in strong views, as share of the image
@@ -106,9 +108,10 @@ class ClassificationSettings(Settings):
         "a lesion is then in several parts: other profiles keep lesions apart where the data name them")
     share: float = setting(0.2, "paper", "20 %", needs="0 to 1")  # of the training images that keep their label
     stratified: bool = setting(False, "open", "whether each class keeps its share of labels: they were drawn at random")
-    split_seed: int = setting(0, "open", "which split: it was random")
+    split_seed: int = setting(0, "open", "which split: it was random", needs="from 0")
 
     LIVE = (*Settings.LIVE, "tau_low", "tau_high", "top")
+    ROOM = ("width", "size", "labelled", "unlabelled")
 
     def check(self):
         """Raise `BadInput` for a value that no run can use."""
@@ -118,6 +121,13 @@ class ClassificationSettings(Settings):
         selects = not self.method or METHODS[self.method].selection
         fits = not selects or 1 <= self.top <= self.unlabelled
         self._expect("top", fits, f"T from 1 to the {self.unlabelled} unlabelled")
+
+    def least_memory(self):
+        """Bytes that a training needs in any case: weights, gradients and Adam's averages, and a few of the maps that
+        are kept of a batch, in two bytes each."""
+        width = self.width or 16
+        weights, kept = (666 * width**2, 2 * width) if self.network == "small" else (7_000_000, 100)
+        return 16 * weights + 2 * kept * self.size**2 * (self.labelled + self.unlabelled)
 
 
 SETTINGS = choices(ClassificationSettings)

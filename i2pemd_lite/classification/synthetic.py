@@ -74,7 +74,7 @@ def make(folder=None, images=1500, seed=0, progress=True):
 
 def _holds(folder, settings):
     note = folder / MANIFEST
-    return note.is_file() and files.read_json(note) == settings
+    return note.is_file() and files.read_json(note, dict) == settings
 
 
 def plan(images, seed=0):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.files import BadInput, atomic_write
+from i2pemd_lite.files import BadInput, read_arrays, write_arrays
 
 FORMAT = 1  # of the files; one of another number is refused
 
@@ -25,6 +25,12 @@ class Moment(NamedTuple):
     features: np.ndarray  # (n, d) float16: F of the probe
     labels: np.ndarray  # (n,) uint8: its classes
     groups: np.ndarray  # (n,) uint8: its modalities, 0 where the task has one
+
+
+KINDS = {
+    "prototypes": "float32 K d", "seen": "bool K", "ground": "float32 K K", "features": "float16 n d",
+    "labels": "uint8 n", "groups": "uint8 n",
+}  # fmt: skip
 
 
 def moment(step, bank, probe):
@@ -47,11 +53,9 @@ def moment(step, bank, probe):
 
 def write(folder, moment):
     """Write a moment to the run's folder, whole or not at all."""
-    from safetensors.numpy import save_file
-
     arrays = {name: np.ascontiguousarray(array) for name, array in moment._asdict().items() if name != "step"}
-    with atomic_write(Path(folder) / "moments" / f"{moment.step:06d}.safetensors") as temporary:
-        save_file(arrays, temporary, {"moment": json.dumps({"step": moment.step, "format": FORMAT})})
+    notes = {"moment": json.dumps({"step": moment.step, "format": FORMAT})}
+    write_arrays(Path(folder) / "moments" / f"{moment.step:06d}.safetensors", arrays, notes)
 
 
 def paths(folder):
@@ -74,20 +78,10 @@ def read(folder, last):
 
 
 def _read(path, step):
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            about, arrays = json.loads(file.metadata()["moment"]), {key: file.get_tensor(key) for key in file.keys()}
-        found = Moment(about["step"], **arrays) if about["format"] == FORMAT else None
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        do = "delete the file, and the run is shown and goes on without it"
-        raise BadInput(f"{path}: expected a moment of a run, found {type(error).__name__}: {error}; {do}") from None
-    if found is None or found.step != step:
-        kind = f"format {about['format']}, of another version" if found is None else f"that of step {found.step}"
+    do, form = "delete the file, and the run is shown and goes on without it", {"step": int, "format": int}
+    arrays, about = read_arrays(path, "a moment of a run", do, KINDS, form, "moment", "np")
+    if about != {"step": step, "format": FORMAT}:
+        other = f"format {about['format']}, of another version"
+        kind = other if about["format"] != FORMAT else f"that of step {about['step']}"
         raise BadInput(f"{path}: expected a moment of step {step} in format {FORMAT}, found {kind}; delete the file")
-    n, (K, d) = len(found.labels), found.prototypes.shape
-    if (found.ground.shape, found.features.shape, found.groups.shape, found.seen.shape) != ((K, K), (n, d), (n,), (K,)):
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise BadInput(f"{path}: expected (K, d), (K, K), (n, d) and (n,) that fit, found {shapes}; delete the file")
-    return found
+    return Moment(step, **{name: arrays[name] for name in KINDS})

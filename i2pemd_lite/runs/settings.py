@@ -36,6 +36,7 @@ class Settings:
     checkpoint_every: int = 50
 
     LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
+    ROOM = ()  # what to make smaller where the memory of the machine is
 
     def __post_init__(self):
         self.check()
@@ -47,9 +48,10 @@ class Settings:
             self._expect(field.name, fits(getattr(self, field.name)), expected)
         for name in ("steps", "decay_every", "evaluate_every", "checkpoint_every"):
             self._expect(name, getattr(self, name) >= 1, "a whole number from 1")
+        self._expect("steps", self.steps <= 10**7, "a whole number from 1 to 10^7")  # each has a rate, and a row
         self._expect("decay", 0 < self.decay <= 1, "a number above 0, up to 1")
         for name in ("weight_decay", "learning_rate", "weight"):
-            self._expect(name, getattr(self, name) >= 0, "a number from 0")
+            self._expect(name, 0 <= getattr(self, name) <= 1e30, "a number from 0 to 1e30")
         self._expect("momentum", 0 <= self.momentum <= 1, "a number from 0 to 1")
         self._expect("schedule", self.schedule in SCHEDULES, " or ".join(SCHEDULES))
         self._expect("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS))
@@ -57,6 +59,10 @@ class Settings:
             if needs := field.metadata.get("needs"):
                 expected, holds = needs
                 self._expect(field.name, holds(getattr(self, field.name)), expected)
+
+    def least_memory(self):
+        """Bytes that a training needs in any case."""
+        return 0
 
     def _expect(self, name, holds, expected):
         if not holds:

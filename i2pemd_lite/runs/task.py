@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from i2pemd_lite.device import profile, told
+from i2pemd_lite.device import expect_room, profile, told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.store import read_about
@@ -125,6 +125,7 @@ class Task:
             for an unknown method, profile or setting, and for data that cannot be used
         """
         chosen = self.settings_for(method, profile, seed, settings)
+        expect_room(chosen)
         return Run(self.learner(chosen, self.prepared(data, chosen)), folder, self.name)
 
     def resume(self, folder, data=None):

@@ -202,7 +202,7 @@ def load(folder=None, sequence="t2spir", labelled=True):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
                        "found none of them; data/README.md says where each comes from")
     made = (folder / MANIFEST).is_file()
-    if made and not files.read_json(folder / MANIFEST).get("complete"):
+    if made and not files.read_json(folder / MANIFEST, {"complete?": bool}).get("complete"):
         raise BadInput(f"{folder}: expected a complete synthetic set, found one made in part; make it again")
     problems = Problems(str(folder))
     chaos = folder / "chaos"

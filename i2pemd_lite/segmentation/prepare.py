@@ -8,8 +8,11 @@ the usual radiological view, the liver on the left of the picture. They follow t
 directions, so that resampling never mixes an oblique stack of thick slices.
 """
 
+import contextlib
 import functools
 import hashlib
+import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,11 +22,29 @@ import torch
 from scipy import ndimage
 
 from i2pemd_lite import compact, files
+from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
+GEOMETRY = {
+    "spacing": [float], "size": [int], "crop": str, "ct_window": (None, [float]), "mr_clip": (None, float),
+    "min_depth": int, "normalise": str,
+}  # fmt: skip
+MOMENTS = dict.fromkeys(MODALITIES, (None, [float]))
+LISTED = {"name": str, "geometry": GEOMETRY, "cases": [str], "hashes": [str], "moments": MOMENTS, "mark?": str}
+"""The form of prepared.json, and of two of its parts, which compact files have too. Older ones have no mark."""
+NOTES = {"name": str, "geometry": GEOMETRY, "moments": MOMENTS, "cases": [{
+    "name": str, "modality": MODALITIES, "affine": [[float]], "lo": float, "scale": float, "shape": [int],
+    "moments": [float], "source": {"shape": [int], "affine": [[float]]},
+}]}  # fmt: skip
+"""The form of what a compact file says."""
+CASE = {
+    "image": "float32 D H W", "label?": "uint8 D H W", "moments": "float64 3", "affine": "float64 4 4",
+    "source_affine": "float64 4 4", "source_shape": "int64 3",
+}  # fmt: skip
+"""What a case consists of in its file."""
 MARGIN_SLICES, MARGIN_MM = 2, 20.0  # that a crop leaves around the organs, along z and in-plane
 
 
@@ -66,7 +87,7 @@ class Geometry:
 
 
 NEEDS = {
-    "spacing": ("millimetres above 0", lambda spacing: min(spacing) > 0),
+    "spacing": ("millimetres from 0.05 to 1000", lambda spacing: 0.05 <= min(spacing) <= max(spacing) <= 1000),
     "size": ("voxels above 0", lambda size: min(size) > 0),
     "min_depth": ("slices above 0", lambda depth: depth > 0),
     "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
@@ -168,15 +189,21 @@ class Prepared:
         """
         folder = Path(folder)
         if folder.is_file():
-            notes, mark, unpacked = compact.read(folder, "segmentation")
+            notes, mark, unpacked = compact.read(folder, "segmentation", NOTES)
             arrays = unpacked()
             cases = tuple(_of_levels(about, arrays) for about in notes["cases"])
             return cls(cases, Geometry(**notes["geometry"]), mark, folder, notes["name"], notes["moments"])
-        listed = files.read_json(folder / "prepared.json")
+        listed = files.read_json(folder / "prepared.json", dict)
         if (found := listed.get("format")) != FORMAT:
             raise BadInput(f"{folder}: expected a cache of format {FORMAT}, found {found}; prepare the scans again")
-        geometry = Geometry(**listed["geometry"])
-        cases = [_read_case(folder / _file_name(name)) for name in listed["cases"]]
+        files.formed(listed, LISTED, folder / "prepared.json")
+        hashes = dict(zip(listed["cases"], listed["hashes"], strict=False))
+        complete = len(hashes) == len(listed["hashes"]) == len(listed["cases"])
+        if not complete or listed.get("mark", _mark(listed)) != _mark(listed):
+            found = "other content; prepare the scans again"
+            raise BadInput(f"{folder / 'prepared.json'}: expected the list as it was written, found {found}")
+        geometry = Geometry(**{name: listed["geometry"][name] for name in GEOMETRY})
+        cases = compact.at_once(lambda name: _read_case(folder / _file_name(name), hashes[name]), listed["cases"])
         if geometry.normalise == "modality":
             cases = [_of_modality(case, listed["moments"][case.modality]) for case in cases]
         mark = files.fingerprint(listed["cases"], listed["hashes"], listed["moments"], listed["geometry"])
@@ -187,8 +214,8 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     """Prepare every scan of `dataset`, once -> `Prepared`.
 
     The cases are written to the folder of caches, under a name made of the scans' files and `geometry`. What is there
-    is not made again, so a preparation that was interrupted goes on where it stopped. `train` names the cases that
-    `normalise="modality"` takes its mean and deviation from; None: the training part of `split(dataset)`.
+    and whole is not made again, so a preparation that was interrupted goes on where it stopped. `train` names the cases
+    that `normalise="modality"` takes its mean and deviation from; None: the training part of `split(dataset)`.
 
     Raises `BadInput` that lists every scan whose voxels cannot be used, and any class that no label has.
     """
@@ -197,9 +224,9 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     parts = [part for scan in dataset.scans for part in (scan.name, *scan.files())]
     key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
     folder = files.cache_folder() / "segmentation" / key
-    wanted = ["prepared.json", *(_file_name(scan.name) for scan in dataset.scans)]
-    if not all((folder / name).is_file() for name in wanted):
-        _fill(folder, dataset, geometry, progress, train)
+    with contextlib.suppress(BadInput):  # it is not there, or not as it was written
+        return Prepared.open(folder, dataset)
+    _fill(folder, dataset, geometry, progress, train)
     return Prepared.open(folder, dataset)
 
 
@@ -283,6 +310,10 @@ def _target(grid, geometry, label):
     # Rounded up, less a rounding error: the outermost centres then still lie within the field of view.
     extent = (box[axes[0], 1] - box[axes[0], 0] + 1) * length[axes[0]]
     shape = (max(int(np.ceil(extent / spacing[0] - 1e-3)), geometry.min_depth), *geometry.size)
+    if (need := 9 * math.prod(shape)) > (room := memory()):  # the voxels twice in float32, and the label
+        do = "correct the scan's header, or take larger voxels or a smaller size"
+        found = f"{shape} voxels of {need / 2**30:.4g} GiB; {do}"
+        raise BadInput(f"spacing, size: expected a scan that fits into {room / 2**30:.1f} GiB of memory, found {found}")
     affine = np.eye(4)
     affine[:3, :3] = grid.affine[:3, axes] / length[axes] * signs * spacing
     centre = grid.affine[:3, :3] @ box.mean(axis=1) + grid.affine[:3, 3]
@@ -348,11 +379,11 @@ class _Way(NamedTuple):
 
 
 def _fill(folder, dataset, geometry, progress, train):
-    """Write the cases that `folder` lacks, then the list that makes it complete."""
+    """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
     from tqdm import tqdm
 
     problems = Problems(str(dataset.folder))
-    pending = [scan for scan in dataset.scans if not (folder / _file_name(scan.name)).is_file()]
+    pending = [scan for scan in dataset.scans if not _is_whole(folder / _file_name(scan.name))]
     for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
         parts = []
         for read in (scan.read_image, scan.read_label):
@@ -369,11 +400,12 @@ def _fill(folder, dataset, geometry, progress, train):
         problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
-    files.write_json(folder / "prepared.json", {
+    listed = {
         "format": FORMAT, "name": dataset.name, "geometry": asdict(geometry), "cases": [case.name for case in cases],
-        "hashes": [hashlib.sha256(voxels).hexdigest()[:16] for voxels in map(_voxels, cases)], "train": train,
+        "hashes": [_hash(case) for case in cases], "train": train,
         "moments": {m: _pooled([case.moments for case in trained if case.modality == m]) for m in MODALITIES},
-    })  # fmt: skip
+    }  # fmt: skip
+    files.write_json(folder / "prepared.json", listed | {"mark": _mark(listed)})
 
 
 def _pooled(moments):
@@ -391,8 +423,17 @@ def _of_modality(case, moments):
     return replace(case, image=(case.image * deviation + (mean - all_mean)) / all_deviation)
 
 
-def _voxels(case):
-    return b"".join(array.numpy().tobytes() for array in (case.image, case.label) if array is not None)
+def _hash(case):
+    """Of a case's voxels."""
+    digest = hashlib.sha256(case.image.contiguous().numpy())
+    if case.label is not None:
+        digest.update(case.label.contiguous().numpy())
+    return digest.hexdigest()[:16]
+
+
+def _mark(listed):
+    """A hash of all of prepared.json, as it comes back from JSON."""
+    return files.fingerprint(json.dumps([listed[name] for name in ("format", *LISTED) if name != "mark?"]))
 
 
 def _file_name(name):
@@ -400,30 +441,35 @@ def _file_name(name):
 
 
 def _write_case(path, case):
-    from safetensors.torch import save_file
-
-    tensors = {
-        "image": case.image.contiguous(), "moments": torch.tensor(case.moments, dtype=torch.float64),
-        "affine": torch.from_numpy(case.affine), "source_affine": torch.from_numpy(case.source.affine),
-        "source_shape": torch.tensor(case.source.shape),
-    }  # fmt: skip
-    if case.label is not None:
-        tensors["label"] = case.label.contiguous()
-    with files.atomic_write(path) as temporary:
-        save_file(tensors, temporary, {"name": case.name, "modality": case.modality})
+    arrays = {
+        "image": case.image, "moments": np.array(case.moments, np.float64), "affine": case.affine,
+        "source_affine": case.source.affine, "source_shape": np.array(case.source.shape, np.int64),
+    } | ({} if case.label is None else {"label": case.label})  # fmt: skip
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    files.write_arrays(path, arrays, {"name": case.name, "modality": case.modality})
 
 
-def _read_case(path):
-    from safetensors import SafetensorError, safe_open
+def _read_case(path, hashed=None):
+    """The case in a file; `BadInput` where it is damaged, or its voxels have not the hash `hashed`.
 
+    Without `hashed`, the file has to have a hash of its own, which older versions did not write.
+    """
+    what, do, mark = "a prepared case", "remove the file and prepare again", "mark?" if hashed else "mark"
+    arrays, about = files.read_arrays(path, what, do, CASE, {"name": str, "modality": MODALITIES, mark: str})
+    image, label = (torch.from_numpy(arrays[name]) if name in arrays else None for name in ("image", "label"))
+    source = Grid(tuple(arrays["source_shape"].tolist()), arrays["source_affine"])
+    moments = tuple(arrays["moments"].tolist())
+    case = Case(about["name"], about["modality"], image, label, arrays["affine"], source, moments)
+    if hashed not in (None, _hash(case)):
+        raise BadInput(f"{path}: expected {what} with the voxels that were listed, found others; {do}")
+    return case
+
+
+def _is_whole(path):
     try:
-        with safe_open(path, "pt") as file:
-            tensors, about = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
-        source = Grid(tuple(tensors["source_shape"].tolist()), tensors["source_affine"].numpy())
-        return Case(about["name"], about["modality"], tensors["image"], tensors.get("label"), tensors["affine"].numpy(),
-                    source, tuple(tensors["moments"].tolist()))
-    except (OSError, KeyError, SafetensorError) as error:
-        raise BadInput(f"{path}: expected a prepared case, found {error}; remove the file and prepare again") from None
+        return bool(_read_case(path))
+    except BadInput:
+        return False
 
 
 def _levels(image, lo, scale):

@@ -84,6 +84,8 @@ class SegmentationSettings(Settings):
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
 
+    ROOM = ("width", "dim", "size", "batch", "patch_depth")
+
     def __post_init__(self):
         lengths = {"spacing": 3, "size": 2} | ({} if self.ct_window is None else {"ct_window": 2})
         for name, length in lengths.items():
@@ -97,6 +99,13 @@ class SegmentationSettings(Settings):
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
+
+    def least_memory(self):
+        """Bytes that a training needs in any case: weights, gradients and Adam's averages, and what convolutions and
+        normalisations of full resolution keep of a batch, in two bytes each."""
+        voxels = 2 * self.batch * self.patch_depth * self.size[0] * self.size[1]
+        weights = self.width * (8000 * self.width + 54 * self.dim)
+        return 16 * weights + 2 * voxels * (18 * self.width + 2 * self.dim)
 
     @property
     def geometry(self):

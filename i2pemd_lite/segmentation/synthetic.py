@@ -348,7 +348,7 @@ def make(folder=None, cases=10, seed=0, progress=True):
     if cases < 1:
         raise BadInput(f"cases: expected 1 or more, found {cases}")
     if manifest.is_file():
-        before = files.read_json(manifest)
+        before = files.read_json(manifest, dict)
         if before == {**wanted, "complete": True}:
             return folder
         # Of the same set nothing need go: another process that makes it too writes the same files.

@@ -77,9 +77,7 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
 def _fingerprints(out, targets):
     """{file under `out`: fingerprint of what a release wrote there}; of the targets none was changed since."""
     path, problems = out / FINGERPRINTS, Problems(out)
-    fingerprints = read_json(path) if path.exists() else {}
-    if not isinstance(fingerprints, dict):
-        raise BadInput(f"{path}: expected the fingerprints of a release, found another value; choose another --out")
+    fingerprints = read_json(path, dict) if path.exists() else {}
     for file in filter(Path.exists, targets):
         if fingerprints.get(file.relative_to(out).as_posix()) != fingerprint(file.read_bytes()):
             expected = "a file as a release wrote it, to replace it"

@@ -190,15 +190,18 @@ class Panel(widgets.VBox):
 
     def load(self, file):
         """Take up a state that `save` wrote."""
-        saved = read_json(file)
-        if not isinstance(saved, dict) or saved.get("panel") != self.title or not isinstance(saved.get("state"), dict):
+        saved = read_json(file, {"panel": str, "state": dict})
+        if saved["panel"] != self.title:
             raise BadInput(f"{file}: expected the state of the panel {self.title!r}; save one with panel.save(file)")
         if saved["state"].keys() != self.state.keys():
             raise BadInput(
                 f"{file}: expected values for {', '.join(self.state)}, found some for {', '.join(saved['state'])}; "
                 f"it was saved by i2pemd-lite {saved.get('i2pemd-lite')}, this is {__version__}: set them by hand"
             )
-        self.set(**saved["state"])
+        try:
+            self.set(**saved["state"])
+        except BadInput as error:
+            raise BadInput(f"{file}: {error}") from None
 
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
