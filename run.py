@@ -25,6 +25,7 @@ import importlib.util
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -459,11 +460,16 @@ def pages(rest):
     """Voilà on the panels that need no data."""
     call("-m", "i2pemd_lite", "pages", "--out", "out/pages")
     port = next((word.split("=")[1] for word in rest if word.startswith("--port=")), "8866")
-    place = f"http://localhost:{port}/voila/render/index.ipynb"
+    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
+    place = f"http://localhost:{port}/voila/render/index.ipynb?token={token}"
     print(f"The panels: {place}", flush=True)
     if "--no-browser" not in rest:
         threading.Thread(target=shown, args=(int(port), place), daemon=True).start()
-    return run("-m", "voila", "out/pages", "--no-browser", "--Voila.port_retries=0", f"--port={port}", *rest)
+    os.environ["JUPYTER_TOKEN"] = token  # on a command line everybody on the machine could read it
+    kernels = ("cull_idle_timeout=600", "cull_interval=60")  # seconds: a page that was left holds 0.3 GB until then
+    guards = (*(f"--MappingKernelManager.{word}" for word in kernels), "--Voila.auto_token=True", f"--port={port}",
+              "--Voila.tornado_settings={'allow_remote_access': False}")  # only as localhost  # fmt: skip
+    return run("-m", "voila", "out/pages", "--no-browser", "--Voila.port_retries=0", *guards, *rest)
 
 
 def shown(port, place):

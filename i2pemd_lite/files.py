@@ -14,6 +14,7 @@ import reprlib
 import secrets
 from pathlib import Path
 
+FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r].", re.DOTALL)  # and no number
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
 
 
@@ -129,9 +130,26 @@ def write_json(path, value):
 
 
 def write_csv(path, rows):
-    """Write rows of cells as CSV, whole or not at all."""
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+    """Write rows of cells as CSV, whole or not at all; each `guarded`, and bytes that are no UTF-8 as escapes."""
+    look = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
+    with atomic_write(path) as temporary, open(temporary, "w", **look) as file:
+        csv.writer(file, lineterminator="\n").writerows(map(guarded, rows))
+
+
+def guarded(row):
+    """Cells of a row, with an apostrophe before words that a spreadsheet would take for a formula.
+
+    Example
+    -------
+    >>> guarded(["=A1", "-0.5", -1, "-", "'@x"]), unguarded("'=A1"), unguarded("''@x"), unguarded("'a")
+    (["'=A1", '-0.5', -1, '-', "''@x"], '=A1', "'@x", "'a")
+    """
+    return [f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell for cell in row]
+
+
+def unguarded(cell):
+    """A cell as it was before `guarded`."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def read_json(path, form=None):

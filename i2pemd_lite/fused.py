@@ -236,7 +236,7 @@ def _share(take, todo, threads):
 def _compiled(classes):
     """`fused.c` compiled for this processor and number of classes and checked once, or None, which is said once."""
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
+    if not (compiler or "").split():
         return _say_once("no C compiler was found")
     options = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w", f"-DK={classes}"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -244,16 +244,16 @@ def _compiled(classes):
         command = [*compiler.split(), *options, str(Path(__file__).with_name("fused.c")), "-o", target]
         try:
             for processor in (["-march=native"], []):
-                result = subprocess.run(command + processor, capture_output=True, text=True, timeout=60)
+                result = subprocess.run(command + processor, capture_output=True, timeout=60)
                 if result.returncode == 0:
                     break
             result.check_returncode()
             library = ctypes.CDLL(target)
-        except (OSError, subprocess.SubprocessError) as error:
+            pointer, count = ctypes.c_void_p, ctypes.c_int64
+            library.statistics.argtypes = library.gradient.argtypes = [pointer, pointer, count, count, *[pointer] * 5]
+            library.statistics.restype, library.gradient.restype = count, None
+        except (OSError, AttributeError, subprocess.SubprocessError) as error:  # AttributeError: it lacks one of them
             return _say_once(f"{compiler} could not compile it ({error})")
-    pointer, count = ctypes.c_void_p, ctypes.c_int64
-    library.statistics.argtypes = library.gradient.argtypes = [pointer, pointer, count, count, *[pointer] * 5]
-    library.statistics.restype, library.gradient.restype = count, None
     return library if _agrees(library, classes) else _say_once(f"{compiler} compiled it wrongly")
 
 

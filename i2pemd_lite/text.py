@@ -19,13 +19,16 @@ TYPED = {  # how one types a character on a keyboard that has only ASCII
     "□": "o", "◆": "*", "◇": "o", "●": "*", "○": "o",
 }  # fmt: skip
 
+CONTROLS = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160)) if chr(i) not in "\t\n\r"}
+CONTROLS |= {i: f"\\u{i:x}" for i in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}  # turn the reading direction
 GONE = (errno.EPIPE, errno.EINVAL)  # what writing to a closed pipe ends with; the second on Windows, at times
 
 
 def plain(text, encoding):
-    """Text with every character that `encoding` does not have replaced by how one types it, or by "?".
+    r"""Text with every character that `encoding` does not have replaced by how one types it, or by "?".
 
-    Greek letters become their names; of letters with marks, and small or ornate ones, the letter stays.
+    Greek letters become their names; of letters with marks, and small or ornate ones, the letter stays. What would
+    steer a terminal, and bytes that are no UTF-8 (in names of files), are shown as escapes.
 
     Example
     -------
@@ -33,13 +36,17 @@ def plain(text, encoding):
     'lambda >= 0.5 +- sigma^2, q1 -> Voila ...'
     >>> plain("λ ≥ 0.5 ± σ², q̄₁ → Voilà …", "cp1252")
     'lambda >= 0.5 ± sigma², q1 -> Voilà …'
+    >>> print(plain("a\x1b[2Jb\u202ec\udcff", "utf-8"))
+    a\x1b[2Jb\u202ec\xff
     """
-    return text.encode(encoding, "typed").decode(encoding)
+    return text.translate(CONTROLS).encode(encoding, "typed").decode(encoding)
 
 
 def _typed(character):
     if character.isascii() or character in TYPED:
         return TYPED.get(character, character)
+    if "\udc80" <= character <= "\udcff":  # how Python holds a byte of a name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
     size, _, letter = unicodedata.name(character, "").removeprefix("GREEK ").partition(" LETTER ")
     if size in ("SMALL", "CAPITAL") and letter.isalpha():
         letter = letter.replace("LAMDA", "LAMBDA")  # Unicode spells it so

@@ -98,3 +98,11 @@ def test_a_drawing_that_fails_leaves_nothing_for_the_next(monkeypatch):
 def test_a_look_that_does_not_exist_is_an_error(wrong):
     with pytest.raises(AttributeError, match=next(iter(wrong))):
         Card(2, 1).plane("p", [0, 0, 1, 1]).line([0, 1], [0, 1], **wrong)
+
+
+def test_names_with_dollars_are_words():
+    card = Card(2, 2)
+    card.begin()
+    for n, name in enumerate([r"$\frac{1$", "$x_$", "$a$"]):
+        card.paper.text(0.1, 0.2 * n, name)
+    assert card.png()

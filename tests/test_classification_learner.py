@@ -183,6 +183,16 @@ def test_saturated_scores_are_kept_to_the_last_digit(tmp_path):
     assert (labels == truth).all() and (again.astype(np.float32) == scores).all()
 
 
+def test_names_of_images_run_in_no_spreadsheet(tmp_path):
+    names = ("=HYPERLINK(1)", "'=a", "@b", "-1.5", "-c", "'d")
+    save_scores(tmp_path / "scores.csv", names, np.full((6, 7), 0.5), np.arange(6))
+    written = [row[0] for row in csv.reader((tmp_path / "scores.csv").read_text().splitlines())]
+    assert written == ["image", "'=HYPERLINK(1)", "''=a", "'@b", "-1.5", "'-c", "'d"]
+    assert read_scores(tmp_path / "scores.csv")[0] == names
+    save_scores(tmp_path / "scores.csv", ["e\udcff"], np.full((1, 7), 0.5))
+    assert "e\\udcff" in (tmp_path / "scores.csv").read_text(encoding="utf-8")
+
+
 def test_a_run_in_a_used_folder_does_not_keep_its_figures(data, tmp_path):
     run = classification.train("baseline", data, folder=tmp_path / "run", **SMALL).finish(False)
     classification.evaluate(run)

@@ -329,9 +329,19 @@ def print_sums():
         print(class_statistics(torch.zeros(1, K, 2**15), torch.zeros(1, 2**15, dtype=torch.long)).nll.sum().item())
 
 
-@pytest.mark.parametrize("compiler", ["a-compiler-that-does-not-exist", "false"])
+SCRIPTS = {  # compilers that fail in their own way
+    "bytes": r"printf '\377\n' >&2; exit 1",
+    "no symbols": 'while [ "$1" != -o ]; do shift; done; echo "int x;" | cc -shared -fPIC -x c - -o "$2"',
+}
+
+
+@pytest.mark.parametrize("compiler", ["a-compiler-that-does-not-exist", "false", " ", *SCRIPTS])
 def test_without_a_compiler_it_says_so_once_and_goes_on(compiler, tmp_path):
     out, err = tmp_path / "out", tmp_path / "err"
+    if compiler in SCRIPTS:
+        (tmp_path / "cc").write_text(f"#!/bin/sh\n{SCRIPTS[compiler]}\n")
+        (tmp_path / "cc").chmod(0o755)
+        compiler = str(tmp_path / "cc")
     process = started(print_sums, out=out, err=err, CC=compiler, PATH="/usr/bin:/bin", I2PEMD_COMPILE="1")
     process.join(120)
     assert process.exitcode == 0, err.read_text()

@@ -6,6 +6,7 @@ import pytest
 
 from i2pemd_lite import BadInput, __main__
 from i2pemd_lite.files import run_lock
+from i2pemd_lite.tables import report
 
 
 @pytest.fixture
@@ -58,3 +59,11 @@ def test_an_evaluation_of_earlier_weights_overwrites_none(task, run):
     with pytest.raises(BadInput, match="found one of step 2 that somebody else wrote"):
         task.module.evaluate(early)
     assert (run.folder / "report.json").read_bytes() == before
+
+
+def test_a_name_like_an_address_is_a_file():
+    for cell, place in {"javascript:alert(1)": "javascript%3Aalert%281%29", "a b/c.json": "a%20b/c.json"}.items():
+        page = report.Report("", [{"at": cell}], columns=[report.Column("at", kind="link")])._repr_html_()
+        assert f'href="{place}"' in page
+    page = report.Report("", [{"at": "https://a.org/b?c"}], columns=[report.Column("at", kind="link")])._repr_html_()
+    assert 'href="https://a.org/b?c"' in page

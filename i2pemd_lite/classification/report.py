@@ -7,7 +7,7 @@ import numpy as np
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
-from i2pemd_lite.files import BadInput, fingerprint, write_csv
+from i2pemd_lite.files import BadInput, fingerprint, unguarded, write_csv
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables.report import Report, hashed
 
@@ -79,6 +79,6 @@ def read_scores(path):
             rows = list(csv.DictReader(file))
         truth = np.array([CLASSES.index(row["truth"]) for row in rows])
         scores = np.array([[float(row[name]) for name in CLASSES] for row in rows])
-        return tuple(row["image"] for row in rows), truth, scores
+        return tuple(unguarded(row["image"]) for row in rows), truth, scores
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path}: expected image,truth,{','.join(CLASSES)}, found {error}; evaluate again") from None

@@ -8,12 +8,14 @@ printed, and how, is declared by `Column`s.
 import dataclasses
 import json
 import math
+import re
 import statistics
 import textwrap
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import fingerprint, write_csv, write_json
@@ -130,7 +132,9 @@ class Page(NamedTuple):
 
 
 def _html(column, cell):
-    link = f'<a href="{escape(cell)}">{escape(Path(cell).name)}</a>'
+    # Quoted, a name that has the form of an address, such as one with "javascript:", is that of a file.
+    place = cell if re.match("https?://", cell) else quote(cell, errors="surrogateescape")
+    link = f'<a href="{escape(place)}">{escape(Path(cell).name)}</a>'
     return f"<td>{link if column.kind == 'link' else escape(cell)}</td>"
 
 

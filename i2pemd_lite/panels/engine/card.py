@@ -151,9 +151,9 @@ class Plane:
         return self.line(np.atleast_1d(x), np.atleast_1d(y), ls="", **look)
 
     def text(self, x, y, words, **look):
-        """Words at a place."""
+        """Words at a place, as they are: a name may hold "$", which is no formula here."""
         where = {"position": (x, y), "text": words}
-        return self.mark("text", lambda **look: self.axes.text(0, 0, "", **look), where, **look)
+        return self.mark("text", lambda **look: self.axes.text(0, 0, "", parse_math=False, **look), where, **look)
 
     def rect(self, left, bottom, width, height, **look):
         """A rectangle."""
