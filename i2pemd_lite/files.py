@@ -63,11 +63,12 @@ def refusal(error, size=None):
     if error.filename is None and error.errno not in FULL:
         return ""
     expected, do, cache = "a file or folder to use", "choose another path", cache_folder().absolute()
-    path = error.filename and Path(error.filename).absolute()
+    named = isinstance(error.filename, str | bytes | os.PathLike)
+    path = Path(os.fsdecode(error.filename)).absolute() if named else None
     if path and (path.is_relative_to(cache) or cache.is_relative_to(path)):  # mkdir may name a folder above it
         do = "set I2PEMD_CACHE to a folder that can be written to"
     if error.errno in FULL:
-        room = "room to write it" if size is None else f"room for {size / 2**20:.1f} MiB"
+        room = "room to write it" if size is None else f"room for {max(size / 2**20, 0.1):.1f} MiB"
         expected, do = room, f"make room on its disk, or {do}"
     return f"{error.filename or 'a file'}: expected {expected}, found: {error.strerror}; {do}"
 

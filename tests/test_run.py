@@ -266,7 +266,7 @@ def test_a_checkpoint_that_cannot_be_written_doubles_no_row(tmp_path, monkeypatc
         write(*given, **options)
 
     monkeypatch.setattr(safetensors.torch, "save_file", sometimes)  # the third is that of step 6
-    with pytest.raises(BadInput, match="expected room for 0.0 MiB, found: No space left on device; make room .* go on"):
+    with pytest.raises(BadInput, match="expected room for 0.1 MiB, found: No space left on device; make room .* go on"):
         run.finish(False)
     run.finish(False)
     steps = [line.split(",")[0] for line in (tmp_path / "run" / "history.csv").read_text().splitlines()]
@@ -451,6 +451,61 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     run.learner.losses = lambda t: losses(run.learner, t)
     with pytest.raises(BadInput, match="stopped within one"):
         next(run)
+
+
+def test_an_interrupt_is_not_lost_where_a_run_ends_or_refuses(tmp_path, monkeypatch):
+    run = line(tmp_path / "run", steps=2)
+    for _ in range(2):
+        next(run)
+    monkeypatch.setattr(run, "save", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):  # which the last save of a loop would have swallowed
+        run.finish(False)
+
+    def full():
+        signal.raise_signal(signal.SIGINT)
+        raise BadInput("no room")
+
+    monkeypatch.setattr(run, "save", full)
+    with pytest.raises(KeyboardInterrupt):
+        run.finish(False)
+
+
+def test_an_evaluation_that_is_no_number_is_not_the_best(tmp_path):
+    run = line(tmp_path / "run", steps=15, scores=(math.nan, 0.9, 0.3)).finish(False)
+    assert run.best[:2] == (0.9, 10)
+    assert Run.load(Line(run.settings), tmp_path / "run").best[:2] == (0.9, 10)
+
+
+def test_a_column_that_one_row_has_and_a_table_that_was_removed_or_cut_are_written_whole(tmp_path):
+    run, losses, path = line(tmp_path / "run", steps=12), Line.losses, tmp_path / "run" / "history.csv"
+    run.learner.losses = lambda t: losses(run.learner, t) | ({"extra": torch.tensor(1.0)} if t == 3 else {})
+    for number in range(1, 13):
+        if number == 7:
+            path.unlink()
+        if number == 10:
+            path.write_bytes(path.read_bytes()[:40])
+        next(run)
+    history = Run.load(Line(run.settings), tmp_path / "run").history
+    assert [row["loss"] for row in history] == [row["loss"] for row in run.history] and history[3]["extra"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")
+def test_a_table_without_room_is_named_and_written_when_there_is_room(tmp_path):
+    import resource
+
+    run = line(tmp_path / "run", steps=2000, checkpoint_every=200, evaluate_every=2000)
+    for _ in range(200):
+        next(run)
+    path = tmp_path / "run" / "history.csv"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+        with pytest.raises(BadInput, match="history.csv: expected room to write it, found: File too large; make room"):
+            run.finish(False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    run.finish(False)
+    assert [row["step"] for row in read_tables(tmp_path / "run", 2000)[0]] == [*range(1, 2001)]
 
 
 def test_one_folder_has_one_writer(tmp_path):

@@ -84,8 +84,8 @@ def uninterrupted():
         yield
     finally:
         signal.signal(signal.SIGINT, stop)
-    if came:
-        stop(*came[0])
+        if came:
+            stop(*came[0])
 
 
 class Run:
@@ -137,6 +137,7 @@ class Run:
         self.history, self.evaluations, self.moments, self.lambdas, self._pending = [], [], [], [], []
         self._disk = store.Writer()
         self._whole = True  # no step is half done
+        self._fetching = threading.Lock()  # a panel may look while another thread trains
         self._unsaved = True  # from its first moment on, a run that is killed can be resumed
 
     def __iter__(self):
@@ -225,7 +226,7 @@ class Run:
         self.evaluations.append({"step": self.number, **figures})
         if self.best is not None and not self.learner.selects(self.best[1] - 1):  # `steps` was raised since
             self.best = None
-        chosen = "selection" in figures and self.learner.selects(self.number - 1)
+        chosen = math.isfinite(figures.get("selection", math.nan)) and self.learner.selects(self.number - 1)
         if chosen and (self.best is None or figures["selection"] > self.best[0]):
             self.best = (figures["selection"], self.number, self._weights())
         return figures
@@ -296,16 +297,17 @@ class Run:
 
     def fetch(self):
         """Bring `history` up to date: losses stay on the device until then. Stops at a loss that is no number."""
-        while self._pending:
-            number, rate, losses = self._pending[0]
-            row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
-            if not math.isfinite(row["loss"]):
-                raise FloatingPointError(
-                    f"the loss of step {number} is {row['loss']}; resume from the last checkpoint with a lower "
-                    f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
-                )
-            self.history[number - 1 :] = [row]  # once, also where it was stopped here before
-            del self._pending[0]
+        with self._fetching:
+            while self._pending:
+                number, rate, losses = self._pending[0]
+                row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
+                if not math.isfinite(row["loss"]):
+                    raise FloatingPointError(
+                        f"the loss of step {number} is {row['loss']}; resume from the last checkpoint with a lower "
+                        f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
+                    )
+                self.history[number - 1 :] = [row]  # once, also where it was stopped here before
+                del self._pending[0]
 
     def expect_own(self):
         """Raise `BadInput` where the folder was moved, or somebody else has gone on with the run in it."""

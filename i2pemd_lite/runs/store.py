@@ -23,7 +23,7 @@ TABLES = ("history.csv", "evaluations.csv")
 DATA = {"folder": str, "name": str, "fingerprint": str}
 ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
 """The form of settings.json, as far as it is read."""
-CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": [float]}
+CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": list}
 CHECKPOINT |= {"hash?": str, "tables?": dict.fromkeys(TABLES, str)}  # which those of older versions lack
 """The form of what a checkpoint says."""
 
@@ -114,9 +114,9 @@ class Writer:
             self.expect_own(run.folder)
             self._write(run, tensors, about)
         except OSError as error:
-            if not (why := refusal(error, size)):
+            if not (why := refusal(error, size if "checkpoint" in str(error.filename) else None)):
                 raise
-            raise BadInput(f"{why}; then go on") from None
+            raise BadInput(f"{why}; then go on, or do so elsewhere by run.fork(FOLDER)") from None
 
     def _write(self, run, tensors, about):
         from safetensors.torch import save_file
@@ -156,7 +156,7 @@ class Writer:
             else:
                 found = f"one of step {there['number']} that somebody else wrote; resume that one"
         elif self.marks[0] is not None:
-            found = "none; put the folder back where it was, and go on"
+            found = "none; put the folder back where it was, or go on elsewhere by run.fork(FOLDER)"
         if found:
             raise BadInput(f"{path}: expected the last checkpoint of this run, found {found}")
 
@@ -171,7 +171,8 @@ class Writer:
         digest = _digest(rows[count:], digest)
         if len(rows) == count:
             return count, end, digest
-        whole = not count or rows[-1].keys() != rows[0].keys()
+        whole = not count or any(row.keys() != rows[0].keys() for row in rows[count:])
+        whole = whole or not path.exists() or path.stat().st_size < end  # somebody else removed or cut it
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), restval="nan")
         if whole:
@@ -182,12 +183,15 @@ class Writer:
             with atomic_write(path) as temporary:
                 temporary.write_bytes(data)
             return len(rows), len(data), digest
-        with open(path, "r+b") as file:
-            file.seek(end)
-            file.truncate()
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(path, "r+b") as file:
+                file.seek(end)
+                file.truncate()
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # which names no file where the disk is full
+            raise OSError(error.errno, error.strerror, str(path)) from None
         return len(rows), end + len(data), digest
 
 
@@ -195,7 +199,7 @@ def restore(run, folder, about, tensors):
     """Bring a run that was only just built to the step of its checkpoint, `read_checkpoint(folder)`."""
     run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
     for name, began in read_about(folder)["settings"].items():
-        if name not in run.settings.LIVE and about["settings"].get(name, began) != began:
+        if name not in (*run.settings.LIVE, "checkpoint_every") and about["settings"].get(name, began) != began:
             found = f"{began!r} beside {about['settings'][name]!r} in the checkpoint; restore the file"
             raise BadInput(f"{folder}/settings.json: expected one {name}, found {found}")
     weights, best = (_part(tensors, prefix) for prefix in ("learner.", "best."))
@@ -209,7 +213,8 @@ def restore(run, folder, about, tensors):
             moved = {key: torch.empty_like(like).copy_(x) for key, x in there.items() if key != "step"}
             state[i] = {"step": there["step"], **moved}
     run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
-    if "best" in about:
+    if "best" in about and about["best"][0] == about["best"][0]:  # older ones kept one that was no number
+        formed(about["best"], [float], f"{folder}/checkpoint.safetensors")
         _expect(folder, best, own)
         run.best = (*about["best"], best)
     run.history, run.evaluations = read_tables(folder, run.number, about.get("tables"))

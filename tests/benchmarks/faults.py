@@ -142,14 +142,18 @@ def kill(tried, place, draw):
 
 
 def interrupt(tried, place, draw):
-    _stopped(tried, place, draw, lambda: signal.raise_signal(signal.SIGINT))
+    _stopped(tried, place, draw, lambda: signal.raise_signal(signal.SIGINT)).finish(progress=False)
 
 
 def stop(tried, place, draw):
     def raise_it():
         raise draw.choice([KeyboardInterrupt, MemoryError, RuntimeError])
 
-    _stopped(tried, place, draw, raise_it)
+    run = _stopped(tried, place, draw, raise_it)
+    try:
+        run.finish(progress=False)
+    except BadInput:
+        tried.go_on(place)
 
 
 def _stopped(tried, place, draw, do):
@@ -159,10 +163,7 @@ def _stopped(tried, place, draw, do):
             run.finish(progress=False)
     except (KeyboardInterrupt, MemoryError, RuntimeError):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        run.finish(progress=False)
-    except BadInput:
-        tried.go_on(place)
+    return run
 
 
 def full(tried, place, draw):
