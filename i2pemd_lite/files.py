@@ -97,7 +97,8 @@ def atomic_write(path):
             raise
         raise OSError(number, os.strerror(number), str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as that there can be no such name
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

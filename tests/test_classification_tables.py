@@ -1,6 +1,7 @@
 """Tables 4 to 6 of the paper: its own numbers, what runs give beside them, tests of differences, and the command."""
 
 import csv
+import inspect
 import json
 import math
 import re
@@ -397,7 +398,7 @@ def test_finished_runs_are_used_as_they_are(tables, data, folder):
 
 
 def test_the_data_are_prepared_once(tables, folder, data, monkeypatch):
-    calls, module = [], classification.evaluate.__globals__
+    calls, module = [], inspect.unwrap(classification.evaluate).__globals__
     prepare = module["prepare"]
     monkeypatch.setitem(module, "prepare", lambda *given: calls.append(given) or prepare(*given))
     classification.tables(data, "ci", (0, 1), SOME, PAIRS, folder, progress=False, **TINY)

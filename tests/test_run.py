@@ -40,6 +40,14 @@ def test_an_eager_optimiser_takes_the_steps_of_torchs(kind, more):
     assert str(both[0].state_dict()) == str(both[1].state_dict())
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Interrupts raise, also where they were ignored, as in a worker of pytest-xdist."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Frozen:
     def __deepcopy__(self, memo):
         return self

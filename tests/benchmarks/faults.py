@@ -117,6 +117,7 @@ class Tried:
 
     def _try(self, fault, place, draw, here):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # "stopping after this step" and the like
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             fault(self, place, draw)
             here.send(("same", "") if self.is_same(place) else ("other", str(place)))
