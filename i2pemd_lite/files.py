@@ -14,7 +14,7 @@ import reprlib
 import secrets
 from pathlib import Path
 
-FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r].", re.DOTALL)  # and no number
+FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r\n].", re.DOTALL)  # and no number
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
 
 
@@ -226,7 +226,7 @@ def write_arrays(path, arrays, notes):
     from safetensors.numpy import save_file
 
     with atomic_write(path) as temporary:
-        save_file(arrays, temporary, notes | {"mark": _mark(arrays, notes)})
+        save_file(arrays, temporary, notes | {"mark": hash_of_arrays(arrays, notes)})
 
 
 def read_arrays(path, what, do, kinds, form, key="", framework="pt"):
@@ -248,7 +248,7 @@ def read_arrays(path, what, do, kinds, form, key="", framework="pt"):
         arrays = {name: array.numpy() for name, array in arrays.items()} if framework == "pt" else arrays
         value = json.loads(notes[key]) if key else notes
         wrong = _unkind(arrays, kinds)
-        if not wrong and notes.get("mark") not in (None, _mark(arrays, notes)):
+        if not wrong and notes.get("mark") not in (None, hash_of_arrays(arrays, notes)):
             wrong = "other content than was written"
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         wrong = f"{type(error).__name__}: {error}"
@@ -271,11 +271,22 @@ def _unkind(arrays, kinds):
     return None
 
 
-def _mark(arrays, notes):
-    parts = [sorted((name, text) for name, text in notes.items() if name != "mark")]
+def hash_of_arrays(arrays, notes=None):
+    """A hash of arrays, their names and kinds, and of the notes but for their "mark"."""
+    parts = [sorted((name, text) for name, text in (notes or {}).items() if name != "mark")]
     for name, array in sorted(arrays.items()):
         parts += [name, str(array.dtype), array.shape, array.reshape(-1).view("u1").data]
     return fingerprint(*parts)
+
+
+def hashed(content):
+    """What a JSON file is to hold, with a hash of it, by which `is_whole` tells that it was not changed."""
+    return content | {"hash": fingerprint(json.dumps(content))}
+
+
+def is_whole(content):
+    """Whether content that was read is what was written; that of an older version has no hash."""
+    return "hash" not in content or content == hashed({name: content[name] for name in content if name != "hash"})
 
 
 def fingerprint(*parts):

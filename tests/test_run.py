@@ -6,14 +6,13 @@ import math
 import random
 import signal
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from lines import Lines
 from torch import nn
 
-import i2pemd_lite
 from i2pemd_lite import BadInput, PrototypeBank, segmentation
 from i2pemd_lite.device import profile
 from i2pemd_lite.runs.run import Run, eager
@@ -281,37 +280,12 @@ def test_a_checkpoint_that_cannot_be_written_doubles_no_row(tmp_path, monkeypatc
     assert steps == ["step", *map(str, range(1, 10))] and run.number == 9
 
 
-class Interrupt:
-    """Inside, `do()` is called at the n-th line of the package or of this file's learner, when it first runs."""
-
-    def __init__(self, n, do):
-        self.n, self.do, self.lines = n, do, set()
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        sys.settrace(self.enter)
-
-    def __exit__(self, *about):
-        sys.settrace(self.before)
-
-    def enter(self, frame, event, about):
-        name = frame.f_code.co_filename
-        inside = PACKAGE in name or (name == __file__ and isinstance(frame.f_locals.get("self"), Line))
-        return self.line if inside else None
-
-    def line(self, frame, event, about):
-        if event == "line" and (place := (frame.f_code.co_filename, frame.f_lineno)) not in self.lines:
-            self.lines.add(place)
-            if len(self.lines) == self.n:
-                self.do()
-        return self.line
-
-
 def stop():
     raise KeyboardInterrupt
 
 
-PACKAGE = str(Path(i2pemd_lite.__file__).parent)
+def own(frame):
+    return frame.f_code.co_filename == __file__ and isinstance(frame.f_locals.get("self"), Line)
 
 
 def interrupted(folder, do):
@@ -319,7 +293,8 @@ def interrupted(folder, do):
     n, more = 0, True
     while more:
         n += 1
-        run, interrupt, came = line(folder / str(n), steps=7, scores=(0.1, 0.9)), Interrupt(n, do), False
+        run, came = line(folder / str(n), steps=7, scores=(0.1, 0.9)), False
+        interrupt = Lines(n, do, once=True, also=own)
         for _ in range(4):
             next(run)
         with interrupt:
@@ -327,7 +302,7 @@ def interrupted(folder, do):
                 next(run)
             except KeyboardInterrupt:
                 came = True
-        more = len(interrupt.lines) >= n
+        more = interrupt.count >= n
         if more:
             yield run, came
     assert n > 150, n

@@ -7,9 +7,9 @@ import numpy as np
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
-from i2pemd_lite.files import BadInput, fingerprint, unguarded, write_csv
+from i2pemd_lite.files import BadInput, fingerprint, hashed, unguarded, write_csv
 from i2pemd_lite.metrics import classification_metrics
-from i2pemd_lite.tables.report import Report, hashed
+from i2pemd_lite.tables.report import Report
 
 DECISIONS = {"largest score": "argmax", "score ≥ 0.18": 0.18}
 """How a score becomes a class: for teaching the largest one; the code of SRC-MT calls every class from 0.18 on."""

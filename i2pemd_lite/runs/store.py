@@ -15,7 +15,16 @@ import torch
 
 import i2pemd_lite
 from i2pemd_lite import distributed
-from i2pemd_lite.files import BadInput, atomic_write, fingerprint, formed, read_json, refusal, write_json
+from i2pemd_lite.files import (
+    BadInput,
+    atomic_write,
+    fingerprint,
+    formed,
+    hash_of_arrays,
+    read_json,
+    refusal,
+    write_json,
+)
 from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.settings import PRECISIONS
 
@@ -58,19 +67,6 @@ def read_checkpoint(folder, tensors=True):
     return formed(about, CHECKPOINT, path) | {"mark": mark}, values
 
 
-def _hash(tensors):
-    """A hash of tensors, their names and their kinds."""
-    parts = []
-    for name, value in sorted(tensors.items()):
-        parts += [
-            name,
-            str(value.dtype),
-            tuple(value.shape),
-            value.contiguous().flatten().view(torch.uint8).numpy().data,
-        ]
-    return fingerprint(*parts)
-
-
 def read_tables(folder, number, hashes=None):
     """history.csv and evaluations.csv of a run up to step `number`, each a list of dicts; `BadInput` when damaged.
 
@@ -108,10 +104,10 @@ class Writer:
 
     def write(self, run):
         """Write all that is not there yet, the checkpoint after everything else; `BadInput` says why it cannot be."""
+        self.expect_own(run.folder)
         tensors, about = _checkpoint(run)
         size = sum(tensor.nbytes for tensor in tensors.values())
         try:
-            self.expect_own(run.folder)
             self._write(run, tensors, about)
         except OSError as error:
             if not (why := refusal(error, size if "checkpoint" in str(error.filename) else None)):
@@ -265,6 +261,10 @@ def _checkpoint(run):
     return tensors, about | {"hash": _hash(tensors)}
 
 
+def _hash(tensors):
+    return hash_of_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
+
+
 def _part(tensors, prefix):
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -277,10 +277,8 @@ def _read_rows(path, number):
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         complete = [row for row in rows if None not in row and None not in row.values() and row["step"].isdigit()]
-        once = {
-            tuple(row.values()): row for row in complete if int(row["step"]) <= number
-        }.values()  # a row twice is one
-        return [{name: _number(value) for name, value in row.items()} for row in once]
+        once = {tuple(row.values()): row for row in complete if int(row["step"]) <= number}  # of equal rows one
+        return [{name: _number(value) for name, value in row.items()} for row in once.values()]
     except (KeyError, ValueError, csv.Error) as error:
         found = f"{type(error).__name__}: {error}"
         raise BadInput(f"{path}: expected a table of a run, found {found}; restore it, or train again") from None

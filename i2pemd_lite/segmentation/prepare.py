@@ -11,7 +11,6 @@ directions, so that resampling never mixes an oblique stack of thick slices.
 import contextlib
 import functools
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,8 +32,8 @@ GEOMETRY = {
     "min_depth": int, "normalise": str,
 }  # fmt: skip
 MOMENTS = dict.fromkeys(MODALITIES, (None, [float]))
-LISTED = {"name": str, "geometry": GEOMETRY, "cases": [str], "hashes": [str], "moments": MOMENTS, "mark?": str}
-"""The form of prepared.json, and of two of its parts, which compact files have too. Older ones have no mark."""
+LISTED = {"name": str, "geometry": GEOMETRY, "cases": [str], "hashes": [str], "moments": MOMENTS}
+"""The form of prepared.json, and of two of its parts, which compact files have too."""
 NOTES = {"name": str, "geometry": GEOMETRY, "moments": MOMENTS, "cases": [{
     "name": str, "modality": MODALITIES, "affine": [[float]], "lo": float, "scale": float, "shape": [int],
     "moments": [float], "source": {"shape": [int], "affine": [[float]]},
@@ -199,7 +198,7 @@ class Prepared:
         files.formed(listed, LISTED, folder / "prepared.json")
         hashes = dict(zip(listed["cases"], listed["hashes"], strict=False))
         complete = len(hashes) == len(listed["hashes"]) == len(listed["cases"])
-        if not complete or listed.get("mark", _mark(listed)) != _mark(listed):
+        if not (complete and files.is_whole(listed)):
             found = "other content; prepare the scans again"
             raise BadInput(f"{folder / 'prepared.json'}: expected the list as it was written, found {found}")
         geometry = Geometry(**{name: listed["geometry"][name] for name in GEOMETRY})
@@ -288,8 +287,14 @@ def _case(scan, image, label, grid, geometry):
 
 
 def _target(grid, geometry, label):
-    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis. A
-    crop cuts to a box, the organs and a margin, which is centred in the prepared grid; along z that is as long."""
+    """The prepared `Grid` for a scan on `grid`, and its field of view (3, 2): from and to along each source axis.
+
+    Along one source axis, in its voxels, where a crop has cut to the organs and a margin:
+
+        grid    |-----------------------------|
+        organs          |---------|
+        box          |---------------|           centred in the prepared grid, which along z is as long
+    """
     import nibabel
 
     world, flips = nibabel.io_orientation(grid.affine).T
@@ -400,12 +405,11 @@ def _fill(folder, dataset, geometry, progress, train):
         problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
-    listed = {
+    files.write_json(folder / "prepared.json", files.hashed({
         "format": FORMAT, "name": dataset.name, "geometry": asdict(geometry), "cases": [case.name for case in cases],
         "hashes": [_hash(case) for case in cases], "train": train,
         "moments": {m: _pooled([case.moments for case in trained if case.modality == m]) for m in MODALITIES},
-    }  # fmt: skip
-    files.write_json(folder / "prepared.json", listed | {"mark": _mark(listed)})
+    }))  # fmt: skip
 
 
 def _pooled(moments):
@@ -429,11 +433,6 @@ def _hash(case):
     if case.label is not None:
         digest.update(case.label.contiguous().numpy())
     return digest.hexdigest()[:16]
-
-
-def _mark(listed):
-    """A hash of all of prepared.json, as it comes back from JSON."""
-    return files.fingerprint(json.dumps([listed[name] for name in ("format", *LISTED) if name != "mark?"]))
 
 
 def _file_name(name):

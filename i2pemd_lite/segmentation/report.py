@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from i2pemd_lite.files import hashed
 from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, ORGANS
-from i2pemd_lite.tables.report import Report, hashed, without_nan
+from i2pemd_lite.tables.report import Report, without_nan
 
 VOXELS = 200  # of each class and modality, about, whose features an evaluation compares, shared out over the cases
 BLOCKS, PROBE = 2, 20  # of each modality, and voxels of each class in each, whose features a `Moment` keeps

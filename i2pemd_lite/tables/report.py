@@ -6,7 +6,6 @@ printed, and how, is declared by `Column`s.
 """
 
 import dataclasses
-import json
 import math
 import re
 import statistics
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from i2pemd_lite.device import told
-from i2pemd_lite.files import fingerprint, write_csv, write_json
+from i2pemd_lite.files import write_csv, write_json
 
 WIDTH = 120  # of the text under a table
 WORDS = "text-align:left;vertical-align:top;padding:3px 8px;line-height:1.35"  # style of a cell of words
@@ -276,16 +275,6 @@ def without_nan(rows):
     """
     # NaN alone is not itself
     return [{name: value if value == value else None for name, value in row.items()} for row in rows]
-
-
-def hashed(content):
-    """The content of a file with a hash of it, by which `is_whole` tells that it was not changed."""
-    return content | {"hash": fingerprint(json.dumps(content))}
-
-
-def is_whole(content):
-    """Whether content that was read is what was written; that of an older version has no hash."""
-    return "hash" not in content or content == hashed({name: content[name] for name in content if name != "hash"})
 
 
 def with_nan(rows):

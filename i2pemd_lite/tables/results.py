@@ -12,10 +12,10 @@ from itertools import product
 from pathlib import Path
 
 from i2pemd_lite.device import told
-from i2pemd_lite.files import BadInput, Problems, read_json, run_lock, write_text
+from i2pemd_lite.files import BadInput, Problems, is_whole, read_json, run_lock, write_text
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
-from i2pemd_lite.tables.report import Column, Report, is_whole, spread
+from i2pemd_lite.tables.report import Column, Report, spread
 
 FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
@@ -195,7 +195,7 @@ class Tables:
                 if source["fingerprint"] != data.fingerprint:
                     words = f"one on {source['name']} {cls.THINGS} from {source['folder']}, or prepared in another way"
                     problems.add(place, "a run on the data asked for", words, "choose another folder")
-                there = cls.TASK.settings().changed(**read_checkpoint(place)[0]["settings"])
+                there = cls.TASK.settings().changed(**read_checkpoint(place, tensors=False)[0]["settings"])
                 if words := in_words(differences(there, wanted[place]), "instead of"):
                     problems.add(place, "a run with the settings asked for", words, "choose another folder")
         problems.raise_if_any()

@@ -29,13 +29,14 @@ from pathlib import Path
 
 import torch
 
-import i2pemd_lite
 from i2pemd_lite import classification, segmentation
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.store import read_checkpoint
 from i2pemd_lite.runs.watch import saved
 
-PACKAGE = str(Path(i2pemd_lite.__file__).parent)
+sys.path.append(str(Path(__file__).parent.parent))
+from lines import Lines  # noqa: E402
+
 METHODS = {segmentation: "joint_sepbn_i2pemd", classification: "i2pemd"}
 CHANGES = {segmentation: {"width": 2, "dim": 4}, classification: {}}
 OUTCOMES = ("same", "named", "other", "raw", "hung")
@@ -208,27 +209,3 @@ def damage(tried, place, draw):
 
 KINDS = {"kill": kill, "interrupt": interrupt, "stop": stop, "full": full, "damage": damage}
 FORK = multiprocessing.get_context("fork") if "fork" in multiprocessing.get_all_start_methods() else None
-
-
-class Lines:
-    """Inside, lines of the package are counted, and at the n-th `do()` is called."""
-
-    def __init__(self, n=None, do=None):
-        self.n, self.do, self.count = n, do, 0
-
-    def __enter__(self):
-        sys.settrace(self._enter)
-        return self
-
-    def __exit__(self, *about):
-        sys.settrace(None)
-
-    def _enter(self, frame, event, about):
-        return self._line if frame.f_code.co_filename.startswith(PACKAGE) else None
-
-    def _line(self, frame, event, about):
-        if event == "line":
-            self.count += 1
-            if self.count == self.n:
-                self.do()
-        return self._line

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from i2pemd_lite.course.record import calibration
 from i2pemd_lite.course.record.handin import read_all
-from i2pemd_lite.files import atomic_write, write_text
+from i2pemd_lite.files import atomic_write, guarded, write_text
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.still import count, drawn
 
@@ -87,12 +87,7 @@ def table(hand_ins):
         score = calibration.score(one.predictions.values())
         numbers = [f"{x:.3f}" for x in (score.sure, score.right, score.brier)] if score else [""] * 3
         rows.append([*row, len(one.predictions), *numbers])
-    return [[cell if isinstance(cell, int) else _plain(str(cell)) for cell in row] for row in rows]
-
-
-def _plain(text):
-    """A cell as text: a spreadsheet would compute one that begins with such a sign."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return [guarded(row) for row in rows]
 
 
 def words(hand_ins, problems):
