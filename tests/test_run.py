@@ -8,6 +8,7 @@ import signal
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from lines import Lines
@@ -457,6 +458,15 @@ def test_an_evaluation_that_is_no_number_is_not_the_best(tmp_path):
     run = line(tmp_path / "run", steps=15, scores=(math.nan, 0.9, 0.3)).finish(False)
     assert run.best[:2] == (0.9, 10)
     assert Run.load(Line(run.settings), tmp_path / "run").best[:2] == (0.9, 10)
+
+
+def test_figures_may_be_numbers_of_numpy_or_torch(tmp_path):
+    run, figures = line(tmp_path / "run", steps=5), {"selection": np.float32(1e9), "tensor": torch.tensor(0.1)}
+    run.learner.evaluate = lambda: figures
+    run.finish(False)
+    again = Run.load(Line(run.settings), tmp_path / "run")
+    assert again.evaluations == run.evaluations == [{"step": 5, "selection": 1e9, "tensor": pytest.approx(0.1)}]
+    assert again.best[:2] == (1e9, 5)
 
 
 def test_a_column_that_one_row_has_and_a_table_that_was_removed_or_cut_are_written_whole(tmp_path):

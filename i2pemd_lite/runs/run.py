@@ -222,6 +222,7 @@ class Run:
     def _evaluate(self):
         with self.learner.evaluating():
             figures = self.learner.evaluate()
+        figures = {name: value.item() if hasattr(value, "item") else value for name, value in figures.items()}
         self._keep_moment()
         self.evaluations.append({"step": self.number, **figures})
         if self.best is not None and not self.learner.selects(self.best[1] - 1):  # `steps` was raised since
