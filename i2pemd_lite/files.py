@@ -114,7 +114,7 @@ def run_lock(folder):
     try:
         lock = FileLock(folder / ".training").acquire(blocking=False)
     except Timeout:
-        found = "one that is being trained elsewhere; stop it there, or choose another name"
+        found = "one that is being trained elsewhere; stop it there, wait for its end, or choose another"
         raise BadInput(f"{folder}: expected a run that nobody trains, found {found}") from None
     with lock:
         yield

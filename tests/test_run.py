@@ -419,6 +419,16 @@ def test_seed_everything_repeats():
     assert draws[0] == draws[1]
 
 
+def test_a_run_that_is_interrupted_is_saved_where_it_stands(tmp_path):
+    run, losses = line(tmp_path / "run", checkpoint_every=20, evaluate_every=20), Line.losses
+    run.learner.losses = lambda t: (t == 7 and signal.raise_signal(signal.SIGINT)) or losses(run.learner, t)
+    with pytest.raises(KeyboardInterrupt):
+        run.finish(False)
+    again = Run.load(Line(run.settings), tmp_path / "run")
+    assert again.number == run.number == 8
+    assert_same(weights(again.finish(False)), weights(line().finish(False)))
+
+
 def test_a_second_interrupt_stops_at_once(tmp_path):
     run, losses = line(tmp_path / "run"), Line.losses
 

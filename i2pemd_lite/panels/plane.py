@@ -43,7 +43,7 @@ def draw(card, name, box, window, marked, others, prototypes):
     sides = np.where(places[:, 0] > x + 0.4 * half, -1, 1)
     ends = np.c_[places[:, 0] + 0.12 * half * sides, style.apart(places[:, 1], 0.13 * half)]
     draw_leaders(plane, places, ends)
-    plane.points(*places.T, ms=8.5, zorder=2.2, **style.PROTOTYPE)
+    plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
     paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
     for name, end, side in zip(prototypes, ends, sides, strict=True):
         plane.text(*end, name, size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right", bbox=paper)

@@ -249,9 +249,14 @@ class Run:
             yield step
 
     def finish(self, progress=True):
-        """Train to the end; the run itself."""
-        for _ in self.progress() if progress else self:
-            pass
+        """Train to the end; the run itself. Where it is interrupted after a step, it is saved there."""
+        try:
+            for _ in self.progress() if progress else self:
+                pass
+        except KeyboardInterrupt:
+            if self._whole:
+                self.save()
+            raise
         return self
 
     def change(self, **values):
