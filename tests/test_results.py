@@ -63,7 +63,7 @@ def test_an_evaluation_of_earlier_weights_overwrites_none(task, run):
 
 def test_a_name_like_an_address_is_a_file():
     for cell, place in {"javascript:alert(1)": "javascript%3Aalert%281%29", "a b/c.json": "a%20b/c.json"}.items():
-        page = report.Report("", [{"at": cell}], columns=[report.Column("at", kind="link")])._repr_html_()
+        page = report.Report("", [{"at": cell}], lines=[[report.Column("at", kind="link")]])._repr_html_()
         assert f'href="{place}"' in page
-    page = report.Report("", [{"at": "https://a.org/b?c"}], columns=[report.Column("at", kind="link")])._repr_html_()
+    page = report.Report("", [{"at": "https://a.org/b?c"}], lines=[[report.Column("at", kind="link")]])._repr_html_()
     assert 'href="https://a.org/b?c"' in page

@@ -19,7 +19,7 @@ from i2pemd_lite.classification.settings import SETTINGS
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.tables import results
-from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Page, Report, with_nan, with_paper
+from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Report, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
 
 PROPOSED = "i2pemd"
@@ -189,8 +189,10 @@ class Tables(results.Tables):
         shares = [Column("labelled %", digits=0), Column("unlabelled %", digits=0)]
         others = with_paper(_means(("sensitivity", "specificity", "accuracy", "top1")), shares, digits=2)
         follows = ["the paper's top-1 follows from its accuracy, if the largest score decides"]
-        pages = [Page([[*first, p, p.paper()]]), Page(others, "Table 4, the other figures", follows)]
-        return Report("Table 4: figures in percent, mean ± SD over seeds", rows, self.about(), notes=notes, pages=pages)
+        title, about = "Table 4: figures in percent, mean ± SD over seeds", self.about()
+        pages = [Report(title, rows, about, notes=notes, lines=[[*first, p, p.paper()]])]
+        pages.append(Report("Table 4, the other figures", rows, notes=follows, lines=others))
+        return Report(title, rows, about, notes=notes, pages=pages)
 
     @functools.cached_property
     def comparison(self):
@@ -228,7 +230,8 @@ class Tables(results.Tables):
         tests = [ROW, SEEDS, Column("top1", "Δ top-1", digits=1, sign="+"), Column("t", kind="mean")]
         tests += [Column("p", kind="p"), Column("only ours"), Column("only theirs"), Column("McNemar p", kind="p")]
         test = "Ours and each other method by image: paired t-test of top-1 (points), McNemar's test of the first seed"
-        pages = [Page([intervals], notes=of_intervals), Page([tests], test, of_tests)]
+        pages = [Report(title, rows, notes=of_intervals, lines=[intervals])]
+        pages.append(Report(test, rows, notes=of_tests, lines=[tests]))
         return Report(title, rows, notes=of_intervals + of_tests, pages=pages)
 
     @functools.cached_property
@@ -243,7 +246,7 @@ class Tables(results.Tables):
                 rows[-1] |= _bounded(figure, [run.figures[figure] for run in runs], bounds)
         columns = [ROW, SEEDS, *(Column(figure, FIGURES[figure], "interval") for figure in figures)]
         title = "Figures in percent, mean over seeds, with 95 % intervals of these networks over test images"
-        return Report(title, rows, notes=[COVERS], columns=columns)
+        return Report(title, rows, notes=[COVERS], lines=[columns])
 
     @property
     def threshold018(self):
@@ -268,7 +271,7 @@ class Tables(results.Tables):
         second = [BLANK, Column(threshold, kind="words"), *second]
         lines = [first, second, with_paper(columns[:-1], columns[-1:], digits=2)[1]]
         title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
-        return Report(title, rows, notes=notes, pages=[Page(lines)])
+        return Report(title, rows, notes=notes, lines=lines)
 
     @property
     def table5(self):
@@ -305,7 +308,7 @@ class Tables(results.Tables):
         columns = [ROW, Column("band a step", "a step in band"), Column("near a step", "let in a step")]
         columns += [Column(f"{name} right %", short) for name, short in SHORT.items()]
         title = "Pseudo-labels by region: how many are right (%)"
-        return Report(title, rows, notes=notes, columns=columns)
+        return Report(title, rows, notes=notes, lines=[columns])
 
     def pairs(self, method):
         """[(a run of the proposed method, one of the other method)], a pair for each seed that both have."""
@@ -357,7 +360,7 @@ def _means(figures):
 def _five(title, rows, notes, methods):
     """A report that prints the paper's five figures."""
     lines = with_paper(_means(paper.FIGURES), [Column("seeds", digits=0)], digits=2)
-    return Report(title, rows, notes=notes if rows else [results.no_run_of(methods)], pages=[Page(lines)])
+    return Report(title, rows, notes=notes if rows else [results.no_run_of(methods)], lines=lines)
 
 
 def _verdicts(rows, figure):

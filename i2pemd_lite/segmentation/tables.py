@@ -21,7 +21,7 @@ from i2pemd_lite.segmentation.report import DISTANCES, known_mean, organ_means, 
 from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
 from i2pemd_lite.tables import report, results
-from i2pemd_lite.tables.report import ROW, SEEDS, SETTING, Column, Page, Report
+from i2pemd_lite.tables.report import ROW, SEEDS, SETTING, Column, Report
 
 FIGURES_OF_CASE = {organ + end: (None, float) for organ in ORGANS for end in ("", " assd", " hd95", " hd")}
 EVALUATION = {"about": dict, "cases": [{"modality": MODALITIES} | FIGURES_OF_CASE], "missing": list}
@@ -139,13 +139,13 @@ class Tables(results.Tables):
         means = [Column(name, head, "mean") for name, head in MEANS.items()]
         theirs = [Column(f"paper {name}", f"paper {head}") for name, head in MEANS.items()]
         first = [ROW, SETTING, SEEDS, *means, *theirs, Column("recomputed")]
-        pages = [Page([first], rows=marked)]
+        notes = [*self.unlike(), *map(wrong.get, self.present(wrong)), self.note(self.of(self.NAMES))]
+        title, about = "Table 1: Dice overlap (DOC, %), mean ± SD over seeds", self.about()
+        pages = [Report(title, marked, about, notes=notes, lines=[first])]
         for m in MODALITIES:
             organs = [Column(f"{m} {organ}", short, "mean") for organ, short in SHORT.items()]
-            pages.append(Page(report.with_paper(organs), f"Table 1, organs in {m.upper()}", []))
-        notes = [*self.unlike(), *map(wrong.get, self.present(wrong)), self.note(self.of(self.NAMES))]
-        title = "Table 1: Dice overlap (DOC, %), mean ± SD over seeds"
-        return Report(title, rows, self.about(), notes=notes, pages=pages)
+            pages.append(Report(f"Table 1, organs in {m.upper()}", rows, lines=report.with_paper(organs)))
+        return Report(title, rows, about, notes=notes, pages=pages)
 
     @property
     def table2(self):
@@ -170,7 +170,7 @@ class Tables(results.Tables):
         r, p = Column("r", digits=2, sign="+"), Column("p", kind="p")
         columns = [*map(Column, ("", "setting", "seed")), r, p, Column("n"), r._replace(name="paper r"), p.paper()]
         title = "Table 2: Pearson's r over the evaluations of a run of the proposed method"
-        return Report(title, rows, notes=notes, columns=columns)
+        return Report(title, rows, notes=notes, lines=[columns])
 
     @property
     def table3(self):
@@ -234,4 +234,4 @@ from_runs = Tables.from_runs
 
 def _of_means(title, first, rows, means, notes, more=()):
     columns = [Column(first), SETTING, SEEDS, *(Column(name, kind="mean") for name in means), *more]
-    return Report(f"{title}, mean ± SD over seeds", rows, notes=notes, columns=columns)
+    return Report(f"{title}, mean ± SD over seeds", rows, notes=notes, lines=[columns])

@@ -90,46 +90,6 @@ def with_paper(columns, more=(), digits=None):
     return [[ROW, SETTING, *columns, *more], [*theirs, *[BLANK] * len(more)]]
 
 
-class Page(NamedTuple):
-    """One printed table of a report.
-
-    lines : lists of `Column`s; each row takes as many lines, and the first list gives the heads
-    title, notes : of this table alone; where there are none, the first one has those of the report
-    rows : to print in place of the report's
-    """
-
-    lines: list
-    title: str = ""
-    notes: list | None = None
-    rows: list | None = None
-    digits: int = 1  # those of the report
-
-    def table(self):
-        """(heads, rows of cells as text)."""
-        cells = [[column.cell(row, self.digits) for column in line] for row in self.rows for line in self.lines]
-        return [column.name if column.head is None else column.head for column in self.lines[0]], cells
-
-    def text(self):
-        """The table for a terminal."""
-        head, cells = self.table()
-        table = lines([head, *cells], [column.is_number(self.rows[0]) for column in self.lines[0]])
-        return "\n".join([self.title, *table, *(textwrap.fill(line, WIDTH) for line in self.notes)])
-
-    def markdown(self):
-        """The table for a Markdown file."""
-        table = [markdown(*self.table())] if self.rows else []
-        return "\n".join([f"**{self.title}**", "", *table, *(f"\n{line}" for line in self.notes)])
-
-    def html(self):
-        """The table for a notebook."""
-        head, cells = self.table()
-        rows = [[f"<th>{escape(name)}</th>" for name in head]] if head else []
-        rows += [map(_html, self.lines[0], row) for row in cells]
-        body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-        below = "".join(f"<p><small>{escape(line)}</small></p>" for line in self.notes)
-        return f"<table><caption>{escape(self.title)}</caption>{body}</table>{below}"
-
-
 def _html(column, cell):
     # Quoted, a name that has the form of an address, such as one with "javascript:", is that of a file.
     place = cell if re.match("https?://", cell) else quote(cell, errors="surrogateescape")
@@ -141,8 +101,9 @@ def _html(column, cell):
 class Report:
     """A table: `rows` are dicts with the same keys, `about` says how it was made (method, seed, profile, seconds).
 
-    `notes` are sentences that belong under the table. What is printed are its `columns` (none: all figures of a row) or
-    several tables, its `pages`; then the reports `below`, a dict of them by name.
+    `notes` are sentences that belong under the table. A row takes a printed line for each list of `Column`s in `lines`,
+    of which the first gives the heads; without any, all its figures are printed. `pages` are reports to print in place
+    of this one, `below` others to print after it, {name in JSON: report}.
 
     Example
     -------
@@ -160,32 +121,46 @@ class Report:
     about: dict = dataclasses.field(default_factory=dict)
     digits: int = 1
     notes: list = dataclasses.field(default_factory=list)
-    columns: list = dataclasses.field(default_factory=list, repr=False)
+    lines: list = dataclasses.field(default_factory=list, repr=False)
     pages: list = dataclasses.field(default_factory=list, repr=False)
     below: dict = dataclasses.field(default_factory=dict)
 
     def printed(self):
-        """Each `Page` to print, with all that it prints."""
-        about = [" · ".join(f"{name} {value}" for name, value in self.about.items())] if self.about else []
-        columns = self.columns or list(map(Column, self.rows[0] if self.rows else ()))
-        notes = about + self.notes
-        for page in self.pages or [Page([columns])]:
-            rows = self.rows if page.rows is None else page.rows
-            own = notes if page.notes is None else page.notes
-            yield Page(page.lines if rows else [[]], page.title or self.title, own, rows, self.digits)
-            notes = []
+        """Each report to print, with its `Column`s, their heads, the cells as text, and the sentences below."""
+        for report in self.pages or [self]:
+            rows = report.rows
+            lines = (report.lines or [list(map(Column, rows[0]))]) if rows else [[]]
+            heads = [column.name if column.head is None else column.head for column in lines[0]]
+            cells = [[column.cell(row, report.digits) for column in line] for row in rows for line in lines]
+            about = [" · ".join(f"{name} {value}" for name, value in report.about.items())] if report.about else []
+            yield report, lines[0], heads, cells, about + report.notes
         for report in self.below.values():
             yield from report.printed()
 
     def __str__(self):
-        return "\n\n".join(page.text() for page in self.printed())
+        texts = []
+        for report, columns, heads, cells, notes in self.printed():
+            table = lines([heads, *cells], [column.is_number(report.rows[0]) for column in columns])
+            texts.append("\n".join([report.title, *table, *(textwrap.fill(note, WIDTH) for note in notes)]))
+        return "\n\n".join(texts)
 
     def markdown(self):
         """The tables for a Markdown file."""
-        return "\n\n".join(page.markdown() for page in self.printed())
+        texts = []
+        for report, _, heads, cells, notes in self.printed():
+            table = [markdown(heads, cells)] if cells else []
+            texts.append("\n".join([f"**{report.title}**", "", *table, *(f"\n{note}" for note in notes)]))
+        return "\n\n".join(texts)
 
     def _repr_html_(self):
-        return "".join(page.html() for page in self.printed())
+        page = ""
+        for report, columns, heads, cells, notes in self.printed():
+            rows = [[f"<th>{escape(head)}</th>" for head in heads]] if heads else []
+            rows += [map(_html, columns, row) for row in cells]
+            body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+            page += f"<table><caption>{escape(report.title)}</caption>{body}</table>"
+            page += "".join(f"<p><small>{escape(note)}</small></p>" for note in notes)
+        return page
 
     def to_pandas(self):
         """The rows as a pandas DataFrame (pandas comes with the `lab` extra)."""

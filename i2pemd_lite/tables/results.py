@@ -390,4 +390,4 @@ def origins(tables):
         row |= {"commit": read_about(place).get("commit") or "unknown"}
         rows.append(row | {"settings": (beside / "settings.json").as_posix()})
     columns = [Column(name, kind="link" if name == "settings" else "value") for name in rows[0]]
-    return Report("Where each run comes from", rows, columns=columns)
+    return Report("Where each run comes from", rows, lines=[columns])
