@@ -113,12 +113,19 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     >>> {name: round(term.item(), 6) for name, term in loss.terms.items()}
     {'ce': 0.155599, 'dice': 0.233569, 'i2pemd': 0.3}
     """
+    for name, value, choices in (("add", add, ("sum", "mean")), ("ce", ce, ("weighted", "plain"))):
+        if value not in choices:
+            raise BadInput(f"{name}: expected {' or '.join(map(repr, choices))}, found {value!r}")
     statistics = class_statistics(logits, labels, ignore_index)
     groups = _groups(statistics, sizes)
-    if add not in ("sum", "mean"):
-        raise BadInput(f"add: expected 'sum' or 'mean', found {add!r}")
-    n = 1 if add == "sum" else len(groups)
-    terms = {"ce": sum(_cross_entropy(s, ce) for s in groups) / n, "dice": sum(map(_soft_dice, groups)) / n}
+    terms = {"ce": 0.0, "dice": 0.0}
+    for s in groups:
+        N = s.counts.sum().clamp(min=1)
+        w = 1 - s.counts / N if ce == "weighted" else torch.ones_like(s.counts)
+        terms["ce"] = terms["ce"] + (w * s.nll).sum() / N
+        overlap = 2 * s.mass.diagonal() / (s.squares + s.counts + EPSILON)
+        terms["dice"] = terms["dice"] + (1 - overlap.mean())
+    terms = {name: term / (1 if add == "sum" else len(groups)) for name, term in terms.items()}
     if ground is not None:
         terms["i2pemd"] = _i2pemd(_pooled(statistics), ground)
     return _total(terms, weight)
@@ -173,18 +180,6 @@ def _pooled(statistics):
     return ClassStatistics(*distributed.all_reduce_sum(*(field.sum(0) for field in statistics)))
 
 
-def _cross_entropy(s, ce):
-    if ce not in ("weighted", "plain"):
-        raise BadInput(f"ce: expected 'weighted' or 'plain', found {ce!r}")
-    N = s.counts.sum().clamp(min=1)
-    w = 1 - s.counts / N if ce == "weighted" else torch.ones_like(s.counts)
-    return (w * s.nll).sum() / N
-
-
-def _soft_dice(s):
-    return 1 - (2 * s.mass.diagonal() / (s.squares + s.counts + EPSILON)).mean()
-
-
 def _i2pemd(s, ground):
     K = len(s.counts)
     if ground.shape != (K, K):
@@ -202,8 +197,6 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
 
     A class that is absent from a modality has no mean and is skipped. Gradients flow to both sides.
 
-    Parameters
-    ----------
     logits : (B, K, *S), labels : (B, *S), sizes : (number of CT, number of MR) samples, in this order, temperature : T
 
     Example
