@@ -66,22 +66,21 @@ def paths(folder):
 
 def read(folder, last):
     """The moments of the run in `folder` up to step `last`: those of later ones belong to no checkpoint."""
-    moments = []
+    moments, form = [], {"step": int, "format": int}
+    do = "delete the file, and the run is shown and goes on without it"
     for step, path in paths(folder).items():
-        if step <= last:
-            moments.append(_read(path, step))
-            first, other = moments[0], moments[-1]
-            if other.features.shape != first.features.shape or other.prototypes.shape != first.prototypes.shape:
-                expected, shape = f"features {first.features.shape} as at step {first.step}", other.features.shape
-                raise BadInput(f"{path}: expected {expected}, found {shape}, of another run; delete the file")
+        if step > last:
+            break
+        arrays, about = read_arrays(path, "a moment of a run", do, KINDS, form, "moment", "np")
+        if about != {"step": step, "format": FORMAT}:
+            found = f"that of step {about['step']}"
+            if about["format"] != FORMAT:
+                found = f"format {about['format']}, of another version"
+            expected = f"a moment of step {step} in format {FORMAT}"
+            raise BadInput(f"{path}: expected {expected}, found {found}; delete the file")
+        moments.append(Moment(step, **{name: arrays[name] for name in KINDS}))
+        first, here = moments[0], moments[-1]
+        if here.features.shape != first.features.shape or here.prototypes.shape != first.prototypes.shape:
+            expected, found = f"features {first.features.shape} as at step {first.step}", here.features.shape
+            raise BadInput(f"{path}: expected {expected}, found {found}, of another run; delete the file")
     return moments
-
-
-def _read(path, step):
-    do, form = "delete the file, and the run is shown and goes on without it", {"step": int, "format": int}
-    arrays, about = read_arrays(path, "a moment of a run", do, KINDS, form, "moment", "np")
-    if about != {"step": step, "format": FORMAT}:
-        other = f"format {about['format']}, of another version"
-        kind = other if about["format"] != FORMAT else f"that of step {about['step']}"
-        raise BadInput(f"{path}: expected a moment of step {step} in format {FORMAT}, found {kind}; delete the file")
-    return Moment(step, **{name: arrays[name] for name in KINDS})

@@ -49,15 +49,7 @@ class Step:
 
 @functools.cache
 def eager(optimiser):
-    """The same optimiser of `torch.optim`, by a class that does not load torch's compiler.
-
-    Around these methods torch has wrappers that load it, in two seconds, for what is not compiled here.
-
-    Example
-    -------
-    >>> eager(torch.optim.SGD)([torch.zeros(1, requires_grad=True)], lr=0.5).defaults["lr"]
-    0.5
-    """
+    """An optimiser of `torch.optim` without the wrappers of its methods, which load torch's compiler in two seconds."""
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
     bare = {name: inspect.unwrap(getattr(optimiser, name)) for name in names}
     return type(optimiser.__name__, (optimiser,), bare | {"step": torch.no_grad()(bare["step"])})
@@ -91,15 +83,8 @@ def uninterrupted():
 class Run:
     """A training run: an iterator over its steps.
 
-    Parameters
-    ----------
-    learner : Learner
     folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
         evaluations.csv, checkpoint.safetensors, moments/, and after evaluation report.json and what a task adds to it.
-    task : name of the task, for settings.json
-
-    Attributes
-    ----------
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
@@ -265,8 +250,7 @@ class Run:
             if name not in self.settings.LIVE:
                 raise BadInput(f"{name}: cannot change in a run; what can are {', '.join(self.settings.LIVE)}")
         self.settings.changed(**values)  # raises for a value that no run can use
-        for name, value in values.items():
-            setattr(self.settings, name, value)
+        vars(self.settings).update(values)
 
     @told()
     def fork(self, folder=None, **changes):

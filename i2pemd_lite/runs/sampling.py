@@ -57,26 +57,14 @@ def _permutation(n, *key):
     return torch.randperm(n, generator=generator(*key))
 
 
-class Resident:
-    """Tensors on the device that last asked for them: a step then copies nothing there and never waits.
-
-    Example
-    -------
-    >>> resident = Resident()
-    >>> resident.on("cpu", "images", lambda: (torch.zeros(2), torch.ones(2)))
-    (tensor([0., 0.]), tensor([1., 1.]))
-    """
-
-    def __init__(self):
-        self.device, self.tensors = None, {}
+class Resident(dict):
+    """Tensors that stay on a device, {(device, name): tensors}: a step then copies nothing there and never waits."""
 
     def on(self, device, name, tensors):
         """The tensors that `tensors()` gives, brought to the device when `name` is first asked for."""
-        if device != self.device:
-            self.device, self.tensors = device, {}
-        if name not in self.tensors:
-            self.tensors[name] = tuple(tensor.to(device) for tensor in tensors())
-        return self.tensors[name]
+        if (device, name) not in self:
+            self[device, name] = tuple(tensor.to(device) for tensor in tensors())
+        return self[device, name]
 
     def __deepcopy__(self, memo):
         return self  # shared by the forks of a run

@@ -14,17 +14,8 @@ import numpy as np
 import torch
 
 import i2pemd_lite
-from i2pemd_lite import distributed
-from i2pemd_lite.files import (
-    BadInput,
-    atomic_write,
-    fingerprint,
-    formed,
-    hash_of_arrays,
-    read_json,
-    refusal,
-    write_json,
-)
+from i2pemd_lite import distributed, files
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.settings import PRECISIONS
 
@@ -42,7 +33,7 @@ def read_about(folder):
     path = Path(folder) / "settings.json"
     if not path.is_file():
         raise BadInput(f"{folder}: expected the folder of a run, found no settings.json in it; check the name")
-    return read_json(path, ABOUT)
+    return files.read_json(path, ABOUT)
 
 
 def read_checkpoint(folder, tensors=True):
@@ -59,12 +50,12 @@ def read_checkpoint(folder, tensors=True):
             names, notes = file.keys() if tensors else (), file.metadata()
             values = {name: file.get_tensor(name).clone() for name in names}
         about = json.loads(notes["run"])
-        mark = fingerprint(notes["run"])
+        mark = files.fingerprint(notes["run"])
         if "hash" in about and (notes.get("mark") != mark or tensors and about["hash"] != _hash(values)):
             raise ValueError("other content than was written")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: expected the checkpoint of a run, found {error}; train again, or restore it") from None
-    return formed(about, CHECKPOINT, path) | {"mark": mark}, values
+    return files.formed(about, CHECKPOINT, path) | {"mark": mark}, values
 
 
 def read_tables(folder, number, hashes=None):
@@ -110,7 +101,7 @@ class Writer:
         try:
             self._write(run, tensors, about)
         except OSError as error:
-            if not (why := refusal(error, size if "checkpoint" in str(error.filename) else None)):
+            if not (why := files.refusal(error, size if "checkpoint" in str(error.filename) else None)):
                 raise
             raise BadInput(f"{why}; then go on, or do so elsewhere by run.fork(FOLDER)") from None
 
@@ -126,7 +117,7 @@ class Writer:
                 if step not in own:
                     path.unlink()
         if self.marks[0] is None:
-            write_json(folder / "settings.json", _description(run))
+            files.write_json(folder / "settings.json", _description(run))
             for name in ("report.json", "scores.csv"):  # of a run that was here before
                 (folder / name).unlink(missing_ok=True)
         for moment in run.moments:
@@ -135,26 +126,23 @@ class Writer:
         for name, rows in zip(TABLES, (run.history, run.evaluations), strict=True):
             self.tables[name] = self._write_table(folder / name, rows)
         words = json.dumps(about | {"tables": {name: self.tables[name][2].hexdigest() for name in TABLES}})
-        self.marks = (self.marks[0], fingerprint(words))
-        with atomic_write(folder / "checkpoint.safetensors") as temporary:
+        self.marks = (self.marks[0], files.fingerprint(words))
+        with files.atomic_write(folder / "checkpoint.safetensors") as temporary:
             save_file(tensors, temporary, metadata={"run": words, "mark": self.marks[1]})
         self.marks = self.marks[1:]
 
     def expect_own(self, folder):
         """Raise `BadInput` where not this run's last checkpoint lies in the folder."""
-        path, found = folder / "checkpoint.safetensors", ""
+        path, mark = folder / "checkpoint.safetensors", None
+        found = "none; put the folder back where it was, or go on elsewhere by run.fork(FOLDER)"
         if path.exists():
             there, _ = read_checkpoint(folder, tensors=False)
-            if there["mark"] in self.marks:
-                self.marks = (there["mark"],)
-            elif self.marks[0] is None:
+            mark, found = there["mark"], f"one of step {there['number']} that somebody else wrote; resume that one"
+        if mark not in self.marks:
+            if self.marks[0] is None:
                 raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
-            else:
-                found = f"one of step {there['number']} that somebody else wrote; resume that one"
-        elif self.marks[0] is not None:
-            found = "none; put the folder back where it was, or go on elsewhere by run.fork(FOLDER)"
-        if found:
             raise BadInput(f"{path}: expected the last checkpoint of this run, found {found}")
+        self.marks = (mark,)
 
     def _write_table(self, path, rows):
         """Append what is not there yet, over what a try that failed left -> how far it is written now.
@@ -162,32 +150,31 @@ class Writer:
         The table is written whole where it is not known how far it goes, or where a new version has more columns.
         """
         count, end, digest = self.tables.get(path.name, (0, 0, None))
+        new = rows[count:]
+        digest = _digest(new, digest)
         if not rows:
             path.unlink(missing_ok=True)
-        digest = _digest(rows[count:], digest)
-        if len(rows) == count:
+        if not new:
             return count, end, digest
-        whole = not count or any(row.keys() != rows[0].keys() for row in rows[count:])
+        whole = not count or any(row.keys() != rows[0].keys() for row in new)
         whole = whole or not path.exists() or path.stat().st_size < end  # somebody else removed or cut it
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), restval="nan")
         if whole:
+            new, end = rows, 0
             writer.writeheader()
-        writer.writerows(rows if whole else rows[count:])
+        writer.writerows(new)
         data = text.getvalue().encode()
-        if whole:
-            with atomic_write(path) as temporary:
-                temporary.write_bytes(data)
-            return len(rows), len(data), digest
+        place = files.atomic_write(path) if whole else contextlib.nullcontext(path)
         try:
-            with open(path, "r+b") as file:
+            with place as target, open(target, "r+b") as file:
                 file.seek(end)
                 file.truncate()
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:  # which names no file where the disk is full
-            raise OSError(error.errno, error.strerror, str(path)) from None
+            raise OSError(error.errno, error.strerror, error.filename or str(path)) from None
         return len(rows), end + len(data), digest
 
 
@@ -210,7 +197,7 @@ def restore(run, folder, about, tensors):
             state[i] = {"step": there["step"], **moved}
     run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
     if "best" in about and about["best"][0] == about["best"][0]:  # older ones kept one that was no number
-        formed(about["best"], [float], f"{folder}/checkpoint.safetensors")
+        files.formed(about["best"], [float], f"{folder}/checkpoint.safetensors")
         _expect(folder, best, own)
         run.best = (*about["best"], best)
     run.history, run.evaluations = read_tables(folder, run.number, about.get("tables"))
@@ -262,7 +249,7 @@ def _checkpoint(run):
 
 
 def _hash(tensors):
-    return hash_of_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
+    return files.hash_of_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 def _part(tensors, prefix):
