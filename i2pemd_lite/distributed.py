@@ -43,8 +43,7 @@ class Lost(RuntimeError):
 def world_size_from_env():
     """How many processes torchrun started together with this one; 1 where it started none.
 
-    It sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Some cluster managers set a part of them by themselves, or
-    leave them empty: that is one process.
+    Some cluster managers set a part of its variables by themselves, or leave them empty: that is one process.
     """
     try:
         rank, size, _ = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
@@ -137,11 +136,6 @@ def shard(sizes, *tensors):
     """This process's samples of each tensor, dealt out in turn like cards, and how many are of each part of the batch.
 
     sizes : samples in each part, such as (number of CT, number of MR).  Returns (sizes, tensors)
-
-    Example
-    -------
-    >>> shard((2, 1), torch.tensor([5, 6, 7]))
-    ((2, 1), (tensor([5, 6, 7]),))
     """
     if count() == 1:
         return sizes, tensors
@@ -154,11 +148,6 @@ def shared(function, batch):
     """function(batch), computed in equal shares: each process its own, and all get the whole of what comes out.
 
     For a network whose output is small: what follows it then needs no change. batch : (B, …) with W a divisor of B.
-
-    Example
-    -------
-    >>> shared(torch.square, torch.tensor([1, 2, 3]))
-    tensor([1, 4, 9])
     """
     if count() == 1:
         return function(batch)
@@ -171,13 +160,7 @@ def shared(function, batch):
 
 
 def all_reduce_sum(*tensors):
-    """Each tensor added up over the processes, in one message; gradients are added up on their way back.
-
-    Example
-    -------
-    >>> all_reduce_sum(torch.tensor(1.0), torch.ones(2))
-    (tensor(1.), tensor([1., 1.]))
-    """
+    """Each tensor added up over the processes, in one message; gradients are added up on their way back."""
     if count() == 1:
         return tensors
     sums = _Summed.apply(torch.cat([tensor.reshape(-1) for tensor in tensors]))

@@ -86,8 +86,11 @@ class _Pass(torch.autograd.Function):
     def forward(ctx, logits, labels, ignore):
         ctx.save_for_backward(logits, labels)
         given = logits.detach(), labels, ignore  # detached, for threads that do not know that autograd is off
+        samples, classes, voxels = logits.shape
+        suits = logits.device.type == "cpu" and logits.dtype == torch.float32 and classes <= MOST_CLASSES
+        compiles = suits and samples * voxels >= SMALL and os.environ.get("I2PEMD_COMPILE") != "0"
         with torch.autocast(logits.device.type, enabled=False):  # bfloat16 sums are wrong, those of the check too
-            ctx.ignore, ctx.library = ignore, _library(logits)
+            ctx.ignore, ctx.library = ignore, _compiled(classes) if compiles else None
             counts, nll, mass, squares = _compiled_sums(ctx.library, *given) if ctx.library else _torch_sums(*given)
         ctx.mark_non_differentiable(counts)
         return counts, nll, mass, squares
@@ -100,14 +103,6 @@ class _Pass(torch.autograd.Function):
         with torch.autocast(logits.device.type, enabled=False):
             gradient = _compiled_gradient(ctx.library, *given) if ctx.library else _torch_gradient(*given)
         return gradient, None, None
-
-
-def _library(logits):
-    """`fused.c`, compiled, or None where torch serves as well or nothing compiles it."""
-    samples, classes, voxels = logits.shape
-    suits = logits.device.type == "cpu" and logits.dtype == torch.float32 and classes <= MOST_CLASSES
-    large = samples * voxels >= SMALL
-    return _compiled(classes) if suits and large and os.environ.get("I2PEMD_COMPILE") != "0" else None
 
 
 # Plain torch: all samples at once, voxels in chunks of rows.

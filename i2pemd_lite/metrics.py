@@ -3,7 +3,7 @@
 Whether one method is better than another on the same images (paired t-test, McNemar, intervals): `tables.statistics`.
 """
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
 import torch
@@ -30,12 +30,7 @@ def dice(prediction, truth, num_classes):
     return 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))
 
 
-class SurfaceDistances(NamedTuple):
-    """Distances of surfaces in mm, (K,) float64 each: `assd` mean, `hd95` 95th percentile, `hd` maximum."""
-
-    assd: np.ndarray
-    hd95: np.ndarray
-    hd: np.ndarray
+SurfaceDistances = namedtuple("SurfaceDistances", "assd hd95 hd")  # (K,) each: mean, 95th percentile, maximum
 
 
 def surface_distances(prediction, truth, num_classes, spacing):
@@ -92,12 +87,7 @@ def _label_maps(prediction, truth, num_classes):
     return prediction, truth
 
 
-class Correlation(NamedTuple):
-    """Pearson's `r`, its two-sided `p`, and the number of pairs `n`."""
-
-    r: float
-    p: float
-    n: int
+Correlation = namedtuple("Correlation", "r p n")  # with a two-sided p, over n pairs
 
 
 def pearson(x, y):

@@ -66,21 +66,20 @@ def method(seed, N=60, K=3, seeds=2, skill=0.4):
     return [rng.dirichlet(np.ones(K), size=N).round(1) + skill * np.eye(K)[labels] for _ in range(seeds)], labels
 
 
-def means(runs, labels, rows, decision):
-    found = [classification_metrics(scores[rows], labels[rows], decision) for scores in runs]
+def means(runs, labels, rows):
+    found = [classification_metrics(scores[rows], labels[rows]) for scores in runs]
     return {name: np.mean([figures[name] for figures in found]) for name in FIGURES}
 
 
-@pytest.mark.parametrize("decision", ["argmax", 0.5])
 @pytest.mark.parametrize("grouped", [False, True])
-def test_the_interval_is_that_of_a_loop_that_leaves_groups_out(grouped, decision):
+def test_the_interval_is_that_of_a_loop_that_leaves_groups_out(grouped):
     (runs, labels), (others, _) = method(0), method(1, seeds=3, skill=0.2)
     groups = np.array([f"lesion {i // 3}" for i in range(60)]) if grouped else None
     member = np.arange(60) if groups is None else np.arange(60) // 3
     kept = [np.arange(60), *(np.flatnonzero(member != g) for g in range(member[-1] + 1))]
-    first, second = ([means(of, labels, rows, decision) for rows in kept] for of in (runs, others))
-    alone = jackknife(runs, labels, groups, decision)
-    paired = jackknife(runs, labels, groups, decision, against=others)
+    first, second = ([means(of, labels, rows) for rows in kept] for of in (runs, others))
+    alone = jackknife(runs, labels, groups)
+    paired = jackknife(runs, labels, groups, against=others)
     assert set(alone) == set(paired) == FIGURES
     for name in FIGURES:
         values = np.array([a[name] for a in first])
@@ -174,7 +173,6 @@ GOOD, LABELS = np.full((4, 2), 0.5), [0, 1, 0, 1]
         (lambda: jackknife([GOOD[:1]], [0]), "labels: expected one for each of at least 2 images"),
         (lambda: jackknife([GOOD], LABELS, groups=["a", "b"]), "groups: expected a name for each of 4 images"),
         (lambda: jackknife([GOOD], LABELS, groups=["a"] * 4), "groups: expected at least 2 different ones"),
-        (lambda: jackknife([GOOD], LABELS, decision="best"), "decision: expected"),
     ],
 )
 def test_comparison_says_what_is_wrong(call, named):

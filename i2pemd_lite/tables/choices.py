@@ -110,7 +110,7 @@ def table(task):
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    full, facts = _by_size(task)["gpu"], task.settings
+    full, facts = _settings(task, "gpu"), task.settings
     rows = [(name, _value(full, name), choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 
@@ -126,13 +126,13 @@ def profiles(task):
     """
     lines = []
     for name in sorted(set().union(*task.TASK.sizes.values())):
-        values = (f"{size} {_value(settings, name)}" for size, settings in _by_size(task).items())
+        values = (f"{size} {_value(_settings(task, size), name)}" for size in task.TASK.sizes)
         lines.append(f"{name}: {', '.join(values)}")
     return "\n".join(lines)
 
 
-def _by_size(task):
-    return {size: task.TASK.settings_for(next(iter(task.METHODS)), size) for size in task.TASK.sizes}
+def _settings(task, size):
+    return task.TASK.settings_for(next(iter(task.METHODS)), size)
 
 
 def _value(settings, name):

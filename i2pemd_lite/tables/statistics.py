@@ -1,6 +1,7 @@
 """Is one method better than another: on the same test images, whatever the seed, and how many seeds does it take?"""
 
 from bisect import bisect_left
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +13,7 @@ LEVEL, POWER = 0.95, 0.8
 MOST = 100_000  # seeds, where a search ends
 
 
-class PairedT(NamedTuple):
-    """The mean `difference` of `n` pairs, its `t` with n − 1 degrees of freedom, and the two-sided `p`."""
-
-    difference: float
-    t: float
-    p: float
-    n: int
+PairedT = namedtuple("PairedT", "difference t p n")  # the mean difference of n pairs
 
 
 def paired_t(a, b):
@@ -55,12 +50,7 @@ def paired_t(a, b):
     return PairedT(float(d.mean()), float(t), float(2 * student.sf(abs(t), n - 1)), n)
 
 
-class McNemar(NamedTuple):
-    """How many images `only_a` and `only_b` got right, and the two-sided `p`."""
-
-    only_a: int
-    only_b: int
-    p: float
+McNemar = namedtuple("McNemar", "only_a only_b p")  # how many images only one method got right
 
 
 def mcnemar(a, b):
@@ -99,7 +89,7 @@ def _pair(a, b):
     return a, b
 
 
-def jackknife(runs, labels, groups=None, decision="argmax", against=None):
+def jackknife(runs, labels, groups=None, against=None):
     """95 % intervals of the figures of Table 4, over test sets that might have been there instead.
 
     Of a figure θ, the mean over the runs, let θ₍g₎ be its value when group g is left out, for each of G groups, with
@@ -118,7 +108,6 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
     runs : list of (N, K) scores of the same N ≥ 2 images, one for each seed of a method
     labels : (N,) class indices
     groups : (N,) names of lesions, or None where each image is on its own; an image without a name needs its own
-    decision : as for `metrics.classification_metrics`
     against : runs of another method; then the interval is that of the difference, `runs` less `against`
 
     Returns {figure of `metrics.classification_metrics`: (low, high)}; NaN where leaving out a group leaves AUC
@@ -148,7 +137,7 @@ def jackknife(runs, labels, groups=None, decision="argmax", against=None):
         raise BadInput(f"groups: expected at least 2 different ones, found {len(names)}; leave groups out")
 
     def mean(runs, weights):
-        figures = [weighted_metrics(scores, labels, weights, decision) for scores in runs]
+        figures = [weighted_metrics(scores, labels, weights) for scores in runs]
         return {name: np.mean([each[name] for each in figures], 0) for name in figures[0]}
 
     def figures(weights):
@@ -206,10 +195,7 @@ class Interval(NamedTuple):
 
     @property
     def verdict(self):
-        """What the seeds say of the first method: "ahead" or "behind" where the interval leaves out 0, "not told apart"
-        where it holds 0, and "unknown" where there is none.
-
-        A sentence on a method takes its word from here. An interval over test images speaks of the networks at hand.
+        """What the seeds say of the first method; a sentence on a method takes its word from here.
 
         Example
         -------
