@@ -1,6 +1,7 @@
 """Optimal transport between two histograms (Eq. 1, 2) and its closed form against a one-hot label (Eq. 6)."""
 
 import functools
+import reprlib
 from typing import NamedTuple
 
 import numpy as np
@@ -56,28 +57,52 @@ def emd(p, q, cost):
     >>> transport.plan.tolist()
     [[0.5, 0.0], [0.5, 0.0]]
     """
-    p, q, g = _array("p", p, 1), _array("q", q, 1), _array("cost", cost, 2)
+    p, q, g = _masses("p", p, 1), _masses("q", q, 1), _masses("cost", cost, 2)
     if g.shape != (len(p), len(q)):
         raise BadInput(f"cost: expected shape {(len(p), len(q))} to fit p and q, found {g.shape}; is it transposed?")
-    supply, demand = p.sum(), q.sum()
-    for name, mass in (("p", supply), ("q", demand)):
-        if mass == 0:
+    for name, mass in (("p", p), ("q", q)):
+        if not mass.any():
             raise BadInput(f"{name}: expected some mass, found a sum of 0; give at least one bin a positive mass")
+    # No bin sends or takes more than the other side has: without the rest a large one hides no small one.
+    with np.errstate(over="ignore"):
+        p = np.minimum(p, q.sum())
+        q = np.minimum(q, p.sum())
+    mass = _power_of_two(max(p.max(), q.max()))
+    p, q = p / mass, q / mass
+    plan = _plan(p, q, g)
+    cost, flow = (plan * g).sum(), plan.sum()
+    # Beside costs that are millions of times this one, the solver takes small ones for nothing. Below a cap it sees
+    # them, and a plan that is cheaper than this one is so under the costs as they are.
+    while 0 < (cap := 1e6 * cost / flow) < g.max():
+        again = _plan(p, q, np.minimum(g, cap))
+        if not (less := (again * g).sum()) < cost:
+            break
+        plan, cost, flow = again, less, again.sum()
+    return Transport(float(cost * mass), plan * mass, float(flow * mass))
 
+
+def _plan(p, q, g):
+    """The cheapest plan (m, n) under costs g, where an extra bin at cost 0 takes up the difference of the masses.
+
+    The solver's tolerances are absolute. So masses and costs are given to it in units that make them about 1, and that
+    are powers of two, by which no digit is lost.
+    """
     import ot
 
-    # The extra bin takes up the difference of the masses; both sides are scaled to 1, as the solver expects.
-    m, n = g.shape
-    total = max(supply, demand)
+    (m, n), supply, demand = g.shape, p.sum(), q.sum()
     if supply > demand:
         g, q = np.hstack([g, np.zeros((m, 1))]), np.append(q, supply - demand)
     elif demand > supply:
         g, p = np.vstack([g, np.zeros((1, n))]), np.append(p, demand - supply)
-    plan, log = ot.emd(p / p.sum(), q / q.sum(), g, numItermax=10_000_000, log=True)
+    plan, log = ot.emd(p, q, g / _power_of_two(g.max()), numItermax=10_000_000, log=True)
     if log["warning"]:
         raise RuntimeError(f"the exact solver did not finish: {log['warning']}")
-    plan = plan[:m, :n] * total
-    return Transport(float((plan * g[:m, :n]).sum()), plan, float(plan.sum()))
+    return plan[:m, :n]
+
+
+def _power_of_two(x):
+    """The largest power of two up to x; 1 for 0."""
+    return float(np.ldexp(0.5, np.frexp(x)[1])) if x else 1.0
 
 
 def i2pemd(probabilities, labels, ground):
@@ -117,6 +142,8 @@ def i2pemd(probabilities, labels, ground):
     if labels.device.type == "cpu" and labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < K:
         found = f"{int(labels.min())} to {int(labels.max())}; drop ignored instances first, or use i2pemd_loss"
         raise BadInput(f"labels: expected class indices 0 to {K - 1}, found {found}")
+    if ground.device.type == "cpu" and not 0 <= ground.min() <= ground.max() < torch.inf:
+        raise BadInput("ground: expected finite numbers, none negative, found others; see ground_distance")
     p = at_least_float32(probabilities)
     # G[:, labels] is (K, B, *S): the column of G for each instance.
     columns = ground.detach().to(p)[:, labels.long()].movedim(0, 1)
@@ -153,15 +180,32 @@ def without_autocast(function):
     return exact
 
 
-def _array(name, values, ndim):
-    values = values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else values
+def numbers(name, values):
+    """A number, list, array or tensor as float64; `BadInput` where one of them is no finite real number.
+
+    Example
+    -------
+    >>> numbers("p", [1, 0.5])
+    array([1. , 0.5])
+    """
+    if isinstance(values, torch.Tensor) and not values.is_complex():
+        values = values.detach().cpu().double()
     try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise BadInput(f"{name}: expected numbers in {ndim} dimension(s), found {values!r}") from None
+        array = np.asarray(values)
+        array = None if array.dtype.kind in "cUSVmM" else array.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        array = None
+    if array is None:
+        raise BadInput(f"{name}: expected numbers, found {reprlib.repr(values)}; give real ones, in one array")
+    if not np.isfinite(array).all():
+        raise BadInput(f"{name}: expected finite numbers, found {array[~np.isfinite(array)][0]}; leave it out")
+    return array
+
+
+def _masses(name, values, ndim):
+    array = numbers(name, values)
     if array.ndim != ndim or array.size == 0:
         raise BadInput(f"{name}: expected {ndim} dimension(s) and no empty one, found shape {array.shape}")
-    if not np.isfinite(array).all() or (array < 0).any():
-        worst = array[~np.isfinite(array) | (array < 0)].flat[0]
-        raise BadInput(f"{name}: expected finite numbers, none negative, found {worst}; correct that entry")
+    if (array < 0).any():
+        raise BadInput(f"{name}: expected no negative number, found {array.min()}; correct that entry")
     return array

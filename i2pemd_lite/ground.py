@@ -26,10 +26,14 @@ def prototype_distances(prototypes):
     """
     if prototypes.ndim != 2 or prototypes.shape[0] < 2:
         raise BadInput(f"prototypes: expected shape (K, d) with at least 2 classes, found {tuple(prototypes.shape)}")
-    c = at_least_float32(prototypes.detach())
-    if c.device.type == "cpu" and not c.isfinite().all():
-        raise BadInput("prototypes: expected finite numbers, found NaN or infinity; the features have diverged")
+    c = _finite("prototypes", at_least_float32(prototypes.detach()))
     return (c[:, None] - c[None]).abs().sum(-1)
+
+
+def _finite(name, values):
+    if values.device.type == "cpu" and not values.isfinite().all():
+        raise BadInput(f"{name}: expected finite numbers, found NaN or infinity; the features have diverged")
+    return values
 
 
 def percentile_ranks(distances):
@@ -54,7 +58,7 @@ def percentile_ranks(distances):
     """
     if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
         raise BadInput(f"distances: expected a square matrix (K, K), found {tuple(distances.shape)}")
-    g = at_least_float32(distances)
+    g = _finite("distances", at_least_float32(distances))
     # smaller[i, j, l] = [g_il < g_ij]
     smaller = g[:, None, :] < g[:, :, None]
     return smaller.sum(-1).to(g) / g.shape[0]

@@ -68,6 +68,8 @@ def i2ped_loss(features, labels, prototypes):
     if c.ndim != 2 or c.shape[1] != f.shape[1]:
         raise BadInput(f"prototypes: expected shape (K, {f.shape[1]}) to fit features, found {tuple(c.shape)}")
     f, y = f.reshape(*f.shape[:2], -1).movedim(1, -1).flatten(0, 1), labels.reshape(-1).long()
+    if y.device.type == "cpu" and y.numel() and y.max() >= len(c):
+        raise BadInput(f"labels: expected classes below {len(c)}, as many as prototypes, found {int(y.max())}")
     k = y.clamp(min=0)
     distance = ((f - c[k]).square().sum(-1) + 1e-12).sqrt()
     # M[k, v] = [y_v = k]

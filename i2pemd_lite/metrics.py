@@ -8,6 +8,7 @@ from collections import namedtuple
 import numpy as np
 import torch
 
+from i2pemd_lite.emd import numbers
 from i2pemd_lite.files import BadInput
 
 
@@ -77,7 +78,7 @@ def surface_distances(prediction, truth, num_classes, spacing):
 
 def _label_maps(prediction, truth, num_classes):
     """Both as tensors. Raises `BadInput` for other shapes and for labels that are no class."""
-    prediction, truth = torch.as_tensor(prediction), torch.as_tensor(truth)
+    prediction, truth = _whole("prediction", prediction), _whole("truth", truth)
     if prediction.shape != truth.shape:
         raise BadInput(f"prediction: expected the truth's shape {tuple(truth.shape)}, found {tuple(prediction.shape)}")
     for name, labels in (("prediction", prediction), ("truth", truth)):
@@ -85,6 +86,15 @@ def _label_maps(prediction, truth, num_classes):
             found = f"{int(labels.min())} to {int(labels.max())}"
             raise BadInput(f"{name}: expected class indices 0 to {num_classes - 1}, found {found}")
     return prediction, truth
+
+
+def _whole(name, labels):
+    if isinstance(labels, torch.Tensor) and not (labels.is_floating_point() or labels.is_complex()):
+        return labels
+    labels = numbers(name, labels)
+    if (odd := labels[labels != labels.round()]).size:
+        raise BadInput(f"{name}: expected whole numbers, found {odd[0]}; round the labels, or mend what made them")
+    return torch.from_numpy(labels).long()
 
 
 Correlation = namedtuple("Correlation", "r p n")  # with a two-sided p, over n pairs
@@ -107,12 +117,10 @@ def pearson(x, y):
     """
     from scipy.stats import pearsonr
 
-    x, y = (np.asarray(values, dtype=np.float64) for values in (x, y))
+    x, y = numbers("x", x), numbers("y", y)
     if x.ndim != 1 or x.shape != y.shape or len(x) < 3:
         raise BadInput(f"x, y: expected two lists of at least 3 numbers, found shapes {x.shape} and {y.shape}")
     for name, values in (("x", x), ("y", y)):
-        if not np.isfinite(values).all():
-            raise BadInput(f"{name}: expected finite numbers, found NaN or infinity; leave these pairs out")
         if (values == values[0]).all():
             found = f"{values[0]:g} {len(values)} times"
             raise BadInput(f"{name}: expected numbers that vary, found {found}; r is undefined")
@@ -164,14 +172,12 @@ def weighted_metrics(scores, labels, weights, decision="argmax"):
     >>> weighted_metrics(scores, labels, [[1, 1, 1], [2, 0, 1], [1, 3, 0]])["top1"].tolist()
     [0.6666666666666666, 1.0, 0.25]
     """
-    s, y, w = np.asarray(scores, dtype=np.float64), np.asarray(labels), np.asarray(weights, dtype=np.float64)
+    s, y, w = numbers("scores", scores), np.asarray(labels), numbers("weights", weights)
     if s.ndim != 2 or y.shape != s.shape[:1] or not len(y):
         raise BadInput(f"scores, labels: expected shapes (N, K) and (N,), found {s.shape} and {y.shape}")
-    if not np.isfinite(s).all():
-        raise BadInput("scores: expected finite numbers, found NaN or infinity; the network has diverged")
     if w.ndim != 2 or w.shape[1] != len(y):
         raise BadInput(f"weights: expected shape (B, {len(y)}), a column for each image, found {w.shape}")
-    if not (np.isfinite(w).all() and (w >= 0).all() and w.any(1).all()):
+    if not ((w >= 0).all() and w.any(1).all()):
         raise BadInput("weights: expected numbers from 0, some above 0 in each row, found others; give counts")
     K = s.shape[1]
     truth = y[:, None] == np.arange(K)

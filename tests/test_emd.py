@@ -68,12 +68,47 @@ def test_emd_takes_lists_arrays_and_tensors():
         ([0.5, 0.5], [1, 0], np.ones((3, 2)), r"cost: expected shape \(2, 2\).*\(3, 2\)"),
         ([0.5, 0.5], [1, 0], [[0, -1], [1, 0]], "cost: .*found -1"),
         ([0.5, "a"], [1, 0], np.ones((2, 2)), "p: expected numbers"),
+        ([0.5, 0.5j], [1, 0], np.ones((2, 2)), "p: expected numbers"),
+        (["0.5", "0.5"], [1, 0], np.ones((2, 2)), "p: expected numbers"),
+        ([0.5, 0.5], [1, 0], torch.ones(2, 2) * 1j, "cost: expected numbers"),
         ([], [1, 0], np.ones((0, 2)), "p: expected 1 dimension"),
     ],
 )
 def test_emd_says_what_is_wrong(p, q, cost, named):
     with pytest.raises(BadInput, match=named):
         emd(p, q, cost)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-15, 1e-13, 1.0, 1e32, 1e300])
+def test_costs_have_any_unit(scale):
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        p, q, cost = random.dirichlet(np.ones(5)), random.dirichlet(np.ones(4)), random.random((5, 4))
+        assert emd(p, q, cost * scale).cost / scale == pytest.approx(emd(p, q, cost).cost, rel=1e-12)
+        assert emd(p * scale, q * scale, cost).cost / scale == pytest.approx(emd(p, q, cost).cost, rel=1e-12)
+
+
+@pytest.mark.parametrize("dear", [1e8, 1e16, 1e32, 1e300])
+def test_roads_that_cost_far_too_much_hide_nothing_of_the_others(dear):
+    """The plan is optimal, for it is no dearer than one that a linear programme finds without those roads."""
+    random, compared = np.random.default_rng(1), 0
+    for _ in range(20):
+        p, q = (random.integers(1, 9, n) / 8 for n in (5, 4))  # sums of these are exact
+        cost, closed = 100 * random.random((5, 4)), random.random((5, 4)) < 0.4
+        flow = min(p.sum(), q.sum())
+        limits = np.vstack([np.kron(np.eye(5), np.ones(4)), np.kron(np.ones(5), np.eye(4))])
+        ranges = [(0, 0) if shut else (0, None) for shut in closed.ravel()]
+        best = linprog(cost.ravel(), limits, [*p, *q], np.ones((1, 20)), [flow], ranges)
+        if best.status == 0:  # there is a plan without them
+            compared += 1
+            assert emd(p, q, np.where(closed, dear, cost)).cost == pytest.approx(best.fun, rel=1e-9)
+    assert compared > 5
+
+
+@pytest.mark.parametrize("large", [1e3, 1e15, 1e38, 1e300])
+def test_a_large_mass_hides_no_small_one(large):
+    transport = emd([0.5, large], [1.0, 0.0], [[0, 2], [2, 0]])
+    assert (transport.cost, transport.flow, transport.plan.tolist()) == (1.0, 1.0, [[0.5, 0.0], [0.5, 0.0]])
 
 
 def test_v1_v2_v3():
@@ -142,6 +177,8 @@ def test_any_spatial_shape_and_precision(shape, dtype):
         (torch.rand(2, 4), torch.tensor([0]), G_V2, "labels: expected shape"),
         (torch.rand(2, 5), torch.tensor([0, 1]), G_V2, r"ground: expected shape \(5, 5\)"),
         (torch.rand(2, 1), torch.tensor([0, 0]), torch.zeros(1, 1), "at least 2 classes"),
+        (torch.rand(2, 4), torch.tensor([0, 1]), G_V2.where(G_V2 > 0, torch.nan), "ground: expected finite numbers"),
+        (torch.rand(2, 4), torch.tensor([0, 1]), -G_V2, "ground: expected finite numbers, none negative"),
     ],
 )
 def test_i2pemd_says_what_is_wrong(p, y, ground, named):
@@ -201,11 +238,14 @@ def test_selection_holds_its_equations(seed, top):
         ({"tau_low": 0.9, "tau_high": 0.8}, "tau_low, tau_high"),
         ({"top": 9}, "top: expected 1 ≤ T ≤ 8"),
         ({"top": 0}, "top"),
+        ({"probabilities": O_V7 * 100}, "probabilities: expected numbers from 0 to 1"),
+        ({"probabilities": O_V7 * torch.nan}, "probabilities: expected numbers from 0 to 1, found nan"),
+        ({"ground": G_V2 / 0}, "ground: expected finite numbers"),
     ],
 )
 def test_select_says_what_is_wrong(options, named):
     with pytest.raises(BadInput, match=named):
-        select(O_V7, G_V2, **{"top": 4} | options)
+        select(**{"probabilities": O_V7, "ground": G_V2, "top": 4} | options)
 
 
 def test_select_refuses_an_empty_batch():

@@ -181,5 +181,7 @@ def test_options_that_do_not_exist():
         segmentation_loss(logits, labels, ground, sizes=(1, 1))
     with pytest.raises(BadInput, match="prototypes: expected shape"):
         i2ped_loss(torch.zeros(2, 3), torch.tensor([0, 1]), torch.zeros(2, 4))
+    with pytest.raises(BadInput, match="labels: expected classes below 2, .* found 2"):
+        i2ped_loss(torch.zeros(2, 3), torch.tensor([0, 2]), torch.zeros(2, 3))
     with pytest.raises(BadInput, match="two clouds"):
         mmd(torch.zeros(2, 3), torch.zeros(2, 4))

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 
 from i2pemd_lite import BadInput
-from i2pemd_lite.metrics import classification_metrics, pearson, surface_distances, weighted_metrics
+from i2pemd_lite.metrics import classification_metrics, dice, pearson, surface_distances, weighted_metrics
 from i2pemd_lite.runs.sampling import generator
 
 SPACING = (8.0, 1.5, 1.5)
@@ -56,6 +56,20 @@ def test_a_class_missing_on_either_side_has_no_distance():
     assert np.isnan(found).all()
     found = surface_distances(whole, no_two, 4, SPACING)
     assert np.isnan(found)[:, [0, 2, 3]].all() and (np.array(found)[:, 1] == 0).all()
+
+
+NUMBERS = (2.9999998, 0.5, np.nan, np.inf, 1 + 1j)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"), [*itertools.product([np.array, torch.tensor], NUMBERS), (np.array, "MEL"), (np.array, None)]
+)
+def test_labels_that_are_no_whole_numbers_are_named(kind, wrong):
+    labels, good = kind([[[0, 1], [wrong, 0]]]), torch.zeros(1, 2, 2, dtype=torch.long)
+    for call in (lambda *maps: dice(*maps, 4), lambda *maps: surface_distances(*maps, 4, (8, 1.5, 1.5))):
+        for maps, name in (((labels, good), "prediction"), ((good, labels), "truth")):
+            with pytest.raises(BadInput, match=f"{name}: expected .*numbers"):
+                call(*maps)
 
 
 def test_surface_distances_say_what_is_wrong():
@@ -130,9 +144,9 @@ def test_a_whole_weight_repeats_an_image():
     assert np.isnan(found["auc"]).tolist() == [b == 1 for b in range(20)]
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, -100]])
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, -100], [0, 1, 0.9], [0, 1, np.nan], [0, 1, "MEL"]])
 def test_a_label_of_no_class_is_named(labels):
-    with pytest.raises(BadInput, match=f"labels: expected classes 0 to 1, found .{labels[-1]}."):
+    with pytest.raises(BadInput, match="labels: expected classes 0 to 1, found"):
         classification_metrics([[0.2, 0.8], [0.4, 0.6], [0.3, 0.7]], labels)
 
 

@@ -94,6 +94,8 @@ def test_ground_says_what_is_wrong():
         ground_distance(torch.zeros(1, 3))
     with pytest.raises(BadInput, match="finite"):
         ground_distance(torch.tensor([[0.0], [float("nan")]]))
+    with pytest.raises(BadInput, match="distances: expected finite"):
+        percentile_ranks(torch.full((2, 2), float("nan")))
     with pytest.raises(BadInput, match="square"):
         percentile_ranks(torch.zeros(2, 3))
     with pytest.raises(BadInput, match="at least 2"):

@@ -169,10 +169,17 @@ GOOD, LABELS = np.full((4, 2), 0.5), [0, 1, 0, 1]
         (lambda: jackknife(GOOD, LABELS), r"runs\[0\]: expected scores of shape \(4, K\), found \(2,\)"),
         (lambda: jackknife([GOOD, GOOD[:3]], LABELS), r"runs\[1\]: expected scores of shape \(4, 2\), found \(3, 2\)"),
         (lambda: jackknife([GOOD], LABELS, against=[GOOD[:, :1]]), r"against\[0\]: expected scores of shape \(4, 2\)"),
-        (lambda: jackknife([GOOD, GOOD * math.inf], LABELS), r"runs\[1\]: expected finite scores"),
+        (lambda: jackknife([GOOD, GOOD * math.inf], LABELS), r"runs\[1\]: expected finite numbers"),
         (lambda: jackknife([GOOD[:1]], [0]), "labels: expected one for each of at least 2 images"),
         (lambda: jackknife([GOOD], LABELS, groups=["a", "b"]), "groups: expected a name for each of 4 images"),
         (lambda: jackknife([GOOD], LABELS, groups=["a"] * 4), "groups: expected at least 2 different ones"),
+        (lambda: paired_t([1, 0], [1, "MEL"]), "b: expected numbers"),
+        (lambda: statistics.interval([1, 2j]), "differences: expected numbers"),
+        (lambda: statistics.sd_interval(-1.0, 3), "sd, n: expected an SD from 0"),
+        (lambda: statistics.sd_interval(1.0, 1), "sd, n: .* at least 2 differences, found 1.0 and 1"),
+        (lambda: statistics.power(1.0, 1.0, 0), "sd, n: expected"),
+        (lambda: statistics.power(math.nan, 1.0, 3), "gap: expected finite"),
+        (lambda: statistics.needed(1.0, -1.0), "sd, n: expected"),
     ],
 )
 def test_comparison_says_what_is_wrong(call, named):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from i2pemd_lite.emd import numbers
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import weighted_metrics
 
@@ -38,10 +39,7 @@ def paired_t(a, b):
     """
     from scipy.stats import t as student
 
-    a, b = (values.astype(np.float64) for values in _pair(a, b))
-    for name, values in (("a", a), ("b", b)):
-        if not np.isfinite(values).all():
-            raise BadInput(f"{name}: expected finite numbers, found NaN or infinity; leave these images out of both")
+    a, b = _pair(numbers("a", a), numbers("b", b))
     d, n = a - b, len(a)
     if (d == d[0]).all():
         t = np.sign(d[0]) * np.inf if d[0] else 0.0
@@ -155,7 +153,7 @@ def jackknife(runs, labels, groups=None, against=None):
 
 def _runs(name, runs, N, K=None):
     """The runs as float64 arrays. Raises `BadInput` unless there are some, all finite and of one shape (N, K)."""
-    runs = [np.asarray(scores, dtype=np.float64) for scores in runs]
+    runs = [numbers(f"{name}[{i}]", scores) for i, scores in enumerate(runs)]
     if not runs:
         raise BadInput(f"{name}: expected at least one array of scores, found none; give one for each seed")
     if K is None and runs[0].ndim == 2:
@@ -164,8 +162,6 @@ def _runs(name, runs, N, K=None):
         if scores.shape != (N, K):
             expected = f"({N}, {K or 'K'})"
             raise BadInput(f"{name}[{i}]: expected scores of shape {expected}, found {scores.shape}; give a list")
-        if not np.isfinite(scores).all():
-            raise BadInput(f"{name}[{i}]: expected finite scores, found NaN or infinity; the network has diverged")
     return runs
 
 
@@ -215,9 +211,9 @@ def interval(differences):
     >>> [round(bound, 2) for bound in interval([1.0, 2.0, 3.0])[:3]]
     [2.0, -0.48, 4.48]
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1 or not len(d) or not np.isfinite(d).all():
-        raise BadInput(f"differences: expected a list of finite numbers, one for each seed, found {differences!r}")
+    d = numbers("differences", differences)
+    if d.ndim != 1 or not len(d):
+        raise BadInput(f"differences: expected a list of numbers, one for each seed, found {differences!r}")
     if len(d) < 2:
         return Interval(float(d[0]), np.nan, np.nan, np.nan, 1)
     mean, sd, n = float(d.mean()), float(d.std(ddof=1)), len(d)
@@ -235,8 +231,14 @@ def sd_interval(sd, n):
     """
     from scipy.stats import chi2
 
+    _expect(sd, n)
     upper, lower = chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1)
     return float(sd * np.sqrt((n - 1) / upper)), float(sd * np.sqrt((n - 1) / lower))
+
+
+def _expect(sd, n):
+    if not (numbers("sd", sd) >= 0).all() or not (numbers("n", n) >= 2).all():
+        raise BadInput(f"sd, n: expected an SD from 0 and at least 2 differences, found {sd} and {n}")
 
 
 def power(gap, sd, n):
@@ -251,7 +253,8 @@ def power(gap, sd, n):
     """
     from scipy.stats import nct
 
-    n, gap = np.asarray(n), abs(gap)
+    _expect(sd, n)
+    n, gap = np.asarray(n), abs(numbers("gap", gap))
     if sd == 0:
         return np.full(n.shape, float(gap > 0))
     with np.errstate(all="ignore"):
