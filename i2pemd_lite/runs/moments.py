@@ -34,18 +34,7 @@ KINDS = {
 
 
 def moment(step, bank, probe):
-    """The `Moment` of a prototype bank and of what `Learner.probe` gives: features, labels, groups.
-
-    Example
-    -------
-    >>> import torch
-    >>> from i2pemd_lite import PrototypeBank
-    >>> bank, F, y = PrototypeBank(2, 1), torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1])
-    >>> bank.update(F, y)
-    >>> now = moment(7, bank, (F, y, torch.zeros(2)))
-    >>> now.step, now.prototypes.tolist(), now.ground.tolist(), now.features.dtype
-    (7, [[1.0], [3.0]], [[0.0, 0.5], [0.5, 0.0]], dtype('float16'))
-    """
+    """The `Moment` of a prototype bank and of what `Learner.probe` gives: features, labels, groups."""
     tensors = (bank.prototypes.float(), bank.seen, bank.ground_distance().float(), probe[0].half(), *probe[1:])
     arrays = [tensor.detach().cpu().numpy().copy() for tensor in tensors]
     return Moment(step, *arrays[:4], *(codes.astype(np.uint8) for codes in arrays[4:]))

@@ -69,14 +69,7 @@ class Settings:
             raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
 
     def changed(self, **changes):
-        """These settings with some changed; `BadInput` for a name that is not a setting.
-
-        Example
-        -------
-        >>> Settings().changed(weigth=2)
-        Traceback (most recent call last):
-        i2pemd_lite.files.BadInput: weigth: not a setting; the settings are method, seed, profile, preset, ...
-        """
+        """These settings with some changed; `BadInput` for a name that is not a setting."""
         names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in names:

@@ -136,8 +136,8 @@ class Writer:
         path, mark = folder / "checkpoint.safetensors", None
         found = "none; put the folder back where it was, or go on elsewhere by run.fork(FOLDER)"
         if path.exists():
-            there, _ = read_checkpoint(folder, tensors=False)
-            mark, found = there["mark"], f"one of step {there['number']} that somebody else wrote; resume that one"
+            about, _ = read_checkpoint(folder, tensors=False)
+            mark, found = about["mark"], f"one of step {about['number']} that somebody else wrote; resume that one"
         if mark not in self.marks:
             if self.marks[0] is None:
                 raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
