@@ -121,9 +121,9 @@ def run_lock(folder):
 
 
 def write_text(path, text):
-    """Write a file of text, whole or not at all."""
+    """Write a file of text, whole or not at all; bytes that are no UTF-8, as of a file's name, as escapes."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path, value):

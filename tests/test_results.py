@@ -67,3 +67,16 @@ def test_a_name_like_an_address_is_a_file():
         assert f'href="{place}"' in page
     page = report.Report("", [{"at": "https://a.org/b?c"}], lines=[[report.Column("at", kind="link")]])._repr_html_()
     assert 'href="https://a.org/b?c"' in page
+
+
+def test_a_name_that_is_no_utf8_is_shown_and_written_as_escapes(tmp_path):
+    table = report.Report("", [{"at": "a\udcff"}])
+    assert "<td>a\\xff</td>" in table._repr_html_().encode().decode()
+    table.save(tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_bytes())["rows"] == [{"at": "a\udcff"}]
+
+
+def test_a_run_goes_to_no_folder_that_its_checkpoint_could_not_be_read_from(task, tmp_path):
+    with pytest.raises(BadInput, match="folder: expected a name in UTF-8"):
+        task.train(task.method, task.folder, profile="ci", folder=tmp_path / "a\udcff")
+    assert not list(tmp_path.iterdir())

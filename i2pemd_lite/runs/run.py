@@ -109,6 +109,9 @@ class Run:
         if self.settings.precision != "auto":
             self._compute_in(self.settings.precision)
         self.folder = Path(folder) if folder is not None and distributed.is_main() else None
+        if any("\udc80" <= c <= "\udcff" for c in str(self.folder)):  # how Python holds such bytes
+            found = f"{str(self.folder)!r}; choose another folder"
+            raise BadInput(f"folder: expected a name in UTF-8, which safetensors needs, found {found}")
         if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
             raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
         if distributed.count() > 1:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import write_csv, write_json
+from i2pemd_lite.text import plain
 
 WIDTH = 120  # of the text under a table
 WORDS = "text-align:left;vertical-align:top;padding:3px 8px;line-height:1.35"  # style of a cell of words
@@ -160,7 +161,7 @@ class Report:
             body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
             page += f"<table><caption>{escape(report.title)}</caption>{body}</table>"
             page += "".join(f"<p><small>{escape(note)}</small></p>" for note in notes)
-        return page
+        return plain(page, "utf-8")
 
     def to_pandas(self):
         """The rows as a pandas DataFrame (pandas comes with the `lab` extra)."""
