@@ -46,13 +46,14 @@ def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
     scores, truth = learner.probabilities(held_back).numpy(), learner.data.labels[held_back].numpy()
+    parts = {"labelled": len(learner.labelled), "held back": len(held_back), "split by": learner.split_by}
     rows = []
     for words, decision in DECISIONS.items():
         figures = classification_metrics(scores, truth, decision)
         rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
     below = {"bands": band_report(history)} if counted(history) else {}
     images = tuple(learner.data.ids[i] for i in held_back.tolist())
-    return Evaluation("Classification (%) on held-back images", rows, about, below=below,
+    return Evaluation("Classification (%) on held-back images", rows, about | parts, below=below,
                       images=images, truth=truth, scores=scores)  # fmt: skip
 
 

@@ -122,7 +122,6 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    THINGS, PREPARED_BY = "images", "size"
     VARIED, SUFFIX = {"tau_low": "τ_low", "tau_high": "τ_high"}, "-{:g}-{:g}"
     REPORTS = {"table4": 0, "comparison": 0, "intervals": 0, "threshold018": 0, "table5": 0, "table6": 2, "bands": 0}
     STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")

@@ -176,7 +176,8 @@ def score(learner, about):
     for place, words in MISSING.items():
         if absent := [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]:
             notes.append(f"{words}: {', '.join(absent)}")
-    title, about = "Dice overlap (DOC, %) on held-back cases", {**about, "held-back cases": len(cases)}
+    title, about = "Dice overlap (DOC, %) on held-back cases", about | {"held-back cases": len(cases)}
+    del about["weights of step"]  # which is always the last one
     below = {"surfaces": Report("Distances of surfaces (mm) on held-back cases", surfaces)}
     return Evaluation(title, overlap, about, notes=notes, below=below, cases=cases, missing=missing)
 

@@ -97,7 +97,6 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    THINGS, PREPARED_BY = "scans", "geometry"
     VARIED, SUFFIX = {"dim": "d"}, "-dim{}"
     REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
     STEPS, AS_IT_IS = ("steps",), ("crop",)
