@@ -320,7 +320,7 @@ def test_a_damaged_zip_member_is_named(isic):
     data = bytearray(archive.read_bytes())
     data[data.find(IDS[7].encode()) + 400] ^= 255
     archive.write_bytes(data)
-    with pytest.raises(BadInput, match=rf"(?s)1 problem.*{IDS[7]}.jpg: Bad CRC-32"):
+    with pytest.raises(BadInput, match=rf"(?s)1 problem.*{IDS[7]}.jpg: expected a whole 8-bit JPEG or PNG, found Bad CRC-32"):
         prepare(load(isic), 16, progress=False)
 
 

@@ -5,8 +5,6 @@ Nothing is decoded here but the tables: `prepare` decodes every image once.
 
 import csv
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,11 +98,9 @@ def _table(folder, stem):
     table = next((file for file in zip_files(path) if file.name == name), None) if zipped else path
     if table is None:
         return None, []
-    try:
+    with files.parsing(path, "a CSV file in UTF-8"):
         reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""))
         rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: expected a CSV file in UTF-8, found {error}") from None
     header = reader.fieldnames or []
     if missing := [column for column in columns if column not in header]:
         raise BadInput(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(header) or 'no header'}; "
@@ -201,12 +197,9 @@ def _check_classes(name, labels, problems):
 def _medmnist(path):
     """A `Dataset` from a MedMNIST file; its own split is by image, so that lesions are in several parts of it."""
     parts, problems = ("train", "val", "test"), files.Problems(str(path))
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = ([arrays[f"{part}_{what}"] for part in parts] for what in ("images", "labels"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInput(f"{path}: expected a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…, "
-                       f"found {error}; download it again") from None  # fmt: skip
+    what = "a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…"
+    with files.parsing(path, what), np.load(path, allow_pickle=False) as arrays:
+        images, labels = ([arrays[f"{part}_{kind}"] for part in parts] for kind in ("images", "labels"))
     for part, x, y in zip(parts, images, labels, strict=True):
         _check_arrays(f"{path} {part}", x, y, problems)
     problems.raise_if_any()

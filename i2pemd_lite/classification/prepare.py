@@ -20,12 +20,13 @@ from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs.sampling import Unchanging
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Unchanging):
     """N decoded images and what is known of them.
 
     images: (N, 3, S, S) uint8; labels: (N,) int64; ids, lesions, parts: N names each, lesions and parts None when
@@ -46,9 +47,6 @@ class Prepared:
     converted: tuple
     fingerprint: str
     folder: str = ""
-
-    def __deepcopy__(self, memo):
-        return self  # never changed, so that the forks of a run can share it
 
     def __len__(self):
         return len(self.ids)

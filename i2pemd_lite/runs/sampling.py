@@ -57,7 +57,14 @@ def _permutation(n, *key):
     return torch.randperm(n, generator=generator(*key))
 
 
-class Resident:
+class Unchanging:
+    """What is never changed, so that the forks of a run share it."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Resident(Unchanging):
     """Tensors on the device that last asked for them: a step then copies nothing there and never waits.
 
     Example
@@ -77,9 +84,6 @@ class Resident:
         if name not in self.tensors:
             self.tensors[name] = tuple(tensor.to(device) for tensor in tensors())
         return self.tensors[name]
-
-    def __deepcopy__(self, memo):
-        return self  # shared by the forks of a run
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from scipy import ndimage
 from i2pemd_lite import compact, files
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.runs.sampling import Unchanging
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
 
@@ -97,7 +98,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Unchanging):
     """One prepared scan.
 
     `image` (D, H, W) float32 and `label` (D, H, W) uint8 or None are torch tensors; `affine` (4, 4) takes (d, h, w, 1)
@@ -113,9 +114,6 @@ class Case:
     source: Grid
     moments: tuple
 
-    def __deepcopy__(self, memo):
-        return self  # never changed, so that the forks of a run can share it
-
     @functools.cached_property
     def organ_slices(self):
         """The slices of a labelled case that show an organ, as a list of d."""
@@ -123,7 +121,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(Unchanging):
     """The prepared cases of a data set.
 
     `cases` in the data set's order; `geometry`; `fingerprint`, a hash of all voxels; `folder`, the cache or the compact
@@ -138,16 +136,6 @@ class Prepared:
     name: str
     moments: dict
     dataset: Dataset | None = None
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def case(self, name):
-        """The case called `name`. Raises `BadInput` where there is none."""
-        cases = {case.name: case for case in self.cases}
-        if name not in cases:
-            raise BadInput(f"case: expected one of {', '.join(cases)}, found {name!r}")
-        return cases[name]
 
     @property
     def padded(self):
@@ -387,8 +375,11 @@ def _fill(folder, dataset, geometry, progress, train):
     """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
     from tqdm import tqdm
 
-    problems = Problems(str(dataset.folder))
-    pending = [scan for scan in dataset.scans if not _is_whole(folder / _file_name(scan.name))]
+    problems, pending = Problems(str(dataset.folder)), list(dataset.scans)
+    for scan in dataset.scans:
+        with contextlib.suppress(BadInput):
+            _read_case(folder / _file_name(scan.name))
+            pending.remove(scan)
     for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
         parts = []
         for read in (scan.read_image, scan.read_label):
@@ -462,13 +453,6 @@ def _read_case(path, hashed=None):
     if hashed not in (None, _hash(case)):
         raise BadInput(f"{path}: expected {what} with the voxels that were listed, found others; {do}")
     return case
-
-
-def _is_whole(path):
-    try:
-        return bool(_read_case(path))
-    except BadInput:
-        return False
 
 
 def _levels(image, lo, scale):

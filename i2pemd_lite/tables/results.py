@@ -192,9 +192,9 @@ class Tables:
             with problems.collect():
                 source = read_about(place)["data"]
                 if source["fingerprint"] != data.fingerprint:
-                    things = f"{source['name']} {cls.TASK.things} from {source['folder']}"
-                    problems.add(place, "a run on the data asked for", f"one on {things}, or prepared in another way",
-                                 "choose another folder")
+                    theirs = f"{source['name']} {cls.TASK.things} from {source['folder']}"
+                    words = f"one on {theirs}, or prepared in another way"
+                    problems.add(place, "a run on the data asked for", words, "choose another folder")
                 there = cls.TASK.settings().changed(**read_checkpoint(place, tensors=False)[0]["settings"])
                 if words := in_words(differences(there, wanted[place]), "instead of"):
                     problems.add(place, "a run with the settings asked for", words, "choose another folder")
