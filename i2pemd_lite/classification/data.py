@@ -49,10 +49,6 @@ class Dataset:
     def __str__(self):
         return f"{self.name} images, labelled + unlabelled: {len(self.ids)} + {len(self.test_ids)} in {self.folder}"
 
-    def image(self, i):
-        """Image i as an RGB `PIL.Image` at its own size; grey, palette and RGBA images are converted."""
-        return self.pictures.open(self.ids[i]).convert("RGB")
-
 
 def load(folder=None, images=1500):
     """The data set in `folder`.

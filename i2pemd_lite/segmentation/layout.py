@@ -220,15 +220,7 @@ def read_masks(folder, grid, pixels=True):
 
 
 def class_ids(values, kind, name="label"):
-    """Class ids, uint8, of what is on disk; `kind` is a key of `CODES`, but for "first chaos", which 80 or 160 show.
-
-    Example
-    -------
-    >>> class_ids(np.array([0, 63, 126, 189, 252]), "chaos"), class_ids(np.array([0, 80, 240]), "chaos")
-    (array([0, 1, 2, 3, 4], dtype=uint8), array([0, 1, 3], dtype=uint8))
-    >>> class_ids(np.array([0.0, 1, 2, 3, 4, 6, 13]), "btcv")
-    array([0, 4, 2, 3, 0, 1, 0], dtype=uint8)
-    """
+    """Class ids, uint8, of what is on disk; `kind` is a key of `CODES`, but for "first chaos", which 80 or 160 show."""
     if kind == "chaos" and np.isin(values, (80, 160)).any():
         kind = "first chaos"
     expected, codes = CODES[kind]

@@ -25,13 +25,7 @@ class Row(NamedTuple):
     means: tuple  # CT, MR, both
 
     def recomputed(self):
-        """The three means as they follow from the organs.
-
-        Example
-        -------
-        >>> [round(mean, 2) for mean in TABLE1["joint_sepbn_i2pemd"].recomputed()]
-        [92.22, 91.25, 91.73]
-        """
+        """The three means as they follow from the organs."""
         ct, mr = (sum(mean for mean, _ in organs) / len(organs) for organs in (self.ct, self.mr))
         return ct, mr, (ct + mr) / 2
 

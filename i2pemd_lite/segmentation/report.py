@@ -101,12 +101,6 @@ def summary(rows):
     """Means over the rows of `doc_row`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
 
     What is NaN, an organ that neither truth nor prediction has, is left out of each of them.
-
-    Example
-    -------
-    >>> rows = [{"case": m, "modality": m, **dict.fromkeys(ORGANS, doc)} for m, doc in (("ct", 90.0), ("mr", 80.0))]
-    >>> {name: value for name, value in summary(rows).items() if "liver" not in name and "kid" not in name}
-    {'doc': 85.0, 'ct': 90.0, 'mr': 80.0, 'ct spleen': 90.0, 'mr spleen': 80.0}
     """
     organs = {m: organ_means(rows, m) for m in MODALITIES}
     means = {m: known_mean(organs[m].values()) for m in MODALITIES}
