@@ -197,7 +197,13 @@ def _medmnist(path):
     with files.parsing(path, what), np.load(path, allow_pickle=False) as arrays:
         images, labels = ([arrays[f"{part}_{kind}"] for part in parts] for kind in ("images", "labels"))
     for part, x, y in zip(parts, images, labels, strict=True):
-        _check_arrays(f"{path} {part}", x, y, problems)
+        name = f"{path} {part}"
+        if x.dtype != np.uint8 or x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] != 3):
+            problems.add(f"{name}_images", "(N, H, W, 3) uint8", f"{x.shape} {x.dtype}")
+        if y.shape not in ((len(x),), (len(x), 1)):
+            problems.add(f"{name}_labels", f"({len(x)}, 1)", f"{y.shape}")
+        elif not np.issubdtype(y.dtype, np.integer) or (y.size and not 0 <= y.min() <= y.max() < len(CLASSES)):
+            problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{y.dtype} {np.unique(y)[:9]}")
     problems.raise_if_any()
     named = {f"{part}_{i:05d}": image for part, x in zip(parts, images, strict=True) for i, image in enumerate(x)}
     ours = np.array([CLASSES.index(name) for name in MEDMNIST_CLASSES], np.int64)
@@ -205,12 +211,3 @@ def _medmnist(path):
     _check_classes(path, labels, problems)
     return Dataset(path.parent, "DermaMNIST", tuple(named), labels, parts=tuple(name.split("_")[0] for name in named),
                    sources=(path,), pictures=Arrays(named))  # fmt: skip
-
-
-def _check_arrays(name, images, labels, problems):
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
-        problems.add(f"{name}_images", "(N, H, W, 3) uint8", f"{images.shape} {images.dtype}")
-    if labels.shape not in ((len(images),), (len(images), 1)):
-        problems.add(f"{name}_labels", f"({len(images)}, 1)", f"{labels.shape}")
-    elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and not 0 <= labels.min() <= labels.max() < 7):
-        problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{labels.dtype} {np.unique(labels)[:9]}")

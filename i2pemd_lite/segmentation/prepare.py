@@ -260,7 +260,7 @@ def _case(scan, image, label, grid, geometry):
     way = _Way.between(grid.affine, target.affine, target.shape)
     z, y, x = way.within(field)
     inside = z[:, None, None] & y[:, None] & x
-    resampled = way.linear(way.blurred(image))
+    resampled = way.resampled(way.blurred(image))
     seen = resampled[inside]
     mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
@@ -269,7 +269,7 @@ def _case(scan, image, label, grid, geometry):
         raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found {found}")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
-        label = torch.from_numpy((way.nearest(label) * inside).astype(np.uint8))
+        label = torch.from_numpy((way.resampled(label, order=0) * inside).astype(np.uint8))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
                 (seen.size, mean, deviation))
 
@@ -340,25 +340,18 @@ class _Way(NamedTuple):
         limits = zip(places, field[self.axes], strict=True)
         return [(place >= first - 1e-6) & (place <= last + 1e-6) for place, (first, last) in limits]
 
-    def linear(self, array):
-        """An array of the first grid, interpolated on the second."""
-        how = {"output_shape": self.shape, "order": 1, "mode": "nearest"}
+    def resampled(self, array, order=1):
+        """An array of the first grid on the second: interpolated, or with order 0 the nearest voxel's value."""
+        how = {"output_shape": self.shape, "order": order, "mode": "nearest"}
         return ndimage.affine_transform(array.transpose(self.axes), self.scale, self.offset, **how)
-
-    def nearest(self, array):
-        """The same with the nearest voxel's value, as `order=0` gives it: along each axis it is one list of places."""
-        array, places = array.transpose(self.axes), []
-        for n, last, shift, step in zip(self.shape, np.array(array.shape) - 1, self.offset, self.scale, strict=True):
-            places.append(np.floor(np.clip((np.arange(n) + shift / step) * step, 0, last) + 0.5).astype(int))
-        return array[np.ix_(*places)]
 
     def classes(self, values):
         """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
         if values.ndim == 3:
-            return self.nearest(values.astype(np.uint8))
+            return self.resampled(values.astype(np.uint8), order=0)
         best, labels = np.full(self.shape, -np.inf, dtype=np.float32), np.zeros(self.shape, dtype=np.uint8)
         for one, value in enumerate(values):
-            value = self.linear(value.astype(np.float32))
+            value = self.resampled(value.astype(np.float32))
             labels[value > best] = one
             np.maximum(best, value, out=best)
         return labels
