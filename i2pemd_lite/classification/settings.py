@@ -1,7 +1,4 @@
-"""What a classification run can set, where each value comes from and a rival differs from its authors' code, and sizes.
-
-The ramps of the rivals' own terms, with their sources, are in `ramps.RAMPS`.
-"""
+"""What a classification run can set, where each value and each rival's difference comes from, and its sizes."""
 
 import dataclasses
 

@@ -195,20 +195,16 @@ def draw(lesion, rng):
     picture = lesion.skin * np.exp(-density)
     picture += veil[..., None] * (np.array([108.0, 118.0, 146.0]) - picture)
     picture += white[..., None] * (0.93 * lesion.skin + 14 - picture)
-    picture *= _light(u, v, rng)
+    # Exposure, colour cast, a slope of light across the frame, a darker rim.
+    slope = rng.normal(0, 0.0016, 2)
+    shade = 1 + slope[0] * u + slope[1] * v - rng.uniform(0, 0.16) * (u**2 + v**2) / 60**2
+    picture *= shade[..., None] * rng.normal(1, 0.07) * rng.normal(1, 0.045, 3)
     if rng.random() < 0.35:
         picture *= 1 - _hairs(rng)[..., None] * rng.uniform(0.45, 0.85) * np.array([0.9, 0.95, 1.0])
     if rng.random() < 0.15:
         picture *= _step(-np.hypot(u, v), -rng.uniform(42, 56), 1.5)[..., None]
     picture = 255 * (picture.clip(0, None) / 255) ** rng.uniform(0.85, 1.15) + rng.normal(0, 2.5, picture.shape)
     return Image.fromarray(picture.clip(0, 255).round().astype(np.uint8))
-
-
-def _light(u, v, rng):
-    """(H, W, 3) gain: exposure, colour cast, a slope across the frame, a darker rim."""
-    slope = rng.normal(0, 0.0016, 2)
-    shade = 1 + slope[0] * u + slope[1] * v - rng.uniform(0, 0.16) * (u**2 + v**2) / 60**2
-    return shade[..., None] * rng.normal(1, 0.07) * rng.normal(1, 0.045, 3)
 
 
 def _hairs(rng):

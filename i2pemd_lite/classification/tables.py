@@ -1,10 +1,4 @@
-"""Tables 4 to 6: what the paper prints, and beside it what these methods give here; and which differences count.
-
-    tables = classification.tables(seeds=(0, 1, 2))     # trains what is missing
-    tables = classification.from_runs(folders)          # or: of runs that are there
-    print(tables)
-    tables.save("out/tables-classification")
-"""
+"""Tables 4 to 6: what the paper prints, and beside it what these methods give here; and which differences count."""
 
 import functools
 import math
@@ -262,9 +256,8 @@ class Tables(results.Tables):
             self.note(self.of(paper.TABLE4)),
         ]
         (largest, threshold), columns = DECISIONS, [*_means(OF_THRESHOLD), Column("off", kind="mean")]
-        second = [column._replace(name=f"{column.name}{AT}") for column in columns]
         first = [ROW, Column(largest, "setting", "words"), *columns]
-        second = [BLANK, Column(threshold, kind="words"), *second]
+        second = [BLANK, Column(threshold, kind="words"), *(each._replace(name=f"{each.name}{AT}") for each in columns)]
         lines = [first, second, with_paper(columns[:-1], columns[-1:], digits=2)[1]]
         title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
         return Report(title, rows, notes=notes, pages=[Page(lines)])

@@ -49,8 +49,8 @@ class Segmenter(Learner):
 
     def source(self):
         """Where the volumes came from and what they are."""
-        folder = self.data.dataset.folder if self.data.dataset else self.data.folder
-        return {"folder": str(folder.resolve()), "name": self.data.name, "fingerprint": self.data.fingerprint}
+        folder = (self.data.dataset or self.data).folder.resolve()
+        return {"folder": str(folder), "name": self.data.name, "fingerprint": self.data.fingerprint}
 
     def expect_shares(self, count):
         """A process without a patch of a modality would not take part in that modality's batch normalisation."""

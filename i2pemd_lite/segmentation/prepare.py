@@ -1,8 +1,5 @@
 """Preparing scans for training: one orientation, one voxel size, one field of view, zero mean and unit variance.
 
-`prepare` does it once for a data set, into a cache of one safetensors file per case; `Prepared.open` reads such a
-folder where nibabel, pydicom and PIL are not installed. `to_source_grid` takes a prediction back to its scan's voxels.
-
 The prepared axes are (D, H, W): to Superior, to Posterior, to the patient's Left, so that a slice shown as a picture is
 the usual radiological view, the liver on the left of the picture. They follow the scan's own axes, the nearest to these
 directions, so that resampling never mixes an oblique stack of thick slices.

@@ -1,10 +1,4 @@
-"""Tables 1 to 3 and Figure 6: what the paper prints, and beside it what these methods give here.
-
-    tables = segmentation.tables(seeds=(0, 1, 2))       # trains what is missing
-    tables = segmentation.from_runs(folders)            # or: of runs that are there
-    print(tables)
-    tables.save("out/tables")
-"""
+"""Tables 1 to 3 and Figure 6: what the paper prints, and beside it what these methods give here."""
 
 import dataclasses
 import itertools
