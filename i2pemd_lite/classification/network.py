@@ -45,12 +45,12 @@ class Network(nn.Module):
     """A trunk that makes features, in training with several processes each of its own share of the images; and a head.
     Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several."""
 
-    def _end(self, dim, num_classes, dropout, **kernels):
-        """The head on `dim` features, once the trunk is there, and the first weights of all `kernels`."""
+    def _finish(self, dim, num_classes, dropout, **start):
+        """Once the trunk is there: the head on its `dim` features, and the first weights of all convolutions."""
         self.dropout, self.classifier, self.dim = nn.Dropout(dropout), nn.Linear(dim, num_classes), dim
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, **kernels)
+                nn.init.kaiming_normal_(module.weight, **start)
 
     def forward(self, images):
         images = images.to(self.classifier.weight.dtype)
@@ -72,7 +72,7 @@ class Small(Network):
             blocks += [Block(before, after, 2 if g else 1), *(Block(after, after, 1) for _ in range(depth - 1))]
         self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(widths[-1])
-        self._end(widths[-1], num_classes, dropout, mode="fan_out", nonlinearity="leaky_relu", a=0.1)
+        self._finish(widths[-1], num_classes, dropout, mode="fan_out", nonlinearity="leaky_relu", a=0.1)
 
     def trunk(self, images):
         """(B, 3, S, S) -> features (B, d)."""
@@ -110,7 +110,7 @@ class DenseNet121(Network):
                 parts[f"transition{block}"] = nn.Sequential(half)
                 width //= 2
         self.features = nn.Sequential(OrderedDict(parts, norm5=nn.BatchNorm2d(width)))
-        self._end(width, num_classes, dropout)
+        self._finish(width, num_classes, dropout)
         nn.init.zeros_(self.classifier.bias)
 
     def trunk(self, images):

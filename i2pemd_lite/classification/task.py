@@ -16,11 +16,12 @@ from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.task import Task, evaluated
 
-TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, Dataset,
-            lambda data, settings: prepare(data, settings.size), Prepared, "images", "size")  # fmt: skip
+TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
+            things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size))  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 
+@told()
 def evaluate(run):
     """The figures of Table 4 in percent on the held-back labelled images, as an `Evaluation`, which is a `Report`.
 

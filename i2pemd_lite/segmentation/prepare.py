@@ -339,8 +339,8 @@ class _Way(NamedTuple):
 
     def resampled(self, array, order=1):
         """An array of the first grid on the second: interpolated, or with order 0 the nearest voxel's value."""
-        how = {"output_shape": self.shape, "order": order, "mode": "nearest"}
-        return ndimage.affine_transform(array.transpose(self.axes), self.scale, self.offset, **how)
+        array = array.transpose(self.axes)
+        return ndimage.affine_transform(array, self.scale, self.offset, self.shape, order=order, mode="nearest")
 
     def classes(self, values):
         """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""

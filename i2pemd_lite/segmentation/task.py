@@ -21,8 +21,8 @@ def _prepare(data, settings):
     return prepare(data, settings.geometry, train=train)
 
 
-TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, Dataset, _prepare, Prepared,
-            "scans", "geometry", PRESETS)  # fmt: skip
+TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
+            prepare=_prepare, things="scans", prepared_by="geometry", presets=PRESETS)  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 
