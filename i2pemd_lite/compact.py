@@ -98,10 +98,10 @@ def read(file, task, form=dict):
     return notes, about["sha256"][:16], unpacked
 
 
-def at_once(function, items):
-    """`map` in threads: packing and arithmetic on arrays release the interpreter's lock."""
+def at_once(function, items, bar=iter):
+    """`map` in threads: packing, decoding and arithmetic on arrays release the interpreter's lock. bar: of progress."""
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        return list(pool.map(function, items))
+        return list(bar(pool.map(function, items)))
 
 
 def _mark(data):

@@ -320,3 +320,15 @@ def data_folder():
 def cache_folder():
     """Where prepared data is kept: `I2PEMD_CACHE`, else `data/cache`."""
     return Path(os.environ.get("I2PEMD_CACHE") or root() / "data" / "cache")
+
+
+@contextlib.contextmanager
+def parsing(path, what, do="copy or download it again"):
+    """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
+    try:
+        yield
+    except (BadInput, ImportError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(f"{path}: expected {what}, found {reason}; {do}") from None

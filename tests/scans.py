@@ -9,6 +9,11 @@ RAW_BTCV = {1: 6, 2: 2, 3: 3, 4: 1}
 GREY = {1: 63, 2: 126, 3: 189, 4: 252}
 
 
+def case_of(prepared, name):
+    """The prepared case of that name."""
+    return next(case for case in prepared.cases if case.name == name)
+
+
 def classes(shape=(20, 18, 10)):
     """Class ids (x to Left, y to Posterior, z to Superior): the liver to the right, above the kidneys, before them."""
     label = np.zeros(shape, dtype=np.uint8)

@@ -22,7 +22,8 @@ def test_the_set_is_read_back_by_the_reader(made):
     assert data.labels.tolist() == plan[:, 0].tolist()
     assert [int(name[4:]) for name in data.lesions] == plan[:, 1].tolist()
     assert len(data.test_ids) == 12 and not set(data.test_ids) & set(data.ids)
-    assert data.image(0).size == (synthetic.WIDTH, synthetic.HEIGHT) == data.test_pictures.open(data.test_ids[11]).size
+    labelled, test = data.pictures.open(data.ids[0]), data.test_pictures.open(data.test_ids[11])
+    assert labelled.size == (synthetic.WIDTH, synthetic.HEIGHT) == test.size
     size = sum(path.stat().st_size for path in isic.rglob("*"))
     assert size < 132 * 5000  # 1650 images stay below 8 MB
 

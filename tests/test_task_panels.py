@@ -7,6 +7,7 @@ import ot
 import pytest
 import torch
 from controls import move_every_control, moved_as_fresh, unseen
+from scans import case_of
 
 from i2pemd_lite import classification, segmentation, select
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, weak
@@ -161,7 +162,7 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its
 @pytest.mark.parametrize("height", [0, 33, 100])
 def test_a_slice_is_that_of_the_prediction_and_its_prices_are_those_of_a_solver(scans, height):
     part = volumes.volumes(scans, z=float(height)).result.planes["mr"]["axial"]
-    case = scans.learner.data.case(part.case)
+    case = case_of(scans.learner.data, part.case)
     with scans.learner.evaluating():
         p = scans.learner.probabilities(case)
     np.testing.assert_array_equal(part.prediction, p.argmax(0)[part.index])
@@ -218,7 +219,7 @@ def test_planes_have_the_head_above_and_the_patients_left_on_the_right():
 def test_the_overlaps_of_a_case_and_of_a_slice_are_those_of_a_count(scans):
     panel = scan_panels.compare(run=scans, height=40)
     for modality, parts in panel.result.rows.items():
-        part, case = parts["run"], scans.learner.data.case(parts["run"].case)
+        part, case = parts["run"], case_of(scans.learner.data, parts["run"].case)
         with scans.learner.evaluating():
             whole = scans.learner.probabilities(case).argmax(0).numpy()
         for prediction, truth, written in (

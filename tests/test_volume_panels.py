@@ -5,6 +5,7 @@ import ot
 import pytest
 import torch
 from controls import move_every_control, moved_as_fresh, unseen
+from scans import case_of
 from test_task_panels import short
 
 from i2pemd_lite import segmentation
@@ -168,7 +169,7 @@ def test_the_liver_of_a_case_is_on_the_left_of_the_picture(scans):
 
 def test_surfaces_enclose_the_organs_of_truth_and_prediction(scans):
     panel = surfaces.surfaces(run=scans, live=False)
-    case = scans.learner.data.case(panel.state["case"])
+    case = case_of(scans.learner.data, panel.state["case"])
     with scans.learner.evaluating():
         labels = {"truth": case.label, "run": scans.learner.probabilities(case).argmax(0)}
     for column, organs in panel.result.columns.items():
@@ -248,7 +249,7 @@ def touch(panel, modality, plane, h, w, pressed=True):
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_touch_of_a_plane_moves_the_others_to_the_voxel_touched(scans, modality):
     panel = volumes.volumes(scans)
-    depth, rows, columns = scans.learner.data.case(panel.state[modality]).image.shape
+    depth, rows, columns = case_of(scans.learner.data, panel.state[modality]).image.shape
     for plane, (row, column), expected in (
         ("axial", (3, 50), (None, 3, 50)),
         ("coronal", (2, 7), (depth - 3, None, 7)),
@@ -280,7 +281,7 @@ def test_the_numbers_of_a_voxel_are_the_runs_own(scans):
     panel = volumes.volumes(scans, x=31.0, y=40.0, z=60.0)
     G = scans.learner.bank.ground_distance().double()
     for modality in MODALITIES:
-        case, found = scans.learner.data.case(panel.state[modality]), panel.result.voxels[modality]
+        case, found = case_of(scans.learner.data, panel.state[modality]), panel.result.voxels[modality]
         at = tuple(round(s / 100 * (n - 1)) for s, n in zip((60, 40, 31), case.image.shape, strict=True))
         with scans.learner.evaluating():
             p = scans.learner.probabilities(case)[(slice(None), *at)].double()
@@ -300,7 +301,7 @@ def test_the_numbers_of_a_voxel_are_the_runs_own(scans):
 
 
 def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
-    affine = scans.learner.data.case(volumes.volumes(scans).state["mr"]).affine
+    affine = case_of(scans.learner.data, volumes.volumes(scans).state["mr"]).affine
     up, back, left = affine[:3, :3].T  # of (d, h, w)
     for plane, right, above in (("axial", left, -back), ("coronal", left, up), ("sagittal", back, up)):
         for step, side in ((right, slice(0, 2)), (above, slice(3, 1, -1))):  # left to right, bottom to top

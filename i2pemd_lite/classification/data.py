@@ -5,8 +5,6 @@ Nothing is decoded here but the tables: `prepare` decodes every image once.
 
 import csv
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,10 +48,6 @@ class Dataset:
 
     def __str__(self):
         return f"{self.name} images, labelled + unlabelled: {len(self.ids)} + {len(self.test_ids)} in {self.folder}"
-
-    def image(self, i):
-        """Image i as an RGB `PIL.Image` at its own size; grey, palette and RGBA images are converted."""
-        return self.pictures.open(self.ids[i]).convert("RGB")
 
 
 def load(folder=None, images=1500):
@@ -100,11 +94,9 @@ def _table(folder, stem):
     table = next((file for file in zip_files(path) if file.name == name), None) if zipped else path
     if table is None:
         return None, []
-    try:
+    with files.parsing(path, "a CSV file in UTF-8"):
         reader = csv.DictReader(io.StringIO(table.read_bytes().decode("utf-8-sig"), newline=""))
         rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: expected a CSV file in UTF-8, found {error}") from None
     header = reader.fieldnames or []
     if missing := [column for column in columns if column not in header]:
         raise BadInput(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(header) or 'no header'}; "
@@ -201,14 +193,17 @@ def _check_classes(name, labels, problems):
 def _medmnist(path):
     """A `Dataset` from a MedMNIST file; its own split is by image, so that lesions are in several parts of it."""
     parts, problems = ("train", "val", "test"), files.Problems(str(path))
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images, labels = ([arrays[f"{part}_{what}"] for part in parts] for what in ("images", "labels"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadInput(f"{path}: expected a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…, "
-                       f"found {error}; download it again") from None  # fmt: skip
+    what = "a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…"
+    with files.parsing(path, what), np.load(path, allow_pickle=False) as arrays:
+        images, labels = ([arrays[f"{part}_{kind}"] for part in parts] for kind in ("images", "labels"))
     for part, x, y in zip(parts, images, labels, strict=True):
-        _check_arrays(f"{path} {part}", x, y, problems)
+        name = f"{path} {part}"
+        if x.dtype != np.uint8 or x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] != 3):
+            problems.add(f"{name}_images", "(N, H, W, 3) uint8", f"{x.shape} {x.dtype}")
+        if y.shape not in ((len(x),), (len(x), 1)):
+            problems.add(f"{name}_labels", f"({len(x)}, 1)", f"{y.shape}")
+        elif not np.issubdtype(y.dtype, np.integer) or (y.size and not 0 <= y.min() <= y.max() < len(CLASSES)):
+            problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{y.dtype} {np.unique(y)[:9]}")
     problems.raise_if_any()
     named = {f"{part}_{i:05d}": image for part, x in zip(parts, images, strict=True) for i, image in enumerate(x)}
     ours = np.array([CLASSES.index(name) for name in MEDMNIST_CLASSES], np.int64)
@@ -216,12 +211,3 @@ def _medmnist(path):
     _check_classes(path, labels, problems)
     return Dataset(path.parent, "DermaMNIST", tuple(named), labels, parts=tuple(name.split("_")[0] for name in named),
                    sources=(path,), pictures=Arrays(named))  # fmt: skip
-
-
-def _check_arrays(name, images, labels, problems):
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
-        problems.add(f"{name}_images", "(N, H, W, 3) uint8", f"{images.shape} {images.dtype}")
-    if labels.shape not in ((len(images),), (len(images), 1)):
-        problems.add(f"{name}_labels", f"({len(images)}, 1)", f"{labels.shape}")
-    elif not np.issubdtype(labels.dtype, np.integer) or (labels.size and not 0 <= labels.min() <= labels.max() < 7):
-        problems.add(f"{name}_labels", "whole numbers 0 to 6", f"{labels.dtype} {np.unique(labels)[:9]}")

@@ -2,34 +2,14 @@
 
 import io
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
-from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.files import BadInput, Problems, parsing
 
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 TRAINING, TEST = "ISIC2018_Task3_Training", "ISIC2018_Task3_Test"
 MANIFEST = "synthetic.json"  # marks a folder as made by `synthetic.make`
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-
-
-def decode(data, size=None):
-    """A decoded `PIL.Image` from the bytes of a JPEG or PNG. size: a JPEG may be decoded, faster, at a fraction of its
-    size that is still at least `size` px wide and high."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
-        if size:
-            image.draft("RGB", (size, size))
-        image.load()
-    except UnidentifiedImageError:
-        raise BadInput("expected a whole 8-bit JPEG or PNG, found another format") from None
-    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
-        raise BadInput(f"expected a whole 8-bit JPEG or PNG, found {error}") from None
-    if image.mode[0] in "IF":
-        raise BadInput(f"expected a whole 8-bit JPEG or PNG, found mode {image.mode}; save it with 8 bits a channel")
-    return image
 
 
 class Pictures:
@@ -48,11 +28,22 @@ class Pictures:
         self.sources = tuple(self.names.values()) if place.is_dir() else (place,)
 
     def open(self, name, size=None):
-        """The decoded image; `BadInput` that names the file, or archive and member, when it cannot be decoded."""
-        try:
-            return decode(self.names[name].read_bytes(), size)
-        except (OSError, BadInput, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            raise BadInput(f"{self.names[name]}: {error}") from None
+        """The decoded `PIL.Image`; `BadInput` that names the file, or archive and member, where it is damaged. size: a
+        JPEG may be decoded, faster, at a fraction of its size that is still at least `size` px wide and high."""
+        from PIL import Image, UnidentifiedImageError
+
+        path, what = self.names[name], "a whole 8-bit JPEG or PNG"
+        with parsing(path, what):
+            try:
+                image = Image.open(io.BytesIO(path.read_bytes()), formats=["JPEG", "PNG"])
+            except UnidentifiedImageError:
+                raise ValueError("another format") from None
+            if size:
+                image.draft("RGB", (size, size))
+            image.load()
+        if image.mode[0] in "IF":
+            raise BadInput(f"{path}: expected {what}, found mode {image.mode}; save it with 8 bits a channel")
+        return image
 
 
 class Arrays(dict):
@@ -67,10 +58,8 @@ class Arrays(dict):
 
 def zip_files(path):
     """The files in a zip, which is never unpacked, as paths; a member whose path leaves its folder is refused."""
-    try:
+    with parsing(path, "a whole zip"):
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: expected a whole zip, found {error}; download or copy it again") from None
     problems, paths = Problems(str(path)), []
     for member in dict.fromkeys(archive.namelist()):
         inside = PurePosixPath(member.replace("\\", "/"))

@@ -56,9 +56,9 @@ class Classifier(Learner):
         self.split_by = parts.by
         if not len(self.test):
             raise BadInput("data: expected some labelled images held back for testing, found none; split otherwise")
-        held_back = self.val if len(self.val) else self.test
-        labels = data.labels[held_back]
-        self.probed = torch.cat([held_back[labels == k][:PROBE] for k in range(len(CLASSES))])
+        self.watched = self.val if len(self.val) else self.test
+        labels = data.labels[self.watched]
+        self.probed = torch.cat([self.watched[labels == k][:PROBE] for k in range(len(CLASSES))])
         streams = {"labelled": self.labelled} | ({"unlabelled": self.unlabelled} if self.method.unlabelled else {})
         self.streams = {name: Shuffled(len(part), f"{name} images", s.seed) for name, part in streams.items()}
         self.register_buffer("class_weights", class_weights(data.labels[self.labelled], len(CLASSES)), persistent=False)
@@ -140,8 +140,7 @@ class Classifier(Learner):
 
     def evaluate(self):
         """Percent on the validation part, whose AUC selects the weights to keep; on the test part without one."""
-        members = self.val if len(self.val) else self.test
-        figures = classification_metrics(self.probabilities(members), self.data.labels[members])
+        figures = classification_metrics(self.probabilities(self.watched), self.data.labels[self.watched])
         figures = {name: 100 * value for name, value in figures.items()}
         return figures | ({"selection": figures["auc"]} if len(self.val) else {})
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from i2pemd_lite import distributed
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, parsing
 
 
 def build(name="small", num_classes=7, **options):
@@ -45,6 +45,13 @@ class Network(nn.Module):
     """A trunk that makes features, in training with several processes each of its own share of the images; and a head.
     Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several."""
 
+    def _finish(self, dim, num_classes, dropout, **start):
+        """Once the trunk is there: the head on its `dim` features, and the first weights of all convolutions."""
+        self.dropout, self.classifier, self.dim = nn.Dropout(dropout), nn.Linear(dim, num_classes), dim
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, **start)
+
     def forward(self, images):
         images = images.to(self.classifier.weight.dtype)
         features = distributed.shared(self.trunk, images) if self.training else self.trunk(images)
@@ -65,12 +72,7 @@ class Small(Network):
             blocks += [Block(before, after, 2 if g else 1), *(Block(after, after, 1) for _ in range(depth - 1))]
         self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(widths[-1])
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(widths[-1], num_classes)
-        self.dim = widths[-1]
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu", a=0.1)
+        self._finish(widths[-1], num_classes, dropout, mode="fan_out", nonlinearity="leaky_relu", a=0.1)
 
     def trunk(self, images):
         """(B, 3, S, S) -> features (B, d)."""
@@ -108,13 +110,8 @@ class DenseNet121(Network):
                 parts[f"transition{block}"] = nn.Sequential(half)
                 width //= 2
         self.features = nn.Sequential(OrderedDict(parts, norm5=nn.BatchNorm2d(width)))
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, num_classes)
-        self.dim = width
+        self._finish(width, num_classes, dropout)
         nn.init.zeros_(self.classifier.bias)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
 
     def trunk(self, images):
         """(B, 3, S, S) -> features (B, d)."""
@@ -128,16 +125,13 @@ def load_imagenet(net, file):
     """Put torchvision's ImageNet weights of DenseNet-121 from a local file into a `DenseNet121`; its classifier stays.
     file: .safetensors; other formats can hold code. Returns `net`. Raises `BadInput` that lists every weight which is
     missing, unknown or of another shape; `net` is unchanged then."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not isinstance(net, DenseNet121):
         raise BadInput(f"net: expected densenet121, found {type(net).__name__}")
-    try:
+    once = "safetensors.torch.save_file(torch.load(file, weights_only=True), other)"
+    with parsing(file, "weights as .safetensors", f"a .pth file is converted once by {once}"):
         read = load_file(Path(file))
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{file}: expected weights as .safetensors, found {error}; a .pth file is converted once by "
-                       "safetensors.torch.save_file(torch.load(file, weights_only=True), other)") from None  # fmt: skip
     # In torchvision's first file format norm1 is norm.1.
     weights = {re.sub(r"(norm|conv)\.(\d)", r"\1\2", k): v for k, v in read.items() if not k.startswith("classifier.")}
     own = {k: v for k, v in net.state_dict().items() if not k.startswith("classifier.")}

@@ -68,11 +68,6 @@ def top1(accuracy):
     """The share of images whose class is the right one, in percent, from the mean accuracy of one-against-the-rest.
 
     With an argmax decision every mistake is one of two of the K problems: accuracy = 1 − 2 (1 − top-1) / K.
-
-    Example
-    -------
-    >>> round(top1(94.54), 2), round(top1(96.11), 2)
-    (80.89, 86.38)
     """
     return 100 - len(CLASSES) / 2 * (100 - accuracy)
 

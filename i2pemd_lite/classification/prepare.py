@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,13 @@ from i2pemd_lite.classification import codec
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs.sampling import Unchanging
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Unchanging):
     """N decoded images and what is known of them.
 
     images: (N, 3, S, S) uint8; labels: (N,) int64; ids, lesions, parts: N names each, lesions and parts None when
@@ -46,9 +46,6 @@ class Prepared:
     converted: tuple
     fingerprint: str
     folder: str = ""
-
-    def __deepcopy__(self, memo):
-        return self  # never changed, so that the forks of a run can share it
 
     def __len__(self):
         return len(self.ids)
@@ -101,9 +98,8 @@ _COMPACT = {"name": str, "size": int, "labels": [int], "count": int, "step": flo
 _NOTES = {"name": str, "size": int, "test_ids": [str], "fingerprint": str} | _NAMES
 
 
-def _fingerprint(prepared):
-    """A hash of the pixels, and of all that is known of them."""
-    p = prepared
+def _fingerprint(p):
+    """A hash of the pixels of a `Prepared`, and of all that is known of them."""
     notes = [p.name, p.ids, p.lesions, p.parts, p.test_ids, p.labels.tolist()]
     return files.fingerprint(*notes, *(hashlib.sha256(x.numpy()).digest() for x in (p.images, p.test_images)))
 
@@ -124,11 +120,8 @@ def prepare(dataset, size, progress=True):
         raise BadInput(f"size: expected at least 8 px, found {size}")
     key = files.fingerprint("skin", FORMAT, size, *dataset.sources)
     file, folder = files.cache_folder() / f"skin-{size}-{key}.safetensors", str(Path(dataset.folder).resolve())
-    if dataset.sources and file.is_file():  # images that come from no file have no key
-        try:
-            return replace(Prepared.open(file), folder=folder)
-        except BadInput:
-            file.unlink()
+    with contextlib.suppress(BadInput):  # it is not there, or not as it was written
+        return replace(Prepared.open(file), folder=folder)
     side, most = stored_side(size), math.sqrt(memory() / 3 / (len(dataset) + len(dataset.test_ids))) * 7 / 8
     if size > most:
         raise BadInput(f"size: expected at most {most:.0f} px, so that all images fit into the memory, found {size}")
@@ -140,15 +133,13 @@ def prepare(dataset, size, progress=True):
         "", folder,
     )  # fmt: skip
     prepared = replace(prepared, fingerprint=_fingerprint(prepared))
-    if dataset.sources:
+    if dataset.sources:  # images that come from no file have no key
         prepared.save(file)
     return prepared
 
 
 def _decode_all(dataset, pictures, ids, side, progress, what):
     """((n, 3, side, side) uint8, the ids that were not RGB)."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from PIL import Image
     from tqdm import tqdm
 
@@ -165,11 +156,8 @@ def _decode_all(dataset, pictures, ids, side, progress, what):
             return BadInput(f"{ids[i]}: expected an image, found the value {images[i, 0, 0, 0]} everywhere; replace it")
         return image.mode
 
-    # Decoding and resizing release the interpreter's lock.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        results = pool.map(decode, range(len(ids)))
-        bar = tqdm(results, f"Preparing {len(ids)} {what}", len(ids), unit="", disable=not progress or not ids)
-        modes = list(bar)
+    look = {"total": len(ids), "unit": "", "disable": not progress or not ids}
+    modes = compact.at_once(decode, range(len(ids)), partial(tqdm, desc=f"Preparing {len(ids)} {what}", **look))
     problems = files.Problems(str(dataset.folder))
     problems.found += [str(mode) for mode in modes if isinstance(mode, BadInput)]
     problems.raise_if_any()

@@ -7,7 +7,7 @@ import numpy as np
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
-from i2pemd_lite.files import BadInput, fingerprint, hashed, unguarded, write_csv
+from i2pemd_lite.files import fingerprint, hashed, parsing, unguarded, write_csv
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables.report import Report
 
@@ -46,13 +46,14 @@ def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
     scores, truth = learner.probabilities(held_back).numpy(), learner.data.labels[held_back].numpy()
+    parts = {"labelled": len(learner.labelled), "held back": len(held_back), "split by": learner.split_by}
     rows = []
     for words, decision in DECISIONS.items():
         figures = classification_metrics(scores, truth, decision)
         rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
     below = {"bands": band_report(history)} if counted(history) else {}
     images = tuple(learner.data.ids[i] for i in held_back.tolist())
-    return Evaluation("Classification (%) on held-back images", rows, about, below=below,
+    return Evaluation("Classification (%) on held-back images", rows, about | parts, below=below,
                       images=images, truth=truth, scores=scores)  # fmt: skip
 
 
@@ -74,11 +75,9 @@ def save_scores(path, images, scores, truth=None):
 
 def read_scores(path):
     """(images, truth (n,), scores (n, K)) of a table that `save_scores` wrote with the truth."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+    what = f"image,truth,{','.join(CLASSES)}"
+    with parsing(path, what, "evaluate again"), open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
         truth = np.array([CLASSES.index(row["truth"]) for row in rows])
         scores = np.array([[float(row[name]) for name in CLASSES] for row in rows])
         return tuple(unguarded(row["image"]) for row in rows), truth, scores
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path}: expected image,truth,{','.join(CLASSES)}, found {error}; evaluate again") from None

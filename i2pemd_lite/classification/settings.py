@@ -1,7 +1,4 @@
-"""What a classification run can set, where each value comes from and a rival differs from its authors' code, and sizes.
-
-The ramps of the rivals' own terms, with their sources, are in `ramps.RAMPS`.
-"""
+"""What a classification run can set, where each value and each rival's difference comes from, and its sizes."""
 
 import dataclasses
 
@@ -144,8 +141,7 @@ OTHERS = SHARED | {
         "open", "how the weights were chosen",
         "else a row could keep weights that its own term never saw. The last to reach 90 % of its weight is augMT, "
         "with 0.3 % of the learning left: in effect the last weights are kept")),
-    "optimiser of all": (
-        "Adam, the paper's", Choice("rival", "SGD with momentum in TorchSSL, CuriousAI and UA-MT")),
+    "optimiser of all": ("Adam, the paper's", Choice("rival", "SGD with momentum in TorchSSL, CuriousAI and UA-MT")),
     "FixMatch's τ": ("τ_high = 0.8", Choice(
         "open", "no τ for FixMatch, but prints the row of Filter_thresh in Table 5; its authors have 0.95", "",
         "AUC / F1 89.2 / 44.0, with 0.95 89.7 / 47.9 (seed 0)")),
@@ -154,13 +150,11 @@ OTHERS = SHARED | {
         "no dropout in TorchSSL. Here VAT's answers and MixMatch's guesses are made without it, the rest with",
         "one forward for all three views",
         "in all five rows at most 0.3 points of labels right and 0.2 of 36 let in, in any quarter of 1,000 steps")),
-    "FixMatch, FlexMatch, VAT": (
-        "the student is evaluated", Choice("rival", "averaged weights, 0.999, in TorchSSL")),
+    "FixMatch, FlexMatch, VAT": ("the student is evaluated", Choice("rival", "averaged weights, 0.999, in TorchSSL")),
     "MT's head": ("one", Choice("rival", "two in CuriousAI/mean-teacher, tied by 0.01, or one")),
     "SRC-MT's class weights": ("N / n_k of the labelled images", Choice(
         "rival", f"10000 / n_k of all images in {SRC}", "the labels of the others are not to be looked at")),
-    "SRC-MT's relations": (
-        "before dropout", Choice("rival", f"after it in {SRC}", "one feature for all methods")),
+    "SRC-MT's relations": ("before dropout", Choice("rival", f"after it in {SRC}", "one feature for all methods")),
     "UA-MT's supervised loss": ("cross-entropy", Choice(
         "rival", f"half of cross-entropy plus Dice in {UA}, beside which its 0.1 counts twice")),
     "UA-MT's task": ("an image is what a voxel is there; largest entropy ln 7", Choice(
@@ -168,13 +162,11 @@ OTHERS = SHARED | {
     "MixMatch's average": ("begins as a plain mean", Choice(
         "rival", f"0.999 from the first step on in {GOOGLE}",
         "after 2,000 steps the first, random weights would still be 13.5 % of it")),
-    "MixMatch's share": (
-        f"one for a batch, as in {TORCH}", Choice("rival", f"one for each image in {GOOGLE}")),
+    "MixMatch's share": (f"one for a batch, as in {TORCH}", Choice("rival", f"one for each image in {GOOGLE}")),
     "averaged weights": (
         ", ".join(f"{paper.NAMES.get(name, name)} {each.teacher:g}" for name, each in METHODS.items() if each.teacher),
         Choice("rival", "the same decays")),
-    "labelled to unlabelled": (
-        "12 to 36 for all", Choice("rival", "1 to 7 in FixMatch and FlexMatch", "the paper's")),
+    "labelled to unlabelled": ("12 to 36 for all", Choice("rival", "1 to 7 in FixMatch and FlexMatch", "the paper's")),
     "Upper Bound": ("48 labelled images a step", Choice(
         "open", "how many", "as many images a step as the others see; the Baseline sees its 12")),
     "SRC-MT's schedule": ("that of all", Choice("rival", f"100 epochs, times 0.9 each, in {SRC}")),

@@ -1,10 +1,4 @@
-"""Tables 4 to 6: what the paper prints, and beside it what these methods give here; and which differences count.
-
-    tables = classification.tables(seeds=(0, 1, 2))     # trains what is missing
-    tables = classification.from_runs(folders)          # or: of runs that are there
-    print(tables)
-    tables.save("out/tables-classification")
-"""
+"""Tables 4 to 6: what the paper prints, and beside it what these methods give here; and which differences count."""
 
 import functools
 import math
@@ -122,7 +116,6 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    THINGS, PREPARED_BY = "images", "size"
     VARIED, SUFFIX = {"tau_low": "τ_low", "tau_high": "τ_high"}, "-{:g}-{:g}"
     REPORTS = {"table4": 0, "comparison": 0, "intervals": 0, "threshold018": 0, "table5": 0, "table6": 2, "bands": 0}
     STEPS, AS_IT_IS = ("steps", "weights of step"), ("split_by", "imagenet")
@@ -266,9 +259,8 @@ class Tables(results.Tables):
             self.note(self.of(paper.TABLE4)),
         ]
         (largest, threshold), columns = DECISIONS, [*_means(OF_THRESHOLD), Column("off", kind="mean")]
-        second = [column._replace(name=f"{column.name}{AT}") for column in columns]
         first = [ROW, Column(largest, "setting", "words"), *columns]
-        second = [BLANK, Column(threshold, kind="words"), *second]
+        second = [BLANK, Column(threshold, kind="words"), *(each._replace(name=f"{each.name}{AT}") for each in columns)]
         lines = [first, second, with_paper(columns[:-1], columns[-1:], digits=2)[1]]
         title = "Decided by the largest score, or as SRC-MT's code does by score ≥ 0.18"
         return Report(title, rows, notes=notes, lines=lines)

@@ -14,25 +14,10 @@ from i2pemd_lite.classification.report import save_scores, score
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.runs.task import Task
+from i2pemd_lite.runs.task import Task, evaluated
 
-
-def _prepare(data, settings):
-    if isinstance(data, Dataset):
-        return prepare(data, settings.size)
-    if not isinstance(data, Prepared):
-        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
-    if data.size != settings.size:
-        found = f"{data.size}; use load(), or the profile and size that they were prepared for"
-        raise BadInput(f"data: expected images prepared for {settings.size} px, found {found}")
-    return data
-
-
-def _opened(path):
-    return Prepared.open(path) if path.is_file() and path.suffix == ".safetensors" else None
-
-
-TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, _prepare, _opened)
+TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
+            things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size))  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 
@@ -43,19 +28,9 @@ def evaluate(run):
     The weights are those of the best validation AUC where the data have a validation part beside the test part, else
     the last ones. With a run folder, report.json and scores.csv, the scores of every image, are written there.
     """
-    settings, learner = run.settings, run.learner
-    with run.best_weights() as step, learner.evaluating():
-        about = {
-            "method": settings.method, "λ": settings.weight, "profile": settings.profile, "seed": settings.seed,
-            "steps": run.number, "weights of step": step, "seconds": round(run.seconds),
-            "peak MiB": run.memory or "unknown", "data": learner.data.name, "labelled": len(learner.labelled),
-            "held back": len(learner.test), "split by": learner.split_by,
-        }  # fmt: skip
-        report = score(learner, run.history, about)
+    report = evaluated(run, lambda learner, about: score(learner, run.history, about))
     if run.folder is not None:
-        run.expect_own()
         save_scores(run.folder / "scores.csv", report.images, report.scores, report.truth)
-        report.save(run.folder / "report.json")
     return report
 
 

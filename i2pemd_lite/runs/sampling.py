@@ -57,7 +57,14 @@ def _permutation(n, *key):
     return torch.randperm(n, generator=generator(*key))
 
 
-class Resident(dict):
+class Unchanging:
+    """What is never changed, so that the forks of a run share it."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Resident(Unchanging, dict):
     """Tensors that stay on a device, {(device, name): tensors}: a step then copies nothing there and never waits."""
 
     def on(self, device, name, tensors):
@@ -65,9 +72,6 @@ class Resident(dict):
         if (device, name) not in self:
             self[device, name] = tuple(tensor.to(device) for tensor in tensors())
         return self[device, name]
-
-    def __deepcopy__(self, memo):
-        return self  # shared by the forks of a run
 
 
 @contextlib.contextmanager

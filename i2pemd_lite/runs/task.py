@@ -85,13 +85,29 @@ class Example(NamedTuple):
     answer: np.ndarray  # (H, W) classes, or (K,) probabilities
 
 
+@told()
+def evaluated(run, score):
+    """The report `score(learner, about)` on the weights that a run kept, written to its folder as report.json."""
+    s, learner = run.settings, run.learner
+    with run.best_weights() as step, learner.evaluating():
+        report = score(learner, {
+            "method": s.method, "λ": s.weight, "profile": s.profile, "seed": s.seed, "steps": run.number,
+            "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
+            "data": learner.data.name,
+        })  # fmt: skip
+    if run.folder is not None:
+        run.expect_own()
+        report.save(run.folder / "report.json")
+    return report
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A task as its table of methods, and the verbs that are the same for every task.
 
     `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings,
-    `presets` what each preset changes of these; `load(folder)` finds data, `prepare(data, settings)` makes them ready,
-    `opened(path)` reads what is ready.
+    `presets` what each preset changes of these. `load(folder)` finds a `dataset` of some `things`, which
+    `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings.
     """
 
     name: str
@@ -100,8 +116,11 @@ class Task:
     methods: dict
     sizes: dict
     load: Callable
+    dataset: type
     prepare: Callable
-    opened: Callable
+    ready: type
+    things: str
+    prepared_by: str
     presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
 
     def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
@@ -169,7 +188,19 @@ class Task:
     def prepared(self, data, settings):
         """Data made ready for these settings, from a folder, from what `load` gave, or as they are."""
         if isinstance(data, str | Path):
-            if not Path(data).exists():
+            place = Path(data)
+            if not place.exists():
                 raise BadInput(f"{data}: expected a folder or compact file of data, found neither; check the name")
-            data = self.opened(Path(data)) or self.load(data)
-        return self.prepare(self.load() if data is None else data, settings)
+            whole = place.is_file() and place.suffix == ".safetensors" or (place / "prepared.json").is_file()
+            data = self.ready.open(place) if whole else self.load(data)
+        data = self.load() if data is None else data
+        if isinstance(data, self.dataset):
+            return self.prepare(data, settings)
+        if not isinstance(data, self.ready):
+            raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
+        theirs, wanted = (getattr(each, self.prepared_by) for each in (data, settings))
+        if theirs != wanted:
+            expected = f"{self.things} prepared for {self.prepared_by} {wanted}"
+            found = f"{theirs}; use load(), or the profile and settings that they were prepared for"
+            raise BadInput(f"data: expected {expected}, found {found}")
+        return data

@@ -1,8 +1,4 @@
-"""Data of the segmentation task: unpaired abdominal CT and MR with liver, kidneys and spleen.
-
-`load` finds the scans in a folder, in whatever layout a user downloaded them, and checks every header; `Scan.read`
-reads one. Preparing them for training is the task of `prepare`.
-"""
+"""Scans in a folder: unpaired abdominal CT and MR with liver, kidneys and spleen, in whatever layout they came."""
 
 import hashlib
 import re
@@ -149,12 +145,6 @@ def split(data, test=0.3, seed=0):
     files does not matter and every machine and version gives the same split.
 
     Raises `BadInput` unless 0 <= test < 1, and for a modality with a single case: it cannot be in both parts.
-
-    Example
-    -------
-    >>> scans = [Scan(f"{m}/{n}", m, Path(), Path()) for m, count in (("ct", 30), ("mr", 20)) for n in range(count)]
-    >>> [[sum(s.modality == m for s in part) for m in MODALITIES] for part in split(Dataset(Path(), "", scans))]
-    [[21, 14], [9, 6]]
     """
     if not 0 <= test < 1:
         raise BadInput(f"test: expected a part from 0 to below 1, found {test}; 0.3 is the paper's")

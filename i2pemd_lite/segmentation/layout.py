@@ -5,14 +5,13 @@ convention: +x to the patient's Right, +y to Anterior, +z to Superior (RAS). nib
 they are used, so that training on prepared scans needs none of them.
 """
 
-import contextlib
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.files import BadInput, atomic_write
+from i2pemd_lite.files import BadInput, atomic_write, parsing
 
 CLASSES = ("background", "liver", "right kidney", "left kidney", "spleen")
 ORGANS = CLASSES[1:]
@@ -55,18 +54,6 @@ class Grid(NamedTuple):
         return f"affines that put a corner {apart:.3g} mm apart" if not apart < 0.1 * voxel else None
 
 
-@contextlib.contextmanager
-def _parsing(path, what):
-    """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
-    try:
-        yield
-    except (BadInput, ImportError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BadInput(f"{path}: expected {what}, found {reason}; copy or download it again") from None
-
-
 def nifti_files(folder):
     """{path: name without .nii or .nii.gz} of the NIfTI files in `folder`, in order of name, hidden ones left out."""
     names = {path: re.fullmatch(r"([^.].*)\.nii(\.gz)?", path.name) for path in sorted(Path(folder).glob("*"))}
@@ -78,7 +65,7 @@ def read_nifti(path, pixels=True):
     `pixels`). Raises `BadInput` where it is unreadable, not three-dimensional or not in millimetres."""
     import nibabel
 
-    with _parsing(path, "a NIfTI file"):
+    with parsing(path, "a NIfTI file"):
         image = nibabel.load(path)
         shape, affine = tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=np.float64)
         units = image.header.get_xyzt_units()[0]
@@ -88,7 +75,7 @@ def read_nifti(path, pixels=True):
         raise BadInput(f"{path}: expected three dimensions, found shape {shape}; convert the volume again")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise BadInput(f"{path}: expected an affine with an inverse, found {affine[:3].tolist()}; convert it again")
-    with _parsing(path, "a NIfTI file with all its voxels"):
+    with parsing(path, "a NIfTI file with all its voxels"):
         return Grid(shape, affine), np.asarray(image.dataobj, dtype=np.float32) if pixels else None
 
 
@@ -136,7 +123,7 @@ def dicom_files(folder, echo=None):
         return files
     times = {}
     for path in files:
-        with _parsing(path, "a DICOM file with an EchoTime"):
+        with parsing(path, "a DICOM file with an EchoTime"):
             times[path] = float(pydicom.dcmread(path, stop_before_pixels=True).EchoTime)
     short, long = min(times.values()), max(times.values())
     if short == long:
@@ -174,7 +161,7 @@ def _slice(path, pixels):
     its SliceLocation where that is missing; and its pixels, or None."""
     import pydicom
 
-    with _parsing(path, "a DICOM slice"):
+    with parsing(path, "a DICOM slice"):
         dicom = pydicom.dcmread(path, stop_before_pixels=not pixels)
         if int(dicom.get("SamplesPerPixel", 1)) != 1 or int(dicom.get("NumberOfFrames", 1)) != 1:
             raise ValueError("colours or several frames in one file")
@@ -224,7 +211,7 @@ def read_masks(folder, grid, pixels=True):
     if len(files) != depth:
         raise BadInput(f"{folder}: expected {depth} masks, one a slice, found {len(files)}; unpack them again")
     for path in files:
-        with _parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
+        with parsing(path, "a PNG mask"), PIL.Image.open(path) as picture:
             (width, height), mode = picture.size, picture.mode
             if (width, height, mode) != (columns, rows, "L"):
                 raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
@@ -233,15 +220,7 @@ def read_masks(folder, grid, pixels=True):
 
 
 def class_ids(values, kind, name="label"):
-    """Class ids, uint8, of what is on disk; `kind` is a key of `CODES`, but for "first chaos", which 80 or 160 show.
-
-    Example
-    -------
-    >>> class_ids(np.array([0, 63, 126, 189, 252]), "chaos"), class_ids(np.array([0, 80, 240]), "chaos")
-    (array([0, 1, 2, 3, 4], dtype=uint8), array([0, 1, 3], dtype=uint8))
-    >>> class_ids(np.array([0.0, 1, 2, 3, 4, 6, 13]), "btcv")
-    array([0, 4, 2, 3, 0, 1, 0], dtype=uint8)
-    """
+    """Class ids, uint8, of what is on disk; `kind` is a key of `CODES`, but for "first chaos", which 80 or 160 show."""
     if kind == "chaos" and np.isin(values, (80, 160)).any():
         kind = "first chaos"
     expected, codes = CODES[kind]

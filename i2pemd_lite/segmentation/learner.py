@@ -35,24 +35,22 @@ class Segmenter(Learner):
         self.samples = sample_voxels(self.test_cases)
         self.probed = probe_blocks(self.test_cases, s.patch_depth)
         self.resident = Resident()
-        for modality in MODALITIES:
-            if not self._cases(modality):
+        self.cases = {m: [case for case in self.training_cases if case.modality == m] for m in MODALITIES}
+        for modality, cases in self.cases.items():
+            if not cases:
                 raise BadInput(f"{modality} scans: expected labelled ones of both modalities, found none; add some")
         # A head of its own learns from its own modality alone.
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
-        for cases in [self.training_cases] if shared else map(self._cases, MODALITIES):
+        for cases in [self.training_cases] if shared else self.cases.values():
             for k in set(range(len(CLASSES))) - set(torch.cat([case.label.unique() for case in cases]).tolist()):
                 found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
                 raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
-        self.streams = {m: Shuffled(len(self._cases(m)), f"{m} scans", s.seed) for m in MODALITIES}
-
-    def _cases(self, modality):
-        return [case for case in self.training_cases if case.modality == modality]
+        self.streams = {m: Shuffled(len(cases), f"{m} scans", s.seed) for m, cases in self.cases.items()}
 
     def source(self):
         """Where the volumes came from and what they are."""
-        folder = self.data.dataset.folder if self.data.dataset else self.data.folder
-        return {"folder": str(folder.resolve()), "name": self.data.name, "fingerprint": self.data.fingerprint}
+        folder = (self.data.dataset or self.data).folder.resolve()
+        return {"folder": str(folder), "name": self.data.name, "fingerprint": self.data.fingerprint}
 
     def expect_shares(self, count):
         """A process without a patch of a modality would not take part in that modality's batch normalisation."""
@@ -85,8 +83,7 @@ class Segmenter(Learner):
         several processes gets its own of them."""
         s, images, labels = self.settings, [], []
         draws = generator(s.seed, "patches", t)
-        for modality in MODALITIES:
-            cases = self._cases(modality)
+        for modality, cases in self.cases.items():
             for case in (cases[i] for i in self.streams[modality].take(t * s.batch, s.batch).tolist()):
                 z = first_slice(case, s.patch_depth, draws)
                 image, label = self.resident.on(self.device, case.name, lambda case=case: (case.image, case.label))

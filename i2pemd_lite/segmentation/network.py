@@ -90,8 +90,6 @@ class UNet(nn.Module):
     >>> features, logits = net(torch.randn(3, 1, 8, 16, 16), sizes=(2, 1))
     >>> tuple(features.shape), tuple(logits.shape)
     ((3, 8, 8, 16, 16), (3, 5, 8, 16, 16))
-    >>> sum(p.numel() for p in UNet("joint_sepbn").parameters())
-    2077589
     """
 
     def __init__(self, sharing, width=16, dim=32, num_classes=5, upconv="cicek", init="ummkd"):

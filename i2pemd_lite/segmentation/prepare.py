@@ -1,8 +1,5 @@
 """Preparing scans for training: one orientation, one voxel size, one field of view, zero mean and unit variance.
 
-`prepare` does it once for a data set, into a cache of one safetensors file per case; `Prepared.open` reads such a
-folder where nibabel, pydicom and PIL are not installed. `to_source_grid` takes a prediction back to its scan's voxels.
-
 The prepared axes are (D, H, W): to Superior, to Posterior, to the patient's Left, so that a slice shown as a picture is
 the usual radiological view, the liver on the left of the picture. They follow the scan's own axes, the nearest to these
 directions, so that resampling never mixes an oblique stack of thick slices.
@@ -23,6 +20,7 @@ from scipy import ndimage
 from i2pemd_lite import compact, files
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.runs.sampling import Unchanging
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
 
@@ -97,7 +95,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(Unchanging):
     """One prepared scan.
 
     `image` (D, H, W) float32 and `label` (D, H, W) uint8 or None are torch tensors; `affine` (4, 4) takes (d, h, w, 1)
@@ -113,9 +111,6 @@ class Case:
     source: Grid
     moments: tuple
 
-    def __deepcopy__(self, memo):
-        return self  # never changed, so that the forks of a run can share it
-
     @functools.cached_property
     def organ_slices(self):
         """The slices of a labelled case that show an organ, as a list of d."""
@@ -123,7 +118,7 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(Unchanging):
     """The prepared cases of a data set.
 
     `cases` in the data set's order; `geometry`; `fingerprint`, a hash of all voxels; `folder`, the cache or the compact
@@ -138,16 +133,6 @@ class Prepared:
     name: str
     moments: dict
     dataset: Dataset | None = None
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def case(self, name):
-        """The case called `name`. Raises `BadInput` where there is none."""
-        cases = {case.name: case for case in self.cases}
-        if name not in cases:
-            raise BadInput(f"case: expected one of {', '.join(cases)}, found {name!r}")
-        return cases[name]
 
     @property
     def padded(self):
@@ -272,7 +257,7 @@ def _case(scan, image, label, grid, geometry):
     way = _Way.between(grid.affine, target.affine, target.shape)
     z, y, x = way.within(field)
     inside = z[:, None, None] & y[:, None] & x
-    resampled = way.linear(way.blurred(image))
+    resampled = way.resampled(way.blurred(image))
     seen = resampled[inside]
     mean, deviation = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
     if not deviation > 0:
@@ -281,7 +266,7 @@ def _case(scan, image, label, grid, geometry):
         raise BadInput(f"{scan.image}: expected contrast after clipping to {limits}, found {found}")
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
-        label = torch.from_numpy((way.nearest(label) * inside).astype(np.uint8))
+        label = torch.from_numpy((way.resampled(label, order=0) * inside).astype(np.uint8))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
                 (seen.size, mean, deviation))
 
@@ -352,25 +337,18 @@ class _Way(NamedTuple):
         limits = zip(places, field[self.axes], strict=True)
         return [(place >= first - 1e-6) & (place <= last + 1e-6) for place, (first, last) in limits]
 
-    def linear(self, array):
-        """An array of the first grid, interpolated on the second."""
-        how = {"output_shape": self.shape, "order": 1, "mode": "nearest"}
-        return ndimage.affine_transform(array.transpose(self.axes), self.scale, self.offset, **how)
-
-    def nearest(self, array):
-        """The same with the nearest voxel's value, as `order=0` gives it: along each axis it is one list of places."""
-        array, places = array.transpose(self.axes), []
-        for n, last, shift, step in zip(self.shape, np.array(array.shape) - 1, self.offset, self.scale, strict=True):
-            places.append(np.floor(np.clip((np.arange(n) + shift / step) * step, 0, last) + 0.5).astype(int))
-        return array[np.ix_(*places)]
+    def resampled(self, array, order=1):
+        """An array of the first grid on the second: interpolated, or with order 0 the nearest voxel's value."""
+        array = array.transpose(self.axes)
+        return ndimage.affine_transform(array, self.scale, self.offset, self.shape, order=order, mode="nearest")
 
     def classes(self, values):
         """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
         if values.ndim == 3:
-            return self.nearest(values.astype(np.uint8))
+            return self.resampled(values.astype(np.uint8), order=0)
         best, labels = np.full(self.shape, -np.inf, dtype=np.float32), np.zeros(self.shape, dtype=np.uint8)
         for one, value in enumerate(values):
-            value = self.linear(value.astype(np.float32))
+            value = self.resampled(value.astype(np.float32))
             labels[value > best] = one
             np.maximum(best, value, out=best)
         return labels
@@ -387,8 +365,11 @@ def _fill(folder, dataset, geometry, progress, train):
     """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
     from tqdm import tqdm
 
-    problems = Problems(str(dataset.folder))
-    pending = [scan for scan in dataset.scans if not _is_whole(folder / _file_name(scan.name))]
+    problems, pending = Problems(str(dataset.folder)), list(dataset.scans)
+    for scan in dataset.scans:
+        with contextlib.suppress(BadInput):
+            _read_case(folder / _file_name(scan.name))
+            pending.remove(scan)
     for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
         parts = []
         for read in (scan.read_image, scan.read_label):
@@ -462,13 +443,6 @@ def _read_case(path, hashed=None):
     if hashed not in (None, _hash(case)):
         raise BadInput(f"{path}: expected {what} with the voxels that were listed, found others; {do}")
     return case
-
-
-def _is_whole(path):
-    try:
-        return bool(_read_case(path))
-    except BadInput:
-        return False
 
 
 def _levels(image, lo, scale):

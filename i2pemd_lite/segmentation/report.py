@@ -101,12 +101,6 @@ def summary(rows):
     """Means over the rows of `doc_row`, as Table 1 takes them: over cases for each organ, over organs, over modalities.
 
     What is NaN, an organ that neither truth nor prediction has, is left out of each of them.
-
-    Example
-    -------
-    >>> rows = [{"case": m, "modality": m, **dict.fromkeys(ORGANS, doc)} for m, doc in (("ct", 90.0), ("mr", 80.0))]
-    >>> {name: value for name, value in summary(rows).items() if "liver" not in name and "kid" not in name}
-    {'doc': 85.0, 'ct': 90.0, 'mr': 80.0, 'ct spleen': 90.0, 'mr spleen': 80.0}
     """
     organs = {m: organ_means(rows, m) for m in MODALITIES}
     means = {m: known_mean(organs[m].values()) for m in MODALITIES}
@@ -161,9 +155,12 @@ def score(learner, about):
         spacing = np.linalg.norm(case.affine[:3, :3], axis=0).tolist()
         distances = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()
         cases.append(doc_row(case, p))
+        predicted, true = (set(labels.unique().tolist()) for labels in (p.argmax(0), case.label))
         for k, organ in enumerate(ORGANS, 1):
             cases[-1] |= {f"{organ} {field}": float(distances[field][k]) for field in DISTANCES}
-        missing += missing_organs(case, p)
+            if k not in predicted & true:
+                place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
+                missing.append({"case": case.name, "organ": organ, "missing from": place})
     figures = summary(cases)
     for m in MODALITIES:
         overlap.append({"": m.upper(), **organ_means(cases, m), "mean": figures[m]})
@@ -176,17 +173,7 @@ def score(learner, about):
     for place, words in MISSING.items():
         if absent := [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]:
             notes.append(f"{words}: {', '.join(absent)}")
-    title, about = "Dice overlap (DOC, %) on held-back cases", {**about, "held-back cases": len(cases)}
+    title, about = "Dice overlap (DOC, %) on held-back cases", about | {"held-back cases": len(cases)}
+    about.pop("weights of step", None)  # which is always the last one
     below = {"surfaces": Report("Distances of surfaces (mm) on held-back cases", surfaces)}
     return Evaluation(title, overlap, about, notes=notes, below=below, cases=cases, missing=missing)
-
-
-def missing_organs(case, p):
-    """A dict for each organ that the truth, the prediction, or both do not show."""
-    predicted, true = (set(labels.unique().tolist()) for labels in (p.argmax(0), case.label))
-    missing = []
-    for k, organ in enumerate(ORGANS, 1):
-        if k not in predicted & true:
-            place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
-            missing.append({"case": case.name, "organ": organ, "missing from": place})
-    return missing

@@ -83,7 +83,6 @@ class SegmentationSettings(Settings):
     largest: bool = setting(False, "paper", "none")  # of each organ keep the largest piece only
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
-
     ROOM = ("width", "dim", "size", "batch", "patch_depth")
 
     def __post_init__(self):

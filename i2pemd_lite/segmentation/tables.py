@@ -1,10 +1,4 @@
-"""Tables 1 to 3 and Figure 6: what the paper prints, and beside it what these methods give here.
-
-    tables = segmentation.tables(seeds=(0, 1, 2))       # trains what is missing
-    tables = segmentation.from_runs(folders)            # or: of runs that are there
-    print(tables)
-    tables.save("out/tables")
-"""
+"""Tables 1 to 3 and Figure 6: what the paper prints, and beside it what these methods give here."""
 
 import dataclasses
 import itertools
@@ -97,7 +91,6 @@ class Tables(results.Tables):
     """
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
-    THINGS, PREPARED_BY = "scans", "geometry"
     VARIED, SUFFIX = {"dim": "d"}, "-dim{}"
     REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
     STEPS, AS_IT_IS = ("steps",), ("crop",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems
-from i2pemd_lite.runs.task import Task
+from i2pemd_lite.runs.task import Task, evaluated
 from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import nifti_files, write_nifti
 from i2pemd_lite.segmentation.learner import Segmenter
@@ -17,27 +17,15 @@ from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettin
 
 
 def _prepare(data, settings):
-    if isinstance(data, Dataset):
-        train = [scan.name for scan in split(data, settings.test, settings.split_seed)[0]]
-        return prepare(data, settings.geometry, train=train)
-    if not isinstance(data, Prepared):
-        raise BadInput(f"data: expected what load() or prepare() gave, found {type(data).__name__}")
-    if data.geometry != settings.geometry:
-        found = f"{data.geometry}; use load(), or the profile and settings that they were prepared for"
-        raise BadInput(f"data: expected volumes prepared with {settings.geometry}, found {found}")
-    return data
+    train = [scan.name for scan in split(data, settings.test, settings.split_seed)[0]]
+    return prepare(data, settings.geometry, train=train)
 
 
-def _opened(path):
-    ready = path.is_file() and path.suffix == ".safetensors" or (path / "prepared.json").is_file()
-    return Prepared.open(path) if ready else None
-
-
-TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, _prepare, _opened, PRESETS)
+TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
+            prepare=_prepare, things="scans", prepared_by="geometry", presets=PRESETS)  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 
-@told()
 def evaluate(run):
     """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
 
@@ -45,18 +33,7 @@ def evaluate(run):
     table of their own, `.missing` names the organs that a case lacks, `.figures` are the means by name. With a run
     folder, report.json is written there.
     """
-    settings, learner = run.settings, run.learner
-    about = {
-        "method": settings.method, "λ": settings.weight, "profile": settings.profile, "seed": settings.seed,
-        "steps": run.number, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
-        "data": learner.data.name,
-    }  # fmt: skip
-    with run.best_weights(), learner.evaluating():
-        report = score(learner, about)
-    if run.folder is not None:
-        run.expect_own()
-        report.save(run.folder / "report.json")
-    return report
+    return evaluated(run, score)
 
 
 @told()

@@ -107,7 +107,6 @@ class Tables:
     TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows; a
                method that the paper does not have comes last, by its own name
     PROPOSED   the method whose runs may vary;  VARIED  {setting: name}, in what;  SUFFIX  of the folder of such a run
-    THINGS     what the data are made of;  PREPARED_BY  the setting that they are prepared by
     REPORTS    {name of a table: the rows that it takes at least}, in the order to read them
     STEPS      what the table of the runs says about steps;  AS_IT_IS  settings that may differ from the paper's
     WORTH      {column: figure}, the last ones of the table of the runs;  figures_of(run)  the figures of a `RESULT`,
@@ -193,7 +192,8 @@ class Tables:
             with problems.collect():
                 source = read_about(place)["data"]
                 if source["fingerprint"] != data.fingerprint:
-                    words = f"one on {source['name']} {cls.THINGS} from {source['folder']}, or prepared in another way"
+                    theirs = f"{source['name']} {cls.TASK.things} from {source['folder']}"
+                    words = f"one on {theirs}, or prepared in another way"
                     problems.add(place, "a run on the data asked for", words, "choose another folder")
                 there = cls.TASK.settings().changed(**read_checkpoint(place, tensors=False)[0]["settings"])
                 if words := in_words(differences(there, wanted[place]), "instead of"):
@@ -212,7 +212,7 @@ class Tables:
             with problems.collect():
                 about = read_about(place)
                 settings, source = cls.TASK.settings_of(place), data or about["data"]["folder"]
-                key = str(source), getattr(settings, cls.PREPARED_BY)
+                key = str(source), getattr(settings, cls.TASK.prepared_by)
                 if key not in prepared:
                     prepared[key] = cls.TASK.prepared(source, settings)
                 run = cls.TASK.resume(place, prepared[key])

@@ -29,27 +29,20 @@ class Method(NamedTuple):
         return self.losses is not supervised.supervised
 
 
-def _pseudo(selection, *reads):
-    return Method(pseudo.pseudo_labels, selection=selection, reads=("weight", *reads))
-
-
-def _teacher(losses, decay, *reads):
-    return Method(losses, teacher=decay, answers=True, reads=reads)
-
-
 BAND = ("tau_low", "tau_high", "top")
 METHODS = {
     "upper_bound": Method(supervised.supervised, labels="all"),
     "baseline": Method(supervised.supervised),
-    "flexmatch": _pseudo("flexible", "flex_tau", "flex_warm_up"),
-    "mean_teacher": _teacher(teachers.mean_teacher, 0.97, "mt_weight")._replace(evaluated="teacher"),
-    "src_mt": _teacher(teachers.src_mt, 0.99, "src_weight"),
-    "ua_mt": _teacher(teachers.ua_mt, 0.99, "ua_weight", "ua_passes", "ua_on"),
+    "flexmatch": Method(pseudo.pseudo_labels, selection="flexible", reads=("weight", "flex_tau", "flex_warm_up")),
+    "mean_teacher": Method(
+        teachers.mean_teacher, teacher=0.97, answers=True, evaluated="teacher", reads=("mt_weight",)),
+    "src_mt": Method(teachers.src_mt, teacher=0.99, answers=True, reads=("src_weight",)),
+    "ua_mt": Method(teachers.ua_mt, teacher=0.99, answers=True, reads=("ua_weight", "ua_passes", "ua_on")),
     "vat": Method(vat.vat, reads=("vat_weight", "vat_entropy", "vat_xi", "vat_epsilon")),
-    "mixmatch": Method(mixmatch.mixmatch, teacher=0.999, evaluated="teacher",
-                       reads=("mix_weight", "mix_temperature", "mix_beta")),
-    "fixmatch": _pseudo("threshold", "tau_high"),
-    "filter_all": _pseudo("all"),
-    "i2pemd_fix": _pseudo("fixed", *BAND),
-    "i2pemd": _pseudo("learned", *BAND),
-}
+    "mixmatch": Method(
+        mixmatch.mixmatch, teacher=0.999, evaluated="teacher", reads=("mix_weight", "mix_temperature", "mix_beta")),
+    "fixmatch": Method(pseudo.pseudo_labels, selection="threshold", reads=("weight", "tau_high")),
+    "filter_all": Method(pseudo.pseudo_labels, selection="all", reads=("weight",)),
+    "i2pemd_fix": Method(pseudo.pseudo_labels, selection="fixed", reads=("weight", *BAND)),
+    "i2pemd": Method(pseudo.pseudo_labels, selection="learned", reads=("weight", *BAND)),
+}  # fmt: skip

@@ -49,14 +49,6 @@ def bands(o, truth, ground, mask, tau_low, tau_high, top):
 
     o: (N, K) softmax output; truth: (N,); ground: (K, K) learned G; mask: (N,) bool; the rest as for `select`.
     Returns {"high": scalar tensor, "high_right": …, …}.
-
-    Example
-    -------
-    >>> o = torch.tensor([[.75, .20, .05], [.78, .02, .20], [.9, .1, 0], [.5, .3, .2]])
-    >>> G = torch.tensor([[0, .2, .8], [.2, 0, .6], [.8, .6, 0]])
-    >>> counts = bands(o, torch.tensor([0, 1, 0, 0]), G, o.max(1).values > .8, tau_low=.7, tau_high=.8, top=2)
-    >>> [int(counts[name]) for name in ("band", "near", "near_right", "sure", "sure_right")]
-    [2, 1, 1, 1, 0]
     """
     learned = select(o, ground, tau_low, tau_high, top)
     fixed = select(o, fixed_ground_distance(len(ground), ground.device), tau_low, tau_high, top)

@@ -81,13 +81,7 @@ def weight(method, done):
 
 
 def acts_on(method, settings=None):
-    """Σ_t η_t w(t) / Σ_t η_t: the share of the learning that a method's own term acts on; None: in its authors' run.
-
-    Example
-    -------
-    >>> {method: round(acts_on(method), 2) for method in RAMPS}
-    {'mean_teacher': 0.97, 'src_mt': 0.1, 'ua_mt': 0.1, 'vat': 0.73, 'mixmatch': 0.99}
-    """
+    """Σ_t η_t w(t) / Σ_t η_t: the share of the learning that a method's own term acts on; None: in its authors' run."""
     rates, weights, _ = _authors(method)
     if settings is not None:
         rates = [SCHEDULES[settings.schedule](settings, t) for t in range(settings.steps)]

@@ -53,7 +53,8 @@ def ua_mt(learner, t):
     first = 0 if s.ua_on == "all" else s.labelled
     p, views = at_least_float32(logits[first:]).softmax(1), views[first:]
     with torch.no_grad():
-        *passes, p_teacher = (_noisy_answer(learner, views) for _ in range(s.ua_passes + 1))
+        noisy = (views + (0.1 * torch.randn_like(views)).clamp(-0.2, 0.2) for _ in range(s.ua_passes + 1))
+        *passes, p_teacher = (at_least_float32(learner.teacher(x)[1]).softmax(1) for x in noisy)
         part = followed("ua_mt", learned(s, t))
         sure = uncertainty(torch.stack(passes)) < uncertainty_threshold(part, p.shape[1])
     each = (p - p_teacher).square().sum(1)
@@ -75,11 +76,6 @@ def _student_and_teacher(learner, t):
     L_s = labelled_loss(logits[: s.labelled], y, s.loss, learner.class_weights)
     p, p_teacher = (at_least_float32(z).softmax(1) for z in (logits, logits_teacher))
     return L_s, p, p_teacher, features, features_teacher
-
-
-def _noisy_answer(learner, views):
-    noise = (0.1 * torch.randn_like(views)).clamp(-0.2, 0.2)
-    return at_least_float32(learner.teacher(views + noise)[1]).softmax(1)
 
 
 def consistency(p, p_teacher, weights=None):
