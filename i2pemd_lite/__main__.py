@@ -155,6 +155,8 @@ def predict(chosen):
     """Label maps (segmentation) or a table of class scores (classification) for images without labels."""
     task = _task_of(chosen.run)
     run = task.resume(chosen.run, chosen.data)
+    if run.number < len(run):
+        print(f"{chosen.run}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
     options = {name: value for name in ("out", "modality") if (value := getattr(chosen, name))}
     try:
         written = task.predict(run, chosen.images, **options)

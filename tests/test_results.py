@@ -50,6 +50,18 @@ def test_a_run_that_somebody_trains_is_neither_trained_nor_evaluated(task, run, 
     assert [path.name for path in place.iterdir()] == [".training"]
 
 
+def test_who_reads_an_unfinished_run_says_so(task, tmp_path, capsys):
+    place = tmp_path / "run"
+    run = task.train(task.method, task.folder, profile="ci", folder=place, steps=2)
+    next(run)
+    run.save()
+    assert __main__.main(["evaluate", str(place), "--data", str(task.folder)]) == 0
+    assert "steps 1 · of 2, unfinished" in capsys.readouterr().out
+    out = tmp_path / ("scans" if task.name == "segmentation" else "scores.csv")
+    assert __main__.main(["predict", str(place), "--data", str(task.folder), "--out", str(out)]) == 0
+    assert "run: unfinished, 1 of 2 steps are done" in capsys.readouterr().err
+
+
 def test_an_evaluation_of_earlier_weights_overwrites_none(task, run):
     late = task.module.resume(run.folder, task.folder)
     late.change(steps=2)

@@ -89,10 +89,11 @@ class Example(NamedTuple):
 def evaluated(run, score):
     """The report `score(learner, about)` on the weights that a run kept, written to its folder as report.json."""
     s, learner = run.settings, run.learner
+    unfinished = {} if run.number == len(run) else {"of": f"{len(run)}, unfinished"}
     with run.best_weights() as step, learner.evaluating():
         report = score(learner, {
             "method": s.method, "λ": s.weight, "profile": s.profile, "seed": s.seed, "steps": run.number,
-            "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
+            **unfinished, "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
             "data": learner.data.name,
         })  # fmt: skip
     if run.folder is not None:
