@@ -315,7 +315,8 @@ class Cockpit(Panel):
         self._wrong = "" if error is None else str(error)
         super()._typed(error)
 
-    def _complaint(self):
+    @property
+    def complaint(self):
         wrong = self._wrong or (self.chosen.error if self.chosen is not None else "")
         return alert(BadInput(wrong), "This did not work.") if wrong else ""
 

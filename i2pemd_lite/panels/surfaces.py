@@ -9,13 +9,13 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import ipywidgets as widgets
 import numpy as np
 from scipy import ndimage
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.live import LivePanel
-from i2pemd_lite.panels.engine.panel import choice, slider, switch
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
@@ -276,6 +276,43 @@ def volume(mesh):
     return float((a * np.cross(b, c)).sum() / 6)
 
 
+class Organs(Panel):
+    """The panel of `surfaces`, with a button that puts `Scenes`, its `live`, in the picture's place.
+
+    Not before the click: a live figure brings 5 MB along and keeps a page busy for seconds, while an anywidget of
+    whatever cell comes next gives up after two and never changes again.
+    """
+
+    def __init__(self, viewers, controls, button):
+        self.live, meshes = None, shapes(viewers)
+        super().__init__("organs in 3D", controls, lambda state: compute(viewers, meshes, state), self._paint, describe,
+                         [["case", "turn"], list(ORGANS)], size(len(viewers))[1])  # fmt: skip
+        if button:
+            self._button = widgets.Button(description="Turn it by the mouse", layout={"width": "max-content"})
+            self._button.on_click(lambda _: self.enliven())
+            at = self.children.index(self.image)
+            self.children = [*self.children[:at], self._button, *self.children[at:]]
+
+    def _paint(self, card, result):
+        draw(card, result)
+        if self.live is not None:
+            self.live.show(result)
+
+    def enliven(self):
+        """Put the live figure in the place of the button and the still picture, once."""
+        if self.live is not None:  # a second click, while the page was busy with the first
+            return
+        words, self._button.disabled, self._button.description = self._button.description, True, "Loading …"
+        try:
+            self.live = Scenes(list(self.result.columns))
+        except ImportError as error:
+            self._button.disabled, self._button.description = False, words
+            return self._report(error)
+        self.live.show(self.result)
+        places = [child for child in self.children if child is not self._button]
+        self.children = [self.live.figure if child is self.image else child for child in places]
+
+
 def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     """The organs of one case in 3D: the truth, and what one to four runs on the same data say.
 
@@ -305,9 +342,4 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         "turn": slider("turn (°)", turn, -180, 180, 5, width="420px", release=True),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
-    meshes = shapes(viewers)
-    return LivePanel(
-        (lambda: Scenes(list(viewers))) if live else None, "Turn it by the mouse", "organs in 3D", controls,
-        lambda state: compute(viewers, meshes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
-        size=size(len(viewers))[1],
-    )  # fmt: skip
+    return Organs(viewers, controls, live)

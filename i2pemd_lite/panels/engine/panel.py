@@ -23,12 +23,12 @@ from traitlets import TraitError
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, style
-from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
-_shown = []  # weak references to the panels that this kernel has shown, in their order
+_shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
 
 
@@ -70,6 +70,8 @@ class Panel(widgets.VBox):
     (16, 'A square of 16 square millimetres.')
     """
 
+    complaint = ""  # what stands under the controls though the picture could be drawn
+
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
         from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
         from i2pemd_lite.panels.engine.picture import Picture
@@ -84,7 +86,7 @@ class Panel(widgets.VBox):
             if not control.description:
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
-            if isinstance(control, Typed):
+            if hasattr(control, "on_typed"):
                 control.on_typed = self._typed
         super().__init__([*rows(controls, layout), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
@@ -154,7 +156,7 @@ class Panel(widgets.VBox):
             return self._report(error)
         self.result, self.words, self.numbers = result, words, numbers
         self.image.show(png, words)
-        self.error.value, self.note.value = self._complaint(), self._below(self._hint)
+        self.error.value, self.note.value = self.complaint, self._below(self._hint)
         self._took = time.perf_counter() - began
 
     def _below(self, hint=""):
@@ -173,10 +175,6 @@ class Panel(widgets.VBox):
             f'<p style="margin:4px 0" role="status">{escape(self.words)}</p>'
             f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
         )
-
-    def _complaint(self):
-        """What stands under the controls when the picture could be drawn: nothing."""
-        return ""
 
     def _report(self, error):
         after = "The picture still shows the last state that worked." * (self.result is not None)
@@ -206,20 +204,17 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         note_shown(self)
-        live = super()._repr_mimebundle_() or {}
-        png = base64.b64encode(self.image.value).decode()
         return {
-            **live,
+            **(super()._repr_mimebundle_() or {}),
             "text/html": html(self.image.value, self.words) + self._below(),
-            "image/png": png,
+            "image/png": base64.b64encode(self.image.value).decode(),
             "text/plain": f"{self.title}: {self.words}",
         }
 
 
 def note_shown(panel):
     """Remember, as long as it lives, that this panel was shown."""
-    if all(reference() is not panel for reference in _shown):
-        _shown.append(weakref.ref(panel))
+    _shown.setdefault(id(panel), panel)
 
 
 def states():
@@ -228,10 +223,9 @@ def states():
     What was typed as text is left out: a name or a path can stand in it.
     """
     seen = []
-    for panel in filter(None, (reference() for reference in _shown)):
-        controls = {name: c for name, c in panel.controls.items() if not isinstance(c, widgets.Text | widgets.Textarea)}
-        one = {"panel": panel.title, "state": {name: control.value for name, control in controls.items()}}
-        if one not in seen:
+    for panel in list(_shown.values()):
+        state = {n: c.value for n, c in panel.controls.items() if not isinstance(c, widgets.Text | widgets.Textarea)}
+        if (one := {"panel": panel.title, "state": state}) not in seen:
             seen.append(one)
     return seen
 
@@ -247,6 +241,6 @@ def alert(error, before, after=""):
 
 def rows(controls, layout=None):
     """Lines of controls, with what belongs to each, for the rows of names in `layout`; one column when None."""
-    parts = {name: control.shown if isinstance(control, Typed) else control for name, control in controls.items()}
+    parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
     lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
     return lines or list(parts.values())
