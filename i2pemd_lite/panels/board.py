@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -17,18 +17,11 @@ from i2pemd_lite.runs.worker import State, plane
 TASKS = {"segmentation": segmentation, "classification": classification}
 
 
-class Shown(NamedTuple):
-    """How the runs of a task are drawn."""
-
-    terms: Terms
-    measures: dict  # words -> column of the evaluations
-    classes: tuple
-
-
-SHOWN = {
-    "segmentation": Shown(organs.TERMS, organs.MEASURES, organs.BRIEF),
-    "classification": Shown(Terms("Losses", skin.TERMS), skin.MEASURES, classification.CLASSES),
-}
+SHOWN = {  # how the runs of a task are drawn
+    "segmentation": SimpleNamespace(terms=organs.TERMS, measures=organs.MEASURES, classes=organs.BRIEF),
+    "classification": SimpleNamespace(terms=Terms("Losses", skin.TERMS), measures=skin.MEASURES,
+                                      classes=classification.CLASSES),
+}  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -93,17 +86,6 @@ class Track:
         if "method" not in self.settings:
             return ()
         return ("momentum", "learning_rate", *TASKS[self.task].METHODS[self.settings["method"]].reads)
-
-
-class Result(NamedTuple):
-    """What the board shows."""
-
-    task: str
-    run: Track | None
-    losses: list  # of `Line`
-    scores: list  # of `Line`
-    measure: str
-    total: int  # steps that the axes hold
 
 
 def draw(card, result):

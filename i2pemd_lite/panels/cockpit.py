@@ -9,12 +9,13 @@ import contextlib
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
+from i2pemd_lite.panels.board import SHOWN, TASKS, Track, describe, draw, frame
 from i2pemd_lite.panels.curves import ALL, LINES, loss_lines, score_lines
 from i2pemd_lite.panels.engine.panel import Panel, alert
 from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
@@ -321,15 +322,17 @@ class Cockpit(Panel):
         return alert(BadInput(wrong), "This did not work.") if wrong else ""
 
     def _look(self, state):
+        """The chosen `run` of a task, a `Track` or None, its curves, and those of the last runs beside it."""
         task, track = state["task"], self.tracks.get(state["run"])
+        result = SimpleNamespace(task=task, run=track, losses=[], scores=[], measure=state["measure"], total=1)
         if track is None:
-            return Result(task, None, [], [], state["measure"], 1)
+            return result
         beside = [name for name in self._names(task) if name != track.name][-(len(LINES) - 1) :]
         runs = {name: self.tracks[name] for name in [track.name, *beside]}
-        losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
-        scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
-        total = max(frame(run.number, run.total) for run in runs.values())
-        return Result(task, track, losses, scores, state["measure"], total)
+        result.losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
+        result.scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
+        result.total = max(frame(run.number, run.total) for run in runs.values())
+        return result
 
 
 def cockpit(folder="runs", task="segmentation", data="", profile=None):

@@ -7,7 +7,7 @@ such as λ, are bound to a slider.
 import asyncio
 import contextlib
 import time
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import numpy as np
@@ -21,17 +21,6 @@ from i2pemd_lite.panels.engine.slider import choice, slider
 PERIOD = 0.4  # seconds between two pictures
 BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
 NOBODY = "nobody"
-
-
-class Result(NamedTuple):
-    """What the card shows of the runs."""
-
-    run: str  # the chosen one
-    groups: list  # of lists of `Line`: losses, counts where there are some, figures on held-back data
-    changes: list  # (step, λ) of the chosen run: where λ changed
-    ground: np.ndarray | None
-    done: dict  # run -> (steps done, steps in all)
-    measure: str
 
 
 class Training(Panel):
@@ -147,6 +136,11 @@ class Training(Panel):
             self.button.description, self._task = "Train", None
 
     def _look(self, state):
+        """What the card shows of the chosen `run` and those beside it.
+
+        groups: lists of `Line`, losses, counts where there are some, figures on held-back data
+        changes: (step, λ) of the chosen run, where λ changed;  done: run -> (steps done, steps in all)
+        """
         runs, run, smooth = self.runs, state["run"], state["smooth"]
         if self.beside:
             names = dict.fromkeys([run, *(state[name] for name in self.beside)])
@@ -164,7 +158,8 @@ class Training(Panel):
         bank = getattr(chosen.learner, "bank", None)
         ground = None if len(self.terms) > 1 or bank is None else bank.ground_distance().cpu().numpy()
         done = {name: (each.number, len(each)) for name, each in runs.items()}
-        return Result(run, groups, chosen.lambdas[1:], ground, done, state["measure"])
+        return SimpleNamespace(run=run, groups=groups, changes=chosen.lambdas[1:], ground=ground, done=done,
+                               measure=state["measure"])  # fmt: skip
 
     def _paint(self, card, result):
         """Losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
