@@ -39,16 +39,7 @@ BUTTONS = {  # command -> label, what it does, and in which states of the chosen
 
 
 class Cockpit(Panel):
-    """Controls, buttons and the board of the runs in a folder.
-
-    Parameters
-    ----------
-    folder : holds a folder for each run
-    task : of which runs are started and shown at the beginning
-    data : a folder of data for new runs; "": what `load()` finds
-    profile : of new runs; None: the one that `I2PEMD_PROFILE` names
-    before : a cockpit on the same folder, whose runs go on in this one
-    """
+    """Controls, buttons and the board of the runs in a folder; those of the cockpit `before` go on in this one."""
 
     def __init__(self, folder, task, data="", profile=None, before=None):
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
@@ -338,11 +329,8 @@ class Cockpit(Panel):
 def cockpit(folder="runs", task="segmentation", data="", profile=None):
     """The cockpit of the runs in a folder, which is made when the first run is started.
 
-    A second one on the same folder takes over from the first, so that a closed tab can be opened again.
-
-    Example
-    -------
-        cockpit("runs/segmentation")
+    A second one on the same folder takes over from the first, so that a closed tab can be opened again. Of new runs are
+    `task`, `data`, a folder, or "" for what `load()` finds, and `profile`, None for the one that `I2PEMD_PROFILE` names.
     """
     if task not in TASKS:
         raise BadInput(f"task: expected one of {', '.join(TASKS)}, found {task!r}")

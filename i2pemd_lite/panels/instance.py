@@ -124,19 +124,11 @@ def point(card, result, at, pressed):
     if place is None:
         return {}
     p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
-    if p.min() < 0:
-        p = min(_nearest_on_edges(place), key=lambda p: np.linalg.norm(p @ CORNERS - place))
+    if p.min() < 0:  # The corners are equally far apart, so what is nearest in the plane is so among the p too.
+        p = np.maximum(p - ((np.sort(p)[::-1].cumsum() - 1) / [1, 2, 3]).max(), 0)  # the projection onto the simplex
     share = round(float(p[0]), 2)
     rest = float(p[1] / (p[1] + p[2])) if p[1] + p[2] > 1e-9 else 0.5  # at corner 1 there is no rest to divide
     return {"share": share, "rest": round(rest, 2)}
-
-
-def _nearest_on_edges(place):
-    """The prediction on each edge of the triangle that is nearest to a point of the plane."""
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        edge = CORNERS[j] - CORNERS[i]
-        t = np.clip((place - CORNERS[i]) @ edge / (edge @ edge), 0, 1)
-        yield (1 - t) * np.eye(3)[i] + t * np.eye(3)[j]
 
 
 def panel(**start):

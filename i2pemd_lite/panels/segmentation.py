@@ -126,21 +126,17 @@ def percent(value):
 
 
 def case_viewers(runs):
-    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first.
-
-    Raises `BadInput` for another number of runs, and for runs that were not trained on the same data.
-    """
+    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first."""
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
     marks = {name: run.learner.data.fingerprint for name, run in runs.items()}
     if len(set(marks.values())) > 1:
         which = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
         raise BadInput(f"runs: expected the same prepared data, found {which}; train them on one folder in one profile")
-    first = next(iter(runs.values())).learner
-    viewers = {"truth": CaseViewer(first.data)} | {name: CaseViewer(run) for name, run in runs.items()}
-    common = set.intersection(*({case.name for case in run.learner.test_cases} for run in runs.values()))
-    viewers["truth"].held_back = common
-    return viewers
+    viewers = {name: CaseViewer(run) for name, run in runs.items()}
+    truth = CaseViewer(next(iter(runs.values())).learner.data)
+    truth.held_back = set.intersection(*(viewer.held_back for viewer in viewers.values()))
+    return {"truth": truth, **viewers}
 
 
 def border(labels):
@@ -157,10 +153,7 @@ def border(labels):
 
 
 def paint(part, overlay):
-    """The overlay of a slice as (H, W, 4) colours, transparent where there is nothing to say.
-
-    A mistake has the colour of the organ that it was taken for, or red where it was taken for background.
-    """
+    """The overlay of a slice as (H, W, 4) colours, as `KEYS` says, transparent where there is nothing to say."""
     import matplotlib
     from matplotlib.colors import to_rgb
 
@@ -214,10 +207,9 @@ def show(plane, part, overlay, outline, named=True):
 
 
 def moved_apart(tops, high):
-    """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down.
+    """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down, where y grows.
 
-    tops : dict of name -> (x, y, width), the middle of a name and how wide it is; y runs downwards
-    high : how high a name is
+    `tops` has by name (x, y, width), its middle and how wide it is, and each is so `high`.
 
     Example
     -------
@@ -308,11 +300,7 @@ def describe_beside(result):
 def compare(**named):
     """The same slices as one to four runs see them: rows CT and MR, columns truth and runs, one slider for all.
 
-    Further values set controls: ct, mr, height, plane, overlay, outline.
-
-    Example
-    -------
-        compare(joint=joint, ours=ours, overlay="only mistakes", height=40)
+    Further values set controls: ct, mr, height, plane, overlay, outline, as in `compare(ours=ours, height=40)`.
     """
     runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
     viewers = case_viewers(runs)
@@ -323,11 +311,9 @@ def compare(**named):
         "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
         "outline": switch("outline the truth in white", True, "220px"),
     }
-    return Panel(
-        "slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside,
-        layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]], size=rows_size(len(viewers))[1],
-        start={name: value for name, value in named.items() if name not in runs},
-    )  # fmt: skip
+    layout, start = [[*controls][:3], [*controls][3:]], {name: v for name, v in named.items() if name not in runs}
+    return Panel("slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside, layout,
+                 rows_size(len(viewers))[1], start=start)  # fmt: skip
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))
@@ -339,9 +325,6 @@ BRIEF = ("bg", "liver", "R kid", "L kid", "spl")
 def panel(**runs):
     """Curves of up to four segmentation runs: the terms of Eq. 7, DOC on held-back cases, and G.
 
-    Example
-    -------
-        curves = panel(joint=joint, ours=ours)
-        curves.go(run="ours")
+    `panel(joint=joint, ours=ours).go(run="ours")` trains one of them.
     """
     return Training(runs, (TERMS,), MEASURES, BRIEF)

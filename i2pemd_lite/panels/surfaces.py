@@ -202,7 +202,7 @@ class Scenes:
                 self.figure.add_trace(go.Mesh3d(name=organ, color=colour, scene=scene, hoverinfo="name", **light))
                 self.meshes[name, organ] = self.figure.data[-1]
             self.figure.layout[scene].update(aspectmode="manual", **hidden)
-            self.figure.layout[scene].on_change(self._turned, "camera")
+            self.figure.layout[scene].on_change(self._look, "camera")
         self.figure.update_layout(
             width=round(100 * side * len(columns)), height=round(100 * side) + 40, paper_bgcolor=style.CARD,
             margin={"l": 0, "r": 0, "t": 30, "b": 0}, font={"color": style.INK, "size": 12},
@@ -219,7 +219,7 @@ class Scenes:
         if result.turn != self._turn:
             _, away = axes_of(result.turn)
             eye, up = _xyz(-2.0 * away + (0, 0, 0.3)), {"x": 0, "y": 0, "z": 1}
-            self._look({"eye": eye, "up": up, "projection": {"type": "orthographic"}})
+            self._look(None, {"eye": eye, "up": up, "projection": {"type": "orthographic"}})
             self._turn = result.turn
 
     def _fill(self, result, meshes):
@@ -238,12 +238,10 @@ class Scenes:
                 self.figure.layout[scene].update(aspectratio=_xyz(1.3 * size / size.max()), **ends)
             self.figure.layout[self.scenes["truth"]].annotations = names
 
-    def _turned(self, scene, camera):
-        if not self._following:
-            self._look(camera, scene)
-
-    def _look(self, camera, turned=None):
-        """Give all scenes one camera, except the one that has it already."""
+    def _look(self, turned, camera):
+        """Give all scenes one camera, except the one that was turned by it; what follows from that is no turn."""
+        if self._following:
+            return
         self._following = True
         try:
             with self.figure.batch_update():
@@ -322,10 +320,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     organs : which are shown at the beginning
     live : with a button for a figure that the mouse turns; each brings 5 MB along
     turn : degrees of the first view
-
-    Example
-    -------
-        surfaces("mr/image_3", joint=joint, ours=ours, organs=("liver", "spleen"))
+    runs : by name, as in `surfaces("mr/image_3", joint=joint, ours=ours)`
     """
     viewers = case_viewers(runs)
     truth = viewers["truth"]

@@ -28,8 +28,8 @@ def compute(viewer, state):
         planes[modality] = {plane: viewer.slice(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
         voxels[modality] = voxel(viewer, case, tuple(part.index for part in planes[modality].values()))
         edges[modality] = {plane: letters(case.affine, plane) for plane in PLANES}
-    return SimpleNamespace(planes=planes, voxels=voxels, letters=edges, overlay=state["overlay"],
-                           outline=state["outline"])  # fmt: skip
+    look = {"overlay": state["overlay"], "outline": state["outline"]}
+    return SimpleNamespace(planes=planes, voxels=voxels, letters=edges, **look)
 
 
 def voxel(viewer, case, index):
@@ -155,11 +155,8 @@ def volumes(source, **start):
     """Three linked planes of a `Prepared` (image and truth), or of a run (also its prediction, and I2PEMD by its G).
 
     x goes from the patient's right to the left, y from front to back, z from below upwards, in percent of the field of
-    view. A touch of a plane moves the cross hairs of the others. Values in `start` set controls.
-
-    Example
-    -------
-        volumes(run, overlay="I2PEMD", z=40)
+    view. A touch of a plane moves the cross hairs of the others. Values in `start` set controls, as in
+    `volumes(run, overlay="I2PEMD", z=40)`.
     """
     viewer = CaseViewer(source)
     run = viewer.run is not None
@@ -171,7 +168,5 @@ def volumes(source, **start):
         "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
         "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
     }
-    return Panel(
-        "volumes", controls, lambda state: compute(viewer, state), draw, describe,
-        layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]], size=SIZE, point=point, start=start,
-    )  # fmt: skip
+    layout = [["ct", "mr", "overlay", "outline"], ["x", "y", "z"]]
+    return Panel("volumes", controls, lambda state: compute(viewer, state), draw, describe, layout, SIZE, point, start)

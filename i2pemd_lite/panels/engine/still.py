@@ -60,11 +60,5 @@ class Still:
 
 
 def count(n, what):
-    """A number of things, in words.
-
-    Example
-    -------
-    >>> count(1, "exercise"), count(0, "exercise"), count(2, "panel")
-    ('1 exercise', '0 exercises', '2 panels')
-    """
+    """A number of things in words: "1 exercise", but "0 exercises" and "2 exercises"."""
     return f"{n} {what}{'s' * (n != 1)}"
