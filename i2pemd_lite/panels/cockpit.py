@@ -112,11 +112,11 @@ class Cockpit(Panel):
         """The `Track` that is chosen, or None."""
         return self.tracks.get(self.controls["run"].value)
 
-    def _choose(self, name):
-        """Offer the runs of the task, and choose one."""
-        self._quiet, self._before = True, self.controls["run"].value
-        self.controls["run"].options = self._names(self.controls["task"].value)
-        self.controls["run"].value = name
+    def _choose(self, name=None):
+        """Offer the runs of the task, and choose one; where there is none of this name, the first."""
+        self._quiet, self._before, names = True, self.controls["run"].value, self._names(self.controls["task"].value)
+        self.controls["run"].options = names
+        self.controls["run"].value = name if name in names else next(iter(names), None)
         self._quiet = False
         self._follow_run()
 
@@ -240,8 +240,7 @@ class Cockpit(Panel):
             track.state, track.asked = State.SAVED, 0
             if not track.settings:
                 del self.tracks[run]
-                names = self._names(self.controls["task"].value)
-                self._choose(self._before if self._before in names else next(iter(names), None))
+                self._choose(self._before)
 
     def _heard_ended(self, error):
         self._process = None
@@ -267,7 +266,7 @@ class Cockpit(Panel):
         self.controls["method"].value = BEST[task]
         self.controls["show"].options = [ALL, *SHOWN[task].terms.names]
         self.controls["measure"].options = list(SHOWN[task].measures)
-        self._choose(next(iter(self._names(task)), None))
+        self._choose()
 
     def _follow_run(self):
         """Move the live controls to the settings of the chosen run; those that it has not are grey."""

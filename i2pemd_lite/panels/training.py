@@ -53,7 +53,7 @@ class Training(Panel):
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
-        self._task, self._drawn, self._following = None, 0.0, False
+        self._task, self._following = None, False
         layout = [["run", "show", "smooth"], ["measure", "weight"]] + [BESIDE] * many
         super().__init__("training", controls, self._look, self._paint, describe, layout, size=(9.4, 3.3))
         self.children[1].children += (self.button,)
@@ -100,21 +100,18 @@ class Training(Panel):
             pass
 
     def _train(self, step=None):
-        run = self.chosen
+        run, drawn = self.chosen, 0.0
         last = len(run) if step is None else min(len(run), step)
         self._follow()
         try:
             while run.number < last:
                 next(run)
-                if time.monotonic() - self._drawn > PERIOD:
+                if time.monotonic() - drawn > PERIOD:
                     self.refresh()
+                    drawn = time.monotonic()
                 yield
         finally:
             self.refresh()
-
-    def refresh(self):
-        super().refresh()
-        self._drawn = time.monotonic()
 
     def _toggle(self):
         if self._task is None:

@@ -54,12 +54,6 @@ def letters(affine, plane):
     return OPPOSITE[right] + right + top + bottom
 
 
-def terms(voxel):
-    """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes."""
-    products = (f"{style.number(p)} × {style.number(g)}" for p, g in zip(voxel.p, voxel.column, strict=True))
-    return f"{style.number(voxel.distance, 3)} = {' + '.join(products)}"
-
-
 def point(card, result, at, pressed):
     """The controls that a touch of a plane sets: its two directions; a drag stays in the plane where it began."""
     if pressed:
@@ -141,11 +135,12 @@ def describe(result):
             numbers[f"{name} truth"] = CLASSES[k]
             words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")
             continue
-        guess, doc = CLASSES[voxel.p.argmax()], parts["axial"].doc
+        guess, doc, distance = CLASSES[voxel.p.argmax()], parts["axial"].doc, style.number(voxel.distance, 3)
         numbers[f"{name} truth → prediction"] = f"{CLASSES[k]} → {guess}"
-        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = terms(voxel)
-        words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD "
-                     f"{style.number(voxel.distance, 3)}; DOC of the case {percent(doc)} %.")  # fmt: skip
+        terms = [f"{style.number(p)} × {style.number(g)}" for p, g in zip(voxel.p, voxel.column, strict=True)]
+        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = f"{distance} = {' + '.join(terms)}"
+        words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD {distance}; "
+                     f"DOC of the case {percent(doc)} %.")  # fmt: skip
     if "=" in "".join(numbers):
         words.append(f"The terms go through {', '.join(CLASSES)}.")
     return " ".join(words), numbers

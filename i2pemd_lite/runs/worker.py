@@ -211,15 +211,7 @@ class Trained:
 
 
 def plane(prototypes, before=None):
-    """Prototypes (K, d) in the plane in which they vary most, (K, 2), turned to lie as they lay `before`.
-
-    Example
-    -------
-    >>> corners = np.array([[0.0, 0, 5], [4, 0, 5], [0, 2, 5]])
-    >>> first = plane(corners)
-    >>> np.allclose(plane(corners[:, ::-1] + 0.01, first), first)
-    True
-    """
+    """Prototypes (K, d) in the plane in which they vary most, (K, 2), turned to lie as they lay `before`."""
     x = prototypes - prototypes.mean(0)
     _, _, axes = np.linalg.svd(x, full_matrices=False)
     places = x @ axes[:2].T

@@ -88,7 +88,9 @@ class Panel(widgets.VBox):
             control.observe(self._changed, "value")
             if hasattr(control, "on_typed"):
                 control.on_typed = self._typed
-        super().__init__([*rows(controls, layout), self.error, self.image, self.note])
+        parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
+        lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
+        super().__init__([*(lines or parts.values()), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
         self.set(**start or {})
 
@@ -237,10 +239,3 @@ def alert(error, before, after=""):
         f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
         f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}. {after}</div>'
     )
-
-
-def rows(controls, layout=None):
-    """Lines of controls, with what belongs to each, for the rows of names in `layout`; one column when None."""
-    parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
-    lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
-    return lines or list(parts.values())
