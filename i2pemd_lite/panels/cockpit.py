@@ -114,10 +114,8 @@ class Cockpit(Panel):
 
     def _choose(self, name=None):
         """Offer the runs of the task, and choose one; where there is none of this name, the first."""
-        self._quiet, self._before, names = True, self.controls["run"].value, self._names(self.controls["task"].value)
-        self.controls["run"].options = names
-        self.controls["run"].value = name if name in names else next(iter(names), None)
-        self._quiet = False
+        self._before, names = self.controls["run"].value, self._names(self.controls["task"].value)
+        self.offer("run", names, name if name in names else next(iter(names), None))
         self._follow_run()
 
     # --- what the buttons do -----------------------------------------------------------------------------------------
@@ -138,13 +136,12 @@ class Cockpit(Panel):
     def _start(self):
         """Train a new run, as the controls say."""
         state = self.state
-        chosen, steps = {"profile": state["profile"]}, state["steps"].strip()
+        steps = state["steps"].strip()
         if steps and not steps.isdecimal():
             raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
-        if steps:
-            chosen["steps"] = int(steps)
+        chosen = {"steps": int(steps)} if steps else {}
         track = self._new(state["method"], state["task"])
-        self._open(track, method=state["method"], **chosen)
+        self._open(track, method=state["method"], profile=state["profile"], **chosen)
         self._tell("go", track.name)
         self._choose(track.name)
 
@@ -261,11 +258,10 @@ class Cockpit(Panel):
     # --- controls that follow ----------------------------------------------------------------------------------------
 
     def _other_task(self, change):
-        self._quiet, task = True, change["new"]
-        self.controls["method"].options = list(TASKS[task].METHODS)
-        self.controls["method"].value = BEST[task]
-        self.controls["show"].options = [ALL, *SHOWN[task].terms.names]
-        self.controls["measure"].options = list(SHOWN[task].measures)
+        task, measures = change["new"], list(SHOWN[change["new"]].measures)
+        self.offer("method", list(TASKS[task].METHODS), BEST[task])
+        self.offer("show", [ALL, *SHOWN[task].terms.names], ALL)
+        self.offer("measure", measures, measures[0])
         self._choose()
 
     def _follow_run(self):

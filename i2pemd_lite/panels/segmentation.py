@@ -57,7 +57,7 @@ class CaseViewer:
         self.run = None if isinstance(source, Prepared) else source
         self.cases = {case.name: case for case in (source if self.run is None else source.learner.data).labelled}
         self.held_back = () if self.run is None else {case.name for case in source.learner.test_cases}
-        self.answers, self.windows = {}, {}
+        self.answers, self.windows = {}, {}  # case -> the run's number then and its answer; -> grey values, both ends
 
     def names(self, modality):
         """(text, name) of its cases; those held back from a run come first."""
@@ -74,15 +74,15 @@ class CaseViewer:
         """What the run says of a whole case, None without a run: labels (D, H, W), p (K, D, H, W), G, and mean DOC."""
         if self.run is None:
             return None
-        if (self.run.number, case.name) not in self.answers:
-            self.answers = {key: answer for key, answer in self.answers.items() if key[0] == self.run.number}
+        number, answer = self.answers.get(case.name, (None, None))
+        if number != self.run.number:
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
             labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
-            self.answers[self.run.number, case.name] = SimpleNamespace(
-                labels=labels.byte().numpy(), p=p, ground=G, doc=overlap(labels, case.label)
-            )
-        return self.answers[self.run.number, case.name]
+            doc = overlap(labels, case.label)
+            answer = SimpleNamespace(labels=labels.byte().numpy(), p=p, ground=G, doc=doc)
+            self.answers[case.name] = self.run.number, answer
+        return answer
 
     def slice(self, name, height, plane="axial"):
         """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""

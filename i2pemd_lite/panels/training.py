@@ -81,15 +81,9 @@ class Training(Panel):
         """Draw one more run, such as a fork, and choose it."""
         self._count(len({*self.runs, name}))
         self.runs[name] = run
-        # A drop-down that gets new options falls back to the first; what is drawn in between is not worth it.
-        self._quiet = True
         for beside in self.beside:
-            before = self.controls[beside].value
-            self.controls[beside].options = [NOBODY, *self.runs]
-            self.controls[beside].value = before
-        self.controls["run"].options = list(self.runs)
-        self.controls["run"].value = name
-        self._quiet = False
+            self.offer(beside, [NOBODY, *self.runs], self.controls[beside].value)
+        self.offer("run", list(self.runs), name)
         self.refresh()
 
     def go(self, step=None, run=None):

@@ -22,27 +22,25 @@ OPPOSITE = dict(zip("RLAPIS", "LRPASI", strict=True))
 
 def compute(viewer, state):
     """The planes and voxels of the state: ct and mr (names of cases), x, y, z (percent), overlay, outline."""
-    planes, voxels, edges = {}, {}, {}
+    planes, voxels = {}, {}
     for modality in MODALITIES:
         case = viewer.cases[state[modality]]
         planes[modality] = {plane: viewer.slice(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
         voxels[modality] = voxel(viewer, case, tuple(part.index for part in planes[modality].values()))
-        edges[modality] = {plane: letters(case.affine, plane) for plane in PLANES}
-    look = {"overlay": state["overlay"], "outline": state["outline"]}
-    return SimpleNamespace(planes=planes, voxels=voxels, letters=edges, **look)
+    return SimpleNamespace(planes=planes, voxels=voxels, overlay=state["overlay"], outline=state["outline"])
 
 
 def voxel(viewer, case, index):
-    """The voxel under the cross hairs: where it is in mm to Right, Anterior and Superior, and its truth.
+    """The voxel under the cross hairs, the `affine` that says where it is, and its truth.
 
     With a run also its p (K,), the column G_ik of its class (K,), and its I2PEMD Σᵢ pᵢ G_ik (Eq. 6); else p is None.
     """
-    position, truth = (case.affine @ (*index, 1))[:3], int(case.label[index])
+    truth = int(case.label[index])
     p = column = distance = None
     if answer := viewer.predicted(case):
         p, column = answer.p[:, *index].numpy(), answer.ground[:, truth].numpy()
         distance = float(p @ column)
-    return SimpleNamespace(index=index, position=position, truth=truth, p=p, column=column, distance=distance)
+    return SimpleNamespace(index=index, affine=case.affine, truth=truth, p=p, column=column, distance=distance)
 
 
 def letters(affine, plane):
@@ -104,7 +102,7 @@ def draw(card, result):
             place = dict(zip(AXES, voxel.index, strict=True))
             right, upright = ACROSS[name]
             at = place[right], place[upright] if name == "axial" else len(part.image) - 1 - place[upright]
-            mark(plane, part, at, result.letters[modality][name], 0.01 * reach)
+            mark(plane, part, at, letters(voxel.affine, name), 0.01 * reach)
     key(card, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4], (LEFT / width, 0.07 / height), result.overlay)
 
 
@@ -129,8 +127,9 @@ def describe(result):
     for modality, voxel in result.voxels.items():
         name, parts = modality.upper(), result.planes[modality]
         case, k = parts["axial"].case.split("/")[-1], voxel.truth
-        ends = [("LPI" if mm < 0 else "RAS")[i] for i, mm in enumerate(voxel.position)]
-        numbers[f"{name} at (mm)"] = ", ".join(f"{e} {abs(mm):.0f}" for e, mm in zip(ends, voxel.position, strict=True))
+        position = (voxel.affine @ (*voxel.index, 1))[:3]  # to Right, Anterior and Superior
+        places = [f"{('LPI' if mm < 0 else 'RAS')[i]} {abs(mm):.0f}" for i, mm in enumerate(position)]
+        numbers[f"{name} at (mm)"] = ", ".join(places)
         if voxel.p is None:
             numbers[f"{name} truth"] = CLASSES[k]
             words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")

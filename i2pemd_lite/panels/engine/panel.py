@@ -53,9 +53,7 @@ class Panel(widgets.VBox):
     result : what `compute` returned last without an error
     words, numbers : what `describe` said of it
 
-    Raises
-    ------
-    Whatever `compute` or `draw` raise, when `I2PEMD_STRICT` is 1. Otherwise the error stands under the controls and the
+    An error of `compute` or `draw` is raised when `I2PEMD_STRICT` is 1. Otherwise it stands under the controls, and the
     last good picture stays.
 
     Example
@@ -115,6 +113,13 @@ class Panel(widgets.VBox):
         finally:
             self._quiet = False
         self.refresh()
+
+    def offer(self, name, options, value):
+        """Give a list other options and choose one of them, without a picture in between."""
+        quiet, self._quiet = self._quiet, True
+        self.controls[name].options = options  # which chooses the first
+        self.controls[name].value = value
+        self._quiet = quiet
 
     def _put(self, name, value):
         control = self.controls[name]
