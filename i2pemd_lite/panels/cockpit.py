@@ -324,8 +324,8 @@ class Cockpit(Panel):
 def cockpit(folder="runs", task="segmentation", data="", profile=None):
     """The cockpit of the runs in a folder, which is made when the first run is started.
 
-    A second one on the same folder takes over from the first, so that a closed tab can be opened again. Of new runs are
-    `task`, `data`, a folder, or "" for what `load()` finds, and `profile`, None for the one that `I2PEMD_PROFILE` names.
+    A second one on the same folder takes over from the first, so that a closed tab can be opened again. The controls
+    begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says).
     """
     if task not in TASKS:
         raise BadInput(f"task: expected one of {', '.join(TASKS)}, found {task!r}")

@@ -42,8 +42,8 @@ def draw(card, result):
     # Whole multiples of 2 units, so that the frame stands still while a prototype moves within it.
     ends = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
     half = (ends[1] - ends[0]) / 2
-    few, look = lambda axes: axes.locator_params(nbins=4, integer=True), {"xlim": ends, "ylim": ends, "aspect": "equal"}
-    plane = card.plane("prototypes", [0.035, 0.13, 0.24, 0.70], few, **look)
+    box, look = [0.035, 0.13, 0.24, 0.70], {"xlim": ends, "ylim": ends, "aspect": "equal"}
+    plane = card.plane("prototypes", box, lambda axes: axes.locator_params(nbins=4, integer=True), **look)
     plane.look(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
     plane.segments([[points[result.moving], c] for c in points], colors=style.LINE, linewidths=1, zorder=1)
     plane.points(*points.T, ms=8, **style.PROTOTYPE)

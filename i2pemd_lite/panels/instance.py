@@ -124,8 +124,8 @@ def point(card, result, at, pressed):
     if place is None:
         return {}
     p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
-    if p.min() < 0:  # The corners are equally far apart, so what is nearest in the plane is so among the p too.
-        p = np.maximum(p - ((np.sort(p)[::-1].cumsum() - 1) / [1, 2, 3]).max(), 0)  # the projection onto the simplex
+    if p.min() < 0:  # The corners are equally far apart, so the nearest place is the p that is nearest on the simplex.
+        p = np.maximum(p - ((np.sort(p)[::-1].cumsum() - 1) / [1, 2, 3]).max(), 0)
     share = round(float(p[0]), 2)
     rest = float(p[1] / (p[1] + p[2])) if p[1] + p[2] > 1e-9 else 0.5  # at corner 1 there is no rest to divide
     return {"share": share, "rest": round(rest, 2)}

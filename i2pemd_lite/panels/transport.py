@@ -103,11 +103,10 @@ def compute(state, m, n):
         ours, (u, v) = emd(p, q, cost), prices(program, p, q)
         if most - flow < EQUAL:
             pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
-    return SimpleNamespace(
-        p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot), u=u, v=v,
-        whole=program.cost, bound=float(p @ u + q @ v), undercut=undercut(p, q, cost, u, v, state["printed"]),
-        residuals=_residuals(ours.plan, p, q, flow), careless=careless, label=label,
-    )  # fmt: skip
+    residuals, under = _residuals(ours.plan, p, q, flow), undercut(p, q, cost, u, v, state["printed"])
+    return SimpleNamespace(p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot),
+                           u=u, v=v, whole=program.cost, bound=float(p @ u + q @ v), undercut=under,
+                           residuals=residuals, careless=careless, label=label)  # fmt: skip
 
 
 def undercut(p, q, cost, u, v, printed):

@@ -56,7 +56,7 @@ class Card(Figure):
         """Begin the next drawing."""
         self._said.clear()
         for plane in (self.paper, *self.planes.values()):
-            plane.begin()
+            plane.said.clear()
 
     def png(self):
         """The picture as PNG bytes.
@@ -105,7 +105,7 @@ class Plane:
 
     def __init__(self, axes):
         self.axes, self._look = axes, {}
-        self._marks, self._said = {}, Counter()  # kind -> its (artist, look), and how many of them this drawing said
+        self._marks, self.said = {}, Counter()  # kind -> its (artist, look), and how many of them this drawing said
 
     def look(self, **look):
         """Change what `Axes.set` takes; what stays the same costs nothing."""
@@ -114,14 +114,10 @@ class Plane:
                 self.axes.set(**new)
         self._look |= look
 
-    def begin(self):
-        """Forget what the drawing has said."""
-        self._said.clear()
-
     def hide_the_rest(self):
         """Hide the marks that this drawing did not say."""
         for kind, marks in self._marks.items():
-            for artist, _ in marks[self._said[kind] :]:
+            for artist, _ in marks[self.said[kind] :]:
                 _show(artist, False)
 
     def mark(self, kind, make, where=None, still=False, **look):
@@ -131,7 +127,7 @@ class Plane:
         array that was said must not be changed in place.
         """
         kind = kind, still, *look
-        marks, n = self._marks.setdefault(kind, []), self._said[kind]
+        marks, n = self._marks.setdefault(kind, []), self.said[kind]
         if n == len(marks):
             with rc_context(style.RC):
                 marks.append((make(**look), look))
@@ -141,7 +137,7 @@ class Plane:
         if new := _new(before, now):
             artist.set(**new)
             marks[n] = artist, now
-        self._said[kind] += 1
+        self.said[kind] += 1
         _show(artist, True)
         return artist
 

@@ -7,13 +7,7 @@ from i2pemd_lite.panels.engine import style
 
 
 def drawn(width, height, draw, *what):
-    """What `draw(card, *what)` draws in the house style, once, as PNG bytes; sizes in inches.
-
-    Example
-    -------
-    >>> drawn(2, 1, lambda figure: figure.text(0.5, 0.5, "once"))[:4]
-    b'\\x89PNG'
-    """
+    """What `draw(card, *what)` draws in the house style, once, as PNG bytes; sizes in inches."""
     import matplotlib
 
     from i2pemd_lite.panels.engine.card import Card
