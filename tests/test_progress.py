@@ -31,7 +31,7 @@ def desk(monkeypatch, tmp_path):
     monkeypatch.setenv("I2PEMD_HEADLESS", "0")
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(progress, "_unwritten", [])
-    monkeypatch.setattr(panel, "_shown", [])
+    monkeypatch.setattr(panel, "_shown", type(panel._shown)())
 
 
 def attempt(name, right, hint=0, finding="", **more):

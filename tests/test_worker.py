@@ -261,3 +261,4 @@ def test_the_plane_does_not_turn_between_two_looks():
     centred = prototypes - prototypes.mean(0)
     largest = np.linalg.eigvalsh(centred @ centred.T)[-2:].sum()
     np.testing.assert_allclose((before**2).sum(), largest, rtol=1e-9)
+    np.testing.assert_allclose(plane(prototypes[:, ::-1] + 0.01, before), before, atol=1e-9, rtol=0)

@@ -41,10 +41,9 @@ def draw(card, result):
     """Left p and the column of G, middle the products that add up to a distance, right the gradients."""
     K, k = len(result.p), result.label
     where, ends = np.arange(K), (-0.6, K - 0.4)
-    left = card.plane(
-        "p", [0.045, 0.22, 0.285, 0.63], xlim=ends, ylim=(-0.1, 1.08), title="Prediction p, and the column G[:, k]",
-        xticks=where, xticklabels=style.names("p", K),
-    )  # fmt: skip
+    ticks = {"xlim": ends, "xticks": where}
+    left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.08), **ticks, xticklabels=style.names("p", K))
+    left.look(title="Prediction p, and the column G[:, k]")
     for i, value in enumerate(result.p):
         left.rect(i - ASIDE - 0.22, 0, 0.44, value, color=style.BLUE, lw=0)
         look = {"ha": "center", "va": "bottom", "size": 8, "color": style.BLUE}
@@ -53,10 +52,8 @@ def draw(card, result):
     left.points(k - ASIDE, -0.05, ms=8, **style.PROTOTYPE)
     card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k", size=8.5, still=True)
 
-    middle = card.plane(
-        "parts", [0.375, 0.22, 0.275, 0.63], style.blank, xlim=(0, 1.0), ylim=(2.35, -0.7),
-        title="What the classes add to the distance",
-    )  # fmt: skip
+    middle = card.plane("parts", [0.375, 0.22, 0.275, 0.63], style.blank, xlim=(0, 1.0), ylim=(2.35, -0.7))
+    middle.look(title="What the classes add to the distance")
     for row, parts in enumerate(result.parts):
         for i, (part, end) in enumerate(zip(parts, np.cumsum(parts), strict=True)):
             middle.rect(end - part, row - 0.21, part, 0.42, fc=("#2e3b56", "#566487")[i % 2], ec=style.CARD, lw=0.8)
@@ -70,10 +67,9 @@ def draw(card, result):
         middle.text(1.0, row - 0.36, f"{distance:.3f}", size=9.5, weight="bold", ha="right", va="center")
     card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1", size=8.5, still=True)
 
-    right = card.plane(
-        "gradients", [0.715, 0.22, 0.275, 0.63], xlim=ends, ylim=(-1.15, 1.15), title="Gradient by the logits, ∂/∂zⱼ",
-        xticks=where, xticklabels=style.names("z", K),
-    )  # fmt: skip
+    box = [0.715, 0.22, 0.275, 0.63]
+    right = card.plane("gradients", box, ylim=(-1.15, 1.15), **ticks, xticklabels=style.names("z", K))
+    right.look(title="Gradient by the logits, ∂/∂zⱼ")
     right.line(ends, [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
     for i, value in enumerate(result.gradients[0]):
         right.rect(i - 0.25, 0, 0.5, value, color="#2e3b56", lw=0)
@@ -129,10 +125,8 @@ def panel(K=7, ground="scattered", **start):
         "ground": choice("prototypes", list(GROUNDS), ground, "260px"),
     }
     masses = {
-        f"p{i}": slider(f"p{style.subscript(i)} (mass)", START[i - 1], 0.0, 1.0, 0.01, width="225px")
-        for i in range(1, K + 1)
+        f"p{i}": slider(f"p{style.subscript(i)} (mass)", mass, 0.0, 1.0, 0.01, width="225px")
+        for i, mass in enumerate(START[:K], 1)
     }
-    return Panel(
-        "bars", {**choices, **masses}, lambda state: compute(state, K), draw, describe,
-        layout=[list(choices), list(masses)], size=(9.4, 3.1), point=point, start=start,
-    )  # fmt: skip
+    return Panel("bars", {**choices, **masses}, lambda state: compute(state, K), draw, describe,
+                 [list(choices), list(masses)], (9.4, 3.1), point, start)  # fmt: skip

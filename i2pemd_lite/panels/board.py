@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -17,18 +17,11 @@ from i2pemd_lite.runs.worker import State, plane
 TASKS = {"segmentation": segmentation, "classification": classification}
 
 
-class Shown(NamedTuple):
-    """How the runs of a task are drawn."""
-
-    terms: Terms
-    measures: dict  # words -> column of the evaluations
-    classes: tuple
-
-
-SHOWN = {
-    "segmentation": Shown(organs.TERMS, organs.MEASURES, organs.BRIEF),
-    "classification": Shown(Terms("Losses", skin.TERMS), skin.MEASURES, classification.CLASSES),
-}
+SHOWN = {  # how the runs of a task are drawn
+    "segmentation": SimpleNamespace(terms=organs.TERMS, measures=organs.MEASURES, classes=organs.BRIEF),
+    "classification": SimpleNamespace(terms=Terms("Losses", skin.TERMS), measures=skin.MEASURES,
+                                      classes=classification.CLASSES),
+}  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -95,17 +88,6 @@ class Track:
         return ("momentum", "learning_rate", *TASKS[self.task].METHODS[self.settings["method"]].reads)
 
 
-class Result(NamedTuple):
-    """What the board shows."""
-
-    task: str
-    run: Track | None
-    losses: list  # of `Line`
-    scores: list  # of `Line`
-    measure: str
-    total: int  # steps that the axes hold
-
-
 def draw(card, result):
     """Losses and figures on held-back data above; prototypes, G and an example below."""
     shown, track = SHOWN[result.task], result.run or Track("", Path(), result.task)
@@ -123,10 +105,8 @@ def draw(card, result):
 def _draw_prototypes(card, places, classes):
     places = np.zeros((0, 2)) if places is None else np.array(places)
     half = 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
-    plane = card.plane(
-        "prototypes", [0.02, 0.03, 0.29, 0.40], style.framed, title="Prototypes, in their own plane",
-        xlim=(-half, half), ylim=(-half, half),
-    )  # fmt: skip
+    plane = card.plane("prototypes", [0.02, 0.03, 0.29, 0.40], style.framed, xlim=(-half, half), ylim=(-half, half))
+    plane.look(title="Prototypes, in their own plane")
     plane.points(*places.T, ms=8, **style.PROTOTYPE)
     for name, x, y in zip(classes, places[:, 0], style.apart(places[:, 1], 0.15 * half), strict=False):
         aside, side = (0.07, "left") if x < 0.5 * half else (-0.07, "right")
@@ -158,15 +138,13 @@ def describe(result):
     if track is None:
         return f"No {result.task} run yet: choose a method and press Start.", {"step": "-", "time left": "-"}
     scores = ", ".join(f"{name} {value}" for name, value in last_values(result.scores, ".1f").items())
-    words = (
-        f"{track.name} ({track.settings.get('method', 'being prepared')}) is {track.state}: step {track.number} of "
-        f"{track.total}. " + (f"{result.measure} in percent: {scores}." if scores else "Not evaluated yet.")
-    )
-    left, memory = track.seconds_left, track.memory
+    step, method = f"{track.number} of {track.total}", track.settings.get("method", "being prepared")
+    words = f"{track.name} ({method}) is {track.state}: step {step}. "
+    words += f"{result.measure} in percent: {scores}." if scores else "Not evaluated yet."
     return words, {
-        "step": f"{track.number} of {track.total}",
-        "time left": "-" if left is None else duration(left),
-        "memory of all runs": "-" if memory is None else f"{memory:.0f} MiB",
+        "step": step,
+        "time left": "-" if track.seconds_left is None else duration(track.seconds_left),
+        "memory of all runs": "-" if track.memory is None else f"{track.memory:.0f} MiB",
         **last_values(result.losses, ".3g"),
     }
 

@@ -51,21 +51,14 @@ def describe_sheet(sheet):
     """The long tail in words and numbers."""
     counts, total = dict(zip(CLASSES, sheet.counts.tolist(), strict=True)), int(sheet.counts.sum())
     most, least = max(counts, key=counts.get), min(counts, key=counts.get)
-    words = (
-        f"{total} images. {most} has {counts[most]} of them, {least} {counts[least]}: "
-        f"{counts[most] / max(counts[least], 1):.0f} times fewer."
-    )
+    words = f"{total} images. {most} has {counts[most]} of them, {least} {counts[least]}: "
+    words += f"{counts[most] / max(counts[least], 1):.0f} times fewer."
     lesions = {} if sheet.lesions is None else {"lesions": sheet.lesions}
     return words, {"images": total, **lesions, **counts}
 
 
 def sheet(data):
-    """Images of each class of a `Prepared`, page by page, and the long tail.
-
-    Example
-    -------
-        sheet(classification.prepare(classification.load(), 48))
-    """
+    """Images of each class of a `Prepared`, page by page, and the long tail."""
     pages = max(1, -(-int(np.bincount(data.labels.numpy()).max()) // COLUMNS))
     controls = {"page": slider("page", 1, 1, pages, 1, width="420px")}
     return Panel("contact sheet", controls, lambda state: contact(data, state["page"] - 1), draw_sheet, describe_sheet,
@@ -79,12 +72,9 @@ def look(data, state):
     """
     i, seed = state["image"] - 1, state["draw"]
     batch = data.images[[i] * VIEWS]
-    rows = (
-        weak(batch, data.size, generator(seed, "weak")),
-        strong(batch, data.size, generator(seed, "strong"), n=state["n"], m=state["m"]),
-    )
-    original = plain(batch[:1], data.size)
-    pictures = torch.stack([torch.cat([original, row]) for row in rows])
+    rows = [weak(batch, data.size, generator(seed, "weak")),
+            strong(batch, data.size, generator(seed, "strong"), n=state["n"], m=state["m"])]  # fmt: skip
+    pictures = torch.stack([torch.cat([plain(batch[:1], data.size), row]) for row in rows])
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     pictures = ((pictures * std + mean).clamp(0, 1) * 255).round().byte().movedim(-3, -1).numpy()
     return SimpleNamespace(label=CLASSES[int(data.labels[i])], pictures=pictures)
@@ -110,12 +100,7 @@ def describe_views(views):
 
 
 def views(data):
-    """One image of a `Prepared` in its weak and strong views, with sliders for RandAugment.
-
-    Example
-    -------
-        views(classification.prepare(classification.load(), 48))
-    """
+    """One image of a `Prepared` in its weak and strong views, with sliders for RandAugment."""
     controls = {
         "image": slider("image", 1, 1, len(data), 1, width="320px"),
         "n": slider("operations n", 2, 0, 4, 1, width="220px"),
@@ -138,12 +123,7 @@ def panel(**runs):
     """Curves of classification runs: losses, what the selection did, and figures on held-back images.
 
     A run has the terms of its own method: one without pseudo-labels has no line in the middle. Up to four runs are all
-    drawn; of more, the chosen one and three that are chosen beside it.
-
-    Example
-    -------
-        curves = panel(baseline=baseline, ours=ours)
-        curves.go(run="ours")
+    drawn; of more, the chosen one and three beside it. `panel(baseline=baseline, ours=ours).go(run="ours")` trains one.
     """
     unlabelled = max((run.settings.unlabelled for run in runs.values()), default=0)
     terms = Terms("Losses", TERMS), Terms(f"Part of the {unlabelled} unlabelled", COUNTS, per=unlabelled)

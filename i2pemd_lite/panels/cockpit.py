@@ -9,12 +9,13 @@ import contextlib
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.board import SHOWN, TASKS, Result, Track, describe, draw, frame
+from i2pemd_lite.panels.board import SHOWN, TASKS, Track, describe, draw, frame
 from i2pemd_lite.panels.curves import ALL, LINES, loss_lines, score_lines
 from i2pemd_lite.panels.engine.panel import Panel, alert
 from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
@@ -38,16 +39,7 @@ BUTTONS = {  # command -> label, what it does, and in which states of the chosen
 
 
 class Cockpit(Panel):
-    """Controls, buttons and the board of the runs in a folder.
-
-    Parameters
-    ----------
-    folder : holds a folder for each run
-    task : of which runs are started and shown at the beginning
-    data : a folder of data for new runs; "": what `load()` finds
-    profile : of new runs; None: the one that `I2PEMD_PROFILE` names
-    before : a cockpit on the same folder, whose runs go on in this one
-    """
+    """Controls, buttons and the board of the runs in a folder; those of the cockpit `before` go on in this one."""
 
     def __init__(self, folder, task, data="", profile=None, before=None):
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
@@ -120,12 +112,10 @@ class Cockpit(Panel):
         """The `Track` that is chosen, or None."""
         return self.tracks.get(self.controls["run"].value)
 
-    def _choose(self, name):
-        """Offer the runs of the task, and choose one."""
-        self._quiet, self._before = True, self.controls["run"].value
-        self.controls["run"].options = self._names(self.controls["task"].value)
-        self.controls["run"].value = name
-        self._quiet = False
+    def _choose(self, name=None):
+        """Offer the runs of the task, and choose one; where there is none of this name, the first."""
+        self._before, names = self.controls["run"].value, self._names(self.controls["task"].value)
+        self.offer("run", names, name if name in names else next(iter(names), None))
         self._follow_run()
 
     # --- what the buttons do -----------------------------------------------------------------------------------------
@@ -146,13 +136,12 @@ class Cockpit(Panel):
     def _start(self):
         """Train a new run, as the controls say."""
         state = self.state
-        chosen, steps = {"profile": state["profile"]}, state["steps"].strip()
+        steps = state["steps"].strip()
         if steps and not steps.isdecimal():
             raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
-        if steps:
-            chosen["steps"] = int(steps)
+        chosen = {"steps": int(steps)} if steps else {}
         track = self._new(state["method"], state["task"])
-        self._open(track, method=state["method"], **chosen)
+        self._open(track, method=state["method"], profile=state["profile"], **chosen)
         self._tell("go", track.name)
         self._choose(track.name)
 
@@ -248,8 +237,7 @@ class Cockpit(Panel):
             track.state, track.asked = State.SAVED, 0
             if not track.settings:
                 del self.tracks[run]
-                names = self._names(self.controls["task"].value)
-                self._choose(self._before if self._before in names else next(iter(names), None))
+                self._choose(self._before)
 
     def _heard_ended(self, error):
         self._process = None
@@ -270,12 +258,11 @@ class Cockpit(Panel):
     # --- controls that follow ----------------------------------------------------------------------------------------
 
     def _other_task(self, change):
-        self._quiet, task = True, change["new"]
-        self.controls["method"].options = list(TASKS[task].METHODS)
-        self.controls["method"].value = BEST[task]
-        self.controls["show"].options = [ALL, *SHOWN[task].terms.names]
-        self.controls["measure"].options = list(SHOWN[task].measures)
-        self._choose(next(iter(self._names(task)), None))
+        task, measures = change["new"], list(SHOWN[change["new"]].measures)
+        self.offer("method", list(TASKS[task].METHODS), BEST[task])
+        self.offer("show", [ALL, *SHOWN[task].terms.names], ALL)
+        self.offer("measure", measures, measures[0])
+        self._choose()
 
     def _follow_run(self):
         """Move the live controls to the settings of the chosen run; those that it has not are grey."""
@@ -315,30 +302,30 @@ class Cockpit(Panel):
         self._wrong = "" if error is None else str(error)
         super()._typed(error)
 
-    def _complaint(self):
+    @property
+    def complaint(self):
         wrong = self._wrong or (self.chosen.error if self.chosen is not None else "")
         return alert(BadInput(wrong), "This did not work.") if wrong else ""
 
     def _look(self, state):
+        """The chosen `run` of a task, a `Track` or None, its curves, and those of the last runs beside it."""
         task, track = state["task"], self.tracks.get(state["run"])
+        result = SimpleNamespace(task=task, run=track, losses=[], scores=[], measure=state["measure"], total=1)
         if track is None:
-            return Result(task, None, [], [], state["measure"], 1)
+            return result
         beside = [name for name in self._names(task) if name != track.name][-(len(LINES) - 1) :]
         runs = {name: self.tracks[name] for name in [track.name, *beside]}
-        losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
-        scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
-        total = max(frame(run.number, run.total) for run in runs.values())
-        return Result(task, track, losses, scores, state["measure"], total)
+        result.losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
+        result.scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
+        result.total = max(frame(run.number, run.total) for run in runs.values())
+        return result
 
 
 def cockpit(folder="runs", task="segmentation", data="", profile=None):
     """The cockpit of the runs in a folder, which is made when the first run is started.
 
-    A second one on the same folder takes over from the first, so that a closed tab can be opened again.
-
-    Example
-    -------
-        cockpit("runs/segmentation")
+    A second one on the same folder takes over from the first, so that a closed tab can be opened again. The controls
+    begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says).
     """
     if task not in TASKS:
         raise BadInput(f"task: expected one of {', '.join(TASKS)}, found {task!r}")

@@ -79,10 +79,8 @@ def compute(state):
 def draw(card, result):
     """The plane with the last batch and every prototype's way; the distance to the class centre; the age."""
     c, error = style.names("c", K), result.error
-    plane = card.plane(
-        "features", [0.035, 0.12, 0.37, 0.75], title="Features of the last step, ways of the prototypes",
-        xlim=(-1.6, 6.8), ylim=(-1.8, 5.3),
-    )  # fmt: skip
+    plane = card.plane("features", [0.035, 0.12, 0.37, 0.75], xlim=(-1.6, 6.8), ylim=(-1.8, 5.3))
+    plane.look(title="Features of the last step, ways of the prototypes")
     plane.points(*result.features[~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE)
     plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | {"markeredgewidth": 1.3})
     for k, (x, y) in enumerate(result.path[-1]):
@@ -93,24 +91,21 @@ def draw(card, result):
     plane.points(*result.other.T, ms=10, **ring)
     plane.points(*result.path[-1].T, ms=9, **style.PROTOTYPE)
     corner = {"transform": plane.axes.transAxes, "ha": "right", "va": "top", "weight": "bold", "still": True}
-    for y, words, ink in ((0.97, "CT ○", style.BLUE), (0.90, "MR ×", style.ORANGE),
-                          (0.83, "other pooling ◇", style.QUIET)):  # fmt: skip
+    key = (0.97, "CT ○", style.BLUE), (0.90, "MR ×", style.ORANGE), (0.83, "other pooling ◇", style.QUIET)
+    for y, words, ink in key:
         plane.text(0.99, y, words, color=ink, **corner)
 
     high = max(1.0, np.ceil(2.2 * np.nanmax(error)) / 2) if np.isfinite(error).any() else 1.5
-    distances = card.plane(
-        "distances", [0.465, 0.15, 0.27, 0.72], title="Distance to the class centre", xlabel="step",
-        xlim=(0, STEPS + 4), ylim=(0, high),
-    )  # fmt: skip
+    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0, high))
+    distances.look(title="Distance to the class centre", xlabel="step")
     for k, height in enumerate(style.apart(np.nan_to_num(error[-1]), 0.07 * high)):
         distances.line(range(1, STEPS + 1), error[:, k], color=style.BLACK, lw=1.4, ls=LINES[k])
         if np.isfinite(error[-1, k]):
             distances.text(STEPS + 0.8, height, c[k], va="center", size=8.5)
 
-    ages = card.plane(
-        "ages", [0.80, 0.15, 0.19, 0.72], title="Age: steps since an update", xlabel="steps  (| oldest it has been)",
-        xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5), xticks=(0, 10, 20, 30), yticks=range(K), yticklabels=c,
-    )  # fmt: skip
+    ages = card.plane("ages", [0.80, 0.15, 0.19, 0.72], xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5))
+    ages.look(title="Age: steps since an update", xlabel="steps  (| oldest it has been)")
+    ages.look(xticks=(0, 10, 20, 30), yticks=range(K), yticklabels=c)
     for k, age in enumerate(result.age[-1]):
         ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, color=style.QUIET, lw=0)
         words = f"{int(age)} now" if np.isfinite(age) else "not seen"
@@ -130,10 +125,8 @@ def describe(result):
         words = f"Class {', '.join(map(str, unseen))} never came up, so {then}."
     else:
         longest = result.age.max(0, where=np.isfinite(result.age), initial=0)
-        words = (
-            f"Farthest from its centre: class {int(np.argmax(error)) + 1}, by {error.max():.2f}. "
-            f"Class {int(np.argmax(longest)) + 1} went longest without an update: {int(longest.max())} steps."
-        )
+        words = f"Farthest from its centre: class {int(np.argmax(error)) + 1}, by {error.max():.2f}. "
+        words += f"Class {int(np.argmax(longest)) + 1} went longest without an update: {int(longest.max())} steps."
     distances = np.nanmean(error), np.nanmax(error), np.nanmax(np.linalg.norm(result.path[-1] - result.other, axis=-1))
     names = "mean distance to centre", "largest", "largest distance to the other pooling"
     return words, {

@@ -25,17 +25,15 @@ def compute(state):
 
     `state` has layout, moving (from 1), right and up (shift, feature units) and scale.
     """
-    layout = np.array(LAYOUTS[state["layout"]])
-    if not 1 <= state["moving"] <= len(layout):
-        raise BadInput(f"prototype to move: this layout has {len(layout)}, found {state['moving']}; pick a smaller one")
+    layout, scale, moving = np.array(LAYOUTS[state["layout"]]), state["scale"], state["moving"] - 1
+    if not 0 <= moving < len(layout):
+        raise BadInput(f"prototype to move: this layout has {len(layout)}, found {moving + 1}; pick a smaller one")
     points = layout.copy()
-    points[state["moving"] - 1] += state["right"], state["up"]
-    c = torch.tensor(points * state["scale"], dtype=torch.float64)
+    points[moving] += state["right"], state["up"]
+    c = torch.tensor(points * scale, dtype=torch.float64)
     g = prototype_distances(c)
-    return SimpleNamespace(
-        layout=layout, moving=state["moving"] - 1, scale=state["scale"], prototypes=c.numpy(),
-        distances=g.numpy(), ranks=percentile_ranks(g).numpy(), ground=ground_distance(c).numpy(),
-    )  # fmt: skip
+    return SimpleNamespace(layout=layout, moving=moving, scale=scale, prototypes=c.numpy(), distances=g.numpy(),
+                           ranks=percentile_ranks(g).numpy(), ground=ground_distance(c).numpy())  # fmt: skip
 
 
 def draw(card, result):
@@ -44,10 +42,9 @@ def draw(card, result):
     # Whole multiples of 2 units, so that the frame stands still while a prototype moves within it.
     ends = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
     half = (ends[1] - ends[0]) / 2
-    plane = card.plane(
-        "prototypes", [0.035, 0.13, 0.24, 0.70], lambda axes: axes.locator_params(nbins=4, integer=True),
-        aspect="equal", xlim=ends, ylim=ends, title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)",
-    )  # fmt: skip
+    box, look = [0.035, 0.13, 0.24, 0.70], {"xlim": ends, "ylim": ends, "aspect": "equal"}
+    plane = card.plane("prototypes", box, lambda axes: axes.locator_params(nbins=4, integer=True), **look)
+    plane.look(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
     plane.segments([[points[result.moving], c] for c in points], colors=style.LINE, linewidths=1, zorder=1)
     plane.points(*points.T, ms=8, **style.PROTOTYPE)
     plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
@@ -71,14 +68,11 @@ def describe(result):
     K, G = len(result.ground), result.ground
     off = ~np.eye(K, dtype=bool)
     ties = sum(len(row) - len(np.unique(row)) for row in result.ranks)
-    if not G.any():
-        words = "All prototypes are in one point: every distance is 0, every rank is 0, and G vanishes."
-    else:
+    words = "All prototypes are in one point: every distance is 0, every rank is 0, and G vanishes."
+    if G.any():
         i, j = np.unravel_index(np.argmin(np.where(off, G, np.inf)), G.shape)
-        words = (
-            f"The cheapest mistake is between class {i + 1} and class {j + 1}, at {style.number(G[i, j])}; "
-            f"the dearest costs {style.number(G.max())}."
-        )
+        words = f"The cheapest mistake is between class {i + 1} and class {j + 1}, at {style.number(G[i, j])}; "
+        words += f"the dearest costs {style.number(G.max())}."
     return words, {
         "mean of G off the diagonal": f"{G[off].mean():.4f}",
         "largest entry": f"{G.max():.4f}",
@@ -113,7 +107,6 @@ def panel(layout="five organs", **start):
         # Powers of two scale without rounding, so that a tie stays a tie.
         "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1, "270px"),
     }
-
     controls["layout"].observe(lambda change: setattr(controls["moving"], "max", len(LAYOUTS[change["new"]])), "value")
     layout = [["layout", "moving", "scale"], ["right", "up"]]
     return Panel("ground distance", controls, compute, draw, describe, layout=layout, point=point, start=start)

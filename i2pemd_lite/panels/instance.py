@@ -17,16 +17,11 @@ TOPS = (1.0, 1.0, 4.0)
 SIDE = 96  # of the heat map, in points
 
 
-def _predictions_of_pixels(side):
-    """(side, side, 3) barycentric coordinates of a square of pixels over the triangle."""
-    x, y = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, CORNERS[2, 1], side))
-    p3 = y / CORNERS[2, 1]
-    p2 = x - p3 / 2
-    return np.stack([1 - p2 - p3, p2, p3], -1)
-
-
-# Points outside the triangle are clamped to it; the picture is cut along its edges.
-GRID = torch.tensor(_predictions_of_pixels(SIDE)).clamp(min=0).view(-1, 3)
+_x, _y = np.meshgrid(np.linspace(0, 1, SIDE), np.linspace(0, CORNERS[2, 1], SIDE))
+_p3 = _y / CORNERS[2, 1]
+_p2 = _x - _p3 / 2
+# (SIDE², 3): the prediction of each point. Those outside the triangle are clamped; the picture is cut along its edges.
+GRID = torch.tensor(np.stack([1 - _p2 - _p3, _p2, _p3], -1)).clamp(min=0).view(-1, 3)
 # (28, 3): predictions spread evenly over the inside of the simplex, 7 along an edge
 FIELD = np.array([(i + 1 / 3, j + 1 / 3, 7 - i - j - 2 / 3) for i in range(7) for j in range(7 - i)]) / 7
 
@@ -64,8 +59,7 @@ def compute(state):
 
     `state` has label (from 1), g12, g13, g23, share (p₁), rest (how much of 1 − p₁ is p₂) and diagonal (bool).
     """
-    p1 = state["share"]
-    p2 = (1 - p1) * state["rest"]
+    p1, p2 = state["share"], (1 - state["share"]) * state["rest"]
     G = torch.zeros(3, 3, dtype=torch.float64)
     for (i, j), name in (((0, 1), "g12"), ((0, 2), "g13"), ((1, 2), "g23")):
         G[i, j] = G[j, i] = float(state[name])
@@ -90,10 +84,8 @@ def draw(card, result):
         box = [0.015 + 0.333 * i, 0.02, 0.30, 0.86]
         plane = card.plane(measure, box, style.blank, aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
         card.paper.text(0.02 + 0.333 * i, 0.93, measure, size=9.5, still=True)
-        image = plane.image(
-            result.maps[i], 0, TOPS[i], cmap=bands, interpolation="nearest", origin="lower",
-            extent=(0, 1, 0, CORNERS[2, 1]),
-        )  # fmt: skip
+        look = {"interpolation": "nearest", "origin": "lower", "extent": (0, 1, 0, CORNERS[2, 1])}
+        image = plane.image(result.maps[i], 0, TOPS[i], cmap=bands, **look)
         image.set_clip_path(Polygon(CORNERS, transform=plane.axes.transData))
         pushes = result.pushes[i] / max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
         plane.arrows(FIELD @ CORNERS, pushes[1:], scale=8, width=0.007, linewidth=0.5, **arrow)
@@ -132,19 +124,11 @@ def point(card, result, at, pressed):
     if place is None:
         return {}
     p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
-    if p.min() < 0:
-        p = min(_nearest_on_edges(place), key=lambda p: np.linalg.norm(p @ CORNERS - place))
+    if p.min() < 0:  # The corners are equally far apart, so the nearest place is the p that is nearest on the simplex.
+        p = np.maximum(p - ((np.sort(p)[::-1].cumsum() - 1) / [1, 2, 3]).max(), 0)
     share = round(float(p[0]), 2)
     rest = float(p[1] / (p[1] + p[2])) if p[1] + p[2] > 1e-9 else 0.5  # at corner 1 there is no rest to divide
     return {"share": share, "rest": round(rest, 2)}
-
-
-def _nearest_on_edges(place):
-    """The prediction on each edge of the triangle that is nearest to a point of the plane."""
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        edge = CORNERS[j] - CORNERS[i]
-        t = np.clip((place - CORNERS[i]) @ edge / (edge @ edge), 0, 1)
-        yield (1 - t) * np.eye(3)[i] + t * np.eye(3)[j]
 
 
 def panel(**start):
@@ -160,8 +144,5 @@ def panel(**start):
         "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01, width="380px"),
         "diagonal": switch("fixed form with 1 on its diagonal too", False),
     }
-    return Panel(
-        "instance to prototype", controls, compute, draw, describe,
-        layout=[["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]], size=(9.4, 3.0), point=point,
-        start=start,
-    )  # fmt: skip
+    layout = [["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]]
+    return Panel("instance to prototype", controls, compute, draw, describe, layout, (9.4, 3.0), point, start)

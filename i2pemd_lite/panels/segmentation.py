@@ -57,7 +57,7 @@ class CaseViewer:
         self.run = None if isinstance(source, Prepared) else source
         self.cases = {case.name: case for case in (source if self.run is None else source.learner.data).labelled}
         self.held_back = () if self.run is None else {case.name for case in source.learner.test_cases}
-        self.answers, self.windows = {}, {}
+        self.answers, self.windows = {}, {}  # case -> the run's number then and its answer; -> grey values, both ends
 
     def names(self, modality):
         """(text, name) of its cases; those held back from a run come first."""
@@ -74,15 +74,15 @@ class CaseViewer:
         """What the run says of a whole case, None without a run: labels (D, H, W), p (K, D, H, W), G, and mean DOC."""
         if self.run is None:
             return None
-        if (self.run.number, case.name) not in self.answers:
-            self.answers = {key: answer for key, answer in self.answers.items() if key[0] == self.run.number}
+        number, answer = self.answers.get(case.name, (None, None))
+        if number != self.run.number:
             with self.run.learner.evaluating():
                 p = self.run.learner.probabilities(case)
             labels, G = p.argmax(0), self.run.learner.bank.ground_distance().cpu()
-            self.answers[self.run.number, case.name] = SimpleNamespace(
-                labels=labels.byte().numpy(), p=p, ground=G, doc=overlap(labels, case.label)
-            )
-        return self.answers[self.run.number, case.name]
+            doc = overlap(labels, case.label)
+            answer = SimpleNamespace(labels=labels.byte().numpy(), p=p, ground=G, doc=doc)
+            self.answers[case.name] = self.run.number, answer
+        return answer
 
     def slice(self, name, height, plane="axial"):
         """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""
@@ -126,21 +126,17 @@ def percent(value):
 
 
 def case_viewers(runs):
-    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first.
-
-    Raises `BadInput` for another number of runs, and for runs that were not trained on the same data.
-    """
+    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first."""
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
     marks = {name: run.learner.data.fingerprint for name, run in runs.items()}
     if len(set(marks.values())) > 1:
         which = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
         raise BadInput(f"runs: expected the same prepared data, found {which}; train them on one folder in one profile")
-    first = next(iter(runs.values())).learner
-    viewers = {"truth": CaseViewer(first.data)} | {name: CaseViewer(run) for name, run in runs.items()}
-    common = set.intersection(*({case.name for case in run.learner.test_cases} for run in runs.values()))
-    viewers["truth"].held_back = common
-    return viewers
+    viewers = {name: CaseViewer(run) for name, run in runs.items()}
+    truth = CaseViewer(next(iter(runs.values())).learner.data)
+    truth.held_back = set.intersection(*(viewer.held_back for viewer in viewers.values()))
+    return {"truth": truth, **viewers}
 
 
 def border(labels):
@@ -157,10 +153,7 @@ def border(labels):
 
 
 def paint(part, overlay):
-    """The overlay of a slice as (H, W, 4) colours, transparent where there is nothing to say.
-
-    A mistake has the colour of the organ that it was taken for, or red where it was taken for background.
-    """
+    """The overlay of a slice as (H, W, 4) colours, as `KEYS` says, transparent where there is nothing to say."""
     import matplotlib
     from matplotlib.colors import to_rgb
 
@@ -214,10 +207,9 @@ def show(plane, part, overlay, outline, named=True):
 
 
 def moved_apart(tops, high):
-    """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down.
+    """Places (x, y) of names, of which no two lie on each other; the lower one of two moves down, where y grows.
 
-    tops : dict of name -> (x, y, width), the middle of a name and how wide it is; y runs downwards
-    high : how high a name is
+    `tops` has by name (x, y, width), its middle and how wide it is, and each is so `high`.
 
     Example
     -------
@@ -308,11 +300,7 @@ def describe_beside(result):
 def compare(**named):
     """The same slices as one to four runs see them: rows CT and MR, columns truth and runs, one slider for all.
 
-    Further values set controls: ct, mr, height, plane, overlay, outline.
-
-    Example
-    -------
-        compare(joint=joint, ours=ours, overlay="only mistakes", height=40)
+    Further values set controls: ct, mr, height, plane, overlay, outline, as in `compare(ours=ours, height=40)`.
     """
     runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
     viewers = case_viewers(runs)
@@ -323,11 +311,9 @@ def compare(**named):
         "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
         "outline": switch("outline the truth in white", True, "220px"),
     }
-    return Panel(
-        "slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside,
-        layout=[["ct", "mr", "plane"], ["height", "overlay", "outline"]], size=rows_size(len(viewers))[1],
-        start={name: value for name, value in named.items() if name not in runs},
-    )  # fmt: skip
+    layout, start = [[*controls][:3], [*controls][3:]], {name: v for name, v in named.items() if name not in runs}
+    return Panel("slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside, layout,
+                 rows_size(len(viewers))[1], start=start)  # fmt: skip
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))
@@ -339,9 +325,6 @@ BRIEF = ("bg", "liver", "R kid", "L kid", "spl")
 def panel(**runs):
     """Curves of up to four segmentation runs: the terms of Eq. 7, DOC on held-back cases, and G.
 
-    Example
-    -------
-        curves = panel(joint=joint, ours=ours)
-        curves.go(run="ours")
+    `panel(joint=joint, ours=ours).go(run="ours")` trains one of them.
     """
     return Training(runs, (TERMS,), MEASURES, BRIEF)

@@ -5,7 +5,7 @@ drawing is known beforehand but its order from left to right: a network that is 
 """
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,18 +40,15 @@ def walk(network):
     dec1 True ('dec2', 'enc1') F
     head True ('dec1',) logits
     """
-    stages = {name: module for name, module in network.named_children() if any(True for _ in module.parameters())}
+    stages = {name: module for name, module in network.named_children() if list(module.parameters())}
     calls, maker = {}, {}  # stage -> its inputs and its output; id of a tensor -> the stage that made it
 
-    def hook(name):
-        def note(module, inputs, output):
-            maker[id(output)] = name or maker[id(inputs[0])]  # what was pooled is still its stage's
-            calls[name] = inputs, output  # which keeps them, so that their ids stay theirs
-
-        return note
+    def note(name, module, inputs, output):
+        maker[id(output)] = name or maker[id(inputs[0])]  # what was pooled is still its stage's
+        calls[name] = inputs, output  # which keeps them, so that their ids stay theirs
 
     # Each stage says what it is given and what it gives:   image → enc1 → pool → enc2 → … → head
-    hooks = [module.register_forward_hook(hook(name)) for name, module in [*stages.items(), ("", network.pool)]]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in {**stages, "": network.pool}.items()]
     training, image = network.training, torch.zeros(2, 1, 8, 8, 8, device=next(network.parameters()).device)
     try:
         with torch.inference_mode():
@@ -143,10 +140,9 @@ def _path(start, end, side):
 
 def _skip(start, end, side):
     """A line from one box around those between to a later one, the higher the more there are, and a gap."""
-    (x, shared), (to, to_shared) = start, end
-    top = side * (1.95 + 0.12 * (to - x))
-    edges = side * (TALL + (not shared)), side * (TALL + (not to_shared))
-    return [(x, edges[0]), (x, top), (to, top), (to, edges[1]), (np.nan, np.nan)]
+    top = side * (1.95 + 0.12 * (end[0] - start[0]))
+    (x, edge), (to, to_edge) = ((x, side * (TALL + (not shared))) for x, shared in (start, end))
+    return [(x, edge), (x, top), (to, top), (to, to_edge), (np.nan, np.nan)]
 
 
 def _box(plane, x, y, block, ink, lw, mark):
@@ -154,8 +150,7 @@ def _box(plane, x, y, block, ink, lw, mark):
     from matplotlib.patches import FancyBboxPatch
 
     def make(**look):
-        shape = FancyBboxPatch((0, 0), 1, 1, boxstyle="round,pad=0,rounding_size=0.06", **look)
-        return plane.axes.add_patch(shape)
+        return plane.axes.add_patch(FancyBboxPatch((0, 0), 1, 1, boxstyle="round,pad=0,rounding_size=0.06", **look))
 
     where = {"bounds": (x - WIDE, y - TALL, 2 * WIDE, 2 * TALL)}
     plane.mark("box", make, where, fc=style.CARD, ec=ink, lw=lw, zorder=3)
@@ -194,16 +189,17 @@ def added(method):
     ('', 'The loss has a distillation term as well.')
     """
     row = METHODS[method]
-    words = {"learned": "λ L_I2PEMD with the learned G", "fixed": "λ L_I2PEMD with the fixed G"}.get(row.ground)
-    words = words or {"kd": "a distillation term", "i2ped": "λ L_I2PED"}.get(row.extra)
+    words = {"kd": "a distillation term", "i2ped": "λ L_I2PED"}.get(row.extra)
+    if row.ground in ("learned", "fixed"):
+        words = f"λ L_I2PEMD with the {row.ground} G"
     return f"The loss has {words} as well." if words else ""
 
 
 def describe(result):
     """Which stages are shared, and how many parameters that takes."""
-    split = ", ".join(block.name for block in result.blocks if not block.shared)
-    words = f"{result.method}: CT and MR share {said(result.blocks)}. "
-    words += f"One copy for each modality: {split or 'no stage'}. {added(result.method)}"
+    split = ", ".join(block.name for block in result.blocks if not block.shared) or "no stage"
+    words = f"{result.method}: CT and MR share {said(result.blocks)}. One copy for each modality: {split}. "
+    words += added(result.method)
     features = next(block for block in result.blocks if block.gives == "F")
     shared = sum(block.parameters for block in result.blocks if block.shared)
     return words.strip(), {

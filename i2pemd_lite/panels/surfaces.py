@@ -9,13 +9,13 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import ipywidgets as widgets
 import numpy as np
 from scipy import ndimage
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.live import LivePanel
-from i2pemd_lite.panels.engine.panel import choice, slider, switch
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.segmentation import COLOURS, PLATE, SHORT, case_viewers, millimetres, percent
 from i2pemd_lite.segmentation import MODALITIES, ORGANS
 
@@ -202,7 +202,7 @@ class Scenes:
                 self.figure.add_trace(go.Mesh3d(name=organ, color=colour, scene=scene, hoverinfo="name", **light))
                 self.meshes[name, organ] = self.figure.data[-1]
             self.figure.layout[scene].update(aspectmode="manual", **hidden)
-            self.figure.layout[scene].on_change(self._turned, "camera")
+            self.figure.layout[scene].on_change(self._look, "camera")
         self.figure.update_layout(
             width=round(100 * side * len(columns)), height=round(100 * side) + 40, paper_bgcolor=style.CARD,
             margin={"l": 0, "r": 0, "t": 30, "b": 0}, font={"color": style.INK, "size": 12},
@@ -219,7 +219,7 @@ class Scenes:
         if result.turn != self._turn:
             _, away = axes_of(result.turn)
             eye, up = _xyz(-2.0 * away + (0, 0, 0.3)), {"x": 0, "y": 0, "z": 1}
-            self._look({"eye": eye, "up": up, "projection": {"type": "orthographic"}})
+            self._look(None, {"eye": eye, "up": up, "projection": {"type": "orthographic"}})
             self._turn = result.turn
 
     def _fill(self, result, meshes):
@@ -238,12 +238,10 @@ class Scenes:
                 self.figure.layout[scene].update(aspectratio=_xyz(1.3 * size / size.max()), **ends)
             self.figure.layout[self.scenes["truth"]].annotations = names
 
-    def _turned(self, scene, camera):
-        if not self._following:
-            self._look(camera, scene)
-
-    def _look(self, camera, turned=None):
-        """Give all scenes one camera, except the one that has it already."""
+    def _look(self, turned, camera):
+        """Give all scenes one camera, except the one that was turned by it; what follows from that is no turn."""
+        if self._following:
+            return
         self._following = True
         try:
             with self.figure.batch_update():
@@ -276,6 +274,43 @@ def volume(mesh):
     return float((a * np.cross(b, c)).sum() / 6)
 
 
+class Organs(Panel):
+    """The panel of `surfaces`, with a button that puts `Scenes`, its `live`, in the picture's place.
+
+    Not before the click: a live figure brings 5 MB along and keeps a page busy for seconds, while an anywidget of
+    whatever cell comes next gives up after two and never changes again.
+    """
+
+    def __init__(self, viewers, controls, button):
+        self.live, meshes = None, shapes(viewers)
+        super().__init__("organs in 3D", controls, lambda state: compute(viewers, meshes, state), self._paint, describe,
+                         [["case", "turn"], list(ORGANS)], size(len(viewers))[1])  # fmt: skip
+        if button:
+            self._button = widgets.Button(description="Turn it by the mouse", layout={"width": "max-content"})
+            self._button.on_click(lambda _: self.enliven())
+            at = self.children.index(self.image)
+            self.children = [*self.children[:at], self._button, *self.children[at:]]
+
+    def _paint(self, card, result):
+        draw(card, result)
+        if self.live is not None:
+            self.live.show(result)
+
+    def enliven(self):
+        """Put the live figure in the place of the button and the still picture, once."""
+        if self.live is not None:  # a second click, while the page was busy with the first
+            return
+        words, self._button.disabled, self._button.description = self._button.description, True, "Loading …"
+        try:
+            self.live = Scenes(list(self.result.columns))
+        except ImportError as error:
+            self._button.disabled, self._button.description = False, words
+            return self._report(error)
+        self.live.show(self.result)
+        places = [child for child in self.children if child is not self._button]
+        self.children = [self.live.figure if child is self.image else child for child in places]
+
+
 def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     """The organs of one case in 3D: the truth, and what one to four runs on the same data say.
 
@@ -285,10 +320,7 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
     organs : which are shown at the beginning
     live : with a button for a figure that the mouse turns; each brings 5 MB along
     turn : degrees of the first view
-
-    Example
-    -------
-        surfaces("mr/image_3", joint=joint, ours=ours, organs=("liver", "spleen"))
+    runs : by name, as in `surfaces("mr/image_3", joint=joint, ours=ours)`
     """
     viewers = case_viewers(runs)
     truth = viewers["truth"]
@@ -305,9 +337,4 @@ def surfaces(case=0, organs=ORGANS, live=True, turn=0, **runs):
         "turn": slider("turn (°)", turn, -180, 180, 5, width="420px", release=True),
         **{organ: switch(organ, organ in organs, "130px") for organ in ORGANS},
     }
-    meshes = shapes(viewers)
-    return LivePanel(
-        (lambda: Scenes(list(viewers))) if live else None, "Turn it by the mouse", "organs in 3D", controls,
-        lambda state: compute(viewers, meshes, state), draw, describe, layout=[["case", "turn"], list(ORGANS)],
-        size=size(len(viewers))[1],
-    )  # fmt: skip
+    return Organs(viewers, controls, live)

@@ -7,7 +7,7 @@ such as λ, are bound to a slider.
 import asyncio
 import contextlib
 import time
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import numpy as np
@@ -21,17 +21,6 @@ from i2pemd_lite.panels.engine.slider import choice, slider
 PERIOD = 0.4  # seconds between two pictures
 BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
 NOBODY = "nobody"
-
-
-class Result(NamedTuple):
-    """What the card shows of the runs."""
-
-    run: str  # the chosen one
-    groups: list  # of lists of `Line`: losses, counts where there are some, figures on held-back data
-    changes: list  # (step, λ) of the chosen run: where λ changed
-    ground: np.ndarray | None
-    done: dict  # run -> (steps done, steps in all)
-    measure: str
 
 
 class Training(Panel):
@@ -64,7 +53,7 @@ class Training(Panel):
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
-        self._task, self._drawn, self._following = None, 0.0, False
+        self._task, self._following = None, False
         layout = [["run", "show", "smooth"], ["measure", "weight"]] + [BESIDE] * many
         super().__init__("training", controls, self._look, self._paint, describe, layout, size=(9.4, 3.3))
         self.children[1].children += (self.button,)
@@ -92,15 +81,9 @@ class Training(Panel):
         """Draw one more run, such as a fork, and choose it."""
         self._count(len({*self.runs, name}))
         self.runs[name] = run
-        # A drop-down that gets new options falls back to the first; what is drawn in between is not worth it.
-        self._quiet = True
         for beside in self.beside:
-            before = self.controls[beside].value
-            self.controls[beside].options = [NOBODY, *self.runs]
-            self.controls[beside].value = before
-        self.controls["run"].options = list(self.runs)
-        self.controls["run"].value = name
-        self._quiet = False
+            self.offer(beside, [NOBODY, *self.runs], self.controls[beside].value)
+        self.offer("run", list(self.runs), name)
         self.refresh()
 
     def go(self, step=None, run=None):
@@ -111,21 +94,18 @@ class Training(Panel):
             pass
 
     def _train(self, step=None):
-        run = self.chosen
+        run, drawn = self.chosen, 0.0
         last = len(run) if step is None else min(len(run), step)
         self._follow()
         try:
             while run.number < last:
                 next(run)
-                if time.monotonic() - self._drawn > PERIOD:
+                if time.monotonic() - drawn > PERIOD:
                     self.refresh()
+                    drawn = time.monotonic()
                 yield
         finally:
             self.refresh()
-
-    def refresh(self):
-        super().refresh()
-        self._drawn = time.monotonic()
 
     def _toggle(self):
         if self._task is None:
@@ -147,6 +127,11 @@ class Training(Panel):
             self.button.description, self._task = "Train", None
 
     def _look(self, state):
+        """What the card shows of the chosen `run` and those beside it.
+
+        groups: lists of `Line`, losses, counts where there are some, figures on held-back data
+        changes: (step, λ) of the chosen run, where λ changed;  done: run -> (steps done, steps in all)
+        """
         runs, run, smooth = self.runs, state["run"], state["smooth"]
         if self.beside:
             names = dict.fromkeys([run, *(state[name] for name in self.beside)])
@@ -164,7 +149,8 @@ class Training(Panel):
         bank = getattr(chosen.learner, "bank", None)
         ground = None if len(self.terms) > 1 or bank is None else bank.ground_distance().cpu().numpy()
         done = {name: (each.number, len(each)) for name, each in runs.items()}
-        return Result(run, groups, chosen.lambdas[1:], ground, done, state["measure"])
+        return SimpleNamespace(run=run, groups=groups, changes=chosen.lambdas[1:], ground=ground, done=done,
+                               measure=state["measure"])  # fmt: skip
 
     def _paint(self, card, result):
         """Losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""

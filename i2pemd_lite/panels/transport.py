@@ -94,8 +94,7 @@ def compute(state, m, n):
     flow, most = min(p.sum(), q.sum()), max(p.sum(), q.sum())
     program, pot = linear_program(p, q, cost, flow), np.nan
     careless = float(p @ cost @ q) / most if most else 0.0
-    bins = np.flatnonzero(q)
-    label = int(bins[0]) if len(bins) == 1 and p.sum() <= q.sum() + EQUAL else None
+    label = int(q.argmax()) if np.count_nonzero(q) == 1 and p.sum() <= q.sum() + EQUAL else None
     if state["printed"]:
         letter = linear_program(p, q, cost)
         ours = Transport(letter.cost, letter.plan, float(letter.plan.sum()))
@@ -104,11 +103,10 @@ def compute(state, m, n):
         ours, (u, v) = emd(p, q, cost), prices(program, p, q)
         if most - flow < EQUAL:
             pot = float(ot.emd2(p, q * (p.sum() / q.sum()), cost))
-    return SimpleNamespace(
-        p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot), u=u, v=v,
-        whole=program.cost, bound=float(p @ u + q @ v), undercut=undercut(p, q, cost, u, v, state["printed"]),
-        residuals=_residuals(ours.plan, p, q, flow), careless=careless, label=label,
-    )  # fmt: skip
+    residuals, under = _residuals(ours.plan, p, q, flow), undercut(p, q, cost, u, v, state["printed"])
+    return SimpleNamespace(p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot),
+                           u=u, v=v, whole=program.cost, bound=float(p @ u + q @ v), undercut=under,
+                           residuals=residuals, careless=careless, label=label)  # fmt: skip
 
 
 def undercut(p, q, cost, u, v, printed):
@@ -123,23 +121,19 @@ def _residuals(plan, p, q, flow):
 
     The side that is no larger than the flow must be met, the other not exceeded.
     """
-
-    def worst(sums, mass):
-        off = sums - mass
-        return float(np.abs(off).max() if mass.sum() <= flow + EQUAL else max(0.0, off.max()))
-
-    return worst(plan.sum(1), p), worst(plan.sum(0), q), max(0.0, -float(plan.min()))
+    sides = (plan.sum(1) - p, p), (plan.sum(0) - q, q)
+    off = [np.abs(off) if mass.sum() <= flow + EQUAL else off for off, mass in sides]
+    return *(max(0.0, float(each.max())) for each in off), max(0.0, -float(plan.min()))
 
 
 def draw(card, result):
     """Left the costs and prices, middle the plan between its two histograms, right the same plan as a flow."""
     t, (m, n) = result.transport, result.cost.shape
     p, q, top = style.names("p", m), style.names("q", n), max(result.p.max(), result.q.max(), 1e-9)
-    for x, title in ((0.02, "Cost g of one unit, prices u and v"), (0.325, "Plan x, between supply p and demand q"),
-                     (0.65, "The same plan as a flow")):  # fmt: skip
+    titles = "Cost g of one unit, prices u and v", "Plan x, between supply p and demand q", "The same plan as a flow"
+    for x, title in zip((0.02, 0.325, 0.65), titles, strict=True):
         card.paper.text(x, 0.93, title, size=9.5, still=True)
-    note = "u + v ≤ g, and it is g on each road in use"
-    card.paper.text(0.02, 0.035, note, size=8, color=style.QUIET, still=True)
+    card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET, still=True)
 
     cost, small = card.plane("cost", [0.05, 0.17, 0.22, 0.60], style.blank), {"size": 8, "weight": "bold"}
     cost.matrix(result.cost, p, q, max(result.cost.max(), 1e-9))
@@ -191,8 +185,6 @@ def draw(card, result):
 
 def _arrow_heads(plane, roads, widths):
     """A triangle on each road, three quarters of the way to its consumer; `widths` in points."""
-    from matplotlib.collections import PolyCollection
-
     # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
     unit = np.abs(plane.axes.transData.transform((1, 1)) - plane.axes.transData.transform((0, 0))) * 72 / 100
     start, end = roads[:, 0] * unit, roads[:, 1] * unit
@@ -201,9 +193,8 @@ def _arrow_heads(plane, roads, widths):
     half = widths[:, None] / 2 + 3.5
     tip = start + 0.78 * (end - start) + half * along
     back = tip - 2 * half * along
-    heads = {"verts": np.stack([tip, back + half * across, back - half * across], 1) / unit}
-    look = {"facecolors": style.QUIET, "edgecolors": style.CARD, "linewidths": 0.8, "zorder": 1.5}
-    plane.mark("heads", lambda **look: plane.axes.add_collection(PolyCollection([], **look)), heads, **look)
+    heads = np.stack([tip, back + half * across, back - half * across], 1) / unit
+    plane.polygons(heads, facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
 
 
 def describe(result):

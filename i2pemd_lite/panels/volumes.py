@@ -22,27 +22,25 @@ OPPOSITE = dict(zip("RLAPIS", "LRPASI", strict=True))
 
 def compute(viewer, state):
     """The planes and voxels of the state: ct and mr (names of cases), x, y, z (percent), overlay, outline."""
-    planes, voxels, edges = {}, {}, {}
+    planes, voxels = {}, {}
     for modality in MODALITIES:
         case = viewer.cases[state[modality]]
         planes[modality] = {plane: viewer.slice(case.name, state[AXES[axis]], plane) for plane, axis in PLANES.items()}
         voxels[modality] = voxel(viewer, case, tuple(part.index for part in planes[modality].values()))
-        edges[modality] = {plane: letters(case.affine, plane) for plane in PLANES}
-    return SimpleNamespace(planes=planes, voxels=voxels, letters=edges, overlay=state["overlay"],
-                           outline=state["outline"])  # fmt: skip
+    return SimpleNamespace(planes=planes, voxels=voxels, overlay=state["overlay"], outline=state["outline"])
 
 
 def voxel(viewer, case, index):
-    """The voxel under the cross hairs: where it is in mm to Right, Anterior and Superior, and its truth.
+    """The voxel under the cross hairs, the `affine` that says where it is, and its truth.
 
     With a run also its p (K,), the column G_ik of its class (K,), and its I2PEMD Σᵢ pᵢ G_ik (Eq. 6); else p is None.
     """
-    position, truth = (case.affine @ (*index, 1))[:3], int(case.label[index])
+    truth = int(case.label[index])
     p = column = distance = None
     if answer := viewer.predicted(case):
         p, column = answer.p[:, *index].numpy(), answer.ground[:, truth].numpy()
         distance = float(p @ column)
-    return SimpleNamespace(index=index, position=position, truth=truth, p=p, column=column, distance=distance)
+    return SimpleNamespace(index=index, affine=case.affine, truth=truth, p=p, column=column, distance=distance)
 
 
 def letters(affine, plane):
@@ -52,12 +50,6 @@ def letters(affine, plane):
     # Rows of (h, w) go down the picture, slices d go up.
     top, bottom = (OPPOSITE[upright], upright) if plane == "axial" else (upright, OPPOSITE[upright])
     return OPPOSITE[right] + right + top + bottom
-
-
-def terms(voxel):
-    """The I2PEMD of a voxel as the sum it is, Σᵢ pᵢ G_ik (Eq. 6), in the order of the classes."""
-    products = (f"{style.number(p)} × {style.number(g)}" for p, g in zip(voxel.p, voxel.column, strict=True))
-    return f"{style.number(voxel.distance, 3)} = {' + '.join(products)}"
 
 
 def point(card, result, at, pressed):
@@ -110,7 +102,7 @@ def draw(card, result):
             place = dict(zip(AXES, voxel.index, strict=True))
             right, upright = ACROSS[name]
             at = place[right], place[upright] if name == "axial" else len(part.image) - 1 - place[upright]
-            mark(plane, part, at, result.letters[modality][name], 0.01 * reach)
+            mark(plane, part, at, letters(voxel.affine, name), 0.01 * reach)
     key(card, [1 - 0.52 / width, 0.3, 0.13 / width, 0.4], (LEFT / width, 0.07 / height), result.overlay)
 
 
@@ -135,17 +127,19 @@ def describe(result):
     for modality, voxel in result.voxels.items():
         name, parts = modality.upper(), result.planes[modality]
         case, k = parts["axial"].case.split("/")[-1], voxel.truth
-        ends = [("LPI" if mm < 0 else "RAS")[i] for i, mm in enumerate(voxel.position)]
-        numbers[f"{name} at (mm)"] = ", ".join(f"{e} {abs(mm):.0f}" for e, mm in zip(ends, voxel.position, strict=True))
+        position = (voxel.affine @ (*voxel.index, 1))[:3]  # to Right, Anterior and Superior
+        places = [f"{('LPI' if mm < 0 else 'RAS')[i]} {abs(mm):.0f}" for i, mm in enumerate(position)]
+        numbers[f"{name} at (mm)"] = ", ".join(places)
         if voxel.p is None:
             numbers[f"{name} truth"] = CLASSES[k]
             words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}.")
             continue
-        guess, doc = CLASSES[voxel.p.argmax()], parts["axial"].doc
+        guess, doc, distance = CLASSES[voxel.p.argmax()], parts["axial"].doc, style.number(voxel.distance, 3)
         numbers[f"{name} truth → prediction"] = f"{CLASSES[k]} → {guess}"
-        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = terms(voxel)
-        words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD "
-                     f"{style.number(voxel.distance, 3)}; DOC of the case {percent(doc)} %.")  # fmt: skip
+        terms = [f"{style.number(p)} × {style.number(g)}" for p, g in zip(voxel.p, voxel.column, strict=True)]
+        numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = f"{distance} = {' + '.join(terms)}"
+        words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD {distance}; "
+                     f"DOC of the case {percent(doc)} %.")  # fmt: skip
     if "=" in "".join(numbers):
         words.append(f"The terms go through {', '.join(CLASSES)}.")
     return " ".join(words), numbers
@@ -155,11 +149,8 @@ def volumes(source, **start):
     """Three linked planes of a `Prepared` (image and truth), or of a run (also its prediction, and I2PEMD by its G).
 
     x goes from the patient's right to the left, y from front to back, z from below upwards, in percent of the field of
-    view. A touch of a plane moves the cross hairs of the others. Values in `start` set controls.
-
-    Example
-    -------
-        volumes(run, overlay="I2PEMD", z=40)
+    view. A touch of a plane moves the cross hairs of the others. Values in `start` set controls, as in
+    `volumes(run, overlay="I2PEMD", z=40)`.
     """
     viewer = CaseViewer(source)
     run = viewer.run is not None
@@ -171,7 +162,5 @@ def volumes(source, **start):
         "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
         "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
     }
-    return Panel(
-        "volumes", controls, lambda state: compute(viewer, state), draw, describe,
-        layout=[["ct", "mr", "overlay", "outline"], ["x", "y", "z"]], size=SIZE, point=point, start=start,
-    )  # fmt: skip
+    layout = [["ct", "mr", "overlay", "outline"], ["x", "y", "z"]]
+    return Panel("volumes", controls, lambda state: compute(viewer, state), draw, describe, layout, SIZE, point, start)

@@ -168,10 +168,7 @@ class Worker:
         self.say({"event": "settings", "run": name, "settings": dataclasses.asdict(run.settings), "number": run.number})
 
     def _tell(self, name):
-        news = self.runs[name].news()
-        if news["seconds_left"] is not None:
-            news["seconds_left"] *= max(1, len(self.going))  # they take turns
-        self.say({"event": "steps", "run": name, **news})
+        self.say({"event": "steps", "run": name, **self.runs[name].news(max(1, len(self.going)))})
 
     def _drop(self, name):
         """Let go of a run: what is good of it is in its folder."""
@@ -186,8 +183,11 @@ class Trained:
         self.run, self.claim, self.going = run, claim, False
         self.sent, self.told, self.looked, self.places = run.number, 0.0, 0.0, None
 
-    def news(self):
-        """What happened since the last news, and how things stand; while it trains the example only now and then."""
+    def news(self, turns):
+        """What happened since the last news, and how things stand, with every `turns`-th step its own.
+
+        While it trains the example is shown only now and then.
+        """
         run, since, bank = self.run, self.sent, self.run.learner.bank
         run.fetch()
         self.sent, self.told, example = run.number, time.monotonic(), None
@@ -204,22 +204,14 @@ class Trained:
             "lambdas": [(step, weight) for step, weight in run.lambdas if step > since],
             "places": self.places.tolist(),
             "ground": bank.ground_distance().cpu().tolist(),
-            "seconds_left": run.seconds_left,
+            "seconds_left": run.seconds_left and turns * run.seconds_left,
             "memory": run.memory,
             "example": example and {name: value.tolist() for name, value in example._asdict().items()},
         }
 
 
 def plane(prototypes, before=None):
-    """Prototypes (K, d) in the plane in which they vary most, (K, 2), turned to lie as they lay `before`.
-
-    Example
-    -------
-    >>> corners = np.array([[0.0, 0, 5], [4, 0, 5], [0, 2, 5]])
-    >>> first = plane(corners)
-    >>> np.allclose(plane(corners[:, ::-1] + 0.01, first), first)
-    True
-    """
+    """Prototypes (K, d) in the plane in which they vary most, (K, 2), turned to lie as they lay `before`."""
     x = prototypes - prototypes.mean(0)
     _, _, axes = np.linalg.svd(x, full_matrices=False)
     places = x @ axes[:2].T

@@ -1,5 +1,7 @@
 """The card that a panel draws on: all marks of a picture are said in every drawing, and only what is new is made."""
 
+from collections import Counter
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.collections import LineCollection, PolyCollection
@@ -54,7 +56,7 @@ class Card(Figure):
         """Begin the next drawing."""
         self._said.clear()
         for plane in (self.paper, *self.planes.values()):
-            plane.begin()
+            plane.said.clear()
 
     def png(self):
         """The picture as PNG bytes.
@@ -102,7 +104,8 @@ class Plane:
     """
 
     def __init__(self, axes):
-        self.axes, self._look, self._marks = axes, {}, {}
+        self.axes, self._look = axes, {}
+        self._marks, self.said = {}, Counter()  # kind -> its (artist, look), and how many of them this drawing said
 
     def look(self, **look):
         """Change what `Axes.set` takes; what stays the same costs nothing."""
@@ -111,15 +114,10 @@ class Plane:
                 self.axes.set(**new)
         self._look |= look
 
-    def begin(self):
-        """Forget what the drawing has said."""
-        for marks in self._marks.values():
-            marks.said = 0
-
     def hide_the_rest(self):
         """Hide the marks that this drawing did not say."""
-        for marks in self._marks.values():
-            for artist, _ in marks[marks.said :]:
+        for kind, marks in self._marks.items():
+            for artist, _ in marks[self.said[kind] :]:
                 _show(artist, False)
 
     def mark(self, kind, make, where=None, still=False, **look):
@@ -128,17 +126,18 @@ class Plane:
         `make(**look)` makes it when the picture has none. What is the same object as before counts as unchanged: an
         array that was said must not be changed in place.
         """
-        marks = self._marks.setdefault((kind, still, *look), _Marks())
-        if marks.said == len(marks):
+        kind = kind, still, *look
+        marks, n = self._marks.setdefault(kind, []), self.said[kind]
+        if n == len(marks):
             with rc_context(style.RC):
                 marks.append((make(**look), look))
             marks[-1][0].set_animated(not still)
-        artist, before = marks[marks.said]
+        artist, before = marks[n]
         now = look | (where or {})
         if new := _new(before, now):
             artist.set(**new)
-            marks[marks.said] = artist, now
-        marks.said += 1
+            marks[n] = artist, now
+        self.said[kind] += 1
         _show(artist, True)
         return artist
 
@@ -212,12 +211,6 @@ class Plane:
             weight = "bold" if bold is not None and bold[i][j] else "normal"
             text = style.number(value) if words is None else words[i][j]
             self.text(j, i, text, ha="center", va="center", size=size, color=ink, weight=weight)
-
-
-class _Marks(list):
-    """(artist, look) of all marks of a kind, and how many of them the drawing has said."""
-
-    said = 0
 
 
 def _new(before, look):

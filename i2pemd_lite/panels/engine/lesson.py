@@ -62,15 +62,17 @@ def agree(name, yours, oracle, tolerance=1e-9):
     two sums: agree. Largest difference 5.6e-17.
     """
     a, b = _numbers(name, yours), _numbers(name, oracle)
-    if a.shape != b.shape:
-        return _wrong(f"{name}: do not agree. The shapes are {a.shape} and {b.shape}.")
-    gap = np.abs(a - b)
-    worst = float(gap.max()) if gap.size else 0.0
-    if worst <= tolerance:
-        return print(f"{name}: agree. Largest difference {worst:.2g}.")
-    at = [int(i) for i in np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)]
-    where = f" at {at}, counted from 0" if at else ""
-    _wrong(f"{name}: do not agree. Largest difference {worst:.3g}{where}.")
+    line = f"{name}: do not agree. The shapes are {a.shape} and {b.shape}."
+    if a.shape == b.shape:
+        gap = np.abs(a - b)
+        worst = float(gap.max(initial=0.0))
+        if worst <= tolerance:
+            return print(f"{name}: agree. Largest difference {worst:.2g}.")
+        at = [int(i) for i in np.unravel_index(int(np.argmax(np.nan_to_num(gap, nan=np.inf))), gap.shape)]
+        line = f"{name}: do not agree. Largest difference {worst:.3g}{f' at {at}, counted from 0' if at else ''}."
+    print(line)
+    if os.environ.get("I2PEMD_STRICT") == "1":
+        raise AssertionError(line)
 
 
 def _numbers(name, values):
@@ -79,9 +81,3 @@ def _numbers(name, values):
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise BadInput(f"{name}: expected numbers, found {type(values).__name__}") from None
-
-
-def _wrong(line):
-    print(line)
-    if os.environ.get("I2PEMD_STRICT") == "1":
-        raise AssertionError(line)

@@ -23,12 +23,12 @@ from traitlets import TraitError
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, style
-from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
-_shown = []  # weak references to the panels that this kernel has shown, in their order
+_shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
 
 
@@ -53,9 +53,7 @@ class Panel(widgets.VBox):
     result : what `compute` returned last without an error
     words, numbers : what `describe` said of it
 
-    Raises
-    ------
-    Whatever `compute` or `draw` raise, when `I2PEMD_STRICT` is 1. Otherwise the error stands under the controls and the
+    An error of `compute` or `draw` is raised when `I2PEMD_STRICT` is 1. Otherwise it stands under the controls, and the
     last good picture stays.
 
     Example
@@ -69,6 +67,8 @@ class Panel(widgets.VBox):
     >>> square.result, square.words
     (16, 'A square of 16 square millimetres.')
     """
+
+    complaint = ""  # what stands under the controls though the picture could be drawn
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
         from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
@@ -84,9 +84,11 @@ class Panel(widgets.VBox):
             if not control.description:
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
-            if isinstance(control, Typed):
+            if hasattr(control, "on_typed"):
                 control.on_typed = self._typed
-        super().__init__([*rows(controls, layout), self.error, self.image, self.note])
+        parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
+        lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
+        super().__init__([*(lines or parts.values()), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
         self.set(**start or {})
 
@@ -111,6 +113,13 @@ class Panel(widgets.VBox):
         finally:
             self._quiet = False
         self.refresh()
+
+    def offer(self, name, options, value):
+        """Give a list other options and choose one of them, without a picture in between."""
+        quiet, self._quiet = self._quiet, True
+        self.controls[name].options = options  # which chooses the first
+        self.controls[name].value = value
+        self._quiet = quiet
 
     def _put(self, name, value):
         control = self.controls[name]
@@ -154,7 +163,7 @@ class Panel(widgets.VBox):
             return self._report(error)
         self.result, self.words, self.numbers = result, words, numbers
         self.image.show(png, words)
-        self.error.value, self.note.value = self._complaint(), self._below(self._hint)
+        self.error.value, self.note.value = self.complaint, self._below(self._hint)
         self._took = time.perf_counter() - began
 
     def _below(self, hint=""):
@@ -173,10 +182,6 @@ class Panel(widgets.VBox):
             f'<p style="margin:4px 0" role="status">{escape(self.words)}</p>'
             f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
         )
-
-    def _complaint(self):
-        """What stands under the controls when the picture could be drawn: nothing."""
-        return ""
 
     def _report(self, error):
         after = "The picture still shows the last state that worked." * (self.result is not None)
@@ -206,20 +211,17 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         note_shown(self)
-        live = super()._repr_mimebundle_() or {}
-        png = base64.b64encode(self.image.value).decode()
         return {
-            **live,
+            **(super()._repr_mimebundle_() or {}),
             "text/html": html(self.image.value, self.words) + self._below(),
-            "image/png": png,
+            "image/png": base64.b64encode(self.image.value).decode(),
             "text/plain": f"{self.title}: {self.words}",
         }
 
 
 def note_shown(panel):
     """Remember, as long as it lives, that this panel was shown."""
-    if all(reference() is not panel for reference in _shown):
-        _shown.append(weakref.ref(panel))
+    _shown.setdefault(id(panel), panel)
 
 
 def states():
@@ -228,10 +230,9 @@ def states():
     What was typed as text is left out: a name or a path can stand in it.
     """
     seen = []
-    for panel in filter(None, (reference() for reference in _shown)):
-        controls = {name: c for name, c in panel.controls.items() if not isinstance(c, widgets.Text | widgets.Textarea)}
-        one = {"panel": panel.title, "state": {name: control.value for name, control in controls.items()}}
-        if one not in seen:
+    for panel in list(_shown.values()):
+        state = {n: c.value for n, c in panel.controls.items() if not isinstance(c, widgets.Text | widgets.Textarea)}
+        if (one := {"panel": panel.title, "state": state}) not in seen:
             seen.append(one)
     return seen
 
@@ -243,10 +244,3 @@ def alert(error, before, after=""):
         f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
         f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}. {after}</div>'
     )
-
-
-def rows(controls, layout=None):
-    """Lines of controls, with what belongs to each, for the rows of names in `layout`; one column when None."""
-    parts = {name: control.shown if isinstance(control, Typed) else control for name, control in controls.items()}
-    lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
-    return lines or list(parts.values())

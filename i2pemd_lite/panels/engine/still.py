@@ -7,13 +7,7 @@ from i2pemd_lite.panels.engine import style
 
 
 def drawn(width, height, draw, *what):
-    """What `draw(card, *what)` draws in the house style, once, as PNG bytes; sizes in inches.
-
-    Example
-    -------
-    >>> drawn(2, 1, lambda figure: figure.text(0.5, 0.5, "once"))[:4]
-    b'\\x89PNG'
-    """
+    """What `draw(card, *what)` draws in the house style, once, as PNG bytes; sizes in inches."""
     import matplotlib
 
     from i2pemd_lite.panels.engine.card import Card
@@ -60,11 +54,5 @@ class Still:
 
 
 def count(n, what):
-    """A number of things, in words.
-
-    Example
-    -------
-    >>> count(1, "exercise"), count(0, "exercise"), count(2, "panel")
-    ('1 exercise', '0 exercises', '2 panels')
-    """
+    """A number of things in words: "1 exercise", but "0 exercises" and "2 exercises"."""
     return f"{n} {what}{'s' * (n != 1)}"

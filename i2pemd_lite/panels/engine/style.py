@@ -82,13 +82,7 @@ def number(value, digits=2):
 
 
 def subscript(k):
-    """A number as a Unicode subscript: labels in plain text draw several times faster than typeset ones.
-
-    Example
-    -------
-    >>> "p" + subscript(12)
-    'p₁₂'
-    """
+    """A number as a Unicode subscript: labels in plain text, as p₁₂, draw several times faster than typeset ones."""
     return str(k).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
