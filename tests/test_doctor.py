@@ -91,7 +91,7 @@ def test_a_notebook_gets_a_table_and_a_line_that_the_browser_fills_in(monkeypatc
     doctor.doctor()._ipython_display_()
     table, pulse = shown
     assert table["text/html"].count("<tr>") == len(examine()) and "all well" in table["text/plain"]
-    assert "widgets do not work here" in pulse._repr_mimebundle_()["text/plain"]
+    assert "widgets do not work here" in pulse["text/plain"]
     monkeypatch.setattr(doctor, "_missing", lambda: ["anywidget>=0.9"])
     shown.clear()
     doctor.doctor()._ipython_display_()

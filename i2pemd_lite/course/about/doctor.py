@@ -19,6 +19,14 @@ from i2pemd_lite.files import BadInput, cache_folder, data_folder, root
 from i2pemd_lite.tables.report import html_table
 
 SPACE = 2  # GiB: the synthetic sets, prepared, and a few runs
+PULSE = """
+export default { render({ model, el }) {
+    el.setAttribute("role", "status");
+    el.textContent = "✓ ok  widgets: this line was written by your browser.";
+} }
+"""
+PULSELESS = ("widgets: if you read this in JupyterLab, widgets do not work here. "
+             "Stop the kernel, close the tab, and start with python3 run.py lab.")  # fmt: skip
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "pot": "ot", "scikit-image": "skimage"}
 
 
@@ -120,16 +128,11 @@ def _disk():
 
 
 def report(lines):
-    """The examination as text: a line each, and what there is to do under it."""
+    """The examination as text: a line each, what there is to do under it, and last how many things there are to mend."""
     text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
             for about, found, todo in lines]  # fmt: skip
-    return "\n".join([*text, verdict(lines)])
-
-
-def verdict(lines):
-    """The last line: all well, or how many things to mend."""
     bad = sum(bool(line.todo) for line in lines)
-    return f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"
+    return "\n".join([*text, f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"])
 
 
 def doctor():
@@ -156,28 +159,12 @@ class _Examination(tuple):
             ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
             for about, found, todo in self
         ]
-        table = f'<div role="group" aria-label="examination">{html_table((), rows, names=1)}</div>'
-        display({"text/plain": report(self), "text/html": f"{table}<p>{verdict(self)}</p>"}, raw=True)
-        if not any(line.about == "packages" and line.todo for line in self):
-            display(_pulse())
+        table, text = html_table((), rows, names=1), report(self)
+        html = f'<div role="group" aria-label="examination">{table}</div><p>{text.splitlines()[-1]}</p>'
+        display({"text/plain": text, "text/html": html}, raw=True)
+        if any(line.about == "packages" and line.todo for line in self):
+            return
+        import anywidget
 
-
-def _pulse():
-    """A line that the browser rewrites when it draws it, and a note in its place where it does not."""
-    import anywidget
-
-    class Pulse(anywidget.AnyWidget):
-        _esm = """
-        export default { render({ model, el }) {
-            el.setAttribute("role", "status");
-            el.textContent = "✓ ok  widgets: this line was written by your browser.";
-        } }
-        """
-
-        def _repr_mimebundle_(self, **options):
-            live = super()._repr_mimebundle_(**options) or {}  # data, or data and metadata
-            note = ("widgets: if you read this in JupyterLab, widgets do not work here. "
-                    "Stop the kernel, close the tab, and start with python3 run.py lab.")  # fmt: skip
-            return {**(live[0] if isinstance(live, tuple) else live), "text/plain": note}
-
-    return Pulse()
+        live = anywidget.AnyWidget(_esm=PULSE)._repr_mimebundle_() or {}  # data, or data and metadata
+        display({**(live[0] if isinstance(live, tuple) else live), "text/plain": PULSELESS}, raw=True)
