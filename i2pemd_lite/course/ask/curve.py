@@ -6,6 +6,7 @@ from i2pemd_lite.course.ask.question import Question, asked, beside, demand_text
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider, steps
+from i2pemd_lite.panels.engine.picture import Picture
 
 
 class Sketch(Question):
@@ -20,7 +21,6 @@ class Sketch(Question):
 
     def __init__(self, name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
         from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
-        from i2pemd_lite.panels.engine.picture import Picture
 
         demand_text(xlabel=xlabel, ylabel=ylabel)
         self.low, self.high, self.within = ends(name, low, high, within)
@@ -127,8 +127,6 @@ class Sketch(Question):
         for height, (words, ink) in zip(heights, (("yours", style.BLUE), ("the truth", style.ORANGE)), strict=False):
             plane.text(edge, height, words, size=9, va="center", color=ink)
         self.image.show(self.card.png(), self.words())
-
-    finish = show
 
     def words(self):
         """The alternative text."""

@@ -60,11 +60,8 @@ class _Printed(io.StringIO):
 
 
 class Case(NamedTuple):
-    """One random input, and what the oracle says of it before the answer is asked.
-
-    Where a gradient has to flow, `slope` is (weights, direction, the change of the sum of these weights times the
-    oracle's value along this direction, by central differences).
-    """
+    """One random input, and what the oracle says of it before the answer is asked: the value, and where a gradient has
+    to flow (weights, direction, the slope of the sum of weights times value along it, by central differences)."""
 
     arguments: tuple
     expected: np.ndarray | None = None

@@ -27,7 +27,7 @@ class Question(widgets.VBox):
     A kind gives `body` (its widgets, of which `inputs` take the answer), `options` (what can be answered, in words),
     `missing` (what is said where nothing is answered), `value()` (what is answered; None while it is not),
     `truth_of(answer)` (the checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth
-    in as the answer), and perhaps `finish()` (what it draws after the commitment) and an `image`.
+    in as the answer), and perhaps `show()` (what it draws after the commitment) and an `image`.
 
     After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
@@ -79,13 +79,20 @@ class Question(widgets.VBox):
         self.feedback.value = status(self.verdict) + (status(AGAIN) if again else "")
         for each in (*self.inputs, self.confidence, self.button):
             each.disabled = True
-        self.finish()
+        self.show()
         sure = self.confidence.value if by == "learner" else None
-        facts = {"value": value, "confidence": sure, "chance": self.chance, "hit": self.hit}
-        progress.record("prediction", self.name, **facts, by=by)
-        self._reveal()
+        progress.record("prediction", self.name, value=value, confidence=sure, chance=self.chance, hit=self.hit, by=by)
+        try:
+            self.revealed = self.reveal and self.reveal()
+        except Exception as error:
+            return self._report("The result could not be shown.", error)
+        if isinstance(self.revealed, Panel):
+            note_shown(self.revealed)
+        if self.revealed is not None:
+            is_widget = isinstance(self.revealed, widgets.Widget)
+            self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
-    def finish(self):
+    def show(self):
         """What a kind draws once it is committed to."""
 
     def _changed(self, *_):
@@ -97,17 +104,6 @@ class Question(widgets.VBox):
         """Say what is wrong with what was typed into a slider's field."""
         if error:
             self.feedback.value = status(str(error))
-
-    def _reveal(self):
-        try:
-            self.revealed = self.reveal and self.reveal()
-        except Exception as error:
-            return self._report("The result could not be shown.", error)
-        if isinstance(self.revealed, Panel):
-            note_shown(self.revealed)
-        if self.revealed is not None:
-            is_widget = isinstance(self.revealed, widgets.Widget)
-            self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
     def _report(self, before, error):
         self.feedback.value += alert(error, before)

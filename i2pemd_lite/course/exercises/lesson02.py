@@ -8,12 +8,6 @@ from i2pemd_lite.course.about.independent import ground_of, ranks
 from i2pemd_lite.course.exercises import Exercise
 
 
-def _table(random):
-    """Distances between prototypes on a coarse lattice, so that many rows have ties."""
-    c = random.integers(0, 4, size=(random.integers(2, 9), 2))
-    return (torch.tensor(cdist(c, c, "cityblock")),)
-
-
 def _counts(compare, divide=lambda K: K):
     return lambda g: compare(g[:, :, None], g[:, None, :]).sum(2) / divide(len(g))
 
@@ -26,8 +20,8 @@ EXERCISES["02a"] = Exercise("Equation 3 without a loop", hints=(
     "`c[:, None] - c` has the shape (K, K, d): classes, classes, features. Over which of the three is the sum?",
     "Absolute values of `c[:, None] - c`, and then a sum over the last axis.",
 ), minutes=5, kind="fill in", takes="c",
-inputs=lambda random: (torch.tensor(random.normal(size=(random.integers(2, 9), random.integers(1, 6)))),),
-oracle=lambda c: cdist(c, c, "cityblock"), against="SciPy's cdist", properties={
+    inputs=lambda random: (torch.tensor(random.normal(size=(random.integers(2, 9), random.integers(1, 6)))),),
+    oracle=lambda c: cdist(c, c, "cityblock"), against="SciPy's cdist", properties={
     "the distance of a class to itself is 0": lambda g, c: np.abs(np.diag(g)).max() < 1e-6,
     "the table equals its transpose": lambda g, c: np.abs(g - g.T).max() < 1e-6,
 }, mistakes={
@@ -45,7 +39,10 @@ EXERCISES["02b"] = Exercise("Equation 4, with ties", hints=(
     "For one entry: compare it with every entry of its row, and count. With broadcasting all entries at once.",
     "`g[:, :, None]` against `g[:, None, :]` compares each entry of a row with each other of the same row.",
     "Count over the last axis where the second is strictly smaller than the first, and divide by K.",
-), minutes=8, kind="write", takes="g", inputs=_table, oracle=ranks, against="SciPy's rankdata", properties={
+), minutes=8, kind="write", takes="g", inputs=lambda random: (
+    # Distances on a coarse lattice, so that many rows have ties.
+    torch.tensor(cdist(c := random.integers(0, 4, size=(random.integers(2, 9), 2)), c, "cityblock")),
+), oracle=ranks, against="SciPy's rankdata", properties={
     "no entry of g is smaller than one on its diagonal, which so has the rank 0":
         lambda ranks, g: np.abs(np.diag(ranks)).max() < 1e-6,
     "the largest rank is at most (K − 1)/K": lambda ranks, g: ranks.max() <= (len(g) - 1) / len(g) + 1e-6,
@@ -69,7 +66,7 @@ EXERCISES["02c"] = Exercise("Is G a distance?", hints=(
     "In the middle of a line a class has near neighbours on both sides; at its end it has them on one side.",
     "Equally spaced on a line, look at a class, its neighbour, and the neighbour of the neighbour.",
 ), minutes=10, kind="open", takes="K",
-inputs=lambda random: (int(random.integers(4, 10)),), against="SciPy's ranks", properties={
+    inputs=lambda random: (int(random.integers(4, 10)),), against="SciPy's ranks", properties={
     "there is one row for each of the K classes": lambda c, K: len(c) == K,
     "for some three classes i, l, j the way round is cheaper: G_il + G_lj < G_ij":
         lambda c, K: ((G := ground_of(c.reshape(K, -1)))[:, :, None] > G[:, None] + G.T[None] + 1e-6).any(),

@@ -8,11 +8,6 @@ from i2pemd_lite.course.about import independent as other
 from i2pemd_lite.course.exercises import Exercise
 
 
-def _batch(random):
-    z, y, G = other.logits_and_labels(random)
-    return z.softmax(1), y, G
-
-
 def _by_differences(z, k, G):
     return other.slopes(lambda z: softmax(z) @ np.asarray(G)[:, k], np.asarray(z))
 
@@ -52,7 +47,8 @@ EXERCISES["03a"] = Exercise("Equation 6 for a batch", hints=(
     "`prices` has the shape of p: row b holds the column of G that belongs to the label of instance b.",
     "Multiply p and `prices` entry by entry, and add up over the classes, which are the last axis.",
 ), minutes=5, kind="fill in", takes="p, y, G",
-inputs=_batch, oracle=other.transported, against="POT, one transport problem for each row", gradient=0, mistakes={
+    inputs=lambda random: ((batch := other.logits_and_labels(random))[0].softmax(1), *batch[1:]),
+    oracle=other.transported, against="POT, one transport problem for each row", gradient=0, mistakes={
     "That is each prediction against every label. Only the label of its own row is asked for.": lambda p, y, G: p @ G,
     "That is 1 − p_k, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
     "That is the mean over the classes. Eq. 6 is a sum.": lambda p, y, G: (p * G[y]).mean(1),
@@ -87,8 +83,8 @@ EXERCISES["03c"] = Exercise("Equations 8 and 9", hints=(
     "For a class k that occurs: choose its voxels by `y == k`, and take the mean of their distances.",
     "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; `torch.stack` and the mean.",
 ), minutes=10, kind="write", takes="z, y, G",
-inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
-gradient=0, mistakes={
+    inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
+    gradient=0, mistakes={
     "That is the mean over all voxels, in which large classes weigh more. Eq. 9 takes each class by itself first.":
         lambda z, y, G: (z.softmax(1) * G[y]).sum(1).mean(),
     "Divided by all K classes. A class without a voxel has no mean, so divide by the number of those present.":
@@ -103,7 +99,7 @@ EXERCISES["03d"] = Exercise("Pushed the wrong way", hints=(
     "A wrong class is pushed up when it costs less than the average. What has to lift the average above its price?",
     "Hardly any mass on class k, half on the cheapest wrong class, half on the dearest; z is the logarithm of p.",
 ), minutes=12, kind="open", takes="G, k", inputs=_two_prices, against="finite differences of SciPy's softmax",
-properties={
+    properties={
     "there is one logit for each class": lambda z, G, k: z.shape == (len(G),),
     "some wrong class is pushed up harder than class k, by more than 0.01":
         lambda z, G, k: np.delete(gradient := _by_differences(z, k, G), k).min() < gradient[k] - 0.01,

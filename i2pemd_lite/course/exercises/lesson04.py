@@ -46,7 +46,7 @@ EXERCISES["04a"] = Exercise("A step of Equation 10", hints=(
     "it chooses between have (K, d).",
     "Give the condition a second axis with `[:, None]`; where it holds take what moved, elsewhere c.",
 ), minutes=5, kind="fill in", takes="c, means, counts, alpha",
-inputs=_batch, oracle=_class_by_class, against="a loop over classes and features", properties={
+    inputs=_batch, oracle=_class_by_class, against="a loop over classes and features", properties={
     "a class without an instance in the batch keeps its prototype":
         lambda new, c, means, counts, alpha: np.abs((new - c.numpy())[counts.numpy() == 0]).max(initial=0) < 1e-6,
 }, mistakes={
@@ -68,7 +68,7 @@ EXERCISES["04b"] = Exercise("What a prototype remembers", hints=(
     torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))),
     float(random.uniform(0.3, 0.95)),
 ), oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
-against="SciPy's digital filter lfilter", mistakes={
+    against="SciPy's digital filter lfilter", mistakes={
     "The oldest batch has the largest weight. The last row of u is the newest, of age 0.":
         lambda u, alpha: _ages(u.flip(0), alpha, lambda a, n: (1 - a) * a**n),
     "The factor 1 − α is missing.": lambda u, alpha: _ages(u, alpha, lambda a, n: a**n),
@@ -85,9 +85,10 @@ EXERCISES["04c"] = Exercise("Waiting for a rare class", hints=(
     "What happens in one batch out of ten happens every ten batches. So you need one over that probability.",
     "The probability that none of the images is of the class is (1 − share) to the power size; you need the opposite.",
 ), minutes=8, kind="write", takes="share, size",
-inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
-oracle=lambda share, size: geom.mean(binom.sf(0, size, share)), against="SciPy's binomial and geometric distributions",
-properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9}, mistakes={
+    inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
+    oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
+    against="SciPy's binomial and geometric distributions",
+    properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9}, mistakes={
     "That would be right if no batch held the class twice. Rare classes come close, common ones do not.":
         lambda share, size: 1 / (share * size),
     "That waits for a batch without the class. You need the probability that it is there.":
@@ -104,8 +105,8 @@ EXERCISES["04d"] = Exercise("From the farthest to the nearest", hints=(
     "this is close to class 1?",
     "Many updates for all but the last class; class 1 at 2, the others a little above, and the last one at 2/(1 − α).",
 ), minutes=12, kind="open", takes="K, alpha",
-inputs=lambda random: (int(random.integers(3, 10)), float(random.uniform(0.55, 0.95))),
-against="SciPy's distances and ranks", properties={
+    inputs=lambda random: (int(random.integers(3, 10)), float(random.uniform(0.55, 0.95))),
+    against="SciPy's distances and ranks", properties={
     "there is one row for each of the K classes, and in it a count and at least one feature":
         lambda table, K, alpha: table.ndim == 2 and len(table) == K and (table.shape[1] > 1),
     "the counts, in the first column, are whole numbers of at least 1":

@@ -63,8 +63,8 @@ EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", hints=(
     "each voxel.",
     "The weights are one minus the counts divided by the number of voxels; then a mean, with a minus sign.",
 ), minutes=8, kind="fill in", takes="logits, labels",
-inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
-against="scikit-learn's log_loss", gradient=0, mistakes={
+    inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
+    against="scikit-learn's log_loss", gradient=0, mistakes={
     "That is the plain cross-entropy: every voxel counts the same.":
         lambda logits, labels: _ce(logits, labels, torch.ones_like),
     "That weighs a class by its share, so that large organs count more. The weight is 1 minus the share.":
@@ -83,9 +83,9 @@ EXERCISES["05b"] = Exercise("The map of I2PEMD", hints=(
     "classes?",
     "Bring the classes of p to its last axis with `movedim`, multiply by the prices, and add up over it.",
 ), minutes=10, kind="write", takes="p, labels, G",
-inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
-against="POT, one transport problem for each voxel",
-properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9}, mistakes={
+    inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
+    against="POT, one transport problem for each voxel",
+    properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9}, mistakes={
     "That is 1 − p of the true class: every mistake costs the same, and G plays no part.":
         lambda p, labels, G: 1 - p.gather(0, labels[None])[0],
     "That prices only the most probable class. Eq. 6 moves the mass of every class.":
@@ -102,9 +102,9 @@ EXERCISES["05c"] = Exercise("What a channel of F costs", hints=(
     "Three terms: the kernels read 2b channels; the normalisation is there for CT and for MR; the head has K "
     "outputs, whose biases do not grow with d.",
 ), minutes=8, kind="write", takes="b, K",
-inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
-oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
-against="two networks, whose parameters are counted", mistakes={
+    inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
+    oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
+    against="two networks, whose parameters are counted", mistakes={
     "The normalisation is separate: CT has a scale and a shift, and MR has too.": lambda b, K: 54 * b + 2 + K,
     "The head's bias belongs to a class, not to a channel: it does not grow with d.": lambda b, K: 54 * b + 5 + K,
     "The kernels of the last unit reach along z as well: 3 × 3 × 3.": lambda b, K: 18 * b + 4 + K,
@@ -116,7 +116,7 @@ EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", hints=(
     "Take a large organ that is found without a mistake. What could the prediction hold besides, far away?",
     "The left half of the picture for both; and for the prediction a line of voxels at the right edge.",
 ), minutes=12, kind="open", takes="n",
-inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances", properties={
+    inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances", properties={
     "there are two maps of n × n voxels, the truth and the prediction": lambda maps, n: maps.shape == (2, n, n),
     "the maps hold 0 and 1, and both have an organ":
         lambda maps, n: np.isin(maps, (0, 1)).all() and maps.any((1, 2)).all(),

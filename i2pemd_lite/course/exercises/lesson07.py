@@ -81,8 +81,9 @@ EXERCISES["07b"] = Exercise("An audit of printed means", hints=(
     "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",
     "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",
 ), minutes=10, kind="write", takes="ct, mr, means",
-inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
-properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)}, mistakes={
+    inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
+    properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
+    mistakes={
     "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.":
         lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,)),
     "The overall mean is not checked. It can be wrong where those of CT and MR are right.":

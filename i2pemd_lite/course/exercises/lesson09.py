@@ -41,10 +41,10 @@ EXERCISES["09a"] = Exercise("A ratio that one interruption does not move", hints
     "`middle` has one number a version. A version with half the time of version 0 is twice as fast.",
     "Divide the middle time of version 0 by all middle times.",
 ), minutes=5, kind="fill in", takes="t",
-inputs=_rounds, oracle=lambda t: np.array([median(t[:, 0].tolist()) / median(each) for each in t.T.tolist()]),
-against="Python's statistics.median",
-properties={"version 0 is exactly as fast as itself, so the first ratio is 1": lambda r, t: abs(r[0] - 1) < 1e-9},
-mistakes={
+    inputs=_rounds, oracle=lambda t: np.array([median(t[:, 0].tolist()) / median(each) for each in t.T.tolist()]),
+    against="Python's statistics.median",
+    properties={"version 0 is exactly as fast as itself, so the first ratio is 1": lambda r, t: abs(r[0] - 1) < 1e-9},
+    mistakes={
     "That is turned round: a version with half the time would be half as fast.":
         lambda t: t.median(0).values / t.median(0).values[0],
     "That takes means. One round in which the machine did something else moves a mean far.":
@@ -60,9 +60,9 @@ EXERCISES["09b"] = Exercise("The gradient of the loss, by hand", hints=(
     "The gradient of lesson 03 for all rows at once; each row divided by the number of voxels with its label, and "
     "all by the number of different labels.",
 ), minutes=10, kind="write", takes="z, y, G",
-inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
-against="finite differences of Eq. 8 and 9 in NumPy",
-properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6}, mistakes={
+    inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
+    against="finite differences of Eq. 8 and 9 in NumPy",
+    properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6}, mistakes={
     "That is the gradient of a mean over all voxels. In Eq. 9 each class has a mean of its own.":
         _hand(lambda y: torch.full_like(y, len(y))),
     "The mean over the classes of Eq. 8 is missing: divide by the number of classes present.": _hand(_counts),
@@ -79,7 +79,7 @@ EXERCISES["09c"] = Exercise("A sum that stops growing", hints=(
     "A number is lost when it is less than half of the last bit of the total, which is about total/256.",
     "No number has to be special: let the total outgrow all of them.",
 ), minutes=8, kind="open", takes="n",
-inputs=lambda random: (int(random.integers(1100, 1500)),), against="exact sums by Python's math.fsum", properties={
+    inputs=lambda random: (int(random.integers(1100, 1500)),), against="exact sums by Python's math.fsum", properties={
     "there are n numbers": lambda x, n: x.shape == (n,),
     "all of them are above 0": lambda x, n: x.min() > 0,
     "added one after the other in bfloat16, they give less than half of their sum":

@@ -43,11 +43,11 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     out = Path(out)
     if unknown := set(copies) - set(COPIES):
         raise BadInput(f"copies: expected some of {', '.join(COPIES)}, found {', '.join(sorted(unknown))}")
-    paths, config = notebooks.lessons(numbers, folder), [out / "nbgrader_config.py"] * ("source" in copies)
-    masters = {path: notebooks.read(path) for path in paths}
+    masters = {path: notebooks.read(path) for path in notebooks.lessons(numbers, folder)}
     graded = {path: source(master, path.name) for path, master in masters.items()}
-    wanted = [(copy, path) for path in paths for copy in COPIES if copy in copies]
-    targets = {(copy, path): out / copy / COPIES[copy].format(path.stem) for copy, path in wanted}
+    targets = {(copy, path): out / copy / place.format(path.stem)
+               for path in masters for copy, place in COPIES.items() if copy in copies}  # fmt: skip
+    config = [out / "nbgrader_config.py"] * ("source" in copies)
     fingerprints = _fingerprints(out, [*targets.values(), *config])
 
     def note(path):  # at once, so that a release that was stopped can be made again
@@ -69,7 +69,7 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     if "slides" in copies:
         from i2pemd_lite.course.publish import pages, slides  # and nbconvert, which takes a second
 
-        for path in pages.write_each(out / "slides", paths, slides.deck, "slides", say):
+        for path in pages.write_each(out / "slides", masters, slides.deck, "slides", say):
             note(path)
     return list(targets.values())
 
