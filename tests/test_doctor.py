@@ -8,13 +8,13 @@ from importlib import metadata, util
 import pytest
 
 from i2pemd_lite.course.about import doctor
-from i2pemd_lite.course.about.doctor import examine, report
+from i2pemd_lite.course.about.doctor import report
 
 Usage = namedtuple("Usage", "total used free")
 
 
 def line(about):
-    return next(line for line in examine() if line.about == about)
+    return next(line for line in doctor.doctor() if line.about == about)
 
 
 def test_a_report_has_what_to_do_below_what_was_found():
@@ -23,8 +23,8 @@ def test_a_report_has_what_to_do_below_what_was_found():
 
 
 def test_all_is_well_here():
-    assert [line.about for line in examine() if line.todo] == []
-    assert report(examine()).endswith("all well")
+    assert [line.about for line in doctor.doctor() if line.todo] == []
+    assert report(doctor.doctor()).endswith("all well")
 
 
 def test_an_old_python(monkeypatch):
@@ -90,7 +90,7 @@ def test_a_notebook_gets_a_table_and_a_line_that_the_browser_fills_in(monkeypatc
     monkeypatch.setattr("IPython.display.display", lambda what, **_: shown.append(what))
     doctor.doctor()._ipython_display_()
     table, pulse = shown
-    assert table["text/html"].count("<tr>") == len(examine()) and "all well" in table["text/plain"]
+    assert table["text/html"].count("<tr>") == len(doctor.doctor()) and "all well" in table["text/plain"]
     assert "widgets do not work here" in pulse["text/plain"]
     monkeypatch.setattr(doctor, "_missing", lambda: ["anywidget>=0.9"])
     shown.clear()

@@ -19,7 +19,7 @@ def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
     from i2pemd_lite.course.about import doctor
 
-    lines = doctor.examine()
+    lines = doctor.doctor()
     print(doctor.report(lines))
     return any(line.todo for line in lines)
 

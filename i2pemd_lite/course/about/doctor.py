@@ -38,12 +38,6 @@ class Line(NamedTuple):
     todo: str
 
 
-def examine():
-    """Every `Line` of the examination; each is what a small function of this module finds."""
-    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
-    return [Line(look.__name__[1:], *look()) for look in looks]
-
-
 def _python():
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     fits = (3, 11) <= sys.version_info[:2] <= (3, 14)
@@ -128,7 +122,7 @@ def _disk():
 
 
 def report(lines):
-    """The examination as text: a line each, what there is to do under it, and last how many things there are to mend."""
+    """The examination as text: a line each, what there is to do under it, and last how much there is to mend."""
     text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
             for about, found, todo in lines]  # fmt: skip
     bad = sum(bool(line.todo) for line in lines)
@@ -136,7 +130,7 @@ def report(lines):
 
 
 def doctor():
-    """The examination in a notebook, with a last line that the browser itself fills in: whether widgets work.
+    """The examination, a `Line` each; in a notebook the browser itself fills in a last one: whether widgets work.
 
     Example
     -------
@@ -145,7 +139,8 @@ def doctor():
     ...
     widgets: ...
     """
-    return _Examination(examine())
+    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
+    return _Examination(Line(look.__name__[1:], *look()) for look in looks)
 
 
 class _Examination(tuple):

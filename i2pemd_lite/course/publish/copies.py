@@ -1,9 +1,6 @@
 """One master, four copies: for students, for teachers, for a projector, and for nbgrader.
 
-    python -m i2pemd_lite release --out out/course
-
 What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, so both ways lead to the same files.
-`working` writes the lessons that a learner works with on their own.
 """
 
 import contextlib

@@ -1,7 +1,5 @@
 """Every lesson as a page with its results, for those without a kernel and without a network.
 
-    python -m i2pemd_lite lessons --out out/lessons
-
 A page holds its formulas as MathML and its pictures as data; beside the pages lie the files that they link to.
 """
 

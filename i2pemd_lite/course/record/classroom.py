@@ -1,7 +1,4 @@
-"""A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences.
-
-    python -m i2pemd_lite report FOLDER --out out/class
-"""
+"""A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
 
 import csv
 from collections import Counter
