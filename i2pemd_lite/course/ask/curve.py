@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from i2pemd_lite.course.ask.question import Question, asked, beside, demand_text, ends, on_grid, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, beside, demand_text, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider, steps
@@ -38,9 +38,9 @@ class Sketch(Question):
         self.at.observe(self._chosen, "value")
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
         body = [self.image, beside(self.at, self.height.shown)]
-        super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
         self.card = Card(9.4, 3.2)
         self.show()
+        super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
 
     def _touched(self, at, pressed):
         place = None if self.verdict else style.place(self.card.planes["curve"].axes, at)
@@ -152,7 +152,7 @@ def sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within
 
     The other parameters are those of `predict`.
     """
-    return asked(Sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within, reveal))
+    return Sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within, reveal)
 
 
 def _numbers(name, values):

@@ -5,7 +5,7 @@ from numbers import Real
 
 import ipywidgets as widgets
 
-from i2pemd_lite.course.ask.question import Question, asked, ends, on_grid, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider
@@ -82,7 +82,7 @@ def estimate(name, question, answer, because, low, high, unit="", within=None, r
 
     The other parameters are those of `predict`.
     """
-    return asked(Estimate(name, question, answer, because, low, high, unit, within, reveal))
+    return Estimate(name, question, answer, because, low, high, unit, within, reveal)
 
 
 def plain(number, digits=3):

@@ -22,7 +22,7 @@ AGAIN = "You have committed to this before: your first answer is the one that co
 
 
 class Question(widgets.VBox):
-    """A question to commit to before the truth is computed.
+    """A question to commit to before the truth is computed; where no learner is there to answer, the key is committed.
 
     A kind gives `body` (its widgets, of which `inputs` take the answer), `options` (what can be answered, in words),
     `missing` (what is said where nothing is answered), `value()` (what is answered; None while it is not),
@@ -54,6 +54,8 @@ class Question(widgets.VBox):
         self.add_class("i2pemd-question")
         if not callable(answer):
             self.truth_of(answer)  # a wrong key is told when the question is made
+        if progress.headless():
+            self.commit(by="key")
 
     def commit(self, by="learner"):
         """Take the answer as final, say whether it is right and why, and reveal the result.
@@ -133,8 +135,8 @@ class Choice(Question):
         if not fine or len(set(choices)) < len(choices):
             raise BadInput(f"{name}, choices: expected a list of two or more different texts, found {choices!r}")
         self.radio = radio = widgets.RadioButtons(options=choices, value=None, layout={"width": "max-content"})
-        super().__init__(name, question, answer, because, reveal, 1 / len(choices), [radio], choices, [radio])
         radio.observe(self._changed, "value")
+        super().__init__(name, question, answer, because, reveal, 1 / len(choices), [radio], choices, [radio])
 
     def value(self):
         return self.radio.value
@@ -164,14 +166,7 @@ def predict(name, question, choices, answer, because, reveal=None):
     because : the sentence that follows the verdict
     reveal : None, or a function without arguments; the panel, widget or printable value that it returns is shown below
     """
-    return asked(Choice(name, question, choices, answer, because, reveal))
-
-
-def asked(question):
-    """The question, to which the key is committed where no learner is there to answer."""
-    if progress.headless():
-        question.commit(by="key")
-    return question
+    return Choice(name, question, choices, answer, because, reveal)
 
 
 def beside(menu, control):
