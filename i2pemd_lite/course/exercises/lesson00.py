@@ -54,11 +54,11 @@ def _cheaper_elsewhere(p, G):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["00a"] = Exercise("A cost as a sum of products", hints=(
+EXERCISES["00a"] = Exercise("A cost as a sum of products", minutes=4, kind="fill in", takes="p, k, G", hints=(
     "By hand it was: mass times price, for one class after the other. What are the two in the language of p and G?",
     "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
     "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",
-), minutes=4, kind="fill in", takes="p, k, G", inputs=lambda random: (
+), inputs=lambda random: (
     p := torch.tensor(histogram(random, random.integers(3, 8))), int(random.integers(len(p))),
     random_ground(random, len(p)),
 ), oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver", mistakes={
@@ -72,11 +72,11 @@ EXERCISES["00a"] = Exercise("A cost as a sum of products", hints=(
         lambda p, k, G: p @ G.diagonal(),
 })
 
-EXERCISES["00b"] = Exercise("The cheapest doubt", hints=(
+EXERCISES["00b"] = Exercise("The cheapest doubt", minutes=7, kind="write", takes="G, k, share", hints=(
     "All that is not on class k has to go somewhere. To which class is the way from there the cheapest?",
     "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
     "Give class k its share, and all the rest to the one class with the smallest price in column k, k left out.",
-), minutes=7, kind="write", takes="G, k, share", inputs=lambda random: (
+), inputs=lambda random: (
     G := random_ground(random, random.integers(3, 8)), int(random.integers(len(G))),
     round(float(random.uniform(0.1, 0.9)), 2),
 ), against="a linear program of SciPy", properties={
@@ -94,11 +94,11 @@ EXERCISES["00b"] = Exercise("The cheapest doubt", hints=(
         lambda G, k, share: _split(G, k, share, min({*range(len(G))} - {k}, key=lambda i: G[i].sum())),
 })
 
-EXERCISES["00c"] = Exercise("Most probable, and yet not the cheapest", hints=(
+EXERCISES["00c"] = Exercise("Most probable, and yet not the cheapest", minutes=10, kind="open", takes="G", hints=(
     "The more certain a prediction is, the less the other classes matter. How undecided can it be?",
     "When all classes are equally probable, the costs are the column sums of G (divided by K). Which is smallest?",
     "Start with equal shares, and give a little more to the class that is farthest from all others.",
-), minutes=10, kind="open", takes="G", inputs=_uneven_ground, against="POT's exact solver", properties={
+), inputs=_uneven_ground, against="POT's exact solver", properties={
     "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
     "one class is the most probable, by more than 0.000001": lambda p, G: np.ptp(np.sort(p)[-2:]) > 1e-6,
     "against another label than the most probable class the cost is lower": _cheaper_elsewhere,

@@ -65,12 +65,11 @@ def _by_place(p, q, price):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["01a"] = Exercise("Is this plan allowed?", hints=(
+EXERCISES["01a"] = Exercise("Is this plan allowed?", minutes=6, kind="fill in", takes="x, p, q", hints=(
     "The rows are done. What else did we ask of a plan, and what can sand never be?",
     "Sums over axis 0 against q; and the smallest entry of x against 0. Leave room for rounding in both.",
     "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
-), minutes=6, kind="fill in", takes="x, p, q",
-    # Each flaw in its turn: drawn, one may be missing from all cases.
+),  # each flaw in its turn: drawn, one may be missing from all cases
     inputs=tuple(partial(_plan, flaw) for flaw in ("none", "row", "column", "sign", "less", "more")),
     oracle=_allowed_by_fractions, against="sums in exact fractions", mistakes={
     "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.": _right_sums,
@@ -84,12 +83,11 @@ EXERCISES["01a"] = Exercise("Is this plan allowed?", hints=(
         lambda x, p, q: (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and (x.min() >= -1e-9),
 })
 
-EXERCISES["01b"] = Exercise("The plan against one bin", hints=(
+EXERCISES["01b"] = Exercise("The plan against one bin", minutes=5, kind="write", takes="p, k", hints=(
     "How much freedom is left, when only one consumer wants anything?",
     "Every supplier sends all it has to consumer k. Which row or column of the table is that?",
     "A table of zeros, with p in column k.",
-), minutes=5, kind="write", takes="p, k",
-    inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
+), inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
     oracle=lambda p, k: ot.emd(p, np.eye(len(p))[k], np.ones((len(p), len(p)))),  # at any prices
     against="POT's exact solver", properties={
     "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
@@ -103,12 +101,11 @@ EXERCISES["01b"] = Exercise("The plan against one bin", hints=(
         lambda p, k: np.outer(p, np.ones(len(p)) / len(p)),
 })
 
-EXERCISES["01c"] = Exercise("Unequal masses", hints=(
+EXERCISES["01c"] = Exercise("Unequal masses", minutes=8, kind="write", takes="p, q, g", hints=(
     "How much sand can flow at all, when one side has more than the other?",
     "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of flow.",
     "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",
-), minutes=8, kind="write", takes="p, q, g",
-    inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin", mistakes={
+), inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin", mistakes={
     "That is the cost, Eq. 1. Eq. 2 divides it by the flow.":
         lambda p, q, g: _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()),
     "Divided by the larger mass. Eq. 2 divides by what is really carried.":
@@ -117,14 +114,13 @@ EXERCISES["01c"] = Exercise("Unequal masses", hints=(
         lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g),
 })
 
-EXERCISES["01d"] = Exercise("Prices that hide a careless plan", hints=(
+EXERCISES["01d"] = Exercise("Prices that hide a careless plan", minutes=12, kind="open", takes="p, q", hints=(
     "The careless plan uses every road. By the dual bound it is best when the haulier earns the full price on each "
     "of them.",
     "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to the consumer.",
     "The haulier earns the full price everywhere if every price is a fee for picking up plus one for delivering. "
     "How many plans are then the cheapest?",
-), minutes=12, kind="open", takes="p, q",
-    inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
+), inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
     against="POT's exact solver", properties={
     "g has a row for each supplier and a column for each consumer": lambda g, p, q: g.shape == (len(p), len(q)),
     "no price is below 0": lambda g, p, q: g.min() > -1e-9,

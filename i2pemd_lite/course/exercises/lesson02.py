@@ -15,12 +15,11 @@ def _counts(compare, divide=lambda K: K):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["02a"] = Exercise("Equation 3 without a loop", hints=(
+EXERCISES["02a"] = Exercise("Equation 3 without a loop", minutes=5, kind="fill in", takes="c", hints=(
     "Eq. 3 takes differences feature by feature, and then adds up. What has to happen to a sign in between?",
     "`c[:, None] - c` has the shape (K, K, d): classes, classes, features. Over which of the three is the sum?",
     "Absolute values of `c[:, None] - c`, and then a sum over the last axis.",
-), minutes=5, kind="fill in", takes="c",
-    inputs=lambda random: (torch.tensor(random.normal(size=(random.integers(2, 9), random.integers(1, 6)))),),
+), inputs=lambda random: (torch.tensor(random.normal(size=(random.integers(2, 9), random.integers(1, 6)))),),
     oracle=lambda c: cdist(c, c, "cityblock"), against="SciPy's cdist", properties={
     "the distance of a class to itself is 0": lambda g, c: np.abs(np.diag(g)).max() < 1e-6,
     "the table equals its transpose": lambda g, c: np.abs(g - g.T).max() < 1e-6,
@@ -35,11 +34,11 @@ EXERCISES["02a"] = Exercise("Equation 3 without a loop", hints=(
         lambda c: (c[:, None] - c).abs().amax(2),
 })
 
-EXERCISES["02b"] = Exercise("Equation 4, with ties", hints=(
+EXERCISES["02b"] = Exercise("Equation 4, with ties", minutes=8, kind="write", takes="g", hints=(
     "For one entry: compare it with every entry of its row, and count. With broadcasting all entries at once.",
     "`g[:, :, None]` against `g[:, None, :]` compares each entry of a row with each other of the same row.",
     "Count over the last axis where the second is strictly smaller than the first, and divide by K.",
-), minutes=8, kind="write", takes="g", inputs=lambda random: (
+), inputs=lambda random: (
     # Distances on a coarse lattice, so that many rows have ties.
     torch.tensor(cdist(c := random.integers(0, 4, size=(random.integers(2, 9), 2)), c, "cityblock")),
 ), oracle=ranks, against="SciPy's rankdata", properties={
@@ -61,12 +60,11 @@ EXERCISES["02b"] = Exercise("Equation 4, with ties", hints=(
         lambda g: _counts(lambda one, other: other < one)(g.T).T,
 })
 
-EXERCISES["02c"] = Exercise("Is G a distance?", hints=(
+EXERCISES["02c"] = Exercise("Is G a distance?", minutes=10, kind="open", takes="K", hints=(
     "Start with prototypes on a line. Who is the nearest of whom?",
     "In the middle of a line a class has near neighbours on both sides; at its end it has them on one side.",
     "Equally spaced on a line, look at a class, its neighbour, and the neighbour of the neighbour.",
-), minutes=10, kind="open", takes="K",
-    inputs=lambda random: (int(random.integers(4, 10)),), against="SciPy's ranks", properties={
+), inputs=lambda random: (int(random.integers(4, 10)),), against="SciPy's ranks", properties={
     "there is one row for each of the K classes": lambda c, K: len(c) == K,
     "for some three classes i, l, j the way round is cheaper: G_il + G_lj < G_ij":
         lambda c, K: ((G := ground_of(c.reshape(K, -1)))[:, :, None] > G[:, None] + G.T[None] + 1e-6).any(),

@@ -42,12 +42,11 @@ def _sure_of(G, i):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["03a"] = Exercise("Equation 6 for a batch", hints=(
+EXERCISES["03a"] = Exercise("Equation 6 for a batch", minutes=5, kind="fill in", takes="p, y, G", hints=(
     "For one instance it was a product with one column of G. Here each row of p has a column of its own.",
     "`prices` has the shape of p: row b holds the column of G that belongs to the label of instance b.",
     "Multiply p and `prices` entry by entry, and add up over the classes, which are the last axis.",
-), minutes=5, kind="fill in", takes="p, y, G",
-    inputs=lambda random: ((batch := other.logits_and_labels(random))[0].softmax(1), *batch[1:]),
+), inputs=lambda random: ((batch := other.logits_and_labels(random))[0].softmax(1), *batch[1:]),
     oracle=other.transported, against="POT, one transport problem for each row", gradient=0, mistakes={
     "That is each prediction against every label. Only the label of its own row is asked for.": lambda p, y, G: p @ G,
     "That is 1 − p_k, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
@@ -56,12 +55,12 @@ EXERCISES["03a"] = Exercise("Equation 6 for a batch", hints=(
         lambda p, y, G: (p * G[y]).sum(),
 })
 
-EXERCISES["03b"] = Exercise("Its gradient, by hand", hints=(
+EXERCISES["03b"] = Exercise("Its gradient, by hand", minutes=8, kind="write", takes="z, k, G", hints=(
     "The formula above has p and not z in it. What turns the one into the other?",
     "The bracket compares the price of each class with the present average price, which is one number.",
     "With p the softmax of z and `prices` the column k of G: p times the difference of `prices` and their mean "
     "under p.",
-), minutes=8, kind="write", takes="z, k, G", inputs=lambda random: (
+), inputs=lambda random: (
     z := torch.tensor(random.normal(size=random.integers(3, 8))), int(random.integers(len(z))),
     other.random_ground(random, len(z)),
 ), oracle=_by_differences, against="finite differences of SciPy's softmax", properties={
@@ -78,12 +77,11 @@ EXERCISES["03b"] = Exercise("Its gradient, by hand", hints=(
     "The factor p_j in front of the bracket is missing.": _at(lambda p, prices, e: prices - p @ prices),
 })
 
-EXERCISES["03c"] = Exercise("Equations 8 and 9", hints=(
+EXERCISES["03c"] = Exercise("Equations 8 and 9", minutes=10, kind="write", takes="z, y, G", hints=(
     "Two means, one inside the other. Over what does each of them run, and which classes have none?",
     "For a class k that occurs: choose its voxels by `y == k`, and take the mean of their distances.",
     "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; `torch.stack` and the mean.",
-), minutes=10, kind="write", takes="z, y, G",
-    inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
+), inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
     gradient=0, mistakes={
     "That is the mean over all voxels, in which large classes weigh more. Eq. 9 takes each class by itself first.":
         lambda z, y, G: (z.softmax(1) * G[y]).sum(1).mean(),
@@ -94,12 +92,11 @@ EXERCISES["03c"] = Exercise("Equations 8 and 9", hints=(
         lambda z, y, G: torch.stack([z[y == k].mean(0) @ G[:, k] for k in y.unique()]).mean(),
 })
 
-EXERCISES["03d"] = Exercise("Pushed the wrong way", hints=(
+EXERCISES["03d"] = Exercise("Pushed the wrong way", minutes=12, kind="open", takes="G, k", hints=(
     "In the gradient every class has its p_j as a factor. How large should that of class k be?",
     "A wrong class is pushed up when it costs less than the average. What has to lift the average above its price?",
     "Hardly any mass on class k, half on the cheapest wrong class, half on the dearest; z is the logarithm of p.",
-), minutes=12, kind="open", takes="G, k", inputs=_two_prices, against="finite differences of SciPy's softmax",
-    properties={
+), inputs=_two_prices, against="finite differences of SciPy's softmax", properties={
     "there is one logit for each class": lambda z, G, k: z.shape == (len(G),),
     "some wrong class is pushed up harder than class k, by more than 0.01":
         lambda z, G, k: np.delete(gradient := _by_differences(z, k, G), k).min() < gradient[k] - 0.01,

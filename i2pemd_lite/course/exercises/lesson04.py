@@ -40,13 +40,12 @@ def _alone(c, end):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["04a"] = Exercise("A step of Equation 10", hints=(
+EXERCISES["04a"] = Exercise("A step of Equation 10", minutes=5, kind="fill in", takes="c, means, counts, alpha", hints=(
     "Two kinds of classes: what should a class get that the batch holds, and what one that it does not hold?",
     "`torch.where(condition, one, other)` chooses number by number. The condition has the shape (K,), and the two "
     "it chooses between have (K, d).",
     "Give the condition a second axis with `[:, None]`; where it holds take what moved, elsewhere c.",
-), minutes=5, kind="fill in", takes="c, means, counts, alpha",
-    inputs=_batch, oracle=_class_by_class, against="a loop over classes and features", properties={
+), inputs=_batch, oracle=_class_by_class, against="a loop over classes and features", properties={
     "a class without an instance in the batch keeps its prototype":
         lambda new, c, means, counts, alpha: np.abs((new - c.numpy())[counts.numpy() == 0]).max(initial=0) < 1e-6,
 }, mistakes={
@@ -60,11 +59,11 @@ EXERCISES["04a"] = Exercise("A step of Equation 10", hints=(
         lambda c, means, counts, alpha: torch.where((counts > 0)[:, None], means, c),
 })
 
-EXERCISES["04b"] = Exercise("What a prototype remembers", hints=(
+EXERCISES["04b"] = Exercise("What a prototype remembers", minutes=10, kind="write", takes="u, alpha", hints=(
     "How old is the last row of u? And how old is the first?",
     "The ages of the rows are T − 1, …, 1, 0. With them you have T weights: a list of T numbers.",
     "A list of T weights times a table (T, d), by `@`, is their weighted sum (d,).",
-), minutes=10, kind="write", takes="u, alpha", inputs=lambda random: (
+), inputs=lambda random: (
     torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))),
     float(random.uniform(0.3, 0.95)),
 ), oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
@@ -80,12 +79,11 @@ EXERCISES["04b"] = Exercise("What a prototype remembers", hints=(
         lambda u, alpha: _ages(u, alpha, lambda a, n: (1 - a) * a ** (n + 1)),
 })
 
-EXERCISES["04c"] = Exercise("Waiting for a rare class", hints=(
+EXERCISES["04c"] = Exercise("Waiting for a rare class", minutes=8, kind="write", takes="share, size", hints=(
     "First another question: how probable is it that a batch holds the class at all?",
     "What happens in one batch out of ten happens every ten batches. So you need one over that probability.",
     "The probability that none of the images is of the class is (1 − share) to the power size; you need the opposite.",
-), minutes=8, kind="write", takes="share, size",
-    inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
+), inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
     oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
     against="SciPy's binomial and geometric distributions",
     properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9}, mistakes={
@@ -99,13 +97,12 @@ EXERCISES["04c"] = Exercise("Waiting for a rare class", hints=(
         lambda share, size: 1 / (1 - (1 - share) ** size) - 1,
 })
 
-EXERCISES["04d"] = Exercise("From the farthest to the nearest", hints=(
+EXERCISES["04d"] = Exercise("From the farthest to the nearest", minutes=12, kind="open", takes="K, alpha", hints=(
     "Class 1 and a far class, on a line. Which of the two should have had many updates?",
     "After one update a prototype stands at (1 − α) times its true place. Where must the true place be, so that "
     "this is close to class 1?",
     "Many updates for all but the last class; class 1 at 2, the others a little above, and the last one at 2/(1 − α).",
-), minutes=12, kind="open", takes="K, alpha",
-    inputs=lambda random: (int(random.integers(3, 10)), float(random.uniform(0.55, 0.95))),
+), inputs=lambda random: (int(random.integers(3, 10)), float(random.uniform(0.55, 0.95))),
     against="SciPy's distances and ranks", properties={
     "there is one row for each of the K classes, and in it a count and at least one feature":
         lambda table, K, alpha: table.ndim == 2 and len(table) == K and (table.shape[1] > 1),

@@ -57,13 +57,13 @@ def _block(n, stray=None):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", hints=(
+EXERCISES["05a"] = Exercise(
+    "Cross-entropy that sees small organs", minutes=8, kind="fill in", takes="logits, labels", hints=(
     "You need one weight for each class, and then the weight of each voxel's own class.",
     "`torch.bincount` counts the classes; say how many there are with `minlength`. `w[labels]` has a weight for "
     "each voxel.",
     "The weights are one minus the counts divided by the number of voxels; then a mean, with a minus sign.",
-), minutes=8, kind="fill in", takes="logits, labels",
-    inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
+), inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
     against="scikit-learn's log_loss", gradient=0, mistakes={
     "That is the plain cross-entropy: every voxel counts the same.":
         lambda logits, labels: _ce(logits, labels, torch.ones_like),
@@ -77,13 +77,12 @@ EXERCISES["05a"] = Exercise("Cross-entropy that sees small organs", hints=(
         lambda logits, labels: -_ce(logits, labels, lambda share: 1 - share),
 })
 
-EXERCISES["05b"] = Exercise("The map of I2PEMD", hints=(
+EXERCISES["05b"] = Exercise("The map of I2PEMD", minutes=10, kind="write", takes="p, labels, G", hints=(
     "Eq. 6 is a sum over the classes: the mass on a class times the price of bringing it to the true one.",
     "`G[labels]` has the shape (H, W, K): for each voxel the prices to its true class. Which axis of p holds the "
     "classes?",
     "Bring the classes of p to its last axis with `movedim`, multiply by the prices, and add up over it.",
-), minutes=10, kind="write", takes="p, labels, G",
-    inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
+), inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
     against="POT, one transport problem for each voxel",
     properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9}, mistakes={
     "That is 1 − p of the true class: every mistake costs the same, and G plays no part.":
@@ -95,14 +94,13 @@ EXERCISES["05b"] = Exercise("The map of I2PEMD", hints=(
         lambda p, labels, G: (p.movedim(0, -1) * G[p.argmax(0)]).sum(-1),
 })
 
-EXERCISES["05c"] = Exercise("What a channel of F costs", hints=(
+EXERCISES["05c"] = Exercise("What a channel of F costs", minutes=8, kind="write", takes="b, K", hints=(
     "Three layers know the channel: the convolution that makes it, its normalisation, and the head.",
     "A kernel has 27 numbers for each channel that it reads. A normalisation has a scale and a shift. The head "
     "reads the channel once for each class.",
     "Three terms: the kernels read 2b channels; the normalisation is there for CT and for MR; the head has K "
     "outputs, whose biases do not grow with d.",
-), minutes=8, kind="write", takes="b, K",
-    inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
+), inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
     oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
     against="two networks, whose parameters are counted", mistakes={
     "The normalisation is separate: CT has a scale and a shift, and MR has too.": lambda b, K: 54 * b + 2 + K,
@@ -111,12 +109,11 @@ EXERCISES["05c"] = Exercise("What a channel of F costs", hints=(
     "The last unit reads 2b channels, not b.": lambda b, K: 27 * b + 4 + K,
 })
 
-EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", hints=(
+EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", minutes=12, kind="open", takes="n", hints=(
     "DOC counts voxels, HD95 looks at those on the surface only. Which shapes are nearly all surface?",
     "Take a large organ that is found without a mistake. What could the prediction hold besides, far away?",
     "The left half of the picture for both; and for the prediction a line of voxels at the right edge.",
-), minutes=12, kind="open", takes="n",
-    inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances", properties={
+), inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances", properties={
     "there are two maps of n × n voxels, the truth and the prediction": lambda maps, n: maps.shape == (2, n, n),
     "the maps hold 0 and 1, and both have an organ":
         lambda maps, n: np.isin(maps, (0, 1)).all() and maps.any((1, 2)).all(),

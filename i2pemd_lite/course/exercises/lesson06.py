@@ -62,12 +62,11 @@ def _evenly(G, T, s):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["06a"] = Exercise("Who may teach", hints=(
+EXERCISES["06a"] = Exercise("Who may teach", minutes=6, kind="fill in", takes="o, G, low, high, T", hints=(
     "Eq. 17 is an intersection, and Eq. 18 a union. What are these for masks of True and False?",
     "`&` is the intersection of two masks and `|` their union. Comparisons need brackets around them.",
     "In words: those above low that are near, together with all those above high.",
-), minutes=6, kind="fill in", takes="o, G, low, high, T",
-    inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=lambda *given: selections(*given)[2],
+), inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=lambda *given: selections(*given)[2],
     against="one transport problem by POT for each image", mistakes={
     "The union of Eq. 18 is missing: those above high are in, near or not.":
         _rule(lambda s, near, low, high: (s > low) & near),
@@ -77,12 +76,11 @@ EXERCISES["06a"] = Exercise("Who may teach", hints=(
     "That is FixMatch: only those above high.": _rule(lambda s, near, low, high: s > high),
 })
 
-EXERCISES["06b"] = Exercise("Why 94 % can mean 81 %", hints=(
+EXERCISES["06b"] = Exercise("Why 94 % can mean 81 %", minutes=6, kind="write", takes="top1, K", hints=(
     "Take 100 images and K questions each: 100 K answers. How many of these are wrong?",
     "An image that is right has K right answers. One that is wrong has two wrong ones, and K − 2 right ones.",
     "The share of wrong answers is two for each wrong image, divided by K. The accuracy is the rest.",
-), minutes=6, kind="write", takes="top1, K",
-    inputs=lambda random: (int(random.integers(20, 100)) / 100, int(random.integers(3, 12))), oracle=_questions,
+), inputs=lambda random: (int(random.integers(20, 100)) / 100, int(random.integers(3, 12))), oracle=_questions,
     against="scikit-learn, asked one question for each class", mistakes={
     "A wrong image is wrong twice: its own class says no, and another one says yes.":
         lambda top1, K: 1 - (1 - top1) / K,
@@ -91,12 +89,11 @@ EXERCISES["06b"] = Exercise("Why 94 % can mean 81 %", hints=(
     "Divide by the number of classes: each image answers K questions, not one.": lambda top1, K: 1 - 2 * (1 - top1),
 })
 
-EXERCISES["06c"] = Exercise("Is it luck?", hints=(
+EXERCISES["06c"] = Exercise("Is it luck?", minutes=6, kind="write", takes="a, b", hints=(
     "Start with the differences, image by image. All that follows looks at them only.",
     "`.std(ddof=1)` divides by n − 1. Without `ddof` numpy divides by n.",
     "The mean of the differences, divided by their standard deviation over the root of n.",
-), minutes=6, kind="write", takes="a, b",
-    inputs=_answered, oracle=lambda a, b: ttest_rel(a, b).statistic, against="SciPy's ttest_rel", mistakes={
+), inputs=_answered, oracle=lambda a, b: ttest_rel(a, b).statistic, against="SciPy's ttest_rel", mistakes={
     "The standard deviation divides by n. Say `ddof=1`.": lambda a, b: _t(a, b, ddof=0),
     "The root of n is missing: without it more images make the test no sharper.": lambda a, b: _t(a, b, root=False),
     "That is the test for two samples that have nothing to do with each other. Here both answered the same images: "
@@ -104,15 +101,14 @@ EXERCISES["06c"] = Exercise("Is it luck?", hints=(
     "The sign is turned: Δ is a less b.": lambda a, b: _t(b, a),
 })
 
-EXERCISES["06d"] = Exercise("Two filters that disagree", hints=(
+EXERCISES["06d"] = Exercise("Two filters that disagree", minutes=15, kind="open", takes="G, T", hints=(
     "The distance is (1 − s) ḡ, and in the band 1 − s differs little. Let the surest have dear mistakes, and the "
     "others cheap ones.",
     "The rest of an image need not be spread out: put all of it on one class. Where in G is the dearest pair, and "
     "where the cheapest?",
     "T images of s a little below 0.8 with the rest on the dearest pair of G, and T a little above 0.7 with the "
     "rest on its cheapest pair off the diagonal.",
-), minutes=15, kind="open", takes="G, T",
-    inputs=lambda random: (random_ground(random, random.integers(5, 9)), int(random.integers(1, 7))),
+), inputs=lambda random: (random_ground(random, random.integers(5, 9)), int(random.integers(1, 7))),
     against="one transport problem by POT for each image", properties={
     "there are 2T rows of K numbers, none negative, and each row adds up to 1":
         lambda o, G, T: o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6,

@@ -53,11 +53,11 @@ def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["07a"] = Exercise("An interval by drawing again", hints=(
+EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fill in", takes="d, picks", hints=(
     "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
     "`d[picks]` has a row for each draw. One number of each row is wanted, and then two of all of these.",
     "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
-), minutes=6, kind="fill in", takes="d, picks", inputs=lambda random: (
+), inputs=lambda random: (
     d := random.normal(random.normal(), 2.0, size=random.integers(3, 9)), random.integers(len(d), size=(400, len(d))),
 ), against="sorted means, one by one", properties={
     "there are two ends": lambda ends, d, picks: ends.shape == (2,),
@@ -76,12 +76,11 @@ EXERCISES["07a"] = Exercise("An interval by drawing again", hints=(
         lambda d, picks: np.percentile(np.median(d[picks], 1), (2.5, 97.5)),
 })
 
-EXERCISES["07b"] = Exercise("An audit of printed means", hints=(
+EXERCISES["07b"] = Exercise("An audit of printed means", minutes=10, kind="write", takes="ct, mr, means", hints=(
     "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
     "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",
     "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",
-), minutes=10, kind="write", takes="ct, mr, means",
-    inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
+), inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
     properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
     mistakes={
     "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.":
@@ -94,11 +93,11 @@ EXERCISES["07b"] = Exercise("An audit of printed means", hints=(
         lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01"),
 })
 
-EXERCISES["07c"] = Exercise("How many seeds?", hints=(
+EXERCISES["07c"] = Exercise("How many seeds?", minutes=10, kind="open", takes="gap, sd", hints=(
     "The quantile of t changes with n, so there is no formula: try one n after the other.",
     "For each n from 2, compute `t.ppf(0.975, n - 1) * sd / n ** 0.5`. When do you stop?",
     "Stop at the first n at which half the width of the interval is below the gap, and return that n.",
-), minutes=10, kind="open", takes="gap, sd", inputs=(
+), inputs=(
     *[lambda random: (float(random.uniform(0.3, 2.0)), float(random.uniform(0.2, 2.0)))] * 2,
     lambda random: ((sd := float(random.uniform(0.2, 2.0))) * float(random.uniform(9.5, 15)), sd),  # two are enough
 ), oracle=_search, against="a search with SciPy's t distribution", properties={
