@@ -13,8 +13,7 @@ class Sketch(Question):
     """A curve over the places `x`, drawn by mouse, touch or keyboard.
 
     A drag draws; with the keyboard one chooses a place and moves its height. Between drawn places the curve is a
-    straight line, before the first and after the last it is level. It is right when its mean distance from the truth
-    is at most `within` (a tenth of the range when None).
+    straight line, before the first and after the last it is level.
     """
 
     missing = "Draw the curve first, from left to right: two places are enough."

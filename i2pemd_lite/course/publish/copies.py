@@ -30,11 +30,10 @@ c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
 
 
 def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None, say=print):
-    """Write the copies of the lessons under `out`, and return the paths of all notebooks and pages written.
+    """Write some of `COPIES` of the lessons under `out`; the paths of all notebooks and pages written.
 
-    Copies that were made before and are unchanged are replaced. `copies` are some of `COPIES`; those for students get
-    the links and the setup cell of a `badges.Repository`. `say` is told each path as it is written, and before a lesson
-    is run for its slides how long it may take. Raises `BadInput` when a lesson's exercise cannot be taken apart, a name
+    Those for students get the links and the setup cell of a `badges.Repository`. `say` is told each path as it is
+    written, and before a lesson is run how long it may take. `BadInput` when an exercise cannot be taken apart, a name
     of a copy is none, or somebody has worked in files that would be replaced; then nothing is written.
     """
     out = Path(out)
@@ -111,11 +110,9 @@ def student(graded):
 
 
 def working(folder=None):
-    """Write the student copies to work with; (the paths of those that were not there yet, and of those that import from
-    this package what the lesson does not: of another version, perhaps).
-
-    What a learner has written stays as it is. `folder` is `work/` of the checkout; links lead where the master's do.
-    """
+    """Write the student copies to work with, into `work/` of the checkout, where links lead where the master's do; (the
+    paths of those that were not there yet, and of those that import from this package what the lesson does not: of
+    another version, perhaps). What a learner has written stays as it is."""
     copies = {Path(folder or root() / "work") / path.name: path for path in notebooks.lessons()}
     new = [copy for copy in copies if not copy.exists()]
     for copy in new:
