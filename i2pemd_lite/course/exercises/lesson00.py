@@ -77,8 +77,7 @@ EXERCISES["00b"] = Exercise("The cheapest doubt", minutes=7, kind="write", takes
     "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
     "Give class k its share, and all the rest to the one class with the smallest price in column k, k left out.",
 ), inputs=lambda random: (
-    G := random_ground(random, random.integers(3, 8)), int(random.integers(len(G))),
-    round(float(random.uniform(0.1, 0.9)), 2),
+    G := random_ground(random, random.integers(3, 8)), int(random.integers(len(G))), round(random.uniform(0.1, 0.9), 2),
 ), against="a linear program of SciPy", properties={
     "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
     "the share of class k is the given one": lambda p, G, k, share: abs(p[k] - share) < 1e-6,

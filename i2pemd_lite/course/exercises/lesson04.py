@@ -64,8 +64,7 @@ EXERCISES["04b"] = Exercise("What a prototype remembers", minutes=10, kind="writ
     "The ages of the rows are T − 1, …, 1, 0. With them you have T weights: a list of T numbers.",
     "A list of T weights times a table (T, d), by `@`, is their weighted sum (d,).",
 ), inputs=lambda random: (
-    torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))),
-    float(random.uniform(0.3, 0.95)),
+    torch.tensor(random.normal(1, 1, size=(random.integers(2, 15), random.integers(1, 5)))), random.uniform(0.3, 0.95),
 ), oracle=lambda u, alpha: lfilter([1 - alpha], [1, -alpha], u.numpy(), axis=0)[-1],  # begun at rest
     against="SciPy's digital filter lfilter", mistakes={
     "The oldest batch has the largest weight. The last row of u is the newest, of age 0.":
@@ -83,7 +82,7 @@ EXERCISES["04c"] = Exercise("Waiting for a rare class", minutes=8, kind="write",
     "First another question: how probable is it that a batch holds the class at all?",
     "What happens in one batch out of ten happens every ten batches. So you need one over that probability.",
     "The probability that none of the images is of the class is (1 − share) to the power size; you need the opposite.",
-), inputs=lambda random: (float(random.uniform(0.003, 0.4)), int(random.integers(2, 49))),
+), inputs=lambda random: (random.uniform(0.003, 0.4), int(random.integers(2, 49))),
     oracle=lambda share, size: geom.mean(binom.sf(0, size, share)),
     against="SciPy's binomial and geometric distributions",
     properties={"nobody waits less than one batch": lambda wait, share, size: wait >= 1 - 1e-9}, mistakes={
@@ -102,7 +101,7 @@ EXERCISES["04d"] = Exercise("From the farthest to the nearest", minutes=12, kind
     "After one update a prototype stands at (1 − α) times its true place. Where must the true place be, so that "
     "this is close to class 1?",
     "Many updates for all but the last class; class 1 at 2, the others a little above, and the last one at 2/(1 − α).",
-), inputs=lambda random: (int(random.integers(3, 10)), float(random.uniform(0.55, 0.95))),
+), inputs=lambda random: (int(random.integers(3, 10)), random.uniform(0.55, 0.95)),
     against="SciPy's distances and ranks", properties={
     "there is one row for each of the K classes, and in it a count and at least one feature":
         lambda table, K, alpha: table.ndim == 2 and len(table) == K and (table.shape[1] > 1),

@@ -98,8 +98,8 @@ EXERCISES["07c"] = Exercise("How many seeds?", minutes=10, kind="open", takes="g
     "For each n from 2, compute `t.ppf(0.975, n - 1) * sd / n ** 0.5`. When do you stop?",
     "Stop at the first n at which half the width of the interval is below the gap, and return that n.",
 ), inputs=(
-    *[lambda random: (float(random.uniform(0.3, 2.0)), float(random.uniform(0.2, 2.0)))] * 2,
-    lambda random: ((sd := float(random.uniform(0.2, 2.0))) * float(random.uniform(9.5, 15)), sd),  # two are enough
+    *[lambda random: (random.uniform(0.3, 2.0), random.uniform(0.2, 2.0))] * 2,
+    lambda random: ((sd := random.uniform(0.2, 2.0)) * random.uniform(9.5, 15), sd),  # two are enough
 ), oracle=_search, against="a search with SciPy's t distribution", properties={
     "two seeds are the least that have a spread": lambda n, gap, sd: n >= 2,
     "the answer is a whole number": lambda n, gap, sd: float(n) == int(n),

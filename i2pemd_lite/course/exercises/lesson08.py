@@ -44,7 +44,7 @@ EXERCISES["08a"] = Exercise("The loss of your own loop", minutes=8, kind="fill i
     "`d` has the costs. `y.unique()` are the classes that are there, and `d[y == k]` the costs of one of them.",
     "One mean for each class of `y.unique()`, then the mean of these. Which of the two terms does the weight "
     "belong to?",
-), inputs=lambda random: (*logits_and_labels(random), float(random.uniform(0.5, 3))),
+), inputs=lambda random: (*logits_and_labels(random), random.uniform(0.5, 3)),
     oracle=lambda z, y, G, weight: log_loss(y, p := softmax(z.numpy(), 1), labels=range(len(G)))
     + weight * np.mean(class_costs(p, y, G)),  # in which each class present counts the same
     against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0, mistakes={
