@@ -20,7 +20,7 @@ def doctor(_):
     from i2pemd_lite.course.about import doctor
 
     lines = doctor.doctor()
-    print(doctor.report(lines))
+    print(lines)
     return any(line.todo for line in lines)
 
 

@@ -121,14 +121,6 @@ def _disk():
     return f"{free:.0f} GiB free for prepared data and runs", "" if free >= SPACE else todo
 
 
-def report(lines):
-    """The examination as text: a line each, what there is to do under it, and last how much there is to mend."""
-    text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
-            for about, found, todo in lines]  # fmt: skip
-    bad = sum(bool(line.todo) for line in lines)
-    return "\n".join([*text, f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"])
-
-
 def doctor():
     """The examination, a `Line` each; in a notebook the browser itself fills in a last one: whether widgets work.
 
@@ -140,12 +132,20 @@ def doctor():
     widgets: ...
     """
     looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
-    return _Examination(Line(look.__name__[1:], *look()) for look in looks)
+    return Examination(Line(look.__name__[1:], *look()) for look in looks)
 
 
-class _Examination(tuple):
+class Examination(tuple):
+    """Each `Line`, and last how much there is to mend: as text, or as a table in a notebook."""
+
+    def __str__(self):
+        text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
+                for about, found, todo in self]  # fmt: skip
+        bad = sum(bool(line.todo) for line in self)
+        return "\n".join([*text, f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"])
+
     def __repr__(self):
-        return f"{report(self)}\nwidgets: to be seen where a browser shows this cell"
+        return f"{self}\nwidgets: to be seen where a browser shows this cell"
 
     def _ipython_display_(self):
         from IPython.display import display
@@ -154,7 +154,7 @@ class _Examination(tuple):
             ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
             for about, found, todo in self
         ]
-        table, text = html_table((), rows, names=1), report(self)
+        table, text = html_table((), rows, names=1), str(self)
         html = f'<div role="group" aria-label="examination">{table}</div><p>{text.splitlines()[-1]}</p>'
         display({"text/plain": text, "text/html": html}, raw=True)
         if any(line.about == "packages" and line.todo for line in self):
