@@ -45,7 +45,7 @@ def record(kind, name, **facts):
     until the kernel ends. What happens while nobody is there (`headless`) is marked by="key", and counts nowhere.
     """
     if kind not in KINDS:
-        raise BadInput(f"kind: expected one of {(*KINDS,)}, found {kind!r}")
+        raise BadInput(f"kind: expected one of {tuple(KINDS)}, found {kind!r}")
     line = {"kind": kind, "name": name, **facts}
     line.setdefault("by", "key" if headless() and kind == "check" else "learner")
     text, path = json.dumps(line, ensure_ascii=False, allow_nan=False), journal()
@@ -103,7 +103,7 @@ def _parsed(line):
 def fits(r):
     """Whether a record, a dict, has the types that are counted on."""
     kind, name, sure = r.get("kind"), r.get("name"), r.get("confidence")
-    if kind not in [*KINDS] or not isinstance(name, str) or not KINDS[kind].fullmatch(name):
+    if not (isinstance(kind, str) and kind in KINDS and isinstance(name, str) and KINDS[kind].fullmatch(name)):
         return False
     if kind == "check":
         hint = r.get("hint", 0)
