@@ -103,12 +103,8 @@ def train(chosen):
 
     try:
         with distributed.joined(), contextlib.ExitStack() as locks:
-
-            def lock(folder):
-                if distributed.is_main():
-                    locks.enter_context(run_lock(folder))
-
-            task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, lock))
+            lock = run_lock if distributed.is_main() else contextlib.nullcontext
+            task, run = distributed.run_on_first_then_all(lambda: _run_to_train(chosen, locks, lock))
             if not distributed.is_main():
                 run.finish(progress=False)
                 return
@@ -122,12 +118,12 @@ def train(chosen):
         os._exit(1)  # a connection to processes that have ended may not let this one end
 
 
-def _run_to_train(chosen, lock):
+def _run_to_train(chosen, locks, lock):
     if chosen.resume:
         if any((chosen.task, chosen.method, chosen.out, chosen.profile, chosen.seed is not None)):
             raise BadInput("--resume: expected beside it only --data, --device and --set, for the folder says the rest")
         task = _task_of(chosen.resume)
-        lock(chosen.resume)
+        locks.enter_context(lock(chosen.resume))
         run = task.resume(chosen.resume, chosen.data)
         run.change(**_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
@@ -140,7 +136,7 @@ def _run_to_train(chosen, lock):
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
-        lock(folder)
+        locks.enter_context(lock(folder))
     return task, run
 
 

@@ -8,23 +8,22 @@ from importlib import metadata, util
 import pytest
 
 from i2pemd_lite.course.about import doctor
-from i2pemd_lite.course.about.doctor import examine, report
 
 Usage = namedtuple("Usage", "total used free")
 
 
 def line(about):
-    return next(line for line in examine() if line.about == about)
+    return next(line for line in doctor.doctor() if line.about == about)
 
 
 def test_a_report_has_what_to_do_below_what_was_found():
     lines = ["mend     disk      0 GiB free", "                   → make 2 GiB free", "1 thing to mend"]
-    assert report([doctor.Line("disk", "0 GiB free", "make 2 GiB free")]).splitlines() == lines
+    assert str(doctor.Examination([doctor.Line("disk", "0 GiB free", "make 2 GiB free")])).splitlines() == lines
 
 
 def test_all_is_well_here():
-    assert [line.about for line in examine() if line.todo] == []
-    assert report(examine()).endswith("all well")
+    assert [line.about for line in doctor.doctor() if line.todo] == []
+    assert str(doctor.doctor()).endswith("all well")
 
 
 def test_an_old_python(monkeypatch):
@@ -39,7 +38,7 @@ def test_a_package_that_is_missing_and_one_that_is_too_old(monkeypatch):
     found = line("packages")
     assert "nibabel>=" in found.found and "numpy>=" in found.found and "torch" not in found.found
     assert "python3 run.py lab" in found.todo
-    assert "1 thing to mend" in report([found])
+    assert "1 thing to mend" in str(doctor.Examination([found]))
 
 
 def test_a_foreign_kernel_only_where_something_is_missing(monkeypatch, tmp_path):
@@ -90,8 +89,8 @@ def test_a_notebook_gets_a_table_and_a_line_that_the_browser_fills_in(monkeypatc
     monkeypatch.setattr("IPython.display.display", lambda what, **_: shown.append(what))
     doctor.doctor()._ipython_display_()
     table, pulse = shown
-    assert table["text/html"].count("<tr>") == len(examine()) and "all well" in table["text/plain"]
-    assert "widgets do not work here" in pulse._repr_mimebundle_()["text/plain"]
+    assert table["text/html"].count("<tr>") == len(doctor.doctor()) and "all well" in table["text/plain"]
+    assert "widgets do not work here" in pulse["text/plain"]
     monkeypatch.setattr(doctor, "_missing", lambda: ["anywidget>=0.9"])
     shown.clear()
     doctor.doctor()._ipython_display_()

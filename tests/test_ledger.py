@@ -1,7 +1,6 @@
 """The ledger: all equations hold; what is missing is found; and every row turns red when its code is wrong."""
 
 import ast
-import copy
 import re
 import shutil
 from html.parser import HTMLParser
@@ -173,9 +172,8 @@ def of_all(features, labels, num_classes):
 
 
 def labelled_by_the_strong_view(desk, t):
-    other = copy.copy(desk)
-    other.views = desk.views | {"weak": desk.views["strong"], "strong": desk.views["weak"]}
-    return STEP(other, t)
+    desk.views = desk.views | {"weak": desk.views["strong"], "strong": desk.views["weak"]}
+    return STEP(desk, t)
 
 
 def no_gradient_of_the_labelled(desk, t):

@@ -297,7 +297,7 @@ def test_the_table_has_what_is_true_of_the_simulated_class(tmp_path, monkeypatch
         assert list(each.counts.values()) == [first, len(right) - first, len(tries) - len(right), 12 - len(tries)]
         assert each.attempts == pytest.approx(np.mean(list(tries.values())))
     assert sum(each.hinted for each in classroom.exercises(hand_ins)) == truth.hinted
-    surprises = [each.sure - each.right for each in classroom.predictions(hand_ins)]
+    surprises = [score.sure - score.right for _, score in classroom.predictions(hand_ins)]
     assert surprises == sorted(surprises, reverse=True)
     words = (out / "class.txt").read_text()
     assert words.strip() in capsys.readouterr().out and "12 hand-ins counted." in words
@@ -506,7 +506,8 @@ def test_no_text_of_the_table_is_computed_by_a_spreadsheet(sign):
     check = {"attempts": 1, "right": True, "hint": 0, "mistakes": []}
     prediction = {"value": "x", "confidence": 0.5, "chance": 0.5, "hit": True}
     text = f"{sign}HYPERLINK(1)"
-    one = handin.HandIn(f"{text}.json", {text: check}, {text: prediction}, "", text, text)
+    did = {"checks": {text: check}, "predictions": {text: prediction}}
+    one = SimpleNamespace(file=f"{text}.json", profile=text, seed=text, **did)
     cells = [cell for row in classroom.table([one]) for cell in row]
     assert [cell for cell in cells if isinstance(cell, str) and cell[:1] == sign] == []
     assert sum(cell == f"'{text}" for cell in cells) == 5 and 1 in cells

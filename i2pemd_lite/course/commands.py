@@ -4,6 +4,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from i2pemd_lite.course.publish import badges, copies, voila
 from i2pemd_lite.files import BadInput
 
 _say = partial(print, flush=True)
@@ -18,8 +19,8 @@ def doctor(_):
     """Say what is installed and what is found, and for each thing that is missing what to do."""
     from i2pemd_lite.course.about import doctor
 
-    lines = doctor.examine()
-    print(doctor.report(lines))
+    lines = doctor.doctor()
+    print(lines)
     return any(line.todo for line in lines)
 
 
@@ -70,15 +71,11 @@ def lessons(chosen):
 
 def pages(chosen):
     """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
-    from i2pemd_lite.course.publish import voila
-
     _say(*voila.write(chosen.out), sep="\n")
 
 
 def release(chosen):
     """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
-    from i2pemd_lite.course.publish import badges, copies
-
     where = badges.repository(chosen.repository) if chosen.repository else badges.origin()
     wanted = chosen.only or copies.COPIES
     copies.release(chosen.out, chosen.lessons, wanted, where, say=_say)
@@ -90,8 +87,6 @@ def release(chosen):
 
 def work(_):
     """Write the lessons without solutions into work/, those that are not there yet: a learner's own copies."""
-    from i2pemd_lite.course.publish import copies
-
     _, outdated = copies.working()
     for path in outdated:
         _say(f"{path}: imports what its lesson does not, as another version did; if its first cell fails, move it away "

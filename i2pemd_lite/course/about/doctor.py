@@ -19,6 +19,14 @@ from i2pemd_lite.files import BadInput, cache_folder, data_folder, root
 from i2pemd_lite.tables.report import html_table
 
 SPACE = 2  # GiB: the synthetic sets, prepared, and a few runs
+PULSE = """
+export default { render({ model, el }) {
+    el.setAttribute("role", "status");
+    el.textContent = "✓ ok  widgets: this line was written by your browser.";
+} }
+"""
+PULSELESS = ("widgets: if you read this in JupyterLab, widgets do not work here. "
+             "Stop the kernel, close the tab, and start with python3 run.py lab.")  # fmt: skip
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL", "pot": "ot", "scikit-image": "skimage"}
 
 
@@ -28,12 +36,6 @@ class Line(NamedTuple):
     about: str
     found: str
     todo: str
-
-
-def examine():
-    """Every `Line` of the examination; each is what a small function of this module finds."""
-    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
-    return [Line(look.__name__[1:], *look()) for look in looks]
 
 
 def _python():
@@ -119,21 +121,8 @@ def _disk():
     return f"{free:.0f} GiB free for prepared data and runs", "" if free >= SPACE else todo
 
 
-def report(lines):
-    """The examination as text: a line each, and what there is to do under it."""
-    text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
-            for about, found, todo in lines]  # fmt: skip
-    return "\n".join([*text, verdict(lines)])
-
-
-def verdict(lines):
-    """The last line: all well, or how many things to mend."""
-    bad = sum(bool(line.todo) for line in lines)
-    return f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"
-
-
 def doctor():
-    """The examination in a notebook, with a last line that the browser itself fills in: whether widgets work.
+    """The examination, a `Line` each; in a notebook the browser itself fills in a last one: whether widgets work.
 
     Example
     -------
@@ -142,12 +131,21 @@ def doctor():
     ...
     widgets: ...
     """
-    return _Examination(examine())
+    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
+    return Examination(Line(look.__name__[1:], *look()) for look in looks)
 
 
-class _Examination(tuple):
+class Examination(tuple):
+    """Each `Line`, and last how much there is to mend: as text, or as a table in a notebook."""
+
+    def __str__(self):
+        text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
+                for about, found, todo in self]  # fmt: skip
+        bad = sum(bool(line.todo) for line in self)
+        return "\n".join([*text, f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"])
+
     def __repr__(self):
-        return f"{report(self)}\nwidgets: to be seen where a browser shows this cell"
+        return f"{self}\nwidgets: to be seen where a browser shows this cell"
 
     def _ipython_display_(self):
         from IPython.display import display
@@ -156,28 +154,12 @@ class _Examination(tuple):
             ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
             for about, found, todo in self
         ]
-        table = f'<div role="group" aria-label="examination">{html_table((), rows, names=1)}</div>'
-        display({"text/plain": report(self), "text/html": f"{table}<p>{verdict(self)}</p>"}, raw=True)
-        if not any(line.about == "packages" and line.todo for line in self):
-            display(_pulse())
+        table, text = html_table((), rows, names=1), str(self)
+        html = f'<div role="group" aria-label="examination">{table}</div><p>{text.splitlines()[-1]}</p>'
+        display({"text/plain": text, "text/html": html}, raw=True)
+        if any(line.about == "packages" and line.todo for line in self):
+            return
+        import anywidget
 
-
-def _pulse():
-    """A line that the browser rewrites when it draws it, and a note in its place where it does not."""
-    import anywidget
-
-    class Pulse(anywidget.AnyWidget):
-        _esm = """
-        export default { render({ model, el }) {
-            el.setAttribute("role", "status");
-            el.textContent = "✓ ok  widgets: this line was written by your browser.";
-        } }
-        """
-
-        def _repr_mimebundle_(self, **options):
-            live = super()._repr_mimebundle_(**options) or {}  # data, or data and metadata
-            note = ("widgets: if you read this in JupyterLab, widgets do not work here. "
-                    "Stop the kernel, close the tab, and start with python3 run.py lab.")  # fmt: skip
-            return {**(live[0] if isinstance(live, tuple) else live), "text/plain": note}
-
-    return Pulse()
+        live = anywidget.AnyWidget(_esm=PULSE)._repr_mimebundle_() or {}  # data, or data and metadata
+        display({**(live[0] if isinstance(live, tuple) else live), "text/plain": PULSELESS}, raw=True)

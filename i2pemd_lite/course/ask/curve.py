@@ -2,25 +2,24 @@
 
 import numpy as np
 
-from i2pemd_lite.course.ask.question import Question, asked, beside, demand_text, ends, on_grid, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, beside, demand_text, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider, steps
+from i2pemd_lite.panels.engine.picture import Picture
 
 
 class Sketch(Question):
     """A curve over the places `x`, drawn by mouse, touch or keyboard.
 
     A drag draws; with the keyboard one chooses a place and moves its height. Between drawn places the curve is a
-    straight line, before the first and after the last it is level. It is right when its mean distance from the truth
-    is at most `within` (a tenth of the range when None).
+    straight line, before the first and after the last it is level.
     """
 
     missing = "Draw the curve first, from left to right: two places are enough."
 
     def __init__(self, name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
         from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
-        from i2pemd_lite.panels.engine.picture import Picture
 
         demand_text(xlabel=xlabel, ylabel=ylabel)
         self.low, self.high, self.within = ends(name, low, high, within)
@@ -38,9 +37,9 @@ class Sketch(Question):
         self.at.observe(self._chosen, "value")
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
         body = [self.image, beside(self.at, self.height.shown)]
-        super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
         self.card = Card(9.4, 3.2)
         self.show()
+        super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
 
     def _touched(self, at, pressed):
         place = None if self.verdict else style.place(self.card.planes["curve"].axes, at)
@@ -128,8 +127,6 @@ class Sketch(Question):
             plane.text(edge, height, words, size=9, va="center", color=ink)
         self.image.show(self.card.png(), self.words())
 
-    finish = show
-
     def words(self):
         """The alternative text."""
         if self.truth is not None:
@@ -154,7 +151,7 @@ def sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within
 
     The other parameters are those of `predict`.
     """
-    return asked(Sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within, reveal))
+    return Sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within, reveal)
 
 
 def _numbers(name, values):

@@ -60,11 +60,8 @@ class _Printed(io.StringIO):
 
 
 class Case(NamedTuple):
-    """One random input, and what the oracle says of it before the answer is asked.
-
-    Where a gradient has to flow, `slope` is (weights, direction, the change of the sum of these weights times the
-    oracle's value along this direction, by central differences).
-    """
+    """One random input, and what the oracle says of it before the answer is asked: the value, and where a gradient has
+    to flow (weights, direction, the slope of the sum of weights times value along it, by central differences)."""
 
     arguments: tuple
     expected: np.ndarray | None = None
@@ -314,17 +311,13 @@ def _as_mistake(exercise, answer, cases):
     """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
     for sentence, mistaken in exercise.mistakes.items():
         try:
-            if all(_same(answer, mistaken, case.arguments) for case in cases):
+            both = ([_array(_asked(f, copy.deepcopy(case.arguments))) for f in (answer, mistaken)] for case in cases)
+            if all(one.shape == other.shape and (np.abs(one - other) <= 1e-6).all() for one, other in both):
                 return sentence
         except (OutOfTime, KeyboardInterrupt):
             raise
         except BaseException:  # an answer that raises is no such mistake
             pass
-
-
-def _same(answer, mistaken, arguments):
-    one, other = (_array(_asked(function, copy.deepcopy(arguments))) for function in (answer, mistaken))
-    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= 1e-6))
 
 
 def _array(value):

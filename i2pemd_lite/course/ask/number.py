@@ -5,10 +5,11 @@ from numbers import Real
 
 import ipywidgets as widgets
 
-from i2pemd_lite.course.ask.question import Question, asked, ends, on_grid, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import slider
+from i2pemd_lite.panels.engine.picture import Picture
 from i2pemd_lite.panels.engine.still import drawn
 
 
@@ -70,9 +71,7 @@ class Estimate(Question):
         self.slider.value = round(truth) if isinstance(self.slider, widgets.IntSlider) else truth
         return truth
 
-    def finish(self):
-        from i2pemd_lite.panels.engine.picture import Picture
-
+    def show(self):
         self.image = Picture(940)
         self.image.show(drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
         self.children = [*self.children, self.image]
@@ -83,7 +82,7 @@ def estimate(name, question, answer, because, low, high, unit="", within=None, r
 
     The other parameters are those of `predict`.
     """
-    return asked(Estimate(name, question, answer, because, low, high, unit, within, reveal))
+    return Estimate(name, question, answer, because, low, high, unit, within, reveal)
 
 
 def plain(number, digits=3):

@@ -22,12 +22,12 @@ AGAIN = "You have committed to this before: your first answer is the one that co
 
 
 class Question(widgets.VBox):
-    """A question to commit to before the truth is computed.
+    """A question to commit to before the truth is computed; where no learner is there to answer, the key is committed.
 
     A kind gives `body` (its widgets, of which `inputs` take the answer), `options` (what can be answered, in words),
     `missing` (what is said where nothing is answered), `value()` (what is answered; None while it is not),
     `truth_of(answer)` (the checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth
-    in as the answer), and perhaps `finish()` (what it draws after the commitment) and an `image`.
+    in as the answer), and perhaps `show()` (what it draws after the commitment) and an `image`.
 
     After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
@@ -54,6 +54,8 @@ class Question(widgets.VBox):
         self.add_class("i2pemd-question")
         if not callable(answer):
             self.truth_of(answer)  # a wrong key is told when the question is made
+        if progress.headless():
+            self.commit(by="key")
 
     def commit(self, by="learner"):
         """Take the answer as final, say whether it is right and why, and reveal the result.
@@ -79,13 +81,20 @@ class Question(widgets.VBox):
         self.feedback.value = status(self.verdict) + (status(AGAIN) if again else "")
         for each in (*self.inputs, self.confidence, self.button):
             each.disabled = True
-        self.finish()
+        self.show()
         sure = self.confidence.value if by == "learner" else None
-        facts = {"value": value, "confidence": sure, "chance": self.chance, "hit": self.hit}
-        progress.record("prediction", self.name, **facts, by=by)
-        self._reveal()
+        progress.record("prediction", self.name, value=value, confidence=sure, chance=self.chance, hit=self.hit, by=by)
+        try:
+            self.revealed = self.reveal and self.reveal()
+        except Exception as error:
+            return self._report("The result could not be shown.", error)
+        if isinstance(self.revealed, Panel):
+            note_shown(self.revealed)
+        if self.revealed is not None:
+            is_widget = isinstance(self.revealed, widgets.Widget)
+            self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
-    def finish(self):
+    def show(self):
         """What a kind draws once it is committed to."""
 
     def _changed(self, *_):
@@ -97,17 +106,6 @@ class Question(widgets.VBox):
         """Say what is wrong with what was typed into a slider's field."""
         if error:
             self.feedback.value = status(str(error))
-
-    def _reveal(self):
-        try:
-            self.revealed = self.reveal and self.reveal()
-        except Exception as error:
-            return self._report("The result could not be shown.", error)
-        if isinstance(self.revealed, Panel):
-            note_shown(self.revealed)
-        if self.revealed is not None:
-            is_widget = isinstance(self.revealed, widgets.Widget)
-            self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
     def _report(self, before, error):
         self.feedback.value += alert(error, before)
@@ -137,8 +135,8 @@ class Choice(Question):
         if not fine or len(set(choices)) < len(choices):
             raise BadInput(f"{name}, choices: expected a list of two or more different texts, found {choices!r}")
         self.radio = radio = widgets.RadioButtons(options=choices, value=None, layout={"width": "max-content"})
-        super().__init__(name, question, answer, because, reveal, 1 / len(choices), [radio], choices, [radio])
         radio.observe(self._changed, "value")
+        super().__init__(name, question, answer, because, reveal, 1 / len(choices), [radio], choices, [radio])
 
     def value(self):
         return self.radio.value
@@ -168,14 +166,7 @@ def predict(name, question, choices, answer, because, reveal=None):
     because : the sentence that follows the verdict
     reveal : None, or a function without arguments; the panel, widget or printable value that it returns is shown below
     """
-    return asked(Choice(name, question, choices, answer, because, reveal))
-
-
-def asked(question):
-    """The question, to which the key is committed where no learner is there to answer."""
-    if progress.headless():
-        question.commit(by="key")
-    return question
+    return Choice(name, question, choices, answer, because, reveal)
 
 
 def beside(menu, control):

@@ -11,33 +11,20 @@ from i2pemd_lite.files import BadInput
 
 @dataclass(frozen=True)
 class Exercise:
-    """What the judge asks of an answer; the lesson states it.
-
-    Attributes
-    ----------
-    title, minutes, kind : for the reader; kind is "fill in", "write" or "open"
-    takes : the arguments of the function, as the lesson writes them, such as "p, k"
-    inputs : `inputs(random) -> arguments`, one random case; `random` is a numpy Generator; several are asked in turn
-    oracle : `oracle(*arguments) -> value`, by other code than ours; None where any answer with the properties is right
-    against : what the oracle is, in words
-    gradient : the position of the argument into which a gradient has to flow; None where none has to
-    properties : {sentence: holds(answer, *arguments)}, asked in this order and before the oracle
-    hints : three sentences, from a nudge to nearly there
-    mistakes : {sentence: function}, typical wrong answers, and what is said to one who gives the same
-    """
+    """What the judge asks of an answer; the lesson states it."""
 
     title: str
     _: KW_ONLY
     minutes: int
-    kind: str
-    takes: str
-    inputs: Callable | tuple
-    oracle: Callable | None = None
-    against: str
-    gradient: int | None = None
-    properties: dict = field(default_factory=dict)
-    hints: tuple
-    mistakes: dict
+    kind: str  # "fill in", "write" or "open"
+    takes: str  # the arguments of the function, as the lesson writes them, such as "p, k"
+    inputs: Callable | tuple  # of a numpy Generator: the arguments, one random case; several are asked in turn
+    oracle: Callable | None = None  # of the arguments, by other code than ours; None: what has the properties is right
+    against: str  # what the oracle is, in words
+    gradient: int | None = None  # the position of the argument into which a gradient has to flow
+    properties: dict = field(default_factory=dict)  # {sentence: holds(answer, *arguments)}, before the oracle, in order
+    hints: tuple  # three sentences, from a nudge to nearly there
+    mistakes: dict  # {sentence: function}, typical wrong answers, and what is said to one who gives the same
 
 
 @cache

@@ -54,59 +54,58 @@ def _cheaper_elsewhere(p, G):
 # fmt: off
 EXERCISES = {}
 
-EXERCISES["00a"] = Exercise("A cost as a sum of products", hints=(
-        "By hand it was: mass times price, for one class after the other. What are the two in the language of p and G?",
-        "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
-        "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",
-    ), minutes=4, kind="fill in", takes="p, k, G", inputs=lambda random: (
-        p := torch.tensor(histogram(random, random.integers(3, 8))), int(random.integers(len(p))),
-        random_ground(random, len(p)),
-    ), oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver", mistakes={
-        "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.":
-            lambda p, k, G: 1 - p[k],
-        "Those are the prices without the masses: a price has to be multiplied by what is carried.":
-            lambda p, k, G: G[:, k].sum(),
-        "That is the cost against the class before. Python counts from 0, so the label k has the column k.":
-            lambda p, k, G: p @ G[:, k - 1],
-        "That is 0, always: nothing was added, or only what stays. Mass moves from class i to k.":
-            lambda p, k, G: p @ G.diagonal(),
-    })
+EXERCISES["00a"] = Exercise("A cost as a sum of products", minutes=4, kind="fill in", takes="p, k, G", hints=(
+    "By hand it was: mass times price, for one class after the other. What are the two in the language of p and G?",
+    "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
+    "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",
+), inputs=lambda random: (
+    p := torch.tensor(histogram(random, random.integers(3, 8))), int(random.integers(len(p))),
+    random_ground(random, len(p)),
+), oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver", mistakes={
+    "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.":
+        lambda p, k, G: 1 - p[k],
+    "Those are the prices without the masses: a price has to be multiplied by what is carried.":
+        lambda p, k, G: G[:, k].sum(),
+    "That is the cost against the class before. Python counts from 0, so the label k has the column k.":
+        lambda p, k, G: p @ G[:, k - 1],
+    "That is 0, always: nothing was added, or only what stays. Mass moves from class i to k.":
+        lambda p, k, G: p @ G.diagonal(),
+})
 
-EXERCISES["00b"] = Exercise("The cheapest doubt", hints=(
-        "All that is not on class k has to go somewhere. To which class is the way from there the cheapest?",
-        "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
-        "Give class k its share, and all the rest to the one class with the smallest price in column k, k left out.",
-    ), minutes=7, kind="write", takes="G, k, share", inputs=lambda random: (
-        G := random_ground(random, random.integers(3, 8)), int(random.integers(len(G))),
-        round(float(random.uniform(0.1, 0.9)), 2),
-    ), against="a linear program of SciPy", properties={
-        "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
-        "the share of class k is the given one": lambda p, G, k, share: abs(p[k] - share) < 1e-6,
-        "no prediction with this share of class k costs less against label k":
-            lambda p, G, k, share: p @ G[:, k].numpy() < _cheapest_by_scipy(G, k, share) + 1e-6,
-    }, mistakes={
-        "The rest is spread over all other classes. Some of them are nearer to class k than others.": _rest_evenly,
-        "The rest is on the class farthest from k: that is the dearest prediction of all.":
-            lambda G, k, share: _split(G, k, share, G[:, k].argmax()),
-        "The smallest price of column k is the 0 of class k itself, so all mass came to lie there. Leave k out.":
-            lambda G, k, share: _split(G, k, share, k),
-        "That class is near to all the others on average. Only its price to class k counts.":
-            lambda G, k, share: _split(G, k, share, min({*range(len(G))} - {k}, key=lambda i: G[i].sum())),
-    })
+EXERCISES["00b"] = Exercise("The cheapest doubt", minutes=7, kind="write", takes="G, k, share", hints=(
+    "All that is not on class k has to go somewhere. To which class is the way from there the cheapest?",
+    "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
+    "Give class k its share, and all the rest to the one class with the smallest price in column k, k left out.",
+), inputs=lambda random: (
+    G := random_ground(random, random.integers(3, 8)), int(random.integers(len(G))), round(random.uniform(0.1, 0.9), 2),
+), against="a linear program of SciPy", properties={
+    "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
+    "the share of class k is the given one": lambda p, G, k, share: abs(p[k] - share) < 1e-6,
+    "no prediction with this share of class k costs less against label k":
+        lambda p, G, k, share: p @ G[:, k].numpy() < _cheapest_by_scipy(G, k, share) + 1e-6,
+}, mistakes={
+    "The rest is spread over all other classes. Some of them are nearer to class k than others.": _rest_evenly,
+    "The rest is on the class farthest from k: that is the dearest prediction of all.":
+        lambda G, k, share: _split(G, k, share, G[:, k].argmax()),
+    "The smallest price of column k is the 0 of class k itself, so all mass came to lie there. Leave k out.":
+        lambda G, k, share: _split(G, k, share, k),
+    "That class is near to all the others on average. Only its price to class k counts.":
+        lambda G, k, share: _split(G, k, share, min({*range(len(G))} - {k}, key=lambda i: G[i].sum())),
+})
 
-EXERCISES["00c"] = Exercise("Most probable, and yet not the cheapest", hints=(
-        "The more certain a prediction is, the less the other classes matter. How undecided can it be?",
-        "When all classes are equally probable, the costs are the column sums of G (divided by K). Which is smallest?",
-        "Start with equal shares, and give a little more to the class that is farthest from all others.",
-    ), minutes=10, kind="open", takes="G", inputs=_uneven_ground, against="POT's exact solver", properties={
-        "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
-        "one class is the most probable, by more than 0.000001": lambda p, G: np.ptp(np.sort(p)[-2:]) > 1e-6,
-        "against another label than the most probable class the cost is lower": _cheaper_elsewhere,
-    }, mistakes={
-        "All classes are equally probable here, so that none is the most probable one.":
-            lambda G: torch.full_like(G[0], 1 / len(G)),
-        "This prediction is certain of one class. Then its own label costs nothing, and none is cheaper.":
-            lambda G: torch.eye(len(G))[G.sum(0).argmax()],
-        "The most probable class is the one in the middle of the others. It is the cheapest label too.":
-            lambda G: _leaning(G, G.sum(0).argmin()),
-    })
+EXERCISES["00c"] = Exercise("Most probable, and yet not the cheapest", minutes=10, kind="open", takes="G", hints=(
+    "The more certain a prediction is, the less the other classes matter. How undecided can it be?",
+    "When all classes are equally probable, the costs are the column sums of G (divided by K). Which is smallest?",
+    "Start with equal shares, and give a little more to the class that is farthest from all others.",
+), inputs=_uneven_ground, against="POT's exact solver", properties={
+    "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
+    "one class is the most probable, by more than 0.000001": lambda p, G: np.ptp(np.sort(p)[-2:]) > 1e-6,
+    "against another label than the most probable class the cost is lower": _cheaper_elsewhere,
+}, mistakes={
+    "All classes are equally probable here, so that none is the most probable one.":
+        lambda G: torch.full_like(G[0], 1 / len(G)),
+    "This prediction is certain of one class. Then its own label costs nothing, and none is cheaper.":
+        lambda G: torch.eye(len(G))[G.sum(0).argmax()],
+    "The most probable class is the one in the middle of the others. It is the cheapest label too.":
+        lambda G: _leaning(G, G.sum(0).argmin()),
+})

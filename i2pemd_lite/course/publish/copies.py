@@ -1,9 +1,6 @@
 """One master, four copies: for students, for teachers, for a projector, and for nbgrader.
 
-    python -m i2pemd_lite release --out out/course
-
 What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, so both ways lead to the same files.
-`working` writes the lessons that a learner works with on their own.
 """
 
 import contextlib
@@ -33,21 +30,20 @@ c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
 
 
 def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None, say=print):
-    """Write the copies of the lessons under `out`, and return the paths of all notebooks and pages written.
+    """Write some of `COPIES` of the lessons under `out`; the paths of all notebooks and pages written.
 
-    Copies that were made before and are unchanged are replaced. `copies` are some of `COPIES`; those for students get
-    the links and the setup cell of a `badges.Repository`. `say` is told each path as it is written, and before a lesson
-    is run for its slides how long it may take. Raises `BadInput` when a lesson's exercise cannot be taken apart, a name
+    Those for students get the links and the setup cell of a `badges.Repository`. `say` is told each path as it is
+    written, and before a lesson is run how long it may take. `BadInput` when an exercise cannot be taken apart, a name
     of a copy is none, or somebody has worked in files that would be replaced; then nothing is written.
     """
     out = Path(out)
     if unknown := set(copies) - set(COPIES):
         raise BadInput(f"copies: expected some of {', '.join(COPIES)}, found {', '.join(sorted(unknown))}")
-    paths, config = notebooks.lessons(numbers, folder), [out / "nbgrader_config.py"] * ("source" in copies)
-    masters = {path: notebooks.read(path) for path in paths}
+    masters = {path: notebooks.read(path) for path in notebooks.lessons(numbers, folder)}
     graded = {path: source(master, path.name) for path, master in masters.items()}
-    wanted = [(copy, path) for path in paths for copy in COPIES if copy in copies]
-    targets = {(copy, path): out / copy / COPIES[copy].format(path.stem) for copy, path in wanted}
+    targets = {(copy, path): out / copy / place.format(path.stem)
+               for path in masters for copy, place in COPIES.items() if copy in copies}  # fmt: skip
+    config = [out / "nbgrader_config.py"] * ("source" in copies)
     fingerprints = _fingerprints(out, [*targets.values(), *config])
 
     def note(path):  # at once, so that a release that was stopped can be made again
@@ -69,7 +65,7 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     if "slides" in copies:
         from i2pemd_lite.course.publish import pages, slides  # and nbconvert, which takes a second
 
-        for path in pages.write_each(out / "slides", paths, slides.deck, "slides", say):
+        for path in pages.write_each(out / "slides", masters, slides.deck, "slides", say):
             note(path)
     return list(targets.values())
 
@@ -114,11 +110,9 @@ def student(graded):
 
 
 def working(folder=None):
-    """Write the student copies to work with; (the paths of those that were not there yet, and of those that import from
-    this package what the lesson does not: of another version, perhaps).
-
-    What a learner has written stays as it is. `folder` is `work/` of the checkout; links lead where the master's do.
-    """
+    """Write the student copies to work with, into `work/` of the checkout, where links lead where the master's do; (the
+    paths of those that were not there yet, and of those that import from this package what the lesson does not: of
+    another version, perhaps). What a learner has written stays as it is."""
     copies = {Path(folder or root() / "work") / path.name: path for path in notebooks.lessons()}
     new = [copy for copy in copies if not copy.exists()]
     for copy in new:

@@ -1,7 +1,5 @@
 """Every lesson as a page with its results, for those without a kernel and without a network.
 
-    python -m i2pemd_lite lessons --out out/lessons
-
 A page holds its formulas as MathML and its pictures as data; beside the pages lie the files that they link to.
 """
 
@@ -23,11 +21,8 @@ STOPPED = "stopped; lessons that had been run to their end are not run again the
 
 
 def write(out, numbers=(), folder=None, say=print):
-    """Run the lessons, write a page for each and `index.html` under `out`; the paths written.
-
-    `say` is told each path as it is written, and before a lesson is run how long it may take. `BadInput` when a lesson
-    does not run, or a formula or picture in it could not be read on its page.
-    """
+    """Run the lessons, write a page for each and `index.html` under `out`; the paths written. `BadInput` when a lesson
+    does not run, or a formula or picture in it could not be read on its page."""
     out, chosen, every = Path(out), notebooks.lessons(numbers, folder), notebooks.lessons((), folder)
     every = [path for path in every if path in chosen or (out / f"{path.stem}.html").exists()]
     written = list(write_each(out, chosen, lambda notebook, path: lesson(notebook, path, every), "lessons", say))
@@ -53,11 +48,8 @@ def write_each(out, paths, page, what, say):
 
 
 def executed(path, say=print):
-    """The notebook at `path` with its outputs, under the profile of this process; predictions answer from the key.
-
-    It is run again only when the lesson, the package or the profile has changed; until then a copy in the cache serves.
-    `say` is told before a lesson is run how long it may take. `BadInput` names the cell that raises.
-    """
+    """The notebook at `path` with its outputs, run under the profile of this process when lesson, package or profile
+    have changed, with predictions by the key; else a copy in the cache. `BadInput` names a cell that raises."""
     from i2pemd_lite.device import profile  # and torch
 
     name, sources = profile().name, sorted((root() / "i2pemd_lite").rglob("*.py"))

@@ -1,7 +1,4 @@
-"""Panels as pages: a small notebook for each that needs no data, which Voilà serves without code.
-
-    python3 run.py pages
-"""
+"""Panels as pages: a small notebook for each that needs no data, which Voilà serves without code."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences.
-
-    python -m i2pemd_lite report FOLDER --out out/class
-"""
+"""A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
 
 import csv
 from collections import Counter
@@ -35,15 +32,6 @@ class Exercise(NamedTuple):
         return self.counts[NOT_YET] / n, self.counts[LATER] / n, self.attempts
 
 
-class Prediction(NamedTuple):
-    """One prediction, over the class."""
-
-    name: str
-    n: int
-    sure: float  # mean stated confidence
-    right: float  # share of hits
-
-
 def exercises(hand_ins):
     """What became of each exercise that somebody tried."""
     rows = []
@@ -59,19 +47,17 @@ def exercises(hand_ins):
 
 
 def predictions(hand_ins):
-    """What became of each prediction, the most surprising first."""
-    rows = []
-    for name in sorted({name for one in hand_ins for name in one.predictions}):
-        said = [one.predictions[name] for one in hand_ins if name in one.predictions]
-        sure, right = (sum(each[key] for each in said) / len(said) for key in ("confidence", "hit"))
-        rows.append(Prediction(name, len(said), sure, right))
-    return sorted(rows, key=lambda each: (each.right - each.sure, each.name))
+    """[(name, `calibration.Score`)] of what the class predicted, the most surprising first."""
+    scores = {}
+    for name in {name for one in hand_ins for name in one.predictions}:
+        scores[name] = calibration.score(one.predictions[name] for one in hand_ins if name in one.predictions)
+    return sorted(scores.items(), key=lambda pair: (pair[1].right - pair[1].sure, pair[0]))
 
 
 def table(hand_ins):
     """Rows of the CSV table, its columns first: one row a hand-in, a cell is empty where nothing was done."""
     tried = [each.name for each in exercises(hand_ins)]
-    said = sorted(each.name for each in predictions(hand_ins))
+    said = sorted(name for name, _ in predictions(hand_ins))
     columns = ["hand-in", "profile", "seed"]
     columns += [f"{name}{what}" for name in tried for what in ("", " attempts", " hint")]
     columns += [f"{name}{what}" for name in said for what in ("", " confidence")]
@@ -104,14 +90,16 @@ def words(hand_ins, problems):
         lines.append(f"The class struggled most with {hardest.name}: {became}; {took}.")
         common = Counter({(e.name, m): k for e in tried for m, k in e.mistakes.items()}).most_common(3)
         lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
-    if said and said[0].sure > said[0].right:
-        name, n, sure, right = said[0]
-        both = f"{100 * sure:.0f} % sure on average, {100 * right:.0f} % right"
-        lines.append(f"{name} surprised most: {both} ({count(n, 'prediction')}).")
-    if score := calibration.score([each for one in hand_ins for each in one.predictions.values()]):
-        both = f"{100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right"
-        lines.append(f"All predictions: {both}, Brier score {score.brier:.2f}.")
+    if said and said[0][1].sure > said[0][1].right:
+        name, score = said[0]
+        lines.append(f"{name} surprised most: {_sure_and_right(score)} ({count(score.n, 'prediction')}).")
+    if score := calibration.score(each for one in hand_ins for each in one.predictions.values()):
+        lines.append(f"All predictions: {_sure_and_right(score)}, Brier score {score.brier:.2f}.")
     return "\n".join(lines)
+
+
+def _sure_and_right(score):
+    return f"{100 * score.sure:.0f} % sure on average, {100 * score.right:.0f} % right"
 
 
 def report(folder, out):
@@ -167,10 +155,10 @@ def draw(figure, tried, said, n):
         x += 0.035 + 0.0068 * len(what)
     right = figure.add_axes([0.72, bottom, 0.26, top - bottom])
     right.set(xlim=(-3, 103), ylim=(max(len(said), 1) - 0.4, -0.6), xlabel="%")
-    right.set_yticks(range(len(said)), [f"{each.name} ({each.n})" for each in said])
-    for row, each in enumerate(said):
-        right.plot([100 * each.sure, 100 * each.right], [row, row], color=style.LINE, lw=2)
-        right.plot([100 * each.sure], [row], ls="", ms=7, **style.SOURCE)
-        right.plot([100 * each.right], [row], ls="", ms=7, **style.TARGET)
+    right.set_yticks(range(len(said)), [f"{name} ({score.n})" for name, score in said])
+    for row, (_, score) in enumerate(said):
+        right.plot([100 * score.sure, 100 * score.right], [row, row], color=style.LINE, lw=2)
+        right.plot([100 * score.sure], [row], ls="", ms=7, **style.SOURCE)
+        right.plot([100 * score.right], [row], ls="", ms=7, **style.TARGET)
     figure.text(0.72, 1 - 0.24 / height, "●  sure, on average", size=8.5, color=style.BLUE, va="center")
     figure.text(0.87, 1 - 0.24 / height, "×  right", size=8.5, color=style.ORANGE, va="center")

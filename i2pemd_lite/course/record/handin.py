@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 from i2pemd_lite import __version__
 from i2pemd_lite.course.exercises import known_mistakes
@@ -15,20 +15,9 @@ AGAIN = "ask for a new one, made with progress.save"
 LARGEST, MOST_ATTEMPTS = 1_000_000, 100_000  # bytes of a file; attempts at one exercise
 
 
-class HandIn(NamedTuple):
-    """What one learner did."""
-
-    file: str
-    checks: dict  # name -> {"attempts", "right", "hint", "mistakes"}
-    predictions: dict  # name -> {"value", "confidence", "chance", "hit"}
-    journal: str
-    profile: str
-    seed: int
-
-
 def read(path, folder=None):
-    """The hand-in in a file, named by its path below `folder`, or by its name alone; `BadInput` when it is damaged, of
-    another version, changed after it was saved, or says what no learner can have done."""
+    """What `progress.save` wrote into a file, each part under its name, and as `file` the path below `folder`, or the
+    name alone; `BadInput` when it is damaged, of another version, changed since, or says what nobody can have done."""
     path = Path(path)
     name = path.relative_to(folder).as_posix() if folder else path.name
     name = "".join(c if c.isprintable() else "\ufffd" for c in name)  # others can move the cursor of a terminal
@@ -51,7 +40,7 @@ def read(path, folder=None):
         raise _refused(name, "it as progress.save wrote it", "it changed since")
     if wrong := _wrong(content):
         raise _refused(name, "checks and predictions", wrong)
-    return HandIn(name, *(content[key] for key in HandIn._fields[1:]))
+    return SimpleNamespace(**content | {"file": name})
 
 
 def _refused(name, expected, found):
@@ -62,11 +51,8 @@ def _content(path, name):
     """The JSON in a file."""
     expected, text = "a hand-in", ""
     try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) <= LARGEST:
-            text = data.decode()
-            return json.loads(text)
+        if path.stat().st_size <= LARGEST:
+            return json.loads(text := path.read_text(encoding="utf-8"))
         found = "a file of more than 1 MB"
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         expected, found = "a text file", getattr(error, "strerror", error)

@@ -20,9 +20,9 @@ from i2pemd_lite.files import BadInput, cache_folder, write_json
 from i2pemd_lite.panels.engine.still import Still, count, drawn
 from i2pemd_lite.tables.report import html_table
 
-KINDS = ("check", "prediction", "start over", "journal")
 EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
 IDENTITY, MOST_HINTS = re.compile("[0-9a-f]{16}"), 9
+KINDS = {"check": EXERCISE, "prediction": PREDICTION, "start over": re.compile("(?s:.*)"), "journal": IDENTITY}
 WHAT, FORMAT = "progress in i2pemd-lite", 1
 _unwritten = []  # records of this kernel that no file took
 
@@ -41,20 +41,18 @@ def journal():
 def record(kind, name, **facts):
     """Append one line to the journal: `kind` is "check" or "prediction", `name` that of the exercise or prediction.
 
-    Two kernels at once wait for each other. A line that a killed kernel left torn is closed first, so that only that
-    one is lost. Where the file cannot be written, it is said once and the record is kept until the kernel ends. What
-    happens while nobody is there (`headless`) is marked by="key", and counts nowhere.
+    Two kernels at once wait for each other. Where the file cannot be written, it is said once and the record is kept
+    until the kernel ends. What happens while nobody is there (`headless`) is marked by="key", and counts nowhere.
     """
     if kind not in KINDS:
-        raise BadInput(f"kind: expected one of {KINDS}, found {kind!r}")
+        raise BadInput(f"kind: expected one of {tuple(KINDS)}, found {kind!r}")
     line = {"kind": kind, "name": name, **facts}
     line.setdefault("by", "key" if headless() and kind == "check" else "learner")
-    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-    path = journal()
+    text, path = json.dumps(line, ensure_ascii=False, allow_nan=False), journal()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
-            if file.seek(0, os.SEEK_END):
+            if file.seek(0, os.SEEK_END):  # a line that a killed kernel left torn is closed, and no other is lost
                 file.seek(-1, os.SEEK_END)
                 file.write(b"\n" * (file.read(1) != b"\n"))
             file.write(text.encode(errors="replace") + b"\n")
@@ -104,20 +102,17 @@ def _parsed(line):
 
 def fits(r):
     """Whether a record, a dict, has the types that are counted on."""
-    kind, name = r.get("kind"), r.get("name")
-    if kind not in KINDS or not isinstance(name, str):
+    kind, name, sure = r.get("kind"), r.get("name"), r.get("confidence")
+    if not (isinstance(kind, str) and kind in KINDS and isinstance(name, str) and KINDS[kind].fullmatch(name)):
         return False
     if kind == "check":
-        hint, said = r.get("hint", 0), isinstance(r.get("finding", ""), str)
+        hint = r.get("hint", 0)
         hinted = type(hint) is int and 0 <= hint <= MOST_HINTS
-        return bool(EXERCISE.fullmatch(name)) and hinted and said and isinstance(r.get("right", False), bool)
+        return hinted and isinstance(r.get("finding", ""), str) and isinstance(r.get("right", False), bool)
     if kind == "prediction":
-        shares = [r.get("chance"), r.get("confidence")]
-        if shares[1] is None and r.get("by") != "learner":
-            del shares[1]
-        said = isinstance(r.get("hit"), bool) and all(type(x) in (int, float) and 0 <= x <= 1 for x in shares)
-        return bool(PREDICTION.fullmatch(name)) and said
-    return kind == "start over" or bool(IDENTITY.fullmatch(name))
+        shares = [r.get("chance")] if sure is None and r.get("by") != "learner" else [r.get("chance"), sure]
+        return isinstance(r.get("hit"), bool) and all(type(x) in (int, float) and 0 <= x <= 1 for x in shares)
+    return True
 
 
 def _own(kind):
