@@ -159,16 +159,14 @@ def top(key):
 
 def mean_over(key):
     """L_u of batches of which 1, 6, 18 and all 36 images are selected; every strong view answers with 0.6."""
-    s = ClassificationSettings(method="fixmatch", labelled=1, unlabelled=36, mean_over=key)
-    labels = {"labelled": torch.zeros(1, dtype=torch.long), "unlabelled": torch.zeros(36, dtype=torch.long)}
-    losses = []
+    s, losses = ClassificationSettings(method="fixmatch", labelled=1, unlabelled=36, mean_over=key), []
     for selected in SELECTED:
         sure = torch.tensor([[0.95, 0.05]]).repeat(36, 1)
         sure[selected:] = 0.5
         logits = torch.cat([torch.tensor([[0.5, 0.5]]), sure, torch.tensor([[0.6, 0.4]]).repeat(36, 1)]).log()
         learner = SimpleNamespace(
             settings=s, method=METHODS["fixmatch"], memory=None, class_weights=None, bank=PrototypeBank(2, 2),
-            draw=lambda part, t, count: (torch.zeros(count), labels[part], None),
+            draw=lambda part, t, count: (torch.zeros(count), torch.zeros(count, dtype=torch.long), None),
             view=lambda how, images, t, name, **options: images, network=lambda views, out=logits: (out, out),
         )  # fmt: skip
         losses.append(pseudo_labels(learner, 0)["unlabelled"].item())

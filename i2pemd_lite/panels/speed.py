@@ -49,18 +49,14 @@ def draw(card, result):
     beyond = {name: scale * milliseconds for name, milliseconds in result.expected.items()}
     values = np.concatenate([*(values for _, values in names.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-    left = card.plane(
-        "times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
-        xscale="log", yscale="log", xlim=(result.ends[0] / 1.5, 2e7), ylim=(10**bottom, 10 ** max(top, bottom + 1)),
-        xlabel="voxels",
-    )  # fmt: skip
+    left = card.plane("times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
+                      xscale="log", yscale="log", xlabel="voxels", xlim=(result.ends[0] / 1.5, 2e7),
+                      ylim=(10**bottom, 10 ** max(top, bottom + 1)))  # fmt: skip
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
     low = np.floor(min(reach))
     high = low + max(1.0, (max(reach) - low) / 0.62)  # the rest is for the words beside the longest bar
-    right = card.plane(
-        "ratios", [0.66, 0.24, 0.32, 0.6], xscale="log", xlim=(10.0**low, 10.0**high), ylim=(len(names) - 0.4, -0.6),
-        yticks=[],
-    )  # fmt: skip
+    right = card.plane("ratios", [0.66, 0.24, 0.32, 0.6], xscale="log", xlim=(10.0**low, 10.0**high), yticks=[],
+                       ylim=(len(names) - 0.4, -0.6))  # fmt: skip
     card.paper.text(0.07, 0.87, result.unit, size=9.5)
     card.paper.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size", size=8)
     card.paper.text(0.66, 0.87, f"times as fast as “{result.against}”", size=9.5)
