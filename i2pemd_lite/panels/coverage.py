@@ -113,11 +113,9 @@ def describe(result):
     rule, rival, threshold = (result.points[name] for name in ("rule", "rival", "threshold"))
     means = {name: curve.precision.mean() for name, curve in result.curves.items()}
     best = int(np.argmax(result.lead))
-    words = (
-        f"Over all coverages confidence is right in {means['sure']:.1f} % on average, I2PEMD with the learned G in "
-        f"{means['learned']:.1f} %, with the fixed G in {means['fixed']:.1f} %; at best the learned one is "
-        f"{result.lead[best]:.1f} ± {result.doubt[best]:.1f} points ahead."
-    )
+    words = f"Over all coverages confidence is right in {means['sure']:.1f} % on average, I2PEMD with the learned G in "
+    words += f"{means['learned']:.1f} %, with the fixed G in {means['fixed']:.1f} %; at best the learned one is "
+    words += f"{result.lead[best]:.1f} ± {result.doubt[best]:.1f} points ahead."
     if rule.right.number:
         words += f" The I2PEMD rule takes {rule.coverage:.1f} % and is right in {rule.right.percent:.1f} %, as many "
         words += f"by confidence in {rival.right.percent:.1f} %; "

@@ -19,7 +19,6 @@ from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
 
-GROUNDS = {"learned": "learned", "fixed, 1 − I": "fixed"}
 ROWS = {  # the sets of `bands` that are drawn: where from above, and what they are called
     "high": (0.0, "above: s > τ_high"),
     "band": (1.9, "all of it"),
@@ -184,10 +183,8 @@ def describe(result):
     judged, shares = result.judged, result.judged.shares
     near, sure, chance, band = (shares[name] for name in ("near", "sure", "chance", "band"))
     total = sum(shares[name].number for name in ("high", "band", "low"))
-    words = (
-        f"I2PEMD decides about {band.number} of {total} pseudo-labels, {100 * band.number / total:.1f} %, and "
-        f"lets in {near.number} of them; the thresholds alone decide about the rest."
-    )
+    words = f"I2PEMD decides about {band.number} of {total} pseudo-labels, {100 * band.number / total:.1f} %, and "
+    words += f"lets in {near.number} of them; the thresholds alone decide about the rest."
     if near.number:
         words += f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} "
         words += f"%, of as many at random {chance}. "
@@ -226,7 +223,7 @@ def selection(frozen, **start):
     controls = {
         **rule_controls(count, "320px"),
         "batch": slider("batch", 1, 1, batches, 1, width="260px"),
-        "ground": choice("G", list(GROUNDS.items()), "learned", "200px"),
+        "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned", "200px"),
     }
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
 
