@@ -74,7 +74,7 @@ def latest(steps, step):
 
 
 class Films:
-    """The films, curves and table rows of some saved runs."""
+    """The films, curves and table rows of some saved runs; a loss is the mean of up to a sixtieth of the steps."""
 
     def __init__(self, runs):
         self.look = look_of(runs)
@@ -93,11 +93,10 @@ class Films:
         self.stops = sorted({int(step) for film in self.films.values() for step in film.steps})
         self.last = max(self.stops[-1], *(run.number for run in runs.values()), 1)
         self.rows = {name: row(run, self.look) for name, run in runs.items()}
-        losses = dict.fromkeys(name for run in runs.values() for line in run.history[:1] for name in line)
-        self.measures = [*self.look.measures, *(name for name in losses if name not in ("step", "learning_rate"))]
         self.curves = {words: {name: column(run.evaluations, measure) for name, run in runs.items()}
                        for words, measure in self.look.measures.items()}  # fmt: skip
-        for loss in self.measures[len(self.curves) :]:  # each the mean of up to a sixtieth of the steps
+        logged = dict.fromkeys(name for run in runs.values() for line in run.history[:1] for name in line)
+        for loss in (name for name in logged if name not in ("step", "learning_rate")):
             self.curves[loss] = {name: column(run.history, loss, max(len(run.history) // 60, 1))
                                  for name, run in runs.items()}  # fmt: skip
 
@@ -211,7 +210,8 @@ def _draw_curves(card, result):
     now = [curve.now for curve in drawn.values()]
     curves.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
     last_points = np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2)
-    labels = np.array([(1.04 * last, y) for y in style.apart(last_points[:, 1], 0.07 * (high - low))]).reshape(-1, 2)
+    heights = style.apart(last_points[:, 1], 0.07 * (high - low))
+    labels = np.c_[np.full(len(heights), 1.04 * last), heights]
     plane.draw_leaders(curves, last_points, labels)
     for name, label in zip(drawn, labels, strict=True):
         curves.text(*label, short(name), size=8, va="center")
@@ -293,7 +293,7 @@ def scrub(*runs, **named):
     names = list(films.films)
     controls = {
         "step": steps("step", films.stops, films.stops[-1], "420px"),
-        "curve": choice("curve", films.measures, films.measures[0], "210px"),
+        "curve": choice("curve", list(films.curves), next(iter(films.curves)), "210px"),
         "classes": choice("classes", [ALL, *films.look.classes], ALL, "200px"),
     }
     if len(names) > 1:

@@ -35,11 +35,12 @@ def committed():
 
 def of_runs(tables, words="your runs"):
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
-    runs = [run for method in tables.NAMES for run in tables.runs(method)]
-    task = "classification" if tables.PROPOSED == "i2pemd" else "segmentation"
-    return [_measured(f"{title}, {words}", column,
-                      [(run.settings.method, run.settings.seed, float(run.figures[figure])) for run in runs])
-            for of, title, column, figure in FIGURES if of == task]  # fmt: skip
+    runs = [(run.settings, run.figures) for method in tables.NAMES for run in tables.runs(method)]
+    mine = "classification" if tables.PROPOSED == "i2pemd" else "segmentation"
+    return [
+        _measured(f"{title}, {words}", column, [(s.method, s.seed, float(figures[figure])) for s, figures in runs])
+        for task, title, column, figure in FIGURES if task == mine
+    ]  # fmt: skip
 
 
 def _measured(title, column, rows):
@@ -101,11 +102,9 @@ def draw(card, result):
         card.paper.text(x, 0.13, name, size=8.5, color=ink, ha="center")
     bounds = [b for b in (mean.low, mean.high, *d, 0.0, result.gap) if not np.isnan(b)]
     reach = max(max(bounds) - min(bounds), 0.5)
-    middle = card.plane(
-        "differences", [0.35, 0.2, 0.28, 0.66], xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach),
-        ylim=(-0.1, 1.9), title="Ours less theirs (points)", xlabel="difference (points)",
-        yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"],
-    )  # fmt: skip
+    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Ours less theirs (points)",
+                        xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach), xlabel="difference (points)",
+                        yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"])  # fmt: skip
     middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0, still=True)
     middle.points(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5], marker=".", ms=9, color=style.INK)
     middle.line([mean.low, mean.high], [1.15, 1.15], color=style.INK, lw=2)

@@ -93,8 +93,8 @@ def describe(result):
     times = [f"{_long(result.expected[name])} by “{name}”" for name in (slow, fast)]
     words += f" At such a price a batch of {result.batch / 1e6:.2f} million takes {times[0]} and {times[1]}."
     words += f" Measured {', '.join(gone)}: the rest would have taken too long." if gone else ""
-    others = {name: ratio for name, ratio in result.ratios.items() if name != result.against}
-    numbers = {name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in others.items()}
+    numbers = {name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in result.ratios.items()}
+    numbers.pop(result.against, None)
     return words, {**numbers, "compared with": result.against}
 
 
