@@ -151,6 +151,7 @@ TRAINING, SETTLED, INSTANCES = 60, 20, 24
 BLOBS = torch.tensor([[-2.0, -1.2], [-0.8, 0.2], [0.3, -1.0], [1.6, 1.6]])
 
 
+@cache
 def train(rate):
     """Learn four classes of the plane through two tanh features, by SGD with momentum 0.9: L = L_CE + L_I2PEMD,
     with G from prototypes that follow the features (Eq. 3-6, 10). What is returned is by step."""
@@ -178,9 +179,3 @@ def train(rate):
     flips = np.r_[False, (G[1:] != G[:-1]).flatten(1).any(1).numpy()]  # the steps in which G changed
     late = 100 * (loss > guess)[SETTLED:].mean()
     return SimpleNamespace(loss=loss, guess=guess, path=torch.stack(path).numpy(), flips=flips, sign=float(late))
-
-
-@cache
-def trainings():
-    """All rates, trained when the first is asked for (a second or two), so that the slider only looks them up."""
-    return {rate: train(rate) for rate in RATES}

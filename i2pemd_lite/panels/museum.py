@@ -215,7 +215,7 @@ EXHIBITS = {
         }),
     "learning rate too high": Exhibit(
         "A learning rate too high: the loss jumps, prototypes are thrown about",
-        lambda rate: exhibits.trainings()[rate], sane={"rate": 0.1}, broken={"rate": 10.0},
+        exhibits.train, sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
         picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=losses,
         sign="steps with a loss above that of guessing", limit=5, limit_in_words="5 %", above=True,
