@@ -133,14 +133,10 @@ def describe(result):
 
 
 def coverage(frozen, **start):
-    """Precision against coverage on `selection.Frozen` predictions; values in `start` set controls.
+    """Precision against coverage on `selection.Frozen` predictions, as `coverage(freeze(run))`; `start` sets controls.
 
     Each batch is ranked by itself, as in training. The errors take pseudo-labels for independent; an image that is in
     several batches counts as often, so they are somewhat too small.
-
-    Example
-    -------
-        coverage(selection.freeze(run), tau_low=0.6)
     """
     ranking, controls = rank(frozen), rule_controls(frozen.o.shape[1], "250px")
     return Panel("precision against coverage", controls, lambda state: compute(frozen, ranking, tuple(state.values())),

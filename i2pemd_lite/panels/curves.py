@@ -44,10 +44,8 @@ def column(rows, name, smooth=1):
 
 
 def loss_lines(runs, chosen, show, terms, smooth):
-    """One of the `terms` for every run, by name, or where `show` is none of them all terms of the chosen run.
-
-    Each point is the mean of `smooth` steps.
-    """
+    """One of the `terms` for every run, by name, or where `show` is none of them all terms of the chosen run; each
+    point is the mean of `smooth` steps."""
     if show in terms:
         return [Line(name, *column(run.history, show, smooth), i, name == chosen)
                 for i, (name, run) in enumerate(runs.items())]  # fmt: skip

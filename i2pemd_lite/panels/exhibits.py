@@ -112,9 +112,9 @@ def refusal(call):
     """What the library says against a call, "" when it is fine."""
     try:
         call()
+        return ""
     except BadInput as error:
         return str(error)
-    return ""
 
 
 UNLABELLED, TOP = 36, 18

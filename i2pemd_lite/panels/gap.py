@@ -112,13 +112,9 @@ def describe(result):
 
 
 def gap(classes=ALL, share=100, **runs):
-    """Features of CT and MR in the plane, for one to three runs beside each other.
+    """Features of CT and MR in the plane, for one to three runs, as in `gap(joint=joint, ours=ours, classes="liver")`.
 
     `classes` is a class or "all classes", `share` the percentage of the points that are drawn.
-
-    Example
-    -------
-        gap(joint=joint, ours=ours, classes="liver")
     """
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")

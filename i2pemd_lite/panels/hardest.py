@@ -53,10 +53,8 @@ def scored(runs):
 def ranked(answers, order, kind=ALL):
     """Positions of the images, of one class or of all, in an order, and the values that it is by.
 
-    With t_mi the score that method m of M gives to the true class of image i:
-
-    hardest for all         (1/M) Σ_m t_mi, ascending
-    methods disagree most   max_m t_mi − min_m t_mi, descending
+    With t_mi the score that method m of M gives to the true class of image i these are (1/M) Σ_m t_mi, ascending, for
+    the hardest, and max_m t_mi − min_m t_mi, descending, for those on which the methods disagree.
     """
     t = answers.scores[:, np.arange(len(answers.truth)), answers.truth].astype(float)
     values = t.mean(0) if order == "hardest for all" else t.max(0) - t.min(0)
@@ -140,16 +138,11 @@ def describe(result):
 def hardest(runs, **start):
     """The held-back images that are hardest for up to four runs, page by page, with the scores of each run.
 
-    `runs` is a dict by name. The scores are computed once, here. Values in `start` set controls: order (a key of
-    `ORDERS`), kind (a class or `ALL`), page.
-
-    Example
-    -------
-        hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")
+    `runs` is a dict by name, as in `hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")`. The scores are
+    computed once, here. Values in `start` set controls: order (a key of `ORDERS`), kind (a class or `ALL`), page.
     """
     answers = scored(runs)
-    there = np.bincount(answers.truth, minlength=len(CLASSES)).tolist()
-    count = {ALL: len(answers.truth), **dict(zip(CLASSES, there, strict=True))}
+    count = {ALL: len(answers.truth), **{name: int((answers.truth == k).sum()) for k, name in enumerate(CLASSES)}}
     controls = {
         "order": choice("order", list(ORDERS), "hardest for all", "280px"),
         "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL, "240px"),

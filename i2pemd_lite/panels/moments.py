@@ -219,13 +219,7 @@ def _draw_curves(card, result):
 
 
 def short(name):
-    """A name of at most 18 letters, its middle left out, because names differ at their ends.
-
-    Example
-    -------
-    >>> short("joint_sepbn_i2pemd"), short("joint_sepbn_i2pemd_fix")
-    ('joint_sepbn_i2pemd', 'joint_sep…pemd_fix')
-    """
+    """A name of at most 18 letters, its middle left out, because names differ at their ends."""
     return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"
 
 
@@ -277,15 +271,11 @@ def _named(runs, named):
 def scrub(*runs, **named):
     """A slider over the time of one to three trainings: embedding, prototypes and G of each at that moment.
 
-    A run is a `Run` or the folder of a saved one, of which only the files are read: no data, no network. What is shown
-    is what was known when the panel was opened.
+    As in `scrub("runs/joint", "runs/ours")` and `scrub(joint=joint, ours=ours)`, a run is a `Run` or the folder of a
+    saved one, of which only the files are read: no data, no network. What is shown is what was known when the panel
+    was opened.
 
     Raises `BadInput` for another number of runs, runs of two tasks, and a folder that cannot be used (see `saved`).
-
-    Example
-    -------
-        scrub("runs/joint", "runs/ours")
-        scrub(joint=joint, ours=ours)
     """
     if not 1 <= len(runs) + len(named) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs) + len(named)}; open another panel")

@@ -290,8 +290,8 @@ def describe(result):
     there = "The sign is there" if exhibit.there(result.signs[1]) else "The sign is not there"
     words = f"{exhibit.headline}. {there}: {exhibit.sign} is {healthy} ({sane}), and {yours} ({broken})."
     words += f" {exhibit.seen} {exhibit.do}".replace("\n", " ")
-    if getattr(result.views[1], "refusal", ""):
-        words += f" The library says: {result.views[1].refusal}."
+    if said := getattr(result.views[1], "refusal", ""):
+        words += f" The library says: {said}."
     numbers = {"sign, healthy": healthy, "sign, yours": yours}
     for name, number in exhibit.beside.items():
         numbers[f"{name} (healthy → yours)"] = " → ".join(map(number, result.views))

@@ -210,14 +210,10 @@ def keep_apart(controls):
 
 
 def selection(frozen, **start):
-    """The selection rule on `Frozen` predictions; values in `start` set controls.
+    """The selection rule on `Frozen` predictions, as `selection(freeze(run), tau_low=0.6)`; `start` sets controls.
 
     The standard errors take pseudo-labels for independent. An image that is in several batches, in other views, is
     counted as often, so they are somewhat too small.
-
-    Example
-    -------
-        selection(freeze(run), tau_low=0.6)
     """
     batches, count, _ = frozen.o.shape
     controls = {

@@ -13,7 +13,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
-UNITS = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
+UNITS = {"milliseconds": lambda ms, voxels: ms, "nanoseconds a voxel": lambda ms, voxels: 1e6 * ms / voxels}
 MARKS = ("o", "s", "^", "D", "v", "P")
 SIGNS = "●■▲◆▼✚"
 INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
@@ -32,8 +32,7 @@ def compute(timings, state):
     curves, ratios, expected = {}, {}, {}
     for name, taken in timings.milliseconds.items():
         sizes = np.array([size for size in taken if low <= size <= high], dtype=float)
-        values = np.array([taken[size] for size in sizes]) * UNITS[unit]
-        curves[name] = sizes, values if unit == "milliseconds" else values / sizes
+        curves[name] = sizes, UNITS[unit](np.array([taken[size] for size in sizes]), sizes)
         if shared := set(sizes) & set(base):
             size = max(shared)
             ratios[name] = int(size), base[size] / taken[size]
@@ -45,8 +44,7 @@ def compute(timings, state):
 def draw(card, result):
     """Left the measured times over the number of voxels, both in powers of ten; right how many times as fast."""
     names = result.curves
-    scale = UNITS[result.unit] / (1 if result.unit == "milliseconds" else result.batch)
-    beyond = {name: scale * milliseconds for name, milliseconds in result.expected.items()}
+    beyond = {name: UNITS[result.unit](taken, result.batch) for name, taken in result.expected.items()}
     values = np.concatenate([*(values for _, values in names.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
     left = card.plane("times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
