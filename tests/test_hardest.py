@@ -126,7 +126,7 @@ def test_places_without_an_image_are_empty(panel):
 def test_every_control_works_at_both_ends_and_in_the_middle(panel):
     def holds(result):
         assert 1 <= len(result.cases) <= PAGE and result.page == panel.state["page"] <= panel.controls["page"].max
-        assert result.missed_by_all <= min(result.missed.values()) <= result.count
+        assert result.missed["all methods"] <= min(result.missed.values()) <= result.count
         values = [case.value for case in result.cases]
         assert values == sorted(values, reverse=panel.state["order"] != "hardest for all")
 

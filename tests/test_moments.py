@@ -441,6 +441,11 @@ def test_a_saved_run_is_shown_without_its_data(trained, monkeypatch, tmp_path):
     assert copied.words == whole.words and copied.numbers == whole.numbers
 
 
+def test_a_long_name_is_shortened_in_its_middle():
+    names = "joint_sepbn_i2pemd", "joint_sepbn_i2pemd_fix"
+    assert tuple(map(panel.short, names)) == ("joint_sepbn_i2pemd", "joint_sep…pemd_fix")
+
+
 def test_a_touch_of_the_curves_chooses_the_nearest_moment(trained):
     shown = panel.scrub(*trained["segmentation"][:2])
     axes = shown._card.planes["curves"].axes

@@ -162,7 +162,7 @@ def chosen_holds(view, tau_low, tau_high):
 
 
 def training_holds(view, rate):
-    assert view is exhibits.trainings()[rate]
+    assert view is exhibits.train(rate)
     late = slice(exhibits.SETTLED, None)
     assert view.sign == 100 * np.mean(view.loss[late] > view.guess[late])
     assert view.path.shape == (exhibits.TRAINING, museum.K, 2) and np.isfinite(view.loss).all()
@@ -187,8 +187,8 @@ HOLDS = {
 def museum_holds(result):
     exhibit = museum.EXHIBITS[result.name]
     healthy, yours = result.signs
-    assert not exhibit.sign.there(healthy)
-    assert exhibit.sign.there(yours) or result.settings[1] != exhibit.broken
+    assert not exhibit.there(healthy)
+    assert exhibit.there(yours) or result.settings[1] != exhibit.broken
     for view, setting in zip(result.views, result.settings, strict=True):
         HOLDS[result.name](view, **setting)
     if result.settings[0] == result.settings[1]:
@@ -336,13 +336,13 @@ def test_a_class_that_never_came_up_is_told(zeros, then):
 
 @pytest.mark.parametrize("name", museum.EXHIBITS)
 def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
-    panel, sign = museum.panel(name), museum.EXHIBITS[name].sign
+    panel, exhibit = museum.panel(name), museum.EXHIBITS[name]
     healthy, *broken = SIGNS[name]
     panel.set(**healthy)
-    assert not sign.there(panel.result.signs[1]) and "not there" in panel.words
+    assert not exhibit.there(panel.result.signs[1]) and "not there" in panel.words
     for setting in broken:
         panel.set(**setting)
-        assert sign.there(panel.result.signs[1]) and "The sign is there" in panel.words
+        assert exhibit.there(panel.result.signs[1]) and "The sign is there" in panel.words
 
 
 @pytest.mark.parametrize(
@@ -356,9 +356,9 @@ def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
     ],
 )
 def test_a_sign_has_its_limit_where_its_reason_says(name, bad, good):
-    sign = museum.EXHIBITS[name].sign
-    assert sign.there(bad) and not sign.there(good)
-    assert float(Fraction(sign.limit_in_words.removesuffix(" %"))) == sign.limit
+    exhibit = museum.EXHIBITS[name]
+    assert exhibit.there(bad) and not exhibit.there(good)
+    assert float(Fraction(exhibit.limit_in_words.removesuffix(" %"))) == exhibit.limit
 
 
 def test_what_is_not_a_number_is_said_in_words():

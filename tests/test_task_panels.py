@@ -85,7 +85,7 @@ def rows_hold(result):
 
 
 def selection_holds(result):
-    judged, (low, high, top) = result.judged, result.judged.rule
+    judged, (low, high, top, _) = result.judged, result.rule
     mask, s = judged.chosen.mask, judged.chosen.scores
     counts = {name: share.number for name, share in judged.shares.items()}
     assert counts["high"] + counts["band"] + counts["low"] == s.numel() == judged.right.numel()

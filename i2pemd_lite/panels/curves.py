@@ -44,21 +44,19 @@ def column(rows, name, smooth=1):
 
 
 def loss_lines(runs, chosen, show, terms, smooth):
-    """One of the `terms` for every run, by name, or where `show` is none of them all terms of the chosen run.
-
-    Each point is the mean of `smooth` steps.
-    """
-    if show not in terms:
-        here = list(runs).index(chosen)
-        return [Line(term, *column(runs[chosen].history, term, smooth), here) for term in terms]
-    columns = {name: column(run.history, show, smooth) for name, run in runs.items()}
-    return [Line(name, *points, i, name == chosen) for i, (name, points) in enumerate(columns.items())]
+    """One of the `terms` for every run, by name, or where `show` is none of them all terms of the chosen run; each
+    point is the mean of `smooth` steps."""
+    if show in terms:
+        return [Line(name, *column(run.history, show, smooth), i, name == chosen)
+                for i, (name, run) in enumerate(runs.items())]  # fmt: skip
+    here = list(runs).index(chosen)
+    return [Line(term, *column(runs[chosen].history, term, smooth), here) for term in terms]
 
 
 def score_lines(runs, chosen, measure):
     """One column of the evaluations for every run."""
-    columns = {name: column(run.evaluations, measure) for name, run in runs.items()}
-    return [Line(name, *points, i, name == chosen) for i, (name, points) in enumerate(columns.items())]
+    return [Line(name, *column(run.evaluations, measure), i, name == chosen)
+            for i, (name, run) in enumerate(runs.items())]  # fmt: skip
 
 
 def last_values(lines, digits):
@@ -67,13 +65,10 @@ def last_values(lines, digits):
 
 
 def draw_curves(card, name, box, lines, total, title="", limits=None, changes=()):
-    """The lines that have points, each with its label at its right end, and room for `total` steps.
+    """The lines that have points in a plane with room for `total` steps, each with its label at its right end.
 
-    Parameters
-    ----------
-    card, name, box, title : of the plane
-    limits : of the values; None: powers of two around them, on a logarithmic scale
-    changes : (step, λ), each a thin vertical line, with the value after the last one
+    Without `limits` of the values they are powers of two around them, on a logarithmic scale. Each (step, λ) of
+    `changes` is a thin vertical line, with the value after the last one.
     """
     lines = [line for line in lines if len(line.x)]
     low, high = limits or _powers([line.y for line in lines])
@@ -98,6 +93,14 @@ def _logarithmic(axes):
     axes.set_yticks([m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5)])
     axes.yaxis.set_major_formatter(lambda value, _: style.number(value, 5))
     axes.minorticks_off()
+
+
+def ends(values, part=0.1):
+    """Limits around values, with a part of their range as room."""
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    room = part * (high - low) or part * abs(high) or 1.0
+    return low - room, high + room
 
 
 def _powers(values):

@@ -10,6 +10,7 @@ import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import Correlation, pearson
+from i2pemd_lite.panels.curves import ends
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 
@@ -34,19 +35,15 @@ def draw(card, result):
     steps, first = result.steps, result.first
     for bottom, (name, values) in zip((0.705, 0.415, 0.125), result.values.items(), strict=True):
         below = {"xlabel": "step"} if bottom == 0.125 else {"xticklabels": []}
-        curve = card.plane(
-            name, [0.075, bottom, 0.39, 0.2], lambda axes: axes.locator_params(axis="y", nbins=3), title=name,
-            xlim=(0, 1.2 * steps[-1]), ylim=ends(values), **below,
-        )  # fmt: skip
+        curve = card.plane(name, [0.075, bottom, 0.39, 0.2], lambda axes: axes.locator_params(axis="y", nbins=3),
+                           title=name, xlim=(0, 1.2 * steps[-1]), ylim=ends(values), **below)  # fmt: skip
         curve.line(steps[: first + 1], values[: first + 1], color=style.QUIET, lw=1, ls=":")  # what is left out
         curve.line(steps[first:], values[first:], color=style.BLACK, lw=1.4, marker="o", ms=3)
         last = style.number(values[-1], 1 if "%" in name else 3)
         curve.text(1.02 * steps[-1], values[-1], last, size=8, va="center")
     x, y = result.values["mI2PEMD"], result.values[result.against]
-    plane = card.plane(
-        "pairs", [0.555, 0.235, 0.43, 0.62], lambda axes: axes.locator_params(nbins=5),
-        xlabel="mI2PEMD", xlim=ends(x, 0.28), ylim=ends(y),
-    )  # fmt: skip
+    plane = card.plane("pairs", [0.555, 0.235, 0.43, 0.62], lambda axes: axes.locator_params(nbins=5),
+                       xlabel="mI2PEMD", xlim=ends(x, 0.28), ylim=ends(y))  # fmt: skip
     plane.line(x[first:], y[first:], lw=0.8, mew=0, color=style.BLACK, marker="o", ms=5)
     plane.points(x[:first], y[:first], mfc="none", color=style.QUIET, marker="o", ms=5)
     paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
@@ -64,14 +61,6 @@ def said(correlation):
     """A correlation in words."""
     r, p, n = correlation
     return f"r is undefined, n = {n}" if np.isnan(r) else f"r = {r:.2f}, p = {p:.2g}, n = {n}"
-
-
-def ends(values, part=0.1):
-    """Limits around values, with a part of their range as room."""
-    finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-    room = part * (high - low) or part * abs(high) or 1.0
-    return low - room, high + room
 
 
 def describe(result):
@@ -102,11 +91,9 @@ def draw_sizes(card, docs):
     """A ring for each seed, their mean as a point, and the deviation as a line; d -> DOC (seeds,) in percent."""
     x, mean = np.arange(len(docs)), np.array([seeds.mean() for seeds in docs.values()])
     sd, every = np.array([deviation(seeds) for seeds in docs.values()]), np.concatenate([*docs.values()])
-    plane = card.plane(
-        "sizes", [0.09, 0.17, 0.88, 0.68], xlim=(-0.5, len(x) - 0.5), ylim=ends(np.r_[every, mean - sd, mean + sd]),
-        title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds", xticks=x,
-        xticklabels=list(docs), xlabel="feature size d (channels of F)",
-    )  # fmt: skip
+    plane = card.plane("sizes", [0.09, 0.17, 0.88, 0.68], xlim=(-0.5, len(x) - 0.5), xticks=x, xticklabels=list(docs),
+                       ylim=ends(np.r_[every, mean - sd, mean + sd]), xlabel="feature size d (channels of F)",
+                       title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds")  # fmt: skip
     whiskers = np.stack([[x, x], [mean - sd, mean + sd]], -1).swapaxes(0, 1)
     plane.segments(whiskers, color=style.QUIET, lw=1, capstyle="projecting")
     places = np.repeat(x, [len(seeds) for seeds in docs.values()]) + 0.1

@@ -57,18 +57,15 @@ def collapsed(spread, fresh):
     c, G = bank.prototypes, bank.ground_distance()
     size = c.abs().sum(1).mean().item()
     return SimpleNamespace(
-        spread=spread,
-        features=features.numpy(),  # (n, 2)
-        prototypes=c.numpy(),  # (K, 2)
+        spread=spread, features=features.numpy(), prototypes=c.numpy(), ready=bool(bank.seen.all()),
         price=G.sum().item() / (K * (K - 1)),  # mean of G off its diagonal
         loss=i2pemd_loss(torch.zeros(K, K), torch.arange(K), G).item(),  # of guessing
-        ready=bool(bank.seen.all()),
         sign=prototype_distances(c).max().item() / size if size else 0.0,
-    )
+    )  # fmt: skip
 
 
 STEPS, BATCH, RARE = 32, 16, K - 1
-RULES = {"keeps its prototype (ours)": "keep", "gets 0/0 = NaN": "nan", "gets a mean of zero": "zero"}
+OURS, NAN, ZERO = RULES = ("keeps its prototype (ours)", "gets 0/0 = NaN", "gets a mean of zero")
 
 
 @lru_cache(8)
@@ -82,10 +79,10 @@ def batches(share):
 
 @lru_cache(256)
 def class_absent(share, absent):
-    """Prototypes over 32 batches of 16, all classes seen before the first; `absent` is a value of `RULES`.
+    """Prototypes over 32 batches of 16, all classes seen before the first; `absent` is one of `RULES`.
 
-    "keep" is `PrototypeBank`. The other two take Eq. 10 for every class, in the batch or not, with 0/0 or 0 for
-    the mean of nothing.
+    Ours is `PrototypeBank`. The other two take Eq. 10 for every class, in the batch or not, with 0/0 or 0 for the mean
+    of nothing.
     """
     bank = PrototypeBank(K, 2, momentum=ALPHA)
     bank.update(CENTRES, torch.arange(K))
@@ -94,9 +91,9 @@ def class_absent(share, absent):
     for features, labels in zip(all_features, all_labels, strict=True):
         bank.update(features, labels)
         means, counts = class_means(features, labels, K)
-        if absent == "nan":
+        if absent == NAN:
             means = means * (counts / counts)[:, None]
-        path.append(bank.prototypes.clone() if absent == "keep" else ALPHA * path[-1] + (1 - ALPHA) * means)
+        path.append(bank.prototypes.clone() if absent == OURS else ALPHA * path[-1] + (1 - ALPHA) * means)
     path = torch.stack(path)
     present = (all_labels[..., None] == torch.arange(K)).any(1)
     moved = (path[1:] != path[:-1]).any(-1)  # NaN equals nothing, so what is NaN counts as moved
@@ -115,9 +112,9 @@ def refusal(call):
     """What the library says against a call, "" when it is fine."""
     try:
         call()
+        return ""
     except BadInput as error:
         return str(error)
-    return ""
 
 
 UNLABELLED, TOP = 36, 18
@@ -141,14 +138,12 @@ def thresholds_crossed(tau_low, tau_high):
     near = torch.zeros(UNLABELLED, dtype=torch.bool)
     near[d.argsort(stable=True)[:TOP]] = True
     return SimpleNamespace(
-        scores=s.numpy(),
-        distances=d.numpy(),
+        scores=s.numpy(), distances=d.numpy(), thresholds=(tau_low, tau_high),
         high=(s > tau_high).numpy(),  # chosen by Eq. 18
         low=((s > tau_low) & near).numpy(),  # chosen by Eq. 17
-        thresholds=(tau_low, tau_high),
         refusal=refusal(lambda: select(o, G, tau_low, tau_high, TOP)),
         sign=int(((s > tau_low) & (s <= tau_high)).sum()),  # samples about which I2PEMD decides
-    )
+    )  # fmt: skip
 
 
 RATES = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
@@ -156,6 +151,7 @@ TRAINING, SETTLED, INSTANCES = 60, 20, 24
 BLOBS = torch.tensor([[-2.0, -1.2], [-0.8, 0.2], [0.3, -1.0], [1.6, 1.6]])
 
 
+@cache
 def train(rate):
     """Learn four classes of the plane through two tanh features, by SGD with momentum 0.9: L = L_CE + L_I2PEMD,
     with G from prototypes that follow the features (Eq. 3-6, 10). What is returned is by step."""
@@ -183,9 +179,3 @@ def train(rate):
     flips = np.r_[False, (G[1:] != G[:-1]).flatten(1).any(1).numpy()]  # the steps in which G changed
     late = 100 * (loss > guess)[SETTLED:].mean()
     return SimpleNamespace(loss=loss, guess=guess, path=torch.stack(path).numpy(), flips=flips, sign=float(late))
-
-
-@cache
-def trainings():
-    """All rates, trained when the first is asked for (a second or two), so that the slider only looks them up."""
-    return {rate: train(rate) for rate in RATES}

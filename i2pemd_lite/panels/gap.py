@@ -39,16 +39,15 @@ def measure(run):
             cost.add(i2pemd(p[None], case.label[None], G)[0], case.label)
             features[case.modality].append(f)
             labels[case.modality].append(case.label[tuple(voxels.T)])
-    features, labels = ({m: torch.cat(part) for m, part in parts.items()} for parts in (features, labels))
+    features, labels = ({m: torch.cat(part).numpy() for m, part in parts.items()} for parts in (features, labels))
     pairs = {ALL: list(features.values())}
     pairs |= {name: [features[m][labels[m] == k] for m in MODALITIES] for k, name in enumerate(CLASSES)}
-    flat = plane.fit(torch.cat(pairs[ALL]).numpy(), "full")
+    distance = {name: mmd(*map(torch.from_numpy, pair)).item() if all(map(len, pair)) else np.nan
+                for name, pair in pairs.items()}  # fmt: skip
+    flat = plane.fit(np.concatenate(pairs[ALL]), "full")
     return SimpleNamespace(
-        features={m: values.numpy() for m, values in features.items()},
-        labels={m: values.numpy() for m, values in labels.items()},
-        prototypes=learner.bank.prototypes.cpu().numpy(), cost=(cost.sums / cost.counts).numpy(),
-        mmd={name: mmd(*pair).item() if all(map(len, pair)) else np.nan for name, pair in pairs.items()},
-        plane=flat, part=float(flat.explained_variance_ratio_.sum()),
+        features=features, labels=labels, prototypes=learner.bank.prototypes.cpu().numpy(), mmd=distance, plane=flat,
+        cost=(cost.sums / cost.counts).numpy(), part=float(flat.explained_variance_ratio_.sum()),
     )  # fmt: skip
 
 
@@ -113,13 +112,9 @@ def describe(result):
 
 
 def gap(classes=ALL, share=100, **runs):
-    """Features of CT and MR in the plane, for one to three runs beside each other.
+    """Features of CT and MR in the plane, for one to three runs, as in `gap(joint=joint, ours=ours, classes="liver")`.
 
     `classes` is a class or "all classes", `share` the percentage of the points that are drawn.
-
-    Example
-    -------
-        gap(joint=joint, ours=ours, classes="liver")
     """
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")

@@ -53,10 +53,8 @@ def scored(runs):
 def ranked(answers, order, kind=ALL):
     """Positions of the images, of one class or of all, in an order, and the values that it is by.
 
-    With t_mi the score that method m of M gives to the true class of image i:
-
-    hardest for all         (1/M) Σ_m t_mi, ascending
-    methods disagree most   max_m t_mi − min_m t_mi, descending
+    With t_mi the score that method m of M gives to the true class of image i these are (1/M) Σ_m t_mi, ascending, for
+    the hardest, and max_m t_mi − min_m t_mi, descending, for those on which the methods disagree.
     """
     t = answers.scores[:, np.arange(len(answers.truth)), answers.truth].astype(float)
     values = t.mean(0) if order == "hardest for all" else t.max(0) - t.min(0)
@@ -70,7 +68,7 @@ def compute(answers, state):
     """A page of the order: `state` has order (a key of `ORDERS`), kind (a class or `ALL`) and page (from 1).
 
     Of each of its `cases` the place in the order, from 1, image, scores (M, K), and the value that the order is by;
-    `count` images are in the order, of which each method has `missed` some.
+    `count` images are in the order, of which each method, and all methods together, have `missed` some.
     """
     places, values = ranked(answers, state["order"], state["kind"])
     first = (state["page"] - 1) * PAGE
@@ -80,9 +78,9 @@ def compute(answers, state):
         for n, i in enumerate(places[first : first + PAGE], first)
     ]  # fmt: skip
     wrong = answers.scores[:, places].argmax(2) != answers.truth[places]
-    missed = dict(zip(answers.methods, wrong.sum(1).tolist(), strict=True))
+    missed = {**dict(zip(answers.methods, wrong.sum(1), strict=True)), "all methods": wrong.all(0).sum()}
     return SimpleNamespace(methods=answers.methods, order=state["order"], cases=cases, page=state["page"],
-                           count=len(places), missed=missed, missed_by_all=int(wrong.all(0).sum()))  # fmt: skip
+                           count=len(places), missed=missed)  # fmt: skip
 
 
 def pages_of(count):
@@ -94,17 +92,13 @@ def draw(card, result):
     """For each image its picture, and the scores of every method by class, with the true class framed."""
     methods = len(result.methods)
     wide, high, row = size(methods)
-    tall = row - HEAD
+    tall, side = row - HEAD, min(1.05, row - HEAD)
     for n, case in enumerate(result.cases):
-        left, bottom = 4.72 * (n % 2), high - row * (n // 2 + 1)
-
-        def plane(what, x, width, height, left=left, bottom=bottom, n=n):
-            box = [(left + x) / wide, (bottom + 0.07) / high, width / wide, height / high]
-            return card.plane(f"{what} {n}", box, style.blank)
-
-        side = min(1.05, tall)
-        plane("image", 0.1, side, side).image(case.image, 0, 255, extent=(0, 1, 0, 1))
-        scores = plane("scores", 2.1, 2.5, tall)
+        left, bottom = 4.72 * (n % 2), high - row * (n // 2 + 1) + 0.07
+        box = [(left + 0.1) / wide, bottom / high, side / wide, side / high]
+        card.plane(f"image {n}", box, style.blank).image(case.image, 0, 255, extent=(0, 1, 0, 1))
+        box = [(left + 2.1) / wide, bottom / high, 2.5 / wide, tall / high]
+        scores = card.plane(f"scores {n}", box, style.blank)
         words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
         answers = case.scores == case.scores.max(1, keepdims=True)
         scores.matrix(case.scores, result.methods, CLASSES, aspect="auto", words=words, bold=answers)
@@ -113,7 +107,7 @@ def draw(card, result):
             scores.rect(case.truth - 0.5, -0.5, 1, methods, edgecolor=edge, linewidth=width, **frame)
         value = ("mean score" if result.order == "hardest for all" else "range") + f" {case.value:.2f}"
         title = f"{case.place}. {CLASSES[case.truth]}   {value}   {case.id[-24:]}"
-        card.paper.text((left + 0.1) / wide, (bottom + row - 0.24) / high, title, size=9, weight="bold")
+        card.paper.text((left + 0.1) / wide, (bottom + row - 0.31) / high, title, size=9, weight="bold")
 
 
 HEAD = 0.64  # inches above the scores of an image: its title, and the classes
@@ -137,24 +131,18 @@ def describe(result):
             by_answer.setdefault(int(row.argmax()), []).append(f"{method} ({row.max():.2f})")
         answers = "; ".join(f"{CLASSES[k]} by {', '.join(methods)}" for k, methods in by_answer.items())
         words.append(f"{case.place}: {CLASSES[case.truth]}, called {answers}.")
-    missed = {**result.missed, "all methods": result.missed_by_all}
-    wrong = {f"wrong: {name}": f"{number} of {result.count}" for name, number in missed.items()}
+    wrong = {f"wrong: {name}": f"{number} of {result.count}" for name, number in result.missed.items()}
     return " ".join(words), {"page": f"{result.page} of {pages_of(result.count)}", **wrong}
 
 
 def hardest(runs, **start):
     """The held-back images that are hardest for up to four runs, page by page, with the scores of each run.
 
-    `runs` is a dict by name. The scores are computed once, here. Values in `start` set controls: order (a key of
-    `ORDERS`), kind (a class or `ALL`), page.
-
-    Example
-    -------
-        hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")
+    `runs` is a dict by name, as in `hardest({"fixmatch": fixmatch, "i2pemd": ours}, kind="MEL")`. The scores are
+    computed once, here. Values in `start` set controls: order (a key of `ORDERS`), kind (a class or `ALL`), page.
     """
     answers = scored(runs)
-    there = np.bincount(answers.truth, minlength=len(CLASSES)).tolist()
-    count = {ALL: len(answers.truth), **dict(zip(CLASSES, there, strict=True))}
+    count = {ALL: len(answers.truth), **{name: int((answers.truth == k).sum()) for k, name in enumerate(CLASSES)}}
     controls = {
         "order": choice("order", list(ORDERS), "hardest for all", "280px"),
         "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL, "240px"),

@@ -13,7 +13,7 @@ import numpy as np
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import plane
-from i2pemd_lite.panels.curves import LINES, column
+from i2pemd_lite.panels.curves import LINES, column, ends
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
@@ -43,11 +43,10 @@ LETTERS = tuple(
     (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 5.5})
     for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
 )
+SCORES = {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
 LOOKS = {
     "segmentation": Look(SHORT, SCANS, "groups", {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"}),
-    "classification": Look(
-        LESIONS, LETTERS, "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
-    ),
+    "classification": Look(LESIONS, LETTERS, "labels", SCORES),
 }
 
 
@@ -75,10 +74,10 @@ def latest(steps, step):
 
 
 class Films:
-    """The films, curves and table rows of some saved runs."""
+    """The films, curves and table rows of some saved runs; a loss is the mean of up to a sixtieth of the steps."""
 
     def __init__(self, runs):
-        self.runs, self.look = runs, look_of(runs)
+        self.look = look_of(runs)
         for run in runs.values():
             if not run.moments:
                 do = "train it again with this version, or resume it: it keeps one at each evaluation"
@@ -94,16 +93,12 @@ class Films:
         self.stops = sorted({int(step) for film in self.films.values() for step in film.steps})
         self.last = max(self.stops[-1], *(run.number for run in runs.values()), 1)
         self.rows = {name: row(run, self.look) for name, run in runs.items()}
-        losses = dict.fromkeys(name for run in runs.values() for line in run.history[:1] for name in line)
-        self.measures = [*self.look.measures, *(name for name in losses if name not in ("step", "learning_rate"))]
-        self.curves = {measure: {name: self._curve(run, measure) for name, run in runs.items()}
-                       for measure in self.measures}  # fmt: skip
-
-    def _curve(self, run, measure):
-        """Steps and values; a loss is the mean of up to a sixtieth of the steps."""
-        if measure in self.look.measures:
-            return column(run.evaluations, self.look.measures[measure])
-        return column(run.history, measure, max(len(run.history) // 60, 1))
+        self.curves = {words: {name: column(run.evaluations, measure) for name, run in runs.items()}
+                       for words, measure in self.look.measures.items()}  # fmt: skip
+        logged = dict.fromkeys(name for run in runs.values() for line in run.history[:1] for name in line)
+        for loss in (name for name in logged if name not in ("step", "learning_rate")):
+            self.curves[loss] = {name: column(run.history, loss, max(len(run.history) // 60, 1))
+                                 for name, run in runs.items()}  # fmt: skip
 
 
 def look_of(runs):
@@ -132,16 +127,14 @@ def compute(films, state):
 
     at: run -> which moment of its film it is, -1 where it kept none so early;  panes: two pairs of (what, run)
     """
-    names, names_of_classes = list(films.runs), films.look.classes
+    names, step, curves = list(films.films), state["step"], {}
     left, right, show = state.get("left", names[0]), state.get("right", names[-1]), state.get("show", EMBEDDING)
     panes = [(EMBEDDING, left), (GROUND, left)] if len(names) == 1 else [(show, left), (show, right)]
-    step, chosen = state["step"], state["classes"]
-    curves = {}
     for name, (x, y) in films.curves[state["curve"]].items():
         t = latest(x, step)
         curves[name] = SimpleNamespace(x=x, y=y, now=y[t] if t >= 0 else np.nan)
     at = {name: latest(film.steps, step) for name, film in films.films.items()}
-    classes = [k for k, name in enumerate(names_of_classes) if chosen in (ALL, name)]
+    classes = [k for k, name in enumerate(films.look.classes) if state["classes"] in (ALL, name)]
     return SimpleNamespace(films=films, step=step, at=at, panes=panes, classes=classes, curves=curves,
                            measure=state["curve"])  # fmt: skip
 
@@ -189,7 +182,6 @@ def _slanted(axes, count):
 
 def _draw_moment(card, name, box, film, t, classes, look):
     """The points of moment t, and the way of each prototype from the first moment to it:
-
     c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …   one line, with a gap after each class
     """
     mine = np.isin(film.labels, classes)
@@ -197,8 +189,8 @@ def _draw_moment(card, name, box, film, t, classes, look):
     marked = [({"alpha": 0.6, **mark}, points[mine & (film.marks == n)]) for n, (_, mark) in enumerate(look.marks)]
     ways = np.full((len(classes), t + 2, 2), np.nan)  # its last place is the gap
     ways[:, :-1] = film.prototypes[: t + 1, classes].swapaxes(0, 1)
-    ends = zip(classes, ways[:, t], strict=True)  # at t = -1 the gap
-    prototypes = {look.classes[k]: end for k, end in ends if np.isfinite(end).all()}
+    places = zip(classes, ways[:, t], strict=True)  # at t = -1 the gap
+    prototypes = {look.classes[k]: place for k, place in places if np.isfinite(place).all()}
     drawn = plane.draw(card, name, box, film.window, marked, points[~mine], prototypes)
     drawn.line(*ways.reshape(-1, 2).T, color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
 
@@ -206,10 +198,7 @@ def _draw_moment(card, name, box, film, t, classes, look):
 def _draw_curves(card, result):
     """One line for each run from 0 to the last step, with its name at its end, and a cursor."""
     left, last = 0.7, result.films.last
-    values = np.concatenate([curve.y for curve in result.curves.values()])
-    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-    margin = 0.08 * (values.max() - values.min()) or 0.1 * abs(values.max()) or 1.0
-    low, high = values.min() - margin, values.max() + margin
+    low, high = ends(np.concatenate([curve.y for curve in result.curves.values()]), 0.08)
     room = 0.08 + 0.024 * max(map(len, map(short, result.curves)))  # of a letter of 8 points in the width
     box = [left, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT]
     curves = card.plane("curves", box, lambda axes: axes.locator_params(nbins=5), xlabel="step",
@@ -220,22 +209,17 @@ def _draw_curves(card, result):
     drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
     now = [curve.now for curve in drawn.values()]
     curves.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
-    heights = style.apart([curve.y[-1] for curve in drawn.values()], 0.07 * (high - low))
-    ends = np.array([(1.04 * last, height) for height in heights]).reshape(-1, 2)
-    plane.draw_leaders(curves, np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2), ends)
-    for name, end in zip(drawn, ends, strict=True):
-        curves.text(*end, short(name), size=8, va="center")
+    last_points = np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2)
+    heights = style.apart(last_points[:, 1], 0.07 * (high - low))
+    labels = np.c_[np.full(len(heights), 1.04 * last), heights]
+    plane.draw_leaders(curves, last_points, labels)
+    for name, label in zip(drawn, labels, strict=True):
+        curves.text(*label, short(name), size=8, va="center")
     card.paper.text(left, 1 - 0.2 / HEIGHT, f"{result.measure}, cursor at step {result.step}", **TITLE)
 
 
 def short(name):
-    """A name of at most 18 letters, its middle left out, because names differ at their ends.
-
-    Example
-    -------
-    >>> short("joint_sepbn_i2pemd"), short("joint_sepbn_i2pemd_fix")
-    ('joint_sepbn_i2pemd', 'joint_sep…pemd_fix')
-    """
+    """A name of at most 18 letters, its middle left out, because names differ at their ends."""
     return name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}"
 
 
@@ -266,10 +250,8 @@ def describe(result):
 
 
 def table(*runs, **named):
-    """The runs as a `Report`: method, λ, seed, steps, and the figure of the last evaluation and of the best one.
-
-    Runs are given as to `scrub`, any number of them, of one task.
-    """
+    """The runs, given as to `scrub` but any number of them, as a `Report`: method, λ, seed, steps, and the figure of
+    the last evaluation and of the best one."""
     runs = _named(runs, named)
     look = look_of(runs)
     return Report("Runs, by their files", [{"run": name, **row(run, look)} for name, run in runs.items()])
@@ -289,23 +271,19 @@ def _named(runs, named):
 def scrub(*runs, **named):
     """A slider over the time of one to three trainings: embedding, prototypes and G of each at that moment.
 
-    A run is a `Run` or the folder of a saved one, of which only the files are read: no data, no network. What is shown
-    is what was known when the panel was opened.
+    As in `scrub("runs/joint", "runs/ours")` and `scrub(joint=joint, ours=ours)`, a run is a `Run` or the folder of a
+    saved one, of which only the files are read: no data, no network. What is shown is what was known when the panel
+    was opened.
 
     Raises `BadInput` for another number of runs, runs of two tasks, and a folder that cannot be used (see `saved`).
-
-    Example
-    -------
-        scrub("runs/joint", "runs/ours")
-        scrub(joint=joint, ours=ours)
     """
     if not 1 <= len(runs) + len(named) <= MOST:
         raise BadInput(f"runs: expected one to {MOST}, found {len(runs) + len(named)}; open another panel")
     films = Films(_named(runs, named))
-    names = list(films.runs)
+    names = list(films.films)
     controls = {
         "step": steps("step", films.stops, films.stops[-1], "420px"),
-        "curve": choice("curve", films.measures, films.measures[0], "210px"),
+        "curve": choice("curve", list(films.curves), next(iter(films.curves)), "210px"),
         "classes": choice("classes", [ALL, *films.look.classes], ALL, "200px"),
     }
     if len(names) > 1:

@@ -1,7 +1,7 @@
 """The failure museum: the method broken on purpose, each time beside a healthy one, with the sign that gives it away.
 
-An exhibit runs one function of `exhibits.py` twice, with sane settings and with the learner's. The `Sign` says from
-where on the number it returns is bad, and why there.
+An exhibit runs one function of `exhibits.py` twice, with sane settings and with the learner's. Its sign says from where
+on the number it returns is bad, and why there.
 """
 
 from collections.abc import Callable
@@ -19,24 +19,8 @@ from i2pemd_lite.panels.exhibits import BLOBS, CENTRES, POINT, RARE, RIGHT, SETT
 P = exhibits.P.numpy()
 
 
-class Sign(NamedTuple):
-    """A number to watch in a training of one's own, and from where on it is bad."""
-
-    name: str
-    limit: float
-    limit_in_words: str
-    above: bool  # whether it is bad above the limit, or below
-    reason: str  # for the limit
-    scale: Callable  # the number -> its place on a gauge from 0 to 1
-    form: str = "{:.0f}"
-
-    def there(self, value):
-        """Whether a value gives the failure away."""
-        return value > self.limit if self.above else value < self.limit
-
-
 class Exhibit(NamedTuple):
-    """A failure on show."""
+    """A failure on show, with its sign: a number to watch in a training of one's own, and from where on it is bad."""
 
     headline: str
     view: Callable  # setting -> what is drawn, with its `sign`
@@ -45,11 +29,21 @@ class Exhibit(NamedTuple):
     in_words: Callable  # setting -> the setting in a few words
     picture: Callable  # `picture(plane, view)`, for the healthy view and for the learner's
     places: tuple  # (left, width) of these two pictures, and of the chart
-    sign: Sign
+    sign: str  # what the number is
+    limit: float
+    limit_in_words: str
+    above: bool  # whether it is bad above the limit, or below
+    reason: str  # for the limit
+    scale: Callable  # the number -> its place on a gauge from 0 to 1
     seen: str  # how the sign shows in a training
     do: str
     beside: dict  # further numbers: name -> (view -> words)
+    form: str = "{:.0f}"  # of the number
     chart: Callable | None = None  # `chart(card, box, healthy, yours)`, for both together
+
+    def there(self, value):
+        """Whether a value of the sign gives the failure away."""
+        return value > self.limit if self.above else value < self.limit
 
 
 def hill(plane, view):
@@ -65,8 +59,7 @@ def hill(plane, view):
     plane.points(RIGHT, view.sign, marker="o", ms=10, mfc=style.BLACK, mec=style.CARD, zorder=4)
     plane.text(WRONG - 0.02, view.wrong + 0.09, f"wrong: {view.wrong:.2f}", size=8.5)
     plane.text(RIGHT + 0.09, view.sign + 0.11, f"right: {view.sign:.2f}", size=8.5, ha="right")
-    flat = np.abs(view.push).max() < 1e-9
-    words = "flat: no gradient anywhere" if flat else "→  steps of the gradient"
+    words = "flat: no gradient anywhere" if np.abs(view.push).max() < 1e-9 else "→  steps of the gradient"
     plane.text(0.52, 0.84, words, size=8.5, color=style.BLUE)
 
 
@@ -88,12 +81,11 @@ def features(plane, view):
 
 def spreads(card, box, _, yours):
     """What G and g say of every spread, with the learner's marked."""
-    plane = card.plane(
-        "spreads", box, xlim=(-0.4, len(SPREADS) - 0.4), ylim=(0, 2.0), xlabel="spread of the features",
-        title="What G tells of it, and what g tells", xticks=[0, 2, 4, 6, 8, 11],
-        xticklabels=["1", "1/4", "1/16", "1/64", "1/256", "0"],
-    )  # fmt: skip
-    views, x = [exhibits.collapsed(spread, False) for spread in SPREADS], SPREADS.index(yours.spread)
+    ticks, x = [0, 2, 4, 6, 8, 11], SPREADS.index(yours.spread)
+    plane = card.plane("spreads", box, xlim=(-0.4, len(SPREADS) - 0.4), ylim=(0, 2.0), xlabel="spread of the features",
+                       title="What G tells of it, and what g tells", xticks=ticks,
+                       xticklabels=[fraction(SPREADS[n]) for n in ticks])  # fmt: skip
+    views = [exhibits.collapsed(spread, False) for spread in SPREADS]
     plane.line(range(len(views)), [view.price for view in views], color=style.BLACK, lw=1.6)
     plane.line(range(len(views)), [view.sign for view in views], color=style.BLUE, lw=1.6, ls="--")
     plane.text(2.3, 0.56, "mean of G", size=8.5, still=True)
@@ -152,11 +144,9 @@ def ways(plane, view):
 def losses(card, box, healthy, yours):
     """The losses of both trainings, and the steps in which G changed."""
     floor = 0.02  # of the losses drawn: a saturated network has almost none on one batch and a huge one on the next
-    plane = card.plane(
-        "losses", box, lambda axes: axes.set(yscale="log") and axes.minorticks_off(), xlabel="step",
-        xlim=(0, TRAINING + 1), ylim=(0.0015, 60), title="Loss   ─ yours   ╌ healthy   ┈ guessing",
-        yticks=[floor, 0.1, 1, 10], yticklabels=[f"≤ {floor}", "0.1", "1", "10"],
-    )  # fmt: skip
+    plane = card.plane("losses", box, lambda axes: axes.set(yscale="log") and axes.minorticks_off(), xlabel="step",
+                       xlim=(0, TRAINING + 1), ylim=(0.0015, 60), title="Loss   ─ yours   ╌ healthy   ┈ guessing",
+                       yticks=[floor, 0.1, 1, 10], yticklabels=[f"≤ {floor}", "0.1", "1", "10"])  # fmt: skip
     plane.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET, still=True)
     step = np.arange(1, TRAINING + 1)
     plane.line(step, yours.guess, color=style.QUIET, lw=1, ls=":")
@@ -171,87 +161,72 @@ EXHIBITS = {
         exhibits.diagonal_of_one, sane={"diagonal": 0.0}, broken={"diagonal": 1.0},
         in_words=lambda diagonal: f"diagonal of G {diagonal:.2f}",
         picture=hill, places=((0.075, 0.415), (0.555, 0.415)),
-        sign=Sign(
-            f"I2PEMD of a right prediction (pₖ = {RIGHT})", 0.1, "0.1", above=True,
-            reason="with zeros on the diagonal it is at most (1 − pₖ) max G = 0.05; twice that leaves no doubt",
-            scale=lambda cost: cost, form="{:.2f}",
-        ),
+        sign=f"I2PEMD of a right prediction (pₖ = {RIGHT})", limit=0.1, limit_in_words="0.1", above=True,
+        reason="with zeros on the diagonal it is at most (1 − pₖ) max G = 0.05; twice that leaves no doubt",
+        scale=lambda cost: cost, form="{:.2f}",
         seen="I2PEMD stays high while the network gets\nbetter, and pushes nothing.",
         do="Keep zeros on the diagonal of G:\nfixed_ground_distance(K) is 1 − I.",
         beside={
             "I2PEMD of a wrong prediction": lambda view: f"{view.wrong:.2f}",
             "largest gradient": lambda view: f"{abs(view.push).max():.3f}",
-        },
-    ),
+        }),
     "collapsed prototypes": Exhibit(
         "Prototypes drawn into one point: the ranks hide it to the last, then G is zero",
         exhibits.collapsed, sane={"spread": 1.0, "fresh": False}, broken={"spread": 2**-8, "fresh": False},
         in_words=lambda spread, fresh: "a bank of zeros" if fresh else f"spread {fraction(spread)}",
         picture=features, places=((0.03, 0.29), (0.36, 0.29), (0.725, 0.255)), chart=spreads,
-        sign=Sign(
-            "largest g ÷ mean size ‖c‖₁ of a prototype", 2**-7, "1/128", above=False,
-            reason="bfloat16 has 8 bits: features that differ by less than 1/128 of their size are rounded to the same "
-            "number",
-            scale=lambda ratio: np.clip(1 + np.log2(max(ratio, 1e-9) / 2) / 12, 0, 1), form="{:.4f}",
-        ),
+        sign="largest g ÷ mean size ‖c‖₁ of a prototype", limit=2**-7, limit_in_words="1/128", above=False,
+        reason="bfloat16 has 8 bits: features that differ by less than 1/128 of their size are rounded to the same "
+        "number",
+        scale=lambda ratio: np.clip(1 + np.log2(max(ratio, 1e-9) / 2) / 12, 0, 1), form="{:.4f}",
         seen="G and the loss look as always while g shrinks;\nin the end both are exactly 0.",
         do="Log g, not G alone. Look for dead features;\nupdate the bank before you use its G.",
         beside={
             "mean of G": lambda view: f"{view.price:.3f}",
             "I2PEMD of guessing": lambda view: f"{view.loss:.3f}",
             "all classes seen": lambda view: "yes" if view.ready else "no",
-        },
-    ),
+        }),
     "a batch without a class": Exhibit(
         "A batch without class 4: what to do with the mean of nothing",
-        lambda share, absent: exhibits.class_absent(share, exhibits.RULES[absent]),
-        sane={"absent": "keeps its prototype (ours)"}, broken={"share": 0.04, "absent": "gets a mean of zero"},
+        exhibits.class_absent, sane={"absent": exhibits.OURS}, broken={"share": 0.04, "absent": exhibits.ZERO},
         in_words=lambda share, absent: f"the class {absent.removesuffix(' (ours)')}",
         picture=absent, places=((0.065, 0.425), (0.555, 0.425)),
-        sign=Sign(
-            "updates of a class that was not in the batch", 0, "0", above=True,
-            reason="Eq. 10 and 11 have none for N_k = 0", scale=lambda count: count / (1.5 * STEPS),
-        ),
+        sign="updates of a class that was not in the batch", limit=0, limit_in_words="0", above=True,
+        reason="Eq. 10 and 11 have none for N_k = 0", scale=lambda count: count / (1.5 * STEPS),
         seen="A prototype moves or turns NaN in a step\nthat shows no instance of its class.",
         do="Divide only where N_k > 0, and let the others\nkeep what they have. Log the age of each.",
         beside={
             "farthest from its class": lambda view: f"{view.error.max():.2f}".replace("nan", "not a number"),
             "longest without an update": lambda view: f"{view.age} step{'s' * (view.age != 1)}",
-        },
-    ),
+        }),
     "thresholds crossed": Exhibit(
         "τ_low above τ_high: I2PEMD has nobody left to decide about",
         exhibits.thresholds_crossed, sane={"tau_low": 0.7, "tau_high": 0.8}, broken={"tau_low": 0.8, "tau_high": 0.7},
         in_words=lambda tau_low, tau_high: "τ_low < τ_high" if tau_low < tau_high else "τ_low ≥ τ_high",
         picture=band, places=((0.065, 0.425), (0.555, 0.425)),
-        sign=Sign(
-            f"samples with τ_low < s ≤ τ_high, of {exhibits.UNLABELLED} in a batch", 1, "1", above=False,
-            reason="about all others the thresholds alone decide", scale=lambda count: min(count / 20, 1),
-        ),
+        sign=f"samples with τ_low < s ≤ τ_high, of {exhibits.UNLABELLED} in a batch",
+        limit=1, limit_in_words="1", above=False,
+        reason="about all others the thresholds alone decide", scale=lambda count: min(count / 20, 1),
         seen="Nobody is let in by I2PEMD (★): all are\nchosen by s > τ_high alone, unasked.",
         do="Keep τ_low < τ_high; select() refuses all else.\nCount the band in each batch.",
         beside={
             "let in by I2PEMD": lambda view: f"{(view.low & ~view.high).sum()}",
             "chosen in all": lambda view: f"{(view.low | view.high).sum()}",
-        },
-    ),
+        }),
     "learning rate too high": Exhibit(
         "A learning rate too high: the loss jumps, prototypes are thrown about",
-        lambda rate: exhibits.trainings()[rate], sane={"rate": 0.1}, broken={"rate": 10.0},
+        exhibits.train, sane={"rate": 0.1}, broken={"rate": 10.0},
         in_words=lambda rate: f"learning rate {rate:g}",
         picture=ways, places=((0.03, 0.27), (0.335, 0.27), (0.68, 0.30)), chart=losses,
-        sign=Sign(
-            "steps with a loss above that of guessing", 5, "5 %", above=True,
-            reason=f"who learns is below it after {SETTLED} steps; one in twenty is allowed to an unlucky batch",
-            scale=lambda percent: percent / 100, form="{:.0f} %",
-        ),
+        sign="steps with a loss above that of guessing", limit=5, limit_in_words="5 %", above=True,
+        reason=f"who learns is below it after {SETTLED} steps; one in twenty is allowed to an unlucky batch",
+        scale=lambda percent: percent / 100, form="{:.0f} %",
         seen="Now and then the loss is above that of\nequal probabilities for all classes.",
         do="Divide the learning rate by 3 until it stays\nbelow. G flips in healthy runs too.",
         beside={
             "largest loss after step 20": lambda view: f"{view.loss[SETTLED:].max():.2f}",
             "steps in which G changed": lambda view: f"{view.flips.sum()}",
-        },
-    ),
+        }),
 }  # fmt: skip
 
 
@@ -272,7 +247,7 @@ def compute(state):
 def draw(card, result):
     """Above the healthy one beside the learner's, on the same axes; below the sign on a gauge, and what to do."""
     exhibit, paper = EXHIBITS[result.name], card.paper
-    sign, bad = exhibit.sign, exhibit.sign.there(result.signs[1])
+    bad = exhibit.there(result.signs[1])
     boxes = [[left, 0.455, width, 0.36] for left, width in exhibit.places]
     paper.text(0.02, 0.945, exhibit.headline, size=11, weight="bold")
     heads = ("✓  healthy", style.INK), ("✖  yours", style.RED) if bad else ("✓  yours", style.INK)
@@ -284,21 +259,21 @@ def draw(card, result):
         exhibit.chart(card, boxes[2], *result.views)
 
     paper.rect(0, 0, 1, 0.315, color="#e9e6dc", lw=0, zorder=-1, still=True)
-    paper.text(0.02, 0.262, f"The sign to watch: {sign.name}", size=9.5, weight="bold")
-    why = f"bad {'above' if sign.above else 'below'} {sign.limit_in_words}: {sign.reason}"
+    paper.text(0.02, 0.262, f"The sign to watch: {exhibit.sign}", size=9.5, weight="bold")
+    why = f"bad {'above' if exhibit.above else 'below'} {exhibit.limit_in_words}: {exhibit.reason}"
     paper.text(0.02, 0.02, why, size=7.5, color=style.QUIET)
     gauge = card.plane("gauge", [0.02, 0.125, 0.56, 0.052], style.framed, facecolor="none", xlim=(0, 1), ylim=(0, 1))
-    limit = float(sign.scale(sign.limit))
-    shaded = (limit, 0, 1 - limit, 1) if sign.above else (0, 0, limit, 1)
+    limit = float(exhibit.scale(exhibit.limit))
+    shaded = (limit, 0, 1 - limit, 1) if exhibit.above else (0, 0, limit, 1)
     gauge.rect(*shaded, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)
     gauge.line([limit, limit], [-0.25, 1.25], color=style.RED, lw=2, clip_on=False)
     marks = (("healthy", "o", style.BLUE, {"va": "bottom", "weight": "normal"}, 1.35),
              ("yours", "D", style.RED if bad else style.BLACK, {"va": "top", "weight": "bold"}, -0.4))  # fmt: skip
     for value, (word, marker, ink, look, y) in zip(result.signs, marks, strict=True):
-        x = float(sign.scale(value))
+        x = float(exhibit.scale(value))
         gauge.points(x, 0.5, marker=marker, mfc=ink, ms=9, mec=style.CARD, clip_on=False, zorder=4)
         side = "left" if x < 0.15 else "right" if x > 0.85 else "center"
-        gauge.text(x, y, f"{word} {sign.form.format(value)}", size=8.5, ha=side, clip_on=False, **look)
+        gauge.text(x, y, f"{word} {exhibit.form.format(value)}", size=8.5, ha=side, clip_on=False, **look)
 
     verdict, ink = ("✖  The sign is there.", style.RED) if bad else ("✓  The sign is not there.", style.INK)
     paper.text(0.62, 0.262, verdict, size=10, weight="bold", color=ink)
@@ -309,14 +284,14 @@ def draw(card, result):
 
 def describe(result):
     """The sign in both, and what the library and the equations say beside it."""
-    exhibit, sign = EXHIBITS[result.name], EXHIBITS[result.name].sign
-    healthy, yours = (sign.form.format(value) for value in result.signs)
+    exhibit = EXHIBITS[result.name]
+    healthy, yours = (exhibit.form.format(value) for value in result.signs)
     sane, broken = (exhibit.in_words(**setting) for setting in result.settings)
-    there = "The sign is there" if sign.there(result.signs[1]) else "The sign is not there"
-    words = f"{exhibit.headline}. {there}: {sign.name} is {healthy} ({sane}), and {yours} ({broken})."
+    there = "The sign is there" if exhibit.there(result.signs[1]) else "The sign is not there"
+    words = f"{exhibit.headline}. {there}: {exhibit.sign} is {healthy} ({sane}), and {yours} ({broken})."
     words += f" {exhibit.seen} {exhibit.do}".replace("\n", " ")
-    if getattr(result.views[1], "refusal", ""):
-        words += f" The library says: {result.views[1].refusal}."
+    if said := getattr(result.views[1], "refusal", ""):
+        words += f" The library says: {said}."
     numbers = {"sign, healthy": healthy, "sign, yours": yours}
     for name, number in exhibit.beside.items():
         numbers[f"{name} (healthy → yours)"] = " → ".join(map(number, result.views))
@@ -334,7 +309,7 @@ def panel(exhibit="one on the diagonal", **start):
         "spread": steps("spread of the features", [(fraction(s), s) for s in SPREADS], opening["spread"], "340px"),
         "fresh": switch("the bank had no update yet (zeros)", opening["fresh"]),
         "share": slider("class 4 is (part of all)", opening["share"], 0.0, 0.25, 0.01),
-        "absent": choice("an absent class", list(exhibits.RULES), opening["absent"], "330px"),
+        "absent": choice("an absent class", exhibits.RULES, opening["absent"], "330px"),
         "tau_low": slider("τ_low", opening["tau_low"], 0.5, 0.95, 0.01),
         "tau_high": slider("τ_high", opening["tau_high"], 0.5, 0.95, 0.01),
         "rate": steps("learning rate", exhibits.RATES, opening["rate"], "340px"),
@@ -347,6 +322,5 @@ def panel(exhibit="one on the diagonal", **start):
 
     bring({"new": exhibit})
     controls["exhibit"].observe(bring, "value")
-    return Panel(
-        "failure museum", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 4.6), start=start
-    )
+    return Panel("failure museum", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 4.6),
+                 start=start)  # fmt: skip

@@ -130,11 +130,6 @@ def weights(key):
     return np.array([terms["ce"], terms["dice"], terms["i2pemd"]])
 
 
-def table1(key):
-    """The mean DOC of the rows of Table 1, as printed or taken again from the organs."""
-    return np.array([row.means[2] if key == "printed" else row.recomputed()[2] for row in paper.TABLE1.values()])
-
-
 # Classification (Eq. 13-19, Tables 4 and 5)
 
 SELECTED = (1, 6, 18, 36)  # of the 36 unlabelled images of a batch
@@ -159,16 +154,14 @@ def top(key):
 
 def mean_over(key):
     """L_u of batches of which 1, 6, 18 and all 36 images are selected; every strong view answers with 0.6."""
-    s = ClassificationSettings(method="fixmatch", labelled=1, unlabelled=36, mean_over=key)
-    labels = {"labelled": torch.zeros(1, dtype=torch.long), "unlabelled": torch.zeros(36, dtype=torch.long)}
-    losses = []
+    s, losses = ClassificationSettings(method="fixmatch", labelled=1, unlabelled=36, mean_over=key), []
     for selected in SELECTED:
         sure = torch.tensor([[0.95, 0.05]]).repeat(36, 1)
         sure[selected:] = 0.5
         logits = torch.cat([torch.tensor([[0.5, 0.5]]), sure, torch.tensor([[0.6, 0.4]]).repeat(36, 1)]).log()
         learner = SimpleNamespace(
             settings=s, method=METHODS["fixmatch"], memory=None, class_weights=None, bank=PrototypeBank(2, 2),
-            draw=lambda part, t, count: (torch.zeros(count), labels[part], None),
+            draw=lambda part, t, count: (torch.zeros(count), torch.zeros(count, dtype=torch.long), None),
             view=lambda how, images, t, name, **options: images, network=lambda views, out=logits: (out, out),
         )  # fmt: skip
         losses.append(pseudo_labels(learner, 0)["unlabelled"].item())
@@ -218,23 +211,20 @@ PASSAGES = {
         "All that can be carried is carried, Σ x = min(Σ p, Σ q).",
         "By the letter x = 0 is the cheapest plan, and Eq. 2 is 0/0; Eq. 6 counts on all mass being moved.",
         "transport.panel(printed=True)", {"all that can be": "whole", "Eq. 1 to the letter": "printed"}, flow,
-        (style.names("p", 3), style.names("q", 3)), "plan x (mass)",
-    ),
+        (style.names("p", 3), style.names("q", 3)), "plan x (mass)"),
     "ties": Passage(
         "equal distances", "Eq. 4", "02",
         "R counts the entries that are smaller, and nothing is said of equal ones.",
         "Strictly smaller: equal distances share the lower rank.",
         "It is what is printed, and with real features no two distances are equal; with ≤ even staying would cost.",
         "none", {"strictly smaller": "strict", "smaller or equal": "max", "the mean rank": "average"}, ties,
-        (C4, C4), "G",
-    ),
+        (C4, C4), "G"),
     "scale": Passage(
         "the length of features", "Eq. 3", "02",
         "Eq. 3 takes distances of features as they are, and no normalisation is mentioned.",
         "Raw features.",
         "Ranks do not see a common scale; but they do see when classes differ in length.",
-        "none", {"raw features": "raw", "scaled to length 1": "unit"}, scale, (C5, C5), "G",
-    ),
+        "none", {"raw features": "raw", "scaled to length 1": "unit"}, scale, (C5, C5), "G"),
     "diagonal": Passage(
         "entries fixed to one", "Table 1, fix", "03",
         "In the fixed form all entries of G are “fixed to one”.",
@@ -242,32 +232,28 @@ PASSAGES = {
         "With ones on the diagonal every prediction costs 1, which has no gradient, and Table 1 reports a gain.",
         "fixed = 1.0 or 0.5 (segmentation), instance.panel(diagonal=True)",
         {"0 on the diagonal": "zero", "1 everywhere": "one", "half: the mean of a learned G": "half"}, diagonal,
-        ("0", ".2", ".4", ".6", ".8", "1"), "cost, by the share on the label",
-    ),
+        ("0", ".2", ".4", ".6", ".8", "1"), "cost, by the share on the label"),
     "absent": Passage(
         "a class without voxels", "Eq. 8, 9", "03",
         "Eq. 9 divides by N_k, Eq. 8 by K, also when a class is not in the batch.",
         "The mean over the classes that are present.",
         "0/0 has no value, and counting it as 0 makes the term smaller the more classes are away.",
         "none", {"mean of those present": "present", "0, divided by K": "all"}, absent,
-        ("ℓ₁", "ℓ₂", "ℓ₃", "ℓ₄", "mean"), "I2PEMD",
-    ),
+        ("ℓ₁", "ℓ₂", "ℓ₃", "ℓ₄", "mean"), "I2PEMD"),
     "start": Passage(
         "the first prototype", "Eq. 10", "04",
         "Eq. 10 needs a prototype of the step before, and the first is not given.",
         "The first mean that is seen.",
         "From zeros, t updates reach 1 − αᵗ of the way, so a rare class stays near zero and looks like a neighbour.",
         "first = “mean” or “zeros” (segmentation), prototypes = “labelled_pass” or “first” (classification)",
-        {"the first mean": "mean", "zeros": "zeros"}, start, (C4, C4), "G",
-    ),
+        {"the first mean": "mean", "zeros": "zeros"}, start, (C4, C4), "G"),
     "order": Passage(
         "update, then use?", "Eq. 10", "04",
         "It is not said whether a step prices with the prototypes before or after their update.",
         "After, for voxels; before, for images, where the update needs the selection.",
         "It is the order of the text, and before the first update there are no prices.",
         "none", {"after the update": "after", "before it": "before"}, order,
-        tuple(map(str, range(1, 9))), "I2PEMD of steps 1 to 8",
-    ),
+        tuple(map(str, range(1, 9))), "I2PEMD of steps 1 to 8"),
     "pool": Passage(
         "CT and MR together", "Eq. 11", "04",
         "Eq. 11 adds over the pixels of a class, and says nothing of their modality.",
@@ -275,40 +261,37 @@ PASSAGES = {
         "N_k is “the number of pixels belonging to class k”.",
         "pool = “voxels”, “modalities” or “in turn” (segmentation)",
         {"all voxels alike": "voxels", "both modalities alike": "modalities", "CT, then MR": "in turn"}, pool,
-        tuple(C4), "prototype (CT at 1, MR at 4)",
-    ),
+        tuple(C4), "prototype (CT at 1, MR at 4)"),
     "weights": Passage(
         "which cross-entropy", "Eq. 7", "05",
         "The loss has “multi-class cross entropy”, and no more is said.",
         "Weighted with 1 − N_k/N, as in the code of the base method.",
         "All rows of Table 1 build on that code; organs are small, and count for more.",
         "ce = “weighted” or “plain” (segmentation)", {"weighted": "weighted", "plain": "plain"}, weights,
-        ("CE", "Dice", "I2PEMD"), "terms of Eq. 7",
-    ),
+        ("CE", "Dice", "I2PEMD"), "terms of Eq. 7"),
     "table1": Passage(
         "means of another row", "Table 1", "05",
         "The means of Individual are those of the row Joint+I2PEMD.",
         "The mean of the printed organs.",
         "Individual then is above Joint+I2PEMD, which changes what the table says.",
-        "segmentation.paper.audit()", {"mean of the organs": "organs", "as printed": "printed"}, table1,
-        ("Ind.", "J", "J+I", "sep", "X", "Y", "KD", "fix", "ours"), "mean DOC (%)", low=88.0,
-    ),
+        "segmentation.paper.audit()", {"mean of the organs": "organs", "as printed": "printed"},
+        lambda key: np.array([(row.means if key == "printed" else row.recomputed())[2]
+                              for row in paper.TABLE1.values()]),
+        ("Ind.", "J", "J+I", "sep", "X", "Y", "KD", "fix", "ours"), "mean DOC (%)", low=88.0),
     "T": Passage(
         "half of which batch?", "Eq. 16", "06",
         "T is “half of the batchsize”, and a batch has 48 images, of which 36 have no label.",
         "T = 24, half of 48.",
         "48 is the only number that the paper calls the batch size; 18 would shut the band earlier.",
         "top (classification)", {"24, of all": 24, "18, of those unlabelled": 18}, top,
-        ("N¹", "N²", "N low", "N high", "Nₛ"), "images of a batch of 36",
-    ),
+        ("N¹", "N²", "N low", "N high", "Nₛ"), "images of a batch of 36"),
     "mean_over": Passage(
         "a sum over whom?", "Eq. 13, 19", "06",
         "The loss is a sum over the selected images, whose number changes with every batch.",
         "Divided by the number of all unlabelled images of the batch.",
         "So few selected ones weigh little, as in FixMatch, whose row Filter_thresh has to be.",
         "mean_over = “all” or “selected” (classification)", {"all unlabelled": "all", "the selected": "selected"},
-        mean_over, tuple(map(str, SELECTED)), "L_u, by the number selected of 36",
-    ),
+        mean_over, tuple(map(str, SELECTED)), "L_u, by the number selected of 36"),
     "strict": Passage(
         "> or ≥", "Eq. 17, 18", "06",
         "The sets are written with s > τ; FixMatch is defined with s ≥ τ.",
@@ -316,30 +299,26 @@ PASSAGES = {
         "Each is what its authors have, and no score of a real network lies on a threshold.",
         "none", {"each as its authors": "own", "all s > τ": ">", "all s ≥ τ": "≥"}, strict,
         (("I2PEMD", "FixMatch"), tuple(f"s={s:g}" for s in SCORES)),
-        "taken (1) or not (0)",
-    ),
+        "taken (1) or not (0)"),
     "threshold": Passage(
         "the threshold of FixMatch", "Tables 4, 5", "06",
         "FixMatch in Table 4 has no threshold, and the numbers of Filter_thresh in Table 5.",
         "0.8, which is τ_high.",
         "Two rows that agree in all five figures are one run; the authors of FixMatch use 0.95.",
         "tau_high (classification)", {"0.8, as in Table 5": 0.8, "0.95, as its authors": 0.95}, threshold,
-        ("taken", "right of those", "right of all"), "unlabelled images (%)",
-    ),
+        ("taken", "right of those", "right of all"), "unlabelled images (%)"),
     "decision": Passage(
         "when is a class given?", "Table 4", "06",
         "Accuracy, sensitivity, specificity and F1 need a decision, and none is stated.",
         "Both are reported; where one is shown, the class of the largest score.",
         "The code of SRC-MT, whose set-up the paper shares, calls every class from a score of 0.18 on.",
         "classification_metrics(decision=…)", {"the largest score": "argmax", "every score ≥ 0.18": 0.18}, decision,
-        ("AUC", "sens.", "spec.", "acc.", "F1"), "figures of Table 4 (%)",
-    ),
+        ("AUC", "sens.", "spec.", "acc.", "F1"), "figures of Table 4 (%)"),
     "split": Passage(
         "what is drawn at random?", "section 4.2.1", "06",
         "The images are split at random into 70, 20 and 10 percent.",
         "Lesions are, where it is known which image shows which; images are with split_by=“image”.",
         "A lesion has up to several images: split by image, the test asks about lesions that were learned by heart.",
         "split_by = “lesion” or “image” (classification)", {"lesions": "lesion", "images": "image"}, parts,
-        ("held back", "lesion seen before"), "images of 700",
-    ),
+        ("held back", "lesion seen before"), "images of 700"),
 }  # fmt: skip

@@ -45,12 +45,11 @@ def _draw_bars(card, result, passage):
     each, change = (low, low + 1.15 * (most - low)), (-reach, reach)
     rows = (result.ours, each, style.BLUE), (result.other, each, style.ORANGE), (result.change, change, style.BLACK)
     for left, (values, ends, colour) in zip(LEFTS, rows, strict=True):
-        plane = card.plane(
-            f"{result.name} {left}", [left, 0.18, 0.265, 0.66], xlim=(-0.6, len(places) - 0.4), ylim=ends,
-            xlabel=passage.numbers, xticks=places, xticklabels=passage.labels,
-        )  # fmt: skip
+        box, across = [left, 0.18, 0.265, 0.66], (-0.6, len(places) - 0.4)
+        plane = card.plane(f"{result.name} {left}", box, xlim=across, ylim=ends, xlabel=passage.numbers, xticks=places,
+                           xticklabels=passage.labels)  # fmt: skip
         if ends is change:
-            plane.line([-0.6, len(places) - 0.4], [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
+            plane.line(across, [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
         for x, value in enumerate(values):
             plane.rect(x - 0.3, 0, 0.6, value, color=colour, lw=0)
             side = "bottom" if value >= 0 else "top"
@@ -63,13 +62,9 @@ def _draw_matrices(card, result, passage):
     signed = [[("+" if value > 5e-3 else "") + _in_words(value, top) for value in row] for row in result.change]
     views = (result.ours, None), (result.other, None), (np.abs(result.change), signed)
     for left, (values, words) in zip(LEFTS, views, strict=True):
-        box = [left, 0.1, 0.265, 0.67]
-        plane = card.plane(f"{result.name} {left}", box, _small, xlabel=passage.numbers, anchor="NW")
+        box, small = [left, 0.1, 0.265, 0.67], lambda axes: style.blank(axes).tick_params(labelsize=7.5)
+        plane = card.plane(f"{result.name} {left}", box, small, xlabel=passage.numbers, anchor="NW")
         plane.matrix(values, rows, columns, top, 8.5 if len(columns) < 5 else 7.5, words=words)
-
-
-def _small(axes):
-    style.blank(axes).tick_params(labelsize=7.5)
 
 
 def _in_words(value, most):
@@ -123,11 +118,7 @@ class Table(WordTable):
 
     HEADS = ("passage", "where", "the paper says", "read here, because", "switch", "lesson")
     BETWEEN = "\n\n"
-
-    @property
-    def caption(self):
-        """How many passages there are."""
-        return f"{len(self)} passages of the paper that can be read in more than one way"
+    caption = f"{len(PASSAGES)} passages of the paper that can be read in more than one way"
 
     @staticmethod
     def text(passage):
@@ -140,8 +131,8 @@ class Table(WordTable):
     @staticmethod
     def cells(passage):
         """One passage under `HEADS`."""
-        because = f"{passage.ours} {passage.why}"
-        return passage.title, passage.equation, passage.says, because, passage.switch, passage.lesson
+        title, equation, lesson, says, ours, why, switch, *_ = passage
+        return title, equation, says, f"{ours} {why}", switch, lesson
 
 
 def table():

@@ -14,48 +14,38 @@ from i2pemd_lite.tables import statistics
 
 MOST = 60  # seeds on the axis of the right picture
 SEEDS = np.arange(2, MOST + 1)
-VERDICT = {
-    "ahead": "it leaves out 0, so the seeds put the proposed method ahead. ",
-    "behind": "it leaves out 0, so the seeds put the proposed method behind. ",
-    "not told apart": "it holds 0, so the seeds do not tell the two apart. ",
-}
-"""What `statistics.Interval.verdict` means, as the end of a sentence on the interval."""
-FIGURES = {
-    "segmentation": [("Table 1, DOC", "overall DOC", "doc")],
-    "classification": [("Table 4, AUC", "AUC", "auc"), ("Table 4, F1", "F1", "f1")],
-}
-"""Of each task its figures: title, column in data/results, and name in an evaluation."""
+FIGURES = (  # of both tasks: title, column in data/results, and name in an evaluation
+    ("segmentation", "Table 1, DOC", "overall DOC", "doc"),
+    ("classification", "Table 4, AUC", "AUC", "auc"),
+    ("classification", "Table 4, F1", "F1", "f1"),
+)
 
 
 def committed():
     """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
     measured = []
-    for task, figures in FIGURES.items():
+    for task, title, column, _ in FIGURES:
         runs = read_json(root() / "data" / "results" / task / "runs.json")["rows"]
         # Only those of the tables themselves: Table 6 varies the thresholds, Figure 6 (a) the feature size.
-        rows = [row for row in runs if row.get("d", 16) == 16
+        rows = [(row["method"], row["seed"], row[column]) for row in runs if row.get("d", 16) == 16
                 and (row.get("τ_low", 0.7), row.get("τ_high", 0.8)) == skin.CHOSEN]  # fmt: skip
-        for title, column, _ in figures:
-            values = [(row["method"], row["seed"], row[column]) for row in rows]
-            measured.append(_measured(f"{title}, real data", column, values))
+        measured.append(_measured(f"{title}, real data", column, rows))
     return measured
 
 
 def of_runs(tables, words="your runs"):
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
-    runs = [run for method in tables.NAMES for run in tables.runs(method)]
-    measured = []
-    for title, column, figure in FIGURES["classification" if tables.PROPOSED == "i2pemd" else "segmentation"]:
-        values = [(run.settings.method, run.settings.seed, float(run.figures[figure])) for run in runs]
-        measured.append(_measured(f"{title}, {words}", column, values))
-    return measured
+    runs = [(run.settings, run.figures) for method in tables.NAMES for run in tables.runs(method)]
+    mine = "classification" if tables.PROPOSED == "i2pemd" else "segmentation"
+    return [
+        _measured(f"{title}, {words}", column, [(s.method, s.seed, float(figures[figure])) for s, figures in runs])
+        for task, title, column, figure in FIGURES if task == mine
+    ]  # fmt: skip
 
 
 def _measured(title, column, rows):
-    """One figure of every run of a table: `values` method -> {seed: percent}, and what the paper prints for each.
-
-    `rows` are of method, seed, value.
-    """
+    """One figure of every run of a table, from rows of method, seed, value: `values` method -> {seed: percent}, and
+    what the paper prints for each."""
     values = {}
     for method, seed, value in rows:
         values.setdefault(method, {})[seed] = value
@@ -101,10 +91,8 @@ def draw(card, result):
     d, mean, names = result.ours - result.theirs, result.mean, result.measured.names
     low, high = min(result.theirs.min(), result.ours.min()), max(result.theirs.max(), result.ours.max())
     margin = max(0.35 * (high - low), 0.3)
-    left = card.plane(
-        "runs", [0.055, 0.2, 0.2, 0.66], xlim=(-0.35, 1.35), ylim=(low - margin, high + margin), xticks=[],
-        title="The runs, seed by seed (%)",
-    )  # fmt: skip
+    left = card.plane("runs", [0.055, 0.2, 0.2, 0.66], xlim=(-0.35, 1.35), ylim=(low - margin, high + margin),
+                      xticks=[], title="The runs, seed by seed (%)")  # fmt: skip
     for pair in zip(result.theirs, result.ours, strict=True):
         left.line([0, 1], pair, color=style.LINE, lw=1.2, zorder=1)
     left.points(np.zeros(len(d)), result.theirs, ms=7, zorder=2, **style.SOURCE)
@@ -114,20 +102,16 @@ def draw(card, result):
         card.paper.text(x, 0.13, name, size=8.5, color=ink, ha="center")
     bounds = [b for b in (mean.low, mean.high, *d, 0.0, result.gap) if not np.isnan(b)]
     reach = max(max(bounds) - min(bounds), 0.5)
-    middle = card.plane(
-        "differences", [0.35, 0.2, 0.28, 0.66], xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach),
-        ylim=(-0.1, 1.9), title="Ours less theirs (points)", xlabel="difference (points)",
-        yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"],
-    )  # fmt: skip
+    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Ours less theirs (points)",
+                        xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach), xlabel="difference (points)",
+                        yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"])  # fmt: skip
     middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0, still=True)
     middle.points(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5], marker=".", ms=9, color=style.INK)
     middle.line([mean.low, mean.high], [1.15, 1.15], color=style.INK, lw=2)
     middle.points(mean.mean, 1.15, marker="|", ms=14, mew=2.4, color=style.INK)
     middle.points(result.gap, 1.6, ms=8, **style.PROTOTYPE)
-    right = card.plane(
-        "power", [0.71, 0.2, 0.27, 0.66], xlim=(1, MOST), ylim=(0, 105), title="Chance to see the paper's gap (%)",
-        xlabel="seeds of both methods",
-    )  # fmt: skip
+    right = card.plane("power", [0.71, 0.2, 0.27, 0.66], xlim=(1, MOST), ylim=(0, 105), xlabel="seeds of both methods",
+                       title="Chance to see the paper's gap (%)")  # fmt: skip
     right.line([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0, still=True)
     right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET, still=True)
     right.line(SEEDS, 100 * result.curve, color=style.BLUE, lw=2)
@@ -144,7 +128,10 @@ def describe(result):
         words = f"One seed: the difference is {mean.mean:+.2f} points. {gap} A spread takes two seeds."
         return words, {"seeds of both": 1, "difference": f"{mean.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
     words = f"The mean of {n} differences is {mean.mean:+.2f} points, 95 % interval "
-    words += f"{mean.low:+.2f} to {mean.high:+.2f}: {VERDICT[mean.verdict]}{gap} "
+    apart = f"leaves out 0, so the seeds put the proposed method {mean.verdict}"
+    if mean.verdict == "not told apart":
+        apart = "holds 0, so the seeds do not tell the two apart"
+    words += f"{mean.low:+.2f} to {mean.high:+.2f}: it {apart}. {gap} "
     low, high = statistics.sd_interval(mean.sd, n)
     every = result.needed, statistics.needed(result.gap, low), statistics.needed(result.gap, high)
     needed, fewest, most = (f"{seeds:,}" if seeds else f"over {statistics.MOST:,}" for seeds in every)
@@ -171,6 +158,5 @@ def panel(measured, n=3, **start):
         "pair": choice("rows", list(rows), next(iter(rows)), "660px"),
         "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
     }
-
     return Panel("seeds", controls, lambda state: compute(*rows[state["pair"]], state["n"]), draw, describe,
                  layout=[["pair"], ["n"]], start=start)  # fmt: skip

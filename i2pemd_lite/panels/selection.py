@@ -19,7 +19,6 @@ from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
 
-GROUNDS = {"learned": "learned", "fixed, 1 − I": "fixed"}
 ROWS = {  # the sets of `bands` that are drawn: where from above, and what they are called
     "high": (0.0, "above: s > τ_high"),
     "band": (1.9, "all of it"),
@@ -81,8 +80,8 @@ def judge(frozen, tau_low, tau_high, top, ground):
     At random: if a batch lets n of the N in its band in, R of the N being right, the right ones of a draw are
     hypergeometric, with mean n R/N and variance n (R/N) (1 − R/N) (N − n)/(N − 1). Batches add up.
 
-    Returns the rule; what was chosen, what is right, and sure, as many of the band as I2PEMD lets in, the most
-    confident (B, N each); the `Share` of each of `ROWS`; how many of those let in are not among the most confident.
+    Returns what was chosen, what is right, and sure, as many of the band as I2PEMD lets in, the most confident (B, N
+    each); the `Share` of each of `ROWS`; how many of those let in are not among the most confident.
     """
     G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1])
     batches = [select(o, G, tau_low, tau_high, top) for o in frozen.o]
@@ -97,8 +96,7 @@ def judge(frozen, tau_low, tau_high, top, ground):
     shares = {name: share(int(members.sum()), float(good.sum()), spread if name == "chance" else None)
               for name, (members, good) in count.items()}  # fmt: skip
     others = int((sets["near"] & ~sets["sure"]).sum())
-    return SimpleNamespace(rule=(tau_low, tau_high, top), chosen=chosen, right=right, sure=sets["sure"], shares=shares,
-                           others=others)  # fmt: skip
+    return SimpleNamespace(chosen=chosen, right=right, sure=sets["sure"], shares=shares, others=others)
 
 
 MARKS = {  # (chosen, right) -> look
@@ -112,23 +110,21 @@ BAND, ALWAYS = "#e6dcc3", "#dfe5ea"  # shades
 
 def draw(card, result):
     """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
-    _draw_batch(card, result.judged, result.batch)
+    _draw_batch(card, result)
     _draw_shares(card, result.judged.shares)
 
 
-def _draw_batch(card, judged, batch):
-    """One batch: each image at its confidence s and its distance d; two shades and a line say what decides about it.
-
+def _draw_batch(card, result):
+    """One batch: each image at its confidence s and its distance d; two shades and a line say what decides about it:
     s:  0 ─── never ─── τ_low ░░ band: the T nearest, on or below the line ░░ τ_high ▒▒ always ▒▒ 1
     """
-    (low, high, T), chosen = judged.rule, judged.chosen
+    (low, high, T, _), judged, chosen = result.rule, result.judged, result.judged.chosen
     each = (chosen.scores, chosen.distances, chosen.mask, judged.right, judged.sure)
-    s, d, taken, right, sure = (values[batch].numpy() for values in each)
+    s, d, taken, right, sure = (values[result.batch].numpy() for values in each)
     top = max(0.05, np.ceil(20 * float(chosen.distances.max())) / 20)
-    plane = card.plane(
-        "batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top), ylabel="I2PEMD d",
-        xlabel="confidence s (Eq. 15)", title="One batch: I2PEMD d against confidence s",
-    )  # fmt: skip
+    plane = card.plane("batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top),
+                       ylabel="I2PEMD d", xlabel="confidence s (Eq. 15)",
+                       title="One batch: I2PEMD d against confidence s")  # fmt: skip
     for left, end, colour in ((low, high, BAND), (high, 1.0, ALWAYS)):
         plane.rect(left, 0, end - left, 1.12 * top, facecolor=colour, zorder=0)
     for name, x, room in (  # in units of s: where each name stands, and what is left beside it
@@ -174,12 +170,12 @@ def _draw_shares(card, shares):
             plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip_on=False)
     ends = ROWS["band"][0] - 0.45, ROWS["chance"][0] + 0.45
     plane.line([shares["chance"].percent] * 2, ends, color=style.INK, lw=1, ls="--", zorder=2)
-    for x, y, words, look in (
-        (0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", {"size": 9.5}),
-        (0.52, 0.09, "┆  what a draw at random gives on average; its ± is the", {"size": 8, "color": style.QUIET}),
-        (0.52, 0.035, "spread of such draws, the others' is the standard error", {"size": 8, "color": style.QUIET}),
+    for y, size, ink, words in (
+        (0.93, 9.5, style.INK, "All batches: right pseudo-labels (%) ± and how many there are"),
+        (0.09, 8, style.QUIET, "┆  what a draw at random gives on average; its ± is the"),
+        (0.035, 8, style.QUIET, "spread of such draws, the others' is the standard error"),
     ):
-        card.paper.text(x, y, words, **look, still=True)
+        card.paper.text(0.52, y, words, size=size, color=ink, still=True)
 
 
 def describe(result):
@@ -187,16 +183,12 @@ def describe(result):
     judged, shares = result.judged, result.judged.shares
     near, sure, chance, band = (shares[name] for name in ("near", "sure", "chance", "band"))
     total = sum(shares[name].number for name in ("high", "band", "low"))
-    words = (
-        f"I2PEMD decides about {band.number} of {total} pseudo-labels, {100 * band.number / total:.1f} %, and "
-        f"lets in {near.number} of them; the thresholds alone decide about the rest."
-    )
+    words = f"I2PEMD decides about {band.number} of {total} pseudo-labels, {100 * band.number / total:.1f} %, and "
+    words += f"lets in {near.number} of them; the thresholds alone decide about the rest."
     if near.number:
-        words += (
-            f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} %, of "
-            f"as many at random {chance}. I2PEMD and confidence agree on {near.number - judged.others} of the "
-            f"{near.number}."
-        )
+        words += f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} "
+        words += f"%, of as many at random {chance}. "
+        words += f"I2PEMD and confidence agree on {near.number - judged.others} of the {near.number}."
     taken = judged.chosen.mask[result.batch]
     return words, {
         "chosen here": f"{int(taken.sum())} of {len(taken)}",
@@ -212,38 +204,28 @@ def describe(result):
 
 def keep_apart(controls):
     """Let each of the sliders "tau_low" and "tau_high" take the other along before they cross."""
-
-    def push(name, other, shift, take):
-        def pushed(change):
-            controls[other].value = take(controls[other].value, round(change["new"] + shift, 2))
-
-        controls[name].observe(pushed, "value")
-
-    push("tau_low", "tau_high", 0.02, max)
-    push("tau_high", "tau_low", -0.02, min)
+    low, high = controls["tau_low"], controls["tau_high"]
+    low.observe(lambda change: setattr(high, "value", max(high.value, round(change["new"] + 0.02, 2))), "value")
+    high.observe(lambda change: setattr(low, "value", min(low.value, round(change["new"] - 0.02, 2))), "value")
 
 
 def selection(frozen, **start):
-    """The selection rule on `Frozen` predictions; values in `start` set controls.
+    """The selection rule on `Frozen` predictions, as `selection(freeze(run), tau_low=0.6)`; `start` sets controls.
 
     The standard errors take pseudo-labels for independent. An image that is in several batches, in other views, is
     counted as often, so they are somewhat too small.
-
-    Example
-    -------
-        selection(freeze(run), tau_low=0.6)
     """
     batches, count, _ = frozen.o.shape
     controls = {
         **rule_controls(count, "320px"),
         "batch": slider("batch", 1, 1, batches, 1, width="260px"),
-        "ground": choice("G", list(GROUNDS.items()), "learned", "200px"),
+        "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned", "200px"),
     }
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
 
     def compute(state):
-        rule = (state[name] for name in ("tau_low", "tau_high", "top", "ground"))
-        return SimpleNamespace(judged=judged(*rule), batch=state["batch"] - 1)
+        rule = tuple(state[name] for name in ("tau_low", "tau_high", "top", "ground"))
+        return SimpleNamespace(rule=rule, judged=judged(*rule), batch=state["batch"] - 1)
 
     layout = [["tau_low", "tau_high"], ["top", "batch", "ground"]]
     return Panel("selection", controls, compute, draw, describe, layout=layout, size=(9.4, 3.9), start=start)

@@ -13,7 +13,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
-UNITS = {"milliseconds": 1.0, "nanoseconds a voxel": 1e6}
+UNITS = {"milliseconds": lambda ms, voxels: ms, "nanoseconds a voxel": lambda ms, voxels: 1e6 * ms / voxels}
 MARKS = ("o", "s", "^", "D", "v", "P")
 SIGNS = "●■▲◆▼✚"
 INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
@@ -32,8 +32,7 @@ def compute(timings, state):
     curves, ratios, expected = {}, {}, {}
     for name, taken in timings.milliseconds.items():
         sizes = np.array([size for size in taken if low <= size <= high], dtype=float)
-        values = np.array([taken[size] for size in sizes]) * UNITS[unit]
-        curves[name] = sizes, values if unit == "milliseconds" else values / sizes
+        curves[name] = sizes, UNITS[unit](np.array([taken[size] for size in sizes]), sizes)
         if shared := set(sizes) & set(base):
             size = max(shared)
             ratios[name] = int(size), base[size] / taken[size]
@@ -45,22 +44,17 @@ def compute(timings, state):
 def draw(card, result):
     """Left the measured times over the number of voxels, both in powers of ten; right how many times as fast."""
     names = result.curves
-    scale = UNITS[result.unit] / (1 if result.unit == "milliseconds" else result.batch)
-    beyond = {name: scale * milliseconds for name, milliseconds in result.expected.items()}
+    beyond = {name: UNITS[result.unit](taken, result.batch) for name, taken in result.expected.items()}
     values = np.concatenate([*(values for _, values in names.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-    left = card.plane(
-        "times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
-        xscale="log", yscale="log", xlim=(result.ends[0] / 1.5, 2e7), ylim=(10**bottom, 10 ** max(top, bottom + 1)),
-        xlabel="voxels",
-    )  # fmt: skip
+    left = card.plane("times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
+                      xscale="log", yscale="log", xlabel="voxels", xlim=(result.ends[0] / 1.5, 2e7),
+                      ylim=(10**bottom, 10 ** max(top, bottom + 1)))  # fmt: skip
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
     low = np.floor(min(reach))
     high = low + max(1.0, (max(reach) - low) / 0.62)  # the rest is for the words beside the longest bar
-    right = card.plane(
-        "ratios", [0.66, 0.24, 0.32, 0.6], xscale="log", xlim=(10.0**low, 10.0**high), ylim=(len(names) - 0.4, -0.6),
-        yticks=[],
-    )  # fmt: skip
+    right = card.plane("ratios", [0.66, 0.24, 0.32, 0.6], xscale="log", xlim=(10.0**low, 10.0**high), yticks=[],
+                       ylim=(len(names) - 0.4, -0.6))  # fmt: skip
     card.paper.text(0.07, 0.87, result.unit, size=9.5)
     card.paper.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size", size=8)
     card.paper.text(0.66, 0.87, f"times as fast as “{result.against}”", size=9.5)
@@ -97,8 +91,8 @@ def describe(result):
     times = [f"{_long(result.expected[name])} by “{name}”" for name in (slow, fast)]
     words += f" At such a price a batch of {result.batch / 1e6:.2f} million takes {times[0]} and {times[1]}."
     words += f" Measured {', '.join(gone)}: the rest would have taken too long." if gone else ""
-    others = {name: ratio for name, ratio in result.ratios.items() if name != result.against}
-    numbers = {name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in others.items()}
+    numbers = {name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in result.ratios.items()}
+    numbers.pop(result.against, None)
     return words, {**numbers, "compared with": result.against}
 
 

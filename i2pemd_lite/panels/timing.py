@@ -22,16 +22,9 @@ class Timings(NamedTuple):
 
 
 def interleaved(functions, rounds=7, warm_up=1):
-    """The milliseconds that each function took in each round.
+    """{name: the milliseconds of each round} of {name: function without arguments}.
 
-    Parameters
-    ----------
-    functions : {name: function without arguments}
-    rounds : how often each runs; warm_up : rounds before these that are not counted, in which memory is first touched
-
-    Returns
-    -------
-    {name: list of `rounds` milliseconds}
+    `warm_up` rounds before the others, in which memory is first touched, are not counted.
     """
     names = list(functions)
     if not names or rounds < 1:
@@ -65,13 +58,10 @@ def _wait():
 
 
 def scaling(versions, make, sizes, rounds=5, most=200.0):
-    """Time versions of one computation at rising sizes -> `Timings`.
+    """Time versions of one computation, {name: function}, as `function(*make(size))` at rising sizes -> `Timings`.
 
-    Parameters
-    ----------
-    versions : {name: function}, called as `function(*make(size))`
-    sizes : whole numbers;  most : milliseconds; a version that is expected to need more at the next size, as many
-        times longer as that is larger, is left out from there on
+    A version that is expected to need more than `most` milliseconds at the next size, as many times longer as that is
+    larger, is left out from there on.
 
     Example
     -------
@@ -80,18 +70,17 @@ def scaling(versions, make, sizes, rounds=5, most=200.0):
     ((10, 1000), ['sum', 'sorted'])
     """
     sizes, alive = sorted(sizes), dict(versions)
-    milliseconds, timed = {name: {} for name in versions}, []
+    milliseconds = {name: {} for name in versions}
     for size, following in zip(sizes, [*sizes[1:], 0], strict=True):
         arguments = make(size)
         taken = interleaved({name: functools.partial(f, *arguments) for name, f in alive.items()}, rounds)
         for name, value in medians(taken).items():
             milliseconds[name][size] = value
-        timed.append(size)
         # The shortest round: an interruption shall not end a version.
         alive = {name: f for name, f in alive.items() if min(taken[name]) * following / size <= most}
         if not alive:
             break
-    return Timings(tuple(timed), milliseconds)
+    return Timings(tuple(max(milliseconds.values(), key=len)), milliseconds)
 
 
 def laps(step, rounds=7, warm_up=1):
