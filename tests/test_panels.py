@@ -162,7 +162,7 @@ def chosen_holds(view, tau_low, tau_high):
 
 
 def training_holds(view, rate):
-    assert view is exhibits.train(rate)
+    assert view is exhibits.train(rate=rate)
     late = slice(exhibits.SETTLED, None)
     assert view.sign == 100 * np.mean(view.loss[late] > view.guess[late])
     assert view.path.shape == (exhibits.TRAINING, museum.K, 2) and np.isfinite(view.loss).all()
