@@ -64,8 +64,8 @@ def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
         raise BadInput(f"top: expected 1 ≤ T ≤ {len(probabilities)}, the unlabelled samples in the batch, found {top}")
     o = probabilities.detach()
     if o.device.type == "cpu" and not 0 <= o.min() <= o.max() < 1.001:
-        found = f"{o.min():g} to {o.max():g}"
-        raise BadInput(f"probabilities: expected numbers from 0 to 1, found {found}; give what the softmax gives")
+        why = "the network has diverged" if o.isnan().any() else "give what the softmax gives"
+        raise BadInput(f"probabilities: expected numbers from 0 to 1, found {o.min():g} to {o.max():g}; {why}")
     s, r = o.max(1)
     d = i2pemd(o, r, ground)
     nearest = d.argsort(stable=True)[:top]
