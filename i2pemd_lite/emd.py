@@ -45,7 +45,7 @@ def emd(p, q, cost):
     Raises
     ------
     BadInput
-        when a mass or a cost is negative or not finite, a side has no mass, or shapes do not fit.
+        when a mass or a cost is no number, negative or not finite, a side has no mass, or shapes do not fit.
 
     Source: Zhou et al. 2022, section 3.1.1; solved by POT's network simplex.
 
@@ -125,7 +125,7 @@ def i2pemd(probabilities, labels, ground):
     Raises
     ------
     BadInput
-        when shapes do not fit, or (on a CPU) a label is not a class index.
+        when shapes do not fit, or (on a CPU) a label is not a class index, or an entry of G is negative or not finite.
 
     Example
     -------

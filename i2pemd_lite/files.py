@@ -327,7 +327,7 @@ def parsing(path, what, do="copy or download it again"):
     """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
     try:
         yield
-    except (BadInput, ImportError):
+    except (BadInput, ImportError, MemoryError):  # of which the last says nothing of the file
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

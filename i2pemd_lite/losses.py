@@ -57,6 +57,11 @@ def i2ped_loss(features, labels, prototypes):
     -------
     scalar, in feature units; its gradient reaches the features, unlike that of I2PEMD
 
+    Raises
+    ------
+    BadInput
+        when shapes do not fit, or (on a CPU) a label is no class of the prototypes
+
     Example
     -------
     >>> f = torch.tensor([[3., 4.], [0., 0.], [1., 1.]])
@@ -199,6 +204,8 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
 
     A class that is absent from a modality has no mean and is skipped. Gradients flow to both sides.
 
+    Parameters
+    ----------
     logits : (B, K, *S), labels : (B, *S), sizes : (number of CT, number of MR) samples, in this order, temperature : T
 
     Example

@@ -31,7 +31,7 @@ def dice(prediction, truth, num_classes):
     return 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))
 
 
-SurfaceDistances = namedtuple("SurfaceDistances", "assd hd95 hd")  # (K,) each: mean, 95th percentile, maximum
+SurfaceDistances = namedtuple("SurfaceDistances", "assd hd95 hd")  # in mm, (K,) float64 each
 
 
 def surface_distances(prediction, truth, num_classes, spacing):
@@ -47,7 +47,8 @@ def surface_distances(prediction, truth, num_classes, spacing):
     prediction, truth : integer label maps of one shape (D, H, W), class 0 the background
     spacing : (z, y, x) of a voxel in mm
 
-    NaN where a class is missing from either map, and for the background, which has no surface of its own.
+    Returns `SurfaceDistances`; NaN where a class is missing from either map, and for the background, which has no
+    surface of its own.
 
     Example
     -------
@@ -107,7 +108,7 @@ def pearson(x, y):
 
     p holds for pairs that are independent of one another. Figures of successive epochs are not, so theirs is too small.
 
-    x, y : (n,) finite numbers, n ≥ 3, neither all the same
+    x, y : (n,) finite numbers, n ≥ 3, neither all the same.  Returns r, its two-sided p, and n
 
     Example
     -------
@@ -140,8 +141,8 @@ def classification_metrics(scores, labels, decision="argmax"):
     labels : (N,) class indices
     decision : "argmax", or a number t: every class with score ≥ t is called positive (several or none can be)
 
-    Returns {name: number in [0, 1]}. A ratio 0/0 counts as 0; the AUC of a class that never or always occurs is
-    undefined and left out of the mean.
+    Returns a dict of numbers in [0, 1]: auc, sensitivity, specificity, accuracy, f1, top1. A ratio 0/0 counts as 0; the
+    AUC of a class that never or always occurs is undefined and left out of the mean.
 
     Example
     -------

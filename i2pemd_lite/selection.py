@@ -47,7 +47,8 @@ def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
     Raises
     ------
     BadInput
-        for thresholds that cross, T larger than the batch, an empty batch, or shapes that do not fit.
+        for thresholds that cross, T larger than the batch, an empty batch, shapes that do not fit, or (on a CPU)
+        numbers that are no probabilities.
 
     Example
     -------
@@ -64,8 +65,10 @@ def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
         raise BadInput(f"top: expected 1 ≤ T ≤ {len(probabilities)}, the unlabelled samples in the batch, found {top}")
     o = probabilities.detach()
     if o.device.type == "cpu" and not 0 <= o.min() <= o.max() < 1.001:
-        why = "the network has diverged" if o.isnan().any() else "give what the softmax gives"
-        raise BadInput(f"probabilities: expected numbers from 0 to 1, found {o.min():g} to {o.max():g}; {why}")
+        found, do = f"{o.min():g} to {o.max():g}", "give what the softmax gives"
+        if o.isnan().any():
+            found, do = "NaN", "the network has diverged"
+        raise BadInput(f"probabilities: expected numbers from 0 to 1, found {found}; {do}")
     s, r = o.max(1)
     d = i2pemd(o, r, ground)
     nearest = d.argsort(stable=True)[:top]

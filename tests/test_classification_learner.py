@@ -257,3 +257,15 @@ def test_a_few_steps_on_real_images(real, tmp_path):
     assert len(run.learner.test) == 997 and 50 < classification.evaluate(run).figures["accuracy"] <= 100
     path = classification.predict(run, out=tmp_path / "skin.csv")
     assert len(path.read_text().splitlines()) == 2013
+
+
+@pytest.mark.parametrize("method", ["baseline", "fixmatch", "i2pemd"])
+def test_a_training_that_diverges_says_so(method, data):
+    with pytest.raises(BadInput, match="diverged"):
+        classification.train(method, data, profile="ci", steps=6, learning_rate=1e30).finish(False)
+
+
+def test_a_folder_that_the_other_task_made_ready_is_none_of_ours(tmp_path):
+    (tmp_path / "prepared.json").write_text("{}")
+    with pytest.raises(BadInput, match="expected isic2018/ or dermamnist"):
+        classification.train("baseline", tmp_path, profile="ci")

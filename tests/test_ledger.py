@@ -1,6 +1,7 @@
 """The ledger: all equations hold; what is missing is found; and every row turns red when its code is wrong."""
 
 import ast
+import copy
 import re
 import shutil
 from html.parser import HTMLParser
@@ -172,8 +173,9 @@ def of_all(features, labels, num_classes):
 
 
 def labelled_by_the_strong_view(desk, t):
-    desk.views = desk.views | {"weak": desk.views["strong"], "strong": desk.views["weak"]}
-    return STEP(desk, t)
+    other = copy.copy(desk)
+    other.views = desk.views | {"weak": desk.views["strong"], "strong": desk.views["weak"]}
+    return STEP(other, t)
 
 
 def no_gradient_of_the_labelled(desk, t):

@@ -144,10 +144,10 @@ def test_a_whole_weight_repeats_an_image():
     assert np.isnan(found["auc"]).tolist() == [b == 1 for b in range(20)]
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, -100], [0, 1, 0.9], [0, 1, np.nan], [0, 1, "MEL"]])
-def test_a_label_of_no_class_is_named(labels):
-    with pytest.raises(BadInput, match="labels: expected classes 0 to 1, found"):
-        classification_metrics([[0.2, 0.8], [0.4, 0.6], [0.3, 0.7]], labels)
+@pytest.mark.parametrize("label", [2, -100, 0.9, np.nan, "MEL"])
+def test_a_label_of_no_class_is_named(label):
+    with pytest.raises(BadInput, match=f"labels: expected classes 0 to 1, found .*{label}.?\\]"):
+        classification_metrics([[0.2, 0.8], [0.4, 0.6], [0.3, 0.7]], [0, 1, label])
 
 
 @pytest.mark.parametrize("weights", [np.ones(6), np.ones((2, 5)), -np.ones((1, 6)), np.zeros((1, 6)), [[np.inf] * 6]])

@@ -915,3 +915,11 @@ def test_every_real_scan_is_prepared(real):
                 overlap = 2 * both[k, k] / (both[k].sum() + both[:, k].sum())
                 # 4 x 4 x 8 mm: 0.66 at least was measured, for one patient's very small kidneys; 0.86 otherwise.
                 assert overlap > 0.6, f"{scan.name}: {data.CLASSES[k]} comes back with Dice {overlap:.2f}"
+
+
+def test_a_computer_without_room_is_no_broken_file():
+    with pytest.raises(MemoryError), files.parsing("scan.nii", "a NIfTI file"):
+        raise MemoryError
+    with pytest.raises(BadInput, match="scan.nii: expected a NIfTI file, found KeyError; copy or download"):
+        with files.parsing("scan.nii", "a NIfTI file"):
+            raise KeyError

@@ -1,11 +1,12 @@
 """Semi-supervised classification of skin lesions (section 3.3 and Tables 4-6 of the paper).
 
-data = classification.load()                                # I2PEMD_DATA, or the synthetic set
-run = classification.train("i2pemd", data)                  # an iterator over training steps
-for step in run.progress(): ...
-print(classification.evaluate(run))
-classification.predict(run, out="out/skin.csv")
-print(classification.tables(seeds=(0, 1, 2)))               # Tables 4 to 6, the paper's numbers beside
+    data = classification.load()                                # I2PEMD_DATA, or the synthetic set
+    run = classification.train("i2pemd", data)                  # an iterator over training steps
+    for step in run.progress(): ...
+    print(classification.evaluate(run))
+    classification.predict(run, out="out/skin.csv")
+    print(classification.tables(seeds=(0, 1, 2)))               # Tables 4 to 6, the paper's numbers beside
+    classification.from_runs(folders).save("out/tables")        # the same, of runs that are there
 """
 
 from i2pemd_lite.classification.data import Dataset, load

@@ -147,7 +147,7 @@ class Tables(results.Tables):
             same = decisions == list(DECISIONS) and there[0] == tuple(data.ids[i] for i in held_back)
             return same and content.get("scores") in (None, hash_of(*there))
 
-        content = results.evaluated(run, evaluate, {"about": dict, "rows": [dict]}, agrees)
+        content = results.report_of(run, evaluate, {"about": dict, "rows": [dict]}, agrees)
         images, truth, scores = read_scores(file)
         figures = {}
         for row, end in zip(with_nan(content["rows"]), ("", AT), strict=True):

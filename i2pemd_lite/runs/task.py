@@ -108,7 +108,8 @@ class Task:
 
     `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings,
     `presets` what each preset changes of these. `load(folder)` finds a `dataset` of some `things`, which
-    `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings.
+    `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings. What is ready lies
+    in a compact file, or in a folder with a file called `listing`.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Task:
     ready: type
     things: str
     prepared_by: str
+    listing: str = ""
     presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
 
     def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
@@ -192,7 +194,7 @@ class Task:
             place = Path(data)
             if not place.exists():
                 raise BadInput(f"{data}: expected a folder or compact file of data, found neither; check the name")
-            whole = place.is_file() and place.suffix == ".safetensors" or (place / "prepared.json").is_file()
+            whole = place.suffix == ".safetensors" if place.is_file() else (place / self.listing).is_file()
             data = self.ready.open(place) if whole else self.load(data)
         data = self.load() if data is None else data
         if isinstance(data, self.dataset):

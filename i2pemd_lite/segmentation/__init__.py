@@ -6,6 +6,7 @@
     print(segmentation.evaluate(run))
     segmentation.predict(run, out="out/labels")
     print(segmentation.tables(seeds=(0, 1, 2)))                 # Tables 1 to 3, the paper's numbers beside
+    segmentation.from_runs(folders).save("out/tables")          # the same, of runs that are there
 """
 
 from i2pemd_lite.segmentation.data import Dataset, Scan, load, split

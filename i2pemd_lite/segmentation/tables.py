@@ -112,7 +112,7 @@ class Tables(results.Tables):
     @staticmethod
     def figures_of(run):
         """What a `Result` has beside its run, from report.json where that tells all."""
-        content = results.evaluated(run, evaluate, EVALUATION)
+        content = results.report_of(run, evaluate, EVALUATION)
         cases = report.with_nan(content["cases"])
         figures = summary(cases) | {"missing organs": len(content["missing"])}
         for m, field in itertools.product(MODALITIES, DISTANCES):

@@ -22,7 +22,8 @@ def _prepare(data, settings):
 
 
 TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
-            prepare=_prepare, things="scans", prepared_by="geometry", presets=PRESETS)  # fmt: skip
+            prepare=_prepare, things="scans", prepared_by="geometry", listing="prepared.json",
+            presets=PRESETS)  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 

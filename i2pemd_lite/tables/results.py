@@ -53,7 +53,7 @@ def begun(place):
     return (Path(place) / "checkpoint.safetensors").is_file()
 
 
-def evaluated(run, evaluate, form, agrees=lambda content: True):
+def report_of(run, evaluate, form, agrees=lambda content: True):
     """report.json of a run; evaluated anew where that is not of its last step, has another form, or does not agree."""
     path = run.folder / "report.json"
     with contextlib.suppress(BadInput):
@@ -205,7 +205,8 @@ class Tables:
         """The `Tables` of finished runs, whoever trained them, in some folders; `data`: theirs, where they moved.
 
         Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
-        than its last step, or lack what the tables need. `BadInput` lists each run that is unfinished, too.
+        than its last step, or lack what the tables need. `BadInput` lists each run that is unfinished, on other data,
+        there twice, or of other settings than its row.
         """
         results, prepared, problems = [], {}, Problems("the folders of runs")
         for place in map(Path, folders):

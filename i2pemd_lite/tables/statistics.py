@@ -191,7 +191,8 @@ class Interval(NamedTuple):
 
     @property
     def verdict(self):
-        """What the seeds say of the first method; a sentence on a method takes its word from here.
+        """What the seeds say of the first method: "ahead" or "behind" where the interval leaves out 0, "not told apart"
+        where it holds 0, and "unknown" where there is none. A sentence on a method takes its word from here.
 
         Example
         -------

@@ -144,14 +144,22 @@ class Desk:
         self.method, self.memory, self.class_weights = METHODS[method], None, None
         sizes = {"labelled": N, "weak": M, "strong": M}
         self.views = {name: random.normal(size=(n, d)).astype(np.float32) for name, n in sizes.items()}
-        self.y = y = random.integers(K, size=N)
+        self.y = random.integers(K, size=N)
         self.θ = torch.tensor(1.5 * random.normal(size=(d, K)), dtype=torch.float32, requires_grad=True)
         self.bank = prototypes.PrototypeBank(K, d)
         self.bank.update(torch.tensor(random.normal(size=(K, d))), torch.arange(K))
-        # Images are known by the name of their view; only their labels count.
-        self.draw = lambda part, t, count: (None, torch.tensor(y if part == "labelled" else np.zeros(count, int)), None)
-        self.view = lambda how, images, t, name, **options: torch.tensor(self.views[name])
-        self.network = lambda views: (views, views @ self.θ)
+
+    def draw(self, part, t, count):
+        """Images are known by the name of their view; only the labels count."""
+        return None, torch.tensor(self.y if part == "labelled" else np.zeros(count, int)), None
+
+    def view(self, how, images, t, name, **options):
+        """The views of a part of the batch."""
+        return torch.tensor(self.views[name])
+
+    def network(self, views):
+        """Features and logits."""
+        return views, views @ self.θ
 
     def answers(self, name, θ=None):
         """Softmax outputs for a part of the batch in float64."""
