@@ -3,7 +3,7 @@
 Whether one method is better than another on the same images (paired t-test, McNemar, intervals): `tables.statistics`.
 """
 
-from collections import namedtuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,12 @@ def dice(prediction, truth, num_classes):
     return 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))
 
 
-SurfaceDistances = namedtuple("SurfaceDistances", "assd hd95 hd")  # in mm, (K,) float64 each
+class SurfaceDistances(NamedTuple):
+    """Distances of surfaces in mm, (K,) float64 each: `assd` mean, `hd95` 95th percentile, `hd` maximum."""
+
+    assd: np.ndarray
+    hd95: np.ndarray
+    hd: np.ndarray
 
 
 def surface_distances(prediction, truth, num_classes, spacing):
@@ -98,7 +103,12 @@ def _whole(name, labels):
     return torch.from_numpy(labels).long()
 
 
-Correlation = namedtuple("Correlation", "r p n")  # with a two-sided p, over n pairs
+class Correlation(NamedTuple):
+    """Pearson's `r`, its two-sided `p`, and the number of pairs `n`."""
+
+    r: float
+    p: float
+    n: int
 
 
 def pearson(x, y):

@@ -17,11 +17,15 @@ TOPS = (1.0, 1.0, 4.0)
 SIDE = 96  # of the heat map, in points
 
 
-_x, _y = np.meshgrid(np.linspace(0, 1, SIDE), np.linspace(0, CORNERS[2, 1], SIDE))
-_p3 = _y / CORNERS[2, 1]
-_p2 = _x - _p3 / 2
-# (SIDE², 3): the prediction of each point. Those outside the triangle are clamped; the picture is cut along its edges.
-GRID = torch.tensor(np.stack([1 - _p2 - _p3, _p2, _p3], -1)).clamp(min=0).view(-1, 3)
+def _grid():
+    """(SIDE², 3): the prediction of each point. What lies outside of the triangle is clamped; its edges cut it off."""
+    x, y = np.meshgrid(np.linspace(0, 1, SIDE), np.linspace(0, CORNERS[2, 1], SIDE))
+    p3 = y / CORNERS[2, 1]
+    p2 = x - p3 / 2
+    return torch.tensor(np.stack([1 - p2 - p3, p2, p3], -1)).clamp(min=0).view(-1, 3)
+
+
+GRID = _grid()
 # (28, 3): predictions spread evenly over the inside of the simplex, 7 along an edge
 FIELD = np.array([(i + 1 / 3, j + 1 / 3, 7 - i - j - 2 / 3) for i in range(7) for j in range(7 - i)]) / 7
 

@@ -1,7 +1,6 @@
 """Is one method better than another: on the same test images, whatever the seed, and how many seeds does it take?"""
 
 from bisect import bisect_left
-from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,13 @@ LEVEL, POWER = 0.95, 0.8
 MOST = 100_000  # seeds, where a search ends
 
 
-PairedT = namedtuple("PairedT", "difference t p n")  # the mean difference of n pairs
+class PairedT(NamedTuple):
+    """The mean `difference` of `n` pairs, its `t` with n − 1 degrees of freedom, and the two-sided `p`."""
+
+    difference: float
+    t: float
+    p: float
+    n: int
 
 
 def paired_t(a, b):
@@ -48,7 +53,12 @@ def paired_t(a, b):
     return PairedT(float(d.mean()), float(t), float(2 * student.sf(abs(t), n - 1)), n)
 
 
-McNemar = namedtuple("McNemar", "only_a only_b p")  # how many images only one method got right
+class McNemar(NamedTuple):
+    """How many images `only_a` and `only_b` got right, and the two-sided `p`."""
+
+    only_a: int
+    only_b: int
+    p: float
 
 
 def mcnemar(a, b):
