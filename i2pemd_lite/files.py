@@ -327,8 +327,11 @@ def parsing(path, what, do="copy or download it again"):
     """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
     try:
         yield
-    except (BadInput, ImportError, MemoryError):  # of which the last says nothing of the file
+    except (BadInput, ImportError):
         raise
+    except MemoryError:
+        found = "more than the memory holds; free some of it, or take a smaller one"
+        raise BadInput(f"{path}: expected {what}, found {found}") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"{path}: expected {what}, found {reason}; {do}") from None
