@@ -60,7 +60,8 @@ def main(arguments=None):
         _say(why)
         return 1
     except KeyboardInterrupt as stop:
-        _say(*(stop.args or ("stopped; what had begun goes on with train --resume and its folder",)))
+        by = "with the same command" if chosen.command is tables else "with train --resume and its folder"
+        _say(*(stop.args or (f"stopped; what had begun goes on {by}",)))
         return 130
 
 

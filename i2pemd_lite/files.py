@@ -114,7 +114,7 @@ def run_lock(folder):
     try:
         lock = FileLock(folder / ".training").acquire(blocking=False)
     except Timeout:
-        found = "one that is being trained elsewhere; stop it there, wait for its end, or choose another"
+        found = "one that is being trained elsewhere; stop it there, wait for its end, or choose another folder"
         raise BadInput(f"{folder}: expected a run that nobody trains, found {found}") from None
     with lock:
         yield
@@ -159,7 +159,7 @@ def read_json(path, form=None):
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected a JSON file, found {error}") from None
+        raise BadInput(f"{path}: expected a JSON file, found {error}; restore it, or have it written again") from None
     return value if form is None else formed(value, form, path)
 
 

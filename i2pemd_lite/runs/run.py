@@ -135,6 +135,9 @@ class Run:
         self._fetching = threading.Lock()  # a panel may look while another thread trains
         self._unsaved = True  # from its first moment on, a run that is killed can be resumed
 
+    def __repr__(self):
+        return f"<{self.settings.method}, {self.number} of {len(self)} steps, in {self.folder or 'memory only'}>"
+
     def __iter__(self):
         return self
 
