@@ -44,10 +44,11 @@ def random_ground(random, K):
     return torch.tensor(ground_of(random.normal(size=(K, 3))))
 
 
-def logits_and_labels(random):
-    """Logits (N, K) and labels (N,) of a batch in which one class, some or all have instances; and G."""
+def logits_and_labels(random, classes=None):
+    """Logits (N, K) and labels (N,) of a batch in which so many classes, or some or all, have instances; and G."""
     K = random.integers(3, 7)
-    present = random.choice(K, K if random.random() < 0.5 else random.integers(1, K), replace=False)
+    classes = classes or (K if random.random() < 0.5 else random.integers(1, K))
+    present = random.choice(K, classes, replace=False)
     y = np.concatenate([present, random.choice(present, random.integers(3, 9))])
     return torch.tensor(random.normal(size=(len(y), K))), torch.tensor(y), random_ground(random, K)
 

@@ -81,7 +81,8 @@ EXERCISES["03c"] = Exercise("Equations 8 and 9", minutes=10, kind="write", takes
     "Two means, one inside the other. Over what does each of them run, and which classes have none?",
     "For a class k that occurs: choose its voxels by `y == k`, and take the mean of their distances.",
     "Softmax of z over the classes; for each k in `y.unique()` the mean of the distances; `torch.stack` and the mean.",
-), inputs=other.logits_and_labels, oracle=other.loss_by_class, against="loops over voxels and classes in float64",
+), inputs=(other.logits_and_labels, lambda random: other.logits_and_labels(random, 1)),
+    oracle=other.loss_by_class, against="loops over voxels and classes in float64",
     gradient=0, mistakes={
     "That is the mean over all voxels, in which large classes weigh more. Eq. 9 takes each class by itself first.":
         lambda z, y, G: (z.softmax(1) * G[y]).sum(1).mean(),
