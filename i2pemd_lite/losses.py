@@ -125,14 +125,8 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
             raise BadInput(f"{name}: expected {' or '.join(map(repr, choices))}, found {value!r}")
     statistics = class_statistics(logits, labels, ignore_index)
     groups = _groups(statistics, sizes)
-    terms = {"ce": 0.0, "dice": 0.0}
-    for s in groups:
-        N = s.counts.sum().clamp(min=1)
-        w = 1 - s.counts / N if ce == "weighted" else torch.ones_like(s.counts)
-        terms["ce"] = terms["ce"] + (w * s.nll).sum() / N
-        overlap = 2 * s.mass.diagonal() / (s.squares + s.counts + EPSILON)
-        terms["dice"] = terms["dice"] + (1 - overlap.mean())
-    terms = {name: term / (1 if add == "sum" else len(groups)) for name, term in terms.items()}
+    n = 1 if add == "sum" else len(groups)
+    terms = {"ce": sum(_cross_entropy(s, ce) for s in groups) / n, "dice": sum(map(_soft_dice, groups)) / n}
     if ground is not None:
         terms["i2pemd"] = _i2pemd(_pooled(statistics), ground)
     return _total(terms, weight)
@@ -185,6 +179,16 @@ def _groups(statistics, sizes):
 
 def _pooled(statistics):
     return ClassStatistics(*distributed.all_reduce_sum(*(field.sum(0) for field in statistics)))
+
+
+def _cross_entropy(s, ce):
+    N = s.counts.sum().clamp(min=1)
+    w = 1 - s.counts / N if ce == "weighted" else torch.ones_like(s.counts)
+    return (w * s.nll).sum() / N
+
+
+def _soft_dice(s):
+    return 1 - (2 * s.mass.diagonal() / (s.squares + s.counts + EPSILON)).mean()
 
 
 def _i2pemd(s, ground):

@@ -17,8 +17,13 @@ def dice(prediction, truth, num_classes):
 
     DOC_k = 2 |P_k ∩ T_k| / (|P_k| + |T_k|)
 
-    prediction, truth : integer label maps of one shape.  Returns (K,) float64 in [0, 1]; NaN where a class is in
-    neither, so that it is reported and not averaged in
+    Parameters
+    ----------
+    prediction, truth : integer label maps of one shape
+
+    Returns
+    -------
+    (K,) float64 in [0, 1]; NaN where a class is in neither, so that it is reported and not averaged in
 
     Example
     -------
@@ -49,11 +54,15 @@ def surface_distances(prediction, truth, num_classes, spacing):
     HD95 = the larger of the 95th percentiles of d(v, S_T) over S_P and of d(v, S_P) over S_T
     HD   = the larger of their maxima
 
+    Parameters
+    ----------
     prediction, truth : integer label maps of one shape (D, H, W), class 0 the background
     spacing : (z, y, x) of a voxel in mm
 
-    Returns `SurfaceDistances`; NaN where a class is missing from either map, and for the background, which has no
-    surface of its own.
+    Returns
+    -------
+    SurfaceDistances; NaN where a class is missing from either map, and for the background, which has no surface of
+    its own.
 
     Example
     -------
@@ -118,7 +127,13 @@ def pearson(x, y):
 
     p holds for pairs that are independent of one another. Figures of successive epochs are not, so theirs is too small.
 
-    x, y : (n,) finite numbers, n ≥ 3, neither all the same.  Returns r, its two-sided p, and n
+    Parameters
+    ----------
+    x, y : (n,) finite numbers, n ≥ 3, neither all the same
+
+    Returns
+    -------
+    Correlation
 
     Example
     -------
@@ -147,12 +162,16 @@ def classification_metrics(scores, labels, decision="argmax"):
     With an argmax decision the mean accuracy is 1 − 2 (1 − top-1)/K, which is why 94 % of 7 classes means a top-1 of
     only 79 %.
 
+    Parameters
+    ----------
     scores : (N, K) softmax output
     labels : (N,) class indices
     decision : "argmax", or a number t: every class with score ≥ t is called positive (several or none can be)
 
-    Returns a dict of numbers in [0, 1]: auc, sensitivity, specificity, accuracy, f1, top1. A ratio 0/0 counts as 0; the
-    AUC of a class that never or always occurs is undefined and left out of the mean.
+    Returns
+    -------
+    dict of floats in [0, 1]: auc, sensitivity, specificity, accuracy, f1, top1. A ratio 0/0 counts as 0; the AUC of a
+    class that never or always occurs is undefined and left out of the mean.
 
     Example
     -------
@@ -173,9 +192,14 @@ def weighted_metrics(scores, labels, weights, decision="argmax"):
 
     AUC = Σ_{i∈P} Σ_{j∈Q} wᵢ wⱼ ([sᵢ > sⱼ] + ½ [sᵢ = sⱼ]) / (Σ_{i∈P} wᵢ Σ_{j∈Q} wⱼ)
 
+    Parameters
+    ----------
+    scores, labels, decision : as for `classification_metrics`
     weights : (B, N) finite numbers, not negative, some above 0 in each row
 
-    Returns the same figures, each (B,) float64; where under a row of weights no class has an AUC, it is NaN
+    Returns
+    -------
+    dict of (B,) float64, the same figures; where under a row of weights no class has an AUC, it is NaN
 
     Example
     -------

@@ -151,23 +151,11 @@ class Lesion:
         at = SimpleNamespace(**{name: field(place) for name, field in self.fields.items()})
         columns, rows = np.arange(WIDTH), np.arange(HEIGHT)[:, None]
         inside, depth = self._inside(*(a * columns + c + b * rows for a, b, c in place))
-        lake = _step(at.lake, 0.1, 0.15)
-        # Pigment in patches; a network that fades towards the middle, where pigment is dense; globules; dark lakes.
-        patches = 0.15 + 1.25 * f.melanin * np.exp(0.75 * f.patchy * at.patch)
-        network = 1 + 1.1 * f.network * (np.exp(-((at.net / 0.45) ** 2)) - 0.45) * (1.2 - 0.6 * depth)
-        globules = 1.1 * f.globules * _step(at.dots, 1.15, 0.25) * (0.4 + f.melanin)
-        melanin = patches * network + globules + 0.5 * f.lacunae * lake
-        # Redness, vessels in some places, lakes.
-        vessels = 1.3 * f.vessels * _step(at.vessel_where, 0.2, 0.3) * np.exp(-((at.vessel / 0.16) ** 2))
-        red = 0.9 * f.blood * (1 + 0.25 * at.patch) + vessels
-        blood = (red * (1 - 0.55 * f.lacunae) + 2.4 * f.lacunae * lake).clip(0)
-        # A scar in the middle, pale patches and scale, cysts.
-        scar = f.scar * np.exp(-((1 - depth) / 0.45) ** 2)
-        pale = f.white * _step(at.pale + 0.6 * at.scale, 0.8, 0.3) + f.cysts * _step(at.cyst, 1.45, 0.12)
-        white = (0.6 * scar + 0.55 * pale).clip(0, 0.75) * inside
+        melanin, blood = _melanin(f, at, depth), _blood(f, at).clip(0)
         skin = (0.035 * at.skin + 0.02 * at.pores)[..., None] * (MELANIN + BLOOD) / 2
         veil = 0.85 * f.veil * _step(at.veil, 0.35, 0.4) * depth.clip(0, 1) * inside
-        return inside[..., None] * (melanin[..., None] * MELANIN + blood[..., None] * BLOOD) + skin, veil, white
+        density = inside[..., None] * (melanin[..., None] * MELANIN + blood[..., None] * BLOOD) + skin
+        return density, veil, _white(f, at, depth) * inside
 
     def _inside(self, x, y):
         """(0 outside to 1 inside, 0 at the outline to 1 in the centre)."""
@@ -177,6 +165,32 @@ class Lesion:
         edge = self.radius * np.exp((0.06 + 0.34 * f["bumps"]) * bumps * 0.6)
         depth = 1 - distance / edge
         return 1 / (1 + np.exp(-depth / (0.025 + 0.13 * f["soft"]))), depth.clip(0, 1)
+
+
+# What a lesion's features f make of its fields `at` each place, which is `depth` deep in it.
+
+
+def _melanin(f, at, depth):
+    """Pigment in patches; a network that fades towards the middle, where pigment is dense; globules; dark lakes."""
+    line = np.exp(-((at.net / 0.45) ** 2))
+    patches = 0.15 + 1.25 * f.melanin * np.exp(0.75 * f.patchy * at.patch)
+    network = 1 + 1.1 * f.network * (line - 0.45) * (1.2 - 0.6 * depth)
+    globules = 1.1 * f.globules * _step(at.dots, 1.15, 0.25) * (0.4 + f.melanin)
+    return patches * network + globules + 0.5 * f.lacunae * _step(at.lake, 0.1, 0.15)
+
+
+def _blood(f, at):
+    """Redness, vessels in some places, lakes."""
+    vessels = 1.3 * f.vessels * _step(at.vessel_where, 0.2, 0.3) * np.exp(-((at.vessel / 0.16) ** 2))
+    red = 0.9 * f.blood * (1 + 0.25 * at.patch) + vessels
+    return red * (1 - 0.55 * f.lacunae) + 2.4 * f.lacunae * _step(at.lake, 0.1, 0.15)
+
+
+def _white(f, at, depth):
+    """A scar in the middle, pale patches and scale, cysts."""
+    scar = f.scar * np.exp(-((1 - depth) / 0.45) ** 2)
+    pale = f.white * _step(at.pale + 0.6 * at.scale, 0.8, 0.3) + f.cysts * _step(at.cyst, 1.45, 0.12)
+    return (0.6 * scar + 0.55 * pale).clip(0, 0.75)
 
 
 def _step(field, threshold, width):
@@ -195,16 +209,20 @@ def draw(lesion, rng):
     picture = lesion.skin * np.exp(-density)
     picture += veil[..., None] * (np.array([108.0, 118.0, 146.0]) - picture)
     picture += white[..., None] * (0.93 * lesion.skin + 14 - picture)
-    # Exposure, colour cast, a slope of light across the frame, a darker rim.
-    slope = rng.normal(0, 0.0016, 2)
-    shade = 1 + slope[0] * u + slope[1] * v - rng.uniform(0, 0.16) * (u**2 + v**2) / 60**2
-    picture *= shade[..., None] * rng.normal(1, 0.07) * rng.normal(1, 0.045, 3)
+    picture *= _light(u, v, rng)
     if rng.random() < 0.35:
         picture *= 1 - _hairs(rng)[..., None] * rng.uniform(0.45, 0.85) * np.array([0.9, 0.95, 1.0])
     if rng.random() < 0.15:
         picture *= _step(-np.hypot(u, v), -rng.uniform(42, 56), 1.5)[..., None]
     picture = 255 * (picture.clip(0, None) / 255) ** rng.uniform(0.85, 1.15) + rng.normal(0, 2.5, picture.shape)
     return Image.fromarray(picture.clip(0, 255).round().astype(np.uint8))
+
+
+def _light(u, v, rng):
+    """(H, W, 3) gain: exposure, colour cast, a slope across the frame, a darker rim."""
+    slope = rng.normal(0, 0.0016, 2)
+    shade = 1 + slope[0] * u + slope[1] * v - rng.uniform(0, 0.16) * (u**2 + v**2) / 60**2
+    return shade[..., None] * rng.normal(1, 0.07) * rng.normal(1, 0.045, 3)
 
 
 def _hairs(rng):
