@@ -365,11 +365,8 @@ def _fill(folder, dataset, geometry, progress, train):
     """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
     from tqdm import tqdm
 
-    problems, pending = Problems(str(dataset.folder)), list(dataset.scans)
-    for scan in dataset.scans:
-        with contextlib.suppress(BadInput):
-            _read_case(folder / _file_name(scan.name))
-            pending.remove(scan)
+    problems = Problems(str(dataset.folder))
+    pending = [scan for scan in dataset.scans if not _is_whole(folder / _file_name(scan.name))]
     for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
         parts = []
         for read in (scan.read_image, scan.read_label):
@@ -443,6 +440,13 @@ def _read_case(path, hashed=None):
     if hashed not in (None, _hash(case)):
         raise BadInput(f"{path}: expected {what} with the voxels that were listed, found others; {do}")
     return case
+
+
+def _is_whole(path):
+    try:
+        return bool(_read_case(path))
+    except BadInput:
+        return False
 
 
 def _levels(image, lo, scale):

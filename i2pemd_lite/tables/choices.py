@@ -110,7 +110,7 @@ def table(task):
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    full, facts = _settings(task, "gpu"), task.settings
+    full, facts = _by_size(task)["gpu"], task.settings
     rows = [(name, _value(full, name), choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 
@@ -124,15 +124,15 @@ def profiles(task):
     >>> print(profiles(classification).splitlines()[0])
     checkpoint_every: ci 4, laptop 50, gpu 50
     """
-    lines = []
+    lines, by_size = [], _by_size(task)
     for name in sorted(set().union(*task.TASK.sizes.values())):
-        values = (f"{size} {_value(_settings(task, size), name)}" for size in task.TASK.sizes)
+        values = (f"{size} {_value(settings, name)}" for size, settings in by_size.items())
         lines.append(f"{name}: {', '.join(values)}")
     return "\n".join(lines)
 
 
-def _settings(task, size):
-    return task.TASK.settings_for(next(iter(task.METHODS)), size)
+def _by_size(task):
+    return {size: task.TASK.settings_for(next(iter(task.METHODS)), size) for size in task.TASK.sizes}
 
 
 def _value(settings, name):
