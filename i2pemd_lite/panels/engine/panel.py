@@ -23,7 +23,7 @@ from traitlets import TraitError
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, style
-from i2pemd_lite.panels.engine.slider import cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
@@ -84,7 +84,7 @@ class Panel(widgets.VBox):
             if not control.description:
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
-            if hasattr(control, "on_typed"):
+            if isinstance(control, Typed):
                 control.on_typed = self._typed
         parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
         lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]

@@ -5,15 +5,15 @@ from decimal import Decimal
 from numbers import Real
 
 import ipywidgets as widgets
-from traitlets import dlink
+from traitlets import Callable, HasTraits, Instance, Int
 
 from i2pemd_lite.files import BadInput
 
 
-class Field(widgets.Text):
-    """The field beside a slider, in which its number can be typed; `digits` are the decimals that it shows.
+class Typed(HasTraits):
+    """What a slider has besides what it is in ipywidgets: a field beside it, in which its number can be typed.
 
-    It is read when Enter is pressed or it is left. What is no number within the slider's ends is told to the slider's
+    The field is read when Enter is pressed or it is left. What is no number within the slider's ends is told to
     `on_typed(error)`, and the slider stays where it is; what is one tells None.
 
     Example
@@ -28,33 +28,47 @@ class Field(widgets.Text):
     0.25
     """
 
-    def __init__(self, slider, digits):
-        self.slider, self.digits = slider, digits
-        super().__init__(self._written(), continuous_update=False, layout={"width": "56px"},
-                         tooltip=f"{slider.description}, as a number")  # fmt: skip
-        slider.observe(self._follow, "value")
-        dlink((slider, "disabled"), (self, "disabled"))
-        self.observe(self._type, "value")
+    digits = Int(help="decimals that the field shows")
+    field = Instance(widgets.Text)
+    shown = Instance(widgets.DOMWidget, help="what stands on the page: slider and field")
+    on_typed = Callable(lambda error: None)
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.field = widgets.Text(self._written(), continuous_update=False, layout={"width": "56px"},
+                                  tooltip=f"{self.description}, as a number")  # fmt: skip
+        self.shown = widgets.HBox([self, self.field])
+        self.observe(self._follow, "value")
+        self.observe(lambda change: setattr(self.field, "disabled", change["new"]), "disabled")
+        self.field.observe(self._type, "value")
 
     def _written(self):
-        return f"{self.slider.value:.{self.digits}f}"
+        return f"{self.value:.{self.digits}f}"
 
     def _follow(self, _):
-        if _number(self.value) != self.slider.value:
-            self.value = self._written()
+        if _number(self.field.value) != self.value:
+            self.field.value = self._written()
 
     def _type(self, change):
-        slider, number, whole = self.slider, _number(change["new"]), self.digits == 0
+        number, whole = _number(change["new"]), self.digits == 0
         if change["new"] == self._written():
-            return slider.on_typed(None)
-        if number is None or not slider.min <= number <= slider.max or (whole and number % 1):
+            return self.on_typed(None)
+        if number is None or not self.min <= number <= self.max or (whole and number % 1):
             kind = "a whole number" if whole else "a number"
-            return slider.on_typed(BadInput(
-                f"{slider.description}: expected {kind} from {slider.min:g} to {slider.max:g}, found "
+            return self.on_typed(BadInput(
+                f"{self.description}: expected {kind} from {self.min:g} to {self.max:g}, found "
                 f"{change['new'].strip()!r}; the last good one, {self._written()}, still holds"
             ))  # fmt: skip
-        slider.on_typed(None)
-        slider.value = int(number) if whole else number
+        self.on_typed(None)
+        self.value = int(number) if whole else number
+
+
+class WholeSlider(Typed, widgets.IntSlider):
+    """A slider of whole numbers."""
+
+
+class Slider(Typed, widgets.FloatSlider):
+    """A slider of numbers."""
 
 
 def _number(text):
@@ -75,13 +89,11 @@ def slider(label, value, low, high, step, unit="", width="300px", release=False)
     # ipywidgets would move it to the nearer end, and say nothing.
     if not (isinstance(value, Real) and low <= value <= high):
         raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
-    control = (widgets.IntSlider if whole else widgets.FloatSlider)(
+    return (WholeSlider if whole else Slider)(
         value=value if whole else float(value), min=low, max=high, step=step, description=label, readout=False,
+        digits=0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent),
         continuous_update=not release, **_wide(f"{int(width.removesuffix('px')) - 62}px"),
     )  # fmt: skip
-    control.field = Field(control, 0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent))
-    control.shown, control.on_typed = widgets.HBox([control, control.field]), lambda error: None
-    return control
 
 
 def cell(label, value, low, high):
