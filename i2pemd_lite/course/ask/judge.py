@@ -311,13 +311,17 @@ def _as_mistake(exercise, answer, cases):
     """The sentence of the typical mistake that gives what this answer gives, in every case; None when there is none."""
     for sentence, mistaken in exercise.mistakes.items():
         try:
-            both = ([_array(_asked(f, copy.deepcopy(case.arguments))) for f in (answer, mistaken)] for case in cases)
-            if all(one.shape == other.shape and (np.abs(one - other) <= 1e-6).all() for one, other in both):
+            if all(_same(answer, mistaken, case.arguments) for case in cases):
                 return sentence
         except (OutOfTime, KeyboardInterrupt):
             raise
         except BaseException:  # an answer that raises is no such mistake
             pass
+
+
+def _same(answer, mistaken, arguments):
+    one, other = (_array(_asked(function, copy.deepcopy(arguments))) for function in (answer, mistaken))
+    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= 1e-6))
 
 
 def _array(value):
