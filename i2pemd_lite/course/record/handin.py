@@ -51,8 +51,11 @@ def _content(path, name):
     """The JSON in a file."""
     expected, text = "a hand-in", ""
     try:
-        if path.stat().st_size <= LARGEST:
-            return json.loads(text := path.read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) <= LARGEST:
+            text = data.decode()
+            return json.loads(text)
         found = "a file of more than 1 MB"
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         expected, found = "a text file", getattr(error, "strerror", error)
