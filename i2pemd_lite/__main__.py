@@ -31,7 +31,7 @@ from pathlib import Path
 
 from i2pemd_lite import __version__
 from i2pemd_lite.course import commands
-from i2pemd_lite.files import BadInput, refusal, root, run_lock
+from i2pemd_lite.files import BadInput, grouped, refusal, root, run_lock
 from i2pemd_lite.text import about, spoken
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
@@ -90,6 +90,8 @@ def data(chosen):
     dataset = task.load(chosen.data)
     print(dataset)
     prepared = task.TASK.prepared(dataset, settings)
+    for line in grouped(prepared.assumed):
+        print(f"assumed: {line}")
     print(f"prepared for profile {settings.profile}, fingerprint {prepared.fingerprint}")
     if chosen.compact is not None:
         print("packing it takes seconds, or minutes for many images", flush=True)
@@ -154,7 +156,9 @@ def predict(chosen):
     run = task.resume(chosen.run, chosen.data)
     if run.number < len(run):
         print(f"{chosen.run}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
-    options = {name: value for name in ("out", "modality") if (value := getattr(chosen, name))}
+    options = {name: value for name in ("out", "modality", "seg") if (value := getattr(chosen, name))}
+    if task.TASK.name != "segmentation" and (wrong := sorted(options.keys() - {"out"})):
+        raise BadInput(f"--{wrong[0]}: expected with a run of segmentation only, found {task.TASK.name}; leave it out")
     try:
         written = task.predict(run, chosen.images, **options)
     except BadInput as error:
@@ -238,7 +242,7 @@ def _read(text, kind):
 
 PROFILE = {"choices": ("ci", "laptop", "gpu"), "help": "default: I2PEMD_PROFILE"}
 DEVICE = "cpu, cuda, or one of several GPUs, as in cuda:1; default: I2PEMD_DEVICE, else that of the profile"
-DATA = {"type": Path, "help": "folder of data, or a compact file; default: I2PEMD_DATA, else the synthetic set"}
+DATA = {"type": Path, "help": "folder of data, compact file or .npz; default: I2PEMD_DATA, else the synthetic set"}
 SET = {"action": "append", "default": [], "metavar": "NAME=VALUE"}
 SETTINGS = {"--set": SET | {"help": "change a setting"}, "--profile": PROFILE, "--data": DATA}
 RUN = {
@@ -249,6 +253,7 @@ COMPACT = "also write all that training needs as one small file; default: out/co
 THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
 RUNS = "train nothing: tables of these finished runs"
 WHERE = f"where to write; default: {', '.join(f'{folder} ({task})' for task, folder in TABLES.items())}"
+IMAGES = "folder, zip or file of images, or folder of DICOM series; default: those without labels in the data"
 COMMANDS = {  # {command: {what can be said to it: what that means}}
     data: {
         "task": {"choices": TASKS},
@@ -267,8 +272,9 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     evaluate: RUN,
     predict: {
         **RUN,
-        "--images": {"type": Path, "help": "folder of images; default: those without labels in the data"},
+        "--images": {"type": Path, "help": IMAGES},
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
+        "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
         "--out": {"type": Path, "help": "where to write; default: out/segmentation or out/skin.csv"},
     },
     tables: {

@@ -4,6 +4,7 @@ Both tasks write one by `Prepared.save_compact` and read it by `Prepared.open`. 
 all that training and evaluation need, and opens where only numpy, torch and safetensors are.
 """
 
+import contextlib
 import hashlib
 import json
 import lzma
@@ -82,6 +83,7 @@ def read(file, task, form=dict):
 
         return dict(zip(parts, at_once(unpack, parts), strict=True))
 
+    files.expect_file(file, "a compact set")
     try:
         with safe_open(file, "pt") as stored:
             about = stored.metadata() or {}
@@ -96,6 +98,15 @@ def read(file, task, form=dict):
     except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as error:
         expect(False, "a whole compact set", error)
     return notes, about["sha256"][:16], unpacked
+
+
+def is_one(file):
+    """Whether a file is, or was, a compact set."""
+    with contextlib.suppress(OSError, SafetensorError):
+        if not files.unlike_file(file):
+            with safe_open(file, "pt") as stored:
+                return "compact" in (stored.metadata() or {})
+    return False
 
 
 def at_once(function, items, bar=iter):

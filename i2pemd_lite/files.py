@@ -12,6 +12,7 @@ import os
 import re
 import reprlib
 import secrets
+import stat
 from pathlib import Path
 
 FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r\n].", re.DOTALL)  # and no number
@@ -30,8 +31,25 @@ class BadInput(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+_SENTENCE = re.compile(r"(.*?): expected (.*?), found (.*?)(?:; ([^;]*))?")
+
+
 class Problems:
-    """Collects what is wrong with many files, so that a user sees all of it at once."""
+    """Collects what is wrong with many files, so that a user sees all of it at once, and one cause in one sentence.
+
+    Causes are told apart by what was expected and what to do, but for numbers in it.
+
+    Example
+    -------
+    >>> problems = Problems("photos")
+    >>> for i in range(1, 6):
+    ...     problems.add(f"{i}.jpg", "a row in a.csv", "none", "add it")
+    >>> problems.raise_if_any()
+    Traceback (most recent call last):
+    i2pemd_lite.files.BadInput: 5 problems in photos:
+      1.jpg, 2.jpg, 3.jpg and 2 more: expected a row in a.csv, found none; add it
+      each of them is listed in ...
+    """
 
     def __init__(self, what):
         self.what, self.found = what, []
@@ -52,7 +70,83 @@ class Problems:
         """Raise one `BadInput` that lists every problem noted."""
         if self.found:
             count = f"{len(self.found)} problem{'s' * (len(self.found) > 1)}"
-            raise BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self.found))
+            raise BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self._told()))
+
+    def _told(self):
+        """The sentences of `found`, but one for each cause that more than three have."""
+        causes, told = {}, []
+        for sentence in self.found:
+            parts = _SENTENCE.fullmatch(sentence)
+            cause = re.sub(r"\d+", "0", f"{parts[2]}{parts[4]}") if parts else sentence
+            causes.setdefault(cause, []).append((sentence, parts))
+        for sentences, parts in (zip(*each, strict=True) for each in causes.values()):
+            if len(sentences) > 3 and parts[0]:
+                expected, found, do = (listed(dict.fromkeys(each[i] or "" for each in parts)) for i in (2, 3, 4))
+                names = [each[1] for each in parts]
+                same = re.match(r".*[ /\\]|", os.path.commonprefix(names))[0]  # said once
+                names = listed([names[0], *(name.removeprefix(same) for name in names[1:])])
+                sentences = [f"{names}: expected {expected}, found {found}{do and f'; {do}'}"]
+            told += dict.fromkeys(sentences)
+        if len(told) < len(self.found):
+            path = cache_folder().absolute() / "problems" / f"{fingerprint(str(self.what))}.txt"
+            with contextlib.suppress(OSError):  # of a full disk, say: this is about something else
+                write_text(path, "\n".join(self.found) + "\n")
+                told.append(f"each of them is listed in {path}")
+        return told
+
+
+def listed(names):
+    """Names in a sentence: all of up to three, else three of them and how many more.
+
+    Example
+    -------
+    >>> listed("ab"), listed("abcdef")
+    ('a, b', 'a, b, c and 3 more')
+    """
+    names = [str(name) for name in names]
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def grouped(said):
+    """What is said of several names, {name: sentence}, as a tuple: each sentence once, with the number of its names.
+
+    Example
+    -------
+    >>> grouped({"a.txt": "not used, as no image", "b.txt": "not used, as no image"})
+    ('not used, as no image (2): a.txt, b.txt',)
+    """
+    names = {}
+    for name, sentence in said.items():
+        names.setdefault(sentence, []).append(name)
+    return tuple(f"{sentence} ({len(each)}): {listed(each)}" for sentence, each in names.items())
+
+
+def of_system(path):
+    """Whether a path, from the folder where one looks on, is hidden or something that systems leave behind."""
+    names = {".DS_Store", "__MACOSX", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+    return any(part.startswith(".") or part in names or part.lower() in names for part in path.parts)
+
+
+def unlike_file(path):
+    """In words what `path` is where it is no file, nor a link to one; None for a file. Other things are never opened:
+    reading a pipe or a device may never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "a link to nowhere" if os.path.islink(path) else "no such file"
+    except (OSError, ValueError) as error:  # links in a circle, no permission, a name that there cannot be
+        return getattr(error, "strerror", None) or str(error)
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return None if stat.S_ISREG(mode) else kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def expect_file(path, what, do="copy or download it again", most=None):
+    """Raise `BadInput` unless `path` is a file, or a link to one, of at most so many bytes where `most` is given."""
+    found = unlike_file(path)
+    if not found and most and (size := os.stat(path).st_size) > most:
+        what, found = f"{what} of at most {most / 2**20:g} MiB", f"{size / 2**20:.0f} MiB"
+    if found:
+        raise BadInput(f"{path}: expected {what}, found {found}; {do}")
 
 
 def refusal(error, size=None):
@@ -156,6 +250,7 @@ def unguarded(cell):
 
 def read_json(path, form=None):
     """The value in a JSON file; `BadInput` when it is absent, not JSON, or has another form (see `formed`)."""
+    expect_file(path, "a JSON file", "restore it, or have it written again")
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -241,6 +336,7 @@ def read_arrays(path, what, do, kinds, form, key="", framework="pt"):
     """
     from safetensors import SafetensorError, safe_open
 
+    expect_file(path, what, do)
     try:
         with safe_open(path, framework) as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}
@@ -290,11 +386,16 @@ def is_whole(content):
 
 
 def fingerprint(*parts):
-    """A short hash of strings, bytes, numbers and the name, size and time of change of paths."""
+    """A short hash of strings, bytes, numbers and, of paths, of the name, the size and what tells a file from another.
+
+    Of times those of change (mtime) and of any change (ctime): that, and the inode, differ where another file of the
+    same size and time took a file's place.
+    """
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            part = f"{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}"
+            about = part.stat()
+            part = f"{part.name} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns} {about.st_ino}"
         digest.update(part if isinstance(part, bytes | memoryview) else repr(part).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
@@ -309,11 +410,12 @@ def root():
 
 
 def data_folder():
-    """The folder of real data that `I2PEMD_DATA` names, or None for the synthetic sets."""
+    """The folder of real data, or .npz file of images, that `I2PEMD_DATA` names; None for the synthetic sets."""
     value = os.environ.get("I2PEMD_DATA")
     folder = Path(value).expanduser() if value else None
-    if folder and not folder.is_dir():
-        raise BadInput(f"I2PEMD_DATA: expected a folder, found {value!r}; correct it, or unset it for synthetic data")
+    if folder and not (folder.is_dir() or folder.is_file() and folder.suffix == ".npz"):
+        do = "correct it, or unset it for synthetic data"
+        raise BadInput(f"I2PEMD_DATA: expected a folder, or a file ending in .npz, found {value!r}; {do}")
     return folder
 
 
@@ -324,7 +426,10 @@ def cache_folder():
 
 @contextlib.contextmanager
 def parsing(path, what, do="copy or download it again"):
-    """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it."""
+    """Turn whatever a parser raises on a broken file, a dozen unrelated exceptions, into a `BadInput` that names it; a
+    pipe or a device in place of the file is never opened."""
+    if isinstance(path, str | Path):
+        expect_file(path, what, do)
     try:
         yield
     except (BadInput, ImportError):

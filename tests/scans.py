@@ -86,6 +86,56 @@ def write_dicom(folder, image, pitch=7.7, slope=2.0, intercept=-10.0, thickness=
         one.save_as(folder / f"{prefix}{number:05d}.dcm", enforce_file_format=True)
 
 
+def edit_dicom(folder, change, which=slice(None)):
+    """Apply `change` to the data sets of some files in `folder`, by name."""
+    import pydicom
+
+    for path in sorted(folder.iterdir())[which]:
+        one = pydicom.dcmread(path)
+        change(one)
+        one.save_as(path)
+
+
+def compressed(folder, syntax):
+    """Say that pixels are compressed in a transfer syntax; what there is in place of them is not."""
+    import pydicom
+
+    def change(one):
+        one.PixelData, one["PixelData"].VR = pydicom.encaps.encapsulate([bytes(300)]), "OB"
+        one["PixelData"].is_undefined_length, one.file_meta.TransferSyntaxUID = True, pydicom.uid.UID(syntax)
+
+    edit_dicom(folder, change)
+
+
+def enhance(folder, echo=lambda frame: 80.0):
+    """Turn a series into one enhanced file, its frames not in the order of their positions."""
+    import pydicom
+
+    def part(**tags):
+        group = pydicom.Dataset()
+        group.update(tags)
+        return group
+
+    ones = [pydicom.dcmread(path) for path in sorted(folder.iterdir())[::-2] + sorted(folder.iterdir())[::2]]
+    for path in folder.iterdir():
+        path.unlink()
+    one, groups = ones[0], [part(
+        PlanePositionSequence=[part(ImagePositionPatient=each.ImagePositionPatient)],
+        MREchoSequence=[part(EffectiveEchoTime=echo(frame))],
+    ) for frame, each in enumerate(ones)]  # fmt: skip
+    one.NumberOfFrames, one.PixelData = len(ones), b"".join(each.PixelData for each in ones)
+    one.PerFrameFunctionalGroupsSequence = groups
+    one.SharedFunctionalGroupsSequence = [part(
+        PixelMeasuresSequence=[part(PixelSpacing=one.PixelSpacing, SliceThickness=one.SliceThickness)],
+        PlaneOrientationSequence=[part(ImageOrientationPatient=one.ImageOrientationPatient)],
+        PixelValueTransformationSequence=[part(RescaleSlope=one.RescaleSlope, RescaleIntercept=one.RescaleIntercept)],
+    )]  # fmt: skip
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        del one[tag]
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    one.save_as(folder / "all.dcm")
+
+
 def write_masks(folder, label, grey=GREY, first=8):
     """PNG masks from inferior to superior; the numbers have no leading zeros, so that names do not sort like them."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,13 @@
 import csv
 import io
 import json
+import os
+import re
+import struct
+import tracemalloc
 import types
 import zipfile
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +124,7 @@ def test_test_images_and_a_split_file(isic):
     for i in (3, 5):
         picture(i).save(isic / f"{TEST}_Input" / f"T_{i}.png")
     write_csv(isic / "split.csv", ["image", "split"], [[n, "val" if n < IDS[4] else "train"] for n in reversed(IDS)])
+    (isic / f"{TRAINING}_LesionGroupings.csv").unlink()
     data = load(isic)
     assert data.test_ids == ("T_3", "T_5") and data.parts == ("val",) * 4 + ("train",) * 10
     prepared = prepare(data, 14, progress=False)
@@ -351,6 +357,410 @@ def test_a_truncated_npz_is_named(tmp_path):
         load(file)
 
 
+# What is there beside, twice, or something else than its name says.
+
+
+def refused(folder, *words):
+    """The sentences of the one `BadInput` that reading and preparing end with."""
+    with pytest.raises(BadInput) as error:
+        prepare(load(folder), 16, progress=False)
+    text = str(error.value)
+    for each in words:
+        assert each in text, text
+    assert len(text.splitlines()) <= 8, text
+    return text
+
+
+GROUPS = f"{TRAINING}_LesionGroupings.csv"
+
+
+def split_csv(isic, rows):
+    write_csv(isic / "split.csv", ["image", "split"], rows)
+
+
+@pytest.mark.parametrize("table", ["split.csv", GROUPS, f"{TRAINING}_GroundTruth.csv"])
+def test_an_image_twice_in_a_table_is_named(isic, table):
+    split_csv(isic, [[n, ("train", "val")[i % 7 > 4]] for i, n in enumerate(IDS)])
+    lines = (isic / table).read_text().splitlines()
+    (isic / table).write_text("\n".join([*lines, lines[3].replace("HAM_0000002", "HAM_1").replace("train", "test")]))
+    refused(isic, f"{table} row {IDS[2]}: expected each image once, found it twice")
+
+
+def test_views_of_one_lesion_in_two_parts_are_named(isic):
+    split_csv(isic, [[n, "test" if n == IDS[9] else "train"] for n in IDS])
+    refused(isic, "split.csv lesion HAM_0000002: expected all its images in one part, found test and train")
+
+
+def test_what_is_not_used_is_said_with_the_reason(isic):
+    place = isic / f"{TRAINING}_Input"
+    for name in ("LICENSE.txt", "ATTRIBUTION.txt", "a.tif", "b.tif", ".hidden", "Thumbs.db", ".DS_Store"):
+        (place / name).write_text("words")
+    (isic / "split (1).csv").write_text("image,split")
+    (isic / f"{TRAINING}_GroundTruth").mkdir()
+    (isic / f"{TRAINING}_GroundTruth" / "LICENSE.txt").write_text("words")
+    zipfile.ZipFile(isic / f"{TRAINING}_Input.zip", "w").close()
+    split_csv(isic, [[n, "train"] for n in (*IDS, "ISIC_1", "ISIC_2")])
+    data = load(isic)
+    text = "\n".join(data.unused)
+    assert len(data) == 14 and str(data).endswith(data.unused[-1])
+    for words in (
+        "not used, as no JPEG or PNG (4): ISIC2018_Task3_Training_Input/ATTRIBUTION.txt, ",
+        "LICENSE.txt, ISIC2018_Task3_Training_Input/a.tif and 1 more",
+        "not used, as no labelled image (2): split.csv row ISIC_1, split.csv row ISIC_2",
+        f"{TRAINING}_Input is taken (1): {TRAINING}_Input.zip",
+        "not used, as beside a table (1): ISIC2018_Task3_Training_GroundTruth/LICENSE.txt",
+        "not used, as of another name than the files of ISIC 2018 (1): split (1).csv",
+    ):
+        assert words in text, text
+    assert not any(word in text for word in ("hidden", "Thumbs", "DS_Store")) and len(data.unused) == 5
+
+
+def test_names_in_other_letters_are_taken_and_two_of_them_said(isic):
+    split_csv(isic, [[n, "train"] for n in IDS])
+    (isic / "split.csv").rename(isic / "Split.CSV")
+    zipped(isic, f"{TRAINING}_Input").rename(isic / f"{TRAINING}_Input.ZIP")
+    data = load(isic)
+    assert data.parts == ("train",) * 14 and data.unused == ()
+    (isic / "SPLIT.CSV").write_text("image,split")
+    assert "not used, as of another name than the files of ISIC 2018 (1): SPLIT.CSV" in load(isic).unused
+
+
+def test_a_part_of_a_data_set_is_not_served_the_whole(isic):
+    data = load(isic)
+    whole = prepare(data, 14, progress=False)
+    part = replace(data, ids=data.ids[::2], labels=data.labels[::2], lesions=data.lesions[::2])
+    assert len(prepare(part, 14, progress=False)) == 7 and len(prepare(data, 14, progress=False)) == len(whole) == 14
+
+
+def test_a_member_that_a_zip_has_twice_is_named(isic):
+    archive = zipped(isic, f"{TRAINING}_Input")
+    with zipfile.ZipFile(archive, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
+        file.writestr(f"{TRAINING}_Input/{IDS[3]}.jpg", jpeg(picture(9)))
+    refused(isic, f"{IDS[3]}.jpg: expected one image of each name")
+
+
+def test_an_image_with_and_without_a_label_is_named(isic):
+    (isic / f"{TEST}_Input").mkdir()
+    picture(3).save(isic / f"{TEST}_Input" / f"{IDS[3]}.png")
+    refused(isic, f"{IDS[3]}.png: expected an image that is not in {TRAINING}_Input too")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_pipes_and_links_to_nowhere_are_no_images_and_no_tables(isic):
+    place = isic / f"{TRAINING}_Input"
+    os.mkfifo(place / "x.jpg")
+    (place / "y.jpg").symlink_to("nowhere")
+    (place / "z.png").mkdir()
+    (place / "part_9").symlink_to(isic)
+    assert [line.partition(" (")[0] for line in load(isic).unused] == [
+        "not used, as a link to a folder", "not used, as a pipe", "not used, as a link to nowhere",
+        "not used, as a folder",
+    ]  # fmt: skip
+    os.mkfifo(isic / "split.csv")
+    refused(isic, "split.csv: expected a CSV file in UTF-8, with commas, found a pipe")
+
+
+def test_links_to_files_are_files(isic):
+    path = isic / f"{TRAINING}_Input" / f"{IDS[2]}.jpg"
+    path.rename(isic.parent / "object")
+    path.symlink_to(isic.parent / "object")
+    assert len(prepare(load(isic), 16, progress=False)) == 14
+
+
+def swap(isic, change, table=f"{TRAINING}_GroundTruth.csv"):
+    """Change the bytes of a table."""
+    path = isic / table
+    path.write_bytes(change(path.read_bytes()))
+
+
+LAST = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC", "image"]
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda data: data.replace(b",", b";"), "found semicolons; open it in a spreadsheet and save it as CSV UTF-8"),
+        (lambda data: data.replace(b",", b"\t"), "found tabs; open it"),
+        (lambda data: data.decode().encode("utf-16"), "found UTF-16; open it"),
+        (lambda data: data.decode().encode("utf-16-le"), "found UTF-16; open it"),
+        (lambda data: b"PK\x03\x04" + data, "found an Excel file; open it"),
+        (lambda data: b"\xd0\xcf\x11\xe0" + data, "found an Excel file; open it"),
+        (lambda data: data.splitlines(True)[0], "expected rows of images, found a header alone"),
+        (lambda data: data.replace(b"MEL", b"NV", 1).replace(b"BCC", b"MEL,BCC", 1), "found NV twice"),
+        (lambda data: data.replace(b"1.0", b"1,0").replace(b"0.0", b"0,0"), "expected 8 cells, found 15"),
+        (lambda data: data + b'"x,1', "unexpected end of data"),
+        (lambda data: b"sep=;\r\n" + data.replace(b",", b";"), "found semicolons; open it"),
+        (lambda data: data + b"\n" * 2**21, "expected at most 2,097,152 cells"),
+        (lambda data: data.replace(b"NV", b"N\xe9"), "in UTF-8, with commas, found 'utf-8' codec can't decode"),
+        (lambda data: data.replace(b"ISIC_0000003", b""), "GroundTruth.csv line 5: expected the name of an image"),
+    ],
+)
+def test_one_cause_in_a_table_is_one_sentence_with_its_mend(isic, change, words):
+    swap(isic, change)
+    refused(isic, words)
+
+
+@pytest.mark.parametrize("table, columns", [(f"{TRAINING}_GroundTruth.csv", LAST), ("split.csv", ["split", "image"])])
+def test_a_row_cut_short_before_its_image_is_named(isic, table, columns):
+    rows = [[*ones, name] for name, *ones in truth()] if len(columns) > 2 else [["train", name] for name in IDS]
+    write_csv(isic / table, columns, rows)
+    assert len(load(isic)) == 14
+    write_csv(isic / table, columns, [*rows[:4], rows[4][:-1], *rows[5:]])
+    refused(isic, f"{table} line 6: expected the name of an image, found None; correct the row", IDS[4])
+
+
+def test_a_line_for_excel_and_blanks_in_cells_are_taken(isic):
+    swap(isic, lambda data: b"sep=,\r\n" + data.replace(b"ISIC_0000001", b" ISIC_0000001 "))
+    swap(isic, lambda data: data.replace(b"HAM_0000002", b"HAM_0000002 ", 1), GROUPS)
+    data = load(isic)
+    assert data.ids == tuple(IDS) and data.lesions[2] == data.lesions[9] == "HAM_0000002"
+
+
+def test_names_with_the_ending_of_their_file_are_taken(isic):
+    for table in (f"{TRAINING}_GroundTruth.csv", GROUPS):
+        swap(isic, lambda data: re.sub(rb"(ISIC_\d+)", rb"images/\1.JPG", data), table)
+    assert load(isic).ids == tuple(IDS) and load(isic).lesions[9] == "HAM_0000002"
+    edit(isic, lambda rows: rows.append([f"{IDS[0]}.jpg", *rows[0][1:]]))
+    refused(isic, f"row {IDS[0]}: expected each image once")
+
+
+def test_images_of_another_kind_are_one_sentence(isic):
+    for path in (isic / f"{TRAINING}_Input").iterdir():
+        path.rename(path.with_suffix(".tif"))
+    refused(isic, "1 problem", "expected JPEG or PNG images, found 14 of .tif; save the images as JPEG or PNG")
+    for name in IDS[:8]:
+        (isic / f"{TRAINING}_Input" / f"{name}.jpg").write_bytes(jpeg(picture(1)))
+    text = refused(isic, "6 problems", f"{IDS[8]}, ISIC_0000009, ISIC_0000010 and 3 more: expected an image in")
+    assert "; save it as JPEG or PNG" in text
+
+
+# Containers: read to their checksum, and never larger in memory than they may be.
+
+
+def png(image, change=lambda data: data):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return change(file.getvalue())
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def declared(width, height, depth=8, colours=2):
+    """A PNG of a few bytes that declares so many pixels."""
+    head = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
+    data = zlib.compress(bytes(height * (1 + width * depth // 8 * {2: 3, 0: 1}[colours])) if width < 99 else b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda data: flipped(data, data.index(b"IEND") - 5), "broken PNG file"),  # the checksum of the pixels
+        (lambda data: flipped(data, data.index(b"IDAT") + 60), ""),
+        (lambda data: data[: data.index(b"IEND") - 4], "truncated PNG"),
+        (lambda data: declared(13300, 13300), "at most 33,554,432 pixels, found 13300 x 13300; make the image smaller"),
+        (lambda data: declared(2**15, 2**10 + 1), "at most 33,554,432 pixels"),
+        (lambda data: declared(60000, 60000), "at most 33,554,432 pixels, found far more"),
+        (lambda data: declared(9, 9, 16), "found mode RGB of 16 bits or more; save it with 8"),
+        (lambda data: b"%!PS-Adobe-3.0 EPSF-3.0\n", "another format"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_png_are_read_to_their_checksums_and_have_bounds(isic, change, words, packed):
+    noise = Image.effect_noise((40, 30), 90).convert("RGB")
+    (isic / f"{TRAINING}_Input" / f"{IDS[4]}.jpg").write_bytes(png(noise, change))
+    if packed:
+        zipped(isic, f"{TRAINING}_Input")
+    refused(isic, f"{IDS[4]}.jpg: expected", words)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_images_are_turned_as_their_exif_says(isic, turn):
+    pixels = np.full((32, 32, 3), 200, np.uint8)
+    pixels[:16, :16], pixels[:16, 16:] = 20, 100
+    stored = {1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.transpose(1, 0, 2),
+              6: np.rot90(pixels), 7: pixels[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(pixels, -1)}[turn]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x112] = turn
+    Image.fromarray(np.ascontiguousarray(stored)).save(isic / f"{TRAINING}_Input" / f"{IDS[0]}.jpg", exif=exif)
+    image = prepare(load(isic), 28, progress=False).images[0, 0]
+    assert [image[y, x].item() for y, x in ((8, 8), (8, 24), (24, 8))] == pytest.approx([20, 100, 200], abs=4)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_damaged_exif_says_nothing_of_the_pixels(isic):
+    path = isic / f"{TRAINING}_Input" / f"{IDS[0]}.jpg"
+    before = prepare(load(isic), 14, progress=False)
+    Image.open(path).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff", quality=95)
+    assert prepare(load(isic), 14, progress=False).images[0].float().mean() == pytest.approx(
+        before.images[0].float().mean().item(), abs=2
+    )
+
+
+def in_zip(path, stem, data, change=lambda data, entry: None, method=zipfile.ZIP_DEFLATED):
+    """A zip of one file, whose bytes, and where its entry in the directory begins, are given to `change`."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(stem, data)
+    data = bytearray(path.read_bytes())
+    change(data, data.rindex(b"PK\1\2"))
+    path.write_bytes(data)
+
+
+def set_bytes(at, value):
+    return lambda data, entry: data.__setitem__(slice(entry + at, entry + at + len(value)), value)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (set_bytes(10, b"\x09\0"), "expected a zip packed by deflate, found method 9, deflate64; unpack it"),
+        (set_bytes(10, b"\x63\0"), "found method 99"),
+        (set_bytes(8, b"\x01\0"), "expected a zip without a password"),
+        (set_bytes(6, b"\xff\0"), "a whole zip, found zip file version"),
+        (
+            lambda data, entry: data.__setitem__(
+                slice(entry + 8, entry + 47), b"\0\x08" + data[entry + 10 : entry + 46] + b"\xff"
+            ),
+            "a whole zip, found 'utf-8' codec",
+        ),
+        (set_bytes(16, b"\1\2\3\4"), "Bad CRC-32"),
+        (set_bytes(24, b"\xfe\xff\xff\xff"), "expected a table of at most 64 MiB, found 4096 MiB"),
+        (lambda data, entry: data.__setitem__(slice(0, 2), b"XX"), "Bad magic number"),
+        (lambda data, entry: data.__setitem__(30, 65), "differ"),
+        (set_bytes(0, b"XX"), "a whole zip"),
+    ],
+)
+def test_a_zip_that_is_not_as_it_should_be_is_named(isic, change, words):
+    table = isic / f"{TRAINING}_GroundTruth.csv"
+    in_zip(table.with_suffix(".zip"), table.name, table.read_bytes(), change)
+    table.unlink()
+    refused(isic, words)
+
+
+@pytest.mark.parametrize(
+    "method, most",
+    [(zipfile.ZIP_STORED, 24), (zipfile.ZIP_DEFLATED, 24), (zipfile.ZIP_BZIP2, 28), (zipfile.ZIP_LZMA, 28)],
+)
+def test_what_unpacks_to_more_than_it_says_takes_no_memory(isic, method, most):
+    table = isic / f"{TRAINING}_GroundTruth.csv"
+    data = table.read_bytes()
+    table.unlink()
+    in_zip(table.with_suffix(".zip"), table.name, data, method=method)
+    assert len(load(isic)) == 14
+    more = data + bytes(2**25)
+    in_zip(table.with_suffix(".zip"), table.name, more, set_bytes(24, struct.pack("<I", 900)), method)
+    tracemalloc.start()
+    refused(isic, "CSV file")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**most
+
+
+def test_a_table_and_images_have_bounds_before_they_are_read(isic):
+    os.truncate(isic / GROUPS, 2**26 + 1)
+    refused(isic, "expected a table of at most 64 MiB, found 64 MiB")
+    os.truncate(isic / GROUPS, 0)
+    (isic / GROUPS).unlink()
+    os.truncate(isic / f"{TRAINING}_Input" / f"{IDS[5]}.jpg", 2**28 + 1)
+    refused(isic, f"{IDS[5]}.jpg: expected a whole 8-bit JPEG or PNG of at most 256 MiB")
+
+
+def test_windows_zips_with_backslashes_are_read(isic):
+    archive = isic / f"{TRAINING}_Input.zip"
+    place = isic / f"{TRAINING}_Input"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(place.iterdir()):
+            info = zipfile.ZipInfo("x")
+            info.filename = f"part\\{path.name}"
+            file.writestr(info, path.read_bytes())
+            path.unlink()
+    place.rmdir()
+    assert load(isic).ids == tuple(IDS) and len(prepare(load(isic), 16, progress=False)) == 14
+
+
+def npz_with(tmp_path, name, data):
+    """A MedMNIST file in which one member has other bytes."""
+    path = arrays(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for each, content in (members | {name: data}).items():
+            archive.writestr(each, content)
+    return path
+
+
+def npy(array, shape=None):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=True)
+    data = file.getvalue()
+    return data.replace(repr(array.shape).encode(), repr(shape).encode()) if shape else data
+
+
+@pytest.mark.parametrize(
+    "name, data, words",
+    [
+        ("train_images", npy(np.zeros((2, 2, 2, 3), np.uint8), (2**20, 2**10, 2**9, 4)), "declared as (1048576, 1024"),
+        ("train_images", npy(np.array(7, np.uint8)), "expected (N, H, W, 3) uint8, found () uint8"),
+        ("train_labels", npy(np.array(7, np.uint8)), "expected (14, 1), found ()"),
+        ("train_labels", npy(np.array([{}] * 14, object)), "declared as (14,) object"),
+        ("val_images", npy(np.zeros((7, 0, 0, 3), np.uint8)), "up to 1,048,576 images of 1 to 33,554,432 pixels"),
+        ("val_labels", npy(np.zeros((7, 1), np.uint8))[:-1], "declared as (7, 1) uint8 in"),
+        ("val_labels", b"", "magic"),
+    ],
+)
+def test_members_of_an_npz_that_are_not_what_they_say(tmp_path, name, data, words):
+    npz_with(tmp_path, f"{name}.npy", data)
+    refused(tmp_path, words)
+
+
+def test_an_npz_with_a_bad_checksum_or_two_of_one_name(tmp_path):
+    path = arrays(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"train_images.npy") + 3000] ^= 1
+    path.write_bytes(data)
+    refused(tmp_path, "Bad CRC-32")
+    arrays(tmp_path)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("val_labels.npy", npy(np.zeros((7, 1), np.uint8)))
+    refused(tmp_path, "val_labels twice")
+
+
+def test_which_of_several_npz_serves_is_said_and_can_be_chosen(tmp_path, monkeypatch):
+    for name, side in (("dermamnist.npz", 28), ("dermamnist_64.npz", 64)):
+        arrays(tmp_path, name, side)
+    large, small = load(tmp_path), load(tmp_path / "dermamnist.npz")
+    assert large.pictures.open(large.ids[0]).size == (64, 64) and small.pictures.open(small.ids[0]).size == (28, 28)
+    assert str(large.folder).endswith("dermamnist_64.npz") and "--data FILE" in str(large)
+    assert large.unused[0].endswith(f"(1): {tmp_path / 'dermamnist.npz'}") and small.unused == ()
+    monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "dermamnist.npz"))
+    assert load().folder == tmp_path / "dermamnist.npz"
+    prepared = prepare(load(), 28, progress=False)
+    assert prepared.folder == str(tmp_path / "dermamnist.npz")
+    monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "dermamnist.txt"))
+    with pytest.raises(BadInput, match="I2PEMD_DATA: expected a folder, or a file ending in .npz"):
+        load()
+
+
+def test_a_replaced_image_of_the_same_size_and_time_is_prepared_anew(isic):
+    path = isic / f"{TRAINING}_Input" / f"{IDS[0]}.png"
+    path.with_suffix(".jpg").unlink()
+    seen = []
+    for grey in (50, 90):
+        pixels = np.full((8, 8, 3), grey, np.uint8)
+        pixels[0, 0] = 0
+        Image.fromarray(pixels).save(path, compress_level=0)
+        os.utime(path, ns=(0, 0))
+        seen.append(prepare(load(isic), 14, progress=False).images[0, 0, 12, 12].item())
+    assert seen == [50, 90]
+
+
 # Preparing.
 
 
@@ -360,7 +770,7 @@ def test_grey_palette_and_rgba_images_become_rgb_and_are_counted(isic):
         path.unlink()
         picture(i, mode).save(path.with_suffix(".jpg" if mode == "CMYK" else ".png"))
     prepared = prepare(load(isic), 14, progress=False)
-    assert prepared.converted == tuple(IDS[i] for i in (2, 3, 5, 6))
+    assert prepared.converted == tuple(prepared.assumed) == tuple(IDS[i] for i in (2, 3, 5, 6))
     left = prepared.images[:, :, 8, 2].float()
     assert (left - 10 * torch.arange(14)[:, None]).abs().max() <= 3  # JPEG and the palette's nearest colour
 
@@ -517,7 +927,7 @@ def test_a_class_without_a_labelled_image_is_named_with_a_way_out():
     data = stand_in(200)
     data.labels[:] = 1
     data.labels[::28] = torch.arange(8) % 7
-    with pytest.raises(BadInput, match="DF: expected a labelled training image, found none of 1 .*stratified=True"):
+    with pytest.raises(BadInput, match="and 3 more: expected a labelled training image, found none of .*stratified=T"):
         split(data, by="image", labelled=0.1, test=0, val=0)
     assert covers(split(data, by="image", labelled=0.1, stratified=True, test=0, val=0), 200)
 
@@ -553,6 +963,7 @@ def test_a_compact_file_keeps_all_but_the_finest_of_the_labelled_images(isic, tm
         noise = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
         noise.convert("L" if name == IDS[8] else "RGB").save(isic / f"{TRAINING}_Input" / f"{name}.jpg")
     write_csv(isic / "split.csv", ["image", "split"], [[n, "val" if n < IDS[4] else "train"] for n in IDS])
+    write_csv(isic / f"{TRAINING}_LesionGroupings.csv", ["image", "lesion_id"], [[n, f"HAM_{n}"] for n in IDS])
     prepared = prepare(load(isic), 70, progress=False)
     assert prepared.converted == (IDS[8], "T_3", "T_5")
     said, file = prepared.save_compact(tmp_path / "x.safetensors", 45), tmp_path / "x.safetensors"

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import zipfile
 from collections import Counter
 
 import numpy as np
@@ -208,6 +209,81 @@ def test_a_plain_folder_of_images_can_be_predicted(trained, tmp_path):
         PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.jpg")
     path = classification.predict(trained, tmp_path / "images", tmp_path / "scores.csv")
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["image", "a", "b"]
+
+
+def photos(place, names):
+    """Photographs, each in the folder that its name says."""
+    for i, name in enumerate(names):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 255, (30, 40, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(place / name)
+    return place
+
+
+def predicted(path):
+    return [line.split(",")[0] for line in path.read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("how", ["subfolders", "one", ".zip", ".ZIP", "isic"])
+def test_images_can_be_predicted_wherever_they_are(trained, tmp_path, capsys, how):
+    parts = ["HAM10000_images_part_1/a.jpg", "HAM10000_images_part_2/b.PNG"]
+    if how == "isic":
+        parts = ["isic2018/ISIC2018_Task3_Test_Input/a.jpg", "isic2018/ISIC2018_Task3_Test_Input/b.png"]
+        place = photos(tmp_path / "in", parts)
+        training = photos(place / "isic2018/ISIC2018_Task3_Training_Input", [f"t{i}.png" for i in range(7)])
+        rows = [f"t{i}," + ",".join(str(int(k == i)) for k in range(7)) for i in range(7)]
+        table = training.parent / "ISIC2018_Task3_Training_GroundTruth.csv"
+        table.write_text("\n".join(["image,MEL,NV,BCC,AKIEC,BKL,DF,VASC", *rows]))
+        (training / "t0.png").write_bytes(b"damaged")  # what is learnt from does not matter here
+    else:
+        place = photos(tmp_path / "in", parts)
+        (place / "README.txt").write_text("words")
+    if how == "one":
+        place = place / parts[0]
+    if how.lower() == ".zip":
+        with zipfile.ZipFile(tmp_path / f"in{how}", "w") as archive:
+            for name in (*parts, "README.txt"):
+                archive.write(place / name, name)
+        place = tmp_path / f"in{how}"
+    path = classification.predict(trained, place, tmp_path / "scores.csv")
+    assert predicted(path) == (["a"] if how == "one" else ["a", "b"])
+    assert ("not used, as no JPEG or PNG (1)" in capsys.readouterr().out) == (how not in ("one", "isic"))
+
+
+def test_one_bad_photograph_does_not_stop_the_others(trained, tmp_path):
+    place = photos(tmp_path / "in", ["a.jpg", "b.jpg", "c.png", "d.png"])
+    (place / "b.jpg").write_bytes((place / "b.jpg").read_bytes()[:300])
+    PIL.Image.new("RGB", (20, 20)).save(place / "d.png")
+    words = "(?s)2 problems in the images to predict:.*b.jpg: .*d: .*the value 0"
+    for _ in range(2):  # nothing is kept by which the second time would say less
+        with pytest.raises(BadInput, match=words) as told:
+            classification.predict(trained, place, tmp_path / "scores.csv")
+        assert told.value.written == [tmp_path / "scores.csv"] and predicted(told.value.written[0]) == ["a", "c"]
+    photos(place, ["b.jpg", "d.png"])
+    assert predicted(classification.predict(trained, place, tmp_path / "scores.csv")) == ["a", "b", "c", "d"]
+    for name in ("a.jpg", "b.jpg", "c.png", "d.png"):
+        (place / name).write_bytes(b"")
+    with pytest.raises(BadInput, match="4 problems in the images to predict") as told:
+        classification.predict(trained, place, tmp_path / "none.csv")
+    assert told.value.written == () and not (tmp_path / "none.csv").exists()
+
+
+@pytest.mark.parametrize("name, words", [
+    ("a.tif", "expected a folder, a .zip, or a JPEG or PNG image, found .tif; save it as JPEG or PNG"),
+    ("none", "found no such file"), ("twice", "expected one image of each name"), ("tif", "found 2 of .tif; save"),
+])  # fmt: skip
+def test_what_cannot_be_predicted_is_named(trained, tmp_path, name, words):
+    photos(tmp_path, ["a.tif", "twice/1/a.png", "twice/2/a.jpg", "tif/a.tif", "tif/b.tif"])
+    with pytest.raises(BadInput, match=words):
+        classification.predict(trained, tmp_path / name, tmp_path / "scores.csv")
+
+
+def test_a_large_image_is_decoded_too(trained, tmp_path):
+    place, pixels = tmp_path / "in", np.random.default_rng(0).integers(0, 255, (40, 1, 3), np.uint8)
+    place.mkdir()
+    PIL.Image.fromarray(np.repeat(np.repeat(pixels, 2**11 + 10, 1), 52, 0)).save(place / "a.png", compress_level=1)
+    path = classification.predict(trained, place, tmp_path / "scores.csv")
+    assert predicted(path) == ["a"]
 
 
 def test_resume_finds_its_data(trained):

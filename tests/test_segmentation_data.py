@@ -1,7 +1,9 @@
 """Readers, bad input and preparation of the segmentation task, on small hand-made files."""
 
-import importlib
+import gzip
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +15,20 @@ import PIL.Image
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from scans import LPS, case_of, classes, hounsfield, nifti, picture, write_dicom, write_masks, write_pairs
+from scans import (
+    LPS,
+    case_of,
+    classes,
+    compressed,
+    edit_dicom,
+    enhance,
+    hounsfield,
+    nifti,
+    picture,
+    write_dicom,
+    write_masks,
+    write_pairs,
+)  # fmt: skip
 
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
@@ -95,6 +110,7 @@ def test_chaos_slice_location_serves_where_the_position_is_missing(tmp_path):
     grid, pixels = layout.dicom_series(layout.dicom_files(tmp_path / "series"), pixels=True)
     np.testing.assert_array_equal(pixels, image)
     assert np.linalg.norm(grid.affine[:3, 2]) == pytest.approx(7.7, abs=1e-9)
+    assert grid.assumed.startswith("ImagePositionPatient is missing; slices were put in order by SliceLocation")
 
 
 def test_chaos_feet_first_orientation_still_goes_upwards(tmp_path):
@@ -103,6 +119,32 @@ def test_chaos_feet_first_orientation_still_goes_upwards(tmp_path):
     grid, pixels = layout.dicom_series(layout.dicom_files(tmp_path / "series"), pixels=True)
     np.testing.assert_array_equal(pixels, image)
     assert grid.affine[2, 2] > 0 and grid.affine[0, 0] == 4.0
+
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+WAYS = {
+    "implicit": lambda f: edit_dicom(f, lambda one: setattr(one.file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2")),
+    "deflated": lambda f: edit_dicom(f, lambda one: setattr(one.file_meta, "TransferSyntaxUID", DEFLATED)),
+    "deflated, with more behind": lambda f: (WAYS["deflated"](f), [p.write_bytes(p.read_bytes() + bytes(9))
+                                                                   for p in f.iterdir()]),
+    "run lengths": lambda f: edit_dicom(f, lambda one: one.compress("1.2.840.10008.1.2.5")),
+    "one enhanced file": enhance,
+    "two parts": lambda f: edit_dicom(f, lambda one: setattr(one, "AcquisitionNumber",
+                                                             1 + (one.SliceLocation > 0))),
+    "a number for each slice": lambda f: edit_dicom(f, lambda one: setattr(one, "AcquisitionNumber",
+                                                                           int(7 * one.SliceLocation) % 77)),
+}  # fmt: skip
+"""Other forms of the same series."""
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_series_is_read_alike_however_it_is_stored(tmp_path, name):
+    image, _, series = write_chaos(tmp_path)
+    before = layout.dicom_series(layout.dicom_files(series / "DICOM_anon"))[0]
+    WAYS[name](series / "DICOM_anon")
+    grid, pixels = layout.dicom_series(layout.dicom_files(series / "DICOM_anon"), pixels=True)
+    np.testing.assert_array_equal(pixels, image)
+    np.testing.assert_array_equal(grid.affine, before.affine)
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -373,6 +415,100 @@ BAD_CHAOS = {
 }
 
 
+SECOND = "expected slices of one acquisition, found "
+TELLING = {
+    "EchoTime": 4.6, "SeriesInstanceUID": "1.2.3", "SeriesNumber": 4, "StudyInstanceUID": "1.2.3", "PatientID": "B",
+    "ImageType": ["DERIVED", "SECONDARY"], "TemporalPositionIdentifier": 2, "FlipAngle": 20, "SliceThickness": 3,
+    "AcquisitionNumber": 2, "ConvolutionKernel": "B31f", "RepetitionTime": 500, "ContrastBolusAgent": "Gd",
+}  # fmt: skip
+"""What tells two acquisitions apart whose slices alternate."""
+JPEG, JPEG_12, JPEG_LS, J2K, HTJ2K, MPEG = (f"1.2.840.10008.1.2.4.{n}" for n in (70, 51, 80, 90, 201, 100))
+
+
+def stored(which=slice(None), **tags):
+    """Those tags in some of the files of a series."""
+    return lambda s: edit_dicom(s / "DICOM_anon", lambda one: one.update(tags), which)
+
+
+def into(syntax):
+    return lambda s: compressed(s / "DICOM_anon", syntax)
+
+
+def inflating(series):
+    """One file becomes a few hundred kB that inflate to 272 MiB and say that there are 1 GiB."""
+    import zlib
+
+    import pydicom
+
+    path = last(series / "DICOM_anon")
+    one = pydicom.dcmread(path)
+    one.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    one.save_as(path)
+    start = 144 + pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength
+    pack, kept = zlib.compressobj(1, zlib.DEFLATED, -15), path.read_bytes()
+    inner = zlib.decompress(kept[start:], -15) + b"\xe1\x7f\x01\0OB\0\0\xf0\xff\xff\x3f"
+    packed = [pack.compress(inner), *(pack.compress(bytes(2**24)) for _ in range(17)), pack.flush()]
+    path.write_bytes(kept[:start] + b"".join(packed))
+
+
+def aside(one):
+    """The upper slices are shifted to the side."""
+    x, y, z = one.ImagePositionPatient
+    one.ImagePositionPatient = [x + 10 * (z > 0), y, z]
+
+
+def in_place_of(make):
+    """Something else under the name of the last slice, without which the series would just be shorter."""
+
+    def change(series):
+        path = last(series / "DICOM_anon")
+        path.unlink()
+        make(path)
+
+    return change
+
+
+BAD_CHAOS |= {tag: (stored(slice(None, None, 2), **{tag: value}), SECOND) for tag, value in TELLING.items()}
+BAD_CHAOS |= {
+    "inverted": (stored(PhotometricInterpretation="MONOCHROME1"), "PhotometricInterpretation MONOCHROME1; invert"),
+    "one inverted": (stored(slice(3, 4), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1; invert"),
+    "palette": (stored(PhotometricInterpretation="PALETTE COLOR"), "PALETTE COLOR; turn it into grey values"),
+    "colours": (stored(PhotometricInterpretation="RGB", SamplesPerPixel=3), "RGB, 3 samples; turn it into grey"),
+    "a table of values": (stored(ModalityLUTSequence=[]), "found a ModalityLUTSequence; export the series"),
+    "high bits": (stored(BitsStored=12, HighBit=15), "BitsAllocated, BitsStored and HighBit 16 12 15"),
+    "of CT": (stored(Modality="CT"), "expected MR, found Modality CT"),
+    "no directions": (stored(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no two directions at right angles"),
+    "no pixel": (stored(PixelSpacing=[0, 4]), "found PixelSpacing [0.0, 4.0]"),
+    "flat values": (stored(RescaleSlope=0), "rescaling (0.0, -10.0)"),
+    "beside the others": (
+        lambda s: edit_dicom(s / "DICOM_anon", aside),
+        "expected slices on a straight line",
+    ),
+    "some positions": (stored(slice(4, 5), ImagePositionPatient=None), "ImagePositionPatient in all slices"),
+    "65535 rows": (stored(Rows=65535, Columns=65535), "found 65535 rows of 65535 columns"),
+    "short pixels": (stored(slice(4, 5), PixelData=bytes(700)), "found 700 bytes of pixels instead of 720"),
+    "long pixels": (stored(slice(4, 5), PixelData=bytes(740)), "found 740 bytes of pixels instead of 720"),
+    "unknown kind of pixels": (
+        lambda s: [p.write_bytes(p.read_bytes().replace(b"\xe0\x7f\x10\0OW", b"\xe0\x7f\x10\0OO"))
+                   for p in (s / "DICOM_anon").iterdir()],
+        "Unknown Value Representation 'OO'",
+    ),
+    "inflating": (inflating, "found more than 256 MiB once it is inflated"),
+    "a pipe": (in_place_of(os.mkfifo), "expected a DICOM slice, found a pipe"),
+    "a device": (in_place_of(lambda path: path.symlink_to("/dev/zero")), "expected a DICOM slice, found a device"),
+    "a link": (in_place_of(lambda path: path.symlink_to("x")), "expected a DICOM slice, found a link to nowhere"),
+    "a folder": (in_place_of(os.mkdir), "expected a DICOM slice, found a folder"),
+    "JPEG lossless": (into(JPEG), "pip install pylibjpeg pylibjpeg-libjpeg, or decompress the files with dcmdjpeg or"),
+    "JPEG of 12 bits": (into(JPEG_12), "with dcmdjpeg or gdcmconv --raw"),
+    "JPEG-LS": (into(JPEG_LS), "with dcmdjpls or gdcmconv --raw"),
+    "JPEG 2000": (into(J2K), "pip install pylibjpeg pylibjpeg-openjpeg, or decompress"),
+    "HTJ2K": (into(HTJ2K), "High-Throughput JPEG 2000"),
+    "MPEG": (into(MPEG), "MPEG2 Main Profile"),
+    "nobody's": (into("1.2.3.4"), "the transfer syntax 1.2.3.4, for which"),
+    "two echoes in a file": (lambda s: enhance(s / "DICOM_anon", lambda k: 80.0 + k % 2), SECOND + "EffectiveEchoTime"),
+}
+
+
 @pytest.mark.parametrize("name", BAD_CHAOS)
 def test_bad_chaos_is_named(tmp_path, name):
     _, _, series = write_chaos(tmp_path)
@@ -384,6 +520,16 @@ def test_bad_chaos_is_named(tmp_path, name):
     assert message in str(error.value)
     assert str(series) in str(error.value)
     assert str(error.value).startswith("1 problem in ")
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("pylibjpeg")), reason="a decoder is installed")
+def test_a_transfer_syntax_is_named_with_all_that_decodes_it():
+    assert layout.undecodable(JPEG) == (
+        "the transfer syntax JPEG Lossless, Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1]) "
+        f"({JPEG}), for which pydicom has no decoder here (gdcm - requires gdcm>=3.0.10 or pylibjpeg - requires "
+        "pylibjpeg>=2.0 and pylibjpeg-libjpeg>=2.1); pip install pylibjpeg pylibjpeg-libjpeg, or decompress the files "
+        "with dcmdjpeg or gdcmconv --raw"
+    )
 
 
 def test_arguments_are_checked(tmp_path):
@@ -659,6 +805,388 @@ def test_written_labels_are_whole_and_on_the_grid(tmp_path):
         layout.write_nifti(tmp_path / "a.png", label, LPS)
 
 
+# What lies there, and what is in it
+
+
+def renamed(name):
+    return lambda p: p.rename(p.with_name(name))
+
+
+NAMES = {  # what an image of a pair is called -> what is said of it where it is not used
+    "IMG0002.nii.gz": None, "img_0002.nii.gz": None, "img2.nii.gz": None, "Image-2.NII.GZ": None, "img0002.NII": None,
+    "img0002 (1).nii.gz": "its name is not img, image or label and a number",
+    "img0002_0000.nii.gz": "its name is not img, image or label and a number",
+    "img0002.nrrd": "it is no NIfTI file (.nii, .nii.gz)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scan_of_another_name_is_used_or_named(tmp_path, name):
+    write_pairs(tmp_path)
+    (tmp_path / CT_IMAGE).rename((tmp_path / CT_IMAGE).with_name(name))
+    if NAMES[name]:
+        (tmp_path / CT_LABEL).unlink()
+    found = load(tmp_path)
+    where = f"btcv/RawData/Training/img/{name}"
+    assert found.unused == ((f"not used, as {NAMES[name]} (1): {where}",) if NAMES[name] else ())
+    assert str(found).split("\n")[1:] == list(found.unused)
+    assert found.scans[1].name == "ct/img" + re.search(r"\d+", name)[0] or NAMES[name]
+    images = [scan.image for scan in found.scans if scan.modality == "ct"]
+    assert ((tmp_path / where) in images) == (NAMES[name] is None)
+    assert [scan.label.name for scan in found.labelled][1:2] == [("label0002" if NAMES[name] is None else "label_1")
+                                                                 + ".nii.gz"]  # fmt: skip
+
+
+@pytest.mark.parametrize("twin", ["IMG0002.nii.gz", "img_2.nii", "image002.NII.GZ"])
+def test_two_files_of_one_case_are_refused(tmp_path, twin):
+    write_pairs(tmp_path)
+    (tmp_path / CT_IMAGE).with_name(twin).write_bytes((tmp_path / CT_IMAGE).read_bytes())
+    with pytest.raises(BadInput, match="expected one file of a case, found .*; remove one of the two"):
+        load(tmp_path)
+    tests = tmp_path / "btcv/RawData/Testing/img"
+    tests.mkdir(parents=True)
+    (tmp_path / CT_IMAGE).with_name(twin).rename(tests / twin)
+    with pytest.raises(BadInput, match=f"{twin}: expected a case that is not in Training too, found img0002.nii.gz"):
+        load(tmp_path)
+
+
+def test_every_other_file_is_named_with_its_reason_and_those_of_systems_are_not(tmp_path):
+    write_pairs(tmp_path)
+    write_chaos(tmp_path)
+    write_chaos(tmp_path, patient=2)
+    write_dicom(tmp_path / "chaos/Train_Sets/MR/1/T1DUAL/DICOM_anon/InPhase", picture(classes()))
+    for path in ("chaos/Train_Sets/CT/1/DICOM_anon/a.dcm", "chaos/Train_Sets/MR/1/T2SPIR/DICOM_anon/liver_000.png",
+                 "chaos/Train_Sets/MR/1/T2SPIR/Ground/notes.txt", "btcv/RawData/Testing/label/label0005.nii.gz",
+                 "btcv/RawData/Training/img/more/img0007.nii.gz", "btcv/RawData/Training/img/.img0003.nii.gz",
+                 "btcv/__MACOSX/img0003.nii.gz", "btcv/RawData/Training/img/Thumbs.db",
+                 "isic2018/split.csv"):  # fmt: skip
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    said = load(tmp_path).unused
+    assert [line.partition(": ")[0] for line in said] == [
+        "not used, as it does not lie in Training/img, Training/label or Testing/img (2)",
+        "not used, as of CHAOS only MR is read (1)",
+        "not used, as it is not of the sequence t2spir (10)",
+        "not used, as it is no slice (.dcm) in DICOM_anon and no mask (.png) in Ground (1)",
+        "not used, as these patients are read from chaos (5)",
+    ]
+    assert "img0007.nii.gz" in said[0] and "and 7 more" in said[2] and "notes.txt" in said[3]
+
+
+def test_a_patient_of_chaos_is_there_once(tmp_path):
+    write_chaos(tmp_path)
+    write_dicom(tmp_path / "chaos/Test_Sets/MR/01/T2SPIR/DICOM_anon", picture(classes()))
+    with pytest.raises(BadInput, match="Test_Sets/MR/01: expected a patient once, found .*Train_Sets/MR/1 too"):
+        load(tmp_path)
+
+
+def test_two_scans_of_one_name_would_share_a_cache(tmp_path):
+    scans = (Scan("ct/a-b", "ct", tmp_path), Scan("ct/A/b", "ct", tmp_path))
+    with pytest.raises(BadInput, match="^ct/a-b: expected a name of its own, found two scans of it"):
+        data.Dataset(tmp_path, "real", scans)
+
+
+def test_one_scan_under_two_names_is_refused(tmp_path):
+    write_pairs(tmp_path, cases=3)
+    for path in (CT_IMAGE, CT_LABEL):
+        (tmp_path / path.replace("0002", "0003")).write_bytes((tmp_path / path).read_bytes())
+    with pytest.raises(BadInput, match="ct/img0003: expected a scan of its own, found the voxels of ct/img0002; remov"):
+        prepare(load(tmp_path), SMALL, progress=False)
+
+
+def test_the_cache_knows_what_labels_mean(tmp_path):
+    found = load(write_pairs(tmp_path))
+    other = replace(found, scans=tuple(replace(scan, layout="pairs") for scan in found.scans))
+    with pytest.raises(BadInput, match="label values 0 to 4, found 6"):
+        prepare(other, SMALL, progress=False) if prepare(found, SMALL, progress=False) else None
+    with pytest.raises(BadInput, match="train: expected names of scans in .*, found ct/9"):
+        prepare(found, SMALL, progress=False, train=["ct/9"])
+
+
+def resaved(p, image=None, affine=None, codes=None, **header):
+    """Save a NIfTI file anew, with other voxels, affine, codes (sform, qform) or fields of its header."""
+    was = nibabel.load(p)
+    one = nibabel.Nifti1Image(np.asarray(was.dataobj) if image is None else image, was.affine)
+    one.header.set_xyzt_units("mm")
+    affine = was.affine if affine is None else affine
+    one.set_sform(affine, code=(codes or (2, 2))[0])
+    one.set_qform(affine, code=(codes or (2, 2))[1])
+    for name, value in header.items():
+        one.header[name] = value
+    nibabel.save(one, p)
+
+
+def with_affine(folder, change, **more):
+    """Give an image and its label another affine."""
+    for path in (CT_IMAGE, CT_LABEL):
+        resaved(folder / path, affine=change(nibabel.load(folder / path).affine), **more)
+
+
+MIRRORED = {axis: np.diag([-1.0 if k == axis else 1.0 for k in range(3)] + [1]) for axis in range(3)}
+
+
+def exchanged(one, other):
+    return lambda a, m: (np.where(a == one, other, np.where(a == other, one, a)), m)
+
+
+ANATOMY = {
+    "left and right": (lambda f: with_affine(f, lambda m: m @ MIRRORED[0]), "the liver to the right of the spleen"),
+    "front and back": (lambda f: with_affine(f, lambda m: m @ MIRRORED[1]), "the liver to the front of the right kid"),
+    "head and feet": (lambda f: with_affine(f, lambda m: m @ MIRRORED[2]), "the liver to the head of the right kidney"),
+    "no affine": (lambda f: with_affine(f, lambda m: np.eye(4)), "the liver to the right of the spleen"),
+    "kidneys": (lambda f: edit(f / CT_LABEL, exchanged(2, 3)), "the right kidney to the right of the left kidney"),
+    "situs inversus": (lambda f: edit(f / CT_LABEL, exchanged(1, 6)), "(situs inversus), leave the case out"),
+}
+
+
+@pytest.mark.parametrize("name", ANATOMY)
+def test_organs_lie_as_in_a_patient(tmp_path, name):
+    damage, message = ANATOMY[name]
+    damage(write_pairs(tmp_path))
+    with pytest.raises(BadInput, match="label0002.nii.gz: expected the .*; image and label are mirrored") as error:
+        prepare(load(tmp_path), SMALL, progress=False)
+    assert message in str(error.value) and str(error.value).startswith("1 problem in ")
+
+
+ASSUMED = {
+    "both codes 0": (lambda p: resaved(p, affine=np.diag([-4.0, 4, 8, 1]), codes=(0, 0)), "neither sform nor qform"),
+    "sform and qform": (lambda p: (resaved(p), shifted(p, 0.5)), "its sform and qform differ; the sform was taken"),
+    "identity": (lambda p: resaved(p, affine=np.eye(4)), "its affine is the identity"),
+    "units": (lambda p: resaved(p, xyzt_units=0), "it names no unit; millimetres were taken"),
+    "nothing": (resaved, ""),
+    "a twentieth of a voxel": (lambda p: (resaved(p), shifted(p, 0.2)), ""),
+    "qform alone": (lambda p: resaved(p, codes=(0, 1)), ""),
+}
+
+
+def shifted(p, by):
+    """Move the qform of a file."""
+    image = nibabel.load(p)
+    image.header["qoffset_x"] += by
+    nibabel.save(image, p)
+    assert nibabel.load(p).header.get_qform()[0, 3] != nibabel.load(p).affine[0, 3]
+
+
+@pytest.mark.parametrize("name", ASSUMED)
+def test_what_a_file_leaves_open_is_told_by_the_preparation(tmp_path, name):
+    write_pairs(tmp_path, cases=2)
+    for path in (tmp_path / "chaos_mr_t2spir").rglob("*.nii.gz"):
+        resaved(path)
+    for path in (tmp_path / "btcv").rglob("*.nii.gz"):
+        resaved(path)
+    damage, words = ASSUMED[name]
+    image = tmp_path / "chaos_mr_t2spir/Testing/img/image_9.nii.gz"
+    damage(image)
+    for prepared in (prepare(load(tmp_path), SMALL, progress=False) for _ in range(2)):
+        assert list(prepared.assumed) == (["mr/image_9"] if words else [])
+        assert words in prepared.assumed.get("mr/image_9", "")
+    assert Prepared.open(prepared.folder).assumed == prepared.assumed
+
+
+def test_the_command_says_what_was_assumed_and_what_is_not_used(tmp_path, capsys):
+    from i2pemd_lite.__main__ import main
+
+    write_pairs(tmp_path)
+    (tmp_path / "btcv/RawData/readme.txt").write_text("")
+    assert main(["data", "segmentation", "--data", str(tmp_path), "--profile", "ci"]) == 0
+    said = capsys.readouterr().out
+    assert "not used, as it does not lie in Training/img, Training/label or Testing/img (1): btcv/RawData/read" in said
+    assert "assumed: it names no unit; millimetres were taken (5): ct/img0001, ct/img0002, mr/image_1 " in said
+
+
+def repacked(p, change):
+    """Pack a file anew after a change of its unpacked bytes."""
+    p.write_bytes(gzip.compress(change(bytearray(gzip.decompress(p.read_bytes())))))
+
+
+def declaring(at, dtype, *values):
+    def change(content):
+        for k, value in enumerate(values):
+            np.frombuffer(content, dtype, 1, at + k * np.dtype(dtype).itemsize)[:] = value
+        return content
+
+    return lambda p: repacked(p, change)
+
+
+def voxels(dtype):
+    return lambda p: nibabel.save(nibabel.Nifti1Image(np.zeros((20, 18, 10), dtype), LPS), p)
+
+
+def pipe(p):
+    p.unlink()
+    os.mkfifo(p)
+
+
+def link(to):
+    return lambda p: (p.unlink(), p.symlink_to(to))
+
+
+UNREADABLE = {
+    "without its last 8 bytes": lambda p: p.write_bytes(p.read_bytes()[:-8]),
+    "another checksum": lambda p: p.write_bytes(p.read_bytes()[:-8] + b"1234" + p.read_bytes()[-4:]),
+    "another length": lambda p: p.write_bytes(p.read_bytes()[:-1] + b"1"),
+    "something behind it": lambda p: p.write_bytes(p.read_bytes() + b"something else"),
+    "fewer voxels": lambda p: repacked(p, lambda content: content[:-100]),
+    "many more voxels": lambda p: repacked(p, lambda content: content + bytes(5000)),
+    "2^28 + 1 voxels": declaring(42, "<i2", 2**10, 2**10, 257),
+    "4 GB": lambda p: (declaring(42, "<i2", 1024, 1024, 256)(p), p.write_bytes(gzip.decompress(p.read_bytes()))),
+    "4 GB, packed": declaring(42, "<i2", 1024, 1024, 256),
+    "voxels in the header": declaring(108, "<f4", 0),
+    "voxels after 2 GB": declaring(108, "<f4", 2e9),
+    "complex numbers": voxels(np.complex64),
+    "colours": voxels([("R", "u1"), ("G", "u1"), ("B", "u1")]),
+    "a pipe": pipe,
+    "a link to nowhere": link("/nowhere/at all"),
+    "a link to itself": lambda p: link(p.name)(p),
+    "a device": link("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_nifti_file_is_read_whole_or_refused(tmp_path, name, monkeypatch):
+    whole = np.empty
+    monkeypatch.setattr(np, "empty", lambda n, *kind, **more: whole(n, *kind, **more) if np.prod(n) < 1e8 else 1 / 0)
+    path = write_pairs(tmp_path) / MR_IMAGE
+    UNREADABLE[name](path)
+    with pytest.raises(BadInput, match="image_2.nii.gz(: expected .*)?, found .*; ") as error:
+        prepare(load(tmp_path), SMALL, progress=False)
+    assert str(error.value).startswith("1 problem in ") and "ZeroDivision" not in str(error.value)
+
+
+def axes_of_one(p):
+    edit(p, lambda a, m: (a[..., None, None], m))
+
+
+def turned_label(p):
+    turn = ornt("LPS", "SRA")
+    nibabel.save(nibabel.load(p).as_reoriented(turn), p)
+
+
+def flipped_label(p):
+    nibabel.save(nibabel.load(p).as_reoriented(ornt("LPS", "RPS")), p)
+
+
+def scaled(p):
+    """Whole numbers that stand for others by a slope in float32."""
+    was = nibabel.load(p)
+    one = nibabel.Nifti1Image(np.asarray(was.dataobj).astype(np.int16) * 1000, was.affine)
+    one.header.set_slope_inter(0.001, 0)
+    nibabel.save(one, p)
+
+
+TAKEN = {
+    "a fourth axis of length one, image": (MR_IMAGE, axes_of_one),
+    "a fourth axis of length one, label": (MR_LABEL, axes_of_one),
+    "nearly whole": (MR_LABEL, lambda p: edit(p, lambda a, m: (a * np.float32(0.99999994), m))),
+    "a hundredth": (MR_LABEL, lambda p: edit(p, lambda a, m: (a + np.float32(0.009), m))),
+    "scaled": (MR_LABEL, scaled),
+    "other axes": (MR_LABEL, turned_label),
+    "another direction": (MR_LABEL, flipped_label),
+    "both turned": (MR_IMAGE, turned_label),
+    "a link": (MR_IMAGE, lambda p: p.symlink_to(p.rename(p.with_name("elsewhere")))),
+    "not packed": (MR_IMAGE, lambda p: p.write_bytes(gzip.decompress(p.read_bytes()))),
+    "in two parts": (MR_IMAGE, lambda p: p.write_bytes(b"".join(gzip.compress(part) for part in (
+        gzip.decompress(p.read_bytes())[:400], gzip.decompress(p.read_bytes())[400:])))),
+    "some bytes behind": (MR_IMAGE, lambda p: repacked(p, lambda content: content + bytes(160))),
+    "NIfTI-2": (MR_IMAGE, lambda p: nibabel.save(nibabel.Nifti2Image(np.asarray(nibabel.load(p).dataobj), LPS), p)),
+    "big-endian": (MR_IMAGE, lambda p: nibabel.save(nibabel.Nifti1Image(
+        np.asarray(nibabel.load(p).dataobj), LPS, nibabel.Nifti1Header(endianness=">")), p)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_everybody_has_is_taken_as_it_is_meant(tmp_path, name):
+    path, change = TAKEN[name]
+    change(write_pairs(tmp_path) / path)
+    (scan,) = (scan for scan in load(tmp_path).scans if scan.name == "mr/image_2")
+    volume = scan.read()
+    if name == "both turned":
+        back = nibabel.Nifti1Image(volume.image, volume.affine).as_reoriented(ornt("SRA", "LPS"))
+        label = nibabel.Nifti1Image(volume.label, volume.affine).as_reoriented(ornt("SRA", "LPS"))
+        volume = layout.Volume(back.get_fdata(), np.asarray(label.dataobj), back.affine)
+    np.testing.assert_array_equal(volume.label, classes())
+    np.testing.assert_array_equal(volume.image, picture(classes(), 52))
+    np.testing.assert_array_equal(volume.affine, LPS)
+
+
+def test_a_scan_is_read_by_parts_as_nibabel_reads_it_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "PART", 1000)
+    for dtype in (np.uint8, np.int16, np.float64, np.uint32):
+        path = nifti(tmp_path / "a.nii.gz", 3 * picture(classes()), dtype=dtype)
+        image = nibabel.load(path)
+        image.header.set_slope_inter(400 / 255, -125)
+        nibabel.save(image, path)
+        _, values = layout.read_nifti(path)
+        np.testing.assert_array_equal(values, np.asarray(nibabel.load(path).dataobj, dtype=np.float32))
+
+
+MASKS = {
+    "a flipped bit of a chunk": lambda p: flip(p, p.read_bytes().index(b"IDAT") + 8),
+    "its checksum": lambda p: flip(p, p.read_bytes().index(b"IEND") - 5),
+    "PostScript": lambda p: p.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 18\n"),
+    "JPEG": lambda p: PIL.Image.new("L", (20, 18)).save(p, format="jpeg"),
+    "a pipe": pipe,
+    "a device": link("/dev/zero"),
+}
+
+
+def flip(p, at):
+    content = bytearray(p.read_bytes())
+    content[at] ^= 4
+    p.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_is_read_whole_or_refused(tmp_path, name):
+    _, _, series = write_chaos(tmp_path)
+    write_chaos(tmp_path, patient=2)
+    MASKS[name](last(series / "Ground"))
+    with pytest.raises(BadInput, match="expected a PNG mask, found ") as error:
+        prepare(load(tmp_path), SMALL, progress=False)
+    assert str(last(series / "Ground")) in str(error.value)
+
+
+@pytest.mark.parametrize("grey", [[0, 240], [0, 255], [0, 240, 255]])
+def test_grey_values_that_two_releases_of_chaos_share_are_no_spleen(grey):
+    with pytest.raises(BadInput, match="label: expected grey values that tell which release of CHAOS it is, found "):
+        layout.class_ids(np.array(grey, dtype=np.uint8), "chaos")
+
+
+@pytest.mark.parametrize("values, kind", [
+    (["liver"], "btcv"), ([1], "lits"), ([1j], "pairs"), ([2.98], "pairs"), ([np.nan], "btcv"), ([-0.02], "pairs"),
+    ([4.6], "pairs"), ([256], "chaos"),
+])  # fmt: skip
+def test_what_is_no_class_is_refused(values, kind):
+    with pytest.raises(BadInput, match="^label: expected "):
+        layout.class_ids(np.array(values), kind)
+
+
+@pytest.mark.parametrize("slices, thick", [(1, 7.9), (3, 2.0), (5, 1.5), (2, 0.6)])
+@pytest.mark.parametrize("min_depth", [8, 7])
+def test_a_scan_thinner_than_a_prepared_slice_is_padded(tmp_path, slices, thick, min_depth):
+    affine = LPS @ np.diag([1, 1, thick / 8, 1])
+    label = classes()[:, :, 5:6].repeat(slices, axis=2)
+    prepared = prepare_case(scan_of(tmp_path, picture(label), label, affine), replace(SAME, min_depth=min_depth))
+    seen = [len(each.unique()) > 1 for each in prepared.image]
+    assert len(seen) == min_depth and sum(seen) == 1 and prepared.image.isfinite().all()
+    np.testing.assert_array_equal(prepared.label[seen.index(True)].T.numpy(), label[:, :, 0])
+    back, _ = to_source_grid(prepared.label, prepared)
+    np.testing.assert_array_equal(back, label)
+
+
+@pytest.mark.parametrize("wrong", [-1, 5, 2.5, np.nan])
+def test_a_prediction_is_of_class_ids(tmp_path, wrong):
+    case = prepare_case(scan_of(tmp_path, picture(classes())), SAME)
+    prediction = np.zeros(case.image.shape, np.float32)
+    prediction[1, 2, 3] = wrong
+    with pytest.raises(BadInput, match="^prediction: expected "):
+        to_source_grid(prediction, case)
+    with pytest.raises(BadInput, match="^prediction: expected numbers, found NaN"):
+        to_source_grid(np.full((5, *case.image.shape), np.nan), case)
+    prediction[1, 2, 3] = 2.9999998
+    assert to_source_grid(prediction, case)[0].max() == 3
+
+
 # The cache
 
 
@@ -917,9 +1445,11 @@ def test_every_real_scan_is_prepared(real):
                 assert overlap > 0.6, f"{scan.name}: {data.CLASSES[k]} comes back with Dice {overlap:.2f}"
 
 
-def test_a_computer_without_room_is_no_broken_file():
-    with pytest.raises(BadInput, match="found more than the memory holds"), files.parsing("scan.nii", "a NIfTI file"):
+def test_a_computer_without_room_is_no_broken_file(tmp_path):
+    scan = tmp_path / "scan.nii"
+    scan.touch()
+    with pytest.raises(BadInput, match="found more than the memory holds"), files.parsing(scan, "a NIfTI file"):
         raise MemoryError
     with pytest.raises(BadInput, match="scan.nii: expected a NIfTI file, found KeyError; copy or download"):
-        with files.parsing("scan.nii", "a NIfTI file"):
+        with files.parsing(scan, "a NIfTI file"):
             raise KeyError

@@ -1,12 +1,13 @@
 """Prediction of folders of scans: every label map on its scan's own voxels, every bad scan named, the others done."""
 
+import gzip
 import os
 
 import nibabel
 import numpy as np
 import pytest
 import torch
-from scans import write_dicom, write_pairs
+from scans import compressed, edit_dicom, enhance, write_dicom, write_pairs
 
 from i2pemd_lite import segmentation
 from i2pemd_lite.__main__ import main
@@ -106,6 +107,133 @@ def test_label_maps_of_dicom_lie_where_its_slices_do(run, bright, tmp_path):
     assert not found[:, 15:].any() and not found[..., :2].any() and not found[..., 9:].any()
 
 
+def slices(folder, modality="CT", image=None, **tags):
+    """A DICOM series with all that DICOM SEG refers to."""
+    patient = {"PatientID": "1", "PatientName": "A^B", "PatientBirthDate": "", "PatientSex": "", "StudyID": "1",
+               "StudyInstanceUID": "1.2.1", "StudyDate": "", "StudyTime": "", "AccessionNumber": "",
+               "FrameOfReferenceUID": "1.2.2"}  # fmt: skip
+    image = volume(modality.lower()).astype(float) if image is None else image
+    write_dicom(folder, image, slope=1.0, intercept=0.0, Modality=modality, **patient | tags)
+
+
+def write_clinic(folder):
+    """What a clinic hands out: series of CT and MR, each in a way of its own, and what lies beside them."""
+    order = np.random.default_rng(0).permutation(SHAPE[2])
+    slices(folder / "a/b", SeriesInstanceUID="1.3.1", SeriesNumber=3, SeriesDescription="Venous 5/B30f", order=order)
+    for path in (folder / "a/b").iterdir():
+        path.rename(path.with_suffix(""))
+    slices(folder / "a", "MR", SeriesInstanceUID="1.3.2", prefix="MR")
+    slices(folder / "a", "MR", SeriesInstanceUID="1.3.3", SeriesNumber=0, SeriesDescription="T2", prefix="T2")
+    for number, uid in enumerate(("1.3.4", "1.3.5")):
+        slices(folder / "again", SeriesInstanceUID=uid, SeriesNumber=5, SeriesDescription="same", prefix=f"{number}-")
+    slices(folder, SeriesInstanceUID="1.3.6", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], prefix="scout")
+    slices(folder, "SR", SeriesInstanceUID="1.3.7", prefix="report", image=volume()[..., :1].astype(float))
+    slices(folder / "one", "MR", SeriesInstanceUID="1.3.8")
+    enhance(folder / "one", lambda frame: 80.0)
+    (folder / "README.TXT").write_text("how to see the pictures")
+    return folder
+
+
+def test_series_of_a_clinic_are_scans(run, bright, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["predict", str(run.folder), "--images", str(write_clinic(tmp_path / "in")), "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    names = ["ct/3_Venous_5_B30f", "ct/5_same_1.3.4", "ct/5_same_1.3.5", "mr/0_T2", "mr/1.3.2", "mr/1.3.8"]
+    assert sorted(said.out.split()) == [str(out / f"{name}.nii.gz") for name in names]
+    assert "not used, as it is a localizer (12): scout00000.dcm, " in said.err
+    assert "not used, as it is MR Image Storage of modality SR (1): report00000.dcm" in said.err
+    assert "not used, as it is no NIfTI or DICOM file (1): README.TXT" in said.err
+    for name in names:
+        label = nibabel.load(out / f"{name}.nii.gz")
+        # By hand, as for CHAOS: LPS (-30, -25, -40) is the first voxel; 4, 3 and 7.7 mm follow.
+        np.testing.assert_allclose(label.affine @ (1, 1, 1, 1), (26, 22, -32.3, 1), rtol=0, atol=1e-4)
+        found = np.asarray(label.dataobj)
+        assert (found[8:12, 6:10, 4:7] == 2).all() and not found[..., :2].any() and not found[..., 9:].any()
+        assert not found[:3].any() and not found[17:].any() and not found[:, 15:].any()
+    written = segmentation.predict(run, tmp_path / "in/a", out, "mr", progress=False)
+    assert [path.name for path in written] == ["1.3.2.nii.gz", "0_T2.nii.gz"]
+    assert "not used, as it is CT (12): b/IMG-00000, " in capsys.readouterr().err
+
+
+def changed(which, change):
+    """A series whose files `which` have other tags."""
+    return lambda folder: edit_dicom(folder, lambda one: one.update(change(one)), which)
+
+
+def missing(folder):
+    sorted(folder.iterdir())[5].unlink()
+
+
+def twice(folder):
+    path = sorted(folder.iterdir())[5]
+    path.with_name("again").write_bytes(path.read_bytes())
+
+
+def damaged(folder):
+    path = sorted(folder.iterdir())[5]
+    path.write_bytes(path.read_bytes()[:200])
+
+
+BAD_SERIES = {
+    "gap": (missing, "expected slices 7.70 mm apart, found 7.70 to 15.40; a slice may be missing"),
+    "twice": (twice, "expected one slice at a position, found two at"),
+    "echoes": (changed(slice(None, None, 2), lambda one: {"EchoTime": 4.6}), "EchoTime 4.6 in 6 and none in 6"),
+    "planes": (
+        changed(slice(4, 8), lambda one: {"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}),
+        "expected the size, spacing and orientation of IMG-00000.dcm, found others, as in a localizer",
+    ),
+    "scout": (lambda folder: [path.unlink() for path in sorted(folder.iterdir())[1:]], "expected a series of slices"),
+    "inverted": (changed(slice(None), lambda one: {"PhotometricInterpretation": "MONOCHROME1"}), "found Photometric"),
+    "compressed": (
+        lambda folder: compressed(folder, "1.2.840.10008.1.2.4.70"),
+        "JPEG Lossless, Non-Hierarchical",
+    ),
+    "MR": (lambda folder: edit_dicom(folder, lambda one: setattr(one, "Modality", "MR")), "expected MR, less than 2%"),
+    "damaged": (damaged, "IMG-00005.dcm: expected a DICOM"),
+}
+
+
+def test_a_series_that_cannot_be_used_is_named_and_does_not_stop_the_others(run, tmp_path):
+    for number, (name, (damage, _)) in enumerate(BAD_SERIES.items()):
+        slices(tmp_path / "in" / name, SeriesInstanceUID=f"1.3.{number}", SeriesNumber=number, SeriesDescription=name)
+        damage(tmp_path / "in" / name)
+    slices(tmp_path / "in/good", SeriesInstanceUID="1.4", SeriesNumber=99, SeriesDescription="good")
+    with pytest.raises(BadInput) as caught:
+        segmentation.predict(run, tmp_path / "in", tmp_path / "out", progress=False)
+    assert [path.name for path in caught.value.written] == ["99_good.nii.gz"]
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(f"{len(BAD_SERIES) + 1} problems")  # without its damaged slice, one series has a gap too
+    for number, (name, (_, message)) in enumerate(BAD_SERIES.items()):
+        assert any(f"{number}_{name}: " in line or name == "damaged" for line in lines if message in line), name
+
+
+def test_dicom_seg_lies_on_the_slices_of_its_series(run, bright, tmp_path):
+    highdicom = pytest.importorskip("highdicom")
+    write_clinic(tmp_path / "in")
+    written = segmentation.predict(run, tmp_path / "in", tmp_path / "out", progress=False, seg=True)
+    assert [path.suffix for path in written] == [".gz", ".dcm"] * 6
+    for nifti, seg in zip(written[::2], written[1::2], strict=True):
+        label, made = nibabel.load(nifti), highdicom.seg.segread(seg)
+        assert [one.SegmentLabel for one in made.SegmentSequence] == list(segmentation.ORGANS)
+        found = made.get_volume(combine_segments=True)  # its slices that show an organ, in an order of its own
+        places = found.affine @ np.append(np.argwhere(found.array), np.ones((np.sum(found.array > 0), 1)), axis=1).T
+        index = np.linalg.inv(label.affine) @ np.diag([-1, -1, 1, 1]) @ places
+        truth = np.asarray(label.dataobj)
+        assert (truth[tuple(np.round(index[:3]).astype(int))] == found.array[found.array > 0]).all()
+        assert (truth > 0).sum() == (found.array > 0).sum() > 100
+
+
+def test_dicom_seg_without_highdicom_or_without_dicom(run, tmp_path, monkeypatch, capsys):
+    write(tmp_path / "scans/a.nii.gz")
+    command = ["predict", str(run.folder), "--images", str(tmp_path / "scans"), "--modality", "ct", "--seg"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(command) == 1
+    assert "seg: expected highdicom, which writes DICOM SEG, found none; pip install" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    assert main(command) == 1
+    assert "seg: expected DICOM series, to which DICOM SEG refers, found" in capsys.readouterr().err
+
+
 def truncated(path):
     path.write_bytes(path.read_bytes()[:-2000])
 
@@ -199,6 +327,37 @@ def test_a_plain_folder_holds_both_endings_and_hidden_files(run, tmp_path):
     (tmp_path / "scans/notes.txt").write_text("no scan")
     written = segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
     assert [path.name for path in written] == ["a.nii.gz", "b.nii.gz", "c.nii.d.nii.gz"]
+
+def test_scans_in_subfolders_keep_their_names(run, tmp_path, capsys):
+    for name in ("part_1/a.nii", "part_2/a.nii.gz", "B.NII.GZ", "part_2/more/c.nii.gz"):
+        write(tmp_path / "in" / name) if name.islower() else write(tmp_path / "b.nii.gz").rename(tmp_path / "in" / name)
+    for name in ("part_1/notes.txt", ".hidden/d.nii.gz", "__MACOSX/e.nii.gz"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"no scan")
+    written = segmentation.predict(run, tmp_path / "in", tmp_path / "out", "ct", progress=False)
+    names = ["B.nii.gz", "part_1/a.nii.gz", "part_2/a.nii.gz", "part_2/more/c.nii.gz"]
+    assert written == [tmp_path / "out/ct" / name for name in names]
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'in'}: not used, as it is no NIfTI or DICOM file (1): part_1/notes.txt\n"
+    )
+
+
+def test_one_file_is_predicted_alone(run, tmp_path):
+    path = write(tmp_path / "scans/a.nii.gz", volume()[..., None], codes=(0, 1))
+    write(tmp_path / "scans/b.nii.gz")
+    (written,) = segmentation.predict(run, path, tmp_path / "out", "ct", progress=False)
+    assert written == tmp_path / "out/ct/a.nii.gz" and nibabel.load(written).shape == SHAPE
+    path.write_bytes(gzip.decompress(path.read_bytes()))  # and whatever its name says
+    assert segmentation.predict(run, path, tmp_path / "out", "ct", progress=False) == [written]
+
+
+def test_what_is_no_file_is_named_and_never_opened(run, tmp_path):
+    write(tmp_path / "scans/a.nii.gz")
+    os.mkfifo(tmp_path / "scans/b.nii.gz")
+    (tmp_path / "scans/c.nii").symlink_to("/dev/zero")
+    with pytest.raises(BadInput, match="2 problems(?s:.*)b.nii.gz: .* found a pipe(?s:.*)found a device") as caught:
+        segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
+    assert [path.name for path in caught.value.written] == ["a.nii.gz"]
 
 
 def test_an_output_inside_the_scans_is_no_scan_the_next_time(run, tmp_path):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -20,8 +21,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from i2pemd_lite import files
+from i2pemd_lite import compact, files
 from i2pemd_lite.__main__ import main
+from i2pemd_lite.classification.prepare import Prepared
+from i2pemd_lite.course.record import handin
+from i2pemd_lite.runs import store
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -603,6 +607,78 @@ def test_problems_are_told_together():
     with pytest.raises(files.BadInput) as error:
         problems.raise_if_any()
     assert str(error.value) == said
+
+
+def test_one_cause_is_one_sentence_however_many_files_it_hits(tmp_path, monkeypatch):
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path))
+    problems = files.Problems("12 photos")
+    for i in range(10):
+        problems.add(f"{i}.jpg", f"the size of {i}.csv", f"{i % 2} px", "resize it")
+    for i in range(3):
+        with problems.collect():
+            raise files.BadInput(f"b{i}: expected an image, found none; add it")
+    with pytest.raises(files.BadInput) as error:
+        problems.raise_if_any()
+    heading, ten, *three, place = str(error.value).splitlines()
+    assert heading == "13 problems in 12 photos:" and len(three) == 3
+    sizes = "the size of 0.csv, the size of 1.csv, the size of 2.csv and 7 more"
+    assert ten == f"  0.jpg, 1.jpg, 2.jpg and 7 more: expected {sizes}, found 0 px, 1 px; resize it"
+    written = Path(place.removeprefix("  each of them is listed in ")).read_text()
+    assert written.splitlines() == problems.found and len(problems.found) == 13
+
+
+def _odd(path, kind):
+    """Something that is no file, or one that never ends."""
+    make = {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "nowhere": lambda: path.symlink_to("nowhere"),
+            "circle": lambda: path.symlink_to(path.name), "device": lambda: path.symlink_to("/dev/zero")}  # fmt: skip
+    make[kind]()
+    return path
+
+
+def _parse(path):
+    with files.parsing(path, "a file"):
+        path.read_bytes()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither pipes nor devices in folders")
+@pytest.mark.parametrize("read", [
+    files.read_json, _parse, lambda path: files.read_arrays(path, "a set", "copy it", {}, {}), handin.read,
+    lambda path: compact.read(path, "classification"), Prepared.open, lambda path: store.read_checkpoint(path.parent),
+])  # fmt: skip
+@pytest.mark.parametrize("kind, words", [
+    ("folder", "found a folder"), ("pipe", "found a pipe"), ("nowhere", "found a link to nowhere"),
+    ("circle", "found Too many levels"), ("device", "found a device"),
+])  # fmt: skip
+def test_what_is_no_file_is_refused_and_never_opened(tmp_path, read, kind, words):
+    with pytest.raises(files.BadInput, match=words):
+        read(_odd(tmp_path / "checkpoint.safetensors", kind))
+
+
+def test_a_link_to_a_file_is_a_file(tmp_path):
+    (tmp_path / "a").write_text("{}")
+    (tmp_path / "b").symlink_to("a")
+    assert files.read_json(tmp_path / "b") == {} and files.unlike_file(tmp_path / "b") is None
+
+
+def test_a_file_in_the_place_of_another_of_the_same_size_and_time_is_seen(tmp_path):
+    path, other = tmp_path / "a", tmp_path / "b"
+    for each, word in ((path, "one"), (other, "two")):
+        each.write_text(word)
+        os.utime(each, ns=(0, 0))
+    before = files.fingerprint(path)
+    assert before == files.fingerprint(path)
+    os.replace(other, path)
+    assert path.stat().st_mtime_ns == 0 and files.fingerprint(path) != before
+    moved = files.fingerprint(path)
+    time.sleep(0.02)  # the clock of file systems ticks more coarsely than that of programs
+    path.write_text("six")
+    os.utime(path, ns=(0, 0))
+    assert files.fingerprint(path) != moved
+
+
+def test_hidden_files_and_those_of_systems_are_known():
+    assert all(files.of_system(Path(name)) for name in (".a.jpg", "__MACOSX/._a.jpg", "b/Thumbs.db", "a/.git/c"))
+    assert not any(files.of_system(Path(name)) for name in ("a.jpg", "b/thumbs", "c.d/e"))
 
 
 def test_json_that_is_none_is_named(tmp_path):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from i2pemd_lite import compact, files
@@ -50,6 +49,11 @@ class Prepared(Unchanging):
     def __len__(self):
         return len(self.ids)
 
+    @property
+    def assumed(self):
+        """{id: what was assumed of an image that does not say it}."""
+        return dict.fromkeys(self.converted, "made RGB, though grey, with a palette, transparent or CMYK")
+
     def save_compact(self, file, limit=compact.LIMIT):
         """Write the labelled images as one compact file, whole or not at all -> what was written, in words.
 
@@ -78,9 +82,8 @@ class Prepared(Unchanging):
     @classmethod
     def open(cls, file):
         """Read what `save` or `save_compact` wrote; needs no image library."""
-        with contextlib.suppress(OSError, SafetensorError), safe_open(file, "pt") as stored:
-            if "compact" in (stored.metadata() or {}):
-                return _open_compact(file)
+        if compact.is_one(file):
+            return _open_compact(file)
         what, again = "prepared skin images", "copy it again, or remove it and prepare the images again"
         arrays, notes = files.read_arrays(file, what, again, _TENSORS, _NOTES, "skin")
         tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
@@ -109,47 +112,56 @@ def stored_side(size):
     return round(size * 8 / 7)
 
 
-def prepare(dataset, size, progress=True):
+def prepare(dataset, size, progress=True, problems=None):
     """Decode the images of `dataset` (`data.Dataset`) for training at `size` px, once: later calls read the cache.
 
     Each image is made RGB and resized to a square, as the reference implementations do: the lesion fills the 4:3 frame
     to its sides, a central square would cut it. The side is `stored_side(size)`, so that a random crop has room.
-    progress: show a bar. Returns `Prepared`. Raises `BadInput` that lists every image which cannot be decoded.
+    progress: show a bar. problems: a `files.Problems` for what is wrong with test images, which are left out then.
+    Returns `Prepared`. Raises `BadInput` that lists every image which cannot be decoded.
     """
     if size < 8:
         raise BadInput(f"size: expected at least 8 px, found {size}")
-    key = files.fingerprint("skin", FORMAT, size, *dataset.sources)
+    about = dataset.ids, dataset.labels.tolist(), dataset.lesions, dataset.parts, dataset.test_ids
+    key = files.fingerprint("skin", FORMAT, size, dataset.name, *about, *dataset.sources)
     file, folder = files.cache_folder() / f"skin-{size}-{key}.safetensors", str(Path(dataset.folder).resolve())
     with contextlib.suppress(BadInput):  # it is not there, or not as it was written
         return replace(Prepared.open(file), folder=folder)
     side, most = stored_side(size), math.sqrt(memory() / 3 / (len(dataset) + len(dataset.test_ids))) * 7 / 8
     if size > most:
         raise BadInput(f"size: expected at most {most:.0f} px, so that all images fit into the memory, found {size}")
-    images, odd = _decode_all(dataset, dataset.pictures, dataset.ids, side, progress, "images")
-    test_images, odd_test = _decode_all(dataset, dataset.test_pictures, dataset.test_ids, side, progress, "test images")
+    strict = files.Problems(str(dataset.folder))
+    problems = strict if problems is None else problems
+    images, ids, odd = _decode_all(dataset.pictures, dataset.ids, side, progress, "images", strict)
+    strict.raise_if_any()
+    more = dataset.test_pictures, dataset.test_ids
+    test_images, test_ids, odd_test = _decode_all(*more, side, progress, "test images", problems)
+    strict.raise_if_any()
     prepared = Prepared(
-        dataset.name, size, torch.from_numpy(images), torch.from_numpy(dataset.labels), dataset.ids, dataset.lesions,
-        dataset.parts, torch.from_numpy(test_images), dataset.test_ids, (*odd, *odd_test),
+        dataset.name, size, torch.from_numpy(images), torch.from_numpy(dataset.labels), ids, dataset.lesions,
+        dataset.parts, torch.from_numpy(test_images), test_ids, (*odd, *odd_test),
         "", folder,
     )  # fmt: skip
     prepared = replace(prepared, fingerprint=_fingerprint(prepared))
-    if dataset.sources:  # images that come from no file have no key
+    if dataset.sources and test_ids == dataset.test_ids:  # images that come from no file have no key
         prepared.save(file)
     return prepared
 
 
-def _decode_all(dataset, pictures, ids, side, progress, what):
-    """((n, 3, side, side) uint8, the ids that were not RGB)."""
+def _decode_all(pictures, ids, side, progress, what, problems):
+    """((n, 3, side, side) uint8, their ids, the ids that were not RGB); `problems` notes what is left out."""
     from PIL import Image
     from tqdm import tqdm
 
     images = np.empty((len(ids), 3, side, side), np.uint8)
 
-    def decode(i):
+    def decode(i, large=False):
         try:
-            image = pictures.open(ids[i], side)
+            image = pictures.open(ids[i], side, large)
         except BadInput as error:
             return error
+        if image is None:
+            return None
         square = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
         images[i] = np.asarray(square).transpose(2, 0, 1)
         if images[i].min() == images[i].max():
@@ -158,10 +170,11 @@ def _decode_all(dataset, pictures, ids, side, progress, what):
 
     look = {"total": len(ids), "unit": "", "disable": not progress or not ids}
     modes = compact.at_once(decode, range(len(ids)), partial(tqdm, desc=f"Preparing {len(ids)} {what}", **look))
-    problems = files.Problems(str(dataset.folder))
+    modes = [decode(i, True) if mode is None else mode for i, mode in enumerate(modes)]  # one at a time: they are large
     problems.found += [str(mode) for mode in modes if isinstance(mode, BadInput)]
-    problems.raise_if_any()
-    return images, tuple(i for i, mode in zip(ids, modes, strict=True) if mode != "RGB")
+    good = [i for i, mode in enumerate(modes) if not isinstance(mode, BadInput)]
+    images = images if len(good) == len(ids) else images[good]
+    return images, tuple(ids[i] for i in good), tuple(ids[i] for i in good if modes[i] != "RGB")
 
 
 def _coded(images, room):

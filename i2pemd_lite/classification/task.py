@@ -1,11 +1,12 @@
 """Train, resume, evaluate and predict: the verbs of the classification task."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from i2pemd_lite.classification.data import Dataset, load
+from i2pemd_lite.classification.data import Dataset, holds_images, load
 from i2pemd_lite.classification.layout import SUFFIXES, Pictures
 from i2pemd_lite.classification.learner import Classifier
 from i2pemd_lite.classification.methods import METHODS
@@ -13,7 +14,7 @@ from i2pemd_lite.classification.prepare import Prepared, prepare
 from i2pemd_lite.classification.report import save_scores, score
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
 from i2pemd_lite.device import told
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, Problems, grouped
 from i2pemd_lite.runs.task import Task, evaluated
 
 TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
@@ -35,12 +36,24 @@ def evaluate(run):
 
 
 def _unlabelled(images):
-    """A folder or zip that just holds images as a `Dataset` of test images; anything else as it is."""
-    place = Path(images) if isinstance(images, str | Path) else None
-    if place and (place.suffix == ".zip" or place.is_dir() and SUFFIXES & {p.suffix.lower() for p in place.iterdir()}):
-        pictures = Pictures(place)
-        names, none = tuple(sorted(pictures.names)), np.zeros(0, np.int64)
-        return Dataset(place, place.name, (), none, test_ids=names, sources=pictures.sources, test_pictures=pictures)
+    """The images of a folder, a zip or a file, or those without labels of a `Dataset` or of a folder that `load` reads,
+    as a `Dataset` of nothing else; what is prepared already as it is."""
+    none = np.zeros(0, np.int64)
+    if isinstance(images, str | Path):
+        place = Path(images)
+        if place.suffix == ".safetensors":
+            return images
+        direct = place.is_dir() and any(p.suffix.lower() in SUFFIXES and p.is_file() for p in place.iterdir())
+        if place.suffix == ".npz" or place.is_dir() and not direct and holds_images(place):
+            images = load(place)
+        else:
+            pictures = Pictures(place)
+            pictures.expect_some()
+            names, unused = tuple(sorted(pictures.names)), grouped(pictures.unused)
+            images = Dataset(place, place.name, (), none, test_ids=names, test_pictures=pictures, unused=unused)
+    if isinstance(images, Dataset) and images.test_ids:
+        facts = {"lesions": None, "parts": None, "sources": getattr(images.test_pictures, "sources", ())}
+        return replace(images, ids=(), labels=none, **facts)
     return images
 
 
@@ -48,13 +61,28 @@ def _unlabelled(images):
 def predict(run, images=None, out="out/skin.csv"):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
-    images: a folder or zip of JPEG or PNG images, or a folder, `Dataset` or `Prepared` whose unlabelled test images are
-    meant; None: those of the run's own data. Returns the path of the file, which is written whole or not at all.
+    images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them, or a folder, `Dataset` or `Prepared`
+    whose unlabelled test images are meant; None: those of the run's own data. Returns the path of the file, which is
+    written whole or not at all. An image that cannot be used does not stop the others; all such are reported at the end
+    as a `BadInput`, whose attribute `written` is a list of that path.
     """
-    data = run.learner.data if images is None else TASK.prepared(_unlabelled(images), run.settings)
+    problems, data = Problems("the images to predict"), run.learner.data
+    if images is not None:
+        found = _unlabelled(images)
+        if isinstance(found, Dataset) and found.test_ids:
+            print(*found.unused, sep="\n", end="\n" * bool(found.unused))
+            data = prepare(found, run.settings.size, problems=problems)
+        else:
+            data = TASK.prepared(found, run.settings)
     if not len(data.test_ids):
+        problems.raise_if_any()
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
         scores = run.learner.probabilities(torch.arange(len(data.test_ids)), data.test_images)
     save_scores(out, data.test_ids, scores.numpy())
+    try:
+        problems.raise_if_any()
+    except BadInput as error:
+        error.written = [Path(out)]
+        raise
     return Path(out)

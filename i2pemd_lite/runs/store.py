@@ -44,6 +44,7 @@ def read_checkpoint(folder, tensors=True):
     from safetensors import SafetensorError, safe_open
 
     path = Path(folder) / "checkpoint.safetensors"
+    files.expect_file(path, "the checkpoint of a run", "train again, or restore it")
     try:
         with safe_open(path, framework="pt") as file:
             # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.

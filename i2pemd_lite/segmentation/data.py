@@ -1,6 +1,7 @@
 """Scans in a folder: unpaired abdominal CT and MR with liver, kidneys and spleen, in whatever layout they came."""
 
 import hashlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ SEQUENCES = {
     "t1_out": ("T1DUAL", "OutPhase", "short"),
 }
 """CHAOS sequence -> its folder, the folder of its phase, and its echo where both phases lie in one folder."""
+IMAGE, LABEL = "img|image", "label"  # what comes before the number in the names of NIfTI pairs, whatever its case
 FAT_HU, FAT_SHARE = -50.0, 0.02
 """At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: half of a CT scan or more is
 fat and air. A normalised scan is let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not."""
@@ -30,7 +32,8 @@ class Scan:
 
     `name` is unique in a data set ("ct/img0002"), `modality` "ct" or "mr", `image` a NIfTI file or a folder of DICOM
     slices, `label` a NIfTI file, a folder of PNG masks, or None. `layout` ("btcv", "pairs", "chaos") says what the
-    label's values mean; `echo` ("long", "short" or None) which echo to take where a DICOM folder holds two.
+    label's values mean; `echo` ("long", "short" or None) which echo to take where a DICOM folder holds two, `slices`
+    which files, where it holds others.
     """
 
     name: str
@@ -39,14 +42,18 @@ class Scan:
     label: Path | None = None
     layout: str = "pairs"
     echo: str | None = None
+    slices: tuple = ()
 
     def __post_init__(self):
         if self.modality not in MODALITIES:
             raise BadInput(f"modality: expected 'ct' or 'mr', found {self.modality!r}; name the scan's modality")
+        for name in ("image", "label"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
 
     def files(self):
         """Every file that the scan consists of: those of the image, then those of the label."""
-        image = layout.dicom_files(self.image, self.echo) if self.image.is_dir() else [self.image]
+        image = self._slices() if self.image.is_dir() else [self.image]
         masks = [] if self.label is None else layout.mask_files(self.label) if self.label.is_dir() else [self.label]
         return image + masks
 
@@ -54,18 +61,29 @@ class Scan:
         """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where
         image or label is not there."""
         if not self.image.exists():
-            name = self.label or self.name
-            raise BadInput(f"{name}: expected its image {self.image}, found none; add it or remove the case")
+            name, found = self.label or self.name, files.unlike_file(self.image)
+            raise BadInput(f"{name}: expected its image {self.image}, found {found}; add it or remove the case")
         if self.label is not None and not self.label.exists():
-            do = "add it or move the image to the testing folder"
-            raise BadInput(f"{self.image}: expected its label {self.label}, found none; {do}")
+            found = f"{files.unlike_file(self.label)}; add it or move the image to the testing folder"
+            raise BadInput(f"{self.image}: expected its label {self.label}, found {found}")
         grid, _ = self._image(pixels=False)
         if self.label is not None and self.label.is_dir():
             layout.read_masks(self.label, grid, pixels=False)
-        elif self.label is not None and (difference := grid.differs(layout.read_nifti(self.label, pixels=False)[0])):
+        elif self.label is not None:
+            self._nifti_label(grid, pixels=False)
+        return grid
+
+    def _nifti_label(self, grid, pixels):
+        """The voxels of a NIfTI label along the axes of the image's `grid`, however it has them itself."""
+        from nibabel.orientations import apply_orientation
+
+        own, label = layout.read_nifti(self.label, pixels)
+        if (difference := grid.differs(own)) and not grid.differs((turn := grid.turned(own))[1]):
+            return None if label is None else apply_orientation(label, turn[0])
+        if difference:
             raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
                            "export image and label on one grid")
-        return grid
+        return label
 
     def read_image(self):
         """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
@@ -89,21 +107,27 @@ class Scan:
 
     def _image(self, pixels):
         if self.image.is_dir():
-            return layout.dicom_series(layout.dicom_files(self.image, self.echo), pixels)
+            return layout.dicom_series(self._slices(), pixels, self.modality)
         return layout.read_nifti(self.image, pixels)
 
+    def _slices(self):
+        return list(self.slices) or layout.dicom_files(self.image, self.echo)
+
     def read_label(self):
-        """(label uint8 of class ids, or None for a scan without). Raises `BadInput` for unknown or too few classes."""
+        """(label uint8 of class ids along the image's axes, or None for a scan without). Raises `BadInput` for unknown
+        or too few classes, and for organs that lie as in nobody (`layout.check_anatomy`)."""
         if self.label is None:
             return None
+        grid, _ = self._image(pixels=False)
         if self.label.is_dir():
-            label = layout.class_ids(layout.read_masks(self.label, self._image(pixels=False)[0]), "chaos", self.label)
+            label = layout.class_ids(layout.read_masks(self.label, grid), "chaos", self.label)
         else:
             codes = "btcv" if self.layout == "btcv" else "pairs"
-            label = layout.class_ids(layout.read_nifti(self.label)[1], codes, self.label)
+            label = layout.class_ids(self._nifti_label(grid, pixels=True), codes, self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")
+        layout.check_anatomy(label, grid.affine, self.label)
         return label
 
     def read(self):
@@ -115,11 +139,22 @@ class Scan:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The scans of a folder; `name` is "real", or "synthetic" where `synthetic.make` made it."""
+    """The scans of a folder; `name` is "real", or "synthetic" where `synthetic.make` made it. `unused` are sentences on
+    the files beside them that are no part of a scan, one a cause.
+
+    Raises `BadInput` for two scans of one name, also where only capitals tell them apart: they would share a cache.
+    """
 
     folder: Path
     name: str
     scans: tuple
+    unused: tuple = ()
+
+    def __post_init__(self):
+        names = Counter(scan.name.replace("/", "-").lower() for scan in self.scans)
+        for scan in self.scans:
+            if names[scan.name.replace("/", "-").lower()] > 1:
+                raise BadInput(f"{scan.name}: expected a name of its own, found two scans of it; rename one of them")
 
     @property
     def labelled(self):
@@ -134,7 +169,8 @@ class Dataset:
     def __str__(self):
         count = Counter((scan.modality, scan.label is not None) for scan in self.scans)
         counts = [f"{count[m, True]} + {count[m, False]} {m.upper()}" for m in MODALITIES]
-        return f"{self.name} scans, labelled + unlabelled: {', '.join(counts)} in {self.folder}"
+        said = f"{self.name} scans, labelled + unlabelled: {', '.join(counts)} in {self.folder}"
+        return "\n".join([said, *self.unused])
 
 
 def split(data, test=0.3, seed=0):
@@ -165,10 +201,12 @@ def load(folder=None, sequence="t2spir", labelled=True):
 
     folder    holds any of the following; None is the folder that `I2PEMD_DATA` names, or the synthetic set, made once,
               where that is unset or holds no scans:
-              `btcv/RawData/{Training/{img,label},Testing/img}` with imgNNNN.nii.gz and labelNNNN.nii.gz,
+              `btcv/RawData/{Training/{img,label},Testing/img}` with imgNNNN.nii.gz and labelNNNN.nii.gz (names count
+              by their numbers: IMG_7.nii is img0007.nii.gz),
               `chaos/{Train_Sets,Test_Sets}/MR/<patient>/{T2SPIR,T1DUAL}` with DICOM_anon and Ground,
               `chaos_mr_t2spir/{Training/{img,label},Testing/img}` with image_N.nii.gz and label_N.nii.gz of class ids.
-              With both of the last two the DICOM serves alone: they are the same patients.
+              With both of the last two the DICOM serves alone: they are the same patients. What else lies there is
+              named by `Dataset.unused`.
     sequence  of CHAOS: "t2spir", "t1_in" or "t1_out".
     labelled  whether each modality needs labelled cases. False finds scans to be predicted: they need none, and as a
               bad one must not stop the others, each is checked when it is read.
@@ -198,9 +236,10 @@ def load(folder=None, sequence="t2spir", labelled=True):
     chaos = folder / "chaos"
     scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems)
     if (chaos / "Train_Sets" / "MR").is_dir():
-        scans += _chaos(chaos, sequence)
+        scans += _chaos(chaos, sequence, problems)
     elif sequence == "t2spir":
         scans += _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
+    unused = _unused(folder, scans, sequence)
     if labelled:
         for scan in scans:
             with problems.collect():
@@ -209,10 +248,55 @@ def load(folder=None, sequence="t2spir", labelled=True):
             if not any(scan.label is not None for scan in scans if scan.modality == modality):
                 problems.add(f"{folder} ({modality.upper()})", "labelled cases", "none",
                              "add some to its training folder")
-    problems.raise_if_any()
+    try:
+        problems.raise_if_any()
+    except BadInput as error:  # one may be what another lacks
+        raise BadInput("\n  ".join([str(error), *unused])) from None
     if not scans:
-        raise BadInput(f"{folder}: expected scans, found only empty folders; unpack the download again")
-    return Dataset(folder, "synthetic" if made else "real", tuple(scans))
+        found = "; ".join(unused) or "only empty folders"
+        raise BadInput(f"{folder}: expected scans, found {found}; unpack the download again")
+    return Dataset(folder, "synthetic" if made else "real", tuple(scans), unused)
+
+
+def find_scans(images, problems, modality=None, out=None):
+    """The NIfTI files and the CT and MR series in DICOM files in a folder and below it, or one file.
+
+    -> (the scans, sentences on the files that are part of none, one a cause)
+
+    NIfTI files are of `modality`, and have their path as name. The DICOM files of one SeriesInstanceUID are a scan,
+    which is named by its series number and description, or by the UID; `modality` leaves those of the other one out.
+    Label maps that were written to `out` are passed over. `problems` notes what cannot be read.
+    """
+    images, scans, series, others = Path(images), [], {}, {}
+    written = [place for place in ((out / m).resolve() for m in MODALITIES if out)
+               if not images.resolve().is_relative_to(place)]  # fmt: skip
+
+    def failed(error):
+        if isinstance(error, PermissionError):
+            problems.add(error.filename, "a folder that can be read", error.strerror)
+
+    paths = [Path(root) / name for root, folders, names in os.walk(images, onerror=failed)
+             for name in (*names, *(one for one in folders if os.path.islink(os.path.join(root, one))))]  # fmt: skip
+    for path in [images] if images.is_file() else sorted(paths):
+        inner, kind = Path(path.name) if path == images else path.relative_to(images), None
+        if files.of_system(inner) or any(path.parent.resolve().is_relative_to(place) for place in written):
+            continue
+        if match := re.fullmatch(layout.NIFTI, path.name, re.I):
+            scans.append(Scan(f"{modality}/{inner.with_name(match[1]).as_posix()}", modality or "ct", path))
+            continue
+        with problems.collect():
+            kind = layout.dicom_kind(path)
+        if isinstance(kind, tuple) and modality in (None, kind[0]):
+            series.setdefault(kind[:2], (kind[2], []))[1].append(path)
+        elif kind:
+            others[str(inner)] = f"not used, as it is {kind if isinstance(kind, str) else kind[0].upper()}"
+    if scans and modality is None:
+        raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
+    names = Counter((modality, name.lower()) for (modality, _), (name, _) in series.items())
+    for (kind, uid), (name, slices) in series.items():
+        name += f"_{Path(uid).name}" * (names[kind, name.lower()] > 1)
+        scans.append(Scan(f"{kind}/{name}", kind, slices[0].parent, slices=tuple(slices)))
+    return scans, files.grouped(others)
 
 
 def holds_scans(folder):
@@ -221,40 +305,76 @@ def holds_scans(folder):
 
 
 def _numbered(folder, start, problems):
-    """{number as written: path} of the NIfTI files in `folder` called `start` and a number, in order of the numbers."""
+    """{number: path} of the NIfTI files in `folder` called `start` and a number, in order of the numbers."""
     paths = {}
     for path, name in layout.nifti_files(folder).items():
-        match = re.fullmatch(start + r"(\d+)", name)
-        if match and match[1] in paths:
-            problems.add(path, "one file of a case", paths[match[1]].name, "remove one of the two")
-        elif match:
-            paths[match[1]] = path
-    return dict(sorted(paths.items(), key=lambda item: int(item[0])))
+        if match := re.fullmatch(rf"(?:{start})[-_ ]?(\d+)", name, re.I):
+            if (twin := paths.setdefault(int(match[1]), path)) is not path:
+                problems.add(path, "one file of a case", twin.name, "remove one of the two")
+    return dict(sorted(paths.items()))
 
 
 def _pairs(folder, modality, image, label, codes, problems):
     """The scans of a folder of NIfTI pairs, with the files that they ought to have; `problems` notes what is double."""
-    training, tests = folder / "Training", _numbered(folder / "Testing" / "img", image, problems)
-    images, labels = (_numbered(training / p, start, problems) for p, start in (("img", image), ("label", label)))
-    pairs = [(images.get(n, training / "img" / f"{image}{n}.nii.gz"),
-              labels.get(n, training / "label" / f"{label}{n}.nii.gz"))
-             for n in sorted(images.keys() | labels.keys(), key=int)]  # fmt: skip
+    training, tests = folder / "Training", _numbered(folder / "Testing" / "img", IMAGE, problems)
+    images, labels = (_numbered(training / p, start, problems) for p, start in (("img", IMAGE), ("label", LABEL)))
+    pairs = [(images.get(number), labels.get(number)) for number in sorted(images.keys() | labels.keys())]
     for number in tests.keys() & images.keys():
         problems.add(tests[number], "a case that is not in Training too", images[number].name, "remove one of the two")
-    pairs += [(path, None) for path in tests.values()]
-    return [Scan(f"{modality}/{path.name.split('.')[0]}", modality, path, mask, codes) for path, mask in pairs]
-
-
-def _chaos(folder, sequence):
-    """The scans of one sequence in CHAOS's own folders."""
-    kind, phase, echo = SEQUENCES[sequence]
     scans = []
+    for path, mask in pairs + [(path, None) for path in tests.values()]:
+        digits = re.search(r"\d+", (path or mask).name)[0]
+        if path not in tests.values():
+            mask = mask or training / "label" / f"{label}{digits}.nii.gz"
+        path = path or training / "img" / f"{image}{digits}.nii.gz"
+        scans.append(Scan(f"{modality}/{image}{digits}", modality, path, mask, codes))
+    return scans
+
+
+def _chaos(folder, sequence, problems):
+    """The scans of one sequence in CHAOS's own folders; `problems` notes patients that are there twice."""
+    kind, phase, echo = SEQUENCES[sequence]
+    scans, seen = [], {}
     for part, labelled in (("Train_Sets", True), ("Test_Sets", False)):
-        patients = [p for p in (folder / part / "MR").glob("*") if p.is_dir() and not p.name.startswith(".")]
+        patients = [p for p in (folder / part / "MR").glob("*") if p.is_dir() and not files.of_system(Path(p.name))]
         for patient in sorted(patients, key=lambda p: (len(p.name), p.name)):
+            if (twin := seen.setdefault(patient.name.lower().lstrip("0"), patient)) is not patient:
+                problems.add(patient, "a patient once", f"{twin} too", "remove one of the two")
+                continue
             image, label = patient / kind / "DICOM_anon", patient / kind / "Ground"
             merged = bool(phase) and not (image / phase).is_dir()
             image = image if merged else image / phase
             scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
                               echo if merged else None))
     return scans
+
+
+def _unused(folder, scans, sequence):
+    """Sentences on the files of `load`'s folders that are no part of a scan; those of systems are left out."""
+    used, said = {path for scan in scans for path in (scan.image, scan.label)}, {}
+    parts = ("btcv", "chaos", "chaos_mr_t2spir")
+    for path in (*layout.nifti_files(folder), *(path for part in parts for path in sorted((folder / part).rglob("*")))):
+        inner, slices = path.relative_to(folder), path.parent in used and path.suffix.lower() in (".dcm", ".png")
+        if not (path.is_dir() or path in used or slices or files.of_system(inner)):
+            said[str(inner)] = f"not used, as {_why_unused(inner, scans, sequence)}"
+    return files.grouped(said)
+
+
+def _why_unused(path, scans, sequence):
+    """The reason in words why `load` takes no file at that path from its folder."""
+    layouts, name = {scan.layout for scan in scans}, path.name.lower()
+    if path.parts[0] == "chaos":
+        if path.parts[2:3] != ("MR",):
+            return "of CHAOS only MR is read"
+        if SEQUENCES[sequence][0] not in path.parts or SEQUENCES[sequence][1] not in (*path.parts, ""):
+            return f"it is not of the sequence {sequence}"
+        if path.parts[1] == "Test_Sets" and "Ground" in path.parts:
+            return "scans in Test_Sets are read without labels"
+        return "it is no slice (.dcm) in DICOM_anon and no mask (.png) in Ground"
+    if path.parts[0] == "chaos_mr_t2spir" and "pairs" not in layouts and (sequence != "t2spir" or "chaos" in layouts):
+        return "these patients are read from chaos" if "chaos" in layouts else f"it is not of the sequence {sequence}"
+    if not re.fullmatch(r"(btcv/RawData|chaos_mr_t2spir)/(Training/(img|label)|Testing/img)", path.parent.as_posix()):
+        return "it does not lie in Training/img, Training/label or Testing/img"
+    if not re.fullmatch(layout.NIFTI, name):
+        return "it is no NIfTI file (.nii, .nii.gz)"
+    return "its name is not img, image or label and a number"

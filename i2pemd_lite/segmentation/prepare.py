@@ -8,6 +8,7 @@ directions, so that resampling never mixes an oblique stack of thick slices.
 import contextlib
 import functools
 import hashlib
+import itertools
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.sampling import Unchanging
 from i2pemd_lite.segmentation.data import Dataset, split
-from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid
+from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid, class_ids
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
 GEOMETRY = {
@@ -41,7 +42,8 @@ CASE = {
     "image": "float32 D H W", "label?": "uint8 D H W", "moments": "float64 3", "affine": "float64 4 4",
     "source_affine": "float64 4 4", "source_shape": "int64 3",
 }  # fmt: skip
-"""What a case consists of in its file."""
+ABOUT = {"name": str, "modality": MODALITIES, "assumed?": str}
+"""What a case consists of in its file, and what its file says of it."""
 MARGIN_SLICES, MARGIN_MM = 2, 20.0  # that a crop leaves around the organs, along z and in-plane
 
 
@@ -75,18 +77,23 @@ class Geometry:
             value = getattr(self, name)
             if value is None and name == "ct_window":
                 continue
-            if np.shape(value) != (length,):
-                raise BadInput(f"{name}: expected {length} numbers, found {value!r}")
+            numbers = np.asarray(value) if np.shape(value) == (length,) else np.array("")
+            if numbers.dtype.kind not in "iuf" or (kind is int and (numbers % 1).any()):
+                raise BadInput(f"{name}: expected {length} {'whole ' * (kind is int)}numbers, found {value!r}")
             object.__setattr__(self, name, tuple(kind(v) for v in value))
         for name, (expected, holds) in NEEDS.items():
-            if not holds(getattr(self, name)):
+            try:
+                fits = holds(getattr(self, name))
+            except TypeError:  # of a word, say
+                fits = False
+            if not fits:
                 raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
 
 
 NEEDS = {
     "spacing": ("millimetres from 0.05 to 1000", lambda spacing: 0.05 <= min(spacing) <= max(spacing) <= 1000),
     "size": ("voxels above 0", lambda size: min(size) > 0),
-    "min_depth": ("slices above 0", lambda depth: depth > 0),
+    "min_depth": ("a whole number of slices above 0", lambda depth: depth > 0 and depth % 1 == 0),
     "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
     "normalise": ("'volume' or 'modality'", ("volume", "modality").__contains__),
     "ct_window": ("(low, high) with low < high, or None", lambda window: window is None or window[0] < window[1]),
@@ -139,6 +146,11 @@ class Prepared(Unchanging):
         """Names of the cases whose scan is less than `geometry.min_depth` slices deep, filled up with its minimum."""
         ways = {case: _Way.between(case.source.affine, case.affine, case.image.shape) for case in self.cases}
         return tuple(case.name for case, way in ways.items() if not way.within(_whole(case.source.shape))[0].all())
+
+    @property
+    def assumed(self):
+        """{name: what was taken to be so of its scan, as the file does not say it}; a compact file has none of this."""
+        return {case.name: case.source.assumed for case in self.cases if case.source.assumed}
 
     @property
     def labelled(self):
@@ -205,7 +217,9 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     """
     geometry = geometry or Geometry()
     train = sorted(train or (scan.name for scan in split(dataset)[0]))
-    parts = [part for scan in dataset.scans for part in (scan.name, *scan.files())]
+    if unknown := set(train) - {scan.name for scan in dataset.scans}:
+        raise BadInput(f"train: expected names of scans in {dataset.folder}, found {', '.join(sorted(unknown)[:3])}")
+    parts = [part for scan in dataset.scans for part in (scan.name, scan.modality, scan.layout, *scan.files())]
     key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
     folder = files.cache_folder() / "segmentation" / key
     with contextlib.suppress(BadInput):  # it is not there, or not as it was written
@@ -232,12 +246,16 @@ def to_source_grid(prediction, case):
 
     `prediction` is (D, H, W) integer labels, taken from the nearest voxel, or (K, D, H, W) probabilities or logits,
     interpolated for each class, of which the largest is taken. Voxels outside the prepared ones are 0, background.
-    Raises `BadInput` for a prediction of another shape.
+    Raises `BadInput` for a prediction of another shape, for labels that are no class ids, and for NaN.
     """
     values = prediction.detach().cpu().numpy() if isinstance(prediction, torch.Tensor) else np.asarray(prediction)
     shape = tuple(case.image.shape)
     if values.shape[-3:] != shape or values.ndim not in (3, 4):
         raise BadInput(f"prediction: expected (D, H, W) = {shape} or (K, D, H, W), found {values.shape}")
+    if values.ndim == 3:
+        values = class_ids(values, "pairs", "prediction")
+    elif values.dtype.kind not in "biuf" or np.isnan(values).any():
+        raise BadInput(f"prediction: expected numbers, found NaN or {values.dtype}; see what the network was given")
     way = _Way.between(case.affine, case.source.affine, case.source.shape)
     inside = [np.flatnonzero(along) for along in way.within(_whole(shape))]
     labels = np.zeros(case.source.shape, dtype=np.uint8)
@@ -308,6 +326,9 @@ def _target(grid, geometry, label):
     affine[:3, :3] = grid.affine[:3, axes] / length[axes] * signs * spacing
     centre = grid.affine[:3, :3] @ box.mean(axis=1) + grid.affine[:3, 3]
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    for axis, along in enumerate(_Way.between(grid.affine, affine, shape).within(field)):
+        if not along.any():  # a scan that lies between the two centres of voxels in the middle
+            affine[:3, 3] += affine[:3, axis] / 2
     return Grid(shape, affine), field
 
 
@@ -345,7 +366,7 @@ class _Way(NamedTuple):
     def classes(self, values):
         """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
         if values.ndim == 3:
-            return self.resampled(values.astype(np.uint8), order=0)
+            return self.resampled(values, order=0)
         best, labels = np.full(self.shape, -np.inf, dtype=np.float32), np.zeros(self.shape, dtype=np.uint8)
         for one, value in enumerate(values):
             value = self.resampled(value.astype(np.float32))
@@ -381,6 +402,9 @@ def _fill(folder, dataset, geometry, progress, train):
     present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
     for name in (name for k, name in enumerate(CLASSES) if k not in present):
         problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
+    for one, two in itertools.combinations(cases, 2):
+        if one.moments == two.moments and torch.equal(one.image, two.image):
+            problems.add(two.name, "a scan of its own", f"the voxels of {one.name}", "remove one of the two")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
     files.write_json(folder / "prepared.json", files.hashed({
@@ -423,7 +447,8 @@ def _write_case(path, case):
         "source_affine": case.source.affine, "source_shape": np.array(case.source.shape, np.int64),
     } | ({} if case.label is None else {"label": case.label})  # fmt: skip
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    files.write_arrays(path, arrays, {"name": case.name, "modality": case.modality})
+    notes = {"name": case.name, "modality": case.modality}
+    files.write_arrays(path, arrays, notes | ({"assumed": case.source.assumed} if case.source.assumed else {}))
 
 
 def _read_case(path, hashed=None):
@@ -432,9 +457,9 @@ def _read_case(path, hashed=None):
     Without `hashed`, the file has to have a hash of its own, which older versions did not write.
     """
     what, do, mark = "a prepared case", "remove the file and prepare again", "mark?" if hashed else "mark"
-    arrays, about = files.read_arrays(path, what, do, CASE, {"name": str, "modality": MODALITIES, mark: str})
+    arrays, about = files.read_arrays(path, what, do, CASE, ABOUT | {mark: str})
     image, label = (torch.from_numpy(arrays[name]) if name in arrays else None for name in ("image", "label"))
-    source = Grid(tuple(arrays["source_shape"].tolist()), arrays["source_affine"])
+    source = Grid(tuple(arrays["source_shape"].tolist()), arrays["source_affine"], about.get("assumed", ""))
     moments = tuple(arrays["moments"].tolist())
     case = Case(about["name"], about["modality"], image, label, arrays["affine"], source, moments)
     if hashed not in (None, _hash(case)):

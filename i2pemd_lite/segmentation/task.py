@@ -1,14 +1,16 @@
 """Train, resume, evaluate and predict: the verbs of the segmentation task."""
 
 import dataclasses
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.task import Task, evaluated
-from i2pemd_lite.segmentation.data import Dataset, Scan, holds_scans, load, split
-from i2pemd_lite.segmentation.layout import nifti_files, write_nifti
+from i2pemd_lite.segmentation.data import Dataset, Scan, find_scans, holds_scans, load, split
+from i2pemd_lite.segmentation.layout import write_nifti, write_seg
 from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
@@ -38,12 +40,18 @@ def evaluate(run):
 
 
 @told()
-def predict(run, images=None, out="out/segmentation", modality=None, progress=True):
+def predict(run, images=None, out="out/segmentation", modality=None, progress=True, seg=False):
     """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
 
-    images: a folder that `load` reads (its scans without labels, or all if every one has some), a `Dataset`, or a list
-    of `Scan`; None: the unlabelled scans of the run's data. A label, where there is one, is not looked at. modality:
-    "ct" or "mr", for a folder that just holds NIfTI files of it.
+    images: a folder that `load` reads (its scans without labels, or all if every one has some), a folder of DICOM
+    series (CT and MR; files of any name, also in subfolders), a `Dataset`, or a list of `Scan`; None: the unlabelled
+    scans of the run's data. A label, where there is one, is not looked at. modality: "ct" or "mr", for a NIfTI file or
+    a folder that just holds such, also in subfolders, whose names their label maps keep, or of which only these DICOM
+    series are meant. seg: write each label map of a DICOM
+    series as DICOM SEG too, NAME.dcm, for which highdicom has to be installed.
+
+    A DICOM series is named by its number and description, or by its UID; what else lies in a folder that just holds
+    scans, localizers too, is named on stderr.
     Returns the list of the files written. A scan that cannot be used does not stop the others; they are reported
     together at the end as a `BadInput`, whose attribute `written` is that list.
     Raises `BadInput` besides, before anything is written: for no scans, for two whose label maps would have one name,
@@ -51,7 +59,12 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
     """
     from tqdm.auto import tqdm
 
-    scans, problems, written = _scans(run, images, modality), Problems("the scans to predict"), []
+    if seg and not importlib.util.find_spec("highdicom"):
+        raise BadInput("seg: expected highdicom, which writes DICOM SEG, found none; pip install highdicom")
+    problems, written = Problems("the scans to predict"), []
+    scans = _scans(run, images, modality, problems, Path(out))
+    if seg and (others := [str(scan.image) for scan in scans if not scan.image.is_dir()]):
+        raise BadInput(f"seg: expected DICOM series, to which DICOM SEG refers, found {others[0]}; leave seg out")
     paths = _paths(scans, Path(out))
     for scan, path in tqdm(list(zip(scans, paths, strict=True)), desc="predict", unit="scan", disable=not progress):
         try:
@@ -59,8 +72,11 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
             case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
             with run.learner.evaluating():
                 p = run.learner.probabilities(case)
-            write_nifti(path, *to_source_grid(p, case), like=scan.image if scan.image.is_file() else None)
+            labels, affine = to_source_grid(p, case)
+            write_nifti(path, labels, affine, like=scan.image if scan.image.is_file() else None)
             written.append(path)
+            if seg:
+                written.append(write_seg(path.with_name(path.name.replace(".nii.gz", ".dcm")), labels, scan.files()))
         except BadInput as error:
             problems.found.append(f"{scan.name}: {error}")
         except Exception as error:  # a file that is not what it seems makes numpy, torch or the system raise anything
@@ -77,11 +93,13 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
 def _paths(scans, out):
     """Where the label map of each scan goes, in folders that are there and can be written to."""
     problems = Problems("the scans to predict")
-    paths = [out / scan.modality / f"{scan.name.split('/')[-1]}.nii.gz" for scan in scans]
+    names = [[part for part in scan.name.split("/") if part != ".."] for scan in scans]
+    paths = [out.joinpath(scan.modality, *name[1:-1], f"{name[-1]}.nii.gz")
+             for scan, name in zip(scans, names, strict=True)]  # fmt: skip
     for scan, path in zip(scans, paths, strict=True):
         if paths.count(path) > 1:
             problems.add(scan.image, "a name of its own", f"another scan that goes to {path}", "rename one")
-        if path.parent.resolve() == scan.image.parent.resolve():
+        if path.parent.resolve() in {place.parent.resolve() for place in (scan.image, *scan.slices)}:
             problems.add(scan.image, "label maps in another folder", f"them in {path.parent} too", "choose another out")
     problems.raise_if_any()
     for folder in sorted({path.parent for path in paths}):
@@ -94,14 +112,15 @@ def _paths(scans, out):
     return paths
 
 
-def _scans(run, images, modality):
-    plain = nifti_files(images) if isinstance(images, str | Path) and (modality or not holds_scans(images)) else {}
-    if modality is not None and isinstance(images, str | Path):
-        if not plain:
-            raise BadInput(f"{images}: expected a folder with NIfTI files (.nii, .nii.gz), found none; check the name")
-        return [Scan(f"{modality}/{name}", modality, path) for path, name in plain.items()]
-    if plain:
-        raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
+def _scans(run, images, modality, problems, out):
+    if isinstance(images, str | Path) and (modality or not holds_scans(images)):
+        scans, unused = find_scans(images, problems, modality, out)
+        if scans or problems.found:
+            print("".join(f"{images}: {words}\n" for words in unused), end="", file=sys.stderr)
+            return scans
+        if modality or unused:
+            expected, found = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series", "; ".join(unused) or "none"
+            raise BadInput(f"{images}: expected {expected}, found {found}; check the name")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
     source = run.learner.data.dataset if images is None else images

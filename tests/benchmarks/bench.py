@@ -21,6 +21,7 @@ from pathlib import Path
 
 import faults
 import figures as pages
+import inputs
 import intervals
 import lessons
 import numpy as np
@@ -139,9 +140,14 @@ def lesson(K, instances):
     return f"ot.solve_batch(reg=None) of POT {ot.__version__}: cost {ratio:.6f} times the optimum."
 
 
+def fault_rows(quick, minutes=2.0):
+    """What becomes of runs, and of inputs, each half of the time."""
+    return faults.fault_rows(quick, minutes / 2) + inputs.input_rows(quick, minutes / 2)
+
+
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
           "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
-          "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": faults.fault_rows}  # fmt: skip
+          "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": fault_rows}  # fmt: skip
 PAGES = {"lessons": lessons, "coverage": intervals}
 """What has a page of its own beside its module."""
 ALONE = ("added", "figures", "faults", *PAGES)

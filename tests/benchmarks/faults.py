@@ -9,6 +9,7 @@ stop        there an exception is raised, as by a second interrupt or a full mem
 full        nothing beyond a random number of bytes can be written to a file; then there is room, and the run goes on
 damage      a random bit or byte of a file of a finished run is changed, or the file is cut short; then the run is
             looked at, resumed and put into tables
+input       a file of data is damaged, or is none (`inputs.py`)
 
 Each is tried on a method of each task, of six steps with three checkpoints and two evaluations, in a process of its own
 with a hard end. "same": the weights, both tables and the figures are those of a run that nothing befell; "named": a
@@ -67,6 +68,30 @@ def fault_rows(quick, minutes=2.0, seed=0):
     return rows
 
 
+def in_a_process(work, seconds=SECONDS):
+    """What `work()` says of how it ended, (outcome, words), or how it ended otherwise."""
+
+    def tell():
+        try:
+            here.send(work())
+        except BadInput as error:
+            here.send(("named", str(error)))
+        except BaseException as error:
+            here.send(("raw", f"{type(error).__name__}: {error}"))
+
+    there, here = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=tell)
+    process.start()
+    here.close()
+    try:
+        outcome = there.recv() if there.poll(seconds) else ("hung", f"after {seconds} s")
+    except EOFError:
+        outcome = "raw", f"exit code {process.exitcode}"
+    process.kill()
+    process.join()
+    return outcome
+
+
 class Tried:
     """A method of a task, and what its run gives that nothing befalls."""
 
@@ -104,28 +129,13 @@ class Tried:
             train.join(draw.uniform(0, self.seconds))
             train.kill()
             train.join()
-        there, here = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=self._try, args=(KINDS[kind], place, draw, here))
-        process.start()
-        here.close()
-        try:
-            found = there.recv() if there.poll(SECONDS) else ("hung", f"after {SECONDS} s")
-        except EOFError:
-            found = "raw", f"exit code {process.exitcode}"
-        process.kill()
-        process.join()
-        return found
+        return in_a_process(lambda: self._try(KINDS[kind], place, draw))
 
-    def _try(self, fault, place, draw, here):
+    def _try(self, fault, place, draw):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # "stopping after this step" and the like
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            fault(self, place, draw)
-            here.send(("same", "") if self.is_same(place) else ("other", str(place)))
-        except BadInput as error:
-            here.send(("named", str(error)))
-        except BaseException as error:
-            here.send(("raw", f"{type(error).__name__}: {error}"))
+        fault(self, place, draw)
+        return ("same", "") if self.is_same(place) else ("other", str(place))
 
     def is_same(self, place):
         """Whether a run's folder holds what that of the whole one does."""

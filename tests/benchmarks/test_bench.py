@@ -9,6 +9,7 @@ from pathlib import Path
 import bench
 import faults
 import figures
+import inputs
 import intervals
 import lessons
 import numpy as np
@@ -53,9 +54,11 @@ def positive(row):
 @pytest.mark.skipif(faults.FORK is None, reason="no process can be forked here")
 def test_faults_end_well(figures_of):
     rows, _ = figures_of("faults")
-    assert {what for _, what in rows} == set(faults.KINDS) and len(rows) == 2 * len(faults.KINDS)
+    assert {what for _, what in rows} == {*faults.KINDS, "input"}
+    assert len(rows) == 2 * len(faults.KINDS) + len(inputs.KINDS)
     for (_, what), row in rows.items():
-        assert row["tried"] == 1 == row["same"] + row["named"] and (row["same"] or what == "damage")
+        well = row["same"] + row["named"] + (row["other"] if what == "input" else 0)
+        assert row["tried"] == 1 == well and (row["same"] or what in ("damage", "input"))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from i2pemd_lite import __version__
 from i2pemd_lite.course.exercises import known_mistakes
 from i2pemd_lite.course.record import progress
-from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.files import BadInput, Problems, unlike_file
 from i2pemd_lite.panels.engine.still import count
 
 AGAIN = "ask for a new one, made with progress.save"
@@ -50,6 +50,8 @@ def _refused(name, expected, found):
 def _content(path, name):
     """The JSON in a file."""
     expected, text = "a hand-in", ""
+    if unlike := unlike_file(path):
+        raise _refused(name, "a text file", unlike)
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
@@ -104,7 +106,7 @@ def read_all(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: expected a folder of hand-ins, found none; correct its name")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".json" and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".json" and not path.is_dir())
     if not paths:
         raise BadInput(f"{folder}: expected hand-ins, files that end in .json, found none; put them there")
     hand_ins, problems = [], Problems(count(len(paths), "hand-in"))
