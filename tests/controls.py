@@ -1,11 +1,12 @@
 """What the tests of panels do with their controls."""
 
-import io
+import re
+from types import SimpleNamespace
 from unittest.mock import patch
+from xml.etree import ElementTree
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
 from i2pemd_lite.panels.engine.card import Card
 
@@ -23,7 +24,7 @@ def ends(control):
 
 def unseen():
     """While it holds, panels compute, draw and describe, but no picture is made of it."""
-    return patch.object(Card, "png", return_value=b"")
+    return patch.object(Card, "svg", return_value="")
 
 
 def move_every_control(panel, holds):
@@ -41,21 +42,17 @@ def move_every_control(panel, holds):
     panel.refresh()
 
 
-def as_fresh(panel, moved):
-    """Pixel by pixel the picture is the one that a fresh figure shows."""
-    fresh = Card(*panel._card.get_size_inches())
-    panel._draw(fresh, panel.result)
-    different = pixels(fresh.png()) != pixels(panel.image.value)
-    assert not different.any(), f"{moved}: {different.any(-1).sum()} pixels differ"
+def marks(svg, start=""):
+    """The marks of a picture whose keys begin so ("plane kind 0"), as namespaces of key, tag, text and attributes."""
+    found = []
+    for node in ElementTree.fromstring(svg).iter():
+        key = node.get("data-k", "")
+        if key and key.startswith(start):
+            look = {name.replace("-", "_"): value for name, value in node.attrib.items()}
+            found.append(SimpleNamespace(key=key, tag=node.tag.split("}")[1], text="".join(node.itertext()), **look))
+    return found
 
 
-def moved_as_fresh(panel, every=1):
-    """The same while all controls are moved, looked at after each `every`-th."""
-    for n, (name, control) in enumerate(panel.controls.items()):
-        control.value = ends(control)[1]
-        if n % every == 0:
-            as_fresh(panel, name)
-
-
-def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)))
+def places(mark):
+    """The points of a path, (n, 2), in units of the card from the upper left; of round markers where each begins."""
+    return np.array([[float(number) for number in pair] for pair in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", mark.d)])

@@ -1,85 +1,108 @@
-"""A card shows what its last drawing said, whatever the drawings before it said."""
+"""The picture is SVG that says what was drawn, where it was drawn."""
+
+import base64
+import io
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from controls import marks, places
+from PIL import Image
 
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.card import Card
+from i2pemd_lite.panels.engine.card import Card, nice
 from i2pemd_lite.panels.engine.panel import Panel, slider
 
 
-def draw(card, random):
-    """Marks of every kind in numbers, places and looks of their own, on planes that come and go."""
-    n = int(random.integers(1, 5))
-    x, y = random.random((2, n))
-    ink = str(random.choice([style.BLUE, style.ORANGE, style.BLACK]))
-    for name, left in (("one", 0.05), ("two", 0.55)):
-        if random.random() < 0.3:
-            continue
-        plane = card.plane(name, [left, 0.2, 0.4, 0.6], xlim=(0, n), ylim=(-0.1, 1.1), title=f"{n} places")
-        plane.rect(0, 0, n / 2, float(y[0]), color=ink, zorder=0)
-        plane.segments(np.stack([np.c_[x, y], np.c_[y, x]], 1), colors=ink, linewidths=float(n))
-        plane.line(x, y, color=ink, lw=1.0, ls=str(random.choice(["-", ":"])))
-        plane.points(x, y, color=ink, marker="o", ms=int(random.integers(3, 9)))
-        plane.dots(np.c_[y, x], 40 * x, color=ink)
-        plane.arrows(np.c_[x, y], np.c_[y, x] / 5, color=ink, angles="xy", scale_units="xy", scale=1)
-        for place in zip(x, y, strict=True):
-            plane.text(*place, f"{place[0]:.2f}", size=8, color=ink)
-        plane.text(0.5, 0.9, "still" + "!" * n, size=8, still=True)
-    if random.random() < 0.5:
-        card.plane("G", [0.4, 0.1, 0.2, 0.6], style.blank).matrix(random.random((n, n)), ["a"] * n, ["b"] * n)
-    if random.random() < 0.7:
-        card.plane("image", [0.05, 0.0, 0.2, 0.2], style.blank).image(random.random((3, 3)), 0, 1 + n, cmap="gray")
-    card.paper.rect(0.9, 0.0, 0.02 * n, 0.1, color=ink)
-    card.paper.text(0.5, 0.02, f"{n} and {ink}", size=9)
+def plane(frame="blank", **look):
+    """A plane from (0, 0) to (10, 5) in the middle of a card of 200 x 100."""
+    card = Card(2, 1)
+    return card, card.plane("p", [0.25, 0.25, 0.5, 0.5], frame, **{"xlim": (0, 10), "ylim": (0, 5)} | look)
 
 
-def test_a_drawing_shows_what_a_fresh_card_shows():
-    card = Card(6, 3)
-    for seed in range(12):
-        card.begin()
-        draw(card, np.random.default_rng(seed))
-        fresh = Card(6, 3)
-        draw(fresh, np.random.default_rng(seed))
-        assert card.png() == fresh.png(), seed
+def test_a_place_of_the_plane_is_a_place_on_the_card_and_back():
+    for look in {}, {"ylim": (5, 0)}, {"xscale": "log", "xlim": (1, 100)}, {"aspect": "equal", "ylim": (0, 1)}:
+        _, here = plane(**look)
+        for spot in (2.0, 0.5), (7.0, 0.9):
+            x, y = here.at(*spot)
+            np.testing.assert_allclose(here.place((x / 200, 1 - y / 100)), spot)
+    assert plane()[1].at(0, 0).tolist() == [50, 75] and plane()[1].at(10, 5).tolist() == [150, 25]
 
 
-def test_what_was_said_before_is_made_once():
-    card, made = Card(6, 3), []
-    for _ in range(2):
-        for seed in range(12):
-            card.begin()
-            draw(card, np.random.default_rng(seed))
-            card.png()
-        owners = [*card.axes, card]
-        made.append({mark for each in owners for mark in [*each.images, *each.patches, *each.lines, *each.texts]})
-    assert made[0] == made[1]
+def test_lines_break_where_a_number_is_missing_and_are_cut_off_where_they_leave_the_plane():
+    card, here = plane()
+    here.line([0, 5, 10, 10], [0, 5, np.nan, 0])
+    here.line([0, 20], [0, 0])
+    here.line([0, 20], [0, 0], clip=False)
+    inside, outside, free = marks(card.svg(), "p line")
+    assert inside.d == "M50 75L100 25M150 75" and not hasattr(inside, "clip_path")
+    assert outside.clip_path == f"url(#{ElementTree.fromstring(card.svg()).find('.//*[@id]').get('id')})"
+    assert not hasattr(free, "clip_path")
 
 
-def test_paper_shows_texts_and_rectangles():
-    card, pictures = Card(2, 1), set()
-    for marks in ((), ("rect",), ("text",), ("rect", "text")):
-        card.begin()
-        if "rect" in marks:
-            card.paper.rect(0.1, 0.1, 0.5, 0.5, color=style.RED)
-        if "text" in marks:
-            card.paper.text(0.5, 0.5, "words")
-        pictures.add(card.png())
-    assert len(pictures) == 4
+@pytest.mark.parametrize("marker", "o.DsX*x|_^v")
+def test_a_marker_lies_around_its_place(marker):
+    card, here = plane()
+    here.points([2, np.nan, 8], [1, 1, 4], marker=marker, ms=7.2)
+    (mark,) = [mark for mark in marks(card.svg(), "p") if mark.tag == "path"]
+    ends = places(mark)
+    near = np.abs(ends[:, None] - here.at([2, 8], [1, 4])).max(-1).min(1)
+    assert len(ends) >= 2 and (near <= 1.1 * 7.2 / 2 * 100 / 72).all()
 
 
-def test_a_still_mark_that_changes_is_drawn_anew_and_one_that_does_not_leaves_the_frame():
-    card, pictures = Card(2, 1), []
-    for words in ("one", "one", "two"):
-        card.begin()
-        card.paper.text(0.1, 0.5, words, still=True)
-        stale = card.stale
-        pictures.append((stale, card.png()))
-    (_, one), (stale, again), (stale_after, two) = pictures
-    assert not stale and one == again and stale_after and two != one
+def test_a_matrix_is_paper_where_it_is_zero_and_top_where_it_is_largest():
+    card = Card(2, 2)
+    card.plane("G", [0.2, 0, 0.8, 0.8], "blank").matrix([[0, 0.5], [2, 1]], ["a", "b"], ["c", "d"], top=2)
+    parts = [mark.fill for mark in marks(card.svg(), "G cell")]
+    assert [part.split(style.TOP)[1].split(",")[0] for part in parts] == [" 0%", " 25%", " 100%", " 50%"]
+    assert [mark.text for mark in marks(card.svg(), "G number")] == ["0", ".5", "2", "1"]
+    assert [mark.text for mark in marks(card.svg(), "G text")] == ["c", "d", "a", "b"]
 
 
-def test_a_drawing_that_fails_leaves_nothing_for_the_next(monkeypatch):
+def test_an_image_comes_back_from_its_address():
+    card, here = plane()
+    colours = np.random.default_rng(0).integers(0, 256, (3, 4, 3))
+    here.image(colours, 0, 255, extent=(0, 10, 0, 5))
+    (image,) = marks(card.svg(), "p image")
+    data = base64.b64decode(image.href.split(",")[1])
+    np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(data))), colours)
+    assert [image.x, image.y, image.width, image.height] == ["50", "25", "100", "50"]
+
+
+def test_what_has_a_higher_zorder_lies_above_and_else_what_is_said_later():
+    card, here = plane()
+    here.text(1, 1, "above")
+    here.rect(0, 0, 1, 1, fc=style.RED)
+    here.line([0, 1], [0, 1])
+    here.rect(0, 0, 1, 1, zorder=9)
+    assert [mark.key for mark in marks(card.svg(), "p")] == ["p rect 0", "p line 0", "p text 0", "p rect 1"]
+
+
+def test_ticks_are_round_and_within_the_plane():
+    card, here = plane("axes", xlim=(-0.3, 1.7), ylim=(1, 1000), yscale="log", ticks=4)
+    said = [mark.text for mark in marks(card.svg(), "p text")]
+    assert said == ["0.0", "0.5", "1.0", "1.5", "1", "10", "100", "1,000"]
+    for low, high in (0, 1), (-7.3, 2.1), (0.001, 0.0042), (99, 30_000):
+        found = nice(low, high, 5)
+        assert 2 <= len(found) <= 7 and low <= min(found) and max(found) <= high
+
+
+def test_no_text_is_smaller_than_eleven_pixels():
+    card, here = plane("axes", title="T", ticksize=5)
+    here.text(0, 0, "small", size=3)
+    sizes = [float(mark.font_size) for mark in marks(card.svg(), "p text")]
+    assert len(sizes) > 4 and min(sizes) >= 11
+
+
+def test_names_are_words_and_never_markup():
+    card = Card(2, 2)
+    for n, name in enumerate(["$x_$", "<b>&", 'a "b"']):
+        card.paper.text(0.1, 0.2 * n, name)
+        card.plane(name, [0, 0, 1, 1]).rect(0, 0, 1, 1)
+    assert [mark.text for mark in marks(card.svg('"words" <i>'), "paper text")] == ["$x_$", "<b>&", 'a "b"']
+
+
+def test_a_drawing_that_fails_leaves_the_picture_as_it_was(monkeypatch):
     monkeypatch.delenv("I2PEMD_STRICT", raising=False)
 
     def draw(card, value):
@@ -94,15 +117,7 @@ def test_a_drawing_that_fails_leaves_nothing_for_the_next(monkeypatch):
     assert panel.image.value == first and not panel.error.value
 
 
-@pytest.mark.parametrize("wrong", [{"colour": "red"}, {"mssize": 3}])
+@pytest.mark.parametrize("wrong", [{"colour": "red"}, {"mssize": 3}, {"linewidth": 2}])
 def test_a_look_that_does_not_exist_is_an_error(wrong):
-    with pytest.raises(AttributeError, match=next(iter(wrong))):
-        Card(2, 1).plane("p", [0, 0, 1, 1]).line([0, 1], [0, 1], **wrong)
-
-
-def test_names_with_dollars_are_words():
-    card = Card(2, 2)
-    card.begin()
-    for n, name in enumerate([r"$\frac{1$", "$x_$", "$a$"]):
-        card.paper.text(0.1, 0.2 * n, name)
-    assert card.png()
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        plane()[1].line([0, 1], [0, 1], marker="o", **wrong)

@@ -43,9 +43,9 @@ def draw(card, result):
     ends = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
     half = (ends[1] - ends[0]) / 2
     box, look = [0.035, 0.13, 0.24, 0.70], {"xlim": ends, "ylim": ends, "aspect": "equal"}
-    plane = card.plane("prototypes", box, lambda axes: axes.locator_params(nbins=4, integer=True), **look)
+    plane = card.plane("prototypes", box, ticks=4, **look)
     plane.look(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
-    plane.segments([[points[result.moving], c] for c in points], colors=style.LINE, linewidths=1, zorder=1)
+    plane.segments([[points[result.moving], c] for c in points], color=style.LINE, lw=1, zorder=1)
     plane.points(*points.T, ms=8, **style.PROTOTYPE)
     plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
     for k, (x, y) in enumerate(points):
@@ -59,7 +59,7 @@ def draw(card, result):
         "G: mean of ḡ and ḡᵀ (Eq. 5)": (result.ground, 1.0),
     }
     for i, (title, (values, top)) in enumerate(matrices.items()):
-        matrix = card.plane(title, [0.315 + 0.235 * i, 0.08, 0.205, 0.70], style.blank, title=title)
+        matrix = card.plane(title, [0.315 + 0.235 * i, 0.08, 0.205, 0.70], "blank", title=title)
         matrix.matrix(values, c, c, top, size)
 
 
@@ -88,7 +88,7 @@ def point(card, result, at, pressed):
 
     The sliders shift before all is scaled, so the shift is x/scale less the place in the layout.
     """
-    place = style.place(card.planes["prototypes"].axes, at)
+    place = card.planes["prototypes"].place(at)
     if place is None or result.scale == 0:  # scaled to one point, there is nothing to pick
         return {}
     k = int(np.linalg.norm(result.prototypes - place, axis=1).argmin()) if pressed else result.moving

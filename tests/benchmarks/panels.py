@@ -120,7 +120,8 @@ def timed_steps(page, panel, label, way, steps):
 # seconds; "still" when the handle did not move.
 ARM = """(slider, [around, kind, origin]) => {
     const panel = slider.closest(around), picture = () => panel.querySelector(kind)
-    const before = picture().src, place = () => slider.querySelector(origin).style.transform, stood = place()
+    const shown = () => picture().dataset.drawn ?? picture().src
+    const before = shown(), place = () => slider.querySelector(origin).style.transform, stood = place()
     window.i2pemdTaken = new Promise(resolve => {
         let began = null
         const begin = event => { began ??= event.timeStamp }
@@ -143,9 +144,8 @@ ARM = """(slider, [around, kind, origin]) => {
         }, 50)
         if (before === undefined) picture().once?.("plotly_afterplot", painted)
         const look = () => {
-            const now = picture()
-            if (now.src === before || !now.complete || !now.naturalWidth) return requestAnimationFrame(look)
-            now.decode().catch(() => 0).then(painted)
+            if (shown() === before) return requestAnimationFrame(look)
+            painted()
         }
         if (before !== undefined) look()
     })

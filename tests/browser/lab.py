@@ -41,8 +41,8 @@ OLDEST = 109  # draws MathML; JupyterLab asks for :has, of 105; 92 cannot read t
 
 PANEL = ".i2pemd-panel"
 LIVE = ".js-plotly-plot"
-PICTURE = f"img.i2pemd-picture, img.widget-image, {LIVE}"
-NAMELESS = "img.i2pemd-picture:is(:not([alt]), [alt=''])"
+PICTURE = f".i2pemd-picture, img.widget-image, {LIVE}"
+NAMELESS = "svg.i2pemd-svg:is(:not([aria-label]), [aria-label=''])"
 ALERT = ".i2pemd-error"
 STATUS, NUMBER = "[role=status]", "dd"
 SLIDER, HANDLE, TRACK = ".widget-slider", ".noUi-handle", ".noUi-base"
@@ -377,7 +377,8 @@ class Panel:
     def alternative(self):
         """The alternative text of its picture."""
         picture = self.box.locator(PICTURE).first
-        return picture.get_attribute("alt") or picture.get_attribute("title") or ""
+        drawn = picture.locator("svg")
+        return drawn.first.get_attribute("aria-label") if drawn.count() else picture.get_attribute("alt") or ""
 
     @property
     def nameless(self):
@@ -588,7 +589,7 @@ REST = f"""(panel, [kind, seconds]) => new Promise(resolve => {{
     const end = performance.now() + 1000 * seconds, seen = []
     const look = () => {{
         const it = panel.querySelector(kind)
-        seen.push(it?.src ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
+        seen.push(it?.src ?? it?.querySelector("svg.i2pemd-svg")?.outerHTML ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
         if (!({IDLE})) seen.length = 0
         if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve(seen.at(-1))
         else if (performance.now() > end) resolve(null)

@@ -1,225 +1,423 @@
-"""The card that a panel draws on: all marks of a picture are said in every drawing, and only what is new is made."""
+"""The card that a panel draws on: an SVG picture, of which a drawing says all planes and all marks."""
 
+import base64
+import io
+import math
 from collections import Counter
+from html import escape
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.canvas import Canvas, encoded
 
-KINDS = ("artists", "images", "patches", "collections", "lines", "texts")  # of marks, in the order of one zorder
+POINT = 100 / 72  # units of the picture in a point, in which sizes and widths are said
+SMALLEST = 8  # points of a text: 11 pixels where the picture has its own size
+FONT = "system-ui,-apple-system,Segoe UI,Helvetica Neue,DejaVu Sans,sans-serif"
+POLYGONS = {  # markers as corners in a square from -1 to 1; "o" and "." are round
+    "D": [(0, -1), (1, 0), (0, 1), (-1, 0)],
+    "s": [(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)],
+    "^": [(0, -1), (0.95, 0.8), (-0.95, 0.8)],
+    "v": [(0, 1), (0.95, -0.8), (-0.95, -0.8)],
+    "*": [(r * np.sin(k * np.pi / 5), -r * np.cos(k * np.pi / 5)) for k, r in enumerate([1.1, 0.45] * 5)],
+    "X": [(0, -0.4), (0.5, -0.9), (0.9, -0.5), (0.4, 0), (0.9, 0.5), (0.5, 0.9), (0, 0.4), (-0.5, 0.9), (-0.9, 0.5),
+          (-0.4, 0), (-0.9, -0.5), (-0.5, -0.9)],
+}  # fmt: skip
+STROKES = {  # markers as lines in that square
+    "x": [[(-0.75, -0.75), (0.75, 0.75)], [(-0.75, 0.75), (0.75, -0.75)]],
+    "|": [[(0, -1), (0, 1)]],
+    "_": [[(-1, 0), (1, 0)]],
+}
+DASHES = {"-": None, "--": (3.7, 1.6), ":": (1, 1.65), "-.": (6.4, 1.6, 1, 1.6)}  # in widths of the line
+ANCHORS = {"left": "start", "center": "middle", "right": "end"}
+DROPS = {"baseline": 0.0, "center": 0.36, "top": 0.8, "bottom": -0.22}  # of the base line, in sizes of the text
 
 
-class Card(Figure):
-    """A figure in inches at 100 dots each, on which each drawing moves the marks of the one before.
-
-    A `draw(card, result)` says all marks, every time, as if the card were empty:
+class Card:
+    """A picture of a size in inches, at 100 units each, with planes to draw in.
 
         plane = card.plane("plane", [0.1, 0.1, 0.8, 0.8], xlim=(0, 1), title="Cost")
         plane.line(x, y, color=style.BLUE)
         plane.text(0.1, 0.9, f"{cost:.2f}", weight="bold")
         card.paper.text(0.1, 0.95, "beside all planes")
 
-    `begin` begins a drawing, `png` ends it: what it did not say is hidden.
-
     Attributes
     ----------
     planes : name -> `Plane`
-    paper : `Plane` of the figure itself, for texts and rectangles, in parts of it from the lower left
+    paper : the `Plane` of the whole card, in parts of it from the lower left
     """
 
     def __init__(self, width, height):
-        super().__init__(figsize=(width, height), dpi=100, facecolor=style.CARD)
-        self.planes, self.paper, self._said, self._still = {}, Plane(self), set(), None
-        Canvas(self)
+        self.width, self.height = round(100 * width), round(100 * height)
+        self.planes = {}
+        self.paper = Plane(self, "paper", [0, 0, 1, 1], "blank")
 
-    def plane(self, name, box, once=None, **look):
-        """The `Plane` of a name, in a box (left, bottom, width, height) of the figure, with looks of `Axes.set`.
-
-        The box counts when the axes are made, when `once(axes)` is called, such as `style.blank`. A look that is said
-        once is said in every drawing, the limits among them.
-        """
-        if name not in self.planes:
-            with rc_context(style.RC):
-                self.planes[name] = Plane(self.add_axes(box))
-                if once:
-                    once(self.planes[name].axes)
-        self._said.add(name)
-        self.planes[name].look(**look)
+    def plane(self, name, box, frame="axes", **look):
+        """A `Plane` in a box (left, bottom, width, height), in parts of the card."""
+        self.planes[name] = Plane(self, name, box, frame, **look)
         return self.planes[name]
 
-    def begin(self):
-        """Begin the next drawing."""
-        self._said.clear()
-        for plane in (self.paper, *self.planes.values()):
-            plane.said.clear()
-
-    def png(self):
-        """The picture as PNG bytes.
-
-        Frames, ticks, titles and still marks seldom change. They are drawn once and kept; only the others are drawn on
-        top, until matplotlib says that something else is stale.
-        """
-        for name, plane in self.planes.items():
-            _show(plane.axes, name in self._said)
-            plane.hide_the_rest()
-        self.paper.hide_the_rest()
-        if self.stale or self._still is None:
-            with rc_context(style.RC):
-                self.canvas.draw()
-            self._still = self.canvas.copy_from_bbox(self.bbox)
-        self.canvas.restore_region(self._still)
-        renderer = self.canvas.get_renderer()
-        for owner in (*self.axes, self):
-            marks = [mark for kind in KINDS for mark in getattr(owner, kind, ())]
-            for mark in sorted(marks, key=lambda mark: mark.get_zorder()) if owner.get_visible() else ():
-                if mark.get_animated():
-                    mark.draw(renderer)
-        return encoded(np.asarray(self.canvas.buffer_rgba())[..., :3])
+    def svg(self, words=""):
+        """The picture as SVG, with its alternative text."""
+        marks = "".join(plane.svg() for plane in (self.paper, *self.planes.values()))
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="i2pemd-svg" viewBox="0 0 {self.width} {self.height}" '
+            f'width="{self.width}" height="{self.height}" role="img" aria-label="{escape(words)}" '
+            f'font-family="{FONT}"><style>{style.css()}</style>'
+            f'<rect width="100%" height="100%" fill="{style.PAPER}"/>{marks}</svg>'
+        )
 
 
 class Plane:
-    """Axes, or a whole figure, whose marks are said anew in each drawing.
+    """A part of a card with axes of its own, and the marks in it.
 
-    Each method is a kind of mark: where it is, and its look as matplotlib names it, of which a drawing may change the
-    values. The n-th mark of a kind with these names of looks is the same artist in every drawing; where such of other
-    names may overlap, a `zorder` says which is above. One with `still=True` is drawn below the others, and quicker
-    while it stays as it is.
+    frame : "axes" (ticks, a line on the left and below), "framed" (a line all round) or "blank" (nothing)
+    look : title, xlabel, ylabel; xlim, ylim, of which the first is left or below; xscale, yscale ("log"); aspect
+        ("equal") and anchor ("NW"); xticks, yticks and their labels xticklabels, yticklabels, or about how many `ticks`
+        on each axis; upper (whether the x labels stand above), slant (degrees by which they rise), ticksize; grid
+
+    Each method is a kind of mark: where it is, and its look with the short names that matplotlib has for it: color,
+    alpha, lw, ls; marker, ms, mfc, mec, mew (of points); fc, ec (of areas); size, weight, ha, va (of texts). Widths and
+    sizes are points, places numbers of the axes; what leaves the plane is cut off where `clip` is not False. A higher
+    `zorder` lies above.
 
     Example
     -------
-    >>> card = Card(2, 1)
-    >>> def draw(values):
-    ...     card.begin()
-    ...     for x in values:
-    ...         card.paper.text(x, 0.5, f"{x}")
-    ...     return card.png()
-    >>> one = draw([0.2])
-    >>> draw([0.2, 0.6]) != one, draw([0.2]) == one, len(card.texts)
-    (True, True, 2)
+    >>> plane = Card(2, 1).plane("p", [0, 0, 1, 1], "blank", xlim=(0, 10))
+    >>> plane.line([0, 10], [0, 1], lw=0.72)
+    >>> plane.svg()
+    '<path data-k="p line 0" d="M0 100L200 0" fill="none" stroke="var(--i2-ink)" stroke-width="1"/>'
+    >>> plane.place((0.5, 0.5)).tolist(), plane.place((1.5, 0.5))
+    ([5.0, 0.5], None)
     """
 
-    def __init__(self, axes):
-        self.axes, self._look = axes, {}
-        self._marks, self.said = {}, Counter()  # kind -> its (artist, look), and how many of them this drawing said
+    def __init__(self, card, name, box, frame="axes", **look):
+        self.card, self.name, self.box, self.frame = card, name, box, frame
+        self._look, self._marks, self._said = {"xlim": (0, 1), "ylim": (0, 1)} | look, [], Counter()
+        self._clip, self._frame = "", None
 
     def look(self, **look):
-        """Change what `Axes.set` takes; what stays the same costs nothing."""
-        if new := _new(self._look, look):
-            with rc_context(style.RC):
-                self.axes.set(**new)
+        """Change the look, before marks are said."""
         self._look |= look
+        self._frame = None
 
-    def hide_the_rest(self):
-        """Hide the marks that this drawing did not say."""
-        for kind, marks in self._marks.items():
-            for artist, _ in marks[self.said[kind] :]:
-                _show(artist, False)
+    def _scaled(self, axis, values):
+        values = np.asarray(values, np.float64)
+        return np.log10(np.maximum(values, 1e-300)) if self._look.get(f"{axis}scale") == "log" else values
 
-    def mark(self, kind, make, where=None, still=False, **look):
-        """The next mark of any kind, `where` it is and its look as `Artist.set` takes them.
+    def _ends(self):
+        """(left, top, width, height) on the card, and the ends of x and y, logarithms where they are scaled so."""
+        if self._frame:
+            return self._frame
+        left, bottom, width, height = np.multiply(self.box, [self.card.width, self.card.height] * 2)
+        (x0, x1), (y0, y1) = (self._scaled(axis, self._look[f"{axis}lim"]) for axis in "xy")
+        top = self.card.height - bottom - height
+        if self._look.get("aspect") == "equal":
+            unit = min(width / abs(x1 - x0), height / abs(y1 - y0))
+            wide, high = unit * abs(x1 - x0), unit * abs(y1 - y0)
+            if self._look.get("anchor") != "NW":
+                left, top = left + (width - wide) / 2, top + (height - high) / 2
+            width, height = wide, high
+        self._frame = (left, top, width, height), (x0, x1), (y0, y1)
+        return self._frame
 
-        `make(**look)` makes it when the picture has none. What is the same object as before counts as unchanged: an
-        array that was said must not be changed in place.
-        """
-        kind = kind, still, *look
-        marks, n = self._marks.setdefault(kind, []), self.said[kind]
-        if n == len(marks):
-            with rc_context(style.RC):
-                marks.append((make(**look), look))
-            marks[-1][0].set_animated(not still)
-        artist, before = marks[n]
-        now = look | (where or {})
-        if new := _new(before, now):
-            artist.set(**new)
-            marks[n] = artist, now
-        self.said[kind] += 1
-        _show(artist, True)
-        return artist
+    def at(self, x, y):
+        """Where places of the plane are on the card, (..., 2), in its units from the upper left."""
+        (left, top, width, height), (x0, x1), (y0, y1) = self._ends()
+        x, y = np.broadcast_arrays(self._scaled("x", x), self._scaled("y", y))
+        return np.stack([left + width * (x - x0) / (x1 - x0), top + height * (y1 - y) / (y1 - y0)], -1)
 
-    def line(self, x, y, **look):
-        """A line through points."""
-        return self.mark("line", lambda **look: self.axes.plot([], [], **look)[0], {"data": (x, y)}, **look)
+    def place(self, at):
+        """The place in the plane of a spot on the card, in parts of it from the lower left; None when outside."""
+        (left, top, width, height), (x0, x1), (y0, y1) = self._ends()
+        u, v = (at[0] * self.card.width - left) / width, ((1 - at[1]) * self.card.height - top) / height
+        if not (0 <= u <= 1 and 0 <= v <= 1):
+            return None
+        place = np.array([x0 + u * (x1 - x0), y1 - v * (y1 - y0)])
+        return np.array([10**p if self._look.get(f"{axis}scale") == "log" else p
+                         for axis, p in zip("xy", place, strict=True)])  # fmt: skip
+
+    # Marks
+
+    def line(self, x, y, color=style.INK, lw=1.5, ls="-", marker="", zorder=2, clip=True, **look):
+        """A line through points, broken where one is NaN, and a marker on each where it has one."""
+        places = self.at(x, y)
+        alpha = {name: look[name] for name in look.keys() & {"alpha"}}
+        if ls:
+            self._path("line", _lines([places]), places, zorder, clip, fc="none", ec=color, lw=lw, ls=ls, **alpha)
+        if marker:
+            self._markers(places, color, marker, zorder, clip, **look)
 
     def points(self, x, y, **look):
         """A marker on each point."""
-        return self.line(np.atleast_1d(x), np.atleast_1d(y), ls="", **look)
+        self.line(np.atleast_1d(x), np.atleast_1d(y), ls="", **look)
 
-    def text(self, x, y, words, **look):
-        """Words at a place, as they are: a name may hold "$", which is no formula here."""
-        where = {"position": (x, y), "text": words}
-        return self.mark("text", lambda **look: self.axes.text(0, 0, "", parse_math=False, **look), where, **look)
+    def dots(self, x, y, sizes, color=style.INK, marker="o", mew=1.0, zorder=2):
+        """Markers of sizes (n,) in points; each is a mark of its own."""
+        for place, size in zip(self.at(x, y), np.broadcast_to(sizes, np.shape(x)), strict=True):
+            self._markers(place[None], color, marker, zorder, ms=size, mew=mew)
 
-    def rect(self, left, bottom, width, height, **look):
-        """A rectangle."""
-        where = {"bounds": (left, bottom, width, height)}
-        return self.mark("rect", lambda **look: self.axes.add_artist(Rectangle((0, 0), 1, 1, **look)), where, **look)
+    def segments(self, ends, color=style.INK, widths=None, zorder=2, **look):
+        """Lines, each through its own points: (n, points of one, 2); of widths (n,) each is a mark of its own."""
+        lines = [self.at(*np.transpose(each)) for each in ends]
+        several = [lines] if widths is None else [[line] for line in lines]
+        for one, lw in zip(several, [look.pop("lw", 1.5)] if widths is None else widths, strict=True):
+            self._path("segments", _lines(one), np.concatenate(one or [np.zeros((0, 2))]), zorder, fc="none", ec=color,
+                       lw=lw, **look)  # fmt: skip
 
-    def segments(self, ends, **look):
-        """Lines, each through its own points: (n, points of one, 2)."""
-        where = {"segments": ends}
-        return self.mark("segments", lambda **look: self.axes.add_collection(LineCollection([], **look)), where, **look)
+    def polygons(self, corners, fc=style.QUIET, ec="none", lw=0.0, zorder=1, **look):
+        """Filled areas, each with its own corners: (n, corners of one, 2). fc: one colour, or one for each."""
+        areas = [self.at(*np.transpose(each)) for each in corners]
+        several = [(areas, fc)] if isinstance(fc, str) else [([area], one) for area, one in zip(areas, fc, strict=True)]
+        for some, colour in several:
+            if some:
+                self._path("polygons", _lines(some, "Z"), np.concatenate(some), zorder, fc=colour, ec=ec, lw=lw, **look)
 
-    def polygons(self, corners, **look):
-        """Filled areas, each with its own corners: (n, corners of one, 2)."""
-        make = lambda **look: self.axes.add_collection(PolyCollection([], **look), autolim=False)  # noqa: E731
-        return self.mark("polygons", make, {"verts": corners}, **look)
+    def rect(self, left, bottom, width, height, fc="none", ec="none", lw=1.0, hatch="", zorder=1, round=0, alpha=1,
+             clip=True):  # fmt: skip
+        """A rectangle. hatch: the colour of lines within; round: the radius of its corners."""
+        (x0, y0), (x1, y1) = self.at([left, left + width], [bottom, bottom + height])
+        x, y, wide, high = min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
+        where = {"x": x, "y": y, "width": wide, "height": high} | ({"rx": round} if round else {})
+        corners = np.array([[x, y], [x + wide, y + high]])
+        self._add("rect", "rect", corners, zorder, where | _ink(fc, ec, lw, alpha=alpha), clip=clip)
+        if hatch and wide and high:
+            cuts = np.arange(7, wide + high, 7)
+            lines = np.array([[[max(0, c - high), min(c, high)], [min(c, wide), max(0, c - wide)]] for c in cuts])
+            self._path("hatch", _lines(lines + [x, y]), corners, zorder, clip, fc="none", ec=hatch, lw=0.7)
 
-    def dots(self, places, sizes, **look):
-        """Markers at places (n, 2) with sizes (n,), in points²."""
-        where = {"offsets": places, "sizes": np.atleast_1d(sizes)}
-        return self.mark("dots", lambda **look: self.axes.scatter([], [], **look), where, **look)
+    def arrows(self, starts, ends, lw=1.5, color=style.INK, ec="none", zorder=2):
+        """Arrows from places (n, 2) to places (n, 2), with heads as far as they are long enough."""
+        a, b = self.at(*np.transpose(starts)), self.at(*np.transpose(ends))
+        length = np.linalg.norm(b - a, axis=1, keepdims=True)
+        along = (b - a) / np.maximum(length, 1e-9)
+        aside, half = along[:, ::-1] * [-1, 1], lw * POINT / 2
+        neck = b - along * np.minimum(length, 8 * half)
+        wing = aside * np.minimum(3 * half, 0.4 * length)
+        shaft = aside * np.minimum(half, 0.15 * length)
+        areas = np.stack([a - shaft, neck - shaft, neck - wing, b, neck + wing, neck + shaft, a + shaft], 1)
+        self._path("arrows", _lines(areas, "Z"), areas.reshape(-1, 2), zorder, fc=color, ec=ec, lw=0.6)
 
-    def arrows(self, places, pushes, **look):
-        """Arrows from places (n, 2) along pushes (n, 2)."""
-        kind = f"arrows {len(places)}"
-        arrows = self.mark(kind, lambda **look: self.axes.quiver(*np.zeros((4, len(places))), **look), **look)
-        arrows.set_offsets(places)
-        arrows.set_UVC(*np.transpose(pushes))
-        return arrows
+    def image(self, values, low=0, high=1, extent=None, smooth=False, zorder=0):
+        """Values (height, width) in cividis from `low` to `high`, or colours (height, width, 3 or 4) from `low` to
+        `high`, in an extent (left, right, bottom, top) of the plane; the first row is at the top."""
+        values = np.clip((np.asarray(values, np.float64) - low) / (high - low), 0, 1)
+        if values.ndim == 2:
+            from matplotlib import colormaps
 
-    def image(self, values, low, high, **look):
-        """Values (height, width) in colours from `low` to `high`, or colours (height, width, 3)."""
-        where = {"data": values, "clim": (low, high)}
-        return self.mark(f"image {np.shape(values)}", lambda **look: self.axes.imshow(values, **look), where, **look)
+            values = colormaps["cividis"](values)
+        left, right, bottom, top = extent or (-0.5, values.shape[1] - 0.5, values.shape[0] - 0.5, -0.5)
+        corners = self.at([left, right], [top, bottom])
+        (x, y), (wide, high) = corners.min(0), np.abs(np.diff(corners, axis=0))[0]
+        look = {} if smooth else {"style": "image-rendering:pixelated"}
+        where = {"x": x, "y": y, "width": wide, "height": high, "preserveAspectRatio": "none"}
+        self._add("image", "image", corners, zorder, where | look | {"href": picture(values)})
+
+    def text(self, x, y, words, size=9, color=style.INK, weight="", ha="left", va="baseline", zorder=3, linespacing=1.2,
+             inside=False, halo=False, rotate=0):  # fmt: skip
+        """Words at a place, or with `inside` at one in parts of the plane. halo: they have a rim of paper."""
+        size, lines = max(size, SMALLEST) * POINT, str(words).split("\n")
+        (left, top, width, height), *_ = self._ends()
+        x, y = (left + x * width, top + (1 - y) * height) if inside else self.at(x, y)
+        step = size * linespacing
+        drop = {"center": 0.5, "bottom": 1.0, "baseline": 1.0}.get(va, 0) * step * (len(lines) - 1)
+        y += DROPS[va] * size - drop
+        look = {"x": x, "y": y, "font-size": f"{size:.4g}", "fill": color}
+        look |= {"text-anchor": ANCHORS[ha]} if ha != "left" else {}
+        look |= {"font-weight": weight} if weight else {}
+        look |= {"transform": f"rotate({rotate} {x:.1f} {y:.1f})"} if rotate else {}
+        if halo:
+            look |= {"stroke": style.PAPER, "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke"}
+        inner = "".join(f'<tspan x="{x:.1f}" dy="{step:.4g}">{escape(line, False)}</tspan>' for line in lines[1:])
+        self._add("text", "text", (), zorder, look, escape(lines[0], False) + inner)
 
     def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal", words=None, bold=None):
-        """A small matrix in cividis from 0 to `top` with its numbers written in, below and beside its labels.
+        """A small matrix from paper at 0 to ink at `top`, with its numbers, its labels to the left and above.
 
         words : what is written in place of the numbers;  bold : which of them are; (m, n) each
 
         Example
         -------
-        >>> plane = Card(2, 2).plane("G", [0, 0, 1, 1], style.blank)
+        >>> plane = Card(2, 2).plane("G", [0, 0, 1, 1], "blank")
         >>> plane.matrix(np.array([[0, 0.5], [0.5, 0]]), ["a", "b"], ["a", "b"])
-        >>> plane.axes.texts[1].get_text()
-        '.5'
+        >>> ">.5</text>" in plane.svg()
+        True
         """
         m, n = np.shape(values)
-        if "xticks" not in self._look:
-            self.axes.xaxis.tick_top()
-        self.look(xticks=range(n), yticks=range(m), xticklabels=columns, yticklabels=rows)
-        self.look(xlim=(-0.5, n - 0.5), ylim=(m - 0.5, -0.5))
-        self.image(values, 0, top, cmap=style.HEAT, interpolation="nearest", aspect=aspect)
+        self.look(xticks=range(n), yticks=range(m), xticklabels=columns, yticklabels=rows, upper=True)
+        self.look(xlim=(-0.5, n - 0.5), ylim=(m - 0.5, -0.5), aspect=aspect)
+        (x, y, wide, high), *_ = self._ends()
+        frame = {"x": x, "y": y, "width": wide, "height": high}
+        self._add("frame", "rect", (), 1, frame | _ink("none", style.LINE, 0.7))
+        wide, high, look = wide / n, high / m, {"font-size": max(size, SMALLEST) * POINT, "text-anchor": "middle"}
         for (i, j), value in np.ndenumerate(values):
-            # cividis is dark below its middle: each number is set in the ink that reads on its cell.
-            ink = style.CARD if value < 0.5 * top else style.BLACK
-            weight = "bold" if bold is not None and bold[i][j] else "normal"
-            text = style.number(value) if words is None else words[i][j]
-            self.text(j, i, text, ha="center", va="center", size=size, color=ink, weight=weight)
+            fill, ink = style.heat(value / top)
+            where = {"x": x + j * wide, "y": y + i * high, "width": wide, "height": high}
+            self._add("cell", "rect", (), 0, where | {"fill": fill})
+            middle = {"x": where["x"] + wide / 2, "y": where["y"] + high / 2 + DROPS["center"] * look["font-size"]}
+            weight = {"font-weight": "bold"} if bold is not None and bold[i][j] else {}
+            word = style.number(value) if words is None else escape(words[i][j], False)
+            self._add("number", "text", (), 3, middle | look | {"fill": ink} | weight, word)
+
+    # How marks are written
+
+    def _path(self, kind, d, places, zorder, clip=True, **ink):
+        self._add(kind, "path", places, zorder, {"d": d} | _ink(**ink), clip=clip)
+
+    def _markers(self, places, color, marker, zorder, clip=True, ms=6.0, mfc=None, mec=None, mew=1.0, alpha=1):
+        places, half = places[np.isfinite(places).all(-1)], ms * POINT / 2
+        fill, edge = mfc or color, mec or color
+        if marker in STROKES:
+            lines = places[:, None, None] + half * np.array(STROKES[marker])
+            lines = lines.reshape(-1, *lines.shape[2:])
+            return self._path(marker, _lines(lines), places, zorder, clip, fc="none", ec=edge, lw=mew, alpha=alpha)
+        if marker in POLYGONS:
+            d = _lines(places[:, None] + half * np.array(POLYGONS[marker]), "Z")
+        else:
+            half *= 0.5 if marker == "." else 1
+            arc = f"a{_n(half)} {_n(half)} 0 1 0"
+            d = "".join(f"M{_n(x - half)} {_n(y)}{arc}{_n(2 * half)} 0{arc}{_n(-2 * half)} 0" for x, y in places)
+        return self._path("points", d, places, zorder, clip, fc=fill, ec=edge, lw=mew, alpha=alpha)
+
+    def _add(self, kind, tag, places, zorder, attributes, inner="", clip=True):
+        key = f"{self.name} {kind} {self._said[kind]}"
+        self._said[kind] += 1
+        if clip and len(places):
+            (left, top, wide, high), *_ = self._ends()
+            low, high = np.nanmin(places, 0) - (left, top), np.nanmax(places, 0) - (left + wide, top + high)
+            if low.min() < -0.5 or high.max() > 0.5:
+                self._clip = "-".join(f"{v:.0f}" for v in self._ends()[0])
+                attributes["clip-path"] = f"url(#i2clip-{self._clip})"
+        written = "".join(f' {name}="{value if isinstance(value, str) else _n(value)}"'
+                          for name, value in attributes.items())  # fmt: skip
+        end = f">{inner}</{tag}>" if inner else "/>"
+        self._marks.append((zorder, f'<{tag} data-k="{escape(key)}"{written}{end}'))
+
+    def svg(self):
+        """The marks, with ticks and titles below them."""
+        marks, self._marks = self._marks, []
+        self._draw_frame()
+        frame, self._marks = self._marks, marks
+        clip = ""
+        if self._clip:
+            (left, top, wide, high), *_ = self._ends()
+            clip = (f'<clipPath data-k="{escape(str(self.name))} clip" id="i2clip-{self._clip}"><rect x="{_n(left)}" '
+                    f'y="{_n(top)}" width="{_n(wide)}" height="{_n(high)}"/></clipPath>')  # fmt: skip
+        return clip + "".join(mark for _, mark in sorted([*frame, *marks], key=lambda each: each[0]))
+
+    def _draw_frame(self):
+        self._said.clear()
+        look, ((left, top, wide, high), *ends) = self._look, self._ends()
+        size = look.get("ticksize", 8)
+        ticks = {axis: self._ticks(axis, *end, (wide, high)[axis == "y"]) for axis, end in zip("xy", ends, strict=True)}
+        upper = look.get("upper", False)
+        for at, words in ticks["x"]:
+            x = left + wide * at
+            if look.get("grid"):
+                self._rule("grid", [[x, top], [x, top + high]], 0.5)
+            self._word(x, top - 6 if upper else top + high + 5 + 0.8 * size * POINT, words, size, style.QUIET,
+                       ha="left" if look.get("slant") else "center", rotate=-look.get("slant", 0))  # fmt: skip
+        for at, words in ticks["y"]:
+            y = top + high * (1 - at)
+            if look.get("grid"):
+                self._rule("grid", [[left, y], [left + wide, y]], 0.5)
+            self._word(left - 6, y + 0.36 * size * POINT, words, size, style.QUIET, ha="right")
+        corners = np.array([[left, top], [left, top + high], [left + wide, top + high], [left + wide, top], [left, top]])
+        if self.frame != "blank":
+            self._rule("frame", corners[: 3 if self.frame == "axes" else 5], 0.8)
+        below = 1.5 * size * POINT * bool(ticks["x"] and not upper)
+        if look.get("xlabel"):
+            self._word(left + wide / 2, top + high + below + 16, look["xlabel"], 8.5, style.QUIET, ha="center")
+        if look.get("ylabel"):
+            aside = max([_wide(words, size) for _, words in ticks["y"]], default=0)
+            self._word(left - aside - 14, top + high / 2, look["ylabel"], 8.5, style.QUIET, ha="center", rotate=-90)
+        if look.get("title"):
+            self._word(left, top - 10 - 1.4 * size * POINT * upper, look["title"], 9.5)
+
+    def _rule(self, kind, places, lw):
+        self._path(kind, _lines([np.array(places)]), (), 0, fc="none", ec=style.LINE, lw=lw)
+
+    def _word(self, x, y, words, size, color=style.INK, **look):
+        """Words at a place of the card."""
+        (left, top, wide, high), *_ = self._ends()
+        self.text((x - left) / wide, 1 - (y - top) / high, words, size, color, inside=True, **look)
+
+    def _ticks(self, axis, low, high, length):
+        """[(part of the axis, words)] of its ticks."""
+        places, words = self._look.get(f"{axis}ticks"), self._look.get(f"{axis}ticklabels")
+        if places is None:
+            if self.frame != "axes":
+                return []
+            count = self._look.get("ticks") or min(6, max(2, length / 48))
+            places = nice(low, high, count, self._look.get(f"{axis}scale") == "log")
+        digits = max((_digits(place) for place in places), default=0)
+        words = [f"{place:,.{digits}f}" for place in places] if words is None else words
+        parts = (self._scaled(axis, list(places)) - low) / (high - low)
+        return [(part, word) for part, word in zip(parts, words, strict=True) if -1e-9 <= part <= 1 + 1e-9]
 
 
-def _new(before, look):
-    """What of a look is not as before."""
-    return {name: value for name, value in look.items()
-            if name not in before or not (before[name] is value or np.array_equal(before[name], value))}  # fmt: skip
+def nice(low, high, count, log=False):
+    """At most about `count` round numbers from `low` to `high`; with `log` those of 10^low to 10^high.
+
+    Example
+    -------
+    >>> nice(0, 1, 5), nice(-3, 17, 4), nice(0, 2, 5, log=True)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0, 15.0], [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0])
+    """
+    low, high = min(low, high), max(low, high)
+    if log:
+        heads = (1, 2, 5) if high - low <= 2 else (1,)
+        every = [head * 10.0**k for k in range(math.floor(low), math.ceil(high) + 1) for head in heads]
+        return [float(f"{x:.6g}") for x in every if low - 1e-9 <= math.log10(x) <= high + 1e-9]
+    rough = (high - low) / count
+    step = 10.0 ** math.floor(math.log10(rough))
+    step *= next(head for head in (1, 2, 5, 10) if head * step >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 
 
-def _show(artist, visible):
-    """In some versions of matplotlib, setting what is so already makes the figure stale."""
-    if artist.get_visible() != visible:
-        artist.set_visible(visible)
+def picture(colours):
+    """Colours (height, width, 3 or 4), 0 to 1, as the address of a PNG that is in it."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255 * np.asarray(colours)).astype(np.uint8)).save(file, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _lines(lines, end=""):
+    """Lines (points of one, 2) as the `d` of a path; a NaN breaks one."""
+    parts = []
+    for line in lines:
+        pen = "M"
+        for x, y in line.tolist():
+            if x != x or y != y:
+                pen = "M"
+            else:
+                parts.append(f"{pen}{_n(x)} {_n(y)}")
+                pen = "L"
+        parts.append(end)
+    return "".join(parts)
+
+
+def _ink(fc, ec, lw, ls="-", alpha=1, cap=""):
+    """The attributes of SVG that fill and stroke."""
+    look = {"fill": fc} | ({"stroke": ec, "stroke-width": lw * POINT} if lw and ec != "none" else {})
+    if dashes := DASHES.get(ls, ls):
+        look["stroke-dasharray"] = " ".join(_n(part * lw * POINT) for part in dashes)
+    return look | ({"opacity": alpha} if alpha != 1 else {}) | ({"stroke-linecap": cap} if cap else {})
+
+
+def _n(value):
+    """A number with at most one decimal."""
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+def _digits(value):
+    text = f"{value:.6f}".rstrip("0")
+    return len(text) - text.index(".") - 1
+
+
+def _wide(words, size):
+    """About how wide a text is, in units of the card."""
+    return 0.58 * size * POINT * max(map(len, str(words).split("\n")))

@@ -8,10 +8,9 @@ A panel file has four plain parts, and only the last knows of widgets:
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.
 
-The picture travels as PNG bytes (`picture.py`), which follow a dragged slider where inline plots do not.
+The picture travels as SVG, of which the page changes what is new (`picture.py`).
 """
 
-import base64
 import os
 import time
 import weakref
@@ -24,6 +23,7 @@ from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, style
 from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
@@ -43,7 +43,7 @@ class Panel(widgets.VBox):
     layout : rows of control names, for controls that belong on one line; one column when None
     size : of the picture, in inches
     point : `point(card, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
-        is (x, y) in parts of the figure from the lower left (`style.place` gives data coordinates); `pressed` is True
+        is (x, y) in parts of the card from the lower left (`Plane.place` gives those of a plane); `pressed` is True
         when the pointer goes down, False while it is dragged. None: the picture cannot be touched
     start : dict of name -> value, controls to set before the first picture is drawn
 
@@ -71,14 +71,13 @@ class Panel(widgets.VBox):
     complaint = ""  # what stands under the controls though the picture could be drawn
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
-        from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
         from i2pemd_lite.panels.engine.picture import Picture
 
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
-        self._card, self._quiet, self.result, self._took = Card(*size), False, None, 0.0
+        self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
-        self.image = Picture(round(100 * size[0]), point and self._touched)
+        self.image = Picture(point and self._touched)
         self.error, self.note = widgets.HTML(), widgets.HTML()
         for name, control in controls.items():
             if not control.description:
@@ -153,16 +152,16 @@ class Panel(widgets.VBox):
             self.note.value = self._below("Working …")  # where a hint stands, so that nothing moves
         try:
             result = self._compute(self.state)
-            self._card.begin()
-            self._draw(self._card, result)
+            card = Card(*self._size)
+            self._draw(card, result)
             words, numbers = self._describe(result)
-            png = self._card.png()
+            picture = card.svg(words)
         except Exception as error:
             if self.result is not None:
                 self.note.value = self._below(self._hint)
             return self._report(error)
-        self.result, self.words, self.numbers = result, words, numbers
-        self.image.show(png, words)
+        self.result, self.words, self.numbers, self._card = result, words, numbers, card
+        self.image.value = picture
         self.error.value, self.note.value = self.complaint, self._below(self._hint)
         self._took = time.perf_counter() - began
 
@@ -214,7 +213,7 @@ class Panel(widgets.VBox):
         return {
             **(super()._repr_mimebundle_() or {}),
             "text/html": html(self.image.value, self.words) + self._below(),
-            "image/png": base64.b64encode(self.image.value).decode(),
+            "image/svg+xml": self.image.value,
             "text/plain": f"{self.title}: {self.words}",
         }
 

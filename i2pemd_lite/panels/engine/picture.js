@@ -1,25 +1,38 @@
-// A picture whose bytes come from the kernel, and which tells where it is touched, in parts of its size from the lower left.
+// A picture that comes as SVG from the kernel, and tells where it is touched, in parts of its size from the lower left.
+// What is on the page already changes its attributes, so that a mark is the same mark in the next picture.
+function patch(old, now) {
+  const key = (node, i) => node.dataset.k ?? node.nodeName + i;
+  const before = new Map([...old.children].map((node, i) => [key(node, i), node]));
+  [...now.children].forEach((node, i) => {
+    let here = before.get(key(node, i));
+    if (here?.nodeName === node.nodeName) {
+      before.delete(key(node, i));
+      for (const name of here.getAttributeNames()) if (!node.hasAttribute(name)) here.removeAttribute(name);
+      for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
+      if (here.innerHTML !== node.innerHTML) here.replaceChildren(...node.childNodes);
+    } else here = node;
+    if (old.children[i] !== here) old.insertBefore(here, old.children[i] ?? null);
+  });
+  for (const node of before.values()) node.remove();
+}
+
 function render({ model, el }) {
-  const picture = document.createElement("img");
-  picture.className = "i2pemd-picture";
-  picture.draggable = false;
-  el.append(picture);
-
-  Object.assign(picture.style, { width: `${model.get("width")}px`, maxWidth: "100%", display: "block" });
-  if (model.get("touchable")) Object.assign(picture.style, { cursor: "crosshair", touchAction: "none" });
-
-  let address = null;
+  const frame = document.createElement("div");
+  frame.className = "i2pemd-picture";
+  el.append(frame);
   function show() {
-    const before = address;
-    address = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
-    // The old picture stays on the page until the new one is decoded, so nothing flickers.
-    picture.onload = () => before && URL.revokeObjectURL(before);
-    picture.src = address;
+    const now = new DOMParser().parseFromString(model.get("value"), "image/svg+xml").documentElement;
+    now.style.cssText = `display:block;width:100%;height:auto;min-width:${now.getAttribute("width")}px`;
+    const shown = frame.firstChild;
+    if (shown?.getAttribute("viewBox") === now.getAttribute("viewBox")) patch(shown, now);
+    else frame.replaceChildren(now);
+    frame.dataset.drawn = 1 + (Number(frame.dataset.drawn) || 0);
   }
-  const word = () => (picture.alt = model.get("alt"));
+  Object.assign(frame.style, { maxWidth: "1600px", overflowX: "auto" });
+  if (model.get("touchable")) Object.assign(frame.style, { cursor: "crosshair", touchAction: "none" });
 
   function place(event) {
-    const box = picture.getBoundingClientRect();
+    const box = frame.firstChild.getBoundingClientRect();
     const part = (x) => Math.min(Math.max(x, 0), 1);
     return [part((event.clientX - box.left) / box.width), part((box.bottom - event.clientY) / box.height)];
   }
@@ -30,21 +43,18 @@ function render({ model, el }) {
     model.save_changes();
   }
   let count = 0;
-  picture.addEventListener("pointerdown", (event) => {
+  frame.addEventListener("pointerdown", (event) => {
     if (!model.get("touchable") || event.button !== 0) return;
-    picture.setPointerCapture(event.pointerId);
+    frame.setPointerCapture(event.pointerId);
     began = place(event);
     count = Date.now(); // no other view of this picture counts the same
     tell(event);
     event.preventDefault();
   });
-  picture.addEventListener("pointermove", (event) => began && tell(event));
-  for (const end of ["pointerup", "pointercancel"]) picture.addEventListener(end, () => (began = null));
+  frame.addEventListener("pointermove", (event) => began && tell(event));
+  for (const end of ["pointerup", "pointercancel"]) frame.addEventListener(end, () => (began = null));
 
   model.on("change:value", show);
-  model.on("change:alt", word);
-  word();
   show();
-  return () => URL.revokeObjectURL(address);
 }
 export default { render };

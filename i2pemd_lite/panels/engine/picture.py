@@ -1,13 +1,13 @@
-"""The picture of a panel in the browser: PNG bytes in, touches out."""
+"""The picture of a panel in the browser: SVG in, touches out."""
 
 from pathlib import Path
 
 import anywidget
-from traitlets import Bool, Bytes, Dict, Int, Unicode
+from traitlets import Bool, Dict, Unicode
 
 
 class Picture(anywidget.AnyWidget):
-    """An `<img>` of PNG bytes, `width` pixels wide, with its alternative text; on a narrower page it shrinks.
+    """A picture, of which the page changes only what is new; it fills the page's width, and scrolls on a narrow one.
 
     `touched((x, y), pressed)` is called when the pointer goes down on the picture (pressed) and when it is dragged (not
     pressed); x and y are parts of the width and height, from the lower left. None: nothing happens.
@@ -15,28 +15,21 @@ class Picture(anywidget.AnyWidget):
     Example
     -------
     >>> places = []
-    >>> touchable = Picture(400, lambda at, pressed: places.append((at, pressed)))
+    >>> touchable = Picture(lambda at, pressed: places.append((at, pressed)))
     >>> touchable.touch = {"at": [0.5, 0.25], "began": [0.5, 0.5], "count": 1}
     >>> places
     [((0.5, 0.5), True), ((0.5, 0.25), False)]
     """
 
     _esm = Path(__file__).with_name("picture.js")
-    value = Bytes().tag(sync=True)
-    alt = Unicode().tag(sync=True)
-    width = Int().tag(sync=True)
+    value = Unicode().tag(sync=True)
     touchable = Bool().tag(sync=True)
     touch = Dict().tag(sync=True)
 
-    def __init__(self, width, touched=None):
-        super().__init__(width=width, touchable=touched is not None)
+    def __init__(self, touched=None):
+        super().__init__(touchable=touched is not None)
         self._touched, self._count = touched, None
         self.observe(self._touch, "touch")
-
-    def show(self, png, words):
-        """Replace the bytes and the alternative text, in one message."""
-        with self.hold_sync():
-            self.value, self.alt = png, words
 
     def _touch(self, change):
         at, began, count = (change["new"][name] for name in ("at", "began", "count"))

@@ -3,35 +3,30 @@
 import base64
 from html import escape
 
-from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import Card
 
 
 def drawn(width, height, draw, *what):
-    """What `draw(card, *what)` draws in the house style, once, as PNG bytes; sizes in inches."""
-    import matplotlib
-
-    from i2pemd_lite.panels.engine.card import Card
-
+    """What `draw(card, *what)` draws in the house style, once, as SVG; sizes in inches."""
     card = Card(width, height)
-    with matplotlib.rc_context(style.RC):
-        draw(card, *what)
-    return card.png()
+    draw(card, *what)
+    return card.svg()
 
 
-def html(png, words):
-    """PNG bytes with their alternative text, for a page in which no kernel runs.
+def html(svg, words):
+    """A picture with its alternative text, for a page in which no kernel runs, and no SVG of others is shown.
 
     Example
     -------
-    >>> html(b"...", "A line & a dot.")
-    '<img src="data:image/png;base64,Li4u" alt="A line &amp; a dot." style="max-width:100%">'
+    >>> html("<svg/>", "A line & a dot.")
+    '<img src="data:image/svg+xml;base64,PHN2Zy8+" alt="A line &amp; a dot." style="max-width:100%">'
     """
-    data = base64.b64encode(png).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(words)}" style="max-width:100%">'
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(words)}" style="max-width:100%">'
 
 
 class Still:
-    """Words, with a PNG picture or a table of HTML above them; it shows itself in a notebook.
+    """Words, with a picture or a table of HTML above them; it shows itself in a notebook.
 
     Example
     -------
@@ -39,16 +34,16 @@ class Still:
     Nothing yet.
     """
 
-    def __init__(self, words, png=None, html=""):
-        self.words, self.png, self.html = words, png, html
+    def __init__(self, words, svg=None, html=""):
+        self.words, self.svg, self.html = words, svg, html
 
     def __repr__(self):
         return self.words
 
     def _repr_mimebundle_(self, **_):
         above, bundle = self.html, {"text/plain": self.words}
-        if self.png is not None:
-            above, bundle["image/png"] = html(self.png, self.words), base64.b64encode(self.png).decode()
+        if self.svg is not None:
+            above, bundle["image/svg+xml"] = html(self.svg, self.words), self.svg
         below = f'<p style="line-height:1.4;max-width:940px">{escape(self.words)}</p>'
         return bundle | {"text/html": above + below}
 

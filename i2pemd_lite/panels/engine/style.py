@@ -1,44 +1,51 @@
-"""The house style of every figure: one look, legible on light and dark pages, in colour and without it.
+"""The house style of every picture: one look, legible on light and dark pages, in colour and without it.
 
-A figure is an opaque card, so its contrast does not depend on the page around it (a test measures it). Marks differ in
-shape as well as colour: source or CT a blue circle, target or MR an orange cross, a prototype a black diamond with a
-light edge. Distances and plans are drawn in cividis with their numbers. Figures are plain `matplotlib.figure.Figure`
-with an Agg canvas: no pyplot, no global state, no window.
+A colour is a variable, which the page's theme gives its value. Marks differ in shape as well
+as colour: source or CT a blue circle, target or MR an orange cross, a prototype a black diamond with a light edge.
+Distances and plans go from paper, which costs nothing, to `top`, with their numbers.
 """
 
 import numpy as np
 
-CARD, INK, QUIET, LINE = "#f6f5f1", "#1d2230", "#575d6b", "#c9c7bf"
-BLUE, ORANGE, BLACK, RED = "#1f66a8", "#b9500a", "#15171c", "#b3261e"
-SOURCE = {"color": BLUE, "marker": "o"}
-TARGET = {"color": ORANGE, "marker": "x", "markeredgewidth": 2.0}
-PROTOTYPE = {"color": BLACK, "marker": "D", "markeredgecolor": CARD, "markeredgewidth": 1.2}
-HEAT = "cividis"
-
-RC = {
-    "font.size": 9, "font.family": "DejaVu Sans", "text.color": INK, "figure.facecolor": CARD,
-    "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.titlepad": 7, "axes.titlecolor": INK,
-    "axes.labelsize": 8.5, "axes.labelcolor": QUIET, "axes.edgecolor": LINE, "axes.facecolor": CARD,
-    "axes.spines.top": False, "axes.spines.right": False,
-    "xtick.labelsize": 8, "xtick.color": QUIET, "xtick.major.size": 0,
-    "ytick.labelsize": 8, "ytick.color": QUIET, "ytick.major.size": 0,
+THEMES = {
+    "light": {
+        "paper": "#ffffff", "ink": "#1d2230", "quiet": "#575d6b", "line": "#c9c7bf", "top": "#0a1c3a",
+        "blue": "#1f66a8", "orange": "#b9500a", "red": "#b3261e", "black": "#15171c",
+        "band": "#f0e8d2", "shade": "#f1f0ec", "alarm": "#f7e0dd", "deep": "#2e3b56", "steel": "#566487",
+        "grey": "#80848e", "on-light": "#000000", "on-dark": "#ffffff",
+    },
+    "dark": {
+        "paper": "#111111", "ink": "#e6e7ea", "quiet": "#a9aebb", "line": "#4a4e58", "top": "#bfd4f0",
+        "blue": "#7db8f0", "orange": "#f2a15c", "red": "#ff8f85", "black": "#f4f4f2",
+        "band": "#3a3323", "shade": "#1e2024", "alarm": "#47231f", "deep": "#a9b8da", "steel": "#7f90b8",
+        "grey": "#8d919b", "on-light": "#ffffff", "on-dark": "#000000",
+    },
 }  # fmt: skip
+"""`on-light` and `on-dark`: of numbers on little and on much of `top`."""
+PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, ON_LIGHT, ON_DARK = (
+    f"var(--i2-{name})" for name in THEMES["light"]
+)
+SOURCE = {"color": BLUE, "marker": "o"}
+TARGET = {"color": ORANGE, "marker": "x", "mew": 2.0}
+PROTOTYPE = {"color": BLACK, "marker": "D", "mec": PAPER, "mew": 1.2}
+TURN = 0.565  # of paper and `top`: from here on either theme's cell takes a number in `on-dark`
 
 
-def place(axes, at):
-    """Where a place of the figure, in parts of it from the lower left, is in the data of axes; None when outside.
+def css():
+    """The rules that give the colours their values: as the page says it is, else as the reader's system is."""
+    light, dark = (";".join(f"--i2-{name}:{colour}" for name, colour in theme.items()) for theme in THEMES.values())
+    return (
+        f".i2pemd-svg{{{light}}}@media(prefers-color-scheme:dark){{.i2pemd-svg{{{dark}}}}}"
+        f"[data-jp-theme-light=true] .i2pemd-svg,.vscode-light .i2pemd-svg{{{light}}}"
+        f"[data-jp-theme-light=false] .i2pemd-svg,.vscode-dark .i2pemd-svg{{{dark}}}"
+        f"@media print{{.i2pemd-svg.i2pemd-svg.i2pemd-svg{{{light}}}}}"
+    )
 
-    Example
-    -------
-    >>> from i2pemd_lite.panels.engine.card import Card
-    >>> card = Card(2, 1)
-    >>> axes = card.add_axes([0.5, 0, 0.5, 1])
-    >>> axes.set(xlim=(0, 10), ylim=(0, 1)) and place(axes, (0.75, 0.5)).tolist(), place(axes, (0.25, 0.5))
-    ([5.0, 0.5], None)
-    """
-    pixel = axes.figure.transFigure.transform(at)
-    # The box as it was drawn: asking axes for their position makes the figure stale.
-    return axes.transData.inverted().transform(pixel) if axes.bbox.contains(*pixel) else None
+
+def heat(part):
+    """The colour of a part from 0 (paper) to 1 (`top`), and the one in which a number reads on it."""
+    part = float(np.clip(np.nan_to_num(part), 0, 1))
+    return f"color-mix(in oklab,{TOP} {100 * part:.3g}%,{PAPER})", ON_DARK if part > TURN else ON_LIGHT
 
 
 def apart(heights, gap):
@@ -53,18 +60,6 @@ def apart(heights, gap):
     for k in np.argsort(placed):
         placed[k] = floor = max(placed[k], floor + gap)
     return placed.tolist()
-
-
-def blank(axes, title=""):
-    """Axes without ticks and frame, for drawings in which position has no unit."""
-    axes.set(xticks=[], yticks=[], title=title)
-    axes.spines[:].set_visible(False)
-    return axes
-
-
-def framed(axes):
-    """Axes without ticks and with a frame all round."""
-    blank(axes).spines[:].set_visible(True)
 
 
 def number(value, digits=2):
@@ -82,7 +77,7 @@ def number(value, digits=2):
 
 
 def subscript(k):
-    """A number as a Unicode subscript: labels in plain text, as p₁₂, draw several times faster than typeset ones."""
+    """A number as a Unicode subscript, for labels in plain text, as p₁₂."""
     return str(k).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
