@@ -321,7 +321,8 @@ class Plane:
             if look.get("grid"):
                 self._rule("grid", [[left, y], [left + wide, y]], 0.5)
             self._word(left - 6, y + 0.36 * size * POINT, words, size, style.QUIET, ha="right")
-        corners = np.array([[left, top], [left, top + high], [left + wide, top + high], [left + wide, top], [left, top]])
+        right, foot = left + wide, top + high
+        corners = [[left, top], [left, foot], [right, foot], [right, top], [left, top]]
         if self.frame != "blank":
             self._rule("frame", corners[: 3 if self.frame == "axes" else 5], 0.8)
         below = 1.5 * size * POINT * bool(ticks["x"] and not upper)
