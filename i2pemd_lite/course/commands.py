@@ -98,7 +98,7 @@ def report(chosen):
     from i2pemd_lite.course.record import classroom
 
     words, left_out = classroom.report(chosen.folder, chosen.out)
-    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
+    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.svg, class.txt")
     return bool(left_out)
 
 

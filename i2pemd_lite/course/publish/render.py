@@ -1,5 +1,6 @@
 """Cells of an executed notebook as HTML that needs nothing else: formulas as MathML, pictures inside the page."""
 
+import base64
 import contextlib
 import re
 import unicodedata
@@ -57,8 +58,8 @@ def code(source, folded="", results=""):
 
 def wordless(page):
     """The pictures of a page that have no words for those who cannot see them, as the beginnings of their tags."""
-    tags = re.findall(r"<img\b[^>]*>", page)
-    return [tag[:80] for tag in tags if not re.search(r'\balt="(?!&lt;|No description)[^"]', tag)]
+    tags = re.findall(r"<(?:img|svg)\b[^>]*>", page)
+    return [tag[:80] for tag in tags if not re.search(r'\b(alt|aria-label)="(?!&lt;|No description)[^"]', tag)]
 
 
 def output(said):
@@ -68,7 +69,10 @@ def output(said):
     data = {kind: "".join(value) for kind, value in said.get("data", {}).items() if isinstance(value, (str, list))}
     plain = data.get("text/plain", "")
     if "text/html" in data:
-        return re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
+        html = re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
+        # In the page itself a picture has the page's colours.
+        svg = r'<img src="data:image/svg\+xml;base64,([^"]*)"[^>]*>'
+        return re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
     if "text/markdown" in data:
         return text(data["text/markdown"])
     if "image/png" in data:

@@ -294,18 +294,15 @@ class Plane:
 
     def svg(self):
         """The marks, with ticks and titles below them."""
-        marks, self._marks = self._marks, []
-        self._draw_frame()
-        frame, self._marks = self._marks, marks
-        clip = ""
+        axes, clip = Plane(self.card, f"{self.name} axes", self.box, self.frame, **self._look), ""
+        axes._draw_frame()
         if self._clip:
             (left, top, wide, high), *_ = self._ends()
             clip = (f'<clipPath data-k="{escape(str(self.name))} clip" id="i2clip-{self._clip}"><rect x="{_n(left)}" '
                     f'y="{_n(top)}" width="{_n(wide)}" height="{_n(high)}"/></clipPath>')  # fmt: skip
-        return clip + "".join(mark for _, mark in sorted([*frame, *marks], key=lambda each: each[0]))
+        return clip + "".join(mark for _, mark in sorted([*axes._marks, *self._marks], key=lambda each: each[0]))
 
     def _draw_frame(self):
-        self._said.clear()
         look, ((left, top, wide, high), *ends) = self._look, self._ends()
         size = look.get("ticksize", 8)
         ticks = {axis: self._ticks(axis, *end, (wide, high)[axis == "y"]) for axis, end in zip("xy", ends, strict=True)}
