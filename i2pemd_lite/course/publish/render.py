@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import re
 import unicodedata
 from html import escape
@@ -11,8 +12,10 @@ from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.engine import moving
 
 TAG = re.compile(r"\\tag\{([^}]*)\}")
+STILL = "<noscript>This picture stands still: its controls need JavaScript.</noscript>"
 LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
 
 
@@ -32,8 +35,10 @@ class _Renderer(IPythonRenderer):
 
 
 def page(title, body, *styles):
-    """A whole page, with the named style sheets of the folder `static` in it."""
+    """A whole page, with the named style sheets of the folder `static` in it, and what moves its panels."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
+    if 'class="i2pemd-moves"' in body:
+        body += f"\n<script>\n{moving.script()}</script>"
     return asset("page.html").format(title=escape(title), style=style, body=body)
 
 
@@ -72,7 +77,11 @@ def output(said):
         html = re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
         # In the page itself a picture has the page's colours.
         svg = r'<img src="data:image/svg\+xml;base64,([^"]*)"[^>]*>'
-        return re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
+        html = re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
+        if moving.KIND in said["data"]:
+            moves = json.dumps(said["data"][moving.KIND])
+            html = f'<div class="i2pemd-moves">{STILL}{html}<script type="application/json">{moves}</script></div>'
+        return html
     if "text/markdown" in data:
         return text(data["text/markdown"])
     if "image/png" in data:

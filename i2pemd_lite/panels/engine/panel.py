@@ -21,7 +21,7 @@ from traitlets import TraitError
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
-from i2pemd_lite.panels.engine import lesson, style
+from i2pemd_lite.panels.engine import lesson, moving, style
 from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
@@ -86,7 +86,8 @@ class Panel(widgets.VBox):
             if isinstance(control, Typed):
                 control.on_typed = self._typed
         parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
-        lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
+        self.rows = layout or []
+        lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in self.rows]
         super().__init__([*(lines or parts.values()), self.error, self.image, self.note])
         self.add_class("i2pemd-panel")
         self.set(**start or {})
@@ -149,36 +150,40 @@ class Panel(widgets.VBox):
         """Compute, draw and describe the present state."""
         began = time.perf_counter()
         if self._took > LONG:
-            self.note.value = self._below("Working …")  # where a hint stands, so that nothing moves
+            # Where a hint stands, so that nothing moves.
+            self.note.value = self.below(self.words, self.numbers, "Working …")
         try:
-            result = self._compute(self.state)
-            card = Card(*self._size)
-            self._draw(card, result)
-            words, numbers = self._describe(result)
+            result, card, words, numbers = self.drawn(self.state)
             picture = card.svg(words)
         except Exception as error:
             if self.result is not None:
-                self.note.value = self._below(self._hint)
+                self.note.value = self.below(self.words, self.numbers, self._hint)
             return self._report(error)
         self.result, self.words, self.numbers, self._card = result, words, numbers, card
         self.image.value = picture
-        self.error.value, self.note.value = self.complaint, self._below(self._hint)
+        self.error.value, self.note.value = self.complaint, self.below(self.words, self.numbers, self._hint)
         self._took = time.perf_counter() - began
 
-    def _below(self, hint=""):
-        """The numbers, the words, and where they come from, as HTML."""
+    def drawn(self, state):
+        """(result, `Card`, words, numbers) of a state, whatever the controls say."""
+        result, card = self._compute(state), Card(*self._size)
+        self._draw(card, result)
+        return result, card, *self._describe(result)
+
+    def below(self, words, numbers, hint=""):
+        """What stands under a picture: the numbers, the words, and where they come from, as HTML."""
         # Each number stays under its name, and those that do not fit go to a next line.
         caption = f"{self.title} · {lesson.provenance()}"
         own = "all:unset;display:block"  # JupyterLab lets terms float, in a fifth of the width
         pairs = "".join(
             f'<div><dt style="{own};font-weight:400;opacity:.8">{escape(str(name))}</dt>'
             f'<dd style="{own};font-weight:600">{escape(str(value))}</dd></div>'
-            for name, value in self.numbers.items()
+            for name, value in numbers.items()
         )
         row = "display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0;font-size:13px;font-variant-numeric:tabular-nums"
         return (
             f'<div style="line-height:1.35;max-width:940px"><dl style="{row}">{pairs}</dl>'
-            f'<p style="margin:4px 0" role="status">{escape(self.words)}</p>'
+            f'<p style="margin:4px 0" role="status">{escape(words)}</p>'
             f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
         )
 
@@ -210,9 +215,11 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         note_shown(self)
+        moves = {moving.KIND: moving.recorded(self)} if os.environ.get("I2PEMD_MOVES") == "1" else {}
         return {
             **(super()._repr_mimebundle_() or {}),
-            "text/html": html(self.image.value, self.words) + self._below(),
+            **moves,
+            "text/html": html(self.image.value, self.words) + self.below(self.words, self.numbers),
             "image/svg+xml": self.image.value,
             "text/plain": f"{self.title}: {self.words}",
         }

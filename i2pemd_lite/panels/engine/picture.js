@@ -1,20 +1,4 @@
 // A picture that comes as SVG from the kernel, and tells where it is touched, in parts of its size from the lower left.
-// What is on the page already changes its attributes, so that a mark is the same mark in the next picture.
-function patch(old, now) {
-  const key = (node, i) => node.dataset.k ?? node.nodeName + i;
-  const before = new Map([...old.children].map((node, i) => [key(node, i), node]));
-  [...now.children].forEach((node, i) => {
-    let here = before.get(key(node, i));
-    if (here?.nodeName === node.nodeName) {
-      before.delete(key(node, i));
-      for (const name of here.getAttributeNames()) if (!node.hasAttribute(name)) here.removeAttribute(name);
-      for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
-      if (here.innerHTML !== node.innerHTML) here.replaceChildren(...node.childNodes);
-    } else here = node;
-    if (old.children[i] !== here) old.insertBefore(here, old.children[i] ?? null);
-  });
-  for (const node of before.values()) node.remove();
-}
 
 function render({ model, el }) {
   const frame = document.createElement("div");

@@ -21,7 +21,7 @@ class Picture(anywidget.AnyWidget):
     [((0.5, 0.5), True), ((0.5, 0.25), False)]
     """
 
-    _esm = Path(__file__).with_name("picture.js")
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("patch.js", "picture.js"))
     value = Unicode().tag(sync=True)
     touchable = Bool().tag(sync=True)
     touch = Dict().tag(sync=True)
