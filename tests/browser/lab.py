@@ -88,7 +88,7 @@ RAN = f"""window.i2pemdRan && ({ERRORS}.length > 0 || {NOTEBOOK}.content.widgets
 DRAWN = f"""{NOTEBOOK}.content.widgets.every(c => !c.isPlaceholder())
     && ![...document.querySelectorAll(".jp-OutputArea-output")].some(e => e.textContent === "Loading widget...")"""
 SWALLOWED = ".jupyter-widgets [data-mime-type='application/vnd.jupyter.stderr']"  # by an Output of ipywidgets
-IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"  # Voilà does not say
+IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"
 TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
     .find(parts => parts[1])?.[0] ?? ''"""
 
@@ -589,7 +589,8 @@ REST = f"""(panel, [kind, seconds]) => new Promise(resolve => {{
     const end = performance.now() + 1000 * seconds, seen = []
     const look = () => {{
         const it = panel.querySelector(kind)
-        seen.push(it?.src ?? it?.querySelector("svg.i2pemd-svg")?.outerHTML ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
+        const drawn = it?.src ?? it?.querySelector("svg.i2pemd-svg")?.outerHTML
+        seen.push(drawn ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
         if (!({IDLE})) seen.length = 0
         if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve(seen.at(-1))
         else if (performance.now() > end) resolve(null)
