@@ -38,7 +38,8 @@ def page(title, body, *styles):
     """A whole page, with the named style sheets of the folder `static` in it, and what moves its panels."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
     if 'class="i2pemd-moves"' in body:
-        body += f"\n<script>\n{moving.script()}</script>"
+        looks, script = moving.part("panel.css"), moving.part("patch.js", "moving.js")
+        body += f"\n<style>{looks}</style>\n<script>\n{script}</script>"
     return asset("page.html").format(title=escape(title), style=style, body=body)
 
 

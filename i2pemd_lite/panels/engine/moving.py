@@ -10,6 +10,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
+from i2pemd_lite.panels.engine.slider import Slider
 from i2pemd_lite.panels.engine.style import number
 
 KIND = "application/vnd.i2pemd.moves+json"
@@ -62,21 +63,21 @@ def _moves(controls, rows):
         yield from (dict(zip(pair, places, strict=True)) for places in itertools.product(one, two))
 
 
-def script():
-    """The script of a page whose panels move."""
-    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("patch.js", "moving.js"))
+def part(*names):
+    """Parts of a page whose panels move: what these files beside this one hold."""
+    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
 
 
 def _positions(control):
     """{"label", "values", "words", "at", "list"} of what a control can be set to; None for one that is not shown."""
-    if getattr(control, "shown", control).layout.display == "none" or control.disabled:
+    if control.layout.display == "none" or control.disabled:
         return None
     if isinstance(control, widgets.Checkbox):
         values, words = [False, True], ["no", "yes"]
     elif hasattr(control, "options"):
         pairs = [option if isinstance(option, tuple) else (str(option), option) for option in control.options]
         words, values = [str(word) for word, _ in pairs], [value for _, value in pairs]
-    elif hasattr(control, "max"):
+    elif isinstance(control, Slider):
         count = round((control.max - control.min) / control.step) + 1
         values = [type(control.value)(round(control.min + i * control.step, 9)) for i in range(count)]
         values = [control.value if abs(value - control.value) < control.step / 2 else value for value in values]
