@@ -131,6 +131,8 @@ WAYS = {
     "one enhanced file": enhance,
     "two parts": lambda f: edit_dicom(f, lambda one: setattr(one, "AcquisitionNumber",
                                                              1 + (one.SliceLocation > 0))),
+    "figures written otherwise": lambda f: edit_dicom(f, lambda one: one.update(
+        {tag: "5.50" if one.SliceLocation > 0 else "5.5" for tag in ("EchoTime", "SliceThickness")})),
     "a number for each slice": lambda f: edit_dicom(f, lambda one: setattr(one, "AcquisitionNumber",
                                                                            int(7 * one.SliceLocation) % 77)),
 }  # fmt: skip
@@ -305,6 +307,9 @@ BAD_NIFTI |= {
     "CT without its scaling": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a + 125, m)), "else apply its lost scaling"),
     "a case twice": (MR_IMAGE, lambda p: nifti(p.with_suffix(""), picture(classes())), "expected one file of a case"),
     "microns": (CT_IMAGE, lambda p: in_units(p, "micron"), "expected millimetres, found micron"),
+    "metres unsaid": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a, m / 1000)), "of 10 to 3000 mm, found 0.08 x 0.072"),
+    "microns unsaid": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a, m * 1000)), "of 10 to 3000 mm, found 8e+04 x 7.2e"),
+    "a folder": (MR_IMAGE, lambda p: (p.unlink(), p.mkdir()), "expected a NIfTI file, found a folder"),
 }
 
 
@@ -469,7 +474,24 @@ def in_place_of(make):
 
 
 BAD_CHAOS |= {tag: (stored(slice(None, None, 2), **{tag: value}), SECOND) for tag, value in TELLING.items()}
+def without(tag):
+    return lambda s: edit_dicom(s / "DICOM_anon", lambda one: delattr(one, tag))
+
+
+def cut_run_lengths(series):
+    edit_dicom(series / "DICOM_anon", lambda one: one.compress("1.2.840.10008.1.2.5"))
+    for path in (series / "DICOM_anon").iterdir():
+        path.write_bytes(path.read_bytes()[:-50])
+
+
 BAD_CHAOS |= {
+    "a copy": (lambda s: (s / "DICOM_anon/z.dcm").write_bytes(middle(s).read_bytes()), " and z.dcm; keep one series"),
+    "no file": (in_place_of(lambda path: path.touch()), "found another beginning than DICOM has; copy or download"),
+    "no rows": (without("Rows"), "expected a DICOM slice, found no Rows; copy"),
+    "no bits": (without("HighBit"), "expected a DICOM slice, found no HighBit; copy"),
+    "no sign": (without("PixelRepresentation"), "'Pixel Representation'; copy"),
+    "empty slope": (stored(RescaleSlope=None), "rescaling (nan, -10.0)"),
+    "run lengths, cut": (cut_run_lengths, "RLE Lossless, found no Rows; copy or download it again"),
     "inverted": (stored(PhotometricInterpretation="MONOCHROME1"), "PhotometricInterpretation MONOCHROME1; invert"),
     "one inverted": (stored(slice(3, 4), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1; invert"),
     "palette": (stored(PhotometricInterpretation="PALETTE COLOR"), "PALETTE COLOR; turn it into grey values"),
@@ -496,6 +518,7 @@ BAD_CHAOS |= {
     "inflating": (inflating, "found more than 256 MiB once it is inflated"),
     "a pipe": (in_place_of(os.mkfifo), "expected a DICOM slice, found a pipe"),
     "a device": (in_place_of(lambda path: path.symlink_to("/dev/zero")), "expected a DICOM slice, found a device"),
+    "no mask": (lambda s: last(s / "Ground").write_bytes(b"JFIF"), "found cannot identify image file; copy"),
     "a link": (in_place_of(lambda path: path.symlink_to("x")), "expected a DICOM slice, found a link to nowhere"),
     "a folder": (in_place_of(os.mkdir), "expected a DICOM slice, found a folder"),
     "JPEG lossless": (into(JPEG), "pip install pylibjpeg pylibjpeg-libjpeg, or decompress the files with dcmdjpeg or"),
@@ -509,6 +532,7 @@ BAD_CHAOS |= {
 }
 
 
+@pytest.mark.filterwarnings("ignore:End of file reached before delimiter")
 @pytest.mark.parametrize("name", BAD_CHAOS)
 def test_bad_chaos_is_named(tmp_path, name):
     _, _, series = write_chaos(tmp_path)
@@ -803,6 +827,10 @@ def test_written_labels_are_whole_and_on_the_grid(tmp_path):
     assert os.listdir(tmp_path / "out") == ["a.nii.gz"]
     with pytest.raises(BadInput, match="ending in .nii or .nii.gz"):
         layout.write_nifti(tmp_path / "a.png", label, LPS)
+    layout.write_nifti(tmp_path / "a.nii", label.astype(np.int64), LPS)
+    for dtype in (bool, np.float16, np.longdouble, complex):
+        with pytest.raises(BadInput, match="a.nii: expected three axes of numbers .* found .* of "):
+            layout.write_nifti(tmp_path / "a.nii", label.astype(dtype), LPS)
 
 
 # What lies there, and what is in it
@@ -886,10 +914,13 @@ def test_two_scans_of_one_name_would_share_a_cache(tmp_path):
         data.Dataset(tmp_path, "real", scans)
 
 
-def test_one_scan_under_two_names_is_refused(tmp_path):
+@pytest.mark.parametrize("label", ["the same", "corrected"])
+def test_one_scan_under_two_names_is_refused(tmp_path, label):
     write_pairs(tmp_path, cases=3)
     for path in (CT_IMAGE, CT_LABEL):
         (tmp_path / path.replace("0002", "0003")).write_bytes((tmp_path / path).read_bytes())
+    if label == "corrected":
+        edit(tmp_path / CT_LABEL, lambda a, m: (a * (np.arange(10) < 7), m))
     with pytest.raises(BadInput, match="ct/img0003: expected a scan of its own, found the voxels of ct/img0002; remov"):
         prepare(load(tmp_path), SMALL, progress=False)
 
@@ -935,6 +966,11 @@ ANATOMY = {
     "head and feet": (lambda f: with_affine(f, lambda m: m @ MIRRORED[2]), "the liver to the head of the right kidney"),
     "no affine": (lambda f: with_affine(f, lambda m: np.eye(4)), "the liver to the right of the spleen"),
     "kidneys": (lambda f: edit(f / CT_LABEL, exchanged(2, 3)), "the right kidney to the right of the left kidney"),
+    "class ids": (lambda f: edit(f / CT_LABEL, lambda a, m: (classes(), m)), "the middle of both kidneys to the right"),
+    "spleen as liver": (
+        lambda f: edit(f / CT_LABEL, lambda a, m: (np.where(a == 1, 6, np.where(a == 6, 0, a)), m)),
+        "the liver to the right of the middle of both kidneys",
+    ),
     "situs inversus": (lambda f: edit(f / CT_LABEL, exchanged(1, 6)), "(situs inversus), leave the case out"),
 }
 
@@ -981,6 +1017,31 @@ def test_what_a_file_leaves_open_is_told_by_the_preparation(tmp_path, name):
         assert list(prepared.assumed) == (["mr/image_9"] if words else [])
         assert words in prepared.assumed.get("mr/image_9", "")
     assert Prepared.open(prepared.folder).assumed == prepared.assumed
+
+
+@pytest.mark.parametrize("organs", [(1, 2), (4,), (1, 4), (2, 3)])
+def test_a_label_of_one_side_is_told_as_it_cannot_be_checked(tmp_path, organs):
+    label = classes() * np.isin(classes(), organs)
+    case = prepare_case(scan_of(tmp_path, picture(label), label), SAME)
+    one_side = not {1, 2} & {*organs} or not {3, 4} & {*organs}
+    assert ("its label shows organs of one side only" in case.source.assumed) == one_side
+
+
+def test_a_scan_is_prepared_and_a_label_map_made_in_little_more_than_their_own_memory(tmp_path, monkeypatch):
+    import tracemalloc
+
+    monkeypatch.setattr(prepare_module, "SLAB", 2**14)
+    monkeypatch.setattr(layout, "PART", 2**14)
+    scan = scan_of(tmp_path, np.tile(picture(classes()), (7, 7, 7)))  # 1.2 million voxels
+    geometry = Geometry((32, 32, 32), (18, 20), mr_clip=None)
+    case = prepare_case(scan, geometry)
+    prediction = torch.rand(5, *case.image.shape)
+    for work, most in ((lambda: prepare_case(scan, geometry), 6), (lambda: to_source_grid(prediction, case), 3)):
+        tracemalloc.start()
+        work()
+        peak = tracemalloc.get_traced_memory()[1] / (20 * 18 * 10 * 7**3)
+        tracemalloc.stop()
+        assert peak < most, peak  # bytes a voxel: float32 once, uint8 twice
 
 
 def test_the_command_says_what_was_assumed_and_what_is_not_used(tmp_path, capsys):

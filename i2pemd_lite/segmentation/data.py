@@ -1,5 +1,7 @@
 """Scans in a folder: unpaired abdominal CT and MR with liver, kidneys and spleen, in whatever layout they came."""
 
+import filecmp
+import functools
 import hashlib
 import os
 import re
@@ -24,6 +26,7 @@ IMAGE, LABEL = "img|image", "label"  # what comes before the number in the names
 FAT_HU, FAT_SHARE = -50.0, 0.02
 """At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: half of a CT scan or more is
 fat and air. A normalised scan is let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not."""
+SIDES = (10, 3000)  # mm that the longest side of a scan may have: other figures are metres or microns
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,21 @@ class Scan:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
 
+    def image_files(self):
+        """The NIfTI file, or the DICOM files, of the image."""
+        if self.image.is_dir():
+            return list(self.slices) or layout.dicom_files(self.image, self.echo)
+        return [self.image]
+
     def files(self):
         """Every file that the scan consists of: those of the image, then those of the label."""
-        image = self._slices() if self.image.is_dir() else [self.image]
         masks = [] if self.label is None else layout.mask_files(self.label) if self.label.is_dir() else [self.label]
-        return image + masks
+        return self.image_files() + masks
+
+    def copies(self, other):
+        """Whether its image and that of another scan are the same, byte for byte."""
+        mine, others = self.image_files(), other.image_files()
+        return len(mine) == len(others) and all(map(functools.partial(filecmp.cmp, shallow=False), mine, others))
 
     def check(self):
         """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where
@@ -107,11 +120,15 @@ class Scan:
 
     def _image(self, pixels):
         if self.image.is_dir():
-            return layout.dicom_series(self._slices(), pixels, self.modality)
-        return layout.read_nifti(self.image, pixels)
-
-    def _slices(self):
-        return list(self.slices) or layout.dicom_files(self.image, self.echo)
+            grid, image = layout.dicom_series(self.image_files(), pixels, self.modality)
+        else:
+            grid, image = layout.read_nifti(self.image, pixels)
+        sides = np.linalg.norm(grid.affine[:3, :3], axis=0) * grid.shape
+        if not SIDES[0] <= sides.max() <= SIDES[1]:
+            found = " x ".join(f"{side:.4g}" for side in sides)
+            raise BadInput(f"{self.image}: expected a scan of {SIDES[0]} to {SIDES[1]} mm, found {found} mm; correct "
+                           "the unit or the voxel size in its header")
+        return grid, image
 
     def read_label(self):
         """(label uint8 of class ids along the image's axes, or None for a scan without). Raises `BadInput` for unknown
@@ -287,14 +304,19 @@ def find_scans(images, problems, modality=None, out=None):
         with problems.collect():
             kind = layout.dicom_kind(path)
         if isinstance(kind, tuple) and modality in (None, kind[0]):
-            series.setdefault(kind[:2], (kind[2], []))[1].append(path)
+            key = kind[0], kind[1] or inner.parent.as_posix()
+            series.setdefault(key, (kind[2], []))[1].append(path)
         elif kind:
             others[str(inner)] = f"not used, as it is {kind if isinstance(kind, str) else kind[0].upper()}"
     if scans and modality is None:
-        raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
-    names = Counter((modality, name.lower()) for (modality, _), (name, _) in series.items())
-    for (kind, uid), (name, slices) in series.items():
-        name += f"_{Path(uid).name}" * (names[kind, name.lower()] > 1)
+        if not series:
+            raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
+        for scan in scans:
+            problems.add(scan.image, "the modality of NIfTI files, 'ct' or 'mr'", "none", "say it, or move the file")
+        scans = []
+    names = Counter((kind, name.lower()) for (kind, _), (name, _) in series.items())
+    for (kind, key), (name, slices) in series.items():
+        name += f"_{key.replace('/', '_')}" * (names[kind, name.lower()] > 1)
         scans.append(Scan(f"{kind}/{name}", kind, slices[0].parent, slices=tuple(slices)))
     return scans, files.grouped(others)
 
@@ -363,6 +385,8 @@ def _unused(folder, scans, sequence):
 def _why_unused(path, scans, sequence):
     """The reason in words why `load` takes no file at that path from its folder."""
     layouts, name = {scan.layout for scan in scans}, path.name.lower()
+    if name.endswith((".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")):
+        return "it is not unpacked"
     if path.parts[0] == "chaos":
         if path.parts[2:3] != ("MR",):
             return "of CHAOS only MR is read"
