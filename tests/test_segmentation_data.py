@@ -842,8 +842,8 @@ def renamed(name):
 
 NAMES = {  # what an image of a pair is called -> what is said of it where it is not used
     "IMG0002.nii.gz": None, "img_0002.nii.gz": None, "img2.nii.gz": None, "Image-2.NII.GZ": None, "img0002.NII": None,
-    "img0002 (1).nii.gz": "its name is not img, image or label and a number",
-    "img0002_0000.nii.gz": "its name is not img, image or label and a number",
+    "img0002 (1).nii.gz": "its name is not img or image, or for labels label, and a number",
+    "img0002_0000.nii.gz": "its name is not img or image, or for labels label, and a number",
     "img0002.nrrd": "it is no NIfTI file (.nii, .nii.gz)",
 }  # fmt: skip
 
@@ -899,6 +899,18 @@ def test_every_other_file_is_named_with_its_reason_and_those_of_systems_are_not(
         "not used, as these patients are read from chaos (5)",
     ]
     assert "img0007.nii.gz" in said[0] and "and 7 more" in said[2] and "notes.txt" in said[3]
+
+
+def test_where_chaos_holds_no_patients_the_pairs_serve(tmp_path):
+    write_pairs(tmp_path)
+    (tmp_path / "chaos/Train_Sets/MR").mkdir(parents=True)
+    (tmp_path / "chaos/Train_Sets.zip").write_bytes(b"PK")
+    assert [scan.name for scan in load(tmp_path).labelled][2:] == ["mr/image_1", "mr/image_2"]
+    (tmp_path / "chaos/Train_Sets/MR").rmdir()
+    write_dicom(tmp_path / "chaos/Test_Sets/MR/4/T2SPIR/DICOM_anon", picture(classes()))
+    assert [line.partition(": ")[0] for line in load(tmp_path).unused] == [
+        "not used, as chaos/Train_Sets/MR holds no patients (10)", "not used, as it is not unpacked (1)",
+    ]  # fmt: skip
 
 
 def test_a_patient_of_chaos_is_there_once(tmp_path):

@@ -171,6 +171,17 @@ def test_nifti_beside_series_needs_a_modality_and_does_not_stop_them(run, tmp_pa
     assert len(segmentation.predict(run, tmp_path / "in", tmp_path / "out", "ct", progress=False)) == 2
 
 
+@pytest.mark.parametrize("description, name", [("a.nii.gz b", "1_a.nii.gz_b"), ("\U00020000" * 64, None)])
+def test_every_description_makes_a_name(run, tmp_path, description, name):
+    pytest.importorskip("highdicom")
+    about = {"SeriesInstanceUID": "1.2", "SeriesNumber": 1, "SpecificCharacterSet": "ISO_IR 192"}
+    slices(tmp_path / "in", SeriesDescription=description, **about)
+    written = segmentation.predict(run, tmp_path / "in", tmp_path / "out", progress=False, seg=True)
+    names = [path.name for path in written]
+    name = name or names[0].removesuffix(".nii.gz")
+    assert names == [f"{name}.nii.gz", f"{name}.dcm"] and set(name[2:]) <= {*description, "_"}
+
+
 def changed(which, change):
     """A series whose files `which` have other tags."""
     return lambda folder: edit_dicom(folder, lambda one: one.update(change(one)), which)
@@ -419,6 +430,8 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
     write(tmp_path / "scans/a.nii.gz")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "zip").write_bytes(b"PK\3\4")
+    os.mkfifo(tmp_path / "pipe")
 
     def predict(images, out="out", modality="ct"):
         segmentation.predict(run, tmp_path / images, tmp_path / out, modality, progress=False)
@@ -426,6 +439,10 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
     for images in ("empty", "nowhere", "file"):
         with pytest.raises(BadInput, match=f"{images}: expected a folder with NIfTI files"):
             predict(images)
+    with pytest.raises(BadInput, match="pipe: expected a folder with NIfTI files .* found a pipe; check"):
+        predict("pipe")
+    with pytest.raises(BadInput, match="found not used, as it is a zip that is not unpacked"):
+        predict("zip")
     with pytest.raises(BadInput, match="modality: expected 'ct' or 'mr' for .*scans"):
         predict("scans", modality=None)
     with pytest.raises(BadInput, match="empty: expected a folder that holds btcv/RawData"):

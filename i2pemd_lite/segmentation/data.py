@@ -251,11 +251,10 @@ def load(folder=None, sequence="t2spir", labelled=True):
         raise BadInput(f"{folder}: expected a complete synthetic set, found one made in part; make it again")
     problems = Problems(str(folder))
     chaos = folder / "chaos"
-    scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems)
-    if (chaos / "Train_Sets" / "MR").is_dir():
-        scans += _chaos(chaos, sequence, problems)
-    elif sequence == "t2spir":
-        scans += _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
+    mr = _chaos(chaos, sequence, problems) if (chaos / "Train_Sets" / "MR").is_dir() else []
+    if not mr and sequence == "t2spir":
+        mr = _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
+    scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems) + mr
     unused = _unused(folder, scans, sequence)
     if labelled:
         for scan in scans:
@@ -388,6 +387,8 @@ def _why_unused(path, scans, sequence):
     if name.endswith((".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")):
         return "it is not unpacked"
     if path.parts[0] == "chaos":
+        if "chaos" not in layouts:
+            return "chaos/Train_Sets/MR holds no patients"
         if path.parts[2:3] != ("MR",):
             return "of CHAOS only MR is read"
         if SEQUENCES[sequence][0] not in path.parts or SEQUENCES[sequence][1] not in (*path.parts, ""):
@@ -401,4 +402,4 @@ def _why_unused(path, scans, sequence):
         return "it does not lie in Training/img, Training/label or Testing/img"
     if not re.fullmatch(layout.NIFTI, name):
         return "it is no NIfTI file (.nii, .nii.gz)"
-    return "its name is not img, image or label and a number"
+    return "its name is not img or image, or for labels label, and a number"

@@ -274,8 +274,9 @@ def dicom_kind(path):
         if found := unlike_file(path):
             return found
         with parsing(path, "a file that can be read"), open(path, "rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                return "no NIfTI or DICOM file"
+            head = file.read(132)
+        if head[128:] != b"DICM":
+            return "a zip that is not unpacked" if head[:4] == b"PK\3\4" else "no NIfTI or DICOM file"
     import pydicom
 
     head = dicom_header(path, ("SOPClassUID", "Modality", "ImageType", *NAMED))
@@ -288,8 +289,8 @@ def dicom_kind(path):
         return "a localizer"
     if "Secondary" in stored or modality.lower() not in MODALITIES:
         return f"{stored} of modality {modality}"
-    name = re.sub(r"[^\w.-]+", "_", f"{number} {words}" if words else uid or path.parent.name).strip("._")[:80]
-    return modality.lower(), uid, name or "series"
+    name = re.sub(r"[^\w.-]+", "_", f"{number} {words}" if words else uid or path.parent.name).strip("._")
+    return modality.lower(), uid, name.encode()[:200].decode(errors="ignore") or "series"  # a disk may take 255 bytes
 
 
 def dicom_header(path, tags, pixels=False):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite.device import told
-from i2pemd_lite.files import BadInput, Problems, grouped
+from i2pemd_lite.files import BadInput, Problems, grouped, unlike_file
 from i2pemd_lite.runs.task import Task, evaluated
 from i2pemd_lite.segmentation.data import Dataset, Scan, find_scans, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import write_nifti, write_seg
@@ -78,7 +78,7 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
             write_nifti(path, labels, affine, like=scan.image if scan.image.is_file() else None)
             written.append(path)
             if seg:
-                written.append(write_seg(path.with_name(path.name.replace(".nii.gz", ".dcm")), labels,
+                written.append(write_seg(path.with_name(f"{path.name.removesuffix('.nii.gz')}.dcm"), labels,
                                          scan.image_files()))
         except BadInput as error:
             problems.found.append(f"{scan.name}: {error}")
@@ -125,6 +125,8 @@ def _scans(run, images, modality, problems, out):
             return scans
         if modality or unused:
             expected, found = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series", "; ".join(unused) or "none"
+            if not (unused or os.path.isdir(images)):
+                found = unlike_file(images)
             raise BadInput(f"{images}: expected {expected}, found {found}; check the name")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
