@@ -80,23 +80,9 @@ class Scan:
             found = f"{files.unlike_file(self.label)}; add it or move the image to the testing folder"
             raise BadInput(f"{self.image}: expected its label {self.label}, found {found}")
         grid, _ = self._image(pixels=False)
-        if self.label is not None and self.label.is_dir():
-            layout.read_masks(self.label, grid, pixels=False)
-        elif self.label is not None:
-            self._nifti_label(grid, pixels=False)
+        if self.label is not None:
+            self._label(grid, pixels=False)
         return grid
-
-    def _nifti_label(self, grid, pixels):
-        """The voxels of a NIfTI label along the axes of the image's `grid`, however it has them itself."""
-        from nibabel.orientations import apply_orientation
-
-        own, label = layout.read_nifti(self.label, pixels)
-        if (difference := grid.differs(own)) and not grid.differs((turn := grid.turned(own))[1]):
-            return None if label is None else apply_orientation(label, turn[0])
-        if difference:
-            raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
-                           "export image and label on one grid")
-        return label
 
     def read_image(self):
         """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
@@ -136,16 +122,26 @@ class Scan:
         if self.label is None:
             return None
         grid, _ = self._image(pixels=False)
-        if self.label.is_dir():
-            label = layout.class_ids(layout.read_masks(self.label, grid), "chaos", self.label)
-        else:
-            codes = "btcv" if self.layout == "btcv" else "pairs"
-            label = layout.class_ids(self._nifti_label(grid, pixels=True), codes, self.label)
+        codes = "chaos" if self.label.is_dir() else "btcv" if self.layout == "btcv" else "pairs"
+        label = layout.class_ids(self._label(grid, pixels=True), codes, self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")
         layout.check_anatomy(label, grid.affine, self.label)
         return label
+
+    def _label(self, grid, pixels):
+        """The label's values along the axes of the image's `grid`, however it has them itself; None unless `pixels`."""
+        from nibabel.orientations import apply_orientation
+
+        if self.label.is_dir():
+            return layout.read_masks(self.label, grid, pixels)
+        own, label = layout.read_nifti(self.label, pixels)
+        turn, turned = grid.turned(own)
+        if difference := grid.differs(turned):
+            raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
+                           "export image and label on one grid")
+        return apply_orientation(label, turn) if pixels else None
 
     def read(self):
         """The scan as a `Volume`. Raises `BadInput` for headers or voxels that cannot be used."""
@@ -168,9 +164,9 @@ class Dataset:
     unused: tuple = ()
 
     def __post_init__(self):
-        names = Counter(scan.name.replace("/", "-").lower() for scan in self.scans)
-        for scan in self.scans:
-            if names[scan.name.replace("/", "-").lower()] > 1:
+        names = [scan.name.replace("/", "-").lower() for scan in self.scans]
+        for scan, name in zip(self.scans, names, strict=True):
+            if names.count(name) > 1:
                 raise BadInput(f"{scan.name}: expected a name of its own, found two scans of it; rename one of them")
 
     @property
