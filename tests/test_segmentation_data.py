@@ -244,6 +244,11 @@ def edit(path, change):
     nibabel.save(nibabel.Nifti1Image(*change(array, image.affine)), path)
 
 
+def array(change):
+    """A change of the voxels alone."""
+    return lambda path: edit(path, lambda a, m: (change(a), m))
+
+
 def in_units(path, units):
     image = nibabel.load(path)
     image.header.set_xyzt_units(units)
@@ -263,33 +268,21 @@ BAD_NIFTI = {
     "truncated image": (CT_IMAGE, truncate, "with all its voxels"),
     "truncated label": (MR_LABEL, truncate, "with all its voxels"),
     "empty": (MR_IMAGE, lambda p: p.write_bytes(b""), "expected a NIfTI file"),
-    "two dimensions": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a[:, :, 0], m)), "expected three dimensions"),
-    "four dimensions": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a[..., None].repeat(2, 3), m)), "three dimensions"),
-    "another shape": (
-        CT_LABEL,
-        lambda p: edit(p, lambda a, m: (a[:, :, 1:], m)),
-        "shape (20, 18, 9) beside (20, 18, 10)",
-    ),
+    "two dimensions": (MR_IMAGE, array(lambda a: a[:, :, 0]), "expected three dimensions"),
+    "four dimensions": (CT_IMAGE, array(lambda a: a[..., None].repeat(2, 3)), "three dimensions"),
+    "another shape": (CT_LABEL, array(lambda a: a[:, :, 1:]), "shape (20, 18, 9) beside (20, 18, 10)"),
     "another affine": (
         MR_LABEL,
         lambda p: edit(p, lambda a, m: (a, m + np.eye(4)[:, [3, 0, 1, 2]])),
         "affines that put",
     ),
-    "unknown BTCV label": (
-        CT_LABEL,
-        lambda p: edit(p, lambda a, m: (a + 10, m)),
-        "BTCV's label values 0 to 13, found 16",
-    ),
-    "unknown class": (MR_LABEL, lambda p: edit(p, lambda a, m: (a * 3, m)), "label values 0 to 4, found 6, 9, 12"),
-    "half a class": (MR_LABEL, lambda p: edit(p, lambda a, m: (a / np.float32(2), m)), "found 0.5, 1.5"),
+    "unknown BTCV label": (CT_LABEL, array(lambda a: a + 10), "BTCV's label values 0 to 13, found 16"),
+    "unknown class": (MR_LABEL, array(lambda a: a * 3), "label values 0 to 4, found 6, 9, 12"),
+    "half a class": (MR_LABEL, array(lambda a: a / np.float32(2)), "found 0.5, 1.5"),
     "NaN": (CT_IMAGE, lambda p: edit(p, nan), "expected finite values, found 1 NaN"),
-    "constant": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a * 0 + 7, m)), "found the value 7 everywhere"),
-    "no organ": (CT_LABEL, lambda p: edit(p, lambda a, m: (a * 0, m)), "at least two classes, found only background"),
-    "outside the CT window": (
-        CT_IMAGE,
-        lambda p: edit(p, lambda a, m: (a - 2000, m)),
-        "expected contrast after clipping",
-    ),
+    "constant": (MR_IMAGE, array(lambda a: a * 0 + 7), "found the value 7 everywhere"),
+    "no organ": (CT_LABEL, array(lambda a: a * 0), "at least two classes, found only background"),
+    "outside the CT window": (CT_IMAGE, array(lambda a: a - 2000), "expected contrast after clipping"),
     "image alone": (CT_LABEL, lambda p: p.unlink(), "img0002.nii.gz: expected its label "),
     "label alone": (MR_IMAGE, lambda p: p.unlink(), "label_2.nii.gz: expected its image "),
 }
@@ -298,13 +291,13 @@ BAD_NIFTI = {
 def as_other(modality):
     """An image of the other modality under this one's name."""
     one, other = picture(classes()), hounsfield(classes())
-    return lambda p: edit(p, lambda a, m: (one if modality == "ct" else other, m))
+    return array(lambda a: one if modality == "ct" else other)
 
 
 BAD_NIFTI |= {
     "MR as CT": (CT_IMAGE, as_other("ct"), "expected CT in Hounsfield units, 2% or more of it fat and air below -50"),
     "CT as MR": (MR_IMAGE, as_other("mr"), "if it is CT, give it as CT"),
-    "CT without its scaling": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a + 125, m)), "else apply its lost scaling"),
+    "CT without its scaling": (CT_IMAGE, array(lambda a: a + 125), "else apply its lost scaling"),
     "a case twice": (MR_IMAGE, lambda p: nifti(p.with_suffix(""), picture(classes())), "expected one file of a case"),
     "microns": (CT_IMAGE, lambda p: in_units(p, "micron"), "expected millimetres, found micron"),
     "metres unsaid": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a, m / 1000)), "of 10 to 3000 mm, found 0.08 x 0.072"),
@@ -502,10 +495,7 @@ BAD_CHAOS |= {
     "no directions": (stored(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no two directions at right angles"),
     "no pixel": (stored(PixelSpacing=[0, 4]), "found PixelSpacing [0.0, 4.0]"),
     "flat values": (stored(RescaleSlope=0), "rescaling (0.0, -10.0)"),
-    "beside the others": (
-        lambda s: edit_dicom(s / "DICOM_anon", aside),
-        "expected slices on a straight line",
-    ),
+    "beside the others": (lambda s: edit_dicom(s / "DICOM_anon", aside), "expected slices on a straight line"),
     "some positions": (stored(slice(4, 5), ImagePositionPatient=None), "ImagePositionPatient in all slices"),
     "65535 rows": (stored(Rows=65535, Columns=65535), "found 65535 rows of 65535 columns"),
     "short pixels": (stored(slice(4, 5), PixelData=bytes(700)), "found 700 bytes of pixels instead of 720"),
@@ -574,19 +564,10 @@ def test_arguments_are_checked(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"spacing": (1, 2)},
-        {"spacing": (0, 1, 1)},
-        {"size": (0, 3)},
-        {"crop": "box"},
-        {"min_depth": 0},
-        {"mr_clip": 99},
-        {"ct_window": (275, -125)},
-        {"normalise": "batch"},
-    ],
-)
+@pytest.mark.parametrize("wrong", [
+    {"spacing": (1, 2)}, {"spacing": (0, 1, 1)}, {"size": (0, 3)}, {"crop": "box"}, {"min_depth": 0}, {"mr_clip": 99},
+    {"ct_window": (275, -125)}, {"normalise": "batch"},
+])  # fmt: skip
 def test_geometry_is_checked(wrong):
     with pytest.raises(BadInput, match=f"^{next(iter(wrong))}: expected"):
         Geometry(**wrong)
@@ -1150,8 +1131,8 @@ def scaled(p):
 TAKEN = {
     "a fourth axis of length one, image": (MR_IMAGE, axes_of_one),
     "a fourth axis of length one, label": (MR_LABEL, axes_of_one),
-    "nearly whole": (MR_LABEL, lambda p: edit(p, lambda a, m: (a * np.float32(0.99999994), m))),
-    "a hundredth": (MR_LABEL, lambda p: edit(p, lambda a, m: (a + np.float32(0.009), m))),
+    "nearly whole": (MR_LABEL, array(lambda a: a * np.float32(0.99999994))),
+    "a hundredth": (MR_LABEL, array(lambda a: a + np.float32(0.009))),
     "scaled": (MR_LABEL, scaled),
     "other axes": (MR_LABEL, turned_label),
     "another direction": (MR_LABEL, flipped_label),
