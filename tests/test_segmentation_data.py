@@ -901,6 +901,15 @@ def test_a_patient_of_chaos_is_there_once(tmp_path):
         load(tmp_path)
 
 
+def test_a_patient_whose_name_is_no_utf_8_is_prepared(tmp_path):
+    write_chaos(tmp_path)
+    write_chaos(tmp_path, patient=2)
+    patients = os.fsencode(tmp_path / "chaos/Train_Sets/MR")
+    os.rename(patients + b"/2", patients + b"/\xff")
+    prepared = prepare(load(tmp_path), SMALL, progress=False)
+    assert [case.name for case in prepared.cases] == ["mr/chaos_1", r"mr/chaos_\udcff"]
+
+
 def test_two_scans_of_one_name_would_share_a_cache(tmp_path):
     scans = (Scan("ct/a-b", "ct", tmp_path), Scan("ct/A/b", "ct", tmp_path))
     with pytest.raises(BadInput, match="^ct/a-b: expected a name of its own, found two scans of it"):

@@ -88,13 +88,12 @@ class Scan:
         """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
         of the other modality."""
         grid, image = self._image(pixels=True)
-        if not np.isfinite(image).all():
-            count = int((~np.isfinite(image)).sum())
+        if count := image.size - np.count_nonzero(np.isfinite(image)):
             raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
         if image.min() == image.max():
             raise BadInput(f"{self.image}: expected an image, found the value {image.flat[0]:g} everywhere; "
                            "convert the scan again")
-        share = float((image < FAT_HU).mean())
+        share = np.count_nonzero(image < FAT_HU) / image.size
         if self.modality == "ct" and share < FAT_SHARE:
             raise BadInput(f"{self.image}: expected CT in Hounsfield units, {FAT_SHARE:.0%} or more of it fat and air "
                            f"below {FAT_HU:g}, found {share:.1%}; if it is MR, give it as MR, else apply its lost "
@@ -360,9 +359,9 @@ def _chaos(folder, sequence, problems):
                 continue
             image, label = patient / kind / "DICOM_anon", patient / kind / "Ground"
             merged = bool(phase) and not (image / phase).is_dir()
-            image = image if merged else image / phase
-            scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
-                              echo if merged else None))
+            name = patient.name.encode(errors="backslashreplace").decode()  # it may be no UTF-8
+            scans.append(Scan(f"mr/chaos_{name}", "mr", image if merged else image / phase,
+                              label if labelled else None, "chaos", echo if merged else None))
     return scans
 
 

@@ -52,7 +52,7 @@ middle tells a liver that has the number of the spleen: it may lie on either sid
 SNOMED = ("10200004", "9846003", "18639004", "78961009")  # the codes of ORGANS in SNOMED CT
 PITCH_TOLERANCE = 0.05  # how far the distance of two neighbouring slices may be from the median one, as a part of it
 
-LARGEST_SLICE, LARGEST_SCAN, LARGEST_FILE = 2**24, 2**28, 2**28  # pixels, voxels, bytes of a DICOM file
+LARGEST_SCAN, LARGEST_FILE = 2**28, 2**28  # voxels, bytes of a DICOM file
 SERIES = ("PatientID", "Modality", "SeriesNumber", "SeriesDescription", "ProtocolName", "ImageType", "FlipAngle",
           "FrameType", "SliceThickness", "ScanningSequence", "EchoTime", "EffectiveEchoTime", "EchoNumbers",
           "InversionTime", "SequenceName", "TemporalPositionIdentifier", "TemporalPositionIndex", "DiffusionBValue",
@@ -347,12 +347,11 @@ def dicom_series(files, pixels=False, modality=None):
         raise BadInput(f"{files[0]}: expected {modality.upper()}, found Modality {said}; give it as that")
     if not pixels:
         return grid, None
-    image, places = np.empty(grid.shape, np.float32), {(one.path, one.number): k for k, one in enumerate(slices)}
+    image, layers = np.empty(grid.shape, np.float32), {(one.path, one.number): k for k, one in enumerate(slices)}
     for path in files:
         for number, values in enumerate(_pixels(path)):
-            place = places[path, number]
-            slope, intercept = np.float32(slices[place].rescale)
-            image[:, :, place] = (values.astype(np.float32) * slope + intercept).T
+            slope, intercept = np.float32(slices[layer := layers[path, number]].rescale)
+            image[:, :, layer] = (values.astype(np.float32) * slope + intercept).T
     return grid, image
 
 
@@ -432,7 +431,7 @@ def _slices(path, _):
                            "the series in Hounsfield units or raw values")
         shape = int(dicom.Rows), int(dicom.Columns)
         bits = [int(getattr(dicom, tag)) for tag in ("BitsAllocated", "BitsStored", "HighBit")]
-        if not 0 < math.prod(shape) <= LARGEST_SLICE:
+        if not 0 < math.prod(shape) <= LARGEST_SCAN:
             raise ValueError(f"{shape[0]} rows of {shape[1]} columns")
         if bits[0] not in (8, 16, 32) or not 0 < bits[1] <= bits[0] or bits[2] != bits[1] - 1:
             raise ValueError("BitsAllocated, BitsStored and HighBit {} {} {}".format(*bits))
@@ -480,16 +479,14 @@ def undecodable(syntax):
     """Why pydicom cannot decode a transfer syntax, in words that also say what helps; None where it can."""
     import pydicom
 
-    syntax, why = pydicom.uid.UID(syntax), ""
-    name = f"the transfer syntax {syntax.name}" + f" ({syntax})" * (syntax.name != syntax)
-    try:
+    syntax, lacking = pydicom.uid.UID(syntax), ""
+    with contextlib.suppress(NotImplementedError):  # of a syntax that it never decodes
         decoder = pydicom.pixels.get_decoder(syntax)
         if decoder.is_available:
             return None
-        why = f" ({' or '.join(decoder.missing_dependencies)})"
-    except NotImplementedError:
-        pass
-    return f"{name}, for which pydicom has no decoder here{why}; {_decoders(syntax)}"
+        lacking = f" ({' or '.join(decoder.missing_dependencies)})"
+    name = syntax.name + f" ({syntax})" * (syntax.name != syntax)
+    return f"the transfer syntax {name}, for which pydicom has no decoder here{lacking}; {_decoders(syntax)}"
 
 
 def _decoders(syntax):
@@ -563,14 +560,14 @@ def read_masks(folder, grid, pixels=True):
         expect_file(path, "a PNG mask", most=2**26)
         with parsing(path, "a PNG mask"):
             whole = io.BytesIO(path.read_bytes())
-            with PIL.Image.open(whole, formats=["PNG"]) as picture:
-                (width, height), mode = picture.size, picture.mode
-                if (width, height, mode) != (columns, rows, "L"):
-                    raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
-                if pixels:
-                    layers.append(np.asarray(picture, dtype=np.uint8).T)
-            if pixels:  # of the chunks that hold pixels only this compares the checksums
-                PIL.Image.open(whole, formats=["PNG"]).verify()
+            picture = PIL.Image.open(whole, formats=["PNG"])
+            found, expected = (f"{size[0]} x {size[1]} in mode {mode}"
+                               for size, mode in ((picture.size, picture.mode), ((columns, rows), "L")))  # fmt: skip
+            if found != expected:
+                raise ValueError(f"{found}, not {expected}")
+            if pixels:
+                layers.append(np.asarray(picture).T)
+                PIL.Image.open(whole, formats=["PNG"]).verify()  # which alone compares the checksums of its pixels
     return np.stack(layers, axis=2) if pixels else None
 
 
@@ -606,8 +603,9 @@ def class_ids(values, kind, name="label"):
     if wrong.any():
         found = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:8])
         raise BadInput(f"{name}: expected {expected}, found {found}; correct the label or leave the case out")
-    if kind == "chaos" and not set(grey := np.unique(index).tolist()) - {0, 240, 255} and max(grey, default=0):
-        found = f"{', '.join(map(str, grey))} alone, left kidney and spleen in the first and spleen in the second"
+    if kind == "chaos" and index.any() and np.isin(index, (0, 240, 255)).all():
+        grey = ", ".join(map(str, np.unique(index)))
+        found = f"{grey} alone, left kidney and spleen in the first and spleen in the second"
         raise BadInput(f"{name}: expected grey values that tell which release of CHAOS it is, found {found}; correct "
                        "the masks or leave the case out")
     return classes

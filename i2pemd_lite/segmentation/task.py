@@ -96,10 +96,10 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
 
 def _paths(scans, out):
     """Where the label map of each scan goes, in folders that are there and can be written to."""
-    problems = Problems("the scans to predict")
-    parts = [[part for part in scan.name.split("/") if part != ".."] for scan in scans]
-    paths = [out.joinpath(scan.modality, *part[1:-1], f"{part[-1]}.nii.gz")
-             for scan, part in zip(scans, parts, strict=True)]  # fmt: skip
+    problems, paths = Problems("the scans to predict"), []
+    for scan in scans:
+        parts = [part for part in scan.name.split("/") if part != ".."]
+        paths.append(out.joinpath(scan.modality, *parts[1:-1], f"{parts[-1]}.nii.gz"))
     names = [str(path).lower() for path in paths]  # which is all that some disks tell apart
     for scan, path in zip(scans, paths, strict=True):
         if names.count(str(path).lower()) > 1:
@@ -124,9 +124,8 @@ def _scans(run, images, modality, problems, out):
             print("".join(f"{images}: {words}\n" for words in unused), end="", file=sys.stderr)
             return scans
         if modality or unused:
-            expected, found = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series", "; ".join(unused) or "none"
-            if not (unused or os.path.isdir(images)):
-                found = unlike_file(images)
+            expected = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series"
+            found = "; ".join(unused) or ("none" if os.path.isdir(images) else unlike_file(images))
             raise BadInput(f"{images}: expected {expected}, found {found}; check the name")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
