@@ -224,12 +224,6 @@ def load(folder=None, sequence="t2spir", labelled=True):
               bad one must not stop the others, each is checked when it is read.
 
     Raises `BadInput` that lists all that is wrong in the folder at once (with `labelled`).
-
-    Example
-    -------
-    >>> load("/nowhere")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: /nowhere: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or ...
     """
     if sequence not in SEQUENCES:
         raise BadInput(f"sequence: expected one of {', '.join(SEQUENCES)}, found {sequence!r}")
@@ -378,23 +372,21 @@ def _unused(folder, scans, sequence):
 
 def _why_unused(path, scans, sequence):
     """The reason in words why `load` takes no file at that path from its folder."""
-    layouts, name = {scan.layout for scan in scans}, path.name.lower()
-    if name.endswith((".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")):
-        return "it is not unpacked"
-    if path.parts[0] == "chaos":
-        if "chaos" not in layouts:
-            return "chaos/Train_Sets/MR holds no patients"
-        if path.parts[2:3] != ("MR",):
-            return "of CHAOS only MR is read"
-        if SEQUENCES[sequence][0] not in path.parts or SEQUENCES[sequence][1] not in (*path.parts, ""):
-            return f"it is not of the sequence {sequence}"
-        if path.parts[1] == "Test_Sets" and "Ground" in path.parts:
-            return "scans in Test_Sets are read without labels"
-        return "it is no slice (.dcm) in DICOM_anon and no mask (.png) in Ground"
-    if path.parts[0] == "chaos_mr_t2spir" and "pairs" not in layouts and (sequence != "t2spir" or "chaos" in layouts):
-        return "these patients are read from chaos" if "chaos" in layouts else f"it is not of the sequence {sequence}"
-    if not re.fullmatch(r"(btcv/RawData|chaos_mr_t2spir)/(Training/(img|label)|Testing/img)", path.parent.as_posix()):
-        return "it does not lie in Training/img, Training/label or Testing/img"
-    if not re.fullmatch(layout.NIFTI, name):
-        return "it is no NIfTI file (.nii, .nii.gz)"
-    return "its name is not img or image, or for labels label, and a number"
+    layouts, (kind, phase, _), parts = {scan.layout for scan in scans}, SEQUENCES[sequence], path.parts
+    chaos, pairs, name = parts[0] == "chaos", parts[0] == "chaos_mr_t2spir", path.name.lower()
+    places = r"(btcv/RawData|chaos_mr_t2spir)/(Training/(img|label)|Testing/img)"
+    reasons = (
+        (name.endswith((".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")), "it is not unpacked"),
+        (chaos and "chaos" not in layouts, "chaos/Train_Sets/MR holds no patients"),
+        (chaos and parts[2:3] != ("MR",), "of CHAOS only MR is read"),
+        (chaos and not {kind, phase} <= {*parts, ""}, f"it is not of the sequence {sequence}"),
+        (chaos and parts[1] == "Test_Sets" and "Ground" in parts, "scans in Test_Sets are read without labels"),
+        (chaos, "it is no slice (.dcm) in DICOM_anon and no mask (.png) in Ground"),
+        (pairs and "chaos" in layouts, "these patients are read from chaos"),
+        (pairs and sequence != "t2spir", f"it is not of the sequence {sequence}"),
+        (not re.fullmatch(places, path.parent.as_posix()),
+         "it does not lie in Training/img, Training/label or Testing/img"),
+        (not re.fullmatch(layout.NIFTI, name), "it is no NIfTI file (.nii, .nii.gz)"),
+        (True, "its name is not img or image, or for labels label, and a number"),
+    )  # fmt: skip
+    return next(why for holds, why in reasons if holds)

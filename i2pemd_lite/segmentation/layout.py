@@ -136,12 +136,6 @@ def read_nifti(path, pixels=True):
 
     Raises `BadInput` where it is no regular file, is unreadable, cut short or longer than its header says, has more
     than three axes (those of length one apart), 2^28 voxels, colours or complex numbers, or is not in millimetres.
-
-    Example
-    -------
-    >>> read_nifti("/nowhere/img0001.nii.gz")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: /nowhere/img0001.nii.gz: expected a NIfTI file, found no such file; copy or ...
     """
     header = _header(path)
     with parsing(path, "a NIfTI file"):

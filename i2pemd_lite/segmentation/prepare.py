@@ -393,19 +393,21 @@ def _fill(folder, dataset, geometry, progress, train):
     """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
     from tqdm import tqdm
 
-    problems = Problems(str(dataset.folder))
-    pending = [scan for scan in dataset.scans if not _is_whole(folder / _file_name(scan.name))]
-    for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
-        parts = []
+    problems, cases = Problems(str(dataset.folder)), []
+    for scan in tqdm(dataset.scans, desc="Preparing scans", unit="scan", disable=not progress):
+        path, parts = folder / _file_name(scan.name), []
+        with contextlib.suppress(BadInput):  # it is not there, or damaged
+            cases.append(_read_case(path))
+            continue
         for read in (scan.read_image, scan.read_label):
             with problems.collect():
                 parts.append(read())
         if len(parts) == 2:
             (image, grid), label = parts
             with problems.collect():
-                _write_case(folder / _file_name(scan.name), _case(scan, image, label, grid, geometry))
+                _write_case(path, _case(scan, image, label, grid, geometry))
+                cases.append(_read_case(path))
     problems.raise_if_any()
-    cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
     present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
     for name in (name for k, name in enumerate(CLASSES) if k not in present):
         problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
@@ -472,13 +474,6 @@ def _read_case(path, hashed=None):
     if hashed not in (None, _hash(case)):
         raise BadInput(f"{path}: expected {what} with the voxels that were listed, found others; {do}")
     return case
-
-
-def _is_whole(path):
-    try:
-        return bool(_read_case(path))
-    except BadInput:
-        return False
 
 
 def _levels(image, lo, scale):
