@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import math
+import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.classification import codec
-from i2pemd_lite.classification.layout import CLASSES
+from i2pemd_lite.classification.layout import CLASSES, Arrays
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.sampling import Unchanging
@@ -52,7 +53,11 @@ class Prepared(Unchanging):
     @property
     def assumed(self):
         """{id: what was assumed of an image that does not say it}."""
-        return dict.fromkeys(self.converted, "made RGB, though grey, with a palette, transparent or CMYK")
+        said = {id: "made RGB, though grey, with a palette, transparent or CMYK" for id in self.converted}
+        again = "taken as an image of its own, though another one has the same pixels"
+        for i, _ in _twins(self.images):
+            said[self.ids[i]] = f"{said[self.ids[i]]}, and {again}" if self.ids[i] in said else again
+        return said
 
     def save_compact(self, file, limit=compact.LIMIT):
         """Write the labelled images as one compact file, whole or not at all -> what was written, in words.
@@ -142,10 +147,32 @@ def prepare(dataset, size, progress=True, problems=None):
         dataset.parts, torch.from_numpy(test_images), test_ids, (*odd, *odd_test),
         "", folder,
     )  # fmt: skip
+    if not isinstance(dataset.pictures, Arrays):  # MedMNIST's split is by image, and said to be so
+        _expect_one_truth(prepared, strict)
+        strict.raise_if_any()
     prepared = replace(prepared, fingerprint=_fingerprint(prepared))
     if dataset.sources and test_ids == dataset.test_ids:  # images that come from no file have no key
         prepared.save(file)
     return prepared
+
+
+def _twins(images):
+    """[(i, j)] of images, where image i has the pixels of an earlier one, j."""
+    first, twins = {}, []
+    for i, image in enumerate(images.numpy()):
+        j = first.setdefault(zlib.crc32(image), i)
+        if j < i and np.array_equal(image, images[j].numpy()):
+            twins.append((i, j))
+    return twins
+
+
+def _expect_one_truth(prepared, problems):
+    """Note images that are there twice, under two names, with another class, lesion or part."""
+    known = {"class": prepared.labels.tolist(), "lesion": prepared.lesions, "part": prepared.parts}
+    for i, j in _twins(prepared.images):
+        if differ := [name for name, values in known.items() if values and values[i] != values[j]]:
+            expected = f"the {' and '.join(differ)} of {prepared.ids[j]}, which has the same pixels"
+            problems.add(prepared.ids[i], expected, "another", "remove one of the two")
 
 
 def _decode_all(pictures, ids, side, progress, what, problems):
