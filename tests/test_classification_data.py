@@ -1127,6 +1127,30 @@ def noisy(n, side=32, fainter=()):
     return Prepared("x", side * 7 // 8, images, torch.arange(n) % 7, ids, None, None, images[:0], (), (), "")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0}, {"size": 10**9}, {"count": 0}, {"count": -1}, {"step": 0.0}, {"step": 1e300}, {"ids": ["a"] * 14},
+        {"ids": ["a"]}, {"labels": [0]}, {"labels": [9] * 14}, {"lesions": ["a"]}, {"parts": ["day"] * 14},
+    ],
+)  # fmt: skip
+def test_prepared_images_of_which_the_notes_do_not_fit_are_refused(tmp_path, change):
+    prepared, file = noisy(14), tmp_path / "x.safetensors"
+    prepared.save_compact(file)
+    notes, _, unpacked = compact.read(file, "classification")
+    parts = compact.packed({name: lambda part=part: part for name, part in unpacked().items()})
+    notes = {name: value for name, value in notes.items() if name not in ("format", "task", "sha256")}
+    compact.write(file, "classification", notes | change, parts)
+    with pytest.raises(BadInput, match="x.safetensors: expected a compact set as it was written, found"):
+        Prepared.open(file)
+    if not change.keys() & {"count", "step", "size"}:
+        kinds = {name: torch.tensor(value) if name == "labels" else tuple(value) for name, value in change.items()}
+        other = replace(prepared, **kinds)
+        replace(other, fingerprint=prepare.__globals__["_fingerprint"](other)).save(file)
+        with pytest.raises(BadInput, match="x.safetensors: expected prepared skin images"):
+            Prepared.open(file)
+
+
 def test_images_are_coded_as_finely_as_the_limit_allows(tmp_path):
     prepared, found = noisy(40), []
     for limit in (1, 0.03, 0.02, 0.01):

@@ -94,8 +94,7 @@ class Prepared(Unchanging):
         tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
         notes = {name: tuple(notes[name]) if isinstance(notes[name], list) else notes[name] for name in _NOTES}
         found = cls(**tensors, **notes, folder=str(Path(file).resolve()))
-        whole = found.fingerprint == _fingerprint(found) and len(found.images) == len(found.labels) == len(found.ids)
-        if not whole or found.images.shape[-1] != stored_side(found.size):
+        if found.fingerprint != _fingerprint(found) or not _fits(found):
             raise BadInput(f"{file}: expected {what} as they were written, found others; {again}")
         return found
 
@@ -110,6 +109,14 @@ def _fingerprint(p):
     """A hash of the pixels of a `Prepared`, and of all that is known of them."""
     notes = [p.name, p.ids, p.lesions, p.parts, p.test_ids, p.labels.tolist()]
     return files.fingerprint(*notes, *(hashlib.sha256(x.numpy()).digest() for x in (p.images, p.test_images)))
+
+
+def _fits(p):
+    """Whether what a `Prepared` holds is of as many images, with names of their own, classes and parts that there are,
+    and of its size."""
+    n, ids, names = len(p.images), p.ids + p.test_ids, [p.labels, p.ids, *filter(None, (p.lesions, p.parts))]
+    known = all(0 <= k < len(CLASSES) for k in p.labels.tolist()) and {*(p.parts or ())} <= {"train", "val", "test"}
+    return known and {*map(len, names)} == {n} and len({*ids}) == len(ids) and p.images.shape[-1] == stored_side(p.size)
 
 
 def stored_side(size):
@@ -237,20 +244,28 @@ def _coded(images, room):
 
 
 def _open_compact(file):
+    what = "a compact set as it was written"
     notes, mark, unpacked = compact.read(file, "classification", _COMPACT)
     side, count, step = stored_side(notes["size"]), notes["count"], notes["step"]
-    images = np.empty((len(notes["ids"]), 3, side, side), np.uint8)
+    starts = [f"images from {i}" for i in range(0, len(notes["ids"]), max(count, 1))]
+    if count < 1 or step not in codec.STEPS or not 8 <= side <= 2**15 or starts != [*notes["sha256"]]:
+        raise BadInput(f"{file}: expected {what}, found other parts; make it anew")
+    with files.parsing(file, what):
+        images = np.empty((len(notes["ids"]), 3, side, side), np.uint8)
 
-    def fill(name, coded):
-        here = images[int(name.split()[-1]) :][:count]
-        for image, levels in zip(here, codec.decoded(coded, len(here), -(-side // codec.B)), strict=True):
-            image[:] = codec.pixels(levels, step, side)
+        def fill(name, coded):
+            here = images[int(name.split()[-1]) :][:count]
+            for image, levels in zip(here, codec.decoded(coded, len(here), -(-side // codec.B)), strict=True):
+                image[:] = codec.pixels(levels, step, side)
 
-    unpacked(fill)
+        unpacked(fill)
     names = {name: notes[name] and tuple(notes[name]) for name in _NAMES}
     images, labels = torch.from_numpy(images), torch.tensor(notes["labels"])
-    return Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
-                    fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
+    found = Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
+                     fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
+    if not _fits(found):
+        raise BadInput(f"{file}: expected {what}, found others than it has images; make it anew")
+    return found
 
 
 @dataclass(frozen=True)
