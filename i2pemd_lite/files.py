@@ -250,11 +250,8 @@ def unguarded(cell):
 
 def read_json(path, form=None):
     """The value in a JSON file; `BadInput` when it is absent, not JSON, or has another form (see `formed`)."""
-    expect_file(path, "a JSON file", "restore it, or have it written again")
-    try:
+    with parsing(path, "a JSON file", "restore it, or have it written again"):
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected a JSON file, found {error}; restore it, or have it written again") from None
     return value if form is None else formed(value, form, path)
 
 

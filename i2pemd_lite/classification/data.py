@@ -131,15 +131,15 @@ def _children(folder):
 def _pictures(there, folder, part, unused):
     """The `Pictures` of training or test, in a folder or zip of that name, which goes from `there`; None where there
     is no test. Raises `BadInput` where there are none for training."""
-    places = [there.pop(f"{part}_Input{end}".lower(), None) for end in ("", ".zip")]
-    place, *more = filter(None, places) if any(places) else (None,)
-    if not place and part == TRAINING:
-        raise BadInput(f"{folder}: expected {part}_Input, a folder or a .zip, found neither; put the images there")
-    unused |= dict.fromkeys(more, f"not used, as {place} is taken")
-    found = place and Pictures(place)
+    places = [there.pop(name) for name in (f"{part}_Input".lower(), f"{part}_Input.zip".lower()) if name in there]
+    if not places:
+        if part == TRAINING:
+            raise BadInput(f"{folder}: expected {part}_Input, a folder or a .zip, found neither; put the images there")
+        return None
+    found = Pictures(places[0])
     if part == TRAINING:
         found.expect_some()
-    unused |= found.unused if found else {}
+    unused |= found.unused | {path: f"not used, as {places[0]} is taken" for path in places[1:]}
     return found
 
 
