@@ -426,6 +426,11 @@ def test_every_bad_file_is_told_with_all_the_others_and_the_good_ones_count(tmp_
     for name, (make, _) in BAD.items():
         (folder / name).write_text(make(content), encoding="utf-8")
     (folder / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    (folder / "__MACOSX").mkdir()
+    for name in ("._learner00.json", "__MACOSX/learner00.json"):  # as macOS packs them
+        (folder / name).write_bytes(b"\0\5\x16\7Mac OS X")
+    marked = folder / "learner01.json"
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())  # as an editor on Windows saves it
     (folder / "notes.txt").write_text("not looked at")
     assert main(["report", str(folder), "--out", str(out)]) == 1
     said = capsys.readouterr().out
@@ -444,6 +449,9 @@ def test_folders_without_a_good_file_are_told(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["report", str(tmp_path / "empty")]) == 1
     assert "files that end in .json, found none" in capsys.readouterr().err
+    (tmp_path / "empty" / "all.zip").write_bytes(b"PK")
+    assert main(["report", str(tmp_path / "empty")]) == 1
+    assert "files that end in .json, found all.zip; unpack it" in capsys.readouterr().err
     (tmp_path / "empty" / "a.json").write_text("{")
     assert main(["report", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]) == 1
     assert "1 problem in 1 hand-in" in capsys.readouterr().err and not (tmp_path / "out").exists()
