@@ -40,6 +40,13 @@ def test_lines_break_where_a_number_is_missing_and_are_cut_off_where_they_leave_
     assert not hasattr(free, "clip_path")
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_has_no_place_is_nowhere():
+    card, here = plane()
+    here.line([0, 20], [np.nan, np.nan], marker="o")
+    assert {mark.d for mark in marks(card.svg(), "p")} == {""}
+
+
 @pytest.mark.parametrize("marker", "o.DsX*x|_^v")
 def test_a_marker_lies_around_its_place(marker):
     card, here = plane()
@@ -96,10 +103,11 @@ def test_no_text_is_smaller_than_eleven_pixels():
 
 def test_names_are_words_and_never_markup():
     card = Card(2, 2)
-    for n, name in enumerate(["$x_$", "<b>&", 'a "b"']):
+    for n, name in enumerate(["$x_$", "<b>&", 'a  "b"']):
         card.paper.text(0.1, 0.2 * n, name)
         card.plane(name, [0, 0, 1, 1]).rect(0, 0, 1, 1)
-    assert [mark.text for mark in marks(card.svg('"words" <i>'), "paper text")] == ["$x_$", "<b>&", 'a "b"']
+    assert [mark.text for mark in marks(card.svg('"words" <i>'), "paper text")] == ["$x_$", "<b>&", 'a  "b"']
+    assert "text{white-space:pre}" in card.svg()
 
 
 def test_a_drawing_that_fails_leaves_the_picture_as_it_was(monkeypatch):

@@ -284,9 +284,11 @@ class Plane:
     def _add(self, kind, tag, places, zorder, attributes, inner="", clip=True):
         key = f"{self.name} {kind} {self._said[kind]}"
         self._said[kind] += 1
+        places = np.reshape(places, (-1, 2))
+        places = places[np.isfinite(places).all(1)]
         if clip and len(places):
             (left, top, wide, high), *_ = self._ends()
-            low, high = np.nanmin(places, 0) - (left, top), np.nanmax(places, 0) - (left + wide, top + high)
+            low, high = places.min(0) - (left, top), places.max(0) - (left + wide, top + high)
             if low.min() < -0.5 or high.max() > 0.5:
                 self._clip = "-".join(f"{v:.0f}" for v in self._ends()[0])
                 attributes["clip-path"] = f"url(#i2clip-{self._clip})"

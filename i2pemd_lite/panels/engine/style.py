@@ -35,6 +35,7 @@ def css():
     """The rules that give the colours their values: as the page says it is, else as the reader's system is."""
     light, dark = (";".join(f"--i2-{name}:{colour}" for name, colour in theme.items()) for theme in THEMES.values())
     return (
+        ".i2pemd-svg text{white-space:pre}"
         f".i2pemd-svg{{{light}}}@media(prefers-color-scheme:dark){{.i2pemd-svg{{{dark}}}}}"
         f"[data-jp-theme-light=true] .i2pemd-svg,.vscode-light .i2pemd-svg{{{light}}}"
         f"[data-jp-theme-light=false] .i2pemd-svg,.vscode-dark .i2pemd-svg{{{dark}}}"
