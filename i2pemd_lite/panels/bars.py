@@ -121,12 +121,11 @@ def panel(K=7, ground="scattered", **start):
     if K not in range(2, 8):
         raise BadInput(f"K: expected 2 to 7 classes, found {K!r}")
     choices = {
-        "label": choice("label k", list(range(1, K + 1)), 1, "150px"),
-        "ground": choice("prototypes", list(GROUNDS), ground, "260px"),
+        "label": choice("label k", list(range(1, K + 1)), 1),
+        "ground": choice("prototypes", list(GROUNDS), ground),
     }
     masses = {
-        f"p{i}": slider(f"p{style.subscript(i)} (mass)", mass, 0.0, 1.0, 0.01, width="225px")
-        for i, mass in enumerate(START[:K], 1)
+        f"p{i}": slider(f"p{style.subscript(i)} (mass)", mass, 0.0, 1.0, 0.01) for i, mass in enumerate(START[:K], 1)
     }
     return Panel("bars", {**choices, **masses}, lambda state: compute(state, K), draw, describe,
                  [list(choices), list(masses)], (9.4, 3.1), point, start)  # fmt: skip

@@ -139,13 +139,13 @@ def describe(result):
 def panel(**start):
     """The panel; values in `start` set controls."""
     controls = {
-        "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02, width="400px"),
-        "batch": slider("batch (instances)", 32, 4, 128, 4, width="400px"),
-        "rarest": slider("class 4 is (part of all)", 0.02, 0.0, 0.25, 0.01, width="400px"),
-        "drift": slider("drift (feature units)", 2.0, 0.0, 3.0, 0.1, width="400px"),
-        "gap": slider("MR lies off CT by (feature units)", 1.0, 0.0, 2.0, 0.1, width="400px"),
-        "share": slider("MR is (part of all)", 0.5, 0.0, 1.0, 0.05, width="400px"),
-        "pool": choice("update with the", list(WAYS), "pooled voxels (Eq. 11)", "400px"),
+        "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02),
+        "batch": slider("batch (instances)", 32, 4, 128, 4),
+        "rarest": slider("class 4 is (part of all)", 0.02, 0.0, 0.25, 0.01),
+        "drift": slider("drift (feature units)", 2.0, 0.0, 3.0, 0.1),
+        "gap": slider("MR lies off CT by (feature units)", 1.0, 0.0, 2.0, 0.1),
+        "share": slider("MR is (part of all)", 0.5, 0.0, 1.0, 0.05),
+        "pool": choice("update with the", list(WAYS), "pooled voxels (Eq. 11)"),
         "zeros": switch("start from zeros, not from the first mean", False),
     }
     layout = [["alpha", "batch"], ["rarest", "share"], ["drift", "gap"], ["pool", "zeros"]]

@@ -140,13 +140,13 @@ def panel(**start):
     # G of three classes has entries that are multiples of 1/6, at most 2/3.
     sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
     controls = {
-        "label": choice("label k", [1, 2, 3], 1, "150px"),
-        "g12": steps("G₁₂ (cost)", sixths, 1 / 3, "230px"),
-        "g13": steps("G₁₃ (cost)", sixths, 1 / 2, "230px"),
-        "g23": steps("G₂₃ (cost)", sixths, 1 / 2, "230px"),
         "share": slider("p₁ (share)", 0.5, 0.0, 1.0, 0.01),
-        "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01, width="380px"),
+        "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01),
+        "label": choice("label k", [1, 2, 3], 1),
+        "g12": steps("G₁₂ (cost)", sixths, 1 / 3),
+        "g13": steps("G₁₃ (cost)", sixths, 1 / 2),
+        "g23": steps("G₂₃ (cost)", sixths, 1 / 2),
         "diagonal": switch("fixed form with 1 on its diagonal too", False),
     }
-    layout = [["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]]
+    layout = [["share", "rest", "label"], ["g12", "g13", "g23", "diagonal"]]
     return Panel("instance to prototype", controls, compute, draw, describe, layout, (9.4, 3.0), point, start)

@@ -55,7 +55,7 @@ def draw(card, result):
         right.text(-0.22, i, name, ha="right", color=style.BLUE, **look)
         if result.parts[i] > 0:
             product = f"{style.number(p)} × {style.number(result.ground[i, result.label])}"
-            right.text(0.42, i + 0.42 * (result.label - i) - 0.13, product, ha="center", halo=True, **look)
+            right.text(0.42, i + 0.42 * (result.label - i), product, ha="center", halo=True, **look)
     card.paper.text(0.675, 0.035, f"I2PEMD = {result.distance:.4f}", size=11, weight="bold")
 
 
@@ -66,14 +66,14 @@ def describe(result):
     words = f"All mass goes to class {k + 1}: {' + '.join(terms)} = {result.distance:.4f}."
     names = [f"p{style.subscript(i)} G{style.subscript(10 * i + k + 1)}" for i in (1, 2, 3)]
     numbers = {name: f"{part:.4f}" for name, part in zip(names, result.parts, strict=True)}
-    return words, {**numbers, "I2PEMD (Eq. 6)": f"{result.distance:.6f}"}
+    return words, {"I2PEMD (Eq. 6)": f"{result.distance:.6f}", **numbers}
 
 
 def panel(share=0.2, rest=0.625, label=1):
     """The picture with the prediction and its label as controls."""
     controls = {
         "share": slider("p₁ (share)", share, 0.0, 1.0, 0.05),
-        "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025, width="380px"),
-        "label": choice("label k", [1, 2, 3], label, "160px"),
+        "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025),
+        "label": choice("label k", [1, 2, 3], label),
     }
     return Panel("overview", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 3.0))

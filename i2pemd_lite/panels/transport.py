@@ -243,7 +243,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
         raise BadInput(f"cost: expected {len(p)} × {len(q)} numbers, at most 5 × 5, found {m} × {n}")
     masses = [
-        {f"{side}{k}": slider(f"{side}{style.subscript(k)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
+        {f"{side}{k}": slider(f"{side}{style.subscript(k)} (mass)", float(v), 0.0, 1.0, 0.05)
          for k, v in enumerate(values, 1)}
         for side, values in (("p", p), ("q", q))
     ]  # fmt: skip
@@ -251,9 +251,9 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
              for i, j in np.ndindex(m, n)}  # fmt: skip
     kinds = [("as the sliders", 0), *((f"label {j + 1}", j + 1) for j in range(n))]
     switches = {
-        "label": choice("q is", kinds, label, "180px"),
-        "equal": switch("scale p and q to a mass of 1 each", equal, "270px"),
-        "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
+        "label": choice("q is", kinds, label),
+        "equal": switch("scale p and q to a mass of 1 each", equal),
+        "printed": switch("Eq. 1 as printed, without the total flow", printed),
     }
     rows = [*masses, costs, switches]
     controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
