@@ -16,8 +16,9 @@ from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
 from i2pemd_lite.segmentation.report import known_mean
 
 SHORT = ("backgr.", "liver", "R kidney", "L kidney", "spleen")
-# Neither the blue of CT nor the orange of MR; each region also carries its name.
-COLOURS = np.array([[0, 0, 0], [240, 212, 74], [99, 192, 138], [214, 120, 184], [156, 139, 224]]) / 255
+# Neither the blue of CT nor the orange of MR; each region also carries its name. The first is of what is taken for
+# background and is none.
+COLOURS = np.array([[221, 59, 46], [240, 212, 74], [99, 192, 138], [214, 120, 184], [156, 139, 224]]) / 255
 TOP = (len(CLASSES) - 1) / len(CLASSES)  # no entry of G is larger (Eq. 4)
 MOST = 4  # runs beside each other
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}  # the axis of (D, H, W) that is cut
@@ -27,7 +28,6 @@ KEYS = {
     "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
 }
 MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
-PLATE = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}  # behind a name on a picture
 
 
 class Slice(NamedTuple):
@@ -154,16 +154,15 @@ def border(labels):
 
 def paint(part, overlay):
     """The overlay of a slice as (H, W, 4) colours, as `KEYS` says, transparent where there is nothing to say."""
-    import matplotlib
-    from matplotlib.colors import to_rgb
+    from matplotlib import colormaps
 
     if overlay == "I2PEMD":
-        rgba = matplotlib.colormaps[style.HEAT](part.distance / TOP)
+        rgba = colormaps["cividis"](part.distance / TOP)
         rgba[..., 3] = 0.92
         return rgba
     if overlay == "only mistakes":
-        colours = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
-        return np.concatenate([colours, 0.85 * (part.prediction != part.truth)[..., None]], -1)
+        wrong = part.prediction != part.truth
+        return np.concatenate([COLOURS[part.prediction], 0.85 * wrong[..., None]], -1)
     return tint({"truth": part.truth, "prediction": part.prediction}.get(overlay, np.zeros_like(part.truth)))
 
 
@@ -173,37 +172,34 @@ def tint(labels):
 
 
 def blend(image, overlay):
-    """An image (H, W) of 0..1 under an overlay (H, W, 4), as one picture (H, W, 3) of bytes: two take twice as long.
+    """An image (H, W) of 0..1 under an overlay (H, W, 4), as one picture (H, W, 3).
 
     Example
     -------
     >>> blend(np.array([[1.0, 1.0]]), np.array([[[0, 0, 0, 0.0], [1, 0, 0, 0.5]]])).tolist()
-    [[[255, 255, 255], [255, 128, 128]]]
+    [[[1.0, 1.0, 1.0], [1.0, 0.5, 0.5]]]
     """
     share = overlay[..., 3:]
-    return np.round(255 * (image[..., None] * (1 - share) + overlay[..., :3] * share)).astype(np.uint8)
+    return image[..., None] * (1 - share) + overlay[..., :3] * share
 
 
 def show(plane, part, overlay, outline, named=True):
     """A slice on a plane that has its limits: picture with overlay, outline and the names of organs."""
     high, (dy, dx) = len(part.image), part.spacing
-    picture = blend(part.image, paint(part, overlay))
-    plane.image(picture, 0, 255, interpolation="nearest", extent=part.sides)
+    plane.image(blend(part.image, paint(part, overlay)), extent=part.sides)
     if outline:
-        plane.line(*(border(part.truth) * (dx, dy)).T, color="white", linewidth=1.3, solid_capstyle="projecting")
+        plane.line(*(border(part.truth) * (dx, dy)).T, color="white", lw=1.3, cap="square")
     if not named or (overlay == "image only" and not outline):
         return
-    axes = plane.axes
-    dots = axes.figure.bbox.size * axes.get_position(original=True).size
-    mm = np.max(np.abs(np.diff([axes.get_xlim(), axes.get_ylim()])).ravel() / dots)  # of the body, in a dot
+    mm = 1 / np.abs(plane.at(1, 0) - plane.at(0, 0)).max()  # of the body, in a unit of the card
     labels, tops = part.prediction if overlay == "prediction" else part.truth, {}
     for k in np.unique(labels[labels > 0]):
         y, x = np.nonzero(labels == k)
-        # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
+        # Above the organ, within the picture; a letter is 7 units wide, and a name 14 high with its rim.
         tops[k] = x.mean() * dx, max(y.min() - 0.02 * high, 0.03 * high) * dy, (7 * len(SHORT[k]) + 4) * mm
-    places = moved_apart(tops, 16 * mm)
+    places = moved_apart(tops, 14 * mm)
     for k in tops:
-        plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", bbox=PLATE)
+        plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", halo=True)
 
 
 def moved_apart(tops, high):
@@ -229,8 +225,8 @@ def key(card, box, at, overlay):
     """What the colours of an overlay say: the scale of I2PEMD, from 0 to the largest entry of G, and words `at`."""
     card.paper.text(*at, KEYS.get(overlay, ""), size=8.5, color=style.QUIET)
     if overlay == "I2PEMD":
-        bar = card.plane("key", box, style.blank, xlim=(0, 1), ylim=(0, TOP))
-        bar.image(np.linspace(TOP, 0, 64)[:, None], 0, TOP, cmap=style.HEAT, aspect="auto", extent=(0, 1, 0, TOP))
+        bar = card.plane("key", box, "blank", ylim=(0, TOP))
+        bar.image(np.linspace(TOP, 0, 64)[:, None], 0, TOP, extent=(0, 1, 0, TOP), smooth=True)
         for y in (0, TOP / 2, TOP):
             bar.text(1.4, y, style.number(y), size=8, va="center")
         bar.text(0.5, TOP * 1.06, "I2PEMD", size=8.5, ha="center", va="bottom")
@@ -264,16 +260,16 @@ def draw_beside(card, result):
     side, (width, height) = rows_size(len(columns))
     lefts = {name: (HEAD + (j + 0.03) * side) / width for j, name in enumerate(columns)}
     for name, left in lefts.items():
-        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold", still=True)
+        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold")
     for i, (modality, (title, colour)) in enumerate(MARKS.items()):
         parts, bottom = result.rows[modality], height - EDGE - (i + 1) * (side + GAP) + GAP
         middle, case = (bottom + side / 2) / height, parts["truth"]
-        card.paper.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour, still=True)
+        card.paper.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour)
         words = f"{case.case.split('/')[-1]}\n{case.index + 1} of {case.depth}"
         card.paper.text(0.1 / width, middle, words, size=8.5, va="top", linespacing=1.4)
         for j, (name, part) in enumerate(parts.items()):
             box = [(HEAD + j * side) / width, bottom / height, 0.97 * side / width, side / height]
-            view = card.plane((modality, name), box, style.blank, xlim=part.sides[:2], ylim=part.sides[2:])
+            view = card.plane((modality, name), box, "blank", xlim=part.sides[:2], ylim=part.sides[2:])
             plain = name == "truth" and result.overlay != "image only"
             show(view, part, "truth" if plain else result.overlay, result.outline, named=name == "truth")
             if part.doc is not None:

@@ -57,7 +57,7 @@ def point(card, result, at, pressed):
     if pressed:
         card.held = None
     for (modality, plane), part in slices(result):
-        spot = style.place(card.planes[modality, plane].axes, at)
+        spot = card.planes[modality, plane].place(at)
         if spot is not None and (pressed or getattr(card, "held", None) == (modality, plane)):
             card.held = modality, plane
             last = np.array(part.image.shape[::-1]) - 1
@@ -85,19 +85,19 @@ def draw(card, result):
     for i, (modality, (title, colour)) in enumerate(MARKS.items()):
         row, voxel, bottom = result.planes[modality], result.voxels[modality], height - (i + 1) * (SIDE + TOP)
         head, above = (bottom + SIDE - 0.3) / height, (bottom + SIDE + 0.03) / height
-        card.paper.text(0.1 / width, head, title, size=10, weight="bold", color=colour, still=True)
+        card.paper.text(0.1 / width, head, title, size=10, weight="bold", color=colour)
         lines = [row["axial"].case.split("/")[-1], "", "at the cross:", f"truth {SHORT[voxel.truth]}"]
         if voxel.p is not None:
             lines += [f"taken for {SHORT[voxel.p.argmax()]}", f"I2PEMD {style.number(voxel.distance, 3)}"]
         card.paper.text(0.1 / width, head - 0.012, "\n".join(lines), size=8.5, va="top", linespacing=1.45)
         for j, (name, part) in enumerate(row.items()):
             left = LEFT + j * SIDE
-            card.paper.text((left + 0.1) / width, above, name, size=9.5, still=True)
+            card.paper.text((left + 0.1) / width, above, name, size=9.5)
             card.paper.text((left + 0.8) / width, above, f"{part.index + 1} of {part.depth}", size=8.5)
             x, y, half = np.mean(part.sides[:2]), np.mean(part.sides[2:]), (0.5 + MARGIN) * reach
             ends = {"xlim": (x - half, x + half), "ylim": (y + half, y - half)}
             box = [left / width, bottom / height, 0.97 * SIDE / width, 0.97 * SIDE / height]
-            plane = card.plane((modality, name), box, style.blank, **ends)
+            plane = card.plane((modality, name), box, "blank", **ends)
             show(plane, part, result.overlay, result.outline)
             place = dict(zip(AXES, voxel.index, strict=True))
             right, upright = ACROSS[name]
@@ -112,7 +112,7 @@ def mark(plane, part, at, letters, gap):
     x, y = at[0] * dx, at[1] * dy
     xs = (left, x - 1.5 * dx, np.nan, x + 1.5 * dx, right, np.nan, x, x, np.nan, x, x)
     ys = (y, y, np.nan, y, y, np.nan, top, y - 1.5 * dy, np.nan, y + 1.5 * dy, bottom)
-    for colour, wide in (("k", 1.8), ("w", 0.8)):  # dark under light reads on any tissue and on any overlay
+    for colour, wide in (("black", 1.8), ("white", 0.8)):  # dark under light reads on any tissue and on any overlay
         plane.line(np.clip(xs, left, right), np.clip(ys, top, bottom), color=colour, lw=wide, zorder=2.5)
     x, y = (left + right) / 2, (top + bottom) / 2
     plane.text(left - gap, y, letters[0], size=8, ha="right", va="center")

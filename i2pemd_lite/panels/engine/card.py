@@ -141,9 +141,9 @@ class Plane:
     def line(self, x, y, color=style.INK, lw=1.5, ls="-", marker="", zorder=2, clip=True, **look):
         """A line through points, broken where one is NaN, and a marker on each where it has one."""
         places = self.at(x, y)
-        alpha = {name: look[name] for name in look.keys() & {"alpha"}}
+        ink = {name: look[name] for name in look.keys() & {"alpha", "cap"}}
         if ls:
-            self._path("line", _lines([places]), places, zorder, clip, fc="none", ec=color, lw=lw, ls=ls, **alpha)
+            self._path("line", _lines([places]), places, zorder, clip, fc="none", ec=color, lw=lw, ls=ls, **ink)
         if marker:
             self._markers(places, color, marker, zorder, clip, **look)
 
