@@ -87,6 +87,12 @@ def test_ticks_are_round_and_within_the_plane():
         assert 2 <= len(found) <= 7 and low <= min(found) and max(found) <= high
 
 
+def test_an_empty_line_of_a_text_takes_its_place():
+    card, here = plane()
+    here.text(1, 1, "one\n\nthree")
+    assert ElementTree.fromstring(card.svg()).findall(".//{*}tspan")[0].text == "\xa0"
+
+
 def test_no_text_is_smaller_than_eleven_pixels():
     card, here = plane("axes", title="T", ticksize=5)
     here.text(0, 0, "small", size=3)

@@ -1,4 +1,4 @@
-"""CT and MR slices side by side, with truth, the predictions of runs and the I2PEMD of every voxel; curves of runs."""
+"""Slices of scans with truth, the predictions of runs and the I2PEMD of every voxel; curves of runs."""
 
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import dice
 from i2pemd_lite.panels.curves import Terms
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.engine.panel import choice
 from i2pemd_lite.panels.training import Training
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
 from i2pemd_lite.segmentation.report import known_mean
@@ -23,10 +23,6 @@ TOP = (len(CLASSES) - 1) / len(CLASSES)  # no entry of G is larger (Eq. 4)
 MOST = 4  # runs beside each other
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}  # the axis of (D, H, W) that is cut
 OVERLAYS = ["image only", "truth", "prediction", "I2PEMD", "only mistakes"]
-KEYS = {
-    "only mistakes": "A mistake has the colour of the organ that it was taken for; red: an organ taken for background.",
-    "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
-}
 MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
 
 
@@ -34,6 +30,7 @@ class Slice(NamedTuple):
     """One slice of one case; what a run says of it is None without a run."""
 
     case: str
+    plane: str
     index: int
     depth: int
     spacing: tuple  # mm from one row to the next, from one column to the next
@@ -84,16 +81,15 @@ class CaseViewer:
             self.answers[case.name] = self.run.number, answer
         return answer
 
-    def slice(self, name, height, plane="axial"):
-        """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""
+    def slice(self, name, plane, i):
+        """The `Slice` of a case across an axis of its stack, which begins below, in front, or on the right."""
         case, axis = self.cases[name], PLANES[plane]
-        depth = case.image.shape[axis]
-        i = round(height / 100 * (depth - 1))
         if name not in self.windows:
             self.windows[name] = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
         low, high = self.windows[name]
         image = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
-        part = Slice(name, i, depth, tuple(np.delete(millimetres(case), axis)), image, cut(case.label.numpy(), axis, i))
+        spacing, truth = tuple(np.delete(millimetres(case), axis)), cut(case.label.numpy(), axis, i)
+        part = Slice(name, plane, i, case.image.shape[axis], spacing, image, truth)
         if (answer := self.predicted(case)) is None:
             return part
         price = i2pemd(answer.p.select(axis + 1, i)[None], case.label.select(axis, i)[None], answer.ground)[0].numpy()
@@ -125,17 +121,22 @@ def percent(value):
     return "-" if np.isnan(value) else f"{value:.1f}"
 
 
-def case_viewers(runs):
-    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first."""
-    if not 1 <= len(runs) <= MOST:
-        raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
+def slice_doc(part):
+    """The mean DOC in percent of the organs that truth or prediction have in a slice."""
+    return overlap(part.prediction.copy(), part.truth.copy())
+
+
+def case_viewers(prepared, runs):
+    """A `CaseViewer` for the truth and for each of up to four runs; cases held back from all of them come first."""
+    if len(runs) > MOST:
+        raise BadInput(f"runs: expected at most {MOST}, found {len(runs)}; open another panel")
     marks = {name: run.learner.data.fingerprint for name, run in runs.items()}
     if len(set(marks.values())) > 1:
         which = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
         raise BadInput(f"runs: expected the same prepared data, found {which}; train them on one folder in one profile")
     viewers = {name: CaseViewer(run) for name, run in runs.items()}
-    truth = CaseViewer(next(iter(runs.values())).learner.data)
-    truth.held_back = set.intersection(*(viewer.held_back for viewer in viewers.values()))
+    truth = CaseViewer(prepared)
+    truth.held_back = set.intersection(*[viewer.held_back for viewer in viewers.values()] or [set()])
     return {"truth": truth, **viewers}
 
 
@@ -153,7 +154,7 @@ def border(labels):
 
 
 def paint(part, overlay):
-    """The overlay of a slice as (H, W, 4) colours, as `KEYS` says, transparent where there is nothing to say."""
+    """The overlay of a slice as (H, W, 4) colours, transparent where there is nothing to say."""
     from matplotlib import colormaps
 
     if overlay == "I2PEMD":
@@ -219,97 +220,6 @@ def moved_apart(tops, high):
                 y = above + high
         placed[name] = x, y
     return placed
-
-
-def key(card, box, at, overlay):
-    """What the colours of an overlay say: the scale of I2PEMD, from 0 to the largest entry of G, and words `at`."""
-    card.paper.text(*at, KEYS.get(overlay, ""), size=8.5, color=style.QUIET)
-    if overlay == "I2PEMD":
-        bar = card.plane("key", box, "blank", ylim=(0, TOP))
-        bar.image(np.linspace(TOP, 0, 64)[:, None], 0, TOP, extent=(0, 1, 0, TOP), smooth=True)
-        for y in (0, TOP / 2, TOP):
-            bar.text(1.4, y, style.number(y), size=8, va="center")
-        bar.text(0.5, TOP * 1.06, "I2PEMD", size=8.5, ha="center", va="bottom")
-
-
-def beside(viewers, state):
-    """The slices of the state, modality -> column ("truth" or a run) -> `Slice`: ct and mr (names of cases), height
-    (percent), plane, overlay, outline."""
-    height, plane = state["height"], state["plane"]
-    rows = {m: {name: v.slice(state[m], height, plane) for name, v in viewers.items()} for m in MODALITIES}
-    return SimpleNamespace(rows=rows, overlay=state["overlay"], outline=state["outline"])
-
-
-def slice_doc(part):
-    """The mean DOC in percent of the organs that truth or prediction have in a slice."""
-    return overlap(part.prediction.copy(), part.truth.copy())
-
-
-HEAD, EDGE, GAP = 0.95, 0.32, 0.3  # inches: left of the rows, above and below them, under a picture
-
-
-def rows_size(columns):
-    """Inches of a picture's side, and of the figure that holds two rows of them."""
-    side = min(2.6, (8.75 - HEAD) / columns)
-    return side, (HEAD + columns * side + 0.65, 2 * EDGE + 2 * (side + GAP))
-
-
-def draw_beside(card, result):
-    """Rows CT and MR; the truth, then each run with the DOC of its case and of this slice."""
-    columns = list(result.rows["ct"])
-    side, (width, height) = rows_size(len(columns))
-    lefts = {name: (HEAD + (j + 0.03) * side) / width for j, name in enumerate(columns)}
-    for name, left in lefts.items():
-        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold")
-    for i, (modality, (title, colour)) in enumerate(MARKS.items()):
-        parts, bottom = result.rows[modality], height - EDGE - (i + 1) * (side + GAP) + GAP
-        middle, case = (bottom + side / 2) / height, parts["truth"]
-        card.paper.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour)
-        words = f"{case.case.split('/')[-1]}\n{case.index + 1} of {case.depth}"
-        card.paper.text(0.1 / width, middle, words, size=8.5, va="top", linespacing=1.4)
-        for j, (name, part) in enumerate(parts.items()):
-            box = [(HEAD + j * side) / width, bottom / height, 0.97 * side / width, side / height]
-            view = card.plane((modality, name), box, "blank", xlim=part.sides[:2], ylim=part.sides[2:])
-            plain = name == "truth" and result.overlay != "image only"
-            show(view, part, "truth" if plain else result.overlay, result.outline, named=name == "truth")
-            if part.doc is not None:
-                note = f"DOC {percent(part.doc)}, here {percent(slice_doc(part))}"
-                card.paper.text(lefts[name], (bottom - 0.05) / height, note, size=8.5, va="top")
-    key(card, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45], (HEAD / width, 0.09 / height), result.overlay)
-
-
-def describe_beside(result):
-    """Which run labels these slices how well."""
-    words, numbers = [], {}
-    for modality, parts in result.rows.items():
-        (_, part), *judged = parts.items()
-        each = []
-        for name, answer in judged:
-            wrong = int((answer.prediction != answer.truth).sum())
-            each.append(f"{name} {percent(slice_doc(answer))} with {wrong} wrong voxels")
-            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(answer.doc)
-        where = f"{modality.upper()} {part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}"
-        words.append(f"{where}, DOC of this slice in percent: {', '.join(each)}")
-    return ". ".join(words) + ".", numbers
-
-
-def compare(**named):
-    """The same slices as one to four runs see them: rows CT and MR, columns truth and runs, one slider for all.
-
-    Further values set controls: ct, mr, height, plane, overlay, outline, as in `compare(ours=ours, height=40)`.
-    """
-    runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
-    viewers = case_viewers(runs)
-    controls = {
-        **viewers["truth"].choices("260px"),
-        "plane": choice("plane", list(PLANES), "axial", "180px"),
-        "height": slider("slice (% of the stack)", 50, 0, 100, 1, width="380px"),
-        "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
-        "outline": switch("outline the truth in white", True, "220px"),
-    }
-    layout, start = [[*controls][:3], [*controls][3:]], {name: v for name, v in named.items() if name not in runs}
-    return Panel("slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside, layout,
-                 rows_size(len(viewers))[1], start=start)  # fmt: skip
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))

@@ -227,7 +227,8 @@ class Plane:
         look |= {"transform": f"rotate({rotate} {x:.1f} {y:.1f})"} if rotate else {}
         if halo:
             look |= {"stroke": style.PAPER, "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke"}
-        inner = "".join(f'<tspan x="{x:.1f}" dy="{step:.4g}">{escape(line, False)}</tspan>' for line in lines[1:])
+        below = [escape(line, False) or "&#160;" for line in lines[1:]]  # SVG gives an empty line no height
+        inner = "".join(f'<tspan x="{x:.1f}" dy="{step:.4g}">{line}</tspan>' for line in below)
         self._add("text", "text", (), zorder, look, escape(lines[0], False) + inner)
 
     def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal", words=None, bold=None):
