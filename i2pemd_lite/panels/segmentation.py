@@ -143,14 +143,15 @@ def case_viewers(prepared, runs):
 def border(labels):
     """The borders between organs, as one line along the sides of voxels, (3n, 2), x before y, with gaps of NaN.
 
-    A collection of as many lines would take a third of a picture's time.
+    Sides that follow each other are one part of it: a line for each would take half of a picture's time.
     """
-    y, x = np.nonzero(labels[:, 1:] != labels[:, :-1])
-    upright = np.stack([[x + 0.5, y - 0.5], [x + 0.5, y + 0.5]])
-    y, x = np.nonzero(labels[1:] != labels[:-1])
-    level = np.stack([[x - 0.5, y + 0.5], [x + 0.5, y + 0.5]])
-    lines = np.concatenate([upright, level], -1).transpose(2, 0, 1)  # (n, 2, 2)
-    return np.pad(lines, [(0, 0), (0, 1), (0, 0)], constant_values=np.nan).reshape(-1, 2)
+    parts = []
+    for beside, turned in ((labels[:, 1:] != labels[:, :-1], False), ((labels[1:] != labels[:-1]).T, True)):
+        steps = np.diff(np.pad(beside, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
+        (x, first), (_, last) = np.nonzero(steps > 0), np.nonzero(steps < 0)
+        lines = np.stack([np.stack([x + 0.5, y - 0.5], -1) for y in (first, last)], 1)  # (n, 2, 2)
+        parts.append(lines[..., ::-1] if turned else lines)
+    return np.pad(np.concatenate(parts), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan).reshape(-1, 2)
 
 
 def paint(part, overlay):

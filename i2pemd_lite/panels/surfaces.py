@@ -181,7 +181,7 @@ class Scenes:
             self.figure.layout[self.scenes["truth"]].annotations = names
             for title, (name, organs) in zip(self.figure.layout.annotations, result.columns.items(), strict=True):
                 doc = f"DOC {percent(result.doc[name])}" if name in result.doc else ""
-                title.text = f"<b>{name}</b><br>{', '.join(filter(None, (doc, missing(organs))))}"
+                title.text = f"<b>{name}</b><br>{', '.join(filter(None, (doc, missing(organs)))) or '&nbsp;'}"
 
     def _look(self, turned, camera):
         """Give all scenes one camera, except the one that was turned by it; what follows from that is no turn."""
