@@ -37,14 +37,15 @@ def compute(viewers, meshes, state):
     solid : what is shown in 3D, or None
     """
     view, of, cells, voxels = state["view"], state["of"], {}, {}
-    seen = viewers if view in PLANES else {of: viewers[of]}
+    seen, columns = {of: viewers[of]}, {plane: (viewers[of], plane) for plane in PLANES}
+    if view in PLANES:
+        seen, columns = viewers, {name: (viewer, view) for name, viewer in viewers.items()}
     for modality in MODALITIES:
         name = state[modality]
         shape = viewers["truth"].cases[name].image.shape
         index = tuple(round(state[axis] / 100 * (n - 1)) for axis, n in zip(AXES, shape, strict=True))
-        columns = [(column, view) for column in seen] if view in PLANES else [(plane, plane) for plane in PLANES]
-        cells[modality] = {column: viewers[column if view in PLANES else of].slice(name, plane, index[PLANES[plane]])
-                           for column, plane in columns}  # fmt: skip
+        cells[modality] = {column: viewer.slice(name, plane, index[PLANES[plane]])
+                           for column, (viewer, plane) in columns.items()}  # fmt: skip
         voxels[modality] = voxel(seen, name, index)
     solid = surfaces.compute(viewers, meshes, state[SOLID[view]], state["turn"]) if view in SOLID else None
     return SimpleNamespace(cells=cells, voxels=voxels, solid=solid, compared=view in PLANES, overlay=state["overlay"],
