@@ -78,11 +78,10 @@ def _number(text):
         return None
 
 
-def slider(label, value, low, high, step, unit="", width="300px", release=False):
+def slider(label, value, low, high, step, unit="", width="300px"):
     """A slider with a label, a unit and a field to type in; whole numbers when `step` is one.
 
-    The field shows the decimals that the step has. With `release` it acts when it is let go, for what takes longer than
-    an eye waits. `width` is that of slider and field together.
+    The field shows the decimals that the step has; `width` is that of slider and field together.
     """
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     label = f"{label} ({unit})" if unit else label
@@ -92,7 +91,7 @@ def slider(label, value, low, high, step, unit="", width="300px", release=False)
     return (WholeSlider if whole else Slider)(
         value=value if whole else float(value), min=low, max=high, step=step, description=label, readout=False,
         digits=0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent),
-        continuous_update=not release, **_wide(f"{int(width.removesuffix('px')) - 62}px"),
+        **_wide(f"{int(width.removesuffix('px')) - 62}px"),
     )  # fmt: skip
 
 
