@@ -3,9 +3,8 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
 
     python3 run.py lab       open JupyterLab on the lessons, in work/ (lab --solutions: with them, in notebooks/)
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile (test quick: the core)
-    python3 run.py lessons   execute every lesson into pages, in out/lessons (lessons 02: only that one)
+    python3 run.py lessons   execute every lesson into pages that move, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
-    python3 run.py pages     serve the panels that need no data as pages, by Voila
     python3 run.py bench     time the loss and the solvers (or bench step, skin and others, as README says)
     python3 run.py gpu       check, time and train all methods on a GPU, and report (gpu --pack FOLDER: to carry to one)
     python3 run.py setup     only make .venv and install
@@ -25,10 +24,8 @@ import importlib.util
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -38,14 +35,13 @@ import time
 import urllib.parse
 import urllib.request
 import venv
-import webbrowser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "run", "emd")
-WORDS = ("setup", "lab", "lessons", "course", "pages", "test", "bench", "gpu", "pins")
+WORDS = ("setup", "lab", "lessons", "course", "test", "bench", "gpu", "pins")
 TORCH = "https://download.pytorch.org/whl/cpu"  # torch without CUDA; on Linux PyPI's brings gigabytes of it
 UV_OPTIONS = {  # of pip, and what uv calls them
     "index-url": "--default-index",
@@ -454,34 +450,6 @@ def lessons(rest):
 def course(rest):
     """The copies of the lessons under out/course."""
     return run("-m", "i2pemd_lite", "release", *rest)
-
-
-def pages(rest):
-    """Voilà on the panels that need no data."""
-    call("-m", "i2pemd_lite", "pages", "--out", "out/pages")
-    port = next((word.split("=")[1] for word in rest if word.startswith("--port=")), "8866")
-    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
-    place = f"http://localhost:{port}/voila/render/index.ipynb?token={token}"
-    print(f"The panels: {place}", flush=True)
-    if "--no-browser" not in rest:
-        threading.Thread(target=shown, args=(int(port), place), daemon=True).start()
-    os.environ["JUPYTER_TOKEN"] = token  # on a command line everybody on the machine could read it
-    kernels = ("cull_idle_timeout=600", "cull_interval=60")  # seconds: a page that was left holds 0.3 GB until then
-    guards = (*(f"--MappingKernelManager.{word}" for word in kernels), "--Voila.auto_token=True", f"--port={port}",
-              "--Voila.tornado_settings={'allow_remote_access': False}")  # only as localhost  # fmt: skip
-    return run("-m", "voila", "out/pages", "--no-browser", "--Voila.port_retries=0", *guards, *rest)
-
-
-def shown(port, place):
-    """Open a place in the browser as soon as something answers at the port."""
-    for _ in range(240):
-        try:
-            socket.create_connection(("localhost", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            webbrowser.open(place)
-            return
 
 
 def test(rest):

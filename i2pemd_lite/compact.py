@@ -67,9 +67,10 @@ def read(file, task, form=dict):
     the notes have not the `form` (`files.formed`).
     """
 
+    again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
+
     def expect(holds, expected, found="it damaged"):
         if not holds:
-            again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
             raise BadInput(f"{file}: expected {expected}, found {found}; {again}") from None
 
     def unpacked(use=lambda name, array: array):
@@ -83,20 +84,16 @@ def read(file, task, form=dict):
 
         return dict(zip(parts, at_once(unpack, parts), strict=True))
 
-    files.expect_file(file, "a compact set")
-    try:
-        with safe_open(file, "pt") as stored:
-            about = stored.metadata() or {}
-            expect("compact" in about, "a compact set", "a file of another kind")
-            expect(_mark(about["compact"].encode()) == about.get("sha256"), "a compact set as it was written")
-            notes = json.loads(about["compact"])
-            files.formed(notes, {"format": int, "task": str, "sha256": dict}, file)
-            for name, ours in (("format", FORMAT), ("task", task)):
-                expect(notes[name] == ours, f"a compact set of {name} {ours}", f"{name} {notes[name]}")
-            files.formed(notes, form, file)
-            parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
-    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as error:
-        expect(False, "a whole compact set", error)
+    with files.parsing(file, "a whole compact set", again), safe_open(file, "pt") as stored:
+        about = stored.metadata() or {}
+        expect("compact" in about, "a compact set", "a file of another kind")
+        expect(_mark(about["compact"].encode()) == about.get("sha256"), "a compact set as it was written")
+        notes = json.loads(about["compact"])
+        files.formed(notes, {"format": int, "task": str, "sha256": dict}, file)
+        for name, ours in (("format", FORMAT), ("task", task)):
+            expect(notes[name] == ours, f"a compact set of {name} {ours}", f"{name} {notes[name]}")
+        files.formed(notes, form, file)
+        parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
     return notes, about["sha256"][:16], unpacked
 
 

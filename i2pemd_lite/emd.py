@@ -125,7 +125,8 @@ def i2pemd(probabilities, labels, ground):
     Raises
     ------
     BadInput
-        when shapes do not fit, or (on a CPU) a label is not a class index, or an entry of G is negative or not finite.
+        when shapes do not fit, or (on a CPU) a label is not a class index, a probability not between 0 and 1, or an
+        entry of G negative or not finite.
 
     Example
     -------
@@ -134,24 +135,26 @@ def i2pemd(probabilities, labels, ground):
     >>> [round(i2pemd(p, torch.tensor([k]), ground).item(), 6) for k in range(3)]
     [0.316667, 0.216667, 0.35]
     """
-    K = check_labels("probabilities", probabilities, labels).shape[1]
+    K = check_labels("probabilities", probabilities, labels, ground).shape[1]
     if K < 2:
         raise BadInput("probabilities: expected at least 2 classes in dimension 1, found 1")
-    if ground.shape != (K, K):
-        raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
     if labels.device.type == "cpu" and labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < K:
         found = f"{int(labels.min())} to {int(labels.max())}; drop ignored instances first, or use i2pemd_loss"
         raise BadInput(f"labels: expected class indices 0 to {K - 1}, found {found}")
-    if ground.device.type == "cpu" and not 0 <= ground.min() <= ground.max() < torch.inf:
-        raise BadInput("ground: expected finite numbers, none negative, found others; see ground_distance")
     p = at_least_float32(probabilities)
+    if p.device.type == "cpu" and p.numel() and (p.is_complex() or not 0 <= p.min() <= p.max() < 1.001):
+        found, do = ("complex ones" if p.is_complex() else f"{p.min():g} to {p.max():g}"), "give what the softmax gives"
+        if p.isnan().any():
+            found, do = "NaN", "the network has diverged"
+        raise BadInput(f"probabilities: expected numbers from 0 to 1, found {found}; {do}")
     # G[:, labels] is (K, B, *S): the column of G for each instance.
     columns = ground.detach().to(p)[:, labels.long()].movedim(0, 1)
     return (p * columns).sum(1)
 
 
-def check_labels(name, values, labels):
-    """The (B, C, *S) `values` themselves, after checking that (B, *S) integer `labels` fit them."""
+def check_labels(name, values, labels, ground=None):
+    """The (B, C, *S) `values` themselves, after checking that (B, *S) integer `labels` fit them, and so does the (C, C)
+    `ground` distance where it is given, whose entries (on a CPU) have to be finite and not negative."""
     if values.ndim < 2:
         raise BadInput(f"{name}: expected shape (B, channels, ...), found {tuple(values.shape)}")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
@@ -160,6 +163,12 @@ def check_labels(name, values, labels):
     if labels.shape != expected:
         found = f"{tuple(labels.shape)}; pass class numbers without a channel axis"
         raise BadInput(f"labels: expected shape {expected} for {name} {tuple(values.shape)}, found {found}")
+    if ground is not None:
+        K = values.shape[1]
+        if ground.shape != (K, K):
+            raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
+        if ground.device.type == "cpu" and (ground.is_complex() or not 0 <= ground.min() <= ground.max() < torch.inf):
+            raise BadInput("ground: expected finite numbers, none negative, found others; see ground_distance")
     return values
 
 

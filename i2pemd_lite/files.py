@@ -123,8 +123,8 @@ def grouped(said):
 
 def of_system(path):
     """Whether a path, from the folder where one looks on, is hidden or something that systems leave behind."""
-    names = {".DS_Store", "__MACOSX", "thumbs.db", "ehthumbs.db", "desktop.ini"}
-    return any(part.startswith(".") or part in names or part.lower() in names for part in path.parts)
+    names = {"@eadir", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+    return any(part.startswith(".") or part.lower() in names for part in path.parts)
 
 
 def unlike_file(path):
@@ -250,11 +250,8 @@ def unguarded(cell):
 
 def read_json(path, form=None):
     """The value in a JSON file; `BadInput` when it is absent, not JSON, or has another form (see `formed`)."""
-    expect_file(path, "a JSON file", "restore it, or have it written again")
-    try:
+    with parsing(path, "a JSON file", "restore it, or have it written again"):
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected a JSON file, found {error}; restore it, or have it written again") from None
     return value if form is None else formed(value, form, path)
 
 
@@ -413,7 +410,7 @@ def data_folder():
     """The folder of real data, or .npz file of images, that `I2PEMD_DATA` names; None for the synthetic sets."""
     value = os.environ.get("I2PEMD_DATA")
     folder = Path(value).expanduser() if value else None
-    if folder and not (folder.is_dir() or folder.is_file() and folder.suffix == ".npz"):
+    if folder and not (folder.is_dir() or folder.is_file() and folder.suffix.lower() == ".npz"):
         do = "correct it, or unset it for synthetic data"
         raise BadInput(f"I2PEMD_DATA: expected a folder, or a file ending in .npz, found {value!r}; {do}")
     return folder
@@ -438,5 +435,6 @@ def parsing(path, what, do="copy or download it again"):
         found = "more than the memory holds; free some of it, or take a smaller one"
         raise BadInput(f"{path}: expected {what}, found {found}") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        said = re.sub(r"^'\w+' object has no attribute '(\w+)'$", r"no \1", re.sub(" ?<_io[^>]*>", "", str(error)))
+        reason = " ".join(said.split())[:200] or type(error).__name__
         raise BadInput(f"{path}: expected {what}, found {reason}; {do}") from None

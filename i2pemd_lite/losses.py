@@ -40,7 +40,9 @@ def i2pemd_loss(logits, labels, ground, ignore_index=-100):
     >>> i2pemd_loss(logits, torch.tensor([0, 0]), 1 - torch.eye(3)).item()
     0.6000...
     """
-    return _i2pemd(_pooled(class_statistics(logits, labels, ignore_index)), ground)
+    statistics = class_statistics(logits, labels, ignore_index)
+    check_labels("logits", logits, labels, ground)
+    return _i2pemd(_pooled(statistics), ground)
 
 
 @without_autocast
@@ -73,13 +75,18 @@ def i2ped_loss(features, labels, prototypes):
     if c.ndim != 2 or c.shape[1] != f.shape[1]:
         raise BadInput(f"prototypes: expected shape (K, {f.shape[1]}) to fit features, found {tuple(c.shape)}")
     f, y = f.reshape(*f.shape[:2], -1).movedim(1, -1).flatten(0, 1), labels.reshape(-1).long()
-    if y.device.type == "cpu" and y.numel() and y.max() >= len(c):
-        raise BadInput(f"labels: expected classes below {len(c)}, as many as prototypes, found {int(y.max())}")
+    _expect_below(len(c), y)
     k = y.clamp(min=0)
     distance = ((f - c[k]).square().sum(-1) + 1e-12).sqrt()
     # M[k, v] = [y_v = k]
     M = (y == torch.arange(len(c), device=y.device)[:, None]).to(f)
     return _class_balanced(*distributed.all_reduce_sum(M @ distance, M.sum(1)))
+
+
+def _expect_below(K, labels):
+    """Raise `BadInput` for a label above the last class, on a CPU."""
+    if labels.device.type == "cpu" and labels.numel() and labels.max() >= K:
+        raise BadInput(f"labels: expected classes below {K}, of which there are as many, found {int(labels.max())}")
 
 
 def _class_balanced(sums, N):
@@ -124,6 +131,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
         if value not in choices:
             raise BadInput(f"{name}: expected {' or '.join(map(repr, choices))}, found {value!r}")
     statistics = class_statistics(logits, labels, ignore_index)
+    check_labels("logits", logits, labels, ground)
     groups = _groups(statistics, sizes)
     n = 1 if add == "sum" else len(groups)
     terms = {"ce": sum(_cross_entropy(s, ce) for s in groups) / n, "dice": sum(map(_soft_dice, groups)) / n}
@@ -143,7 +151,7 @@ def segmentation_loss_reference(
     >>> fast, slow = (f(logits, labels, 1 - torch.eye(3)) for f in (segmentation_loss, segmentation_loss_reference))
     >>> torch.testing.assert_close(fast, slow)
     """
-    sizes = sizes or (len(logits),)
+    sizes = _expect_sizes(sizes or (len(logits),), len(logits))
     terms = {"ce": 0.0, "dice": 0.0}
     for z, y in zip(logits.split(sizes), labels.split(sizes), strict=True):
         valid = y != ignore_index
@@ -171,10 +179,17 @@ def _groups(statistics, sizes):
     """The statistics of each modality, summed over its samples."""
     if sizes is None:
         return [_pooled(statistics)]
-    if sum(sizes) != len(statistics.counts):
-        raise BadInput(f"sizes: expected numbers that add up to the batch of {len(statistics.counts)}, found {sizes}")
-    parts = zip(*(field.split(tuple(sizes)) for field in statistics), strict=True)
+    sizes = _expect_sizes(sizes, len(statistics.counts))
+    parts = zip(*(field.split(sizes) for field in statistics), strict=True)
     return [_pooled(ClassStatistics(*part)) for part, size in zip(parts, sizes, strict=True) if size]
+
+
+def _expect_sizes(sizes, B):
+    """The sizes as a tuple; `BadInput` unless they are whole numbers that add up to the batch."""
+    sizes = tuple(sizes) if isinstance(sizes, tuple | list) else (sizes,)
+    if not all(isinstance(size, int) and size >= 0 for size in sizes) or sum(sizes) != B:
+        raise BadInput(f"sizes: expected whole numbers that add up to the batch of {B}, found {sizes}")
+    return sizes
 
 
 def _pooled(statistics):
@@ -192,9 +207,6 @@ def _soft_dice(s):
 
 
 def _i2pemd(s, ground):
-    K = len(s.counts)
-    if ground.shape != (K, K):
-        raise BadInput(f"ground: expected shape {(K, K)} for {K} classes, found {tuple(ground.shape)}")
     # ℓ_k = Σ_i p̄_ki G_ik, with p̄_k = mass_k / N_k the mean prediction over class k
     return _class_balanced((s.mass * ground.detach().to(s.mass).T).sum(1), s.counts)
 
@@ -206,7 +218,8 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
     z_k^m = mean logits of modality m over voxels of class k,   q_k^m = softmax(z_k^m / T)
     L_KD = mean_k ½ [KL(q_k^CT ‖ q_k^MR) + KL(q_k^MR ‖ q_k^CT)]
 
-    A class that is absent from a modality has no mean and is skipped. Gradients flow to both sides.
+    A class that is absent from a modality has no mean and is skipped. Gradients flow to both sides. `BadInput` for a
+    label that is no class (on a CPU; negative ones are left out), other sizes than two, and a temperature up to 0.
 
     Parameters
     ----------
@@ -219,6 +232,11 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
     0.227833
     """
     K = check_labels("logits", logits, labels).shape[1]
+    sizes = _expect_sizes(sizes, len(logits))
+    _expect_below(K, labels)
+    if len(sizes) != 2 or min(sizes) < 1 or not 0 < temperature < torch.inf:
+        expected = "two modalities with samples and a temperature above 0"
+        raise BadInput(f"sizes, temperature: expected {expected}, found {sizes} and {temperature}")
     log_q, counts = [], []
     for z, y in zip(logits.split(sizes), labels.split(sizes), strict=True):
         z, y = at_least_float32(z).reshape(len(z), K, -1), y.reshape(len(y), -1)
@@ -260,10 +278,13 @@ def mmd(x, y, kernels=5, bandwidth=None, unbiased=False):
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 1 + unbiased:
         raise BadInput(f"x, y: expected two clouds (n, d) and (m, d), found {tuple(x.shape)} and {tuple(y.shape)}")
+    if not isinstance(kernels, int) or kernels < 1 or not (bandwidth is None or 0 < bandwidth < torch.inf):
+        raise BadInput(f"kernels, bandwidth: expected 1 or more, and above 0 or None, found {kernels} and {bandwidth}")
     n, m = len(x), len(y)
     points = torch.cat([at_least_float32(x), at_least_float32(y)])
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
     β = squared.detach().sum() / ((n + m) * (n + m - 1)) if bandwidth is None else bandwidth
+    β = β if bandwidth else β.clamp(min=torch.finfo(β.dtype).tiny)  # where all points are one, 0 is divided by it
     k = kernel = torch.exp(-squared / (β * 2.0 ** ((kernels - 1) // 2)))  # the widest; half as wide is its square
     for _ in range(kernels - 1):
         kernel = kernel.square()

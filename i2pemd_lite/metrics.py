@@ -31,7 +31,7 @@ def dice(prediction, truth, num_classes):
     tensor([0.5000, 0.8000, 0.6667,    nan], dtype=torch.float64)
     """
     prediction, truth = _label_maps(prediction, truth, num_classes)
-    pairs = truth.reshape(-1).long() * num_classes + prediction.reshape(-1).long()
+    pairs = truth.reshape(-1) * num_classes + prediction.reshape(-1)
     confusion = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes).double()
     return 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1))
 
@@ -77,13 +77,14 @@ def surface_distances(prediction, truth, num_classes, spacing):
     from scipy.spatial import KDTree
 
     prediction, truth = _label_maps(prediction, truth, num_classes)
-    if len(spacing) != truth.ndim or not min(spacing) > 0:
+    lengths = numbers("spacing", spacing)
+    if lengths.shape != (truth.ndim,) or not (lengths > 0).all():
         raise BadInput(f"spacing: expected {truth.ndim} lengths above 0 in mm, found {spacing}; give (z, y, x)")
     distances = np.full((3, num_classes), np.nan)
     for k in range(1, num_classes):
         masks = [(labels == k).numpy() for labels in (prediction, truth)]
         if all(mask.any() for mask in masks):
-            P, T = (np.argwhere(mask & ~binary_erosion(mask)) * spacing for mask in masks)
+            P, T = (np.argwhere(mask & ~binary_erosion(mask)) * lengths for mask in masks)
             there, back = KDTree(T).query(P)[0], KDTree(P).query(T)[0]
             distances[0, k] = np.concatenate([there, back]).mean()
             distances[1, k] = max(np.percentile(there, 95), np.percentile(back, 95))
@@ -92,7 +93,9 @@ def surface_distances(prediction, truth, num_classes, spacing):
 
 
 def _label_maps(prediction, truth, num_classes):
-    """Both as tensors. Raises `BadInput` for other shapes and for labels that are no class."""
+    """Both as int64 tensors. Raises `BadInput` for other shapes and for labels that are no class."""
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise BadInput(f"num_classes: expected a whole number from 1, found {num_classes!r}; give how many there are")
     prediction, truth = _whole("prediction", prediction), _whole("truth", truth)
     if prediction.shape != truth.shape:
         raise BadInput(f"prediction: expected the truth's shape {tuple(truth.shape)}, found {tuple(prediction.shape)}")
@@ -105,7 +108,7 @@ def _label_maps(prediction, truth, num_classes):
 
 def _whole(name, labels):
     if isinstance(labels, torch.Tensor) and not (labels.is_floating_point() or labels.is_complex()):
-        return labels
+        return labels.long()
     labels = numbers(name, labels)
     if (odd := labels[labels != labels.round()]).size:
         raise BadInput(f"{name}: expected whole numbers, found {odd[0]}; round the labels, or mend what made them")
@@ -219,9 +222,9 @@ def weighted_metrics(scores, labels, weights, decision="argmax"):
     if not truth.any(1).all():
         found = sorted(set(y[~truth.any(1)].tolist()))
         raise BadInput(f"labels: expected classes 0 to {K - 1}, found {found[:5]}; leave out images without a class")
-    if decision == "argmax":
+    if isinstance(decision, str) and decision == "argmax":
         positive = s.argmax(1)[:, None] == np.arange(K)
-    elif isinstance(decision, int | float):
+    elif isinstance(decision, int | float) and not isinstance(decision, bool) and np.isfinite(decision):
         positive = s >= decision
     else:
         raise BadInput(f"decision: expected 'argmax' or a threshold such as 0.18, found {decision!r}")

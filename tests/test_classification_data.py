@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import struct
 import tracemalloc
 import types
@@ -524,6 +525,107 @@ def test_names_with_the_ending_of_their_file_are_taken(isic):
     refused(isic, f"row {IDS[0]}: expected each image once")
 
 
+def renamed(isic, change):
+    for path in (isic / f"{TRAINING}_Input").iterdir():
+        path.rename(path.with_name(change(path.name)))
+
+
+@pytest.mark.parametrize(
+    "image, row",
+    [
+        (str, str.lower),  # as Windows and macOS do not tell them apart
+        (lambda name: f"la\u0308_{name}", lambda name: f"l\xe4_{name}"),  # as macOS writes it, and a keyboard
+        (lambda name: f"{name}.jpg", str),  # where Windows hides the ending
+        (lambda name: f"{name}.JPG", lambda name: f"C:\\photos\\{name}"),
+    ],
+)
+def test_names_that_look_alike_are_those_of_one_image(isic, image, row):
+    renamed(isic, image)
+    for table in (f"{TRAINING}_GroundTruth.csv", GROUPS):
+        swap(isic, lambda data: re.sub(r"ISIC_\d+", lambda name: row(name[0]), data.decode()).encode(), table)
+    data = load(isic)
+    assert data.labels.tolist() == [i % 7 for i in range(14)] and data.lesions[9] == "HAM_0000002"
+
+
+def test_names_that_differ_in_capitals_only_are_two(isic):
+    shutil.copy(isic / f"{TRAINING}_Input" / f"{IDS[3]}.jpg", isic / f"{TRAINING}_Input" / "isic_0000003.jpg")
+    refused(isic, "isic_0000003.jpg: expected a row in")
+    edit(isic, lambda rows: rows.append(["isic_0000003", *rows[3][1:]]))
+    (isic / GROUPS).unlink()
+    assert len(prepare(load(isic), 16, progress=False)) == 15
+    edit(isic, lambda rows: rows.append(["Isic_0000003", *rows[3][1:]]))
+    refused(isic, "row Isic_0000003: expected an image in")
+
+
+def test_the_layout_is_known_in_any_letters_and_in_the_folders_that_unpacking_makes(isic, tmp_path):
+    stem = f"{TRAINING}_GroundTruth"
+    (isic / "temporary").mkdir()
+    (isic / f"{stem}.csv").rename(isic / "temporary" / f"{stem}.csv")
+    (isic / stem).mkdir()
+    (isic / "temporary").rename(isic / stem / stem)
+    for path in isic.iterdir():
+        path.rename(path.with_name(path.name.lower()))
+    isic.rename(tmp_path / "ISIC2018")
+    assert len(load(tmp_path)) == 14 and load(tmp_path).lesions
+    shutil.rmtree(tmp_path / "ISIC2018")
+    arrays(tmp_path).rename(tmp_path / "DermaMNIST.NPZ")
+    assert len(load(tmp_path)) == 28
+
+
+def test_a_table_in_other_letters_or_marked_twice_as_utf_8_is_read(isic):
+    swap(isic, lambda data: b"\xef\xbb\xbf" * 2 + data.replace(b"image,MEL", b"Image,mel"))
+    split_csv(isic, [[n, ("Train", "VAL")[i % 7 > 4]] for i, n in enumerate(IDS)])
+    assert load(isic).parts[4:6] == ("train", "val") and load(isic).labels[7] == 0
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda data: data + bytes(99), "found bytes of 0, as where a copy stopped; copy it again"),
+        (lambda data: data[: data.rindex(b"6,histo")], "found 2 of 3 cells in the last, which does not end its line"),
+        (lambda data: data.replace(b"HAM_0000003", b"nan"), "expected a lesion_id, found 'nan'"),
+        (lambda data: data.replace(b"HAM_0000003", b"Unknown"), "expected a lesion_id, found 'Unknown'"),
+        (lambda data: data.replace(b"HAM", b"ham", 1), "expected one spelling of ham_0000000, found HAM_0000000"),
+        (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS; get the file by git lfs"),
+    ],
+)
+def test_lesions_that_are_not_what_they_seem_are_named(isic, change, words):
+    swap(isic, change, GROUPS)
+    refused(isic, words)
+
+
+def test_lesions_of_several_classes_are_said(isic):
+    swap(isic, lambda data: data.replace(b"HAM_0000003", b"x").replace(b"HAM_0000004", b"x"), GROUPS)
+    assert f"{isic / GROUPS}: images of one lesion are of several classes" in str(load(isic))
+    assert load(isic).unused[0].endswith("(1): x")
+
+
+def test_two_tables_of_one_name_and_one_of_another_name_are_told(isic):
+    table = isic / f"{TRAINING}_GroundTruth.csv"
+    with zipfile.ZipFile(table.with_suffix(".zip"), "w") as archive:
+        for folder in "ab":
+            archive.write(table, f"{folder}/{table.name}")
+    table.rename(isic / f"{TRAINING}_GroundTruth (1).csv")
+    refused(isic, f"b/{table.name}: expected one table of its name, found also", "; remove one of the two")
+    table.with_suffix(".zip").unlink()
+    refused(isic, f"expected {table.name}, found {TRAINING}_GroundTruth (1).csv; put the table there")
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_one_image_under_two_names_has_one_class_lesion_and_part(isic, groups):
+    place = isic / f"{TRAINING}_Input"
+    shutil.copy(place / f"{IDS[3]}.jpg", place / f"{IDS[10]}.jpg")
+    prepared = prepare(load(isic), 16, progress=False)
+    assert prepared.assumed == {IDS[10]: "taken as an image of its own, though another one has the same pixels"}
+    assert prepared.converted == () and len(prepared) == 14
+    if not groups:
+        (isic / GROUPS).unlink()
+        split_csv(isic, [[n, "test" if n == IDS[10] else "train"] for n in IDS])
+        refused(isic, f"{IDS[10]}: expected the part of {IDS[3]}, which has the same pixels, found another; remove one")
+    shutil.copy(place / f"{IDS[3]}.jpg", place / f"{IDS[4]}.jpg")
+    refused(isic, f"{IDS[4]}: expected the class{' and lesion' * groups} of {IDS[3]}, which has the same pixels")
+
+
 def test_images_of_another_kind_are_one_sentence(isic):
     for path in (isic / f"{TRAINING}_Input").iterdir():
         path.rename(path.with_suffix(".tif"))
@@ -579,6 +681,23 @@ def test_png_are_read_to_their_checksums_and_have_bounds(isic, change, words, pa
     if packed:
         zipped(isic, f"{TRAINING}_Input")
     refused(isic, f"{IDS[4]}.jpg: expected", words)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda data: data[: len(data) // 2] + bytes(len(data) // 2), "found a truncated image, of which the end is"),
+        (lambda data: b"", "found an empty file; copy or download it again"),
+        (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "found a pointer of Git LFS; get the file by"),
+        (lambda data: b"RIFF" + data, "found another format; copy or download it again, or save it as JPEG or PNG"),
+    ],
+)
+def test_jpeg_that_are_not_whole_are_told(isic, change, words):
+    noise = Image.effect_noise((60, 80), 90).convert("RGB")
+    (isic / f"{TRAINING}_Input" / f"{IDS[4]}.jpg").write_bytes(jpeg(noise) + b"of a camera")
+    assert len(prepare(load(isic), 16, progress=False)) == 14
+    (isic / f"{TRAINING}_Input" / f"{IDS[4]}.jpg").write_bytes(change(jpeg(noise)))
+    refused(isic, f"{IDS[4]}.jpg: expected a whole 8-bit JPEG or PNG, {words}")
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -682,6 +801,10 @@ def test_windows_zips_with_backslashes_are_read(isic):
             file.writestr(info, path.read_bytes())
             path.unlink()
     place.rmdir()
+    with zipfile.ZipFile(archive, "a") as file:
+        for info.filename in ("part\\", "@eaDir/x.jpg", "12:30.txt"):
+            file.writestr(info, b"")
+    assert load(isic).unused == ("not used, as no JPEG or PNG (1): ISIC2018_Task3_Training_Input.zip/12:30.txt",)
     assert load(isic).ids == tuple(IDS) and len(prepare(load(isic), 16, progress=False)) == 14
 
 
@@ -730,6 +853,17 @@ def test_an_npz_with_a_bad_checksum_or_two_of_one_name(tmp_path):
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("val_labels.npy", npy(np.zeros((7, 1), np.uint8)))
     refused(tmp_path, "val_labels twice")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_npz_that_could_unpack_to_any_size_is_refused(tmp_path, method):
+    path = arrays(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for each, content in members.items():
+            archive.writestr(each, content)
+    refused(tmp_path, "found train_images packed as numpy packs nothing")
 
 
 def test_which_of_several_npz_serves_is_said_and_can_be_chosen(tmp_path, monkeypatch):
@@ -991,6 +1125,30 @@ def noisy(n, side=32, fainter=()):
     images = (128 + torch.nn.functional.interpolate(images, (side, side), mode="bicubic")).clamp(0, 255).byte()
     ids = tuple(map(str, range(n)))
     return Prepared("x", side * 7 // 8, images, torch.arange(n) % 7, ids, None, None, images[:0], (), (), "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0}, {"size": 10**9}, {"count": 0}, {"count": -1}, {"step": 0.0}, {"step": 1e300}, {"ids": ["a"] * 14},
+        {"ids": ["a"]}, {"labels": [0]}, {"labels": [9] * 14}, {"lesions": ["a"]}, {"parts": ["day"] * 14},
+    ],
+)  # fmt: skip
+def test_prepared_images_of_which_the_notes_do_not_fit_are_refused(tmp_path, change):
+    prepared, file = noisy(14), tmp_path / "x.safetensors"
+    prepared.save_compact(file)
+    notes, _, unpacked = compact.read(file, "classification")
+    parts = compact.packed({name: lambda part=part: part for name, part in unpacked().items()})
+    notes = {name: value for name, value in notes.items() if name not in ("format", "task", "sha256")}
+    compact.write(file, "classification", notes | change, parts)
+    with pytest.raises(BadInput, match="x.safetensors: expected a compact set as it was written, found"):
+        Prepared.open(file)
+    if not change.keys() & {"count", "step", "size"}:
+        kinds = {name: torch.tensor(value) if name == "labels" else tuple(value) for name, value in change.items()}
+        other = replace(prepared, **kinds)
+        replace(other, fingerprint=prepare.__globals__["_fingerprint"](other)).save(file)
+        with pytest.raises(BadInput, match="x.safetensors: expected prepared skin images"):
+            Prepared.open(file)
 
 
 def test_images_are_coded_as_finely_as_the_limit_allows(tmp_path):

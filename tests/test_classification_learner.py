@@ -271,9 +271,12 @@ def test_one_bad_photograph_does_not_stop_the_others(trained, tmp_path):
 @pytest.mark.parametrize("name, words", [
     ("a.tif", "expected a folder, a .zip, or a JPEG or PNG image, found .tif; save it as JPEG or PNG"),
     ("none", "found no such file"), ("twice", "expected one image of each name"), ("tif", "found 2 of .tif; save"),
+    ("linked", "expected JPEG or PNG images, found a link to a folder; give the place of the images themselves"),
 ])  # fmt: skip
 def test_what_cannot_be_predicted_is_named(trained, tmp_path, name, words):
     photos(tmp_path, ["a.tif", "twice/1/a.png", "twice/2/a.jpg", "tif/a.tif", "tif/b.tif"])
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "part").symlink_to(tmp_path / "twice")
     with pytest.raises(BadInput, match=words):
         classification.predict(trained, tmp_path / name, tmp_path / "scores.csv")
 

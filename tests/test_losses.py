@@ -1,5 +1,7 @@
 """Eq. 7-9 and the rivals, against hand-computed vectors, the definitions voxel by voxel, and finite differences."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -160,6 +162,8 @@ def test_the_distance_of_nothing_learned_is_off():
     ("change", "named"),
     [
         (lambda z, y, g: (z, y, g[:3, :3]), "ground: expected shape"),
+        (lambda z, y, g: (z, y, -g), "ground: expected finite numbers, none negative"),
+        (lambda z, y, g: (z, y, g * torch.nan), "ground: expected finite numbers, none negative"),
         (lambda z, y, g: (z, y[:, 1:], g), "labels: expected"),
         (lambda z, y, g: (z, y.float(), g), "labels: expected integers"),
         (lambda z, y, g: (z, y.where(y != 0, 7), g), "labels"),
@@ -183,5 +187,20 @@ def test_options_that_do_not_exist():
         i2ped_loss(torch.zeros(2, 3), torch.tensor([0, 1]), torch.zeros(2, 4))
     with pytest.raises(BadInput, match="labels: expected classes below 2, .* found 2"):
         i2ped_loss(torch.zeros(2, 3), torch.tensor([0, 2]), torch.zeros(2, 3))
+    for sizes in ((5, -1), (2.0, 2.0), (2, 1)):
+        for loss in (segmentation_loss, segmentation_loss_reference):
+            with pytest.raises(BadInput, match="sizes: expected whole numbers that add up to the batch of 4"):
+                loss(logits, labels, ground, sizes=sizes)
+        with pytest.raises(BadInput, match="sizes: expected whole numbers that add up to the batch of 4"):
+            kd_loss(logits, labels, sizes)
+    for options in ({"sizes": (4,)}, {"sizes": (4, 0)}, {"temperature": 0.0}, {"temperature": math.nan}):
+        with pytest.raises(BadInput, match="sizes, temperature: expected two modalities with samples"):
+            kd_loss(logits, labels, **{"sizes": (2, 2), **options})
+    with pytest.raises(BadInput, match="labels: expected classes below 5, .* found 7"):
+        kd_loss(logits, labels.where(labels != 0, 7), (2, 2))
+    for options in ({"kernels": 0}, {"kernels": 2.5}, {"bandwidth": 0}, {"bandwidth": -1.0}):
+        with pytest.raises(BadInput, match="kernels, bandwidth: expected"):
+            mmd(torch.zeros(2, 3), torch.zeros(2, 3), **options)
+    assert mmd(torch.ones(3, 2), torch.ones(2, 2)) == 0
     with pytest.raises(BadInput, match="two clouds"):
         mmd(torch.zeros(2, 3), torch.zeros(2, 4))

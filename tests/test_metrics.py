@@ -72,7 +72,30 @@ def test_labels_that_are_no_whole_numbers_are_named(kind, wrong):
                 call(*maps)
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.uint16, torch.uint32, torch.uint64])
+def test_labels_are_whole_numbers_of_any_kind(kind):
+    labels, spacing = blobs(0), torch.tensor(SPACING)
+    assert dice(labels.to(kind), labels, 3).tolist() == [1, 1, 1]
+    assert surface_distances(labels.to(kind), labels, 3, spacing).hd[1:].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("classes", [2.0, 0, -1, "3", None])
+def test_a_number_of_classes_that_is_none_is_named(classes):
+    for figure, spacing in ((dice, ()), (surface_distances, (SPACING,))):
+        with pytest.raises(BadInput, match="num_classes: expected a whole number from 1"):
+            figure(blobs(0), blobs(1), classes, *spacing)
+
+
+@pytest.mark.parametrize("decision", [np.nan, np.inf, True, "best", None])
+def test_a_decision_that_is_no_threshold_is_named(decision):
+    with pytest.raises(BadInput, match="decision: expected 'argmax' or a threshold"):
+        classification_metrics([[0.2, 0.8], [0.4, 0.6]], [0, 1], decision)
+
+
 def test_surface_distances_say_what_is_wrong():
+    for spacing in ((8, 1.5, np.nan), (8, 1.5, np.inf), ("a", "b", "c"), 1.5, None):
+        with pytest.raises(BadInput, match="spacing: expected"):
+            surface_distances(blobs(0), blobs(1), 3, spacing)
     with pytest.raises(BadInput, match="spacing: expected 3 lengths"):
         surface_distances(blobs(0), blobs(1), 3, (1.5, 1.5))
     with pytest.raises(BadInput, match="spacing: expected 3 lengths"):

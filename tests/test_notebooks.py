@@ -162,10 +162,10 @@ def test_what_is_unsound_is_found():
     told = {"output_type": "error", "ename": "NotYet", "evalue": "", "traceback": ["02a: still open, that is all"]}
     for cell in asks:
         cell["outputs"] = [told]
-    alt, png = "a picture", "iVBORw0KGgo="
+    alt, svg = "a picture", '<svg role="img" aria-label="a picture"></svg>'
     lesson["cells"][-2]["outputs"] = outputs = [
         {"output_type": "stream", "name": "stdout", "text": ["profile ci"]},
-        {"output_type": "display_data", "data": {"image/png": png, "text/plain": alt}, "metadata": {}},
+        {"output_type": "display_data", "data": {"image/svg+xml": svg, "text/plain": alt}, "metadata": {}},
     ]
     assert lesson["cells"][-2]["cell_type"] == "code" and unsound(lesson, path) == []
     outputs[1]["data"]["text/plain"] = ""

@@ -1,17 +1,22 @@
 """Lessons as pages and slides: that they need no network, show what was shown, and say in words what pictures show."""
 
+import base64
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 from masters import EXERCISE, notebook_of, outside
 
-from i2pemd_lite.course.publish import notebooks, pages, render, slides, voila
+from i2pemd_lite.course.publish import notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import ground
+from i2pemd_lite.panels.engine import moving
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PICTURE = ("class P:\n    def _repr_mimebundle_(self, **_):\n"
@@ -188,25 +193,29 @@ def test_a_formula_that_cannot_be_drawn_is_named(tex):
         render.mathml(tex)
 
 
-def test_the_first_page_for_voila_leads_to_all_others(tmp_path):
-    *boards, index = voila.write(tmp_path)
-    (cell,) = notebooks.read(index)["cells"]
-    found = re.findall(r"^- \[(\w+)\]\(/voila/render/(\w+\.ipynb)\): \S.+\?$", cell["source"], flags=re.M)
-    assert found == [(path.stem, path.name) for path in boards]
+def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    panel = ground.panel(right=0.5)
+    assert moving.KIND in (bundle := panel._repr_mimebundle_())
+    moves = bundle[moving.KIND]
+    told = json.loads(zlib.decompress(base64.b64decode(moves["packed"])))
+    assert [each["label"] for each in moves["controls"]] == [each.description for each in panel.controls.values()]
+    alone = [key for key in told["frames"] if key and "," not in key]
+    assert len(alone) == sum(len(each["words"]) - 1 for each in moves["controls"]) > 90
+    assert sum("," in key for key in told["frames"]) > 100 and len(moves["packed"]) < 500_000
+    right = list(panel.controls).index("right")
+    assert moves["controls"][right]["words"][moves["controls"][right]["at"]] == ".5"
+    for place in ("0", "40"):
+        panel.set(right={"0": -5.0, "40": 5.0}[place])
+        changed, order, below = told["frames"][f"{right}:{place}"]
+        picture = told["head"] + "".join(changed.get(key, told["marks"].get(key)) for key in order or told["marks"])
+        drawn = panel.image.value
+        assert panel.words in below
+        assert picture[picture.index("<style>") :] + "</svg>" == drawn[drawn.index("<style>") :]
 
 
-@pytest.mark.parametrize("name", voila.BOARDS)
-def test_every_page_for_voila_shows_its_panel(name, tmp_path, monkeypatch):
-    from i2pemd_lite.panels.engine.panel import Panel
-
-    monkeypatch.chdir(tmp_path)
-    made = {path.stem: path for path in voila.write(tmp_path / "pages")}
-    question, panel = notebooks.read(made[name])["cells"]
-    assert "?" in question["source"]
-    *lines, last = panel["source"].splitlines()
-    names = {}
-    exec("\n".join(lines), names)
-    shown = eval(last, names)
-    assert isinstance(shown, Panel)
-    if hasattr(shown, "close"):
-        shown.close()
+def test_a_state_that_a_panel_refuses_is_none_of_its_page(monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    panel = ground.panel(layout="five organs", moving=5)  # of "two classes" there is no fifth
+    told = json.loads(zlib.decompress(base64.b64decode(panel._repr_mimebundle_()[moving.KIND]["packed"])))
+    assert "0:0" not in told["frames"] and "0:1" not in told["frames"] and "0:4" in told["frames"]

@@ -1,21 +1,22 @@
 """Panels without a browser: ipywidgets fire their callbacks in plain Python, so every control can be moved here."""
 
 import json
+import re
 from fractions import Fraction
 from functools import partial
+from xml.etree import ElementTree
 
 import ipywidgets as widgets
 import numpy as np
 import ot
 import pytest
 import torch
-from controls import ends, move_every_control, moved_as_fresh, unseen
+from controls import ends, marks, move_every_control, unseen
 
 from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -225,23 +226,6 @@ def case(made):
         panel.set(**before)
 
 
-def test_a_change_moves_artists_and_rebuilds_none(case):
-    """The first to move the panel: what is built at a first change would be there before a second."""
-    panel, before = case[0], case[0].state
-    for name in {"layout", "exhibit"} & set(before):  # what is of these alone is built when they are first shown
-        panel.controls[name].value = ends(panel.controls[name])[1]
-    panel.set(**before)
-    axes = set(panel._card.axes)
-    for name in list(panel.controls)[:4]:
-        panel.controls[name].value = ends(panel.controls[name])[1]
-    panel.set(**before)
-    built = set(panel._card.findobj())
-    for name in list(panel.controls)[:4]:
-        panel.controls[name].value = ends(panel.controls[name])[1]
-    panel.set(**before)
-    assert set(panel._card.axes) == axes and set(panel._card.findobj()) <= built
-
-
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
     panel, holds, _ = case
     holds(panel.result)
@@ -261,10 +245,10 @@ def test_controls_work_together(case):
         assert panel.error.value == ""
 
 
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its_file(case, tmp_path):
-    """Only data are redrawn on a kept background."""
+def test_a_picture_comes_back_from_its_file(case, tmp_path):
     panel, _, make = case
-    moved_as_fresh(panel, every=3)
+    for control in panel.controls.values():
+        control.value = ends(control)[1]
     panel.save(tmp_path / "state.json")
     assert set(json.loads((tmp_path / "state.json").read_text())) >= {"panel", "state", "seed", "profile", "torch"}
     with unseen():
@@ -274,25 +258,14 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its
     assert other.image.value == panel.image.value
 
 
-@pytest.mark.parametrize("words", ["p₁ = 0.35 of 12", "λ −7.5 ⟶ 1e-9  (Eq. 5)", "12 of 30 steps", "g", "$x_1$"])
-def test_words_kept_and_put_together_are_those_of_matplotlib(words):
-    """On whole pixels the house's canvas shows what matplotlib's own does; between them it shows the same."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    def drawn(canvas, x, y, **look):
-        card = Card(3, 1)
-        canvas(card)
-        card.text(x / 300, y / 100, words, family="DejaVu Sans", size=8.5, **look)
-        card.canvas.draw()
-        return np.asarray(card.canvas.buffer_rgba()).astype(int)
-
-    house = type(Card(1, 1).canvas)
-    for look in {"color": style.BLUE}, {"color": style.RED, "weight": "bold"}, {"rotation": 90}, {"alpha": 0.4}:
-        new, old = (drawn(canvas, 40, 40, **look) for canvas in (house, FigureCanvasAgg))
-        assert np.ptp(new[..., 0]) > 50
-        # Coverage is rounded once more where it is kept, so a colour may be off by one.
-        np.testing.assert_allclose(new, old, atol=1, rtol=0)
-    np.testing.assert_array_equal(drawn(house, 40.3, 39.8), drawn(house, 40, 40))
+def test_marks_have_keys_of_their_own_and_colours_that_themes_know(case):
+    """The page tells marks apart by their keys."""
+    found = marks(case[0].image.value)
+    assert len(found) == len({mark.key for mark in found}) > 10
+    inks = {getattr(mark, name) for mark in found for name in ("fill", "stroke") if hasattr(mark, name)} - {"none"}
+    known = {f"--i2-{name}" for name in style.THEMES["dark"]}
+    assert all(set(re.findall(r"--[\w-]+", ink)) & known for ink in inks), inks
+    assert min(float(mark.font_size) for mark in found if mark.tag == "text") >= 11
 
 
 def test_every_control_has_a_label_and_every_picture_its_words(case):
@@ -301,14 +274,15 @@ def test_every_control_has_a_label_and_every_picture_its_words(case):
     assert len(panel.words) > 20 and len(panel.numbers) >= 3
     assert panel.words.split(":")[0] in panel.note.value.replace("&#x27;", "'")
     assert "profile" in panel.note.value and "seed" in panel.note.value
-    assert panel.image.alt == panel.words and panel.image.width > 500
+    drawn = ElementTree.fromstring(panel.image.value)
+    assert drawn.get("aria-label") == panel.words and float(drawn.get("width")) > 500
 
 
 def test_a_page_without_a_kernel_still_shows_the_picture(case):
     bundle = case[0]._repr_mimebundle_()
-    assert bundle["image/png"].startswith("iVBOR")
+    assert ElementTree.fromstring(bundle["image/svg+xml"]).get("role") == "img"
     assert len(bundle["text/plain"]) > 20
-    for words in (f'src="data:image/png;base64,{bundle["image/png"]}"', 'alt="', "<dl", "profile"):
+    for words in ('src="data:image/svg+xml;base64,', 'alt="', "<dl", "profile"):
         assert words in bundle["text/html"]
     assert "Tab reaches" not in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -678,33 +652,67 @@ def test_an_arrow_points_at_the_consumer():
         assert abs(tip[1] - (i + tip[0] * (2 - i))) < 0.01, "the tip lies on the road"
 
 
-def contrast(one, other):
-    """The contrast of two colours by the WCAG 2 formula, 1 to 21: text needs 4.5, marks need 3."""
-    from matplotlib.colors import to_rgb
+LINEAR = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+                   [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
+OKLAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+                  [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+"""From linear sRGB to the cones, and from their cube roots to Oklab, as CSS Color 4 has them."""
 
-    rgb = np.array([to_rgb(one), to_rgb(other)])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    light, dark = sorted(linear @ [0.2126, 0.7152, 0.0722], reverse=True)
+
+def linear(colour):
+    """A colour "#rrggbb" as linear sRGB."""
+    rgb = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def mixed(part, one, other):
+    """What `color-mix(in oklab, one part, other)` makes, as linear sRGB."""
+    one, other = (OKLAB @ np.cbrt(LINEAR @ linear(colour)) for colour in (one, other))
+    return np.linalg.inv(LINEAR) @ (np.linalg.inv(OKLAB) @ (part * one + (1 - part) * other)) ** 3
+
+
+def contrast(one, other):
+    """The contrast of two linear colours by the WCAG 2 formula, 1 to 21: text needs 4.5, marks need 3."""
+    light, dark = sorted(np.clip([one, other], 0, 1) @ [0.2126, 0.7152, 0.0722], reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_the_contrast_of_white_and_black_is_21():
-    assert contrast("white", "black") == pytest.approx(21)
+def test_contrast_and_mixture_are_those_of_css():
+    assert contrast(linear("#ffffff"), linear("#000000")) == pytest.approx(21)
+    # css-color-4 gives oklab(62.796% 0.22486 0.12585) for red
+    assert OKLAB @ np.cbrt(LINEAR @ linear("#ff0000")) == pytest.approx([0.62796, 0.22486, 0.12585], abs=1e-4)
+    assert mixed(1.0, "#336699", "#ffffff") == pytest.approx(linear("#336699"), abs=1e-6)
 
 
-@pytest.mark.parametrize("ink", [style.INK, style.QUIET, style.BLUE, style.ORANGE, style.RED, style.BLACK])
-def test_inks_read_on_the_card(ink):
-    assert contrast(ink, style.CARD) >= 4.5
+@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("ground", ["paper", "shade", "band", "alarm"])
+@pytest.mark.parametrize("ink", ["ink", "quiet", "blue", "orange", "red", "black"])
+def test_inks_read_on_each_ground(theme, ground, ink):
+    colours = style.THEMES[theme]
+    assert contrast(linear(colours[ink]), linear(colours[ground])) >= 4.5
 
 
-@pytest.mark.parametrize("value", np.linspace(0, 1, 21))
-def test_numbers_read_on_every_colour_of_a_matrix(value):
-    import matplotlib
+@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("part", [*np.linspace(0, 1, 41), style.TURN, style.TURN + 1e-6])
+def test_numbers_read_on_every_colour_of_a_matrix(theme, part):
+    colours, (cell, ink) = style.THEMES[theme], style.heat(part)
+    assert f"{style.TOP} {100 * part:.3g}%" in cell
+    ink = next(colours[name] for name in colours if ink == f"var(--i2-{name})")
+    assert contrast(linear(ink), mixed(part, colours["top"], colours["paper"])) >= 4.5
 
-    plane = Card(2, 2).plane("matrix", [0, 0, 1, 1])
-    plane.matrix(np.array([[value]]), ["a"], ["b"])
-    # The middle of cividis is a grey on which no ink reaches 4.5; 4 is what black has there.
-    assert contrast(plane.axes.texts[0].get_color(), matplotlib.colormaps[style.HEAT](value)) >= 4.0
+
+@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("missing", ["long", "middle", "short"])
+def test_source_and_target_differ_for_every_eye(theme, missing):
+    """By Machado's matrices for who lacks the long, middle or short cones; in grey by their marks."""
+    seen = {
+        "long": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        "middle": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        "short": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    }[missing]
+    one, other = (np.array(seen) @ linear(style.THEMES[theme][name]) for name in ("blue", "orange"))
+    apart = np.linalg.norm(np.cbrt(np.clip(one, 0, 1)) - np.cbrt(np.clip(other, 0, 1)))
+    assert apart > 0.15 and style.SOURCE["marker"] != style.TARGET["marker"]
 
 
 def test_results_that_agree_are_told_so_and_others_where_not(capsys, monkeypatch):

@@ -131,6 +131,8 @@ WAYS = {
     "one enhanced file": enhance,
     "two parts": lambda f: edit_dicom(f, lambda one: setattr(one, "AcquisitionNumber",
                                                              1 + (one.SliceLocation > 0))),
+    "figures written otherwise": lambda f: edit_dicom(f, lambda one: one.update(
+        {tag: "5.50" if one.SliceLocation > 0 else "5.5" for tag in ("EchoTime", "SliceThickness")})),
     "a number for each slice": lambda f: edit_dicom(f, lambda one: setattr(one, "AcquisitionNumber",
                                                                            int(7 * one.SliceLocation) % 77)),
 }  # fmt: skip
@@ -242,6 +244,11 @@ def edit(path, change):
     nibabel.save(nibabel.Nifti1Image(*change(array, image.affine)), path)
 
 
+def array(change):
+    """A change of the voxels alone."""
+    return lambda path: edit(path, lambda a, m: (change(a), m))
+
+
 def in_units(path, units):
     image = nibabel.load(path)
     image.header.set_xyzt_units(units)
@@ -261,33 +268,21 @@ BAD_NIFTI = {
     "truncated image": (CT_IMAGE, truncate, "with all its voxels"),
     "truncated label": (MR_LABEL, truncate, "with all its voxels"),
     "empty": (MR_IMAGE, lambda p: p.write_bytes(b""), "expected a NIfTI file"),
-    "two dimensions": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a[:, :, 0], m)), "expected three dimensions"),
-    "four dimensions": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a[..., None].repeat(2, 3), m)), "three dimensions"),
-    "another shape": (
-        CT_LABEL,
-        lambda p: edit(p, lambda a, m: (a[:, :, 1:], m)),
-        "shape (20, 18, 9) beside (20, 18, 10)",
-    ),
+    "two dimensions": (MR_IMAGE, array(lambda a: a[:, :, 0]), "expected three dimensions"),
+    "four dimensions": (CT_IMAGE, array(lambda a: a[..., None].repeat(2, 3)), "three dimensions"),
+    "another shape": (CT_LABEL, array(lambda a: a[:, :, 1:]), "shape (20, 18, 9) beside (20, 18, 10)"),
     "another affine": (
         MR_LABEL,
         lambda p: edit(p, lambda a, m: (a, m + np.eye(4)[:, [3, 0, 1, 2]])),
         "affines that put",
     ),
-    "unknown BTCV label": (
-        CT_LABEL,
-        lambda p: edit(p, lambda a, m: (a + 10, m)),
-        "BTCV's label values 0 to 13, found 16",
-    ),
-    "unknown class": (MR_LABEL, lambda p: edit(p, lambda a, m: (a * 3, m)), "label values 0 to 4, found 6, 9, 12"),
-    "half a class": (MR_LABEL, lambda p: edit(p, lambda a, m: (a / np.float32(2), m)), "found 0.5, 1.5"),
+    "unknown BTCV label": (CT_LABEL, array(lambda a: a + 10), "BTCV's label values 0 to 13, found 16"),
+    "unknown class": (MR_LABEL, array(lambda a: a * 3), "label values 0 to 4, found 6, 9, 12"),
+    "half a class": (MR_LABEL, array(lambda a: a / np.float32(2)), "found 0.5, 1.5"),
     "NaN": (CT_IMAGE, lambda p: edit(p, nan), "expected finite values, found 1 NaN"),
-    "constant": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a * 0 + 7, m)), "found the value 7 everywhere"),
-    "no organ": (CT_LABEL, lambda p: edit(p, lambda a, m: (a * 0, m)), "at least two classes, found only background"),
-    "outside the CT window": (
-        CT_IMAGE,
-        lambda p: edit(p, lambda a, m: (a - 2000, m)),
-        "expected contrast after clipping",
-    ),
+    "constant": (MR_IMAGE, array(lambda a: a * 0 + 7), "found the value 7 everywhere"),
+    "no organ": (CT_LABEL, array(lambda a: a * 0), "at least two classes, found only background"),
+    "outside the CT window": (CT_IMAGE, array(lambda a: a - 2000), "expected contrast after clipping"),
     "image alone": (CT_LABEL, lambda p: p.unlink(), "img0002.nii.gz: expected its label "),
     "label alone": (MR_IMAGE, lambda p: p.unlink(), "label_2.nii.gz: expected its image "),
 }
@@ -296,15 +291,18 @@ BAD_NIFTI = {
 def as_other(modality):
     """An image of the other modality under this one's name."""
     one, other = picture(classes()), hounsfield(classes())
-    return lambda p: edit(p, lambda a, m: (one if modality == "ct" else other, m))
+    return array(lambda a: one if modality == "ct" else other)
 
 
 BAD_NIFTI |= {
     "MR as CT": (CT_IMAGE, as_other("ct"), "expected CT in Hounsfield units, 2% or more of it fat and air below -50"),
     "CT as MR": (MR_IMAGE, as_other("mr"), "if it is CT, give it as CT"),
-    "CT without its scaling": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a + 125, m)), "else apply its lost scaling"),
+    "CT without its scaling": (CT_IMAGE, array(lambda a: a + 125), "else apply its lost scaling"),
     "a case twice": (MR_IMAGE, lambda p: nifti(p.with_suffix(""), picture(classes())), "expected one file of a case"),
     "microns": (CT_IMAGE, lambda p: in_units(p, "micron"), "expected millimetres, found micron"),
+    "metres unsaid": (MR_IMAGE, lambda p: edit(p, lambda a, m: (a, m / 1000)), "of 10 to 3000 mm, found 0.08 x 0.072"),
+    "microns unsaid": (CT_IMAGE, lambda p: edit(p, lambda a, m: (a, m * 1000)), "of 10 to 3000 mm, found 8e+04 x 7.2e"),
+    "a folder": (MR_IMAGE, lambda p: (p.unlink(), p.mkdir()), "expected a NIfTI file, found a folder"),
 }
 
 
@@ -469,7 +467,24 @@ def in_place_of(make):
 
 
 BAD_CHAOS |= {tag: (stored(slice(None, None, 2), **{tag: value}), SECOND) for tag, value in TELLING.items()}
+def without(tag):
+    return lambda s: edit_dicom(s / "DICOM_anon", lambda one: delattr(one, tag))
+
+
+def cut_run_lengths(series):
+    edit_dicom(series / "DICOM_anon", lambda one: one.compress("1.2.840.10008.1.2.5"))
+    for path in (series / "DICOM_anon").iterdir():
+        path.write_bytes(path.read_bytes()[:-50])
+
+
 BAD_CHAOS |= {
+    "a copy": (lambda s: (s / "DICOM_anon/z.dcm").write_bytes(middle(s).read_bytes()), " and z.dcm; keep one series"),
+    "no file": (in_place_of(lambda path: path.touch()), "found another beginning than DICOM has; copy or download"),
+    "no rows": (without("Rows"), "expected a DICOM slice, found no Rows; copy"),
+    "no bits": (without("HighBit"), "expected a DICOM slice, found no HighBit; copy"),
+    "no sign": (without("PixelRepresentation"), "'Pixel Representation'; copy"),
+    "empty slope": (stored(RescaleSlope=None), "rescaling (nan, -10.0)"),
+    "run lengths, cut": (cut_run_lengths, "RLE Lossless, found no Rows; copy or download it again"),
     "inverted": (stored(PhotometricInterpretation="MONOCHROME1"), "PhotometricInterpretation MONOCHROME1; invert"),
     "one inverted": (stored(slice(3, 4), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1; invert"),
     "palette": (stored(PhotometricInterpretation="PALETTE COLOR"), "PALETTE COLOR; turn it into grey values"),
@@ -480,10 +495,7 @@ BAD_CHAOS |= {
     "no directions": (stored(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "no two directions at right angles"),
     "no pixel": (stored(PixelSpacing=[0, 4]), "found PixelSpacing [0.0, 4.0]"),
     "flat values": (stored(RescaleSlope=0), "rescaling (0.0, -10.0)"),
-    "beside the others": (
-        lambda s: edit_dicom(s / "DICOM_anon", aside),
-        "expected slices on a straight line",
-    ),
+    "beside the others": (lambda s: edit_dicom(s / "DICOM_anon", aside), "expected slices on a straight line"),
     "some positions": (stored(slice(4, 5), ImagePositionPatient=None), "ImagePositionPatient in all slices"),
     "65535 rows": (stored(Rows=65535, Columns=65535), "found 65535 rows of 65535 columns"),
     "short pixels": (stored(slice(4, 5), PixelData=bytes(700)), "found 700 bytes of pixels instead of 720"),
@@ -496,6 +508,7 @@ BAD_CHAOS |= {
     "inflating": (inflating, "found more than 256 MiB once it is inflated"),
     "a pipe": (in_place_of(os.mkfifo), "expected a DICOM slice, found a pipe"),
     "a device": (in_place_of(lambda path: path.symlink_to("/dev/zero")), "expected a DICOM slice, found a device"),
+    "no mask": (lambda s: last(s / "Ground").write_bytes(b"JFIF"), "found cannot identify image file; copy"),
     "a link": (in_place_of(lambda path: path.symlink_to("x")), "expected a DICOM slice, found a link to nowhere"),
     "a folder": (in_place_of(os.mkdir), "expected a DICOM slice, found a folder"),
     "JPEG lossless": (into(JPEG), "pip install pylibjpeg pylibjpeg-libjpeg, or decompress the files with dcmdjpeg or"),
@@ -509,6 +522,7 @@ BAD_CHAOS |= {
 }
 
 
+@pytest.mark.filterwarnings("ignore:End of file reached before delimiter")
 @pytest.mark.parametrize("name", BAD_CHAOS)
 def test_bad_chaos_is_named(tmp_path, name):
     _, _, series = write_chaos(tmp_path)
@@ -550,19 +564,10 @@ def test_arguments_are_checked(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"spacing": (1, 2)},
-        {"spacing": (0, 1, 1)},
-        {"size": (0, 3)},
-        {"crop": "box"},
-        {"min_depth": 0},
-        {"mr_clip": 99},
-        {"ct_window": (275, -125)},
-        {"normalise": "batch"},
-    ],
-)
+@pytest.mark.parametrize("wrong", [
+    {"spacing": (1, 2)}, {"spacing": (0, 1, 1)}, {"size": (0, 3)}, {"crop": "box"}, {"min_depth": 0}, {"mr_clip": 99},
+    {"ct_window": (275, -125)}, {"normalise": "batch"},
+])  # fmt: skip
 def test_geometry_is_checked(wrong):
     with pytest.raises(BadInput, match=f"^{next(iter(wrong))}: expected"):
         Geometry(**wrong)
@@ -803,6 +808,10 @@ def test_written_labels_are_whole_and_on_the_grid(tmp_path):
     assert os.listdir(tmp_path / "out") == ["a.nii.gz"]
     with pytest.raises(BadInput, match="ending in .nii or .nii.gz"):
         layout.write_nifti(tmp_path / "a.png", label, LPS)
+    layout.write_nifti(tmp_path / "a.nii", label.astype(np.int64), LPS)
+    for dtype in (bool, np.float16, np.longdouble, complex):
+        with pytest.raises(BadInput, match="a.nii: expected three axes of numbers .* found .* of "):
+            layout.write_nifti(tmp_path / "a.nii", label.astype(dtype), LPS)
 
 
 # What lies there, and what is in it
@@ -814,8 +823,8 @@ def renamed(name):
 
 NAMES = {  # what an image of a pair is called -> what is said of it where it is not used
     "IMG0002.nii.gz": None, "img_0002.nii.gz": None, "img2.nii.gz": None, "Image-2.NII.GZ": None, "img0002.NII": None,
-    "img0002 (1).nii.gz": "its name is not img, image or label and a number",
-    "img0002_0000.nii.gz": "its name is not img, image or label and a number",
+    "img0002 (1).nii.gz": "its name is not img or image, or for labels label, and a number",
+    "img0002_0000.nii.gz": "its name is not img or image, or for labels label, and a number",
     "img0002.nrrd": "it is no NIfTI file (.nii, .nii.gz)",
 }  # fmt: skip
 
@@ -873,11 +882,32 @@ def test_every_other_file_is_named_with_its_reason_and_those_of_systems_are_not(
     assert "img0007.nii.gz" in said[0] and "and 7 more" in said[2] and "notes.txt" in said[3]
 
 
+def test_where_chaos_holds_no_patients_the_pairs_serve(tmp_path):
+    write_pairs(tmp_path)
+    (tmp_path / "chaos/Train_Sets/MR").mkdir(parents=True)
+    (tmp_path / "chaos/Train_Sets.zip").write_bytes(b"PK")
+    assert [scan.name for scan in load(tmp_path).labelled][2:] == ["mr/image_1", "mr/image_2"]
+    (tmp_path / "chaos/Train_Sets/MR").rmdir()
+    write_dicom(tmp_path / "chaos/Test_Sets/MR/4/T2SPIR/DICOM_anon", picture(classes()))
+    assert [line.partition(": ")[0] for line in load(tmp_path).unused] == [
+        "not used, as chaos/Train_Sets/MR holds no patients (10)", "not used, as it is not unpacked (1)",
+    ]  # fmt: skip
+
+
 def test_a_patient_of_chaos_is_there_once(tmp_path):
     write_chaos(tmp_path)
     write_dicom(tmp_path / "chaos/Test_Sets/MR/01/T2SPIR/DICOM_anon", picture(classes()))
     with pytest.raises(BadInput, match="Test_Sets/MR/01: expected a patient once, found .*Train_Sets/MR/1 too"):
         load(tmp_path)
+
+
+def test_a_patient_whose_name_is_no_utf_8_is_prepared(tmp_path):
+    write_chaos(tmp_path)
+    write_chaos(tmp_path, patient=2)
+    patients = os.fsencode(tmp_path / "chaos/Train_Sets/MR")
+    os.rename(patients + b"/2", patients + b"/\xff")
+    prepared = prepare(load(tmp_path), SMALL, progress=False)
+    assert [case.name for case in prepared.cases] == ["mr/chaos_1", r"mr/chaos_\udcff"]
 
 
 def test_two_scans_of_one_name_would_share_a_cache(tmp_path):
@@ -886,10 +916,13 @@ def test_two_scans_of_one_name_would_share_a_cache(tmp_path):
         data.Dataset(tmp_path, "real", scans)
 
 
-def test_one_scan_under_two_names_is_refused(tmp_path):
+@pytest.mark.parametrize("label", ["the same", "corrected"])
+def test_one_scan_under_two_names_is_refused(tmp_path, label):
     write_pairs(tmp_path, cases=3)
     for path in (CT_IMAGE, CT_LABEL):
         (tmp_path / path.replace("0002", "0003")).write_bytes((tmp_path / path).read_bytes())
+    if label == "corrected":
+        edit(tmp_path / CT_LABEL, lambda a, m: (a * (np.arange(10) < 7), m))
     with pytest.raises(BadInput, match="ct/img0003: expected a scan of its own, found the voxels of ct/img0002; remov"):
         prepare(load(tmp_path), SMALL, progress=False)
 
@@ -935,6 +968,11 @@ ANATOMY = {
     "head and feet": (lambda f: with_affine(f, lambda m: m @ MIRRORED[2]), "the liver to the head of the right kidney"),
     "no affine": (lambda f: with_affine(f, lambda m: np.eye(4)), "the liver to the right of the spleen"),
     "kidneys": (lambda f: edit(f / CT_LABEL, exchanged(2, 3)), "the right kidney to the right of the left kidney"),
+    "class ids": (lambda f: edit(f / CT_LABEL, lambda a, m: (classes(), m)), "the middle of both kidneys to the right"),
+    "spleen as liver": (
+        lambda f: edit(f / CT_LABEL, lambda a, m: (np.where(a == 1, 6, np.where(a == 6, 0, a)), m)),
+        "the liver to the right of the middle of both kidneys",
+    ),
     "situs inversus": (lambda f: edit(f / CT_LABEL, exchanged(1, 6)), "(situs inversus), leave the case out"),
 }
 
@@ -981,6 +1019,31 @@ def test_what_a_file_leaves_open_is_told_by_the_preparation(tmp_path, name):
         assert list(prepared.assumed) == (["mr/image_9"] if words else [])
         assert words in prepared.assumed.get("mr/image_9", "")
     assert Prepared.open(prepared.folder).assumed == prepared.assumed
+
+
+@pytest.mark.parametrize("organs", [(1, 2), (4,), (1, 4), (2, 3)])
+def test_a_label_of_one_side_is_told_as_it_cannot_be_checked(tmp_path, organs):
+    label = classes() * np.isin(classes(), organs)
+    case = prepare_case(scan_of(tmp_path, picture(label), label), SAME)
+    one_side = not {1, 2} & {*organs} or not {3, 4} & {*organs}
+    assert ("its label shows organs of one side only" in case.source.assumed) == one_side
+
+
+def test_a_scan_is_prepared_and_a_label_map_made_in_little_more_than_their_own_memory(tmp_path, monkeypatch):
+    import tracemalloc
+
+    monkeypatch.setattr(prepare_module, "SLAB", 2**14)
+    monkeypatch.setattr(layout, "PART", 2**14)
+    scan = scan_of(tmp_path, np.tile(picture(classes()), (7, 7, 7)))  # 1.2 million voxels
+    geometry = Geometry((32, 32, 32), (18, 20), mr_clip=None)
+    case = prepare_case(scan, geometry)
+    prediction = torch.rand(5, *case.image.shape)
+    for work, most in ((lambda: prepare_case(scan, geometry), 6), (lambda: to_source_grid(prediction, case), 3)):
+        tracemalloc.start()
+        work()
+        peak = tracemalloc.get_traced_memory()[1] / (20 * 18 * 10 * 7**3)
+        tracemalloc.stop()
+        assert peak < most, peak  # bytes a voxel: float32 once, uint8 twice
 
 
 def test_the_command_says_what_was_assumed_and_what_is_not_used(tmp_path, capsys):
@@ -1077,8 +1140,8 @@ def scaled(p):
 TAKEN = {
     "a fourth axis of length one, image": (MR_IMAGE, axes_of_one),
     "a fourth axis of length one, label": (MR_LABEL, axes_of_one),
-    "nearly whole": (MR_LABEL, lambda p: edit(p, lambda a, m: (a * np.float32(0.99999994), m))),
-    "a hundredth": (MR_LABEL, lambda p: edit(p, lambda a, m: (a + np.float32(0.009), m))),
+    "nearly whole": (MR_LABEL, array(lambda a: a * np.float32(0.99999994))),
+    "a hundredth": (MR_LABEL, array(lambda a: a + np.float32(0.009))),
     "scaled": (MR_LABEL, scaled),
     "other axes": (MR_LABEL, turned_label),
     "another direction": (MR_LABEL, flipped_label),

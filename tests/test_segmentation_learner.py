@@ -296,8 +296,9 @@ def test_a_plain_folder_of_images_can_be_predicted(trained, data, tmp_path):
     shutil.copy(scan.image, tmp_path / "scans" / "patient.nii.gz")
     written = segmentation.predict(trained, tmp_path / "scans", tmp_path, modality=scan.modality, progress=False)
     assert written == [tmp_path / scan.modality / "patient.nii.gz"] and written[0].is_file()
+    (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match="expected a folder with NIfTI files"):
-        segmentation.predict(trained, tmp_path, tmp_path, modality="ct", progress=False)
+        segmentation.predict(trained, tmp_path / "none", tmp_path, modality="ct", progress=False)
 
 
 def test_forks_share_the_volumes(trained):

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from scans import compressed, edit_dicom, enhance, write_dicom, write_pairs
+from scans import compressed, edit_dicom, enhance, write_dicom, write_masks, write_pairs
 
 from i2pemd_lite import segmentation
 from i2pemd_lite.__main__ import main
@@ -155,6 +155,33 @@ def test_series_of_a_clinic_are_scans(run, bright, tmp_path, capsys):
     assert "not used, as it is CT (12): b/IMG-00000, " in capsys.readouterr().err
 
 
+def test_series_without_a_uid_are_told_apart_by_their_folders(run, tmp_path):
+    for patient in "ab":
+        slices(tmp_path / "in" / patient / "1")
+    written = segmentation.predict(run, tmp_path / "in", tmp_path / "out", progress=False)
+    assert [path.name for path in written] == ["1_a_1.nii.gz", "1_b_1.nii.gz"]
+
+
+def test_nifti_beside_series_needs_a_modality_and_does_not_stop_them(run, tmp_path):
+    slices(tmp_path / "in/series", SeriesInstanceUID="1.2")
+    write(tmp_path / "in/a.nii.gz")
+    with pytest.raises(BadInput, match="a.nii.gz: expected the modality of NIfTI files, 'ct' or 'mr'") as caught:
+        segmentation.predict(run, tmp_path / "in", tmp_path / "out", progress=False)
+    assert [path.name for path in caught.value.written] == ["1.2.nii.gz"]
+    assert len(segmentation.predict(run, tmp_path / "in", tmp_path / "out", "ct", progress=False)) == 2
+
+
+@pytest.mark.parametrize("description, name", [("a.nii.gz b", "1_a.nii.gz_b"), ("\U00020000" * 64, None)])
+def test_every_description_makes_a_name(run, tmp_path, description, name):
+    pytest.importorskip("highdicom")
+    about = {"SeriesInstanceUID": "1.2", "SeriesNumber": 1, "SpecificCharacterSet": "ISO_IR 192"}
+    slices(tmp_path / "in", SeriesDescription=description, **about)
+    written = segmentation.predict(run, tmp_path / "in", tmp_path / "out", progress=False, seg=True)
+    names = [path.name for path in written]
+    name = name or names[0].removesuffix(".nii.gz")
+    assert names == [f"{name}.nii.gz", f"{name}.dcm"] and set(name[2:]) <= {*description, "_"}
+
+
 def changed(which, change):
     """A series whose files `which` have other tags."""
     return lambda folder: edit_dicom(folder, lambda one: one.update(change(one)), which)
@@ -224,6 +251,15 @@ def test_dicom_seg_lies_on_the_slices_of_its_series(run, bright, tmp_path):
         assert (truth > 0).sum() == (found.array > 0).sum() > 100
 
 
+def test_dicom_seg_of_a_series_that_has_a_label(run, bright, tmp_path):
+    pytest.importorskip("highdicom")
+    folder = tmp_path / "chaos/Train_Sets/MR/1/T2SPIR"
+    slices(folder / "DICOM_anon", "MR", SeriesInstanceUID="1.2")
+    write_masks(folder / "Ground", np.zeros(SHAPE, np.uint8))
+    written = segmentation.predict(run, tmp_path, tmp_path / "out", progress=False, seg=True)
+    assert [path.name for path in written] == ["chaos_1.nii.gz", "chaos_1.dcm"]
+
+
 def test_dicom_seg_without_highdicom_or_without_dicom(run, tmp_path, monkeypatch, capsys):
     write(tmp_path / "scans/a.nii.gz")
     command = ["predict", str(run.folder), "--images", str(tmp_path / "scans"), "--modality", "ct", "--seg"]
@@ -263,8 +299,8 @@ BAD = {
     "img0003.nii.gz": (nan, "expected finite values, found 1 NaN"),
     "img0004.nii": (endless, "with all its voxels"),
     "img0005.nii.gz": (lambda path: write(path, volume("mr")), "expected CT in Hounsfield units"),
-    "img0006.nii.gz": (huge_voxels, "expected a scan that fits into"),
-    "img0007.nii.gz": (lambda path: (path.unlink(), path.mkdir()), "expected DICOM slices (*.dcm), found none"),
+    "img0006.nii.gz": (huge_voxels, "expected a scan of 10 to 3000 mm, found 192 x 160 x 9.6e+10 mm"),
+    "img0007.nii.gz": (lambda path: (path.unlink(), path.mkdir()), "expected a NIfTI file, found a folder"),
 }
 
 
@@ -319,6 +355,13 @@ def test_nothing_is_half_written(run, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match="No space left on device"):
         segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
     assert not os.listdir(tmp_path / "out/ct")
+
+
+def test_what_was_assumed_of_a_scan_is_told(run, tmp_path, capsys):
+    write(tmp_path / "scans/a.nii.gz", units="unknown")
+    write(tmp_path / "scans/b.nii.gz")
+    segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
+    assert capsys.readouterr().err == "assumed: it names no unit; millimetres were taken (1): ct/a\n"
 
 
 def test_a_plain_folder_holds_both_endings_and_hidden_files(run, tmp_path):
@@ -376,7 +419,7 @@ def test_scans_are_never_overwritten(run, tmp_path):
 
 
 def test_two_scans_of_one_name_are_refused_before_anything_is_written(run, tmp_path):
-    for name in ("a.nii", "a.nii.gz", "b.nii.gz"):
+    for name in ("a.nii", "A.nii.gz", "b.nii.gz"):
         write(tmp_path / "scans" / name)
     with pytest.raises(BadInput) as caught:
         segmentation.predict(run, tmp_path / "scans", tmp_path / "out", "ct", progress=False)
@@ -388,6 +431,8 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
     write(tmp_path / "scans/a.nii.gz")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "zip").write_bytes(b"PK\3\4")
+    os.mkfifo(tmp_path / "pipe")
 
     def predict(images, out="out", modality="ct"):
         segmentation.predict(run, tmp_path / images, tmp_path / out, modality, progress=False)
@@ -395,6 +440,10 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
     for images in ("empty", "nowhere", "file"):
         with pytest.raises(BadInput, match=f"{images}: expected a folder with NIfTI files"):
             predict(images)
+    with pytest.raises(BadInput, match="pipe: expected a folder with NIfTI files .* found a pipe; check"):
+        predict("pipe")
+    with pytest.raises(BadInput, match="found not used, as it is a zip that is not unpacked"):
+        predict("zip")
     with pytest.raises(BadInput, match="modality: expected 'ct' or 'mr' for .*scans"):
         predict("scans", modality=None)
     with pytest.raises(BadInput, match="empty: expected a folder that holds btcv/RawData"):

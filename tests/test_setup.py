@@ -702,14 +702,3 @@ def test_nbgrader_stays_out_of_a_learners_jupyterlab(run, tmp_path, monkeypatch)
     assert len(servers) >= 5 and off == dict.fromkeys(servers, False)
     labs = {re.search(r"labextensions/((@[\w-]+/)?[\w-]+)/", str(file)) for file in files}
     assert menus == dict.fromkeys({found[1] for found in labs if found}, True)
-
-
-def test_the_page_server_asks_for_a_token_and_lets_kernels_go(run, monkeypatch, capsys):
-    monkeypatch.setenv("JUPYTER_TOKEN", "")
-    monkeypatch.setattr(run, "call", lambda *words: None)
-    monkeypatch.setattr(run, "run", lambda *words: " ".join(words))
-    command = run.pages(["--no-browser"])
-    token = os.environ["JUPYTER_TOKEN"]
-    assert f"?token={token}\n" in capsys.readouterr().out and len(token) == 32
-    assert "auto_token=True" in command and token not in command
-    assert "{'allow_remote_access': False}" in command and "cull_idle_timeout=600" in command

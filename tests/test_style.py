@@ -164,7 +164,6 @@ SPELLING = {
     "PyTorch": r"(?-i:Pytorch|pytorch(?!\.org))",
     "FixMatch": r"(?-i:Fixmatch|Fix-Match|FIXMATCH)",
     "MixMatch": r"(?-i:Mixmatch|Mix-Match)",
-    "Voilà": r"voila\b",
     "labelled": r"(?:un)?label(?:ed|ing)",
     "-ise, -isation": r"(?:regular|normal|optim|general|minim|maxim|visual|summar|organ|initial|recogn)iz\w+",
     "analyse": r"analyz\w+",

@@ -7,26 +7,15 @@ import csv
 import io
 import os
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
 from i2pemd_lite import files
-from i2pemd_lite.classification import synthetic
-from i2pemd_lite.classification.layout import (
-    CLASSES,
-    MANIFEST,
-    PIXELS,
-    SUFFIXES,
-    TEST,
-    TRAINING,
-    Arrays,
-    Pictures,
-    content,  # fmt: skip
-    npz_arrays,
-    zip_files,
-)
+from i2pemd_lite.classification import layout, synthetic
+from i2pemd_lite.classification.layout import CLASSES, MANIFEST, PIXELS, SUFFIXES, TEST, TRAINING, Arrays, Pictures
 from i2pemd_lite.files import BadInput
 
 MEDMNIST_CLASSES = ("AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC")  # DermaMNIST counts in another order
@@ -39,6 +28,7 @@ TABLE, CELLS, IMAGES = 2**26, 2**21, 2**20  # bytes and cells that a table, imag
 NO_TABLES = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\3\4": "an Excel file", b"\x1f\x8b": "a gzip file",
              b"\xd0\xcf": "an Excel file", b"<": "a web page", b"{\\rtf": "a text with formats"}  # fmt: skip
 """What a file called .csv can be, by how it begins."""
+NONE = {"", "-", "?", "n/a", "na", "nan", "none", "null", "unknown"}  # what tools write into a cell that has no value
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,7 @@ class Dataset:
     folder: where it was read; name: "ISIC 2018", "DermaMNIST" or "synthetic"; ids: N names; labels: (N,) int64,
     positions in `CLASSES`; lesions: N lesion names, or None when unknown; parts: N of "train", "val", "test", or None
     when the data bring no split; test_ids: names of further images, without labels; sources: the files behind it all;
-    unused: sentences on what else is there, and why it is not used.
+    unused: sentences on what else is there, and why it is not used, and on lesions with several classes.
     """
 
     folder: Path
@@ -99,65 +89,105 @@ def load(folder=None, images=1500):
 
 def holds_images(folder):
     """Whether `load` knows the layout of what is in `folder`."""
-    marks = f"{TRAINING}_*", f"isic2018/{TRAINING}_*", "dermamnist*.npz"
-    return any(any(Path(folder).glob(mark)) for mark in marks)
+    return any(_layout(Path(folder)))
+
+
+def _layout(folder):
+    """(the folder in the layout of ISIC 2018, `folder` or one in it, or None; the npz files there, the largest first),
+    whatever the case of their names."""
+    there = _children(folder)
+    arrays = [path for path in there.values() if re.fullmatch(r"dermamnist.*\.npz", path.name.lower())]
+    arrays.sort(key=lambda path: (-path.stat().st_size if path.is_file() else 0, path))
+    begin = f"{TRAINING}_".lower()
+    isic = (each for each in (folder, there.get("isic2018")) if any(name.startswith(begin) for name in _children(each)))
+    return next(isic, None), arrays
 
 
 def _find(folder):
     """The first data set in `folder`, or None."""
+    isic, arrays = _layout(folder)
     if folder.is_file():
         return _medmnist(folder)
-    sizes = {path: path.is_file() and path.stat().st_size for path in folder.glob("dermamnist*.npz")}
-    arrays = sorted(sizes, key=lambda path: (-sizes[path], path))
-    for candidate in (folder, folder / "isic2018"):
-        if any(candidate.glob(f"{TRAINING}_*")):
-            data, why = _isic(candidate, arrays), f"{candidate} is there"
-            break
-    else:
-        if not arrays:
-            return None
+    if isic:
+        data, why = _isic(isic, arrays), f"{isic} is there"
+    elif arrays:
         data, why = _medmnist(arrays.pop(0)), "another is larger, or equal and before it"
+    else:
+        return None
     others = dict.fromkeys(arrays, f"not used, as {why}; I2PEMD_DATA=FILE or --data FILE chooses one")
     return replace(data, unused=(*data.unused, *files.grouped(others)))
 
 
-def _table(there, stem, known, problems, unused):
+def _children(folder):
+    """{name in small letters: path} of what is in a folder, or nothing; of two of one name the other by its own."""
+    found = {}
+    for path in sorted(folder.iterdir(), reverse=True) if folder and folder.is_dir() else ():
+        if not files.of_system(PurePath(path.name)):
+            small = path.name.lower()
+            found[path.name if small in found else small] = path  # small letters come first
+    return found
+
+
+def _pictures(there, folder, part, unused):
+    """The `Pictures` of training or test, in a folder or zip of that name, which goes from `there`; None where there
+    is no test. Raises `BadInput` where there are none for training."""
+    places = [there.pop(name) for name in (f"{part}_Input".lower(), f"{part}_Input.zip".lower()) if name in there]
+    if not places:
+        if part == TRAINING:
+            raise BadInput(f"{folder}: expected {part}_Input, a folder or a .zip, found neither; put the images there")
+        return None
+    found = Pictures(places[0])
+    if part == TRAINING:
+        found.expect_some()
+    unused |= found.unused | {path: f"not used, as {places[0]} is taken" for path in places[1:]}
+    return found
+
+
+def _table(there, folder, stem, known, problems, unused):
     """(path, {image: {column: cell}}) of `<stem>.csv`, be it there, in a folder `<stem>` or in `<stem>.zip`; (None, {})
-    without one. What was looked at goes from `there`."""
-    name, found = f"{stem}.csv".lower(), []
-    for place in [there.pop(each.lower(), None) for each in (f"{stem}.csv", stem, f"{stem}.zip")]:
-        inside = [(place, place)] if place else []
-        if place and place.name.lower() != name:
-            inside = zip_files(place) if place.suffix else [(child, child) for child in _children(place).values()]
-        if place and not inside:
+    without one. What was looked at goes from `there`. Raises `BadInput` where there is none of the classes."""
+    name, found = f"{stem}.csv".lower(), {}
+    for place in filter(None, [there.pop(each.lower(), None) for each in (f"{stem}.csv", stem, f"{stem}.zip")]):
+        inside = layout.contents(place)
+        tables = [path for short, path in inside if short.name.lower() == name]
+        unused |= {path: "not used, as beside a table" for _, path in inside if path not in tables}
+        if not inside:
             unused[place] = "not used, as no table is in it"
-        for short, path in inside:
-            if short.name.lower() == name:
-                found.append((path if isinstance(path, Path) else place, path))
-            elif not files.of_system(PurePosixPath(short.name)):
-                unused[path] = "not used, as beside a table"
-    unused |= {path: f"not used, as {found[0][1]} is taken" for _, path in found[1:]}
-    return (found[0][0], _rows(*found[0], TABLES[stem], known, problems)) if found else (None, {})
+        elif found:
+            unused |= {path: f"not used, as {[*found][0]} is taken" for path in tables}
+        else:
+            found = {path: path if isinstance(path, Path) else place for path in tables}
+    if not found and stem.endswith("GroundTruth"):
+        like = files.listed(path.name for small, path in there.items() if small.startswith(stem.lower())) or "none"
+        raise BadInput(f"{folder}: expected {stem}.csv, found {like}; put the table there, under this name")
+    for path in [*found][1:]:
+        problems.add(path, "one table of its name", f"also {[*found][0]}", "remove one of the two")
+    for table, path in found.items():
+        return path, _rows(path, table, TABLES[stem], known, problems)
+    return None, {}
 
 
 def _rows(path, table, columns, known, problems):
-    """{image: {column: cell}} of a table. Names that are not `known` go without folders and the ending of an image."""
+    """{image: {column: cell}} of a table; an image is called as in `known`, the names `_by_key`."""
     what, do = "a CSV file in UTF-8, with commas", "open it in a spreadsheet and save it as CSV UTF-8, with commas"
     with files.parsing(path, what, do):
-        data = content(table, "a table", TABLE)
+        data = layout.content(table, "a table", TABLE)
         kinds = [kind for start, kind in NO_TABLES.items() if data.startswith(start)]
-        kinds += ["UTF-16"] * (b"\0" in data[:999])
-        text = "" if kinds else re.sub(r"\Asep=.[\r\n]+", "", data.decode("utf-8-sig"))  # a line that Excel reads
+        kinds += ["UTF-16"] * (data[:2].count(0) == 1)
+        if b"\0" in data and not kinds:
+            raise BadInput(f"{path}: expected {what}, found bytes of 0, as where a copy stopped; copy it again")
+        text = "" if kinds else data.decode().lstrip("\ufeff")  # which two programs may have written, one after another
+        text = re.sub(r"\Asep=.[\r\n]+", "", text)  # a line that Excel reads
         first = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0].replace('"', "")
         kinds += [words for separator, words in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"))
-                  if {*columns} <= {cell.strip() for cell in first.split(separator)}]  # fmt: skip
+                  if {*columns} <= {*_header(first.split(separator), columns)}]  # fmt: skip
         if kinds:
             raise BadInput(f"{path}: expected {what}, found {kinds[0]}; {do}")
         if sum(map(data.count, (b",", b"\n", b"\r"))) > CELLS:
             raise BadInput(f"{path}: expected at most {CELLS:,} cells, found more; remove what is none of it")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
-    header = [cell.strip() for cell in lines[0][1]] if lines else []
+    header = _header(lines[0][1], columns) if lines else []
     if missing := [column for column in columns if column not in header]:
         raise BadInput(f"{path}: expected the columns {', '.join(columns)}, found {', '.join(header) or 'no header'}; "
                        f"add {', '.join(missing)}")  # fmt: skip
@@ -165,12 +195,13 @@ def _rows(path, table, columns, known, problems):
         raise BadInput(f"{path}: expected each column once, found {', '.join(twice)} twice; remove one of the two")
     if len(lines) == 1:
         raise BadInput(f"{path}: expected rows of images, found a header alone; copy or download it again")
+    if len(lines[-1][1]) < len(header) and not text.endswith(("\n", "\r")):
+        found = f"{len(lines[-1][1])} of {len(header)} cells in the last, which does not end its line"
+        problems.add(path, "whole rows", found, "copy or download it again")
     rows = {}
     for line, cells in lines[1:]:
-        row = dict(zip(header, cells, strict=False))
-        if (name := row.get("image")) not in known:
-            short = PurePosixPath((name or "").strip().replace("\\", "/"))
-            name = short.stem if short.suffix.lower() in SUFFIXES else short.name
+        row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
+        name = _meant(row.get("image", ""), known)
         if not name:
             problems.add(f"{path} line {line}", "the name of an image", repr(row.get("image")), "correct the row")
         elif any(map(str.strip, cells[len(header) :])):
@@ -182,14 +213,32 @@ def _rows(path, table, columns, known, problems):
     return rows
 
 
-def _children(folder):
-    """{name in small letters: path} of what is in a folder, or nothing."""
+def _header(cells, columns):
+    """The cells of a header without blanks, and in the letters of the `columns` that are meant."""
+    ours = {column.casefold(): column for column in columns}
+    return [ours.get(cell.strip().casefold(), cell.strip()) for cell in cells]
+
+
+def _key(name):
+    """What tables and files may spell differently of one image goes from its name: folders, the ending of an image,
+    capitals, and how accents are written."""
+    short = PurePosixPath(name.replace("\\", "/"))
+    name = short.stem if short.suffix.lower() in SUFFIXES else short.name
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _by_key(names):
+    """{`_key`: names that have it}."""
     found = {}
-    for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
-        if not files.of_system(PurePosixPath(path.name)):
-            small = path.name.lower()
-            found[path.name if small in found else small] = path  # small letters come first
+    for name in names:
+        found.setdefault(_key(name), []).append(name)
     return found
+
+
+def _meant(name, known):
+    """The image that a table names: that of exactly this name, or the only one of this `_key`, else the name itself."""
+    same = known.get(_key(name), [])
+    return same[0] if len(same) == 1 else name
 
 
 def _truth(path, rows, problems):
@@ -198,7 +247,7 @@ def _truth(path, rows, problems):
     for name, row in rows.items():
         scores = {c: _number(row.get(c)) for c in CLASSES}
         if None in scores.values():
-            found = ", ".join(f"{c} = {row.get(c)!r}" for c, score in scores.items() if score is None)
+            found = files.listed(f"{c} = {row.get(c)!r}" for c, score in scores.items() if score is None)
             problems.add(f"{path} row {name}", "numbers", found, "correct the row")
             continue
         if sorted(scores.values()) != [0.0] * (len(CLASSES) - 1) + [1.0]:
@@ -219,47 +268,58 @@ def _column(path, rows, column, ids, problems, unused, allowed=None):
     """The cells of `column` in the order of `ids`, or None without a table."""
     if path is None:
         return None
-    cells = {name: (row.get(column) or "").strip() for name, row in rows.items()}
+    cells = {name: row.get(column, "") for name, row in rows.items()}
+    cells = {name: cell.lower() for name, cell in cells.items()} if allowed else cells
+    expected, spelled = " or ".join(allowed) if allowed else f"a {column}", {}
     for name in ids:
         if name not in cells:
             problems.add(f"{path}", f"a row of {name}", "none", "add the row")
-        elif not cells[name] or (allowed and cells[name] not in allowed):
-            expected = " or ".join(allowed) if allowed else f"a {column}"
+        elif cells[name].lower() in NONE or (allowed and cells[name] not in allowed):
             problems.add(f"{path} row {name}", expected, repr(cells[name]), "correct the row")
+        elif (other := spelled.setdefault(cells[name].casefold(), cells[name])) != cells[name]:
+            problems.add(f"{path} row {name}", f"one spelling of {other}", cells[name], "correct the rows")
     unused |= {f"{path} row {name}": "not used, as no labelled image" for name in sorted(cells.keys() - set(ids))}
     return tuple(cells.get(name) for name in ids)
 
 
 def _isic(folder, taken=()):
     """A `Dataset` from a folder in the layout of ISIC 2018 Task 3; `taken`: paths in it that are none of its own."""
-    problems, pictures, tables, unused = files.Problems(str(folder)), {}, {}, {}
+    problems, read, unused = files.Problems(str(folder)), {}, {}
     there = {name: path for name, path in _children(folder).items() if path not in taken and path.name != MANIFEST}
     for part in (TRAINING, TEST):
         with problems.collect():
-            names = f"{part}_Input".lower(), f"{part}_Input.zip".lower()
-            places = [there.pop(name) for name in names if name in there]
-            if places:
-                pictures[part] = Pictures(places[0])
-                unused |= pictures[part].unused | {path: f"not used, as {places[0]} is taken" for path in places[1:]}
-            elif part == TRAINING:
-                problems.add(folder, f"{part}_Input, a folder or a .zip", "neither", "put the images there")
-    with problems.collect():
-        if TRAINING in pictures:
-            pictures[TRAINING].expect_some()
-    known = {name for each in pictures.values() for name in each.names}
+            read[part] = _pictures(there, folder, part, unused)
+    known = _by_key({name for pictures in read.values() if pictures for name in pictures.names})
     for stem in TABLES:
         with problems.collect():
-            tables[stem] = _table(there, stem, known, problems, unused)
-            if stem.endswith("GroundTruth") and tables[stem][0] is None:
-                problems.add(folder, f"{stem}.csv", "none", "put the table there")
-    truth = tables.get(f"{TRAINING}_GroundTruth", (None,))[0]
-    if len(tables) < len(TABLES) or truth is None or TRAINING not in pictures or not pictures[TRAINING].names:
+            read[stem] = _table(there, folder, stem, known, problems, unused)
+    if len(read) < 2 + len(TABLES):
         problems.raise_if_any()
     unused |= dict.fromkeys(there.values(), "not used, as of another name than the files of ISIC 2018")
 
-    (truth, rows), lesions, parts = (tables[stem] for stem in TABLES)
-    train, test = pictures[TRAINING], pictures.get(TEST)
+    train, test, (truth, rows), lesions, parts = read.values()
     labels = _truth(truth, rows, problems)
+    _match(train, test, truth, rows, problems)
+    ids = tuple(sorted(labels.keys() & train.names.keys()))
+    lesion = _column(*lesions, "lesion_id", ids, problems, unused)
+    part = _column(*parts, "split", ids, problems, unused, ("train", "val", "test"))
+    for name, where in _by_lesion(lesion, part):
+        do = "correct the split, or take the groupings away where you want a split by image"
+        problems.add(f"{parts[0]} lesion {name}", "all its images in one part", " and ".join(where), do)
+    labels = np.array([labels[name] for name in ids], np.int64)
+    _check_classes(truth, labels, problems)
+    odd = f"{lesions[0]}: images of one lesion are of several classes; are its rows those of the images"
+    mixed = dict.fromkeys((name for name, _ in _by_lesion(lesion, labels.tolist())), odd)
+
+    name = "synthetic" if (folder / MANIFEST).is_file() else "ISIC 2018"
+    sources = *train.sources, *(test.sources if test else ()), *filter(None, (truth, lesions[0], parts[0]))
+    short = {str(path).removeprefix(f"{folder}{os.sep}"): why for path, why in unused.items()}
+    return Dataset(folder, name, ids, labels, lesion, part, tuple(sorted(test.names)) if test else (), sources,
+                   files.grouped(short | mixed), train, test)  # fmt: skip
+
+
+def _match(train, test, truth, rows, problems):
+    """Note images without a row and the reverse, and those that are in training and test."""
     for name in sorted(train.names.keys() - rows.keys()):
         problems.add(train.names[name], f"a row in {truth.name}", "none", "add the row or remove the image")
     others = {path.stem: path.name for path in map(PurePath, map(str, train.unused))}
@@ -267,33 +327,25 @@ def _isic(folder, taken=()):
         found, do = (others[name], "save it as JPEG or PNG") if name in others else ("none", "add it or remove the row")
         problems.add(f"{truth} row {name}", f"an image in {train.place.name}", found, do)
     for name in sorted(train.names.keys() & (test.names.keys() if test else ())):
-        do = "remove one of the two"
-        problems.add(test.names[name], f"an image that is not in {train.place.name} too", train.names[name], do)
-    ids = tuple(sorted(labels.keys() & train.names.keys()))
-    lesion = _column(*lesions, "lesion_id", ids, problems, unused)
-    part = _column(*parts, "split", ids, problems, unused, ("train", "val", "test"))
-    places = {}
-    for name, where in zip(lesion or (), part or (), strict=bool(lesion and part)):
-        places.setdefault(name, set()).add(where)
-    for name, where in sorted((name, where - {"", None}) for name, where in places.items() if name):
-        if len(where) > 1:
-            do = "correct the split, or take the groupings away where you want a split by image"
-            found = " and ".join(sorted(where))
-            problems.add(f"{parts[0]} lesion {name}", "all its images in one part", found, do)
-    labels = np.array([labels[name] for name in ids], np.int64)
-    _check_classes(truth, labels, problems)
+        expected = f"an image that is not in {train.place.name} too"
+        problems.add(test.names[name], expected, train.names[name], "remove one of the two")
 
-    name = "synthetic" if (folder / MANIFEST).is_file() else "ISIC 2018"
-    sources = *train.sources, *(test.sources if test else ()), *(path for path, _ in tables.values() if path)
-    short = {str(path).removeprefix(f"{folder}{os.sep}"): why for path, why in unused.items()}
-    return Dataset(folder, name, ids, labels, lesion, part, tuple(sorted(test.names)) if test else (), sources,
-                   files.grouped(short), train, test)  # fmt: skip
+
+def _by_lesion(lesions, values):
+    """[(lesion, its values)] of the lesions whose images have several values; none where either is unknown."""
+    found = {}
+    for lesion, value in zip(lesions or (), values or (), strict=bool(lesions and values)):
+        found.setdefault(lesion, set()).add(value)
+    found = {lesion: sorted(values - {"", None}) for lesion, values in found.items() if lesion}
+    return sorted((lesion, values) for lesion, values in found.items() if len(values) > 1)
 
 
 def _check_classes(name, labels, problems):
     """Raise what is wrong with a data set, its classes without an image too."""
     counts = np.bincount(labels, minlength=len(CLASSES))
-    if (counts > 0).sum() < 2:
+    if not len(labels) and problems.found:  # which say why
+        pass
+    elif (counts > 0).sum() < 2:
         problems.add(name, "at least two classes", f"{(counts > 0).sum()}", "add images of other classes")
     else:
         for k in np.flatnonzero(counts == 0):
@@ -306,7 +358,7 @@ def _medmnist(path):
     parts, problems = ("train", "val", "test"), files.Problems(str(path))
     what = "a MedMNIST file of plain arrays train_images, train_labels, val_…, test_…"
     names = [f"{part}_{kind}" for kind in ("images", "labels") for part in parts]
-    arrays, others = npz_arrays(path, names, what)
+    arrays, others = layout.npz_arrays(path, names, what)
     images, labels = ([arrays[name] for name in each] for each in (names[:3], names[3:]))
     for part, x, y in zip(parts, images, labels, strict=True):
         name, n = f"{path} {part}", len(x) if x.ndim else 0

@@ -5,10 +5,9 @@ What a file declares is checked before memory is taken for it, and whatever has 
 
 import io
 import math
-import os
 import zipfile
 from collections import Counter
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath, PureWindowsPath
 
 import numpy as np
 
@@ -33,27 +32,19 @@ class Pictures:
 
     def __init__(self, place):
         problems, self.place, self.names, self.unused = Problems(str(place)), place, {}, {}
-        one = place.suffix.lower() in SUFFIXES
-        if place.is_dir():
-            inside = [(path.relative_to(place), path) for path in sorted(place.rglob("*"))]
-        elif not one and place.suffix.lower() != ".zip":
+        if not place.is_dir() and place.suffix.lower() not in {".zip", *SUFFIXES}:
             expect_file(place, "a folder, a zip or an image", "check the name")
             found = f"{place.suffix or 'another kind of file'}; save it as JPEG or PNG"
             raise BadInput(f"{place}: expected a folder, a .zip, or a JPEG or PNG image, found {found}")
-        else:
-            inside = [(PurePath(place.name), place)] if one else zip_files(place)
-        for short, path in inside:
-            if of_system(short):
-                continue
-            image = short.suffix.lower() in SUFFIXES
-            odd = None if not isinstance(path, Path) or os.path.isfile(path) else unlike_file(path)
-            if odd and (image or odd != "a folder" or path.is_symlink()):
+        for short, path in contents(place):
+            odd = unlike_file(path) if isinstance(path, Path) else None
+            if odd:
                 self.unused[path] = f"not used, as {'a link to ' * path.is_symlink() * (odd == 'a folder')}{odd}"
-            elif not odd and not image:
+            elif short.suffix.lower() not in SUFFIXES:
                 self.unused[path] = "not used, as no JPEG or PNG"
-            elif not odd:
+            else:
                 if short.stem in self.names:
-                    problems.add(path, "one image of each name", f"also {self.names[short.stem]}")
+                    problems.add(path, "one image of each name", f"also {self.names[short.stem]}", "rename one of them")
                 self.names[short.stem] = path
         problems.raise_if_any()
         self.sources = tuple(self.names.values()) if place.is_dir() else (place,)
@@ -61,10 +52,12 @@ class Pictures:
     def expect_some(self):
         """Raise `BadInput` where there is no image, with what there is instead."""
         if not self.names:
-            kinds = Counter(PurePath(str(path)).suffix or "no ending" for path in self.unused)
-            found = ", ".join(f"{n} of {kind}" for kind, n in kinds.most_common(3)) or "none"
-            do = "unpack it, or give it alone" if ".zip" in kinds else "save the images as JPEG or PNG"
-            raise BadInput(f"{self.place}: expected JPEG or PNG images, found {found}; {do}")
+            plain = [PurePath(str(path)).suffix or "no ending" for path, why in self.unused.items() if "JPEG" in why]
+            found = [f"{n} of {kind}" for kind, n in Counter(plain).most_common(3)]
+            found += {why.removeprefix("not used, as ") for why in self.unused.values() if "JPEG" not in why}
+            do = "unpack it, or give it alone" if ".zip" in plain else "save the images as JPEG or PNG"
+            do = do if plain or not found else "give the place of the images themselves"
+            raise BadInput(f"{self.place}: expected JPEG or PNG images, found {', '.join(found) or 'none'}; {do}")
 
     def open(self, name, size=None, large=True):
         """The decoded `PIL.Image`, turned as its EXIF says; `BadInput` that names the file, or archive and member,
@@ -74,7 +67,7 @@ class Pictures:
         from PIL import Image, UnidentifiedImageError
 
         path, what = self.names[name], "a whole 8-bit JPEG or PNG"
-        with parsing(path, what):
+        with parsing(path, what, "copy or download it again, or save it as JPEG or PNG"):
             if not large and _size(path) > 2**24:
                 return None
             data = content(path, what, starts=(b"\xff\xd8", b"\x89PNG"))
@@ -83,6 +76,8 @@ class Pictures:
                 if image.format == "PNG":
                     image.verify()  # decoding does not look at every checksum
                     image = Image.open(io.BytesIO(data), formats=["PNG"])
+                elif not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+                    raise ValueError("a truncated image, of which the end is missing")  # zeros there decode as grey
             except UnidentifiedImageError:
                 raise ValueError("another format") from None
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -121,7 +116,7 @@ def _size(path):
 
 def content(path, what, most=MOST, starts=b""):
     """The bytes of a file, or of a member of a zip, read to its checksum; `BadInput` where it has more than `most`.
-    Raises ValueError where it does not begin with any of `starts`."""
+    Raises ValueError where it is empty, or does not begin with any of `starts`."""
     if (size := _size(path)) > most:
         found = f"{size / 2**20:.0f} MiB; leave it out, or make it smaller"
         raise BadInput(f"{path}: expected {what} of at most {most / 2**20:g} MiB, found {found}")
@@ -129,12 +124,28 @@ def content(path, what, most=MOST, starts=b""):
     with path.open("rb") as file:
         file.MIN_READ_SIZE = step
         while part := file.read(step or size):
+            if not parts and part.startswith(b"version https://git-lfs"):
+                raise BadInput(f"{path}: expected {what}, found a pointer of Git LFS; get the file by git lfs pull")
             if not parts and not part.startswith(starts):
                 raise ValueError("another format")
             parts.append(part)
     if sum(map(len, parts)) != size:
         raise ValueError(f"other than the {size} bytes that it should have")
+    if not size:
+        raise ValueError("an empty file")
     return b"".join(parts)
+
+
+def contents(place):
+    """[(path in it, path)] of all files of a folder and its subfolders, or of a zip, or of the file `place` alone, but
+    for hidden ones and those that systems leave; of links, pipes, devices, and folders that are named like an image."""
+    if place.is_dir():
+        paths = [path for path in sorted(place.rglob("*"))
+                 if not path.is_dir() or path.is_symlink() or path.suffix.lower() in SUFFIXES]  # fmt: skip
+        found = [(path.relative_to(place), path) for path in paths]
+    else:
+        found = zip_files(place) if place.suffix.lower() == ".zip" else [(PurePath(place.name), place)]
+    return [(short, path) for short, path in found if not of_system(short)]
 
 
 def zip_files(path):
@@ -144,17 +155,16 @@ def zip_files(path):
         archive = zipfile.ZipFile(path)
     problems, paths = Problems(str(path)), []
     for member in archive.infolist():
-        inside = PurePosixPath(member.filename.replace("\\", "/"))
-        first = inside.parts[0] if inside.parts else ""
-        if inside.is_absolute() or ".." in inside.parts or ":" in first:
+        inside = PureWindowsPath(member.filename)  # of which both \ and / part the names
+        where, do = f"{path}/{inside.as_posix()}", "unpack it, and zip it again"
+        if inside.anchor or ".." in inside.parts:
             problems.add(member.filename, "a path inside the archive", "one that leaves it", "take another archive")
         elif member.flag_bits & 1:
-            problems.add(f"{path}/{inside}", "a zip without a password", "one", "unpack it, and zip it without")
+            problems.add(where, "a zip without a password", "one", do)
         elif member.compress_type not in METHODS:
             found = zipfile.compressor_names.get(member.compress_type, "unknown")
-            do = "unpack it, and zip it again"
-            problems.add(f"{path}/{inside}", "a zip packed by deflate", f"method {member.compress_type}, {found}", do)
-        elif not member.filename.endswith("/"):
+            problems.add(where, "a zip packed by deflate", f"method {member.compress_type}, {found}", do)
+        elif not member.filename.endswith(("/", "\\")):
             paths.append((inside, zipfile.Path(archive, member.filename)))
     problems.raise_if_any()
     return paths
@@ -169,6 +179,8 @@ def npz_arrays(path, names, what):
             raise ValueError(f"{listed(twice)} twice")
         for name in names:
             member = archive.getinfo(f"{name}.npy")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{name} packed as numpy packs nothing")  # some methods take any memory for a read
             with archive.open(member) as file:
                 old = np.lib.format.read_magic(file) == (1, 0)
                 header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import math
+import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.classification import codec
-from i2pemd_lite.classification.layout import CLASSES
+from i2pemd_lite.classification.layout import CLASSES, Arrays
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.sampling import Unchanging
@@ -52,7 +53,11 @@ class Prepared(Unchanging):
     @property
     def assumed(self):
         """{id: what was assumed of an image that does not say it}."""
-        return dict.fromkeys(self.converted, "made RGB, though grey, with a palette, transparent or CMYK")
+        said = {id: "made RGB, though grey, with a palette, transparent or CMYK" for id in self.converted}
+        again = "taken as an image of its own, though another one has the same pixels"
+        for i, _ in _twins(self.images):
+            said[self.ids[i]] = f"{said[self.ids[i]]}, and {again}" if self.ids[i] in said else again
+        return said
 
     def save_compact(self, file, limit=compact.LIMIT):
         """Write the labelled images as one compact file, whole or not at all -> what was written, in words.
@@ -89,8 +94,7 @@ class Prepared(Unchanging):
         tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
         notes = {name: tuple(notes[name]) if isinstance(notes[name], list) else notes[name] for name in _NOTES}
         found = cls(**tensors, **notes, folder=str(Path(file).resolve()))
-        whole = found.fingerprint == _fingerprint(found) and len(found.images) == len(found.labels) == len(found.ids)
-        if not whole or found.images.shape[-1] != stored_side(found.size):
+        if found.fingerprint != _fingerprint(found) or not _fits(found):
             raise BadInput(f"{file}: expected {what} as they were written, found others; {again}")
         return found
 
@@ -105,6 +109,14 @@ def _fingerprint(p):
     """A hash of the pixels of a `Prepared`, and of all that is known of them."""
     notes = [p.name, p.ids, p.lesions, p.parts, p.test_ids, p.labels.tolist()]
     return files.fingerprint(*notes, *(hashlib.sha256(x.numpy()).digest() for x in (p.images, p.test_images)))
+
+
+def _fits(p):
+    """Whether what a `Prepared` holds is of as many images, with names of their own, classes and parts that there are,
+    and of its size."""
+    n, ids, names = len(p.images), p.ids + p.test_ids, [p.labels, p.ids, *filter(None, (p.lesions, p.parts))]
+    known = all(0 <= k < len(CLASSES) for k in p.labels.tolist()) and {*(p.parts or ())} <= {"train", "val", "test"}
+    return known and {*map(len, names)} == {n} and len({*ids}) == len(ids) and p.images.shape[-1] == stored_side(p.size)
 
 
 def stored_side(size):
@@ -142,10 +154,32 @@ def prepare(dataset, size, progress=True, problems=None):
         dataset.parts, torch.from_numpy(test_images), test_ids, (*odd, *odd_test),
         "", folder,
     )  # fmt: skip
+    if not isinstance(dataset.pictures, Arrays):  # MedMNIST's split is by image, and said to be so
+        _expect_one_truth(prepared, strict)
+        strict.raise_if_any()
     prepared = replace(prepared, fingerprint=_fingerprint(prepared))
     if dataset.sources and test_ids == dataset.test_ids:  # images that come from no file have no key
         prepared.save(file)
     return prepared
+
+
+def _twins(images):
+    """[(i, j)] of images, where image i has the pixels of an earlier one, j."""
+    first, twins = {}, []
+    for i, image in enumerate(images.numpy()):
+        j = first.setdefault(zlib.crc32(image), i)
+        if j < i and np.array_equal(image, images[j].numpy()):
+            twins.append((i, j))
+    return twins
+
+
+def _expect_one_truth(prepared, problems):
+    """Note images that are there twice, under two names, with another class, lesion or part."""
+    known = {"class": prepared.labels.tolist(), "lesion": prepared.lesions, "part": prepared.parts}
+    for i, j in _twins(prepared.images):
+        if differ := [name for name, values in known.items() if values and values[i] != values[j]]:
+            expected = f"the {' and '.join(differ)} of {prepared.ids[j]}, which has the same pixels"
+            problems.add(prepared.ids[i], expected, "another", "remove one of the two")
 
 
 def _decode_all(pictures, ids, side, progress, what, problems):
@@ -210,20 +244,28 @@ def _coded(images, room):
 
 
 def _open_compact(file):
+    what = "a compact set as it was written"
     notes, mark, unpacked = compact.read(file, "classification", _COMPACT)
     side, count, step = stored_side(notes["size"]), notes["count"], notes["step"]
-    images = np.empty((len(notes["ids"]), 3, side, side), np.uint8)
+    starts = [f"images from {i}" for i in range(0, len(notes["ids"]), max(count, 1))]
+    if count < 1 or step not in codec.STEPS or not 8 <= side <= 2**15 or starts != [*notes["sha256"]]:
+        raise BadInput(f"{file}: expected {what}, found other parts; make it anew")
+    with files.parsing(file, what):
+        images = np.empty((len(notes["ids"]), 3, side, side), np.uint8)
 
-    def fill(name, coded):
-        here = images[int(name.split()[-1]) :][:count]
-        for image, levels in zip(here, codec.decoded(coded, len(here), -(-side // codec.B)), strict=True):
-            image[:] = codec.pixels(levels, step, side)
+        def fill(name, coded):
+            here = images[int(name.split()[-1]) :][:count]
+            for image, levels in zip(here, codec.decoded(coded, len(here), -(-side // codec.B)), strict=True):
+                image[:] = codec.pixels(levels, step, side)
 
-    unpacked(fill)
+        unpacked(fill)
     names = {name: notes[name] and tuple(notes[name]) for name in _NAMES}
     images, labels = torch.from_numpy(images), torch.tensor(notes["labels"])
-    return Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
-                    fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
+    found = Prepared(notes["name"], notes["size"], images, labels, **names, test_images=images[:0], test_ids=(),
+                     fingerprint=mark, folder=str(Path(file).resolve()))  # fmt: skip
+    if not _fits(found):
+        raise BadInput(f"{file}: expected {what}, found others than it has images; make it anew")
+    return found
 
 
 @dataclass(frozen=True)

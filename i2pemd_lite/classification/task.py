@@ -44,7 +44,7 @@ def _unlabelled(images):
         if place.suffix == ".safetensors":
             return images
         direct = place.is_dir() and any(p.suffix.lower() in SUFFIXES and p.is_file() for p in place.iterdir())
-        if place.suffix == ".npz" or place.is_dir() and not direct and holds_images(place):
+        if place.suffix.lower() == ".npz" or place.is_dir() and not direct and holds_images(place):
             images = load(place)
         else:
             pictures = Pictures(place)

@@ -1,10 +1,10 @@
-"""The commands of the course: doctor | ledger | outline | readings | lessons | pages | release | work | report."""
+"""The commands of the course: doctor | ledger | outline | readings | lessons | release | work | report."""
 
 import re
 from functools import partial
 from pathlib import Path
 
-from i2pemd_lite.course.publish import badges, copies, voila
+from i2pemd_lite.course.publish import badges, copies
 from i2pemd_lite.files import BadInput
 
 _say = partial(print, flush=True)
@@ -69,11 +69,6 @@ def lessons(chosen):
     pages.write(chosen.out, chosen.lessons, say=_say)
 
 
-def pages(chosen):
-    """Write a small notebook for each panel that needs no data, for Voilà to serve as a page."""
-    _say(*voila.write(chosen.out), sep="\n")
-
-
 def release(chosen):
     """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
     where = badges.repository(chosen.repository) if chosen.repository else badges.origin()
@@ -98,7 +93,7 @@ def report(chosen):
     from i2pemd_lite.course.record import classroom
 
     words, left_out = classroom.report(chosen.folder, chosen.out)
-    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.png, class.txt")
+    print(f"{words}\n\nwritten to {chosen.out}: class.csv, class.svg, class.txt")
     return bool(left_out)
 
 
@@ -117,7 +112,6 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     outline: {},
     readings: {"word": {"nargs": "?", "help": "only what has it, such as SRC-MT or Dou; default: all"}},
     lessons: {"lessons": LESSONS, "--out": _out("lessons")},
-    pages: {"--out": _out("pages")},
     release: {
         "lessons": LESSONS,
         "--out": _out("course"),

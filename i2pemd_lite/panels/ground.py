@@ -100,12 +100,12 @@ def point(card, result, at, pressed):
 def panel(layout="five organs", **start):
     """The panel; `layout` is a key of LAYOUTS, and further values set controls."""
     controls = {
-        "layout": choice("layout", list(LAYOUTS), layout, "260px"),
-        "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1, width="290px"),
-        "right": slider("move right", 0.0, -REACH, REACH, STEP, "feature units", "400px"),
-        "up": slider("move up", 0.0, -REACH, REACH, STEP, "feature units", "400px"),
+        "layout": choice("layout", list(LAYOUTS), layout),
+        "moving": slider("prototype to move", 1, 1, len(LAYOUTS[layout]), 1),
+        "right": slider("move right", 0.0, -REACH, REACH, STEP, "feature units"),
+        "up": slider("move up", 0.0, -REACH, REACH, STEP, "feature units"),
         # Powers of two scale without rounding, so that a tie stays a tie.
-        "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1, "270px"),
+        "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
     }
     controls["layout"].observe(lambda change: setattr(controls["moving"], "max", len(LAYOUTS[change["new"]])), "value")
     layout = [["layout", "moving", "scale"], ["right", "up"]]

@@ -1,5 +1,7 @@
 """Scans in a folder: unpaired abdominal CT and MR with liver, kidneys and spleen, in whatever layout they came."""
 
+import filecmp
+import functools
 import hashlib
 import os
 import re
@@ -24,6 +26,7 @@ IMAGE, LABEL = "img|image", "label"  # what comes before the number in the names
 FAT_HU, FAT_SHARE = -50.0, 0.02
 """At least so large a part of a CT scan has to lie below `FAT_HU`, and of an MR scan less: half of a CT scan or more is
 fat and air. A normalised scan is let pass; CT that lost its scaling (0 to 255, 0 to 4095) is not."""
+SIDES = (10, 3000)  # mm that the longest side of a scan may have: other figures are metres or microns
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,21 @@ class Scan:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
 
+    def image_files(self):
+        """The NIfTI file, or the DICOM files, of the image."""
+        if self.image.is_dir():
+            return list(self.slices) or layout.dicom_files(self.image, self.echo)
+        return [self.image]
+
     def files(self):
         """Every file that the scan consists of: those of the image, then those of the label."""
-        image = self._slices() if self.image.is_dir() else [self.image]
         masks = [] if self.label is None else layout.mask_files(self.label) if self.label.is_dir() else [self.label]
-        return image + masks
+        return self.image_files() + masks
+
+    def copies(self, other):
+        """Whether its image and that of another scan are the same, byte for byte."""
+        mine, others = self.image_files(), other.image_files()
+        return len(mine) == len(others) and all(map(functools.partial(filecmp.cmp, shallow=False), mine, others))
 
     def check(self):
         """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where
@@ -67,35 +80,20 @@ class Scan:
             found = f"{files.unlike_file(self.label)}; add it or move the image to the testing folder"
             raise BadInput(f"{self.image}: expected its label {self.label}, found {found}")
         grid, _ = self._image(pixels=False)
-        if self.label is not None and self.label.is_dir():
-            layout.read_masks(self.label, grid, pixels=False)
-        elif self.label is not None:
-            self._nifti_label(grid, pixels=False)
+        if self.label is not None:
+            self._label(grid, pixels=False)
         return grid
-
-    def _nifti_label(self, grid, pixels):
-        """The voxels of a NIfTI label along the axes of the image's `grid`, however it has them itself."""
-        from nibabel.orientations import apply_orientation
-
-        own, label = layout.read_nifti(self.label, pixels)
-        if (difference := grid.differs(own)) and not grid.differs((turn := grid.turned(own))[1]):
-            return None if label is None else apply_orientation(label, turn[0])
-        if difference:
-            raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
-                           "export image and label on one grid")
-        return label
 
     def read_image(self):
         """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
         of the other modality."""
         grid, image = self._image(pixels=True)
-        if not np.isfinite(image).all():
-            count = int((~np.isfinite(image)).sum())
+        if count := image.size - np.count_nonzero(np.isfinite(image)):
             raise BadInput(f"{self.image}: expected finite values, found {count} NaN or infinite; convert it again")
         if image.min() == image.max():
             raise BadInput(f"{self.image}: expected an image, found the value {image.flat[0]:g} everywhere; "
                            "convert the scan again")
-        share = float((image < FAT_HU).mean())
+        share = np.count_nonzero(image < FAT_HU) / image.size
         if self.modality == "ct" and share < FAT_SHARE:
             raise BadInput(f"{self.image}: expected CT in Hounsfield units, {FAT_SHARE:.0%} or more of it fat and air "
                            f"below {FAT_HU:g}, found {share:.1%}; if it is MR, give it as MR, else apply its lost "
@@ -107,11 +105,15 @@ class Scan:
 
     def _image(self, pixels):
         if self.image.is_dir():
-            return layout.dicom_series(self._slices(), pixels, self.modality)
-        return layout.read_nifti(self.image, pixels)
-
-    def _slices(self):
-        return list(self.slices) or layout.dicom_files(self.image, self.echo)
+            grid, image = layout.dicom_series(self.image_files(), pixels, self.modality)
+        else:
+            grid, image = layout.read_nifti(self.image, pixels)
+        sides = np.linalg.norm(grid.affine[:3, :3], axis=0) * grid.shape
+        if not SIDES[0] <= sides.max() <= SIDES[1]:
+            found = " x ".join(f"{side:.4g}" for side in sides)
+            raise BadInput(f"{self.image}: expected a scan of {SIDES[0]} to {SIDES[1]} mm, found {found} mm; correct "
+                           "the unit or the voxel size in its header")
+        return grid, image
 
     def read_label(self):
         """(label uint8 of class ids along the image's axes, or None for a scan without). Raises `BadInput` for unknown
@@ -119,16 +121,26 @@ class Scan:
         if self.label is None:
             return None
         grid, _ = self._image(pixels=False)
-        if self.label.is_dir():
-            label = layout.class_ids(layout.read_masks(self.label, grid), "chaos", self.label)
-        else:
-            codes = "btcv" if self.layout == "btcv" else "pairs"
-            label = layout.class_ids(self._nifti_label(grid, pixels=True), codes, self.label)
+        codes = "chaos" if self.label.is_dir() else "btcv" if self.layout == "btcv" else "pairs"
+        label = layout.class_ids(self._label(grid, pixels=True), codes, self.label)
         if label.min() == label.max():
             raise BadInput(f"{self.label}: expected at least two classes, found only {CLASSES[label.flat[0]]}; "
                            "leave the case out or label it")
         layout.check_anatomy(label, grid.affine, self.label)
         return label
+
+    def _label(self, grid, pixels):
+        """The label's values along the axes of the image's `grid`, however it has them itself; None unless `pixels`."""
+        from nibabel.orientations import apply_orientation
+
+        if self.label.is_dir():
+            return layout.read_masks(self.label, grid, pixels)
+        own, label = layout.read_nifti(self.label, pixels)
+        turn, turned = grid.turned(own)
+        if difference := grid.differs(turned):
+            raise BadInput(f"{self.label}: expected the grid of {self.image.name}, found {difference}; "
+                           "export image and label on one grid")
+        return apply_orientation(label, turn) if pixels else None
 
     def read(self):
         """The scan as a `Volume`. Raises `BadInput` for headers or voxels that cannot be used."""
@@ -151,9 +163,9 @@ class Dataset:
     unused: tuple = ()
 
     def __post_init__(self):
-        names = Counter(scan.name.replace("/", "-").lower() for scan in self.scans)
-        for scan in self.scans:
-            if names[scan.name.replace("/", "-").lower()] > 1:
+        names = [scan.name.replace("/", "-").lower() for scan in self.scans]
+        for scan, name in zip(self.scans, names, strict=True):
+            if names.count(name) > 1:
                 raise BadInput(f"{scan.name}: expected a name of its own, found two scans of it; rename one of them")
 
     @property
@@ -212,12 +224,6 @@ def load(folder=None, sequence="t2spir", labelled=True):
               bad one must not stop the others, each is checked when it is read.
 
     Raises `BadInput` that lists all that is wrong in the folder at once (with `labelled`).
-
-    Example
-    -------
-    >>> load("/nowhere")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: /nowhere: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or ...
     """
     if sequence not in SEQUENCES:
         raise BadInput(f"sequence: expected one of {', '.join(SEQUENCES)}, found {sequence!r}")
@@ -234,11 +240,10 @@ def load(folder=None, sequence="t2spir", labelled=True):
         raise BadInput(f"{folder}: expected a complete synthetic set, found one made in part; make it again")
     problems = Problems(str(folder))
     chaos = folder / "chaos"
-    scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems)
-    if (chaos / "Train_Sets" / "MR").is_dir():
-        scans += _chaos(chaos, sequence, problems)
-    elif sequence == "t2spir":
-        scans += _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
+    mr = _chaos(chaos, sequence, problems) if (chaos / "Train_Sets" / "MR").is_dir() else []
+    if not mr and sequence == "t2spir":
+        mr = _pairs(folder / "chaos_mr_t2spir", "mr", "image_", "label_", "pairs", problems)
+    scans = _pairs(folder / "btcv" / "RawData", "ct", "img", "label", "btcv", problems) + mr
     unused = _unused(folder, scans, sequence)
     if labelled:
         for scan in scans:
@@ -287,14 +292,19 @@ def find_scans(images, problems, modality=None, out=None):
         with problems.collect():
             kind = layout.dicom_kind(path)
         if isinstance(kind, tuple) and modality in (None, kind[0]):
-            series.setdefault(kind[:2], (kind[2], []))[1].append(path)
+            key = kind[0], kind[1] or inner.parent.as_posix()
+            series.setdefault(key, (kind[2], []))[1].append(path)
         elif kind:
             others[str(inner)] = f"not used, as it is {kind if isinstance(kind, str) else kind[0].upper()}"
     if scans and modality is None:
-        raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
-    names = Counter((modality, name.lower()) for (modality, _), (name, _) in series.items())
-    for (kind, uid), (name, slices) in series.items():
-        name += f"_{Path(uid).name}" * (names[kind, name.lower()] > 1)
+        if not series:
+            raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
+        for scan in scans:
+            problems.add(scan.image, "the modality of NIfTI files, 'ct' or 'mr'", "none", "say it, or move the file")
+        scans = []
+    names = Counter((kind, name.lower()) for (kind, _), (name, _) in series.items())
+    for (kind, key), (name, slices) in series.items():
+        name += f"_{key.replace('/', '_')}" * (names[kind, name.lower()] > 1)
         scans.append(Scan(f"{kind}/{name}", kind, slices[0].parent, slices=tuple(slices)))
     return scans, files.grouped(others)
 
@@ -343,9 +353,9 @@ def _chaos(folder, sequence, problems):
                 continue
             image, label = patient / kind / "DICOM_anon", patient / kind / "Ground"
             merged = bool(phase) and not (image / phase).is_dir()
-            image = image if merged else image / phase
-            scans.append(Scan(f"mr/chaos_{patient.name}", "mr", image, label if labelled else None, "chaos",
-                              echo if merged else None))
+            name = patient.name.encode(errors="backslashreplace").decode()  # it may be no UTF-8
+            scans.append(Scan(f"mr/chaos_{name}", "mr", image if merged else image / phase,
+                              label if labelled else None, "chaos", echo if merged else None))
     return scans
 
 
@@ -362,19 +372,21 @@ def _unused(folder, scans, sequence):
 
 def _why_unused(path, scans, sequence):
     """The reason in words why `load` takes no file at that path from its folder."""
-    layouts, name = {scan.layout for scan in scans}, path.name.lower()
-    if path.parts[0] == "chaos":
-        if path.parts[2:3] != ("MR",):
-            return "of CHAOS only MR is read"
-        if SEQUENCES[sequence][0] not in path.parts or SEQUENCES[sequence][1] not in (*path.parts, ""):
-            return f"it is not of the sequence {sequence}"
-        if path.parts[1] == "Test_Sets" and "Ground" in path.parts:
-            return "scans in Test_Sets are read without labels"
-        return "it is no slice (.dcm) in DICOM_anon and no mask (.png) in Ground"
-    if path.parts[0] == "chaos_mr_t2spir" and "pairs" not in layouts and (sequence != "t2spir" or "chaos" in layouts):
-        return "these patients are read from chaos" if "chaos" in layouts else f"it is not of the sequence {sequence}"
-    if not re.fullmatch(r"(btcv/RawData|chaos_mr_t2spir)/(Training/(img|label)|Testing/img)", path.parent.as_posix()):
-        return "it does not lie in Training/img, Training/label or Testing/img"
-    if not re.fullmatch(layout.NIFTI, name):
-        return "it is no NIfTI file (.nii, .nii.gz)"
-    return "its name is not img, image or label and a number"
+    layouts, (kind, phase, _), parts = {scan.layout for scan in scans}, SEQUENCES[sequence], path.parts
+    chaos, pairs, name = parts[0] == "chaos", parts[0] == "chaos_mr_t2spir", path.name.lower()
+    places = r"(btcv/RawData|chaos_mr_t2spir)/(Training/(img|label)|Testing/img)"
+    reasons = (
+        (name.endswith((".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")), "it is not unpacked"),
+        (chaos and "chaos" not in layouts, "chaos/Train_Sets/MR holds no patients"),
+        (chaos and parts[2:3] != ("MR",), "of CHAOS only MR is read"),
+        (chaos and not {kind, phase} <= {*parts, ""}, f"it is not of the sequence {sequence}"),
+        (chaos and parts[1] == "Test_Sets" and "Ground" in parts, "scans in Test_Sets are read without labels"),
+        (chaos, "it is no slice (.dcm) in DICOM_anon and no mask (.png) in Ground"),
+        (pairs and "chaos" in layouts, "these patients are read from chaos"),
+        (pairs and sequence != "t2spir", f"it is not of the sequence {sequence}"),
+        (not re.fullmatch(places, path.parent.as_posix()),
+         "it does not lie in Training/img, Training/label or Testing/img"),
+        (not re.fullmatch(layout.NIFTI, name), "it is no NIfTI file (.nii, .nii.gz)"),
+        (True, "its name is not img or image, or for labels label, and a number"),
+    )  # fmt: skip
+    return next(why for holds, why in reasons if holds)

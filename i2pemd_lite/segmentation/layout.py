@@ -39,15 +39,20 @@ NIFTI = r"([^.].*)\.nii(\.gz)?"
 LARGEST_HEADER = 2**26  # bytes before the voxels of a NIfTI file
 PADDING = 4096  # bytes that writers in blocks leave after the voxels
 PART = 2**20  # voxels that are read at once
-ANATOMY = [(0, "right", "liver", "spleen", 0), (0, "right", "right kidney", "left kidney", 0)] + [
-    (axis, way, "liver", kidney, 10) for axis, way in ((1, "front"), (2, "head")) for kidney in CLASSES[2:4]
-]
+MIDDLE = "middle of both kidneys"
+ANATOMY = [
+    (0, "right", "liver", "spleen", 0), (0, "right", "right kidney", "left kidney", 0),
+    (0, "right", "liver", MIDDLE, 0), (0, "right", MIDDLE, "spleen", 0),
+    (0, "right", "liver", "left kidney", 0), (0, "right", "right kidney", "spleen", 0),
+    *((axis, way, "liver", kidney, 10) for axis, way in ((1, "front"), (2, "head")) for kidney in CLASSES[2:4]),
+]  # fmt: skip
 """(axis, direction, organ, the one that it is further that way than, mm that it may lack), of centroids: to the right
-by 94 mm at least in 21 + 14 patients of BTCV and CHAOS, to the front and the head by 18."""
+by 93 mm at least in 21 + 14 patients of BTCV and CHAOS (from the middle by 50), to the front and the head by 18. The
+middle tells a liver that has the number of the spleen: it may lie on either side of the right kidney."""
 SNOMED = ("10200004", "9846003", "18639004", "78961009")  # the codes of ORGANS in SNOMED CT
 PITCH_TOLERANCE = 0.05  # how far the distance of two neighbouring slices may be from the median one, as a part of it
 
-LARGEST_SLICE, LARGEST_SCAN, LARGEST_FILE = 2**24, 2**28, 2**28  # pixels, voxels, bytes of a DICOM file
+LARGEST_SCAN, LARGEST_FILE = 2**28, 2**28  # voxels, bytes of a DICOM file
 SERIES = ("PatientID", "Modality", "SeriesNumber", "SeriesDescription", "ProtocolName", "ImageType", "FlipAngle",
           "FrameType", "SliceThickness", "ScanningSequence", "EchoTime", "EffectiveEchoTime", "EchoNumbers",
           "InversionTime", "SequenceName", "TemporalPositionIdentifier", "TemporalPositionIndex", "DiffusionBValue",
@@ -131,12 +136,6 @@ def read_nifti(path, pixels=True):
 
     Raises `BadInput` where it is no regular file, is unreadable, cut short or longer than its header says, has more
     than three axes (those of length one apart), 2^28 voxels, colours or complex numbers, or is not in millimetres.
-
-    Example
-    -------
-    >>> read_nifti("/nowhere/img0001.nii.gz")
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: /nowhere/img0001.nii.gz: expected a NIfTI file, found no such file; copy or ...
     """
     header = _header(path)
     with parsing(path, "a NIfTI file"):
@@ -147,7 +146,7 @@ def read_nifti(path, pixels=True):
         raise BadInput(f"{path}: expected millimetres, found {units}; convert the volume again")
     if len(shape) < 3 or min(shape) < 1 or max(shape[3:], default=1) > 1:
         raise BadInput(f"{path}: expected three dimensions, found shape {shape}; convert the volume again")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise BadInput(f"{path}: expected an affine with an inverse, found {affine[:3].tolist()}; convert it again")
     if dtype.kind not in "iuf":
         found = "colours" if dtype.fields else dtype.name
@@ -217,10 +216,12 @@ def write_nifti(path, array, affine, like=None):
     path, array = Path(path), np.asarray(array)
     if not path.name.endswith((".nii", ".nii.gz")):
         raise BadInput(f"{path}: expected a name ending in .nii or .nii.gz; rename the output")
-    if array.ndim != 3 or array.dtype.kind not in "iuf" or np.shape(affine) != (4, 4) or not np.isfinite(affine).all():
+    kinds = [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f4", "f8"]
+    if array.ndim != 3 or array.dtype not in kinds or np.shape(affine) != (4, 4) or not np.isfinite(affine).all():
         found = f"{array.shape} of {array.dtype} and {np.shape(affine)}"
-        raise BadInput(f"{path}: expected three axes of real numbers and a finite affine (4, 4), found {found}")
-    image = nibabel.Nifti1Image(array, affine)
+        raise BadInput(f"{path}: expected three axes of numbers ({', '.join(kinds)}) and a finite affine (4, 4), found "
+                       f"{found}")
+    image = nibabel.Nifti1Image(array, affine, dtype=array.dtype)
     image.header.set_xyzt_units("mm")
     if like is not None:
         source = _header(like)
@@ -231,6 +232,8 @@ def write_nifti(path, array, affine, like=None):
 
 
 def _files(folder, suffix, what):
+    if re.fullmatch(NIFTI, folder.name, re.I):
+        expect_file(folder, "a NIfTI file")
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix and not p.name.startswith("."))
     if not files:
         raise BadInput(f"{folder}: expected {what} (*{suffix}), found none; unpack them again")
@@ -257,7 +260,7 @@ def dicom_files(folder, echo=None):
 
 def dicom_kind(path):
     """What a file is of: (modality, series, name) of a slice of CT or MR, else in words what it is. The series is its
-    UID or, without one, its folder; the name its number and description, or the UID.
+    UID, or ""; the name its number and description, or the UID.
 
     Raises `BadInput` where it seems to be DICOM, by its name or its beginning, and cannot be read.
     """
@@ -265,8 +268,9 @@ def dicom_kind(path):
         if found := unlike_file(path):
             return found
         with parsing(path, "a file that can be read"), open(path, "rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                return "no NIfTI or DICOM file"
+            head = file.read(132)
+        if head[128:] != b"DICM":
+            return "a zip that is not unpacked" if head[:4] == b"PK\3\4" else "no NIfTI or DICOM file"
     import pydicom
 
     head = dicom_header(path, ("SOPClassUID", "Modality", "ImageType", *NAMED))
@@ -279,8 +283,8 @@ def dicom_kind(path):
         return "a localizer"
     if "Secondary" in stored or modality.lower() not in MODALITIES:
         return f"{stored} of modality {modality}"
-    name = re.sub(r"[^\w.-]+", "_", f"{number} {words}" if words else uid or path.parent.name).strip("._")[:80]
-    return modality.lower(), uid or str(path.parent), name or "series"
+    name = re.sub(r"[^\w.-]+", "_", f"{number} {words}" if words else uid or path.parent.name).strip("._")
+    return modality.lower(), uid, name.encode()[:200].decode(errors="ignore") or "series"  # a disk may take 255 bytes
 
 
 def dicom_header(path, tags, pixels=False):
@@ -292,6 +296,9 @@ def dicom_header(path, tags, pixels=False):
 
     expect_file(path, "a DICOM slice", most=LARGEST_FILE)
     with parsing(path, "a DICOM slice"):
+        with open(path, "rb") as file:
+            if file.read(132)[128:] != b"DICM":
+                raise ValueError("another beginning than DICOM has")
         size, meta = 0, pydicom.filereader.read_file_meta_info(path)
         if meta.TransferSyntaxUID == pydicom.uid.DeflatedExplicitVRLittleEndian:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -334,58 +341,71 @@ def dicom_series(files, pixels=False, modality=None):
         raise BadInput(f"{files[0]}: expected {modality.upper()}, found Modality {said}; give it as that")
     if not pixels:
         return grid, None
-    image, places = np.empty(grid.shape, np.float32), {(one.path, one.number): k for k, one in enumerate(slices)}
+    image, layers = np.empty(grid.shape, np.float32), {(one.path, one.number): k for k, one in enumerate(slices)}
     for path in files:
         for number, values in enumerate(_pixels(path)):
-            place = places[path, number]
-            slope, intercept = np.float32(slices[place].rescale)
-            image[:, :, place] = (values.astype(np.float32) * slope + intercept).T
+            slope, intercept = np.float32(slices[layer := layers[path, number]].rescale)
+            image[:, :, layer] = (values.astype(np.float32) * slope + intercept).T
     return grid, image
 
 
 def in_order(files):
     """The `Grid` of DICOM files of one series, and a `Slice` for each of its layers, from inferior to superior."""
-    slices, folder = [one for path in files for one in _slices(path, _mark(path))], files[0].parent
+    folder, slices = files[0].parent, []
+    for path in files:
+        slices += _slices(path, fingerprint(path) if path.exists() else None)
+    first = slices[0]
     for tag in SERIES:
         found = Counter(one.about.get(tag) or "none" for one in slices)
         if len(found) > 1:
             told = " and ".join(f"{value} in {count}" for value, count in found.most_common(3))
             raise BadInput(f"{folder}: expected slices of one acquisition, found {tag} {told}; {ONE_SERIES}")
-    first = slices[0]
-    for path, _, shape, axes, *_ in slices:
-        if shape != first.shape or not np.allclose(axes, first.axes, rtol=0, atol=1e-3):
-            expected = f"the size, spacing and orientation of {files[0].name}"
-            raise BadInput(f"{path}: expected {expected}, found others, as in a localizer; {ONE_SERIES}")
+    for one in slices:
+        if one.shape != first.shape or not np.allclose(one.axes, first.axes, rtol=0, atol=1e-3):
+            expected = f"the size, spacing and orientation of {first.path.name}"
+            raise BadInput(f"{one.path}: expected {expected}, found others, as in a localizer; {ONE_SERIES}")
     if len({np.ndim(one.place) for one in slices}) > 1:
         raise BadInput(f"{folder}: expected ImagePositionPatient in all slices, found some without; export them again")
     if (voxels := len(slices) * math.prod(first.shape)) > LARGEST_SCAN:
         raise BadInput(f"{folder}: expected up to {LARGEST_SCAN} voxels, found {voxels}; cut it in parts")
     normal = np.cross(*first.axes.T)
     normal *= np.sign(normal[2] or 1.0) / np.linalg.norm(normal)
-    along = np.array([one.place if np.isscalar(one.place) else one.place @ normal for one in slices])
-    order = np.argsort(along, kind="stable")
-    slices = [slices[n] for n in order]
-    _check_pitch(folder, along[order])
     places = np.array([one.place * normal if np.isscalar(one.place) else one.place for one in slices])
-    affine, step = np.eye(4), (places[-1] - places[0]) / (len(slices) - 1)
-    off = np.linalg.norm(places - places[0] - np.outer(np.arange(len(slices)), step), axis=1)
-    if off.max() > 0.5 * np.linalg.norm(first.axes, axis=0).min():
-        raise BadInput(f"{slices[off.argmax()].path}: expected slices on a straight line, found it {off.max():.3g} mm "
-                       f"beside it; {ONE_SERIES}")
+    order = np.argsort(places @ normal, kind="stable")
+    slices, places = [slices[n] for n in order], places[order]
+    _check_places(folder, slices, places, normal)
     for tag in PARTS:
         found = [one.about.get(tag) for one in slices]
         changes = sum(one != other for one, other in itertools.pairwise(found))
         if 1 < len({*found}) <= min(changes, len(found) // 2):
             raise BadInput(f"{folder}: expected slices of one acquisition, found those of {tag} {found[0]} between "
                            f"others; {ONE_SERIES}")
-    affine[:3, :2], affine[:3, 2], affine[:3, 3] = first.axes, step, places[0]
+    affine = np.eye(4)
+    affine[:3, :2], affine[:3, 3] = first.axes, places[0]
+    affine[:3, 2] = (places[-1] - places[0]) / (len(slices) - 1)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's patient axes are LPS
     assumed = "ImagePositionPatient is missing; slices were put in order by SliceLocation, as if it grew upwards"
     return Grid((*first.shape[::-1], len(slices)), affine, assumed * np.isscalar(first.place)), slices
 
 
-def _mark(path):
-    return fingerprint(path) if path.exists() else None
+def _check_places(folder, slices, places, normal):
+    """Raise where slices, in order of their `places` (mm), are too few, coincide, are uneven or not in a line."""
+    if len(slices) < 2:
+        raise BadInput(f"{folder}: expected a series of slices, found {len(slices)}; unpack the series again")
+    along = places @ normal
+    steps = np.diff(along)
+    pitch, least = float(np.median(steps)), steps.argmin()
+    if steps[least] < 1e-3:
+        two = " and ".join(one.path.name for one in slices[least : least + 2])
+        raise BadInput(f"{folder}: expected one slice at a position, found two at {along[least]:.2f} mm, {two}; "
+                       f"{ONE_SERIES}, without copies")
+    if np.abs(steps - pitch).max() > PITCH_TOLERANCE * pitch:
+        raise BadInput(f"{folder}: expected slices {pitch:.2f} mm apart, found {steps.min():.2f} to {steps.max():.2f}; "
+                       "a slice may be missing")
+    off = np.linalg.norm(places - np.linspace(places[0], places[-1], len(places)), axis=1)
+    if off.max() > 0.5 * np.linalg.norm(slices[0].axes, axis=0).min():
+        raise BadInput(f"{slices[off.argmax()].path}: expected slices on a straight line, found it {off.max():.3g} mm "
+                       f"beside it; {ONE_SERIES}")
 
 
 @functools.lru_cache(4096)  # a scan is checked, then read
@@ -404,8 +424,8 @@ def _slices(path, _):
             raise BadInput(f"{path}: expected RescaleSlope and RescaleIntercept, found a ModalityLUTSequence; export "
                            "the series in Hounsfield units or raw values")
         shape = int(dicom.Rows), int(dicom.Columns)
-        bits = [int(dicom[tag].value) for tag in ("BitsAllocated", "BitsStored", "HighBit")]
-        if not 0 < math.prod(shape) <= LARGEST_SLICE:
+        bits = [int(getattr(dicom, tag)) for tag in ("BitsAllocated", "BitsStored", "HighBit")]
+        if not 0 < math.prod(shape) <= LARGEST_SCAN:
             raise ValueError(f"{shape[0]} rows of {shape[1]} columns")
         if bits[0] not in (8, 16, 32) or not 0 < bits[1] <= bits[0] or bits[2] != bits[1] - 1:
             raise ValueError("BitsAllocated, BitsStored and HighBit {} {} {}".format(*bits))
@@ -437,14 +457,15 @@ def _slice(path, number, shape, dicom):
     cosines = np.array(dicom.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
     spacing, place = np.array(dicom.PixelSpacing, dtype=np.float64), dicom.get("ImagePositionPatient")
     place = float(dicom.SliceLocation) if place is None else np.array(place, dtype=np.float64).reshape(3)
-    rescale = float(dicom.get("RescaleSlope", 1)), float(dicom.get("RescaleIntercept", 0))
+    rescale = tuple(np.float64([dicom.get("RescaleSlope", 1), dicom.get("RescaleIntercept", 0)]).tolist())
     if not np.allclose(cosines @ cosines.T, np.eye(2), rtol=0, atol=1e-2):
         raise ValueError(f"ImageOrientationPatient {cosines.tolist()}, no two directions at right angles")
     if spacing.shape != (2,) or not spacing.min() > 0:
         raise ValueError(f"PixelSpacing {spacing.tolist()}")
     if not np.isfinite([*spacing, *np.ravel(place), *rescale]).all() or not rescale[0]:
         raise ValueError(f"PixelSpacing {spacing.tolist()}, position {place} and rescaling {rescale}")
-    about = {element.keyword: str(element.value or "") for element in dicom if element.VR != "SQ"}
+    about = {element.keyword: element.value for element in dicom if element.VR != "SQ"}
+    about = {tag: str(float(value) if isinstance(value, float) else value or "") for tag, value in about.items()}
     return Slice(path, number, shape, (cosines * spacing[::-1, None]).T, place, rescale, about)
 
 
@@ -452,16 +473,14 @@ def undecodable(syntax):
     """Why pydicom cannot decode a transfer syntax, in words that also say what helps; None where it can."""
     import pydicom
 
-    syntax, why = pydicom.uid.UID(syntax), ""
-    name = f"the transfer syntax {syntax.name}" + f" ({syntax})" * (syntax.name != syntax)
-    try:
+    syntax, lacking = pydicom.uid.UID(syntax), ""
+    with contextlib.suppress(NotImplementedError):  # of a syntax that it never decodes
         decoder = pydicom.pixels.get_decoder(syntax)
         if decoder.is_available:
             return None
-        why = f" ({' or '.join(decoder.missing_dependencies)})"
-    except NotImplementedError:
-        pass
-    return f"{name}, for which pydicom has no decoder here{why}; {_decoders(syntax)}"
+        lacking = f" ({' or '.join(decoder.missing_dependencies)})"
+    name = syntax.name + f" ({syntax})" * (syntax.name != syntax)
+    return f"the transfer syntax {name}, for which pydicom has no decoder here{lacking}; {_decoders(syntax)}"
 
 
 def _decoders(syntax):
@@ -472,9 +491,12 @@ def _decoders(syntax):
 
 def _pixels(path):
     """The stored values of a DICOM file as (frames, rows, columns)."""
+    import pydicom
+
     dicom = dicom_header(path, PIXELS, pixels=True)
     syntax = dicom.file_meta.TransferSyntaxUID
-    do = _decoders(syntax) if syntax.is_compressed else "copy or download it again"
+    native = not syntax.is_compressed or syntax == pydicom.uid.RLELossless
+    do = "copy or download it again" if native else f"copy or download it again, or {_decoders(syntax)}"
     within = f" in {syntax.name}" * syntax.is_compressed
     with parsing(path, f"a DICOM slice with all its pixels{within}", do):
         frames = int(dicom.get("NumberOfFrames") or 1), int(dicom.Rows), int(dicom.Columns)
@@ -508,20 +530,6 @@ def write_seg(path, labels, files):
     return path
 
 
-def _check_pitch(folder, along):
-    """Raise where slices at positions `along` (mm, ascending) are too few, coincide or are unevenly spaced."""
-    if len(along) < 2:
-        raise BadInput(f"{folder}: expected a series of slices, found {len(along)}; unpack the series again")
-    steps = np.diff(along)
-    pitch = float(np.median(steps))
-    if steps.min() < 1e-3:
-        raise BadInput(f"{folder}: expected one slice at a position, found two at {along[steps.argmin()]:.2f} mm; "
-                       f"{ONE_SERIES}")
-    if np.abs(steps - pitch).max() > PITCH_TOLERANCE * pitch:
-        raise BadInput(f"{folder}: expected slices {pitch:.2f} mm apart, found {steps.min():.2f} to {steps.max():.2f}; "
-                       "a slice may be missing")
-
-
 def mask_files(folder):
     """The PNG masks of a CHAOS `Ground` folder by the integer after the last `-` of their names, ascending."""
     numbered = {}
@@ -546,14 +554,14 @@ def read_masks(folder, grid, pixels=True):
         expect_file(path, "a PNG mask", most=2**26)
         with parsing(path, "a PNG mask"):
             whole = io.BytesIO(path.read_bytes())
-            with PIL.Image.open(whole, formats=["PNG"]) as picture:
-                (width, height), mode = picture.size, picture.mode
-                if (width, height, mode) != (columns, rows, "L"):
-                    raise ValueError(f"{width} x {height} in mode {mode}, not {columns} x {rows} in mode L")
-                if pixels:
-                    layers.append(np.asarray(picture, dtype=np.uint8).T)
-            if pixels:  # of the chunks that hold pixels only this compares the checksums
-                PIL.Image.open(whole, formats=["PNG"]).verify()
+            picture = PIL.Image.open(whole, formats=["PNG"])
+            found, expected = (f"{size[0]} x {size[1]} in mode {mode}"
+                               for size, mode in ((picture.size, picture.mode), ((columns, rows), "L")))  # fmt: skip
+            if found != expected:
+                raise ValueError(f"{found}, not {expected}")
+            if pixels:
+                layers.append(np.asarray(picture).T)
+                PIL.Image.open(whole, formats=["PNG"]).verify()  # which alone compares the checksums of its pixels
     return np.stack(layers, axis=2) if pixels else None
 
 
@@ -589,8 +597,9 @@ def class_ids(values, kind, name="label"):
     if wrong.any():
         found = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:8])
         raise BadInput(f"{name}: expected {expected}, found {found}; correct the label or leave the case out")
-    if kind == "chaos" and not set(grey := np.unique(index).tolist()) - {0, 240, 255} and max(grey, default=0):
-        found = f"{', '.join(map(str, grey))} alone, left kidney and spleen in the first and spleen in the second"
+    if kind == "chaos" and index.any() and np.isin(index, (0, 240, 255)).all():
+        grey = ", ".join(map(str, np.unique(index)))
+        found = f"{grey} alone, left kidney and spleen in the first and spleen in the second"
         raise BadInput(f"{name}: expected grey values that tell which release of CHAOS it is, found {found}; correct "
                        "the masks or leave the case out")
     return classes
@@ -611,18 +620,17 @@ def check_anatomy(label, affine, name="label"):
     from scipy import ndimage
 
     centre = {}
-    for one, (organ, box) in enumerate(zip(ORGANS, ndimage.find_objects(label, max_label=4), strict=True), 1):
+    for one, box in enumerate(ndimage.find_objects(label, max_label=4), 1):
         if box:
-            shown = label[box] == one
-            places = []
-            for axis, side in enumerate(box):
-                counts = np.count_nonzero(shown, axis=tuple({0, 1, 2} - {axis}))
-                places.append(side.start + counts @ np.arange(len(counts)) / counts.sum())
-            centre[organ] = affine[:3, :3] @ places
+            within = [where.mean() for where in np.nonzero(label[box] == one)]
+            centre[CLASSES[one]] = affine[:3, :3] @ np.add([side.start for side in box], within)
+    if {"right kidney", "left kidney"} <= centre.keys():
+        centre[MIDDLE] = (centre["right kidney"] + centre["left kidney"]) / 2
     for axis, way, organ, other, slack in ANATOMY:
         if organ in centre and other in centre and (by := (centre[other] - centre[organ])[axis]) > slack:
             wrong = {"right": "left", "front": "back", "head": "feet"}[way]
-            do = "image and label are mirrored or turned, or organs exchanged: correct the affine or the label"
+            do = ("image and label are mirrored or turned, or organs exchanged or numbered as elsewhere: correct the "
+                  "affine or the label")
             if axis == 0 and organ == "liver":
                 do += "; if the patient's organs are mirrored (situs inversus), leave the case out"
             raise BadInput(f"{name}: expected the {organ} to the {way} of the {other}, found it {by:.0f} mm to the "

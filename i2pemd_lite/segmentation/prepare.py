@@ -44,6 +44,7 @@ CASE = {
 }  # fmt: skip
 ABOUT = {"name": str, "modality": MODALITIES, "assumed?": str}
 """What a case consists of in its file, and what its file says of it."""
+SLAB = 2**22  # voxels of the source grid whose class is found at once
 MARGIN_SLICES, MARGIN_MM = 2, 20.0  # that a crop leaves around the organs, along z and in-plane
 
 
@@ -236,8 +237,9 @@ def prepare_case(scan, geometry=None, moments=None):
     geometry = geometry or Geometry()
     if geometry.normalise == "modality" and moments is None:
         raise BadInput("moments: expected (mean, deviation) for normalise='modality', found None; see Prepared.moments")
-    volume = scan.read()
-    case = _case(scan, volume.image, volume.label, Grid(volume.image.shape, volume.affine), geometry)
+    scan.check()
+    image, grid = scan.read_image()
+    case = _case(scan, image, scan.read_label(), grid, geometry)
     return _of_modality(case, moments) if geometry.normalise == "modality" else case
 
 
@@ -268,9 +270,9 @@ def to_source_grid(prediction, case):
 def _case(scan, image, label, grid, geometry):
     """The steps of the preparation, in order: clip, orient and place the grid, blur, resample, fill, normalise."""
     if scan.modality == "ct" and geometry.ct_window is not None:
-        image = np.clip(image, *geometry.ct_window)
+        np.clip(image, *geometry.ct_window, out=image)
     if scan.modality == "mr" and geometry.mr_clip is not None:
-        image = np.minimum(image, np.quantile(image, geometry.mr_clip).astype(np.float32))
+        np.minimum(image, np.quantile(image, geometry.mr_clip).astype(np.float32), out=image)
     target, field = _target(grid, geometry, label)
     way = _Way.between(grid.affine, target.affine, target.shape)
     z, y, x = way.within(field)
@@ -285,6 +287,10 @@ def _case(scan, image, label, grid, geometry):
     resampled = (np.where(inside, resampled, seen.min()) - np.float32(mean)) / np.float32(deviation)
     if label is not None:
         label = torch.from_numpy((way.resampled(label, order=0) * inside).astype(np.uint8))
+        shown = set(label.unique().tolist())
+        if not (shown & {1, 2} and shown & {3, 4}):
+            words = "its label shows organs of one side only; left and right could not be checked"
+            grid = grid._replace(assumed="; ".join(filter(None, [grid.assumed, words])))
     return Case(scan.name, scan.modality, torch.from_numpy(resampled.astype(np.float32)), label, target.affine, grid,
                 (seen.size, mean, deviation))
 
@@ -364,21 +370,22 @@ class _Way(NamedTuple):
         return ndimage.affine_transform(array, self.scale, self.offset, self.shape, order=order, mode="nearest")
 
     def classes(self, values):
-        """Labels of the nearest voxel, or the class of the largest interpolated value (one class at a time)."""
+        """Labels of the nearest voxel, or the class of the largest interpolated value (one slab at a time)."""
         if values.ndim == 3:
             return self.resampled(values, order=0)
-        best, labels = np.full(self.shape, -np.inf, dtype=np.float32), np.zeros(self.shape, dtype=np.uint8)
-        for one, value in enumerate(values):
-            value = self.resampled(value.astype(np.float32))
-            labels[value > best] = one
-            np.maximum(best, value, out=best)
+        labels, thick = np.empty(self.shape, dtype=np.uint8), max(1, SLAB // math.prod(self.shape[1:]))
+        for start in range(0, self.shape[0], thick):
+            shape = min(thick, self.shape[0] - start), *self.shape[1:]
+            slab = self._replace(offset=self.offset + self.scale * [start, 0, 0], shape=shape)
+            labels[start : start + thick] = np.argmax([slab.resampled(each.astype(np.float32)) for each in values], 0)
         return labels
 
     def blurred(self, image):
         """`image` blurred along the axes that the second grid is coarser than 1.5 voxels along, against aliasing."""
         for axis, factor in zip(self.axes, np.abs(self.scale), strict=True):
             if factor > 1.5:  # the average of f voxels in a row has the variance (f^2 - 1) / 12
-                image = ndimage.gaussian_filter1d(image, np.sqrt((factor**2 - 1) / 12), axis=int(axis), mode="nearest")
+                sigma = np.sqrt((factor**2 - 1) / 12)
+                ndimage.gaussian_filter1d(image, sigma, axis=int(axis), output=image, mode="nearest")
         return image
 
 
@@ -386,24 +393,26 @@ def _fill(folder, dataset, geometry, progress, train):
     """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
     from tqdm import tqdm
 
-    problems = Problems(str(dataset.folder))
-    pending = [scan for scan in dataset.scans if not _is_whole(folder / _file_name(scan.name))]
-    for scan in tqdm(pending, desc="Preparing scans", unit="scan", disable=not progress or not pending):
-        parts = []
+    problems, cases = Problems(str(dataset.folder)), []
+    for scan in tqdm(dataset.scans, desc="Preparing scans", unit="scan", disable=not progress):
+        path, parts = folder / _file_name(scan.name), []
+        with contextlib.suppress(BadInput):  # it is not there, or damaged
+            cases.append(_read_case(path))
+            continue
         for read in (scan.read_image, scan.read_label):
             with problems.collect():
                 parts.append(read())
         if len(parts) == 2:
             (image, grid), label = parts
             with problems.collect():
-                _write_case(folder / _file_name(scan.name), _case(scan, image, label, grid, geometry))
+                _write_case(path, _case(scan, image, label, grid, geometry))
+                cases.append(_read_case(path))
     problems.raise_if_any()
-    cases = [_read_case(folder / _file_name(scan.name)) for scan in dataset.scans]
     present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
     for name in (name for k, name in enumerate(CLASSES) if k not in present):
         problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
-    for one, two in itertools.combinations(cases, 2):
-        if one.moments == two.moments and torch.equal(one.image, two.image):
+    for (one, its), (two, other) in itertools.combinations(zip(cases, dataset.scans, strict=True), 2):
+        if one.moments == two.moments and torch.equal(one.image, two.image) or its.copies(other):
             problems.add(two.name, "a scan of its own", f"the voxels of {one.name}", "remove one of the two")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
@@ -465,13 +474,6 @@ def _read_case(path, hashed=None):
     if hashed not in (None, _hash(case)):
         raise BadInput(f"{path}: expected {what} with the voxels that were listed, found others; {do}")
     return case
-
-
-def _is_whole(path):
-    try:
-        return bool(_read_case(path))
-    except BadInput:
-        return False
 
 
 def _levels(image, lo, scale):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from i2pemd_lite.device import told
-from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.files import BadInput, Problems, grouped, unlike_file
 from i2pemd_lite.runs.task import Task, evaluated
 from i2pemd_lite.segmentation.data import Dataset, Scan, find_scans, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import write_nifti, write_seg
@@ -61,7 +61,7 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
 
     if seg and not importlib.util.find_spec("highdicom"):
         raise BadInput("seg: expected highdicom, which writes DICOM SEG, found none; pip install highdicom")
-    problems, written = Problems("the scans to predict"), []
+    problems, written, assumed = Problems("the scans to predict"), [], {}
     scans = _scans(run, images, modality, problems, Path(out))
     if seg and (others := [str(scan.image) for scan in scans if not scan.image.is_dir()]):
         raise BadInput(f"seg: expected DICOM series, to which DICOM SEG refers, found {others[0]}; leave seg out")
@@ -73,15 +73,19 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
             with run.learner.evaluating():
                 p = run.learner.probabilities(case)
             labels, affine = to_source_grid(p, case)
+            if case.source.assumed:
+                assumed[scan.name] = f"assumed: {case.source.assumed}"
             write_nifti(path, labels, affine, like=scan.image if scan.image.is_file() else None)
             written.append(path)
             if seg:
-                written.append(write_seg(path.with_name(path.name.replace(".nii.gz", ".dcm")), labels, scan.files()))
+                written.append(write_seg(path.with_name(f"{path.name.removesuffix('.nii.gz')}.dcm"), labels,
+                                         scan.image_files()))
         except BadInput as error:
             problems.found.append(f"{scan.name}: {error}")
         except Exception as error:  # a file that is not what it seems makes numpy, torch or the system raise anything
             found = f"{type(error).__name__}: {error}"
             problems.add(f"{scan.name}: {scan.image}", "a scan that can be predicted", found)
+    print("".join(f"{words}\n" for words in grouped(assumed)), end="", file=sys.stderr)
     try:
         problems.raise_if_any()
     except BadInput as error:
@@ -92,12 +96,13 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
 
 def _paths(scans, out):
     """Where the label map of each scan goes, in folders that are there and can be written to."""
-    problems = Problems("the scans to predict")
-    names = [[part for part in scan.name.split("/") if part != ".."] for scan in scans]
-    paths = [out.joinpath(scan.modality, *name[1:-1], f"{name[-1]}.nii.gz")
-             for scan, name in zip(scans, names, strict=True)]  # fmt: skip
+    problems, paths = Problems("the scans to predict"), []
+    for scan in scans:
+        parts = [part for part in scan.name.split("/") if part != ".."]
+        paths.append(out.joinpath(scan.modality, *parts[1:-1], f"{parts[-1]}.nii.gz"))
+    names = [str(path).lower() for path in paths]  # which is all that some disks tell apart
     for scan, path in zip(scans, paths, strict=True):
-        if paths.count(path) > 1:
+        if names.count(str(path).lower()) > 1:
             problems.add(scan.image, "a name of its own", f"another scan that goes to {path}", "rename one")
         if path.parent.resolve() in {place.parent.resolve() for place in (scan.image, *scan.slices)}:
             problems.add(scan.image, "label maps in another folder", f"them in {path.parent} too", "choose another out")
@@ -119,7 +124,8 @@ def _scans(run, images, modality, problems, out):
             print("".join(f"{images}: {words}\n" for words in unused), end="", file=sys.stderr)
             return scans
         if modality or unused:
-            expected, found = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series", "; ".join(unused) or "none"
+            expected = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series"
+            found = "; ".join(unused) or ("none" if os.path.isdir(images) else unlike_file(images))
             raise BadInput(f"{images}: expected {expected}, found {found}; check the name")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")

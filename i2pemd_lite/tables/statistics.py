@@ -140,6 +140,9 @@ def jackknife(runs, labels, groups=None, against=None):
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     if groups.shape != labels.shape:
         raise BadInput(f"groups: expected a name for each of {len(labels)} images, found shape {groups.shape}")
+    if missing := sum(name in (None, "", "nan") or name != name for name in groups.tolist()):
+        found = f"{missing} without one; give each image without a lesion a name of its own"
+        raise BadInput(f"groups: expected a name for each image, found {found}")
     names, member = np.unique(groups, return_inverse=True)
     if len(names) < 2:
         raise BadInput(f"groups: expected at least 2 different ones, found {len(names)}; leave groups out")
@@ -248,7 +251,7 @@ def sd_interval(sd, n):
 
 
 def _expect(sd, n):
-    if not (numbers("sd", sd) >= 0).all() or not (numbers("n", n) >= 2).all():
+    if numbers("sd", sd).ndim or not sd >= 0 or not (numbers("n", n) >= 2).all():
         raise BadInput(f"sd, n: expected an SD from 0 and at least 2 differences, found {sd} and {n}")
 
 

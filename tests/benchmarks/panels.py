@@ -87,10 +87,12 @@ def in_browser(browser, lab, name, steps):
 def timed_steps(page, panel, label, way, steps):
     """Milliseconds of up to `steps` steps that changed the picture."""
     slider, mouse, times, misses = panel.slider(label), page.mouse, [], 0
+    slider = slider.locator(learner.RANGE)
     panel.show(slider)
-    track, handle = (slider.locator(what).bounding_box() for what in (learner.TRACK, learner.HANDLE))
+    track = slider.bounding_box()
     width = max(2.0, track["width"] / 40)
-    x, y, forth = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2, 1
+    x = track["x"] + learner.THUMB / 2 + (track["width"] - learner.THUMB) * panel.part(label)
+    y, forth = track["y"] + track["height"] / 2, 1
     if way == "mouse":
         mouse.move(x, y)
         mouse.down()
@@ -99,12 +101,12 @@ def timed_steps(page, panel, label, way, steps):
             break
         part = panel.part(label)
         forth = -1 if part > 0.95 else 1 if part < 0.05 else forth
-        slider.evaluate(ARM, [learner.PANEL, learner.PICTURE, ".noUi-origin"])
+        slider.evaluate(ARM, [learner.PANEL, learner.PICTURE])
         if way == "mouse":
             x = track["x"] + min(max((x - track["x"]) + forth * width, 0), track["width"])
             mouse.move(x, y)
         else:
-            slider.locator(learner.HANDLE).press("ArrowRight" if forth > 0 else "ArrowLeft")
+            slider.press("ArrowRight" if forth > 0 else "ArrowLeft")
         taken = page.evaluate("window.i2pemdTaken")
         if taken == "still":  # less than a step of the slider
             continue
@@ -118,10 +120,10 @@ def timed_steps(page, panel, label, way, steps):
 
 # Milliseconds from the next input event to the end of the frame that has another picture; null when none came in two
 # seconds; "still" when the handle did not move.
-ARM = """(slider, [around, kind, origin]) => {
+ARM = """(slider, [around, kind]) => {
     const panel = slider.closest(around), picture = () => panel.querySelector(kind)
     const shown = () => picture().dataset.drawn ?? picture().src
-    const before = shown(), place = () => slider.querySelector(origin).style.transform, stood = place()
+    const before = shown(), place = () => slider.value, stood = place()
     window.i2pemdTaken = new Promise(resolve => {
         let began = null
         const begin = event => { began ??= event.timeStamp }
@@ -164,8 +166,8 @@ Panel._repr_mimebundle_ = noted
 """
 
 AFTER = """
-import itertools, json, time
-import ipywidgets
+import json, time
+from i2pemd_lite.panels.engine import slider
 
 def clocked(function, taken):
     def run(*given):
@@ -177,7 +179,7 @@ def clocked(function, taken):
     return run
 
 def places(control, count=12):
-    if isinstance(control, ipywidgets.SelectionSlider):
+    if isinstance(control, slider.Steps):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
     else:
         steps = int(round((control.max - control.min) / control.step))
@@ -191,7 +193,7 @@ for number, panel in enumerate(shown_panels):
     computed, whole = [], []
     original, panel._compute = panel._compute, clocked(panel._compute, computed)
     for name, control in panel.controls.items():
-        if not isinstance(control, (ipywidgets.IntSlider, ipywidgets.FloatSlider, ipywidgets.SelectionSlider)):
+        if not isinstance(control, slider.Control):
             continue
         before = control.value
         computed.clear()

@@ -45,10 +45,9 @@ PICTURE = f".i2pemd-picture, img.widget-image, {LIVE}"
 NAMELESS = "svg.i2pemd-svg:is(:not([aria-label]), [aria-label=''])"
 ALERT = ".i2pemd-error"
 STATUS, NUMBER = "[role=status]", "dd"
-SLIDER, HANDLE, TRACK = ".widget-slider", ".noUi-handle", ".noUi-base"
-FIELD = "xpath=following-sibling::*[1][contains(@class, 'widget-text')]//input"  # of a slider, beside it
-LABELLED = ".widget-inline-hbox, .widget-checkbox"
-LABEL = "label.widget-label"
+SLIDER, RANGE, FIELD = ".i2pemd-control", "input[type=range]", "input[type=text]"
+LABELLED = ".widget-inline-hbox, .widget-checkbox, .i2pemd-control"
+LABEL = "label"
 BUTTON = "button.jupyter-button"
 QUESTION = ".i2pemd-question"
 OUTPUT = ".jp-OutputArea-output, .jp-Notebook, body"  # what a panel stands in; the nearest counts
@@ -88,7 +87,7 @@ RAN = f"""window.i2pemdRan && ({ERRORS}.length > 0 || {NOTEBOOK}.content.widgets
 DRAWN = f"""{NOTEBOOK}.content.widgets.every(c => !c.isPlaceholder())
     && ![...document.querySelectorAll(".jp-OutputArea-output")].some(e => e.textContent === "Loading widget...")"""
 SWALLOWED = ".jupyter-widgets [data-mime-type='application/vnd.jupyter.stderr']"  # by an Output of ipywidgets
-IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"  # Voilà does not say
+IDLE = f"({NOTEBOOK}?.context?.sessionContext.session?.kernel?.status ?? 'idle') === 'idle'"
 TITLE = """panel => [...panel.querySelectorAll("p")].map(p => p.textContent.split(" · profile "))
     .find(parts => parts[1])?.[0] ?? ''"""
 
@@ -293,6 +292,8 @@ class Lesson:
         self.page.wait_for_function(RAN, timeout=1000 * seconds, polling=100)
         self.page.wait_for_function(f"{IDLE} && {DRAWN}", timeout=1000 * seconds, polling=100)
         self.notebook = self.page.evaluate(f"{NOTEBOOK}.content.model.toJSON()")
+        for more in self.page.locator(f"{PANEL} {BUTTON}").filter(has_text=re.compile("^more$")).all():
+            more.click()
 
     @property
     def errors(self):
@@ -499,18 +500,19 @@ class Panel:
 
     def value(self, label):
         """The value of a slider, as a screen reader has it."""
-        return self.slider(label).locator(HANDLE).get_attribute("aria-valuetext")
+        return self.slider(label).locator(RANGE).get_attribute("aria-valuetext")
 
     def part(self, label):
         """Where the handle of a slider is on its track, from 0 to 1."""
-        return self.slider(label).evaluate(PART, [HANDLE, TRACK])
+        return self.slider(label).locator(RANGE).evaluate(PART)
 
     def drag(self, label, to, moves=6):
         """Take the handle of a slider by the mouse to a part of its track, in small moves."""
-        slider, mouse = self.slider(label), self.page.mouse
+        slider, mouse = self.slider(label).locator(RANGE), self.page.mouse
         self.show(slider)
-        handle, track = (slider.locator(what).bounding_box() for what in (HANDLE, TRACK))
-        start, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+        track = slider.bounding_box()
+        track["x"], track["width"] = track["x"] + THUMB / 2, track["width"] - THUMB
+        start, y = track["x"] + track["width"] * self.part(label), track["y"] + track["height"] / 2
         mouse.move(start, y)
         mouse.down()
         for n in range(1, moves + 1):
@@ -532,7 +534,7 @@ class Panel:
 
     def press(self, label, key, times=1):
         """Press a key with the focus on a slider: ArrowRight, ArrowLeft, Home, End."""
-        handle = self.slider(label).locator(HANDLE)
+        handle = self.slider(label).locator(RANGE)
         for _ in range(times):
             handle.press(key)
 
@@ -566,7 +568,7 @@ class Panel:
 
     def clipped(self):
         """What is cut off at its right, numbers not below their names, sliders too short to drag: a list of words."""
-        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL, NUMBER, TRACK])
+        return self.box.evaluate(CLIPPED, [PICTURE, OUTPUT, LABEL, NUMBER, RANGE])
 
     def contrasts(self):
         """(contrast, text, colour, background) of every visible text in it, as its styles make it, the worst first."""
@@ -589,7 +591,8 @@ REST = f"""(panel, [kind, seconds]) => new Promise(resolve => {{
     const end = performance.now() + 1000 * seconds, seen = []
     const look = () => {{
         const it = panel.querySelector(kind)
-        seen.push(it?.src ?? it?.querySelector("svg.i2pemd-svg")?.outerHTML ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
+        const drawn = it?.src ?? it?.querySelector("svg.i2pemd-svg")?.outerHTML
+        seen.push(drawn ?? `camera ${{JSON.stringify(it?._fullLayout?.scene?._scene?.getCamera())}}`)
         if (!({IDLE})) seen.length = 0
         if (seen.length > 4 && new Set(seen.slice(-5)).size === 1) resolve(seen.at(-1))
         else if (performance.now() > end) resolve(null)
@@ -626,10 +629,8 @@ WATCH = """(panel, kind) => {
     look()
 }"""
 
-PART = """(slider, [handle, track]) => {
-    const [one, all] = [handle, track].map(kind => slider.querySelector(kind).getBoundingClientRect())
-    return (one.x + one.width / 2 - all.x) / all.width
-}"""
+PART = "slider => (slider.value - slider.min) / (slider.max - slider.min)"
+THUMB = 16  # pixels that the handle of a slider is wide, so that its middle stays away from the ends
 
 CLIPPED = """(panel, [kind, around, label, figure, rail]) => {
     const found = [], name = e => `${e.textContent.slice(0, 40)}: ${e.scrollWidth} px in ${e.clientWidth}`

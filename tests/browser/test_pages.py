@@ -6,7 +6,8 @@ import pytest
 from masters import EXERCISE, notebook_of
 
 from browser import lab as learner
-from i2pemd_lite.course.publish import notebooks, pages, slides
+from i2pemd_lite.course.publish import notebooks, pages, render, slides
+from i2pemd_lite.panels import ground
 
 TEXT = [
     "# 02 · One\n\nThe opening.",
@@ -67,6 +68,40 @@ def test_formulas_are_drawn_by_the_browser_itself(folder, browser):
     number, formula = page.locator(".formula .number").bounding_box(), page.locator(".formula math").bounding_box()
     assert number["x"] > formula["x"] + formula["width"] / 2
     assert outside == complaints == []
+
+
+def test_a_panel_moves_without_a_kernel(folder, browser, monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    panel = ground.panel()
+    (folder / "moves.html").write_text(render.page("ground", render.output({"data": panel._repr_mimebundle_()})))
+    page, complaints, outside = opened(browser, folder / "moves.html")
+    slider = page.get_by_label("move right")
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    panel.set(right=0.5)
+    assert slider.get_attribute("aria-valuetext") == ".5"
+    assert page.locator("[role=status]").inner_text() == panel.words
+    assert same(page, panel.image.value)
+    page.get_by_label("move up").press("End")  # both are moved now: the nearest that was recorded
+    words = [page.get_by_label(label).get_attribute("aria-valuetext") for label in ("move right", "move up")]
+    assert words[1] == "5" and abs(float(words[0]) - 0.5) <= 0.5
+    panel.set(right=float(words[0]), up=5.0)
+    assert same(page, panel.image.value)
+    page.get_by_role("button", name="Reset").click()
+    panel.set(right=0.0, up=0.0)
+    assert same(page, panel.image.value)
+    assert outside == complaints == []
+
+
+def same(page, svg):
+    """Whether the picture on a page is what a fresh one would be: what was patched is what was drawn."""
+    return page.evaluate("""svg => {
+        const fresh = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement
+        const said = it => it.getAttributeNames().sort().map(name => [name, it.getAttribute(name)])
+        const told = it => [...it.children].map(each => [each.nodeName, said(each), each.textContent, told(each)])
+        return JSON.stringify(told(document.querySelector("svg"))) === JSON.stringify(told(fresh))
+            && document.querySelector("svg").getAttribute("aria-label") === fresh.getAttribute("aria-label")
+    }""", svg)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the browser here is a script of a shell")

@@ -5,6 +5,7 @@ import numpy as np
 from i2pemd_lite.course.ask.question import Question, beside, demand_text, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import slider, steps
 from i2pemd_lite.panels.engine.picture import Picture
 
@@ -19,15 +20,13 @@ class Sketch(Question):
     missing = "Draw the curve first, from left to right: two places are enough."
 
     def __init__(self, name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
-        from i2pemd_lite.panels.engine.card import Card  # which loads matplotlib
-
         demand_text(xlabel=xlabel, ylabel=ylabel)
         self.low, self.high, self.within = ends(name, low, high, within)
         self.x, self.xlabel, self.ylabel = _numbers(f"{name}, x", x), xlabel, ylabel
         if len(self.x) < 2 or (np.diff(self.x) <= 0).any():
             raise BadInput(f"{name}, x: expected two or more numbers that rise, found {self.x.tolist()}")
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
-        self.image = Picture(940, self._touched)
+        self.image = Picture(self._touched)
         self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0, width="330px")
         self.step = step_of(self.low, self.high)
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
@@ -37,12 +36,11 @@ class Sketch(Question):
         self.at.observe(self._chosen, "value")
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
         body = [self.image, beside(self.at, self.height.shown)]
-        self.card = Card(9.4, 3.2)
         self.show()
         super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
 
     def _touched(self, at, pressed):
-        place = None if self.verdict else style.place(self.card.planes["curve"].axes, at)
+        place = None if self.verdict else self.card.planes["curve"].place(at)
         if place is None:
             return
         x, y = place
@@ -100,7 +98,7 @@ class Sketch(Question):
         """Draw the curve as it is; once committed, the true one over it."""
         x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
         margin = 0.02 * (x[-1] - x[0])
-        self.card.begin()
+        self.card = Card(9.4, 3.2)
         plane = self.card.plane(
             "curve", [0.075, 0.155, 0.79, 0.77], xlim=(x[0] - margin, x[-1] + margin), ylim=(self.low, self.high),
             xlabel=self.xlabel, ylabel=self.ylabel,
@@ -109,15 +107,15 @@ class Sketch(Question):
             plane.line([x[self.at.value]] * 2, [self.low, self.high], color=style.LINE, lw=1, zorder=0)
         elif y:
             between = [np.r_[np.c_[x, y], np.c_[x, truth][::-1]]]
-            plane.polygons(between, facecolors="#e6dcc3", linewidths=0, zorder=1)
+            plane.polygons(between, fc=style.BAND, zorder=1)
         plane.points(x[drawn], self.drawn[drawn], ms=6, zorder=3, **style.SOURCE)
         if y:
             plane.line(x, y, color=style.BLUE, lw=2.2, zorder=3)
         if truth:
-            plane.line(x, truth, lw=2, ls=(0, (5, 2)), ms=6, zorder=4, **style.TARGET)
+            plane.line(x, truth, lw=2, ls=(5, 2), ms=6, zorder=4, **style.TARGET)
         if not drawn.any():
-            at = {"transform": plane.axes.transAxes, "ha": "center", "va": "center"}
-            plane.text(0.5, 0.5, "draw your curve here: press and drag", size=10, **at)
+            words = "draw your curve here: press and drag"
+            plane.text(0.5, 0.5, words, size=10, ha="center", va="center", inside=True)
         edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (self.high - self.low)
         heights = [curve[-1] for curve in (y, truth) if curve]
         if truth and abs(heights[0] - heights[1]) < 2 * gap:
@@ -125,7 +123,7 @@ class Sketch(Question):
             heights = [middle + up, middle - up]
         for height, (words, ink) in zip(heights, (("yours", style.BLUE), ("the truth", style.ORANGE)), strict=False):
             plane.text(edge, height, words, size=9, va="center", color=ink)
-        self.image.show(self.card.png(), self.words())
+        self.image.value = self.card.svg(self.words())
 
     def words(self):
         """The alternative text."""

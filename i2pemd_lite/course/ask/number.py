@@ -72,8 +72,8 @@ class Estimate(Question):
         return truth
 
     def show(self):
-        self.image = Picture(940)
-        self.image.show(drawn(9.4, 1.15, _line, self), self.judge(self.committed, self.truth)[1])
+        self.image = Picture()
+        self.image.value = drawn(9.4, 1.15, self.judge(self.committed, self.truth)[1], _line, self)
         self.children = [*self.children, self.image]
 
 
@@ -98,17 +98,16 @@ def plain(number, digits=3):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _line(figure, asked):
+def _line(card, asked):
     """Both numbers on one line, what counts as right shaded, the distance between them."""
     low, high, truth, yours = asked.low, asked.high, asked.truth, asked.committed
-    axes = figure.add_axes([0.04, 0.24, 0.92, 0.72])
-    axes.set(xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
-    axes.spines["left"].set_visible(False)
-    axes.axvspan(max(low, truth - asked.within), min(high, truth + asked.within), color="#e6dcc3", lw=0)
-    axes.plot([yours, truth], [0, 0], color=style.QUIET, lw=1.5)
-    axes.plot([yours], [0], ls="", ms=9, **style.SOURCE)
-    axes.plot([truth], [0], ls="", ms=9, **style.TARGET)
+    plane = card.plane("line", [0.04, 0.24, 0.92, 0.72], xlim=(low, high), ylim=(-1.25, 1.25), yticks=[])
+    left, right = max(low, truth - asked.within), min(high, truth + asked.within)
+    plane.rect(left, -1.25, right - left, 2.5, fc=style.BAND, zorder=0)
+    plane.line([yours, truth], [0, 0], color=style.QUIET)
+    plane.points(yours, 0, ms=9, **style.SOURCE)
+    plane.points(truth, 0, ms=9, **style.TARGET)
     for words, x, y, ink in (("yours", yours, -0.75, style.BLUE), ("the truth", truth, 0.75, style.ORANGE)):
         part = (x - low) / (high - low)
         side = "left" if part < 0.1 else "right" if part > 0.9 else "center"
-        axes.text(x, y, f"{words}: {asked.said(x)}", color=ink, ha=side, va="center", size=9)
+        plane.text(x, y, f"{words}: {asked.said(x)}", color=ink, ha=side, va="center", size=9)

@@ -117,7 +117,7 @@ class Question(widgets.VBox):
         listed = "".join(f"<li>{escape(option)}</li>" for option in self.options)
         html = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{listed}</ul>"
         if self.verdict:
-            below = "" if self.image is None else still.html(self.image.value, self.image.alt)
+            below = "" if self.image is None else still.html(self.image.value, self.verdict)
             below += "" if self.revealed is None else _fallback(self.revealed)
             html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{below}</details>"
         words = "\n".join([f"Predict. {self.question}", *(f"  ( ) {option}" for option in self.options)])

@@ -66,7 +66,7 @@ def executed(path, say=print):
     client = NotebookClient(notebook, timeout=None, resources=here, store_widget_state=False, extra_arguments=quiet)
     client.on_notebook_start = _stoppable
     try:
-        client.execute(env=os.environ | {"I2PEMD_HEADLESS": "1"})
+        client.execute(env=os.environ | {"I2PEMD_HEADLESS": "1", "I2PEMD_MOVES": "1"})
     except CellExecutionError as error:
         at = next(cell.id for cell in notebook.cells if "error" in [o.output_type for o in cell.get("outputs", ())])
         raise BadInput(f"{path.name}, cell {at}: expected it to run, found {error.ename}: {error.evalue}") from None

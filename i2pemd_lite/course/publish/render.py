@@ -1,6 +1,8 @@
 """Cells of an executed notebook as HTML that needs nothing else: formulas as MathML, pictures inside the page."""
 
+import base64
 import contextlib
+import json
 import re
 import unicodedata
 from html import escape
@@ -10,8 +12,10 @@ from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.engine import moving
 
 TAG = re.compile(r"\\tag\{([^}]*)\}")
+STILL = "<noscript>This picture stands still: its controls need JavaScript.</noscript>"
 LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
 
 
@@ -31,8 +35,11 @@ class _Renderer(IPythonRenderer):
 
 
 def page(title, body, *styles):
-    """A whole page, with the named style sheets of the folder `static` in it."""
+    """A whole page, with the named style sheets of the folder `static` in it, and what moves its panels."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
+    if 'class="i2pemd-moves"' in body:
+        looks, script = moving.part("panel.css"), moving.part("patch.js", "moving.js")
+        body += f"\n<style>{looks}</style>\n<script>\n{script}</script>"
     return asset("page.html").format(title=escape(title), style=style, body=body)
 
 
@@ -57,8 +64,8 @@ def code(source, folded="", results=""):
 
 def wordless(page):
     """The pictures of a page that have no words for those who cannot see them, as the beginnings of their tags."""
-    tags = re.findall(r"<img\b[^>]*>", page)
-    return [tag[:80] for tag in tags if not re.search(r'\balt="(?!&lt;|No description)[^"]', tag)]
+    tags = re.findall(r"<(?:img|svg)\b[^>]*>", page)
+    return [tag[:80] for tag in tags if not re.search(r'\b(alt|aria-label)="(?!&lt;|No description)[^"]', tag)]
 
 
 def output(said):
@@ -68,7 +75,14 @@ def output(said):
     data = {kind: "".join(value) for kind, value in said.get("data", {}).items() if isinstance(value, (str, list))}
     plain = data.get("text/plain", "")
     if "text/html" in data:
-        return re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
+        html = re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
+        # In the page itself a picture has the page's colours.
+        svg = r'<img src="data:image/svg\+xml;base64,([^"]*)"[^>]*>'
+        html = re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
+        if moving.KIND in said["data"]:
+            moves = json.dumps(said["data"][moving.KIND])
+            html = f'<div class="i2pemd-moves">{STILL}{html}<script type="application/json">{moves}</script></div>'
+        return html
     if "text/markdown" in data:
         return text(data["text/markdown"])
     if "image/png" in data:

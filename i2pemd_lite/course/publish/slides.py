@@ -15,7 +15,7 @@ from i2pemd_lite.course.publish import notebooks, pages, render, teacher
 
 LINES = 8  # of code on a slide
 ROOM = 20  # lines of text on a slide: a picture takes 14, a formula 3
-TALL = {"<img": 14, 'class="formula"': 3, "<tr": 1.5, "<li": 0.5}
+TALL = {"<img": 14, "<svg": 14, 'class="formula"': 3, "<tr": 1.5, "<li": 0.5}
 
 
 def deck(notebook, path):
@@ -83,6 +83,6 @@ def _blocks(source):
 
 def _lines(part):
     """About how many lines of a slide a piece takes."""
-    words = re.sub(r"<[^>]*>", " ", re.sub(r"<math.*?</math>", " x ", part, flags=re.S))
+    words = re.sub(r"<[^>]*>", " ", re.sub(r"<(math|svg).*?</\1>", " x ", part, flags=re.S))
     lines = sum(max(1, len(line) / 85) for line in words.splitlines() if line.strip())
     return lines + sum(part.count(mark) * height for mark, height in TALL.items())

@@ -56,19 +56,18 @@ def words(score):
     return f"{sentence} You are about as often right as you are sure."
 
 
-def draw(figure, score):
+def draw(card, score):
     """Stated confidence against the share that was right; on the diagonal both agree."""
-    axes = figure.add_axes([0.125, 0.16, 0.67, 0.74])
-    axes.set(xlim=(0, 105), ylim=(-4, 108), xlabel="how sure you were (%)", ylabel="right (%)")
-    axes.set_title("Are you as often right as you are sure?")
-    axes.plot([0, 100], [0, 100], color=style.QUIET, lw=1)
+    look = {"xlim": (0, 105), "ylim": (-4, 108), "title": "Are you as often right as you are sure?"}
+    plane = card.plane("sure", [0.125, 0.16, 0.67, 0.74], xlabel="how sure you were (%)", ylabel="right (%)", **look)
+    plane.line([0, 100], [0, 100], color=style.QUIET, lw=1)
     # Outside, at the end of the line: a group can lie anywhere within.
-    axes.text(107, 100, "as often\nright as sure", size=8, color=style.QUIET, va="center")
+    plane.text(107, 100, "as often\nright as sure", size=8, color=style.QUIET, va="center")
     for sure, right, n in score.groups if score else ():
-        axes.plot([100 * sure] * 2, [100 * sure, 100 * right], color=style.LINE, lw=1.5)
-        axes.plot([100 * sure], [100 * right], ls="", ms=8, **style.SOURCE)
+        plane.line([100 * sure] * 2, [100 * sure, 100 * right], color=style.LINE)
+        plane.points(100 * sure, 100 * right, ms=8, **style.SOURCE)
         # Away from the diagonal: right below it where there is room, else left above.
         below = right < sure <= 0.8
         side = {"x": 100 * sure + 2.5, "ha": "left"} if below or sure < 0.2 else {"x": 100 * sure - 2.5, "ha": "right"}
         y, va = (100 * right - 1, "top") if below and right > 0.1 else (100 * right + 1, "bottom")
-        axes.text(y=y, s=f"{round(right * n)} of {n}", size=8.5, va=va, color=style.BLUE, **side)
+        plane.text(y=y, words=f"{round(right * n)} of {n}", size=8.5, va=va, color=style.BLUE, **side)

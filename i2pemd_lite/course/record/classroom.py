@@ -9,6 +9,7 @@ from i2pemd_lite.course.record import calibration
 from i2pemd_lite.course.record.handin import read_all
 from i2pemd_lite.files import atomic_write, guarded, write_text
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import nice
 from i2pemd_lite.panels.engine.still import count, drawn
 
 FIRST, LATER, NOT_YET, OPEN = "right at first try", "right later", "tried, not yet right", "not tried"
@@ -103,62 +104,59 @@ def _sure_and_right(score):
 
 
 def report(folder, out):
-    """Write class.csv, class.png and class.txt of the hand-ins in `folder` into `out`; (the words, how many hand-ins
+    """Write class.csv, class.svg and class.txt of the hand-ins in `folder` into `out`; (the words, how many hand-ins
     were left out)."""
     hand_ins, problems = read_all(folder)
     tried, said = exercises(hand_ins)[:ROWS], predictions(hand_ins)[:SHOWN]
-    png = drawn(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3), draw, tried, said, len(hand_ins))
     text, out = words(hand_ins, problems), Path(out)
+    picture = drawn(9.4, 1.5 + 0.3 * max(len(tried), len(said), 3), text, draw, tried, said, len(hand_ins))
     with atomic_write(out / "class.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file).writerows(table(hand_ins))
-    with atomic_write(out / "class.png") as temporary:
-        temporary.write_bytes(png)
+    write_text(out / "class.svg", picture)
     write_text(out / "class.txt", text + "\n")
     return text, len(problems.found)
 
 
 LOOKS = {
-    FIRST: {"facecolor": style.BLUE},
-    LATER: {"facecolor": "#a9c4de", "hatch": "///", "edgecolor": style.BLUE},
-    NOT_YET: {"facecolor": style.ORANGE},
-    OPEN: {"facecolor": "#e4e2da"},
+    FIRST: {"fc": style.BLUE},
+    LATER: {"fc": style.SHADE, "ec": style.BLUE, "hatch": style.BLUE},
+    NOT_YET: {"fc": style.ORANGE},
+    OPEN: {"fc": style.SHADE},
 }
-INKS = {FIRST: style.CARD, LATER: style.INK, NOT_YET: style.CARD, OPEN: style.QUIET}
+INKS = {FIRST: style.PAPER, LATER: style.INK, NOT_YET: style.PAPER, OPEN: style.QUIET}
 
 
-def draw(figure, tried, said, n):
+def draw(card, tried, said, n):
     """Left each exercise and what became of it, right each prediction: how sure they were, and how often right."""
-    from matplotlib.patches import Rectangle
-
-    height = figure.get_figheight()
+    height = card.height / 100
     bottom, top = 0.62 / height, 1 - 0.72 / height
-    left = figure.add_axes([0.06, bottom, 0.47, top - bottom])
-    left.set(xlim=(0, n), ylim=(max(len(tried), 1) - 0.4, -0.6))
-    left.set_yticks(range(len(tried)), [each.name for each in tried])
-    left.set_xlabel(f"hand-ins, of {n}")
-    left.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    left = card.plane(
+        "exercises", [0.06, bottom, 0.47, top - bottom], xlim=(0, n), ylim=(max(len(tried), 1) - 0.4, -0.6),
+        yticks=range(len(tried)), yticklabels=[each.name for each in tried], xlabel=f"hand-ins, of {n}",
+        xticks=[place for place in nice(0, n, 5) if place % 1 == 0],
+    )  # fmt: skip
     for row, each in enumerate(tried):
         begin = 0
         for what, people in each.counts.items():
             if people:
-                left.barh(row, people, 0.72, begin, linewidth=0, **LOOKS[what])
-                box = {"facecolor": "#a9c4de", "edgecolor": "none", "pad": 1} if what == LATER else None
-                left.text(begin + people / 2, row, people, ha="center", va="center", size=8, color=INKS[what], bbox=box)
+                left.rect(begin, row - 0.36, people, 0.72, **LOOKS[what])
+                look = {"size": 8, "color": INKS[what], "halo": what == LATER}
+                left.text(begin + people / 2, row, people, ha="center", va="center", **look)
             begin += people
         left.text(1.02 * n, row, f"{each.attempts:.1f} · {each.hinted}", size=8, va="center")
-    left.text(1.02 * n, -0.75, "attempts · saw a hint", size=8, va="bottom", ha="left", color=style.QUIET)
+    left.text(1.02 * n, -0.75, "attempts · saw a hint", size=8, va="bottom", color=style.QUIET)
     x = 0.06
     for what, look in LOOKS.items():
-        place = (x, 1 - 0.295 / height)
-        figure.patches.append(Rectangle(place, 0.012, 0.11 / height, transform=figure.transFigure, lw=0, **look))
-        figure.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
+        card.paper.rect(x, 1 - 0.295 / height, 0.012, 0.11 / height, **look)
+        card.paper.text(x + 0.02, 1 - 0.24 / height, what, size=8.5, va="center")
         x += 0.035 + 0.0068 * len(what)
-    right = figure.add_axes([0.72, bottom, 0.26, top - bottom])
-    right.set(xlim=(-3, 103), ylim=(max(len(said), 1) - 0.4, -0.6), xlabel="%")
-    right.set_yticks(range(len(said)), [f"{name} ({score.n})" for name, score in said])
+    right = card.plane(
+        "predictions", [0.72, bottom, 0.26, top - bottom], xlim=(-3, 103), ylim=(max(len(said), 1) - 0.4, -0.6),
+        yticks=range(len(said)), yticklabels=[f"{name} ({score.n})" for name, score in said], xlabel="%",
+    )  # fmt: skip
     for row, (_, score) in enumerate(said):
-        right.plot([100 * score.sure, 100 * score.right], [row, row], color=style.LINE, lw=2)
-        right.plot([100 * score.sure], [row], ls="", ms=7, **style.SOURCE)
-        right.plot([100 * score.right], [row], ls="", ms=7, **style.TARGET)
-    figure.text(0.72, 1 - 0.24 / height, "●  sure, on average", size=8.5, color=style.BLUE, va="center")
-    figure.text(0.87, 1 - 0.24 / height, "×  right", size=8.5, color=style.ORANGE, va="center")
+        right.line([100 * score.sure, 100 * score.right], [row, row], color=style.LINE, lw=2)
+        right.points(100 * score.sure, row, ms=7, **style.SOURCE)
+        right.points(100 * score.right, row, ms=7, **style.TARGET)
+    card.paper.text(0.72, 1 - 0.24 / height, "●  sure, on average", size=8.5, color=style.BLUE, va="center")
+    card.paper.text(0.87, 1 - 0.24 / height, "×  right", size=8.5, color=style.ORANGE, va="center")

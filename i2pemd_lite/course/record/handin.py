@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from i2pemd_lite import __version__
 from i2pemd_lite.course.exercises import known_mistakes
 from i2pemd_lite.course.record import progress
-from i2pemd_lite.files import BadInput, Problems, unlike_file
+from i2pemd_lite.files import BadInput, Problems, listed, of_system, unlike_file
 from i2pemd_lite.panels.engine.still import count
 
 AGAIN = "ask for a new one, made with progress.save"
@@ -48,29 +48,27 @@ def _refused(name, expected, found):
 
 
 def _content(path, name):
-    """The JSON in a file."""
-    expected, text = "a hand-in", ""
+    """The JSON in a file, which may begin with the mark that Windows sets before UTF-8."""
     if unlike := unlike_file(path):
         raise _refused(name, "a text file", unlike)
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1)
-        if len(data) <= LARGEST:
-            text = data.decode()
-            return json.loads(text)
-        found = "a file of more than 1 MB"
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        expected, found = "a text file", getattr(error, "strerror", error)
+        text = data.decode("utf-8-sig") if len(data) <= LARGEST else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(name, "a text file", getattr(error, "strerror", error)) from None
+    if not text.strip():
+        raise _refused(name, "a hand-in", "an empty file" if len(data) <= LARGEST else "a file of more than 1 MB")
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        if not text.strip():
-            found = "an empty file"
-        elif text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
-            expected, found = "a whole file", "one that breaks off"
-        else:
-            expected, found = "JSON", error
+        broken = text.lstrip().startswith("{") and not text.rstrip().endswith("}")
+        wrong = ("a whole file", "one that breaks off") if broken else ("JSON", error)
+    except RecursionError:
+        wrong = "a text file", "brackets in brackets without end"
     except ValueError:  # Python reads no whole number of more than 4300 digits
-        found = "a number of thousands of digits"
-    raise _refused(name, expected, found)
+        wrong = "a hand-in", "a number of thousands of digits"
+    raise _refused(name, *wrong)
 
 
 def _wrong(content):
@@ -101,14 +99,18 @@ def _wrong(content):
 
 
 def read_all(folder):
-    """([hand-ins], `Problems`) of all .json files in a folder and the folders in it, in the order of their paths; of
-    those from one journal the one with most counts. `BadInput`, when there is none, or no good one."""
+    """([hand-ins], `Problems`) of all .json files in a folder and the folders in it, in the order of their paths, but
+    for hidden ones and those of systems; of those from one journal the one with most counts. `BadInput`, when there is
+    none, or no good one."""
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInput(f"{folder}: expected a folder of hand-ins, found none; correct its name")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".json" and not path.is_dir())
+    inside = [path for path in sorted(folder.rglob("*")) if not of_system(path.relative_to(folder))]
+    paths = [path for path in inside if path.suffix.lower() == ".json" and not path.is_dir()]
     if not paths:
-        raise BadInput(f"{folder}: expected hand-ins, files that end in .json, found none; put them there")
+        packed = [path.name for path in inside if path.suffix.lower() == ".zip"]
+        found = f"{listed(packed)}; unpack it" if packed else "none; put them there"
+        raise BadInput(f"{folder}: expected hand-ins, files that end in .json, found {found}")
     hand_ins, problems = [], Problems(count(len(paths), "hand-in"))
     for path in paths:
         with problems.collect():

@@ -196,10 +196,10 @@ def _state(right, attempts, **_):
 
 def calibration():
     """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
-    from i2pemd_lite.course.record import calibration  # and matplotlib
+    from i2pemd_lite.course.record import calibration
 
     score = calibration.score(predictions().values())
-    return Still(calibration.words(score), drawn(5.5, 3.1, calibration.draw, score))
+    return Still(words := calibration.words(score), drawn(5.5, 3.1, words, calibration.draw, score))
 
 
 def start_over():

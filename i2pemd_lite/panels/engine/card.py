@@ -11,7 +11,7 @@ import numpy as np
 from i2pemd_lite.panels.engine import style
 
 POINT = 100 / 72  # units of the picture in a point, in which sizes and widths are said
-SMALLEST = 8  # points of a text: 11 pixels where the picture has its own size
+SMALLEST = 8.7  # points of a text: 12 pixels where the picture has its own size, 11 where it is a tenth smaller
 FONT = "system-ui,-apple-system,Segoe UI,Helvetica Neue,DejaVu Sans,sans-serif"
 POLYGONS = {  # markers as corners in a square from -1 to 1; "o" and "." are round
     "D": [(0, -1), (1, 0), (0, 1), (-1, 0)],
@@ -56,14 +56,17 @@ class Card:
         self.planes[name] = Plane(self, name, box, frame, **look)
         return self.planes[name]
 
+    def marks(self):
+        """{key: SVG} of all marks, the lowest first."""
+        return {key: mark for plane in (self.paper, *self.planes.values()) for key, mark in plane.written()}
+
     def svg(self, words=""):
         """The picture as SVG, with its alternative text."""
-        marks = "".join(plane.svg() for plane in (self.paper, *self.planes.values()))
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="i2pemd-svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" role="img" aria-label="{escape(words)}" '
             f'font-family="{FONT}"><style>{style.css()}</style>'
-            f'<rect width="100%" height="100%" fill="{style.PAPER}"/>{marks}</svg>'
+            f'<rect width="100%" height="100%" fill="{style.PAPER}"/>{"".join(self.marks().values())}</svg>'
         )
 
 
@@ -84,7 +87,7 @@ class Plane:
     -------
     >>> plane = Card(2, 1).plane("p", [0, 0, 1, 1], "blank", xlim=(0, 10))
     >>> plane.line([0, 10], [0, 1], lw=0.72)
-    >>> plane.svg()
+    >>> plane.written()[0][1]
     '<path data-k="p line 0" d="M0 100L200 0" fill="none" stroke="var(--i2-ink)" stroke-width="1"/>'
     >>> plane.place((0.5, 0.5)).tolist(), plane.place((1.5, 0.5))
     ([5.0, 0.5], None)
@@ -240,7 +243,7 @@ class Plane:
         -------
         >>> plane = Card(2, 2).plane("G", [0, 0, 1, 1], "blank")
         >>> plane.matrix(np.array([[0, 0.5], [0.5, 0]]), ["a", "b"], ["a", "b"])
-        >>> ">.5</text>" in plane.svg()
+        >>> ">.5</text>" in dict(plane.written())["G number 1"]
         True
         """
         m, n = np.shape(values)
@@ -291,22 +294,20 @@ class Plane:
         written = "".join(f' {name}="{value if isinstance(value, str) else _n(value)}"'
                           for name, value in attributes.items())  # fmt: skip
         end = f">{inner}</{tag}>" if inner else "/>"
-        self._marks.append((zorder, f'<{tag} data-k="{escape(key)}"{written}{end}'))
+        self._marks.append((zorder, key, f'<{tag} data-k="{escape(key)}"{written}{end}'))
 
-    def svg(self):
-        """The marks, with ticks and titles below them."""
-        marks, self._marks = self._marks, []
-        self._draw_frame()
-        frame, self._marks = self._marks, marks
-        clip = ""
+    def written(self):
+        """[(key, SVG)] of the marks, with ticks and titles below them."""
+        axes, clip = Plane(self.card, f"{self.name} axes", self.box, self.frame, **self._look), []
+        axes._draw_frame()
         if self._clip:
             (left, top, wide, high), *_ = self._ends()
-            clip = (f'<clipPath data-k="{escape(str(self.name))} clip" id="i2clip-{self._clip}"><rect x="{_n(left)}" '
-                    f'y="{_n(top)}" width="{_n(wide)}" height="{_n(high)}"/></clipPath>')  # fmt: skip
-        return clip + "".join(mark for _, mark in sorted([*frame, *marks], key=lambda each: each[0]))
+            key = f"{self.name} clip"
+            clip = [(key, f'<clipPath data-k="{escape(key)}" id="i2clip-{self._clip}"><rect x="{_n(left)}" '
+                          f'y="{_n(top)}" width="{_n(wide)}" height="{_n(high)}"/></clipPath>')]  # fmt: skip
+        return clip + [each[1:] for each in sorted([*axes._marks, *self._marks], key=lambda each: each[0])]
 
     def _draw_frame(self):
-        self._said.clear()
         look, ((left, top, wide, high), *ends) = self._look, self._ends()
         size = look.get("ticksize", 8)
         ticks = {axis: self._ticks(axis, *end, (wide, high)[axis == "y"]) for axis, end in zip("xy", ends, strict=True)}

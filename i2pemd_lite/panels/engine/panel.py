@@ -21,14 +21,15 @@ from traitlets import TraitError
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
-from i2pemd_lite.panels.engine import lesson, style
+from i2pemd_lite.panels.engine import lesson, moving, style
 from i2pemd_lite.panels.engine.card import Card
-from i2pemd_lite.panels.engine.slider import Typed, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import Slider, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
 _shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
+FIRST = 3  # controls and numbers that are shown at once; the others are one click away
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
 
 
@@ -60,8 +61,8 @@ class Panel(widgets.VBox):
     -------
     >>> def draw(card, result):
     ...     card.plane("square", [0.1, 0.1, 0.8, 0.8], xlim=(0, 25)).rect(0, 0.3, result, 0.4)
-    >>> slider = widgets.IntSlider(3, min=0, max=5, description="side (mm)")
-    >>> square = Panel("square", {"side": slider}, lambda state: state["side"] ** 2, draw,
+    >>> side = slider("side", 3, 0, 5, 1, "mm")
+    >>> square = Panel("square", {"side": side}, lambda state: state["side"] ** 2, draw,
     ...                lambda area: (f"A square of {area} square millimetres.", {"area (mm²)": area}))
     >>> square.set(side=4)
     >>> square.result, square.words
@@ -78,18 +79,26 @@ class Panel(widgets.VBox):
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = Picture(point and self._touched)
-        self.error, self.note = widgets.HTML(), widgets.HTML()
+        self.error = widgets.HTML()
         for name, control in controls.items():
             if not control.description:
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
-            if isinstance(control, Typed):
+            if isinstance(control, Slider):
                 control.on_typed = self._typed
-        parts = {name: getattr(control, "shown", control) for name, control in controls.items()}
-        lines = [widgets.HBox([parts[name] for name in row], layout={"flex_flow": "row wrap"}) for row in layout or []]
-        super().__init__([*(lines or parts.values()), self.error, self.image, self.note])
+        self.rows = layout or [[name] for name in controls]
+        first, *rest = _parted([controls[name] for row in self.rows for name in row])
+        self.more = widgets.ToggleButton(False, description="more")
+        self.more.observe(self._unfold, "value")
+        reset = widgets.Button(description="Reset")
+        reset.on_click(lambda _: self.set(**self._start))
+        buttons = widgets.HBox([*[self.more] * bool(rest), *[reset] * bool(controls)])
+        self.boxes = [widgets.Box(box, _dom_classes=["i2pemd-controls"]) for box in (first, *rest)]
+        super().__init__([*self.boxes, buttons, self.error, self.image])
         self.add_class("i2pemd-panel")
+        self._unfold(None)
         self.set(**start or {})
+        self._start = self.state
 
     @property
     def state(self):
@@ -129,6 +138,10 @@ class Panel(widgets.VBox):
         if control.value != value:  # a slider clips to its ends instead of refusing
             raise BadInput(f"{self.title}, {name}: expected a value within its ends, found {value!r}")
 
+    def _unfold(self, _):
+        for box in self.boxes[1:]:
+            box.layout.display = "" if self.more.value else "none"
+
     def _changed(self, _):
         if not self._quiet:
             self.refresh()
@@ -149,38 +162,35 @@ class Panel(widgets.VBox):
         """Compute, draw and describe the present state."""
         began = time.perf_counter()
         if self._took > LONG:
-            self.note.value = self._below("Working …")  # where a hint stands, so that nothing moves
+            # Where a hint stands, so that nothing moves.
+            self.image.below = self.below(self.words, self.numbers, "Working …")
         try:
-            result = self._compute(self.state)
-            card = Card(*self._size)
-            self._draw(card, result)
-            words, numbers = self._describe(result)
+            result, card, words, numbers = self.drawn(self.state)
             picture = card.svg(words)
         except Exception as error:
             if self.result is not None:
-                self.note.value = self._below(self._hint)
+                self.image.below = self.below(self.words, self.numbers, self._hint)
             return self._report(error)
         self.result, self.words, self.numbers, self._card = result, words, numbers, card
-        self.image.value = picture
-        self.error.value, self.note.value = self.complaint, self._below(self._hint)
+        with self.image.hold_sync():
+            self.image.value, self.image.below = picture, self.below(words, numbers, self._hint)
+        self.error.value = self.complaint
         self._took = time.perf_counter() - began
 
-    def _below(self, hint=""):
-        """The numbers, the words, and where they come from, as HTML."""
-        # Each number stays under its name, and those that do not fit go to a next line.
-        caption = f"{self.title} · {lesson.provenance()}"
-        own = "all:unset;display:block"  # JupyterLab lets terms float, in a fifth of the width
-        pairs = "".join(
-            f'<div><dt style="{own};font-weight:400;opacity:.8">{escape(str(name))}</dt>'
-            f'<dd style="{own};font-weight:600">{escape(str(value))}</dd></div>'
-            for name, value in self.numbers.items()
-        )
-        row = "display:flex;flex-wrap:wrap;gap:3px 16px;margin:4px 0;font-size:13px;font-variant-numeric:tabular-nums"
-        return (
-            f'<div style="line-height:1.35;max-width:940px"><dl style="{row}">{pairs}</dl>'
-            f'<p style="margin:4px 0" role="status">{escape(self.words)}</p>'
-            f'<p style="margin:0;font-size:12px;opacity:.8">{escape(caption)}. {hint}</p></div>'
-        )
+    def drawn(self, state):
+        """(result, `Card`, words, numbers) of a state, whatever the controls say."""
+        result, card = self._compute(state), Card(*self._size)
+        self._draw(card, result)
+        return result, card, *self._describe(result)
+
+    def below(self, words, numbers, hint=""):
+        """What stands under a picture: the numbers, the words, and where they come from, as HTML."""
+        pairs = [f"<div><dt>{escape(str(n))}</dt><dd>{escape(str(v))}</dd></div>" for n, v in numbers.items()]
+        first, rest = "".join(pairs[:FIRST]), "".join(pairs[FIRST:])
+        checks = f"<details><summary>checks</summary><dl>{rest}</dl></details>" * bool(rest)
+        caption = escape(f"{self.title} · {lesson.provenance()}. {hint}")
+        return (f'<div class="i2pemd-below"><dl>{first}</dl><p role="status">{escape(words)}</p>{checks}'
+                f'<p class="caption">{caption}</p></div>')  # fmt: skip
 
     def _report(self, error):
         after = "The picture still shows the last state that worked." * (self.result is not None)
@@ -210,12 +220,19 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         note_shown(self)
+        moves = {moving.KIND: moving.recorded(self)} if os.environ.get("I2PEMD_MOVES") == "1" else {}
         return {
             **(super()._repr_mimebundle_() or {}),
-            "text/html": html(self.image.value, self.words) + self._below(),
+            **moves,
+            "text/html": html(self.image.value, self.words) + self.below(self.words, self.numbers),
             "image/svg+xml": self.image.value,
             "text/plain": f"{self.title}: {self.words}",
         }
+
+
+def _parted(controls):
+    """The first controls, and the others."""
+    return [controls[:FIRST], controls[FIRST:]] if len(controls) > FIRST + 1 else [controls]
 
 
 def note_shown(panel):

@@ -1,34 +1,23 @@
 // A picture that comes as SVG from the kernel, and tells where it is touched, in parts of its size from the lower left.
-// What is on the page already changes its attributes, so that a mark is the same mark in the next picture.
-function patch(old, now) {
-  const key = (node, i) => node.dataset.k ?? node.nodeName + i;
-  const before = new Map([...old.children].map((node, i) => [key(node, i), node]));
-  [...now.children].forEach((node, i) => {
-    let here = before.get(key(node, i));
-    if (here?.nodeName === node.nodeName) {
-      before.delete(key(node, i));
-      for (const name of here.getAttributeNames()) if (!node.hasAttribute(name)) here.removeAttribute(name);
-      for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
-      if (here.innerHTML !== node.innerHTML) here.replaceChildren(...node.childNodes);
-    } else here = node;
-    if (old.children[i] !== here) old.insertBefore(here, old.children[i] ?? null);
-  });
-  for (const node of before.values()) node.remove();
-}
 
 function render({ model, el }) {
   const frame = document.createElement("div");
+  const below = document.createElement("div");
   frame.className = "i2pemd-picture";
-  el.append(frame);
+  el.append(frame, below);
   function show() {
     const now = new DOMParser().parseFromString(model.get("value"), "image/svg+xml").documentElement;
-    now.style.cssText = `display:block;width:100%;height:auto;min-width:${now.getAttribute("width")}px`;
+    now.style.minWidth = `${0.91 * now.getAttribute("width")}px`; // so that no text is smaller than 11 px
     const shown = frame.firstChild;
     if (shown?.getAttribute("viewBox") === now.getAttribute("viewBox")) patch(shown, now);
     else frame.replaceChildren(now);
     frame.dataset.drawn = 1 + (Number(frame.dataset.drawn) || 0);
   }
-  Object.assign(frame.style, { maxWidth: "1600px", overflowX: "auto" });
+  function say() {
+    const open = below.querySelector("details")?.open;
+    below.innerHTML = model.get("below");
+    if (open) below.querySelector("details")?.setAttribute("open", "");
+  }
   if (model.get("touchable")) Object.assign(frame.style, { cursor: "crosshair", touchAction: "none" });
 
   function place(event) {
@@ -55,6 +44,8 @@ function render({ model, el }) {
   for (const end of ["pointerup", "pointercancel"]) frame.addEventListener(end, () => (began = null));
 
   model.on("change:value", show);
+  model.on("change:below", say);
   show();
+  say();
 }
 export default { render };

@@ -1,4 +1,4 @@
-"""The picture of a panel in the browser: SVG in, touches out."""
+"""The picture of a panel in the browser, and what stands below it: SVG and HTML in, touches out."""
 
 from pathlib import Path
 
@@ -21,8 +21,10 @@ class Picture(anywidget.AnyWidget):
     [((0.5, 0.5), True), ((0.5, 0.25), False)]
     """
 
-    _esm = Path(__file__).with_name("picture.js")
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("patch.js", "picture.js"))
+    _css = Path(__file__).with_name("panel.css")
     value = Unicode().tag(sync=True)
+    below = Unicode().tag(sync=True)
     touchable = Bool().tag(sync=True)
     touch = Dict().tag(sync=True)
 

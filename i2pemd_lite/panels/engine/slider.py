@@ -3,72 +3,130 @@
 import math
 from decimal import Decimal
 from numbers import Real
+from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
-from traitlets import Callable, HasTraits, Instance, Int
+from traitlets import Any, Bool, Callable, Float, Int, List, Unicode, observe, validate
 
 from i2pemd_lite.files import BadInput
 
 
-class Typed(HasTraits):
-    """What a slider has besides what it is in ipywidgets: a field beside it, in which its number can be typed.
+class Control(anywidget.AnyWidget):
+    """A slider with its name and what it says: an `<input type=range>`, which keyboards and screen readers know."""
 
-    The field is read when Enter is pressed or it is left. What is no number within the slider's ends is told to
-    `on_typed(error)`, and the slider stays where it is; what is one tells None.
+    _esm = Path(__file__).with_name("slider.js")
+    description = Unicode().tag(sync=True)
+    disabled = Bool(False).tag(sync=True)
+    release = Bool(False, help="whether it acts when it is let go alone").tag(sync=True)
+    plays = Bool(False, help="whether it can be played, as a film").tag(sync=True)
+
+
+class Slider(Control):
+    """A slider of numbers, and a field in which they can be typed, which is read when Enter is pressed or it is left.
+
+    What is typed and no number within the slider's ends is told to `on_typed(error)`, marks the field, and leaves the
+    slider where it is; what is one tells None.
 
     Example
     -------
     >>> share = slider("share", 0.5, 0.0, 1.0, 0.05)
     >>> share.on_typed = print
-    >>> share.field.value = "half"
+    >>> share.typed = "half"
     share: expected a number from 0 to 1, found 'half'; the last good one, 0.50, still holds
-    >>> share.field.value = "0.25"
+    >>> share.wrong, share.value
+    (True, 0.5)
+    >>> share.typed = "0.25"
     None
     >>> share.value
     0.25
     """
 
-    digits = Int(help="decimals that the field shows")
-    field = Instance(widgets.Text)
-    shown = Instance(widgets.DOMWidget, help="what stands on the page: slider and field")
+    value = Float().tag(sync=True)
+    min, max, step = Float(0).tag(sync=True), Float(1).tag(sync=True), Float(1).tag(sync=True)
+    digits = Int(0, help="decimals that the field shows").tag(sync=True)
+    bare = Bool(False, help="whether the field stands alone, as in a table").tag(sync=True)
+    typed = Unicode().tag(sync=True)
+    wrong = Bool(False).tag(sync=True)
     on_typed = Callable(lambda error: None)
 
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.field = widgets.Text(self._written(), continuous_update=False, layout={"width": "56px"},
-                                  tooltip=f"{self.description}, as a number")  # fmt: skip
-        self.shown = widgets.HBox([self, self.field])
-        self.observe(self._follow, "value")
-        self.observe(lambda change: setattr(self.field, "disabled", change["new"]), "disabled")
-        self.field.observe(self._type, "value")
+    @validate("value")
+    def _within(self, proposal):
+        return type(proposal["value"])(min(max(proposal["value"], self.min), self.max))
 
-    def _written(self):
-        return f"{self.value:.{self.digits}f}"
+    @observe("min", "max")
+    def _clip(self, _):
+        self.value = type(self.value)(min(max(self.value, self.min), self.max))
 
-    def _follow(self, _):
-        if _number(self.field.value) != self.value:
-            self.field.value = self._written()
+    @observe("value")
+    def _moved(self, _):
+        self.wrong = False
 
+    @observe("typed")
     def _type(self, change):
-        number, whole = _number(change["new"]), self.digits == 0
-        if change["new"] == self._written():
-            return self.on_typed(None)
-        if number is None or not self.min <= number <= self.max or (whole and number % 1):
-            kind = "a whole number" if whole else "a number"
-            return self.on_typed(BadInput(
-                f"{self.description}: expected {kind} from {self.min:g} to {self.max:g}, found "
-                f"{change['new'].strip()!r}; the last good one, {self._written()}, still holds"
-            ))  # fmt: skip
-        self.on_typed(None)
-        self.value = int(number) if whole else number
+        if text := change["new"].strip():
+            number, error = _number(text), None
+            if number is None or not self.min <= number <= self.max or (self.digits == 0 and number % 1):
+                kind = "a number" if self.digits else "a whole number"
+                error = BadInput(f"{self.description}: expected {kind} from {self.min:g} to {self.max:g}, found "
+                                 f"{text!r}; the last good one, {self.value:.{self.digits}f}, still holds")  # fmt: skip
+            else:
+                self.value = type(self.value)(number)
+            self.wrong, self.typed = error is not None, ""
+            self.on_typed(error)
 
 
-class WholeSlider(Typed, widgets.IntSlider):
+class WholeSlider(Slider):
     """A slider of whole numbers."""
 
+    value = Int().tag(sync=True)
 
-class Slider(Typed, widgets.FloatSlider):
-    """A slider of numbers."""
+
+class Steps(Control):
+    """A slider that stops only at given values.
+
+    Example
+    -------
+    >>> scale = steps("scale", [0.5, 1, 2], 1)
+    >>> scale.index, scale.words
+    (1, ['0.5', '1', '2'])
+    >>> scale.index = 2
+    >>> scale.value
+    2
+    """
+
+    options = List()
+    value = Any()
+    words = List(Unicode()).tag(sync=True)
+    index = Int(0).tag(sync=True)
+
+    def __init__(self, options, value, **look):
+        super().__init__(options=options, **look)
+        self.value = value
+
+    @property
+    def _pairs(self):
+        return [option if isinstance(option, tuple) else (f"{option}", option) for option in self.options]
+
+    @observe("options")
+    def _offered(self, _):
+        self.words = [words for words, _ in self._pairs]
+        self.index = 0
+        self._stepped(None)
+
+    @observe("index")
+    def _stepped(self, _):
+        self.value = self._pairs[min(self.index, len(self.options) - 1)][1]
+
+    @observe("value")
+    def _set(self, change):
+        self.index = [value for _, value in self._pairs].index(change["new"])
+
+    @validate("value")
+    def _offer(self, proposal):
+        if proposal["value"] not in (offered := [value for _, value in self._pairs]):
+            raise BadInput(f"{self.description}: expected one of {offered}, found {proposal['value']!r}")
+        return proposal["value"]
 
 
 def _number(text):
@@ -78,51 +136,44 @@ def _number(text):
         return None
 
 
-def slider(label, value, low, high, step, unit="", width="300px"):
+def slider(label, value, low, high, step, unit="", *, release=False, plays=False):
     """A slider with a label, a unit and a field to type in; whole numbers when `step` is one.
 
-    The field shows the decimals that the step has; `width` is that of slider and field together.
+    The field shows the decimals that the step has. With `release` it acts when it is let go, for what takes longer than
+    an eye waits; with `plays` it can be played, as a film.
     """
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     label = f"{label} ({unit})" if unit else label
-    # ipywidgets would move it to the nearer end, and say nothing.
+    # It would move to the nearer end, and say nothing.
     if not (isinstance(value, Real) and low <= value <= high):
         raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
-    return (WholeSlider if whole else Slider)(
-        value=value if whole else float(value), min=low, max=high, step=step, description=label, readout=False,
-        digits=0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent),
-        **_wide(f"{int(width.removesuffix('px')) - 62}px"),
-    )  # fmt: skip
+    digits = 0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent)
+    made = {"min": low, "max": high, "step": step, "description": label, "digits": digits}
+    return (WholeSlider if whole else Slider)(**made, value=value, release=release, plays=plays)
 
 
 def cell(label, value, low, high):
     """A number to type, as in the cell of a table; it is a slider of which only the field is shown."""
     number = slider(label, value, low, high, 0.01)
-    number.shown = number.field
-    number.field.description = label
-    number.field.layout.width, number.field.style.description_width = "84px", "26px"
+    number.bare = True
     return number
 
 
-def choice(label, options, value, width="300px"):
+def choice(label, options, value):
     """A drop-down list; `options` are plain values or (text, value) pairs."""
-    return widgets.Dropdown(options=options, value=value, description=label, **_wide(width))
+    return widgets.Dropdown(options=options, value=value, description=label)
 
 
-def switch(label, value, width="300px"):
+def switch(label, value):
     """A checkbox."""
-    return widgets.Checkbox(value=value, description=label, indent=False, layout={"width": width})
+    return widgets.Checkbox(value=value, description=label, indent=False)
 
 
-def steps(label, values, value, width="300px"):
-    """A slider that stops only at the given values."""
-    return widgets.SelectionSlider(options=values, value=value, description=label, **_wide(width))
+def steps(label, values, value, *, plays=False):
+    """A slider that stops only at the given values; they may be (text, value) pairs."""
+    return Steps(list(values), value, description=label, plays=plays)
 
 
-def text(label, value, width):
+def text(label, value):
     """A line of text, which is read when Enter is pressed or it is left."""
-    return widgets.Text(value, description=label, continuous_update=False, **_wide(width))
-
-
-def _wide(width):
-    return {"style": {"description_width": "initial"}, "layout": {"width": width}}
+    return widgets.Text(value, description=label, continuous_update=False)

@@ -6,11 +6,11 @@ from html import escape
 from i2pemd_lite.panels.engine.card import Card
 
 
-def drawn(width, height, draw, *what):
-    """What `draw(card, *what)` draws in the house style, once, as SVG; sizes in inches."""
+def drawn(width, height, words, draw, *what):
+    """What `draw(card, *what)` draws in the house style, once, as SVG with its words; sizes in inches."""
     card = Card(width, height)
     draw(card, *what)
-    return card.svg()
+    return card.svg(words)
 
 
 def html(svg, words):

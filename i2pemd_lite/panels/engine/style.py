@@ -10,7 +10,7 @@ import numpy as np
 THEMES = {
     "light": {
         "paper": "#ffffff", "ink": "#1d2230", "quiet": "#575d6b", "line": "#c9c7bf", "top": "#0a1c3a",
-        "blue": "#1f66a8", "orange": "#b9500a", "red": "#b3261e", "black": "#15171c",
+        "blue": "#1f66a8", "orange": "#a84808", "red": "#b3261e", "black": "#15171c",
         "band": "#f0e8d2", "shade": "#f1f0ec", "alarm": "#f7e0dd", "deep": "#2e3b56", "steel": "#566487",
         "grey": "#80848e", "on-light": "#000000", "on-dark": "#ffffff",
     },

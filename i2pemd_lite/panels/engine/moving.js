@@ -1,0 +1,72 @@
+// Panels of a page without a kernel: their controls show the pictures that were recorded (`moving.py`).
+let count = 0;
+async function move(panel) {
+  const { controls, packed } = JSON.parse(panel.querySelector("script").textContent);
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const { head, marks, frames } = await new Response(unpacked).json();
+  const order = Object.keys(marks);
+  const base = controls.map((control) => control.at);
+  const states = Object.keys(frames).map((name) => {
+    const places = [...base];
+    for (const pair of name ? name.split(",") : []) places[pair.split(":")[0]] = Number(pair.split(":")[1]);
+    return { name, places };
+  });
+  const inputs = controls.map((control, n) => {
+    const box = Object.assign(document.createElement("div"), { className: "i2pemd-control" });
+    const input = Object.assign(document.createElement(control.list ? "select" : "input"), { id: `i2pemd-${++count}` });
+    const value = document.createElement("output");
+    if (control.list) input.append(...control.words.map((words, i) => new Option(words, i)));
+    else Object.assign(input, { type: "range", min: 0, max: control.words.length - 1, step: 1 });
+    box.append(Object.assign(document.createElement("label"), { textContent: control.label, htmlFor: input.id }), input);
+    if (!control.list) box.append(value);
+    input.addEventListener("input", () => go(n, Number(input.value)));
+    return { box, input, value };
+  });
+  const still = states.find((state) => !state.name);
+  const reset = Object.assign(document.createElement("button"), { textContent: "Reset", type: "button" });
+  reset.addEventListener("click", () => show(still));
+  const grid = (some) => {
+    const box = Object.assign(document.createElement("div"), { className: "i2pemd-controls" });
+    box.append(...some.map((each) => each.box));
+    return box;
+  };
+  const first = inputs.length > 4 ? 3 : 4;
+  const more = document.createElement("details");
+  more.append(Object.assign(document.createElement("summary"), { textContent: "more" }), grid(inputs.slice(first)));
+  panel.prepend(grid(inputs.slice(0, first)), ...(inputs.length > first ? [more] : []), reset);
+
+  // Not every state was recorded: of those that lie where a control was moved to, or on the way there, the one is shown
+  // in which the others stay most as they were.
+  let shown = still.places;
+  function go(moved, place) {
+    const before = shown[moved];
+    const way = controls[moved].list ? (at) => at === place : (at) => (place > before ? at > before : at < before);
+    const away = ({ places }) =>
+      places.reduce((sum, at, n) => {
+        if (n === moved) return sum + Math.abs(at - place) / 1000;
+        return sum + (controls[n].list ? Number(at !== shown[n]) : Math.abs(at - shown[n]) / controls[n].words.length);
+      }, 0);
+    const there = states.filter(({ places }) => way(places[moved]));
+    show(there.length ? there.reduce((a, b) => (away(b) < away(a) ? b : a)) : states.find((each) => each.places === shown));
+  }
+  function show({ name, places }) {
+    shown = places;
+    const [changed, now, below] = frames[name];
+    const svg = head + (now ?? order).map((key) => changed[key] ?? marks[key]).join("") + "</svg>";
+    patch(panel.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement);
+    const note = panel.querySelector(".i2pemd-below");
+    const open = note.querySelector("details")?.open;
+    note.outerHTML = below;
+    if (open) panel.querySelector(".i2pemd-below details")?.setAttribute("open", "");
+    panel.querySelector("svg").setAttribute("aria-label", panel.querySelector("[role=status]").textContent);
+    inputs.forEach(({ input, value }, n) => {
+      const words = controls[n].words[places[n]];
+      input.value = places[n];
+      input.setAttribute("aria-valuetext", words);
+      value.textContent = controls[n].list ? "" : words;
+    });
+  }
+  show(still);
+}
+for (const panel of document.querySelectorAll(".i2pemd-moves")) move(panel);

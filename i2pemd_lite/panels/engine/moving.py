@@ -1,0 +1,99 @@
+"""What still moves on a page without a kernel: a panel's pictures around its state, recorded beforehand."""
+
+import base64
+import itertools
+import json
+import time
+import zlib
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+
+from i2pemd_lite.panels.engine.slider import Slider
+from i2pemd_lite.panels.engine.style import number
+
+KIND = "application/vnd.i2pemd.moves+json"
+ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
+SECONDS, BYTES = 4.0, 300_000  # that a panel may take
+
+
+def recorded(panel):
+    """A panel's picture, words and numbers for each position of each control, then of pairs, as JSON.
+
+    {"controls": [{"label", "words" of the positions, "at", "list"}], "packed"}; packed, by zlib and base64: {"head" of
+    the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their
+    order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
+    """
+    controls = {name: each for name, control in panel.controls.items() if (each := _positions(control))}
+    state, until, packer, parts = panel.state, time.monotonic() + SECONDS, zlib.compressobj(9), []
+    marks = panel.drawn(state)[1].marks()
+    svg = panel.image.value
+    head = svg[: svg.index("/>", svg.index("<rect")) + 2]
+    start = json.dumps({"head": head, "marks": marks})[:-1] + ', "frames": {'
+    frame = [{}, None, panel.below(panel.words, panel.numbers)]
+    for n, chosen in enumerate(itertools.chain([{}], _moves(controls, panel.rows))):
+        if chosen:
+            try:
+                _, card, *said = panel.drawn(state | {name: controls[name]["values"][i] for name, i in chosen.items()})
+            except Exception:  # a state that the panel refuses is none that a page can show
+                continue
+            now = card.marks()
+            changed = {key: mark for key, mark in now.items() if marks.get(key) != mark}
+            frame = [changed, None if list(now) == list(marks) else list(now), panel.below(*said)]
+        key = ",".join(f"{list(controls).index(name)}:{i}" for name, i in chosen.items())
+        text = f"{', ' if n else start}{json.dumps(key)}: {json.dumps(frame)}"
+        parts += [packer.compress(text.encode()), packer.flush(zlib.Z_SYNC_FLUSH)]
+        if time.monotonic() > until or sum(map(len, parts)) > BYTES:
+            break
+    parts += [packer.compress(b"}}"), packer.flush()]
+    shown = [{name: each[name] for name in ("label", "words", "at", "list")} for each in controls.values()]
+    return {"controls": shown, "packed": base64.b64encode(b"".join(parts)).decode()}
+
+
+def _moves(controls, rows):
+    """Which positions are recorded, as {name: position}, what matters most first."""
+    for name, each in controls.items():
+        yield from ({name: i} for i in range(len(each["values"])) if i != each["at"])
+    row = {name: n for n, names in enumerate(rows) for name in names}
+    pairs = sorted(itertools.combinations(controls, 2), key=lambda pair: row.get(pair[0]) != row.get(pair[1]))
+    for pair in pairs:
+        count = TOGETHER if row.get(pair[0]) == row.get(pair[1]) else APART
+        one, two = ([i for i in _some(controls[name], count) if i != controls[name]["at"]] for name in pair)
+        yield from (dict(zip(pair, places, strict=True)) for places in itertools.product(one, two))
+
+
+def part(*names):
+    """Parts of a page whose panels move: what these files beside this one hold."""
+    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
+
+
+def _positions(control):
+    """{"label", "values", "words", "at", "list"} of what a control can be set to; None for one that is not shown."""
+    if control.layout.display == "none" or control.disabled:
+        return None
+    if isinstance(control, widgets.Checkbox):
+        values, words = [False, True], ["no", "yes"]
+    elif hasattr(control, "options"):
+        pairs = [option if isinstance(option, tuple) else (str(option), option) for option in control.options]
+        words, values = [str(word) for word, _ in pairs], [value for _, value in pairs]
+    elif isinstance(control, Slider):
+        count = round((control.max - control.min) / control.step) + 1
+        values = [type(control.value)(round(control.min + i * control.step, 9)) for i in range(count)]
+        values = [control.value if abs(value - control.value) < control.step / 2 else value for value in values]
+        words = [number(value, 4) for value in values]
+    else:
+        return None
+    at = next((i for i, value in enumerate(values) if value == control.value), None)
+    if at is None or len(values) < 2:
+        return None
+    kept = _some({"values": values, "at": at}, ALONE)
+    listed = isinstance(control, widgets.Dropdown | widgets.Checkbox)
+    return {"label": control.description, "values": [values[i] for i in kept], "words": [words[i] for i in kept],
+            "at": kept.index(at), "list": listed}  # fmt: skip
+
+
+def _some(control, count):
+    """At most about so many positions of a control, both ends and where it stands among them."""
+    n = len(control["values"])
+    return sorted({*np.linspace(0, n - 1, min(n, count)).round().astype(int).tolist(), control["at"]})

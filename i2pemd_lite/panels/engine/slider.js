@@ -1,0 +1,71 @@
+// A slider with its name, and a field in which its number can be typed, or what it says.
+const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
+
+function render({ model, el }) {
+  const stops = () => model.get("words");
+  const make = (kind, look) => Object.assign(document.createElement(kind), look);
+  const range = make("input", { type: "range", id: `i2pemd-${Math.random().toString(36).slice(2)}` });
+  const label = make("label", { htmlFor: range.id, textContent: model.get("description") });
+  const said = stops() ? make("output") : make("input", { type: "text", inputMode: "decimal" });
+  if (!stops()) said.setAttribute("aria-label", model.get("description") + (model.get("bare") ? "" : ", as a number"));
+  el.classList.add("i2pemd-control");
+  range.dataset.lmSuppressShortcuts = "true"; // in JupyterLab arrow keys else choose another cell
+  el.classList.toggle("bare", Boolean(model.get("bare")));
+  el.append(...(model.get("bare") ? [label, said] : [label, range, said]));
+
+  const place = () => (stops() ? model.get("index") : model.get("value"));
+  const words = () => (stops() ? stops()[place()] : place().toFixed(model.get("digits")));
+  function show() {
+    const ends = stops() ? { min: 0, max: stops().length - 1, step: 1 } : {};
+    for (const name of ["min", "max", "step"]) range[name] = ends[name] ?? model.get(name);
+    range.value = place();
+    range.setAttribute("aria-valuetext", words());
+    range.disabled = said.disabled = model.get("disabled");
+    if (stops()) said.textContent = words();
+    else if (!model.get("wrong")) said.value = words();
+    said.setAttribute("aria-invalid", Boolean(model.get("wrong")));
+  }
+  function move(to) {
+    model.set(stops() ? "index" : "value", to);
+    model.save_changes();
+    show();
+  }
+  range.addEventListener(model.get("release") ? "change" : "input", () => move(Number(range.value)));
+  said.addEventListener("change", () => {
+    model.set("typed", said.value || " ");
+    model.save_changes();
+  });
+
+  if (model.get("plays")) {
+    const play = make("button", { type: "button", textContent: "▶" });
+    const speed = make("select", { ariaLabel: `speed of ${model.get("description")}` });
+    speed.append(...Object.keys(SPEEDS).map((name) => new Option(name, name, name === "1×", name === "1×")));
+    let timer = null;
+    const stop = () => {
+      clearTimeout(timer);
+      timer = null;
+      play.textContent = "▶";
+      play.ariaLabel = `play ${model.get("description")}`;
+    };
+    const step = () => {
+      if (!el.isConnected || Number(range.value) >= Number(range.max)) return stop();
+      range.stepUp();
+      move(Number(range.value));
+      timer = setTimeout(step, SPEEDS[speed.value]);
+    };
+    play.addEventListener("click", () => {
+      if (timer) return stop();
+      if (Number(range.value) >= Number(range.max)) range.value = range.min;
+      play.textContent = "❚❚";
+      play.ariaLabel = `pause ${model.get("description")}`;
+      timer = setTimeout(step, 0);
+    });
+    stop();
+    const buttons = make("span", { className: "play" });
+    buttons.append(play, speed);
+    el.append(buttons);
+  }
+  for (const name of ["value", "index", "min", "max", "step", "words", "disabled", "wrong"]) model.on(`change:${name}`, show);
+  show();
+}
+export default { render };
