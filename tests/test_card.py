@@ -33,11 +33,11 @@ def test_lines_break_where_a_number_is_missing_and_are_cut_off_where_they_leave_
     card, here = plane()
     here.line([0, 5, 10, 10], [0, 5, np.nan, 0])
     here.line([0, 20], [0, 0])
-    here.line([0, 20], [0, 0], clip=False)
+    here.line([0, 20], [0, 0], clip=False, cap="square")
     inside, outside, free = marks(card.svg(), "p line")
     assert inside.d == "M50 75L100 25M150 75" and not hasattr(inside, "clip_path")
     assert outside.clip_path == f"url(#{ElementTree.fromstring(card.svg()).find('.//*[@id]').get('id')})"
-    assert not hasattr(free, "clip_path")
+    assert not hasattr(free, "clip_path") and free.stroke_linecap == "square"
 
 
 @pytest.mark.filterwarnings("error")
@@ -92,6 +92,12 @@ def test_ticks_are_round_and_within_the_plane():
     for low, high in (0, 1), (-7.3, 2.1), (0.001, 0.0042), (99, 30_000):
         found = nice(low, high, 5)
         assert 2 <= len(found) <= 7 and low <= min(found) and max(found) <= high
+
+
+def test_an_empty_line_of_a_text_takes_its_place():
+    card, here = plane()
+    here.text(1, 1, "one\n\nthree")
+    assert ElementTree.fromstring(card.svg()).findall(".//{*}tspan")[0].text == "\xa0"
 
 
 def test_no_text_is_smaller_than_eleven_pixels():

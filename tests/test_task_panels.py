@@ -6,7 +6,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from controls import move_every_control, moved_as_fresh, unseen
+from controls import ends, marks, move_every_control, unseen
 from scans import case_of
 
 from i2pemd_lite import classification, segmentation, select
@@ -51,7 +51,9 @@ def frozen(lesions):
 
 
 def volumes_hold(result):
-    for modality, parts in result.planes.items():
+    if result.compared:
+        return rows_hold(result)
+    for modality, parts in result.cells.items():
         found = result.voxels[modality]
         d, h, w = found.index
         assert [part.index for part in parts.values()] == [d, h, w]
@@ -65,15 +67,15 @@ def volumes_hold(result):
             assert overlay.shape == (*part.image.shape, 4)
             if result.overlay == "truth":
                 np.testing.assert_array_equal(overlay[..., 3] > 0, part.truth > 0)
-            if found.p is not None:
+            for answer in found.answers.values():
                 assert part.prediction.shape == part.distance.shape == part.image.shape
                 assert 0 <= part.distance.min() and part.distance.max() <= scan_panels.TOP + 1e-6  # float32
-                assert part.prediction[places[plane]] == found.p.argmax()
-                assert part.distance[places[plane]] == pytest.approx(found.distance, abs=1e-6)
+                assert part.prediction[places[plane]] == answer.guess
+                assert part.distance[places[plane]] == pytest.approx(answer.distance, abs=1e-6)
 
 
 def rows_hold(result):
-    for parts in result.rows.values():
+    for parts in result.cells.values():
         truth, *judged = parts.values()
         assert truth.prediction is None and truth.doc is None
         for part in judged:
@@ -125,7 +127,7 @@ def case(request):
     make, holds = {
         "scans": lambda: (lambda: volumes.volumes(get("scans").learner.data), volumes_hold),
         "volumes": lambda: (lambda: volumes.volumes(get("scans")), volumes_hold),
-        "rows": lambda: (lambda: scan_panels.compare(one=get("scans"), two=get("scans")), rows_hold),
+        "rows": lambda: (lambda: volumes.volumes(one=get("scans"), two=get("scans"), view="axial"), volumes_hold),
         "selection": lambda: (lambda: selection.selection(get("spread")), selection_holds),
         "sheet": lambda: (lambda: skin_panels.sheet(get("lesions").learner.data), sheet_holds),
         "views": lambda: (lambda: skin_panels.views(get("lesions").learner.data), views_hold),
@@ -137,7 +139,7 @@ def case(request):
 
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
     panel, holds, _ = case
-    assert panel.image.value[:4] == b"\x89PNG"  # before anything is touched
+    assert panel.image.value[:4] == "<svg"  # before anything is touched
     holds(panel.result)
     move_every_control(panel, holds)
 
@@ -146,14 +148,16 @@ def test_labels_and_words(case):
     panel, *_ = case
     assert all(control.description for control in panel.controls.values())
     assert len(panel.words) > 20 and len(panel.numbers) >= 1
-    assert panel._repr_mimebundle_()["image/png"].startswith("iVBOR")
+    assert panel._repr_mimebundle_()["image/svg+xml"].startswith("<svg")
 
 
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its_file(case, tmp_path):
+def test_a_moved_picture_comes_back_from_its_file(case, tmp_path):
     panel, _, make = case
-    moved_as_fresh(panel)
     with unseen():
         other = make()
+        for control in panel.controls.values():
+            control.value = ends(control)[1]
+    panel.refresh()
     panel.save(tmp_path / "state.json")
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value
@@ -161,7 +165,7 @@ def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its
 
 @pytest.mark.parametrize("height", [0, 33, 100])
 def test_a_slice_is_that_of_the_prediction_and_its_prices_are_those_of_a_solver(scans, height):
-    part = volumes.volumes(scans, z=float(height)).result.planes["mr"]["axial"]
+    part = volumes.volumes(scans, z=float(height)).result.cells["mr"]["axial"]
     case = case_of(scans.learner.data, part.case)
     with scans.learner.evaluating():
         p = scans.learner.probabilities(case)
@@ -177,10 +181,10 @@ def test_a_slice_is_that_of_the_prediction_and_its_prices_are_those_of_a_solver(
 def test_a_run_that_went_on_is_predicted_again(scans):
     run = scans.fork()
     panel = volumes.volumes(run)
-    before = panel.result.planes["ct"]["axial"].distance
+    before = panel.result.cells["ct"]["axial"].distance
     next(run)
     panel.refresh()
-    assert np.abs(panel.result.planes["ct"]["axial"].distance - before).max() > 0
+    assert np.abs(panel.result.cells["ct"]["axial"].distance - before).max() > 0
 
 
 def test_the_outline_has_the_length_of_the_border():
@@ -188,24 +192,26 @@ def test_the_outline_has_the_length_of_the_border():
     labels[2:4, 1:5] = 1
     labels[2:4, 3:5] = 2
     line = scan_panels.border(labels).reshape(-1, 3, 2)
-    assert len(line) == 2 * (2 + 4) + 2 and np.isnan(line[:, 2]).all()  # around both, and once between them
-    assert np.abs(line[:, 0] - line[:, 1]).sum(1).tolist() == [1.0] * len(line)
+    sides = (line[:, 1] - line[:, 0]).tolist()
+    assert sorted(sides) == [[0, 2]] * 3 + [[4, 0]] * 2 and np.isnan(line[:, 2]).all()  # around both, and between them
+    assert line[:, :2].min((0, 1)).tolist() == [0.5, 1.5] and line[:, :2].max((0, 1)).tolist() == [4.5, 3.5]
 
 
 @pytest.mark.parametrize("plane", scan_panels.PLANES)
 def test_a_voxel_is_drawn_to_scale_in_every_plane(scans, plane):
-    result = scan_panels.compare(one=scans, plane=plane).result
-    for parts in result.rows.values():
+    result = volumes.volumes(one=scans, view=plane).result
+    for parts in result.cells.values():
         parts.update({name: part._replace(spacing=(8.0, 1.5)) for name, part in parts.items()})
-    figure = Card(*scan_panels.rows_size(2)[1])
-    scan_panels.draw_beside(figure, result)
-    figure.png()
-    for view in figure.planes.values():
-        origin, right, down = view.axes.transData.transform([(0, 0), (1.5, 0), (0, 8.0)])
-        assert (right - origin)[0] / (origin - down)[1] == pytest.approx(1.5 / 8.0)
-        left, right, bottom, top = view.axes.images[0].get_extent()
-        H, W, _ = view.axes.images[0].get_array().shape
-        assert (right - left, bottom - top) == (W * 1.5, H * 8.0)
+    card = Card(*volumes.sizes(result)[-1])
+    volumes.draw(card, result)
+    svg = card.svg()
+    for key, part in volumes.slices(result):
+        origin, aside, down = card.planes[key].at([0, 1.5, 0], [0, 0, 8.0])
+        wide, high = (aside - origin)[0], (down - origin)[1]
+        assert wide / high == pytest.approx(1.5 / 8.0)
+        (image,), (H, W) = marks(svg, f"{key} image"), part.image.shape
+        written = [float(image.width), float(image.height)]
+        assert written == pytest.approx([W * wide, H * high], abs=0.051)  # one decimal is written
 
 
 def test_planes_have_the_head_above_and_the_patients_left_on_the_right():
@@ -217,8 +223,8 @@ def test_planes_have_the_head_above_and_the_patients_left_on_the_right():
 
 
 def test_the_overlaps_of_a_case_and_of_a_slice_are_those_of_a_count(scans):
-    panel = scan_panels.compare(run=scans, height=40)
-    for modality, parts in panel.result.rows.items():
+    panel = volumes.volumes(run=scans, view="axial", z=40)
+    for modality, parts in panel.result.cells.items():
         part, case = parts["run"], case_of(scans.learner.data, parts["run"].case)
         with scans.learner.evaluating():
             whole = scans.learner.probabilities(case).argmax(0).numpy()
@@ -235,20 +241,24 @@ def test_a_case_is_predicted_once_for_each_state_of_a_run(scans, monkeypatch):
     asked = []
     of = type(scans.learner).probabilities
     monkeypatch.setattr(type(scans.learner), "probabilities", lambda me, case: asked.append(case.name) or of(me, case))
-    panel = scan_panels.compare(one=scans, two=scans.fork())
-    for height in (0, 60, 100):
-        panel.set(height=height, plane="coronal")
+    panel = volumes.volumes(one=scans, two=scans.fork(), view="axial")
+    for y in (0, 60, 100):
+        panel.set(y=y, view="coronal")
+    panel.set(view="CT in 3D")
     assert sorted(asked) == sorted([panel.state["ct"], panel.state["mr"]] * 2)
 
 
 def test_runs_on_other_data_are_not_compared(scans, abdomen):
     other = short(segmentation, "joint", abdomen, steps=1, size=(40, 40))
     with pytest.raises(BadInput, match="runs: expected the same prepared data, found .* of a, .* of b"):
-        scan_panels.compare(a=scans, b=other)
-    with pytest.raises(BadInput, match="runs: expected one to 4, found 5"):
-        scan_panels.compare(**dict.fromkeys("abcde", scans))
+        volumes.volumes(a=scans, b=other)
+    with pytest.raises(BadInput, match="runs: expected at most 4, found 5"):
+        volumes.volumes(**dict.fromkeys("abcde", scans))
     with pytest.raises(BadInput, match="expected controls among"):
-        scan_panels.compare(a=scans, hight=3)
+        volumes.volumes(a=scans, hight=3)
+    for source, runs in ((None, {}), (scans.learner.data, {"a": scans})):
+        with pytest.raises(BadInput, match="source, runs: expected either"):
+            volumes.volumes(source, **runs)
 
 
 LOOSE = {"tau_low": 0.4, "tau_high": 0.6, "top": 16}

@@ -1,10 +1,12 @@
 """Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
 
+import sys
+
 import numpy as np
 import ot
 import pytest
 import torch
-from controls import move_every_control, moved_as_fresh, unseen
+from controls import ends, marks, move_every_control, places, unseen
 from scans import case_of
 from test_task_panels import short
 
@@ -13,6 +15,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.losses import mmd
 from i2pemd_lite.panels import epochs, gap, sharing, surfaces, volumes
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES, ORGANS, network
 from i2pemd_lite.segmentation.network import PerModality, UNet
 
@@ -37,15 +40,12 @@ def closed(mesh):
     return len(np.unique(there)) == len(there) and np.array_equal(np.sort(there), np.sort(back))
 
 
-def surfaces_hold(result):
-    for organs in result.columns.values():
+def solid_holds(result):
+    for organs in result.solid.columns.values() if result.solid else ():
         for mesh in organs.values():
             if mesh is not None:
                 assert closed(mesh) and surfaces.volume(mesh) > 0
-                assert (mesh.vertices >= result.box[0]).all() and (mesh.vertices <= result.box[1]).all()
-                corners, colours = surfaces.facing({"liver": mesh}, result.turn)
-                assert len(corners) == len(colours) < len(mesh.faces)
-                assert 0 <= colours.min() and colours.max() <= 1
+                assert (mesh.vertices >= result.solid.box[0]).all() and (mesh.vertices <= result.solid.box[1]).all()
 
 
 def gap_holds(result):
@@ -69,12 +69,12 @@ def epochs_hold(result):
     assert result.correlation.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
 
 
-@pytest.fixture(scope="module", params=["surfaces", "gap", "sharing", "epochs"])
+@pytest.fixture(scope="module", params=["3D", "gap", "sharing", "epochs"])
 def case(request):
     """A panel that the tests of it share, what must hold of every result, and a way to make it."""
     get = request.getfixturevalue
     make, holds = {
-        "surfaces": lambda: (lambda: surfaces.surfaces(run=get("scans"), live=False), surfaces_hold),
+        "3D": lambda: (lambda: volumes.volumes(get("scans"), view="MR in 3D"), solid_holds),
         "gap": lambda: (lambda: gap.gap(run=get("scans")), gap_holds),
         "sharing": lambda: (lambda: sharing.sharing(), sharing_holds),
         "epochs": lambda: (lambda: epochs.epochs(get("scans")), epochs_hold),
@@ -84,18 +84,21 @@ def case(request):
 
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
     panel, holds, _ = case
-    assert panel.image.value[:4] == b"\x89PNG"  # before anything is touched
+    assert panel.image.value[:4] == "<svg"  # before anything is touched
     holds(panel.result)
     move_every_control(panel, holds)
 
 
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel_and_comes_back_from_its_file(case, tmp_path):
+def test_a_moved_picture_comes_back_from_its_file(case, tmp_path):
     panel, _, make = case
     with unseen():
         other = make()
     assert all(control.description for control in panel.controls.values())
     assert len(panel.words) > 20 and len(panel.numbers) >= 1
-    moved_as_fresh(panel)
+    with unseen():
+        for control in panel.controls.values():
+            control.value = ends(control)[1]
+    panel.refresh()
     panel.save(tmp_path / "state.json")
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value
@@ -119,8 +122,6 @@ def test_a_ball_has_its_volume_and_its_extent_in_millimetres(spacing):
     a, b, c = mesh.vertices[mesh.faces].transpose(1, 0, 2)
     outwards = np.cross(b - a, c - a)
     assert (np.sum(outwards * (a + b + c), 1) > 0).all()
-    corners, colours = surfaces.facing({"liver": mesh}, 0)  # those that are turned to the front, with their own light
-    assert len(corners) == len(colours) == (outwards[:, 1] < 0).sum() and len(np.unique(colours, axis=0)) > 9
 
 
 @pytest.mark.parametrize("smooth", [0.0, 3.0])
@@ -159,20 +160,20 @@ def test_the_patients_left_is_where_the_caption_says():
 
 
 def test_the_liver_of_a_case_is_on_the_left_of_the_picture(scans):
-    panel = surfaces.surfaces(run=scans, live=False)
-    liver, spleen = (panel.result.columns["truth"][organ].vertices.mean(0) for organ in ("liver", "spleen"))
+    panel = volumes.volumes(scans, view="CT in 3D")
+    liver, spleen = (panel.result.solid.columns["truth"][organ].vertices.mean(0) for organ in ("liver", "spleen"))
     assert liver[0] < 0 < spleen[0]
     assert "The slider shows it from the front: the patient's left is on the right" in panel.words
-    names = {text.get_text(): text.get_position()[0] for text in panel._card.planes["truth"].axes.texts}
+    names = {name.text: name.x for name in panel.live.figure.layout.scene.annotations}
     assert names["liver"] < names["spleen"]
 
 
 def test_surfaces_enclose_the_organs_of_truth_and_prediction(scans):
-    panel = surfaces.surfaces(run=scans, live=False)
-    case = case_of(scans.learner.data, panel.state["case"])
+    panel = volumes.volumes(run=scans, view="CT in 3D")
+    case = case_of(scans.learner.data, panel.state["ct"])
     with scans.learner.evaluating():
         labels = {"truth": case.label, "run": scans.learner.probabilities(case).argmax(0)}
-    for column, organs in panel.result.columns.items():
+    for column, organs in panel.result.solid.columns.items():
         for k, organ in enumerate(ORGANS, 1):
             voxels = int((labels[column] == k).sum())
             if organs[organ] is None:
@@ -185,41 +186,25 @@ def test_an_organ_that_is_missing_is_said_in_words(scans):
     run = scans.fork()
     with torch.no_grad():
         run.learner.network.head.bias[4] = -1e4  # no voxel is spleen
-    panel = surfaces.surfaces(run=run, live=False)
-    assert panel.result.columns["run"]["spleen"] is None
-    assert "no spleen" in panel.words and any("no spleen" in text.get_text() for text in panel._card.texts)
-    panel.set(spleen=False)
-    assert "no spleen" not in panel.words
-
-
-def test_a_case_can_be_named_or_numbered_and_others_are_refused(scans):
-    panel = surfaces.surfaces(1, organs=("liver",), live=False, run=scans)
-    name = panel.controls["case"].options[1][1]
-    assert panel.state["case"] == name and list(panel.result.columns["truth"]) == ["liver"]
-    assert surfaces.surfaces(name, live=False, run=scans).state["case"] == name
-    assert panel.controls["case"].options[0][1] in {case.name for case in scans.learner.test_cases}
-    for bad in ("ct/nobody", 99, -1):
-        with pytest.raises(BadInput, match="case: expected one of"):
-            surfaces.surfaces(bad, live=False, run=scans)
-    with pytest.raises(BadInput, match="organs: expected some of .*, found heart"):
-        surfaces.surfaces(organs=("heart",), live=False, run=scans)
-    with pytest.raises(BadInput, match="runs: expected one to 4, found 0"):
-        surfaces.surfaces()
+    panel = volumes.volumes(run=run, view="MR in 3D")
+    assert panel.result.solid.columns["run"]["spleen"] is None
+    assert "no spleen" in panel.words and "no spleen" in panel.live.figure.layout.annotations[1].text
 
 
 def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
-    panel = surfaces.surfaces(one=scans, two=scans, organs=("liver", "spleen"))
-    still = panel.children
+    panel = volumes.volumes(one=scans, two=scans)
+    flat = panel.children
     panel.set(turn=30)
-    assert panel.live is None and panel.image in still
-    for _ in range(2):  # the second while the page is busy with the first
-        still[still.index(panel.image) - 1].click()
+    assert panel.live is None and panel.image in flat
+    panel.set(view="CT in 3D")
     figure = panel.live.figure
-    assert figure in panel.children and panel.image not in panel.children and len(panel.children) == len(still) - 1
-    panel.set(turn=0)
+    assert [figure if child is panel.image else child for child in flat] == list(panel.children)
+    panel.set(view="axial")
+    assert panel.children == flat
+    panel.set(view="CT in 3D", turn=0)
     for trace in figure.data:
         column = {scene: name for name, scene in panel.live.scenes.items()}[trace.scene]
-        mesh = panel.result.columns[column].get(trace.name)
+        mesh = panel.result.solid.columns[column][trace.name]
         corners = np.zeros((0, 3)) if mesh is None else mesh.vertices
         np.testing.assert_array_equal(np.stack([trace.x, trace.y, trace.z], -1), corners)
     scenes = [figure.layout[name] for name in panel.live.scenes.values()]
@@ -234,16 +219,23 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     moved = {"scene2.camera": {"eye": {"x": 0.5, "y": 1.5, "z": 1.0}}}
     figure._js2py_relayout = {"relayout_data": moved, "source_view_id": None}
     assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
-    panel.set(liver=False)
+    panel.set(view="MR in 3D")
     assert [scene.camera.eye.y for scene in scenes] == [1.5] * 3
-    assert all(len(trace.x) == 0 for trace in figure.data if trace.name == "liver")
 
 
-def touch(panel, modality, plane, h, w, pressed=True):
-    """What a touch of the voxel in row h and column w of a plane sets."""
-    part = panel.result.planes[modality][plane]
-    place = panel._card.planes[modality, plane].axes.transData.transform((w * part.spacing[1], h * part.spacing[0]))
-    return volumes.point(panel._card, panel.result, panel._card.transFigure.inverted().transform(place), pressed)
+def test_without_plotly_three_planes_and_the_words_remain(scans, monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "0")
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    panel = volumes.volumes(scans, view="CT in 3D")
+    assert panel.image in panel.children and "Volumes in ml" in panel.words and "plotly" in panel.error.value
+    assert len(marks(panel.image.value, "('ct', 'coronal') image")) == 1
+
+
+def touch(panel, modality, column, h, w, pressed=True):
+    """What a touch of the voxel in row h and column w of a slice sets."""
+    part, card = panel.result.cells[modality][column], panel._card
+    x, y = card.planes[modality, column].at(w * part.spacing[1], h * part.spacing[0])
+    return panel._aim(card, panel.result, (x / card.width, 1 - y / card.height), pressed)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -262,9 +254,10 @@ def test_a_touch_of_a_plane_moves_the_others_to_the_voxel_touched(scans, modalit
         d, h, w = index
         across = {"axial": (w, h), "coronal": (w, depth - 1 - d), "sagittal": (h, depth - 1 - d)}
         for name, (x, y) in across.items():  # the lines meet there in all three planes
-            dy, dx = panel.result.planes[modality][name].spacing
-            xs, ys = panel._card.planes[modality, name].axes.lines[-1].get_data()
-            assert (xs[6] / dx, ys[0] / dy) == pytest.approx((x, y))
+            dy, dx = panel.result.cells[modality][name].spacing
+            ways = places(marks(panel.image.value, f"{(modality, name)} line")[-1])
+            expected = panel._card.planes[modality, name].at(x * dx, y * dy)
+            np.testing.assert_allclose((ways[-1, 0], ways[0, 1]), expected, atol=0.051, rtol=0)  # one decimal
 
 
 def test_a_drag_stays_in_its_plane_and_ends_at_the_border(scans):
@@ -273,7 +266,7 @@ def test_a_drag_stays_in_its_plane_and_ends_at_the_border(scans):
     assert set(touch(panel, "ct", "axial", 5, 5)) == {"x", "y"}
     assert touch(panel, "ct", "coronal", 5, 5, pressed=False) == {}
     assert touch(panel, "ct", "axial", -2, 65, pressed=False) == {"x": 100.0, "y": 0.0}  # on the margin
-    assert volumes.point(panel._card, panel.result, (0.01, 0.01), True) == {}
+    assert panel._aim(panel._card, panel.result, (0.01, 0.01), True) == {}
     assert touch(panel, "ct", "axial", 5, 5, pressed=False) == {}  # it was pressed beside the planes
 
 
@@ -281,7 +274,7 @@ def test_the_numbers_of_a_voxel_are_the_runs_own(scans):
     panel = volumes.volumes(scans, x=31.0, y=40.0, z=60.0)
     G = scans.learner.bank.ground_distance().double()
     for modality in MODALITIES:
-        case, found = case_of(scans.learner.data, panel.state[modality]), panel.result.voxels[modality]
+        case, found = case_of(scans.learner.data, panel.state[modality]), panel.result.voxels[modality].answers["run"]
         at = tuple(round(s / 100 * (n - 1)) for s, n in zip((60, 40, 31), case.image.shape, strict=True))
         with scans.learner.evaluating():
             p = scans.learner.probabilities(case)[(slice(None), *at)].double()
@@ -310,28 +303,28 @@ def test_letters_follow_the_affine_and_stand_at_their_sides(scans):
             assert volumes.letters(affine, plane)[side] == (expected if step[i] > 0 else expected[::-1])
     turned = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, -2, 0, 0], [0, 0, 0, 1]])  # d to R, h to I, w to A
     assert [volumes.letters(turned, plane) for plane in volumes.PLANES] == ["PASI", "PARL", "SIRL"]
-    letters = [t for t in volumes.volumes(scans)._card.planes["ct", "coronal"].axes.texts if len(t.get_text()) == 1]
-    places = [text.get_position() for text in letters]
-    assert [text.get_text() for text in letters] == list("RLSI")
-    assert places[0][0] < 0 < places[1][0] and places[2][1] < 0 < places[3][1]
+    panel = volumes.volumes(scans)
+    letters = [mark for mark in marks(panel.image.value, "('ct', 'coronal') text") if len(mark.text) == 1]
+    assert [mark.text for mark in letters] == list("RLSI")
+    (right, left), (up, down) = [float(m.x) for m in letters[:2]], [float(m.y) for m in letters[2:]]
+    x, y = panel._card.planes["ct", "coronal"].at(0, 0)
+    assert right < x < left and up < y < down
 
 
 def test_all_planes_have_one_scale_and_a_voxel_its_size(scans):
     panel = volumes.volumes(scans)
-    for parts in panel.result.planes.values():  # a body that is much less deep than wide
+    for parts in panel.result.cells.values():  # a body that is much less deep than wide
         for plane, spacing in (("axial", (3.0, 6.0)), ("sagittal", (8.0, 3.0))):
             parts[plane] = parts[plane]._replace(spacing=spacing)
-    panel._card.begin()
-    volumes.draw(panel._card, panel.result)
-    panel._card.png()
-    per_mm = set()
-    for (modality, plane), part in volumes.slices(panel.result):
-        view = panel._card.planes[modality, plane]
-        left, right, bottom, top = view.axes.images[0].get_extent()
-        H, W = part.image.shape
-        assert (right - left, bottom - top) == (W * part.spacing[1], H * part.spacing[0])
-        origin, aside, down = view.axes.transData.transform([(0, 0), (1, 0), (0, 1)])
-        per_mm |= {round(aside[0] - origin[0], 6), round(origin[1] - down[1], 6)}
+    card = Card(*volumes.sizes(panel.result)[-1])
+    volumes.draw(card, panel.result)
+    svg, per_mm = card.svg(), set()
+    for key, part in volumes.slices(panel.result):
+        origin, aside, down = card.planes[key].at([0, 1, 0], [0, 0, 1])
+        (image,), span = marks(svg, f"{key} image"), np.multiply(part.image.shape, part.spacing)
+        written = [float(image.height), float(image.width)]
+        np.testing.assert_allclose(written, span * (aside - origin)[0], atol=0.051, rtol=0)  # one decimal is written
+        per_mm |= {round(aside[0] - origin[0], 6), round(down[1] - origin[1], 6)}
     assert len(per_mm) == 1
 
 
@@ -406,7 +399,7 @@ COUNTS = {"individual": 4_149_226, "joint": 2_074_613, "joint_sepbn": 2_077_589,
 @pytest.mark.parametrize("method", METHODS)
 def test_the_drawing_counts_what_the_module_has(method):
     panel = sharing.sharing(method)
-    result, axes = panel.result, panel._card.planes["network"].axes
+    result, boxes = panel.result, marks(panel.image.value, "network rect")
     scheme = METHODS[method].sharing
     assert result.parameters == COUNTS[scheme]
     shared, separate = network.SHARING[scheme]
@@ -417,8 +410,11 @@ def test_the_drawing_counts_what_the_module_has(method):
     for block in result.blocks:
         assert block.parameters == sum(p.numel() for p in getattr(module, block.name).parameters())
     for x, block in enumerate(result.blocks):
-        lanes = [box.get_y() + box.get_height() / 2 for box in axes.patches if box.get_x() < x < box.get_x() + 0.9]
-        assert lanes == pytest.approx([0] if block.shared else [1, -1])
+        lanes = [0] if block.shared else [1, -1]
+        middle, *ends = panel._card.planes["network"].at(x, [0, *lanes])
+        mine = [box for box in boxes if 0 < middle[0] - float(box.x) < float(box.width)]
+        drawn = [float(box.y) + float(box.height) / 2 for box in mine]
+        np.testing.assert_allclose(drawn, [y for _, y in ends], atol=0.1, rtol=0)  # one decimal of y and of height
 
 
 def test_a_module_that_is_built_otherwise_is_drawn_otherwise(monkeypatch):

@@ -4,7 +4,7 @@ Without data, each by `.panel()`: `overview` the whole idea, `transport` two his
 `ground` prototypes, ranks, G, `instance` and `bars` one prediction, its measures and gradients, `dynamics` momentum,
 drift, two modalities, `museum` five settings that break the method, `readings` passages that the paper leaves open.
 Of measurements: `speed.panel`, `seeds.panel`.
-Of data and runs, as lessons 05 to 08 show: `volumes.volumes`, `segmentation.compare`, `surfaces.surfaces`,
+Of data and runs, as lessons 05 to 08 show: `volumes.volumes` three planes, runs beside each other, organs in 3D,
 `sharing.sharing`, `classification.sheet` and `.views`, `selection.selection`, `coverage.coverage`, `hardest.hardest`,
 `moments.scrub`, `gap.gap`, `epochs.epochs`, and `segmentation.panel` and `classification.panel`, which train.
 `cockpit.cockpit("runs")` trains in a process of its own.

@@ -93,42 +93,44 @@ def draw(card, result):
     shown, track = SHOWN[result.task], result.run or Track("", Path(), result.task)
     losses, scores = ([left, 0.585, 0.40, 0.345] for left in (0.055, 0.555))
     draw_curves(card, "losses", losses, result.losses, result.total, shown.terms.title, changes=track.lambdas[1:])
-    draw_curves(card, "scores", scores, result.scores, result.total, limits=(0, 102))
-    card.paper.text(0.555, 0.945, f"{result.measure} on held-back data (%)", size=9.5)
+    title = f"{result.measure} on held-back data (%)"
+    draw_curves(card, "scores", scores, result.scores, result.total, title, (0, 102))
     _draw_prototypes(card, track.places, shown.classes)
     ground = np.zeros((len(shown.classes),) * 2) if track.ground is None else track.ground
-    matrix = card.plane("ground", [0.375, 0.03, 0.27, 0.36], style.blank, title="G, now (Eq. 5)")
-    matrix.matrix(ground, shown.classes, shown.classes, size=8 if len(shown.classes) < 6 else 7)
+    matrix = card.plane("ground", [0.375, 0.03, 0.28, 0.36], "blank", title="G, now (Eq. 5)")
+    matrix.matrix(ground, shown.classes, shown.classes, aspect="")
     _draw_example(card, track.example)
 
 
 def _draw_prototypes(card, places, classes):
     places = np.zeros((0, 2)) if places is None else np.array(places)
     half = 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
-    plane = card.plane("prototypes", [0.02, 0.03, 0.29, 0.40], style.framed, xlim=(-half, half), ylim=(-half, half))
+    plane = card.plane("prototypes", [0.02, 0.03, 0.29, 0.40], "framed", xlim=(-half, half), ylim=(-half, half))
     plane.look(title="Prototypes, in their own plane")
     plane.points(*places.T, ms=8, **style.PROTOTYPE)
-    for name, x, y in zip(classes, places[:, 0], style.apart(places[:, 1], 0.15 * half), strict=False):
-        aside, side = (0.07, "left") if x < 0.5 * half else (-0.07, "right")
-        plane.text(x + aside * half, y, name, ha=side, size=8.5, va="center")
+    unit, tops = half / 136, {}  # of the plane, in a unit of the card
+    for name, (x, y) in zip(classes, places, strict=False):
+        wide = 8 * len(name) * unit
+        tops[name] = x + (wide / 2 + 6 * unit) * (1 if x < 0.5 * half else -1), y, wide
+    for name, place in organs.moved_apart(tops, 14 * unit).items():
+        plane.text(*place, name, ha="center", va="center", size=8.5)
 
 
 def _draw_example(card, example):
     """A held-back image and what the run says of it."""
-    image, words = np.full((8, 8, 3), 246, np.uint8), "none yet: it is shown while a run trains"
-    title = "A held-back image, and the answer"
-    plane = card.plane("example", [0.69, 0.09, 0.29, 0.34], style.blank, title=title, xlim=(0, 1), ylim=(1, 0))
+    words, title = "none yet: it is shown while a run trains", "A held-back image, and the answer"
+    plane = card.plane("example", [0.69, 0.09, 0.29, 0.34], "blank", title=title, ylim=(1, 0))
+    plane.rect(0, 0, 1, 1, fc=style.SHADE, zorder=-1)
     if example is not None:
         image, truth, answer = (np.array(example[name]) for name in ("image", "truth", "answer"))
         if truth.ndim:
-            image = organs.blend(image / 255, organs.tint(answer))
+            plane.image(organs.blend(image / 255, organs.tint(answer)), extent=(0, 1, 1, 0))
             plane.line(*((organs.border(truth) + 0.5) / truth.shape[::-1]).T, color="white", lw=1.3)
             words = "answer: liver yellow, R kidney green,\nL kidney pink, spleen violet; white: truth"
         else:
             best = [f"{classification.CLASSES[k]} {answer[k]:.2f}" for k in answer.argsort()[:-4:-1]]
-            image = image.astype(np.uint8)
+            plane.image(image, 0, 255, extent=(0, 1, 1, 0))
             words = f"the truth: {classification.CLASSES[truth]}\nthe answer: {', '.join(best)}"
-    plane.image(image, 0, 1, interpolation="nearest", extent=(0, 1, 1, 0))
     plane.text(0.5, 1.04, words, size=8.5, ha="center", va="top", linespacing=1.3)
 
 

@@ -1,4 +1,4 @@
-"""CT and MR slices side by side, with truth, the predictions of runs and the I2PEMD of every voxel; curves of runs."""
+"""Slices of scans with truth, the predictions of runs and the I2PEMD of every voxel; curves of runs."""
 
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -10,30 +10,27 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import dice
 from i2pemd_lite.panels.curves import Terms
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.engine.panel import choice
 from i2pemd_lite.panels.training import Training
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
 from i2pemd_lite.segmentation.report import known_mean
 
 SHORT = ("backgr.", "liver", "R kidney", "L kidney", "spleen")
-# Neither the blue of CT nor the orange of MR; each region also carries its name.
-COLOURS = np.array([[0, 0, 0], [240, 212, 74], [99, 192, 138], [214, 120, 184], [156, 139, 224]]) / 255
+# Neither the blue of CT nor the orange of MR; each region also carries its name. The first is of what is taken for
+# background and is none.
+COLOURS = np.array([[221, 59, 46], [240, 212, 74], [99, 192, 138], [214, 120, 184], [156, 139, 224]]) / 255
 TOP = (len(CLASSES) - 1) / len(CLASSES)  # no entry of G is larger (Eq. 4)
 MOST = 4  # runs beside each other
 PLANES = {"axial": 0, "coronal": 1, "sagittal": 2}  # the axis of (D, H, W) that is cut
 OVERLAYS = ["image only", "truth", "prediction", "I2PEMD", "only mistakes"]
-KEYS = {
-    "only mistakes": "A mistake has the colour of the organ that it was taken for; red: an organ taken for background.",
-    "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
-}
 MARKS = {"ct": ("CT  ○", style.BLUE), "mr": ("MR  ×", style.ORANGE)}
-PLATE = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 1.2}  # behind a name on a picture
 
 
 class Slice(NamedTuple):
     """One slice of one case; what a run says of it is None without a run."""
 
     case: str
+    plane: str
     index: int
     depth: int
     spacing: tuple  # mm from one row to the next, from one column to the next
@@ -84,16 +81,15 @@ class CaseViewer:
             self.answers[case.name] = self.run.number, answer
         return answer
 
-    def slice(self, name, height, plane="axial"):
-        """The `Slice` of a case at `height` percent of its stack, which begins below, in front, or on the right."""
+    def slice(self, name, plane, i):
+        """The `Slice` of a case across an axis of its stack, which begins below, in front, or on the right."""
         case, axis = self.cases[name], PLANES[plane]
-        depth = case.image.shape[axis]
-        i = round(height / 100 * (depth - 1))
         if name not in self.windows:
             self.windows[name] = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
         low, high = self.windows[name]
         image = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
-        part = Slice(name, i, depth, tuple(np.delete(millimetres(case), axis)), image, cut(case.label.numpy(), axis, i))
+        spacing, truth = tuple(np.delete(millimetres(case), axis)), cut(case.label.numpy(), axis, i)
+        part = Slice(name, plane, i, case.image.shape[axis], spacing, image, truth)
         if (answer := self.predicted(case)) is None:
             return part
         price = i2pemd(answer.p.select(axis + 1, i)[None], case.label.select(axis, i)[None], answer.ground)[0].numpy()
@@ -125,45 +121,50 @@ def percent(value):
     return "-" if np.isnan(value) else f"{value:.1f}"
 
 
-def case_viewers(runs):
-    """A `CaseViewer` for the truth and for each of one to four runs; cases held back from all of them come first."""
-    if not 1 <= len(runs) <= MOST:
-        raise BadInput(f"runs: expected one to {MOST}, found {len(runs)}; open another panel")
+def slice_doc(part):
+    """The mean DOC in percent of the organs that truth or prediction have in a slice."""
+    return overlap(part.prediction.copy(), part.truth.copy())
+
+
+def case_viewers(prepared, runs):
+    """A `CaseViewer` for the truth and for each of up to four runs; cases held back from all of them come first."""
+    if len(runs) > MOST:
+        raise BadInput(f"runs: expected at most {MOST}, found {len(runs)}; open another panel")
     marks = {name: run.learner.data.fingerprint for name, run in runs.items()}
     if len(set(marks.values())) > 1:
         which = ", ".join(f"{mark} of {name}" for name, mark in marks.items())
         raise BadInput(f"runs: expected the same prepared data, found {which}; train them on one folder in one profile")
     viewers = {name: CaseViewer(run) for name, run in runs.items()}
-    truth = CaseViewer(next(iter(runs.values())).learner.data)
-    truth.held_back = set.intersection(*(viewer.held_back for viewer in viewers.values()))
+    truth = CaseViewer(prepared)
+    truth.held_back = set.intersection(*[viewer.held_back for viewer in viewers.values()] or [set()])
     return {"truth": truth, **viewers}
 
 
 def border(labels):
     """The borders between organs, as one line along the sides of voxels, (3n, 2), x before y, with gaps of NaN.
 
-    A collection of as many lines would take a third of a picture's time.
+    Sides that follow each other are one part of it: a line for each would take half of a picture's time.
     """
-    y, x = np.nonzero(labels[:, 1:] != labels[:, :-1])
-    upright = np.stack([[x + 0.5, y - 0.5], [x + 0.5, y + 0.5]])
-    y, x = np.nonzero(labels[1:] != labels[:-1])
-    level = np.stack([[x - 0.5, y + 0.5], [x + 0.5, y + 0.5]])
-    lines = np.concatenate([upright, level], -1).transpose(2, 0, 1)  # (n, 2, 2)
-    return np.pad(lines, [(0, 0), (0, 1), (0, 0)], constant_values=np.nan).reshape(-1, 2)
+    parts = []
+    for beside, turned in ((labels[:, 1:] != labels[:, :-1], False), ((labels[1:] != labels[:-1]).T, True)):
+        steps = np.diff(np.pad(beside, ((1, 1), (0, 0))).astype(np.int8), axis=0).T
+        (x, first), (_, last) = np.nonzero(steps > 0), np.nonzero(steps < 0)
+        lines = np.stack([np.stack([x + 0.5, y - 0.5], -1) for y in (first, last)], 1)  # (n, 2, 2)
+        parts.append(lines[..., ::-1] if turned else lines)
+    return np.pad(np.concatenate(parts), [(0, 0), (0, 1), (0, 0)], constant_values=np.nan).reshape(-1, 2)
 
 
 def paint(part, overlay):
-    """The overlay of a slice as (H, W, 4) colours, as `KEYS` says, transparent where there is nothing to say."""
-    import matplotlib
-    from matplotlib.colors import to_rgb
+    """The overlay of a slice as (H, W, 4) colours, transparent where there is nothing to say."""
+    from matplotlib import colormaps
 
     if overlay == "I2PEMD":
-        rgba = matplotlib.colormaps[style.HEAT](part.distance / TOP)
+        rgba = colormaps["cividis"](part.distance / TOP)
         rgba[..., 3] = 0.92
         return rgba
     if overlay == "only mistakes":
-        colours = np.where((part.prediction > 0)[..., None], COLOURS[part.prediction], to_rgb(style.RED))
-        return np.concatenate([colours, 0.85 * (part.prediction != part.truth)[..., None]], -1)
+        wrong = part.prediction != part.truth
+        return np.concatenate([COLOURS[part.prediction], 0.85 * wrong[..., None]], -1)
     return tint({"truth": part.truth, "prediction": part.prediction}.get(overlay, np.zeros_like(part.truth)))
 
 
@@ -173,37 +174,34 @@ def tint(labels):
 
 
 def blend(image, overlay):
-    """An image (H, W) of 0..1 under an overlay (H, W, 4), as one picture (H, W, 3) of bytes: two take twice as long.
+    """An image (H, W) of 0..1 under an overlay (H, W, 4), as one picture (H, W, 3).
 
     Example
     -------
     >>> blend(np.array([[1.0, 1.0]]), np.array([[[0, 0, 0, 0.0], [1, 0, 0, 0.5]]])).tolist()
-    [[[255, 255, 255], [255, 128, 128]]]
+    [[[1.0, 1.0, 1.0], [1.0, 0.5, 0.5]]]
     """
     share = overlay[..., 3:]
-    return np.round(255 * (image[..., None] * (1 - share) + overlay[..., :3] * share)).astype(np.uint8)
+    return image[..., None] * (1 - share) + overlay[..., :3] * share
 
 
 def show(plane, part, overlay, outline, named=True):
     """A slice on a plane that has its limits: picture with overlay, outline and the names of organs."""
     high, (dy, dx) = len(part.image), part.spacing
-    picture = blend(part.image, paint(part, overlay))
-    plane.image(picture, 0, 255, interpolation="nearest", extent=part.sides)
+    plane.image(blend(part.image, paint(part, overlay)), extent=part.sides)
     if outline:
-        plane.line(*(border(part.truth) * (dx, dy)).T, color="white", linewidth=1.3, solid_capstyle="projecting")
+        plane.line(*(border(part.truth) * (dx, dy)).T, color="white", lw=1.3, cap="square")
     if not named or (overlay == "image only" and not outline):
         return
-    axes = plane.axes
-    dots = axes.figure.bbox.size * axes.get_position(original=True).size
-    mm = np.max(np.abs(np.diff([axes.get_xlim(), axes.get_ylim()])).ravel() / dots)  # of the body, in a dot
+    mm = 1 / np.abs(plane.at(1, 0) - plane.at(0, 0)).max()  # of the body, in a unit of the card
     labels, tops = part.prediction if overlay == "prediction" else part.truth, {}
     for k in np.unique(labels[labels > 0]):
         y, x = np.nonzero(labels == k)
-        # Above the organ, within the picture; a letter is 7 dots wide, and a name 16 high with its plate.
+        # Above the organ, within the picture; a letter is 7 units wide, and a name 14 high with its rim.
         tops[k] = x.mean() * dx, max(y.min() - 0.02 * high, 0.03 * high) * dy, (7 * len(SHORT[k]) + 4) * mm
-    places = moved_apart(tops, 16 * mm)
+    places = moved_apart(tops, 14 * mm)
     for k in tops:
-        plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", bbox=PLATE)
+        plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", halo=True)
 
 
 def moved_apart(tops, high):
@@ -223,97 +221,6 @@ def moved_apart(tops, high):
                 y = above + high
         placed[name] = x, y
     return placed
-
-
-def key(card, box, at, overlay):
-    """What the colours of an overlay say: the scale of I2PEMD, from 0 to the largest entry of G, and words `at`."""
-    card.paper.text(*at, KEYS.get(overlay, ""), size=8.5, color=style.QUIET)
-    if overlay == "I2PEMD":
-        bar = card.plane("key", box, style.blank, xlim=(0, 1), ylim=(0, TOP))
-        bar.image(np.linspace(TOP, 0, 64)[:, None], 0, TOP, cmap=style.HEAT, aspect="auto", extent=(0, 1, 0, TOP))
-        for y in (0, TOP / 2, TOP):
-            bar.text(1.4, y, style.number(y), size=8, va="center")
-        bar.text(0.5, TOP * 1.06, "I2PEMD", size=8.5, ha="center", va="bottom")
-
-
-def beside(viewers, state):
-    """The slices of the state, modality -> column ("truth" or a run) -> `Slice`: ct and mr (names of cases), height
-    (percent), plane, overlay, outline."""
-    height, plane = state["height"], state["plane"]
-    rows = {m: {name: v.slice(state[m], height, plane) for name, v in viewers.items()} for m in MODALITIES}
-    return SimpleNamespace(rows=rows, overlay=state["overlay"], outline=state["outline"])
-
-
-def slice_doc(part):
-    """The mean DOC in percent of the organs that truth or prediction have in a slice."""
-    return overlap(part.prediction.copy(), part.truth.copy())
-
-
-HEAD, EDGE, GAP = 0.95, 0.32, 0.3  # inches: left of the rows, above and below them, under a picture
-
-
-def rows_size(columns):
-    """Inches of a picture's side, and of the figure that holds two rows of them."""
-    side = min(2.6, (8.75 - HEAD) / columns)
-    return side, (HEAD + columns * side + 0.65, 2 * EDGE + 2 * (side + GAP))
-
-
-def draw_beside(card, result):
-    """Rows CT and MR; the truth, then each run with the DOC of its case and of this slice."""
-    columns = list(result.rows["ct"])
-    side, (width, height) = rows_size(len(columns))
-    lefts = {name: (HEAD + (j + 0.03) * side) / width for j, name in enumerate(columns)}
-    for name, left in lefts.items():
-        card.paper.text(left, 1 - 0.22 / height, name, size=9.5, weight="bold", still=True)
-    for i, (modality, (title, colour)) in enumerate(MARKS.items()):
-        parts, bottom = result.rows[modality], height - EDGE - (i + 1) * (side + GAP) + GAP
-        middle, case = (bottom + side / 2) / height, parts["truth"]
-        card.paper.text(0.1 / width, middle + 0.02, title, size=10, weight="bold", color=colour, still=True)
-        words = f"{case.case.split('/')[-1]}\n{case.index + 1} of {case.depth}"
-        card.paper.text(0.1 / width, middle, words, size=8.5, va="top", linespacing=1.4)
-        for j, (name, part) in enumerate(parts.items()):
-            box = [(HEAD + j * side) / width, bottom / height, 0.97 * side / width, side / height]
-            view = card.plane((modality, name), box, style.blank, xlim=part.sides[:2], ylim=part.sides[2:])
-            plain = name == "truth" and result.overlay != "image only"
-            show(view, part, "truth" if plain else result.overlay, result.outline, named=name == "truth")
-            if part.doc is not None:
-                note = f"DOC {percent(part.doc)}, here {percent(slice_doc(part))}"
-                card.paper.text(lefts[name], (bottom - 0.05) / height, note, size=8.5, va="top")
-    key(card, [1 - 0.45 / width, 0.25, 0.13 / width, 0.45], (HEAD / width, 0.09 / height), result.overlay)
-
-
-def describe_beside(result):
-    """Which run labels these slices how well."""
-    words, numbers = [], {}
-    for modality, parts in result.rows.items():
-        (_, part), *judged = parts.items()
-        each = []
-        for name, answer in judged:
-            wrong = int((answer.prediction != answer.truth).sum())
-            each.append(f"{name} {percent(slice_doc(answer))} with {wrong} wrong voxels")
-            numbers[f"{modality.upper()} DOC of the case (%), {name}"] = percent(answer.doc)
-        where = f"{modality.upper()} {part.case.split('/')[-1]}, slice {part.index + 1} of {part.depth}"
-        words.append(f"{where}, DOC of this slice in percent: {', '.join(each)}")
-    return ". ".join(words) + ".", numbers
-
-
-def compare(**named):
-    """The same slices as one to four runs see them: rows CT and MR, columns truth and runs, one slider for all.
-
-    Further values set controls: ct, mr, height, plane, overlay, outline, as in `compare(ours=ours, height=40)`.
-    """
-    runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
-    viewers = case_viewers(runs)
-    controls = {
-        **viewers["truth"].choices("260px"),
-        "plane": choice("plane", list(PLANES), "axial", "180px"),
-        "height": slider("slice (% of the stack)", 50, 0, 100, 1, width="380px"),
-        "overlay": choice("overlay", OVERLAYS, "prediction", "220px"),
-        "outline": switch("outline the truth in white", True, "220px"),
-    }
-    layout, start = [[*controls][:3], [*controls][3:]], {name: v for name, v in named.items() if name not in runs}
-    return Panel("slices of runs", controls, lambda state: beside(viewers, state), draw_beside, describe_beside, layout,
-                 rows_size(len(viewers))[1], start=start)  # fmt: skip
 
 
 TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))

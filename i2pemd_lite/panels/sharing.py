@@ -98,8 +98,8 @@ def _built(sharing, width, dim, upconv):
     return walk(network.to_empty(device="cpu"))
 
 
-LANES = (1, style.BLUE, "-", "CT ○"), (-1, style.ORANGE, (0, (4, 2)), "MR ×")
-WIDE, TALL = 0.42, 0.78  # half a box
+LANES = (1, style.BLUE, "-", "CT ○"), (-1, style.ORANGE, (4, 2), "MR ×")
+WIDE, TALL = 0.46, 0.84  # half a box
 OFF = 0.12  # how far the two paths lie apart where they run through one box
 
 
@@ -111,10 +111,10 @@ def draw(card, result):
     card.paper.text(0.012, 0.9, added(result.method), size=9)
     key = "Kernel D·H·W → channels; ↑ doubles the resolution; ● one normalisation for both, ○× one for each."
     key += " Below: parameters, and resolution. Thin: skips."
-    card.paper.text(0.012, 0.03, key, size=8.5, color=style.QUIET, still=True)
+    card.paper.text(0.012, 0.03, key, size=8.5, color=style.QUIET)
 
-    look = {"xlim": (-0.95, len(result.blocks) - 0.45), "ylim": (-3.05, 3.05)}
-    plane = card.plane("network", [0.005, 0.09, 0.99, 0.82], style.blank, **look)
+    look = {"xlim": (-0.95, len(result.blocks) - 0.45), "ylim": (-2.8, 2.8)}
+    plane = card.plane("network", [0.005, 0.09, 0.99, 0.82], "blank", **look)
     places = {block.name: (x, block.shared) for x, block in enumerate(result.blocks)}
     lines = [(block.inputs, places[block.name]) for block in result.blocks]
     for side, ink, ls, _ in LANES:
@@ -123,7 +123,7 @@ def draw(card, result):
     for side, ink, ls, mark in LANES:
         path = [_path(places.get(inputs[0]), end, side) for inputs, end in lines]
         plane.line(*np.concatenate(path).T, color=ink, ls=ls, lw=1.8)
-        plane.text(-0.9, 1.35 * side, mark, color=ink, weight="bold", va="center", still=True)
+        plane.text(-0.9, 1.35 * side, mark, color=ink, weight="bold", va="center")
     for x, block in enumerate(result.blocks):
         if block.shared:
             _box(plane, x, 0, block, style.INK, 1.8, "●")
@@ -147,22 +147,16 @@ def _skip(start, end, side):
 
 def _box(plane, x, y, block, ink, lw, mark):
     """A stage around (x, y); `mark` says that a layer has one normalisation."""
-    from matplotlib.patches import FancyBboxPatch
-
-    def make(**look):
-        return plane.axes.add_patch(FancyBboxPatch((0, 0), 1, 1, boxstyle="round,pad=0,rounding_size=0.06", **look))
-
-    where = {"bounds": (x - WIDE, y - TALL, 2 * WIDE, 2 * TALL)}
-    plane.mark("box", make, where, fc=style.CARD, ec=ink, lw=lw, zorder=3)
+    plane.rect(x - WIDE, y - TALL, 2 * WIDE, 2 * TALL, fc=style.PAPER, ec=ink, lw=lw, round=6, zorder=3)
     layers = [
-        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))} → {layer.channels[1]} {('', mark, '○×')[layer.norms]}"
+        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))}→{layer.channels[1]} {('', mark, '○×')[layer.norms]}"
         for layer in block.layers
     ]
     parameters = block.parameters // (1 if block.shared else len(MODALITIES))
     look = {"ha": "center", "va": "center", "zorder": 4}
-    plane.text(x, y + 0.57, block.name + " → F" * (block.gives == "F"), size=8.5, weight="bold", color=ink, **look)
-    plane.text(x, y + 0.06, "\n".join(layers), size=7.2, linespacing=1.35, **look)
-    plane.text(x, y - 0.58, f"{parameters:,}   1/{2**block.level}", size=7.2, color=style.QUIET, **look)
+    plane.text(x, y + 0.63, block.name + " → F" * (block.gives == "F"), size=8.5, weight="bold", color=ink, **look)
+    plane.text(x, y + 0.03, "\n".join(layers), size=8, linespacing=1.3, **look)
+    plane.text(x, y - 0.66, f"{parameters:,} · 1/{2**block.level}", size=8, color=style.QUIET, **look)
 
 
 def said(blocks):

@@ -14,7 +14,6 @@ import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.curves import ALL, LINES, draw_curves, last_values, loss_lines, score_lines
-from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import choice, slider
 
@@ -160,13 +159,13 @@ class Training(Panel):
         draw_curves(card, "losses", boxes[0], losses, total, self.terms[0].title, changes=result.changes)
         for lines in counts:
             draw_curves(card, "counts", boxes[1], lines, total, self.terms[1].title, (0, 1.02))
-        box = boxes[len(self.terms)]
-        draw_curves(card, "scores", box, scores, total, limits=(0, 102))
-        card.paper.text(box[0], 0.895, f"{result.measure} on held-back data (%)", size=9.5)
+        title = f"{result.measure} on held-back data (%)"
+        draw_curves(card, "scores", boxes[len(self.terms)], scores, total, title, (0, 102))
         if not counts:
             ground = np.zeros((len(self.classes),) * 2) if result.ground is None else result.ground
-            card.plane("ground", [0.755, 0.06, 0.24, 0.66], style.blank).matrix(ground, self.classes, self.classes)
-            card.paper.text(0.755, 0.895, "G of this run, now (Eq. 5)", size=9.5)
+            matrix = card.plane("ground", [0.755, 0.06, 0.24, 0.75], "blank", title="G of this run, now (Eq. 5)")
+            matrix.look(anchor="NW")
+            matrix.matrix(ground, self.classes, self.classes)
 
 
 def describe(result):

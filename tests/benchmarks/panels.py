@@ -7,7 +7,7 @@ with the new picture decoded, all in the page. What the kernel needs for the sam
 `compute` alone, and `kernel` for all that a step asks of it (compute, draw, words, PNG).
 
 A row is marked when its 95th percentile is above 100 ms, or its compute above 16 ms. Without times: the slider acts
-when it is let go (organs in 3D), or changes nothing in the picture that the lesson shows.
+when it is let go, or changes nothing in the picture that the lesson shows.
 """
 
 import datetime

@@ -153,8 +153,8 @@ def test_a_drag_inside_of_the_picture_moves_it_and_the_sliders(lesson):
             assert all(panel.value(label) != value for label, value in before.items()), before
             assert panel.alert == ""
     if lesson.name == "05_segmentation":
-        panel = lesson.panel("organs in 3D")
-        panel.change(partial(panel.click, "Turn it by the mouse"))
+        panel = lesson.panel("volumes", 1)
+        panel.change(partial(panel.choose, "view", "CT in 3D"))
         # Its place is there before it is drawn.
         assert any(np.ptp(panel.settled()) >= INK for _ in range(100))
         assert unmoved(panel, "the mouse", partial(panel.drag_picture, (0.2, 0.5), (0.27, 0.5))) == []

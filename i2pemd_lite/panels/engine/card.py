@@ -144,9 +144,9 @@ class Plane:
     def line(self, x, y, color=style.INK, lw=1.5, ls="-", marker="", zorder=2, clip=True, **look):
         """A line through points, broken where one is NaN, and a marker on each where it has one."""
         places = self.at(x, y)
-        alpha = {name: look[name] for name in look.keys() & {"alpha"}}
+        ink = {name: look[name] for name in look.keys() & {"alpha", "cap"}}
         if ls:
-            self._path("line", _lines([places]), places, zorder, clip, fc="none", ec=color, lw=lw, ls=ls, **alpha)
+            self._path("line", _lines([places]), places, zorder, clip, fc="none", ec=color, lw=lw, ls=ls, **ink)
         if marker:
             self._markers(places, color, marker, zorder, clip, **look)
 
@@ -230,7 +230,8 @@ class Plane:
         look |= {"transform": f"rotate({rotate} {x:.1f} {y:.1f})"} if rotate else {}
         if halo:
             look |= {"stroke": style.PAPER, "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke"}
-        inner = "".join(f'<tspan x="{x:.1f}" dy="{step:.4g}">{escape(line, False)}</tspan>' for line in lines[1:])
+        below = [escape(line, False) or "&#160;" for line in lines[1:]]  # SVG gives an empty line no height
+        inner = "".join(f'<tspan x="{x:.1f}" dy="{step:.4g}">{line}</tspan>' for line in below)
         self._add("text", "text", (), zorder, look, escape(lines[0], False) + inner)
 
     def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal", words=None, bold=None):
