@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from i2pemd_lite.course.ask.question import Question, beside, demand_text, ends, on_grid, step_of, verdict
+from i2pemd_lite.course.ask.question import Question, demand_text, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import Card
-from i2pemd_lite.panels.engine.panel import slider, steps
+from i2pemd_lite.panels.engine.panel import grid, slider, steps
 from i2pemd_lite.panels.engine.picture import Picture
 
 
@@ -27,15 +27,15 @@ class Sketch(Question):
             raise BadInput(f"{name}, x: expected two or more numbers that rise, found {self.x.tolist()}")
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
         self.image = Picture(self._touched)
-        self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0, width="330px")
+        self.at = steps(f"at {xlabel}", [(f"{value:g}", i) for i, value in enumerate(self.x)], 0)
         self.step = step_of(self.low, self.high)
         middle = on_grid((self.low + self.high) / 2, self.low, self.step)
-        self.height = slider(ylabel, middle, self.low, self.high, self.step, width="420px")
+        self.height = slider(ylabel, middle, self.low, self.high, self.step)
         self.height.observe(self._moved, "value")
         self.height.on_typed = self._typed
         self.at.observe(self._chosen, "value")
         options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
-        body = [self.image, beside(self.at, self.height.shown)]
+        body = [self.image, grid([self.at, self.height])]
         self.show()
         super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
 

@@ -3,13 +3,12 @@
 import math
 from numbers import Real
 
-import ipywidgets as widgets
-
 from i2pemd_lite.course.ask.question import Question, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import slider
+from i2pemd_lite.panels.engine.panel import grid, slider
 from i2pemd_lite.panels.engine.picture import Picture
+from i2pemd_lite.panels.engine.slider import WholeSlider
 from i2pemd_lite.panels.engine.still import drawn
 
 
@@ -31,7 +30,7 @@ class Estimate(Question):
         whole = all(isinstance(end, int) for end in (low, high)) and step >= 0.5
         given = (low, high, max(1, int(step))) if whole else (self.low, self.high, step)
         middle = (int if whole else float)(on_grid((low + high) / 2, low, given[-1]))
-        self.slider = slider("your estimate", middle, *given, unit, width="420px")
+        self.slider = slider("your estimate", middle, *given, unit)
         self.slider.observe(self._moved, "value")
         self.slider.on_typed = self._typed
         chance = 2 * self.within / (self.high - self.low)  # of a guess, wherever the truth is but near an end
@@ -39,7 +38,7 @@ class Estimate(Question):
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
         self.between = f"{plain(self.low, 6)} to {plain(self.high, 6)}"
         options = [f"a number from {self.between}{unit and ' ' + unit}, right within {plain(self.within, 6)}"]
-        super().__init__(name, question, answer, because, reveal, chance, [self.slider.shown], options, [self.slider])
+        super().__init__(name, question, answer, because, reveal, chance, [grid([self.slider])], options, [self.slider])
 
     def _moved(self, _):
         self._touched = True
@@ -68,7 +67,7 @@ class Estimate(Question):
         return verdict(apart, self.within, words, self.said(self.within))
 
     def key(self, truth):
-        self.slider.value = round(truth) if isinstance(self.slider, widgets.IntSlider) else truth
+        self.slider.value = round(truth) if isinstance(self.slider, WholeSlider) else truth
         return truth
 
     def show(self):

@@ -16,7 +16,7 @@ import ipywidgets as widgets
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import still
-from i2pemd_lite.panels.engine.panel import Panel, alert, note_shown, steps
+from i2pemd_lite.panels.engine.panel import Panel, alert, grid, note_shown, steps
 
 AGAIN = "You have committed to this before: your first answer is the one that counts."
 
@@ -45,12 +45,12 @@ class Question(widgets.VBox):
         self.options, self.inputs, self._answer = options, inputs, answer if callable(answer) else lambda: answer
         levels = [(f"a guess, {100 * chance:.0f} %" if chance else "no idea, 0 %", chance)]
         levels += [(f"{p} %", p / 100) for p in range(10, 100, 10) if p / 100 > chance + 0.02] + [("sure, 100 %", 1.0)]
-        self.confidence = steps("how sure?", levels, chance, width="330px")
+        self.confidence = steps("how sure?", levels, chance)
         self.button = widgets.Button(description="Commit", tooltip="Commit to the answer and see the truth")
         self.button.on_click(lambda _: self.commit())
         self.feedback = widgets.HTML()
         title = widgets.HTML(f'<p style="margin:0;line-height:1.4"><b>Predict.</b> {escape(question)}</p>')
-        super().__init__([title, *body, beside(self.confidence, self.button), self.feedback])
+        super().__init__([title, *body, grid([self.confidence]), self.button, self.feedback])
         self.add_class("i2pemd-question")
         if not callable(answer):
             self.truth_of(answer)  # a wrong key is told when the question is made
@@ -167,12 +167,6 @@ def predict(name, question, choices, answer, because, reveal=None):
     reveal : None, or a function without arguments; the panel, widget or printable value that it returns is shown below
     """
     return Choice(name, question, choices, answer, because, reveal)
-
-
-def beside(menu, control):
-    """A menu and what belongs to it, in a row."""
-    menu.layout.margin = "2px 16px 2px 2px"
-    return widgets.HBox([menu, control], layout={"flex_flow": "row wrap"})
 
 
 def ends(name, low, high, within):

@@ -23,7 +23,7 @@ from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, moving, style
 from i2pemd_lite.panels.engine.card import Card
-from i2pemd_lite.panels.engine.slider import Slider, cell, choice, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import Slider, cell, choice, grid, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
@@ -93,7 +93,7 @@ class Panel(widgets.VBox):
         reset = widgets.Button(description="Reset")
         reset.on_click(lambda _: self.set(**self._start))
         buttons = widgets.HBox([*[self.more] * bool(rest), *[reset] * bool(controls)])
-        self.boxes = [widgets.Box(box, _dom_classes=["i2pemd-controls"]) for box in (first, *rest)]
+        self.boxes = [grid(box) for box in (first, *rest)]
         super().__init__([*self.boxes, buttons, self.error, self.image])
         self.add_class("i2pemd-panel")
         self._unfold(None)

@@ -15,7 +15,7 @@ from i2pemd_lite.files import BadInput
 class Control(anywidget.AnyWidget):
     """A slider with its name and what it says: an `<input type=range>`, which keyboards and screen readers know."""
 
-    _esm = Path(__file__).with_name("slider.js")
+    _esm, _css = (Path(__file__).with_name(name) for name in ("slider.js", "panel.css"))
     description = Unicode().tag(sync=True)
     disabled = Bool(False).tag(sync=True)
     release = Bool(False, help="whether it acts when it is let go alone").tag(sync=True)
@@ -134,6 +134,11 @@ def _number(text):
         return float(text) if math.isfinite(float(text)) else None
     except ValueError:
         return None
+
+
+def grid(controls):
+    """Controls in columns that line up: name, slider, number."""
+    return widgets.Box(list(controls), _dom_classes=["i2pemd-controls"])
 
 
 def slider(label, value, low, high, step, unit="", *, release=False, plays=False):
