@@ -6,7 +6,6 @@ from fractions import Fraction
 from functools import partial
 from xml.etree import ElementTree
 
-import ipywidgets as widgets
 import numpy as np
 import ot
 import pytest
@@ -17,7 +16,7 @@ from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, slider
+from i2pemd_lite.panels.engine.panel import Panel, Slider, slider, steps
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
 EXACT = 1e-9
@@ -237,7 +236,7 @@ def test_controls_work_together(case):
             for control in panel.controls.values():
                 values = ends(control)
                 # Not the lowest end of all at once: a histogram without mass is an error, tested below.
-                control.value = values[random.integers(isinstance(control, widgets.FloatSlider), len(values))]
+                control.value = values[random.integers(type(control) is Slider, len(values))]
                 holds(panel.result)
         panel.refresh()
         assert panel.error.value == ""
@@ -270,8 +269,8 @@ def test_every_control_has_a_label_and_every_picture_its_words(case):
     panel, *_ = case
     assert all(control.description for control in panel.controls.values())
     assert len(panel.words) > 20 and len(panel.numbers) >= 3
-    assert panel.words.split(":")[0] in panel.note.value.replace("&#x27;", "'")
-    assert "profile" in panel.note.value and "seed" in panel.note.value
+    assert panel.words.split(":")[0] in panel.image.below.replace("&#x27;", "'")
+    assert "profile" in panel.image.below and "seed" in panel.image.below
     drawn = ElementTree.fromstring(panel.image.value)
     assert drawn.get("aria-label") == panel.words and float(drawn.get("width")) > 500
 
@@ -391,25 +390,42 @@ def test_a_damaged_state_is_named_with_its_file(tmp_path, change, words):
 
 
 def typed(panel, name, text):
-    panel.controls[name].field.value = text
+    panel.controls[name].typed = text or " "  # as the page says that a field was emptied
 
 
-def test_what_is_typed_moves_the_slider_and_the_slider_what_is_written():
+def test_what_is_typed_moves_the_slider():
     panel = transport.panel()
     typed(panel, "p1", "0.333")
-    assert panel.state["p1"] == 0.333 and panel.controls["p1"].field.value == "0.333"
+    assert panel.state["p1"] == 0.333 and panel.controls["p1"].typed == ""
     typed(panel, "g12", " 7 ")
     assert panel.result.cost[0, 1] == 7
-    panel.controls["p1"].value = 0.25
-    assert panel.controls["p1"].field.value == "0.25"
     whole = ground.panel()
     typed(whole, "moving", "4")
     assert whole.state["moving"] == 4 and isinstance(whole.state["moving"], int)
 
 
-@pytest.mark.parametrize("step, written", [(0.025, "0.625"), (0.125, "0.625"), (0.01, "0.62"), (0.5, "0.6")])
-def test_a_field_shows_the_decimals_of_its_step(step, written):
-    assert slider("x", 0.625, 0.0, 1.0, step).field.value == written
+@pytest.mark.parametrize("step, digits", [(0.025, 3), (0.125, 3), (0.01, 2), (0.5, 1), (5.0, 1)])
+def test_a_field_shows_the_decimals_of_its_step(step, digits):
+    assert slider("x", 0.625, 0.0, 1.0, step).digits == digits and slider("x", 1, 0, 5, 1).digits == 0
+
+
+def test_a_slider_keeps_within_its_ends_when_these_move():
+    moved = slider("x", 4, 1, 5, 1)
+    moved.max = 2
+    assert moved.value == 2 and isinstance(moved.value, int)
+    moved.value = 9
+    assert moved.value == 2
+
+
+def test_steps_stop_at_given_values_alone():
+    scale = steps("scale", [("a half", 0.5), ("one", 1), ("two", 2)], 1)
+    assert scale.words == ["a half", "one", "two"] and scale.index == 1
+    scale.value = 0.5
+    assert scale.index == 0
+    with pytest.raises(BadInput, match=r"scale: expected one of \[0.5, 1, 2\], found 3"):
+        scale.value = 3
+    scale.options = [7, 8]
+    assert scale.value == 7 and scale.words == ["7", "8"]
 
 
 @pytest.mark.parametrize(
@@ -425,26 +441,27 @@ def test_a_field_shows_the_decimals_of_its_step(step, written):
 )
 def test_what_is_no_number_is_told_and_the_last_good_picture_stays(make, name, text, expected, monkeypatch):
     panel = make()
-    picture, state, written = panel.image.value, panel.state, panel.controls[name].field.value
+    picture, state, control = panel.image.value, panel.state, panel.controls[name]
+    written = f"{control.value:.{control.digits}f}"
     with pytest.raises(BadInput, match=expected):
         typed(panel, name, text)
     monkeypatch.delenv("I2PEMD_STRICT")
     typed(panel, name, written)
     typed(panel, name, text)
     assert expected in panel.error.value.replace("&#x27;", "'") and "still holds" in panel.error.value
-    assert panel.image.value == picture and panel.state == state
+    assert panel.image.value == picture and panel.state == state and control.wrong
     typed(panel, name, written)
-    assert panel.error.value == ""
+    assert panel.error.value == "" and not control.wrong
 
 
 def test_a_panel_that_starts_elsewhere_is_drawn_once():
-    drawn, control = [], widgets.IntSlider(1, min=0, max=5, description="x")
+    drawn, control = [], slider("x", 1, 0, 5, 1)
     Panel("once", {"x": control}, lambda s: s["x"], lambda f, r: drawn.append(r), lambda r: ("", {}), start={"x": 3})
     assert drawn == [3]
 
 
 def test_a_touch_of_the_picture_sets_controls():
-    control = widgets.FloatSlider(0.5, min=0, max=1, description="x")
+    control = slider("x", 0.5, 0.0, 1.0, 0.1)
     touches = []
 
     def point(figure, result, at, pressed):
@@ -465,22 +482,22 @@ def test_a_touch_of_the_picture_sets_controls():
 
 def test_a_slow_panel_says_that_it_works():
     said = []
-    control = widgets.IntSlider(1, min=0, max=5, description="x")
-    panel = Panel("slow", {"x": control}, lambda s: said.append(panel.note.value) if said else s, lambda f, r: None,
+    control = slider("x", 1, 0, 5, 1)
+    panel = Panel("slow", {"x": control}, lambda s: said.append(panel.image.below) if said else s, lambda f, r: None,
                   lambda r: ("", {}))  # fmt: skip
     said, panel._took = [""], 1.0
     control.value = 2
-    assert "Working" in said[1] and "Working" not in panel.note.value
+    assert "Working" in said[1] and "Working" not in panel.image.below
 
 
 def test_a_slow_panel_that_fails_works_no_longer(monkeypatch):
     monkeypatch.delenv("I2PEMD_STRICT")
-    control = widgets.IntSlider(1, min=0, max=5, description="x")
+    control = slider("x", 1, 0, 5, 1)
     panel = Panel("slow", {"x": control}, lambda s: 1 / s["x"], lambda f, r: None, lambda r: ("well", {}))
     panel._took = 1.0
     control.value = 0
     assert "ZeroDivisionError" in panel.error.value
-    assert "Working" not in panel.note.value and "well" in panel.note.value
+    assert "Working" not in panel.image.below and "well" in panel.image.below
 
 
 @pytest.mark.parametrize("entry", [-0.1, float("nan"), 11.0, None])
@@ -525,13 +542,13 @@ def test_an_error_stands_inline_and_the_last_good_picture_stays(monkeypatch):
 
 def test_a_defect_is_not_taken_for_a_users_mistake(monkeypatch):
     monkeypatch.delenv("I2PEMD_STRICT")
-    panel = Panel("broken", {"x": widgets.IntSlider(description="x")}, lambda s: 1 / s["x"], None, None)
+    panel = Panel("broken", {"x": slider("x", 0, 0, 5, 1)}, lambda s: 1 / s["x"], None, None)
     assert "ZeroDivisionError" in panel.error.value and panel.result is None
 
 
 def test_a_control_without_a_label_is_refused():
     with pytest.raises(BadInput, match="description"):
-        Panel("unnamed", {"x": widgets.IntSlider()}, lambda s: s, None, None)
+        Panel("unnamed", {"x": slider("", 0, 0, 5, 1)}, lambda s: s, None, None)
 
 
 def test_the_prototype_path_is_an_exponential_average():

@@ -64,8 +64,9 @@ class Slider(Control):
 
     @observe("typed")
     def _type(self, change):
-        if text := change["new"].strip():
-            number, error = _number(text), None
+        if change["new"]:
+            text, error = change["new"].strip(), None
+            number = _number(text)
             if number is None or not self.min <= number <= self.max or (self.digits == 0 and number % 1):
                 kind = "a number" if self.digits else "a whole number"
                 error = BadInput(f"{self.description}: expected {kind} from {self.min:g} to {self.max:g}, found "
