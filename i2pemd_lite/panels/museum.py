@@ -320,5 +320,7 @@ def panel(exhibit="one on the diagonal", **start):
 
     bring({"new": exhibit})
     controls["exhibit"].observe(bring, "value")
-    return Panel("failure museum", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 4.6),
-                 start=start)  # fmt: skip
+    museum = Panel("failure museum", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 4.6),
+                   start=start)  # fmt: skip
+    museum.boxes[0].children, museum.more.layout.display = tuple(controls.values()), "none"  # at most two at a time
+    return museum
