@@ -117,7 +117,7 @@ def band(plane, view):
     """A batch: confidence against distance, with the band shaded, or what stands in its place."""
     top, (low, high) = 0.42, view.thresholds
     plane.look(xlim=(0.3, 1.12), ylim=(0, 1.25 * top), xlabel="confidence s", ylabel="I2PEMD d")
-    plane.text(0.31, 0.015, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET)
+    plane.text(0.31, 0.03, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET)
     plane.rect(low, 0, max(high - low, 0), 1.12 * top, fc=style.BAND, zorder=0)
     plane.rect(high, 0, max(low - high, 0), 1.12 * top, ec=style.RED, hatch=style.RED, zorder=0)
     left, right = ("right", "left") if low <= high else ("left", "right")  # a name stands outside of the band
