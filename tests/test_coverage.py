@@ -4,7 +4,7 @@
 import numpy as np
 import ot
 import pytest
-from controls import move_every_control, moved_as_fresh
+from controls import move_every_control
 from test_task_panels import spread  # noqa: F401
 
 from i2pemd_lite import select
@@ -102,11 +102,6 @@ def test_every_control_works_and_the_points_are_those_of_the_rules(frozen):
     holds(panel.result, frozen)
     assert panel.result.differ > 0
     move_every_control(panel, lambda result: holds(result, frozen))
-
-
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel(frozen):
-    panel = coverage(frozen)
-    moved_as_fresh(panel)
 
 
 def test_where_nobody_is_taken_it_is_said(frozen):

@@ -6,7 +6,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from controls import ends, marks, move_every_control, unseen
+from controls import ends, marks, move_every_control, places, unseen
 from scans import case_of
 
 from i2pemd_lite import classification, segmentation, select
@@ -343,26 +343,28 @@ def test_what_chance_gives_is_what_draws_give(spread):
 
 def test_bars_whiskers_and_words_are_those_of_the_counts(spread):
     panel = selection.selection(spread, **LOOSE)
-    judged, (batch, shares) = panel.result.judged, (panel._card.planes[name].axes for name in ("batch", "shares"))
-    *whiskers, level = shares.lines
-    numbers = [text for text in shares.texts if text.get_position()[0] > 100]
-    for name, bar, whisker, text in zip(selection.ROWS, shares.patches, whiskers, numbers, strict=True):
+    judged, svg, planes = panel.result.judged, panel.image.value, panel._card.planes
+    level, *whiskers = (places(line)[:, 0] for line in marks(svg, "shares line"))
+    bars, numbers = marks(svg, "shares rect"), [mark for mark in marks(svg, "shares text") if "±" in mark.text]
+    zero, _ = planes["shares"].at(0, 0)
+    for name, bar, whisker, text in zip(selection.ROWS, bars, whiskers, numbers, strict=True):
         number, percent, error = judged.shares[name]
-        assert bar.get_width() == percent
-        np.testing.assert_allclose(whisker.get_xdata(), [percent - error, percent + error])
-        assert text.get_text() == f"{percent:.1f} ± {error:.1f}   {number}"
-    assert level.get_xdata()[0] == judged.shares["chance"].percent
+        wide, *tips = planes["shares"].at([percent, percent - error, percent + error], 0)[:, 0]
+        assert float(bar.width) == pytest.approx(wide - zero, abs=0.051)  # one decimal is written
+        np.testing.assert_allclose(whisker, tips, atol=0.051)
+        assert text.text == f"{percent:.1f} ± {error:.1f}   {number}"
+    assert level[0] == pytest.approx(planes["shares"].at(judged.shares["chance"].percent, 0)[0], abs=0.051)
     assert f"decides about {judged.shares['band'].number} of {spread.truth.numel()} pseudo-labels" in panel.words
     assert f"{judged.shares['near'].percent:.1f} % are right" in panel.words
-    (cut,) = [line for line in batch.lines if line.get_linestyle() == ":"]
-    assert cut.get_xdata()[0] == judged.chosen.scores[0][judged.sure[0]].min()
+    cut = places(marks(svg, "batch line")[-1])[0, 0]
+    assert cut == pytest.approx(planes["batch"].at(judged.chosen.scores[0][judged.sure[0]].min(), 0)[0], abs=0.051)
 
 
 def test_an_empty_band_is_said_and_not_divided_by(spread):
     panel = selection.selection(spread._replace(o=torch.full_like(spread.o, 1 / 7)))
     assert panel.result.judged.shares["near"].number == 0
-    texts = {text.get_position(): text.get_text() for text in panel._card.planes["shares"].axes.texts}
-    assert texts[108, selection.ROWS["near"][0]] == panel.numbers["let in: right"] == "nobody"
+    texts = [mark.text for mark in marks(panel.image.value, "shares text")]
+    assert texts[texts.index(selection.ROWS["near"][1]) + 1] == panel.numbers["let in: right"] == "nobody"
     assert "nan" not in panel.words + str(panel.numbers)
 
 

@@ -33,17 +33,18 @@ def contact(data, page=0):
 def draw_sheet(card, sheet):
     """A row of pictures for each class, and its count as a bar."""
     side, K = next(len(p[0]) for p in sheet.pictures if len(p)), len(CLASSES)
-    canvas = np.full((K, side + 2, COLUMNS, side + 2, 3), 246, np.uint8)
+    canvas = np.zeros((K, side + 2, COLUMNS, side + 2, 4), np.uint8)
     for k, pictures in enumerate(sheet.pictures):
-        canvas[k, :side, : len(pictures), :side] = pictures.swapaxes(0, 1)
-    ticks = [k * (side + 2) + side / 2 for k in range(K)]
-    left = card.plane("images", [0.06, 0.02, 0.62, 0.96], style.blank, yticks=ticks, yticklabels=CLASSES)
-    left.image(canvas.reshape(K * (side + 2), -1, 3), 0, 255, aspect="auto")
+        canvas[k, :side, : len(pictures), :side, :3] = pictures.swapaxes(0, 1)
+        canvas[k, :side, : len(pictures), :side, 3] = 255
+    rows = {"ylim": (K - 0.5, -0.5), "yticks": range(K)}
+    left = card.plane("images", [0.06, 0.02, 0.675, 0.96], "blank", **rows, yticklabels=CLASSES)
+    left.image(canvas.reshape(K * (side + 2), -1, 4), 0, 255, extent=(0, 1, K - 0.5, -0.5))
     total, most = sheet.counts.sum(), sheet.counts.max()
-    box = [0.70, 0.02, 0.29, 0.96]
-    right = card.plane("counts", box, style.blank, xlim=(0, 1.62 * most), ylim=(K - 0.5, -0.5))
+    box = [0.75, 0.02, 0.24, 0.96]
+    right = card.plane("counts", box, "blank", xlim=(0, 1.8 * most), ylim=(K - 0.5, -0.5))
     for k, count in enumerate(sheet.counts):
-        right.rect(0, k - 0.25, count, 0.5, color=style.QUIET, lw=0)
+        right.rect(0, k - 0.25, count, 0.5, fc=style.QUIET)
         right.text(count + 0.03 * most, k, f"{count}  ({100 * count / total:.1f} %)", va="center", size=8.5)
 
 
@@ -60,7 +61,7 @@ def describe_sheet(sheet):
 def sheet(data):
     """Images of each class of a `Prepared`, page by page, and the long tail."""
     pages = max(1, -(-int(np.bincount(data.labels.numpy()).max()) // COLUMNS))
-    controls = {"page": slider("page", 1, 1, pages, 1, width="420px")}
+    controls = {"page": slider("page", 1, 1, pages, 1)}
     return Panel("contact sheet", controls, lambda state: contact(data, state["page"] - 1), draw_sheet, describe_sheet,
                  size=(9.4, 5.2))  # fmt: skip
 
@@ -83,12 +84,12 @@ def look(data, state):
 def draw_views(card, views):
     """Two rows of pictures."""
     for row, (name, pictures) in enumerate(zip(("weak", "strong"), views.pictures, strict=True)):
-        card.paper.text(0.008, 0.68 - 0.47 * row, name, size=10, weight="bold", still=True)
+        card.paper.text(0.008, 0.68 - 0.47 * row, name, size=10, weight="bold")
         for n, picture in enumerate(pictures):
             box = [0.075 + 0.112 * n + 0.018 * (n > 0), 0.49 - 0.47 * row, 0.106, 0.42]
-            card.plane(f"{name} {n}", box, style.blank).image(picture, 0, 255, extent=(0, 1, 0, 1))
-    card.paper.text(0.085, 0.935, "as it is", size=9, still=True)
-    card.paper.text(0.21, 0.935, f"{VIEWS} views, each with its own draw", size=9, still=True)
+            card.plane(f"{name} {n}", box, "blank", aspect="equal").image(picture, 0, 255, extent=(0, 1, 0, 1))
+    card.paper.text(0.085, 0.935, "as it is", size=9)
+    card.paper.text(0.21, 0.935, f"{VIEWS} views, each with its own draw", size=9)
 
 
 def describe_views(views):
@@ -102,10 +103,10 @@ def describe_views(views):
 def views(data):
     """One image of a `Prepared` in its weak and strong views, with sliders for RandAugment."""
     controls = {
-        "image": slider("image", 1, 1, len(data), 1, width="320px"),
-        "n": slider("operations n", 2, 0, 4, 1, width="220px"),
-        "m": slider("largest strength m (of 10)", 10, 0, 10, 1, width="300px"),
-        "draw": slider("draw (seed)", 0, 0, 20, 1, width="220px"),
+        "image": slider("image", 1, 1, len(data), 1),
+        "n": slider("operations n", 2, 0, 4, 1),
+        "m": slider("largest strength m (of 10)", 10, 0, 10, 1),
+        "draw": slider("draw (seed)", 0, 0, 20, 1),
     }
     layout = [["image", "draw"], ["n", "m"]]
     return Panel("views", controls, lambda state: look(data, state), draw_views, describe_views, layout, (9.4, 2.75))

@@ -66,12 +66,12 @@ def compute(frozen, ranking, rule):
 CURVES = {
     "sure": {"color": style.BLUE, "lw": 2.2},
     "fixed": {"color": style.INK, "ls": "", "marker": ".", "ms": 4},
-    "learned": {"color": style.ORANGE, "lw": 1.8, "ls": (0, (5, 2))},
+    "learned": {"color": style.ORANGE, "lw": 1.8, "ls": (5, 2)},
 }
 POINTS = {
     "threshold": {"marker": "s", "ms": 9, "mfc": "none", "mec": style.INK, "mew": 1.8},
     "rival": {"marker": "o", "ms": 11, "mfc": "none", "mec": style.BLUE, "mew": 1.8},
-    "rule": {"marker": "*", "ms": 11, "mfc": style.ORANGE, "mec": style.CARD, "mew": 0.8},
+    "rule": {"marker": "*", "ms": 11, "mfc": style.ORANGE, "mec": style.PAPER, "mew": 0.8},
 }
 
 
@@ -94,7 +94,7 @@ def draw(card, result):
     right = card.plane("lead", [0.60, 0.25, 0.385, 0.62], ylim=(-1.15 * top, 1.15 * top), **across,
                        title="I2PEMD (learned G) less confidence", ylabel="difference (points)")  # fmt: skip
     above, below = (np.c_[cuts, result.lead + sign * result.doubt] for sign in (1, -1))
-    right.polygons([np.r_[above, below[::-1]]], facecolors="#e6dcc3", linewidths=0, zorder=0)
+    right.polygons([np.r_[above, below[::-1]]], fc=style.BAND, zorder=0)
     right.line([0, 101], [0, 0], color=style.BLUE, lw=2.2, zorder=1)
     right.line(cuts, result.lead, zorder=2, **CURVES["learned"])
     rule, rival = result.points["rule"], result.points["rival"]
@@ -105,7 +105,7 @@ def draw(card, result):
         (0.555, 0.085, "above 0: d ranks better than s; shaded: ± standard error"),
         (0.555, 0.03, "★  the I2PEMD rule less as many by s"),
     ):
-        card.paper.text(x, y, words, size=8.5, still=True)
+        card.paper.text(x, y, words, size=8.5)
 
 
 def describe(result):
@@ -138,6 +138,6 @@ def coverage(frozen, **start):
     Each batch is ranked by itself, as in training. The errors take pseudo-labels for independent; an image that is in
     several batches counts as often, so they are somewhat too small.
     """
-    ranking, controls = rank(frozen), rule_controls(frozen.o.shape[1], "250px")
+    ranking, controls = rank(frozen), rule_controls(frozen.o.shape[1])
     return Panel("precision against coverage", controls, lambda state: compute(frozen, ranking, tuple(state.values())),
                  draw, describe, layout=[list(controls)], size=(9.4, 3.7), start=start)  # fmt: skip

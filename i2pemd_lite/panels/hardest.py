@@ -96,15 +96,14 @@ def draw(card, result):
     for n, case in enumerate(result.cases):
         left, bottom = 4.72 * (n % 2), high - row * (n // 2 + 1) + 0.07
         box = [(left + 0.1) / wide, bottom / high, side / wide, side / high]
-        card.plane(f"image {n}", box, style.blank).image(case.image, 0, 255, extent=(0, 1, 0, 1))
+        card.plane(f"image {n}", box, "blank").image(case.image, 0, 255, extent=(0, 1, 0, 1))
         box = [(left + 2.1) / wide, bottom / high, 2.5 / wide, tall / high]
-        scores = card.plane(f"scores {n}", box, style.blank)
+        scores = card.plane(f"scores {n}", box, "blank")
         words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
         answers = case.scores == case.scores.max(1, keepdims=True)
         scores.matrix(case.scores, result.methods, CLASSES, aspect="auto", words=words, bold=answers)
-        frame = {"facecolor": "none", "clip_on": False, "zorder": 4}
-        for edge, width in ((style.CARD, 4.5), (style.RED, 2.2)):
-            scores.rect(case.truth - 0.5, -0.5, 1, methods, edgecolor=edge, linewidth=width, **frame)
+        for edge, width in ((style.PAPER, 4.5), (style.RED, 2.2)):
+            scores.rect(case.truth - 0.5, -0.5, 1, methods, ec=edge, lw=width, clip=False, zorder=4)
         value = ("mean score" if result.order == "hardest for all" else "range") + f" {case.value:.2f}"
         title = f"{case.place}. {CLASSES[case.truth]}   {value}   {case.id[-24:]}"
         card.paper.text((left + 0.1) / wide, (bottom + row - 0.31) / high, title, size=9, weight="bold")
@@ -144,9 +143,9 @@ def hardest(runs, **start):
     answers = scored(runs)
     count = {ALL: len(answers.truth), **{name: int((answers.truth == k).sum()) for k, name in enumerate(CLASSES)}}
     controls = {
-        "order": choice("order", list(ORDERS), "hardest for all", "280px"),
-        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL, "240px"),
-        "page": slider("page", 1, 1, pages_of(count[ALL]), 1, width="290px"),
+        "order": choice("order", list(ORDERS), "hardest for all"),
+        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL),
+        "page": slider("page", 1, 1, pages_of(count[ALL]), 1),
     }
     controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
     return Panel("hardest images", controls, lambda state: compute(answers, state), draw, describe,

@@ -52,11 +52,11 @@ def hill(plane, view):
     plane.line(P, view.cost, color=style.BLACK, lw=1.6)
     start, cost = P[14:80:15], view.cost[14:80:15]
     # With 0.5 the longest step, pₖ (1 − pₖ) = 1/4, ends before the next one begins.
-    along = 0.5 * view.push[14:80:15]
-    look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.014, "color": style.BLUE, "zorder": 3}
-    plane.arrows(np.c_[start, cost], np.c_[along, np.interp(start + along, P, view.cost) - cost], **look)
-    plane.points(WRONG, view.wrong, marker="X", ms=10, mfc=style.RED, mec=style.CARD, zorder=4)
-    plane.points(RIGHT, view.sign, marker="o", ms=10, mfc=style.BLACK, mec=style.CARD, zorder=4)
+    end = start + 0.5 * view.push[14:80:15]
+    ends = np.c_[end, np.interp(end, P, view.cost)]
+    plane.arrows(np.c_[start, cost], ends, lw=4, color=style.BLUE, zorder=3)
+    plane.points(WRONG, view.wrong, marker="X", ms=10, mfc=style.RED, mec=style.PAPER, zorder=4)
+    plane.points(RIGHT, view.sign, marker="o", ms=10, mfc=style.BLACK, mec=style.PAPER, zorder=4)
     plane.text(WRONG - 0.02, view.wrong + 0.09, f"wrong: {view.wrong:.2f}", size=8.5)
     plane.text(RIGHT + 0.09, view.sign + 0.11, f"right: {view.sign:.2f}", size=8.5, ha="right")
     words = "flat: no gradient anywhere" if np.abs(view.push).max() < 1e-9 else "→  steps of the gradient"
@@ -75,7 +75,7 @@ def features(plane, view):
     """A plane of features that are drawn together, and their prototypes."""
     plane.look(xlim=(-1.2, 7.6), ylim=(-2.0, 5.9), xticks=[], yticks=[])
     plane.points(*view.features.T, ms=3, alpha=0.5, **style.SOURCE)
-    plane.text(-1.0, -1.75, "○ features   ◆ prototypes", size=8, color=style.QUIET, still=True)
+    plane.text(-1.0, -1.75, "○ features   ◆ prototypes", size=8, color=style.QUIET)
     _prototypes(plane, view.prototypes, CENTRES - POINT, 0.75)
 
 
@@ -88,10 +88,10 @@ def spreads(card, box, _, yours):
     views = [exhibits.collapsed(spread, False) for spread in SPREADS]
     plane.line(range(len(views)), [view.price for view in views], color=style.BLACK, lw=1.6)
     plane.line(range(len(views)), [view.sign for view in views], color=style.BLUE, lw=1.6, ls="--")
-    plane.text(2.3, 0.56, "mean of G", size=8.5, still=True)
-    plane.text(1.25, 1.2, "largest g ÷ size", size=8.5, color=style.BLUE, still=True)
+    plane.text(2.3, 0.56, "mean of G", size=8.5)
+    plane.text(1.25, 1.2, "largest g ÷ size", size=8.5, color=style.BLUE)
     plane.line([x, x], [0, 2.0], color=style.QUIET, lw=1, ls=":", zorder=1)
-    look = {"marker": "o", "ms": 7, "mfc": style.RED, "mec": style.CARD, "zorder": 4, "clip_on": False}
+    look = {"marker": "o", "ms": 7, "mfc": style.RED, "mec": style.PAPER, "zorder": 4, "clip": False}
     plane.points([x, x], [yours.price, yours.sign], **look)
 
 
@@ -100,7 +100,7 @@ def absent(plane, view):
     plane.look(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", ylabel="c₄ from its class", yticks=range(0, 9, 2))
     zero = CENTRES[RARE].norm().item()
     plane.line([0, STEPS + 1], [zero, zero], color=style.LINE, lw=1, ls="--")
-    look = {"size": 8, "va": "center", "still": True}
+    look = {"size": 8, "va": "center"}
     plane.text(STEPS + 1, 8.3, "as far as zero is", ha="right", color=style.QUIET, **look)
     plane.text(0.6, 8.3, "▏ class 4 is in this batch", color=style.BLUE, **look)
     plane.line(range(1, STEPS + 1), view.error, color=style.BLACK, lw=1.5, marker="D", ms=3.5)
@@ -108,7 +108,7 @@ def absent(plane, view):
     plane.points(here, np.full(len(here), -0.95), marker="|", ms=9, mew=2, color=style.BLUE)
     for gone in np.flatnonzero(np.isnan(view.error))[:1]:
         last = view.error[gone - 1] if gone else 0.0
-        plane.points(gone + 1, last, marker="X", ms=11, mfc=style.RED, mec=style.CARD, zorder=4)
+        plane.points(gone + 1, last, marker="X", ms=11, mfc=style.RED, mec=style.PAPER, zorder=4)
         words = f"not a number (NaN)\nfrom step {gone + 1} on, for ever"
         plane.text(0.8, 4.0, words, size=9, weight="bold", color=style.RED)
 
@@ -117,20 +117,19 @@ def band(plane, view):
     """A batch: confidence against distance, with the band shaded, or what stands in its place."""
     top, (low, high) = 0.42, view.thresholds
     plane.look(xlim=(0.3, 1.12), ylim=(0, 1.25 * top), xlabel="confidence s", ylabel="I2PEMD d")
-    plane.text(0.31, 0.015, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET, still=True)
-    plane.rect(low, 0, max(high - low, 0), 1.12 * top, fc="#e6dcc3", lw=0, zorder=0)
-    plane.rect(high, 0, max(low - high, 0), 1.12 * top, fc="none", ec=style.RED, hatch="///", zorder=0)
+    plane.text(0.31, 0.03, "★ in by I2PEMD\n● in by s > τ_high\n○ out", size=7.5, color=style.QUIET)
+    plane.rect(low, 0, max(high - low, 0), 1.12 * top, fc=style.BAND, zorder=0)
+    plane.rect(high, 0, max(low - high, 0), 1.12 * top, ec=style.RED, hatch=style.RED, zorder=0)
     left, right = ("right", "left") if low <= high else ("left", "right")  # a name stands outside of the band
     for tau, name, ls, ha in ((low, "τ_low", "--", left), (high, "τ_high", "-", right)):
         plane.line([tau, tau], [0, 1.12 * top], color=style.INK, lw=1, ls=ls)
         plane.text(tau, 1.18 * top, f" {name} {tau:.2f} ", size=8, va="center", ha=ha)
-    edge, face = {"mec": style.QUIET, "mfc": style.CARD}, {"mec": style.CARD, "mfc": style.BLACK}
+    edge, face = {"mec": style.QUIET, "mfc": style.PAPER}, {"mec": style.PAPER, "mfc": style.BLACK}
     out, near = ~(view.low | view.high), view.low & ~view.high
     for members, marker, ms, look in ((out, "o", 5.5, edge), (view.high, "o", 6.5, face), (near, "*", 12, face)):
         plane.points(view.scores[members], view.distances[members], marker=marker, ms=ms, zorder=3, **look)
-    plate = {"facecolor": style.CARD, "edgecolor": "none", "pad": 2}  # against hatching and lines behind it
     words = "no\nband" if low >= high else "band"
-    plane.text((low + high) / 2, 1.06 * top, words, size=8.5, weight="bold", ha="center", va="top", bbox=plate)
+    plane.text((low + high) / 2, 1.06 * top, words, size=8.5, weight="bold", ha="center", va="top", halo=True)
 
 
 def ways(plane, view):
@@ -144,10 +143,10 @@ def ways(plane, view):
 def losses(card, box, healthy, yours):
     """The losses of both trainings, and the steps in which G changed."""
     floor = 0.02  # of the losses drawn: a saturated network has almost none on one batch and a huge one on the next
-    plane = card.plane("losses", box, lambda axes: axes.set(yscale="log") and axes.minorticks_off(), xlabel="step",
-                       xlim=(0, TRAINING + 1), ylim=(0.0015, 60), title="Loss   ─ yours   ╌ healthy   ┈ guessing",
+    plane = card.plane("losses", box, yscale="log", xlabel="step", xlim=(0, TRAINING + 1), ylim=(0.0015, 60),
+                       title="Loss   ─ yours   ╌ healthy   ┈ guessing",
                        yticks=[floor, 0.1, 1, 10], yticklabels=[f"≤ {floor}", "0.1", "1", "10"])  # fmt: skip
-    plane.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET, still=True)
+    plane.text(TRAINING + 1, 0.0075, "▏ G changed in this step", ha="right", size=8, color=style.QUIET)
     step = np.arange(1, TRAINING + 1)
     plane.line(step, yours.guess, color=style.QUIET, lw=1, ls=":")
     for view, height, ink, ls in ((healthy, 0.0045, style.BLUE, "--"), (yours, 0.0025, style.RED, "-")):
@@ -258,27 +257,27 @@ def draw(card, result):
     if exhibit.chart:
         exhibit.chart(card, boxes[2], *result.views)
 
-    paper.rect(0, 0, 1, 0.315, color="#e9e6dc", lw=0, zorder=-1, still=True)
+    paper.rect(0, 0, 1, 0.315, fc=style.SHADE)
     paper.text(0.02, 0.262, f"The sign to watch: {exhibit.sign}", size=9.5, weight="bold")
     why = f"bad {'above' if exhibit.above else 'below'} {exhibit.limit_in_words}: {exhibit.reason}"
     paper.text(0.02, 0.02, why, size=7.5, color=style.QUIET)
-    gauge = card.plane("gauge", [0.02, 0.125, 0.56, 0.052], style.framed, facecolor="none", xlim=(0, 1), ylim=(0, 1))
+    gauge = card.plane("gauge", [0.02, 0.125, 0.56, 0.052], "framed")
     limit = float(exhibit.scale(exhibit.limit))
     shaded = (limit, 0, 1 - limit, 1) if exhibit.above else (0, 0, limit, 1)
-    gauge.rect(*shaded, fc="#f3d9d5", ec=style.RED, hatch="////", lw=0, zorder=0)
-    gauge.line([limit, limit], [-0.25, 1.25], color=style.RED, lw=2, clip_on=False)
-    marks = (("healthy", "o", style.BLUE, {"va": "bottom", "weight": "normal"}, 1.35),
+    gauge.rect(*shaded, fc=style.ALARM, hatch=style.RED, zorder=0)
+    gauge.line([limit, limit], [-0.25, 1.25], color=style.RED, lw=2, clip=False)
+    marks = (("healthy", "o", style.BLUE, {"va": "bottom", "weight": ""}, 1.35),
              ("yours", "D", style.RED if bad else style.BLACK, {"va": "top", "weight": "bold"}, -0.4))  # fmt: skip
     for value, (word, marker, ink, look, y) in zip(result.signs, marks, strict=True):
         x = float(exhibit.scale(value))
-        gauge.points(x, 0.5, marker=marker, mfc=ink, ms=9, mec=style.CARD, clip_on=False, zorder=4)
+        gauge.points(x, 0.5, marker=marker, mfc=ink, ms=11, mec=style.PAPER, clip=False, zorder=4)
         side = "left" if x < 0.15 else "right" if x > 0.85 else "center"
-        gauge.text(x, y, f"{word} {exhibit.form.format(value)}", size=8.5, ha=side, clip_on=False, **look)
+        gauge.text(x, y, f"{word} {exhibit.form.format(value)}", size=8.5, ha=side, **look)
 
     verdict, ink = ("✖  The sign is there.", style.RED) if bad else ("✓  The sign is not there.", style.INK)
     paper.text(0.62, 0.262, verdict, size=10, weight="bold", color=ink)
     for y, word, sentence in ((0.20, "You see", exhibit.seen), (0.105, "To do", exhibit.do)):
-        paper.text(0.62, y, word, size=8.5, color=style.QUIET, va="center", still=True)
+        paper.text(0.62, y, word, size=8.5, color=style.QUIET, va="center")
         paper.text(0.685, y, sentence, size=8.5, va="center")
 
 
@@ -305,22 +304,23 @@ def panel(exhibit="one on the diagonal", **start):
     opening = {name: value for one in EXHIBITS.values() for name, value in one.broken.items()}
     controls = {
         "exhibit": choice("exhibit", list(EXHIBITS), exhibit),
-        "diagonal": slider("diagonal of G (cost)", opening["diagonal"], 0.0, 1.0, 0.05, width="380px"),
-        "spread": steps("spread of the features", [(fraction(s), s) for s in SPREADS], opening["spread"], "340px"),
+        "diagonal": slider("diagonal of G (cost)", opening["diagonal"], 0.0, 1.0, 0.05),
+        "spread": steps("spread of the features", [(fraction(s), s) for s in SPREADS], opening["spread"]),
         "fresh": switch("the bank had no update yet (zeros)", opening["fresh"]),
         "share": slider("class 4 is (part of all)", opening["share"], 0.0, 0.25, 0.01),
-        "absent": choice("an absent class", exhibits.RULES, opening["absent"], "330px"),
+        "absent": choice("an absent class", exhibits.RULES, opening["absent"]),
         "tau_low": slider("τ_low", opening["tau_low"], 0.5, 0.95, 0.01),
         "tau_high": slider("τ_high", opening["tau_high"], 0.5, 0.95, 0.01),
-        "rate": steps("learning rate", exhibits.RATES, opening["rate"], "340px"),
+        "rate": steps("learning rate", exhibits.RATES, opening["rate"]),
     }
 
     def bring(change):
         for name in opening:
-            control = getattr(controls[name], "shown", controls[name])
-            control.layout.display = None if name in EXHIBITS[change["new"]].broken else "none"
+            controls[name].layout.display = None if name in EXHIBITS[change["new"]].broken else "none"
 
     bring({"new": exhibit})
     controls["exhibit"].observe(bring, "value")
-    return Panel("failure museum", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 4.6),
-                 start=start)  # fmt: skip
+    museum = Panel("failure museum", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 4.6),
+                   start=start)  # fmt: skip
+    museum.boxes[0].children, museum.more.layout.display = tuple(controls.values()), "none"  # at most two at a time
+    return museum

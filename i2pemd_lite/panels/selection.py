@@ -102,10 +102,9 @@ def judge(frozen, tau_low, tau_high, top, ground):
 MARKS = {  # (chosen, right) -> look
     (False, True): {"marker": "o", "mfc": "none", "mec": style.QUIET, "ms": 6},
     (False, False): {"marker": "x", "mec": style.QUIET, "ms": 6, "mew": 1.2},
-    (True, True): {"marker": "o", "mfc": style.BLACK, "mec": style.CARD, "ms": 7},
-    (True, False): {"marker": "X", "mfc": style.RED, "mec": style.CARD, "ms": 9},
+    (True, True): {"marker": "o", "mfc": style.BLACK, "mec": style.PAPER, "ms": 7},
+    (True, False): {"marker": "X", "mfc": style.RED, "mec": style.PAPER, "ms": 9},
 }
-BAND, ALWAYS = "#e6dcc3", "#dfe5ea"  # shades
 
 
 def draw(card, result):
@@ -125,8 +124,8 @@ def _draw_batch(card, result):
     plane = card.plane("batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top),
                        ylabel="I2PEMD d", xlabel="confidence s (Eq. 15)",
                        title="One batch: I2PEMD d against confidence s")  # fmt: skip
-    for left, end, colour in ((low, high, BAND), (high, 1.0, ALWAYS)):
-        plane.rect(left, 0, end - left, 1.12 * top, facecolor=colour, zorder=0)
+    for left, end, colour in ((low, high, style.BAND), (high, 1.0, style.SHADE)):
+        plane.rect(left, 0, end - left, 1.12 * top, fc=colour, zorder=0)
     for name, x, room in (  # in units of s: where each name stands, and what is left beside it
         ("never", max(low / 2, 0.2), 1.0),
         ("band", (low + high) / 2, high - low - 0.07),
@@ -138,12 +137,13 @@ def _draw_batch(card, result):
     for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
         plane.points(s[mine], d[mine], zorder=3, **look)
-    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5, still=True)
+    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5)
     # The distance of the last of the T nearest, and where as many by s begin
     last = np.sort(d)[T - 1]
     plane.line([0, 1], [last, last], color=style.QUIET, lw=1, ls="--", zorder=2)
     x, side = (0.135, "left") if last < 0.3 * top else (1.0, "right")
-    plane.text(x, last, f"T = {T} nearest: on or below", size=8, color=style.QUIET, va="bottom", ha=side)
+    look = {"va": "bottom" if last < 0.9 * top else "top", "ha": side, "color": style.QUIET}
+    plane.text(x, last, f" T = {T} nearest: on or below ", size=8, **look)
     if sure.any():
         cut = s[sure].min()
         plane.line([cut, cut], [0, 0.99 * top], color=style.BLUE, lw=1.4, ls=":", zorder=2)
@@ -153,21 +153,21 @@ def _draw_batch(card, result):
 
 def _draw_shares(card, shares):
     """A bar for each set of `ROWS`, with its words on the left and its numbers on the right."""
-    plane = card.plane("shares", [0.69, 0.225, 0.165, 0.68], style.blank, facecolor="none",
-                       xlim=(0, 100), ylim=(6.5, -0.55), xticks=(0, 50, 100))  # fmt: skip
+    plane = card.plane("shares", [0.69, 0.225, 0.165, 0.68], "blank", xlim=(0, 100), ylim=(6.5, -0.55),
+                       xticks=(0, 50, 100))  # fmt: skip
     low, high = (0.225 + 0.68 * (6.5 - height) / 7.05 for height in (5.15, 0.7))
-    card.paper.rect(0.51, low, 0.48, high - low, color=BAND, lw=0, zorder=-1, still=True)  # behind the plane
-    plane.text(-102, 1.15, "the band, where I2PEMD decides", size=8.5, weight="bold", va="center", still=True)
+    card.paper.rect(0.51, low, 0.48, high - low, fc=style.BAND)
+    plane.text(-102, 1.15, "the band, where I2PEMD decides", size=8.5, weight="bold", va="center")
     for name, (height, title) in ROWS.items():
         number, percent, error = shares[name]
-        look = {"size": 8.5, "va": "center", "weight": "bold" if name == "near" else "normal"}
-        plane.text(-102, height, title, **look, still=True)
+        look = {"size": 8.5, "va": "center", "weight": "bold" if name == "near" else ""}
+        plane.text(-102, height, title, **look)
         plane.text(108, height, f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody", **look)
         if number:
-            colour = style.BLACK if name == "near" else "#8d919b"
-            plane.rect(0, height - 0.29, percent, 0.58, facecolor=colour, zorder=1)
+            colour = style.BLACK if name == "near" else style.GREY
+            plane.rect(0, height - 0.29, percent, 0.58, fc=colour, zorder=1)
             ends = np.clip([percent - error, percent + error], 0, 100)
-            plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip_on=False)
+            plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip=False)
     ends = ROWS["band"][0] - 0.45, ROWS["chance"][0] + 0.45
     plane.line([shares["chance"].percent] * 2, ends, color=style.INK, lw=1, ls="--", zorder=2)
     for y, size, ink, words in (
@@ -175,7 +175,7 @@ def _draw_shares(card, shares):
         (0.09, 8, style.QUIET, "┆  what a draw at random gives on average; its ± is the"),
         (0.035, 8, style.QUIET, "spread of such draws, the others' is the standard error"),
     ):
-        card.paper.text(0.52, y, words, size=size, color=ink, still=True)
+        card.paper.text(0.52, y, words, size=size, color=ink)
 
 
 def describe(result):
@@ -217,9 +217,9 @@ def selection(frozen, **start):
     """
     batches, count, _ = frozen.o.shape
     controls = {
-        **rule_controls(count, "320px"),
-        "batch": slider("batch", 1, 1, batches, 1, width="260px"),
-        "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned", "200px"),
+        **rule_controls(count),
+        "batch": slider("batch", 1, 1, batches, 1),
+        "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned"),
     }
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
 
@@ -231,12 +231,12 @@ def selection(frozen, **start):
     return Panel("selection", controls, compute, draw, describe, layout=layout, size=(9.4, 3.9), start=start)
 
 
-def rule_controls(count, width):
+def rule_controls(count):
     """Sliders for τ_low, τ_high and T of batches of `count` images."""
     controls = {
-        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01, width=width),
-        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01, width=width),
-        "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1, width="320px"),
+        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01),
+        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01),
+        "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1),
     }
     keep_apart(controls)
     return controls

@@ -81,6 +81,7 @@ class WholeSlider(Slider):
     """A slider of whole numbers."""
 
     value = Int().tag(sync=True)
+    min, max, step = Int(0).tag(sync=True), Int(1).tag(sync=True), Int(1).tag(sync=True)
 
 
 class Steps(Control):
