@@ -133,7 +133,7 @@ class Panel(widgets.VBox):
         control = self.controls[name]
         try:
             control.value = value
-        except (TraitError, TypeError, ValueError) as error:
+        except (TraitError, TypeError, ValueError, OverflowError) as error:
             raise BadInput(f"{self.title}, {name}: expected a value that the control takes; {error}") from None
         if control.value != value:  # a slider clips to its ends instead of refusing
             raise BadInput(f"{self.title}, {name}: expected a value within its ends, found {value!r}")
