@@ -149,7 +149,7 @@ def _box(plane, x, y, block, ink, lw, mark):
     """A stage around (x, y); `mark` says that a layer has one normalisation."""
     plane.rect(x - WIDE, y - TALL, 2 * WIDE, 2 * TALL, fc=style.PAPER, ec=ink, lw=lw, round=6, zorder=3)
     layers = [
-        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))}→{layer.channels[1]} {('', mark, '○×')[layer.norms]}"
+        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))}→{layer.channels[1]}{('', mark, '○×')[layer.norms]}"
         for layer in block.layers
     ]
     parameters = block.parameters // (1 if block.shared else len(MODALITIES))
