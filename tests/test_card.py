@@ -40,6 +40,13 @@ def test_lines_break_where_a_number_is_missing_and_are_cut_off_where_they_leave_
     assert not hasattr(free, "clip_path") and free.stroke_linecap == "square"
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_has_no_place_is_nowhere():
+    card, here = plane()
+    here.line([0, 20], [np.nan, np.nan], marker="o")
+    assert {mark.d for mark in marks(card.svg(), "p")} == {""}
+
+
 @pytest.mark.parametrize("marker", "o.DsX*x|_^v")
 def test_a_marker_lies_around_its_place(marker):
     card, here = plane()
@@ -78,10 +85,20 @@ def test_what_has_a_higher_zorder_lies_above_and_else_what_is_said_later():
     assert [mark.key for mark in marks(card.svg(), "p")] == ["p rect 0", "p line 0", "p text 0", "p rect 1"]
 
 
+def test_letters_are_markers_too():
+    card, here = plane()
+    here.points([1, 9, np.nan], [1, 9, 9], marker="$B$", color=style.RED)
+    (letters,) = marks(card.svg(), "p letters")
+    assert letters.text == "BB" and letters.fill == style.RED
+    np.testing.assert_allclose(list(map(float, letters.x.split())), here.at([1, 9], [1, 9])[:, 0], atol=0.06)
+
+
 def test_ticks_are_round_and_within_the_plane():
     card, here = plane("axes", xlim=(-0.3, 1.7), ylim=(1, 1000), yscale="log", ticks=4)
     said = [mark.text for mark in marks(card.svg(), "p axes text")]
     assert said == ["0.0", "0.5", "1.0", "1.5", "1", "10", "100", "1,000"]
+    here.look(ylim=(0.01, 100))
+    assert [mark.text for mark in marks(card.svg(), "p axes text")][4:] == ["0.01", "0.1", "1", "10", "100"]
     for low, high in (0, 1), (-7.3, 2.1), (0.001, 0.0042), (99, 30_000):
         found = nice(low, high, 5)
         assert 2 <= len(found) <= 7 and low <= min(found) and max(found) <= high
@@ -102,10 +119,11 @@ def test_no_text_is_smaller_than_eleven_pixels():
 
 def test_names_are_words_and_never_markup():
     card = Card(2, 2)
-    for n, name in enumerate(["$x_$", "<b>&", 'a "b"']):
+    for n, name in enumerate(["$x_$", "<b>&", 'a  "b"']):
         card.paper.text(0.1, 0.2 * n, name)
         card.plane(name, [0, 0, 1, 1]).rect(0, 0, 1, 1)
-    assert [mark.text for mark in marks(card.svg('"words" <i>'), "paper text")] == ["$x_$", "<b>&", 'a "b"']
+    assert [mark.text for mark in marks(card.svg('"words" <i>'), "paper text")] == ["$x_$", "<b>&", 'a  "b"']
+    assert "text{white-space:pre}" in card.svg()
 
 
 def test_a_drawing_that_fails_leaves_the_picture_as_it_was(monkeypatch):

@@ -42,40 +42,40 @@ def draw(card, result):
     K, k = len(result.p), result.label
     where, ends = np.arange(K), (-0.6, K - 0.4)
     ticks = {"xlim": ends, "xticks": where}
-    left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.08), **ticks, xticklabels=style.names("p", K))
-    left.look(title="Prediction p, and the column G[:, k]")
+    left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.08), ticks=6, **ticks)
+    left.look(title="Prediction p, and the column G[:, k]", xticklabels=style.names("p", K))
     for i, value in enumerate(result.p):
-        left.rect(i - ASIDE - 0.22, 0, 0.44, value, color=style.BLUE, lw=0)
+        left.rect(i - ASIDE - 0.22, 0, 0.44, value, fc=style.BLUE)
         look = {"ha": "center", "va": "bottom", "size": 8, "color": style.BLUE}
         left.text(i - ASIDE, value + 0.015, style.number(value), **look)
     left.points(where + 0.27, result.ground[:, k], marker="_", ms=11, mew=2.6, color=style.INK)
     left.points(k - ASIDE, -0.05, ms=8, **style.PROTOTYPE)
-    card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k", size=8.5, still=True)
+    card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k", size=8.5)
 
-    middle = card.plane("parts", [0.375, 0.22, 0.275, 0.63], style.blank, xlim=(0, 1.0), ylim=(2.35, -0.7))
+    middle = card.plane("parts", [0.375, 0.22, 0.275, 0.63], "blank", xlim=(0, 1.0), ylim=(2.35, -0.7))
     middle.look(title="What the classes add to the distance")
     for row, parts in enumerate(result.parts):
         for i, (part, end) in enumerate(zip(parts, np.cumsum(parts), strict=True)):
-            middle.rect(end - part, row - 0.21, part, 0.42, fc=("#2e3b56", "#566487")[i % 2], ec=style.CARD, lw=0.8)
+            middle.rect(end - part, row - 0.21, part, 0.42, fc=(style.DEEP, style.STEEL)[i % 2], ec=style.PAPER, lw=0.8)
             if part > 0.035:
-                look = {"color": style.CARD, "size": 8, "ha": "center", "va": "center"}
+                look = {"color": style.PAPER, "size": 8, "ha": "center", "va": "center"}
                 middle.text(end - part / 2, row, str(i + 1), **look)
-    middle.rect(0, 1.79, min(result.distances[2] / TOPS[2], 1.0), 0.42, color="#8d919b", lw=0)
+    middle.rect(0, 1.79, min(result.distances[2] / TOPS[2], 1.0), 0.42, fc=style.GREY)
     measures = "I2PEMD: pᵢ Gᵢₖ", "fixed form: pᵢ, but for i = k", "cross-entropy: −log pₖ, cut at 4"
     for row, (words, distance) in enumerate(zip(measures, result.distances, strict=True)):
-        middle.text(0, row - 0.36, words, size=8.5, va="center", still=True)
+        middle.text(0, row - 0.36, words, size=8.5, va="center")
         middle.text(1.0, row - 0.36, f"{distance:.3f}", size=9.5, weight="bold", ha="right", va="center")
-    card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1", size=8.5, still=True)
+    card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1", size=8.5)
 
     box = [0.715, 0.22, 0.275, 0.63]
     right = card.plane("gradients", box, ylim=(-1.15, 1.15), **ticks, xticklabels=style.names("z", K))
     right.look(title="Gradient by the logits, ∂/∂zⱼ")
-    right.line(ends, [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
+    right.line(ends, [0, 0], color=style.LINE, lw=1, zorder=0)
     for i, value in enumerate(result.gradients[0]):
-        right.rect(i - 0.25, 0, 0.5, value, color="#2e3b56", lw=0)
+        right.rect(i - 0.25, 0, 0.5, value, fc=style.DEEP)
     right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
     right.points(where, result.gradients[2], ms=7, **style.TARGET)
-    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   × cross-entropy", size=8.5, still=True)
+    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   × cross-entropy", size=8.5)
 
 
 def describe(result):
@@ -102,7 +102,7 @@ def point(card, result, at, pressed):
     A mass m makes a share y beside the others' sum r when m / (m + r) = y, that is m = r y/(1 − y). Where that is more
     than a slider takes, m is 1 and the others shrink together.
     """
-    place = style.place(card.planes["p"].axes, at)
+    place = card.planes["p"].place(at)
     if place is None:
         return {}
     k, y = int(np.clip(np.rint(place[0]), 0, len(result.p) - 1)), float(np.clip(place[1], 0.0, 0.99))
@@ -121,12 +121,11 @@ def panel(K=7, ground="scattered", **start):
     if K not in range(2, 8):
         raise BadInput(f"K: expected 2 to 7 classes, found {K!r}")
     choices = {
-        "label": choice("label k", list(range(1, K + 1)), 1, "150px"),
-        "ground": choice("prototypes", list(GROUNDS), ground, "260px"),
+        "label": choice("label k", list(range(1, K + 1)), 1),
+        "ground": choice("prototypes", list(GROUNDS), ground),
     }
     masses = {
-        f"p{i}": slider(f"p{style.subscript(i)} (mass)", mass, 0.0, 1.0, 0.01, width="225px")
-        for i, mass in enumerate(START[:K], 1)
+        f"p{i}": slider(f"p{style.subscript(i)} (mass)", mass, 0.0, 1.0, 0.01) for i, mass in enumerate(START[:K], 1)
     }
     return Panel("bars", {**choices, **masses}, lambda state: compute(state, K), draw, describe,
                  [list(choices), list(masses)], (9.4, 3.1), point, start)  # fmt: skip

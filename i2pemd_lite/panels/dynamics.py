@@ -82,21 +82,21 @@ def draw(card, result):
     plane = card.plane("features", [0.035, 0.12, 0.37, 0.75], xlim=(-1.6, 6.8), ylim=(-1.8, 5.3))
     plane.look(title="Features of the last step, ways of the prototypes")
     plane.points(*result.features[~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE)
-    plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | {"markeredgewidth": 1.3})
+    plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | {"mew": 1.3})
     for k, (x, y) in enumerate(result.path[-1]):
         plane.line(*result.path[:, k].T, color=style.BLACK, lw=1.3, ls=LINES[k])
-        at, words = ((x + 0.15, y + 0.28), c[k]) if np.isfinite(x) else (CENTRES[k], f"{c[k]} not seen")
-        plane.text(*at, words, weight="bold")
-    ring = style.PROTOTYPE | {"markerfacecolor": "none", "markeredgecolor": style.QUIET}
+        at, words = ((x + 0.2, y + 0.25), c[k]) if np.isfinite(x) else (CENTRES[k] - [0.8, 0], f"{c[k]} not seen")
+        plane.text(*at, words, weight="bold", halo=True)
+    ring = style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET}
     plane.points(*result.other.T, ms=10, **ring)
     plane.points(*result.path[-1].T, ms=9, **style.PROTOTYPE)
-    corner = {"transform": plane.axes.transAxes, "ha": "right", "va": "top", "weight": "bold", "still": True}
-    key = (0.97, "CT ○", style.BLUE), (0.90, "MR ×", style.ORANGE), (0.83, "other pooling ◇", style.QUIET)
-    for y, words, ink in key:
-        plane.text(0.99, y, words, color=ink, **corner)
+    corner = {"inside": True, "ha": "right", "va": "top", "weight": "bold"}
+    key = (0.47, "CT ○", style.BLUE), (0.61, "MR ×", style.ORANGE), (0.99, "other pooling ◇", style.QUIET)
+    for x, words, ink in key:
+        plane.text(x, 0.99, words, color=ink, **corner)
 
     high = max(1.0, np.ceil(2.2 * np.nanmax(error)) / 2) if np.isfinite(error).any() else 1.5
-    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0, high))
+    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0, high), ticks=5)
     distances.look(title="Distance to the class centre", xlabel="step")
     for k, height in enumerate(style.apart(np.nan_to_num(error[-1]), 0.07 * high)):
         distances.line(range(1, STEPS + 1), error[:, k], color=style.BLACK, lw=1.4, ls=LINES[k])
@@ -107,7 +107,7 @@ def draw(card, result):
     ages.look(title="Age: steps since an update", xlabel="steps  (| oldest it has been)")
     ages.look(xticks=(0, 10, 20, 30), yticks=range(K), yticklabels=c)
     for k, age in enumerate(result.age[-1]):
-        ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, color=style.QUIET, lw=0)
+        ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, fc=style.QUIET)
         words = f"{int(age)} now" if np.isfinite(age) else "not seen"
         ages.text(1.35 * STEPS, k, words, ha="right", va="center", size=8)
     oldest = np.nan_to_num(result.age).max(0)
@@ -139,13 +139,13 @@ def describe(result):
 def panel(**start):
     """The panel; values in `start` set controls."""
     controls = {
-        "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02, width="400px"),
-        "batch": slider("batch (instances)", 32, 4, 128, 4, width="400px"),
-        "rarest": slider("class 4 is (part of all)", 0.02, 0.0, 0.25, 0.01, width="400px"),
-        "drift": slider("drift (feature units)", 2.0, 0.0, 3.0, 0.1, width="400px"),
-        "gap": slider("MR lies off CT by (feature units)", 1.0, 0.0, 2.0, 0.1, width="400px"),
-        "share": slider("MR is (part of all)", 0.5, 0.0, 1.0, 0.05, width="400px"),
-        "pool": choice("update with the", list(WAYS), "pooled voxels (Eq. 11)", "400px"),
+        "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02),
+        "batch": slider("batch (instances)", 32, 4, 128, 4),
+        "rarest": slider("class 4 is (part of all)", 0.02, 0.0, 0.25, 0.01),
+        "drift": slider("drift (feature units)", 2.0, 0.0, 3.0, 0.1),
+        "gap": slider("MR lies off CT by (feature units)", 1.0, 0.0, 2.0, 0.1),
+        "share": slider("MR is (part of all)", 0.5, 0.0, 1.0, 0.05),
+        "pool": choice("update with the", list(WAYS), "pooled voxels (Eq. 11)"),
         "zeros": switch("start from zeros, not from the first mean", False),
     }
     layout = [["alpha", "batch"], ["rarest", "share"], ["drift", "gap"], ["pool", "zeros"]]

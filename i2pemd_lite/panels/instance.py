@@ -14,18 +14,9 @@ from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps, switch
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MEASURES = ("I2PEMD  p · G[:, k]", "fixed form  1 − pₖ", "cross-entropy  −log pₖ")
 TOPS = (1.0, 1.0, 4.0)
-SIDE = 96  # of the heat map, in points
-
-
-def _grid():
-    """(SIDE², 3): the prediction of each point. What lies outside of the triangle is clamped; its edges cut it off."""
-    x, y = np.meshgrid(np.linspace(0, 1, SIDE), np.linspace(0, CORNERS[2, 1], SIDE))
-    p3 = y / CORNERS[2, 1]
-    p2 = x - p3 / 2
-    return torch.tensor(np.stack([1 - p2 - p3, p2, p3], -1)).clamp(min=0).view(-1, 3)
-
-
-GRID = _grid()
+PARTS = np.arange(1, 10) / 10  # of the top of each measure, between which its bands lie
+# −log pₖ is more than t where 1 − pₖ is more than 1 − e⁻ᵗ: so its bands have straight edges too.
+LEVELS = (PARTS, PARTS, 1 - np.exp(-TOPS[2] * PARTS))
 # (28, 3): predictions spread evenly over the inside of the simplex, 7 along an edge
 FIELD = np.array([(i + 1 / 3, j + 1 / 3, 7 - i - j - 2 / 3) for i in range(7) for j in range(7 - i)]) / 7
 
@@ -58,6 +49,17 @@ def with_gradients(p, label, ground, diagonal=0.0):
     return torch.stack(values).detach().numpy(), torch.stack(gradients).numpy()
 
 
+def above(cost, level):
+    """The corners of the part of the triangle where p · cost is more than `level`; none where that is nowhere."""
+    corners = []
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        if cost[i] > level:
+            corners.append(CORNERS[i])
+        if (cost[i] > level) != (cost[j] > level):
+            corners.append(CORNERS[i] + (level - cost[i]) / (cost[j] - cost[i]) * (CORNERS[j] - CORNERS[i]))
+    return corners
+
+
 def compute(state):
     """The measures of the prediction in `state`, their gradients by its logits, and the maps around it.
 
@@ -72,35 +74,33 @@ def compute(state):
     distances, gradients = with_gradients(torch.tensor(points), k, G, diagonal)
     # A step down the logits' gradient moves p by J(−∂/∂z) with J = diag(p) − p pᵀ.
     moves = points * (-gradients - (points * -gradients).sum(-1, keepdims=True))
-    maps = torch.stack(measures(GRID, k, G, diagonal)).view(3, SIDE, SIDE).numpy()
+    costs = G[:, k].numpy(), 1 - (1 - diagonal) * np.eye(3)[k], 1 - np.eye(3)[k]
+    bands = [[above(cost, level) for level in levels] for cost, levels in zip(costs, LEVELS, strict=True)]
     return SimpleNamespace(p=points[0], label=k, ground=G.numpy(), distances=distances[:, 0], gradients=gradients[:, 0],
-                           maps=maps, pushes=moves @ CORNERS)  # fmt: skip
+                           bands=bands, pushes=moves @ CORNERS)  # fmt: skip
 
 
 def draw(card, result):
     """Three simplexes: bands of equal distance, small arrows where a gradient step moves each prediction."""
-    from matplotlib import colormaps
-    from matplotlib.patches import Polygon
-
-    where, bands = result.p @ CORNERS, colormaps[style.HEAT].resampled(10)
-    arrow = {"angles": "xy", "scale_units": "xy", "pivot": "tail", "color": "white", "edgecolor": "black"}
+    where, field, arrow = result.p @ CORNERS, FIELD @ CORNERS, {"color": style.PAPER, "ec": style.INK}
     for i, measure in enumerate(MEASURES):
         box = [0.015 + 0.333 * i, 0.02, 0.30, 0.86]
-        plane = card.plane(measure, box, style.blank, aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
-        card.paper.text(0.02 + 0.333 * i, 0.93, measure, size=9.5, still=True)
-        look = {"interpolation": "nearest", "origin": "lower", "extent": (0, 1, 0, CORNERS[2, 1])}
-        image = plane.image(result.maps[i], 0, TOPS[i], cmap=bands, **look)
-        image.set_clip_path(Polygon(CORNERS, transform=plane.axes.transData))
+        plane = card.plane(measure, box, "blank", aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
+        card.paper.text(0.02 + 0.333 * i, 0.93, measure, size=9.5)
+        for part, corners in zip(PARTS, result.bands[i], strict=True):
+            if corners:
+                plane.polygons([corners], style.heat(part / PARTS[-1])[0])
+        plane.polygons([CORNERS], "none", style.LINE, 1.5)
         pushes = result.pushes[i] / max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
-        plane.arrows(FIELD @ CORNERS, pushes[1:], scale=8, width=0.007, linewidth=0.5, **arrow)
-        plane.arrows(where[None], pushes[:1], scale=4, width=0.014, linewidth=0.8, zorder=4, **arrow)
+        plane.arrows(field, field + pushes[1:] / 8, **arrow)
+        plane.arrows(where[None], where + pushes[:1] / 4, lw=3, zorder=4, **arrow)
         plane.points(*CORNERS[result.label], ms=11, zorder=5, **style.PROTOTYPE)
-        plane.points(*where, ms=10, mec=style.CARD, mew=1.5, zorder=5, **style.SOURCE)
+        plane.points(*where, ms=10, mec=style.PAPER, mew=1.5, zorder=5, **style.SOURCE)
         for k, aside in enumerate([(-0.06, -0.07), (0.06, -0.07), (0, 0.06)]):
-            plane.text(*CORNERS[k] + aside, f"class {k + 1}", ha="center", va="center", size=8.5, still=True)
+            plane.text(*CORNERS[k] + aside, f"class {k + 1}", ha="center", va="center", size=8.5)
         plane.text(-0.14, 0.80, f"{result.distances[i]:.3f}", size=13, weight="bold", va="center")
         end = f"of {style.number(TOPS[i])}" if i < 2 else "cut at 4"
-        plane.text(-0.14, 0.69, end, size=8, color=style.QUIET, still=True)
+        plane.text(-0.14, 0.69, end, size=8, color=style.QUIET)
 
 
 def describe(result):
@@ -123,7 +123,7 @@ def point(card, result, at, pressed):
 
     With the corners as columns, (x, y, 1) = C p is a linear system, whose solution is p inside of the triangle.
     """
-    places = [style.place(plane.axes, at) for plane in card.planes.values()]
+    places = [plane.place(at) for plane in card.planes.values()]
     place = next((place for place in places if place is not None), None)
     if place is None:
         return {}
@@ -140,13 +140,13 @@ def panel(**start):
     # G of three classes has entries that are multiples of 1/6, at most 2/3.
     sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
     controls = {
-        "label": choice("label k", [1, 2, 3], 1, "150px"),
-        "g12": steps("G₁₂ (cost)", sixths, 1 / 3, "230px"),
-        "g13": steps("G₁₃ (cost)", sixths, 1 / 2, "230px"),
-        "g23": steps("G₂₃ (cost)", sixths, 1 / 2, "230px"),
         "share": slider("p₁ (share)", 0.5, 0.0, 1.0, 0.01),
-        "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01, width="380px"),
+        "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01),
+        "label": choice("label k", [1, 2, 3], 1),
+        "g12": steps("G₁₂ (cost)", sixths, 1 / 3),
+        "g13": steps("G₁₃ (cost)", sixths, 1 / 2),
+        "g23": steps("G₂₃ (cost)", sixths, 1 / 2),
         "diagonal": switch("fixed form with 1 on its diagonal too", False),
     }
-    layout = [["label", "g12", "g13", "g23"], ["share", "rest"], ["diagonal"]]
+    layout = [["share", "rest", "label"], ["g12", "g13", "g23", "diagonal"]]
     return Panel("instance to prototype", controls, compute, draw, describe, layout, (9.4, 3.0), point, start)

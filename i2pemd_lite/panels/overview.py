@@ -1,6 +1,5 @@
 """The method in one picture: features of two modalities, shared prototypes, the ground distance, and the transport."""
 
-from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,45 +25,38 @@ def compute(state):
 def draw(card, result):
     """Left the features and prototypes, middle G with the label's column framed, right the mass that moves."""
     box = [0.02, 0.06, 0.28, 0.78]
-    plane = card.plane("features", box, style.blank, aspect="equal", xlim=(-0.9, 3.9), ylim=(-1.5, 2.2))
-    card.paper.text(0.02, 0.92, "1  Features, one prototype a class", size=10, still=True)
+    plane = card.plane("features", box, "blank", aspect="equal", xlim=(-0.9, 3.9), ylim=(-1.5, 2.2))
+    card.paper.text(0.02, 0.92, "1  Features, one prototype a class", size=10)
     random = np.random.default_rng(3)
     for i, centre in enumerate(PROTOTYPES.numpy()):
         ct, mr = centre + 0.26 * random.standard_normal((2, 14, 2)) + [[[-0.12, 0.1]], [[0.12, -0.1]]]
-        plane.points(*ct.T, ms=4.5, alpha=0.7, still=True, **style.SOURCE)
-        plane.points(*mr.T, ms=5, alpha=0.8, still=True, **{**style.TARGET, "markeredgewidth": 1.4})
-        plane.points(*centre, ms=10, still=True, **style.PROTOTYPE)
+        plane.points(*ct.T, ms=4.5, alpha=0.7, **style.SOURCE)
+        plane.points(*mr.T, ms=5, alpha=0.8, **style.TARGET | {"mew": 1.4})
+        plane.points(*centre, ms=10, **style.PROTOTYPE)
         name, place = f"c{style.subscript(i + 1)}", centre + [0.2, 0.14]
-        plane.text(*place, name, weight="bold", size=11, path_effects=_halo(), still=True)
-    plane.text(2.4, 2.0, "○ CT", color=style.BLUE, weight="bold", still=True)
-    plane.text(3.2, 2.0, "× MR", color=style.ORANGE, weight="bold", still=True)
+        plane.text(*place, name, weight="bold", size=11, halo=True)
+    plane.text(2.4, 2.0, "○ CT", color=style.BLUE, weight="bold")
+    plane.text(3.2, 2.0, "× MR", color=style.ORANGE, weight="bold")
 
-    card.paper.text(0.355, 0.92, "2  Ground distance G between classes", size=10, still=True)
+    card.paper.text(0.355, 0.92, "2  Ground distance G between classes", size=10)
     c = style.names("c", 3)
-    ground = card.plane("G", [0.375, 0.10, 0.235, 0.66], style.blank)
+    ground = card.plane("G", [0.375, 0.10, 0.235, 0.66], "blank")
     ground.matrix(result.ground, c, c, size=10)
-    ground.rect(result.label - 0.5, -0.5, 1, 3, fill=False, ec=style.ORANGE, lw=3, zorder=3, clip_on=False)
+    ground.rect(result.label - 0.5, -0.5, 1, 3, ec=style.ORANGE, lw=3, zorder=3, clip=False)
 
-    card.paper.text(0.675, 0.92, "3  Carry the prediction p to its label", size=10, still=True)
-    right = card.plane("mass", [0.72, 0.13, 0.27, 0.70], style.blank, xlim=(-0.55, 1.2), ylim=(2.45, -0.45))
+    card.paper.text(0.675, 0.92, "3  Carry the prediction p to its label", size=10)
+    right = card.plane("mass", [0.72, 0.13, 0.27, 0.70], "blank", xlim=(-0.55, 1.2), ylim=(2.45, -0.45))
     ends = [[(0, i), (1, result.label)] for i in range(3)]
-    right.segments(ends, linewidths=18 * result.p, colors=style.LINE, capstyle="butt", zorder=1)
-    right.dots([(0, i) for i in range(3)], 1200 * result.p + 4, color=style.BLUE, zorder=2)
-    right.dots([(1, result.label)], 160, marker="x", lw=3.5, color=style.ORANGE, zorder=3)
+    right.segments(ends, style.LINE, 18 * result.p, zorder=1)
+    right.dots(np.zeros(3), range(3), np.sqrt(1200 * result.p + 4), style.BLUE)
+    right.points(1, result.label, ms=15, **style.TARGET | {"mew": 3.5})
     for i, p in enumerate(result.p):
         name, look = f"p{style.subscript(i + 1)} = {style.number(p)}", {"va": "center", "weight": "bold"}
         right.text(-0.22, i, name, ha="right", color=style.BLUE, **look)
         if result.parts[i] > 0:
             product = f"{style.number(p)} × {style.number(result.ground[i, result.label])}"
-            right.text(0.42, i + 0.42 * (result.label - i) - 0.13, product, ha="center", zorder=4, **look)
+            right.text(0.42, i + 0.42 * (result.label - i), product, ha="center", halo=True, **look)
     card.paper.text(0.675, 0.035, f"I2PEMD = {result.distance:.4f}", size=11, weight="bold")
-
-
-@cache
-def _halo():
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=3, foreground=style.CARD)]
 
 
 def describe(result):
@@ -74,14 +66,14 @@ def describe(result):
     words = f"All mass goes to class {k + 1}: {' + '.join(terms)} = {result.distance:.4f}."
     names = [f"p{style.subscript(i)} G{style.subscript(10 * i + k + 1)}" for i in (1, 2, 3)]
     numbers = {name: f"{part:.4f}" for name, part in zip(names, result.parts, strict=True)}
-    return words, {**numbers, "I2PEMD (Eq. 6)": f"{result.distance:.6f}"}
+    return words, {"I2PEMD (Eq. 6)": f"{result.distance:.6f}", **numbers}
 
 
 def panel(share=0.2, rest=0.625, label=1):
     """The picture with the prediction and its label as controls."""
     controls = {
         "share": slider("p₁ (share)", share, 0.0, 1.0, 0.05),
-        "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025, width="380px"),
-        "label": choice("label k", [1, 2, 3], label, "160px"),
+        "rest": slider("class 2's part of 1 − p₁ (share)", rest, 0.0, 1.0, 0.025),
+        "label": choice("label k", [1, 2, 3], label),
     }
     return Panel("overview", controls, compute, draw, describe, layout=[list(controls)], size=(9.4, 3.0))

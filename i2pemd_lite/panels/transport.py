@@ -10,6 +10,7 @@ import numpy as np
 from i2pemd_lite.emd import Transport, emd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import POINT
 from i2pemd_lite.panels.engine.panel import Panel, cell, choice, slider, switch
 
 EQUAL = 1e-12  # masses that differ by less are one mass: sums of a few float64 numbers round far below it
@@ -132,10 +133,10 @@ def draw(card, result):
     p, q, top = style.names("p", m), style.names("q", n), max(result.p.max(), result.q.max(), 1e-9)
     titles = "Cost g of one unit, prices u and v", "Plan x, between supply p and demand q", "The same plan as a flow"
     for x, title in zip((0.02, 0.325, 0.65), titles, strict=True):
-        card.paper.text(x, 0.93, title, size=9.5, still=True)
-    card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET, still=True)
+        card.paper.text(x, 0.93, title, size=9.5)
+    card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET)
 
-    cost, small = card.plane("cost", [0.05, 0.17, 0.22, 0.60], style.blank), {"size": 8, "weight": "bold"}
+    cost, small = card.plane("cost", [0.04, 0.19, 0.22, 0.59], "blank"), {"size": 8, "weight": "bold"}
     cost.matrix(result.cost, p, q, max(result.cost.max(), 1e-9))
     for i, u in enumerate(result.u):
         cost.text(n - 0.4, i, f"u{style.subscript(i + 1)} {style.number(u)}", va="center", color=style.BLUE, **small)
@@ -144,16 +145,15 @@ def draw(card, result):
         cost.text(j, m - 0.42, words, ha="center", va="top", color=style.ORANGE, **small)
 
     # A histogram on each side of the plan: the mass as a bar, and a dark tick at the sum of the plan.
-    plan = card.plane("plan", [0.41, 0.15, 0.17, 0.47], style.blank)
-    plan.matrix(t.plan, [""] * m, [""] * n, top)
-    plan.look(aspect="auto")
-    left = card.plane("p", [0.325, 0.15, 0.075, 0.47], style.blank, xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
+    plan = card.plane("plan", [0.41, 0.15, 0.17, 0.47], "blank")
+    plan.matrix(t.plan, [""] * m, [""] * n, top, aspect="auto")
+    left = card.plane("p", [0.325, 0.15, 0.075, 0.47], "blank", xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
     for i, mass in enumerate(result.p):
-        left.rect(0, i - 0.31, mass, 0.62, color=style.BLUE, alpha=0.9, lw=0)
-        left.text(mass, i, f"{p[i]} {style.number(mass)} ", ha="right", va="center", color=style.BLUE, **small)
-    above = card.plane("q", [0.41, 0.64, 0.17, 0.19], style.blank, xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
+        left.rect(0, i - 0.31, mass, 0.62, fc=style.BLUE)
+        left.text(mass, i, f"{p[i]} {style.number(mass)}  ", ha="right", va="center", color=style.BLUE, **small)
+    above = card.plane("q", [0.41, 0.64, 0.17, 0.19], "blank", xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
     for j, mass in enumerate(result.q):
-        above.rect(j - 0.31, 0, 0.62, mass, color=style.ORANGE, alpha=0.9, lw=0)
+        above.rect(j - 0.31, 0, 0.62, mass, fc=style.ORANGE)
         # Four and more columns are too narrow for a name beside its number.
         words = ("{} {}" if n < 4 else "{}\n{}").format(q[j], style.number(mass))
         # Above the tick, which a bar that is met whole has at its end.
@@ -162,19 +162,19 @@ def draw(card, result):
     left.points(t.plan.sum(1), range(m), color=style.BLACK, marker="|", ms=15, mew=2)
     above.points(range(n), t.plan.sum(0), color=style.BLACK, marker="_", ms=15, mew=2)
 
-    flow = card.plane("flow", [0.64, 0.10, 0.33, 0.76], style.blank, xlim=(-0.2, 1.2), ylim=(max(m, n) - 0.5, -0.5))
+    flow = card.plane("flow", [0.64, 0.10, 0.33, 0.76], "blank", xlim=(-0.2, 1.2), ylim=(max(m, n) - 0.5, -0.5))
     roads, widths = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], float), 16 * t.plan.ravel() / top
-    flow.segments(roads, linewidths=widths, colors=style.LINE, capstyle="butt", zorder=1)
+    flow.segments(roads, style.LINE, widths, zorder=1)
     _arrow_heads(flow, roads[widths > 0], widths[widths > 0])
     for (i, j), x in np.ndenumerate(t.plan):
         part = 0.2 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
         if x >= 0.005:
-            flow.text(part, i + part * (j - i), style.number(x), ha="center", va="center", size=8.5, weight="bold")
-    flow.dots([(0, i) for i in range(m)], 900 * result.p / top + 8, color=style.BLUE, zorder=2)
-    flow.dots([(1, j) for j in range(n)], 900 * result.q / top + 8, color=style.ORANGE, marker="x", lw=3, zorder=2)
+            flow.text(part, i + part * (j - i), style.number(x), ha="center", va="center", halo=True, **small)
+    flow.dots(np.zeros(m), range(m), np.sqrt(900 * result.p / top + 8), style.BLUE)
+    flow.dots(np.ones(n), range(n), np.sqrt(900 * result.q / top + 8), style.ORANGE, "x", 3)
     for x, ha, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
         for k, name in enumerate(names):
-            flow.text(x, k, name, ha=ha, va="center", color=ink, weight="bold", still=True)
+            flow.text(x, k, name, ha=ha, va="center", color=ink, weight="bold")
 
     verdict, left_over = "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0", result.p.sum() - t.flow
     if t.flow >= 1e-12:
@@ -186,7 +186,7 @@ def draw(card, result):
 def _arrow_heads(plane, roads, widths):
     """A triangle on each road, three quarters of the way to its consumer; `widths` in points."""
     # Points of paper for a unit along either axis: a head has its shape on paper, whatever the axes are.
-    unit = np.abs(plane.axes.transData.transform((1, 1)) - plane.axes.transData.transform((0, 0))) * 72 / 100
+    unit = np.abs(plane.at(1, 1) - plane.at(0, 0)) / POINT
     start, end = roads[:, 0] * unit, roads[:, 1] * unit
     along = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
     across = along[:, ::-1] * (-1, 1)
@@ -194,7 +194,7 @@ def _arrow_heads(plane, roads, widths):
     tip = start + 0.78 * (end - start) + half * along
     back = tip - 2 * half * along
     heads = np.stack([tip, back + half * across, back - half * across], 1) / unit
-    plane.polygons(heads, facecolors=style.QUIET, edgecolors=style.CARD, linewidths=0.8, zorder=1.5)
+    plane.polygons(heads, ec=style.PAPER, lw=0.8, zorder=1.5)
 
 
 def describe(result):
@@ -243,7 +243,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
         raise BadInput(f"cost: expected {len(p)} × {len(q)} numbers, at most 5 × 5, found {m} × {n}")
     masses = [
-        {f"{side}{k}": slider(f"{side}{style.subscript(k)} (mass)", float(v), 0.0, 1.0, 0.05, width="250px")
+        {f"{side}{k}": slider(f"{side}{style.subscript(k)} (mass)", float(v), 0.0, 1.0, 0.05)
          for k, v in enumerate(values, 1)}
         for side, values in (("p", p), ("q", q))
     ]  # fmt: skip
@@ -251,9 +251,9 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
              for i, j in np.ndindex(m, n)}  # fmt: skip
     kinds = [("as the sliders", 0), *((f"label {j + 1}", j + 1) for j in range(n))]
     switches = {
-        "label": choice("q is", kinds, label, "180px"),
-        "equal": switch("scale p and q to a mass of 1 each", equal, "270px"),
-        "printed": switch("Eq. 1 as printed, without the total flow", printed, "330px"),
+        "label": choice("q is", kinds, label),
+        "equal": switch("scale p and q to a mass of 1 each", equal),
+        "printed": switch("Eq. 1 as printed, without the total flow", printed),
     }
     rows = [*masses, costs, switches]
     controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
