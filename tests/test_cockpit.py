@@ -168,11 +168,11 @@ def test_what_is_typed_wrongly_is_told_while_it_trains(tmp_path, skin, monkeypat
     board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
     press(board, "Start")
     until(board, lambda: board.chosen.number >= 1)
-    board.controls["weight"].field.value = "abc"
+    board.controls["weight"].typed = "abc"
     for _ in range(3):
         board.listen()
         assert "found &#x27;abc&#x27;" in board.error.value
-    board.controls["weight"].field.value = "2"
+    board.controls["weight"].typed = "2"
     board.listen()
     assert board.error.value == "" and board.chosen.settings["weight"] == 2.0
     board.end()

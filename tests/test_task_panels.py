@@ -139,7 +139,7 @@ def case(request):
 
 def test_every_control_works_at_both_ends_and_in_the_middle(case):
     panel, holds, _ = case
-    assert panel.image.value[:4] == "<svg"  # before anything is touched
+    assert panel.image.value.startswith("<svg")  # before anything is touched
     holds(panel.result)
     move_every_control(panel, holds)
 
@@ -148,10 +148,10 @@ def test_labels_and_words(case):
     panel, *_ = case
     assert all(control.description for control in panel.controls.values())
     assert len(panel.words) > 20 and len(panel.numbers) >= 1
-    assert panel._repr_mimebundle_()["image/svg+xml"].startswith("<svg")
+    assert panel._repr_mimebundle_()["image/svg+xml"] == panel.image.value
 
 
-def test_a_moved_picture_comes_back_from_its_file(case, tmp_path):
+def test_a_picture_comes_back_from_its_file(case, tmp_path):
     panel, _, make = case
     with unseen():
         other = make()
@@ -202,7 +202,7 @@ def test_a_voxel_is_drawn_to_scale_in_every_plane(scans, plane):
     result = volumes.volumes(one=scans, view=plane).result
     for parts in result.cells.values():
         parts.update({name: part._replace(spacing=(8.0, 1.5)) for name, part in parts.items()})
-    card = Card(*volumes.sizes(result)[-1])
+    card = Card(*volumes.size({"truth", "one"}))
     volumes.draw(card, result)
     svg = card.svg()
     for key, part in volumes.slices(result):
@@ -429,6 +429,22 @@ def test_curves_are_the_history(scans):
     np.testing.assert_array_equal(line.y, [row["ce"] for row in run.history])
     assert curves.result.groups[1][0].y.tolist() == [row["doc"] for row in run.evaluations]
     torch.testing.assert_close(torch.tensor(curves.result.ground), run.learner.bank.ground_distance())
+
+
+AXES = [([81.3, 84], (80, 92)), ([0, 100], (0, 102)), ([50], (50, 62)), ([], (0, 102))]
+
+
+@pytest.mark.parametrize("values, ends", AXES)
+def test_an_axis_holds_its_values_and_every_change_is_named(values, ends):
+    card, y = Card(9, 3), np.array(values, dtype=float)
+    lines = [lines_of.Line(f"run {n}", np.arange(1.0, len(y) + 1), y, n) for n in range(4 * (len(y) > 0))]
+    changes = [(3, 0.5), (4, 1.0), (9, 2.0)]
+    lines_of.draw_curves(card, "scores", [0.1, 0.2, 0.4, 0.6], lines, 10, limits=(0, 102), changes=changes)
+    assert card.planes["scores"]._look["ylim"] == pytest.approx(ends)
+    names = [text for text in marks(card.svg(), "scores text") if text.text.startswith("run")]
+    heights = sorted(float(name.y) for name in names)
+    assert all(np.diff(heights) >= 12.9) and all(60 < height < 245 for height in heights)
+    assert [text.text for text in marks(card.svg(), "scores text")][len(lines) :] == ["λ .5", "λ 1", "λ 2"]
 
 
 def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):

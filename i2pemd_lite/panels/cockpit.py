@@ -48,25 +48,25 @@ class Cockpit(Panel):
             self.tracks, self._process = before.hand_over()
         self._find()
         start = {
-            "task": choice("task", list(TASKS), task, "210px"),
-            "method": choice("method", list(TASKS[task].METHODS), BEST[task], "270px"),
-            "profile": choice("profile", list(device.PROFILES), device.profile(profile).name, "160px"),
-            "steps": text("steps (empty: the profile's)", "", "250px"),
-            "data": text("data folder (empty: as found)", data, "330px"),
-            "name": text("name", "", "200px"),
+            "task": choice("task", list(TASKS), task),
+            "method": choice("method", list(TASKS[task].METHODS), BEST[task]),
+            "profile": choice("profile", list(device.PROFILES), device.profile(profile).name),
+            "steps": text("steps (empty: the profile's)", ""),
+            "data": text("data folder (empty: as found)", data),
+            "name": text("name", ""),
         }
         watch = {
-            "run": choice("run", self._names(task), next(iter(self._names(task)), None), "260px"),
-            "show": choice("losses", [ALL, *SHOWN[task].terms.names], ALL, "220px"),
-            "measure": choice("held back", list(SHOWN[task].measures), next(iter(SHOWN[task].measures)), "260px"),
+            "run": choice("run", self._names(task), next(iter(self._names(task)), None)),
+            "show": choice("losses", [ALL, *SHOWN[task].terms.names], ALL),
+            "measure": choice("held back", list(SHOWN[task].measures), next(iter(SHOWN[task].measures))),
         }
         live = {
-            "weight": slider("λ", 1.0, 0.0, 4.0, 0.05, width="260px"),
-            "momentum": slider("momentum α", 0.8, 0.0, 1.0, 0.01, width="280px"),
-            "learning_rate": steps("learning rate", RATES, 1e-3, "280px"),
-            "tau_low": slider("τ_low", 0.7, 0.0, 0.97, 0.01, width="260px"),
-            "tau_high": slider("τ_high", 0.8, 0.02, 0.99, 0.01, width="280px"),
-            "top": slider("T (nearest)", 24, 1, 360, 1, width="280px"),
+            "weight": slider("λ", 1.0, 0.0, 4.0, 0.05),
+            "momentum": slider("momentum α", 0.8, 0.0, 1.0, 0.01),
+            "learning_rate": steps("learning rate", RATES, 1e-3),
+            "tau_low": slider("τ_low", 0.7, 0.0, 0.97, 0.01),
+            "tau_high": slider("τ_high", 0.8, 0.02, 0.99, 0.01),
+            "top": slider("T (nearest)", 24, 1, 360, 1),
         }
         start["task"].observe(self._other_task, "value")
         watch["run"].observe(lambda _: self._quiet or self._follow_run(), "value")
@@ -78,9 +78,10 @@ class Cockpit(Panel):
         for do, (label, words, _) in BUTTONS.items():
             self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "84px"})
             self.buttons[label].on_click(lambda _, do=do: self._press(do))
-        layout = [[*start][:3], [*start][3:], [*watch], [*live][:3], [*live][3:]]
+        first = ["method", "run", "weight"]
+        layout = [first, *([name for name in group if name not in first] for group in (start, watch, live))]
         super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6))
-        self.children = [*self.children[:2], widgets.HBox(list(self.buttons.values())), *self.children[2:]]
+        self.children = [self.children[0], widgets.HBox(list(self.buttons.values())), *self.children[1:]]
         self._watch()
 
     # --- the runs in the folder --------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ class Cockpit(Panel):
         self._wrong = ""
         try:
             if do in ("start", "fork"):
-                getattr(self, f"_{do}")()
+                getattr(self, f"_do_{do}")()
             else:
                 self._tell(do, self._opened().name)
             if do == "stop":
@@ -133,7 +134,7 @@ class Cockpit(Panel):
             self._wrong = str(error)
         self.refresh()
 
-    def _start(self):
+    def _do_start(self):
         """Train a new run, as the controls say."""
         state = self.state
         steps = state["steps"].strip()
@@ -145,7 +146,7 @@ class Cockpit(Panel):
         self._tell("go", track.name)
         self._choose(track.name)
 
-    def _fork(self):
+    def _do_fork(self):
         """Let a copy of the chosen run go its own way."""
         origin = self._opened()
         track = self._new(origin.name, origin.task, history=list(origin.history), lambdas=list(origin.lambdas))

@@ -62,10 +62,10 @@ class CaseViewer:
         mine.sort(key=lambda name: name not in self.held_back)
         return [(name.split("/")[-1] + " (held back)" * (name in self.held_back), name) for name in mine]
 
-    def choices(self, width):
+    def choices(self):
         """The controls of the CT and of the MR case."""
         names = {modality: self.names(modality) for modality in MODALITIES}
-        return {m: choice(f"{m.upper()} case", cases, cases[0][1], width) for m, cases in names.items()}
+        return {m: choice(f"{m.upper()} case", cases, cases[0][1]) for m, cases in names.items()}
 
     def predicted(self, case):
         """What the run says of a whole case, None without a run: labels (D, H, W), p (K, D, H, W), G, and mean DOC."""
@@ -197,9 +197,9 @@ def show(plane, part, overlay, outline, named=True):
     labels, tops = part.prediction if overlay == "prediction" else part.truth, {}
     for k in np.unique(labels[labels > 0]):
         y, x = np.nonzero(labels == k)
-        # Above the organ, within the picture; a letter is 7 units wide, and a name 14 high with its rim.
+        # Above the organ, within the picture; a letter is 7 units wide, and a name 15 high with its rim.
         tops[k] = x.mean() * dx, max(y.min() - 0.02 * high, 0.03 * high) * dy, (7 * len(SHORT[k]) + 4) * mm
-    places = moved_apart(tops, 14 * mm)
+    places = moved_apart(tops, 15 * mm)
     for k in tops:
         plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", halo=True)
 

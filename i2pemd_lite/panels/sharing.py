@@ -149,7 +149,7 @@ def _box(plane, x, y, block, ink, lw, mark):
     """A stage around (x, y); `mark` says that a layer has one normalisation."""
     plane.rect(x - WIDE, y - TALL, 2 * WIDE, 2 * TALL, fc=style.PAPER, ec=ink, lw=lw, round=6, zorder=3)
     layers = [
-        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))}→{layer.channels[1]} {('', mark, '○×')[layer.norms]}"
+        f"{'↑' * layer.up}{'·'.join(map(str, layer.kernel))}→{layer.channels[1]}{('', mark, '○×')[layer.norms]}"
         for layer in block.layers
     ]
     parameters = block.parameters // (1 if block.shared else len(MODALITIES))
@@ -218,10 +218,10 @@ def sharing(method="joint_sepbn", **start):
         raise BadInput(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
     paper = SegmentationSettings()
     controls = {
-        "method": choice("row", list(METHODS), method, "270px"),
-        "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width, "390px"),
-        "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim, "300px"),
-        "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv, "210px"),
+        "method": choice("row", list(METHODS), method),
+        "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width),
+        "dim": steps("d (channels of F)", [8, 16, 32, 64, 128], paper.dim),
+        "upconv": choice("up-convolution", ["cicek", "ummkd"], paper.upconv),
     }
     layout = [["method", "upconv"], ["width", "dim"]]
     return Panel("sharing", controls, compute, draw, describe, layout=layout, size=(9.4, 4.3), start=start)

@@ -40,22 +40,22 @@ class Training(Panel):
         self._count(len(runs))
         first, *others = runs
         controls = {
-            "run": choice("run", list(runs), first, "200px"),
-            "show": choice("losses", [ALL, *terms[0].names], ALL, "220px"),
-            "smooth": slider("mean over (steps)", 5, 1, 50, 1, width="260px"),
-            "measure": choice("held back", list(measures), next(iter(measures)), "250px"),
-            "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05, width="280px"),
+            "run": choice("run", list(runs), first),
+            "show": choice("losses", [ALL, *terms[0].names], ALL),
+            "smooth": slider("mean over (steps)", 5, 1, 50, 1),
+            "measure": choice("held back", list(measures), next(iter(measures))),
+            "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05),
         }
         for name, other in zip(self.beside, others, strict=False):
-            controls[name] = choice(name, [NOBODY, *runs], other, "220px")
+            controls[name] = choice(name, [NOBODY, *runs], other)
         controls["run"].observe(lambda _: self._follow(), "value")
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
         self._task, self._following = None, False
-        layout = [["run", "show", "smooth"], ["measure", "weight"]] + [BESIDE] * many
+        layout = [["run", "weight", "show"], ["measure", "smooth"]] + [BESIDE] * many
         super().__init__("training", controls, self._look, self._paint, describe, layout, size=(9.4, 3.3))
-        self.children[1].children += (self.button,)
+        self.children = [self.button, *self.children]
 
     def _count(self, runs):
         if not 1 <= runs <= len(LINES) and not self.beside:

@@ -81,25 +81,26 @@ def slices(result):
     return [((modality, column), part) for modality, row in result.cells.items() for column, part in row.items()]
 
 
-LEFT, TITLE, FOOT, NOTE = 1.4, 0.3, 0.26, 0.36  # inches: beside a row, above it, below all, below a compared slice
-MARGIN = 0.14  # inches around a slice, for the letters
+LEFT, STEP = 1.4, 2.42  # inches: beside the rows, and from column to column at most
+TITLE, NOTE, FOOT = 0.3, 0.4, 0.26  # inches: above a row, below one of compared slices, below all
+MARGIN = 0.16  # inches around a slice, for the letters
 
 
-def sizes(result):
-    """Inches from column to column, of a plane, and below it; inches of a mm; and the size of the card."""
-    step, note = min(2.42, 7.4 / len(result.cells["ct"])), NOTE * result.compared
-    spans = [np.multiply(part.image.shape, part.spacing) for _, part in slices(result)]
-    scale = (0.97 * step - 2 * MARGIN) / np.max(spans)
-    high = scale * np.max(spans, 0)[0] + 2 * MARGIN
-    return step, (0.97 * step, high), note, scale, (9.4, round(2 * (high + TITLE + note) + FOOT, 2))
+def size(viewers):
+    """Inches of the card, in any view."""
+    return 9.4, 2 * (TITLE + 0.97 * STEP + NOTE * (len(viewers) > 1)) + FOOT
 
 
 def draw(card, result):
     """Rows CT and MR; columns axial, coronal, sagittal, or the truth and runs; all to one scale."""
-    step, (wide, high), note, scale, (width, height) = sizes(result)
+    width, height = card.width / 100, card.height / 100
+    step = min(STEP, 7.4 / len(result.cells["ct"]))
+    spans = [np.multiply(part.image.shape, part.spacing) for _, part in slices(result)]
+    scale = (0.97 * step - 2 * MARGIN) / np.max(spans)  # inches of a mm
+    wide, high = 0.97 * step, scale * np.max(spans, 0)[0] + 2 * MARGIN
     for i, (modality, (title, colour)) in enumerate(MARKS.items()):
         row, voxel = result.cells[modality], result.voxels[modality]
-        bottom = height - (i + 1) * (high + TITLE + note) + note
+        bottom = height - i * (height - FOOT) / 2 - TITLE - high
         head, above = (bottom + high - 0.3) / height, (bottom + high + 0.06) / height
         card.paper.text(0.1 / width, head, title, size=10, weight="bold", color=colour)
         first, *_ = row.values()
@@ -127,7 +128,7 @@ def draw(card, result):
                 answer = voxel.answers[name]
                 words = f"DOC {percent(part.doc)}, here {percent(slice_doc(part))}\n"
                 words += f"{SHORT[answer.guess]}, I2PEMD {style.number(answer.distance, 3)}"
-                card.paper.text((left + 0.1) / width, (bottom - 0.03) / height, words, size=8.5, va="top")
+                card.paper.text((left + 0.1) / width, (bottom - 0.02) / height, words, size=8.5, va="top")
     card.paper.text(LEFT / width, 0.07 / height, KEYS.get(result.overlay, ""), size=8.5, color=style.QUIET)
     if result.overlay == "I2PEMD":
         bar = card.plane("key", [1 - 0.5 / width, 0.3, 0.13 / width, 0.4], "blank", ylim=(0, TOP))
@@ -199,37 +200,31 @@ def describe_slices(result):
 
 
 class Volumes(Panel):
-    """The panel of `volumes`, with `live`, a figure of plotly, in the picture's place while the view is in 3D.
+    """The panel of `volumes`, with `live`, a figure of plotly, above the picture while the view is in 3D.
 
     Not before: a live figure brings 5 MB along and keeps a page busy for seconds, while an anywidget of whatever cell
     comes next gives up after two and never changes again.
     """
 
     def __init__(self, viewers, controls, layout, start):
-        self.live, self._held, self._viewers, self._meshes = None, None, viewers, surfaces.shapes(viewers)
-        super().__init__("volumes", controls, self._look, draw, describe, layout, point=self._aim, start=start)
-
-    def _look(self, state):
-        result = compute(self._viewers, self._meshes, state)
-        self._size = sizes(result)[-1]
-        return result
+        self.live, self._held, meshes = None, None, surfaces.shapes(viewers)
+        super().__init__("volumes", controls, lambda state: compute(viewers, meshes, state), draw, describe, layout,
+                         size(viewers), self._aim, start)  # fmt: skip
 
     def refresh(self):
         super().refresh()
         if self.result is None:
             return
-        solid, one = self.result.solid, self.result.compared or len(self.controls["of"].options) == 1
-        hidden = {"overlay", "outline", "of", *AXES} if solid else {"turn", "of"} if one else {"turn"}
-        for name, control in self.controls.items():
-            getattr(control, "shown", control).layout.display = "none" if name in hidden else None
+        solid, several = self.result.solid, len(self.controls["of"].options) > 1 and not self.result.compared
+        for name, there in (("turn", solid), ("of", several)):
+            self.controls[name].layout.display = None if there else "none"
         try:
             self.live = self.live or (surfaces.Scenes(list(solid.columns)) if solid else None)
         except ImportError as error:
             return self._report(error)
-        if self.live:
-            both = [self.image, self.live.figure]
-            self.children = [both[bool(solid)] if any(child is each for each in both) else child
-                             for child in self.children]  # fmt: skip
+        others = [child for child in self.children if not self.live or child is not self.live.figure]
+        at = others.index(self.image)
+        self.children = [*others[:at], *([self.live.figure] if solid else []), *others[at:]]
         if solid:
             self.live.show(solid)
 
@@ -265,15 +260,15 @@ def volumes(source=None, **named):
     viewers = case_viewers(source or next(iter(runs.values())).learner.data, runs)
     seers = list(runs) or ["truth"]
     controls = {
-        **viewers["truth"].choices("220px"),
-        "view": choice("view", [THREE, *([*PLANES] if runs else []), *SOLID], THREE, "170px"),
-        "of": choice("as seen by", seers, seers[-1], "200px"),
-        "overlay": choice("overlay", OVERLAYS if runs else OVERLAYS[:2], "prediction" if runs else "truth", "190px"),
-        "outline": switch("outline the truth in white", bool(runs), "195px"),
-        "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
-        "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
-        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", width="276px"),
-        "turn": slider("turn (°)", 0, -180, 180, 5, width="420px"),
+        **viewers["truth"].choices(),
+        "view": choice("view", [THREE, *([*PLANES] if runs else []), *SOLID], THREE),
+        "of": choice("as seen by", seers, seers[-1]),
+        "overlay": choice("overlay", OVERLAYS if runs else OVERLAYS[:2], "prediction" if runs else "truth"),
+        "outline": switch("outline the truth in white", bool(runs)),
+        "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%"),
+        "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%"),
+        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%"),
+        "turn": slider("turn (°)", 0, -180, 180, 5),
     }
-    layout = [["ct", "mr", "view", "of"], ["overlay", "outline"], ["x", "y", "z", "turn"]]
+    layout = [["view", "overlay", "z"], ["x", "y", "turn"], ["ct", "mr", "of", "outline"]]
     return Volumes(viewers, controls, layout, {name: v for name, v in named.items() if name not in runs})
