@@ -85,10 +85,20 @@ def test_what_has_a_higher_zorder_lies_above_and_else_what_is_said_later():
     assert [mark.key for mark in marks(card.svg(), "p")] == ["p rect 0", "p line 0", "p text 0", "p rect 1"]
 
 
+def test_letters_are_markers_too():
+    card, here = plane()
+    here.points([1, 9, np.nan], [1, 9, 9], marker="$B$", color=style.RED)
+    (letters,) = marks(card.svg(), "p letters")
+    assert letters.text == "BB" and letters.fill == style.RED
+    np.testing.assert_allclose(list(map(float, letters.x.split())), here.at([1, 9], [1, 9])[:, 0], atol=0.06)
+
+
 def test_ticks_are_round_and_within_the_plane():
     card, here = plane("axes", xlim=(-0.3, 1.7), ylim=(1, 1000), yscale="log", ticks=4)
     said = [mark.text for mark in marks(card.svg(), "p axes text")]
     assert said == ["0.0", "0.5", "1.0", "1.5", "1", "10", "100", "1,000"]
+    here.look(ylim=(0.01, 100))
+    assert [mark.text for mark in marks(card.svg(), "p axes text")][4:] == ["0.01", "0.1", "1", "10", "100"]
     for low, high in (0, 1), (-7.3, 2.1), (0.001, 0.0042), (99, 30_000):
         found = nice(low, high, 5)
         assert 2 <= len(found) <= 7 and low <= min(found) and max(found) <= high

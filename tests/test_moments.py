@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from controls import as_fresh, move_every_control
+from controls import marks, move_every_control
 from test_run import Line, assert_same, line, weights
 
 from i2pemd_lite import BadInput, PrototypeBank, ground_distance
@@ -310,7 +310,7 @@ def test_a_run_that_trains_meanwhile_is_shown_as_it_was(tmp_path):
     found = saved(tmp_path / "run")
     assert found.number == 10 and len(found.history) == 10 and [kept.step for kept in found.moments] == [0, 5, 10]
     shown = panel.scrub(tmp_path / "run")
-    assert "steps 10 of 20" in shown.numbers["run"] and shown.controls["step"].options == (0, 5, 10)
+    assert "steps 10 of 20" in shown.numbers["run"] and shown.controls["step"].options == [0, 5, 10]
 
 
 # --- the panel -------------------------------------------------------------------------------------------------------
@@ -367,25 +367,30 @@ def test_every_control_works_at_both_ends_and_in_the_middle(scrubbed):
 
 
 def test_no_words_leave_the_card(scrubbed):
-    """Before `test_a_moved_picture_is_the_picture_of_a_fresh_panel`, which leaves other words in the picture."""
-    shown, _ = scrubbed
-    for step in shown.controls["step"].options:
-        shown.set(step=step)
-        card, renderer = shown._card.bbox, shown._card.canvas.get_renderer()
-        seen = [axes for axes in shown._card.axes if axes.get_visible()]
-        for text in [*shown._card.texts, *(text for axes in seen for text in axes.texts)]:
-            if not text.get_text():
-                continue
-            box = text.get_window_extent(renderer)
-            assert box.x0 >= 0 and box.x1 <= card.width and box.y0 >= 0 and box.y1 <= card.height, text.get_text()
-
-
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel(scrubbed):
     shown, count = scrubbed
-    for state in ({"step": 0}, {"curve": "loss"}, {"classes": shown.controls["classes"].options[2]},
-                  *[{"show": panel.GROUND}] * (count > 1)):  # fmt: skip
-        shown.set(**state)
-        as_fresh(shown, state)
+    for state in [{}, {"curve": "loss"}, *[{"show": panel.GROUND}] * (count > 1)]:
+        for step in shown.controls["step"].options:
+            shown.set(step=step, **state)
+            for text in marks(shown.image.value):
+                if text.tag != "text" or "letters" in text.key or hasattr(text, "transform"):
+                    continue
+                part = {"start": 0, "middle": 0.5, "end": 1}[getattr(text, "text_anchor", "start")]
+                wide, high = 0.56 * float(text.font_size) * len(text.text), float(text.font_size)
+                left, foot = float(text.x) - part * wide, float(text.y)
+                assert 0 <= left and left + wide <= shown._card.width, text
+                assert high <= foot <= shown._card.height - 0.2 * high, text
+
+
+def test_marks_tell_modalities_and_classes_apart(trained):
+    lesions = panel.scrub(trained["classification"][0])
+    film = lesions.result.films.films["baseline"]
+    for n, letters in enumerate(marks(lesions.image.value, "embedding 0 letters")):
+        assert letters.text == "MNCABDV"[n] * (film.marks == n).sum() and letters.fill == panel.INK[n]
+        xs = [float(x) for x in letters.x.split()]
+        places = lesions._card.planes["embedding 0"].at(*film.points[-1][film.marks == n].T)
+        np.testing.assert_allclose(xs, places[:, 0], atol=0.06)
+    scans = panel.scrub(trained["segmentation"][0])
+    assert [mark.stroke for mark in marks(scans.image.value, "embedding 0 x 0")] == [panel.style.ORANGE]
 
 
 def test_the_plane_is_one_for_all_moments_and_the_best_there_is(trained):
@@ -448,12 +453,11 @@ def test_a_long_name_is_shortened_in_its_middle():
 
 def test_a_touch_of_the_curves_chooses_the_nearest_moment(trained):
     shown = panel.scrub(*trained["segmentation"][:2])
-    axes = shown._card.planes["curves"].axes
-    to = shown._card.transFigure.inverted().transform
+    card, curves = shown._card, shown._card.planes["curves"]
+    (left, _, wide, _), *_ = curves._ends()
     for x, step in ((-0.1, 0), (0.9, 0), (1.2, 2), (4.8, 4), (100, 6)):
-        at = to(axes.transData.transform((x, sum(axes.get_ylim()) / 2)))
-        at[0] = min(at[0], axes.get_position().x1)
-        assert panel.point(shown._card, shown.result, at, True) == {"step": step}
+        at = min(curves.at(x, 0)[0], left + wide - 0.1) / card.width, 0.5
+        assert panel.point(card, shown.result, at, True) == {"step": step}
     assert panel.point(shown._card, shown.result, (0.1, 0.5), True) == {}
 
 

@@ -1,6 +1,7 @@
 """Readings of the paper: each outcome against plain loops and other people's code, and the panel that shows them."""
 
 import re
+from html import escape
 from math import log
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from controls import as_fresh, ends, move_every_control
+from controls import marks, move_every_control
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from i2pemd_lite import __main__, classification, segmentation
@@ -215,34 +216,31 @@ def test_another_passage_brings_its_own_readings():
     holds(panel.result)
 
 
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
-    panel = readings.panel("flow")
-    for name in ("absent", "strict", "table1", "ties"):
-        panel.set(passage=name)
-        as_fresh(panel, name)
-        panel.controls["reading"].value = ends(panel.controls["reading"])[0]
-        as_fresh(panel, f"{name} as read here")
-
-
-def test_only_the_axes_of_one_passage_are_seen():
-    panel = readings.panel("ties")
-    panel.set(passage="pool", reading="CT, then MR")
-    assert sum(axes.get_visible() for axes in panel._card.axes) == 3
-
-
 def test_bars_reach_their_values_and_titles_name_the_readings():
     panel = readings.panel("T")
     values = (panel.result.ours, panel.result.other, panel.result.change)
-    for axes, heights in zip(panel._card.axes, values, strict=True):
-        assert [bar.get_height() for bar in axes.patches] == heights.tolist()
+    for (name, plane), heights in zip(panel._card.planes.items(), values, strict=True):
+        zero, *ends = plane.at(0, [0, *heights])[:, 1]
+        bars = [(float(bar.y), float(bar.y) + float(bar.height)) for bar in marks(panel.image.value, f"{name} rect")]
+        np.testing.assert_allclose(bars, [sorted((zero, end)) for end in ends], atol=0.11)
     titles = ["as read here: 24, of all", "read as: 18, of those unlabelled", "change"]
-    assert [title.get_text() for title in panel._card.texts] == titles
+    assert [title.text for title in marks(panel.image.value, "paper text")] == titles
+
+
+@pytest.mark.parametrize("name", PASSAGES)
+def test_labels_of_a_view_lie_beside_the_view_before(name):
+    panel = readings.panel(name)
+    ends = [0, *(plane._ends()[0][0] + plane._ends()[0][2] for plane in panel._card.planes.values())]
+    for end, view in zip(ends, panel._card.planes, strict=False):
+        labels = [mark for mark in marks(panel.image.value, f"{view} axes text") if hasattr(mark, "text_anchor")]
+        assert all(float(mark.x) - 0.58 * float(mark.font_size) * len(mark.text) > end
+                   for mark in labels if mark.text_anchor == "end")  # fmt: skip
 
 
 def test_controls_words_and_state(tmp_path):
     panel, other = readings.panel("pool", reading="CT, then MR"), readings.panel()
     assert all(control.description for control in panel.controls.values())
-    assert panel.image.alt == panel.words and len(panel.numbers) >= 3
+    assert f'aria-label="{escape(panel.words)}"' in panel.image.value and len(panel.numbers) >= 3
     panel.save(tmp_path / "state.json")
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value

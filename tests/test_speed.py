@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from controls import as_fresh, ends, move_every_control
+from controls import marks, move_every_control, places
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import speed, timing
@@ -152,11 +152,16 @@ def test_the_ends_take_each_other_along():
     holds(panel.result)
 
 
-def test_a_moved_picture_is_the_picture_of_a_fresh_panel():
-    panel = speed.panel(MADE_UP)
-    for name, control in panel.controls.items():
-        control.value = ends(control)[-1]
-        as_fresh(panel, name)
+def test_bars_reach_from_one_to_the_ratio_and_lines_go_through_the_times():
+    panel = speed.panel(MADE_UP, against="at once")
+    ratios, times = (panel._card.planes[name] for name in ("ratios", "times"))
+    for bar, (_, ratio) in zip(marks(panel.image.value, "ratios rect"), panel.result.ratios.values(), strict=True):
+        reached = sorted(ratios.at([1.0, ratio], [0, 0])[:, 0])
+        assert [float(bar.x), float(bar.x) + float(bar.width)] == pytest.approx(reached, abs=0.11)
+    lines = marks(panel.image.value, "times line")
+    for line, curve in zip(lines, panel.result.curves.values(), strict=True):
+        np.testing.assert_allclose(places(line), times.at(*curve), atol=0.06)
+    assert len({line.stroke for line in lines}) == 3
 
 
 SAID = [(3, "3 milliseconds"), (1999, "2e+03 milliseconds"), (2000, "2 seconds"), (1.5e5, "2.5 minutes"),
@@ -184,7 +189,7 @@ def test_words_say_who_wins_and_who_was_too_slow():
 def test_controls_and_state(tmp_path):
     panel, other = speed.panel(MADE_UP, against="at once", smallest=100), speed.panel(MADE_UP)
     assert all(control.description for control in panel.controls.values())
-    assert panel.image.alt == panel.words
+    assert f'aria-label="{panel.words}"' in panel.image.value
     panel.save(tmp_path / "state.json")
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value

@@ -457,12 +457,13 @@ def test_a_method_that_is_not_there_is_named():
 
 def test_the_curves_of_epochs_are_the_evaluations(scans):
     panel = epochs.epochs(scans, against="MMD²", first=1)
-    way, rows = panel._card.planes["pairs"].axes.lines[0], scans.evaluations[1:]
-    np.testing.assert_array_equal(way.get_xydata(), [(row["mi2pemd"], row["mmd"]) for row in rows])
-    x, y = panel._card.planes["mDOC (%)"].axes.lines[1].get_data()
-    assert x.tolist() == [row["step"] for row in rows] and y.tolist() == [row["doc"] for row in rows]
+    rows = scans.evaluations[1:]
+    step, x, doc, y = np.array([[row[name] for row in rows] for name in ("step", "mi2pemd", "doc", "mmd")])
+    for name, line, curve in (("pairs", 0, (x, y)), ("mDOC (%)", 1, (step, doc))):
+        (way,) = marks(panel.image.value, f"{name} line {line}")
+        np.testing.assert_allclose(places(way), panel._card.planes[name].at(*curve), atol=0.06)
     assert panel.numbers["n"] == len(rows) and "autocorrelated" in panel.words
-    assert f"r = {np.corrcoef(*way.get_data())[0, 1]:.2f}" in panel._card.texts[0].get_text()
+    assert f"r = {np.corrcoef(x, y)[0, 1]:.2f}" in marks(panel.image.value, "paper text 0")[0].text
 
 
 def test_evaluations_that_do_not_vary_are_drawn_without_a_correlation(scans):
@@ -487,14 +488,14 @@ def test_a_run_with_two_evaluations_has_no_correlation(scans):
 
 def test_feature_sizes_show_every_seed_their_mean_and_deviation():
     panel = epochs.feature_sizes({32: [81.0, 83.0], 8: [78.0, 80.0, 82.0], 16: [79.5]})
-    axes = panel._card.planes["sizes"].axes
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["8", "16", "32"]
-    rings, mean = axes.lines
-    assert list(mean.get_ydata()) == [80.0, 79.5, 82.0]
-    assert sorted(rings.get_ydata()) == [78.0, 79.5, 80.0, 81.0, 82.0, 83.0]
-    ends = np.array(axes.collections[0].get_segments())[..., 1]
-    np.testing.assert_allclose(ends, [(78, 82), (79.5, 79.5), (82 - 2**0.5, 82 + 2**0.5)], atol=1e-9, rtol=0)
-    assert "highest at d = 32" in panel.words and panel.image.value[:4] == b"\x89PNG"
+    plane, svg = panel._card.planes["sizes"], panel.image.value
+    assert [text.text for text in marks(svg, "sizes axes text")][:3] == ["8", "16", "32"]
+    (rings, _), (mean,), (whiskers,) = (marks(svg, f"sizes {kind}") for kind in ("points", "line", "segments"))
+    np.testing.assert_allclose(places(mean), plane.at(range(3), [80.0, 79.5, 82.0]), atol=0.06)
+    assert sorted(places(rings)[:, 1]) == pytest.approx(plane.at(0, [83, 82, 81, 80, 79.5, 78])[:, 1], abs=0.06)
+    ends = np.repeat(range(3), 2), [78, 82, 79.5, 79.5, 82 - 2**0.5, 82 + 2**0.5]
+    np.testing.assert_allclose(places(whiskers), plane.at(*ends), atol=0.06)
+    assert "highest at d = 32" in panel.words
 
 
 @pytest.mark.parametrize("docs", [{}, {8: []}, {8: [101.0]}, {8: [float("nan")]}, {8: 80.0}])

@@ -67,32 +67,39 @@ def last_values(lines, digits):
 def draw_curves(card, name, box, lines, total, title="", limits=None, changes=()):
     """The lines that have points in a plane with room for `total` steps, each with its label at its right end.
 
-    Without `limits` of the values they are powers of two around them, on a logarithmic scale. Each (step, λ) of
-    `changes` is a thin vertical line, with the value after the last one.
+    With `limits`, of what the values can be, the axis has as many tenths of it as hold them; without, it is logarithmic
+    between powers of two. Each (step, λ) of `changes` is a thin vertical line with the value at its upper end.
     """
     lines = [line for line in lines if len(line.x)]
-    low, high = limits or _powers([line.y for line in lines])
-    plane = card.plane(name, box, None if limits else _logarithmic, xlabel="step", title=title,
-                       xlim=(0, 1.36 * total), ylim=(low, high))  # fmt: skip
+    values = np.concatenate([[], *(line.y for line in lines)])
+    low, high = _tenths(values, *limits) if limits else _powers(values)
+    plane = card.plane(name, box, xlabel="step", title=title, xlim=(0, 1.36 * total), ylim=(low, high),
+                       yscale="linear" if limits else "log")  # fmt: skip
     scale, back = (float, float) if limits else (np.log, np.exp)
     bottom, height = scale(low), scale(high) - scale(low)
-    ends = style.apart([(scale(max(line.y[-1], low)) - bottom) / height for line in lines], 0.075)
+    gap = 13 / (box[3] * card.height)  # of a line of text in the height
+    ends = style.apart([(scale(max(line.y[-1], low)) - bottom) / height for line in lines], gap, 1.0)
     for line, end in zip(lines, ends, strict=True):
         ink, width = (style.BLACK, 1.6) if line.heavy else (style.QUIET, 1.0)
-        y, size = line.y if limits else np.clip(line.y, low, None), 3 if len(line.x) < 12 else 0
-        plane.line(line.x, y, ls=LINES[line.run % 4], lw=width, color=ink, marker="o", ms=size)
-        plane.text(line.x[-1] + 0.03 * total, back(bottom + end * height), line.label, color=ink, size=8, va="center")
-    for step, _ in changes:
-        plane.line([step, step], [low, high], color=style.QUIET, lw=0.8, zorder=2.1)
-    for step, weight in changes[-1:]:
-        plane.text(step, high, f" λ {style.number(weight)}", color=style.QUIET, size=8, va="top")
+        y, marker = np.maximum(line.y, low), "o" if len(line.x) < 12 else ""
+        plane.line(line.x, y, ls=LINES[line.run % 4], lw=width, color=ink, marker=marker, ms=3)
+        at = line.x[-1] + 0.05 * total, back(bottom + end * height)
+        plane.line([line.x[-1] + 0.01 * total, at[0] - 0.01 * total], [y[-1], at[1]], color=style.LINE, lw=0.7)
+        plane.text(*at, line.label, color=ink, size=8, va="center")
+    for n, (step, weight) in enumerate(changes):
+        top = back(bottom + (1 - gap * (1 + n % 3)) * height)  # a line ends below the words of the one before
+        plane.line([step, step], [low, top], color=style.QUIET, lw=0.8, zorder=2.1)
+        plane.text(step, top, f"λ {style.number(weight)}", color=style.QUIET, size=8, ha="center", halo=True)
 
 
-def _logarithmic(axes):
-    axes.set_yscale("log")
-    axes.set_yticks([m * 10.0**e for e in range(-5, 4) for m in (1, 2, 5)])
-    axes.yaxis.set_major_formatter(lambda value, _: style.number(value, 5))
-    axes.minorticks_off()
+def _tenths(values, low, high):
+    """As many of the about ten parts from `low` to `high`, powers of ten, as hold the values."""
+    part = 10.0 ** np.floor(np.log10(high - low) - 1)
+    seen = values[np.isfinite(values)]
+    if not len(seen):
+        return low, high
+    low = max(low, part * np.floor(seen.min() / part))
+    return low, min(high, max(part * np.ceil(seen.max() / part), low + part) + 0.2 * part)
 
 
 def ends(values, part=0.1):
@@ -105,8 +112,7 @@ def ends(values, part=0.1):
 
 def _powers(values):
     """Powers of two around what is shown, so that they seldom change."""
-    seen = np.concatenate([[], *values])
-    seen = seen[seen > 0]
+    seen = values[values > 0]
     low, high = (seen.min(), seen.max()) if len(seen) else (0.1, 1.0)
     low, high = 2.0 ** np.floor(np.log2(max(low, high / 2**12))), 2.0 ** np.ceil(np.log2(high) + 0.01)
     return min(low, high / 4), high

@@ -34,27 +34,26 @@ def draw(card, result):
     """Three curves over the same steps on the left; each evaluation as a point of two figures on the right."""
     steps, first = result.steps, result.first
     for bottom, (name, values) in zip((0.705, 0.415, 0.125), result.values.items(), strict=True):
-        below = {"xlabel": "step"} if bottom == 0.125 else {"xticklabels": []}
-        curve = card.plane(name, [0.075, bottom, 0.39, 0.2], lambda axes: axes.locator_params(axis="y", nbins=3),
+        below = {"xlabel": "step"} if bottom == 0.125 else {"xticks": []}
+        curve = card.plane(name, [0.075, bottom, 0.39, 0.2], ticks=4,
                            title=name, xlim=(0, 1.2 * steps[-1]), ylim=ends(values), **below)  # fmt: skip
         curve.line(steps[: first + 1], values[: first + 1], color=style.QUIET, lw=1, ls=":")  # what is left out
         curve.line(steps[first:], values[first:], color=style.BLACK, lw=1.4, marker="o", ms=3)
         last = style.number(values[-1], 1 if "%" in name else 3)
         curve.text(1.02 * steps[-1], values[-1], last, size=8, va="center")
     x, y = result.values["mI2PEMD"], result.values[result.against]
-    plane = card.plane("pairs", [0.555, 0.235, 0.43, 0.62], lambda axes: axes.locator_params(nbins=5),
+    plane = card.plane("pairs", [0.555, 0.235, 0.43, 0.62], ticks=5,
                        xlabel="mI2PEMD", xlim=ends(x, 0.28), ylim=ends(y))  # fmt: skip
-    plane.line(x[first:], y[first:], lw=0.8, mew=0, color=style.BLACK, marker="o", ms=5)
+    plane.line(x[first:], y[first:], lw=0.8, color=style.BLACK, marker="o", ms=5)
     plane.points(x[:first], y[:first], mfc="none", color=style.QUIET, marker="o", ms=5)
-    paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
     # The labels of both ends lie on the side from which their neighbour is not.
     for i, beside in ((first, first + 1), (len(steps) - 1, len(steps) - 2)):
         side = "right" if x[i] < x[beside] else "left"
-        plane.text(x[i], y[i], f"  step {steps[i]}  ", ha=side, size=8, va="center", bbox=paper, zorder=1.5)
+        plane.text(x[i], y[i], f"  step {steps[i]}  ", ha=side, size=8, va="center", halo=True, zorder=1.5)
     card.paper.text(0.555, 0.93, f"mI2PEMD and {result.against}: {said(result.correlation)}", size=9.5)
     card.paper.text(0.555, 0.875, f"{result.against} upwards", size=8.5, color=style.QUIET)
     caution = CAUTION.replace(", so", ",\nso")
-    card.paper.text(0.525, 0.02, caution, size=8, color=style.QUIET, linespacing=1.4, still=True)
+    card.paper.text(0.525, 0.02, caution, size=8, color=style.QUIET, linespacing=1.4)
 
 
 def said(correlation):
@@ -80,8 +79,8 @@ def epochs(run, **start):
     if count < 3:
         raise BadInput(f"run: expected at least 3 evaluations, found {count}; train on, or lower evaluate_every")
     controls = {
-        "against": choice("mI2PEMD against", list(MEASURES)[1:], "mDOC (%)", "260px"),
-        "first": slider("leave out the first (evaluations)", 0, 0, count - 3, 1, width="380px"),
+        "against": choice("mI2PEMD against", list(MEASURES)[1:], "mDOC (%)"),
+        "first": slider("leave out the first (evaluations)", 0, 0, count - 3, 1),
     }
     return Panel("epochs", controls, lambda state: compute(run, state), draw, describe, layout=[list(controls)],
                  size=(9.4, 4.0), start=start)  # fmt: skip
@@ -94,13 +93,14 @@ def draw_sizes(card, docs):
     plane = card.plane("sizes", [0.09, 0.17, 0.88, 0.68], xlim=(-0.5, len(x) - 0.5), xticks=x, xticklabels=list(docs),
                        ylim=ends(np.r_[every, mean - sd, mean + sd]), xlabel="feature size d (channels of F)",
                        title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds")  # fmt: skip
+    room = 0.03 * np.ptp(np.r_[every, mean - sd, mean + sd])
     whiskers = np.stack([[x, x], [mean - sd, mean + sd]], -1).swapaxes(0, 1)
-    plane.segments(whiskers, color=style.QUIET, lw=1, capstyle="projecting")
+    plane.segments(whiskers, color=style.QUIET, lw=1, cap="square")
     places = np.repeat(x, [len(seeds) for seeds in docs.values()]) + 0.1
     plane.points(places, every, marker="o", ms=4, mfc="none", color=style.QUIET)
     plane.line(x, mean, color=style.BLACK, lw=1.2, marker="o", ms=6)
     for i in x:
-        plane.text(i - 0.06, mean[i] + sd[i], f"{mean[i]:.1f}", size=8.5, ha="right", va="bottom")
+        plane.text(i, mean[i] + sd[i] + room, f"{mean[i]:.1f}", size=8.5, ha="center", va="bottom", halo=True)
 
 
 def deviation(docs):

@@ -73,7 +73,7 @@ SIDE, HEAD, FOOT = 2.7, 0.62, 0.62  # inches: height of a plane, what is above i
 WIDE = 1.1  # width of a plane over its height
 POINTS = (
     {**style.SOURCE, "ms": 3.4, "alpha": 0.5, "mfc": "none"},
-    {**style.TARGET, "ms": 3.6, "alpha": 0.6, "markeredgewidth": 1.0},
+    {**style.TARGET, "ms": 3.6, "alpha": 0.6, "mew": 1.0},
 )
 
 
@@ -125,8 +125,8 @@ def gap(classes=ALL, share=100, **runs):
         return SimpleNamespace(views=views, classes=state["classes"])
 
     controls = {
-        "classes": choice("show", [ALL, *CLASSES], ALL, "240px"),
-        "share": slider("points drawn", 100, 5, 100, 5, "%", width="340px"),
+        "classes": choice("show", [ALL, *CLASSES], ALL),
+        "share": slider("points drawn", 100, 5, 100, 5, "%"),
     }
     return Panel("modality gap", controls, compute, draw, describe, layout=[list(controls)], size=size(len(runs)),
                  start={"classes": classes, "share": share})  # fmt: skip

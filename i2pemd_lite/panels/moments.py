@@ -34,13 +34,13 @@ class Look(NamedTuple):
     measures: dict  # words -> column of the evaluations; the first is what a run is worth
 
 
-INK = (style.BLUE, style.ORANGE, "#1c7c54", style.RED, "#6a3d9a", "#7a5c00", style.QUIET)
+INK = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.VIOLET, style.BLACK, style.QUIET)
 SCANS = (
     ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
-    ("MR ×", {**style.TARGET, "markeredgewidth": 1.1, "ms": 4}),
+    ("MR ×", {**style.TARGET, "mew": 1.1, "ms": 4}),
 )
 LETTERS = tuple(
-    (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 5.5})
+    (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 6.4, "alpha": 1})
     for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
 )
 SCORES = {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
@@ -160,24 +160,15 @@ def draw(card, result):
             ground = np.zeros_like(film.grounds[0]) if t < 0 else film.grounds[t]
             note = "Eq. 5" if ground.any() else "0: not every class was seen yet"
             # Below the labels of its columns, and right of those of its rows.
-            box = [(left + 0.52) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.54) / WIDTH, 2.42 / HEIGHT]
+            box = [(left + 0.62) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.64) / WIDTH, 2.42 / HEIGHT]
             K = len(look.classes)  # (K − 1)/K is the largest value of Eq. 4
-            matrix = card.plane(f"{what} {j}", box, lambda axes, K=K: _slanted(axes, K))
+            matrix = card.plane(f"{what} {j}", box, "blank", slant=30)
             matrix.matrix(ground, look.classes, look.classes, (K - 1) / K)
         card.paper.text(left / WIDTH, 1 - 0.4 / HEIGHT, note, size=8.5, color=style.QUIET, va="center")
     if EMBEDDING in dict(result.panes):
         key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
         card.paper.text(0.12 / WIDTH, 0.1 / HEIGHT, key, size=8, color=style.INK)
     _draw_curves(card, result)
-
-
-def _slanted(axes, count):
-    """Axes of a matrix whose column labels, so many, rise to the right."""
-    style.blank(axes).tick_params(labelsize=7)
-    axes.tick_params(axis="x", labelrotation=30)
-    axes.xaxis.tick_top()
-    for tick in axes.xaxis.get_major_ticks(count):
-        tick.label2.set_ha("left")
 
 
 def _draw_moment(card, name, box, film, t, classes, look):
@@ -201,7 +192,7 @@ def _draw_curves(card, result):
     low, high = ends(np.concatenate([curve.y for curve in result.curves.values()]), 0.08)
     room = 0.08 + 0.024 * max(map(len, map(short, result.curves)))  # of a letter of 8 points in the width
     box = [left, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT]
-    curves = card.plane("curves", box, lambda axes: axes.locator_params(nbins=5), xlabel="step",
+    curves = card.plane("curves", box, ticks=5, xlabel="step",
                        xlim=(-0.02 * last, last / (1 - room)), ylim=(low, high))  # fmt: skip
     curves.line([result.step, result.step], [low, high], color=style.QUIET, lw=1)
     for ls, curve in zip(LINES, result.curves.values(), strict=False):
@@ -210,11 +201,11 @@ def _draw_curves(card, result):
     now = [curve.now for curve in drawn.values()]
     curves.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
     last_points = np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2)
-    heights = style.apart(last_points[:, 1], 0.07 * (high - low))
+    heights = style.apart(last_points[:, 1], 0.05 * (high - low), high)
     labels = np.c_[np.full(len(heights), 1.04 * last), heights]
     plane.draw_leaders(curves, last_points, labels)
     for name, label in zip(drawn, labels, strict=True):
-        curves.text(*label, short(name), size=8, va="center")
+        curves.text(label[0] + 0.01 * last, label[1], short(name), size=8, va="center")
     card.paper.text(left, 1 - 0.2 / HEIGHT, f"{result.measure}, cursor at step {result.step}", **TITLE)
 
 
@@ -225,7 +216,7 @@ def short(name):
 
 def point(card, result, at, pressed):
     """A touch of the curves moves the cursor to the nearest moment that some run kept."""
-    place = style.place(card.planes["curves"].axes, at)
+    place = card.planes["curves"].place(at)
     return {} if place is None else {"step": min(result.films.stops, key=lambda step: abs(step - place[0]))}
 
 
@@ -282,15 +273,15 @@ def scrub(*runs, **named):
     films = Films(_named(runs, named))
     names = list(films.films)
     controls = {
-        "step": steps("step", films.stops, films.stops[-1], "420px"),
-        "curve": choice("curve", list(films.curves), next(iter(films.curves)), "210px"),
-        "classes": choice("classes", [ALL, *films.look.classes], ALL, "200px"),
+        "step": steps("step", films.stops, films.stops[-1], plays=True),
+        "curve": choice("curve", list(films.curves), next(iter(films.curves))),
+        "classes": choice("classes", [ALL, *films.look.classes], ALL),
     }
     if len(names) > 1:
-        controls["show"] = choice("show", [EMBEDDING, GROUND], EMBEDDING, "210px")
+        controls["show"] = choice("show", [EMBEDDING, GROUND], EMBEDDING)
     if len(names) > 2:
-        controls["left"] = choice("left", names, names[0], "180px")
-        controls["right"] = choice("right", names, names[-1], "180px")
+        controls["left"] = choice("left", names, names[0])
+        controls["right"] = choice("right", names, names[-1])
     layout = [["step"], list(controls)[1:]]
     return Panel("moments of training", controls, lambda state: compute(films, state), draw, describe, layout,
                  (WIDTH, HEIGHT), point)  # fmt: skip

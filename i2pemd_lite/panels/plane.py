@@ -35,7 +35,7 @@ def draw(card, name, box, window, marked, others, prototypes):
     prototypes : name -> place (2,), each with its name on its outer side
     """
     (x, y), half, wide = window
-    plane = card.plane(name, box, style.framed, xlim=(x - wide * half, x + wide * half), ylim=(y - half, y + half))
+    plane = card.plane(name, box, "framed", xlim=(x - wide * half, x + wide * half), ylim=(y - half, y + half))
     plane.points(*others.T, marker=".", ms=2.5, color=style.LINE)
     for look, points in marked:
         plane.points(*points.T, **look)
@@ -44,9 +44,8 @@ def draw(card, name, box, window, marked, others, prototypes):
     ends = np.c_[places[:, 0] + 0.12 * half * sides, style.apart(places[:, 1], 0.13 * half)]
     draw_leaders(plane, places, ends)
     plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
-    paper = {"facecolor": style.CARD, "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
     for name, end, side in zip(prototypes, ends, sides, strict=True):
-        plane.text(*end, name, size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right", bbox=paper)
+        plane.text(*end, name, size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right", halo=True)
     return plane
 
 

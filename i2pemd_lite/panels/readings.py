@@ -46,14 +46,15 @@ def _draw_bars(card, result, passage):
     rows = (result.ours, each, style.BLUE), (result.other, each, style.ORANGE), (result.change, change, style.BLACK)
     for left, (values, ends, colour) in zip(LEFTS, rows, strict=True):
         box, across = [left, 0.18, 0.265, 0.66], (-0.6, len(places) - 0.4)
-        plane = card.plane(f"{result.name} {left}", box, xlim=across, ylim=ends, xlabel=passage.numbers, xticks=places,
+        plane = card.plane(f"view {left}", box, xlim=across, ylim=ends, xlabel=passage.numbers, xticks=places,
                            xticklabels=passage.labels)  # fmt: skip
         if ends is change:
-            plane.line(across, [0, 0], color=style.LINE, lw=1, zorder=0, still=True)
+            plane.line(across, [0, 0], color=style.LINE, lw=1, zorder=0)
         for x, value in enumerate(values):
-            plane.rect(x - 0.3, 0, 0.6, value, color=colour, lw=0)
-            side = "bottom" if value >= 0 else "top"
-            plane.text(x, value, _in_words(value, np.abs(values).max()), ha="center", va=side, size=8)
+            plane.rect(x - 0.3, 0, 0.6, value, fc=colour)
+            side, beside = ("bottom", 0.01) if value >= 0 else ("top", -0.01)
+            words = _in_words(value, np.abs(values).max())
+            plane.text(x, value + beside * (ends[1] - ends[0]), words, ha="center", va=side, size=8)
 
 
 def _draw_matrices(card, result, passage):
@@ -62,8 +63,8 @@ def _draw_matrices(card, result, passage):
     signed = [[("+" if value > 5e-3 else "") + _in_words(value, top) for value in row] for row in result.change]
     views = (result.ours, None), (result.other, None), (np.abs(result.change), signed)
     for left, (values, words) in zip(LEFTS, views, strict=True):
-        box, small = [left, 0.1, 0.265, 0.67], lambda axes: style.blank(axes).tick_params(labelsize=7.5)
-        plane = card.plane(f"{result.name} {left}", box, small, xlabel=passage.numbers, anchor="NW")
+        box = [left + 0.02, 0.1, 0.24, 0.67]  # beside the longest label
+        plane = card.plane(f"view {left}", box, "blank", xlabel=passage.numbers, anchor="NW")
         plane.matrix(values, rows, columns, top, 8.5 if len(columns) < 5 else 7.5, words=words)
 
 
@@ -100,8 +101,8 @@ def panel(passage="ties", **start):
     readings = list(PASSAGES[passage].readings)
     titles = [(f"{each.title} ({each.equation})", name) for name, each in PASSAGES.items()]
     controls = {
-        "passage": choice("passage", titles, passage, "400px"),
-        "reading": choice("read as", readings, readings[1], "360px"),
+        "passage": choice("passage", titles, passage),
+        "reading": choice("read as", readings, readings[1]),
     }
 
     def fit(change):

@@ -105,18 +105,18 @@ def draw(card, result):
     middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Ours less theirs (points)",
                         xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach), xlabel="difference (points)",
                         yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"])  # fmt: skip
-    middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0, still=True)
+    middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0)
     middle.points(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5], marker=".", ms=9, color=style.INK)
     middle.line([mean.low, mean.high], [1.15, 1.15], color=style.INK, lw=2)
     middle.points(mean.mean, 1.15, marker="|", ms=14, mew=2.4, color=style.INK)
     middle.points(result.gap, 1.6, ms=8, **style.PROTOTYPE)
     right = card.plane("power", [0.71, 0.2, 0.27, 0.66], xlim=(1, MOST), ylim=(0, 105), xlabel="seeds of both methods",
                        title="Chance to see the paper's gap (%)")  # fmt: skip
-    right.line([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0, still=True)
-    right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET, still=True)
+    right.line([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0)
+    right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET)
     right.line(SEEDS, 100 * result.curve, color=style.BLUE, lw=2)
     if result.needed and result.needed <= MOST:
-        right.line([result.needed] * 2, [0, 80], color=style.BLUE, lw=1.2, ls=(0, (3, 2)))
+        right.line([result.needed] * 2, [0, 80], color=style.BLUE, lw=1.2, ls="--")
     right.points(result.n, 100 * result.power, ms=9, **style.TARGET)
 
 
@@ -155,8 +155,8 @@ def panel(measured, n=3, **start):
     if not rows:
         raise BadInput("measured: expected the proposed method and another with a common seed, found none; train both")
     controls = {
-        "pair": choice("rows", list(rows), next(iter(rows)), "660px"),
-        "n": slider("seeds that you could run", n, 2, MOST, 1, width="420px"),
+        "pair": choice("rows", list(rows), next(iter(rows))),
+        "n": slider("seeds that you could run", n, 2, MOST, 1),
     }
     return Panel("seeds", controls, lambda state: compute(*rows[state["pair"]], state["n"]), draw, describe,
                  layout=[["pair"], ["n"]], start=start)  # fmt: skip

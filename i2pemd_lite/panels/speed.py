@@ -14,8 +14,9 @@ from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 
 UNITS = {"milliseconds": lambda ms, voxels: ms, "nanoseconds a voxel": lambda ms, voxels: 1e6 * ms / voxels}
-MARKS = ("o", "s", "^", "D", "v", "P")
-SIGNS = "●■▲◆▼✚"
+MARKS = ("o", "s", "^", "D", "v", "X")
+SIGNS = "●■▲◆▼✖"
+RAISED = "⁰¹²³⁴⁵⁶⁷"
 INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
 
 
@@ -47,8 +48,10 @@ def draw(card, result):
     beyond = {name: UNITS[result.unit](taken, result.batch) for name, taken in result.expected.items()}
     values = np.concatenate([*(values for _, values in names.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-    left = card.plane("times", [0.07, 0.24, 0.36, 0.6], lambda axes: axes.grid(color=style.LINE, lw=0.5, zorder=0),
+    decades = range(int(np.ceil(np.log10(result.ends[0] / 1.5))), 8)
+    left = card.plane("times", [0.07, 0.24, 0.36, 0.6], grid=True,
                       xscale="log", yscale="log", xlabel="voxels", xlim=(result.ends[0] / 1.5, 2e7),
+                      xticks=[10.0**k for k in decades], xticklabels=["10" + RAISED[k] for k in decades],
                       ylim=(10**bottom, 10 ** max(top, bottom + 1)))  # fmt: skip
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
     low = np.floor(min(reach))
@@ -60,11 +63,11 @@ def draw(card, result):
     card.paper.text(0.66, 0.87, f"times as fast as “{result.against}”", size=9.5)
     for n, (name, mark, ink) in enumerate(zip(names, MARKS, INKS, strict=False)):
         y, ls = 0.24 + 0.6 * (len(names) - 0.4 - n) / (len(names) + 0.2), "-" if n < 4 else "--"
-        card.paper.text(0.655, y, f"{SIGNS[n]} {name}", size=8, color=ink, ha="right", va="center_baseline")
-        left.line(*names[name], marker=mark, color=ink, ls=ls, ms=5.5, lw=1.4, mec=style.CARD, mew=0.6, zorder=2)
-        left.points(result.batch, beyond[name], marker=mark, mec=ink, ms=6, mfc="none", mew=1.3, zorder=2.1)
+        card.paper.text(0.655, y, f"{SIGNS[n]} {name}", size=8, color=ink, ha="right", va="center")
+        left.line(*names[name], marker=mark, color=ink, ls=ls, ms=5.5, lw=1.4, mec=style.PAPER, mew=0.6, zorder=2)
+        left.points(result.batch, beyond[name], marker=mark, mec=ink, ms=6, mfc="none", mew=1.3, zorder=2.1, clip=False)
         size, ratio = result.ratios.get(name, (0, 1.0))
-        right.rect(1, n - 0.25, ratio - 1, 0.5, color=ink, lw=0)
+        right.rect(1, n - 0.25, ratio - 1, 0.5, fc=ink)
         words = f"{_times(ratio)} at {size:,}" if size else "no size in common"
         right.text(max(ratio, 1.0) * 1.15, n, words, va="center", size=8.5)
 
@@ -103,12 +106,12 @@ def panel(timings, **start):
         found = f"{len(sizes)} of {len(names)}"
         raise BadInput(f"timings: expected 2 sizes or more of 1 to {len(MARKS)} versions, found {found}")
     controls = {
-        "smallest": steps("smallest (voxels)", sizes[:-1], sizes[0], "340px"),
-        "largest": steps("largest (voxels)", sizes[1:], sizes[-1], "340px"),
+        "smallest": steps("smallest (voxels)", sizes[:-1], sizes[0]),
+        "largest": steps("largest (voxels)", sizes[1:], sizes[-1]),
         # 6 patches of 8 x 256 x 256: the paper's step
-        "batch": slider("batch", 3.15, 0.05, 10.0, 0.05, "million voxels", "360px"),
-        "show": choice("show", list(UNITS), "milliseconds", "220px"),
-        "against": choice("compared with", names, names[0], "300px"),
+        "batch": slider("batch", 3.15, 0.05, 10.0, 0.05, "million voxels"),
+        "show": choice("show", list(UNITS), "milliseconds"),
+        "against": choice("compared with", names, names[0]),
     }
     # Whichever is moved past the other takes it along: option i of `largest` is the size after option i.
     smallest, largest = controls["smallest"], controls["largest"]

@@ -270,6 +270,12 @@ class Plane:
     def _markers(self, places, color, marker, zorder, clip=True, ms=6.0, mfc=None, mec=None, mew=1.0, alpha=1):
         places, half = places[np.isfinite(places).all(-1)], ms * POINT / 2
         fill, edge = mfc or color, mec or color
+        if marker.startswith("$"):  # a letter, in one text that says the place of each
+            size = 2.8 * half
+            x, y = (" ".join(map(_n, values)) for values in (places + [0, DROPS["center"] * size]).T)
+            look = {"font-size": size, "font-weight": "bold", "text-anchor": "middle", "fill": fill, "opacity": alpha}
+            look, letters = {"x": x, "y": y} | look, marker.strip("$") * len(places)
+            return self._add("letters", "text", places, zorder, look, letters, clip)
         if marker in STROKES:
             lines = places[:, None, None] + half * np.array(STROKES[marker])
             lines = lines.reshape(-1, *lines.shape[2:])
@@ -277,7 +283,7 @@ class Plane:
         if marker in POLYGONS:
             d = _lines(places[:, None] + half * np.array(POLYGONS[marker]), "Z")
         else:
-            half *= 0.5 if marker == "." else 1
+            half = round(half * (0.5 if marker == "." else 1), 1)  # an arc must reach as far as its radii do
             arc = f"a{_n(half)} {_n(half)} 0 1 0"
             d = "".join(f"M{_n(x - half)} {_n(y)}{arc}{_n(2 * half)} 0{arc}{_n(-2 * half)} 0" for x, y in places)
         return self._path("points", d, places, zorder, clip, fc=fill, ec=edge, lw=mew, alpha=alpha)
@@ -354,8 +360,10 @@ class Plane:
                 return []
             count = self._look.get("ticks") or min(6, max(2, length / 48))
             places = nice(low, high, count, self._look.get(f"{axis}scale") == "log")
-        digits = max((_digits(place) for place in places), default=0)
-        words = [f"{place:,.{digits}f}" for place in places] if words is None else words
+        digits = [_digits(place) for place in places]
+        if self._look.get(f"{axis}scale") != "log":
+            digits = [max(digits, default=0)] * len(digits)
+        words = [f"{place:,.{n}f}" for place, n in zip(places, digits, strict=True)] if words is None else words
         parts = (self._scaled(axis, list(places)) - low) / (high - low)
         return [(part, word) for part, word in zip(parts, words, strict=True) if -1e-9 <= part <= 1 + 1e-9]
 

@@ -12,19 +12,18 @@ THEMES = {
         "paper": "#ffffff", "ink": "#1d2230", "quiet": "#575d6b", "line": "#c9c7bf", "top": "#0a1c3a",
         "blue": "#1f66a8", "orange": "#a84808", "red": "#b3261e", "black": "#15171c",
         "band": "#f0e8d2", "shade": "#f1f0ec", "alarm": "#f7e0dd", "deep": "#2e3b56", "steel": "#566487",
-        "grey": "#80848e", "on-light": "#000000", "on-dark": "#ffffff",
+        "grey": "#80848e", "green": "#1c7c54", "violet": "#6a3d9a", "on-light": "#000000", "on-dark": "#ffffff",
     },
     "dark": {
         "paper": "#111111", "ink": "#e6e7ea", "quiet": "#a9aebb", "line": "#4a4e58", "top": "#bfd4f0",
         "blue": "#7db8f0", "orange": "#f2a15c", "red": "#ff8f85", "black": "#f4f4f2",
         "band": "#3a3323", "shade": "#1e2024", "alarm": "#47231f", "deep": "#a9b8da", "steel": "#7f90b8",
-        "grey": "#8d919b", "on-light": "#ffffff", "on-dark": "#000000",
+        "grey": "#8d919b", "green": "#6fcf9f", "violet": "#c3a3ee", "on-light": "#ffffff", "on-dark": "#000000",
     },
 }  # fmt: skip
 """`on-light` and `on-dark`: of numbers on little and on much of `top`."""
-PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, ON_LIGHT, ON_DARK = (
-    f"var(--i2-{name})" for name in THEMES["light"]
-)
+(PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, GREEN, VIOLET, ON_LIGHT,
+ ON_DARK) = (f"var(--i2-{name})" for name in THEMES["light"])  # fmt: skip
 SOURCE = {"color": BLUE, "marker": "o"}
 TARGET = {"color": ORANGE, "marker": "x", "mew": 2.0}
 PROTOTYPE = {"color": BLACK, "marker": "D", "mec": PAPER, "mew": 1.2}
@@ -49,17 +48,23 @@ def heat(part):
     return f"color-mix(in oklab,{TOP} {100 * part:.3g}%,{PAPER})", ON_DARK if part > TURN else ON_LIGHT
 
 
-def apart(heights, gap):
-    """The heights, moved up just enough to lie `gap` apart, so that labels do not overlap; NaN counts as 0.
+def apart(heights, gap, top=np.inf):
+    """The heights, moved up just enough to lie `gap` apart, so that labels do not overlap, and down from `top` where
+    they would pass it; NaN counts as 0.
 
     Example
     -------
     >>> apart([0.5, 0.0, 0.1], 0.25)
     [0.5, 0.0, 0.25]
+    >>> apart([0.9, 1.0], 0.25, top=1.0)
+    [0.75, 1.0]
     """
-    placed, floor = np.nan_to_num(np.array(heights, dtype=float)), -np.inf
-    for k in np.argsort(placed):
+    placed, floor, ceiling = np.nan_to_num(np.array(heights, dtype=float)), -np.inf, top + gap
+    order = np.argsort(placed, kind="stable")
+    for k in order:
         placed[k] = floor = max(placed[k], floor + gap)
+    for k in order[::-1]:
+        placed[k] = ceiling = min(placed[k], ceiling - gap)
     return placed.tolist()
 
 
