@@ -431,6 +431,22 @@ def test_curves_are_the_history(scans):
     torch.testing.assert_close(torch.tensor(curves.result.ground), run.learner.bank.ground_distance())
 
 
+AXES = [([81.3, 84], (80, 92)), ([0, 100], (0, 102)), ([50], (50, 62)), ([], (0, 102))]
+
+
+@pytest.mark.parametrize("values, ends", AXES)
+def test_an_axis_holds_its_values_and_every_change_is_named(values, ends):
+    card, y = Card(9, 3), np.array(values, dtype=float)
+    lines = [lines_of.Line(f"run {n}", np.arange(1.0, len(y) + 1), y, n) for n in range(4 * (len(y) > 0))]
+    changes = [(3, 0.5), (4, 1.0), (9, 2.0)]
+    lines_of.draw_curves(card, "scores", [0.1, 0.2, 0.4, 0.6], lines, 10, limits=(0, 102), changes=changes)
+    assert card.planes["scores"]._look["ylim"] == pytest.approx(ends)
+    names = [text for text in marks(card.svg(), "scores text") if text.text.startswith("run")]
+    heights = sorted(float(name.y) for name in names)
+    assert all(np.diff(heights) >= 12.9) and all(60 < height < 245 for height in heights)
+    assert [text.text for text in marks(card.svg(), "scores text")][len(lines) :] == ["λ .5", "λ 1", "λ 2"]
+
+
 def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
     one, two = scans.fork(steps=8, weight=1.0), scans.fork(steps=8, weight=3.0)
     curves = scan_panels.panel(one=one)
