@@ -195,6 +195,7 @@ def test_a_formula_that_cannot_be_drawn_is_named(tex):
 
 def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(monkeypatch):
     monkeypatch.setenv("I2PEMD_MOVES", "1")
+    monkeypatch.setattr(moving, "SECONDS", 120)
     panel = ground.panel(right=0.5)
     assert moving.KIND in (bundle := panel._repr_mimebundle_())
     moves = bundle[moving.KIND]

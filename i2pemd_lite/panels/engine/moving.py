@@ -15,7 +15,7 @@ from i2pemd_lite.panels.engine.style import number
 
 KIND = "application/vnd.i2pemd.moves+json"
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
-SECONDS, BYTES = 4.0, 300_000  # that a panel may take
+SECONDS, BYTES = 8.0, 300_000  # that a panel may take
 
 
 def recorded(panel):
