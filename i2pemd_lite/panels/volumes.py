@@ -259,16 +259,16 @@ def volumes(source=None, **named):
         raise BadInput("source, runs: expected either prepared data or runs, as in ours=ours, found both or none")
     viewers = case_viewers(source or next(iter(runs.values())).learner.data, runs)
     seers = list(runs) or ["truth"]
-    controls = {
-        **viewers["truth"].choices(),
+    controls = {  # what a page without a kernel records first comes first
         "view": choice("view", [THREE, *([*PLANES] if runs else []), *SOLID], THREE),
-        "of": choice("as seen by", seers, seers[-1]),
         "overlay": choice("overlay", OVERLAYS if runs else OVERLAYS[:2], "prediction" if runs else "truth"),
-        "outline": switch("outline the truth in white", bool(runs)),
+        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%"),
         "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%"),
         "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%"),
-        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%"),
         "turn": slider("turn (°)", 0, -180, 180, 5),
+        **viewers["truth"].choices(),
+        "of": choice("as seen by", seers, seers[-1]),
+        "outline": switch("outline the truth in white", bool(runs)),
     }
     layout = [["view", "overlay", "z"], ["x", "y", "turn"], ["ct", "mr", "of", "outline"]]
     return Volumes(viewers, controls, layout, {name: v for name, v in named.items() if name not in runs})
