@@ -78,7 +78,8 @@ def draw_curves(card, name, box, lines, total, title="", limits=None, changes=()
     scale, back = (float, float) if limits else (np.log, np.exp)
     bottom, height = scale(low), scale(high) - scale(low)
     gap = 13 / (box[3] * card.height)  # of a line of text in the height
-    ends = style.apart([(scale(max(line.y[-1], low)) - bottom) / height for line in lines], gap, 1.0)
+    ends = [(scale(max(line.y[-1], low)) - bottom) / height for line in lines]
+    ends = style.apart([max(end, gap / 2) for end in ends], gap, 1.0)  # clear of the axis
     for line, end in zip(lines, ends, strict=True):
         ink, width = (style.BLACK, 1.6) if line.heavy else (style.QUIET, 1.0)
         y, marker = np.maximum(line.y, low), "o" if len(line.x) < 12 else ""
