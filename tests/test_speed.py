@@ -164,6 +164,17 @@ def test_bars_reach_from_one_to_the_ratio_and_lines_go_through_the_times():
     assert len({line.stroke for line in lines}) == 3
 
 
+def test_axes_have_few_powers_of_ten_and_no_words_leave_the_card():
+    slow = Timings(MADE_UP.sizes, MADE_UP.milliseconds | {"by hand": {10: 2e4, 100: 2e5}})
+    for state in ({}, {"show": "nanoseconds a voxel", "smallest": 1000}):
+        picture = speed.panel(slow, **state).image.value
+        found = marks(picture, "times axes text")
+        powers = [mark for mark in found if mark.text.startswith("10")]
+        assert 6 <= len(powers) <= 14 and len(found) == len(powers) + 1  # and the label
+        beside = [mark for mark in powers if getattr(mark, "text_anchor", "") == "end"]
+        assert all(float(mark.x) > 0.6 * float(mark.font_size) * len(mark.text) for mark in beside)
+
+
 SAID = [(3, "3 milliseconds"), (1999, "2e+03 milliseconds"), (2000, "2 seconds"), (1.5e5, "2.5 minutes"),
         (9e6, "2.5 hours")]  # fmt: skip
 

@@ -282,6 +282,6 @@ def scrub(*runs, **named):
     if len(names) > 2:
         controls["left"] = choice("left", names, names[0])
         controls["right"] = choice("right", names, names[-1])
-    layout = [["step"], list(controls)[1:]]
+    layout = [[name for name in ("step", "show", "curve", "classes", "left", "right") if name in controls]]
     return Panel("moments of training", controls, lambda state: compute(films, state), draw, describe, layout,
                  (WIDTH, HEIGHT), point)  # fmt: skip

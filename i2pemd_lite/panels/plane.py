@@ -45,7 +45,8 @@ def draw(card, name, box, window, marked, others, prototypes):
     draw_leaders(plane, places, ends)
     plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
     for name, end, side in zip(prototypes, ends, sides, strict=True):
-        plane.text(*end, name, size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right", halo=True)
+        plane.text(*end, name, size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right", halo=True,
+                   zorder=3.3)  # fmt: skip
     return plane
 
 

@@ -92,7 +92,7 @@ def draw(card, result):
     low, high = min(result.theirs.min(), result.ours.min()), max(result.theirs.max(), result.ours.max())
     margin = max(0.35 * (high - low), 0.3)
     left = card.plane("runs", [0.055, 0.2, 0.2, 0.66], xlim=(-0.35, 1.35), ylim=(low - margin, high + margin),
-                      xticks=[], title="The runs, seed by seed (%)")  # fmt: skip
+                      xticks=[], ticks=6, title="The runs, seed by seed (%)")  # fmt: skip
     for pair in zip(result.theirs, result.ours, strict=True):
         left.line([0, 1], pair, color=style.LINE, lw=1.2, zorder=1)
     left.points(np.zeros(len(d)), result.theirs, ms=7, zorder=2, **style.SOURCE)
@@ -111,7 +111,7 @@ def draw(card, result):
     middle.points(mean.mean, 1.15, marker="|", ms=14, mew=2.4, color=style.INK)
     middle.points(result.gap, 1.6, ms=8, **style.PROTOTYPE)
     right = card.plane("power", [0.71, 0.2, 0.27, 0.66], xlim=(1, MOST), ylim=(0, 105), xlabel="seeds of both methods",
-                       title="Chance to see the paper's gap (%)")  # fmt: skip
+                       ticks=6, title="Chance to see the paper's gap (%)")  # fmt: skip
     right.line([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0)
     right.text(MOST, 81, "four times in five", size=8, ha="right", va="bottom", color=style.QUIET)
     right.line(SEEDS, 100 * result.curve, color=style.BLUE, lw=2)

@@ -16,7 +16,7 @@ from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
 UNITS = {"milliseconds": lambda ms, voxels: ms, "nanoseconds a voxel": lambda ms, voxels: 1e6 * ms / voxels}
 MARKS = ("o", "s", "^", "D", "v", "X")
 SIGNS = "●■▲◆▼✖"
-RAISED = "⁰¹²³⁴⁵⁶⁷"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.ORANGE)
 
 
@@ -48,11 +48,9 @@ def draw(card, result):
     beyond = {name: UNITS[result.unit](taken, result.batch) for name, taken in result.expected.items()}
     values = np.concatenate([*(values for _, values in names.values()), list(beyond.values())])
     bottom, top = np.floor(np.log10(values.min())), np.ceil(np.log10(values.max()))
-    decades = range(int(np.ceil(np.log10(result.ends[0] / 1.5))), 8)
-    left = card.plane("times", [0.07, 0.24, 0.36, 0.6], grid=True,
-                      xscale="log", yscale="log", xlabel="voxels", xlim=(result.ends[0] / 1.5, 2e7),
-                      xticks=[10.0**k for k in decades], xticklabels=["10" + RAISED[k] for k in decades],
-                      ylim=(10**bottom, 10 ** max(top, bottom + 1)))  # fmt: skip
+    xlim, ylim = (result.ends[0] / 1.5, 2e7), (10.0**bottom, 10.0 ** max(top, bottom + 1))
+    left = card.plane("times", [0.07, 0.24, 0.36, 0.6], xscale="log", yscale="log", xlabel="voxels", grid=True,
+                      xlim=xlim, ylim=ylim, **_powers("x", *xlim), **_powers("y", *ylim))  # fmt: skip
     reach = [0.0, *(np.log10(ratio) for _, ratio in result.ratios.values())]
     low = np.floor(min(reach))
     high = low + max(1.0, (max(reach) - low) / 0.62)  # the rest is for the words beside the longest bar
@@ -70,6 +68,14 @@ def draw(card, result):
         right.rect(1, n - 0.25, ratio - 1, 0.5, fc=ink)
         words = f"{_times(ratio)} at {size:,}" if size else "no size in common"
         right.text(max(ratio, 1.0) * 1.15, n, words, va="center", size=8.5)
+
+
+def _powers(axis, low, high):
+    """The ticks of a logarithmic axis at powers of ten, at most seven of them."""
+    every = range(int(np.ceil(np.log10(low))), int(np.log10(high) + 1e-9) + 1)
+    shown = every[:: -(-len(every) // 7)]
+    words = ["10" + str(k).translate(RAISED) for k in shown]
+    return {f"{axis}ticks": [10.0**k for k in shown], f"{axis}ticklabels": words}
 
 
 def _times(ratio):
@@ -118,4 +124,4 @@ def panel(timings, **start):
     smallest.observe(lambda change: setattr(largest, "index", max(largest.index, change["new"])), "index")
     largest.observe(lambda change: setattr(smallest, "index", min(smallest.index, change["new"])), "index")
     return Panel("speed", controls, partial(compute, timings), draw, describe, start=start,
-                 layout=[["smallest", "largest"], ["batch", "show", "against"]], size=(9.4, 3.2))  # fmt: skip
+                 layout=[["show", "against", "largest"], ["smallest", "batch"]], size=(9.4, 3.2))  # fmt: skip
