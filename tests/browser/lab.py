@@ -540,7 +540,7 @@ class Panel:
 
     def type(self, label, text):
         """Type over the number beside a slider, then Enter; or over another field."""
-        field = self.slider(label).locator(FIELD).or_(self.box.get_by_label(label, exact=True)).first
+        field = self.slider(label).locator(FIELD) if label in self.fields else self.box.get_by_label(label, exact=True)
         field.fill(text)
         field.press("Enter")
 

@@ -215,18 +215,18 @@ def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
 DEFECTS = [
     "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels import overview, transport",
     "panel = overview.panel()\npanel.title = 'empty'\npanel.refresh()\n"
-    "panel.children = [child for child in panel.children if child is not panel.image]\npanel",
+    "panel.image.value = '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"940\" viewBox=\"0 0 9 3\"/>'\npanel",
     "panel = transport.panel()\npanel.set(p1=0.0, p2=0.0, p3=0.0)\npanel",
     "panel = overview.panel()\npanel.title = 'deaf'\npanel.refresh()\n"
     "panel.controls['share'].unobserve(panel._changed, 'value')\npanel",
     "from IPython.display import Javascript, display\n"
     "display(Javascript(\"console.error('planted'); fetch('http://192.0.2.1/').catch(() => 0)\"))",
-    "import ipywidgets as widgets\npanel = overview.panel()\npanel.title = 'narrow'\npanel.refresh()\n"
-    "panel.controls['share'].layout.width = '80px'\n"
-    "panel.layout.width, panel.image.layout = '300px', {'min_width': '1800px'}\n"
-    "worse = {'opacity:.8': 'opacity:.4', 'all:unset;display:block': 'float:left'}\nfor good, bad in worse.items():\n"
-    "    panel.note.value = panel.note.value.replace(good, bad)\npanel",
-    "panel = overview.panel()\npanel.title = 'mute'\npanel.refresh()\npanel.image.alt = ''\npanel",
+    "import ipywidgets as widgets\nfrom IPython.display import HTML\npanel = overview.panel()\npanel.title = 'narrow'\n"
+    "panel.refresh()\npanel.add_class('narrow')\n"
+    "display(HTML('<style>.narrow {width: 300px} .narrow .i2pemd-picture {min-width: 1800px} .narrow input "
+    "{width: 20px !important} .narrow dt, .narrow dd {float: left; opacity: .4 !important}</style>'))\npanel",
+    "panel = overview.panel()\npanel.title = 'mute'\npanel.refresh()\n"
+    "panel.image.value = panel.image.value.replace('aria-label', 'data-label')\npanel",
     "out = widgets.Output()\nwith out:\n    [][1]\nout",
     "widgets.interact(lambda x: {}['key'], x=widgets.IntSlider())",
     "1 / 0",

@@ -31,10 +31,12 @@ function render({ model, el }) {
     show();
   }
   range.addEventListener(model.get("release") ? "change" : "input", () => move(Number(range.value)));
-  said.addEventListener("change", () => {
+  function type() {
     model.set("typed", said.value || " ");
     model.save_changes();
-  });
+  }
+  said.addEventListener("change", type);
+  said.addEventListener("keydown", (event) => event.key === "Enter" && type());
 
   if (model.get("plays")) {
     const play = make("button", { type: "button", textContent: "▶" });
