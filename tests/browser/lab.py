@@ -293,7 +293,8 @@ class Lesson:
         self.page.wait_for_function(f"{IDLE} && {DRAWN}", timeout=1000 * seconds, polling=100)
         self.notebook = self.page.evaluate(f"{NOTEBOOK}.content.model.toJSON()")
         for more in self.page.locator(f"{PANEL} {BUTTON}").filter(has_text=re.compile("^more$")).all():
-            more.click()
+            if more.is_visible():
+                more.click()
 
     @property
     def errors(self):
