@@ -654,7 +654,7 @@ CLIPPED = """(panel, [kind, around, label, figure, rail]) => {
         const row = number.closest("dl").getBoundingClientRect(), pair = number.parentElement.getBoundingClientRect()
         if (pair.height > 50 && pair.width < row.width - 20) found.push(`${number.parentElement.textContent}: wraps`)
     }
-    for (const e of panel.querySelectorAll("select")) {
+    for (const e of [...panel.querySelectorAll("select")].filter(e => e.checkVisibility())) {
         const pen = document.createElement("canvas").getContext("2d"), style = getComputedStyle(e)
         pen.font = style.font
         const room = e.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)

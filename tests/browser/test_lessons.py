@@ -68,6 +68,7 @@ def test_it_runs_whole_and_shows_its_panels(lesson):
 EXCUSED = {
     ("ground distance", "prototype to move"): "when all are scaled to one point, its mark does not move",
     ("ground distance", "scale all by"): "it leaves G, and so the words, as they are: that is what the lesson is about",
+    ("training", "λ of this run"): "it steers the next steps of a run, and shows only in those",
     ("cockpit", "λ"): "it steers the next steps of a run, and shows only in those",
     ("cockpit", "momentum α"): "as λ",
     ("cockpit", "learning rate"): "as λ",
