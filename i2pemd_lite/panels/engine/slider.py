@@ -168,7 +168,7 @@ def cell(label, value, low, high):
 
 def choice(label, options, value):
     """A drop-down list; `options` are plain values or (text, value) pairs."""
-    wide = max(len(str(option[0] if isinstance(option, tuple) else option)) for option in options) > 36
+    wide = any(len(str(option[0] if isinstance(option, tuple) else option)) > 36 for option in options)
     return widgets.Dropdown(options=options, value=value, description=label, _dom_classes=["i2pemd-wide"] * wide)
 
 
