@@ -108,5 +108,5 @@ def panel(layout="five organs", **start):
         "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
     }
     controls["layout"].observe(lambda change: setattr(controls["moving"], "max", len(LAYOUTS[change["new"]])), "value")
-    layout = [["layout", "moving", "scale"], ["right", "up"]]
+    layout = [["right", "up", "scale"], ["moving", "layout"]]
     return Panel("ground distance", controls, compute, draw, describe, layout=layout, point=point, start=start)
