@@ -1516,3 +1516,21 @@ def test_a_computer_without_room_is_no_broken_file(tmp_path):
     with pytest.raises(BadInput, match="scan.nii: expected a NIfTI file, found KeyError; copy or download"):
         with files.parsing(scan, "a NIfTI file"):
             raise KeyError
+
+
+@pytest.mark.parametrize("axes", [
+    [[1e8, 1e8, 0], [0, 1e-9, 0], [0, 0, 1]], [[1, 1, 0], [0, 1e-5, 0], [0, 0, 1]], np.diag([1, 1, 1e-9]), np.zeros((3, 3)),
+    np.diag([1, 1, np.nan]),
+])  # fmt: skip
+def test_axes_without_directions_are_refused(tmp_path, axes):
+    write_pairs(tmp_path)
+    path = next((tmp_path / "btcv").rglob("label0001.nii.gz"))
+    image = nibabel.load(path)
+    image.header["sform_code"], image.header["qform_code"] = 1, 0
+    for row, values in zip("xyz", np.asarray(axes, float), strict=True):
+        image.header[f"srow_{row}"] = [*values, 0]
+    data = np.asarray(image.dataobj)
+    with gzip.open(path, "wb") as file:
+        file.write(image.header.binaryblock + bytes(4) + data.tobytes(order="F"))
+    with pytest.raises(BadInput, match="label0001.nii.gz: expected an affine with an inverse"):
+        load(tmp_path)

@@ -30,7 +30,7 @@ function render({ model, el }) {
     model.save_changes();
     show();
   }
-  range.addEventListener(model.get("release") ? "change" : "input", () => move(Number(range.value)));
+  range.addEventListener("input", () => move(Number(range.value)));
   function type() {
     model.set("typed", said.value || " ");
     model.save_changes();

@@ -18,7 +18,6 @@ class Control(anywidget.AnyWidget):
     _esm, _css = (Path(__file__).with_name(name) for name in ("slider.js", "panel.css"))
     description = Unicode().tag(sync=True)
     disabled = Bool(False).tag(sync=True)
-    release = Bool(False, help="whether it acts when it is let go alone").tag(sync=True)
     plays = Bool(False, help="whether it can be played, as a film").tag(sync=True)
 
 
@@ -143,11 +142,10 @@ def grid(controls):
     return widgets.Box(list(controls), _dom_classes=["i2pemd-controls"])
 
 
-def slider(label, value, low, high, step, unit="", *, release=False, plays=False):
+def slider(label, value, low, high, step, unit="", *, plays=False):
     """A slider with a label, a unit and a field to type in; whole numbers when `step` is one.
 
-    The field shows the decimals that the step has. With `release` it acts when it is let go, for what takes longer than
-    an eye waits; with `plays` it can be played, as a film.
+    The field shows the decimals that the step has. With `plays` it can be played, as a film.
     """
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     label = f"{label} ({unit})" if unit else label
@@ -156,7 +154,7 @@ def slider(label, value, low, high, step, unit="", *, release=False, plays=False
         raise BadInput(f"{label}: expected a number from {low:g} to {high:g}, found {value!r}; correct it")
     digits = 0 if whole else max(1, -Decimal(str(step)).normalize().as_tuple().exponent)
     made = {"min": low, "max": high, "step": step, "description": label, "digits": digits}
-    return (WholeSlider if whole else Slider)(**made, value=value, release=release, plays=plays)
+    return (WholeSlider if whole else Slider)(**made, value=value, plays=plays)
 
 
 def cell(label, value, low, high):
