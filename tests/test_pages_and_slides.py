@@ -200,11 +200,12 @@ def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(m
     assert moving.KIND in (bundle := panel._repr_mimebundle_())
     moves = bundle[moving.KIND]
     told = json.loads(zlib.decompress(base64.b64decode(moves["packed"])))
-    assert [each["label"] for each in moves["controls"]] == [each.description for each in panel.controls.values()]
+    names = [name for row in panel.rows for name in row]
+    assert [each["label"] for each in moves["controls"]] == [panel.controls[name].description for name in names]
     alone = [key for key in told["frames"] if key and "," not in key]
     assert len(alone) == sum(len(each["words"]) - 1 for each in moves["controls"]) > 90
     assert sum("," in key for key in told["frames"]) > 100 and len(moves["packed"]) < 500_000
-    right = list(panel.controls).index("right")
+    right = names.index("right")
     assert moves["controls"][right]["words"][moves["controls"][right]["at"]] == ".5"
     for place in ("0", "40"):
         panel.set(right={"0": -5.0, "40": 5.0}[place])
@@ -219,4 +220,5 @@ def test_a_state_that_a_panel_refuses_is_none_of_its_page(monkeypatch):
     monkeypatch.setenv("I2PEMD_MOVES", "1")
     panel = ground.panel(layout="five organs", moving=5)  # of "two classes" there is no fifth
     told = json.loads(zlib.decompress(base64.b64decode(panel._repr_mimebundle_()[moving.KIND]["packed"])))
-    assert "0:0" not in told["frames"] and "0:1" not in told["frames"] and "0:4" in told["frames"]
+    n = [name for row in panel.rows for name in row].index("layout")
+    assert not {f"{n}:0", f"{n}:1"} & told["frames"].keys() and f"{n}:4" in told["frames"]

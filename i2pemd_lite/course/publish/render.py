@@ -85,6 +85,8 @@ def output(said):
         return html
     if "text/markdown" in data:
         return text(data["text/markdown"])
+    if "image/svg+xml" in data:
+        return data["image/svg+xml"]
     if "image/png" in data:
         png = data["image/png"].replace("\n", "")
         return f'<img src="data:image/png;base64,{png}" alt="{escape(plain)}">'

@@ -25,7 +25,8 @@ def recorded(panel):
     the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their
     order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
     """
-    controls = {name: each for name, control in panel.controls.items() if (each := _positions(control))}
+    names = [name for row in panel.rows for name in row]
+    controls = {name: each for name in names if (each := _positions(panel.controls[name]))}
     state, until, packer, parts = panel.state, time.monotonic() + SECONDS, zlib.compressobj(9), []
     marks = panel.drawn(state)[1].marks()
     svg = panel.image.value
