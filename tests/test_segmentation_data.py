@@ -1519,8 +1519,8 @@ def test_a_computer_without_room_is_no_broken_file(tmp_path):
 
 
 @pytest.mark.parametrize("axes", [
-    [[1e8, 1e8, 0], [0, 1e-9, 0], [0, 0, 1]], [[1, 1, 0], [0, 1e-5, 0], [0, 0, 1]], np.diag([1, 1, 1e-9]), np.zeros((3, 3)),
-    np.diag([1, 1, np.nan]),
+    [[1e8, 1e8, 0], [0, 1e-9, 0], [0, 0, 1]], [[1, 1, 0], [0, 1e-5, 0], [0, 0, 1]], np.diag([1, 1, 1e-9]),
+    np.zeros((3, 3)), np.diag([1, 1, np.nan]),
 ])  # fmt: skip
 def test_axes_without_directions_are_refused(tmp_path, axes):
     write_pairs(tmp_path)
