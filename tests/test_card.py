@@ -34,7 +34,8 @@ def test_lines_break_where_a_number_is_missing_and_are_cut_off_where_they_leave_
     here.line([0, 5, 10, 10], [0, 5, np.nan, 0])
     here.line([0, 20], [0, 0])
     here.line([0, 20], [0, 0], clip=False, cap="square")
-    inside, outside, free = marks(card.svg(), "p line")
+    here.line([0, 5, 10], [0, np.inf, 0])
+    inside, outside, free, broken = marks(card.svg(), "p line")
     assert inside.d == "M50 75L100 25M150 75" and not hasattr(inside, "clip_path")
     assert outside.clip_path == f"url(#{ElementTree.fromstring(card.svg()).find('.//*[@id]').get('id')})"
     assert not hasattr(free, "clip_path") and free.stroke_linecap == "square"

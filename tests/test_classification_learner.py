@@ -247,7 +247,7 @@ def test_images_can_be_predicted_wherever_they_are(trained, tmp_path, capsys, ho
         place = tmp_path / f"in{how}"
     path = classification.predict(trained, place, tmp_path / "scores.csv")
     assert predicted(path) == (["a"] if how == "one" else ["a", "b"])
-    assert ("not used, as no JPEG or PNG (1)" in capsys.readouterr().out) == (how not in ("one", "isic"))
+    assert ("not used, as no JPEG or PNG (1)" in capsys.readouterr().err) == (how not in ("one", "isic"))
 
 
 def test_one_bad_photograph_does_not_stop_the_others(trained, tmp_path):

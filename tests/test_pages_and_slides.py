@@ -222,3 +222,12 @@ def test_a_state_that_a_panel_refuses_is_none_of_its_page(monkeypatch):
     told = json.loads(zlib.decompress(base64.b64decode(panel._repr_mimebundle_()[moving.KIND]["packed"])))
     n = [name for row in panel.rows for name in row].index("layout")
     assert not {f"{n}:0", f"{n}:1"} & told["frames"].keys() and f"{n}:4" in told["frames"]
+
+
+def test_a_name_is_no_markup_on_a_page_and_a_recording_no_text_of_a_slide(monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    panel = ground.panel()
+    panel.controls["right"].description = "</script><script>alert(1)"
+    page = render.output({"data": panel._repr_mimebundle_()})
+    assert page.count("<script") == page.count("</script>") == 1 and "<script>alert" not in page
+    assert slides._lines(page) < slides.ROOM

@@ -452,6 +452,9 @@ def test_what_is_no_number_is_told_and_the_last_good_picture_stays(make, name, t
     assert panel.image.value == picture and panel.state == state and control.wrong
     typed(panel, name, written)
     assert panel.error.value == "" and not control.wrong
+    typed(panel, name, text)
+    panel.set(**state)
+    assert panel.error.value == "" and not control.wrong
 
 
 def test_a_panel_that_starts_elsewhere_is_drawn_once():

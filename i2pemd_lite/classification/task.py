@@ -1,5 +1,6 @@
 """Train, resume, evaluate and predict: the verbs of the classification task."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def predict(run, images=None, out="out/skin.csv"):
     if images is not None:
         found = _unlabelled(images)
         if isinstance(found, Dataset) and found.test_ids:
-            print(*found.unused, sep="\n", end="\n" * bool(found.unused))
+            print(*found.unused, sep="\n", end="\n" * bool(found.unused), file=sys.stderr)
             data = prepare(found, run.settings.size, problems=problems)
         else:
             data = TASK.prepared(found, run.settings)

@@ -45,10 +45,9 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
 
     images: a folder that `load` reads (its scans without labels, or all if every one has some), a folder of DICOM
     series (CT and MR; files of any name, also in subfolders), a `Dataset`, or a list of `Scan`; None: the unlabelled
-    scans of the run's data. A label, where there is one, is not looked at. modality: "ct" or "mr", for a NIfTI file or
-    a folder that just holds such, also in subfolders, whose names their label maps keep, or of which only these DICOM
-    series are meant. seg: write each label map of a DICOM
-    series as DICOM SEG too, NAME.dcm, for which highdicom has to be installed.
+    scans of the run's data. A label, where there is one, is not looked at. modality: "ct" or "mr", of a NIfTI file or a
+    folder that just holds such, also in subfolders, or of those DICOM series that alone are meant. seg: write each
+    label map of a DICOM series as DICOM SEG too, NAME.dcm, for which highdicom has to be installed.
 
     A DICOM series is named by its number and description, or by its UID; what else lies in a folder that just holds
     scans, localizers too, is named on stderr.

@@ -80,7 +80,7 @@ def output(said):
         svg = r'<img src="data:image/svg\+xml;base64,([^"]*)"[^>]*>'
         html = re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
         if moving.KIND in said["data"]:
-            moves = json.dumps(said["data"][moving.KIND])
+            moves = json.dumps(said["data"][moving.KIND]).replace("<", "\\u003c")
             html = f'<div class="i2pemd-moves">{STILL}{html}<script type="application/json">{moves}</script></div>'
         return html
     if "text/markdown" in data:

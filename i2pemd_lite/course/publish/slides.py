@@ -83,6 +83,6 @@ def _blocks(source):
 
 def _lines(part):
     """About how many lines of a slide a piece takes."""
-    words = re.sub(r"<[^>]*>", " ", re.sub(r"<(math|svg).*?</\1>", " x ", part, flags=re.S))
+    words = re.sub(r"<[^>]*>", " ", re.sub(r"<(math|svg|script).*?</\1>", " x ", part, flags=re.S))
     lines = sum(max(1, len(line) / 85) for line in words.splitlines() if line.strip())
     return lines + sum(part.count(mark) * height for mark, height in TALL.items())

@@ -1,10 +1,11 @@
 """The card that a panel draws on: an SVG picture, of which a drawing says all planes and all marks."""
 
 import base64
+import html
 import io
 import math
+import re
 from collections import Counter
-from html import escape
 
 import numpy as np
 
@@ -113,6 +114,7 @@ class Plane:
             return self._frame
         left, bottom, width, height = np.multiply(self.box, [self.card.width, self.card.height] * 2)
         (x0, x1), (y0, y1) = (self._scaled(axis, self._look[f"{axis}lim"]) for axis in "xy")
+        x1, y1 = x1 + (x1 == x0), y1 + (y1 == y0)
         top = self.card.height - bottom - height
         if self._look.get("aspect") == "equal":
             unit = min(width / abs(x1 - x0), height / abs(y1 - y0))
@@ -183,7 +185,7 @@ class Plane:
         where = {"x": x, "y": y, "width": wide, "height": high} | ({"rx": round} if round else {})
         corners = np.array([[x, y], [x + wide, y + high]])
         self._add("rect", "rect", corners, zorder, where | _ink(fc, ec, lw, alpha=alpha), clip=clip)
-        if hatch and wide and high:
+        if hatch and wide + high > 7:
             cuts = np.arange(7, wide + high, 7)
             lines = np.array([[[max(0, c - high), min(c, high)], [min(c, wide), max(0, c - wide)]] for c in cuts])
             self._path("hatch", _lines(lines + [x, y]), corners, zorder, clip, fc="none", ec=hatch, lw=0.7)
@@ -388,6 +390,11 @@ def nice(low, high, count, log=False):
     return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 
 
+def escape(words, quote=True):
+    """Words as XML has them, without characters that XML does not have, which a name may hold."""
+    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", str(words)), quote)
+
+
 def picture(colours):
     """Colours (height, width, 3 or 4), 0 to 1, as the address of a PNG that is in it."""
     from PIL import Image
@@ -398,17 +405,17 @@ def picture(colours):
 
 
 def _lines(lines, end=""):
-    """Lines (points of one, 2) as the `d` of a path; a NaN breaks one."""
+    """Lines (points of one, 2) as the `d` of a path; one breaks where a number is not finite."""
     parts = []
     for line in lines:
         pen = "M"
         for x, y in line.tolist():
-            if x != x or y != y:
+            if not (math.isfinite(x) and math.isfinite(y)):
                 pen = "M"
             else:
                 parts.append(f"{pen}{_n(x)} {_n(y)}")
                 pen = "L"
-        parts.append(end)
+        parts.append(end * (pen == "L"))
     return "".join(parts)
 
 

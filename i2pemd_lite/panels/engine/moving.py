@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import math
 import time
 import zlib
 from pathlib import Path
@@ -79,7 +80,7 @@ def _positions(control):
         pairs = [option if isinstance(option, tuple) else (str(option), option) for option in control.options]
         words, values = [str(word) for word, _ in pairs], [value for _, value in pairs]
     elif isinstance(control, Slider):
-        count = round((control.max - control.min) / control.step) + 1
+        count = math.floor((control.max - control.min) / control.step + 1e-9) + 1
         values = [type(control.value)(round(control.min + i * control.step, 9)) for i in range(count)]
         values = [control.value if abs(value - control.value) < control.step / 2 else value for value in values]
         words = [number(value, 4) for value in values]

@@ -175,6 +175,9 @@ class Panel(widgets.VBox):
         with self.image.hold_sync():
             self.image.value, self.image.below = picture, self.below(words, numbers, self._hint)
         self.error.value = self.complaint
+        for control in self.controls.values():
+            if isinstance(control, Slider):
+                control.wrong = False
         self._took = time.perf_counter() - began
 
     def drawn(self, state):
@@ -220,7 +223,9 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         note_shown(self)
-        moves = {moving.KIND: moving.recorded(self)} if os.environ.get("I2PEMD_MOVES") == "1" else {}
+        moves = {}
+        if os.environ.get("I2PEMD_MOVES") == "1" and self.result is not None and not self.error.value:
+            moves = {moving.KIND: moving.recorded(self)}
         return {
             **(super()._repr_mimebundle_() or {}),
             **moves,

@@ -13,4 +13,5 @@ function patch(old, now) {
     if (old.children[i] !== here) old.insertBefore(here, old.children[i] ?? null);
   });
   for (const node of before.values()) node.remove();
+  old.setAttribute("aria-label", now.getAttribute("aria-label"));
 }

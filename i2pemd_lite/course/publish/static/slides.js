@@ -33,7 +33,9 @@ function next() {
   else if (at < slides.length - 1) show(at + 1);
 }
 
+const own = ".i2pemd-controls, .i2pemd-moves button, .i2pemd-moves summary"; // what answers by itself
 addEventListener("keydown", event => {
+  if (event.target.closest?.(own)) return;
   if (["ArrowRight", " ", "PageDown"].includes(event.key)) next();
   else if (["ArrowLeft", "PageUp"].includes(event.key)) show(at - 1, true);
   else if (event.key === "Home") show(0);
@@ -42,6 +44,6 @@ addEventListener("keydown", event => {
   else return;
   event.preventDefault();
 });
-addEventListener("click", event => { if (!event.target.closest("a, summary")) next(); });
+addEventListener("click", event => { if (!event.target.closest(`a, summary, ${own}`)) next(); });
 addEventListener("resize", fit);
 addEventListener("load", () => show((parseInt(location.hash.slice(1)) || 1) - 1));
