@@ -53,7 +53,8 @@ def executed(path, say=print):
     from i2pemd_lite.device import profile  # and torch
 
     name, sources = profile().name, sorted((root() / "i2pemd_lite").rglob("*.py"))
-    facts = (name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *sources)
+    code = [part for each in sources for part in (each.name, each.read_bytes())]
+    facts = (name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *code)
     copy = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
     if copy.exists():
         return notebooks.read(copy)
