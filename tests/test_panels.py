@@ -538,6 +538,7 @@ def test_an_error_stands_inline_and_the_last_good_picture_stays(monkeypatch):
     picture, words = panel.image.value, panel.words
     panel.set(**NOTHING)
     assert "p: expected some mass" in panel.error.value and 'role="alert"' in panel.error.value
+    assert "solid #" in panel.error.value  # beside the pictures nothing knows their variables
     assert (panel.image.value, panel.words) == (picture, words)
     panel.controls["p1"].value = 0.4
     assert panel.error.value == "" and panel.image.value != picture

@@ -61,14 +61,18 @@ class Card:
         """{key: SVG} of all marks, the lowest first."""
         return {key: mark for plane in (self.paper, *self.planes.values()) for key, mark in plane.written()}
 
-    def svg(self, words=""):
-        """The picture as SVG, with its alternative text."""
+    def head(self, words):
+        """How its SVG begins, with its alternative text, its colours and its ground."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="i2pemd-svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" role="img" aria-label="{escape(words)}" '
             f'font-family="{FONT}"><style>{style.css()}</style>'
-            f'<rect width="100%" height="100%" fill="{style.PAPER}"/>{"".join(self.marks().values())}</svg>'
+            f'<rect width="100%" height="100%" fill="{style.PAPER}"/>'
         )
+
+    def svg(self, words=""):
+        """The picture as SVG, with its alternative text."""
+        return f"{self.head(words)}{''.join(self.marks().values())}</svg>"
 
 
 class Plane:

@@ -1,7 +1,7 @@
 // Panels of a page without a kernel: their controls show the pictures that were recorded (`moving.py`).
 let count = 0;
 async function move(panel) {
-  const { controls, packed } = JSON.parse(panel.querySelector("script").textContent);
+  const { controls, first, packed } = JSON.parse(panel.querySelector("script").textContent);
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const { head, marks, frames } = await new Response(unpacked).json();
@@ -31,7 +31,6 @@ async function move(panel) {
     box.append(...some.map((each) => each.box));
     return box;
   };
-  const first = inputs.length > 4 ? 3 : 4;
   const more = document.createElement("details");
   more.append(Object.assign(document.createElement("summary"), { textContent: "more" }), grid(inputs.slice(first)));
   panel.prepend(grid(inputs.slice(0, first)), ...(inputs.length > first ? [more] : []), reset);

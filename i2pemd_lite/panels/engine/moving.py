@@ -11,7 +11,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from i2pemd_lite.panels.engine.slider import Slider
+from i2pemd_lite.panels.engine.slider import Slider, pairs
 from i2pemd_lite.panels.engine.style import number
 
 KIND = "application/vnd.i2pemd.moves+json"
@@ -22,18 +22,18 @@ SECONDS, BYTES = 8.0, 300_000  # that a panel may take
 def recorded(panel):
     """A panel's picture, words and numbers for each position of each control, then of pairs, as JSON.
 
-    {"controls": [{"label", "words" of the positions, "at", "list"}], "packed"}; packed, by zlib and base64: {"head" of
-    the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their
-    order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
+    {"controls": [{"label", "words" of the positions, "at", "list"}], "first": how many of them are shown at once,
+    "packed"}; packed, by zlib and base64: {"head" of the SVG, "marks" {key: SVG} of the state itself, "frames"
+    {"control:position,…": [marks that differ, keys in their order or null where it is the same, what stands below]}}.
+    It ends with the time and the bytes that a panel may take.
     """
     names = [name for row in panel.rows for name in row]
     controls = {name: each for name in names if (each := _positions(panel.controls[name]))}
     state, until, packer, parts = panel.state, time.monotonic() + SECONDS, zlib.compressobj(9), []
-    marks = panel.drawn(state)[1].marks()
-    svg = panel.image.value
-    head = svg[: svg.index("/>", svg.index("<rect")) + 2]
-    start = json.dumps({"head": head, "marks": marks})[:-1] + ', "frames": {'
-    frame = [{}, None, panel.below(panel.words, panel.numbers)]
+    _, card, *said = panel.drawn(state)
+    marks = card.marks()
+    start = json.dumps({"head": card.head(said[0]), "marks": marks})[:-1] + ', "frames": {'
+    frame = [{}, None, panel.below(*said)]
     for n, chosen in enumerate(itertools.chain([{}], _moves(controls, panel.rows))):
         if chosen:
             try:
@@ -50,7 +50,8 @@ def recorded(panel):
             break
     parts += [packer.compress(b"}}"), packer.flush()]
     shown = [{name: each[name] for name in ("label", "words", "at", "list")} for each in controls.values()]
-    return {"controls": shown, "packed": base64.b64encode(b"".join(parts)).decode()}
+    first = sum(panel.controls[name] in panel.boxes[0].children for name in controls)
+    return {"controls": shown, "first": first, "packed": base64.b64encode(b"".join(parts)).decode()}
 
 
 def _moves(controls, rows):
@@ -58,8 +59,7 @@ def _moves(controls, rows):
     for name, each in controls.items():
         yield from ({name: i} for i in range(len(each["values"])) if i != each["at"])
     row = {name: n for n, names in enumerate(rows) for name in names}
-    pairs = sorted(itertools.combinations(controls, 2), key=lambda pair: row.get(pair[0]) != row.get(pair[1]))
-    for pair in pairs:
+    for pair in sorted(itertools.combinations(controls, 2), key=lambda pair: row.get(pair[0]) != row.get(pair[1])):
         count = TOGETHER if row.get(pair[0]) == row.get(pair[1]) else APART
         one, two = ([i for i in _some(controls[name], count) if i != controls[name]["at"]] for name in pair)
         yield from (dict(zip(pair, places, strict=True)) for places in itertools.product(one, two))
@@ -77,8 +77,7 @@ def _positions(control):
     if isinstance(control, widgets.Checkbox):
         values, words = [False, True], ["no", "yes"]
     elif hasattr(control, "options"):
-        pairs = [option if isinstance(option, tuple) else (str(option), option) for option in control.options]
-        words, values = [str(word) for word, _ in pairs], [value for _, value in pairs]
+        words, values = zip(*pairs(control.options), strict=True) if control.options else ((), ())
     elif isinstance(control, Slider):
         count = math.floor((control.max - control.min) / control.step + 1e-9) + 1
         values = [type(control.value)(round(control.min + i * control.step, 9)) for i in range(count)]

@@ -23,6 +23,7 @@ from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, moving, style
 from i2pemd_lite.panels.engine.card import Card
+from i2pemd_lite.panels.engine.picture import Picture
 from i2pemd_lite.panels.engine.slider import Slider, cell, choice, grid, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
@@ -72,8 +73,6 @@ class Panel(widgets.VBox):
     complaint = ""  # what stands under the controls though the picture could be drawn
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
-        from i2pemd_lite.panels.engine.picture import Picture
-
         self.title, self.controls = title, controls
         self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
@@ -261,7 +260,8 @@ def states():
 def alert(error, before, after=""):
     """An error as a sentence in a red frame, which screen readers say at once."""
     what = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+    red = style.THEMES["light"]["red"]  # the variables of a theme are known within pictures alone
     return (
-        f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {style.RED};padding:2px 8px;'
+        f'<div role="alert" class="i2pemd-error" style="border-left:4px solid {red};padding:2px 8px;'
         f'line-height:1.4"><b>{before}</b> {escape(what.rstrip("."))}. {after}</div>'
     )

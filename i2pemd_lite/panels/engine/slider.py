@@ -105,29 +105,30 @@ class Steps(Control):
         super().__init__(options=options, **look)
         self.value = value
 
-    @property
-    def _pairs(self):
-        return [option if isinstance(option, tuple) else (f"{option}", option) for option in self.options]
-
     @observe("options")
     def _offered(self, _):
-        self.words = [words for words, _ in self._pairs]
+        self.words = [words for words, _ in pairs(self.options)]
         self.index = 0
         self._stepped(None)
 
     @observe("index")
     def _stepped(self, _):
-        self.value = self._pairs[min(self.index, len(self.options) - 1)][1]
+        self.value = pairs(self.options)[min(self.index, len(self.options) - 1)][1]
 
     @observe("value")
     def _set(self, change):
-        self.index = [value for _, value in self._pairs].index(change["new"])
+        self.index = [value for _, value in pairs(self.options)].index(change["new"])
 
     @validate("value")
     def _offer(self, proposal):
-        if proposal["value"] not in (offered := [value for _, value in self._pairs]):
+        if proposal["value"] not in (offered := [value for _, value in pairs(self.options)]):
             raise BadInput(f"{self.description}: expected one of {offered}, found {proposal['value']!r}")
         return proposal["value"]
+
+
+def pairs(options):
+    """The options of a list or of steps, plain values or (text, value), all as [(text, value)]."""
+    return [option if isinstance(option, tuple) else (f"{option}", option) for option in options]
 
 
 def _number(text):
@@ -166,7 +167,7 @@ def cell(label, value, low, high):
 
 def choice(label, options, value):
     """A drop-down list; `options` are plain values or (text, value) pairs."""
-    wide = any(len(str(option[0] if isinstance(option, tuple) else option)) > 36 for option in options)
+    wide = any(len(words) > 36 for words, _ in pairs(options))
     return widgets.Dropdown(options=options, value=value, description=label, _dom_classes=["i2pemd-wide"] * wide)
 
 

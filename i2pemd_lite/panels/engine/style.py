@@ -1,9 +1,11 @@
 """The house style of every picture: one look, legible on light and dark pages, in colour and without it.
 
-A colour is a variable, which the page's theme gives its value. Marks differ in shape as well
-as colour: source or CT a blue circle, target or MR an orange cross, a prototype a black diamond with a light edge.
-Distances and plans go from paper, which costs nothing, to `top`, with their numbers.
+A colour is a variable, which the page's theme gives its value. Marks differ in shape as well as colour: source or CT a
+blue circle, target or MR an orange cross, a prototype a black diamond with a light edge. Distances and plans go from
+paper, which costs nothing, to `top`, with their numbers.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -30,6 +32,7 @@ PROTOTYPE = {"color": BLACK, "marker": "D", "mec": PAPER, "mew": 1.2}
 TURN = 0.565  # of paper and `top`: from here on either theme's cell takes a number in `on-dark`
 
 
+@cache
 def css():
     """The rules that give the colours their values: as the page says it is, else as the reader's system is."""
     light, dark = (";".join(f"--i2-{name}:{colour}" for name, colour in theme.items()) for theme in THEMES.values())
