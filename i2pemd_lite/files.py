@@ -66,11 +66,13 @@ class Problems:
         except BadInput as error:
             self.found.append(str(error))
 
-    def raise_if_any(self):
-        """Raise one `BadInput` that lists every problem noted."""
+    def raise_if_any(self, written=()):
+        """Raise one `BadInput` that lists every problem noted; its attribute `written` are the files written before."""
         if self.found:
             count = f"{len(self.found)} problem{'s' * (len(self.found) > 1)}"
-            raise BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self._told()))
+            error = BadInput(f"{count} in {self.what}:\n  " + "\n  ".join(self._told()))
+            error.written = written
+            raise error
 
     def _told(self):
         """The sentences of `found`, but one for each cause that more than three have."""

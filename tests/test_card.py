@@ -112,7 +112,7 @@ def test_an_empty_line_of_a_text_takes_its_place():
 
 
 def test_no_text_is_smaller_than_eleven_pixels():
-    card, here = plane("axes", title="T", ticksize=5)
+    card, here = plane("axes", title="T")
     here.text(0, 0, "small", size=3)
     sizes = [float(mark.font_size) for mark in marks(card.svg(), "p") if mark.tag == "text"]
     assert len(sizes) > 4 and min(sizes) >= 11

@@ -81,9 +81,5 @@ def predict(run, images=None, out="out/skin.csv"):
     with run.best_weights(), run.learner.evaluating():
         scores = run.learner.probabilities(torch.arange(len(data.test_ids)), data.test_images)
     save_scores(out, data.test_ids, scores.numpy())
-    try:
-        problems.raise_if_any()
-    except BadInput as error:
-        error.written = [Path(out)]
-        raise
+    problems.raise_if_any([Path(out)])
     return Path(out)

@@ -1,7 +1,5 @@
 """Scans in a folder: unpaired abdominal CT and MR with liver, kidneys and spleen, in whatever layout they came."""
 
-import filecmp
-import functools
 import hashlib
 import os
 import re
@@ -64,11 +62,6 @@ class Scan:
         """Every file that the scan consists of: those of the image, then those of the label."""
         masks = [] if self.label is None else layout.mask_files(self.label) if self.label.is_dir() else [self.label]
         return self.image_files() + masks
-
-    def copies(self, other):
-        """Whether its image and that of another scan are the same, byte for byte."""
-        mine, others = self.image_files(), other.image_files()
-        return len(mine) == len(others) and all(map(functools.partial(filecmp.cmp, shallow=False), mine, others))
 
     def check(self):
         """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where

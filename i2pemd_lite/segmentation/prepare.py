@@ -6,6 +6,7 @@ directions, so that resampling never mixes an oblique stack of thick slices.
 """
 
 import contextlib
+import filecmp
 import functools
 import hashlib
 import itertools
@@ -411,8 +412,9 @@ def _fill(folder, dataset, geometry, progress, train):
     present = set().union(*(case.label.unique().tolist() for case in cases if case.label is not None))
     for name in (name for k, name in enumerate(CLASSES) if k not in present):
         problems.add(dataset.folder, f"a labelled case with {name}", "none", "add one: no class is learnt unseen")
-    for (one, its), (two, other) in itertools.combinations(zip(cases, dataset.scans, strict=True), 2):
-        if one.moments == two.moments and torch.equal(one.image, two.image) or its.copies(other):
+    each = [(case, scan.image_files()) for case, scan in zip(cases, dataset.scans, strict=True)]
+    for (one, its), (two, others) in itertools.combinations(each, 2):
+        if one.moments == two.moments and torch.equal(one.image, two.image) or _same_files(its, others):
             problems.add(two.name, "a scan of its own", f"the voxels of {one.name}", "remove one of the two")
     problems.raise_if_any()
     trained = [case for case in cases if case.name in train]
@@ -448,6 +450,11 @@ def _hash(case):
 
 def _file_name(name):
     return name.replace("/", "-") + ".safetensors"
+
+
+def _same_files(one, other):
+    """Whether two lists of files hold the same, byte for byte."""
+    return len(one) == len(other) and all(filecmp.cmp(*pair, shallow=False) for pair in zip(one, other, strict=True))
 
 
 def _write_case(path, case):

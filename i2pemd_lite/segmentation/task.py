@@ -85,11 +85,7 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
             found = f"{type(error).__name__}: {error}"
             problems.add(f"{scan.name}: {scan.image}", "a scan that can be predicted", found)
     print("".join(f"{words}\n" for words in grouped(assumed)), end="", file=sys.stderr)
-    try:
-        problems.raise_if_any()
-    except BadInput as error:
-        error.written = written
-        raise
+    problems.raise_if_any(written)
     return written
 
 

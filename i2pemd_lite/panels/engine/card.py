@@ -81,7 +81,7 @@ class Plane:
     frame : "axes" (ticks, a line on the left and below), "framed" (a line all round) or "blank" (nothing)
     look : title, xlabel, ylabel; xlim, ylim, of which the first is left or below; xscale, yscale ("log"); aspect
         ("equal") and anchor ("NW"); xticks, yticks and their labels xticklabels, yticklabels, or about how many `ticks`
-        on each axis; upper (whether the x labels stand above), slant (degrees by which they rise), ticksize; grid
+        on each axis; upper (whether the x labels stand above), slant (degrees by which they rise); grid
 
     Each method is a kind of mark: where it is, and its look with the short names that matplotlib has for it: color,
     alpha, lw, ls; marker, ms, mfc, mec, mew (of points); fc, ec (of areas); size, weight, ha, va (of texts). Widths and
@@ -323,7 +323,7 @@ class Plane:
 
     def _draw_frame(self):
         look, ((left, top, wide, high), *ends) = self._look, self._ends()
-        size = look.get("ticksize", 8)
+        size = 8
         ticks = {axis: self._ticks(axis, *end, (wide, high)[axis == "y"]) for axis, end in zip("xy", ends, strict=True)}
         upper = look.get("upper", False)
         for at, words in ticks["x"]:
