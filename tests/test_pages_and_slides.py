@@ -13,14 +13,19 @@ import zlib
 import pytest
 from masters import EXERCISE, notebook_of, outside
 
-from i2pemd_lite.course.publish import notebooks, pages, render, slides
+from i2pemd_lite.course.ask.question import predict
+from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import ground
-from i2pemd_lite.panels.engine import moving
+from i2pemd_lite.panels import ground, volumes
+from i2pemd_lite.panels.engine import moving, slider
+from i2pemd_lite.panels.engine.panel import Panel
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PICTURE = ("class P:\n    def _repr_mimebundle_(self, **_):\n"
            f"        return {{'image/png': '{PNG}', 'text/plain': 'a red dot'}}\nP()")  # fmt: skip
+TINY = ("from i2pemd_lite.panels.engine.panel import Panel, switch\n"
+        "Panel('tiny', {'on': switch('on', False)}, lambda state: str(state['on']), "
+        "lambda card, result: card.paper.text(0.1, 0.5, result), lambda result: (f'It is {result}.', {}))")  # fmt: skip
 SOLVED = EXERCISE.replace('check("02b"', 'check = lambda *_: print("all", "right")\ncheck("02b"')
 CELLS = [
     notebooks.markdown("a-01", "# 02 · One\n\nSee [two](03_two.ipynb#cell-id=b-01), [data](../data/README.md)."
@@ -32,6 +37,7 @@ CELLS = [
     notebooks.code("a-05", PICTURE, jupyter={"source_hidden": True}),
     notebooks.markdown("a-06", "## Exercise 02b\n\n" + "Many words. " * 40 + "(It stands between two marks.)"),
     notebooks.code("a-07", SOLVED),
+    notebooks.code("a-08", TINY),
 ]
 
 
@@ -48,8 +54,7 @@ def made(tmp_path_factory):
     two = notebook_of([notebooks.markdown("b-01", "# 03 · Two\n\nMore.")])
     notebooks.write(root / "notebooks" / "03_two.ipynb", two)
     pages.write(root / "lessons", folder=root / "notebooks")
-    paths = notebooks.lessons(folder=root / "notebooks")
-    list(pages.write_each(root / "slides", paths, slides.deck, "slides", print))
+    copies.release(root, copies=("pages", "slides"), folder=root / "notebooks")
     yield root
     monkeypatch.undo()
 
@@ -64,7 +69,8 @@ def test_a_page_needs_no_network_and_shows_what_was_shown(made):
     assert outside(page) == [] and render.wordless(page) == []
     assert '<section class="code" id="a-04">' in page and "<pre>2</pre>" in page
     assert f'src="data:image/png;base64,{PNG}" alt="a red dot"' in page
-    assert page.count("<math ") == 2 and "<mi>ℒ</mi>" in page and "(7)" in page and "$" not in page
+    assert page.count("<math ") == 2 and "<mi>ℒ</mi>" in page and "(7)" in page
+    assert "$" not in re.sub(r"<script>.*?</script>", "", page, flags=re.S)
     assert page.count("<summary>code</summary>") == 1  # the cell whose source is hidden
     open_part, solution = page.split("<summary>a solution</summary>")
     open_part = open_part.split('id="a-07"')[1]
@@ -94,6 +100,14 @@ def test_slides_follow_the_rules(made):
     assert "YOUR CODE HERE" in deck and "return" not in re.sub(r"<script>.*", "", deck, flags=re.S)
     assert "all right" not in deck and "import" not in re.sub(r"<style>.*?</style>|<script>.*", "", deck, flags=re.S)
     assert "a red dot" in deck and "two marks" not in deck
+
+
+@pytest.mark.parametrize("copy", ["lessons", "slides", "pages"])
+def test_a_panel_moves_in_every_executed_copy(made, copy):
+    page = (made / copy / "02_one.html").read_text()
+    moves, told = moves_of(page)
+    assert moves["controls"][0]["label"] == "on" and len(told["frames"]) == 2 and "function patch(" in page
+    assert ("For the teacher" in page) == (copy == "pages")
 
 
 def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
@@ -193,20 +207,24 @@ def test_a_formula_that_cannot_be_drawn_is_named(tex):
         render.mathml(tex)
 
 
+def moves_of(html):
+    """What a page has recorded of its only panel, and its frames unpacked."""
+    (moves,) = re.findall(r'<script type="application/json">(.*?)</script>', html)
+    return json.loads(moves), json.loads(zlib.decompress(base64.b64decode(json.loads(moves)["packed"])))
+
+
 def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(monkeypatch):
     monkeypatch.setenv("I2PEMD_MOVES", "1")
     monkeypatch.setattr(moving, "SECONDS", 120)
     panel = ground.panel(right=0.5)
-    assert moving.KIND in (bundle := panel._repr_mimebundle_())
-    moves = bundle[moving.KIND]
-    told = json.loads(zlib.decompress(base64.b64decode(moves["packed"])))
+    moves, told = moves_of(panel._repr_mimebundle_()["text/html"])
     names = [name for row in panel.rows for name in row]
     assert [each["label"] for each in moves["controls"]] == [panel.controls[name].description for name in names]
     alone = [key for key in told["frames"] if key and "," not in key]
     assert len(alone) == sum(len(each["words"]) - 1 for each in moves["controls"]) > 90
     assert sum("," in key for key in told["frames"]) > 100 and len(moves["packed"]) < 500_000
     right = names.index("right")
-    assert moves["controls"][right]["words"][moves["controls"][right]["at"]] == ".5"
+    assert moves["controls"][right]["words"][moves["controls"][right]["at"]] == "0.50"
     for place in ("0", "40"):
         panel.set(right={"0": -5.0, "40": 5.0}[place])
         changed, order, below = told["frames"][f"{right}:{place}"]
@@ -219,9 +237,43 @@ def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(m
 def test_a_state_that_a_panel_refuses_is_none_of_its_page(monkeypatch):
     monkeypatch.setenv("I2PEMD_MOVES", "1")
     panel = ground.panel(layout="five organs", moving=5)  # of "two classes" there is no fifth
-    told = json.loads(zlib.decompress(base64.b64decode(panel._repr_mimebundle_()[moving.KIND]["packed"])))
+    _, told = moves_of(panel._repr_mimebundle_()["text/html"])
     n = [name for row in panel.rows for name in row].index("layout")
     assert not {f"{n}:0", f"{n}:1"} & told["frames"].keys() and f"{n}:4" in told["frames"]
+
+
+def drawn(card, result):
+    card.paper.text(0.1, 0.5, result)
+
+
+def test_a_control_on_which_nothing_depends_is_not_on_a_page(monkeypatch):
+    """Not λ of a run, which steers its next steps; but a seed that counts only where there is noise."""
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    controls = {name: slider.slider(name, 0, 0, 3, 1) for name in ("weight", "noise", "seed")}
+    panel = Panel("told", controls, lambda state: f"{state['noise']} {state['noise'] and state['seed']}", drawn,
+                  lambda result: (result, {}))  # fmt: skip
+    moves, _ = moves_of(panel._repr_mimebundle_()["text/html"])
+    assert [each["moves"] for each in moves["controls"]] == [False, True, True]
+    assert moves["first"] == 2
+
+
+def test_a_view_that_needs_a_kernel_is_not_on_a_page(monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    panel = Panel("views", {"view": slider.choice("view", ["flat", "turned", "in 3D"], "flat")},
+                  lambda state: state["view"], drawn, lambda result: (result, {}))  # fmt: skip
+    panel.kernel_only = {"view": ["in 3D"]}
+    moves, told = moves_of(panel._repr_mimebundle_()["text/html"])
+    assert moves["controls"][0]["words"] == ["flat", "turned"] and len(told["frames"]) == 2
+    assert volumes.Volumes.kernel_only == {"view": ["CT in 3D", "MR in 3D"]}
+
+
+def test_what_a_question_reveals_moves_on_a_page(monkeypatch):
+    for name in ("MOVES", "HEADLESS"):
+        monkeypatch.setenv(f"I2PEMD_{name}", "1")
+    asked = predict("p02a", "Which?", ["this", "that"], "this", "So it is.", reveal=ground.panel)
+    page = render.output({"data": asked._repr_mimebundle_()})
+    assert page.count('class="i2pemd-moves"') == 1 and "<img" not in page
+    assert moves_of(page)[0]["controls"]
 
 
 def test_a_name_is_no_markup_on_a_page_and_a_recording_no_text_of_a_slide(monkeypatch):

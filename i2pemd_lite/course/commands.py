@@ -115,7 +115,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     release: {
         "lessons": LESSONS,
         "--out": _out("course"),
-        "--only": {"type": words, "metavar": "COPY,COPY", "help": "of student, instructor, slides, source"},
+        "--only": {"type": words, "metavar": "COPY,COPY", "help": "of student, instructor, pages, slides, source"},
         "--repository": {"metavar": "URL", "help": WHERE},
     },
     work: {},

@@ -206,6 +206,8 @@ class Volumes(Panel):
     comes next gives up after two and never changes again.
     """
 
+    kernel_only = {"view": [*SOLID]}
+
     def __init__(self, viewers, controls, layout, start):
         self.live, self._held, meshes = None, None, surfaces.shapes(viewers)
         super().__init__("volumes", controls, lambda state: compute(viewers, meshes, state), draw, describe, layout,

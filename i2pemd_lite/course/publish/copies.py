@@ -1,4 +1,4 @@
-"""One master, four copies: for students, for teachers, for a projector, and for nbgrader.
+"""One master, five copies: for students, for teachers to run and to read, for a projector, and for nbgrader.
 
 What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, so both ways lead to the same files.
 """
@@ -17,9 +17,11 @@ FINGERPRINTS = ".release.json"  # of all that a release wrote, so that it never 
 COPIES = {  # each, and where in its folder a lesson lies
     "student": "{0}.ipynb",  # without solutions: each exercise is a cell to fill and a locked cell that checks it
     "instructor": "{0}.ipynb",  # with solutions, timings, what to say, and what typical wrong answers reveal
+    "pages": "{0}.html",  # the instructor's, run, as a page a lesson whose panels move, for a browser without network
     "slides": "{0}.html",  # one page a lesson, with its figures, for a browser without network
     "source": "{0}/{0}.ipynb",  # an assignment a lesson: nbgrader generate_assignment 02_ground_distance
 }
+RUN = ("pages", "slides")  # for which the lessons are run
 CONFIG = """\
 c = get_config()
 c.CourseDirectory.course_id = "i2pemd"
@@ -51,7 +53,7 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
         write_json(out / FINGERPRINTS, fingerprints)
 
     for (copy, path), target in targets.items():
-        if copy == "slides":
+        if copy in RUN:
             continue
         notebook = instructor(masters[path], path.name) if copy == "instructor" else graded[path]
         if copy == "student":
@@ -62,11 +64,14 @@ def release(out, numbers=(), copies=tuple(COPIES), repository=None, folder=None,
     for file in config:
         write_text(file, CONFIG)
         note(file)
-    if "slides" in copies:
+    if run := [copy for copy in RUN if copy in copies]:
         from i2pemd_lite.course.publish import pages, slides  # and nbconvert, which takes a second
 
-        for path in pages.write_each(out / "slides", masters, slides.deck, "slides", say):
-            note(path)
+        page = {"pages": lambda notebook, path: pages.lesson(instructor(notebook, path.name), path),
+                "slides": slides.deck}  # fmt: skip
+        for copy in run:
+            for path in pages.write_each(out / copy, masters, page[copy], copy, say):
+                note(path)
     return list(targets.values())
 
 

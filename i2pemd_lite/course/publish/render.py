@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import json
 import re
 import unicodedata
 from html import escape
@@ -15,7 +14,6 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import moving
 
 TAG = re.compile(r"\\tag\{([^}]*)\}")
-STILL = "<noscript>This picture stands still: its controls need JavaScript.</noscript>"
 LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
 
 
@@ -78,11 +76,7 @@ def output(said):
         html = re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
         # In the page itself a picture has the page's colours.
         svg = r'<img src="data:image/svg\+xml;base64,([^"]*)"[^>]*>'
-        html = re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
-        if moving.KIND in said["data"]:
-            moves = json.dumps(said["data"][moving.KIND]).replace("<", "\\u003c")
-            html = f'<div class="i2pemd-moves">{STILL}{html}<script type="application/json">{moves}</script></div>'
-        return html
+        return re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
     if "text/markdown" in data:
         return text(data["text/markdown"])
     if "image/svg+xml" in data:

@@ -16,7 +16,9 @@ async function move(panel) {
     const box = Object.assign(document.createElement("div"), { className: "i2pemd-control" });
     const input = Object.assign(document.createElement(control.list ? "select" : "input"), { id: `i2pemd-${++count}` });
     const value = document.createElement("output");
-    if (control.list) input.append(...control.words.map((words, i) => new Option(words, i)));
+    const none = (i) => states.every(({ places }) => places[n] !== i);
+    const option = (words, i) => Object.assign(new Option(words + (none(i) ? " (not on this page)" : ""), i), { disabled: none(i) });
+    if (control.list) input.append(...control.words.map(option));
     else Object.assign(input, { type: "range", min: 0, max: control.words.length - 1, step: 1 });
     box.append(Object.assign(document.createElement("label"), { textContent: control.label, htmlFor: input.id }), input);
     if (!control.list) box.append(value);
@@ -31,9 +33,10 @@ async function move(panel) {
     box.append(...some.map((each) => each.box));
     return box;
   };
+  const used = inputs.filter((_, n) => controls[n].moves);
   const more = document.createElement("details");
-  more.append(Object.assign(document.createElement("summary"), { textContent: "more" }), grid(inputs.slice(first)));
-  panel.prepend(grid(inputs.slice(0, first)), ...(inputs.length > first ? [more] : []), reset);
+  more.append(Object.assign(document.createElement("summary"), { textContent: "more" }), grid(used.slice(first)));
+  if (used.length) panel.prepend(grid(used.slice(0, first)), ...(used.length > first ? [more] : []), reset);
 
   // Not every state was recorded: of those that lie where a control was moved to, or on the way there, the one is shown
   // in which the others stay most as they were.
@@ -67,5 +70,6 @@ async function move(panel) {
     });
   }
   show(still);
+  panel.classList.add("i2pemd-moving");
 }
 for (const panel of document.querySelectorAll(".i2pemd-moves")) move(panel);

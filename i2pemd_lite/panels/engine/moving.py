@@ -12,24 +12,30 @@ import ipywidgets as widgets
 import numpy as np
 
 from i2pemd_lite.panels.engine.slider import Slider, pairs
-from i2pemd_lite.panels.engine.style import number
 
-KIND = "application/vnd.i2pemd.moves+json"
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
 SECONDS, BYTES = 8.0, 300_000  # that a panel may take
+
+
+def framed(html, panel):
+    """The HTML of a panel as a page has it: still, and with what moves it where there is JavaScript."""
+    moves = json.dumps(recorded(panel)).replace("<", "\\u003c")
+    return f'<div class="i2pemd-moves">{html}<script type="application/json">{moves}</script></div>'
 
 
 def recorded(panel):
     """A panel's picture, words and numbers for each position of each control, then of pairs, as JSON.
 
-    {"controls": [{"label", "words" of the positions, "at", "list"}], "first": how many of them are shown at once,
-    "packed"}; packed, by zlib and base64: {"head" of the SVG, "marks" {key: SVG} of the state itself, "frames"
-    {"control:position,…": [marks that differ, keys in their order or null where it is the same, what stands below]}}.
-    It ends with the time and the bytes that a panel may take.
+    {"controls": [{"label", "words" of the positions, "at", "list", "moves": whether anything recorded depends on it}],
+    "first": how many of those that move are shown at once, "packed"}; packed, by zlib and base64: {"head" of the SVG,
+    "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their order or
+    null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
     """
     names = [name for row in panel.rows for name in row]
-    controls = {name: each for name in names if (each := _positions(panel.controls[name]))}
+    there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in names}
+    controls = {name: each for name, each in there.items() if each}
     state, until, packer, parts = panel.state, time.monotonic() + SECONDS, zlib.compressobj(9), []
+    seen, moves = {}, set()
     _, card, *said = panel.drawn(state)
     marks = card.marks()
     start = json.dumps({"head": card.head(said[0]), "marks": marks})[:-1] + ', "frames": {'
@@ -43,14 +49,18 @@ def recorded(panel):
             now = card.marks()
             changed = {key: mark for key, mark in now.items() if marks.get(key) != mark}
             frame = [changed, None if list(now) == list(marks) else list(now), panel.below(*said)]
-        key = ",".join(f"{list(controls).index(name)}:{i}" for name, i in chosen.items())
-        text = f"{', ' if n else start}{json.dumps(key)}: {json.dumps(frame)}"
+        places, written = [f"{list(controls).index(name)}:{i}" for name, i in chosen.items()], json.dumps(frame)
+        seen[",".join(places)] = mark = hash(written)
+        moves |= {name for name, at in zip(chosen, places, strict=True)
+                  if seen.get(",".join(place for place in places if place != at)) != mark}  # fmt: skip
+        text = f"{', ' if n else start}{json.dumps(','.join(places))}: {written}"
         parts += [packer.compress(text.encode()), packer.flush(zlib.Z_SYNC_FLUSH)]
         if time.monotonic() > until or sum(map(len, parts)) > BYTES:
             break
     parts += [packer.compress(b"}}"), packer.flush()]
-    shown = [{name: each[name] for name in ("label", "words", "at", "list")} for each in controls.values()]
-    first = sum(panel.controls[name] in panel.boxes[0].children for name in controls)
+    shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list")}
+             for name, each in controls.items()]  # fmt: skip
+    first = sum(panel.controls[name] in panel.boxes[0].children for name in moves)
     return {"controls": shown, "first": first, "packed": base64.b64encode(b"".join(parts)).decode()}
 
 
@@ -70,19 +80,21 @@ def part(*names):
     return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
 
 
-def _positions(control):
-    """{"label", "values", "words", "at", "list"} of what a control can be set to; None for one that is not shown."""
+def _positions(control, without):
+    """{"label", "values", "words", "at", "list"} of what a control can be set to, save the values in `without`; None
+    for one that is not shown."""
     if control.layout.display == "none" or control.disabled:
         return None
     if isinstance(control, widgets.Checkbox):
         values, words = [False, True], ["no", "yes"]
     elif hasattr(control, "options"):
-        words, values = zip(*pairs(control.options), strict=True) if control.options else ((), ())
+        offered = [pair for pair in pairs(control.options) if pair[1] not in without]
+        words, values = zip(*offered, strict=True) if offered else ((), ())
     elif isinstance(control, Slider):
         count = math.floor((control.max - control.min) / control.step + 1e-9) + 1
         values = [type(control.value)(round(control.min + i * control.step, 9)) for i in range(count)]
         values = [control.value if abs(value - control.value) < control.step / 2 else value for value in values]
-        words = [number(value, 4) for value in values]
+        words = [f"{value:.{control.digits}f}" for value in values]
     else:
         return None
     at = next((i for i, value in enumerate(values) if value == control.value), None)

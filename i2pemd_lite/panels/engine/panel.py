@@ -28,6 +28,7 @@ from i2pemd_lite.panels.engine.slider import Slider, cell, choice, grid, slider,
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "What is in the picture can be dragged. "
+STILL = '<p class="i2pemd-still">This picture stands still here: its controls need {}.</p>'
 KEYBOARD = "Tab reaches a control, the arrow keys move it; a number in a field can be typed over."
 _shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
 FIRST = 3  # controls and numbers that are shown at once; the others are one click away
@@ -71,6 +72,7 @@ class Panel(widgets.VBox):
     """
 
     complaint = ""  # what stands under the controls though the picture could be drawn
+    kernel_only = {}  # {name of a control: its values whose picture a page without a kernel does not have}
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
         self.title, self.controls = title, controls
@@ -222,13 +224,12 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget, and beside it the picture, its words and numbers for pages in which no kernel runs."""
         note_shown(self)
-        moves = {}
-        if os.environ.get("I2PEMD_MOVES") == "1" and self.result is not None and not self.error.value:
-            moves = {moving.KIND: moving.recorded(self)}
+        moves = os.environ.get("I2PEMD_MOVES") == "1" and self.result is not None and not self.error.value
+        still = STILL.format("a browser with JavaScript" if moves else "JupyterLab") * bool(self.controls)
+        page = html(self.image.value, self.words) + self.below(self.words, self.numbers) + still
         return {
             **(super()._repr_mimebundle_() or {}),
-            **moves,
-            "text/html": html(self.image.value, self.words) + self.below(self.words, self.numbers),
+            "text/html": moving.framed(page, self) if moves else page,
             "image/svg+xml": self.image.value,
             "text/plain": f"{self.title}: {self.words}",
         }
