@@ -395,7 +395,7 @@ def test_an_exercise_that_cannot_be_taken_apart_is_named(said):
     ("words", "said"),
     [
         (["release", "77"], "lessons: expected some of 00_start_here"),
-        (["release", "--only", "students"], "expected some of student, instructor, pages, slides, source, found students"),
+        (["release", "--only", "students"], "of student, instructor, pages, slides, source, found students"),
         (["release", "--repository", "here"], "repository: expected https://github.com/OWNER/NAME"),
         (["lessons", "x"], "lessons: expected some of"),
     ],
