@@ -49,6 +49,7 @@ SLIDER, RANGE, FIELD = ".i2pemd-control", "input[type=range]", "input[type=text]
 LABELLED = ".widget-inline-hbox, .widget-checkbox, .i2pemd-control"
 LABEL = "label"
 BUTTON = "button.jupyter-button"
+CONTROLS = {"slider", "combobox", "checkbox", "textbox", "spinbutton", "button", "radio", "DisclosureTriangle"}
 QUESTION = ".i2pemd-question"
 OUTPUT = ".jp-OutputArea-output, .jp-Notebook, body"  # what a panel stands in; the nearest counts
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -332,6 +333,17 @@ class Lesson:
     def close(self):
         """Close it and what was opened from it, without saving, once their kernels have ended."""
         self.page.evaluate(CLOSE)
+
+
+def controls(box):
+    """[(role, name)] of the controls in a part of a page, as the browser tells them to a screen reader."""
+    session = box.page.context.new_cdp_session(box.page)
+    box.evaluate("it => { window.i2pemdBox = it }")
+    found = session.send("Runtime.evaluate", {"expression": "window.i2pemdBox"})["result"]
+    nodes = session.send("Accessibility.queryAXTree", {"objectId": found["objectId"]})["nodes"]
+    session.detach()
+    told = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
+    return [(role, name) for role, name in told if role in CONTROLS]
 
 
 def listen(page, complaints, outside):

@@ -162,6 +162,14 @@ def test_a_drag_inside_of_the_picture_moves_it_and_the_sliders(lesson):
         assert unmoved(panel, "turn", partial(panel.press, "turn (°)", "ArrowRight")) == []
 
 
+def test_a_screen_reader_is_told_the_name_of_every_control(lesson):
+    for each in (*lesson.panels, *lesson.questions):
+        each.show()  # what is far away is not laid out
+        told = learner.controls(each.box)
+        assert [role for role, name in told if not name] == [], each.title
+        assert len(told) == each.box.locator(":is(input, select, button, summary):visible").count() > 0, each.title
+
+
 def test_a_question_is_answered(lesson):
     assert lesson.questions
     for question in lesson.questions:
@@ -249,6 +257,10 @@ def test_planted_defects_are_found(desk, lab):
     assert any("not below its name" in line for line in narrow.clipped())
     assert any("a slider's track of" in line for line in narrow.clipped())
     assert narrow.contrasts()[0][0] < 4.5
+    narrow.show()
+    assert all(name for _, name in learner.controls(narrow.box))
+    narrow.box.locator(learner.LABEL).first.evaluate("label => label.remove()")
+    assert ("slider", "") in learner.controls(narrow.box)
     second, pictures = deaf.sliders[1], deaf.box.locator(learner.PICTURE)
 
     def flicker():

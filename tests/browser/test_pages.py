@@ -16,6 +16,7 @@ TEXT = [
 ]
 FITS = """() => { const box = slides[at].firstElementChild.getBoundingClientRect()
     return box.height > 0 && box.bottom <= innerHeight && box.left >= 0 && box.right <= innerWidth }"""
+CONTROLS = "input:visible, select:visible, button:visible"
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +71,64 @@ def test_formulas_are_drawn_by_the_browser_itself(folder, browser):
     assert outside == complaints == []
 
 
-def test_a_panel_moves_without_a_kernel(folder, browser, monkeypatch):
-    monkeypatch.setenv("I2PEMD_MOVES", "1")
-    panel = ground.panel()
-    (folder / "moves.html").write_text(render.page("ground", render.output({"data": panel._repr_mimebundle_()})))
+@pytest.fixture(scope="module")
+def moving(folder):
+    """A panel that moves, and the page on which it does; beside it what is shown of it where no kernel answers."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("I2PEMD_MOVES", "1")
+        panel = ground.panel()
+        (folder / "moves.html").write_text(render.page("ground", render.output({"data": panel._repr_mimebundle_()})))
+    (folder / "bundle.html").write_text(f"<!DOCTYPE html>{panel._repr_mimebundle_()['text/html']}")
+    return panel
+
+
+def test_a_panel_moves_without_a_kernel(moving, folder, browser):
     page, complaints, outside = opened(browser, folder / "moves.html")
-    slider = page.get_by_label("move right")
+    slider, still = page.get_by_label("move right"), page.locator(".i2pemd-still")
+    assert page.evaluate("location.protocol") == "file:" and not still.is_visible()
     slider.press("ArrowRight")
     slider.press("ArrowRight")
-    panel.set(right=0.5)
-    assert slider.get_attribute("aria-valuetext") == ".5"
-    assert page.locator("[role=status]").inner_text() == panel.words
-    assert same(page, panel.image.value)
+    moving.set(right=0.5)
+    assert slider.get_attribute("aria-valuetext") == "0.50"
+    assert page.locator("[role=status]").inner_text() == moving.words
+    assert same(page, moving.image.value)
     page.get_by_label("move up").press("End")  # both are moved now: the nearest that was recorded
     words = [page.get_by_label(label).get_attribute("aria-valuetext") for label in ("move right", "move up")]
-    assert words[1] == "5" and abs(float(words[0]) - 0.5) <= 0.5
-    panel.set(right=float(words[0]), up=5.0)
-    assert same(page, panel.image.value)
+    assert words[1] == "5.00" and abs(float(words[0]) - 0.5) <= 0.5
+    moving.set(right=float(words[0]), up=5.0)
+    assert same(page, moving.image.value)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.pdf() and shown(page) and still.is_visible() and page.locator(CONTROLS).count() == 0
+    page.emulate_media(media="screen")
     page.get_by_role("button", name="Reset").click()
-    panel.set(right=0.0, up=0.0)
-    assert same(page, panel.image.value)
+    moving.set(right=0.0, up=0.0)
+    assert same(page, moving.image.value)
     assert outside == complaints == []
+
+
+def shown(page):
+    """Whether a picture, its words and its numbers can be seen."""
+    picture = page.locator("svg, img").first
+    box, words = picture.bounding_box(), [page.locator(it).first for it in ("[role=status]", "dd")]
+    return min(box["width"], box["height"]) > 100 and all(each.is_visible() and each.inner_text() for each in words)
+
+
+@pytest.mark.parametrize(("file", "needs"), [("moves", "a browser with JavaScript"), ("bundle", "JupyterLab")])
+def test_without_scripts_there_is_a_still_picture_with_its_words_and_a_sentence(file, needs, moving, folder, browser):
+    page = browser.page()
+    page.context.new_cdp_session(page).send("Emulation.setScriptExecutionDisabled", {"value": True})
+    page.goto((folder / f"{file}.html").as_uri())
+    assert shown(page) and learner.controls(page.locator("body")) == [("DisclosureTriangle", "checks")]
+    assert page.locator(".i2pemd-still").inner_text() == f"This picture stands still here: its controls need {needs}."
+
+
+def test_a_screen_reader_is_told_the_name_of_every_control_of_a_page(moving, folder, browser):
+    page, *_ = opened(browser, folder / "moves.html")
+    page.get_by_text("more", exact=True).click()
+    names = learner.controls(page.locator(".i2pemd-moves"))
+    assert all(name for _, name in names)
+    assert len(names) == page.locator(f"{CONTROLS}, summary:visible").count() > 5
+    assert {control.description for control in moving.controls.values()} <= {name for _, name in names}
 
 
 def same(page, svg):
