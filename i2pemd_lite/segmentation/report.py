@@ -122,7 +122,7 @@ def known_mean(values):
 
 @dataclasses.dataclass
 class Evaluation(Report):
-    """DOC in percent, a row each for CT, MR and both, the organs as columns; printed with `surfaces` below.
+    """DOC in percent, a row each for CT, MR and both, the organs as columns; `below` has the distances of "surfaces".
 
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
@@ -135,11 +135,6 @@ class Evaluation(Report):
     def figures(self):
         """The means of DOC by name, as `summary` gives them: doc, ct, mr, "ct liver", …"""
         return summary(self.cases)
-
-    @property
-    def surfaces(self):
-        """A `Report` of the distances of surfaces, means over the cases that have one."""
-        return self.below["surfaces"]
 
     def content(self):
         """What JSON holds: every case and every missing organ too."""

@@ -122,11 +122,8 @@ class Sketch(Question):
         if not drawn.any():
             words = "draw your curve here: press and drag"
             plane.text(0.5, 0.5, words, size=10, ha="center", va="center", inside=True)
-        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (self.high - self.low)
-        heights = [curve[-1] for curve in (y, truth) if curve]
-        if truth and abs(heights[0] - heights[1]) < 2 * gap:
-            middle, up = sum(heights) / 2, gap if heights[0] >= heights[1] else -gap
-            heights = [middle + up, middle - up]
+        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.09 * (self.high - self.low)
+        heights = style.apart([curve[-1] for curve in (y, truth) if curve], gap, top=self.high)
         for height, (words, ink) in zip(heights, (("yours", style.BLUE), ("the truth", style.ORANGE)), strict=False):
             plane.text(edge, height, words, size=9, va="center", color=ink)
         self.image.value = self.card.svg(self.words())
