@@ -333,7 +333,7 @@ def trained(abdomen, skin, tmp_path_factory):
 
 
 def result_holds(result):
-    assert len(result.panes) == 2
+    assert len(result.panes) == max(2, len(result.at))
     for name, at in result.at.items():
         film = result.films.films[name]
         assert at == -1 or film.steps[at] <= result.step
@@ -408,6 +408,35 @@ def test_the_plane_is_one_for_all_moments_and_the_best_there_is(trained):
     np.testing.assert_allclose(there.prototypes[-1], there.points[-1, :5], atol=1e-5)
 
 
+def test_a_prototype_outside_of_the_clouds_is_in_the_picture(trained):
+    run = saved(trained["segmentation"][1])
+    last = run.moments[-1]
+    far = last._replace(prototypes=last.prototypes + 30 * np.outer(np.arange(5), np.eye(last.prototypes.shape[1])[0]))
+    film = panel.film([*run.moments[:-1], far], panel.LOOKS["segmentation"])
+    middle, half = film.window
+    assert (np.abs(film.prototypes[-1] - middle) <= half).all()
+
+
+def test_the_gap_is_the_mmd_of_the_marks_that_are_drawn(trained):
+    run, shown = saved(trained["segmentation"][1]), panel.scrub(trained["segmentation"][1])
+    for moment in run.moments:
+        for name in (panel.ALL, "liver"):
+            shown.set(step=moment.step, classes=name)
+            mine = np.isin(moment.labels, shown.result.classes)
+            x = moment.features[mine].astype(np.float64)
+            squared, ct = ((x[:, None] - x) ** 2).sum(-1), moment.groups[mine] == 0
+            wide = squared.sum() / (len(x) * (len(x) - 1))
+            k = sum(np.exp(-squared / (wide * 2.0**u)) for u in range(-2, 3))
+            within = [(k[c][:, c].sum() - 5 * c.sum()) / (c.sum() * (c.sum() - 1)) for c in (ct, ~ct)]
+            gap = shown.result.gaps["joint_sepbn_i2pemd"]
+            assert gap == pytest.approx(sum(within) - 2 * k[ct][:, ~ct].mean(), abs=1e-5)  # float32
+            assert f"MMD² {gap:.3f} " in shown.image.value and f"MMD² of the marks drawn {gap:.3g}" in shown.words
+    shown.set(curve="MMD²")
+    assert shown.result.curves["joint_sepbn_i2pemd"].y.tolist() == [row["mmd"] for row in run.evaluations]
+    lesions = panel.scrub(trained["classification"][0])
+    assert np.isnan(lesions.result.gaps["baseline"]) and "MMD" not in lesions.image.value
+
+
 def test_g_at_a_moment_is_that_of_its_prototypes(trained):
     for folder in trained["segmentation"] + trained["classification"]:
         for kept in saved(folder).moments:
@@ -420,13 +449,14 @@ def test_g_at_a_moment_is_that_of_its_prototypes(trained):
 
 def test_what_the_runs_say_of_themselves_is_in_their_files(trained):
     joint, ours = (saved(folder) for folder in trained["segmentation"][:2])
-    found = panel.table(*trained["segmentation"], best=trained["segmentation"][1])
-    assert [row["run"] for row in found.rows] == ["joint", "joint_sepbn_i2pemd", "joint_sepbn", "best"]
-    assert found.rows[0]["DOC (%), last"] == joint.evaluations[-1]["doc"]
+    shown = panel.scrub(*trained["segmentation"])
+    assert list(shown.numbers) == list(shown.result.films.rows) == ["joint", "joint_sepbn_i2pemd", "joint_sepbn"]
+    rows = list(shown.result.films.rows.values())
+    assert rows[0]["DOC (%), last"] == joint.evaluations[-1]["doc"]
     best = max(ours.evaluations, key=lambda row: row["doc"])
-    assert (found.rows[1]["best"], found.rows[1]["at step"]) == (best["doc"], best["step"])
-    assert found.rows[1]["steps"] == "6 of 6" and found.rows[1]["method"] == "joint_sepbn_i2pemd"
-    assert "AUC (%), last" in panel.table(trained["classification"][0]).rows[0]
+    assert (rows[1]["best"], rows[1]["at step"]) == (best["doc"], best["step"])
+    assert rows[1]["steps"] == "6 of 6" and rows[1]["method"] == "joint_sepbn_i2pemd"
+    assert "AUC (%), last" in panel.scrub(trained["classification"][0]).numbers["baseline"]
 
 
 def test_runs_and_folders_are_shown_alike(trained, tmp_path):
@@ -471,8 +501,6 @@ def test_runs_that_cannot_stand_beside_each_other(trained):
     scans, skins = trained["segmentation"], trained["classification"]
     with pytest.raises(BadInput, match="runs of one task.*segmentation of joint, classification of baseline"):
         panel.scrub(scans[0], skins[0])
-    with pytest.raises(BadInput, match="runs of one task"):
-        panel.table(scans[0], skins[0])
     with pytest.raises(BadInput, match="names of their own, found one twice"):
         panel.scrub(scans[0], scans[0])
     run = probed().finish(False)

@@ -1,4 +1,4 @@
-"""Whole volumes seen: surfaces of organs, the gap between CT and MR, what they share, and how figures move together."""
+"""Whole volumes seen: surfaces of organs, what CT and MR share, and how figures move together."""
 
 import sys
 
@@ -12,9 +12,7 @@ from test_task_panels import short
 
 from i2pemd_lite import segmentation
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.ground import ground_distance
-from i2pemd_lite.losses import mmd
-from i2pemd_lite.panels import epochs, gap, sharing, surfaces, volumes
+from i2pemd_lite.panels import epochs, sharing, surfaces, volumes
 from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES, ORGANS, network
 from i2pemd_lite.segmentation.network import PerModality, UNet
@@ -48,14 +46,6 @@ def solid_holds(result):
                 assert (mesh.vertices >= result.solid.box[0]).all() and (mesh.vertices <= result.solid.box[1]).all()
 
 
-def gap_holds(result):
-    for seen in result.views.values():
-        assert 0 < seen.part <= 1 and 0 <= seen.cost <= 0.8
-        kept = len(CLASSES) if result.classes == gap.ALL else 1
-        assert len(seen.prototypes) == kept
-        assert (len(seen.others) == 0) == (kept == len(CLASSES))
-
-
 def sharing_holds(result):
     assert sum(block.parameters for block in result.blocks) == result.parameters
     assert sum(block.gives == "F" for block in result.blocks) == 1
@@ -69,13 +59,12 @@ def epochs_hold(result):
     assert result.correlation.r == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-9)
 
 
-@pytest.fixture(scope="module", params=["3D", "gap", "sharing", "epochs"])
+@pytest.fixture(scope="module", params=["3D", "sharing", "epochs"])
 def case(request):
     """A panel that the tests of it share, what must hold of every result, and a way to make it."""
     get = request.getfixturevalue
     make, holds = {
         "3D": lambda: (lambda: volumes.volumes(get("scans"), view="MR in 3D"), solid_holds),
-        "gap": lambda: (lambda: gap.gap(run=get("scans")), gap_holds),
         "sharing": lambda: (lambda: sharing.sharing(), sharing_holds),
         "epochs": lambda: (lambda: epochs.epochs(get("scans")), epochs_hold),
     }[request.param]()
@@ -334,63 +323,6 @@ def test_a_prepared_data_set_has_truth_but_no_prices(scans):
     assert list(panel.numbers) == ["CT at (mm)", "CT truth", "MR at (mm)", "MR truth"]
     with pytest.raises(BadInput, match="overlay: expected a value that the control takes"):
         panel.set(overlay="I2PEMD")
-
-
-def test_the_gap_is_that_of_the_evaluation_and_of_each_class(scans):
-    last = scans.evaluations[-1]
-    panel = gap.gap(run=scans)
-    cloud = gap.measure(scans)
-    assert panel.result.views["run"].mmd == pytest.approx(last["mmd"], abs=1e-6)
-    assert panel.result.views["run"].cost == pytest.approx(last["mi2pemd"], abs=1e-6)
-    panel.set(classes="liver")
-    ct, mr = (torch.from_numpy(cloud.features[m][cloud.labels[m] == 1]) for m in MODALITIES)
-    assert panel.result.views["run"].mmd == pytest.approx(mmd(ct, mr).item(), abs=1e-6)
-    assert "liver" in panel.words
-    # ℓ_k of Eq. 9 by hand, over all voxels of all held-back cases
-    G, costs = ground_distance(scans.learner.bank.prototypes), []
-    with scans.learner.evaluating():
-        for case in scans.learner.test_cases:
-            p = scans.learner.probabilities(case)[:, case.label == 1]
-            costs.append(G[:, 1] @ p)
-    assert panel.result.views["run"].cost == pytest.approx(torch.cat(costs).mean().item(), abs=1e-5)  # float32 sums
-
-
-def test_the_plane_is_that_of_the_largest_variance_of_both_modalities(scans):
-    cloud = gap.measure(scans)
-    both = np.concatenate([cloud.features[m] for m in MODALITIES]).astype(float)
-    centred = both - both.mean(0)
-    _, s, axes = np.linalg.svd(centred, full_matrices=False)
-    assert cloud.part == pytest.approx((s[:2] ** 2).sum() / (s**2).sum(), abs=1e-5)
-    np.testing.assert_allclose(np.abs(cloud.plane.components_ @ axes[:2].T), np.eye(2), atol=1e-3, rtol=0)
-    seen = gap.view(cloud, gap.ALL, 100)
-    shown = np.concatenate([seen.points[m] for m in MODALITIES])
-    assert shown.var(0).sum() / both.var(0).sum() == pytest.approx(cloud.part, abs=1e-4)
-    c = scans.learner.bank.prototypes.numpy()
-    np.testing.assert_allclose(seen.prototypes[2], cloud.plane.components_ @ (c[2] - both.mean(0)), atol=1e-4, rtol=0)
-    for modality, part in seen.points.items():
-        assert len(part) == len(cloud.labels[modality])
-        half = gap.view(cloud, "spleen", 50).points[modality]
-        assert len(half) == round((cloud.labels[modality] == 4).sum() / 2)
-
-
-def test_a_prototype_outside_the_clouds_is_in_the_picture(scans):
-    cloud = gap.measure(scans)
-    cloud.prototypes = cloud.prototypes + 30 * np.outer(np.arange(5), cloud.plane.components_[0])
-    seen = gap.view(cloud, gap.ALL, 100)
-    places = np.array(list(seen.prototypes.values()))
-    middle, half, wide = seen.window
-    assert (np.abs(places - middle) <= [wide * half, half]).all()
-
-
-def test_four_gaps_are_too_many_and_a_run_that_went_on_is_measured_again(scans):
-    with pytest.raises(BadInput, match="runs: expected one to 3, found 4"):
-        gap.gap(**dict.fromkeys("abcd", scans))
-    run = scans.fork(steps=9)
-    panel = gap.gap(run=run)
-    before = panel.result.views["run"].mmd
-    next(run)
-    panel.refresh()
-    assert panel.result.views["run"].mmd != before
 
 
 COUNTS = {"individual": 4_149_226, "joint": 2_074_613, "joint_sepbn": 2_077_589, "x_shaped": 3_706_090,

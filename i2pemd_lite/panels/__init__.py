@@ -6,7 +6,7 @@ two histograms, their plan, three solvers, `ground` prototypes, ranks, G, `dynam
 Of measurements: `speed.panel`, `seeds.panel`.
 Of data and runs, as lessons 05 to 08 show: `volumes.volumes` three planes, runs beside each other, organs in 3D,
 `sharing.sharing`, `classification.sheet` and `.views`, `selection.selection`, `coverage.coverage`, `hardest.hardest`,
-`moments.scrub`, `gap.gap`, `epochs.epochs`, and `segmentation.panel` and `classification.panel`, which train.
+`moments.scrub`, `epochs.epochs`, and `segmentation.panel` and `classification.panel`, which train.
 `cockpit.cockpit("runs")` trains in a process of its own.
 """
 

@@ -1,26 +1,27 @@
-"""Scrubbing through training time: embedding, prototypes and G of saved runs at each moment that they kept.
+"""Scrubbing through training time: embedding, prototypes, G and the gap between modalities at each moment of a run.
 
 All moments of a run lie in one plane, fitted to all of their features together, so that what moves has moved. Two runs
-have two planes: their features mean different things, and places must not be compared.
+have two planes: their features mean different things, and places must not be compared. A plane shows only a part of
+what sets two modalities apart; MMD² sees all of it.
 """
 
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import plane
+from i2pemd_lite.losses import mmd
 from i2pemd_lite.panels.curves import LINES, column, ends
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
 from i2pemd_lite.runs.watch import saved
-from i2pemd_lite.tables.report import Report
 
-MOST = 3  # runs
 ALL = "all classes"
 EMBEDDING, GROUND = "embedding", "ground distance"
 
@@ -36,7 +37,7 @@ class Look(NamedTuple):
 
 INK = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.VIOLET, style.BLACK, style.QUIET)
 SCANS = (
-    ("CT ○", {**style.SOURCE, "mfc": "none", "ms": 4}),
+    ("CT ●", {**style.SOURCE, "ms": 3.4}),
     ("MR ×", {**style.TARGET, "mew": 1.1, "ms": 4}),
 )
 LETTERS = tuple(
@@ -54,17 +55,31 @@ def film(moments, look):
     """All moments of a run in the one plane of their largest variance, ready to be drawn.
 
     steps (T,), points (T, n, 2), prototypes (T, K, 2), NaN where the class was not seen yet, grounds (T, K, K),
-    labels (n,), marks (n,), and the part of the variance that lies in the plane.
+    labels (n,), marks (n,); the part of the variance that lies in the plane, and the window of it that holds all
+    prototypes and nearly all points, its middle (2,) and half its side; gap(t, classes), the unbiased MMD² between the
+    features of two modalities at moment t, in all dimensions, NaN where there are none.
     """
+    from sklearn.decomposition import PCA
+
     features = np.stack([moment.features.astype(np.float32) for moment in moments])  # (T, n, d)
-    flat = plane.fit(features.reshape(-1, features.shape[-1]))
-    points, prototypes = (plane.project(flat, x) for x in (features, np.stack([m.prototypes for m in moments])))
-    prototypes[~np.stack([moment.seen for moment in moments])] = np.nan
+    labels, groups = moments[0].labels, moments[0].groups
+    flat = PCA(2, svd_solver="covariance_eigh").fit(features.reshape(-1, features.shape[-1]))
+    prototypes = np.stack([moment.prototypes for moment in moments])
+    points, prototypes = ((x - flat.mean_) @ flat.components_.T for x in (features, prototypes))
+    seen = np.stack([moment.seen for moment in moments])
+    prototypes[~seen] = np.nan
+    within = np.concatenate([np.quantile(points.reshape(-1, 2), (0.005, 0.995), axis=0), prototypes[seen]])
+    low, high = within.min(0), within.max(0)
+
+    @cache
+    def gap(t, classes):
+        clouds = [torch.from_numpy(features[t, np.isin(labels, classes) & (groups == group)]) for group in (0, 1)]
+        return mmd(*clouds, unbiased=True).item() if t >= 0 and min(map(len, clouds)) > 1 else np.nan
+
     return SimpleNamespace(
-        steps=np.array([moment.step for moment in moments]), points=points, prototypes=prototypes,
-        grounds=np.stack([moment.ground for moment in moments]), labels=moments[0].labels,
-        marks=getattr(moments[0], look.by), part=float(flat.explained_variance_ratio_.sum()),
-        window=plane.window(points.reshape(-1, 2), prototypes.reshape(-1, 2), 0.55),
+        steps=np.array([moment.step for moment in moments]), points=points, prototypes=prototypes, gap=gap,
+        grounds=np.stack([moment.ground for moment in moments]), labels=labels, marks=getattr(moments[0], look.by),
+        part=flat.explained_variance_ratio_.sum(), window=((low + high) / 2, 0.55 * max(*(high - low), 1e-6)),
     )  # fmt: skip
 
 
@@ -123,90 +138,91 @@ def row(run, look):
 
 
 def compute(films, state):
-    """The runs at one moment: state has step, curve, and where there are choices classes, show, left and right.
+    """The runs at one moment: state has step, curve, classes, and where there are several runs show.
 
-    at: run -> which moment of its film it is, -1 where it kept none so early;  panes: two pairs of (what, run)
+    at: run -> which moment of its film it is, -1 where it kept none so early;  panes: (what, run);  gaps: run -> MMD²
+    between the modalities of the chosen classes
     """
-    names, step, curves = list(films.films), state["step"], {}
-    left, right, show = state.get("left", names[0]), state.get("right", names[-1]), state.get("show", EMBEDDING)
-    panes = [(EMBEDDING, left), (GROUND, left)] if len(names) == 1 else [(show, left), (show, right)]
+    step, curves, shown = state["step"], {}, [state["show"]] if "show" in state else [EMBEDDING, GROUND]
     for name, (x, y) in films.curves[state["curve"]].items():
         t = latest(x, step)
         curves[name] = SimpleNamespace(x=x, y=y, now=y[t] if t >= 0 else np.nan)
     at = {name: latest(film.steps, step) for name, film in films.films.items()}
-    classes = [k for k, name in enumerate(films.look.classes) if state["classes"] in (ALL, name)]
-    return SimpleNamespace(films=films, step=step, at=at, panes=panes, classes=classes, curves=curves,
-                           measure=state["curve"])  # fmt: skip
+    classes = tuple(k for k, name in enumerate(films.look.classes) if state["classes"] in (ALL, name))
+    gaps = {name: film.gap(at[name], classes) for name, film in films.films.items()}
+    return SimpleNamespace(films=films, step=step, at=at, panes=[(what, name) for name in at for what in shown],
+                           gaps=gaps, classes=classes, curves=curves, measure=state["curve"])  # fmt: skip
 
 
-WIDTH, HEIGHT = 9.4, 3.75
-SIDE, BOTTOM = 2.72, 0.52  # inches: side of a pane, and what is below it
+WIDTH, SIDE, HEAD, FOOT = 9.4, 2.72, 0.51, 0.52  # inches: of the card, of a pane, above it, and below it
+ROW = 2.1  # inches of the curves under three panes; beside two they are as high as these
 TITLE = {"size": 9.5, "weight": "bold", "va": "center"}
 
 
 def draw(card, result):
-    """Two panes, each an embedding or a matrix, and the curves with a cursor at the step."""
-    look = result.films.look
+    """A pane for each run, an embedding or a matrix, of one run both, and the curves with a cursor at the step."""
+    look, dashes, height = result.films.look, dict(zip(result.at, LINES, strict=False)), card.height / 100
+    low = height - HEAD - SIDE
     for j, (what, name) in enumerate(result.panes):
-        film, t, left = result.films.films[name], result.at[name], 0.12 + (SIDE + 0.2) * j
-        when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
-        title = f"{'G of ' * (what == GROUND)}{short(name)}, {when}"
-        card.paper.text(left / WIDTH, 1 - 0.2 / HEIGHT, title, **TITLE)
+        film, t, left = result.films.films[name], result.at[name], 0.12 + (SIDE + 0.3) * j
+        place, gap = f"{what} {j}", result.gaps[name]
         if what == EMBEDDING:
-            note = f"{100 * film.part:.0f} % of the variance of all moments lies here"
-            box = [left / WIDTH, BOTTOM / HEIGHT, SIDE / WIDTH, SIDE / HEIGHT]
-            _draw_moment(card, f"{what} {j}", box, film, t, result.classes, look)
+            note = f"MMD² {gap:.3f}   " * bool(np.isfinite(gap)) + f"{film.part:.0%} of the variance lies here"
+            _draw_embedding(card, place, [left, low, SIDE, SIDE], film, t, result.classes, look)
         else:
-            ground = np.zeros_like(film.grounds[0]) if t < 0 else film.grounds[t]
+            ground, K = np.zeros_like(film.grounds[0]) if t < 0 else film.grounds[t], len(look.classes)
             note = "Eq. 5" if ground.any() else "0: not every class was seen yet"
-            # Below the labels of its columns, and right of those of its rows.
-            box = [(left + 0.62) / WIDTH, BOTTOM / HEIGHT, (SIDE - 0.64) / WIDTH, 2.42 / HEIGHT]
-            K = len(look.classes)  # (K − 1)/K is the largest value of Eq. 4
-            matrix = card.plane(f"{what} {j}", box, "blank", slant=30)
-            matrix.matrix(ground, look.classes, look.classes, (K - 1) / K)
-        card.paper.text(left / WIDTH, 1 - 0.4 / HEIGHT, note, size=8.5, color=style.QUIET, va="center")
+            # Below the labels of its columns, and right of those of its rows; (K − 1)/K is the largest value of Eq. 4.
+            box = inches(height, left + 0.62, low, SIDE - 0.64, SIDE - 0.3)
+            card.plane(place, box, "blank", slant=30).matrix(ground, look.classes, look.classes, (K - 1) / K)
+        when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
+        x, _, dash, y = inches(height, left, 0, 0.28, height - 0.2)
+        card.paper.line([x, x + dash], [y, y], lw=1.4, ls=dashes[name])
+        card.paper.text(1.3 * dash + x, y, f"{'G of ' * (what == GROUND)}{short(name)}, {when}", **TITLE)
+        card.paper.text(x, 1 - 0.4 / height, note, color=style.QUIET, va="center")
     if EMBEDDING in dict(result.panes):
         key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
-        card.paper.text(0.12 / WIDTH, 0.1 / HEIGHT, key, size=8, color=style.INK)
-    _draw_curves(card, result)
+        card.paper.text(0.12 / WIDTH, (low - 0.24) / height, key, va="center")
+
+    left, top = (6.72, height) if len(result.panes) == 2 else (0.62, low - 0.3)
+    bottom, upper = ends(np.concatenate([curve.y for curve in result.curves.values()]), 0.08)
+    last, box = result.films.last, inches(height, left, FOOT, WIDTH - left - 0.15, top - HEAD - FOOT)
+    curves = card.plane("curves", box, ticks=5, xlabel="step", xlim=(-0.02 * last, 1.02 * last), ylim=(bottom, upper))
+    curves.line([result.step, result.step], [bottom, upper], color=style.QUIET, lw=1)
+    for name, curve in result.curves.items():
+        curves.line(curve.x, curve.y, lw=1.4, ls=dashes[name])
+        curves.points(result.step, curve.now, marker="o", ms=5)
+    card.paper.text(left / WIDTH, (top - 0.2) / height, f"{result.measure}, cursor at step {result.step}", **TITLE)
 
 
-def _draw_moment(card, name, box, film, t, classes, look):
-    """The points of moment t, and the way of each prototype from the first moment to it:
-    c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …   one line, with a gap after each class
+def inches(height, *box):
+    """A box in inches, in parts of a card of this height."""
+    return (np.array(box) / [WIDTH, height, WIDTH, height]).tolist()
+
+
+def _draw_embedding(card, name, box, film, t, classes, look):
+    """The points of moment t, and the way of each prototype from the first moment to it, its name on its outer side:
+    c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …
     """
-    mine = np.isin(film.labels, classes)
-    points = film.points[t] if t >= 0 else np.full_like(film.points[0], np.nan)  # NaN is not drawn
-    marked = [({"alpha": 0.6, **mark}, points[mine & (film.marks == n)]) for n, (_, mark) in enumerate(look.marks)]
-    ways = np.full((len(classes), t + 2, 2), np.nan)  # its last place is the gap
-    ways[:, :-1] = film.prototypes[: t + 1, classes].swapaxes(0, 1)
-    places = zip(classes, ways[:, t], strict=True)  # at t = -1 the gap
-    prototypes = {look.classes[k]: place for k, place in places if np.isfinite(place).all()}
-    drawn = plane.draw(card, name, box, film.window, marked, points[~mine], prototypes)
-    drawn.line(*ways.reshape(-1, 2).T, color=style.BLACK, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
-
-
-def _draw_curves(card, result):
-    """One line for each run from 0 to the last step, with its name at its end, and a cursor."""
-    left, last = 0.7, result.films.last
-    low, high = ends(np.concatenate([curve.y for curve in result.curves.values()]), 0.08)
-    room = 0.08 + 0.024 * max(map(len, map(short, result.curves)))  # of a letter of 8 points in the width
-    box = [left, BOTTOM / HEIGHT, 0.292, SIDE / HEIGHT]
-    curves = card.plane("curves", box, ticks=5, xlabel="step",
-                       xlim=(-0.02 * last, last / (1 - room)), ylim=(low, high))  # fmt: skip
-    curves.line([result.step, result.step], [low, high], color=style.QUIET, lw=1)
-    for ls, curve in zip(LINES, result.curves.values(), strict=False):
-        curves.line(curve.x, curve.y, color=style.BLACK, lw=1.4, ls=ls)
-    drawn = {name: curve for name, curve in result.curves.items() if len(curve.x)}
-    now = [curve.now for curve in drawn.values()]
-    curves.points([result.step] * len(drawn), now, marker="o", ms=5, color=style.BLACK)
-    last_points = np.array([(curve.x[-1], curve.y[-1]) for curve in drawn.values()]).reshape(-1, 2)
-    heights = style.apart(last_points[:, 1], 0.05 * (high - low), high)
-    labels = np.c_[np.full(len(heights), 1.04 * last), heights]
-    plane.draw_leaders(curves, last_points, labels)
-    for name, label in zip(drawn, labels, strict=True):
-        curves.text(label[0] + 0.01 * last, label[1], short(name), size=8, va="center")
-    card.paper.text(left, 1 - 0.2 / HEIGHT, f"{result.measure}, cursor at step {result.step}", **TITLE)
+    (x, y), half, mine = *film.window, np.isin(film.labels, classes)
+    plane = card.plane(
+        name, inches(card.height / 100, *box), "framed", xlim=(x - half, x + half), ylim=(y - half, y + half)
+    )
+    if t < 0:
+        return
+    plane.points(*film.points[t, ~mine].T, marker=".", ms=2.5, color=style.LINE)
+    for n, (_, mark) in enumerate(look.marks):
+        plane.points(*film.points[t, mine & (film.marks == n)].T, **{"alpha": 0.6, **mark})
+    seen = [k for k in classes if np.isfinite(film.prototypes[t, k]).all()]
+    places, sides = film.prototypes[t, seen], np.where(film.prototypes[t, seen, 0] > x + 0.4 * half, -1, 1)
+    labels = np.c_[places[:, 0] + 0.12 * half * sides, style.apart(places[:, 1], 0.13 * half)]
+    for k in seen:
+        plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
+    plane.segments(np.stack([places, labels], 1), style.QUIET, lw=0.7)
+    plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
+    for k, label, side in zip(seen, labels, sides, strict=True):
+        plane.text(*label, look.classes[k], size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right",
+                   halo=True, zorder=3.3)  # fmt: skip
 
 
 def short(name):
@@ -231,21 +247,13 @@ def describe(result):
         pairs = [(G[i, j], i, j) for i in range(len(G)) for j in range(i)]
         near, far = (f"{classes[j]} and {classes[i]} ({style.number(g)})" for g, i, j in (min(pairs), max(pairs)))
         grounds = f"nearest by G are {near}, farthest {far}" if G.any() else "G is 0, because not every class was seen"
-        now = result.curves[name].now
-        words.append(f"{name}: {grounds}" + (f"; {result.measure} {now:.3g}." if np.isfinite(now) else "."))
+        figures = ("MMD² of the marks drawn", result.gaps[name]), (result.measure, result.curves[name].now)
+        words.append("; ".join([f"{name}: {grounds}", *(f"{of} {x:.3g}" for of, x in figures if np.isfinite(x))]) + ".")
     numbers = {}
     for name, row in result.films.rows.items():
         values = {key: f"{value:.1f}" if isinstance(value, float) else str(value) for key, value in row.items()}
         numbers[name] = " · ".join(text if key == "method" else f"{key} {text}" for key, text in values.items())
     return " ".join(words), numbers
-
-
-def table(*runs, **named):
-    """The runs, given as to `scrub` but any number of them, as a `Report`: method, λ, seed, steps, and the figure of
-    the last evaluation and of the best one."""
-    runs = _named(runs, named)
-    look = look_of(runs)
-    return Report("Runs, by their files", [{"run": name, **row(run, look)} for name, run in runs.items()])
 
 
 def _named(runs, named):
@@ -268,20 +276,16 @@ def scrub(*runs, **named):
 
     Raises `BadInput` for another number of runs, runs of two tasks, and a folder that cannot be used (see `saved`).
     """
-    if not 1 <= len(runs) + len(named) <= MOST:
-        raise BadInput(f"runs: expected one to {MOST}, found {len(runs) + len(named)}; open another panel")
+    if not 1 <= (count := len(runs) + len(named)) <= 3:
+        raise BadInput(f"runs: expected one to 3, found {count}; open another panel")
     films = Films(_named(runs, named))
-    names = list(films.films)
     controls = {
         "step": steps("step", films.stops, films.stops[-1], plays=True),
-        "curve": choice("curve", list(films.curves), next(iter(films.curves))),
         "classes": choice("classes", [ALL, *films.look.classes], ALL),
+        "curve": choice("curve", list(films.curves), next(iter(films.curves))),
     }
-    if len(names) > 1:
+    if count > 1:
         controls["show"] = choice("show", [EMBEDDING, GROUND], EMBEDDING)
-    if len(names) > 2:
-        controls["left"] = choice("left", names, names[0])
-        controls["right"] = choice("right", names, names[-1])
-    layout = [[name for name in ("step", "show", "curve", "classes", "left", "right") if name in controls]]
-    return Panel("moments of training", controls, lambda state: compute(films, state), draw, describe, layout,
-                 (WIDTH, HEIGHT), point)  # fmt: skip
+    size = WIDTH, HEAD + SIDE + FOOT + (ROW if count == 3 else 0)
+    return Panel("moments of training", controls, lambda state: compute(films, state), draw, describe, [list(controls)],
+                 size, point)  # fmt: skip

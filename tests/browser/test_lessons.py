@@ -132,7 +132,7 @@ IN_THE_PICTURE = {
             ((0.22, 0.65), (0.32, 0.80), ("x, right to left", "y, front to back")),
             ((0.47, 0.70), (0.57, 0.75), ("x, right to left", "z, upwards")),
         ],
-        "moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))],
+        "moments of training": [((0.30, 0.20), (0.80, 0.20), ("step",))],
     },
     "06_classification": {"moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))]},
     "08_your_own": {"moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))]},
