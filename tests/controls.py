@@ -31,7 +31,7 @@ def move_every_control(panel, holds):
     """Each control on the page to both ends and the middle: the picture's result holds, and no error is shown."""
     before = panel.state
     for name, control in panel.controls.items():
-        if getattr(control, "shown", control).layout.display == "none":
+        if name not in panel.shown:
             continue
         for value in ends(control):
             control.value = value

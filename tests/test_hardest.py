@@ -13,9 +13,10 @@ from PIL import Image
 from i2pemd_lite import classification
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import selection
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import Card
-from i2pemd_lite.panels.hardest import ALL, BLANK, ORDERS, PAGE, Scored, compute, draw, hardest, ranked, size
+from i2pemd_lite.panels.selection import ALL, BLANK, HARDEST, ORDERS, PAGE, Frozen, draw_hardest, freeze, hardest
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def runs(skin):
 
 @pytest.fixture(scope="module")
 def made(runs):
-    return hardest(runs)
+    return selection.panel(freeze(runs["vat"], 1, beside=runs), "hardest images")
 
 
 @pytest.fixture
@@ -66,9 +67,8 @@ def by_hand(scores, truth, order, kind=ALL):
     for image, k in truth.items():
         if kind in (ALL, CLASSES[k]):
             t = [float(answers[image][k]) for answers in scores.values()]
-            found[image] = sum(t) / len(t) if order == "hardest for all" else max(t) - min(t)
-    back = order != "hardest for all"
-    return dict(sorted(found.items(), key=lambda pair: pair[1], reverse=back))
+            found[image] = sum(t) / len(t) if order == HARDEST else max(t) - min(t)
+    return dict(sorted(found.items(), key=lambda pair: pair[1], reverse=order != HARDEST))
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -130,10 +130,12 @@ def test_places_without_an_image_are_empty(panel):
 
 def test_every_control_works_at_both_ends_and_in_the_middle(panel):
     def holds(result):
+        if result.view != "hardest images":
+            return
         assert 1 <= len(result.cases) <= PAGE and result.page == panel.state["page"] <= panel.controls["page"].max
         assert result.missed["all methods"] <= min(result.missed.values()) <= result.count
         values = [case.value for case in result.cases]
-        assert values == sorted(values, reverse=panel.state["order"] != "hardest for all")
+        assert values == sorted(values, reverse=panel.state["order"] != HARDEST)
 
     move_every_control(panel, holds)
 
@@ -144,7 +146,7 @@ def test_a_class_with_fewer_pages_shortens_the_slider_and_a_state_comes_back(run
     there = int((np.array(list(answers[1].values())) == CLASSES.index("MEL")).sum())
     assert panel.controls["page"].max == -(-there // PAGE) == panel.state["page"]
     panel.save(tmp_path / "state.json")
-    other = hardest(runs)
+    other = selection.panel(freeze(runs["vat"], 1, beside=runs))
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value
 
@@ -170,7 +172,7 @@ def test_scores_are_computed_once(runs, monkeypatch):
     asked = []
     of = type(runs["vat"].learner).probabilities
     monkeypatch.setattr(type(runs["vat"].learner), "probabilities", lambda me, *a: asked.append(me) or of(me, *a))
-    panel = hardest(runs, kind="NV")
+    panel = selection.panel(freeze(runs["vat"], 1, beside=runs), "hardest images", kind="NV")
     panel.set(order="methods disagree most", page=2)
     assert len(asked) == 3
 
@@ -180,37 +182,44 @@ def test_the_best_weights_answer_and_the_run_stays_as_it_was(runs):
     zero = {name: torch.zeros_like(value) for name, value in run.learner.state_dict().items()}
     run.best = (99.0, 1, zero)
     before = {name: value.clone() for name, value in run.learner.state_dict().items()}
-    cases = hardest({"zero": run}).result.cases
+    cases = hardest(freeze(run, 1), HARDEST, ALL, 1).cases
     np.testing.assert_allclose([case.scores for case in cases], 1 / 7, atol=1e-6)
     assert all(torch.equal(value, before[name]) for name, value in run.learner.state_dict().items())
 
 
+def held_back(methods, scores, truth, images=None, ids=None):
+    """`Frozen` answers to held-back images alone."""
+    return Frozen(None, None, None, methods, scores, truth, images, ids)
+
+
 def test_a_class_that_no_image_is_of():
-    answers = Scored(("a",), np.full((1, 2, 7), 1 / 7), np.array([0, 1]), np.zeros((2, 3, 3, 3), np.uint8), ("x", "y"))
-    result = compute(answers, {"order": "hardest for all", "kind": "VASC", "page": 1})
+    images = np.zeros((2, 3, 3, 3), np.uint8)
+    result = hardest(held_back(("a",), np.full((1, 2, 7), 1 / 7), np.array([0, 1]), images, "xy"), HARDEST, "VASC", 1)
     assert (result.cases, result.count) == ([], 0)
-    card = Card(*size(1)[:2])
-    draw(card, result)
+    card = Card(9.4, 3.9)
+    draw_hardest(card, result)
     assert not card.marks()
 
 
 def test_equal_images_keep_their_order():
     t = np.arange(99) * 7 % 5 / 10  # of method a; b gives 0
-    answers = Scored(("a", "b"), np.stack([t, 0 * t])[..., None].repeat(7, 2), np.zeros(99, int), None, None)
-    hardest_first, apart_first = (ranked(answers, order)[0].tolist() for order in ORDERS)
-    assert hardest_first == sorted(range(99), key=lambda i: t[i])
-    assert apart_first == sorted(range(99), key=lambda i: -t[i])
+    answers = held_back(
+        ("a", "b"), np.stack([t, 0 * t])[..., None].repeat(7, 2), np.zeros(99, int), range(99), range(99)
+    )
+    pages = range(1, -(-99 // PAGE) + 1)
+    for order, sign in zip(ORDERS, (1, -1), strict=True):
+        ids = [case.id for page in pages for case in hardest(answers, order, ALL, page).cases]
+        assert ids == sorted(range(99), key=lambda i: sign * t[i])  # noqa: B023
 
 
 def test_runs_that_cannot_stand_beside_each_other(runs, skin):
-    with pytest.raises(BadInput, match="runs: expected one to 4, found 5"):
-        hardest(dict.fromkeys("abcde", runs["vat"]))
-    with pytest.raises(BadInput, match="runs: expected one to 4, found 0"):
-        hardest({})
+    for some, number in ((dict.fromkeys("abcde", runs["vat"]), 5), ({}, 0)):
+        with pytest.raises(BadInput, match=f"beside: expected one to 4 runs, found {number}"):
+            freeze(runs["vat"], 1, beside=some)
     learner = runs["vat"].learner
     other = dataclasses.replace(learner.data, fingerprint="other")
     for name, value in (("test", learner.test[1:]), ("data", other)):
         twin = runs["vat"].fork()
         setattr(twin.learner, name, value)
-        with pytest.raises(BadInput, match="runs: expected the same held-back images, found others in b than in a"):
-            hardest({"a": runs["vat"], "b": twin})
+        with pytest.raises(BadInput, match="beside: expected runs with the same held-back images, found others in b"):
+            freeze(runs["vat"], 1, beside={"a": runs["vat"], "b": twin})

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import exhibits, passages, readings
+from i2pemd_lite.panels import museum, passages, readings
 from i2pemd_lite.panels.readings import PASSAGES
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.tables import choices
@@ -83,7 +83,7 @@ def weights(key):
 
 
 def top(key):
-    o, G = (each.double().numpy() for each in exhibits.predictions())
+    o, G = (each.double().numpy() for each in museum.predictions())
     s = o.max(1)
     d = [ot.emd2(row / row.sum(), np.eye(len(G))[row.argmax()], G) for row in o]
     near = set(sorted(range(36), key=d.__getitem__)[:key])

@@ -19,8 +19,7 @@ PAGES = [ROOT / name for name in ("README.md", "data/README.md", "data/results/R
                                   "i2pemd_lite/ARCHITECTURE.md", "notebooks/README.md")]  # fmt: skip
 NOTES = sorted((ROOT / "i2pemd_lite" / "course" / "publish" / "notes").glob("*.md"))
 TABLE = ROOT / "tests" / "benchmarks" / "lessons.md"
-PANELS = {"panel", "sheet", "views", "scrub", "cockpit", "epochs", "coverage", "selection", "hardest", "sharing",
-          "volumes", "readings"}  # fmt: skip
+PANELS = {"panel", "sheet", "views", "scrub", "cockpit", "epochs", "sharing", "volumes", "readings"}
 ASKED = r"^(predict|estimate|sketch)\("
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
 TEXTS = [*PAGES, *NOTES, *(lesson.path for lesson in LESSONS)]

@@ -190,7 +190,7 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     assert [child for child in panel.children if child is not figure] == list(flat)
     assert panel.children[flat.index(panel.image)] is figure  # above the picture
     panel.set(view="axial")
-    assert panel.children == flat and panel.controls["turn"].layout.display == "none"
+    assert panel.children == flat and "turn" not in panel.shown
     panel.set(view="CT in 3D", turn=0)
     for trace in figure.data:
         column = {scene: name for name, scene in panel.live.scenes.items()}[trace.scene]

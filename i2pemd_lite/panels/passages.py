@@ -22,7 +22,7 @@ from i2pemd_lite.emd import emd, i2pemd
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, prototype_distances
 from i2pemd_lite.losses import i2pemd_loss, segmentation_loss
 from i2pemd_lite.metrics import classification_metrics
-from i2pemd_lite.panels import exhibits, transport
+from i2pemd_lite.panels import museum, transport
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation import paper
@@ -148,7 +148,7 @@ def answers():
 
 def top(key):
     """How large the sets of Eq. 16 to 18 are, for one batch of 36 and T = 24 or 18."""
-    sets = select(*exhibits.predictions(), tau_low=0.6, tau_high=0.8, top=key)
+    sets = select(*museum.predictions(), tau_low=0.6, tau_high=0.8, top=key)
     return np.array([int(each.sum()) for each in (sets.confident, sets.near, sets.low, sets.high, sets.mask)])
 
 

@@ -1,4 +1,5 @@
-"""Who may teach: the selection rule on frozen predictions, and the fair test of what I2PEMD adds to confidence.
+"""Who may teach, on frozen answers: the rule of Eq. 15-18 and the fair test of what I2PEMD adds to confidence, the same
+at every cut of the ranking, and the held-back images that are hardest (Figure 7 of the paper).
 
 I2PEMD decides about τ_low < s ≤ τ_high alone. So those that it lets in there are held against as many of the same band
 that were taken by confidence, and against as many that were drawn at random.
@@ -11,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.methods.bands import regions
+from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
@@ -27,31 +30,57 @@ ROWS = {  # the sets of `bands` that are drawn: where from above, and what they 
     "chance": (4.6, "as many, at random"),
     "low": (5.9, "below: s ≤ τ_low"),
 }
+MOST = 4  # methods beside each other
+PAGE = 4  # images
+BLANK = 0.005  # scores that would be written as 0 are left out: most are, and writing is what takes time
+ALL = "all classes"
+HARDEST, APART = ORDERS = ("hardest for all", "methods disagree most")
 
 
 class Frozen(NamedTuple):
-    """Predictions of one network that learns no more, for batches of unlabelled images whose truth is known here."""
+    """What networks that learn no more answer: one of them to batches of unlabelled images, whose truth is known here,
+    and all of them to the same held-back images."""
 
     o: torch.Tensor  # (B, N, K) softmax output of weak views
     truth: torch.Tensor  # (B, N)
     ground: torch.Tensor  # (K, K), from the network's own prototypes
+    methods: tuple  # M names
+    scores: np.ndarray  # (M, n, K) softmax output for the held-back images
+    labels: np.ndarray  # (n,)
+    images: np.ndarray  # (n, S, S, 3) uint8
+    ids: tuple  # n names
 
 
-def freeze(run, batches=25, seed=0):
-    """Let a run predict weak views of `batches` batches of its unlabelled images, as large as in training.
+def freeze(run, batches=25, seed=0, beside=None):
+    """Let a run answer weak views of `batches` batches of its unlabelled images, as large as in training, and its
+    held-back images, these with the runs `beside` it, one to four by name; alone when None.
 
-    It predicts as in use: with the last weights, its own statistics for batch normalisation and nothing dropped out.
+    It answers as in use, with its own statistics for batch normalisation and nothing dropped out: the views with the
+    last weights, the held-back images with the best ones where some were selected.
+
+    Raises `BadInput` for more runs, or runs that hold back other images.
     """
-    learner, s = run.learner, run.settings
-    outputs, truth = [], []
+    learner, s, outputs, truth, scores = run.learner, run.settings, [], [], []
+    data, members = learner.data, learner.test
+    runs = {s.method: run} if beside is None else beside
+    if not 1 <= len(runs) <= MOST:
+        raise BadInput(f"beside: expected one to {MOST} runs, found {len(runs)}; freeze the others by themselves")
+    for name, other in runs.items():
+        if (other.learner.data.fingerprint, other.learner.test.tolist()) != (data.fingerprint, members.tolist()):
+            raise BadInput(f"beside: expected runs with the same held-back images, found others in {name}")
     with learner.evaluating():
         for b in range(batches):
             order = torch.randperm(len(learner.unlabelled), generator=generator(seed, "frozen", b))
             batch = learner.unlabelled[order[: s.unlabelled]]
-            images = weak(learner.data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
-            outputs.append(learner.network(images)[1].float().softmax(1).cpu())
-            truth.append(learner.data.labels[batch])
-    return Frozen(torch.stack(outputs), torch.stack(truth), learner.bank.ground_distance().cpu())
+            images = weak(data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
+            outputs.append(learner.network(images)[1].double().softmax(1).cpu())
+            truth.append(data.labels[batch])
+    for other in runs.values():
+        with other.best_weights(), other.learner.evaluating():
+            scores.append(other.learner.probabilities(members).numpy())
+    ground, images = learner.bank.ground_distance().double().cpu(), data.images[members].permute(0, 2, 3, 1).numpy()
+    return Frozen(torch.stack(outputs), torch.stack(truth), ground, tuple(runs), np.stack(scores),
+                  data.labels[members].numpy(), images, tuple(data.ids[i] for i in members.tolist()))  # fmt: skip
 
 
 class Share(NamedTuple):
@@ -80,23 +109,66 @@ def judge(frozen, tau_low, tau_high, top, ground):
     At random: if a batch lets n of the N in its band in, R of the N being right, the right ones of a draw are
     hypergeometric, with mean n R/N and variance n (R/N) (1 − R/N) (N − n)/(N − 1). Batches add up.
 
-    Returns what was chosen, what is right, and sure, as many of the band as I2PEMD lets in, the most confident (B, N
-    each); the `Share` of each of `ROWS`; how many of those let in are not among the most confident.
+    chosen, right, sure : what was chosen, what is right, and as many of the band as I2PEMD lets in, the most confident
+    shares : the `Share` of each of `ROWS`; of the "rule" (Eq. 18), and of its "rival", as many by confidence alone
+    others : how many of those let in are not among the most confident
+    ranks, precision : by falling s, and by rising d: the place of each image in its batch (B, N), and what percentage
+        is right (N,) when the first n of each batch are taken, n = 1 … N
+    lead, doubt : how far d is ahead of s at each n, and its standard error. Both take most images in common, which
+        cannot make a difference. Of the m that only d takes, a are right, and of the m that only s takes, b: the lead
+        is (a − b)/n of all n, its error √(a (1 − a/m) + b (1 − b/m))/n.
     """
-    G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1])
+    G = frozen.ground if ground == "learned" else fixed_ground_distance(frozen.o.shape[-1], dtype=torch.float64)
     batches = [select(o, G, tau_low, tau_high, top) for o in frozen.o]
     chosen = Selection(*(torch.stack(field) for field in zip(*batches, strict=True)))
-    right = chosen.labels == frozen.truth
+    right, (B, N) = chosen.labels == frozen.truth, frozen.truth.shape
     sets = regions(chosen)
+    sets |= {"rule": chosen.mask, "rival": sets["high"] | sets["sure"]}
     count = {name: (mask.sum(1).numpy(), (mask & right).sum(1).numpy()) for name, mask in sets.items()}  # (B,) each
-    n, (N, R) = count["near"][0], count["band"]
-    a = R / np.maximum(N, 1)
+    n, (band, good) = count["near"][0], count["band"]
+    a = good / np.maximum(band, 1)
     count["chance"] = n, n * a
-    spread = np.sqrt((n * a * (1 - a) * (N - n) / np.maximum(N - 1, 1)).sum())
+    spread = np.sqrt((n * a * (1 - a) * (band - n) / np.maximum(band - 1, 1)).sum())
     shares = {name: share(int(members.sum()), float(good.sum()), spread if name == "chance" else None)
               for name, (members, good) in count.items()}  # fmt: skip
-    others = int((sets["near"] & ~sets["sure"]).sum())
-    return SimpleNamespace(chosen=chosen, right=right, sure=sets["sure"], shares=shares, others=others)
+    ranks = [key.argsort(stable=True).argsort() for key in (-chosen.scores, chosen.distances)]
+    cuts = torch.arange(1, N + 1)
+    by_s, by_d = (rank[..., None] < cuts for rank in ranks)  # (B, N, N): is the image among the first n?
+    hits, first, a, b = ((part & right[..., None]).sum((0, 1)).numpy() for part in (by_s, by_d, by_d & ~by_s,
+                                                                                   by_s & ~by_d))  # fmt: skip
+    m, taken = np.maximum((by_d & ~by_s).sum((0, 1)).numpy(), 1), B * cuts.numpy() / 100
+    return SimpleNamespace(chosen=chosen, right=right, sure=sets["sure"], shares=shares, ranks=ranks,
+                           others=int((sets["near"] & ~sets["sure"]).sum()), precision=(hits / taken, first / taken),
+                           lead=(a - b) / taken, doubt=np.sqrt(a * (1 - a / m) + b * (1 - b / m)) / taken)  # fmt: skip
+
+
+def hardest(frozen, order, kind, page):
+    """A page (from 1) of the held-back images of a class (or `ALL`), in one of `ORDERS`.
+
+    With t_mi the score that method m of M gives to the true class of image i, the value of `HARDEST` is
+    (1/M) Σ_m t_mi, ascending, of `APART` max_m t_mi − min_m t_mi, descending.
+
+    Of each of the `cases` its place in the order, from 1, image, scores (M, K), and the value; `count` images are in
+    the order, of which each method, and all methods together, have `missed` some.
+    """
+    t = frozen.scores[:, np.arange(len(frozen.labels)), frozen.labels].astype(float)
+    values = t.mean(0) if order == HARDEST else t.min(0) - t.max(0)
+    places = np.argsort(values, kind="stable")
+    places = places[(kind == ALL) | (frozen.labels[places] == (kind != ALL and CLASSES.index(kind)))]
+    first = (page - 1) * PAGE
+    cases = [SimpleNamespace(place=n + 1, id=frozen.ids[i], truth=int(frozen.labels[i]), image=frozen.images[i],
+                             scores=frozen.scores[:, i], value=abs(float(values[i])))
+             for n, i in enumerate(places[first : first + PAGE], first)]  # fmt: skip
+    wrong = frozen.scores[:, places].argmax(2) != frozen.labels[places]
+    missed = {**dict(zip(frozen.methods, wrong.sum(1), strict=True)), "all methods": wrong.all(0).sum()}
+    return SimpleNamespace(
+        methods=frozen.methods, order=order, cases=cases, page=page, count=len(places), missed=missed
+    )
+
+
+def pages_of(count):
+    """Pages for so many images: at least one."""
+    return max(1, -(-count // PAGE))
 
 
 MARKS = {  # (chosen, right) -> look
@@ -107,20 +179,13 @@ MARKS = {  # (chosen, right) -> look
 }
 
 
-def draw(card, result):
-    """Left one batch, confidence against distance; right how many of each set are right, over all batches."""
-    _draw_batch(card, result)
-    _draw_shares(card, result.judged.shares)
-
-
-def _draw_batch(card, result):
-    """One batch: each image at its confidence s and its distance d; two shades and a line say what decides about it:
-    s:  0 ─── never ─── τ_low ░░ band: the T nearest, on or below the line ░░ τ_high ▒▒ always ▒▒ 1
-    """
-    (low, high, T, _), judged, chosen = result.rule, result.judged, result.judged.chosen
-    each = (chosen.scores, chosen.distances, chosen.mask, judged.right, judged.sure)
+def draw_batch(card, result):
+    """Left one batch, each image at its confidence s and its distance d, with what decides about it; right a bar for
+    each of `ROWS`, over all batches."""
+    (low, high, T, _), judged, shares = result.rule, result.judged, result.judged.shares
+    each = (judged.chosen.scores, judged.chosen.distances, judged.chosen.mask, judged.right, judged.sure)
     s, d, taken, right, sure = (values[result.batch].numpy() for values in each)
-    top = max(0.05, np.ceil(20 * float(chosen.distances.max())) / 20)
+    top = max(0.05, np.ceil(20 * float(each[1].max())) / 20)
     plane = card.plane("batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top),
                        ylabel="I2PEMD d", xlabel="confidence s (Eq. 15)",
                        title="One batch: I2PEMD d against confidence s")  # fmt: skip
@@ -132,74 +197,141 @@ def _draw_batch(card, result):
         ("always", (1 + high) / 2, 1.0 - high - 0.095),
     ):
         if room >= 0:
-            plane.text(x, 1.065 * top, name, size=8.5, weight="bold", ha="center", va="center")
-    plane.points(chosen.scores.flatten(), chosen.distances.flatten(), marker=".", ms=2.5, color=style.LINE, zorder=1)
+            plane.text(x, 1.065 * top, name, weight="bold", ha="center", va="center")
+    plane.points(each[0].flatten(), each[1].flatten(), marker=".", ms=2.5, color=style.LINE, zorder=1)
     for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
         plane.points(s[mine], d[mine], zorder=3, **look)
-    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong", size=8.5)
-    # The distance of the last of the T nearest, and where as many by s begin
-    last = np.sort(d)[T - 1]
+    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong")
+    last = np.sort(d)[T - 1]  # of the T nearest
     plane.line([0, 1], [last, last], color=style.QUIET, lw=1, ls="--", zorder=2)
     x, side = (0.135, "left") if last < 0.3 * top else (1.0, "right")
-    look = {"va": "bottom" if last < 0.9 * top else "top", "ha": side, "color": style.QUIET}
-    plane.text(x, last, f" T = {T} nearest: on or below ", size=8, **look)
+    above = "bottom" if last < 0.9 * top else "top"
+    plane.text(x, last, f" T = {T} nearest: on or below ", color=style.QUIET, ha=side, va=above)
     if sure.any():
         cut = s[sure].min()
         plane.line([cut, cut], [0, 0.99 * top], color=style.BLUE, lw=1.4, ls=":", zorder=2)
-        words, side = ("as many by s: from here ", "right") if cut > 0.7 else (" as many by s: from here", "left")
-        plane.text(cut, 0.99 * top, words, size=8, color=style.BLUE, va="top", ha=side)
+        side = "right" if cut > 0.7 else "left"
+        plane.text(cut, 0.99 * top, " as many by s: from here ", color=style.BLUE, va="top", ha=side)
 
-
-def _draw_shares(card, shares):
-    """A bar for each set of `ROWS`, with its words on the left and its numbers on the right."""
     plane = card.plane("shares", [0.69, 0.225, 0.165, 0.68], "blank", xlim=(0, 100), ylim=(6.5, -0.55),
                        xticks=(0, 50, 100))  # fmt: skip
-    low, high = (0.225 + 0.68 * (6.5 - height) / 7.05 for height in (5.15, 0.7))
-    card.paper.rect(0.51, low, 0.48, high - low, fc=style.BAND)
-    plane.text(-102, 1.15, "the band, where I2PEMD decides", size=8.5, weight="bold", va="center")
+    plane.rect(-109, 0.7, 291, 4.45, fc=style.BAND, clip=False, zorder=0)
+    plane.text(-102, 1.15, "the band, where I2PEMD decides", weight="bold", va="center")
     for name, (height, title) in ROWS.items():
-        number, percent, error = shares[name]
-        look = {"size": 8.5, "va": "center", "weight": "bold" if name == "near" else ""}
+        (number, percent, error), look = shares[name], {"va": "center", "weight": "bold" if name == "near" else ""}
         plane.text(-102, height, title, **look)
         plane.text(108, height, f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody", **look)
         if number:
-            colour = style.BLACK if name == "near" else style.GREY
-            plane.rect(0, height - 0.29, percent, 0.58, fc=colour, zorder=1)
+            plane.rect(0, height - 0.29, percent, 0.58, fc=style.BLACK if name == "near" else style.GREY)
             ends = np.clip([percent - error, percent + error], 0, 100)
             plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip=False)
-    ends = ROWS["band"][0] - 0.45, ROWS["chance"][0] + 0.45
-    plane.line([shares["chance"].percent] * 2, ends, color=style.INK, lw=1, ls="--", zorder=2)
-    for y, size, ink, words in (
-        (0.93, 9.5, style.INK, "All batches: right pseudo-labels (%) ± and how many there are"),
-        (0.09, 8, style.QUIET, "┆  what a draw at random gives on average; its ± is the"),
-        (0.035, 8, style.QUIET, "spread of such draws, the others' is the standard error"),
-    ):
-        card.paper.text(0.52, y, words, size=size, color=ink)
+    plane.line([shares["chance"].percent] * 2, [1.45, 5.05], lw=1, ls="--")
+    card.paper.text(0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", size=9.5)
+    words = (
+        "┆  what a draw at random gives on average; its ± is\nthe spread of such draws, else it is the standard error"
+    )
+    card.paper.text(0.52, 0.09, words, color=style.QUIET)
 
 
-def describe(result):
-    """The fair test in words and numbers."""
+BY_S, BY_D = {"color": style.BLUE, "lw": 2.2}, {"color": style.ORANGE, "lw": 1.8, "ls": (5, 2)}
+POINTS = {
+    "high": {"marker": "s", "ms": 9, "mfc": "none", "mec": style.INK, "mew": 1.8},
+    "rival": {"marker": "o", "ms": 11, "mfc": "none", "mec": style.BLUE, "mew": 1.8},
+    "rule": {"marker": "*", "ms": 11, "mfc": style.ORANGE, "mec": style.PAPER, "mew": 0.8},
+}
+
+
+def draw_cuts(card, result):
+    """Left what is right when the first of each batch are taken, by s and by d, and where rules cut; right how far d is
+    ahead of s at the same coverage."""
     judged, shares = result.judged, result.judged.shares
-    near, sure, chance, band = (shares[name] for name in ("near", "sure", "chance", "band"))
-    total = sum(shares[name].number for name in ("high", "band", "low"))
-    words = f"I2PEMD decides about {band.number} of {total} pseudo-labels, {100 * band.number / total:.1f} %, and "
+    cuts = 100 * (1 + np.arange(len(judged.lead))) / len(judged.lead)
+    part = {name: 100 * shares[name].number / judged.right.numel() for name in POINTS}
+    low = 10 * np.floor(np.nanmin([*np.ravel(judged.precision), *(shares[name].percent for name in POINTS)]) / 10 - 0.2)
+    across = {"xlim": (0, 101), "xlabel": "coverage: taken of all (%)"}
+    left = card.plane("precision", [0.065, 0.29, 0.43, 0.62], ylim=(low, 100 + 0.06 * (100 - low)), **across,
+                      title="How right is what is taken?", ylabel="precision: right (%)")  # fmt: skip
+    for percent, look in zip(judged.precision, (BY_S, BY_D), strict=True):
+        left.line(cuts, percent, **look)
+    for name, look in POINTS.items():
+        _, percent, error = shares[name]
+        left.line([part[name]] * 2, [percent - error, percent + error], color=style.QUIET, lw=1.2, zorder=3)
+        left.points(part[name], percent, zorder=4, **look)
+    top = max(2.0, np.ceil((np.abs(judged.lead) + judged.doubt).max()))
+    right = card.plane("lead", [0.60, 0.29, 0.385, 0.62], ylim=(-1.15 * top, 1.15 * top), **across,
+                       title="I2PEMD less confidence", ylabel="difference (points)")  # fmt: skip
+    above, below = (np.c_[cuts, judged.lead + sign * judged.doubt] for sign in (1, -1))
+    right.polygons([np.r_[above, below[::-1]]], fc=style.BAND, zorder=0)
+    right.line([0, 101], [0, 0], **BY_S)
+    right.line(cuts, judged.lead, **BY_D)
+    right.points(part["rule"], shares["rule"].percent - shares["rival"].percent, zorder=4, **POINTS["rule"])
+    words = "━  confidence s    ╌  I2PEMD d   │ ± error\n□  s > τ_high (FixMatch)   ★  I2PEMD rule   ○  as many by s"
+    card.paper.text(0.02, 0.085, words)
+    words = "above 0: d ranks better than s; shaded: ± standard error\n★  the I2PEMD rule less as many by s"
+    card.paper.text(0.555, 0.085, words)
+
+
+def describe_rule(result):
+    """The fair test and the rankings in words and numbers."""
+    judged, shares, everybody = result.judged, result.judged.shares, result.judged.right.numel()
+    near, sure, chance, band, rule, rival = (shares[n] for n in ("near", "sure", "chance", "band", "rule", "rival"))
+    by_s, by_d = (percent.mean() for percent in judged.precision)
+    words = (
+        f"I2PEMD decides about {band.number} of {everybody} pseudo-labels, {100 * band.number / everybody:.1f} %, and "
+    )
     words += f"lets in {near.number} of them; the thresholds alone decide about the rest."
     if near.number:
         words += f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} "
         words += f"%, of as many at random {chance}. "
         words += f"I2PEMD and confidence agree on {near.number - judged.others} of the {near.number}."
-    taken = judged.chosen.mask[result.batch]
+    words += f" Over all cuts confidence is right in {by_s:.1f} % on average, I2PEMD in {by_d:.1f} %."
+    if rule.number:
+        words += f" The I2PEMD rule takes {100 * rule.number / everybody:.1f} % of all and is right in "
+        words += f"{rule.percent:.1f} %, as many by confidence in {rival.percent:.1f} %."
     return words, {
-        "chosen here": f"{int(taken.sum())} of {len(taken)}",
-        "of them right": int((taken & judged.right[result.batch]).sum()),
-        "in the band": band.number,
-        "let in": near.number,
-        "let in: right": str(near),
-        "most confident": str(sure),
-        "at random": str(chance),
-        "not by confidence": judged.others,
-    }
+        "let in: right": str(near), "most confident": str(sure), "at random": str(chance), "in the band": band.number,
+        "let in": near.number, "not by confidence": judged.others, "I2PEMD rule: right": str(rule),
+        "as many by s: right": str(rival), "s > τ_high: right": str(shares["high"]),
+    }  # fmt: skip
+
+
+def draw_hardest(card, result):
+    """For each image its picture, and the scores of every method by class, with the true class framed."""
+    for n, case in enumerate(result.cases):
+        left, foot = 0.502 * (n % 2), 0.52 - 0.5 * (n // 2)
+        high = min(0.33, 0.085 * len(result.methods))
+        card.plane(f"image {n}", [left + 0.01, foot + 0.053, 0.115, 0.277], "blank").image(case.image, 0, 255, (0, 1, 0, 1))
+        scores = card.plane(f"scores {n}", [left + 0.235, foot + 0.33 - high, 0.257, high], "blank")
+        words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
+        answers = case.scores == case.scores.max(1, keepdims=True)
+        scores.matrix(case.scores, result.methods, CLASSES, aspect="auto", words=words, bold=answers)
+        for edge, width in ((style.PAPER, 4.5), (style.RED, 2.2)):
+            scores.rect(case.truth - 0.5, -0.5, 1, len(result.methods), ec=edge, lw=width, clip=False, zorder=4)
+        value = f"{'mean score' if result.order == HARDEST else 'range'} {case.value:.2f}"
+        card.paper.text(left + 0.01, foot + 0.41, f"{case.place}. {CLASSES[case.truth]}   {value}   {case.id[-24:]}",
+                        weight="bold")  # fmt: skip
+
+
+def describe_hardest(result):
+    """Each image of the page in a sentence, and how many are missed."""
+    words = [f"Page {result.page} of {result.count} held-back images, {result.order}."]
+    for case in result.cases:
+        by_answer = {}
+        for method, row in zip(result.methods, case.scores, strict=True):
+            by_answer.setdefault(int(row.argmax()), []).append(f"{method} ({row.max():.2f})")
+        answers = "; ".join(f"{CLASSES[k]} by {', '.join(methods)}" for k, methods in by_answer.items())
+        words.append(f"{case.place}: {CLASSES[case.truth]}, called {answers}.")
+    wrong = {f"wrong: {name}": f"{number} of {result.count}" for name, number in result.missed.items()}
+    return " ".join(words), {"page": f"{result.page} of {pages_of(result.count)}", **wrong}
+
+
+RULE = ("tau_low", "tau_high", "top", "ground")
+VIEWS = {  # its controls, how it is drawn and described
+    "one batch": ((*RULE, "batch"), draw_batch, describe_rule),
+    "every cut": (RULE, draw_cuts, describe_rule),
+    "hardest images": (("order", "kind", "page"), draw_hardest, describe_hardest),
+}
 
 
 def keep_apart(controls):
@@ -209,34 +341,38 @@ def keep_apart(controls):
     high.observe(lambda change: setattr(low, "value", min(low.value, round(change["new"] - 0.02, 2))), "value")
 
 
-def selection(frozen, **start):
-    """The selection rule on `Frozen` predictions, as `selection(freeze(run), tau_low=0.6)`; `start` sets controls.
+def panel(frozen, view="one batch", **start):
+    """A view of `Frozen` answers, as `panel(freeze(run), tau_low=0.6)`; `start` sets controls.
 
-    The standard errors take pseudo-labels for independent. An image that is in several batches, in other views, is
-    counted as often, so they are somewhat too small.
+    The errors take pseudo-labels for independent. An image that is in several batches, in other views, is counted as
+    often, so they are somewhat too small.
     """
-    batches, count, _ = frozen.o.shape
+    batches, N, _ = frozen.o.shape
+    count = {ALL: len(frozen.labels), **{name: int((frozen.labels == k).sum()) for k, name in enumerate(CLASSES)}}
     controls = {
-        **rule_controls(count),
-        "batch": slider("batch", 1, 1, batches, 1),
+        "view": choice("view", list(VIEWS), view),
+        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01),
+        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01),
+        "top": slider("T (nearest of the batch)", min(24, N), 1, N, 1),
         "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned"),
+        "batch": slider("batch", 1, 1, batches, 1),
+        "order": choice("order", ORDERS, HARDEST),
+        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL),
+        "page": slider("page", 1, 1, pages_of(count[ALL]), 1),
     }
+    keep_apart(controls)
+    controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
 
     def compute(state):
-        rule = tuple(state[name] for name in ("tau_low", "tau_high", "top", "ground"))
-        return SimpleNamespace(rule=rule, judged=judged(*rule), batch=state["batch"] - 1)
+        if state["view"] == "hardest images":
+            result = hardest(frozen, state["order"], state["kind"], state["page"])
+        else:
+            rule = tuple(state[name] for name in RULE)
+            result = SimpleNamespace(rule=rule, judged=judged(*rule), batch=state["batch"] - 1)
+        result.view = state["view"]
+        return result
 
-    layout = [["tau_low", "tau_high"], ["top", "batch", "ground"]]
-    return Panel("selection", controls, compute, draw, describe, layout=layout, size=(9.4, 3.9), start=start)
-
-
-def rule_controls(count):
-    """Sliders for τ_low, τ_high and T of batches of `count` images."""
-    controls = {
-        "tau_low": slider("τ_low", 0.7, 0.3, 0.97, 0.01),
-        "tau_high": slider("τ_high", 0.8, 0.32, 0.99, 0.01),
-        "top": slider("T (nearest of the batch)", min(24, count), 1, count, 1),
-    }
-    keep_apart(controls)
-    return controls
+    return Panel("selection", controls, compute, lambda card, result: VIEWS[result.view][1](card, result),
+                 lambda result: VIEWS[result.view][2](result), size=(9.4, 3.9), start=start,
+                 shows=lambda state: ("view", *VIEWS[state["view"]][0]))  # fmt: skip

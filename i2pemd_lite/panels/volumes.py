@@ -211,15 +211,17 @@ class Volumes(Panel):
     def __init__(self, viewers, controls, layout, start):
         self.live, self._held, meshes = None, None, surfaces.shapes(viewers)
         super().__init__("volumes", controls, lambda state: compute(viewers, meshes, state), draw, describe, layout,
-                         size(viewers), self._aim, start)  # fmt: skip
+                         size(viewers), self._aim, start, self._counting)  # fmt: skip
+
+    def _counting(self, state):
+        solid, several = state["view"] in SOLID, state["view"] not in PLANES and len(self.controls["of"].options) > 1
+        return {*self.controls} - {"turn" if not solid else "", "of" if not several else ""}
 
     def refresh(self):
         super().refresh()
         if self.result is None:
             return
-        solid, several = self.result.solid, len(self.controls["of"].options) > 1 and not self.result.compared
-        for name, there in (("turn", solid), ("of", several)):
-            self.controls[name].layout.display = None if there else "none"
+        solid = self.result.solid
         try:
             self.live = self.live or (surfaces.Scenes(list(solid.columns)) if solid else None)
         except ImportError as error:

@@ -31,8 +31,7 @@ def recorded(panel):
     "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their order or
     null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
     """
-    names = [name for row in panel.rows for name in row]
-    there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in names}
+    there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in panel.shown}
     controls = {name: each for name, each in there.items() if each}
     state, until, packer, parts = panel.state, time.monotonic() + SECONDS, zlib.compressobj(9), []
     seen, moves = {}, set()
@@ -82,8 +81,8 @@ def part(*names):
 
 def _positions(control, without):
     """{"label", "values", "words", "at", "list"} of what a control can be set to, save the values in `without`; None
-    for one that is not shown."""
-    if control.layout.display == "none" or control.disabled:
+    for one that cannot be set."""
+    if control.disabled:
         return None
     if isinstance(control, widgets.Checkbox):
         values, words = [False, True], ["no", "yes"]

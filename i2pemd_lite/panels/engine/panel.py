@@ -49,12 +49,14 @@ class Panel(widgets.VBox):
         is (x, y) in parts of the card from the lower left (`Plane.place` gives those of a plane); `pressed` is True
         when the pointer goes down, False while it is dragged. None: the picture cannot be touched
     start : dict of name -> value, controls to set before the first picture is drawn
+    shows : `shows(state)`, the names of the controls that count in a state, which alone are on the page; None: all
 
     Attributes
     ----------
     state : dict of the controls' values, plain JSON
     result : what `compute` returned last without an error
     words, numbers : what `describe` said of it
+    shown : names of the controls that are on the page
 
     An error of `compute` or `draw` is raised when `I2PEMD_STRICT` is 1. Otherwise it stands under the controls, and the
     last good picture stays.
@@ -74,9 +76,10 @@ class Panel(widgets.VBox):
     complaint = ""  # what stands under the controls though the picture could be drawn
     kernel_only = {}  # {name of a control: its values whose picture a page without a kernel does not have}
 
-    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None):
+    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None,
+                 shows=None):  # fmt: skip
         self.title, self.controls = title, controls
-        self._compute, self._draw, self._describe, self._point = compute, draw, describe, point
+        self._compute, self._draw, self._describe, self._point, self._shows = compute, draw, describe, point, shows
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = Picture(point and self._touched)
@@ -88,13 +91,12 @@ class Panel(widgets.VBox):
             if isinstance(control, Slider):
                 control.on_typed = self._typed
         self.rows = layout or [[name] for name in controls]
-        first, *rest = _parted([controls[name] for row in self.rows for name in row])
         self.more = widgets.ToggleButton(False, description="more")
         self.more.observe(self._unfold, "value")
         reset = widgets.Button(description="Reset")
         reset.on_click(lambda _: self.set(**self._start))
-        buttons = widgets.HBox([*[self.more] * bool(rest), *[reset] * bool(controls)])
-        self.boxes = [grid(box) for box in (first, *rest)]
+        buttons = widgets.HBox([self.more, *[reset] * bool(controls)])
+        self.boxes = [grid([]), grid([])]
         super().__init__([*self.boxes, buttons, self.error, self.image])
         self.add_class("i2pemd-panel")
         self._unfold(None)
@@ -140,8 +142,16 @@ class Panel(widgets.VBox):
             raise BadInput(f"{self.title}, {name}: expected a value within its ends, found {value!r}")
 
     def _unfold(self, _):
-        for box in self.boxes[1:]:
-            box.layout.display = "" if self.more.value else "none"
+        self.boxes[1].layout.display = "" if self.more.value else "none"
+
+    def _fill(self):
+        """Put the controls that count on the page: the first at once, the others where there are more of them."""
+        names = self._shows(self.state) if self._shows else self.controls
+        self.shown = [name for row in self.rows for name in row if name in names]
+        shown = [self.controls[name] for name in self.shown]
+        first = FIRST if len(shown) > FIRST + 1 else len(shown)
+        self.boxes[0].children, self.boxes[1].children = shown[:first], shown[first:]
+        self.more.layout.display = "" if shown[first:] else "none"
 
     def _changed(self, _):
         if not self._quiet:
@@ -162,6 +172,7 @@ class Panel(widgets.VBox):
     def refresh(self):
         """Compute, draw and describe the present state."""
         began = time.perf_counter()
+        self._fill()
         if self._took > LONG:
             # Where a hint stands, so that nothing moves.
             self.image.below = self.below(self.words, self.numbers, "Working …")
@@ -233,11 +244,6 @@ class Panel(widgets.VBox):
             "image/svg+xml": self.image.value,
             "text/plain": f"{self.title}: {self.words}",
         }
-
-
-def _parted(controls):
-    """The first controls, and the others."""
-    return [controls[:FIRST], controls[FIRST:]] if len(controls) > FIRST + 1 else [controls]
 
 
 def note_shown(panel):
