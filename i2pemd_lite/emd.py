@@ -11,7 +11,8 @@ from i2pemd_lite.files import BadInput
 
 
 class Transport(NamedTuple):
-    """An optimal flow: its `cost` Σᵢⱼ gᵢⱼ xᵢⱼ (Eq. 1), the `plan` x of shape (m, n), and the total `flow` Σᵢⱼ xᵢⱼ."""
+    """An optimal flow: its `cost` Σᵢⱼ gᵢⱼ xᵢⱼ (Eq. 1), the `plan` x of shape (m, n), and the total `flow` Σᵢⱼ xᵢⱼ. When
+    the masses are 1, cost and `emd` agree."""
 
     cost: float
     plan: np.ndarray
@@ -24,7 +25,7 @@ class Transport(NamedTuple):
 
 
 def emd(p, q, cost):
-    """The cheapest way to carry the supplies `p` to the demands `q`, solved exactly.
+    """The cheapest way to carry the supplies `p` to the demands `q`, solved exactly: a `Transport`.
 
     min_x Σᵢⱼ gᵢⱼ xᵢⱼ   subject to   xᵢⱼ ≥ 0,   Σⱼ xᵢⱼ ≤ pᵢ,   Σᵢ xᵢⱼ ≤ qⱼ                (Eq. 1, eq01)
     and                 Σᵢⱼ xᵢⱼ = min(Σᵢ pᵢ, Σⱼ qⱼ)
@@ -36,11 +37,6 @@ def emd(p, q, cost):
     ----------
     p, q : (m,), (n,) masses, not negative, each with some mass; arrays, lists or tensors
     cost : (m, n) ground distance, not negative
-
-    Returns
-    -------
-    Transport
-        `.cost`, `.plan` (m, n), `.flow`, and `.emd` = cost / flow (Eq. 2). When the masses are 1, cost and EMD agree.
 
     Raises
     ------

@@ -266,10 +266,6 @@ def mmd(x, y, kernels=5, bandwidth=None, unbiased=False):
     bandwidth : β; from the data when None
     unbiased : leave out k(a, a), which lets the value fall below 0
 
-    Returns
-    -------
-    scalar
-
     Example
     -------
     >>> x, y = torch.tensor([[0., 0.], [1., 0.], [0., 1.]]), torch.tensor([[2., 2.], [3., 2.]])

@@ -124,7 +124,7 @@ class Correlation(NamedTuple):
 
 
 def pearson(x, y):
-    """Pearson's correlation coefficient, as Table 2 has it.
+    """Pearson's correlation coefficient, as Table 2 has it: a `Correlation`.
 
     r = Σ (x − x̄)(y − ȳ) / √(Σ (x − x̄)² Σ (y − ȳ)²);  p from t = r √((n − 2)/(1 − r²)) with n − 2 degrees of freedom
 
@@ -133,10 +133,6 @@ def pearson(x, y):
     Parameters
     ----------
     x, y : (n,) finite numbers, n ≥ 3, neither all the same
-
-    Returns
-    -------
-    Correlation
 
     Example
     -------

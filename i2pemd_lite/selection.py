@@ -22,7 +22,7 @@ class Selection(NamedTuple):
 
 
 def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
-    """Choose the unlabelled samples whose pseudo-label is to be trusted.
+    """Choose the unlabelled samples whose pseudo-label is to be trusted: a `Selection`.
 
     s_i = max o_i,  r_i = argmax o_i                                                       (Eq. 15, eq15)
     N_s^2 = the T samples with the smallest I2PEMD(o_i, e_{r_i})                           (Eq. 16, eq16)
@@ -38,11 +38,6 @@ def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
     ground : (K, K) ground distance G
     tau_low, tau_high : 0 ≤ τ_low < τ_high ≤ 1
     top : T, at most N. The paper's "half of the batchsize" is 24 of 48; N = 36 of them are unlabelled.
-
-    Returns
-    -------
-    Selection
-        `.mask` (N,) bool is N_s; `.labels`, `.scores`, `.distances`, and the four sets it is made of.
 
     Raises
     ------

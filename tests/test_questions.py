@@ -341,10 +341,10 @@ WRONG = [
     (how_long, {"answer": True}, "answer"),
     (how_long, {"answer": torch.ones(2)}, "answer"),
     (how_it_grows, {"x": [0, 2, 1, 3, 4]}, "x: expected two or more numbers that rise"),
-    (how_it_grows, {"x": [[0, 1]]}, "x: expected a list of finite numbers"),
+    (how_it_grows, {"x": [[0, 1]]}, "x: expected two or more numbers that rise"),
     (how_it_grows, {"answer": [1.0, 2.0]}, "answer: expected 5 numbers"),
     (how_it_grows, {"answer": [0, 0, 0, 0, 30]}, "widen low and high"),
-    (how_it_grows, {"answer": [0, 0, 0, 0, float("nan")]}, "answer: expected a list of finite numbers"),
+    (how_it_grows, {"answer": [0, 0, 0, 0, float("nan")]}, "answer: expected finite numbers"),
     (how_it_grows, {"ylabel": ""}, "ylabel: expected some text"),
 ]
 

@@ -210,7 +210,7 @@ def test_distances_are_those_of_each_case(trained):
         assert row == pytest.approx(list(getattr(found, name)[1:]), nan_ok=True)
     known = [row["liver hd95"] for row in report.cases if row["modality"] == "mr"]
     assert all(value > 0 for value in known)
-    row = report.surfaces.rows[4]
+    row = report.below["surfaces"].rows[4]
     assert (row[""], row["distance"], row["liver"]) == ("MR", "HD95", pytest.approx(sum(known) / len(known)))
 
 
@@ -245,7 +245,7 @@ def test_missing_organs_are_named_and_not_averaged_in(trained):
     ct, mr, both = report.rows
     assert ct["spleen"] == 0 and ct["liver"] == 100 and mr["spleen"] == 100 and both["spleen"] == 50
     assert [row["spleen"] for row in report.cases[:3]] == pytest.approx([0, 0, math.nan], nan_ok=True)
-    assert math.isnan(report.surfaces.rows[0]["spleen"]) and report.surfaces.rows[0]["mean"] == 0
+    assert math.isnan(report.below["surfaces"].rows[0]["spleen"]) and report.below["surfaces"].rows[0]["mean"] == 0
     assert report.content()["cases"][2]["spleen"] is None
 
 

@@ -17,7 +17,9 @@ DECISIONS = {"largest score": "argmax", "score ≥ 0.18": 0.18}
 
 @dataclasses.dataclass
 class Evaluation(Report):
-    """Figures in percent, a row for each of `DECISIONS`; where there are pseudo-labels, printed with `bands` below.
+    """Figures in percent, a row for each of `DECISIONS`; where there are pseudo-labels, `below` has their "bands".
+
+    The scores are a file of their own, see `save_scores`.
 
     images    names of the held-back images;  truth  (n,) their classes;  scores  (n, K) softmax output
     figures   those of the largest score by name: auc, sensitivity, specificity, accuracy, f1, top1
@@ -35,11 +37,6 @@ class Evaluation(Report):
     def figures(self):
         """{"auc": percent, …} where the class is that of the largest score."""
         return {name: value for name, value in self.rows[0].items() if name != "decision"}
-
-    @property
-    def bands(self):
-        """The `band_report` of the run's history, or None. (The scores are a file of their own, see `save_scores`.)"""
-        return self.below.get("bands")
 
 
 def score(learner, history, about):

@@ -30,7 +30,7 @@ def ledger(chosen):
 
     rows = ledger.ledger(notebooks=chosen.notebooks or ledger.NOTEBOOKS, seed=chosen.seed)
     print(rows)
-    return not rows.right
+    return any(row.wrong for row in rows)
 
 
 def outline(_):

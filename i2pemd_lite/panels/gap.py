@@ -18,7 +18,7 @@ from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.segmentation import MARKS, SHORT
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
-from i2pemd_lite.segmentation.report import VOXELS, ClassMean
+from i2pemd_lite.segmentation.report import VOXELS, class_costs
 
 MOST = 3  # runs beside each other
 ALL = "all classes"
@@ -29,14 +29,14 @@ def measure(run):
 
     `mmd` is by class, or `ALL`, in all d dimensions; `part` is that of the variance that lies in the plane.
     """
-    learner, cost = run.learner, ClassMean(len(CLASSES))
+    learner, costs = run.learner, []
     features, labels = ({modality: [] for modality in MODALITIES} for _ in range(2))
     G = learner.bank.ground_distance().cpu()
     with learner.evaluating():
         for case in learner.test_cases:
             voxels = learner.samples[case.name]
             p, f = learner.volume(case, voxels)
-            cost.add(i2pemd(p[None], case.label[None], G)[0], case.label)
+            costs.append((i2pemd(p[None], case.label[None], G)[0], case.label))
             features[case.modality].append(f)
             labels[case.modality].append(case.label[tuple(voxels.T)])
     features, labels = ({m: torch.cat(part).numpy() for m, part in parts.items()} for parts in (features, labels))
@@ -47,7 +47,7 @@ def measure(run):
     flat = plane.fit(np.concatenate(pairs[ALL]), "full")
     return SimpleNamespace(
         features=features, labels=labels, prototypes=learner.bank.prototypes.cpu().numpy(), mmd=distance, plane=flat,
-        cost=(cost.sums / cost.counts).numpy(), part=float(flat.explained_variance_ratio_.sum()),
+        cost=class_costs(costs).numpy(), part=float(flat.explained_variance_ratio_.sum()),
     )  # fmt: skip
 
 

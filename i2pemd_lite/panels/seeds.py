@@ -51,7 +51,7 @@ def _measured(title, column, rows):
         values.setdefault(method, {})[seed] = value
     if column == "overall DOC":
         # Where the printed mean is not that of its organs, the organs are believed.
-        again = {misprint.method: misprint.recomputed[-1] for misprint in organs.audit()}
+        again = {name: organs.TABLE1[name].recomputed()[-1] for name in organs.audit()}
         printed = {name: row.means[-1] for name, row in organs.TABLE1.items()} | organs.TABLE3 | again
         names, proposed = organs.NAMES, "joint_sepbn_i2pemd"
     else:

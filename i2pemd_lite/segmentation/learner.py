@@ -16,7 +16,7 @@ from i2pemd_lite.segmentation.data import split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import EXTRAS, GROUNDS, METHODS, POOLS
 from i2pemd_lite.segmentation.network import SHARING, UNet
-from i2pemd_lite.segmentation.report import ClassMean, doc_row, probe_blocks, sample_voxels, summary
+from i2pemd_lite.segmentation.report import class_costs, doc_row, probe_blocks, sample_voxels, summary
 
 
 class Segmenter(Learner):
@@ -144,16 +144,17 @@ class Segmenter(Learner):
         with five kernels as wide as the features lie apart just then; mmd_fixed, with one that stays the same, β = 2d,
         the mean squared distance of features of variance 1.
         """
-        rows, cost, features = [], ClassMean(len(CLASSES)), {modality: [] for modality in MODALITIES}
+        rows, costs, features = [], [], {modality: [] for modality in MODALITIES}
         G = self.bank.ground_distance().cpu()
         for case in self.test_cases:
             p, f = self.volume(case, self.samples[case.name])
             rows.append(doc_row(case, p))
-            cost.add(i2pemd(p[None], case.label[None], G)[0], case.label)
+            costs.append((i2pemd(p[None], case.label[None], G)[0], case.label))
             features[case.modality].append(f)
         clouds = [torch.cat(f) for f in features.values()]
         fixed = mmd(*clouds, kernels=1, bandwidth=2 * self.settings.dim)
-        return {**summary(rows), "mi2pemd": cost.mean(), "mmd": mmd(*clouds).item(), "mmd_fixed": fixed.item()}
+        mi2pemd = class_costs(costs).nanmean().item()
+        return {**summary(rows), "mi2pemd": mi2pemd, "mmd": mmd(*clouds).item(), "mmd_fixed": fixed.item()}
 
     def example(self):
         """The slice with most organ voxels of the first probed block, its truth, and the classes that are predicted."""

@@ -71,36 +71,25 @@ def figures(method):
     return printed | dict(zip((f"{name} recomputed" for name in means), row.recomputed(), strict=True))
 
 
-class Discrepancy(NamedTuple):
-    """Printed `means` of `method` that its organs do not give: they give `recomputed`; `copy_of` has the same ones."""
-
-    method: str
-    means: tuple
-    recomputed: tuple
-    copy_of: str | None
-
-    def __str__(self):
-        printed, found = (" / ".join(f"{mean:.{n}f}" for mean in m) for m, n in ((self.means, 1), (self.recomputed, 2)))
-        why = f"; the printed means are those of {NAMES[self.copy_of]}, perhaps copied" if self.copy_of else ""
-        names = " / ".join([*(m.upper() for m in MODALITIES), "both"])
-        return f"{NAMES[self.method]}, {names}: the paper prints {printed}, but its organs average to {found}{why}"
-
-
 def audit():
-    """The rows of Table 1 whose printed means lie more than 0.1 from those of their organs: rounding moves one by 0.05.
+    """{method: sentence} of the rows of Table 1 whose printed means lie more than 0.1 from those of their organs, where
+    rounding moves one by 0.05.
 
     Example
     -------
-    >>> for discrepancy in audit():
-    ...     print(discrepancy)
+    >>> for sentence in audit().values():
+    ...     print(sentence)
     Individual, CT / MR / both: the paper prints 90.8 / 89.1 / 90.0, but its organs average to 91.21 / 89.85 / 90.53;
     the printed means are those of Joint+I2PEMD, perhaps copied
     Y-shaped, CT / MR / both: the paper prints 91.0 / 89.5 / 90.3, but its organs average to 91.23 / 89.47 / 90.35
     """
-    discrepancies = []
+    sentences = {}
     for method, row in TABLE1.items():
-        recomputed = row.recomputed()
-        if any(abs(a - b) > 0.1 for a, b in zip(row.means, recomputed, strict=True)):
-            alike = [name for name, other in TABLE1.items() if name != method and other.means == row.means]
-            discrepancies.append(Discrepancy(method, row.means, recomputed, alike[0] if alike else None))
-    return discrepancies
+        again = row.recomputed()
+        if any(abs(a - b) > 0.1 for a, b in zip(row.means, again, strict=True)):
+            printed, found = (" / ".join(f"{mean:.{n}f}" for mean in m) for m, n in ((row.means, 1), (again, 2)))
+            alike = [NAMES[name] for name, other in TABLE1.items() if name != method and other.means == row.means]
+            why = f"; the printed means are those of {alike[0]}, perhaps copied" if alike else ""
+            names = f"{NAMES[method]}, CT / MR / both"
+            sentences[method] = f"{names}: the paper prints {printed}, but its organs average to {found}{why}"
+    return sentences

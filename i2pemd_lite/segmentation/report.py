@@ -24,30 +24,20 @@ MISSING = {
 """Where an organ is missing -> what that means for the figures."""
 
 
-class ClassMean:
-    """The mean of a map over the voxels of each class, then over the classes present, over any number of volumes.
+def class_costs(maps):
+    """(K,) the mean of maps, [(values, labels)], over the voxels of each class (Eq. 9); NaN where a class has none.
 
     Example
     -------
-    >>> cost = ClassMean(3)
-    >>> cost.add(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]))
-    >>> cost.mean()
-    3.5
+    >>> class_costs([(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]))])[:3]
+    tensor([2., 5., nan], dtype=torch.float64)
     """
-
-    def __init__(self, num_classes):
-        self.sums, self.counts = torch.zeros(2, num_classes, dtype=torch.float64)
-
-    def add(self, values, labels):
-        """Count the voxels of one more volume."""
-        labels, size = labels.flatten().long(), len(self.counts)
-        self.sums += torch.bincount(labels, values.flatten().double(), size)
-        self.counts += torch.bincount(labels, minlength=size)
-
-    def mean(self):
-        """mean of ℓ_k over the classes present (Eq. 8, 9)."""
-        present = self.counts > 0
-        return (self.sums[present] / self.counts[present]).mean().item()
+    sums, counts = torch.zeros(2, len(CLASSES), dtype=torch.float64)
+    for values, labels in maps:
+        labels = labels.flatten().long()
+        sums += torch.bincount(labels, values.flatten().double(), len(CLASSES))
+        counts += torch.bincount(labels, minlength=len(CLASSES))
+    return sums / counts
 
 
 def sample_voxels(cases):
@@ -122,7 +112,7 @@ def known_mean(values):
 
 @dataclasses.dataclass
 class Evaluation(Report):
-    """DOC in percent, a row each for CT, MR and both, the organs as columns; printed with `surfaces` below.
+    """DOC in percent, a row each for CT, MR and both, the organs as columns; `below` has the distances of "surfaces".
 
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
@@ -135,11 +125,6 @@ class Evaluation(Report):
     def figures(self):
         """The means of DOC by name, as `summary` gives them: doc, ct, mr, "ct liver", …"""
         return summary(self.cases)
-
-    @property
-    def surfaces(self):
-        """A `Report` of the distances of surfaces, means over the cases that have one."""
-        return self.below["surfaces"]
 
     def content(self):
         """What JSON holds: every case and every missing organ too."""

@@ -124,7 +124,7 @@ class Tables(results.Tables):
     def table1(self):
         """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
         rows, marked = self._rows(self.NAMES, FIGURES), []
-        wrong = {discrepancy.method: f"† {discrepancy}" for discrepancy in paper.audit()}
+        wrong = {method: f"† {sentence}" for method, sentence in paper.audit().items()}
         for row in rows:
             row |= {f"paper {name}": value for name, value in paper.figures(row["method"]).items()}
             sign = " †" * (row["method"] in wrong)

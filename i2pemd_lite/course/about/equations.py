@@ -18,6 +18,7 @@ from i2pemd_lite import emd, ground, losses, prototypes, selection
 from i2pemd_lite.classification.methods import METHODS, pseudo
 from i2pemd_lite.classification.settings import ClassificationSettings
 from i2pemd_lite.course.about import independent as other
+from i2pemd_lite.panels.transport import linear_program
 from i2pemd_lite.text import about
 
 EXACT, SINGLE = 1e-9, 1e-5  # float64, and float32 where the module computes in it
@@ -41,14 +42,15 @@ def equation(home, tex, independent, tolerance=EXACT):
 def eq01(random):
     """The cheapest way to carry the supplies to the demands."""
     p, q, g = other.masses(random)
-    return emd.emd(p, q, g).cost, other.linear_program(p, q, g)
+    return emd.emd(p, q, g).cost, linear_program(p, q, g, flow=min(p.sum(), q.sum())).cost
 
 
 @equation("emd:Transport.emd", r"\mathrm{EMD}(p, q) = \sum_{ij} g_{ij} x_{ij} \,/\, \sum_{ij} x_{ij}", HIGHS)
 def eq02(random):
     """The cost of a unit of flow."""
     p, q, g = other.masses(random)
-    return emd.emd(p, q, g).emd, other.linear_program(p, q, g) / min(p.sum(), q.sum())
+    flow = min(p.sum(), q.sum())
+    return emd.emd(p, q, g).emd, linear_program(p, q, g, flow).cost / flow
 
 
 @equation("ground:prototype_distances", r"g_{ij} = \lVert c_i - c_j \rVert_1", "SciPy's cdist")

@@ -6,7 +6,6 @@ The equations of the ledger are held to it, and the exercises of the lessons.
 import numpy as np
 import ot
 import torch
-from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from scipy.stats import rankdata
@@ -59,14 +58,6 @@ def answers(random):
     o = random.dirichlet(np.full(K, 0.15), N)
     rule = {"tau_low": random.uniform(0.5, 0.6), "tau_high": random.uniform(0.8, 0.9), "top": int(N // 3)}
     return o, random_ground(random, K), rule
-
-
-def linear_program(p, q, g):
-    """The least cost of carrying min(Σ p, Σ q), without the network simplex."""
-    m, n = g.shape
-    sums = np.vstack([np.kron(np.eye(m), np.ones(n)), np.kron(np.ones(m), np.eye(n))])
-    flow = {"A_eq": np.ones((1, m * n)), "b_eq": [min(p.sum(), q.sum())]}
-    return linprog(g.ravel(), A_ub=sums, b_ub=np.r_[p, q], method="highs-ds", **flow).fun
 
 
 def ranks(g):

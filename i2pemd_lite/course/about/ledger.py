@@ -55,11 +55,6 @@ class Ledger(WordTable):
     HEADS = ("id", "equation", "home", "lesson", "gap (allowed)", "")
 
     @property
-    def right(self):
-        """Whether no row is red."""
-        return not any(row.wrong for row in self)
-
-    @property
     def caption(self):
         """The whole table in a sentence."""
         bad = [row.id for row in self if row.wrong]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from i2pemd_lite.course.ask.question import Question, demand_text, ends, on_grid, step_of, verdict
+from i2pemd_lite.emd import numbers
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import Card
@@ -11,10 +12,15 @@ from i2pemd_lite.panels.engine.picture import Picture
 
 
 class Sketch(Question):
-    """A curve over the places `x`, drawn by mouse, touch or keyboard.
+    """A curve over the places `x`, with heights from `low` to `high`, drawn by mouse, touch or keyboard.
 
     A drag draws; with the keyboard one chooses a place and moves its height. Between drawn places the curve is a
     straight line, before the first and after the last it is level.
+
+    answer : the heights at `x`, or a function without arguments that computes them; it is called only at the commitment
+    within : the mean distance from the truth that is right; a tenth of the range when None
+
+    The other arguments are those of `predict`; a lesson calls it `sketch`.
     """
 
     missing = "Draw the curve first, from left to right: two places are enough."
@@ -22,8 +28,8 @@ class Sketch(Question):
     def __init__(self, name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
         demand_text(xlabel=xlabel, ylabel=ylabel)
         self.low, self.high, self.within = ends(name, low, high, within)
-        self.x, self.xlabel, self.ylabel = _numbers(f"{name}, x", x), xlabel, ylabel
-        if len(self.x) < 2 or (np.diff(self.x) <= 0).any():
+        self.x, self.xlabel, self.ylabel = numbers(f"{name}, x", x), xlabel, ylabel
+        if self.x.ndim != 1 or len(self.x) < 2 or (np.diff(self.x) <= 0).any():
             raise BadInput(f"{name}, x: expected two or more numbers that rise, found {self.x.tolist()}")
         self.drawn, self._last, self._quiet = np.full(len(self.x), np.nan), None, False
         self.image = Picture(self._touched)
@@ -73,9 +79,9 @@ class Sketch(Question):
         return np.interp(self.x, self.x[there], self.drawn[there]).tolist() if there.sum() > 1 else None
 
     def truth_of(self, answer):
-        truth = _numbers(f"{self.name}, answer", answer)
+        truth = numbers(f"{self.name}, answer", answer)
         if truth.shape != self.x.shape:
-            raise BadInput(f"{self.name}, answer: expected {len(self.x)} numbers, one for each x, found {len(truth)}")
+            raise BadInput(f"{self.name}, answer: expected {len(self.x)} numbers, one for each x, found {answer!r}")
         if truth.min() < self.low or truth.max() > self.high:
             raise BadInput(
                 f"{self.name}, answer: expected numbers from {self.low:g} to {self.high:g}, found {truth.min():g} to "
@@ -116,11 +122,8 @@ class Sketch(Question):
         if not drawn.any():
             words = "draw your curve here: press and drag"
             plane.text(0.5, 0.5, words, size=10, ha="center", va="center", inside=True)
-        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.045 * (self.high - self.low)
-        heights = [curve[-1] for curve in (y, truth) if curve]
-        if truth and abs(heights[0] - heights[1]) < 2 * gap:
-            middle, up = sum(heights) / 2, gap if heights[0] >= heights[1] else -gap
-            heights = [middle + up, middle - up]
+        edge, gap = x[-1] + 0.03 * (x[-1] - x[0]), 0.09 * (self.high - self.low)
+        heights = style.apart([curve[-1] for curve in (y, truth) if curve], gap, top=self.high)
         for height, (words, ink) in zip(heights, (("yours", style.BLUE), ("the truth", style.ORANGE)), strict=False):
             plane.text(edge, height, words, size=9, va="center", color=ink)
         self.image.value = self.card.svg(self.words())
@@ -139,25 +142,4 @@ class Sketch(Question):
         return "goes " + ", ".join(f"{y[i]:.3g} at {self.xlabel} {self.x[i]:g}" for i in picks)
 
 
-def sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
-    """Ask for a curve over the places `x`, with heights from `low` to `high`.
-
-    Parameters
-    ----------
-    answer : the heights at `x`, or a function without arguments that computes them; it is called only at the commitment
-    within : the mean distance from the truth that is right; a tenth of the range when None
-
-    The other parameters are those of `predict`.
-    """
-    return Sketch(name, question, x, answer, because, xlabel, ylabel, low, high, within, reveal)
-
-
-def _numbers(name, values):
-    values = values.detach().cpu().numpy() if hasattr(values, "detach") else values
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        numbers = np.array(np.nan)
-    if numbers.ndim != 1 or not np.isfinite(numbers).all():
-        raise BadInput(f"{name}: expected a list of finite numbers, found {values!r}")
-    return numbers
+sketch = Sketch

@@ -13,7 +13,9 @@ from i2pemd_lite.panels.engine.still import drawn
 
 
 class Estimate(Question):
-    """A number from `low` to `high`, right within `within` of the truth; a tenth of the range when None.
+    """A number from `low` to `high`, right within `within` of the truth (None: a tenth of the range).
+
+    The other arguments are those of `predict`; a lesson calls it `estimate`.
 
     Example
     -------
@@ -76,12 +78,7 @@ class Estimate(Question):
         self.children = [*self.children, self.image]
 
 
-def estimate(name, question, answer, because, low, high, unit="", within=None, reveal=None):
-    """Ask for a number from `low` to `high`; it is right within `within` of the truth (None: a tenth of the range).
-
-    The other parameters are those of `predict`.
-    """
-    return Estimate(name, question, answer, because, low, high, unit, within, reveal)
+estimate = Estimate
 
 
 def plain(number, digits=3):

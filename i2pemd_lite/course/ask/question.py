@@ -125,7 +125,15 @@ class Question(widgets.VBox):
 
 
 class Choice(Question):
-    """One of several choices."""
+    """One of `choices`, and how sure the learner is of it; a lesson calls it `predict`.
+
+    name : of the prediction, p and the lesson and a letter: "p02a"
+    question : text
+    choices : two or more different texts
+    answer : the right one, or a function without arguments that computes it; it is called only at the commitment
+    because : the sentence that follows the verdict
+    reveal : None, or a function without arguments; the panel, widget or printable value that it returns is shown below
+    """
 
     missing = "Pick one first: a wrong guess teaches more than none."
 
@@ -154,19 +162,7 @@ class Choice(Question):
         return truth
 
 
-def predict(name, question, choices, answer, because, reveal=None):
-    """Ask for one of `choices`, and how sure the learner is of it.
-
-    Parameters
-    ----------
-    name : of the prediction, p and the lesson and a letter: "p02a"
-    question : text
-    choices : two or more different texts
-    answer : the right one, or a function without arguments that computes it; it is called only at the commitment
-    because : the sentence that follows the verdict
-    reveal : None, or a function without arguments; the panel, widget or printable value that it returns is shown below
-    """
-    return Choice(name, question, choices, answer, because, reveal)
+predict = Choice
 
 
 def ends(name, low, high, within):

@@ -34,10 +34,6 @@ def _allowed_by_fractions(x, p, q):
     return off < Fraction(1, 10**6) and x.min() >= -1e-9
 
 
-def _right_sums(x, p, q):
-    return np.abs(x.sum(1) - p).max() < 1e-9 and np.abs(x.sum(0) - q).max() < 1e-9
-
-
 def _filled(p, where, what):
     plan = np.zeros((len(p), len(p)))
     plan[where] = what
@@ -72,7 +68,8 @@ EXERCISES["01a"] = Exercise("Is this plan allowed?", minutes=6, kind="fill in", 
 ),  # each flaw in its turn: drawn, one may be missing from all cases
     inputs=tuple(partial(_plan, flaw) for flaw in ("none", "row", "column", "sign", "less", "more")),
     oracle=_allowed_by_fractions, against="sums in exact fractions", mistakes={
-    "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.": _right_sums,
+    "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.":
+        lambda x, p, q: np.abs(x.sum(1) - p).max() < 1e-9 and np.abs(x.sum(0) - q).max() < 1e-9,
     "What reaches the consumers is not looked at: columns have to be compared with q.":
         lambda x, p, q: np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9,
     "What leaves the suppliers is not looked at: rows have to be compared with p.":
