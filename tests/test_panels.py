@@ -11,10 +11,11 @@ import ot
 import pytest
 import torch
 from controls import ends, marks, move_every_control, places, unseen
+from test_instance import holds as instance_holds
 
 from i2pemd_lite import ground_distance, select
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, overview, transport
+from i2pemd_lite.panels import agree, dynamics, exhibits, ground, instance, museum, transport
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, slider, steps
 
@@ -62,19 +63,6 @@ def ground_holds(result):
     assert result.ground.max() <= (K - 1) / K + EXACT
 
 
-def instance_holds(result):
-    p, k, G = result.p, result.label, result.ground
-    assert abs(p.sum() - 1) < EXACT
-    assert abs(result.distances[0] - ot.emd2(p / p.sum(), np.eye(3)[k], G)) < EXACT
-    expected = p * (G[:, k] - p @ G[:, k])
-    np.testing.assert_allclose(result.gradients[0], expected, atol=EXACT, rtol=0)
-    # Logits are cut at log 1e-12, so a corner is a prediction of almost 1.
-    almost = np.maximum(p, 1e-12) / np.maximum(p, 1e-12).sum()
-    assert abs(result.distances[2] + np.log(almost[k])) < EXACT
-    np.testing.assert_allclose(result.gradients[2], almost - np.eye(3)[k], atol=EXACT, rtol=0)
-    np.testing.assert_allclose(result.gradients.sum(1), 0, atol=EXACT, rtol=0)
-
-
 def dynamics_holds(result):
     assert np.isfinite(result.path[-1]).any()
     assert result.path.shape == (dynamics.STEPS + 1, dynamics.K, 2)
@@ -84,11 +72,6 @@ def dynamics_holds(result):
         assert (result.age[-1, k] == 0) == (k in present)
         if k not in present:
             np.testing.assert_array_equal(result.path[-1, k], result.path[-2, k])
-
-
-def overview_holds(result):
-    assert abs(result.parts.sum() - result.distance) < EXACT
-    assert abs(ot.emd2(result.p / result.p.sum(), np.eye(3)[result.label], result.ground) - result.distance) < EXACT
 
 
 def hill_holds(view, diagonal):
@@ -200,7 +183,6 @@ PANELS = {
     "seven classes": (partial(ground.panel, "seven on a line"), ground_holds),
     "instance": (instance.panel, instance_holds),
     "dynamics": (dynamics.panel, dynamics_holds),
-    "overview": (overview.panel, overview_holds),
     **{name: (partial(museum.panel, name), museum_holds) for name in museum.EXHIBITS},
 }
 
@@ -576,9 +558,9 @@ def test_three_ways_of_pooling_differ_as_by_hand(way, expected):
     np.testing.assert_allclose(path[1, 0], expected, atol=1e-6, rtol=0)  # float32
 
 
-@pytest.mark.parametrize("state", [{"label": 3, "g12": 1 / 6, "g23": 2 / 3}, {"label": 1, "g12": 0.0}, {"label": 2}])
-def test_the_bands_agree_with_a_solver_all_over(state):
-    result, k = instance.panel(**state).result, state["label"] - 1
+@pytest.mark.parametrize("label, prototypes", [(3, "on a line"), (1, "1 and 2 in one place"), (2, "apart")])
+def test_the_bands_agree_with_a_solver_all_over(label, prototypes):
+    result, k = instance.panel(label=label, prototypes=prototypes).result, label - 1
     for p in np.random.default_rng(0).dirichlet(np.ones(3), 100):
         exact = np.array([ot.emd2(p, np.eye(3)[k], result.ground), 1 - p[k], -np.log(p[k])]) / instance.TOPS
         place = p @ instance.CORNERS
@@ -593,9 +575,9 @@ def turns_left(corners, place):
 
 
 def test_first_pictures_show_what_was_computed_by_hand():
-    assert overview.panel().result.distance == pytest.approx(0.5 / 3 + 0.3 / 2, abs=EXACT)
+    assert instance.panel().result.distances[0] == pytest.approx(0.5 / 3 + 0.3 / 2, abs=EXACT)
     assert transport.panel().result.transport.cost == pytest.approx(0.3, abs=EXACT)
-    of_label_2 = instance.panel(share=0.2, rest=0.625, label=2).result.distances
+    of_label_2 = instance.panel(label=2).result.distances
     np.testing.assert_allclose(of_label_2, [0.2 / 3 + 0.3 / 2, 0.5, np.log(2)], atol=EXACT, rtol=0)
 
 
@@ -606,14 +588,14 @@ def test_ranks_hide_a_collapse_to_the_last(spread, sign, price):
 
 
 def test_the_fixed_form_is_one_minus_the_confidence():
-    result = instance.panel(share=0.3, rest=0.25, label=2).result
+    result = instance.panel(p1=0.3, part2=0.25, label=2).result
     assert abs(result.distances[1] - (1 - 0.7 * 0.25)) < EXACT
 
 
 def test_with_ones_on_its_diagonal_the_fixed_form_says_nothing():
-    result = instance.panel(diagonal=True).result
-    assert all(len(band) == 3 for band in result.bands[1]), "each band is the whole triangle"
-    np.testing.assert_allclose(result.gradients[1], 0, atol=EXACT, rtol=0)
+    result = instance.panel(prototypes=instance.ONES).result
+    assert all(len(band) == 3 for band in result.bands[0]), "each band is the whole triangle"
+    np.testing.assert_allclose(result.gradients[0], 0, atol=EXACT, rtol=0)
 
 
 def test_the_literal_equation_has_minimum_zero():

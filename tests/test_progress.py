@@ -18,7 +18,7 @@ from i2pemd_lite.__main__ import main
 from i2pemd_lite.course import exercises, predict
 from i2pemd_lite.course.record import calibration, classroom, handin, progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import instance, overview
+from i2pemd_lite.panels import ground, instance
 from i2pemd_lite.panels.engine import panel, style
 from i2pemd_lite.panels.engine.card import Card
 
@@ -206,10 +206,10 @@ def test_the_picture_of_a_calibration_has_words_and_ink():
 def test_what_is_handed_in(tmp_path, capsys):
     attempt("02a", False, 1, MISTAKE)
     commit("p00a", True, 0.7)
-    first, second = overview.panel(), instance.panel()
+    first, second = instance.panel(), ground.panel()
     for each in (first, second, first):
         each._repr_mimebundle_()
-    overview.panel()  # never shown
+    instance.panel(7)  # never shown
     progress.save(tmp_path / "work.json")
     assert "0 right of 1 exercise tried, 1 prediction, 2 panels" in capsys.readouterr().out
     content = json.loads((tmp_path / "work.json").read_text())
@@ -224,7 +224,7 @@ def test_what_is_handed_in(tmp_path, capsys):
 
 
 def test_a_panel_that_a_prediction_reveals_is_handed_in():
-    asked = predict("p01a", "How many?", ["1", "2"], "2", "Count.", reveal=overview.panel)
+    asked = predict("p01a", "How many?", ["1", "2"], "2", "Count.", reveal=instance.panel)
     assert panel.states() == []
     asked.radio.value = "1"
     asked.commit()

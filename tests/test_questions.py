@@ -14,7 +14,7 @@ from i2pemd_lite import course
 from i2pemd_lite.course import estimate, predict, sketch
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import overview
+from i2pemd_lite.panels import instance
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.slider import Control, WholeSlider
 
@@ -150,7 +150,7 @@ def test_a_tip_goes_when_the_curve_is_drawn():
 
 
 @EVERY
-@pytest.mark.parametrize("revealed", ["the result itself", overview.panel()])
+@pytest.mark.parametrize("revealed", ["the result itself", instance.panel()])
 def test_on_a_page_the_result_is_folded_with_the_answer(kind, revealed):
     asked = answered(kind(reveal=lambda: revealed))
     asked.commit()
@@ -283,9 +283,9 @@ def test_a_curve_is_right_when_its_mean_distance_is_small():
 
 
 def test_what_is_revealed_stands_below(monkeypatch):
-    asked = answered(how_many(reveal=overview.panel))
+    asked = answered(how_many(reveal=instance.panel))
     asked.commit()
-    assert isinstance(asked.revealed, overview.Panel) and asked.children[-1] is asked.revealed
+    assert isinstance(asked.revealed, instance.Panel) and asked.children[-1] is asked.revealed
     page = asked._repr_mimebundle_()["text/html"]
     assert asked.revealed.words in page.replace("&#x27;", "'") and "data:image/svg" in page
     for value, words in ((3.5, "3.5"), ("a < b", "a &lt; b"), (np.arange(2), "array([0, 1])")):

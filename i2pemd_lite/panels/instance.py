@@ -1,4 +1,8 @@
-"""All predictions over three classes at once: what each measure says of them, and where its gradient pushes (Eq. 6)."""
+"""One prediction over two to seven classes against a label: what it costs, and where it is pushed (Eq. 6).
+
+A result has three views: "mass" is the whole method, from features to the mass that moves; "term by term" is what each
+class adds to each measure; "all predictions", of three classes, shows every other prediction beside this one.
+"""
 
 from types import SimpleNamespace
 
@@ -6,47 +10,35 @@ import numpy as np
 import torch
 
 from i2pemd_lite.emd import i2pemd
-from i2pemd_lite.ground import fixed_ground_distance
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.ground import fixed_ground_distance, ground_distance
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps, switch
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 
+MEASURES = {"I2PEMD": "p · G[:, k]", "fixed form": "1 − pₖ", "cross-entropy": "−log pₖ, cut at 4"}
+TOPS = (1.0, 1.0, 4.0)
+PLACES = [(0, 0), (1, 1), (3, 0), (4, 3), (2, 2.5), (5, 1.5), (0.5, 3.5)]
+PROTOTYPES = {"apart": PLACES, "1 and 2 in one place": [(0, 0), (0, 0), *PLACES[2:]],
+              "on a line": [(i, 0) for i in range(7)]}  # fmt: skip
+FIXED, ONES = "none: every mistake costs 1", "none: every entry of G is 1"
+SHARES = ("p1", "part2", "part3", "part4", "part5", "part6")
 # The corners of the simplex in the plane: p lies at p₁ c₁ + p₂ c₂ + p₃ c₃.
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-MEASURES = ("I2PEMD  p · G[:, k]", "fixed form  1 − pₖ", "cross-entropy  −log pₖ")
-TOPS = (1.0, 1.0, 4.0)
-PARTS = np.arange(1, 10) / 10  # of the top of each measure, between which its bands lie
+BANDS = np.arange(1, 10) / 10  # of the top of each measure
 # −log pₖ is more than t where 1 − pₖ is more than 1 − e⁻ᵗ: so its bands have straight edges too.
-LEVELS = (PARTS, PARTS, 1 - np.exp(-TOPS[2] * PARTS))
+LEVELS = (BANDS, BANDS, 1 - np.exp(-TOPS[2] * BANDS))
 # (28, 3): predictions spread evenly over the inside of the simplex, 7 along an edge
 FIELD = np.array([(i + 1 / 3, j + 1 / 3, 7 - i - j - 2 / 3) for i in range(7) for j in range(7 - i)]) / 7
 
 
-def measures(p, label, ground, diagonal=0.0):
-    """The three measures of a batch of predictions against one label.
-
-    I2PEMD = p · G[:, k],   fixed = p · (1 − I)[:, k] = 1 − pₖ,   CE = −log pₖ
-
-    p is (N, K), the label k from 0, the ground distance (K, K); a `diagonal` of 1, of the fixed form, is the paper's
-    words taken to the letter. Each measure is (N,) and differentiable in p.
-
-    Example
-    -------
-    >>> p = torch.tensor([[0.2, 0.5, 0.3]])
-    >>> [round(m.item(), 4) for m in measures(p, 1, torch.tensor([[0, 1/3, 1/2], [1/3, 0, 1/2], [1/2, 1/2, 0]]))]
-    [0.2167, 0.5, 0.6931]
-    """
-    k = torch.full((len(p),), label)
-    K = p.shape[1]
-    fixed = fixed_ground_distance(K, dtype=p.dtype) + diagonal * torch.eye(K, dtype=p.dtype)
-    return [i2pemd(p, k, ground), i2pemd(p, k, fixed), -p[:, label].clamp(min=torch.finfo(p.dtype).tiny).log()]
-
-
-def with_gradients(p, label, ground, diagonal=0.0):
-    """The three measures of a batch of predictions, (3, N), and their gradients by its logits, (3, N, K)."""
+def measures(p, label, ground):
+    """The `MEASURES` (3, N) of predictions p (N, K) for a label from 0, and their gradients by the logits (3, N, K)."""
+    k, fixed = torch.full((len(p),), label), fixed_ground_distance(p.shape[1], dtype=p.dtype)
     logits = p.clamp(min=1e-12).log().requires_grad_()
-    values = measures(logits.softmax(1), label, ground, diagonal)
-    gradients = [torch.autograd.grad(value.sum(), logits, retain_graph=True)[0] for value in values]
-    return torch.stack(values).detach().numpy(), torch.stack(gradients).numpy()
+    q = logits.softmax(1)
+    values = [i2pemd(q, k, ground), i2pemd(q, k, fixed), -q[:, label].log()]
+    slopes = [torch.autograd.grad(value.sum(), logits, retain_graph=True)[0] for value in values]
+    return torch.stack(values).detach().numpy(), torch.stack(slopes).numpy()
 
 
 def above(cost, level):
@@ -61,92 +53,175 @@ def above(cost, level):
 
 
 def compute(state):
-    """The measures of the prediction in `state`, their gradients by its logits, and the maps around it.
+    """What the measures say of the prediction in `state`, and of three classes the bands and moves of all predictions.
 
-    `state` has label (from 1), g12, g13, g23, share (p₁), rest (how much of 1 − p₁ is p₂) and diagonal (bool).
+    p1, part2, part3, … are parts sᵢ of what the classes before leave: pᵢ = sᵢ ∏ⱼ₍ⱼ<ᵢ₎ (1 − sⱼ), and s_K = 1. Beside
+    them a state has label (from 1), prototypes and view.
     """
-    p1, p2 = state["share"], (1 - state["share"]) * state["rest"]
-    G = torch.zeros(3, 3, dtype=torch.float64)
-    for (i, j), name in (((0, 1), "g12"), ((0, 2), "g13"), ((1, 2), "g23")):
-        G[i, j] = G[j, i] = float(state[name])
-    k, diagonal = state["label"] - 1, float(state["diagonal"])
-    points = np.vstack([[[p1, p2, 1 - p1 - p2]], FIELD])
-    distances, gradients = with_gradients(torch.tensor(points), k, G, diagonal)
+    shares = np.array([state[name] for name in SHARES if name in state])
+    p, k = np.append(shares, 1) * np.append(1, np.cumprod(1 - shares)), state["label"] - 1
+    places, K = np.array(PROTOTYPES.get(state["prototypes"], ())[: len(p)], float), len(p)
+    G = fixed = fixed_ground_distance(K, dtype=torch.float64)
+    if state["prototypes"] != FIXED:
+        G = ground_distance(torch.tensor(places)) if len(places) else torch.ones_like(fixed)
+    points = np.vstack([p, FIELD]) if K == 3 else p[None]
+    distances, gradients = measures(torch.tensor(points), k, G)
+    costs = torch.stack([G[:, k], fixed[:, k], fixed[:, k]]).numpy()
+    pairs = zip(costs, LEVELS, strict=True) if K == 3 else ()
     # A step down the logits' gradient moves p by J(−∂/∂z) with J = diag(p) − p pᵀ.
-    moves = points * (-gradients - (points * -gradients).sum(-1, keepdims=True))
-    costs = G[:, k].numpy(), 1 - (1 - diagonal) * np.eye(3)[k], 1 - np.eye(3)[k]
-    bands = [[above(cost, level) for level in levels] for cost, levels in zip(costs, LEVELS, strict=True)]
-    return SimpleNamespace(p=points[0], label=k, ground=G.numpy(), distances=distances[:, 0], gradients=gradients[:, 0],
-                           bands=bands, pushes=moves @ CORNERS)  # fmt: skip
+    moves = -points * (gradients - (points * gradients).sum(-1, keepdims=True))
+    surprise = np.eye(K)[k] * min(distances[2, 0] / TOPS[2], 1)
+    return SimpleNamespace(view=state["view"], p=p, label=k, places=places, ground=G.numpy(), distances=distances[:, 0],
+                           gradients=gradients[:, 0], parts=np.vstack([p * costs[:2], surprise]), moves=moves,
+                           bands=[[above(cost, level) for level in levels] for cost, levels in pairs])  # fmt: skip
 
 
-def draw(card, result):
+def _draw_mass(card, result):
+    """Left the features and prototypes, middle G with the label's column framed, right the mass that moves."""
+    K, k, c = len(result.p), result.label, style.names("c", len(result.p))
+    from_features = "Features, one prototype a class" if len(result.places) else "No features: this G is fixed"
+    for x, words in ((0.02, f"1  {from_features}"), (0.355, "2  Ground distance G between classes"),
+                     (0.675, "3  Carry the prediction p to its label")):  # fmt: skip
+        card.paper.text(x, 0.92, words, size=10)
+    if len(result.places):
+        (x0, y0), (x1, y1) = result.places.min(0) - 0.9, result.places.max(0) + 0.9
+        plane = card.plane("features", [0.02, 0.1, 0.28, 0.76], "blank", aspect="equal", xlim=(x0, x1), ylim=(y0, y1))
+        card.paper.text(0.02, 0.03, "● CT", color=style.BLUE, weight="bold")
+        card.paper.text(0.08, 0.03, "× MR", color=style.ORANGE, weight="bold")
+    random = np.random.default_rng(3)
+    for name, centre in zip(c, result.places, strict=False):
+        ct, mr = centre + 0.26 * random.standard_normal((2, 14, 2)) + [[[-0.12, 0.1]], [[0.12, -0.1]]]
+        plane.points(*ct.T, ms=4.5, alpha=0.7, **style.SOURCE)
+        plane.points(*mr.T, ms=5, alpha=0.8, **style.TARGET | {"mew": 1.4})
+        plane.points(*centre, ms=10, **style.PROTOTYPE)
+        plane.text(*centre + [0.2, 0.14], name, weight="bold", size=11, halo=True)
+    ground = card.plane("G", [0.375, 0.10, 0.235, 0.66], "blank")
+    ground.matrix(result.ground, c, c, size=10 if K < 5 else 8)
+    ground.rect(k - 0.5, -0.5, 1, K, ec=style.ORANGE, lw=3, zorder=3, clip=False)
+    right = card.plane("mass", [0.72, 0.13, 0.27, 0.70], "blank", xlim=(-0.55, 1.2), ylim=(K - 0.55, -0.45))
+    right.segments([[(0, i), (1, k)] for i in range(K)], style.LINE, 18 * result.p, zorder=1)
+    right.dots(np.zeros(K), range(K), np.sqrt(1200 * result.p + 4), style.BLUE)
+    right.points(1, k, ms=15, **style.TARGET | {"mew": 3.5})
+    for i, p in enumerate(map(style.number, result.p)):
+        look = {"va": "center", "weight": "bold"}
+        right.text(-0.22, i, f"p{style.subscript(i + 1)} = {p}", ha="right", color=style.BLUE, **look)
+        if result.parts[0, i] > 0:
+            product = f"{p} × {style.number(result.ground[i, k])}"
+            right.text(0.42, i + 0.42 * (k - i), product, ha="center", halo=True, **look)
+    card.paper.text(0.675, 0.03, f"I2PEMD = {result.distances[0]:.4f}", size=11, weight="bold")
+
+
+def _draw_all(card, result):
     """Three simplexes: bands of equal distance, small arrows where a gradient step moves each prediction."""
     where, field, arrow = result.p @ CORNERS, FIELD @ CORNERS, {"color": style.PAPER, "ec": style.INK}
-    for i, measure in enumerate(MEASURES):
+    for i, (name, form) in enumerate(MEASURES.items()):
         box = [0.015 + 0.333 * i, 0.02, 0.30, 0.86]
-        plane = card.plane(measure, box, "blank", aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
-        card.paper.text(0.02 + 0.333 * i, 0.93, measure, size=9.5)
-        for part, corners in zip(PARTS, result.bands[i], strict=True):
-            if corners:
-                plane.polygons([corners], style.heat(part / PARTS[-1])[0])
+        plane = card.plane(name, box, "blank", aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
+        card.paper.text(0.02 + 0.333 * i, 0.92, f"{name}  {form}", size=10)
+        for part, corners in zip(BANDS, result.bands[i], strict=True):
+            plane.polygons([corners] if corners else [], style.heat(part / BANDS[-1])[0])
         plane.polygons([CORNERS], "none", style.LINE, 1.5)
-        pushes = result.pushes[i] / max(np.linalg.norm(result.pushes[i], axis=1).max(), 1e-12)
+        pushes = result.moves[i] @ CORNERS
+        pushes /= max(np.linalg.norm(pushes, axis=1).max(), 1e-12)
         plane.arrows(field, field + pushes[1:] / 8, **arrow)
         plane.arrows(where[None], where + pushes[:1] / 4, lw=3, zorder=4, **arrow)
         plane.points(*CORNERS[result.label], ms=11, zorder=5, **style.PROTOTYPE)
         plane.points(*where, ms=10, mec=style.PAPER, mew=1.5, zorder=5, **style.SOURCE)
         for k, aside in enumerate([(-0.06, -0.07), (0.06, -0.07), (0, 0.06)]):
-            plane.text(*CORNERS[k] + aside, f"class {k + 1}", ha="center", va="center", size=8.5)
+            plane.text(*CORNERS[k] + aside, f"class {k + 1}", ha="center", va="center")
         plane.text(-0.14, 0.80, f"{result.distances[i]:.3f}", size=13, weight="bold", va="center")
-        end = f"of {style.number(TOPS[i])}" if i < 2 else "cut at 4"
-        plane.text(-0.14, 0.69, end, size=8, color=style.QUIET)
+        plane.text(-0.14, 0.69, f"of {style.number(TOPS[i])}", color=style.QUIET)
+
+
+def _draw_terms(card, result):
+    """Left p and the column of G, middle the products that add up to a distance, right the gradients."""
+    K, k, aside = len(result.p), result.label, 0.17  # a bar has the mark of its cost beside it
+    where, axes = np.arange(K), {"xlim": (-0.6, K - 0.4), "xticks": np.arange(K)}
+    left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.08), ticks=6, **axes,
+                      xticklabels=style.names("p", K), title="Prediction p, and the column G[:, k]")  # fmt: skip
+    for i, p in enumerate(result.p):
+        left.rect(i - aside - 0.22, 0, 0.44, p, fc=style.BLUE)
+        left.text(i - aside, p + 0.015, style.number(p), ha="center", va="bottom", color=style.BLUE)
+    left.points(where + 0.27, result.ground[:, k], marker="_", ms=11, mew=2.6)
+    left.points(k - aside, -0.05, ms=8, **style.PROTOTYPE)
+    middle = card.plane("parts", [0.375, 0.22, 0.275, 0.63], "blank", xlim=(0, 1.0), ylim=(2.35, -0.7),
+                        title="What the classes add to the distance")  # fmt: skip
+    for row, (name, form) in enumerate(MEASURES.items()):
+        for i, (part, end) in enumerate(zip(result.parts[row], result.parts[row].cumsum(), strict=True)):
+            middle.rect(end - part, row - 0.21, part, 0.42, fc=(style.DEEP, style.STEEL)[i % 2], ec=style.PAPER, lw=0.8)
+            middle.text(end - part / 2, row, i + 1 if part > 0.035 else "", color=style.PAPER, ha="center", va="center")
+        middle.text(0, row - 0.36, f"{name}: {form}", va="center")
+        middle.text(1.0, row - 0.36, f"{result.distances[row]:.3f}", size=9.5, weight="bold", ha="right", va="center")
+    right = card.plane("gradients", [0.715, 0.22, 0.275, 0.63], ylim=(-1.15, 1.15), **axes,
+                       xticklabels=style.names("z", K), title="Gradient by the logits, ∂/∂zⱼ")  # fmt: skip
+    right.line(axes["xlim"], [0, 0], color=style.LINE, lw=1, zorder=0)
+    for i, value in enumerate(result.gradients[0]):
+        right.rect(i - 0.25, 0, 0.5, value, fc=style.DEEP)
+    right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
+    right.points(where, result.gradients[2], ms=7, **style.TARGET)
+    card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k")
+    card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1, or 4")
+    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   × cross-entropy")
+
+
+VIEWS = {"mass": _draw_mass, "all predictions": _draw_all, "term by term": _draw_terms}
+
+
+def draw(card, result):
+    """The view that was chosen."""
+    VIEWS[result.view](card, result)
 
 
 def describe(result):
-    """Which class the prediction is pushed away from hardest, and the gradients as numbers."""
-    G, k = result.ground, result.label
-    far = max({0, 1, 2} - {k}, key=lambda j: result.gradients[0, j])
-    p = ", ".join(style.number(x) for x in result.p)
-    words = f"I2PEMD lowers class {far + 1} hardest, which costs {style.number(G[far, k])} a unit of mass."
-    if np.abs(result.gradients[0]).max() < 1e-9:
-        words = "I2PEMD has no gradient here."
-    rows = ("I2PEMD", "fixed", "cross-entropy")
-    numbers = {name: f"{d:.4f}" for name, d in zip(rows, result.distances, strict=True)}
-    for name, gradient in zip(rows, result.gradients, strict=True):
-        numbers[f"∂{name}/∂z"] = "(" + ", ".join(style.number(x, 3) for x in gradient) + ")"
-    return f"p = ({p}) against class {k + 1}: {words}", numbers
+    """The sum of Eq. 6, which class adds most to it, and which logit each measure lowers hardest."""
+    k, number, paid = result.label, style.number, np.flatnonzero(result.parts[0])
+    terms = " + ".join(f"{number(result.p[i])} × {number(result.ground[i, k], 4)}" for i in paid)
+    words = f"All mass goes to class {k + 1}: {terms} = {result.distances[0]:.4f}. " * bool(len(paid))
+    words += f"Class {np.argmax(result.parts[0]) + 1} adds most." if len(paid) else "All is there: the distance is 0."
+    numbers = {name: f"{distance:.4f}" for name, distance in zip(MEASURES, result.distances, strict=True)}
+    for name, slope in zip(MEASURES, result.gradients, strict=True):
+        j = int(np.argmax(slope))
+        lowered = f"z{style.subscript(j + 1)}, by {slope[j]:.4f}"
+        numbers[f"{name} lowers hardest"] = lowered if slope[j] > 5e-5 else "none"
+    return words, numbers
 
 
 def point(card, result, at, pressed):
-    """The prediction p under the pointer, in whichever triangle that is; outside of one, the nearest on its edges.
+    """The label in a row or column under the pointer, the prediction in a triangle, or with a bar that ends there.
 
-    With the corners as columns, (x, y, 1) = C p is a linear system, whose solution is p inside of the triangle.
+    With the corners as columns, (x, y, 1) = C p is a linear system, whose solution is p inside of the triangle; outside
+    of it p is the nearest on its edges. When a bar moves, the shares of the others keep their proportions.
     """
-    places = [plane.place(at) for plane in card.planes.values()]
-    place = next((place for place in places if place is not None), None)
-    if place is None:
+    K, p = len(result.p), result.p.copy()
+    name, place = next(((name, place) for name, plane in card.planes.items()
+                        if (place := plane.place(at)) is not None), ("", None))  # fmt: skip
+    if name in ("G", "mass"):
+        return {"label": int(np.clip(np.rint(place[int(name == "mass")]), 0, K - 1)) + 1}
+    if name in MEASURES:
+        p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
+        if p.min() < 0:  # The corners are equally far apart, so the nearest place is the nearest p of the simplex.
+            p = np.maximum(p - ((np.sort(p)[::-1].cumsum() - 1) / [1, 2, 3]).max(), 0)
+    elif name == "p":
+        k, share = int(np.clip(np.rint(place[0]), 0, K - 1)), float(np.clip(place[1], 0, 1))
+        p = p * (1 - share) / (1 - p[k]) if p[k] < 1 else np.full(K, (1 - share) / (K - 1))
+        p[k] = share
+    else:
         return {}
-    p = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), [*place, 1.0])
-    if p.min() < 0:  # The corners are equally far apart, so the nearest place is the p that is nearest on the simplex.
-        p = np.maximum(p - ((np.sort(p)[::-1].cumsum() - 1) / [1, 2, 3]).max(), 0)
-    share = round(float(p[0]), 2)
-    rest = float(p[1] / (p[1] + p[2])) if p[1] + p[2] > 1e-9 else 0.5  # at corner 1 there is no rest to divide
-    return {"share": share, "rest": round(rest, 2)}
+    left = p[::-1].cumsum()[:0:-1]
+    parts = np.divide(p[:-1], left, out=np.full(K - 1, 0.5), where=left > 1e-9)  # a half of nothing
+    return dict(zip(SHARES, parts.round(4).tolist(), strict=False))
 
 
-def panel(**start):
-    """The panel, with G of the three prototypes (0,0), (1,1), (3,0) to begin with; values in `start` set controls."""
-    # G of three classes has entries that are multiples of 1/6, at most 2/3.
-    sixths = [("0", 0.0), ("1/6", 1 / 6), ("1/3", 1 / 3), ("1/2", 1 / 2), ("2/3", 2 / 3)]
-    controls = {
-        "share": slider("p₁ (share)", 0.5, 0.0, 1.0, 0.01),
-        "rest": slider("class 2's part of 1 − p₁ (share)", 0.5, 0.0, 1.0, 0.01),
-        "label": choice("label k", [1, 2, 3], 1),
-        "g12": steps("G₁₂ (cost)", sixths, 1 / 3),
-        "g13": steps("G₁₃ (cost)", sixths, 1 / 2),
-        "g23": steps("G₂₃ (cost)", sixths, 1 / 2),
-        "diagonal": switch("fixed form with 1 on its diagonal too", False),
-    }
-    layout = [["share", "rest", "label"], ["g12", "g13", "g23", "diagonal"]]
-    return Panel("instance to prototype", controls, compute, draw, describe, layout, (9.4, 3.0), point, start)
+def panel(K=3, **start):
+    """The panel of K of 2 to 7 classes; `start` sets controls, as in panel(7, view="term by term", label=2)."""
+    if K not in range(2, 8):
+        raise BadInput(f"K: expected 2 to 7 classes, found {K!r}")
+    controls = {"label": choice("label k", list(range(1, K + 1)), 1), "p1": slider("p₁ (share)", 0.2, 0.0, 1.0, 0.01)}
+    for i, name in enumerate(SHARES[1 : K - 1], 2):
+        part = 0.625 if i == 2 else round(1 / (K - i + 1), 4)  # from the third on all are equal
+        controls[name] = slider(f"class {i}'s part of the rest (share)", part, 0.0, 1.0, 0.005)
+    controls["prototypes"] = choice("prototypes", [*PROTOTYPES, FIXED, ONES], "apart")
+    controls["view"] = choice("view", [each for each in VIEWS if K == 3 or each != "all predictions"], "mass")
+    names = list(controls)
+    return Panel(f"one prediction, {K} classes", controls, compute, draw, describe, [names[:3], names[3:]], (9.4, 3.1),
+                 point, start)  # fmt: skip

@@ -230,7 +230,7 @@ PASSAGES = {
         "In the fixed form all entries of G are “fixed to one”.",
         "All but the diagonal: G = 1 − I.",
         "With ones on the diagonal every prediction costs 1, which has no gradient, and Table 1 reports a gain.",
-        "fixed = 1.0 or 0.5 (segmentation), instance.panel(diagonal=True)",
+        "fixed = 1.0 or 0.5 (segmentation), instance.ONES",
         {"0 on the diagonal": "zero", "1 everywhere": "one", "half: the mean of a learned G": "half"}, diagonal,
         ("0", ".2", ".4", ".6", ".8", "1"), "cost, by the share on the label"),
     "absent": Passage(

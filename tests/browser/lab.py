@@ -3,7 +3,7 @@
     with Lab(folder) as lab, Browser() as browser:
         lesson = Lesson(Desk(browser, lab), "00_start_here")
         lesson.run_all()
-        panel = lesson.panel("overview")
+        panel = lesson.panel("one prediction, 3 classes")
         panel.change(lambda: panel.drag("p₁ (share)", 0.8))
         panel.change(lambda: panel.press("p₁ (share)", "ArrowRight"))
         panel.status, panel.alert

@@ -19,14 +19,14 @@ def test_panels_are_timed(desk, lab, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(learner, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
     for folder in (tmp_path, lab.folder):
-        plant(["from i2pemd_lite.panels import overview", "overview.panel()"], folder / "notebooks", "00_overview")
+        plant(["from i2pemd_lite.panels import instance", "instance.panel()"], folder / "notebooks", "00_instance")
     page, file = tmp_path / "panels.md", tmp_path / "figures.json"
     bench.main(["panels", "--quick", "--threads", "1", "--json", str(file), "--markdown", str(page)])
     printed = capsys.readouterr().out
     rows = json.loads(file.read_text(encoding="utf-8"))["panels"]
     assert {row["where"] for row in rows} == {"keyboard", "mouse"}
     for row in rows:
-        assert row["what"].startswith("00 overview: ") and row["what"] in printed and row["n"] == 4
+        assert row["what"].startswith("00 one prediction, 3 classes: ") and row["what"] in printed and row["n"] == 4
         assert 0 < row["time"] <= row["p95"] and 0 < row["compute"] < row["kernel"]
         assert ("p95" in row["above"]) == (row["p95"] > 100)
         assert f"| {row['what']} | {row['where']} | {row['time']:.1f} |" in page.read_text(encoding="utf-8")

@@ -121,10 +121,11 @@ def test_the_keyboard_moves_a_slider(lesson):
 
 
 IN_THE_PICTURE = {
+    "00_start_here": {"one prediction, 3 classes": [((0.97, 0.33), (0.97, 0.48), ())]},
     "02_ground_distance": {"ground distance": [((0.20, 0.35), (0.10, 0.65), ("move right", "move up"))]},
     "03_instance_to_prototype": {
-        "instance to prototype": [((0.17, 0.20), (0.13, 0.40), ("p₁", "class 2's part of 1 − p₁"))],
-        "bars": [((0.069, 0.30), (0.069, 0.70), ("p₁",))],
+        "one prediction, 3 classes": [((0.17, 0.20), (0.13, 0.40), ("p₁", "class 2's part of the rest"))],
+        "one prediction, 7 classes": [((0.069, 0.30), (0.069, 0.70), ("p₁",))],
     },
     "05_segmentation": {
         "volumes": [
@@ -222,19 +223,19 @@ def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
 
 
 DEFECTS = [
-    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels import overview, transport",
-    "panel = overview.panel()\npanel.title = 'empty'\npanel.refresh()\n"
+    "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels import instance, transport",
+    "panel = instance.panel()\npanel.title = 'empty'\npanel.refresh()\n"
     "panel.image.value = '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"940\" viewBox=\"0 0 9 3\"/>'\npanel",
     "panel = transport.panel()\npanel.set(p1=0.0, p2=0.0, p3=0.0)\npanel",
-    "panel = overview.panel()\npanel.title = 'deaf'\npanel.refresh()\n"
-    "panel.controls['share'].unobserve(panel._changed, 'value')\npanel",
+    "panel = instance.panel()\npanel.title = 'deaf'\npanel.refresh()\n"
+    "panel.controls['p1'].unobserve(panel._changed, 'value')\npanel",
     "from IPython.display import Javascript, display\n"
     "display(Javascript(\"console.error('planted'); fetch('http://192.0.2.1/').catch(() => 0)\"))",
-    "import ipywidgets as widgets\nfrom IPython.display import HTML\npanel = overview.panel()\npanel.title = 'narrow'\n"
+    "import ipywidgets as widgets\nfrom IPython.display import HTML\npanel = instance.panel()\npanel.title = 'narrow'\n"
     "panel.refresh()\npanel.add_class('narrow')\n"
     "display(HTML('<style>.narrow {width: 300px} .narrow .i2pemd-picture {min-width: 1800px} .narrow input "
     "{width: 20px !important} .narrow dt, .narrow dd {float: left; opacity: .4 !important}</style>'))\npanel",
-    "panel = overview.panel()\npanel.title = 'mute'\npanel.refresh()\n"
+    "panel = instance.panel()\npanel.title = 'mute'\npanel.refresh()\n"
     "panel.image.value = panel.image.value.replace('aria-label', 'data-label')\npanel",
     "out = widgets.Output()\nwith out:\n    [][1]\nout",
     "widgets.interact(lambda x: {}['key'], x=widgets.IntSlider())",

@@ -290,6 +290,9 @@ class Plane:
             d = _lines(places[:, None] + half * np.array(POLYGONS[marker]), "Z")
         else:
             half = round(half * (0.5 if marker == "." else 1), 1)  # an arc must reach as far as its radii do
+            if fill == edge:  # a line of no length with round ends, which is a third of the letters of two arcs
+                ink = {"fc": "none", "ec": fill, "lw": 2 * half / POINT + mew, "cap": "round", "alpha": alpha}
+                return self._path("points", _lines(places[:, None], "Z"), places, zorder, clip, **ink)
             arc = f"a{_n(half)} {_n(half)} 0 1 0"
             d = "".join(f"M{_n(x - half)} {_n(y)}{arc}{_n(2 * half)} 0{arc}{_n(-2 * half)} 0" for x, y in places)
         return self._path("points", d, places, zorder, clip, fc=fill, ec=edge, lw=mew, alpha=alpha)
