@@ -65,7 +65,7 @@ def ground_holds(result):
 
 def dynamics_holds(result):
     assert np.isfinite(result.path[-1]).any()
-    assert result.path.shape == (dynamics.STEPS + 1, dynamics.K, 2)
+    assert 2 <= len(result.path) == len(result.error) + 1 <= dynamics.STEPS + 1
     assert np.nanmin(result.age) >= 0
     present = set(result.labels.tolist())
     for k in range(dynamics.K):
@@ -535,6 +535,24 @@ def test_a_defect_is_not_taken_for_a_users_mistake(monkeypatch):
 def test_a_control_without_a_label_is_refused():
     with pytest.raises(BadInput, match="description"):
         Panel("unnamed", {"x": slider("", 0, 0, 5, 1)}, lambda s: s, None, None)
+
+
+def axes(panel):
+    """The frames and ticks of a panel's planes, without titles, in which the step stands."""
+    found = [mark for mark in marks(panel.image.value) if " axes " in mark.key and "step" not in mark.text]
+    return [(mark.key, getattr(mark, "d", mark.text)) for mark in found]
+
+
+def test_what_is_played_is_one_film_in_axes_that_stand_still():
+    panel, whole = dynamics.panel(step=3), dynamics.panel().result
+    first = axes(panel)
+    for step in (20, 7):
+        panel.set(step=step)
+        np.testing.assert_array_equal(panel.result.path, whole.path[: step + 1])
+        np.testing.assert_array_equal(panel.result.error, whole.error[:step])
+        assert axes(panel) == first
+    film = dynamics.simulate(*(panel.state[name] for name in ("batch", "rarest", "drift", "gap", "share")))
+    np.testing.assert_array_equal(panel.result.features, film[0][6])
 
 
 def test_the_prototype_path_is_an_exponential_average():

@@ -11,6 +11,7 @@ import torch
 
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
+from i2pemd_lite.panels.engine.still import count
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.segmentation.methods import POOLS
 
@@ -58,17 +59,24 @@ def follow(features, labels, is_mr, alpha, way="voxels", zeros=False):
     return np.stack(path)
 
 
-def compute(state):
-    """Run STEPS steps of the bank: how far each prototype is from the centre of its class, and its age, after each.
+@lru_cache(8)
+def film(alpha, way, zeros, *batches):
+    """What `simulate(*batches)` gives, and the `follow` of its prototypes by that way and by another one."""
+    features, labels, is_mr, centre = simulate(*batches)
+    ways = way, "modalities" if way == "voxels" else "voxels"
+    return features, labels, is_mr, centre, *(follow(features, labels, is_mr, alpha, each, zeros) for each in ways)
 
-    `state` has alpha, batch, rarest, drift, gap, share, pool (a key of WAYS) and zeros (bool).
+
+def compute(state):
+    """The first steps of the bank: how far each prototype is from the centre of its class, and its age, after each.
+
+    `state` has step (how many), alpha, batch, rarest, drift, gap, share, pool (a key of WAYS) and zeros (bool).
     """
-    features, labels, is_mr, centre = simulate(*(state[name] for name in ("batch", "rarest", "drift", "gap", "share")))
-    way = WAYS[state["pool"]]
-    other = "modalities" if way == "voxels" else "voxels"
-    path, rival = (follow(features, labels, is_mr, state["alpha"], each, state["zeros"]) for each in (way, other))
+    batches = (state[name] for name in ("batch", "rarest", "drift", "gap", "share"))
+    shown = film(state["alpha"], WAYS[state["pool"]], state["zeros"], *batches)
+    features, labels, is_mr, centre, path, rival = (each[: state["step"] + (n > 3)] for n, each in enumerate(shown))
     present = (labels[..., None] == np.arange(K)).any(1)
-    step = np.arange(1, STEPS + 1)[:, None]
+    step = np.arange(1, len(labels) + 1)[:, None]
     last = np.maximum.accumulate(np.where(present, step, 0))
     age = np.where(last > 0, step - last, np.nan)
     error = np.linalg.norm(path[1:] - centre, axis=-1)
@@ -77,10 +85,10 @@ def compute(state):
 
 
 def draw(card, result):
-    """The plane with the last batch and every prototype's way; the distance to the class centre; the age."""
-    c, error = style.names("c", K), result.error
+    """The plane with the batch of the step and every prototype's track; the distance to the class centre; the age."""
+    c, error, steps = style.names("c", K), result.error, range(1, len(result.error) + 1)
     plane = card.plane("features", [0.035, 0.12, 0.37, 0.75], xlim=(-1.6, 6.8), ylim=(-1.8, 5.3))
-    plane.look(title="Features of the last step, ways of the prototypes")
+    plane.look(title=f"Features of step {len(error)}, tracks of the prototypes")
     plane.points(*result.features[~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE)
     plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | {"mew": 1.3})
     for k, (x, y) in enumerate(result.path[-1]):
@@ -95,13 +103,13 @@ def draw(card, result):
     for x, words, ink in key:
         plane.text(x, 0.99, words, color=ink, **corner)
 
-    high = max(1.0, np.ceil(2.2 * np.nanmax(error)) / 2) if np.isfinite(error).any() else 1.5
-    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0, high), ticks=5)
+    # Powers of ten hold every distance, so the axis stands still; and c₀ αᵗ, which is forgotten, falls along a line.
+    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0.03, 10), yscale="log")
     distances.look(title="Distance to the class centre", xlabel="step")
-    for k, height in enumerate(style.apart(np.nan_to_num(error[-1]), 0.07 * high)):
-        distances.line(range(1, STEPS + 1), error[:, k], color=style.BLACK, lw=1.4, ls=LINES[k])
+    for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.2)):
+        distances.line(steps, error[:, k], color=style.BLACK, lw=1.4, ls=LINES[k])
         if np.isfinite(error[-1, k]):
-            distances.text(STEPS + 0.8, height, c[k], va="center", size=8.5)
+            distances.text(steps[-1] + 0.8, 10**height, c[k], va="center", size=8.5)
 
     ages = card.plane("ages", [0.80, 0.15, 0.19, 0.72], xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5))
     ages.look(title="Age: steps since an update", xlabel="steps  (| oldest it has been)")
@@ -126,7 +134,9 @@ def describe(result):
     else:
         longest = result.age.max(0, where=np.isfinite(result.age), initial=0)
         words = f"Farthest from its centre: class {int(np.argmax(error)) + 1}, by {error.max():.2f}. "
-        words += f"Class {int(np.argmax(longest)) + 1} went longest without an update: {int(longest.max())} steps."
+        words += (
+            f"Class {int(np.argmax(longest)) + 1} went longest without an update: {count(int(longest.max()), 'step')}."
+        )
     distances = np.nanmean(error), np.nanmax(error), np.nanmax(np.linalg.norm(result.path[-1] - result.other, axis=-1))
     names = "mean distance to centre", "largest", "largest distance to the other pooling"
     return words, {
@@ -139,6 +149,7 @@ def describe(result):
 def panel(**start):
     """The panel; values in `start` set controls."""
     controls = {
+        "step": slider("step", STEPS, 1, STEPS, 1, plays=True),
         "alpha": slider("momentum α", 0.8, 0.0, 1.0, 0.02),
         "batch": slider("batch (instances)", 32, 4, 128, 4),
         "rarest": slider("class 4 is (part of all)", 0.02, 0.0, 0.25, 0.01),
@@ -148,5 +159,5 @@ def panel(**start):
         "pool": choice("update with the", list(WAYS), "pooled voxels (Eq. 11)"),
         "zeros": switch("start from zeros, not from the first mean", False),
     }
-    layout = [["alpha", "batch"], ["rarest", "share"], ["drift", "gap"], ["pool", "zeros"]]
+    layout = [["step", "alpha", "batch"], ["rarest", "share"], ["drift", "gap"], ["pool", "zeros"]]
     return Panel("prototype dynamics", controls, compute, draw, describe, layout=layout, size=(9.4, 3.3), start=start)

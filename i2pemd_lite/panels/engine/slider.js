@@ -1,5 +1,4 @@
 // A slider with its name, and a field in which its number can be typed, or what it says.
-const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
 
 function render({ model, el }) {
   const stops = () => model.get("words");
@@ -38,35 +37,7 @@ function render({ model, el }) {
   said.addEventListener("change", type);
   said.addEventListener("keydown", (event) => event.key === "Enter" && type());
 
-  if (model.get("plays")) {
-    const play = make("button", { type: "button", textContent: "▶" });
-    const speed = make("select", { ariaLabel: `speed of ${model.get("description")}` });
-    speed.append(...Object.keys(SPEEDS).map((name) => new Option(name, name, name === "1×", name === "1×")));
-    let timer = null;
-    const stop = () => {
-      clearTimeout(timer);
-      timer = null;
-      play.textContent = "▶";
-      play.ariaLabel = `play ${model.get("description")}`;
-    };
-    const step = () => {
-      if (!el.isConnected || Number(range.value) >= Number(range.max)) return stop();
-      range.stepUp();
-      move(Number(range.value));
-      timer = setTimeout(step, SPEEDS[speed.value]);
-    };
-    play.addEventListener("click", () => {
-      if (timer) return stop();
-      if (Number(range.value) >= Number(range.max)) range.value = range.min;
-      play.textContent = "❚❚";
-      play.ariaLabel = `pause ${model.get("description")}`;
-      timer = setTimeout(step, 0);
-    });
-    stop();
-    const buttons = make("span", { className: "play" });
-    buttons.append(play, speed);
-    el.append(buttons);
-  }
+  if (model.get("plays")) el.append(player(range, model.get("description"), move));
   for (const name of ["value", "index", "min", "max", "step", "words", "disabled", "wrong"]) model.on(`change:${name}`, show);
   show();
 }

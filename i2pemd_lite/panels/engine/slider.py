@@ -15,7 +15,8 @@ from i2pemd_lite.files import BadInput
 class Control(anywidget.AnyWidget):
     """A slider with its name and what it says: an `<input type=range>`, which keyboards and screen readers know."""
 
-    _esm, _css = (Path(__file__).with_name(name) for name in ("slider.js", "panel.css"))
+    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("play.js", "slider.js"))
+    _css = Path(__file__).with_name("panel.css")
     description = Unicode().tag(sync=True)
     disabled = Bool(False).tag(sync=True)
     plays = Bool(False, help="whether it can be played, as a film").tag(sync=True)

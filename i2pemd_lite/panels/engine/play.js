@@ -1,0 +1,36 @@
+// What plays a slider, as a film: play and pause, one step forwards, speed. `go` is told where each step leads.
+const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
+
+function player(range, name, go) {
+  const button = (textContent, words) =>
+    Object.assign(document.createElement("button"), { type: "button", textContent, ariaLabel: `${words} ${name}` });
+  const [play, once] = [button("▶", "play"), button("❚▶", "one step of")];
+  const speed = Object.assign(document.createElement("select"), { ariaLabel: `speed of ${name}` });
+  speed.append(...Object.keys(SPEEDS).map((words) => new Option(words, words, words === "1×", words === "1×")));
+  const atEnd = () => Number(range.value) >= Number(range.max);
+  let timer = null;
+  function pause() {
+    clearTimeout(timer);
+    timer = null;
+    Object.assign(play, { textContent: "▶", ariaLabel: `play ${name}` });
+  }
+  function step() {
+    if (atEnd()) range.value = range.min;
+    else range.stepUp();
+    go(Number(range.value));
+  }
+  function run() {
+    step();
+    if (atEnd() || !range.isConnected) pause();
+    else timer = setTimeout(run, SPEEDS[speed.value]);
+  }
+  play.addEventListener("click", () => {
+    if (timer) return pause();
+    Object.assign(play, { textContent: "❚❚", ariaLabel: `pause ${name}` });
+    timer = setTimeout(run, 0);
+  });
+  once.addEventListener("click", () => (pause(), step()));
+  const buttons = Object.assign(document.createElement("span"), { className: "play" });
+  buttons.append(play, once, speed);
+  return buttons;
+}
