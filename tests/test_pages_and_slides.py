@@ -246,6 +246,14 @@ def drawn(card, result):
     card.paper.text(0.1, 0.5, result)
 
 
+def test_where_time_is_short_every_control_has_some_positions(monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    monkeypatch.setattr(moving, "BYTES", 30_000)
+    moves, told = moves_of(ground.panel()._repr_mimebundle_()["text/html"])
+    assert len(told["frames"]) < 60 < sum(len(each["words"]) for each in moves["controls"])
+    assert all(each["moves"] for each in moves["controls"])
+
+
 def test_a_control_on_which_nothing_depends_is_not_on_a_page(monkeypatch):
     """Not λ of a run, which steers its next steps; but a seed that counts only where there is noise."""
     monkeypatch.setenv("I2PEMD_MOVES", "1")

@@ -1,7 +1,7 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
 python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults]
-                                 [--quick] [--minutes N]
+                                 [--quick] [--minutes N] [--screenshots]
                                  [--json FILE] [--markdown FILE] [--threads N]
 
 In every round each contestant runs once, and the order rotates, so that whatever else the machine does hits all alike:
@@ -46,9 +46,12 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="a small shape, few rounds: that it runs, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")
+    parser.add_argument("--screenshots", action="store_true", help="with panels: pictures of all of them instead")
     parser.add_argument("--minutes", type=float, default=2.0, metavar="N", help="how long faults are tried")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
     chosen = parser.parse_args(arguments)
+    if chosen.screenshots:
+        return panels.screenshots()
     torch.set_num_threads(chosen.threads)
     machine = describe()
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)

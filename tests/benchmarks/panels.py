@@ -10,10 +10,13 @@ A row is marked when its 95th percentile is above 100 ms, or its compute above 1
 when it is let go, or changes nothing in the picture that the lesson shows.
 """
 
+import base64
 import datetime
+import itertools
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -74,7 +77,8 @@ def in_browser(browser, lab, name, steps):
         if title in known or title == "cockpit":
             continue
         known.add(title)
-        for n, label in enumerate(panel.sliders):
+        ranges = [label for label in panel.sliders if panel.slider(label).locator(learner.RANGE).count()]
+        for n, label in enumerate(ranges):
             before = panel.part(label)
             for way in ("mouse", "keyboard")[: 1 + (n == 0)]:
                 panel.settled()
@@ -152,6 +156,41 @@ ARM = """(slider, [around, kind]) => {
         if (before !== undefined) look()
     })
 }"""
+
+
+# By eye
+
+WIDTHS, SCALES = (400, 900, 1600), (1, 2)
+ALONE = """() => {
+    const parts = [...document.querySelectorAll(".outputs")].filter(part => part.querySelector(".i2pemd-moves"))
+    for (const fold of parts.flatMap(part => [...part.querySelectorAll("details")])) fold.open = true
+    document.body.replaceChildren(...parts)
+    document.body.style.maxWidth = "none"
+    return parts.length
+}"""
+
+
+def screenshots(folder=learner.SCREENSHOTS / "panels"):
+    """The panels of every lesson, as its page shows them, in both themes, at 1x and 2x, at each width: PNG files."""
+    made = [sys.executable, "-m", "i2pemd_lite", "lessons", "--out", str(folder)]
+    subprocess.run(made, env=os.environ | {"I2PEMD_PROFILE": "ci"}, cwd=learner.ROOT, check=True)
+    with learner.Browser() as browser:
+        for path in sorted(folder.glob("[0-9]*.html")):
+            page = browser.page()
+            page.goto(path.as_uri())
+            page.wait_for_function("document.querySelectorAll('.i2pemd-moves:not(.i2pemd-moving)').length === 0")
+            if not page.evaluate(ALONE):
+                continue
+            session = page.context.new_cdp_session(page)
+            for theme, width, scale in itertools.product(learner.THEMES, WIDTHS, SCALES):
+                page.emulate_media(color_scheme=theme)
+                size = {"width": width, "height": 1000, "deviceScaleFactor": scale, "mobile": False}
+                session.send("Emulation.setDeviceMetricsOverride", size)
+                shot = session.send("Page.captureScreenshot", {"captureBeyondViewport": True})
+                file = folder / f"{path.stem}-{theme}-{width}-{scale}x.png"
+                file.write_bytes(base64.b64decode(shot["data"]))
+            print(f"{folder / path.stem}-*.png", flush=True)
+            page.close()
 
 
 # In the kernel alone

@@ -64,9 +64,9 @@ def recorded(panel):
 
 
 def _moves(controls, rows):
-    """Which positions are recorded, as {name: position}, what matters most first."""
-    for name, each in controls.items():
-        yield from ({name: i} for i in range(len(each["values"])) if i != each["at"])
+    """Which positions are recorded, as {name: position}, what matters most first: a few of every control."""
+    alone = ((name, i) for count in (APART, ALONE) for name, each in controls.items() for i in _some(each, count))
+    yield from ({name: i} for name, i in dict.fromkeys(alone) if i != controls[name]["at"])
     row = {name: n for n, names in enumerate(rows) for name in names}
     for pair in sorted(itertools.combinations(controls, 2), key=lambda pair: row.get(pair[0]) != row.get(pair[1])):
         count = TOGETHER if row.get(pair[0]) == row.get(pair[1]) else APART
