@@ -67,6 +67,27 @@ def test_a_matrix_is_paper_where_it_is_zero_and_top_where_it_is_largest():
     assert [mark.text for mark in marks(card.svg(), "G axes text")] == ["c", "d", "a", "b"]
 
 
+def test_what_is_negative_goes_the_other_way():
+    card = Card(2, 2)
+    card.plane("D", [0.2, 0, 0.8, 0.8], "blank").matrix([[0, -0.5], [-2, 2]], ["a", "b"], ["c", "d"], top=2)
+    parts = [mark.fill for mark in marks(card.svg(), "D cell")]
+    inks = [(part.split("oklab,")[1].split(" ")[0], part.split(" ")[2].split(",")[0]) for part in parts]
+    assert inks == [(style.TOP, "0%"), (style.BELOW, "25%"), (style.BELOW, "100%"), (style.TOP, "100%")]
+
+
+def test_marks_have_the_names_within_which_they_were_said():
+    card, here = plane()
+    with here.link("a", "b<"):
+        here.points(1, 1, marker="o")
+        here.text(1, 1, "both")
+    here.line([0, 1], [0, 1])
+    here.flow([[(0, 0), (10, 5)]], [0.25])
+    points, line, flow, text = marks(card.svg(), "p ")
+    assert points.data_l == text.data_l == "a b<" and not hasattr(line, "data_l")
+    assert (flow.data_flow, flow.opacity, flow.d) == ("0.2", "0", "M50 75L150 25")
+    assert float(flow.stroke_dasharray.split()[0]) == 0
+
+
 def test_an_image_comes_back_from_its_address():
     card, here = plane()
     colours = np.random.default_rng(0).integers(0, 256, (3, 4, 3))

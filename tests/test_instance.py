@@ -180,6 +180,6 @@ def test_a_shift_ends_where_its_slider_ends_and_one_point_cannot_be_picked_apart
     panel = ground.panel("one far away", scale=1)
     drag(ground, panel, at(panel, "prototypes", 0.0, 0.0), pressed=True)
     drag(ground, panel, at(panel, "prototypes", 5.9, 5.9))
-    assert (panel.state["right"], panel.state["up"]) == (5.0, 5.0)
+    assert (panel.state["right"], panel.state["up"]) == (ground.REACH, ground.REACH)
     panel.set(scale=0)
     assert drag(ground, panel, at(panel, "prototypes", 0.0, 0.0), pressed=True) == {}

@@ -486,6 +486,58 @@ def test_masses_that_are_no_probabilities_are_told():
     assert "p adds up to .7 and q to 1, so they are no probabilities" in panel.words
 
 
+def test_masses_that_are_scaled_are_told_and_a_label_hides_the_sliders_that_it_replaces():
+    panel = transport.panel(p=(0.5, 0.3, 0.1), q=(0.1, 0.2, 0.7))
+    note = lambda: [mark.text for mark in marks(panel.image.value, "paper text") if "masses" in mark.text]  # noqa: E731
+    assert note() == ["p: masses / .9"] and panel.result.p == pytest.approx(np.array([5, 3, 1]) / 9)
+    panel.set(p3=0.2)
+    assert note() == []
+    hidden = lambda: [name for name, each in panel.controls.items() if each.layout.display == "none"]  # noqa: E731
+    panel.set(q1=0.6)
+    assert note() == ["q: masses / 1.5"] and hidden() == []
+    panel.set(label=2)
+    assert note() == [] and hidden() == ["q1", "q2", "q3"]
+
+
+def test_ranks_are_computed_one_at_a_time():
+    panel = ground.panel("three, with a tie", ranked=5)
+    numbers = lambda plane: [mark.text for mark in marks(panel.image.value, plane) if " number " in mark.key]  # noqa: E731
+    assert numbers("ḡ") == ["0", ".33", ".67", ".33", "0", "", "", "", ""]
+    assert numbers("G") == ["0", ".33", "", ".33", "0", "", "", "", ""]
+    assert panel.words.startswith("Rank 5 of 9. In row 2 of g") and "g₂₂ = 0: ḡ₂₂ = 0 smaller / 3 = 0." in panel.words
+    panel.set(ranked=6)  # of distances 2, 0, 3
+    assert numbers("ḡ")[5] == ".67" and "ḡ₂₃ = 2 smaller / 3 = .67" in panel.words
+    order = [mark.text for mark in marks(panel.image.value, "paper text") if re.fullmatch(r"[\d.]+", mark.text)]
+    assert order == ["0", "2", "3"]
+    panel.set(ranked=0)
+    assert set(numbers("ḡ")) == {""} and panel.words.startswith("No rank")
+    panel.set(ranked="all")
+    panel.controls["layout"].value = "five organs"
+    assert panel.state["ranked"] == "all" and len(panel.controls["ranked"].options) == 26
+
+
+@pytest.mark.parametrize("layout", ground.LAYOUTS)
+def test_the_axes_of_prototypes_stand_still_wherever_one_is_moved(layout):
+    panel = ground.panel(layout)
+    first = axes(panel)
+    for moving in 1, 2:
+        for right, up in (-ground.REACH, ground.REACH), (ground.REACH, -ground.REACH):
+            panel.set(moving=moving, right=right, up=up)
+            assert axes(panel) == first
+            at = panel._card.planes["prototypes"].at(*panel.result.prototypes.T)
+            (left, top, wide, high), *_ = panel._card.planes["prototypes"]._ends()
+            assert (at >= (left - 1e-6, top - 1e-6)).all() and (at <= (left + wide + 1e-6, top + high + 1e-6)).all()
+
+
+def test_a_cell_says_its_term_and_names_its_prototypes():
+    picture, names = ground.panel("three, with a tie").image.value, {"c0", "c2", "G", "G0-2"}
+    cell = next(mark for mark in marks(picture, "G") if " cell " in mark.key and set(mark.data_l.split()) == names)
+    assert cell.data_t == "G₁₃ = (.67 + .33) / 2 = .5"
+    within = [mark for mark in marks(picture) if set(getattr(mark, "data_l", "-").split()) < names]
+    assert [mark.tag for mark in within] == ["text", "path", "path", "text", "text"]
+    assert within[0].text == "(ranks + ranks.T) / 2"
+
+
 NOTHING = {"p1": 0.0, "p2": 0.0, "p3": 0.0}
 
 
@@ -700,19 +752,19 @@ def test_contrast_and_mixture_are_those_of_css():
 
 @pytest.mark.parametrize("theme", style.THEMES)
 @pytest.mark.parametrize("ground", ["paper", "shade", "band", "alarm"])
-@pytest.mark.parametrize("ink", ["ink", "quiet", "blue", "orange", "red", "black"])
+@pytest.mark.parametrize("ink", ["ink", "quiet", "blue", "orange", "red", "black", "green", "violet"])
 def test_inks_read_on_each_ground(theme, ground, ink):
     colours = style.THEMES[theme]
     assert contrast(linear(colours[ink]), linear(colours[ground])) >= 4.5
 
 
 @pytest.mark.parametrize("theme", style.THEMES)
-@pytest.mark.parametrize("part", [*np.linspace(0, 1, 41), style.TURN, style.TURN + 1e-6])
+@pytest.mark.parametrize("part", [*np.linspace(-1, 1, 81), style.TURN, style.TURN + 1e-6, -style.TURN - 1e-6])
 def test_numbers_read_on_every_colour_of_a_matrix(theme, part):
     colours, (cell, ink) = style.THEMES[theme], style.heat(part)
-    assert f"{style.TOP} {100 * part:.3g}%" in cell
+    assert f"{style.BELOW if part < 0 else style.TOP} {100 * abs(part):.3g}%" in cell
     ink = next(colours[name] for name in colours if ink == f"var(--i2-{name})")
-    assert contrast(linear(ink), mixed(part, colours["top"], colours["paper"])) >= 4.5
+    assert contrast(linear(ink), mixed(abs(part), colours["below" if part < 0 else "top"], colours["paper"])) >= 4.5
 
 
 @pytest.mark.parametrize("theme", style.THEMES)

@@ -1,5 +1,7 @@
 """From prototypes to the ground distance: points in the plane, their L1 distances, row ranks, and G (Eq. 3-5)."""
 
+import inspect
+import textwrap
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,13 +19,15 @@ LAYOUTS = {
     "one far away": [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [6.0, 4.0]],
     "seven on a line": [[float(k), 0.0] for k in range(7)],
 }
-REACH, STEP = 5.0, 0.25  # of the sliders that move a prototype, in feature units
+REACH, STEP = 3.0, 0.25  # of the sliders that move a prototype, in feature units
+ALL = "all"
 
 
 def compute(state):
     """Place the prototypes of a layout, shift one of them, scale them all, and take Eq. 3, 4 and 5.
 
-    `state` has layout, moving (from 1), right and up (shift, feature units) and scale.
+    `state` has layout, moving (from 1), right and up (shift, feature units), scale, and ranked (how many entries of
+    Eq. 4 are shown, row by row; ALL for the whole table).
     """
     layout, scale, moving = np.array(LAYOUTS[state["layout"]]), state["scale"], state["moving"] - 1
     if not 0 <= moving < len(layout):
@@ -31,36 +35,87 @@ def compute(state):
     points = layout.copy()
     points[moving] += state["right"], state["up"]
     c = torch.tensor(points * scale, dtype=torch.float64)
-    g = prototype_distances(c)
+    g, most = prototype_distances(c), len(c) ** 2
+    ranked = most if state["ranked"] == ALL else min(state["ranked"], most)
     return SimpleNamespace(layout=layout, moving=moving, scale=scale, prototypes=c.numpy(), distances=g.numpy(),
-                           ranks=percentile_ranks(g).numpy(), ground=ground_distance(c).numpy())  # fmt: skip
+                           ranks=percentile_ranks(g).numpy(), ground=ground_distance(c).numpy(),
+                           ranked=ranked, entry=divmod(ranked - 1, len(c)) if 0 < ranked < most else None)  # fmt: skip
 
 
 def draw(card, result):
     """The plane on the left; raw distances, row ranks and G on the right, each made from the one before."""
     points, K = result.prototypes, len(result.prototypes)
-    # Whole multiples of 2 units, so that the frame stands still while a prototype moves within it.
-    ends = 2 * np.floor((points.min() - 0.2) / 2), 2 * np.ceil((points.max() + 0.8) / 2)
-    half = (ends[1] - ends[0]) / 2
-    box, look = [0.035, 0.13, 0.24, 0.70], {"xlim": ends, "ylim": ends, "aspect": "equal"}
+    # What the sliders can reach: so the frame stands still while a prototype moves, or all come closer.
+    low, high = result.layout.min(0) - REACH, result.layout.max(0) + REACH
+    ends, half = np.transpose([low, high]) * max(result.scale, 1), max(high - low) * max(result.scale, 1) / 2
+    box, look = [0.035, 0.16, 0.24, 0.68], {"xlim": ends[0], "ylim": ends[1], "aspect": "equal"}
     plane = card.plane("prototypes", box, ticks=4, **look)
     plane.look(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
     plane.segments([[points[result.moving], c] for c in points], color=style.LINE, lw=1, zorder=1)
-    plane.points(*points.T, ms=8, **style.PROTOTYPE)
-    plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
+    above = 13 / np.abs(plane.at(1, 1) - plane.at(0, 0))[1]  # outside of the ring
     for k, (x, y) in enumerate(points):
-        # Outside of the ring; names of prototypes in one place go side by side.
+        # Names of prototypes in one place go side by side.
         before = int((np.abs(points[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
-        plane.text(x + (0.12 + 0.16 * before) * half, y + 0.03 * half, f"c{style.subscript(k + 1)}", size=9)
-    c, size = style.names("c", K), 8.5 if K < 6 else 7
+        with plane.link(f"c{k}"):
+            plane.points(x, y, ms=8, **style.PROTOTYPE)
+            plane.text(x + 0.16 * before * half, y + above, f"c{style.subscript(k + 1)}", size=9, ha="center")
+    plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
+    c, size, done = style.names("c", K), 8.5 if K < 6 else 7, np.arange(K * K).reshape(K, K) < result.ranked
     matrices = {
-        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9)),
-        "ḡ: rank in its row / K (Eq. 4)": (result.ranks, 1.0),
-        "G: mean of ḡ and ḡᵀ (Eq. 5)": (result.ground, 1.0),
+        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9), prototype_distances, _distance),
+        "ḡ: rank in its row / K (Eq. 4)": (np.where(done, result.ranks, np.nan), 1.0, percentile_ranks, _rank),
+        "G: mean of ḡ and ḡᵀ (Eq. 5)": (np.where(done & done.T, result.ground, np.nan), 1.0, ground_distance, _price),
     }
-    for i, (title, (values, top)) in enumerate(matrices.items()):
-        matrix = card.plane(title, [0.315 + 0.235 * i, 0.08, 0.205, 0.70], "blank", title=title)
-        matrix.matrix(values, c, c, top, size)
+    for n, (title, (values, top, function, term)) in enumerate(matrices.items()):
+        left = 0.315 + 0.235 * n
+        matrix = card.plane(title, [left, 0.29, 0.205, 0.545], "blank", title=title, anchor="NW")
+        matrix.look(ink=style.GROUND if title[0] == "G" else style.INK)
+        names, terms = np.empty((2, K, K), object)
+        for i, j in np.ndindex(K, K):
+            names[i, j] = f"c{i}", f"c{j}", title[0], f"{title[0]}{i}-{j}"
+            terms[i, j] = term(result, i, j) if values[i, j] >= 0 else ""
+        words = [[style.number(value) if value >= 0 else "" for value in row] for row in values]
+        matrix.matrix(values, c, c, top, size, words=words, names=names, terms=terms)
+        with card.paper.link(title[0]):
+            code = textwrap.fill(inspect.getsource(function).strip().rpartition("return ")[2], 30)
+            card.paper.text(left, 0.21, code, va="top", color=style.QUIET)
+    if result.entry:
+        _draw_row(card, result, *list(card.planes.values())[1:3])
+
+
+def _draw_row(card, result, distances, ranks):
+    """The entry that was ranked last, which entries of its row are smaller, and the row in its order."""
+    (i, j), row = result.entry, result.distances[result.entry[0]]
+    for smaller in np.flatnonzero(row < row[j]):
+        distances.rect(smaller - 0.44, i - 0.44, 0.88, 0.88, ec=style.GREEN, lw=2, zorder=2)
+    for plane in distances, ranks:
+        plane.rect(j - 0.44, i - 0.44, 0.88, 0.88, ec=style.BLACK, lw=2, zorder=2)
+    card.paper.text(0.315, 0.035, f"Row {i + 1} of g in its order:", size=9)
+    for n, at in enumerate(np.argsort(row, kind="stable")):
+        ink = style.BLACK if at == j else style.GREEN if row[at] < row[j] else style.QUIET
+        weight = "" if ink == style.QUIET else "bold"
+        card.paper.text(0.52 + 0.05 * n, 0.035, style.number(row[at]), size=9, color=ink, weight=weight, ha="center")
+
+
+def _distance(result, i, j):
+    one, two = result.prototypes[[i, j]]
+    parts = [f"|{style.number(a)} − {style.number(b)}|" for a, b in zip(one, two, strict=True)]
+    return f"{_entry('g', i, j)} = {' + '.join(parts)} = {style.number(result.distances[i, j])}"
+
+
+def _rank(result, i, j):
+    row = result.distances[i]
+    return f"{_entry('ḡ', i, j)} = {(row < row[j]).sum()} smaller / {len(row)} = {style.number(result.ranks[i, j])}"
+
+
+def _price(result, i, j):
+    one, two, mean = (style.number(matrix[at]) for matrix, at in
+                      ((result.ranks, (i, j)), (result.ranks, (j, i)), (result.ground, (i, j))))  # fmt: skip
+    return f"{_entry('G', i, j)} = ({one} + {two}) / 2 = {mean}"
+
+
+def _entry(symbol, i, j):
+    return f"{symbol}{style.subscript(i + 1)}{style.subscript(j + 1)}"
 
 
 def describe(result):
@@ -72,7 +127,13 @@ def describe(result):
     if G.any():
         i, j = np.unravel_index(np.argmin(np.where(off, G, np.inf)), G.shape)
         words = f"The cheapest mistake is between class {i + 1} and class {j + 1}, at {style.number(G[i, j])}; "
-        words += f"the dearest costs {style.number(G.max())}."
+        words += f"the most expensive one costs {style.number(G.max())}."
+    if result.entry:
+        i, j = result.entry
+        words = f"Rank {result.ranked} of {K * K}. In row {i + 1} of g, count the distances that are smaller than "
+        words += f"{_entry('g', i, j)} = {style.number(result.distances[i, j])}: {_rank(result, i, j)}."
+    elif not result.ranked:
+        words = "No rank is computed yet. Play “ranks computed”, or go one step."
     return words, {
         "mean of G off the diagonal": f"{G[off].mean():.4f}",
         "largest entry": f"{G.max():.4f}",
@@ -106,7 +167,17 @@ def panel(layout="five organs", **start):
         "up": slider("move up", 0.0, -REACH, REACH, STEP, "feature units"),
         # Powers of two scale without rounding, so that a tie stays a tie.
         "scale": steps("scale all by", [0, 0.25, 0.5, 1, 2, 4, 8], 1),
+        "ranked": steps("ranks computed", _counts(layout), ALL, plays=True),
     }
-    controls["layout"].observe(lambda change: setattr(controls["moving"], "max", len(LAYOUTS[change["new"]])), "value")
-    layout = [["right", "up", "scale"], ["moving", "layout"]]
-    return Panel("ground distance", controls, compute, draw, describe, layout=layout, point=point, start=start)
+
+    def fit(change):
+        controls["moving"].max = len(LAYOUTS[change["new"]])
+        controls["ranked"].options = _counts(change["new"])
+
+    controls["layout"].observe(fit, "value")
+    layout = [["right", "up", "scale"], ["ranked", "moving", "layout"]]
+    return Panel("ground distance", controls, compute, draw, describe, layout, (9.4, 3.7), point, start)
+
+
+def _counts(layout):
+    return [*range(len(LAYOUTS[layout]) ** 2), ALL]

@@ -58,10 +58,10 @@ def _draw_bars(card, result, passage):
 
 
 def _draw_matrices(card, result, passage):
-    """Three matrices; the colour of the third is the size of a change, its number has the sign."""
+    """Three matrices; the colours of the third go either way from no change."""
     (rows, columns), top = passage.labels, max(result.ours.max(), result.other.max(), 1e-9)
     signed = [[("+" if value > 5e-3 else "") + _in_words(value, top) for value in row] for row in result.change]
-    views = (result.ours, None), (result.other, None), (np.abs(result.change), signed)
+    views = (result.ours, None), (result.other, None), (result.change, signed)
     for left, (values, words) in zip(LEFTS, views, strict=True):
         box = [left + 0.02, 0.1, 0.24, 0.67]  # beside the longest label
         plane = card.plane(f"view {left}", box, "blank", xlabel=passage.numbers, anchor="NW")

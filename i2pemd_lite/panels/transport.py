@@ -80,17 +80,20 @@ def compute(state, m, n):
     whole    is scipy's cost with the total flow as a constraint: ours, but for Eq. 1 as printed
     bound    is the dual bound of the prices u and v: no plan that carries all it can costs less
     careless is the cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
+    scaled   says how p and q differ from the masses that the sliders say
     label    is the one bin of q in which all of p fits; then `careless` is the closed form p · G[:, k]
     """
     import ot
 
-    p = np.array([state[f"p{i + 1}"] for i in range(m)])
+    p, said = np.array([state[f"p{i + 1}"] for i in range(m)]), []
     q = np.eye(n)[state["label"] - 1] if state["label"] else np.array([state[f"q{j + 1}"] for j in range(n)])
     cost = np.array([[state[f"g{i + 1}{j + 1}"] for j in range(n)] for i in range(m)])
     if state["equal"]:
         for name, mass in (("p", p), ("q", q)):
             if mass.sum() == 0:
                 raise BadInput(f"{name}: expected some mass, found none; move one of its sliders up")
+            if abs(mass.sum() - 1) > EQUAL:
+                said.append(f"{name}: masses / {style.number(mass.sum())}")
         p, q = p / p.sum(), q / q.sum()
     flow, most = min(p.sum(), q.sum()), max(p.sum(), q.sum())
     program, pot = linear_program(p, q, cost, flow), np.nan
@@ -107,7 +110,7 @@ def compute(state, m, n):
     residuals, under = _residuals(ours.plan, p, q, flow), undercut(p, q, cost, u, v, state["printed"])
     return SimpleNamespace(p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot),
                            u=u, v=v, whole=program.cost, bound=float(p @ u + q @ v), undercut=under,
-                           residuals=residuals, careless=careless, label=label)  # fmt: skip
+                           residuals=residuals, careless=careless, label=label, scaled=", ".join(said))  # fmt: skip
 
 
 def undercut(p, q, cost, u, v, printed):
@@ -137,42 +140,52 @@ def draw(card, result):
     card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET)
 
     cost, small = card.plane("cost", [0.04, 0.19, 0.22, 0.59], "blank"), {"size": 8, "weight": "bold"}
-    cost.matrix(result.cost, p, q, max(result.cost.max(), 1e-9))
+    names, terms = np.empty((2, m, n), object)
+    for (i, j), x in np.ndenumerate(t.plan):
+        names[i, j] = f"p{i}", f"q{j}", f"x{i}-{j}"
+        x, g, product = (style.number(value, 3) for value in (x, result.cost[i, j], x * result.cost[i, j]))
+        terms[i, j] = "x{0} g{0} = {1} · {2} = {3}".format(style.subscript(10 * i + j + 11), x, g, product)
+    cost.matrix(result.cost, p, q, max(result.cost.max(), 1e-9), names=names)
     for i, u in enumerate(result.u):
-        cost.text(n - 0.4, i, f"u{style.subscript(i + 1)} {style.number(u)}", va="center", color=style.BLUE, **small)
+        cost.text(n - 0.4, i, f"u{style.subscript(i + 1)} {style.number(u)}", va="center", color=style.MASS, **small)
     for j, v in enumerate(result.v):
         words = f"v{style.subscript(j + 1)}\n{style.number(v)}"
-        cost.text(j, m - 0.42, words, ha="center", va="top", color=style.ORANGE, **small)
+        cost.text(j, m - 0.42, words, ha="center", va="top", color=style.LABEL, **small)
 
     # A histogram on each side of the plan: the mass as a bar, and a dark tick at the sum of the plan.
     plan = card.plane("plan", [0.41, 0.15, 0.17, 0.47], "blank")
-    plan.matrix(t.plan, [""] * m, [""] * n, top, aspect="auto")
+    plan.matrix(t.plan, [""] * m, [""] * n, top, aspect="auto", names=names, terms=terms)
     left = card.plane("p", [0.325, 0.15, 0.075, 0.47], "blank", xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
     for i, mass in enumerate(result.p):
-        left.rect(0, i - 0.31, mass, 0.62, fc=style.BLUE)
-        left.text(mass, i, f"{p[i]} {style.number(mass)}  ", ha="right", va="center", color=style.BLUE, **small)
+        with left.link(f"p{i}"):
+            left.rect(0, i - 0.31, mass, 0.62, fc=style.MASS)
+        left.text(mass, i, f"{p[i]} {style.number(mass)}  ", ha="right", va="center", color=style.MASS, **small)
     above = card.plane("q", [0.41, 0.64, 0.17, 0.19], "blank", xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
     for j, mass in enumerate(result.q):
-        above.rect(j - 0.31, 0, 0.62, mass, fc=style.ORANGE)
+        with above.link(f"q{j}"):
+            above.rect(j - 0.31, 0, 0.62, mass, fc=style.LABEL)
         # Four and more columns are too narrow for a name beside its number.
         words = ("{} {}" if n < 4 else "{}\n{}").format(q[j], style.number(mass))
         # Above the tick, which a bar that is met whole has at its end.
-        look = {"ha": "center", "va": "bottom", "linespacing": 1.0, "color": style.ORANGE}
+        look = {"ha": "center", "va": "bottom", "linespacing": 1.0, "color": style.LABEL}
         above.text(j, mass + 0.07, words, **look, **small)
     left.points(t.plan.sum(1), range(m), color=style.BLACK, marker="|", ms=15, mew=2)
     above.points(range(n), t.plan.sum(0), color=style.BLACK, marker="_", ms=15, mew=2)
 
     flow = card.plane("flow", [0.64, 0.10, 0.33, 0.76], "blank", xlim=(-0.2, 1.2), ylim=(max(m, n) - 0.5, -0.5))
     roads, widths = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], float), 16 * t.plan.ravel() / top
-    flow.segments(roads, style.LINE, widths, zorder=1)
+    for road, width, linked in zip(roads, widths, names.ravel(), strict=True):
+        with flow.link(linked[-1]):
+            flow.segments([road], style.LINE, [width], zorder=1)
+    flow.flow(roads, t.plan.ravel(), style.MASS)
     _arrow_heads(flow, roads[widths > 0], widths[widths > 0])
     for (i, j), x in np.ndenumerate(t.plan):
         part = 0.2 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
         if x >= 0.005:
             flow.text(part, i + part * (j - i), style.number(x), ha="center", va="center", halo=True, **small)
-    flow.dots(np.zeros(m), range(m), np.sqrt(900 * result.p / top + 8), style.BLUE)
-    flow.dots(np.ones(n), range(n), np.sqrt(900 * result.q / top + 8), style.ORANGE, "x", 3)
-    for x, ha, names, ink in ((-0.14, "right", p, style.BLUE), (1.14, "left", q, style.ORANGE)):
+    flow.dots(np.zeros(m), range(m), np.sqrt(900 * result.p / top + 8), style.MASS)
+    flow.dots(np.ones(n), range(n), np.sqrt(900 * result.q / top + 8), style.LABEL, "x", 3)
+    for x, ha, names, ink in ((-0.14, "right", p, style.MASS), (1.14, "left", q, style.LABEL)):
         for k, name in enumerate(names):
             flow.text(x, k, name, ha=ha, va="center", color=ink, weight="bold")
 
@@ -181,6 +194,7 @@ def draw(card, result):
         verdict = f"cost {t.cost:.4f}   flow {t.flow:.3f}   EMD {t.emd:.4f}"
         verdict += f"   {left_over:.3f} of p stays" if left_over > 1e-9 else ""
     card.paper.text(0.325, 0.035, verdict, size=9, weight="bold")
+    card.paper.text(0.65, 0.87, result.scaled, size=8, color=style.QUIET)
 
 
 def _arrow_heads(plane, roads, widths):
@@ -237,7 +251,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     """The card with a slider for each mass and a field for each cost; any m suppliers and n consumers up to 5.
 
     `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print. A `label` from 1
-    puts a mass of 1 into that bin of q, whatever its sliders say.
+    puts a mass of 1 into that bin of q, whose sliders are then not shown.
     """
     m, n = np.shape(cost)
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
@@ -255,6 +269,13 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "equal": switch("scale p and q to a mass of 1 each", equal),
         "printed": switch("Eq. 1 as printed, without the total flow", printed),
     }
+
+    def fit(_):
+        for control in masses[1].values():
+            control.layout.display = "none" if switches["label"].value else None
+
+    switches["label"].observe(fit, "value")
+    fit(None)
     rows = [*masses, costs, switches]
     controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
     return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout)

@@ -7,7 +7,8 @@ from masters import EXERCISE, notebook_of
 
 from browser import lab as learner
 from i2pemd_lite.course.publish import notebooks, pages, render, slides
-from i2pemd_lite.panels import ground
+from i2pemd_lite.panels import ground, transport
+from i2pemd_lite.panels.engine.moving import part
 
 TEXT = [
     "# 02 · One\n\nThe opening.",
@@ -16,6 +17,7 @@ TEXT = [
 ]
 FITS = """() => { const box = slides[at].firstElementChild.getBoundingClientRect()
     return box.height > 0 && box.bottom <= innerHeight && box.left >= 0 && box.right <= innerWidth }"""
+RUNS = "each => each.effect.target.dataset.flow && !(each instanceof CSSTransition)"
 CONTROLS = "input:visible, select:visible, button:visible"
 
 
@@ -94,8 +96,8 @@ def test_a_panel_moves_without_a_kernel(moving, folder, browser):
     assert same(page, moving.image.value)
     page.get_by_label("move up").press("End")  # both are moved now: the nearest that was recorded
     words = [page.get_by_label(label).get_attribute("aria-valuetext") for label in ("move right", "move up")]
-    assert words[1] == "5.00" and abs(float(words[0]) - 0.5) <= 0.5
-    moving.set(right=float(words[0]), up=5.0)
+    assert float(words[1]) == ground.REACH and abs(float(words[0]) - 0.5) <= 0.5
+    moving.set(right=float(words[0]), up=ground.REACH)
     assert same(page, moving.image.value)
     page.emulate_media(media="print", color_scheme="dark")
     assert page.pdf() and shown(page) and still.is_visible() and page.locator(CONTROLS).count() == 0
@@ -129,6 +131,68 @@ def test_a_screen_reader_is_told_the_name_of_every_control_of_a_page(moving, fol
     assert all(name for _, name in names)
     assert len(names) == page.locator(f"{CONTROLS}, summary:visible").count() > 5
     assert {control.description for control in moving.controls.values()} <= {name for _, name in names}
+
+
+def lit(page):
+    return page.locator("svg .lit").evaluate_all("all => all.map(mark => [mark.nodeName, mark.textContent])")
+
+
+def test_a_cell_lights_its_prototypes_its_term_and_its_line_of_code(moving, folder, browser):
+    page, complaints, _ = opened(browser, folder / "moves.html")
+    cells = page.locator('svg [data-l~="G"][data-t]')
+    of_cell = [["text", "(ranks + ranks.T) / 2"], *[["path", ""]] * 2, ["text", "c₁"], ["text", "c₂"], ["rect", ""]]
+    term = page.locator('svg [data-k^="G"][data-k$="term 0"]')
+    cells.nth(1).hover()
+    assert lit(page) == of_cell and term.text_content() == "G₁₂ = (.4 + .4) / 2 = .4"
+    page.get_by_label("scale all by").press("ArrowRight")  # the numbers are other ones, and the mouse is where it was
+    assert lit(page) == of_cell and term.text_content() == "G₁₂ = (.4 + .4) / 2 = .4"
+    page.mouse.move(2, 2)
+    assert lit(page) == [] and term.text_content() == ""
+    page.locator(".i2pemd-moves svg").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert [words for _, words in lit(page) if words] == ["(c[:, None] -c[None]).abs().sum(-1)", "c₁", "c₂"]
+    page.keyboard.press("Tab")
+    assert lit(page) == complaints == []
+
+
+def test_a_slider_that_plays_goes_step_by_step_to_its_end_and_pauses(moving, folder, browser):
+    page, complaints, _ = opened(browser, folder / "moves.html")
+    page.get_by_text("more", exact=True).click()
+    slider, words = page.get_by_label("ranks computed", exact=True), page.locator("[role=status]")
+    step, place = page.get_by_label("one step of ranks computed"), lambda: slider.get_attribute("aria-valuetext")
+    step.click()
+    assert place() == "0" and words.inner_text().startswith("No rank")  # from the end it starts again
+    step.click()
+    assert place() == "1" and words.inner_text().startswith("Rank 1 of 25. In row 1")
+    page.get_by_label("speed of ranks computed").select_option(label="3×")
+    page.get_by_label("play ranks computed").click()
+    page.wait_for_function("slider => slider.value >= 4", arg=slider.element_handle())
+    page.get_by_label("pause ranks computed").click()
+    paused = place()
+    page.wait_for_timeout(200)
+    assert place() == paused and page.get_by_label("play ranks computed").is_visible()
+    page.get_by_label("play ranks computed").click()
+    page.wait_for_function("slider => slider.value === slider.max", arg=slider.element_handle())
+    page.get_by_label("play ranks computed").wait_for()
+    assert place() == "all" and words.inner_text().startswith("The cheapest") and complaints == []
+
+
+def test_dots_run_along_a_road_whose_load_changes_unless_motion_is_to_be_reduced(folder, browser):
+    before, after = (transport.panel(p=p).image.value for p in ((0.5, 0.3, 0.2), (0.4, 0.4, 0.2)))
+    page, complaints, _ = opened(browser, folder / "page.html")
+    page.evaluate("svg => { document.body.innerHTML = svg }", before)
+    page.add_script_tag(content=part("patch.js"))
+    change = f"""svg => {{
+        patch(document.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement)
+        return document.getAnimations().filter({RUNS}).map(each => each.effect.getTiming().duration)
+    }}"""
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(change, after) == []
+    page.emulate_media(reduced_motion="no-preference")
+    lengths = page.evaluate(change, before)
+    assert lengths and max(lengths) < 300 and complaints == []
+    page.wait_for_function(f"document.getAnimations().filter({RUNS}).length === 0")
 
 
 def same(page, svg):

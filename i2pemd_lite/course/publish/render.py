@@ -36,7 +36,7 @@ def page(title, body, *styles):
     """A whole page, with the named style sheets of the folder `static` in it, and what moves its panels."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
     if 'class="i2pemd-moves"' in body:
-        looks, script = moving.part("panel.css"), moving.part("patch.js", "moving.js")
+        looks, script = moving.part("panel.css"), moving.part("patch.js", "play.js", "moving.js")
         body += f"\n<style>{looks}</style>\n<script>\n{script}</script>"
     return asset("page.html").format(title=escape(title), style=style, body=body)
 

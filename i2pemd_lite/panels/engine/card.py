@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -79,9 +80,9 @@ class Plane:
     """A part of a card with axes of its own, and the marks in it.
 
     frame : "axes" (ticks, a line on the left and below), "framed" (a line all round) or "blank" (nothing)
-    look : title, xlabel, ylabel; xlim, ylim, of which the first is left or below; xscale, yscale ("log"); aspect
-        ("equal") and anchor ("NW"); xticks, yticks and their labels xticklabels, yticklabels, or about how many `ticks`
-        on each axis; upper (whether the x labels stand above), slant (degrees by which they rise); grid
+    look : title and its ink, xlabel, ylabel; xlim, ylim, of which the first is left or below; xscale, yscale ("log");
+        aspect ("equal") and anchor ("NW"); xticks, yticks and their labels xticklabels, yticklabels, or about how many
+        `ticks` on each axis; upper (whether the x labels stand above), slant (degrees by which they rise); grid
 
     Each method is a kind of mark: where it is, and its look with the short names that matplotlib has for it: color,
     alpha, lw, ls; marker, ms, mfc, mec, mew (of points); fc, ec (of areas); size, weight, ha, va (of texts). Widths and
@@ -101,7 +102,7 @@ class Plane:
     def __init__(self, card, name, box, frame="axes", **look):
         self.card, self.name, self.box, self.frame = card, name, box, frame
         self._look, self._marks, self._said = {"xlim": (0, 1), "ylim": (0, 1)} | look, [], Counter()
-        self._clip, self._frame = "", None
+        self._clip, self._frame, self._names = "", None, ""
 
     def look(self, **look):
         """Change the look, before marks are said."""
@@ -147,6 +148,13 @@ class Plane:
 
     # Marks
 
+    @contextmanager
+    def link(self, *names):
+        """What is said within has names: a page lights with a mark all whose names are among its own, or hold them."""
+        self._names = " ".join(names)
+        yield
+        self._names = ""
+
     def line(self, x, y, color=style.INK, lw=1.5, ls="-", marker="", zorder=2, clip=True, **look):
         """A line through points, broken where one is NaN, and a marker on each where it has one."""
         places = self.at(x, y)
@@ -172,6 +180,12 @@ class Plane:
         for one, lw in zip(several, [look.pop("lw", 1.5)] if widths is None else widths, strict=True):
             self._path("segments", _lines(one), np.concatenate(one or [np.zeros((0, 2))]), zorder, fc="none", ec=color,
                        lw=lw, **look)  # fmt: skip
+
+    def flow(self, ends, amounts, color=style.INK):
+        """Dots that run along lines (n, points of one, 2) while what they carry, (n,), changes; they rest unseen."""
+        for line, amount in zip(ends, amounts, strict=True):
+            look = _ink("none", color, 4, (0, 3), 0, "round") | {"data-flow": _n(amount)}
+            self._add("flow", "path", (), 2, {"d": _lines([self.at(*np.transpose(line))])} | look)
 
     def polygons(self, corners, fc=style.QUIET, ec="none", lw=0.0, zorder=1, **look):
         """Filled areas, each with its own corners: (n, corners of one, 2). fc: one colour, or one for each."""
@@ -240,10 +254,13 @@ class Plane:
         inner = "".join(f'<tspan x="{x:.1f}" dy="{step:.4g}">{line}</tspan>' for line in below)
         self._add("text", "text", (), zorder, look, escape(lines[0], False) + inner)
 
-    def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal", words=None, bold=None):
-        """A small matrix from paper at 0 to ink at `top`, with its numbers, its labels to the left and above.
+    def matrix(self, values, rows, columns, top=1.0, size=8.0, aspect="equal", words=None, bold=None, names=None,
+               terms=None):  # fmt: skip
+        """A small matrix from paper at 0 to ink at `top`, with its numbers, its labels to the left and above; what is
+        negative goes to another ink, as far away.
 
-        words : what is written in place of the numbers;  bold : which of them are; (m, n) each
+        words : what is written in place of the numbers;  bold : which of them are;  names : of each cell, as of `link`;
+        terms : how it was computed, which a page says below the matrix while a cell is pointed at; (m, n) each
 
         Example
         -------
@@ -262,11 +279,16 @@ class Plane:
         for (i, j), value in np.ndenumerate(values):
             fill, ink = style.heat(value / top)
             where = {"x": x + j * wide, "y": y + i * high, "width": wide, "height": high}
-            self._add("cell", "rect", (), 0, where | {"fill": fill})
+            term = {} if terms is None else {"data-t": escape(terms[i][j])}
+            with self.link(*(() if names is None else names[i][j])):
+                self._add("cell", "rect", (), 0, where | {"fill": fill} | term)
             middle = {"x": where["x"] + wide / 2, "y": where["y"] + high / 2 + DROPS["center"] * look["font-size"]}
             weight = {"font-weight": "bold"} if bold is not None and bold[i][j] else {}
             word = style.number(value) if words is None else escape(words[i][j], False)
             self._add("number", "text", (), 3, middle | look | {"fill": ink} | weight, word)
+        if terms is not None:
+            below = {"x": x, "y": y + m * high + 18, "font-size": SMALLEST * POINT, "fill": style.INK}
+            self._add("term", "text", (), 3, below | {"font-weight": "bold"})
 
     # How marks are written
 
@@ -300,6 +322,7 @@ class Plane:
     def _add(self, kind, tag, places, zorder, attributes, inner="", clip=True):
         key = f"{self.name} {kind} {self._said[kind]}"
         self._said[kind] += 1
+        attributes |= {"data-l": escape(self._names)} if self._names else {}
         places = np.reshape(places, (-1, 2))
         places = places[np.isfinite(places).all(1)]
         if clip and len(places):
@@ -351,7 +374,7 @@ class Plane:
             aside = max([_wide(words, size) for _, words in ticks["y"]], default=0)
             self._word(left - aside - 14, top + high / 2, look["ylabel"], 8.5, style.QUIET, ha="center", rotate=-90)
         if look.get("title"):
-            self._word(left, top - 10 - 1.4 * size * POINT * upper, look["title"], 9.5)
+            self._word(left, top - 10 - 1.4 * size * POINT * upper, look["title"], 9.5, look.get("ink", style.INK))
 
     def _rule(self, kind, places, lw):
         self._path(kind, _lines([np.array(places)]), (), 0, fc="none", ec=style.LINE, lw=lw)

@@ -26,10 +26,10 @@ def framed(html, panel):
 def recorded(panel):
     """A panel's picture, words and numbers for each position of each control, then of pairs, as JSON.
 
-    {"controls": [{"label", "words" of the positions, "at", "list", "moves": whether anything recorded depends on it}],
-    "first": how many of those that move are shown at once, "packed"}; packed, by zlib and base64: {"head" of the SVG,
-    "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their order or
-    null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
+    {"controls": [{"label", "words" of the positions, "at", "list", "plays", "moves": whether anything recorded depends
+    on it}], "first": how many of those that move are shown at once, "packed"}; packed, by zlib and base64: {"head" of
+    the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their
+    order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
     """
     there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in panel.shown}
     controls = {name: each for name, each in there.items() if each}
@@ -57,7 +57,7 @@ def recorded(panel):
         if time.monotonic() > until or sum(map(len, parts)) > BYTES:
             break
     parts += [packer.compress(b"}}"), packer.flush()]
-    shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list")}
+    shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list", "plays")}
              for name, each in controls.items()]  # fmt: skip
     first = sum(panel.controls[name] in panel.boxes[0].children for name in moves)
     return {"controls": shown, "first": first, "packed": base64.b64encode(b"".join(parts)).decode()}
@@ -80,8 +80,8 @@ def part(*names):
 
 
 def _positions(control, without):
-    """{"label", "values", "words", "at", "list"} of what a control can be set to, save the values in `without`; None
-    for one that cannot be set."""
+    """{"label", "values", "words", "at", "list", "plays"} of what a control can be set to, save the values in
+    `without`; None for one that cannot be set."""
     if control.disabled:
         return None
     if isinstance(control, widgets.Checkbox):
@@ -102,7 +102,7 @@ def _positions(control, without):
     kept = _some({"values": values, "at": at}, ALONE)
     listed = isinstance(control, widgets.Dropdown | widgets.Checkbox)
     return {"label": control.description, "values": [values[i] for i in kept], "words": [words[i] for i in kept],
-            "at": kept.index(at), "list": listed}  # fmt: skip
+            "at": kept.index(at), "list": listed, "plays": getattr(control, "plays", False)}  # fmt: skip
 
 
 def _some(control, count):

@@ -6,12 +6,56 @@ function patch(old, now) {
     let here = before.get(key(node, i));
     if (here?.nodeName === node.nodeName) {
       before.delete(key(node, i));
+      const carried = here.dataset.flow;
       for (const name of here.getAttributeNames()) if (!node.hasAttribute(name)) here.removeAttribute(name);
       for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
       if (here.innerHTML !== node.innerHTML) here.replaceChildren(...node.childNodes);
+      if (Number(here.dataset.flow) && here.dataset.flow !== carried) run(here);
     } else here = node;
     if (old.children[i] !== here) old.insertBefore(here, old.children[i] ?? null);
   });
   for (const node of before.values()) node.remove();
   old.setAttribute("aria-label", now.getAttribute("aria-label"));
+  light(old);
+}
+
+// Dots run along a line, from its start to its end.
+function run(line) {
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  const ends = [{ strokeDashoffset: 70, opacity: 1 }, { strokeDashoffset: 0, opacity: 1 }];
+  line.animate(ends, { duration: 280, easing: "ease-out" });
+}
+
+// With the mark that is pointed at, those are lit whose names are among its own, or hold them; and what it says is said.
+function light(svg, key = svg?.dataset.pointed) {
+  if (!svg) return;
+  const marks = [...svg.querySelectorAll("[data-l]")];
+  const pointed = marks.find((mark) => mark.dataset.k === key);
+  const names = (mark) => mark?.dataset.l.split(" ") ?? [];
+  const within = (some, others) => names(some).every((name) => names(others).includes(name));
+  for (const mark of marks) mark.classList.toggle("lit", Boolean(pointed) && (within(mark, pointed) || within(pointed, mark)));
+  for (const term of svg.querySelectorAll('[data-k$=" term 0"]')) {
+    const own = pointed?.dataset.k.startsWith(term.dataset.k.replace("term 0", "cell"));
+    term.textContent = (own && pointed.dataset.t) || "";
+  }
+  svg.dataset.pointed = pointed ? key : "";
+  if (marks.length) svg.tabIndex = 0;
+}
+
+// The mouse, a finger or the arrow keys point at the marks of the picture in a frame.
+function linked(frame) {
+  const svg = () => frame.querySelector("svg");
+  const point = (mark) => light(svg(), mark?.dataset.k ?? "");
+  frame.addEventListener("pointerover", ({ target }) => svg()?.contains(target) && point(target.closest("[data-l]")));
+  frame.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(null));
+  frame.addEventListener("focusout", () => point(null));
+  frame.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    const cells = [...(svg()?.querySelectorAll("[data-t]") ?? [])];
+    if (event.target !== svg() || !by || !cells.length) return;
+    event.preventDefault();
+    const at = cells.findIndex((cell) => cell.dataset.k === svg().dataset.pointed);
+    point(cells.at((at + by) % cells.length));
+  });
+  light(svg());
 }

@@ -18,6 +18,7 @@ function render({ model, el }) {
     below.innerHTML = model.get("below");
     if (open) below.querySelector("details")?.setAttribute("open", "");
   }
+  frame.dataset.lmSuppressShortcuts = "true"; // in JupyterLab arrow keys else choose another cell
   if (model.get("touchable")) Object.assign(frame.style, { cursor: "crosshair", touchAction: "none" });
 
   function place(event) {
@@ -47,5 +48,6 @@ function render({ model, el }) {
   model.on("change:below", say);
   show();
   say();
+  linked(frame);
 }
 export default { render };

@@ -108,8 +108,9 @@ class Steps(Control):
 
     @observe("options")
     def _offered(self, _):
+        values = [value for _, value in pairs(self.options)]
         self.words = [words for words, _ in pairs(self.options)]
-        self.index = 0
+        self.index = values.index(self.value) if self.value in values else 0
         self._stepped(None)
 
     @observe("index")

@@ -2,7 +2,7 @@
 
 A colour is a variable, which the page's theme gives its value. Marks differ in shape as well as colour: source or CT a
 blue circle, target or MR an orange cross, a prototype a black diamond with a light edge. Distances and plans go from
-paper, which costs nothing, to `top`, with their numbers.
+paper, which costs nothing, to `top`, with their numbers; what is negative goes from paper to `below`.
 """
 
 from functools import cache
@@ -14,22 +14,25 @@ THEMES = {
         "paper": "#ffffff", "ink": "#1d2230", "quiet": "#575d6b", "line": "#c9c7bf", "top": "#0a1c3a",
         "blue": "#1f66a8", "orange": "#a84808", "red": "#b3261e", "black": "#15171c",
         "band": "#f0e8d2", "shade": "#f1f0ec", "alarm": "#f7e0dd", "deep": "#2e3b56", "steel": "#566487",
-        "grey": "#80848e", "green": "#1c7c54", "violet": "#6a3d9a", "on-light": "#000000", "on-dark": "#ffffff",
+        "grey": "#80848e", "green": "#19704c", "violet": "#6a3d9a", "below": "#3b0d03", "on-light": "#000000",
+        "on-dark": "#ffffff",
     },
     "dark": {
         "paper": "#111111", "ink": "#e6e7ea", "quiet": "#a9aebb", "line": "#4a4e58", "top": "#bfd4f0",
         "blue": "#7db8f0", "orange": "#f2a15c", "red": "#ff8f85", "black": "#f4f4f2",
         "band": "#3a3323", "shade": "#1e2024", "alarm": "#47231f", "deep": "#a9b8da", "steel": "#7f90b8",
-        "grey": "#8d919b", "green": "#6fcf9f", "violet": "#c3a3ee", "on-light": "#ffffff", "on-dark": "#000000",
+        "grey": "#8d919b", "green": "#6fcf9f", "violet": "#c3a3ee", "below": "#f7c6b0", "on-light": "#ffffff",
+        "on-dark": "#000000",
     },
 }  # fmt: skip
 """`on-light` and `on-dark`: of numbers on little and on much of `top`."""
-(PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, GREEN, VIOLET, ON_LIGHT,
- ON_DARK) = (f"var(--i2-{name})" for name in THEMES["light"])  # fmt: skip
+(PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, GREEN, VIOLET, BELOW,
+ ON_LIGHT, ON_DARK) = (f"var(--i2-{name})" for name in THEMES["light"])  # fmt: skip
+MASS, LABEL, GROUND = BLUE, ORANGE, VIOLET  # p, the label k or what is wanted (q), and G, wherever they are drawn
 SOURCE = {"color": BLUE, "marker": "o"}
 TARGET = {"color": ORANGE, "marker": "x", "mew": 2.0}
 PROTOTYPE = {"color": BLACK, "marker": "D", "mec": PAPER, "mew": 1.2}
-TURN = 0.565  # of paper and `top`: from here on either theme's cell takes a number in `on-dark`
+TURN = 0.565  # of paper and `top` or `below`: from here on either theme's cell takes a number in `on-dark`
 
 
 @cache
@@ -46,9 +49,10 @@ def css():
 
 
 def heat(part):
-    """The colour of a part from 0 (paper) to 1 (`top`), and the one in which a number reads on it."""
-    part = float(np.clip(np.nan_to_num(part), 0, 1))
-    return f"color-mix(in oklab,{TOP} {100 * part:.3g}%,{PAPER})", ON_DARK if part > TURN else ON_LIGHT
+    """The colour of a part from -1 (`below`) by 0 (paper) to 1 (`top`), and the one in which a number reads on it."""
+    part = float(np.clip(np.nan_to_num(part), -1, 1))
+    end, part = BELOW if part < 0 else TOP, abs(part)
+    return f"color-mix(in oklab,{end} {100 * part:.3g}%,{PAPER})", ON_DARK if part > TURN else ON_LIGHT
 
 
 def apart(heights, gap, top=np.inf):
