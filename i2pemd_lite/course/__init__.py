@@ -10,6 +10,7 @@ _HOME = {
     "predict": "course.ask.question",
     "estimate": "course.ask.number",
     "sketch": "course.ask.curve",
+    "challenges": "course.ask.challenge",
     "ledger": "course.about.ledger",
     "doctor": "course.about.doctor",
     "outline": "course.about.outline",

@@ -27,10 +27,23 @@ class Exercise:
     mistakes: dict  # {sentence: function}, typical wrong answers, and what is said to one who gives the same
 
 
+@dataclass(frozen=True)
+class Challenge:
+    """A state of a panel to be found, and what is said of one that was tried."""
+
+    question: str
+    judge: Callable  # of a state: (whether it is one, a sentence that says why)
+
+
 @cache
 def of_lesson(number):
     """{name: Exercise} of one lesson, in the lesson's order; none of a lesson without exercises."""
     return import_module(f"{__name__}.lesson{number}").EXERCISES if number in lessons() else {}
+
+
+def challenges(number):
+    """{name: Challenge} of one lesson; none of most."""
+    return getattr(import_module(f"{__name__}.lesson{number}"), "CHALLENGES", {})
 
 
 @cache

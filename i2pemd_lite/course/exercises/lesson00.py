@@ -1,11 +1,12 @@
-"""Exercises of lesson 00: a cost as a sum of products, and which doubt is cheap."""
+"""Exercises of lesson 00: a cost as a sum of products, and which doubt is cheap; challenges of its playground."""
 
 import numpy as np
 import torch
 from scipy.optimize import linprog
 
 from i2pemd_lite.course.about.independent import histogram, random_ground, transported
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Challenge, Exercise
+from i2pemd_lite.panels import playground
 
 
 def _uneven_ground(random):
@@ -109,3 +110,58 @@ EXERCISES["00c"] = Exercise("Most probable, and yet not the cheapest", minutes=1
     "The most probable class is the one in the middle of the others. It is the cheapest label too.":
         lambda G: _leaning(G, G.sum(0).argmin()),
 })
+# fmt: on
+
+SEEDS = range(100, 105)  # of the judge; the panel offers 0 to 9
+
+
+def _ends(state, figure):
+    """A figure of the training of a state at its end, (seeds,)."""
+    return np.array([getattr(playground.ended(state, seed), figure) for seed in SEEDS])
+
+
+def _without(state):
+    return state["weight"] == 0 or state["ground"] == "none"
+
+
+def _closed(state):
+    if not _without(state) or state["norm"] != "separate" or state["shift"] < 0.5:
+        return False, "Set λ to 0, move MR by 0.5 at least, and look under “more” for the normalisation."
+    mine, joint = (_ends(state | {"norm": norm}, "mmd") for norm in ("separate", "joint"))
+    said = f"The MMD is {mine.mean():.2f} on average, and {joint.mean():.2f} with both normalised together"
+    return bool(mine.mean() <= joint.mean() / 2), f"{said}: {mine.mean() / joint.mean():.0%} of it."
+
+
+def _hurts(state):
+    if _without(state):
+        return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
+    mine, twin = (_ends(each, "accuracy") for each in (state, state | playground.TWIN))
+    said = f"{mine.mean():.1f} % of the held-back points are right on average, and {twin.mean():.1f} % in the twin"
+    return bool(mine.mean() <= twin.mean() - 3), f"{said}: a difference of {mine.mean() - twin.mean():+.1f} points."
+
+
+def _helps(state):
+    if _without(state):
+        return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
+    mine, twin = (_ends(each, "harm") for each in (state, state | playground.TWIN))
+    change = mine.mean() / twin.mean() - 1
+    said = f"The harm is lower in {(mine < twin).sum()} of {len(SEEDS)} seeds, and changes by {change:+.0%} on average."
+    return bool((mine < twin).all() and change <= -0.1), said
+
+
+CHALLENGES = {
+    "00d": Challenge(
+        "Close the gap by separate normalisation alone. With λ = 0, and MR moved by 0.5 or more, find a state in which "
+        "the MMD between CT and MR at the end of training is at most half of what it is when both are normalised "
+        "together. The judge trains five seeds of its own and compares the averages.",
+        _closed),
+    "00e": Challenge(
+        "Find a state in which I2PEMD hurts: in five seeds of the judge's own, the accuracy at the end of training is "
+        "at least 3 percentage points lower than the twin's, on average. The twin has the same learning rate.",
+        _hurts),
+    "00f": Challenge(
+        "Find a state in which I2PEMD helps: the harm of the predictions at the end of training is lower than the "
+        "twin's in each of five seeds of the judge's own, and on average by 10 % or more. The twin has the same "
+        "learning rate.",
+        _helps),
+}  # fmt: skip

@@ -1,0 +1,53 @@
+"""A state of a panel to be found: its controls are the answer, which can be tried as often as one likes."""
+
+import os
+from html import escape
+
+import ipywidgets as widgets
+
+from i2pemd_lite.course import exercises
+from i2pemd_lite.course.ask.question import status
+from i2pemd_lite.course.record import progress
+from i2pemd_lite.panels.engine.panel import alert
+
+
+class Challenge(widgets.VBox):
+    """One challenge of a lesson (`exercises.Challenge`), and a button that judges the panel as it is.
+
+    Where no learner is there to move the panel, nothing is judged. After a judgement it has `right` and `verdict`.
+    """
+
+    right, verdict = False, ""
+
+    def __init__(self, name, challenge, panel):
+        self.name, self.challenge, self.panel = name, challenge, panel
+        button = widgets.Button(description="Check", tooltip="Judge the panel as it is now")
+        button.on_click(lambda _: self.check())
+        self.feedback = widgets.HTML()
+        words = f'<p style="margin:0;line-height:1.4"><b>Challenge {name}.</b> {escape(challenge.question)}</p>'
+        super().__init__([widgets.HTML(words), button, self.feedback])
+        self.add_class("i2pemd-challenge")
+
+    def check(self):
+        """Judge the panel as it is, and say what is missing or found."""
+        self.feedback.value = status("Training five seeds, each with its twin …")
+        try:
+            self.right, said = self.challenge.judge(self.panel.state)
+        except Exception as error:
+            self.feedback.value = alert(error, "This could not be judged.")
+            if os.environ.get("I2PEMD_STRICT") == "1":
+                raise
+            return
+        self.verdict = f"{'Right.' if self.right else 'Not yet.'} {said}"
+        self.feedback.value = status(self.verdict)
+        progress.record("check", self.name, right=self.right, finding=said, hint=int(not self.right))
+
+    def _repr_mimebundle_(self, **_):
+        html = f"<p><b>Challenge {self.name}.</b> {escape(self.challenge.question)}</p>"
+        plain = f"Challenge {self.name}. {self.challenge.question}"
+        return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": plain}
+
+
+def challenges(number, panel):
+    """The challenges of a lesson ("00"), which `panel` answers by its state."""
+    return [Challenge(name, each, panel) for name, each in exercises.challenges(number).items()]
