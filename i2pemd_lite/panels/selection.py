@@ -301,7 +301,8 @@ def draw_hardest(card, result):
     for n, case in enumerate(result.cases):
         left, foot = 0.502 * (n % 2), 0.52 - 0.5 * (n // 2)
         high = min(0.33, 0.085 * len(result.methods))
-        card.plane(f"image {n}", [left + 0.01, foot + 0.053, 0.115, 0.277], "blank").image(case.image, 0, 255, (0, 1, 0, 1))
+        seen = card.plane(f"image {n}", [left + 0.01, foot + 0.053, 0.115, 0.277], "blank")
+        seen.image(case.image, 0, 255, (0, 1, 0, 1))
         scores = card.plane(f"scores {n}", [left + 0.235, foot + 0.33 - high, 0.257, high], "blank")
         words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
         answers = case.scores == case.scores.max(1, keepdims=True)
