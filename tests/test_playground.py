@@ -154,15 +154,29 @@ def test_a_picture_is_the_same_played_at_once_or_asked_by_several_threads():
     for n in range(5):
         played.looks(n)
     threads = [threading.Thread(target=asked.looks, args=(n,)) for n in (4, 2, 3, 4)]
-    before = torch.get_num_threads()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert torch.get_num_threads() == before
     one, other = (each.looks(4) for each in (played, asked))
     assert len(one) == len(other) == 5
     np.testing.assert_array_equal(one[-1].features, other[-1].features)
+
+
+def test_the_threads_of_torch_are_given_back():
+    found = []
+
+    def look():
+        torch.set_num_threads(3)  # of this thread alone
+        made().looks(0)
+        found.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    torch.set_num_threads(before)  # also of threads that are yet to come
+    assert found == [3]
 
 
 def test_the_end_is_the_last_picture():
