@@ -58,6 +58,16 @@ def test_a_marker_lies_around_its_place(marker):
     assert len(ends) >= 2 and (near <= 1.1 * 7.2 / 2 * 100 / 72).all()
 
 
+def test_a_full_dot_is_a_line_of_no_length_as_wide_as_the_dot_and_a_hollow_one_is_a_ring():
+    card, here = plane()
+    here.points([2, 8], [1, 4], ms=7.2, mew=1.44, color="red", marker="o")
+    here.points([2, 8], [1, 4], ms=7.2, mew=1.44, color="red", marker="o", mfc="none")
+    full, hollow = marks(card.svg(), "p points")
+    assert (full.stroke, full.stroke_width, full.stroke_linecap, full.fill) == ("red", "12", "round", "none")
+    np.testing.assert_allclose(places(full), here.at([2, 8], [1, 4]), atol=0.06)
+    assert (hollow.stroke, hollow.stroke_width, hollow.fill) == ("red", "2", "none") and "a5 5 0 1 0" in hollow.d
+
+
 def test_a_matrix_is_paper_where_it_is_zero_and_top_where_it_is_largest():
     card = Card(2, 2)
     card.plane("G", [0.2, 0, 0.8, 0.8], "blank").matrix([[0, 0.5], [2, 1]], ["a", "b"], ["c", "d"], top=2)

@@ -176,8 +176,10 @@ def describe(result):
     """The sum of Eq. 6, which class adds most to it, and which logit each measure lowers hardest."""
     k, number, paid = result.label, style.number, np.flatnonzero(result.parts[0])
     terms = " + ".join(f"{number(result.p[i])} × {number(result.ground[i, k], 4)}" for i in paid)
-    words = f"All mass goes to class {k + 1}: {terms} = {result.distances[0]:.4f}. " * bool(len(paid))
-    words += f"Class {np.argmax(result.parts[0]) + 1} adds most." if len(paid) else "All is there: the distance is 0."
+    words = f"All mass goes to class {k + 1}: {terms} = {result.distances[0]:.4f}. "
+    words += f"Class {np.argmax(result.parts[0]) + 1} adds most."
+    if not len(paid):
+        words = f"All mass is where it costs nothing against class {k + 1}: the distance is 0."
     numbers = {name: f"{distance:.4f}" for name, distance in zip(MEASURES, result.distances, strict=True)}
     for name, slope in zip(MEASURES, result.gradients, strict=True):
         j = int(np.argmax(slope))
@@ -219,7 +221,7 @@ def panel(K=3, **start):
     controls = {"label": choice("label k", list(range(1, K + 1)), 1), "p1": slider("p₁ (share)", 0.2, 0.0, 1.0, 0.01)}
     for i, name in enumerate(SHARES[1 : K - 1], 2):
         part = 0.625 if i == 2 else round(1 / (K - i + 1), 4)  # from the third on all are equal
-        controls[name] = slider(f"class {i}'s part of the rest (share)", part, 0.0, 1.0, 0.005)
+        controls[name] = slider(f"class {i}'s part of the rest", part, 0.0, 1.0, 0.005)
     controls["prototypes"] = choice("prototypes", [*PROTOTYPES, FIXED, ONES], "apart")
     controls["view"] = choice("view", [each for each in VIEWS if K == 3 or each != "all predictions"], "mass")
     names = list(controls)

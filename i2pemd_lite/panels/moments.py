@@ -36,18 +36,16 @@ class Look(NamedTuple):
 
 
 INK = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.VIOLET, style.BLACK, style.QUIET)
-SCANS = (
-    ("CT ●", {**style.SOURCE, "ms": 3.4}),
-    ("MR ×", {**style.TARGET, "mew": 1.1, "ms": 4}),
-)
+SCANS = (("CT ●", {**style.SOURCE, "ms": 3.4}), ("MR ×", {**style.TARGET, "mew": 1.1, "ms": 4}))
 LETTERS = tuple(
     (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 6.4, "alpha": 1})
     for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
 )
-SCORES = {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
 LOOKS = {
     "segmentation": Look(SHORT, SCANS, "groups", {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"}),
-    "classification": Look(LESIONS, LETTERS, "labels", SCORES),
+    "classification": Look(
+        LESIONS, LETTERS, "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
+    ),
 }
 
 
@@ -55,9 +53,9 @@ def film(moments, look):
     """All moments of a run in the one plane of their largest variance, ready to be drawn.
 
     steps (T,), points (T, n, 2), prototypes (T, K, 2), NaN where the class was not seen yet, grounds (T, K, K),
-    labels (n,), marks (n,); the part of the variance that lies in the plane, and the window of it that holds all
-    prototypes and nearly all points, its middle (2,) and half its side; gap(t, classes), the unbiased MMD² between the
-    features of two modalities at moment t, in all dimensions, NaN where there are none.
+    labels (n,), marks (n,); the part of the variance that lies in the plane, and the window of it, xlim and ylim, that
+    holds all prototypes and nearly all points; gap(t, classes), the unbiased MMD² between the features of two
+    modalities at moment t, in all dimensions, NaN where there are none.
     """
     from sklearn.decomposition import PCA
 
@@ -69,7 +67,8 @@ def film(moments, look):
     seen = np.stack([moment.seen for moment in moments])
     prototypes[~seen] = np.nan
     within = np.concatenate([np.quantile(points.reshape(-1, 2), (0.005, 0.995), axis=0), prototypes[seen]])
-    low, high = within.min(0), within.max(0)
+    half = 0.55 * max(*np.ptp(within, axis=0), 1e-6)
+    window = (within.min(0) + within.max(0))[:, None] / 2 + [-half, half]
 
     @cache
     def gap(t, classes):
@@ -79,7 +78,7 @@ def film(moments, look):
     return SimpleNamespace(
         steps=np.array([moment.step for moment in moments]), points=points, prototypes=prototypes, gap=gap,
         grounds=np.stack([moment.ground for moment in moments]), labels=labels, marks=getattr(moments[0], look.by),
-        part=flat.explained_variance_ratio_.sum(), window=((low + high) / 2, 0.55 * max(*(high - low), 1e-6)),
+        part=flat.explained_variance_ratio_.sum(), window=dict(zip(("xlim", "ylim"), window, strict=True)),
     )  # fmt: skip
 
 
@@ -162,65 +161,55 @@ TITLE = {"size": 9.5, "weight": "bold", "va": "center"}
 def draw(card, result):
     """A pane for each run, an embedding or a matrix, of one run both, and the curves with a cursor at the step."""
     look, dashes, height = result.films.look, dict(zip(result.at, LINES, strict=False)), card.height / 100
-    low = height - HEAD - SIDE
+    low, all_of_it = height - HEAD - SIDE, np.array([WIDTH, height, WIDTH, height])
+    card.paper.look(xlim=(0, WIDTH), ylim=(0, height))  # in inches
     for j, (what, name) in enumerate(result.panes):
-        film, t, left = result.films.films[name], result.at[name], 0.12 + (SIDE + 0.3) * j
-        place, gap = f"{what} {j}", result.gaps[name]
+        film, t, gap, left = result.films.films[name], result.at[name], result.gaps[name], 0.12 + (SIDE + 0.3) * j
         if what == EMBEDDING:
             note = f"MMD² {gap:.3f}   " * bool(np.isfinite(gap)) + f"{film.part:.0%} of the variance lies here"
-            _draw_embedding(card, place, [left, low, SIDE, SIDE], film, t, result.classes, look)
+            box = np.array([left, low, SIDE, SIDE]) / all_of_it
+            plane = card.plane(f"{what} {j}", box, "framed", **film.window)
+            if t >= 0:
+                _draw_embedding(plane, film, t, result.classes, look)
         else:
-            ground, K = np.zeros_like(film.grounds[0]) if t < 0 else film.grounds[t], len(look.classes)
+            ground, K = film.grounds[t] * (t >= 0), len(look.classes)
             note = "Eq. 5" if ground.any() else "0: not every class was seen yet"
             # Below the labels of its columns, and right of those of its rows; (K − 1)/K is the largest value of Eq. 4.
-            box = inches(height, left + 0.62, low, SIDE - 0.64, SIDE - 0.3)
-            card.plane(place, box, "blank", slant=30).matrix(ground, look.classes, look.classes, (K - 1) / K)
+            box = np.array([left + 0.62, low, SIDE - 0.64, SIDE - 0.3]) / all_of_it
+            card.plane(f"{what} {j}", box, "blank", slant=30).matrix(ground, look.classes, look.classes, (K - 1) / K)
         when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
-        x, _, dash, y = inches(height, left, 0, 0.28, height - 0.2)
-        card.paper.line([x, x + dash], [y, y], lw=1.4, ls=dashes[name])
-        card.paper.text(1.3 * dash + x, y, f"{'G of ' * (what == GROUND)}{short(name)}, {when}", **TITLE)
-        card.paper.text(x, 1 - 0.4 / height, note, color=style.QUIET, va="center")
+        card.paper.line([left, left + 0.28], [height - 0.2] * 2, lw=1.4, ls=dashes[name])
+        card.paper.text(left + 0.36, height - 0.2, f"{'G of ' * (what == GROUND)}{short(name)}, {when}", **TITLE)
+        card.paper.text(left, height - 0.4, note, color=style.QUIET, va="center")
     if EMBEDDING in dict(result.panes):
         key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
-        card.paper.text(0.12 / WIDTH, (low - 0.24) / height, key, va="center")
+        card.paper.text(0.12, low - 0.24, key, va="center")
 
     left, top = (6.72, height) if len(result.panes) == 2 else (0.62, low - 0.3)
-    bottom, upper = ends(np.concatenate([curve.y for curve in result.curves.values()]), 0.08)
-    last, box = result.films.last, inches(height, left, FOOT, WIDTH - left - 0.15, top - HEAD - FOOT)
-    curves = card.plane("curves", box, ticks=5, xlabel="step", xlim=(-0.02 * last, 1.02 * last), ylim=(bottom, upper))
-    curves.line([result.step, result.step], [bottom, upper], color=style.QUIET, lw=1)
+    box = np.array([left, FOOT, WIDTH - left - 0.15, top - HEAD - FOOT]) / all_of_it
+    last, limits = result.films.last, ends(np.concatenate([curve.y for curve in result.curves.values()]), 0.08)
+    curves = card.plane("curves", box, ticks=5, xlabel="step", xlim=(-0.02 * last, 1.02 * last), ylim=limits)
+    curves.line([result.step, result.step], limits, color=style.QUIET, lw=1)
     for name, curve in result.curves.items():
         curves.line(curve.x, curve.y, lw=1.4, ls=dashes[name])
         curves.points(result.step, curve.now, marker="o", ms=5)
-    card.paper.text(left / WIDTH, (top - 0.2) / height, f"{result.measure}, cursor at step {result.step}", **TITLE)
+    card.paper.text(left, top - 0.2, f"{result.measure}, cursor at step {result.step}", **TITLE)
 
 
-def inches(height, *box):
-    """A box in inches, in parts of a card of this height."""
-    return (np.array(box) / [WIDTH, height, WIDTH, height]).tolist()
-
-
-def _draw_embedding(card, name, box, film, t, classes, look):
-    """The points of moment t, and the way of each prototype from the first moment to it, its name on its outer side:
-    c₁(0) ─ c₁(1) ─ … ─ c₁(t)   c₂(0) ─ c₂(1) ─ … ─ c₂(t)   …
-    """
-    (x, y), half, mine = *film.window, np.isin(film.labels, classes)
-    plane = card.plane(
-        name, inches(card.height / 100, *box), "framed", xlim=(x - half, x + half), ylim=(y - half, y + half)
-    )
-    if t < 0:
-        return
+def _draw_embedding(plane, film, t, classes, look):
+    """The points of moment t, and the way of each prototype from the first moment to it, its name on its outer side."""
+    mine, (start, end) = np.isin(film.labels, classes), film.window["xlim"]
     plane.points(*film.points[t, ~mine].T, marker=".", ms=2.5, color=style.LINE)
     for n, (_, mark) in enumerate(look.marks):
         plane.points(*film.points[t, mine & (film.marks == n)].T, **{"alpha": 0.6, **mark})
     seen = [k for k in classes if np.isfinite(film.prototypes[t, k]).all()]
-    places, sides = film.prototypes[t, seen], np.where(film.prototypes[t, seen, 0] > x + 0.4 * half, -1, 1)
-    labels = np.c_[places[:, 0] + 0.12 * half * sides, style.apart(places[:, 1], 0.13 * half)]
-    for k in seen:
-        plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
+    places = film.prototypes[t, seen]
+    sides = np.where(places[:, 0] > start + 0.7 * (end - start), -1, 1)
+    labels = np.c_[places[:, 0] + 0.06 * (end - start) * sides, style.apart(places[:, 1], 0.065 * (end - start))]
     plane.segments(np.stack([places, labels], 1), style.QUIET, lw=0.7)
     plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
     for k, label, side in zip(seen, labels, sides, strict=True):
+        plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
         plane.text(*label, look.classes[k], size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right",
                    halo=True, zorder=3.3)  # fmt: skip
 

@@ -124,7 +124,7 @@ IN_THE_PICTURE = {
     "00_start_here": {"one prediction, 3 classes": [((0.97, 0.33), (0.97, 0.48), ())]},
     "02_ground_distance": {"ground distance": [((0.20, 0.35), (0.10, 0.65), ("move right", "move up"))]},
     "03_instance_to_prototype": {
-        "one prediction, 3 classes": [((0.17, 0.20), (0.13, 0.40), ("p₁", "class 2's part of the rest"))],
+        "one prediction, 3 classes": [((0.17, 0.20), (0.12, 0.25), ("p₁", "class 2's part of the rest"))],
         "one prediction, 7 classes": [((0.069, 0.30), (0.069, 0.70), ("p₁",))],
     },
     "05_segmentation": {
