@@ -104,8 +104,9 @@ def collapse_holds(view, spread, fresh):
 def absent_holds(view, share, absent):
     rare, away = museum.K - 1, ~view.present
     assert view.path.shape == (museum.STEPS + 1, museum.K, 2)
-    here = museum.batches(share)[1].numpy()
-    np.testing.assert_array_equal(view.present, [[k in batch for k in range(museum.K)] for batch in here.tolist()])
+    here = view.labels.tolist()
+    np.testing.assert_array_equal(view.present, [[k in batch for k in range(museum.K)] for batch in here])
+    assert (view.labels == rare).mean() == pytest.approx(share, abs=4 * (share * (1 - share) / view.labels.size) ** 0.5)
     before, after = view.path[:-1][away], view.path[1:][away]
     if "keeps" in absent:
         np.testing.assert_array_equal(after, before)

@@ -131,17 +131,9 @@ STEPS, BATCH, RARE = 32, 16, K - 1
 OURS, NAN, ZERO = RULES = ("keeps its prototype (ours)", "gets 0/0 = NaN", "gets a mean of zero")
 
 
-@lru_cache(8)
-def batches(share):
-    """Features (STEPS, BATCH, 2) and labels (STEPS, BATCH); `share` of all are of the last class."""
-    random = torch.Generator().manual_seed(0)
-    labels = torch.randint(K - 1, (STEPS, BATCH), generator=random)
-    labels[torch.rand(STEPS, BATCH, generator=random) < share] = RARE
-    return CENTRES[labels] + 0.35 * torch.randn(STEPS, BATCH, 2, generator=random), labels
-
-
 class Absent(Exhibit):
-    """Prototypes over 32 batches of 16, all classes seen before the first; `absent` is one of `RULES`.
+    """Prototypes over 32 batches of 16, all classes seen before the first. `share` of all instances are of the last class;
+    `absent` is one of `RULES`.
 
     Ours is `PrototypeBank`. The other two take Eq. 10 for every class, in the batch or not, with 0/0 or 0 for the mean
     of nothing.
@@ -154,9 +146,12 @@ class Absent(Exhibit):
     do = "Divide only where N_k > 0, and let the others keep what they have. Log the age of each."
 
     def __init__(self, share, absent):
+        random = torch.Generator().manual_seed(0)
+        all_labels = torch.randint(K - 1, (STEPS, BATCH), generator=random)
+        all_labels[torch.rand(STEPS, BATCH, generator=random) < share] = RARE
+        all_features = CENTRES[all_labels] + 0.35 * torch.randn(STEPS, BATCH, 2, generator=random)
         bank = PrototypeBank(K, 2, momentum=ALPHA)
         bank.update(CENTRES, torch.arange(K))
-        all_features, all_labels = batches(share)
         path = [CENTRES]
         for features, labels in zip(all_features, all_labels, strict=True):
             bank.update(features, labels)
@@ -167,7 +162,7 @@ class Absent(Exhibit):
         path = torch.stack(path)
         present = (all_labels[..., None] == torch.arange(K)).any(1)
         moved = (path[1:] != path[:-1]).any(-1)  # NaN equals nothing, so what is NaN counts as moved
-        self.path = path.numpy()  # (STEPS + 1, K, 2), NaN where the update made it so
+        self.labels, self.path = all_labels.numpy(), path.numpy()  # (STEPS + 1, K, 2), NaN where the update made it so
         self.error = (path[1:, RARE] - CENTRES[RARE]).norm(dim=-1).numpy()  # of the rare class's prototype
         self.present = present.numpy()  # (STEPS, K)
         self.sign = int((~present & moved).sum())

@@ -189,15 +189,11 @@ def draw_batch(card, result):
     plane = card.plane("batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top),
                        ylabel="I2PEMD d", xlabel="confidence s (Eq. 15)",
                        title="One batch: I2PEMD d against confidence s")  # fmt: skip
-    for left, end, colour in ((low, high, style.BAND), (high, 1.0, style.SHADE)):
+    inks = ("never", 0.12, low, style.PAPER), ("band", low, high, style.BAND), ("always", high, 1.0, style.SHADE)
+    for name, left, end, colour in inks:
         plane.rect(left, 0, end - left, 1.12 * top, fc=colour, zorder=0)
-    for name, x, room in (  # in units of s: where each name stands, and what is left beside it
-        ("never", max(low / 2, 0.2), 1.0),
-        ("band", (low + high) / 2, high - low - 0.07),
-        ("always", (1 + high) / 2, 1.0 - high - 0.095),
-    ):
-        if room >= 0:
-            plane.text(x, 1.065 * top, name, weight="bold", ha="center", va="center")
+        if end - left > 0.09:  # which the name takes
+            plane.text((left + end) / 2, 1.065 * top, name, weight="bold", ha="center", va="center")
     plane.points(each[0].flatten(), each[1].flatten(), marker=".", ms=2.5, color=style.LINE, zorder=1)
     for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
@@ -316,7 +312,7 @@ def draw_hardest(card, result):
 
 def describe_hardest(result):
     """Each image of the page in a sentence, and how many are missed."""
-    words = [f"Page {result.page} of {result.count} held-back images, {result.order}."]
+    words = [f"{result.count} held-back images, {result.order} first."]
     for case in result.cases:
         by_answer = {}
         for method, row in zip(result.methods, case.scores, strict=True):
