@@ -21,6 +21,8 @@ LAYOUTS = {
 }
 REACH, STEP = 3.0, 0.25  # of the sliders that move a prototype, in feature units
 ALL = "all"
+CODE = [textwrap.fill(inspect.getsource(function).strip().rpartition("return ")[2], 30)
+        for function in (prototype_distances, percentile_ranks, ground_distance)]  # fmt: skip
 
 
 def compute(state):
@@ -62,11 +64,11 @@ def draw(card, result):
     plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
     c, size, done = style.names("c", K), 8.5 if K < 6 else 7, np.arange(K * K).reshape(K, K) < result.ranked
     matrices = {
-        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9), prototype_distances, _distance),
-        "ḡ: rank in its row / K (Eq. 4)": (np.where(done, result.ranks, np.nan), 1.0, percentile_ranks, _rank),
-        "G: mean of ḡ and ḡᵀ (Eq. 5)": (np.where(done & done.T, result.ground, np.nan), 1.0, ground_distance, _price),
+        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9), _distance),
+        "ḡ: rank in its row / K (Eq. 4)": (np.where(done, result.ranks, np.nan), 1.0, _rank),
+        "G: mean of ḡ and ḡᵀ (Eq. 5)": (np.where(done & done.T, result.ground, np.nan), 1.0, _price),
     }
-    for n, (title, (values, top, function, term)) in enumerate(matrices.items()):
+    for n, (title, (values, top, term)) in enumerate(matrices.items()):
         left = 0.315 + 0.235 * n
         matrix = card.plane(title, [left, 0.29, 0.205, 0.545], "blank", title=title, anchor="NW")
         matrix.look(ink=style.GROUND if title[0] == "G" else style.INK)
@@ -77,8 +79,7 @@ def draw(card, result):
         words = [[style.number(value) if value >= 0 else "" for value in row] for row in values]
         matrix.matrix(values, c, c, top, size, words=words, names=names, terms=terms)
         with card.paper.link(title[0]):
-            code = textwrap.fill(inspect.getsource(function).strip().rpartition("return ")[2], 30)
-            card.paper.text(left, 0.21, code, va="top", color=style.QUIET)
+            card.paper.text(left, 0.21, CODE[n], va="top", color=style.QUIET)
     if result.entry:
         _draw_row(card, result, *list(card.planes.values())[1:3])
 
