@@ -54,7 +54,7 @@ def draw(card, result):
     plane = card.plane("prototypes", box, ticks=4, **look)
     plane.look(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
     plane.segments([[points[result.moving], c] for c in points], color=style.LINE, lw=1, zorder=1)
-    above = 13 / np.abs(plane.at(1, 1) - plane.at(0, 0))[1]  # outside of the ring
+    above = 15 / np.abs(plane.at(1, 1) - plane.at(0, 0))[1]  # outside of the ring
     for k, (x, y) in enumerate(points):
         # Names of prototypes in one place go side by side.
         before = int((np.abs(points[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
@@ -87,10 +87,10 @@ def draw(card, result):
 def _draw_row(card, result, distances, ranks):
     """The entry that was ranked last, which entries of its row are smaller, and the row in its order."""
     (i, j), row = result.entry, result.distances[result.entry[0]]
-    for smaller in np.flatnonzero(row < row[j]):
-        distances.rect(smaller - 0.44, i - 0.44, 0.88, 0.88, ec=style.GREEN, lw=2, zorder=2)
-    for plane in distances, ranks:
-        plane.rect(j - 0.44, i - 0.44, 0.88, 0.88, ec=style.BLACK, lw=2, zorder=2)
+    smaller = [(distances, at, style.GREEN) for at in np.flatnonzero(row < row[j])]
+    for plane, at, ink in (*smaller, (distances, j, style.BLACK), (ranks, j, style.BLACK)):
+        for ec, lw in (style.PAPER, 4.5), (ink, 2):  # a rim of paper, to be seen on every cell
+            plane.rect(at - 0.44, i - 0.44, 0.88, 0.88, ec=ec, lw=lw, zorder=2)
     card.paper.text(0.315, 0.035, f"Row {i + 1} of g in its order:", size=9)
     for n, at in enumerate(np.argsort(row, kind="stable")):
         ink = style.BLACK if at == j else style.GREEN if row[at] < row[j] else style.QUIET
