@@ -21,6 +21,8 @@ LAYOUTS = {
 }
 REACH, STEP = 3.0, 0.25  # of the sliders that move a prototype, in feature units
 ALL = "all"
+CODE = [textwrap.fill(inspect.getsource(function).strip().rpartition("return ")[2], 30)
+        for function in (prototype_distances, percentile_ranks, ground_distance)]  # fmt: skip
 
 
 def compute(state):
@@ -52,7 +54,7 @@ def draw(card, result):
     plane = card.plane("prototypes", box, ticks=4, **look)
     plane.look(title="Prototypes in the plane", xlabel="feature 1 (feature 2 upwards)")
     plane.segments([[points[result.moving], c] for c in points], color=style.LINE, lw=1, zorder=1)
-    above = 13 / np.abs(plane.at(1, 1) - plane.at(0, 0))[1]  # outside of the ring
+    above = 15 / np.abs(plane.at(1, 1) - plane.at(0, 0))[1]  # outside of the ring
     for k, (x, y) in enumerate(points):
         # Names of prototypes in one place go side by side.
         before = int((np.abs(points[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
@@ -62,11 +64,11 @@ def draw(card, result):
     plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
     c, size, done = style.names("c", K), 8.5 if K < 6 else 7, np.arange(K * K).reshape(K, K) < result.ranked
     matrices = {
-        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9), prototype_distances, _distance),
-        "ḡ: rank in its row / K (Eq. 4)": (np.where(done, result.ranks, np.nan), 1.0, percentile_ranks, _rank),
-        "G: mean of ḡ and ḡᵀ (Eq. 5)": (np.where(done & done.T, result.ground, np.nan), 1.0, ground_distance, _price),
+        "g: L1 distance (Eq. 3)": (result.distances, max(result.distances.max(), 1e-9), _distance),
+        "ḡ: rank in its row / K (Eq. 4)": (np.where(done, result.ranks, np.nan), 1.0, _rank),
+        "G: mean of ḡ and ḡᵀ (Eq. 5)": (np.where(done & done.T, result.ground, np.nan), 1.0, _price),
     }
-    for n, (title, (values, top, function, term)) in enumerate(matrices.items()):
+    for n, (title, (values, top, term)) in enumerate(matrices.items()):
         left = 0.315 + 0.235 * n
         matrix = card.plane(title, [left, 0.29, 0.205, 0.545], "blank", title=title, anchor="NW")
         matrix.look(ink=style.GROUND if title[0] == "G" else style.INK)
@@ -77,8 +79,7 @@ def draw(card, result):
         words = [[style.number(value) if value >= 0 else "" for value in row] for row in values]
         matrix.matrix(values, c, c, top, size, words=words, names=names, terms=terms)
         with card.paper.link(title[0]):
-            code = textwrap.fill(inspect.getsource(function).strip().rpartition("return ")[2], 30)
-            card.paper.text(left, 0.21, code, va="top", color=style.QUIET)
+            card.paper.text(left, 0.21, CODE[n], va="top", color=style.QUIET)
     if result.entry:
         _draw_row(card, result, *list(card.planes.values())[1:3])
 
@@ -86,10 +87,10 @@ def draw(card, result):
 def _draw_row(card, result, distances, ranks):
     """The entry that was ranked last, which entries of its row are smaller, and the row in its order."""
     (i, j), row = result.entry, result.distances[result.entry[0]]
-    for smaller in np.flatnonzero(row < row[j]):
-        distances.rect(smaller - 0.44, i - 0.44, 0.88, 0.88, ec=style.GREEN, lw=2, zorder=2)
-    for plane in distances, ranks:
-        plane.rect(j - 0.44, i - 0.44, 0.88, 0.88, ec=style.BLACK, lw=2, zorder=2)
+    smaller = [(distances, at, style.GREEN) for at in np.flatnonzero(row < row[j])]
+    for plane, at, ink in (*smaller, (distances, j, style.BLACK), (ranks, j, style.BLACK)):
+        for ec, lw in (style.PAPER, 4.5), (ink, 2):  # a rim of paper, to be seen on every cell
+            plane.rect(at - 0.44, i - 0.44, 0.88, 0.88, ec=ec, lw=lw, zorder=2)
     card.paper.text(0.315, 0.035, f"Row {i + 1} of g in its order:", size=9)
     for n, at in enumerate(np.argsort(row, kind="stable")):
         ink = style.BLACK if at == j else style.GREEN if row[at] < row[j] else style.QUIET

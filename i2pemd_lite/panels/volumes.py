@@ -266,10 +266,10 @@ def volumes(source=None, **named):
     controls = {  # what a page without a kernel records first comes first
         "view": choice("view", [THREE, *([*PLANES] if runs else []), *SOLID], THREE),
         "overlay": choice("overlay", OVERLAYS if runs else OVERLAYS[:2], "prediction" if runs else "truth"),
-        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%"),
+        "z": slider("z, upwards", 50.0, 0.0, 100.0, 1.0, "%", plays=True),
         "x": slider("x, right to left", 50.0, 0.0, 100.0, 1.0, "%"),
         "y": slider("y, front to back", 50.0, 0.0, 100.0, 1.0, "%"),
-        "turn": slider("turn (°)", 0, -180, 180, 5),
+        "turn": slider("turn (°)", 0, -180, 180, 5, plays=True),
         **viewers["truth"].choices(),
         "of": choice("as seen by", seers, seers[-1]),
         "outline": switch("outline the truth in white", bool(runs)),

@@ -12,7 +12,8 @@ from i2pemd_lite.panels.engine.moving import part
 
 TEXT = [
     "# 02 · One\n\nThe opening.",
-    "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\sum_k \\ell^k \\tag{7} $$\n\n**Guess:** why?",
+    "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\sum_k \\ell^k + \\lVert c_i - c_j \\rVert_1 \\tag{7} $$\n\n"
+    "**Guess:** why?",
     "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12),
 ]
 FITS = """() => { const box = slides[at].firstElementChild.getBoundingClientRect()
@@ -70,6 +71,8 @@ def test_formulas_are_drawn_by_the_browser_itself(folder, browser):
     assert size["height"] > 20  # numerator above denominator: more than a line
     number, formula = page.locator(".formula .number").bounding_box(), page.locator(".formula math").bounding_box()
     assert number["x"] > formula["x"] + formula["width"] / 2
+    one, other = (bar.bounding_box()["height"] for bar in page.locator("mo").filter(has_text="‖").all())
+    assert one == other
     assert outside == complaints == []
 
 

@@ -99,6 +99,8 @@ def mathml(tex, block=False):
     except Exception as error:  # its errors have no base of their own
         raise BadInput(f"formula {tex}: expected TeX that MathML has, found {error!r}; write it otherwise") from None
     math = LETTER.sub(_letter, math)
+    # The bars of a norm, which browsers stretch, one of them to its line and the other, with an index, to itself
+    math = re.sub(r"<mo>(?=&#x02016;|&#x0007C;)", '<mo stretchy="false">', math)
     if unknown := re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", math):
         raise BadInput(f"formula {tex}: expected TeX that MathML has, found {unknown[0]}; write it otherwise")
     if not block:

@@ -50,7 +50,7 @@ def css():
 
 def heat(part):
     """The colour of a part from -1 (`below`) by 0 (paper) to 1 (`top`), and the one in which a number reads on it."""
-    part = float(np.clip(np.nan_to_num(part), -1, 1))
+    part = min(max(float(part), -1.0), 1.0) if part == part else 0.0  # NaN is nothing
     end, part = BELOW if part < 0 else TOP, abs(part)
     return f"color-mix(in oklab,{end} {100 * part:.3g}%,{PAPER})", ON_DARK if part > TURN else ON_LIGHT
 
