@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
 def opened(browser, file):
     page, complaints, outside = browser.page(), [], []
     learner.listen(page, complaints, outside)
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")  # no WebGL
     page.goto(file.as_uri())
     return page, complaints, outside
 

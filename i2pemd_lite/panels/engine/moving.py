@@ -14,7 +14,7 @@ import numpy as np
 from i2pemd_lite.panels.engine.slider import Slider, pairs
 
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
-SECONDS, BYTES = 8.0, 300_000  # that a panel may take
+SECONDS, BYTES = 8.0, 300_000  # of the processor, and of a page, that a panel may take
 
 
 def framed(html, panel):
@@ -33,7 +33,7 @@ def recorded(panel):
     """
     there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in panel.shown}
     controls = {name: each for name, each in there.items() if each}
-    state, until, packer, parts = panel.state, time.monotonic() + SECONDS, zlib.compressobj(9), []
+    state, until, packer, parts = panel.state, time.process_time() + SECONDS, zlib.compressobj(9), []
     seen, moves = {}, set()
     _, card, *said = panel.drawn(state)
     marks = card.marks()
@@ -54,7 +54,7 @@ def recorded(panel):
                   if seen.get(",".join(place for place in places if place != at)) != mark}  # fmt: skip
         text = f"{', ' if n else start}{json.dumps(','.join(places))}: {written}"
         parts += [packer.compress(text.encode()), packer.flush(zlib.Z_SYNC_FLUSH)]
-        if time.monotonic() > until or sum(map(len, parts)) > BYTES:
+        if time.process_time() > until or sum(map(len, parts)) > BYTES:
             break
     parts += [packer.compress(b"}}"), packer.flush()]
     shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list", "plays")}
