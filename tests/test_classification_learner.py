@@ -3,7 +3,6 @@
 import csv
 import math
 import zipfile
-from collections import Counter
 
 import numpy as np
 import PIL.Image
@@ -13,7 +12,6 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 
 from i2pemd_lite import BadInput, classification
 from i2pemd_lite.classification import CLASSES, METHODS
-from i2pemd_lite.classification.methods import BAND
 from i2pemd_lite.classification.methods.bands import SETS
 from i2pemd_lite.classification.methods.pseudo import SELECTIONS
 from i2pemd_lite.classification.report import read_scores, save_scores
@@ -43,28 +41,6 @@ def test_every_method_trains(method, data):
     assert all(not torch.equal(a, b) for a, b in zip(before, run.parameters, strict=True))
     assert ("kept" in steps[0].losses) == (METHODS[method].selection is not None)
     assert 0 <= steps[-1].evaluation["auc"] <= 100
-
-
-class Read:
-    """Settings that note how often each of them is looked at."""
-
-    def __init__(self, settings):
-        self.settings, self.names = settings, Counter()
-
-    def __getattr__(self, name):
-        self.names[name] += 1
-        return getattr(self.settings, name)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_reads_what_its_row_says(method, data):
-    learner = classification.train(method, data, **SMALL).learner
-    learner.settings = Read(learner.settings)
-    learner.losses(1)
-    if METHODS[method].selection:
-        learner.settings.names -= Counter(BAND)  # for the counts by region, which are only shown
-    own = {name for row in METHODS.values() for name in row.reads}
-    assert learner.settings.names.keys() & own == set(METHODS[method].reads)
 
 
 def test_only_the_upper_bound_sees_every_label(data):

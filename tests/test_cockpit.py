@@ -109,7 +109,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
         board.controls["run"].value = name
         press(board, "Resume")
     until(board, lambda: {track.state for track in board.tracks.values()} == {"done"})
-    assert board.tracks["twin"].lambdas == [(1, 1.0), (number + 2, 0.25)] and board.tracks["ours"].lambdas == [(1, 1.0)]
+    assert board.tracks["twin"].changes == [[number + 2, "weight", 0.25]] and board.tracks["ours"].changes == []
     assert [row["step"] for row in board.tracks["ours"].history] == list(range(1, 7))
     measure = {"classification": "AUC", "segmentation": "DOC"}[task.name]
     assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "6 of 6"
@@ -135,7 +135,7 @@ def test_every_live_control_reaches_the_run(runs):
     assert {name: getattr(settings, name) for name in values} == values
     board.controls["run"].value = "skin 2"  # whose sliders are its own
     assert board.state["weight"] == 1.0 and settings.weight == 2.0
-    assert [name for name, control in board.live.items() if not control.disabled] == ["momentum", "learning_rate"]
+    assert shown(board) == ["learning_rate"]
     board.end()
 
 
@@ -245,29 +245,43 @@ def test_what_is_changed_before_a_saved_run_is_resumed_holds(runs):
     press(board, "Step")
     assert board._process.worker.runs["skin"].run.settings.momentum == 0.3
     board.listen()
-    assert board.chosen.lambdas == [(1, 1.0), (5, 0.5)]
+    assert board.chosen.changes == [[5, "momentum", 0.3], [5, "weight", 0.5]]
+    assert board.result.changes == [(5, "α .3, λ .5")]
+    press(board, "Stop")
+    board.listen()
+    again = cockpit.Cockpit(runs, "classification")
+    assert again.chosen.changes == board.chosen.changes  # the folder tells them
     board.end()
 
 
-def test_controls_that_a_task_has_not_are_grey(runs):
+def shown(board):
+    return [name for name in board.shown if name in board.live]
+
+
+def test_controls_that_a_task_has_not_are_not_shown(runs, tmp_path):
     board = cockpit.cockpit(runs, "segmentation")
-    assert [control.disabled for control in board.live.values()] == [False] * 3 + [True] * 3
+    assert shown(board) == ["weight", "momentum", "learning_rate"]
     board.controls["task"].value = "classification"
-    assert not any(control.disabled for control in board.live.values())
+    assert shown(board) == ["weight", "momentum", "tau_low", "tau_high", "top", "learning_rate"]
     assert board.controls["run"].options == ("skin", "skin 2")
+    assert shown(cockpit.cockpit(tmp_path / "none")) == []
 
 
 @pytest.mark.parametrize(
     ("method", "own"),
     {"upper_bound": "", "mean_teacher": "", "flexmatch": "weight", "fixmatch": "weight tau_high",
-     "i2pemd": "weight tau_low tau_high top"}.items(),
+     "i2pemd": "weight momentum tau_low tau_high top", "joint": "", "ummkd": "weight_kd",
+     "joint_sepbn_i2pemd_fix": "weight", "joint_sepbn_i2ped": "weight_i2ped momentum"}.items(),
 )  # fmt: skip
-def test_only_controls_that_the_method_reads_can_be_moved(runs, method, own):
-    board = cockpit.cockpit(runs, "classification")
+def test_only_controls_that_the_method_reads_are_shown(runs, method, own):
+    board = cockpit.cockpit(runs, "segmentation" if method in segmentation.METHODS else "classification")
     board.chosen.settings["method"] = method
-    board._follow_run()
-    free = {name for name, control in board.live.items() if not control.disabled}
-    assert free == {"momentum", "learning_rate", *own.split()}
+    board.refresh()
+    assert shown(board) == [*own.split(), "learning_rate"]
+    before = dict(board.chosen.settings)
+    hidden = {name: board.live[name] for name in board.live.keys() - {*shown(board), "learning_rate"}}
+    board.set(**{name: control.min for name, control in hidden.items()})
+    assert board.chosen.settings == before  # as Reset does
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle(runs):
@@ -280,7 +294,7 @@ def test_every_control_works_at_both_ends_and_in_the_middle(runs):
             control.value = value
             assert board.error.value == "" and board.state["tau_low"] < board.state["tau_high"]
             result = board.result
-            assert result.task == board.state["task"]
+            assert result.run.task == board.state["task"]
             for line in result.losses + result.scores:
                 assert len(line.x) == len(line.y) and np.isfinite(line.y).all()
             if result.run.ground is not None:
@@ -308,6 +322,8 @@ def test_what_is_wrong_with_a_start_is_told_and_nothing_is_lost(runs, values, ex
     board.listen()
     assert expected in board.error.value and 'role="alert"' in board.error.value
     assert list(board.tracks) == before and board.image.value == picture
+    marked = {name for name, control in board.controls.items() if "i2pemd-wrong" in control._dom_classes}
+    assert marked == values.keys()
     board.controls["measure"].value = "F1"  # it stays until something is done about it
     assert expected in board.error.value
     press(board, "Step")

@@ -196,13 +196,21 @@ def test_losses_are_fetched_once_also_where_one_is_no_number():
         assert [row["step"] for row in run.history] == [1, 2, 3, 4]
 
 
-def test_a_run_without_a_step_has_had_no_lambda(tmp_path):
+def test_every_change_of_a_live_setting_is_kept_with_the_first_step_that_had_it(tmp_path):
     run = line(tmp_path)
-    run.save()
-    assert run.lambdas == Run.load(Line(run.settings.changed(), ()), tmp_path).lambdas == []
+    run.settings.weight = 3.0  # before the first step nothing has changed
     next(run)
+    run.change(momentum=0.5, learning_rate=1e-3)
+    next(run)
+    run.settings.weight = 3.0  # which it was
+    next(run)
+    changes = [[2, "learning_rate", 1e-3], [2, "momentum", 0.5]]
+    assert run.changes == changes
+    run.change(weight=0.25)
     run.save()
-    assert Run.load(Line(run.settings.changed(), ()), tmp_path).lambdas == [(1, run.settings.weight)]
+    for other in (run.fork(), Run.load(Line(run.settings.changed(), ()), tmp_path)):
+        next(other)
+        assert other.changes == [*changes, [4, "weight", 0.25]] and run.changes == changes
 
 
 def test_the_best_evaluation_is_kept():

@@ -113,7 +113,7 @@ def views_hold(result):
 
 
 def curves_hold(result):
-    for lines in result.groups:
+    for lines in (result.losses, result.scores, result.counts):
         for line in lines:
             assert len(line.x) == len(line.y) <= lines_of.POINTS
             assert (np.diff(line.x) > 0).all() and np.isfinite(line.y).all()
@@ -431,27 +431,64 @@ def test_curves_are_the_history(scans):
     curves.go()
     curves.set(smooth=1, show="ce")
     assert run.number == 6 == len(run.history)
-    line = curves.result.groups[0][0]
+    (line,) = curves.result.losses
     assert line.x.tolist() == [row["step"] for row in run.history]
     np.testing.assert_array_equal(line.y, [row["ce"] for row in run.history])
-    assert curves.result.groups[1][0].y.tolist() == [row["doc"] for row in run.evaluations]
+    assert curves.result.scores[0].y.tolist() == [row["doc"] for row in run.evaluations]
     torch.testing.assert_close(torch.tensor(curves.result.ground), run.learner.bank.ground_distance())
 
 
 AXES = [([81.3, 84], (80, 92)), ([0, 100], (0, 102)), ([50], (50, 62)), ([], (0, 102))]
 
 
-@pytest.mark.parametrize("values, ends", AXES)
-def test_an_axis_holds_its_values_and_every_change_is_named(values, ends):
+def drawn(values, changes=()):
+    """The plane of four equal curves of percent over ten steps, and its texts."""
     card, y = Card(9, 3), np.array(values, dtype=float)
     lines = [lines_of.Line(f"run {n}", np.arange(1.0, len(y) + 1), y, n) for n in range(4 * (len(y) > 0))]
-    changes = [(3, 0.5), (4, 1.0), (9, 2.0)]
-    lines_of.draw_curves(card, "scores", [0.1, 0.2, 0.4, 0.6], lines, 10, limits=(0, 102), changes=changes)
-    assert card.planes["scores"]._look["ylim"] == pytest.approx(ends)
-    names = [text for text in marks(card.svg(), "scores text") if text.text.startswith("run")]
-    heights = sorted(float(name.y) for name in names)
+    lines_of.draw_curves(card, "scores", [0.1, 0.2, 0.4, 0.6], lines, (0, 10), limits=(0, 102), changes=changes)
+    return card.planes["scores"], marks(card.svg(), "scores text")
+
+
+@pytest.mark.parametrize("values, ends", AXES)
+def test_an_axis_holds_its_values_and_labels_lie_apart(values, ends):
+    plane, texts = drawn(values)
+    assert plane._look["ylim"] == pytest.approx(ends)
+    heights = sorted(float(text.y) for text in texts)
     assert all(np.diff(heights) >= 12.9) and all(60 < height < 245 for height in heights)
-    assert [text.text for text in marks(card.svg(), "scores text")][len(lines) :] == ["λ .5", "λ 1", "λ 2"]
+
+
+def test_every_change_is_named_above_all_curves():
+    words = ["λ .5", "α .3, τ_low .6", "learning rate 2e-05"]
+    plane, texts = drawn([80, 100], list(zip((3, 4, 9), words, strict=True)))
+    named = [text for text in texts if not text.text.startswith("run")]
+    assert [text.text for text in named] == words
+    assert all(float(text.y) < plane.at(0, 100)[1] for text in named)
+    assert [float(text.x) for text in named] == pytest.approx(plane.at([3, 4, 9], 0)[:, 0], abs=0.051)
+
+
+def test_a_zoomed_curve_has_the_steps_and_the_axis_of_its_window(scans):
+    run = scans.fork(steps=40).finish(False)
+    curves = scan_panels.panel(run=run)
+    curves.set(show="ce", smooth=3, zoom=4, at=50)
+    (line,) = curves.result.losses
+    assert curves.result.window == (15, 25) and line.x.tolist() == [*range(15, 26)]
+    np.testing.assert_allclose(line.y, [np.mean([r["ce"] for r in run.history[n - 3 : n]]) for n in range(15, 26)])
+    axis = curves._card.planes["losses"]._look["xlim"]
+    curves.set(smooth=10, measure="DOC of CT")
+    assert curves._card.planes["losses"]._look["xlim"] == axis == pytest.approx((15, 15 + 1.36 * 10))
+    curves.set(at=100)
+    assert curves.result.window == (30, 40)
+
+
+def test_runs_of_different_profiles_say_theirs_and_equal_ones_do_not(scans):
+    one, two = scans.fork(), scans.fork()
+    curves = scan_panels.panel(one=one, two=two)
+    assert [line.label for line in curves.result.scores] == ["one", "two"]
+    two.settings.profile = "laptop"
+    curves.refresh()
+    assert [line.label for line in curves.result.scores] == ["one (ci)", "two (laptop)"]
+    curves.set(show="dice")
+    assert [line.label for line in curves.result.losses] == ["one (ci)", "two (laptop)"]
 
 
 def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
@@ -461,7 +498,7 @@ def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
     curves.controls["weight"].value = 0.25
     assert one.settings.weight == 0.25
     curves.go(5)
-    assert curves.result.changes == [(4, 0.25)]
+    assert curves.result.changes == [(4, "λ .25")]
     curves.add("two", two)
     assert curves.state["run"] == "two" and curves.state["weight"] == 3.0
     assert (one.settings.weight, two.settings.weight) == (0.25, 3.0)
@@ -476,8 +513,8 @@ def test_a_run_that_has_diverged_does_not_close_the_picture_for_others(scans):
     next(bad)
     panel = scan_panels.panel(bad=bad, good=good)
     panel.go(good.number + 1, run="good")
-    assert not panel.error.value and panel.result.done["good"] == (good.number, len(good))
-    assert panel.result.groups[0][0].x[-1] == good.number
+    assert not panel.error.value and panel.result.done == (good.number, len(good))
+    assert panel.result.losses[0].x[-1] == good.number
 
 
 def test_a_fork_shares_the_curves_of_its_beginning(scans):
@@ -487,9 +524,9 @@ def test_a_fork_shares_the_curves_of_its_beginning(scans):
     curves.add("fork", run.fork(weight=0.0))
     curves.go(5)
     curves.set(show="dice", smooth=1)
-    run_line, fork_line = curves.result.groups[0]
+    run_line, fork_line = curves.result.losses
     np.testing.assert_array_equal(fork_line.y[:-1], run_line.y)
-    assert curves.result.changes == [(5, 0.0)]
+    assert curves.result.changes == [(5, "λ 0")]
 
 
 def test_the_button_trains_in_the_background_and_pauses(scans):
@@ -519,9 +556,9 @@ def test_counts_are_parts_of_the_unlabelled(skin):
     curves = skin_panels.panel(run=run)
     curves.go()
     curves.set(smooth=1)
-    kept = curves.result.groups[1][0]
+    kept = curves.result.counts[0]
     assert kept.label == "kept" and kept.y.tolist() == [1.0, 1.0, 1.0]
-    counts = {line.label: line.y.tolist() for line in curves.result.groups[1]}
+    counts = {line.label: line.y.tolist() for line in curves.result.counts}
     rows = {name: [row[name] / 36 for row in run.history] for name in ("kept_right", "band", "near")}
     assert (counts["kept, right"], counts["band"], counts["near"]) == tuple(rows.values())
 
@@ -541,7 +578,8 @@ def test_every_method_has_the_lines_of_its_own_terms(twelve):
     curves = skin_panels.panel(**twelve)
     for name, run in twelve.items():
         curves.set(run=name)
-        losses, counts, _ = ({line.label: line.y for line in lines if len(line.y)} for lines in curves.result.groups)
+        found = curves.result
+        losses, counts = ({line.label: line.y for line in part if len(line.y)} for part in (found.losses, found.counts))
         own = [term for term in skin_panels.TERMS if term in run.history[0]]
         assert list(losses) == own and "labelled" in own
         assert len(counts) == len(skin_panels.COUNTS) * ("kept" in run.history[0])
@@ -551,16 +589,18 @@ def test_every_method_has_the_lines_of_its_own_terms(twelve):
 
 def test_of_twelve_runs_four_are_drawn_as_chosen(twelve, tmp_path):
     curves = skin_panels.panel(**twelve)
-    assert list(curves.result.done) == ["upper_bound", "baseline", "flexmatch", "mean_teacher"]
+    assert curves.result.names == ["upper_bound", "filter_all", "i2pemd_fix", "i2pemd"]
 
     def up_to_four(result):
         curves_hold(result)
-        assert 1 <= len(result.done) <= 4 and curves.state["run"] in result.done
+        assert 1 <= len(result.names) <= 4 and curves.state["run"] in result.names
 
     move_every_control(curves, up_to_four)
-    curves.set(run="vat", show="labelled", **{"beside 1": "baseline", "beside 2": "nobody", "beside 3": "vat"})
-    assert [line.label for line in curves.result.groups[0]] == list(curves.result.done) == ["vat", "baseline"]
-    assert [line.heavy for line in curves.result.groups[0]] == [True, False]
+    curves.set(run="vat", show="labelled", beside="baseline")
+    assert [line.label for line in curves.result.losses] == curves.result.names == ["baseline", "vat"]
+    assert [line.heavy for line in curves.result.losses] == [False, True]
+    curves.set(beside="vat")
+    assert curves.result.names == ["vat"]
     curves.save(tmp_path / "state.json")
     other = skin_panels.panel(**twelve)
     other.load(tmp_path / "state.json")
@@ -570,14 +610,22 @@ def test_of_twelve_runs_four_are_drawn_as_chosen(twelve, tmp_path):
 def test_a_fork_joins_twelve_runs(twelve):
     curves = skin_panels.panel(**twelve)
     curves.add("fork", twelve["vat"].fork())
-    assert list(curves.result.done) == ["fork", "baseline", "flexmatch", "mean_teacher"]
-    curves.set(run="vat", **{"beside 1": "fork"})
-    assert list(curves.result.done)[:2] == ["vat", "fork"] and len(curves.runs) == 13
+    assert curves.result.names == ["filter_all", "i2pemd_fix", "i2pemd", "fork"]
+    curves.set(run="vat", beside="fork")
+    assert curves.result.names == ["vat", "fork"] and len(curves.runs) == 13
 
 
-def test_five_runs_are_too_many(scans):
-    with pytest.raises(BadInput, match="one to 4"):
-        scan_panels.panel(**dict.fromkeys("abcde", scans))
+def test_lambda_is_shown_of_a_run_whose_method_reads_it_and_one_run_is_no_list(twelve):
+    curves = skin_panels.panel(baseline=twelve["baseline"])
+    run = curves.controls["run"]
+    assert "weight" not in curves.shown and run.disabled and "i2pemd-said" in run._dom_classes
+    curves.add("ours", twelve["i2pemd"])
+    assert "weight" in curves.shown and not run.disabled and "i2pemd-said" not in run._dom_classes
+
+
+def test_no_run_is_told():
+    with pytest.raises(BadInput, match="runs: expected at least one"):
+        scan_panels.panel()
 
 
 def test_a_moving_mean_is_a_mean():

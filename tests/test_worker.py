@@ -70,10 +70,10 @@ def test_a_steered_run_is_the_run_of_an_iterator(worker, tmp_path, task, method)
     theirs = worker.runs["ours"].run.learner.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in mine.learner.state_dict().items())
     told = {name: [row for message in worker.heard.of("ours") for row in message[name]]
-            for name in ("history", "evaluations", "lambdas")}  # fmt: skip
+            for name in ("history", "evaluations", "changes")}  # fmt: skip
     assert [row["step"] for row in told["history"]] == list(range(1, 7)) and told["history"] == mine.history
     np.testing.assert_equal(told["evaluations"], mine.evaluations)
-    assert told["lambdas"] == mine.lambdas == [(1, 1.0), (2, 0.25)]
+    assert told["changes"] == mine.changes == [[2, "weight", 0.25]]
     last = worker.heard.of("ours")[-1]
     assert (last["state"], last["number"], last["seconds_left"]) == ("done", 6, 0)
     np.testing.assert_allclose(last["ground"], mine.learner.bank.ground_distance(), atol=1e-6, rtol=0)

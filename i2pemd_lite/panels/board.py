@@ -2,26 +2,18 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
-from i2pemd_lite import classification, segmentation
+from i2pemd_lite import classification
 from i2pemd_lite.panels import classification as skin
+from i2pemd_lite.panels import curves
 from i2pemd_lite.panels import segmentation as organs
-from i2pemd_lite.panels.curves import Terms, draw_curves, last_values
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.runs.worker import State, plane
 
-TASKS = {"segmentation": segmentation, "classification": classification}
-
-
-SHOWN = {  # how the runs of a task are drawn
-    "segmentation": SimpleNamespace(terms=organs.TERMS, measures=organs.MEASURES, classes=organs.BRIEF),
-    "classification": SimpleNamespace(terms=Terms("Losses", skin.TERMS), measures=skin.MEASURES,
-                                      classes=classification.CLASSES),
-}  # fmt: skip
+SHOWN = {shown.task.name: shown._replace(counts=()) for shown in (organs.SHOWN, skin.SHOWN)}
 
 
 @dataclasses.dataclass
@@ -36,7 +28,7 @@ class Track:
     number: int = 0
     history: list = dataclasses.field(default_factory=list)
     evaluations: list = dataclasses.field(default_factory=list)
-    lambdas: list = dataclasses.field(default_factory=list)
+    changes: list = dataclasses.field(default_factory=list)
     places: list | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
     ground: list | None = None
     example: dict | None = None
@@ -61,45 +53,35 @@ class Track:
         about = saved(self.folder)
         if number is None:
             number, self.task, self.settings = about.number, about.task, about.settings
-            self.lambdas = [(1, about.settings["weight"])] * (number > 0)
-        # What was told is kept where it reaches so far: unlike a table on disk it knows each λ.
-        self.number, self.history = number, (self.history if len(self.history) >= number else about.history)[:number]
+        self.number, self.history = number, about.history[:number]
         self.evaluations = [row for row in about.evaluations if row["step"] <= number]
-        self.lambdas = [(step, weight) for step, weight in self.lambdas if step <= number]
+        self.changes = [change for change in about.changes if change[0] <= number]
         if about.moments:
             last = about.moments[-1]
             self.ground, self.places = last.ground, plane(np.asarray(last.prototypes, dtype=float))
         return self
 
-    def take(self, state, history, evaluations, lambdas, example, **now):
+    def take(self, state, history, evaluations, changes, example, **now):
         """Take up what the process tells of the steps since it last did."""
         self.state = State.STOPPED if self.state == State.STOPPED else State(state)
         self.history += history
         self.evaluations += evaluations
-        self.lambdas += lambdas
+        self.changes += changes
         self.example = example or self.example
         vars(self).update(now)
 
-    @property
-    def acting(self):
-        """The settings that its method reads; without one, nothing would change."""
-        if "method" not in self.settings:
-            return ()
-        return ("momentum", "learning_rate", *TASKS[self.task].METHODS[self.settings["method"]].reads)
+    def acts(self, name):
+        """Whether a setting can be changed and acts in its method."""
+        task, method = SHOWN[self.task].task, self.settings.get("method")
+        return bool(method) and name in task.settings.LIVE and name not in task.ignored(method)
 
 
 def draw(card, result):
     """Losses and figures on held-back data above; prototypes, G and an example below."""
-    shown, track = SHOWN[result.task], result.run or Track("", Path(), result.task)
-    losses, scores = ([left, 0.585, 0.40, 0.345] for left in (0.055, 0.555))
-    draw_curves(card, "losses", losses, result.losses, result.total, shown.terms.title, changes=track.lambdas[1:])
-    title = f"{result.measure} on held-back data (%)"
-    draw_curves(card, "scores", scores, result.scores, result.total, title, (0, 102))
-    _draw_prototypes(card, track.places, shown.classes)
-    ground = np.zeros((len(shown.classes),) * 2) if track.ground is None else track.ground
-    matrix = card.plane("ground", [0.375, 0.03, 0.28, 0.36], "blank", title="G, now (Eq. 5)")
-    matrix.matrix(ground, shown.classes, shown.classes, aspect="")
-    _draw_example(card, track.example)
+    curves.draw_watched(card, result, *([left, 0.585, 0.40, 0.345] for left in (0.055, 0.555)))
+    _draw_prototypes(card, result.run.places, result.classes)
+    curves.draw_ground(card, [0.375, 0.03, 0.28, 0.36], result.run.ground, result.classes)
+    _draw_example(card, result.run.example)
 
 
 def _draw_prototypes(card, places, classes):
@@ -136,18 +118,15 @@ def _draw_example(card, example):
 
 def describe(result):
     """How the chosen run stands."""
-    track = result.run
-    if track is None:
-        return f"No {result.task} run yet: choose a method and press Start.", {"step": "-", "time left": "-"}
-    scores = ", ".join(f"{name} {value}" for name, value in last_values(result.scores, ".1f").items())
+    track, (words, numbers) = result.run, curves.told(result)
+    if not track.name:
+        return f"No {track.task} run yet: choose a method and press Start.", {"step": "-", "time left": "-"}
     step, method = f"{track.number} of {track.total}", track.settings.get("method", "being prepared")
-    words = f"{track.name} ({method}) is {track.state}: step {step}. "
-    words += f"{result.measure} in percent: {scores}." if scores else "Not evaluated yet."
-    return words, {
+    return f"{track.name} ({method}) is {track.state}: step {step}. {words}", {
         "step": step,
         "time left": "-" if track.seconds_left is None else duration(track.seconds_left),
         "memory of all runs": "-" if track.memory is None else f"{track.memory:.0f} MiB",
-        **last_values(result.losses, ".3g"),
+        **numbers,
     }
 
 

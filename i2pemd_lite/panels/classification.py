@@ -7,7 +7,8 @@ import torch
 
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, plain, strong, weak
-from i2pemd_lite.panels.curves import LINES, Terms
+from i2pemd_lite.classification.task import TASK
+from i2pemd_lite.panels.curves import Shown
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.panels.training import Training
@@ -112,20 +113,19 @@ def views(data):
     return Panel("views", controls, lambda state: look(data, state), draw_views, describe_views, layout, (9.4, 2.75))
 
 
-TERMS = ("labelled", "unlabelled", "consistency", "relation", "vat", "entropy")
-COUNTS = ("kept", "kept_right", "band", "near")  # of `bands`: N_s, the right ones; the band, and whom I2PEMD lets in
 MEASURES = {
     "AUC": "auc", "top-1 accuracy": "top1", "F1": "f1", "sensitivity": "sensitivity", "specificity": "specificity",
     "accuracy (Table 4)": "accuracy",
 }  # fmt: skip
+TERMS = ("labelled", "unlabelled", "consistency", "relation", "vat", "entropy")
+COUNTS = ("kept", "kept_right", "band", "near")  # of `bands`: N_s, the right ones; the band, and whom I2PEMD lets in
+SHOWN = Shown(TASK, "Losses", TERMS, MEASURES, CLASSES, COUNTS)
 
 
 def panel(**runs):
     """Curves of classification runs: losses, what the selection did, and figures on held-back images.
 
-    A run has the terms of its own method: one without pseudo-labels has no line in the middle. Up to four runs are all
-    drawn; of more, the chosen one and three beside it. `panel(baseline=baseline, ours=ours).go(run="ours")` trains one.
+    A run has the terms of its own method: one without pseudo-labels has no line in the middle.
+    `panel(baseline=baseline, ours=ours).go(run="ours")` trains one.
     """
-    unlabelled = max((run.settings.unlabelled for run in runs.values()), default=0)
-    terms = Terms("Losses", TERMS), Terms(f"Part of the {unlabelled} unlabelled", COUNTS, per=unlabelled)
-    return Training(runs, terms, MEASURES, CLASSES, many=len(runs) > len(LINES))
+    return Training(SHOWN, runs)

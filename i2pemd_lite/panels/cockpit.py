@@ -9,14 +9,13 @@ import contextlib
 import dataclasses
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import ipywidgets as widgets
 
 from i2pemd_lite import device
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.board import SHOWN, TASKS, Track, describe, draw, frame
-from i2pemd_lite.panels.curves import ALL, LINES, loss_lines, score_lines
+from i2pemd_lite.panels import curves
+from i2pemd_lite.panels.board import SHOWN, Track, describe, draw, frame
 from i2pemd_lite.panels.engine.panel import Panel, alert
 from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
 from i2pemd_lite.panels.selection import keep_apart
@@ -24,7 +23,11 @@ from i2pemd_lite.runs.worker import Process, State
 
 RATES = tuple(float(f"{m}e{e}") for e in range(-6, 0) for m in (1, 2, 5))
 PERIOD = 0.2  # seconds between two looks at what the process says
-SMOOTH = 5  # steps that a point of a curve is the mean of
+LIVE = {  # settings that change in a run -> a value, both ends and the step of a slider
+    "weight": (1.0, 0.0, 4.0, 0.05), "weight_kd": (0.5, 0.0, 4.0, 0.05), "weight_i2ped": (0.05, 0.0, 1.0, 0.01),
+    "momentum": (0.8, 0.0, 1.0, 0.01), "tau_low": (0.7, 0.0, 0.97, 0.01), "tau_high": (0.8, 0.02, 0.99, 0.01),
+    "top": (24, 1, 360, 1),
+}  # fmt: skip
 BEST = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
 WAITING = (State.SAVED, State.PAUSED, State.STOPPED, State.FAILED)
 BUTTONS = {  # command -> label, what it does, and in which states of the chosen run
@@ -48,26 +51,16 @@ class Cockpit(Panel):
             self.tracks, self._process = before.hand_over()
         self._find()
         start = {
-            "task": choice("task", list(TASKS), task),
-            "method": choice("method", list(TASKS[task].METHODS), BEST[task]),
+            "task": choice("task", list(SHOWN), task),
+            "method": choice("method", list(SHOWN[task].task.methods), BEST[task]),
             "profile": choice("profile", list(device.PROFILES), device.profile(profile).name),
             "steps": text("steps (empty: the profile's)", ""),
             "data": text("data folder (empty: as found)", data),
             "name": text("name", ""),
         }
-        watch = {
-            "run": choice("run", self._names(task), next(iter(self._names(task)), None)),
-            "show": choice("losses", [ALL, *SHOWN[task].terms.names], ALL),
-            "measure": choice("held back", list(SHOWN[task].measures), next(iter(SHOWN[task].measures))),
-        }
-        live = {
-            "weight": slider("λ", 1.0, 0.0, 4.0, 0.05),
-            "momentum": slider("momentum α", 0.8, 0.0, 1.0, 0.01),
-            "learning_rate": steps("learning rate", RATES, 1e-3),
-            "tau_low": slider("τ_low", 0.7, 0.0, 0.97, 0.01),
-            "tau_high": slider("τ_high", 0.8, 0.02, 0.99, 0.01),
-            "top": slider("T (nearest)", 24, 1, 360, 1),
-        }
+        watch = curves.controls(SHOWN[task], self._runs(task))
+        live = {name: slider(curves.SAID[name], *ends) for name, ends in LIVE.items()}
+        live["learning_rate"] = steps(curves.SAID["learning_rate"], RATES, 1e-3)
         start["task"].observe(self._other_task, "value")
         watch["run"].observe(lambda _: self._quiet or self._follow_run(), "value")
         keep_apart(live)  # first, so that a threshold that is taken along reaches the run before the one that takes it
@@ -80,7 +73,7 @@ class Cockpit(Panel):
             self.buttons[label].on_click(lambda _, do=do: self._press(do))
         first = ["method", "run", "weight"]
         layout = [first, *([name for name in group if name not in first] for group in (start, watch, live))]
-        super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6))
+        super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6), shows=self._acting)
         self.children = [self.children[0], widgets.HBox(list(self.buttons.values())), *self.children[1:]]
         self._watch()
 
@@ -105,8 +98,8 @@ class Cockpit(Panel):
         self.refresh()
         return tracks, process
 
-    def _names(self, task):
-        return [name for name, track in self.tracks.items() if track.task == task]
+    def _runs(self, task):
+        return {name: track for name, track in self.tracks.items() if track.task == task}
 
     @property
     def chosen(self):
@@ -115,7 +108,8 @@ class Cockpit(Panel):
 
     def _choose(self, name=None):
         """Offer the runs of the task, and choose one; where there is none of this name, the first."""
-        self._before, names = self.controls["run"].value, self._names(self.controls["task"].value)
+        self._before, names = self.controls["run"].value, list(self._runs(self.controls["task"].value))
+        self.offer("beside", [curves.OTHERS, *names], curves.OTHERS)
         self.offer("run", names, name if name in names else next(iter(names), None))
         self._follow_run()
 
@@ -149,11 +143,11 @@ class Cockpit(Panel):
     def _do_fork(self):
         """Let a copy of the chosen run go its own way."""
         origin = self._opened()
-        track = self._new(origin.name, origin.task, history=list(origin.history), lambdas=list(origin.lambdas))
+        track = self._new(origin.name, origin.task)
         self._tell("fork", origin.name, to=track.name, folder=str(track.folder))
         self._choose(track.name)
 
-    def _new(self, base, task, **known):
+    def _new(self, base, task):
         """The track of a run to begin, by the name that was typed; else by `base`, with a number where it is taken."""
         tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
         name = self.state["name"].strip() or next(name for name in tries if not self._taken(name))
@@ -162,7 +156,7 @@ class Cockpit(Panel):
             raise BadInput(f"name: expected the name of a folder in {self.folder}, found {name!r}; leave out / and .")
         if self._taken(name):
             raise BadInput(f"name: {folder} holds a run already; choose another name, or pick it below and resume it")
-        self.tracks[name] = Track(name, folder, task, State.STARTING, asked=1, **known)
+        self.tracks[name] = Track(name, folder, task, State.STARTING, asked=1)
         return self.tracks[name]
 
     def _taken(self, name):
@@ -259,28 +253,32 @@ class Cockpit(Panel):
     # --- controls that follow ----------------------------------------------------------------------------------------
 
     def _other_task(self, change):
-        task, measures = change["new"], list(SHOWN[change["new"]].measures)
-        self.offer("method", list(TASKS[task].METHODS), BEST[task])
-        self.offer("show", [ALL, *SHOWN[task].terms.names], ALL)
-        self.offer("measure", measures, measures[0])
+        shown = SHOWN[change["new"]]
+        self.offer("method", list(shown.task.methods), BEST[change["new"]])
+        for name, control in curves.controls(shown, ()).items():
+            if name in ("show", "measure"):
+                self.offer(name, control.options, control.value)
         self._choose()
 
     def _follow_run(self):
-        """Move the live controls to the settings of the chosen run; those that it has not are grey."""
+        """Move the live controls to the settings of the chosen run."""
         track, quiet = self.chosen, self._quiet
         self._quiet = self._following = True
         settings = {} if track is None else track.settings | track.wishes
         for name, control in self.live.items():
-            control.disabled = track is None or name not in track.acting
             if name == "learning_rate" and name in settings:
                 control.options = sorted({*RATES, settings[name]})
             if name in settings:
                 control.value = settings[name]
         self._quiet, self._following = quiet, False
 
+    def _acting(self, state):
+        track = self.tracks.get(state["run"])
+        return [name for name in state if name not in self.live or track is not None and track.acts(name)]
+
     def _steer(self, name, value):
         track = self.chosen
-        if self._following or track is None or name not in track.acting:
+        if self._following or track is None or not track.acts(name):
             return
         if math.isclose(track.settings[name], value):  # a page sends .7000000000000002 for .7
             return
@@ -294,6 +292,10 @@ class Cockpit(Panel):
 
     def refresh(self):
         super().refresh()
+        for name in ("steps", "data", "name"):
+            field = self.controls[name]
+            wrong = self._wrong.startswith((f"{name}:", f"{field.value.strip() or name}:"))
+            (field.add_class if wrong else field.remove_class)("i2pemd-wrong")
         track = self.chosen
         for label, _, states in BUTTONS.values():
             able = states is None or (track is not None and track.state in states)
@@ -309,16 +311,13 @@ class Cockpit(Panel):
         return alert(BadInput(wrong), "This did not work.") if wrong else ""
 
     def _look(self, state):
-        """The chosen `run` of a task, a `Track` or None, its curves, and those of the last runs beside it."""
-        task, track = state["task"], self.tracks.get(state["run"])
-        result = SimpleNamespace(task=task, run=track, losses=[], scores=[], measure=state["measure"], total=1)
-        if track is None:
-            return result
-        beside = [name for name in self._names(task) if name != track.name][-(len(LINES) - 1) :]
-        runs = {name: self.tracks[name] for name in [track.name, *beside]}
-        result.losses = loss_lines(runs, track.name, state["show"], SHOWN[task].terms.names, SMOOTH)
-        result.scores = score_lines(runs, track.name, SHOWN[task].measures[state["measure"]])
-        result.total = max(frame(run.number, run.total) for run in runs.values())
+        """What `curves.watched` says, and the `Track` of the chosen run, one without a name where there is none."""
+        runs, name = self._runs(state["task"]), state["run"]
+        if name not in runs:
+            runs = {name: Track("", Path(), state["task"])}
+        about = {each: (run.settings.get("profile"), frame(run.number, run.total)) for each, run in runs.items()}
+        result = curves.watched(SHOWN[state["task"]], runs, state, about)
+        result.run = runs[name]
         return result
 
 
@@ -328,8 +327,8 @@ def cockpit(folder="runs", task="segmentation", data="", profile=None):
     A second one on the same folder takes over from the first, so that a closed tab can be opened again. The controls
     begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says).
     """
-    if task not in TASKS:
-        raise BadInput(f"task: expected one of {', '.join(TASKS)}, found {task!r}")
+    if task not in SHOWN:
+        raise BadInput(f"task: expected one of {', '.join(SHOWN)}, found {task!r}")
     place = Path(folder).resolve()
     _opened[place] = Cockpit(folder, task, str(data), profile, _opened.get(place))
     return _opened[place]

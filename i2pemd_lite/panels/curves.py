@@ -1,36 +1,49 @@
 """Curves of runs: their losses step by step, and their figures on held-back data, of up to four beside each other."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.slider import choice, slider, steps
+from i2pemd_lite.runs.task import Task
 
 LINES = ("-", "--", "-.", ":")  # one for each run
 POINTS = 300  # of a curve, at most: more cannot be told apart
 ALL = "all of this run"  # what is chosen where all losses of one run are drawn
+OTHERS = "the last others"  # what is chosen where as many runs as there are lines stand beside each other
+ZOOMS = [(f"{n} ×", n) for n in (1, 2, 4, 10, 20)]
+SAID = {"weight": "λ", "momentum": "α", "learning_rate": "learning rate", "tau_low": "τ_low", "tau_high": "τ_high",
+        "top": "T", "weight_kd": "weight of KD", "weight_i2ped": "weight of I2PED"}  # fmt: skip
+"""What settings are called beside a curve and on a slider; others have their own name."""
 
 
-class Terms(NamedTuple):
-    """What the rows of a history are drawn as: `names` of columns, title, and whether they are counts of `per`."""
+class Shown(NamedTuple):
+    """How the runs of a task are drawn: columns of a history and their title, words -> columns of the evaluations, and
+    names for the rows of G. `counts` are columns too, that count some of the unlabelled images of a step."""
 
+    task: Task
     title: str
-    names: tuple
-    per: float = 0.0
+    losses: tuple
+    measures: dict
+    classes: tuple
+    counts: tuple = ()
 
 
 class Line(NamedTuple):
-    """One curve: its label, where it is, which run's line style it has, and whether it is drawn heavily."""
+    """One curve: its label, where it is, which line style it has, and whether it is drawn heavily."""
 
     label: str
     x: np.ndarray
     y: np.ndarray
-    run: int = 0
+    style: int = 0
     heavy: bool = True
 
 
-def column(rows, name, smooth=1):
-    """Steps and values of one column of rows, each the mean of up to `smooth` rows, and at most POINTS of them.
+def column(rows, name, smooth=1, window=(0, np.inf)):
+    """Steps and values of one column of rows in a window of steps, each the mean of up to `smooth` rows, and at most
+    POINTS of them.
 
     Example
     -------
@@ -38,25 +51,73 @@ def column(rows, name, smooth=1):
     (array([1., 3.]), array([3., 2.]))
     """
     rows = [row for row in rows if name in row]
-    at = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), POINTS)).round().astype(int)) if rows else []
+    inside = [n for n, row in enumerate(rows) if window[0] <= row["step"] <= window[1]]
+    at = np.unique(np.linspace(0, len(inside) - 1, min(len(inside), POINTS)).round().astype(int))
+    at = [inside[n] for n in at]
     y = [np.mean([row[name] for row in rows[max(0, n - smooth + 1) : n + 1]]) for n in at]
     return np.array([rows[n]["step"] for n in at], dtype=float), np.array(y, dtype=float)
 
 
-def loss_lines(runs, chosen, show, terms, smooth):
-    """One of the `terms` for every run, by name, or where `show` is none of them all terms of the chosen run; each
-    point is the mean of `smooth` steps."""
-    if show in terms:
-        return [Line(name, *column(run.history, show, smooth), i, name == chosen)
-                for i, (name, run) in enumerate(runs.items())]  # fmt: skip
-    here = list(runs).index(chosen)
-    return [Line(term, *column(runs[chosen].history, term, smooth), here) for term in terms]
+def controls(shown, names):
+    """What is watched of the runs of these names: in one row what is there at first, in the other what is not."""
+    first = next(iter(names), None)
+    return {
+        "run": choice("run", list(names), first),
+        "show": choice("losses", [ALL, *shown.losses], ALL),
+        "measure": choice("held back", list(shown.measures), next(iter(shown.measures))),
+        "beside": choice("beside it", [OTHERS, *names], OTHERS),
+        "smooth": slider("mean over (steps)", 5, 1, 50, 1),
+        "zoom": steps("zoom", ZOOMS, 1),
+        "at": slider("zoomed in at (% of the steps)", 100, 0, 100, 5),
+    }
 
 
-def score_lines(runs, chosen, measure):
-    """One column of the evaluations for every run."""
-    return [Line(name, *column(run.evaluations, measure), i, name == chosen)
-            for i, (name, run) in enumerate(runs.items())]  # fmt: skip
+def watched(shown, runs, state, about):
+    """What the controls say of `runs`, {name: one with a history, evaluations and changes}.
+
+    names: of the run of the `state` and those beside it;  losses, scores, counts: lists of `Line`, the last empty where
+    there are none;  window: the steps that are drawn;  changes: those of the run in it, as [(step, words)]
+
+    `about` has (profile, steps to draw) of each run; its profile stands behind its name where not all are the same.
+    """
+    run, others = runs[state["run"]], [name for name in runs if name != state["run"]]
+    beside = [state["beside"]] if state["beside"] in runs else others[1 - len(LINES) :]
+    names = [name for name in runs if name == state["run"] or name in beside]
+    apart, total = len({about[name][0] for name in names}) > 1, max(about[name][1] for name in names)
+    wide = total / state["zoom"]
+    low = min(max(state["at"] / 100 * total - wide / 2, 0), total - wide)
+    window = low, low + wide
+
+    def each(table, name, smooth=1):
+        labels = [f"{who} ({about[who][0]})" if apart else who for who in names]
+        return [Line(label, *column(getattr(runs[who], table), name, smooth, window), i, who == state["run"])
+                for i, (who, label) in enumerate(zip(names, labels, strict=True))]  # fmt: skip
+
+    def own(columns):
+        return [Line(name, *column(run.history, name, state["smooth"], window)) for name in columns]
+
+    chosen = state["show"] in shown.losses
+    changes = {}
+    for step, name, value in run.changes:
+        if window[0] <= step <= window[1]:
+            changes.setdefault(step, []).append(f"{SAID.get(name, name)} {written(value)}")
+    return SimpleNamespace(
+        names=names, window=window, changes=[(step, ", ".join(words)) for step, words in changes.items()],
+        losses=each("history", state["show"], state["smooth"]) if chosen else own(shown.losses),
+        scores=each("evaluations", shown.measures[state["measure"]]), counts=own(shown.counts),
+        measure=state["measure"], title=shown.title, classes=shown.classes,
+    )  # fmt: skip
+
+
+def written(value):
+    """The value of a setting, also of a small one such as a learning rate.
+
+    Example
+    -------
+    >>> written(0.25), written(2e-5), written(12)
+    ('.25', '2e-05', '12')
+    """
+    return style.number(value) if value == 0 or abs(value) >= 0.01 else f"{value:g}"
 
 
 def last_values(lines, digits):
@@ -64,33 +125,56 @@ def last_values(lines, digits):
     return {line.label: format(line.y[-1], digits) for line in lines if len(line.y)}
 
 
-def draw_curves(card, name, box, lines, total, title="", limits=None, changes=()):
-    """The lines that have points in a plane with room for `total` steps, each with its label at its right end.
+def told(result):
+    """What the last figures, of the chosen run first, and losses are: words, numbers."""
+    scores = last_values(sorted(result.scores, key=lambda line: not line.heavy), ".1f")
+    words = ", ".join(f"{name} {value}" for name, value in scores.items())
+    words = f"{result.measure} in percent: {words}." if scores else "Nothing was evaluated yet."
+    numbers = last_values([*result.losses, *result.counts], ".3g")
+    return words, numbers | {f"{result.measure}, {name}": value for name, value in scores.items()}
+
+
+def draw_watched(card, result, losses, scores):
+    """The losses in one box of the card, the figures on held-back data in the other."""
+    draw_curves(card, "losses", losses, result.losses, result.window, result.title, changes=result.changes)
+    title = f"{result.measure} on held-back data (%)"
+    draw_curves(card, "scores", scores, result.scores, result.window, title, (0, 102), result.changes)
+
+
+def draw_curves(card, name, box, lines, window, title="", limits=None, changes=()):
+    """The lines that have points in a plane of a window of steps, each with its label at its right end.
 
     With `limits`, of what the values can be, the axis has as many tenths of it as hold them; without, it is logarithmic
-    between powers of two. Each (step, λ) of `changes` is a thin vertical line with the value at its upper end.
+    between powers of two. Each (step, words) of `changes` is a thin vertical line, with its words above all curves.
     """
     lines = [line for line in lines if len(line.x)]
-    values = np.concatenate([[], *(line.y for line in lines)])
+    values, wide = np.concatenate([[], *(line.y for line in lines)]), window[1] - window[0]
     low, high = _tenths(values, *limits) if limits else _powers(values)
-    plane = card.plane(name, box, xlabel="step", title=title, xlim=(0, 1.36 * total), ylim=(low, high),
-                       yscale="linear" if limits else "log")  # fmt: skip
     scale, back = (float, float) if limits else (np.log, np.exp)
-    bottom, height = scale(low), scale(high) - scale(low)
     gap = 13 / (box[3] * card.height)  # of a line of text in the height
+    high = back(scale(high) + (scale(high) - scale(low)) * (room := gap * min(len(changes), 3)) / (1 - room))
+    plane = card.plane(name, box, xlabel="step", title=title, xlim=(window[0], window[0] + 1.36 * wide),
+                       ylim=(low, high), yscale="linear" if limits else "log")  # fmt: skip
+    bottom, height = scale(low), scale(high) - scale(low)
     ends = [(scale(max(line.y[-1], low)) - bottom) / height for line in lines]
     ends = style.apart([max(end, gap / 2) for end in ends], gap, 1.0)  # clear of the axis
     for line, end in zip(lines, ends, strict=True):
         ink, width = (style.BLACK, 1.6) if line.heavy else (style.QUIET, 1.0)
         y, marker = np.maximum(line.y, low), "o" if len(line.x) < 12 else ""
-        plane.line(line.x, y, ls=LINES[line.run % 4], lw=width, color=ink, marker=marker, ms=3)
-        at = line.x[-1] + 0.05 * total, back(bottom + end * height)
-        plane.line([line.x[-1] + 0.01 * total, at[0] - 0.01 * total], [y[-1], at[1]], color=style.LINE, lw=0.7)
+        plane.line(line.x, y, ls=LINES[line.style % 4], lw=width, color=ink, marker=marker, ms=3)
+        at = line.x[-1] + 0.05 * wide, back(bottom + end * height)
+        plane.line([line.x[-1] + 0.01 * wide, at[0] - 0.01 * wide], [y[-1], at[1]], color=style.LINE, lw=0.7)
         plane.text(*at, line.label, color=ink, size=8, va="center")
-    for n, (step, weight) in enumerate(changes):
-        top = back(bottom + (1 - gap * (1 + n % 3)) * height)  # a line ends below the words of the one before
+    for n, (step, words) in enumerate(changes):
+        top = back(bottom + (1 - gap * (1 + n % 3)) * height)
         plane.line([step, step], [low, top], color=style.QUIET, lw=0.8, zorder=2.1)
-        plane.text(step, top, f"λ {style.number(weight)}", color=style.QUIET, size=8, ha="center", halo=True)
+        plane.text(step, top, words, color=style.QUIET, size=8, halo=True)
+
+
+def draw_ground(card, box, ground, classes):
+    """G of a run, all 0 where there is none."""
+    plane = card.plane("ground", box, "blank", title="G of this run, now (Eq. 5)")
+    plane.matrix(np.zeros((len(classes),) * 2) if ground is None else ground, classes, classes, aspect="")
 
 
 def _tenths(values, low, high):

@@ -8,12 +8,13 @@ import numpy as np
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import dice
-from i2pemd_lite.panels.curves import Terms
+from i2pemd_lite.panels.curves import Shown
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import choice
 from i2pemd_lite.panels.training import Training
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
 from i2pemd_lite.segmentation.report import known_mean
+from i2pemd_lite.segmentation.task import TASK
 
 SHORT = ("backgr.", "liver", "R kidney", "L kidney", "spleen")
 # Neither the blue of CT nor the orange of MR; each region also carries its name. The first is of what is taken for
@@ -223,15 +224,15 @@ def moved_apart(tops, high):
     return placed
 
 
-TERMS = Terms("Loss terms (Eq. 7)", ("ce", "dice", "i2pemd"))
 MEASURES = {"DOC": "doc", "DOC of CT": "ct", "DOC of MR": "mr"}
 MEASURES |= {f"DOC of {m.upper()} {organ}": f"{m} {organ}" for m in MODALITIES for organ in ORGANS}
-BRIEF = ("bg", "liver", "R kid", "L kid", "spl")
+SHOWN = Shown(TASK, "Loss terms (Eq. 7)", ("ce", "dice", "i2pemd", "i2ped", "kd"), MEASURES,
+              ("bg", "liver", "R kid", "L kid", "spl"))  # fmt: skip
 
 
 def panel(**runs):
-    """Curves of up to four segmentation runs: the terms of Eq. 7, DOC on held-back cases, and G.
+    """Curves of segmentation runs: the terms of Eq. 7 and of rivals, DOC on held-back cases, and G.
 
     `panel(joint=joint, ours=ours).go(run="ours")` trains one of them.
     """
-    return Training(runs, (TERMS,), MEASURES, BRIEF)
+    return Training(SHOWN, runs)

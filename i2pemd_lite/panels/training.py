@@ -7,59 +7,41 @@ such as λ, are bound to a slider.
 import asyncio
 import contextlib
 import time
-from types import SimpleNamespace
 
 import ipywidgets as widgets
-import numpy as np
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.curves import ALL, LINES, draw_curves, last_values, loss_lines, score_lines
+from i2pemd_lite.panels import curves
 from i2pemd_lite.panels.engine.panel import Panel
-from i2pemd_lite.panels.engine.slider import choice, slider
+from i2pemd_lite.panels.engine.slider import slider
 
 PERIOD = 0.4  # seconds between two pictures
-BESIDE = tuple(f"beside {n}" for n in range(1, len(LINES)))
-NOBODY = "nobody"
 
 
 class Training(Panel):
-    """Curves of runs, with a slider for λ and a button that trains and pauses.
+    """Curves of runs, with a slider for λ where the chosen one reads it, and a button that trains and pauses.
 
     Parameters
     ----------
-    runs : dict of name -> Run of one task: one to four, or `many`, of which the chosen one and up to three that are
-        named beside it are drawn
-    terms : tuple of `Terms`: the losses, and where there are some the counts
-    measures : dict of words -> column of the evaluations
-    classes : names for the rows of the ground distance, which is drawn when there are no counts
+    look : how the runs of their task are drawn, `curves.Shown`; G is drawn where there are no counts
+    runs : dict of name -> Run of that task
     """
 
-    def __init__(self, runs, terms, measures, classes, many=False):
-        self.runs, self.beside = dict(runs), BESIDE if many else ()
-        self.terms, self.measures, self.classes = terms, measures, classes
-        self._count(len(runs))
-        first, *others = runs
-        controls = {
-            "run": choice("run", list(runs), first),
-            "show": choice("losses", [ALL, *terms[0].names], ALL),
-            "smooth": slider("mean over (steps)", 5, 1, 50, 1),
-            "measure": choice("held back", list(measures), next(iter(measures))),
-            "weight": slider("λ of this run", float(runs[first].settings.weight), 0.0, 4.0, 0.05),
-        }
-        for name, other in zip(self.beside, others, strict=False):
-            controls[name] = choice(name, [NOBODY, *runs], other)
+    def __init__(self, look, runs):
+        if not runs:
+            raise BadInput("runs: expected at least one, found none; give some by their names, as in panel(ours=ours)")
+        self.task, self.look, self.runs = look.task, look, dict(runs)
+        controls = curves.controls(look, runs)
+        controls["weight"] = slider("λ of this run", 1.0, 0.0, 4.0, 0.05)
         controls["run"].observe(lambda _: self._follow(), "value")
         controls["weight"].observe(self._weigh, "value")
         self.button = widgets.Button(description="Train", tooltip="Train the chosen run, or pause it")
         self.button.on_click(lambda _: self._toggle())
-        self._task, self._following = None, False
-        layout = [["run", "weight", "show"], ["measure", "smooth"]] + [BESIDE] * many
-        super().__init__("training", controls, self._look, self._paint, describe, layout, size=(9.4, 3.3))
+        self._task, self._following, self.controls = None, False, controls
+        self._follow()
+        layout = [["run", "weight", "show"], ["measure", "beside", "smooth"], ["zoom", "at"]]
+        super().__init__("training", controls, self._look, draw, describe, layout, size=(9.4, 3.3), shows=self._acting)
         self.children = [self.button, *self.children]
-
-    def _count(self, runs):
-        if not 1 <= runs <= len(LINES) and not self.beside:
-            raise BadInput(f"runs: expected one to {len(LINES)}, found {runs}; open another panel")
 
     @property
     def chosen(self):
@@ -72,16 +54,17 @@ class Training(Panel):
         self.controls["weight"].value = self.chosen.settings.weight
         self._following = False
 
+    def _acting(self, state):
+        return state.keys() - self.task.ignored(self.runs[state["run"]].settings.method)
+
     def _weigh(self, change):
         if not self._following:
             self.chosen.settings.weight = change["new"]
 
     def add(self, name, run):
         """Draw one more run, such as a fork, and choose it."""
-        self._count(len({*self.runs, name}))
         self.runs[name] = run
-        for beside in self.beside:
-            self.offer(beside, [NOBODY, *self.runs], self.controls[beside].value)
+        self.offer("beside", [curves.OTHERS, *self.runs], self.state["beside"])
         self.offer("run", list(self.runs), name)
         self.refresh()
 
@@ -126,56 +109,33 @@ class Training(Panel):
             self.button.description, self._task = "Train", None
 
     def _look(self, state):
-        """What the card shows of the chosen `run` and those beside it.
-
-        groups: lists of `Line`, losses, counts where there are some, figures on held-back data
-        changes: (step, λ) of the chosen run, where λ changed;  done: run -> (steps done, steps in all)
-        """
-        runs, run, smooth = self.runs, state["run"], state["smooth"]
-        if self.beside:
-            names = dict.fromkeys([run, *(state[name] for name in self.beside)])
-            runs = {name: self.runs[name] for name in names if name != NOBODY}
-        for each in runs.values():
+        """What `curves.watched` says, and of the chosen `run` its name, the steps `done` and in all, and G."""
+        for run in self.runs.values():
             with contextlib.suppress(FloatingPointError):  # which its next save says; the steps before it are drawn
-                each.fetch()
-        chosen = runs[run]
-        groups = [loss_lines(runs, run, state["show"], self.terms[0].names, smooth)]
-        for counts in self.terms[1:]:
-            lines = loss_lines({run: chosen}, run, ALL, counts.names, smooth)
-            groups.append([line._replace(label=line.label.replace("_", ", "), y=line.y / counts.per, run=i)
-                           for i, line in enumerate(lines)])  # fmt: skip
-        groups.append(score_lines(runs, run, self.measures[state["measure"]]))
-        bank = getattr(chosen.learner, "bank", None)
-        ground = None if len(self.terms) > 1 or bank is None else bank.ground_distance().cpu().numpy()
-        done = {name: (each.number, len(each)) for name, each in runs.items()}
-        return SimpleNamespace(run=run, groups=groups, changes=chosen.lambdas[1:], ground=ground, done=done,
-                               measure=state["measure"])  # fmt: skip
+                run.fetch()
+        about = {name: (run.settings.profile, len(run)) for name, run in self.runs.items()}
+        result, run = curves.watched(self.look, self.runs, state, about), self.runs[state["run"]]
+        result.run, result.done = state["run"], (run.number, len(run))
+        result.per = getattr(run.settings, "unlabelled", 0)
+        result.counts = [line._replace(label=line.label.replace("_", ", "), y=line.y / result.per, style=i)
+                         for i, line in enumerate(result.counts)]  # fmt: skip
+        result.ground = run.learner.bank.ground_distance().cpu().numpy()
+        return result
 
-    def _paint(self, card, result):
-        """Losses on a logarithmic scale, counts where there are some, figures in percent, and else G."""
-        boxes = [[0.05 + 0.335 * i, 0.14, 0.235, 0.72] for i in range(3)]
-        total = max(total for _, total in result.done.values())
-        losses, *counts, scores = result.groups
-        draw_curves(card, "losses", boxes[0], losses, total, self.terms[0].title, changes=result.changes)
-        for lines in counts:
-            draw_curves(card, "counts", boxes[1], lines, total, self.terms[1].title, (0, 1.02))
-        title = f"{result.measure} on held-back data (%)"
-        draw_curves(card, "scores", boxes[len(self.terms)], scores, total, title, (0, 102))
-        if not counts:
-            ground = np.zeros((len(self.classes),) * 2) if result.ground is None else result.ground
-            matrix = card.plane("ground", [0.755, 0.06, 0.24, 0.75], "blank", title="G of this run, now (Eq. 5)")
-            matrix.look(anchor="NW")
-            matrix.matrix(ground, self.classes, self.classes)
+
+def draw(card, result):
+    """Losses on a logarithmic scale, figures in percent, and between them counts where there are some, else G."""
+    boxes = [[0.05 + 0.335 * i, 0.14, 0.235, 0.72] for i in range(3)]
+    curves.draw_watched(card, result, boxes[0], boxes[2 if result.counts else 1])
+    if result.counts:
+        title = f"Part of the {result.per} unlabelled"
+        curves.draw_curves(card, "counts", boxes[1], result.counts, result.window, title, (0, 1.02))
+    else:
+        curves.draw_ground(card, [0.755, 0.06, 0.24, 0.75], result.ground, result.classes)
 
 
 def describe(result):
     """Where the runs stand, in words and numbers."""
-    (number, total), measure = result.done[result.run], result.measure
-    *others, scores = result.groups
-    scores = last_values(scores, ".1f")
-    written = ", ".join(f"{name} {value}" for name, value in scores.items())
-    words = f"Run {result.run} has done {number} of {total} steps. " + (
-        f"{measure} on held-back data, in percent: {written}." if scores else "Nothing was evaluated yet."
-    )
-    numbers = {"step": f"{number} of {total}", **last_values(sum(others, []), ".3g")}
-    return words, numbers | {f"{measure}, {name}": value for name, value in scores.items()}
+    words, numbers = curves.told(result)
+    step = "{} of {}".format(*result.done)
+    return f"Run {result.run} has done {step} steps. {words}", {"step": step, **numbers}

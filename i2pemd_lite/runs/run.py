@@ -95,7 +95,7 @@ class Run:
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
-    lambdas : list of (step, λ), the first step of each value of λ; a resumed run knows the last one alone
+    changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
@@ -129,7 +129,8 @@ class Run:
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
-        self.history, self.evaluations, self.moments, self.lambdas, self._pending = [], [], [], [], []
+        self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
+        self.live = None  # what the live settings were in the last step
         self._disk = store.Writer()
         self._whole = True  # no step is half done
         self._fetching = threading.Lock()  # a panel may look while another thread trains
@@ -162,13 +163,14 @@ class Run:
             return step
 
     def _step(self):
-        started, weight = time.perf_counter(), self.settings.weight
+        started, live = time.perf_counter(), {name: getattr(self.settings, name) for name in self.settings.LIVE}
         rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
         self._whole = False
         losses = self._optimise(rate)
         self.number += 1
-        if not self.lambdas or self.lambdas[-1][1] != weight:
-            self.lambdas.append((self.number, weight))
+        new = live.items() - (self.live or live).items()
+        self.changes += [[self.number, name, live[name]] for name, _ in sorted(new)]
+        self.live = live
         self._pending.append((self.number, rate, losses))
         evaluates = self._due(self.settings.evaluate_every)
         evaluation = self._evaluate() if evaluates and distributed.is_main() else None
@@ -276,7 +278,7 @@ class Run:
         twin.number, twin.seconds, twin.best = self.number, self.seconds, copy.copy(self.best)
         twin.change(**changes)
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
-        twin.moments, twin.lambdas = list(self.moments), list(self.lambdas)
+        twin.moments, twin.changes, twin.live = list(self.moments), list(self.changes), self.live
         return twin
 
     @contextlib.contextmanager

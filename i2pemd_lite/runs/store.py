@@ -24,7 +24,8 @@ DATA = {"folder": str, "name": str, "fingerprint": str}
 ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
 """The form of settings.json, as far as it is read."""
 CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": list}
-CHECKPOINT |= {"hash?": str, "tables?": dict.fromkeys(TABLES, str)}  # which those of older versions lack
+CHECKPOINT |= {"changes?": [list], "live?": (None, dict)}  # which those of older versions lack, and
+CHECKPOINT |= {"hash?": str, "tables?": dict.fromkeys(TABLES, str)}
 """The form of what a checkpoint says."""
 
 
@@ -203,7 +204,7 @@ def restore(run, folder, about, tensors):
         run.best = (*about["best"], best)
     run.history, run.evaluations = read_tables(folder, run.number, about.get("tables"))
     run.moments = moments.read(folder, run.number)
-    run.lambdas = [(1, run.settings.weight)] * (run.number > 0)  # which of its changes the folder does not tell
+    run.changes, run.live = about.get("changes", []), about.get("live")
 
 
 def _expect(folder, tensors, like):
@@ -241,7 +242,7 @@ def _checkpoint(run):
     for i, state in run.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{name}": value for name, value in state.items()}
     about = {"number": run.number, "seconds": run.seconds, "memory": run.memory}
-    about["settings"] = dataclasses.asdict(run.settings)
+    about |= {"settings": dataclasses.asdict(run.settings), "changes": run.changes, "live": run.live}
     if run.best is not None:
         about["best"] = run.best[:2]
         tensors |= {f"best.{name}": value for name, value in run.best[2].items()}

@@ -168,6 +168,11 @@ class Task:
             )
         return Run.load(self.learner(settings, prepared), folder, self.name)
 
+    def ignored(self, method):
+        """The settings that change nothing of what a method learns: what only other rows read, and what it ignores."""
+        row, read = self.methods[method], {name for each in self.methods.values() for name in each.reads}
+        return read - {*row.reads} | {*row.ignores}
+
     def settings_for(self, method, profile_name=None, seed=0, changes=None):
         """The settings of the paper or of another preset, at the size of the profile, with the user's changes."""
         if method not in self.methods:

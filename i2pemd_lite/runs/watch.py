@@ -23,6 +23,7 @@ class Saved(NamedTuple):
     history: list
     evaluations: list
     moments: list
+    changes: list  # as those of a `Run`
 
 
 def saved(run):
@@ -32,7 +33,7 @@ def saved(run):
     or was stopped at its start), a damaged file, or one of another version.
     """
     if not isinstance(run, str | Path):
-        tables = (list(table) for table in (run.history, run.evaluations, run.moments))
+        tables = (list(table) for table in (run.history, run.evaluations, run.moments, run.changes))
         return Saved(str(run.folder or "in memory"), run.task, dataclasses.asdict(run.settings), run.number, *tables)
     folder = Path(run)
     task, path = read_about(folder)["task"], folder / "checkpoint.safetensors"
@@ -46,7 +47,8 @@ def saved(run):
     formed(about["settings"], SETTINGS, f"the settings in {path}")
     number = about["number"]
     history, evaluations = read_tables(folder, number, about.get("tables"))
-    return Saved(str(folder), task, about["settings"], number, history, evaluations, moments.read(folder, number))
+    found, changes = moments.read(folder, number), about.get("changes", [])
+    return Saved(str(folder), task, about["settings"], number, history, evaluations, found, changes)
 
 
 def watch(folder, process, every=0.5):

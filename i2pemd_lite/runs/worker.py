@@ -201,7 +201,7 @@ class Trained:
             "number": run.number,
             "history": run.history[since:],
             "evaluations": [row for row in run.evaluations if row["step"] > since],
-            "lambdas": [(step, weight) for step, weight in run.lambdas if step > since],
+            "changes": [change for change in run.changes if change[0] > since],
             "places": self.places.tolist(),
             "ground": bank.ground_distance().cpu().tolist(),
             "seconds_left": run.seconds_left and turns * run.seconds_left,

@@ -15,20 +15,22 @@ class Method(NamedTuple):
     sharing: str
     ground: str | None = None  # a key of `GROUNDS`: λ L_I2PEMD is in the loss (Eq. 7)
     extra: str | None = None  # a key of `EXTRAS`
-    reads: tuple = ()  # the settings of its own, and λ
+    reads: tuple = ()  # the settings that act in it, of those that do not act in every row
+    ignores: tuple = ()  # those that act in every other row
 
 
+BANK = ("momentum", "pool", "first")  # how the prototypes move, where something is learned by them
 METHODS = {
-    "individual": Method("individual"),
+    "individual": Method("individual", ignores=("forward",)),
     "joint": Method("joint"),
-    "joint_i2pemd": Method("joint", ground="learned", reads=("weight",)),
+    "joint_i2pemd": Method("joint", ground="learned", reads=("weight", *BANK)),
     "joint_sepbn": Method("joint_sepbn"),
     "x_shaped": Method("x_shaped"),
     "y_shaped": Method("y_shaped"),
     "ummkd": Method("joint_sepbn", extra="kd", reads=("weight_kd", "temperature")),
     "joint_sepbn_i2pemd_fix": Method("joint_sepbn", ground="fixed", reads=("weight", "fixed")),
-    "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped", reads=("weight_i2ped",)),
-    "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned", reads=("weight",)),
+    "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped", reads=("weight_i2ped", *BANK)),
+    "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned", reads=("weight", *BANK)),
 }
 GROUNDS = {
     None: lambda bank, settings: None,

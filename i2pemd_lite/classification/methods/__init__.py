@@ -12,7 +12,8 @@ class Method(NamedTuple):
     losses: (learner, t) -> the loss of step t and its terms; labels: those of a "part" of the training images, or "all"
     of them; selection: a key of `pseudo.SELECTIONS`, which unlabelled samples teach; teacher: the decay of averaged
     weights (0: there are none); answers: whether these take part in training, as a teacher with batch statistics of its
-    own; evaluated: the "student" or the "teacher"; reads: the settings of its own, and λ.
+    own; evaluated: the "student" or the "teacher"; reads: the settings that act in it, of those that do not act in
+    every row; ignores: those that act in every other row.
     """
 
     losses: Callable
@@ -22,6 +23,7 @@ class Method(NamedTuple):
     answers: bool = False
     evaluated: str = "student"
     reads: tuple = ()
+    ignores: tuple = ()
 
     @property
     def unlabelled(self):
@@ -29,11 +31,13 @@ class Method(NamedTuple):
         return self.losses is not supervised.supervised
 
 
-BAND = ("tau_low", "tau_high", "top")
+STRONG = ("weight", "n_ops", "magnitude", "cutout")  # the strong view, and how much it counts
+BAND = (*STRONG, "mean_over", "tau_low", "tau_high", "top")
 METHODS = {
-    "upper_bound": Method(supervised.supervised, labels="all"),
-    "baseline": Method(supervised.supervised),
-    "flexmatch": Method(pseudo.pseudo_labels, selection="flexible", reads=("weight", "flex_tau", "flex_warm_up")),
+    "upper_bound": Method(supervised.supervised, labels="all", ignores=("share",)),
+    "baseline": Method(supervised.supervised, ignores=("unlabelled",)),
+    "flexmatch": Method(
+        pseudo.pseudo_labels, selection="flexible", reads=(*STRONG, "mean_over", "flex_tau", "flex_warm_up")),
     "mean_teacher": Method(
         teachers.mean_teacher, teacher=0.97, answers=True, evaluated="teacher", reads=("mt_weight",)),
     "src_mt": Method(teachers.src_mt, teacher=0.99, answers=True, reads=("src_weight",)),
@@ -41,8 +45,9 @@ METHODS = {
     "vat": Method(vat.vat, reads=("vat_weight", "vat_entropy", "vat_xi", "vat_epsilon")),
     "mixmatch": Method(
         mixmatch.mixmatch, teacher=0.999, evaluated="teacher", reads=("mix_weight", "mix_temperature", "mix_beta")),
-    "fixmatch": Method(pseudo.pseudo_labels, selection="threshold", reads=("weight", "tau_high")),
-    "filter_all": Method(pseudo.pseudo_labels, selection="all", reads=("weight",)),
-    "i2pemd_fix": Method(pseudo.pseudo_labels, selection="fixed", reads=("weight", *BAND)),
-    "i2pemd": Method(pseudo.pseudo_labels, selection="learned", reads=("weight", *BAND)),
+    "fixmatch": Method(pseudo.pseudo_labels, selection="threshold", reads=(*STRONG, "mean_over", "tau_high")),
+    "filter_all": Method(pseudo.pseudo_labels, selection="all", reads=STRONG),
+    "i2pemd_fix": Method(pseudo.pseudo_labels, selection="fixed", reads=BAND),
+    "i2pemd": Method(
+        pseudo.pseudo_labels, selection="learned", reads=(*BAND, "momentum", "features", "prototypes")),
 }  # fmt: skip

@@ -149,9 +149,8 @@ class Panel(widgets.VBox):
         names = self._shows(self.state) if self._shows else self.controls
         self.shown = [name for row in self.rows for name in row if name in names]
         shown = [self.controls[name] for name in self.shown]
-        first = FIRST if len(shown) > FIRST + 1 else len(shown)
-        self.boxes[0].children, self.boxes[1].children = shown[:first], shown[first:]
-        self.more.layout.display = "" if shown[first:] else "none"
+        self.boxes[0].children, self.boxes[1].children = shown[:FIRST], shown[FIRST:]
+        self.more.layout.display = "" if shown[FIRST:] else "none"
 
     def _changed(self, _):
         if not self._quiet:

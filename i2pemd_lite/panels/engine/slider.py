@@ -168,9 +168,17 @@ def cell(label, value, low, high):
 
 
 def choice(label, options, value):
-    """A drop-down list; `options` are plain values or (text, value) pairs."""
+    """A drop-down list; `options` are plain values or (text, value) pairs. One alone is said in words."""
     wide = any(len(words) > 36 for words, _ in pairs(options))
-    return widgets.Dropdown(options=options, value=value, description=label, _dom_classes=["i2pemd-wide"] * wide)
+    made = widgets.Dropdown(options=options, value=value, description=label, _dom_classes=["i2pemd-wide"] * wide)
+
+    def say(_):
+        made.disabled = len(made.options) < 2  # which the page shows as words
+        (made.add_class if made.disabled else made.remove_class)("i2pemd-said")
+
+    made.observe(say, "options")
+    say(None)
+    return made
 
 
 def switch(label, value):
