@@ -257,13 +257,9 @@ def read_json(path, form=None):
     return value if form is None else formed(value, form, path)
 
 
-def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e308 <= value <= 1e308
-
-
 KINDS = {
     int: ("a whole number of up to 18 digits", lambda value: type(value) is int and abs(value) < 10**18),
-    float: ("a finite number", _is_number),
+    float: ("a finite number", lambda n: isinstance(n, int | float) and type(n) is not bool and -1e308 <= n <= 1e308),
     str: ("a word", lambda value: isinstance(value, str)),
     bool: ("True or False", lambda value: isinstance(value, bool)),
     dict: ("names with values", lambda value: isinstance(value, dict)),
@@ -333,37 +329,28 @@ def read_arrays(path, what, do, kinds, form, key="", framework="pt"):
 
     What older versions wrote has no hash, and is held to its form alone.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    expect_file(path, what, do)
-    try:
-        with safe_open(path, framework) as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-            notes = file.metadata()
+    with parsing(path, what, do), safe_open(path, framework) as file:
+        arrays, notes = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
         arrays = {name: array.numpy() for name, array in arrays.items()} if framework == "pt" else arrays
-        value = json.loads(notes[key]) if key else notes
-        wrong = _unkind(arrays, kinds)
-        if not wrong and notes.get("mark") not in (None, hash_of_arrays(arrays, notes)):
-            wrong = "other content than was written"
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        wrong = f"{type(error).__name__}: {error}"
-    if wrong:
-        raise BadInput(f"{path}: expected {what}, found {wrong}; {do}")
-    return arrays, formed(value, form, path)
+        _expect_kinds(arrays, kinds)
+        if notes.get("mark") not in (None, hash_of_arrays(arrays, notes)):
+            raise ValueError("other content than was written")
+        return arrays, formed(json.loads(notes.get(key, "null")) if key else notes, form, path)
 
 
-def _unkind(arrays, kinds):
-    """In words which of the arrays is not of its kind; None where all are."""
+def _expect_kinds(arrays, kinds):
+    """Raise ValueError where an array is not of its kind."""
     sizes = {str(n): n for n in range(10)}
     for name, kind in kinds.items():
         array, (dtype, *axes) = arrays.get(key := name.removesuffix("?")), kind.split()
         if array is None and key == name:
-            return f"no {name}"
+            raise ValueError(f"no {name}")
         if array is not None:
             same = str(array.dtype) == dtype and array.ndim == len(axes)
             if not same or any(sizes.setdefault(*pair) != pair[1] for pair in zip(axes, array.shape, strict=True)):
-                return f"{key} {array.shape} {array.dtype} instead of {kind}"
-    return None
+                raise ValueError(f"{key} {array.shape} {array.dtype} instead of {kind}")
 
 
 def hash_of_arrays(arrays, notes=None):

@@ -970,7 +970,7 @@ def test_a_cache_file_of_another_form_is_named(isic, cache):
     for changed, words in (
         ({"skin": json.dumps(notes | {"size": "16"})}, "expected at size a whole number .*, found '16'"),
         ({"skin": json.dumps({k: v for k, v in notes.items() if k != "ids"})}, "expected ids, found only"),
-        ({"skin": "[" * 10_000}, "expected prepared skin images, found RecursionError"),
+        ({"skin": "[" * 10_000}, "expected prepared skin images, found maximum recursion"),
         ({"skin": json.dumps(notes | {"size": 20})}, "as they were written"),
     ):
         save_file(tensors, file, changed)

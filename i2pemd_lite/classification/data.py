@@ -8,6 +8,7 @@ import io
 import os
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -168,7 +169,7 @@ def _table(there, folder, stem, known, problems, unused):
 
 
 def _rows(path, table, columns, known, problems):
-    """{image: {column: cell}} of a table; an image is called as in `known`, the names `_by_key`."""
+    """{image: {column: cell}} of a table; an image is called as in `known`, {`_key`: name}."""
     what, do = "a CSV file in UTF-8, with commas", "open it in a spreadsheet and save it as CSV UTF-8, with commas"
     with files.parsing(path, what, do):
         data = layout.content(table, "a table", TABLE)
@@ -201,7 +202,8 @@ def _rows(path, table, columns, known, problems):
     rows = {}
     for line, cells in lines[1:]:
         row = {column: cell.strip() for column, cell in zip(header, cells, strict=False)}
-        name = _meant(row.get("image", ""), known)
+        name = row.get("image", "")
+        name = known.get(_key(name), name)
         if not name:
             problems.add(f"{path} line {line}", "the name of an image", repr(row.get("image")), "correct the row")
         elif any(map(str.strip, cells[len(header) :])):
@@ -225,20 +227,6 @@ def _key(name):
     short = PurePosixPath(name.replace("\\", "/"))
     name = short.stem if short.suffix.lower() in SUFFIXES else short.name
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _by_key(names):
-    """{`_key`: names that have it}."""
-    found = {}
-    for name in names:
-        found.setdefault(_key(name), []).append(name)
-    return found
-
-
-def _meant(name, known):
-    """The image that a table names: that of exactly this name, or the only one of this `_key`, else the name itself."""
-    same = known.get(_key(name), [])
-    return same[0] if len(same) == 1 else name
 
 
 def _truth(path, rows, problems):
@@ -289,7 +277,9 @@ def _isic(folder, taken=()):
     for part in (TRAINING, TEST):
         with problems.collect():
             read[part] = _pictures(there, folder, part, unused)
-    known = _by_key({name for pictures in read.values() if pictures for name in pictures.names})
+    names = {name for pictures in read.values() if pictures for name in pictures.names}
+    once = Counter(map(_key, names))
+    known = {key: name for name in names if once[key := _key(name)] == 1}  # else a table has to name them exactly
     for stem in TABLES:
         with problems.collect():
             read[stem] = _table(there, folder, stem, known, problems, unused)

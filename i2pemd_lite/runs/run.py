@@ -83,15 +83,11 @@ def uninterrupted():
 class Run:
     """A training run: an iterator over its steps.
 
-    Parameters
-    ----------
-    learner : Learner
+    learner : a `Learner`
     folder : where to keep the run; None keeps it in memory only. The folder then holds settings.json, history.csv,
         evaluations.csv, checkpoint.safetensors, moments/, and after evaluation report.json and what a task adds to it.
     task : name of the task, for settings.json
 
-    Attributes
-    ----------
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;

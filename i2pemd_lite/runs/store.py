@@ -42,21 +42,16 @@ def read_checkpoint(folder, tensors=True):
 
     In what it says, "mark" is a hash of all of it.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    path = Path(folder) / "checkpoint.safetensors"
-    files.expect_file(path, "the checkpoint of a run", "train again, or restore it")
-    try:
-        with safe_open(path, framework="pt") as file:
-            # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.
-            names, notes = file.keys() if tensors else (), file.metadata()
-            values = {name: file.get_tensor(name).clone() for name in names}
-        about = json.loads(notes["run"])
-        mark = files.fingerprint(notes["run"])
+    path, do = Path(folder) / "checkpoint.safetensors", "train again, or restore it"
+    with files.parsing(path, "the checkpoint of a run", do), safe_open(path, framework="pt") as file:
+        # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.
+        names, notes = file.keys() if tensors else (), file.metadata()
+        values = {name: file.get_tensor(name).clone() for name in names}
+        about, mark = json.loads(notes["run"]), files.fingerprint(notes["run"])
         if "hash" in about and (notes.get("mark") != mark or tensors and about["hash"] != _hash(values)):
             raise ValueError("other content than was written")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: expected the checkpoint of a run, found {error}; train again, or restore it") from None
     return files.formed(about, CHECKPOINT, path) | {"mark": mark}, values
 
 

@@ -127,24 +127,15 @@ class Task:
     presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
 
     def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
-        """A run of one method, not started yet: iterate over it, or call `.finish()`.
+        """A `Run` of one method, not started yet: iterate over it, or call `.finish()`.
 
-        Parameters
-        ----------
         method : a key of `METHODS`
         data : a folder, or what `load` or `prepare` gave; None: `load()`
         profile : "ci", "laptop" or "gpu"; None: the one that `I2PEMD_PROFILE` names
         folder : where to keep the run; None: in memory only
         settings : any field of the task's settings, such as steps=100 or weight=0.5
 
-        Returns
-        -------
-        Run
-
-        Raises
-        ------
-        BadInput
-            for an unknown method, profile or setting, and for data that cannot be used
+        Raises `BadInput` for an unknown method, profile or setting, and for data that cannot be used.
         """
         chosen = self.settings_for(method, profile, seed, settings)
         expect_room(chosen)

@@ -51,8 +51,6 @@ class State(StrEnum):
 class Worker:
     """Runs by name, of which those that train take turns, a step each.
 
-    Parameters
-    ----------
     say : called with what happens, as a dict of plain values:
         {"event": "settings", "run", "settings", "number"}, when a run is open and after each "set",
         {"event": "steps", "run", and what `Trained.news` says}, and {"event": "failed", "run", "do", "error"}, where a

@@ -144,12 +144,6 @@ class Prepared(Unchanging):
     dataset: Dataset | None = None
 
     @property
-    def padded(self):
-        """Names of the cases whose scan is less than `geometry.min_depth` slices deep, filled up with its minimum."""
-        ways = {case: _Way.between(case.source.affine, case.affine, case.image.shape) for case in self.cases}
-        return tuple(case.name for case, way in ways.items() if not way.within(_whole(case.source.shape))[0].all())
-
-    @property
     def assumed(self):
         """{name: what was taken to be so of its scan, as the file does not say it}; a compact file has none of this."""
         return {case.name: case.source.assumed for case in self.cases if case.source.assumed}
@@ -230,12 +224,11 @@ def prepare(dataset, geometry=None, progress=True, train=None):
     return Prepared.open(folder, dataset)
 
 
-def prepare_case(scan, geometry=None, moments=None):
+def prepare_case(scan, geometry, moments=None):
     """Read and prepare one scan, for a prediction -> `Case`. Raises `BadInput` for a scan that cannot be used.
 
     `moments` is the (mean, deviation) of its modality, from `Prepared.moments`, which `normalise="modality"` needs.
     """
-    geometry = geometry or Geometry()
     if geometry.normalise == "modality" and moments is None:
         raise BadInput("moments: expected (mean, deviation) for normalise='modality', found None; see Prepared.moments")
     scan.check()
