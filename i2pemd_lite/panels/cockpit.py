@@ -73,7 +73,7 @@ class Cockpit(Panel):
             self.buttons[label].on_click(lambda _, do=do: self._press(do))
         first = ["method", "run", "weight"]
         layout = [first, *([name for name in group if name not in first] for group in (start, watch, live))]
-        super().__init__("cockpit", self.controls, self._look, draw, describe, layout, size=(9.4, 5.6), shows=self._acting)
+        super().__init__("cockpit", self.controls, self._look, draw, describe, layout, (9.4, 5.6), shows=self._acting)
         self.children = [self.children[0], widgets.HBox(list(self.buttons.values())), *self.children[1:]]
         self._watch()
 

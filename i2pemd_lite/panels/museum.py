@@ -132,8 +132,8 @@ OURS, NAN, ZERO = RULES = ("keeps its prototype (ours)", "gets 0/0 = NaN", "gets
 
 
 class Absent(Exhibit):
-    """Prototypes over 32 batches of 16, all classes seen before the first. `share` of all instances are of the last class;
-    `absent` is one of `RULES`.
+    """Prototypes over 32 batches of 16, all classes seen before the first. `share` of all instances are of the last
+    class; `absent` is one of `RULES`.
 
     Ours is `PrototypeBank`. The other two take Eq. 10 for every class, in the batch or not, with 0/0 or 0 for the mean
     of nothing.

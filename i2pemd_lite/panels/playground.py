@@ -239,7 +239,7 @@ def draw(card, result):
     for n, (title, (curves, limits)) in enumerate(charts.items()):
         lines = [Line(name, step, np.array([getattr(look, term) for look in (mine, twin)[run]]), run, not run)
                  for name, term, run in curves]  # fmt: skip
-        draw_curves(card, title, [0.04 + 0.25 * n, 0.09, 0.2, 0.22], lines, EACH * PICTURES, title, limits)
+        draw_curves(card, title, [0.04 + 0.25 * n, 0.09, 0.2, 0.22], lines, (0, EACH * PICTURES), title, limits)
 
 
 def describe(result):
@@ -264,11 +264,13 @@ class Playground(Panel):
         self.named = choice("settings", [*NAMED, OWN], OWN)
         self.line = text("state, to copy and paste", "")
         super().__init__("playground", controls, compute, draw, describe, size=(9.4, 5.0), start=start)
-        first, more = self.boxes
-        more.children = (first.children[2], *more.children, self.line)
-        first.children = (*first.children[:2], self.named)
         self.named.observe(self._choose, "value")
         self.line.observe(self._read, "value")
+
+    def parted(self, shown):
+        """As of every panel, with the list of settings among the first, and the line of the state at the end."""
+        first, others = super().parted(shown)
+        return [*first[:2], self.named], [*first[2:], *others, self.line]
 
     def refresh(self):
         """As every panel; the list and the line say the state."""

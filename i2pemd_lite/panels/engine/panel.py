@@ -148,9 +148,13 @@ class Panel(widgets.VBox):
         """Put the controls that count on the page: the first at once, the others where there are more of them."""
         names = self._shows(self.state) if self._shows else self.controls
         self.shown = [name for row in self.rows for name in row if name in names]
-        shown = [self.controls[name] for name in self.shown]
-        self.boxes[0].children, self.boxes[1].children = shown[:FIRST], shown[FIRST:]
-        self.more.layout.display = "" if shown[FIRST:] else "none"
+        first, others = self.parted([self.controls[name] for name in self.shown])
+        self.boxes[0].children, self.boxes[1].children = first, others
+        self.more.layout.display = "" if others else "none"
+
+    def parted(self, shown):
+        """What is shown at once, and what is under "more"."""
+        return shown[:FIRST], shown[FIRST:]
 
     def _changed(self, _):
         if not self._quiet:
