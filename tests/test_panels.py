@@ -493,7 +493,7 @@ def test_masses_that_are_scaled_are_told_and_a_label_hides_the_sliders_that_it_r
     assert note() == ["p: masses / .9"] and panel.result.p == pytest.approx(np.array([5, 3, 1]) / 9)
     panel.set(p3=0.2)
     assert note() == []
-    hidden = lambda: [name for name, each in panel.controls.items() if each.layout.display == "none"]  # noqa: E731
+    hidden = lambda: [name for name in panel.controls if name not in panel.shown]  # noqa: E731
     panel.set(q1=0.6)
     assert note() == ["q: masses / 1.5"] and hidden() == []
     panel.set(label=2)

@@ -270,12 +270,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "printed": switch("Eq. 1 as printed, without the total flow", printed),
     }
 
-    def fit(_):
-        for control in masses[1].values():
-            control.layout.display = "none" if switches["label"].value else None
-
-    switches["label"].observe(fit, "value")
-    fit(None)
     rows = [*masses, costs, switches]
     controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
-    return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout)
+    return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout,
+                 shows=lambda state: controls.keys() - (masses[1] if state["label"] else ()))  # fmt: skip
