@@ -1,10 +1,10 @@
 """How long after a hand moves a slider the picture is another one: in JupyterLab, in a real browser.
 
-Each lesson is run whole under the ci profile. Then each slider of each panel (of several with one title, the first) is
-moved by the mouse, one step at a time, and the first of each panel by the keyboard too. (Not those of the cockpit,
-which steer a run and show in its next steps.) From the time stamp of the input event to the end of the first frame
-with the new picture decoded, all in the page. What the kernel needs for the same steps without a browser is beside:
-`compute` alone, and `kernel` for all that a step asks of it (compute, draw, words, SVG).
+Each lesson is run whole under the ci profile. Then each slider of each panel (of several with one title and the same
+sliders, the first) is moved by the mouse, one step at a time, and the first of each panel by the keyboard too. (Not
+those of the cockpit, which steer a run and show in its next steps.) From the time stamp of the input event to the end
+of the first frame with the new picture decoded, all in the page. What the kernel needs for the same steps without a
+browser is beside: `compute` alone, and `kernel` for all that a step asks of it (compute, draw, words, SVG).
 
 A row is marked when its 95th percentile is above 100 ms, of the conceptual panels of lessons 00 to 04 above 50 ms, or
 its compute above 16 ms. Without times: the slider acts
@@ -76,10 +76,10 @@ def in_browser(browser, lab, name, steps):
     lesson.run_all()
     for number, panel in enumerate(lesson.panels):
         title = panel.title
-        if title in known or title == "cockpit":
-            continue
-        known.add(title)
         ranges = [label for label in panel.sliders if panel.slider(label).locator(learner.RANGE).count()]
+        if (title, *ranges) in known or title == "cockpit":
+            continue
+        known.add((title, *ranges))
         for n, label in enumerate(ranges):
             before = panel.part(label)
             for way in ("mouse", "keyboard")[: 1 + (n == 0)]:
