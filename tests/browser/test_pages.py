@@ -83,7 +83,8 @@ def moving(folder):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("I2PEMD_MOVES", "1")
         panel = ground.panel()
-        (folder / "moves.html").write_text(render.page("ground", render.output({"data": panel._repr_mimebundle_()})))
+        shown = render.output({"data": panel._repr_mimebundle_()})
+    (folder / "moves.html").write_text(render.page("ground", f'<div class="outputs">{shown}</div>'))
     (folder / "bundle.html").write_text(f"<!DOCTYPE html>{panel._repr_mimebundle_()['text/html']}")
     return panel
 
@@ -103,6 +104,9 @@ def test_a_panel_moves_without_a_kernel(moving, folder, browser):
     assert float(words[1]) == ground.REACH and abs(float(words[0]) - 0.5) <= 0.5
     moving.set(right=float(words[0]), up=ground.REACH)
     assert same(page, moving.image.value)
+    page.set_viewport_size({"width": 400, "height": 900})
+    wide = "it => it.scrollWidth > it.clientWidth"
+    assert page.locator(".i2pemd-picture").evaluate(wide) and not page.locator(".outputs").evaluate(wide)
     page.emulate_media(media="print", color_scheme="dark")
     assert page.pdf() and shown(page) and still.is_visible() and page.locator(CONTROLS).count() == 0
     page.emulate_media(media="screen")

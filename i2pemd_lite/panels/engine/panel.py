@@ -240,7 +240,8 @@ class Panel(widgets.VBox):
         note_shown(self)
         moves = os.environ.get("I2PEMD_MOVES") == "1" and self.result is not None and not self.error.value
         still = STILL.format("a browser with JavaScript" if moves else "JupyterLab") * bool(self.controls)
-        page = html(self.image.value, self.words) + self.below(self.words, self.numbers) + still
+        picture = f'<div class="i2pemd-picture">{html(self.image.value, self.words)}</div>'
+        page = picture + self.below(self.words, self.numbers) + still
         return {
             **(super()._repr_mimebundle_() or {}),
             "text/html": moving.framed(page, self) if moves else page,
