@@ -243,6 +243,14 @@ def test_a_bad_line_is_told_and_the_state_stays(board, monkeypatch, line):
     assert board.error.value == "" and board.state == before
 
 
+def test_three_controls_are_there_at_once_and_all_others_under_more(board):
+    first, more = (box.children for box in board.boxes)
+    board.set(shift=0.7)
+    assert [first, more] == [box.children for box in board.boxes]
+    assert first == (board.controls["step"], board.controls["weight"], board.named) and more[-1] is board.line
+    assert {*first, *more} == {*board.controls.values(), board.named, board.line}
+
+
 def test_list_line_and_controls_say_the_same():
     panel = playground.panel(step=0)
     assert (panel.named.value, panel.line.value) == ("as it opens", "step=0 weight=1")
