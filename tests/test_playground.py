@@ -1,7 +1,10 @@
 """The playground: its training against NumPy, its state as a line of text, regions, and what its challenges take."""
 
+import base64
+import json
 import re
 import threading
+import zlib
 from html import unescape
 
 import numpy as np
@@ -20,6 +23,7 @@ from i2pemd_lite.course.ask.challenge import challenges
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import playground
+from i2pemd_lite.panels.engine import moving
 from i2pemd_lite.panels.playground import NAMED, OWN, START, Training, called, settings, written
 
 EXACT = 1e-9  # of float64 sums of a hundred terms
@@ -241,6 +245,22 @@ def test_a_bad_line_is_told_and_the_state_stays(board, monkeypatch, line):
     assert board.state == before and "expected" in unescape(board.error.value)
     board.line.value = good
     assert board.error.value == "" and board.state == before
+
+
+def test_three_controls_are_there_at_once_and_all_others_under_more(board):
+    first, more = (box.children for box in board.boxes)
+    board.set(shift=0.7)
+    assert [first, more] == [box.children for box in board.boxes]
+    assert first == (board.controls["step"], board.controls["weight"], board.named) and more[-1] is board.line
+    assert {*first, *more} == {*board.controls.values(), board.named, board.line}
+
+
+def test_a_page_has_the_whole_film_first(board):
+    page = moving.recorded(board)
+    kept = {each["label"]: len(each["words"]) for each in page["controls"]}
+    assert kept == {"step of the picture": 41, "λ": 10, "normalise CT and MR": 2, "G": 3}
+    frames = list(json.loads(zlib.decompress(base64.b64decode(page["packed"])))["frames"])
+    assert frames[:41] == ["", *(f"0:{n}" for n in range(1, 41))]
 
 
 def test_list_line_and_controls_say_the_same():

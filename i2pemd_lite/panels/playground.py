@@ -260,6 +260,8 @@ def describe(result):
 class Playground(Panel):
     """The panel, with a list of named states and the state as a line of text, to copy and to paste."""
 
+    on_pages = ("step", "weight", "norm", "ground")  # each other value is a training of its own, and takes long
+
     def __init__(self, controls, start):
         self.named = choice("settings", [*NAMED, OWN], OWN)
         self.line = text("state, to copy and paste", "")

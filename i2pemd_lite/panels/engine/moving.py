@@ -31,7 +31,8 @@ def recorded(panel):
     the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their
     order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
     """
-    there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in panel.shown}
+    names = [name for name in panel.shown if panel.on_pages is None or name in panel.on_pages]
+    there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in names}
     controls = {name: each for name, each in there.items() if each}
     state, until, packer, parts = panel.state, time.process_time() + SECONDS, zlib.compressobj(9), []
     seen, moves = {}, set()
@@ -64,8 +65,10 @@ def recorded(panel):
 
 
 def _moves(controls, rows):
-    """Which positions are recorded, as {name: position}, what matters most first: a few of every control."""
-    alone = ((name, i) for count in (APART, ALONE) for name, each in controls.items() for i in _some(each, count))
+    """Which positions are recorded, as {name: position}, in order: films, then a few of every control."""
+    films = {name: each for name, each in controls.items() if each["plays"]}
+    passes = (films, ALONE), (controls, APART), (controls, ALONE)
+    alone = ((name, i) for some, count in passes for name, each in some.items() for i in _some(each, count))
     yield from ({name: i} for name, i in dict.fromkeys(alone) if i != controls[name]["at"])
     row = {name: n for n, names in enumerate(rows) for name in names}
     for pair in sorted(itertools.combinations(controls, 2), key=lambda pair: row.get(pair[0]) != row.get(pair[1])):

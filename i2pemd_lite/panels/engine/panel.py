@@ -75,6 +75,7 @@ class Panel(widgets.VBox):
 
     complaint = ""  # what stands under the controls though the picture could be drawn
     kernel_only = {}  # {name of a control: its values whose picture a page without a kernel does not have}
+    on_pages = None  # names of the controls that such a page has; None: all that are shown
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None,
                  shows=None):  # fmt: skip
