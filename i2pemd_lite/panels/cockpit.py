@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
+from itertools import filterfalse
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -273,8 +274,8 @@ class Cockpit(Panel):
         self._quiet, self._following = quiet, False
 
     def _acting(self, state):
-        track = self.tracks.get(state["run"])
-        return [name for name in state if name not in self.live or track is not None and track.acts(name)]
+        track, watch = self.tracks.get(state["run"]), curves.controls(SHOWN[state["task"]], ()).keys() - {"run"}
+        return state.keys() - (watch | self.live.keys() if track is None else set(filterfalse(track.acts, self.live)))
 
     def _steer(self, name, value):
         track = self.chosen
