@@ -14,6 +14,7 @@ from controls import ends, unseen
 from i2pemd_lite import classification, segmentation
 from i2pemd_lite.files import BadInput, run_lock
 from i2pemd_lite.panels import cockpit
+from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.runs.worker import Worker
 
 
@@ -264,7 +265,7 @@ def test_controls_that_a_task_has_not_are_not_shown(runs, tmp_path):
     board.controls["task"].value = "classification"
     assert shown(board) == ["weight", "momentum", "tau_low", "tau_high", "top", "learning_rate"]
     assert board.controls["run"].options == ("skin", "skin 2")
-    assert shown(cockpit.cockpit(tmp_path / "none")) == []
+    assert cockpit.cockpit(tmp_path / "none").shown == ["method", "run", "task", "profile", "steps", "data", "name"]
 
 
 @pytest.mark.parametrize(
@@ -282,6 +283,16 @@ def test_only_controls_that_the_method_reads_are_shown(runs, method, own):
     hidden = {name: board.live[name] for name in board.live.keys() - {*shown(board), "learning_rate"}}
     board.set(**{name: control.min for name, control in hidden.items()})
     assert board.chosen.settings == before  # as Reset does
+
+
+def test_three_controls_are_there_at_first_and_the_others_one_click_away():
+    controls = {name: slider(name, 0, 0, 5, 1) for name in "abcd"}
+    panel = Panel("four", controls, dict, lambda card, result: None, lambda result: ("", {}))
+    first, rest = (box.children for box in panel.boxes)
+    assert [each.description for each in first] == ["a", "b", "c"] and rest == (controls["d"],)
+    assert (rest_shown := panel.boxes[1].layout).display == "none" and panel.more.layout.display == ""
+    panel.more.value = True
+    assert rest_shown.display == ""
 
 
 def test_every_control_works_at_both_ends_and_in_the_middle(runs):

@@ -7,11 +7,11 @@ from i2pemd_lite import classification, segmentation
 
 LONG = {"profile": "ci", "steps": 600, "schedule": "step", "decay": 1.0}
 SEGMENTATION = {"width": 2, "dim": 4, "batch": 2}
-CLASSIFICATION = {"size": 12, "width": 4, "labelled": 14, "unlabelled": 12, "tau_low": 0.15, "tau_high": 0.2, "top": 6,
+CLASSIFICATION = {"size": 12, "width": 4, "labelled": 14, "unlabelled": 12, "tau_low": 0.15, "tau_high": 0.2, "top": 4,
                   "share": 0.75, "flex_tau": 0.18, "flex_warm_up": False}  # fmt: skip
 OTHER = {  # another value of each setting that is not read by all
     "weight": 0.3, "momentum": 0.1, "pool": "in turn", "first": "zeros", "weight_i2ped": 0.5, "weight_kd": 5.0,
-    "temperature": 4.0, "fixed": 0.5, "forward": "apart", "tau_low": 0.165, "tau_high": 0.17, "top": 1,
+    "temperature": 4.0, "fixed": 0.5, "forward": "apart", "tau_low": 0.1965, "tau_high": 0.197, "top": 1,
     "mean_over": "selected", "features": "strong", "prototypes": "first", "n_ops": 1, "magnitude": 2, "cutout": 0.5,
     "flex_tau": 0.3, "flex_warm_up": True, "mt_weight": 3.0, "src_weight": 9.0, "ua_weight": 50.0, "ua_passes": 1,
     "ua_on": "all", "vat_weight": 9.0, "vat_entropy": 1.0, "vat_xi": 0.1, "vat_epsilon": 1.0, "mix_weight": 3.0,

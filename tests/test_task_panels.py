@@ -498,7 +498,7 @@ def test_the_slider_sets_lambda_of_the_chosen_run_and_a_change_is_marked(scans):
     curves.controls["weight"].value = 0.25
     assert one.settings.weight == 0.25
     curves.go(5)
-    assert curves.result.changes == [(4, "λ .25")]
+    assert curves.result.changes == [(3, "steps 8"), (4, "λ .25")]  # a fork has changed its own
     curves.add("two", two)
     assert curves.state["run"] == "two" and curves.state["weight"] == 3.0
     assert (one.settings.weight, two.settings.weight) == (0.25, 3.0)
@@ -526,7 +526,7 @@ def test_a_fork_shares_the_curves_of_its_beginning(scans):
     curves.set(show="dice", smooth=1)
     run_line, fork_line = curves.result.losses
     np.testing.assert_array_equal(fork_line.y[:-1], run_line.y)
-    assert curves.result.changes == [(5, "λ 0")]
+    assert curves.result.changes == [(3, "steps 8"), (5, "λ 0")]
 
 
 def test_the_button_trains_in_the_background_and_pauses(scans):

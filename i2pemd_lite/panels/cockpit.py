@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
+from itertools import filterfalse
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -67,6 +68,7 @@ class Cockpit(Panel):
         for name, control in live.items():
             control.observe(lambda change, name=name: self._steer(name, change["new"]), "value")
         self.live, self.controls = live, {**start, **watch, **live}
+        self.curves = self.controls.keys() - start.keys() - {"run"}
         self._follow_run()
         for do, (label, words, _) in BUTTONS.items():
             self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "84px"})
@@ -255,9 +257,8 @@ class Cockpit(Panel):
     def _other_task(self, change):
         shown = SHOWN[change["new"]]
         self.offer("method", list(shown.task.methods), BEST[change["new"]])
-        for name, control in curves.controls(shown, ()).items():
-            if name in ("show", "measure"):
-                self.offer(name, control.options, control.value)
+        for name, options in curves.offers(shown).items():
+            self.offer(name, options, options[0])
         self._choose()
 
     def _follow_run(self):
@@ -273,8 +274,9 @@ class Cockpit(Panel):
         self._quiet, self._following = quiet, False
 
     def _acting(self, state):
+        """Without a run only what begins one; else all but what its method ignores."""
         track = self.tracks.get(state["run"])
-        return [name for name in state if name not in self.live or track is not None and track.acts(name)]
+        return state.keys() - (self.curves if track is None else set(filterfalse(track.acts, self.live)))
 
     def _steer(self, name, value):
         track = self.chosen

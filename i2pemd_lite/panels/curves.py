@@ -58,13 +58,18 @@ def column(rows, name, smooth=1, window=(0, np.inf)):
     return np.array([rows[n]["step"] for n in at], dtype=float), np.array(y, dtype=float)
 
 
+def offers(shown):
+    """Which losses, and which figures on held-back data, can be chosen."""
+    return {"show": [ALL, *shown.losses], "measure": list(shown.measures)}
+
+
 def controls(shown, names):
-    """What is watched of the runs of these names: in one row what is there at first, in the other what is not."""
-    first = next(iter(names), None)
+    """The controls of what is watched of the runs of these names, as `watched` has them in its state."""
+    show, measure = offers(shown).values()
     return {
-        "run": choice("run", list(names), first),
-        "show": choice("losses", [ALL, *shown.losses], ALL),
-        "measure": choice("held back", list(shown.measures), next(iter(shown.measures))),
+        "run": choice("run", list(names), next(iter(names), None)),
+        "show": choice("losses", show, ALL),
+        "measure": choice("held back", measure, measure[0]),
         "beside": choice("beside it", [OTHERS, *names], OTHERS),
         "smooth": slider("mean over (steps)", 5, 1, 50, 1),
         "zoom": steps("zoom", ZOOMS, 1),

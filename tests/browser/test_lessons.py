@@ -70,11 +70,11 @@ EXCUSED = {
     ("ground distance", "scale all by"): "it leaves G, and so the words, as they are: that is what the lesson is about",
     ("training", "λ of this run"): "it steers the next steps of a run, and shows only in those",
     ("cockpit", "λ"): "it steers the next steps of a run, and shows only in those",
-    ("cockpit", "momentum α"): "as λ",
+    ("cockpit", "α"): "as λ",
     ("cockpit", "learning rate"): "as λ",
     ("cockpit", "τ_low"): "as λ",
     ("cockpit", "τ_high"): "as λ",
-    ("cockpit", "T (nearest)"): "as λ",
+    ("cockpit", "T"): "as λ",
 }
 """Sliders that may leave the picture or the words as they are, with the reason; every other one must change them."""
 
