@@ -248,7 +248,7 @@ def drawn(card, result):
 
 def test_where_time_is_short_every_control_has_some_positions(monkeypatch):
     monkeypatch.setenv("I2PEMD_MOVES", "1")
-    monkeypatch.setattr(moving, "BYTES", 30_000)
+    monkeypatch.setattr(moving, "BYTES", 40_000)
     moves, told = moves_of(ground.panel()._repr_mimebundle_()["text/html"])
     assert len(told["frames"]) < 60 < sum(len(each["words"]) for each in moves["controls"])
     assert all(each["moves"] for each in moves["controls"])
