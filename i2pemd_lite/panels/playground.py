@@ -23,11 +23,10 @@ from i2pemd_lite.panels.engine.slider import pairs, text
 from i2pemd_lite.prototypes import PrototypeBank
 
 PICTURES, EACH, HIDDEN = 40, 3, 16  # pictures of a training, its steps between two, hidden units
-TRAIN, TEST = 12, 100  # points of a class and modality
-SIZES = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # of a window of features: it seldom changes
+TRAIN, TEST, DRAWN = 12, 100, slice(None, None, 10)  # points of a class and modality, and those that are drawn
 FILLS = (style.SHADE, style.PAPER, style.BAND)  # of regions, one after the other
-START = {"step": PICTURES, "weight": 1, "norm": "joint", "shift": 1.0, "alike": 0.5, "ground": "learned", "alpha": 0.8,
-         "rate": 0.05, "classes": 4, "noise": 0.6, "seed": 0}  # fmt: skip
+START = {"picture": PICTURES, "weight": 1, "norm": "joint", "shift": 1.0, "alike": 0.5, "ground": "learned",
+         "alpha": 0.8, "rate": 0.05, "classes": 4, "noise": 0.6, "seed": 0}  # fmt: skip
 TWIN = {"weight": 0, "ground": "none"}
 OWN = "your own"
 NAMED = {
@@ -58,16 +57,20 @@ def points(classes, shift, alike, noise, seed, count):
     return torch.from_numpy(x), torch.from_numpy(y)
 
 
+_turn = threading.Lock()  # JupyterLab moves sliders in a thread of its own
+
+
 @contextmanager
 def alone():
-    """Within it torch works in one thread, as a setting of the calling thread, which is put back: for so small a
-    network several threads wait for each other (on two busy cores 2 s a training, in place of 0.25)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    """Within it torch works in one thread, and nobody else is within it; what was set before is put back. For so small
+    a network several threads wait for each other: on two busy cores for 2 to 10 s a training, in place of 0.3."""
+    with _turn:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 class Training:
@@ -90,7 +93,7 @@ class Training:
         self.speed = [torch.zeros_like(w) for w in self.weights]
         for w in self.weights:
             w.requires_grad_()
-        self.bank, self.lock, self._looks = PrototypeBank(classes, 2, alpha).double(), threading.Lock(), []
+        self.bank, self._looks = PrototypeBank(classes, 2, alpha).double(), []
         self.bank.update(self.forward(self.x)[0], self.y)
 
     def forward(self, x):
@@ -123,7 +126,7 @@ class Training:
 
     def looks(self, n):
         """What it was in the pictures 0 to n."""
-        with self.lock, alone():  # JupyterLab moves sliders in a thread of its own
+        with alone():
             while len(self._looks) <= n:
                 for _ in range(EACH * bool(self._looks)):
                     self.step()
@@ -145,7 +148,7 @@ class Training:
         }  # fmt: skip
         return SimpleNamespace(
             **{name: float(number) for name, number in numbers.items()}, accuracy=float(ct + mr) / 2,
-            features=features[::8].numpy(), wrong=(guess != y)[::8].numpy(), ground=self.costs().numpy(),
+            features=features[DRAWN].numpy(), wrong=(guess != y)[DRAWN].numpy(), ground=self.costs().numpy(),
             prototypes=self.bank.prototypes.numpy().copy(), lines=self.weights[2].detach().numpy().copy(),
             offsets=self.weights[5].detach().numpy().copy())  # fmt: skip
 
@@ -158,7 +161,7 @@ def training(**settings):
 
 def settings(state):
     """What of a state a training is made of."""
-    return {name: value for name, value in state.items() if name != "step"}
+    return {name: value for name, value in state.items() if name != "picture"}
 
 
 def ended(state, seed):
@@ -168,6 +171,19 @@ def ended(state, seed):
         for _ in range(EACH * PICTURES):
             one.step()
         return one.look()
+
+
+def compared(state, other, figure, seeds):
+    """How far a figure of a state is from that of another one at the end of training, from the same seeds.
+
+    other : what differs from the state, such as TWIN;  figure : one of a look, such as "harm"
+
+    Returns the mean of the differences and its standard error, both as parts of the other's mean, and in how many seeds
+    the figure is lower than the other's.
+    """
+    mine, theirs = ([getattr(ended(each, seed), figure) for seed in seeds] for each in (state, state | other))
+    difference = np.subtract(mine, theirs) / np.mean(theirs)
+    return difference.mean(), difference.std(ddof=1) / len(difference) ** 0.5, int((difference < 0).sum())
 
 
 def region(look, k, half):
@@ -186,18 +202,19 @@ def region(look, k, half):
 
 
 def compute(state):
-    """The pictures of a training and of its twin up to the step of the state, and the points that it learns from."""
+    """The pictures of a training and of its twin up to that of the state, and the points that it learns from."""
     both = training(**settings(state)), training(**settings(state) | TWIN)
-    mine, twin = (each.looks(state["step"]) for each in both)
+    mine, twin = (each.looks(state["picture"]) for each in both)
     return SimpleNamespace(mine=mine, twin=twin, points=both[0].x.numpy(), labels=both[0].y.numpy(),
-                           step=state["step"], weight=state["weight"])  # fmt: skip
+                           picture=state["picture"], weight=None if state["ground"] == "none" else state["weight"])
 
 
 def _plane(card, name, left, title, looks):
     """The features of held-back points in the regions of the classes, with the prototypes and their tracks."""
     look, tracks = looks[-1], np.array([each.prototypes for each in looks])
     reach, half = max(np.abs(look.features).max(), np.abs(tracks).max()), len(look.features) // 2
-    size = next((size for size in SIZES if size > 1.02 * reach), SIZES[-1])
+    power = 2.0 ** np.floor(np.log2(1.02 * reach))
+    size = next(size for size in (power, 1.5 * power, 2 * power) if size >= 1.02 * reach)  # which seldom changes
     plane = card.plane(name, [left, 0.42, 0.245, 0.48], "framed", xlim=(-size, size), ylim=(-size, size), title=title)
     areas = {k: area for k in range(len(look.ground)) if len(area := region(look, k, size))}
     plane.polygons(areas.values(), fc=[FILLS[k % len(FILLS)] for k in areas], ec=style.LINE, lw=0.8)
@@ -223,7 +240,8 @@ def draw(card, result):
         plane.points(*x.T, ms=4.5, alpha=0.8, **mark | {"mew": 1.4})
         for k in range(K):
             plane.text(*x[y == k].mean(0), k + 1, 11, mark["color"], "bold", "center", "center", halo=True)
-    _plane(card, "features", 0.27, f"Features, with λ = {style.number(result.weight)}", mine)
+    title = "without I2PEMD" if result.weight is None else f"with λ = {style.number(result.weight)}"
+    _plane(card, "features", 0.27, f"Features, {title}", mine)
     _plane(card, "twin", 0.53, "Its twin: the same, with λ = 0", twin)
     matrix = card.plane("G", [0.825, 0.50, 0.165, 0.32], "blank", title="G: costs of mistakes")
     matrix.matrix(mine[-1].ground, *[style.names("c", K)] * 2, size=8.5)
@@ -231,7 +249,7 @@ def draw(card, result):
 
     step = EACH * np.arange(len(mine))
     charts = {
-        "Loss": ([("CE", "ce", 0), ("I2PEMD", "i2pemd", 0), ("CE, twin", "ce", 1)], (0, 10)),
+        "Loss": ([("CE", "ce", 0), ("I2PEMD", "i2pemd", 0), ("CE, twin", "ce", 1)], None),
         "Accuracy (%)": ([("CT", "ct", 0), ("MR", "mr", 0), ("CT, twin", "ct", 1), ("MR, twin", "mr", 1)], (0, 100)),
         "MMD of CT and MR": ([("yours", "mmd", 0), ("twin", "mmd", 1)], (0, 10)),
         "Harm of the predictions": ([("yours", "harm", 0), ("twin", "harm", 1)], (0, 1)),
@@ -245,9 +263,11 @@ def draw(card, result):
 def describe(result):
     """How far the training and its twin have come, and all figures of both."""
     mine, twin = result.mine[-1], result.twin[-1]
-    words = f"After {EACH * result.step} of {EACH * PICTURES} steps: "
+    words = f"After {EACH * result.picture} of {EACH * PICTURES} steps: "
     words += f"{mine.accuracy:.1f} % of the held-back points are right, and {twin.accuracy:.1f} % in the twin. "
     words += f"The predictions of the twin do a harm of {twin.harm:.3f}, and these {mine.harm:.3f}."
+    if mine.ce > (guessing := np.log(len(mine.ground))):
+        words += f" Its cross-entropy of {mine.ce:.3g} is above {guessing:.3g}, that of guessing."
     digits = {
         "accuracy, %": ("accuracy", 1), "MMD": ("mmd", 3), "harm of the predictions": ("harm", 3),
         "accuracy of CT, %": ("ct", 1), "accuracy of MR, %": ("mr", 1), "harm of the decisions": ("decided", 3),
@@ -260,12 +280,13 @@ def describe(result):
 class Playground(Panel):
     """The panel, with a list of named states and the state as a line of text, to copy and to paste."""
 
-    on_pages = ("step", "weight", "norm", "ground")  # each other value is a training of its own, and takes long
+    on_pages = ("picture", "weight", "norm", "ground")  # each other value is a training of its own, and takes long
 
     def __init__(self, controls, start):
         self.named = choice("settings", [*NAMED, OWN], OWN)
         self.line = text("state, to copy and paste", "")
-        super().__init__("playground", controls, compute, draw, describe, size=(9.4, 5.0), start=start)
+        super().__init__("playground", controls, compute, draw, describe, size=(9.4, 5.0), start=start,
+                         shows=lambda state: controls.keys() - ({"weight"} if state["ground"] == "none" else ()))
         self.named.observe(self._choose, "value")
         self.line.observe(self._read, "value")
 
@@ -287,7 +308,9 @@ class Playground(Panel):
         try:
             state = self.read(change["new"])
         except BadInput as error:
+            self.line.add_class("i2pemd-wrong")
             return self._report(error)
+        self.line.remove_class("i2pemd-wrong")
         self._typed(None)
         if state != self.state:
             self.set(**state)
@@ -302,7 +325,7 @@ class Playground(Panel):
                 raise BadInput(f"state: expected words such as weight=20, with {names} before =, found {word!r}; copy "
                                "the whole line")  # fmt: skip
             control = self.controls[name]
-            if not isinstance(START[name], str) and re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?", value):
+            if not isinstance(START[name], str) and re.fullmatch(NUMBER, value):
                 value = float(value) if float(value) % 1 else int(float(value))
             if hasattr(control, "options"):
                 offered = [option for _, option in pairs(control.options)]
@@ -319,8 +342,8 @@ class Playground(Panel):
 
 
 def called(state):
-    """The name of a state, whatever its step and its seed; OWN for one without."""
-    plain = state | {name: START[name] for name in ("step", "seed")}
+    """The name of a state, whatever its picture and its seed; OWN for one without."""
+    plain = state | {name: START[name] for name in ("picture", "seed")}
     return next((name for name, other in NAMED.items() if START | other == plain), OWN)
 
 
@@ -339,7 +362,7 @@ def written(state):
 def panel(**start):
     """The playground; values in `start` set controls."""
     controls = {
-        "step": slider("step of the picture", START["step"], 0, PICTURES, 1, plays=True),
+        "picture": slider("picture", START["picture"], 0, PICTURES, 1, plays=True),
         "weight": steps("λ", [0, 0.1, 0.5, 1, 2, 5, 10, 20, 50, 100], START["weight"]),
         "norm": choice("normalise CT and MR", [("together", "joint"), ("each by its own", "separate")], START["norm"]),
         "shift": slider("MR is moved by", START["shift"], 0.0, 1.5, 0.1),

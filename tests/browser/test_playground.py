@@ -10,11 +10,11 @@ from browser import lab as learner
 
 CELLS = [
     "from i2pemd_lite.course import challenges, start\nfrom i2pemd_lite.panels import playground\nstart()",
-    "board = playground.panel(step=0)\nboard",
+    "board = playground.panel(picture=0)\nboard",
     'display(*challenges("00", board))',
     "import time\ntime.sleep(3)",
 ]
-STEP, STATE = "step of the picture", "state, to copy and paste"
+PICTURE, STATE = "picture", "state, to copy and paste"
 
 
 @pytest.fixture(scope="module")
@@ -32,44 +32,45 @@ def panel(lesson):
     return lesson.panel("playground")
 
 
-def step_of(panel):
-    return int(panel.value(STEP))
+def picture_of(panel):
+    return int(panel.value(PICTURE))
 
 
-def wait_for_step(panel, low, seconds=30):
+def wait_for_picture(panel, low, seconds=30):
     until = time.monotonic() + seconds
-    while step_of(panel) < low:
-        assert time.monotonic() < until, f"step {step_of(panel)} of {low}"
+    while picture_of(panel) < low:
+        assert time.monotonic() < until, f"picture {picture_of(panel)} of {low}"
         time.sleep(0.02)
 
 
 def test_it_plays_pauses_and_resets(panel):
-    button = panel.box.get_by_role("button", name=f"play {STEP}")
+    button = panel.box.get_by_role("button", name=f"play {PICTURE}")
     panel.show()
     button.click()
-    wait_for_step(panel, 5)
-    panel.box.get_by_role("button", name=f"pause {STEP}").click()
+    wait_for_picture(panel, 5)
+    panel.box.get_by_role("button", name=f"pause {PICTURE}").click()
     panel.rest()
-    paused = step_of(panel)
+    paused = picture_of(panel)
     time.sleep(0.5)  # more than three steps
-    assert step_of(panel) == paused < 40 and panel.status.startswith(f"After {3 * paused} of 120 steps")
+    assert picture_of(panel) == paused < 40 and panel.status.startswith(f"After {3 * paused} of 120 steps")
     panel.change(lambda: panel.click("Reset"))
-    assert step_of(panel) == 0 and panel.status.startswith("After 0 of 120 steps")
+    assert picture_of(panel) == 0 and panel.status.startswith("After 0 of 120 steps")
     button.click()
-    wait_for_step(panel, 40)
+    wait_for_picture(panel, 40)
     panel.rest()
     assert panel.status.startswith("After 120 of 120 steps") and panel.alert == ""
 
 
 def test_a_state_is_pasted_and_what_is_none_is_told(panel):
-    panel.change(lambda: panel.type(STATE, "step=7 weight=20 norm=separate seed=3"))
-    assert step_of(panel) == 7 and panel.value("λ") == "20" and panel.value("seed") == "3"
+    panel.change(lambda: panel.type(STATE, "picture=7 weight=20 norm=separate seed=3"))
+    assert picture_of(panel) == 7 and panel.value("λ") == "20" and panel.value("seed") == "3"
     before = panel.rest()
     panel.type(STATE, "weight=plenty")
     panel.box.locator(learner.ALERT).filter(has_text="expected one of 0, 0.1, 0.5").wait_for()
     assert panel.rest() == before
     panel.change(lambda: panel.drag("λ", 0.0))
-    assert panel.alert == "" and panel.box.get_by_label(STATE).input_value() == "step=7 weight=0 norm=separate seed=3"
+    assert panel.alert == ""
+    assert panel.box.get_by_label(STATE).input_value() == "picture=7 weight=0 norm=separate seed=3"
 
 
 WON = {
@@ -102,7 +103,7 @@ def test_it_answers_while_a_cell_runs(lesson, panel):
     cell.locator(".cm-content").click()
     lesson.page.keyboard.press("Shift+Enter")
     cell.locator(".jp-InputPrompt").filter(has_text="[*]").wait_for(timeout=5_000)
-    panel.press(STEP, "ArrowRight")
+    panel.press(PICTURE, "ArrowRight")
     panel.box.locator(learner.STATUS).filter(has_text="After 3 of 120 steps").wait_for(timeout=10_000)
     assert "[*]" in cell.locator(".jp-InputPrompt").text_content()
 

@@ -14,7 +14,7 @@ from i2pemd_lite.panels.engine.panel import alert
 class Challenge(widgets.VBox):
     """One challenge of a lesson (`exercises.Challenge`), and a button that judges the panel as it is.
 
-    Where no learner is there to move the panel, nothing is judged. After a judgement it has `right` and `verdict`.
+    After a judgement it has `right` and `verdict`.
     """
 
     right, verdict = False, ""
@@ -43,8 +43,8 @@ class Challenge(widgets.VBox):
         progress.record("check", self.name, right=self.right, finding=said, hint=int(not self.right))
 
     def _repr_mimebundle_(self, **_):
-        html = f"<p><b>Challenge {self.name}.</b> {escape(self.challenge.question)}</p>"
-        plain = f"Challenge {self.name}. {self.challenge.question}"
+        plain = f"Challenge {self.name}. {self.challenge.question} It is judged in JupyterLab."
+        html = f"<p><b>Challenge {self.name}.</b> {escape(plain.removeprefix(f'Challenge {self.name}. '))}</p>"
         return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": plain}
 
 

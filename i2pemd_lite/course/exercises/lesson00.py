@@ -143,10 +143,9 @@ def _hurts(state):
 def _helps(state):
     if _without(state):
         return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
-    mine, twin = (_ends(each, "harm") for each in (state, state | playground.TWIN))
-    change = mine.mean() / twin.mean() - 1
-    said = f"The harm is lower in {(mine < twin).sum()} of {len(SEEDS)} seeds, and changes by {change:+.0%} on average."
-    return bool((mine < twin).all() and change <= -0.1), said
+    change, _, lower = playground.compared(state, playground.TWIN, "harm", SEEDS)
+    said = f"The harm is lower in {lower} of {len(SEEDS)} seeds, and changes by {change:+.0%} on average."
+    return bool(lower >= len(SEEDS) - 1 and change <= -0.05), said
 
 
 CHALLENGES = {
@@ -161,7 +160,7 @@ CHALLENGES = {
         _hurts),
     "00f": Challenge(
         "Find a state in which I2PEMD helps: the harm of the predictions at the end of training is lower than the "
-        "twin's in each of five seeds of the judge's own, and on average by 10 % or more. The twin has the same "
-        "learning rate.",
+        "twin's in at least four of five seeds of the judge's own, and on average by 5 % or more. The twin has the "
+        "same learning rate.",
         _helps),
 }  # fmt: skip
