@@ -52,9 +52,9 @@ def test_it_plays_pauses_and_resets(panel):
     panel.rest()
     paused = step_of(panel)
     time.sleep(0.5)  # more than three steps
-    assert step_of(panel) == paused < 40 and panel.status.startswith(f"After {3 * paused} of 120 steps")
+    assert step_of(panel) == paused < 40 and f"Picture {paused} of 40, after {3 * paused} of 120 steps" in panel.status
     panel.change(lambda: panel.click("Reset"))
-    assert step_of(panel) == 0 and panel.status.startswith("After 0 of 120 steps")
+    assert step_of(panel) == 0 and panel.status.startswith("Picture 0 of 40, after 0 of 120 steps")
     button.click()
     wait_for_step(panel, 40)
     panel.rest()
