@@ -58,7 +58,7 @@ def test_it_plays_pauses_and_resets(panel):
     button.click()
     wait_for_step(panel, 40)
     panel.rest()
-    assert panel.status.startswith("After 120 of 120 steps") and panel.alert == ""
+    assert panel.status.startswith("Picture 40 of 40, after 120 of 120 steps") and panel.alert == ""
 
 
 def test_a_state_is_pasted_and_what_is_none_is_told(panel):
