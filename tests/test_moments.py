@@ -417,6 +417,19 @@ def test_a_prototype_outside_of_the_clouds_is_in_the_picture(trained):
     assert (low <= film.prototypes[-1]).all() and (film.prototypes[-1] <= high).all()
 
 
+def test_no_name_lies_on_a_prototype_or_another_name_or_leaves_the_frame():
+    random = np.random.default_rng(0)
+    names = panel.LOOKS["classification"].classes
+    half = np.array([[4 * len(name), 7] for name in names])
+    for spread in (10, 40, 120):
+        places = 136 + random.uniform(-spread, spread, (len(names), 2))
+        middles = panel.beside(places, names, [[0, 272], [272, 0]])
+        assert (middles >= half).all() and (middles + half <= 272).all()
+        assert not (np.abs(middles[:, None] - places) < half[:, None] + 6).all(-1).any()
+        covers = (np.abs(middles[:, None] - middles) < half[:, None] + half).all(-1)
+        assert (covers == np.eye(len(names), dtype=bool)).all()
+
+
 def test_the_gap_is_the_mmd_of_the_marks_that_are_drawn(trained):
     run, shown = saved(trained["segmentation"][1]), panel.scrub(trained["segmentation"][1])
     for moment in run.moments:

@@ -147,7 +147,7 @@ def draw_watched(card, result, losses, scores):
 
 
 def draw_curves(card, name, box, lines, window, title="", limits=None, changes=()):
-    """The lines that have points in a plane of a window of steps, each with its label at its right end.
+    """The lines that have points in a plane of a window of steps, each with its label to the right of all.
 
     With `limits`, of what the values can be, the axis has as many tenths of it as hold them; without, it is logarithmic
     between powers of two. Each (step, words) of `changes` is a thin vertical line, with its words above all curves.
@@ -163,13 +163,14 @@ def draw_curves(card, name, box, lines, window, title="", limits=None, changes=(
     bottom, height = scale(low), scale(high) - scale(low)
     ends = [(scale(max(line.y[-1], low)) - bottom) / height for line in lines]
     ends = style.apart([max(end, gap / 2) for end in ends], gap, 1.0)  # clear of the axis
+    aside = max((line.x[-1] for line in lines), default=0) + 0.05 * wide  # of all lines, so that no name lies on one
     for line, end in zip(lines, ends, strict=True):
         ink, width = (style.BLACK, 1.6) if line.heavy else (style.QUIET, 1.0)
         y, marker = np.maximum(line.y, low), "o" if len(line.x) < 12 else ""
         plane.line(line.x, y, ls=LINES[line.style % 4], lw=width, color=ink, marker=marker, ms=3)
-        at = line.x[-1] + 0.05 * wide, back(bottom + end * height)
-        plane.line([line.x[-1] + 0.01 * wide, at[0] - 0.01 * wide], [y[-1], at[1]], color=style.LINE, lw=0.7)
-        plane.text(*at, line.label, color=ink, size=8, va="center")
+        up = back(bottom + end * height)
+        plane.line([line.x[-1] + 0.01 * wide, aside - 0.01 * wide], [y[-1], up], color=style.LINE, lw=0.7)
+        plane.text(aside, up, line.label, color=ink, size=8, va="center")
     for n, (step, words) in enumerate(changes):
         top = back(bottom + (1 - gap * (1 + n % 3)) * height)
         plane.line([step, step], [low, top], color=style.QUIET, lw=0.8, zorder=2.1)

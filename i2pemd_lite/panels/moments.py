@@ -197,21 +197,40 @@ def draw(card, result):
 
 
 def _draw_embedding(plane, film, t, classes, look):
-    """The points of moment t, and the way of each prototype from the first moment to it, its name on its outer side."""
-    mine, (start, end) = np.isin(film.labels, classes), film.window["xlim"]
+    """The points of moment t, and the way of each prototype from the first moment to it, its name beside it."""
+    mine = np.isin(film.labels, classes)
     plane.points(*film.points[t, ~mine].T, marker=".", ms=2.5, color=style.LINE)
     for n, (_, mark) in enumerate(look.marks):
         plane.points(*film.points[t, mine & (film.marks == n)].T, **{"alpha": 0.6, **mark})
     seen = [k for k in classes if np.isfinite(film.prototypes[t, k]).all()]
-    places = film.prototypes[t, seen]
-    sides = np.where(places[:, 0] > start + 0.7 * (end - start), -1, 1)
-    labels = np.c_[places[:, 0] + 0.06 * (end - start) * sides, style.apart(places[:, 1], 0.065 * (end - start))]
+    places, names = film.prototypes[t, seen], [look.classes[k] for k in seen]
+    at, unit = plane.at(*places.T), plane.at(1, 1) - plane.at(0, 0)
+    labels = places + (beside(at, names, plane.at(*film.window.values())) - at) / unit
     plane.segments(np.stack([places, labels], 1), style.QUIET, lw=0.7)
     plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
-    for k, label, side in zip(seen, labels, sides, strict=True):
+    for k, label, name in zip(seen, labels, names, strict=True):
         plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
-        plane.text(*label, look.classes[k], size=8.5, weight="bold", va="center", ha="left" if side > 0 else "right",
-                   halo=True, zorder=3.3)  # fmt: skip
+        plane.text(*label, name, size=8.5, weight="bold", ha="center", va="center", halo=True, zorder=3.3)
+
+
+def beside(places, names, corners):
+    """The middle of each name (n, 2), in units of the card: of the spots to both sides of its place (n, 2) the nearest
+    where it covers no place and no other name, and stays between the corners (2, 2).
+
+    Example
+    -------
+    >>> beside(np.array([[50, 50], [70, 50]]), ["A", "B"], [[0, 0], [100, 100]]).tolist()
+    [[34.0, 50.0], [86.0, 50.0]]
+    """
+    placed, halves = np.zeros((0, 2)), np.array([[4.0 * len(name) + 2, 8] for name in names])
+    for place, half in zip(places, halves, strict=True):
+        across = half[0] + 10 + 16 * np.arange(6)
+        spots = place + np.stack(np.meshgrid([*across, *-across], 16 * np.arange(-6, 7)), -1).reshape(-1, 2)
+        wrong = (spots - half < np.min(corners, 0)).any(1) | (spots + half > np.max(corners, 0)).any(1)
+        for others, room in ((places, 7), (placed, halves[: len(placed)])):
+            wrong = wrong + (np.abs(spots[:, None] - others) < half + room).all(-1).sum(1)
+        placed = np.r_[placed, spots[[np.argmin(1e4 * wrong + np.abs(spots - place).sum(1))]]]
+    return placed
 
 
 def short(name):

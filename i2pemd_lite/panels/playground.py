@@ -263,7 +263,7 @@ def draw(card, result):
 def describe(result):
     """How far the training and its twin have come, and all figures of both."""
     mine, twin = result.mine[-1], result.twin[-1]
-    words = f"After {EACH * result.picture} of {EACH * PICTURES} steps: "
+    words = f"Picture {result.picture} of {PICTURES}, after {EACH * result.picture} of {EACH * PICTURES} steps: "
     words += f"{mine.accuracy:.1f} % of the held-back points are right, and {twin.accuracy:.1f} % in the twin. "
     words += f"The predictions of the twin do a harm of {twin.harm:.3f}, and these {mine.harm:.3f}."
     if mine.ce > (guessing := np.log(len(mine.ground))):

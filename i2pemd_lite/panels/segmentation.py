@@ -186,23 +186,25 @@ def blend(image, overlay):
     return image[..., None] * (1 - share) + overlay[..., :3] * share
 
 
-def show(plane, part, overlay, outline, named=True):
-    """A slice on a plane that has its limits: picture with overlay, outline and the names of organs."""
-    high, (dy, dx) = len(part.image), part.spacing
+def show(plane, part, overlay, outline, names=SHORT):
+    """A slice on a plane that has its limits: picture with overlay, outline and those `names` of organs."""
+    (dy, dx), (left, right, bottom, top) = part.spacing, part.sides
     plane.image(blend(part.image, paint(part, overlay)), extent=part.sides)
     if outline:
         plane.line(*(border(part.truth) * (dx, dy)).T, color="white", lw=1.3, cap="square")
-    if not named or (overlay == "image only" and not outline):
+    if not names or (overlay == "image only" and not outline):
         return
     mm = 1 / np.abs(plane.at(1, 0) - plane.at(0, 0)).max()  # of the body, in a unit of the card
     labels, tops = part.prediction if overlay == "prediction" else part.truth, {}
     for k in np.unique(labels[labels > 0]):
         y, x = np.nonzero(labels == k)
         # Above the organ, within the picture; a letter is 7 units wide, and a name 15 high with its rim.
-        tops[k] = x.mean() * dx, max(y.min() - 0.02 * high, 0.03 * high) * dy, (7 * len(SHORT[k]) + 4) * mm
+        aside, up = (3.5 * len(str(names[k])) + 2) * mm, 7.5 * mm
+        x, y = np.clip(x.mean() * dx, left + aside, right - aside), np.clip(y.min() * dy - up, top + up, bottom - up)
+        tops[k] = x, y, 2 * aside
     places = moved_apart(tops, 15 * mm)
     for k in tops:
-        plane.text(*places[k], SHORT[k], size=8, ha="center", va="center", halo=True)
+        plane.text(*places[k], names[k], size=8, ha="center", va="center", halo=True)
 
 
 def moved_apart(tops, high):

@@ -186,37 +186,34 @@ def draw_batch(card, result):
     each = (judged.chosen.scores, judged.chosen.distances, judged.chosen.mask, judged.right, judged.sure)
     s, d, taken, right, sure = (values[result.batch].numpy() for values in each)
     top = max(0.05, np.ceil(20 * float(each[1].max())) / 20)
-    plane = card.plane("batch", [0.06, 0.225, 0.415, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top),
+    plane = card.plane("batch", [0.06, 0.225, 0.395, 0.68], xlim=(0.12, 1.005), ylim=(0, 1.12 * top),
                        ylabel="I2PEMD d", xlabel="confidence s (Eq. 15)",
                        title="One batch: I2PEMD d against confidence s")  # fmt: skip
     inks = ("never", 0.12, low, style.PAPER), ("band", low, high, style.BAND), ("always", high, 1.0, style.SHADE)
     for name, left, end, colour in inks:
         plane.rect(left, 0, end - left, 1.12 * top, fc=colour, zorder=0)
-        if end - left > 0.09:  # which the name takes
+        if end - left > 0.12:  # which the name takes
             plane.text((left + end) / 2, 1.065 * top, name, weight="bold", ha="center", va="center")
     plane.points(each[0].flatten(), each[1].flatten(), marker=".", ms=2.5, color=style.LINE, zorder=1)
     for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
         plane.points(s[mine], d[mine], zorder=3, **look)
-    card.paper.text(0.06, 0.035, "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong")
+    words = "● ✖  chosen: right, wrong      ○ ×  left out: right, wrong\n╌  the T nearest: on or below"
+    card.paper.text(0.06, 0.03, words + "      ┆  as many by s: from here on" * bool(sure.any()))
     last = np.sort(d)[T - 1]  # of the T nearest
     plane.line([0, 1], [last, last], color=style.QUIET, lw=1, ls="--", zorder=2)
-    x, side = (0.135, "left") if last < 0.3 * top else (1.0, "right")
-    above = "bottom" if last < 0.9 * top else "top"
-    plane.text(x, last, f" T = {T} nearest: on or below ", color=style.QUIET, ha=side, va=above)
+    plane.text(1.015, last, f"T = {T}", color=style.QUIET, va="center")
     if sure.any():
         cut = s[sure].min()
         plane.line([cut, cut], [0, 0.99 * top], color=style.BLUE, lw=1.4, ls=":", zorder=2)
-        side = "right" if cut > 0.7 else "left"
-        plane.text(cut, 0.99 * top, " as many by s: from here ", color=style.BLUE, va="top", ha=side)
 
-    plane = card.plane("shares", [0.69, 0.225, 0.165, 0.68], "blank", xlim=(0, 100), ylim=(6.5, -0.55),
+    plane = card.plane("shares", [0.7, 0.225, 0.155, 0.68], "blank", xlim=(0, 100), ylim=(6.5, -0.55),
                        xticks=(0, 50, 100))  # fmt: skip
-    plane.rect(-109, 0.7, 291, 4.45, fc=style.BAND, clip=False, zorder=0)
-    plane.text(-102, 1.15, "the band, where I2PEMD decides", weight="bold", va="center")
+    plane.rect(-121, 0.7, 308, 4.45, fc=style.BAND, clip=False, zorder=0)
+    plane.text(-118, 1.15, "the band, where I2PEMD decides", weight="bold", va="center")
     for name, (height, title) in ROWS.items():
         (number, percent, error), look = shares[name], {"va": "center", "weight": "bold" if name == "near" else ""}
-        plane.text(-102, height, title, **look)
+        plane.text(-118, height, title, **look)
         plane.text(108, height, f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody", **look)
         if number:
             plane.rect(0, height - 0.29, percent, 0.58, fc=style.BLACK if name == "near" else style.GREY)
@@ -297,9 +294,9 @@ def draw_hardest(card, result):
     for n, case in enumerate(result.cases):
         left, foot = 0.502 * (n % 2), 0.52 - 0.5 * (n // 2)
         high = min(0.33, 0.085 * len(result.methods))
-        seen = card.plane(f"image {n}", [left + 0.01, foot + 0.053, 0.115, 0.277], "blank")
+        seen = card.plane(f"image {n}", [left + 0.01, foot + 0.101, 0.095, 0.229], "blank")
         seen.image(case.image, 0, 255, (0, 1, 0, 1))
-        scores = card.plane(f"scores {n}", [left + 0.235, foot + 0.33 - high, 0.257, high], "blank")
+        scores = card.plane(f"scores {n}", [left + 0.211, foot + 0.33 - high, 0.281, high], "blank")
         words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
         answers = case.scores == case.scores.max(1, keepdims=True)
         scores.matrix(case.scores, result.methods, CLASSES, aspect="auto", words=words, bold=answers)

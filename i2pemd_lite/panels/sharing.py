@@ -99,7 +99,7 @@ def _built(sharing, width, dim, upconv):
 
 
 LANES = (1, style.BLUE, "-", "CT ○"), (-1, style.ORANGE, (4, 2), "MR ×")
-WIDE, TALL = 0.46, 0.84  # half a box
+WIDE, TALL = 0.475, 0.84  # half a box
 OFF = 0.12  # how far the two paths lie apart where they run through one box
 
 
@@ -113,7 +113,7 @@ def draw(card, result):
     key += " Below: parameters, and resolution. Thin: skips."
     card.paper.text(0.012, 0.03, key, size=8.5, color=style.QUIET)
 
-    look = {"xlim": (-0.95, len(result.blocks) - 0.45), "ylim": (-2.8, 2.8)}
+    look = {"xlim": (-0.87, len(result.blocks) - 0.5), "ylim": (-2.8, 2.8)}
     plane = card.plane("network", [0.005, 0.09, 0.99, 0.82], "blank", **look)
     places = {block.name: (x, block.shared) for x, block in enumerate(result.blocks)}
     lines = [(block.inputs, places[block.name]) for block in result.blocks]
@@ -123,7 +123,7 @@ def draw(card, result):
     for side, ink, ls, mark in LANES:
         path = [_path(places.get(inputs[0]), end, side) for inputs, end in lines]
         plane.line(*np.concatenate(path).T, color=ink, ls=ls, lw=1.8)
-        plane.text(-0.9, 1.35 * side, mark, color=ink, weight="bold", va="center")
+        plane.text(-0.85, 1.35 * side, mark, color=ink, weight="bold", va="center")
     for x, block in enumerate(result.blocks):
         if block.shared:
             _box(plane, x, 0, block, style.INK, 1.8, "●")

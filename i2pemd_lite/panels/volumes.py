@@ -108,6 +108,7 @@ def draw(card, result):
         lines += ["", "at the cross:", f"truth {SHORT[voxel.truth]}"]
         for answer in () if result.compared else voxel.answers.values():
             lines += [f"taken for {SHORT[answer.guess]}", f"I2PEMD {style.number(answer.distance, 3)}"]
+        lines += ["", *(f"{k} {organ}" for k, organ in enumerate(SHORT) if k)] * result.compared
         card.paper.text(0.1 / width, head - 0.012, "\n".join(lines), size=8.5, va="top", linespacing=1.45)
         for j, (name, part) in enumerate(row.items()):
             left = LEFT + j * step
@@ -118,8 +119,10 @@ def draw(card, result):
             box = [left / width, bottom / height, wide / width, high / height]
             ends = {"xlim": (x - aside, x + aside), "ylim": (y + up, y - up)}
             plane = card.plane((modality, name), box, "blank", **ends)
-            plain, named = name == "truth" and result.overlay != "image only", name == "truth" or not result.compared
-            show(plane, part, "truth" if plain else result.overlay, result.outline, named)
+            overlay, names = result.overlay, () if result.compared else SHORT
+            if name == "truth":
+                overlay, names = overlay if overlay == "image only" else "truth", range(len(SHORT))
+            show(plane, part, overlay, result.outline, names)
             place = dict(zip(AXES, voxel.index, strict=True))
             right, upright = ACROSS[part.plane]
             at = place[right], place[upright] if part.plane == "axial" else len(part.image) - 1 - place[upright]

@@ -186,6 +186,21 @@ def test_a_slider_that_plays_goes_step_by_step_to_its_end_and_pauses(moving, fol
     assert place() == "all" and words.inner_text().startswith("The cheapest") and complaints == []
 
 
+def test_an_answer_fits_a_page_and_a_table_of_numbers_has_several_in_a_row(folder, browser, monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    shown = render.output({"data": transport.panel()._repr_mimebundle_()})
+    answer = f"<details open><summary>The answer</summary>{shown}</details>"
+    (folder / "answer.html").write_text(render.page("answer", f'<div class="outputs">{answer}</div>'))
+    page, complaints, _ = opened(browser, folder / "answer.html")
+    page.set_viewport_size({"width": 900, "height": 800})
+    page.get_by_text("more", exact=True).click()
+    boxes = [page.get_by_label(f"g{i}{j}").bounding_box() for i in "₁₂₃" for j in "₁₂₃"]
+    assert len({box["y"] for box in boxes}) <= 3 and all(box["width"] > 40 for box in boxes)
+    for each in page.locator(".outputs, .outputs details, .i2pemd-picture").all():
+        assert each.evaluate("it => it.scrollWidth <= it.clientWidth")
+    assert complaints == []
+
+
 def test_dots_run_along_a_road_whose_load_changes_unless_motion_is_to_be_reduced(folder, browser):
     before, after = (transport.panel(p=p).image.value for p in ((0.5, 0.3, 0.2), (0.4, 0.4, 0.2)))
     page, complaints, _ = opened(browser, folder / "page.html")

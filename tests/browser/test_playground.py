@@ -52,13 +52,13 @@ def test_it_plays_pauses_and_resets(panel):
     panel.rest()
     paused = picture_of(panel)
     time.sleep(0.5)  # more than three steps
-    assert picture_of(panel) == paused < 40 and panel.status.startswith(f"After {3 * paused} of 120 steps")
+    assert picture_of(panel) == paused < 40 and f"Picture {paused} of 40, after {3 * paused} of 120 steps" in panel.status
     panel.change(lambda: panel.click("Reset"))
-    assert picture_of(panel) == 0 and panel.status.startswith("After 0 of 120 steps")
+    assert picture_of(panel) == 0 and panel.status.startswith("Picture 0 of 40, after 0 of 120 steps")
     button.click()
     wait_for_picture(panel, 40)
     panel.rest()
-    assert panel.status.startswith("After 120 of 120 steps") and panel.alert == ""
+    assert panel.status.startswith("Picture 40 of 40, after 120 of 120 steps") and panel.alert == ""
 
 
 def test_a_state_is_pasted_and_what_is_none_is_told(panel):

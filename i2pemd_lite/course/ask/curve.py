@@ -103,11 +103,11 @@ class Sketch(Question):
     def show(self):
         """Draw the curve as it is; once committed, the true one over it."""
         x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
-        margin = 0.02 * (x[-1] - x[0])
+        margin, room = 0.02 * (x[-1] - x[0]), 0.03 * (self.high - self.low)
         self.card = Card(9.4, 3.2)
         plane = self.card.plane(
-            "curve", [0.075, 0.155, 0.79, 0.77], xlim=(x[0] - margin, x[-1] + margin), ylim=(self.low, self.high),
-            xlabel=self.xlabel, ylabel=self.ylabel,
+            "curve", [0.075, 0.155, 0.79, 0.77], xlim=(x[0] - margin, x[-1] + margin),
+            ylim=(self.low - room, self.high + room), xlabel=self.xlabel, ylabel=self.ylabel,
         )  # fmt: skip
         if truth is None:
             plane.line([x[self.at.value]] * 2, [self.low, self.high], color=style.LINE, lw=1, zorder=0)

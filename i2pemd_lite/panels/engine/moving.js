@@ -13,7 +13,7 @@ async function move(panel) {
     return { name, places };
   });
   const inputs = controls.map((control, n) => {
-    const box = Object.assign(document.createElement("div"), { className: "i2pemd-control" });
+    const box = Object.assign(document.createElement("div"), { className: `i2pemd-control${control.bare ? " bare" : ""}` });
     const input = Object.assign(document.createElement(control.list ? "select" : "input"), { id: `i2pemd-${++count}` });
     const value = document.createElement("output");
     const none = (i) => states.every(({ places }) => places[n] !== i);
@@ -31,7 +31,9 @@ async function move(panel) {
   reset.addEventListener("click", () => show(still));
   const grid = (some) => {
     const box = Object.assign(document.createElement("div"), { className: "i2pemd-controls" });
-    box.append(...some.map((each) => each.box));
+    const cells = Object.assign(document.createElement("div"), { className: "i2pemd-cells" });
+    for (const each of some) (each.box.classList.contains("bare") ? cells : box).append(each.box);
+    if (cells.children.length) box.append(cells);
     return box;
   };
   const used = inputs.filter((_, n) => controls[n].moves);

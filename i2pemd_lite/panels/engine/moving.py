@@ -26,10 +26,11 @@ def framed(html, panel):
 def recorded(panel):
     """A panel's picture, words and numbers for each position of each control, then of pairs, as JSON.
 
-    {"controls": [{"label", "words" of the positions, "at", "list", "plays", "moves": whether anything recorded depends
-    on it}], "first": how many of those that move are shown at once, "packed"}; packed, by zlib and base64: {"head" of
-    the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their
-    order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel may take.
+    {"controls": [{"label", "words" of the positions, "at", "list", "plays", "bare", "moves": whether anything recorded
+    depends on it}], "first": how many of those that move are shown at once, "packed"}; packed, by zlib and base64:
+    {"head" of the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys
+    in their order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel
+    may take.
     """
     names = [name for name in panel.shown if panel.on_pages is None or name in panel.on_pages]
     there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in names}
@@ -58,7 +59,7 @@ def recorded(panel):
         if time.process_time() > until or sum(map(len, parts)) > BYTES:
             break
     parts += [packer.compress(b"}}"), packer.flush()]
-    shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list", "plays")}
+    shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list", "plays", "bare")}
              for name, each in controls.items()]  # fmt: skip
     first = sum(panel.controls[name] in panel.boxes[0].children for name in moves)
     return {"controls": shown, "first": first, "packed": base64.b64encode(b"".join(parts)).decode()}
@@ -83,7 +84,7 @@ def part(*names):
 
 
 def _positions(control, without):
-    """{"label", "values", "words", "at", "list", "plays"} of what a control can be set to, save the values in
+    """{"label", "values", "words", "at", "list", "plays", "bare"} of what a control can be set to, save the values in
     `without`; None for one that cannot be set."""
     if control.disabled:
         return None
@@ -105,7 +106,8 @@ def _positions(control, without):
     kept = _some({"values": values, "at": at}, ALONE)
     listed = isinstance(control, widgets.Dropdown | widgets.Checkbox)
     return {"label": control.description, "values": [values[i] for i in kept], "words": [words[i] for i in kept],
-            "at": kept.index(at), "list": listed, "plays": getattr(control, "plays", False)}  # fmt: skip
+            "at": kept.index(at), "list": listed, "plays": getattr(control, "plays", False),
+            "bare": getattr(control, "bare", False)}  # fmt: skip
 
 
 def _some(control, count):
