@@ -42,6 +42,12 @@ def move_every_control(panel, holds):
     panel.refresh()
 
 
+def on_page(panel):
+    """The names of the controls that can be seen, in their order."""
+    names = {control: name for name, control in panel.controls.items()}
+    return [names[child] for child in panel.box.children if child.layout.display != "none"]
+
+
 def marks(svg, start=""):
     """The marks of a picture whose keys begin so ("plane kind 0"), as namespaces of key, tag, text and attributes."""
     found = []

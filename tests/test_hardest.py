@@ -118,6 +118,14 @@ def test_the_true_class_is_framed_and_the_answer_of_each_method_bold(panel):
             assert title.text.startswith(f"{case.place}. {CLASSES[case.truth]} ")
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_words_say_which_images_these_are_and_in_which_order(panel, order):
+    panel.set(order=order, page=2)
+    which = "The hardest for all methods" if order == HARDEST else "Those on which the methods disagree most"
+    said = f"Images {PAGE + 1} to {2 * PAGE} of {panel.result.count} held-back ones. {which} come first. {PAGE + 1}: "
+    assert panel.words.startswith(said)
+
+
 def test_places_without_an_image_are_empty(panel):
     panel.controls["page"].value = panel.controls["page"].max
     panel.set(kind="MEL")

@@ -76,7 +76,7 @@ def test_words_controls_and_state(tmp_path):
 
 
 def test_what_cannot_be_drawn_is_said():
-    with pytest.raises(BadInput, match="K: expected 2 to 7 classes, found 8"):
+    with pytest.raises(BadInput, match="K: expected 2 to 7 classes, found 8; choose "):
         instance.panel(8)
     with pytest.raises(BadInput, match="one prediction, 4 classes, view: expected a value that the control takes"):
         instance.panel(4, view="all predictions")
@@ -99,6 +99,10 @@ def test_mass_moves_to_the_label_at_its_price_and_features_stand_by_their_protot
         np.testing.assert_allclose(places(dot)[0], card.planes["mass"].at(0, i), atol=0.06)
         assert float(road.stroke_width) == pytest.approx(18 * result.p[i] * 100 / 72, abs=0.06)
     products = [mark.text for mark in marks(svg, "mass text") if "×" in mark.text]
+    roads, runs = marks(svg, "mass segments"), marks(svg, "mass flow")
+    assert [road.data_l for road in roads] == [f"x{i}-1" for i in range(K)]
+    assert [each.d for each in runs] == [road.d for road in roads]
+    assert [cell.data_l for cell in marks(svg, "G cell")] == [f"x{i}-{j}" for i in range(K) for j in range(K)]
     terms = zip(result.p, result.ground[:, 1], strict=True)
     assert products == [f"{style.number(p)} × {style.number(g)}" for p, g in terms if g > 0]
     assert f"I2PEMD = {result.distances[0]:.4f}" in svg
@@ -110,6 +114,21 @@ def test_mass_moves_to_the_label_at_its_price_and_features_stand_by_their_protot
         assert circles == crosses == 14
     panel.set(prototypes=instance.FIXED)
     assert "features" not in panel._card.planes and "this G is fixed" in panel.image.value
+
+
+def test_the_label_has_one_mark_and_p_k_and_g_each_one_colour_in_every_view():
+    panel = instance.panel()
+    (cross,), (frame,) = marks(panel.image.value, "mass x"), marks(panel.image.value, "G rect")
+    assert cross.stroke == frame.stroke == style.LABEL
+    panel.set(view="term by term")
+    assert marks(panel.image.value, "p rect 0")[0].fill == style.MASS
+    assert [mark.stroke for mark in marks(panel.image.value, "p x")] == [style.LABEL]
+    assert {mark.stroke for mark in marks(panel.image.value, "p _")} == {style.GROUND}
+    panel.set(view="all predictions")
+    for name in instance.MEASURES:
+        (corner,) = marks(panel.image.value, f"{name} x")
+        assert corner.stroke == style.LABEL
+        np.testing.assert_allclose(places(corner).mean(0), panel._card.planes[name].at(*instance.CORNERS[0]), atol=0.06)
 
 
 def test_the_label_goes_to_the_row_or_column_that_is_touched():

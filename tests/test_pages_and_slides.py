@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 
+import numpy as np
 import pytest
 from masters import EXERCISE, notebook_of, outside
 
@@ -221,13 +222,17 @@ def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(m
     names = [name for row in panel.rows for name in row]
     assert [each["label"] for each in moves["controls"]] == [panel.controls[name].description for name in names]
     alone = [key for key in told["frames"] if key and "," not in key]
-    assert len(alone) == sum(len(each["words"]) - 1 for each in moves["controls"]) > 80
+    offered = [control.words if hasattr(control, "words") else getattr(control, "options", None) or
+               np.arange(control.min, control.max + control.step, control.step) for control in
+               (panel.controls[name] for name in names)]  # fmt: skip
+    assert [len(each["words"]) for each in moves["controls"]] == [len(each) for each in offered]
+    assert len(alone) == sum(len(each) - 1 for each in offered)
     assert sum("," in key for key in told["frames"]) > 100 and len(moves["packed"]) < 500_000
     right = names.index("right")
     assert moves["controls"][right]["words"][moves["controls"][right]["at"]] == "0.50"
     for place in ("0", "24"):
         panel.set(right={"0": -ground.REACH, "24": ground.REACH}[place])
-        changed, order, below = told["frames"][f"{right}:{place}"]
+        changed, order, below, _ = told["frames"][f"{right}:{place}"]
         picture = told["head"] + "".join(changed.get(key, told["marks"].get(key)) for key in order or told["marks"])
         drawn = panel.image.value
         assert panel.words in below
@@ -262,7 +267,24 @@ def test_a_control_on_which_nothing_depends_is_not_on_a_page(monkeypatch):
                   lambda result: (result, {}))  # fmt: skip
     moves, _ = moves_of(panel._repr_mimebundle_()["text/html"])
     assert [each["moves"] for each in moves["controls"]] == [False, True, True]
-    assert moves["first"] == 2
+    assert [each["first"] for each in moves["controls"]] == [True] * 3
+
+
+def test_a_control_of_another_view_comes_and_goes_with_it_on_a_page(monkeypatch):
+    monkeypatch.setenv("I2PEMD_MOVES", "1")
+    controls = {"view": slider.choice("view", ["one", "two"], "one"), "on": slider.switch("on", False),
+                **{name: slider.slider(name, 0, 0, 3, 1) for name in "abcd"}}  # fmt: skip
+    shows = {"one": ("view", "on"), "two": ("view", *"abcd")}
+    said = lambda state: " ".join(f"{name} {state[name]}" for name in shows[state["view"]])  # noqa: E731
+    panel = Panel("two", controls, said, drawn, lambda result: (result, {}), shows=lambda state: shows[state["view"]])
+    moves, told = moves_of(panel._repr_mimebundle_()["text/html"])
+    assert all(each["moves"] for each in moves["controls"])
+    assert [each["first"] for each in moves["controls"]] == [True] * 4 + [False] * 2
+    for frame, (_, _, below, on) in told["frames"].items():
+        view = "two" if "0:1" in frame else "one"
+        assert [[*controls][n] for n in on] == [*shows[view]] and f"view {view}" in below
+    assert {f"0:1,{n}:{i}" for n in range(2, 6) for i in range(1, 4)} <= told["frames"].keys()
+    assert not [frame for frame in told["frames"] if "0:1" in frame and "1:1" in frame]
 
 
 def test_a_view_that_needs_a_kernel_is_not_on_a_page(monkeypatch):

@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 import numpy as np
 import ot
 import pytest
-from controls import ends, marks, move_every_control, places, unseen
+from controls import ends, marks, move_every_control, on_page, places, unseen
 from test_instance import holds as instance_holds
 
 from i2pemd_lite import select
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import agree, dynamics, ground, instance, museum, transport
+from i2pemd_lite.panels import agree, curves, dynamics, ground, instance, museum, playground, transport
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider, steps
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
@@ -308,7 +309,7 @@ def test_what_is_not_a_number_is_said_in_words():
 
 
 def test_an_unknown_exhibit_is_refused():
-    with pytest.raises(BadInput, match="one on the diagonal"):
+    with pytest.raises(BadInput, match="one on the diagonal.*; choose "):
         museum.panel("one off the diagonal")
 
 
@@ -495,8 +496,21 @@ def test_masses_that_are_scaled_are_told_and_a_label_hides_the_sliders_that_it_r
     assert note() == []
     panel.set(q1=0.6)
     assert note() == ["q: masses / 1.5"] and set(panel.shown) == panel.controls.keys()
+    before = panel.box.children  # which stay, so that no field and no focus is lost
     panel.set(label=2)
     assert note() == [] and panel.controls.keys() - panel.shown == {"q1", "q2", "q3"}
+    assert panel.box.children == before and on_page(panel) == panel.shown[:3]
+    panel.more.value = True
+    assert on_page(panel) == panel.shown
+
+
+def test_the_title_of_g_has_its_colour():
+    cards = {name: Card(9, 5) for name in ("curves", "playground")}
+    curves.draw_ground(cards["curves"], [0.1, 0.1, 0.8, 0.8], None, "ab")
+    playground.draw(cards["playground"], playground.compute(playground.START))
+    for card in cards.values():
+        (title,) = [mark for mark in card.marks().values() if ">G" in mark and "of" in mark]
+        assert f'fill="{style.GROUND}"' in title
 
 
 def test_ranks_are_computed_one_at_a_time():
@@ -514,6 +528,12 @@ def test_ranks_are_computed_one_at_a_time():
     panel.set(ranked="all")
     panel.controls["layout"].value = "five organs"
     assert panel.state["ranked"] == "all" and len(panel.controls["ranked"].options) == 26
+    panel.set(ranked=3)
+    panel.controls["layout"].value = "two classes"
+    assert panel.state["ranked"] == 3
+    panel.set(layout="five organs", ranked=20)
+    panel.controls["layout"].value = "two classes"  # which has four ranks
+    assert panel.state["ranked"] == "all" and "" not in numbers("G")
 
 
 @pytest.mark.parametrize("layout", ground.LAYOUTS)

@@ -229,7 +229,7 @@ def test_what_does_not_settle_is_seen_and_said():
 
 def test_without_i2pemd_there_is_no_weight_to_set(board):
     weight = board.controls["weight"]
-    shown = lambda: [each for box in board.boxes for each in box.children if each.layout.display != "none"]  # noqa: E731
+    shown = lambda: [each for each in board.box.children if each.layout.display != "none"]  # noqa: E731
     assert weight in shown()
     board.set(ground="none")
     assert weight not in shown() and "Features, without I2PEMD" in board.image.value
@@ -307,19 +307,21 @@ def test_a_bad_line_is_told_and_the_state_stays(board, monkeypatch, line):
 
 
 def test_three_controls_are_there_at_once_and_all_others_under_more(board):
-    first, more = (box.children for box in board.boxes)
+    children = board.box.children
     board.set(shift=0.7)
-    assert [first, more] == [box.children for box in board.boxes]
-    assert first == (board.controls["picture"], board.controls["weight"], board.named) and more[-1] is board.line
-    assert {*first, *more} == {*board.controls.values(), board.named, board.line}
+    assert board.box.children == children and children[-1] is board.line
+    seen = [child for child in children if child.layout.display != "none"]
+    assert seen == [board.controls["picture"], board.controls["weight"], board.named]
+    assert {*children} == {*board.controls.values(), board.named, board.line}
 
 
 def test_a_page_has_the_whole_film_first(board):
     page = moving.recorded(board)
     kept = {each["label"]: len(each["words"]) for each in page["controls"]}
     assert kept == {"picture": 41, "λ": 10, "normalise CT and MR": 2, "G": 3}
-    frames = list(json.loads(zlib.decompress(base64.b64decode(page["packed"])))["frames"])
-    assert frames[:41] == ["", *(f"0:{n}" for n in range(1, 41))]
+    frames = json.loads(zlib.decompress(base64.b64decode(page["packed"])))["frames"]
+    assert all("Its other controls need JupyterLab." in below for _, _, below, _ in frames.values())
+    assert list(frames)[:41] == ["", *(f"0:{n}" for n in range(1, 41))]
 
 
 def test_list_line_and_controls_say_the_same():
@@ -366,6 +368,10 @@ def test_another_state_is_refused_with_what_is_missing(name, state, told):
     assert re.search(told, said), said
 
 
+def test_a_lesson_that_is_none_has_no_challenges():
+    assert exercises.challenges("99") == exercises.challenges("01") == exercises.of_lesson("99") == {}
+
+
 def test_a_challenge_can_be_tried_again_and_is_noted(board, monkeypatch, tmp_path):
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path))
     monkeypatch.setenv("I2PEMD_HEADLESS", "0")
@@ -380,4 +386,5 @@ def test_a_challenge_can_be_tried_again_and_is_noted(board, monkeypatch, tmp_pat
     asked.check()
     assert asked.verdict.startswith("Not yet. The MMD is") and asked.verdict in unescape(asked.feedback.value)
     board.set(**board._start)
-    assert progress.checks()["00d"] == {"attempts": 2, "right": False, "hint": 1, "mistakes": []}
+    assert [(each["kind"], each["right"]) for each in progress.records()] == [("challenge", False)] * 2
+    assert progress.checks() == {}  # which are of exercises

@@ -126,6 +126,7 @@ def panel(**runs):
     """Curves of classification runs: losses, what the selection did, and figures on held-back images.
 
     A run has the terms of its own method: one without pseudo-labels has no line in the middle.
+    At most four runs are drawn: the chosen one and the last others, or the one that is chosen beside it.
     `panel(baseline=baseline, ours=ours).go(run="ours")` trains one.
     """
     return Training(SHOWN, runs)

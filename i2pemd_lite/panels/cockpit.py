@@ -76,7 +76,7 @@ class Cockpit(Panel):
         first = ["method", "run", "weight"]
         layout = [first, *([name for name in group if name not in first] for group in (start, watch, live))]
         super().__init__("cockpit", self.controls, self._look, draw, describe, layout, (9.4, 5.6), shows=self._acting)
-        self.children = [self.children[0], widgets.HBox(list(self.buttons.values())), *self.children[1:]]
+        self.children = [widgets.HBox(list(self.buttons.values())), *self.children]
         self._watch()
 
     # --- the runs in the folder --------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def cockpit(folder="runs", task="segmentation", data="", profile=None):
     begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says).
     """
     if task not in SHOWN:
-        raise BadInput(f"task: expected one of {', '.join(SHOWN)}, found {task!r}")
+        raise BadInput(f"task: expected one of {', '.join(SHOWN)}, found {task!r}; choose one of these")
     place = Path(folder).resolve()
     _opened[place] = Cockpit(folder, task, str(data), profile, _opened.get(place))
     return _opened[place]

@@ -179,7 +179,7 @@ def draw_curves(card, name, box, lines, window, title="", limits=None, changes=(
 
 def draw_ground(card, box, ground, classes):
     """G of a run, all 0 where there is none."""
-    plane = card.plane("ground", box, "blank", title="G of this run, now (Eq. 5)")
+    plane = card.plane("ground", box, "blank", title="G of this run, now (Eq. 5)", ink=style.GROUND)
     plane.matrix(np.zeros((len(classes),) * 2) if ground is None else ground, classes, classes, aspect="")
 
 

@@ -172,8 +172,10 @@ def panel(layout="five organs", **start):
     }
 
     def fit(change):
-        controls["moving"].max = len(LAYOUTS[change["new"]])
-        controls["ranked"].options = _counts(change["new"])
+        controls["moving"].max, offered = len(LAYOUTS[change["new"]]), _counts(change["new"])
+        if controls["ranked"].value not in offered:
+            controls["ranked"].value = ALL
+        controls["ranked"].options = offered
 
     controls["layout"].observe(fit, "value")
     layout = [["right", "up", "scale"], ["ranked", "moving", "layout"]]

@@ -24,6 +24,7 @@ FIXED, ONES = "none: every mistake costs 1", "none: every entry of G is 1"
 SHARES = ("p1", "part2", "part3", "part4", "part5", "part6")
 # The corners of the simplex in the plane: p lies at p₁ c₁ + p₂ c₂ + p₃ c₃.
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+LABEL = {"color": style.LABEL, "marker": "x", "mew": 3.5}  # k, in every view
 BANDS = np.arange(1, 10) / 10  # of the top of each measure
 # −log pₖ is more than t where 1 − pₖ is more than 1 − e⁻ᵗ: so its bands have straight edges too.
 LEVELS = (BANDS, BANDS, 1 - np.exp(-TOPS[2] * BANDS))
@@ -96,15 +97,20 @@ def _draw_mass(card, result):
         plane.points(*centre, ms=10, **style.PROTOTYPE)
         plane.text(*centre + [0.2, 0.14], name, weight="bold", size=11, halo=True)
     ground = card.plane("G", [0.375, 0.10, 0.235, 0.66], "blank")
-    ground.matrix(result.ground, c, c, size=10 if K < 5 else 8)
-    ground.rect(k - 0.5, -0.5, 1, K, ec=style.ORANGE, lw=3, zorder=3, clip=False)
+    names = [[(f"x{i}-{j}",) for j in range(K)] for i in range(K)]
+    ground.matrix(result.ground, c, c, size=10 if K < 5 else 8, names=names)
+    ground.rect(k - 0.5, -0.5, 1, K, ec=style.LABEL, lw=3, zorder=3, clip=False)
     right = card.plane("mass", [0.72, 0.13, 0.27, 0.70], "blank", xlim=(-0.55, 1.2), ylim=(K - 0.55, -0.45))
-    right.segments([[(0, i), (1, k)] for i in range(K)], style.LINE, 18 * result.p, zorder=1)
-    right.dots(np.zeros(K), range(K), np.sqrt(1200 * result.p + 4), style.BLUE)
-    right.points(1, k, ms=15, **style.TARGET | {"mew": 3.5})
+    roads = np.array([[(0, i), (1, k)] for i in range(K)], float)
+    for i, road in enumerate(roads):
+        with right.link(*names[i][k]):
+            right.segments([road], style.LINE, 18 * result.p[i : i + 1], zorder=1)
+    right.flow(roads, result.p, style.MASS)
+    right.dots(np.zeros(K), range(K), np.sqrt(1200 * result.p + 4), style.MASS)
+    right.points(1, k, ms=15, **LABEL)
     for i, p in enumerate(map(style.number, result.p)):
         look = {"va": "center", "weight": "bold"}
-        right.text(-0.22, i, f"p{style.subscript(i + 1)} = {p}", ha="right", color=style.BLUE, **look)
+        right.text(-0.22, i, f"p{style.subscript(i + 1)} = {p}", ha="right", color=style.MASS, **look)
         if result.parts[0, i] > 0:
             product = f"{p} × {style.number(result.ground[i, k])}"
             right.text(0.42, i + 0.42 * (k - i), product, ha="center", halo=True, **look)
@@ -125,8 +131,8 @@ def _draw_all(card, result):
         pushes /= max(np.linalg.norm(pushes, axis=1).max(), 1e-12)
         plane.arrows(field, field + pushes[1:] / 8, **arrow)
         plane.arrows(where[None], where + pushes[:1] / 4, lw=3, zorder=4, **arrow)
-        plane.points(*CORNERS[result.label], ms=11, zorder=5, **style.PROTOTYPE)
-        plane.points(*where, ms=10, mec=style.PAPER, mew=1.5, zorder=5, **style.SOURCE)
+        plane.points(*CORNERS[result.label], ms=11, zorder=5, **LABEL)
+        plane.points(*where, marker="o", ms=10, color=style.MASS, mec=style.PAPER, mew=1.5, zorder=5)
         for k, aside in enumerate([(-0.06, -0.07), (0.06, -0.07), (0, 0.06)]):
             plane.text(*CORNERS[k] + aside, f"class {k + 1}", ha="center", va="center")
         plane.text(-0.14, 0.80, f"{result.distances[i]:.3f}", size=13, weight="bold", va="center")
@@ -140,10 +146,10 @@ def _draw_terms(card, result):
     left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.08), ticks=6, **axes,
                       xticklabels=style.names("p", K), title="Prediction p, and the column G[:, k]")  # fmt: skip
     for i, p in enumerate(result.p):
-        left.rect(i - aside - 0.22, 0, 0.44, p, fc=style.BLUE)
-        left.text(i - aside, p + 0.015, style.number(p), ha="center", va="bottom", color=style.BLUE)
-    left.points(where + 0.27, result.ground[:, k], marker="_", ms=11, mew=2.6)
-    left.points(k - aside, -0.05, ms=8, **style.PROTOTYPE)
+        left.rect(i - aside - 0.22, 0, 0.44, p, fc=style.MASS)
+        left.text(i - aside, p + 0.015, style.number(p), ha="center", va="bottom", color=style.MASS)
+    left.points(where + 0.27, result.ground[:, k], marker="_", ms=11, mew=2.6, color=style.GROUND)
+    left.points(k - aside, -0.05, ms=8, **LABEL)
     middle = card.plane("parts", [0.375, 0.22, 0.275, 0.63], "blank", xlim=(0, 1.0), ylim=(2.35, -0.7),
                         title="What the classes add to the distance")  # fmt: skip
     for row, (name, form) in enumerate(MEASURES.items()):
@@ -158,10 +164,10 @@ def _draw_terms(card, result):
     for i, value in enumerate(result.gradients[0]):
         right.rect(i - 0.25, 0, 0.5, value, fc=style.DEEP)
     right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
-    right.points(where, result.gradients[2], ms=7, **style.TARGET)
-    card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   ◆ label k")
+    right.points(where, result.gradients[2], marker="|", ms=8, mew=2.6, color=style.INK)
+    card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   × label k")
     card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1, or 4")
-    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   × cross-entropy")
+    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   | cross-entropy")
 
 
 VIEWS = {"mass": _draw_mass, "all predictions": _draw_all, "term by term": _draw_terms}
@@ -217,7 +223,7 @@ def point(card, result, at, pressed):
 def panel(K=3, **start):
     """The panel of K of 2 to 7 classes; `start` sets controls, as in panel(7, view="term by term", label=2)."""
     if K not in range(2, 8):
-        raise BadInput(f"K: expected 2 to 7 classes, found {K!r}")
+        raise BadInput(f"K: expected 2 to 7 classes, found {K!r}; choose one of these numbers")
     controls = {"label": choice("label k", list(range(1, K + 1)), 1), "p1": slider("p₁ (share)", 0.2, 0.0, 1.0, 0.01)}
     for i, name in enumerate(SHARES[1 : K - 1], 2):
         part = 0.625 if i == 2 else round(1 / (K - i + 1), 4)  # from the third on all are equal

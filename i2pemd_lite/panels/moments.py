@@ -179,7 +179,8 @@ def draw(card, result):
             card.plane(f"{what} {j}", box, "blank", slant=30).matrix(ground, look.classes, look.classes, (K - 1) / K)
         when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
         card.paper.line([left, left + 0.28], [height - 0.2] * 2, lw=1.4, ls=dashes[name])
-        card.paper.text(left + 0.36, height - 0.2, f"{'G of ' * (what == GROUND)}{short(name)}, {when}", **TITLE)
+        card.paper.text(left + 0.36, height - 0.2, f"{'G of ' * (what == GROUND)}{short(name)}, {when}",
+                        color=style.GROUND if what == GROUND else style.INK, **TITLE)  # fmt: skip
         card.paper.text(left, height - 0.4, note, color=style.QUIET, va="center")
     if EMBEDDING in dict(result.panes):
         key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"

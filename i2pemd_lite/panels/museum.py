@@ -337,7 +337,8 @@ def describe(result):
 def panel(exhibit="one on the diagonal", **start):
     """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls."""
     if exhibit not in EXHIBITS:
-        raise BadInput(f"exhibit: expected one of {', '.join(map(repr, EXHIBITS))}, found {exhibit!r}")
+        names = ", ".join(map(repr, EXHIBITS))
+        raise BadInput(f"exhibit: expected one of {names}, found {exhibit!r}; choose one of these")
     controls = {
         "exhibit": choice("exhibit", list(EXHIBITS), exhibit),
         "diagonal": slider("diagonal of G (cost)", 1.0, 0.0, 1.0, 0.05),

@@ -243,7 +243,7 @@ def draw(card, result):
     title = "without I2PEMD" if result.weight is None else f"with λ = {style.number(result.weight)}"
     _plane(card, "features", 0.27, f"Features, {title}", mine)
     _plane(card, "twin", 0.53, "Its twin: the same, with λ = 0", twin)
-    matrix = card.plane("G", [0.825, 0.50, 0.165, 0.32], "blank", title="G: costs of mistakes")
+    matrix = card.plane("G", [0.825, 0.50, 0.165, 0.32], "blank", title="G: costs of mistakes", ink=style.GROUND)
     matrix.matrix(mine[-1].ground, *[style.names("c", K)] * 2, size=8.5)
     card.paper.text(0.795, 0.43, "◯ red: a wrong decision\n◆ prototype and its track", size=8.5, color=style.QUIET)
 

@@ -35,6 +35,7 @@ PAGE = 4  # images
 BLANK = 0.005  # scores that would be written as 0 are left out: most are, and writing is what takes time
 ALL = "all classes"
 HARDEST, APART = ORDERS = ("hardest for all", "methods disagree most")
+FIRST = {HARDEST: "The hardest for all methods", APART: "Those on which the methods disagree most"}
 
 
 class Frozen(NamedTuple):
@@ -309,7 +310,8 @@ def draw_hardest(card, result):
 
 def describe_hardest(result):
     """Each image of the page in a sentence, and how many are missed."""
-    words = [f"{result.count} held-back images, {result.order} first."]
+    first, last = result.cases[0].place, result.cases[-1].place
+    words = [f"Images {first} to {last} of {result.count} held-back ones. {FIRST[result.order]} come first."]
     for case in result.cases:
         by_answer = {}
         for method, row in zip(result.methods, case.scores, strict=True):

@@ -217,8 +217,11 @@ class Volumes(Panel):
                          size(viewers), self._aim, start, self._counting)  # fmt: skip
 
     def _counting(self, state):
-        solid, several = state["view"] in SOLID, state["view"] not in PLANES and len(self.controls["of"].options) > 1
-        return {*self.controls} - {"turn" if not solid else "", "of" if not several else ""}
+        counts = {
+            "turn": state["view"] in SOLID,
+            "of": state["view"] not in PLANES and len(self.controls["of"].options) > 1,
+        }
+        return [name for name in self.controls if counts.get(name, True)]
 
     def refresh(self):
         super().refresh()

@@ -40,7 +40,7 @@ class Challenge(widgets.VBox):
             return
         self.verdict = f"{'Right.' if self.right else 'Not yet.'} {said}"
         self.feedback.value = status(self.verdict)
-        progress.record("check", self.name, right=self.right, finding=said, hint=int(not self.right))
+        progress.record("challenge", self.name, right=self.right)
 
     def _repr_mimebundle_(self, **_):
         plain = f"Challenge {self.name}. {self.challenge.question} It is judged in JupyterLab."

@@ -43,7 +43,7 @@ def of_lesson(number):
 
 def challenges(number):
     """{name: Challenge} of one lesson; none of most."""
-    return getattr(import_module(f"{__name__}.lesson{number}"), "CHALLENGES", {})
+    return getattr(import_module(f"{__name__}.lesson{number}"), "CHALLENGES", {}) if number in lessons() else {}
 
 
 @cache

@@ -22,7 +22,8 @@ from i2pemd_lite.tables.report import html_table
 
 EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
 IDENTITY, MOST_HINTS = re.compile("[0-9a-f]{16}"), 9
-KINDS = {"check": EXERCISE, "prediction": PREDICTION, "start over": re.compile("(?s:.*)"), "journal": IDENTITY}
+KINDS = {"check": EXERCISE, "challenge": EXERCISE, "prediction": PREDICTION, "start over": re.compile("(?s:.*)"),
+         "journal": IDENTITY}  # fmt: skip
 WHAT, FORMAT = "progress in i2pemd-lite", 1
 _unwritten = []  # records of this kernel that no file took
 
@@ -39,7 +40,7 @@ def journal():
 
 
 def record(kind, name, **facts):
-    """Append one line to the journal: `kind` is "check" or "prediction", `name` that of the exercise or prediction.
+    """Append one line to the journal: `kind` is "check", "challenge" or "prediction", `name` that of what was tried.
 
     Two kernels at once wait for each other. Where the file cannot be written, it is said once and the record is kept
     until the kernel ends. What happens while nobody is there (`headless`) is marked by="key", and counts nowhere.

@@ -1,7 +1,7 @@
 // Panels of a page without a kernel: their controls show the pictures that were recorded (`moving.py`).
 let count = 0;
 async function move(panel) {
-  const { controls, first, packed } = JSON.parse(panel.querySelector("script").textContent);
+  const { controls, packed } = JSON.parse(panel.querySelector("script").textContent);
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const { head, marks, frames } = await new Response(unpacked).json();
@@ -36,10 +36,10 @@ async function move(panel) {
     if (cells.children.length) box.append(cells);
     return box;
   };
-  const used = inputs.filter((_, n) => controls[n].moves);
+  const some = (first) => inputs.filter((_, n) => controls[n].moves && controls[n].first === first);
   const more = document.createElement("details");
-  more.append(Object.assign(document.createElement("summary"), { textContent: "more" }), grid(used.slice(first)));
-  if (used.length) panel.prepend(grid(used.slice(0, first)), ...(used.length > first ? [more] : []), reset);
+  more.append(Object.assign(document.createElement("summary"), { textContent: "more" }), grid(some(false)));
+  if (controls.some((control) => control.moves)) panel.prepend(grid(some(true)), more, reset);
 
   // Not every state was recorded: of those that lie where a control was moved to, or on the way there, the one is shown
   // in which the others stay most as they were.
@@ -57,7 +57,7 @@ async function move(panel) {
   }
   function show({ name, places }) {
     shown = places;
-    const [changed, now, below] = frames[name];
+    const [changed, now, below, on] = frames[name];
     const svg = head + (now ?? order).map((key) => changed[key] ?? marks[key]).join("") + "</svg>";
     patch(panel.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement);
     const note = panel.querySelector(".i2pemd-below");
@@ -65,7 +65,9 @@ async function move(panel) {
     note.outerHTML = below;
     if (open) panel.querySelector(".i2pemd-below details")?.setAttribute("open", "");
     panel.querySelector("svg").setAttribute("aria-label", panel.querySelector("[role=status]").textContent);
-    inputs.forEach(({ input, value }, n) => {
+    more.style.display = on.some((n) => more.contains(inputs[n].box)) ? "" : "none";
+    inputs.forEach(({ box, input, value }, n) => {
+      box.style.display = on.includes(n) ? "" : "none";
       const words = controls[n].words[places[n]];
       input.value = places[n];
       input.setAttribute("aria-valuetext", words);

@@ -27,30 +27,37 @@ def recorded(panel):
     """A panel's picture, words and numbers for each position of each control, then of pairs, as JSON.
 
     {"controls": [{"label", "words" of the positions, "at", "list", "plays", "bare", "moves": whether anything recorded
-    depends on it}], "first": how many of those that move are shown at once, "packed"}; packed, by zlib and base64:
-    {"head" of the SVG, "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys
-    in their order or null where it is the same, what stands below]}}. It ends with the time and the bytes that a panel
-    may take.
+    depends on it, "first": whether it is shown at once}], "packed"}; packed, by zlib and base64: {"head" of the SVG,
+    "marks" {key: SVG} of the state itself, "frames" {"control:position,…": [marks that differ, keys in their order or
+    null where it is the same, what stands below, which controls count]}}. It ends with the time and the bytes that a
+    panel may take. A position is recorded where its control counts.
     """
-    names = [name for name in panel.shown if panel.on_pages is None or name in panel.on_pages]
+    names = [name for row in panel.rows for name in row if panel.on_pages is None or name in panel.on_pages]
     there = {name: _positions(panel.controls[name], panel.kernel_only.get(name, ())) for name in names}
     controls = {name: each for name, each in there.items() if each}
     state, until, packer, parts = panel.state, time.process_time() + SECONDS, zlib.compressobj(9), []
-    seen, moves = {}, set()
+    seen, moves, first = {}, set(), {}
     _, card, *said = panel.drawn(state)
     marks = card.marks()
     start = json.dumps({"head": card.head(said[0]), "marks": marks})[:-1] + ', "frames": {'
-    frame = [{}, None, panel.below(*said)]
-    for n, chosen in enumerate(itertools.chain([{}], _moves(controls, panel.rows))):
+    hint = "Its other controls need JupyterLab." * (panel.on_pages is not None)
+    frame = [{}, None, panel.below(*said, hint)]
+    for n, chosen in enumerate(itertools.chain([{}], _moves(controls, panel.rows, panel.shown))):
+        moved = state | {name: controls[name]["values"][i] for name, i in chosen.items()}
+        if not chosen.keys() <= {*(acting := panel.acting(moved))}:
+            continue
         if chosen:
             try:
-                _, card, *said = panel.drawn(state | {name: controls[name]["values"][i] for name, i in chosen.items()})
+                _, card, *said = panel.drawn(moved)
             except Exception:  # a state that the panel refuses is none that a page can show
                 continue
             now = card.marks()
             changed = {key: mark for key, mark in now.items() if marks.get(key) != mark}
-            frame = [changed, None if list(now) == list(marks) else list(now), panel.below(*said)]
-        places, written = [f"{list(controls).index(name)}:{i}" for name, i in chosen.items()], json.dumps(frame)
+            frame = [changed, None if list(now) == list(marks) else list(now), panel.below(*said, hint)]
+        at_once, _ = panel.parted([panel.controls[name] for name in acting])
+        first = {name: panel.controls[name] in at_once for name in acting} | first
+        on = [i for i, name in enumerate(controls) if name in acting]
+        places, written = [f"{list(controls).index(name)}:{i}" for name, i in chosen.items()], json.dumps([*frame, on])
         seen[",".join(places)] = mark = hash(written)
         moves |= {name for name, at in zip(chosen, places, strict=True)
                   if seen.get(",".join(place for place in places if place != at)) != mark}  # fmt: skip
@@ -59,21 +66,26 @@ def recorded(panel):
         if time.process_time() > until or sum(map(len, parts)) > BYTES:
             break
     parts += [packer.compress(b"}}"), packer.flush()]
-    shown = [{"moves": name in moves} | {what: each[what] for what in ("label", "words", "at", "list", "plays", "bare")}
+    look = ("label", "words", "at", "list", "plays", "bare")
+    shown = [{"moves": name in moves, "first": first.get(name, False)} | {what: each[what] for what in look}
              for name, each in controls.items()]  # fmt: skip
-    first = sum(panel.controls[name] in panel.boxes[0].children for name in moves)
-    return {"controls": shown, "first": first, "packed": base64.b64encode(b"".join(parts)).decode()}
+    return {"controls": shown, "packed": base64.b64encode(b"".join(parts)).decode()}
 
 
-def _moves(controls, rows):
-    """Which positions are recorded, as {name: position}, in order: films, then a few of every control."""
+def _moves(controls, rows, shown):
+    """Which positions are recorded, as {name: position}, in order: films, then a few of every control, then pairs: with
+    what is not `shown` unless another control moves, then of a row, then all."""
     films = {name: each for name, each in controls.items() if each["plays"]}
     passes = (films, ALONE), (controls, APART), (controls, ALONE)
     alone = ((name, i) for some, count in passes for name, each in some.items() for i in _some(each, count))
     yield from ({name: i} for name, i in dict.fromkeys(alone) if i != controls[name]["at"])
     row = {name: n for n, names in enumerate(rows) for name in names}
-    for pair in sorted(itertools.combinations(controls, 2), key=lambda pair: row.get(pair[0]) != row.get(pair[1])):
-        count = TOGETHER if row.get(pair[0]) == row.get(pair[1]) else APART
+
+    def apart(pair):
+        return (row[pair[0]] != row[pair[1]]) + 1 if {*pair} <= {*shown} else 0
+
+    for pair in sorted(itertools.combinations(controls, 2), key=apart):
+        count = APART if apart(pair) == 2 else TOGETHER
         one, two = ([i for i in _some(controls[name], count) if i != controls[name]["at"]] for name in pair)
         yield from (dict(zip(pair, places, strict=True)) for places in itertools.product(one, two))
 

@@ -93,14 +93,14 @@ class Panel(widgets.VBox):
                 control.on_typed = self._typed
         self.rows = layout or [[name] for name in controls]
         self.more = widgets.ToggleButton(False, description="more")
-        self.more.observe(self._unfold, "value")
+        self.more.observe(lambda _: self._fill(), "value")
         reset = widgets.Button(description="Reset")
         reset.on_click(lambda _: self.set(**self._start))
         buttons = widgets.HBox([self.more, *[reset] * bool(controls)])
-        self.boxes = [grid([]), grid([])]
-        super().__init__([*self.boxes, buttons, self.error, self.image])
+        first, others = self.parted([controls[name] for row in self.rows for name in row])
+        self.box = grid([*first, *others])  # whose children stay: what goes is hidden, so no field and no focus is lost
+        super().__init__([self.box, buttons, self.error, self.image])
         self.add_class("i2pemd-panel")
-        self._unfold(None)
         self.set(**start or {})
         self._start = self.state
 
@@ -142,15 +142,18 @@ class Panel(widgets.VBox):
         if control.value != value:  # a slider clips to its ends instead of refusing
             raise BadInput(f"{self.title}, {name}: expected a value within its ends, found {value!r}")
 
-    def _unfold(self, _):
-        self.boxes[1].layout.display = "" if self.more.value else "none"
+    def acting(self, state):
+        """Names of the controls that count in a state, in their order."""
+        names = self._shows(state) if self._shows else self.controls
+        return [name for row in self.rows for name in row if name in names]
 
     def _fill(self):
         """Put the controls that count on the page: the first at once, the others where there are more of them."""
-        names = self._shows(self.state) if self._shows else self.controls
-        self.shown = [name for row in self.rows for name in row if name in names]
+        self.shown = self.acting(self.state)
         first, others = self.parted([self.controls[name] for name in self.shown])
-        self.boxes[0].children, self.boxes[1].children = first, others
+        seen = [*first, *others] if self.more.value else first
+        for control in self.box.children:
+            control.layout.display = "" if control in seen else "none"
         self.more.layout.display = "" if others else "none"
 
     def parted(self, shown):
