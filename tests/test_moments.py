@@ -444,7 +444,7 @@ def test_the_gap_is_the_mmd_of_the_marks_that_are_drawn(trained):
             gap = shown.result.gaps["joint_sepbn_i2pemd"]
             assert gap == pytest.approx(sum(within) - 2 * k[ct][:, ~ct].mean(), abs=1e-5)  # float32
             assert f"MMD² {gap:.3f} " in shown.image.value and f"MMD² of the marks drawn {gap:.3g}" in shown.words
-    shown.set(curve="MMD²")
+    shown.set(curve="biased MMD²")
     assert shown.result.curves["joint_sepbn_i2pemd"].y.tolist() == [row["mmd"] for row in run.evaluations]
     lesions = panel.scrub(trained["classification"][0])
     assert np.isnan(lesions.result.gaps["baseline"]) and "MMD" not in lesions.image.value

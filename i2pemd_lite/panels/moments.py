@@ -42,7 +42,7 @@ LETTERS = tuple(
     for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
 )
 LOOKS = {
-    "segmentation": Look(SHORT, SCANS, "groups", {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "MMD²": "mmd"}),
+    "segmentation": Look(SHORT, SCANS, "groups", {"DOC (%)": "doc", "mI2PEMD": "mi2pemd", "biased MMD²": "mmd"}),
     "classification": Look(
         LESIONS, LETTERS, "labels", {"AUC (%)": "auc", "top-1 accuracy (%)": "top1", "F1 (%)": "f1"}
     ),

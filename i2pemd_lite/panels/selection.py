@@ -353,8 +353,8 @@ def panel(frozen, view="one batch", **start):
         "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned"),
         "batch": slider("batch", 1, 1, batches, 1),
         "order": choice("order", ORDERS, HARDEST),
-        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL),
         "page": slider("page", 1, 1, pages_of(count[ALL]), 1),
+        "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL),
     }
     keep_apart(controls)
     controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
