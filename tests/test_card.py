@@ -131,6 +131,8 @@ def test_ticks_are_round_and_within_the_plane():
     assert said == ["0.0", "0.5", "1.0", "1.5", "1", "10", "100", "1,000"]
     here.look(ylim=(0.01, 100))
     assert [mark.text for mark in marks(card.svg(), "p axes text")][4:] == ["0.01", "0.1", "1", "10", "100"]
+    here.look(ylim=(1e3, 1e6))
+    assert [mark.text for mark in marks(card.svg(), "p axes text")][4:] == ["1,000", "10,000", "1e5", "1e6"]
     for low, high in (0, 1), (-7.3, 2.1), (0.001, 0.0042), (99, 30_000):
         found = nice(low, high, 5)
         assert 2 <= len(found) <= 7 and low <= min(found) and max(found) <= high

@@ -164,10 +164,10 @@ def _draw_terms(card, result):
     for i, value in enumerate(result.gradients[0]):
         right.rect(i - 0.25, 0, 0.5, value, fc=style.DEEP)
     right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
-    right.points(where, result.gradients[2], marker="|", ms=8, mew=2.6, color=style.INK)
+    right.points(where, result.gradients[2], marker="D", ms=6, color=style.INK)
     card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   × label k")
     card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1, or 4")
-    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   | cross-entropy")
+    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   ◆ cross-entropy")
 
 
 VIEWS = {"mass": _draw_mass, "all predictions": _draw_all, "term by term": _draw_terms}

@@ -395,7 +395,9 @@ class Plane:
         digits = [_digits(place) for place in places]
         if self._look.get(f"{axis}scale") != "log":
             digits = [max(digits, default=0)] * len(digits)
-        words = [f"{place:,.{n}f}" for place, n in zip(places, digits, strict=True)] if words is None else words
+        if words is None:
+            words = [f"{place:,.{n}f}" if abs(place) < 1e5 else f"{place:.0e}".replace("e+0", "e")
+                     for place, n in zip(places, digits, strict=True)]  # fmt: skip
         parts = (self._scaled(axis, list(places)) - low) / (high - low)
         return [(part, word) for part, word in zip(parts, words, strict=True) if -1e-9 <= part <= 1 + 1e-9]
 
