@@ -24,8 +24,9 @@ DATA = {"folder": str, "name": str, "fingerprint": str}
 ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
 """The form of settings.json, as far as it is read."""
 CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": list}
-CHECKPOINT |= {"changes?": [list], "live?": (None, dict)}  # which those of older versions lack, and
-CHECKPOINT |= {"hash?": str, "tables?": dict.fromkeys(TABLES, str)}
+CHECKPOINT |= {  # which those of older versions lack
+    "hash?": str, "tables?": dict.fromkeys(TABLES, str), "changes?": [list], "live?": (None, dict),
+}  # fmt: skip
 """The form of what a checkpoint says."""
 
 

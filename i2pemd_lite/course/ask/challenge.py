@@ -43,9 +43,9 @@ class Challenge(widgets.VBox):
         progress.record("challenge", self.name, right=self.right)
 
     def _repr_mimebundle_(self, **_):
-        plain = f"Challenge {self.name}. {self.challenge.question} It is judged in JupyterLab."
-        html = f"<p><b>Challenge {self.name}.</b> {escape(plain.removeprefix(f'Challenge {self.name}. '))}</p>"
-        return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": plain}
+        name, words = f"Challenge {self.name}.", f"{self.challenge.question} It is judged in JupyterLab."
+        html = f"<p><b>{name}</b> {escape(words)}</p>"
+        return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": f"{name} {words}"}
 
 
 def challenges(number, panel):
