@@ -28,6 +28,7 @@ from i2pemd_lite.panels.playground import NAMED, OWN, START, Training, called, s
 
 EXACT = 1e-9  # of float64 sums of a hundred terms
 FIXED = "the same, with all costs 1"
+BUILT = NAMED["built for the idea: near is harmless"]
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +239,7 @@ def test_without_i2pemd_there_is_no_weight_to_set(board):
 
 
 def test_a_comparison_is_of_the_same_seeds():
-    state = START | NAMED["built for the idea: near is harmless"]
+    state = START | BUILT
     mine, twin = (np.array([playground.ended(each, seed).harm for seed in (7, 8, 9)])
                   for each in (state, state | playground.TWIN))  # fmt: skip
     d = (mine - twin) / twin.mean()
@@ -331,8 +332,10 @@ def test_list_line_and_controls_say_the_same():
     assert panel.state == START | NAMED[FIXED] | {"picture": 1, "seed": 3} and panel.named.value == FIXED
     panel.controls["shift"].value = 0.5
     assert panel.named.value == OWN and "shift=0.5" in panel.line.value
-    panel.named.value = "λ far too large"
-    assert panel.state == START | {"weight": 100} and panel.line.value == "weight=100"
+    panel.named.value = FIXED
+    assert panel.state == START | NAMED[FIXED] | {"picture": 0} and panel.controls["picture"].films == 2
+    panel.line.value = "weight=100"
+    assert panel.state == START | {"weight": 100} and panel.named.value == OWN
     reset = next(button for box in panel.children for button in box.children if button.description == "Reset")
     reset.click()
     assert panel.state == START | {"picture": 0} and panel.named.value == "as it opens"
@@ -341,8 +344,8 @@ def test_list_line_and_controls_say_the_same():
 
 SOLVED = {
     "00d": {"weight": 0, "norm": "separate"},
-    "00e": NAMED["λ far too large"],
-    "00f": NAMED["built for the idea: near is harmless"],
+    "00e": {"weight": 100},
+    "00f": BUILT | {"noise": 0.7},
 }
 MISSED = [
     ("00d", {"norm": "separate"}, "Set λ to 0"),
@@ -351,7 +354,8 @@ MISSED = [
     ("00e", {"weight": 0}, "its own twin"),
     ("00e", {}, "a difference of [+-]"),
     ("00f", {"ground": "none"}, "its own twin"),
-    ("00f", {}, "changes by -"),
+    ("00f", BUILT, "in the list"),
+    ("00f", {"classes": 5}, "changes by -"),
 ]
 
 

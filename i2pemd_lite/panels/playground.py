@@ -31,10 +31,8 @@ TWIN = {"weight": 0, "ground": "none"}
 OWN = "your own"
 NAMED = {
     "as it opens": {},
-    "separate normalisation, no I2PEMD": {"weight": 0, "norm": "separate"},
     "built for the idea: near is harmless": {"weight": 20, "alike": 0.9, "noise": 0.8},
     "the same, with all costs 1": {"weight": 20, "alike": 0.9, "noise": 0.8, "ground": "fixed"},
-    "λ far too large": {"weight": 100},
 }
 """Named states, by what differs from START."""
 NUMBER = r"-?\d{1,9}(\.\d{1,9})?"
@@ -300,9 +298,18 @@ class Playground(Panel):
         self.named.value, self.line.value = called(self.state), written(self.state)
         super().refresh()
 
+    def _changed(self, change):
+        film = change["owner"] is self.controls["picture"]
+        super()._changed(change) if film or self._quiet else self._anew({})
+
     def _choose(self, change):
         if change["new"] not in (OWN, called(self.state)):
-            self.set(**START | NAMED[change["new"]])
+            self._anew(START | NAMED[change["new"]])
+
+    def _anew(self, values):
+        """Another training takes a while, so it is shown from its beginning, as a film."""
+        self.set(**values | {"picture": 0})
+        self.controls["picture"].films += 1
 
     def _read(self, change):
         try:

@@ -71,13 +71,16 @@ def test_a_state_is_pasted_and_what_is_none_is_told(panel):
     assert panel.rest() == before
     panel.change(lambda: panel.drag("λ", 0.0))
     assert panel.alert == ""
-    assert panel.box.get_by_label(STATE).input_value() == "picture=7 weight=0 norm=separate seed=3"
+    wait_for_picture(panel, 40)  # another λ is another training, which is shown anew
+    panel.rest()
+    assert panel.box.get_by_label(STATE).input_value() == "weight=0 norm=separate seed=3"
 
 
 WON = {
     "00d": lambda panel: (panel.drag("λ", 0.0), panel.choose("normalise CT and MR", "each by its own")),
     "00e": lambda panel: panel.drag("λ", 1.0),
-    "00f": lambda panel: panel.choose("settings", "built for the idea: near is harmless"),
+    "00f": lambda panel: (
+        panel.choose("settings", "built for the idea: near is harmless"), panel.type("noise of the points", "0.7")),
 }
 
 

@@ -143,6 +143,8 @@ def _hurts(state):
 def _helps(state):
     if _without(state):
         return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
+    if playground.called(state) != playground.OWN:
+        return False, "These settings are in the list. Find some of your own."
     change, _, lower = playground.compared(state, playground.TWIN, "harm", SEEDS)
     said = f"The harm is lower in {lower} of {len(SEEDS)} seeds, and changes by {change:+.0%} on average."
     return bool(lower >= len(SEEDS) - 1 and change <= -0.05), said
@@ -159,7 +161,7 @@ CHALLENGES = {
         "at least 3 percentage points lower than the twin's, on average. The twin has the same learning rate.",
         _hurts),
     "00f": Challenge(
-        "Find a state in which I2PEMD helps: the harm of the predictions at the end of training is lower than the "
+        "Find a state of your own in which I2PEMD helps: the harm of the predictions at the end of training is lower than the "
         "twin's in at least four of five seeds of the judge's own, and on average by 5 % or more. The twin has the "
         "same learning rate.",
         _helps),

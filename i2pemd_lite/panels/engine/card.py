@@ -13,7 +13,7 @@ import numpy as np
 from i2pemd_lite.panels.engine import style
 
 POINT = 100 / 72  # units of the picture in a point, in which sizes and widths are said
-SMALLEST = 8.7  # points of a text: 12 pixels where the picture has its own size, 11 where it is a tenth smaller
+SMALLEST = 8.95  # points of a text: 11 pixels where the picture is as narrow as it gets (`picture.js`)
 FONT = "system-ui,-apple-system,Segoe UI,Helvetica Neue,DejaVu Sans,sans-serif"
 POLYGONS = {  # markers as corners in a square from -1 to 1; "o" and "." are round
     "D": [(0, -1), (1, 0), (0, 1), (-1, 0)],

@@ -22,7 +22,7 @@ async function move(panel) {
     else Object.assign(input, { type: "range", min: 0, max: control.words.length - 1, step: 1 });
     box.append(Object.assign(document.createElement("label"), { textContent: control.label, htmlFor: input.id }), input);
     if (!control.list) box.append(value);
-    if (control.plays) box.append(player(input, control.label, (place) => go(n, place)));
+    if (control.plays) box.append(player(input, control.label, (place) => go(n, place)).buttons);
     input.addEventListener("input", () => go(n, Number(input.value)));
     return { box, input, value };
   });

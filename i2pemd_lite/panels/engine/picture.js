@@ -7,7 +7,7 @@ function render({ model, el }) {
   el.append(frame, below);
   function show() {
     const now = new DOMParser().parseFromString(model.get("value"), "image/svg+xml").documentElement;
-    now.style.minWidth = `${0.91 * now.getAttribute("width")}px`; // so that no text is smaller than 11 px
+    now.style.minWidth = `${0.885 * now.getAttribute("width")}px`; // so that no text is smaller than 11 px
     const shown = frame.firstChild;
     if (shown?.getAttribute("viewBox") === now.getAttribute("viewBox")) patch(shown, now);
     else frame.replaceChildren(now);

@@ -1,4 +1,5 @@
-// What plays a slider, as a film: play and pause, one step forwards, speed. `go` is told where each step leads.
+// What plays a slider, as a film: play and pause, one step forwards, speed. `go` is told where each step leads. `anew`
+// shows it from beginning to end: in about a second, or the end alone where the reader wants no motion.
 const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
 
 function player(range, name, go) {
@@ -14,23 +15,32 @@ function player(range, name, go) {
     timer = null;
     Object.assign(play, { textContent: "▶", ariaLabel: `play ${name}` });
   }
+  function start(pace) {
+    Object.assign(play, { textContent: "❚❚", ariaLabel: `pause ${name}` });
+    timer = setTimeout(run, pace ?? 0, pace);
+  }
   function step() {
     if (atEnd()) range.value = range.min;
     else range.stepUp();
     go(Number(range.value));
   }
-  function run() {
+  function run(pace) {
     step();
     if (atEnd() || !range.isConnected) pause();
-    else timer = setTimeout(run, SPEEDS[speed.value]);
+    else timer = setTimeout(run, pace ?? SPEEDS[speed.value], pace);
+  }
+  function anew() {
+    pause();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return go(Number(range.max));
+    range.value = range.min;
+    start(30);
   }
   play.addEventListener("click", () => {
     if (timer) return pause();
-    Object.assign(play, { textContent: "❚❚", ariaLabel: `pause ${name}` });
-    timer = setTimeout(run, 0);
+    start();
   });
   once.addEventListener("click", () => (pause(), step()));
   const buttons = Object.assign(document.createElement("span"), { className: "play" });
   buttons.append(play, once, speed);
-  return buttons;
+  return { buttons, anew };
 }

@@ -37,7 +37,11 @@ function render({ model, el }) {
   said.addEventListener("change", type);
   said.addEventListener("keydown", (event) => event.key === "Enter" && type());
 
-  if (model.get("plays")) el.append(player(range, model.get("description"), move));
+  if (model.get("plays")) {
+    const { buttons, anew } = player(range, model.get("description"), move);
+    el.append(buttons);
+    model.on("change:films", anew);
+  }
   for (const name of ["value", "index", "min", "max", "step", "words", "disabled", "wrong"]) model.on(`change:${name}`, show);
   show();
 }

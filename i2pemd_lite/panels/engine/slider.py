@@ -20,6 +20,7 @@ class Control(anywidget.AnyWidget):
     description = Unicode().tag(sync=True)
     disabled = Bool(False).tag(sync=True)
     plays = Bool(False, help="whether it can be played, as a film").tag(sync=True)
+    films = Int(0, help="one more plays it anew, on the page").tag(sync=True)
 
 
 class Slider(Control):
