@@ -436,6 +436,7 @@ def lab(rest):
         "jupyterlab",
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
+        "--LanguageServerManager.autodetect=False",  # which would list a dozen servers that are not installed
         *root,
         *rest,
         JUPYTERLAB_SETTINGS_DIR=VENV / "jupyter-settings",

@@ -161,8 +161,8 @@ CHALLENGES = {
         "at least 3 percentage points lower than the twin's, on average. The twin has the same learning rate.",
         _hurts),
     "00f": Challenge(
-        "Find a state of your own in which I2PEMD helps: the harm of the predictions at the end of training is lower than the "
-        "twin's in at least four of five seeds of the judge's own, and on average by 5 % or more. The twin has the "
-        "same learning rate.",
+        "Find a state of your own in which I2PEMD helps: the harm of the predictions at the end of training is lower "
+        "than the twin's in at least four of five seeds of the judge's own, and on average by 5 % or more. The twin "
+        "has the same learning rate.",
         _helps),
 }  # fmt: skip
