@@ -14,7 +14,7 @@ import numpy as np
 from i2pemd_lite.panels.engine.slider import Slider, pairs
 
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
-SECONDS, BYTES = 8.0, 360_000  # of the processor, and of a page, that a panel may take
+SECONDS, BYTES = 8.0, 420_000  # of the processor, and of a page, that a panel may take
 
 
 def framed(html, panel):
