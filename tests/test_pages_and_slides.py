@@ -145,7 +145,8 @@ def test_before_a_lesson_is_run_it_is_said_how_long_it_may_take(made, monkeypatc
     for name, source in (("05_one", first), ("06_two", "# 06 · Two\n\nMore.")):
         notebooks.write(tmp_path / "notebooks" / f"{name}.ipynb", notebook_of([notebooks.markdown("a-01", source)]))
     written = pages.write(tmp_path / "out", folder=tmp_path / "notebooks", say=told.append)
-    one, two = "running lesson 05, about 8 min (profile laptop)", "running lesson 06, not timed yet (profile laptop)"
+    moves = ", and recording what moves (profile laptop)"
+    one, two = f"running lesson 05, about 8 min{moves}", f"running lesson 06, not timed yet{moves}"
     assert told == [f"lessons: {one}", written[0], f"lessons: {two}", *written[1:]]
     monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path / "another"))
     lessons = notebooks.lessons(folder=tmp_path / "notebooks")
@@ -170,7 +171,8 @@ def test_ctrl_c_ends_with_a_sentence(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     lines = (tmp_path / "said").read_text().splitlines()
-    assert lines == ["slides: running lesson 05, not timed yet (profile ci)", f"i2pemd_lite: {pages.STOPPED}"]
+    said = "slides: running lesson 05, not timed yet, and recording what moves (profile ci)"
+    assert lines == [said, f"i2pemd_lite: {pages.STOPPED}"]
 
 
 def test_a_lesson_that_does_not_run_is_named(tmp_path):
@@ -227,8 +229,10 @@ def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(m
                (panel.controls[name] for name in names)]  # fmt: skip
     assert [len(each["words"]) for each in moves["controls"]] == [len(each) for each in offered]
     assert len(alone) == sum(len(each) - 1 for each in offered)
-    assert sum("," in key for key in told["frames"]) > 100 and len(moves["packed"]) < 500_000
+    assert sum("," in key for key in told["frames"]) > 100 and len(moves["packed"]) < 600_000
     right = names.index("right")
+    pairs = {tuple(names[int(place.split(":")[0])] for place in key.split(",")) for key in told["frames"] if "," in key}
+    assert {"right", "moving"} in [{*pair} for pair in pairs]  # lesson 02 asks for it
     assert moves["controls"][right]["words"][moves["controls"][right]["at"]] == "0.50"
     for place in ("0", "24"):
         panel.set(right={"0": -ground.REACH, "24": ground.REACH}[place])

@@ -349,13 +349,13 @@ SOLVED = {
 }
 MISSED = [
     ("00d", {"norm": "separate"}, "Set λ to 0"),
-    ("00d", {"weight": 0}, "look under “more” for the normalisation"),
-    ("00d", {"weight": 0, "norm": "separate", "shift": 0.4}, "move MR by 0.5"),
+    ("00d", {"weight": 0}, "^Look under “more” for the normalisation.$"),
+    ("00d", {"weight": 0, "norm": "separate", "shift": 0.4}, "^Move MR by 0.5 at least.$"),
     ("00e", {"weight": 0}, "its own twin"),
-    ("00e", {}, "a difference of [+-]"),
+    ("00e", {}, "twin: [+−]"),
     ("00f", {"ground": "none"}, "its own twin"),
     ("00f", BUILT, "in the list"),
-    ("00f", {"classes": 5}, "changes by -"),
+    ("00f", {"classes": 5}, "changes by −"),
 ]
 
 

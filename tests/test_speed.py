@@ -191,7 +191,7 @@ def test_words_say_who_wins_and_who_was_too_slow():
     assert "a batch of 3.15 million takes 5.25 minutes by “loop” and 630 milliseconds by “one pass”" in panel.words
     assert panel.numbers == {"at once": "20 × at 100", "one pass": "5 × at 100", "compared with": "loop"}
     panel.set(largest=100, show="nanoseconds a voxel", against="one pass")
-    assert "At 100 voxels “at once” is the fastest, with 5e+03 nanoseconds a voxel." in panel.words
+    assert "At 100 voxels “at once” is the fastest, with 5,000 nanoseconds a voxel." in panel.words
     assert panel.numbers["loop"] == "0.2 × at 100" and "only up to" not in panel.words
     panel.set(largest=10_000, smallest=1000, against="loop")
     assert panel.numbers == {"compared with": "loop"}

@@ -126,9 +126,12 @@ def describe(result):
     ties = sum(len(row) - len(np.unique(row)) for row in result.ranks)
     words = "All prototypes are in one point: every distance is 0, every rank is 0, and G vanishes."
     if G.any():
-        i, j = np.unravel_index(np.argmin(np.where(off, G, np.inf)), G.shape)
-        words = f"The cheapest mistake is between class {i + 1} and class {j + 1}, at {style.number(G[i, j])}; "
-        words += f"the most expensive one costs {style.number(G.max())}."
+        least = G[off].min()
+        near = [f"{i + 1} and {j + 1}" for i, j in np.argwhere(np.triu(off & np.isclose(G, least)))]
+        words = f"Of the mistakes, those between classes {', '.join(near)} are" if near[1:] else ""
+        words = words or f"The mistake between classes {near[0]} is"
+        words += f" the cheapest, at {style.number(least)}; the most expensive one costs {style.number(G.max())}."
+        words += " Some distances of a row of g are equal, so the mean of G is not the fixed one." * bool(ties)
     if result.entry:
         i, j = result.entry
         words = f"Rank {result.ranked} of {K * K}. In row {i + 1} of g, count the distances that are smaller than "

@@ -243,7 +243,8 @@ def draw(card, result):
     _plane(card, "twin", 0.53, "Its twin: the same, with λ = 0", twin)
     matrix = card.plane("G", [0.825, 0.50, 0.165, 0.32], "blank", title="G: costs of mistakes", ink=style.GROUND)
     matrix.matrix(mine[-1].ground, *[style.names("c", K)] * 2, size=8.5)
-    card.paper.text(0.795, 0.43, "◯ red: a wrong decision\n◆ prototype and its track", size=8.5, color=style.QUIET)
+    key = "◯ red: a wrong decision\n◆ prototype and its track\nshades: regions of the classes"
+    card.paper.text(0.795, 0.43, key, size=8.5, color=style.QUIET)
 
     step = EACH * np.arange(len(mine))
     charts = {
@@ -269,10 +270,11 @@ def describe(result):
     digits = {
         "accuracy, %": ("accuracy", 1), "MMD": ("mmd", 3), "harm of the predictions": ("harm", 3),
         "accuracy of CT, %": ("ct", 1), "accuracy of MR, %": ("mr", 1), "harm of the decisions": ("decided", 3),
-        "cross-entropy": ("ce", 3), "I2PEMD (Eq. 8, 9)": ("i2pemd", 3),
+        "cross-entropy": ("ce", 3),
     }  # fmt: skip
-    return words, {f"{name} (yours · twin)": f"{getattr(mine, key):.{n}f} · {getattr(twin, key):.{n}f}"
-                   for name, (key, n) in digits.items()}  # fmt: skip
+    numbers = {f"{name} (yours · twin)": f"{getattr(mine, key):.{n}f} · {getattr(twin, key):.{n}f}"
+               for name, (key, n) in digits.items()}  # fmt: skip
+    return words, numbers | {"I2PEMD (Eq. 8, 9) of yours": f"{mine.i2pemd:.3f}"}
 
 
 class Playground(Panel):

@@ -64,7 +64,7 @@ class Estimate(Question):
         return f"{plain(number)}{self.unit and ' ' + self.unit}"
 
     def judge(self, value, truth):
-        apart = abs(value - truth)
+        apart = round(abs(value - truth), 6)  # a truth can be a float32
         words = f"The truth is {self.said(truth)}, yours {self.said(value)}: {self.said(apart)} apart"
         return verdict(apart, self.within, words, self.said(self.within))
 

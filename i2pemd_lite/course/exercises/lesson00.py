@@ -124,12 +124,18 @@ def _without(state):
     return state["weight"] == 0 or state["ground"] == "none"
 
 
+def _signed(number, digits=0):
+    return f"{number:+.{digits}f}".replace("-", "−")
+
+
 def _closed(state):
-    if not _without(state) or state["norm"] != "separate" or state["shift"] < 0.5:
-        return False, "Set λ to 0, move MR by 0.5 at least, and look under “more” for the normalisation."
+    missing = {"Set λ to 0.": not _without(state), "Move MR by 0.5 at least.": state["shift"] < 0.5,
+               "Look under “more” for the normalisation.": state["norm"] != "separate"}  # fmt: skip
+    if any(missing.values()):
+        return False, " ".join(words for words, missed in missing.items() if missed)
     mine, joint = (_ends(state | {"norm": norm}, "mmd") for norm in ("separate", "joint"))
     said = f"The MMD is {mine.mean():.2f} on average, and {joint.mean():.2f} with both normalised together"
-    return bool(mine.mean() <= joint.mean() / 2), f"{said}: {mine.mean() / joint.mean():.0%} of it."
+    return bool(mine.mean() <= joint.mean() / 2), f"{said}: {100 * mine.mean() / joint.mean():.0f} % of it."
 
 
 def _hurts(state):
@@ -137,7 +143,7 @@ def _hurts(state):
         return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
     mine, twin = (_ends(each, "accuracy") for each in (state, state | playground.TWIN))
     said = f"{mine.mean():.1f} % of the held-back points are right on average, and {twin.mean():.1f} % in the twin"
-    return bool(mine.mean() <= twin.mean() - 3), f"{said}: a difference of {mine.mean() - twin.mean():+.1f} points."
+    return bool(mine.mean() <= twin.mean() - 3), f"{said}: {_signed(mine.mean() - twin.mean(), 1)} points."
 
 
 def _helps(state):
@@ -146,7 +152,7 @@ def _helps(state):
     if playground.called(state) != playground.OWN:
         return False, "These settings are in the list. Find some of your own."
     change, _, lower = playground.compared(state, playground.TWIN, "harm", SEEDS)
-    said = f"The harm is lower in {lower} of {len(SEEDS)} seeds, and changes by {change:+.0%} on average."
+    said = f"The harm is lower in {lower} of {len(SEEDS)} seeds, and changes by {_signed(100 * change)} % on average."
     return bool(lower >= len(SEEDS) - 1 and change <= -0.05), said
 
 

@@ -61,7 +61,7 @@ def executed(path, say=print):
     notebook = nbformat.read(path, as_version=4)
     takes = re.search(rf"^Reading: .*\b{name} (?:about )?(\d+ (?:s|min))", notebook.cells[0].source, flags=re.M)
     lasts = f"about {takes[1]}" if takes else "not timed yet"
-    say(f"running lesson {path.name[:2]}, {lasts} (profile {name})")
+    say(f"running lesson {path.name[:2]}, {lasts}, and recording what moves (profile {name})")
     here = {"metadata": {"path": str(path.parent)}}
     quiet = ["--IPKernelApp.log_level=50"]  # without its warning that a kernel on this machine is not encrypted
     client = NotebookClient(notebook, timeout=None, resources=here, store_widget_state=False, extra_arguments=quiet)

@@ -178,17 +178,18 @@ def save(file):
 def show():
     """A table of what is done in which lesson."""
     tried, said = checks(), predictions()
+    won = {r["name"] for r in _own("challenge") if r.get("right")}
     numbers = sorted({*exercises.lessons(), *(name[:2] for name in tried), *(name[1:3] for name in said)})
     rows = []
     for number in numbers:
-        names = sorted({*exercises.of_lesson(number), *(name for name in tried if name.startswith(number))})
-        states = (f"{name} {_state(**tried[name])}" if name in tried else f"{name} open" for name in names)
+        names = {*exercises.of_lesson(number), *exercises.challenges(number), *(n for n in tried if n[:2] == number)}
+        states = (f"{n} {_state(**tried[n]) if n in tried else 'won' if n in won else 'open'}" for n in sorted(names))
         hits = [each["hit"] for name, each in said.items() if name[1:3] == number]
         rows.append((number, " · ".join(states), f"{sum(hits)} of {len(hits)}"))
     right = sum(each["right"] for each in tried.values())
     words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
     words += f"{count(len(said), 'prediction')} committed to."
-    return Still(words, html=html_table(("lesson", "exercises", "predictions right"), rows))
+    return Still(words, html=html_table(("lesson", "exercises and challenges", "predictions right"), rows))
 
 
 def _state(right, attempts, **_):

@@ -18,6 +18,7 @@ async function move(panel) {
     const value = document.createElement("output");
     const none = (i) => states.every(({ places }) => places[n] !== i);
     const option = (words, i) => Object.assign(new Option(words + (none(i) ? " (not on this page)" : ""), i), { disabled: none(i) });
+    box.classList.toggle("i2pemd-wide", control.list && control.words.some((words) => words.length > 36)); // `choice`
     if (control.list) input.append(...control.words.map(option));
     else Object.assign(input, { type: "range", min: 0, max: control.words.length - 1, step: 1 });
     box.append(Object.assign(document.createElement("label"), { textContent: control.label, htmlFor: input.id }), input);

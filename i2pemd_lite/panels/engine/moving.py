@@ -14,7 +14,7 @@ import numpy as np
 from i2pemd_lite.panels.engine.slider import Slider, pairs
 
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
-SECONDS, BYTES = 8.0, 300_000  # of the processor, and of a page, that a panel may take
+SECONDS, BYTES = 8.0, 420_000  # of the processor, and of a page, that a panel may take
 
 
 def framed(html, panel):
@@ -40,7 +40,7 @@ def recorded(panel):
     _, card, *said = panel.drawn(state)
     marks = card.marks()
     start = json.dumps({"head": card.head(said[0]), "marks": marks})[:-1] + ', "frames": {'
-    hint = "Its other controls need JupyterLab." * (panel.on_pages is not None)
+    hint = "Its other controls need JupyterLab." if panel.on_pages else "JupyterLab has every combination."
     frame = [{}, None, panel.below(*said, hint)]
     for n, chosen in enumerate(itertools.chain([{}], _moves(controls, panel.rows, panel.shown))):
         moved = state | {name: controls[name]["values"][i] for name, i in chosen.items()}
@@ -73,8 +73,9 @@ def recorded(panel):
 
 
 def _moves(controls, rows, shown):
-    """Which positions are recorded, as {name: position}, in order: films, then a few of every control, then pairs: with
-    what is not `shown` unless another control moves, then of a row, then all."""
+    """Which positions are recorded, as {name: position}, in order: films, then a few of every control, then pairs, all
+    of them coarsely before any finely: with what is not `shown` unless another control moves, then of a row, then all.
+    """
     films = {name: each for name, each in controls.items() if each["plays"]}
     passes = (films, ALONE), (controls, APART), (controls, ALONE)
     alone = ((name, i) for some, count in passes for name, each in some.items() for i in _some(each, count))
@@ -84,10 +85,14 @@ def _moves(controls, rows, shown):
     def apart(pair):
         return (row[pair[0]] != row[pair[1]]) + 1 if {*pair} <= {*shown} else 0
 
-    for pair in sorted(itertools.combinations(controls, 2), key=apart):
-        count = APART if apart(pair) == 2 else TOGETHER
-        one, two = ([i for i in _some(controls[name], count) if i != controls[name]["at"]] for name in pair)
-        yield from (dict(zip(pair, places, strict=True)) for places in itertools.product(one, two))
+    pairs, seen = sorted(itertools.combinations(controls, 2), key=apart), set()
+    for pair, count in [(pair, APART) for pair in pairs] + [(pair, TOGETHER) for pair in pairs if apart(pair) < 2]:
+        some = (_some(controls[name], ALONE if controls[name]["list"] else count) for name in pair)
+        for places in itertools.product(*some):
+            moved = dict(zip(pair, places, strict=True))
+            if (pair, places) not in seen and all(i != controls[name]["at"] for name, i in moved.items()):
+                seen.add((pair, places))
+                yield moved
 
 
 def part(*names):

@@ -1,5 +1,5 @@
 // What plays a slider, as a film: play and pause, one step forwards, speed. `go` is told where each step leads. `anew`
-// shows it from beginning to end: in about a second, or the end alone where the reader wants no motion.
+// shows it from beginning to end: in some seconds, or the end alone where the reader wants no motion.
 const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
 
 function player(range, name, go) {
@@ -33,7 +33,7 @@ function player(range, name, go) {
     pause();
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return go(Number(range.max));
     range.value = range.min;
-    start(30);
+    start(60);
   }
   play.addEventListener("click", () => {
     if (timer) return pause();
