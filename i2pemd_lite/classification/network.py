@@ -49,7 +49,12 @@ class Block(nn.Module):
 
 class Network(nn.Module):
     """A trunk that makes features, in training with several processes each of its own share of the images; and a head.
-    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several."""
+    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several.
+
+    kept : whether the norms keep the means and variances that they have, so that no image is in another's answer
+    """
+
+    kept = False
 
     def _finish(self, dim, num_classes, dropout, **start):
         """Once the trunk is there: the head on its `dim` features, and the first weights of all convolutions."""
@@ -57,6 +62,14 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, **start)
+
+    def train(self, mode=True):
+        """As of every module, but for norms that are `kept`."""
+        super().train(mode)
+        for module in self.modules():
+            if self.kept and isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, images):
         images = images.to(self.classifier.weight.dtype)
@@ -164,10 +177,7 @@ def _padded(x, conv):
 
 class EfficientNetLite0(Network):
     """EfficientNet-Lite0 (Tan and Le, arXiv:1905.11946, without squeeze-and-excitation and with ReLU6): features =
-    average pool, d = 1280. Its weights have the names of `PACKAGE`, without their underscores.
-
-    frozen : how many of the first blocks stay as they start, statistics of the norms too, 0 to 16; the stem with them
-    """
+    average pool, d = 1280. Its weights have the names of `PACKAGE`, without their underscores."""
 
     TITLE = "EfficientNet-Lite0"
     STAGES = (  # blocks, kernel, stride, factor of the expansion, channels
@@ -177,18 +187,16 @@ class EfficientNetLite0(Network):
             "bn1": "bn0", "bn2": "bn1", "bn3": "bn2"}  # fmt: skip
     TIMM_FIRST = {"conv_dw": "depthwise_conv", "conv_pw": "project_conv"}
 
-    def __init__(self, num_classes, dropout=0.0, frozen=0):
+    def __init__(self, num_classes, dropout=0.0):
         super().__init__()
         self.conv_stem, self.bn0, blocks, width = nn.Conv2d(3, 32, 3, 2, bias=False), _norm(32), [], 32
         for count, kernel, stride, factor, outside in self.STAGES:
             for n in range(count):
                 blocks.append(MBConv(width, outside, kernel, 1 if n else stride, factor))
                 width = outside
-        self.blocks, self.frozen = nn.ModuleList(blocks), frozen
+        self.blocks = nn.ModuleList(blocks)
         self.conv_head, self.bn1 = nn.Conv2d(width, 1280, 1, bias=False), _norm(1280)
         self._finish(1280, num_classes, dropout)
-        for part in self._still():
-            part.requires_grad_(False)
 
     @classmethod
     def own_name(cls, name):
@@ -202,17 +210,6 @@ class EfficientNetLite0(Network):
             before = sum(count for count, *_ in cls.STAGES[: int(stage)])
             return ".".join(["blocks", str(before + int(n)), ours.get(what, what), *rest])
         return ".".join([{"bn1": "bn0", "bn2": "bn1"}.get(parts[0], parts[0]), *parts[1:]])
-
-    def _still(self):
-        """The parts that are frozen."""
-        return [self.conv_stem, self.bn0, *self.blocks[: self.frozen]] if self.frozen else []
-
-    def train(self, mode=True):
-        """As of every module; what is frozen stays as in evaluation."""
-        super().train(mode)
-        for part in self._still():
-            part.eval()
-        return self
 
     def trunk(self, images):
         """(B, 3, S, S), normalised by ImageNet's colours -> features (B, d)."""

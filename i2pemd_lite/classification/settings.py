@@ -90,9 +90,12 @@ class ClassificationSettings(Settings):
     unlabelled: int = setting(36, "paper", "36", needs="from 1")
     network: str = setting("densenet121", "paper", "DenseNet-121")
     width: int = setting(0, "open", "the small network, which it does not have", needs="from 0")  # 0: its own default
+    norms: str = setting(  # "kept": means and variances stay those that the network starts with
+        "batch", "open", "whether the norms take means and variances of the batch", needs=one_of("batch", "kept"))
     dropout: float = setting(  # between features and classifier
         0.2, "open", "any dropout; the code of SRC-MT has 0.2 before the classifier", needs="0 to below 1")
-    imagenet: str = setting("", "paper", "pretrained on ImageNet", "no weights are brought along: name a file")
+    imagenet: str = setting(  # a file, or "package"
+        "", "paper", "pretrained on ImageNet", "no weights of DenseNet-121 are brought along: name a file")
     size: int = setting(224, "paper", "224 x 224")
     n_ops: int = setting(2, "open", "the numbers of RandAugment; FixMatch, FlexMatch in TorchSSL take 3",
                          needs=("a whole number from 0 to 100", lambda n: 0 <= n <= 100))
@@ -123,7 +126,8 @@ class ClassificationSettings(Settings):
         """Bytes that a training needs in any case: weights, gradients and Adam's averages, and a few of the maps that
         are kept of a batch, in two bytes each."""
         width = self.width or 16
-        weights, kept = (666 * width**2, 2 * width) if self.network == "small" else (7_000_000, 100)
+        networks = {"small": (666 * width**2, 2 * width), "efficientnet_lite0": (3_400_000, 60)}
+        weights, kept = networks.get(self.network, (7_000_000, 100))
         return 16 * weights + 2 * kept * self.size**2 * (self.labelled + self.unlabelled)
 
 
