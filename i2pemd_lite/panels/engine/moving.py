@@ -14,7 +14,7 @@ import numpy as np
 from i2pemd_lite.panels.engine.slider import Slider, pairs
 
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
-SECONDS, BYTES = 8.0, 420_000  # of the processor, and of a page, that a panel may take
+SECONDS, BYTES = 6.0, 300_000  # of the processor, and of a page, that a panel may take
 
 
 def framed(html, panel):
@@ -85,7 +85,10 @@ def _moves(controls, rows, shown):
     def apart(pair):
         return (row[pair[0]] != row[pair[1]]) + 1 if {*pair} <= {*shown} else 0
 
-    pairs, seen = sorted(itertools.combinations(controls, 2), key=apart), set()
+    def late(pair):  # another choice of a list is seldom asked for beside something else, and changes the whole picture
+        return apart(pair) > 0 and any(controls[name]["list"] for name in pair), apart(pair)
+
+    pairs, seen = sorted(itertools.combinations(controls, 2), key=late), set()
     for pair, count in [(pair, APART) for pair in pairs] + [(pair, TOGETHER) for pair in pairs if apart(pair) < 2]:
         some = (_some(controls[name], ALONE if controls[name]["list"] else count) for name in pair)
         for places in itertools.product(*some):
