@@ -19,8 +19,9 @@ CHECKSUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  #
 
 
 def build(name="small", num_classes=7, **options):
-    """"small" (for two cores) or "densenet121" (the paper's), with random weights from torch's seed. options: dropout
-    between features and classifier; width, depth of `Small`. Raises `BadInput` for another name."""
+    """"small" (for two cores), "efficientnet_lite0" or "densenet121" (the paper's), with random weights from torch's
+    seed. options: dropout between features and classifier; width, depth of `Small`. Raises `BadInput` for another name.
+    """
     if name not in NETWORKS:
         raise BadInput(f"network: expected {' or '.join(NETWORKS)}, found {name!r}")
     if num_classes < 2:
