@@ -59,7 +59,7 @@ def _missing():
     except metadata.PackageNotFoundError:
         return ["i2pemd-lite"]
     needs = (re.match(r"([\w.-]+)>=([\d.]+)(?:; extra == ['\"](\w+)['\"])?", need).groups() for need in wanted)
-    return [f"{name}>={least}" for name, least, extra in needs if extra != "test" and not _is_there(name, least)]
+    return [f"{name}>={least}" for name, least, extra in needs if extra in (None, "lab") and not _is_there(name, least)]
 
 
 def _is_there(name, least):
@@ -67,7 +67,7 @@ def _is_there(name, least):
         has, needs = ([int(n) for n in re.findall(r"\d+", v)[:3]] for v in (metadata.version(name), least))
     except metadata.PackageNotFoundError:
         return False
-    return util.find_spec(MODULES.get(name, name)) and has >= needs
+    return util.find_spec(MODULES.get(name, name.replace("-", "_"))) and has >= needs
 
 
 def _packages():
