@@ -244,7 +244,7 @@ def draw(card, result):
     matrix = card.plane("G", [0.825, 0.50, 0.165, 0.32], "blank", title="G: costs of mistakes", ink=style.GROUND)
     matrix.matrix(mine[-1].ground, *[style.names("c", K)] * 2, size=8.5)
     key = "◯ red: a wrong decision\n◆ prototype and its track\nshades: regions of the classes"
-    card.paper.text(0.795, 0.43, key, size=8.5, color=style.QUIET)
+    card.paper.text(0.795, 0.395, key, size=8.5, color=style.QUIET)
 
     step = EACH * np.arange(len(mine))
     charts = {
