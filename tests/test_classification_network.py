@@ -251,9 +251,16 @@ def test_timm_names_the_same_weights(tmp_path):
     for kind in ("package", "timm"):
         save_file(lite_weights(kind), tmp_path / f"{kind}.safetensors")
         nets[kind] = load_imagenet(build("efficientnet_lite0"), tmp_path / f"{kind}.safetensors").state_dict()
-    del nets["package"]["classifier.weight"], nets["timm"]["classifier.weight"]  # each its own random one
+    # The classifier is of each its own random one.
     assert all(torch.equal(v, nets["timm"][k]) for k, v in nets["package"].items() if not k.startswith("classifier"))
     assert nets["timm"]["blocks.15.project_conv.weight"].abs().sum() > 0
+
+
+def test_another_networks_names_are_listed(tmp_path):
+    names = ("blocks.0.norm1.weight", "blocks.1.bn0.bias", "blocks.0.weight", "pos_embed")
+    save_file({name: torch.zeros(1) for name in names}, tmp_path / "vit.safetensors")
+    with pytest.raises(BadInput, match="vit.safetensors: expected the weights of EfficientNet-Lite0, found blocks.1.bn0.bias of"):
+        load_imagenet(build("efficientnet_lite0"), tmp_path / "vit.safetensors")
 
 
 def waves(size):

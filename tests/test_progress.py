@@ -133,10 +133,13 @@ def test_what_is_done_is_shown_by_lesson():
     attempt("02a", True)
     attempt("02b", False, 1)
     commit("p02a", True)
+    progress.record("challenge", "00d", right=True)
+    progress.record("challenge", "00e", right=False)
     shown = progress.show()
     assert "1 exercise right, 1 not yet; 1 prediction committed" in repr(shown)
     html = shown._repr_mimebundle_()["text/html"]
     assert "02a right, 2 attempts" in html and "02b not yet, 1 attempt" in html and "02c open" in html
+    assert "00d won · 00e open" in html
     assert "1 of 1" in html and re.search(r'<th scope="row"[^>]*>02</th>', html)
     heads, cells = re.findall(r"<th scope=.col.([^>]*)>", html), re.findall(r"<td([^>]*)>", html)
     assert len(heads) == 3 and set(heads) == set(cells) and all("text-align:left" in style for style in heads)

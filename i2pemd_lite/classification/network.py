@@ -189,15 +189,15 @@ class EfficientNetLite0(Network):
     @classmethod
     def own_name(cls, name):
         """The name here of a weight of `PACKAGE` (_blocks.1._bn0.bias) or of timm's network (blocks.1.0.bn1.bias)."""
-        parts = re.sub(r"(^|\.)_", r"\1", name).split(".")
         if name.startswith("_"):
-            return ".".join(parts)
-        if parts[0] == "blocks":
-            stage, n, what, *rest = parts[1:]
+            return re.sub(r"(^|\.)_", r"\1", name)
+        if found := re.fullmatch(r"blocks\.(\d)\.(\d)\.(\w+)\.(\w+)", name):
+            stage, n, what, kind = found.groups()
             ours = cls.TIMM_FIRST if stage == "0" else cls.TIMM
             before = sum(count for count, *_ in cls.STAGES[: int(stage)])
-            return ".".join(["blocks", str(before + int(n)), ours.get(what, what), *rest])
-        return ".".join([{"bn1": "bn0", "bn2": "bn1"}.get(parts[0], parts[0]), *parts[1:]])
+            return f"blocks.{before + int(n)}.{ours.get(what, what)}.{kind}"
+        part, _, rest = name.partition(".")
+        return f"{ {'bn1': 'bn0', 'bn2': 'bn1'}.get(part, part)}.{rest}"
 
     def trunk(self, images):
         """(B, 3, S, S), normalised by ImageNet's colours -> features (B, d)."""

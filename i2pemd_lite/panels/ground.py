@@ -131,7 +131,7 @@ def describe(result):
         words = f"Of the mistakes, those between classes {', '.join(near)} are" if near[1:] else ""
         words = words or f"The mistake between classes {near[0]} is"
         words += f" the cheapest, at {style.number(least)}; the most expensive one costs {style.number(G.max())}."
-        words += " Some distances of a row of g are equal, so the mean of G is not the fixed one." * bool(ties)
+        words += " Equal distances in a row of g share the lower rank: the mean of G is lower." * bool(ties)
     if result.entry:
         i, j = result.entry
         words = f"Rank {result.ranked} of {K * K}. In row {i + 1} of g, count the distances that are smaller than "

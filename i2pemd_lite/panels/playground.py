@@ -278,7 +278,11 @@ def describe(result):
 
 
 class Playground(Panel):
-    """The panel, with a list of named states and the state as a line of text, to copy and to paste."""
+    """The panel, with a list of named states and the state as a line of text, to copy and to paste.
+
+    A control or the list that changes the training sets picture to 0, and the page plays the film; `set`, Reset and the
+    line show the picture that they say.
+    """
 
     on_pages = ("picture", "weight", "norm", "ground")  # each other value is a training of its own, and takes long
 

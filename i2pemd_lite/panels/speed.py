@@ -95,7 +95,7 @@ def describe(result):
     last = {name: value for name, (size, value) in at.items() if size == max(size for size, _ in at.values())}
     best = min(last, key=last.get)
     least = float(f"{last[best]:.3g}")
-    words = f"At {int(at[best][0]):,} voxels “{best}” is the fastest, with {least:,g} {result.unit}."
+    words = f"At {int(at[best][0]):,} voxels “{best}” is the fastest, with {least:,.10g} {result.unit}."
     gone = [f"“{name}” only up to {int(size):,}" for name, (size, _) in at.items() if name not in last]
     slow, fast = (pick(result.expected, key=result.expected.get) for pick in (max, min))
     times = [f"{_long(result.expected[name])} by “{name}”" for name in (slow, fast)]

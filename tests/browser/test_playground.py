@@ -62,6 +62,17 @@ def test_it_plays_pauses_and_resets(panel):
     assert panel.status.startswith("Picture 40 of 40, after 120 of 120 steps") and panel.alert == ""
 
 
+def test_reset_ends_the_film_of_another_setting(panel):
+    panel.click("Reset")  # to picture 0, as this panel opened
+    panel.rest()
+    panel.drag("λ", 0.0)
+    wait_for_picture(panel, 3)
+    panel.click("Reset")
+    panel.rest()
+    # A picture of the film that was on its way to the kernel may come after.
+    assert picture_of(panel) < 40 and panel.value("λ") == "1"
+
+
 def test_a_state_is_pasted_and_what_is_none_is_told(panel):
     panel.change(lambda: panel.type(STATE, "picture=7 weight=20 norm=separate seed=3"))
     assert picture_of(panel) == 7 and panel.value("λ") == "20" and panel.value("seed") == "3"

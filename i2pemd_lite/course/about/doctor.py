@@ -53,7 +53,7 @@ def _kernel():
 
 
 def _missing():
-    """What is not installed, or older than the project asks for, as "name>=version" without the test tools."""
+    """What is not installed, or older than the project asks for, as "name>=version": of the project and its lab."""
     try:
         wanted = metadata.requires("i2pemd-lite") or []
     except metadata.PackageNotFoundError:

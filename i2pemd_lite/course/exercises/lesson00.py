@@ -125,7 +125,7 @@ def _without(state):
 
 
 def _signed(number, digits=0):
-    return f"{number:+.{digits}f}".replace("-", "−")
+    return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def _closed(state):

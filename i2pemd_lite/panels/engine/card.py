@@ -403,12 +403,12 @@ class Plane:
 
 
 def nice(low, high, count, log=False):
-    """About `count` round numbers, more than one, from `low` to `high`; with `log` those of 10^low to 10^high.
+    """About `count` round numbers from `low` to `high`, more than one; with `log` those of 10^low to 10^high, if any.
 
     Example
     -------
-    >>> nice(0, 1, 5), nice(-3, 17, 4), nice(30, 92, 2), nice(0, 1, 5, log=True)
-    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0, 15.0], [40.0, 60.0, 80.0], [1.0, 2.0, 5.0, 10.0])
+    >>> nice(0, 1, 5), nice(-3, 17, 4), nice(30, 92, 2), nice(0.5, 4.7, 2), nice(0, 1, 5, log=True)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0, 15.0], [40.0, 60.0, 80.0], [2.0, 4.0], [1.0, 2.0, 5.0, 10.0])
     """
     low, high = min(low, high), max(low, high)
     if log:
@@ -419,7 +419,7 @@ def nice(low, high, count, log=False):
     step = 10.0 ** math.floor(math.log10(rough))
     step *= next(head for head in (1, 2, 5, 10) if head * step >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    if first == last and count > 1:  # one number alone tells no scale
+    if last <= first and count > 1:  # one number alone tells no scale
         return nice(low, high, 2 * count)
     return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 

@@ -74,7 +74,8 @@ def recorded(panel):
 
 def _moves(controls, rows, shown):
     """Which positions are recorded, as {name: position}, in order: films, then a few of every control, then pairs, all
-    of them coarsely before any finely: with what is not `shown` unless another control moves, then of a row, then all.
+    of them coarsely before any finely: with what is not `shown` unless another control moves, then of a row, then all;
+    those with a list, all of whose choices are taken, after those of sliders.
     """
     films = {name: each for name, each in controls.items() if each["plays"]}
     passes = (films, ALONE), (controls, APART), (controls, ALONE)
@@ -88,8 +89,8 @@ def _moves(controls, rows, shown):
     def late(pair):  # another choice of a list is seldom asked for beside something else, and changes the whole picture
         return apart(pair) > 0 and any(controls[name]["list"] for name in pair), apart(pair)
 
-    pairs, seen = sorted(itertools.combinations(controls, 2), key=late), set()
-    for pair, count in [(pair, APART) for pair in pairs] + [(pair, TOGETHER) for pair in pairs if apart(pair) < 2]:
+    ordered, seen = sorted(itertools.combinations(controls, 2), key=late), set()
+    for pair, count in [(pair, APART) for pair in ordered] + [(pair, TOGETHER) for pair in ordered if apart(pair) < 2]:
         some = (_some(controls[name], ALONE if controls[name]["list"] else count) for name in pair)
         for places in itertools.product(*some):
             moved = dict(zip(pair, places, strict=True))

@@ -1,5 +1,5 @@
 // What plays a slider, as a film: play and pause, one step forwards, speed. `go` is told where each step leads. `anew`
-// shows it from beginning to end: in some seconds, or the end alone where the reader wants no motion.
+// shows it from beginning to end: in some seconds whatever the speed, or the end alone where the reader wants no motion.
 const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
 
 function player(range, name, go) {
@@ -10,6 +10,7 @@ function player(range, name, go) {
   speed.append(...Object.keys(SPEEDS).map((words) => new Option(words, words, words === "1×", words === "1×")));
   const atEnd = () => Number(range.value) >= Number(range.max);
   let timer = null;
+  let at; // where the film has put the slider; whoever moves it elsewhere ends the film
   function pause() {
     clearTimeout(timer);
     timer = null;
@@ -17,14 +18,17 @@ function player(range, name, go) {
   }
   function start(pace) {
     Object.assign(play, { textContent: "❚❚", ariaLabel: `pause ${name}` });
+    at = range.value;
     timer = setTimeout(run, pace ?? 0, pace);
   }
   function step() {
     if (atEnd()) range.value = range.min;
     else range.stepUp();
     go(Number(range.value));
+    at = range.value;
   }
   function run(pace) {
+    if (range.value !== at) return pause();
     step();
     if (atEnd() || !range.isConnected) pause();
     else timer = setTimeout(run, pace ?? SPEEDS[speed.value], pace);
@@ -42,5 +46,12 @@ function player(range, name, go) {
   once.addEventListener("click", () => (pause(), step()));
   const buttons = Object.assign(document.createElement("span"), { className: "play" });
   buttons.append(play, once, speed);
+  // Whoever uses another control of the panel, Reset too, ends the film.
+  const panel = (node) => node.closest?.(".i2pemd-panel, .i2pemd-moves");
+  const used = ({ type, target }) => {
+    const acts = type === "input" || target.closest?.("button"); // a slider that is let go is clicked, too
+    if (timer && acts && !buttons.contains(target) && panel(target) === panel(range)) pause();
+  };
+  for (const kind of ["click", "input"]) document.addEventListener(kind, used, true);
   return { buttons, anew };
 }
