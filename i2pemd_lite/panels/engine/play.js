@@ -1,6 +1,7 @@
 // What plays a slider, as a film: play and pause, one step forwards, speed. `go` is told where each step leads. `anew`
 // shows it from beginning to end: in some seconds whatever the speed, or the end alone where the reader wants no motion.
 const SPEEDS = { "½×": 300, "1×": 150, "3×": 50 }; // milliseconds of a step
+const USES = ["click", "input"];
 
 function player(range, name, go) {
   const button = (textContent, words) =>
@@ -12,12 +13,14 @@ function player(range, name, go) {
   let timer = null;
   let at; // where the film has put the slider; whoever moves it elsewhere ends the film
   function pause() {
+    for (const kind of USES) document.removeEventListener(kind, used, true);
     clearTimeout(timer);
     timer = null;
     Object.assign(play, { textContent: "▶", ariaLabel: `play ${name}` });
   }
   function start(pace) {
     Object.assign(play, { textContent: "❚❚", ariaLabel: `pause ${name}` });
+    for (const kind of USES) document.addEventListener(kind, used, true);
     at = range.value;
     timer = setTimeout(run, pace ?? 0, pace);
   }
@@ -50,8 +53,7 @@ function player(range, name, go) {
   const panel = (node) => node.closest?.(".i2pemd-panel, .i2pemd-moves");
   const used = ({ type, target }) => {
     const acts = type === "input" || target.closest?.("button"); // a slider that is let go is clicked, too
-    if (timer && acts && !buttons.contains(target) && panel(target) === panel(range)) pause();
+    if (acts && !buttons.contains(target) && panel(target) === panel(range)) pause();
   };
-  for (const kind of ["click", "input"]) document.addEventListener(kind, used, true);
   return { buttons, anew };
 }
