@@ -156,9 +156,10 @@ def predict(chosen):
     run = task.resume(chosen.run, chosen.data)
     if run.number < len(run):
         print(f"{chosen.run}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
-    options = {name: value for name in ("out", "modality", "seg") if (value := getattr(chosen, name))}
-    if task.TASK.name != "segmentation" and (wrong := sorted(options.keys() - {"out"})):
-        raise BadInput(f"--{wrong[0]}: expected with a run of segmentation only, found {task.TASK.name}; leave it out")
+    options = {name: value for name in ("out", "modality", "seg", "page") if (value := getattr(chosen, name))}
+    for name, owner in (("modality", "segmentation"), ("seg", "segmentation"), ("page", "classification")):
+        if name in options and task.TASK.name != owner:
+            raise BadInput(f"--{name}: expected with a run of {owner} only, found {task.TASK.name}; leave it out")
     try:
         written = task.predict(run, chosen.images, **options)
     except BadInput as error:
@@ -275,6 +276,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--images": {"type": Path, "help": IMAGES},
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
         "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
+        "--page": {"action": "store_true", "help": "of images also a page with each, its scores and nearest prototype"},
         "--out": {"type": Path, "help": "where to write; default: out/segmentation or out/skin.csv"},
     },
     tables: {

@@ -187,6 +187,36 @@ def test_a_plain_folder_of_images_can_be_predicted(trained, tmp_path):
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["image", "a", "b"]
 
 
+def test_a_page_shows_each_image_with_its_scores_and_its_nearest_prototype(trained, data, tmp_path):
+    table, page = classification.predict(trained, out=tmp_path / "skin.csv", page=True)
+    assert (table.name, page.name) == ("skin.csv", "skin.html") and predicted(table) == list(data.test_ids)
+    rows = [list(map(float, line.split(",")[1:])) for line in table.read_text().splitlines()[1:]]
+    figures, learner = page.read_text().split("<figure>")[1:], trained.learner
+    with learner.evaluating():
+        (views,) = learner.batches(torch.arange(len(rows)), learner.data.test_images, len(rows))
+        features = learner.network(views)[0]
+    for figure, row, feature in zip(figures, rows, features, strict=True):
+        best = max(range(7), key=row.__getitem__)
+        assert f'<th>{CLASSES[best]}<td><meter aria-label="{CLASSES[best]}" value={row[best]:.3f}>' in figure
+        nearest = (feature - learner.bank.prototypes).square().sum(1).argmin()
+        assert f"nearest prototype: {CLASSES[nearest]}" in figure and figure.count("data:image/jpeg;base64,") == 1
+
+
+def test_a_page_of_photographs_as_they_come(trained, tmp_path):
+    place = photos(tmp_path / "in", ["a<b.jpg", "c.png"])
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6
+    PIL.Image.new("CMYK", (30, 50), (10, 200, 30, 40)).save(place / "d.jpg", exif=exif)
+    (place / "e.jpg").write_bytes(b"damaged")
+    with pytest.raises(BadInput, match="e.jpg") as told:
+        classification.predict(trained, place, tmp_path / "skin.csv", page=True)
+    page = (tmp_path / "skin.html").read_text()
+    assert told.value.written == [tmp_path / "skin.csv", tmp_path / "skin.html"]
+    assert page.count("<figure>") == 3 and "a&lt;b" in page and "a<b" not in page
+    with pytest.raises(BadInput, match="out: expected a table such as skin.csv"):
+        classification.predict(trained, place, tmp_path / "skin.html", page=True)
+
+
 def photos(place, names):
     """Photographs, each in the folder that its name says."""
     for i, name in enumerate(names):

@@ -112,6 +112,32 @@ def test_flexmatch_forgets_the_unsure_and_counts_before_it_asks():
     assert pseudo_labels(learner, 2)["kept"] == 1 and learner.memory.tolist() == [0, 1]
 
 
+def test_weak_views_apart_are_answered_alone_and_without_a_gradient():
+    logits = answers([0.5, 0.5], [0.96, 0.04], [0.5, 0.5], [0.7, 0.3], [0.1, 0.9]).requires_grad_()
+    found, asked = {}, []
+
+    def network(views):
+        asked.append((views.tolist(), torch.is_grad_enabled()))
+        return logits[views], logits[views]
+
+    for norms in ("together", "apart"):
+        learner = stub("fixmatch", logits, torch.tensor([0]), top=1, norms=norms)
+        images = {"labelled": torch.tensor([0]), "unlabelled": torch.tensor([1, 2])}
+        learner.draw = lambda part, t, count, images=images: (images[part], images[part] * 0, images[part] - 1)
+        learner.view = lambda how, images, t, name, **options: images + 2 * (name == "strong")
+        learner.network = network
+        found[norms] = pseudo_labels(learner, 0)
+    assert asked == [([0, 1, 2, 3, 4], True), ([1, 2], False), ([0, 3, 4], True)]
+    assert found["together"] == found["apart"]
+
+
+def test_a_class_without_a_label_makes_no_loss_infinite():
+    w = class_weights(torch.tensor([0, 0, 1]), 3)
+    assert w.tolist() == [1.5, 3, 3]
+    guess = torch.tensor([[0.2, 0.3, 0.5]])
+    assert all(soft_cross_entropy(torch.zeros(1, 3), guess, kind, w).isfinite() for kind in ("weighted", "adjusted"))
+
+
 @pytest.mark.parametrize("view", ["weak", "strong"])
 def test_prototypes_move_with_labelled_and_selected_samples(view):
     """Eq. 20, 21: c_0 ← α c_0 + (1 − α) mean of the labelled sample of class 0 and the selected one."""
@@ -192,11 +218,14 @@ def test_v16_labelled_losses():
     assert sure.item() == pytest.approx(-math.log(math.e / (math.e + 6)), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["plain", "weighted", "srcmt"])
+@pytest.mark.parametrize("kind", ["plain", "weighted", "srcmt", "adjusted"])
 def test_labelled_loss_by_hand(kind):
     logits, y = torch.randn(9, 7, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 7
-    w = SRC_MT.tolist() if kind != "plain" else [1.0] * 7
+    w = SRC_MT.tolist() if kind in ("weighted", "srcmt") else [1.0] * 7
     answer = logits.softmax(1).tolist()
+    if kind == "adjusted":  # each class as often as it is: exp(z_k) n_k / Σ_j exp(z_j) n_j
+        answer = [[math.exp(z) * n for z, n in zip(row, COUNTS, strict=True)] for row in logits.tolist()]
+        answer = [[each / sum(row) for each in row] for row in answer]
     if kind == "srcmt":
         answer = [[math.exp(v) / sum(map(math.exp, row)) for v in row] for row in answer]
     expected = sum(-w[k] * math.log(row[k]) for row, k in zip(answer, y.tolist(), strict=True)) / sum(w[k] for k in y)
@@ -458,7 +487,7 @@ def test_methods_differ_where_they_should(data):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"loss": "focal"}, "loss: expected 'plain' or 'weighted' or 'srcmt', found 'focal'"),
+        ({"loss": "focal"}, "loss: expected 'plain' or .* or 'adjusted', found 'focal'"),
         ({"mean_over": "none"}, "mean_over: expected 'all' or 'selected'"),
         ({"features": "both"}, "features: expected"),
         ({"evaluated": "best"}, "evaluated: expected"),

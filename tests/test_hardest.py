@@ -197,7 +197,7 @@ def test_the_best_weights_answer_and_the_run_stays_as_it_was(runs):
 
 def held_back(methods, scores, truth, images=None, ids=None):
     """`Frozen` answers to held-back images alone."""
-    return Frozen(None, None, None, methods, scores, truth, images, ids)
+    return Frozen(None, None, None, methods, scores, truth, images, ids, None)
 
 
 def test_a_class_that_no_image_is_of():

@@ -15,7 +15,7 @@ OTHER = {  # another value of each setting that is not read by all
     "mean_over": "selected", "features": "strong", "prototypes": "first", "n_ops": 1, "magnitude": 2, "cutout": 0.5,
     "flex_tau": 0.3, "flex_warm_up": True, "mt_weight": 3.0, "src_weight": 9.0, "ua_weight": 50.0, "ua_passes": 1,
     "ua_on": "all", "vat_weight": 9.0, "vat_entropy": 1.0, "vat_xi": 0.1, "vat_epsilon": 1.0, "mix_weight": 3.0,
-    "mix_temperature": 2.0, "mix_beta": 5.0, "unlabelled": 11, "share": 0.4,
+    "mix_temperature": 2.0, "mix_beta": 5.0, "unlabelled": 11, "share": 0.4, "norms": "apart",
 }  # fmt: skip
 
 

@@ -89,6 +89,9 @@ def rows_hold(result):
 def selection_holds(result):
     if result.view == "hardest images":
         return
+    if result.view == "by class":
+        assert (result.teach <= result.answers).all() and result.answers.sum() == result.images.sum()
+        return
     judged, (low, high, top, _) = result.judged, result.rule
     mask, s = judged.chosen.mask, judged.chosen.scores
     counts = {name: share.number for name, share in judged.shares.items()}
@@ -275,7 +278,27 @@ def spread():
     truth = torch.where(torch.tensor(rng.random((6, 36))) < s, labels, (labels + 1) % 7)
     ground = torch.tensor(rng.uniform(0.1, 0.9, (7, 7)))
     held = ("one",), o[:1, :9].numpy(), truth[0, :9].numpy(), np.zeros((9, 4, 4, 3), np.uint8), tuple("abcdefghi")
-    return selection.Frozen(o, truth, (ground + ground.T).fill_diagonal_(0) / 2, *held)
+    frequent = np.array([0.1, 0.5, 0.1, 0.1, 0.1, 0.05, 0.05])
+    return selection.Frozen(o, truth, (ground + ground.T).fill_diagonal_(0) / 2, *held, frequent)
+
+
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_what_becomes_of_each_class(spread, adjusted):
+    panel = selection.panel(spread, "by class", **LOOSE, adjusted=adjusted)
+    o = spread.o / torch.from_numpy(spread.frequent) if adjusted else spread.o
+    o = o / o.sum(-1, keepdim=True)
+    chosen = [select(each, spread.ground, 0.4, 0.6, 16) for each in o]
+    labels, taught = torch.stack([c.labels for c in chosen]), torch.stack([c.mask for c in chosen])
+    for k in range(7):
+        assert panel.result.images[k] == (spread.truth == k).sum()
+        assert panel.result.answers[k] == (labels == k).sum()
+        assert panel.result.teach[k] == ((labels == k) & taught).sum()
+    held = torch.from_numpy(spread.scores[0]) / (torch.from_numpy(spread.frequent) if adjusted else 1)
+    right, truth = held.argmax(1).numpy() == spread.labels, spread.labels
+    for k in set(truth):
+        assert panel.result.found[0][k] == pytest.approx(100 * right[truth == k].mean())
+    assert panel.numbers["one: F1, top-1"].endswith(f"{100 * right.mean():.1f} %")
+    assert panel.words.startswith("Every score was divided") == adjusted
 
 
 @pytest.mark.parametrize("state", [{}, LOOSE, {"top": 1, "ground": "fixed"}])

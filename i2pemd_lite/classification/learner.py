@@ -123,11 +123,20 @@ class Classifier(Learner):
         for part in members.split(size):
             yield plain(images[part].to(self.device), self.settings.size).contiguous(memory_format=torch.channels_last)
 
-    def probabilities(self, members, images=None):
-        """(n, K) softmax output for images of the data, or of another array of the same size."""
+    def answers(self, members, images=None):
+        """Of images of the data, or of another array of the same size, (n, K) each: the softmax output, and how far the
+        feature is from each prototype."""
         network = self.teacher if self.evaluated == "teacher" else self.network
-        outputs = [network(x)[1].float().softmax(1).cpu() for x in self.batches(members, images)]
-        return torch.cat(outputs) if outputs else torch.zeros(0, len(CLASSES))
+        outputs = [torch.zeros(2, 0, len(CLASSES))]
+        for x in self.batches(members, images):
+            features, logits = network(x)
+            apart = torch.cdist(features.float(), self.bank.prototypes.float())
+            outputs.append(torch.stack([logits.float().softmax(1), apart]).cpu())
+        return torch.cat(outputs, 1)
+
+    def probabilities(self, members, images=None):
+        """(n, K) softmax output, as of `answers`."""
+        return self.answers(members, images)[0]
 
     def example(self):
         """The first probed image, its class, and what is answered."""

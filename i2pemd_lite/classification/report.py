@@ -1,18 +1,33 @@
 """What an evaluation measures: the figures of Table 4 by two decisions, the scores of each image, and the bands."""
 
+import base64
 import csv
 import dataclasses
+import io
+from html import escape
 
 import numpy as np
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
-from i2pemd_lite.files import fingerprint, hashed, parsing, unguarded, write_csv
+from i2pemd_lite.files import fingerprint, hashed, parsing, unguarded, write_csv, write_text
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables.report import Report
 
 DECISIONS = {"largest score": "argmax", "score ≥ 0.18": 0.18}
 """How a score becomes a class: for teaching the largest one; the code of SRC-MT calls every class from 0.18 on."""
+SHOWN = 3  # classes of an image on a page, those of the largest scores
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>:root {{ color-scheme: light dark; font: 15px system-ui, sans-serif }} body {{ margin: 1em }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }}
+figure {{ margin: 0; overflow-wrap: anywhere }} img {{ width: 100% }} th {{ text-align: left }} meter {{ width: 6em }}
+td:last-child {{ text-align: right }}</style>
+<h1>{title}</h1><p>Scores of a network, for teaching and research. They are no diagnosis.</p>
+<main>
+{figures}
+</main></html>
+"""
 
 
 @dataclasses.dataclass
@@ -68,6 +83,26 @@ def save_scores(path, images, scores, truth=None):
         classes = [] if truth is None else [CLASSES[truth[i]]]
         rows.append([name, *classes, *(f"{p:{digits}}" for p in scores[i])])
     write_csv(path, rows)
+
+
+def save_page(path, title, images, names, scores, apart):
+    """Write a page of images (n, 3, S, S) uint8: each with its scores, and the class of the nearest prototype.
+
+    names: n of them; scores (n, K) softmax output; apart (n, K): how far the feature is from each prototype.
+    """
+    from PIL import Image
+
+    figures = []
+    for image, name, p, distance in zip(images.permute(0, 2, 3, 1).numpy(), names, scores, apart, strict=True):
+        data = io.BytesIO()
+        Image.fromarray(image).save(data, "JPEG", quality=90)
+        source, said = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}", escape(name)
+        rows = "".join(f'<tr><th>{CLASSES[k]}<td><meter aria-label="{CLASSES[k]}" value={p[k]:.3f}></meter>'
+                       f"<td>{100 * p[k]:.1f} %" for k in (-p).argsort()[:SHOWN])  # fmt: skip
+        near = f"nearest prototype: {CLASSES[distance.argmin()]}"
+        figures.append(f'<figure><img src="{source}" alt="{said}"><figcaption><b>{said}</b><table>{rows}</table>{near}'
+                       "</figcaption></figure>")  # fmt: skip
+    write_text(path, PAGE.format(title=escape(title), figures="\n".join(figures)))
 
 
 def read_scores(path):

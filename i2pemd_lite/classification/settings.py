@@ -4,6 +4,7 @@ import dataclasses
 
 from i2pemd_lite.classification import paper
 from i2pemd_lite.classification.methods import METHODS, ramps
+from i2pemd_lite.classification.network import installed
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.tables.choices import PRECISION, SHARED, Choice, choices, one_of, setting
 
@@ -35,7 +36,7 @@ class ClassificationSettings(Settings):
     loss: str = setting(  # of labelled images: see `labelled_loss`
         "plain", "paper",
         "cross-entropy; weighted by class and fed with the softmax output in the code of SRC-MT (srcmt)",
-        needs=one_of("plain", "weighted", "srcmt"))
+        needs=one_of("plain", "weighted", "srcmt", "adjusted"))
     tau_low: float = setting(0.7, "paper", "0.7")
     tau_high: float = setting(0.8, "paper", "0.8", needs="0 to 1")  # FixMatch's too
     top: int = setting(  # T
@@ -44,6 +45,9 @@ class ClassificationSettings(Settings):
                              "all 36: Filter_thresh is then FixMatch, as printed", needs=one_of("all", "selected"))
     features: str = setting("weak", "open", "which view moves the prototypes", "",
                             "AUC / F1 90.5 / 46.2, strong 90.6 / 47.7 (seed 0)", needs=one_of("weak", "strong"))
+    norms: str = setting(  # see `pseudo.answers`
+        "together", "open", "whether batch normalisation sees all views together", "FixMatch's code does",
+        needs=one_of("together", "apart"))
     prototypes: str = setting(  # a pass over the labelled images, or the first mean seen
         "labelled_pass", "open", "how they begin", "", "first: the same to all digits shown",
         needs=one_of("labelled_pass", "first"))
@@ -115,6 +119,8 @@ class ClassificationSettings(Settings):
         """Raise `BadInput` for a value that no run can use."""
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
+        stride = 32 if self.network in ("densenet121", "efficientnet_lite0") else 8
+        self._expect("size", self.size >= stride, f"at least {stride} px, the stride of {self.network}")
         self._expect("tau_low", 0 <= self.tau_low < self.tau_high, f"a threshold below tau_high ({self.tau_high})")
         selects = not self.method or METHODS[self.method].selection
         fits = not selects or 1 <= self.top <= self.unlabelled
@@ -130,10 +136,14 @@ class ClassificationSettings(Settings):
 
 
 SETTINGS = choices(ClassificationSettings)
-_SMALL = {"network": "small", "learning_rate": 1e-3, "schedule": "cosine", "stratified": True}
+_SHORT = {"schedule": "cosine", "stratified": True}
 SIZES = {
-    "ci": _SMALL | {"steps": 20, "size": 24, "width": 8, "evaluate_every": 10, "checkpoint_every": 4},
-    "laptop": _SMALL | {"steps": 2000, "size": 48, "evaluate_every": 200},
+    "ci": _SHORT | {
+        "network": "small", "width": 8, "size": 24, "learning_rate": 1e-3, "steps": 20, "evaluate_every": 10,
+        "checkpoint_every": 4},
+    "laptop": _SHORT | {
+        "network": "efficientnet_lite0", "imagenet": "package" if installed() else "", "size": 96, "norms": "apart",
+        "learning_rate": 5e-4, "steps": 300, "evaluate_every": 30, "labelled": 12, "unlabelled": 12, "top": 12},
     "gpu": {"evaluate_every": 696, "split_by": "image"},
 }
 OTHERS = SHARED | {

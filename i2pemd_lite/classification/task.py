@@ -12,7 +12,7 @@ from i2pemd_lite.classification.layout import SUFFIXES, Pictures
 from i2pemd_lite.classification.learner import Classifier
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, prepare
-from i2pemd_lite.classification.report import save_scores, score
+from i2pemd_lite.classification.report import save_page, save_scores, score
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped
@@ -59,14 +59,19 @@ def _unlabelled(images):
 
 
 @told()
-def predict(run, images=None, out="out/skin.csv"):
+def predict(run, images=None, out="out/skin.csv", page=False):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
     images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them, or a folder, `Dataset` or `Prepared`
-    whose unlabelled test images are meant; None: those of the run's own data. Returns the path of the file, which is
-    written whole or not at all. An image that cannot be used does not stop the others; all such are reported at the end
-    as a `BadInput`, whose attribute `written` is a list of that path.
+    whose unlabelled test images are meant; None: those of the run's own data. page: beside it, write NAME.html, which
+    shows each image with its scores and its nearest prototype.
+
+    Returns the path of the table, or with a page the list of both; each is written whole or not at all. An image that
+    cannot be used does not stop the others; all such are reported at the end as a `BadInput`, whose attribute `written`
+    is the list of what was written.
     """
+    if page and Path(out).suffix == ".html":
+        raise BadInput(f"out: expected a table such as skin.csv, beside which the page is written, found {out}")
     problems, data = Problems("the images to predict"), run.learner.data
     if images is not None:
         found = _unlabelled(images)
@@ -79,7 +84,12 @@ def predict(run, images=None, out="out/skin.csv"):
         problems.raise_if_any()
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
-        scores = run.learner.probabilities(torch.arange(len(data.test_ids)), data.test_images)
-    save_scores(out, data.test_ids, scores.numpy())
-    problems.raise_if_any([Path(out)])
-    return Path(out)
+        scores, apart = run.learner.answers(torch.arange(len(data.test_ids)), data.test_images).numpy()
+    save_scores(out, data.test_ids, scores)
+    written = [Path(out)]
+    if page:
+        written.append(Path(out).with_suffix(".html"))
+        title = f"{run.settings.method}, {len(scores)} images"
+        save_page(written[1], title, data.test_images, data.test_ids, scores, apart)
+    problems.raise_if_any(written)
+    return written if page else written[0]

@@ -1,5 +1,5 @@
 """Who may teach, on frozen answers: the rule of Eq. 15-18 and the fair test of what I2PEMD adds to confidence, the same
-at every cut of the ranking, and the held-back images that are hardest (Figure 7 of the paper).
+at every cut of the ranking and by class, and the held-back images that are hardest (Figure 7 of the paper).
 
 I2PEMD decides about τ_low < s ≤ τ_high alone. So those that it lets in there are held against as many of the same band
 that were taken by confidence, and against as many that were drawn at random.
@@ -17,8 +17,9 @@ from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.methods.bands import regions
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
+from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
 
@@ -50,10 +51,11 @@ class Frozen(NamedTuple):
     labels: np.ndarray  # (n,)
     images: np.ndarray  # (n, S, S, 3) uint8
     ids: tuple  # n names
+    frequent: np.ndarray  # (K,), the share of each class among the labelled images
 
 
 def freeze(run, batches=25, seed=0, beside=None):
-    """Let a run answer weak views of `batches` batches of its unlabelled images, as large as in training, and its
+    """Let a run answer weak views of `batches` batches of 36 unlabelled images, as many as the paper's have, and its
     held-back images, these with the runs `beside` it, one to four by name; alone when None.
 
     It answers as in use, with its own statistics for batch normalisation and nothing dropped out: the views with the
@@ -72,7 +74,7 @@ def freeze(run, batches=25, seed=0, beside=None):
     with learner.evaluating():
         for b in range(batches):
             order = torch.randperm(len(learner.unlabelled), generator=generator(seed, "frozen", b))
-            batch = learner.unlabelled[order[: s.unlabelled]]
+            batch = learner.unlabelled[order[:36]]
             images = weak(data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
             outputs.append(learner.network(images)[1].double().softmax(1).cpu())
             truth.append(data.labels[batch])
@@ -81,7 +83,8 @@ def freeze(run, batches=25, seed=0, beside=None):
             scores.append(other.learner.probabilities(members).numpy())
     ground, images = learner.bank.ground_distance().double().cpu(), data.images[members].permute(0, 2, 3, 1).numpy()
     return Frozen(torch.stack(outputs), torch.stack(truth), ground, tuple(runs), np.stack(scores),
-                  data.labels[members].numpy(), images, tuple(data.ids[i] for i in members.tolist()))  # fmt: skip
+                  data.labels[members].numpy(), images, tuple(data.ids[i] for i in members.tolist()),
+                  1 / learner.class_weights.cpu().numpy())  # fmt: skip
 
 
 class Share(NamedTuple):
@@ -141,6 +144,27 @@ def judge(frozen, tau_low, tau_high, top, ground):
     return SimpleNamespace(chosen=chosen, right=right, sure=sets["sure"], shares=shares, ranks=ranks,
                            others=int((sets["near"] & ~sets["sure"]).sum()), precision=(hits / taken, first / taken),
                            lead=(a - b) / taken, doubt=np.sqrt(a * (1 - a / m) + b * (1 - b / m)) / taken)  # fmt: skip
+
+
+def by_class(frozen, rule, adjusted):
+    """What becomes of each class: its `images` among those of the batches, the `answers` and those that `teach` by a
+    rule (τ_low, τ_high, T, G), (K,) each; of the held-back images the part that each method has `found`, (M, K), and
+    its F1 and top-1 (M,), in percent.
+
+    adjusted: each score is divided by how frequent its class is among the labelled images, then all by their sum
+    (logit adjustment, Menon et al., arXiv:2007.07314): the answer of a network to which no class is rare.
+    """
+    K, weights = len(frozen.frequent), 1 / frozen.frequent if adjusted else np.ones(len(frozen.frequent))
+    o, scores = frozen.o * torch.from_numpy(weights), frozen.scores * weights
+    judged = judge(frozen._replace(o=o / o.sum(-1, keepdim=True)), *rule)
+    labels, taught = judged.chosen.labels, judged.chosen.mask
+    images, answers, teach = (np.bincount(x.flatten(), minlength=K) for x in (frozen.truth, labels, labels[taught]))
+    found = [[100 * np.mean(each[frozen.labels == k].argmax(1) == k) if (frozen.labels == k).any() else np.nan
+              for k in range(K)] for each in scores]  # fmt: skip
+    figures = [classification_metrics(each / each.sum(1, keepdims=True), frozen.labels) for each in scores]
+    return SimpleNamespace(images=images, answers=answers, teach=teach, found=np.array(found), methods=frozen.methods,
+                           adjusted=adjusted, f1=[100 * each["f1"] for each in figures],
+                           top1=[100 * each["top1"] for each in figures])  # fmt: skip
 
 
 def hardest(frozen, order, kind, page):
@@ -290,6 +314,35 @@ def describe_rule(result):
     }  # fmt: skip
 
 
+def draw_classes(card, result):
+    """Left the pseudo-labels of each class, beside how many of its images there are; right who finds which class."""
+    K = len(CLASSES)
+    left = card.plane("pseudo-labels", [0.07, 0.12, 0.3, 0.72], xlim=(0, 150), ylim=(K - 0.5, -0.5), yticks=range(K),
+                      yticklabels=CLASSES, xlabel="pseudo-labels, in % of the images of the class",
+                      title="Which classes teach?   ▯ all answers   ▮ those that teach")  # fmt: skip
+    for k, counts in enumerate(zip(result.images, result.answers, result.teach, strict=True)):
+        images, answers, teach = map(int, counts)
+        every, some = (min(100 * n / max(images, 1), 150) for n in (answers, teach))
+        left.rect(0, k - 0.36, every, 0.72, fc=style.SHADE, ec=style.QUIET, lw=0.8)
+        left.rect(0, k - 0.2, some, 0.4, fc=style.BLACK)
+        left.text(155, k, f"{teach} of {answers}, true {images}", va="center")
+    left.line([100, 100], [-0.5, K - 0.5], color=style.QUIET, lw=1, ls="--")
+    box = [0.66, 0.2, 0.33, 0.13 * len(result.methods)]
+    right = card.plane("found", box, "blank", title="Held-back images found (%)")
+    words = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in result.found]
+    right.matrix(np.nan_to_num(result.found), result.methods, CLASSES, 100, aspect="auto", words=words)
+
+
+def describe_classes(result):
+    """Which classes are lost, in words and numbers."""
+    lost = [name for name, n, m in zip(CLASSES, result.teach, result.images, strict=True) if m and n < m / 4]
+    words = "Every score was divided by how frequent its class is. " * result.adjusted
+    words += f"{result.teach.sum()} of {result.images.sum()} pseudo-labels teach. "
+    words += f"Fewer than a quarter of their images: {', '.join(lost)}." if lost else "No class is lost among them."
+    figures = zip(result.methods, result.f1, result.top1, strict=True)
+    return words, {f"{name}: F1, top-1": f"{f1:.1f}, {top1:.1f} %" for name, f1, top1 in figures}
+
+
 def draw_hardest(card, result):
     """For each image its picture, and the scores of every method by class, with the true class framed."""
     for n, case in enumerate(result.cases):
@@ -326,6 +379,7 @@ RULE = ("tau_low", "tau_high", "top", "ground")
 VIEWS = {  # its controls, how it is drawn and described
     "one batch": ((*RULE, "batch"), draw_batch, describe_rule),
     "every cut": (RULE, draw_cuts, describe_rule),
+    "by class": ((*RULE, "adjusted"), draw_classes, describe_classes),
     "hardest images": (("order", "kind", "page"), draw_hardest, describe_hardest),
 }
 
@@ -352,6 +406,7 @@ def panel(frozen, view="one batch", **start):
         "top": slider("T (nearest of the batch)", min(24, N), 1, N, 1),
         "ground": choice("G", [("learned", "learned"), ("fixed, 1 − I", "fixed")], "learned"),
         "batch": slider("batch", 1, 1, batches, 1),
+        "adjusted": switch("divide scores by how frequent a class is", False),
         "order": choice("order", ORDERS, HARDEST),
         "page": slider("page", 1, 1, pages_of(count[ALL]), 1),
         "kind": choice("true class", [(f"{name} ({n})", name) for name, n in count.items() if n], ALL),
@@ -361,10 +416,12 @@ def panel(frozen, view="one batch", **start):
     judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
 
     def compute(state):
+        rule = tuple(state[name] for name in RULE)
         if state["view"] == "hardest images":
             result = hardest(frozen, state["order"], state["kind"], state["page"])
+        elif state["view"] == "by class":
+            result = by_class(frozen, rule, state["adjusted"])
         else:
-            rule = tuple(state[name] for name in RULE)
             result = SimpleNamespace(rule=rule, judged=judged(*rule), batch=state["batch"] - 1)
         result.view = state["view"]
         return result

@@ -47,8 +47,8 @@ def mixture(n, beta):
 
 def soft_cross_entropy(logits, targets, kind, weights):
     """Σ_k target_k · `labelled_loss` for class k, mean over the batch: the labelled loss for mixed labels, (B, K)."""
-    if kind == "plain":
-        return F.cross_entropy(logits, targets)
+    if kind in ("plain", "adjusted"):
+        return F.cross_entropy(logits if kind == "plain" else logits - weights.log().to(logits), targets)
     logits = logits.softmax(1) if kind == "srcmt" else logits
     w = targets * weights.to(targets)
     return -(w * logits.log_softmax(1)).sum() / w.sum()

@@ -19,21 +19,24 @@ def supervised(learner, t):
 
 
 def labelled_loss(logits, labels, kind, weights):
-    """L_s of Eq. 14, the paper's cross-entropy or one of two that weigh rare classes more.
+    """L_s of Eq. 14, the paper's cross-entropy or one of three that weigh rare classes more.
 
     "plain"     mean over i of -log p_{i, y_i}, p = softmax(logits): what the paper states
     "weighted"  sum_i -w_{y_i} log p_{i, y_i} / sum_i w_{y_i}
     "srcmt"     the same with p = softmax(softmax(logits)), as the code of SRC-MT computes it: the second softmax
                 bounds the loss of 7 classes below by -log(e / (e + 6)) = 1.165 and flattens what the network answers
+    "adjusted"  the mean of -log p_{i, y_i}, p = softmax(logits + log π), π_k = 1 / w_k the share of class k: the logits
+                themselves then answer as if all classes were as frequent (Menon et al., arXiv:2007.07314)
 
     logits: (B, K); labels: (B,); weights: (K,) w_k, see `class_weights`.
     """
     logits = at_least_float32(logits)
-    if kind == "plain":
-        return F.cross_entropy(logits, labels)
+    if kind in ("plain", "adjusted"):
+        return F.cross_entropy(logits if kind == "plain" else logits - weights.log().to(logits), labels)
     return F.cross_entropy(logits.softmax(1) if kind == "srcmt" else logits, labels, weight=weights.to(logits))
 
 
 def class_weights(labels, num_classes):
-    """w_k = N / n_k from N labels, n_k of class k, (K,) float64: the weights of SRC-MT for a set of any size."""
-    return len(labels) / torch.bincount(labels, minlength=num_classes).double()
+    """w_k = N / n_k from N labels, n_k of class k, (K,) float64: the weights of SRC-MT for a set of any size. A class
+    without a label counts as one with one: a guess (`mixmatch`) can name it."""
+    return len(labels) / torch.bincount(labels, minlength=num_classes).clamp(min=1).double()
