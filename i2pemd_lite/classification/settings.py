@@ -64,14 +64,14 @@ class ClassificationSettings(Settings):
 
     ua_weight: float = setting(
         0.1, "rival", f"0.1 in {UA} (augMT)", "",
-        "adds 0.02 % to the baseline's gradient: inert (small network, 400 steps, seed 0)", needs="from 0")
+        "adds 0.02 % to the baseline's gradient: inert (small, 400 steps, seed 0)", needs="from 0")
     ua_passes: int = setting(8, "rival", f"8 in {UA} (augMT)",
                              needs=("a whole number from 1 to 1000", lambda n: 1 <= n <= 1000))
     ua_on: str = setting("unlabelled", "rival", f"unlabelled in one file of {UA} (augMT), all in the other",
                          needs=one_of("unlabelled", "all"))  # the images that consistency is asked of
 
     vat_weight: float = setting(0.3, "rival", f"0.3 in {TORCH} and {GOOGLE}; 1 in {VAT}", "",
-                                "adds 7 % to the baseline's gradient (small network, 400 steps, seed 0)", needs="from 0")
+                                "adds 7 % to the baseline's gradient (small, 400 steps, seed 0)", needs="from 0")
     vat_entropy: float = setting(0.06, "rival", f"0.06 in {TORCH} and {GOOGLE}; 1 or 0 in {VAT}", needs="from 0")
     vat_xi: float = setting(1.0, "rival", f"1e-6 in {VAT} and {TORCH}",
                             "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs="above 0")
