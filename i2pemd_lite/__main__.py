@@ -151,7 +151,7 @@ def evaluate(chosen):
 
 
 def predict(chosen):
-    """Label maps (segmentation) or a table of class scores (classification) for images without labels."""
+    """Label maps (segmentation), or a table of class scores and a page (classification), for images without labels."""
     task = _task_of(chosen.run)
     run = task.resume(chosen.run, chosen.data)
     if run.number < len(run):
@@ -220,7 +220,7 @@ def _changes(task, pairs):
     changes = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
-        if name not in kinds or not text:
+        if name not in kinds or not text and kinds[name] is not str:
             raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
         try:
             changes[name] = _read(text, kinds[name])
@@ -276,7 +276,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--images": {"type": Path, "help": IMAGES},
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
         "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
-        "--page": {"action": "store_true", "help": "of images also a page with each, its scores and nearest prototype"},
+        "--page": {"action": "store_true", "help": "write a page, too, that shows each image and its scores"},
         "--out": {"type": Path, "help": "where to write; default: out/segmentation or out/skin.csv"},
     },
     tables: {

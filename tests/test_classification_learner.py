@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import zipfile
 
 import numpy as np
@@ -196,10 +197,30 @@ def test_a_page_shows_each_image_with_its_scores_and_its_nearest_prototype(train
         (views,) = learner.batches(torch.arange(len(rows)), learner.data.test_images, len(rows))
         features = learner.network(views)[0]
     for figure, row, feature in zip(figures, rows, features, strict=True):
-        best = max(range(7), key=row.__getitem__)
-        assert f'<th>{CLASSES[best]}<td><meter aria-label="{CLASSES[best]}" value={row[best]:.3f}>' in figure
+        said = re.findall(r'<th scope="row">(\w+)<td><meter aria-hidden="true" value="(.+?)"', figure)
+        best = sorted(range(7), key=row.__getitem__)[:-4:-1]
+        assert [name for name, _ in said] == [CLASSES[k] for k in best]
+        assert [float(value) for _, value in said] == pytest.approx([row[k] for k in best], abs=1e-3)
         nearest = (feature - learner.bank.prototypes).square().sum(1).argmin()
         assert f"nearest prototype: {CLASSES[nearest]}" in figure and figure.count("data:image/jpeg;base64,") == 1
+
+
+def test_a_prototype_that_was_never_seen_or_is_not_of_these_features_is_near_nothing(data):
+    run = classification.train("mean_teacher", data, **SMALL)
+    members = torch.arange(3)
+    with run.learner.evaluating():
+        assert run.learner.answers(members)[1].isinf().all()
+    run = classification.train("baseline", data, **SMALL)
+    with run.learner.evaluating():
+        assert run.learner.answers(members)[1].isinf().all()
+    run.learner.bank.seen[2] = True
+    with run.learner.evaluating():
+        assert run.learner.answers(members)[1].argmin(1).tolist() == [2] * 3
+
+
+def test_no_page_has_the_name_of_another(trained, tmp_path):
+    for out, page in (("skin.csv", "skin.html"), ("fold.1", "fold.1.html"), ("x.HTML", "x.HTML.html")):
+        assert classification.predict(trained, out=tmp_path / out, page=True) == [tmp_path / out, tmp_path / page]
 
 
 def test_a_page_of_photographs_as_they_come(trained, tmp_path):
@@ -213,8 +234,6 @@ def test_a_page_of_photographs_as_they_come(trained, tmp_path):
     page = (tmp_path / "skin.html").read_text()
     assert told.value.written == [tmp_path / "skin.csv", tmp_path / "skin.html"]
     assert page.count("<figure>") == 3 and "a&lt;b" in page and "a<b" not in page
-    with pytest.raises(BadInput, match="out: expected a table such as skin.csv"):
-        classification.predict(trained, place, tmp_path / "skin.html", page=True)
 
 
 def photos(place, names):

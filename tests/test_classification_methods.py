@@ -134,8 +134,9 @@ def test_weak_views_apart_are_answered_alone_and_without_a_gradient():
 def test_a_class_without_a_label_makes_no_loss_infinite():
     w = class_weights(torch.tensor([0, 0, 1]), 3)
     assert w.tolist() == [1.5, 3, 3]
-    guess = torch.tensor([[0.2, 0.3, 0.5]])
-    assert all(soft_cross_entropy(torch.zeros(1, 3), guess, kind, w).isfinite() for kind in ("weighted", "adjusted"))
+    guess, z, y = torch.tensor([[0.2, 0.3, 0.5]]), torch.zeros(1, 3), torch.tensor([1])
+    for kind in ("plain", "weighted", "srcmt", "adjusted"):
+        assert soft_cross_entropy(z, guess, kind, w).isfinite() and labelled_loss(z, y, kind, w).isfinite()
 
 
 @pytest.mark.parametrize("view", ["weak", "strong"])

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from i2pemd_lite import classification
 from i2pemd_lite.classification import augment, network
 from i2pemd_lite.classification.network import PACKAGE, build, installed, load_imagenet
 from i2pemd_lite.files import BadInput
@@ -341,3 +342,21 @@ def test_the_laptop_starts_from_the_package_where_it_is_installed(there):
     assert found.stdout.split() == ["package"] * 2 * (there and installed() is not None)
     said = found.stderr.count("efficientnet_lite0 starts from random weights")
     assert said == (0 if found.stdout.split() else 1)
+
+
+@needs_package
+def test_what_began_with_the_package_goes_on_without_it(skin, tmp_path, monkeypatch):
+    small = {"steps": 2, "labelled": 4, "unlabelled": 8, "size": 32}
+    run = classification.train("mean_teacher", skin, "laptop", folder=tmp_path / "run", **small)
+    own = run.learner.network.state_dict()
+    packaged = load_imagenet(build("efficientnet_lite0"), "package").state_dict()
+    for name in own.keys() - {"classifier.weight", "classifier.bias"}:
+        assert torch.equal(own[name], packaged[name]) and torch.equal(own[name], run.learner.teacher.state_dict()[name])
+    next(run)
+    run.save()
+    monkeypatch.setattr(network, "installed", lambda: None)
+    again = classification.resume(tmp_path / "run")
+    assert all(torch.equal(value, own[name]) for name, value in again.learner.network.state_dict().items())
+    with pytest.raises(BadInput, match="imagenet: expected a file for the network small, or '' .*found 'package'"):
+        classification.train("baseline", skin, "laptop", network="small")
+    assert classification.train("baseline", skin, "laptop", **classification.SMALL).settings.network == "small"

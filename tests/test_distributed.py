@@ -31,6 +31,7 @@ OTHERS = {
     # What mixes samples in another way than the two above: memories, relations, noise, mixtures; other pools.
     "classification": {
         "flexmatch": {"prototypes": "first"},
+        "fixmatch": {"norms": "apart"},
         "src_mt": {"loss": "srcmt"},
         "ua_mt": {},
         "vat": {},

@@ -195,6 +195,12 @@ def test_the_best_weights_answer_and_the_run_stays_as_it_was(runs):
     assert all(torch.equal(value, before[name]) for name, value in run.learner.state_dict().items())
 
 
+def test_frozen_batches_are_the_papers_however_small_those_of_the_training_were(runs):
+    run = runs["baseline"]
+    small = classification.train("i2pemd", run.learner.data, "ci", unlabelled=12, top=8)
+    assert freeze(small, 2).o.shape == freeze(run, 2).o.shape == (2, 36, 7)
+
+
 def held_back(methods, scores, truth, images=None, ids=None):
     """`Frozen` answers to held-back images alone."""
     return Frozen(None, None, None, methods, scores, truth, images, ids, None)

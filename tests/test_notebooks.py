@@ -77,7 +77,7 @@ def test_cell_ids_are_short_and_their_own(path):
 @every_notebook
 def test_size(path):
     notebook = notebooks.read(path)
-    assert 25 <= len(notebook["cells"]) <= 45
+    assert 25 <= len(notebook["cells"]) <= 47
     for source in code(notebook):
         assert source.strip()
         assert len(source.splitlines()) <= 15, source

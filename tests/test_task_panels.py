@@ -8,6 +8,7 @@ import pytest
 import torch
 from controls import ends, marks, move_every_control, places, unseen
 from scans import case_of
+from sklearn.metrics import f1_score
 
 from i2pemd_lite import classification, segmentation, select
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, weak
@@ -90,7 +91,8 @@ def selection_holds(result):
     if result.view == "hardest images":
         return
     if result.view == "by class":
-        assert (result.teach <= result.answers).all() and result.answers.sum() == result.images.sum()
+        each = np.array([row[1:] for row in selection.counts(result)])
+        assert (each[:, 2] <= each[:, 1]).all() and each[:, 0].sum() == each[:, 1].sum() == result.truth.numel()
         return
     judged, (low, high, top, _) = result.judged, result.rule
     mask, s = judged.chosen.mask, judged.chosen.scores
@@ -285,20 +287,26 @@ def spread():
 @pytest.mark.parametrize("adjusted", [False, True])
 def test_what_becomes_of_each_class(spread, adjusted):
     panel = selection.panel(spread, "by class", **LOOSE, adjusted=adjusted)
-    o = spread.o / torch.from_numpy(spread.frequent) if adjusted else spread.o
-    o = o / o.sum(-1, keepdim=True)
+    by = spread.frequent if adjusted else np.ones(7)
+    o, scores = spread.o / torch.from_numpy(by), spread.scores[0] / by
+    o, scores = o / o.sum(-1, keepdim=True), scores / scores.sum(-1, keepdims=True)
     chosen = [select(each, spread.ground, 0.4, 0.6, 16) for each in o]
     labels, taught = torch.stack([c.labels for c in chosen]), torch.stack([c.mask for c in chosen])
-    for k in range(7):
-        assert panel.result.images[k] == (spread.truth == k).sum()
-        assert panel.result.answers[k] == (labels == k).sum()
-        assert panel.result.teach[k] == ((labels == k) & taught).sum()
-    held = torch.from_numpy(spread.scores[0]) / (torch.from_numpy(spread.frequent) if adjusted else 1)
-    right, truth = held.argmax(1).numpy() == spread.labels, spread.labels
-    for k in set(truth):
-        assert panel.result.found[0][k] == pytest.approx(100 * right[truth == k].mean())
-    assert panel.numbers["one: F1, top-1"].endswith(f"{100 * right.mean():.1f} %")
-    assert panel.words.startswith("Every score was divided") == adjusted
+    few, many, lost = [], [], []
+    for k, (name, *row) in enumerate(selection.counts(panel.result)):
+        images, answers, teach = ((spread.truth == k).sum(), (labels == k).sum(), ((labels == k) & taught).sum())
+        assert row == [images, answers, teach] and name == classification.CLASSES[k]
+        few += [name] * bool(teach < images / 4)
+        many += [name] * bool(answers > 1.25 * images)
+        mine = spread.labels == k
+        part = panel.result.found[0][0, k]
+        assert part == pytest.approx(100 * (scores[mine].argmax(1) == k).mean()) if mine.any() else np.isnan(part)
+        lost += [name] * bool(part == 0)
+    right = scores.argmax(1) == spread.labels
+    f1 = 100 * f1_score(spread.labels, scores.argmax(1), average="macro", labels=range(7), zero_division=0)
+    assert panel.numbers == {"one: F1, top-1": f"{f1:.1f}, {100 * right.mean():.1f} %"}
+    for words, names in (("says {} too often", many), ("a quarter of the images: {}.", few), ("finds any {}.", lost)):
+        assert (words.format(", ".join(names)) in panel.words) == bool(names)
 
 
 @pytest.mark.parametrize("state", [{}, LOOSE, {"top": 1, "ground": "fixed"}])

@@ -13,11 +13,11 @@ from i2pemd_lite.classification.data import Dataset, load
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
-from i2pemd_lite.classification.settings import ClassificationSettings
+from i2pemd_lite.classification.settings import SMALL, ClassificationSettings
 from i2pemd_lite.classification.tables import Tables, from_runs, tables
 from i2pemd_lite.classification.task import TASK, evaluate, predict, resume, train
 
 __all__ = [
-    "TASK", "CLASSES", "METHODS", "ClassificationSettings", "Dataset", "Prepared", "Split", "Tables", "evaluate",
-    "from_runs", "load", "predict", "prepare", "resume", "split", "tables", "train",
+    "TASK", "CLASSES", "METHODS", "SMALL", "ClassificationSettings", "Dataset", "Prepared", "Split", "Tables",
+    "evaluate", "from_runs", "load", "predict", "prepare", "resume", "split", "tables", "train",
 ]  # fmt: skip

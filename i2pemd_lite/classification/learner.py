@@ -44,10 +44,6 @@ class Classifier(Learner):
         with seeded(s.seed, "weights"):
             options = {"width": s.width} if s.width and s.network == "small" else {}
             self.network = build(s.network, len(CLASSES), dropout=s.dropout, **options)
-        if s.imagenet:
-            load_imagenet(self.network, s.imagenet)
-        elif s.network != "small":
-            _starts_at_random(s.network)
         self.network.to(memory_format=torch.channels_last)
         self.evaluated = s.evaluated or self.method.evaluated
         averaged = self.method.teacher or self.evaluated == "teacher"
@@ -73,6 +69,16 @@ class Classifier(Learner):
         self.register_buffer("class_weights", class_weights(data.labels[self.labelled], len(CLASSES)), persistent=False)
         remembers = self.method.selection == "flexible"
         self.register_buffer("memory", torch.full((len(self.unlabelled),), -1) if remembers else None)
+
+    def begin(self):
+        """Take ImageNet's weights, where the settings name some."""
+        s = self.settings
+        if s.imagenet:
+            load_imagenet(self.network, s.imagenet)
+            if self.teacher is not None:
+                self.teacher.load_state_dict(self.network.state_dict())
+        elif s.network != "small":
+            _starts_at_random(s.network)
 
     def source(self):
         """Which images these are, and how they were split."""
@@ -131,14 +137,15 @@ class Classifier(Learner):
             yield plain(images[part].to(self.device), self.settings.size).contiguous(memory_format=torch.channels_last)
 
     def answers(self, members, images=None):
-        """Of images of the data, or of another array of the same size, (n, K) each: the softmax output, and how far the
-        feature is from each prototype."""
+        """Of images of the data, or of another array of the same size, (n, K) each: the softmax output, and how far
+        the feature is from each prototype; inf for a class never seen, and for all where the teacher answers, because
+        the prototypes are made of the student's features."""
         network = self.teacher if self.evaluated == "teacher" else self.network
-        outputs = [torch.zeros(2, 0, len(CLASSES))]
+        outputs, none = [torch.zeros(2, 0, len(CLASSES))], ~self.bank.seen | (network is self.teacher)
         for x in self.batches(members, images):
             features, logits = network(x)
             apart = torch.cdist(features.float(), self.bank.prototypes.float())
-            outputs.append(torch.stack([logits.float().softmax(1), apart]).cpu())
+            outputs.append(torch.stack([logits.float().softmax(1), apart.masked_fill(none, torch.inf)]).cpu())
         return torch.cat(outputs, 1)
 
     def probabilities(self, members, images=None):

@@ -23,7 +23,7 @@ PAGE = """<!doctype html>
 main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }}
 figure {{ margin: 0; overflow-wrap: anywhere }} img {{ width: 100% }} th {{ text-align: left }} meter {{ width: 6em }}
 td:last-child {{ text-align: right }}</style>
-<h1>{title}</h1><p>Scores of a network, for teaching and research. They are no diagnosis.</p>
+<h1>{title}</h1><p>Scores of {run}, for teaching and research. They are no diagnosis.</p>
 <main>
 {figures}
 </main></html>
@@ -85,24 +85,28 @@ def save_scores(path, images, scores, truth=None):
     write_csv(path, rows)
 
 
-def save_page(path, title, images, names, scores, apart):
-    """Write a page of images (n, 3, S, S) uint8: each with its scores, and the class of the nearest prototype.
+def save_page(path, run, data, scores, apart):
+    """Write a page of the test images of a `Prepared`: each with its scores, and the class of the nearest prototype.
 
-    names: n of them; scores (n, K) softmax output; apart (n, K): how far the feature is from each prototype.
+    scores, apart: (n, K) each, as `Classifier.answers` gives them.
     """
     from PIL import Image
 
     figures = []
-    for image, name, p, distance in zip(images.permute(0, 2, 3, 1).numpy(), names, scores, apart, strict=True):
-        data = io.BytesIO()
-        Image.fromarray(image).save(data, "JPEG", quality=90)
-        source, said = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}", escape(name)
-        rows = "".join(f'<tr><th>{CLASSES[k]}<td><meter aria-label="{CLASSES[k]}" value={p[k]:.3f}></meter>'
+    for image, name, p, distance in zip(data.test_images.permute(0, 2, 3, 1).numpy(), data.test_ids, scores, apart,
+                                        strict=True):  # fmt: skip
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=90)
+        source = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+        rows = "".join(f'<tr><th scope="row">{CLASSES[k]}<td><meter aria-hidden="true" value="{p[k]:.3f}"></meter>'
                        f"<td>{100 * p[k]:.1f} %" for k in (-p).argsort()[:SHOWN])  # fmt: skip
-        near = f"nearest prototype: {CLASSES[distance.argmin()]}"
-        figures.append(f'<figure><img src="{source}" alt="{said}"><figcaption><b>{said}</b><table>{rows}</table>{near}'
-                       "</figcaption></figure>")  # fmt: skip
-    write_text(path, PAGE.format(title=escape(title), figures="\n".join(figures)))
+        near = f"nearest prototype: {CLASSES[distance.argmin()]}" if np.isfinite(distance).any() else ""
+        figures.append(f'<figure><img src="{source}" alt=""><figcaption><b>{escape(name)}</b>'
+                       f'<table aria-label="largest scores">{rows}</table>{near}</figcaption></figure>')  # fmt: skip
+    s = run.settings
+    words = f"{s.method}, seed {s.seed}, step {run.number} of {len(run)}"
+    page = PAGE.format(title=escape(f"Images of {data.name}"), run=words, figures="\n".join(figures))
+    write_text(path, page)
 
 
 def read_scores(path):

@@ -45,8 +45,9 @@ class ClassificationSettings(Settings):
                              "all 36: Filter_thresh is then FixMatch, as printed", needs=one_of("all", "selected"))
     features: str = setting("weak", "open", "which view moves the prototypes", "",
                             "AUC / F1 90.5 / 46.2, strong 90.6 / 47.7 (seed 0)", needs=one_of("weak", "strong"))
-    norms: str = setting(  # see `pseudo.answers`
-        "together", "open", "whether batch normalisation sees all views together", "FixMatch's code does",
+    norms: str = setting(  # see `pseudo.of_views`
+        "together", "open", "whether batch normalisation sees all views together",
+        "FixMatch's code does; apart, its statistics move twice a step",
         needs=one_of("together", "apart"))
     prototypes: str = setting(  # a pass over the labelled images, or the first mean seen
         "labelled_pass", "open", "how they begin", "", "first: the same to all digits shown",
@@ -77,7 +78,7 @@ class ClassificationSettings(Settings):
                             "lost in float32 beside normalised pixels: 96 % of them stay as they are", needs="above 0")
     vat_epsilon: float = setting(  # L2 norm over an image of 32 x 32 px
         6.0, "rival", f"6 for 32 x 32 pixels in {TORCH} and {GOOGLE}, 8 in {VAT}",
-        "as strong for each pixel: times size / 32, so 9 for 48 x 48, 42 for 224 x 224", needs="from 0")
+        "as strong for each pixel: times size / 32, so 18 for 96 x 96, 42 for 224 x 224", needs="from 0")
 
     mix_weight: float = setting(100.0, "rival", f"100 in {GOOGLE}; 75 in its paper", needs="from 0")
     mix_temperature: float = setting(0.5, "rival", f"0.5 in {GOOGLE}", needs="above 0")
@@ -121,6 +122,8 @@ class ClassificationSettings(Settings):
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         stride = 32 if self.network in ("densenet121", "efficientnet_lite0") else 8
         self._expect("size", self.size >= stride, f"at least {stride} px, the stride of {self.network}")
+        own = self.imagenet != "package" or self.network == "efficientnet_lite0"
+        self._expect("imagenet", own, f"a file for the network {self.network}, or '' for random weights")
         self._expect("tau_low", 0 <= self.tau_low < self.tau_high, f"a threshold below tau_high ({self.tau_high})")
         selects = not self.method or METHODS[self.method].selection
         fits = not selects or 1 <= self.top <= self.unlabelled
@@ -145,6 +148,8 @@ SIZES = {
         "steps": 240, "evaluate_every": 24, "unlabelled": 12, "top": 8},
     "gpu": {"evaluate_every": 696, "split_by": "image"},
 }
+SMALL = {"network": "small", "imagenet": "", "size": 48, "norms": "together", "unlabelled": 36, "top": 24}
+"""Changes by which the laptop trains a small network from random weights, whose step takes a tenth of the time."""
 OTHERS = SHARED | {
     "thresholds": ("s > τ for I2PEMD, s ≥ τ for FixMatch and FlexMatch", Choice(
         "rival", "s ≥ τ in FixMatch and FlexMatch", 'the paper prints s > τ; readings.panel("strict")')),

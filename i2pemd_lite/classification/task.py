@@ -70,8 +70,6 @@ def predict(run, images=None, out="out/skin.csv", page=False):
     cannot be used does not stop the others; all such are reported at the end as a `BadInput`, whose attribute `written`
     is the list of what was written.
     """
-    if page and Path(out).suffix == ".html":
-        raise BadInput(f"out: expected a table such as skin.csv, beside which the page is written, found {out}")
     problems, data = Problems("the images to predict"), run.learner.data
     if images is not None:
         found = _unlabelled(images)
@@ -88,8 +86,7 @@ def predict(run, images=None, out="out/skin.csv", page=False):
     save_scores(out, data.test_ids, scores)
     written = [Path(out)]
     if page:
-        written.append(Path(out).with_suffix(".html"))
-        title = f"{run.settings.method}, {len(scores)} images"
-        save_page(written[1], title, data.test_images, data.test_ids, scores, apart)
+        written.append(Path(f"{str(out).removesuffix('.csv')}.html"))
+        save_page(written[1], run, data, scores, apart)
     problems.raise_if_any(written)
     return written if page else written[0]

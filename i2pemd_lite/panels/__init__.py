@@ -6,9 +6,9 @@ gradients, and the whole idea, `transport` two histograms, their plan, three sol
 paper leaves open.
 Of measurements: `speed.panel`, `seeds.panel`.
 Of data and runs, as lessons 05 to 08 show: `volumes.volumes` three planes, runs beside each other, organs in 3D,
-`sharing.sharing`, `classification.sheet` and `.views`, `selection.panel` who may teach, at one cut and at every one,
-and the hardest images, `moments.scrub`, `epochs.epochs`, and `segmentation.panel` and `classification.panel`, which
-train.
+`sharing.sharing`, `classification.sheet` and `.views`, `selection.panel` who may teach, at one cut, at every one and by
+class, and the hardest images, `moments.scrub`, `epochs.epochs`, and `segmentation.panel` and `classification.panel`,
+which train.
 `cockpit.cockpit("runs")` trains in a process of its own.
 """
 

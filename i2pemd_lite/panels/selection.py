@@ -51,7 +51,7 @@ class Frozen(NamedTuple):
     labels: np.ndarray  # (n,)
     images: np.ndarray  # (n, S, S, 3) uint8
     ids: tuple  # n names
-    frequent: np.ndarray  # (K,), the share of each class among the labelled images
+    frequent: np.ndarray  # (K,), the share of each class among the labelled images, at least that of one image
 
 
 def freeze(run, batches=25, seed=0, beside=None):
@@ -146,25 +146,24 @@ def judge(frozen, tau_low, tau_high, top, ground):
                            lead=(a - b) / taken, doubt=np.sqrt(a * (1 - a / m) + b * (1 - b / m)) / taken)  # fmt: skip
 
 
-def by_class(frozen, rule, adjusted):
-    """What becomes of each class: its `images` among those of the batches, the `answers` and those that `teach` by a
-    rule (τ_low, τ_high, T, G), (K,) each; of the held-back images the part that each method has `found`, (M, K), and
-    its F1 and top-1 (M,), in percent.
+def adjusted(frozen):
+    """Each score divided by how frequent its class is among the labelled images, then all by their sum: the answers of
+    networks to which no class is rare (logit adjustment, Menon et al., arXiv:2007.07314)."""
+    o, scores = frozen.o / torch.from_numpy(frozen.frequent), frozen.scores / frozen.frequent
+    return frozen._replace(o=o / o.sum(-1, keepdim=True), scores=scores / scores.sum(-1, keepdims=True))
 
-    adjusted: each score is divided by how frequent its class is among the labelled images, then all by their sum
-    (logit adjustment, Menon et al., arXiv:2007.07314): the answer of a network to which no class is rare.
-    """
-    K, weights = len(frozen.frequent), 1 / frozen.frequent if adjusted else np.ones(len(frozen.frequent))
-    o, scores = frozen.o * torch.from_numpy(weights), frozen.scores * weights
-    judged = judge(frozen._replace(o=o / o.sum(-1, keepdim=True)), *rule)
-    labels, taught = judged.chosen.labels, judged.chosen.mask
-    images, answers, teach = (np.bincount(x.flatten(), minlength=K) for x in (frozen.truth, labels, labels[taught]))
-    found = [[100 * np.mean(each[frozen.labels == k].argmax(1) == k) if (frozen.labels == k).any() else np.nan
-              for k in range(K)] for each in scores]  # fmt: skip
-    figures = [classification_metrics(each / each.sum(1, keepdims=True), frozen.labels) for each in scores]
-    return SimpleNamespace(images=images, answers=answers, teach=teach, found=np.array(found), methods=frozen.methods,
-                           adjusted=adjusted, f1=[100 * each["f1"] for each in figures],
-                           top1=[100 * each["top1"] for each in figures])  # fmt: skip
+
+def found(frozen):
+    """Of the held-back images the part of each class that each method finds, (M, K) percent, NaN where there is none;
+    and {method: its F1 and top-1 in percent}."""
+    K, labels = frozen.scores.shape[-1], frozen.labels
+    right = frozen.scores.argmax(2) == labels
+    parts = [[100 * each[labels == k].mean() if (labels == k).any() else np.nan for k in range(K)] for each in right]
+    figures = {}
+    for method, scores in zip(frozen.methods, frozen.scores, strict=True):
+        measured = classification_metrics(scores, labels)
+        figures[method] = 100 * measured["f1"], 100 * measured["top1"]
+    return np.array(parts), figures
 
 
 def hardest(frozen, order, kind, page):
@@ -314,33 +313,42 @@ def describe_rule(result):
     }  # fmt: skip
 
 
+def counts(result):
+    """[(class, its images in the batches, its pseudo-labels, those of them that teach)]."""
+    labels, taught = result.judged.chosen.labels, result.judged.chosen.mask
+    each = (np.bincount(x.flatten(), minlength=len(CLASSES)) for x in (result.truth, labels, labels[taught]))
+    return [(name, *map(int, row)) for name, *row in zip(CLASSES, *each, strict=True)]
+
+
 def draw_classes(card, result):
     """Left the pseudo-labels of each class, beside how many of its images there are; right who finds which class."""
-    K = len(CLASSES)
-    left = card.plane("pseudo-labels", [0.07, 0.12, 0.3, 0.72], xlim=(0, 150), ylim=(K - 0.5, -0.5), yticks=range(K),
+    K, most = len(CLASSES), 150
+    left = card.plane("pseudo-labels", [0.07, 0.12, 0.3, 0.72], xlim=(0, most), ylim=(K - 0.5, -0.5), yticks=range(K),
                       yticklabels=CLASSES, xlabel="pseudo-labels, in % of the images of the class",
                       title="Which classes teach?   ▯ all answers   ▮ those that teach")  # fmt: skip
-    for k, counts in enumerate(zip(result.images, result.answers, result.teach, strict=True)):
-        images, answers, teach = map(int, counts)
-        every, some = (min(100 * n / max(images, 1), 150) for n in (answers, teach))
-        left.rect(0, k - 0.36, every, 0.72, fc=style.SHADE, ec=style.QUIET, lw=0.8)
-        left.rect(0, k - 0.2, some, 0.4, fc=style.BLACK)
-        left.text(155, k, f"{teach} of {answers}, true {images}", va="center")
+    for k, (_, images, answers, teach) in enumerate(counts(result)):
+        every, some = (100 * n / images if images else most * bool(n) for n in (answers, teach))
+        left.rect(0, k - 0.36, min(every, most), 0.72, fc=style.SHADE, ec=style.QUIET, lw=0.8)
+        left.rect(0, k - 0.2, min(some, most), 0.4, fc=style.BLACK)
+        left.text(most + 5, k, f"{'→ ' * (every > most)}{teach} of {answers} teach, {images} true", va="center")
     left.line([100, 100], [-0.5, K - 0.5], color=style.QUIET, lw=1, ls="--")
-    box = [0.66, 0.2, 0.33, 0.13 * len(result.methods)]
-    right = card.plane("found", box, "blank", title="Held-back images found (%)")
-    words = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in result.found]
-    right.matrix(np.nan_to_num(result.found), result.methods, CLASSES, 100, aspect="auto", words=words)
+    parts, figures = result.found
+    right = card.plane("found", [0.66, 0.2, 0.33, 0.13 * len(figures)], "blank", title="Held-back images found (%)")
+    words = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in parts]
+    right.matrix(np.nan_to_num(parts), figures, CLASSES, 100, aspect="auto", words=words)
 
 
 def describe_classes(result):
-    """Which classes are lost, in words and numbers."""
-    lost = [name for name, n, m in zip(CLASSES, result.teach, result.images, strict=True) if m and n < m / 4]
-    words = "Every score was divided by how frequent its class is. " * result.adjusted
-    words += f"{result.teach.sum()} of {result.images.sum()} pseudo-labels teach. "
-    words += f"Fewer than a quarter of their images: {', '.join(lost)}." if lost else "No class is lost among them."
-    figures = zip(result.methods, result.f1, result.top1, strict=True)
-    return words, {f"{name}: F1, top-1": f"{f1:.1f}, {top1:.1f} %" for name, f1, top1 in figures}
+    """Which classes get too many labels and which too few, and who finds how many, in words and numbers."""
+    each = counts(result)
+    many = [name for name, images, answers, _ in each if answers > 1.25 * images]
+    few = [name for name, images, _, teach in each if teach < 0.25 * images]
+    words = f"Of {sum(row[1] for row in each)} pseudo-labels {sum(row[3] for row in each)} teach. "
+    words += f"The network says {', '.join(many)} too often. " * bool(many)
+    words += f"Fewer teach than a quarter of the images: {', '.join(few)}. " * bool(few)
+    lost = np.array(CLASSES)[np.nan_to_num(result.found[0], nan=1).max(0) == 0]
+    words += f"No method finds any {', '.join(lost)}." if len(lost) else "Every class is found by some method."
+    return words, {f"{name}: F1, top-1": f"{f1:.1f}, {top1:.1f} %" for name, (f1, top1) in result.found[1].items()}
 
 
 def draw_hardest(card, result):
@@ -413,16 +421,19 @@ def panel(frozen, view="one batch", **start):
     }
     keep_apart(controls)
     controls["kind"].observe(lambda change: setattr(controls["page"], "max", pages_of(count[change["new"]])), "value")
-    judged = lru_cache(64)(lambda *rule: judge(frozen, *rule))
+    answers = lru_cache(2)(lambda balanced: adjusted(frozen) if balanced else frozen)
+    judged = lru_cache(64)(lambda balanced, *rule: judge(answers(balanced), *rule))
+    held_back = lru_cache(2)(lambda balanced: found(answers(balanced)))
 
     def compute(state):
         rule = tuple(state[name] for name in RULE)
         if state["view"] == "hardest images":
             result = hardest(frozen, state["order"], state["kind"], state["page"])
         elif state["view"] == "by class":
-            result = by_class(frozen, rule, state["adjusted"])
+            balanced = state["adjusted"]
+            result = SimpleNamespace(judged=judged(balanced, *rule), truth=frozen.truth, found=held_back(balanced))
         else:
-            result = SimpleNamespace(rule=rule, judged=judged(*rule), batch=state["batch"] - 1)
+            result = SimpleNamespace(rule=rule, judged=judged(False, *rule), batch=state["batch"] - 1)
         result.view = state["view"]
         return result
 

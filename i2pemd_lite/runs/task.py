@@ -35,6 +35,9 @@ class Learner(nn.Module):
         """Raise `BadInput` unless so many processes can share a step and get the numbers of one; see `distributed`."""
         raise BadInput(f"{self.settings.method}: expected one process, found {count}; start it without torchrun")
 
+    def begin(self):
+        """What a new run begins with beside its random weights, and a resumed one has in its checkpoint."""
+
     def losses(self, t):
         """The loss of step t (counted from 0) and its terms: {"loss": scalar that backpropagates, name: scalar, …}.
 
@@ -139,7 +142,9 @@ class Task:
         """
         chosen = self.settings_for(method, profile, seed, settings)
         expect_room(chosen)
-        return Run(self.learner(chosen, self.prepared(data, chosen)), folder, self.name)
+        learner = self.learner(chosen, self.prepared(data, chosen))
+        learner.begin()
+        return Run(learner, folder, self.name)
 
     def resume(self, folder, data=None):
         """The run kept in `folder`, at its last checkpoint, ready to go on.

@@ -22,7 +22,8 @@ def added_rows(quick):
     steps, places, profile = (8, 4, "ci") if quick else (400, 40, "laptop")
     data, rows = classification.load(), []
     for method in (name for name in METHODS if METHODS[name].unlabelled):
-        run = classification.train(method, data, profile=profile, steps=steps, evaluate_every=steps)
+        small = {} if quick else classification.SMALL
+        run = classification.train(method, data, profile=profile, steps=steps, evaluate_every=steps, **small)
         rates, ratios, cosines = np.array([_added(step, run) for step in _at(run, steps // places)]).T
         quarters = {f"{25 * (n + 1)} %": float(part.mean()) for n, part in enumerate(np.array_split(ratios, 4))}
         acts = cosines[ratios > 0]  # where nothing is added it has no direction

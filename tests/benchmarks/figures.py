@@ -24,6 +24,7 @@ PAGES = {root() / "README.md": RESULTS / "first.in.md", RESULTS / "README.md": R
 BEGIN, END = "<!-- python3 run.py bench figures -->\n", "<!-- end of figures -->"
 NAMES = organ_paper.NAMES | skin_paper.NAMES | {"i2pemd": "Ours (I2PEMD)"}
 AUC, F1 = ("classification", "AUC"), ("classification", "F1")
+IMAGENET = "classification-imagenet"  # the runs from ImageNet's weights
 SAYS = {"ahead": "is ahead of", "behind": "is behind", "not told apart": "cannot be told apart from"}
 """`statistics.Interval.verdict` -> how a sentence on a method says it."""
 
@@ -98,7 +99,7 @@ def table(header, body):
 
 def seeds(folder, method, column):
     """{seed: figure} of the runs of a method with the settings of the tables."""
-    main = {"τ_low": 0.7, "τ_high": 0.8} if folder == "classification" else {}
+    main = {"τ_low": 0.7, "τ_high": 0.8} if folder.startswith("classification") else {}
     return {each["seed"]: each[column] for each in rows(f"{folder}/runs")
             if each["method"] == method and main.items() <= each.items()}  # fmt: skip
 
@@ -195,9 +196,9 @@ def pearsons(folder, other):
     return ", ".join(number(each["r"], 2, "+") for each in rows(f"{folder}/table2") if each[""].endswith(f" {other}"))
 
 
-def right(which):
+def right(which, folder="classification"):
     """Percent of the pseudo-labels of a region that are right, in the runs of I2PEMD."""
-    return number(row("classification/bands", method="i2pemd")[f"{which} right %"])
+    return number(row(f"{folder}/bands", method="i2pemd")[f"{which} right %"])
 
 
 def added(*methods):

@@ -52,7 +52,8 @@ def panel_rows(quick):
                         seen = in_browser(browser, lab, lesson, 4 if quick else STEPS)
                     alone = in_kernel(lab.folder / "notebooks" / f"{lesson}.ipynb", lab.environment)
                 except Exception as error:  # the half hour of the other lessons is not lost with it
-                    print(f"{lesson}: not measured: {error}", file=sys.stderr)
+                    print(f"{lesson}: {error}", file=sys.stderr)
+                    rows.append(row(lesson, 0, "whole lesson", "-", "-", [], {}) | {"above": "not measured"})
                     continue
                 rows += [row(lesson, number, *where, times, alone) for (number, *where), times in seen.items()]
     return rows

@@ -13,8 +13,8 @@ memory. "2 workers" are two processes for each DataLoader.
 A turn is several steps, of which a loop with workers makes every batch within the turn: neither are batches made while
 another contestant runs, nor do they come for free. A step is one of labelled + unlabelled images, 12 + 12 on a laptop,
 12 + 36 at the paper's size, and its views (weak labelled, weak, strong) count as these. On a laptop ours answers the
-weak ones apart, without a gradient (`norms`). "x" is how many times as many images a second: of the loops without
-workers, and of the fastest of all four.
+weak ones apart, without a gradient (`norms`), which the loops do not. "x" is how many times as many images a second: of
+the loops without workers, and of the fastest of all four.
 
 Forward (of the network), backward and optimiser are timed by marks inside the steps of `OURS`, by events on a GPU;
 "outside" is all else: draw, views, losses, selection, prototypes, counts, what a step reports. The parts listed after

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from i2pemd_lite.classification.augment import weak
+from i2pemd_lite.classification.methods.supervised import changed
 from i2pemd_lite.classification.methods.vat import frozen_norms
 from i2pemd_lite.emd import at_least_float32
 
@@ -47,8 +48,8 @@ def mixture(n, beta):
 
 def soft_cross_entropy(logits, targets, kind, weights):
     """Σ_k target_k · `labelled_loss` for class k, mean over the batch: the labelled loss for mixed labels, (B, K)."""
+    logits = changed(logits, kind, weights)
     if kind in ("plain", "adjusted"):
-        return F.cross_entropy(logits if kind == "plain" else logits - weights.log().to(logits), targets)
-    logits = logits.softmax(1) if kind == "srcmt" else logits
+        return F.cross_entropy(logits, targets)
     w = targets * weights.to(targets)
     return -(w * logits.log_softmax(1)).sum() / w.sum()

@@ -32,7 +32,7 @@ def pseudo_labels(learner, t):
     u, truth, members = learner.draw("unlabelled", t, s.unlabelled)
     views = [learner.view(weak, x, t, "labelled"), learner.view(weak, u, t, "weak"),
              learner.view(strong, u, t, "strong", n=s.n_ops, m=s.magnitude, cutout=s.cutout)]  # fmt: skip
-    (features_x, logits_x), (features_weak, logits_weak), (features_strong, logits_strong) = answers(learner, views)
+    (features_x, logits_x), (features_weak, logits_weak), (features_strong, logits_strong) = of_views(learner, views)
 
     o = logits_weak.detach().softmax(1)
     G = learner.bank.ground_distance()  # from the prototypes of step t−1, because Eq. 21 needs N_s
@@ -50,25 +50,25 @@ def pseudo_labels(learner, t):
     return {"loss": L_s + s.weight * L_u, "labelled": L_s, "unlabelled": L_u, **counts}
 
 
-def answers(learner, views):
+def of_views(learner, views):
     """[(features without gradient, logits)] of labelled, weak and strong views.
 
     Together (`norms`), batch normalisation sees all views in one forward, as in FixMatch's code, and a gradient flows
     to the weak ones through its statistics. Apart, the weak views are answered by themselves and without a gradient,
-    which is all that Eq. 13 asks of them and saves a quarter of the step.
+    which is all that Eq. 13 asks of them and saves a quarter of the step; the running statistics move twice then.
     """
 
     def outputs(*some):
         features, logits = learner.network(torch.cat(some))
         sizes = [len(view) for view in some]
-        return zip(features.detach().split(sizes), at_least_float32(logits).split(sizes), strict=True)
+        return list(zip(features.detach().split(sizes), at_least_float32(logits).split(sizes), strict=True))
 
     if learner.settings.norms == "together":
         return outputs(*views)
     with torch.no_grad():
         [weak_ones] = outputs(views[1])
     labelled, strong_ones = outputs(views[0], views[2])
-    return labelled, weak_ones, strong_ones
+    return [labelled, weak_ones, strong_ones]
 
 
 class Chosen(NamedTuple):

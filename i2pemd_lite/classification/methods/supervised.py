@@ -8,7 +8,8 @@ from i2pemd_lite.emd import at_least_float32
 
 
 def supervised(learner, t):
-    """L_s on weak views of labelled images: 12 of the 20 % for the baseline, 48 of all for the upper bound."""
+    """L_s on weak views of labelled images: 12 of the 20 % for the baseline, as many of all as the others see, 48
+    at the paper's size, for the upper bound."""
     s = learner.settings
     count = s.labelled + s.unlabelled if learner.method.labels == "all" else s.labelled
     x, y, _ = learner.draw("labelled", t, count)
@@ -31,9 +32,15 @@ def labelled_loss(logits, labels, kind, weights):
     logits: (B, K); labels: (B,); weights: (K,) w_k, see `class_weights`.
     """
     logits = at_least_float32(logits)
-    if kind in ("plain", "adjusted"):
-        return F.cross_entropy(logits if kind == "plain" else logits - weights.log().to(logits), labels)
-    return F.cross_entropy(logits.softmax(1) if kind == "srcmt" else logits, labels, weight=weights.to(logits))
+    weight = None if kind in ("plain", "adjusted") else weights.to(logits)
+    return F.cross_entropy(changed(logits, kind, weights), labels, weight=weight)
+
+
+def changed(logits, kind, weights):
+    """The logits that a kind of `labelled_loss` puts into cross-entropy."""
+    if kind == "adjusted":
+        return logits - weights.log().to(logits)
+    return logits.softmax(1) if kind == "srcmt" else logits
 
 
 def class_weights(labels, num_classes):
