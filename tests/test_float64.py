@@ -278,6 +278,10 @@ TABLE = {
         lambda z: cross_entropy(z, ONE_HOT, W),
         LOGITS,
     ),
+    "changed": (
+        lambda z: (supervised.changed(z, "adjusted", t(W)), supervised.changed(z, "srcmt", None)),
+        lambda z: (z - np.log(W), softmax(z)), LOGITS,
+    ),
     "class_weights": (lambda: supervised.class_weights(t(LABELS[:7]), K), lambda: 7 / np.array([3, 2, 2]), None),
     "above": (lambda: pseudo.above(t(P), 0.5)[::2], lambda: (P.max(1) > 0.5, P.max(1)), None),
     "flexible_thresholds": (
