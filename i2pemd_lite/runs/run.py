@@ -122,7 +122,7 @@ class Run:
         learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         self.optimiser = eager(torch.optim.Adam)(
-            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
