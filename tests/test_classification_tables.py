@@ -270,6 +270,7 @@ def test_bands_are_those_of_all_seeds_together():
     [
         ({}, "paper's setting"),
         ({"split_by": "lesion", "seed": 4, "evaluate_every": 9, "profile": "laptop"}, "paper's setting"),
+        ({"network": "efficientnet_lite0", "imagenet": "package"}, "scaled down"),
         ({"imagenet": ""}, "scaled down"),
         ({"steps": 40_000}, "scaled down"),
         ({"size": 48}, "scaled down"),

@@ -254,11 +254,15 @@ def test_an_unfinished_or_doubled_run_is_refused(tables, data, folder, tmp_path)
 
 
 def test_methods_trained_otherwise_are_no_fair_comparison(tables):
-    longer = [
-        dataclasses.replace(r, settings=r.settings.changed(weight=2.0)) if r.settings.method == "joint" else r
-        for r in tables.results[::-1]
-    ]
-    assert "Joint: weight 2.0 beside 1.0 of joint_sepbn_i2pemd; no fair comparison" in str(Tables(longer, (4,)).table1)
+    def joint(**changes):
+        return str(Tables([
+            dataclasses.replace(r, settings=r.settings.changed(**changes)) if r.settings.method == "joint" else r
+            for r in tables.results[::-1]
+        ], (4,)).table1)  # fmt: skip
+
+    said = "Joint: learning_rate 2.0 beside {:g} of joint_sepbn_i2pemd; no fair comparison"
+    assert said.format(tables.results[0].settings.learning_rate) in joint(learning_rate=2.0)
+    assert "no fair comparison" not in joint(weight=2.0)  # which Joint does not read
     assert "no fair comparison" not in str(tables)
 
 

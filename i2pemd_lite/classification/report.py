@@ -76,8 +76,9 @@ def hash_of(images, truth, scores):
 
 def save_scores(path, images, scores, truth=None):
     """Write a table of scores: image, then `truth` where it is known, then one column a class as in ISIC 2018. Beside
-    the truth they have all digits of a float32: scores that are rounded to 0 tie, which changes AUC."""
-    head, digits = ([], ".6f") if truth is None else (["truth"], ".9g")
+    the truth they have all digits of a float32, else nine decimals: scores that are rounded to 0 tie, which changes
+    AUC."""
+    head, digits = ([], ".9f") if truth is None else (["truth"], ".9g")
     rows = [["image", *head, *CLASSES]]
     for i, name in enumerate(images):
         classes = [] if truth is None else [CLASSES[truth[i]]]

@@ -122,8 +122,6 @@ class ClassificationSettings(Settings):
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         stride = 32 if self.network in ("densenet121", "efficientnet_lite0") else 8
         self._expect("size", self.size >= stride, f"at least {stride} px, the stride of {self.network}")
-        own = self.imagenet != "package" or self.network == "efficientnet_lite0"
-        self._expect("imagenet", own, f"a file for the network {self.network}, or '' for random weights")
         self._expect("tau_low", 0 <= self.tau_low < self.tau_high, f"a threshold below tau_high ({self.tau_high})")
         selects = not self.method or METHODS[self.method].selection
         fits = not selects or 1 <= self.top <= self.unlabelled

@@ -293,10 +293,12 @@ class Tables:
         return {"method": method, "row": name, "setting": self.labels(runs, **usual), "seeds": len(runs)}
 
     def unlike(self):
-        """A sentence for each method whose runs differ in settings from the first one's, and for each run left out."""
-        first, sentences = self.results[0], []
+        """A sentence for each method whose runs differ from the proposed one's in a setting that acts in both, and for
+        each run left out."""
+        first, sentences = next(iter(self.runs(self.PROPOSED)), self.results[0]), []
         for method in self.present():
-            found = differences(self.runs(method)[0].settings, first.settings, FREE.union(self.VARIED))
+            free = FREE.union(self.VARIED, *map(self.TASK.ignored, (method, first.settings.method)))
+            found = differences(self.runs(method)[0].settings, first.settings, free)
             if words := in_words(found, "beside"):
                 sentences.append(f"{self.NAMES[method]}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:

@@ -233,9 +233,9 @@ def term(name):
     return f"{found[0][name]:.2f} to {found[-1][name]:.2f}"
 
 
-def choices(folder, name, columns):
-    """The runs on what the paper leaves open: columns {head: column}."""
+def choices(folder, name, columns, file="open_choices"):
+    """The runs on what the paper leaves open, or those of another file: columns {head: column}."""
     body = [[each[name], *(number(each[column]) for column in columns.values())]
-            for each in rows(f"{folder}/open_choices")]  # fmt: skip
+            for each in rows(f"{folder}/{file}")]  # fmt: skip
     return table(["%", *columns], body)
 
