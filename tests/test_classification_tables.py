@@ -319,6 +319,8 @@ def test_runs_that_do_not_belong_together_are_refused(two):
             Tables([first, wrong])
     with pytest.raises(BadInput, match="expected at least one finished run"):
         Tables([])
+    once, again = (planted("baseline", seed, A0, top=top) for seed, top in ((0, 24), (1, 8)))  # which it does not read
+    assert Tables([once, again]).table4.rows[0]["seeds"] == 2
     unlike = Tables([first, replace(third, settings=third.settings.changed(loss="weighted"))])
     assert "FixMatch: loss weighted beside plain of i2pemd; no fair comparison" in str(unlike.table4)
     assert "no fair comparison" not in str(two)
@@ -434,8 +436,8 @@ def test_the_thresholds_of_the_paper_are_the_default(data, tmp_path):
 def test_a_folder_with_another_run_is_refused_before_training(data, folder, tables, tmp_path):
     before = sorted(folder.iterdir())
     with pytest.raises(BadInput, match="4 problems") as caught:
-        classification.tables(data, "ci", (0, 7), SOME, PAIRS, folder, progress=False, **TINY, weight=0.5)
-    assert "weight 1.0 instead of 0.5; choose another folder" in str(caught.value)
+        classification.tables(data, "ci", (0, 7), SOME, PAIRS, folder, progress=False, **TINY, weight_decay=0.5)
+    assert "weight_decay 0.0 instead of 0.5; choose another folder" in str(caught.value)
     assert sorted(folder.iterdir()) == before
     shutil.copytree(folder / "baseline-ci-seed0", tmp_path / "baseline-ci-seed0")
     about = tmp_path / "baseline-ci-seed0" / "settings.json"

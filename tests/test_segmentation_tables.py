@@ -206,8 +206,8 @@ def test_a_run_that_was_stopped_goes_on(tables, data, folder, tmp_path):
 def test_a_folder_with_another_run_is_refused_before_training(data, folder, tables, tmp_path):
     before = sorted(folder.iterdir())
     with pytest.raises(BadInput, match="2 problems") as caught:
-        segmentation.tables(data, "ci", (0, 7), BOTH, folder, progress=False, **TINY, weight=0.5)
-    assert "weight 1.0 instead of 0.5; choose another folder" in str(caught.value)
+        segmentation.tables(data, "ci", (0, 7), BOTH, folder, progress=False, **TINY, weight_decay=0.5)
+    assert "weight_decay 0.0 instead of 0.5; choose another folder" in str(caught.value)
     assert sorted(folder.iterdir()) == before
     shutil.copytree(folder / "joint-ci-seed0", tmp_path / "joint-ci-seed0")
     about = tmp_path / "joint-ci-seed0" / "settings.json"
@@ -246,8 +246,8 @@ def test_an_unfinished_or_doubled_run_is_refused(tables, data, folder, tmp_path)
         segmentation.from_runs([folder / "joint-ci-seed0", tmp_path / "half"])
     with pytest.raises(BadInput, match="each seed of a method once"):
         Tables([*tables.results, dataclasses.replace(tables.results[0], folder=tmp_path)])
-    other = dataclasses.replace(tables.results[1], settings=tables.results[1].settings.changed(weight=0.5))
-    with pytest.raises(BadInput, match="found weight 0.5 beside 1.0"):
+    other = dataclasses.replace(tables.results[1], settings=tables.results[1].settings.changed(weight_decay=0.5))
+    with pytest.raises(BadInput, match="found weight_decay 0.5 beside 0.0"):
         Tables([tables.results[0], other])
     with pytest.raises(BadInput, match="expected the data of"):
         Tables([tables.results[0], dataclasses.replace(tables.results[1], fingerprint="another")])

@@ -121,8 +121,9 @@ class Run:
             distributed.prepare(learner, self.profile.device)
         learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
+        fused = True if self.profile.device == "cpu" else None  # a GPU's default is as fast
         self.optimiser = eager(torch.optim.Adam)(
-            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=fused
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []

@@ -127,7 +127,8 @@ class Tables:
         for result in self.results:
             row = result.settings.method, self.variant(result.settings)
             first, twin = like.setdefault(row, result), twins.setdefault((*row, result.settings.seed), result)
-            if words := in_words(differences(result.settings, first.settings), "beside"):
+            free = FREE | self.TASK.ignored(first.settings.method)
+            if words := in_words(differences(result.settings, first.settings, free), "beside"):
                 expected = f"the settings of {first.folder}"
                 problems.add(result.folder, expected, words, "make tables of their own of them")
             if result.fingerprint != self.results[0].fingerprint:
@@ -196,7 +197,8 @@ class Tables:
                     words = f"one on {theirs}, or prepared in another way"
                     problems.add(place, "a run on the data asked for", words, "choose another folder")
                 there = cls.TASK.settings().changed(**read_checkpoint(place, tensors=False)[0]["settings"])
-                if words := in_words(differences(there, wanted[place]), "instead of"):
+                free = FREE | cls.TASK.ignored(there.method)
+                if words := in_words(differences(there, wanted[place], free), "instead of"):
                     problems.add(place, "a run with the settings asked for", words, "choose another folder")
         problems.raise_if_any()
 
