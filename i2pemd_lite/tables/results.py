@@ -127,8 +127,7 @@ class Tables:
         for result in self.results:
             row = result.settings.method, self.variant(result.settings)
             first, twin = like.setdefault(row, result), twins.setdefault((*row, result.settings.seed), result)
-            free = FREE | self.TASK.ignored(first.settings.method)
-            if words := in_words(differences(result.settings, first.settings, free), "beside"):
+            if words := in_words(self.differing(result.settings, first.settings), "beside"):
                 expected = f"the settings of {first.folder}"
                 problems.add(result.folder, expected, words, "make tables of their own of them")
             if result.fingerprint != self.results[0].fingerprint:
@@ -197,8 +196,7 @@ class Tables:
                     words = f"one on {theirs}, or prepared in another way"
                     problems.add(place, "a run on the data asked for", words, "choose another folder")
                 there = cls.TASK.settings().changed(**read_checkpoint(place, tensors=False)[0]["settings"])
-                free = FREE | cls.TASK.ignored(there.method)
-                if words := in_words(differences(there, wanted[place], free), "instead of"):
+                if words := in_words(cls.differing(there, wanted[place]), "instead of"):
                     problems.add(place, "a run with the settings asked for", words, "choose another folder")
         problems.raise_if_any()
 
@@ -294,13 +292,18 @@ class Tables:
         name = self.NAMES[method] if name is None else name
         return {"method": method, "row": name, "setting": self.labels(runs, **usual), "seeds": len(runs)}
 
+    @classmethod
+    def differing(cls, settings, others, free=()):
+        """The `differences` of two runs in what acts in both."""
+        ignored = map(cls.TASK.ignored, (settings.method, others.method))
+        return differences(settings, others, FREE.union(free, *ignored))
+
     def unlike(self):
         """A sentence for each method whose runs differ from the proposed one's in a setting that acts in both, and for
         each run left out."""
         first, sentences = next(iter(self.runs(self.PROPOSED)), self.results[0]), []
         for method in self.present():
-            free = FREE.union(self.VARIED, *map(self.TASK.ignored, (method, first.settings.method)))
-            found = differences(self.runs(method)[0].settings, first.settings, free)
+            found = self.differing(self.runs(method)[0].settings, first.settings, self.VARIED)
             if words := in_words(found, "beside"):
                 sentences.append(f"{self.NAMES[method]}: {words} of {first.settings.method}; no fair comparison")
         for result in self.results:

@@ -31,7 +31,7 @@ class Method(NamedTuple):
         return self.losses is not supervised.supervised
 
 
-STRONG = ("weight", "n_ops", "magnitude", "cutout", "norms")  # the strong view, and how much it counts
+STRONG = ("weight", "n_ops", "magnitude", "cutout", "norms")  # the strong view, and how it counts
 BAND = (*STRONG, "mean_over", "tau_low", "tau_high", "top")
 METHODS = {
     "upper_bound": Method(supervised.supervised, labels="all", ignores=("share",)),
