@@ -301,8 +301,8 @@ class Playground(Panel):
 
     def refresh(self):
         """As every panel; the list and the line say the state."""
-        self.named.value, self.line.value = called(self.state), written(self.state)
         super().refresh()
+        self.named.value, self.line.value = called(self.state), written(self.state)
 
     def _changed(self, change):
         film = change["owner"] is self.controls["picture"]

@@ -14,6 +14,7 @@ The picture travels as SVG, of which the page changes what is new (`picture.py`)
 import os
 import time
 import weakref
+from contextlib import ExitStack
 from html import escape
 
 import ipywidgets as widgets
@@ -115,16 +116,19 @@ class Panel(widgets.VBox):
         if unknown := values.keys() - before.keys():
             raise BadInput(f"{self.title}: expected controls among {sorted(before)}, found {sorted(unknown)}")
         self._quiet = True
-        try:
-            for name, value in values.items():
-                self._put(name, value)
-        except BadInput:
-            for name, value in before.items():
-                self.controls[name].value = value
-            raise
-        finally:
-            self._quiet = False
-        self.refresh()
+        with ExitStack() as held:  # the page hears of the picture first: no frame is lost on what lies beside it
+            for name in values:
+                held.enter_context(self.controls[name].hold_sync())
+            try:
+                for name, value in values.items():
+                    self._put(name, value)
+            except BadInput:
+                for name, value in before.items():
+                    self.controls[name].value = value
+                raise
+            finally:
+                self._quiet = False
+            self.refresh()
 
     def offer(self, name, options, value):
         """Give a list other options and choose one of them, without a picture in between."""

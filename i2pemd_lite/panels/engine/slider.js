@@ -12,6 +12,7 @@ function render({ model, el }) {
   el.classList.toggle("bare", Boolean(model.get("bare")));
   el.append(...(model.get("bare") ? [label, said] : [label, range, said]));
 
+  let typing = false; // what is being typed is not written over
   const place = () => (stops() ? model.get("index") : model.get("value"));
   const words = () => (stops() ? stops()[place()] : place().toFixed(model.get("digits")));
   function show() {
@@ -21,7 +22,7 @@ function render({ model, el }) {
     range.setAttribute("aria-valuetext", words());
     range.disabled = said.disabled = model.get("disabled");
     if (stops()) said.textContent = words();
-    else if (!model.get("wrong")) said.value = words();
+    else if (!model.get("wrong") && !typing) said.value = words();
     said.setAttribute("aria-invalid", Boolean(model.get("wrong")));
   }
   function move(to) {
@@ -31,10 +32,13 @@ function render({ model, el }) {
   }
   range.addEventListener("input", () => move(Number(range.value)));
   function type() {
+    typing = false;
     model.set("typed", said.value || " ");
     model.save_changes();
   }
+  said.addEventListener("input", () => (typing = true));
   said.addEventListener("change", type);
+  said.addEventListener("blur", () => (typing = false));
   said.addEventListener("keydown", (event) => event.key === "Enter" && type());
 
   if (model.get("plays")) {
