@@ -73,9 +73,6 @@ class Classifier(Learner):
     def begin(self):
         """Take ImageNet's weights, where the settings name some."""
         s = self.settings
-        if s.imagenet == "package" and s.network != "efficientnet_lite0":
-            raise BadInput(f"imagenet: expected a file for the network {s.network}, or '' for random weights, found "
-                           f"'package', which has those of efficientnet_lite0")  # fmt: skip
         if s.imagenet:
             load_imagenet(self.network, s.imagenet)
             if self.teacher is not None:

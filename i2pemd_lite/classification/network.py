@@ -244,8 +244,12 @@ def load_imagenet(net, source):
     from safetensors.torch import load_file
 
     if not hasattr(net, "own_name"):
-        raise BadInput(f"net: expected densenet121 or efficientnet_lite0, found {type(net).__name__}")
+        raise BadInput(f"net: expected densenet121 or efficientnet_lite0, found {type(net).__name__}; set imagenet= to "
+                       "nothing, and it starts from random weights")  # fmt: skip
     if source == "package":
+        if not isinstance(net, EfficientNetLite0):
+            raise BadInput(f"imagenet: expected a file for {net.TITLE}, or '' for random weights, found 'package', "
+                           "which has those of EfficientNet-Lite0")  # fmt: skip
         read, source = _packaged(), PACKAGE
     else:
         once = "safetensors.torch.save_file(torch.load(file, weights_only=True), other)"

@@ -20,13 +20,13 @@ SHOWN = 3  # classes of an image on a page, those of the largest scores
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>:root {{ color-scheme: light dark; font: 15px system-ui, sans-serif }} body {{ margin: 1em }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }}
+.images {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: 1em }}
 figure {{ margin: 0; overflow-wrap: anywhere }} img {{ width: 100% }} table {{ white-space: nowrap }}
 th {{ text-align: left }} td:last-child {{ text-align: right }} meter {{ width: 5em }}</style>
-<h1>{title}</h1><p>Scores of {run}, for teaching and research. They are no diagnosis.</p>
-<main>
+<main><h1>{title}</h1><p>Scores of {run}, for teaching and research. They are no diagnosis.</p>
+<div class="images">
 {figures}
-</main></html>
+</div></main></html>
 """
 
 
