@@ -72,36 +72,6 @@ def test_a_bare_machine_is_bare(bare, tmp_path):
     assert code == 0, said
 
 
-@pytest.mark.slow
-def test_the_kit_runs_whole_on_a_bare_machine(bare, tmp_path):
-    out, back = tmp_path / "out", tmp_path / "back"
-    words = ("-m", "i2pemd_lite", "gpu", "--profile", "ci", "--device", "cpu", "--seeds", "0", "--steps", "2")
-    code, said = bare(*words, "--minutes", "9", "--out", out, "--back", back)
-    assert code == 0, said
-    kit = gpu.Kit(out, "ci", time.time())
-    kept = {name: kit.read(name) for name in ("check", "speed", "report")}
-    assert kept["check"].keys() == gpu_check.todo(kit).keys() and kept["speed"].keys() == gpu_speed.todo(kit).keys()
-    assert kept["report"]["wrong"] == [] and not re.search("wrong|begun", str([kept["check"], kept["speed"]]))
-    rows = [row["method"] for task in gpu.TASKS for row in kept["report"]["trained"][task]]
-    assert rows == [method for task in gpu.TASKS for method in gpu_train.rows(task)]
-    assert kept["report"]["lessons"] == {}  # of which times at this size say nothing
-    resumed = kept["check"]["segmentation: killed and resumed"]
-    assert resumed["resumed at"] == 2 and resumed["differs by"] == 0.0
-    page = (out / "report.md").read_text(encoding="utf-8")
-    assert "Segmentation: noise data, 2 steps" in page and "Classification: noise data, 2 steps" in page
-    assert "Table 1" in page and "Table 4" in page and "not tried yet" not in page
-    names = {path.name for path in back.iterdir()}
-    stages = (f"{name}.json" for name in ("kit", "check", "speed", "train", "report"))
-    assert names == {"report.md", "runs.zip", *stages}
-    assert len(names) <= gpu.FILES
-    with zipfile.ZipFile(back / "runs.zip") as file:
-        inside = file.namelist()
-    assert "runs/segmentation-joint-seed0/labels.npz" in inside and "runs/classification-vat-seed0/scores.csv" in inside
-    assert not [name for name in inside if name.endswith(".safetensors")]
-    code, said = bare(*words[:-2], "--steps", "3", "--out", out, "--only", "train", "--until", str(time.time() + 9))
-    assert code == gpu.REFUSED and "--steps: expected 3 for all runs" in said and "found 2 of an earlier call" in said
-
-
 @pytest.fixture(scope="module")
 def packed(abdomen, skin, tmp_path_factory):
     """A packed folder of small data, in a place from which the project cannot be seen."""
@@ -117,20 +87,38 @@ def packed(abdomen, skin, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_packed_folder_is_all_that_is_needed(bare, packed):
-    until = str(time.time() + 500)
-    for stage in ("train", "report"):
-        words = ("--profile", "ci", "--device", "cpu", "--steps", "2", "--seeds", "0", "--until", until)
-        code, said = bare("gpu.py", *words, "--only", stage, cwd=packed)
-        assert code == 0 and "noise" not in said, said
-    kit = gpu.Kit(packed / "results", "ci", 0)
-    assert all(row["steps"] == 2 for row in kit.read("train").values()) and len(kit.read("train")) == 22
-    page = (packed / "results" / "report.md").read_text(encoding="utf-8")
+def test_a_packed_folder_is_all_that_a_bare_machine_needs(bare, packed, tmp_path):
+    out, back = packed / "results", tmp_path / "back"
+    words = ("gpu.py", "--profile", "ci", "--device", "cpu", "--seeds", "0", "--steps", "2")
+    code, said = bare(*words, "--minutes", "9", "--back", back, cwd=packed)
+    assert code == 0 and "noise" not in said, said
+    kit = gpu.Kit(out, "ci", time.time())
+    kept = {name: kit.read(name) for name in ("check", "speed", "report")}
+    assert kept["check"].keys() == gpu_check.todo(kit).keys() and kept["speed"].keys() == gpu_speed.todo(kit).keys()
+    assert kept["report"]["wrong"] == [] and not re.search("wrong|begun", str([kept["check"], kept["speed"]]))
+    rows = [row["method"] for task in gpu.TASKS for row in kept["report"]["trained"][task]]
+    assert rows == [method for task in gpu.TASKS for method in gpu_train.rows(task)] and len(rows) == 22
+    assert all(row["steps"] == 2 for row in kit.read("train").values())
+    assert kept["report"]["lessons"] == {}  # of which times at this size say nothing
+    resumed = kept["check"]["segmentation: killed and resumed"]
+    assert resumed["resumed at"] == 2 and resumed["differs by"] == 0.0
+    page = (out / "report.md").read_text(encoding="utf-8")
     assert "12 of Table 4 are finished" in page and "Segmentation: synthetic data, 2 steps of 50,000" in page
+    assert "Table 1" in page and "Table 4" in page and "not tried yet" not in page
     for task, method in gpu_check.OURS.items():
-        run = packed / "results" / "runs" / f"{task}-{method}-seed0"
-        source = json.loads((run / "settings.json").read_text(encoding="utf-8"))["data"]
+        source = json.loads((out / "runs" / f"{task}-{method}-seed0" / "settings.json").read_text("utf-8"))["data"]
         assert source["folder"] == str(packed / "data" / f"{task}.safetensors")
+    names = {path.name for path in back.iterdir()}
+    stages = (f"{name}.json" for name in ("kit", "check", "speed", "train", "report"))
+    assert names == {"report.md", "runs.zip", *stages}
+    assert len(names) <= gpu.FILES
+    with zipfile.ZipFile(back / "runs.zip") as file:
+        inside = file.namelist()
+    assert "runs/segmentation-joint-seed0/labels.npz" in inside and "runs/classification-vat-seed0/scores.csv" in inside
+    assert not [name for name in inside if name.endswith(".safetensors")]
+    words = ("-m", "i2pemd_lite", "gpu", *words[1:-1], "3", "--out", out, "--only", "train")
+    code, said = bare(*words, "--until", str(time.time() + 9))
+    assert code == gpu.REFUSED and "--steps: expected 3 for all runs" in said and "found 2 of an earlier call" in said
 
 
 def test_training_goes_on_where_it_stopped(monkeypatch, tmp_path):
