@@ -8,7 +8,7 @@ from masters import EXERCISE, notebook_of
 from browser import lab as learner
 from i2pemd_lite.course.publish import notebooks, pages, render, slides
 from i2pemd_lite.panels import ground, transport
-from i2pemd_lite.panels.engine.moving import part
+from i2pemd_lite.panels.engine.picture import part
 
 TEXT = [
     "# 02 · One\n\nThe opening.",

@@ -11,7 +11,7 @@ from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels.engine import moving
+from i2pemd_lite.panels.engine.picture import part
 
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
@@ -36,7 +36,7 @@ def page(title, body, *styles):
     """A whole page, with the named style sheets of the folder `static` in it, and what moves its panels."""
     style = "\n".join(asset(name) for name in ("page.css", *styles))
     if 'class="i2pemd-moves"' in body:
-        looks, script = moving.part("panel.css"), moving.part("patch.js", "play.js", "moving.js")
+        looks, script = part("panel.css"), part("patch.js", "play.js", "moving.js")
         body += f"\n<style>{looks}</style>\n<script>\n{script}</script>"
     return asset("page.html").format(title=escape(title), style=style, body=body)
 

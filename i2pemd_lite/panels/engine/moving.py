@@ -6,7 +6,6 @@ import json
 import math
 import time
 import zlib
-from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
@@ -97,11 +96,6 @@ def _moves(controls, rows, shown):
             if (pair, places) not in seen and all(i != controls[name]["at"] for name, i in moved.items()):
                 seen.add((pair, places))
                 yield moved
-
-
-def part(*names):
-    """Parts of a page whose panels move: what these files beside this one hold."""
-    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
 
 
 def _positions(control, without):

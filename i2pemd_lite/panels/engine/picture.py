@@ -6,6 +6,11 @@ import anywidget
 from traitlets import Bool, Dict, Unicode
 
 
+def part(*names):
+    """What these files beside this one hold, of JavaScript or CSS, one after the other."""
+    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
+
+
 class Picture(anywidget.AnyWidget):
     """A picture, of which the page changes only what is new; it fills the page's width, and scrolls on a narrow one.
 
@@ -21,8 +26,8 @@ class Picture(anywidget.AnyWidget):
     [((0.5, 0.5), True), ((0.5, 0.25), False)]
     """
 
-    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("patch.js", "picture.js"))
-    _css = Path(__file__).with_name("panel.css")
+    _esm = part("patch.js", "picture.js")
+    _css = part("panel.css")
     value = Unicode().tag(sync=True)
     below = Unicode().tag(sync=True)
     touchable = Bool().tag(sync=True)

@@ -3,20 +3,20 @@
 import math
 from decimal import Decimal
 from numbers import Real
-from pathlib import Path
 
 import anywidget
 import ipywidgets as widgets
 from traitlets import Any, Bool, Callable, Float, Int, List, Unicode, observe, validate
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.engine.picture import part
 
 
 class Control(anywidget.AnyWidget):
     """A slider with its name and what it says: an `<input type=range>`, which keyboards and screen readers know."""
 
-    _esm = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("play.js", "slider.js"))
-    _css = Path(__file__).with_name("panel.css")
+    _esm = part("play.js", "slider.js")
+    _css = part("panel.css")
     description = Unicode().tag(sync=True)
     disabled = Bool(False).tag(sync=True)
     plays = Bool(False, help="whether it can be played, as a film").tag(sync=True)
