@@ -38,12 +38,11 @@ def draw_sheet(card, sheet):
     for k, pictures in enumerate(sheet.pictures):
         canvas[k, :side, : len(pictures), :side, :3] = pictures.swapaxes(0, 1)
         canvas[k, :side, : len(pictures), :side, 3] = 255
-    rows = {"ylim": (K - 0.5, -0.5), "yticks": range(K)}
-    left = card.plane("images", [0.06, 0.02, 0.675, 0.96], "blank", **rows, yticklabels=CLASSES)
+    left = card.plane("images", [0.06, 0.02, 0.675, 0.96], "blank", ylim=(K - 0.5, -0.5), yticks=range(K),
+                      yticklabels=CLASSES)  # fmt: skip
     left.image(canvas.reshape(K * (side + 2), -1, 4), 0, 255, extent=(0, 1, K - 0.5, -0.5))
     total, most = sheet.counts.sum(), sheet.counts.max()
-    box = [0.75, 0.02, 0.24, 0.96]
-    right = card.plane("counts", box, "blank", xlim=(0, 1.8 * most), ylim=(K - 0.5, -0.5))
+    right = card.plane("counts", [0.75, 0.02, 0.24, 0.96], "blank", xlim=(0, 1.8 * most), ylim=(K - 0.5, -0.5))
     for k, count in enumerate(sheet.counts):
         right.rect(0, k - 0.25, count, 0.5, fc=style.QUIET)
         right.text(count + 0.03 * most, k, f"{count}  ({100 * count / total:.1f} %)", va="center", size=8.5)
@@ -123,10 +122,8 @@ SHOWN = Shown(TASK, "Losses", TERMS, MEASURES, CLASSES, COUNTS)
 
 
 def panel(**runs):
-    """Curves of classification runs: losses, what the selection did, and figures on held-back images.
+    """Curves of classification runs (see `Training`): losses, what the selection did, figures on held-back images.
 
     A run has the terms of its own method: one without pseudo-labels has no line in the middle.
-    At most four runs are drawn: the chosen one and the last others, or the one that is chosen beside it.
-    `panel(baseline=baseline, ours=ours).go(run="ours")` trains one.
     """
     return Training(SHOWN, runs)

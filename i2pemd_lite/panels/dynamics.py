@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from i2pemd_lite.panels.curves import LINES
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.engine.still import count
@@ -19,7 +20,6 @@ STEPS, K = 32, 4
 CENTRES = np.array([[0.0, 0.0], [4.0, 0.5], [1.2, 3.2], [5.0, 3.6]])
 DRIFT = np.array([[0.6, 0.3], [-0.3, 0.6], [0.6, -0.2], [-0.5, -0.4]])
 WAYS = {"pooled voxels (Eq. 11)": "voxels", "mean of the CT and MR means": "modalities", "CT first, then MR": "in turn"}
-LINES = ("-", "--", "-.", ":")
 
 
 @lru_cache(8)
@@ -134,9 +134,8 @@ def describe(result):
     else:
         longest = result.age.max(0, where=np.isfinite(result.age), initial=0)
         words = f"Farthest from its centre: class {int(np.argmax(error)) + 1}, by {error.max():.2f}. "
-        words += (
-            f"Class {int(np.argmax(longest)) + 1} went longest without an update: {count(int(longest.max()), 'step')}."
-        )
+        waited = f"{int(np.argmax(longest)) + 1} went longest without an update: {count(int(longest.max()), 'step')}"
+        words += f"Class {waited}."
     distances = np.nanmean(error), np.nanmax(error), np.nanmax(np.linalg.norm(result.path[-1] - result.other, axis=-1))
     names = "mean distance to centre", "largest", "largest distance to the other pooling"
     return words, {

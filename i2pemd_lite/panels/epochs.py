@@ -52,8 +52,7 @@ def draw(card, result):
         plane.text(x[i], y[i], f"  step {steps[i]}  ", ha=side, size=8, va="center", halo=True, zorder=1.5)
     card.paper.text(0.555, 0.93, f"mI2PEMD and {result.against}: {said(result.correlation)}", size=9.5)
     card.paper.text(0.555, 0.875, f"{result.against} upwards", size=8.5, color=style.QUIET)
-    caution = CAUTION.replace(", so", ",\nso")
-    card.paper.text(0.525, 0.02, caution, size=8, color=style.QUIET, linespacing=1.4)
+    card.paper.text(0.525, 0.02, CAUTION.replace(", so", ",\nso"), size=8, color=style.QUIET, linespacing=1.4)
 
 
 def said(correlation):

@@ -151,10 +151,7 @@ class Training:
             offsets=self.weights[5].detach().numpy().copy())  # fmt: skip
 
 
-@lru_cache(32)
-def training(**settings):
-    """The training of these settings, kept as far as it got."""
-    return Training(**settings)
+training = lru_cache(32)(Training)  # of the same settings the same one, kept as far as it got
 
 
 def settings(state):

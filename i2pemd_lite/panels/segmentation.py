@@ -233,9 +233,5 @@ SHOWN = Shown(TASK, "Loss terms (Eq. 7)", ("ce", "dice", "i2pemd", "i2ped", "kd"
 
 
 def panel(**runs):
-    """Curves of segmentation runs: the terms of Eq. 7 and of rivals, DOC on held-back cases, and G.
-
-    At most four runs are drawn: the chosen one and the last others, or the one that is chosen beside it.
-    `panel(joint=joint, ours=ours).go(run="ours")` trains one of them.
-    """
+    """Curves of segmentation runs (see `Training`): the terms of Eq. 7 and of rivals, DOC on held-back cases, G."""
     return Training(SHOWN, runs)

@@ -185,9 +185,8 @@ def hardest(frozen, order, kind, page):
              for n, i in enumerate(places[first : first + PAGE], first)]  # fmt: skip
     wrong = frozen.scores[:, places].argmax(2) != frozen.labels[places]
     missed = {**dict(zip(frozen.methods, wrong.sum(1), strict=True)), "all methods": wrong.all(0).sum()}
-    return SimpleNamespace(
-        methods=frozen.methods, order=order, cases=cases, page=page, count=len(places), missed=missed
-    )
+    return SimpleNamespace(methods=frozen.methods, order=order, cases=cases, page=page, count=len(places),
+                           missed=missed)  # fmt: skip
 
 
 def pages_of(count):
@@ -245,9 +244,8 @@ def draw_batch(card, result):
             plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip=False)
     plane.line([shares["chance"].percent] * 2, [1.45, 5.05], lw=1, ls="--")
     card.paper.text(0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", size=9.5)
-    words = (
-        "┆  what a draw at random gives on average; its ± is\nthe spread of such draws, else it is the standard error"
-    )
+    words = "┆  what a draw at random gives on average; its ± is\n"
+    words += "the spread of such draws, else it is the standard error"
     card.paper.text(0.52, 0.09, words, color=style.QUIET)
 
 
@@ -294,10 +292,8 @@ def describe_rule(result):
     judged, shares, everybody = result.judged, result.judged.shares, result.judged.right.numel()
     near, sure, chance, band, rule, rival = (shares[n] for n in ("near", "sure", "chance", "band", "rule", "rival"))
     by_s, by_d = (percent.mean() for percent in judged.precision)
-    words = (
-        f"I2PEMD decides about {band.number} of {everybody} pseudo-labels, {100 * band.number / everybody:.1f} %, and "
-    )
-    words += f"lets in {near.number} of them; the thresholds alone decide about the rest."
+    words = f"I2PEMD decides about {band.number} of {everybody} pseudo-labels, {100 * band.number / everybody:.1f} %, "
+    words += f"and lets in {near.number} of them; the thresholds alone decide about the rest."
     if near.number:
         words += f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} "
         words += f"%, of as many at random {chance}. "

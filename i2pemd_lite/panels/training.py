@@ -21,8 +21,9 @@ PERIOD = 0.4  # seconds between two pictures
 class Training(Panel):
     """Curves of runs, with a slider for λ where the chosen one reads it, and a button that trains and pauses.
 
-    Parameters
-    ----------
+    At most four runs are drawn: the chosen one and the last others, or the one that is chosen beside it.
+    `panel(joint=joint, ours=ours).go(run="ours")` trains one of them.
+
     look : how the runs of their task are drawn, `curves.Shown`; G is drawn where there are no counts
     runs : dict of name -> Run of that task
     """

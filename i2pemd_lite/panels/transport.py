@@ -227,10 +227,8 @@ def describe(result):
     if result.printed:
         numbers["cost with the total flow"] = f"{result.whole:.6f}"
     elif result.label is None:
-        words += (
-            " The closed form does not apply, since the mass is not all wanted in one bin: everybody to everybody is "
-            f"allowed, so its cost is an upper bound, {result.careless - t.cost:.4f} above the best."
-        )
+        words += " The closed form does not apply, since the mass is not all wanted in one bin: everybody to everybody "
+        words += f"is allowed, so its cost is an upper bound, {result.careless - t.cost:.4f} above the best."
         numbers["everybody to everybody"] = f"{result.careless:.6f}"
     else:
         numbers[f"closed form p · g[:, {result.label + 1}]"] = f"{result.careless:.6f}"
