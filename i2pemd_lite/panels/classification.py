@@ -67,10 +67,7 @@ def sheet(data):
 
 
 def look(data, state):
-    """One image in weak views (above) and strong ones, each row led by the image as it is.
-
-    `state` has image (from 1), n (operations), m (largest strength) and draw (seed).
-    """
+    """One image in weak views (above) and strong ones, each row led by the image as it is."""
     i, seed = state["image"] - 1, state["draw"]
     batch = data.images[[i] * VIEWS]
     rows = [weak(batch, data.size, generator(seed, "weak")),

@@ -68,10 +68,7 @@ def film(alpha, way, zeros, *batches):
 
 
 def compute(state):
-    """The first steps of the bank: how far each prototype is from the centre of its class, and its age, after each.
-
-    `state` has step (how many), alpha, batch, rarest, drift, gap, share, pool (a key of WAYS) and zeros (bool).
-    """
+    """The first steps of the bank: how far each prototype is from the centre of its class, and its age, after each."""
     batches = (state[name] for name in ("batch", "rarest", "drift", "gap", "share"))
     shown = film(state["alpha"], WAYS[state["pool"]], state["zeros"], *batches)
     features, labels, is_mr, centre, path, rival = (each[: state["step"] + (n > 3)] for n, each in enumerate(shown))

@@ -72,7 +72,7 @@ def describe(result):
 def epochs(run, **start):
     """The evaluations of a segmentation run: mI2PEMD, mDOC and MMD², and the first against one of the others.
 
-    Values in `start` set controls: first, against. Raises `BadInput` for a run with fewer than 3 evaluations.
+    Values in `start` set controls. Raises `BadInput` for a run with fewer than 3 evaluations.
     """
     count = len(run.evaluations)
     if count < 3:

@@ -205,9 +205,7 @@ def describe(result):
 
 
 def sharing(method="joint_sepbn", **start):
-    """The network of a row of Table 1 or 3; the names of the five sharing schemes are rows too.
-
-    Values in `start` set controls: width (b), dim (d), upconv.
+    """The network of a row of Table 1 or 3, or of a sharing scheme; values in `start` set controls.
 
     Example
     -------

@@ -83,10 +83,8 @@ class Sketch(Question):
         if truth.shape != self.x.shape:
             raise BadInput(f"{self.name}, answer: expected {len(self.x)} numbers, one for each x, found {answer!r}")
         if truth.min() < self.low or truth.max() > self.high:
-            raise BadInput(
-                f"{self.name}, answer: expected numbers from {self.low:g} to {self.high:g}, found {truth.min():g} to "
-                f"{truth.max():g}; widen low and high"
-            )
+            found = f"{truth.min():g} to {truth.max():g}; widen low and high"
+            raise BadInput(f"{self.name}, answer: expected numbers from {self.low:g} to {self.high:g}, found {found}")
         return truth.tolist()
 
     def judge(self, value, truth):

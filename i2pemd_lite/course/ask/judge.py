@@ -71,9 +71,7 @@ class Case(NamedTuple):
 def check(name, answer):
     """Judge the learner's function `answer` to the exercise `name`, such as "02b".
 
-    Raises
-    ------
-    NotYet, with what is off, for which input, and a hint. BadInput, when there is no exercise of that name.
+    Raises `NotYet`, with what is off, for which input, and a hint; `BadInput` when there is no exercise of that name.
 
     Example
     -------

@@ -54,10 +54,6 @@ def _unequal_by_pot(p, q, g):
     return ot.emd2(p, q, g) / flow
 
 
-def _by_place(p, q, price):
-    return price(np.arange(len(p))[:, None], np.arange(len(q))[None, :]) + np.zeros((len(p), len(q)))
-
-
 # fmt: off
 EXERCISES = {}
 
@@ -129,9 +125,9 @@ EXERCISES["01d"] = Exercise("Prices that hide a careless plan", minutes=12, kind
     "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.":
         lambda p, q: np.ones((len(p), len(q))),
     "With the distance |i − j|, sand that crosses other sand pays for it. The careless plan crosses.":
-        lambda p, q: _by_place(p, q, lambda i, j: abs(i - j)),
+        lambda p, q: np.fromfunction(lambda i, j: abs(i - j), (len(p), len(q))),
     "A product makes some roads dear for dear suppliers only. What would a sum do?":
-        lambda p, q: _by_place(p, q, lambda i, j: (i + 1.0) * (j + 1.0)),
+        lambda p, q: np.fromfunction(lambda i, j: (i + 1) * (j + 1), (len(p), len(q))),
     "The price depends on the supplier alone. Then every plan costs the same indeed; now let it depend on the "
-    "consumer too.": lambda p, q: _by_place(p, q, lambda i, j: i + 0.0 * j),
+    "consumer too.": lambda p, q: np.fromfunction(lambda i, j: i, (len(p), len(q))),
 })

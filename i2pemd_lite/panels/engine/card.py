@@ -41,17 +41,12 @@ class Card:
         plane.line(x, y, color=style.BLUE)
         plane.text(0.1, 0.9, f"{cost:.2f}", weight="bold")
         card.paper.text(0.1, 0.95, "beside all planes")
-
-    Attributes
-    ----------
-    planes : name -> `Plane`
-    paper : the `Plane` of the whole card, in parts of it from the lower left
     """
 
     def __init__(self, width, height):
         self.width, self.height = round(100 * width), round(100 * height)
         self.planes = {}
-        self.paper = Plane(self, "paper", [0, 0, 1, 1], "blank")
+        self.paper = Plane(self, "paper", [0, 0, 1, 1], "blank")  # the whole card, in parts of it from the lower left
 
     def plane(self, name, box, frame="axes", **look):
         """A `Plane` in a box (left, bottom, width, height), in parts of the card."""

@@ -48,8 +48,6 @@ def versions():
 def agree(name, yours, oracle, tolerance=1e-9):
     """Say whether a result agrees with an independent computation of the same thing, and where it does not.
 
-    Parameters
-    ----------
     name : of the comparison
     yours, oracle : numbers, arrays or tensors of one shape
     tolerance : the largest absolute difference that counts as agreement

@@ -52,12 +52,7 @@ class Panel(widgets.VBox):
     start : dict of name -> value, controls to set before the first picture is drawn
     shows : `shows(state)`, the names of the controls that count in a state, which alone are on the page; None: all
 
-    Attributes
-    ----------
-    state : dict of the controls' values, plain JSON
-    result : what `compute` returned last without an error
-    words, numbers : what `describe` said of it
-    shown : names of the controls that are on the page
+    `result` is what `compute` returned last without an error, `words` and `numbers` what `describe` said of it.
 
     An error of `compute` or `draw` is raised when `I2PEMD_STRICT` is 1. Otherwise it stands under the controls, and the
     last good picture stays.
@@ -107,7 +102,7 @@ class Panel(widgets.VBox):
 
     @property
     def state(self):
-        """The values of all controls."""
+        """The values of all controls, plain JSON."""
         return {name: control.value for name, control in self.controls.items()}
 
     def set(self, **values):
@@ -152,7 +147,7 @@ class Panel(widgets.VBox):
         return [name for row in self.rows for name in row if name in names]
 
     def _fill(self):
-        """Put the controls that count on the page: the first at once, the others where there are more of them."""
+        """Put the controls that count, whose names are `shown`, on the page: some at once, the others under "more"."""
         self.shown = self.acting(self.state)
         first, others = self.parted([self.controls[name] for name in self.shown])
         seen = [*first, *others] if self.more.value else first
@@ -234,10 +229,9 @@ class Panel(widgets.VBox):
         if saved["panel"] != self.title:
             raise BadInput(f"{file}: expected the state of the panel {self.title!r}; save one with panel.save(file)")
         if saved["state"].keys() != self.state.keys():
-            raise BadInput(
-                f"{file}: expected values for {', '.join(self.state)}, found some for {', '.join(saved['state'])}; "
-                f"it was saved by i2pemd-lite {saved.get('i2pemd-lite')}, this is {__version__}: set them by hand"
-            )
+            do = f"it was saved by i2pemd-lite {saved.get('i2pemd-lite')}, this is {__version__}: set them by hand"
+            found = f"some for {', '.join(saved['state'])}; {do}"
+            raise BadInput(f"{file}: expected values for {', '.join(self.state)}, found {found}")
         try:
             self.set(**saved["state"])
         except BadInput as error:
