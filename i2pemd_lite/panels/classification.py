@@ -27,8 +27,7 @@ def contact(data, page=0):
         pictures.append(data.images[chosen].permute(0, 2, 3, 1).numpy())
     labels = data.labels.tolist()
     lesions = None if data.lesions is None else len(set(zip(data.lesions, labels, strict=True)))
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    return SimpleNamespace(pictures=pictures, counts=counts, lesions=lesions)
+    return SimpleNamespace(pictures=pictures, lesions=lesions, counts=np.bincount(labels, minlength=len(CLASSES)))
 
 
 def draw_sheet(card, sheet):

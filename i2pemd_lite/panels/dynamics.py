@@ -92,8 +92,7 @@ def draw(card, result):
         plane.line(*result.path[:, k].T, color=style.BLACK, lw=1.3, ls=LINES[k])
         at, words = ((x + 0.2, y + 0.25), c[k]) if np.isfinite(x) else (CENTRES[k] - [0.8, 0], f"{c[k]} not seen")
         plane.text(*at, words, weight="bold", halo=True)
-    ring = style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET}
-    plane.points(*result.other.T, ms=10, **ring)
+    plane.points(*result.other.T, ms=10, **style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET})
     plane.points(*result.path[-1].T, ms=9, **style.PROTOTYPE)
     corner = {"inside": True, "ha": "right", "va": "top", "weight": "bold"}
     key = (0.47, "CT ○", style.BLUE), (0.61, "MR ×", style.ORANGE), (0.99, "other pooling ◇", style.QUIET)

@@ -110,8 +110,7 @@ class Sketch(Question):
         if truth is None:
             plane.line([x[self.at.value]] * 2, [self.low, self.high], color=style.LINE, lw=1, zorder=0)
         elif y:
-            between = [np.r_[np.c_[x, y], np.c_[x, truth][::-1]]]
-            plane.polygons(between, fc=style.BAND, zorder=1)
+            plane.polygons([np.r_[np.c_[x, y], np.c_[x, truth][::-1]]], fc=style.BAND, zorder=1)
         plane.points(x[drawn], self.drawn[drawn], ms=6, zorder=3, **style.SOURCE)
         if y:
             plane.line(x, y, color=style.BLUE, lw=2.2, zorder=3)

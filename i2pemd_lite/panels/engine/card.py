@@ -366,8 +366,9 @@ class Plane:
         if look.get("xlabel"):
             self._word(left + wide / 2, top + high + below + 16, look["xlabel"], 8.5, style.QUIET, ha="center")
         if look.get("ylabel"):
-            aside = max([_wide(words, size) for _, words in ticks["y"]], default=0)
-            self._word(left - aside - 14, top + high / 2, look["ylabel"], 8.5, style.QUIET, ha="center", rotate=-90)
+            longest = max((len(line) for _, words in ticks["y"] for line in str(words).split("\n")), default=0)
+            aside = 0.58 * size * POINT * longest + 14  # about as far as the labels of its ticks
+            self._word(left - aside, top + high / 2, look["ylabel"], 8.5, style.QUIET, ha="center", rotate=-90)
         if look.get("title"):
             self._word(left, top - 10 - 1.4 * size * POINT * upper, look["title"], 9.5, look.get("ink", style.INK))
 
@@ -387,7 +388,7 @@ class Plane:
                 return []
             count = self._look.get("ticks") or min(6, max(2, length / 48))
             places = nice(low, high, count, self._look.get(f"{axis}scale") == "log")
-        digits = [_digits(place) for place in places]
+        digits = [len(f"{place:.6f}".rstrip("0").partition(".")[2]) for place in places]
         if self._look.get(f"{axis}scale") != "log":
             digits = [max(digits, default=0)] * len(digits)
         if words is None:
@@ -460,13 +461,3 @@ def _n(value):
     """A number with at most one decimal."""
     text = f"{value:.1f}"
     return text[:-2] if text.endswith(".0") else text
-
-
-def _digits(value):
-    text = f"{value:.6f}".rstrip("0")
-    return len(text) - text.index(".") - 1
-
-
-def _wide(words, size):
-    """About how wide a text is, in units of the card."""
-    return 0.58 * size * POINT * max(map(len, str(words).split("\n")))
