@@ -68,7 +68,8 @@ OTHERS = {
     "01a": {"by allclose": lambda x, p, q: np.allclose(x.sum(1), p) and np.allclose(x.sum(0), q) and not (x < 0).any()},
     "01b": {"the careless plan for the label": lambda p, k: np.outer(p, np.eye(len(p))[k])},
     "01c": {"by POT's partial transport": lambda p, q, g: carried(p, q, g, min(p.sum(), q.sum()))},
-    "01d": {"fees in fractions": lambda p, q: lesson01._by_place(p, q, lambda i, j: np.sqrt(i + 1) + np.exp(-j))},
+    "01d": {"fees in fractions":
+            lambda p, q: np.fromfunction(lambda i, j: np.sqrt(i + 1) + np.exp(-j), (len(p), len(q)))},
     "02a": {
         "by cdist": lambda c: torch.cdist(c, c, p=1),
         "feature by feature, in NumPy": lambda c: sum(np.abs(np.subtract.outer(x, x)) for x in c.T.numpy()),
@@ -211,7 +212,7 @@ MISSES = {
     "01c": {"a hundredth stays that could flow": lambda p, q, g: carried(p, q, g, 0.99 * min(p.sum(), q.sum()))},
     "01d": {
         "a sum with a hundredth of a product":
-            lambda p, q: lesson01._by_place(p, q, lambda i, j: i + j + 0.01 * i * j),
+            lambda p, q: np.fromfunction(lambda i, j: i + j + 0.01 * i * j, (len(p), len(q))),
     },
     "02a": {"without the last feature": lambda c: (c[:, None] - c).abs()[:, :, :-1].sum(2)},
     "02b": {
