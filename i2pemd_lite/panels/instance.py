@@ -104,9 +104,10 @@ def _draw_mass(card, result):
     roads = np.array([[(0, i), (1, k)] for i in range(K)], float)
     for i, road in enumerate(roads):
         with right.link(*names[i][k]):
-            right.segments([road], style.LINE, 18 * result.p[i : i + 1], zorder=1)
+            right.segments([road], style.LINE, 18 * result.p[i], zorder=1)
     right.flow(roads, result.p, style.MASS)
-    right.dots(np.zeros(K), range(K), np.sqrt(1200 * result.p + 4), style.MASS)
+    for i, size in enumerate(np.sqrt(1200 * result.p + 4)):
+        right.points(0, i, marker="o", ms=size, color=style.MASS)
     right.points(1, k, ms=15, **LABEL)
     for i, p in enumerate(map(style.number, result.p)):
         look = {"va": "center", "weight": "bold"}
@@ -125,7 +126,7 @@ def _draw_all(card, result):
         plane = card.plane(name, box, "blank", aspect="equal", xlim=(-0.16, 1.16), ylim=(-0.12, 0.98))
         card.paper.text(0.02 + 0.333 * i, 0.92, f"{name}  {form}", size=10)
         for part, corners in zip(BANDS, result.bands[i], strict=True):
-            plane.polygons([corners] if corners else [], style.heat(part / BANDS[-1])[0])
+            plane.polygons([corners], style.heat(part / BANDS[-1])[0])
         plane.polygons([CORNERS], "none", style.LINE, 1.5)
         pushes = result.moves[i] @ CORNERS
         pushes /= max(np.linalg.norm(pushes, axis=1).max(), 1e-12)

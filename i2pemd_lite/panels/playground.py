@@ -211,8 +211,8 @@ def _plane(card, name, left, title, looks):
     power = 2.0 ** np.floor(np.log2(1.02 * reach))
     size = next(size for size in (power, 1.5 * power, 2 * power) if size >= 1.02 * reach)  # which seldom changes
     plane = card.plane(name, [left, 0.42, 0.245, 0.48], "framed", xlim=(-size, size), ylim=(-size, size), title=title)
-    areas = {k: area for k in range(len(look.ground)) if len(area := region(look, k, size))}
-    plane.polygons(areas.values(), fc=[FILLS[k % len(FILLS)] for k in areas], ec=style.LINE, lw=0.8)
+    for k in range(len(look.ground)):
+        plane.polygons([region(look, k, size)], fc=FILLS[k % len(FILLS)], ec=style.LINE, lw=0.8)
     plane.points(*look.features[:half].T, ms=4.5, alpha=0.8, **style.SOURCE)
     plane.points(*look.features[half:].T, ms=5, alpha=0.8, **style.TARGET | {"mew": 1.4})
     plane.points(*look.features[look.wrong].T, marker="o", ms=9, mfc="none", mec=style.RED)

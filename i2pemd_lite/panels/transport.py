@@ -176,15 +176,17 @@ def draw(card, result):
     roads, widths = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], float), 16 * t.plan.ravel() / top
     for road, width, linked in zip(roads, widths, names.ravel(), strict=True):
         with flow.link(linked[-1]):
-            flow.segments([road], style.LINE, [width], zorder=1)
+            flow.segments([road], style.LINE, width, zorder=1)
     flow.flow(roads, t.plan.ravel(), style.MASS)
     _arrow_heads(flow, roads[widths > 0], widths[widths > 0])
     for (i, j), x in np.ndenumerate(t.plan):
         part = 0.2 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
         if x >= 0.005:
             flow.text(part, i + part * (j - i), style.number(x), ha="center", va="center", halo=True, **small)
-    flow.dots(np.zeros(m), range(m), np.sqrt(900 * result.p / top + 8), style.MASS)
-    flow.dots(np.ones(n), range(n), np.sqrt(900 * result.q / top + 8), style.LABEL, "x", 3)
+    for i, mass in enumerate(result.p):
+        flow.points(0, i, marker="o", ms=np.sqrt(900 * mass / top + 8), color=style.MASS)
+    for j, mass in enumerate(result.q):
+        flow.points(1, j, marker="x", ms=np.sqrt(900 * mass / top + 8), color=style.LABEL, mew=3)
     for x, ha, names, ink in ((-0.14, "right", p, style.MASS), (1.14, "left", q, style.LABEL)):
         for k, name in enumerate(names):
             flow.text(x, k, name, ha=ha, va="center", color=ink, weight="bold")

@@ -163,18 +163,11 @@ class Plane:
         """A marker on each point."""
         self.line(np.atleast_1d(x), np.atleast_1d(y), ls="", **look)
 
-    def dots(self, x, y, sizes, color=style.INK, marker="o", mew=1.0, zorder=2):
-        """Markers of sizes (n,) in points; each is a mark of its own."""
-        for place, size in zip(self.at(x, y), np.broadcast_to(sizes, np.shape(x)), strict=True):
-            self._markers(place[None], color, marker, zorder, ms=size, mew=mew)
-
-    def segments(self, ends, color=style.INK, widths=None, zorder=2, **look):
-        """Lines, each through its own points: (n, points of one, 2); of widths (n,) each is a mark of its own."""
+    def segments(self, ends, color=style.INK, lw=1.5, zorder=2, **look):
+        """Lines, each through its own points: (n, points of one, 2)."""
         lines = [self.at(*np.transpose(each)) for each in ends]
-        several = [lines] if widths is None else [[line] for line in lines]
-        for one, lw in zip(several, [look.pop("lw", 1.5)] if widths is None else widths, strict=True):
-            self._path("segments", _lines(one), np.concatenate(one or [np.zeros((0, 2))]), zorder, fc="none", ec=color,
-                       lw=lw, **look)  # fmt: skip
+        places = np.concatenate([np.zeros((0, 2)), *lines])
+        self._path("segments", _lines(lines), places, zorder, fc="none", ec=color, lw=lw, **look)
 
     def flow(self, ends, amounts, color=style.INK):
         """Dots that run along lines (n, points of one, 2) while what they carry, (n,), changes; they rest unseen."""
@@ -183,12 +176,9 @@ class Plane:
             self._add("flow", "path", (), 2, {"d": _lines([self.at(*np.transpose(line))])} | look)
 
     def polygons(self, corners, fc=style.QUIET, ec="none", lw=0.0, zorder=1, **look):
-        """Filled areas, each with its own corners: (n, corners of one, 2). fc: one colour, or one for each."""
-        areas = [self.at(*np.transpose(each)) for each in corners]
-        several = [(areas, fc)] if isinstance(fc, str) else [([area], one) for area, one in zip(areas, fc, strict=True)]
-        for some, colour in several:
-            if some:
-                self._path("polygons", _lines(some, "Z"), np.concatenate(some), zorder, fc=colour, ec=ec, lw=lw, **look)
+        """Filled areas, each with its own corners: (n, corners of one, 2); one without corners is none."""
+        if areas := [self.at(*np.transpose(each)) for each in corners if len(each)]:
+            self._path("polygons", _lines(areas, "Z"), np.concatenate(areas), zorder, fc=fc, ec=ec, lw=lw, **look)
 
     def rect(self, left, bottom, width, height, fc="none", ec="none", lw=1.0, hatch="", zorder=1, round=0, alpha=1,
              clip=True):  # fmt: skip
