@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 
 from i2pemd_lite.emd import i2pemd
-from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance, ground_distance, prototype_distances
 from i2pemd_lite.losses import i2pemd_loss
 from i2pemd_lite.panels.engine import style
@@ -336,9 +335,6 @@ def describe(result):
 
 def panel(exhibit="one on the diagonal", **start):
     """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls."""
-    if exhibit not in EXHIBITS:
-        names = ", ".join(map(repr, EXHIBITS))
-        raise BadInput(f"exhibit: expected one of {names}, found {exhibit!r}; choose one of these")
     controls = {
         "exhibit": choice("exhibit", list(EXHIBITS), exhibit),
         "diagonal": slider("diagonal of G (cost)", 1.0, 0.0, 1.0, 0.05),

@@ -96,14 +96,10 @@ def describe(result):
 
 def panel(passage="ties", **start):
     """The panel; `passage` is a key of PASSAGES, and `reading` one of its readings, in words."""
-    if passage not in PASSAGES:
-        raise BadInput(f"passage: expected one of {', '.join(PASSAGES)}, found {passage!r}")
-    readings = list(PASSAGES[passage].readings)
     titles = [(f"{each.title} ({each.equation})", name) for name, each in PASSAGES.items()]
-    controls = {
-        "passage": choice("passage", titles, passage),
-        "reading": choice("read as", readings, readings[1]),
-    }
+    controls = {"passage": choice("passage", titles, passage)}
+    readings = list(PASSAGES[passage].readings)
+    controls["reading"] = choice("read as", readings, readings[1])
 
     def fit(change):
         controls["reading"].options = list(PASSAGES[change["new"]].readings)
