@@ -353,7 +353,7 @@ def draw_hardest(card, result):
         left, foot = 0.502 * (n % 2), 0.52 - 0.5 * (n // 2)
         high = min(0.33, 0.085 * len(result.methods))
         seen = card.plane(f"image {n}", [left + 0.01, foot + 0.101, 0.095, 0.229], "blank")
-        seen.image(case.image, 0, 255, (0, 1, 0, 1))
+        seen.image(case.image, 0, 255, extent=(0, 1, 0, 1))
         scores = card.plane(f"scores {n}", [left + 0.211, foot + 0.33 - high, 0.281, high], "blank")
         words = [["" if value < BLANK else style.number(value) for value in answer] for answer in case.scores]
         answers = case.scores == case.scores.max(1, keepdims=True)

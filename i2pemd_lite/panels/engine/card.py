@@ -175,19 +175,18 @@ class Plane:
             look = _ink("none", color, 4, (0, 3), 0, "round") | {"data-flow": _n(amount)}
             self._add("flow", "path", (), 2, {"d": _lines([self.at(*np.transpose(line))])} | look)
 
-    def polygons(self, corners, fc=style.QUIET, ec="none", lw=0.0, zorder=1, **look):
+    def polygons(self, corners, fc=style.QUIET, ec="none", lw=0.0, zorder=1):
         """Filled areas, each with its own corners: (n, corners of one, 2); one without corners is none."""
         if areas := [self.at(*np.transpose(each)) for each in corners if len(each)]:
-            self._path("polygons", _lines(areas, "Z"), np.concatenate(areas), zorder, fc=fc, ec=ec, lw=lw, **look)
+            self._path("polygons", _lines(areas, "Z"), np.concatenate(areas), zorder, fc=fc, ec=ec, lw=lw)
 
-    def rect(self, left, bottom, width, height, fc="none", ec="none", lw=1.0, hatch="", zorder=1, round=0, alpha=1,
-             clip=True):  # fmt: skip
+    def rect(self, left, bottom, width, height, fc="none", ec="none", lw=1.0, hatch="", zorder=1, round=0, clip=True):
         """A rectangle. hatch: the colour of lines within; round: the radius of its corners."""
         (x0, y0), (x1, y1) = self.at([left, left + width], [bottom, bottom + height])
         x, y, wide, high = min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)
         where = {"x": x, "y": y, "width": wide, "height": high} | ({"rx": round} if round else {})
         corners = np.array([[x, y], [x + wide, y + high]])
-        self._add("rect", "rect", corners, zorder, where | _ink(fc, ec, lw, alpha=alpha), clip=clip)
+        self._add("rect", "rect", corners, zorder, where | _ink(fc, ec, lw), clip=clip)
         if hatch and wide + high > 7:
             cuts = np.arange(7, wide + high, 7)
             lines = np.array([[[max(0, c - high), min(c, high)], [min(c, wide), max(0, c - wide)]] for c in cuts])
@@ -205,7 +204,7 @@ class Plane:
         areas = np.stack([a - shaft, neck - shaft, neck - wing, b, neck + wing, neck + shaft, a + shaft], 1)
         self._path("arrows", _lines(areas, "Z"), areas.reshape(-1, 2), zorder, fc=color, ec=ec, lw=0.6)
 
-    def image(self, values, low=0, high=1, extent=None, smooth=False, zorder=0):
+    def image(self, values, low=0, high=1, *, extent, smooth=False):
         """Values (height, width) in cividis from `low` to `high`, or colours (height, width, 3 or 4) from `low` to
         `high`, in an extent (left, right, bottom, top) of the plane; the first row is at the top."""
         values = np.clip((np.asarray(values, np.float64) - low) / (high - low), 0, 1)
@@ -213,12 +212,12 @@ class Plane:
             from matplotlib import colormaps
 
             values = colormaps["cividis"](values)
-        left, right, bottom, top = extent or (-0.5, values.shape[1] - 0.5, values.shape[0] - 0.5, -0.5)
+        left, right, bottom, top = extent
         corners = self.at([left, right], [top, bottom])
         (x, y), (wide, high) = corners.min(0), np.abs(np.diff(corners, axis=0))[0]
         look = {} if smooth else {"style": "image-rendering:pixelated"}
         where = {"x": x, "y": y, "width": wide, "height": high, "preserveAspectRatio": "none"}
-        self._add("image", "image", corners, zorder, where | look | {"href": picture(values)})
+        self._add("image", "image", corners, 0, where | look | {"href": picture(values)})
 
     def text(self, x, y, words, size=9, color=style.INK, weight="", ha="left", va="baseline", zorder=3, linespacing=1.2,
              inside=False, halo=False, rotate=0):  # fmt: skip
