@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.segmentation import CLASSES, METHODS, MODALITIES
@@ -212,9 +211,7 @@ def sharing(method="joint_sepbn", **start):
     >>> sharing("x_shaped").numbers["parameters"]
     '3,706,090'
     """
-    if method not in METHODS:
-        raise BadInput(f"method: expected one of {', '.join(METHODS)}, found {method!r}")
-    paper = SegmentationSettings()
+    paper = SegmentationSettings(method=method)  # which refuses one that is not there
     controls = {
         "method": choice("row", list(METHODS), method),
         "width": steps("b (channels of the first layer)", [4, 8, 16], paper.width),
