@@ -44,8 +44,7 @@ def simulate(batch, rarest, drift, gap, share):
 def follow(features, labels, is_mr, alpha, way="voxels", zeros=False):
     """The prototypes after each step, (STEPS + 1, K, 2), NaN where a class has none yet.
 
-    `way` says what a step updates with, as the setting `pool` of segmentation: the mean of all instances of a class
-    (Eq. 11), the mean of its CT mean and its MR mean, or its CT instances first and then its MR instances.
+    `way` says what a step updates with, as the setting `pool` of segmentation; `WAYS` has it in words.
     """
     bank = PrototypeBank(K, 2, momentum=alpha)
     if zeros:

@@ -28,8 +28,7 @@ CODE = [textwrap.fill(inspect.getsource(function).strip().rpartition("return ")[
 def compute(state):
     """Place the prototypes of a layout, shift one of them, scale them all, and take Eq. 3, 4 and 5.
 
-    `state` has layout, moving (from 1), right and up (shift, feature units), scale, and ranked (how many entries of
-    Eq. 4 are shown, row by row; ALL for the whole table).
+    So many entries of Eq. 4 are shown, row by row, as are ranked in the state; ALL for the whole table.
     """
     layout, scale, moving = np.array(LAYOUTS[state["layout"]]), state["scale"], state["moving"] - 1
     if not 0 <= moving < len(layout):

@@ -73,8 +73,7 @@ def prices(program, p, q):
 def compute(state, m, n):
     """Solve the problem of the state, for m suppliers and n consumers, and check the solution.
 
-    `state` has p1 … and q1 … (masses), g11 … (costs), label (the bin of q that takes a mass of 1; 0 for none), equal
-    (scale both to a mass of 1) and printed (Eq. 1 to the letter). In the result
+    `state` has p1 … and q1 … (masses), g11 … (costs), and label, equal and printed as `panel` has. In the result
 
     pot_gap  is |ours − ot.emd2|, NaN where the masses differ, which ot.emd2 does not take
     whole    is scipy's cost with the total flow as a constraint: ours, but for Eq. 1 as printed
@@ -251,7 +250,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     """The card with a slider for each mass and a field for each cost; any m suppliers and n consumers up to 5.
 
     `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print. A `label` from 1
-    puts a mass of 1 into that bin of q, whose sliders are then not shown.
+    puts a mass of 1 into that bin of q, whose sliders are then not shown; 0 does not.
     """
     m, n = np.shape(cost)
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
