@@ -5,6 +5,7 @@ have two planes: their features mean different things, and places must not be co
 what sets two modalities apart; MMD² sees all of it.
 """
 
+from bisect import bisect
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,11 +83,6 @@ def film(moments, look):
     )  # fmt: skip
 
 
-def latest(steps, step):
-    """The place of the last of rising steps that is not after `step`; -1 where all are after it."""
-    return int(np.searchsorted(steps, step, side="right")) - 1
-
-
 class Films:
     """The films, curves and table rows of some saved runs; a loss is the mean of up to a sixtieth of the steps."""
 
@@ -144,9 +140,9 @@ def compute(films, state):
     """
     step, curves, shown = state["step"], {}, [state["show"]] if "show" in state else [EMBEDDING, GROUND]
     for name, (x, y) in films.curves[state["curve"]].items():
-        t = latest(x, step)
+        t = bisect(x, step) - 1
         curves[name] = SimpleNamespace(x=x, y=y, now=y[t] if t >= 0 else np.nan)
-    at = {name: latest(film.steps, step) for name, film in films.films.items()}
+    at = {name: bisect(film.steps, step) - 1 for name, film in films.films.items()}
     classes = tuple(k for k, name in enumerate(films.look.classes) if state["classes"] in (ALL, name))
     gaps = {name: film.gap(at[name], classes) for name, film in films.films.items()}
     return SimpleNamespace(films=films, step=step, at=at, panes=[(what, name) for name in at for what in shown],

@@ -85,11 +85,6 @@ SPREADS = [1.0, *(2.0**-n for n in range(1, 11)), 0.0]
 POINT = torch.tensor([3.0, 2.5])  # in which the features collapse
 
 
-def fraction(spread):
-    """A power of two as a fraction."""
-    return f"{spread:g}" if spread in (0, 1) else f"1/{1 / spread:g}"
-
-
 class Collapsed(Exhibit):
     """All features drawn together to one point; `fresh` asks a bank that had no update yet and still holds zeros.
 
@@ -114,7 +109,7 @@ class Collapsed(Exhibit):
         self.features, self.prototypes = features.numpy(), c.numpy()
         self.price = G.sum().item() / (K * (K - 1))  # mean of G off its diagonal
         self.sign = prototype_distances(c).max().item() / size if size else 0.0
-        self.setting = "a bank of zeros" if fresh else f"spread {fraction(spread)}"
+        self.setting = "a bank of zeros" if fresh else f"spread {Fraction(spread)}"
 
     def draw(self, plane):
         plane.look(xlim=(-1.2, 7.6), ylim=(-2.0, 5.9), xticks=[], yticks=[])
@@ -338,7 +333,7 @@ def panel(exhibit="one on the diagonal", **start):
     controls = {
         "exhibit": choice("exhibit", list(EXHIBITS), exhibit),
         "diagonal": slider("diagonal of G (cost)", 1.0, 0.0, 1.0, 0.05),
-        "spread": steps("spread of the features", [(fraction(s), s) for s in SPREADS], 2**-8),
+        "spread": steps("spread of the features", [(f"{Fraction(s)}", s) for s in SPREADS], 2**-8),
         "fresh": switch("the bank had no update yet (zeros)", False),
         "share": slider("class 4 is (part of all)", 0.04, 0.0, 0.25, 0.01),
         "absent": choice("an absent class", RULES, ZERO),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from i2pemd_lite.emd import i2pemd
 from i2pemd_lite.files import BadInput
@@ -89,17 +90,12 @@ class CaseViewer:
             self.windows[name] = np.quantile(case.image[:: max(1, len(case.image) // 4)], (0.01, 0.995))
         low, high = self.windows[name]
         image = np.clip((cut(case.image.numpy(), axis, i) - low) / max(high - low, 1e-6), 0, 1)
-        spacing, truth = tuple(np.delete(millimetres(case), axis)), cut(case.label.numpy(), axis, i)
+        spacing, truth = tuple(np.delete(voxel_sizes(case.affine), axis)), cut(case.label.numpy(), axis, i)
         part = Slice(name, plane, i, case.image.shape[axis], spacing, image, truth)
         if (answer := self.predicted(case)) is None:
             return part
         price = i2pemd(answer.p.select(axis + 1, i)[None], case.label.select(axis, i)[None], answer.ground)[0].numpy()
         return part._replace(prediction=cut(answer.labels, axis, i), distance=upright(price, axis), doc=answer.doc)
-
-
-def millimetres(case):
-    """The size of a case's voxels as (z, y, x), from its affine."""
-    return np.linalg.norm(case.affine[:3, :3], axis=0)
 
 
 def cut(volume, axis, i):

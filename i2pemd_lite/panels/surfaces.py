@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
-from i2pemd_lite.panels.segmentation import COLOURS, SHORT, millimetres, percent
+from i2pemd_lite.panels.segmentation import COLOURS, SHORT, percent
 from i2pemd_lite.segmentation import ORGANS
 
 DETAIL = 4.0  # mm between the points of a surface, where the voxels are smaller
@@ -71,7 +72,7 @@ def shapes(viewers):
         viewer = viewers[column]
         case, answer = viewer.cases[name], viewer.predicted(viewer.cases[name])
         labels = case.label.numpy() if answer is None else answer.labels
-        return {organ: surface(labels == k, millimetres(case)) for k, organ in enumerate(ORGANS, 1)}
+        return {organ: surface(labels == k, voxel_sizes(case.affine)) for k, organ in enumerate(ORGANS, 1)}
 
     return lambda column, name: made(column, name, viewers[column].run and viewers[column].run.number)
 
