@@ -13,6 +13,7 @@ products: leave `torch.backends.cuda.matmul.allow_tf32` off. What a compiled one
 `tests/benchmarks/gpu.md`.
 """
 
+import contextlib
 import ctypes
 import functools
 import itertools
@@ -107,7 +108,20 @@ class _Pass(torch.autograd.Function):
 
 # Plain torch: all samples at once, voxels in chunks of rows.
 
-_CORES = threading.Lock()  # the number of torch's threads is one for the whole process
+_CORES = threading.RLock()  # the number of torch's threads is one for the whole process
+
+
+@contextlib.contextmanager
+def alone():
+    """Within it torch works in one thread, and nobody else is within it; it gives how many threads there were before,
+    which are put back."""
+    with _CORES:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield threads
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _by_chunk(take, logits):
@@ -120,13 +134,8 @@ def _by_chunk(take, logits):
     chunks = list(itertools.pairwise(edges)) or [(0, 0)]
     if not on_cpu:
         return [take(*chunk) for chunk in chunks]
-    with _CORES:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # for each thread of ours: torch's own would wait for each other at every operation
-        try:
-            return _share(take, chunks, threads)
-        finally:
-            torch.set_num_threads(threads)
+    with alone() as threads:  # for each thread of ours: torch's own would wait for each other at every operation
+        return _share(take, chunks, threads)
 
 
 def _rows(x, start, end):

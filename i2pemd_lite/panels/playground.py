@@ -4,8 +4,6 @@ A state says all that matters, its seed too: the same state shows the same pictu
 """
 
 import re
-import threading
-from contextlib import contextmanager
 from functools import lru_cache
 from types import SimpleNamespace
 
@@ -14,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.fused import alone
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.losses import i2pemd_loss, mmd
 from i2pemd_lite.panels.curves import Line, draw_curves
@@ -55,27 +54,14 @@ def points(classes, shift, alike, noise, seed, count):
     return torch.from_numpy(x), torch.from_numpy(y)
 
 
-_turn = threading.Lock()  # JupyterLab moves sliders in a thread of its own
-
-
-@contextmanager
-def alone():
-    """Within it torch works in one thread, and nobody else is within it; what was set before is put back. For so small
-    a network several threads wait for each other: on two busy cores for 2 to 10 s a training, in place of 0.3."""
-    with _turn:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
 class Training:
     """One network on its way, from a seed: `looks(n)` are what it was in the pictures up to the n-th.
 
     Points → tanh units, normalised by the training points (of both modalities together, or of each) → two features →
     logits; by gradient descent with momentum 0.9 on cross-entropy + λ I2PEMD (Eq. 8, 9), all points in each step.
+
+    It trains `alone`, since JupyterLab moves sliders in a thread of its own, and since several threads of torch wait
+    for each other in so small a network: on two busy cores for 2 to 10 s a training, in place of 0.3.
     """
 
     def __init__(self, weight, ground, norm, alpha, rate, classes, shift, alike, noise, seed):
