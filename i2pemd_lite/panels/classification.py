@@ -22,9 +22,8 @@ def contact(data, page=0):
     """The `page`-th COLUMNS images of each class; the pages begin again where a class has no more."""
     pictures = []
     for k in range(len(CLASSES)):
-        members = (data.labels == k).nonzero().flatten()
-        chosen = members[(page * COLUMNS + torch.arange(min(COLUMNS, len(members)))) % max(len(members), 1)]
-        pictures.append(data.images[chosen].permute(0, 2, 3, 1).numpy())
+        members = (data.labels == k).nonzero().flatten().roll(-page * COLUMNS)
+        pictures.append(data.images[members[:COLUMNS]].permute(0, 2, 3, 1).numpy())
     labels = data.labels.tolist()
     lesions = None if data.lesions is None else len(set(zip(data.lesions, labels, strict=True)))
     return SimpleNamespace(pictures=pictures, lesions=lesions, counts=np.bincount(labels, minlength=len(CLASSES)))
