@@ -129,8 +129,8 @@ def describe(result):
     else:
         longest = result.age.max(0, where=np.isfinite(result.age), initial=0)
         words = f"Farthest from its centre: class {int(np.argmax(error)) + 1}, by {error.max():.2f}. "
-        waited = f"{int(np.argmax(longest)) + 1} went longest without an update: {count(int(longest.max()), 'step')}"
-        words += f"Class {waited}."
+        waits = int(np.argmax(longest))
+        words += f"Class {waits + 1} went longest without an update: {count(int(longest[waits]), 'step')}."
     distances = np.nanmean(error), np.nanmax(error), np.nanmax(np.linalg.norm(result.path[-1] - result.other, axis=-1))
     names = "mean distance to centre", "largest", "largest distance to the other pooling"
     return words, {

@@ -250,7 +250,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
     """The card with a slider for each mass and a field for each cost; any m suppliers and n consumers up to 5.
 
     `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print. A `label` from 1
-    puts a mass of 1 into that bin of q, whose sliders are then not shown; 0 does not.
+    puts a mass of 1 into that bin of q, whose sliders are then not shown; 0 is none.
     """
     m, n = np.shape(cost)
     if (m, n) != (len(p), len(q)) or max(m, n) > 5:
