@@ -110,7 +110,7 @@ def seen_from(turn):
     where = "nearest" if away[0] < 0 else "farthest"
     if abs(right[0]) > 1e-9:
         where = "on the right" if right[0] > 0 else "on the left"
-    return f"Seen from {side}: the patient's left is {where}."
+    return f"from {side}: the patient's left is {where}."
 
 
 SIDE = 280  # pixels of a scene
@@ -205,13 +205,13 @@ def _xyz(values):
 def describe(result):
     """Which organs are there, how large, and from where they are seen."""
     # Not where it is seen from now: the mouse may have turned it since.
-    words = [f"The slider shows it {seen_from(result.turn).removeprefix('Seen ')}"]
+    words = [f"The slider shows it {seen_from(result.turn)}", "Volumes in ml."]
     for name, organs in result.columns.items():
         sizes = [f"{organ} {volume(mesh) / 1000:.0f}" for organ, mesh in organs.items() if mesh is not None]
         words.append(f"{name}: {', '.join(filter(None, (', '.join(sizes), missing(organs))))}.")
     where = result.case.split("/")[-1]
     numbers = {f"DOC of {where} (%), {name}": percent(doc) for name, doc in result.doc.items()}
-    return " ".join([words[0], "Volumes in ml.", *words[1:]]), numbers
+    return " ".join(words), numbers
 
 
 def volume(mesh):
