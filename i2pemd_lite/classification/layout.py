@@ -3,6 +3,7 @@
 What a file declares is checked before memory is taken for it, and whatever has a checksum is read up to it.
 """
 
+import contextlib
 import io
 import math
 import zipfile
@@ -20,7 +21,6 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 METHODS = {zipfile.ZIP_STORED: 2**16, zipfile.ZIP_DEFLATED: 2**16, zipfile.ZIP_BZIP2: 2**8, zipfile.ZIP_LZMA: 2**8}
 """How files are packed in a zip, and how many packed bytes are unpacked at once: bzip2 can make 46 MB of 45 bytes."""
 MOST, PIXELS, ARRAYS = 2**28, 2**25, 3 * 2**29  # bytes of a file; pixels of an image; bytes of all arrays of an npz
-TURNED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Orientation of EXIF -> PIL.Image.Transpose that undoes it
 
 
 class Pictures:
@@ -64,7 +64,7 @@ class Pictures:
         where it is damaged, has more than 8 bits a channel or over 2^25 pixels. size: a JPEG may be decoded, faster, at
         a fraction of its size that is still at least `size` px wide and high. large: None is given in place of an image
         that takes much memory, unless this is so."""
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image, ImageOps, UnidentifiedImageError
 
         path, what = self.names[name], "a whole 8-bit JPEG or PNG"
         with parsing(path, what, "copy or download it again, or save it as JPEG or PNG"):
@@ -92,11 +92,9 @@ class Pictures:
             image.load()
         if image.mode[0] in "IF" or image.format == "PNG" and data[24] == 16:
             raise BadInput(f"{path}: expected {what}, found mode {image.mode} of 16 bits or more; save it with 8")
-        try:
-            turn = TURNED.get(image.getexif().get(0x112))
-        except Exception:  # damaged EXIF says nothing about the pixels
-            turn = None
-        return image if turn is None else image.transpose(turn)
+        with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
+            ImageOps.exif_transpose(image, in_place=True)
+        return image
 
 
 class Arrays(dict):

@@ -299,9 +299,8 @@ def dicom_header(path, tags, pixels=False):
 
     expect_file(path, "a DICOM slice", most=LARGEST_FILE)
     with parsing(path, "a DICOM slice"):
-        with open(path, "rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                raise ValueError("another beginning than DICOM has")
+        if not pydicom.misc.is_dicom(path):
+            raise ValueError("another beginning than DICOM has")
         size, meta = 0, pydicom.filereader.read_file_meta_info(path)
         if meta.TransferSyntaxUID == pydicom.uid.DeflatedExplicitVRLittleEndian:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
