@@ -59,7 +59,7 @@ def write(file, task, notes, parts, limit=LIMIT):
     return size
 
 
-def read(file, task, form=dict):
+def read(file, task, form=()):
     """(notes, fingerprint, unpacked) of a file that `write` wrote; unpacked() is {name: uint8 array}.
 
     unpacked(use) gives {name: use(name, array)} instead. The fingerprint is that of all that the file holds, and so the
@@ -89,10 +89,7 @@ def read(file, task, form=dict):
         expect("compact" in about, "a compact set", "a file of another kind")
         expect(_mark(about["compact"].encode()) == about.get("sha256"), "a compact set as it was written")
         notes = json.loads(about["compact"])
-        files.formed(notes, {"format": int, "task": str, "sha256": dict}, file)
-        for name, ours in (("format", FORMAT), ("task", task)):
-            expect(notes[name] == ours, f"a compact set of {name} {ours}", f"{name} {notes[name]}")
-        files.formed(notes, form, file)
+        files.formed(notes, {"format": FORMAT, "task": task, "sha256": dict} | dict(form), file, again)
         parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
     return notes, about["sha256"][:16], unpacked
 

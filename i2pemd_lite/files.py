@@ -269,7 +269,7 @@ KINDS = {
 """What a value can be by its kind: (in words, whether it is)."""
 
 
-def formed(value, form, place):
+def formed(value, form, place, do="restore the file, or have it written again"):
     """`value`, which was read from the file `place`; `BadInput` says where in it something has not the `form`.
 
     form : {name: form}, where a name that ends in "?" may be missing; [form] of each of a list; a kind of `KINDS`;
@@ -286,7 +286,7 @@ def formed(value, form, place):
     if wrong := _unlike(value, form):
         at, expected, found = wrong
         at = f" at {', '.join(map(str, at))}" if at else ""
-        raise BadInput(f"{place}: expected{at} {expected}, found {found}; restore the file, or have it written again")
+        raise BadInput(f"{place}: expected{at} {expected}, found {found}; {do}")
     return value
 
 
@@ -337,7 +337,7 @@ def read_arrays(path, what, do, kinds, form, key="", framework="pt"):
         _expect_kinds(arrays, kinds)
         if notes.get("mark") not in (None, hash_of_arrays(arrays, notes)):
             raise ValueError("other content than was written")
-        return arrays, formed(json.loads(notes.get(key, "null")) if key else notes, form, path)
+        return arrays, formed(json.loads(notes.get(key, "null")) if key else notes, form, path, do)
 
 
 def _expect_kinds(arrays, kinds):

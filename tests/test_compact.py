@@ -131,7 +131,7 @@ def test_notes_of_another_form_are_named(task, file, tmp_path):
     notes, other = compact.read(file, task.name)[0], tmp_path / "x.safetensors"
     for name, value in (("size" if task.name == "classification" else "geometry", "32"), ("name", None)):
         compact.write(other, task.name, notes | {name: value}, {})
-        with pytest.raises(BadInput, match=f"x.safetensors: expected at {name} .*, found {value!r}; restore"):
+        with pytest.raises(BadInput, match=f"x.safetensors: expected at {name} .*, found {value!r}; copy it"):
             task.module.Prepared.open(other)
     compact.write(other, task.name, {"name": "real"}, {})
     with pytest.raises(BadInput, match="x.safetensors: expected [a-z]+, found only"):
@@ -143,11 +143,11 @@ def test_a_file_of_another_format_or_task_is_named(task, file, prepared, tmp_pat
     monkeypatch.setattr(compact, "FORMAT", 2)
     prepared.save_compact(later, 45)
     monkeypatch.undo()
-    assert "a compact set of format 1, found format 2" in bad(task, later)
+    assert "expected at format 1, found 2" in bad(task, later)
     notes, _, _ = compact.read(file, task.name)
     other = tmp_path / "other.safetensors"
     compact.write(other, OTHER[task.name], {k: v for k, v in notes.items() if k not in ("task", "sha256")}, {}, 45)
-    assert f"a compact set of task {task.name}, found task {OTHER[task.name]}" in bad(task, other)
+    assert f"expected at task {task.name!r}, found {OTHER[task.name]!r}" in bad(task, other)
 
 
 def test_a_file_that_is_no_compact_set_is_named(task, tmp_path):

@@ -243,11 +243,11 @@ def cast(path):
 
 DAMAGE = {
     "dtype": ("moments/000010.safetensors", cast, r"found ground \(\d, \d\) float64 instead of float32 K K; delete"),
-    "letters for a step": ("moments/000010.safetensors", lambda p: other(p, step="10"), "expected at step a whole num"),
+    "letters for a step": ("moments/000010.safetensors", lambda p: other(p, step="10"), "at step 10, found '10'"),
     "cut": ("moments/000010.safetensors", cut, "expected a moment of a run, found"),
     "empty": ("moments/000010.safetensors", lambda p: p.write_bytes(b""), "expected a moment of a run, found"),
-    "other version": ("moments/000010.safetensors", lambda p: other(p, format=9), "format 9, of another version"),
-    "other step": ("moments/000010.safetensors", lambda p: other(p, step=15), "found that of step 15"),
+    "other version": ("moments/000010.safetensors", lambda p: other(p, format=9), "at format 1, found 9; delete"),
+    "other step": ("moments/000010.safetensors", lambda p: other(p, step=15), "expected at step 10, found 15; delete"),
     "a part": ("moments/000010.safetensors", lambda p: without(p, "ground"), "expected a moment of a run, found"),
     "other run": ("moments/000010.safetensors", narrower, r"as at step 0, found \(4, 1\), of another run"),
     "checkpoint": ("checkpoint.safetensors", cut, "expected the checkpoint of a run, found"),

@@ -566,7 +566,8 @@ def test_arguments_are_checked(tmp_path):
 
 @pytest.mark.parametrize("wrong", [
     {"spacing": (1, 2)}, {"spacing": (0, 1, 1)}, {"size": (0, 3)}, {"crop": "box"}, {"min_depth": 0}, {"mr_clip": 99},
-    {"ct_window": (275, -125)}, {"normalise": "batch"},
+    {"spacing": 1.5}, {"size": (8, 8.5)}, {"size": "88"}, {"ct_window": (275, -125)}, {"ct_window": "ab"},
+    {"normalise": "batch"},
 ])  # fmt: skip
 def test_geometry_is_checked(wrong):
     with pytest.raises(BadInput, match=f"^{next(iter(wrong))}: expected"):
@@ -1414,7 +1415,7 @@ def test_a_damaged_cache_is_prepared_again(tmp_path, monkeypatch):
     ("hashes", ["0"], "prepared.json: expected the list as it was written"),
     ("cases", ["ct/img0001"] * 6, "prepared.json: expected the list as it was written"),
     ("moments", {"ct": ["1"], "mr": None}, "prepared.json: expected at moments, ct nothing or a finite number"),
-    ("format", 7, "expected a cache of format 1, found 7"),
+    ("format", 7, "prepared.json: expected at format 1, found 7; restore the file, or have it written again"),
 ])  # fmt: skip
 def test_a_list_of_another_form_is_named(tmp_path, name, value, words):
     folder = prepare(load(write_pairs(tmp_path)), SMALL, progress=False).folder

@@ -356,7 +356,7 @@ def test_settings_say_what_is_wrong(data, settings, named):
         ({"size": (80000, 80000)}, "what fits is size ([0-9]+), \\1 in place of 80000, 80000$"),
         ({"patch_depth": 8 * 10**9}, "what fits is patch_depth [0-9]+ in place of"),
         ({"batch": 10**9, "dim": 10**12}, "what fits is less of each of width, dim, size, batch, patch_depth$"),
-        ({"spacing": (1e-9, 1.5, 1.5)}, "spacing: expected millimetres from 0.05 to 1000, found"),
+        ({"spacing": (1e-9, 1.5, 1.5)}, "spacing: expected 3 lengths from 0.05 to 1000 mm, found"),
     ],
 )
 def test_what_cannot_fit_is_told_before_anything_is_made(data, settings, named, monkeypatch):

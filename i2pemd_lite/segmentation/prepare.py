@@ -75,14 +75,6 @@ class Geometry:
     normalise: str = "volume"
 
     def __post_init__(self):
-        for name, length, kind in (("spacing", 3, float), ("size", 2, int), ("ct_window", 2, float)):
-            value = getattr(self, name)
-            if value is None and name == "ct_window":
-                continue
-            numbers = np.asarray(value) if np.shape(value) == (length,) else np.array("")
-            if numbers.dtype.kind not in "iuf" or (kind is int and (numbers % 1).any()):
-                raise BadInput(f"{name}: expected {length} {'whole ' * (kind is int)}numbers, found {value!r}")
-            object.__setattr__(self, name, tuple(kind(v) for v in value))
         for name, (expected, holds) in NEEDS.items():
             try:
                 fits = holds(getattr(self, name))
@@ -90,17 +82,21 @@ class Geometry:
                 fits = False
             if not fits:
                 raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+        for name, kind in (("spacing", float), ("size", int), ("ct_window", float)):
+            if (numbers := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(kind, numbers)))
 
 
 NEEDS = {
-    "spacing": ("millimetres from 0.05 to 1000", lambda spacing: 0.05 <= min(spacing) <= max(spacing) <= 1000),
-    "size": ("voxels above 0", lambda size: min(size) > 0),
+    "spacing": ("3 lengths from 0.05 to 1000 mm", lambda mm: len(mm) == 3 and all(0.05 <= n <= 1000 for n in mm)),
+    "size": ("2 whole numbers of voxels", lambda size: len(size) == 2 and all(n > 0 and n % 1 == 0 for n in size)),
     "min_depth": ("a whole number of slices above 0", lambda depth: depth > 0 and depth % 1 == 0),
     "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
     "normalise": ("'volume' or 'modality'", ("volume", "modality").__contains__),
-    "ct_window": ("(low, high) with low < high, or None", lambda window: window is None or window[0] < window[1]),
+    "ct_window": ("(low, high) with low < high, or None",
+                  lambda hu: hu is None or len(hu) == 2 and -math.inf <= hu[0] < hu[1]),
     "mr_clip": ("a quantile above 0.5 up to 1, or None", lambda clip: clip is None or 0.5 < clip <= 1),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +181,7 @@ class Prepared(Unchanging):
             arrays = unpacked()
             cases = tuple(_of_levels(about, arrays) for about in notes["cases"])
             return cls(cases, Geometry(**notes["geometry"]), mark, folder, notes["name"], notes["moments"])
-        listed = files.read_json(folder / "prepared.json", dict)
-        if (found := listed.get("format")) != FORMAT:
-            raise BadInput(f"{folder}: expected a cache of format {FORMAT}, found {found}; prepare the scans again")
-        files.formed(listed, LISTED, folder / "prepared.json")
+        listed = files.read_json(folder / "prepared.json", {"format": FORMAT} | LISTED)
         hashes = dict(zip(listed["cases"], listed["hashes"], strict=False))
         complete = len(hashes) == len(listed["hashes"]) == len(listed["cases"])
         if not (complete and files.is_whole(listed)):
