@@ -1,7 +1,4 @@
-"""Files: written whole or not at all, and bad ones reported all at once.
-
-Every error about input is a `BadInput`: it names the file or argument, what was expected, what was found, what to do.
-"""
+"""Files: written whole or not at all, and bad ones reported all at once."""
 
 import contextlib
 import csv
@@ -20,7 +17,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where
 
 
 class BadInput(ValueError):
-    """Input that cannot be used; the message says which, what was expected, what was found and what to do.
+    """Input that cannot be used; the message names the file or argument, what was expected, what was found, what to do.
 
     A notebook shows the message alone: where in the module it was raised says nothing more.
     """

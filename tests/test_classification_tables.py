@@ -453,7 +453,7 @@ def test_what_is_asked_for_is_checked(data, folder):
         ({"methods": ("fixmach",)}, "method: expected one of upper_bound"),
         ({"seeds": ()}, "expected at least one run"),
         ({"thresholds": ((0.6, 0.7), [0.6, 0.7])}, "thresholds: expected none twice"),
-        ({"thresholds": (0.6, 0.7)}, r"thresholds: expected pairs \(τ_low, τ_high\), found 0.6"),
+        ({"thresholds": (0.6, 0.7)}, r"thresholds: expected pairs \(τ_low, τ_high\), found \(0.6, 0.7\)"),
         ({"thresholds": ((0.6, 0.7, 0.8),)}, "thresholds: expected pairs"),
         ({"thresholds": ((0.8, 0.7),)}, "tau_low: expected a threshold below tau_high"),
         ({"tau": 0.9}, "tau: not a setting"),
@@ -524,7 +524,7 @@ def test_the_command_prints_and_writes(tables, skin, folder, tmp_path, capsys):
         (["classification", "--seeds=0", "--runs", "x"], "--runs: expected beside it only --data and --out, found se"),
         (["classification", "--dims=8"], "--dims: expected with segmentation only, found with classification"),
         (["segmentation", "--thresholds=none"], "--thresholds: expected with classification only, found with segm"),
-        (["classification", "--thresholds=0.7"], "thresholds: expected pairs (τ_low, τ_high), found (0.7,)"),
+        (["classification", "--thresholds=0.7"], "thresholds: expected pairs (τ_low, τ_high), found ((0.7,),)"),
         (["classification", "--methods=baseline", "--seeds=0", "--set=tau=1"], "--set tau=1: expected NAME=VALUE"),
     ],
 )

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import math
-import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -165,12 +164,9 @@ def prepare(dataset, size, progress=True, problems=None):
 
 def _twins(images):
     """[(i, j)] of images, where image i has the pixels of an earlier one, j."""
-    first, twins = {}, []
-    for i, image in enumerate(images.numpy()):
-        j = first.setdefault(zlib.crc32(image), i)
-        if j < i and np.array_equal(image, images[j].numpy()):
-            twins.append((i, j))
-    return twins
+    first = {}
+    places = [first.setdefault(hashlib.sha256(image).digest(), i) for i, image in enumerate(images.numpy())]
+    return [(i, j) for i, j in enumerate(places) if j < i]
 
 
 def _expect_one_truth(prepared, problems):

@@ -117,7 +117,6 @@ class ClassificationSettings(Settings):
     ROOM = ("width", "size", "labelled", "unlabelled")
 
     def check(self):
-        """Raise `BadInput` for a value that no run can use."""
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         stride = 32 if self.network in ("densenet121", "efficientnet_lite0") else 8

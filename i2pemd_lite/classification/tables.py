@@ -53,10 +53,7 @@ CLAIM = (
 
 def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, folder="runs/classification",
            progress=True, **settings):  # fmt: skip
-    """Train what is missing for Tables 4 to 6, and give the `Tables`.
-
-    Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
-    used as it is.
+    """Train what is missing for Tables 4 to 6, as `Tables.trained` says, and give the `Tables`.
 
     data, profile   as for `train`
     seeds           one run of each method for each; a SD takes two
@@ -64,18 +61,14 @@ def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, f
     thresholds      pairs (τ_low, τ_high) for Table 6, each a run of the proposed method for each seed; None: the
                     paper's five where the proposed method is among the `methods`, else none
     settings        any field of `ClassificationSettings`, for every run
-
-    Raises `BadInput` before anything is trained, for a folder that holds a run with other settings or on other data.
     """
     if thresholds is None:
         thresholds = paper.TABLE6 if methods is None or PROPOSED in methods else ()
-    pairs = []
-    for pair in thresholds:
-        try:
-            low, high = pair
-            pairs.append((float(low), float(high)))
-        except (TypeError, ValueError):
-            raise BadInput(f"thresholds: expected pairs (τ_low, τ_high), found {pair!r}; give ((0.6, 0.7),)") from None
+    try:
+        pairs = [(float(low), float(high)) for low, high in thresholds]
+    except (TypeError, ValueError):
+        found = f"{thresholds!r}; give ((0.6, 0.7),)"
+        raise BadInput(f"thresholds: expected pairs (τ_low, τ_high), found {found}") from None
     return Tables.trained(data, profile, seeds, methods, {"thresholds": pairs}, folder, progress, settings)
 
 

@@ -94,7 +94,6 @@ class SegmentationSettings(Settings):
         super().__post_init__()
 
     def check(self):
-        """Raise `BadInput` for a value that no run can use."""
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")

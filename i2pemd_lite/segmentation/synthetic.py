@@ -136,14 +136,8 @@ def draw_waves(rng, lengths, amplitude):
 
 def waves(points, drawn):
     """Smooth noise: the sum of plane waves at `points`, which are an array (3, ...) or three that broadcast."""
-    (x, y, z), total = points, 0
-    for a, b, c, phase, height in drawn:
-        wave = a * x + b * y + c * z
-        wave += phase
-        np.sin(wave, out=wave)
-        wave *= height
-        total = total + wave
-    return total
+    x, y, z = points
+    return sum(height * np.sin(a * x + b * y + c * z + phase) for a, b, c, phase, height in drawn)
 
 
 def ellipsoid(points, centre, radii, turns=(0, 0, 0)):

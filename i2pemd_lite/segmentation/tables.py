@@ -48,10 +48,7 @@ NO_NUMBERS = "the paper draws this figure and prints no numbers"
 
 def tables(data=None, profile=None, seeds=(0,), methods=None, folder="runs/segmentation", dims=None, progress=True,
            **settings):  # fmt: skip
-    """Train what is missing for Tables 1 to 3, and give the `Tables`.
-
-    Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished is
-    used as it is.
+    """Train what is missing for Tables 1 to 3, as `Tables.trained` says, and give the `Tables`.
 
     data, profile   as for `train`
     seeds           one run of each method for each; a SD takes two, the paper has three
@@ -59,8 +56,6 @@ def tables(data=None, profile=None, seeds=(0,), methods=None, folder="runs/segme
     dims            feature sizes d for Figure 6 (a), each a run of the proposed method for each seed; the paper says
                     that 32 is best and prints no others, {8, 16, 32, 64, 128} are a likely grid
     settings        any field of `SegmentationSettings`, for every run
-
-    Raises `BadInput` before anything is trained, for a folder that holds a run with other settings or on other data.
     """
     return Tables.trained(data, profile, seeds, methods, {"dims": dims}, folder, progress, settings)
 

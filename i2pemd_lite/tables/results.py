@@ -152,7 +152,11 @@ class Tables:
 
     @classmethod
     def trained(cls, data, profile, seeds, methods, variants, folder, progress, settings):
-        """The tables of runs in a folder, trained where they are missing; all is checked before anything is trained.
+        """The tables of runs in a folder, trained where they are missing.
+
+        Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished
+        is used as it is. Raises `BadInput` before anything is trained, for a folder that holds a run with other
+        settings or on other data.
 
         variants : {name: values of `VARIED`}, each a run of the proposed method for each seed
         """
@@ -205,8 +209,7 @@ class Tables:
         """The `Tables` of finished runs, whoever trained them, in some folders; `data`: theirs, where they moved.
 
         Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
-        than its last step, or lack what the tables need. `BadInput` lists each run that is unfinished, on other data,
-        there twice, or of other settings than its row.
+        than its last step, or lack what the tables need. `BadInput` lists those that are unfinished, too.
         """
         results, prepared, problems = [], {}, Problems("the folders of runs")
         for place in map(Path, folders):
