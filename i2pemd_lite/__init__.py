@@ -26,9 +26,7 @@ __all__ = [*_MODULE, *_SUBPACKAGES]
 
 def __getattr__(name):
     if name in _MODULE:
-        value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
-        globals()[name] = value
-        return value
+        return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
     if name in _SUBPACKAGES:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

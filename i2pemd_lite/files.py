@@ -421,6 +421,7 @@ def parsing(path, what, do="copy or download it again"):
         found = "more than the memory holds; free some of it, or take a smaller one"
         raise BadInput(f"{path}: expected {what}, found {found}") from None
     except Exception as error:
-        said = re.sub(r"^'\w+' object has no attribute '(\w+)'$", r"no \1", re.sub(" ?<_io[^>]*>", "", str(error)))
+        said = re.sub(" ?<_io[^>]*>", "", str(error))
+        said = re.sub(r"^(?:'\w+' object has no attribute )?'(\w+)'$", r"no \1", said)  # or a key of a dict
         reason = " ".join(said.split())[:200] or type(error).__name__
         raise BadInput(f"{path}: expected {what}, found {reason}; {do}") from None

@@ -254,9 +254,9 @@ DAMAGE = {
     "being written": ("checkpoint.safetensors", lambda p: p.unlink(), "still being written, or was stopped"),
     "no history": ("history.csv", lambda p: p.unlink(), "expected a row for each of 20 steps, found 0"),
     "short history": ("history.csv", lambda p: cut(p), "expected a row for each of 20 steps, found"),
-    "no table": ("evaluations.csv", lambda p: p.write_text("a,b\n1,2\n"), "expected a table of a run, found KeyError"),
-    "letters": ("evaluations.csv", lambda p: p.write_text("step,doc\n5,x\n"), "expected a table of a run, found Value"),
-    "not text": ("history.csv", lambda p: p.write_bytes(b"\xff\xfe\x00step"), "expected a table of a run, found Uni"),
+    "no table": ("evaluations.csv", lambda p: p.write_text("a,b\n1,2\n"), "expected a table of a run, found no step"),
+    "letters": ("evaluations.csv", lambda p: p.write_text("step,doc\n5,x\n"), "expected a table of a run, found could"),
+    "not text": ("history.csv", lambda p: p.write_bytes(b"\xff\xfe\x00step"), "expected a table of a run, found 'utf"),
     "settings": ("settings.json", lambda p: p.write_text("{"), "expected a JSON file, found"),
     "no run": ("settings.json", lambda p: p.unlink(), "expected the folder of a run, found no settings.json"),
 }

@@ -448,7 +448,7 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
         predict("scans", modality=None)
     with pytest.raises(BadInput, match="empty: expected a folder that holds btcv/RawData"):
         predict("empty", modality=None)
-    with pytest.raises(BadInput, match="out: expected a folder that can be made, found .*file"):
+    with pytest.raises(BadInput, match="file.*: expected a file or folder to use, found: .*; choose another"):
         predict("scans", out="file")
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(BadInput, match="out: expected a folder that can be read and written, found .*out"):

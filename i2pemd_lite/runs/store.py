@@ -258,15 +258,11 @@ def _read_rows(path, number):
     """The rows up to step `number`, without what a killed run wrote after its last checkpoint."""
     if not path.exists():
         return []
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        complete = [row for row in rows if None not in row and None not in row.values() and row["step"].isdigit()]
+    do = "restore it, or train again"
+    with files.parsing(path, "a table of a run", do), open(path, newline="", encoding="utf-8") as file:
+        complete = [row for row in csv.DictReader(file) if None not in (*row, *row.values()) and row["step"].isdigit()]
         once = {tuple(row.values()): row for row in complete if int(row["step"]) <= number}  # of equal rows one
         return [{name: _number(value) for name, value in row.items()} for row in once.values()]
-    except (KeyError, ValueError, csv.Error) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise BadInput(f"{path}: expected a table of a run, found {found}; restore it, or train again") from None
 
 
 def _number(text):

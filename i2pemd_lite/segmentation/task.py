@@ -103,10 +103,7 @@ def _paths(scans, out):
             problems.add(scan.image, "label maps in another folder", f"them in {path.parent} too", "choose another out")
     problems.raise_if_any()
     for folder in sorted({path.parent for path in paths}):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"out: expected a folder that can be made, found {error}; choose another") from None
+        folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise BadInput(f"out: expected a folder that can be read and written, found {folder}; choose another")
     return paths
