@@ -21,6 +21,7 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
 """
 
 import argparse
+import ast
 import contextlib
 import dataclasses
 import importlib
@@ -222,23 +223,13 @@ def _changes(task, pairs):
         name, _, text = pair.partition("=")
         if name not in kinds or not text and kinds[name] is not str:
             raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
-        try:
-            changes[name] = _read(text, kinds[name])
-        except (ValueError, KeyError):
-            expected = getattr(kinds[name], "__name__", kinds[name])
+        kind = kinds[name]
+        try:  # else it is none, true or false, a number, or some with commas between them
+            changes[name] = kind(text) if kind in (int, float, str) else ast.literal_eval(text.capitalize())
+        except (ValueError, SyntaxError):
+            expected = getattr(kind, "__name__", kind)
             raise BadInput(f"--set {pair}: expected a value of type {expected}, found {text!r}") from None
     return changes
-
-
-def _read(text, kind):
-    if kind is bool:
-        return {"true": True, "false": False}[text.lower()]
-    if kind in (int, float, str):
-        return kind(text)
-    if text.lower() == "none":
-        return None
-    numbers = tuple(float(part) if "." in part else int(part) for part in text.split(","))
-    return numbers if len(numbers) > 1 else numbers[0]
 
 
 PROFILE = {"choices": ("ci", "laptop", "gpu"), "help": "default: I2PEMD_PROFILE"}
