@@ -115,8 +115,8 @@ class Run:
         if any("\udc80" <= c <= "\udcff" for c in str(self.folder)):  # how Python holds such bytes
             found = f"{str(self.folder)!r}; choose another folder"
             raise BadInput(f"folder: expected a name in UTF-8, which safetensors needs, found {found}")
-        if self.folder is not None and (self.folder / "checkpoint.safetensors").exists():
-            raise BadInput(f"{self.folder}: holds a run already; resume it, or choose another folder")
+        self._disk = store.Writer()
+        self.expect_own()
         if distributed.count() > 1:
             distributed.prepare(learner, self.profile.device)
         learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
@@ -128,7 +128,6 @@ class Run:
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
         self.live = None  # what the live settings were in the last step
-        self._disk = store.Writer()
         self._whole = True  # no step is half done
         self._fetching = threading.Lock()  # a panel may look while another thread trains
         self._unsaved = True  # from its first moment on, a run that is killed can be resumed
