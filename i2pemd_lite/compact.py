@@ -75,10 +75,8 @@ def read(file, task, form=()):
 
     def unpacked(use=lambda name, array: array):
         def unpack(name):
-            try:
+            with files.parsing(file, f"{name} as it was written", again):
                 data = lzma.decompress(parts[name])
-            except lzma.LZMAError:
-                data = b""
             expect(_mark(data) == notes["sha256"][name], f"{name} as it was written")
             return use(name, np.frombuffer(data, np.uint8))
 

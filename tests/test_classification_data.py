@@ -669,7 +669,7 @@ def flipped(data, at):
         (lambda data: data[: data.index(b"IEND") - 4], "truncated PNG"),
         (lambda data: declared(13300, 13300), "at most 33,554,432 pixels, found 13300 x 13300; make the image smaller"),
         (lambda data: declared(2**15, 2**10 + 1), "at most 33,554,432 pixels"),
-        (lambda data: declared(60000, 60000), "at most 33,554,432 pixels, found far more"),
+        (lambda data: declared(60000, 60000), "found Image size (3600000000 pixels) exceeds limit"),
         (lambda data: declared(9, 9, 16), "found mode RGB of 16 bits or more; save it with 8"),
         (lambda data: b"%!PS-Adobe-3.0 EPSF-3.0\n", "another format"),
     ],

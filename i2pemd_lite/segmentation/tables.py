@@ -75,10 +75,10 @@ class Result(results.Result):
 
 @dataclasses.dataclass(repr=False)
 class Tables(results.Tables):
-    """The tables of some `results`, each a `Report`: those that `REPORTS` names.
+    """Tables 1 to 3, Figure 6, and distances of surfaces. An organ that no held-back case has is left out of a mean.
 
-    An organ that no held-back case has is left out of a mean. `main` is the feature size d of Tables 1 to 3, as (d,);
-    the runs of the proposed method with any d are in Figure 6 (a).
+    `main` is the feature size d of Tables 1 to 3, as (d,); the runs of the proposed method with any d are in Figure 6
+    (a).
 
     A run can have the paper's setting with two values of `crop`: "organs" is the paper's protocol, whose cut in-plane
     takes the truth of held-back scans for granted; "z", the default, makes the task harder and so flatters nobody. The
