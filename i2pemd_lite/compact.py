@@ -69,23 +69,20 @@ def read(file, task, form=()):
 
     again = f"copy it again, or make it anew with: python -m i2pemd_lite data {task} --compact"
 
-    def expect(holds, expected, found="it damaged"):
-        if not holds:
-            raise BadInput(f"{file}: expected {expected}, found {found}; {again}") from None
-
     def unpacked(use=lambda name, array: array):
         def unpack(name):
             with files.parsing(file, f"{name} as it was written", again):
                 data = lzma.decompress(parts[name])
-            expect(_mark(data) == notes["sha256"][name], f"{name} as it was written")
+                if _mark(data) != notes["sha256"][name]:
+                    raise ValueError("other content")
             return use(name, np.frombuffer(data, np.uint8))
 
         return dict(zip(parts, at_once(unpack, parts), strict=True))
 
     with files.parsing(file, "a whole compact set", again), safe_open(file, "pt") as stored:
         about = stored.metadata() or {}
-        expect("compact" in about, "a compact set", "a file of another kind")
-        expect(_mark(about["compact"].encode()) == about.get("sha256"), "a compact set as it was written")
+        if _mark(about["compact"].encode()) != about.get("sha256"):
+            raise ValueError("other content than was written")
         notes = json.loads(about["compact"])
         files.formed(notes, {"format": FORMAT, "task": task, "sha256": dict} | dict(form), file, again)
         parts = {name: stored.get_tensor(name).numpy() for name in notes["sha256"]}
