@@ -61,7 +61,7 @@ class Settings:
                 self._expect(field.name, holds(getattr(self, field.name)), expected)
 
     def least_memory(self):
-        """Bytes that a training needs in any case."""
+        """Bytes that a training needs in any case: weights, gradients, Adam's averages, and what a batch leaves."""
         return 0
 
     def _expect(self, name, holds, expected):

@@ -36,16 +36,13 @@ class Segmenter(Learner):
         self.probed = probe_blocks(self.test_cases, s.patch_depth)
         self.resident = Resident()
         self.cases = {m: [case for case in self.training_cases if case.modality == m] for m in MODALITIES}
-        for modality, cases in self.cases.items():
-            if not cases:
-                raise BadInput(f"{modality} scans: expected labelled ones of both modalities, found none; add some")
+        self.streams = {m: Shuffled(len(cases), f"{m} scans", s.seed) for m, cases in self.cases.items()}
         # A head of its own learns from its own modality alone.
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
         for cases in [self.training_cases] if shared else self.cases.values():
             for k in set(range(len(CLASSES))) - set(torch.cat([case.label.unique() for case in cases]).tolist()):
                 found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
                 raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
-        self.streams = {m: Shuffled(len(cases), f"{m} scans", s.seed) for m, cases in self.cases.items()}
 
     def source(self):
         """Where the volumes came from and what they are."""
