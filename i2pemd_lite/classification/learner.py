@@ -148,9 +148,9 @@ class Classifier(Learner):
             outputs.append(torch.stack([logits.float().softmax(1), apart.masked_fill(none, torch.inf)]).cpu())
         return torch.cat(outputs, 1)
 
-    def probabilities(self, members, images=None):
+    def probabilities(self, members):
         """(n, K) softmax output, as of `answers`."""
-        return self.answers(members, images)[0]
+        return self.answers(members)[0]
 
     def example(self):
         """The first probed image, its class, and what is answered."""

@@ -144,7 +144,6 @@ def prepare(dataset, size, progress=True, problems=None):
     strict = files.Problems(str(dataset.folder))
     problems = strict if problems is None else problems
     images, ids, odd = _decode_all(dataset.pictures, dataset.ids, side, progress, "images", strict)
-    strict.raise_if_any()
     more = dataset.test_pictures, dataset.test_ids
     test_images, test_ids, odd_test = _decode_all(*more, side, progress, "test images", problems)
     strict.raise_if_any()

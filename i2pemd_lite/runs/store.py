@@ -64,7 +64,7 @@ def read_tables(folder, number, hashes=None):
     history, evaluations = tables = [_read_rows(Path(folder) / name, number) for name in TABLES]
     steps = [row["step"] for row in history]
     wrong = [f"step {step} in row {n}" for n, step in enumerate(steps, 1) if step != n] or [f"{len(steps)} rows"]
-    if len(steps) != number or steps != [*range(1, number + 1)]:
+    if steps != [*range(1, number + 1)]:
         path = Path(folder) / "history.csv"
         raise BadInput(f"{path}: expected a row for each of {number} steps, found {wrong[0]}; restore it")
     for name, rows in zip(TABLES, tables, strict=True):
