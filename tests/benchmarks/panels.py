@@ -115,7 +115,8 @@ def timed_steps(page, panel, label, way, steps):
     for _ in range(TRIES):
         if len(times) == steps or misses == MISSES:
             break
-        panel.rest()  # a film that another setting began has ended
+        panel.box.evaluate(PAUSE)  # a film that another setting began
+        panel.rest()
         part = panel.part(label)
         forth = -1 if part > 0.95 else 1 if part < 0.05 else forth
         slider.evaluate(ARM, [learner.PANEL, learner.PICTURE])
@@ -133,6 +134,8 @@ def timed_steps(page, panel, label, way, steps):
         mouse.up()
     return times
 
+
+PAUSE = "box => box.querySelector('button[aria-label^=pause]')?.click()"
 
 # Milliseconds from the next input event to the end of the frame that has another picture; null when none came in two
 # seconds; "still" when the handle did not move.
