@@ -5,6 +5,7 @@ import csv
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import reprlib
@@ -12,6 +13,7 @@ import secrets
 import stat
 from pathlib import Path
 
+log = logging.getLogger(__name__)
 FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r\n].", re.DOTALL)  # and no number
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
 
@@ -392,13 +394,20 @@ def root():
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "i2pemd-lite"
 
 
-def data_folder():
-    """The folder of real data, or .npz file of images, that `I2PEMD_DATA` names; None for the synthetic sets."""
+def data_folder(what="", holds=lambda folder: True):
+    """The folder of real data, or .npz file of images, that `I2PEMD_DATA` names; None for the synthetic sets.
+
+    what, holds : where the folder does not hold what a task knows, the synthetic set of the task has its place, too,
+        which is said
+    """
     value = os.environ.get("I2PEMD_DATA")
     folder = Path(value).expanduser() if value else None
     if folder and not (folder.is_dir() or folder.is_file() and folder.suffix.lower() == ".npz"):
         do = "correct it, or unset it for synthetic data"
         raise BadInput(f"I2PEMD_DATA: expected a folder, or a file ending in .npz, found {value!r}; {do}")
+    if folder and not holds(folder):
+        log.warning("I2PEMD_DATA: no %s in %s as data/README.md lays them out; synthetic ones are used", what, folder)
+        return None
     return folder
 
 

@@ -183,7 +183,7 @@ def test_arrays_that_come_from_no_file_are_not_mistaken_for_each_other():
     assert (brightness(10), brightness(200)) == (10, 200)
 
 
-def test_data_come_from_the_named_folder_or_are_made(isic, monkeypatch, tmp_path):
+def test_data_come_from_the_named_folder_or_are_made(isic, monkeypatch, tmp_path, caplog):
     made = []
 
     def make(images):
@@ -195,6 +195,7 @@ def test_data_come_from_the_named_folder_or_are_made(isic, monkeypatch, tmp_path
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "other"))
     assert load().folder == isic and len(made) == 2
+    assert f"I2PEMD_DATA: no images in {tmp_path / 'other'}" in caplog.text and "synthetic" in caplog.text
     arrays(tmp_path / "other")
     assert load().name == "DermaMNIST" and len(made) == 2
     with pytest.raises(BadInput, match="isic2018/ or dermamnist"):
@@ -208,6 +209,13 @@ def edit(isic, change):
     rows = truth()
     change(rows)
     write_csv(isic / f"{TRAINING}_GroundTruth.csv", ["image", *CLASSES], rows)
+
+
+def test_a_class_of_ones_own_is_named(isic):
+    rows = [[*row, 0.0] for row in truth()]
+    rows[1][1:] = [0.0] * 7 + [1.0]
+    write_csv(isic / f"{TRAINING}_GroundTruth.csv", ["image", *CLASSES, "SCC"], rows)
+    refused(isic, "found only zeros, and a 1 for SCC; leave it out: the classes are MEL, NV, BCC, AKIEC, BKL, DF, VASC")
 
 
 def test_everything_wrong_with_a_folder_is_said_at_once(isic):

@@ -75,6 +75,12 @@ def test_a_compiler_that_is_not_there(monkeypatch):
 def test_data_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "nowhere"))
     assert "I2PEMD_DATA: expected a folder" in line("data").todo
+    monkeypatch.setenv("I2PEMD_DATA", str(tmp_path))
+    assert line("data").found == f"neither scans nor images in {tmp_path}" and "data/README.md" in line("data").todo
+    (tmp_path / "dermamnist.npz").write_bytes(b"")
+    assert line("data").found == f"real images in {tmp_path.name}" and not line("data").todo
+    (tmp_path / "btcv" / "RawData").mkdir(parents=True)
+    assert line("data").found == f"real scans and images in {tmp_path.name}"
 
 
 def test_a_full_disk_and_one_that_cannot_be_written(monkeypatch):

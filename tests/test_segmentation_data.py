@@ -181,7 +181,7 @@ def test_chaos_grey_values_of_the_first_release():
     assert layout.class_ids(np.array([0, 189, 252]), "chaos").tolist() == [0, 3, 4]
 
 
-def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
+def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch, caplog):
     from i2pemd_lite.segmentation import synthetic
 
     monkeypatch.setattr(data.files, "root", lambda: tmp_path / "home")
@@ -194,6 +194,7 @@ def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch):
     (tmp_path / "skin only/isic2018").mkdir(parents=True)
     monkeypatch.setenv("I2PEMD_DATA", str(tmp_path / "skin only"))
     assert load().folder == tmp_path / "home/data/synthetic/abdomen"
+    assert f"I2PEMD_DATA: no scans in {tmp_path / 'skin only'}" in caplog.text and "synthetic" in caplog.text
     monkeypatch.setenv("I2PEMD_DATA", str(write_pairs(tmp_path / "mine")))
     assert load().folder == tmp_path / "mine"
 

@@ -80,8 +80,8 @@ def load(folder=None, images=1500):
     i2pemd_lite.files.BadInput: no such folder: expected isic2018/ or dermamnist*.npz, found neither; see data/README.md
     """
     if folder is None:
-        real = files.data_folder()
-        return (real and _find(real)) or _isic(synthetic.make(images=images))
+        real = files.data_folder("images", holds_images)
+        return _find(real) if real else _isic(synthetic.make(images=images))
     if not (data := _find(Path(folder))):
         raise BadInput(f"{folder}: expected isic2018/ or dermamnist*.npz, found neither; see data/README.md")
     return data
@@ -89,7 +89,7 @@ def load(folder=None, images=1500):
 
 def holds_images(folder):
     """Whether `load` knows the layout of what is in `folder`."""
-    return any(_layout(Path(folder)))
+    return Path(folder).is_file() or any(_layout(Path(folder)))
 
 
 def _layout(folder):
@@ -239,7 +239,9 @@ def _truth(path, rows, problems):
             continue
         if sorted(scores.values()) != [0.0] * (len(CLASSES) - 1) + [1.0]:
             found = ", ".join(f"{c} = {score:g}" for c, score in scores.items() if score) or "only zeros"
-            problems.add(f"{path} row {name}", "one 1 and else 0", found, "correct the row")
+            others = "".join(f", and a 1 for {c}" for c, cell in row.items() if c not in CLASSES and _number(cell) == 1)
+            do = f"leave it out: the classes are {', '.join(CLASSES)}" if others else "correct the row"
+            problems.add(f"{path} row {name}", "one 1 and else 0", found + others, do)
         labels[name] = int(np.argmax(list(scores.values())))
     return labels
 

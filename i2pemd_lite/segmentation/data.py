@@ -221,9 +221,7 @@ def load(folder=None, sequence="t2spir", labelled=True):
     if sequence not in SEQUENCES:
         raise BadInput(f"sequence: expected one of {', '.join(SEQUENCES)}, found {sequence!r}")
     if folder is None:
-        folder = files.data_folder()
-        if folder is None or not holds_scans(folder):
-            folder = synthetic.make()
+        folder = files.data_folder("scans", holds_scans) or synthetic.make()
     folder = Path(folder)
     if not holds_scans(folder):
         raise BadInput(f"{folder}: expected a folder that holds btcv/RawData, chaos/Train_Sets/MR or chaos_mr_t2spir, "
@@ -291,7 +289,8 @@ def find_scans(images, problems, modality=None, out=None):
             others[str(inner)] = f"not used, as it is {kind if isinstance(kind, str) else kind[0].upper()}"
     if scans and modality is None:
         if not series:
-            raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say it")
+            raise BadInput(f"modality: expected 'ct' or 'mr' for {images}, which just holds NIfTI, found none; say "
+                           "it, as in --modality ct")  # fmt: skip
         for scan in scans:
             problems.add(scan.image, "the modality of NIfTI files, 'ct' or 'mr'", "none", "say it, or move the file")
         scans = []

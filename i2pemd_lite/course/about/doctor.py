@@ -108,7 +108,17 @@ def _data():
         folder = data_folder()
     except BadInput as error:
         return "not found", str(error)
-    return f"real data in {folder.name}" if folder else "synthetic: I2PEMD_DATA names no folder", ""
+    if not folder:
+        return "synthetic: I2PEMD_DATA names no folder", ""
+    try:
+        from i2pemd_lite.classification.data import holds_images
+        from i2pemd_lite.segmentation.data import holds_scans
+    except ImportError:  # of a package, which another line names
+        return f"a folder {folder.name}", ""
+    found = [what for what, holds in (("scans", holds_scans), ("images", holds_images)) if holds(folder)]
+    if not found:
+        return f"neither scans nor images in {folder}", "lay them out as data/README.md shows, or unset I2PEMD_DATA"
+    return f"real {' and '.join(found)} in {folder.name}", ""
 
 
 def _disk():
