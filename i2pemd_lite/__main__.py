@@ -194,11 +194,11 @@ def gpu(words):
     return subprocess.run([sys.executable, kit, *words]).returncode
 
 
-def _numbers(text):
+def numbers(text):
     return tuple(int(word) for word in text.split(","))
 
 
-def _pairs(text):
+def pairs(text):
     return tuple(tuple(float(word) for word in pair.split("-")) for pair in text.split(",") if text != "none")
 
 
@@ -221,8 +221,10 @@ def _changes(task, pairs):
     changes = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
-        if name not in kinds or not text and kinds[name] is not str:
+        if name not in kinds:
             raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
+        if not text and kinds[name] is not str:
+            raise BadInput(f"--set {pair}: expected {name}=VALUE, found no value; give one")
         kind = kinds[name]
         try:  # else it is none, true or false, a number, or some with commas between them
             changes[name] = kind(text) if kind in (int, float, str) else ast.literal_eval(text.capitalize())
@@ -268,14 +270,14 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
         "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
         "--page": {"action": "store_true", "help": "write a page, too, that shows each image and its scores"},
-        "--out": {"type": Path, "help": "where to write; default: out/segmentation or out/skin.csv"},
+        "--out": {"type": Path, "help": "folder of maps, or table of scores; default: out/segmentation, out/skin.csv"},
     },
     tables: {
         "task": {"choices": TASKS},
-        "--seeds": {"type": _numbers, "metavar": "0,1,2", "help": "one run a method for each; default: 0"},
+        "--seeds": {"type": numbers, "metavar": "0,1,2", "help": "one run a method for each; default: 0"},
         "--methods": {"type": commands.words, "metavar": "NAME,NAME", "help": "keys of METHODS; default: all"},
-        "--dims": {"type": _numbers, "metavar": "8,16,32", "help": "feature sizes for Figure 6 (a); default: none"},
-        "--thresholds": {"type": _pairs, "metavar": "0.6-0.7,0.7-0.9", "help": THRESHOLDS},
+        "--dims": {"type": numbers, "metavar": "8,16,32", "help": "feature sizes for Figure 6 (a); default: none"},
+        "--thresholds": {"type": pairs, "metavar": "0.6-0.7,0.7-0.9", "help": THRESHOLDS},
         "--profile": PROFILE,
         "--set": SET | {"help": "change a setting of every run"},
         "--device": {"help": DEVICE},

@@ -299,11 +299,19 @@ def test_one_bad_photograph_does_not_stop_the_others(trained, tmp_path):
     ("linked", "expected JPEG or PNG images, found a link to a folder; give the place of the images themselves"),
 ])  # fmt: skip
 def test_what_cannot_be_predicted_is_named(trained, tmp_path, name, words):
-    photos(tmp_path, ["a.tif", "twice/1/a.png", "twice/2/a.jpg", "tif/a.tif", "tif/b.tif"])
+    photos(tmp_path, ["a.tif", "twice/1/a.png", "twice/1/a.jpg", "tif/a.tif", "tif/b.tif"])
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "part").symlink_to(tmp_path / "twice")
     with pytest.raises(BadInput, match=words):
         classification.predict(trained, tmp_path / name, tmp_path / "scores.csv")
+
+
+def test_one_name_in_several_folders_is_told_apart_by_its_path(trained, tmp_path):
+    place = photos(tmp_path / "in", ["1/a.png", "2/a.jpg", "2/b.jpg"])
+    path = classification.predict(trained, place, tmp_path / "scores.csv")
+    assert predicted(path) == ["1/a", "2/a", "b"]
+    with pytest.raises(BadInput, match="out: expected a table to write, found the folder .*; give a file, .*skin.csv"):
+        classification.predict(trained, place, tmp_path)
 
 
 def test_a_large_image_is_decoded_too(trained, tmp_path):
@@ -343,6 +351,8 @@ def test_a_threshold_crossed_while_running_stops_the_step(data):
     run.settings.tau_low = 0.95
     with pytest.raises(BadInput, match="tau_low"):
         next(run)
+    with pytest.raises(BadInput, match="tau_lou: not a setting; the settings are method, seed"):
+        run.settings.tau_lou = 0.6
     run.settings.tau_low = 0.7
     assert next(run).number == 2
 

@@ -26,26 +26,30 @@ MOST, PIXELS, ARRAYS = 2**28, 2**25, 3 * 2**29  # bytes of a file; pixels of an 
 class Pictures:
     """The JPEG and PNG files of a folder and its subfolders, or of a zip that stays closed, or one file, by stem.
 
+    by_path: those of one stem in several folders are told apart by their paths, and are not refused.
     names: {stem: path, in the folder or in the zip}; unused: {path: why} of other files, but for hidden ones and those
     that systems leave; sources: the files on disk that hold the images.
     """
 
-    def __init__(self, place):
+    def __init__(self, place, by_path=False):
         problems, self.place, self.names, self.unused = Problems(str(place)), place, {}, {}
         if not place.is_dir() and place.suffix.lower() not in {".zip", *SUFFIXES}:
             expect_file(place, "a folder, a zip or an image", "check the name")
             found = f"{place.suffix or 'another kind of file'}; save it as JPEG or PNG"
             raise BadInput(f"{place}: expected a folder, a .zip, or a JPEG or PNG image, found {found}")
-        for short, path in contents(place):
+        found = contents(place)
+        stems = Counter(short.stem for short, _ in found if short.suffix.lower() in SUFFIXES)
+        for short, path in found:
             odd = unlike_file(path) if isinstance(path, Path) else None
             if odd:
                 self.unused[path] = f"not used, as {'a link to ' * path.is_symlink() * (odd == 'a folder')}{odd}"
             elif short.suffix.lower() not in SUFFIXES:
                 self.unused[path] = "not used, as no JPEG or PNG"
             else:
-                if short.stem in self.names:
-                    problems.add(path, "one image of each name", f"also {self.names[short.stem]}", "rename one of them")
-                self.names[short.stem] = path
+                name = short.with_suffix("").as_posix() if by_path and stems[short.stem] > 1 else short.stem
+                if name in self.names:
+                    problems.add(path, "one image of each name", f"also {self.names[name]}", "rename one of them")
+                self.names[name] = path
         problems.raise_if_any()
         self.sources = tuple(self.names.values()) if place.is_dir() else (place,)
 

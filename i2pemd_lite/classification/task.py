@@ -48,7 +48,7 @@ def _unlabelled(images):
         if place.suffix.lower() == ".npz" or place.is_dir() and not direct and holds_images(place):
             images = load(place)
         else:
-            pictures = Pictures(place)
+            pictures = Pictures(place, by_path=True)
             pictures.expect_some()
             names, unused = tuple(sorted(pictures.names)), grouped(pictures.unused)
             images = Dataset(place, place.name, (), none, test_ids=names, test_pictures=pictures, unused=unused)
@@ -62,7 +62,8 @@ def _unlabelled(images):
 def predict(run, images=None, out="out/skin.csv", page=False):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
-    images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them, or a folder, `Dataset` or `Prepared`
+    images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them (one whose name is in several folders
+    is named by its path), or a folder, `Dataset` or `Prepared`
     whose unlabelled test images are meant; None: those of the run's own data. page: beside it, write NAME.html, which
     shows each image with its scores and its nearest prototype.
 
@@ -71,6 +72,8 @@ def predict(run, images=None, out="out/skin.csv", page=False):
     is the list of what was written.
     """
     problems, data = Problems("the images to predict"), run.learner.data
+    if Path(out).is_dir():
+        raise BadInput(f"out: expected a table to write, found the folder {out}; give a file, {Path(out) / 'skin.csv'}")
     if images is not None:
         found = _unlabelled(images)
         if isinstance(found, Dataset) and found.test_ids:

@@ -41,6 +41,10 @@ class Settings:
     def __post_init__(self):
         self.check()
 
+    def __setattr__(self, name, value):
+        self._expect_names(name)
+        super().__setattr__(name, value)
+
     def check(self):
         """Raise `BadInput` for a value that no run can use."""
         for field in dataclasses.fields(self):
@@ -64,16 +68,19 @@ class Settings:
         """Bytes that a training needs in any case: weights, gradients, Adam's averages, and what a batch leaves."""
         return 0
 
+    def _expect_names(self, *names):
+        known = self.__dataclass_fields__
+        for name in names:
+            if name not in known:
+                raise BadInput(f"{name}: not a setting; the settings are {', '.join(known)}")
+
     def _expect(self, name, holds, expected):
         if not holds:
             raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
 
     def changed(self, **changes):
         """These settings with some changed; `BadInput` for a name that is not a setting."""
-        names = [field.name for field in dataclasses.fields(self)]
-        for name in changes:
-            if name not in names:
-                raise BadInput(f"{name}: not a setting; the settings are {', '.join(names)}")
+        self._expect_names(*changes)
         return dataclasses.replace(self, **changes)
 
 

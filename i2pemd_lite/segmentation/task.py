@@ -116,7 +116,7 @@ def _scans(run, images, modality, problems, out):
         if modality or unused:
             expected = "a folder with NIfTI files (.nii, .nii.gz) or DICOM series"
             found = "; ".join(unused) or ("none" if os.path.isdir(images) else unlike_file(images))
-            raise BadInput(f"{images}: expected {expected}, found {found}; check the name")
+            raise BadInput(f"{images}: expected {expected}, found {found}; give the folder of the scans")
     if images is None and run.learner.data.dataset is None:
         raise BadInput("images: expected scans to predict, found none, and the run was trained from a bare cache")
     source = run.learner.data.dataset if images is None else images
