@@ -164,6 +164,19 @@ def once(name, but=()):
     return ", ".join(f"{NAMES[each['method']]} {number(each['mean'])}" for each in found)
 
 
+def contents(places):
+    """What lies where: {folder: the network and the images in words}, with the steps and the seeds of every row."""
+    body = []
+    for folder, words in places.items():
+        found, by_seeds = rows(f"{folder}/table{1 if folder.startswith('segmentation') else 4}"), {}
+        for each in found:
+            by_seeds.setdefault(each["seeds"], []).append(NAMES[each["method"]])
+        said = (f"{n} {'seed' if n == 1 else 'seeds'}: {', '.join(names)}" for n, names in sorted(by_seeds.items())[::-1])
+        steps = max(each["steps"] for each in rows(f"{folder}/runs"))
+        body.append([f"[{folder}]({folder}/tables.md)", words, f"{steps:,}", "; ".join(said)])
+    return table(["tables", "network and images", "steps", "rows"], body)
+
+
 def organs(folder="segmentation"):
     """The means of every method with more seeds than one, the paper's beside."""
     columns, found = ("ct mean", "mr mean", "mean"), [each for each in rows(f"{folder}/table1") if each["seeds"] > 1]
