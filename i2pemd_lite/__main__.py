@@ -214,12 +214,12 @@ def _task_of(run):
     return _task(read_about(run)["task"])
 
 
-def _changes(task, pairs):
+def _changes(task, words):
     """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
     own = ("method", "seed", "profile")  # these have options of their own
     kinds = {field.name: field.type for field in dataclasses.fields(task.TASK.settings) if field.name not in own}
     changes = {}
-    for pair in pairs:
+    for pair in words:
         name, _, text = pair.partition("=")
         if name not in kinds:
             raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
@@ -228,7 +228,7 @@ def _changes(task, pairs):
         kind = kinds[name]
         try:  # else it is none, true or false, a number, or some with commas between them
             changes[name] = kind(text) if kind in (int, float, str) else ast.literal_eval(text.capitalize())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             expected = getattr(kind, "__name__", kind)
             raise BadInput(f"--set {pair}: expected a value of type {expected}, found {text!r}") from None
     return changes

@@ -397,8 +397,8 @@ def root():
 def data_folder(what="", holds=lambda folder: True):
     """The folder of real data, or .npz file of images, that `I2PEMD_DATA` names; None for the synthetic sets.
 
-    what, holds : where the folder does not hold what a task knows, the synthetic set of the task has its place, too,
-        which is said
+    what, holds : where `holds(folder)` is not so, the synthetic set takes its place, with a warning that there are no
+        `what`
     """
     value = os.environ.get("I2PEMD_DATA")
     folder = Path(value).expanduser() if value else None

@@ -357,7 +357,7 @@ def test_what_began_with_the_package_goes_on_without_it(skin, tmp_path, monkeypa
     monkeypatch.setattr(network, "installed", lambda: None)
     again = classification.resume(tmp_path / "run")
     assert all(torch.equal(value, own[name]) for name, value in again.learner.network.state_dict().items())
-    refusals = {"small": "found Small; set imagenet= to nothing", "densenet121": "file for DenseNet-121, or ''"}
+    refusals = {"small": "found Small, which starts from random weights", "densenet121": "file for DenseNet-121, or ''"}
     for net, said in refusals.items():
         with pytest.raises(BadInput, match=said):
             classification.train("baseline", skin, "laptop", network=net)

@@ -561,6 +561,17 @@ def test_a_cell_says_its_term_and_names_its_prototypes():
 NOTHING = {"p1": 0.0, "p2": 0.0, "p3": 0.0}
 
 
+def test_the_page_hears_of_the_picture_before_the_controls(monkeypatch):
+    panel, told = ground.panel(), []
+    monkeypatch.setattr(type(panel.image), "send_state", lambda self, key=None: told.append((self, key)))
+    monkeypatch.setattr(type(panel.controls["up"]), "send_state", lambda self, key=None: told.append((self, key)))
+    panel.set(right=1.0, up=0.5)
+    assert [who for who, _ in told] == [panel.image, panel.controls["up"], panel.controls["right"]]
+    with pytest.raises(BadInput, match="within its ends"):
+        panel.set(right=2.0, up=1e9)
+    assert panel.state["right"] == 1.0 and [who for who, _ in told[3:]] == [panel.controls[n] for n in ("up", "right")]
+
+
 def test_an_error_is_raised_when_strict():
     with pytest.raises(BadInput, match="p: expected some mass"):
         transport.panel().set(**NOTHING)

@@ -307,6 +307,13 @@ def test_a_bad_line_is_told_and_the_state_stays(board, monkeypatch, line):
     assert board.error.value == "" and board.state == before and "i2pemd-wrong" not in board.line._dom_classes
 
 
+def test_an_error_stays_though_the_line_says_another_state(board, monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT")
+    monkeypatch.setattr(board, "_draw", lambda card, result: 1 / 0)
+    board.controls["noise"].value = 0.9
+    assert "ZeroDivisionError" in board.error.value and board.line.value == written(board.state)
+
+
 def test_three_controls_are_there_at_once_and_all_others_under_more(board):
     children = board.box.children
     board.set(shift=0.7)

@@ -241,8 +241,10 @@ def test_a_run_folder_is_whole_and_resumes(tmp_path):
     assert_same(resumed.best[2], whole.best[2])
     for name in ("history.csv", "evaluations.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    with pytest.raises(BadInput, match="holds a run already"):
-        line(tmp_path / "run")
+    for there in ("whole", "damaged"):
+        with pytest.raises(BadInput, match="holds a run already"):
+            line(tmp_path / "run")
+        (tmp_path / "run" / "checkpoint.safetensors").write_bytes(there.encode())
 
 
 def test_a_run_that_was_steered_resumes_as_steered(tmp_path):

@@ -569,6 +569,8 @@ def test_commands_from_training_to_prediction(task, tmp_path, capsys):
         (["train", "segmentation"], "expected a task and a method"),
         (["train", "segmentation", "joint", "--set", "steps"], "--set steps: expected steps=VALUE, found no value"),
         (["train", "segmentation", "joint", "--set", "stepps=2"], "--set stepps=2: expected NAME=VALUE with one of"),
+        (["train", "segmentation", "joint", "--set", "spacing={[]}"], "expected a value of type tuple, found '{[]}'"),
+        (["train", "segmentation", "joint", "--set", "size=eight"], "expected a value of type tuple, found 'eight'"),
         (["train", "segmentation", "joint", "--set", "steps=many"], "expected a value of type int, found 'many'"),
         (["train", "segmentation", "joint", "--set", "seed=1"], "--set seed=1: expected NAME=VALUE"),
         (["train", "classification", "i2pemd", "--set", "spacing=1,2,3"], "expected NAME=VALUE"),

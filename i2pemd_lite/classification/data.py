@@ -88,7 +88,7 @@ def load(folder=None, images=1500):
 
 
 def holds_images(folder):
-    """Whether `load` knows the layout of what is in `folder`."""
+    """Whether `load` knows the layout of what is in `folder`; of a file it is taken to be so."""
     return Path(folder).is_file() or any(_layout(Path(folder)))
 
 
@@ -239,9 +239,11 @@ def _truth(path, rows, problems):
             continue
         if sorted(scores.values()) != [0.0] * (len(CLASSES) - 1) + [1.0]:
             found = ", ".join(f"{c} = {score:g}" for c, score in scores.items() if score) or "only zeros"
-            others = "".join(f", and a 1 for {c}" for c, cell in row.items() if c not in CLASSES and _number(cell) == 1)
-            do = f"leave it out: the classes are {', '.join(CLASSES)}" if others else "correct the row"
-            problems.add(f"{path} row {name}", "one 1 and else 0", found + others, do)
+            others = () if any(scores.values()) else row.keys() - {"image", *CLASSES}
+            more = sorted(c for c in others if _number(row[c]) == 1)
+            found += "".join(f", and a 1 for {c}" for c in more)
+            do = f"leave it out where that is a class: these are {', '.join(CLASSES)}" if more else "correct the row"
+            problems.add(f"{path} row {name}", "one 1 and else 0", found, do)
         labels[name] = int(np.argmax(list(scores.values())))
     return labels
 

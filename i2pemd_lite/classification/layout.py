@@ -3,7 +3,6 @@
 What a file declares is checked before memory is taken for it, and whatever has a checksum is read up to it.
 """
 
-import contextlib
 import io
 import math
 import zipfile
@@ -75,14 +74,17 @@ class Pictures:
             if not large and _size(path) > 2**24:
                 return None
             data = content(path, what, starts=(b"\xff\xd8", b"\x89PNG"))
-            image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+            try:
+                image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+            except Image.DecompressionBombError:
+                raise BadInput(f"{path}: expected at most {PIXELS:,} pixels, found far more; make it smaller") from None
             if image.format == "PNG":
                 image.verify()  # decoding does not look at every checksum
                 image = Image.open(io.BytesIO(data), formats=["PNG"])
             elif not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
                 raise ValueError("a truncated image, of which the end is missing")  # zeros there decode as grey
             if math.prod(image.size) > PIXELS:
-                found = f"{image.width} x {image.height}; make the image smaller"
+                found = f"{image.width} x {image.height}; make it smaller"
                 raise BadInput(f"{path}: expected at most {PIXELS:,} pixels, found {found}")
             if size:
                 image.draft("RGB", (size, size))
@@ -91,8 +93,12 @@ class Pictures:
             image.load()
         if image.mode[0] in "IF" or image.format == "PNG" and data[24] == 16:
             raise BadInput(f"{path}: expected {what}, found mode {image.mode} of 16 bits or more; save it with 8")
-        with contextlib.suppress(Exception):  # damaged EXIF says nothing about the pixels
+        try:
             ImageOps.exif_transpose(image, in_place=True)
+        except MemoryError:
+            raise
+        except Exception:  # damaged EXIF says nothing about the pixels
+            pass
         return image
 
 

@@ -244,8 +244,8 @@ def load_imagenet(net, source):
     from safetensors.torch import load_file
 
     if not hasattr(net, "own_name"):
-        raise BadInput(f"net: expected densenet121 or efficientnet_lite0, found {type(net).__name__}; set imagenet= to "
-                       "nothing, and it starts from random weights")  # fmt: skip
+        found = f"{type(net).__name__}, which starts from random weights; set imagenet= to nothing"
+        raise BadInput(f"imagenet: expected densenet121 or efficientnet_lite0, found {found}")
     if source == "package":
         if not isinstance(net, EfficientNetLite0):
             raise BadInput(f"imagenet: expected a file for {net.TITLE}, or '' for random weights, found 'package', "

@@ -100,7 +100,8 @@ class Result(results.Result):
 
 @dataclass(repr=False)
 class Tables(results.Tables):
-    """`main` is (τ_low, τ_high) of all tables but Table 6, which has the runs of the proposed method with any pair.
+    """Tables 4 to 6. `main` is (τ_low, τ_high) of all tables but Table 6, which has the runs of the proposed method
+    with any pair.
 
     A run can have the paper's setting with any file of ImageNet's weights, and with any `split_by`: "image" is the
     paper's protocol; one that keeps lesions apart makes the task harder and so flatters nobody. The tables say which.

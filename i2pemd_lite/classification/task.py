@@ -63,9 +63,9 @@ def predict(run, images=None, out="out/skin.csv", page=False):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
     images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them (one whose name is in several folders
-    is named by its path), or a folder, `Dataset` or `Prepared`
-    whose unlabelled test images are meant; None: those of the run's own data. page: beside it, write NAME.html, which
-    shows each image with its scores and its nearest prototype.
+    is named by its path), or a folder, `Dataset` or `Prepared` whose unlabelled test images are meant; None: those of
+    the run's own data. page: beside it, write NAME.html, which shows each image with its scores and its nearest
+    prototype.
 
     Returns the path of the table, or with a page the list of both; each is written whole or not at all. An image that
     cannot be used does not stop the others; all such are reported at the end as a `BadInput`, whose attribute `written`

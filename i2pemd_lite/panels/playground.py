@@ -284,8 +284,9 @@ class Playground(Panel):
 
     def refresh(self):
         """As every panel; the list and the line say the state."""
-        super().refresh()
-        self.named.value, self.line.value = called(self.state), written(self.state)
+        with self.named.hold_sync(), self.line.hold_sync():
+            self.named.value, self.line.value = called(self.state), written(self.state)
+            super().refresh()
 
     def _changed(self, change):
         film = change["owner"] is self.controls["picture"]

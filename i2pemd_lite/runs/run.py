@@ -94,8 +94,8 @@ class Run:
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
-    `for step in run` goes on where the run stands; not asking for the next step pauses it. After a kill, `Run.load` (by
-    the task's `resume`) goes on from the last checkpoint.
+    `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
+    with other settings, `save()` writes a checkpoint, `Run.load` (by the task's `resume`) goes on after a kill.
 
     An interrupt waits until the step, its evaluation and its checkpoint are done. What stops them all the same, such as
     a second interrupt or a full memory, leaves a run that refuses to go on: its folder, resumed, does. What could not

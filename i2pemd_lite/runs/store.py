@@ -133,12 +133,12 @@ class Writer:
         """Raise `BadInput` where not this run's last checkpoint lies in the folder."""
         path, mark = folder / "checkpoint.safetensors", None
         found = "none; put the folder back where it was, or go on elsewhere by run.fork(FOLDER)"
+        if path.exists() and self.marks[0] is None:
+            raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
         if path.exists():
             about, _ = read_checkpoint(folder, tensors=False)
             mark, found = about["mark"], f"one of step {about['number']} that somebody else wrote; resume that one"
         if mark not in self.marks:
-            if self.marks[0] is None:
-                raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
             raise BadInput(f"{path}: expected the last checkpoint of this run, found {found}")
         self.marks = (mark,)
 

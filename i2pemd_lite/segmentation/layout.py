@@ -264,6 +264,8 @@ def dicom_files(folder, echo=None):
 def dicom_kind(path):
     """What a file is of: (modality, series, name) of a slice of CT or MR, else in words what it is. The series is its
     UID, or ""; the name its number and description, or the UID.
+
+    Raises `BadInput` where it seems to be DICOM, by its name or its beginning, and cannot be read.
     """
     if path.suffix.lower() != ".dcm":
         if found := unlike_file(path):

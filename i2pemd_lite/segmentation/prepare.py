@@ -89,12 +89,13 @@ class Geometry:
 
 NEEDS = {
     "spacing": ("3 lengths from 0.05 to 1000 mm", lambda mm: len(mm) == 3 and all(0.05 <= n <= 1000 for n in mm)),
-    "size": ("2 whole numbers of voxels", lambda size: len(size) == 2 and all(n > 0 and n % 1 == 0 for n in size)),
+    "size": ("2 whole numbers of voxels above 0",
+             lambda size: len(size) == 2 and all(n > 0 and n % 1 == 0 for n in size)),
     "min_depth": ("a whole number of slices above 0", lambda depth: depth > 0 and depth % 1 == 0),
     "crop": ("'z', 'organs' or 'none'", ("z", "organs", "none").__contains__),
     "normalise": ("'volume' or 'modality'", ("volume", "modality").__contains__),
     "ct_window": ("(low, high) with low < high, or None",
-                  lambda hu: hu is None or len(hu) == 2 and -math.inf <= hu[0] < hu[1]),
+                  lambda hu: hu is None or len(hu) == 2 and -1e9 < hu[0] < hu[1] < 1e9),
     "mr_clip": ("a quantile above 0.5 up to 1, or None", lambda clip: clip is None or 0.5 < clip <= 1),
 }  # fmt: skip
 

@@ -209,7 +209,8 @@ class Tables:
         """The `Tables` of finished runs, whoever trained them, in some folders; `data`: theirs, where they moved.
 
         Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
-        than its last step, or lack what the tables need. `BadInput` lists those that are unfinished, too.
+        than its last step, or lack what the tables need. `BadInput` lists each run that is unfinished, on other data,
+        there twice, or of other settings than its row.
         """
         results, prepared, problems = [], {}, Problems("the folders of runs")
         for place in map(Path, folders):

@@ -171,7 +171,7 @@ def contents(places):
         found, by_seeds = rows(f"{folder}/table{1 if folder.startswith('segmentation') else 4}"), {}
         for each in found:
             by_seeds.setdefault(each["seeds"], []).append(NAMES[each["method"]])
-        said = (f"{n} {'seed' if n == 1 else 'seeds'}: {', '.join(names)}" for n, names in sorted(by_seeds.items())[::-1])
+        said = (f"{n} seed{'s' * (n > 1)}: {', '.join(by_seeds[n])}" for n in sorted(by_seeds, reverse=True))
         steps = max(each["steps"] for each in rows(f"{folder}/runs"))
         body.append([f"[{folder}]({folder}/tables.md)", words, f"{steps:,}", "; ".join(said)])
     return table(["tables", "network and images", "steps", "rows"], body)

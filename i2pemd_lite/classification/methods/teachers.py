@@ -16,7 +16,7 @@ def mean_teacher(learner, t):
 
     L_c is the mean over the classes, with the weight, the decay and the evaluated network of their PyTorch code for
     CIFAR-10, where the labelled losses are summed and divided by the whole batch: beside their mean, 100 counts 400
-    with 12 of 48 labelled.
+    with 12 of 48 labelled. Not taken from there: a second head for L_c, tied to the first.
     """
     s = learner.settings
     L_s, p, p_teacher, _, _ = _student_and_teacher(learner, t)
@@ -26,7 +26,9 @@ def mean_teacher(learner, t):
 
 
 def src_mt(learner, t):
-    """L = L_s + w(t) (L_c + L_src): and the batch's relations shall be the teacher's (Liu et al., arXiv:2005.07377)."""
+    """L = L_s + w(t) (L_c + L_src): and the batch's relations shall be the teacher's (Liu et al., arXiv:2005.07377).
+    Its authors' code has loss="srcmt" and weight_decay=5e-4, takes w_k from all images, and the features after dropout;
+    here w_k comes from the labelled images, and the features are those of every method."""
     L_s, p, p_teacher, A, A_teacher = _student_and_teacher(learner, t)
     L_c, L_src = consistency(p, p_teacher, learner.class_weights), relation(A, A_teacher)
     w = learner.ramped(learner.settings.src_weight, t)

@@ -113,7 +113,7 @@ def _data():
     try:
         from i2pemd_lite.classification.data import holds_images
         from i2pemd_lite.segmentation.data import holds_scans
-    except ImportError:  # of a package, which another line names
+    except (ImportError, OSError):  # of a package, which another line names
         return f"a folder {folder.name}", ""
     found = [what for what, holds in (("scans", holds_scans), ("images", holds_images)) if holds(folder)]
     if not found:

@@ -111,7 +111,7 @@ class Panel(widgets.VBox):
         if unknown := values.keys() - before.keys():
             raise BadInput(f"{self.title}: expected controls among {sorted(before)}, found {sorted(unknown)}")
         self._quiet = True
-        with ExitStack() as held:  # the page hears of the picture first: no frame is lost on what lies beside it
+        with ExitStack() as held:  # the page hears of the picture before the controls: no frame is lost on these
             for name in values:
                 held.enter_context(self.controls[name].hold_sync())
             try:

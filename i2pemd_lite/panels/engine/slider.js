@@ -38,7 +38,11 @@ function render({ model, el }) {
   }
   said.addEventListener("input", () => (typing = true));
   said.addEventListener("change", type);
-  said.addEventListener("blur", () => (typing = false));
+  said.addEventListener("blur", () => {
+    if (!typing) return;
+    typing = false;
+    show();
+  });
   said.addEventListener("keydown", (event) => event.key === "Enter" && type());
 
   if (model.get("plays")) {
