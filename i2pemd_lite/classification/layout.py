@@ -67,7 +67,7 @@ class Pictures:
         where it is damaged, has more than 8 bits a channel or over 2^25 pixels. size: a JPEG may be decoded, faster, at
         a fraction of its size that is still at least `size` px wide and high. large: None is given in place of an image
         that takes much memory, unless this is so."""
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
 
         path, what = self.names[name], "a whole 8-bit JPEG or PNG"
         with parsing(path, what, "copy or download it again, or save it as JPEG or PNG"):
@@ -76,16 +76,18 @@ class Pictures:
             data = content(path, what, starts=(b"\xff\xd8", b"\x89PNG"))
             try:
                 image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
-            except Image.DecompressionBombError:
-                raise BadInput(f"{path}: expected at most {PIXELS:,} pixels, found far more; make it smaller") from None
-            if image.format == "PNG":
-                image.verify()  # decoding does not look at every checksum
-                image = Image.open(io.BytesIO(data), formats=["PNG"])
-            elif not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-                raise ValueError("a truncated image, of which the end is missing")  # zeros there decode as grey
-            if math.prod(image.size) > PIXELS:
-                found = f"{image.width} x {image.height}; make it smaller"
-                raise BadInput(f"{path}: expected at most {PIXELS:,} pixels, found {found}")
+                if image.format == "PNG":
+                    image.verify()  # decoding does not look at every checksum
+                    image = Image.open(io.BytesIO(data), formats=["PNG"])
+                elif not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+                    raise ValueError("a truncated image, of which the end is missing")  # zeros there decode as grey
+            except UnidentifiedImageError:
+                raise ValueError("another format") from None
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+                image = None
+            if image is None or math.prod(image.size) > PIXELS:
+                found = f"{image.width} x {image.height}" if image else "far more"
+                raise BadInput(f"{path}: expected at most {PIXELS:,} pixels, found {found}; make the image smaller")
             if size:
                 image.draft("RGB", (size, size))
             if not large and math.prod(image.size) > 2**22:

@@ -173,8 +173,8 @@ def contents(places):
             by_seeds.setdefault(each["seeds"], []).append(NAMES[each["method"]])
         said = (f"{n} seed{'s' * (n > 1)}: {', '.join(by_seeds[n])}" for n in sorted(by_seeds, reverse=True))
         steps = max(each["steps"] for each in rows(f"{folder}/runs"))
-        body.append([f"[{folder}]({folder}/tables.md)", words, f"{steps:,}", "; ".join(said)])
-    return table(["tables", "network and images", "steps", "rows"], body)
+        body.append(f"- [{folder}]({folder}/tables.md), {words}, {steps:,} steps; {'; '.join(said)}.")
+    return "\n".join(body)
 
 
 def organs(folder="segmentation"):
