@@ -312,7 +312,7 @@ TABLE = {
 }  # fmt: skip
 
 OTHERWISE = {
-    "check_labels", "at_least_float32", "without_autocast", "numbers",  # no numbers of their own
+    "check_labels", "at_least_float32", "without_autocast", "numbers", "alone",  # no numbers of their own
     "uncertainty_threshold", "ramp", "decay",  # of Python numbers alone
     "mixture", "frozen_norms",  # draws; a state of a network
 }  # fmt: skip

@@ -440,7 +440,7 @@ def test_folders_that_cannot_be_used_are_named(run, tmp_path, monkeypatch):
     for images in ("empty", "nowhere", "file"):
         with pytest.raises(BadInput, match=f"{images}: expected a folder with NIfTI files"):
             predict(images)
-    with pytest.raises(BadInput, match="pipe: expected a folder with NIfTI files .* found a pipe; check"):
+    with pytest.raises(BadInput, match="pipe: expected a folder with NIfTI files .* found a pipe; give"):
         predict("pipe")
     with pytest.raises(BadInput, match="found not used, as it is a zip that is not unpacked"):
         predict("zip")
