@@ -195,10 +195,12 @@ def gpu(words):
 
 
 def numbers(text):
+    """(0, 1) from "0,1"; argparse names a word that is none by this function's name."""
     return tuple(int(word) for word in text.split(","))
 
 
 def pairs(text):
+    """((0.6, 0.7),) from "0.6-0.7", () from "none"."""
     return tuple(tuple(float(word) for word in pair.split("-")) for pair in text.split(",") if text != "none")
 
 

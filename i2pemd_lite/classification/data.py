@@ -71,7 +71,8 @@ def load(folder=None, images=1500):
     `<stem>_GroundTruth.csv`, and where there are such `<stem>_LesionGroupings.csv` (image,lesion_id), `split.csv`
     (image,split) and `ISIC2018_Task3_Test_Input`, images without labels. A table may lie in a folder or zip of its
     stem, and names images with or without the ending of their files. The largest of several npz files is taken.
-    Returns a `Dataset`; a `BadInput` lists everything that does not fit.
+    Returns a `Dataset`. Raises `BadInput` that lists everything that does not fit, such as an image that a table has
+    twice, or a lesion whose images `split.csv` has in several parts.
 
     Example
     -------

@@ -286,7 +286,8 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
     none is in two parts, "image" draws images as the paper does, which leaks lesions from training into test. None: the
     first of the three that the data allow. labelled: share of the training images that keep their labels, drawn at
     random; the others are the unlabelled ones. stratified: draw from each class apart, at least one labelled image
-    each. test, val: shares of all images, not used by "file". Returns `Split`; in it each class has a labelled image.
+    each. test, val: shares of all images, not used by "file". Returns `Split`.
+    Raises `BadInput`, also when a class has no labelled image.
     """
     by = by or ("file" if prepared.parts else "lesion" if prepared.lesions else "image")
     if not 0 < labelled <= 1 or min(test, val) < 0 or test + val >= 1:

@@ -133,9 +133,9 @@ class Writer:
         """Raise `BadInput` where not this run's last checkpoint lies in the folder."""
         path, mark = folder / "checkpoint.safetensors", None
         found = "none; put the folder back where it was, or go on elsewhere by run.fork(FOLDER)"
-        if path.exists() and self.marks[0] is None:
-            raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
         if path.exists():
+            if self.marks[0] is None:
+                raise BadInput(f"{folder}: holds a run already; resume it, or choose another folder")
             about, _ = read_checkpoint(folder, tensors=False)
             mark, found = about["mark"], f"one of step {about['number']} that somebody else wrote; resume that one"
         if mark not in self.marks:

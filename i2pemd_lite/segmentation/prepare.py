@@ -154,7 +154,7 @@ class Prepared(Unchanging):
         """Write the labelled cases as one compact file, whole or not at all -> what was written, in words.
 
         Of each volume the nearest of 256 grey levels is kept, lo + scale level, so that it stays within half a level of
-        what it was; all else is kept as it is. Nothing is written above `limit` MiB.
+        what it was; all else is kept as it is. Raises `BadInput` above `limit` MiB; nothing is written then.
         """
         parts, notes = {}, {"name": self.name, "geometry": asdict(self.geometry), "moments": self.moments, "cases": []}
         for case in self.labelled:

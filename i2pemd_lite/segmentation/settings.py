@@ -99,7 +99,7 @@ class SegmentationSettings(Settings):
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
 
     def least_memory(self):
-        """As of all settings; of a batch what convolutions and normalisations of full resolution keep, in two bytes."""
+        """Bytes that a training needs in any case; of a batch what full resolution keeps, in two bytes each."""
         voxels = 2 * self.batch * self.patch_depth * self.size[0] * self.size[1]
         weights = self.width * (8000 * self.width + 54 * self.dim)
         return 16 * weights + 2 * voxels * (18 * self.width + 2 * self.dim)
