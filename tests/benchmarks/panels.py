@@ -14,6 +14,9 @@ the picture that the lesson shows.
 
 A mouse's event waits for the next frame, of which there are 60 a second. So even a page that holds one slider and one
 number needs 12 to 15 ms, and 16 at the 95th percentile. Through a kernel the picture comes one or two frames later.
+
+Momentum α and the learning rate of the playground change nothing in the first picture, which is the untrained
+network's: where it was shown already, the film's second one counts.
 """
 
 import base64
