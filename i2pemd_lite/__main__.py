@@ -157,8 +157,9 @@ def predict(chosen):
     run = task.resume(chosen.run, chosen.data)
     if run.number < len(run):
         print(f"{chosen.run}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
-    options = {name: value for name in ("out", "modality", "seg", "page") if (value := getattr(chosen, name))}
-    for name, owner in (("modality", "segmentation"), ("seg", "segmentation"), ("page", "classification")):
+    owners = dict.fromkeys(("modality", "seg"), "segmentation") | dict.fromkeys(("page", "mirrored"), "classification")
+    options = {name: value for name in ("out", *owners) if (value := getattr(chosen, name))}
+    for name, owner in owners.items():
         if name in options and task.TASK.name != owner:
             raise BadInput(f"--{name}: expected with a run of {owner} only, found {task.TASK.name}; leave it out")
     try:
@@ -272,6 +273,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
         "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
         "--page": {"action": "store_true", "help": "write a page, too, that shows each image and its scores"},
+        "--mirrored": {"action": "store_true", "help": "average the scores of an image and of its mirror images"},
         "--out": {"type": Path, "help": "folder of maps, or table of scores; default: out/segmentation, out/skin.csv"},
     },
     tables: {

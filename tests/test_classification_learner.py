@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
@@ -186,6 +187,19 @@ def test_a_plain_folder_of_images_can_be_predicted(trained, tmp_path):
         PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.jpg")
     path = classification.predict(trained, tmp_path / "images", tmp_path / "scores.csv")
     assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["image", "a", "b"]
+
+
+def test_mirror_images_are_answered_together_whichever_side_is_up(trained, tmp_path):
+    place = tmp_path / "in"
+    place.mkdir()
+    shot = PIL.Image.effect_noise((40, 40), 90).convert("RGB")
+    for name, image in (("a", shot), ("b", PIL.ImageOps.mirror(shot)), ("c", PIL.ImageOps.flip(shot))):
+        image.save(place / f"{name}.png")
+    written = [classification.predict(trained, place, tmp_path / f"{n}.csv", mirrored=n) for n in (False, True)]
+    once, four = (np.loadtxt(file, delimiter=",", skiprows=1, usecols=range(1, 8)) for file in written)
+    assert abs(once[0] - once[1]).max() > 1e-4
+    for row in four:
+        assert row == pytest.approx(four[0], abs=1e-6) and row.sum() == pytest.approx(1, abs=1e-6)
 
 
 def test_a_page_shows_each_image_with_its_scores_and_its_nearest_prototype(trained, data, tmp_path):

@@ -59,13 +59,14 @@ def _unlabelled(images):
 
 
 @told()
-def predict(run, images=None, out="out/skin.csv", page=False):
+def predict(run, images=None, out="out/skin.csv", page=False, mirrored=False):
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
     images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them (one whose name is in several folders
     is named by its path), or a folder, `Dataset` or `Prepared` whose unlabelled test images are meant; None: those of
     the run's own data. page: beside it, write NAME.html, which shows each image with its scores and its nearest
-    prototype.
+    prototype. mirrored: answer by the mean over the image and its three mirror images, as a lesion has no upper side;
+    that takes four times as long.
 
     Returns the path of the table, or with a page the list of both; each is written whole or not at all. An image that
     cannot be used does not stop the others; all such are reported at the end as a `BadInput`, whose attribute `written`
@@ -85,7 +86,9 @@ def predict(run, images=None, out="out/skin.csv", page=False):
         problems.raise_if_any()
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
-        scores, apart = run.learner.answers(torch.arange(len(data.test_ids)), data.test_images).numpy()
+        members, sides = torch.arange(len(data.test_ids)), [(), (2,), (3,), (2, 3)] if mirrored else [()]
+        answers = [run.learner.answers(members, data.test_images.flip(axes)) for axes in sides]
+        scores, apart = torch.stack(answers).mean(0).numpy()
     save_scores(out, data.test_ids, scores)
     written = [Path(out)]
     if page:

@@ -32,6 +32,8 @@ from pathlib import Path
 
 import numpy as np
 
+from i2pemd_lite.course.publish import pages
+
 sys.path.append(str(Path(__file__).parent.parent))
 from browser import lab as learner  # noqa: E402
 
@@ -46,21 +48,21 @@ def panel_rows(quick):
         print(f"no table of panels: {why}")
         return []
     lessons = sorted(path.stem for path in (learner.ROOT / "notebooks").glob("*.ipynb"))
-    rows = []
+    rows, steps = [], 4 if quick else STEPS
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         cache = os.environ.get("I2PEMD_CACHE", str(Path(folder) / "cache"))
         with learner.Lab(Path(folder) / "lab", I2PEMD_CACHE=cache) as lab:
             for lesson in lessons[:1] if quick else lessons:
                 try:
                     with learner.Browser(height=1100) as browser:
-                        seen = in_browser(browser, lab, lesson, 4 if quick else STEPS)
+                        seen = in_browser(browser, lab, lesson, steps)
                     alone = in_kernel(lab.folder / "notebooks" / f"{lesson}.ipynb", lab.environment)
                 except Exception as error:  # the half hour of the other lessons is not lost with it
                     print(f"{lesson}: {error}", file=sys.stderr)
                     rows.append(row(lesson, 0, "whole lesson", "-", "-", [], {}) | {"above": "not measured"})
                     continue
                 rows += [row(lesson, number, *where, times, alone) for (number, *where), times in seen.items()]
-                rows += [row(lesson, None, *where, times, {}) for where, times in on_page(lesson, Path(folder))]
+                rows += [row(lesson, None, *where, times, {}) for where, times in on_page(lesson, Path(folder), steps)]
     return rows
 
 
@@ -105,19 +107,21 @@ def in_browser(browser, lab, name, steps):
     return found
 
 
-def on_page(name, folder):
+def on_page(name, folder, steps):
     """((title, label, "page"), milliseconds) of the first slider of each panel on the page of a lesson."""
-    made = [sys.executable, "-m", "i2pemd_lite", "lessons", name[:2], "--out", str(folder / "pages")]
-    subprocess.run(made, env=os.environ | {"I2PEMD_PROFILE": "ci"}, cwd=learner.ROOT, check=True, capture_output=True)
+    os.environ["I2PEMD_PROFILE"] = "ci"
+    path = learner.ROOT / "notebooks" / f"{name}.ipynb"
+    (written,) = pages.write_each(folder / "pages", [path], pages.lesson, "page", say=lambda _: None)
     with learner.Browser(height=1100) as browser:
         page, known = browser.page(), set()
-        page.goto((folder / "pages" / f"{name}.html").as_uri())
+        page.goto(written.as_uri())
         page.wait_for_function("!document.querySelector('.i2pemd-moves:not(.i2pemd-moving)')")
         for panel in (learner.Panel(page, box) for box in page.locator(MOVES).all()):
             label = next((each for each in panel.sliders if panel.slider(each).locator(learner.RANGE).count()), None)
             if label and (where := (panel.title, label, "page")) not in known:
                 known.add(where)
-                yield where, timed_steps(page, panel, label, "mouse", STEPS)
+                yield where, timed_steps(page, panel, label, "mouse", steps)
+        page.close()
 
 
 def timed_steps(page, panel, label, way, steps):
