@@ -56,27 +56,27 @@ def _cheaper_elsewhere(p, G):
 EXERCISES = {}
 
 EXERCISES["00a"] = Exercise("A cost as a sum of products", minutes=4, kind="fill in", takes="p, k, G", hints=(
-    "By hand it was: mass times price, for one class after the other. What are the two in the language of p and G?",
-    "The mass of class i is `p[i]`. Its price stands in row i of G, in the column of the label.",
-    "`p[i]` times `G[i, k]` is one part; the loop collects the parts.",
+    "By hand, you multiplied mass by price, for one class after the other. How do you write these two with p and G?",
+    "The mass of class i is `p[i]`. Its price is in row i of G, in the column of the label.",
+    "`p[i]` times `G[i, k]` is one part of the sum. The loop adds up the parts.",
 ), inputs=lambda random: (
     p := torch.tensor(histogram(random, random.integers(3, 8))), int(random.integers(len(p))),
     random_ground(random, len(p)),
 ), oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver", mistakes={
-    "That is 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.":
+    "You computed 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.":
         lambda p, k, G: 1 - p[k],
-    "Those are the prices without the masses: a price has to be multiplied by what is carried.":
+    "You added the prices without the masses. Multiply each price by the mass that is carried.":
         lambda p, k, G: G[:, k].sum(),
-    "That is the cost against the class before. Python counts from 0, so the label k has the column k.":
+    "That is the cost against the class before k. Python counts from 0, so label k has column k.":
         lambda p, k, G: p @ G[:, k - 1],
-    "That is 0, always: nothing was added, or only what stays. Mass moves from class i to k.":
+    "That is always 0. You added nothing, or only the mass that stays. Mass moves from class i to class k.":
         lambda p, k, G: p @ G.diagonal(),
 })
 
 EXERCISES["00b"] = Exercise("The cheapest doubt", minutes=7, kind="write", takes="G, k, share", hints=(
-    "All that is not on class k has to go somewhere. To which class is the way from there the cheapest?",
-    "Column k of G holds the prices. Which is the smallest, when class k itself does not count?",
-    "Give class k its share, and all the rest to the one class with the smallest price in column k, k left out.",
+    "The mass that is not on class k has to be on other classes. From which one is the way to class k the cheapest?",
+    "Column k of G holds the prices. Which price is the smallest, if you leave out class k itself?",
+    "Give class k its share. Give all the rest to the class with the smallest price in column k, leaving out k.",
 ), inputs=lambda random: (
     G := random_ground(random, random.integers(3, 8)), int(random.integers(len(G))), round(random.uniform(0.1, 0.9), 2),
 ), against="a linear program of SciPy", properties={
@@ -85,29 +85,29 @@ EXERCISES["00b"] = Exercise("The cheapest doubt", minutes=7, kind="write", takes
     "no prediction with this share of class k costs less against label k":
         lambda p, G, k, share: p @ G[:, k].numpy() < _cheapest_by_scipy(G, k, share) + 1e-6,
 }, mistakes={
-    "The rest is spread over all other classes. Some of them are nearer to class k than others.": _rest_evenly,
-    "The rest is on the class farthest from k: that is the dearest prediction of all.":
+    "You spread the rest over all other classes. Some of them are nearer to class k than others.": _rest_evenly,
+    "You put the rest on the class farthest from k. That is the most expensive prediction of all.":
         lambda G, k, share: _split(G, k, share, G[:, k].argmax()),
-    "The smallest price of column k is the 0 of class k itself, so all mass came to lie there. Leave k out.":
+    "The smallest price in column k is the 0 of class k itself, so all mass ended up there. Leave k out.":
         lambda G, k, share: _split(G, k, share, k),
-    "That class is near to all the others on average. Only its price to class k counts.":
+    "You chose the class that is nearest to all others on average. Only the price to class k counts.":
         lambda G, k, share: _split(G, k, share, min({*range(len(G))} - {k}, key=lambda i: G[i].sum())),
 })
 
 EXERCISES["00c"] = Exercise("Most probable, and yet not the cheapest", minutes=10, kind="open", takes="G", hints=(
-    "The more certain a prediction is, the less the other classes matter. How undecided can it be?",
-    "When all classes are equally probable, the costs are the column sums of G (divided by K). Which is smallest?",
+    "The more certain a prediction is, the less the other classes matter. How undecided can a prediction be?",
+    "If all K classes are equally probable, the costs are the column sums of G, divided by K. Which is smallest?",
     "Start with equal shares, and give a little more to the class that is farthest from all others.",
 ), inputs=_uneven_ground, against="POT's exact solver", properties={
     "p has one share for each class, none below 0, and they add up to 1": _is_prediction,
     "one class is the most probable, by more than 0.000001": lambda p, G: np.ptp(np.sort(p)[-2:]) > 1e-6,
-    "against another label than the most probable class the cost is lower": _cheaper_elsewhere,
+    "the cost against some label is lower than against the most probable class": _cheaper_elsewhere,
 }, mistakes={
-    "All classes are equally probable here, so that none is the most probable one.":
+    "All classes are equally probable here, so no class is the most probable one.":
         lambda G: torch.full_like(G[0], 1 / len(G)),
-    "This prediction is certain of one class. Then its own label costs nothing, and none is cheaper.":
+    "This prediction is certain of one class. Then the cost against this class is 0, and no other is cheaper.":
         lambda G: torch.eye(len(G))[G.sum(0).argmax()],
-    "The most probable class is the one in the middle of the others. It is the cheapest label too.":
+    "Your most probable class is the one in the middle of the others. It is also the cheapest label.":
         lambda G: _leaning(G, G.sum(0).argmin()),
 })
 # fmt: on
@@ -134,8 +134,8 @@ def _closed(state):
     if any(missing.values()):
         return False, " ".join(words for words, missed in missing.items() if missed)
     mine, joint = (_ends(state | {"norm": norm}, "mmd") for norm in ("separate", "joint"))
-    said = f"The MMD is {mine.mean():.2f} on average, and {joint.mean():.2f} with both normalised together"
-    return bool(mine.mean() <= joint.mean() / 2), f"{said}: {100 * mine.mean() / joint.mean():.0f} % of it."
+    said = f"The MMD is {mine.mean():.2f} on average. With both normalised together it is {joint.mean():.2f}"
+    return bool(mine.mean() <= joint.mean() / 2), f"{said}. Yours is {100 * mine.mean() / joint.mean():.0f} % of that."
 
 
 def _hurts(state):
@@ -150,7 +150,7 @@ def _helps(state):
     if _without(state):
         return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
     if playground.called(state) != playground.OWN:
-        return False, "These settings are in the list. Find some of your own."
+        return False, "These settings are in the list already. Find some of your own."
     change, _, lower = playground.compared(state, playground.TWIN, "harm", SEEDS)
     said = f"The harm is lower in {lower} of {len(SEEDS)} seeds, and changes by {_signed(100 * change)} % on average."
     return bool(lower >= len(SEEDS) - 1 and change <= -0.05), said
@@ -158,17 +158,17 @@ def _helps(state):
 
 CHALLENGES = {
     "00d": Challenge(
-        "Close the gap by separate normalisation alone. With λ = 0, and MR moved by 0.5 or more, find a state in which "
+        "Close the gap by separate normalisation alone. Set λ to 0, and move MR by 0.5 or more. Find a state in which "
         "the MMD between CT and MR at the end of training is at most half of what it is when both are normalised "
-        "together. The judge trains five seeds of its own and compares the averages.",
+        "together. To check it, five other seeds are trained, and the averages are compared.",
         _closed),
     "00e": Challenge(
-        "Find a state in which I2PEMD hurts: in five seeds of the judge's own, the accuracy at the end of training is "
-        "at least 3 percentage points lower than the twin's, on average. The twin has the same learning rate.",
+        "Find a state in which I2PEMD hurts: on average, the accuracy at the end of training is at least 3 percentage "
+        "points lower than the twin's. To check it, five other seeds are trained. The twin has the same learning rate.",
         _hurts),
     "00f": Challenge(
-        "Find a state of your own in which I2PEMD helps: the harm of the predictions at the end of training is lower "
-        "than the twin's in at least four of five seeds of the judge's own, and on average by 5 % or more. The twin "
-        "has the same learning rate.",
+        "Find a state of your own in which I2PEMD helps. To check it, five other seeds are trained. At the end of "
+        "training, the harm of the predictions must be lower than the twin's in at least four of them, and by 5 % or "
+        "more on average. The twin has the same learning rate.",
         _helps),
 }  # fmt: skip

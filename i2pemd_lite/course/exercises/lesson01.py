@@ -58,60 +58,60 @@ def _unequal_by_pot(p, q, g):
 EXERCISES = {}
 
 EXERCISES["01a"] = Exercise("Is this plan allowed?", minutes=6, kind="fill in", takes="x, p, q", hints=(
-    "The rows are done. What else did we ask of a plan, and what can sand never be?",
-    "Sums over axis 0 against q; and the smallest entry of x against 0. Leave room for rounding in both.",
-    "Three things, joined by `and`: rows, columns, and no entry below 0 (say, below -1e-9).",
+    "The rows are done. What else did we ask of a plan? And which amounts of sand are impossible?",
+    "Compare the sums over axis 0 with q, and the smallest entry of x with 0. Leave room for rounding in both.",
+    "Join three conditions by `and`: the rows, the columns, and no entry below 0 (say, below -1e-9).",
 ),  # each flaw in its turn: drawn, one may be missing from all cases
     inputs=tuple(partial(_plan, flaw) for flaw in ("none", "row", "column", "sign", "less", "more")),
     oracle=_allowed_by_fractions, against="sums in exact fractions", mistakes={
-    "Rows and columns are right, but an entry may be below 0 here: nobody can send less than nothing.":
+    "You test the rows and the columns, but an entry may still be below 0. Nobody can send less than nothing.":
         lambda x, p, q: np.abs(x.sum(1) - p).max() < 1e-9 and np.abs(x.sum(0) - q).max() < 1e-9,
-    "What reaches the consumers is not looked at: columns have to be compared with q.":
+    "You do not test what reaches the consumers. Compare the column sums with q.":
         lambda x, p, q: np.abs(x.sum(1) - p).max() < 1e-9 and x.min() >= -1e-9,
-    "What leaves the suppliers is not looked at: rows have to be compared with p.":
+    "You do not test what leaves the suppliers. Compare the row sums with p.":
         lambda x, p, q: np.abs(x.sum(0) - q).max() < 1e-9 and x.min() >= -1e-9,
-    "Sums of decimal numbers are rarely equal to the last bit. Ask for a small difference, not for ==.":
+    "Sums of decimal numbers are rarely equal to the last bit. Ask for a small difference instead of ==.":
         lambda x, p, q: (x.sum(1) == p).all() and (x.sum(0) == q).all() and (x >= 0).all(),
-    "A plan that sends too little passes here. Each supplier has to send all that it has.":
+    "Your test accepts a plan that sends too little. Each supplier has to send all that it has.":
         lambda x, p, q: (x.sum(1) - p).max() < 1e-9 and (x.sum(0) - q).max() < 1e-9 and (x.min() >= -1e-9),
 })
 
 EXERCISES["01b"] = Exercise("The plan against one bin", minutes=5, kind="write", takes="p, k", hints=(
-    "How much freedom is left, when only one consumer wants anything?",
-    "Every supplier sends all it has to consumer k. Which row or column of the table is that?",
-    "A table of zeros, with p in column k.",
+    "Only one consumer wants anything. How much freedom is left?",
+    "Every supplier sends all that it has to consumer k. Which row or column of the table is that?",
+    "Make a table of zeros, and put p into column k.",
 ), inputs=lambda random: (p := histogram(random, random.integers(2, 8)), int(random.integers(len(p)))),
     oracle=lambda p, k: ot.emd(p, np.eye(len(p))[k], np.ones((len(p), len(p)))),  # at any prices
     against="POT's exact solver", properties={
     "each supplier sends what it has": lambda x, p, k: np.abs(x.sum(1) - p).max() < 1e-6,
     "everything reaches bin k": lambda x, p, k: abs(x[:, k].sum() - 1) < 1e-6,
 }, mistakes={
-    "That is the transpose: row k would be the sand that supplier k sends. Columns are consumers.":
+    "Your table is transposed. Row k is the sand that supplier k sends. The columns are the consumers.":
         lambda p, k: _filled(p, k, p),
     "Here all sand stays where it is. But only bin k wants any.": lambda p, k: np.diag(p),
     "Everything leaves supplier k here. But each supplier has to send what it has.": lambda p, k: _filled(p, (k, k), 1),
-    "That is the careless plan for equal demands. Here the whole demand sits in bin k.":
+    "That is the careless plan for equal demands. Here the whole demand is in bin k.":
         lambda p, k: np.outer(p, np.ones(len(p)) / len(p)),
 })
 
 EXERCISES["01c"] = Exercise("Unequal masses", minutes=8, kind="write", takes="p, q, g", hints=(
-    "How much sand can flow at all, when one side has more than the other?",
-    "`transport.linear_program(p, q, g, flow=...)` gives the cost first. Eq. 2 is the cost of one unit of flow.",
-    "The flow is the smaller of the two sums; solve with it, take the cost, and divide it by the flow.",
+    "One side has more than the other. How much sand can flow at most?",
+    "`transport.linear_program(p, q, g, flow=...)` gives the cost of all flow. Eq. 2 is the cost per unit of flow.",
+    "The flow is the smaller of the two sums. Solve with this flow, take the cost, and divide it by the flow.",
 ), inputs=_unequal, oracle=_unequal_by_pot, against="POT with an extra bin", mistakes={
     "That is the cost, Eq. 1. Eq. 2 divides it by the flow.":
         lambda p, q, g: _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()),
-    "Divided by the larger mass. Eq. 2 divides by what is really carried.":
+    "You divided by the larger mass. Eq. 2 divides by what is really carried.":
         lambda p, q, g: _unequal_by_pot(p, q, g) * min(p.sum(), q.sum()) / max(p.sum(), q.sum()),
-    "Both sides are scaled to 1 here, so that everything has to move. In Eq. 1 a surplus may stay where it is.":
+    "You scaled both sides to 1, so everything has to move. In Eq. 1, a surplus may stay where it is.":
         lambda p, q, g: ot.emd2(p / p.sum(), q / q.sum(), g),
 })
 
 EXERCISES["01d"] = Exercise("Prices that hide a careless plan", minutes=12, kind="open", takes="p, q", hints=(
-    "The careless plan uses every road. By the dual bound it is best when the haulier earns the full price on each "
-    "of them.",
-    "So every price has to be made of two parts: one that belongs to the supplier, one that belongs to the consumer.",
-    "The haulier earns the full price everywhere if every price is a fee for picking up plus one for delivering. "
+    "The careless plan uses every road. By the dual bound, it is the cheapest if the transport company charges the "
+    "full price on every road.",
+    "So each price has to be made of two parts: one that belongs to the supplier, one that belongs to the consumer.",
+    "The company charges the full price everywhere if each price is a fee for picking up plus a fee for delivering. "
     "How many plans are then the cheapest?",
 ), inputs=lambda random: tuple(histogram(random, n) for n in random.integers(3, 7, size=2)),
     against="POT's exact solver", properties={
@@ -122,12 +122,12 @@ EXERCISES["01d"] = Exercise("Prices that hide a careless plan", minutes=12, kind
     "the careless plan costs no more than the cheapest one":
         lambda g, p, q: (np.outer(p, q) * g).sum() < ot.emd2(p, q, g) + 1e-6,
 }, mistakes={
-    "All roads cost the same here. Then every plan is as good, but the exercise asks for prices that differ.":
+    "All roads cost the same here. Then all plans cost the same, but the exercise asks for prices that differ.":
         lambda p, q: np.ones((len(p), len(q))),
-    "With the distance |i − j|, sand that crosses other sand pays for it. The careless plan crosses.":
+    "With the distance |i − j|, sand that crosses other sand costs more. In the careless plan, sand crosses.":
         lambda p, q: np.fromfunction(lambda i, j: abs(i - j), (len(p), len(q))),
-    "A product makes some roads dear for dear suppliers only. What would a sum do?":
+    "With a product, a consumer raises the price more for expensive suppliers than for others. What would a sum do?":
         lambda p, q: np.fromfunction(lambda i, j: (i + 1) * (j + 1), (len(p), len(q))),
-    "The price depends on the supplier alone. Then every plan costs the same indeed; now let it depend on the "
+    "The price depends on the supplier alone. Then every plan does cost the same. Now let it depend on the "
     "consumer too.": lambda p, q: np.fromfunction(lambda i, j: i, (len(p), len(q))),
 })
