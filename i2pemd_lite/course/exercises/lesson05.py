@@ -59,71 +59,71 @@ EXERCISES = {}
 
 EXERCISES["05a"] = Exercise(
     "Cross-entropy that sees small organs", minutes=8, kind="fill in", takes="logits, labels", hints=(
-    "You need one weight for each class, and then the weight of each voxel's own class.",
-    "`torch.bincount` counts the classes; say how many there are with `minlength`. `w[labels]` has a weight for "
-    "each voxel.",
-    "The weights are one minus the counts divided by the number of voxels; then a mean, with a minus sign.",
+    "You need one weight for each class. Then each voxel gets the weight of its own class.",
+    "`torch.bincount` counts the voxels of each class; with `minlength` you say how many classes there are. "
+    "`w[labels]` has one weight for each voxel.",
+    "A weight is 1 minus the class's share of the voxels. Take the mean of weight times log p, with a minus sign.",
 ), inputs=_voxels, oracle=lambda logits, labels: weighted_ce(softmax(logits.numpy(), 1), labels.numpy()),
     against="scikit-learn's log_loss", gradient=0, mistakes={
     "That is the plain cross-entropy: every voxel counts the same.":
         lambda logits, labels: _ce(logits, labels, torch.ones_like),
-    "That weighs a class by its share, so that large organs count more. The weight is 1 minus the share.":
+    "Your weight is the share of a class, so large organs count more. It should be 1 minus the share.":
         lambda logits, labels: _ce(logits, labels, lambda share: share),
-    "That divides by the sum of the weights, as torch does with `weight=`. Here the sum is divided by N.":
+    "You divide by the sum of the weights, as torch does with `weight=`. Here you divide by N.":
         lambda logits, labels: _ce(logits, labels, lambda share: 1 - share, lambda w: w.sum()),
     "That is the sum over the voxels, not their mean.":
         lambda logits, labels: _ce(logits, labels, lambda share: 1 - share, lambda w: 1),
-    "The sign is turned: log-probabilities are negative, and a loss is what is lost.":
+    "The sign is wrong: log-probabilities are negative, so a loss needs a minus sign.":
         lambda logits, labels: -_ce(logits, labels, lambda share: 1 - share),
 })
 
 EXERCISES["05b"] = Exercise("The map of I2PEMD", minutes=10, kind="write", takes="p, labels, G", hints=(
-    "Eq. 6 is a sum over the classes: the mass on a class times the price of bringing it to the true one.",
-    "`G[labels]` has the shape (H, W, K): for each voxel the prices to its true class. Which axis of p holds the "
-    "classes?",
-    "Bring the classes of p to its last axis with `movedim`, multiply by the prices, and add up over it.",
+    "Eq. 6 is a sum over the classes: the probability of a class times the price of moving it to the true class.",
+    "`G[labels]` has the shape (H, W, K): for each voxel, it has the price from every class to the true one. "
+    "Which axis of p holds the classes?",
+    "Move the classes of p to the last axis with `movedim`. Multiply by the prices, and add up over this axis.",
 ), inputs=_slice, oracle=lambda p, labels, G: transported(p.flatten(1).T, labels.flatten(), G).reshape(labels.shape),
     against="POT, one transport problem for each voxel",
-    properties={"no voxel costs less than nothing": lambda d, p, labels, G: d.min() > -1e-9}, mistakes={
-    "That is 1 − p of the true class: every mistake costs the same, and G plays no part.":
+    properties={"no voxel has a price below 0": lambda d, p, labels, G: d.min() > -1e-9}, mistakes={
+    "That is 1 − p of the true class: every mistake costs the same, and G is not used.":
         lambda p, labels, G: 1 - p.gather(0, labels[None])[0],
-    "That prices only the most probable class. Eq. 6 moves the mass of every class.":
+    "You price only the most probable class. Eq. 6 moves the probability of every class.":
         lambda p, labels, G: G[p.argmax(0), labels],
     "That is the mean over the classes. Eq. 6 is a sum.": lambda p, labels, G: (p.movedim(0, -1) * G[labels]).mean(-1),
-    "That prices all mass as if it went to the most probable class. It goes to the true one.":
+    "You price all probability as if it moved to the most probable class. It moves to the true one.":
         lambda p, labels, G: (p.movedim(0, -1) * G[p.argmax(0)]).sum(-1),
 })
 
 EXERCISES["05c"] = Exercise("What a channel of F costs", minutes=8, kind="write", takes="b, K", hints=(
-    "Three layers know the channel: the convolution that makes it, its normalisation, and the head.",
+    "Three layers have parameters for a channel: the convolution that makes it, its normalisation, and the head.",
     "A kernel has 27 numbers for each channel that it reads. A normalisation has a scale and a shift. The head "
     "reads the channel once for each class.",
-    "Three terms: the kernels read 2b channels; the normalisation is there for CT and for MR; the head has K "
-    "outputs, whose biases do not grow with d.",
+    "Add three terms. The kernels read 2b channels. CT and MR have a normalisation each. The head has K outputs, "
+    "and its biases do not grow with d.",
 ), inputs=lambda random: (int(random.integers(1, 17)), int(random.integers(2, 14))),
     oracle=lambda b, K: (_parameters(b, 24, K) - _parameters(b, 8, K)) / 16,
     against="two networks, whose parameters are counted", mistakes={
-    "The normalisation is separate: CT has a scale and a shift, and MR has too.": lambda b, K: 54 * b + 2 + K,
+    "The normalisation is separate: CT has a scale and a shift, and MR has its own.": lambda b, K: 54 * b + 2 + K,
     "The head's bias belongs to a class, not to a channel: it does not grow with d.": lambda b, K: 54 * b + 5 + K,
-    "The kernels of the last unit reach along z as well: 3 × 3 × 3.": lambda b, K: 18 * b + 4 + K,
+    "The kernels of the last unit also reach along z: they are 3 × 3 × 3.": lambda b, K: 18 * b + 4 + K,
     "The last unit reads 2b channels, not b.": lambda b, K: 27 * b + 4 + K,
 })
 
 EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", minutes=12, kind="open", takes="n", hints=(
-    "DOC counts voxels, HD95 looks at those on the surface only. Which shapes are nearly all surface?",
-    "Take a large organ that is found without a mistake. What could the prediction hold besides, far away?",
-    "The left half of the picture for both; and for the prediction a line of voxels at the right edge.",
+    "DOC counts voxels. HD95 looks only at those on the surface. Which shapes are nearly all surface?",
+    "Take a large organ that the prediction finds without a mistake. What else could it contain, far away?",
+    "Fill the left half in both maps. In the prediction, add a line of voxels at the right edge.",
 ), inputs=lambda random: (int(random.integers(16, 49)),), against="SciPy's erosion and distances", properties={
     "there are two maps of n × n voxels, the truth and the prediction": lambda maps, n: maps.shape == (2, n, n),
-    "the maps hold 0 and 1, and both have an organ":
+    "the maps contain only 0 and 1, and both have an organ":
         lambda maps, n: np.isin(maps, (0, 1)).all() and maps.any((1, 2)).all(),
     "DOC is at least 90": lambda maps, n: 200 * (maps > 0.5).all(0).sum() / (maps > 0.5).sum() >= 90,
-    "HD95 is at least n/4 voxels: more than 5 % of a surface has to lie that far from the other":
+    "HD95 is at least n/4 voxels: more than 5 % of one surface has to be that far from the other":
         lambda maps, n: _hd95(maps) >= n / 4,
 }, mistakes={
-    "A single stray voxel far away moves the largest distance, HD, but it is less than 5 % of the surface: HD95 "
+    "A single voxel far away changes the largest distance, HD. But it is less than 5 % of the surface, so HD95 "
     "does not see it.": lambda n: _block(n, (0, n - 1)),
-    "With the same map twice DOC is 100, and all distances are 0.": _block,
-    "An organ that is missed at one edge: its surface has moved by one voxel only.":
+    "You return the same map twice, so DOC is 100 and all distances are 0.": _block,
+    "The prediction is off at one edge of the organ, so its surface has moved by only one voxel.":
         lambda n: _block(n, (slice(None), n // 2)),
 })
