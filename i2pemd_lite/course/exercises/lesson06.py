@@ -63,63 +63,63 @@ def _evenly(G, T, s):
 EXERCISES = {}
 
 EXERCISES["06a"] = Exercise("Who may teach", minutes=6, kind="fill in", takes="o, G, low, high, T", hints=(
-    "Eq. 17 is an intersection, and Eq. 18 a union. What are these for masks of True and False?",
-    "`&` is the intersection of two masks and `|` their union. Comparisons need brackets around them.",
-    "In words: those above low that are near, together with all those above high.",
+    "Eq. 17 is an intersection, and Eq. 18 is a union. How do you write these for masks of True and False?",
+    "`&` is the intersection of two masks, and `|` is their union. Put each comparison in brackets.",
+    "In words: all images that are above low and near, together with all images above high.",
 ), inputs=tuple(partial(_batch, size) for size in ("one", "some", "all")), oracle=lambda *given: selections(*given)[2],
     against="one transport problem by POT for each image", mistakes={
-    "The union of Eq. 18 is missing: those above high are in, near or not.":
+    "The union of Eq. 18 is missing: images above high are always in, whether they are near or not.":
         _rule(lambda s, near, low, high: (s > low) & near),
-    "The condition on low is missing: somebody near whom the network does not believe is out.":
+    "The condition on low is missing: an image with low confidence is out, even if it is near.":
         _rule(lambda s, near, low, high: near | (s > high)),
-    "That asks nobody about distance: everybody above low is in.": _rule(lambda s, near, low, high: s > low),
-    "That is FixMatch: only those above high.": _rule(lambda s, near, low, high: s > high),
+    "Your rule does not use the distance: it lets in every image above low.": _rule(lambda s, near, low, high: s > low),
+    "That is FixMatch: it lets in only the images above high.": _rule(lambda s, near, low, high: s > high),
 })
 
 EXERCISES["06b"] = Exercise("Why 94 % can mean 81 %", minutes=6, kind="write", takes="top1, K", hints=(
-    "Take 100 images and K questions each: 100 K answers. How many of these are wrong?",
-    "An image that is right has K right answers. One that is wrong has two wrong ones, and K − 2 right ones.",
-    "The share of wrong answers is two for each wrong image, divided by K. The accuracy is the rest.",
+    "Take 100 images and ask K questions about each. That makes 100 K answers. How many of these are wrong?",
+    "A right image has K right answers. A wrong image has two wrong answers and K − 2 right ones.",
+    "Double the share of wrong images and divide it by K: that is the share of wrong answers. Accuracy is the rest.",
 ), inputs=lambda random: (int(random.integers(20, 100)) / 100, int(random.integers(3, 12))), oracle=_questions,
     against="scikit-learn, asked one question for each class", mistakes={
-    "A wrong image is wrong twice: its own class says no, and another one says yes.":
+    "A wrong image gives two wrong answers: no for its own class, and yes for another one.":
         lambda top1, K: 1 - (1 - top1) / K,
-    "That is the share of right images itself. Each image answers K questions.": lambda top1, K: top1,
+    "That is the share of right images. Here accuracy counts answers, K of them for each image.": lambda top1, K: top1,
     "That is the share of wrong answers, not of right ones.": lambda top1, K: 2 * (1 - top1) / K,
     "Divide by the number of classes: each image answers K questions, not one.": lambda top1, K: 1 - 2 * (1 - top1),
 })
 
 EXERCISES["06c"] = Exercise("Is it luck?", minutes=6, kind="write", takes="a, b", hints=(
-    "Start with the differences, image by image. All that follows looks at them only.",
-    "`.std(ddof=1)` divides by n − 1. Without `ddof` numpy divides by n.",
-    "The mean of the differences, divided by their standard deviation over the root of n.",
+    "Start with the differences, image by image. After that you need only these differences.",
+    "`.std(ddof=1)` divides by n − 1. Without `ddof`, NumPy divides by n.",
+    "Divide the standard deviation of the differences by the root of n. Then divide their mean by the result.",
 ), inputs=_answered, oracle=lambda a, b: ttest_rel(a, b).statistic, against="SciPy's ttest_rel", mistakes={
-    "The standard deviation divides by n. Say `ddof=1`.": lambda a, b: _t(a, b, ddof=0),
-    "The root of n is missing: without it more images make the test no sharper.": lambda a, b: _t(a, b, root=False),
-    "That is the test for two samples that have nothing to do with each other. Here both answered the same images: "
-    "take differences first.": lambda a, b: ttest_ind(a, b).statistic,
-    "The sign is turned: Δ is a less b.": lambda a, b: _t(b, a),
+    "Your standard deviation divides by n. Use `ddof=1`.": lambda a, b: _t(a, b, ddof=0),
+    "The root of n is missing: without it, more images make the test no sharper.": lambda a, b: _t(a, b, root=False),
+    "That is the test for two independent samples. Here both networks answered the same images: take the differences "
+    "first.": lambda a, b: ttest_ind(a, b).statistic,
+    "The sign is wrong: Δ is a − b, not b − a.": lambda a, b: _t(b, a),
 })
 
 EXERCISES["06d"] = Exercise("Two filters that disagree", minutes=15, kind="open", takes="G, T", hints=(
-    "The distance is (1 − s) ḡ, and in the band 1 − s differs little. Let the surest have dear mistakes, and the "
-    "others cheap ones.",
-    "The rest of an image need not be spread out: put all of it on one class. Where in G is the dearest pair, and "
-    "where the cheapest?",
-    "T images of s a little below 0.8 with the rest on the dearest pair of G, and T a little above 0.7 with the "
-    "rest on its cheapest pair off the diagonal.",
+    "The distance is (1 − s) ḡ, and in the band 1 − s changes little. So give the surest images expensive mistakes, "
+    "and the others cheap ones.",
+    "Do not spread the rest, 1 − s, over many classes: put all of it on one. Which pair of classes in G is the most "
+    "expensive, and which is the cheapest?",
+    "Give T images an s a little below 0.8, and use the most expensive pair of G for label and rest. Give the other T "
+    "images an s a little above 0.7, and use the cheapest pair off the diagonal.",
 ), inputs=lambda random: (random_ground(random, random.integers(5, 9)), int(random.integers(1, 7))),
     against="one transport problem by POT for each image", properties={
     "there are 2T rows of K numbers, none negative, and each row adds up to 1":
         lambda o, G, T: o.shape == (2 * T, len(G)) and o.min() >= 0 and np.abs(o.sum(1) - 1).max() < 1e-6,
     "all images are in the band, 0.7 < s ≤ 0.8":  # 0.8 in float32 is a little more
         lambda o, G, T: 0.7 < o.max(1).min() and o.max(1).max() <= 0.8 + 1e-6,
-    "nobody shares the T-th place, by confidence or by distance":
+    "no two images share the T-th place, by confidence or by distance":
         lambda o, G, T: np.diff(np.sort([-o.max(1), transported(o, o.argmax(1), G)]))[:, T - 1].min() > 1e-6,
     "the T nearest by I2PEMD and the T surest have no image in common":
         lambda o, G, T: set(transported(o, o.argmax(1), G).argsort()[:T]).isdisjoint((-o.max(1)).argsort()[:T]),
 }, mistakes={
-    "The rest is spread evenly, so ḡ is the same for all, and d has the order of 1 − s: both filters agree.":
+    "You spread the rest evenly. So ḡ is the same for all images, d has the order of 1 − s, and both filters agree.":
         lambda G, T: _evenly(G, T, np.linspace(0.71, 0.79, 2 * T)),
-    "All images are equal: nothing is nearer and nothing surer.": lambda G, T: _evenly(G, T, np.full(2 * T, 0.75)),
+    "All your images are equal: none is nearer or surer.": lambda G, T: _evenly(G, T, np.full(2 * T, 0.75)),
 })

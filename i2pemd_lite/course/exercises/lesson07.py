@@ -54,9 +54,9 @@ def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
 EXERCISES = {}
 
 EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fill in", takes="d, picks", hints=(
-    "Each row of `picks` is one class of seeds that might have been. Which differences does it hold?",
-    "`d[picks]` has a row for each draw. One number of each row is wanted, and then two of all of these.",
-    "Take the mean of each row of `d[picks]`, and of all means the percentiles 2.5 and 97.5.",
+    "Each row of `picks` is one set of seeds that you might have had. Which differences does it pick?",
+    "`d[picks]` has one row for each draw. You need one number of each row, and then two ends for all these numbers.",
+    "Take the mean of each row of `d[picks]`. Then take the percentiles 2.5 and 97.5 of all these means.",
 ), inputs=lambda random: (
     d := random.normal(random.normal(), 2.0, size=random.integers(3, 9)), random.integers(len(d), size=(400, len(d))),
 ), against="sorted means, one by one", properties={
@@ -66,9 +66,9 @@ EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fil
     "10 of the 400 means lie above the interval: it ends between the 390th and the 391st":
         lambda ends, d, picks: _follows(ends[1], 390, d, picks),
 }, mistakes={
-    "Those are percentiles of the differences. The interval is about their mean: take one in each draw.":
+    "Those are percentiles of the differences. The interval is about their mean: take the mean of each draw first.":
         lambda d, picks: np.percentile(d[picks], (2.5, 97.5)),
-    "The means go down the columns. Each draw is a row: its mean is over the second axis.":
+    "Your means go down the columns. But each draw is a row, so take the mean over the second axis.":
         lambda d, picks: np.percentile(d[picks].mean(0), (2.5, 97.5)),
     "That is the interval from 5 to 95 %, which leaves out one mean in ten. Leave out 2.5 % at each end.":
         lambda d, picks: np.percentile(d[picks].mean(1), (5, 95)),
@@ -77,38 +77,38 @@ EXERCISES["07a"] = Exercise("An interval by drawing again", minutes=6, kind="fil
 })
 
 EXERCISES["07b"] = Exercise("An audit of printed means", minutes=10, kind="write", takes="ct, mr, means", hints=(
-    "Three means are printed for each row, and any of them can be wrong. From what does each follow?",
-    "Means over the organs give CT and MR, and the mean of these two the third. Compare all three at once.",
-    "Put the three recomputed means in one array (R, 3), subtract, take absolute values, and ask `.any(1)`.",
+    "Three means are printed for each row, and any of them can be wrong. From which numbers does each one follow?",
+    "The means over the organs give CT and MR, and the mean of these two gives the third. Compare all three at once.",
+    "Put your three means in one array (R, 3), subtract the printed ones, take absolute values, and use `.any(1)`.",
 ), inputs=_printed, oracle=_exactly, against="decimal arithmetic by hand",
     properties={"there is one answer for each row": lambda answers, ct, mr, means: answers.shape == (len(ct),)},
     mistakes={
-    "Only the overall mean is checked. A row in which CT alone is wrong has to be found too.":
+    "You check only the overall mean. You also have to find a row in which only CT is wrong.":
         lambda ct, mr, means: _exactly(ct, mr, means, columns=(2,)),
-    "The overall mean is not checked. It can be wrong where those of CT and MR are right.":
+    "You do not check the overall mean. It can be wrong even if the means of CT and MR are right.":
         lambda ct, mr, means: _exactly(ct, mr, means, columns=(0, 1)),
-    "A mean that is printed too high is not found: take the absolute difference.": lambda ct, mr, means: (
+    "You miss a mean that is printed too high: take the absolute difference.": lambda ct, mr, means: (
             np.stack([ct.mean(1), mr.mean(1), (ct.mean(1) + mr.mean(1)) / 2], 1) - means > 0.1).any(1),
-    "Rounding to one digit moves a mean by up to 0.05, and you call that wrong. Allow 0.1.":
+    "Rounding to one digit moves a mean by up to 0.05, and you call this wrong. Allow 0.1.":
         lambda ct, mr, means: _exactly(ct, mr, means, slack="0.01"),
 })
 
 EXERCISES["07c"] = Exercise("How many seeds?", minutes=10, kind="open", takes="gap, sd", hints=(
     "The quantile of t changes with n, so there is no formula: try one n after the other.",
     "For each n from 2, compute `t.ppf(0.975, n - 1) * sd / n ** 0.5`. When do you stop?",
-    "Stop at the first n at which half the width of the interval is below the gap, and return that n.",
+    "Stop at the first n for which half the width of the interval is below the gap, and return that n.",
 ), inputs=(
     *[lambda random: (random.uniform(0.3, 2.0), random.uniform(0.2, 2.0))] * 2,
     lambda random: ((sd := random.uniform(0.2, 2.0)) * random.uniform(9.5, 15), sd),  # two are enough
 ), oracle=_search, against="a search with SciPy's t distribution", properties={
-    "two seeds are the least that have a spread": lambda n, gap, sd: n >= 2,
+    "there are at least two seeds, because one seed has no spread": lambda n, gap, sd: n >= 2,
     "the answer is a whole number": lambda n, gap, sd: float(n) == int(n),
 }, mistakes={
     "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.":
         lambda gap, sd: _search(gap, sd, edge=lambda n: norm.ppf(0.975)),
-    "The t of n differences has n − 1 degrees of freedom: one is spent on the mean.":
+    "The t of n differences has n − 1 degrees of freedom: the mean uses up one.":
         lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.975, n)),
-    "0.95 leaves out 5 % at one end. The interval leaves out 2.5 % at each: take 0.975.":
+    "0.95 leaves out 5 % at one end. The interval leaves out 2.5 % at each end: take 0.975.":
         lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.95, n - 1)),
     "The spread of a mean is sd/√n, not sd/n.": lambda gap, sd: _search(gap, sd, root=lambda n: n),
 })
