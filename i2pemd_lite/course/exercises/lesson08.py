@@ -40,57 +40,57 @@ def _one_by_one(means, counts):
 EXERCISES = {}
 
 EXERCISES["08a"] = Exercise("The loss of your own loop", minutes=8, kind="fill in", takes="z, y, G, weight", hints=(
-    "Eq. 6 gives each instance a cost. Eq. 9 takes their mean within a class, Eq. 8 the mean of these means.",
-    "`d` has the costs. `y.unique()` are the classes that are there, and `d[y == k]` the costs of one of them.",
-    "One mean for each class of `y.unique()`, then the mean of these. Which of the two terms does the weight "
-    "belong to?",
+    "Eq. 6 gives each instance a cost. Eq. 9 averages the costs within each class, and Eq. 8 averages these means.",
+    "`d` has the costs. `y.unique()` has the classes that are present, and `d[y == k]` has the costs of one of them.",
+    "Take one mean for each class in `y.unique()`, then the mean of these means. Which of the two terms does the "
+    "weight multiply?",
 ), inputs=lambda random: (*logits_and_labels(random), random.uniform(0.5, 3)),
     oracle=lambda z, y, G, weight: log_loss(y, p := softmax(z.numpy(), 1), labels=range(len(G)))
     + weight * np.mean(class_costs(p, y, G)),  # in which each class present counts the same
     against="scikit-learn's log_loss and POT, one transport problem for each instance", gradient=0, mistakes={
-    "That is the mean over all instances. In Eq. 8 each class counts the same, however many it has.":
+    "You took the mean over all instances. In Eq. 8 each class counts the same, however many instances it has.":
         lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: d.mean()),
-    "Divided by all K classes. One that is not in the batch has no mean, so it must not count.":
+    "You divided by all K classes. A class that is not in the batch has no mean, so it must not count.":
         lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: _each_class(d, y, K, divide=K)),
-    "That is the sum over the classes. Eq. 8 is their mean.":
+    "You took the sum over the classes. Eq. 8 takes their mean.":
         lambda z, y, G, weight: _loss(z, y, G, weight, lambda d, y, K: _each_class(d, y, K, divide=1)),
-    "The weight is missing: λ times the second term.": lambda z, y, G, weight: _loss(z, y, G, 1.0, _each_class),
-    "That is the I2PEMD term alone. The loss has cross-entropy, too.":
+    "The weight is missing: multiply the second term by λ.": lambda z, y, G, weight: _loss(z, y, G, 1.0, _each_class),
+    "This is the I2PEMD term alone. The loss needs the cross-entropy too.":
         lambda z, y, G, weight: _loss(z, y, G, weight, _each_class) - torch.nn.functional.cross_entropy(z, y),
-    "The weight multiplies both terms. It belongs to the second only.":
+    "Your weight multiplies both terms. It should multiply only the second.":
         lambda z, y, G, weight: weight * _loss(z, y, G, 1.0, _each_class),
 })
 
 EXERCISES["08b"] = Exercise("Prototypes from shares", minutes=8, kind="write", takes="means, counts", hints=(
-    "Two means of different numbers of instances must not count the same. What can be added up over processes?",
-    "A mean times its count is a sum, and sums add up. `counts[:, :, None]` fits the shape of `means`.",
-    "The sum over processes of means times counts, divided by the sum of the counts, but never by less than 1.",
+    "Means of different numbers of instances must not count the same. What can you add up over the processes?",
+    "A mean times its count is a sum, and sums can be added. `counts[:, :, None]` fits the shape of `means`.",
+    "Add up means times counts over the processes. Divide by the sum of the counts, but never by less than 1.",
 ), inputs=_parts, oracle=_one_by_one, against="the mean over all instances, one by one", properties={
     "a class that no process has seen gets zeros":
         lambda c, means, counts: np.abs(c[counts.numpy().sum(0) == 0]).max(initial=0) < 1e-9,
 }, mistakes={
-    "That is the mean of the means. A process with few instances of a class then counts as much as one with many.":
+    "This is the mean of the means. A process with few instances of a class then counts as much as one with many.":
         lambda means, counts: means.mean(0),
-    "Those that have not seen a class are left out, but the others count the same, however many instances each "
-    "had.": lambda means, counts: means.sum(0) / (counts > 0).sum(0).clamp(min=1)[:, None],
-    "That is the sum. It still has to be divided by the number of instances in all.":
+    "You leave out the processes that have not seen a class. But the others count the same, however many instances "
+    "each had.": lambda means, counts: means.sum(0) / (counts > 0).sum(0).clamp(min=1)[:, None],
+    "This is the sum of each class. You still have to divide it by the number of its instances in all processes.":
         lambda means, counts: (means * counts[:, :, None]).sum(0),
-    "Divided by the instances of all classes. Each class has its own count.":
+    "You divided by the number of instances of all classes. Each class has its own count.":
         lambda means, counts: (means * counts[:, :, None]).sum(0) / counts.sum(),
 })
 
 EXERCISES["08c"] = Exercise("What a process alone cannot see", minutes=6, kind="open", takes="n", hints=(
-    "A variance of 0: what does that say about the values of one process?",
-    "Each process has one value, n times. How far must the two values be from their mean?",
-    "Ones for the first process. The mean of the batch shall be in the middle between both.",
+    "What does a variance of 0 say about the values of one process?",
+    "Each process repeats one value n times. How far must these two values be from their mean?",
+    "Take ones for the first process. The mean of the batch is halfway between the values of the two processes.",
 ), inputs=lambda random: (int(random.integers(2, 20)),), against="NumPy's variance", properties={
     "there are n values for each of two processes": lambda x, n: x.shape == (2, n),
     "each process alone sees a variance of 0": lambda x, n: x.var(1).max() < 1e-9,
     "the whole batch has a variance of 1": lambda x, n: abs(x.var() - 1) < 1e-6,
 }, mistakes={
-    "The values are 1 apart, so each is 1/2 from their mean, and the variance is 1/4.":
+    "Your two values are 1 apart, so each is 1/2 away from their mean, and the variance is 1/4.":
         lambda n: np.stack([np.zeros(n), np.ones(n)]),
-    "All values are the same: then the whole batch has no variance either.": lambda n: np.ones((2, n)),
-    "Both processes have the same values, with a variance of 1 each. Each shall see a variance of 0.":
+    "All values are the same, so the whole batch has no variance either.": lambda n: np.ones((2, n)),
+    "Both processes have the same values, with a variance of 1 each. Each must see a variance of 0.":
         lambda n: np.tile(np.where(np.arange(n) % 2, 1.0, -1.0), (2, 1)),
 })

@@ -37,55 +37,55 @@ def _counts(y):
 EXERCISES = {}
 
 EXERCISES["09a"] = Exercise("A ratio that one interruption does not move", minutes=5, kind="fill in", takes="t", hints=(
-    "Each version has one column. What is its typical time, if some rounds were interrupted?",
-    "`middle` has one number a version. A version with half the time of version 0 is twice as fast.",
-    "Divide the middle time of version 0 by all middle times.",
+    "Each version has one column. What is its typical time when some rounds were interrupted?",
+    "`middle` has one number for each version. A version with half the time of version 0 is twice as fast.",
+    "Divide the median time of version 0 by the median time of each version.",
 ), inputs=_rounds, oracle=lambda t: np.array([median(t[:, 0].tolist()) / median(each) for each in t.T.tolist()]),
     against="Python's statistics.median",
     properties={"version 0 is exactly as fast as itself, so the first ratio is 1": lambda r, t: abs(r[0] - 1) < 1e-9},
     mistakes={
-    "That is turned round: a version with half the time would be half as fast.":
+    "Your ratio is upside down: a version with half the time would be half as fast.":
         lambda t: t.median(0).values / t.median(0).values[0],
-    "That takes means. One round in which the machine did something else moves a mean far.":
+    "You took means. One round in which the machine did something else moves a mean far.":
         lambda t: t.mean(0)[0] / t.mean(0),
-    "That takes the median over the versions of a round. It is over the rounds of a version.":
+    "You took the median over the versions of each round. Take it over the rounds of each version.":
         lambda t: t.median(1).values[0] / t.median(1).values,
-    "That compares the longest times, which are those of the interrupted rounds.": lambda t: t.amax(0)[0] / t.amax(0),
+    "You compared the longest times. They come from the interrupted rounds.": lambda t: t.amax(0)[0] / t.amax(0),
 })
 
 EXERCISES["09b"] = Exercise("The gradient of the loss, by hand", minutes=10, kind="write", takes="z, y, G", hints=(
-    "Lesson 03 has the gradient for one voxel. How much of the loss is one voxel?",
+    "Lesson 03 has the gradient for one voxel. How much does one voxel count in the loss?",
     "A voxel of class k counts 1/N_k in its class, and a class counts one over the number of classes present.",
-    "The gradient of lesson 03 for all rows at once; each row divided by the number of voxels with its label, and "
-    "all by the number of different labels.",
+    "Take the gradient of lesson 03 for all rows at once. Divide each row by the number of voxels with its label, "
+    "and all rows by the number of different labels.",
 ), inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
     against="finite differences of Eq. 8 and 9 in NumPy",
     properties={"the parts of each voxel add up to 0": lambda g, z, y, G: np.abs(g.sum(1)).max() < 1e-6}, mistakes={
-    "That is the gradient of a mean over all voxels. In Eq. 9 each class has a mean of its own.":
+    "This is the gradient of a mean over all voxels. In Eq. 9 each class has a mean of its own.":
         _hand(lambda y: torch.full_like(y, len(y))),
-    "The mean over the classes of Eq. 8 is missing: divide by the number of classes present.": _hand(_counts),
-    "The mean over the voxels of Eq. 9 is missing: divide by N_k.":
+    "The mean over the classes (Eq. 8) is missing: divide by the number of classes present.": _hand(_counts),
+    "The mean over the voxels of a class (Eq. 9) is missing: divide by N_k.":
         _hand(lambda y: torch.full_like(y, len(y.unique()))),
-    "Divided by K. Where a class is absent, fewer classes are in the mean.":
+    "You divided by K. When a class is absent, there are fewer classes in the mean.":
         lambda z, y, G: _hand(lambda y: _counts(y) * len(G))(z, y, G),
-    "The sign is turned round: that is the step. The gradient points uphill.":
+    "Your sign is the opposite: this is the direction of a step downhill. The gradient points uphill.":
         lambda z, y, G: -_hand(lambda y: _counts(y) * len(y.unique()))(z, y, G),
 })
 
 EXERCISES["09c"] = Exercise("A sum that stops growing", minutes=8, kind="open", takes="n", hints=(
-    "When does total + x leave the total as it was? Think of 256 + 1 with 8 bits.",
+    "When is total + x equal to the total? Think of 256 + 1 with 8 bits.",
     "A number is lost when it is less than half of the last bit of the total, which is about total/256.",
-    "No number has to be special: let the total outgrow all of them.",
+    "No number has to be special. Let the total become much larger than each of them.",
 ), inputs=lambda random: (int(random.integers(1100, 1500)),), against="exact sums by Python's math.fsum", properties={
     "there are n numbers": lambda x, n: x.shape == (n,),
     "all of them are above 0": lambda x, n: x.min() > 0,
     "added one after the other in bfloat16, they give less than half of their sum":
         lambda x, n: float(sum(torch.tensor(x).to(torch.bfloat16))) < math.fsum(x) / 2,
 }, mistakes={
-    "Numbers that grow keep up with the total, and little is lost. What if they stayed behind?":
+    "Your numbers grow with the total, so little is lost. What if they did not grow?":
         lambda n: 1.02 ** np.arange(n),
-    "One large number does swallow the small ones, but together they are less than it.":
+    "One large number does swallow the small ones. But together they are smaller than it is.":
         lambda n: np.r_[10000.0, np.ones(n - 1)],
-    "Each is half of the one before, so what is lost is next to nothing.":
+    "Each number is half of the one before, so almost nothing is lost.":
         lambda n: 2.0 ** (-np.minimum(np.arange(n), 60)),
 })
