@@ -511,7 +511,7 @@ def test_the_command_prints_and_writes(tables, skin, folder, tmp_path, capsys):
     words += ["--thresholds=0.6-0.7,0.7-0.8", *(f"--set={name}={value}" for name, value in TINY.items())]
     assert main([*words, f"--data={skin}", f"--folder={folder}", f"--out={tmp_path / 'a'}"]) == 0
     printed = capsys.readouterr().out
-    assert all(words in printed for words in ("Table 4", "Table 5", "Table 6", "Ours less", "tables.md has all"))
+    assert all(words in printed for words in ("Table 4", "Table 5", "Table 6", "Ours minus", "tables.md has all"))
     runs = [str(result.folder) for result in tables.results]
     assert main(["tables", "classification", f"--out={tmp_path / 'b'}", "--runs", *runs]) == 0
     for name in ("table4.json", "comparison.csv", "bands.json", "tables.md"):

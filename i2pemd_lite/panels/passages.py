@@ -50,7 +50,7 @@ class Passage(NamedTuple):
 
 
 def flow(key):
-    """The plan of lesson 01's problem, with all mass carried or by the letter of Eq. 1."""
+    """The plan of lesson 01's problem, with all mass carried or just as Eq. 1 is printed."""
     p, q, g = (0.5, 0.3, 0.2), (0.2, 0.2, 0.6), ((0.0, 0.4, 0.8), (0.4, 0.0, 0.6), (0.8, 0.6, 0.0))
     return transport.linear_program(p, q, g).plan if key == "printed" else emd(p, q, g).plan
 
@@ -210,7 +210,7 @@ PASSAGES = {
         "Eq. 1 only forbids to carry more than there is.",
         "All that can be carried is carried, Σ x = min(Σ p, Σ q).",
         "By the letter x = 0 is the cheapest plan, and Eq. 2 is 0/0; Eq. 6 counts on all mass being moved.",
-        "transport.panel(printed=True)", {"all that can be": "whole", "Eq. 1 to the letter": "printed"}, flow,
+        "transport.panel(printed=True)", {"all that can be": "whole", "Eq. 1 as printed": "printed"}, flow,
         (style.names("p", 3), style.names("q", 3)), "plan x (mass)"),
     "ties": Passage(
         "equal distances", "Eq. 4", "02",

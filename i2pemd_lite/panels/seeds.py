@@ -68,7 +68,7 @@ def pairs(measured):
         for other in each.values:
             common = len(each.values[other].keys() & each.values.get(each.proposed, {}).keys())
             if other != each.proposed and other in each.paper and common:
-                words = f"{each.title}: {each.names[each.proposed]} less {each.names[other]} ({count(common, 'seed')})"
+                words = f"{each.title}: {each.names[each.proposed]} minus {each.names[other]} ({count(common, 'seed')})"
                 rows.append((common, words, each, other))
     return {words: (each, other) for _, words, each, other in sorted(rows, key=lambda row: -row[0])}
 
@@ -102,7 +102,7 @@ def draw(card, result):
         card.paper.text(x, 0.13, name, size=8.5, color=ink, ha="center")
     bounds = [b for b in (mean.low, mean.high, *d, 0.0, result.gap) if not np.isnan(b)]
     reach = max(max(bounds) - min(bounds), 0.5)
-    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Ours less theirs (points)",
+    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Ours minus theirs (points)",
                         xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach), xlabel="difference (points)",
                         yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"])  # fmt: skip
     middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0)

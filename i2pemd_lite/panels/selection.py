@@ -275,7 +275,7 @@ def draw_cuts(card, result):
         left.points(part[name], percent, zorder=4, **look)
     top = max(2.0, np.ceil((np.abs(judged.lead) + judged.doubt).max()))
     right = card.plane("lead", [0.60, 0.29, 0.385, 0.62], ylim=(-1.15 * top, 1.15 * top), **across,
-                       title="I2PEMD less confidence", ylabel="difference (points)")  # fmt: skip
+                       title="I2PEMD minus confidence", ylabel="difference (points)")  # fmt: skip
     above, below = (np.c_[cuts, judged.lead + sign * judged.doubt] for sign in (1, -1))
     right.polygons([np.r_[above, below[::-1]]], fc=style.BAND, zorder=0)
     right.line([0, 101], [0, 0], **BY_S)
@@ -283,7 +283,7 @@ def draw_cuts(card, result):
     right.points(part["rule"], shares["rule"].percent - shares["rival"].percent, zorder=4, **POINTS["rule"])
     words = "━  confidence s    ╌  I2PEMD d   │ ± error\n□  s > τ_high (FixMatch)   ★  I2PEMD rule   ○  as many by s"
     card.paper.text(0.02, 0.085, words)
-    words = "above 0: d ranks better than s; shaded: ± standard error\n★  the I2PEMD rule less as many by s"
+    words = "above 0: d ranks better than s; shaded: ± standard error\n★  the I2PEMD rule minus as many by s"
     card.paper.text(0.555, 0.085, words)
 
 

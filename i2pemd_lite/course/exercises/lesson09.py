@@ -74,7 +74,7 @@ EXERCISES["09b"] = Exercise("The gradient of the loss, by hand", minutes=10, kin
 
 EXERCISES["09c"] = Exercise("A sum that stops growing", minutes=8, kind="open", takes="n", hints=(
     "When is total + x equal to the total? Think of 256 + 1 with 8 bits.",
-    "A number is lost when it is less than half of the last bit of the total, which is about total/256.",
+    "A number is lost when it is below half of the last bit of the total: total/512 to total/256.",
     "No number has to be special. Let the total become much larger than each of them.",
 ), inputs=lambda random: (int(random.integers(1100, 1500)),), against="exact sums by Python's math.fsum", properties={
     "there are n numbers": lambda x, n: x.shape == (n,),
