@@ -200,8 +200,8 @@ class Tables(results.Tables):
             rows.append(row | {"only ours": exact.only_a, "only theirs": exact.only_b, "McNemar p": exact.p})
             if all(map(np.array_equal, ours, theirs)):
                 alike.append(row["row"])
-        whole = "" if first.lesions is None else " (whole lesions)"
-        title = f"Ours minus each other method (points): 95 % intervals of these networks over images{whole}; over seeds"
+        by = "" if first.lesions is None else " (whole lesions)"
+        title = f"Ours minus each other method (points): 95 % intervals of these networks over images{by}; over seeds"
         if not rows:
             return Report(title, rows, notes=[f"no other method has a seed of {PROPOSED}"])
         of_intervals, of_tests = [CAN, COVERS, *(_verdicts(rows, figure) for figure in COMPARED)], self._dependent()
