@@ -23,7 +23,7 @@ def test_rows_are_paired_by_seed():
     found = panels.compute(each, "joint", 5)
     assert found.seeds == [0, 1, 2] and (found.ours - found.theirs).tolist() == [1.0, 0.5, 2.0]
     assert found.mean == statistics.interval([1.0, 0.5, 2.0]) and found.gap == pytest.approx(91.8 - 89.1)
-    assert list(panels.pairs([each])) == ["Table 1, DOC: Joint+sepBN+I2PEMD less Joint (3 seeds)"]
+    assert list(panels.pairs([each])) == ["Table 1, DOC: Joint+sepBN+I2PEMD minus Joint (3 seeds)"]
 
 
 def test_where_the_paper_misprints_a_mean_its_organs_are_believed():
