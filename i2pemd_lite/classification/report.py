@@ -86,10 +86,10 @@ def save_scores(path, images, scores, truth=None):
     write_csv(path, rows)
 
 
-def save_page(path, run, data, scores, apart):
+def save_page(path, run, data, scores, apart, views=1):
     """Write a page of the test images of a `Prepared`: each with its scores, and the class of the nearest prototype.
 
-    scores, apart: (n, K) each, as `Classifier.answers` gives them.
+    scores, apart: (n, K) each, as `Classifier.answers` gives them, or their means over so many views of each image.
     """
     from PIL import Image
 
@@ -105,7 +105,7 @@ def save_page(path, run, data, scores, apart):
         figures.append(f'<figure><img src="{source}" alt=""><figcaption><b>{escape(name)}</b>'
                        f'<table aria-label="largest scores">{rows}</table>{near}</figcaption></figure>')  # fmt: skip
     s = run.settings
-    words = f"{s.method}, seed {s.seed}, step {run.number} of {len(run)}"
+    words = f"{s.method}, seed {s.seed}, step {run.number} of {len(run)}" + f", mean of {views} views" * (views > 1)
     page = PAGE.format(title=escape(f"Images of {data.name}"), run=words, figures="\n".join(figures))
     write_text(path, page)
 

@@ -65,8 +65,8 @@ def predict(run, images=None, out="out/skin.csv", page=False, mirrored=False):
     images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them (one whose name is in several folders
     is named by its path), or a folder, `Dataset` or `Prepared` whose unlabelled test images are meant; None: those of
     the run's own data. page: beside it, write NAME.html, which shows each image with its scores and its nearest
-    prototype. mirrored: answer by the mean over the image and its three mirror images, as a lesion has no upper side;
-    that takes four times as long.
+    prototype. mirrored: average the scores of four views, the image, mirrored left to right, top to bottom, and turned
+    by 180°, since a lesion can be photographed from any side; that takes four times as long.
 
     Returns the path of the table, or with a page the list of both; each is written whole or not at all. An image that
     cannot be used does not stop the others; all such are reported at the end as a `BadInput`, whose attribute `written`
@@ -93,6 +93,6 @@ def predict(run, images=None, out="out/skin.csv", page=False, mirrored=False):
     written = [Path(out)]
     if page:
         written.append(Path(f"{str(out).removesuffix('.csv')}.html"))
-        save_page(written[1], run, data, scores, apart)
+        save_page(written[1], run, data, scores, apart, len(answers))
     problems.raise_if_any(written)
     return written if page else written[0]

@@ -209,7 +209,7 @@ PASSAGES = {
         "how much is carried", "Eq. 1, 2", "01",
         "Eq. 1 only forbids to carry more than there is.",
         "All that can be carried is carried, Σ x = min(Σ p, Σ q).",
-        "By the letter x = 0 is the cheapest plan, and Eq. 2 is 0/0; Eq. 6 counts on all mass being moved.",
+        "As Eq. 1 is printed, x = 0 is the cheapest plan, and Eq. 2 is 0/0; Eq. 6 counts on all mass being moved.",
         "transport.panel(printed=True)", {"all that can be": "whole", "Eq. 1 as printed": "printed"}, flow,
         (style.names("p", 3), style.names("q", 3)), "plan x (mass)"),
     "ties": Passage(

@@ -14,7 +14,7 @@ from i2pemd_lite.tables import report
 
 QUESTIONS = {
     "00": "What is the whole idea, on one picture?",
-    "01": "What is the cheapest way to carry one heap into another?",
+    "01": "What is the cheapest way to carry one pile into another?",
     "02": "What does it cost to mistake one class for another?",
     "03": "What is the price of one prediction, and where does its gradient push?",
     "04": "How do the prototypes follow a network that learns?",
