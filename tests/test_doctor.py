@@ -17,7 +17,7 @@ def line(about):
 
 
 def test_a_report_has_what_to_do_below_what_was_found():
-    lines = ["mend     disk      0 GiB free", "                   → make 2 GiB free", "1 thing to mend"]
+    lines = ["fix      disk      0 GiB free", "                   → make 2 GiB free", "1 thing to fix"]
     assert str(doctor.Examination([doctor.Line("disk", "0 GiB free", "make 2 GiB free")])).splitlines() == lines
 
 
@@ -38,7 +38,7 @@ def test_a_package_that_is_missing_and_one_that_is_too_old(monkeypatch):
     found = line("packages")
     assert "nibabel>=" in found.found and "numpy>=" in found.found and "torch" not in found.found
     assert "python3 run.py lab" in found.todo
-    assert "1 thing to mend" in str(doctor.Examination([found]))
+    assert "1 thing to fix" in str(doctor.Examination([found]))
 
 
 def test_a_foreign_kernel_only_where_something_is_missing(monkeypatch, tmp_path):
@@ -68,7 +68,7 @@ def test_no_compiler_is_told_and_is_no_fault(monkeypatch):
 
 def test_a_compiler_that_is_not_there(monkeypatch):
     monkeypatch.setenv("CC", "/nowhere/gcc -m64")
-    assert "CC names /nowhere/gcc -m64, which is not there" in line("compiler").found
+    assert "CC names /nowhere/gcc -m64, which does not exist" in line("compiler").found
     assert line("compiler").todo == "correct CC, or unset it"
 
 
@@ -100,7 +100,7 @@ def test_a_notebook_gets_a_table_and_a_line_that_the_browser_fills_in(monkeypatc
     monkeypatch.setattr(doctor, "_missing", lambda: ["anywidget>=0.9"])
     shown.clear()
     doctor.doctor()._ipython_display_()
-    assert len(shown) == 1 and "<b>✗ mend</b>" in shown[0]["text/html"]
+    assert len(shown) == 1 and "<b>✗ fix</b>" in shown[0]["text/html"]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -203,7 +203,7 @@ def test_a_run_of_an_older_version_loads_and_keeps_moments_from_there_on(tmp_pat
     assert [kept.step for kept in resumed.finish(False).moments] == [10, 15, 20]
     shown = panel.scrub(tmp_path / "run", probed(tmp_path / "new").finish(False))
     shown.set(step=5)
-    assert shown.result.at["run"] == -1 and "run kept no moment so early" in shown.words
+    assert shown.result.at["run"] == -1 and "run has no saved moment yet" in shown.words
 
 
 # --- reading from disk -----------------------------------------------------------------------------------------------
@@ -514,7 +514,7 @@ def test_runs_that_cannot_stand_beside_each_other(trained):
     scans, skins = trained["segmentation"], trained["classification"]
     with pytest.raises(BadInput, match="runs of one task.*segmentation of joint, classification of baseline"):
         panel.scrub(scans[0], skins[0])
-    with pytest.raises(BadInput, match="names of their own, found one twice"):
+    with pytest.raises(BadInput, match="different names, found one twice"):
         panel.scrub(scans[0], scans[0])
     run = probed().finish(False)
     run.moments[1] = run.moments[1]._replace(features=np.full((4, 2), np.inf, np.float16))

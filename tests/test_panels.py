@@ -248,7 +248,7 @@ def test_a_page_without_a_kernel_still_shows_the_picture(case):
     assert len(bundle["text/plain"]) > 20
     for words in ('src="data:image/svg+xml;base64,', 'alt="', "<dl", "profile"):
         assert words in bundle["text/html"]
-    assert "Tab reaches" not in bundle["text/html"]
+    assert "Press Tab" not in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
@@ -268,7 +268,7 @@ SIGNS = {
 @pytest.mark.parametrize("zeros, then", [(False, "no prototype and G is not used"), (True, "prototype is still zero")])
 def test_a_class_that_never_came_up_is_told(zeros, then):
     ways = dynamics.panel(rarest=0.0, zeros=zeros)
-    assert ways.words.startswith("Class 4 never came up") and then in ways.words
+    assert ways.words.startswith("Class 4 has not appeared yet") and then in ways.words
     assert ways.numbers["classes seen"] == "3 of 4"
 
 
@@ -483,9 +483,9 @@ def test_a_cost_that_is_negative_or_missing_is_refused(entry):
 
 def test_masses_that_are_no_probabilities_are_told():
     panel = transport.panel(equal=False)
-    assert "no probabilities" not in panel.words
+    assert "not probabilities" not in panel.words
     panel.controls["p1"].value = 0.2
-    assert "p adds up to .7 and q to 1, so they are no probabilities" in panel.words
+    assert "p adds up to .7 and q to 1, so they are not probabilities" in panel.words
 
 
 def test_masses_that_are_scaled_are_told_and_a_label_hides_the_sliders_that_it_replaces():

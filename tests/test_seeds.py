@@ -70,7 +70,7 @@ def test_the_panel_shows_every_pair_and_says_what_it_takes(monkeypatch):
         pictures.add(shown.image.value)
         found = shown.result.mean
         if found.n == 1:
-            assert "A spread takes two seeds" in shown.words and "seeds needed" not in shown.numbers
+            assert "you need two seeds" in shown.words and "seeds needed" not in shown.numbers
             continue
         assert (("holds 0" in shown.words) == (found.low <= 0 <= found.high)) and f"{found.mean:+.2f}" in shown.words
         assert shown.numbers["seeds needed"] == str(shown.result.needed)

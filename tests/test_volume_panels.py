@@ -152,7 +152,7 @@ def test_the_liver_of_a_case_is_on_the_left_of_the_picture(scans):
     panel = volumes.volumes(scans, view="CT in 3D")
     liver, spleen = (panel.result.solid.columns["truth"][organ].vertices.mean(0) for organ in ("liver", "spleen"))
     assert liver[0] < 0 < spleen[0]
-    assert "The slider shows it from the front: the patient's left is on the right" in panel.words
+    assert "The slider shows the organs from the front: the patient's left is on the right" in panel.words
     names = {name.text: name.x for name in panel.live.figure.layout.scene.annotations}
     assert names["liver"] < names["spleen"]
 
@@ -217,7 +217,7 @@ def test_without_plotly_three_planes_and_the_words_remain(scans, monkeypatch):
     monkeypatch.setenv("I2PEMD_STRICT", "0")
     monkeypatch.setitem(sys.modules, "plotly", None)
     panel = volumes.volumes(scans, view="CT in 3D")
-    assert panel.image in panel.children and "Volumes in ml" in panel.words and "plotly" in panel.error.value
+    assert panel.image in panel.children and "Volumes are in ml" in panel.words and "plotly" in panel.error.value
     assert len(marks(panel.image.value, "('ct', 'coronal') image")) == 1
 
 

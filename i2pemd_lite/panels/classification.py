@@ -50,7 +50,7 @@ def describe_sheet(sheet):
     """The long tail in words and numbers."""
     counts, total = dict(zip(CLASSES, sheet.counts.tolist(), strict=True)), int(sheet.counts.sum())
     most, least = max(counts, key=counts.get), min(counts, key=counts.get)
-    words = f"{total} images. {most} has {counts[most]} of them, {least} {counts[least]}: "
+    words = f"There are {total} images. {most} has {counts[most]} of them and {least} has {counts[least]}, which is "
     words += f"{counts[most] / max(counts[least], 1):.0f} times fewer."
     lesions = {} if sheet.lesions is None else {"lesions": sheet.lesions}
     return words, {"images": total, **lesions, **counts}
@@ -84,7 +84,7 @@ def draw_views(card, views):
             box = [0.075 + 0.112 * n + 0.018 * (n > 0), 0.49 - 0.47 * row, 0.106, 0.42]
             card.plane(f"{name} {n}", box, "blank", aspect="equal").image(picture, 0, 255, extent=(0, 1, 0, 1))
     card.paper.text(0.085, 0.935, "as it is", size=9)
-    card.paper.text(0.21, 0.935, f"{VIEWS} views, each with its own draw", size=9)
+    card.paper.text(0.21, 0.935, f"{VIEWS} views, each with its own random draw", size=9)
 
 
 def describe_views(views):

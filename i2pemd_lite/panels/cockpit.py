@@ -35,9 +35,9 @@ BUTTONS = {  # command -> label, what it does, and in which states of the chosen
     "start": ("Start", "Train a new run of this method, under this name", None),
     "pause": ("Pause", "Save the chosen run and wait", (State.TRAINING,)),
     "step": ("Step", "Take one step of the chosen run", WAITING),
-    "go": ("Resume", "Go on with the chosen run, where it was saved", WAITING),
-    "stop": ("Stop", "Save the chosen run and let go of it", (State.TRAINING, State.PAUSED, State.DONE)),
-    "fork": ("Fork", "Copy the chosen run as it is now; the copy goes its own way",
+    "go": ("Resume", "Continue the chosen run from where it was saved", WAITING),
+    "stop": ("Stop", "Save the chosen run and close it", (State.TRAINING, State.PAUSED, State.DONE)),
+    "fork": ("Fork", "Copy the chosen run as it is now; you then train the copy separately",
              (State.SAVED, State.TRAINING, State.PAUSED, State.STOPPED, State.DONE)),
 }  # fmt: skip
 
@@ -96,7 +96,7 @@ class Cockpit(Panel):
         tracks, process = self.tracks, self._process
         self.tracks = {name: dataclasses.replace(track, state=State.STOPPED, asked=0) for name, track in tracks.items()}
         self._process = None
-        self._wrong = "another cockpit was opened on this folder; go on there"
+        self._wrong = "another cockpit was opened on this folder and has taken over its runs; continue there"
         self.refresh()
         return tracks, process
 
@@ -168,7 +168,7 @@ class Cockpit(Panel):
         """The chosen run, which the process has, or picks up now."""
         track = self.chosen
         if track is None:
-            raise BadInput("run: expected one that is chosen, found none; start one, or choose another task")
+            raise BadInput("run: expected a chosen run, found none; start one, or choose another task")
         if not track.open:
             self._open(track, method=track.settings["method"], settings=track.wishes)
             track.state, track.wishes, track.error = State.STARTING, {}, ""
@@ -242,7 +242,7 @@ class Cockpit(Panel):
             track.asked = 0
             if track.open:
                 track.state = State.STOPPED
-        self._wrong = f"the training process ended: {error}; Resume goes on where a run was saved last"
+        self._wrong = f"the training process ended: {error}; press Resume to continue a run where it was last saved"
 
     def end(self):
         """Save every run and end the process, as the end of the kernel does."""

@@ -134,7 +134,7 @@ def told(result):
     """What the last figures, of the chosen run first, and losses are: words, numbers."""
     scores = last_values(sorted(result.scores, key=lambda line: not line.heavy), ".1f")
     words = ", ".join(f"{name} {value}" for name, value in scores.items())
-    words = f"{result.measure} in percent: {words}." if scores else "Nothing was evaluated yet."
+    words = f"{result.measure} in percent: {words}." if scores else "Nothing has been evaluated yet."
     numbers = last_values([*result.losses, *result.counts], ".3g")
     return words, numbers | {f"{result.measure}, {name}": value for name, value in scores.items()}
 

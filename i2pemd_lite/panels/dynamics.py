@@ -107,7 +107,7 @@ def draw(card, result):
             distances.text(steps[-1] + 0.8, 10**height, c[k], va="center", size=8.5)
 
     ages = card.plane("ages", [0.80, 0.15, 0.19, 0.72], xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5))
-    ages.look(title="Age: steps since an update", xlabel="steps  (| oldest it has been)")
+    ages.look(title="Age: steps since an update", xlabel="steps  (| highest so far)")
     ages.look(xticks=(0, 10, 20, 30), yticks=range(K), yticklabels=c)
     for k, age in enumerate(result.age[-1]):
         ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, fc=style.QUIET)
@@ -124,11 +124,11 @@ def describe(result):
     if unseen:
         then = "it has no prototype and G is not used yet"
         if np.isfinite(error).all():
-            then = "its prototype is still zero, and G takes that for its place"
-        words = f"Class {', '.join(map(str, unseen))} never came up, so {then}."
+            then = "its prototype is still zero, and G uses zero as its position"
+        words = f"Class {', '.join(map(str, unseen))} has not appeared yet, so {then}."
     else:
         longest = result.age.max(0, where=np.isfinite(result.age), initial=0)
-        words = f"Farthest from its centre: class {int(np.argmax(error)) + 1}, by {error.max():.2f}. "
+        words = f"Class {int(np.argmax(error)) + 1}'s prototype is farthest from its centre, by {error.max():.2f}. "
         waits = int(np.argmax(longest))
         words += f"Class {waits + 1} went longest without an update: {count(int(longest[waits]), 'step')}."
     distances = np.nanmean(error), np.nanmax(error), np.nanmax(np.linalg.norm(result.path[-1] - result.other, axis=-1))

@@ -112,7 +112,7 @@ def describe_sizes(docs):
     mean = {d: seeds.mean() for d, seeds in docs.items()}
     highest, lowest = (f"at d = {d} ({mean[d]:.1f} %)" for d in (max(mean, key=mean.get), min(mean, key=mean.get)))
     words = f"The mean DOC is highest {highest} and lowest {lowest}. "
-    words += f"The largest deviation over the seeds of one d is {max(map(deviation, docs.values())):.1f} points."
+    words += f"The deviation over the seeds of one d is at most {max(map(deviation, docs.values())):.1f} points."
     return words, {f"d = {d}": f"{mean[d]:.1f} ± {deviation(seeds):.1f} ({len(seeds)})" for d, seeds in docs.items()}
 
 

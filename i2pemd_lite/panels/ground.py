@@ -123,20 +123,20 @@ def describe(result):
     K, G = len(result.ground), result.ground
     off = ~np.eye(K, dtype=bool)
     ties = sum(len(row) - len(np.unique(row)) for row in result.ranks)
-    words = "All prototypes are in one point: every distance is 0, every rank is 0, and G vanishes."
+    words = "All prototypes are at the same point. So every distance is 0, every rank is 0, and all of G is 0."
     if G.any():
         least = G[off].min()
         near = [f"{i + 1} and {j + 1}" for i, j in np.argwhere(np.triu(off & np.isclose(G, least)))]
-        words = f"Of the mistakes, those between classes {', '.join(near)} are" if near[1:] else ""
+        words = f"The mistakes between classes {', '.join(near)} are" if near[1:] else ""
         words = words or f"The mistake between classes {near[0]} is"
         words += f" the cheapest, at {style.number(least)}; the most expensive one costs {style.number(G.max())}."
-        words += " Equal distances in a row of g share the lower rank: the mean of G is lower." * bool(ties)
+        words += " Equal distances in a row of g share the lower rank, so the mean of G is lower." * bool(ties)
     if result.entry:
         i, j = result.entry
         words = f"Rank {result.ranked} of {K * K}. In row {i + 1} of g, count the distances that are smaller than "
         words += f"{_entry('g', i, j)} = {style.number(result.distances[i, j])}: {_rank(result, i, j)}."
     elif not result.ranked:
-        words = "No rank is computed yet. Play “ranks computed”, or go one step."
+        words = "No rank is computed yet. Press play at “ranks computed”, or move it one step."
     return words, {
         "mean of G off the diagonal": f"{G[off].mean():.4f}",
         "largest entry": f"{G.max():.4f}",

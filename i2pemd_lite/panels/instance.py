@@ -167,7 +167,7 @@ def _draw_terms(card, result):
     right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
     right.points(where, result.gradients[2], marker="D", ms=6, color=style.INK)
     card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   × label k")
-    card.paper.text(0.375, 0.03, "a number is the class i; a full line is 1, or 4")
+    card.paper.text(0.375, 0.03, "number: class i; full width: 1, last row 4")
     card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   ◆ cross-entropy")
 
 
@@ -186,7 +186,7 @@ def describe(result):
     words = f"All mass goes to class {k + 1}: {terms} = {result.distances[0]:.4f}. "
     words += f"Class {np.argmax(result.parts[0]) + 1} adds most."
     if not len(paid):
-        words = f"All mass is where it costs nothing against class {k + 1}: the distance is 0."
+        words = f"All mass is on classes that cost nothing when the label is class {k + 1}, so the distance is 0."
     numbers = {name: f"{distance:.4f}" for name, distance in zip(MEASURES, result.distances, strict=True)}
     for name, slope in zip(MEASURES, result.gradients, strict=True):
         j = int(np.argmax(slope))

@@ -116,7 +116,7 @@ def look_of(runs):
     tasks = {run.task for run in runs.values()}
     if len(tasks) != 1 or not tasks <= LOOKS.keys():
         others = ", ".join(f"{run.task or 'no task'} of {name}" for name, run in runs.items()) or "none"
-        raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {others}; take them apart")
+        raise BadInput(f"runs: expected runs of one task, {' or '.join(LOOKS)}, found {others}; open a panel for each")
     return LOOKS[tasks.pop()]
 
 
@@ -173,13 +173,13 @@ def draw(card, result):
             # Below the labels of its columns, and right of those of its rows; (K − 1)/K is the largest value of Eq. 4.
             box = np.array([left + 0.62, low, SIDE - 0.64, SIDE - 0.3]) / all_of_it
             card.plane(f"{what} {j}", box, "blank", slant=30).matrix(ground, look.classes, look.classes, (K - 1) / K)
-        when = "no moment so early" if t < 0 else f"step {film.steps[t]}"
+        when = "no moment yet" if t < 0 else f"step {film.steps[t]}"
         card.paper.line([left, left + 0.28], [height - 0.2] * 2, lw=1.4, ls=dashes[name])
         card.paper.text(left + 0.36, height - 0.2, f"{'G of ' * (what == GROUND)}{short(name)}, {when}",
                         color=style.GROUND if what == GROUND else style.INK, **TITLE)  # fmt: skip
         card.paper.text(left, height - 0.4, note, color=style.QUIET, va="center")
     if EMBEDDING in dict(result.panes):
-        key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its way"
+        key = "   ".join(name for name, _ in look.marks) + "   ◆ prototype and its track"
         card.paper.text(0.12, low - 0.24, key, va="center")
 
     left, top = (6.72, height) if len(result.panes) == 2 else (0.62, low - 0.3)
@@ -246,12 +246,13 @@ def describe(result):
     words, classes = [f"Step {result.step}."], result.films.look.classes
     for name, t in result.at.items():
         if t < 0:
-            words.append(f"{name} kept no moment so early.")
+            words.append(f"{name} has no saved moment yet at this step.")
             continue
         G = result.films.films[name].grounds[t]
         pairs = [(G[i, j], i, j) for i in range(len(G)) for j in range(i)]
         near, far = (f"{classes[j]} and {classes[i]} ({style.number(g)})" for g, i, j in (min(pairs), max(pairs)))
-        grounds = f"nearest by G are {near}, farthest {far}" if G.any() else "G is 0, because not every class was seen"
+        grounds = f"by G the nearest classes are {near}, the farthest are {far}"
+        grounds = grounds if G.any() else "G is 0, because not every class was seen yet"
         figures = ("MMD² of the marks drawn", result.gaps[name]), (result.measure, result.curves[name].now)
         words.append("; ".join([f"{name}: {grounds}", *(f"{of} {x:.3g}" for of, x in figures if np.isfinite(x))]) + ".")
     numbers = {}
@@ -268,7 +269,7 @@ def _named(runs, named):
         folder = run if isinstance(run, str | Path) else run.folder
         by_name[Path(folder).name if folder else run.settings.method] = run
     if len(by_name) < len(runs) or by_name.keys() & named:
-        raise BadInput(f"runs: expected names of their own, found one twice; say them: scrub(first={runs[0]!r}, …)")
+        raise BadInput(f"runs: expected different names, found one twice; give names: scrub(first={runs[0]!r}, …)")
     return {name: saved(run) for name, run in {**by_name, **named}.items()}
 
 

@@ -91,7 +91,7 @@ class Collapsed(Exhibit):
     sign = max g / mean ‖c_k‖₁ (Eq. 3), free of the features' unit; 0 when all prototypes are zero.
     """
 
-    headline = "Prototypes drawn into one point: the ranks hide it to the last, then G is zero"
+    headline = "All prototypes at one point: the ranks hide it until the very end, then G is zero"
     sane, broken = {"spread": 1.0, "fresh": False}, {"spread": 2**-8, "fresh": False}
     watch, bad, ends = "largest g ÷ mean size ‖c‖₁ of a prototype", "below 1/128", (2**-11, 2)
     reason = "bfloat16 has 8 bits: features that differ by less than 1/128 of their size are rounded to the same number"
@@ -133,11 +133,11 @@ class Absent(Exhibit):
     of nothing.
     """
 
-    headline = "A batch without class 4: what to do with the mean of nothing"
+    headline = "A batch without class 4: what is the mean of no instances?"
     sane, broken = {"absent": OURS}, {"share": 0.04, "absent": ZERO}
     watch, bad, ends = "updates of a class that was not in the batch", "above 0", (0, 1.5 * STEPS)
-    reason = "Eq. 10 and 11 have none for N_k = 0"
-    do = "Divide only where N_k > 0, and let the others keep what they have. Log the age of each."
+    reason = "Eq. 10 and 11 define no update when N_k = 0"
+    do = "Divide only where N_k > 0. The other classes keep their prototypes. Log the age of each one."
 
     def __init__(self, share, absent):
         random = torch.Generator().manual_seed(0)
@@ -166,7 +166,7 @@ class Absent(Exhibit):
         plane.look(xlim=(0, STEPS + 1), ylim=(-1.5, 8.8), xlabel="step", ylabel="c₄ from its class", yticks=(0, 4, 8))
         zero = CENTRES[RARE].norm().item()
         plane.line([0, STEPS + 1], [zero, zero], color=style.LINE, lw=1, ls="--")
-        plane.text(STEPS + 1, 8.3, "as far as zero is", ha="right", va="center", color=style.QUIET)
+        plane.text(STEPS + 1, 8.3, "distance of a zero prototype", ha="right", va="center", color=style.QUIET)
         plane.text(0.6, 8.3, "▏ class 4 is in this batch", va="center", color=style.BLUE)
         plane.line(range(1, STEPS + 1), self.error, color=style.BLACK, marker="D", ms=3.5)
         here = np.flatnonzero(self.present[:, RARE]) + 1
@@ -193,11 +193,11 @@ def predictions():
 class Crossed(Exhibit):
     """Eq. 15 to 18 written out, whatever the thresholds; they agree with `select` where that takes them."""
 
-    headline = "τ_low above τ_high: I2PEMD has nobody left to decide about"
+    headline = "τ_low above τ_high: no sample is left for I2PEMD to decide about"
     sane, broken = {"tau_low": 0.7, "tau_high": 0.8}, {"tau_low": 0.8, "tau_high": 0.7}
     watch, bad, ends = f"samples with τ_low < s ≤ τ_high, of {UNLABELLED} in a batch", "below 1", (0, 20)
-    reason = "about all others the thresholds alone decide"
-    do = "Keep τ_low < τ_high; select() refuses all else. Count the band in each batch."
+    reason = "the thresholds alone decide about all other samples"
+    do = "Keep τ_low < τ_high; select() refuses anything else. Count the samples in the band of each batch."
 
     def __init__(self, tau_low, tau_high):
         o, G = predictions()
@@ -237,11 +237,11 @@ class Hasty(Exhibit):
     """Learn four classes of the plane through two tanh features, by SGD with momentum 0.9: L = L_CE + L_I2PEMD,
     with G from prototypes that follow the features (Eq. 3-6, 10)."""
 
-    headline = "A learning rate too high: the loss jumps above that of guessing"
+    headline = "The learning rate is too high: the loss jumps above that of guessing"
     sane, broken = {"rate": 0.1}, {"rate": 10.0}
     watch, bad, ends = "percent of steps with a loss above that of guessing", "above 5", (0, 100)
-    reason = f"who learns is below it after {SETTLED} steps; one in twenty is allowed to an unlucky batch"
-    do = "Divide the learning rate by 3 until it stays below."
+    reason = f"a network that learns is below it after {SETTLED} steps; one step in twenty may be an unlucky batch"
+    do = "Divide the learning rate by 3 until the loss stays below."
 
     def __init__(self, rate):
         random = torch.Generator().manual_seed(0)
@@ -272,7 +272,7 @@ class Hasty(Exhibit):
         step = np.arange(1, TRAINING + 1)
         plane.line(step, self.guess, color=style.QUIET, lw=1, ls="--")
         plane.line(step, np.maximum(self.loss, floor), color=style.BLACK)
-        plane.text(TRAINING, 0.6, "╌ of guessing", ha="right", color=style.QUIET)
+        plane.text(TRAINING, 0.6, "╌ loss of guessing", ha="right", color=style.QUIET)
 
 
 EXHIBITS = {"one on the diagonal": Diagonal, "collapsed prototypes": Collapsed, "a batch without a class": Absent,

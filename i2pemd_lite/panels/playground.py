@@ -247,9 +247,9 @@ def describe(result):
     mine, twin = result.mine[-1], result.twin[-1]
     words = f"Picture {result.picture} of {PICTURES}, after {EACH * result.picture} of {EACH * PICTURES} steps: "
     words += f"{mine.accuracy:.1f} % of the held-back points are right, and {twin.accuracy:.1f} % in the twin. "
-    words += f"The predictions of the twin do a harm of {twin.harm:.3f}, and these {mine.harm:.3f}."
+    words += f"The harm of your predictions is {mine.harm:.3f}, and the harm of the twin's is {twin.harm:.3f}."
     if mine.ce > (guessing := np.log(len(mine.ground))):
-        words += f" Its cross-entropy of {mine.ce:.3g} is above {guessing:.3g}, that of guessing."
+        words += f" Your cross-entropy of {mine.ce:.3g} is above {guessing:.3g}, which is that of guessing."
     digits = {
         "accuracy, %": ("accuracy", 1), "MMD": ("mmd", 3), "harm of the predictions": ("harm", 3),
         "accuracy of CT, %": ("ct", 1), "accuracy of MR, %": ("mr", 1), "harm of the decisions": ("decided", 3),

@@ -80,11 +80,11 @@ def describe(result):
     where = " and ".join(str(labels[i]) for labels, i in zip(sides, at, strict=True))
     digits = 1 if max(result.ours.max(), result.other.max()) >= 10 else 3
     one, other = (style.number(values[at], digits) for values in (result.ours, result.other))
-    words = f"The paper, {passage.equation}: {passage.says} Read here: {passage.ours} {passage.why} "
+    words = f"What the paper says in {passage.equation}: {passage.says} How we read it: {passage.ours} {passage.why} "
     if most < 1e-12:
         words += f"Read as “{result.reading}”, nothing changes."
     else:
-        words += f"Read as “{result.reading}”, most changes at “{where}”, where {one} becomes {other}."
+        words += f"Read as “{result.reading}”, the largest change is at “{where}”: {one} becomes {other}."
     return words, {
         "largest change": style.number(most, 3),
         "at": where if most >= 1e-12 else "nowhere",

@@ -102,7 +102,7 @@ def draw(card, result):
         card.paper.text(x, 0.13, name, size=8.5, color=ink, ha="center")
     bounds = [b for b in (mean.low, mean.high, *d, 0.0, result.gap) if not np.isnan(b)]
     reach = max(max(bounds) - min(bounds), 0.5)
-    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Ours minus theirs (points)",
+    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Proposed minus other (points)",
                         xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach), xlabel="difference (points)",
                         yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"])  # fmt: skip
     middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0)
@@ -125,17 +125,17 @@ def describe(result):
     mean, n = result.mean, len(result.seeds)
     gap = f"The paper's gap is {result.gap:+.2f} points."
     if np.isnan(mean.sd):
-        words = f"One seed: the difference is {mean.mean:+.2f} points. {gap} A spread takes two seeds."
+        words = f"With one seed, the difference is {mean.mean:+.2f} points. {gap} To see a spread, you need two seeds."
         return words, {"seeds of both": 1, "difference": f"{mean.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
-    words = f"The mean of {n} differences is {mean.mean:+.2f} points, 95 % interval "
-    apart = f"leaves out 0, so the seeds put the proposed method {mean.verdict}"
+    words = f"The mean of {n} differences is {mean.mean:+.2f} points, with a 95 % interval of "
+    apart = f"leaves out 0, so by these seeds the proposed method is {mean.verdict}"
     if mean.verdict == "not told apart":
-        apart = "holds 0, so the seeds do not tell the two apart"
-    words += f"{mean.low:+.2f} to {mean.high:+.2f}: it {apart}. {gap} "
+        apart = "holds 0, so these seeds cannot tell the two methods apart"
+    words += f"{mean.low:+.2f} to {mean.high:+.2f}. The interval {apart}. {gap} "
     low, high = statistics.sd_interval(mean.sd, n)
     every = result.needed, statistics.needed(result.gap, low), statistics.needed(result.gap, high)
     needed, fewest, most = (f"{seeds:,}" if seeds else f"over {statistics.MOST:,}" for seeds in every)
-    words += f"With this spread it takes {needed} seeds of both to see such a gap four times in five."
+    words += f"With this spread, you need {needed} seeds of both methods to see such a gap four times in five."
     return words, {
         "seeds of both": n,
         "mean difference": f"{mean.mean:+.2f}",

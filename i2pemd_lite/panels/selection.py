@@ -245,7 +245,7 @@ def draw_batch(card, result):
     plane.line([shares["chance"].percent] * 2, [1.45, 5.05], lw=1, ls="--")
     card.paper.text(0.52, 0.93, "All batches: right pseudo-labels (%) ± and how many there are", size=9.5)
     words = "┆  what a draw at random gives on average; its ± is\n"
-    words += "the spread of such draws, else it is the standard error"
+    words += "the spread of such draws; every other ± is a standard error"
     card.paper.text(0.52, 0.09, words, color=style.QUIET)
 
 
@@ -264,9 +264,9 @@ def draw_cuts(card, result):
     cuts = 100 * (1 + np.arange(len(judged.lead))) / len(judged.lead)
     part = {name: 100 * shares[name].number / judged.right.numel() for name in POINTS}
     low = 10 * np.floor(np.nanmin([*np.ravel(judged.precision), *(shares[name].percent for name in POINTS)]) / 10 - 0.2)
-    across = {"xlim": (0, 101), "xlabel": "coverage: taken of all (%)"}
+    across = {"xlim": (0, 101), "xlabel": "coverage: part of all that is taken (%)"}
     left = card.plane("precision", [0.065, 0.29, 0.43, 0.62], ylim=(low, 100 + 0.06 * (100 - low)), **across,
-                      title="How right is what is taken?", ylabel="precision: right (%)")  # fmt: skip
+                      title="How much of what is taken is right?", ylabel="precision: right (%)")  # fmt: skip
     for percent, look in zip(judged.precision, (BY_S, BY_D), strict=True):
         left.line(cuts, percent, **look)
     for name, look in POINTS.items():
@@ -292,16 +292,16 @@ def describe_rule(result):
     judged, shares, everybody = result.judged, result.judged.shares, result.judged.right.numel()
     near, sure, chance, band, rule, rival = (shares[n] for n in ("near", "sure", "chance", "band", "rule", "rival"))
     by_s, by_d = (percent.mean() for percent in judged.precision)
-    words = f"I2PEMD decides about {band.number} of {everybody} pseudo-labels, {100 * band.number / everybody:.1f} %, "
-    words += f"and lets in {near.number} of them; the thresholds alone decide about the rest."
+    words = f"I2PEMD decides about {band.number} of {everybody} pseudo-labels ({100 * band.number / everybody:.1f} %) "
+    words += f"and lets in {near.number} of them. The thresholds alone decide about the rest."
     if near.number:
-        words += f" Of those it lets in {near.percent:.1f} % are right, of as many most confident {sure.percent:.1f} "
-        words += f"%, of as many at random {chance}. "
+        words += f" Of those it lets in, {near.percent:.1f} % are right. Of the same number of the most confident, "
+        words += f"{sure.percent:.1f} % are right, and of the same number drawn at random, {chance}. "
         words += f"I2PEMD and confidence agree on {near.number - judged.others} of the {near.number}."
-    words += f" Over all cuts confidence is right in {by_s:.1f} % on average, I2PEMD in {by_d:.1f} %."
+    words += f" Averaged over all cuts, confidence is right in {by_s:.1f} % and I2PEMD in {by_d:.1f} %."
     if rule.number:
         words += f" The I2PEMD rule takes {100 * rule.number / everybody:.1f} % of all and is right in "
-        words += f"{rule.percent:.1f} %, as many by confidence in {rival.percent:.1f} %."
+        words += f"{rule.percent:.1f} %. The same number taken by confidence is right in {rival.percent:.1f} %."
     return words, {
         "let in: right": str(near), "most confident": str(sure), "at random": str(chance), "in the band": band.number,
         "let in": near.number, "not by confidence": judged.others, "I2PEMD rule: right": str(rule),
@@ -341,7 +341,7 @@ def describe_classes(result):
     few = [name for name, images, _, teach in each if teach < 0.25 * images]
     words = f"Of {sum(row[1] for row in each)} pseudo-labels {sum(row[3] for row in each)} teach. "
     words += f"The network says {', '.join(many)} too often. " * bool(many)
-    words += f"Fewer teach than a quarter of the images: {', '.join(few)}. " * bool(few)
+    words += f"In these classes, fewer labels teach than a quarter of the images: {', '.join(few)}. " * bool(few)
     lost = np.array(CLASSES)[np.nan_to_num(result.found[0], nan=1).max(0) == 0]
     words += f"No method finds any {', '.join(lost)}." if len(lost) else "Every class is found by some method."
     return words, {f"{name}: F1, top-1": f"{f1:.1f}, {top1:.1f} %" for name, (f1, top1) in result.found[1].items()}

@@ -190,8 +190,8 @@ def added(method):
 
 def describe(result):
     """Which stages are shared, and how many parameters that takes."""
-    split = ", ".join(block.name for block in result.blocks if not block.shared) or "no stage"
-    words = f"{result.method}: CT and MR share {said(result.blocks)}. One copy for each modality: {split}. "
+    split = ", ".join(block.name for block in result.blocks if not block.shared) or "none"
+    words = f"{result.method}: CT and MR share {said(result.blocks)}. Stages with one copy for each modality: {split}. "
     words += added(result.method)
     features = next(block for block in result.blocks if block.gives == "F")
     shared = sum(block.parameters for block in result.blocks if block.shared)

@@ -57,7 +57,7 @@ def draw(card, result):
     right = card.plane("ratios", [0.66, 0.24, 0.32, 0.6], xscale="log", xlim=(10.0**low, 10.0**high), yticks=[],
                        ylim=(len(names) - 0.4, -0.6))  # fmt: skip
     card.paper.text(0.07, 0.87, result.unit, size=9.5)
-    card.paper.text(0.07, 0.025, "hollow: a batch, at the price of a voxel of the largest size measured", size=8)
+    card.paper.text(0.07, 0.025, "hollow: a batch, if a voxel takes as long as at the largest size measured", size=8)
     card.paper.text(0.66, 0.87, f"times as fast as “{result.against}”", size=9.5)
     for n, (name, mark, ink) in enumerate(zip(names, MARKS, INKS, strict=False)):
         y, ls = 0.24 + 0.6 * (len(names) - 0.4 - n) / (len(names) + 0.2), "-" if n < 4 else "--"
@@ -99,9 +99,9 @@ def describe(result):
     gone = [f"“{name}” only up to {int(size):,}" for name, (size, _) in at.items() if name not in last]
     slow, fast = (pick(result.expected, key=result.expected.get) for pick in (max, min))
     times = [f"{_long(result.expected[name])} by “{name}”" for name in (slow, fast)]
-    words += " If a voxel costs what it did at the largest size measured, a batch of "
+    words += " If a voxel takes as long as at the largest size measured, a batch of "
     words += f"{result.batch / 1e6:.2f} million takes {times[0]} and {times[1]}."
-    words += f" Measured {', '.join(gone)}: the rest would have taken too long." if gone else ""
+    words += f" We measured {', '.join(gone)}, because the rest would have taken too long." if gone else ""
     numbers = {name: f"{_times(ratio)} at {size:,}" for name, (size, ratio) in result.ratios.items()}
     numbers.pop(result.against, None)
     return words, {**numbers, "compared with": result.against}

@@ -205,7 +205,7 @@ def _xyz(values):
 def describe(result):
     """Which organs are there, how large, and from where they are seen."""
     # Not where it is seen from now: the mouse may have turned it since.
-    words = [f"The slider shows it {seen_from(result.turn)}", "Volumes in ml."]
+    words = [f"The slider shows the organs {seen_from(result.turn)}", "Volumes are in ml."]
     for name, organs in result.columns.items():
         sizes = [f"{organ} {volume(mesh) / 1000:.0f}" for organ, mesh in organs.items() if mesh is not None]
         words.append(f"{name}: {', '.join(filter(None, (', '.join(sizes), missing(organs))))}.")

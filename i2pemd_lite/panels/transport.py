@@ -136,7 +136,7 @@ def draw(card, result):
     titles = "Cost g of one unit, prices u and v", "Plan x, between supply p and demand q", "The same plan as a flow"
     for x, title in zip((0.02, 0.325, 0.65), titles, strict=True):
         card.paper.text(x, 0.93, title, size=9.5)
-    card.paper.text(0.02, 0.035, "u + v ≤ g, and it is g on each road in use", size=8, color=style.QUIET)
+    card.paper.text(0.02, 0.035, "u + v ≤ g, and u + v = g on each road in use", size=8, color=style.QUIET)
 
     cost, small = card.plane("cost", [0.04, 0.19, 0.22, 0.59], "blank"), {"size": 8, "weight": "bold"}
     names, terms = np.empty((2, m, n), object)
@@ -219,17 +219,17 @@ def describe(result):
     words = "Eq. 1 as printed: the cheapest plan carries nothing, so the cost is 0 whatever p and q are."
     if moves:
         mass, i, j = max(moves)
-        words = f"{len(moves)} of {t.plan.size} routes carry {style.number(t.flow, 4)} in all; the largest carries "
+        words = f"{len(moves)} of {t.plan.size} roads carry {style.number(t.flow, 4)} in all. The largest carries "
         words += f"{style.number(mass)} from p{style.subscript(i + 1)} to q{style.subscript(j + 1)}."
     p, q = result.p.sum(), result.q.sum()
     if max(abs(p - 1), abs(q - 1)) > EQUAL:
-        words += f" p adds up to {style.number(p)} and q to {style.number(q)}, so they are no probabilities."
+        words += f" p adds up to {style.number(p)} and q to {style.number(q)}, so they are not probabilities."
     numbers = {"cost": f"{t.cost:.6f}", "EMD (Eq. 2)": "0/0" if t.flow < 1e-12 else f"{t.emd:.6f}"}
     if result.printed:
         numbers["cost with the total flow"] = f"{result.whole:.6f}"
     elif result.label is None:
-        words += " The closed form does not apply, since the mass is not all wanted in one bin: everybody to everybody "
-        words += f"is allowed, so its cost is an upper bound, {result.careless - t.cost:.4f} above the best."
+        words += " The closed form does not apply, because not all mass is wanted in one bin. The plan “everybody to "
+        words += f"everybody” is allowed, so its cost is an upper bound, {result.careless - t.cost:.4f} above the best."
         numbers["everybody to everybody"] = f"{result.careless:.6f}"
     else:
         numbers[f"closed form p · g[:, {result.label + 1}]"] = f"{result.careless:.6f}"

@@ -23,8 +23,8 @@ ACROSS = {"axial": ("x", "y"), "coronal": ("x", "z"), "sagittal": ("y", "z")}  #
 OPPOSITE = dict(zip("RLAPIS", "LRPASI", strict=True))
 THREE, SOLID = "three planes", {f"{modality.upper()} in 3D": modality for modality in MODALITIES}
 KEYS = {
-    "only mistakes": "A mistake has the colour of the organ that it was taken for; red: an organ taken for background.",
-    "I2PEMD": "What it costs to carry the prediction of a voxel to its label, by each run's own G.",
+    "only mistakes": "A mistake has the colour of the organ it was taken for. Red is an organ taken for background.",
+    "I2PEMD": "The colour is what it costs to carry the prediction of a voxel to its label, by each run's own G.",
 }
 
 
@@ -180,10 +180,10 @@ def describe_voxels(result):
             numbers[f"{name} truth → prediction"] = f"{CLASSES[k]} → {guess}"
             terms = [f"{style.number(p)} × {style.number(g)}" for p, g in zip(answer.p, answer.column, strict=True)]
             numbers[f"{name} I2PEMD = Σ p × G(·, {CLASSES[k]})"] = f"{distance} = {' + '.join(terms)}"
-            words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, taken for {guess}, I2PEMD {distance}; "
-                         f"DOC of the case {percent(part.doc)} %.")  # fmt: skip
+            words.append(f"{name} {case}: the cross hairs meet in {CLASSES[k]}, which is taken for {guess}; "
+                         f"I2PEMD is {distance}, and the DOC of the case is {percent(part.doc)} %.")  # fmt: skip
     if "=" in "".join(numbers):
-        words.append(f"The terms go through {', '.join(CLASSES)}.")
+        words.append(f"The terms are in the order {', '.join(CLASSES)}.")
     return " ".join(words), numbers
 
 

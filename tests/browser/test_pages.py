@@ -129,7 +129,7 @@ def test_without_scripts_there_is_a_still_picture_with_its_words_and_a_sentence(
     page.context.new_cdp_session(page).send("Emulation.setScriptExecutionDisabled", {"value": True})
     page.goto((folder / f"{file}.html").as_uri())
     assert shown(page) and learner.controls(page.locator("body")) == [("DisclosureTriangle", "checks")]
-    assert page.locator(".i2pemd-still").inner_text() == f"This picture stands still here: its controls need {needs}."
+    assert page.locator(".i2pemd-still").inner_text() == f"This picture does not move here: its controls need {needs}."
 
 
 def test_a_screen_reader_is_told_the_name_of_every_control_of_a_page(moving, folder, browser):

@@ -41,14 +41,14 @@ class Line(NamedTuple):
 def _python():
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     fits = (3, 11) <= sys.version_info[:2] <= (3, 14)
-    return found, "" if fits else "use Python 3.11 to 3.14: another python3 run.py lab"
+    return found, "" if fits else "use Python 3.11 to 3.14: start run.py lab with another python3"
 
 
 def _kernel():
     own, here = root() / ".venv", Path(sys.prefix)
     # Somebody with conda, say, is right where they are if everything is there.
     bad = own.exists() and here.resolve() != own.resolve() and _missing()
-    todo = "the project has an environment of its own, .venv, and this is another: start with python3 run.py lab"
+    todo = "the project has its own environment, .venv, and this is another one: start with python3 run.py lab"
     return f"i2pemd-lite {__version__}, run by {here.name}", todo if bad else ""
 
 
@@ -99,7 +99,7 @@ def _compiler():
         return "no C compiler: the loss runs in torch, two to three times slower, with the same numbers", ""
     if shutil.which(program := compiler.split()[0]):
         return f"{Path(program).name}: the loss is one pass in C", ""
-    found = f"CC names {compiler}, which is not there: the loss runs in torch, slower, with the same numbers"
+    found = f"CC names {compiler}, which does not exist: the loss runs in torch, slower, with the same numbers"
     return found, "correct CC, or unset it"
 
 
@@ -117,7 +117,7 @@ def _data():
         return f"a folder {folder.name}", ""
     found = [what for what, holds in (("scans", holds_scans), ("images", holds_images)) if holds(folder)]
     if not found:
-        return f"neither scans nor images in {folder}", "lay them out as data/README.md shows, or unset I2PEMD_DATA"
+        return f"neither scans nor images in {folder}", "arrange them as data/README.md shows, or unset I2PEMD_DATA"
     return f"real {' and '.join(found)} in {folder.name}", ""
 
 
@@ -149,19 +149,19 @@ class Examination(tuple):
     """Each `Line`, and last how much there is to mend: as text, or as a table in a notebook."""
 
     def __str__(self):
-        text = [f"{'mend' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
+        text = [f"{'fix' if todo else 'ok':8} {about:9} {found}" + f"\n{'':18} → {todo}" * bool(todo)
                 for about, found, todo in self]  # fmt: skip
         bad = sum(bool(line.todo) for line in self)
-        return "\n".join([*text, f"{bad} thing{'s' * (bad > 1)} to mend" if bad else "all well"])
+        return "\n".join([*text, f"{bad} thing{'s' * (bad > 1)} to fix" if bad else "all well"])
 
     def __repr__(self):
-        return f"{self}\nwidgets: to be seen where a browser shows this cell"
+        return f"{self}\nwidgets: open this cell in a browser to see whether they work"
 
     def _ipython_display_(self):
         from IPython.display import display
 
         rows = [
-            ("<b>✗ mend</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
+            ("<b>✗ fix</b>" if todo else "✓ ok", about, escape(found) + f"<br><b>→ {escape(todo)}</b>" * bool(todo))
             for about, found, todo in self
         ]
         table, text = html_table((), rows, names=1), str(self)

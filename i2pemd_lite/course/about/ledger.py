@@ -61,7 +61,7 @@ class Ledger(WordTable):
         return f"{len(self) - len(bad)} of {len(self)} equations hold" + f"; look at {', '.join(bad)}" * bool(bad)
 
     def __str__(self):
-        cells = [("", "", "gap", "allowed", "home", "lessons", "what it says, and who computes it too")]
+        cells = [("", "", "gap", "allowed", "home", "lessons", "what it says, and what else computes it")]
         for row in self:
             home = f"{_short(row.home.file)}:{row.home.line} {row.home.name}" if row.home else "-"
             lessons = ", ".join(f"{place.file.stem[:2]} {place.name}" for place in row.lessons) or "-"
@@ -121,7 +121,7 @@ def _row(name, lessons, seed):
         wrong.append(f"it cannot be computed: {type(error).__name__}: {error}")
     home = _home(name, *test.home.split(":"))
     if not home:
-        wrong.append(f"no docstring: that of {test.home} does not name {name}")
+        wrong.append(f"no docstring: the one of {test.home} does not name {name}")
     if not lessons:
         wrong.append(f"no lesson: no cell names {name}")
     return Row(name, test, home, lessons, gap, wrong)

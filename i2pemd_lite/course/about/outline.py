@@ -21,7 +21,7 @@ QUESTIONS = {
     "05": "Does it help CT and MR to learn together?",
     "06": "Does it help to choose which pseudo-labels to trust?",
     "07": "How far do the paper's tables hold, and what would it take to know?",
-    "08": "How does it enter your own model, data and machines?",
+    "08": "How do you use it with your own model, data and machines?",
     "09": "Why is the loss slow when it is readable, and how does it become fast?",
 }
 SESSIONS = {  # the lessons of each session; the others are for home

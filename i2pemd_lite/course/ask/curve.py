@@ -40,7 +40,7 @@ class Sketch(Question):
         self.height.observe(self._moved, "value")
         self.height.on_typed = self._typed
         self.at.observe(self._chosen, "value")
-        options = [f"a curve of {ylabel} against {xlabel}, right when it is {self.within:g} off on average"]
+        options = [f"a curve of {ylabel} against {xlabel}, right when it is at most {self.within:g} off on average"]
         body = [self.image, grid([self.at, self.height])]
         self.show()
         super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
@@ -90,9 +90,9 @@ class Sketch(Question):
     def judge(self, value, truth):
         apart = np.abs(np.subtract(value, truth))
         worst = int(apart.argmax())
-        words = f"On average your curve is {apart.mean():.3g} from the true one"
-        words += f", at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}" * bool(apart[worst])
-        return verdict(apart.mean(), self.within, words, f"{self.within:g}")
+        words = f"On average, your curve is {apart.mean():.3g} away from the true one"
+        words += f", and at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}" * bool(apart[worst])
+        return verdict(apart.mean(), self.within, words, f"{self.within:g} on average")
 
     def key(self, truth):
         self.drawn[:] = truth

@@ -129,10 +129,10 @@ def judge(exercise, answer, random):
     try:
         with _quiet():
             if ended := tried(SECONDS, MEMORY, ask_apart):
-                why = "Does it call itself without end, or take all memory?"
-                return f"It ended the process that it was tried in ({ended}). {why}"
+                why = "Does your function call itself without end, or take all memory?"
+                return f"Your function ended the process in which it was tried ({ended}). {why}"
             if re.search("MemoryError|allocate memory", found_apart()):
-                return f"{found_apart()} An answer may take {MEMORY / 2**30:g} GiB of memory."
+                return f"{found_apart()} An answer may use {MEMORY / 2**30:g} GiB of memory."
             page[1:] = bytes(len(page) - 1)
             at_most(SECONDS, ask)
         return ""
@@ -143,9 +143,9 @@ def judge(exercise, answer, random):
     except OutOfTime:
         if off := found_apart():
             return off
-        done = f"{page[0]} of {CASES} cases were right, and then the time was over. Can it be done with fewer steps?"
-        nothing = "The first call did not come back. Does a loop in it never end?"
-        return f"It took more than {SECONDS:g} seconds. {done if page[0] else nothing}"
+        done = f"{page[0]} of {CASES} cases were right, and then the time was over. Can you do it in fewer steps?"
+        nothing = "The first call did not come back. Is there a loop that never ends?"
+        return f"Your function took more than {SECONDS:g} seconds. {done if page[0] else nothing}"
 
 
 def _cases(exercise, random):
@@ -212,7 +212,7 @@ def _judge_gradient(exercise, answer, arguments, weights, direction, slope):
         raise _Finding("The value is right, but its gradient is not finite. Is there a root or 0/0 on the way?")
     if abs(slope - yours) > 1e-4 * max(1.0, abs(slope)):
         along = f"along a random direction it is {yours:.4g}, and by finite differences {slope:.4g}"
-        raise _Finding(f"The value is right, its gradient is not: {along}.")
+        raise _Finding(f"The value is right, but its gradient is not: {along}.")
 
 
 def _called(exercise, answer, arguments, copied=True):
@@ -268,7 +268,7 @@ def _quiet():
 def _raised(exercise, error, arguments):
     lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     if not lines and isinstance(error, TypeError):
-        return f"It cannot be called with ({exercise.takes}): {_words(error)}."
+        return f"Your function cannot be called with ({exercise.takes}): {_words(error)}."
     where = f", in the line `{lines[-1][:PRINTED]}`" if lines and lines[-1] else ""
     said = f": {said}" if (said := _words(error)) else ""
     return f"It raised {type(error).__name__}{said}{where}. That was for {_shown(exercise, arguments)}."
@@ -287,8 +287,8 @@ def _value(given, expected, arguments):
     """The answer as an array in float64; a wrong type, device or shape, and what is no number, are findings."""
     home = {argument.device.type for argument in arguments if isinstance(argument, torch.Tensor)} or {"cpu"}
     if isinstance(given, torch.Tensor) and given.device.type not in home:
-        there = f"It is on the device {given.device.type!r}, and the input is on {', '.join(home)!r}."
-        raise _Finding(f"{there} Make new tensors with `device=` that of the input.")
+        there = f"Your result is on the device {given.device.type!r}, and the input is on {', '.join(home)!r}."
+        raise _Finding(f"{there} Make new tensors on the device of the input, with `device=`.")
     try:
         # One of another shape may be too large to copy.
         fits = not isinstance(given, ARRAY) or expected is None or given.shape == expected.shape
@@ -301,7 +301,7 @@ def _value(given, expected, arguments):
         raise _Finding(f"Expected shape {expected.shape}, yours has {single}.")
     if not np.isfinite(value).all():
         what = "NaN (not a number)" if np.isnan(value).any() else "infinity"
-        raise _Finding(f"It holds {what}. Is there a division by zero, or the logarithm of one?")
+        raise _Finding(f"Your result holds {what}. Is there a division by zero, or the logarithm of zero?")
     return value
 
 

@@ -42,11 +42,11 @@ def words(score):
         return "No prediction yet: commit to one, and say how sure you are."
     sentence = (
         f"{score.n} prediction{'s' * (score.n > 1)}: you were {100 * score.sure:.0f} % sure on average, and "
-        f"{100 * score.right:.0f} % were right. Brier score {score.brier:.2f} (0 is best; to call each a guess would "
-        f"give {score.guessing:.2f})."
+        f"{100 * score.right:.0f} % were right. Brier score {score.brier:.2f} (0 is best; if you had called each one "
+        f"a guess, it would be {score.guessing:.2f})."
     )
     if score.n < FEW:
-        return f"{sentence} Too few to tell more."
+        return f"{sentence} These are too few to say more."
     gap = score.sure - score.right
     # With n predictions the share that is right spreads by sqrt(s (1 − s) / n), whoever makes them.
     if abs(gap) > 2 * (score.sure * (1 - score.sure) / score.n) ** 0.5:

@@ -93,7 +93,7 @@ def words(hand_ins, problems):
         lines += [f"Typical mistake in {name}, {count(k, 'time')}: {mistake}" for (name, mistake), k in common]
     if said and said[0][1].sure > said[0][1].right:
         name, score = said[0]
-        lines.append(f"{name} surprised most: {_sure_and_right(score)} ({count(score.n, 'prediction')}).")
+        lines.append(f"{name} surprised the class most: {_sure_and_right(score)} ({count(score.n, 'prediction')}).")
     if score := calibration.score(each for one in hand_ins for each in one.predictions.values()):
         lines.append(f"All predictions: {_sure_and_right(score)}, Brier score {score.brier:.2f}.")
     return "\n".join(lines)

@@ -30,14 +30,14 @@ def read(path, folder=None):
     if content.get("format") != progress.FORMAT or str(version).split(".")[:2] != __version__.split(".")[:2]:
         is_version = isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version)
         other = f"{version if is_version else 'an unknown version'}, whose exercises can differ"
-        todo = "make the report of those with that version"
+        todo = "make the report of these files with that version"
         raise BadInput(f"{name}: expected one saved by i2pemd-lite {__version__}, found {other}; {todo}")
     try:
         unchanged = content.get("checksum") == progress.checksum(content)
     except (ValueError, RecursionError):
-        raise _refused(name, "text throughout", "text that is none") from None
+        raise _refused(name, "only valid text", "characters that are not valid text") from None
     if not unchanged:
-        raise _refused(name, "it as progress.save wrote it", "it changed since")
+        raise _refused(name, "the file as progress.save wrote it", "one that was changed later")
     if wrong := _wrong(content):
         raise _refused(name, "checks and predictions", wrong)
     return SimpleNamespace(**content | {"file": name})
@@ -63,9 +63,9 @@ def _content(path, name):
         return json.loads(text)
     except json.JSONDecodeError as error:
         broken = text.lstrip().startswith("{") and not text.rstrip().endswith("}")
-        wrong = ("a whole file", "one that breaks off") if broken else ("JSON", error)
+        wrong = ("a whole file", "one that ends too early") if broken else ("JSON", error)
     except RecursionError:
-        wrong = "a text file", "brackets in brackets without end"
+        wrong = "a text file", "brackets nested too deeply"
     except ValueError:  # Python reads no whole number of more than 4300 digits
         wrong = "a hand-in", "a number of thousands of digits"
     raise _refused(name, *wrong)
@@ -83,11 +83,11 @@ def _wrong(content):
         for name, check in checks.items():
             attempts, hint, mistakes = check["attempts"], check["hint"], check["mistakes"]
             if not (type(attempts) is type(hint) is int and isinstance(check["right"], bool)):
-                return "them damaged"
+                return "damaged ones"
             if not (1 <= attempts <= MOST_ATTEMPTS and 0 <= hint <= progress.MOST_HINTS):
-                return "more than anybody tries, or less"
+                return "a number of attempts or hints that nobody can have"
             if not isinstance(mistakes, list) or not set(mistakes) <= set(known_mistakes(name)):
-                return "a mistake that is none of the exercise's"
+                return "a mistake that this exercise does not have"
         facts = {"kind": "prediction", "by": "learner"}
         said = all(progress.fits({**each, **facts, "name": name}) for name, each in predictions.items())
         profile, seed = content["profile"], content["seed"]
@@ -95,7 +95,7 @@ def _wrong(content):
         fine = said and about and progress.IDENTITY.fullmatch(content["journal"]) and "panels" in content
     except (KeyError, TypeError, AttributeError):
         fine = False
-    return None if fine else "them damaged"
+    return None if fine else "damaged ones"
 
 
 def read_all(folder):
@@ -121,7 +121,7 @@ def read_all(folder):
     for one in hand_ins:
         if one is not most[one.journal]:
             counted = f"one from the same journal as {most[one.journal].file}, which has as much or more and is counted"
-            do = "where they are of two learners, ask whose it is"
+            do = "if they come from two learners, ask whose it is"
             problems.add(one.file, "one hand-in from each journal", counted, do)
     return [one for one in hand_ins if one is most[one.journal]], problems
 

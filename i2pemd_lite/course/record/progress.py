@@ -61,7 +61,7 @@ def record(kind, name, **facts):
             os.fsync(file.fileno())
     except OSError as error:  # filelock's Timeout is one as well
         if not _unwritten:
-            print(f"Your progress cannot be kept in {path}: {error}. It is kept until this kernel ends.")
+            print(f"Your progress cannot be saved in {path}: {error}. It is kept only until this kernel ends.")
         _unwritten.append(line)
 
 
@@ -207,4 +207,4 @@ def calibration():
 def start_over():
     """Count nothing of what was done so far. The lines stay in the journal; delete that file to lose them for good."""
     record("start over", "all", by="learner")
-    print(f"You start from nothing. What was before is still in {journal()}, and counts no more.")
+    print(f"You start again from zero. Your earlier work is still in {journal()}, but it no longer counts.")
