@@ -213,8 +213,8 @@ def test_an_answer_that_never_returns_is_stopped(loop, impatient):
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="a process has no copy here that can be stopped")
 HARMFUL = {
     "hangs in C": ("sum(range(10**12))", "The first call did not come back"),
-    "takes all memory": ("return [torch.ones(10**7) for _ in range(1000)]", "An answer may take 0.25 GiB of memory"),
-    "takes all in Python": ("return bytes(10**9)", "It raised MemoryError.*An answer may take 0.25 GiB of memory"),
+    "takes all memory": ("return [torch.ones(10**7) for _ in range(1000)]", "An answer may use 0.25 GiB of memory"),
+    "takes all in Python": ("return bytes(10**9)", "It raised MemoryError.*An answer may use 0.25 GiB of memory"),
     "crashes": ("import ctypes; ctypes.string_at(0)", "ended the process in which it was tried .SIGSEGV."),
     "leaves": ("import os; os._exit(3)", "ended the process in which it was tried .status 3."),
 }
