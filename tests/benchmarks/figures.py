@@ -23,8 +23,8 @@ PAGES = {root() / "README.md": RESULTS / "first.in.md", RESULTS / "README.md": R
 """Page -> its template; of README it is what lies between the marks."""
 BEGIN, END = "<!-- python3 run.py bench figures -->\n", "<!-- end of figures -->"
 NAMES = organ_paper.NAMES | skin_paper.NAMES | {"i2pemd": "Ours (I2PEMD)"}
-AUC, F1 = ("classification", "AUC"), ("classification", "F1")
-IMAGENET = "classification-imagenet"  # the runs from ImageNet's weights
+RANDOM = "classification-random"  # the runs of a small network from random weights
+AUC, F1 = (RANDOM, "AUC"), (RANDOM, "F1")
 SAYS = {"ahead": "is ahead of", "behind": "is behind", "not told apart": "cannot be told apart from"}
 """`statistics.Interval.verdict` -> how a sentence on a method says it."""
 
@@ -216,7 +216,7 @@ def right(which, folder="classification"):
 
 def added(*methods):
     """‖∇(L − L_s)‖ / ‖∇L_s‖ over a run, of each method."""
-    found = {each["what"]: each["over the run"] for each in rows("classification/added")}
+    found = {each["what"]: each["over the run"] for each in rows(f"{RANDOM}/added")}
     return ", ".join(f"{name} {found[name]:.2g}" for name in methods)
 
 
@@ -232,7 +232,7 @@ def organ(method):
 
 def dropped(what):
     """How far dropout moves something about pseudo-labels at most, in any row and quarter of a run."""
-    return number(max(abs(each[f"on: {what}"] - each[f"off: {what}"]) for each in rows("classification/dropout")))
+    return number(max(abs(each[f"on: {what}"] - each[f"off: {what}"]) for each in rows(f"{RANDOM}/dropout")))
 
 
 def sizes():

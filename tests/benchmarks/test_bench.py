@@ -249,16 +249,16 @@ def test_what_choices_say_was_measured_is_what_the_files_say():
     assert found["add"] == f"sum {both}, mean {apart} after 400 steps (seed 0)"
     assert found["fixed"] == f"0.5: {doc['fixed G, a mistake costs 0.5']} (seed 0)"
     pair = {each["setting"]: f"{each['auc']:.1f} / {each['f1']:.1f}"
-            for each in figures.rows("classification/open_choices")}  # fmt: skip
+            for each in figures.rows(f"{figures.RANDOM}/open_choices")}  # fmt: skip
     strong, usual = pair["prototypes from strong views (features=strong)"], pair["I2PEMD as in the tables"]
     assert skin.SETTINGS["features"].measured == f"AUC / F1 {usual}, strong {strong} (seed 0)"
     own, theirs = pair["FixMatch as in the tables, τ = 0.8"], pair["τ = 0.95, its authors'"]
     assert skin.OTHERS["FixMatch's τ"][1].measured == f"AUC / F1 {own}, with 0.95 {theirs} (seed 0)"
-    moved = [max(abs(each[f"on: {name}"] - each[f"off: {name}"]) for each in figures.rows("classification/dropout"))
+    moved = [max(abs(each[f"on: {name}"] - each[f"off: {name}"]) for each in figures.rows(f"{figures.RANDOM}/dropout"))
              for name in ("right %", "let in of 36")]  # fmt: skip
     most = "in all five rows at most {:.1f} points of labels right and {:.1f} of 36 let in, in any quarter of"
     assert skin.OTHERS["dropout in pseudo-labels"][1].measured.startswith(most.format(*moved))
-    added = {each["what"]: 100 * each["over the run"] for each in figures.rows("classification/added")}
+    added = {each["what"]: 100 * each["over the run"] for each in figures.rows(f"{figures.RANDOM}/added")}
     assert skin.SETTINGS["vat_weight"].measured.startswith(f"adds {added['VAT']:.0f} % ")
     assert skin.SETTINGS["ua_weight"].measured.startswith(f"adds {added['augMT']:.2f} % ")
 
