@@ -183,7 +183,7 @@ def test_a_slider_that_plays_goes_step_by_step_to_its_end_and_pauses(moving, fol
     page.get_by_label("play ranks computed").click()
     page.wait_for_function("slider => slider.value === slider.max", arg=slider.element_handle())
     page.get_by_label("play ranks computed").wait_for()
-    assert place() == "all" and words.inner_text().startswith("Of the mistakes") and complaints == []
+    assert place() == "all" and words.inner_text().startswith("The mistakes") and complaints == []
 
 
 def test_an_answer_fits_a_page_and_a_table_of_numbers_has_several_in_a_row(folder, browser, monkeypatch):
