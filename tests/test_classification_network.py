@@ -311,6 +311,15 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch):
         load_imagenet(build("efficientnet_lite0"), "package")
 
 
+def test_after_an_evaluation_the_image_still_gets_a_gradient():
+    augment.channels.cache_clear()
+    net, x = build("efficientnet_lite0").eval(), torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        net(x)
+    net(x.requires_grad_())[1].square().sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
 def test_bad_arguments_are_named(tmp_path):
     with pytest.raises(BadInput, match="small or efficientnet_lite0 or densenet121, found 'vgg'"):
         build("vgg")

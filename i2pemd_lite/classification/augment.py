@@ -36,7 +36,8 @@ def normalise(images):
 @cache
 def channels(values, device):
     """Three numbers as (3, 1, 1) on a device; kept, because bringing them there waits for it."""
-    return torch.tensor(values, device=device).view(3, 1, 1)
+    with torch.inference_mode(False):  # a gradient with respect to the image (VAT) needs them after an evaluation
+        return torch.tensor(values, device=device).view(3, 1, 1)
 
 
 def weak(images, size, generator):
