@@ -9,11 +9,11 @@ the page. What the kernel needs for the same steps without a browser is beside: 
 that a step asks of it (compute, draw, words, SVG).
 
 A row is marked when its 95th percentile is above 100 ms, of the conceptual panels of lessons 00 to 04 above 50 ms, of
-pages above 33 ms (two frames), or its compute above 16 ms. Without times: the slider acts when it is let go, or changes
+pages above 16 ms, or its compute above 16 ms. Without times: the slider acts when it is let go, or changes
 nothing in the picture that the lesson shows.
 
-A mouse's event waits for the next frame, of which there are 60 a second. So even a page that holds one slider and one
-number needs 12 to 15 ms, and 16 at the 95th percentile. Through a kernel the picture comes one or two frames later.
+A page that holds one slider and one number needs 3 ms. Nothing asks for frames meanwhile, as a mouse's event would wait
+for the next one.
 
 Momentum α and the learning rate of the playground change nothing in the first picture, which is the untrained
 network's: where it was shown already, the film's second one counts.
@@ -38,7 +38,7 @@ from i2pemd_lite.course.publish import pages
 sys.path.append(str(Path(__file__).parent.parent))
 from browser import lab as learner  # noqa: E402
 
-EYE, CONCEPTUAL, PAGE, COMPUTE = 100.0, 50.0, 33.0, 16.0  # ms: for 95th percentiles, and the median of compute
+EYE, CONCEPTUAL, PAGE, COMPUTE = 100.0, 50.0, 16.0, 16.0  # ms: for 95th percentiles, and the median of compute
 MOVES = ".i2pemd-moves"
 STEPS, TRIES, MISSES = 25, 60, 4  # with a new picture; in all; one after the other without one
 
@@ -189,14 +189,16 @@ ARM = """(slider, [around, kind]) => {
             if (now > armed + 300 && place() === stood) end("still")
             if (now > armed + 2500) end(null)
         }, 50)
-        const look = async () => {
-            if (shown() === before) return requestAnimationFrame(look)
+        const drawn = async () => {
+            if (shown() === before) return
+            observer.disconnect()
             const images = [picture(), ...picture().querySelectorAll("image")].filter(each => each.decode)
-            if (!images.length) return painted()
             await Promise.allSettled(images.map(image => image.decode()))
             requestAnimationFrame(painted)
         }
-        picture().once ? picture().once("plotly_afterplot", () => requestAnimationFrame(painted)) : look()
+        const observer = new MutationObserver(drawn)
+        observer.observe(panel, {subtree: true, childList: true, attributes: true, characterData: true})
+        picture().once?.("plotly_afterplot", () => requestAnimationFrame(painted))
     })
 }"""
 

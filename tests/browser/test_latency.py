@@ -29,5 +29,5 @@ def test_panels_are_timed(browser, desk, lab, tmp_path, capsys, monkeypatch):
         assert row["what"].startswith("00 one prediction, 3 classes: ") and row["what"] in printed and row["n"] == 4
         assert 0 < row["time"] <= row["p95"]
         assert row["where"] == "page" or 0 < row["compute"] < row["kernel"]
-        assert ("p95" in row["above"]) == (row["p95"] > (33 if row["where"] == "page" else 50))  # of lesson 00
+        assert ("p95" in row["above"]) == (row["p95"] > (16 if row["where"] == "page" else 50))  # of lesson 00
         assert f"| {row['what']} | {row['where']} | {row['time']:.1f} |" in page.read_text(encoding="utf-8")
