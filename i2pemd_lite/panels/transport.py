@@ -136,7 +136,7 @@ def draw(card, result):
     titles = "Cost g of one unit, prices u and v", "Plan x, between supply p and demand q", "The same plan as a flow"
     for x, title in zip((0.02, 0.325, 0.65), titles, strict=True):
         card.paper.text(x, 0.93, title, size=9.5)
-    card.paper.text(0.02, 0.035, "u + v ≤ g, and u + v = g on each road in use", size=8, color=style.QUIET)
+    card.paper.text(0.02, 0.035, "u + v ≤ g, with = on each road in use", size=8, color=style.QUIET)
 
     cost, small = card.plane("cost", [0.04, 0.19, 0.22, 0.59], "blank"), {"size": 8, "weight": "bold"}
     names, terms = np.empty((2, m, n), object)
