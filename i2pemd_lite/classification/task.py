@@ -87,7 +87,8 @@ def predict(run, images=None, out="out/skin.csv", page=False, mirrored=False):
         raise BadInput("images: expected some images without labels (ISIC2018_Task3_Test_Input), found none")
     with run.best_weights(), run.learner.evaluating():
         members, sides = torch.arange(len(data.test_ids)), [(), (2,), (3,), (2, 3)] if mirrored else [()]
-        answers = [run.learner.answers(members, data.test_images.flip(axes)) for axes in sides]
+        images = (data.test_images.flip(axes) if axes else data.test_images for axes in sides)  # `flip` copies them
+        answers = [run.learner.answers(members, views) for views in images]
         scores, apart = torch.stack(answers).mean(0).numpy()
     save_scores(out, data.test_ids, scores)
     written = [Path(out)]

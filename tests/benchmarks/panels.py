@@ -180,6 +180,7 @@ ARM = """(slider, [around, kind]) => {
         const end = value => {
             for (const kind of ["keydown", "pointermove"]) document.removeEventListener(kind, begin, true)
             clearInterval(watchdog)
+            observer.disconnect()
             resolve(value)
         }
         for (const kind of ["keydown", "pointermove"]) document.addEventListener(kind, begin, true)
@@ -197,8 +198,9 @@ ARM = """(slider, [around, kind]) => {
             requestAnimationFrame(painted)
         }
         const observer = new MutationObserver(drawn)
-        observer.observe(panel, {subtree: true, childList: true, attributes: true, characterData: true})
-        picture().once?.("plotly_afterplot", () => requestAnimationFrame(painted))
+        const all = {subtree: true, childList: true, attributes: true, characterData: true}
+        if (picture().once) picture().once("plotly_afterplot", () => requestAnimationFrame(painted))
+        else observer.observe(picture(), all)
     })
 }"""
 
