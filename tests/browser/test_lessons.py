@@ -12,6 +12,7 @@ import pytest
 from masters import plant, unsound
 
 from browser import lab as learner
+from i2pemd_lite.panels.engine import style
 
 LESSONS = [path.stem for path in sorted((learner.ROOT / "notebooks").glob("*.ipynb"))]
 INK = 128  # of 255 levels lie between card and ink; what a page shows in a picture's place has edges of about 20
@@ -220,6 +221,11 @@ def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
     for box in (*lesson.panels, *lesson.questions):
         faint = [text for text in box.contrasts() if text[0] < 4.5]
         assert faint == [], box.title
+    for letter, name in (("p", "blue"), ("q", "orange"), ("k", "orange"), ("G", "violet")):  # as pictures draw them
+        drawn = lesson.page.locator(f"mjx-c.{style.symbol(letter)}")
+        colours = set(drawn.evaluate_all("all => all.map(it => getComputedStyle(it).color)"))
+        assert colours <= {"rgb({}, {}, {})".format(*bytes.fromhex(style.THEMES[theme][name][1:]))}
+        assert colours or not lesson.name.startswith("03") or letter == "q"
 
 
 DEFECTS = [
@@ -266,9 +272,9 @@ def test_planted_defects_are_found(desk, lab):
 
     def flicker():
         deaf.drag(second, 0.2)
-        for style in 5 * ("hidden", "visible"):  # not every frame is put out while others are on their way
+        for shown in 5 * ("hidden", "visible"):  # not every frame is put out while others are on their way
             lesson.page.wait_for_timeout(100)
-            pictures.evaluate(f"picture => {{ picture.style.visibility = '{style}' }}")
+            pictures.evaluate(f"picture => {{ picture.style.visibility = '{shown}' }}")
 
     assert "blank in" in unmoved(deaf, second, flicker)[0]
 

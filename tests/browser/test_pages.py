@@ -8,6 +8,7 @@ from masters import EXERCISE, notebook_of
 from browser import lab as learner
 from i2pemd_lite.course.publish import notebooks, pages, render, slides
 from i2pemd_lite.panels import ground, transport
+from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.picture import part
 
 TEXT = [
@@ -77,6 +78,17 @@ def test_formulas_are_drawn_by_the_browser_itself(folder, browser):
     assert outside == complaints == []
 
 
+@pytest.mark.parametrize("theme", style.THEMES)
+def test_a_symbol_has_in_formulas_the_colour_that_it_has_in_pictures(moving, folder, browser, theme):
+    page, _, _ = opened(browser, folder / "moves.html")
+    page.emulate_media(color_scheme=theme)
+    colours = page.locator("math mi").evaluate_all("all => all.map(it => [it.textContent, getComputedStyle(it).color])")
+    ink, known = page.locator("math").evaluate("it => getComputedStyle(it).color"), style.THEMES[theme]
+    named = {"G": known["violet"], "k": known["orange"], "p": known["blue"]}
+    rgb = {letter: "rgb({}, {}, {})".format(*bytes.fromhex(colour[1:])) for letter, colour in named.items()}
+    assert dict(colours) == rgb | {"i": ink} and len({*rgb.values(), ink}) == 4
+
+
 @pytest.fixture(scope="module")
 def moving(folder):
     """A panel that moves, and the page on which it does; beside it what is shown of it where no kernel answers."""
@@ -84,7 +96,8 @@ def moving(folder):
         monkeypatch.setenv("I2PEMD_MOVES", "1")
         panel = ground.panel()
         shown = render.output({"data": panel._repr_mimebundle_()})
-    (folder / "moves.html").write_text(render.page("ground", f'<div class="outputs">{shown}</div>'))
+    text = render.text("$p_i G_{ik}$")
+    (folder / "moves.html").write_text(render.page("ground", f'{text}<div class="outputs">{shown}</div>'))
     (folder / "bundle.html").write_text(f"<!DOCTYPE html>{panel._repr_mimebundle_()['text/html']}")
     return panel
 

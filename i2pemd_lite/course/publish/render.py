@@ -12,6 +12,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine.picture import part
+from i2pemd_lite.panels.engine.style import SYMBOLS, symbol
 
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 LETTER = re.compile(r'<mi mathvariant="(?!normal)([a-z-]+)">([A-Za-z])</mi>')
@@ -99,6 +100,7 @@ def mathml(tex, block=False):
     except Exception as error:  # its errors have no base of their own
         raise BadInput(f"formula {tex}: expected TeX that MathML has, found {error!r}; write it otherwise") from None
     math = LETTER.sub(_letter, math)
+    math = re.sub(rf"<mi>(?=([{''.join(SYMBOLS)}])<)", lambda match: f'<mi class="{symbol(match[1])}">', math)
     # The bars of a norm, which browsers stretch, one of them to its line and the other, with an index, to itself
     math = re.sub(r"<mo>(?=&#x02016;|&#x0007C;)", '<mo stretchy="false">', math)
     if unknown := re.findall(r"\\[A-Za-z]+|(?<=>)&(?=<)", math):

@@ -29,6 +29,7 @@ THEMES = {
 (PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, GREEN, VIOLET, BELOW,
  ON_LIGHT, ON_DARK) = (f"var(--i2-{name})" for name in THEMES["light"])  # fmt: skip
 MASS, LABEL, GROUND = BLUE, ORANGE, VIOLET  # p, the label k or what is wanted (q), and G, wherever they are drawn
+SYMBOLS = {"p": MASS, "q": LABEL, "k": LABEL, "G": GROUND}  # and in formulas
 SOURCE = {"color": BLUE, "marker": "o"}
 TARGET = {"color": ORANGE, "marker": "x", "mew": 2.0}
 PROTOTYPE = {"color": BLACK, "marker": "D", "mec": PAPER, "mew": 1.2}
@@ -37,15 +38,29 @@ TURN = 0.565  # of paper and `top` or `below`: from here on either theme's cell 
 
 @cache
 def css():
-    """The rules that give the colours their values: as the page says it is, else as the reader's system is."""
+    """The rules that give the colours their values, in pictures and formulas: as the page says it is, else as the
+    reader's system is."""
     light, dark = (";".join(f"--i2-{name}:{colour}" for name, colour in theme.items()) for theme in THEMES.values())
+    inked = ":is(.i2pemd-svg,mjx-container,math)"
+    symbols = "".join(f".{symbol(letter)}{{color:{colour}}}" for letter, colour in SYMBOLS.items())
     return (
-        ".i2pemd-svg text{white-space:pre}"
-        f".i2pemd-svg{{{light}}}@media(prefers-color-scheme:dark){{.i2pemd-svg{{{dark}}}}}"
-        f"[data-jp-theme-light=true] .i2pemd-svg,.vscode-light .i2pemd-svg{{{light}}}"
-        f"[data-jp-theme-light=false] .i2pemd-svg,.vscode-dark .i2pemd-svg{{{dark}}}"
-        f"@media print{{.i2pemd-svg.i2pemd-svg.i2pemd-svg{{{light}}}}}"
+        f".i2pemd-svg text{{white-space:pre}}{symbols}"
+        f"{inked}{{{light}}}@media(prefers-color-scheme:dark){{{inked}{{{dark}}}}}"
+        f"[data-jp-theme-light=true] {inked},.vscode-light {inked}{{{light}}}"
+        f"[data-jp-theme-light=false] {inked},.vscode-dark {inked}{{{dark}}}"
+        f"@media print{{{inked * 3}{{{light}}}}}"
     )
+
+
+def symbol(letter):
+    """The class that MathJax gives to an italic letter of a formula, after its code point; pages give it the same.
+
+    Example
+    -------
+    >>> symbol("p"), symbol("G")
+    ('mjx-c1D45D', 'mjx-c1D43A')
+    """
+    return f"mjx-c{ord(letter) + (0x1D3F3 if letter.isupper() else 0x1D3ED):X}"
 
 
 def heat(part):
