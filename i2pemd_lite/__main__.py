@@ -62,7 +62,7 @@ def main(arguments=None):
         return 1
     except KeyboardInterrupt as stop:
         by = "with the same command" if chosen.command is tables else "with train --resume and its folder"
-        _say(*(stop.args or (f"stopped; what had begun goes on {by}",)))
+        _say(stop.args[0] if len(stop.args) == 1 else f"stopped; what had begun goes on {by}")
         return 130
 
 

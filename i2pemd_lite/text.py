@@ -1,4 +1,4 @@
-"""Text on its way out: in characters that the output can hold, and without an error where nobody reads any more."""
+"""Text on its way out: bars, and characters that the output can hold, without an error where nobody reads any more."""
 
 import ast
 import codecs
@@ -8,7 +8,9 @@ import functools
 import inspect
 import os
 import sys
+import time
 import unicodedata
+from html import escape
 
 TYPED = {  # how one types a character on a keyboard that has only ASCII
     "·": "|", "•": "*", "×": "x", "÷": "/", "±": "+-", "−": "-", "–": "-", "—": "-", "⁄": "/", "…": "...", "√": "sqrt",
@@ -120,3 +122,94 @@ def about(function):
     """The first line of a function's docstring, from its source where python -OO has left it out."""
     said = function.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(function)).body[0])
     return said.splitlines()[0]
+
+
+PERIOD = 0.4  # seconds between two looks of a bar
+BAR = (
+    '<div class="i2pemd-bar" style="line-height:1.6"><progress value="{done}" max="{total}" aria-label="{doing}" '
+    'style="width:12em;accent-color:#3d7fc1;vertical-align:middle"></progress> {words}</div>'
+)
+
+
+def bar(things, doing, unit, total=None, done=0, shown=None, stop="stop", words=None):
+    """The things one by one; meanwhile it is shown what is done, how far it is, and the time left.
+
+    In a notebook this is a line under the cell that says how to stop it, elsewhere tqdm's on standard error.
+
+    doing, unit : what is done, and the name of one thing: "training joint", "step"
+    total, done : how many there are in all, None: the length of the things; and how many were done before
+    shown : True, None for in a notebook only, or False; where none is left to do, nothing is shown either
+    stop : what an interrupt does to it: "stop", or "pause" where the next call goes on from there
+    words : `words(thing)`, what else is said, asked only when it is shown
+
+    Example
+    -------
+    >>> sum(bar(range(4), "adding", "number", shown=False))
+    6
+    """
+    total = len(things) if total is None else total
+    show = _line if _in_notebook() else _meter if shown else None
+    if shown is False or show is None or done >= total:
+        return iter(things)
+    return show(things, doing, unit, total, done, stop, words)
+
+
+def _in_notebook():
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+def _line(things, doing, unit, total, done, stop, words):
+    """A `bar` in a notebook: an output of the cell that is written anew, in the colours of the page."""
+    from IPython.display import display
+
+    began, first, more = time.monotonic(), done, ""
+
+    def shown(end=False):
+        took = time.monotonic() - began
+        left = took / (done - first) * (total - done) if done > first else None
+        time_said = f"{duration(took)} in all" if end else "" if left is None else f"{duration(left)} left"
+        said = ", ".join(filter(None, (f"{doing}: {unit} {done} of {total}", more, time_said)))
+        said += f". To {stop} it, press ■ above." * (not end)
+        names = {"doing": escape(doing), "words": escape(said), "done": done, "total": total}
+        return {"text/plain": said, "text/html": BAR.format(**names)}
+
+    handle, told = display(shown(), raw=True, display_id=True), began
+    try:
+        for thing in things:
+            yield thing
+            done += 1
+            if time.monotonic() - told > PERIOD:
+                more = words(thing) if words else ""
+                handle.update(shown(), raw=True)
+                told = time.monotonic()
+    finally:
+        handle.update(shown(end=True), raw=True)
+
+
+def _meter(things, doing, unit, total, done, stop, words):
+    """A `bar` elsewhere."""
+    from tqdm import tqdm
+
+    with tqdm(things, doing, total, initial=done, unit=unit) as meter:
+        told = 0.0
+        for thing in meter:
+            if words and time.monotonic() - told > PERIOD:
+                meter.set_postfix_str(words(thing), refresh=False)
+                told = time.monotonic()
+            yield thing
+
+
+def duration(seconds):
+    """A time in the two largest units that say it.
+
+    Example
+    -------
+    >>> duration(41.2), duration(192), duration(7321)
+    ('41 s', '3 min 12 s', '2 h 2 min')
+    """
+    seconds = round(seconds)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"

@@ -175,6 +175,10 @@ def test_what_is_unsound_is_found():
     found = "; ".join(unsound(lesson, path))
     for words in ("ValueError: planted", "found nothing", "found File 1", "a UserWarning", "<svg"):
         assert words in found, words
+    lesson["cells"][-2]["source"] = "run.finish()"
+    assert f"{lesson['cells'][-2]['id']}: trains in silence" in unsound(lesson, path)
+    outputs.append({"output_type": "display_data", "data": {"text/html": "<progress value=1>"}, "metadata": {}})
+    assert f"{lesson['cells'][-2]['id']}: trains in silence" not in unsound(lesson, path)
     outputs[:] = [{"output_type": "stream", "name": "stdout", "text": ["not yet"]}]
     found = "; ".join(unsound(lesson, path))
     for words in ("no panel left a picture", "the profile is not said", "not yet"):

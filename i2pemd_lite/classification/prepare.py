@@ -19,6 +19,7 @@ from i2pemd_lite.classification.layout import CLASSES, Arrays
 from i2pemd_lite.device import memory
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.sampling import Unchanging
+from i2pemd_lite.text import bar
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
 
@@ -180,7 +181,6 @@ def _expect_one_truth(prepared, problems):
 def _decode_all(pictures, ids, side, progress, what, problems):
     """((n, 3, side, side) uint8, their ids, the ids that were not RGB); `problems` notes what is left out."""
     from PIL import Image
-    from tqdm import tqdm
 
     images = np.empty((len(ids), 3, side, side), np.uint8)
 
@@ -197,8 +197,8 @@ def _decode_all(pictures, ids, side, progress, what, problems):
             return BadInput(f"{ids[i]}: expected an image, found the value {images[i, 0, 0, 0]} everywhere; replace it")
         return image.mode
 
-    look = {"total": len(ids), "unit": "", "disable": not progress or not ids}
-    modes = compact.at_once(decode, range(len(ids)), partial(tqdm, desc=f"Preparing {len(ids)} {what}", **look))
+    shown = partial(bar, doing=f"preparing {what}", unit="image", total=len(ids), shown=progress)
+    modes = compact.at_once(decode, range(len(ids)), shown)
     modes = [decode(i, True) if mode is None else mode for i, mode in enumerate(modes)]  # one at a time: they are large
     problems.found += [str(mode) for mode in modes if isinstance(mode, BadInput)]
     good = [i for i, mode in enumerate(modes) if not isinstance(mode, BadInput)]

@@ -7,12 +7,14 @@ import io
 from html import escape
 
 import numpy as np
+import torch
 
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods.bands import band_report, counted
 from i2pemd_lite.files import fingerprint, hashed, parsing, unguarded, write_csv, write_text
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.tables.report import Report
+from i2pemd_lite.text import bar
 
 DECISIONS = {"largest score": "argmax", "score ≥ 0.18": 0.18}
 """How a score becomes a class: for teaching the largest one; the code of SRC-MT calls every class from 0.18 on."""
@@ -57,7 +59,9 @@ class Evaluation(Report):
 def score(learner, history, about):
     """The `Evaluation` of a learner on its held-back images; history: the rows of its run."""
     held_back = learner.test
-    scores, truth = learner.probabilities(held_back).numpy(), learner.data.labels[held_back].numpy()
+    batches = bar(held_back.split(128), f"evaluating {learner.settings.method}", "batch")
+    scores = torch.cat([learner.probabilities(part) for part in batches]).numpy()
+    truth = learner.data.labels[held_back].numpy()
     parts = {"labelled": len(learner.labelled), "held back": len(held_back), "split by": learner.split_by}
     rows = []
     for words, decision in DECISIONS.items():
@@ -65,7 +69,7 @@ def score(learner, history, about):
         rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
     below = {"bands": band_report(history)} if counted(history) else {}
     images = tuple(learner.data.ids[i] for i in held_back.tolist())
-    return Evaluation("Classification (%) on held-back images", rows, about | parts, below=below,
+    return Evaluation("Classification (%) on test images", rows, about | parts, below=below,
                       images=images, truth=truth, scores=scores)  # fmt: skip
 
 

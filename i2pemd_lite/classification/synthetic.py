@@ -16,6 +16,7 @@ import numpy as np
 from i2pemd_lite import files
 from i2pemd_lite.classification.layout import CLASSES, MANIFEST, TEST, TRAINING
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.text import bar
 
 FORMAT = 2
 WIDTH, HEIGHT = 96, 72
@@ -91,16 +92,13 @@ def plan(images, seed=0):
 
 
 def _write(folder, images, seed, progress):
-    from tqdm import tqdm
-
     training, test = plan(images, seed), plan(max(images // 10, 56), seed + 1)[: images // 10]
     test[:, 1] += training[:, 1].max() + 1
     inputs = [folder / f"{stem}_Input" for stem in (TRAINING, TEST)]
     for place in inputs:
         place.mkdir(parents=True)
     truth, lesions = [("image", *CLASSES)], [("image", "lesion_id")]
-    bar = tqdm(np.concatenate([training, test]), "Drawing lesions", unit="", disable=not progress)
-    for number, (k, lesion) in enumerate(bar):
+    for number, (k, lesion) in enumerate(bar([*training, *test], "drawing lesions", "image", shown=progress)):
         name, labelled = f"SYN_{number:07d}", number < len(training)
         image = draw(Lesion(CLASSES[k], [seed, lesion]), np.random.default_rng([seed, lesion, number]))
         image.save(inputs[not labelled] / f"{name}.jpg", quality=88)

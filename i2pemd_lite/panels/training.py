@@ -14,6 +14,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import curves
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import slider
+from i2pemd_lite.text import bar, duration
 
 PERIOD = 0.4  # seconds between two pictures
 
@@ -63,22 +64,25 @@ class Training(Panel):
             self.chosen.settings.weight = change["new"]
 
     def add(self, name, run):
-        """Draw one more run, such as a fork, and choose it."""
+        """Draw one more run, such as a fork, choose it, and give it back."""
         self.runs[name] = run
         self.offer("beside", [curves.OTHERS, *self.runs], self.state["beside"])
         self.offer("run", list(self.runs), name)
         self.refresh()
+        return run
 
     def go(self, step=None, run=None):
-        """Train a run (the chosen one) to a step, or to its end, with the picture following."""
+        """Train a run (the chosen one) to a step, or to its end, with the picture and a bar following."""
         if run is not None:
             self.controls["run"].value = run
-        for _ in self._train(step):
-            pass
-
-    def _train(self, step=None):
-        run, drawn = self.chosen, 0.0
+        name, run = self.controls["run"].value, self.chosen
         last = len(run) if step is None else min(len(run), step)
+        with run.pausing(name):
+            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause"):
+                pass
+
+    def _train(self, last):
+        run, drawn = self.chosen, 0.0
         self._follow()
         try:
             while run.number < last:
@@ -100,7 +104,7 @@ class Training(Panel):
         """Train the chosen run between other events, so that every control goes on working; the button's work."""
         self.button.description = "Pause"
         try:
-            with contextlib.closing(self._train()) as steps:
+            with contextlib.closing(self._train(len(self.chosen))) as steps:
                 for _ in steps:
                     await asyncio.sleep(0.01)  # the kernel reads moved sliders and clicks here
         except Exception as error:
@@ -116,10 +120,9 @@ class Training(Panel):
                 run.fetch()
         about = {name: (run.settings.profile, len(run)) for name, run in self.runs.items()}
         result, run = curves.watched(self.look, self.runs, state, about), self.runs[state["run"]]
-        result.run, result.done = state["run"], (run.number, len(run))
+        result.run, result.done, result.left = state["run"], (run.number, len(run)), run.seconds_left
         result.per = getattr(run.settings, "unlabelled", 0)
-        result.counts = [line._replace(label=line.label.replace("_", ", "), y=line.y / result.per, style=i)
-                         for i, line in enumerate(result.counts)]  # fmt: skip
+        result.counts = [line._replace(y=line.y / result.per, style=i) for i, line in enumerate(result.counts)]
         result.ground = run.learner.bank.ground_distance().cpu().numpy()
         return result
 
@@ -138,5 +141,5 @@ def draw(card, result):
 def describe(result):
     """Where the runs stand, in words and numbers."""
     words, numbers = curves.told(result)
-    step = "{} of {}".format(*result.done)
-    return f"Run {result.run} has done {step} steps. {words}", {"step": step, **numbers}
+    step, left = "{} of {}".format(*result.done), "-" if result.left is None else duration(result.left)
+    return f"Run {result.run} has done {step} steps. {words}", {"step": step, "time left": left, **numbers}

@@ -26,6 +26,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
 from i2pemd_lite.runs.sampling import seeded
 from i2pemd_lite.runs.settings import SCHEDULES
+from i2pemd_lite.text import bar
 
 
 @dataclasses.dataclass
@@ -78,6 +79,23 @@ def uninterrupted():
         signal.signal(signal.SIGINT, stop)
         if came:
             stop(*came[0])
+
+
+class Paused(KeyboardInterrupt):
+    """An interrupt that found a run between two steps and saved it there; a notebook says so in place of a traceback.
+
+    Example
+    -------
+    >>> print(Paused("ours", 35, 120))
+    ours: paused at step 35 of 120. Run this cell again, and the training goes on from there.
+    """
+
+    def __str__(self):
+        name, number, total = self.args
+        return f"{name}: paused at step {number} of {total}. Run this cell again, and the training goes on from there."
+
+    def _render_traceback_(self):
+        return [str(self)]
 
 
 class Run:
@@ -235,25 +253,28 @@ class Run:
                 self.moments.append(moments.moment(self.number, self.learner.bank, probe))
 
     def progress(self):
-        """The run with a progress bar that shows the loss and the time left."""
-        from tqdm.auto import tqdm
-
-        bar = tqdm(self, desc=self.settings.method, total=self.settings.steps, initial=self.number, unit="step")
-        for step in bar:
-            if step.number % 10 == 0 or step.number == step.total:
-                bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
-            yield step
+        """The run with a `bar` that shows the loss and the time left."""
+        return bar(self, f"training {self.settings.method}", "step", done=self.number, shown=True,
+                   stop="pause", words=lambda step: f"loss {step.loss:.3f}")  # fmt: skip
 
     def finish(self, progress=True):
-        """Train to the end; the run itself. Where it is interrupted after a step, it is saved there."""
-        try:
+        """Train to the end; the run itself."""
+        with self.pausing():
             for _ in self.progress() if progress else self:
                 pass
-        except KeyboardInterrupt:
-            if self._whole:
-                self.save()
-            raise
         return self
+
+    @contextlib.contextmanager
+    def pausing(self, name=None):
+        """Inside, an interrupt that comes between two steps saves the run there, and is raised as `Paused`, in which
+        the run has this name; None: that of its method."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self._whole:
+                raise
+            self.save()
+            raise Paused(name or self.settings.method, self.number, len(self)) from None
 
     def change(self, **values):
         """Change live settings of a run that goes on; `BadInput`, and nothing is changed, where one cannot be."""

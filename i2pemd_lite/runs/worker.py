@@ -52,6 +52,7 @@ class Worker:
     """Runs by name, of which those that train take turns, a step each.
 
     say : called with what happens, as a dict of plain values:
+        {"event": "doing", "run", "doing"}, in words what takes time before a run is open,
         {"event": "settings", "run", "settings", "number"}, when a run is open and after each "set",
         {"event": "steps", "run", and what `Trained.news` says}, and {"event": "failed", "run", "do", "error"}, where a
         fork that failed is named as it would have been
@@ -112,6 +113,8 @@ class Worker:
         module = importlib.import_module(f"i2pemd_lite.{task}")
 
         def make():
+            doing = "it finds and prepares the data, which takes a minute or two the first time"
+            self.say({"event": "doing", "run": run, "doing": doing})
             if (Path(folder) / "checkpoint.safetensors").exists():
                 return module.resume(folder, data)
             return module.train(method, data, folder=folder, **chosen)

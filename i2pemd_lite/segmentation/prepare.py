@@ -25,6 +25,7 @@ from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.sampling import Unchanging
 from i2pemd_lite.segmentation.data import Dataset, split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, Grid, class_ids
+from i2pemd_lite.text import bar
 
 FORMAT = 1  # counts the changes that make a cache written before of no use
 GEOMETRY = {
@@ -379,10 +380,8 @@ class _Way(NamedTuple):
 
 def _fill(folder, dataset, geometry, progress, train):
     """Write the cases that `folder` lacks or has damaged, then the list that makes it complete."""
-    from tqdm import tqdm
-
     problems, cases = Problems(str(dataset.folder)), []
-    for scan in tqdm(dataset.scans, desc="Preparing scans", unit="scan", disable=not progress):
+    for scan in bar(dataset.scans, "preparing scans", "scan", shown=progress):
         path, parts = folder / _file_name(scan.name), []
         with contextlib.suppress(BadInput):  # it is not there, or damaged
             cases.append(_read_case(path))

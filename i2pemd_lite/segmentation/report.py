@@ -12,6 +12,7 @@ from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, ORGANS
 from i2pemd_lite.tables.report import Report, without_nan
+from i2pemd_lite.text import bar
 
 VOXELS = 200  # of each class and modality, about, whose features an evaluation compares, shared out over the cases
 BLOCKS, PROBE = 2, 20  # of each modality, and voxels of each class in each, whose features a `Moment` keeps
@@ -135,7 +136,7 @@ def score(learner, about):
     """The `Evaluation` of a learner on its held-back cases. DOC and distances are those of the prepared volumes, whose
     voxels have the spacing of the settings."""
     cases, missing, overlap, surfaces = [], [], [], []
-    for case in learner.test_cases:
+    for case in bar(learner.test_cases, f"evaluating {about['method']}", "scan"):
         p = learner.probabilities(case)
         spacing = np.linalg.norm(case.affine[:3, :3], axis=0).tolist()
         distances = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()

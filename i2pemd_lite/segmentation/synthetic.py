@@ -19,6 +19,7 @@ from i2pemd_lite import files
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation import layout
 from i2pemd_lite.segmentation.layout import MANIFEST, Volume
+from i2pemd_lite.text import bar
 
 FORMAT = 2  # counts the changes that make other voxels from the same seed
 PLANE = 128  # voxels of a slice along x and y
@@ -335,8 +336,6 @@ def make(folder=None, cases=10, seed=0, progress=True):
 
     Raises `BadInput` for a folder that holds other files, or a number of cases below 1.
     """
-    from tqdm import tqdm
-
     folder = files.root() / "data" / "synthetic" / "abdomen" if folder is None else Path(folder)
     wanted, manifest = {"format": FORMAT, "cases": cases, "seed": seed}, folder / MANIFEST
     if cases < 1:
@@ -353,7 +352,7 @@ def make(folder=None, cases=10, seed=0, progress=True):
         raise BadInput(f"{folder}: expected a new folder or a synthetic set, found other files; choose another folder")
     files.write_json(manifest, {**wanted, "complete": False})
     jobs = [(modality, number) for modality in ("ct", "mr") for number in range(1, cases + UNLABELLED + 1)]
-    for modality, number in tqdm(jobs, desc="Making synthetic scans", unit="scan", disable=not progress):
+    for modality, number in bar(jobs, "drawing synthetic scans", "scan", shown=progress):
         missing = ("right kidney",) if (modality, number) == ("ct", 4) else ()
         scan = phantom(modality, (seed, modality == "mr", number), missing, kidneys=0.6 if number == 2 else 1.0)
         _write(folder, modality, number, scan, labelled=number <= cases)

@@ -16,6 +16,7 @@ from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
 from i2pemd_lite.segmentation.report import score
 from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettings
+from i2pemd_lite.text import bar
 
 
 def _prepare(data, settings):
@@ -56,8 +57,6 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
     Raises `BadInput` besides, before anything is written: for no scans, for two whose label maps would have one name,
     and for an `out` that cannot be written to or would put the label maps among the scans.
     """
-    from tqdm.auto import tqdm
-
     if seg and not importlib.util.find_spec("highdicom"):
         raise BadInput("seg: expected highdicom, which writes DICOM SEG, found none; pip install highdicom")
     problems, written, assumed = Problems("the scans to predict"), [], {}
@@ -65,7 +64,7 @@ def predict(run, images=None, out="out/segmentation", modality=None, progress=Tr
     if seg and (others := [str(scan.image) for scan in scans if not scan.image.is_dir()]):
         raise BadInput(f"seg: expected DICOM series, to which DICOM SEG refers, found {others[0]}; leave seg out")
     paths = _paths(scans, Path(out))
-    for scan, path in tqdm(list(zip(scans, paths, strict=True)), desc="predict", unit="scan", disable=not progress):
+    for scan, path in bar(list(zip(scans, paths, strict=True)), "predicting", "scan", shown=progress):
         try:
             moments = (run.learner.data.moments or {}).get(scan.modality)
             case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)

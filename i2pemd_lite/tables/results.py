@@ -16,6 +16,7 @@ from i2pemd_lite.files import BadInput, Problems, is_whole, read_json, run_lock,
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
+from i2pemd_lite.text import bar
 
 FREE = {"method", "seed", "profile", "precision", "evaluate_every", "checkpoint_every"}
 """Settings that neither make a run another one than the paper's nor another one than asked for."""
@@ -46,6 +47,11 @@ def in_words(found, beside):
     'dim 8 beside 32'
     """
     return ", ".join(f"{name} {one} {beside} {other}" for name, (one, other) in found.items())
+
+
+def named(run):
+    """A run as a table has it: its method and seed."""
+    return f"{run.settings.method}, seed {run.settings.seed}"
 
 
 def begun(place):
@@ -178,20 +184,31 @@ class Tables:
         if not wanted:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
-        cls._check_folders(wanted, data)
-        task, results = cls.TASK, []
-        for place, chosen in wanted.items():
-            with run_lock(place):
-                run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(chosen))
-                if run.number < len(run):
-                    run.finish(progress)
-            results.append(cls.read(run))
+        results, done = [], cls._steps_done(wanted, data)
+        steps, total = cls._training(wanted, data, results), sum(chosen.steps for chosen in wanted.values())
+        about = f"training {len(wanted)} runs"
+        with contextlib.closing(steps):  # whatever stops it: the run that trains is let go of
+            for _ in bar(steps, about, "step", total, done, progress, "pause", lambda run: f"now {named(run)}"):
+                pass
         return cls(results, main)
 
     @classmethod
-    def _check_folders(cls, wanted, data):
-        """Raise one `BadInput` that lists the folders which hold another run than the one that is wanted there."""
-        problems = Problems("the folders of runs")
+    def _training(cls, wanted, data, results):
+        """Train each run to its end, given after every step, and append what the tables take from it to `results`."""
+        task = cls.TASK
+        for place, chosen in wanted.items():
+            with run_lock(place):
+                run = task.resume(place, data) if begun(place) else task.train(data=data, folder=place, **vars(chosen))
+                with run.pausing(named(run)):
+                    for _ in run if run.number < len(run) else ():
+                        yield run
+            with run.pausing(named(run)):
+                results.append(cls.read(run))
+
+    @classmethod
+    def _steps_done(cls, wanted, data):
+        """How many steps of the runs are in their folders; one `BadInput` lists those that hold another run."""
+        problems, done = Problems("the folders of runs"), 0
         for place in filter(begun, wanted):
             with problems.collect():
                 source = read_about(place)["data"]
@@ -199,10 +216,12 @@ class Tables:
                     theirs = f"{source['name']} {cls.TASK.things} from {source['folder']}"
                     words = f"one on {theirs}, or prepared in another way"
                     problems.add(place, "a run on the data asked for", words, "choose another folder")
-                there = cls.TASK.settings().changed(**read_checkpoint(place, tensors=False)[0]["settings"])
+                saved = read_checkpoint(place, tensors=False)[0]
+                there, done = cls.TASK.settings().changed(**saved["settings"]), done + saved["number"]
                 if words := in_words(cls.differing(there, wanted[place]), "instead of"):
                     problems.add(place, "a run with the settings asked for", words, "choose another folder")
         problems.raise_if_any()
+        return done
 
     @classmethod
     def from_runs(cls, folders, data=None):

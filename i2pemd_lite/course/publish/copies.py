@@ -25,7 +25,7 @@ RUN = ("pages", "slides")  # for which the lessons are run
 CONFIG = """\
 c = get_config()
 c.CourseDirectory.course_id = "i2pemd"
-c.ExecutePreprocessor.timeout = 900  # a training lesson under the laptop profile
+c.ExecutePreprocessor.timeout = 3600  # a training lesson under the laptop profile
 c.ClearSolutions.begin_solution_delimeter = "### BEGIN SOLUTION"
 c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
 """
