@@ -112,7 +112,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     until(board, lambda: {track.state for track in board.tracks.values()} == {"done"})
     assert board.tracks["twin"].changes == [[number + 2, "weight", 0.25]] and board.tracks["ours"].changes == []
     assert [row["step"] for row in board.tracks["ours"].history] == list(range(1, 7))
-    measure = {"classification": "AUC", "segmentation": "DOC"}[task.name]
+    measure = {"classification": "validation AUC", "segmentation": "DOC"}[task.name]
     assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "6 of 6"
     assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
     press(board, "Stop")
@@ -122,6 +122,30 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     twin = task.module.resume(tmp_path / "twin")
     assert twin.settings.weight == 0.25
     np.testing.assert_allclose(board.chosen.ground, twin.learner.bank.ground_distance(), atol=1e-6, rtol=0)
+    board.end()
+
+
+def test_what_happens_before_the_first_step_is_told(tmp_path, skin, monkeypatch):
+    told, tell = [], Near.tell
+    monkeypatch.setattr(Near, "tell", lambda *_, **__: None)  # as a process that is still loading
+    board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
+    press(board, "Start")
+    since = board.chosen.since
+    for seconds in (0.0, 9.0):
+        monkeypatch.setattr("i2pemd_lite.panels.board.time.monotonic", lambda: since + seconds)  # noqa: B023
+        board.listen()  # in which nothing is heard
+        told.append(board.words)
+    monkeypatch.undo()
+    start = "i2pemd is starting: a process of its own starts and loads PyTorch. So far {} s."
+    assert told == [start.format(0), start.format(9)] and board.numbers["step"] == "-"
+    board._process.messages.append({"event": "doing", "run": "i2pemd", "doing": "it reads the data"})
+    board.listen()
+    assert board.words.startswith("i2pemd is starting: it reads the data. So far ")
+    about = {"task": "classification", "method": "i2pemd", "profile": "ci", "steps": 2, "data": str(skin)}
+    tell(board._process, "open", "i2pemd", folder=str(tmp_path / "i2pemd"), **about)
+    assert [message["event"] for message in board._process.messages] == ["doing", "settings"]
+    board.listen()
+    assert board.words.startswith("i2pemd (i2pemd) is paused: step 0 of 2.")
     board.end()
 
 

@@ -1,6 +1,7 @@
 """The board of the cockpit: what is known of each run, and how it is drawn."""
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from i2pemd_lite.panels import segmentation as organs
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.runs.worker import State, plane
+from i2pemd_lite.text import duration
 
-SHOWN = {shown.task.name: shown._replace(counts=()) for shown in (organs.SHOWN, skin.SHOWN)}
+SHOWN = {shown.task.name: shown for shown in (organs.SHOWN, skin.SHOWN)}
 
 
 @dataclasses.dataclass
@@ -35,6 +37,8 @@ class Track:
     seconds_left: float | None = None
     memory: float | None = None
     error: str = ""
+    doing: str = ""  # what the process does before it can train
+    since: float = dataclasses.field(default_factory=time.monotonic)  # when that was asked for
     wishes: dict = dataclasses.field(default_factory=dict)  # settings that were changed while it was not open
     asked: int = 0  # changes of settings that the process has not answered yet, opening it among them
 
@@ -121,6 +125,9 @@ def describe(result):
     track, (words, numbers) = result.run, curves.told(result)
     if not track.name:
         return f"No {track.task} run yet: choose a method and press Start.", {"step": "-", "time left": "-"}
+    if track.state == State.STARTING:
+        doing, took = track.doing or "a process of its own starts and loads PyTorch", time.monotonic() - track.since
+        return f"{track.name} is starting: {doing}. So far {duration(took)}.", {"step": "-", "time left": "-"}
     step, method = f"{track.number} of {track.total}", track.settings.get("method", "being prepared")
     return f"{track.name} ({method}) is {track.state}: step {step}. {words}", {
         "step": step,
@@ -128,21 +135,6 @@ def describe(result):
         "memory of all runs": "-" if track.memory is None else f"{track.memory:.0f} MiB",
         **numbers,
     }
-
-
-def duration(seconds):
-    """A time in the two largest units that say it.
-
-    Example
-    -------
-    >>> duration(41.2), duration(192), duration(7321)
-    ('41 s', '3 min 12 s', '2 h 2 min')
-    """
-    seconds = round(seconds)
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
 def frame(number, total):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
+import time
 from itertools import filterfalse
 from pathlib import Path
 
@@ -172,6 +173,7 @@ class Cockpit(Panel):
         if not track.open:
             self._open(track, method=track.settings["method"], settings=track.wishes)
             track.state, track.wishes, track.error = State.STARTING, {}, ""
+            track.doing, track.since = "", time.monotonic()
             track.asked += 1
         return track
 
@@ -207,8 +209,11 @@ class Cockpit(Panel):
                 getattr(self, f"_heard_{message.pop('event')}")(**message)
             except BadInput as error:
                 self._wrong = str(error)
-        if messages:
+        if messages or any(track.state == State.STARTING for track in self.tracks.values()):
             self.refresh()
+
+    def _heard_doing(self, run, doing):
+        self.tracks[run].doing = doing
 
     def _heard_steps(self, run, **news):
         self.tracks[run].take(**news)
