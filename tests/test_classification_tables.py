@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import signal
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from i2pemd_lite.classification.methods.bands import COUNTS
 from i2pemd_lite.classification.report import DECISIONS
 from i2pemd_lite.classification.tables import AT, FIGURES, Result, Tables
 from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.runs.run import Paused
 from i2pemd_lite.tables.statistics import jackknife
 
 TINY = {"steps": 3, "size": 16, "width": 4, "checkpoint_every": 1}
@@ -133,6 +135,14 @@ def test_the_audit_follows_the_numbers(monkeypatch):
     assert found["table4"][1] == "below the Baseline by AUC in the paper: FlexMatch"
     assert found["table4"][2] == "below the Baseline by F1 in the paper: FlexMatch, MT"
     assert "is (0.6, 0.7) with 70.00, not the chosen (0.7, 0.8) with 66.99" in found["table6"][0]
+
+
+def test_a_note_tells_of_its_own_rows_alone(tables):
+    assert "below the Baseline" not in str(paper.audit(("baseline", "fixmatch", "i2pemd"))["table4"])
+    found = [each for each in paper.audit(("baseline", "mean_teacher"))["table4"] if "below" in each]
+    assert found == [f"below the Baseline by {figure} in the paper: MT" for figure in ("AUC", "F1")]
+    for note in tables.table4.notes:
+        assert "below the Baseline" not in note or tables.present(("flexmatch", "mean_teacher", "src_mt", "ua_mt"))
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
@@ -418,6 +428,39 @@ def test_a_run_that_was_stopped_goes_on(tables, data, folder, tmp_path):
     assert [line.split(",")[0] for line in steps] == ["1", "2", "3"]
     assert one.results[0].figures == tables.results[0].figures
     assert [path.name for path in tmp_path.iterdir()] == ["baseline-ci-seed0"]  # and no thresholds without ours
+
+
+def test_tables_that_are_stopped_say_where_and_go_on(data, tables, tmp_path, monkeypatch):
+    losses, seen = classification.TASK.learner.losses, []
+
+    def stopping(learner, t):
+        seen.append((learner.settings.method, t))
+        if seen[-1] == ("fixmatch", 1) and seen.count(seen[-1]) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return losses(learner, t)
+
+    monkeypatch.setattr(classification.TASK.learner, "losses", stopping)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Paused, match="fixmatch, seed 0: paused at step 2 of 3. Run this cell again"):
+            classification.tables(data, "ci", (0,), ("baseline", "fixmatch"), folder=tmp_path, progress=False, **TINY)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    again = classification.tables(data, "ci", (0,), ("baseline", "fixmatch"), folder=tmp_path, progress=False, **TINY)
+    assert seen == [(method, t) for method in ("baseline", "fixmatch") for t in range(3)]  # no step was taken twice
+    for result in again.results:
+        (same,) = [r for r in tables.results if (r.settings.method, r.settings.seed) == (result.settings.method, 0)]
+        assert result.figures == same.figures
+
+
+def test_tables_have_one_bar_for_all_steps_that_are_left(data, tmp_path, capsys):
+    run = classification.train("baseline", data, "ci", 0, tmp_path / "baseline-ci-seed0", **TINY)
+    next(run), next(run), run.save()
+    classification.tables(data, "ci", (0, 1), ("baseline",), folder=tmp_path, **TINY)
+    err = capsys.readouterr().err
+    assert "training 2 runs" in err and "2/6" in err and "6/6" in err and "now baseline, seed" in err
+    classification.tables(data, "ci", (0, 1), ("baseline",), folder=tmp_path, **TINY)
+    assert "training" not in capsys.readouterr().err
 
 
 def test_the_thresholds_of_the_paper_are_the_default(data, tmp_path):

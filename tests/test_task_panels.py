@@ -363,6 +363,18 @@ def test_the_fair_test_counts_what_plain_sorting_counts(spread, ground):
     assert (judged.others > 0) == (ground == "learned")  # d = 1 − s: the fixed form is confidence
 
 
+@pytest.mark.parametrize("low, high", [(0.4, 0.6), (0.5, 0.9)])
+def test_the_halving_t_is_the_smallest_that_lets_in_half_of_the_band(spread, low, high):
+    near, band = [], 0
+    for T in range(1, 37):
+        chosen = [select(o, spread.ground, low, high, T) for o in spread.o]
+        near.append(sum(int((each.low & ~each.high).sum()) for each in chosen))
+        band = sum(int((each.confident & ~each.high).sum()) for each in chosen)
+    assert selection.halving(spread, low, high) == 1 + next(n for n, each in enumerate(near) if each >= band / 2)
+    assert band > 24 and near[0] < band / 2
+    assert selection.halving(spread._replace(o=torch.full_like(spread.o, 1 / 7)), low, high) == 24
+
+
 def test_what_chance_gives_is_what_draws_give(spread):
     judged = selection.judge(spread, **LOOSE, ground="learned")
     sets, rng = sets_by_hand(spread, **LOOSE, ground="learned"), np.random.default_rng(0)
@@ -592,6 +604,20 @@ def test_counts_are_parts_of_the_unlabelled(skin):
     counts = {line.label: line.y.tolist() for line in curves.result.counts}
     rows = {name: [row[name] / 36 for row in run.history] for name in ("kept_right", "band", "near")}
     assert (counts["kept, right"], counts["band"], counts["near"]) == tuple(rows.values())
+
+
+def test_a_count_can_be_compared_and_a_figure_that_chooses_weights_is_that_of_validation(skin):
+    run, other = (short(classification, "i2pemd", skin, steps=2, seed=seed) for seed in (0, 1))
+    curves = skin_panels.panel(run=run.finish(False), other=other.finish(False))
+    curves.set(show="band", smooth=1)
+    for line, each in zip(curves.result.losses, (run, other), strict=True):
+        assert line.y.tolist() == [row["band"] for row in each.history]
+    assert curves.result.title == "band of the unlabelled in a step" and len(run.learner.val)
+    assert curves.numbers["validation AUC, run"] == f"{run.evaluations[-1]['auc']:.1f}"
+    for each in (run, other):
+        del each.evaluations[-1]["selection"]  # as of data with no validation part
+    curves.refresh()
+    assert "AUC, run" in curves.numbers
 
 
 @pytest.fixture(scope="module")

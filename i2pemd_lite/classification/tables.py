@@ -166,7 +166,8 @@ class Tables(results.Tables):
             p = paired_t(*_mean_right(pairs)).p if pairs else math.nan
             rows.append(row | {"p": p, "paper p": paper.TABLE4[method].p})
         notes = [P.format(n=len(self.results[0].images)), SINGLE] if rows else [results.no_run_of(paper.TABLE4)]
-        notes += self._dependent() + self.unlike() + paper.audit()["table4"] + [self.note(self.of(paper.TABLE4))]
+        audit = paper.audit(self.present(paper.TABLE4))["table4"]
+        notes += self._dependent() + self.unlike() + audit + [self.note(self.of(paper.TABLE4))]
         first = [ROW, SETTING, SEEDS]
         for column in _means(COMPARED):
             first += [column, column.paper(2)._replace(head=f"paper {column.head}")]

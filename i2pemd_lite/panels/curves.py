@@ -60,7 +60,7 @@ def column(rows, name, smooth=1, window=(0, np.inf)):
 
 def offers(shown):
     """Which losses, and which figures on held-back data, can be chosen."""
-    return {"show": [ALL, *shown.losses], "measure": list(shown.measures)}
+    return {"show": [ALL, *shown.losses, *shown.counts], "measure": list(shown.measures)}
 
 
 def controls(shown, names):
@@ -68,7 +68,7 @@ def controls(shown, names):
     show, measure = offers(shown).values()
     return {
         "run": choice("run", list(names), next(iter(names), None)),
-        "show": choice("losses", show, ALL),
+        "show": choice("curve", show, ALL),
         "measure": choice("held back", measure, measure[0]),
         "beside": choice("beside it", [OTHERS, *names], OTHERS),
         "smooth": slider("mean over (steps)", 5, 1, 50, 1),
@@ -81,7 +81,8 @@ def watched(shown, runs, state, about):
     """What the controls say of `runs`, {name: one with a history, evaluations and changes}.
 
     names: of the run of the `state` and those beside it;  losses, scores, counts: lists of `Line`, the last empty where
-    there are none;  window: the steps that are drawn;  changes: those of the run in it, as [(step, words)]
+    there are none;  measure: the figure of the scores, of validation where it chooses the weights to keep;  window: the
+    steps that are drawn;  changes: those of the run in it, as [(step, words)]
 
     `about` has (profile, steps to draw) of each run; its profile stands behind its name where not all are the same.
     """
@@ -99,9 +100,9 @@ def watched(shown, runs, state, about):
                 for i, (who, label) in enumerate(zip(names, labels, strict=True))]  # fmt: skip
 
     def own(columns):
-        return [Line(name, *column(run.history, name, state["smooth"], window)) for name in columns]
+        return [Line(name.replace("_", ", "), *column(run.history, name, state["smooth"], window)) for name in columns]
 
-    chosen = state["show"] in shown.losses
+    chosen, selects = state["show"] != ALL, any("selection" in row for row in run.evaluations)
     changes = {}
     for step, name, value in run.changes:
         if window[0] <= step <= window[1]:
@@ -110,7 +111,8 @@ def watched(shown, runs, state, about):
         names=names, window=window, changes=[(step, ", ".join(words)) for step, words in changes.items()],
         losses=each("history", state["show"], state["smooth"]) if chosen else own(shown.losses),
         scores=each("evaluations", shown.measures[state["measure"]]), counts=own(shown.counts),
-        measure=state["measure"], title=shown.title, classes=shown.classes,
+        measure="validation " * selects + state["measure"], classes=shown.classes,
+        title=f"{state['show']} of the unlabelled in a step" if state["show"] in shown.counts else shown.title,
     )  # fmt: skip
 
 

@@ -87,7 +87,10 @@ class Films:
     """The films, curves and table rows of some saved runs; a loss is the mean of up to a sixtieth of the steps."""
 
     def __init__(self, runs):
-        self.look = look_of(runs)
+        self.look = look = look_of(runs)
+        if any("selection" in line for run in runs.values() for line in run.evaluations):
+            named = {f"validation {words}": measure for words, measure in look.measures.items()}
+            self.look = look._replace(measures=named)
         for run in runs.values():
             if not run.moments:
                 do = "train it again with this version, or resume it: it keeps one at each evaluation"

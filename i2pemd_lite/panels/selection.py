@@ -22,6 +22,7 @@ from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
+from i2pemd_lite.text import bar
 
 ROWS = {  # the sets of `bands` that are drawn: where from above, and what they are called
     "high": (0.0, "above: s > τ_high"),
@@ -72,13 +73,13 @@ def freeze(run, batches=25, seed=0, beside=None):
         if (other.learner.data.fingerprint, other.learner.test.tolist()) != (data.fingerprint, members.tolist()):
             raise BadInput(f"beside: expected runs with the same held-back images, found others in {name}")
     with learner.evaluating():
-        for b in range(batches):
+        for b in bar(range(batches), f"asking {s.method}", "batch"):
             order = torch.randperm(len(learner.unlabelled), generator=generator(seed, "frozen", b))
             batch = learner.unlabelled[order[:36]]
             images = weak(data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
             outputs.append(learner.network(images)[1].double().softmax(1).cpu())
             truth.append(data.labels[batch])
-    for other in runs.values():
+    for other in bar([*runs.values()], "asking every method", "method"):
         with other.best_weights(), other.learner.evaluating():
             scores.append(other.learner.probabilities(members).numpy())
     ground, images = learner.bank.ground_distance().double().cpu(), data.images[members].permute(0, 2, 3, 1).numpy()
@@ -144,6 +145,15 @@ def judge(frozen, tau_low, tau_high, top, ground):
     return SimpleNamespace(chosen=chosen, right=right, sure=sets["sure"], shares=shares, ranks=ranks,
                            others=int((sets["near"] & ~sets["sure"]).sum()), precision=(hits / taken, first / taken),
                            lead=(a - b) / taken, doubt=np.sqrt(a * (1 - a / m) + b * (1 - b / m)) / taken)  # fmt: skip
+
+
+def halving(frozen, tau_low, tau_high):
+    """The smallest T with which I2PEMD lets in half of the band or more: as many are left out as can be compared with
+    those let in. The paper's where nobody is in the band."""
+    B, N, _ = frozen.o.shape
+    judged = judge(frozen, tau_low, tau_high, N, "learned")
+    places = judged.ranks[1][regions(judged.chosen)["band"]]
+    return int(places.median()) + 1 if len(places) else min(24, N)
 
 
 def adjusted(frozen):
