@@ -1,6 +1,7 @@
 """The panel of rows compared seed by seed, and the committed measurements that it shows."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,3 +117,15 @@ def test_runs_of_ones_own_are_shown_with_where_they_come_from(task, tmp_path, mo
         about = json.loads((tmp_path / row["settings"]).read_text(encoding="utf-8"))
         assert about["settings"]["seed"] == row["seed"] and row["commit"] == (about["commit"] or "unknown")
         assert f'<a href="{row["settings"]}">' in report._repr_html_()
+
+
+def test_evaluations_of_ones_own_lie_beside_real_scans_and_the_paper():
+    mine = SimpleNamespace(figures={"ct": 70.0, "mr": 60.0, "doc": 65.0})
+    evaluations = {"individual": mine, "joint": mine}
+    alone, joint = panels.beside(evaluations).rows
+    runs = json.loads((root() / "data" / "results" / "segmentation" / "runs.json").read_text())["rows"]
+    values = [row["overall DOC"] for row in runs if (row["method"], row["d"]) == ("joint", 16)]
+    assert (joint["real"], joint["real sd"]) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    assert (joint["ct"], joint["doc"], joint["seeds"], joint["paper"]) == (70.0, 65.0, len(values), 89.1)
+    assert alone["row"] == "Individual" and alone["paper"] == pytest.approx(90.5325)
+    assert "Individual" in str(panels.beside(evaluations)) and "81.0 ± 0.5" in str(panels.beside(evaluations))

@@ -11,6 +11,7 @@ from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.engine.still import count
 from i2pemd_lite.segmentation import paper as organs
 from i2pemd_lite.tables import statistics
+from i2pemd_lite.tables.report import ROW, Column, Report, spread
 
 MOST = 60  # seeds on the axis of the right picture
 SEEDS = np.arange(2, MOST + 1)
@@ -41,6 +42,19 @@ def of_runs(tables, words="your runs"):
         _measured(f"{title}, {words}", column, [(s.method, s.seed, float(figures[figure])) for s, figures in runs])
         for task, title, column, figure in FIGURES if task == mine
     ]  # fmt: skip
+
+
+def beside(evaluations):
+    """A `Report` of the DOC of {method of Table 1: its evaluation}, of what was measured on real data, and of the
+    paper's."""
+    real, rows = committed()[0], []
+    for method, evaluation in evaluations.items():
+        figures, values = evaluation.figures, [*real.values[method].values()]
+        row = {"row": real.names[method], **{part: figures[part] for part in ("ct", "mr", "doc")}}
+        rows.append(row | spread("real", values) | {"seeds": len(values), "paper": real.paper[method]})
+    columns = [ROW, Column("ct", "yours: CT"), Column("mr", "MR"), Column("doc", "both"),
+               Column("real", "real scans", "mean"), Column("seeds"), Column("paper")]  # fmt: skip
+    return Report("DOC (%): yours, on real scans (data/results), and in the paper", rows, lines=[columns])
 
 
 def _measured(title, column, rows):

@@ -34,7 +34,8 @@ HEADER = ("", "lesson", "question", "reading", "in class", "exercises", "laptop"
 
 class Lesson(NamedTuple):
     """A lesson: its number "02", title, file, and cells with whole sources; then minutes of reading it aloud, of class
-    by the notes for teachers, and of its exercises; how long it runs in each profile, and on a laptop ("8 min")."""
+    by the notes for teachers, and of its exercises; how long it runs in each profile, and on a laptop ("8 to 16 min").
+    """
 
     number: str
     title: str
@@ -62,7 +63,7 @@ def _read(path):
         raise BadInput(f"{path}: expected {first}, found none; write them")
     in_class = sum(note.minutes for note in teacher.notes(number))
     practice = sum(each.minutes for each in exercises.of_lesson(number).values())
-    laptop = re.search(r"laptop (?:about )?(\d+ (?:s|min))", times[2])[1]
+    laptop = re.search(r"laptop (?:about )?((?:\d+ to )?\d+ (?:s|min))", times[2])[1]
     return Lesson(number, title[1], path, cells, int(times[1]), in_class, practice, times[2], laptop)
 
 
@@ -87,7 +88,7 @@ def sessions(count):
     """The lessons of each session and its minutes: in class, exercises, and the trainings that one waits for."""
     minutes = {}
     for each in lessons():
-        time, unit = each.laptop.split()
+        *_, time, unit = each.laptop.split()  # the longest: a class waits for the slowest
         minutes[each.number] = each.in_class + each.practice + int(time) * (unit == "min")
     return [(taught, sum(minutes.get(number, 0) for number in taught)) for taught in SESSIONS[count]]
 
