@@ -13,10 +13,12 @@ from test_instance import holds as instance_holds
 
 from i2pemd_lite import select
 from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import agree, curves, dynamics, ground, instance, museum, playground, transport
+from i2pemd_lite.panels import agree, curves, doubt, dynamics, ground, instance, museum, playground, transport
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider, steps
+from i2pemd_lite.segmentation.layout import class_ids
+from i2pemd_lite.segmentation.synthetic import phantom
 
 # Exact solvers and closed forms on a handful of float64 numbers agree to a few hundred roundings.
 EXACT = 1e-9
@@ -49,6 +51,14 @@ def transport_holds(result):
     np.testing.assert_allclose((result.u[:, None] + result.v)[t.plan > EXACT], g[t.plan > EXACT], atol=EXACT, rtol=0)
     np.testing.assert_array_less(t.plan.sum(1), p + EXACT)
     np.testing.assert_array_less(t.plan.sum(0), q + EXACT)
+
+
+def doubt_holds(result):
+    assert abs(result.p.sum() - 1) < EXACT and (result.p >= 0).all()
+    G = doubt.patient().ground.numpy()[np.ix_(doubt.IDS, doubt.IDS)]
+    assert abs(result.price - ot.emd2(result.p / result.p.sum(), np.eye(3)[0], G)) < EXACT
+    assert min(result.ends) - EXACT <= result.price <= max(result.ends) + EXACT
+    assert abs(np.exp(-result.entropy) - result.p[0]) < EXACT
 
 
 def ground_holds(result):
@@ -162,6 +172,7 @@ def museum_holds(result):
 
 
 PANELS = {
+    "doubt": (doubt.panel, doubt_holds),
     "transport": (transport.panel, transport_holds),
     "two by four": (partial(transport.panel, (0.5, 0.5), (0.1, 0.2, 0.3, 0.4), np.ones((2, 4))), transport_holds),
     "ground": (ground.panel, ground_holds),
@@ -499,7 +510,7 @@ def test_masses_that_are_scaled_are_told_and_a_label_hides_the_sliders_that_it_r
     before = panel.box.children  # which stay, so that no field and no focus is lost
     panel.set(label=2)
     assert note() == [] and panel.controls.keys() - panel.shown == {"q1", "q2", "q3"}
-    assert panel.box.children == before and on_page(panel) == panel.shown[:3]
+    assert panel.box.children == before and on_page(panel) == panel.shown[:2] == ["way", "p1"]
     panel.more.value = True
     assert on_page(panel) == panel.shown
 
@@ -738,7 +749,7 @@ def test_a_plan_that_breaks_a_sum_or_a_price_that_is_too_high_is_told():
 
 def test_an_arrow_points_at_the_consumer():
     panel = transport.panel(label=3)
-    (heads,) = marks(panel.image.value, "flow polygons")
+    heads, *_ = marks(panel.image.value, "flow polygons")
     corners = places(heads).reshape(-1, 3, 2)
     assert len(corners) == 3  # one for each road in use
     plane = panel._card.planes["flow"]
@@ -747,6 +758,90 @@ def test_an_arrow_points_at_the_consumer():
         part = (tip - start)[0] / (end - start)[0]
         assert (np.array(back)[:, 0] < tip[0]).all() and 0.5 < part < 0.9
         np.testing.assert_allclose(tip, start + part * (end - start), atol=0.2, err_msg="the tip lies on the road")
+
+
+def area(corners):
+    (ax, ay), (bx, by), (cx, cy) = corners
+    return abs((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)) / 2
+
+
+@pytest.mark.parametrize("p, equal", [((0.5, 0.3, 0.2), True), ((0.9, 0.3, 0.2), False)])
+def test_earth_goes_from_the_piles_along_the_roads_into_the_holes_and_none_is_lost(p, equal):
+    panel = transport.panel(p=p, equal=equal)
+    plan, plane = panel.result.transport.plan, panel._card.planes["flow"]
+
+    def earth():
+        """The places (n, 3, 2) of all that is filled: on the left, on roads, and on the right."""
+        every = [mark for mark in marks(panel.image.value, "flow polygons")[1:] if mark.fill == style.MASS]
+        return np.concatenate([places(mark).reshape(-1, 3, 2) for mark in every])
+
+    unit = area(earth()[0]) / p[0]
+    piles, holes = earth()[:3], earth()[3:]
+    assert [area(each) / unit for each in piles] == pytest.approx(p, rel=0.02)  # numbers have one decimal
+    assert [area(each) for each in holes] == [0, 0, 0]
+    panel.set(way=0.5)
+    assert [area(each) / unit for each in earth()[:3]] == pytest.approx(p - plan.sum(1), abs=0.01)
+    loads = marks(panel.image.value, "flow polygons")[-1]
+    for (i, j), load in zip(np.ndindex(3, 3), places(loads).reshape(-1, 3, 2), strict=True):
+        assert area(load) / unit == pytest.approx(plan[i, j], abs=0.01)
+        np.testing.assert_allclose(load[:2].mean(0), plane.at(0.5, (i + j) / 2), atol=0.11)
+    panel.set(way=1.0)
+    assert [area(each) / unit for each in earth()[3:]] == pytest.approx(plan.sum(0), abs=0.01)
+    assert f"{panel.result.transport.cost:.3f} is paid" in panel.words
+
+
+def test_a_doubt_that_moves_to_background_costs_more_and_cross_entropy_does_not_see_it():
+    panel = doubt.panel(share=0.6)
+    prices, entropies = [], []
+    for away in (0.0, 0.5, 1.0):
+        panel.set(away=away)
+        prices.append(panel.result.price)
+        entropies.append(panel.result.entropy)
+    left, background = panel.result.costs[1:]
+    assert prices == pytest.approx([0.4 * left, 0.2 * (left + background), 0.4 * background], abs=EXACT)
+    assert prices[0] < prices[1] < prices[2] and entropies == pytest.approx([-np.log(0.6)] * 3, abs=EXACT)
+    level, rising = (places(marks(panel.image.value, f"{name} line")[0])[:, 1] for name in ("entropy", "price"))
+    assert level[0] == level[1] and rising[1] < rising[0] - 20  # y runs downwards
+
+
+def test_prices_of_a_scan_come_from_the_grey_values_in_it():
+    scan, found = phantom("ct", (0, False, 1)), doubt.patient()
+    labels = class_ids(scan.label, "btcv")
+    means = [scan.image[labels == k].astype(np.float64).mean() for k in range(5)]
+    np.testing.assert_allclose(found.prototypes, means, rtol=1e-9)
+    rank = [[sum(abs(a - c) < abs(a - b) for c in means) / 5 for b in means] for a in means]
+    np.testing.assert_allclose(found.ground, (np.array(rank) + np.transpose(rank)) / 2, atol=1e-6)
+    assert found.part.truth[found.at] == doubt.IDS[0]
+    for k in doubt.IDS[:2]:
+        assert (found.part.truth == k).sum() > 100
+
+
+def test_the_ring_lies_on_the_voxel_and_a_touch_of_a_chart_moves_the_doubt():
+    panel = doubt.panel()
+    (row, column), part = doubt.patient().at, doubt.patient().part
+    ring = marks(panel.image.value, "scan points")[-1]
+    at = panel._card.planes["scan"].at(column * part.spacing[1], row * part.spacing[0])
+    begins = places(ring)[0]  # of the circle, at its left
+    assert ring.stroke == style.LABEL and begins[1] == pytest.approx(at[1], abs=0.06) and 0 < at[0] - begins[0] < 12
+    card = panel._card
+    for name in ("entropy", "price"):
+        x, y = card.planes[name].at(0.25, 0.5)
+        panel.image.touch = {"at": [x / card.width, 1 - y / card.height], "began": [0.5, 0.5], "count": 1}
+        assert panel.state["away"] == pytest.approx(0.25)
+        panel.set(away=0.9)
+    assert doubt.point(card, panel.result, (0.01, 0.01), True) == {}
+
+
+def test_a_class_has_one_colour_in_the_plane_the_curves_and_the_ages():
+    panel = dynamics.panel()
+    svg = panel.image.value
+    tracks, curves_, ages = marks(svg, "features line"), marks(svg, "distances line"), marks(svg, "ages rect")
+    inks = [(track.stroke, curve.stroke, age.fill) for track, curve, age in zip(tracks, curves_, ages, strict=True)]
+    assert inks == [(ink, ink, ink) for ink in style.CLASSES] and len(set(style.CLASSES)) == 4
+    ends = panel._card.planes["features"].at(*panel.result.path[-1].T)
+    for ink, end in zip(style.CLASSES, ends, strict=True):
+        diamonds = [mark for mark in marks(svg, "features points") if getattr(mark, "fill", "none") == ink]
+        assert any(np.allclose(places(each).mean(0), end, atol=0.2) for each in diamonds)
 
 
 LINEAR = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
@@ -783,10 +878,18 @@ def test_contrast_and_mixture_are_those_of_css():
 
 @pytest.mark.parametrize("theme", style.THEMES)
 @pytest.mark.parametrize("ground", ["paper", "shade", "band", "alarm"])
-@pytest.mark.parametrize("ink", ["ink", "quiet", "blue", "orange", "red", "black", "green", "violet"])
+@pytest.mark.parametrize("ink", ["ink", "quiet", "blue", "orange", "red", "black", "green", "violet", "gold"])
 def test_inks_read_on_each_ground(theme, ground, ink):
     colours = style.THEMES[theme]
     assert contrast(linear(colours[ink]), linear(colours[ground])) >= 4.5
+
+
+@pytest.mark.parametrize("theme", style.THEMES)
+@pytest.mark.parametrize("ink", style.CLASSES)
+def test_names_of_classes_read_on_paper(theme, ink):
+    colours = style.THEMES[theme]
+    name = next(name for name in colours if ink == f"var(--i2-{name})")
+    assert contrast(linear(colours[name]), linear(colours["paper"])) >= 4.5
 
 
 @pytest.mark.parametrize("theme", style.THEMES)

@@ -34,7 +34,7 @@ def ledger(chosen):
 
 
 def outline(_):
-    """Print the outline of the course, with the time that each lesson takes, as Markdown."""
+    """Print the outline of the course, with the time that each lesson takes, and its words, as Markdown."""
     from i2pemd_lite.course.about import outline
 
     print(outline.markdown())

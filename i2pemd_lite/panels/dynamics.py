@@ -85,32 +85,32 @@ def draw(card, result):
     c, error, steps = style.names("c", K), result.error, range(1, len(result.error) + 1)
     plane = card.plane("features", [0.035, 0.12, 0.37, 0.75], xlim=(-1.6, 6.8), ylim=(-1.8, 5.3))
     plane.look(title=f"Features of step {len(error)}, tracks of the prototypes")
-    plane.points(*result.features[~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE)
-    plane.points(*result.features[result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | {"mew": 1.3})
     for k, (x, y) in enumerate(result.path[-1]):
-        plane.line(*result.path[:, k].T, color=style.BLACK, lw=1.3, ls=LINES[k])
+        ink, here = {"color": style.CLASSES[k]}, result.labels == k
+        plane.points(*result.features[here & ~result.is_mr].T, ms=4, alpha=0.55, **style.SOURCE | ink)
+        plane.points(*result.features[here & result.is_mr].T, ms=5, alpha=0.7, **style.TARGET | ink | {"mew": 1.3})
+        plane.line(*result.path[:, k].T, lw=1.5, ls=LINES[k], **ink)
         at, words = ((x + 0.2, y + 0.25), c[k]) if np.isfinite(x) else (CENTRES[k] - [0.8, 0], f"{c[k]} not seen")
-        plane.text(*at, words, weight="bold", halo=True)
-    plane.points(*result.other.T, ms=10, **style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET})
-    plane.points(*result.path[-1].T, ms=9, **style.PROTOTYPE)
-    corner = {"inside": True, "ha": "right", "va": "top", "weight": "bold"}
-    key = (0.47, "CT ○", style.BLUE), (0.61, "MR ×", style.ORANGE), (0.99, "other pooling ◇", style.QUIET)
-    for x, words, ink in key:
-        plane.text(x, 0.99, words, color=ink, **corner)
+        plane.text(*at, words, weight="bold", halo=True, **ink)
+        plane.points(*result.other[k], ms=10, zorder=3, **style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET})
+        plane.points(*result.path[-1, k], ms=9, zorder=3, **style.PROTOTYPE | ink)
+    corner = {"inside": True, "ha": "right", "va": "top", "weight": "bold", "color": style.QUIET}
+    for x, words in (0.47, "CT ○"), (0.61, "MR ×"), (0.99, "other pooling ◇"):
+        plane.text(x, 0.99, words, **corner)
 
     # Powers of ten hold every distance, so the axis stands still; and c₀ αᵗ, which is forgotten, falls along a line.
     distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0.03, 10), yscale="log")
     distances.look(title="Distance to the class centre", xlabel="step")
     for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.2)):
-        distances.line(steps, error[:, k], color=style.BLACK, lw=1.4, ls=LINES[k])
+        distances.line(steps, error[:, k], color=style.CLASSES[k], lw=1.6, ls=LINES[k])
         if np.isfinite(error[-1, k]):
-            distances.text(steps[-1] + 0.8, 10**height, c[k], va="center", size=8.5)
+            distances.text(steps[-1] + 0.8, 10**height, c[k], va="center", size=8.5, color=style.CLASSES[k])
 
     ages = card.plane("ages", [0.80, 0.15, 0.19, 0.72], xlim=(0, 1.35 * STEPS), ylim=(K - 0.5, -0.5))
     ages.look(title="Age: steps since an update", xlabel="steps  (| highest so far)")
     ages.look(xticks=(0, 10, 20, 30), yticks=range(K), yticklabels=c)
     for k, age in enumerate(result.age[-1]):
-        ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, fc=style.QUIET)
+        ages.rect(0, k - 0.25, np.nan_to_num(age), 0.5, fc=style.CLASSES[k])
         words = f"{int(age)} now" if np.isfinite(age) else "not seen"
         ages.text(1.35 * STEPS, k, words, ha="right", va="center", size=8)
     oldest = np.nan_to_num(result.age).max(0)

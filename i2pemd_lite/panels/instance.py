@@ -100,22 +100,31 @@ def _draw_mass(card, result):
     names = [[(f"x{i}-{j}",) for j in range(K)] for i in range(K)]
     ground.matrix(result.ground, c, c, size=10 if K < 5 else 8, names=names)
     ground.rect(k - 0.5, -0.5, 1, K, ec=style.LABEL, lw=3, zorder=3, clip=False)
-    right = card.plane("mass", [0.72, 0.13, 0.27, 0.70], "blank", xlim=(-0.55, 1.2), ylim=(K - 0.55, -0.45))
+    shares = [f"p{style.subscript(i + 1)} = {style.number(p)}" for i, p in enumerate(result.p)]
+    links = [names[i][k] for i in range(K)]
+    draw_mass(card, [0.72, 0.13, 0.27, 0.70], result.p, result.ground[:, k], k, shares, links)
+    card.paper.text(0.675, 0.03, f"I2PEMD = {result.distances[0]:.4f}", size=11, weight="bold")
+
+
+def draw_mass(card, box, p, costs, k, shares, links=None):
+    """The masses p (K,) on the left, each with the words of its share, on their roads to the label k, which cost so
+    much (K,); `links` has the names of each road."""
+    K = len(p)
+    plane = card.plane("mass", box, "blank", xlim=(-0.55, 1.2), ylim=(K - 0.55, -0.45))
     roads = np.array([[(0, i), (1, k)] for i in range(K)], float)
     for i, road in enumerate(roads):
-        with right.link(*names[i][k]):
-            right.segments([road], style.LINE, 18 * result.p[i], zorder=1)
-    right.flow(roads, result.p, style.MASS)
-    for i, size in enumerate(np.sqrt(1200 * result.p + 4)):
-        right.points(0, i, marker="o", ms=size, color=style.MASS)
-    right.points(1, k, ms=15, **LABEL)
-    for i, p in enumerate(map(style.number, result.p)):
+        with plane.link(*(links[i] if links else ())):
+            plane.segments([road], style.LINE, 18 * p[i], zorder=1)
+    plane.flow(roads, p, style.MASS)
+    for i, size in enumerate(np.sqrt(1200 * p + 4)):
+        plane.points(0, i, marker="o", ms=size, color=style.MASS)
+    plane.points(1, k, ms=15, **LABEL)
+    for i, (share, cost) in enumerate(zip(p, costs, strict=True)):
         look = {"va": "center", "weight": "bold"}
-        right.text(-0.22, i, f"p{style.subscript(i + 1)} = {p}", ha="right", color=style.MASS, **look)
-        if result.parts[0, i] > 0:
-            product = f"{p} × {style.number(result.ground[i, k])}"
-            right.text(0.42, i + 0.42 * (k - i), product, ha="center", halo=True, **look)
-    card.paper.text(0.675, 0.03, f"I2PEMD = {result.distances[0]:.4f}", size=11, weight="bold")
+        plane.text(-0.22, i, shares[i], ha="right", color=style.MASS, **look)
+        if share * cost > 0:
+            product = f"{style.number(share)} × {style.number(cost)}"
+            plane.text(0.42, i + 0.42 * (k - i), product, ha="center", halo=True, **look)
 
 
 def _draw_all(card, result):

@@ -1,4 +1,4 @@
-"""Transport between two histograms: every number of Eq. 1 and 2 on one card, checked by two other solvers.
+"""Transport between two histograms: earth that is carried, every number of Eq. 1 and 2, and two other solvers.
 
 A third check needs no solver at all: prices u and v that no road undercuts prove that nothing cheaper exists.
 """
@@ -73,7 +73,7 @@ def prices(program, p, q):
 def compute(state, m, n):
     """Solve the problem of the state, for m suppliers and n consumers, and check the solution.
 
-    `state` has p1 … and q1 … (masses), g11 … (costs), and label, equal and printed as `panel` has. In the result
+    `state` has p1 … and q1 … (masses), g11 … (costs), way, and label, equal and printed as `panel` has. In the result
 
     pot_gap  is |ours − ot.emd2|, NaN where the masses differ, which ot.emd2 does not take
     whole    is scipy's cost with the total flow as a constraint: ours, but for Eq. 1 as printed
@@ -109,7 +109,8 @@ def compute(state, m, n):
     residuals, under = _residuals(ours.plan, p, q, flow), undercut(p, q, cost, u, v, state["printed"])
     return SimpleNamespace(p=p, q=q, cost=cost, printed=state["printed"], transport=ours, pot_gap=abs(ours.cost - pot),
                            u=u, v=v, whole=program.cost, bound=float(p @ u + q @ v), undercut=under,
-                           residuals=residuals, careless=careless, label=label, scaled=", ".join(said))  # fmt: skip
+                           residuals=residuals, careless=careless, label=label, scaled=", ".join(said),
+                           way=state["way"])  # fmt: skip
 
 
 def undercut(p, q, cost, u, v, printed):
@@ -130,15 +131,15 @@ def _residuals(plan, p, q, flow):
 
 
 def draw(card, result):
-    """Left the costs and prices, middle the plan between its two histograms, right the same plan as a flow."""
+    """Left the earth on its roads, middle the costs and prices, right the plan between its two histograms."""
     t, (m, n) = result.transport, result.cost.shape
     p, q, top = style.names("p", m), style.names("q", n), max(result.p.max(), result.q.max(), 1e-9)
-    titles = "Cost g of one unit, prices u and v", "Plan x, between supply p and demand q", "The same plan as a flow"
-    for x, title in zip((0.02, 0.325, 0.65), titles, strict=True):
+    titles = "Earth on its way from p to q", "Cost g of one unit, prices u and v", "Plan x, from supply p to demand q"
+    for x, title in zip((0.02, 0.415, 0.695), titles, strict=True):
         card.paper.text(x, 0.93, title, size=9.5)
-    card.paper.text(0.02, 0.035, "u + v ≤ g, with = on each road in use", size=8, color=style.QUIET)
+    card.paper.text(0.415, 0.035, "u + v ≤ g, with = on each road in use", size=8, color=style.QUIET)
 
-    cost, small = card.plane("cost", [0.04, 0.19, 0.22, 0.59], "blank"), {"size": 8, "weight": "bold"}
+    cost, small = card.plane("cost", [0.435, 0.19, 0.19, 0.59], "blank"), {"size": 8, "weight": "bold"}
     names, terms = np.empty((2, m, n), object)
     for (i, j), x in np.ndenumerate(t.plan):
         names[i, j] = f"p{i}", f"q{j}", f"x{i}-{j}"
@@ -152,14 +153,14 @@ def draw(card, result):
         cost.text(j, m - 0.42, words, ha="center", va="top", color=style.LABEL, **small)
 
     # A histogram on each side of the plan: the mass as a bar, and a dark tick at the sum of the plan.
-    plan = card.plane("plan", [0.41, 0.15, 0.17, 0.47], "blank")
+    plan = card.plane("plan", [0.78, 0.15, 0.17, 0.47], "blank")
     plan.matrix(t.plan, [""] * m, [""] * n, top, aspect="auto", names=names, terms=terms)
-    left = card.plane("p", [0.325, 0.15, 0.075, 0.47], "blank", xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
+    left = card.plane("p", [0.695, 0.15, 0.075, 0.47], "blank", xlim=(1.3, 0), ylim=(m - 0.5, -0.5))
     for i, mass in enumerate(result.p):
         with left.link(f"p{i}"):
             left.rect(0, i - 0.31, mass, 0.62, fc=style.MASS)
         left.text(mass, i, f"{p[i]} {style.number(mass)}  ", ha="right", va="center", color=style.MASS, **small)
-    above = card.plane("q", [0.41, 0.64, 0.17, 0.19], "blank", xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
+    above = card.plane("q", [0.78, 0.64, 0.17, 0.19], "blank", xlim=(-0.5, n - 0.5), ylim=(0, 1.3))
     for j, mass in enumerate(result.q):
         with above.link(f"q{j}"):
             above.rect(j - 0.31, 0, 0.62, mass, fc=style.LABEL)
@@ -171,31 +172,54 @@ def draw(card, result):
     left.points(t.plan.sum(1), range(m), color=style.BLACK, marker="|", ms=15, mew=2)
     above.points(range(n), t.plan.sum(0), color=style.BLACK, marker="_", ms=15, mew=2)
 
-    flow = card.plane("flow", [0.64, 0.10, 0.33, 0.76], "blank", xlim=(-0.2, 1.2), ylim=(max(m, n) - 0.5, -0.5))
-    roads, widths = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], float), 16 * t.plan.ravel() / top
-    for road, width, linked in zip(roads, widths, names.ravel(), strict=True):
-        with flow.link(linked[-1]):
-            flow.segments([road], style.LINE, width, zorder=1)
-    flow.flow(roads, t.plan.ravel(), style.MASS)
-    _arrow_heads(flow, roads[widths > 0], widths[widths > 0])
-    for (i, j), x in np.ndenumerate(t.plan):
-        part = 0.2 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
-        if x >= 0.005:
-            flow.text(part, i + part * (j - i), style.number(x), ha="center", va="center", halo=True, **small)
-    for i, mass in enumerate(result.p):
-        flow.points(0, i, marker="o", ms=np.sqrt(900 * mass / top + 8), color=style.MASS)
-    for j, mass in enumerate(result.q):
-        flow.points(1, j, marker="x", ms=np.sqrt(900 * mass / top + 8), color=style.LABEL, mew=3)
-    for x, ha, names, ink in ((-0.14, "right", p, style.MASS), (1.14, "left", q, style.LABEL)):
-        for k, name in enumerate(names):
-            flow.text(x, k, name, ha=ha, va="center", color=ink, weight="bold")
-
+    _draw_flow(card, result, names)
     verdict, left_over = "x = 0: nothing moves, cost 0, and Eq. 2 is 0/0", result.p.sum() - t.flow
     if t.flow >= 1e-12:
         verdict = f"cost {t.cost:.4f}   flow {t.flow:.3f}   EMD {t.emd:.4f}"
         verdict += f"   {left_over:.3f} of p stays" if left_over > 1e-9 else ""
-    card.paper.text(0.325, 0.035, verdict, size=9, weight="bold")
-    card.paper.text(0.65, 0.87, result.scaled, size=8, color=style.QUIET)
+    card.paper.text(0.02, 0.035, verdict, size=9, weight="bold")
+    card.paper.text(0.02, 0.87, result.scaled, size=8, color=style.QUIET)
+
+
+def _draw_flow(card, result, names):
+    """Earth: each supplier's pile, each consumer's hole, and what is on each road, so far on its way."""
+    x, (m, n), top = result.transport.plan, result.cost.shape, max(result.p.max(), result.q.max(), 1e-9)
+    plane = card.plane("flow", [0.02, 0.10, 0.36, 0.76], "blank", xlim=(-0.28, 1.28), ylim=(max(m, n) - 0.35, -0.65))
+    roads, widths = np.array([[(0, i), (1, j)] for i in range(m) for j in range(n)], float), 16 * x.ravel() / top
+    for road, width, linked in zip(roads, widths, names.ravel(), strict=True):
+        with plane.link(linked[-1]):
+            plane.segments([road], style.LINE, width, zorder=1)
+    plane.flow(roads, x.ravel(), style.MASS)
+    _arrow_heads(plane, roads[widths > 0], widths[widths > 0])
+    gone, come = x.sum(1) * (result.way > 0), x.sum(0) * (result.way == 1)
+    sides = ("p", 0, "right", style.MASS, result.p, result.p - gone), ("q", 1, "left", style.LABEL, result.q, come)
+    for name, at, ha, ink, masses, there in sides:
+        for k, mass in enumerate(masses):
+            whole, earth = (_pile(plane, at, k, part / top, 1 - 2 * at) for part in (mass, there[k]))
+            if at:
+                earth += whole[2] - earth[2]  # a hole fills from below
+            with plane.link(f"{name}{k}"):
+                plane.polygons([earth], style.MASS, zorder=2)
+                plane.polygons([whole], "none", ink, 1.8, zorder=2)
+            look = {"ha": ha, "va": "center", "color": ink, "weight": "bold"}
+            plane.text(1.4 * at - 0.2, k, f"{name}{style.subscript(k + 1)}", **look)
+    if 0 < result.way < 1:
+        places = roads[:, 0] + result.way * (roads[:, 1] - roads[:, 0])
+        loads = [_pile(plane, *place, load / top) for place, load in zip(places, x.ravel(), strict=True)]
+        plane.polygons(loads, style.MASS, style.PAPER, 0.8, zorder=3)
+    for (i, j), load in np.ndenumerate(x):
+        part = 0.27 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
+        if load >= 0.005:
+            look = {"size": 8, "weight": "bold", "ha": "center", "va": "center", "halo": True}
+            plane.text(part, i + part * (j - i), style.number(load), **look)
+
+
+def _pile(plane, x, y, mass, up=1):
+    """The corners (3, 2) of a triangle on the ground at (x, y), or a hole in it, of an area that grows with `mass`."""
+    across, along = np.abs(plane.at(1, 1) - plane.at(0, 0))
+    high = 0.62 * np.sqrt(max(mass, 0))  # of the way from one to the next
+    wide = 0.8 * high * along / across
+    return np.array([[x - wide, y], [x + wide, y], [x, y - up * high]])
 
 
 def _arrow_heads(plane, roads, widths):
@@ -221,6 +245,7 @@ def describe(result):
         mass, i, j = max(moves)
         words = f"{len(moves)} of {t.plan.size} roads carry {style.number(t.flow, 4)} in all. The largest carries "
         words += f"{style.number(mass)} from p{style.subscript(i + 1)} to q{style.subscript(j + 1)}."
+        words += f" After {result.way:.0%} of the way, {result.way * t.cost:.3f} is paid." * (result.way > 0)
     p, q = result.p.sum(), result.q.sum()
     if max(abs(p - 1), abs(q - 1)) > EQUAL:
         words += f" p adds up to {style.number(p)} and q to {style.number(q)}, so they are not probabilities."
@@ -247,7 +272,8 @@ def _gap(gap):
 
 
 def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=False, label=0):
-    """The card with a slider for each mass and a field for each cost; any m suppliers and n consumers up to 5.
+    """The card with a slider for how far the earth has come, one for each mass, and a field for each cost; any m
+    suppliers and n consumers up to 5.
 
     `equal` scales both masses to 1, `printed` leaves out the constraint that Eq. 1 does not print. A `label` from 1
     puts a mass of 1 into that bin of q, whose sliders are then not shown; 0 is none.
@@ -268,7 +294,8 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "equal": switch("scale p and q to a mass of 1 each", equal),
         "printed": switch("Eq. 1 as printed, without the total flow", printed),
     }
-    rows = [*masses, costs, switches]
+    way = {"way": slider("on the way (part)", 0.0, 0.0, 1.0, 0.05, plays=True)}
+    rows = [way | masses[0], masses[1], costs, switches]
     controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
-    return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout,
+    return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout, first=2,
                  shows=lambda state: controls.keys() - (masses[1] if state["label"] else ()))  # fmt: skip

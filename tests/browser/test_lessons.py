@@ -5,6 +5,7 @@ What they look for is found by functions that return a list, so that planted def
 end).
 """
 
+import time
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from masters import plant, unsound
 
 from browser import lab as learner
+from i2pemd_lite.course.publish import notebooks
 from i2pemd_lite.panels.engine import style
 
 LESSONS = [path.stem for path in sorted((learner.ROOT / "notebooks").glob("*.ipynb"))]
@@ -122,7 +124,10 @@ def test_the_keyboard_moves_a_slider(lesson):
 
 
 IN_THE_PICTURE = {
-    "00_start_here": {"one prediction, 3 classes": [((0.97, 0.33), (0.97, 0.48), ())]},
+    "00_start_here": {
+        "one voxel": [((0.80, 0.25), (0.93, 0.30), ("of the rest, to background",))],
+        "one prediction, 3 classes": [((0.97, 0.33), (0.97, 0.48), ())],
+    },
     "02_ground_distance": {"ground distance": [((0.20, 0.35), (0.10, 0.65), ("move right", "move up"))]},
     "03_instance_to_prototype": {
         "one prediction, 3 classes": [((0.17, 0.20), (0.12, 0.25), ("p₁", "class 2's part of the rest"))],
@@ -226,6 +231,19 @@ def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
         colours = set(drawn.evaluate_all("all => all.map(it => getComputedStyle(it).color)"))
         assert colours <= {"rgb({}, {}, {})".format(*bytes.fromhex(style.THEMES[theme][name][1:]))}
         assert colours or not lesson.name.startswith("03") or letter == "q"
+
+
+def test_the_first_picture_of_the_course_moves_within_half_a_minute(desk, lab):
+    cells = notebooks.read(learner.ROOT / "notebooks" / f"{LESSONS[0]}.ipynb")["cells"]
+    plant([next(cell["source"] for cell in cells if cell["cell_type"] == "code")], lab.folder / "notebooks", "first")
+    began = time.monotonic()
+    lesson = learner.Lesson(desk, "first")
+    lesson.run_all()
+    (panel,) = lesson.panels
+    panel.show()
+    panel.change(panel.box.get_by_role("button", name="play of the rest, to background").click)
+    assert time.monotonic() - began < 30
+    lesson.close()
 
 
 DEFECTS = [

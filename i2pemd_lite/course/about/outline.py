@@ -1,4 +1,4 @@
-"""The outline of the course: its lessons with their times, and how they fill two, three or four sessions."""
+"""The outline of the course: its lessons with their times, the sessions that they fill, and the words that they use."""
 
 import re
 from functools import cache
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.publish import notebooks, teacher
+from i2pemd_lite.course.publish.words import WORDS
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.tables import report
 
@@ -101,8 +102,16 @@ def _plans():
 
 
 def markdown():
-    """The outline as Markdown, with links to the lessons; notebooks/README.md holds it."""
-    return "\n".join([report.markdown(HEADER, rows("[{title}]({file})")), "", *_plans()])
+    """The outline as Markdown, with links to the lessons, and the `WORDS`; notebooks/README.md holds it."""
+    words = ["", "## Words", "", *(f"- **{word}**: {meaning}" for word, meaning in WORDS.items())]
+    return "\n".join([report.markdown(HEADER, rows("[{title}]({file})")), "", *_plans(), *words])
+
+
+def trail(number):
+    """Where a lesson is in the course, as Markdown with links to the others; its first cell holds it."""
+    places = (f"**{each.number}**" if each.number == number else f"[{each.number}]({each.path.name})"
+              for each in lessons())  # fmt: skip
+    return f"You are here: {' · '.join(places)}"
 
 
 def outline():

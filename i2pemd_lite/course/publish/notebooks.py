@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from i2pemd_lite.course.publish.words import explained
 from i2pemd_lite.files import BadInput, atomic_write, read_json, root, write_json
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -79,8 +80,10 @@ def changed(notebook, change, which=lambda cell: True):
 
 
 def spoken(notebook):
-    """A notebook without what the master alone has to say of the solutions in it."""
-    return changed(notebook, partial(SPOKEN.sub, ""), is_text)
+    """A notebook without what the master alone has to say of the solutions in it, its words `explained`."""
+    notebook = changed(notebook, partial(SPOKEN.sub, ""), is_text)
+    texts = iter(explained([cell["source"] for cell in notebook["cells"] if is_text(cell)]))
+    return changed(notebook, lambda _: next(texts), is_text)
 
 
 def headings(cell):

@@ -124,9 +124,8 @@ def index(paths):
     text = "# The lessons"
     for path in paths:
         notebook = notebooks.read(path)
-        _, what, *rest = notebook["cells"][0]["source"].split("\n\n")
-        times = "".join(part for part in rest if part.startswith("Reading:"))
-        text += f"\n\n## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(what)}\n\n{times}"
+        what = re.match(r"# .*?\n\n(.*?)(?=\n\nYou are here|\Z)", notebook["cells"][0]["source"], re.S)[1]
+        text += f"\n\n## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(what)}"
     return render.page("i2pemd-lite: the lessons", render.text(text))
 
 

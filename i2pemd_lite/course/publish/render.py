@@ -23,6 +23,9 @@ class _Renderer(IPythonRenderer):
         place = re.sub(r"\s+", "-", re.sub(r"<[^>]*>", "", text))  # as JupyterLab names it
         return f'<h{level} id="{escape(place)}">{text}</h{level}>\n'
 
+    def inline_html(self, html):
+        return super().inline_html(html) if "<img" in html else html  # it would close <abbr> before its word
+
     def block_math(self, body):
         return mathml(body, block=True)
 

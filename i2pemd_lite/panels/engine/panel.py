@@ -51,6 +51,7 @@ class Panel(widgets.VBox):
         when the pointer goes down, False while it is dragged. None: the picture cannot be touched
     start : dict of name -> value, controls to set before the first picture is drawn
     shows : `shows(state)`, the names of the controls that count in a state, which alone are on the page; None: all
+    first : how many controls are shown at once, the others under "more"
 
     `result` is what `compute` returned last without an error, `words` and `numbers` what `describe` said of it.
 
@@ -74,8 +75,8 @@ class Panel(widgets.VBox):
     on_pages = None  # names of the controls that such a page has; None: all that are shown
 
     def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None,
-                 shows=None):  # fmt: skip
-        self.title, self.controls = title, controls
+                 shows=None, first=FIRST):  # fmt: skip
+        self.title, self.controls, self._first = title, controls, first
         self._compute, self._draw, self._describe, self._point, self._shows = compute, draw, describe, point, shows
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
@@ -157,7 +158,7 @@ class Panel(widgets.VBox):
 
     def parted(self, shown):
         """What is shown at once, and what is under "more"."""
-        return shown[:FIRST], shown[FIRST:]
+        return shown[: self._first], shown[self._first :]
 
     def _changed(self, _):
         if not self._quiet:

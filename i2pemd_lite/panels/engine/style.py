@@ -1,7 +1,8 @@
 """The house style of every picture: one look, legible on light and dark pages, in colour and without it.
 
 A colour is a variable, which the page's theme gives its value. Marks differ in shape as well as colour: source or CT a
-blue circle, target or MR an orange cross, a prototype a black diamond with a light edge. Distances and plans go from
+blue circle, target or MR an orange cross, a prototype a black diamond with a light edge. Where classes have colours,
+the shapes stay. Distances and plans go from
 paper, which costs nothing, to `top`, with their numbers; what is negative goes from paper to `below`.
 """
 
@@ -12,26 +13,27 @@ import numpy as np
 THEMES = {
     "light": {
         "paper": "#ffffff", "ink": "#1d2230", "quiet": "#575d6b", "line": "#c9c7bf", "top": "#0a1c3a",
-        "blue": "#1f66a8", "orange": "#a84808", "red": "#b3261e", "black": "#15171c",
+        "blue": "#1f66a8", "orange": "#a84808", "red": "#b3261e", "black": "#15171c", "gold": "#7a5a00",
         "band": "#f0e8d2", "shade": "#f1f0ec", "alarm": "#f7e0dd", "deep": "#2e3b56", "steel": "#566487",
         "grey": "#80848e", "green": "#19704c", "violet": "#6a3d9a", "below": "#3b0d03", "on-light": "#000000",
         "on-dark": "#ffffff",
     },
     "dark": {
         "paper": "#111111", "ink": "#e6e7ea", "quiet": "#a9aebb", "line": "#4a4e58", "top": "#bfd4f0",
-        "blue": "#7db8f0", "orange": "#f2a15c", "red": "#ff8f85", "black": "#f4f4f2",
+        "blue": "#7db8f0", "orange": "#f2a15c", "red": "#ff8f85", "black": "#f4f4f2", "gold": "#e3c04f",
         "band": "#3a3323", "shade": "#1e2024", "alarm": "#47231f", "deep": "#a9b8da", "steel": "#7f90b8",
         "grey": "#8d919b", "green": "#6fcf9f", "violet": "#c3a3ee", "below": "#f7c6b0", "on-light": "#ffffff",
         "on-dark": "#000000",
     },
 }  # fmt: skip
 """`on-light` and `on-dark`: of numbers on little and on much of `top`."""
-(PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, BAND, SHADE, ALARM, DEEP, STEEL, GREY, GREEN, VIOLET, BELOW,
- ON_LIGHT, ON_DARK) = (f"var(--i2-{name})" for name in THEMES["light"])  # fmt: skip
+(PAPER, INK, QUIET, LINE, TOP, BLUE, ORANGE, RED, BLACK, GOLD, BAND, SHADE, ALARM, DEEP, STEEL, GREY, GREEN, VIOLET,
+ BELOW, ON_LIGHT, ON_DARK) = (f"var(--i2-{name})" for name in THEMES["light"])  # fmt: skip
 MASS, LABEL, GROUND = BLUE, ORANGE, VIOLET  # p, the label k or what is wanted (q), and G, wherever they are drawn
 SYMBOLS = {"p": MASS, "q": LABEL, "k": LABEL, "G": GROUND}  # and in formulas
 SOURCE = {"color": BLUE, "marker": "o"}
 TARGET = {"color": ORANGE, "marker": "x", "mew": 2.0}
+CLASSES = GREEN, GOLD, STEEL, RED  # of which a mark also has a name or a line of its own
 PROTOTYPE = {"color": BLACK, "marker": "D", "mec": PAPER, "mew": 1.2}
 TURN = 0.565  # of paper and `top` or `below`: from here on either theme's cell takes a number in `on-dark`
 
