@@ -118,7 +118,7 @@ def point(card, result, at, pressed):
 def panel(**start):
     """The panel; values in `start` set controls."""
     controls = {
-        "away": slider("of the rest, to background", 0.0, 0.0, 1.0, 0.05, plays=True),
+        "away": slider("the rest, to background", 0.0, 0.0, 1.0, 0.05, plays=True),
         "share": slider("right kidney (probability)", 0.6, 0.05, 1.0, 0.05),
     }
-    return Panel("one voxel", controls, compute, draw, describe, size=(9.4, 3.4), point=point, start=start)
+    return Panel("one voxel", controls, compute, draw, describe, [list(controls)], (9.4, 3.4), point, start)

@@ -5,7 +5,6 @@ What they look for is found by functions that return a list, so that planted def
 end).
 """
 
-import time
 from functools import partial
 
 import numpy as np
@@ -125,7 +124,7 @@ def test_the_keyboard_moves_a_slider(lesson):
 
 IN_THE_PICTURE = {
     "00_start_here": {
-        "one voxel": [((0.80, 0.25), (0.93, 0.30), ("of the rest, to background",))],
+        "one voxel": [((0.80, 0.25), (0.93, 0.30), ("the rest, to background",))],
         "one prediction, 3 classes": [((0.97, 0.33), (0.97, 0.48), ())],
     },
     "02_ground_distance": {"ground distance": [((0.20, 0.35), (0.10, 0.65), ("move right", "move up"))]},
@@ -234,15 +233,17 @@ def test_it_reads_in_this_theme_at_this_width(lesson, theme, width):
 
 
 def test_the_first_picture_of_the_course_moves_within_half_a_minute(desk, lab):
+    """Its kernel may take half of it, in its own processor time, from its start: that of others is not counted."""
     cells = notebooks.read(learner.ROOT / "notebooks" / f"{LESSONS[0]}.ipynb")["cells"]
-    plant([next(cell["source"] for cell in cells if cell["cell_type"] == "code")], lab.folder / "notebooks", "first")
-    began = time.monotonic()
+    first = next(cell["source"] for cell in cells if cell["cell_type"] == "code")
+    plant([first, "import time\ntime.process_time()"], lab.folder / "notebooks", "first")
     lesson = learner.Lesson(desk, "first")
     lesson.run_all()
     (panel,) = lesson.panels
     panel.show()
-    panel.change(panel.box.get_by_role("button", name="play of the rest, to background").click)
-    assert time.monotonic() - began < 30
+    panel.change(panel.box.get_by_role("button", name="play the rest, to background").click)
+    seconds = float(lesson.notebook["cells"][1]["outputs"][0]["data"]["text/plain"])
+    assert 0 < seconds < 15
     lesson.close()
 
 
