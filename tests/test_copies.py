@@ -305,6 +305,8 @@ def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(pa
             assert f"{entry.minutes} min" in said and all(hint in said for hint in entry.hints)
             assert all(sentence in said for sentence in entry.mistakes) and "`…`" not in said
             assert not re.search(r"`[^`\n]*\b_[a-z][^`\n]*`: ", said)  # a function of ours that nobody would write
+        for name in teacher.ASKED.findall(cell["source"]):
+            assert all(why in after[cell["id"]] for why in exercises.tempts(name).values())
     assert not re.search(r"\?\.", "\n".join(cell["source"] for cell in cells if "teacher" in cell["id"]))
 
 

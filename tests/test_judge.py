@@ -12,7 +12,9 @@ import threading
 import time
 import tracemalloc
 from functools import cache
+from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +22,9 @@ import torch
 from answers import MISSES, OTHERS
 
 from i2pemd_lite.course import exercises
-from i2pemd_lite.course.ask import judge
+from i2pemd_lite.course.ask import feedback, judge
 from i2pemd_lite.course.ask.judge import NotYet, check
+from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -341,7 +344,7 @@ def test_a_gradient_that_is_missing_or_wrong_is_told(monkeypatch):
 
 
 def test_hints_become_plainer_with_wrong_answers_only_and_end():
-    judge._wrong.clear()
+    feedback._shown.clear()
     hints = exercises.find("02a").hints
     check("02a", lambda c: (c[:, None] - c).abs().sum(2))
     with pytest.raises(NotYet, match="still open"):
@@ -352,7 +355,112 @@ def test_hints_become_plainer_with_wrong_answers_only_and_end():
         assert f"Hint {number} of 3: {hints[number - 1]}" in str(told.value)
 
 
-def test_a_notebook_shows_sentences_and_no_traceback():
+def test_a_crash_uses_no_hint_up():
+    feedback._shown.clear()
+    for body in ("return 1 / 0", "import os; os._exit(3)", "c.sum()", "return 'three'"):
+        with pytest.raises(NotYet) as told:
+            check("02a", written(body))
+        assert "not yet" in str(told.value) and "Hint" not in str(told.value)
+    with pytest.raises(NotYet, match="Hint 1 of 3"):
+        check("02a", lambda c: c @ c.T)
+
+
+@pytest.fixture
+def shown(monkeypatch, tmp_path):
+    """The cards that `check` displays to somebody who sees them, with a journal of their own."""
+    found = []
+    feedback._shown.clear()
+    monkeypatch.setenv("I2PEMD_CACHE", str(tmp_path))
+    monkeypatch.setenv("I2PEMD_HEADLESS", "0")
+    monkeypatch.setattr(progress, "seen", lambda: True)
+    monkeypatch.setattr("IPython.display.display", found.append)
+    return found
+
+
+def text(card):
+    """What a card shows, without the marks of HTML."""
+    html = re.sub("</?code>", "`", card._repr_mimebundle_()["text/html"])
+    return " ".join(unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html)).split())
+
+
+def test_who_sees_it_gets_a_card_and_no_error(shown, capsys):
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+    check("02a", lambda c: c @ c.T + 1.0)
+    check("02a", written("raise NotImplementedError()"))
+    right, wrong, still = shown
+    assert text(right).startswith("✓ 02a: right, in 30 random cases") and len(right.children) == 1
+    assert text(wrong).startswith("✗ 02a: not yet. One thing does not hold: the distance of a class to itself is 0.")
+    assert text(still).startswith("○ 02a: still open: the function raises NotImplementedError.")
+    said = [card._repr_mimebundle_()["text/plain"] for card in shown]
+    assert [each.partition(": ")[2][:8] for each in said] == ["right, i", "not yet.", "still op"]
+    assert "For c = [[" in said[1] and "For c =" not in text(wrong)  # there it is a table
+    assert capsys.readouterr().out == ""
+
+
+def test_a_card_shows_the_input_beside_the_answer_and_the_shape_that_is_expected(shown):
+    check("02a", lambda c: c)
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2) + 2 * (torch.eye(len(c), dtype=c.dtype) - 1))
+    shape, off = (card._repr_mimebundle_()["text/html"] for card in shown)
+    captions = re.findall(r"<caption[^>]*>(.*?)</caption>", shape)
+    assert [each.partition(":")[0] for each in captions] == ["c", "yours", "expected"]
+    K, d = ast.literal_eval(captions[0].partition("shape ")[2])
+    assert captions[1].endswith(f"shape ({K}, {d})") and captions[2].endswith(f"shape ({K}, {K})")
+    tables = re.findall(r"<table.*?</table>", shape)
+    assert [table.count("<td") for table in tables] == [K * d, K * d, K * K] and tables[2].count("·") == K * K
+    assert "✗" not in "".join(tables) and off.count("<b>✗ ") == 1  # the entry that is most off
+
+
+def test_a_typical_mistake_is_named_on_a_card_with_its_tables(shown):
+    sentence, mistaken = next(iter(exercises.find("02a").mistakes.items()))
+    check("02a", mistaken)
+    assert f"not yet. {sentence}" in text(shown[0]) and "expected: shape" in text(shown[0])
+
+
+def test_a_table_that_is_too_large_or_no_numbers_is_its_shape(shown):
+    check("02a", lambda c: torch.ones(1).expand(10**12))
+    check("02a", lambda c: np.full((2, 1, 2), "three"))
+    check("00a", lambda p, k, G: torch.zeros(2, 30))
+    assert "yours: shape (1000000000000,)" in text(shown[0]) and "yours: shape (2, 1, 2)" in text(shown[1])
+    assert "k: a single number" in text(shown[2]) and "yours: shape (2, 30)" in text(shown[2])
+
+
+def test_only_the_button_shows_a_hint_and_after_the_last_a_sentence(shown):
+    hints = exercises.find("02a").hints
+    for answer in (lambda c: c @ c.T, lambda c: 1 / 0, lambda c: c @ c.T):
+        check("02a", answer)
+        assert "Hint 1" not in text(shown[-1])
+    button = shown[-1].children[1]
+    assert button.description == "Hint" and "02a" in button.tooltip
+    for number in range(1, 4):
+        button.click()
+        assert [f"Hint {n} of 3: {hints[n - 1]}" in text(shown[-1]) for n in range(1, 4)].count(True) == number
+    for _ in range(7):
+        button.click()
+    assert text(shown[-1]).count("Hint ") == 3 and feedback.NO_MORE in text(shown[-1])
+    check("02a", lambda c: c)
+    assert f"Hint 3 of 3: {hints[2]}" in text(shown[-1])  # what was shown stays there
+    check("02a", lambda c: (c[:, None] - c).abs().sum(2))
+    assert "Hint" not in text(shown[-1])
+    assert progress.checks()["02a"] == {"attempts": 5, "right": True, "hint": 3, "mistakes": []}
+
+
+def test_nobody_sees_what_a_program_runs_or_a_strict_run(monkeypatch):
+    kernel = SimpleNamespace(_allow_stdin=True)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=kernel)))
+    for name, value in (("PROFILE", "laptop"), ("STRICT", "0"), ("HEADLESS", "0")):
+        monkeypatch.setenv(f"I2PEMD_{name}", value)
+    assert progress.seen()
+    for name in ("STRICT", "HEADLESS"):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"I2PEMD_{name}", "1")
+            assert not progress.seen()
+    kernel._allow_stdin = False  # as nbclient has it, and so nbmake and nbgrader
+    assert not progress.seen()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert not progress.seen()
+
+
+def test_a_text_shows_sentences_and_no_traceback():
     with pytest.raises(NotYet) as told:
         check("02a", lambda c: c @ c.T)
     assert told.value._render_traceback_() == str(told.value).splitlines()

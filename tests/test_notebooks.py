@@ -181,6 +181,11 @@ def test_what_is_unsound_is_found():
     assert f"{lesson['cells'][-2]['id']}: trains in silence" in unsound(lesson, path)
     outputs.append({"output_type": "display_data", "data": {"text/html": "<progress value=1>"}, "metadata": {}})
     assert f"{lesson['cells'][-2]['id']}: trains in silence" not in unsound(lesson, path)
+    asks[0]["outputs"] = [{"output_type": "display_data", "data": {"text/plain": "02a: still open: write"}}]
+    assert "found nothing" not in "; ".join(unsound(lesson, path))  # as a card says it
+    card = {"output_type": "display_data", "data": {"text/plain": "02a: not yet. Off."}, "metadata": {}}
+    outputs[:] = [card]
+    assert "not yet" in unsound(lesson, path)
     outputs[:] = [{"output_type": "stream", "name": "stdout", "text": ["not yet"]}]
     found = "; ".join(unsound(lesson, path))
     for words in ("no panel left a picture", "the profile is not said", "not yet"):

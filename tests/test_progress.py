@@ -35,7 +35,7 @@ def desk(monkeypatch, tmp_path):
     monkeypatch.setattr(panel, "_shown", type(panel._shown)())
 
 
-def attempt(name, right, hint=0, finding="", **more):
+def attempt(name, right, hint=0, finding="It is off.", **more):
     progress.record("check", name, right=right, hint=hint, finding=finding, **more)
 
 
@@ -62,7 +62,7 @@ def test_attempts_are_counted_up_to_the_first_right_answer():
     attempt("02a", False, 2, "It raised OSError: /home/anna/x, in the line `open('/home/anna/x')`.")
     attempt("02a", True)
     attempt("02a", False, 3)
-    attempt("02b", False, 0)
+    attempt("02b", False, 0, "Still open: a hint was asked for.")
     assert progress.checks() == {"02a": {"attempts": 3, "right": True, "hint": 2, "mistakes": [MISTAKE]}}
 
 

@@ -1,7 +1,10 @@
 """Predictions without a browser: nothing is shown before the commitment, the truth after it; the journal keeps it."""
 
+import ast
 import json
 import os
+import re
+from html import unescape
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -11,7 +14,9 @@ import torch
 from controls import marks
 
 from i2pemd_lite import course
-from i2pemd_lite.course import estimate, predict, sketch
+from i2pemd_lite.course import estimate, exercises, predict, sketch, start
+from i2pemd_lite.course.ask import curve, feedback
+from i2pemd_lite.course.publish import notebooks, teacher
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import instance
@@ -54,6 +59,11 @@ def answered(asked):
         asked.at.value = 4
         asked.height.value = 0.0
     return asked
+
+
+def read(asked):
+    """What its feedback says, without the marks of HTML."""
+    return " ".join(unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", asked.feedback.value)).split())
 
 
 EVERY = pytest.mark.parametrize("kind", [how_many, how_long, how_it_grows])
@@ -137,7 +147,7 @@ def test_a_tip_goes_when_it_is_followed(kind):
     answered(asked)
     assert asked.feedback.value == ""
     asked.commit()
-    assert asked.verdict in asked.feedback.value
+    assert asked.verdict in read(asked)
 
 
 def test_a_tip_goes_when_the_curve_is_drawn():
@@ -183,7 +193,8 @@ def test_a_number_is_right_within_its_distance(yours, hit):
     asked.slider.typed = str(yours)
     asked.commit()
     assert asked.hit is hit and asked.committed == yours
-    assert "12 mm" in asked.verdict and f"{abs(yours - 12):.3g} mm apart" in asked.verdict
+    apart = f"{abs(yours - 12):.3g} mm apart" if yours != 12 else "The truth is 12 mm. Measured."
+    assert "12 mm" in asked.verdict and apart in asked.verdict
 
 
 def test_a_number_can_be_the_one_that_the_slider_starts_from():
@@ -193,6 +204,21 @@ def test_a_number_can_be_the_one_that_the_slider_starts_from():
     asked.slider.value = 31.0
     asked.slider.value = 30.0
     assert asked.value() == 30.0
+
+
+def test_who_moves_nothing_is_asked_whether_the_first_number_is_meant():
+    asked = how_long()
+    assert asked.meant.layout.display == "none"
+    asked.commit()
+    assert asked.verdict == "" and asked.meant.layout.display == "" and asked.meant.description == "I mean 30 mm"
+    asked.commit()  # a button that is pressed twice says no more than once
+    assert asked.verdict == "" and progress.records() == []
+    asked.meant.click()
+    assert asked.committed == 30.0 and asked.verdict and asked.meant.layout.display == "none"
+    other = how_long()
+    other.commit()
+    other.slider.value = 12.0
+    assert other.meant.layout.display == "none" and other.feedback.value == ""
 
 
 def test_numbers_of_tensors_and_arrays_are_taken():
@@ -278,8 +304,134 @@ def test_a_curve_is_right_when_its_mean_distance_is_small():
     asked = how_it_grows(within=1.0)
     assert asked.judge([1.0, 2.0, 5.0, 10.0, 17.0], truth)[0]
     assert not asked.judge([1.0, 2.0, 5.0, 10.0, 17.1], truth)[0]
-    assert asked.judge([0.0, 1.0, 4.0, 9.0, 11.0], truth)[0]
-    assert "at most 5, at step = 4" in asked.judge([0.0, 1.0, 4.0, 9.0, 11.0], truth)[1]
+    assert asked.judge([0.0, 1.0, 4.0, 4.0, 16.0], truth)[0]
+    assert "at most 5, at step = 3" in asked.judge([0.0, 1.0, 4.0, 4.0, 16.0], truth)[1]
+
+
+def straight(**given):
+    return how_it_grows(**{"answer": [8.0, 6.0, 4.0, 2.0, 0.0], "within": 2.0, **given})
+
+
+@pytest.mark.parametrize(("yours", "said"), [
+    ([8.0, 7.0, 6.5, 3.0, 0.0], "Yours bends downwards, and the true curve does not."),
+    ([8.0, 8.0, 4.0, 0.0, 0.0], "bends"),  # as a softmax does: on average it has no bend
+    ([8.0, 6.0, 1.0, 2.0, 3.5], "Yours falls and then rises, and the true curve does not."),
+])  # fmt: skip
+def test_a_bent_line_that_is_near_a_straight_one_is_not_right(yours, said):
+    near = np.abs(np.subtract(yours, straight().truth_of([8.0, 6.0, 4.0, 2.0, 0.0]))).mean()
+    hit, words = straight(within=max(near, 1.5)).judge(yours, [8.0, 6.0, 4.0, 2.0, 0.0])
+    assert not hit and "which is near enough. But its shape is not: " in words and said in words
+    wobbling = [8.2, 5.7, 4.3, 1.8, 0.2]  # as a hand does
+    assert straight().judge(wobbling, [8.0, 6.0, 4.0, 2.0, 0.0])[0]
+
+
+def test_a_straight_line_that_is_near_a_bent_one_is_not_right():
+    """The line of lesson 01, which passes the truth at a mean distance below the one that is near enough."""
+    x = np.linspace(0, 2, 21)
+    truth = np.minimum(np.minimum(0.04 + 0.4 * x, 0.06 + 0.3 * x), 0.26 + 0.1 * x)
+    line = np.polyval(np.polyfit(x, truth, 1), x)
+    asked = how_it_grows(x=x, answer=truth, low=0.0, high=1.0, within=0.05)
+    assert np.abs(line - truth).mean() < 0.05
+    hit, words = asked.judge(line.tolist(), truth.tolist())
+    assert not hit and "The true curve bends downwards, and yours does not, or much less." in words
+    assert asked.judge((truth + 0.02).tolist(), truth.tolist())[0]
+    assert asked.judge((truth + 0.2).tolist(), truth.tolist())[1].endswith("Its shape is right.")
+
+
+def test_a_key_is_right_whatever_its_shape():
+    random = np.random.default_rng(0)
+    for truth in random.uniform(0, 20, size=(50, 5)):
+        assert how_it_grows().judge(truth.tolist(), truth.tolist())[0]
+
+
+def test_two_places_have_no_shape_but_a_line():
+    assert set(curve.runs([0, 1], [3.0, 1.0]).values()) == {0.0}
+
+
+# Why a wrong answer tempts
+
+TEMPTING = {"choice": {"1": "You counted from none."}, "number": {"below": "Too low.", "above": "Too high."},
+            "curve": {"rises and then falls": "A hill.", "is straight": "A line."}}  # fmt: skip
+
+
+def test_who_is_wrong_reads_why_that_answer_tempts_and_others_do_not(monkeypatch):
+    kinds = iter(TEMPTING.values())
+    wrong = {how_many: ("1", "You counted from none."), how_long: (50.0, "Too high."), how_it_grows: (None, "A line.")}
+    for kind, (_, words) in wrong.items():
+        told = next(kinds)
+        monkeypatch.setattr(exercises, "tempts", lambda name, told=told: told)
+        asked = answered(kind())
+        asked.commit()
+        first, *rest = re.findall(r"<p\b[^>]*>(.*?)</p>", asked.feedback.value)
+        assert first.startswith("Not so") and rest == [words, asked.because]
+        assert words in asked.verdict
+    right = how_many()
+    right.radio.value = "2"
+    right.commit()
+    assert right.verdict == "Right. Count."
+
+
+LESSONS = notebooks.lessons()
+QUESTIONS = {name: cell["source"] for path in LESSONS for cell in notebooks.read(path)["cells"]
+             for name in teacher.ASKED.findall(cell["source"]) if not notebooks.is_text(cell)}  # fmt: skip
+SHAPES = {*curve.runs([0, 1], [0, 1]), "is straight"}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_tempts_is_an_answer_of_the_question(name):
+    source, told = QUESTIONS[name], exercises.tempts(name)
+    texts = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    answers = texts if "predict(" in source else {"below", "above"} if "estimate(" in source else SHAPES
+    assert told.keys() <= answers
+    assert told or "predict(" not in source  # of a choice some wrong one is always explained
+    assert all(why.endswith((".", "?")) for why in told.values())
+
+
+def test_there_are_no_reasons_for_questions_that_are_not_asked():
+    told = {name for number in exercises.lessons() for name in exercises._part(number, "TEMPTS")}
+    assert told <= QUESTIONS.keys() and len(told) > 20
+
+
+# What a lesson opens with
+
+
+@pytest.mark.parametrize("path", LESSONS[1:], ids=lambda path: path.stem)
+def test_a_lesson_opens_with_a_question_on_the_one_before(path):
+    source = next(cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code")
+    before = LESSONS[LESSONS.index(path) - 1].name[:2]
+    assert source.endswith(f'start(seed=0, after="{before}")')
+
+
+@pytest.mark.parametrize("number", [path.name[:2] for path in LESSONS[:-1]])
+def test_what_is_recalled_has_one_right_choice_and_a_reason_for_each_other(number, capsys):
+    asked = start(seed=0, after=number)
+    assert "profile" in capsys.readouterr().out and asked.name == f"p{number}r" and asked.question.endswith("?")
+    reasons = exercises.recall(number).choices
+    assert len(reasons) >= 3 and sum(not why for why in reasons.values()) == 1
+    wrong = next(choice for choice, why in reasons.items() if why)
+    asked.radio.value = wrong
+    asked.commit()
+    assert asked.hit is False and reasons[wrong] in asked.verdict
+    assert progress.predictions()[asked.name]["hit"] is False
+    assert "Do you remember?" in asked._repr_mimebundle_()["text/plain"]
+
+
+def test_a_lesson_that_is_none_has_nothing_to_recall():
+    with pytest.raises(BadInput, match="after: expected a lesson with a question to recall, such as .02., found '99'"):
+        start(after="99")
+
+
+# Right and wrong, without colours
+
+
+def test_right_wrong_and_open_differ_in_mark_form_and_words():
+    cards = [feedback.card(right, "Words.") for right in (True, False, None)]
+    assert [re.search(r'aria-hidden="true"[^>]*>(.)<', each)[1] for each in cards] == ["✓", "✗", "○"]
+    assert len({re.search(r"border-left:6px (\w+)", each)[1] for each in cards}) == 3
+    for kind in (how_many, how_long, how_it_grows):
+        asked = answered(kind())
+        asked.commit()
+        assert "✗" in asked.feedback.value and read(asked).startswith("✗ Not so")
 
 
 def test_what_is_revealed_stands_below(monkeypatch):

@@ -4,7 +4,7 @@ from importlib import import_module
 
 # No function has the name of a file here: importing the file would put it in the function's place.
 _HOME = {
-    "start": "panels.engine.lesson",
+    "start": "course.ask.recall",
     "agree": "panels.engine.lesson",
     "check": "course.ask.judge",
     "predict": "course.ask.question",

@@ -6,7 +6,7 @@ from html import escape
 import ipywidgets as widgets
 
 from i2pemd_lite.course import exercises
-from i2pemd_lite.course.ask.question import status
+from i2pemd_lite.course.ask.feedback import card, status
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.panels.engine.panel import alert
 
@@ -38,8 +38,9 @@ class Challenge(widgets.VBox):
             if os.environ.get("I2PEMD_STRICT") == "1":
                 raise
             return
-        self.verdict = f"{'Right.' if self.right else 'Not yet.'} {said}"
-        self.feedback.value = status(self.verdict)
+        found = "Right." if self.right else "Not yet."
+        self.verdict = f"{found} {said}"
+        self.feedback.value = card(self.right, found, said)
         progress.record("challenge", self.name, right=self.right)
 
     def _repr_mimebundle_(self, **_):

@@ -20,6 +20,9 @@ class Sketch(Question):
     answer : the heights at `x`, or a function without arguments that computes them; it is called only at the commitment
     within : the mean distance from the truth that is right; a tenth of the range when None
 
+    A curve is right when it is that near and runs as the truth does (`runs`): what the truth does by more than half of
+    `within`, the curve does at least half as much, and what the truth does not do, it does by no more than `within`.
+
     The other arguments are those of `predict`; a lesson calls it `sketch`.
     """
 
@@ -40,7 +43,8 @@ class Sketch(Question):
         self.height.observe(self._moved, "value")
         self.height.on_typed = self._typed
         self.at.observe(self._chosen, "value")
-        options = [f"a curve of {ylabel} against {xlabel}, right when it is at most {self.within:g} off on average"]
+        enough = f"right when it is at most {self.within:g} off on average and has the right shape"
+        options = [f"a curve of {ylabel} against {xlabel}, {enough}"]
         body = [self.image, grid([self.at, self.height])]
         self.show()
         super().__init__(name, question, answer, because, reveal, 0.0, body, options, [self.at, self.height])
@@ -89,10 +93,30 @@ class Sketch(Question):
 
     def judge(self, value, truth):
         apart = np.abs(np.subtract(value, truth))
+        if not apart.any():
+            return True, "Right."
         worst = int(apart.argmax())
         words = f"On average, your curve is {apart.mean():.3g} away from the true one"
-        words += f", and at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}" * bool(apart[worst])
-        return verdict(apart.mean(), self.within, words, f"{self.within:g} on average")
+        words += f", and at most {apart[worst]:.3g}, at {self.xlabel} = {self.x[worst]:g}"
+        near, said = verdict(apart.mean(), self.within, words, f"{self.within:g} on average")
+        other = self._unlike(value, truth)
+        if near and other:
+            return False, f"Not so: {words[0].lower()}{words[1:]}, which is near enough. But its shape is not: {other}"
+        return near, said if near else f"{said} {other or 'Its shape is right.'}"
+
+    def _unlike(self, value, truth):
+        """What of a curve's shape is not the truth's, in a sentence; "" where they run alike."""
+        mine = runs(self.x, value)
+        for how, much in runs(self.x, truth).items():
+            if much > self.within / 2 and mine[how] < much / 2:
+                return f"The true curve {how}, and yours does not, or much less."
+            if much <= self.within / 2 and mine[how] > self.within:
+                return f"Yours {how}, and the true curve does not."
+        return ""
+
+    def like(self, value, truth):
+        does = [how for how, much in runs(self.x, value).items() if much > self.within]
+        return does[0] if does else "is straight"
 
     def key(self, truth):
         self.drawn[:] = truth
@@ -140,3 +164,19 @@ class Sketch(Question):
 
 
 sketch = Sketch
+
+
+def runs(x, y):
+    """How a curve runs, and by how much of its height: below and above both of its ends, and the line between these.
+
+    Example
+    -------
+    >>> runs([0, 1, 2], [1.0, 0.0, 3.0])
+    {'falls and then rises': 1.0, 'rises and then falls': 0.0, 'bends upwards': 2.0, 'bends downwards': 0.0}
+    """
+    y = np.asarray(y, dtype=float)
+    above = y - np.interp(x, [x[0], x[-1]], [y[0], y[-1]])
+    ends = y[0], y[-1]
+    much = {"falls and then rises": min(ends) - y.min(), "rises and then falls": y.max() - max(ends),
+            "bends upwards": -above.min(), "bends downwards": above.max()}  # fmt: skip
+    return {how: float(height) for how, height in much.items()}

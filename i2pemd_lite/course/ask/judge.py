@@ -1,8 +1,11 @@
 """Whether an answer is right, found out by asking it: random inputs, properties, an oracle that shares no code with us.
 
 An answer is a function of the learner's. The judge calls it with inputs that it draws anew in each attempt, so a number
-copied from somewhere fails. It says what is off and gives a hint, a plainer one after each attempt, never the solution.
-It guards against slips, not against fraud: whoever wants to can look the oracle up.
+copied from somewhere fails. It says what is off and gives hints, plainer and plainer ones, never the solution. It
+guards against slips, not against fraud: whoever wants to can look the oracle up.
+
+A notebook before somebody shows a card with a button for hints (`feedback.py`). Anywhere else it is text, and an answer
+that is not right raises: so a run of a lesson fails, and nbgrader gives no point.
 
 What an answer prints and raises is shown in part, and its time is bounded. On Linux it is tried in a process of its own
 first: there one that hangs in C, takes all memory or crashes ends without the kernel. Elsewhere nothing stops these.
@@ -23,9 +26,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from i2pemd_lite.course.ask.feedback import MOST, Verdict, card, grid, next_hint
 from i2pemd_lite.course.ask.timeout import OutOfTime, at_most, tried
 from i2pemd_lite.course.exercises import find
 from i2pemd_lite.course.record import progress
+from i2pemd_lite.course.record.progress import OPEN
 from i2pemd_lite.files import BadInput
 
 CASES = 30  # random inputs for an answer
@@ -37,18 +42,34 @@ ARRAY = torch.Tensor | np.ndarray
 PRINTED = 500  # characters of what an answer prints or raises that are kept, and shown when it is off
 CUT = ("The value is right, but no gradient flows through it. Stay in torch from the input to the result: "
        "no `.item()`, `.detach()`, `.numpy()` or `torch.tensor(...)` on the way.")  # fmt: skip
-_draws, _wrong = Counter(), Counter()
+_draws = Counter()
 
 
 class NotYet(AssertionError):
-    """An answer that is not right yet. A notebook shows its sentences and no traceback."""
+    """An answer that is not right yet. It is shown by its sentences and no traceback."""
 
     def _render_traceback_(self):
         return str(self).splitlines()
 
 
 class _Finding(Exception):
-    """What is off, in words."""
+    """What is off, in words, `briefly` where it stands beside the case and the value; then these two, where they are
+    known, and the place in the value that is most off."""
+
+    case = None
+
+    def __init__(self, words, briefly="", value=None, at=None):
+        super().__init__(words)
+        self.briefly, self.value, self.at = briefly or words, value, at
+
+
+class Finding(str):
+    """What is off with an answer, in words, and `off`, the `_Finding` that has the case of it."""
+
+    def __new__(cls, words, off):
+        made = super().__new__(cls, words)
+        made.off = off.with_traceback(None)
+        return made
 
 
 class _Printed(io.StringIO):
@@ -71,7 +92,9 @@ class Case(NamedTuple):
 def check(name, answer):
     """Judge the learner's function `answer` to the exercise `name`, such as "02b".
 
-    Raises `NotYet`, with what is off, for which input, and a hint; `BadInput` when there is no exercise of that name.
+    Where somebody sees it (`progress.seen`) a card says what is found. Elsewhere it is a line, or `NotYet` is raised:
+    with what is off, for which input, and the next hint, if the answer gave a value: a crash uses up none. `BadInput`
+    when there is no exercise of that name.
 
     Example
     -------
@@ -83,26 +106,54 @@ def check(name, answer):
     """
     if not isinstance(name, str):
         raise BadInput(f'check: expected the name of an exercise first, such as "02a", found {_a(name)}')
-    exercise = find(name)
+    exercise, seen = find(name), progress.seen()
     _draws[name] += 1
     # Without a learner every run asks the same; a learner meets new inputs, also after a restart.
     key = [int(name[:2]), ord(name[2]), _draws[name]] if progress.headless() else None
     finding = judge(exercise, answer, np.random.default_rng(key))
-    right, is_open = not finding, finding.startswith("Still open")
-    _wrong[name] += not (right or is_open)
-    hint = 0 if right or is_open else min(len(exercise.hints), _wrong[name])
-    progress.record("check", name, right=right, finding=finding, hint=hint)
-    if right:
-        return print(f"{name}: right, in {CASES} random cases, against {exercise.against}.")
-    if is_open:
-        raise NotYet(f"{name}: {finding[0].lower()}{finding[1:]}")
-    raise NotYet(f"{name}: not yet. {finding}\nHint {hint} of {len(exercise.hints)}: {exercise.hints[hint - 1]}")
+    off, number, hint = getattr(finding, "off", None), 0, ""
+    if not finding:
+        right, said = True, f"{name}: right, in {CASES} random cases, against {exercise.against}."
+    elif finding.startswith(OPEN):
+        right, said = None, f"{name}: {finding[0].lower()}{finding[1:]}"
+    else:
+        right, said = False, f"{name}: not yet. {finding}"
+        if off and off.value is not None and not seen:
+            number, hint = next_hint(name, exercise.hints)
+    progress.record("check", name, right=not finding, finding=str(finding), hint=number)
+    if seen:
+        from IPython.display import display
+
+        briefly = off.briefly if off and str(off) == finding else finding
+        words = (f"{name}: not yet.", briefly) if right is False else (said,)
+        html = card(right, *words, more=_tables(exercise, off) if off else "")
+        display(Verdict(name, () if right else exercise.hints, html, said))
+    elif right:
+        print(said)
+    else:
+        raise NotYet(f"{said}\n{hint}".strip())
+
+
+def _tables(exercise, off):
+    """The case of a `_Finding`, what the answer gave for it, and the shape that is expected, side by side, as HTML."""
+    tables = [_table(name, x) for name, x in zip(exercise.takes.split(", "), off.case.arguments, strict=True)]
+    tables += [] if off.value is None else [_table("yours", off.value, off.at)]
+    tables += [] if off.case.expected is None else [grid("expected", off.case.expected.shape)]
+    return f'<div style="display:flex;flex-wrap:wrap;gap:6px 28px;align-items:start">{"".join(tables)}</div>'
+
+
+def _table(name, value, at=None):
+    shape, values = np.shape(value), None
+    if np.prod(shape) <= MOST**2:
+        with contextlib.suppress(Exception):  # of no numbers there is the shape alone
+            values = _array(value)
+    return grid(name, shape, values, at)
 
 
 def judge(exercise, answer, random):
-    """The first thing that is off with an answer, in words; "" when it is right."""
+    """The first thing that is off with an answer, in words (a `Finding` where it was asked); "" when it is right."""
     if answer is None or answer is ...:
-        return "Still open: give the function that you wrote."
+        return f"{OPEN}: give the function that you wrote."
     if not callable(answer):
         return f"Expected a function of ({exercise.takes}), found {_a(answer)}. Give its name, without brackets."
     cases = _cases(exercise, random)
@@ -138,8 +189,8 @@ def judge(exercise, answer, random):
         return ""
     except _Finding as off:
         with contextlib.suppress(OutOfTime), _quiet():
-            return at_most(SECONDS, _as_mistake, exercise, answer, cases) or str(off)
-        return str(off)
+            return Finding(at_most(SECONDS, _as_mistake, exercise, answer, cases) or str(off), off)
+        return Finding(str(off), off)
     except OutOfTime:
         if off := found_apart():
             return off
@@ -171,22 +222,32 @@ def _case(exercise, arguments, random):
 
 
 def _judge_one(exercise, answer, case):
-    given = _called(exercise, answer, case.arguments)
-    value = _value(given, case.expected, case.arguments)
+    value = None
+    try:
+        value = _value(_called(exercise, answer, case.arguments), case.expected, case.arguments)
+        _judge_value(exercise, answer, case, value)
+    except _Finding as off:
+        off.case, off.value = case, value if off.value is None else off.value
+        raise
+
+
+def _judge_value(exercise, answer, case, value):
     about = f"For {_shown(exercise, case.arguments)}"
     for sentence, holds in exercise.properties.items():
         good = False
         with contextlib.suppress(IndexError, ValueError, TypeError, RuntimeError):
             good = bool(holds(value, *copy.deepcopy(case.arguments)))
         if not good:
-            raise _Finding(f"One thing does not hold: {sentence}. {about} yours gives {_text(value)}.")
+            words = f"One thing does not hold: {sentence}."
+            raise _Finding(f"{words} {about} yours gives {_text(value)}.", words)
     if case.expected is None:
         return
     gap = np.abs(value - case.expected)
     if gap.size and gap.max() > TOLERANCE * max(1.0, float(np.abs(case.expected).max())):
         at = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
         where = f", at {list(at)} counted from 0" if at else ""
-        raise _Finding(f"{about} yours gives {_text(value)}, which is off by {gap.max():.3g}{where}.")
+        off = f"off by {gap.max():.3g}{where}."
+        raise _Finding(f"{about} yours gives {_text(value)}, which is {off}", f"Yours is {off}", at=at)
     if case.slope:
         _judge_gradient(exercise, answer, case.arguments, *case.slope)
 
@@ -227,7 +288,7 @@ def _called(exercise, answer, arguments, copied=True):
     except (OutOfTime, KeyboardInterrupt):
         raise
     except NotImplementedError:
-        raise _Finding("Still open: the function raises NotImplementedError. Write your lines in its place.") from None
+        raise _Finding(f"{OPEN}: the function raises NotImplementedError. Write your lines in its place.") from None
     except BaseException as error:  # sys.exit in an answer must not end the kernel
         off = _raised(exercise, error, arguments)
     if off:
@@ -298,10 +359,10 @@ def _value(given, expected, arguments):
         raise _Finding(f"Expected numbers, as a tensor or an array, found {_a(given)}{full}.") from None
     if expected is not None and value.shape != expected.shape:
         single = "none: it is a single number" if value.ndim == 0 else str(tuple(value.shape))
-        raise _Finding(f"Expected shape {expected.shape}, yours has {single}.")
+        raise _Finding(f"Expected shape {expected.shape}, yours has {single}.", value=value)
     if not np.isfinite(value).all():
         what = "NaN (not a number)" if np.isnan(value).any() else "infinity"
-        raise _Finding(f"Your result holds {what}. Is there a division by zero, or the logarithm of zero?")
+        raise _Finding(f"Your result holds {what}. Is there a division by zero, or the logarithm of zero?", value=value)
     return value
 
 

@@ -3,6 +3,8 @@
 import math
 from numbers import Real
 
+import ipywidgets as widgets
+
 from i2pemd_lite.course.ask.question import Question, ends, on_grid, step_of, verdict
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
@@ -23,7 +25,7 @@ class Estimate(Question):
     (True, 'Right. The truth is 12 mm, yours 15 mm: 3 mm apart.')
     """
 
-    missing = "Move the slider first, or type a number: a wrong guess teaches more than none."
+    missing = "Move the slider, or type a number: a wrong guess teaches more than none. Do you mean the one it shows?"
 
     def __init__(self, name, question, answer, because, low, high, unit="", within=None, reveal=None):
         self.low, self.high, self.within = ends(name, low, high, within)
@@ -40,10 +42,18 @@ class Estimate(Question):
             raise BadInput(f"{name}, within: expected less than half of the range, found {self.within:g}")
         self.between = f"{plain(self.low, 6)} to {plain(self.high, 6)}"
         options = [f"a number from {self.between}{unit and ' ' + unit}, right within {plain(self.within, 6)}"]
+        self.meant = widgets.Button(description=f"I mean {self.said(middle)}", layout={"display": "none"})
+        self.meant.on_click(lambda _: (self._moved(None), self.commit()))
         super().__init__(name, question, answer, because, reveal, chance, [grid([self.slider])], options, [self.slider])
+        self.children = [*self.children, self.meant]
+
+    def commit(self, by="learner"):
+        """As of every question; who has moved nothing is asked whether they mean the number where the slider begins."""
+        super().commit(by)
+        self.meant.layout.display = "none" if self._touched or self.verdict else ""
 
     def _moved(self, _):
-        self._touched = True
+        self._touched, self.meant.layout.display = True, "none"
         self._changed()
 
     def _typed(self, error):
@@ -65,8 +75,12 @@ class Estimate(Question):
 
     def judge(self, value, truth):
         apart = round(abs(value - truth), 6)  # a truth can be a float32
-        words = f"The truth is {self.said(truth)}, yours {self.said(value)}: {self.said(apart)} apart"
+        words = f"The truth is {self.said(truth)}"
+        words += f", yours {self.said(value)}: {self.said(apart)} apart" if apart else ""
         return verdict(apart, self.within, words, self.said(self.within))
+
+    def like(self, value, truth):
+        return "below" if value < truth else "above"
 
     def key(self, truth):
         self.slider.value = round(truth) if isinstance(self.slider, WholeSlider) else truth

@@ -1,8 +1,9 @@
 """Predict, commit, reveal: a question that is answered before its result is drawn.
 
 The learner picks a choice, a number (`number.py`) or a curve (`curve.py`), says how sure they are, and commits. Only
-then is the truth computed, laid over the learner's, and the result shown. Each commitment goes into the journal
-(`progress.py`), which keeps score of how well stated confidence and hits agree.
+then is the truth computed, laid over the learner's, and the result shown. Who was wrong reads why that answer tempts,
+where the exercises' file of the lesson has a sentence for it. Each commitment goes into the journal (`progress.py`),
+which keeps score of how well stated confidence and hits agree.
 """
 
 import math
@@ -13,11 +14,14 @@ from numbers import Real
 
 import ipywidgets as widgets
 
+from i2pemd_lite.course import exercises
+from i2pemd_lite.course.ask.feedback import card, status
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import still
 from i2pemd_lite.panels.engine.panel import Panel, alert, grid, note_shown, steps
 
+ANSWER = "<details><summary>The answer</summary>"  # how it begins on a page
 AGAIN = "You have committed to this before: your first answer is the one that counts."
 
 
@@ -27,13 +31,14 @@ class Question(widgets.VBox):
     A kind gives `body` (its widgets, of which `inputs` take the answer), `options` (what can be answered, in words),
     `missing` (what is said where nothing is answered), `value()` (what is answered; None while it is not),
     `truth_of(answer)` (the checked truth), `judge(value, truth)` -> (hit, what is said), `key(truth)` (puts the truth
-    in as the answer), and perhaps `show()` (what it draws after the commitment) and an `image`.
+    in as the answer), `like(value, truth)` (what a wrong answer is called in `tempts()`), and perhaps `show()` (what it
+    draws after the commitment) and an `image`.
 
     After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
 
     image = committed = truth = hit = revealed = None
-    verdict = ""
+    title, verdict = "Predict.", ""
 
     def __init__(self, name, question, answer, because, reveal, chance, body, options, inputs):
         demand_text(name=name, question=question, because=because)
@@ -49,7 +54,7 @@ class Question(widgets.VBox):
         self.button = widgets.Button(description="Commit", tooltip="Commit to the answer and see the truth")
         self.button.on_click(lambda _: self.commit())
         self.feedback = widgets.HTML()
-        title = widgets.HTML(f'<p style="margin:0;line-height:1.4"><b>Predict.</b> {escape(question)}</p>')
+        title = widgets.HTML(f'<p style="margin:0;line-height:1.4"><b>{self.title}</b> {escape(question)}</p>')
         super().__init__([title, *body, grid([self.confidence]), self.button, self.feedback])
         self.add_class("i2pemd-question")
         if not callable(answer):
@@ -77,8 +82,10 @@ class Question(widgets.VBox):
         again = by == "learner" and self.name in progress.predictions()
         self.committed, self.truth = value, truth
         self.hit, said = self.judge(value, truth)
-        self.verdict = f"{said} {self.because}"
-        self.feedback.value = status(self.verdict) + (status(AGAIN) if again else "")
+        why = "" if self.hit else self.tempts().get(self.like(value, truth))
+        told = [words for words in (said, why, self.because) if words]
+        self.verdict = " ".join(told)
+        self.feedback.value = card(self.hit, *told, AGAIN * again)
         for each in (*self.inputs, self.confidence, self.button):
             each.disabled = True
         self.show()
@@ -93,6 +100,10 @@ class Question(widgets.VBox):
         if self.revealed is not None:
             is_widget = isinstance(self.revealed, widgets.Widget)
             self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
+
+    def tempts(self):
+        """{what a wrong answer is called: why it tempts}."""
+        return exercises.tempts(self.name)
 
     def show(self):
         """What a kind draws once it is committed to."""
@@ -115,12 +126,12 @@ class Question(widgets.VBox):
     def _repr_mimebundle_(self, **_):
         """The live widget; and for pages in which no kernel runs the question, and once committed, what came of it."""
         listed = "".join(f"<li>{escape(option)}</li>" for option in self.options)
-        html = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{listed}</ul>"
+        html = f"<p><b>{self.title}</b> {escape(self.question)}</p><ul>{listed}</ul>"
         if self.verdict:
             below = "" if self.image is None else still.html(self.image.value, self.verdict)
             below += "" if self.revealed is None else _fallback(self.revealed)
-            html += f"<details><summary>The answer</summary><p>{escape(self.verdict)}</p>{below}</details>"
-        words = "\n".join([f"Predict. {self.question}", *(f"  ( ) {option}" for option in self.options)])
+            html += f"{ANSWER}<p>{escape(self.verdict)}</p>{below}</details>"
+        words = "\n".join([f"{self.title} {self.question}", *(f"  ( ) {option}" for option in self.options)])
         return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": words}
 
 
@@ -156,6 +167,9 @@ class Choice(Question):
 
     def judge(self, value, truth):
         return value == truth, "Right." if value == truth else f"Not so: the answer is “{truth}”."
+
+    def like(self, value, truth):
+        return value
 
     def key(self, truth):
         self.radio.value = truth
@@ -206,11 +220,6 @@ def demand_text(**texts):
     for label, text in texts.items():
         if not isinstance(text, str) or not text.strip():
             raise BadInput(f"{label}: expected some text, found {text!r}")
-
-
-def status(words):
-    """Words that screen readers say when they appear."""
-    return f'<p role="status" style="margin:4px 0;line-height:1.4;max-width:940px">{escape(words)}</p>'
 
 
 def _fallback(value):

@@ -1,4 +1,5 @@
-"""The exercises, one file a lesson: what the judge asks of an answer, and what it says of a wrong one."""
+"""One file a lesson: exercises, that is what the judge asks of an answer and what it says of a wrong one; why the wrong
+answers to its questions tempt; and the question on it with which the next lesson opens."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
@@ -35,15 +36,40 @@ class Challenge:
     judge: Callable  # of a state: (whether it is one, a sentence that says why)
 
 
-@cache
+@dataclass(frozen=True)
+class Recall:
+    """A question on a lesson, with which the next one opens."""
+
+    question: str
+    choices: dict  # {choice: why it tempts, and "" for the right one}
+    because: str
+
+
+def _part(number, what):
+    return getattr(import_module(f"{__name__}.lesson{number}"), what, {}) if number in lessons() else {}
+
+
 def of_lesson(number):
     """{name: Exercise} of one lesson, in the lesson's order; none of a lesson without exercises."""
-    return import_module(f"{__name__}.lesson{number}").EXERCISES if number in lessons() else {}
+    return _part(number, "EXERCISES")
 
 
 def challenges(number):
     """{name: Challenge} of one lesson; none of most."""
-    return getattr(import_module(f"{__name__}.lesson{number}"), "CHALLENGES", {}) if number in lessons() else {}
+    return _part(number, "CHALLENGES")
+
+
+def tempts(name):
+    """{a wrong answer: why it tempts} of a question, such as "p02a". An answer is the choice, of an estimate "below" or
+    "above" the truth, and of a curve how it runs (`ask.curve.runs`), or "is straight"."""
+    return _part(name[1:3], "TEMPTS").get(name, {})
+
+
+def recall(number):
+    """The `Recall` of the lesson "02"; `BadInput` where it has none."""
+    if not (found := _part(number, "RECALL")):
+        raise BadInput(f'after: expected a lesson with a question to recall, such as "02", found {number!r}')
+    return found
 
 
 @cache

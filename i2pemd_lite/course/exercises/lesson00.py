@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linprog
 
 from i2pemd_lite.course.about.independent import histogram, random_ground, transported
-from i2pemd_lite.course.exercises import Challenge, Exercise
+from i2pemd_lite.course.exercises import Challenge, Exercise, Recall
 from i2pemd_lite.panels import playground
 
 
@@ -172,3 +172,23 @@ CHALLENGES = {
         "more on average. The twin has the same learning rate.",
         _helps),
 }  # fmt: skip
+
+TEMPTS = {
+    "p00a": {
+        "class 1": "Did you look for the smallest share? A small share means that much has to be carried there.",
+        "class 3": "Did you look for the highest prices? They make this label the most expensive one.",
+    },
+    "p00b": dict.fromkeys(
+        ("bends upwards", "bends downwards"),
+        "Did you think of a softmax? There is none here. Each bit of mass pays its own price, so twice the mass costs "
+        "twice as much."),
+}  # fmt: skip
+RECALL = Recall(
+    "Two predictions give 0.5 to the right class. One has its rest on a similar class, the other on a very different "
+    "class. Which one costs less?", {
+        "the one with its rest on the similar class": "",
+        "the one with its rest on the different class":
+            "The price of a mistake grows with the distance between the prototypes, so this one costs more.",
+        "both cost the same":
+            "That would be true if all mistakes had the same price. G gives each pair of classes a price of its own.",
+    }, "I2PEMD does not only see how sure a prediction is. It also sees where the doubt is.")  # fmt: skip

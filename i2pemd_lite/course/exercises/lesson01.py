@@ -7,7 +7,7 @@ import numpy as np
 import ot
 
 from i2pemd_lite.course.about.independent import histogram
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _plan(flaw, random):
@@ -131,3 +131,26 @@ EXERCISES["01d"] = Exercise("Prices that hide a careless plan", minutes=12, kind
     "The price depends on the supplier alone. Then every plan does cost the same. Now let it depend on the "
     "consumer too.": lambda p, q: np.fromfunction(lambda i, j: i, (len(p), len(q))),
 })
+
+TEMPTS = {
+    "p01a": {
+        "3": "Three roads are enough if each quarry can serve one site. Here the amounts do not match in pairs.",
+        "9": "The careless plan uses all nine roads. A cheapest plan can do without most of them.",
+    },
+    "p01b": {"is straight": "Did you keep the old plan? Its cost is a straight line. But once the road is expensive, "
+                            "another plan is cheaper."},
+    "p01c": {
+        "the same as before": "You read what the equation means. But no line of it says that anything has to move.",
+        "it has none": "No price and no amount is below 0, so no plan costs less than 0. A minimum exists.",
+    },
+    "p01d": {"below": "A ratio near 1 is what the name of the solver promises. A plan can meet every constraint, and "
+                      "still be expensive."},
+}
+RECALL = Recall(
+    "A label is a single target bin. How many plans carry all the mass of a prediction into it?", {
+        "one": "",
+        "as many as there are classes":
+            "There are as many roads as classes. But all of them are needed, so nothing is left to choose.",
+        "infinitely many":
+            "With several target bins there are infinitely many. With one bin, each class has only one way to send.",
+    }, "So you need no solver: the cost is a sum of products.")

@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from i2pemd_lite.course.about.independent import ground_of, ranks
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _counts(compare, divide=lambda K: K):
@@ -75,3 +75,20 @@ EXERCISES["02c"] = Exercise("Is G a distance?", minutes=10, kind="open", takes="
     "At the corners of a simplex all are equally far apart. Every price is 1/K, so a way round costs twice that.":
         lambda K: np.eye(K),
 })
+
+TEMPTS = {
+    "p02a": {
+        "(.25, .5, .75, 1)": "You counted from one, as if an entry were smaller than itself.",
+        "(0, .1, .4, 1)": "You divided by the largest entry. That keeps the distances. A rank keeps only their order.",
+    },
+    "p02b": {
+        "below": "Did you include the diagonal? With its zeros, the mean is 3/7 for seven classes.",
+        "above": "The largest ranks come to mind first. But a row has as many small ranks as large ones.",
+    },
+}
+RECALL = Recall(
+    "All prototypes move twice as far apart. What happens to G?", {
+        "it is doubled": "The distances of Eq. 3 are doubled. But Eq. 4 replaces them by ranks, which do not change.",
+        "it stays the same": "",
+        "all prices become 1": "Ranks do not grow with the distances, and they never reach 1.",
+    }, "G knows only the order of the distances within each row.")

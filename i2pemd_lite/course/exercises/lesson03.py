@@ -5,7 +5,7 @@ import torch
 from scipy.special import softmax
 
 from i2pemd_lite.course.about import independent as other
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _by_differences(z, k, G):
@@ -110,3 +110,19 @@ EXERCISES["03d"] = Exercise("Pushed the wrong way", minutes=12, kind="open", tak
     "Those are probabilities. As logits they are nearly equal, so take their logarithm.":
         lambda G, k: torch.tensor([0.5 if i in _others(G, k)[:: len(G) - 2] else 0.01 for i in range(len(G))]),
 })
+
+TEMPTS = {
+    "p03a": {
+        "the fix form": "In the fix form, all mistakes have the same price. So it cannot see where the doubt is.",
+        "both": "With equal prices, the cost is just 1 − p₁, and this is the same for both predictions.",
+        "neither": "Both predictions are equally sure of class 1. But their doubt is on different classes.",
+    },
+    "p03b": {"is straight": "A straight line, 1 − p_k, is the push of cross-entropy. I2PEMD also has the factor p_k."},
+    "p03c": {"below": "Did you leave out the mass that is already on class 3? With a 1 on the diagonal, it pays too."},
+}
+RECALL = Recall(
+    "A prediction has nearly all of its mass on one wrong class. How strongly does I2PEMD alone push it back?", {
+        "as strongly as it can": "The cost is high there. But the push is its slope, and the softmax is flat there.",
+        "as strongly as cross-entropy": "Cross-entropy does push there. This is one reason why Eq. 7 contains both.",
+        "hardly at all": "",
+    }, "The push on class k contains the factor p_k (1 − p_k), which is nearly 0 at both ends.")

@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 from scipy.stats import binom, geom
 
 from i2pemd_lite.course.about.independent import ground_of
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _batch(random):
@@ -120,3 +120,19 @@ EXERCISES["04d"] = Exercise("From the farthest to the nearest", minutes=12, kind
     "Class 1 itself has had only one update, so it lies too close to zero. The far class "
     "should be the rare one.": lambda K, alpha: np.stack([[1] + [20] * (K - 1), np.arange(1, K + 1)], 1),
 })
+
+TEMPTS = {
+    "p04a": {"is straight": "A straight line is a window, which forgets a batch at some point. Here each update keeps "
+                            "80 % of the weight, so it never ends."},
+    "p04b": dict.fromkeys(
+        ("is straight", "bends upwards", "bends downwards"),
+        "You drew one of two effects. A larger α removes noise, and it also adds delay."),
+    "p04c": {"below": "One in a hundred sounds like one in each batch or two. But twelve draws nearly always miss it."},
+}
+RECALL = Recall(
+    "A class does not occur in a batch. What does this batch do to the prototype of that class?", {
+        "it pulls it towards zero":
+            "That would happen if the mean of an absent class were used. Its count is 0, so it is left out.",
+        "it pulls it towards the other classes": "A prototype follows only the features of its own class.",
+        "nothing": "",
+    }, "So the prototype of a rare class can be many batches old.")

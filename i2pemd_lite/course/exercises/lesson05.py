@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import softmax
 
 from i2pemd_lite.course.about.independent import random_ground, transported, weighted_ce
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 from i2pemd_lite.segmentation import network
 
 
@@ -127,3 +127,17 @@ EXERCISES["05d"] = Exercise("Right in volume, wrong at the surface", minutes=12,
     "The prediction is off at one edge of the organ, so its surface has moved by only one voxel.":
         lambda n: _block(n, (slice(None), n // 2)),
 })
+
+TEMPTS = {
+    "p05a": {"above": "A normalisation for each modality sounds like a second network. But it is a small part of one."},
+    "p05b": {
+        "all zeros": "The prototypes are nearly equal, but not exactly. A rank does not see how small a difference is.",
+        "all ones": "All classes seem equally far apart. But ranks put even the smallest differences in order.",
+    },
+}
+RECALL = Recall(
+    "The I2PEMD term falls during a training. What does this show?", {
+        "I2PEMD helps": "It looks like success. But cross-entropy alone makes predictions surer, so they cost less.",
+        "CT and MR become more alike": "The term compares predictions with labels. It does not compare CT with MR.",
+        "nothing yet: it also falls when λ is 0": "",
+    }, "To see an effect, compare with a run without the term.")

@@ -8,7 +8,7 @@ from scipy.stats import ttest_ind, ttest_rel
 from sklearn.metrics import accuracy_score
 
 from i2pemd_lite.course.about.independent import ground_of, random_ground, selections, transported
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _batch(size, random):
@@ -123,3 +123,19 @@ EXERCISES["06d"] = Exercise("Two filters that disagree", minutes=15, kind="open"
         lambda G, T: _evenly(G, T, np.linspace(0.71, 0.79, 2 * T)),
     "All your images are equal: none is nearer or surer.": lambda G, T: _evenly(G, T, np.full(2 * T, 0.75)),
 })
+
+TEMPTS = {
+    "p06a": {"below": "It is easy to forget that one lesion can have several photographs, which land on both sides."},
+    "p06b": dict.fromkeys(
+        ("below", "above"), "If you said about 75 %, you trusted the network's own confidence. It can be wrong."),
+    "p06c": {
+        "it is large": "The network does make large mistakes. But L_u adds up only images that pass a threshold.",
+        "it decides the direction": "Did you read the formula without counting its terms? So far it has none.",
+    },
+}
+RECALL = Recall(
+    "About which unlabelled images does I2PEMD itself decide?", {
+        "about all of them": "Images above the upper threshold always teach, and images below the lower one never do.",
+        "about those between the two thresholds": "",
+        "about the surest ones": "The surest images are above the upper threshold. They always teach, as in FixMatch.",
+    }, "In this band, the T images with the lowest cost may teach.")

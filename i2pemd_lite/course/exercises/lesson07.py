@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 from scipy.stats import norm, t
 
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _follows(end, n, d, picks):
@@ -112,3 +112,22 @@ EXERCISES["07c"] = Exercise("How many seeds?", minutes=10, kind="open", takes="g
         lambda gap, sd: _search(gap, sd, edge=lambda n: t.ppf(0.95, n - 1)),
     "The spread of a mean is sd/√n, not sd/n.": lambda gap, sd: _search(gap, sd, root=lambda n: n),
 })
+
+TEMPTS = {
+    "p07a": {"below": "Most people guess far less than a point. A table with one run for each row hides this spread."},
+    "p07b": {
+        "by drawing again": "Drawing again seems to imitate new seeds. But it only ever draws these three numbers.",
+        "both are about equal": "With many differences they would be. With three, only t allows for unseen values.",
+    },
+    "p07c": {"below": "Did you trust the printed 90.0? Take the mean of the printed organs."},
+    "p07d": {
+        "all 5": "A chosen setting looks as if it had to be the best everywhere. Read the table column by column.",
+        "none": "It would be strange to choose a pair that is never the best. Look at each column again.",
+    },
+}
+RECALL = Recall(
+    "With three seeds, the 95 % interval for the difference between two rows contains 0. What can you say?", {
+        "both rows are equally good": "The interval contains 0, but it also contains other differences.",
+        "the row with the higher mean is better": "With three seeds, luck alone can put either row first.",
+        "these runs cannot tell the rows apart": "",
+    }, "To say more, you need more seeds.")

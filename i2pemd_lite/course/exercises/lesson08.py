@@ -6,7 +6,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from i2pemd_lite.course.about.independent import class_costs, logits_and_labels
-from i2pemd_lite.course.exercises import Exercise
+from i2pemd_lite.course.exercises import Exercise, Recall
 
 
 def _loss(z, y, G, weight, term):
@@ -94,3 +94,24 @@ EXERCISES["08c"] = Exercise("What a process alone cannot see", minutes=6, kind="
     "Both processes have the same values, with a variance of 1 each. Each must see a variance of 0.":
         lambda n: np.tile(np.where(np.arange(n) % 2, 1.0, -1.0), (2, 1)),
 })
+
+TEMPTS = {
+    "p08a": {"below": "The term needs G, and G needs a prototype of every class. Twelve digits rarely show all ten."},
+    "p08b": {
+        "the cross-entropy": "Cross-entropy has several forms, but these two programs use the same one.",
+        "both": "Cross-entropy has several forms, but these two programs use the same one.",
+        "none": "Two losses with the same name look the same. Compare their formulas before you believe it.",
+    },
+    "p08c": {
+        "nothing: training will fail": "Many programs do so: they find a bad file only when they need it.",
+        "it named the first bad file": "Many programs do so. Then you repair file after file, and start again.",
+    },
+    "p08d": {"yes": "An average of gradients is enough if each sample has a loss of its own. Here samples mix."},
+    "p08e": {"above": "G looks spread out for every d, so the distances seem to be so. But G keeps only ranks."},
+}
+RECALL = Recall(
+    "In a training loop of your own, why is the I2PEMD term 0 in the first steps?", {
+        "the network is not trained yet": "An untrained network makes expensive mistakes, unless G is 0.",
+        "not all classes have been seen": "",
+        "λ starts at 0": "λ has its full value from the first step on. It is multiplied by a cost of 0.",
+    }, "Until every class has a prototype, G is 0, and the term does no harm.")

@@ -89,3 +89,17 @@ EXERCISES["09c"] = Exercise("A sum that stops growing", minutes=8, kind="open", 
     "Each number is half of the one before, so almost nothing is lost.":
         lambda n: 2.0 ** (-np.minimum(np.arange(n), 60)),
 })
+
+TEMPTS = {
+    "p09a": {
+        "A looks too fast": "A was timed on a quiet machine, so its time is right. It only looks fast next to B.",
+        "both look too slow by the same factor": "That would be true if A and B took turns. Here A was already done.",
+    },
+    "p09b": {"below": "The loop looks harmless. But it calls a solver for each voxel, one by one, from Python."},
+    "p09c": {"below": "The code shows only a few tensors. But autograd keeps each result for the backward pass."},
+    "p09d": {"above": "The loss is what this course talks about, so it seems large. The network is much larger."},
+    "p09e": {
+        "1000": "It would be 1000 with the 24 bits of float32. A number in bfloat16 has only 8.",
+        "about 990": "Small errors often cancel, so a small loss is a good guess. Here all errors have the same sign.",
+    },
+}

@@ -6,7 +6,7 @@ The notes of a lesson stand in `notes/NN.md`: the lesson's own headings with min
 
     - Let somebody rank a row of four numbers aloud before the formula is on the wall.
 
-What is to be said of an exercise comes from its entry in `exercises/`, so that it stands once.
+What is to be said of an exercise, and of a wrong answer to a question, comes from `exercises/`, so that it stands once.
 """
 
 import ast
@@ -20,6 +20,7 @@ from i2pemd_lite.course.publish import notebooks
 from i2pemd_lite.files import BadInput
 
 FOLDER = Path(__file__).parent / "notes"
+ASKED = re.compile(r'^(?:predict|estimate|sketch)\(\s*"(p\d\d[a-z])"', flags=re.M)
 
 
 class Note(NamedTuple):
@@ -59,9 +60,10 @@ def contents(notes, notebook):
 
 
 def after(cell, notes):
-    """The teacher's cells that follow a cell of the master: notes to its headings, or on its exercise."""
+    """The teacher's cells that follow a cell of the master: notes to its headings, on its exercise or its question."""
     named = [note for heading in notebooks.headings(cell) for note in notes if note.heading == heading]
     texts = [f"**For the teacher, {note.minutes} min: {_ended(note.heading)}**\n\n{note.text}" for note in named]
+    texts += [_tempting(name) for name in ASKED.findall(cell["source"]) if exercises.tempts(name)]
     if task := notebooks.task(cell):
         texts = [_about(task.name)]
     return [notebooks.markdown(f"{cell['id']}-teacher", "\n\n".join(texts))] if texts else []
@@ -77,6 +79,11 @@ def _about(name):
         "\nTypical wrong answers, and what is said:\n", *wrong,
         "\nHints, a plainer one after each attempt:\n", *hints,
     ])  # fmt: skip
+
+
+def _tempting(name):
+    said = [f"- {answer}: {why}" for answer, why in exercises.tempts(name).items()]
+    return "\n".join([f"**For the teacher, {name}:** wrong answers, and what is said to those who gave them\n", *said])
 
 
 def _ended(heading):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import sys
 from pathlib import Path
 
 from filelock import FileLock
@@ -24,6 +25,7 @@ EXERCISE, PREDICTION = re.compile("[0-9]{2}[a-z]"), re.compile("p[0-9]{2}[a-z]")
 IDENTITY, MOST_HINTS = re.compile("[0-9a-f]{16}"), 9
 KINDS = {"check": EXERCISE, "challenge": EXERCISE, "prediction": PREDICTION, "start over": re.compile("(?s:.*)"),
          "journal": IDENTITY}  # fmt: skip
+OPEN = "Still open"  # how what is found of an exercise begins where there is no answer yet
 WHAT, FORMAT = "progress in i2pemd-lite", 1
 _unwritten = []  # records of this kernel that no file took
 
@@ -32,6 +34,14 @@ def headless():
     """Whether nobody is there to answer: the profile is ci, or `I2PEMD_HEADLESS` is 1; with 0 somebody is."""
     said = os.environ.get("I2PEMD_HEADLESS", "")
     return said == "1" or (said != "0" and os.environ.get("I2PEMD_PROFILE") == "ci")
+
+
+def seen():
+    """Whether somebody sees what a cell shows: its kernel may ask for input, which is not so where a program runs the
+    notebook. When `I2PEMD_STRICT` is 1 nobody does."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    asks = getattr(getattr(shell, "kernel", None), "_allow_stdin", False)
+    return bool(asks) and not headless() and os.environ.get("I2PEMD_STRICT") != "1"
 
 
 def journal():
@@ -131,17 +141,19 @@ def predictions():
 def checks():
     """{name: {"attempts", "right", "hint", "mistakes"}} of each exercise, up to its first right answer.
 
-    An exercise that was still open is no attempt. `hint` is the plainest hint that was shown, `mistakes` are the
-    typical ones that were recognised.
+    An exercise that was still open is no attempt, and a hint that was asked for neither. `hint` is the plainest hint
+    that was shown, `mistakes` are the typical ones that were recognised.
     """
     tried = {}
     for r in _own("check"):
         each = tried.setdefault(r["name"], {"attempts": 0, "right": False, "hint": 0, "mistakes": []})
-        if each["right"] or not (r.get("right") or r.get("hint")):
+        if each["right"]:
+            continue
+        each["hint"] = max(each["hint"], int(r.get("hint") or 0))
+        if not r.get("right") and r.get("finding", OPEN).startswith(OPEN):
             continue
         each["attempts"] += 1
         each["right"] = bool(r.get("right"))
-        each["hint"] = max(each["hint"], int(r.get("hint") or 0))
         # Other findings quote the learner's own lines, in which a name or a path can stand.
         if r.get("finding") in exercises.known_mistakes(r["name"]) and r["finding"] not in each["mistakes"]:
             each["mistakes"].append(r["finding"])
