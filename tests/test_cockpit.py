@@ -1,21 +1,26 @@
 """The training cockpit without a browser: its worker in this process, or a real one where processes matter."""
 
 import asyncio
+import csv
+import io
 import os
+import shlex
 import shutil
 import signal
 import time
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import numpy as np
 import pytest
 from controls import ends, on_page, unseen
 
-from i2pemd_lite import classification, segmentation
+from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput, run_lock
 from i2pemd_lite.panels import cockpit
 from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.runs.worker import Worker
+from i2pemd_lite.tables import statistics
 
 
 class Near:
@@ -255,11 +260,19 @@ def test_a_run_that_is_damaged_after_it_was_found_is_told(runs):
     board.end()
 
 
-def test_a_name_that_no_folder_can_have_is_told(tmp_path):
-    board = cockpit.cockpit(tmp_path, "classification", profile="ci")
-    board.controls["name"].value = "x" * 300
-    press(board, "Start")
-    assert "too long" in board.error.value
+@pytest.mark.parametrize("button", ["Start", "Fork"])
+@pytest.mark.parametrize(("name", "expected"), [
+    ("skin", "skin 3"), ("../away", "away"), ("..", {"Start": "i2pemd", "Fork": "skin 3"}), ("x" * 300, "x" * 60),
+    ("λ 0/1?", "λ 0-1"), ("", {"Start": "i2pemd", "Fork": "skin 3"}), ("a file", "a file 2"),
+])  # fmt: skip
+def test_no_name_is_refused(runs, skin, button, name, expected):
+    (runs / "a file").touch()
+    board = cockpit.cockpit(runs, "classification", skin, profile="ci")
+    board.controls["name"].value = name
+    press(board, button)
+    board.listen()
+    name = expected if isinstance(expected, str) else expected[button]
+    assert (board.chosen.name, board.error.value) == (name, "") and (runs / name / "settings.json").exists()
     board.end()
 
 
@@ -289,7 +302,9 @@ def test_controls_that_a_task_has_not_are_not_shown(runs, tmp_path):
     board.controls["task"].value = "classification"
     assert shown(board) == ["weight", "momentum", "tau_low", "tau_high", "top", "learning_rate"]
     assert board.controls["run"].options == ("skin", "skin 2")
-    assert cockpit.cockpit(tmp_path / "none").shown == ["method", "run", "task", "profile", "steps", "data", "name"]
+    assert cockpit.cockpit(tmp_path / "none").shown == [
+        "method", "run", "task", "profile", "seed", "steps", "batch", "data", "name"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -338,8 +353,9 @@ def test_every_control_works_at_both_ends_and_in_the_middle(runs):
 @pytest.mark.parametrize(
     "values, expected",
     [
-        ({"name": "../away"}, "name: expected the name of a folder"),
-        ({"name": "skin"}, "holds a run already"),
+        ({"seed": "1.5"}, "seed: expected a whole number, or nothing"),
+        ({"batch": "12"}, "batch: expected labelled + unlabelled, as in 12 + 36, or nothing, found"),
+        ({"batch": "0 + 4"}, "labelled: expected a whole number from 1"),
         ({"steps": "many"}, "steps: expected a whole number"),
         ({"steps": "0"}, "steps: expected a whole number from 1"),
         ({"data": "/nowhere"}, "expected a folder or compact file of data"),
@@ -387,6 +403,224 @@ def test_damaged_and_half_written_runs_are_named_and_the_others_shown(runs):
     assert board.result.scores[0].label == "skin"
     (runs / "skin 2" / "checkpoint.safetensors").unlink()
     assert "still being written" in cockpit.cockpit(runs, "classification").error.value
+
+
+def test_seed_and_batch_are_chosen(tmp_path, task):
+    board = cockpit.cockpit(tmp_path, task.name, task.folder, profile="ci")
+    names = board.controls["batch"].description.split(" (")[0].split(" + ")
+    board.controls["seed"].value, board.controls["batch"].value = "7", " + ".join("23"[: len(names)])
+    press(board, "Start")
+    until(board, lambda: board.chosen.number >= 1)
+    settings = board._process.worker.runs[board.chosen.name].run.settings
+    assert [getattr(settings, name) for name in ("seed", *names)] == [7, 2, 3][: 1 + len(names)]
+    assert getattr(settings, "top", 2) == 2  # of 3, as 24 of 36
+    board.end()
+
+
+def test_the_table_says_what_differs_and_who_is_drawn(runs):
+    board = cockpit.cockpit(runs, "classification")
+    table = board.controls["run"]
+    assert table.heads == ["run", "compare", "state", "step", "method", "AUC", "note", ""]
+    auc = [f"{track.evaluations[-1]['auc']:.1f}" for track in (board.tracks["skin"], board.tracks["skin 2"])]
+    assert [row["cells"] for row in table.rows] == [
+        ["saved", "4 of 6", "i2pemd", auc[0]], ["saved", "4 of 6", "baseline", auc[1]]
+    ]  # fmt: skip
+    board.controls["weight"].value = 0.5
+    assert table.heads[4:6] == ["method", "λ"] and [row["cells"][3] for row in table.rows] == [".5", "1"]
+    assert table.ticked == ["skin 2", "skin"] and board.result.names == ["skin", "skin 2"]
+    table.ticked = []
+    assert table.ticked == board.result.names == ["skin"]  # the chosen one is always drawn
+    for name in "abc":
+        shutil.copytree(runs / "skin", runs / name)
+    board = cockpit.Cockpit(runs, "classification")
+    table = board.controls["run"]
+    table.ticked = [*table.ticked, "skin"]
+    assert len(table.ticked) == len(board.result.names) == 4
+    board.controls["task"].value = "segmentation"
+    assert table.ticked == board.result.names == ["organs"]
+
+
+def test_the_changes_of_all_runs_are_listed(runs):
+    board = cockpit.cockpit(runs, "classification")
+    board.controls["weight"].value = 0.5
+    press(board, "Step")
+    until(board, lambda: board.chosen.number == 5)
+    assert board.controls["run"].log == ["skin, step 5: λ .5"]
+    board.end()
+
+
+def asked(board, do, **more):
+    """As the page asks it."""
+    board.controls["run"]._handle_custom_msg({"do": do, **more}, [])
+
+
+def test_a_note_is_kept_with_its_run(runs):
+    asked(cockpit.cockpit(runs, "classification"), "note", name="skin 2", text="β: nothing\n learned")
+    again = cockpit.Cockpit(runs, "classification")
+    assert [row["note"] for row in again.controls["run"].rows] == ["", "β: nothing\n learned"]
+    asked(again, "note", name="gone", text="too late")
+    assert again.error.value == ""
+
+
+def test_a_run_is_deleted_with_its_folder_and_nothing_else(runs):
+    board = cockpit.cockpit(runs, "classification")
+    (runs / "skin 2 own.txt").touch()
+    before = {path for path in runs.rglob("*") if (runs / "skin") not in (path, *path.parents)}
+    press(board, "Step")
+    until(board, lambda: board.chosen.state == "paused")
+    deletes = [row["deletes"] for row in board.controls["run"].rows]
+    assert deletes[0] == "" and f"its folder {runs / 'skin 2'} with its 4 steps" in deletes[1]
+    asked(board, "delete", name="skin")
+    assert f"skin: expected a run in {runs} that is closed, found one paused" in board.error.value
+    press(board, "Stop")
+    board.listen()
+    with run_lock(runs / "skin"):
+        asked(board, "delete", name="skin")
+        assert "being trained elsewhere" in board.error.value and (runs / "skin" / "history.csv").exists()
+    asked(board, "delete", name="skin")
+    assert board.error.value == "" and {*runs.rglob("*")} - before <= {runs / "skin 2" / ".training"}
+    assert before <= {*runs.rglob("*")} and not (runs / "skin").exists()
+    assert board.controls["run"].options == ("skin 2",) and board.chosen.name == "skin 2"
+    board.set(**board._start)  # as Reset does
+    asked(board, "delete", name="skin 2")
+    assert board.chosen is None and "press Start" in board.words and board.controls["run"].rows == []
+    board.end()
+
+
+def test_a_link_to_a_run_is_not_followed(runs, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (runs / "skin").rename(tmp_path / "elsewhere" / "skin")
+    (runs / "skin").symlink_to(tmp_path / "elsewhere" / "skin")
+    board = cockpit.cockpit(runs, "classification")
+    asked(board, "delete", name="skin")
+    assert "link" in board.error.value and (tmp_path / "elsewhere" / "skin" / "history.csv").exists()
+
+
+def copied(board, words):
+    given = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(board.controls["run"], "send", given.append)
+        asked(board, "copy", text=words)
+    assert board.error.value == ""
+    return given[0]["text"]
+
+
+def test_the_copied_command_trains_the_run_again(runs, task, monkeypatch):
+    board = cockpit.cockpit(runs, task.name)
+    name, twin = {"segmentation": ("organs", "organs 2"), "classification": ("skin", "skin 3")}[task.name]
+    words = shlex.split(copied(board, "Copy as command"))
+    assert words[:4] == ["python", "-m", "i2pemd_lite", "train"] and words[-1] == str(runs / twin)
+    assert __main__.main(words[3:]) == 0
+    again, whole = (cockpit.Track(each, runs / each, "").read() for each in (twin, name))
+    assert again.began == whole.began and again.history[:4] == whole.history and again.number == 6
+
+
+def test_the_copied_python_trains_a_run_again_that_was_steered_and_forked(runs):
+    board = cockpit.cockpit(runs, "classification")
+    board.controls["weight"].value = 0.5
+    press(board, "Step")
+    until(board, lambda: board.chosen.number == 5)
+    press(board, "Fork")
+    until(board, lambda: board.chosen.name == "skin 3" and board.chosen.state == "paused")
+    board.controls["momentum"].value = 0.25
+    press(board, "Resume")
+    until(board, lambda: board.chosen.state == "done")
+    assert "step 5: λ .5; step 6: α .25" in copied(board, "Copy as command").split("  # ")[1]
+    exec(copied(board, "Copy as Python"), {})
+    again, whole = (cockpit.Track(name, runs / name, "").read() for name in ("skin 3 2", "skin 3"))
+    assert again.history == whole.history and again.changes == whole.changes == [
+        [5, "weight", 0.5], [6, "momentum", 0.25]
+    ]  # fmt: skip
+    board.end()
+
+
+def test_all_runs_are_saved_as_csv(runs):
+    board = cockpit.cockpit(runs, "classification")
+    asked(board, "note", name="skin 2", text="=1+1")
+    rows = list(csv.DictReader(io.StringIO(copied(board, "Save all as CSV"))))
+    assert [(row["run"], row["method"], row["seed"], row["note"]) for row in rows] == [
+        ("skin", "i2pemd", "0", ""), ("skin 2", "baseline", "0", "'=1+1")
+    ]  # fmt: skip
+    assert [float(row["auc"]) for row in rows] == [track.evaluations[-1]["auc"] for track in board._runs(
+        "classification").values()]  # fmt: skip
+
+
+def test_a_run_that_is_being_prepared_is_not_copied(tmp_path, skin, monkeypatch):
+    board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci")
+    monkeypatch.setattr(Near, "tell", lambda self, do, run, **more: None)
+    press(board, "Start")
+    asked(board, "copy", text="Copy as Python")
+    assert "wait a moment" in board.error.value
+    monkeypatch.setattr(Near, "tell", TELL)
+
+
+def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
+    one = classification.train("i2pemd", skin, profile="ci", steps=6, evaluate_every=2)
+    two = classification.train("baseline", skin, folder=tmp_path / "elsewhere", profile="ci", steps=6)
+    here = classification.resume(runs / "skin", skin)
+    for run in (one, two):
+        next(run), next(run)
+    names = {"one": one, "by_name": {"skin 2": two, "same": one}, "here": here, "_": two, "Out": {9: two}, "x": 1}
+    monkeypatch.setattr(cockpit, "get_ipython", lambda: SimpleNamespace(user_ns=names))
+    board = cockpit.cockpit(runs, "classification")
+    assert board.controls["run"].options == ("skin", "skin 2", "one", "skin 2 (notebook)")
+    board.controls["run"].value = "one"
+    assert "one (i2pemd) is in the notebook: step 2 of 6" in board.words
+    assert {label for label, button in board.buttons.items() if not button.disabled} == {"Start", "Fork"}
+    board.controls["weight"].value = 0.25
+    assert one.settings.weight == 0.25
+    asked(board, "note", name="one", text="mine")
+    next(one)
+    press(board, "Fork")
+    assert (board.chosen.name, board.chosen.number, board.chosen.state) == ("one 2", 3, "saved")
+    row = next(row for row in board.controls["run"].rows if row["name"] == "one")
+    assert row["cells"][:2] == ["in the notebook", "3 of 6"] and (row["note"], row["deletes"]) == ("mine", "")
+    asked(board, "delete", name="skin 2 (notebook)")
+    assert "in the notebook" in board.error.value and (tmp_path / "elsewhere" / "settings.json").exists()
+    press(board, "Resume")
+    until(board, lambda: board.chosen.state == "done")
+    assert board.chosen.changes == [[3, "weight", 0.25]] == one.changes
+    assert [row["loss"] for row in board.chosen.history][:3] == [row["loss"] for row in one.history]
+    names.clear()
+    press(board, "Stop")
+    assert board.controls["run"].options == ("skin", "skin 2", "one 2")
+    board.end()
+
+
+def test_the_interval_of_two_settings_takes_every_seed_that_both_have(runs, skin):
+    board = cockpit.cockpit(runs, "classification")
+    assert "skin − skin 2, AUC at step 4: with one seed, the difference is" in board.words
+    for seed in (1, 2):
+        for method in ("i2pemd", "baseline"):
+            folder = runs / f"{method} {seed}"
+            run = classification.train(method, skin, "ci", seed, folder, steps=6, evaluate_every=2)
+            for _ in range(6 if seed == 1 else 2):  # those of seed 2 are not there yet
+                next(run)
+            run.save()
+    board = cockpit.Cockpit(runs, "classification")
+    board.controls["run"].value = "skin"
+    board.controls["run"].ticked = ["skin 2"]
+    auc = {name: {row["step"]: row["auc"] for row in track.evaluations}[4] for name, track in board.tracks.items()
+           if name.startswith("skin") or name.endswith(" 1")}  # fmt: skip
+    differences = [auc["skin"] - auc["skin 2"], auc["i2pemd 1"] - auc["baseline 1"]]
+    assert board.result.pair.differences == pytest.approx(differences)
+    low, high = statistics.interval(differences)[1:3]
+    assert f"the mean of 2 differences is {np.mean(differences):+.2f} points, with a 95 % interval of {low:+.2f} to " \
+           f"{high:+.2f}" in board.words  # fmt: skip
+    assert board.result.pair.words in board.image.value
+    board.controls["run"].ticked = ["i2pemd 1"]
+    gap = auc["skin"] - {row["step"]: row["auc"] for row in board.tracks["i2pemd 1"].evaluations}[4]
+    assert f"only the seeds differ, so chance alone makes a difference of {gap:+.2f} points" in board.words
+    board.controls["run"].ticked = ["baseline 1"]
+    assert "the mean of 2 differences" in board.words
+    board.tracks["skin 2"].settings["top"] = 3  # and so no seed 0 of those that remain
+    board.controls["run"].ticked = ["skin 2", "i2pemd 1"]
+    board.controls["run"].value = "i2pemd 1"
+    board.controls["run"].ticked = ["skin 2"]
+    assert "the two have different seeds" not in board.words  # skin has the settings of i2pemd 1, and seed 0
+    board.tracks["baseline 1"].data = {"name": "other", "fingerprint": "other"}
+    board.controls["run"].ticked = ["baseline 1"]
+    assert "the two have different data" in board.words and "data" in board.controls["run"].heads
 
 
 def test_a_later_cockpit_takes_over_while_the_run_goes_on(tmp_path, skin):

@@ -208,8 +208,9 @@ def test_every_change_of_a_live_setting_is_kept_with_the_first_step_that_had_it(
     assert run.changes == changes
     run.change(weight=0.25)
     run.save()
-    for other in (run.fork(), Run.load(Line(run.settings.changed(), ()), tmp_path)):
+    for other in (run.fork(tmp_path / "fork"), Run.load(Line(run.settings.changed(), ()), tmp_path)):
         next(other)
+        assert other.began["weight"] == read_about(other.folder)["settings"]["weight"] == 3.0
         assert other.changes == [*changes, [4, "weight", 0.25]] and run.changes == changes
 
 

@@ -1,5 +1,6 @@
 """The board of the cockpit: what is known of each run, and how it is drawn."""
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -8,13 +9,15 @@ import numpy as np
 
 from i2pemd_lite import classification
 from i2pemd_lite.panels import classification as skin
-from i2pemd_lite.panels import curves
+from i2pemd_lite.panels import curves, seeds
 from i2pemd_lite.panels import segmentation as organs
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.runs.worker import State, plane
 from i2pemd_lite.text import duration
 
+NOTE = "note.txt"  # in the folder of a run
 SHOWN = {shown.task.name: shown for shown in (organs.SHOWN, skin.SHOWN)}
 
 
@@ -26,11 +29,15 @@ class Track:
     folder: Path
     task: str
     state: State = State.SAVED
+    run: Run | None = None  # one of the notebook, which may have no folder
     settings: dict = dataclasses.field(default_factory=dict)
     number: int = 0
     history: list = dataclasses.field(default_factory=list)
     evaluations: list = dataclasses.field(default_factory=list)
     changes: list = dataclasses.field(default_factory=list)
+    began: dict = dataclasses.field(default_factory=dict)  # the settings of its first step
+    data: dict = dataclasses.field(default_factory=dict)
+    note: str = ""
     places: list | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
     ground: list | None = None
     example: dict | None = None
@@ -53,11 +60,16 @@ class Track:
         return self.settings.get("steps", 0)
 
     def read(self, number=None):
-        """Take up what its folder says of the first `number` steps; None: of all that were saved."""
-        about = saved(self.folder)
+        """Take up what its folder, or the notebook, says of the first `number` steps; None: of all that were saved."""
+        if self.run is not None:
+            with contextlib.suppress(FloatingPointError):  # which its next save says
+                self.run.fetch()
+        elif (path := self.folder / NOTE).is_file():
+            self.note = path.read_text(encoding="utf-8", errors="replace")
+        about = saved(self.folder if self.run is None else self.run)
         if number is None:
             number, self.task, self.settings = about.number, about.task, about.settings
-        self.number, self.history = number, about.history[:number]
+        self.number, self.history, self.began, self.data = number, about.history[:number], about.began, about.data
         self.evaluations = [row for row in about.evaluations if row["step"] <= number]
         self.changes = [change for change in about.changes if change[0] <= number]
         if about.moments:
@@ -81,11 +93,15 @@ class Track:
 
 
 def draw(card, result):
-    """Losses and figures on held-back data above; prototypes, G and an example below."""
+    """Losses and figures on held-back data above; prototypes, G and an example below, or what seeds say of two runs."""
     curves.draw_watched(card, result, *([left, 0.585, 0.40, 0.345] for left in (0.055, 0.555)))
     _draw_prototypes(card, result.run.places, result.classes)
     curves.draw_ground(card, [0.375, 0.03, 0.28, 0.36], result.run.ground, result.classes)
-    _draw_example(card, result.run.example)
+    if result.pair and result.pair.mean and result.pair.mean.n > 1:
+        box, title = [0.755, 0.10, 0.225, 0.30], f"{result.pair.words} (points)"
+        seeds.draw_differences(card, box, result.pair.differences, result.pair.mean, title)
+    else:
+        _draw_example(card, result.run.example)
 
 
 def _draw_prototypes(card, places, classes):
@@ -129,6 +145,8 @@ def describe(result):
         doing, took = track.doing or "a process of its own starts and loads PyTorch", time.monotonic() - track.since
         return f"{track.name} is starting: {doing}. So far {duration(took)}.", {"step": "-", "time left": "-"}
     step, method = f"{track.number} of {track.total}", track.settings.get("method", "being prepared")
+    if result.pair:
+        words += f" {result.pair.said}"
     return f"{track.name} ({method}) is {track.state}: step {step}. {words}", {
         "step": step,
         "time left": "-" if track.seconds_left is None else duration(track.seconds_left),

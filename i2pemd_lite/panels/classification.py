@@ -113,7 +113,7 @@ MEASURES = {
 }  # fmt: skip
 TERMS = ("labelled", "unlabelled", "consistency", "relation", "vat", "entropy")
 COUNTS = ("kept", "kept_right", "band", "near")  # of `bands`: N_s, the right ones; the band, and whom I2PEMD lets in
-SHOWN = Shown(TASK, "Losses", TERMS, MEASURES, CLASSES, COUNTS)
+SHOWN = Shown(TASK, "Losses", TERMS, MEASURES, CLASSES, COUNTS, ("labelled", "unlabelled"))
 
 
 def panel(**runs):

@@ -7,20 +7,26 @@ tab or a kernel that is restarted loses nothing: the next cockpit on the same fo
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import math
+import re
+import shutil
 import time
-from itertools import filterfalse
 from pathlib import Path
 
 import ipywidgets as widgets
+from IPython import get_ipython
 
 from i2pemd_lite import device
-from i2pemd_lite.files import BadInput
-from i2pemd_lite.panels import curves
-from i2pemd_lite.panels.board import SHOWN, Track, describe, draw, frame
+from i2pemd_lite.files import BadInput, run_lock, write_text
+from i2pemd_lite.panels import curves, workbench
+from i2pemd_lite.panels.board import NOTE, SHOWN, Track, describe, draw, frame
 from i2pemd_lite.panels.engine.panel import Panel, alert
 from i2pemd_lite.panels.engine.slider import choice, slider, steps, text
+from i2pemd_lite.panels.engine.table import Table
 from i2pemd_lite.panels.selection import keep_apart
+from i2pemd_lite.panels.training import Training
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.worker import Process, State
 
 RATES = tuple(float(f"{m}e{e}") for e in range(-6, 0) for m in (1, 2, 5))
@@ -39,63 +45,81 @@ BUTTONS = {  # command -> label, what it does, and in which states of the chosen
     "go": ("Resume", "Continue the chosen run from where it was saved", WAITING),
     "stop": ("Stop", "Save the chosen run and close it", (State.TRAINING, State.PAUSED, State.DONE)),
     "fork": ("Fork", "Copy the chosen run as it is now; you then train the copy separately",
-             (State.SAVED, State.TRAINING, State.PAUSED, State.STOPPED, State.DONE)),
+             (State.SAVED, State.TRAINING, State.PAUSED, State.STOPPED, State.DONE, State.NOTEBOOK)),
 }  # fmt: skip
+COPIES = ("Copy as command", "Copy as Python", "Save all as CSV")
 
 
 class Cockpit(Panel):
-    """Controls, buttons and the board of the runs in a folder; those of the cockpit `before` go on in this one."""
+    """Controls, buttons, and the table and board of the runs in a folder and in the notebook; those of the cockpit
+    `before` go on in this one."""
 
     def __init__(self, folder, task, data="", profile=None, before=None):
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
         self._process, self._task, self._wrong, self._quiet = None, None, "", False
         if before is not None:
             self.tracks, self._process = before.hand_over()
-        self._find()
+        self._wrong = self._find()
         start = {
             "task": choice("task", list(SHOWN), task),
             "method": choice("method", list(SHOWN[task].task.methods), BEST[task]),
             "profile": choice("profile", list(device.PROFILES), device.profile(profile).name),
+            "seed": text("seed", "0"),
             "steps": text("steps (empty: the profile's)", ""),
+            "batch": text(_batch(SHOWN[task]), ""),
             "data": text("data folder (empty: as found)", data),
             "name": text("name", ""),
         }
-        watch = curves.controls(SHOWN[task], self._runs(task))
+        watch = curves.controls(SHOWN[task], ()) | {"run": Table("run", self._asked, COPIES)}
+        del watch["beside"]  # which is ticked in the table
         live = {name: slider(curves.SAID[name], *ends) for name, ends in LIVE.items()}
         live["learning_rate"] = steps(curves.SAID["learning_rate"], RATES, 1e-3)
         start["task"].observe(self._other_task, "value")
         watch["run"].observe(lambda _: self._quiet or self._follow_run(), "value")
+        watch["run"].observe(lambda _: self._quiet or self.refresh(), "ticked")
         keep_apart(live)  # first, so that a threshold that is taken along reaches the run before the one that takes it
         for name, control in live.items():
             control.observe(lambda change, name=name: self._steer(name, change["new"]), "value")
         self.live, self.controls = live, {**start, **watch, **live}
         self.curves = self.controls.keys() - start.keys() - {"run"}
-        self._follow_run()
+        self._choose()
         for do, (label, words, _) in BUTTONS.items():
             self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "84px"})
             self.buttons[label].on_click(lambda _, do=do: self._press(do))
         first = ["method", "run", "weight"]
         layout = [first, *([name for name in group if name not in first] for group in (start, watch, live))]
         super().__init__("cockpit", self.controls, self._look, draw, describe, layout, (9.4, 5.6), shows=self._acting)
+        self._start.pop("run")  # it may be deleted by then
         self.children = [widgets.HBox(list(self.buttons.values())), *self.children]
         self._watch()
 
     # --- the runs in the folder --------------------------------------------------------------------------------------
 
     def _find(self):
-        """The runs that are in the folder; what is wrong with one is told, and the others are shown."""
+        """Take up the runs that are in the folder, and those of the notebook as they are now; what is wrong with one,
+        or ""."""
+        wrong, mine = "", {}
         for about in sorted(self.folder.glob("*/settings.json")):
             name = about.parent.name
             try:
                 if name not in self.tracks:
                     self.tracks[name] = Track(name, about.parent, "").read()
             except BadInput as error:
-                self._wrong = str(error)
+                wrong = str(error)
+        for name, run in of_notebook().items():
+            if run.folder is None or run.folder.resolve().parent != self.folder:
+                name += " (notebook)" * (name in self.tracks and self.tracks[name].run is None)
+                old = self.tracks.get(name)
+                note = old.note if old and old.run is run else ""
+                mine[name] = Track(name, Path(), "", State.NOTEBOOK, run, note=note).read()
+        self.tracks = {name: track for name, track in self.tracks.items() if track.run is None} | mine
+        return wrong
 
     def hand_over(self):
         """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
         tracks, process = self.tracks, self._process
-        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED, asked=0) for name, track in tracks.items()}
+        self.tracks = {name: dataclasses.replace(track, state=State.STOPPED, asked=0)
+                       for name, track in tracks.items() if track.run is None}  # fmt: skip
         self._process = None
         self._wrong = "another cockpit was opened on this folder and has taken over its runs; continue there"
         self.refresh()
@@ -110,16 +134,27 @@ class Cockpit(Panel):
         return self.tracks.get(self.controls["run"].value)
 
     def _choose(self, name=None):
-        """Offer the runs of the task, and choose one; where there is none of this name, the first."""
-        self._before, names = self.controls["run"].value, list(self._runs(self.controls["task"].value))
-        self.offer("beside", [curves.OTHERS, *names], curves.OTHERS)
+        """Offer the runs of the task, tick what is new, and choose one; where there is none of this name, the first."""
+        table, names = self.controls["run"], list(self._runs(self.controls["task"].value))
+        self._before, new = table.value, [each for each in names if each not in table.options]
         self.offer("run", names, name if name in names else next(iter(names), None))
+        self._tick([*table.ticked, *new])
         self._follow_run()
+
+    def _tick(self, names):
+        """Tick the last of these names, as many as can be drawn, the chosen one always among them."""
+        table = self.controls["run"]
+        names = [name for name in dict.fromkeys(names) if name in table.options and name != table.value]
+        self._quiet, quiet = True, self._quiet
+        table.ticked = [*names[1 - len(curves.LINES) :], *filter(None, [table.value])]
+        self._quiet = quiet
 
     # --- what the buttons do -----------------------------------------------------------------------------------------
 
     def _press(self, do):
         self._wrong = ""
+        self._find()
+        self._choose(self.controls["run"].value)
         try:
             if do in ("start", "fork"):
                 getattr(self, f"_do_{do}")()
@@ -133,37 +168,52 @@ class Cockpit(Panel):
 
     def _do_start(self):
         """Train a new run, as the controls say."""
-        state = self.state
-        steps = state["steps"].strip()
-        if steps and not steps.isdecimal():
-            raise BadInput(f"steps: expected a whole number, or nothing, found {state['steps']!r}; correct it")
-        chosen = {"steps": int(steps)} if steps else {}
+        state, chosen = self.state, {}
+        for name, settings in self._typed_in(state["task"]).items():
+            if state[name].strip():
+                numbers = [number.strip() for number in state[name].split("+")]
+                if len(numbers) != len(settings) or not all(map(str.isdecimal, numbers)):
+                    expected = "a whole number" if len(settings) == 1 else f"{' + '.join(settings)}, as in 12 + 36"
+                    raise BadInput(f"{name}: expected {expected}, or nothing, found {state[name]!r}; correct it")
+                chosen |= dict(zip(settings, map(int, numbers), strict=True))
+        if "unlabelled" in chosen:  # T keeps its part of them
+            usual = SHOWN[state["task"]].task.settings_for(state["method"], state["profile"])
+            chosen["top"] = max(1, round(usual.top * chosen["unlabelled"] / usual.unlabelled))
         track = self._new(state["method"], state["task"])
         self._open(track, method=state["method"], profile=state["profile"], **chosen)
         self._tell("go", track.name)
         self._choose(track.name)
 
     def _do_fork(self):
-        """Let a copy of the chosen run go its own way."""
-        origin = self._opened()
-        track = self._new(origin.name, origin.task)
-        self._tell("fork", origin.name, to=track.name, folder=str(track.folder))
-        self._choose(track.name)
+        """Let a copy of the chosen run go its own way; a copy of one of the notebook is saved in the folder."""
+        origin = self.chosen
+        if origin is not None and origin.run is not None:
+            name = self._free(self.state["name"], origin.name)
+            origin.run.fork(self.folder / name).save()
+            self._find()
+        else:
+            origin = self._opened()
+            name = self._new(origin.name, origin.task).name
+            self._tell("fork", origin.name, to=name, folder=str(self.folder / name))
+        self._choose(name)
 
     def _new(self, base, task):
-        """The track of a run to begin, by the name that was typed; else by `base`, with a number where it is taken."""
-        tries = (base if n == 1 else f"{base} {n}" for n in range(1, 1000))
-        name = self.state["name"].strip() or next(name for name in tries if not self._taken(name))
-        folder = self.folder / name
-        if Path(name).name != name or name.startswith("."):
-            raise BadInput(f"name: expected the name of a folder in {self.folder}, found {name!r}; leave out / and .")
-        if self._taken(name):
-            raise BadInput(f"name: {folder} holds a run already; choose another name, or pick it below and resume it")
-        self.tracks[name] = Track(name, folder, task, State.STARTING, asked=1)
+        """The track of a run to begin, by the name that was typed, else by `base`."""
+        name = self._free(self.state["name"], base)
+        self.tracks[name] = Track(name, self.folder / name, task, State.STARTING, asked=1)
         return self.tracks[name]
 
-    def _taken(self, name):
-        return name in self.tracks or (self.folder / name / "settings.json").exists()
+    def _free(self, *wanted):
+        """The first of these names that a folder can have, without what it cannot, and with a number where it is taken;
+        so no name is refused."""
+        names = (re.sub(r"[^\w .,+=()-]", "-", name)[:60].strip(" .-") for name in (*wanted, "run"))
+        name, there = next(filter(None, names)), (path for path in self.folder.glob("*") if not _empty(path))
+        taken = {*self.tracks, *(path.name for path in there)}
+        return next(each for n in itertools.count(1) if (each := name if n == 1 else f"{name} {n}") not in taken)
+
+    def _typed_in(self, task):
+        """{field: settings of a new run of the task that are typed in it, as whole numbers}."""
+        return {"seed": ("seed",), "steps": ("steps",), "batch": SHOWN[task].batch}
 
     def _opened(self):
         """The chosen run, which the process has, or picks up now."""
@@ -193,6 +243,43 @@ class Cockpit(Panel):
             with contextlib.suppress(RuntimeError):
                 self._task = asyncio.get_running_loop().create_task(self.background())
 
+    # --- what is asked in the table ----------------------------------------------------------------------------------
+
+    def _asked(self, do, name="", text=""):
+        self._wrong = ""
+        try:
+            if not name or name in self.tracks:  # else it was deleted meanwhile
+                {"note": self._do_note, "delete": self._do_delete, "copy": self._do_copy}[do](name, text)
+        except (BadInput, OSError) as error:
+            self._wrong = str(error)
+        self.refresh()
+
+    def _do_note(self, name, text):
+        """Keep a note on a run, in its folder where it has one here."""
+        track = self.tracks[name]
+        if track.run is None:
+            write_text(track.folder / NOTE, text)
+        track.note = text
+
+    def _do_delete(self, name, _):
+        """Delete the folder of a run that nobody trains."""
+        track = self.tracks[name]
+        if track.run is not None or track.open:
+            raise BadInput(f"{name}: expected a run in {self.folder} that is closed, found one {track.state}; stop it")
+        with run_lock(track.folder):
+            pass
+        shutil.rmtree(track.folder)
+        del self.tracks[name]
+        self._choose(self.controls["run"].value)
+
+    def _do_copy(self, _, words):
+        """Give the page the chosen run as a command or as Python, or all runs of the task as CSV."""
+        table, track, (as_command, as_python, _) = self.controls["run"], self.chosen, COPIES
+        if make := {as_command: workbench.command, as_python: workbench.python}.get(words):
+            table.give(make(track, self.folder / self._free(track.name)))
+        else:
+            table.give(workbench.as_csv(list(self._runs(self.state["task"]).values())), "runs.csv")
+
     # --- what comes back ---------------------------------------------------------------------------------------------
 
     async def background(self):
@@ -205,6 +292,8 @@ class Cockpit(Panel):
         """Take in what the process says, and draw it."""
         messages = self._process.heard() if self._process is not None else []
         for message in messages:
+            if "run" in message and message["run"] not in self.tracks:
+                continue  # it was deleted meanwhile
             try:
                 getattr(self, f"_heard_{message.pop('event')}")(**message)
             except BadInput as error:
@@ -264,6 +353,7 @@ class Cockpit(Panel):
         self.offer("method", list(shown.task.methods), BEST[change["new"]])
         for name, options in curves.offers(shown).items():
             self.offer(name, options, options[0])
+        self.controls["batch"].description = _batch(shown)
         self._choose()
 
     def _follow_run(self):
@@ -281,7 +371,7 @@ class Cockpit(Panel):
     def _acting(self, state):
         """Without a run only what begins one; else all but what its method ignores."""
         track = self.tracks.get(state["run"])
-        return state.keys() - (self.curves if track is None else set(filterfalse(track.acts, self.live)))
+        return state.keys() - (self.curves if track is None else set(itertools.filterfalse(track.acts, self.live)))
 
     def _steer(self, name, value):
         track = self.chosen
@@ -290,18 +380,29 @@ class Cockpit(Panel):
         if math.isclose(track.settings[name], value):  # a page sends .7000000000000002 for .7
             return
         self._wrong = ""
+        if track.run is not None:
+            try:
+                track.run.change(**{name: value})
+            except BadInput as error:
+                self._wrong = str(error)
+                return
         track.settings[name] = value
         if track.open:
             track.asked += 1
             self._tell("set", track.name, values={name: value})
-        else:
+        elif track.run is None:
             track.wishes[name] = value
 
     def refresh(self):
+        self._tick(self.controls["run"].ticked)
         super().refresh()
-        for name in ("steps", "data", "name"):
+        table = self.controls["run"]
+        with table.hold_sync():
+            about = workbench.table(list(self._runs(self.state["task"]).values()), self.state["measure"])
+            table.heads, table.rows, table.log = about
+        for name, settings in (self._typed_in(self.state["task"]) | {"data": ()}).items():
             field = self.controls[name]
-            wrong = self._wrong.startswith((f"{name}:", f"{field.value.strip() or name}:"))
+            wrong = self._wrong.startswith(tuple(f"{each}:" for each in (name, *settings, field.value.strip() or name)))
             (field.add_class if wrong else field.remove_class)("i2pemd-wrong")
         track = self.chosen
         for label, _, states in BUTTONS.values():
@@ -323,13 +424,37 @@ class Cockpit(Panel):
         if name not in runs:
             runs = {name: Track("", Path(), state["task"])}
         about = {each: (run.settings.get("profile"), frame(run.number, run.total)) for each, run in runs.items()}
-        result = curves.watched(SHOWN[state["task"]], runs, state, about)
-        result.run = runs[name]
+        result = curves.watched(SHOWN[state["task"]], runs, state, about, self.controls["run"].ticked)
+        result.run, result.pair = runs[name], None
+        if len(result.names) == 2:
+            other = next(runs[each] for each in result.names if each != name)
+            result.pair = workbench.compared(result.run, other, list(runs.values()), state["measure"])
         return result
 
 
+def _empty(path):
+    """Whether it is a folder in which a run failed to begin."""
+    return path.is_dir() and {each.name for each in path.iterdir()} <= {".training"}
+
+
+def _batch(shown):
+    return f"{' + '.join(shown.batch)} (empty: the profile's)"
+
+
+def of_notebook():
+    """{name: run} of the runs that this notebook has under a name, in a `Training`, or in a dict that has a name."""
+    runs = {}
+    for name, value in list(getattr(get_ipython(), "user_ns", {}).items()):
+        value = value.runs if isinstance(value, Training) else value
+        named = value if isinstance(value, dict) else {name: value}
+        if not name.startswith("_") and name != "Out":
+            runs |= {str(each): run for each, run in named.items()
+                     if isinstance(run, Run) and run.task in SHOWN and run not in runs.values()}  # fmt: skip
+    return runs
+
+
 def cockpit(folder="runs", task="segmentation", data="", profile=None):
-    """The cockpit of the runs in a folder, which is made when the first run is started.
+    """The cockpit of the runs in a folder, which is made when the first run is started, and of those of the notebook.
 
     A second one on the same folder takes over from the first, so that a closed tab can be opened again. The controls
     begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says).

@@ -21,7 +21,8 @@ SAID = {"weight": "λ", "momentum": "α", "learning_rate": "learning rate", "tau
 
 class Shown(NamedTuple):
     """How the runs of a task are drawn: columns of a history and their title, words -> columns of the evaluations, and
-    names for the rows of G. `counts` are columns too, that count some of the unlabelled images of a step."""
+    names for the rows of G. `counts` are columns too, that count some of the unlabelled images of a step; `batch` says
+    which settings are the size of a batch."""
 
     task: Task
     title: str
@@ -29,6 +30,7 @@ class Shown(NamedTuple):
     measures: dict
     classes: tuple
     counts: tuple = ()
+    batch: tuple = ("batch",)
 
 
 class Line(NamedTuple):
@@ -77,17 +79,19 @@ def controls(shown, names):
     }
 
 
-def watched(shown, runs, state, about):
+def watched(shown, runs, state, about, ticked=None):
     """What the controls say of `runs`, {name: one with a history, evaluations and changes}.
 
     names: of the run of the `state` and those beside it;  losses, scores, counts: lists of `Line`, the last empty where
     there are none;  measure: the figure of the scores, of validation where it chooses the weights to keep;  window: the
     steps that are drawn;  changes: those of the run in it, as [(step, words)]
 
-    `about` has (profile, steps to draw) of each run; its profile stands behind its name where not all are the same.
+    `about` has (profile, steps to draw) of each run; its profile is behind its name where not all are the same. Where
+    names are `ticked`, those are drawn.
     """
     run, others = runs[state["run"]], [name for name in runs if name != state["run"]]
-    beside = [state["beside"]] if state["beside"] in runs else others[1 - len(LINES) :]
+    if (beside := ticked) is None:
+        beside = [state["beside"]] if state["beside"] in runs else others[1 - len(LINES) :]
     names = [name for name in runs if name == state["run"] or name in beside]
     apart, total = len({about[name][0] for name in names}) > 1, max(about[name][1] for name in names)
     wide = total / state["zoom"]

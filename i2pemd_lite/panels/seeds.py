@@ -102,7 +102,7 @@ def compute(measured, other, n):
 
 def draw(card, result):
     """Left the runs, seed by seed; in the middle their differences and the paper's; right the chance to see it."""
-    d, mean, names = result.ours - result.theirs, result.mean, result.measured.names
+    d, names = result.ours - result.theirs, result.measured.names
     low, high = min(result.theirs.min(), result.ours.min()), max(result.theirs.max(), result.ours.max())
     margin = max(0.35 * (high - low), 0.3)
     left = card.plane("runs", [0.055, 0.2, 0.2, 0.66], xlim=(-0.35, 1.35), ylim=(low - margin, high + margin),
@@ -114,16 +114,7 @@ def draw(card, result):
     for x, ink, method in ((0.1, style.BLUE, result.other), (0.21, style.ORANGE, result.measured.proposed)):
         name = names[method].replace("Joint+sepBN", "J+sepBN").replace("Baseline+", "B+")
         card.paper.text(x, 0.13, name, size=8.5, color=ink, ha="center")
-    bounds = [b for b in (mean.low, mean.high, *d, 0.0, result.gap) if not np.isnan(b)]
-    reach = max(max(bounds) - min(bounds), 0.5)
-    middle = card.plane("differences", [0.35, 0.2, 0.28, 0.66], ylim=(-0.1, 1.9), title="Proposed minus other (points)",
-                        xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach), xlabel="difference (points)",
-                        yticks=[0.5, 1.15, 1.6], yticklabels=["seeds", "mean, 95 %", "the paper"])  # fmt: skip
-    middle.line([0, 0], [-0.1, 1.9], color=style.LINE, lw=1.2, zorder=0)
-    middle.points(d, np.linspace(0.25, 0.75, len(d)) if len(d) > 1 else [0.5], marker=".", ms=9, color=style.INK)
-    middle.line([mean.low, mean.high], [1.15, 1.15], color=style.INK, lw=2)
-    middle.points(mean.mean, 1.15, marker="|", ms=14, mew=2.4, color=style.INK)
-    middle.points(result.gap, 1.6, ms=8, **style.PROTOTYPE)
+    draw_differences(card, [0.35, 0.2, 0.28, 0.66], d, result.mean, "Proposed minus other (points)", result.gap)
     right = card.plane("power", [0.71, 0.2, 0.27, 0.66], xlim=(1, MOST), ylim=(0, 105), xlabel="seeds of both methods",
                        ticks=6, title="Chance to see the paper's gap (%)")  # fmt: skip
     right.line([1, MOST], [80, 80], color=style.LINE, lw=1.2, zorder=0)
@@ -134,22 +125,46 @@ def draw(card, result):
     right.points(result.n, 100 * result.power, ms=9, **style.TARGET)
 
 
+def draw_differences(card, box, differences, mean, title, gap=None):
+    """Each seed's difference, and below the paper's `gap`, where there is one, their mean with its interval."""
+    rows = {"seeds": 0.5, "mean, 95 %": 1.15} | ({} if gap is None else {"the paper": 1.6})
+    bounds = [b for b in (mean.low, mean.high, *differences, 0.0, gap or 0.0) if not np.isnan(b)]
+    reach = max(max(bounds) - min(bounds), 0.5)
+    top = max(rows.values()) + 0.3
+    plane = card.plane("differences", box, ylim=(-0.1, top), title=title, xlabel="difference (points)",
+                       xlim=(min(bounds) - 0.1 * reach, max(bounds) + 0.1 * reach),
+                       yticks=[*rows.values()], yticklabels=[*rows])  # fmt: skip
+    plane.line([0, 0], [-0.1, top], color=style.LINE, lw=1.2, zorder=0)
+    heights = np.linspace(0.25, 0.75, len(differences)) if len(differences) > 1 else [0.5]
+    plane.points(differences, heights, marker=".", ms=9, color=style.INK)
+    plane.line([mean.low, mean.high], [rows["mean, 95 %"]] * 2, color=style.INK, lw=2)
+    plane.points(mean.mean, rows["mean, 95 %"], marker="|", ms=14, mew=2.4, color=style.INK)
+    if gap is not None:
+        plane.points(gap, rows["the paper"], ms=8, **style.PROTOTYPE)
+
+
+def told(mean, first, both):
+    """What an `Interval` of differences says, in words, of the `first` of `both`."""
+    if np.isnan(mean.sd):
+        return f"With one seed, the difference is {mean.mean:+.2f} points. To see a spread, you need two seeds."
+    apart = f"leaves out 0, so by these seeds {first} is {mean.verdict}"
+    if mean.verdict == "not told apart":
+        apart = f"holds 0, so these seeds cannot tell {both} apart"
+    return (f"The mean of {mean.n} differences is {mean.mean:+.2f} points, with a 95 % interval of {mean.low:+.2f} to "
+            f"{mean.high:+.2f}. The interval {apart}.")  # fmt: skip
+
+
 def describe(result):
     """What the differences say, and what it would take."""
     mean, n = result.mean, len(result.seeds)
     gap = f"The paper's gap is {result.gap:+.2f} points."
+    words = f"{told(mean, 'the proposed method', 'the two methods')} {gap}"
     if np.isnan(mean.sd):
-        words = f"With one seed, the difference is {mean.mean:+.2f} points. {gap} To see a spread, you need two seeds."
         return words, {"seeds of both": 1, "difference": f"{mean.mean:+.2f}", "the paper": f"{result.gap:+.2f}"}
-    words = f"The mean of {n} differences is {mean.mean:+.2f} points, with a 95 % interval of "
-    apart = f"leaves out 0, so by these seeds the proposed method is {mean.verdict}"
-    if mean.verdict == "not told apart":
-        apart = "holds 0, so these seeds cannot tell the two methods apart"
-    words += f"{mean.low:+.2f} to {mean.high:+.2f}. The interval {apart}. {gap} "
     low, high = statistics.sd_interval(mean.sd, n)
     every = result.needed, statistics.needed(result.gap, low), statistics.needed(result.gap, high)
     needed, fewest, most = (f"{seeds:,}" if seeds else f"over {statistics.MOST:,}" for seeds in every)
-    words += f"With this spread, you need {needed} seeds of both methods to see such a gap four times in five."
+    words += f" With this spread, you need {needed} seeds of both methods to see such a gap four times in five."
     return words, {
         "seeds of both": n,
         "mean difference": f"{mean.mean:+.2f}",

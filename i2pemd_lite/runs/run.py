@@ -110,6 +110,7 @@ class Run:
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
+    began : the settings of the first step, as a dict, also those of a fork; None before it
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
@@ -145,7 +146,7 @@ class Run:
         )
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
-        self.live = None  # what the live settings were in the last step
+        self.live = self.began = None  # what the live settings were in the last step; all settings of the first one
         self._whole = True  # no step is half done
         self._fetching = threading.Lock()  # a panel may look while another thread trains
         self._unsaved = True  # from its first moment on, a run that is killed can be resumed
@@ -168,6 +169,8 @@ class Run:
                 raise StopIteration
             if self.number == 0 and not self.moments and distributed.is_main():
                 self._keep_moment()
+            if self.number == 0:
+                self.began = dataclasses.asdict(self.settings)
             if self._unsaved:
                 self.save()
             self.settings.check()
@@ -296,6 +299,7 @@ class Run:
         twin.change(**changes)
         twin.history, twin.evaluations = [dict(row) for row in self.history], [dict(row) for row in self.evaluations]
         twin.moments, twin.changes, twin.live = list(self.moments), list(self.changes), self.live
+        twin.began = self.began
         return twin
 
     @contextlib.contextmanager

@@ -179,7 +179,8 @@ class Writer:
 def restore(run, folder, about, tensors):
     """Bring a run that was only just built to the step of its checkpoint, `read_checkpoint(folder)`."""
     run.number, run.seconds, run.memory = about["number"], about["seconds"], about.get("memory")
-    for name, began in read_about(folder)["settings"].items():
+    run.began = read_about(folder)["settings"]
+    for name, began in run.began.items():
         if name not in (*run.settings.LIVE, "checkpoint_every") and about["settings"].get(name, began) != began:
             found = f"{began!r} beside {about['settings'][name]!r} in the checkpoint; restore the file"
             raise BadInput(f"{folder}/settings.json: expected one {name}, found {found}")
@@ -214,7 +215,7 @@ def _description(run):
     """What settings.json says: the task, all settings, versions, the data's fingerprint and the commit."""
     return {
         "task": run.task,
-        "settings": dataclasses.asdict(run.settings),
+        "settings": run.began or dataclasses.asdict(run.settings),
         "profile": dataclasses.asdict(run.profile),
         "data": run.learner.source(),
         "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},

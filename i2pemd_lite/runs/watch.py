@@ -24,6 +24,8 @@ class Saved(NamedTuple):
     evaluations: list
     moments: list
     changes: list  # as those of a `Run`
+    began: dict  # the settings of its first step
+    data: dict  # as `Learner.source` says it
 
 
 def saved(run):
@@ -34,9 +36,10 @@ def saved(run):
     """
     if not isinstance(run, str | Path):
         tables = (list(table) for table in (run.history, run.evaluations, run.moments, run.changes))
-        return Saved(str(run.folder or "in memory"), run.task, dataclasses.asdict(run.settings), run.number, *tables)
+        place, now = str(run.folder or "in memory"), dataclasses.asdict(run.settings)
+        return Saved(place, run.task, now, run.number, *tables, run.began or now, run.learner.source())
     folder = Path(run)
-    task, path = read_about(folder)["task"], folder / "checkpoint.safetensors"
+    start, path = read_about(folder), folder / "checkpoint.safetensors"
     if not path.exists():
         raise BadInput(
             f"{path}: expected the checkpoint of a run, found none: the run is still being written, or was stopped at "
@@ -48,7 +51,8 @@ def saved(run):
     number = about["number"]
     history, evaluations = read_tables(folder, number, about.get("tables"))
     found, changes = moments.read(folder, number), about.get("changes", [])
-    return Saved(str(folder), task, about["settings"], number, history, evaluations, found, changes)
+    tables = history, evaluations, found, changes
+    return Saved(str(folder), start["task"], about["settings"], number, *tables, start["settings"], start["data"])
 
 
 def watch(folder, process, every=0.5):

@@ -46,6 +46,7 @@ class State(StrEnum):
     DONE = "done"
     STOPPED = "stopped"  # saved, and let go of
     FAILED = "failed"
+    NOTEBOOK = "in the notebook"  # which trains it itself
 
 
 class Worker:

@@ -1,6 +1,7 @@
 """The training cockpit in a browser: a run is started, steered, paused, forked, stopped, and found again."""
 
 import re
+from functools import partial
 
 import pytest
 from masters import plant
@@ -37,6 +38,30 @@ def step_of(panel):
     return int(re.search(r"step (\d+) of", panel.status)[1])
 
 
+def work_at_the_table(panel):
+    """By the keyboard: a note, a comparison, a command, and a run that is deleted at the second time of asking."""
+    page, named = panel.page, partial(panel.box.get_by_label, exact=True)
+    panel.pick("twin")
+    panel.type("note on twin", "as it was")
+    named("compare ours").press("Space")
+    assert not named("compare ours").is_checked() and named("compare twin").is_checked()
+    panel.box.get_by_role("button", name="Copy as command").press("Enter")
+    text = named("what was copied")
+    page.wait_for_function("it => it.value", arg=text.element_handle())
+    assert text.input_value().startswith("python -m i2pemd_lite train classification i2pemd --profile ci --seed 0")
+    assert [role for role, name in learner.controls(panel.box) if not name] == []
+    for delete in (False, True):
+        named("delete ours").press("Enter")
+        assert "Nothing else is touched" in panel.box.get_by_role("dialog", name="Delete a run").text_content()
+        if delete:
+            panel.screenshot("cockpit delete")
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert named("note on ours").count() == 1 or delete
+    named("note on ours").wait_for(state="detached")
+    assert named("twin").is_checked() and named("note on twin").input_value() == "as it was"
+
+
 def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
     lesson, panel = opened()
     panel.type("steps (empty: the profile's)", "100000")
@@ -63,23 +88,24 @@ def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
     wait(panel, rf"^twin \(i2pemd\) is paused: step {before + 1} of")
     panel.click("Resume")
     wait(panel, "^twin .* is training")
-    panel.choose("run", "ours")
+    panel.pick("ours")
     wait(panel, "^ours .* is paused")
     panel.click("Stop")
     wait(panel, "^ours .* is stopped")
 
     lesson.desk.close()
     lesson, panel = opened()
-    panel.choose("run", "twin")
+    panel.pick("twin")
     wait(panel, "^twin .* is training")
     assert step_of(panel) > before and panel.alert == ""
     panel.click("Stop")
     wait(panel, "^twin .* is stopped")
 
     assert lesson.errors == [] and lesson.desk.complaints == []
-    panel.type("name", "../away")
+    work_at_the_table(panel)
+    panel.type("seed", "one")
     panel.click("Start")
-    panel.box.locator(learner.ALERT).filter(has_text="expected the name of a folder").wait_for()
+    panel.box.locator(learner.ALERT).filter(has_text="seed: expected a whole number").wait_for()
     for theme in learner.THEMES:
         lesson.theme(theme)
         panel.screenshot(f"cockpit {theme}")

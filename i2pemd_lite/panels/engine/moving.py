@@ -10,7 +10,7 @@ import zlib
 import ipywidgets as widgets
 import numpy as np
 
-from i2pemd_lite.panels.engine.slider import Slider, pairs
+from i2pemd_lite.panels.engine.slider import Slider, Steps, pairs
 
 ALONE, TOGETHER, APART = 41, 13, 5  # positions of a control that are recorded: alone, with one of its row, with another
 SECONDS, BYTES = 6.0, 300_000  # of the processor, and of a page, that a panel may take
@@ -119,7 +119,7 @@ def _positions(control, without):
     if at is None or len(values) < 2:
         return None
     kept = _some({"values": values, "at": at}, ALONE)
-    listed = isinstance(control, widgets.Dropdown | widgets.Checkbox)
+    listed = not isinstance(control, Slider | Steps)
     return {"label": control.description, "values": [values[i] for i in kept], "words": [words[i] for i in kept],
             "at": kept.index(at), "list": listed, "plays": getattr(control, "plays", False),
             "bare": getattr(control, "bare", False)}  # fmt: skip
