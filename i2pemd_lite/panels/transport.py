@@ -245,7 +245,7 @@ def describe(result):
         mass, i, j = max(moves)
         words = f"{len(moves)} of {t.plan.size} roads carry {style.number(t.flow, 4)} in all. The largest carries "
         words += f"{style.number(mass)} from p{style.subscript(i + 1)} to q{style.subscript(j + 1)}."
-        words += f" After {result.way:.0%} of the way, {result.way * t.cost:.3f} is paid." * (result.way > 0)
+        words += f" After {100 * result.way:.0f} % of the way, {result.way * t.cost:.3f} is paid." * (result.way > 0)
     p, q = result.p.sum(), result.q.sum()
     if max(abs(p - 1), abs(q - 1)) > EQUAL:
         words += f" p adds up to {style.number(p)} and q to {style.number(q)}, so they are not probabilities."
