@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from masters import EXERCISE, notebook_of, outside
 
-from i2pemd_lite.course.ask.question import predict
+from i2pemd_lite.course import estimate, predict
 from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import ground, volumes
@@ -97,7 +97,7 @@ def test_slides_follow_the_rules(made):
     slide_by_slide = re.findall(r"<section>.*?</section>", deck, re.S)
     found = [re.findall(r"<h[12][^>]*>(.*?)</h[12]>", slide)[0] for slide in slide_by_slide]
     assert list(dict.fromkeys(found)) == ["02 · One", "Equation 7", "Exercise 02b"]
-    assert '<div class="fragment"><p><strong>Guess:</strong>' in deck
+    assert '<div class="idea"><strong>Guess:</strong> why?</div>\n<div class="fragment">' in deck
     assert "YOUR CODE HERE" in deck and "return" not in re.sub(r"<script>.*", "", deck, flags=re.S)
     assert "all right" not in deck and "import" not in re.sub(r"<style>.*?</style>|<script>.*", "", deck, flags=re.S)
     assert "a red dot" in deck and "two marks" not in deck
@@ -111,14 +111,70 @@ def test_a_panel_moves_in_every_executed_copy(made, copy):
     assert ("For the teacher" in page) == (copy == "pages")
 
 
-def test_what_is_too_long_for_a_slide_goes_on_under_the_same_heading(made):
-    path = made / "notebooks" / "02_one.ipynb"
-    text = "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12)
-    deck = slides.deck(notebook_of([notebooks.markdown("a-01", text)]), path)
-    assert deck.count("<section>") == deck.count("Long</h2>") == 3
-    cell = notebooks.code("a-02", "print(table)") | {"outputs": [{"output_type": "stream", "text": ["line\n"] * 50}]}
-    deck = slides.deck(notebook_of([notebooks.markdown("a-01", "## Table"), cell]), path)
-    assert deck.count("<section>") == 3 and deck.count("line\n") + deck.count("line</pre>") == 50
+def deck_of(made, *cells):
+    """The slides of a lesson of these cells: (heading, sentence, what is shown, notes) of each."""
+    deck = slides.slides(notebook_of(list(cells)), made / "notebooks" / "02_one.ipynb")
+    return [(re.sub("<[^>]*>", "", one.heading), one.idea, one.shown, "".join(one.notes)) for one in deck]
+
+
+def test_a_slide_has_one_sentence_and_the_paragraphs_are_notes(made):
+    words = ["First things first. Then more of it.", *["Word after word stands here. " * 12] * 12]
+    text = "\n\n".join(["## Long", *words])
+    [(heading, idea, shown, notes)] = deck_of(made, notebooks.markdown("a-01", text))
+    assert (heading, idea, shown) == ("Long", "First things first. Then more of it.", "")  # short ones together
+    assert notes.count("<p>") == 13 and notes.startswith("<p>First things first. Then more")
+
+
+LONG = "This is a sentence that says enough to be on a slide"
+
+
+@pytest.mark.parametrize(("text", "idea"), [
+    (f"{LONG}, by Eq. 3. It is L1.", f"{LONG}, by Eq. 3."),
+    (f"{LONG}. Does G change when all of these prototypes move? Say why.",
+     "Does G change when all of these prototypes move?"),
+    (f"{LONG}. Does G? Say why.", f"{LONG}. Does G?"),
+    (f"{LONG}, 0.5 each. **All** pay.", f"{LONG}, 0.5 each."),
+    (f"So *no gradient* flows. (It is so.) {LONG}.", f"So <em>no gradient</em> flows. (It is so.) {LONG}."),
+    (f"**{LONG}. It stays.** Both.", f"<strong>{LONG}. It stays.</strong> Both."),  # a mark is not torn
+    ("no end", "no end"),
+])  # fmt: skip
+def test_the_sentence_of_a_slide_is_the_question_or_the_first(text, idea, made):
+    assert deck_of(made, notebooks.markdown("a-01", f"## One\n\n{text}"))[0][1] == idea
+
+
+def shows(name, *outputs, **metadata):
+    return notebooks.code(name, "look(1)", **metadata) | {"outputs": list(outputs)}
+
+
+def test_a_slide_has_one_thing_to_look_at(made):
+    svg = {"output_type": "display_data", "data": {"text/html": '<svg role="img" aria-label="a bar"></svg>'}}
+    said = {"output_type": "stream", "name": "stdout", "text": ["12 of 13"]}
+    text = "## One\n\nTo begin.\n\n$$ a $$\n\nNow a picture.\n\n- x\n- y"
+    deck = deck_of(made, notebooks.markdown("a-01", text), shows("a-02", svg),
+                   notebooks.markdown("a-03", "So **how many**?"), shows("a-04", said))  # fmt: skip
+    assert [heading for heading, *_ in deck] == ["One"] * 4
+    assert [idea for _, idea, *_ in deck] == ["To begin.", "Now a picture.", "", "So <strong>how many</strong>?"]
+    assert ["<math" in deck[0][2], "<li>" in deck[1][2], "<svg" in deck[2][2], "12 of 13" in deck[3][2]] == [True] * 4
+    assert ["fragment" in shown for _, _, shown, _ in deck] == [False, False, False, True]  # which was asked for
+    assert "look" not in deck[2][2] and "look" in deck[3][2]  # code beside what it prints, not beside a picture
+    cell = shows("a-02", {**said, "text": ["line\n"] * 50})
+    deck = deck_of(made, notebooks.markdown("a-01", "## Table"), cell)
+    assert [heading for heading, *_ in deck] == ["Table"] * 3
+    assert sum(shown.count("line") for _, _, shown, _ in deck) == 50
+
+
+def test_the_answer_to_a_prediction_is_on_the_next_slide(made, monkeypatch):
+    monkeypatch.setenv("I2PEMD_HEADLESS", "1")
+    asked = predict("p02a", "Which?", ["this", "that"], "this", "So it is. It was.", reveal=ground.panel)
+    output = {"output_type": "display_data", "data": asked._repr_mimebundle_()}
+    cell = shows("a-02", output, jupyter={"source_hidden": True})
+    question, answer = deck_of(made, notebooks.markdown("a-01", "## Guess"), cell)
+    drawn = estimate("p02b", "How many?", 3.0, "So it is.", 0, 10, reveal=lambda: "the result itself")
+    output = {"output_type": "display_data", "data": drawn._repr_mimebundle_()}
+    _, line, result = deck_of(made, notebooks.markdown("a-01", "## Guess"), shows("a-02", output))
+    assert "the truth: 3" in line[2] and "the result itself" in result[2] and "<svg" not in result[2]
+    assert "Which?" in question[2] and "<li>that</li>" in question[2] and "So it is." not in question[2]
+    assert answer[1] == "So it is. It was." and "<svg" in answer[2]
 
 
 def test_a_slide_keeps_formulas_and_lists_whole():
@@ -310,10 +366,9 @@ def test_what_a_question_reveals_moves_on_a_page(monkeypatch):
     assert moves_of(page)[0]["controls"]
 
 
-def test_a_name_is_no_markup_on_a_page_and_a_recording_no_text_of_a_slide(monkeypatch):
+def test_a_name_is_no_markup_on_a_page(monkeypatch):
     monkeypatch.setenv("I2PEMD_MOVES", "1")
     panel = ground.panel()
     panel.controls["right"].description = "</script><script>alert(1)"
     page = render.output({"data": panel._repr_mimebundle_()})
     assert page.count("<script") == page.count("</script>") == 1 and "<script>alert" not in page
-    assert slides._lines(page) < slides.ROOM

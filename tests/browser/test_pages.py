@@ -13,8 +13,8 @@ from i2pemd_lite.panels.engine.picture import part
 
 TEXT = [
     "# 02 · One\n\nThe opening.",
-    "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\sum_k \\ell^k + \\lVert c_i - c_j \\rVert_1 \\tag{7} $$\n\n"
-    "**Guess:** why?",
+    "## Guess\n\n**Guess:** why?\n\n- so",
+    "## Equation 7\n\n$$ \\mathcal L = \\frac{1}{K} \\sum_k \\ell^k + \\lVert c_i - c_j \\rVert_1 \\tag{7} $$",
     "## Long\n\n" + "\n\n".join(["Word after word stands here. " * 12] * 12),
 ]
 FITS = """() => { const box = slides[at].firstElementChild.getBoundingClientRect()
@@ -48,20 +48,26 @@ def test_slides_go_by_keys_and_show_what_waits_last(folder, browser):
     number = lambda: page.locator("footer").inner_text().split(" / ")[0]  # noqa: E731
     assert page.locator("section:visible").count() == 1 and number() == "1"
     page.keyboard.press("ArrowRight")
-    assert page.locator("section:visible h2").inner_text() == "Equation 7"
-    question = page.locator("section.now .fragment")
-    assert not question.is_visible()
+    assert page.locator("section:visible h2").inner_text() == "Guess"
+    asked = page.locator("section.now .fragment")
+    assert page.get_by_text("Guess: why?").is_visible() and not asked.is_visible()
     page.keyboard.press("ArrowRight")
-    assert question.is_visible() and number() == "2"
+    assert asked.is_visible() and number() == "2"
     page.keyboard.press("ArrowRight")
     assert number() == "3"
     page.keyboard.press("ArrowLeft")
-    assert number() == "2" and question.is_visible()
-    count = page.evaluate("slides.length")
-    assert count >= 5
-    for _ in range(count):
+    assert number() == "2" and asked.is_visible()
+    assert page.evaluate("slides.length") == 4
+    for _ in range(4):
         assert page.evaluate(FITS)
         page.keyboard.press("PageDown")
+    notes = page.locator("section.now aside")
+    assert not notes.is_visible() and page.locator("section.now .idea").inner_text().count("stands here.") == 2
+    page.keyboard.press("n")
+    above = page.locator("section.now .sheet").bounding_box()
+    assert notes.inner_text().count("Word") == 144 and notes.bounding_box()["y"] >= above["y"] + above["height"] > 0
+    page.keyboard.press("n")
+    assert not notes.is_visible()
     page.keyboard.press("Home")
     assert number() == "1"
     assert outside == complaints == []

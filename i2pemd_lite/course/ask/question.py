@@ -22,6 +22,7 @@ from i2pemd_lite.panels.engine import still
 from i2pemd_lite.panels.engine.panel import Panel, alert, grid, note_shown, steps
 
 ANSWER = "<details><summary>The answer</summary>"  # how it begins on a page
+REVEALED = "<!-- revealed -->"  # how what it reveals begins
 AGAIN = "You have committed to this before: your first answer is the one that counts."
 
 
@@ -129,7 +130,7 @@ class Question(widgets.VBox):
         html = f"<p><b>{self.title}</b> {escape(self.question)}</p><ul>{listed}</ul>"
         if self.verdict:
             below = "" if self.image is None else still.html(self.image.value, self.verdict)
-            below += "" if self.revealed is None else _fallback(self.revealed)
+            below += "" if self.revealed is None else REVEALED + _fallback(self.revealed)
             html += f"{ANSWER}<p>{escape(self.verdict)}</p>{below}</details>"
         words = "\n".join([f"{self.title} {self.question}", *(f"  ( ) {option}" for option in self.options)])
         return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": words}

@@ -3,8 +3,8 @@ const slides = [...document.querySelectorAll("main > section")];
 for (const slide of slides) {
   const sheet = document.createElement("div");
   sheet.className = "sheet";
-  sheet.append(...slide.childNodes);
-  slide.append(sheet);
+  sheet.append(...[...slide.childNodes].filter(part => part.className !== "notes"));
+  slide.prepend(sheet);
 }
 const waiting = slide => [...slide.querySelectorAll(".fragment:not(.shown)")];
 let at = 0;
@@ -18,13 +18,13 @@ function show(number, all) {
   fit();
 }
 
-function fit() { // what is taller or wider than the window is drawn smaller
-  const sheet = slides[at].firstElementChild;
-  sheet.style.transform = "";
-  const wide = innerWidth / 1100, tall = (innerHeight - 28) / sheet.scrollHeight;
-  const scale = Math.min(wide, tall, 1.6);
-  sheet.style.transform = `scale(${scale})`;
-  sheet.style.alignSelf = "center";
+function fit() { // what is taller or wider than the window is drawn smaller, above the notes where these are shown
+  const [sheet, notes] = slides[at].children;
+  Object.assign(sheet.style, { transform: "", marginTop: "" });
+  const room = slides[at].clientHeight - (notes?.offsetHeight ?? 0);
+  const scale = Math.min(innerWidth / 1100, room / sheet.scrollHeight, 1.6);
+  const spare = Math.max(0, (room - scale * sheet.scrollHeight) / 3);
+  Object.assign(sheet.style, { transform: `scale(${scale})`, marginTop: `${spare}px` });
 }
 
 function next() {
