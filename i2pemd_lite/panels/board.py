@@ -98,7 +98,7 @@ def draw(card, result):
     _draw_prototypes(card, result.run.places, result.classes)
     curves.draw_ground(card, [0.375, 0.03, 0.28, 0.36], result.run.ground, result.classes)
     if result.pair and result.pair.mean and result.pair.mean.n > 1:
-        box, title = [0.755, 0.10, 0.225, 0.30], f"{result.pair.words} (points)"
+        box, title = [0.765, 0.12, 0.215, 0.27], "The chosen run minus the other"
         seeds.draw_differences(card, box, result.pair.differences, result.pair.mean, title)
     else:
         _draw_example(card, result.run.example)

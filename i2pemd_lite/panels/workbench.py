@@ -14,11 +14,14 @@ from i2pemd_lite.panels import curves, seeds
 from i2pemd_lite.panels.board import SHOWN
 from i2pemd_lite.tables import statistics
 
+QUIET = ("evaluate_every", "checkpoint_every")  # settings that change nothing of what a run learns
+
 
 def apart(tracks):
-    """{name: of each track its value, as words}: their methods, and the settings and data in which they differ."""
+    """{name: of each track its value, as words}: their methods, and the settings and data in which they differ. Steps
+    have a column of their own."""
     known = [track.settings and track.settings | {"data": track.data.get("name", "")} for track in tracks]
-    names = dict.fromkeys(["method", *(name for each in known for name in each)])
+    names = dict.fromkeys(["method", *(name for each in known for name in each if name not in ("steps", *QUIET))])
     values = {name: [_written(each[name]) if name in each else "" for each in known] for name in names}
     return {name: words for name, words in values.items() if name == "method"
             or len({word for word, each in zip(words, known, strict=True) if each}) > 1}  # fmt: skip
@@ -102,10 +105,10 @@ def compared(a, b, tracks, measure):
     """What the runs `a` and `b` say of their settings, by all `tracks` of these settings: the interval of lesson 07.
 
     Two runs are a pair where they have the same seed, one with the settings, data and changes of `a`, the other with
-    those of `b`. None before both were evaluated at a common step, else words: "a − b, AUC";  said: sentences;
-    differences: of the pairs at the last such step, in points;  mean: their `statistics.Interval`, None without pairs
+    those of `b`. None before both were evaluated at a common step, else said: sentences;  differences: of the pairs at
+    the last such step, in points;  mean: their `statistics.Interval`, None without pairs
     """
-    column, words = SHOWN[a.task].measures[measure], f"{a.name} − {b.name}, {measure}"
+    column = SHOWN[a.task].measures[measure]
     figures = {id(t): {r["step"]: r[column] for r in t.evaluations if r.get(column, np.nan) == r.get(column)}
                for t in (*tracks, a, b)}  # fmt: skip
     if not (steps := figures[id(a)].keys() & figures[id(b)].keys()):
@@ -124,10 +127,11 @@ def compared(a, b, tracks, measure):
     else:
         mean = statistics.interval(differences)
         said = seeds.told(mean, a.name, "the two settings")
-    said = f"{words} at step {at}: {said[0].lower()}{said[1:]}"
-    return SimpleNamespace(words=words, said=said, differences=differences, mean=mean)
+    said = f"{a.name} − {b.name}, {measure} at step {at}: {said[0].lower()}{said[1:]}"
+    return SimpleNamespace(said=said, differences=differences, mean=mean)
 
 
 def _kind(track):
     """All that a run depends on but its seed."""
-    return json.dumps([track.settings | {"seed": 0}, track.changes, track.data.get("fingerprint")], sort_keys=True)
+    settings = track.settings | dict.fromkeys(("seed", *QUIET))
+    return json.dumps([settings, track.changes, track.data.get("fingerprint")], sort_keys=True)

@@ -22,7 +22,8 @@ function render({ model, el }) {
   text.hidden = true;
   el.dataset.lmSuppressShortcuts = "true"; // in JupyterLab arrow keys else choose another cell
   const list = make("table", { ariaLabel: model.get("description") }, make("thead", {}, head), body);
-  el.append(list, make("details", {}, count, log), make("div", {}, ...copies, said), text, dialog);
+  const scrolls = make("div", { className: "rows" }, list);
+  el.append(scrolls, make("details", {}, count, log), make("div", {}, ...copies, said), text, dialog);
 
   function set(name, value) {
     model.set(name, value);
