@@ -613,11 +613,10 @@ def test_the_interval_of_two_settings_takes_every_seed_that_both_have(runs, skin
     assert f"only the seeds differ, so chance alone makes a difference of {gap:+.2f} points" in board.words
     board.controls["run"].ticked = ["baseline 1"]
     assert "the mean of 2 differences" in board.words
-    board.tracks["skin 2"].settings["top"] = 3  # and so no seed 0 of those that remain
-    board.controls["run"].ticked = ["skin 2", "i2pemd 1"]
+    board.tracks["skin 2"].settings["weight"] = board.tracks["i2pemd 1"].settings["weight"] = 2.0
     board.controls["run"].value = "i2pemd 1"
     board.controls["run"].ticked = ["skin 2"]
-    assert "the two have different seeds" not in board.words  # skin has the settings of i2pemd 1, and seed 0
+    assert "the two have different seeds" in board.words and board.result.pair.mean is None
     board.tracks["baseline 1"].data = {"name": "other", "fingerprint": "other"}
     board.controls["run"].ticked = ["baseline 1"]
     assert "the two have different data" in board.words and "data" in board.controls["run"].heads
