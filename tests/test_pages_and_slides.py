@@ -174,7 +174,7 @@ def test_the_answer_to_a_prediction_is_on_the_next_slide(made, monkeypatch):
     _, line, result = deck_of(made, notebooks.markdown("a-01", "## Guess"), shows("a-02", output))
     assert "the truth: 3" in line[2] and "the result itself" in result[2] and "<svg" not in result[2]
     assert "Which?" in question[2] and "<li>that</li>" in question[2] and "So it is." not in question[2]
-    assert answer[1] == "So it is. It was." and "<svg" in answer[2]
+    assert answer[1] == "The answer is “this”. So it is. It was." and "<svg" in answer[2]
 
 
 def test_a_slide_keeps_formulas_and_lists_whole():

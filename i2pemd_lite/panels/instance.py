@@ -191,7 +191,7 @@ def draw(card, result):
 def describe(result):
     """The sum of Eq. 6, which class adds most to it, and which logit each measure lowers hardest."""
     k, number, paid = result.label, style.number, np.flatnonzero(result.parts[0])
-    terms = " + ".join(f"{number(result.p[i])} × {number(result.ground[i, k], 4)}" for i in paid)
+    terms = " + ".join(f"{number(result.p[i], 4)} × {number(result.ground[i, k], 4)}" for i in paid)
     words = f"All mass goes to class {k + 1}: {terms} = {result.distances[0]:.4f}. "
     words += f"Class {np.argmax(result.parts[0]) + 1} adds most."
     if not len(paid):

@@ -117,10 +117,13 @@ def test_a_panel_moves_without_a_kernel(moving, folder, browser):
     moving.set(right=0.5)
     assert slider.get_attribute("aria-valuetext") == "0.50"
     assert page.locator("[role=status]").inner_text() == moving.words
+    told = page.locator(".caption b")
+    assert told.count() == 0
     assert same(page, moving.image.value)
     page.get_by_label("move up").press("End")  # both are moved now: the nearest that was recorded
     words = [page.get_by_label(label).get_attribute("aria-valuetext") for label in ("move right", "move up")]
-    assert float(words[1]) == ground.REACH and abs(float(words[0]) - 0.5) <= 0.5
+    assert float(words[1]) == ground.REACH and 0 < abs(float(words[0]) - 0.5) <= 0.5
+    assert told.inner_text().endswith("another control moved too: move right (feature units). ")
     moving.set(right=float(words[0]), up=ground.REACH)
     assert same(page, moving.image.value)
     page.set_viewport_size({"width": 400, "height": 900})

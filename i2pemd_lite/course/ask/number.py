@@ -79,6 +79,9 @@ class Estimate(Question):
         words += f", yours {self.said(value)}: {self.said(apart)} apart" if apart else ""
         return verdict(apart, self.within, words, self.said(self.within))
 
+    def known(self, truth):
+        return f"It is {self.said(truth)}."
+
     def like(self, value, truth):
         return "below" if value < truth else "above"
 

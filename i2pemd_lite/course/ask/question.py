@@ -83,6 +83,7 @@ class Question(widgets.VBox):
         again = by == "learner" and self.name in progress.predictions()
         self.committed, self.truth = value, truth
         self.hit, said = self.judge(value, truth)
+        said = self.known(truth) if by == "key" else said
         why = "" if self.hit else self.tempts().get(self.like(value, truth))
         told = [words for words in (said, why, self.because) if words]
         self.verdict = " ".join(told)
@@ -168,6 +169,9 @@ class Choice(Question):
 
     def judge(self, value, truth):
         return value == truth, "Right." if value == truth else f"Not so: the answer is “{truth}”."
+
+    def known(self, truth):
+        return f"The answer is “{truth}”."
 
     def like(self, value, truth):
         return value

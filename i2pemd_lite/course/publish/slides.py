@@ -99,7 +99,7 @@ def _shown(cell):
         asked, _, answer = piece.partition(ANSWER)
         yield "shown", f'<div class="outputs">{asked}</div>'
         if answer:
-            verdict, _, below = answer.removesuffix("</details>").removeprefix("<p>Right. ").partition("</p>")
+            verdict, _, below = answer.removesuffix("</details>").removeprefix("<p>").partition("</p>")
             yield "said", f"<p>{verdict}</p>"
             for picture in [each for each in below.split(REVEALED) if each] or [""]:
                 yield "shown", f'<div class="outputs">{picture}</div>'

@@ -54,16 +54,21 @@ async function move(panel) {
         return sum + (controls[n].list ? Number(at !== shown[n]) : Math.abs(at - shown[n]) / controls[n].words.length);
       }, 0);
     const there = states.filter(({ places }) => way(places[moved]));
-    show(there.length ? there.reduce((a, b) => (away(b) < away(a) ? b : a)) : states.find((each) => each.places === shown));
+    show(there.length ? there.reduce((a, b) => (away(b) < away(a) ? b : a)) : states.find((each) => each.places === shown), moved);
   }
-  function show({ name, places }) {
-    shown = places;
+  function show({ name, places }, moved) {
     const [changed, now, below, on] = frames[name];
+    const others = controls.filter((_, n) => moved !== undefined && n !== moved && on.includes(n) && places[n] !== shown[n]);
+    shown = places;
     const svg = head + (now ?? order).map((key) => changed[key] ?? marks[key]).join("") + "</svg>";
     patch(panel.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement);
     const note = panel.querySelector(".i2pemd-below");
     const open = note.querySelector("details")?.open;
     note.outerHTML = below;
+    if (others.length) {
+      const went = `This page does not have every combination, so another control moved too: ${others.map((each) => each.label).join(", ")}.`;
+      panel.querySelector(".i2pemd-below .caption").prepend(Object.assign(document.createElement("b"), { textContent: `${went} ` }));
+    }
     if (open) panel.querySelector(".i2pemd-below details")?.setAttribute("open", "");
     panel.querySelector("svg").setAttribute("aria-label", panel.querySelector("[role=status]").textContent);
     more.style.display = on.some((n) => more.contains(inputs[n].box)) ? "" : "none";
