@@ -125,9 +125,11 @@ def about(function):
 
 
 PERIOD = 0.4  # seconds between two looks of a bar
-BAR = (
-    '<div class="i2pemd-bar" style="line-height:1.6"><progress value="{done}" max="{total}" aria-label="{doing}" '
-    'style="width:12em;accent-color:#3d7fc1;vertical-align:middle"></progress> {words}</div>'
+BAR = (  # no <progress>, which is light on a dark page
+    '<div class="i2pemd-bar" style="line-height:1.6"><span role="progressbar" aria-label="{doing}" '
+    'aria-valuenow="{done}" aria-valuemax="{total}" style="display:inline-block;width:12em;height:.5em;'
+    'border-radius:.25em;vertical-align:.1em;'
+    'background:linear-gradient(to right,#3d7fc1 {part:.1f}%,#8885 {part:.1f}%)"></span> {words}</div>'
 )
 
 
@@ -171,8 +173,8 @@ def _line(things, doing, unit, total, done, stop, words):
         time_said = f"{duration(took)} in all" if end else "" if left is None else f"{duration(left)} left"
         said = ", ".join(filter(None, (f"{doing}: {unit} {done} of {total}", more, time_said)))
         said += f". To {stop} it, press ■ above." * (not end)
-        names = {"doing": escape(doing), "words": escape(said), "done": done, "total": total}
-        return {"text/plain": said, "text/html": BAR.format(**names)}
+        html = BAR.format(doing=escape(doing), words=escape(said), done=done, total=total, part=100 * done / total)
+        return {"text/plain": said, "text/html": html}
 
     handle, told = display(shown(), raw=True, display_id=True), began
     try:

@@ -117,7 +117,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     until(board, lambda: {track.state for track in board.tracks.values()} == {"done"})
     assert board.tracks["twin"].changes == [[number + 2, "weight", 0.25]] and board.tracks["ours"].changes == []
     assert [row["step"] for row in board.tracks["ours"].history] == list(range(1, 7))
-    measure = {"classification": "validation AUC", "segmentation": "DOC"}[task.name]
+    measure = {"classification": "Validation AUC", "segmentation": "DOC"}[task.name]
     assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "6 of 6"
     assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
     press(board, "Stop")

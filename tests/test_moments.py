@@ -469,7 +469,7 @@ def test_what_the_runs_say_of_themselves_is_in_their_files(trained):
     best = max(ours.evaluations, key=lambda row: row["doc"])
     assert (rows[1]["best"], rows[1]["at step"]) == (best["doc"], best["step"])
     assert rows[1]["steps"] == "6 of 6" and rows[1]["method"] == "joint_sepbn_i2pemd"
-    assert "validation AUC (%), last" in panel.scrub(trained["classification"][0]).numbers["baseline"]
+    assert "Validation AUC (%), last" in panel.scrub(trained["classification"][0]).numbers["baseline"]
 
 
 def test_runs_and_folders_are_shown_alike(trained, tmp_path):

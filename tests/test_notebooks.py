@@ -179,7 +179,7 @@ def test_what_is_unsound_is_found():
         assert words in found, words
     lesson["cells"][-2]["source"] = "run.finish()"
     assert f"{lesson['cells'][-2]['id']}: trains in silence" in unsound(lesson, path)
-    outputs.append({"output_type": "display_data", "data": {"text/html": "<progress value=1>"}, "metadata": {}})
+    outputs.append({"output_type": "display_data", "data": {"text/html": "<div class='i2pemd-bar'>"}, "metadata": {}})
     assert f"{lesson['cells'][-2]['id']}: trains in silence" not in unsound(lesson, path)
     asks[0]["outputs"] = [{"output_type": "display_data", "data": {"text/plain": "02a: still open: write"}}]
     assert "found nothing" not in "; ".join(unsound(lesson, path))  # as a card says it

@@ -613,7 +613,7 @@ def test_a_count_can_be_compared_and_a_figure_that_chooses_weights_is_that_of_va
     for line, each in zip(curves.result.losses, (run, other), strict=True):
         assert line.y.tolist() == [row["band"] for row in each.history]
     assert curves.result.title == "band of the unlabelled in a step" and len(run.learner.val)
-    assert curves.numbers["validation AUC, run"] == f"{run.evaluations[-1]['auc']:.1f}"
+    assert curves.numbers["Validation AUC, run"] == f"{run.evaluations[-1]['auc']:.1f}"
     for each in (run, other):
         del each.evaluations[-1]["selection"]  # as of data with no validation part
     curves.refresh()

@@ -115,7 +115,7 @@ def watched(shown, runs, state, about, ticked=None):
         names=names, window=window, changes=[(step, ", ".join(words)) for step, words in changes.items()],
         losses=each("history", state["show"], state["smooth"]) if chosen else own(shown.losses),
         scores=each("evaluations", shown.measures[state["measure"]]), counts=own(shown.counts),
-        measure="validation " * selects + state["measure"], classes=shown.classes,
+        measure="Validation " * selects + state["measure"], classes=shown.classes,
         title=f"{state['show']} of the unlabelled in a step" if state["show"] in shown.counts else shown.title,
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def told(result):
 def draw_watched(card, result, losses, scores):
     """The losses in one box of the card, the figures on held-back data in the other."""
     draw_curves(card, "losses", losses, result.losses, result.window, result.title, changes=result.changes)
-    title = f"{result.measure} on held-back data (%)"
+    title = result.measure + " on held-back data" * (not result.measure.startswith("Validation")) + " (%)"
     draw_curves(card, "scores", scores, result.scores, result.window, title, (0, 102), result.changes)
 
 

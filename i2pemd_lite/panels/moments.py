@@ -89,7 +89,7 @@ class Films:
     def __init__(self, runs):
         self.look = look = look_of(runs)
         if any("selection" in line for run in runs.values() for line in run.evaluations):
-            named = {f"validation {words}": measure for words, measure in look.measures.items()}
+            named = {f"Validation {words}": measure for words, measure in look.measures.items()}
             self.look = look._replace(measures=named)
         for run in runs.values():
             if not run.moments:
