@@ -570,8 +570,11 @@ def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
     board.controls["weight"].value = 0.25
     assert one.settings.weight == 0.25
     asked(board, "note", name="one", text="mine")
-    next(one)
+    next(one), next(here)
+    here.save()
+    assert board.tracks["skin"].number == 4
     press(board, "Fork")
+    assert board.tracks["skin"].number == 5  # which the notebook trains in the folder
     assert (board.chosen.name, board.chosen.number, board.chosen.state) == ("one 2", 3, "saved")
     row = next(row for row in board.controls["run"].rows if row["name"] == "one")
     assert row["cells"][:2] == ["in the notebook", "3 of 6"] and (row["note"], row["deletes"]) == ("mine", "")

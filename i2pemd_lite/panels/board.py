@@ -38,6 +38,7 @@ class Track:
     began: dict = dataclasses.field(default_factory=dict)  # the settings of its first step
     data: dict = dataclasses.field(default_factory=dict)
     note: str = ""
+    saved: float = 0.0  # when that was, as the clock of its disk says
     places: list | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
     ground: list | None = None
     example: dict | None = None
@@ -59,6 +60,12 @@ class Track:
         """Its steps, as far as they are known."""
         return self.settings.get("steps", 0)
 
+    @property
+    def older(self):
+        """Whether its folder says more by now; so does one without a checkpoint, in an error."""
+        path = self.folder / "checkpoint.safetensors"
+        return not path.exists() or path.stat().st_mtime != self.saved
+
     def read(self, number=None):
         """Take up what its folder, or the notebook, says of the first `number` steps; None: of all that were saved."""
         if self.run is not None:
@@ -67,6 +74,8 @@ class Track:
         elif (path := self.folder / NOTE).is_file():
             self.note = path.read_text(encoding="utf-8", errors="replace")
         about = saved(self.folder if self.run is None else self.run)
+        if self.run is None:
+            self.saved = (self.folder / "checkpoint.safetensors").stat().st_mtime
         if number is None:
             number, self.task, self.settings = about.number, about.task, about.settings
         self.number, self.history, self.began, self.data = number, about.history[:number], about.began, about.data

@@ -96,14 +96,14 @@ class Cockpit(Panel):
     # --- the runs in the folder --------------------------------------------------------------------------------------
 
     def _find(self):
-        """Take up the runs that are in the folder, and those of the notebook as they are now; what is wrong with one,
-        or ""."""
+        """Take up the runs of the folder and of the notebook as they are now; says what is wrong with one of them."""
         wrong, mine = "", {}
         for about in sorted(self.folder.glob("*/settings.json")):
             name = about.parent.name
+            track = self.tracks.get(name, Track(name, about.parent, ""))
             try:
-                if name not in self.tracks:
-                    self.tracks[name] = Track(name, about.parent, "").read()
+                if not track.open and track.older:
+                    self.tracks[name] = track.read()
             except BadInput as error:
                 wrong = str(error)
         for name, run in of_notebook().items():
