@@ -130,11 +130,11 @@ LONG = "This is a sentence that says enough to be on a slide"
 
 @pytest.mark.parametrize(("text", "idea"), [
     (f"{LONG}, by Eq. 3. It is L1.", f"{LONG}, by Eq. 3."),
-    (f"{LONG}. Does G change when all of these prototypes move? Say why.",
-     "Does G change when all of these prototypes move?"),
+    (f"{LONG}. Does G change when all of these points move? Say why.",
+     "Does G change when all of these points move?"),
     (f"{LONG}. Does G? Say why.", f"{LONG}. Does G?"),
     (f"{LONG}, 0.5 each. **All** pay.", f"{LONG}, 0.5 each."),
-    (f"So *no gradient* flows. (It is so.) {LONG}.", f"So <em>no gradient</em> flows. (It is so.) {LONG}."),
+    (f"So *no sum* flows. (It is so.) {LONG}.", f"So <em>no sum</em> flows. (It is so.) {LONG}."),
     (f"**{LONG}. It stays.** Both.", f"<strong>{LONG}. It stays.</strong> Both."),  # a mark is not torn
     ("no end", "no end"),
 ])  # fmt: skip
