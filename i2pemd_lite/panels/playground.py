@@ -239,7 +239,7 @@ def draw(card, result):
     for n, (title, (curves, limits)) in enumerate(charts.items()):
         lines = [Line(name, step, np.array([getattr(look, term) for look in (mine, twin)[run]]), run, not run)
                  for name, term, run in curves]  # fmt: skip
-        draw_curves(card, title, [0.04 + 0.25 * n, 0.09, 0.2, 0.22], lines, (0, EACH * PICTURES), title, limits)
+        draw_curves(card, title, [0.05 + 0.25 * n, 0.09, 0.19, 0.22], lines, (0, EACH * PICTURES), title, limits)
 
 
 def describe(result):
