@@ -30,7 +30,7 @@ from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "You can drag what is in the picture. "
 STILL = '<p class="i2pemd-still">This picture does not move here: its controls need {}.</p>'
-KEYBOARD = "Press Tab to reach a control, and the arrow keys to move it. You can also type a number where there is a field."
+KEYBOARD = "Press Tab to reach a control and the arrow keys to move it. Where it has a field, you can type a number."
 _shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
 FIRST = 3  # controls and numbers that are shown at once; the others are one click away
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
