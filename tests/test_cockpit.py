@@ -491,9 +491,24 @@ def test_a_link_to_a_run_is_not_followed(runs, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (runs / "skin").rename(tmp_path / "elsewhere" / "skin")
     (runs / "skin").symlink_to(tmp_path / "elsewhere" / "skin")
-    board = cockpit.cockpit(runs, "classification")
+    board, before = cockpit.cockpit(runs, "classification"), {*(tmp_path / "elsewhere").rglob("*")}
     asked(board, "delete", name="skin")
-    assert "link" in board.error.value and (tmp_path / "elsewhere" / "skin" / "history.csv").exists()
+    assert "found a link" in board.error.value and {*(tmp_path / "elsewhere").rglob("*")} == before
+
+
+def test_a_folder_with_another_run_in_it_is_not_deleted(runs):
+    shutil.copytree(runs / "skin 2", runs / "skin" / "later" / "skin 2")
+    board, before = cockpit.cockpit(runs, "classification"), {*runs.rglob("*")}
+    asked(board, "delete", name="skin")
+    assert f"found another run in {runs / 'skin' / 'later' / 'skin 2'}" in board.error.value
+    assert {*runs.rglob("*")} == before
+
+
+def test_a_run_whose_folder_is_gone_is_gone(runs):
+    board = cockpit.cockpit(runs, "classification")
+    shutil.rmtree(runs / "skin 2")
+    asked(board, "note", name="skin 2", text="late")
+    assert board.error.value == "" and not (runs / "skin 2").exists() and board.controls["run"].options == ("skin",)
 
 
 def copied(board, words):
@@ -517,7 +532,9 @@ def test_the_copied_command_trains_the_run_again(runs, task, monkeypatch):
 
 def test_the_copied_python_trains_a_run_again_that_was_steered_and_forked(runs):
     board = cockpit.cockpit(runs, "classification")
+    assert board.controls["top"].max == board.chosen.settings["unlabelled"]
     board.controls["weight"].value = 0.5
+    board.controls["tau_high"].value = 0.5  # and τ_low before it
     press(board, "Step")
     until(board, lambda: board.chosen.number == 5)
     press(board, "Fork")
@@ -528,8 +545,9 @@ def test_the_copied_python_trains_a_run_again_that_was_steered_and_forked(runs):
     assert "step 5: λ .5; step 6: α .25" in copied(board, "Copy as command").split("  # ")[1]
     exec(copied(board, "Copy as Python"), {})
     again, whole = (cockpit.Track(name, runs / name, "").read() for name in ("skin 3 2", "skin 3"))
-    assert again.history == whole.history and again.changes == whole.changes == [
-        [5, "weight", 0.5], [6, "momentum", 0.25]
+    assert again.history == whole.history and again.changes == whole.changes
+    assert [change[:2] for change in whole.changes] == [
+        [5, "tau_high"], [5, "tau_low"], [5, "weight"], [6, "momentum"]
     ]  # fmt: skip
     board.end()
 
@@ -570,6 +588,8 @@ def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
     board.controls["weight"].value = 0.25
     assert one.settings.weight == 0.25
     asked(board, "note", name="one", text="mine")
+    asked(board, "delete", name="skin")
+    assert "found one of this notebook" in board.error.value and board.controls["run"].rows[0]["deletes"] == ""
     next(one), next(here)
     here.save()
     assert board.tracks["skin"].number == 4
@@ -616,6 +636,11 @@ def test_the_interval_of_two_settings_takes_every_seed_that_both_have(runs, skin
     assert f"only the seeds differ, so chance alone makes a difference of {gap:+.2f} points" in board.words
     board.controls["run"].ticked = ["baseline 1"]
     assert "the mean of 2 differences" in board.words
+    shutil.copytree(runs / "skin", runs / "twin")
+    twins = cockpit.Cockpit(runs, "classification")
+    twins.controls["run"].value = "skin"
+    twins.controls["run"].ticked = ["twin"]
+    assert "the two have the same settings and the same seed" in twins.words
     board.tracks["skin 2"].settings["weight"] = board.tracks["i2pemd 1"].settings["weight"] = 2.0
     board.controls["run"].value = "i2pemd 1"
     board.controls["run"].ticked = ["skin 2"]

@@ -321,7 +321,7 @@ def straight(**given):
 def test_a_bent_line_that_is_near_a_straight_one_is_not_right(yours, said):
     near = np.abs(np.subtract(yours, straight().truth_of([8.0, 6.0, 4.0, 2.0, 0.0]))).mean()
     hit, words = straight(within=max(near, 1.5)).judge(yours, [8.0, 6.0, 4.0, 2.0, 0.0])
-    assert not hit and "which is near enough. But its shape is not: " in words and said in words
+    assert not hit and "which is near enough. But its shape is not right. " in words and said in words
     wobbling = [8.2, 5.7, 4.3, 1.8, 0.2]  # as a hand does
     assert straight().judge(wobbling, [8.0, 6.0, 4.0, 2.0, 0.0])[0]
 

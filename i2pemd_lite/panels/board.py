@@ -30,6 +30,7 @@ class Track:
     task: str
     state: State = State.SAVED
     run: Run | None = None  # one of the notebook, which may have no folder
+    held: bool = False  # whether the notebook has it, and its folder is one of the cockpit's
     settings: dict = dataclasses.field(default_factory=dict)
     number: int = 0
     history: list = dataclasses.field(default_factory=list)

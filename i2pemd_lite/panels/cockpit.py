@@ -97,16 +97,20 @@ class Cockpit(Panel):
 
     def _find(self):
         """Take up the runs of the folder and of the notebook as they are now; says what is wrong with one of them."""
-        wrong, mine = "", {}
+        wrong, mine, runs = "", {}, of_notebook()
+        held = {run.folder.resolve() for run in runs.values() if run.folder}
+        self.tracks = {name: track for name, track in self.tracks.items()  # else its folder was deleted meanwhile
+                       if track.open or track.run is not None or (track.folder / "settings.json").exists()}  # fmt: skip
         for about in sorted(self.folder.glob("*/settings.json")):
             name = about.parent.name
             track = self.tracks.get(name, Track(name, about.parent, ""))
             try:
                 if not track.open and track.older:
                     self.tracks[name] = track.read()
-            except BadInput as error:
+            except (BadInput, OSError) as error:
                 wrong = str(error)
-        for name, run in of_notebook().items():
+            track.held = about.parent.resolve() in held
+        for name, run in runs.items():
             if run.folder is None or run.folder.resolve().parent != self.folder:
                 name += " (notebook)" * (name in self.tracks and self.tracks[name].run is None)
                 old = self.tracks.get(name)
@@ -153,9 +157,9 @@ class Cockpit(Panel):
 
     def _press(self, do):
         self._wrong = ""
-        self._find()
-        self._choose(self.controls["run"].value)
         try:
+            self._find()
+            self._choose(self.controls["run"].value)
             if do in ("start", "fork"):
                 getattr(self, f"_do_{do}")()
             else:
@@ -248,6 +252,8 @@ class Cockpit(Panel):
     def _asked(self, do, name="", text=""):
         self._wrong = ""
         try:
+            self._find()
+            self._choose(self.controls["run"].value)
             if not name or name in self.tracks:  # else it was deleted meanwhile
                 {"note": self._do_note, "delete": self._do_delete, "copy": self._do_copy}[do](name, text)
         except (BadInput, OSError) as error:
@@ -262,10 +268,16 @@ class Cockpit(Panel):
         track.note = text
 
     def _do_delete(self, name, _):
-        """Delete the folder of a run that nobody trains."""
+        """Delete the folder of a run that nobody trains or holds, and in which there is no other run."""
         track = self.tracks[name]
         if track.run is not None or track.open:
             raise BadInput(f"{name}: expected a run in {self.folder} that is closed, found one {track.state}; stop it")
+        if track.held:
+            raise BadInput(f"{name}: expected a run that nobody has, found one of this notebook; it keeps its folder")
+        others = [path.parent for path in track.folder.glob("*/**/settings.json")]
+        if track.folder.is_symlink() or others:
+            found = "a link" if track.folder.is_symlink() else f"another run in {others[0]}"
+            raise BadInput(f"{track.folder}: expected a folder of one run, found {found}; delete by hand what you mean")
         with run_lock(track.folder):
             pass
         shutil.rmtree(track.folder)
@@ -364,6 +376,8 @@ class Cockpit(Panel):
         for name, control in self.live.items():
             if name == "learning_rate" and name in settings:
                 control.options = sorted({*RATES, settings[name]})
+            if name == "top":
+                control.max = settings.get("unlabelled", LIVE["top"][2])
             if name in settings:
                 control.value = settings[name]
         self._quiet, self._following = quiet, False

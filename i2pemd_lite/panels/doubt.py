@@ -63,7 +63,7 @@ def compute(state):
         row[IDS] = torch.tensor([share, (1 - share) * (1 - away), (1 - share) * away], dtype=row.dtype)
     price, *ends = i2pemd(p, torch.full((3,), IDS[0]), ground).tolist()
     return SimpleNamespace(p=p[0, IDS].numpy(), costs=ground[IDS, IDS[0]].numpy(), away=state["away"], price=price,
-                           ends=ends, entropy=-float(np.log(share)))  # fmt: skip
+                           ends=ends, entropy=0.0 - float(np.log(share)))  # fmt: skip
 
 
 def draw(card, result):
@@ -98,7 +98,7 @@ def describe(result):
     label, *others = SHOWN
     _, *shares = result.p
     _, *costs = result.costs
-    terms = [f"{style.number(p)} × {style.number(g)}" for p, g in zip(shares, costs, strict=True) if p > 0]
+    terms = [f"{style.number(p, 4)} × {style.number(g, 4)}" for p, g in zip(shares, costs, strict=True) if p > 0]
     words = f"The {label} is right, and the network gives it {style.number(result.p[0])}. "
     words += f"The rest pays {' + '.join(terms)} = {result.price:.3f}. " * bool(terms)
     words += "Cross-entropy only asks how much is on the right class, and not where the rest is."

@@ -134,7 +134,7 @@ def draw(card, result):
     """Left the earth on its roads, middle the costs and prices, right the plan between its two histograms."""
     t, (m, n) = result.transport, result.cost.shape
     p, q, top = style.names("p", m), style.names("q", n), max(result.p.max(), result.q.max(), 1e-9)
-    titles = "Earth on its way from p to q", "Cost g of one unit, prices u and v", "Plan x, from supply p to demand q"
+    titles = "Sand on its way from p to q", "Cost g of one unit, prices u and v", "Plan x, from supply p to demand q"
     for x, title in zip((0.02, 0.415, 0.695), titles, strict=True):
         card.paper.text(x, 0.93, title, size=9.5)
     card.paper.text(0.415, 0.035, "u + v ≤ g, with = on each road in use", size=8, color=style.QUIET)

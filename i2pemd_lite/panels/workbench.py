@@ -39,7 +39,7 @@ def table(tracks, measure):
                  f"{last[0]:.1f}" if len(last) else ""]  # fmt: skip
         ask = f"Delete the run {track.name}? This deletes its folder {track.folder} with its {track.number} steps, its "
         ask += "curves and its note. Nothing else is touched, and it cannot be undone."
-        free = track.run is None and not track.open
+        free = track.run is None and not track.open and not track.held
         rows.append({"name": track.name, "cells": cells, "note": track.note, "deletes": ask if free else ""})
     return heads, rows, [f"{track.name}, {line}" for track in tracks for line in log(track)]
 
@@ -70,8 +70,11 @@ def python(track, folder):
     lines = [f"from i2pemd_lite import {track.task}", ""]
     lines += [f"run = {track.task}.train({s['method']!r}, {track.data['folder']!r}, {said})"]
     if track.changes:
-        lines += [f"for number, name, value in {track.changes}:", "    while run.number < number - 1:",
-                  "        next(run)", "    run.change(**{name: value})"]  # fmt: skip
+        of_step = {}
+        for step, name, value in track.changes:
+            of_step.setdefault(step, {})[name] = value
+        lines += [f"for number, changes in {of_step}.items():", "    while run.number < number - 1:",
+                  "        next(run)", "    run.change(**changes)"]  # fmt: skip
     return "\n".join([*lines, "run.finish()", ""])
 
 
@@ -120,6 +123,8 @@ def compared(a, b, tracks, measure):
     mean, gap = None, figures[id(a)][at] - figures[id(b)][at]
     if a.data.get("fingerprint") != b.data.get("fingerprint"):
         said = "the two have different data, so their difference says nothing about their settings."
+    elif _kind(a) == _kind(b) and a.settings["seed"] == b.settings["seed"]:
+        said = "the two have the same settings and the same seed."
     elif _kind(a) == _kind(b):
         said = f"only the seeds differ, so chance alone makes a difference of {gap:+.2f} points."
     elif not differences:

@@ -2,8 +2,8 @@
 
 A colour is a variable, which the page's theme gives its value. Marks differ in shape as well as colour: source or CT a
 blue circle, target or MR an orange cross, a prototype a black diamond with a light edge. Where classes have colours,
-the shapes stay. Distances and plans go from
-paper, which costs nothing, to `top`, with their numbers; what is negative goes from paper to `below`.
+the shapes stay. Distances and plans go from paper, which costs nothing, to `top`, with their numbers; what is negative
+goes from paper to `below`.
 """
 
 from functools import cache
@@ -44,7 +44,8 @@ def css():
     reader's system is."""
     light, dark = (";".join(f"--i2-{name}:{colour}" for name, colour in theme.items()) for theme in THEMES.values())
     inked = ":is(.i2pemd-svg,mjx-container,math)"
-    symbols = "".join(f".{symbol(letter)}{{color:{colour}}}" for letter, colour in SYMBOLS.items())
+    symbols = "".join(f":is(.jp-Notebook:has(.i2pemd-svg),math) .{symbol(letter)}{{color:{colour}}}"
+                      for letter, colour in SYMBOLS.items())  # fmt: skip
     return (
         f".i2pemd-svg text{{white-space:pre}}{symbols}"
         f"{inked}{{{light}}}@media(prefers-color-scheme:dark){{{inked}{{{dark}}}}}"
