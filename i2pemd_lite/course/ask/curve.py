@@ -104,7 +104,8 @@ class Sketch(Question):
         near, said = verdict(apart.mean(), self.within, words, f"{self.within:g} on average")
         other = self._unlike(value, truth)
         if near and other:
-            return False, f"Not so: {words[0].lower()}{words[1:]}, which is near enough. But its shape is not right. {other}"
+            said = f"Not so: {words[0].lower()}{words[1:]}, which is near enough. But its shape is not right."
+            return False, f"{said} {other}"
         return near, said if near else f"{said} {other or 'Its shape is right.'}"
 
     def _unlike(self, value, truth):

@@ -32,8 +32,8 @@ class Question(widgets.VBox):
     A kind gives `body` (its widgets, of which `inputs` take the answer), `options` (what can be answered, in words),
     `missing` (what is said where nothing is answered), `value()` (what is answered; None while it is not),
     `truth_of(answer)` (the checked truth), `judge(value, truth)` -> (hit, what is said), `known(truth)` (what is said
-    where nobody answered), `key(truth)` (puts the truth in as the answer), `like(value, truth)` (what a wrong answer is called in `tempts()`), and perhaps `show()` (what it
-    draws after the commitment) and an `image`.
+    where nobody answered), `key(truth)` (puts the truth in as the answer), `like(value, truth)` (what a wrong answer is
+    called in `tempts()`), and perhaps `show()` (what it draws after the commitment) and an `image`.
 
     After the commitment it has `committed`, `truth`, `hit`, `verdict` and `revealed`, what `reveal()` returned.
     """
