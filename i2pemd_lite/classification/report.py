@@ -69,7 +69,7 @@ def score(learner, history, about):
         rows.append({"decision": words, **{name: 100 * value for name, value in figures.items()}})
     below = {"bands": band_report(history)} if counted(history) else {}
     images = tuple(learner.data.ids[i] for i in held_back.tolist())
-    return Evaluation("Classification (%) on test images", rows, about | parts, below=below,
+    return Evaluation("Classification (%) on held-back images", rows, about | parts, below=below,
                       images=images, truth=truth, scores=scores)  # fmt: skip
 
 

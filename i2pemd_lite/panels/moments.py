@@ -193,7 +193,7 @@ def draw(card, result):
     for name, curve in result.curves.items():
         curves.line(curve.x, curve.y, lw=1.4, ls=dashes[name])
         curves.points(result.step, curve.now, marker="o", ms=5)
-    card.paper.text(left, top - 0.2, f"{result.measure}, cursor at step {result.step}", **TITLE)
+    card.paper.text(left, top - 0.2, f"{result.measure}, at step {result.step}", **TITLE)
 
 
 def _draw_embedding(plane, film, t, classes, look):
