@@ -420,7 +420,7 @@ def test_seed_and_batch_are_chosen(tmp_path, task):
 def test_the_table_says_what_differs_and_who_is_drawn(runs):
     board = cockpit.cockpit(runs, "classification")
     table = board.controls["run"]
-    assert table.heads == ["run", "compare", "state", "step", "method", "AUC", "note", ""]
+    assert table.heads == ["run", "compare", "state", "step", "method", "Validation AUC", "note", ""]
     auc = [f"{track.evaluations[-1]['auc']:.1f}" for track in (board.tracks["skin"], board.tracks["skin 2"])]
     assert [row["cells"] for row in table.rows] == [
         ["saved", "4 of 6", "i2pemd", auc[0]], ["saved", "4 of 6", "baseline", auc[1]]
@@ -612,7 +612,7 @@ def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
 
 def test_the_interval_of_two_settings_takes_every_seed_that_both_have(runs, skin):
     board = cockpit.cockpit(runs, "classification")
-    assert "skin − skin 2, AUC at step 4: with one seed, the difference is" in board.words
+    assert "skin − skin 2, Validation AUC at step 4: with one seed, the difference is" in board.words
     for seed in (1, 2):
         for method in ("i2pemd", "baseline"):
             folder = runs / f"{method} {seed}"

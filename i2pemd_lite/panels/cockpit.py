@@ -212,8 +212,9 @@ class Cockpit(Panel):
         so no name is refused."""
         names = (re.sub(r"[^\w .,+=()-]", "-", name)[:60].strip(" .-") for name in (*wanted, "run"))
         name, there = next(filter(None, names)), (path for path in self.folder.glob("*") if not _empty(path))
-        taken = {*self.tracks, *(path.name for path in there)}
-        return next(each for n in itertools.count(1) if (each := name if n == 1 else f"{name} {n}") not in taken)
+        taken = {each.casefold() for each in (*self.tracks, *(path.name for path in there))}
+        tries = (name if n == 1 else f"{name} {n}" for n in itertools.count(1))
+        return next(each for each in tries if each.casefold() not in taken)
 
     def _typed_in(self, task):
         """{field: settings of a new run of the task that are typed in it, as whole numbers}."""

@@ -60,6 +60,16 @@ def column(rows, name, smooth=1, window=(0, np.inf)):
     return np.array([rows[n]["step"] for n in at], dtype=float), np.array(y, dtype=float)
 
 
+def said(name):
+    """A setting as panels call it."""
+    return SAID.get(name, name)
+
+
+def validated(runs):
+    """What stands before the figures of runs: that they are of the validation part, where one chooses the weights."""
+    return "Validation " * any("selection" in line for run in runs for line in run.evaluations)
+
+
 def offers(shown):
     """Which losses, and which figures on held-back data, can be chosen."""
     return {"show": [ALL, *shown.losses, *shown.counts], "measure": list(shown.measures)}
@@ -106,16 +116,15 @@ def watched(shown, runs, state, about, ticked=None):
     def own(columns):
         return [Line(name.replace("_", ", "), *column(run.history, name, state["smooth"], window)) for name in columns]
 
-    chosen, selects = state["show"] != ALL, any("selection" in row for row in run.evaluations)
-    changes = {}
+    chosen, changes = state["show"] != ALL, {}
     for step, name, value in run.changes:
         if window[0] <= step <= window[1]:
-            changes.setdefault(step, []).append(f"{SAID.get(name, name)} {written(value)}")
+            changes.setdefault(step, []).append(f"{said(name)} {written(value)}")
     return SimpleNamespace(
         names=names, window=window, changes=[(step, ", ".join(words)) for step, words in changes.items()],
         losses=each("history", state["show"], state["smooth"]) if chosen else own(shown.losses),
         scores=each("evaluations", shown.measures[state["measure"]]), counts=own(shown.counts),
-        measure="Validation " * selects + state["measure"], classes=shown.classes,
+        measure=validated([run]) + state["measure"], classes=shown.classes,
         title=f"{state['show']} of the unlabelled in a step" if state["show"] in shown.counts else shown.title,
     )  # fmt: skip
 

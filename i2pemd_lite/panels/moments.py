@@ -17,7 +17,7 @@ import torch
 from i2pemd_lite.classification import CLASSES as LESIONS
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd
-from i2pemd_lite.panels.curves import LINES, column, ends
+from i2pemd_lite.panels.curves import LINES, column, ends, validated
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
@@ -87,10 +87,8 @@ class Films:
     """The films, curves and table rows of some saved runs; a loss is the mean of up to a sixtieth of the steps."""
 
     def __init__(self, runs):
-        self.look = look = look_of(runs)
-        if any("selection" in line for run in runs.values() for line in run.evaluations):
-            named = {f"Validation {words}": measure for words, measure in look.measures.items()}
-            self.look = look._replace(measures=named)
+        look, part = look_of(runs), validated(runs.values())
+        self.look = look._replace(measures={part + words: measure for words, measure in look.measures.items()})
         for run in runs.values():
             if not run.moments:
                 do = "train it again with this version, or resume it: it keeps one at each evaluation"

@@ -29,8 +29,8 @@ def apart(tracks):
 
 def table(tracks, measure):
     """(heads, rows, log) of the table: each run's state, steps and last figure, its settings that differ, its note."""
-    differ = apart(tracks)
-    heads = ["run", "compare", "state", "step", *(curves.SAID.get(name, name) for name in differ), measure, "note", ""]
+    differ, figure = apart(tracks), curves.validated(tracks) + measure
+    heads = ["run", "compare", "state", "step", *map(curves.said, differ), figure, "note", ""]
     rows, column = [], SHOWN[tracks[0].task].measures[measure] if tracks else ""
     for i, track in enumerate(tracks):
         last = curves.column(track.evaluations, column)[1][-1:]
@@ -46,7 +46,7 @@ def table(tracks, measure):
 
 def log(track):
     """The changes of a run, a line each."""
-    return [f"step {step}: {curves.SAID.get(name, name)} {_written(value)}" for step, name, value in track.changes]
+    return [f"step {step}: {curves.said(name)} {_written(value)}" for step, name, value in track.changes]
 
 
 def _written(value):
@@ -132,7 +132,7 @@ def compared(a, b, tracks, measure):
     else:
         mean = statistics.interval(differences)
         said = seeds.told(mean, a.name, "the two settings")
-    said = f"{a.name} − {b.name}, {measure} at step {at}: {said[0].lower()}{said[1:]}"
+    said = f"{a.name} − {b.name}, {curves.validated([a])}{measure} at step {at}: {said[0].lower()}{said[1:]}"
     return SimpleNamespace(said=said, differences=differences, mean=mean)
 
 
