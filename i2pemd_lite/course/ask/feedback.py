@@ -34,7 +34,7 @@ def card(right, *paragraphs, more=""):
             f'<div style="min-width:0">{status(*paragraphs)}{more}</div></div>')  # fmt: skip
 
 
-def grid(name, shape, values=None, at=None):
+def table(name, shape, values=None, at=None):
     """An array as a table whose caption tells its shape, with a mark on the entry `at` that is off. Without values, or
     where it is too large, it is the shape alone."""
     said = f"{escape(name)}: shape {tuple(shape)}" if shape else f"{escape(name)}: a single number"
@@ -46,14 +46,19 @@ def grid(name, shape, values=None, at=None):
     look = "padding:1px 7px;text-align:right;border:1px solid var(--i2-line)"
     cells = [[f'<td style="{look}">{text}</td>' for text in row] for row in np.atleast_2d(texts)]
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-    table = "border-collapse:collapse;font-variant-numeric:tabular-nums"
-    return f'<table style="{table}"><caption style="text-align:left;white-space:nowrap">{said}</caption>{rows}</table>'
+    looks = "border-collapse:collapse;font-variant-numeric:tabular-nums"
+    return f'<table style="{looks}"><caption style="text-align:left;white-space:nowrap">{said}</caption>{rows}</table>'
 
 
 def next_hint(name, hints):
     """(number, sentence) of the next hint to an exercise, a plainer one each time; after the last it stays."""
     _shown[name] = number = min(_shown[name] + 1, len(hints))
-    return number, f"Hint {number} of {len(hints)}: {hints[number - 1]}"
+    return number, _seen(name, hints)[-1]
+
+
+def _seen(name, hints):
+    """The hints that were shown, as sentences."""
+    return [f"Hint {n} of {len(hints)}: {hint}" for n, hint in enumerate(hints[: _shown[name]], 1)]
 
 
 class Verdict(widgets.VBox):
@@ -66,12 +71,9 @@ class Verdict(widgets.VBox):
         self.name, self.hints, self.said, self._html = name, hints, said, html
         button = widgets.Button(description="Hint", tooltip=f"Show the next hint to exercise {name}")
         button.on_click(lambda _: self.hint())
-        self.told = widgets.HTML(status(*self._seen()))
+        self.told = widgets.HTML(status(*_seen(name, hints)))
         super().__init__([widgets.HTML(html), *[button, self.told] * bool(hints)])
         self.add_class("i2pemd-check")
-
-    def _seen(self):
-        return [f"Hint {n} of {len(self.hints)}: {hint}" for n, hint in enumerate(self.hints[: _shown[self.name]], 1)]
 
     def hint(self):
         """Show the next hint below those that were shown before; after the last, a sentence."""
@@ -80,7 +82,7 @@ class Verdict(widgets.VBox):
         if number > before:
             asked = f"{progress.OPEN}: a hint was asked for."
             progress.record("check", self.name, right=False, finding=asked, hint=number)
-        self.told.value = status(*self._seen(), NO_MORE * (number == before))
+        self.told.value = status(*_seen(self.name, self.hints), NO_MORE * (number == before))
 
     def _repr_mimebundle_(self, **_):
         """The live widget; for pages in which no kernel runs, the card and the hints that were shown."""

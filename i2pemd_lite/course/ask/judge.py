@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from i2pemd_lite.course.ask.feedback import MOST, Verdict, card, grid, next_hint
+from i2pemd_lite.course.ask.feedback import MOST, Verdict, card, next_hint, table
 from i2pemd_lite.course.ask.timeout import OutOfTime, at_most, tried
 from i2pemd_lite.course.exercises import find
 from i2pemd_lite.course.record import progress
@@ -138,7 +138,7 @@ def _tables(exercise, off):
     """The case of a `_Finding`, what the answer gave for it, and the shape that is expected, side by side, as HTML."""
     tables = [_table(name, x) for name, x in zip(exercise.takes.split(", "), off.case.arguments, strict=True)]
     tables += [] if off.value is None else [_table("yours", off.value, off.at)]
-    tables += [] if off.case.expected is None else [grid("expected", off.case.expected.shape)]
+    tables += [] if off.case.expected is None else [table("expected", off.case.expected.shape)]
     return f'<div style="display:flex;flex-wrap:wrap;gap:6px 28px;align-items:start">{"".join(tables)}</div>'
 
 
@@ -147,7 +147,7 @@ def _table(name, value, at=None):
     if np.prod(shape) <= MOST**2:
         with contextlib.suppress(Exception):  # of no numbers there is the shape alone
             values = _array(value)
-    return grid(name, shape, values, at)
+    return table(name, shape, values, at)
 
 
 def judge(exercise, answer, random):

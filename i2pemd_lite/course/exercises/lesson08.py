@@ -98,8 +98,8 @@ EXERCISES["08c"] = Exercise("What a process alone cannot see", minutes=6, kind="
 TEMPTS = {
     "p08a": {"below": "The term needs G, and G needs a prototype of every class. Twelve digits rarely show all ten."},
     "p08b": {
-        "the cross-entropy": "Cross-entropy has several forms, but these two programs use the same one.",
-        "both": "Cross-entropy has several forms, but these two programs use the same one.",
+        **dict.fromkeys(
+            ("the cross-entropy", "both"), "Cross-entropy has several forms, but these two programs use the same one."),
         "none": "Two losses with the same name look the same. Compare their formulas before you believe it.",
     },
     "p08c": {
