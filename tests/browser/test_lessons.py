@@ -248,13 +248,36 @@ def test_the_first_picture_of_the_course_moves_within_half_a_minute(desk, lab):
     lesson.close()
 
 
+BUSY = "import os, time\nawait panel._looking\nwhile not os.path.exists('free'):\n    time.sleep(0.05)"
+
+
+def test_a_slider_that_a_hand_is_at_moves_its_picture_while_the_kernel_is_busy(desk, lab):
+    plant(["from i2pemd_lite.panels import ground\npanel = ground.panel()\npanel"], lab.folder / "notebooks", "busy")
+    lesson = learner.Lesson(desk, "busy")
+    lesson.run_all()
+    (panel,), kernel = lesson.panels, f"{learner.NOTEBOOK}.context.sessionContext.session.kernel"
+    label = panel.sliders[0]
+    panel.slider(label).hover()
+    lesson.page.evaluate(f"code => {{ {kernel}.requestExecute({{code}}) }}", BUSY)
+    before = panel.status
+    panel.drag(label, 0.9)
+    panel.box.locator(learner.STATUS).filter(has_not_text=before).wait_for(timeout=30_000)
+    ahead = panel.alternative
+    assert ahead == panel.status and lesson.page.evaluate(f"{kernel}.status") == "busy"
+    (lab.folder / "notebooks" / "free").touch()
+    lesson.page.wait_for_function(learner.IDLE, timeout=30_000)
+    panel.rest()
+    assert panel.alternative == panel.status == ahead  # as the kernel draws it
+    lesson.close()
+
+
 DEFECTS = [
     "import os\nos.environ['I2PEMD_STRICT'] = '0'\nfrom i2pemd_lite.panels import instance, transport",
     "panel = instance.panel()\npanel.title = 'empty'\npanel.refresh()\n"
     "panel.image.value = '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"940\" viewBox=\"0 0 9 3\"/>'\npanel",
     "panel = transport.panel()\npanel.set(p1=0.0, p2=0.0, p3=0.0)\npanel",
     "panel = instance.panel()\npanel.title = 'deaf'\npanel.refresh()\n"
-    "panel.controls['p1'].unobserve(panel._changed, 'value')\npanel",
+    "panel.controls['p1'].unobserve(panel._changed, 'value')\npanel.controls['p1'].on_reached = lambda: None\npanel",
     "from IPython.display import Javascript, display\n"
     "display(Javascript(\"console.error('planted'); fetch('http://192.0.2.1/').catch(() => 0)\"))",
     "import ipywidgets as widgets\nfrom IPython.display import HTML\npanel = instance.panel()\npanel.title = 'narrow'\n"

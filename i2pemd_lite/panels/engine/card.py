@@ -67,8 +67,8 @@ class Card:
         )
 
     def svg(self, words=""):
-        """The picture as SVG, with its alternative text."""
-        return f"{self.head(words)}{''.join(self.marks().values())}</svg>"
+        """The picture as SVG, with its alternative text; each mark is a line, which the page knows again."""
+        return "\n".join([self.head(words), *self.marks().values(), "</svg>"])
 
 
 class Plane:

@@ -60,8 +60,7 @@ async function move(panel) {
     const [changed, now, below, on] = frames[name];
     const others = controls.filter((_, n) => moved !== undefined && n !== moved && on.includes(n) && places[n] !== shown[n]);
     shown = places;
-    const svg = head + (now ?? order).map((key) => changed[key] ?? marks[key]).join("") + "</svg>";
-    patch(panel.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement);
+    patch(panel.querySelector("svg"), head, (now ?? order).map((key) => changed[key] ?? marks[key]));
     const note = panel.querySelector(".i2pemd-below");
     const open = note.querySelector("details")?.open;
     note.outerHTML = below;
