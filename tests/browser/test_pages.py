@@ -229,7 +229,7 @@ def test_dots_run_along_a_road_whose_load_changes_unless_motion_is_to_be_reduced
     page.evaluate("svg => { document.body.innerHTML = svg }", before)
     page.add_script_tag(content=part("patch.js"))
     change = f"""svg => {{
-        patch(document.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement)
+        patch(document.querySelector("svg"), svg)
         return document.getAnimations().filter({RUNS}).map(each => each.effect.getTiming().duration)
     }}"""
     page.emulate_media(reduced_motion="reduce")

@@ -60,7 +60,8 @@ async function move(panel) {
     const [changed, now, below, on] = frames[name];
     const others = controls.filter((_, n) => moved !== undefined && n !== moved && on.includes(n) && places[n] !== shown[n]);
     shown = places;
-    patch(panel.querySelector("svg"), head, (now ?? order).map((key) => changed[key] ?? marks[key]));
+    const lines = (now ?? order).map((key) => changed[key] ?? marks[key]);
+    patch(panel.querySelector("svg"), [head, ...lines, "</svg>"].join("\n"));
     const note = panel.querySelector(".i2pemd-below");
     const open = note.querySelector("details")?.open;
     note.outerHTML = below;

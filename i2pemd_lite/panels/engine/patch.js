@@ -1,10 +1,11 @@
-// A picture on the page, `old`, becomes the next one, whose marks are given as they are written: one that stays as it was
-// is not touched, and another keeps its element, of which attributes change.
+// A picture on the page becomes the next one, in which each mark is a line: one that stays as it was is not touched, and
+// another keeps its element, of which attributes change.
 const written = new WeakMap(); // of a picture: each mark, as it was written, and its element
-function patch(old, head, marks) {
+function patch(old, svg) {
+  const [head, ...marks] = svg.split("\n").slice(0, -1);
   const before = written.get(old) ?? new Map();
-  const svg = `${head}${marks.filter((mark) => !before.has(mark)).join("")}</svg>`;
-  const now = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+  const other = `${head}${marks.filter((mark) => !before.has(mark)).join("")}</svg>`;
+  const now = new DOMParser().parseFromString(other, "image/svg+xml").documentElement;
   const fresh = [...now.children].filter((node) => node.dataset.k);
   const same = new Set(marks.map((mark) => before.get(mark)));
   const gone = new Map([...old.children].filter((node) => node.dataset.k && !same.has(node)).map((node) => [node.dataset.k, node]));

@@ -10,9 +10,8 @@ function render({ model, el }) {
   function show(value) {
     if (value === drawn) return;
     drawn = value;
-    const [head, ...marks] = value.split("\n").slice(0, -1);
     const size = frame.firstChild?.getAttribute("viewBox");
-    if (size && head?.includes(`viewBox="${size}"`)) patch(frame.firstChild, head, marks);
+    if (size && value.includes(`viewBox="${size}"`)) patch(frame.firstChild, value);
     else {
       const now = new DOMParser().parseFromString(value, "image/svg+xml").documentElement;
       now.style.minWidth = `${0.885 * now.getAttribute("width")}px`; // so that no text is smaller than 11 px
