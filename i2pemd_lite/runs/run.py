@@ -110,7 +110,7 @@ class Run:
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
-    began : the settings of the first step, as a dict, also those of a fork; None before it
+    began : the settings of the first step, as a dict, also those of a fork; before that step those that were last saved
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
@@ -169,9 +169,7 @@ class Run:
                 raise StopIteration
             if self.number == 0 and not self.moments and distributed.is_main():
                 self._keep_moment()
-            if self.number == 0:
-                self.began = dataclasses.asdict(self.settings)
-            if self._unsaved:
+            if self._unsaved or self.number == 0 and self.began != dataclasses.asdict(self.settings):
                 self.save()
             self.settings.check()
             step = self._step()
@@ -349,6 +347,8 @@ class Run:
         """
         self._expect_whole()
         self.fetch()
+        if self.number == 0:
+            self.began = dataclasses.asdict(self.settings)
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None:
             self._disk.write(self)
