@@ -271,12 +271,10 @@ class Run:
         the run has this name; None: that of its method."""
         try:
             yield
-        except (KeyboardInterrupt, GeneratorExit) as stop:  # that which ends a generator met whoever asked it for more
+        except KeyboardInterrupt:
             if not self._whole:
                 raise
             self.save()
-            if isinstance(stop, GeneratorExit):
-                raise
             raise Paused(name or self.settings.method, self.number, len(self)) from None
 
     def change(self, **values):
