@@ -264,7 +264,7 @@ def test_a_run_that_is_damaged_after_it_was_found_is_told(runs):
 @pytest.mark.parametrize(("name", "expected"), [
     ("skin", "skin 3"), ("../away", "away"), ("..", {"Start": "i2pemd", "Fork": "skin 3"}), ("x" * 300, "x" * 60),
     ("λ 0/1?", "λ 0-1"), ("", {"Start": "i2pemd", "Fork": "skin 3"}), ("a file", "a file 2"),
-    ("Skin", "Skin 3"),
+    ("Skin", "Skin 3"), ("NUL", "NUL-"), ("com1.x", "com1-.x"), ("console", "console"),
 ])  # fmt: skip
 def test_no_name_is_refused(runs, skin, button, name, expected):
     (runs / "a file").touch()
