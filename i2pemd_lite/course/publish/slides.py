@@ -73,7 +73,7 @@ def slides(notebook, path):
 
 def parts(notebook, path):
     """(kind, HTML) of all that a lesson has: a "heading", a paragraph that is "said" or "asked", or what is "shown"."""
-    for cell in notebooks.spoken(notebook)["cells"]:
+    for cell in notebooks.spoken(notebook, path.name)["cells"]:
         if notebooks.is_text(cell):
             for block in _blocks(pages.here(cell["source"])):
                 asks = re.search(r"\*\*[^*]+\*\*.*\?", block, re.S)
