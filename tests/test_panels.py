@@ -491,6 +491,16 @@ def test_a_state_that_is_refused_is_not_drawn_ahead(monkeypatch):
     assert [each["at"] for each in sent_ahead(panel, "x", monkeypatch)[1:]] == [1, 2, 3, 4, 5]
 
 
+def test_only_the_field_that_the_error_is_about_is_marked(monkeypatch):
+    monkeypatch.delenv("I2PEMD_STRICT")
+    panel = transport.panel()
+    for name in ("p1", "g12"):
+        typed(panel, name, "much")
+        assert [each for each, control in panel.controls.items() if getattr(control, "wrong", False)] == [name]
+    typed(panel, "p1", f"{panel.state['p1']:.2f}")  # which it was, so nothing is drawn
+    assert panel.error.value == "" and not panel.controls["g12"].wrong
+
+
 def test_a_panel_that_starts_elsewhere_is_drawn_once():
     drawn, control = [], slider("x", 1, 0, 5, 1)
     Panel("once", {"x": control}, lambda s: s["x"], lambda f, r: drawn.append(r), lambda r: ("", {}), start={"x": 3})

@@ -426,9 +426,9 @@ class Cockpit(Panel):
             able = states is None or (track is not None and track.state in states)
             self.buttons[label].disabled = not able or (states is WAITING and track.number >= max(track.total, 1))
 
-    def _typed(self, error):
+    def _typed(self, control, error):
         self._wrong = "" if error is None else str(error)
-        super()._typed(error)
+        super()._typed(control, error)
 
     @property
     def complaint(self):

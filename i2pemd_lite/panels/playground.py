@@ -312,7 +312,7 @@ class Playground(Panel):
             self.line.add_class("i2pemd-wrong")
             return self._report(error)
         self.line.remove_class("i2pemd-wrong")
-        self._typed(None)
+        self._say("")
         if state != self.state:
             self.set(**state)
 

@@ -92,7 +92,7 @@ class Panel(widgets.VBox):
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
             if isinstance(control, Slider):
-                control.on_typed = self._typed
+                control.on_typed = partial(self._typed, control)
             if isinstance(control, Control):
                 control.on_reached = partial(self._reached, name)
         self.rows = layout or [[name] for name in controls]
@@ -176,12 +176,19 @@ class Panel(widgets.VBox):
         if values:
             self.set(**values)
 
-    def _typed(self, error):
+    def _typed(self, control, error):
         """A field was typed into: what is no number is told, and what is one clears what was told before."""
         if error is None:
-            self.error.value = ""
+            self._say("", control)
         else:
-            self._report(error)
+            self._report(error, control)
+
+    def _say(self, words, about=None):
+        """Put words under the controls, or none; of all fields only the one that they are about may stay marked."""
+        self.error.value = words
+        for control in self.controls.values():
+            if isinstance(control, Slider) and control is not about:
+                control.wrong = False
 
     def refresh(self):
         """Compute, draw and describe the present state."""
@@ -205,10 +212,7 @@ class Panel(widgets.VBox):
         with self.image.hold_sync():
             self.image.place = [near.description, near.place] if near else [None, None]
             self.image.value, self.image.below = picture, self.below(words, numbers, self._hint)
-        self.error.value = self.complaint
-        for control in self.controls.values():
-            if isinstance(control, Slider):
-                control.wrong = False
+        self._say(self.complaint)
         self._took = time.perf_counter() - began
 
     def _reached(self, name):
@@ -256,9 +260,9 @@ class Panel(widgets.VBox):
         return (f'<div class="i2pemd-below"><dl>{first}</dl><p role="status">{escape(words)}</p>{checks}'
                 f'<p class="caption">{caption}</p></div>')  # fmt: skip
 
-    def _report(self, error):
+    def _report(self, error, about=None):
         after = "The picture still shows the last state that worked." * (self.result is not None)
-        self.error.value = alert(error, "This cannot be drawn.", after)
+        self._say(alert(error, "This cannot be drawn.", after), about)
         if os.environ.get("I2PEMD_STRICT") == "1":
             raise error
 
