@@ -126,7 +126,10 @@ def test_a_panel_moves_without_a_kernel(moving, folder, browser):
     assert told.inner_text().endswith("another control moved too: move right (feature units). ")
     moving.set(right=float(words[0]), up=ground.REACH)
     assert same(page, moving.image.value)
+    goes_on = """it => getComputedStyle(it, "::before").content.includes("scroll it sideways")"""
+    assert not page.locator(".i2pemd-below").evaluate(goes_on)
     page.set_viewport_size({"width": 400, "height": 900})
+    assert page.locator(".i2pemd-below").evaluate(goes_on)
     wide = "it => it.scrollWidth > it.clientWidth"
     assert page.locator(".i2pemd-picture").evaluate(wide) and not page.locator(".outputs").evaluate(wide)
     page.emulate_media(media="print", color_scheme="dark")
