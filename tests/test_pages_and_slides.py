@@ -125,6 +125,11 @@ def test_a_slide_has_one_sentence_and_the_paragraphs_are_notes(made):
     assert notes.count("<p>") == 13 and notes.startswith("<p>First things first. Then more")
 
 
+def test_the_teachers_notes_of_a_heading_are_a_list_below_their_minutes(made):
+    [(*_, notes)] = deck_of(made, notebooks.markdown("a-01", "## Before you start"))
+    assert notes.startswith("<p><strong>1 min.</strong></p>\n<ul>\n<li>Four classes")
+
+
 LONG = "This is a sentence that says enough to be on a slide"
 
 

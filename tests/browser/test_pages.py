@@ -66,6 +66,9 @@ def test_slides_go_by_keys_and_show_what_waits_last(folder, browser):
     page.keyboard.press("n")
     above = page.locator("section.now .sheet").bounding_box()
     assert notes.inner_text().count("Word") == 144 and notes.bounding_box()["y"] >= above["y"] + above["height"] > 0
+    page.evaluate("slides[at].firstElementChild.style.height = '3000px', fit()")  # as with a panel
+    above, below = page.locator("section.now .sheet").bounding_box(), notes.bounding_box()
+    assert page.evaluate(FITS) and below["height"] > 100 and below["y"] >= above["y"] + above["height"]
     page.keyboard.press("n")
     assert not notes.is_visible()
     page.keyboard.press("Home")

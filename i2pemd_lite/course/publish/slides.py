@@ -56,7 +56,7 @@ def slides(notebook, path):
             made.append(Slide(html))
             waits, last = False, ""
             if note := notes.get(html):
-                made[-1].notes.append(render.text(f"**{note.minutes} min.** {note.text}"))
+                made[-1].notes.append(render.text(f"**{note.minutes} min.**\n\n{note.text}"))
         elif kind == "shown":
             if made[-1].shown:
                 title = re.sub(r"</?h\d[^>]*>", "", made[-1].heading)
