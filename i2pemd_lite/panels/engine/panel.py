@@ -48,7 +48,7 @@ class Panel(widgets.VBox):
     title : str, the name of the panel and of the file it saves
     controls : dict of name -> widget with a `.value`; each needs a description, which is its label
     compute, draw, describe : as in the module's docstring
-    layout : rows of control names, for controls that belong on one line; one column when None
+    layout : rows of control names: their order, and which belong together; each for itself when None
     size : of the picture, in inches
     point : `point(card, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
         is (x, y) in parts of the card from the lower left (`Plane.place` gives those of a plane); `pressed` is True
