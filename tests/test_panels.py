@@ -486,6 +486,7 @@ def test_a_picture_that_takes_long_is_the_only_one_that_is_drawn_ahead(monkeypat
 
 
 def test_a_state_that_is_refused_is_not_drawn_ahead(monkeypatch):
+    monkeypatch.setattr("i2pemd_lite.panels.engine.panel.SHORT", np.inf)
     control = slider("x", 1, 0, 5, 1)
     panel = Panel("inverse", {"x": control}, lambda s: 1 / s["x"], lambda f, r: None, lambda r: ("", {}))
     assert [each["at"] for each in sent_ahead(panel, "x", monkeypatch)[1:]] == [1, 2, 3, 4, 5]

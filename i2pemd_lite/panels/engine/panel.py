@@ -8,8 +8,8 @@ A panel file has four plain parts, and only the last knows of widgets:
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.
 
-The picture travels as SVG, of which the page changes what is new (`picture.py`). While a hand is at a slider and the
-kernel has nothing else to do, it draws the slider's other places too, nearest first, so that the page has them at once.
+The picture travels as SVG, of which the page changes what is new (`picture.py`). While a hand is at a slider, what
+its other places show is drawn too, nearest first, so that the page has it at once.
 """
 
 import asyncio
@@ -219,10 +219,8 @@ class Panel(widgets.VBox):
         """Draw ahead what a control would show at its other places, once what was drawn so for another is forgotten."""
         if name == self._near:
             return
-        if self._looking:
-            self._looking.cancel()
-        self.image.send({})
         self._near, self._looking = name, None
+        self.image.send({})
         if name:
             with suppress(RuntimeError):  # no loop, as in plain Python
                 self._looking = asyncio.get_running_loop().create_task(self._look_ahead(name))
@@ -232,6 +230,8 @@ class Panel(widgets.VBox):
         left = control.places
         while left and took < SHORT and room > 0:
             await asyncio.sleep(0.01)  # here the kernel hears of moved sliders
+            if asyncio.current_task() is not self._looking:  # which a cell may have said, from another thread
+                return
             began, place = time.perf_counter(), min(left, key=lambda place: abs(place - control.place))
             state = self.moved(name, left.pop(place))
             with suppress(Exception):  # a state that the panel refuses is told when it is chosen

@@ -19,7 +19,10 @@ function render({ model, el }) {
     }
     frame.dataset.drawn = 1 + (Number(frame.dataset.drawn) || 0);
   }
+  let said = "";
   function say(words) {
+    if (words === said) return; // or a screen reader hears it again
+    said = words;
     const open = below.querySelector("details")?.open;
     below.innerHTML = words;
     if (open) below.querySelector("details")?.setAttribute("open", "");
@@ -61,13 +64,14 @@ function render({ model, el }) {
   model.on("msg:custom", ({ name, at, value, words }) => (name ? ahead.set(`${name} ${at}`, [value, words]) : ahead.clear()));
   function moved({ target, detail }) {
     if (target.closest(".i2pemd-panel") !== frame.closest(".i2pemd-panel")) return;
+    const [name, at] = model.get("place");
     const known = ahead.get(`${detail.name} ${detail.at}`);
-    const before = led;
-    led = known ? detail : null;
-    if (known) {
-      show(known[0]);
-      say(known[1]);
-    } else if (before) answered();
+    led = null;
+    if (name === detail.name && at === detail.at) return answered();
+    if (!known) return;
+    led = detail;
+    show(known[0]);
+    say(known[1]);
   }
   document.addEventListener("i2pemd-moved", moved);
   for (const name of ["value", "below"]) model.on(`change:${name}`, answered);

@@ -16,7 +16,7 @@ class Picture(anywidget.AnyWidget):
 
     `touched((x, y), pressed)` is called when the pointer goes down on the picture (pressed) and when it is dragged (not
     pressed); x and y are parts of the width and height, from the lower left. None: nothing happens. `place` says for
-    which place of which slider `value` was drawn; `give` sends the page what it shows at another one.
+    which place of which slider `value` was drawn.
 
     Example
     -------
