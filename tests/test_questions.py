@@ -277,6 +277,7 @@ def test_a_curve_is_drawn_by_a_drag_however_quick():
     drag(asked, (0.0, 2.0), (4.0, 10.0))
     assert asked.image.value != blank
     assert asked.value() == pytest.approx([2.0, 4.0, 6.0, 8.0, 10.0], abs=1e-6)
+    assert asked.at.value == 0 and asked.height.value == 2.0
     drag(asked, (2.0, 1.0))
     assert asked.value() == pytest.approx([2.0, 4.0, 1.0, 8.0, 10.0], abs=1e-6)
     assert ink(asked, style.BLUE) >= 2 and ink(asked, style.ORANGE) == 0

@@ -42,7 +42,7 @@ class Sketch(Question):
         self.height = slider(ylabel, middle, self.low, self.high, self.step)
         self.height.observe(self._moved, "value")
         self.height.on_typed = self._typed
-        self.at.observe(self._chosen, "value")
+        self.at.observe(lambda _: self.show(), "value")
         enough = f"right when it is at most {self.within:g} off on average and has the right shape"
         options = [f"a curve of {ylabel} against {xlabel}, {enough}"]
         body = [self.image, grid([self.at, self.height])]
@@ -70,13 +70,6 @@ class Sketch(Question):
     def _put(self, places, heights):
         self.drawn[places] = np.clip(heights, self.low, self.high)
         self._changed()
-
-    def _chosen(self, _):
-        y = self.value()
-        self._quiet = True
-        self.height.value = self.height.value if y is None else on_grid(y[self.at.value], self.low, self.step)
-        self._quiet = False
-        self.show()
 
     def value(self):
         there = np.isfinite(self.drawn)
@@ -127,8 +120,12 @@ class Sketch(Question):
         return truth
 
     def show(self):
-        """Draw the curve as it is; once committed, the true one over it."""
+        """Draw the curve as it is, and say its height; once committed, the true one over it."""
         x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
+        if y:
+            self._quiet = True
+            self.height.value = on_grid(y[self.at.value], self.low, self.step)
+            self._quiet = False
         margin, room = 0.02 * (x[-1] - x[0]), 0.03 * (self.high - self.low)
         self.card = Card(9.4, 3.2)
         plane = self.card.plane(
