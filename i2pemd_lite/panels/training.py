@@ -7,6 +7,7 @@ such as λ, are bound to a slider.
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 
 import ipywidgets as widgets
 
@@ -14,6 +15,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import curves
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import slider
+from i2pemd_lite.runs import brought
 from i2pemd_lite.text import bar, duration
 
 PERIOD = 0.4  # seconds between two pictures
@@ -70,6 +72,20 @@ class Training(Panel):
         self.offer("run", list(self.runs), name)
         self.refresh()
         return run
+
+    def bring(self, name):
+        """Take up the runs that come with the course under this name in place of training these, and those that were
+        forked from them; whether it could be, which a line says (`runs.brought`)."""
+        first, others = next(iter(self.runs.values())), brought.names(name)
+        wanted = dict.fromkeys(others) | {each: run.settings for each, run in self.runs.items()}
+        folder, data = Path(first.folder).parent, first.learner.data
+        if not brought.bring(self.task, name, data, folder, wanted):
+            return False
+        for each in wanted:
+            run = self.task.resume(folder / each, data)
+            vars(self.runs.setdefault(each, run)).update(vars(run))  # so that the notebook's own names have them too
+        self.add(self.state["run"], self.chosen)
+        return True
 
     def go(self, step=None, run=None):
         """Train a run (the chosen one) to a step, or to its end, with the picture and a bar following."""

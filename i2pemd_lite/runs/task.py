@@ -19,8 +19,11 @@ from i2pemd_lite.runs.store import read_about
 class Learner(nn.Module):
     """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
 
-    `data` is never changed, and shared between a run and its forks.
+    `data` is never changed, and shared between a run and its forks. `kept`, {name: tensor}, are the answers of a run
+    that came without its networks' weights.
     """
+
+    kept = None
 
     @property
     def device(self):
@@ -76,8 +79,24 @@ class Learner(nn.Module):
     def example(self):
         """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
 
+    def to_keep(self):
+        """What a run is to answer where it came without its networks' weights, {name: tensor}."""
+        return {}
+
+    def go_without(self, kept):
+        """From now on know the answers that were `kept`; the networks, which are not trained, refuse to give others."""
+        self.kept = kept
+        for network in self.children():
+            if next(network.parameters(), None) is not None:
+                network.register_forward_pre_hook(_refuse)
+
     def updated(self, t):
         """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
+
+
+def _refuse(*_):
+    found = "one that came with the course without them, and so knows a few answers only; train it yourself"
+    raise BadInput(f"the run: expected one with the weights of its network, found {found}")
 
 
 class Example(NamedTuple):
@@ -93,11 +112,13 @@ def evaluated(run, score):
     """The report `score(learner, about)` on the weights that a run kept, written to its folder as report.json."""
     s, learner = run.settings, run.learner
     unfinished = {} if run.number == len(run) else {"of": f"{len(run)}, unfinished"}
+    brought = {"brought": "with the course"} if run.brought else {}
     with run.best_weights() as step, learner.evaluating():
         report = score(learner, {
             "method": s.method, "λ": s.weight, "profile": s.profile, "seed": s.seed, "steps": run.number,
             **unfinished, "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
             "data": learner.data.name,
+            **brought,
         })  # fmt: skip
     if run.folder is not None:
         run.expect_own()

@@ -7,12 +7,14 @@ A task declares its tables as a kind of `Tables`; how a figure becomes a row is 
 import contextlib
 import dataclasses
 import math
+import shutil
 from collections import Counter
 from itertools import product
 from pathlib import Path
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, is_whole, read_json, run_lock, write_text
+from i2pemd_lite.runs.brought import bring, came
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
@@ -157,7 +159,7 @@ class Tables:
         return tuple(getattr(settings, name) for name in cls.VARIED)
 
     @classmethod
-    def trained(cls, data, profile, seeds, methods, variants, folder, progress, settings):
+    def trained(cls, data, profile, seeds, methods, variants, folder, progress, brought, settings):
         """The tables of runs in a folder, trained where they are missing.
 
         Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished
@@ -165,6 +167,8 @@ class Tables:
         settings or on other data.
 
         variants : {name: values of `VARIED`}, each a run of the proposed method for each seed
+        brought : the name of runs that come with the course (`runs.brought`), which are taken where none was trained;
+            None: those that were taken before are trained anew
         """
         for name, values in {"seeds": seeds, "methods": methods, **variants}.items():
             if values is not None and len(set(values)) < len(values):
@@ -184,6 +188,11 @@ class Tables:
         if not wanted:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
+        there = {place: came(place) for place in filter(begun, wanted)}
+        shown = {place.name: chosen for place, chosen in wanted.items()}
+        if not (all(there.values()) and bring(cls.TASK, brought, data, folder, shown)):
+            for place in (place for place in there if there[place]):
+                shutil.rmtree(place)
         results, done = [], cls._steps_done(wanted, data)
         steps, total = cls._training(wanted, data, results), sum(chosen.steps for chosen in wanted.values())
         about = f"training {len(wanted)} runs"

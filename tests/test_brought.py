@@ -1,0 +1,277 @@
+"""Runs that come with the course: small, taken up where they fit and told where they do not, and never trained on."""
+
+import itertools
+import json
+import re
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from i2pemd_lite import BadInput, classification, segmentation
+from i2pemd_lite.course.publish import notebooks, shipped
+from i2pemd_lite.files import root
+from i2pemd_lite.panels import classification as image_panels
+from i2pemd_lite.panels import moments, selection
+from i2pemd_lite.panels import segmentation as scan_panels
+from i2pemd_lite.runs import brought
+from i2pemd_lite.runs.store import read_about, read_checkpoint
+
+PLAN = {"steps": 4, "evaluate_every": 2}
+IMAGES = {"methods": ("baseline", "i2pemd"), "thresholds": (), "progress": False, "profile": "ci", **PLAN}
+SHIPPED = sorted(path.parent for path in (root() / "data" / "runs").rglob("settings.json"))
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory, abdomen):
+    """Two runs of scans with a fork of one, trained here and shipped under the name "lesson"."""
+    folder = tmp_path_factory.mktemp("course")
+    data = segmentation.TASK.prepared(abdomen, segmentation.TASK.settings_for("joint", "ci"))
+    methods = {"joint": "joint", "ours": "joint_sepbn_i2pemd"}
+
+    def begun(place, **settings):
+        return {name: segmentation.train(method, data, "ci", folder=folder / place / name, **PLAN | settings)
+                for name, method in methods.items()}  # fmt: skip
+
+    runs = begun("trained")
+    for run in runs.values():
+        for _ in itertools.islice(run, 2):
+            pass
+    runs["λ 0"] = runs["ours"].fork(folder / "trained" / "λ 0", weight=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(brought, "place", lambda name: folder / "shipped" / name)
+        for run in runs.values():
+            brought.ship(run.finish(progress=False), "lesson", "weights", "moments")
+        places = (f"place-{n}" for n in itertools.count())
+        yield SimpleNamespace(runs=runs, data=data, shipped=folder / "shipped" / "lesson",
+                              begun=lambda **settings: begun(next(places), **settings))  # fmt: skip
+
+
+@pytest.fixture
+def damaged(course):
+    """The shipped runs, to be damaged; whole again afterwards."""
+    shutil.copytree(course.shipped, course.shipped.with_name("whole"))
+    yield course.shipped
+    shutil.rmtree(course.shipped)
+    course.shipped.with_name("whole").rename(course.shipped)
+
+
+def test_a_run_that_is_brought_is_the_one_that_was_trained(course, capsys):
+    new = course.begun()
+    next(new["joint"])  # as in lesson 05
+    panel = scan_panels.panel(**new)
+    assert panel.bring("lesson")
+    said = capsys.readouterr().out
+    assert "3 runs come with the course" in said and 'write None instead of "lesson"' in said
+    assert panel.runs.keys() == course.runs.keys() and panel.runs["joint"] is new["joint"]
+    for name, run in course.runs.items():
+        there = panel.runs[name]
+        assert (there.number, there.brought, there.changes, there.settings) == (4, True, run.changes, run.settings)
+        assert there.history == run.history and there.evaluations == run.evaluations
+        assert there.learner.bank.prototypes.equal(run.learner.bank.prototypes)
+        for now, before in zip(there.moments, run.moments, strict=True):
+            assert all(map(np.array_equal, now, before))
+        for now, before in zip(there.parameters, run.parameters, strict=True):
+            assert (now - before).abs().max() <= before.abs().max() / 253
+        figures = segmentation.evaluate(there)
+        assert figures.figures["doc"] == pytest.approx(segmentation.evaluate(run).figures["doc"], abs=1.0)
+        assert figures.about["brought"] == "with the course"
+    moments.scrub(new["ours"].folder)
+    again = segmentation.resume(new["ours"].folder, course.data)
+    assert again.brought and segmentation.evaluate(again).figures == segmentation.evaluate(new["ours"]).figures
+
+
+def test_a_kernel_takes_a_byte_a_weight(course):
+    for name, run in course.runs.items():
+        _, tensors = read_checkpoint(course.shipped / name)
+        assert not any(part.startswith(("optimiser.", "best.")) for part in tensors)
+        kernels = sum(p.numel() for p in run.parameters if p.ndim > 2)
+        assert sum(x.numel() for x in tensors.values() if x.dtype == torch.int8) == kernels > 1000
+        assert read_about(course.shipped / name)["data"]["folder"] == ""  # no folder of who shipped it
+
+
+def test_a_run_that_is_brought_cannot_go_on(course):
+    new = course.begun()
+    assert scan_panels.panel(**new).bring("lesson")
+    words = "ours: expected a run that was trained here, found one that came with the course"
+    with pytest.raises(BadInput, match=words):
+        new["ours"].fork()
+    assert next(new["ours"], None) is None  # it is at its end
+    new["ours"].change(steps=9)
+    with pytest.raises(BadInput, match=words):
+        next(new["ours"])
+    marks = [read_checkpoint(new["ours"].folder)[0]["mark"]]
+    new["ours"].save()
+    assert marks == [read_checkpoint(new["ours"].folder)[0]["mark"]] and new["ours"].number == 4
+
+
+def test_whoever_wants_none_trains(course, capsys):
+    new = course.begun()
+    panel = scan_panels.panel(**new)
+    assert not panel.bring(None) and capsys.readouterr().out == ""
+    panel.go(run="ours")
+    assert not new["ours"].brought and new["ours"].history == course.runs["ours"].history
+
+
+def otherwise(path, **changes):
+    about = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(about | changes), encoding="utf-8")
+
+
+UNFIT = {
+    "another version": (lambda here: otherwise(here / "settings.json", versions={"i2pemd_lite": "0.0.9"}),
+                        r"expected a run of version \S+, found one of 0\.0\.9"),
+    "another setting": (lambda here: otherwise(here / "settings.json", settings=read_about(here)["settings"] | {"dim": 4}),
+                        "expected a run with dim 8, found one with 4"),
+    "a setting that is no more": (
+        lambda here: otherwise(here / "settings.json", settings=read_about(here)["settings"] | {"gone": 4}),
+        "expected the settings of this version, found gone of an earlier one"),
+    "other data": (lambda here: otherwise(here / "settings.json", data=read_about(here)["data"] | {"sketch": [1.0]}),
+                   "expected a run on the data that are here, found one on others"),
+    "a damaged file of weights": (
+        lambda here: (here / "checkpoint.safetensors").write_bytes(
+            (whole := (here / "checkpoint.safetensors").read_bytes())[:-1] + bytes([whole[-1] ^ 1])),
+        "expected the checkpoint of a run, found other content than was written"),
+    "a damaged table": (lambda here: (here / "history.csv").write_text("step,loss\n1,2\n2,2\n3,2\n4,2\n"),
+                        "expected the rows of the checkpoint, found others"),
+    "a damaged moment": (lambda here: (here / "moments" / "000002.safetensors").write_bytes(b"0" * 99),
+                         "expected a moment of a run, found"),
+    "no run": (shutil.rmtree, "expected the folder of a run, found no settings.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+def test_a_run_that_does_not_fit_is_told_in_a_sentence_and_none_is_brought(course, damaged, capsys, unfit):
+    damage, words = UNFIT[unfit]
+    damage(damaged / "ours")
+    new = course.begun()
+    panel = scan_panels.panel(**new)
+    assert not panel.bring("lesson")
+    said = capsys.readouterr().out
+    assert re.search(rf"ours\S*: {words}", said) and said.endswith("the runs are trained here.\n")
+    assert said.count("\n") == 1 and {run.number for run in panel.runs.values()} == {0}
+    with brought.required(), pytest.raises(BadInput, match=words):
+        panel.bring("lesson")
+
+
+def test_settings_and_data_of_ones_own_are_trained(course, capsys, skin):
+    for settings, words in (({"steps": 6}, "expected a run with steps 6, found one with 4"),
+                            ({"seed": 1}, "expected a run with seed 1, found one with 0")):  # fmt: skip
+        assert not scan_panels.panel(**course.begun(**settings)).bring("lesson")
+        assert words in capsys.readouterr().out
+    new = course.begun()
+    new["ours"].settings.weight = 2.0  # by the slider
+    assert not scan_panels.panel(**new).bring("lesson")
+    assert "expected a run with weight 2.0, found one with 1.0" in capsys.readouterr().out
+
+
+def test_a_set_that_another_processor_draws_is_the_same(course, monkeypatch):
+    sketch = course.data.sketch
+    for factor, fits in ((1 + 1e-5, True), (1.01, False)):
+        monkeypatch.setattr(type(course.data), "sketch", [number * factor for number in sketch])
+        assert scan_panels.panel(**course.begun()).bring("lesson") == fits
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, skin):
+    """Runs of images, shipped without weights: as those of lesson 06, and as those of the tables of lesson 07."""
+    folder = tmp_path_factory.mktemp("images")
+    data = classification.TASK.prepared(skin, classification.TASK.settings_for("baseline", "ci"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(brought, "place", lambda name: folder / "shipped" / name)
+        tables = classification.tables(data, folder=folder / "tables", **IMAGES)
+        trained = {result.settings.method: classification.resume(result.folder, data) for result in tables.results}
+        for run in trained.values():
+            brought.ship(run, "lesson07", "reports")
+            run.folder.rename(run.folder.with_name(run.settings.method))
+            run.folder = run.folder.with_name(run.settings.method)
+            brought.ship(run, "lesson06", "answers", "moments")
+        yield SimpleNamespace(data=data, trained=trained, tables=tables, folder=folder)
+
+
+@pytest.fixture
+def without_weights(images, tmp_path):
+    new = {name: classification.train(name, images.data, "ci", folder=tmp_path / name, **PLAN)
+           for name in images.trained}  # fmt: skip
+    assert image_panels.panel(**new).bring("lesson06")
+    return new
+
+
+def test_without_weights_a_run_shows_what_lesson_06_asks(images, without_weights, tmp_path):
+    for name, run in without_weights.items():
+        now, before = (classification.evaluate(each) for each in (run, images.trained[name]))
+        assert np.array_equal(now.scores, before.scores) and now.rows == before.rows and now.images == before.images
+        assert run.learner.example() is not None  # in the cockpit
+    both = [selection.freeze(runs["i2pemd"], beside=runs) for runs in (without_weights, images.trained)]
+    for now, before in zip(*both, strict=True):
+        assert np.array_equal(np.asarray(now), np.asarray(before))
+    moments.scrub(tmp_path / "baseline", tmp_path / "i2pemd")
+
+
+def test_without_weights_a_run_refuses_every_other_question(without_weights, tmp_path):
+    run = classification.resume(tmp_path / "i2pemd")
+    for ask in (lambda: classification.predict(run, out=tmp_path / "skin.csv"), lambda: selection.freeze(run, batches=3),
+                lambda: run.learner.probe()):  # fmt: skip
+        with pytest.raises(BadInput, match="expected one with the weights of its network, found one that came with"):
+            ask()
+
+
+def test_features_of_many_axes_are_kept_in_their_plane():
+    random = np.random.default_rng(0)
+    flat = random.normal(size=(3, 200, 5)) @ random.normal(size=(5, 100)) + random.normal(size=100)
+    labels = np.zeros(200, np.uint8)
+    many = [brought.moments.Moment(step, x[:4].astype(np.float32), np.ones(4, bool), np.eye(4),
+            x.astype(np.float16), labels, labels) for step, x in enumerate(flat)]  # fmt: skip
+    few = brought.thinned(many)
+    assert few[0].features.shape == (200, 5) and few[0].prototypes.shape == (4, 5)
+    apart = [np.linalg.norm(each[2].features[0].astype(float) - each[0].prototypes[3]) for each in (many, few)]
+    assert apart[0] == pytest.approx(apart[1], rel=1e-2)
+
+
+def test_tables_take_them_up_and_train_them_where_none_are_wanted(images, tmp_path, capsys):
+    for _ in range(2):  # the second time they lie there
+        came = classification.tables(images.data, folder=tmp_path, brought="lesson07", **IMAGES)
+        assert "2 runs come with the course" in capsys.readouterr().out
+        assert str(came) == str(images.tables) and came.comparison.rows == images.tables.comparison.rows
+        assert all(brought.came(result.folder) for result in came.results)
+    mine = classification.tables(images.data, folder=tmp_path, **IMAGES)
+    assert not any(brought.came(result.folder) for result in mine.results) and mine.table4.rows == came.table4.rows
+    classification.tables(images.data, folder=tmp_path, brought="lesson07", **IMAGES)  # one's own go before
+    assert not any(brought.came(result.folder) for result in mine.results)
+    assert capsys.readouterr().out == ""
+
+
+# --- those of the course ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", SHIPPED, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_run_of_the_course_is_whole_small_and_of_this_version(place):
+    about = read_about(place)
+    task = {"segmentation": segmentation, "classification": classification}[about["task"]].TASK
+    sketch = SimpleNamespace(sketch=about["data"]["sketch"], folder="", fingerprint="")
+    _, tensors, _ = brought._read(task, place, sketch, {place.name: task.settings_of(place)})
+    settings = task.settings_of(place)
+    assert settings.profile == "laptop" and about["data"]["name"] == "synthetic"
+    plain = task.settings_for(settings.method, "laptop", settings.seed)
+    assert settings.learning_rate == plain.learning_rate and settings.schedule == plain.schedule
+    assert sum(file.stat().st_size for file in place.rglob("*.*")) < 1.3 * 2**20
+    if settings.method in segmentation.METHODS and "lesson05" in place.parts:
+        network = segmentation.network.UNet(segmentation.METHODS[settings.method].sharing, settings.width, settings.dim)
+        shapes = {f"learner.network.{name}": x.shape for name, x in network.state_dict().items()}
+        whole = brought.unrounded(tensors)
+        assert {name: x.shape for name, x in whole.items() if ".network." in name} == shapes
+    else:
+        assert not any(".network." in name for name in tensors)
+
+
+def test_each_run_of_the_course_is_asked_for_by_its_lesson():
+    asked = {}
+    for path in notebooks.lessons(shipped.KEPT):
+        code = [cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code"]
+        asked |= {name: number for name, number in shipped.NAME.findall("\n".join(code))}
+        assert path.name.startswith(tuple(asked.values()))
+    folders = {path.parent.relative_to(root() / "data" / "runs").as_posix() for path in SHIPPED}
+    assert folders == asked.keys() and set(asked.values()) == set(shipped.KEPT)
+    assert sum(file.stat().st_size for file in (root() / "data" / "runs").rglob("*.*")) < 5.5 * 2**20
