@@ -76,7 +76,7 @@ def test_a_run_that_is_brought_is_the_one_that_was_trained(course, capsys):
         for now, before in zip(there.parameters, run.parameters, strict=True):
             assert (now - before).abs().max() <= before.abs().max() / 253
         figures = segmentation.evaluate(there)
-        assert figures.figures["doc"] == pytest.approx(segmentation.evaluate(run).figures["doc"], abs=1.0)
+        assert figures.figures["doc"] == pytest.approx(segmentation.evaluate(run).figures["doc"], abs=0.5)
         assert figures.about["brought"] == "with the course"
     moments.scrub(new["ours"].folder)
     again = segmentation.resume(new["ours"].folder, course.data)
@@ -87,8 +87,8 @@ def test_a_kernel_takes_a_byte_a_weight(course):
     for name, run in course.runs.items():
         _, tensors = read_checkpoint(course.shipped / name)
         assert not any(part.startswith(("optimiser.", "best.")) for part in tensors)
-        kernels = sum(p.numel() for p in run.parameters if p.ndim > 2)
-        assert sum(x.numel() for x in tensors.values() if x.dtype == torch.int8) == kernels > 1000
+        kernels = sum(p.numel() for p in run.parameters if p.ndim > 2 and p.numel() > brought.FEW)
+        assert sum(x.numel() for x in tensors.values() if x.dtype == torch.int8) == kernels > 30_000
         assert read_about(course.shipped / name)["data"]["folder"] == ""  # no folder of who shipped it
 
 
@@ -120,16 +120,19 @@ def otherwise(path, **changes):
     path.write_text(json.dumps(about | changes), encoding="utf-8")
 
 
+def within(folder, part, **changes):
+    otherwise(folder / "settings.json", **{part: read_about(folder)[part] | changes})
+
+
 UNFIT = {
     "another version": (lambda here: otherwise(here / "settings.json", versions={"i2pemd_lite": "0.0.9"}),
                         r"expected a run of version \S+, found one of 0\.0\.9"),
-    "another setting": (lambda here: otherwise(here / "settings.json", settings=read_about(here)["settings"] | {"dim": 4}),
-                        "expected a run with dim 8, found one with 4"),
-    "a setting that is no more": (
-        lambda here: otherwise(here / "settings.json", settings=read_about(here)["settings"] | {"gone": 4}),
-        "expected the settings of this version, found gone of an earlier one"),
-    "other data": (lambda here: otherwise(here / "settings.json", data=read_about(here)["data"] | {"sketch": [1.0]}),
+    "another setting": (lambda here: within(here, "settings", dim=4), "expected a run with dim 8, found one with 4"),
+    "a setting that is no more": (lambda here: within(here, "settings", gone=4),
+                                  "expected the settings of this version, found gone of an earlier one"),
+    "other data": (lambda here: within(here, "data", sketch=[1.0]),
                    "expected a run on the data that are here, found one on others"),
+    "a sketch of something else": (lambda here: within(here, "data", sketch=["a"]), "expected at data, sketch, 1"),
     "a damaged file of weights": (
         lambda here: (here / "checkpoint.safetensors").write_bytes(
             (whole := (here / "checkpoint.safetensors").read_bytes())[:-1] + bytes([whole[-1] ^ 1])),
@@ -212,8 +215,9 @@ def test_without_weights_a_run_shows_what_lesson_06_asks(images, without_weights
 
 def test_without_weights_a_run_refuses_every_other_question(without_weights, tmp_path):
     run = classification.resume(tmp_path / "i2pemd")
-    for ask in (lambda: classification.predict(run, out=tmp_path / "skin.csv"), lambda: selection.freeze(run, batches=3),
-                lambda: run.learner.probe()):  # fmt: skip
+    asked = (lambda: classification.predict(run, out=tmp_path / "skin.csv"), run.learner.probe,
+             lambda: selection.freeze(run, batches=3))  # fmt: skip
+    for ask in asked:
         with pytest.raises(BadInput, match="expected one with the weights of its network, found one that came with"):
             ask()
 

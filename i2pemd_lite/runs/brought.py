@@ -17,6 +17,7 @@ from i2pemd_lite.runs import moments, store
 from i2pemd_lite.text import duration
 
 NEAR = 1e-3  # is the same set: another processor, which rounds otherwise, draws it with another fingerprint
+FEW = 3000  # weights: smaller kernels stay as they are, as to round those of the first layer cost a point of an organ
 AXES, VARIANCE = 64, 0.999  # features with more axes are kept along those that hold so much of their variance
 
 
@@ -72,9 +73,9 @@ def bring(task, name, data, folder, wanted):
         files.write_json(Path(folder) / each / "settings.json", said)
         store.write_checkpoint(Path(folder) / each, unrounded(tensors), about)
     abouts, _, (said, *_) = zip(*found.values(), strict=True)
-    took, where = duration(max(about["seconds"] for about in abouts)), said["profile"]["device"]
+    took, where = duration(max(about["seconds"] for about in abouts)), said["profile"].get("device")
     print(f"These {len(found)} runs come with the course. Version {__version__} trained each of them in up to {took}, "
-          f"on {where} with threads: {said['threads']}. To train them yourself, write None instead of \"{name}\", and "
+          f"on {where} with threads: {said.get('threads')}. To train them yourself, write None instead of \"{name}\", and "
           "run the lesson from its first cell.")  # fmt: skip
     return True
 
@@ -124,22 +125,15 @@ def ship(run, name, *keep):
 
 
 def rounded(tensors):
-    """Kernels, which have more than two axes, as whole numbers up to 127, with a unit for each of their first axis."""
-    kernels = {name: w for name, w in tensors.items() if w.ndim > 2 and name.startswith("learner.")}
+    """Large kernels as whole numbers up to 127, with a unit for each of their first axis."""
+    kernels = {name: w for name, w in tensors.items() if w.ndim > 2 and w.numel() > FEW and name.startswith("learner.")}
     units = {name: w.abs().flatten(1).amax(1).clamp(min=1e-30) / 127 for name, w in kernels.items()}
     found = {name: (w / _along(units[name], w)).round().to(torch.int8) for name, w in kernels.items()}
     return tensors | found | {f"{name} unit": unit for name, unit in units.items()}
 
 
 def unrounded(tensors):
-    """What `rounded` gave, in float32.
-
-    Example
-    -------
-    >>> w = {"learner.w": torch.tensor([[[1.0, -0.5]], [[0.0, 20.0]]])}
-    >>> unrounded(rounded(w))["learner.w"].flatten()
-    tensor([ 1.0000, -0.5039,  0.0000, 20.0000])
-    """
+    """What `rounded` gave, in float32."""
     units = {name.removesuffix(" unit"): unit for name, unit in tensors.items() if name.endswith(" unit")}
     return {name: x * _along(units[name], x) if name in units else x for name, x in tensors.items()
             if not name.endswith(" unit")}  # fmt: skip

@@ -20,8 +20,8 @@ from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.settings import PRECISIONS
 
 TABLES = ("history.csv", "evaluations.csv")
-DATA = {"folder": str, "name": str, "fingerprint": str}
-ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
+DATA = {"folder": str, "name": str, "fingerprint": str, "sketch?": [float]}
+ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA, "versions?": dict}
 """The form of settings.json, as far as it is read."""
 CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": list}
 CHECKPOINT |= {  # which those of older versions lack
