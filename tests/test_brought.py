@@ -247,6 +247,52 @@ def test_tables_take_them_up_and_train_them_where_none_are_wanted(images, tmp_pa
     assert capsys.readouterr().out == ""
 
 
+# --- made by the lessons themselves -------------------------------------------------------------------------------
+
+CELLS = {
+    "05": """from i2pemd_lite import segmentation
+from i2pemd_lite.panels import segmentation as panels
+SMALL = {"steps": 2, "evaluate_every": 1, "width": 2, "dim": 4, "size": (16, 16), "spacing": (8.0, 24.0, 24.0)}
+ours = segmentation.train("joint_sepbn_i2pemd", FOLDER, folder="runs/ours", **SMALL)
+curves = panels.panel(ours=ours)
+if not curves.bring("lesson05"):
+    next(ours)
+    curves.add("λ 0", ours.fork(weight=0.0))
+    curves.go(run="ours")
+    curves.go(run="λ 0")
+""",
+    "07": """from i2pemd_lite import segmentation
+SMALL = {"steps": 2, "evaluate_every": 1, "width": 2, "dim": 4, "size": (16, 16), "spacing": (8.0, 24.0, 24.0)}
+mine = segmentation.tables(FOLDER, methods=("joint",), folder="runs/mine", brought="lesson07/scans", **SMALL)
+""",
+}
+
+
+def test_a_lesson_makes_its_runs_and_is_held_against_them(tmp_path, abdomen, monkeypatch):
+    monkeypatch.setenv("I2PEMD_PROFILE", "ci")
+    monkeypatch.setattr(brought, "place", lambda name: tmp_path / "data" / name)
+    monkeypatch.setattr(notebooks, "lessons", lambda numbers: [tmp_path / f"{number}.ipynb" for number in numbers])
+
+    def written(number, cell):
+        cells = [notebooks.code("a", cell.replace("FOLDER", repr(str(abdomen)))), notebooks.code("b", "1 / 0")]
+        notebooks.write(tmp_path / f"{number}.ipynb", {"cells": cells})
+
+    said = []
+    for number, cell in CELLS.items():
+        written(number, cell)
+        for check in (False, True):
+            shipped.ship([number], check, say=said.append)
+    runs = "data/runs/lesson05: ours, λ 0", "data/runs/lesson07/scans: joint-laptop-seed0"
+    assert said == [words for words in runs for _ in range(2)]
+    fork = tmp_path / "data" / "lesson05" / "λ 0"
+    about, _ = read_checkpoint(fork)
+    assert (read_about(fork)["settings"]["weight"], about["changes"]) == (1.0, [[2, "weight", 0.0]])
+    for number, cell in CELLS.items():
+        written(number, cell.replace('"steps": 2', '"steps": 3'))
+        with pytest.raises(BadInput, match="expected a run with steps 3, found one with 2"):
+            shipped.ship([number], check=True)
+
+
 # --- those of the course ------------------------------------------------------------------------------------------
 
 

@@ -75,8 +75,8 @@ def bring(task, name, data, folder, wanted):
     abouts, _, (said, *_) = zip(*found.values(), strict=True)
     took, where = duration(max(about["seconds"] for about in abouts)), said["profile"].get("device")
     print(f"These {len(found)} runs come with the course. Version {__version__} trained each of them in up to {took}, "
-          f"on {where} with threads: {said.get('threads')}. To train them yourself, write None instead of \"{name}\", and "
-          "run the lesson from its first cell.")  # fmt: skip
+          f"on {where}, with threads: {said.get('threads')}. To train them yourself, write None instead of \"{name}\", "
+          "and run the lesson from its first cell.")  # fmt: skip
     return True
 
 
@@ -88,7 +88,8 @@ def _read(task, origin, data, wanted):
         raise BadInput(f"{origin}: expected a run of version {__version__}, found one of {by}")
     theirs, trained_on = task.settings_of(origin), said["data"]
     if settings is None and theirs not in wanted.values():
-        raise BadInput(f"{origin}: expected a fork of {', '.join(wanted)}, found a run that began with other settings")
+        others = ", ".join(each for each in wanted if wanted[each])
+        raise BadInput(f"{origin}: expected a fork of one of {others}, found a run that began with other settings")
     for setting, value in vars(settings or theirs).items():
         if (own := getattr(theirs, setting)) != value:
             raise BadInput(f"{origin}: expected a run with {setting} {value}, found one with {own}")

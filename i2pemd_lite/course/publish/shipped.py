@@ -27,7 +27,7 @@ def ship(numbers=(), check=False, say=print):
                 found = NAME.search(source)
                 exec(compile(source if check or not found else source.replace(found[0], "None"), path, "exec"), space)
                 if found and not check:
-                    for run in _runs(space, source, Path(folder) / "runs"):
+                    for run in _runs(space, source, Path(folder) / "forked"):
                         brought.ship(run, found[1], *KEPT[found[2]])
                 if found:
                     say(f"data/runs/{found[1]}: {', '.join(brought.names(found[1]))}")
@@ -35,7 +35,7 @@ def ship(numbers=(), check=False, say=print):
 
 def _runs(space, source, folder):
     """The runs that a cell trained, each in a folder of its name: those of its tables, or of the panel `curves`."""
-    if made := re.match(r"(\w+) = \w+\.tables\(", source):
+    if made := re.search(r"^(\w+) = \w+\.tables\(", source, re.M):
         tables = space[made[1]]
         yield from (tables.TASK.resume(result.folder) for result in tables.results)
     else:
