@@ -269,7 +269,6 @@ mine = segmentation.tables(FOLDER, methods=("joint",), folder="runs/mine", broug
 
 
 def test_a_lesson_makes_its_runs_and_is_held_against_them(tmp_path, abdomen, monkeypatch):
-    monkeypatch.setenv("I2PEMD_PROFILE", "ci")
     monkeypatch.setattr(brought, "place", lambda name: tmp_path / "data" / name)
     monkeypatch.setattr(notebooks, "lessons", lambda numbers: [tmp_path / f"{number}.ipynb" for number in numbers])
 
