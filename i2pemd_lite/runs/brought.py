@@ -14,7 +14,6 @@ import torch
 from i2pemd_lite import __version__, files
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
-from i2pemd_lite.text import duration
 
 NEAR = 1e-3  # is the same set: another processor, which rounds otherwise, draws it with another fingerprint
 FEW = 3000  # weights: smaller kernels stay as they are, as to round those of the first layer cost a point of an organ
@@ -72,11 +71,9 @@ def bring(task, name, data, folder, wanted):
         shutil.copytree(place(name) / each, Path(folder) / each, dirs_exist_ok=True)
         files.write_json(Path(folder) / each / "settings.json", said)
         store.write_checkpoint(Path(folder) / each, unrounded(tensors), about)
-    abouts, _, (said, *_) = zip(*found.values(), strict=True)
-    took, where = duration(max(about["seconds"] for about in abouts)), said["profile"].get("device")
-    print(f"These {len(found)} runs come with the course. Version {__version__} trained each of them in up to {took}, "
-          f"on {where}, with threads: {said.get('threads')}. To train them yourself, write None instead of \"{name}\", "
-          "and run the lesson from its first cell.")  # fmt: skip
+    made = f"version {__version__} trained them on {said['profile'].get('device')}, with threads: {said.get('threads')}"
+    print(f"These {len(found)} runs come with the course: {made}. To train them yourself, write None instead of "
+          f'"{name}", and run the lesson from its first cell, which says how long that takes.')  # fmt: skip
     return True
 
 
