@@ -21,11 +21,21 @@ from i2pemd_lite.runs.store import read_about, read_checkpoint
 
 PLAN = {"steps": 4, "evaluate_every": 2}
 IMAGES = {"methods": ("baseline", "i2pemd"), "thresholds": (), "progress": False, "profile": "ci", **PLAN}
-SHIPPED = sorted(path.parent for path in (root() / "data" / "runs").rglob("settings.json"))
+RUNS = root() / "data" / "runs"
+SHIPPED = sorted(path.parent for path in RUNS.rglob("settings.json"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shelf(tmp_path_factory):
+    """A folder in place of data/runs."""
+    folder = tmp_path_factory.mktemp("shelf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(brought, "place", lambda name: folder / name)
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory, abdomen):
+def course(tmp_path_factory, abdomen, shelf):
     """Two runs of scans with a fork of one, trained here and shipped under the name "lesson"."""
     folder = tmp_path_factory.mktemp("course")
     data = segmentation.TASK.prepared(abdomen, segmentation.TASK.settings_for("joint", "ci"))
@@ -40,13 +50,11 @@ def course(tmp_path_factory, abdomen):
         for _ in itertools.islice(run, 2):
             pass
     runs["λ 0"] = runs["ours"].fork(folder / "trained" / "λ 0", weight=0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(brought, "place", lambda name: folder / "shipped" / name)
-        for run in runs.values():
-            brought.ship(run.finish(progress=False), "lesson", "weights", "moments")
-        places = (f"place-{n}" for n in itertools.count())
-        yield SimpleNamespace(runs=runs, data=data, shipped=folder / "shipped" / "lesson",
-                              begun=lambda **settings: begun(next(places), **settings))  # fmt: skip
+    for run in runs.values():
+        brought.ship(run.finish(progress=False), "lesson", "weights", "moments")
+    places = (f"place-{n}" for n in itertools.count())
+    return SimpleNamespace(runs=runs, data=data, shipped=shelf / "lesson",
+                           begun=lambda **settings: begun(next(places), **settings))  # fmt: skip
 
 
 @pytest.fixture
@@ -178,20 +186,18 @@ def test_a_set_that_another_processor_draws_is_the_same(course, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory, skin):
+def images(tmp_path_factory, skin, shelf):
     """Runs of images, shipped without weights: as those of lesson 06, and as those of the tables of lesson 07."""
     folder = tmp_path_factory.mktemp("images")
     data = classification.TASK.prepared(skin, classification.TASK.settings_for("baseline", "ci"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(brought, "place", lambda name: folder / "shipped" / name)
-        tables = classification.tables(data, folder=folder / "tables", **IMAGES)
-        trained = {result.settings.method: classification.resume(result.folder, data) for result in tables.results}
-        for run in trained.values():
-            brought.ship(run, "lesson07", "reports")
-            run.folder.rename(run.folder.with_name(run.settings.method))
-            run.folder = run.folder.with_name(run.settings.method)
-            brought.ship(run, "lesson06", "answers", "moments")
-        yield SimpleNamespace(data=data, trained=trained, tables=tables, folder=folder)
+    tables = classification.tables(data, folder=folder, **IMAGES)
+    trained = {result.settings.method: classification.resume(result.folder, data) for result in tables.results}
+    for run in trained.values():
+        brought.ship(run, "lesson07", "reports")
+        run.folder.rename(run.folder.with_name(run.settings.method))
+        run.folder = run.folder.with_name(run.settings.method)
+        brought.ship(run, "lesson06", "answers", "moments")
+    return SimpleNamespace(data=data, trained=trained, tables=tables)
 
 
 @pytest.fixture
@@ -296,12 +302,13 @@ def test_a_lesson_makes_its_runs_and_is_held_against_them(tmp_path, abdomen, mon
 
 
 @pytest.mark.parametrize("place", SHIPPED, ids=lambda path: "/".join(path.parts[-2:]))
-def test_a_run_of_the_course_is_whole_small_and_of_this_version(place):
+def test_a_run_of_the_course_is_whole_small_and_of_this_version(place, monkeypatch):
+    monkeypatch.setattr(brought, "place", RUNS.joinpath)
     about = read_about(place)
     task = {"segmentation": segmentation, "classification": classification}[about["task"]].TASK
     sketch = SimpleNamespace(sketch=about["data"]["sketch"], folder="", fingerprint="")
-    _, tensors, _ = brought._read(task, place, sketch, {place.name: task.settings_of(place)})
-    settings = task.settings_of(place)
+    settings, name = task.settings_of(place), place.parent.relative_to(RUNS).as_posix()
+    _, tensors, _ = brought._read(task, name, place.name, sketch, {place.name: settings})
     assert settings.profile == "laptop" and about["data"]["name"] == "synthetic"
     plain = task.settings_for(settings.method, "laptop", settings.seed)
     assert settings.learning_rate == plain.learning_rate and settings.schedule == plain.schedule
@@ -322,6 +329,6 @@ def test_each_run_of_the_course_is_asked_for_by_its_lesson():
         found = dict(shipped.NAME.findall("\n".join(code)))
         assert {*found.values()} <= {path.name[:2]}
         asked |= found
-    folders = {path.parent.relative_to(root() / "data" / "runs").as_posix() for path in SHIPPED}
+    folders = {path.parent.relative_to(RUNS).as_posix() for path in SHIPPED}
     assert folders == asked.keys() and set(asked.values()) <= set(shipped.KEPT)
-    assert sum(file.stat().st_size for file in (root() / "data" / "runs").rglob("*.*")) < 5.5 * 2**20
+    assert sum(file.stat().st_size for file in RUNS.rglob("*.*")) < 5.5 * 2**20

@@ -59,7 +59,7 @@ def bring(task, name, data, folder, wanted):
     name : of their folder in data/runs; None: there are none;  data : what is prepared here
     """
     try:
-        found = name and {each: _read(task, place(name) / each, data, wanted) for each in wanted}
+        found = name and {each: _read(task, name, each, data, wanted) for each in wanted}
     except BadInput as why:
         if _required:
             raise
@@ -77,27 +77,28 @@ def bring(task, name, data, folder, wanted):
     return True
 
 
-def _read(task, origin, data, wanted):
+def _read(task, name, each, data, wanted):
     """(what the checkpoint of a run says, its tensors, what its settings.json is to say); `BadInput` where it is of no
     use here."""
-    said, settings = store.read_about(origin), wanted[origin.name]
+    origin, here = place(name) / each, f"data/runs/{name}/{each}"
+    said, settings = store.read_about(origin), wanted[each]
     if (by := said.get("versions", {}).get("i2pemd_lite")) != __version__:
-        raise BadInput(f"{origin}: expected a run of version {__version__}, found one of {by}")
+        raise BadInput(f"{here}: expected a run of version {__version__}, found one of {by}")
     theirs, trained_on = task.settings_of(origin), said["data"]
     if settings is None and theirs not in wanted.values():
-        others = ", ".join(each for each in wanted if wanted[each])
-        raise BadInput(f"{origin}: expected a fork of one of {others}, found a run that began with other settings")
+        others = ", ".join(other for other in wanted if wanted[other])
+        raise BadInput(f"{here}: expected a fork of one of {others}, found a run that began with other settings")
     for setting, value in vars(settings or theirs).items():
         if (own := getattr(theirs, setting)) != value:
-            raise BadInput(f"{origin}: expected a run with {setting} {value}, found one with {own}")
+            raise BadInput(f"{here}: expected a run with {setting} {value}, found one with {own}")
     sketch = trained_on.get("sketch", [])
     if len(sketch) != len(data.sketch) or not np.allclose(sketch, data.sketch, NEAR, NEAR):
-        raise BadInput(f"{origin}: expected a run on the data that are here, found one on others")
+        raise BadInput(f"{here}: expected a run on the data that are here, found one on others")
     about, tensors = store.read_checkpoint(origin)
     store.read_tables(origin, about["number"], about["tables"])
     moments.read(origin, about["number"])
-    here = str(Path((getattr(data, "dataset", None) or data).folder).resolve())
-    return about, tensors, said | {"data": trained_on | {"folder": here, "fingerprint": data.fingerprint}}
+    folder = str(Path((getattr(data, "dataset", None) or data).folder).resolve())
+    return about, tensors, said | {"data": trained_on | {"folder": folder, "fingerprint": data.fingerprint}}
 
 
 def ship(run, name, *keep):
