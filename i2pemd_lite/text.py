@@ -3,11 +3,13 @@
 import ast
 import codecs
 import contextlib
+import contextvars
 import errno
 import functools
 import inspect
 import os
 import sys
+import threading
 import time
 import unicodedata
 from html import escape
@@ -124,7 +126,7 @@ def about(function):
     return said.splitlines()[0]
 
 
-PERIOD = 0.4  # seconds between two looks of a bar
+PERIOD, LONG = 0.4, 2.0  # seconds between two looks of a bar, while things are done and while one takes long
 BAR = (  # no <progress>, which is light on a dark page
     '<div class="i2pemd-bar" style="line-height:1.6"><span role="progressbar" aria-label="{doing}" '
     'aria-valuenow="{done}" aria-valuemax="{total}" style="display:inline-block;width:12em;height:.5em;'
@@ -165,27 +167,38 @@ def _line(things, doing, unit, total, done, stop, words):
     """A `bar` in a notebook: an output of the cell that is written anew, in the colours of the page."""
     from IPython.display import display
 
-    began, first, more = time.monotonic(), done, ""
+    began, first, more, over = time.monotonic(), done, "", threading.Event()
 
-    def shown(end=False):
+    def shown(end=False, alone=0.0):
         took = time.monotonic() - began
-        left = took / (done - first) * (total - done) if done > first else None
+        left = (since - began) / (done - first) * (total - done) if done > first else None
         time_said = f"{duration(took)} in all" if end else "" if left is None else f"{duration(left)} left"
-        said = ", ".join(filter(None, (f"{doing}: {unit} {done} of {total}", more, time_said)))
+        long = f"the next {unit} has taken {duration(alone)} so far" if alone else ""
+        said = ", ".join(filter(None, (f"{doing}: {unit} {done} of {total}", more, time_said, long)))
         said += f". To {stop} it, press ■ above." * (not end)
         html = BAR.format(doing=escape(doing), words=escape(said), done=done, total=total, part=100 * done / total)
         return {"text/plain": said, "text/html": html}
 
-    handle, told = display(shown(), raw=True, display_id=True), began
+    handle, told, since = display(shown(), raw=True, display_id=True), began, began
+
+    def watch():
+        while not over.wait(LONG):
+            if (alone := time.monotonic() - since) > LONG:
+                handle.update(shown(alone=alone), raw=True)
+
+    watcher = threading.Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
+    watcher.start()
     try:
         for thing in things:
             yield thing
-            done += 1
-            if time.monotonic() - told > PERIOD:
+            done, since = done + 1, time.monotonic()
+            if since - told > PERIOD:
                 more = words(thing) if words else ""
                 handle.update(shown(), raw=True)
                 told = time.monotonic()
     finally:
+        over.set()
+        watcher.join()
         handle.update(shown(end=True), raw=True)
 
 

@@ -76,9 +76,8 @@ def _plain(out):
 
 def plant(sources, folder, name="planted"):
     """A notebook of these cells, in a folder."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells = [notebooks.code(f"{name}-{n:02d}", source) for n, source in enumerate(sources)]
-    notebooks.write(folder / f"{name}.ipynb", {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    notebooks.write(folder / f"{name}.ipynb", notebook_of(cells))
     return folder / f"{name}.ipynb"
 
 

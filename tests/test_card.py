@@ -98,6 +98,15 @@ def test_marks_have_the_names_within_which_they_were_said():
     assert float(flow.stroke_dasharray.split()[0]) == 0
 
 
+def test_each_mark_is_a_line_whatever_it_says():
+    card, here = plane()
+    with here.link("a\nb"):
+        here.text(1, 1, "two\nlines")
+    here.matrix([[1.0]], ["r\ns"], ["c\nd"], 1, 9)
+    head, *lines, end = card.svg("words\nof two lines").split("\n")
+    assert lines == [*card.marks().values()] and "</style>" in head and end == "</svg>"
+
+
 def test_an_image_comes_back_from_its_address():
     card, here = plane()
     colours = np.random.default_rng(0).integers(0, 256, (3, 4, 3))

@@ -453,6 +453,20 @@ def test_tables_that_are_stopped_say_where_and_go_on(data, tables, tmp_path, mon
         assert result.figures == same.figures
 
 
+def test_an_interrupt_that_meets_the_bar_of_tables_says_where_they_are_paused(data, tmp_path, monkeypatch):
+    def bar(steps, *_):
+        for number, run in enumerate(steps, 1):
+            yield run
+            if number == 5:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("i2pemd_lite.tables.results.bar", bar)
+    rare = TINY | {"checkpoint_every": 9}
+    with pytest.raises(Paused, match="fixmatch, seed 0: paused at step 2 of 3. Run this cell again"):
+        classification.tables(data, "ci", (0,), ("baseline", "fixmatch"), folder=tmp_path, **rare)
+    assert classification.resume(tmp_path / "fixmatch-ci-seed0", data).number == 2
+
+
 def test_tables_have_one_bar_for_all_steps_that_are_left(data, tmp_path, capsys):
     run = classification.train("baseline", data, "ci", 0, tmp_path / "baseline-ci-seed0", **TINY)
     next(run), next(run), run.save()

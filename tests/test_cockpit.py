@@ -17,7 +17,7 @@ from controls import ends, on_page, unseen
 
 from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput, run_lock
-from i2pemd_lite.panels import cockpit
+from i2pemd_lite.panels import cockpit, workbench
 from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.runs.worker import Worker
 from i2pemd_lite.tables import statistics
@@ -264,7 +264,7 @@ def test_a_run_that_is_damaged_after_it_was_found_is_told(runs):
 @pytest.mark.parametrize(("name", "expected"), [
     ("skin", "skin 3"), ("../away", "away"), ("..", {"Start": "i2pemd", "Fork": "skin 3"}), ("x" * 300, "x" * 60),
     ("λ 0/1?", "λ 0-1"), ("", {"Start": "i2pemd", "Fork": "skin 3"}), ("a file", "a file 2"),
-    ("Skin", "Skin 3"),
+    ("Skin", "Skin 3"), ("NUL", "NUL-"), ("com1.x", "com1-.x"), ("console", "console"),
 ])  # fmt: skip
 def test_no_name_is_refused(runs, skin, button, name, expected):
     (runs / "a file").touch()
@@ -531,6 +531,14 @@ def test_the_copied_command_trains_the_run_again(runs, task, monkeypatch):
     assert again.began == whole.began and again.history[:4] == whole.history and again.number == 6
 
 
+@pytest.mark.parametrize(("system", "quoted"), [("posix", "'{}'"), ("nt", '"{}"')])
+def test_the_copied_command_is_quoted_as_its_shell_reads_it(runs, monkeypatch, system, quoted):
+    track = cockpit.Track("skin", runs / "skin", "").read()
+    track.data["folder"] = "my own data"
+    monkeypatch.setattr(workbench.os, "name", system)
+    assert f" --data {quoted.format('my own data')} --out" in workbench.command(track, "new")
+
+
 def test_the_copied_python_trains_a_run_again_that_was_steered_and_forked(runs):
     board = cockpit.cockpit(runs, "classification")
     assert board.controls["top"].max == board.chosen.settings["unlabelled"]
@@ -543,7 +551,7 @@ def test_the_copied_python_trains_a_run_again_that_was_steered_and_forked(runs):
     board.controls["momentum"].value = 0.25
     press(board, "Resume")
     until(board, lambda: board.chosen.state == "done")
-    assert "step 5: λ .5; step 6: α .25" in copied(board, "Copy as command").split("  # ")[1]
+    assert "step 5: λ .5; step 6: α .25" in copied(board, "Copy as command").split("\n# ")[1]
     exec(copied(board, "Copy as Python"), {})
     again, whole = (cockpit.Track(name, runs / name, "").read() for name in ("skin 3 2", "skin 3"))
     assert again.history == whole.history and again.changes == whole.changes

@@ -115,6 +115,14 @@ def test_a_student_copy_does_not_speak_of_solutions_that_it_lacks(path):
     assert "between two marks" not in text and "of this copy" not in text
 
 
+@each(LESSONS)
+def test_every_copy_says_once_where_its_lesson_is_in_the_course(path):
+    copy = notebooks.spoken(copies.instructor(notebooks.read(path), path.name), path.name)
+    (line,) = re.findall("^You are here: .*", copy["cells"][0]["source"], re.M)
+    others = [f"[{each.name[:2]}]({each.name})" for each in LESSONS if each != path]
+    assert sorted(line.removeprefix("You are here: ").split(" · ")) == sorted([*others, f"**{path.name[:2]}**"])
+
+
 def test_copies_bring_the_files_that_they_link_to(tmp_path):
     made = copies.release(tmp_path, copies=("student", "instructor", "source"), folder=planted(tmp_path / "notebooks"))
     assert len(made) == 6
@@ -297,7 +305,7 @@ def test_notes_follow_the_lesson_and_fit_its_time(file):
 def test_an_instructor_copy_has_all_of_the_master_and_tells_of_every_exercise(path):
     notebook = notebooks.read(path)
     cells = copies.instructor(notebook, path.name)["cells"]
-    assert [cell for cell in cells if "teacher" not in cell["id"]] == notebooks.spoken(notebook)["cells"]
+    assert [cell for cell in cells if "teacher" not in cell["id"]] == notebooks.spoken(notebook, path.name)["cells"]
     after = {before["id"]: cell["source"] for before, cell in zip(cells, cells[1:], strict=False)}
     for cell in notebook["cells"]:
         if task := notebooks.task(cell):

@@ -445,8 +445,9 @@ def test_only_the_button_shows_a_hint_and_after_the_last_a_sentence(shown):
 
 
 def test_nobody_sees_what_a_program_runs_or_a_strict_run(monkeypatch):
-    kernel = SimpleNamespace(_allow_stdin=True)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=kernel)))
+    asked = {"content": {"allow_stdin": True}}
+    shell = SimpleNamespace(get_parent=lambda: asked)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     for name, value in (("PROFILE", "laptop"), ("STRICT", "0"), ("HEADLESS", "0")):
         monkeypatch.setenv(f"I2PEMD_{name}", value)
     assert progress.seen()
@@ -454,7 +455,7 @@ def test_nobody_sees_what_a_program_runs_or_a_strict_run(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setenv(f"I2PEMD_{name}", "1")
             assert not progress.seen()
-    kernel._allow_stdin = False  # as nbclient has it, and so nbmake and nbgrader
+    asked["content"]["allow_stdin"] = False  # as nbclient has it, and so nbmake and nbgrader
     assert not progress.seen()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     assert not progress.seen()

@@ -24,13 +24,6 @@ def test_equations_in_a_row_are_written_as_a_range():
     assert outline._ranges([1, 2, 6, 7, 8, 20]) == "1–2, 6–8, 20"
 
 
-def test_every_lesson_says_where_it_is_in_the_course():
-    for lesson in lessons():
-        trail = outline.trail(lesson.number)
-        assert f"\n\n{trail}" in lesson.cells[0]["source"], f"{lesson.path.name}: expected {trail}"
-        assert trail.count("](") == len(lessons()) - 1 and f"**{lesson.number}**" in trail
-
-
 def test_lesson_00_shows_it():
     assert any(cell["source"] == "outline()" for cell in lessons()[0].cells)
 

@@ -125,6 +125,11 @@ def test_a_slide_has_one_sentence_and_the_paragraphs_are_notes(made):
     assert notes.count("<p>") == 13 and notes.startswith("<p>First things first. Then more")
 
 
+def test_the_teachers_notes_of_a_heading_are_a_list_below_their_minutes(made):
+    [(*_, notes)] = deck_of(made, notebooks.markdown("a-01", "## Before you start"))
+    assert notes.startswith("<p><strong>1 min.</strong></p>\n<ul>\n<li>Four classes")
+
+
 LONG = "This is a sentence that says enough to be on a slide"
 
 
@@ -293,10 +298,11 @@ def test_a_panel_on_a_page_has_what_it_shows_for_each_position_of_its_controls(m
     for place in ("0", "24"):
         panel.set(right={"0": -ground.REACH, "24": ground.REACH}[place])
         changed, order, below, _ = told["frames"][f"{right}:{place}"]
-        picture = told["head"] + "".join(changed.get(key, told["marks"].get(key)) for key in order or told["marks"])
+        marks = [changed.get(key, told["marks"].get(key)) for key in order or told["marks"]]
+        picture = "\n".join([told["head"], *marks, "</svg>"])
         drawn = panel.image.value
         assert panel.words in below
-        assert picture[picture.index("<style>") :] + "</svg>" == drawn[drawn.index("<style>") :]
+        assert picture[picture.index("<style>") :] == drawn[drawn.index("<style>") :]
 
 
 def test_a_state_that_a_panel_refuses_is_none_of_its_page(monkeypatch):

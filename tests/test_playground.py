@@ -262,6 +262,13 @@ def test_regions_are_where_a_class_has_the_largest_logit(classes):
     assert (within.sum(1) == 1).all()
 
 
+def test_every_class_has_a_shade_and_its_number_in_its_region():
+    marks = "".join(playground.panel(picture=20, classes=5, alike=0.0)._card.marks().values())
+    regions = re.findall(r'data-k="features polygons \d+"[^>]* fill="([^"]*)"', marks)
+    numbers = re.findall(r'data-k="features text \d+"[^>]*>(\d)<', marks)
+    assert len(regions) == len(set(regions)) == 5 and sorted(numbers) == list("12345")
+
+
 @pytest.fixture(scope="module")
 def board():
     return playground.panel(picture=0)

@@ -214,6 +214,18 @@ def test_every_change_of_a_live_setting_is_kept_with_the_first_step_that_had_it(
         assert other.changes == [*changes, [4, "weight", 0.25]] and run.changes == changes
 
 
+def test_the_settings_of_the_first_step_are_in_the_folder_before_it(tmp_path):
+    run = line(tmp_path)
+    run.save()  # as a cockpit does, before anybody steers
+    run.change(weight=3.0)
+    next(run)
+    killed, resumed = saved(tmp_path), Run.load(Line(run.settings.changed()), tmp_path)  # before the next checkpoint
+    assert killed.number == 0 and killed.began["weight"] == killed.settings["weight"] == 3.0
+    resumed.change(weight=0.5)
+    next(resumed)
+    assert saved(tmp_path).began == resumed.began and resumed.began["weight"] == 0.5 and resumed.changes == []
+
+
 def test_the_best_evaluation_is_kept():
     run = line(scores=(0.1, 0.9, 0.3, 0.2)).finish(False)
     last = weights(run)

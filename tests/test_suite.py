@@ -40,6 +40,7 @@ def test_a_program_is_stopped_when_its_time_is_over(monkeypatch, capsys):
     import run as runner
 
     monkeypatch.setattr(runner, "PYTHON", sys.executable)
-    assert runner.run("-c", "import time; time.sleep(600)", limit=1) == 1
+    waits = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); time.sleep(600)"
+    assert runner.run("-c", waits, limit=1) == 1  # one that is started in the background ignores interrupts
     assert "stopped what had not ended" in capsys.readouterr().out
     assert runner.run("-c", "raise SystemExit(3)", limit=60) == 3

@@ -68,6 +68,16 @@ def test_the_time_left_is_that_of_the_pace_since_the_bar_began(page, monkeypatch
     assert said(page)[-1] == "walking: mile 10 of 10, 3 min 0 s in all"
 
 
+def test_a_thing_that_takes_long_is_told_of_meanwhile(page, monkeypatch):
+    monkeypatch.setattr(text, "LONG", 0.01)
+    for _ in bar("ab", "walking", "mile"):
+        until = time.monotonic() + 10
+        while "the next mile has taken" not in said(page)[-1]:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+    assert said(page)[-1].startswith("walking: mile 2 of 2, ") and said(page)[-1].endswith(" in all")
+
+
 def test_a_page_and_slides_leave_it_out(page):
     list(bar("ab", "spelling", "letter"))
     assert render.output({"data": page[-1]}) == "" != render.output({"data": {"text/html": "<p></p>"}})

@@ -417,21 +417,3 @@ def test_a_run_with_two_evaluations_has_no_correlation(scans):
     del run.evaluations[2:]
     with pytest.raises(BadInput, match="run: expected at least 3 evaluations, found 2; train on"):
         epochs.epochs(run)
-
-
-def test_feature_sizes_show_every_seed_their_mean_and_deviation():
-    panel = epochs.feature_sizes({32: [81.0, 83.0], 8: [78.0, 80.0, 82.0], 16: [79.5]})
-    plane, svg = panel._card.planes["sizes"], panel.image.value
-    assert [text.text for text in marks(svg, "sizes axes text")][:3] == ["8", "16", "32"]
-    (rings, _), (mean,), (whiskers,) = (marks(svg, f"sizes {kind}") for kind in ("points", "line", "segments"))
-    np.testing.assert_allclose(places(mean), plane.at(range(3), [80.0, 79.5, 82.0]), atol=0.06)
-    assert sorted(places(rings)[:, 1]) == pytest.approx(plane.at(0, [83, 82, 81, 80, 79.5, 78])[:, 1], abs=0.06)
-    ends = np.repeat(range(3), 2), [78, 82, 79.5, 79.5, 82 - 2**0.5, 82 + 2**0.5]
-    np.testing.assert_allclose(places(whiskers), plane.at(*ends), atol=0.06)
-    assert "highest at d = 32" in panel.words
-
-
-@pytest.mark.parametrize("docs", [{}, {8: []}, {8: [101.0]}, {8: [float("nan")]}, {8: 80.0}])
-def test_feature_sizes_that_are_none_are_named(docs):
-    with pytest.raises(BadInput, match="docs: expected"):
-        epochs.feature_sizes(docs)

@@ -32,7 +32,7 @@ def test_copies_explain_each_word_once_and_change_nothing_else(path):
 
 
 def test_every_word_is_one_of_a_lesson():
-    met = set().union(*(told(notebooks.spoken(notebooks.read(path))).values() for path in LESSONS))
+    met = set().union(*(told(notebooks.spoken(notebooks.read(path), path.name)).values() for path in LESSONS))
     assert set(WORDS.values()) == met
 
 

@@ -47,6 +47,7 @@ BUTTONS = {  # command -> label, what it does, and in which states of the chosen
     "fork": ("Fork", "Copy the chosen run as it is now; you then train the copy separately",
              (State.SAVED, State.TRAINING, State.PAUSED, State.STOPPED, State.DONE, State.NOTEBOOK)),
 }  # fmt: skip
+RESERVED = re.compile(r"^(con|prn|aux|nul|(?:com|lpt)\d)(?=\.|$)", re.IGNORECASE)  # of which Windows has no folder
 COPIES = ("Copy as command", "Copy as Python", "Save all as CSV")
 
 
@@ -211,8 +212,9 @@ class Cockpit(Panel):
         """The first of these names that a folder can have, without what it cannot, and with a number where it is taken;
         so no name is refused."""
         names = (re.sub(r"[^\w .,+=()-]", "-", name)[:60].strip(" .-") for name in (*wanted, "run"))
-        name, there = next(filter(None, names)), (path for path in self.folder.glob("*") if not _empty(path))
-        taken = {each.casefold() for each in (*self.tracks, *(path.name for path in there))}
+        name = RESERVED.sub(r"\1-", next(filter(None, names)))
+        there = (path.name for path in self.folder.glob("*") if not _empty(path))
+        taken = {each.casefold() for each in (*self.tracks, *there)}
         tries = (name if n == 1 else f"{name} {n}" for n in itertools.count(1))
         return next(each for each in tries if each.casefold() not in taken)
 
@@ -424,9 +426,9 @@ class Cockpit(Panel):
             able = states is None or (track is not None and track.state in states)
             self.buttons[label].disabled = not able or (states is WAITING and track.number >= max(track.total, 1))
 
-    def _typed(self, error):
+    def _typed(self, control, error):
         self._wrong = "" if error is None else str(error)
-        super()._typed(error)
+        super()._typed(control, error)
 
     @property
     def complaint(self):

@@ -1,7 +1,6 @@
-"""A run over its epochs: does the figure that is optimised move with the one that is wanted? And the size of features.
+"""A run over its epochs: does the figure that is optimised move with the one that is wanted?
 
-Table 2 and Figure 6 of the paper: mI2PEMD against mDOC and MMD, evaluated again and again on the held-back cases, and
-DOC for several feature sizes d.
+Table 2 of the paper: mI2PEMD against mDOC and MMD, evaluated again and again on the held-back cases.
 """
 
 from types import SimpleNamespace
@@ -83,52 +82,3 @@ def epochs(run, **start):
     }
     return Panel("epochs", controls, lambda state: compute(run, state), draw, describe, layout=[list(controls)],
                  size=(9.4, 4.0), start=start)  # fmt: skip
-
-
-def draw_sizes(card, docs):
-    """A ring for each seed, their mean as a point, and the deviation as a line; d -> DOC (seeds,) in percent."""
-    x, mean = np.arange(len(docs)), np.array([seeds.mean() for seeds in docs.values()])
-    sd, every = np.array([deviation(seeds) for seeds in docs.values()]), np.concatenate([*docs.values()])
-    plane = card.plane("sizes", [0.09, 0.17, 0.88, 0.68], xlim=(-0.5, len(x) - 0.5), xticks=x, xticklabels=list(docs),
-                       ylim=ends(np.r_[every, mean - sd, mean + sd]), xlabel="feature size d (channels of F)",
-                       title="DOC (%), mean of CT and MR: points are means, lines ± SD, rings the seeds")  # fmt: skip
-    room = 0.03 * np.ptp(np.r_[every, mean - sd, mean + sd])
-    whiskers = np.stack([[x, x], [mean - sd, mean + sd]], -1).swapaxes(0, 1)
-    plane.segments(whiskers, color=style.QUIET, lw=1, cap="square")
-    places = np.repeat(x, [len(seeds) for seeds in docs.values()]) + 0.1
-    plane.points(places, every, marker="o", ms=4, mfc="none", color=style.QUIET)
-    plane.line(x, mean, color=style.BLACK, lw=1.2, marker="o", ms=6)
-    for i in x:
-        plane.text(i, mean[i] + sd[i] + room, f"{mean[i]:.1f}", size=8.5, ha="center", va="bottom", halo=True)
-
-
-def deviation(docs):
-    """The standard deviation over seeds (n − 1 in the denominator); 0 for one seed."""
-    return float(docs.std(ddof=1)) if len(docs) > 1 else 0.0
-
-
-def describe_sizes(docs):
-    """The best feature size, and how far apart the others are."""
-    mean = {d: seeds.mean() for d, seeds in docs.items()}
-    highest, lowest = (f"at d = {d} ({mean[d]:.1f} %)" for d in (max(mean, key=mean.get), min(mean, key=mean.get)))
-    words = f"The mean DOC is highest {highest} and lowest {lowest}. "
-    words += f"The deviation over the seeds of one d is at most {max(map(deviation, docs.values())):.1f} points."
-    return words, {f"d = {d}": f"{mean[d]:.1f} ± {deviation(seeds):.1f} ({len(seeds)})" for d, seeds in docs.items()}
-
-
-def feature_sizes(docs):
-    """DOC by feature size (Figure 6 (a)) from {d: [DOC in percent of each seed]}.
-
-    Example
-    -------
-    >>> feature_sizes({8: [78.0, 80.0], 32: [81.0, 82.0]}).numbers["d = 8"]
-    '79.0 ± 1.4 (2)'
-    """
-    for d, values in docs.items():
-        seeds = np.asarray(values, dtype=float)
-        if seeds.ndim != 1 or not len(seeds) or not ((seeds >= 0) & (seeds <= 100)).all():
-            raise BadInput(f"docs: expected for d = {d} one DOC in percent for each seed, found {values}")
-    if not docs:
-        raise BadInput("docs: expected {d: [DOC of each seed]}, found nothing; train with dim=d first")
-    result = {d: np.asarray(docs[d], dtype=float) for d in sorted(docs)}
-    return Panel("feature size", {}, lambda state: result, draw_sizes, describe_sizes, size=(6.2, 3.4))

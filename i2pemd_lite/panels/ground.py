@@ -126,10 +126,9 @@ def describe(result):
     words = "All prototypes are at the same point. So every distance is 0, every rank is 0, and all of G is 0."
     if G.any():
         least = G[off].min()
-        near = [f"{i + 1} and {j + 1}" for i, j in np.argwhere(np.triu(off & np.isclose(G, least)))]
-        words = f"The mistakes between classes {', '.join(near)} are" if near[1:] else ""
-        words = words or f"The mistake between classes {near[0]} is"
-        words += f" the cheapest, at {style.number(least)}; the most expensive one costs {style.number(G.max())}."
+        near = [f"classes {i + 1} and {j + 1}" for i, j in np.argwhere(np.triu(off & np.isclose(G, least)))]
+        words = f"It is cheapest to confuse {', or '.join(near)}: that costs {style.number(least)}."
+        words += f" The most expensive mistake costs {style.number(G.max())}."
         words += " Equal distances in a row of g share the lower rank, so the mean of G is lower." * bool(ties)
     if result.entry:
         i, j = result.entry

@@ -23,7 +23,7 @@ from i2pemd_lite.prototypes import PrototypeBank
 
 PICTURES, EACH, HIDDEN = 40, 3, 16  # pictures of a training, its steps between two, hidden units
 TRAIN, TEST, DRAWN = 12, 100, slice(None, None, 10)  # points of a class and modality, and those that are drawn
-FILLS = (style.SHADE, style.PAPER, style.BAND)  # of regions, one after the other
+TINTS = {style.GREEN: 18, style.VIOLET: 24, style.GOLD: 20, style.STEEL: 34, style.RED: 13}  # of regions, in percent
 START = {"picture": PICTURES, "weight": 1, "norm": "joint", "shift": 1.0, "alike": 0.5, "ground": "learned",
          "alpha": 0.8, "rate": 0.05, "classes": 4, "noise": 0.6, "seed": 0}  # fmt: skip
 TWIN = {"weight": 0, "ground": "none"}
@@ -197,8 +197,11 @@ def _plane(card, name, left, title, looks):
     power = 2.0 ** np.floor(np.log2(1.02 * reach))
     size = next(size for size in (power, 1.5 * power, 2 * power) if size >= 1.02 * reach)  # which seldom changes
     plane = card.plane(name, [left, 0.42, 0.245, 0.48], "framed", xlim=(-size, size), ylim=(-size, size), title=title)
-    for k in range(len(look.ground)):
-        plane.polygons([region(look, k, size)], fc=FILLS[k % len(FILLS)], ec=style.LINE, lw=0.8)
+    for k, (ink, percent) in zip(range(len(look.ground)), TINTS.items(), strict=False):
+        corners, fill = region(look, k, size), f"color-mix(in oklab,{ink} {percent}%,{style.PAPER})"
+        plane.polygons([corners], fc=fill, ec=style.LINE, lw=0.8)
+        if len(corners):
+            plane.text(*corners.mean(0), k + 1, 11, style.INK, "bold", "center", "center")
     plane.points(*look.features[:half].T, ms=4.5, alpha=0.8, **style.SOURCE)
     plane.points(*look.features[half:].T, ms=5, alpha=0.8, **style.TARGET | {"mew": 1.4})
     plane.points(*look.features[look.wrong].T, marker="o", ms=9, mfc="none", mec=style.RED)
@@ -226,7 +229,7 @@ def draw(card, result):
     _plane(card, "twin", 0.53, "Its twin: the same, with λ = 0", twin)
     matrix = card.plane("G", [0.825, 0.50, 0.165, 0.32], "blank", title="G: costs of mistakes", ink=style.GROUND)
     matrix.matrix(mine[-1].ground, *[style.names("c", K)] * 2, size=8.5)
-    key = "◯ red: a wrong decision\n◆ prototype and its track\nshades: regions of the classes"
+    key = "◯ red: a wrong decision\n◆ prototype and its track\nshades: where each class wins"
     card.paper.text(0.795, 0.395, key, size=8.5, color=style.QUIET)
 
     step = EACH * np.arange(len(mine))
@@ -292,6 +295,10 @@ class Playground(Panel):
         film = change["owner"] is self.controls["picture"]
         super()._changed(change) if film or self._quiet else self._anew({})
 
+    def moved(self, name, value):
+        """Another training is shown from its beginning."""
+        return super().moved(name, value) | ({} if name == "picture" else {"picture": 0})
+
     def _choose(self, change):
         if change["new"] not in (OWN, called(self.state)):
             self._anew(START | NAMED[change["new"]])
@@ -308,7 +315,7 @@ class Playground(Panel):
             self.line.add_class("i2pemd-wrong")
             return self._report(error)
         self.line.remove_class("i2pemd-wrong")
-        self._typed(None)
+        self._say("")
         if state != self.state:
             self.set(**state)
 

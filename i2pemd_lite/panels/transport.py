@@ -78,7 +78,7 @@ def compute(state, m, n):
     pot_gap  is |ours − ot.emd2|, NaN where the masses differ, which ot.emd2 does not take
     whole    is scipy's cost with the total flow as a constraint: ours, but for Eq. 1 as printed
     bound    is the dual bound of the prices u and v: no plan that carries all it can costs less
-    careless is the cost of "everybody to everybody", xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
+    careless is the cost of the careless plan, xᵢⱼ = pᵢ qⱼ / max(Σp, Σq)
     scaled   says how p and q differ from the masses that the sliders say
     label    is the one bin of q in which all of p fits; then `careless` is the closed form p · G[:, k]
     """
@@ -253,9 +253,9 @@ def describe(result):
     if result.printed:
         numbers["cost with the total flow"] = f"{result.whole:.6f}"
     elif result.label is None:
-        words += " The closed form does not apply, because not all mass is wanted in one bin. The plan “everybody to "
-        words += f"everybody” is allowed, so its cost is an upper bound, {result.careless - t.cost:.4f} above the best."
-        numbers["everybody to everybody"] = f"{result.careless:.6f}"
+        words += " The closed form does not apply, because not all mass is wanted in one bin. The careless plan is "
+        words += f"allowed, so its cost is an upper bound. It costs {result.careless - t.cost:.4f} more than the best."
+        numbers["careless plan"] = f"{result.careless:.6f}"
     else:
         numbers[f"closed form p · g[:, {result.label + 1}]"] = f"{result.careless:.6f}"
         numbers["its gap"] = _gap(abs(result.careless - t.cost))

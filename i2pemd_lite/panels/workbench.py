@@ -4,7 +4,9 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import shlex
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,12 +56,13 @@ def _written(value):
 
 
 def command(track, folder):
-    """The command that trains a run from its first step, as it began, into a folder."""
+    """The command that trains a run from its first step, as it began, into a folder, for a shell of this system."""
     s, settings = _began(track)
     words = [*"python -m i2pemd_lite train".split(), track.task, s["method"], "--profile", s["profile"]]
     words += ["--seed", str(s["seed"]), *(w for name, value in settings.items() for w in ("--set", f"{name}={value}"))]
-    later = f"  # then, in Python or the cockpit: {'; '.join(log(track))}" * bool(track.changes)
-    return f"{shlex.join([*words, '--data', track.data['folder'], '--out', str(folder)])}{later}"
+    joined = subprocess.list2cmdline if os.name == "nt" else shlex.join
+    later = f"\n# then, in Python or the cockpit: {'; '.join(log(track))}" * bool(track.changes)
+    return f"{joined([*words, '--data', track.data['folder'], '--out', str(folder)])}{later}"
 
 
 def python(track, folder):

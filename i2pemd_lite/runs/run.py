@@ -110,7 +110,7 @@ class Run:
     number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
         and one at each evaluation, where the learner has a `probe`;
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
-    began : the settings of the first step, as a dict, also those of a fork; None before it
+    began : the settings of the first step, as a dict, also those of a fork; before that step those that were last saved
     brought : whether it came with the course (brought.py): it can be looked at and evaluated, and cannot go on
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
@@ -171,9 +171,7 @@ class Run:
             self._expect_own_training()
             if self.number == 0 and not self.moments and distributed.is_main():
                 self._keep_moment()
-            if self.number == 0:
-                self.began = dataclasses.asdict(self.settings)
-            if self._unsaved:
+            if self._unsaved or self.number == 0 and self.began != dataclasses.asdict(self.settings):
                 self.save()
             self.settings.check()
             step = self._step()
@@ -281,12 +279,10 @@ class Run:
         the run has this name; None: that of its method."""
         try:
             yield
-        except (KeyboardInterrupt, GeneratorExit) as stop:  # that which ends a generator met whoever asked it for more
+        except KeyboardInterrupt:
             if not self._whole:
                 raise
             self.save()
-            if isinstance(stop, GeneratorExit):
-                raise
             raise Paused(name or self.settings.method, self.number, len(self)) from None
 
     def change(self, **values):
@@ -358,6 +354,8 @@ class Run:
         """
         self._expect_whole()
         self.fetch()
+        if self.number == 0:
+            self.began = dataclasses.asdict(self.settings)
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None and not self.brought:  # nothing in it is new
             self._disk.write(self)

@@ -112,8 +112,9 @@ class Writer:
             for step, path in there.items():  # after the last checkpoint, or of a run that was here before
                 if step not in own:
                     path.unlink()
-        if self.marks[0] is None:
+        if self.marks[0] is None or run.number == 0:  # which may be steered before its first step
             files.write_json(folder / "settings.json", _description(run))
+        if self.marks[0] is None:
             for name in ("report.json", "scores.csv"):  # of a run that was here before
                 (folder / name).unlink(missing_ok=True)
         for moment in run.moments:
@@ -216,7 +217,7 @@ def _description(run):
     """What settings.json says: the task, all settings, versions, the data's fingerprint and the commit."""
     return {
         "task": run.task,
-        "settings": run.began or dataclasses.asdict(run.settings),
+        "settings": run.began,
         "profile": dataclasses.asdict(run.profile),
         "data": run.learner.source(),
         "versions": {"i2pemd_lite": i2pemd_lite.__version__, "torch": torch.__version__, "numpy": np.__version__},

@@ -197,8 +197,11 @@ class Tables:
         steps, total = cls._training(wanted, data, results), sum(chosen.steps for chosen in wanted.values())
         about = f"training {len(wanted)} runs"
         with contextlib.closing(steps):  # whatever stops it: the run that trains is let go of
-            for _ in bar(steps, about, "step", total, done, progress, "pause", lambda run: f"now {named(run)}"):
-                pass
+            try:
+                for _ in bar(steps, about, "step", total, done, progress, "pause", lambda run: f"now {named(run)}"):
+                    pass
+            except KeyboardInterrupt as stop:
+                steps.throw(stop)  # one that the bar met: the run that trains says where it is paused
         return cls(results, main)
 
     @classmethod

@@ -2,8 +2,9 @@
 
 Every round runs each lesson once, in an order that rotates, each in a kernel of its own; the median of the rounds
 counts. `time` is from the first cell's start to the last cell's end, `CPU` that of the kernel and of the processes
-that it started and waited for, on one thread. The data are made and prepared before. A lesson is left out of a later
-round when it would not end within nine minutes of all.
+that it started and waited for, on one thread; `silent` is the longest time in which a running cell showed nothing new.
+The data are made and prepared before. A lesson is left out of a later round when it would not end within nine minutes
+of all.
 
 The text is read aloud by espeak-ng at 150 words a minute where it is installed; otherwise words are counted. Code is
 not read, formulas are, sign by sign.
@@ -42,10 +43,11 @@ def lesson_rows(quick):
         {
             "what": lesson.path.stem,
             "where": "ci",
-            "time": statistics.median(wall for wall, _ in taken[lesson.path]),
+            "time": statistics.median(wall for wall, *_ in taken[lesson.path]),
             "unit": "s",
             "runs": len(taken[lesson.path]),
-            "CPU s": statistics.median(cpu for _, cpu in taken[lesson.path]),
+            "CPU s": statistics.median(cpu for _, cpu, _ in taken[lesson.path]),
+            "silent s": statistics.median(silent for *_, silent in taken[lesson.path]),
             "words": len(prose(lesson.cells).split()),
             "aloud min": spoken(prose(lesson.cells)),
             "reading min": lesson.reading,
@@ -64,7 +66,7 @@ def markdown(rows, machine, command):
 
 
 def _interleaved(paths, rounds, prepare):
-    """{path: [(wall, CPU)]}, each lesson once a round while there is time."""
+    """{path: [(wall, CPU, silent)]}, each lesson once a round while there is time."""
     if prepare:
         from i2pemd_lite.__main__ import main
 
@@ -83,18 +85,29 @@ def _interleaved(paths, rounds, prepare):
 
 
 def run(path, profile="ci"):
-    """Seconds of wall clock and of CPU that a lesson takes in a kernel of its own."""
+    """Seconds of wall clock and of CPU that a lesson takes in a kernel of its own, and of its longest silence."""
     import nbformat
     from nbclient import NotebookClient
+
+    class Heard(NotebookClient):
+        said, silent = 0.0, 0.0
+
+        def process_message(self, msg, cell, cell_index):
+            if self.said and msg["msg_type"] != "execute_input":  # with which a cell begins
+                self.silent = max(self.silent, time.monotonic() - self.said)
+            self.said = time.monotonic()
+            return super().process_message(msg, cell, cell_index)
 
     environment = {"I2PEMD_PROFILE": profile, "I2PEMD_HEADLESS": "1", "OMP_NUM_THREADS": "1"}
     notebook, before = nbformat.read(path, as_version=4), _children()
     with tempfile.TemporaryDirectory() as folder:  # a lesson that keeps its runs beside it would train only once
         here = {"metadata": {"path": folder}}
-        NotebookClient(notebook, timeout=None, resources=here).execute(env=os.environ | environment)
+        client = Heard(notebook, timeout=None, resources=here)
+        client.execute(env=os.environ | environment)
     times = [cell.metadata.execution for cell in notebook.cells if "execution" in cell.metadata]
     first, last = times[0]["iopub.execute_input"], times[-1]["shell.execute_reply"]
-    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds(), _children() - before
+    wall = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+    return wall, _children() - before, client.silent
 
 
 def _children():

@@ -182,6 +182,7 @@ def test_plain_loop_has_the_loss_of_fixmatch():
 @pytest.mark.slow
 def test_lessons_are_timed_and_read_aloud(figures_of):
     rows, _ = figures_of("lessons")
+    assert all(0 < row["silent s"] < row["time"] for row in rows.values())
     (row,) = rows.values()
     assert positive(row) and row["CPU s"] > 0 and row["runs"] == 1
     assert 500 < row["words"] < 3000 and 0.5 < row["aloud min"] / (row["words"] / lessons.PACE) < 2

@@ -107,13 +107,6 @@ def markdown():
     return "\n".join([report.markdown(HEADER, rows("[{title}]({file})")), "", *_plans(), *words])
 
 
-def trail(number):
-    """Where a lesson is in the course, as Markdown with links to the others; its first cell holds it."""
-    places = (f"**{each.number}**" if each.number == number else f"[{each.number}]({each.path.name})"
-              for each in lessons())  # fmt: skip
-    return f"You are here: {' · '.join(places)}"
-
-
 def outline():
     """The outline in a notebook: a table with links, and the sessions of a course."""
     return _Outline()

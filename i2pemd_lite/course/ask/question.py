@@ -51,7 +51,8 @@ class Question(widgets.VBox):
         self.options, self.inputs, self._answer = options, inputs, answer if callable(answer) else lambda: answer
         levels = [(f"{100 * chance:.0f} %", chance)]
         levels += [(f"{p} %", p / 100) for p in range(10, 100, 10) if p / 100 > chance + 0.02] + [("100 %", 1.0)]
-        self.confidence = steps(f"how sure? {levels[0][0]} is {'a guess' if chance else 'no idea'}", levels, chance)
+        lowest = f"{levels[0][0]} if you {'only guess' if chance else 'have no idea'}"
+        self.confidence = steps(f"how sure? ({lowest})", levels, chance)
         self.button = widgets.Button(description="Commit", tooltip="Commit to the answer and see the truth")
         self.button.on_click(lambda _: self.commit())
         self.feedback = widgets.HTML()

@@ -90,7 +90,7 @@ def _fingerprints(out, targets):
 def source(notebook, name="notebook"):
     """The master for nbgrader: every exercise in two cells with metadata, the solutions still in."""
     cells = []
-    for cell in notebooks.spoken(notebook)["cells"]:
+    for cell in notebooks.spoken(notebook, name)["cells"]:
         try:
             task = notebooks.task(cell)
         except BadInput as error:
@@ -137,7 +137,7 @@ def _imports(path):
 def instructor(notebook, name):
     """The instructor copy: the master with `teacher.py`'s cells after each heading and each exercise."""
     notes, cells = teacher.notes(name[:2]), []
-    for cell in notebooks.spoken(notebook)["cells"]:
+    for cell in notebooks.spoken(notebook, name)["cells"]:
         cells += [cell, *teacher.after(cell, notes)]
     cells[1:1] = teacher.contents(notes, notebook)
     return {**notebook, "cells": cells}

@@ -16,6 +16,7 @@ MARK = re.compile(r"\b(?:begin|end)[\s_-]*solution", flags=re.I)  # however it i
 CHECK = re.compile(r"""^[ \t]*check\(\s*["']\d\d[a-z]["']""", flags=re.M)
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"  # as nbgrader writes it, at the indent of the mark
 SPOKEN = re.compile(r"\s*\([^()]*between two marks[^()]*\)")  # what a master says of the solutions that stand in it
+TIMES = re.compile(r"^Reading: .*$(?!\n\nYou are here)", re.M)
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")  # a file, and perhaps a place in it
 
 
@@ -79,9 +80,13 @@ def changed(notebook, change, which=lambda cell: True):
     return {**notebook, "cells": cells}
 
 
-def spoken(notebook):
-    """A notebook without what the master alone has to say of the solutions in it, its words `explained`."""
+def spoken(notebook, name):
+    """A notebook, of the lesson with this file name, without what the master alone has to say of the solutions in it;
+    its words are `explained`, and after its times it says where it is in the course."""
     notebook = changed(notebook, partial(SPOKEN.sub, ""), is_text)
+    if name in (names := [path.name for path in lessons()]):
+        places = " · ".join(f"**{each[:2]}**" if each == name else f"[{each[:2]}]({each})" for each in names)
+        notebook = changed(notebook, partial(TIMES.sub, rf"\g<0>\n\nYou are here: {places}"), is_text)
     texts = iter(explained([cell["source"] for cell in notebook["cells"] if is_text(cell)]))
     return changed(notebook, lambda _: next(texts), is_text)
 

@@ -87,7 +87,7 @@ def _stoppable(**_):
 
 def lesson(notebook, path, every=()):
     """The page of an executed notebook."""
-    main = "\n".join(_cell(cell, path) for cell in notebooks.spoken(notebook)["cells"])
+    main = "\n".join(_cell(cell, path) for cell in notebooks.spoken(notebook, path.name)["cells"])
     around = _around(path, list(every))
     page = render.page(title(notebook), f"{around}\n<main>\n{main}\n</main>\n{around}")
     if wordless := render.wordless(page):
@@ -124,7 +124,7 @@ def index(paths):
     text = "# The lessons"
     for path in paths:
         notebook = notebooks.read(path)
-        what = re.match(r"# .*?\n\n(.*?)(?=\n\nYou are here|\Z)", notebook["cells"][0]["source"], re.S)[1]
+        what = re.match(r"# .*?\n\n(.*)", notebook["cells"][0]["source"], re.S)[1]
         text += f"\n\n## [{title(notebook)}]({path.stem}.ipynb)\n\n{here(what)}"
     return render.page("i2pemd-lite: the lessons", render.text(text))
 

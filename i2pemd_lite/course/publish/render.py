@@ -90,6 +90,8 @@ def output(said):
     if "image/png" in data:
         png = data["image/png"].replace("\n", "")
         return f'<img src="data:image/png;base64,{png}" alt="{escape(plain)}">'
+    if "application/vnd.jupyter.widget-view+json" in said.get("data", {}):  # whose text is for where it should live
+        return ""
     return f"<pre>{escape(plain)}</pre>" if plain else ""
 
 

@@ -56,7 +56,7 @@ def slides(notebook, path):
             made.append(Slide(html))
             waits, last = False, ""
             if note := notes.get(html):
-                made[-1].notes.append(render.text(f"**{note.minutes} min.** {note.text}"))
+                made[-1].notes.append(render.text(f"**{note.minutes} min.**\n\n{note.text}"))
         elif kind == "shown":
             if made[-1].shown:
                 title = re.sub(r"</?h\d[^>]*>", "", made[-1].heading)
@@ -73,7 +73,7 @@ def slides(notebook, path):
 
 def parts(notebook, path):
     """(kind, HTML) of all that a lesson has: a "heading", a paragraph that is "said" or "asked", or what is "shown"."""
-    for cell in notebooks.spoken(notebook)["cells"]:
+    for cell in notebooks.spoken(notebook, path.name)["cells"]:
         if notebooks.is_text(cell):
             for block in _blocks(pages.here(cell["source"])):
                 asks = re.search(r"\*\*[^*]+\*\*.*\?", block, re.S)

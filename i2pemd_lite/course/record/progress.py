@@ -40,7 +40,8 @@ def seen():
     """Whether somebody sees what a cell shows: its kernel may ask for input, which is not so where a program runs the
     notebook. When `I2PEMD_STRICT` is 1 nobody does."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    asks = getattr(getattr(shell, "kernel", None), "_allow_stdin", False)
+    message = getattr(shell, "get_parent", dict)()  # that which runs the cell, in Jupyter's protocol
+    asks = message.get("content", {}).get("allow_stdin", False)
     return bool(asks) and not headless() and os.environ.get("I2PEMD_STRICT") != "1"
 
 

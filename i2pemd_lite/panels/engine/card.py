@@ -67,8 +67,8 @@ class Card:
         )
 
     def svg(self, words=""):
-        """The picture as SVG, with its alternative text."""
-        return f"{self.head(words)}{''.join(self.marks().values())}</svg>"
+        """The picture as SVG, with its alternative text; each mark is a line, which the page knows again."""
+        return "\n".join([self.head(words), *self.marks().values(), "</svg>"])
 
 
 class Plane:
@@ -410,8 +410,8 @@ def nice(low, high, count, log=False):
 
 
 def escape(words, quote=True):
-    """Words as XML has them, without characters that XML does not have, which a name may hold."""
-    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", str(words)), quote)
+    """Words as XML has them, on one line, without characters that XML does not have, which a name may hold."""
+    return html.escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", str(words).replace("\n", " ")), quote)
 
 
 def picture(colours):

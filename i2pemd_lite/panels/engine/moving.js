@@ -60,8 +60,8 @@ async function move(panel) {
     const [changed, now, below, on] = frames[name];
     const others = controls.filter((_, n) => moved !== undefined && n !== moved && on.includes(n) && places[n] !== shown[n]);
     shown = places;
-    const svg = head + (now ?? order).map((key) => changed[key] ?? marks[key]).join("") + "</svg>";
-    patch(panel.querySelector("svg"), new DOMParser().parseFromString(svg, "image/svg+xml").documentElement);
+    const lines = (now ?? order).map((key) => changed[key] ?? marks[key]);
+    patch(panel.querySelector("svg"), [head, ...lines, "</svg>"].join("\n"));
     const note = panel.querySelector(".i2pemd-below");
     const open = note.querySelector("details")?.open;
     note.outerHTML = below;

@@ -8,13 +8,16 @@ A panel file has four plain parts, and only the last knows of widgets:
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.
 
-The picture travels as SVG, of which the page changes what is new (`picture.py`).
+The picture travels as SVG, of which the page changes what is new (`picture.py`). While a hand is at a slider, what
+its other places show is drawn too, nearest first, so that the page has it at once.
 """
 
+import asyncio
 import os
 import time
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from html import escape
 
 import ipywidgets as widgets
@@ -25,7 +28,7 @@ from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, moving, style
 from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.picture import Picture
-from i2pemd_lite.panels.engine.slider import Slider, cell, choice, grid, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import Control, Slider, cell, choice, grid, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "You can drag what is in the picture. "
@@ -34,6 +37,7 @@ KEYBOARD = "Press Tab to reach a control and the arrow keys to move it. Where it
 _shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
 FIRST = 3  # controls and numbers that are shown at once; the others are one click away
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
+SHORT, ROOM = 0.1, 3_000_000  # seconds for a picture drawn ahead, in which nothing else is answered; letters of all
 
 
 class Panel(widgets.VBox):
@@ -44,7 +48,7 @@ class Panel(widgets.VBox):
     title : str, the name of the panel and of the file it saves
     controls : dict of name -> widget with a `.value`; each needs a description, which is its label
     compute, draw, describe : as in the module's docstring
-    layout : rows of control names, for controls that belong on one line; one column when None
+    layout : rows of control names: their order, and which belong together; each for itself when None
     size : of the picture, in inches
     point : `point(card, result, at, pressed) -> {name: value}`, the controls that a touch of the picture sets. `at`
         is (x, y) in parts of the card from the lower left (`Plane.place` gives those of a plane); `pressed` is True
@@ -79,6 +83,7 @@ class Panel(widgets.VBox):
         self.title, self.controls, self._first = title, controls, first
         self._compute, self._draw, self._describe, self._point, self._shows = compute, draw, describe, point, shows
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
+        self._drawn, self._near, self._looking = {}, None, None  # state; which slider a hand is at; what draws ahead
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = Picture(point and self._touched)
         self.error = widgets.HTML()
@@ -87,7 +92,9 @@ class Panel(widgets.VBox):
                 raise BadInput(f"controls: expected a description for {name!r}, found none; it is the control's label")
             control.observe(self._changed, "value")
             if isinstance(control, Slider):
-                control.on_typed = self._typed
+                control.on_typed = partial(self._typed, control)
+            if isinstance(control, Control):
+                control.on_reached = partial(self._reached, name)
         self.rows = layout or [[name] for name in controls]
         self.more = widgets.ToggleButton(False, description="more")
         self.more.observe(lambda _: self._fill(), "value")
@@ -169,35 +176,74 @@ class Panel(widgets.VBox):
         if values:
             self.set(**values)
 
-    def _typed(self, error):
+    def _typed(self, control, error):
         """A field was typed into: what is no number is told, and what is one clears what was told before."""
         if error is None:
-            self.error.value = ""
+            self._say("", control)
         else:
-            self._report(error)
+            self._report(error, control)
+
+    def _say(self, words, about=None):
+        """Put words under the controls, or none; of all fields only the one that they are about may stay marked."""
+        self.error.value = words
+        for control in self.controls.values():
+            if isinstance(control, Slider) and control is not about:
+                control.wrong = False
 
     def refresh(self):
         """Compute, draw and describe the present state."""
-        began = time.perf_counter()
+        began, state = time.perf_counter(), self.state
+        moved, self._drawn = {name for name in state if state[name] != self._drawn.get(name)}, state
+        if moved != {self._near}:
+            self._reached(None)
         self._fill()
         if self._took > LONG:
             # Where a hint stands, so that nothing moves.
             self.image.below = self.below(self.words, self.numbers, "Working …")
         try:
-            result, card, words, numbers = self.drawn(self.state)
+            result, card, words, numbers = self.drawn(state)
             picture = card.svg(words)
         except Exception as error:
             if self.result is not None:
                 self.image.below = self.below(self.words, self.numbers, self._hint)
             return self._report(error)
         self.result, self.words, self.numbers, self._card = result, words, numbers, card
+        near = self.controls.get(self._near)
         with self.image.hold_sync():
+            self.image.place = [near.description, near.place] if near else [None, None]
             self.image.value, self.image.below = picture, self.below(words, numbers, self._hint)
-        self.error.value = self.complaint
-        for control in self.controls.values():
-            if isinstance(control, Slider):
-                control.wrong = False
+        self._say(self.complaint)
         self._took = time.perf_counter() - began
+
+    def _reached(self, name):
+        """Draw ahead what a control would show at its other places, once what was drawn so for another is forgotten."""
+        if name == self._near:
+            return
+        self._near, self._looking = name, None
+        self.image.send({})
+        if name:
+            with suppress(RuntimeError):  # no loop, as in plain Python
+                self._looking = asyncio.get_running_loop().create_task(self._look_ahead(name))
+
+    async def _look_ahead(self, name):
+        control, took, room = self.controls[name], 0.0, ROOM
+        left = control.places
+        while left and took < SHORT and room > 0:
+            await asyncio.sleep(0.01)  # here the kernel hears of moved sliders
+            if asyncio.current_task() is not self._looking:  # which a cell may have said, from another thread
+                return
+            began, place = time.perf_counter(), min(left, key=lambda place: abs(place - control.place))
+            state = self.moved(name, left.pop(place))
+            with suppress(Exception):  # a state that the panel refuses is told when it is chosen
+                _, card, words, numbers = self.drawn(state)
+                about = {"value": card.svg(words), "words": self.below(words, numbers, self._hint)}
+                self.image.send({"name": control.description, "at": place, **about})
+                room -= sum(map(len, about.values()))
+            took = time.perf_counter() - began
+
+    def moved(self, name, value):
+        """The state in which one control has another value."""
+        return self.state | {name: value}
 
     def drawn(self, state):
         """(result, `Card`, words, numbers) of a state, whatever the controls say."""
@@ -214,9 +260,9 @@ class Panel(widgets.VBox):
         return (f'<div class="i2pemd-below"><dl>{first}</dl><p role="status">{escape(words)}</p>{checks}'
                 f'<p class="caption">{caption}</p></div>')  # fmt: skip
 
-    def _report(self, error):
+    def _report(self, error, about=None):
         after = "The picture still shows the last state that worked." * (self.result is not None)
-        self.error.value = alert(error, "This cannot be drawn.", after)
+        self._say(alert(error, "This cannot be drawn.", after), about)
         if os.environ.get("I2PEMD_STRICT") == "1":
             raise error
 

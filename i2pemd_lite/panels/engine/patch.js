@@ -1,22 +1,35 @@
-// A picture on the page becomes the next one: a mark stays the same element, of which attributes change.
-function patch(old, now) {
-  const key = (node, i) => node.dataset.k ?? node.nodeName + i;
-  const before = new Map([...old.children].map((node, i) => [key(node, i), node]));
-  [...now.children].forEach((node, i) => {
-    let here = before.get(key(node, i));
-    if (here?.nodeName === node.nodeName) {
-      before.delete(key(node, i));
-      const carried = here.dataset.flow;
-      for (const name of here.getAttributeNames()) if (!node.hasAttribute(name)) here.removeAttribute(name);
-      for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
-      if (here.innerHTML !== node.innerHTML) here.replaceChildren(...node.childNodes);
-      if (Number(here.dataset.flow) && here.dataset.flow !== carried) run(here);
-    } else here = node;
-    if (old.children[i] !== here) old.insertBefore(here, old.children[i] ?? null);
-  });
-  for (const node of before.values()) node.remove();
+// A picture on the page becomes the next one, in which each mark is a line: one that stays as it was is not touched, and
+// another keeps its element, of which attributes change.
+const written = new WeakMap(); // of a picture: each mark, as it was written, and its element
+function patch(old, svg) {
+  const [head, ...marks] = svg.split("\n").slice(0, -1);
+  const before = written.get(old) ?? new Map();
+  const other = `${head}${marks.filter((mark) => !before.has(mark)).join("")}</svg>`;
+  const now = new DOMParser().parseFromString(other, "image/svg+xml").documentElement;
+  const fresh = [...now.children].filter((node) => node.dataset.k);
+  const same = new Set(marks.map((mark) => before.get(mark)));
+  const gone = new Map([...old.children].filter((node) => node.dataset.k && !same.has(node)).map((node) => [node.dataset.k, node]));
+  const next = new Map(marks.map((mark) => [mark, before.get(mark) ?? become(gone, fresh.shift())]));
+  let after = [...old.children].findLast((node) => !node.dataset.k);
+  for (const node of next.values()) {
+    if (after.nextElementSibling !== node) after.after(node);
+    after = node;
+  }
+  for (const node of gone.values()) node.remove();
+  written.set(old, next);
   old.setAttribute("aria-label", now.getAttribute("aria-label"));
   light(old);
+}
+function become(gone, node) {
+  const here = gone.get(node.dataset.k);
+  if (here?.nodeName !== node.nodeName) return node;
+  gone.delete(node.dataset.k);
+  const carried = here.dataset.flow;
+  for (const name of here.getAttributeNames()) if (!node.hasAttribute(name)) here.removeAttribute(name);
+  for (const { name, value } of node.attributes) if (here.getAttribute(name) !== value) here.setAttribute(name, value);
+  if (here.innerHTML !== node.innerHTML) here.replaceChildren(...node.childNodes);
+  if (Number(here.dataset.flow) && here.dataset.flow !== carried) run(here);
+  return here;
 }
 
 // Dots run along a line, from its start to its end.

@@ -89,7 +89,7 @@ function render({ model, el }) {
     if (message.file) {
       const href = URL.createObjectURL(new Blob([message.text], { type: "text/csv" }));
       make("a", { href, download: message.file }).click();
-      said.textContent = ` ${message.file} is downloaded.`;
+      said.textContent = ` Your browser saves it as ${message.file}, or asks you where.`;
       return URL.revokeObjectURL(href);
     }
     try {
