@@ -1,5 +1,6 @@
 """Runs that come with the course: small, taken up where they fit and told where they do not, and never trained on."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -12,12 +13,12 @@ import torch
 
 from i2pemd_lite import BadInput, classification, segmentation
 from i2pemd_lite.course.publish import notebooks, shipped
-from i2pemd_lite.files import root
+from i2pemd_lite.files import read_json, root, run_lock
 from i2pemd_lite.panels import classification as image_panels
 from i2pemd_lite.panels import moments, selection
 from i2pemd_lite.panels import segmentation as scan_panels
 from i2pemd_lite.runs import brought
-from i2pemd_lite.runs.store import read_about, read_checkpoint
+from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables, write_checkpoint
 
 PLAN = {"steps": 4, "evaluate_every": 2}
 IMAGES = {"methods": ("baseline", "i2pemd"), "thresholds": (), "progress": False, "profile": "ci", **PLAN}
@@ -73,7 +74,7 @@ def test_a_run_that_is_brought_is_the_one_that_was_trained(course, capsys):
     assert panel.bring("lesson")
     said = capsys.readouterr().out
     assert "3 runs come with the course" in said and 'write None instead of "lesson"' in said
-    assert panel.runs.keys() == course.runs.keys() and panel.runs["joint"] is new["joint"]
+    assert panel.runs.keys() == course.runs.keys() and not new["joint"].brought
     for name, run in course.runs.items():
         there = panel.runs[name]
         assert (there.number, there.brought, there.changes, there.settings) == (4, True, run.changes, run.settings)
@@ -86,9 +87,31 @@ def test_a_run_that_is_brought_is_the_one_that_was_trained(course, capsys):
         figures = segmentation.evaluate(there)
         assert figures.figures["doc"] == pytest.approx(segmentation.evaluate(run).figures["doc"], abs=0.5)
         assert figures.about["brought"] == "with the course"
-    moments.scrub(new["ours"].folder)
-    again = segmentation.resume(new["ours"].folder, course.data)
-    assert again.brought and segmentation.evaluate(again).figures == segmentation.evaluate(new["ours"]).figures
+    ours = panel.runs["ours"]
+    moments.scrub(ours.folder)
+    again = segmentation.resume(ours.folder, course.data)
+    assert again.brought and segmentation.evaluate(again).figures == segmentation.evaluate(ours).figures
+
+
+def test_a_cell_that_is_run_again_brings_nothing_again(course, capsys):
+    panel = scan_panels.panel(**course.begun())
+    assert panel.bring("lesson")
+    assert re.search(r"They were trained with version \S+, on a CPU with \d+ threads?\. To", capsys.readouterr().out)
+    panel.runs["λ 0"].settings.weight = 3.0  # as λ 4 of lesson 05 is at another λ than it began with
+    before = dict(panel.runs)
+    assert panel.bring("lesson") and panel.runs == before and capsys.readouterr().out == ""
+    assert panel.bring(None) and panel.runs == before
+    assert capsys.readouterr().out == (
+        "These runs came with the course. To train them yourself, run the lesson from its first cell.\n"
+    )
+
+
+def test_runs_without_a_folder_are_brought_into_memory(course):
+    new = {name: segmentation.train(run.settings.method, course.data, "ci", **PLAN)
+           for name, run in course.runs.items() if name != "λ 0"}  # fmt: skip
+    panel = scan_panels.panel(**new)
+    assert panel.bring("lesson") and {run.folder for run in panel.runs.values()} == {None}
+    assert segmentation.evaluate(panel.runs["ours"]).about["brought"] == "with the course"
 
 
 def test_a_kernel_takes_a_byte_a_weight(course):
@@ -101,9 +124,9 @@ def test_a_kernel_takes_a_byte_a_weight(course):
 
 
 def test_a_run_that_is_brought_cannot_go_on(course):
-    new = course.begun()
-    assert scan_panels.panel(**new).bring("lesson")
-    words = "ours: expected a run that was trained here, found one that came with the course"
+    panel = scan_panels.panel(**course.begun())
+    assert panel.bring("lesson")
+    new, words = panel.runs, "ours: expected a run that was trained here, found one that came with the course"
     with pytest.raises(BadInput, match=words):
         new["ours"].fork()
     assert next(new["ours"], None) is None  # it is at its end
@@ -113,6 +136,15 @@ def test_a_run_that_is_brought_cannot_go_on(course):
     marks = [read_checkpoint(new["ours"].folder)[0]["mark"]]
     new["ours"].save()
     assert marks == [read_checkpoint(new["ours"].folder)[0]["mark"]] and new["ours"].number == 4
+
+
+def test_a_run_that_is_not_shipped_leaves_the_one_that_was(course, tmp_path):
+    shutil.copytree(course.runs["ours"].folder, tmp_path / "ours")
+    about, tensors = read_checkpoint(tmp_path / "ours")
+    write_checkpoint(tmp_path / "ours", tensors, about | {"best": [50.0, 2]})
+    with pytest.raises(BadInput, match="expected a run whose last weights are its best, found those of an earlier"):
+        brought.ship(SimpleNamespace(folder=tmp_path / "ours", number=4), "lesson", "weights")
+    assert read_about(course.shipped / "ours")
 
 
 def test_whoever_wants_none_trains(course, capsys):
@@ -126,6 +158,11 @@ def test_whoever_wants_none_trains(course, capsys):
 def otherwise(path, **changes):
     about = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(about | changes), encoding="utf-8")
+
+
+def smaller(folder):
+    about, tensors = read_checkpoint(folder)
+    write_checkpoint(folder, {name: x[:1] if "network" in name and x.ndim else x for name, x in tensors.items()}, about)
 
 
 def within(folder, part, **changes):
@@ -149,22 +186,33 @@ UNFIT = {
                         "expected the rows of the checkpoint, found others"),
     "a damaged moment": (lambda here: (here / "moments" / "000002.safetensors").write_bytes(b"0" * 99),
                          "expected a moment of a run, found"),
+    "another network": (lambda here: smaller(here), "expected the weights of this version's network, found others"),
     "no run": (shutil.rmtree, "expected the folder of a run, found no settings.json"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("unfit", UNFIT)
-def test_a_run_that_does_not_fit_is_told_in_a_sentence_and_none_is_brought(course, damaged, capsys, unfit):
+def test_a_run_that_does_not_fit_is_told_in_a_sentence_and_none_is_brought(course, damaged, capsys, unfit, monkeypatch):
     damage, words = UNFIT[unfit]
     damage(damaged / "ours")
     new = course.begun()
     panel = scan_panels.panel(**new)
     assert not panel.bring("lesson")
     said = capsys.readouterr().out
-    assert re.search(rf"ours\S*: {words}", said) and said.endswith("the runs are trained here.\n")
+    assert re.search(rf"^data/runs/lesson/ours\S*: {words}", said) and said.endswith("the runs are trained here.\n")
     assert said.count("\n") == 1 and {run.number for run in panel.runs.values()} == {0}
-    with brought.required(), pytest.raises(BadInput, match=words):
+    assert panel.runs == new and not any(run.folder.exists() for run in new.values())
+    monkeypatch.setattr(brought, "required", True)
+    with pytest.raises(BadInput, match=words):
         panel.bring("lesson")
+
+
+def test_an_installation_without_runs_says_so_in_a_sentence(course, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(brought, "place", lambda name: tmp_path / "gone" / name)
+    assert not scan_panels.panel(**course.begun()).bring("lesson")
+    assert capsys.readouterr().out == (
+        "This installation comes without trained runs. So nothing is brought, and the runs are trained here.\n"
+    )
 
 
 def test_settings_and_data_of_ones_own_are_trained(course, capsys, skin):
@@ -183,6 +231,19 @@ def test_a_set_that_another_processor_draws_is_the_same(course, monkeypatch):
     for factor, fits in ((1 + 1e-5, True), (1.01, False)):
         monkeypatch.setattr(type(course.data), "sketch", [number * factor for number in sketch])
         assert scan_panels.panel(**course.begun()).bring("lesson") == fits
+
+
+def test_other_labels_are_other_data(course, images):
+    scans, some = course.data, images.data
+    case = dataclasses.replace(scans.labelled[0], label=scans.labelled[0].label.clone())
+    case.label[case.label == 1] = 2
+    cases = tuple(case if each.name == case.name else each for each in scans.cases)
+    labels = some.labels.clone()
+    labels[0] = 1 - labels[0].clamp(max=1)
+    pairs = (scans, dataclasses.replace(scans, cases=cases)), (some, dataclasses.replace(some, labels=labels))
+    for data, edited in pairs:
+        assert np.allclose(data.sketch, data.sketch, brought.NEAR, brought.NEAR)
+        assert not np.allclose(data.sketch, edited.sketch, brought.NEAR, brought.NEAR)
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +265,9 @@ def images(tmp_path_factory, skin, shelf):
 def without_weights(images, tmp_path):
     new = {name: classification.train(name, images.data, "ci", folder=tmp_path / name, **PLAN)
            for name in images.trained}  # fmt: skip
-    assert image_panels.panel(**new).bring("lesson06")
-    return new
+    panel = image_panels.panel(**new)
+    assert panel.bring("lesson06")
+    return panel.runs
 
 
 def test_without_weights_a_run_shows_what_lesson_06_asks(images, without_weights, tmp_path):
@@ -228,6 +290,14 @@ def test_without_weights_a_run_refuses_every_other_question(without_weights, tmp
             ask()
 
 
+def test_a_run_of_tables_refuses_what_its_report_does_not_say(images, tmp_path):
+    classification.tables(images.data, folder=tmp_path, brought="lesson07", **IMAGES)
+    run = classification.resume(tmp_path / "i2pemd-ci-seed0", images.data)
+    for ask in (run.learner.example, run.learner.frozen):
+        with pytest.raises(BadInput, match="expected one with the weights of its network, found one that came with"):
+            ask()
+
+
 def test_features_of_many_axes_are_kept_in_their_plane():
     random = np.random.default_rng(0)
     flat = random.normal(size=(3, 200, 5)) @ random.normal(size=(5, 100)) + random.normal(size=100)
@@ -246,8 +316,21 @@ def test_tables_take_them_up_and_train_them_where_none_are_wanted(images, tmp_pa
         assert "2 runs come with the course" in capsys.readouterr().out
         assert str(came) == str(images.tables) and came.comparison.rows == images.tables.comparison.rows
         assert all(brought.came(result.folder) for result in came.results)
+        assert all(result.about["brought"] == "with the course" for result in came.results)
+        assert any("on the machine that trained them" in note for note in came.costs.notes)
+    run = tmp_path / "i2pemd-ci-seed0"
+    with run_lock(run), pytest.raises(BadInput, match="found one that is being trained elsewhere"):
+        classification.tables(images.data, folder=tmp_path, **IMAGES)
+    own = classification.train("baseline", images.data, "ci", seed=1, folder=tmp_path / "baseline-ci-seed1", steps=2)
+    own.save()
+    with pytest.raises(BadInput, match="steps 2 instead of 4"):  # before anything is deleted
+        classification.tables(images.data, folder=tmp_path, seeds=(0, 1), **IMAGES)
+    assert brought.came(run)
+    capsys.readouterr()
     mine = classification.tables(images.data, folder=tmp_path, **IMAGES)
     assert not any(brought.came(result.folder) for result in mine.results) and mine.table4.rows == came.table4.rows
+    said = capsys.readouterr().out
+    assert said == f"2 runs in {tmp_path} came with the course. They are trained anew, in their folders.\n"
     classification.tables(images.data, folder=tmp_path, brought="lesson07", **IMAGES)  # one's own go before
     assert not any(brought.came(result.folder) for result in mine.results)
     assert capsys.readouterr().out == ""
@@ -257,6 +340,8 @@ def test_tables_take_them_up_and_train_them_where_none_are_wanted(images, tmp_pa
 
 CELLS = {
     "05": """from i2pemd_lite import segmentation
+from i2pemd_lite.course.record.progress import headless
+assert headless()
 from i2pemd_lite.panels import segmentation as panels
 SMALL = {"steps": 2, "evaluate_every": 1, "width": 2, "dim": 4, "size": (16, 16), "spacing": (8.0, 24.0, 24.0)}
 ours = segmentation.train("joint_sepbn_i2pemd", FOLDER, folder="runs/ours", **SMALL)
@@ -292,6 +377,14 @@ def test_a_lesson_makes_its_runs_and_is_held_against_them(tmp_path, abdomen, mon
     fork = tmp_path / "data" / "lesson05" / "λ 0"
     about, _ = read_checkpoint(fork)
     assert (read_about(fork)["settings"]["weight"], about["changes"]) == (1.0, [[2, "weight", 0.0]])
+    losses = segmentation.learner.Segmenter.losses
+    with monkeypatch.context() as patch:
+        patch.setattr(segmentation.learner.Segmenter, "losses",
+                      lambda *given: {name: 1.01 * loss for name, loss in losses(*given).items()})  # fmt: skip
+        for number, name in (("05", "lesson05/ours"), ("07", "lesson07/scans/joint-laptop-seed0")):
+            written(number, CELLS[number])
+            with pytest.raises(BadInput, match=f"^data/runs/{name}: expected in step 1 loss "):
+                shipped.ship([number], check=True)
     for number, cell in CELLS.items():
         written(number, cell.replace('"steps": 2', '"steps": 3'))
         with pytest.raises(BadInput, match="expected a run with steps 3, found one with 2"):
@@ -302,13 +395,19 @@ def test_a_lesson_makes_its_runs_and_is_held_against_them(tmp_path, abdomen, mon
 
 
 @pytest.mark.parametrize("place", SHIPPED, ids=lambda path: "/".join(path.parts[-2:]))
-def test_a_run_of_the_course_is_whole_small_and_of_this_version(place, monkeypatch):
+def test_a_run_of_the_course_is_whole_small_and_of_this_version(place, monkeypatch, tmp_path):
     monkeypatch.setattr(brought, "place", RUNS.joinpath)
     about = read_about(place)
     task = {"segmentation": segmentation, "classification": classification}[about["task"]].TASK
     sketch = SimpleNamespace(sketch=about["data"]["sketch"], folder="", fingerprint="")
     settings, name = task.settings_of(place), place.parent.relative_to(RUNS).as_posix()
-    _, tensors, _ = brought._read(task, name, place.name, sketch, {place.name: settings})
+    brought._copy(task, name, place.name, sketch, {place.name: settings}, copy := tmp_path / "run")
+    said, tensors = read_checkpoint(copy)
+    read_tables(copy, said["number"], said["tables"])
+    brought.moments.read(copy, said["number"])
+    assert len(sketch.sketch) > 64 or about["task"] == "segmentation"
+    if (report := copy / "report.json").exists():
+        assert read_json(report)["about"]["brought"] == "with the course"
     assert settings.profile == "laptop" and about["data"]["name"] == "synthetic"
     plain = task.settings_for(settings.method, "laptop", settings.seed)
     assert settings.learning_rate == plain.learning_rate and settings.schedule == plain.schedule
@@ -316,8 +415,7 @@ def test_a_run_of_the_course_is_whole_small_and_of_this_version(place, monkeypat
     if settings.method in segmentation.METHODS and "lesson05" in place.parts:
         network = segmentation.network.UNet(segmentation.METHODS[settings.method].sharing, settings.width, settings.dim)
         shapes = {f"learner.network.{name}": x.shape for name, x in network.state_dict().items()}
-        whole = brought.unrounded(tensors)
-        assert {name: x.shape for name, x in whole.items() if ".network." in name} == shapes
+        assert {name: x.shape for name, x in tensors.items() if ".network." in name} == shapes
     else:
         assert not any(".network." in name for name in tensors)
 

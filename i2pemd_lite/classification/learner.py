@@ -141,7 +141,7 @@ class Classifier(Learner):
         """Of images of the data, or of another array of the same size, (n, K) each: the softmax output, and how far
         the feature is from each prototype; inf for a class never seen, and for all where the teacher answers, because
         the prototypes are made of the student's features."""
-        if self.kept is not None and images is None:
+        if self.kept and images is None:
             return self.kept["answers"][:, members]
         network = self.teacher if self.evaluated == "teacher" else self.network
         outputs, none = [torch.zeros(2, 0, len(CLASSES))], ~self.bank.seen | (network is self.teacher)
@@ -153,7 +153,7 @@ class Classifier(Learner):
 
     def frozen(self, batches=25, seed=0):
         """Of weak views of `batches` batches of 36 unlabelled images: (B, N, K) softmax output, (B, N) true classes."""
-        if self.kept is not None and (batches, seed) == (25, 0):
+        if self.kept and (batches, seed) == (25, 0):
             return self.kept["views"], self.kept["truth"]
         outputs, truth = [], []
         for b in bar(range(batches), f"asking {self.settings.method}", "batch"):

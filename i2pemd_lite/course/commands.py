@@ -127,7 +127,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     },
     ship: {
         "lessons": {"nargs": "*", "help": "05, 06 or 07; default: all three"},
-        "--check": {"action": "store_true", "help": "train and write nothing: do those in data/runs still fit?"},
+        "--check": {"action": "store_true", "help": "write nothing; do those in data/runs still fit?"},
     },
     work: {},
     report: {

@@ -7,7 +7,6 @@ such as λ, are bound to a slider.
 import asyncio
 import contextlib
 import time
-from pathlib import Path
 
 import ipywidgets as widgets
 
@@ -74,18 +73,20 @@ class Training(Panel):
         return run
 
     def bring(self, name):
-        """Take up the runs that come with the course under this name in place of training these, and those that were
-        forked from them; whether it could be, which a line says (`runs.brought`)."""
-        first, others = next(iter(self.runs.values())), brought.names(name)
-        wanted = dict.fromkeys(others) | {each: run.settings for each, run in self.runs.items()}
-        folder, data = Path(first.folder).parent, first.learner.data
-        if not brought.bring(self.task, name, data, folder, wanted):
-            return False
-        for each in wanted:
-            run = self.task.resume(folder / each, data)
-            vars(self.runs.setdefault(each, run)).update(vars(run))  # so that the notebook's own names have them too
+        """Draw the runs that come with the course under this name in place of these, and those that were forked from
+        them; whether they are drawn, which a line says (`runs.brought`). They are in `runs`."""
+        there = {each for each, run in self.runs.items() if run.brought}
+        if there and there.issuperset(brought.names(name)):
+            if not name:
+                print("These runs came with the course. To train them yourself, run the lesson from its first cell.")
+            return True
+        first = next(iter(self.runs.values()))
+        wanted = dict.fromkeys(brought.names(name)) | {each: run.settings for each, run in self.runs.items()}
+        folder = first.folder and first.folder.parent
+        found = brought.bring(self.task, name, first.learner.data, folder, wanted)
+        self.runs |= found
         self.add(self.state["run"], self.chosen)
-        return True
+        return bool(found)
 
     def go(self, step=None, run=None):
         """Train a run (the chosen one) to a step, or to its end, with the picture and a bar following."""

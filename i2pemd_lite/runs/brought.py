@@ -6,6 +6,7 @@ go on. Its weights are rounded to a byte each, or left out: then it knows the an
 
 import contextlib
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +19,8 @@ from i2pemd_lite.runs import moments, store
 NEAR = 1e-3  # is the same set: another processor, which rounds otherwise, draws it with another fingerprint
 FEW = 3000  # weights: smaller kernels stay as they are, as to round those of the first layer cost a point of an organ
 AXES, VARIANCE = 64, 0.999  # features with more axes are kept along those that hold so much of their variance
-
-
-_required = False
-
-
-@contextlib.contextmanager
-def required(yes=True):
-    """Inside, what cannot be brought is a `BadInput`, and nothing is trained in its place."""
-    global _required
-    _required, before = yes, _required
-    try:
-        yield
-    finally:
-        _required = before
+MARK = {"brought": "with the course"}  # in what report.json says of such a run
+required = False  # whether what cannot be brought is a `BadInput`, so that nothing is trained in its place
 
 
 def place(name):
@@ -52,71 +41,81 @@ def came(folder):
 
 
 def bring(task, name, data, folder, wanted):
-    """Copy runs that come with the course, as {name of a run: its settings, None for a fork of another one}, into a
-    folder; whether that could be, which a line says.
+    """The runs that come with the course, {name: Run}, copied into a folder (None: they stay in memory); none where one
+    was trained by another version, with other settings or on other data, or is damaged. A line says which.
 
-    None is copied where one was trained by another version, with other settings or on other data, or is damaged.
-    name : of their folder in data/runs; None: there are none;  data : what is prepared here
+    name : of their folder in data/runs; None: none are wanted;  data : what is prepared here
+    wanted : {name of a run: its settings, None for a fork of another one}
     """
-    try:
-        found = name and {each: _read(task, name, each, data, wanted) for each in wanted}
-    except BadInput as why:
-        if _required:
-            raise
-        print(f"{why}. So nothing is brought, and the runs are trained here.")
-        found = None
-    if not found:
-        return False
-    for each, (about, tensors, said) in found.items():
-        shutil.copytree(place(name) / each, Path(folder) / each, dirs_exist_ok=True)
-        files.write_json(Path(folder) / each / "settings.json", said)
-        store.write_checkpoint(Path(folder) / each, unrounded(tensors), about)
-    made = f"version {__version__} trained them on {said['profile'].get('device')}, with threads: {said.get('threads')}"
-    print(f"These {len(found)} runs come with the course: {made}. To train them yourself, write None instead of "
+    if not name:
+        return {}
+    with tempfile.TemporaryDirectory() as there:
+        try:
+            if not place("").is_dir():
+                raise BadInput("This installation comes without trained runs")
+            runs = {}
+            for each in wanted:
+                said = _copy(task, name, each, data, wanted, Path(there) / each)
+                runs[each] = task.resume(Path(there) / each, data)
+                runs[each].folder = folder and Path(folder) / each
+        except BadInput as why:
+            if required:
+                raise
+            why = str(why).replace(there, f"data/runs/{name}").replace(str(place("")), "data/runs")
+            print(f"{why}. So nothing is brought, and the runs are trained here.")
+            return {}
+        if folder:
+            shutil.copytree(there, folder, dirs_exist_ok=True)
+    threads, on = said.get("threads"), "CPU" if said["profile"].get("device") == "cpu" else "GPU"
+    print(f"These {len(runs)} runs come with the course. They were trained with version {__version__}, on a {on} with "
+          f"{threads} thread{'s' * (threads != 1)}. To train them yourself, write None instead of "
           f'"{name}", and run the lesson from its first cell, which says how long that takes.')  # fmt: skip
-    return True
+    return runs
 
 
-def _read(task, name, each, data, wanted):
-    """(what the checkpoint of a run says, its tensors, what its settings.json is to say); `BadInput` where it is of no
-    use here."""
-    origin, here = place(name) / each, f"data/runs/{name}/{each}"
-    said, settings = store.read_about(origin), wanted[each]
+def _copy(task, name, each, data, wanted, to):
+    """Write a run into a folder as one that was trained on these data -> what its settings.json says; `BadInput` where
+    it is of no use here."""
+    origin = place(name) / each
+    said, theirs, roots = store.read_about(origin), task.settings_of(origin), [*filter(None, wanted.values())]
+    settings, trained_on = wanted[each] or (theirs if theirs in roots else roots[0]), said["data"]
     if (by := said.get("versions", {}).get("i2pemd_lite")) != __version__:
-        raise BadInput(f"{here}: expected a run of version {__version__}, found one of {by}")
-    theirs, trained_on = task.settings_of(origin), said["data"]
-    if settings is None and theirs not in wanted.values():
-        others = ", ".join(other for other in wanted if wanted[other])
-        raise BadInput(f"{here}: expected a fork of one of {others}, found a run that began with other settings")
-    for setting, value in vars(settings or theirs).items():
+        raise BadInput(f"{origin}: expected a run of version {__version__}, found one of {by}")
+    for setting, value in vars(settings).items():
         if (own := getattr(theirs, setting)) != value:
-            raise BadInput(f"{here}: expected a run with {setting} {value}, found one with {own}")
-    sketch = trained_on.get("sketch", [])
-    if len(sketch) != len(data.sketch) or not np.allclose(sketch, data.sketch, NEAR, NEAR):
-        raise BadInput(f"{here}: expected a run on the data that are here, found one on others")
+            raise BadInput(f"{origin}: expected a run with {setting} {value}, found one with {own}")
+    sketch, own = trained_on.get("sketch", []), data.sketch
+    if len(sketch) != len(own) or not np.allclose(sketch, own, NEAR, NEAR):
+        raise BadInput(f"{origin}: expected a run on the data that are here, found one on others")
     about, tensors = store.read_checkpoint(origin)
-    store.read_tables(origin, about["number"], about["tables"])
-    moments.read(origin, about["number"])
+    shutil.copytree(origin, to)
     folder = str(Path((getattr(data, "dataset", None) or data).folder).resolve())
-    return about, tensors, said | {"data": trained_on | {"folder": folder, "fingerprint": data.fingerprint}}
+    here = {"folder": folder, "fingerprint": data.fingerprint}
+    files.write_json(to / "settings.json", said | {"data": trained_on | here})
+    store.write_checkpoint(to, unrounded(tensors), about)
+    return said
 
 
 def ship(run, name, *keep):
     """Write a run that lies in its folder small into data/runs; `keep` names what it needs of "weights", "answers",
     "moments" and "reports"."""
     origin, folder = run.folder, place(name) / run.folder.name
-    shutil.rmtree(folder, ignore_errors=True)
     about, tensors = store.read_checkpoint(origin)
     if "best" in about and about.pop("best")[1] != run.number:
         raise BadInput(f"{origin}: expected a run whose last weights are its best, found those of an earlier step")
+    shutil.rmtree(folder, ignore_errors=True)
     part = "learner." if "weights" in keep else "learner.bank."
     tensors = {name: x for name, x in tensors.items() if name.startswith(part)}
     if "answers" in keep:
         tensors |= {f"kept.{name}": x for name, x in run.learner.to_keep().items()}
     store.write_checkpoint(folder, rounded(tensors), about | {"brought": True})
-    for file in [*store.TABLES, *("report.json", "scores.csv") * ("reports" in keep)]:
+    for file in [*store.TABLES, *["scores.csv"] * ("reports" in keep)]:
         if (origin / file).exists():
             shutil.copy(origin / file, folder)
+    if "reports" in keep:
+        report = files.read_json(origin / "report.json", {"about": dict})
+        report["about"] |= MARK
+        files.write_json(folder / "report.json", files.hashed({k: v for k, v in report.items() if k != "hash"}))
     for moment in thinned(run.moments) if "moments" in keep else ():
         moments.write(folder, moment)
     said, sketch = store.read_about(origin), [float(f"{number:.6g}") for number in run.learner.data.sketch]

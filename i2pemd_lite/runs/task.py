@@ -12,6 +12,7 @@ from torch import nn
 
 from i2pemd_lite.device import expect_room, profile, told
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs.brought import MARK
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.store import read_about
 
@@ -112,13 +113,11 @@ def evaluated(run, score):
     """The report `score(learner, about)` on the weights that a run kept, written to its folder as report.json."""
     s, learner = run.settings, run.learner
     unfinished = {} if run.number == len(run) else {"of": f"{len(run)}, unfinished"}
-    brought = {"brought": "with the course"} if run.brought else {}
     with run.best_weights() as step, learner.evaluating():
         report = score(learner, {
             "method": s.method, "λ": s.weight, "profile": s.profile, "seed": s.seed, "steps": run.number,
             **unfinished, "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
-            "data": learner.data.name,
-            **brought,
+            "data": learner.data.name, **(MARK if run.brought else {}),
         })  # fmt: skip
     if run.folder is not None:
         run.expect_own()

@@ -148,8 +148,10 @@ class Prepared(Unchanging):
 
     @property
     def sketch(self):
-        """Numbers that are nearly the same for the same scans, also where a processor rounds them otherwise."""
-        return [number for case in self.cases for number in case.moments]
+        """Numbers that are nearly the same for the same scans, also where a processor rounds them otherwise: each
+        scan's moments, and how many voxels each class has."""
+        counts = [sum(int((case.label == k).sum()) for case in self.labelled) for k in range(len(CLASSES))]
+        return [number for case in self.cases for number in case.moments] + counts
 
     @property
     def labelled(self):

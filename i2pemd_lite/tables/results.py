@@ -7,7 +7,6 @@ A task declares its tables as a kind of `Tables`; how a figure becomes a row is 
 import contextlib
 import dataclasses
 import math
-import shutil
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -26,6 +25,7 @@ MEMORY = (
     "peak MiB: on a GPU the most that torch had allocated there, on a CPU the most that the process had resident with "
     "its libraries; both since the process began, earlier runs included"
 )
+BROUGHT = "seconds and peak MiB of runs that came with the course: on the machine that trained them, not on this one"
 
 
 def differences(settings, others, free=FREE):
@@ -188,12 +188,19 @@ class Tables:
         if not wanted:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
-        there = {place: came(place) for place in filter(begun, wanted)}
+        theirs = [place for place in filter(begun, wanted) if came(place)]
+        mine = {place: wanted[place] for place in filter(begun, wanted) if place not in theirs}
         shown = {place.name: chosen for place, chosen in wanted.items()}
-        if not (all(there.values()) and bring(cls.TASK, brought, data, folder, shown)):
-            for place in (place for place in there if there[place]):
-                shutil.rmtree(place)
-        results, done = [], cls._steps_done(wanted, data)
+        results, done = [], cls._steps_done(mine, data)
+        if not mine and bring(cls.TASK, brought, data, folder, shown):
+            done = cls._steps_done(wanted, data)
+        elif theirs:
+            with contextlib.ExitStack() as locks:
+                for place in theirs:
+                    locks.enter_context(run_lock(place))
+                print(f"{len(theirs)} runs in {folder} came with the course. They are trained anew, in their folders.")
+                for place in theirs:
+                    (place / "checkpoint.safetensors").unlink()
         steps, total = cls._training(wanted, data, results), sum(chosen.steps for chosen in wanted.values())
         about = f"training {len(wanted)} runs"
         with contextlib.closing(steps):  # whatever stops it: the run that trains is let go of
@@ -385,7 +392,8 @@ class Tables:
             row |= {"seed": s.seed} | {name: about[name] for name in self.STEPS}
             row |= {"precision": s.precision, "seconds": about["seconds"], "peak MiB": about.get("peak MiB", "unknown")}
             rows.append(row | {column: result.figures[figure] for column, figure in self.WORTH.items()})
-        return Report("The runs", rows, notes=[MEMORY])
+        notes = [MEMORY] + [BROUGHT] * any("brought" in result.about for result in self.results)
+        return Report("The runs", rows, notes=notes)
 
     def reports(self):
         """{name of a table: `Report`} in the order to read them, without those that have too few rows."""
