@@ -27,6 +27,8 @@ def ship(numbers=(), check=False, say=print):
     for path in notebooks.lessons(numbers or KEPT):
         sources = [cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code"]
         last = max((n for n, source in enumerate(sources) if NAME.search(source)), default=-1)
+        if last < 0:
+            say(f"{path.name}: no runs come with this lesson")
         required = mock.patch.object(brought, "required", check)
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), LAPTOP, required:
             space = {"__name__": "__main__"}
