@@ -15,7 +15,7 @@ from i2pemd_lite import BadInput, classification, segmentation
 from i2pemd_lite.course.publish import notebooks, shipped
 from i2pemd_lite.files import read_json, root, run_lock
 from i2pemd_lite.panels import classification as image_panels
-from i2pemd_lite.panels import moments, selection
+from i2pemd_lite.panels import cockpit, moments, selection
 from i2pemd_lite.panels import segmentation as scan_panels
 from i2pemd_lite.runs import brought
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables, write_checkpoint
@@ -136,6 +136,15 @@ def test_a_run_that_is_brought_cannot_go_on(course):
     marks = [read_checkpoint(new["ours"].folder)[0]["mark"]]
     new["ours"].save()
     assert marks == [read_checkpoint(new["ours"].folder)[0]["mark"]] and new["ours"].number == 4
+
+
+def test_the_cockpit_offers_no_fork_of_a_run_that_is_brought(course):
+    panel = scan_panels.panel(**course.begun())
+    assert panel.bring("lesson")
+    for folder, fork in ((panel.runs["ours"].folder.parent, False), (course.runs["ours"].folder.parent, True)):
+        board = cockpit.cockpit(folder, "segmentation")
+        board.set(run="ours")
+        assert board.buttons["Resume"].disabled and board.buttons["Fork"].disabled != fork
 
 
 def test_a_run_that_is_not_shipped_leaves_the_one_that_was(course, tmp_path):
