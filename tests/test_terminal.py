@@ -35,6 +35,7 @@ COMMANDS = {
     "readings": "",
     "lessons": "--out {out}/lessons",
     "release": "--out {out}/course",
+    "ship": "--check 02",
     "work": "",
     "report": "{here}/hand-ins --out {out}/class",
 }

@@ -52,7 +52,7 @@ CLAIM = (
 
 
 def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, folder="runs/classification",
-           progress=True, **settings):  # fmt: skip
+           progress=True, brought=None, **settings):  # fmt: skip
     """Train what is missing for Tables 4 to 6, as `Tables.trained` says, and give the `Tables`.
 
     data, profile   as for `train`
@@ -69,7 +69,7 @@ def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, f
     except (TypeError, ValueError):
         found = f"{thresholds!r}; give ((0.6, 0.7),)"
         raise BadInput(f"thresholds: expected pairs (τ_low, τ_high), found {found}") from None
-    return Tables.trained(data, profile, seeds, methods, {"thresholds": pairs}, folder, progress, settings)
+    return Tables.trained(data, profile, seeds, methods, {"thresholds": pairs}, folder, progress, brought, settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The commands of the course: doctor | ledger | outline | readings | lessons | release | work | report."""
+"""The commands of the course: doctor | ledger | outline | readings | lessons | release | ship | work | report."""
 
 import re
 from functools import partial
@@ -80,6 +80,13 @@ def release(chosen):
              f"as {where.folder}/ (another place: --repository {where.url}/tree/BRANCH/FOLDER).")  # fmt: skip
 
 
+def ship(chosen):
+    """Train the runs that come with the course anew, or say whether those that are there still fit."""
+    from i2pemd_lite.course.publish import shipped
+
+    shipped.ship(chosen.lessons, chosen.check, say=_say)
+
+
 def work(_):
     """Write the lessons without solutions into work/, those that are not there yet: a learner's own copies."""
     _, outdated = copies.working()
@@ -117,6 +124,10 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--out": _out("course"),
         "--only": {"type": words, "metavar": "COPY,COPY", "help": "of student, instructor, pages, slides, source"},
         "--repository": {"metavar": "URL", "help": WHERE},
+    },
+    ship: {
+        "lessons": {"nargs": "*", "help": "05, 06 or 07; default: all three"},
+        "--check": {"action": "store_true", "help": "write nothing; do those in data/runs still fit?"},
     },
     work: {},
     report: {

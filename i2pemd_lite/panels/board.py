@@ -38,6 +38,7 @@ class Track:
     changes: list = dataclasses.field(default_factory=list)
     began: dict = dataclasses.field(default_factory=dict)  # the settings of its first step
     data: dict = dataclasses.field(default_factory=dict)
+    brought: bool = False  # whether it came with the course, and can neither go on nor be forked
     note: str = ""
     saved: float = 0.0  # when that was, as the clock of its disk says
     places: list | None = None  # (K, 2) of the prototypes, in the plane in which they vary most
@@ -80,6 +81,7 @@ class Track:
         if number is None:
             number, self.task, self.settings = about.number, about.task, about.settings
         self.number, self.history, self.began, self.data = number, about.history[:number], about.began, about.data
+        self.brought = about.brought
         self.evaluations = [row for row in about.evaluations if row["step"] <= number]
         self.changes = [change for change in about.changes if change[0] <= number]
         if about.moments:

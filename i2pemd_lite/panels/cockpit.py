@@ -424,6 +424,7 @@ class Cockpit(Panel):
         track = self.chosen
         for label, _, states in BUTTONS.values():
             able = states is None or (track is not None and track.state in states)
+            able = able and not (label in ("Resume", "Fork") and track.brought)
             self.buttons[label].disabled = not able or (states is WAITING and track.number >= max(track.total, 1))
 
     def _typed(self, control, error):

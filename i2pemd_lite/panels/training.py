@@ -14,6 +14,7 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import curves
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import slider
+from i2pemd_lite.runs import brought
 from i2pemd_lite.text import bar, duration
 
 PERIOD = 0.4  # seconds between two pictures
@@ -70,6 +71,22 @@ class Training(Panel):
         self.offer("run", list(self.runs), name)
         self.refresh()
         return run
+
+    def bring(self, name):
+        """Draw the runs that come with the course under this name in place of these, and those that were forked from
+        them; whether they are drawn, which a line says (`runs.brought`). They are in `runs`."""
+        there = {each for each, run in self.runs.items() if run.brought}
+        if there and there.issuperset(brought.names(name)):
+            if not name:
+                print("These runs came with the course. To train them yourself, run the lesson from its first cell.")
+            return True
+        first = next(iter(self.runs.values()))
+        wanted = dict.fromkeys(brought.names(name)) | {each: run.settings for each, run in self.runs.items()}
+        folder = first.folder and first.folder.parent
+        found = brought.bring(self.task, name, first.learner.data, folder, wanted)
+        self.runs |= found
+        self.add(self.state["run"], self.chosen)
+        return bool(found)
 
     def go(self, step=None, run=None):
         """Train a run (the chosen one) to a step, or to its end, with the picture and a bar following."""

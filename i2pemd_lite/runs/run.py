@@ -111,6 +111,7 @@ class Run:
         and one at each evaluation, where the learner has a `probe`;
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
     began : the settings of the first step, as a dict, also those of a fork; before that step those that were last saved
+    brought : whether it came with the course (brought.py): it can be looked at and evaluated, and cannot go on
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
     `for step in run` goes on where the run stands; not asking for the next step pauses it. `fork()` goes on from here
@@ -147,7 +148,7 @@ class Run:
         self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
         self.live = self.began = None  # what the live settings were in the last step; all settings of the first one
-        self._whole = True  # no step is half done
+        self._whole, self.brought = True, False  # no step is half done
         self._fetching = threading.Lock()  # a panel may look while another thread trains
         self._unsaved = True  # from its first moment on, a run that is killed can be resumed
 
@@ -167,6 +168,7 @@ class Run:
             if self.number >= self.settings.steps:
                 self.save()
                 raise StopIteration
+            self._expect_own_training()
             if self.number == 0 and not self.moments and distributed.is_main():
                 self._keep_moment()
             if self._unsaved or self.number == 0 and self.began != dataclasses.asdict(self.settings):
@@ -201,6 +203,12 @@ class Run:
         if not self._whole:
             do = f"resume it from its last checkpoint in {self.folder}" if self.folder else "train it again"
             raise BadInput(f"the run: expected one that stands between two steps, found one stopped within one; {do}")
+
+    def _expect_own_training(self):
+        """Raise `BadInput` for a run without the state of its optimiser."""
+        if self.brought:
+            found = "one that came with the course, without what a training needs to go on; train it yourself"
+            raise BadInput(f"{self.folder}: expected a run that was trained here, found {found}")
 
     @property
     def seconds_left(self):
@@ -289,6 +297,7 @@ class Run:
     def fork(self, folder=None, **changes):
         """A second run that goes on from here with other live settings; this one stays as it is."""
         self._expect_whole()
+        self._expect_own_training()
         self.fetch()
         twin = Run(copy.deepcopy(self.learner), folder, self.task)
         twin.profile = self.profile
@@ -348,7 +357,7 @@ class Run:
         if self.number == 0:
             self.began = dataclasses.asdict(self.settings)
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
-        if self.folder is not None:
+        if self.folder is not None and not self.brought:  # nothing in it is new
             self._disk.write(self)
         self._unsaved = False
 

@@ -20,12 +20,12 @@ from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.settings import PRECISIONS
 
 TABLES = ("history.csv", "evaluations.csv")
-DATA = {"folder": str, "name": str, "fingerprint": str}
-ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA}
+DATA = {"folder": str, "name": str, "fingerprint": str, "sketch?": [float]}
+ABOUT = {"task": str, "settings": dict, "profile": {"precision": PRECISIONS}, "data": DATA, "versions?": dict}
 """The form of settings.json, as far as it is read."""
 CHECKPOINT = {"number": int, "seconds": float, "memory?": (None, float), "settings": dict, "best?": list}
 CHECKPOINT |= {  # which those of older versions lack
-    "hash?": str, "tables?": dict.fromkeys(TABLES, str), "changes?": [list], "live?": (None, dict),
+    "hash?": str, "tables?": dict.fromkeys(TABLES, str), "changes?": [list], "live?": (None, dict), "brought?": True,
 }  # fmt: skip
 """The form of what a checkpoint says."""
 
@@ -104,8 +104,6 @@ class Writer:
             raise BadInput(f"{why}; then go on, or do so elsewhere by run.fork(FOLDER)") from None
 
     def _write(self, run, tensors, about):
-        from safetensors.torch import save_file
-
         folder, there = run.folder, moments.paths(run.folder)
         if not self.tables:
             for path in [*folder.glob(".partial-*"), *folder.glob("moments/.partial-*")]:  # of a kill
@@ -126,8 +124,7 @@ class Writer:
             self.tables[name] = self._write_table(folder / name, rows)
         words = json.dumps(about | {"tables": {name: self.tables[name][2].hexdigest() for name in TABLES}})
         self.marks = (self.marks[0], files.fingerprint(words))
-        with files.atomic_write(folder / "checkpoint.safetensors") as temporary:
-            save_file(tensors, temporary, metadata={"run": words, "mark": self.marks[1]})
+        _write_checkpoint(folder, tensors, words)
         self.marks = self.marks[1:]
 
     def expect_own(self, folder):
@@ -186,7 +183,11 @@ def restore(run, folder, about, tensors):
             found = f"{began!r} beside {about['settings'][name]!r} in the checkpoint; restore the file"
             raise BadInput(f"{folder}/settings.json: expected one {name}, found {found}")
     weights, best = (_part(tensors, prefix) for prefix in ("learner.", "best."))
-    _expect(folder, weights, own := run.learner.state_dict())
+    own, run.brought = run.learner.state_dict(), about.get("brought", False)
+    if run.brought and weights.keys() < own.keys():
+        run.learner.go_without(_part(tensors, "kept."))
+        weights = own | weights
+    _expect(folder, weights, own)
     run.learner.load_state_dict(weights)
     state = {}
     for i, like in enumerate(run.parameters):
@@ -246,6 +247,19 @@ def _checkpoint(run):
         tensors |= {f"best.{name}": value for name, value in run.best[2].items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     return tensors, about | {"hash": _hash(tensors)}
+
+
+def write_checkpoint(folder, tensors, about):
+    """Write what `read_checkpoint` gave, with other tensors and words."""
+    words = json.dumps({name: value for name, value in about.items() if name != "mark"} | {"hash": _hash(tensors)})
+    _write_checkpoint(Path(folder), tensors, words)
+
+
+def _write_checkpoint(folder, tensors, words):
+    from safetensors.torch import save_file
+
+    with files.atomic_write(folder / "checkpoint.safetensors") as temporary:
+        save_file(tensors, temporary, metadata={"run": words, "mark": files.fingerprint(words)})
 
 
 def _hash(tensors):

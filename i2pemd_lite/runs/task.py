@@ -12,6 +12,7 @@ from torch import nn
 
 from i2pemd_lite.device import expect_room, profile, told
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.runs.brought import MARK
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.store import read_about
 
@@ -19,8 +20,11 @@ from i2pemd_lite.runs.store import read_about
 class Learner(nn.Module):
     """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
 
-    `data` is never changed, and shared between a run and its forks.
+    `data` is never changed, and shared between a run and its forks. `kept`, {name: tensor}, are the answers of a run
+    that came without its networks' weights.
     """
+
+    kept = None
 
     @property
     def device(self):
@@ -76,8 +80,24 @@ class Learner(nn.Module):
     def example(self):
         """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
 
+    def to_keep(self):
+        """What a run is to answer where it came without its networks' weights, {name: tensor}."""
+        return {}
+
+    def go_without(self, kept):
+        """From now on know the answers that were `kept`; the networks, which are not trained, refuse to give others."""
+        self.kept = kept
+        for network in self.children():
+            if next(network.parameters(), None) is not None:
+                network.register_forward_pre_hook(_refuse)
+
     def updated(self, t):
         """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
+
+
+def _refuse(*_):
+    found = "one that came with the course without them, and so knows a few answers only; train it yourself"
+    raise BadInput(f"the run: expected one with the weights of its network, found {found}")
 
 
 class Example(NamedTuple):
@@ -97,7 +117,7 @@ def evaluated(run, score):
         report = score(learner, {
             "method": s.method, "λ": s.weight, "profile": s.profile, "seed": s.seed, "steps": run.number,
             **unfinished, "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
-            "data": learner.data.name,
+            "data": learner.data.name, **(MARK if run.brought else {}),
         })  # fmt: skip
     if run.folder is not None:
         run.expect_own()

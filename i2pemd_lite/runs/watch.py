@@ -26,6 +26,7 @@ class Saved(NamedTuple):
     changes: list  # as those of a `Run`
     began: dict  # the settings of its first step
     data: dict  # as `Learner.source` says it
+    brought: bool  # whether it came with the course
 
 
 def saved(run):
@@ -37,7 +38,7 @@ def saved(run):
     if not isinstance(run, str | Path):
         tables = (list(table) for table in (run.history, run.evaluations, run.moments, run.changes))
         place, now = str(run.folder or "in memory"), dataclasses.asdict(run.settings)
-        return Saved(place, run.task, now, run.number, *tables, run.began or now, run.learner.source())
+        return Saved(place, run.task, now, run.number, *tables, run.began or now, run.learner.source(), run.brought)
     folder = Path(run)
     start, path = read_about(folder), folder / "checkpoint.safetensors"
     if not path.exists():
@@ -51,8 +52,8 @@ def saved(run):
     number = about["number"]
     history, evaluations = read_tables(folder, number, about.get("tables"))
     found, changes = moments.read(folder, number), about.get("changes", [])
-    tables = history, evaluations, found, changes
-    return Saved(str(folder), start["task"], about["settings"], number, *tables, start["settings"], start["data"])
+    rest = history, evaluations, found, changes, start["settings"], start["data"], about.get("brought", False)
+    return Saved(str(folder), start["task"], about["settings"], number, *rest)
 
 
 def watch(folder, process, every=0.5):

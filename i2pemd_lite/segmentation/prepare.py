@@ -147,6 +147,13 @@ class Prepared(Unchanging):
         return {case.name: case.source.assumed for case in self.cases if case.source.assumed}
 
     @property
+    def sketch(self):
+        """Numbers that are nearly the same for the same scans, also where a processor rounds them otherwise: each
+        scan's moments, and how many voxels each class has."""
+        counts = [sum(int((case.label == k).sum()) for case in self.labelled) for k in range(len(CLASSES))]
+        return [number for case in self.cases for number in case.moments] + counts
+
+    @property
     def labelled(self):
         """The cases that have a label map."""
         return tuple(case for case in self.cases if case.label is not None)

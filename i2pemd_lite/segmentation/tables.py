@@ -47,7 +47,7 @@ NO_NUMBERS = "the paper draws this figure and prints no numbers"
 
 
 def tables(data=None, profile=None, seeds=(0,), methods=None, folder="runs/segmentation", dims=None, progress=True,
-           **settings):  # fmt: skip
+           brought=None, **settings):  # fmt: skip
     """Train what is missing for Tables 1 to 3, as `Tables.trained` says, and give the `Tables`.
 
     data, profile   as for `train`
@@ -57,7 +57,7 @@ def tables(data=None, profile=None, seeds=(0,), methods=None, folder="runs/segme
                     that 32 is best and prints no others, {8, 16, 32, 64, 128} are a likely grid
     settings        any field of `SegmentationSettings`, for every run
     """
-    return Tables.trained(data, profile, seeds, methods, {"dims": dims}, folder, progress, settings)
+    return Tables.trained(data, profile, seeds, methods, {"dims": dims}, folder, progress, brought, settings)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, is_whole, read_json, run_lock, write_text
+from i2pemd_lite.runs.brought import bring, came
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
@@ -24,6 +25,7 @@ MEMORY = (
     "peak MiB: on a GPU the most that torch had allocated there, on a CPU the most that the process had resident with "
     "its libraries; both since the process began, earlier runs included"
 )
+BROUGHT = "seconds and peak MiB of runs that came with the course: on the machine that trained them, not on this one"
 
 
 def differences(settings, others, free=FREE):
@@ -157,7 +159,7 @@ class Tables:
         return tuple(getattr(settings, name) for name in cls.VARIED)
 
     @classmethod
-    def trained(cls, data, profile, seeds, methods, variants, folder, progress, settings):
+    def trained(cls, data, profile, seeds, methods, variants, folder, progress, brought, settings):
         """The tables of runs in a folder, trained where they are missing.
 
         Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished
@@ -165,6 +167,8 @@ class Tables:
         settings or on other data.
 
         variants : {name: values of `VARIED`}, each a run of the proposed method for each seed
+        brought : the name of runs that come with the course (`runs.brought`), which are taken where none was trained;
+            None: those that were taken before are trained anew
         """
         for name, values in {"seeds": seeds, "methods": methods, **variants}.items():
             if values is not None and len(set(values)) < len(values):
@@ -184,7 +188,19 @@ class Tables:
         if not wanted:
             raise BadInput(f"seeds, methods, {', '.join(variants)}: expected at least one run, found none; give some")
         data = cls.TASK.prepared(data, next(iter(wanted.values())))
-        results, done = [], cls._steps_done(wanted, data)
+        theirs = [place for place in filter(begun, wanted) if came(place)]
+        mine = {place: wanted[place] for place in filter(begun, wanted) if place not in theirs}
+        shown = {place.name: chosen for place, chosen in wanted.items()}
+        results, done = [], cls._steps_done(mine, data)
+        if not mine and bring(cls.TASK, brought, data, folder, shown):
+            done = cls._steps_done(wanted, data)
+        elif theirs:
+            with contextlib.ExitStack() as locks:
+                for place in theirs:
+                    locks.enter_context(run_lock(place))
+                print(f"{len(theirs)} runs in {folder} came with the course. They are trained anew, in their folders.")
+                for place in theirs:
+                    (place / "checkpoint.safetensors").unlink()
         steps, total = cls._training(wanted, data, results), sum(chosen.steps for chosen in wanted.values())
         about = f"training {len(wanted)} runs"
         with contextlib.closing(steps):  # whatever stops it: the run that trains is let go of
@@ -376,7 +392,8 @@ class Tables:
             row |= {"seed": s.seed} | {name: about[name] for name in self.STEPS}
             row |= {"precision": s.precision, "seconds": about["seconds"], "peak MiB": about.get("peak MiB", "unknown")}
             rows.append(row | {column: result.figures[figure] for column, figure in self.WORTH.items()})
-        return Report("The runs", rows, notes=[MEMORY])
+        notes = [MEMORY] + [BROUGHT] * any("brought" in result.about for result in self.results)
+        return Report("The runs", rows, notes=notes)
 
     def reports(self):
         """{name of a table: `Report`} in the order to read them, without those that have too few rows."""
