@@ -28,7 +28,7 @@ from i2pemd_lite.files import BadInput, read_json, write_json
 from i2pemd_lite.panels.engine import lesson, moving, style
 from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.picture import Picture
-from i2pemd_lite.panels.engine.slider import Control, Slider, cell, choice, grid, slider, steps, switch  # noqa: F401 (for panels)
+from i2pemd_lite.panels.engine.slider import Slider, cell, choice, grid, slider, steps, switch  # noqa: F401 (for panels)
 from i2pemd_lite.panels.engine.still import html
 
 TOUCH = "You can drag what is in the picture. "
@@ -93,7 +93,7 @@ class Panel(widgets.VBox):
             control.observe(self._changed, "value")
             if isinstance(control, Slider):
                 control.on_typed = partial(self._typed, control)
-            if isinstance(control, Control):
+            if hasattr(control, "places"):
                 control.on_reached = partial(self._reached, name)
         self.rows = layout or [[name] for name in controls]
         self.more = widgets.ToggleButton(False, description="more")
