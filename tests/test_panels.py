@@ -1,9 +1,7 @@
 """Panels without a browser: ipywidgets fire their callbacks in plain Python, so every control can be moved here."""
 
-import asyncio
 import json
 import re
-import time
 from functools import partial
 from xml.etree import ElementTree
 
@@ -438,58 +436,6 @@ def test_what_is_no_number_is_told_and_the_last_good_picture_stays(make, name, t
     typed(panel, name, text)
     panel.set(**state)
     assert panel.error.value == "" and not control.wrong
-
-
-def sent_ahead(panel, name, monkeypatch):
-    """What the page is told once a hand has come to a control and the kernel has nothing else to do."""
-    sent = []
-    monkeypatch.setattr(panel.image, "send", sent.append)
-
-    async def reach():
-        panel.controls[name].on_reached()
-        await panel._looking
-
-    asyncio.run(reach())
-    return sent
-
-
-@pytest.mark.parametrize(("make", "name"), [(ground.panel, "right"), (ground.panel, "scale"), (dynamics.panel, "alpha"),
-                                            (playground.panel, "picture"), (playground.panel, "weight")])  # fmt: skip
-def test_what_is_drawn_ahead_is_what_its_place_then_shows(make, name, monkeypatch):
-    monkeypatch.setattr("i2pemd_lite.panels.engine.panel.SHORT", np.inf)
-    panel = make()
-    control = panel.controls[name]
-    here, (forget, *ahead) = control.place, sent_ahead(panel, name, monkeypatch)
-    assert forget == {} and {each["at"] for each in ahead} == {*control.places} and ahead[0]["at"] == here
-    far = [abs(each["at"] - here) for each in ahead]
-    assert far == sorted(far) and {each["name"] for each in ahead} == {control.description}
-    for each in ahead[1:]:
-        control.value = control.places[each["at"]]
-        assert (panel.image.value, panel.image.below) == (each["value"], each["words"])
-        assert panel.image.place == [control.description, each["at"]] or name == "weight"  # which moves the film too
-
-
-def test_what_was_drawn_ahead_is_forgotten_once_anything_else_changes(monkeypatch):
-    panel = ground.panel()
-    sent = sent_ahead(panel, "right", monkeypatch)
-    count = len(sent)
-    panel.controls["right"].value = 1.0
-    assert len(sent) == count
-    panel.controls["up"].value = 1.0
-    assert sent[count:] == [{}] and panel.image.place == [None, None]
-
-
-def test_a_picture_that_takes_long_is_the_only_one_that_is_drawn_ahead(monkeypatch):
-    control = slider("x", 1, 0, 5, 1)
-    panel = Panel("slow", {"x": control}, lambda s: time.sleep(0.11), lambda f, r: None, lambda r: ("", {}))
-    assert len(sent_ahead(panel, "x", monkeypatch)) == 2
-
-
-def test_a_state_that_is_refused_is_not_drawn_ahead(monkeypatch):
-    monkeypatch.setattr("i2pemd_lite.panels.engine.panel.SHORT", np.inf)
-    control = slider("x", 1, 0, 5, 1)
-    panel = Panel("inverse", {"x": control}, lambda s: 1 / s["x"], lambda f, r: None, lambda r: ("", {}))
-    assert [each["at"] for each in sent_ahead(panel, "x", monkeypatch)[1:]] == [1, 2, 3, 4, 5]
 
 
 def test_only_the_field_that_the_error_is_about_is_marked(monkeypatch):

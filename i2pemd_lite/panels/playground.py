@@ -295,10 +295,6 @@ class Playground(Panel):
         film = change["owner"] is self.controls["picture"]
         super()._changed(change) if film or self._quiet else self._anew({})
 
-    def moved(self, name, value):
-        """Another training is shown from its beginning."""
-        return super().moved(name, value) | ({} if name == "picture" else {"picture": 0})
-
     def _choose(self, change):
         if change["new"] not in (OWN, called(self.state)):
             self._anew(START | NAMED[change["new"]])

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import math
 import time
 import zlib
 
@@ -108,7 +109,9 @@ def _positions(control, without):
         offered = [pair for pair in pairs(control.options) if pair[1] not in without]
         words, values = zip(*offered, strict=True) if offered else ((), ())
     elif isinstance(control, Slider):
-        values = list(control.places.values())
+        count = math.floor((control.max - control.min) / control.step + 1e-9) + 1
+        values = [type(control.value)(round(control.min + i * control.step, 9)) for i in range(count)]
+        values = [control.value if abs(value - control.value) < control.step / 2 else value for value in values]
         words = [f"{value:.{control.digits}f}" for value in values]
     else:
         return None

@@ -8,15 +8,13 @@ A panel file has four plain parts, and only the last knows of widgets:
 - `describe(result) -> (words, numbers)`: the alternative text, and the numbers under the picture;
 - `panel(...) -> Panel`: the controls, bound to the three above.
 
-The picture travels as SVG, of which the page changes what is new (`picture.py`). While a hand is at a slider, what
-its other places show is drawn too, nearest first, so that the page has it at once.
+The picture travels as SVG, of which the page changes what is new (`picture.py`).
 """
 
-import asyncio
 import os
 import time
 import weakref
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from html import escape
 
@@ -37,7 +35,6 @@ KEYBOARD = "Press Tab to reach a control and the arrow keys to move it. Where it
 _shown = weakref.WeakValueDictionary()  # by their ids the panels that this kernel has shown, in their order
 FIRST = 3  # controls and numbers that are shown at once; the others are one click away
 LONG = 0.25  # seconds of a change from which on the next one says beforehand that it takes a moment
-SHORT, ROOM = 0.1, 3_000_000  # seconds for a picture drawn ahead, in which nothing else is answered; letters of all
 
 
 class Panel(widgets.VBox):
@@ -83,7 +80,6 @@ class Panel(widgets.VBox):
         self.title, self.controls, self._first = title, controls, first
         self._compute, self._draw, self._describe, self._point, self._shows = compute, draw, describe, point, shows
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
-        self._drawn, self._near, self._looking = {}, None, None  # state; which slider a hand is at; what draws ahead
         self.words, self.numbers, self._hint = "", {}, TOUCH * (point is not None) + KEYBOARD
         self.image = Picture(point and self._touched)
         self.error = widgets.HTML()
@@ -93,8 +89,6 @@ class Panel(widgets.VBox):
             control.observe(self._changed, "value")
             if isinstance(control, Slider):
                 control.on_typed = partial(self._typed, control)
-            if hasattr(control, "places"):
-                control.on_reached = partial(self._reached, name)
         self.rows = layout or [[name] for name in controls]
         self.more = widgets.ToggleButton(False, description="more")
         self.more.observe(lambda _: self._fill(), "value")
@@ -192,58 +186,23 @@ class Panel(widgets.VBox):
 
     def refresh(self):
         """Compute, draw and describe the present state."""
-        began, state = time.perf_counter(), self.state
-        moved, self._drawn = {name for name in state if state[name] != self._drawn.get(name)}, state
-        if moved != {self._near}:
-            self._reached(None)
+        began = time.perf_counter()
         self._fill()
         if self._took > LONG:
             # Where a hint stands, so that nothing moves.
             self.image.below = self.below(self.words, self.numbers, "Working …")
         try:
-            result, card, words, numbers = self.drawn(state)
+            result, card, words, numbers = self.drawn(self.state)
             picture = card.svg(words)
         except Exception as error:
             if self.result is not None:
                 self.image.below = self.below(self.words, self.numbers, self._hint)
             return self._report(error)
         self.result, self.words, self.numbers, self._card = result, words, numbers, card
-        near = self.controls.get(self._near)
         with self.image.hold_sync():
-            self.image.place = [near.description, near.place] if near else [None, None]
             self.image.value, self.image.below = picture, self.below(words, numbers, self._hint)
         self._say(self.complaint)
         self._took = time.perf_counter() - began
-
-    def _reached(self, name):
-        """Draw ahead what a control would show at its other places, once what was drawn so for another is forgotten."""
-        if name == self._near:
-            return
-        self._near, self._looking = name, None
-        self.image.send({})
-        if name:
-            with suppress(RuntimeError):  # no loop, as in plain Python
-                self._looking = asyncio.get_running_loop().create_task(self._look_ahead(name))
-
-    async def _look_ahead(self, name):
-        control, took, room = self.controls[name], 0.0, ROOM
-        left = control.places
-        while left and took < SHORT and room > 0:
-            await asyncio.sleep(0.01)  # here the kernel hears of moved sliders
-            if asyncio.current_task() is not self._looking:  # which a cell may have said, from another thread
-                return
-            began, place = time.perf_counter(), min(left, key=lambda place: abs(place - control.place))
-            state = self.moved(name, left.pop(place))
-            with suppress(Exception):  # a state that the panel refuses is told when it is chosen
-                _, card, words, numbers = self.drawn(state)
-                about = {"value": card.svg(words), "words": self.below(words, numbers, self._hint)}
-                self.image.send({"name": control.description, "at": place, **about})
-                room -= sum(map(len, about.values()))
-            took = time.perf_counter() - began
-
-    def moved(self, name, value):
-        """The state in which one control has another value."""
-        return self.state | {name: value}
 
     def drawn(self, state):
         """(result, `Card`, words, numbers) of a state, whatever the controls say."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import anywidget
-from traitlets import Bool, Dict, List, Unicode
+from traitlets import Bool, Dict, Unicode
 
 
 def part(*names):
@@ -15,8 +15,7 @@ class Picture(anywidget.AnyWidget):
     """A picture, of which the page changes only what is new; it fills the page's width, and scrolls on a narrow one.
 
     `touched((x, y), pressed)` is called when the pointer goes down on the picture (pressed) and when it is dragged (not
-    pressed); x and y are parts of the width and height, from the lower left. None: nothing happens. `place` says for
-    which place of which slider `value` was drawn.
+    pressed); x and y are parts of the width and height, from the lower left. None: nothing happens.
 
     Example
     -------
@@ -31,7 +30,6 @@ class Picture(anywidget.AnyWidget):
     _css = part("panel.css")
     value = Unicode().tag(sync=True)
     below = Unicode().tag(sync=True)
-    place = List([None, None], help="description of a slider, and where it is").tag(sync=True)
     touchable = Bool().tag(sync=True)
     touch = Dict().tag(sync=True)
 

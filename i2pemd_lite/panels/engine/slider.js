@@ -12,7 +12,6 @@ function render({ model, el }) {
   el.classList.toggle("bare", Boolean(model.get("bare")));
   el.append(...(model.get("bare") ? [label, said] : [label, range, said]));
 
-  let at; // where it was last
   let typing = false; // what is being typed is not written over
   const place = () => (stops() ? model.get("index") : model.get("value"));
   const words = () => (stops() ? stops()[place()] : place().toFixed(model.get("digits")));
@@ -25,9 +24,6 @@ function render({ model, el }) {
     if (stops()) said.textContent = words();
     else if (!model.get("wrong") && !typing) said.value = words();
     said.setAttribute("aria-invalid", Boolean(model.get("wrong")));
-    const detail = { name: model.get("description"), at: place() };
-    if (detail.at !== at) el.dispatchEvent(new CustomEvent("i2pemd-moved", { bubbles: true, detail }));
-    at = detail.at;
   }
   function move(to) {
     model.set(stops() ? "index" : "value", to);
@@ -49,7 +45,6 @@ function render({ model, el }) {
   });
   said.addEventListener("keydown", (event) => event.key === "Enter" && type());
 
-  for (const kind of ["pointerenter", "focusin"]) el.addEventListener(kind, () => model.send({ do: "reach" }));
   if (model.get("plays")) {
     const { buttons, anew } = player(range, model.get("description"), move);
     el.append(buttons);

@@ -21,11 +21,6 @@ class Control(anywidget.AnyWidget):
     disabled = Bool(False).tag(sync=True)
     plays = Bool(False, help="whether it can be played, as a film").tag(sync=True)
     films = Int(0, help="one more plays it anew, on the page").tag(sync=True)
-    on_reached = Callable(lambda: None, help="called when a pointer or the keyboard comes to it")
-
-    def __init__(self, **look):
-        super().__init__(**look)
-        self.on_msg(lambda *_: self.on_reached())
 
 
 class Slider(Control):
@@ -55,19 +50,6 @@ class Slider(Control):
     typed = Unicode().tag(sync=True)
     wrong = Bool(False).tag(sync=True)
     on_typed = Callable(lambda error: None)
-
-    @property
-    def place(self):
-        """Where it is, as the page has it."""
-        return self.value
-
-    @property
-    def places(self):
-        """{place: value} of all places."""
-        count = math.floor((self.max - self.min) / self.step + 1e-9) + 1
-        values = [type(self.value)(round(self.min + i * self.step, 9)) for i in range(count)]
-        values = [self.value if abs(value - self.value) < self.step / 2 else value for value in values]
-        return dict(zip(values, values, strict=True))
 
     @validate("value")
     def _within(self, proposal):
@@ -124,16 +106,6 @@ class Steps(Control):
     def __init__(self, options, value, **look):
         super().__init__(options=options, **look)
         self.value = value
-
-    @property
-    def place(self):
-        """Where it is, as the page has it."""
-        return self.index
-
-    @property
-    def places(self):
-        """{place: value} of all places."""
-        return dict(enumerate(value for _, value in pairs(self.options)))
 
     @observe("options")
     def _offered(self, _):
