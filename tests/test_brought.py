@@ -14,6 +14,7 @@ import torch
 from i2pemd_lite import BadInput, classification, segmentation
 from i2pemd_lite.course.publish import notebooks, shipped
 from i2pemd_lite.files import read_json, root, run_lock
+from i2pemd_lite.panels import classification as image_panels
 from i2pemd_lite.panels import cockpit, moments, selection
 from i2pemd_lite.panels import segmentation as scan_panels
 from i2pemd_lite.runs import brought
@@ -256,22 +257,66 @@ def test_other_labels_are_other_data(course, images):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory, skin, shelf):
-    """Runs of images, shipped without weights, as those of the tables of lesson 07."""
+    """Runs of images, shipped without weights: as those of lesson 06, and as those of the tables of lesson 07."""
     folder = tmp_path_factory.mktemp("images")
     data = classification.TASK.prepared(skin, classification.TASK.settings_for("baseline", "ci"))
     tables = classification.tables(data, folder=folder, **IMAGES)
     trained = {result.settings.method: classification.resume(result.folder, data) for result in tables.results}
     for run in trained.values():
         brought.ship(run, "lesson07", "reports")
+        run.folder.rename(run.folder.with_name(run.settings.method))
+        run.folder = run.folder.with_name(run.settings.method)
+        brought.ship(run, "lesson06", "answers", "moments")
     return SimpleNamespace(data=data, trained=trained, tables=tables)
+
+
+@pytest.fixture
+def without_weights(images, tmp_path):
+    new = {name: classification.train(name, images.data, "ci", folder=tmp_path / name, **PLAN)
+           for name in images.trained}  # fmt: skip
+    panel = image_panels.panel(**new)
+    assert panel.bring("lesson06")
+    return panel.runs
+
+
+def test_without_weights_a_run_shows_what_lesson_06_asks(images, without_weights, tmp_path):
+    for name, run in without_weights.items():
+        now, before = (classification.evaluate(each) for each in (run, images.trained[name]))
+        assert np.array_equal(now.scores, before.scores) and now.rows == before.rows and now.images == before.images
+        assert run.learner.example() is not None  # in the cockpit
+    both = [selection.freeze(runs["i2pemd"], beside=runs) for runs in (without_weights, images.trained)]
+    for now, before in zip(*both, strict=True):
+        assert np.array_equal(np.asarray(now), np.asarray(before))
+    moments.scrub(tmp_path / "baseline", tmp_path / "i2pemd")
+
+
+def test_without_weights_a_run_refuses_every_other_question(without_weights, tmp_path):
+    run = classification.resume(tmp_path / "i2pemd")
+    asked = (lambda: classification.predict(run, out=tmp_path / "skin.csv"), run.learner.probe,
+             lambda: selection.freeze(run, batches=3))  # fmt: skip
+    for ask in asked:
+        with pytest.raises(BadInput, match="expected one with the weights of its network, found one that came with"):
+            ask()
 
 
 def test_a_run_of_tables_refuses_what_its_report_does_not_say(images, tmp_path):
     classification.tables(images.data, folder=tmp_path, brought="lesson07", **IMAGES)
     run = classification.resume(tmp_path / "i2pemd-ci-seed0", images.data)
-    for ask in (run.learner.example, run.learner.probe, lambda: selection.freeze(run, batches=3)):
+    for ask in (run.learner.example, run.learner.frozen):
         with pytest.raises(BadInput, match="expected one with the weights of its network, found one that came with"):
             ask()
+
+
+def test_features_of_many_axes_are_kept_in_their_plane():
+    random = np.random.default_rng(0)
+    flat = random.normal(size=(3, 200, 5)) @ random.normal(size=(5, 100)) + random.normal(size=100)
+    labels = np.zeros(200, np.uint8)
+    many = [brought.moments.Moment(step, x[:4].astype(np.float32), np.ones(4, bool), np.eye(4),
+            x.astype(np.float16), labels, labels) for step, x in enumerate(flat)]  # fmt: skip
+    few = brought.thinned(many)
+    assert few[0].features.shape == (200, 5) and few[0].prototypes.shape == (4, 5)
+    apart = [np.linalg.norm(each[2].features[0].astype(float) - each[0].prototypes[3]) for each in (many, few)]
+    assert apart[0] == pytest.approx(apart[1], rel=1e-2)
 
 
 def test_tables_take_them_up_and_train_them_where_none_are_wanted(images, tmp_path, capsys):

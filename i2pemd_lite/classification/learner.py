@@ -6,7 +6,7 @@ import logging
 
 import torch
 
-from i2pemd_lite.classification.augment import plain
+from i2pemd_lite.classification.augment import plain, weak
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods import METHODS, ramps
 from i2pemd_lite.classification.methods.supervised import class_weights
@@ -19,6 +19,7 @@ from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.runs.settings import learned
 from i2pemd_lite.runs.task import Example, Learner
+from i2pemd_lite.text import bar
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ class Classifier(Learner):
         """Of images of the data, or of another array of the same size, (n, K) each: the softmax output, and how far
         the feature is from each prototype; inf for a class never seen, and for all where the teacher answers, because
         the prototypes are made of the student's features."""
+        if self.kept and images is None:
+            return self.kept["answers"][:, members]
         network = self.teacher if self.evaluated == "teacher" else self.network
         outputs, none = [torch.zeros(2, 0, len(CLASSES))], ~self.bank.seen | (network is self.teacher)
         for x in self.batches(members, images):
@@ -147,6 +150,26 @@ class Classifier(Learner):
             apart = torch.cdist(features.float(), self.bank.prototypes.float())
             outputs.append(torch.stack([logits.float().softmax(1), apart.masked_fill(none, torch.inf)]).cpu())
         return torch.cat(outputs, 1)
+
+    def frozen(self, batches=25, seed=0):
+        """Of weak views of `batches` batches of 36 unlabelled images: (B, N, K) softmax output, (B, N) true classes."""
+        if self.kept and (batches, seed) == (25, 0):
+            return self.kept["views"], self.kept["truth"]
+        outputs, truth = [], []
+        for b in bar(range(batches), f"asking {self.settings.method}", "batch"):
+            order = torch.randperm(len(self.unlabelled), generator=generator(seed, "frozen", b))
+            batch = self.unlabelled[order[:36]]
+            draws, images = generator(seed, "frozen view", b), self.data.images[batch].to(self.device)
+            views = weak(images, self.settings.size, draws)
+            outputs.append(self.network(views)[1].double().softmax(1).cpu())
+            truth.append(self.data.labels[batch])
+        return torch.stack(outputs), torch.stack(truth)
+
+    def to_keep(self):
+        """What lesson 06 asks of a run: the answers to all images, and to the weak views of `frozen`."""
+        with self.evaluating():
+            views, truth = self.frozen()
+            return {"answers": self.answers(torch.arange(len(self.data))), "views": views, "truth": truth}
 
     def probabilities(self, members):
         """(n, K) softmax output, as of `answers`."""

@@ -126,7 +126,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--repository": {"metavar": "URL", "help": WHERE},
     },
     ship: {
-        "lessons": {"nargs": "*", "help": "05 or 07; default: both"},
+        "lessons": {"nargs": "*", "help": "05, 06 or 07; default: all three"},
         "--check": {"action": "store_true", "help": "write nothing; do those in data/runs still fit?"},
     },
     work: {},

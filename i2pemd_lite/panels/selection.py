@@ -13,14 +13,12 @@ import numpy as np
 import torch
 
 from i2pemd_lite.classification import CLASSES
-from i2pemd_lite.classification.augment import weak
 from i2pemd_lite.classification.methods.bands import regions
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
-from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.selection import Selection, select
 from i2pemd_lite.text import bar
 
@@ -64,26 +62,21 @@ def freeze(run, batches=25, seed=0, beside=None):
 
     Raises `BadInput` for more runs, or runs that hold back other images.
     """
-    learner, s, outputs, truth, scores = run.learner, run.settings, [], [], []
+    learner, scores = run.learner, []
     data, members = learner.data, learner.test
-    runs = {s.method: run} if beside is None else beside
+    runs = {run.settings.method: run} if beside is None else beside
     if not 1 <= len(runs) <= MOST:
         raise BadInput(f"beside: expected one to {MOST} runs, found {len(runs)}; freeze the others by themselves")
     for name, other in runs.items():
         if (other.learner.data.fingerprint, other.learner.test.tolist()) != (data.fingerprint, members.tolist()):
             raise BadInput(f"beside: expected runs with the same held-back images, found others in {name}")
     with learner.evaluating():
-        for b in bar(range(batches), f"asking {s.method}", "batch"):
-            order = torch.randperm(len(learner.unlabelled), generator=generator(seed, "frozen", b))
-            batch = learner.unlabelled[order[:36]]
-            images = weak(data.images[batch].to(learner.device), s.size, generator(seed, "frozen view", b))
-            outputs.append(learner.network(images)[1].double().softmax(1).cpu())
-            truth.append(data.labels[batch])
+        o, truth = learner.frozen(batches, seed)
     for other in bar([*runs.values()], "asking every method", "method"):
         with other.best_weights(), other.learner.evaluating():
             scores.append(other.learner.probabilities(members).numpy())
     ground, images = learner.bank.ground_distance().double().cpu(), data.images[members].permute(0, 2, 3, 1).numpy()
-    return Frozen(torch.stack(outputs), torch.stack(truth), ground, tuple(runs), np.stack(scores),
+    return Frozen(o, truth, ground, tuple(runs), np.stack(scores),
                   data.labels[members].numpy(), images, tuple(data.ids[i] for i in members.tolist()),
                   1 / learner.class_weights.cpu().numpy())  # fmt: skip
 

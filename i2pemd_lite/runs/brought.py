@@ -1,7 +1,7 @@
 """Runs that come with the course, in data/runs: taken up instead of a training with the same settings on the same data.
 
 Such a run is the folder of one that was trained (store.py), made small. It has no state of the optimiser, so it cannot
-go on. Its weights are rounded to a byte each, or left out: then it knows what its report says, and nothing else.
+go on. Its weights are rounded to a byte each, or left out: then it knows the answers that were kept of it, no others.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from i2pemd_lite.runs import moments, store
 
 NEAR = 1e-3  # is the same set: another processor, which rounds otherwise, draws it with another fingerprint
 FEW = 3000  # weights: smaller kernels stay as they are, as to round those of the first layer cost a point of an organ
+AXES, VARIANCE = 64, 0.999  # features with more axes are kept along those that hold so much of their variance
 MARK = {"brought": "with the course"}  # in what report.json says of such a run
 required = False  # whether what cannot be brought is a `BadInput`, so that nothing is trained in its place
 
@@ -96,8 +97,8 @@ def _copy(task, name, each, data, wanted, to):
 
 
 def ship(run, name, *keep):
-    """Write a run that lies in its folder small into data/runs; `keep` names what it needs of "weights", "moments" and
-    "reports"."""
+    """Write a run that lies in its folder small into data/runs; `keep` names what it needs of "weights", "answers",
+    "moments" and "reports"."""
     origin, folder = run.folder, place(name) / run.folder.name
     about, tensors = store.read_checkpoint(origin)
     if "best" in about and about.pop("best")[1] != run.number:
@@ -105,6 +106,8 @@ def ship(run, name, *keep):
     shutil.rmtree(folder, ignore_errors=True)
     part = "learner." if "weights" in keep else "learner.bank."
     tensors = {name: x for name, x in tensors.items() if name.startswith(part)}
+    if "answers" in keep:
+        tensors |= {f"kept.{name}": x for name, x in run.learner.to_keep().items()}
     store.write_checkpoint(folder, rounded(tensors), about | {"brought": True})
     for file in [*store.TABLES, *["scores.csv"] * ("reports" in keep)]:
         if (origin / file).exists():
@@ -113,7 +116,7 @@ def ship(run, name, *keep):
         report = files.read_json(origin / "report.json", {"about": dict})
         report["about"] |= MARK
         files.write_json(folder / "report.json", files.hashed({k: v for k, v in report.items() if k != "hash"}))
-    for moment in run.moments if "moments" in keep else ():
+    for moment in thinned(run.moments) if "moments" in keep else ():
         moments.write(folder, moment)
     said, sketch = store.read_about(origin), [float(f"{number:.6g}") for number in run.learner.data.sketch]
     files.write_json(folder / "settings.json", said | {"data": said["data"] | {"folder": "", "sketch": sketch}})
@@ -136,3 +139,16 @@ def unrounded(tensors):
 
 def _along(unit, w):
     return unit.reshape(-1, *[1] * (w.ndim - 1))
+
+
+def thinned(kept):
+    """Moments whose features have many axes, along those of their largest variance: the plane in which they vary most,
+    and what is drawn in it, stay as they are."""
+    features = np.concatenate([moment.features for moment in kept]).astype(np.float32)
+    if features.shape[1] <= AXES:
+        return kept
+    mean = features.mean(0)
+    _, s, axes = np.linalg.svd(features - mean, full_matrices=False)
+    axes = axes[: 1 + np.searchsorted((s**2).cumsum() / (s**2).sum(), VARIANCE)].T
+    return [moment._replace(features=((moment.features - mean) @ axes).astype(np.float16),
+                            prototypes=(moment.prototypes - mean) @ axes) for moment in kept]  # fmt: skip

@@ -185,7 +185,7 @@ def restore(run, folder, about, tensors):
     weights, best = (_part(tensors, prefix) for prefix in ("learner.", "best."))
     own, run.brought = run.learner.state_dict(), about.get("brought", False)
     if run.brought and weights.keys() < own.keys():
-        run.learner.go_without()
+        run.learner.go_without(_part(tensors, "kept."))
         weights = own | weights
     _expect(folder, weights, own)
     run.learner.load_state_dict(weights)

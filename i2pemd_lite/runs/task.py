@@ -20,8 +20,11 @@ from i2pemd_lite.runs.store import read_about
 class Learner(nn.Module):
     """What a task brings to a run: `settings`, `data`, networks and a prototype `bank` as submodules, and two verbs.
 
-    `data` is never changed, and shared between a run and its forks.
+    `data` is never changed, and shared between a run and its forks. `kept`, {name: tensor}, are the answers of a run
+    that came without its networks' weights.
     """
+
+    kept = None
 
     @property
     def device(self):
@@ -77,8 +80,13 @@ class Learner(nn.Module):
     def example(self):
         """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
 
-    def go_without(self):
-        """From now on the networks, whose weights did not come, refuse to answer."""
+    def to_keep(self):
+        """What a run is to answer where it came without its networks' weights, {name: tensor}."""
+        return {}
+
+    def go_without(self, kept):
+        """From now on know the answers that were `kept`; the networks, which are not trained, refuse to give others."""
+        self.kept = kept
         for network in self.children():
             if next(network.parameters(), None) is not None:
                 network.register_forward_pre_hook(_refuse)
@@ -88,7 +96,7 @@ class Learner(nn.Module):
 
 
 def _refuse(*_):
-    found = "one that came with the course without them; train it yourself"
+    found = "one that came with the course without them, and so knows a few answers only; train it yourself"
     raise BadInput(f"the run: expected one with the weights of its network, found {found}")
 
 

@@ -14,14 +14,14 @@ from i2pemd_lite.course.publish import notebooks
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import brought
 
-KEPT = {"05": ("weights", "moments"), "07": ("reports",)}
+KEPT = {"05": ("weights", "moments"), "06": ("answers", "moments"), "07": ("reports",)}
 """What the later cells of a lesson need of its runs."""
 LAPTOP = mock.patch.dict(os.environ, {"I2PEMD_PROFILE": "laptop", "I2PEMD_DATA": "", "I2PEMD_HEADLESS": "1"})
 NAME = re.compile(r'"(lesson(\d\d)[\w/]*)"')  # by which a cell asks for some
 
 
 def ship(numbers=(), check=False, say=print):
-    """Train the runs of lessons 05 and 07, or of one of them, under the laptop profile, and put them into data/runs;
+    """Train the runs of lessons 05 to 07, or of some of them, under the laptop profile, and put them into data/runs;
     with `check` nothing is written, and only the first step is trained of each: `BadInput` says which of those that are
     there does not fit any more."""
     for path in notebooks.lessons(numbers or KEPT):
