@@ -165,10 +165,11 @@ class Classifier(Learner):
             truth.append(self.data.labels[batch])
         return torch.stack(outputs), torch.stack(truth)
 
-    def to_keep(self):
+    def to_keep(self, best_weights):
         """What lesson 06 asks of a run: the answers to all images, and to the weak views of `frozen`."""
         with self.evaluating():
             views, truth = self.frozen()
+        with best_weights(), self.evaluating():
             return {"answers": self.answers(torch.arange(len(self.data))), "views": views, "truth": truth}
 
     def probabilities(self, members):

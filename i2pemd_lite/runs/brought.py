@@ -18,7 +18,7 @@ from i2pemd_lite.runs import moments, store
 
 NEAR = 1e-3  # is the same set: another processor, which rounds otherwise, draws it with another fingerprint
 FEW = 3000  # weights: smaller kernels stay as they are, as to round those of the first layer cost a point of an organ
-AXES, VARIANCE = 64, 0.999  # features with more axes are kept along those that hold so much of their variance
+AXES = 64  # features with more are kept along those of their largest variance
 MARK = {"brought": "with the course"}  # in what report.json says of such a run
 required = False  # whether what cannot be brought is a `BadInput`, so that nothing is trained in its place
 
@@ -101,13 +101,13 @@ def ship(run, name, *keep):
     "moments" and "reports"."""
     origin, folder = run.folder, place(name) / run.folder.name
     about, tensors = store.read_checkpoint(origin)
-    if "best" in about and about.pop("best")[1] != run.number:
+    if "weights" in keep and about.pop("best", (0, run.number))[1] != run.number:
         raise BadInput(f"{origin}: expected a run whose last weights are its best, found those of an earlier step")
     shutil.rmtree(folder, ignore_errors=True)
     part = "learner." if "weights" in keep else "learner.bank."
     tensors = {name: x for name, x in tensors.items() if name.startswith(part)}
     if "answers" in keep:
-        tensors |= {f"kept.{name}": x for name, x in run.learner.to_keep().items()}
+        tensors |= {f"kept.{name}": x for name, x in run.learner.to_keep(run.best_weights).items()}
     store.write_checkpoint(folder, rounded(tensors), about | {"brought": True})
     for file in [*store.TABLES, *["scores.csv"] * ("reports" in keep)]:
         if (origin / file).exists():
@@ -148,7 +148,6 @@ def thinned(kept):
     if features.shape[1] <= AXES:
         return kept
     mean = features.mean(0)
-    _, s, axes = np.linalg.svd(features - mean, full_matrices=False)
-    axes = axes[: 1 + np.searchsorted((s**2).cumsum() / (s**2).sum(), VARIANCE)].T
+    axes = np.linalg.svd(features - mean, full_matrices=False)[2][:AXES].T
     return [moment._replace(features=((moment.features - mean) @ axes).astype(np.float16),
                             prototypes=(moment.prototypes - mean) @ axes) for moment in kept]  # fmt: skip

@@ -186,7 +186,7 @@ def restore(run, folder, about, tensors):
     own, run.brought = run.learner.state_dict(), about.get("brought", False)
     if run.brought and weights.keys() < own.keys():
         run.learner.go_without(_part(tensors, "kept."))
-        weights = own | weights
+        weights, best = own | weights, own
     _expect(folder, weights, own)
     run.learner.load_state_dict(weights)
     state = {}

@@ -80,8 +80,9 @@ class Learner(nn.Module):
     def example(self):
         """What the learner says of one held-back image: an `Example`, or None for a learner that shows none."""
 
-    def to_keep(self):
-        """What a run is to answer where it came without its networks' weights, {name: tensor}."""
+    def to_keep(self, best_weights):
+        """What a run is to answer where it came without its networks' weights, {name: tensor}; inside `best_weights()`
+        they are the best ones."""
         return {}
 
     def go_without(self, kept):
