@@ -187,6 +187,11 @@ def test_a_slide_keeps_formulas_and_lists_whole():
     assert slides._blocks(text) == ["## One", "Two\nlines.", "$$ a\n\nb $$", "- x\n\n- y"]
 
 
+def test_what_a_lesson_folds_is_told_by_the_speaker(made):
+    folded = f"## One\n\nAsk.\n\n{slides.ANSWER}\n\nThe answer itself.\n\n</details>\n\nThen on."
+    assert slides._blocks(folded) == ["## One", "Ask.", "The answer itself.", "Then on."]
+
+
 def test_a_lesson_is_run_once_until_it_changes(made, monkeypatch):
     monkeypatch.setenv("I2PEMD_CACHE", str(made / "cache"))
     path = made / "notebooks" / "03_two.ipynb"

@@ -402,7 +402,7 @@ def test_a_challenge_can_be_tried_again_and_is_noted(board, monkeypatch, tmp_pat
     )
     board.set(weight=0, norm="separate")
     asked.check()
-    assert asked.verdict.startswith("Not yet. The MMD is") and "✗" in asked.feedback.value
+    assert asked.verdict.startswith("Not yet. Over five other seeds, the MMD is") and "✗" in asked.feedback.value
     assert asked.verdict.removeprefix("Not yet. ") in unescape(asked.feedback.value)
     board.set(**board._start)
     assert [(each["kind"], each["right"]) for each in progress.records()] == [("challenge", False)] * 2

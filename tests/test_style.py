@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from i2pemd_lite.course.about.outline import lessons
+from i2pemd_lite.course.ask.question import ANSWER
 from i2pemd_lite.course.publish import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,6 +139,24 @@ def test_a_prediction_that_is_not_folded_is_seen(kind):
     open_one = notebooks.code("a-01", f'g = 1\n{kind}("p00a", g)')
     folded = notebooks.code("a-02", f'{kind}("p00b", 2)', jupyter={"source_hidden": True})
     assert unfolded([open_one, folded, notebooks.code("a-03", "segmentation.predict(run)")]) == ["a-01"]
+
+
+def torn(text):
+    """What is left of the folds of a Markdown text when those are taken out that show their answer as Markdown."""
+    whole = re.sub(rf"(?m)^{re.escape(ANSWER)}\n\n(?:(?!</?details).)+?\n\n</details>$", "", text, flags=re.S)
+    return re.findall(r"</?(?:details|summary)>", whole)
+
+
+@each_lesson
+def test_what_a_lesson_folds_is_shown_as_markdown(lesson):
+    found = {where: torn(text) for where, text in texts(lesson.path).items()}
+    assert not {where: tags for where, tags in found.items() if tags}
+
+
+def test_a_torn_fold_is_seen():
+    assert torn(f"Ask?\n\n{ANSWER}\n\nIt is **this**.\n\n</details>\n\nThen on.") == []
+    for wrong in ("\nIt is **this**.\n\n</details>", "\n\nIt is this.\n</details>", "\n\nIt is **this**."):
+        assert torn(ANSWER + wrong)
 
 
 # Spelling: preferred, and what it is not

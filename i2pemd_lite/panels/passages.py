@@ -216,7 +216,8 @@ PASSAGES = {
         "equal distances", "Eq. 4", "02",
         "R counts the entries that are smaller. The paper does not say what happens to equal ones.",
         "Strictly smaller: equal distances share the lower rank.",
-        "It is what is printed. With real features no two distances are equal. With ≤ even mass that stays would pay.",
+        "It is what is printed. With real features no two distances are equal. If we counted equal ones too, even the "
+        "mass that stays in place would pay.",
         "none", {"strictly smaller": "strict", "smaller or equal": "max", "the mean rank": "average"}, ties,
         (C4, C4), "G"),
     "scale": Passage(

@@ -134,7 +134,7 @@ def _closed(state):
     if any(missing.values()):
         return False, " ".join(words for words, missed in missing.items() if missed)
     mine, joint = (_ends(state | {"norm": norm}, "mmd") for norm in ("separate", "joint"))
-    said = f"The MMD is {mine.mean():.2f} on average. With both normalised together it is {joint.mean():.2f}"
+    said = f"Over five other seeds, the MMD is {mine.mean():.2f}. With a joint normalisation it is {joint.mean():.2f}"
     return bool(mine.mean() <= joint.mean() / 2), f"{said}. Yours is {100 * mine.mean() / joint.mean():.0f} % of that."
 
 
@@ -142,7 +142,7 @@ def _hurts(state):
     if _without(state):
         return False, "Here I2PEMD is off, so the training is its own twin. Raise λ."
     mine, twin = (_ends(each, "accuracy") for each in (state, state | playground.TWIN))
-    said = f"{mine.mean():.1f} % of the held-back points are right on average, and {twin.mean():.1f} % in the twin"
+    said = f"Over five other seeds, {mine.mean():.1f} % of the points are right, and {twin.mean():.1f} % in the twin"
     return bool(mine.mean() <= twin.mean() - 3), f"{said}: {_signed(mine.mean() - twin.mean(), 1)} points."
 
 
@@ -152,7 +152,7 @@ def _helps(state):
     if playground.called(state) != playground.OWN:
         return False, "These settings are in the list already. Find some of your own."
     change, _, lower = playground.compared(state, playground.TWIN, "harm", SEEDS)
-    said = f"The harm is lower in {lower} of {len(SEEDS)} seeds, and changes by {_signed(100 * change)} % on average."
+    said = f"The harm is lower in {lower} of five other seeds, and changes by {_signed(100 * change)} % on average."
     return bool(lower >= len(SEEDS) - 1 and change <= -0.05), said
 
 
@@ -163,8 +163,8 @@ CHALLENGES = {
         "together. To check it, five other seeds are trained, and the averages are compared.",
         _closed),
     "00e": Challenge(
-        "Find a state in which I2PEMD hurts: on average, the accuracy at the end of training is at least 3 percentage "
-        "points lower than the twin's. To check it, five other seeds are trained. The twin has the same learning rate.",
+        "Find a state in which I2PEMD hurts: the accuracy at the end of training is at least 3 percentage points lower "
+        "than the twin's, on average over five seeds other than the panel's. The twin has the same learning rate.",
         _hurts),
     "00f": Challenge(
         "Find a state of your own in which I2PEMD helps. To check it, five other seeds are trained. At the end of "

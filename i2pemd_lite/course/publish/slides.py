@@ -129,6 +129,7 @@ def _pieces(html):
 def _blocks(source):
     """Markdown cut at its empty lines, save within formulas and lists."""
     blocks = []
+    source = source.replace(ANSWER, "").replace("</details>", "")  # what is folded in a lesson is for the speaker
     for part in re.split(r"\n\s*\n", source.strip()):
         goes_on = blocks and (blocks[-1].count("$$") % 2 or blocks[-1].count("```") % 2)
         if goes_on or (blocks and re.match(r"[-*] |\d+\. | ", part) and re.match(r"[-*] |\d+\. ", blocks[-1])):
