@@ -95,7 +95,8 @@ class Training(Panel):
         name, run = self.controls["run"].value, self.chosen
         last = len(run) if step is None else min(len(run), step)
         with run.pausing(name):
-            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause"):
+            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause",
+                         known=lambda: run.number):  # fmt: skip
                 pass
 
     def _train(self, last):
