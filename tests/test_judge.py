@@ -459,7 +459,7 @@ def test_a_check_of_a_function_that_is_not_there_is_a_card_and_other_names_are_e
         assert isinstance(result.error_in_exec, NameError)  # so Run All stops there as before
         return capsys.readouterr().out
 
-    said = "02a: `spread` is not there yet. Run the cell above, which defines it, and then this one again."
+    said = "02a: `spread` is not there yet. Run the cell above, which defines it, then this one again."
     assert ran('check("02a", spread)').strip() == said
     assert "Traceback" in ran("spread") and "Traceback" in ran('check("02a", lambda c: c, spread)')
     monkeypatch.setattr(progress, "seen", lambda: False)

@@ -140,7 +140,7 @@ def skipped(shell, kind, error, trace, tb_offset=None):
     asked = re.search(rf'check\("(.{{3}})", {error.name}\)', shell.user_ns["In"][-1])
     if not (asked and progress.seen()):
         return shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
-    words = f"{asked[1]}: `{error.name}` is not there yet. Run the cell above, which defines it, and then this one again."
+    words = f"{asked[1]}: `{error.name}` is not there yet. Run the cell above, which defines it, then this one again."
     shell.display_pub.publish({"text/html": card(None, words), "text/plain": words})
 
 

@@ -142,7 +142,7 @@ def _number(text):
 
 
 def grid(controls):
-    """Controls in columns that line up: name, slider, number. The fields of a table are side by side, below the rest."""
+    """Controls in columns that line up: name, slider, number. Fields of a table are side by side, below the rest."""
     cells = [control for control in controls if getattr(control, "bare", False)]
     rest = [control for control in controls if control not in cells]
     rest += [widgets.Box(cells, _dom_classes=["i2pemd-cells"])] * bool(cells)
