@@ -324,8 +324,8 @@ def describe(result):
     """The sign in both, and what to do."""
     exhibit, (healthy, yours) = result.exhibit, result.views
     words = f"{exhibit.headline}. The sign is {'' if exhibit.there(yours.sign) else 'not '}there. "
-    words += f"{exhibit.watch[0].upper()}{exhibit.watch[1:]}: {healthy.sign:.3g} in the healthy run ({healthy.setting}), "
-    words += f"{yours.sign:.3g} in yours ({yours.setting}). {exhibit.do}"
+    words += f"{exhibit.watch[0].upper()}{exhibit.watch[1:]}: {healthy.sign:.3g} in the healthy run "
+    words += f"({healthy.setting}), {yours.sign:.3g} in yours ({yours.setting}). {exhibit.do}"
     return words, {"bad": exhibit.bad, "sign, healthy": f"{healthy.sign:.3g}", "sign, yours": f"{yours.sign:.3g}"}
 
 
