@@ -82,8 +82,8 @@ class Training(Panel):
                 print("These runs came with the course. To train them yourself, run the lesson from its first cell.")
             return True
         if name and (mine := [each for each, run in self.runs.items() if run.number > 1]):  # a step is a look at one
-            print(f"{', '.join(mine)}: trained here, so the course's runs are not put in their place. To see those, run "
-                  "the lesson from its first cell.")  # fmt: skip
+            print(f"{', '.join(mine)}: trained here, so the course's runs are not put in their place. To see those, "
+                  "run the lesson from its first cell.")  # fmt: skip
             return False
         first = next(iter(self.runs.values()))
         wanted = dict.fromkeys(brought.names(name)) | {each: run.settings for each, run in self.runs.items()}
@@ -100,7 +100,8 @@ class Training(Panel):
         name, run = self.controls["run"].value, self.chosen
         last = len(run) if step is None else min(len(run), step)
         with run.pausing(name):
-            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause"):
+            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause",
+                         known=lambda: run.number):  # fmt: skip
                 pass
 
     def _train(self, last):

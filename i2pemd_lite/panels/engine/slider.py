@@ -142,8 +142,11 @@ def _number(text):
 
 
 def grid(controls):
-    """Controls in columns that line up: name, slider, number."""
-    return widgets.Box(list(controls), _dom_classes=["i2pemd-controls"])
+    """Controls in columns that line up: name, slider, number. Fields of a table are side by side, below the rest."""
+    cells = [control for control in controls if getattr(control, "bare", False)]
+    rest = [control for control in controls if control not in cells]
+    rest += [widgets.Box(cells, _dom_classes=["i2pemd-cells"])] * bool(cells)
+    return widgets.Box(rest, _dom_classes=["i2pemd-controls"])
 
 
 def slider(label, value, low, high, step, unit="", *, plays=False):
