@@ -95,7 +95,7 @@ def draw(card, result):
         plane.points(*result.other[k], ms=10, zorder=3, **style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET})
         plane.points(*result.path[-1, k], ms=9, zorder=3, **style.PROTOTYPE | ink)
     corner = {"inside": True, "ha": "right", "va": "top", "weight": "bold", "color": style.QUIET}
-    for x, words in (0.47, "CT ○"), (0.61, "MR ×"), (0.99, "other pooling ◇"):
+    for x, words in (0.47, "○ CT"), (0.61, "× MR"), (0.99, "◇ other pooling"):
         plane.text(x, 0.99, words, **corner)
 
     # Powers of ten hold every distance, so the axis stands still; and c₀ αᵗ, which is forgotten, falls along a line.

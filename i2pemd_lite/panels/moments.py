@@ -37,7 +37,7 @@ class Look(NamedTuple):
 
 
 INK = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.VIOLET, style.BLACK, style.QUIET)
-SCANS = (("CT ●", {**style.SOURCE, "ms": 3.4}), ("MR ×", {**style.TARGET, "mew": 1.1, "ms": 4}))
+SCANS = (("● CT", {**style.SOURCE, "ms": 3.4}), ("× MR", {**style.TARGET, "mew": 1.1, "ms": 4}))
 LETTERS = tuple(
     (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 6.4, "alpha": 1})
     for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
@@ -201,13 +201,18 @@ def _draw_embedding(plane, film, t, classes, look):
     for n, (_, mark) in enumerate(look.marks):
         plane.points(*film.points[t, mine & (film.marks == n)].T, **{"alpha": 0.6, **mark})
     seen = [k for k in classes if np.isfinite(film.prototypes[t, k]).all()]
-    places, names = film.prototypes[t, seen], [look.classes[k] for k in seen]
+    for k in seen:
+        plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
+    draw_prototypes(plane, film.prototypes[t, seen], [look.classes[k] for k in seen], film.window.values())
+
+
+def draw_prototypes(plane, places, names, limits):
+    """Prototypes at their places (n, 2), the name of each beside it, in a plane with these limits of x and of y."""
     at, unit = plane.at(*places.T), plane.at(1, 1) - plane.at(0, 0)
-    labels = places + (beside(at, names, plane.at(*film.window.values())) - at) / unit
+    labels = places + (beside(at, names, plane.at(*limits)) - at) / unit
     plane.segments(np.stack([places, labels], 1), style.QUIET, lw=0.7)
     plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
-    for k, label, name in zip(seen, labels, names, strict=True):
-        plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
+    for label, name in zip(labels, names, strict=True):
         plane.text(*label, name, size=8.5, weight="bold", ha="center", va="center", halo=True, zorder=3.3)
 
 
