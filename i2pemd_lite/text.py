@@ -135,7 +135,7 @@ BAR = (  # no <progress>, which is light on a dark page
 )
 
 
-def bar(things, doing, unit, total=None, done=0, shown=None, stop="stop", words=None):
+def bar(things, doing, unit, total=None, done=0, shown=None, stop="stop", words=None, known=None):
     """The things one by one; meanwhile it is shown what is done, how far it is, and the time left.
 
     In a notebook this is a line under the cell that says how to stop it, elsewhere tqdm's on standard error.
@@ -145,6 +145,7 @@ def bar(things, doing, unit, total=None, done=0, shown=None, stop="stop", words=
     shown : True, None for in a notebook only, or False; where none is left to do, nothing is shown either
     stop : what an interrupt does to it: "stop", or "pause" where the next call goes on from there
     words : `words(thing)`, what else is said, asked only when it is shown
+    known : `known()`, how many are done; asked at the end, as an interrupt can come when a thing is done and not given
 
     Example
     -------
@@ -155,7 +156,7 @@ def bar(things, doing, unit, total=None, done=0, shown=None, stop="stop", words=
     show = _line if _in_notebook() else _meter if shown else None
     if shown is False or show is None or done >= total:
         return iter(things)
-    return show(things, doing, unit, total, done, stop, words)
+    return show(things, doing, unit, total, done, stop, words, known)
 
 
 def _in_notebook():
@@ -163,17 +164,16 @@ def _in_notebook():
     return hasattr(shell, "kernel")
 
 
-def _line(things, doing, unit, total, done, stop, words):
+def _line(things, doing, unit, total, done, stop, words, known):
     """A `bar` in a notebook: an output of the cell that is written anew, in the colours of the page."""
     from IPython.display import display
 
     began, first, more, over = time.monotonic(), done, "", threading.Event()
 
-    def shown(end=False, alone=0.0):
+    def shown(end=False, long=""):
         took = time.monotonic() - began
         left = (since - began) / (done - first) * (total - done) if done > first else None
         time_said = f"{duration(took)} in all" if end else "" if left is None else f"{duration(left)} left"
-        long = f"the next {unit} has taken {duration(alone)} so far" if alone else ""
         said = ", ".join(filter(None, (f"{doing}: {unit} {done} of {total}", more, time_said, long)))
         said += f". To {stop} it, press ■ above." * (not end)
         html = BAR.format(doing=escape(doing), words=escape(said), done=done, total=total, part=100 * done / total)
@@ -183,8 +183,8 @@ def _line(things, doing, unit, total, done, stop, words):
 
     def watch():
         while not over.wait(LONG):
-            if (alone := time.monotonic() - since) > LONG:
-                handle.update(shown(alone=alone), raw=True)
+            if long := late(unit, since):
+                handle.update(shown(long=long), raw=True)
 
     watcher = threading.Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
     watcher.start()
@@ -199,10 +199,11 @@ def _line(things, doing, unit, total, done, stop, words):
     finally:
         over.set()
         watcher.join()
+        done = known() if known else done
         handle.update(shown(end=True), raw=True)
 
 
-def _meter(things, doing, unit, total, done, stop, words):
+def _meter(things, doing, unit, total, done, stop, words, _):
     """A `bar` elsewhere."""
     from tqdm import tqdm
 
@@ -213,6 +214,12 @@ def _meter(things, doing, unit, total, done, stop, words):
                 meter.set_postfix_str(words(thing), refresh=False)
                 told = time.monotonic()
             yield thing
+
+
+def late(unit, since):
+    """That the next thing, a `unit`, has taken long `since` the last one was done, in words; "" before."""
+    took = time.monotonic() - since
+    return f"the next {unit} has taken {duration(took)} so far" if took > LONG else ""
 
 
 def duration(seconds):

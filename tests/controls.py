@@ -45,7 +45,8 @@ def move_every_control(panel, holds):
 def on_page(panel):
     """The names of the controls that can be seen, in their order."""
     names = {control: name for name, control in panel.controls.items()}
-    return [names[child] for child in panel.box.children if child.layout.display != "none"]
+    children = (each for child in panel.box.children for each in getattr(child, "children", (child,)))
+    return [names[child] for child in children if child.layout.display != "none"]
 
 
 def marks(svg, start=""):

@@ -106,6 +106,14 @@ def test_a_cell_that_is_run_again_brings_nothing_again(course, capsys):
     )
 
 
+def test_what_was_trained_here_is_not_replaced(course, capsys):
+    panel = scan_panels.panel(**course.begun())
+    panel.go(2, run="ours")
+    before = dict(panel.runs)
+    assert not panel.bring("lesson") and panel.runs == before and panel.runs["ours"].number == 2
+    assert capsys.readouterr().out.startswith("ours: trained here, so the course's runs are not put in their place.")
+
+
 def test_runs_without_a_folder_are_brought_into_memory(course):
     new = {name: segmentation.train(run.settings.method, course.data, "ci", **PLAN)
            for name, run in course.runs.items() if name != "λ 0"}  # fmt: skip

@@ -119,7 +119,7 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     assert [row["step"] for row in board.tracks["ours"].history] == list(range(1, 7))
     measure = {"classification": "Validation AUC", "segmentation": "DOC"}[task.name]
     assert f"{measure} in percent: twin" in board.words and board.numbers["step"] == "6 of 6"
-    assert board.numbers["time left"] == "0 s" and board.numbers["memory of all runs"].endswith("MiB")
+    assert board.numbers["time left"] == "-" and board.numbers["memory of all runs"].endswith("MiB")
     press(board, "Stop")
     board.listen()
     with run_lock(tmp_path / "twin"):
@@ -127,6 +127,31 @@ def test_a_run_is_started_paused_stepped_resumed_forked_and_stopped(tmp_path, ta
     twin = task.module.resume(tmp_path / "twin")
     assert twin.settings.weight == 0.25
     np.testing.assert_allclose(board.chosen.ground, twin.learner.bank.ground_distance(), atol=1e-6, rtol=0)
+    board.end()
+
+
+def test_a_run_is_stopping_until_its_step_is_done_and_what_takes_long_is_told(tmp_path, skin, monkeypatch):
+    board = cockpit.cockpit(tmp_path, "classification", skin, profile="ci", steps=8, evaluate_every=3)
+    assert board.state["steps"] == "8"
+    press(board, "Start")
+    until(board, lambda: board.chosen.number == 2)
+    assert board.chosen.settings["steps"] == 8 and board.chosen.settings["evaluate_every"] == 3
+    assert f"It needs about {board.numbers['time left']} more." in board.words != "-"
+    with monkeypatch.context() as silent:
+        silent.setattr(board._process, "heard", list)
+        board.chosen.since -= 4
+        board.listen()
+        assert "The next step has taken 4 s so far." in board.words
+    monkeypatch.setattr(Near, "tell", lambda *_, **__: None)  # a step goes on while Stop is pressed
+    press(board, "Stop")
+    board._process.worker.turn()
+    board.listen()
+    assert board.chosen.state == "stopping" and board.chosen.number > 2
+    monkeypatch.setattr(Near, "tell", TELL)
+    board._process.tell("stop", board.chosen.name)
+    number = board._process.messages[-1]["number"]
+    board.listen()
+    assert (board.chosen.state, board.chosen.number, board.numbers["time left"]) == ("stopped", number, "-")
     board.end()
 
 
@@ -587,10 +612,13 @@ def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
     here = classification.resume(runs / "skin", skin)
     for run in (one, two):
         next(run), next(run)
+    new = classification.train("baseline", skin, folder=runs / "new", profile="ci", steps=6)  # at step 0, not written
     names = {"one": one, "by_name": {"skin 2": two, "same": one}, "here": here, "_": two, "Out": {9: two}, "x": 1}
+    names["new"] = new
     monkeypatch.setattr(cockpit, "get_ipython", lambda: SimpleNamespace(user_ns=names))
     board = cockpit.cockpit(runs, "classification")
-    assert board.controls["run"].options == ("skin", "skin 2", "one", "skin 2 (notebook)")
+    assert board.controls["run"].options == ("new", "skin", "skin 2", "one", "skin 2 (notebook)")
+    assert (board.tracks["new"].number, new.number, next(new).number) == (0, 0, 1)
     board.controls["run"].value = "one"
     assert "one (i2pemd) is in the notebook: step 2 of 6" in board.words
     assert {label for label, button in board.buttons.items() if not button.disabled} == {"Start", "Fork"}
@@ -600,7 +628,6 @@ def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
     asked(board, "delete", name="skin")
     assert "found one of this notebook" in board.error.value and board.controls["run"].rows[0]["deletes"] == ""
     next(one), next(here)
-    here.save()
     assert board.tracks["skin"].number == 4
     press(board, "Fork")
     assert board.tracks["skin"].number == 5  # which the notebook trains in the folder
@@ -615,7 +642,7 @@ def test_all_runs_of_the_notebook_are_there(runs, skin, tmp_path, monkeypatch):
     assert [row["loss"] for row in board.chosen.history][:3] == [row["loss"] for row in one.history]
     names.clear()
     press(board, "Stop")
-    assert board.controls["run"].options == ("skin", "skin 2", "one 2")
+    assert board.controls["run"].options == ("new", "skin", "skin 2", "one 2")
     board.end()
 
 

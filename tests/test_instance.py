@@ -64,6 +64,10 @@ def test_words_controls_and_state(tmp_path):
     assert all(control.description for control in panel.controls.values())
     most = int(np.argmax(panel.result.parts[0])) + 1
     assert f"Class {most} adds most" in panel.words and len(panel.numbers) == 6
+    assert "Nothing is left" not in panel.words
+    panel.set(p1=1.0)
+    assert "Nothing is left after class 1" in panel.words  # so other shares change nothing
+    panel.set(p1=0.3)
     panel.save(tmp_path / "state.json")
     other.load(tmp_path / "state.json")
     assert other.state == panel.state and other.image.value == panel.image.value

@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 import torch
 from answers import MISSES, OTHERS
+from IPython.core.interactiveshell import InteractiveShell
 
-from i2pemd_lite.course import exercises
+from i2pemd_lite.course import exercises, start
 from i2pemd_lite.course.ask import feedback, judge
 from i2pemd_lite.course.ask.judge import NotYet, check
 from i2pemd_lite.course.record import progress
@@ -165,7 +166,7 @@ BROKEN = {
     "cannot be called with": None,
     "found a value of type str": "return 'three'",
     "found a value of type dict": "return {}",
-    "Expected shape": "return c",
+    "Expected an array of shape": "return c",
     "NaN": "return (c[:, None] - c).abs().sum(2) / 0 * 0",
     "infinity": "return (c[:, None] - c).abs().sum(2) + float('inf')",
     "on the device 'meta'": "return (c[:, None] - c).abs().sum(2).to('meta')",
@@ -289,7 +290,7 @@ TALKERS = {
     "an error of the call": ("raise RuntimeError(LONG)", "It raised RuntimeError: xxx"),
     "a print": ("print(LONG)", "It printed: xxx"),
     "an error without text": ("raise Mute", "It raised Mute"),
-    "a shape": ("return torch.ones(1).expand(10**12)", "yours has .1000000000000,."),
+    "a shape": ("return torch.ones(1).expand(10**12)", "yours is an array of 1000000000000 numbers."),
 }
 
 
@@ -422,6 +423,8 @@ def test_a_table_that_is_too_large_or_no_numbers_is_its_shape(shown):
     check("00a", lambda p, k, G: torch.zeros(2, 30))
     assert "yours: shape (1000000000000,)" in text(shown[0]) and "yours: shape (2, 1, 2)" in text(shown[1])
     assert "k: a single number" in text(shown[2]) and "yours: shape (2, 30)" in text(shown[2])
+    assert "Expected a single number, yours is an array of shape (2, 30)." in text(shown[2])
+    assert text(shown[2]).endswith("expected: a single number")  # without a table of one dot
 
 
 def test_only_the_button_shows_a_hint_and_after_the_last_a_sentence(shown):
@@ -442,6 +445,25 @@ def test_only_the_button_shows_a_hint_and_after_the_last_a_sentence(shown):
     check("02a", lambda c: (c[:, None] - c).abs().sum(2))
     assert "Hint" not in text(shown[-1])
     assert progress.checks()["02a"] == {"attempts": 5, "right": True, "hint": 3, "mistakes": []}
+
+
+def test_a_check_of_a_function_that_is_not_there_is_a_card_and_other_names_are_errors(shown, monkeypatch, capsys):
+    shell = InteractiveShell()
+    monkeypatch.setattr("i2pemd_lite.course.ask.recall.get_ipython", lambda: shell)
+    start(0)
+    shell.user_ns["check"] = check
+
+    def ran(code):
+        capsys.readouterr()
+        result = shell.run_cell(code, store_history=True)
+        assert isinstance(result.error_in_exec, NameError)  # so Run All stops there as before
+        return capsys.readouterr().out
+
+    said = "02a: `spread` is not there yet. Run the cell above, which defines it, then this one again."
+    assert ran('check("02a", spread)').strip() == said
+    assert "Traceback" in ran("spread") and "Traceback" in ran('check("02a", lambda c: c, spread)')
+    monkeypatch.setattr(progress, "seen", lambda: False)
+    assert "Traceback" in ran('check("02a", spread)')
 
 
 def test_nobody_sees_what_a_program_runs_or_a_strict_run(monkeypatch):

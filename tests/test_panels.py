@@ -292,6 +292,7 @@ def test_a_failure_shows_its_sign_and_a_healthy_run_does_not(name):
     for setting in broken:
         panel.set(**setting)
         assert exhibit.there(panel.result.views[1].sign) and "The sign is there" in panel.words
+        assert "?." not in panel.words and " is 0" not in panel.words
 
 
 @pytest.mark.parametrize(
@@ -840,6 +841,29 @@ def test_the_ring_lies_on_the_voxel_and_a_touch_of_a_chart_moves_the_doubt():
         assert panel.state["away"] == pytest.approx(0.25)
         panel.set(away=0.9)
     assert doubt.point(card, panel.result, (0.01, 0.01), True) == {}
+
+
+@pytest.mark.parametrize("start", [{}, {"zeros": True}, {"alpha": 0.96, "drift": 3.0}])
+def test_the_axis_of_distances_holds_all_of_the_film_and_no_empty_power_of_ten(start):
+    tops = [dynamics.panel(**start, step=step)._card.planes["distances"]._look["ylim"][1] for step in (1, 16, 32)]
+    largest = np.nanmax(dynamics.panel(**start, step=32).result.error)
+    assert largest <= tops[0] == tops[1] == tops[2] and (tops[0] == 1 or largest > 0.5)
+
+
+def test_the_name_of_a_prototype_is_clear_of_the_title():
+    for up in (0.0, 2.75, 3.0):
+        panel = ground.panel("five organs", moving=4, up=up)
+        (title,) = (each for each in marks(panel.image.value, "prototypes axes") if "plane" in each.text)
+        assert min(float(each.y) for each in marks(panel.image.value, "prototypes text")) - float(title.y) > 12
+
+
+def test_the_fields_of_a_table_are_side_by_side_and_hidden_until_they_are_asked_for():
+    panel = transport.panel()
+    (cells,) = (each for each in panel.box.children if "i2pemd-cells" in each._dom_classes)
+    assert list(cells.children) == [control for name, control in panel.controls.items() if name[0] == "g"]
+    assert {each.layout.display for each in cells.children} == {"none"}
+    panel.more.value = True
+    assert {each.layout.display for each in cells.children} == {""}
 
 
 def test_a_class_has_one_colour_in_the_plane_the_curves_and_the_ages():

@@ -138,7 +138,7 @@ def test_what_is_done_is_shown_by_lesson():
     shown = progress.show()
     assert "1 exercise right, 1 not yet; 1 prediction committed" in repr(shown)
     html = shown._repr_mimebundle_()["text/html"]
-    assert "02a right, 2 attempts" in html and "02b not yet, 1 attempt" in html and "02c open" in html
+    assert "02a right after 2 attempts" in html and "02b not yet, 1 attempt" in html and "02c open" in html
     assert "00d won · 00e open" in html
     assert "1 of 1" in html and re.search(r'<th scope="row"[^>]*>02</th>', html)
     heads, cells = re.findall(r"<th scope=.col.([^>]*)>", html), re.findall(r"<td([^>]*)>", html)

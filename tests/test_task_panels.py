@@ -497,6 +497,7 @@ def drawn(values, changes=()):
 def test_an_axis_holds_its_values_and_labels_lie_apart(values, ends):
     plane, texts = drawn(values)
     assert plane._look["ylim"] == pytest.approx(ends)
+    assert max(plane._look["xticks"]) <= 10 < plane._look["xlim"][1]  # no step is marked after the last one
     heights = sorted(float(text.y) for text in texts)
     assert all(np.diff(heights) >= 12.9) and all(60 < height < 245 for height in heights)
 

@@ -148,7 +148,8 @@ def test_a_training_that_is_stopped_in_a_notebook_says_where_it_is_paused_and_go
     if "panel" in train:
         code += "\nfrom i2pemd_lite.panels.training import Training\nfrom types import SimpleNamespace\n"
         code += "panel = SimpleNamespace(controls={'run': SimpleNamespace(value='line')}, chosen=run)\n"
-        code += "panel._train = lambda last: (next(run) for _ in range(last - run.number))\n"
+        code += "panel._train = lambda last: Training._train(panel, last)\n"
+        code += "panel._follow = panel.refresh = lambda: None\n"
         code += "panel.go = lambda: Training.go(panel)"
     assert [content for kind, content in ask(code) if kind == "error"] == []
     heard = ask(train, lambda message: message[0] == "update_display_data")
@@ -160,6 +161,7 @@ def test_a_training_that_is_stopped_in_a_notebook_says_where_it_is_paused_and_go
     at = int(error["traceback"][0].split("step ")[1].split(" of")[0])
     words = f"line: paused at step {at} of 200. Run this cell again, and the training goes on from there."
     assert (error["ename"], error["traceback"]) == ("Paused", [words])
+    assert plain(heard)[-1].startswith(f"training line: step {at} of 200, ")  # the bar counts as the sentence does
     assert not any("%|" in str(content) for _, content in heard)  # no meter in red
     again = ask(f"Line.losses = losses\nbefore = run.number\n{train}\n(before, run.number)")
     assert plain(again)[0].startswith(f"training line: step {at} of 200")

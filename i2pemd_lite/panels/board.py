@@ -16,7 +16,7 @@ from i2pemd_lite.panels.moments import draw_prototypes
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.runs.worker import State, plane
-from i2pemd_lite.text import duration
+from i2pemd_lite.text import duration, late
 
 NOTE = "note.txt"  # in the folder of a run
 SHOWN = {shown.task.name: shown for shown in (organs.SHOWN, skin.SHOWN)}
@@ -49,7 +49,7 @@ class Track:
     memory: float | None = None
     error: str = ""
     doing: str = ""  # what the process does before it can train
-    since: float = dataclasses.field(default_factory=time.monotonic)  # when that was asked for
+    since: float = dataclasses.field(default_factory=time.monotonic)  # when it was asked for, or told its last steps
     wishes: dict = dataclasses.field(default_factory=dict)  # settings that were changed while it was not open
     asked: int = 0  # changes of settings that the process has not answered yet, opening it among them
 
@@ -57,6 +57,11 @@ class Track:
     def open(self):
         """Whether the process has it."""
         return self.state in (State.STARTING, State.TRAINING, State.PAUSED, State.DONE)
+
+    @property
+    def late(self):
+        """How long its next step takes, in words, where that is long."""
+        return late("step", self.since) if self.state in (State.TRAINING, State.STOPPING) else ""
 
     @property
     def total(self):
@@ -92,7 +97,9 @@ class Track:
 
     def take(self, state, history, evaluations, changes, example, **now):
         """Take up what the process tells of the steps since it last did."""
-        self.state = State.STOPPED if self.state == State.STOPPED else State(state)
+        going, stopping = state == State.TRAINING, self.state == State.STOPPING
+        self.state = State(state) if not stopping else State.STOPPING if going else State.STOPPED
+        self.since = time.monotonic()
         self.history += history
         self.evaluations += evaluations
         self.changes += changes
@@ -153,11 +160,17 @@ def describe(result):
         doing, took = track.doing or "a process of its own starts and loads PyTorch", time.monotonic() - track.since
         return f"{track.name} is starting: {doing}. So far {duration(took)}.", {"step": "-", "time left": "-"}
     step, method = f"{track.number} of {track.total}", track.settings.get("method", "being prepared")
+    left = "-"
+    if track.state == State.TRAINING and track.seconds_left is not None:
+        left = duration(track.seconds_left)
+        words = f"It needs about {left} more. {words}"
+    if track.late:
+        words = f"{track.late[0].upper()}{track.late[1:]}. {words}"
     if result.pair:
         words += f" {result.pair.said}"
     return f"{track.name} ({method}) is {track.state}: step {step}. {words}", {
         "step": step,
-        "time left": "-" if track.seconds_left is None else duration(track.seconds_left),
+        "time left": left,
         "memory of all runs": "-" if track.memory is None else f"{track.memory:.0f} MiB",
         **numbers,
     }

@@ -37,7 +37,7 @@ LIVE = {  # settings that change in a run -> a value, both ends and the step of 
     "top": (24, 1, 360, 1),
 }  # fmt: skip
 BEST = {"segmentation": "joint_sepbn_i2pemd", "classification": "i2pemd"}
-WAITING = (State.SAVED, State.PAUSED, State.STOPPED, State.FAILED)
+WAITING = (State.SAVED, State.PAUSED, State.STOPPING, State.STOPPED, State.FAILED)
 BUTTONS = {  # command -> label, what it does, and in which states of the chosen run
     "start": ("Start", "Train a new run of this method, under this name", None),
     "pause": ("Pause", "Save the chosen run and wait", (State.TRAINING,)),
@@ -55,8 +55,9 @@ class Cockpit(Panel):
     """Controls, buttons, and the table and board of the runs in a folder and in the notebook; those of the cockpit
     `before` go on in this one."""
 
-    def __init__(self, folder, task, data="", profile=None, before=None):
+    def __init__(self, folder, task, data="", profile=None, before=None, **settings):
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
+        self.settings = settings  # of new runs; those that have a field begin in it
         self._process, self._task, self._wrong, self._quiet = None, None, "", False
         if before is not None:
             self.tracks, self._process = before.hand_over()
@@ -65,8 +66,8 @@ class Cockpit(Panel):
             "task": choice("task", list(SHOWN), task),
             "method": choice("method", list(SHOWN[task].task.methods), BEST[task]),
             "profile": choice("profile", list(device.PROFILES), device.profile(profile).name),
-            "seed": text("seed", "0"),
-            "steps": text("steps (empty: the profile's)", ""),
+            "seed": text("seed", str(settings.pop("seed", 0))),
+            "steps": text("steps (empty: the profile's)", str(settings.pop("steps", ""))),
             "batch": text(_batch(SHOWN[task]), ""),
             "data": text("data folder (empty: as found)", data),
             "name": text("name", ""),
@@ -99,7 +100,14 @@ class Cockpit(Panel):
     def _find(self):
         """Take up the runs of the folder and of the notebook as they are now; says what is wrong with one of them."""
         wrong, mine, runs = "", {}, of_notebook()
-        held = {run.folder.resolve() for run in runs.values() if run.folder}
+        held = {run.folder.resolve(): run for run in runs.values() if run.folder}
+        for place, run in held.items():  # so that its folder has all that the notebook has trained
+            open_here = place.name in self.tracks and self.tracks[place.name].open
+            if place.parent == self.folder and not open_here and run.saved != run.number:
+                try:
+                    run.save()
+                except (BadInput, OSError, FloatingPointError) as error:
+                    wrong = str(error)
         self.tracks = {name: track for name, track in self.tracks.items()  # else its folder was deleted meanwhile
                        if track.open or track.run is not None or (track.folder / "settings.json").exists()}  # fmt: skip
         for about in sorted(self.folder.glob("*/settings.json")):
@@ -166,14 +174,14 @@ class Cockpit(Panel):
             else:
                 self._tell(do, self._opened().name)
             if do == "stop":
-                self.chosen.state = State.STOPPED
+                self.chosen.state = State.STOPPING
         except (BadInput, OSError) as error:
             self._wrong = str(error)
         self.refresh()
 
     def _do_start(self):
         """Train a new run, as the controls say."""
-        state, chosen = self.state, {}
+        state, chosen = self.state, dict(self.settings)
         for name, settings in self._typed_in(state["task"]).items():
             if state[name].strip():
                 numbers = [number.strip() for number in state[name].split("+")]
@@ -313,7 +321,7 @@ class Cockpit(Panel):
                 getattr(self, f"_heard_{message.pop('event')}")(**message)
             except BadInput as error:
                 self._wrong = str(error)
-        if messages or any(track.state == State.STARTING for track in self.tracks.values()):
+        if messages or any(track.state == State.STARTING or track.late for track in self.tracks.values()):
             self.refresh()
 
     def _heard_doing(self, run, doing):
@@ -349,7 +357,7 @@ class Cockpit(Panel):
         self._process = None
         for track in self.tracks.values():
             track.asked = 0
-            if track.open:
+            if track.open or track.state == State.STOPPING:
                 track.state = State.STOPPED
         self._wrong = f"the training process ended: {error}; press Resume to continue a run where it was last saved"
 
@@ -471,16 +479,17 @@ def of_notebook():
     return runs
 
 
-def cockpit(folder="runs", task="segmentation", data="", profile=None):
+def cockpit(folder="runs", task="segmentation", data="", profile=None, **settings):
     """The cockpit of the runs in a folder, which is made when the first run is started, and of those of the notebook.
 
     A second one on the same folder takes over from the first, so that a closed tab can be opened again. The controls
-    begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says).
+    begin with `task`, `data` (a folder; empty: what `load()` finds) and `profile` (None: as `I2PEMD_PROFILE` says), and
+    new runs have these `settings`, such as `steps=120`.
     """
     if task not in SHOWN:
         raise BadInput(f"task: expected one of {', '.join(SHOWN)}, found {task!r}; choose one of these")
     place = Path(folder).resolve()
-    _opened[place] = Cockpit(folder, task, str(data), profile, _opened.get(place))
+    _opened[place] = Cockpit(folder, task, str(data), profile, _opened.get(place), **settings)
     return _opened[place]
 
 

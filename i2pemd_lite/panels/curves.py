@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.card import nice
 from i2pemd_lite.panels.engine.slider import choice, slider, steps
 from i2pemd_lite.runs.task import Task
 
@@ -173,8 +174,9 @@ def draw_curves(card, name, box, lines, window, title="", limits=None, changes=(
     scale, back = (float, float) if limits else (np.log, np.exp)
     gap = 13 / (box[3] * card.height)  # of a line of text in the height
     high = back(scale(high) + (scale(high) - scale(low)) * (room := gap * min(len(changes), 3)) / (1 - room))
+    ticks = nice(*window, min(6, max(2, box[2] * card.width / 65)))  # none under the names, where no step is
     plane = card.plane(name, box, xlabel="step", title=title, xlim=(window[0], window[0] + 1.36 * wide),
-                       ylim=(low, high), yscale="linear" if limits else "log")  # fmt: skip
+                       xticks=ticks, ylim=(low, high), yscale="linear" if limits else "log")  # fmt: skip
     bottom, height = scale(low), scale(high) - scale(low)
     ends = [(scale(max(line.y[-1], low)) - bottom) / height for line in lines]
     ends = style.apart([max(end, gap / 2) for end in ends], gap, 1.0)  # clear of the axis

@@ -76,7 +76,8 @@ def compute(state):
     last = np.maximum.accumulate(np.where(present, step, 0))
     age = np.where(last > 0, step - last, np.nan)
     error = np.linalg.norm(path[1:] - centre, axis=-1)
-    return SimpleNamespace(path=path, other=rival[-1], error=error, age=age, alpha=state["alpha"],
+    largest = np.nanmax(np.linalg.norm(shown[4][1:] - shown[3], axis=-1))  # of all steps
+    return SimpleNamespace(path=path, other=rival[-1], error=error, age=age, alpha=state["alpha"], largest=largest,
                            features=features[-1], labels=labels[-1], is_mr=is_mr[-1])  # fmt: skip
 
 
@@ -98,8 +99,9 @@ def draw(card, result):
     for x, words in (0.47, "○ CT"), (0.61, "× MR"), (0.99, "◇ other pooling"):
         plane.text(x, 0.99, words, **corner)
 
-    # Powers of ten hold every distance, so the axis stands still; and c₀ αᵗ, which is forgotten, falls along a line.
-    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], xlim=(0, STEPS + 4), ylim=(0.03, 10), yscale="log")
+    # The axis holds every distance of the film, so it stands still; and c₀ αᵗ, which is forgotten, falls along a line.
+    look = {"xlim": (0, STEPS + 4), "ylim": (0.03, 1 if result.largest < 1 else 10), "yscale": "log"}
+    distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], **look)
     distances.look(title="Distance to the class centre", xlabel="step")
     for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.2)):
         distances.line(steps, error[:, k], color=style.CLASSES[k], lw=1.6, ls=LINES[k])

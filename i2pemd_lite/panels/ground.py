@@ -59,7 +59,9 @@ def draw(card, result):
         before = int((np.abs(points[:k] - (x, y)).max(1, initial=0) < 0.02 * half).sum())
         with plane.link(f"c{k}"):
             plane.points(x, y, ms=8, **style.PROTOTYPE)
-            plane.text(x + 0.16 * before * half, y + above, f"c{style.subscript(k + 1)}", size=9, ha="center")
+            free = y + 2 * above < ends[1][1]  # of the title; else the name goes to the right
+            name, at = f"c{style.subscript(k + 1)}", (x, y + above) if free else (x + 1.4 * above, y - 0.3 * above)
+            plane.text(at[0] + 0.16 * before * half, at[1], name, size=9, ha="center")
     plane.points(*points[result.moving], marker="o", ms=16, mfc="none", mec=style.QUIET, mew=1.2)
     c, size, done = style.names("c", K), 8.5 if K < 6 else 7, np.arange(K * K).reshape(K, K) < result.ranked
     matrices = {

@@ -176,8 +176,8 @@ def _draw_terms(card, result):
     right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
     right.points(where, result.gradients[2], marker="D", ms=6, color=style.INK)
     card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   × label k")
-    card.paper.text(0.375, 0.03, "number: class i; full width: 1, last row 4")
-    card.paper.text(0.69, 0.03, "▮ I2PEMD   ○ fixed form   ◆ cross-entropy")
+    card.paper.text(0.375, 0.03, "A number is a class. A full row is 1, the last 4.")
+    card.paper.text(0.705, 0.03, "▮ I2PEMD   ○ fixed form   ◆ cross-entropy")
 
 
 VIEWS = {"mass": _draw_mass, "all predictions": _draw_all, "term by term": _draw_terms}
@@ -196,6 +196,9 @@ def describe(result):
     words += f"Class {np.argmax(result.parts[0]) + 1} adds most."
     if not len(paid):
         words = f"All mass is on classes that cost nothing when the label is class {k + 1}, so the distance is 0."
+    last = int(np.flatnonzero(result.p > 1e-9)[-1])
+    if last < len(result.p) - 2:
+        words += f" Nothing is left after class {last + 1}, so the sliders of the later classes change nothing."
     numbers = {name: f"{distance:.4f}" for name, distance in zip(MEASURES, result.distances, strict=True)}
     for name, slope in zip(MEASURES, result.gradients, strict=True):
         j = int(np.argmax(slope))

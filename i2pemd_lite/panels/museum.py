@@ -133,7 +133,7 @@ class Absent(Exhibit):
     of nothing.
     """
 
-    headline = "A batch without class 4: what is the mean of no instances?"
+    headline = "A batch without class 4: the mean of no instances has no value"
     sane, broken = {"absent": OURS}, {"share": 0.04, "absent": ZERO}
     watch, bad, ends = "updates of a class that was not in the batch", "above 0", (0, 1.5 * STEPS)
     reason = "Eq. 10 and 11 define no update when Nₖ = 0"
@@ -323,8 +323,9 @@ def draw(card, result):
 def describe(result):
     """The sign in both, and what to do."""
     exhibit, (healthy, yours) = result.exhibit, result.views
-    words = f"{exhibit.headline}. The sign is {'' if exhibit.there(yours.sign) else 'not '}there: {exhibit.watch} is "
-    words += f"{healthy.sign:.3g} ({healthy.setting}), and {yours.sign:.3g} ({yours.setting}). {exhibit.do}"
+    words = f"{exhibit.headline}. The sign is {'' if exhibit.there(yours.sign) else 'not '}there. "
+    words += f"{exhibit.watch[0].upper()}{exhibit.watch[1:]}: {healthy.sign:.3g} in the healthy run "
+    words += f"({healthy.setting}), {yours.sign:.3g} in yours ({yours.setting}). {exhibit.do}"
     return words, {"bad": exhibit.bad, "sign, healthy": f"{healthy.sign:.3g}", "sign, yours": f"{yours.sign:.3g}"}
 
 

@@ -74,12 +74,17 @@ class Training(Panel):
 
     def bring(self, name):
         """Draw the runs that come with the course under this name in place of these, and those that were forked from
-        them; whether they are drawn, which a line says (`runs.brought`). They are in `runs`."""
+        them; whether they are drawn, which a line says (`runs.brought`). They are in `runs`. None that was trained here
+        is replaced."""
         there = {each for each, run in self.runs.items() if run.brought}
         if there and there.issuperset(brought.names(name)):
             if not name:
                 print("These runs came with the course. To train them yourself, run the lesson from its first cell.")
             return True
+        if name and (mine := [each for each, run in self.runs.items() if run.number > 1]):  # a step is a look at one
+            print(f"{', '.join(mine)}: trained here, so the course's runs are not put in their place. To see those, "
+                  "run the lesson from its first cell.")  # fmt: skip
+            return False
         first = next(iter(self.runs.values()))
         wanted = dict.fromkeys(brought.names(name)) | {each: run.settings for each, run in self.runs.items()}
         folder = first.folder and first.folder.parent
@@ -95,7 +100,8 @@ class Training(Panel):
         name, run = self.controls["run"].value, self.chosen
         last = len(run) if step is None else min(len(run), step)
         with run.pausing(name):
-            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause"):
+            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause",
+                         known=lambda: run.number):  # fmt: skip
                 pass
 
     def _train(self, last):

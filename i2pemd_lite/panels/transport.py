@@ -295,7 +295,7 @@ def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=
         "printed": switch("Eq. 1 as printed, without the total flow", printed),
     }
     way = {"way": slider("on the way (part)", 0.0, 0.0, 1.0, 0.05, plays=True)}
-    rows = [way | masses[0], masses[1], costs, switches]
+    rows = [way | masses[0], masses[1], switches, costs]
     controls, layout = {name: control for row in rows for name, control in row.items()}, list(map(list, rows))
     return Panel("transport", controls, lambda state: compute(state, m, n), draw, describe, layout=layout, first=2,
                  shows=lambda state: controls.keys() - (masses[1] if state["label"] else ()))  # fmt: skip

@@ -107,8 +107,9 @@ class Run:
     task : name of the task, for settings.json
 
     settings : those of the learner; assign to a live one between steps (`run.settings.weight = 0.5`)
-    number : steps done;  history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step
-        and one at each evaluation, where the learner has a `probe`;
+    number : steps done;  saved : those of them that were saved, None before the first time
+    history, evaluations : lists of dicts;  moments : list of `Moment`, one before the first step and one at each
+        evaluation, where the learner has a `probe`;
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
     began : the settings of the first step, as a dict, also those of a fork; before that step those that were last saved
     brought : whether it came with the course (brought.py): it can be looked at and evaluated, and cannot go on
@@ -145,7 +146,7 @@ class Run:
         self.optimiser = eager(torch.optim.Adam)(
             self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=fused
         )
-        self.number, self.seconds, self.memory, self.best = 0, 0.0, None, None
+        self.number, self.saved, self.seconds, self.memory, self.best = 0, None, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
         self.live = self.began = None  # what the live settings were in the last step; all settings of the first one
         self._whole, self.brought = True, False  # no step is half done
@@ -264,7 +265,7 @@ class Run:
     def progress(self):
         """The run with a `bar` that shows the loss and the time left."""
         return bar(self, f"training {self.settings.method}", "step", done=self.number, shown=True,
-                   stop="pause", words=lambda step: f"loss {step.loss:.3f}")  # fmt: skip
+                   stop="pause", words=lambda step: f"loss {step.loss:.3f}", known=lambda: self.number)  # fmt: skip
 
     def finish(self, progress=True):
         """Train to the end; the run itself."""
@@ -359,7 +360,7 @@ class Run:
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None and not self.brought:  # nothing in it is new
             self._disk.write(self)
-        self._unsaved = False
+        self.saved, self._unsaved = self.number, False
 
     @classmethod
     @told()
@@ -377,5 +378,5 @@ class Run:
         run._compute_in(store.read_about(folder)["profile"]["precision"])
         run.folder = Path(folder) if distributed.is_main() else None
         store.restore(run, folder, about, tensors)
-        run._disk = store.Writer(about["mark"])
+        run._disk, run.saved = store.Writer(about["mark"]), run.number
         return run

@@ -44,6 +44,7 @@ class State(StrEnum):
     TRAINING = "training"
     PAUSED = "paused"
     DONE = "done"
+    STOPPING = "stopping"  # asked to stop, after the step that it is in
     STOPPED = "stopped"  # saved, and let go of
     FAILED = "failed"
     NOTEBOOK = "in the notebook"  # which trains it itself

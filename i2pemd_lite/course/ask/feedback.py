@@ -38,7 +38,8 @@ def table(name, shape, values=None, at=None):
     """An array as a table whose caption tells its shape, with a mark on the entry `at` that is off. Without values, or
     where it is too large, it is the shape alone."""
     said = f"{escape(name)}: shape {tuple(shape)}" if shape else f"{escape(name)}: a single number"
-    if len(shape) > 2 or not 0 < min(shape, default=1) <= max(shape, default=1) <= MOST:
+    single = not shape and values is None
+    if single or len(shape) > 2 or not 0 < min(shape, default=1) <= max(shape, default=1) <= MOST:
         return f'<p style="margin:4px 0">{said}</p>'
     texts = np.full(shape, "·", dtype=object)
     for place in np.ndindex(*shape) if values is not None else ():

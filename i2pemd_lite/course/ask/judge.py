@@ -102,7 +102,7 @@ def check(name, answer):
     02a: right, in 30 random cases, against SciPy's cdist.
     >>> check("02a", lambda c: 0.5)
     Traceback (most recent call last):
-    i2pemd_lite.course.ask.judge.NotYet: 02a: not yet. Expected shape (...), yours has none: it is a single number...
+    i2pemd_lite.course.ask.judge.NotYet: 02a: not yet. Expected an array of shape (...), yours is a single number...
     """
     if not isinstance(name, str):
         raise BadInput(f'check: expected the name of an exercise first, such as "02a", found {_a(name)}')
@@ -132,6 +132,16 @@ def check(name, answer):
         print(said)
     else:
         raise NotYet(f"{said}\n{hint}".strip())
+
+
+def skipped(shell, kind, error, trace, tb_offset=None):
+    """Show, as IPython asks for a NameError, a card where the cell is a `check` of a function that is not there; else
+    the error as it is."""
+    asked = re.search(rf'check\("(.{{3}})", {error.name}\)', shell.user_ns["In"][-1])
+    if not (asked and progress.seen()):
+        return shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
+    words = f"{asked[1]}: `{error.name}` is not there yet. Run the cell above, which defines it, then this one again."
+    shell.display_pub.publish({"text/html": card(None, words), "text/plain": words})
 
 
 def _tables(exercise, off):
@@ -358,8 +368,7 @@ def _value(given, expected, arguments):
         full = " that is too large (MemoryError)" if isinstance(error, MemoryError) else ""
         raise _Finding(f"Expected numbers, as a tensor or an array, found {_a(given)}{full}.") from None
     if expected is not None and value.shape != expected.shape:
-        single = "none: it is a single number" if value.ndim == 0 else str(tuple(value.shape))
-        raise _Finding(f"Expected shape {expected.shape}, yours has {single}.", value=value)
+        raise _Finding(f"Expected {_form(expected.shape)}, yours is {_form(value.shape)}.", value=value)
     if not np.isfinite(value).all():
         what = "NaN (not a number)" if np.isnan(value).any() else "infinity"
         raise _Finding(f"Your result holds {what}. Is there a division by zero, or the logarithm of zero?", value=value)
@@ -392,6 +401,12 @@ def _array(value):
     if value.dtype.kind not in "biuf":
         raise TypeError
     return value.astype(np.float64)
+
+
+def _form(shape):
+    if not shape:
+        return "a single number"
+    return f"an array of {shape[0]} numbers" if len(shape) == 1 else f"an array of shape {tuple(shape)}"
 
 
 def _a(value):

@@ -1,6 +1,9 @@
 """How a lesson opens: with what its figures depend on, and a question on the lesson before."""
 
+from IPython import get_ipython
+
 from i2pemd_lite.course import exercises
+from i2pemd_lite.course.ask import judge
 from i2pemd_lite.course.ask.question import Choice
 from i2pemd_lite.panels.engine import lesson
 
@@ -22,6 +25,8 @@ class Recall(Choice):
 
 def start(seed=0, after=None):
     """Seed everything, say under what the lesson's figures are made, and ask a question on the lesson `after` which it
-    comes, such as "02"."""
+    comes, such as "02"; from then on a check of a function that is not there says so on a card."""
     lesson.start(seed)
+    if shell := get_ipython():
+        shell.set_custom_exc((NameError,), judge.skipped)
     return after and Recall(after)

@@ -206,7 +206,7 @@ def show():
 
 
 def _state(right, attempts, **_):
-    return f"{'right' if right else 'not yet'}, {count(attempts, 'attempt')}"
+    return f"{'right after' if right else 'not yet,'} {count(attempts, 'attempt')}"
 
 
 def calibration():

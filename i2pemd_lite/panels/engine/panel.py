@@ -96,7 +96,8 @@ class Panel(widgets.VBox):
         reset.on_click(lambda _: self.set(**self._start))
         buttons = widgets.HBox([self.more, *[reset] * bool(controls)])
         first, others = self.parted([controls[name] for row in self.rows for name in row])
-        self.box = grid([*first, *others])  # whose children stay: what goes is hidden, so no field and no focus is lost
+        self._placed = [*first, *others]  # they stay on the page: what goes is hidden, so no field and no focus is lost
+        self.box = grid(self._placed)
         super().__init__([self.box, buttons, self.error, self.image])
         self.add_class("i2pemd-panel")
         self.set(**start or {})
@@ -153,7 +154,7 @@ class Panel(widgets.VBox):
         self.shown = self.acting(self.state)
         first, others = self.parted([self.controls[name] for name in self.shown])
         seen = [*first, *others] if self.more.value else first
-        for control in self.box.children:
+        for control in self._placed:
             control.layout.display = "" if control in seen else "none"
         self.more.layout.display = "" if others else "none"
 

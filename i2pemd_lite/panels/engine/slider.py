@@ -142,8 +142,11 @@ def _number(text):
 
 
 def grid(controls):
-    """Controls in columns that line up: name, slider, number."""
-    return widgets.Box(list(controls), _dom_classes=["i2pemd-controls"])
+    """Controls in columns that line up: name, slider, number. Fields of a table are side by side, below the rest."""
+    cells = [control for control in controls if getattr(control, "bare", False)]
+    rest = [control for control in controls if control not in cells]
+    rest += [widgets.Box(cells, _dom_classes=["i2pemd-cells"])] * bool(cells)
+    return widgets.Box(rest, _dom_classes=["i2pemd-controls"])
 
 
 def slider(label, value, low, high, step, unit="", *, plays=False):
@@ -172,7 +175,7 @@ def choice(label, options, value):
     """A drop-down list; `options` are plain values or (text, value) pairs. One alone is said in words."""
     if options and value not in (values := [each for _, each in pairs(options)]):
         raise BadInput(f"{label}: expected one of {', '.join(map(str, values))}, found {value!r}; choose one of these")
-    wide = any(len(words) > 36 for words, _ in pairs(options))
+    wide = any(len(words) > 32 for words, _ in pairs(options))
     made = widgets.Dropdown(options=options, value=value, description=label, _dom_classes=["i2pemd-wide"] * wide)
 
     def say(_):
