@@ -104,7 +104,7 @@ def draw(card, result):
     look = {"xlim": (0, STEPS + 4), "ylim": (0.03, 10**top), "yscale": "log"}
     distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], **look)
     distances.look(title="Distance to the class centre", xlabel="step")
-    for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.15, top)):
+    for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.1 + 0.05 * top, top)):
         distances.line(steps, error[:, k], color=style.CLASSES[k], lw=1.6, ls=LINES[k])
         if np.isfinite(error[-1, k]):
             distances.text(steps[-1] + 0.8, 10**height, c[k], va="center", size=8.5, color=style.CLASSES[k])
