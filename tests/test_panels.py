@@ -850,6 +850,13 @@ def test_the_axis_of_distances_holds_all_of_the_film_and_no_empty_power_of_ten(s
     assert largest <= tops[0] == tops[1] == tops[2] and (tops[0] == 1 or largest > 0.5)
 
 
+def test_the_names_of_distances_that_end_together_stay_inside_their_axis():
+    panel = dynamics.panel(alpha=0.96)
+    _, top, _, height = panel._card.planes["distances"]._ends()[0]
+    names = [float(mark.y) for mark in marks(panel.image.value, "distances text") if mark.text[0] == "c"]
+    assert len(names) == dynamics.K and top <= min(names) + 0.1 and max(names) <= top + height
+
+
 def test_the_name_of_a_prototype_is_clear_of_the_title():
     for up in (0.0, 2.75, 3.0):
         panel = ground.panel("five organs", moving=4, up=up)

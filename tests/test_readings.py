@@ -227,6 +227,13 @@ def test_bars_reach_their_values_and_titles_name_the_readings():
     assert [title.text for title in marks(panel.image.value, "paper text")] == titles
 
 
+def test_the_axis_of_a_change_has_no_empty_half():
+    panel = readings.panel("diagonal")  # whose changes all go up
+    *_, change = panel._card.planes.values()
+    low, high = change._look["ylim"]
+    assert panel.result.change.min() >= 0 > low > -0.25 * high and high > panel.result.change.max()
+
+
 @pytest.mark.parametrize("name", PASSAGES)
 def test_labels_of_a_view_lie_beside_the_view_before(name):
     panel = readings.panel(name)

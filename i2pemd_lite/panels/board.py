@@ -12,6 +12,7 @@ from i2pemd_lite.panels import classification as skin
 from i2pemd_lite.panels import curves, seeds
 from i2pemd_lite.panels import segmentation as organs
 from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.moments import draw_prototypes
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.watch import saved
 from i2pemd_lite.runs.worker import State, plane
@@ -126,15 +127,10 @@ def draw(card, result):
 def _draw_prototypes(card, places, classes):
     places = np.zeros((0, 2)) if places is None else np.array(places)
     half = 1.25 * max(np.abs(places).max(), 1e-9) if len(places) else 1.0
-    plane = card.plane("prototypes", [0.02, 0.03, 0.29, 0.40], "framed", xlim=(-half, half), ylim=(-half, half))
+    limits = (-half, half), (-half, half)
+    plane = card.plane("prototypes", [0.02, 0.03, 0.29, 0.40], "framed", xlim=limits[0], ylim=limits[1])
     plane.look(title="Prototypes, in their own plane")
-    plane.points(*places.T, ms=8, **style.PROTOTYPE)
-    unit, tops = half / 136, {}  # of the plane, in a unit of the card
-    for name, (x, y) in zip(classes, places, strict=False):
-        wide = 8 * len(name) * unit
-        tops[name] = x + (wide / 2 + 6 * unit) * (1 if x < 0.5 * half else -1), y, wide
-    for name, place in organs.moved_apart(tops, 14 * unit).items():
-        plane.text(*place, name, ha="center", va="center", size=8.5)
+    draw_prototypes(plane, places, classes[: len(places)], limits)
 
 
 def _draw_example(card, example):

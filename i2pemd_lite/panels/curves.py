@@ -187,7 +187,8 @@ def draw_curves(card, name, box, lines, window, title="", limits=None, changes=(
         plane.line(line.x, y, ls=LINES[line.style % 4], lw=width, color=ink, marker=marker, ms=3)
         up = back(bottom + end * height)
         plane.line([line.x[-1] + 0.01 * wide, aside - 0.01 * wide], [y[-1], up], color=style.LINE, lw=0.7)
-        plane.text(aside, up, line.label, color=ink, size=8, va="center")
+        words = line.label + " (0)" * bool(not limits and line.y[-1] == 0)  # which a logarithmic axis has no place for
+        plane.text(aside, up, words, color=ink, size=8, va="center")
     for n, (step, words) in enumerate(changes):
         top = back(bottom + (1 - gap * (1 + n % 3)) * height)
         plane.line([step, step], [low, top], color=style.QUIET, lw=0.8, zorder=2.1)

@@ -83,7 +83,7 @@ def draw(card, result):
 
     look = {"xlim": (0, 1), "xticks": (0, 1), "xticklabels": ("left kidney", "background"), "yticks": ()}
     measures = {
-        "entropy": (0.60, f"Cross-entropy: {result.entropy:.3f}", [result.entropy] * 3, 3.0),
+        "entropy": (0.62, f"Cross-entropy: {result.entropy:.3f}", [result.entropy] * 3, 3.0),
         "price": (0.16, f"Price (I2PEMD): {result.price:.3f}", [result.price, *result.ends], 0.8),
     }
     for name, (bottom, title, (now, first, last), top) in measures.items():

@@ -96,14 +96,15 @@ def draw(card, result):
         plane.points(*result.other[k], ms=10, zorder=3, **style.PROTOTYPE | {"mfc": "none", "mec": style.QUIET})
         plane.points(*result.path[-1, k], ms=9, zorder=3, **style.PROTOTYPE | ink)
     corner = {"inside": True, "ha": "right", "va": "top", "weight": "bold", "color": style.QUIET}
-    for x, words in (0.47, "CT ○"), (0.61, "MR ×"), (0.99, "other pooling ◇"):
+    for x, words in (0.47, "○ CT"), (0.61, "× MR"), (0.99, "◇ other pooling"):
         plane.text(x, 0.99, words, **corner)
 
     # The axis holds every distance of the film, so it stands still; and c₀ αᵗ, which is forgotten, falls along a line.
-    look = {"xlim": (0, STEPS + 4), "ylim": (0.03, 1 if result.largest < 1 else 10), "yscale": "log"}
+    top = 0.0 if result.largest < 1 else 1.0  # as a power of ten
+    look = {"xlim": (0, STEPS + 4), "ylim": (0.03, 10**top), "yscale": "log"}
     distances = card.plane("distances", [0.465, 0.15, 0.27, 0.72], **look)
     distances.look(title="Distance to the class centre", xlabel="step")
-    for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.2)):
+    for k, height in enumerate(style.apart(np.nan_to_num(np.log10(error[-1]), nan=-9), 0.1 + 0.05 * top, top)):
         distances.line(steps, error[:, k], color=style.CLASSES[k], lw=1.6, ls=LINES[k])
         if np.isfinite(error[-1, k]):
             distances.text(steps[-1] + 0.8, 10**height, c[k], va="center", size=8.5, color=style.CLASSES[k])

@@ -153,7 +153,7 @@ def _draw_terms(card, result):
     """Left p and the column of G, middle the products that add up to a distance, right the gradients."""
     K, k, aside = len(result.p), result.label, 0.17  # a bar has the mark of its cost beside it
     where, axes = np.arange(K), {"xlim": (-0.6, K - 0.4), "xticks": np.arange(K)}
-    left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.08), ticks=6, **axes,
+    left = card.plane("p", [0.045, 0.22, 0.285, 0.63], ylim=(-0.1, 1.15), ticks=6, **axes,
                       xticklabels=style.names("p", K), title="Prediction p, and the column G[:, k]")  # fmt: skip
     for i, p in enumerate(result.p):
         left.rect(i - aside - 0.22, 0, 0.44, p, fc=style.MASS)

@@ -37,7 +37,7 @@ class Look(NamedTuple):
 
 
 INK = (style.BLUE, style.ORANGE, style.GREEN, style.RED, style.VIOLET, style.BLACK, style.QUIET)
-SCANS = (("CT ●", {**style.SOURCE, "ms": 3.4}), ("MR ×", {**style.TARGET, "mew": 1.1, "ms": 4}))
+SCANS = (("● CT", {**style.SOURCE, "ms": 3.4}), ("× MR", {**style.TARGET, "mew": 1.1, "ms": 4}))
 LETTERS = tuple(
     (f"{letter} {name}", {"marker": f"${letter}$", "color": colour, "ms": 6.4, "alpha": 1})
     for letter, name, colour in zip("MNCABDV", LESIONS, INK, strict=True)
@@ -201,13 +201,20 @@ def _draw_embedding(plane, film, t, classes, look):
     for n, (_, mark) in enumerate(look.marks):
         plane.points(*film.points[t, mine & (film.marks == n)].T, **{"alpha": 0.6, **mark})
     seen = [k for k in classes if np.isfinite(film.prototypes[t, k]).all()]
-    places, names = film.prototypes[t, seen], [look.classes[k] for k in seen]
-    at, unit = plane.at(*places.T), plane.at(1, 1) - plane.at(0, 0)
-    labels = places + (beside(at, names, plane.at(*film.window.values())) - at) / unit
-    plane.segments(np.stack([places, labels], 1), style.QUIET, lw=0.7)
-    plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
-    for k, label, name in zip(seen, labels, names, strict=True):
+    for k in seen:
         plane.line(*film.prototypes[: t + 1, k].T, lw=0.9, marker=".", ms=3.5, alpha=0.8, zorder=2.1)
+    draw_prototypes(plane, film.prototypes[t, seen], [look.classes[k] for k in seen], film.window.values())
+
+
+def draw_prototypes(plane, places, names, limits):
+    """Prototypes at their places (n, 2), the name of each beside it, in a plane with these limits of x and of y."""
+    at, unit = plane.at(*places.T), plane.at(1, 1) - plane.at(0, 0)
+    way = beside(at, names, plane.at(*limits)) - at
+    edge = 1 - (_halves(names) / np.maximum(np.abs(way), 1e-9)).min(1, keepdims=True)  # where a name begins on its way
+    labels = places + way / unit
+    plane.segments(np.stack([places, places + np.maximum(edge, 0) * way / unit], 1), style.QUIET, lw=0.7)
+    plane.points(*places.T, ms=8.5, zorder=3.2, **style.PROTOTYPE)
+    for label, name in zip(labels, names, strict=True):
         plane.text(*label, name, size=8.5, weight="bold", ha="center", va="center", halo=True, zorder=3.3)
 
 
@@ -220,7 +227,7 @@ def beside(places, names, corners):
     >>> beside(np.array([[50, 50], [70, 50]]), ["A", "B"], [[0, 0], [100, 100]]).tolist()
     [[34.0, 50.0], [86.0, 50.0]]
     """
-    placed, halves = np.zeros((0, 2)), np.array([[4.0 * len(name) + 2, 8] for name in names])
+    placed, halves = np.zeros((0, 2)), _halves(names)
     for place, half in zip(places, halves, strict=True):
         across = half[0] + 10 + 16 * np.arange(6)
         spots = place + np.stack(np.meshgrid([*across, *-across], 16 * np.arange(-6, 7)), -1).reshape(-1, 2)
@@ -229,6 +236,11 @@ def beside(places, names, corners):
             wrong = wrong + (np.abs(spots[:, None] - others) < half + room).all(-1).sum(1)
         placed = np.r_[placed, spots[[np.argmin(1e4 * wrong + np.abs(spots - place).sum(1))]]]
     return placed
+
+
+def _halves(names):
+    """Half of the width and of the height of each name, (n, 2), in units of the card."""
+    return np.array([[4.0 * len(name) + 2, 8] for name in names]).reshape(-1, 2)
 
 
 def short(name):

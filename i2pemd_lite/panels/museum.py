@@ -136,8 +136,8 @@ class Absent(Exhibit):
     headline = "A batch without class 4: the mean of no instances has no value"
     sane, broken = {"absent": OURS}, {"share": 0.04, "absent": ZERO}
     watch, bad, ends = "updates of a class that was not in the batch", "above 0", (0, 1.5 * STEPS)
-    reason = "Eq. 10 and 11 define no update when N_k = 0"
-    do = "Divide only where N_k > 0. The other classes keep their prototypes. Log the age of each one."
+    reason = "Eq. 10 and 11 define no update when Nₖ = 0"
+    do = "Divide only where Nₖ > 0. The other classes keep their prototypes. Log the age of each one."
 
     def __init__(self, share, absent):
         random = torch.Generator().manual_seed(0)

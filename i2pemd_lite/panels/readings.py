@@ -10,12 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels.curves import ends
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice
 from i2pemd_lite.panels.passages import PASSAGES
 from i2pemd_lite.tables.report import WordTable
 
-LEFTS = (0.06, 0.385, 0.71)  # of the three views: as it is read here, otherwise, and the change
+LEFTS = (0.05, 0.3775, 0.71)  # of the three views: as it is read here, otherwise, and the change
 
 
 @lru_cache(64)
@@ -41,20 +42,19 @@ def draw(card, result):
 def _draw_bars(card, result, passage):
     """Three axes with a bar for each label."""
     most, low, places = max(result.ours.max(), result.other.max()), passage.low, range(len(passage.labels))
-    reach = 1.25 * max(np.abs(result.change).max(), 0.02 * (most - low))
-    each, change = (low, low + 1.15 * (most - low)), (-reach, reach)
+    each, change = (low, low + 1.15 * (most - low)), ends(np.append(result.change, [0, 0.02 * (most - low)]), 0.15)
     rows = (result.ours, each, style.BLUE), (result.other, each, style.ORANGE), (result.change, change, style.BLACK)
-    for left, (values, ends, colour) in zip(LEFTS, rows, strict=True):
-        box, across = [left, 0.18, 0.265, 0.66], (-0.6, len(places) - 0.4)
-        plane = card.plane(f"view {left}", box, xlim=across, ylim=ends, xlabel=passage.numbers, xticks=places,
+    for left, (values, limits, colour) in zip(LEFTS, rows, strict=True):
+        box, across = [left, 0.18, 0.285, 0.66], (-0.5, len(places) - 0.5)
+        plane = card.plane(f"view {left}", box, xlim=across, ylim=limits, xlabel=passage.numbers, xticks=places,
                            xticklabels=passage.labels)  # fmt: skip
-        if ends is change:
+        if limits is change:
             plane.line(across, [0, 0], color=style.LINE, lw=1, zorder=0)
         for x, value in enumerate(values):
             plane.rect(x - 0.3, 0, 0.6, value, fc=colour)
             side, beside = ("bottom", 0.01) if value >= 0 else ("top", -0.01)
             words = _in_words(value, np.abs(values).max())
-            plane.text(x, value + beside * (ends[1] - ends[0]), words, ha="center", va=side, size=8)
+            plane.text(x, value + beside * (limits[1] - limits[0]), words, ha="center", va=side, size=8)
 
 
 def _draw_matrices(card, result, passage):

@@ -89,7 +89,7 @@ class Share(NamedTuple):
     error: float  # ±, in points
 
     def __str__(self):
-        return f"{self.percent:.1f} ± {self.error:.1f} %" if self.number else "nobody"
+        return f"{self.percent:.1f} ± {self.error:.1f} %" if self.number else "none"
 
 
 def share(number, right, spread=None):
@@ -220,7 +220,7 @@ def draw_batch(card, result):
         plane.rect(left, 0, end - left, 1.12 * top, fc=colour, zorder=0)
         if end - left > 0.12:  # which the name takes
             plane.text((left + end) / 2, 1.065 * top, name, weight="bold", ha="center", va="center")
-    plane.points(each[0].flatten(), each[1].flatten(), marker=".", ms=2.5, color=style.LINE, zorder=1)
+    plane.points(each[0].flatten(), each[1].flatten(), marker=".", ms=2.5, color=style.GREY, alpha=0.7, zorder=1)
     for (is_taken, is_right), look in MARKS.items():
         mine = (taken == is_taken) & (right == is_right)
         plane.points(s[mine], d[mine], zorder=3, **look)
@@ -240,8 +240,9 @@ def draw_batch(card, result):
     for name, (height, title) in ROWS.items():
         (number, percent, error), look = shares[name], {"va": "center", "weight": "bold" if name == "near" else ""}
         plane.text(-118, height, title, **look)
-        plane.text(108, height, f"{percent:.1f} ± {error:.1f}   {number}" if number else "nobody", **look)
+        plane.text(108, height, f"{percent:.1f} ± {error:.1f}" if number else "none", **look)
         if number:
+            plane.text(184, height, str(number), ha="right", **look)
             plane.rect(0, height - 0.29, percent, 0.58, fc=style.BLACK if name == "near" else style.GREY)
             ends = np.clip([percent - error, percent + error], 0, 100)
             plane.line(ends, [height] * 2, color=style.RED, lw=2, marker="|", ms=7, mew=1.5, zorder=3, clip=False)
@@ -322,7 +323,7 @@ def counts(result):
 def draw_classes(card, result):
     """Left the pseudo-labels of each class, beside how many of its images there are; right who finds which class."""
     K, most = len(CLASSES), 150
-    left = card.plane("pseudo-labels", [0.07, 0.12, 0.3, 0.72], xlim=(0, most), ylim=(K - 0.5, -0.5), yticks=range(K),
+    left = card.plane("pseudo-labels", [0.07, 0.12, 0.28, 0.72], xlim=(0, most), ylim=(K - 0.5, -0.5), yticks=range(K),
                       yticklabels=CLASSES, xlabel="pseudo-labels, in % of the images of the class",
                       title="Which classes teach?   ▯ all answers   ▮ those that teach")  # fmt: skip
     for k, (_, images, answers, teach) in enumerate(counts(result)):
@@ -333,7 +334,7 @@ def draw_classes(card, result):
     left.line([100, 100], [-0.5, K - 0.5], color=style.QUIET, lw=1, ls="--")
     parts, figures = result.found
     right = card.plane("found", [0.66, 0.2, 0.33, 0.13 * len(figures)], "blank", title="Held-back images found (%)")
-    words = [["" if np.isnan(value) else f"{value:.0f}" for value in row] for row in parts]
+    words = [["–" if np.isnan(value) else f"{value:.0f}" for value in row] for row in parts]
     right.matrix(np.nan_to_num(parts), figures, CLASSES, 100, aspect="auto", words=words)
 
 

@@ -59,6 +59,7 @@ def draw(card, result):
     card.paper.text(0.07, 0.87, result.unit, size=9.5)
     card.paper.text(0.07, 0.025, "hollow: a batch, if a voxel takes as long as at the largest size measured", size=8)
     card.paper.text(0.66, 0.87, f"times as fast as “{result.against}”", size=9.5)
+    right.line([1, 1], [len(names) - 0.4, -0.6], color=style.LINE, lw=1, zorder=0)
     for n, (name, mark, ink) in enumerate(zip(names, MARKS, INKS, strict=False)):
         y, ls = 0.24 + 0.6 * (len(names) - 0.4 - n) / (len(names) + 0.2), "-" if n < 4 else "--"
         card.paper.text(0.655, y, f"{SIGNS[n]} {name}", size=8, color=ink, ha="right", va="center")

@@ -208,7 +208,7 @@ def _draw_flow(card, result, names):
         loads = [_pile(plane, *place, load / top) for place, load in zip(places, x.ravel(), strict=True)]
         plane.polygons(loads, style.MASS, style.PAPER, 0.8, zorder=3)
     for (i, j), load in np.ndenumerate(x):
-        part = 0.27 + 0.1 * j  # another one of the way for each consumer, so that no two labels meet where lines cross
+        part = 0.27 + 0.3 * j / max(x.shape[1] - 1, 1)  # another for each consumer, as lines cross
         if load >= 0.005:
             look = {"size": 8, "weight": "bold", "ha": "center", "va": "center", "halo": True}
             plane.text(part, i + part * (j - i), style.number(load), **look)

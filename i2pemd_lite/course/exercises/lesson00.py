@@ -63,7 +63,7 @@ EXERCISES["00a"] = Exercise("A cost as a sum of products", minutes=4, kind="fill
     p := torch.tensor(histogram(random, random.integers(3, 8))), int(random.integers(len(p))),
     random_ground(random, len(p)),
 ), oracle=lambda p, k, G: transported(p[None], [k], G)[0], against="POT's exact solver", mistakes={
-    "You computed 1 − p_k, as if every mistake cost 1. Multiply each mass by its own price from G.":
+    "You computed 1 − pₖ, as if every mistake cost 1. Multiply each mass by its own price from G.":
         lambda p, k, G: 1 - p[k],
     "You added the prices without the masses. Multiply each price by the mass that is carried.":
         lambda p, k, G: G[:, k].sum(),

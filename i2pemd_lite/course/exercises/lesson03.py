@@ -49,7 +49,7 @@ EXERCISES["03a"] = Exercise("Equation 6 for a batch", minutes=5, kind="fill in",
 ), inputs=lambda random: ((batch := other.logits_and_labels(random))[0].softmax(1), *batch[1:]),
     oracle=other.transported, against="POT, one transport problem for each row", gradient=0, mistakes={
     "That compares each prediction with every label. Use only the label of its own row.": lambda p, y, G: p @ G,
-    "That is 1 − p_k, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
+    "That is 1 − pₖ, the fix form. The prices of G are missing.": lambda p, y, G: 1 - p[range(len(y)), y],
     "That is the mean over the classes. Eq. 6 is a sum.": lambda p, y, G: (p * G[y]).mean(1),
     "That is one number for the whole batch. Add up over the classes only, not over the instances.":
         lambda p, y, G: (p * G[y]).sum(),
@@ -117,7 +117,7 @@ TEMPTS = {
         "both": "With equal prices, the cost is just 1 − p₁, and this is the same for both predictions.",
         "neither": "Both predictions are equally sure of class 1. But their doubt is on different classes.",
     },
-    "p03b": {"is straight": "A straight line, 1 − p_k, is the push of cross-entropy. I2PEMD also has the factor p_k."},
+    "p03b": {"is straight": "A straight line, 1 − pₖ, is the push of cross-entropy. I2PEMD also has the factor pₖ."},
     "p03c": {"below": "Did you leave out the mass that is already on class 3? With a 1 on the diagonal, it pays too."},
 }
 RECALL = Recall(
@@ -125,4 +125,4 @@ RECALL = Recall(
         "as strongly as it can": "The cost is high there. But the push is its slope, and the softmax is flat there.",
         "as strongly as cross-entropy": "Cross-entropy does push there. This is one reason why Eq. 7 contains both.",
         "hardly at all": "",
-    }, "The push on class k contains the factor p_k (1 − p_k), which is nearly 0 at both ends.")
+    }, "The push on class k contains the factor pₖ (1 − pₖ), which is nearly 0 at both ends.")

@@ -129,7 +129,7 @@ TEMPTS = {
     "p06b": dict.fromkeys(
         ("below", "above"), "If you said about 75 %, you trusted the network's own confidence. It can be wrong."),
     "p06c": {
-        "it is large": "The network does make large mistakes. But L_u adds up only images that pass a threshold.",
+        "it is large": "The network does make large mistakes. But Lᵤ adds up only images that pass a threshold.",
         "it decides the direction": "Did you read the formula without counting its terms? So far it has none.",
     },
 }

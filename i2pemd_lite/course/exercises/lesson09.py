@@ -55,7 +55,7 @@ EXERCISES["09a"] = Exercise("A ratio that one interruption does not move", minut
 
 EXERCISES["09b"] = Exercise("The gradient of the loss, by hand", minutes=10, kind="write", takes="z, y, G", hints=(
     "Lesson 03 has the gradient for one voxel. How much does one voxel count in the loss?",
-    "A voxel of class k counts 1/N_k in its class, and a class counts one over the number of classes present.",
+    "A voxel of class k counts 1/Nₖ in its class, and a class counts one over the number of classes present.",
     "Take the gradient of lesson 03 for all rows at once. Divide each row by the number of voxels with its label, "
     "and all rows by the number of different labels.",
 ), inputs=logits_and_labels, oracle=lambda z, y, G: slopes(lambda z: loss_by_class(z, y, G), z.numpy()),
@@ -64,7 +64,7 @@ EXERCISES["09b"] = Exercise("The gradient of the loss, by hand", minutes=10, kin
     "This is the gradient of a mean over all voxels. In Eq. 9 each class has a mean of its own.":
         _hand(lambda y: torch.full_like(y, len(y))),
     "The mean over the classes (Eq. 8) is missing: divide by the number of classes present.": _hand(_counts),
-    "The mean over the voxels of a class (Eq. 9) is missing: divide by N_k.":
+    "The mean over the voxels of a class (Eq. 9) is missing: divide by Nₖ.":
         _hand(lambda y: torch.full_like(y, len(y.unique()))),
     "You divided by K. When a class is absent, there are fewer classes in the mean.":
         lambda z, y, G: _hand(lambda y: _counts(y) * len(G))(z, y, G),
