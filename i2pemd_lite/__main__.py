@@ -105,6 +105,7 @@ def data(chosen):
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
     from i2pemd_lite import distributed
+    from i2pemd_lite.runs.watch import tensorboard
 
     try:
         with distributed.joined(), contextlib.ExitStack() as locks:
@@ -114,6 +115,8 @@ def train(chosen):
                 run.finish(progress=False)
                 return
             many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
+            if chosen.log:
+                tensorboard(run)
             settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
             print(f"{settings}, {len(run)} steps, kept in {run.folder}")
             run.finish()
@@ -289,6 +292,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "method": {"nargs": "?", "help": "a key of METHODS, such as joint_sepbn_i2pemd or i2pemd"},
         "--seed": {"type": int, "help": "default: 0"},
         "--out": {"type": Path, "help": "folder for the run; default: runs/TASK/METHOD-PROFILE-seedN"},
+        "--log": {"choices": ("tensorboard",), "help": "write event files, too, into events/ of the folder"},
         "--resume": {"type": Path, "metavar": "FOLDER", "help": "go on with the run in this folder"},
         "--device": {"help": DEVICE},
         **SETTINGS,
