@@ -201,11 +201,11 @@ class Sweep:
         command = [sys.executable, "-m", "i2pemd_lite.sweeps", str(self.folder)]
         return [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options) for _ in range(workers)]
 
-    def finish(self, workers=1):
+    def finish(self, workers=1, say=print):
         """Train all trials, here or in so many processes; the sweep itself. An interrupt stops them, and they save."""
         if workers == 1:
             self.paused.unlink(missing_ok=True)
-            return self.work()
+            return self.work(say)
         processes = self.start(workers)
         try:
             ended = [process.wait() for process in processes]
