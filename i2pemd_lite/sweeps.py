@@ -149,7 +149,7 @@ class Sweep:
             if asked[name] != self.about[name]:
                 found = f"one with {name} {self.about[name]} beside {asked[name]}; choose another folder"
                 raise BadInput(f"{folder}: expected the same sweep or none, found {found}")
-        self.task = _task(self.about["task"])
+        self.task = task_of(self.about["task"])
 
     def _agreed(self, name, value):
         """What the study has under a name, or from now on the value, if any: whoever comes first says it for all."""
@@ -268,6 +268,17 @@ class Sweep:
                 claim.enter_context(run_lock(self.run_folder(number, seed)))
             return claim.pop_all()
 
+    def at_work(self):
+        """The numbers of the trials that somebody trains now, here or on another machine."""
+        busy, state = [], optuna().trial.TrialState
+        with self._taking:
+            for trial in self.study.get_trials(deepcopy=False, states=(state.RUNNING,)):
+                try:
+                    self._claim(trial.number).close()
+                except BadInput:
+                    busy.append(trial.number)
+        return busy
+
     def run_folder(self, number, seed):
         """Where a run of a trial is kept."""
         return self.folder / "trials" / f"{number:04d}" / f"seed{seed}"
@@ -351,9 +362,9 @@ class Sweep:
     def line(self, number):
         """A trial in a line."""
         row, goal = self.rows()[number], self.about["goal"]
-        what = ", ".join(f"{name} {_short(row[name])}" for name in self.about["vary"])
-        sd = f" ± {_short(row['sd'])}" if row["sd"] != "" else ""
-        came = {"complete": f"{goal} {_short(row[goal])}{sd}", "fail": f"failed: {row['why']}"}
+        what = ", ".join(f"{name} {short(row[name])}" for name in self.about["vary"])
+        sd = f" ± {short(row['sd'])}" if row["sd"] != "" else ""
+        came = {"complete": f"{goal} {short(row[goal])}{sd}", "fail": f"failed: {row['why']}"}
         return f"trial {number}, {what}: {came.get(row['state'], row['state'])}"
 
     def __str__(self):
@@ -375,7 +386,7 @@ class Sweep:
 
 def _asked(task, method, vary, seeds, goal, profile, settings):
     """`Sweep.about` of a sweep that is asked for; `BadInput` where it cannot be."""
-    own = _task(task)
+    own = task_of(task)
     base = own.settings_for(method, profile, changes=settings)
     base.expect_names(*vary)
     for name in vary:
@@ -395,7 +406,8 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
     return json.loads(json.dumps(asked | {"profile": base.profile}))  # as the study gives it back
 
 
-def _task(name):
+def task_of(name):
+    """The `Task` of this name."""
     if name not in ("segmentation", "classification"):
         raise BadInput(f"task: expected segmentation or classification, found {name!r}")
     return importlib.import_module(f"i2pemd_lite.{name}").TASK
@@ -405,7 +417,8 @@ def _figure(run, step, goal):
     return next(row[goal] for row in run.evaluations if row["step"] == step)
 
 
-def _short(value):
+def short(value):
+    """A value of a setting or a figure as it is said, with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -3,16 +3,20 @@
 import builtins
 import csv
 import random
+import re
 import time
 
 import child
+import numpy as np
 import optuna
 import pytest
 import torch
+from controls import marks, places
 
 from i2pemd_lite import classification, sweeps
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.files import BadInput, run_lock
+from i2pemd_lite.panels import sweeps as panels
 
 SMALL = {"size": 12, "width": 4, "labelled": 14, "unlabelled": 12, "tau_low": 0.15, "tau_high": 0.2, "top": 4,
          "share": 0.75, "steps": 6, "evaluate_every": 2, "checkpoint_every": 3}  # fmt: skip
@@ -283,3 +287,100 @@ def test_the_command_makes_a_sweep_and_goes_on_with_it(skin, tmp_path, monkeypat
     err = capfd.readouterr().err
     for said in ("--vary weight: expected NAME=VALUES", "sweep: expected a task and a method", "swap them"):
         assert said in err
+
+
+@pytest.fixture
+def shown(made):
+    """A sweep of three trials that are told and not trained, one that failed, and one that a killed process left."""
+    vary = {"learning_rate": "log:0.001:0.1", "features": "weak,strong"}
+    sweep = made(vary, seeds=(0, 1, 2), trials=3)
+    told = [(0.01, "weak", [60.0, 61.0, 62.0]), (0.001, "strong", [50.0, 55.0, 60.0]), (0.1, "weak", [70.0, 69, 71])]
+    for rate, features, values in told:
+        sweep.study.enqueue_trial({"learning_rate": rate, "features": features})
+        trial, claim = sweep._take()
+        trial.report(values[0], 2), trial.report(sum(values) / 3, 4)
+        trial.set_user_attr("values", values)
+        sweep.study.tell(trial, sum(values) / 3)
+        claim.close()
+    sweep.planned(trials=5)
+    trial, claim = sweep._take()
+    sweep.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    claim.close()
+    _, claim = sweep._take()
+    claim.close()
+    return sweep
+
+
+def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    it = panels.panel(shown.folder)
+    np.testing.assert_allclose(it.result.mean[:3], [61, 55, 70])
+    np.testing.assert_allclose(it.result.sd[:3], [1, 5, 1])
+    assert it.result.curves[1] == [(2, 50.0), (4, 55.0)] and it.words == str(shown)
+    assert it.numbers == {"trials": 5, "complete": 3, "in training": 0, "pruned": 0, "fail": 1}
+    bars, points = marks(it.image.value, "trials segments"), marks(it.image.value, "trials points")
+    lines = places(bars[0]).reshape(3, 2, 2)
+    assert np.allclose(np.ptp(lines[..., 1], axis=1) / np.ptp(lines[0, :, 1]), [1, 5, 1], atol=0.05)
+    assert np.allclose(np.diff(np.sort(lines[:, 0, 0])), np.diff(np.sort(lines[:, 0, 0]))[0], atol=0.2)  # a decade each
+    assert len(points) == 2 and it.state["trial"] == 0  # of all, and of the chosen one
+    it.children[2].children[-1].click()  # Reset, which keeps what is chosen of the trials
+    it.set(order="auc")
+    assert [int(row) for row in re.findall(r'font-weight:inherit">(\d)</th>', it.table.value)][:3] == [2, 0, 1]
+    it.set(order="learning_rate")
+    assert it.result.order[:3].index(1) < it.result.order.index(0) < it.result.order.index(2)
+    assert it.table.value.count("waiting") == 1 == it.table.value.count("fail")
+    it.set(against="features")
+    assert it.result.x[:3].tolist() == [1, 0, 1] and it.result.named == ["strong", "weak"]
+
+
+def test_a_click_chooses_the_nearest_trial_and_its_command(shown, monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    it = panels.panel(shown.folder, against="learning_rate")
+    plane = it._card.planes["trials"]
+    x, y = plane.at(0.08, 70.0)
+    it._touched((x / it._card.width, 1 - y / it._card.height), True)
+    assert it.state["trial"] == 2
+    it.buttons["Show as command"].click()
+    assert "expected the folder of a run" in it.error.value  # which was never trained
+    sweep = shown.work(say=quiet)
+    it.set(trial=4)
+    it.buttons["Show as command"].click()
+    words = it.said.value.splitlines()[0].split()
+    given = dict(word.split("=") for before, word in zip(words, words[1:], strict=False) if before == "--set")
+    assert float(given["learning_rate"]) == sweep.study.trials[4].params["learning_rate"] and given["width"] == "4"
+    it.buttons["Open in the cockpit"].click()
+    assert it.children[-1].controls["run"].options == ("seed0", "seed1", "seed2")
+
+
+@pytest.mark.parametrize("name", [name for name in panels.PICTURES if name != "none"])
+def test_optunas_pictures_are_drawn(shown, monkeypatch, name):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    it = panels.panel(shown.folder, picture=name)
+    assert it.live in it.children and len(it.live.data) >= 1
+    if name == "slices":
+        bars = {bar for trace in it.live.data for bar in trace.error_y.array}
+        assert bars == {1.0, 5.0}
+    it.set(picture="none")
+    assert it.live not in it.children
+
+
+def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
+    folder = tmp_path / "new"
+    it = panels.panel(folder, "classification", "i2pemd", data=skin, seeds=(0,), profile="ci", **SMALL)
+    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0.1 to 10" in it.words
+    it.set(low=30.0)
+    it.buttons["Start"].click()
+    assert "expected the lower end first, found 30.0 before 10.0" in it.error.value and not folder.exists()
+    it.buttons["Open in the cockpit"].click()
+    assert "expected a chosen trial, found none" in it.error.value
+    it.set(low=0.3, trials=2, workers=1)
+    it.buttons["Start"].click()
+    assert it.error.value == "" and it.going == 1 and "low" not in it.shown
+    it._workers[0].wait(120)
+    it.refresh()
+    assert it.numbers["complete"] == 2 == len(it.result.rows)
+    assert "lead" in it.words and panels.panel(folder).words == it.words
+    with pytest.raises(BadInput, match="expected the same sweep or none, found one with vary"):
+        panels.panel(folder, "classification", "i2pemd", {"momentum": "0:1"}, seeds=(0,), profile="ci", **SMALL)
+    with pytest.raises(BadInput, match="none: expected the folder of a sweep"):
+        panels.panel(tmp_path / "none")
