@@ -278,7 +278,7 @@ COMPACT = "also write all that training needs as one small file; default: out/co
 THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
 RUNS = "train nothing: tables of these finished runs"
 VARY = "a range, weight=0.1:10, one by its powers of ten, weight=log:0.1:10, or a choice, momentum=0.5,0.8,0.95"
-PRUNE = "stop trials early that are below the median of the others, or by successive halving; default: none"
+PRUNE = "stop trials early that are below the median of the others, or by successive halving: halving; default: none"
 WHERE = f"where to write; default: {', '.join(f'{folder} ({task})' for task, folder in TABLES.items())}"
 IMAGES = "folder, zip or file of images, or folder of DICOM series; default: those without labels in the data"
 COMMANDS = {  # {command: {what can be said to it: what that means}}
@@ -329,8 +329,8 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--goal": {"help": "what is to be high on held-back data: doc, ct or mr; auc or f1; default: the first"},
         **SETTINGS,
         "--trials": {"type": int, "help": "how many in all, of all processes together; default: 20"},
-        "--sampler": {"choices": ("tpe", "random", "grid"), "help": "how Optuna chooses; default: tpe"},
-        "--prune": {"nargs": "?", "const": "median", "choices": ("none", "median", "halving"), "help": PRUNE},
+        "--sampler": {"help": "how Optuna chooses: tpe, random or grid; default: tpe"},
+        "--prune": {"nargs": "?", "const": "median", "help": PRUNE},
         "--workers": {"type": int, "default": 1, "help": "processes, of one thread each; default: 1"},
         "--device": {"help": DEVICE},
         "--out": {"type": Path, "required": True, "help": "the folder of the sweep"},

@@ -249,8 +249,11 @@ class Sweep:
             self.study.sampler = getattr(optuna().samplers, SAMPLERS[plan["sampler"]])(**how)
             for left in self.study.get_trials(deepcopy=False, states=(state.RUNNING,)):
                 with contextlib.suppress(BadInput):
-                    claim, trial = self._claim(left.number), optuna().trial.Trial(self.study, left._trial_id)
-                    break
+                    claim = self._claim(left.number)
+                    if self.study.trials[left.number].state == state.RUNNING:  # else it was told in this moment
+                        trial = optuna().trial.Trial(self.study, left._trial_id)
+                        break
+                    claim.close()
             else:
                 if count >= most:
                     return None

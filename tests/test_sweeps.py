@@ -223,6 +223,17 @@ def test_a_run_that_somebody_trains_or_has_steered_is_left_alone(made):
     assert states(sweep) == ["FAIL"] and "somebody steered it" in sweep.rows()[0]["why"]
 
 
+def test_a_trial_that_is_told_just_now_is_not_taken_up(made, monkeypatch):
+    sweep = made(trials=1)
+    trial, claim = sweep._take()
+    seen, real = sweep.study.trials, sweep.study.get_trials
+    sweep.study.tell(trial, 1.0)
+    claim.close()
+    stale = {"states": (optuna.trial.TrialState.RUNNING,), "deepcopy": False}
+    monkeypatch.setattr(sweep.study, "get_trials", lambda *args, **how: seen if how == stale else real(*args, **how))
+    assert sweep._take() is None
+
+
 def test_killed_workers_lose_nothing(made, skin):
     moments = random.Random(21)
     sweep = made(trials=4, steps=24, evaluate_every=8)
