@@ -11,6 +11,7 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
     python -m i2pemd_lite predict runs/ours --images FOLDER --out labels
     python -m i2pemd_lite tables segmentation --seeds 0,1,2
     python -m i2pemd_lite tables classification --methods baseline,fixmatch,i2pemd
+    python -m i2pemd_lite sweep segmentation joint_sepbn_i2pemd --out sweeps/weight --vary weight=log:0.1:10
     python -m i2pemd_lite gpu
     python -m i2pemd_lite ledger
     python -m i2pemd_lite release --out out/course
@@ -22,7 +23,6 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
 """
 
 import argparse
-import ast
 import contextlib
 import dataclasses
 import importlib
@@ -62,7 +62,7 @@ def main(arguments=None):
         _say(why)
         return 1
     except KeyboardInterrupt as stop:
-        by = "with the same command" if chosen.command is tables else "with train --resume and its folder"
+        by = "with the same command" if chosen.command in (tables, sweep) else "with train --resume and its folder"
         _say(stop.args[0] if len(stop.args) == 1 else f"stopped; what had begun goes on {by}")
         return 130
 
@@ -105,6 +105,7 @@ def data(chosen):
 def train(chosen):
     """Train a method, or go on with a run; a table of results at the end."""
     from i2pemd_lite import distributed
+    from i2pemd_lite.runs.watch import tensorboard
 
     try:
         with distributed.joined(), contextlib.ExitStack() as locks:
@@ -114,6 +115,8 @@ def train(chosen):
                 run.finish(progress=False)
                 return
             many = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
+            if chosen.log:
+                tensorboard(run)
             settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
             print(f"{settings}, {len(run)} steps, kept in {run.folder}")
             run.finish()
@@ -188,6 +191,29 @@ def tables(chosen):
     print(f"{result}\n\nwritten to {out}; tables.md has all of it to read")
 
 
+def sweep(chosen):
+    """Train a method with many settings, which Optuna chooses; the same command goes on, and processes can share it."""
+    from i2pemd_lite.sweeps import Sweep
+
+    asked = {name: getattr(chosen, name) for name in ("seeds", "goal", "profile")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if chosen.method:
+        asked |= {"vary": dict(map(_ranges, chosen.vary))} | _changes(_task(chosen.task), chosen.set)
+    elif asked or chosen.set or chosen.vary:
+        raise BadInput("sweep: expected a task and a method, or --out FOLDER with what may change; see --help")
+    made = Sweep(chosen.out, chosen.task, chosen.method, **asked)
+    plan = {name: getattr(chosen, name) for name in ("trials", "sampler", "prune", "data")}
+    made.planned(**plan).finish(chosen.workers)
+    print(f"{made}\n\nall trials are in {chosen.out / 'results.csv'}")
+
+
+def _ranges(pair):
+    name, _, values = pair.partition("=")
+    if not (name and values):
+        raise BadInput(f"--vary {pair}: expected NAME=VALUES, such as weight=log:0.1:10, found no values; give some")
+    return name, values
+
+
 def gpu(words):
     """Check, time and train all methods on a GPU, and report; `gpu --help` says more."""
     kit = root() / "tests" / "benchmarks" / "gpu.py"
@@ -220,6 +246,8 @@ def _task_of(run):
 
 def _changes(task, words):
     """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
+    from i2pemd_lite.runs.settings import read
+
     own = ("method", "seed", "profile")  # these have options of their own
     kinds = {field.name: field.type for field in dataclasses.fields(task.TASK.settings) if field.name not in own}
     changes = {}
@@ -229,11 +257,10 @@ def _changes(task, words):
             raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
         if not text and kinds[name] is not str:
             raise BadInput(f"--set {pair}: expected {name}=VALUE, found no value; give one")
-        kind = kinds[name]
-        try:  # else it is none, true or false, a number, or some with commas between them
-            changes[name] = kind(text) if kind in (int, float, str) else ast.literal_eval(text.capitalize())
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            expected = getattr(kind, "__name__", kind)
+        try:
+            changes[name] = read(kinds[name], text)
+        except ValueError:
+            expected = getattr(kinds[name], "__name__", kinds[name])
             raise BadInput(f"--set {pair}: expected a value of type {expected}, found {text!r}") from None
     return changes
 
@@ -250,6 +277,8 @@ RUN = {
 COMPACT = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
 THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
 RUNS = "train nothing: tables of these finished runs"
+VARY = "a range, weight=0.1:10, one by its powers of ten, weight=log:0.1:10, or a choice, momentum=0.5,0.8,0.95"
+PRUNE = "stop trials early that are below the median of the others, or by successive halving: halving; default: none"
 WHERE = f"where to write; default: {', '.join(f'{folder} ({task})' for task, folder in TABLES.items())}"
 IMAGES = "folder, zip or file of images, or folder of DICOM series; default: those without labels in the data"
 COMMANDS = {  # {command: {what can be said to it: what that means}}
@@ -263,6 +292,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "method": {"nargs": "?", "help": "a key of METHODS, such as joint_sepbn_i2pemd or i2pemd"},
         "--seed": {"type": int, "help": "default: 0"},
         "--out": {"type": Path, "help": "folder for the run; default: runs/TASK/METHOD-PROFILE-seedN"},
+        "--log": {"choices": ("tensorboard",), "help": "write event files, too, into events/ of the folder"},
         "--resume": {"type": Path, "metavar": "FOLDER", "help": "go on with the run in this folder"},
         "--device": {"help": DEVICE},
         **SETTINGS,
@@ -290,6 +320,20 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--folder": {"type": Path, "help": "where the runs are kept and found; default: runs/TASK"},
         "--runs": {"type": Path, "nargs": "+", "metavar": "DIR", "help": RUNS},
         "--out": {"type": Path, "help": WHERE},
+    },
+    sweep: {
+        "task": {"choices": TASKS, "nargs": "?", "help": "not needed where the folder holds a sweep"},
+        "method": {"nargs": "?", "help": "a key of METHODS, such as joint_sepbn_i2pemd or i2pemd"},
+        "--vary": {"action": "append", "default": [], "metavar": "NAME=VALUES", "help": VARY},
+        "--seeds": {"type": numbers, "metavar": "0,1,2", "help": "a run of each trial for each; default: 0"},
+        "--goal": {"help": "what is to be high on held-back data: doc, ct or mr; auc or f1; default: the first"},
+        **SETTINGS,
+        "--trials": {"type": int, "help": "how many in all, of all processes together; default: 20"},
+        "--sampler": {"help": "how Optuna chooses: tpe, random or grid; default: tpe"},
+        "--prune": {"nargs": "?", "const": "median", "help": PRUNE},
+        "--workers": {"type": int, "default": 1, "help": "processes, of one thread each; default: 1"},
+        "--device": {"help": DEVICE},
+        "--out": {"type": Path, "required": True, "help": "the folder of the sweep"},
     },
     gpu: {},  # the kit has its own words
 }

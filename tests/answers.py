@@ -159,6 +159,11 @@ OTHERS = {
         "the first of many":
             lambda gap, sd: 2 + np.argmax(t.ppf(0.975, (n := np.arange(2, 999)) - 1) * sd / np.sqrt(n) < gap),
     },
+    "07d": {
+        "the quantile of a t about the mean": lambda values: t.ppf(
+            0.025, values.shape[1] - 1,
+            (d := np.subtract(*values[np.argsort(-values.mean(1))[:2]])).mean(), d.std(ddof=1) / np.sqrt(d.size)),
+    },
     "08a": {
         "one-hot labels in float32":
             lambda z, y, G, weight: lesson08._loss(z, y, G, weight, lambda d, y, K: mean_of_means(d, torch.eye(K)[y])),
@@ -283,6 +288,10 @@ MISSES = {
         "one seed more": lambda gap, sd: lesson07._search(gap, sd) + 1,
         "from three seeds on": lambda gap, sd: lesson07._search(gap, sd, start=3),
         "the root of n − 1": lambda gap, sd: lesson07._search(gap, sd, root=lambda n: np.sqrt(n - 1)),
+    },
+    "07d": {
+        "the upper end": lambda values: -lesson07._lead(values, of=(-2, -1)),
+        "a degree of freedom too many": lambda values: lesson07._lead(values, edge=lambda n: t.ppf(0.975, n)),
     },
     "08a": {
         "one instance more in each class":

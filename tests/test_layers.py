@@ -16,9 +16,10 @@ BELOW = {  # room -> the rooms that it may import beside itself; what lies in no
     "tables": {"method", "runs"},
     "segmentation": {"method", "runs", "tables"},
     "classification": {"method", "runs", "tables"},
-    "panels": {"method", "runs", "tables", "segmentation", "classification"},
+    "sweeps": {"method", "runs", "tables"},
+    "panels": {"method", "runs", "tables", "segmentation", "classification", "sweeps"},
     "course": {"method", "runs", "tables", "segmentation", "classification", "panels"},
-    "__main__": {"method", "runs", "tables", "segmentation", "classification", "course"},
+    "__main__": {"method", "runs", "tables", "segmentation", "classification", "sweeps", "course"},
 }
 
 

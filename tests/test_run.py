@@ -21,7 +21,7 @@ from i2pemd_lite.runs.sampling import Shuffled, generator, seed_everything
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
 from i2pemd_lite.runs.task import Learner
-from i2pemd_lite.runs.watch import saved, watch
+from i2pemd_lite.runs.watch import saved, tensorboard, watch
 
 OPTIMISERS = [(torch.optim.Adam, {"weight_decay": 0.1}), (torch.optim.SGD, {"momentum": 0.9})]
 
@@ -666,6 +666,38 @@ def test_watching_tells_that_a_training_crashed(status, tmp_path):
 def test_watching_ends_with_the_process_though_it_left_no_run(tmp_path):
     with pytest.raises(BadInput, match="expected the folder of a run, found no settings.json"):
         list(watch(tmp_path / "none", Elsewhere(iter([]))))
+
+
+def test_event_files_have_the_tables_also_after_a_kill(tmp_path, monkeypatch):
+    files = []
+
+    class Events(dict):  # as tensorboard reads them: a file drops what came before its first step
+        def __init__(self, folder, purge_step):
+            assert folder == tmp_path / "run" / "events" and purge_step == 0
+            files.append(self)
+
+        def add_scalar(self, name, value, step):
+            assert (name, step) not in self
+            self[name, step] = value
+
+        def flush(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Events))
+    killed = tensorboard(line(tmp_path / "run", steps=10))
+    for _ in range(4):
+        next(killed)
+    run = tensorboard(Run.load(Line(killed.settings), tmp_path / "run"))
+    run.finish(False)
+    tables = {"train": run.history, "held back": run.evaluations}
+    assert files[1] == {(f"{part}/{name}", row["step"]): value for part, rows in tables.items()
+                        for row in rows for name, value in row.items() if name != "step"}  # fmt: skip
+    assert {step for _, step in files[0]} == {1, 2, 3} and ("train/loss", 10) in files[1]
+    with pytest.raises(BadInput, match="--log tensorboard: expected a run with a folder, found one in memory only"):
+        tensorboard(line())
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(BadInput, match="--log tensorboard: expected TensorBoard to write for, found none; install it"):
+        tensorboard(run)
 
 
 def test_a_run_of_an_earlier_version_goes_on_with_the_columns_that_it_lacks(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "{run}",
     "predict": "{run} --out {out}/scores.csv",
     "tables": "classification --runs {run} --out {out}/tables",
+    "sweep": "classification i2pemd --data {skin} --out {out}/sweep --vary top=4,8 --set steps=1 --trials 1",
     "ledger": "",
     "outline": "",
     "readings": "",

@@ -19,7 +19,8 @@ from i2pemd_lite.files import BadInput, Problems, grouped
 from i2pemd_lite.runs.task import Task, evaluated
 
 TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
-            things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size))  # fmt: skip
+            things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size),
+            goals=("auc", "f1"))  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 

@@ -9,7 +9,7 @@ Of data and runs, as lessons 05 to 08 show: `volumes.volumes` three planes, runs
 `sharing.sharing`, `classification.sheet` and `.views`, `selection.panel` who may teach, at one cut, at every one and by
 class, and the hardest images, `moments.scrub`, `epochs.epochs`, and `segmentation.panel` and `classification.panel`,
 which train.
-`cockpit.cockpit("runs")` trains in a process of its own.
+`cockpit.cockpit("runs")` trains in a process of its own, `sweeps.panel("sweeps/weight")` many runs in some.
 """
 
 from i2pemd_lite.panels.engine.lesson import agree, start

@@ -61,7 +61,7 @@ class Cockpit(Panel):
         self._process, self._task, self._wrong, self._quiet = None, None, "", False
         if before is not None:
             self.tracks, self._process = before.hand_over()
-        self._wrong = self._find()
+        self._wrong = self._save_own() or self._find()
         start = {
             "task": choice("task", list(SHOWN), task),
             "method": choice("method", list(SHOWN[task].task.methods), BEST[task]),
@@ -97,17 +97,24 @@ class Cockpit(Panel):
 
     # --- the runs in the folder --------------------------------------------------------------------------------------
 
-    def _find(self):
-        """Take up the runs of the folder and of the notebook as they are now; says what is wrong with one of them."""
-        wrong, mine, runs = "", {}, of_notebook()
-        held = {run.folder.resolve(): run for run in runs.values() if run.folder}
-        for place, run in held.items():  # so that its folder has all that the notebook has trained
-            open_here = place.name in self.tracks and self.tracks[place.name].open
-            if place.parent == self.folder and not open_here and run.saved != run.number:
+    def _save_own(self):
+        """Save the notebook's runs of the folder, so that it has all their steps; says what is wrong with one of them.
+        Not while the panel is there: a cell may train them then."""
+        wrong = ""
+        for run in of_notebook().values():
+            place = run.folder and run.folder.resolve()
+            opened = place and place.name in self.tracks and self.tracks[place.name].open
+            if place and place.parent == self.folder and not opened and run.saved != run.number:
                 try:
                     run.save()
                 except (BadInput, OSError, FloatingPointError) as error:
                     wrong = str(error)
+        return wrong
+
+    def _find(self):
+        """Take up the runs of the folder and of the notebook as they are now; says what is wrong with one of them."""
+        wrong, mine, runs = "", {}, of_notebook()
+        held = {run.folder.resolve() for run in runs.values() if run.folder}
         self.tracks = {name: track for name, track in self.tracks.items()  # else its folder was deleted meanwhile
                        if track.open or track.run is not None or (track.folder / "settings.json").exists()}  # fmt: skip
         for about in sorted(self.folder.glob("*/settings.json")):

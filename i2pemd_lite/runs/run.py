@@ -112,6 +112,7 @@ class Run:
         evaluation, where the learner has a `probe`;
     changes : list of [step, name, value], a live setting that was changed and the first step that had its new value
     began : the settings of the first step, as a dict, also those of a fork; before that step those that were last saved
+    on_save : functions of the run, called each time that it was saved
     brought : whether it came with the course (brought.py): it can be looked at and evaluated, and cannot go on
     seconds, seconds_left;  memory : the process's `peak_memory` when the run was last saved
 
@@ -151,7 +152,7 @@ class Run:
         self.live = self.began = None  # what the live settings were in the last step; all settings of the first one
         self._whole, self.brought = True, False  # no step is half done
         self._fetching = threading.Lock()  # a panel may look while another thread trains
-        self._unsaved = True  # from its first moment on, a run that is killed can be resumed
+        self.on_save, self._unsaved = [], True  # from its first moment on, a run that is killed can be resumed
 
     def __repr__(self):
         return f"<{self.settings.method}, {self.number} of {len(self)} steps, in {self.folder or 'memory only'}>"
@@ -360,6 +361,8 @@ class Run:
         self.memory = max(self.memory or 0, peak_memory(self.profile.device) or 0) or None
         if self.folder is not None and not self.brought:  # nothing in it is new
             self._disk.write(self)
+        for tell in self.on_save:
+            tell(self)
         self.saved, self._unsaved = self.number, False
 
     @classmethod

@@ -1,5 +1,6 @@
 """What every run can set, which of it may change while the run goes on, and the schedules of the learning rate."""
 
+import ast
 import dataclasses
 import functools
 import math
@@ -42,7 +43,7 @@ class Settings:
         self.check()
 
     def __setattr__(self, name, value):
-        self._expect_names(name)
+        self.expect_names(name)
         super().__setattr__(name, value)
 
     def check(self):
@@ -68,7 +69,8 @@ class Settings:
         """Bytes that a training needs in any case: weights, gradients, Adam's averages, and what a batch leaves."""
         return 0
 
-    def _expect_names(self, *names):
+    def expect_names(self, *names):
+        """Raise `BadInput` for a name that is not a setting."""
         known = self.__dataclass_fields__
         for name in names:
             if name not in known:
@@ -80,8 +82,24 @@ class Settings:
 
     def changed(self, **changes):
         """These settings with some changed; `BadInput` for a name that is not a setting."""
-        self._expect_names(*changes)
+        self.expect_names(*changes)
         return dataclasses.replace(self, **changes)
+
+
+def read(kind, text):
+    """The value of a setting, of the type `kind`, that is written as `text`; ValueError where that is no such value.
+
+    Example
+    -------
+    >>> read(int, "24"), read(bool, "true"), read(tuple, "32,32"), read(float | None, "none")
+    (24, True, (32, 32), None)
+    """
+    if kind in (int, float, str):
+        return kind(text)
+    try:  # none, true or false, a number, or some with commas between them
+        return ast.literal_eval(text.capitalize())
+    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(text) from error
 
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float64")

@@ -133,7 +133,8 @@ class Task:
     `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings,
     `presets` what each preset changes of these. `load(folder)` finds a `dataset` of some `things`, which
     `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings. What is ready lies
-    in a compact file, or in a folder with a file called `listing`.
+    in a compact file, or in a folder with a file called `listing`. Of the figures of `Learner.evaluate`, a sweep may
+    look for the best of the `goals`, of which more is better, the first unless told.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Task:
     ready: type
     things: str
     prepared_by: str
+    goals: tuple
     listing: str = ""
     presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
 

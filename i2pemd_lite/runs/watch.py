@@ -56,6 +56,34 @@ def saved(run):
     return Saved(str(folder), start["task"], about["settings"], number, *rest)
 
 
+def tensorboard(run):
+    """Let a run write its tables also as event files, in `events` of its folder, each time that it is saved; the run.
+
+    They begin anew with all that the tables have, so that nothing is missing after a kill. `BadInput` where torch finds
+    no TensorBoard, or the run has no folder.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        found = "none; install it with: pip install tensorboard"
+        raise BadInput(f"--log tensorboard: expected TensorBoard to write for, found {found}") from None
+    if run.folder is None:
+        raise BadInput("--log tensorboard: expected a run with a folder, found one in memory only; give it a folder")
+    writer, done = SummaryWriter(run.folder / "events", purge_step=0), {"train": 0, "held back": 0}
+
+    def write(run):
+        for part, rows in {"train": run.history, "held back": run.evaluations}.items():
+            for row in rows[done[part] :]:
+                for name, value in row.items():
+                    if name != "step":
+                        writer.add_scalar(f"{part}/{name}", value, row["step"])
+            done[part] = len(rows)
+        writer.flush()
+
+    run.on_save.append(write)
+    return run
+
+
 def watch(folder, process, every=0.5):
     """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
 

@@ -26,7 +26,7 @@ def _prepare(data, settings):
 
 TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
             prepare=_prepare, things="scans", prepared_by="geometry", listing="prepared.json",
-            presets=PRESETS)  # fmt: skip
+            goals=("doc", "ct", "mr"), presets=PRESETS)  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 

@@ -113,3 +113,53 @@ def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
         assert panel.contrasts()[0][0] >= 4.5
     lesson.close()
     lesson.desk.close()
+
+
+SWEEP = [
+    "from i2pemd_lite.panels import start, sweeps\nstart()",
+    "small = {'seeds': (0, 1), 'size': 12, 'width': 4, 'steps': 40, 'evaluate_every': 10}\n"
+    "sweeps.panel('sweeps/rate', 'classification', 'i2pemd', **small)",
+]
+
+
+def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(browser, lab):
+    plant(SWEEP, lab.folder / "notebooks", "sweep")
+
+    def opened():
+        lesson = learner.Lesson(learner.Desk(browser, lab), "sweep")
+        lesson.run_all()
+        return lesson, lesson.panel("sweep")
+
+    lesson, panel = opened()
+    assert panel.status.startswith("Press Start: 12 trials") and panel.status.endswith("weight from 0.1 to 10.")
+    panel.choose("vary", "learning rate")
+    panel.change(lambda: panel.press("from", "Home"))
+    panel.click("Start")
+    wait(panel, "In training now: trial")
+    panel.screenshot("sweep training")
+    assert lesson.errors == [] and lesson.desk.complaints == []
+    lesson.close()  # the kernel ends with it
+    lesson.desk.close()
+
+    lesson, panel = opened()
+    wait(panel, r"^Best is trial \d+, learning_rate .*\. It leads trial")
+    panel.click("Pause")
+    wait(panel, r"^Best is trial(?!.*In training)")
+    panel.choose("sort by", "auc")
+    panel.choose("Optuna's picture", "slices")
+    panel.box.locator(".js-plotly-plot .slicelayer, .js-plotly-plot .scatterlayer .errorbar").first.wait_for()
+    panel.choose("trial", "1")
+    panel.click("Show as command")
+    shown = panel.box.locator("textarea").first
+    lesson.page.wait_for_function("it => it.value", arg=shown.element_handle())
+    assert shown.input_value().startswith("python -m i2pemd_lite train classification i2pemd --profile ci --seed 0")
+    assert lesson.errors == [] and lesson.desk.complaints == []
+    for theme in learner.THEMES:
+        lesson.theme(theme)
+        panel.screenshot(f"sweep {theme}")
+        assert panel.clipped() == []
+        assert panel.contrasts()[0][0] >= 4.5
+    panel.click("Open in the cockpit")
+    panel.box.get_by_label("seed0", exact=True).wait_for()
+    lesson.close()
+    lesson.desk.close()

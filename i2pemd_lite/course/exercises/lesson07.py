@@ -1,10 +1,11 @@
-"""Exercises of lesson 07: an interval by drawing again, an audit of printed means, and how many seeds a gap takes."""
+"""Exercises of lesson 07: an interval by drawing again, an audit of printed means, how many seeds a gap takes, and what
+the lead of the best of many trials is worth."""
 
 from decimal import Decimal
 from itertools import count
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import norm, t, ttest_rel
 
 from i2pemd_lite.course.exercises import Exercise, Recall
 
@@ -48,6 +49,24 @@ def _exactly(ct, mr, means, columns=(0, 1, 2), slack="0.1"):
 
 def _search(gap, sd, edge=lambda n: t.ppf(0.975, n - 1), root=np.sqrt, start=2):
     return next(n for n in count(start) if edge(n) * sd / root(n) < gap)
+
+
+def _lead(values, edge=lambda n: t.ppf(0.975, n - 1), ddof=1, of=(-1, -2), best=lambda values: values.mean(1)):
+    first, second = np.argsort(best(values))[list(of)]
+    d = values[first] - values[second]
+    return d.mean() - edge(len(d)) * d.std(ddof=ddof) / len(d) ** 0.5
+
+
+def _apart(values):
+    """As if the two trials had other seeds: their spreads add up."""
+    first, second = values[np.argsort(values.mean(1))[[-1, -2]]]
+    n = len(first)
+    return (first - second).mean() - t.ppf(0.975, n - 1) * np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / n)
+
+
+def _by_scipy(values):
+    first, second = sorted(values, key=np.mean, reverse=True)[:2]
+    return ttest_rel(first, second).confidence_interval().low
 
 
 # fmt: off
@@ -113,6 +132,26 @@ EXERCISES["07c"] = Exercise("How many seeds?", minutes=10, kind="open", takes="g
     "The spread of a mean is sd/√n, not sd/n.": lambda gap, sd: _search(gap, sd, root=lambda n: n),
 })
 
+EXERCISES["07d"] = Exercise("By how much does the best one lead?", minutes=8, kind="open", takes="values", hints=(
+    "Which two rows do you compare? Sort the means of the rows.",
+    "Both trials have the same seeds, so take one difference for each seed. You need the interval of their mean.",
+    "With n differences `d`, it is `d.mean() - t.ppf(0.975, n - 1) * d.std(ddof=1) / n ** 0.5`.",
+), inputs=lambda random: (random.normal(0.8, 0.1, size=(T := random.integers(4, 9), 1)) + random.normal(0, 0.2, size=(
+    1, S := random.integers(3, 6))) + random.normal(0, 0.1, size=(T, S)),), oracle=_by_scipy,
+    against="SciPy's paired t-test", properties={
+    "one number is the answer": lambda low, values: np.ndim(low) == 0,
+}, mistakes={
+    "You compare the best trial with the worst one. The question is whether it leads the second best.":
+        lambda values: _lead(values, of=(-1, 0)),
+    "1.96 is right for many seeds. For few, the quantile of t with n − 1 degrees of freedom is far larger.":
+        lambda values: _lead(values, edge=lambda n: norm.ppf(0.975)),
+    "The spread of a sample divides by n − 1: use `ddof=1`.": lambda values: _lead(values, ddof=0),
+    "Both trials have the same seeds. So take their differences seed by seed, and the spread of these differences.":
+        _apart,
+    "The best trial is the one with the highest mean. A single high value may be luck.":
+        lambda values: _lead(values, best=lambda values: values.max(1)),
+})
+
 TEMPTS = {
     "p07a": {"below": "Most people guess far less than a point. A table with one run for each row hides this spread."},
     "p07b": {
@@ -124,6 +163,11 @@ TEMPTS = {
         "all 5": "A chosen setting looks as if it had to be the best everywhere. Read the table column by column.",
         "none": "It would be strange to choose a pair that is never the best. Look at each column again.",
     },
+}
+TEMPTS["p07e"] = {
+    "that of the six means": "The learning rates differ by up to ten times, so this seems likely. But runs this short "
+    "depend even more on their first weights.",
+    "that of three seeds with one learning rate": "You saw above how far seeds are apart. Here the setting did more.",
 }
 RECALL = Recall(
     "With three seeds, the 95 % interval for the difference between two rows contains 0. What can you say?", {

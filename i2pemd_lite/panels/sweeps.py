@@ -1,0 +1,306 @@
+"""A sweep at a glance: what each trial reached, with the spread of its seeds, and Optuna's own pictures of all trials.
+
+The trials are trained by processes of their own, which outlive the notebook (`i2pemd_lite.sweeps`): close the browser,
+open the panel on the same folder again, and it shows how far they are.
+"""
+
+import asyncio
+import contextlib
+import os
+from html import escape
+from pathlib import Path
+from types import SimpleNamespace
+
+import ipywidgets as widgets
+import numpy as np
+
+from i2pemd_lite import sweeps
+from i2pemd_lite.files import BadInput
+from i2pemd_lite.panels import workbench
+from i2pemd_lite.panels.cockpit import cockpit
+from i2pemd_lite.panels.curves import ends, said
+from i2pemd_lite.panels.engine import style
+from i2pemd_lite.panels.engine.panel import KEYBOARD, Panel, alert, choice, slider, steps
+from i2pemd_lite.runs.watch import saved
+from i2pemd_lite.tables.report import html_table
+
+GREY = style.THEMES["light"]["grey"]  # seen on either page; plotly knows no variables
+PERIOD = 2.0  # seconds between two looks at a sweep that is being trained
+ENDS = tuple(float(f"{m}e{e}") for e in range(-4, 3) for m in (1, 3))  # of a range
+PICTURES = {
+    "none": None, "importance": "plot_param_importances", "slices": "plot_slice", "contours": "plot_contour",
+    "parallel coordinates": "plot_parallel_coordinate", "curves": "plot_intermediate_values",
+}  # fmt: skip
+INTRO = "Press Start: {trials} trials are then trained in processes of their own"
+RANGE = ", with {vary} from {low:g} to {high:g}."
+
+
+def compute(sweep, state):
+    """The trials of a sweep as arrays: `x` (the setting in state's `against`), `mean`, `sd` over seeds, `curves`."""
+    rows = [] if sweep is None else sweep.rows()
+    result = SimpleNamespace(rows=rows, x=np.zeros(0), log=False, curves=[], busy=[], sweep=sweep, goal="", words="")
+    if sweep is None:
+        result.words = (INTRO + (RANGE if "vary" in state else ".")).format(**state)
+        return result
+    result.goal, result.busy, result.words = sweep.about["goal"], sweep.at_work(), str(sweep)
+    for row in rows:
+        if row["state"] == "running":
+            row["state"] = "in training" if row["trial"] in result.busy else "waiting"
+    result.against = state["against"]
+    result.x, result.named = _numbered([row[result.against] for row in rows])
+    result.log = sweep.about["vary"][result.against][1].get("log", False)
+    result.mean, result.sd = (np.array([np.nan if row[name] == "" else row[name] for row in rows], float)
+                              for name in (result.goal, "sd"))  # fmt: skip
+    result.curves = [sorted(trial.intermediate_values.items()) for trial in sweep.study.get_trials(deepcopy=False)]
+    result.chosen = state["trial"]
+    column = state["order"]
+    ranks, _ = _numbered([row[column] for row in rows])
+    result.order = np.argsort(-ranks if column == result.goal else ranks, kind="stable").tolist()  # the best first
+    return result
+
+
+def _numbered(values):
+    """(values as numbers, NaN where there is none, names): words are numbered by the order of their names."""
+    names = sorted({value for value in values if isinstance(value, str) and value})
+    numbers = [names.index(v) if v in names else np.nan if v in ("", None) else float(v) for v in values]
+    return np.array(numbers, float), names
+
+
+def draw(card, result):
+    """On the left a point for each trial, with its SD over seeds; on the right how each trial went."""
+    if not result.rows:
+        card.paper.text(0.5, 0.5, result.words, ha="center", color=style.QUIET)
+        return
+    known = np.isfinite(result.mean)
+    spread = np.concatenate([result.mean - np.nan_to_num(result.sd), result.mean + np.nan_to_num(result.sd)])
+    look = {"xscale": "log"} if result.log else {}
+    if result.log and len(result.x):
+        low, high = np.log10([result.x.min(), result.x.max()])
+        xlim = tuple(10.0 ** np.array(ends(np.array([low, high]))))
+    else:
+        xlim = ends(result.x)
+    if result.named:
+        look |= {"xticks": range(len(result.named)), "xticklabels": result.named}
+    plane = card.plane("trials", [0.07, 0.17, 0.42, 0.7], xlim=xlim, ylim=ends(spread), xlabel=said(result.against),
+                       title=f"{result.goal}, mean ± SD over seeds", **look)  # fmt: skip
+    pairs = zip(result.x[known], result.mean[known], np.nan_to_num(result.sd[known]), strict=True)
+    plane.segments([[(x, mean - sd), (x, mean + sd)] for x, mean, sd in pairs], color=style.BLUE, lw=1.2)
+    plane.points(result.x[known], result.mean[known], color=style.BLUE, marker="o", ms=6)
+    steps_done = [step for curve in result.curves for step, _ in curve]
+    levels = np.array([value for curve in result.curves for _, value in curve])
+    beside = card.plane("curves", [0.565, 0.17, 0.42, 0.7], xlim=(0, max(steps_done, default=1)), ylim=ends(levels),
+                        xlabel="step", title=f"{result.goal} at each evaluation")  # fmt: skip
+    for number, curve in enumerate(result.curves):
+        if curve and number != result.chosen:
+            beside.line(*np.transpose(curve), color=style.GREY, lw=1, marker="o", ms=3)
+    if result.chosen is not None and result.chosen < len(result.rows):
+        if known[result.chosen]:
+            at = result.x[[result.chosen]], result.mean[[result.chosen]]
+            plane.points(*at, color=style.ORANGE, marker="o", mfc="none", mec=style.ORANGE, mew=2.0, ms=12)
+        if result.curves[result.chosen]:
+            beside.line(*np.transpose(result.curves[result.chosen]), color=style.ORANGE, lw=2, marker="o", ms=4)
+
+
+def describe(result):
+    """What the lead of the best trial is worth, and how many trials there are."""
+    states = [row["state"] for row in result.rows]
+    busy = f" In training now: {', '.join(f'trial {n}' for n in result.busy)}." * bool(result.busy)
+    numbers = {"trials": len(states), "complete": states.count("complete"), "in training": len(result.busy)}
+    return result.words + busy, numbers | {name: states.count(name) for name in ("pruned", "fail")}
+
+
+def point(card, result, at, pressed):
+    """The trial that is nearest to a touch of the left picture."""
+    if not (pressed and result.rows and (place := card.planes["trials"].place(at)) is not None):
+        return {}
+    x, place = (np.log10(result.x), np.log10(place[0])) if result.log else (result.x, place[0])
+    away = np.where(np.isfinite(result.mean), np.abs(x - place), np.inf)
+    return {"trial": int(away.argmin())} if np.isfinite(away.min()) else {}
+
+
+class Sweeping(Panel):
+    """The panel of a sweep: controls of a new one, buttons, the picture, Optuna's, and a table that is sorted."""
+
+    def __init__(self, folder, asked, data, start):
+        self.folder, self._asked, self._data, self._workers = Path(folder), asked, data, []
+        self.sweep = self.live = self._task = None
+        if not asked or (self.folder / "study.log").is_file():
+            self.sweep = sweeps.Sweep(folder, **asked if "vary" in asked else {})
+        new = {} if self.sweep or "vary" in asked else {
+            "vary": choice("vary", [(said(name), name) for name in _numbers(asked)], _numbers(asked)[0]),
+            "low": steps("from", ENDS, 0.1), "high": steps("to", ENDS, 10.0),
+        }  # fmt: skip
+        plan = self.sweep.plan["trials"] if self.sweep else 12
+        controls = new | {
+            "trials": slider("trials", plan, 1, max(100, plan), 1),
+            "workers": slider("processes", min(2, os.cpu_count() or 1), 1, max(2, os.cpu_count() or 1), 1),
+            "trial": choice("trial", [("none yet", None)], None),
+            "against": choice("against", [("", "")], ""),
+            "order": choice("sort by", [("number", "trial")], "trial"),
+            "picture": choice("Optuna's picture", [(name, name) for name in PICTURES], "none"),
+        }
+        look = {"display": "none", "width": "98%", "height": "76px"}
+        self.table, self.said, self.buttons = widgets.HTML(), widgets.Textarea(layout=look), {}
+        for label, do in {"Start": self.begin, "Pause": self.pause, "Show as command": self.command,
+                          "Open in the cockpit": self.open_cockpit}.items():  # fmt: skip
+            self.buttons[label] = widgets.Button(description=label, layout={"width": "auto"})
+            self.buttons[label].on_click(lambda _, do=do: self._try(do))
+        super().__init__("sweep", controls, lambda state: compute(self.sweep, state), draw, describe, None, (9.4, 3.4),
+                         point, None, self._counting, first=len(controls))  # fmt: skip
+        self._hint = f"Click on a point to choose its trial. {KEYBOARD}"
+        self.children = [widgets.HBox(list(self.buttons.values())), *self.children, self.said, self.table]
+        self.set(**start)
+        self._start = {name: self.state[name] for name in self.state.keys() - {"trial", "against", "order"}}
+        self.watch()
+
+    def _counting(self, state):
+        """The range counts before there is a sweep, and what is chosen of its trials from then on."""
+        gone = {"vary", "low", "high"} if self.sweep else {"trial", "against", "order", "picture"}
+        return state.keys() - gone
+
+    def _try(self, do):
+        try:
+            do()
+        except (BadInput, OSError) as error:
+            self._say(alert(error, "This did not work."))
+
+    def begin(self):
+        """Start processes, on a new sweep where there is none yet."""
+        state = self.state
+        if self.sweep is None:
+            vary = {} if "vary" in self._asked else {"vary": {state["vary"]: f"log:{state['low']}:{state['high']}"}}
+            self.sweep = sweeps.Sweep(self.folder, **vary | self._asked)
+        self.sweep.planned(trials=state["trials"], data=self._data)
+        with open(self.folder / "workers.log", "ab") as log:
+            self._workers = self.sweep.start(state["workers"], stdout=log, stderr=log, start_new_session=True)
+        self.refresh()
+        self.watch()
+
+    def pause(self):
+        """Let all processes save and end, also those that another notebook started."""
+        if self.sweep is not None:
+            self.sweep.paused.touch()
+        self.refresh()
+
+    def run_folder(self):
+        """The folder of the chosen trial's first run; `BadInput` without one."""
+        if self.sweep is None or self.state["trial"] is None:
+            raise BadInput("trial: expected a chosen trial, found none; start the sweep, then click on a point")
+        return self.sweep.run_folder(self.state["trial"], self.sweep.about["seeds"][0])
+
+    def command(self):
+        """Show the chosen trial's run as a command."""
+        folder = self.run_folder()
+        words = workbench.command(saved(folder), Path("runs") / f"trial{self.state['trial']}")
+        self.said.value, self.said.layout.display = f"{words}\n# as JSON: {folder / 'settings.json'}", ""
+
+    def open_cockpit(self):
+        """Show the runs of the chosen trial in a cockpit below."""
+        self.children = [*self.children, cockpit(self.run_folder().parent, self.sweep.about["task"])]
+
+    def watch(self):
+        """Look again while somebody trains; in plain Python nobody does, unless `refresh` is called."""
+        if self._task is None or self._task.done():
+            with contextlib.suppress(RuntimeError):
+                self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self):
+        while True:
+            await asyncio.sleep(PERIOD)
+            if not (self.going or self.result.busy):
+                return
+            self.refresh()
+
+    @property
+    def going(self):
+        """How many of the processes that this panel started are there."""
+        return sum(worker.poll() is None for worker in self._workers)
+
+    @property
+    def complaint(self):
+        """The last words of a process that ended by an error."""
+        if any(worker.poll() not in (None, 0, 130) for worker in self._workers):
+            last = (self.folder / "workers.log").read_text(errors="replace").strip().splitlines()[-1:]
+            return alert(BadInput(*last), "A process ended.")
+        return ""
+
+    def refresh(self):
+        if self.sweep is not None:
+            rows, vary = self.sweep.rows(), [*self.sweep.about["vary"]]
+            for name, options in {
+                "trial": [(sweeps.short(row["trial"]), row["trial"]) for row in rows] or [("none yet", None)],
+                "against": [(said(name), name) for name in vary],
+                "picture": [(name, name) for name in PICTURES if len(vary) > 1 or name != "contours"],
+                "order": [("number", "trial"), *((said(name), name) for name in (self.sweep.about["goal"], *vary))],
+            }.items():
+                if list(self.controls[name].options) != options:
+                    now, values = self.controls[name].value, [value for _, value in options]
+                    self.offer(name, options, now if now in values else values[0])
+        super().refresh()
+        if self.result is None or self.sweep is None:
+            return
+        heads = [head for head in (self.result.rows or [{}])[0] if head != "why"]
+        cells = [[escape(sweeps.short(self.result.rows[i][head])) for head in heads] for i in self.result.order]
+        self.table.value = html_table([*map(said, heads)], cells) if cells else ""
+        self._show()
+
+    def _show(self):
+        """Optuna's picture, where one is asked for, with the SD over seeds on its points."""
+        name = PICTURES[self.state["picture"]]
+        figure = name and _optunas(self.result, name)
+        others = [child for child in self.children if child is not self.live]
+        if figure:
+            self.live = self.live or _frame()
+            with self.live.batch_update():
+                self.live.data = ()
+                self.live.add_traces(figure.data)
+                self.live.layout = figure.layout
+            others.insert(others.index(self.image) + 1, self.live)
+        self.children = others
+
+
+def _optunas(result, name):
+    """A picture of Optuna's in our style; None where there are too few trials for it."""
+    from optuna import visualization
+
+    if sum(np.isfinite(result.mean)) < 2 or len({*result.mean[np.isfinite(result.mean)]}) < 2:
+        return None
+    figure = getattr(visualization, name)(
+        result.sweep.study, **({} if name == "plot_intermediate_values" else {"target_name": result.goal})
+    )
+    figure.update_layout(template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", title="",
+                         margin={"l": 60, "r": 20, "t": 20, "b": 50})  # fmt: skip
+    figure.update_coloraxes(colorscale="Cividis")
+    if name == "plot_slice":
+        for trace in figure.data:
+            sd = np.nan_to_num(result.sd[list(trace.marker.color)])
+            trace.update(error_y={"array": sd, "color": GREY}, marker_colorscale="Cividis")
+    return figure
+
+
+def _frame():
+    from plotly import graph_objects as go
+
+    figure = go.FigureWidget()
+    figure.add_class("i2pemd-optuna")
+    return figure
+
+
+def _numbers(asked):
+    """The settings of a method that are numbers, act in it, and may change while a run goes on."""
+    task = sweeps.task_of(asked["task"])
+    kinds = {name: field.type for name, field in task.settings.__dataclass_fields__.items()}
+    acting = [name for name in task.settings.LIVE if kinds[name] is float and name not in task.ignored(asked["method"])]
+    return sorted(acting, key=lambda name: name != "weight")  # λ first
+
+
+def panel(folder, task="segmentation", method=None, vary=None, data=None, **asked):
+    """The panel of the sweep in a folder, or of a new one of a method, whose range you choose, unless `vary` says it.
+
+    data : a folder, as for `train`;  asked : seeds, goal, profile and settings, as for `Sweep`, and values of controls
+
+    Example: `sweeps.panel("sweeps/weight", "segmentation", "joint_sepbn_i2pemd", seeds=(0, 1, 2))`
+    """
+    start = {name: asked.pop(name) for name in ("trials", "workers", "against", "order", "picture") if name in asked}
+    about = {"task": task, "method": method} | ({"vary": vary} if vary else {}) | asked
+    return Sweeping(folder, about if method else {}, data, start)

@@ -1,0 +1,397 @@
+"""Sweeps: what can be asked for, who works on which trial, and what a kill, a pause or a bad trial leaves."""
+
+import builtins
+import csv
+import random
+import re
+import time
+
+import child
+import numpy as np
+import optuna
+import pytest
+import torch
+from controls import marks, places
+
+from i2pemd_lite import classification, sweeps
+from i2pemd_lite.__main__ import main
+from i2pemd_lite.files import BadInput, run_lock
+from i2pemd_lite.panels import sweeps as panels
+
+SMALL = {"size": 12, "width": 4, "labelled": 14, "unlabelled": 12, "tau_low": 0.15, "tau_high": 0.2, "top": 4,
+         "share": 0.75, "steps": 6, "evaluate_every": 2, "checkpoint_every": 3}  # fmt: skip
+VARY = {"weight": "log:0.1:10", "momentum": "0.5,0.8"}
+
+
+@pytest.fixture
+def made(skin, tmp_path):
+    """A small sweep; `plan`, `vary`, `seeds` and settings may be others."""
+
+    def make(vary=VARY, seeds=(0, 1), goal=None, folder="sweep", trials=2, sampler=None, prune=None, data=skin, **more):
+        sweep = sweeps.Sweep(tmp_path / folder, "classification", "i2pemd", vary, seeds, goal, **SMALL | more)
+        return sweep.planned(trials=trials, sampler=sampler, prune=prune, data=data)
+
+    return make
+
+
+def states(sweep):
+    return [trial.state.name for trial in sweep.study.trials]
+
+
+def weights(run):
+    return torch.cat([x.double().flatten() for x in run.learner.state_dict().values()])
+
+
+def alone(sweep, skin, number, seed):
+    """The run of a trial as it is without a sweep."""
+    changes = sweep.about["settings"] | sweep.study.trials[number].params
+    return classification.train("i2pemd", skin, "ci", seed, **changes).finish(progress=False)
+
+
+def quiet(line):
+    pass
+
+
+def test_a_trial_is_the_mean_of_its_runs_each_as_one_trained_alone(made, skin):
+    said = []
+    sweep = made().work(say=said.append)
+    with open(sweep.folder / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert states(sweep) == ["COMPLETE"] * 2 == [row["state"].upper() for row in rows] and len(said) == 2
+    for number, row in enumerate(rows):
+        runs = [alone(sweep, skin, number, seed) for seed in (0, 1)]
+        for seed, run in enumerate(runs):
+            kept = classification.resume(sweep.run_folder(number, seed))
+            assert torch.equal(weights(kept), weights(run)) and kept.history == run.history
+            assert float(row[f"seed {seed}"]) == run.evaluations[-1]["auc"]
+        reported = sweep.study.trials[number].intermediate_values
+        pairs = zip(*(run.evaluations for run in runs), strict=True)
+        means = {one["step"]: (one["auc"] + other["auc"]) / 2 for one, other in pairs}
+        assert reported == pytest.approx(means) and float(row["auc"]) == pytest.approx(means[6])
+        assert float(row["sd"]) == pytest.approx(abs(float(row["seed 0"]) - float(row["seed 1"])) / 2**0.5)
+        assert 0.1 <= float(row["weight"]) <= 10 and float(row["momentum"]) in (0.5, 0.8)
+
+
+@pytest.mark.parametrize("other, words", [
+    ({"vary": {"lamda": "0:1"}}, "lamda: not a setting; the settings are method, seed"),
+    ({"vary": {"vat_xi": "0.1,1"}}, "--vary vat_xi: expected a setting that i2pemd reads, found one that changes"),
+    ({"vary": {"seed": "0,1"}}, "--vary seed: expected a setting that is free"),
+    ({"vary": {"steps": "4,6"}}, "--vary steps: expected a setting that is free, found one that all trials share"),
+    ({"vary": {"weight": "10:0.1"}}, "--vary weight=10:0.1: expected the lower end first, found 10.0 before 0.1; swap"),
+    ({"vary": {"weight": "log:0:1"}}, "--vary weight=log:0:1: expected a lower end above 0, .* found 0.0; raise it"),
+    ({"vary": {"weight": "-1:1"}}, "weight: expected a number from 0 to 1e30, found -1.0"),
+    ({"vary": {"momentum": [0.5, 1.5]}}, "momentum: expected a number from 0 to 1, found 1.5"),
+    ({"vary": {"weight": "low:high"}}, "--vary weight=low:high: expected LOW:HIGH, .* of type float, found 'low:high'"),
+    ({"vary": {"weight": "1:2:3"}}, "--vary weight=1:2:3: expected two numbers for a range"),
+    ({"vary": {"loss": "plain:weighted"}}, "--vary loss=plain:weighted: expected two numbers .* VALUE,VALUE for"),
+    ({"vary": {"loss": "plain,wieghted"}}, "loss: expected 'plain' or 'weighted' or .*, found 'wieghted'"),
+    ({"vary": {"weight": "1,2,1"}}, "--vary weight=1,2,1: expected values that differ, found 3 with 2 of them"),
+    ({"vary": {}}, "sweep: expected something to vary, and seeds that differ, found 0 settings"),
+    ({"seeds": (1, 1)}, "sweep: expected something to vary, and seeds that differ, found .* seeds 1, 1"),
+    ({"goal": "doc"}, "goal: expected one of auc, f1, found 'doc'"),
+    ({"trials": 0}, "trials: expected a whole number from 1, found 0"),
+    ({"sampler": "grid"}, "grid: expected a list of values of each setting, found a range of weight"),
+    ({"sampler": "best"}, "sampler: expected one of tpe, random, grid, found 'best'"),
+])  # fmt: skip
+def test_what_cannot_be_swept_is_said_before_anything_is_trained(made, tmp_path, other, words):
+    with pytest.raises(BadInput, match=f"^{words}"):
+        made(**other)
+    assert not list(tmp_path.rglob("trials"))
+
+
+def test_a_setting_of_several_numbers_cannot_be_varied(tmp_path):
+    with pytest.raises(BadInput, match="^--vary spacing=1,2: expected a setting that is one number or word"):
+        sweeps.Sweep(tmp_path, "segmentation", "joint", {"spacing": "1,2"}, profile="ci")
+
+
+def test_a_folder_holds_one_sweep_of_one_task_and_data(made, tmp_path):
+    sweep = made(trials=1).work(say=quiet)
+    made(trials=1), sweeps.Sweep(sweep.folder)  # the same once more
+    for other, name in (({"vary": {"weight": "0:1"}}, "vary"), ({"seeds": (0,)}, "seeds"), ({"goal": "f1"}, "goal"),
+                        ({"steps": 7}, "settings")):  # fmt: skip
+        with pytest.raises(BadInput, match=f"sweep: expected the same sweep or none, found one with {name} .* beside"):
+            made(**other)
+    with pytest.raises(BadInput, match="found one with task classification beside segmentation; choose another"):
+        sweeps.Sweep(sweep.folder, "segmentation", "joint_i2pemd", {"momentum": "0:1"})
+    from i2pemd_lite.classification.synthetic import make
+
+    others = make(tmp_path / "others", images=120, progress=False)
+    with pytest.raises(BadInput, match="sweep: expected the data of fingerprint .*; give the data that the sweep"):
+        made(trials=2, data=others).work()
+    assert states(sweep) == ["COMPLETE"]
+
+
+def test_a_folder_without_a_sweep_and_a_damaged_one_are_named(made, tmp_path, skin):
+    with pytest.raises(BadInput, match="nothing: expected the folder of a sweep, found no study.log in it; give"):
+        sweeps.Sweep(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    sweeps.study(tmp_path / "own")
+    with pytest.raises(BadInput, match="own: expected a sweep of settings, found a study of something else"):
+        sweeps.Sweep(tmp_path / "own")
+    log = made().folder / "study.log"
+    log.write_bytes(b"{not json\n" + log.read_bytes())
+    with pytest.raises(BadInput, match="study.log: expected Optuna's log of a sweep, found .*; restore it"):
+        made()
+
+
+def test_without_optuna_a_sentence_says_how_to_get_it(made, monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *rest):
+        if name == "optuna":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    sweeps.optuna.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(BadInput, match="^optuna: expected the package .*, found none; install it with: pip"):
+        made()
+
+
+def test_a_trial_that_diverges_is_kept_and_the_others_go_on(made):
+    said = []
+    sweep = made({"learning_rate": [1e-3, 1e30]}, sampler="grid", trials=5).work(say=said.append)
+    assert sorted(states(sweep)) == ["COMPLETE", "FAIL"]
+    failed = next(trial for trial in sweep.study.trials if trial.state.name == "FAIL")
+    assert failed.params == {"learning_rate": 1e30} and "diverged" in failed.user_attrs["why"]
+    assert f"trial {failed.number}, learning_rate 1e+30: failed: {failed.user_attrs['why']}" in said
+    assert (sweep.run_folder(failed.number, 0) / "settings.json").is_file()
+    assert "Fewer than two trials are complete" in str(sweep)
+
+
+def test_a_full_disk_ends_the_work_and_not_the_trial(made, monkeypatch):
+    from i2pemd_lite.runs import store
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "checkpoint.safetensors")
+
+    sweep = made()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write_checkpoint", full)
+        with pytest.raises(BadInput, match="expected room for"):
+            sweep.work()
+    assert states(sweep) == ["RUNNING"]
+    assert states(sweep.work(say=quiet)) == ["COMPLETE"] * 2
+
+
+def test_a_grid_has_each_combination_once_and_no_more(made):
+    vary = {"features": "weak,strong", "momentum": "0.5,0.8"}
+    sweep = made(vary, seeds=(0,), sampler="grid", trials=9, steps=2).work(say=quiet)
+    tried = sorted(tuple(trial.params[name] for name in vary) for trial in sweep.study.trials)
+    assert tried == [("strong", 0.5), ("strong", 0.8), ("weak", 0.5), ("weak", 0.8)]
+
+
+@pytest.mark.parametrize("prune, last", [("median", "PRUNED"), ("none", "COMPLETE")])
+def test_a_trial_below_the_median_is_stopped_early(made, monkeypatch, prune, last):
+    monkeypatch.setattr(sweeps, "_figure", lambda run, step, goal: run.settings.learning_rate)
+    sweep = made({"learning_rate": "0:1"}, seeds=(0,), trials=6, prune=prune)
+    for rate in (5e-3, 6e-3, 7e-3, 8e-3, 9e-3, 0.0):
+        sweep.study.enqueue_trial({"learning_rate": rate})  # Optuna's, which is asked first
+    sweep.work(say=quiet)
+    assert states(sweep) == ["COMPLETE"] * 5 + [last]
+    assert classification.resume(sweep.run_folder(5, 0)).number == (2 if prune == "median" else 6)
+
+
+def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
+    sweep, report = made(trials=1), optuna.trial.Trial.report
+
+    def paused(trial, value, step):
+        report(trial, value, step)
+        sweep.paused.touch()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.trial.Trial, "report", paused)
+        with pytest.raises(KeyboardInterrupt, match="trial 0, seed 0: paused at step 2 of 6"):
+            sweep.work()
+    assert [classification.resume(sweep.run_folder(0, seed)).number for seed in (0, 1)] == [2, 2]
+    sweep.finish()
+    assert states(sweep) == ["COMPLETE"]
+    assert torch.equal(weights(classification.resume(sweep.run_folder(0, 1))), weights(alone(sweep, skin, 0, 1)))
+
+
+def test_a_run_that_somebody_trains_or_has_steered_is_left_alone(made):
+    sweep = made(trials=1)
+    trial, claim = sweep._take()
+    claim.close()
+    with run_lock(sweep.run_folder(0, 1)):
+        assert sweep._take() is None
+    run = sweep._open(trial, 0)
+    next(run)
+    run.change(weight=3.0)
+    run.save()
+    sweep.work(say=quiet)
+    assert states(sweep) == ["FAIL"] and "somebody steered it" in sweep.rows()[0]["why"]
+
+
+def test_a_trial_that_is_told_just_now_is_not_taken_up(made, monkeypatch):
+    sweep = made(trials=1)
+    trial, claim = sweep._take()
+    seen, real = sweep.study.trials, sweep.study.get_trials
+    sweep.study.tell(trial, 1.0)
+    claim.close()
+    stale = {"states": (optuna.trial.TrialState.RUNNING,), "deepcopy": False}
+    monkeypatch.setattr(sweep.study, "get_trials", lambda *args, **how: seen if how == stale else real(*args, **how))
+    assert sweep._take() is None
+
+
+def test_killed_workers_lose_nothing(made, skin):
+    moments = random.Random(21)
+    sweep = made(trials=4, steps=24, evaluate_every=8)
+    crew, left = [child.started(sweeps.main, sweep.folder) for _ in range(2)], 0
+    for turn in range(6):
+        time.sleep(moments.uniform(0.3, 0.9))
+        crew[turn % 2].kill()
+        crew[turn % 2].join()
+        left += "RUNNING" in states(sweep)
+        crew[turn % 2] = child.started(sweeps.main, sweep.folder)
+    for process in crew:
+        process.join(120)
+    sweep.work(say=quiet)  # what the last of them left
+    assert left >= 3 and [process.exitcode for process in crew] == [0, 0]
+    assert states(sweep) == ["COMPLETE"] * 4 and len({tuple(t.params.items()) for t in sweep.study.trials}) == 4
+    for number in range(4):
+        for seed in (0, 1):
+            kept, run = classification.resume(sweep.run_folder(number, seed)), alone(sweep, skin, number, seed)
+            assert torch.equal(weights(kept), weights(run)) and kept.history == run.history
+            assert sweep.rows()[number][f"seed {seed}"] == run.evaluations[-1]["auc"]
+
+
+def test_two_workers_never_have_the_same_trial(made):
+    sweep = made(seeds=(0,), trials=7, steps=2)
+    crew = [child.started(sweeps.main, sweep.folder, out=sweep.folder / f"said{i}") for i in range(2)]
+    for process in crew:
+        process.join(120)
+    told = [(sweep.folder / f"said{i}").read_text().splitlines() for i in range(2)]
+    assert all(told) and sorted(line[:7] for lines in told for line in lines) == [f"trial {i}" for i in range(7)]
+    assert states(sweep) == ["COMPLETE"] * 7 and len({trial.params["weight"] for trial in sweep.study.trials}) == 7
+
+
+def test_what_seeds_alone_can_do_is_said(made):
+    def said(*values):
+        sweep = made({"weight": "1:9"}, seeds=tuple(range(len(values[0]))), folder=str(values))
+        for seeds in values:
+            trial = sweep.study.ask({"weight": optuna.distributions.FloatDistribution(1, 9)})
+            trial.set_user_attr("values", seeds)
+            sweep.study.tell(trial, sum(seeds) / len(seeds))
+        return str(sweep)
+
+    close = said([1.0, 2.0, 6.5], [5.0, 4.0, 3.5])  # 1 ± 4.303 · 3.606 / √3
+    assert "Best is trial 1" in close
+    assert "It leads trial 0 by 1; over seeds the 95 % interval of this lead is -8 to 10." in close
+    assert "Seeds alone can do that, so this sweep does not tell the two apart" in close
+    clear = said([1.0, 2.0, 3.0], [5.0, 6.1, 7.2], [0.0, 0.0, 0.0])
+    assert "Best is trial 1" in clear and "But it is the best of 3: check it with other seeds" in clear
+    assert "With one seed nobody can say" in said([1.0], [2.0])
+
+
+def test_the_command_makes_a_sweep_and_goes_on_with_it(skin, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    words = f"sweep classification i2pemd --out s --data {skin} --seeds 0,1 --profile ci".split()
+    words += [w for name, value in SMALL.items() for w in ("--set", f"{name}={value}")]
+    assert main([*words, "--vary", "weight=log:0.1:10", "--vary", "momentum=0.5,0.8", "--trials", "1"]) == 0
+    assert main(["sweep", "--out", "s", "--trials", "3", "--workers", "2"]) == 0
+    assert states(sweeps.Sweep("s")) == ["COMPLETE"] * 3
+    out = capfd.readouterr().out
+    assert all(f"trial {number}, weight" in out for number in range(3)) and "all trials are in s" in out
+    assert main([*words, "--vary", "weight"]) == 1 and main(["sweep", "--out", "s", "--set", "steps=3"]) == 1
+    assert main([*words, "--vary", "weight=5:1"]) == 1
+    err = capfd.readouterr().err
+    for said in ("--vary weight: expected NAME=VALUES", "sweep: expected a task and a method", "swap them"):
+        assert said in err
+
+
+@pytest.fixture
+def shown(made):
+    """A sweep of three trials that are told and not trained, one that failed, and one that a killed process left."""
+    vary = {"learning_rate": "log:0.001:0.1", "features": "weak,strong"}
+    sweep = made(vary, seeds=(0, 1, 2), trials=3)
+    told = [(0.01, "weak", [60.0, 61.0, 62.0]), (0.001, "strong", [50.0, 55.0, 60.0]), (0.1, "weak", [70.0, 69, 71])]
+    for rate, features, values in told:
+        sweep.study.enqueue_trial({"learning_rate": rate, "features": features})
+        trial, claim = sweep._take()
+        trial.report(values[0], 2), trial.report(sum(values) / 3, 4)
+        trial.set_user_attr("values", values)
+        sweep.study.tell(trial, sum(values) / 3)
+        claim.close()
+    sweep.planned(trials=5)
+    trial, claim = sweep._take()
+    sweep.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    claim.close()
+    _, claim = sweep._take()
+    claim.close()
+    return sweep
+
+
+def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    it = panels.panel(shown.folder)
+    np.testing.assert_allclose(it.result.mean[:3], [61, 55, 70])
+    np.testing.assert_allclose(it.result.sd[:3], [1, 5, 1])
+    assert it.result.curves[1] == [(2, 50.0), (4, 55.0)] and it.words == str(shown)
+    assert it.numbers == {"trials": 5, "complete": 3, "in training": 0, "pruned": 0, "fail": 1}
+    bars, points = marks(it.image.value, "trials segments"), marks(it.image.value, "trials points")
+    lines = places(bars[0]).reshape(3, 2, 2)
+    assert np.allclose(np.ptp(lines[..., 1], axis=1) / np.ptp(lines[0, :, 1]), [1, 5, 1], atol=0.05)
+    assert np.allclose(np.diff(np.sort(lines[:, 0, 0])), np.diff(np.sort(lines[:, 0, 0]))[0], atol=0.2)  # a decade each
+    assert len(points) == 2 and it.state["trial"] == 0  # of all, and of the chosen one
+    it.children[2].children[-1].click()  # Reset, which keeps what is chosen of the trials
+    it.set(order="auc")
+    assert [int(row) for row in re.findall(r'font-weight:inherit">(\d)</th>', it.table.value)][:3] == [2, 0, 1]
+    it.set(order="learning_rate")
+    assert it.result.order[:3].index(1) < it.result.order.index(0) < it.result.order.index(2)
+    assert it.table.value.count("waiting") == 1 == it.table.value.count("fail")
+    it.set(against="features")
+    assert it.result.x[:3].tolist() == [1, 0, 1] and it.result.named == ["strong", "weak"]
+
+
+def test_a_click_chooses_the_nearest_trial_and_its_command(shown, monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    it = panels.panel(shown.folder, against="learning_rate")
+    plane = it._card.planes["trials"]
+    x, y = plane.at(0.08, 70.0)
+    it._touched((x / it._card.width, 1 - y / it._card.height), True)
+    assert it.state["trial"] == 2
+    it.buttons["Show as command"].click()
+    assert "expected the folder of a run" in it.error.value  # which was never trained
+    sweep = shown.work(say=quiet)
+    it.set(trial=4)
+    it.buttons["Show as command"].click()
+    words = it.said.value.splitlines()[0].split()
+    given = dict(word.split("=") for before, word in zip(words, words[1:], strict=False) if before == "--set")
+    assert float(given["learning_rate"]) == sweep.study.trials[4].params["learning_rate"] and given["width"] == "4"
+    it.buttons["Open in the cockpit"].click()
+    assert it.children[-1].controls["run"].options == ("seed0", "seed1", "seed2")
+
+
+@pytest.mark.parametrize("name", [name for name in panels.PICTURES if name != "none"])
+def test_optunas_pictures_are_drawn(shown, monkeypatch, name):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    it = panels.panel(shown.folder, picture=name)
+    assert it.live in it.children and len(it.live.data) >= 1
+    if name == "slices":
+        bars = {bar for trace in it.live.data for bar in trace.error_y.array}
+        assert bars == {1.0, 5.0}
+    it.set(picture="none")
+    assert it.live not in it.children
+
+
+def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
+    folder = tmp_path / "new"
+    it = panels.panel(folder, "classification", "i2pemd", data=skin, seeds=(0,), profile="ci", **SMALL)
+    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0.1 to 10" in it.words
+    it.set(low=30.0)
+    it.buttons["Start"].click()
+    assert "expected the lower end first, found 30.0 before 10.0" in it.error.value and not folder.exists()
+    it.buttons["Open in the cockpit"].click()
+    assert "expected a chosen trial, found none" in it.error.value
+    it.set(low=0.3, trials=2, workers=1)
+    it.buttons["Start"].click()
+    assert it.error.value == "" and it.going == 1 and "low" not in it.shown
+    it._workers[0].wait(120)
+    it.refresh()
+    assert it.numbers["complete"] == 2 == len(it.result.rows)
+    assert "lead" in it.words and panels.panel(folder).words == it.words
+    with pytest.raises(BadInput, match="expected the same sweep or none, found one with vary"):
+        panels.panel(folder, "classification", "i2pemd", {"momentum": "0:1"}, seeds=(0,), profile="ci", **SMALL)
+    with pytest.raises(BadInput, match="none: expected the folder of a sweep"):
+        panels.panel(tmp_path / "none")
