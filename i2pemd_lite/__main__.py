@@ -331,7 +331,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--trials": {"type": int, "help": "how many in all, of all processes together; default: 20"},
         "--sampler": {"help": "how Optuna chooses: tpe, random or grid; default: tpe"},
         "--prune": {"nargs": "?", "const": "median", "help": PRUNE},
-        "--workers": {"type": int, "default": 1, "help": "processes, of one thread each; default: 1"},
+        "--workers": {"type": int, "default": 1, "help": "processes; several have one thread each; default: 1"},
         "--device": {"help": DEVICE},
         "--out": {"type": Path, "required": True, "help": "the folder of the sweep"},
     },

@@ -181,15 +181,15 @@ def test_a_grid_has_each_combination_once_and_no_more(made):
     assert tried == [("strong", 0.5), ("strong", 0.8), ("weak", 0.5), ("weak", 0.8)]
 
 
-@pytest.mark.parametrize("prune, last", [("median", "PRUNED"), ("none", "COMPLETE")])
-def test_a_trial_below_the_median_is_stopped_early(made, monkeypatch, prune, last):
+@pytest.mark.parametrize("prune, last", [("median", "PRUNED"), ("halving", "PRUNED"), ("none", "COMPLETE")])
+def test_a_trial_that_falls_behind_is_stopped_early(made, monkeypatch, prune, last):
     monkeypatch.setattr(sweeps, "_figure", lambda run, step, goal: run.settings.learning_rate)
     sweep = made({"learning_rate": "0:1"}, seeds=(0,), trials=6, prune=prune)
     for rate in (5e-3, 6e-3, 7e-3, 8e-3, 9e-3, 0.0):
         sweep.study.enqueue_trial({"learning_rate": rate})  # Optuna's, which is asked first
     sweep.work(say=quiet)
     assert states(sweep) == ["COMPLETE"] * 5 + [last]
-    assert classification.resume(sweep.run_folder(5, 0)).number == (2 if prune == "median" else 6)
+    assert classification.resume(sweep.run_folder(5, 0)).number == (6 if prune == "none" else 2)
 
 
 def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
@@ -340,6 +340,9 @@ def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeyp
     it.set(order="learning_rate")
     assert it.result.order[:3].index(1) < it.result.order.index(0) < it.result.order.index(2)
     assert it.table.value.count("waiting") == 1 == it.table.value.count("fail")
+    shown.study.ask()  # whose settings are not written yet
+    it.refresh()
+    assert np.isnan(it.result.x[5]) and it.table.value.count("waiting") == 2
     it.set(against="features")
     assert it.result.x[:3].tolist() == [1, 0, 1] and it.result.named == ["strong", "weak"]
 

@@ -73,14 +73,11 @@ def draw(card, result):
         return
     known = np.isfinite(result.mean)
     spread = np.concatenate([result.mean - np.nan_to_num(result.sd), result.mean + np.nan_to_num(result.sd)])
-    look = {"xscale": "log"} if result.log else {}
-    if result.log and len(result.x):
-        low, high = np.log10([result.x.min(), result.x.max()])
-        xlim = tuple(10.0 ** np.array(ends(np.array([low, high]))))
-    else:
-        xlim = ends(result.x)
+    xlim, look = ends(np.log10(result.x) if result.log else result.x), {}
+    if result.log:
+        xlim, look = [10**end for end in xlim], {"xscale": "log"}
     if result.named:
-        look |= {"xticks": range(len(result.named)), "xticklabels": result.named}
+        look = {"xticks": range(len(result.named)), "xticklabels": result.named}
     plane = card.plane("trials", [0.07, 0.17, 0.42, 0.7], xlim=xlim, ylim=ends(spread), xlabel=said(result.against),
                        title=f"{result.goal}, mean ± SD over seeds", **look)  # fmt: skip
     pairs = zip(result.x[known], result.mean[known], np.nan_to_num(result.sd[known]), strict=True)

@@ -1,6 +1,6 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults]
+python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults | sweep]
                                  [--quick] [--minutes N] [--screenshots]
                                  [--json FILE] [--markdown FILE] [--threads N]
 
@@ -8,8 +8,8 @@ In every round each contestant runs once, and the order rotates, so that whateve
 read the ratios. The losses are those of `loss.py`, the steps those of `step.py` and `skin.py`, the panels and lessons
 those of `panels.py` and `lessons.py`; the lessons take nine minutes and are timed only when they are named. So are what
 each method adds to the baseline's gradient (`added.py`), what becomes of a run that is killed, stopped, out of room or
-damaged (`faults.py`), and how often intervals of the tables hold the truth
-(`intervals.py`).
+damaged (`faults.py`), what a second worker gains a sweep (`sweep.py`), and how often intervals of the tables hold the
+truth (`intervals.py`).
 """
 
 import argparse
@@ -31,6 +31,7 @@ from added import added_rows
 from loss import loss_table
 from skin import skin_rows
 from step import step_rows
+from sweep import sweep_rows
 from timing import describe, show, timed
 
 from i2pemd_lite.emd import i2pemd
@@ -150,10 +151,11 @@ def fault_rows(quick, minutes=2.0):
 
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
           "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
-          "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": fault_rows}  # fmt: skip
+          "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": fault_rows,
+          "sweep": sweep_rows}  # fmt: skip
 PAGES = {"lessons": lessons, "coverage": intervals}
 """What has a page of its own beside its module."""
-ALONE = ("added", "figures", "faults", *PAGES)
+ALONE = ("added", "figures", "faults", "sweep", *PAGES)
 """What is run only where it is named."""
 
 if __name__ == "__main__":

@@ -62,6 +62,12 @@ def test_faults_end_well(figures_of):
 
 
 @pytest.mark.slow
+def test_sweeps_are_timed_with_one_worker_and_with_two(figures_of):
+    rows, _ = figures_of("sweep")
+    assert [what for _, what in rows] == ["one worker", "two workers", "not training"]
+    assert all(map(positive, rows.values())) and 0 < rows["a trial", "not training"]["percent of it"] < 100
+
+
 def test_losses_are_timed(figures_of):
     rows, _ = figures_of("loss")
     for name in ("segmentation_loss", "segmentation_loss_reference", "F.cross_entropy", "copy of the logits", "bound"):
