@@ -440,6 +440,7 @@ def lab(rest):
         *root,
         *rest,
         JUPYTERLAB_SETTINGS_DIR=VENV / "jupyter-settings",
+        JUPYTERLAB_WORKSPACES_DIR=VENV / "jupyter-workspaces",  # else the tabs of another clone open here
         I2PEMD_HEADLESS=0,  # somebody answers, in the profile ci too
         # Threads that wait for each other leave their core to others sooner (Linux's OpenMP). On two cores a step of
         # training took 130 to 200 ms in place of 400 to 900 beside two busy processes, alone 1.15 times as long.
