@@ -119,7 +119,7 @@ def test_the_points_stand_where_the_rules_cut(frozen):
 
 def test_where_nobody_is_taken_it_is_said(frozen):
     panel = selection.panel(frozen._replace(o=frozen.o * 0 + 1 / 7), "every cut")
-    assert panel.numbers["I2PEMD rule: right"] == panel.numbers["as many by s: right"] == "nobody"
+    assert panel.numbers["I2PEMD rule: right"] == panel.numbers["as many by s: right"] == "none"
     assert "nan" not in panel.words + str(panel.numbers)
 
 
