@@ -446,13 +446,13 @@ def test_seed_and_batch_are_chosen(tmp_path, task):
 def test_the_table_says_what_differs_and_who_is_drawn(runs):
     board = cockpit.cockpit(runs, "classification")
     table = board.controls["run"]
-    assert table.heads == ["run", "compare", "state", "step", "method", "Validation AUC", "note", ""]
+    assert table.heads == ["run", "compare", "note", "", "state", "step", "Validation AUC", "method"]
     auc = [f"{track.evaluations[-1]['auc']:.1f}" for track in (board.tracks["skin"], board.tracks["skin 2"])]
     assert [row["cells"] for row in table.rows] == [
-        ["saved", "4 of 6", "i2pemd", auc[0]], ["saved", "4 of 6", "baseline", auc[1]]
+        ["saved", "4 of 6", auc[0], "i2pemd"], ["saved", "4 of 6", auc[1], "baseline"]
     ]  # fmt: skip
     board.controls["weight"].value = 0.5
-    assert table.heads[4:6] == ["method", "λ"] and [row["cells"][3] for row in table.rows] == [".5", "1"]
+    assert table.heads[7:] == ["method", "λ"] and [row["cells"][4] for row in table.rows] == [".5", "1"]
     assert table.ticked == ["skin 2", "skin"] and board.result.names == ["skin", "skin 2"]
     table.ticked = []
     assert table.ticked == board.result.names == ["skin"]  # the chosen one is always drawn

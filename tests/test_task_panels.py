@@ -304,8 +304,8 @@ def test_what_becomes_of_each_class(spread, adjusted):
         lost += [name] * bool(part == 0)
     right = scores.argmax(1) == spread.labels
     f1 = 100 * f1_score(spread.labels, scores.argmax(1), average="macro", labels=range(7), zero_division=0)
-    assert panel.numbers == {"one: F1, top-1": f"{f1:.1f}, {100 * right.mean():.1f} %"}
-    for words, names in (("says {} too often", many), ("a quarter of the images: {}.", few), ("finds any {}.", lost)):
+    assert panel.numbers == {"F1 (%)": f"one {f1:.1f}", "top-1 (%)": f"one {100 * right.mean():.1f}"}
+    for words, names in (("says {} too often", many), ("a quarter of the images: {}.", few), ("one finds no {}.", lost)):
         assert (words.format(", ".join(names)) in panel.words) == bool(names)
 
 
