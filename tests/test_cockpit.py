@@ -18,6 +18,8 @@ from controls import ends, on_page, unseen
 from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput, run_lock
 from i2pemd_lite.panels import cockpit, workbench
+from i2pemd_lite.panels.board import _draw_prototypes
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.runs.worker import Worker
 from i2pemd_lite.tables import statistics
@@ -464,6 +466,24 @@ def test_the_table_says_what_differs_and_who_is_drawn(runs):
     assert len(table.ticked) == len(board.result.names) == 4
     board.controls["task"].value = "segmentation"
     assert table.ticked == board.result.names == ["organs"]
+
+
+def test_runs_of_as_many_steps_as_the_chosen_one_are_ticked_first(runs, skin):
+    for name in "abc":
+        shutil.copytree(runs / "skin", runs / name)
+    longer = classification.train("baseline", skin, "ci", folder=runs / "z", steps=7)
+    next(longer)
+    longer.save()
+    assert cockpit.Cockpit(runs, "classification").controls["run"].ticked == ["c", "skin", "skin 2", "a"]
+
+
+def test_prototypes_are_not_drawn_before_the_first_step():
+    names = []
+    for places in (None, np.zeros((2, 2)), np.array([[-1.0, 0.0], [1.0, 0.0]])):
+        card = Card(9.4, 5.6)
+        _draw_prototypes(card, places, ("liver", "spleen"))
+        names.append("liver" in card.svg(""))
+    assert names == [False, False, True]
 
 
 def test_the_changes_of_all_runs_are_listed(runs):

@@ -295,6 +295,9 @@ def test_every_setting_says_whose_it_is():
         found = choices.table(module)
         assert {choice.kind for _, _, choice in found} <= choices.KINDS.keys()
         assert all(choice.theirs and not choice.theirs.endswith(".") for _, _, choice in found)
+        page = found._repr_mimebundle_()["text/html"]  # a fold for each kind, each row in one
+        assert page.count("<details>") == len({choice.kind for _, _, choice in found})
+        assert page.count('scope="row"') == len(found) and "ours at full size" in page
         ramped = ("MT", "SRC-MT", "augMT", "VAT", "MixMatch") if task == "classification" else ()
         own = {f"{name}'s own term" for name in ramped}
         own |= {"own term of FlexMatch, FixMatch, Filter_all, Baseline+I2PEMD_fix, Ours"} if ramped else set()
