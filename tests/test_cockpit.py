@@ -18,6 +18,8 @@ from controls import ends, on_page, unseen
 from i2pemd_lite import __main__, classification, segmentation
 from i2pemd_lite.files import BadInput, run_lock
 from i2pemd_lite.panels import cockpit, workbench
+from i2pemd_lite.panels.board import _draw_prototypes
+from i2pemd_lite.panels.engine.card import Card
 from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.runs.worker import Worker
 from i2pemd_lite.tables import statistics
@@ -446,13 +448,13 @@ def test_seed_and_batch_are_chosen(tmp_path, task):
 def test_the_table_says_what_differs_and_who_is_drawn(runs):
     board = cockpit.cockpit(runs, "classification")
     table = board.controls["run"]
-    assert table.heads == ["run", "compare", "state", "step", "method", "Validation AUC", "note", ""]
+    assert table.heads == ["run", "compare", "note", "", "state", "step", "Validation AUC", "method"]
     auc = [f"{track.evaluations[-1]['auc']:.1f}" for track in (board.tracks["skin"], board.tracks["skin 2"])]
     assert [row["cells"] for row in table.rows] == [
-        ["saved", "4 of 6", "i2pemd", auc[0]], ["saved", "4 of 6", "baseline", auc[1]]
+        ["saved", "4 of 6", auc[0], "i2pemd"], ["saved", "4 of 6", auc[1], "baseline"]
     ]  # fmt: skip
     board.controls["weight"].value = 0.5
-    assert table.heads[4:6] == ["method", "λ"] and [row["cells"][3] for row in table.rows] == [".5", "1"]
+    assert table.heads[7:] == ["method", "λ"] and [row["cells"][4] for row in table.rows] == [".5", "1"]
     assert table.ticked == ["skin 2", "skin"] and board.result.names == ["skin", "skin 2"]
     table.ticked = []
     assert table.ticked == board.result.names == ["skin"]  # the chosen one is always drawn
@@ -464,6 +466,24 @@ def test_the_table_says_what_differs_and_who_is_drawn(runs):
     assert len(table.ticked) == len(board.result.names) == 4
     board.controls["task"].value = "segmentation"
     assert table.ticked == board.result.names == ["organs"]
+
+
+def test_runs_of_as_many_steps_as_the_chosen_one_are_ticked_first(runs, skin):
+    for name in "abc":
+        shutil.copytree(runs / "skin", runs / name)
+    longer = classification.train("baseline", skin, "ci", folder=runs / "z", steps=7)
+    next(longer)
+    longer.save()
+    assert cockpit.Cockpit(runs, "classification").controls["run"].ticked == ["c", "skin", "skin 2", "a"]
+
+
+def test_prototypes_are_not_drawn_before_the_first_step():
+    names = []
+    for places in (None, np.zeros((2, 2)), np.array([[-1.0, 0.0], [1.0, 0.0]])):
+        card = Card(9.4, 5.6)
+        _draw_prototypes(card, places, ("liver", "spleen"))
+        names.append("liver" in card.svg(""))
+    assert names == [False, False, True]
 
 
 def test_the_changes_of_all_runs_are_listed(runs):

@@ -18,7 +18,7 @@ from i2pemd_lite.__main__ import main
 from i2pemd_lite.segmentation import METHODS, SegmentationSettings, paper
 from i2pemd_lite.segmentation.tables import TASK, Tables
 from i2pemd_lite.tables import choices
-from i2pemd_lite.tables.report import Report, html_table, plus_minus
+from i2pemd_lite.tables.report import WORDS, Report, html_table, plus_minus
 from i2pemd_lite.tables.results import FREE
 
 TINY = {"steps": 4, "learning_rate": 2e-2, "width": 2, "dim": 4, "spacing": (8.0, 16.0, 16.0), "size": (24, 24)}
@@ -295,6 +295,9 @@ def test_every_setting_says_whose_it_is():
         found = choices.table(module)
         assert {choice.kind for _, _, choice in found} <= choices.KINDS.keys()
         assert all(choice.theirs and not choice.theirs.endswith(".") for _, _, choice in found)
+        page = found._repr_mimebundle_()["text/html"]  # a fold for each kind, each row in one
+        assert page.count("<details>") == len({choice.kind for _, _, choice in found})
+        assert page.count('scope="row"') == len(found) and "ours at full size" in page
         ramped = ("MT", "SRC-MT", "augMT", "VAT", "MixMatch") if task == "classification" else ()
         own = {f"{name}'s own term" for name in ramped}
         own |= {"own term of FlexMatch, FixMatch, Filter_all, Baseline+I2PEMD_fix, Ours"} if ramped else set()
@@ -391,7 +394,7 @@ def test_a_method_of_ones_own_is_a_row_by_its_own_name():
 
 def test_a_table_in_a_page_shows_words_as_they_are():
     assert Report("1 < 2", [{"a": "<b>"}])._repr_html_() == (
-        "<table><caption>1 &lt; 2</caption><tr><th>a</th></tr><tr><td>&lt;b&gt;</td></tr></table>"
+        f'<table><caption>1 &lt; 2</caption><tr><th style="{WORDS}">a</th></tr><tr><td>&lt;b&gt;</td></tr></table>'
     )
     page = html_table(["a < b"], [["<b>1</b>", "2"]], "1 < 2", names=1)  # whose cells are HTML already
     assert "<caption>1 &lt; 2</caption><thead>" in page and "a &lt; b</th></tr></thead>" in page

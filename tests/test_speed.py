@@ -75,7 +75,10 @@ def test_interruptions_do_not_end_a_version(clock):
     assert found.milliseconds["a"] == pytest.approx({1: 90, 10: 1})
 
 
-def test_laps_are_those_of_the_parts(clock):
+def test_laps_are_those_of_the_parts(clock, monkeypatch):
+    seen = []
+    monkeypatch.setattr(timing, "bar", lambda rounds, *words: seen.append((len(rounds), *words)) or rounds)
+
     def step():
         clock.work("a", 5)
         yield "a"
@@ -83,7 +86,7 @@ def test_laps_are_those_of_the_parts(clock):
         yield "b"
 
     assert timing.laps(step, rounds=3) == pytest.approx({"a": 5, "b": 2})
-    assert clock.log == ["a", "b"] * 4
+    assert clock.log == ["a", "b"] * 4 and seen == [(4, "timing a step", "round")]
 
 
 def test_a_gpu_is_waited_for(monkeypatch):

@@ -304,8 +304,9 @@ def test_what_becomes_of_each_class(spread, adjusted):
         lost += [name] * bool(part == 0)
     right = scores.argmax(1) == spread.labels
     f1 = 100 * f1_score(spread.labels, scores.argmax(1), average="macro", labels=range(7), zero_division=0)
-    assert panel.numbers == {"one: F1, top-1": f"{f1:.1f}, {100 * right.mean():.1f} %"}
-    for words, names in (("says {} too often", many), ("a quarter of the images: {}.", few), ("finds any {}.", lost)):
+    assert panel.numbers == {"F1 (%)": f"one {f1:.1f}", "top-1 (%)": f"one {100 * right.mean():.1f}"}
+    told = {"says {} too often": many, "a quarter of the images: {}.": few, "one finds no {}.": lost}
+    for words, names in told.items():
         assert (words.format(", ".join(names)) in panel.words) == bool(names)
 
 
@@ -617,8 +618,9 @@ def test_a_count_can_be_compared_and_a_figure_that_chooses_weights_is_that_of_va
     assert curves.result.title == "band of the unlabelled in a step" and len(run.learner.val)
     assert curves.numbers["Validation AUC, run"] == f"{run.evaluations[-1]['auc']:.1f}"
     for each in (run, other):
+        assert "Validation AUC, run" in curves.numbers  # one title, whichever run is chosen
         del each.evaluations[-1]["selection"]  # as of data with no validation part
-    curves.refresh()
+        curves.refresh()
     assert "AUC, run" in curves.numbers
 
 

@@ -185,8 +185,11 @@ def test_the_live_figure_has_the_same_surfaces_to_scale_and_turns_as_one(scans):
     flat = panel.children
     panel.set(turn=30)
     assert panel.live is None and panel.image in flat
+    said = []
+    panel.error.observe(lambda change: said.append(change["new"]), "value")
     panel.set(view="CT in 3D")
     figure = panel.live.figure
+    assert said[0].startswith("Drawing in 3D") and panel.error.value == ""
     assert [child for child in panel.children if child is not figure] == list(flat)
     assert panel.children[flat.index(panel.image)] is figure  # above the picture
     panel.set(view="axial")

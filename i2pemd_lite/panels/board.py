@@ -130,7 +130,8 @@ def _draw_prototypes(card, places, classes):
     limits = (-half, half), (-half, half)
     plane = card.plane("prototypes", [0.02, 0.03, 0.29, 0.40], "framed", xlim=limits[0], ylim=limits[1])
     plane.look(title="Prototypes, in their own plane")
-    draw_prototypes(plane, places, classes[: len(places)], limits)
+    if places.any():  # before the first step all are at 0
+        draw_prototypes(plane, places, classes[: len(places)], limits)
 
 
 def _draw_example(card, example):

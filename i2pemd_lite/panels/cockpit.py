@@ -158,6 +158,7 @@ class Cockpit(Panel):
         table, names = self.controls["run"], list(self._runs(self.controls["task"].value))
         self._before, new = table.value, [each for each in names if each not in table.options]
         self.offer("run", names, name if name in names else next(iter(names), None))
+        new.sort(key=lambda each: self.tracks[each].total == self.chosen.total)  # last, so ticked: of as many steps
         self._tick([*table.ticked, *new])
         self._follow_run()
 

@@ -125,7 +125,7 @@ def watched(shown, runs, state, about, ticked=None):
         names=names, window=window, changes=[(step, ", ".join(words)) for step, words in changes.items()],
         losses=each("history", state["show"], state["smooth"]) if chosen else own(shown.losses),
         scores=each("evaluations", shown.measures[state["measure"]]), counts=own(shown.counts),
-        measure=validated([run]) + state["measure"], classes=shown.classes,
+        measure=validated(runs[name] for name in names) + state["measure"], classes=shown.classes,
         title=f"{state['show']} of the unlabelled in a step" if state["show"] in shown.counts else shown.title,
     )  # fmt: skip
 

@@ -169,11 +169,12 @@ def _draw_terms(card, result):
         middle.text(0, row - 0.36, f"{name}: {form}", va="center")
         middle.text(1.0, row - 0.36, f"{result.distances[row]:.3f}", size=9.5, weight="bold", ha="right", va="center")
     right = card.plane("gradients", [0.715, 0.22, 0.275, 0.63], ylim=(-1.15, 1.15), **axes,
-                       xticklabels=style.names("z", K), title="Gradient by the logits, ∂/∂zⱼ")  # fmt: skip
+                       xticklabels=style.names("z", K), title="Gradients ∂/∂zⱼ, of ▮ and ○ times 4")  # fmt: skip
     right.line(axes["xlim"], [0, 0], color=style.LINE, lw=1, zorder=0)
-    for i, value in enumerate(result.gradients[0]):
+    bars, fixed = 4 * result.gradients[:2]  # p (d - Gᵢₖ) is within ± ¼
+    for i, value in enumerate(bars):
         right.rect(i - 0.25, 0, 0.5, value, fc=style.DEEP)
-    right.points(where, result.gradients[1], marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
+    right.points(where, fixed, marker="o", ms=7, mfc="none", mec=style.QUIET, mew=1.5)
     right.points(where, result.gradients[2], marker="D", ms=6, color=style.INK)
     card.paper.text(0.02, 0.03, "▮ share pᵢ   ━ cost Gᵢₖ of that share   × label k")
     card.paper.text(0.375, 0.03, "A number is a class. A full row is 1, the last 4.")

@@ -330,10 +330,10 @@ def draw_classes(card, result):
         every, some = (100 * n / images if images else most * bool(n) for n in (answers, teach))
         left.rect(0, k - 0.36, min(every, most), 0.72, fc=style.SHADE, ec=style.QUIET, lw=0.8)
         left.rect(0, k - 0.2, min(some, most), 0.4, fc=style.BLACK)
-        left.text(most + 5, k, f"{'→ ' * (every > most)}{teach} of {answers} teach, {images} true", va="center")
+        left.text(most + 5, k, f"{'→ ' * (every > most)}{teach} of {answers} teach; {images} images", va="center")
     left.line([100, 100], [-0.5, K - 0.5], color=style.QUIET, lw=1, ls="--")
     parts, figures = result.found
-    right = card.plane("found", [0.66, 0.2, 0.33, 0.13 * len(figures)], "blank", title="Held-back images found (%)")
+    right = card.plane("found", [0.685, 0.2, 0.305, 0.13 * len(figures)], "blank", title="Held-back images found (%)")
     words = [["–" if np.isnan(value) else f"{value:.0f}" for value in row] for row in parts]
     right.matrix(np.nan_to_num(parts), figures, CLASSES, 100, aspect="auto", words=words)
 
@@ -346,9 +346,12 @@ def describe_classes(result):
     words = f"Of {sum(row[1] for row in each)} pseudo-labels {sum(row[3] for row in each)} teach. "
     words += f"The network says {', '.join(many)} too often. " * bool(many)
     words += f"In these classes, fewer labels teach than a quarter of the images: {', '.join(few)}. " * bool(few)
-    lost = np.array(CLASSES)[np.nan_to_num(result.found[0], nan=1).max(0) == 0]
-    words += f"No method finds any {', '.join(lost)}." if len(lost) else "Every class is found by some method."
-    return words, {f"{name}: F1, top-1": f"{f1:.1f}, {top1:.1f} %" for name, (f1, top1) in result.found[1].items()}
+    parts, figures = result.found
+    lost = {name: ", ".join(np.array(CLASSES)[part == 0]) for name, part in zip(figures, parts, strict=True)}
+    words += " ".join(f"{name} finds no {classes}." for name, classes in lost.items() if classes)
+    each = (", ".join(f"{name} {figure:.1f}" for name, figure in zip(figures, column, strict=True))
+            for column in zip(*figures.values(), strict=True))  # fmt: skip
+    return words.rstrip(), dict(zip(("F1 (%)", "top-1 (%)"), each, strict=True))
 
 
 def draw_hardest(card, result):

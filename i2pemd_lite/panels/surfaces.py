@@ -146,7 +146,7 @@ class Scenes:
             self.figure.layout[scene].update(aspectmode="manual", **hidden)
             self.figure.layout[scene].on_change(self._look, "camera")
         self.figure.update_layout(
-            width=max(side * len(columns), 560), height=side + 70, paper_bgcolor=GROUND,
+            width=max(side * len(columns), 832), height=side + 70, paper_bgcolor=GROUND,
             margin={"l": 4, "r": 4, "t": 40, "b": 30}, font={"color": LETTERS, "size": 12},
             legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"},
         )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from i2pemd_lite.files import BadInput
+from i2pemd_lite.text import bar
 
 
 class Timings(NamedTuple):
@@ -86,7 +87,7 @@ def scaling(versions, make, sizes, rounds=5, most=200.0):
 def laps(step, rounds=7, warm_up=1):
     """{part: median milliseconds} of a step; `step()` yields the name of a part whenever it has done one."""
     taken = {}
-    for n in range(rounds + warm_up):
+    for n in bar(range(rounds + warm_up), "timing a step", "round"):
         _wait()
         start = time.perf_counter()
         for part in step():

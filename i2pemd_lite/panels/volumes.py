@@ -224,7 +224,11 @@ class Volumes(Panel):
         return [name for name in self.controls if counts.get(name, True)]
 
     def refresh(self):
+        first = self.live is None and self.controls["view"].value in SOLID
+        self.complaint = "Drawing in 3D. The first time, this takes some seconds …" * first
+        self._say(self.complaint)
         super().refresh()
+        self.complaint, drawing = "", self.complaint
         if self.result is None:
             return
         solid = self.result.solid
@@ -237,6 +241,8 @@ class Volumes(Panel):
         self.children = [*others[:at], *([self.live.figure] if solid else []), *others[at:]]
         if solid:
             self.live.show(solid)
+        if self.error.value == drawing:  # and no error since
+            self._say("")
 
     def _aim(self, card, result, at, pressed):
         """The controls that a touch of a slice sets: its two directions; a drag stays in the slice where it began."""

@@ -32,13 +32,12 @@ def apart(tracks):
 def table(tracks, measure):
     """(heads, rows, log) of the table: each run's state, steps and last figure, its settings that differ, its note."""
     differ, figure = apart(tracks), curves.validated(tracks) + measure
-    heads = ["run", "compare", "state", "step", *map(curves.said, differ), figure, "note", ""]
+    heads = ["run", "compare", "note", "", "state", "step", figure, *map(curves.said, differ)]
     rows, column = [], SHOWN[tracks[0].task].measures[measure] if tracks else ""
     for i, track in enumerate(tracks):
         last = curves.column(track.evaluations, column)[1][-1:]
         step = f"{track.number} of {track.total}" if track.settings else ""
-        cells = [track.state, step, *(words[i] for words in differ.values()),
-                 f"{last[0]:.1f}" if len(last) else ""]  # fmt: skip
+        cells = [track.state, step, f"{last[0]:.1f}" if len(last) else "", *(words[i] for words in differ.values())]
         ask = f"Delete the run {track.name}? This deletes its folder {track.folder} with its {track.number} steps, its "
         ask += "curves and its note. Nothing else is touched, and it cannot be undone."
         free = track.run is None and not track.open and not track.held

@@ -8,7 +8,7 @@ value is not written down a second time: it is the default of the settings at fu
 import dataclasses
 from typing import NamedTuple
 
-from i2pemd_lite.tables.report import WordTable
+from i2pemd_lite.tables.report import WordTable, html_table
 
 KINDS = {
     "paper": "the paper states",
@@ -83,20 +83,31 @@ SHARED = {
 class Table(WordTable):
     """The choices of one task: rows (name, ours, `Choice`)."""
 
-    HEADS = ("what", "ours", "theirs", "ours, because", "measured")
+    HEADS = ("what", "ours at full size", "theirs", "ours, because; measured")
     caption = "where each choice comes from"
+
+    def _repr_mimebundle_(self, **_):
+        """A line for each kind, which opens: all of them are several screens."""
+        page = ""
+        for kind, words in KINDS.items():
+            rows = [self.html_cells(row) for row in self if row[2].kind == kind]
+            table = html_table(self.HEADS, rows, self.caption)
+            page += f"<details><summary>{words}: {len(rows)}</summary>{table}</details>" * bool(rows)
+        return {"text/html": page, "text/plain": str(self)}
 
     @staticmethod
     def cells(row):
         """One choice under `HEADS`."""
         name, ours, choice = row
-        return name, ours, f"{KINDS[choice.kind]}: {choice.theirs}", choice.why, choice.measured
+        more = "; ".join(filter(None, (choice.why, choice.measured)))
+        return name, ours, f"{KINDS[choice.kind]}: {choice.theirs}", more
 
     def text(self, row):
         """The lines of one choice."""
-        name, ours, theirs, *more = self.cells(row)
-        more = [f"  {head}: {words}" for head, words in zip(self.HEADS[3:], more, strict=True) if words]
-        return "\n".join([f"{name}: {ours}", f"  {theirs}", *more])
+        name, ours, choice = row
+        more = {"ours, because": choice.why, "measured": choice.measured}
+        more = [f"  {head}: {words}" for head, words in more.items() if words]
+        return "\n".join([f"{name}: {ours}", f"  {self.cells(row)[2]}", *more])
 
 
 def table(task):

@@ -156,7 +156,7 @@ class Report:
     def _repr_html_(self):
         page = ""
         for report, columns, heads, cells, notes in self.printed():
-            rows = [[f"<th>{escape(head)}</th>" for head in heads]] if heads else []
+            rows = [[f'<th style="{WORDS}">{escape(head)}</th>' for head in heads]] if heads else []
             rows += [map(_html, columns, row) for row in cells]
             body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
             page += f"<table><caption>{escape(report.title)}</caption>{body}</table>"

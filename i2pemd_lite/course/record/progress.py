@@ -193,14 +193,15 @@ def show():
     tried, said = checks(), predictions()
     won = {r["name"] for r in _own("challenge") if r.get("right")}
     numbers = sorted({*exercises.lessons(), *(name[:2] for name in tried), *(name[1:3] for name in said)})
-    rows = []
+    rows, left = [], 0
     for number in numbers:
         names = {*exercises.of_lesson(number), *exercises.challenges(number), *(n for n in tried if n[:2] == number)}
         states = (f"{n} {_state(**tried[n]) if n in tried else 'won' if n in won else 'open'}" for n in sorted(names))
+        left += len(names - tried.keys() - won)
         hits = [each["hit"] for name, each in said.items() if name[1:3] == number]
         rows.append((number, " · ".join(states), f"{sum(hits)} of {len(hits)}"))
     right = sum(each["right"] for each in tried.values())
-    words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet; "
+    words = f"{count(right, 'exercise')} right, {len(tried) - right} not yet, {left} open; "
     words += f"{count(len(said), 'prediction')} committed to."
     return Still(words, html=html_table(("lesson", "exercises and challenges", "predictions right"), rows))
 

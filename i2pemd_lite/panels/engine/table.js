@@ -53,7 +53,7 @@ function render({ model, el }) {
     while (row.cells.length > cells.length) row.cells.pop().remove();
     while (row.cells.length < cells.length) {
       row.cells.push(make("td"));
-      row.note.parentElement.before(row.cells.at(-1));
+      row.tr.append(row.cells.at(-1));
     }
     cells.forEach((words, i) => row.cells[i].textContent !== words && (row.cells[i].textContent = words));
     if (row.note !== document.activeElement) row.note.value = note; // what is being typed is not written over

@@ -11,7 +11,7 @@ class Table(Control):
     """A list to choose from, as a table whose radio buttons, ticks and fields keyboards and screen readers know.
 
     options, value : names of the rows, and the chosen one, None where there is none
-    heads : of the columns: name, tick, those of the cells, note, and that of the button that deletes
+    heads : of the columns: name, tick, note, that of the button that deletes, and those of the cells
     rows : {"name", "cells", "note", "deletes": what is asked before it is deleted, "" where it cannot be} of each
     ticked : names, the one that was ticked last at the end;  log : lines below the table
     copies : words of the buttons that give a text;  `asked(do, name="", text="")` is called for "note", "delete" and
