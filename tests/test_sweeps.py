@@ -5,6 +5,7 @@ import csv
 import random
 import re
 import time
+from dataclasses import replace
 
 import child
 import numpy as np
@@ -86,9 +87,13 @@ def test_a_trial_is_the_mean_of_its_runs_each_as_one_trained_alone(made, skin):
     ({"vary": {"loss": "plain:weighted"}}, "--vary loss=plain:weighted: expected two numbers .* VALUE,VALUE for"),
     ({"vary": {"loss": "plain,wieghted"}}, "loss: expected 'plain' or 'weighted' or .*, found 'wieghted'"),
     ({"vary": {"weight": "1,2,1"}}, "--vary weight=1,2,1: expected values that differ, found 3 with 2 of them"),
+    ({"vary": {"weight": 3.0}}, "vary: expected a text or a list for weight, found 3.0; give a range"),
+    ({"vary": "weight=0:1"}, "sweep: expected {name: values} to vary and .*, found vary 'weight=0:1'"),
+    ({"seeds": 3}, "sweep: expected .* a list of whole numbers as seeds, found .* and seeds 3"),
     ({"vary": {}}, "sweep: expected something to vary, and seeds that differ, found 0 settings"),
     ({"seeds": (1, 1)}, "sweep: expected something to vary, and seeds that differ, found .* seeds 1, 1"),
     ({"goal": "doc"}, "goal: expected one of auc, f1, found 'doc'"),
+    ({"trials": "30"}, "trials: expected a whole number from 1, found '30'"),
     ({"trials": 0}, "trials: expected a whole number from 1, found 0"),
     ({"sampler": "grid"}, "grid: expected a list of values of each setting, found a range of weight"),
     ({"sampler": "best"}, "sampler: expected one of tpe, random, grid, found 'best'"),
@@ -97,6 +102,22 @@ def test_what_cannot_be_swept_is_said_before_anything_is_trained(made, tmp_path,
     with pytest.raises(BadInput, match=f"^{words}"):
         made(**other)
     assert not list(tmp_path.rglob("trials"))
+
+
+def test_what_was_corrected_before_the_first_trial_is_a_sweep(made):
+    with pytest.raises(BadInput, match="grid: expected a list"):
+        made({"weight": "0:1"}, sampler="grid")
+    assert made({"weight": "0,1"}, sampler="grid").most == 2
+
+
+def test_ends_of_ranges_go_with_those_of_the_others(tmp_path):
+    def swept(**vary):
+        return sweeps.Sweep(tmp_path, "classification", "i2pemd", vary, profile="ci").about["vary"]
+
+    pair = swept(tau_low="0.1:0.3", tau_high="0.31:0.9")  # 0.31 is below the usual tau_low
+    assert [told["low"] for _, told in pair.values()] == [0.1, 0.31]
+    with pytest.raises(BadInput, match="tau_low: expected a threshold below tau_high"):
+        swept(tau_low="0.1:0.3", tau_high="0.05:0.09")
 
 
 def test_a_setting_of_several_numbers_cannot_be_varied(tmp_path):
@@ -109,14 +130,20 @@ def test_a_folder_holds_one_sweep_of_one_task_and_data(made, tmp_path):
     made(trials=1), sweeps.Sweep(sweep.folder)  # the same once more
     for other, name in (({"vary": {"weight": "0:1"}}, "vary"), ({"seeds": (0,)}, "seeds"), ({"goal": "f1"}, "goal"),
                         ({"steps": 7}, "settings")):  # fmt: skip
-        with pytest.raises(BadInput, match=f"sweep: expected the same sweep or none, found one with {name} .* beside"):
+        with pytest.raises(BadInput, match=f"sweep: expected the same .*, found one with {name} .* beside") as said:
             made(**other)
+        assert "suggest" not in str(said.value)
+    with pytest.raises(BadInput, match="vary weight=log:0.1:10 momentum=0.5,0.8 beside weight=0:1; choose another"):
+        made({"weight": "0:1"})
+    with pytest.raises(BadInput, match="sampler: expected random, by which the trials were chosen, found grid; choose"):
+        made({"weight": "0,1"}, seeds=(0,), folder="of a grid", trials=1, steps=1, sampler="random").work(say=quiet)
+        sweeps.Sweep(sweep.folder.parent / "of a grid").planned(sampler="grid")
     with pytest.raises(BadInput, match="found one with task classification beside segmentation; choose another"):
         sweeps.Sweep(sweep.folder, "segmentation", "joint_i2pemd", {"momentum": "0:1"})
     from i2pemd_lite.classification.synthetic import make
 
     others = make(tmp_path / "others", images=120, progress=False)
-    with pytest.raises(BadInput, match="sweep: expected the data of fingerprint .*; give the data that the sweep"):
+    with pytest.raises(BadInput, match="sweep: expected the data .*, found others in .*; give the data that the sweep"):
         made(trials=2, data=others).work()
     assert states(sweep) == ["COMPLETE"]
 
@@ -171,7 +198,65 @@ def test_a_full_disk_ends_the_work_and_not_the_trial(made, monkeypatch):
         with pytest.raises(BadInput, match="expected room for"):
             sweep.work()
     assert states(sweep) == ["RUNNING"]
-    assert states(sweep.work(say=quiet)) == ["COMPLETE"] * 2
+    with monkeypatch.context() as patch:  # a table that is open in Excel
+        patch.setattr(sweeps, "write_csv", full)
+        assert states(sweep.work(say=quiet)) == ["COMPLETE"] * 2
+
+
+def test_a_log_that_was_cut_off_goes_on(made, monkeypatch, capsys):
+    sweep = made(trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="study.log"):
+            sweep.study.ask()
+    log = sweep.folder / "study.log"
+    for end in (b'{"op_code":8,"worker_', b"{"):
+        whole = log.read_bytes()
+        log.write_bytes(whole + end)
+        made(trials=1)
+        assert log.read_bytes().startswith(whole + b"{") and sweeps.Sweep(sweep.folder).plan["trials"] == 1
+    log.write_bytes(log.read_bytes() + b"{not json\n{}\n")
+    assert sweeps.main(sweep.folder) == 1
+    assert re.match("i2pemd_lite: .*study.log: expected Optuna's log of a sweep, found", capsys.readouterr().err)
+
+
+def test_what_is_wrong_around_a_trial_fails_it_at_the_third_time(made, monkeypatch):
+    def refused(*_):
+        raise BadInput("GPU: expected room, found less")
+
+    sweep = made(trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "_open", refused)
+        for _ in range(2):
+            with pytest.raises(BadInput, match="GPU"):
+                sweep.work(say=quiet)
+            assert states(sweep) == ["RUNNING"]
+        sweep.work(say=quiet)
+    assert states(sweep) == ["FAIL"] and sweep.rows()[0]["why"] == "GPU: expected room, found less"
+
+
+def test_a_trial_with_known_settings_is_not_trained_again(made):
+    sweep = made({"momentum": "0.5,0.8"}, trials=3)
+    for momentum in (0.5, 0.8, 0.8):
+        sweep.study.enqueue_trial({"momentum": momentum})
+    sweep.work(say=quiet)
+    _, second, third = sweep.rows()
+    assert third["auc"] == second["auc"] and third["why"].startswith("as trial 1")
+    assert not (sweep.run_folder(2, 0) / "settings.json").exists()
+    assert re.search(r"trial \d, momentum (.*): .* leads trial \d by", str(sweep))
+
+
+def test_another_machine_goes_on_with_its_own_data(made, skin, tmp_path, monkeypatch):
+    sweep = made(trials=1)
+    trial, claim = sweep._take()
+    next(sweep._open(trial, 0))
+    claim.close()
+    (tmp_path / "there").symlink_to(skin)
+    other = sweeps.Sweep(sweep.folder).planned(data=tmp_path / "there")
+    assert other.data == str(tmp_path / "there") and sweeps.Sweep(sweep.folder).data == str(skin)
+    real = other._prepared  # another processor rounds otherwise
+    monkeypatch.setattr(other, "_prepared", lambda s: replace(real(s), fingerprint="another"))
+    assert states(other.work(say=quiet)) == ["COMPLETE"]
 
 
 def test_a_grid_has_each_combination_once_and_no_more(made):
@@ -190,6 +275,7 @@ def test_a_trial_that_falls_behind_is_stopped_early(made, monkeypatch, prune, la
     sweep.work(say=quiet)
     assert states(sweep) == ["COMPLETE"] * 5 + [last]
     assert classification.resume(sweep.run_folder(5, 0)).number == (6 if prune == "none" else 2)
+    assert (sweep.rows()[5]["auc"] == "") == (prune != "none")
 
 
 def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
@@ -207,6 +293,22 @@ def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
     sweep.finish()
     assert states(sweep) == ["COMPLETE"]
     assert torch.equal(weights(classification.resume(sweep.run_folder(0, 1))), weights(alone(sweep, skin, 0, 1)))
+
+
+def test_nothing_is_prepared_where_nothing_is_left(made, monkeypatch):
+    sweep = made(trials=1)
+    sweep.study.tell(sweep._take()[0], 1.0)
+    monkeypatch.setattr(sweep, "_prepared", None)
+    assert sweep.over and sweep.work() is sweep
+    with pytest.raises(BadInput, match="workers: expected a whole number from 1, found 0"):
+        sweep.finish(0)
+
+
+def test_a_trial_is_drawn_by_its_own_number(made):
+    sweep = made(sampler="random", seeds=(0,))
+    sweep.study._storage.create_new_trial(sweep.study._study_id)  # by a process that was killed in that moment
+    (first, _), (second, _) = sweep._take(), sweep._take()
+    assert first.params["weight"] != second.params["weight"]
 
 
 def test_a_run_that_somebody_trains_or_has_steered_is_left_alone(made):
@@ -280,7 +382,7 @@ def test_what_seeds_alone_can_do_is_said(made):
     assert "It leads trial 0 by 1; over seeds the 95 % interval of this lead is -8 to 10." in close
     assert "Seeds alone can do that, so this sweep does not tell the two apart" in close
     clear = said([1.0, 2.0, 3.0], [5.0, 6.1, 7.2], [0.0, 0.0, 0.0])
-    assert "Best is trial 1" in clear and "But it is the best of 3: check it with other seeds" in clear
+    assert "Best is trial 1" in clear and "But it is the best of 3: check it with other seeds, and on data" in clear
     assert "With one seed nobody can say" in said([1.0], [2.0])
 
 
