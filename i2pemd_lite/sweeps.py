@@ -178,7 +178,8 @@ class Sweep:
     """The sweep in a folder; with a task and a method a new one, or the same one there.
 
     task : "segmentation" or "classification";  method : a key of its `METHODS`
-    vary : {setting: values}, as `suggestion` takes them;  seeds : a run of each trial for each
+    vary : {setting: values}, as `suggestion` takes them; None: those of the sweep that is there
+    seeds : a run of each trial for each
     goal : which figure on held-back data is to be high; None: the first of the task's `goals`
     profile : as for `train`;  settings : those that are the same in all trials
 
@@ -190,21 +191,27 @@ class Sweep:
 
     def __init__(self, folder, task=None, method=None, vary=None, seeds=(0,), goal=None, profile=None, **settings):
         self.folder, self._ready, self._data = Path(folder), {}, None
-        if not (method or (self.folder / "study.log").is_file()):
+        there = (self.folder / "study.log").is_file()
+        if not (method or there):
             found = "no study.log in it; give a task, a method and what to vary, or check the name"
             raise BadInput(f"{folder}: expected the folder of a sweep, found {found}")
+        if there and method and vary is None:
+            known = study(self.folder).user_attrs.get("about", {"vary": {}})["vary"]
+            vary = {name: _typed(values) for name, values in known.items()}
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = study(self.folder)
         self._taking = FileLock(self.folder / ".taking")  # inside, nobody else takes a trial
         self.about = self._agreed("about", asked)
-        if asked and self.about and asked != self.about and not self.study.trials:  # it was never more than asked for
+        same = asked and self.about and asked["task"] == self.about["task"]
+        if same and asked != self.about and not self.study.trials:  # it was never more than asked for
             self.study.set_user_attr("sketch", None)
             self.study.set_user_attr("about", asked)
             self.about = asked
         if self.about is None:
             found = "a study of something else; look at it by sweeps.study, or choose another folder"
             raise BadInput(f"{folder}: expected a sweep of settings, found {found}")
-        for name in asked or ():
+        asked = asked or ({"task": task} if task else {})
+        for name in asked:
             if asked[name] != self.about[name]:
                 found = f"one with {name} {_typed(self.about[name])} beside {_typed(asked[name])}"
                 raise BadInput(f"{folder}: expected the same sweep or none, found {found}; choose another folder")
@@ -539,8 +546,8 @@ def _typed(value):
     if isinstance(value, dict):
         return " ".join(f"{name}={_typed(each)}" for name, each in value.items()) or "none"
     if isinstance(value, list) and isinstance(told := value[-1], dict):
-        return _typed(told.get("choices") or "log:" * told["log"] + f"{told['low']:g}:{told['high']:g}")
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        return _typed(told.get("choices") or "log:" * told["log"] + f"{_typed(told['low'])}:{_typed(told['high'])}")
+    return ",".join(map(_typed, value)) if isinstance(value, list) else str(value).removesuffix(".0")
 
 
 def task_of(name):

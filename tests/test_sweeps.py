@@ -1,5 +1,6 @@
 """Sweeps: what can be asked for, who works on which trial, and what a kill, a pause or a bad trial leaves."""
 
+import asyncio
 import builtins
 import csv
 import random
@@ -255,6 +256,8 @@ def test_another_machine_goes_on_with_its_own_data(made, skin, tmp_path, monkeyp
     other = sweeps.Sweep(sweep.folder).planned(data=tmp_path / "there")
     assert other.data == str(tmp_path / "there") and sweeps.Sweep(sweep.folder).data == str(skin)
     real = other._prepared  # another processor rounds otherwise
+    settings = other.task.settings_for("i2pemd", "ci", changes=SMALL)
+    other.study.set_user_attr("sketch", [number * 1.0001 for number in real(settings).sketch])
     monkeypatch.setattr(other, "_prepared", lambda s: replace(real(s), fingerprint="another"))
     assert states(other.work(say=quiet)) == ["COMPLETE"]
 
@@ -300,8 +303,6 @@ def test_nothing_is_prepared_where_nothing_is_left(made, monkeypatch):
     sweep.study.tell(sweep._take()[0], 1.0)
     monkeypatch.setattr(sweep, "_prepared", None)
     assert sweep.over and sweep.work() is sweep
-    with pytest.raises(BadInput, match="workers: expected a whole number from 1, found 0"):
-        sweep.finish(0)
 
 
 def test_a_trial_is_drawn_by_its_own_number(made):
@@ -396,9 +397,13 @@ def test_the_command_makes_a_sweep_and_goes_on_with_it(skin, tmp_path, monkeypat
     out = capfd.readouterr().out
     assert all(f"trial {number}, weight" in out for number in range(3)) and "all trials are in s" in out
     assert main([*words, "--vary", "weight"]) == 1 and main(["sweep", "--out", "s", "--set", "steps=3"]) == 1
-    assert main([*words, "--vary", "weight=5:1"]) == 1
+    assert main([*words, "--vary", "weight=5:1"]) == 1 and main(["sweep", "--out", "s", "--workers", "0"]) == 1
+    assert main([*words, "--vary", "weight=0.1,1", "--vary", "weight=2,3"]) == 1
+    assert main(["sweep", "segmentation", "--out", "s"]) == 1
     err = capfd.readouterr().err
-    for said in ("--vary weight: expected NAME=VALUES", "sweep: expected a task and a method", "swap them"):
+    for said in ("--vary weight: expected NAME=VALUES", "sweep: expected a task and a method", "swap them",
+                 "--workers: expected a whole number from 1, found 0", "--vary: expected each setting once",
+                 "s: expected the same sweep or none, found one with task classification beside segmentation"):
         assert said in err
 
 
@@ -436,8 +441,9 @@ def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeyp
     assert np.allclose(np.ptp(lines[..., 1], axis=1) / np.ptp(lines[0, :, 1]), [1, 5, 1], atol=0.05)
     assert np.allclose(np.diff(np.sort(lines[:, 0, 0])), np.diff(np.sort(lines[:, 0, 0]))[0], atol=0.2)  # a decade each
     assert len(points) == 2 and it.state["trial"] == 0  # of all, and of the chosen one
+    it.set(order="auc", trial=2, picture="slices")
     it.children[2].children[-1].click()  # Reset, which keeps what is chosen of the trials
-    it.set(order="auc")
+    assert (it.state["trial"], it.state["order"], it.state["picture"]) == (2, "auc", "none")
     assert [int(row) for row in re.findall(r'font-weight:inherit">(\d)</th>', it.table.value)][:3] == [2, 0, 1]
     it.set(order="learning_rate")
     assert it.result.order[:3].index(1) < it.result.order.index(0) < it.result.order.index(2)
@@ -465,7 +471,9 @@ def test_a_click_chooses_the_nearest_trial_and_its_command(shown, monkeypatch):
     given = dict(word.split("=") for before, word in zip(words, words[1:], strict=False) if before == "--set")
     assert float(given["learning_rate"]) == sweep.study.trials[4].params["learning_rate"] and given["width"] == "4"
     it.buttons["Open in the cockpit"].click()
+    it.buttons["Open in the cockpit"].click()
     assert it.children[-1].controls["run"].options == ("seed0", "seed1", "seed2")
+    assert sum(type(child) is type(it.children[-1]) for child in it.children) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in panels.PICTURES if name != "none"])
@@ -483,20 +491,69 @@ def test_optunas_pictures_are_drawn(shown, monkeypatch, name):
 def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
     folder = tmp_path / "new"
     it = panels.panel(folder, "classification", "i2pemd", data=skin, seeds=(0,), profile="ci", **SMALL)
-    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0.1 to 10" in it.words
-    it.set(low=30.0)
+    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0 to 4" in it.words
+    ends, base = {}, classification.TASK.settings_for("i2pemd", "ci", changes=SMALL)
+    for _, name in it.controls["vary"].options:
+        it.set(vary=name)
+        ends[name] = it.state["low"], it.state["high"]
+        sweeps.suggestion(base, name, ends[name])  # which a run can have
+    assert ends["momentum"] == (0.0, 1.0) and ends["tau_low"] == (0.0, 0.19) and ends["learning_rate"] == (1e-4, 0.1)
+    it.set(vary="weight", low=3.0, high=1.0)
     it.buttons["Start"].click()
-    assert "expected the lower end first, found 30.0 before 10.0" in it.error.value and not folder.exists()
+    assert "expected the lower end first, found 3.0 before 1.0" in it.error.value and not folder.exists()
     it.buttons["Open in the cockpit"].click()
     assert "expected a chosen trial, found none" in it.error.value
     it.set(low=0.3, trials=2, workers=1)
     it.buttons["Start"].click()
-    assert it.error.value == "" and it.going == 1 and "low" not in it.shown
+    assert it.error.value == "" and it.going == 1 and "low" not in it.shown and "1 process is starting" in it.words
+    it.buttons["Start"].click()
+    assert "expected a sweep on which no process is at work, found some" in it.error.value and it.going == 1
     it._workers[0].wait(120)
     it.refresh()
     assert it.numbers["complete"] == 2 == len(it.result.rows)
     assert "lead" in it.words and panels.panel(folder).words == it.words
     with pytest.raises(BadInput, match="expected the same sweep or none, found one with vary"):
         panels.panel(folder, "classification", "i2pemd", {"momentum": "0:1"}, seeds=(0,), profile="ci", **SMALL)
+    for task, method in (("segmentation", "joint_sepbn_i2pemd"), ("classification", "fixmatch")):
+        with pytest.raises(BadInput, match="expected the same sweep or none, found one with (task|method)"):
+            panels.panel(folder, task, method)
+    assert panels.panel(folder, "classification", "i2pemd", seeds=(0,), profile="ci", **SMALL).words == it.words
     with pytest.raises(BadInput, match="none: expected the folder of a sweep"):
         panels.panel(tmp_path / "none")
+
+
+class Process:
+    """One that was started, and has ended with a status, or not (None)."""
+
+    def __init__(self, status=None):
+        self.poll = lambda: status
+
+
+def test_the_panel_says_what_its_processes_do(shown, monkeypatch):
+    it = panels.panel(shown.folder)
+    monkeypatch.setattr(shown.__class__, "start", lambda *_, **__: [Process(), Process()])
+    shown.planned(trials=60)
+    it.buttons["Start"].click()
+    assert it.going == 2 and shown.plan["trials"] == 60  # the slider was not moved
+    it.buttons["Pause"].click()
+    assert "It is pausing" in it.words
+    log, it._workers = shown.folder / "workers.log", [Process(1), Process(0)]
+    log.write_text("i2pemd_lite: GPU: expected room\ntrial 3, weight 0.5: auc 71\n")
+    assert "GPU: expected room" in it.complaint
+    log.write_text("trial 3, weight 0.5: auc 71\n")
+    assert "exit status 1" in it.complaint and "auc 71" not in it.complaint
+
+
+def test_the_panel_looks_on_until_all_is_done(shown, monkeypatch):
+    async def looked():
+        it = panels.panel(shown.folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(it.sweep, "rows", lambda: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            await asyncio.sleep(0.1)
+        assert "Input/output error" in it.error.value and not it._task.done()  # nobody has a trial, and one look failed
+        shown.study.tell(4, 50.0)
+        await asyncio.wait_for(it._task, 10)
+        assert it.numbers["complete"] == 4
+
+    monkeypatch.setattr(panels, "PERIOD", 0.02)
+    asyncio.run(looked())
