@@ -535,6 +535,7 @@ def test_the_panel_says_what_its_processes_do(shown, monkeypatch):
     shown.planned(trials=60)
     it.buttons["Start"].click()
     assert it.going == 2 and shown.plan["trials"] == 60  # the slider was not moved
+    assert "2 processes are starting" in it.words
     it.buttons["Pause"].click()
     assert "It is pausing" in it.words
     log, it._workers = shown.folder / "workers.log", [Process(1), Process(0)]

@@ -45,9 +45,9 @@ def compute(sweep, state, going=0):
         result.words = (INTRO + (RANGE if "vary" in state else ".")).format(**state)
         return result
     result.goal, result.busy, result.words = sweep.about["goal"], sweep.at_work(), str(sweep)
-    if going and sweep.paused.exists():
+    if (going or result.busy) and sweep.paused.exists():
         result.words += " It is pausing: what is in training is saved first."
-    elif going and not (result.busy or rows):
+    elif going and not (result.busy or sweep.over):
         result.words += f" {going} process{' is' if going == 1 else 'es are'} starting."
     for row in rows:
         if row["state"] == "running":
