@@ -391,7 +391,8 @@ class Sweep:
         try:
             whole = self.study.get_trials(deepcopy=False, states=(state.COMPLETE,))
             if same := next((each for each in whole if each.params == trial.params), None):
-                trial.set_user_attr("why", f"as trial {same.number}, which has the same settings and seeds")
+                trial.set_user_attr("same", number := same.user_attrs.get("same", same.number))
+                trial.set_user_attr("why", f"as trial {number}, which has the same settings and seeds")
                 values = same.user_attrs["values"]
             else:
                 values = self._trained(trial)

@@ -244,6 +244,9 @@ def test_a_trial_with_known_settings_is_not_trained_again(made):
     _, second, third = sweep.rows()
     assert third["auc"] == second["auc"] and third["why"].startswith("as trial 1")
     assert not (sweep.run_folder(2, 0) / "settings.json").exists()
+    it = panels.panel(sweep.folder)
+    it.set(trial=2)
+    assert it.run_folder() == sweep.run_folder(1, 0)
     assert re.search(r"trial \d, momentum (.*): .* leads trial \d by", str(sweep))
 
 
@@ -497,6 +500,8 @@ def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
         it.set(vary=name)
         ends[name] = it.state["low"], it.state["high"]
         sweeps.suggestion(base, name, ends[name])  # which a run can have
+    it.children[2].children[-1].click()  # Reset
+    assert [it.state[name] for name in ("vary", "low", "high")] == ["weight", 0.0, 4.0]
     assert ends["momentum"] == (0.0, 1.0) and ends["tau_low"] == (0.0, 0.19) and ends["learning_rate"] == (1e-4, 0.1)
     it.set(vary="weight", low=3.0, high=1.0)
     it.buttons["Start"].click()

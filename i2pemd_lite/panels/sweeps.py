@@ -156,7 +156,7 @@ class Sweeping(Panel):
         self._hint = f"Click on a point to choose its trial. {KEYBOARD}"
         self.children = [widgets.HBox(list(self.buttons.values())), *self.children, self.said, self.table]
         self.set(**start)
-        self._start = {name: self.state[name] for name in self.state.keys() - {"trial", "against", "order"}}
+        self._start = {name: value for name, value in self.state.items() if name not in ("trial", "against", "order")}
         self.watch()
 
     def _counting(self, state):
@@ -200,10 +200,11 @@ class Sweeping(Panel):
         self.refresh()
 
     def run_folder(self):
-        """The folder of the chosen trial's first run; `BadInput` without one."""
+        """The folder of the first run of the chosen trial, or of the one it is the same as; `BadInput` without one."""
         if self.sweep is None or self.state["trial"] is None:
             raise BadInput("trial: expected a chosen trial, found none; start the sweep, then click on a point")
-        return self.sweep.run_folder(self.state["trial"], self.sweep.about["seeds"][0])
+        trial = self.sweep.study.trials[self.state["trial"]]
+        return self.sweep.run_folder(trial.user_attrs.get("same", trial.number), self.sweep.about["seeds"][0])
 
     def command(self):
         """Show the chosen trial's run as a command."""
