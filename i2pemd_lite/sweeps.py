@@ -532,7 +532,7 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
     if goal not in own.goals:
         raise BadInput(f"goal: expected one of {', '.join(own.goals)}, found {goal!r}")
     vary = _suggestions(base, vary)
-    asked = {"task": task, "method": method, "vary": vary, "seeds": seeds, "goal": goal, "settings": settings}
+    asked = {"task": task, "method": method, "vary": vary, "seeds": [*seeds], "goal": goal, "settings": settings}
     return json.loads(json.dumps(asked | {"profile": base.profile}))  # as the study gives it back
 
 

@@ -119,6 +119,8 @@ def test_ends_of_ranges_go_with_those_of_the_others(tmp_path):
     assert [told["low"] for _, told in pair.values()] == [0.1, 0.31]
     with pytest.raises(BadInput, match="tau_low: expected a threshold below tau_high"):
         swept(tau_low="0.1:0.3", tau_high="0.05:0.09")
+    again = sweeps.Sweep(tmp_path, "classification", "i2pemd", seeds=range(2), profile="ci")  # that of before
+    assert [*again.about["vary"]] == ["tau_low", "tau_high"] and again.about["seeds"] == [0, 1]
 
 
 def test_a_setting_of_several_numbers_cannot_be_varied(tmp_path):
@@ -543,6 +545,10 @@ def test_the_panel_says_what_its_processes_do(shown, monkeypatch):
     assert "2 processes are starting" in it.words
     it.buttons["Pause"].click()
     assert "It is pausing" in it.words
+    it._workers = []
+    with run_lock(shown.run_folder(4, 0)):  # by another panel
+        it.buttons["Start"].click()
+    assert "expected a sweep on which no process is at work" in it.error.value and it.going == 0
     log, it._workers = shown.folder / "workers.log", [Process(1), Process(0)]
     log.write_text("i2pemd_lite: GPU: expected room\ntrial 3, weight 0.5: auc 71\n")
     assert "GPU: expected room" in it.complaint

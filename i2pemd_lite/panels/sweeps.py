@@ -178,13 +178,13 @@ class Sweeping(Panel):
     def begin(self):
         """Start processes, on a new sweep where there is none yet; `BadInput` while some are at work."""
         state = self.state
-        if self.going or self.sweep is not None and self.sweep.at_work():
-            found = "some; press Pause, and wait until they have saved"
-            raise BadInput(f"{self.folder}: expected a sweep on which no process is at work, found {found}")
         if self.sweep is None:
             power = "log:" * (state.get("vary") == "learning_rate")
             vary = {} if "vary" in self._asked else {"vary": {state["vary"]: f"{power}{state['low']}:{state['high']}"}}
             self.sweep = sweeps.Sweep(self.folder, **vary | self._asked)
+        if self.going or self.sweep.at_work():
+            found = "some; press Pause, and wait until they have saved"
+            raise BadInput(f"{self.folder}: expected a sweep on which no process is at work, found {found}")
         moved = state["trials"] != self._planned
         self.sweep.planned(trials=state["trials"] if moved else None, data=self._data)
         self._planned = state["trials"]
