@@ -198,9 +198,15 @@ def sweep(chosen):
     asked = {name: getattr(chosen, name) for name in ("seeds", "goal", "profile")}
     asked = {name: value for name, value in asked.items() if value is not None}
     if chosen.method:
-        asked |= {"vary": dict(map(_ranges, chosen.vary))} | _changes(_task(chosen.task), chosen.set)
+        pairs = [_ranges(pair) for pair in chosen.vary]
+        if len(dict(pairs)) < len(pairs):
+            found = f"{' '.join(chosen.vary)}; say all values of a setting at once, as in weight=0.1,1,10"
+            raise BadInput(f"--vary: expected each setting once, found {found}")
+        asked |= {"vary": dict(pairs) or None} | _changes(_task(chosen.task), chosen.set)
     elif asked or chosen.set or chosen.vary:
         raise BadInput("sweep: expected a task and a method, or --out FOLDER with what may change; see --help")
+    if chosen.workers < 1:
+        raise BadInput(f"--workers: expected a whole number from 1, found {chosen.workers}")
     made = Sweep(chosen.out, chosen.task, chosen.method, **asked)
     plan = {name: getattr(chosen, name) for name in ("trials", "sampler", "prune", "data")}
     made.planned(**plan).finish(chosen.workers)

@@ -7,7 +7,19 @@ locks of the runs, so that a process may be killed at any time: the next one tak
 saved.
 
 The best of many trials looks better than it is, because the same held-back data chose it. Train it anew with other
-seeds before you report it.
+seeds before you report it: that removes the luck of its seeds. The luck of the choice on these data stays, which only
+data that no trial was measured on can remove.
+
+An interrupt, Ctrl-C, saves what this process trains and ends it. With `workers=1` other processes go on, on this
+machine or another. With several it makes the file `paused`, so that all of them end, wherever they are.
+
+Example
+-------
+>>> from i2pemd_lite.sweeps import Sweep
+>>> vary = {"weight": "log:0.1:10", "momentum": "0.5,0.8"}
+>>> sweep = Sweep("sweeps/weight", "classification", "i2pemd", vary, seeds=(0, 1, 2))  # doctest: +SKIP
+>>> print(sweep.planned(trials=30, prune="median").finish(workers=2))  # doctest: +SKIP
+>>> sweep.rows()[0]  # doctest: +SKIP
 """
 
 import contextlib
@@ -22,17 +34,21 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
-from i2pemd_lite.files import BadInput, parsing, run_lock, write_csv
+from i2pemd_lite.files import BadInput, parsing, refusal, run_lock, write_csv, write_json
+from i2pemd_lite.runs.brought import NEAR
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.runs.settings import read
+from i2pemd_lite.runs.store import read_about
 from i2pemd_lite.tables.results import begun, differences, in_words
 from i2pemd_lite.tables.statistics import interval
 from i2pemd_lite.text import bar
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "grid": "GridSampler"}
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
+TRIES = 3  # errors of its surroundings after which a trial is given up
 PLAN = {"trials": 20, "sampler": "tpe", "prune": "none", "data": None}
 
 
@@ -66,11 +82,28 @@ def study(folder):
     """
     journal, path = optuna().storages.journal, Path(folder) / "study.log"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with parsing(path if path.exists() else None, "Optuna's log of a sweep", "restore it, or choose another folder"):
+    what = "Optuna's log of a sweep", "restore it, or choose another folder"
+
+    class Log(journal.JournalFileBackend):
+        def read_logs(self, start):
+            with parsing(path, *what):
+                yield from super().read_logs(start)
+
+        def append_logs(self, logs):
+            with lock, open(path, "rb+") as file:
+                if file.seek(0, 2) and file.seek(-1, 2) + 1 and file.read() != b"\n":  # cut off, as by a full disk
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+                try:
+                    super().append_logs(logs)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, str(path)) from None
+
+    with parsing(path if path.exists() else None, *what):
         # Of the operating system, which frees it when a process is killed; Optuna's own locks wait 30 s then, and one
         # of them makes links, which Windows does not let everybody do.
-        backend = journal.JournalFileBackend(str(path), FileLock(path.with_suffix(".lock")))
-        storage = optuna().storages.JournalStorage(backend)
+        lock = FileLock(path.with_suffix(".lock"))
+        storage = optuna().storages.JournalStorage(Log(str(path), lock))
         return optuna().create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
 
 
@@ -88,13 +121,31 @@ def suggestion(settings, name, values):
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: momentum: expected a number from 0 to 1, found 1.2
     """
-    how, told = _range(name, values, settings.__dataclass_fields__[name].type)
-    for value in told.get("choices") or (told["low"], told["high"]):
-        settings.changed(**{name: value})
-    return [how, told]
+    return _suggestions(settings, {name: values})[name]
+
+
+def _suggestions(settings, vary):
+    """{name: `suggestion`}: each value has to go with the others as they are, or all lowest, or all highest."""
+    kinds = settings.__dataclass_fields__
+    found = {name: _range(name, values, kinds[name].type) for name, values in vary.items()}
+    ends = {name: told.get("choices") or [told["low"], told["high"]] for name, (_, told) in found.items()}
+    for name, values in ends.items():
+        for value in values:
+            refused = []
+            for others in ({}, *({other: ends[other][at] for other in ends} for at in (0, -1))):
+                try:
+                    settings.changed(**others | {name: value})
+                except BadInput as error:
+                    refused.append(error)
+            if len(refused) == 3:
+                raise refused[-1]
+    return found
 
 
 def _range(name, values, kind):
+    if not isinstance(values, str | list | tuple):
+        found = f"{values!r}; give a range, as in '0.1:10', or a list of values"
+        raise BadInput(f"vary: expected a text or a list for {name}, found {found}")
     said = f"--vary {name}={values if isinstance(values, str) else ','.join(map(str, values))}"
     if kind is tuple:
         raise BadInput(f"{said}: expected a setting that is one number or word, found one of several; choose another")
@@ -119,42 +170,57 @@ def _range(name, values, kind):
     return ["suggest_int" if kind is int else "suggest_float", {"low": low, "high": high, "log": log}]
 
 
+class Refused(BadInput):
+    """A trial has settings that cannot be trained, so that it is over."""
+
+
 class Sweep:
     """The sweep in a folder; with a task and a method a new one, or the same one there.
 
     task : "segmentation" or "classification";  method : a key of its `METHODS`
-    vary : {setting: values}, as `suggestion` takes them;  seeds : a run of each trial for each
+    vary : {setting: values}, as `suggestion` takes them; None: those of the sweep that is there
+    seeds : a run of each trial for each
     goal : which figure on held-back data is to be high; None: the first of the task's `goals`
     profile : as for `train`;  settings : those that are the same in all trials
 
     study : Optuna's;  about : all of the above as plain values;  plan : see `planned`
 
     `BadInput` for a setting that there is not, that the method ignores, or that refuses one of its values, and where
-    the folder holds a sweep that asks for something else.
+    the folder holds a sweep that asks for something else and has trials.
     """
 
     def __init__(self, folder, task=None, method=None, vary=None, seeds=(0,), goal=None, profile=None, **settings):
-        self.folder, self._ready = Path(folder), {}
-        if not (method or (self.folder / "study.log").is_file()):
+        self.folder, self._ready, self._data = Path(folder), {}, None
+        there = (self.folder / "study.log").is_file()
+        if not (method or there):
             found = "no study.log in it; give a task, a method and what to vary, or check the name"
             raise BadInput(f"{folder}: expected the folder of a sweep, found {found}")
+        if there and method and vary is None:
+            known = study(self.folder).user_attrs.get("about", {"vary": {}})["vary"]
+            vary = {name: _typed(values) for name, values in known.items()}
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = study(self.folder)
         self._taking = FileLock(self.folder / ".taking")  # inside, nobody else takes a trial
         self.about = self._agreed("about", asked)
+        same = asked and self.about and asked["task"] == self.about["task"]
+        if same and asked != self.about and not self.study.trials:  # it was never more than asked for
+            self.study.set_user_attr("sketch", None)
+            self.study.set_user_attr("about", asked)
+            self.about = asked
         if self.about is None:
             found = "a study of something else; look at it by sweeps.study, or choose another folder"
             raise BadInput(f"{folder}: expected a sweep of settings, found {found}")
-        for name in asked or ():
+        asked = asked or ({"task": task} if task else {})
+        for name in asked:
             if asked[name] != self.about[name]:
-                found = f"one with {name} {self.about[name]} beside {asked[name]}; choose another folder"
-                raise BadInput(f"{folder}: expected the same sweep or none, found {found}")
+                found = f"one with {name} {_typed(self.about[name])} beside {_typed(asked[name])}"
+                raise BadInput(f"{folder}: expected the same sweep or none, found {found}; choose another folder")
         self.task = task_of(self.about["task"])
 
     def _agreed(self, name, value):
         """What the study has under a name, or from now on the value, if any: whoever comes first says it for all."""
         with self._taking:
-            if name not in self.study.user_attrs and value is not None:
+            if self.study.user_attrs.get(name) is None and value is not None:
                 self.study.set_user_attr(name, value)
             return self.study.user_attrs.get(name)
 
@@ -167,19 +233,35 @@ class Sweep:
         """This sweep, with another plan for all who work on it.
 
         trials : how many there are to be in all;  sampler : a key of `SAMPLERS`;  prune : a key of `PRUNERS`, by which
-        trials are stopped early at their evaluations;  data : a folder, as for `train`
+        trials are stopped early at their evaluations;  data : a folder, as for `train`, of this process; others without
+        one take the first that was given
         """
-        plan = self.plan | {name: value for name, value in plan.items() if value is not None}
+        before, plan = self.plan, self.plan | {name: value for name, value in plan.items() if value is not None}
         for name, known in {"sampler": SAMPLERS, "prune": PRUNERS}.items():
             if plan[name] not in known:
                 raise BadInput(f"{name}: expected one of {', '.join(known)}, found {plan[name]!r}")
-        if plan["trials"] < 1:
-            raise BadInput(f"trials: expected a whole number from 1, found {plan['trials']}")
+        if type(plan["trials"]) is not int or plan["trials"] < 1:
+            raise BadInput(f"trials: expected a whole number from 1, found {plan['trials']!r}")
         if plan["sampler"] == "grid" and (found := [name for name, values in self._choices().items() if not values]):
             raise BadInput(f"grid: expected a list of values of each setting, found a range of {', '.join(found)}")
-        plan["data"] = plan["data"] and str(Path(plan["data"]).absolute())
-        self.study.set_user_attr("plan", plan)
+        samplers = {before["sampler"], plan["sampler"]}
+        if len(samplers) > 1 and "grid" in samplers and self.study.trials:
+            found = f"{plan['sampler']}; choose another folder"
+            raise BadInput(f"sampler: expected {before['sampler']}, by which the trials were chosen, found {found}")
+        self._data = plan["data"] and str(Path(plan["data"]).absolute())
+        self.study.set_user_attr("plan", plan | {"data": before["data"] or self._data})
         return self
+
+    @property
+    def most(self):
+        """How many trials there are to be: as planned, in a grid at most one for each combination."""
+        grid = self.plan["sampler"] == "grid"
+        return min(self.plan["trials"], math.prod(map(len, self._choices().values())) if grid else math.inf)
+
+    @property
+    def over(self):
+        """Whether so many trials are finished."""
+        return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False)) >= self.most
 
     def _choices(self):
         """{setting: its values, where it is a choice}."""
@@ -198,11 +280,14 @@ class Sweep:
         To stop them, make the file `paused`: each saves its runs after its present step, and ends.
         """
         self.paused.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "i2pemd_lite.sweeps", str(self.folder)]
+        command = [sys.executable, "-m", "i2pemd_lite.sweeps", str(self.folder), *filter(None, [self._data])]
         return [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options) for _ in range(workers)]
 
     def finish(self, workers=1, say=print):
-        """Train all trials, here or in so many processes; the sweep itself. An interrupt stops them, and they save."""
+        """Train all trials, here or in so many processes; the sweep itself. An interrupt saves, and ends this process;
+        with several, all that work on the sweep."""
+        if workers < 1:
+            raise BadInput(f"workers: expected a whole number from 1, found {workers}")
         if workers == 1:
             self.paused.unlink(missing_ok=True)
             return self.work(say)
@@ -223,13 +308,17 @@ class Sweep:
         """Take trial after trial and train it here, until there are as many as planned; the sweep itself.
 
         A trial whose loss is no number, or whose settings cannot be trained, is kept with the reason; the others go on.
+        Any other error, as of a full disk, is raised, and the trial waits to be taken up; at its third it is given up.
         `BadInput` for other data than the sweep began with.
         """
-        a, data = self.about, self.plan["data"]
-        found = self._prepared(self.task.settings_for(a["method"], a["profile"], changes=a["settings"])).fingerprint
-        if (mark := self._agreed("fingerprint", found)) != found:
-            found += f" in {data or 'the usual place'}; give the data that the sweep began with"
-            raise BadInput(f"{self.folder}: expected the data of fingerprint {mark}, found {found}")
+        a = self.about
+        if not self.over:
+            settings = self.task.settings_for(a["method"], a["profile"], changes=a["settings"])
+            found = [float(f"{number:.6g}") for number in self._prepared(settings).sketch]
+            began = self._agreed("sketch", found)
+            if len(began) != len(found) or not np.allclose(began, found, NEAR, NEAR):
+                found = f"others in {self.data or 'the usual place'}; give the data that the sweep began with"
+                raise BadInput(f"{self.folder}: expected the data that the sweep began with, found {found}")
         while taken := self._take():
             trial, claim = taken
             with claim:
@@ -237,32 +326,45 @@ class Sweep:
             say(self.line(trial.number))
         return self
 
+    @property
+    def data(self):
+        """The folder of data of this process; None: the usual place."""
+        return self._data or self.plan["data"]
+
     def _take(self):
         """(a trial, the locks of its runs): one that was left by a killed process, else a new one; None: no more."""
-        plan, choices, state = self.plan, self._choices(), optuna().trial.TrialState
-        grid = plan["sampler"] == "grid"
-        most = min(plan["trials"], math.prod(map(len, choices.values()))) if grid else plan["trials"]
+        state = optuna().trial.TrialState
         with self._taking:
-            count = sum(trial.state != state.WAITING for trial in self.study.get_trials(deepcopy=False))
-            # Random by the trial's number, so that no two processes draw the same.
-            how = {"search_space": choices} if grid else {"seed": generator("trial", count).initial_seed() % 2**32}
-            self.study.sampler = getattr(optuna().samplers, SAMPLERS[plan["sampler"]])(**how)
-            for left in self.study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-                with contextlib.suppress(BadInput):
-                    claim = self._claim(left.number)
-                    if self.study.trials[left.number].state == state.RUNNING:  # else it was told in this moment
-                        trial = optuna().trial.Trial(self.study, left._trial_id)
-                        break
-                    claim.close()
-            else:
-                if count >= most:
-                    return None
-                trial = self.study.ask()
+            for left, claim in self._left():
+                if self.study.trials[left.number].state == state.RUNNING:  # else it was told in this moment
+                    return self._suggested(left.number, left), claim
+                claim.close()
+            trials = self.study.get_trials(deepcopy=False)
+            waiting = [trial.number for trial in trials if trial.state == state.WAITING]
+            if len(trials) - len(waiting) >= self.most:
+                return None
+            trial = self._suggested(min(waiting, default=len(trials)))
+            return trial, self._claim(trial.number)
+
+    def _suggested(self, number, left=None):
+        """The trial of this number, one that was left or a new one, with its settings."""
+        plan = self.plan
+        # Random by the trial's number, so that no two processes draw the same.
+        how = {"seed": generator("trial", number).initial_seed() % 2**32}
+        how = {"search_space": self._choices()} if plan["sampler"] == "grid" else how
+        self.study.sampler = getattr(optuna().samplers, SAMPLERS[plan["sampler"]])(**how)
+        trial = optuna().trial.Trial(self.study, left._trial_id) if left else self.study.ask()
+        for name, (suggest, values) in self.about["vary"].items():
+            getattr(trial, suggest)(name, **values)  # what was suggested before stays
+        self.study.sampler = optuna().samplers.RandomSampler()  # that of a grid lets nobody tell the last trial
+        return trial
+
+    def _left(self):
+        """(trial, the locks of its runs) of each that nobody trains, though it is not finished."""
+        for trial in self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.RUNNING,)):
+            with contextlib.suppress(BadInput):
                 claim = self._claim(trial.number)
-            for name, (suggest, values) in self.about["vary"].items():
-                getattr(trial, suggest)(name, **values)  # what was suggested before stays
-            self.study.sampler = optuna().samplers.RandomSampler()  # that of a grid lets nobody tell the last trial
-            return trial, claim
+                yield trial, claim
 
     def _claim(self, number):
         """The locks of the runs of a trial; `BadInput` where somebody has one of them."""
@@ -273,14 +375,10 @@ class Sweep:
 
     def at_work(self):
         """The numbers of the trials that somebody trains now, here or on another machine."""
-        busy, state = [], optuna().trial.TrialState
+        running = self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.RUNNING,))
         with self._taking:
-            for trial in self.study.get_trials(deepcopy=False, states=(state.RUNNING,)):
-                try:
-                    self._claim(trial.number).close()
-                except BadInput:
-                    busy.append(trial.number)
-        return busy
+            free = [claim.close() or trial.number for trial, claim in self._left()]
+        return [trial.number for trial in running if trial.number not in free]
 
     def run_folder(self, number, seed):
         """Where a run of a trial is kept."""
@@ -288,49 +386,68 @@ class Sweep:
 
     def _train(self, trial):
         """Train the runs of a trial, and tell Optuna what came of it."""
-        state, seeds = optuna().trial.TrialState, self.about["seeds"]
+        state = optuna().trial.TrialState
         self.study.pruner = getattr(optuna().pruners, PRUNERS[self.plan["prune"]])()
         try:
-            runs = [self._open(trial, seed) for seed in seeds]
-            with contextlib.ExitStack() as saved:
-                for run in runs:
-                    saved.enter_context(run.pausing(f"trial {trial.number}, seed {run.settings.seed}"))
-                total, done = sum(map(len, runs)), sum(run.number for run in runs)
-                for _ in bar(self._steps(trial, runs), f"trial {trial.number}", "step", total, done, stop="pause"):
-                    pass
-            values = [_figure(run, run.best[1] if run.best else run.number, self.about["goal"]) for run in runs]
+            whole = self.study.get_trials(deepcopy=False, states=(state.COMPLETE,))
+            if same := next((each for each in whole if each.params == trial.params), None):
+                trial.set_user_attr("same", number := same.user_attrs.get("same", same.number))
+                trial.set_user_attr("why", f"as trial {number}, which has the same settings and seeds")
+                values = same.user_attrs["values"]
+            else:
+                values = self._trained(trial)
             if not math.isfinite(mean := statistics.fmean(values)):
                 raise FloatingPointError(f"the {self.about['goal']} on held-back data is {mean}")
             trial.set_user_attr("values", values)
             self.study.tell(trial, mean)
         except optuna().TrialPruned:
             self.study.tell(trial, state=state.PRUNED)
-        except (BadInput, FloatingPointError) as error:
-            if isinstance(error.__context__, OSError):  # a full disk is no fault of the trial
+        except Exception as error:
+            tries = trial.user_attrs.get("tries", 0) + 1
+            its_own = isinstance(error, Refused | FloatingPointError) or "diverged" in str(error)
+            if not its_own and tries < TRIES:
+                trial.set_user_attr("tries", tries)
                 raise
-            trial.set_user_attr("why", str(error))
+            trial.set_user_attr("why", str(error) or type(error).__name__)
             self.study.tell(trial, state=state.FAIL)
-        with self._taking:
+        with self._taking, contextlib.suppress(OSError):  # that somebody has it open in Excel is no reason to end
             rows = self.rows()
             write_csv(self.folder / "results.csv", [[*rows[0]], *(row.values() for row in rows)])
+
+    def _trained(self, trial):
+        """What the runs of a trial reached, which are trained to their ends; `TrialPruned` where they fall behind."""
+        runs = [self._open(trial, seed) for seed in self.about["seeds"]]
+        with contextlib.ExitStack() as saved:
+            for run in runs:
+                saved.enter_context(run.pausing(f"trial {trial.number}, seed {run.settings.seed}"))
+            total, done = sum(map(len, runs)), sum(run.number for run in runs)
+            for _ in bar(self._steps(trial, runs), f"trial {trial.number}", "step", total, done, stop="pause"):
+                pass
+        return [_figure(run, run.best[1] if run.best else run.number, self.about["goal"]) for run in runs]
 
     def _open(self, trial, seed):
         """The run of a trial for a seed, at its last checkpoint where it has one."""
         a, folder = self.about, self.run_folder(trial.number, seed)
-        settings = self.task.settings_for(a["method"], a["profile"], seed, a["settings"] | trial.params)
+        try:
+            settings = self.task.settings_for(a["method"], a["profile"], seed, a["settings"] | trial.params)
+        except BadInput as error:
+            raise Refused(error) from None
         data = self._prepared(settings)
         if not begun(folder):
             return self.task.train(a["method"], data, a["profile"], seed, folder, **a["settings"] | trial.params)
+        if (about := read_about(folder))["data"]["fingerprint"] != data.fingerprint:
+            # Another machine, which rounds otherwise, began it; `work` has seen that the data are the same.
+            write_json(folder / "settings.json", about | {"data": about["data"] | {"fingerprint": data.fingerprint}})
         run = self.task.resume(folder, data)
         if words := in_words(differences(run.settings, settings, free=()), "beside"):
-            raise BadInput(f"{folder}: expected the settings of its trial, found {words}; somebody steered it")
+            raise Refused(f"{folder}: expected the settings of its trial, found {words}; somebody steered it")
         return run
 
     def _prepared(self, settings):
         """The data, made ready once for all runs that need it in the same way."""
         key = getattr(settings, self.task.prepared_by)
         if key not in self._ready:
-            self._ready = {key: self.task.prepared(self.plan["data"], settings)}
+            self._ready = {key: self.task.prepared(self.data, settings)}
         return self._ready[key]
 
     def _steps(self, trial, runs):
@@ -354,12 +471,14 @@ class Sweep:
         a, rows = self.about, []
         for trial in self.study.get_trials(deepcopy=False):
             values = trial.user_attrs.get("values") or [""] * len(a["seeds"])
-            row = {"trial": trial.number, "state": trial.state.name.lower()}
-            row |= {name: trial.params.get(name, "") for name in a["vary"]}
-            row |= {a["goal"]: "" if trial.value is None else trial.value}
-            row |= {"sd": statistics.stdev(values) if len(values) > 1 and "" not in values else ""}
-            row |= {f"seed {seed}": value for seed, value in zip(a["seeds"], values, strict=True)}
-            rows.append(row | {"why": trial.user_attrs.get("why", "")})
+            rows.append({
+                "trial": trial.number, "state": trial.state.name.lower(),
+                **{name: trial.params.get(name, "") for name in a["vary"]},
+                a["goal"]: trial.value if trial.state.name == "COMPLETE" else "",
+                "sd": statistics.stdev(values) if len(values) > 1 and "" not in values else "",
+                **{f"seed {seed}": value for seed, value in zip(a["seeds"], values, strict=True)},
+                "why": trial.user_attrs.get("why", ""),
+            })  # fmt: skip
         return rows
 
     def line(self, number):
@@ -371,11 +490,15 @@ class Sweep:
         return f"trial {number}, {what}: {came.get(row['state'], row['state'])}"
 
     def __str__(self):
-        """Whether the best trial leads the next one by more than seeds explain, in sentences."""
+        """Whether the best trial leads the next one by more than seeds explain, in sentences.
+
+        Not by more than the choice explains: the best of many is ahead by luck on these held-back data, too.
+        """
         whole = self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.COMPLETE,))
-        first, second = [*sorted(whole, key=lambda trial: -trial.value), None, None][:2]
-        if second is None:
+        whole = [*{str(trial.params): trial for trial in sorted(whole, key=lambda trial: trial.value)}.values()]
+        if len(whole) < 2:
             return "Fewer than two trials are complete, so there is nothing to compare yet."
+        second, first = sorted(whole, key=lambda trial: trial.value)[-2:]
         ours, theirs = (trial.user_attrs["values"] for trial in (first, second))
         lead = interval([a - b for a, b in zip(ours, theirs, strict=True)])
         said = f"Best is {self.line(first.number)}. It leads trial {second.number} by {lead.mean:.2g}"
@@ -384,13 +507,17 @@ class Sweep:
         said += f"; over seeds the 95 % interval of this lead is {lead.low:.2g} to {lead.high:.2g}."
         if lead.low <= 0:
             return f"{said} Seeds alone can do that, so this sweep does not tell the two apart."
-        return f"{said} Seeds alone rarely do that. But it is the best of {len(whole)}: check it with other seeds."
+        said += f" Seeds alone rarely do that. But it is the best of {len(whole)}: check it with other seeds"
+        return f"{said}, and on data that did not choose it."
 
 
 def _asked(task, method, vary, seeds, goal, profile, settings):
     """`Sweep.about` of a sweep that is asked for; `BadInput` where it cannot be."""
     own = task_of(task)
     base = own.settings_for(method, profile, changes=settings)
+    if not isinstance(vary, dict) or not isinstance(seeds, list | tuple | range) or {*map(type, seeds)} - {int}:
+        found = f"vary {vary!r} and seeds {seeds!r}"
+        raise BadInput(f"sweep: expected {{name: values}} to vary and a list of whole numbers as seeds, found {found}")
     base.expect_names(*vary)
     for name in vary:
         if name in settings or name in ("method", "seed", "profile"):
@@ -404,9 +531,24 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
     goal = goal or own.goals[0]
     if goal not in own.goals:
         raise BadInput(f"goal: expected one of {', '.join(own.goals)}, found {goal!r}")
-    vary = {name: suggestion(base, name, values) for name, values in vary.items()}
-    asked = {"task": task, "method": method, "vary": vary, "seeds": seeds, "goal": goal, "settings": settings}
+    vary = _suggestions(base, vary)
+    asked = {"task": task, "method": method, "vary": vary, "seeds": [*seeds], "goal": goal, "settings": settings}
     return json.loads(json.dumps(asked | {"profile": base.profile}))  # as the study gives it back
+
+
+def _typed(value):
+    """A part of `Sweep.about` as a person says it.
+
+    Example
+    -------
+    >>> _typed({"weight": ["suggest_float", {"low": 0.1, "high": 10.0, "log": True}]}), _typed([0, 1])
+    ('weight=log:0.1:10', '0,1')
+    """
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_typed(each)}" for name, each in value.items()) or "none"
+    if isinstance(value, list) and isinstance(told := value[-1], dict):
+        return _typed(told.get("choices") or "log:" * told["log"] + f"{_typed(told['low'])}:{_typed(told['high'])}")
+    return ",".join(map(_typed, value)) if isinstance(value, list) else str(value).removesuffix(".0")
 
 
 def task_of(name):
@@ -425,14 +567,16 @@ def short(value):
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def main(folder):
+def main(folder, data=None):
     """What a process of `Sweep.start` does."""
     try:
-        Sweep(folder).work(say=lambda line: print(line, flush=True))
+        sweep = Sweep(folder)
+        sweep._data = data
+        sweep.work(say=lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         return 130
     except (BadInput, OSError) as error:
-        print(f"i2pemd_lite: {error}", file=sys.stderr)
+        print(f"i2pemd_lite: {isinstance(error, OSError) and refusal(error) or error}", file=sys.stderr)
         return 1
 
 

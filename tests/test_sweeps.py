@@ -1,10 +1,12 @@
 """Sweeps: what can be asked for, who works on which trial, and what a kill, a pause or a bad trial leaves."""
 
+import asyncio
 import builtins
 import csv
 import random
 import re
 import time
+from dataclasses import replace
 
 import child
 import numpy as np
@@ -86,9 +88,13 @@ def test_a_trial_is_the_mean_of_its_runs_each_as_one_trained_alone(made, skin):
     ({"vary": {"loss": "plain:weighted"}}, "--vary loss=plain:weighted: expected two numbers .* VALUE,VALUE for"),
     ({"vary": {"loss": "plain,wieghted"}}, "loss: expected 'plain' or 'weighted' or .*, found 'wieghted'"),
     ({"vary": {"weight": "1,2,1"}}, "--vary weight=1,2,1: expected values that differ, found 3 with 2 of them"),
+    ({"vary": {"weight": 3.0}}, "vary: expected a text or a list for weight, found 3.0; give a range"),
+    ({"vary": "weight=0:1"}, "sweep: expected {name: values} to vary and .*, found vary 'weight=0:1'"),
+    ({"seeds": 3}, "sweep: expected .* a list of whole numbers as seeds, found .* and seeds 3"),
     ({"vary": {}}, "sweep: expected something to vary, and seeds that differ, found 0 settings"),
     ({"seeds": (1, 1)}, "sweep: expected something to vary, and seeds that differ, found .* seeds 1, 1"),
     ({"goal": "doc"}, "goal: expected one of auc, f1, found 'doc'"),
+    ({"trials": "30"}, "trials: expected a whole number from 1, found '30'"),
     ({"trials": 0}, "trials: expected a whole number from 1, found 0"),
     ({"sampler": "grid"}, "grid: expected a list of values of each setting, found a range of weight"),
     ({"sampler": "best"}, "sampler: expected one of tpe, random, grid, found 'best'"),
@@ -97,6 +103,24 @@ def test_what_cannot_be_swept_is_said_before_anything_is_trained(made, tmp_path,
     with pytest.raises(BadInput, match=f"^{words}"):
         made(**other)
     assert not list(tmp_path.rglob("trials"))
+
+
+def test_what_was_corrected_before_the_first_trial_is_a_sweep(made):
+    with pytest.raises(BadInput, match="grid: expected a list"):
+        made({"weight": "0:1"}, sampler="grid")
+    assert made({"weight": "0,1"}, sampler="grid").most == 2
+
+
+def test_ends_of_ranges_go_with_those_of_the_others(tmp_path):
+    def swept(**vary):
+        return sweeps.Sweep(tmp_path, "classification", "i2pemd", vary, profile="ci").about["vary"]
+
+    pair = swept(tau_low="0.1:0.3", tau_high="0.31:0.9")  # 0.31 is below the usual tau_low
+    assert [told["low"] for _, told in pair.values()] == [0.1, 0.31]
+    with pytest.raises(BadInput, match="tau_low: expected a threshold below tau_high"):
+        swept(tau_low="0.1:0.3", tau_high="0.05:0.09")
+    again = sweeps.Sweep(tmp_path, "classification", "i2pemd", seeds=range(2), profile="ci")  # that of before
+    assert [*again.about["vary"]] == ["tau_low", "tau_high"] and again.about["seeds"] == [0, 1]
 
 
 def test_a_setting_of_several_numbers_cannot_be_varied(tmp_path):
@@ -109,14 +133,20 @@ def test_a_folder_holds_one_sweep_of_one_task_and_data(made, tmp_path):
     made(trials=1), sweeps.Sweep(sweep.folder)  # the same once more
     for other, name in (({"vary": {"weight": "0:1"}}, "vary"), ({"seeds": (0,)}, "seeds"), ({"goal": "f1"}, "goal"),
                         ({"steps": 7}, "settings")):  # fmt: skip
-        with pytest.raises(BadInput, match=f"sweep: expected the same sweep or none, found one with {name} .* beside"):
+        with pytest.raises(BadInput, match=f"sweep: expected the same .*, found one with {name} .* beside") as said:
             made(**other)
+        assert "suggest" not in str(said.value)
+    with pytest.raises(BadInput, match="vary weight=log:0.1:10 momentum=0.5,0.8 beside weight=0:1; choose another"):
+        made({"weight": "0:1"})
+    with pytest.raises(BadInput, match="sampler: expected random, by which the trials were chosen, found grid; choose"):
+        made({"weight": "0,1"}, seeds=(0,), folder="of a grid", trials=1, steps=1, sampler="random").work(say=quiet)
+        sweeps.Sweep(sweep.folder.parent / "of a grid").planned(sampler="grid")
     with pytest.raises(BadInput, match="found one with task classification beside segmentation; choose another"):
         sweeps.Sweep(sweep.folder, "segmentation", "joint_i2pemd", {"momentum": "0:1"})
     from i2pemd_lite.classification.synthetic import make
 
     others = make(tmp_path / "others", images=120, progress=False)
-    with pytest.raises(BadInput, match="sweep: expected the data of fingerprint .*; give the data that the sweep"):
+    with pytest.raises(BadInput, match="sweep: expected the data .*, found others in .*; give the data that the sweep"):
         made(trials=2, data=others).work()
     assert states(sweep) == ["COMPLETE"]
 
@@ -171,7 +201,70 @@ def test_a_full_disk_ends_the_work_and_not_the_trial(made, monkeypatch):
         with pytest.raises(BadInput, match="expected room for"):
             sweep.work()
     assert states(sweep) == ["RUNNING"]
-    assert states(sweep.work(say=quiet)) == ["COMPLETE"] * 2
+    with monkeypatch.context() as patch:  # a table that is open in Excel
+        patch.setattr(sweeps, "write_csv", full)
+        assert states(sweep.work(say=quiet)) == ["COMPLETE"] * 2
+
+
+def test_a_log_that_was_cut_off_goes_on(made, monkeypatch, capsys):
+    sweep = made(trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="study.log"):
+            sweep.study.ask()
+    log = sweep.folder / "study.log"
+    for end in (b'{"op_code":8,"worker_', b"{"):
+        whole = log.read_bytes()
+        log.write_bytes(whole + end)
+        made(trials=1)
+        assert log.read_bytes().startswith(whole + b"{") and sweeps.Sweep(sweep.folder).plan["trials"] == 1
+    log.write_bytes(log.read_bytes() + b"{not json\n{}\n")
+    assert sweeps.main(sweep.folder) == 1
+    assert re.match("i2pemd_lite: .*study.log: expected Optuna's log of a sweep, found", capsys.readouterr().err)
+
+
+def test_what_is_wrong_around_a_trial_fails_it_at_the_third_time(made, monkeypatch):
+    def refused(*_):
+        raise BadInput("GPU: expected room, found less")
+
+    sweep = made(trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "_open", refused)
+        for _ in range(2):
+            with pytest.raises(BadInput, match="GPU"):
+                sweep.work(say=quiet)
+            assert states(sweep) == ["RUNNING"]
+        sweep.work(say=quiet)
+    assert states(sweep) == ["FAIL"] and sweep.rows()[0]["why"] == "GPU: expected room, found less"
+
+
+def test_a_trial_with_known_settings_is_not_trained_again(made):
+    sweep = made({"momentum": "0.5,0.8"}, trials=3)
+    for momentum in (0.5, 0.8, 0.8):
+        sweep.study.enqueue_trial({"momentum": momentum})
+    sweep.work(say=quiet)
+    _, second, third = sweep.rows()
+    assert third["auc"] == second["auc"] and third["why"].startswith("as trial 1")
+    assert not (sweep.run_folder(2, 0) / "settings.json").exists()
+    it = panels.panel(sweep.folder)
+    it.set(trial=2)
+    assert it.run_folder() == sweep.run_folder(1, 0)
+    assert re.search(r"trial \d, momentum (.*): .* leads trial \d by", str(sweep))
+
+
+def test_another_machine_goes_on_with_its_own_data(made, skin, tmp_path, monkeypatch):
+    sweep = made(trials=1)
+    trial, claim = sweep._take()
+    next(sweep._open(trial, 0))
+    claim.close()
+    (tmp_path / "there").symlink_to(skin)
+    other = sweeps.Sweep(sweep.folder).planned(data=tmp_path / "there")
+    assert other.data == str(tmp_path / "there") and sweeps.Sweep(sweep.folder).data == str(skin)
+    real = other._prepared  # another processor rounds otherwise
+    settings = other.task.settings_for("i2pemd", "ci", changes=SMALL)
+    other.study.set_user_attr("sketch", [number * 1.0001 for number in real(settings).sketch])
+    monkeypatch.setattr(other, "_prepared", lambda s: replace(real(s), fingerprint="another"))
+    assert states(other.work(say=quiet)) == ["COMPLETE"]
 
 
 def test_a_grid_has_each_combination_once_and_no_more(made):
@@ -190,6 +283,7 @@ def test_a_trial_that_falls_behind_is_stopped_early(made, monkeypatch, prune, la
     sweep.work(say=quiet)
     assert states(sweep) == ["COMPLETE"] * 5 + [last]
     assert classification.resume(sweep.run_folder(5, 0)).number == (6 if prune == "none" else 2)
+    assert (sweep.rows()[5]["auc"] == "") == (prune != "none")
 
 
 def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
@@ -207,6 +301,20 @@ def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
     sweep.finish()
     assert states(sweep) == ["COMPLETE"]
     assert torch.equal(weights(classification.resume(sweep.run_folder(0, 1))), weights(alone(sweep, skin, 0, 1)))
+
+
+def test_nothing_is_prepared_where_nothing_is_left(made, monkeypatch):
+    sweep = made(trials=1)
+    sweep.study.tell(sweep._take()[0], 1.0)
+    monkeypatch.setattr(sweep, "_prepared", None)
+    assert sweep.over and sweep.work() is sweep
+
+
+def test_a_trial_is_drawn_by_its_own_number(made):
+    sweep = made(sampler="random", seeds=(0,))
+    sweep.study._storage.create_new_trial(sweep.study._study_id)  # by a process that was killed in that moment
+    (first, _), (second, _) = sweep._take(), sweep._take()
+    assert first.params["weight"] != second.params["weight"]
 
 
 def test_a_run_that_somebody_trains_or_has_steered_is_left_alone(made):
@@ -280,7 +388,7 @@ def test_what_seeds_alone_can_do_is_said(made):
     assert "It leads trial 0 by 1; over seeds the 95 % interval of this lead is -8 to 10." in close
     assert "Seeds alone can do that, so this sweep does not tell the two apart" in close
     clear = said([1.0, 2.0, 3.0], [5.0, 6.1, 7.2], [0.0, 0.0, 0.0])
-    assert "Best is trial 1" in clear and "But it is the best of 3: check it with other seeds" in clear
+    assert "Best is trial 1" in clear and "But it is the best of 3: check it with other seeds, and on data" in clear
     assert "With one seed nobody can say" in said([1.0], [2.0])
 
 
@@ -294,9 +402,13 @@ def test_the_command_makes_a_sweep_and_goes_on_with_it(skin, tmp_path, monkeypat
     out = capfd.readouterr().out
     assert all(f"trial {number}, weight" in out for number in range(3)) and "all trials are in s" in out
     assert main([*words, "--vary", "weight"]) == 1 and main(["sweep", "--out", "s", "--set", "steps=3"]) == 1
-    assert main([*words, "--vary", "weight=5:1"]) == 1
+    assert main([*words, "--vary", "weight=5:1"]) == 1 and main(["sweep", "--out", "s", "--workers", "0"]) == 1
+    assert main([*words, "--vary", "weight=0.1,1", "--vary", "weight=2,3"]) == 1
+    assert main(["sweep", "segmentation", "--out", "s"]) == 1
     err = capfd.readouterr().err
-    for said in ("--vary weight: expected NAME=VALUES", "sweep: expected a task and a method", "swap them"):
+    for said in ("--vary weight: expected NAME=VALUES", "sweep: expected a task and a method", "swap them",
+                 "--workers: expected a whole number from 1, found 0", "--vary: expected each setting once",
+                 "s: expected the same sweep or none, found one with task classification beside segmentation"):
         assert said in err
 
 
@@ -334,8 +446,9 @@ def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeyp
     assert np.allclose(np.ptp(lines[..., 1], axis=1) / np.ptp(lines[0, :, 1]), [1, 5, 1], atol=0.05)
     assert np.allclose(np.diff(np.sort(lines[:, 0, 0])), np.diff(np.sort(lines[:, 0, 0]))[0], atol=0.2)  # a decade each
     assert len(points) == 2 and it.state["trial"] == 0  # of all, and of the chosen one
+    it.set(order="auc", trial=2, picture="slices")
     it.children[2].children[-1].click()  # Reset, which keeps what is chosen of the trials
-    it.set(order="auc")
+    assert (it.state["trial"], it.state["order"], it.state["picture"]) == (2, "auc", "none")
     assert [int(row) for row in re.findall(r'font-weight:inherit">(\d)</th>', it.table.value)][:3] == [2, 0, 1]
     it.set(order="learning_rate")
     assert it.result.order[:3].index(1) < it.result.order.index(0) < it.result.order.index(2)
@@ -363,7 +476,9 @@ def test_a_click_chooses_the_nearest_trial_and_its_command(shown, monkeypatch):
     given = dict(word.split("=") for before, word in zip(words, words[1:], strict=False) if before == "--set")
     assert float(given["learning_rate"]) == sweep.study.trials[4].params["learning_rate"] and given["width"] == "4"
     it.buttons["Open in the cockpit"].click()
+    it.buttons["Open in the cockpit"].click()
     assert it.children[-1].controls["run"].options == ("seed0", "seed1", "seed2")
+    assert sum(type(child) is type(it.children[-1]) for child in it.children) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in panels.PICTURES if name != "none"])
@@ -381,20 +496,76 @@ def test_optunas_pictures_are_drawn(shown, monkeypatch, name):
 def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
     folder = tmp_path / "new"
     it = panels.panel(folder, "classification", "i2pemd", data=skin, seeds=(0,), profile="ci", **SMALL)
-    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0.1 to 10" in it.words
-    it.set(low=30.0)
+    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0 to 4" in it.words
+    ends, base = {}, classification.TASK.settings_for("i2pemd", "ci", changes=SMALL)
+    for _, name in it.controls["vary"].options:
+        it.set(vary=name)
+        ends[name] = it.state["low"], it.state["high"]
+        sweeps.suggestion(base, name, ends[name])  # which a run can have
+    it.children[2].children[-1].click()  # Reset
+    assert [it.state[name] for name in ("vary", "low", "high")] == ["weight", 0.0, 4.0]
+    assert ends["momentum"] == (0.0, 1.0) and ends["tau_low"] == (0.0, 0.19) and ends["learning_rate"] == (1e-4, 0.1)
+    it.set(vary="weight", low=3.0, high=1.0)
     it.buttons["Start"].click()
-    assert "expected the lower end first, found 30.0 before 10.0" in it.error.value and not folder.exists()
+    assert "expected the lower end first, found 3.0 before 1.0" in it.error.value and not folder.exists()
     it.buttons["Open in the cockpit"].click()
     assert "expected a chosen trial, found none" in it.error.value
     it.set(low=0.3, trials=2, workers=1)
     it.buttons["Start"].click()
-    assert it.error.value == "" and it.going == 1 and "low" not in it.shown
+    assert it.error.value == "" and it.going == 1 and "low" not in it.shown and "1 process is starting" in it.words
+    it.buttons["Start"].click()
+    assert "expected a sweep on which no process is at work, found some" in it.error.value and it.going == 1
     it._workers[0].wait(120)
     it.refresh()
     assert it.numbers["complete"] == 2 == len(it.result.rows)
     assert "lead" in it.words and panels.panel(folder).words == it.words
     with pytest.raises(BadInput, match="expected the same sweep or none, found one with vary"):
         panels.panel(folder, "classification", "i2pemd", {"momentum": "0:1"}, seeds=(0,), profile="ci", **SMALL)
+    for task, method in (("segmentation", "joint_sepbn_i2pemd"), ("classification", "fixmatch")):
+        with pytest.raises(BadInput, match="expected the same sweep or none, found one with (task|method)"):
+            panels.panel(folder, task, method)
+    assert panels.panel(folder, "classification", "i2pemd", seeds=(0,), profile="ci", **SMALL).words == it.words
     with pytest.raises(BadInput, match="none: expected the folder of a sweep"):
         panels.panel(tmp_path / "none")
+
+
+class Process:
+    """One that was started, and has ended with a status, or not (None)."""
+
+    def __init__(self, status=None):
+        self.poll = lambda: status
+
+
+def test_the_panel_says_what_its_processes_do(shown, monkeypatch):
+    it = panels.panel(shown.folder)
+    monkeypatch.setattr(shown.__class__, "start", lambda *_, **__: [Process(), Process()])
+    shown.planned(trials=60)
+    it.buttons["Start"].click()
+    assert it.going == 2 and shown.plan["trials"] == 60  # the slider was not moved
+    assert "2 processes are starting" in it.words
+    it.buttons["Pause"].click()
+    assert "It is pausing" in it.words
+    it._workers = []
+    with run_lock(shown.run_folder(4, 0)):  # by another panel
+        it.buttons["Start"].click()
+    assert "expected a sweep on which no process is at work" in it.error.value and it.going == 0
+    log, it._workers = shown.folder / "workers.log", [Process(1), Process(0)]
+    log.write_text("i2pemd_lite: GPU: expected room\ntrial 3, weight 0.5: auc 71\n")
+    assert "GPU: expected room" in it.complaint
+    log.write_text("trial 3, weight 0.5: auc 71\n")
+    assert "exit status 1" in it.complaint and "auc 71" not in it.complaint
+
+
+def test_the_panel_looks_on_until_all_is_done(shown, monkeypatch):
+    async def looked():
+        it = panels.panel(shown.folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(it.sweep, "rows", lambda: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            await asyncio.sleep(0.1)
+        assert "Input/output error" in it.error.value and not it._task.done()  # nobody has a trial, and one look failed
+        shown.study.tell(4, 50.0)
+        await asyncio.wait_for(it._task, 10)
+        assert it.numbers["complete"] == 4
+
+    monkeypatch.setattr(panels, "PERIOD", 0.02)
+    asyncio.run(looked())

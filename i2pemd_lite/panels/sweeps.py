@@ -17,7 +17,7 @@ import numpy as np
 from i2pemd_lite import sweeps
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels import workbench
-from i2pemd_lite.panels.cockpit import cockpit
+from i2pemd_lite.panels.cockpit import LIVE, RATES, Cockpit, cockpit
 from i2pemd_lite.panels.curves import ends, said
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import KEYBOARD, Panel, alert, choice, slider, steps
@@ -26,23 +26,29 @@ from i2pemd_lite.tables.report import html_table
 
 GREY = style.THEMES["light"]["grey"]  # seen on either page; plotly knows no variables
 PERIOD = 2.0  # seconds between two looks at a sweep that is being trained
-ENDS = tuple(float(f"{m}e{e}") for e in range(-4, 3) for m in (1, 3))  # of a range
 PICTURES = {
     "none": None, "importance": "plot_param_importances", "slices": "plot_slice", "contours": "plot_contour",
-    "parallel coordinates": "plot_parallel_coordinate", "curves": "plot_intermediate_values",
+    "parallel coordinates": "plot_parallel_coordinate",
 }  # fmt: skip
 INTRO = "Press Start: {trials} trials are then trained in processes of their own"
 RANGE = ", with {vary} from {low:g} to {high:g}."
 
 
-def compute(sweep, state):
-    """The trials of a sweep as arrays: `x` (the setting in state's `against`), `mean`, `sd` over seeds, `curves`."""
+def compute(sweep, state, going=0):
+    """The trials of a sweep as arrays: `x` (the setting in state's `against`), `mean`, `sd` over seeds, `curves`.
+
+    going : how many processes are known to be there, whether they have a trial or not
+    """
     rows = [] if sweep is None else sweep.rows()
     result = SimpleNamespace(rows=rows, x=np.zeros(0), log=False, curves=[], busy=[], sweep=sweep, goal="", words="")
     if sweep is None:
         result.words = (INTRO + (RANGE if "vary" in state else ".")).format(**state)
         return result
     result.goal, result.busy, result.words = sweep.about["goal"], sweep.at_work(), str(sweep)
+    if (going or result.busy) and sweep.paused.exists():
+        result.words += " It is pausing: what is in training is saved first."
+    elif going and not (result.busy or sweep.over):
+        result.words += f" {going} process{' is' if going == 1 else 'es are'} starting."
     for row in rows:
         if row["state"] == "running":
             row["state"] = "in training" if row["trial"] in result.busy else "waiting"
@@ -87,15 +93,14 @@ def draw(card, result):
     levels = np.array([value for curve in result.curves for _, value in curve])
     beside = card.plane("curves", [0.565, 0.17, 0.42, 0.7], xlim=(0, max(steps_done, default=1)), ylim=ends(levels),
                         xlabel="step", title=f"{result.goal} at each evaluation")  # fmt: skip
-    for number, curve in enumerate(result.curves):
-        if curve and number != result.chosen:
-            beside.line(*np.transpose(curve), color=style.GREY, lw=1, marker="o", ms=3)
-    if result.chosen is not None and result.chosen < len(result.rows):
-        if known[result.chosen]:
-            at = result.x[[result.chosen]], result.mean[[result.chosen]]
-            plane.points(*at, color=style.ORANGE, marker="o", mfc="none", mec=style.ORANGE, mew=2.0, ms=12)
-        if result.curves[result.chosen]:
-            beside.line(*np.transpose(result.curves[result.chosen]), color=style.ORANGE, lw=2, marker="o", ms=4)
+    chosen = np.arange(len(result.rows)) == result.chosen
+    for number in np.argsort(chosen, kind="stable"):  # the chosen one above the others
+        if curve := result.curves[number]:
+            color, more = (style.ORANGE, 1) if chosen[number] else (style.GREY, 0)
+            beside.line(*np.transpose(curve), color=color, lw=1 + more, marker="o", ms=3 + more)
+    if (at := chosen & known).any():
+        ring = {"marker": "o", "mfc": "none", "mec": style.ORANGE, "mew": 2.0, "ms": 12}
+        plane.points(result.x[at], result.mean[at], color=style.ORANGE, **ring)
 
 
 def describe(result):
@@ -122,12 +127,16 @@ class Sweeping(Panel):
         self.folder, self._asked, self._data, self._workers = Path(folder), asked, data, []
         self.sweep = self.live = self._task = None
         if not asked or (self.folder / "study.log").is_file():
-            self.sweep = sweeps.Sweep(folder, **asked if "vary" in asked else {})
-        new = {} if self.sweep or "vary" in asked else {
-            "vary": choice("vary", [(said(name), name) for name in _numbers(asked)], _numbers(asked)[0]),
-            "low": steps("from", ENDS, 0.1), "high": steps("to", ENDS, 10.0),
-        }  # fmt: skip
+            self.sweep = sweeps.Sweep(folder, **asked)
+        new = {}
+        if not (self.sweep or "vary" in asked):
+            names = _numbers(asked)
+            new = {"vary": choice("vary", [(said(name), name) for name in names], names[0])}
+            new |= {name: steps(label, _ends(asked, names[0]), _ends(asked, names[0])[at])
+                    for name, label, at in (("low", "from", 0), ("high", "to", -1))}  # fmt: skip
+            new["vary"].observe(self._other, "value")
         plan = self.sweep.plan["trials"] if self.sweep else 12
+        self._planned = plan if self.sweep else None
         controls = new | {
             "trials": slider("trials", plan, 1, max(100, plan), 1),
             "workers": slider("processes", min(2, os.cpu_count() or 1), 1, max(2, os.cpu_count() or 1), 1),
@@ -142,12 +151,12 @@ class Sweeping(Panel):
                           "Open in the cockpit": self.open_cockpit}.items():  # fmt: skip
             self.buttons[label] = widgets.Button(description=label, layout={"width": "auto"})
             self.buttons[label].on_click(lambda _, do=do: self._try(do))
-        super().__init__("sweep", controls, lambda state: compute(self.sweep, state), draw, describe, None, (9.4, 3.4),
-                         point, None, self._counting, first=len(controls))  # fmt: skip
+        super().__init__("sweep", controls, lambda state: compute(self.sweep, state, self.going), draw, describe, None,
+                         (9.4, 3.4), point, None, self._counting, first=len(controls))  # fmt: skip
         self._hint = f"Click on a point to choose its trial. {KEYBOARD}"
         self.children = [widgets.HBox(list(self.buttons.values())), *self.children, self.said, self.table]
         self.set(**start)
-        self._start = {name: self.state[name] for name in self.state.keys() - {"trial", "against", "order"}}
+        self._start = {name: value for name, value in self.state.items() if name not in ("trial", "against", "order")}
         self.watch()
 
     def _counting(self, state):
@@ -161,14 +170,25 @@ class Sweeping(Panel):
         except (BadInput, OSError) as error:
             self._say(alert(error, "This did not work."))
 
+    def _other(self, change):
+        for name, at in (("low", 0), ("high", -1)):
+            values = _ends(self._asked, change["new"])
+            self.offer(name, values, values[at])
+
     def begin(self):
-        """Start processes, on a new sweep where there is none yet."""
+        """Start processes, on a new sweep where there is none yet; `BadInput` while some are at work."""
         state = self.state
         if self.sweep is None:
-            vary = {} if "vary" in self._asked else {"vary": {state["vary"]: f"log:{state['low']}:{state['high']}"}}
+            power = "log:" * (state.get("vary") == "learning_rate")
+            vary = {} if "vary" in self._asked else {"vary": {state["vary"]: f"{power}{state['low']}:{state['high']}"}}
             self.sweep = sweeps.Sweep(self.folder, **vary | self._asked)
-        self.sweep.planned(trials=state["trials"], data=self._data)
-        with open(self.folder / "workers.log", "ab") as log:
+        if self.going or self.sweep.at_work():
+            found = "some; press Pause, and wait until they have saved"
+            raise BadInput(f"{self.folder}: expected a sweep on which no process is at work, found {found}")
+        moved = state["trials"] != self._planned
+        self.sweep.planned(trials=state["trials"] if moved else None, data=self._data)
+        self._planned = state["trials"]
+        with open(self.folder / "workers.log", "wb") as log:
             self._workers = self.sweep.start(state["workers"], stdout=log, stderr=log, start_new_session=True)
         self.refresh()
         self.watch()
@@ -180,10 +200,11 @@ class Sweeping(Panel):
         self.refresh()
 
     def run_folder(self):
-        """The folder of the chosen trial's first run; `BadInput` without one."""
+        """The folder of the first run of the chosen trial, or of the one it is the same as; `BadInput` without one."""
         if self.sweep is None or self.state["trial"] is None:
             raise BadInput("trial: expected a chosen trial, found none; start the sweep, then click on a point")
-        return self.sweep.run_folder(self.state["trial"], self.sweep.about["seeds"][0])
+        trial = self.sweep.study.trials[self.state["trial"]]
+        return self.sweep.run_folder(trial.user_attrs.get("same", trial.number), self.sweep.about["seeds"][0])
 
     def command(self):
         """Show the chosen trial's run as a command."""
@@ -193,20 +214,25 @@ class Sweeping(Panel):
 
     def open_cockpit(self):
         """Show the runs of the chosen trial in a cockpit below."""
-        self.children = [*self.children, cockpit(self.run_folder().parent, self.sweep.about["task"])]
+        others = [child for child in self.children if not isinstance(child, Cockpit)]
+        self.children = [*others, cockpit(self.run_folder().parent, self.sweep.about["task"])]
 
     def watch(self):
-        """Look again while somebody trains; in plain Python nobody does, unless `refresh` is called."""
-        if self._task is None or self._task.done():
+        """Look again until all trials are finished or somebody pauses; in plain Python nobody does, but `refresh`."""
+        if self.sweep is not None and (self._task is None or self._task.done()):
             with contextlib.suppress(RuntimeError):
                 self._task = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self):
-        while True:
+        self._last = False
+        while not self._last:
             await asyncio.sleep(PERIOD)
-            if not (self.going or self.result.busy):
-                return
-            self.refresh()
+            self._try(self._look_again)
+
+    def _look_again(self):
+        over = self.sweep.over or self.sweep.paused.exists()
+        self.refresh()
+        self._last = over and not (self.going or self.result.busy)
 
     @property
     def going(self):
@@ -216,10 +242,13 @@ class Sweeping(Panel):
     @property
     def complaint(self):
         """The last words of a process that ended by an error."""
-        if any(worker.poll() not in (None, 0, 130) for worker in self._workers):
-            last = (self.folder / "workers.log").read_text(errors="replace").strip().splitlines()[-1:]
-            return alert(BadInput(*last), "A process ended.")
-        return ""
+        ended = [worker.poll() for worker in self._workers if worker.poll() not in (None, 0, 130)]
+        if not ended:
+            return ""
+        lines = (self.folder / "workers.log").read_text(errors="replace").splitlines()
+        said = [line.removeprefix("i2pemd_lite: ") for line in lines if line.startswith("i2pemd_lite:")]
+        why = said[-1] if said else f"exit status {ended[-1]}; {self.folder / 'workers.log'} may say more"
+        return alert(BadInput(why), "A process ended.")
 
     def refresh(self):
         if self.sweep is not None:
@@ -262,9 +291,7 @@ def _optunas(result, name):
 
     if sum(np.isfinite(result.mean)) < 2 or len({*result.mean[np.isfinite(result.mean)]}) < 2:
         return None
-    figure = getattr(visualization, name)(
-        result.sweep.study, **({} if name == "plot_intermediate_values" else {"target_name": result.goal})
-    )
+    figure = getattr(visualization, name)(result.sweep.study, target_name=result.goal)
     figure.update_layout(template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", title="",
                          margin={"l": 60, "r": 20, "t": 20, "b": 50})  # fmt: skip
     figure.update_coloraxes(colorscale="Cividis")
@@ -289,6 +316,20 @@ def _numbers(asked):
     kinds = {name: field.type for name, field in task.settings.__dataclass_fields__.items()}
     acting = [name for name in task.settings.LIVE if kinds[name] is float and name not in task.ignored(asked["method"])]
     return sorted(acting, key=lambda name: name != "weight")  # λ first
+
+
+def _ends(asked, name):
+    """What the ends of a range may be: where the slider of the cockpit stops, if a run can have it there."""
+    own = {each: value for each, value in asked.items() if each not in ("task", "method", "seeds", "goal", "profile")}
+    base = sweeps.task_of(asked["task"]).settings_for(asked["method"], asked.get("profile"), changes=own)
+    values, fitting = RATES[6:-2], []
+    if name in LIVE:
+        _, low, high, step = LIVE[name]
+        values = np.linspace(low, high, round((high - low) / step) + 1).round(6).tolist()
+    for value in values:
+        with contextlib.suppress(BadInput):
+            fitting.append(getattr(base.changed(**{name: value}), name))
+    return fitting
 
 
 def panel(folder, task="segmentation", method=None, vary=None, data=None, **asked):

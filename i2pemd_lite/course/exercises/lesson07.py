@@ -167,7 +167,7 @@ TEMPTS = {
 TEMPTS["p07e"] = {
     "that of the six means": "The learning rates differ by up to ten times, so this seems likely. But runs this short "
     "depend even more on their first weights.",
-    "that of three seeds with one learning rate": "You saw above how far seeds are apart. Here the setting did more.",
+    "that of a mean of three seeds, by luck alone": "You saw above how far seeds are apart. Here the setting did more.",
 }
 RECALL = Recall(
     "With three seeds, the 95 % interval for the difference between two rows contains 0. What can you say?", {
