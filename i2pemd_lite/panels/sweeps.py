@@ -75,7 +75,7 @@ def _numbered(values):
 def draw(card, result):
     """On the left a point for each trial, with its SD over seeds; on the right how each trial went."""
     if not result.rows:
-        card.paper.text(0.5, 0.5, result.words, ha="center", color=style.QUIET)
+        card.paper.text(0.5, 0.5, result.words, ha="center")
         return
     known = np.isfinite(result.mean)
     spread = np.concatenate([result.mean - np.nan_to_num(result.sd), result.mean + np.nan_to_num(result.sd)])

@@ -138,6 +138,7 @@ IN_THE_PICTURE = {
             ((0.47, 0.70), (0.57, 0.75), ("x, right to left", "z, upwards")),
         ],
         "moments of training": [((0.30, 0.20), (0.80, 0.20), ("step",))],
+        "sweep": [],  # in which one touches a trial, where there is one
     },
     "06_classification": {"moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))]},
     "08_your_own": {"moments of training": [((0.73, 0.50), (0.90, 0.50), ("step",))]},
