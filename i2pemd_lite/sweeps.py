@@ -34,11 +34,10 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 
 from i2pemd_lite.files import BadInput, parsing, refusal, run_lock, write_csv, write_json
-from i2pemd_lite.runs.brought import NEAR
+from i2pemd_lite.runs.brought import alike, sketched
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.runs.settings import read
 from i2pemd_lite.runs.store import read_about
@@ -107,25 +106,21 @@ def study(folder):
         return optuna().create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
 
 
-def suggestion(settings, name, values):
-    """[how a trial of Optuna's suggests a setting, what it is told], for values that these settings can have.
+def suggestions(settings, vary):
+    """{setting: [how a trial of Optuna's suggests it, what that is told]}, for values that these settings can have.
 
-    values : "0.1:10", a range; "log:0.1:10", one whose powers of ten are equally likely; "0.5,0.8", or a list: a choice
+    vary : {setting: values}, "0.1:10", a range; "log:0.1:10", one whose powers of ten are equally likely; "0.5,0.8", or
+        a list: a choice. Each end or value has to go with the others as they are, or all lowest, or all highest.
 
     Example
     -------
     >>> from i2pemd_lite.runs.settings import Settings
-    >>> suggestion(Settings(), "weight", "log:0.1:10")
-    ['suggest_float', {'low': 0.1, 'high': 10.0, 'log': True}]
-    >>> suggestion(Settings(), "momentum", [0.5, 0.8, 1.2])
+    >>> suggestions(Settings(), {"weight": "log:0.1:10"})
+    {'weight': ['suggest_float', {'low': 0.1, 'high': 10.0, 'log': True}]}
+    >>> suggestions(Settings(), {"momentum": [0.5, 0.8, 1.2]})
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: momentum: expected a number from 0 to 1, found 1.2
     """
-    return _suggestions(settings, {name: values})[name]
-
-
-def _suggestions(settings, vary):
-    """{name: `suggestion`}: each value has to go with the others as they are, or all lowest, or all highest."""
     kinds = settings.__dataclass_fields__
     found = {name: _range(name, values, kinds[name].type) for name, values in vary.items()}
     ends = {name: told.get("choices") or [told["low"], told["high"]] for name, (_, told) in found.items()}
@@ -178,7 +173,7 @@ class Sweep:
     """The sweep in a folder; with a task and a method a new one, or the same one there.
 
     task : "segmentation" or "classification";  method : a key of its `METHODS`
-    vary : {setting: values}, as `suggestion` takes them; None: those of the sweep that is there
+    vary : {setting: values}, as `suggestions` takes them; None: those of the sweep that is there
     seeds : a run of each trial for each
     goal : which figure on held-back data is to be high; None: the first of the task's `goals`
     profile : as for `train`;  settings : those that are the same in all trials
@@ -195,11 +190,12 @@ class Sweep:
         if not (method or there):
             found = "no study.log in it; give a task, a method and what to vary, or check the name"
             raise BadInput(f"{folder}: expected the folder of a sweep, found {found}")
+        self.study = there and study(self.folder)
         if there and method and vary is None:
-            known = study(self.folder).user_attrs.get("about", {"vary": {}})["vary"]
+            known = self.study.user_attrs.get("about", {"vary": {}})["vary"]
             vary = {name: _typed(values) for name, values in known.items()}
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
-        self.study = study(self.folder)
+        self.study = self.study or study(self.folder)  # which is not made for what cannot be asked
         self._taking = FileLock(self.folder / ".taking")  # inside, nobody else takes a trial
         self.about = self._agreed("about", asked)
         same = asked and self.about and asked["task"] == self.about["task"]
@@ -314,9 +310,8 @@ class Sweep:
         a = self.about
         if not self.over:
             settings = self.task.settings_for(a["method"], a["profile"], changes=a["settings"])
-            found = [float(f"{number:.6g}") for number in self._prepared(settings).sketch]
-            began = self._agreed("sketch", found)
-            if len(began) != len(found) or not np.allclose(began, found, NEAR, NEAR):
+            found = self._prepared(settings)
+            if not alike(self._agreed("sketch", sketched(found)), found):
                 found = f"others in {self.data or 'the usual place'}; give the data that the sweep began with"
                 raise BadInput(f"{self.folder}: expected the data that the sweep began with, found {found}")
         while taken := self._take():
@@ -531,7 +526,7 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
     goal = goal or own.goals[0]
     if goal not in own.goals:
         raise BadInput(f"goal: expected one of {', '.join(own.goals)}, found {goal!r}")
-    vary = _suggestions(base, vary)
+    vary = suggestions(base, vary)
     asked = {"task": task, "method": method, "vary": vary, "seeds": [*seeds], "goal": goal, "settings": settings}
     return json.loads(json.dumps(asked | {"profile": base.profile}))  # as the study gives it back
 

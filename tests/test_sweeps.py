@@ -501,7 +501,7 @@ def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
     for _, name in it.controls["vary"].options:
         it.set(vary=name)
         ends[name] = it.state["low"], it.state["high"]
-        sweeps.suggestion(base, name, ends[name])  # which a run can have
+        sweeps.suggestions(base, {name: ends[name]})  # which a run can have
     it.children[2].children[-1].click()  # Reset
     assert [it.state[name] for name in ("vary", "low", "high")] == ["weight", 0.0, 4.0]
     assert ends["momentum"] == (0.0, 1.0) and ends["tau_low"] == (0.0, 0.19) and ends["learning_rate"] == (1e-4, 0.1)

@@ -84,8 +84,7 @@ def _copy(task, name, each, data, wanted, to):
     for setting, value in vars(settings).items():
         if (own := getattr(theirs, setting)) != value:
             raise BadInput(f"{origin}: expected a run with {setting} {value}, found one with {own}")
-    sketch, own = trained_on.get("sketch", []), data.sketch
-    if len(sketch) != len(own) or not np.allclose(sketch, own, NEAR, NEAR):
+    if not alike(trained_on.get("sketch", []), data):
         raise BadInput(f"{origin}: expected a run on the data that are here, found one on others")
     about, tensors = store.read_checkpoint(origin)
     shutil.copytree(origin, to)
@@ -118,8 +117,18 @@ def ship(run, name, *keep):
         files.write_json(folder / "report.json", files.hashed({k: v for k, v in report.items() if k != "hash"}))
     for moment in thinned(run.moments) if "moments" in keep else ():
         moments.write(folder, moment)
-    said, sketch = store.read_about(origin), [float(f"{number:.6g}") for number in run.learner.data.sketch]
-    files.write_json(folder / "settings.json", said | {"data": said["data"] | {"folder": "", "sketch": sketch}})
+    said, there = store.read_about(origin), {"folder": "", "sketch": sketched(run.learner.data)}
+    files.write_json(folder / "settings.json", said | {"data": said["data"] | there})
+
+
+def sketched(data):
+    """The numbers by which the same data are known on another processor, as they are written down."""
+    return [float(f"{number:.6g}") for number in data.sketch]
+
+
+def alike(sketch, data):
+    """Whether a sketch that was written down is that of these data, but for what processors differ in."""
+    return len(sketch) == len(data.sketch) and np.allclose(sketch, data.sketch, NEAR, NEAR)
 
 
 def rounded(tensors):

@@ -17,13 +17,13 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def opened(browser, lab):
-    """A notebook with a cockpit and a cell below it, run whole."""
-    plant(CELLS, lab.folder / "notebooks", "cockpit")
+    """A notebook of these cells, run whole, and its panel of this title."""
 
-    def open_it():
-        lesson = learner.Lesson(learner.Desk(browser, lab), "cockpit")
+    def open_it(title, cells):
+        plant(cells, lab.folder / "notebooks", title)
+        lesson = learner.Lesson(learner.Desk(browser, lab), title)
         lesson.run_all()
-        return lesson, lesson.panel("cockpit")
+        return lesson, lesson.panel(title)
 
     return open_it
 
@@ -63,7 +63,7 @@ def work_at_the_table(panel):
 
 
 def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
-    lesson, panel = opened()
+    lesson, panel = opened("cockpit", CELLS)
     panel.type("steps (empty: the profile's)", "100000")
     panel.type("name", "ours")
     panel.click("Start")
@@ -94,7 +94,7 @@ def test_a_run_is_steered_and_a_closed_tab_loses_nothing(opened):
     wait(panel, "^ours .* is stopped")
 
     lesson.desk.close()
-    lesson, panel = opened()
+    lesson, panel = opened("cockpit", CELLS)
     panel.pick("twin")
     wait(panel, "^twin .* is training")
     assert step_of(panel) > before and panel.alert == ""
@@ -122,15 +122,8 @@ SWEEP = [
 ]
 
 
-def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(browser, lab):
-    plant(SWEEP, lab.folder / "notebooks", "sweep")
-
-    def opened():
-        lesson = learner.Lesson(learner.Desk(browser, lab), "sweep")
-        lesson.run_all()
-        return lesson, lesson.panel("sweep")
-
-    lesson, panel = opened()
+def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(opened):
+    lesson, panel = opened("sweep", SWEEP)
     assert panel.status.startswith("Press Start: 12 trials") and panel.status.endswith("weight from 0 to 4.")
     panel.choose("vary", "learning rate")
     panel.change(lambda: panel.press("from", "ArrowRight"))
@@ -141,7 +134,7 @@ def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(browser, lab
     lesson.close()  # the kernel ends with it
     lesson.desk.close()
 
-    lesson, panel = opened()
+    lesson, panel = opened("sweep", SWEEP)
     wait(panel, r"^Best is trial \d+, learning_rate .*\. It leads trial")
     panel.click("Pause")
     wait(panel, r"^Best is trial(?!.*In training)")
