@@ -145,7 +145,7 @@ def bar(things, doing, unit, total=None, done=0, shown=None, stop="stop", words=
     shown : True, None for in a notebook only, or False; where none is left to do, nothing is shown either
     stop : what an interrupt does to it: "stop", or "pause" where the next call goes on from there
     words : `words(thing)`, what else is said, asked only when it is shown
-    known : `known()`, how many are done; asked at the end, as an interrupt can come when a thing is done and not given
+    known : `known()`, how many are done, where things are not given one by one, or an interrupt can come between
 
     Example
     -------
@@ -183,7 +183,7 @@ def _line(things, doing, unit, total, done, stop, words, known):
 
     def watch():
         while not over.wait(LONG):
-            if long := late(unit, since):
+            if done < total and (long := late(unit, since)):
                 handle.update(shown(long=long), raw=True)
 
     watcher = threading.Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
@@ -191,7 +191,7 @@ def _line(things, doing, unit, total, done, stop, words, known):
     try:
         for thing in things:
             yield thing
-            done, since = done + 1, time.monotonic()
+            done, since = known() if known else done + 1, time.monotonic()
             if since - told > PERIOD:
                 more = words(thing) if words else ""
                 handle.update(shown(), raw=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-collect_ignore = ["conftest.py", "without"]  # as modules with doctests
+collect_ignore = ["conftest.py", "without", "browser/silence.py"]  # as modules with doctests
 
 os.environ.setdefault("I2PEMD_PROFILE", "ci")
 if "I2PEMD_DATA" in os.environ:

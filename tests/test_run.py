@@ -647,10 +647,10 @@ class Elsewhere:
 
 def test_a_run_that_trains_elsewhere_is_watched_by_its_folder(tmp_path):
     run = line(tmp_path / "run", steps=10)
-    seen = list(watch(tmp_path / "run", Elsewhere(run), every=0))
+    seen = list(watch(tmp_path / "run", Elsewhere(run), 10, every=0))
     assert [now.number for now in seen] == [0, 3, 5, 6, 9, 10]  # each checkpoint and evaluation, and none twice
     assert [len(now.history) for now in seen] == [0, 3, 5, 6, 9, 10] and seen[-1].history == run.history
-    assert [now.number for now in watch(tmp_path / "run", Elsewhere(run), every=0)] == [10]
+    assert [now.number for now in watch(tmp_path / "run", Elsewhere(run), 10, every=0)] == [10]
 
 
 @pytest.mark.parametrize("status", [1, -9])
@@ -659,13 +659,13 @@ def test_watching_tells_that_a_training_crashed(status, tmp_path):
     half = Elsewhere(itertools.islice(run, 5))
     crashed = SimpleNamespace(poll=lambda: None if half.poll() is None else status)
     with pytest.raises(BadInput, match=f"found that it ended with status {status} after step 5; see what it printed"):
-        seen.extend(now.number for now in watch(tmp_path / "run", crashed, every=0))
+        seen.extend(now.number for now in watch(tmp_path / "run", crashed, 10, every=0))
     assert seen[-1] == 5  # what it left is shown first
 
 
 def test_watching_ends_with_the_process_though_it_left_no_run(tmp_path):
     with pytest.raises(BadInput, match="expected the folder of a run, found no settings.json"):
-        list(watch(tmp_path / "none", Elsewhere(iter([]))))
+        list(watch(tmp_path / "none", Elsewhere(iter([])), 10))
 
 
 def test_event_files_have_the_tables_also_after_a_kill(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from i2pemd_lite.files import BadInput, formed
 from i2pemd_lite.runs import moments
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables
+from i2pemd_lite.text import bar
 
 SETTINGS = {"method": str, "seed": int, "steps": int, "weight": float}
 """The form of the settings that every comparison of runs names."""
@@ -84,23 +85,29 @@ def tensorboard(run):
     return run
 
 
-def watch(folder, process, every=0.5):
+def watch(folder, process, steps, every=0.5):
     """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
 
     The `folder` may not be there yet. `process` trains, with a `poll()` that is None while it goes on and then its exit
-    status, such as a `subprocess.Popen`; `every` are the seconds between two looks. `BadInput` where the process has
-    ended and left no run, or ended with another status than 0.
+    status, such as a `subprocess.Popen`; a `bar` shows how many of the `steps` it has done; `every` are the seconds
+    between two looks. `BadInput` where the process has ended and left no run, or ended with another status than 0.
 
     Example
     -------
     >>> import tempfile
     >>> from types import SimpleNamespace
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     next(watch(folder, SimpleNamespace(poll=lambda: 0)))
+    ...     next(watch(folder, SimpleNamespace(poll=lambda: 0), 20))
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: ...: expected the folder of a run, found no settings.json in it; check the name
     """
-    number = status = None
+    seen = [None]  # of each look, how many steps were done
+    looks = _looks(folder, process, every, seen)
+    return bar(looks, "training elsewhere", "step", steps, stop="stop watching", known=lambda: seen[-1] or 0)
+
+
+def _looks(folder, process, every, seen):
+    status = None
     while status is None:
         status = process.poll()  # before the look, so that the last one sees all
         try:
@@ -109,11 +116,11 @@ def watch(folder, process, every=0.5):
             if status is not None:
                 raise
         else:
-            if now.number != number:
-                number = now.number
+            if now.number != seen[-1]:
+                seen.append(now.number)
                 yield now
         if status is None:
             time.sleep(every)
     if status:
-        expected = f"a training that ends well, found that it ended with status {status} after step {number}"
+        expected = f"a training that ends well, found that it ended with status {status} after step {seen[-1] or 0}"
         raise BadInput(f"{folder}: expected {expected}; see what it printed, then go on with train --resume {folder}")

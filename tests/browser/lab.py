@@ -199,6 +199,9 @@ class Lab(Server):
         quiet.mkdir(parents=True)
         news = {"fetchNews": "false", "checkForUpdates": False}
         (quiet / "notification.jupyterlab-settings").write_text(json.dumps(news))
+        first = folder / ".ipython" / "profile_default" / "startup"
+        first.mkdir(parents=True)
+        shutil.copy(Path(__file__).parent / "silence.py", first)
         words = [
             "jupyterlab",
             "--no-browser",
@@ -212,7 +215,8 @@ class Lab(Server):
         ]
         settings = {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".jupyter" / "settings")}
         workspaces = {"JUPYTERLAB_WORKSPACES_DIR": str(folder / ".jupyter" / "workspaces")}
-        super().__init__(folder, words, "/api/status", **settings, **workspaces, **environment)
+        own = {"IPYTHONDIR": str(folder / ".ipython")}
+        super().__init__(folder, words, "/api/status", **settings, **workspaces, **own, **environment)
 
 
 class Browser:
