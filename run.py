@@ -13,6 +13,9 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
 The first use makes .venv beside this file and installs; later uses start at once and need no network. On Linux it takes
 torch without CUDA where there is no NVIDIA GPU; --cpu or --cuda after any of these words overrule that. Further words
 go to the program behind: python3 run.py lab --no-browser, python3 run.py test -k ground.
+
+Whoever may only read this folder uses what its owner installed. What they write goes to ~/i2pemd, or to the folder that
+--home FOLDER or I2PEMD_HOME names.
 Only the standard library is used here, for it runs before anything is installed.
 """
 
@@ -104,6 +107,10 @@ def main():
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         print(f"run.py: expected Python 3.11 to 3.14, found {sys.version.split()[0]}; start it with another python3")
         return 1
+    if "--home" in words[:-1]:
+        at = words.index("--home")
+        os.environ["I2PEMD_HOME"] = str(Path(words[at + 1]).expanduser().absolute())
+        del words[at : at + 2]
     word, rest = words[0], [each for each in words[1:] if each not in ("--cpu", "--cuda")]
     try:
         install("cuda" if "--cuda" in words else "cpu" if "--cpu" in words else None)
@@ -114,6 +121,9 @@ def main():
     except subprocess.CalledProcessError as error:
         print(f"run.py: this command failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return error.returncode or 1
+    except OSError as error:
+        print(f"run.py: {error.filename or home()}: {error.strerror}; choose another folder by --home", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -125,6 +135,12 @@ def install(build=None):
     """
     build = build if sys.platform == "linux" else None
     if installed(build):
+        return
+    if not os.access(ROOT, os.W_OK):
+        if not usable():
+            found = "none that starts" if not usable("") else "one that was made for another place"
+            raise Stop(f"{ROOT}: expected a whole installation, found {found}, and it cannot be written to; ask its "
+                       "owner for python3 run.py setup, or use a clone of your own")  # fmt: skip
         return
     try:
         with one_at_a_time() as waited:
@@ -141,6 +157,22 @@ def installed(build):
     """Whether .venv was completed from the present files, with the wanted build of torch."""
     stamp = VENV / "installed.txt"
     return PYTHON.exists() and stamp.exists() and stamp.read_text() == state() and build in (None, torch_build())
+
+
+def usable(what="import i2pemd_lite"):
+    """Whether the Python in .venv starts, and does what is asked of it outside of this folder."""
+    with contextlib.suppress(OSError):
+        return not subprocess.run([PYTHON, "-c", what], cwd=VENV, capture_output=True).returncode
+    return False
+
+
+def home():
+    """The folder for what a person writes, as `i2pemd_lite.files.home` has it."""
+    if "I2PEMD_HOME" in os.environ or not os.access(ROOT, os.W_OK):
+        place = Path(os.environ.setdefault("I2PEMD_HOME", str(Path.home() / "i2pemd")))
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+    return ROOT
 
 
 def torch_build():
@@ -425,22 +457,26 @@ def setup(_):
 def lab(rest):
     """JupyterLab on a learner's own copy of lesson 00, or on the master with its solutions; without news pop-ups."""
     solved, rest = "--solutions" in rest, [word for word in rest if word != "--solutions"]
+    place = home()
+    own = VENV if place == ROOT else place / ".lab"
+    quiet = own / "jupyter-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True, exist_ok=True)
+    if place != ROOT:
+        print(f"What you write is kept in {place}.", flush=True)
     if not solved:
         call("-m", "i2pemd_lite", "work")
-    quiet = VENV / "jupyter-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True, exist_ok=True)
     quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}\n')
     root = [] if not hasattr(os, "geteuid") or os.geteuid() else ["--allow-root"]
     return run(
         "-m",
         "jupyterlab",
-        f"--ServerApp.root_dir={ROOT}",
+        f"--ServerApp.root_dir={ROOT if solved else place}",
         f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
         "--LanguageServerManager.autodetect=False",  # which would list a dozen servers that are not installed
         *root,
         *rest,
-        JUPYTERLAB_SETTINGS_DIR=VENV / "jupyter-settings",
-        JUPYTERLAB_WORKSPACES_DIR=VENV / "jupyter-workspaces",  # else the tabs of another clone open here
+        JUPYTERLAB_SETTINGS_DIR=own / "jupyter-settings",
+        JUPYTERLAB_WORKSPACES_DIR=own / "jupyter-workspaces",  # else the tabs of another clone open here
         I2PEMD_HEADLESS=0,  # somebody answers, in the profile ci too
         # Threads that wait for each other leave their core to others sooner (Linux's OpenMP). On two cores a step of
         # training took 130 to 200 ms in place of 400 to 900 beside two busy processes, alone 1.15 times as long.
@@ -450,12 +486,12 @@ def lab(rest):
 
 def lessons(rest):
     """Every lesson, or those whose number or file name is given, executed into pages under out/lessons."""
-    return run("-m", "i2pemd_lite", "lessons", *rest)
+    return run("-m", "i2pemd_lite", "lessons", *rest, at=home())
 
 
 def course(rest):
     """The copies of the lessons under out/course."""
-    return run("-m", "i2pemd_lite", "release", *rest)
+    return run("-m", "i2pemd_lite", "release", *rest, at=home())
 
 
 def test(rest):
@@ -512,13 +548,13 @@ def call(*words):
     subprocess.run([PYTHON, *words], cwd=ROOT, check=True)
 
 
-def run(*words, limit=None, **environment):
-    """Run the Python of .venv, with some environment variables unless the user has set them; its exit status.
+def run(*words, limit=None, at=ROOT, **environment):
+    """Run the Python of .venv in a folder, with some environment variables unless the user has set them; its status.
 
     After `limit` seconds, if there is one, the program is stopped.
     """
     environment = {name: os.environ.get(name, str(value)) for name, value in environment.items()}
-    process = subprocess.Popen([PYTHON, *words], cwd=ROOT, env=os.environ | environment)
+    process = subprocess.Popen([PYTHON, *words], cwd=at, env=os.environ | environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     until = time.monotonic() + (limit or float("inf"))
     while True:

@@ -394,6 +394,19 @@ def root():
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "i2pemd-lite"
 
 
+def home():
+    """The folder for what a person writes: `I2PEMD_HOME`, else `root()` where it may be written to, else `~/i2pemd`."""
+    if value := os.environ.get("I2PEMD_HOME"):
+        return Path(value).expanduser().absolute()
+    existing = next(folder for folder in (root(), *root().parents) if folder.exists())
+    return root() if os.access(existing, os.W_OK) else Path.home() / "i2pemd"
+
+
+def places(*parts):
+    """Where something may lie: in the installation of somebody else, which is only read, and `home`, the last."""
+    return [place.joinpath(*parts) for place in dict.fromkeys((root(), home()))]
+
+
 def data_folder(what="", holds=lambda folder: True):
     """The folder of real data, or .npz file of images, that `I2PEMD_DATA` names; None for the synthetic sets.
 
@@ -412,8 +425,14 @@ def data_folder(what="", holds=lambda folder: True):
 
 
 def cache_folder():
-    """Where prepared data is kept: `I2PEMD_CACHE`, else `data/cache`."""
-    return Path(os.environ.get("I2PEMD_CACHE") or root() / "data" / "cache")
+    """Where prepared data is kept: `I2PEMD_CACHE`, else `data/cache` at `home`."""
+    return caches()[-1]
+
+
+def caches(*parts):
+    """`places` of prepared data; with `I2PEMD_CACHE` that alone."""
+    own = os.environ.get("I2PEMD_CACHE")
+    return [Path(own, *parts)] if own else places("data", "cache", *parts)
 
 
 @contextlib.contextmanager

@@ -143,9 +143,10 @@ def prepare(dataset, size, progress=True, problems=None):
         raise BadInput(f"size: expected at least 8 px, found {size}")
     about = dataset.ids, dataset.labels.tolist(), dataset.lesions, dataset.parts, dataset.test_ids
     key = files.fingerprint("skin", FORMAT, size, dataset.name, *about, *dataset.sources)
-    file, folder = files.cache_folder() / f"skin-{size}-{key}.safetensors", str(Path(dataset.folder).resolve())
-    with contextlib.suppress(BadInput):  # it is not there, or not as it was written
-        return replace(Prepared.open(file), folder=folder)
+    folder = str(Path(dataset.folder).resolve())
+    for file in files.caches(f"skin-{size}-{key}.safetensors"):
+        with contextlib.suppress(BadInput):  # it is not there, or not as it was written
+            return replace(Prepared.open(file), folder=folder)
     side, most = stored_side(size), math.sqrt(memory() / 3 / (len(dataset) + len(dataset.test_ids))) * 7 / 8
     if size > most:
         raise BadInput(f"size: expected at most {most:.0f} px, so that all images fit into the memory, found {size}")

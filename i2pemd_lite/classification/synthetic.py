@@ -52,10 +52,10 @@ def make(folder=None, images=1500, seed=0, progress=True):
     """
     if images < 56:
         raise BadInput(f"images: expected at least 56, eight of each class, found {images}")
-    folder = Path(folder or files.root() / "data" / "synthetic" / f"skin-{images}") / "isic2018"
     settings = {"version": FORMAT, "images": images, "seed": seed}
-    if _holds(folder, settings):
-        return folder
+    for place in [Path(folder)] if folder else files.places("data", "synthetic", f"skin-{images}"):
+        if _holds(folder := place / "isic2018", settings):
+            return folder
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise BadInput(f"{folder}: expected no folder or a synthetic set, found other files; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -219,9 +219,9 @@ def prepare(dataset, geometry=None, progress=True, train=None):
         raise BadInput(f"train: expected names of scans in {dataset.folder}, found {', '.join(sorted(unknown)[:3])}")
     parts = [part for scan in dataset.scans for part in (scan.name, scan.modality, scan.layout, *scan.files())]
     key = files.fingerprint(FORMAT, asdict(geometry), *parts, *(train if geometry.normalise == "modality" else ()))
-    folder = files.cache_folder() / "segmentation" / key
-    with contextlib.suppress(BadInput):  # it is not there, or not as it was written
-        return Prepared.open(folder, dataset)
+    for folder in files.caches("segmentation", key):
+        with contextlib.suppress(BadInput):  # it is not there, or not as it was written
+            return Prepared.open(folder, dataset)
     _fill(folder, dataset, geometry, progress, train)
     return Prepared.open(folder, dataset)
 

@@ -336,14 +336,15 @@ def make(folder=None, cases=10, seed=0, progress=True):
 
     Raises `BadInput` for a folder that holds other files, or a number of cases below 1.
     """
-    folder = files.root() / "data" / "synthetic" / "abdomen" if folder is None else Path(folder)
-    wanted, manifest = {"format": FORMAT, "cases": cases, "seed": seed}, folder / MANIFEST
+    wanted = {"format": FORMAT, "cases": cases, "seed": seed}
     if cases < 1:
         raise BadInput(f"cases: expected 1 or more, found {cases}")
-    if manifest.is_file():
-        before = files.read_json(manifest, dict)
+    for place in files.places("data", "synthetic", "abdomen") if folder is None else [folder]:
+        folder, manifest = Path(place), Path(place) / MANIFEST
+        before = files.read_json(manifest, dict) if manifest.is_file() else None
         if before == {**wanted, "complete": True}:
             return folder
+    if before is not None:
         # Of the same set nothing need go: another process that makes it too writes the same files.
         if before != {**wanted, "complete": False}:
             for path in folder.glob("*/**/*.nii.gz"):

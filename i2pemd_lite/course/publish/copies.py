@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from i2pemd_lite.course.publish import badges, notebooks, teacher
-from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, root, write_json, write_text
+from i2pemd_lite.files import BadInput, Problems, fingerprint, home, read_json, root, write_json, write_text
 
 IMPORT = "from i2pemd_lite.course import check\n"  # a graded cell does not trust the name `check` of those above
 LOCKED = {"tags": ["raises-exception"], "deletable": False, "editable": False}  # Run All goes on past it
@@ -115,13 +115,16 @@ def student(graded):
 
 
 def working(folder=None):
-    """Write the student copies to work with, into `work/` of the checkout, where links lead where the master's do; (the
+    """Write the student copies to work with, into `work/` at `home`, where links lead where the master's do; (the
     paths of those that were not there yet, and of those that import from this package what the lesson does not: of
     another version, perhaps). What a learner has written stays as it is."""
-    copies = {Path(folder or root() / "work") / path.name: path for path in notebooks.lessons()}
+    copies = {Path(folder or home() / "work") / path.name: path for path in notebooks.lessons()}
     new = [copy for copy in copies if not copy.exists()]
     for copy in new:
-        notebooks.write(copy, student(source(notebooks.read(copies[copy]), copy.name)))
+        notebook = student(source(notebooks.read(copies[copy]), copy.name))
+        if home() != root():
+            notebooks.copy_links(notebook, copies[copy], copy.parent.parent)
+        notebooks.write(copy, notebook)
     return new, [copy for copy, path in copies.items() if _imports(copy) - _imports(path)]
 
 

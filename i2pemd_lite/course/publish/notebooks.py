@@ -111,11 +111,9 @@ def copy_links(notebook, path, to):
         file = Path(os.path.normpath(waiting.pop(0)))
         if file in copies or not file.exists() or not file.is_relative_to(root):
             continue
-        copies[file] = copy = Path(to) / file.relative_to(root)
-        if file.is_dir():
-            shutil.copytree(file, copy, dirs_exist_ok=True, copy_function=_copy)
-        else:
-            _copy(file, copy)
+        copies[file] = Path(to) / file.relative_to(root)
+        for each in filter(Path.is_file, (file, *file.rglob("*"))):  # not copytree: of a folder one may not write to
+            _copy(each, Path(to) / each.relative_to(root))
         if file.suffix == ".md" and file.is_file():
             waiting += [file.parent / target for target, _ in LINK.findall(file.read_text(encoding="utf-8"))]
     return [copy for copy in copies.values() if copy.is_file()]
