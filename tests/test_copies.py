@@ -12,6 +12,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -21,7 +22,7 @@ from nbclient import NotebookClient
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.about.outline import lessons
-from i2pemd_lite.course.publish import badges, copies, notebooks, teacher
+from i2pemd_lite.course.publish import badges, copies, notebooks, teacher, updates
 from i2pemd_lite.files import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -439,21 +440,132 @@ def test_a_cell_without_a_source_is_named(cell, tmp_path):
 # A learner's own copies
 
 
-def test_own_copies_have_no_solutions_and_keep_what_was_written(tmp_path):
-    written, outdated = copies.working(tmp_path)
-    assert outdated == []
-    assert [path.name for path in written] == [path.name for path in notebooks.lessons()]
-    assert all(notebooks.BEGIN not in path.read_text(encoding="utf-8") for path in written)
-    for path in written:
-        for target, _ in notebooks.links(notebooks.read(path)):
-            assert (notebooks.lessons()[0].parent / target).exists()  # from beside notebooks/, as work/ is
-    written[2].write_text("mine", encoding="utf-8")
-    written[3].unlink()
-    assert copies.working(tmp_path) == ([written[3]], [])
-    text = written[5].read_text(encoding="utf-8")
-    written[5].write_text(text.replace("PrototypeBank, profile,", "PrototypeBank, training,"), encoding="utf-8")
-    assert copies.working(tmp_path) == ([], [written[5]])
-    assert written[2].read_text(encoding="utf-8") == "mine"
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A worked copy of a small lesson; `own.update(change)` renews it from a master of which cells were changed."""
+    solved = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n\n\ncheck(\"{0}\", f)"
+    sources = {"own-01": "# One", "own-02": "from i2pemd_lite import emd", "own-03": "## Why\n\nFirst."}
+    sources |= {"own-04": "s = 1", "exercise-01": solved.format("02a")}
+    sources |= {"own-05": "## Then", "exercise-02": solved.format("02b")}
+    copy = tmp_path / "work" / "02_one.ipynb"
+
+    def write(sources):
+        cells = [notebooks.code(name, text) if name[0] == "e" or name in ("own-02", "own-04")
+                 else updates._text(name, text) for name, text in sources.items()]  # fmt: skip
+        notebooks.write(tmp_path / "masters" / "02_one.ipynb", notebook_of(cells))
+
+    def read():
+        return {cell["id"]: cell["source"] for cell in notebooks.read(copy)["cells"]}
+
+    def edit(insert=(), remove=(), **texts):
+        book = notebooks.read(copy)
+        for cell in book["cells"]:
+            cell["source"] = texts.get(cell["id"].replace("-", "_"), cell["source"])
+        for after, name, text in insert:
+            at = [cell["id"] for cell in book["cells"]].index(after)
+            book["cells"].insert(at + 1, notebooks.code(name, text))
+        book["cells"] = [cell for cell in book["cells"] if cell["id"] not in remove]
+        notebooks.write(copy, book)
+
+    def update(change=None, **how):
+        write(sources if change is None else change(dict(sources)))
+        return updates.working(folder=copy.parent, **how)
+
+    monkeypatch.setattr(notebooks, "lessons", lambda numbers=(): [tmp_path / "masters" / "02_one.ipynb"])
+    assert update() == []
+    return SimpleNamespace(copy=copy, update=update, read=read, edit=edit)
+
+
+def beside(own):
+    return sorted(path.name for path in own.copy.parent.iterdir())
+
+
+ANSWER, NOTE = "def f(x):\n    return 2 * x", "mine = [1, 2]"
+
+
+def test_an_update_renews_what_nobody_wrote_in(own):
+    came = own.update(lambda sources: sources | {"own-03": "## Why\n\nSecond."})
+    assert came == [] and own.read()["own-03"] == "## Why\n\nSecond." and beside(own) == ["02_one.ipynb"]
+
+
+def test_an_update_keeps_answers_notes_and_added_cells_in_their_places(own):
+    own.edit([("exercise-01-check", "a1b2", NOTE)], exercise_01=ANSWER, own_05="## Then, I think")
+
+    def change(sources):  # another import, another order, another text
+        sources = sources | {"own-02": "from i2pemd_lite.emd import emd", "own-03": "## Why\n\nSecond."}
+        return {name: sources[name] for name in sorted(sources, key=lambda name: name != "own-05")}
+
+    said, = own.update(change)
+    assert said.endswith("brought up to date with what you wrote; the old one is in 02_one.before.ipynb")
+    read = own.read()
+    assert [*read] == ["own-05", "own-01", "own-02", "own-03", "own-04", "exercise-01", "exercise-01-check", "a1b2",
+                       "exercise-02", "exercise-02-check"]  # fmt: skip
+    assert (read["exercise-01"], read["a1b2"], read["own-05"]) == (ANSWER, NOTE, "## Then, I think")
+    assert read["own-02"] == "from i2pemd_lite.emd import emd" and read["own-03"].endswith("Second.")
+    assert own.update(change) == [] and own.read() == read and beside(own) == ["02_one.before.ipynb", "02_one.ipynb"]
+    assert ANSWER in [cell["source"] for cell in notebooks.read(own.copy.with_name("02_one.before.ipynb"))["cells"]]
+
+
+def test_an_exercise_that_changed_says_so_and_one_that_is_gone_comes_at_the_end(own):
+    own.edit([("own-04", "a1b2", NOTE)], exercise_01=ANSWER, exercise_02=ANSWER + " + 1", own_04="s = 5")
+
+    def change(sources):
+        del sources["exercise-02"]
+        return sources | {"exercise-01": sources["exercise-01"].replace("f(x)", "f(x, y)"), "own-04": "s = 3"}
+
+    said, = own.update(change)
+    assert "though 1 of the exercises changed; 2 of your cells are at its end; the old one is in" in said
+    read = own.read()
+    assert read["exercise-01"] == ANSWER and read["exercise-01-changed"] == updates.CHANGED
+    assert read["own-04"] == "s = 3"
+    names = [*read]
+    assert names.index("exercise-01-changed") + 1 == names.index("exercise-01") and read["a1b2"] == NOTE
+    assert [read[name] for name in names[-3:]] == [updates.END, "s = 5", ANSWER + " + 1"]
+    assert len({*names}) == len(notebooks.read(own.copy)["cells"])
+    own.update()  # back again: what is at the end stays there
+    assert {"s = 5", ANSWER + " + 1", NOTE, ANSWER} <= {*own.read().values()}
+    assert len({*own.read()}) == len(notebooks.read(own.copy)["cells"])
+
+
+def test_a_copy_of_before_copies_remembered_keeps_its_answers(own):
+    book = notebooks.read(own.copy)
+    del book["metadata"]["i2pemd"]
+    notebooks.write(own.copy, book)
+    own.edit([("own-04", "a1b2", NOTE)], exercise_01=ANSWER)
+    own.update(lambda sources: sources | {"own-03": "## Why\n\nSecond."})
+    read = own.read()
+    assert read["exercise-01"] == ANSWER and read["a1b2"] == NOTE and read["own-03"].endswith("Second.")
+
+
+def test_a_deleted_cell_and_a_fresh_copy_can_be_had_again(own):
+    own.edit(exercise_01=ANSWER, remove=("own-04",))
+    own.update(lambda sources: sources | {"own-03": "## Why\n\nSecond."})
+    assert "own-04" not in own.read()
+    own.update(restore=True)
+    assert own.read()["own-04"] == "s = 1" and own.read()["exercise-01"] == ANSWER
+    said, = own.update(fresh=True)
+    assert said.endswith("written anew; what you had is in 02_one.before2.ipynb")
+    assert ANSWER not in own.read().values()
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("mine", "expected a JSON file"), ("{}", "expected a notebook, found JSON without cells"),
+    ('{"cells": []}', "expected a notebook, found another form"),
+    ('{"cells": [], "metadata": {"i2pemd": {"version": "99.0", "cells": {}}}}', "written by version 99.0 of"),
+])  # fmt: skip
+def test_a_copy_that_cannot_be_brought_up_to_date_is_left_alone(own, text, found):
+    own.copy.write_text(text)
+    said, = own.update()
+    assert found in said and own.copy.read_text() == text and beside(own) == ["02_one.ipynb"]
+
+
+def test_own_copies_have_no_solutions_and_links_that_lead_somewhere(tmp_path):
+    assert updates.working(folder=tmp_path) == []
+    for path in notebooks.lessons():
+        copy = tmp_path / path.name
+        assert notebooks.BEGIN not in copy.read_text(encoding="utf-8")
+        for target, _ in notebooks.links(notebooks.read(copy)):
+            assert (path.parent / target).exists()  # from beside notebooks/, as work/ is
 
 
 def test_lab_opens_the_own_copies_and_the_master_only_when_asked(monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from masters import notebook_of
 from i2pemd_lite import __main__
 from i2pemd_lite.course import commands
 from i2pemd_lite.course.about import equations
-from i2pemd_lite.course.publish import copies, notebooks, pages
+from i2pemd_lite.course.publish import notebooks, pages, updates
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import refusal
 from i2pemd_lite.text import about, plain
@@ -73,8 +73,8 @@ def run_all(places, before=lambda: None):
     for name, words in COMMANDS.items():
         with pytest.MonkeyPatch.context() as patch:
             if name in ("lessons", "release", "work"):
-                for module in (notebooks, copies):
-                    patch.setattr(module, "root", lambda: Path(places["here"]))
+                for module, name in ((notebooks, "root"), (updates, "root"), (updates, "home")):
+                    patch.setattr(module, name, lambda: Path(places["here"]))
             before()
             found[name] = __main__.main([name, *words.format(**places).split()])
     return found

@@ -4,7 +4,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from i2pemd_lite.course.publish import badges, copies
+from i2pemd_lite.course.publish import badges, copies, updates
 from i2pemd_lite.files import BadInput
 
 _say = partial(print, flush=True)
@@ -87,12 +87,10 @@ def ship(chosen):
     shipped.ship(chosen.lessons, chosen.check, say=_say)
 
 
-def work(_):
-    """Write the lessons without solutions into work/, those that are not there yet: a learner's own copies."""
-    _, outdated = copies.working()
-    for path in outdated:
-        _say(f"{path}: imports what its lesson does not, as another version did; if its first cell fails, move it away "
-             "and start again: a new copy is written")  # fmt: skip
+def work(chosen):
+    """Write the lessons without solutions into work/, a learner's own copies, or bring those there up to date."""
+    for said in updates.working(chosen.lessons, chosen.fresh, chosen.restore):
+        _say(said)
 
 
 def report(chosen):
@@ -129,7 +127,11 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "lessons": {"nargs": "*", "help": "05, 06 or 07; default: all three"},
         "--check": {"action": "store_true", "help": "write nothing; do those in data/runs still fit?"},
     },
-    work: {},
+    work: {
+        "lessons": LESSONS,
+        "--fresh": {"action": "store_true", "help": "write them anew, and keep those that you worked in beside"},
+        "--restore": {"action": "store_true", "help": "also bring cells back that you deleted"},
+    },
     report: {
         "folder": {"type": Path, "help": "a folder of files that progress.save wrote"},
         "--out": {"type": Path, "default": Path("out/class"), "help": "where to write; default: out/class"},

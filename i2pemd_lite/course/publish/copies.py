@@ -3,13 +3,11 @@
 What a student copy lacks is exactly what nbgrader's ClearSolutions takes out, so both ways lead to the same files.
 """
 
-import contextlib
-import re
 from functools import partial
 from pathlib import Path
 
 from i2pemd_lite.course.publish import badges, notebooks, teacher
-from i2pemd_lite.files import BadInput, Problems, fingerprint, home, read_json, root, write_json, write_text
+from i2pemd_lite.files import BadInput, Problems, fingerprint, read_json, write_json, write_text
 
 IMPORT = "from i2pemd_lite.course import check\n"  # a graded cell does not trust the name `check` of those above
 LOCKED = {"tags": ["raises-exception"], "deletable": False, "editable": False}  # Run All goes on past it
@@ -112,29 +110,6 @@ def _graded(name, solution=False, grade=False, locked=False, **more):
 def student(graded):
     """The student copy of what `source` made: a stub that raises in place of every solution."""
     return notebooks.changed(graded, notebooks.cleared)
-
-
-def working(folder=None):
-    """Write the student copies to work with, into `work/` at `home`, where links lead where the master's do; (the
-    paths of those that were not there yet, and of those that import from this package what the lesson does not: of
-    another version, perhaps). What a learner has written stays as it is."""
-    copies = {Path(folder or home() / "work") / path.name: path for path in notebooks.lessons()}
-    new = [copy for copy in copies if not copy.exists()]
-    for copy in new:
-        notebook = student(source(notebooks.read(copies[copy]), copy.name))
-        if home() != root():
-            notebooks.copy_links(notebook, copies[copy], copy.parent.parent)
-        notebooks.write(copy, notebook)
-    return new, [copy for copy, path in copies.items() if _imports(copy) - _imports(path)]
-
-
-def _imports(path):
-    """The names that a lesson imports from this package, each with where it is from."""
-    with contextlib.suppress(BadInput):  # not there, or not a notebook any more
-        cells = (cell["source"] for cell in notebooks.read(path)["cells"] if cell["cell_type"] == "code")
-        lines = re.findall(r"^from (i2pemd_lite[\w.]*) import ([\w, ]+)$", "\n".join(cells), re.M)
-        return {(module, name.strip()) for module, names in lines for name in names.split(",")}
-    return set()
 
 
 def instructor(notebook, name):

@@ -1,0 +1,124 @@
+"""A learner's own copies of the lessons: written once, and brought up to date without losing what was written.
+
+A copy remembers which version of the course wrote it, and what each cell was then. So an update knows what a learner
+has written: answers, notes, and cells of their own.
+"""
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+
+from i2pemd_lite import __version__
+from i2pemd_lite.course.publish import notebooks
+from i2pemd_lite.course.publish.copies import source, student
+from i2pemd_lite.files import BadInput, fingerprint, home, root
+
+END = "## From your copy before the update\n\nThese cells are yours. Their places are gone, or have other content now."
+CHANGED = "**This exercise has changed since you wrote your answer.** Read it again, then run its check."
+
+
+def working(numbers=(), fresh=False, restore=False, folder=None):
+    """Write the student copies into `work/` at `home`, where links lead where the master's do, and bring those that are
+    there up to date; a sentence for each in which something a learner wrote is concerned.
+
+    fresh : write them anew, and keep the worked ones beside;  restore : also bring deleted cells back
+    """
+    return list(filter(None, (
+        _work(Path(folder or home() / "work") / path.name, path, fresh, restore) for path in notebooks.lessons(numbers)
+    )))  # fmt: skip
+
+
+def _work(copy, path, fresh, restore):
+    new = _noted(student(source(notebooks.read(path), path.name)))
+    if home() != root():
+        notebooks.copy_links(new, path, copy.parent.parent)
+    if not copy.exists():
+        return notebooks.write(copy, new)
+    if fresh:
+        beside = _keep(copy)
+        notebooks.write(copy, new)
+        return f"{copy}: written anew; what you had is in {beside.name}"
+    try:
+        worked = notebooks.read(copy)
+        about = worked["metadata"].get("i2pemd", {"version": "0", "cells": {}})
+        newer = _number(about["version"]) > _number(__version__)
+        if newer or about == new["metadata"]["i2pemd"] and not restore:
+            said = f"{copy}: written by version {about['version']} of the course, and this is {__version__}: left alone"
+            return said if newer else ""
+        lesson, touched, odd = merged(worked, new, restore)
+    except (BadInput, AttributeError, KeyError, TypeError, ValueError) as error:
+        found = str(error) if isinstance(error, BadInput) else f"{copy}: expected a notebook, found another form"
+        return f"{found}; it is left as it is, and work --fresh {copy.name[:2]} writes a new one beside it"
+    if lesson == worked:
+        return ""
+    beside = _keep(copy) if touched else None
+    notebooks.write(copy, lesson)
+    return beside and f"{copy}: brought up to date with what you wrote{odd}; the old one is in {beside.name}"
+
+
+def _noted(notebook):
+    cells = {cell["id"]: fingerprint(cell["source"]) for cell in notebook["cells"]}
+    return {**notebook, "metadata": notebook["metadata"] | {"i2pemd": {"version": __version__, "cells": cells}}}
+
+
+def _number(version):
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def _keep(copy):
+    """Copy a file to a new name beside it; that."""
+    names = (f"{copy.stem}.before{n or ''}{copy.suffix}" for n in itertools.count())
+    beside = next(path for path in map(copy.with_name, names) if not path.exists())
+    shutil.copy2(copy, beside)
+    return beside
+
+
+def merged(worked, new, restore=False):
+    """(A lesson's new version with what was written into the worked copy, whether that is anything, what changed).
+
+    By cells' ids. An answer stays in its exercise, also in one that has changed, above which it is then said; another
+    cell that was written in stays where the lesson has not changed it. A cell that was added stays behind the one that
+    it is behind. What has no place any more comes at the end. What was run and is as before keeps its outputs.
+    """
+    was, now = (book["metadata"].get("i2pemd", {}).get("cells", {}) for book in (worked, new))
+    mine = {cell["id"]: cell for cell in worked["cells"]}
+    written = {name for name, cell in mine.items() if _written(cell, was, now)}
+    answers = {cell["id"] for cell in new["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")}
+    kept = {name for name in written & now.keys() if name in answers or was.get(name) == now[name]}
+    behind, last = {None: []}, None
+    for name in mine:
+        if name in now:
+            behind[last := name] = []
+        elif name in written and name not in was:
+            behind[last].append(mine[name])
+    cells, changed = list(behind[None]), []
+    for cell in new["cells"]:
+        name = cell["id"]
+        if was and name in kept and any(was.get(each) != now.get(each) for each in (name, f"{name}-check")):
+            changed.append(name)
+            cells += [_text(f"{name}-changed", CHANGED)] * (f"{name}-changed" not in mine)
+        if name in kept or name in mine and mine[name]["source"] == cell["source"]:
+            cells.append(mine[name])
+        elif name in mine or restore or name not in was:
+            cells.append(cell)
+        cells += behind.get(name, [])
+    left = [mine[name] for name in mine if name in written - kept and (name in now or name in was)]
+    taken = {cell["id"] for cell in cells}
+    if left:
+        names = (f"before-{n:02d}" for n in itertools.count() if f"before-{n:02d}" not in taken)
+        cells.append(_text(next(names), END))
+        cells += [{**cell, "id": next(names)} for cell in left]
+    odd = f", though {len(changed)} of the exercises changed" * bool(changed)
+    odd += f"; {len(left)} of your cells {'is' if len(left) == 1 else 'are'} at its end" * bool(left)
+    return {**new, "cells": cells}, bool(written), odd
+
+
+def _written(cell, was, now):
+    """Whether a learner wrote a cell or in it. Where the copy remembers nothing, its text is the course's."""
+    name, text = cell["id"], fingerprint(cell["source"])
+    return was[name] != text if name in was else not (name in now and (notebooks.is_text(cell) or now[name] == text))
+
+
+def _text(name, source):
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
