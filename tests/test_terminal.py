@@ -73,8 +73,8 @@ def run_all(places, before=lambda: None):
     for name, words in COMMANDS.items():
         with pytest.MonkeyPatch.context() as patch:
             if name in ("lessons", "release", "work"):
-                for module, name in ((notebooks, "root"), (updates, "root"), (updates, "home")):
-                    patch.setattr(module, name, lambda: Path(places["here"]))
+                for module, which in ((notebooks, "root"), (updates, "root"), (updates, "home")):
+                    patch.setattr(module, which, lambda: Path(places["here"]))
             before()
             found[name] = __main__.main([name, *words.format(**places).split()])
     return found
