@@ -8,6 +8,7 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
     python3 run.py bench     time the loss and the solvers (or bench step, skin and others, as README says)
     python3 run.py gpu       check, time and train all methods on a GPU, and report (gpu --pack FOLDER: to carry to one)
     python3 run.py setup     only make .venv and install
+    python3 run.py wheels    collect in wheels/ all that an installation without network takes (wheels --help)
     python3 run.py pins      renew constraints.txt if the whole suite passes with it (pins numpy: only that package)
 
 The first use makes .venv beside this file and installs; later uses start at once and need no network. On Linux it takes
@@ -19,11 +20,13 @@ Whoever may only read this folder uses what its owner installed. What they write
 Only the standard library is used here, for it runs before anything is installed.
 """
 
+import argparse
 import ast
 import collections
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -44,7 +47,15 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "run", "emd")
-WORDS = ("setup", "lab", "lessons", "course", "test", "bench", "gpu", "pins")
+WORDS = ("setup", "wheels", "lab", "lessons", "course", "test", "bench", "gpu", "pins")
+WHEELS = ROOT / "wheels"  # what an installation takes, where it is there, in place of the network
+PLATFORMS = {  # {system: (what uv calls it, tags of the wheels that it takes)}
+    "linux": ("x86_64-manylinux_2_28",
+              ["manylinux2014_x86_64", *(f"manylinux_2_{n}_x86_64" for n in range(28, 4, -1))]),
+    "windows": ("x86_64-pc-windows-msvc", ["win_amd64"]),
+    "macos": ("aarch64-apple-darwin", [f"macosx_{n}_{kind}" for n in ("14_0", "13_0", "12_0", "11_0", "10_13", "10_9")
+                                       for kind in ("arm64", "universal2")]),
+}  # fmt: skip
 TORCH = "https://download.pytorch.org/whl/cpu"  # torch without CUDA; on Linux PyPI's brings gigabytes of it
 UV_OPTIONS = {  # of pip, and what uv calls them
     "index-url": "--default-index",
@@ -257,6 +268,9 @@ def useless(stamp, build):
 
 def fill(build):
     """Install everything into .venv: by uv, or by pip where uv cannot be had or fails."""
+    if WHEELS.is_dir():
+        print(f"Installing from {WHEELS}, without the network.", flush=True)
+        os.environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS.as_uri()}
     told = pip_is_told()
     print("Getting uv, which installs faster than pip ...", flush=True)
     code, said = tried("-m", "pip", "install", f"uv=={pinned('uv')}")
@@ -270,7 +284,7 @@ def fill(build):
         without = f"{pinned('torch')}+cpu"
         if build == "cuda":
             words.append(f"torch!={without}")  # which a folder of pip's find-links may have
-        elif build == "cpu" or not has_gpu() and torch_build() != "cuda":
+        elif build == "cpu" or not (has_gpu() or torch_build() == "cuda" or WHEELS.is_dir()):
             torch_without_cuda(tools, told, f"torch=={without}", must=build == "cpu")
     print("Installing i2pemd-lite and all that it needs: 0.5 GB to download, or 3 GB with CUDA ...", flush=True)
     put(tools, told, *words)
@@ -451,6 +465,59 @@ def works():
 def setup(_):
     """Everything was done by `install`."""
     print(f"Ready. Next: {Path(sys.executable).name} run.py lab")
+    return 0
+
+
+def wheels(rest):
+    """What an installation takes, as files in a folder, for computers without a network."""
+    parser = argparse.ArgumentParser(prog="run.py wheels", description=(
+        "Collect all that an installation takes. Put the folder beside run.py, under the name wheels, on computers "
+        "without a network: python3 run.py lab then installs from it."))  # fmt: skip
+    here = {"linux": "linux", "win32": "windows", "darwin": "macos"}.get(sys.platform)
+    parser.add_argument("folder", nargs="?", type=Path, default=WHEELS, help="default: wheels, beside run.py")
+    parser.add_argument("--platform", default=here, help="some of linux,windows,macos; default: this one")
+    parser.add_argument("--python", default="{}.{}".format(*sys.version_info), help="such as 3.11,3.12; default: this")
+    chosen = parser.parse_args(rest)
+    for name, known in {"platform": [*PLATFORMS], "python": ["3.11", "3.12", "3.13", "3.14"]}.items():
+        unknown = [each for each in getattr(chosen, name).split(",") if each not in known]
+        if unknown:
+            raise Stop(f"--{name}: expected some of {', '.join(known)}, found {', '.join(unknown)}")
+    if os.environ.get("PIP_FIND_LINKS") == WHEELS.as_uri():  # by `fill`
+        del os.environ["PIP_FIND_LINKS"], os.environ["PIP_NO_INDEX"]
+    told = pip_is_told()
+    options, variables = for_uv(told)
+    folder, without = chosen.folder.absolute(), f"torch=={pinned('torch')}+cpu"
+    for platform in chosen.platform.split(","):
+        target, tags = PLATFORMS[platform]
+        cpu = platform == "linux"
+        index = cpu and answers(f"{TORCH}/torch/", told.get("cert"), told.get("proxy"))
+        more = ["--extra-index-url", TORCH] if index else []
+        for python, patch in itertools.product(chosen.python.split(","), (0, 99)):  # which need others, at times
+            exact, abi = f"{python}.{patch}", f"cp{python.replace('.', '')}"
+            print(f"For {platform} with Python {exact} ...", flush=True)
+            words = [PYTHON, "-m", "uv", "pip", "compile", "--quiet", *options, *(["--index", TORCH] if index else []),
+                     "--constraints", "constraints.txt", "--all-extras", "--python-platform", target,
+                     "--python-version", exact, "--no-annotate", "--no-header", "pyproject.toml", "-"]  # fmt: skip
+            for torch in (f"{without}\n", "") if cpu else ("",):
+                came = subprocess.run(words, cwd=ROOT, env=os.environ | variables, text=True, capture_output=True,
+                                      input=f"{torch}uv\npip\nsetuptools>=77\nwheel\n")  # fmt: skip
+                if not came.returncode:
+                    break
+            else:
+                print(came.stderr, end="", file=sys.stderr)
+                raise Stop(f"what {platform} with Python {python} needs could not be found: {advice(came.stderr)}")
+            kinds = [f"--{name}={value}" for name, values in {
+                "platform": tags, "abi": [abi, "abi3", "none"], "python-version": [exact],
+            }.items() for value in values]  # fmt: skip
+            with tempfile.TemporaryDirectory() as place:
+                listed = Path(place) / "needed.txt"
+                listed.write_text(came.stdout)
+                code, said = tried("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                                   f"--dest={folder}", *kinds, *more, "-r", listed)  # fmt: skip
+            if code:
+                raise Stop(f"not everything could be downloaded: {advice(said)}")
+    found = [path.stat().st_size for path in folder.glob("*.whl")]
+    print(f"{len(found)} files, {sum(found) / 2**20:.0f} MiB, in {folder}")
     return 0
 
 

@@ -691,6 +691,54 @@ def test_json_that_is_none_is_named(tmp_path):
         files.read_json(tmp_path / "a.json")
 
 
+def test_a_folder_of_wheels_takes_the_place_of_the_network(run, monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(run, "WHEELS", tmp_path / "für alle")
+    run.WHEELS.mkdir()
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "")  # so that what is set is taken back
+    monkeypatch.setattr(run, "tried", lambda *words, **more: said.append(run.pip_is_told()) or (0, ""))
+    monkeypatch.setattr(run, "answers", lambda *_: pytest.fail("the network was asked"))
+    run.fill(None)
+    assert said and all(told["no-index"] == "1" and told["find-links"] == run.WHEELS.as_uri() for told in said)
+    options, _ = run.for_uv(said[0])
+    assert options[options.index("--find-links") + 1] == str(run.WHEELS) and options[-1] == "--no-index"
+
+
+@pytest.mark.parametrize(("words", "found"), [
+    (["--platform", "linux,amiga"], "--platform: expected some of linux, windows, macos, found amiga"),
+    (["--python", "3.9"], "--python: expected some of 3.11, 3.12, 3.13, 3.14, found 3.9"),
+])  # fmt: skip
+def test_wheels_of_what_there_is_not_are_a_sentence(run, words, found):
+    with pytest.raises(run.Stop, match=found):
+        run.wheels(words)
+
+
+def test_wheels_are_collected_for_each_system_and_python(run, monkeypatch, tmp_path, capsys):
+    """That an installation from them works without a network was tried by hand: it takes half a gigabyte."""
+    asked, got = [], []
+
+    def compiled(words, **more):
+        target, python = (words[words.index(f"--python-{name}") + 1] for name in ("platform", "version"))
+        asked.append((target.split("-")[-1], python, "+cpu" in more["input"]))
+        return SimpleNamespace(returncode=int(asked[-1][2]), stdout="numpy==2.4.6\n", stderr="no solution found")
+
+    def tried(*words):
+        (tmp_path / f"numpy-{len(got)}.whl").write_bytes(b"x")
+        got.append([word for word in map(str, words) if word.startswith(("--python", "--abi=cp"))])
+        return 0, ""
+
+    monkeypatch.setattr(run.subprocess, "run", compiled)
+    monkeypatch.setattr(run, "pip_is_told", dict)
+    monkeypatch.setattr(run, "answers", lambda *_: False)
+    monkeypatch.setattr(run, "tried", tried)
+    assert run.wheels([str(tmp_path), "--platform", "linux,windows", "--python", "3.12"]) == 0
+    assert [(target, python) for target, python, cpu in asked if not cpu] == [
+        ("manylinux_2_28", "3.12.0"), ("manylinux_2_28", "3.12.99"), ("msvc", "3.12.0"), ("msvc", "3.12.99")]
+    assert [target for target, _, cpu in asked if cpu] == 2 * ["manylinux_2_28"]  # torch without CUDA comes first
+    assert got[0] == ["--abi=cp312", "--python-version=3.12.0"] and "4 files, 0 MiB" in capsys.readouterr().out
+
+
 def test_nbgrader_stays_out_of_a_learners_jupyterlab(run, tmp_path, monkeypatch):
     """run.py switches off what nbgrader switches on; the names are those that the installed nbgrader brings."""
     import json
