@@ -499,7 +499,8 @@ def wheels(rest):
                      "--constraints", "constraints.txt", "--all-extras", "--python-platform", target,
                      "--python-version", exact, "--no-annotate", "--no-header", "pyproject.toml", "-"]  # fmt: skip
             for torch in (f"{without}\n", "") if cpu else ("",):
-                came = subprocess.run(words, cwd=ROOT, env=os.environ | variables, text=True, capture_output=True,
+                came = subprocess.run(words, cwd=ROOT, text=True, capture_output=True,
+                                      env=os.environ | variables | {"MACOSX_DEPLOYMENT_TARGET": "14.0"},
                                       input=f"{torch}uv\npip\nsetuptools>=77\nwheel\n")  # fmt: skip
                 if not came.returncode:
                     break

@@ -7,7 +7,8 @@ from importlib import metadata, util
 
 import pytest
 
-from i2pemd_lite.course.about import doctor
+from i2pemd_lite.__main__ import main
+from i2pemd_lite.course.about import doctor, kept
 from i2pemd_lite.course.publish import render
 
 Usage = namedtuple("Usage", "total used free")
@@ -113,3 +114,23 @@ def test_the_project_itself_may_not_be_installed(monkeypatch, known):
 
     monkeypatch.setattr(metadata, "requires", requires)
     assert doctor._missing() == ([] if known else ["i2pemd-lite"])
+
+
+def test_what_can_be_made_again_is_removed_and_nothing_else(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("I2PEMD_CACHE")
+    monkeypatch.setenv("I2PEMD_HOME", str(tmp_path))
+    again = ("data/cache/segmentation/a/prepared.json", "data/cache/skin-24-b.safetensors",
+             "data/cache/executed/c.ipynb", "data/synthetic/abdomen/synthetic.json")  # fmt: skip
+    stays = ("data/cache/progress.jsonl", "work/02_one.ipynb", "work/runs/ours/settings.json", "runs/r/history.csv",
+             "sweeps/s/study.log", "out/tables/tables.md", "data/mine.txt")  # fmt: skip
+    for name in (*again, *stays):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(2**20))
+    assert "prepared scans 1 MiB, prepared images 1 MiB" in kept.summary()
+    assert main(["clean"]) == 0 and "Nothing was removed" in capsys.readouterr().out
+    assert all((tmp_path / name).exists() for name in again)
+    assert main(["clean", "--yes"]) == 0 and "removed 4.0 MiB" in capsys.readouterr().out
+    assert not any((tmp_path / name).exists() for name in again)
+    assert all((tmp_path / name).exists() for name in stays)
+    with pytest.raises(ValueError, match="never removed"):
+        kept.remove(kept.kept())

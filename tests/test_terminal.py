@@ -38,6 +38,7 @@ COMMANDS = {
     "release": "--out {out}/course",
     "ship": "--check 02",
     "work": "",
+    "clean": "",
     "report": "{here}/hand-ins --out {out}/class",
 }
 BARE = """

@@ -1,6 +1,7 @@
-"""The commands of the course: doctor | ledger | outline | readings | lessons | release | ship | work | report."""
+"""The commands of the course: doctor, ledger, outline, readings, lessons, release, ship, work, clean, report."""
 
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -93,6 +94,21 @@ def work(chosen):
         _say(said)
 
 
+def clean(chosen):
+    """What was written on this disk, and remove what can be made again; answers, runs and results never."""
+    from i2pemd_lite.course.about import kept
+
+    found = kept.kept()
+    again = [each for each in found if each.again]
+    for title, part in (("Can be made again", again), ("Stays", [each for each in found if not each.again])):
+        print(title + ":", *part or ["nothing"], sep="\n")
+    if again and (chosen.yes or sys.stdin.isatty() and input("Remove what can be made again? [y/N] ") in ("y", "yes")):
+        kept.remove(again)
+        print(f"removed {sum(each.size for each in again) / 2**20:.1f} MiB")
+    elif again:
+        print("Nothing was removed; clean --yes removes what can be made again.")
+
+
 def report(chosen):
     """A folder of hand-ins as a table, a picture of where the class struggled, and a few sentences."""
     from i2pemd_lite.course.record import classroom
@@ -132,6 +148,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--fresh": {"action": "store_true", "help": "write them anew, and keep those that you worked in beside"},
         "--restore": {"action": "store_true", "help": "also bring cells back that you deleted"},
     },
+    clean: {"--yes": {"action": "store_true", "help": "remove what can be made again, without a question"}},
     report: {
         "folder": {"type": Path, "help": "a folder of files that progress.save wrote"},
         "--out": {"type": Path, "default": Path("out/class"), "help": "where to write; default: out/class"},

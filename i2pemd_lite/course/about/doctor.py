@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2pemd_lite import __version__
+from i2pemd_lite.course.about import kept
 from i2pemd_lite.files import BadInput, cache_folder, data_folder, root
 from i2pemd_lite.tables.report import html_table
 
@@ -131,6 +132,10 @@ def _disk():
     return f"{free:.0f} GiB free for prepared data and runs", "" if free >= SPACE else todo
 
 
+def _kept():
+    return kept.summary() or "nothing of size yet", ""
+
+
 def doctor():
     """The examination, a `Line` each; in a notebook the browser itself fills in a last one: whether widgets work.
 
@@ -141,7 +146,7 @@ def doctor():
     ...
     widgets: ...
     """
-    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk)
+    looks = (_python, _kernel, _packages, _device, _compiler, _data, _disk, _kept)
     return Examination(Line(look.__name__[1:], *look()) for look in looks)
 
 
