@@ -438,7 +438,7 @@ def tried(*words, bars=False, **environment):
 
 
 def quiet():
-    """Keep nbgrader's menus, and those of the Notebook that comes with it, out of a learner's JupyterLab."""
+    """A learner's JupyterLab: without the menus of nbgrader and its Notebook, with a kernel of its own."""
     settings, parts = VENV / "etc" / "jupyter", ("formgrader", "validate_assignment", "assignment_list", "course_list")
     servers = [f"nbgrader.server_extensions.{part}" for part in parts] + ["notebook"]
     menus = {"disabledExtensions": {"@jupyter/nbgrader": True, "@jupyter-notebook/lab-extension": True}}
@@ -446,6 +446,9 @@ def quiet():
     for name, value in (("labconfig/page_config.json", menus), ("jupyter_server_config.json", off)):
         (settings / name).parent.mkdir(parents=True, exist_ok=True)
         (settings / name).write_text(json.dumps(value, indent=1) + "\n")
+    kernel = VENV / "share" / "jupyter" / "kernels" / "i2pemd-lite" / "kernel.json"  # for which own copies ask
+    kernel.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "i2pemd_lite" / "course" / "publish" / "static" / "kernel.json", kernel)
 
 
 def state():

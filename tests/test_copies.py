@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from copy import deepcopy
@@ -16,6 +17,8 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpecManager
 from masters import EXERCISE, notebook_of
 from nbclient import NotebookClient
 
@@ -455,7 +458,7 @@ def own(tmp_path, monkeypatch):
         notebooks.write(tmp_path / "masters" / "02_one.ipynb", notebook_of(cells))
 
     def read():
-        return {cell["id"]: cell["source"] for cell in notebooks.read(copy)["cells"]}
+        return {cell["id"]: cell["source"].removeprefix(updates.GUARD) for cell in notebooks.read(copy)["cells"]}
 
     def edit(insert=(), remove=(), **texts):
         book = notebooks.read(copy)
@@ -557,6 +560,23 @@ def test_a_copy_that_cannot_be_brought_up_to_date_is_left_alone(own, text, found
     own.copy.write_text(text)
     said, = own.update()
     assert found in said and own.copy.read_text() == text and beside(own) == ["02_one.ipynb"]
+
+
+def test_an_own_copy_asks_for_the_kernel_that_has_the_module_and_says_so_elsewhere(own, tmp_path):
+    book = notebooks.read(own.copy)
+    first = next(cell["source"] for cell in book["cells"] if cell["cell_type"] == "code")
+    assert book["metadata"]["kernelspec"]["name"] == "i2pemd-lite" and first.startswith(updates.GUARD)
+    assert len(updates.GUARD.strip().splitlines()) == 2
+    folder = tmp_path / "kernels" / "i2pemd-lite"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "i2pemd_lite" / "course" / "publish" / "static" / "kernel.json", folder)
+    known = KernelSpecManager(kernel_dirs=[str(folder.parent)])
+    command = KernelManager(kernel_name="i2pemd-lite", kernel_spec_manager=known).format_kernel_cmd()
+    assert command[:3] == [sys.executable, "-m", "ipykernel_launcher"]
+    bare = [sys.executable, "-I", "-S", "-c", updates.GUARD]  # a Python that has nothing installed
+    told = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True).stderr
+    assert f"AssertionError: {sys.executable} lacks i2pemd_lite: take kernel i2pemd-lite" in told
+    exec(updates.GUARD, {})
 
 
 def test_own_copies_have_no_solutions_and_links_that_lead_somewhere(tmp_path):

@@ -15,6 +15,12 @@ from i2pemd_lite.course.publish.copies import source, student
 from i2pemd_lite.files import BadInput, fingerprint, home, root
 
 END = "## From your copy before the update\n\nThese cells are yours. Their places are gone, or have other content now."
+KERNEL = {"name": "i2pemd-lite", "display_name": "i2pemd-lite", "language": "python"}  # run.py and the wheel bring it
+GUARD = """\
+import importlib.util, sys
+assert importlib.util.find_spec("i2pemd_lite"), sys.executable + " lacks i2pemd_lite: take kernel i2pemd-lite"
+
+"""
 CHANGED = "**This exercise has changed since you wrote your answer.** Read it again, then run its check."
 
 
@@ -58,8 +64,12 @@ def _work(copy, path, fresh, restore):
 
 
 def _noted(notebook):
+    """A copy that remembers itself, asks for the kernel that has the module, and says so where another one runs."""
+    first = next(cell["id"] for cell in notebook["cells"] if cell["cell_type"] == "code")
+    notebook = notebooks.changed(notebook, lambda source: GUARD + source, lambda cell: cell["id"] == first)
     cells = {cell["id"]: fingerprint(cell["source"]) for cell in notebook["cells"]}
-    return {**notebook, "metadata": notebook["metadata"] | {"i2pemd": {"version": __version__, "cells": cells}}}
+    about = {"kernelspec": KERNEL, "i2pemd": {"version": __version__, "cells": cells}}
+    return {**notebook, "metadata": notebook["metadata"] | about}
 
 
 def _number(version):
