@@ -24,7 +24,6 @@ Example
 
 import contextlib
 import functools
-import importlib
 import json
 import math
 import os
@@ -37,6 +36,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from i2pemd_lite.files import BadInput, parsing, refusal, run_lock, write_csv, write_json
+from i2pemd_lite.runs import module_of
 from i2pemd_lite.runs.brought import alike, sketched
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.runs.settings import read
@@ -47,6 +47,7 @@ from i2pemd_lite.text import bar
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "grid": "GridSampler"}
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 TRIES = 3  # errors of its surroundings after which a trial is given up
 PLAN = {"trials": 20, "sampler": "tpe", "prune": "none", "data": None}
 
@@ -117,23 +118,19 @@ def suggestions(settings, vary):
     >>> from i2pemd_lite.runs.settings import Settings
     >>> suggestions(Settings(), {"weight": "log:0.1:10"})
     {'weight': ['suggest_float', {'low': 0.1, 'high': 10.0, 'log': True}]}
-    >>> suggestions(Settings(), {"momentum": [0.5, 0.8, 1.2]})
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: momentum: expected a number from 0 to 1, found 1.2
     """
     kinds = settings.__dataclass_fields__
     found = {name: _range(name, values, kinds[name].type) for name, values in vary.items()}
     ends = {name: told.get("choices") or [told["low"], told["high"]] for name, (_, told) in found.items()}
-    for name, values in ends.items():
-        for value in values:
-            refused = []
-            for others in ({}, *({other: ends[other][at] for other in ends} for at in (0, -1))):
-                try:
-                    settings.changed(**others | {name: value})
-                except BadInput as error:
-                    refused.append(error)
-            if len(refused) == 3:
-                raise refused[-1]
+    for name, value in ((name, value) for name, values in ends.items() for value in values):
+        for others in ({}, *({other: ends[other][at] for other in ends} for at in (0, -1))):
+            try:
+                settings.changed(**others | {name: value})
+                break
+            except BadInput as error:
+                refused = error
+        else:
+            raise refused
     return found
 
 
@@ -197,12 +194,13 @@ class Sweep:
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = self.study or study(self.folder)  # which is not made for what cannot be asked
         self._taking = FileLock(self.folder / ".taking")  # inside, nobody else takes a trial
-        self.about = self._agreed("about", asked)
-        same = asked and self.about and asked["task"] == self.about["task"]
-        if same and asked != self.about and not self.study.trials:  # it was never more than asked for
-            self.study.set_user_attr("sketch", None)
-            self.study.set_user_attr("about", asked)
-            self.about = asked
+        with self._taking:
+            self.about = self.study.user_attrs.get("about")
+            free = not self.study.trials and (not self.about or task == self.about["task"])  # nobody began it
+            if asked and asked != self.about and free:
+                self.study.set_user_attr("sketch", None)
+                self.study.set_user_attr("about", asked)
+                self.about = asked
         if self.about is None:
             found = "a study of something else; look at it by sweeps.study, or choose another folder"
             raise BadInput(f"{folder}: expected a sweep of settings, found {found}")
@@ -211,14 +209,7 @@ class Sweep:
             if asked[name] != self.about[name]:
                 found = f"one with {name} {_typed(self.about[name])} beside {_typed(asked[name])}"
                 raise BadInput(f"{folder}: expected the same sweep or none, found {found}; choose another folder")
-        self.task = task_of(self.about["task"])
-
-    def _agreed(self, name, value):
-        """What the study has under a name, or from now on the value, if any: whoever comes first says it for all."""
-        with self._taking:
-            if self.study.user_attrs.get(name) is None and value is not None:
-                self.study.set_user_attr(name, value)
-            return self.study.user_attrs.get(name)
+        self.task = module_of(self.about["task"]).TASK
 
     @property
     def plan(self):
@@ -257,7 +248,7 @@ class Sweep:
     @property
     def over(self):
         """Whether so many trials are finished."""
-        return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False)) >= self.most
+        return len(self._trials(*FINISHED)) >= self.most
 
     def _choices(self):
         """{setting: its values, where it is a choice}."""
@@ -311,7 +302,10 @@ class Sweep:
         if not self.over:
             settings = self.task.settings_for(a["method"], a["profile"], changes=a["settings"])
             found = self._prepared(settings)
-            if not alike(self._agreed("sketch", sketched(found)), found):
+            with self._taking:  # whoever comes first says it for all
+                if not self.study.user_attrs.get("sketch"):
+                    self.study.set_user_attr("sketch", sketched(found))
+            if not alike(self.study.user_attrs["sketch"], found):
                 found = f"others in {self.data or 'the usual place'}; give the data that the sweep began with"
                 raise BadInput(f"{self.folder}: expected the data that the sweep began with, found {found}")
         while taken := self._take():
@@ -328,18 +322,30 @@ class Sweep:
 
     def _take(self):
         """(a trial, the locks of its runs): one that was left by a killed process, else a new one; None: no more."""
-        state = optuna().trial.TrialState
         with self._taking:
             for left, claim in self._left():
-                if self.study.trials[left.number].state == state.RUNNING:  # else it was told in this moment
+                now = self.study.trials[left.number].state  # it may have been told in this moment
+                if now.name == "RUNNING" and not self._again(left):
                     return self._suggested(left.number, left), claim
                 claim.close()
-            trials = self.study.get_trials(deepcopy=False)
-            waiting = [trial.number for trial in trials if trial.state == state.WAITING]
-            if len(trials) - len(waiting) >= self.most:
-                return None
-            trial = self._suggested(min(waiting, default=len(trials)))
-            return trial, self._claim(trial.number)
+            while (number := len(self._trials("RUNNING", *FINISHED))) < self.most:  # those in a queue come after them
+                trial = self._suggested(number)
+                if not self._again(trial):
+                    return trial, self._claim(number)
+            return None
+
+    def _trials(self, *states):
+        """The trials in these states, as Optuna names them."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in states]
+
+    def _again(self, trial):
+        """Whether an earlier trial with these settings is in training, whose figures this one takes when it is done."""
+        return any(each.number < trial.number and each.params == trial.params for each in self._trials("RUNNING"))
+
+    def stop(self):
+        """Let nobody take another trial: what has begun is finished, at least one. A plan with more trials goes on."""
+        with self._taking:
+            self.planned(trials=len(self._trials("RUNNING", *FINISHED)) or 1)
 
     def _suggested(self, number, left=None):
         """The trial of this number, one that was left or a new one, with its settings."""
@@ -356,7 +362,7 @@ class Sweep:
 
     def _left(self):
         """(trial, the locks of its runs) of each that nobody trains, though it is not finished."""
-        for trial in self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.RUNNING,)):
+        for trial in self._trials("RUNNING"):
             with contextlib.suppress(BadInput):
                 claim = self._claim(trial.number)
                 yield trial, claim
@@ -370,10 +376,9 @@ class Sweep:
 
     def at_work(self):
         """The numbers of the trials that somebody trains now, here or on another machine."""
-        running = self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.RUNNING,))
         with self._taking:
             free = [claim.close() or trial.number for trial, claim in self._left()]
-        return [trial.number for trial in running if trial.number not in free]
+        return [trial.number for trial in self._trials("RUNNING") if trial.number not in free]
 
     def run_folder(self, number, seed):
         """Where a run of a trial is kept."""
@@ -384,8 +389,7 @@ class Sweep:
         state = optuna().trial.TrialState
         self.study.pruner = getattr(optuna().pruners, PRUNERS[self.plan["prune"]])()
         try:
-            whole = self.study.get_trials(deepcopy=False, states=(state.COMPLETE,))
-            if same := next((each for each in whole if each.params == trial.params), None):
+            if same := next((each for each in self._trials("COMPLETE") if each.params == trial.params), None):
                 trial.set_user_attr("same", number := same.user_attrs.get("same", same.number))
                 trial.set_user_attr("why", f"as trial {number}, which has the same settings and seeds")
                 values = same.user_attrs["values"]
@@ -484,31 +488,46 @@ class Sweep:
         came = {"complete": f"{goal} {short(row[goal])}{sd}", "fail": f"failed: {row['why']}"}
         return f"trial {number}, {what}: {came.get(row['state'], row['state'])}"
 
+    def ranked(self):
+        """The numbers of the complete trials, the best first; of those with the same settings one."""
+        once = {}
+        for trial in sorted(self._trials("COMPLETE"), key=lambda trial: trial.value, reverse=True):
+            once.setdefault(str(trial.params), trial.number)
+        return [*once.values()]
+
+    def compared(self, a, b, but=""):
+        """By how much trial `a` leads or trails trial `b`, and whether seeds alone can do that, in sentences; `but` is
+        added where they rarely do."""
+        first, second = trials = [self.study.trials[number] for number in (a, b)]
+        for trial in trials:
+            if trial.state.name != "COMPLETE":
+                return f"T{self.line(trial.number)[1:]}."
+        if first.params == second.params:
+            return f"Trial {a} has the settings of trial {b}."
+        does, sign = ("leads", 1) if first.value >= second.value else ("trails", -1)
+        ours, theirs = (trial.user_attrs["values"] for trial in trials)
+        lead = interval([sign * (x - y) for x, y in zip(ours, theirs, strict=True)])
+        said = f"Trial {a} {does} trial {b} by {lead.mean:.2g}"
+        if math.isnan(lead.sd):
+            return f"{said}. With one seed nobody can say whether that is the setting or the seed: sweep with three."
+        said += f"; over seeds the 95 % interval of this difference is {lead.low:.2g} to {lead.high:.2g}. Seeds alone "
+        rarely = f"rarely do that.{but}"
+        return said + (rarely if lead.low > 0 else "can do that, so this sweep does not tell the two apart.")
+
     def __str__(self):
         """Whether the best trial leads the next one by more than seeds explain, in sentences.
 
         Not by more than the choice explains: the best of many is ahead by luck on these held-back data, too.
         """
-        whole = self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.COMPLETE,))
-        whole = [*{str(trial.params): trial for trial in sorted(whole, key=lambda trial: trial.value)}.values()]
-        if len(whole) < 2:
+        if len(ranked := self.ranked()) < 2:
             return "Fewer than two trials are complete, so there is nothing to compare yet."
-        second, first = sorted(whole, key=lambda trial: trial.value)[-2:]
-        ours, theirs = (trial.user_attrs["values"] for trial in (first, second))
-        lead = interval([a - b for a, b in zip(ours, theirs, strict=True)])
-        said = f"Best is {self.line(first.number)}. It leads trial {second.number} by {lead.mean:.2g}"
-        if math.isnan(lead.sd):
-            return f"{said}. With one seed nobody can say whether that is the setting or the seed: sweep with three."
-        said += f"; over seeds the 95 % interval of this lead is {lead.low:.2g} to {lead.high:.2g}."
-        if lead.low <= 0:
-            return f"{said} Seeds alone can do that, so this sweep does not tell the two apart."
-        said += f" Seeds alone rarely do that. But it is the best of {len(whole)}: check it with other seeds"
-        return f"{said}, and on data that did not choose it."
+        but = f" But it is the best of {len(ranked)}: check it with other seeds, and on data that did not choose it."
+        return f"Best is {self.line(ranked[0])}. {self.compared(*ranked[:2], but)}"
 
 
 def _asked(task, method, vary, seeds, goal, profile, settings):
     """`Sweep.about` of a sweep that is asked for; `BadInput` where it cannot be."""
-    own = task_of(task)
+    own = module_of(task).TASK
     base = own.settings_for(method, profile, changes=settings)
     if not isinstance(vary, dict) or not isinstance(seeds, list | tuple | range) or {*map(type, seeds)} - {int}:
         found = f"vary {vary!r} and seeds {seeds!r}"
@@ -532,25 +551,12 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
 
 
 def _typed(value):
-    """A part of `Sweep.about` as a person says it.
-
-    Example
-    -------
-    >>> _typed({"weight": ["suggest_float", {"low": 0.1, "high": 10.0, "log": True}]}), _typed([0, 1])
-    ('weight=log:0.1:10', '0,1')
-    """
+    """A part of `Sweep.about` as a person says it: weight=log:0.1:10, or 0,1."""
     if isinstance(value, dict):
         return " ".join(f"{name}={_typed(each)}" for name, each in value.items()) or "none"
     if isinstance(value, list) and isinstance(told := value[-1], dict):
         return _typed(told.get("choices") or "log:" * told["log"] + f"{_typed(told['low'])}:{_typed(told['high'])}")
     return ",".join(map(_typed, value)) if isinstance(value, list) else str(value).removesuffix(".0")
-
-
-def task_of(name):
-    """The `Task` of this name."""
-    if name not in ("segmentation", "classification"):
-        raise BadInput(f"task: expected segmentation or classification, found {name!r}")
-    return importlib.import_module(f"i2pemd_lite.{name}").TASK
 
 
 def _figure(run, step, goal):
