@@ -10,9 +10,6 @@ The best of many trials looks better than it is, because the same held-back data
 seeds before you report it: that removes the luck of its seeds. The luck of the choice on these data stays, which only
 data that no trial was measured on can remove.
 
-An interrupt, Ctrl-C, saves what this process trains and ends it. With `workers=1` other processes go on, on this
-machine or another. With several it makes the file `paused`, so that all of them end, wherever they are.
-
 Example
 -------
 >>> from i2pemd_lite.sweeps import Sweep
@@ -271,8 +268,8 @@ class Sweep:
         return [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options) for _ in range(workers)]
 
     def finish(self, workers=1, say=print):
-        """Train all trials, here or in so many processes; the sweep itself. An interrupt saves, and ends this process;
-        with several, all that work on the sweep."""
+        """Train all trials, here or in so many processes; the sweep itself. An interrupt, Ctrl-C, saves and ends this
+        process; with several it makes the file `paused`, so that all that work on the sweep end, on any machine."""
         if workers < 1:
             raise BadInput(f"workers: expected a whole number from 1, found {workers}")
         if workers == 1:
@@ -489,11 +486,9 @@ class Sweep:
         return f"trial {number}, {what}: {came.get(row['state'], row['state'])}"
 
     def ranked(self):
-        """The numbers of the complete trials, the best first; of those with the same settings one."""
-        once = {}
-        for trial in sorted(self._trials("COMPLETE"), key=lambda trial: trial.value, reverse=True):
-            once.setdefault(str(trial.params), trial.number)
-        return [*once.values()]
+        """The numbers of the complete trials, the best first; of those with the same settings the first."""
+        rising = sorted(self._trials("COMPLETE"), key=lambda trial: (trial.value, -trial.number))
+        return [*{str(trial.params): trial.number for trial in rising}.values()][::-1]
 
     def compared(self, a, b, but=""):
         """By how much trial `a` leads or trails trial `b`, and whether seeds alone can do that, in sentences; `but` is
@@ -529,9 +524,11 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
     """`Sweep.about` of a sweep that is asked for; `BadInput` where it cannot be."""
     own = module_of(task).TASK
     base = own.settings_for(method, profile, changes=settings)
-    if not isinstance(vary, dict) or not isinstance(seeds, list | tuple | range) or {*map(type, seeds)} - {int}:
+    known = isinstance(vary, dict) and isinstance(seeds, list | tuple | range) and {*map(type, seeds)} == {int}
+    if not (vary and known and len({*seeds}) == len(seeds)):
         found = f"vary {vary!r} and seeds {seeds!r}"
-        raise BadInput(f"sweep: expected {{name: values}} to vary and a list of whole numbers as seeds, found {found}")
+        expected = "{name: values} to vary and a list of different whole numbers as seeds"
+        raise BadInput(f"sweep: expected {expected}, found {found}")
     base.expect_names(*vary)
     for name in vary:
         if name in settings or name in ("method", "seed", "profile"):
@@ -539,9 +536,6 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
         if name in own.ignored(method):
             found = "one that changes nothing in it; leave it out"
             raise BadInput(f"--vary {name}: expected a setting that {method} reads, found {found}")
-    if not vary or not seeds or len(set(seeds)) < len(seeds):
-        found = f"{len(vary)} settings and the seeds {', '.join(map(str, seeds)) or 'none'}"
-        raise BadInput(f"sweep: expected something to vary, and seeds that differ, found {found}")
     goal = goal or own.goals[0]
     if goal not in own.goals:
         raise BadInput(f"goal: expected one of {', '.join(own.goals)}, found {goal!r}")

@@ -34,47 +34,42 @@ PICTURES = {
     "parallel coordinates": "plot_parallel_coordinate",
 }  # fmt: skip
 CHOSEN = ("trial", "with", "against", "order")  # of the trials, which Reset leaves
-BEST = [("the best", None)]  # the trial that is meant where none is chosen
+BEST = [("the best", "best")]
 BUTTONS = {  # what it does, and how the page says it
     "Start": ("begin", "Train trials in processes of their own, or go on"),
     "Pause": ("pause", "Save the trials that are in training, and end the processes; Start goes on with them"),
     "Stop": ("stop", "Finish the trials that are in training, and begin no other; Start goes on with more trials"),
-    "Vary another setting": ("vary_another", "Give one more setting a range"),
     "Use these settings": ("use", "Show the chosen trial's settings as a command, as Python and as JSON"),
     "Open in the cockpit": ("open_cockpit", "Show the chosen trial's runs below, to compare or to steer a copy"),
+    "Vary another setting": ("vary_another", "Give one more setting a range"),
 }
 INTRO = "Press Start: {} trials are then trained in processes of their own{}."
-USE = """# Trial {} in a terminal:
-{}
-
-# In Python, with all that it takes, or where this panel is called panel: {}.train({!r}, data, **panel.settings)
-{}
-# All its settings as JSON:
-{}"""
 
 
 def _ranges(state):
-    """[(" 2", setting, from, to)] of each row of a new sweep's controls; the setting is None where none is chosen."""
+    """[(" 2", setting, from, to)] of each row of a new sweep's controls; without a setting where none is chosen."""
     rows = [name.removeprefix("vary") for name in state if name.startswith("vary")]
     return [(row, *(state[f"{name}{row}"] for name in ("vary", "low", "high"))) for row in rows]
 
 
 def compute(sweep, state, going=0):
-    """The trials of a sweep as arrays: `x` (the setting in state's `against`), `mean`, `sd` over seeds, `curves`.
+    """The trials of a sweep as arrays: `x` (the setting in state's `against`), `mean`, `sd` over `seeds`, `curves`.
 
     going : how many processes are known to be there, whether they have a trial or not
     """
     rows = [] if sweep is None else sweep.rows()
     result = SimpleNamespace(rows=rows, x=np.zeros(0), log=False, curves=[], busy=[], sweep=sweep, goal="", chosen=None)
     if sweep is None:
-        ranges = " and ".join(f"{name} from {low:g} to {high:g}" for _, name, low, high in _ranges(state) if name)
+        ranges = " and ".join(f"{said(name)} from {low:g} to {high:g}" for _, name, low, high in _ranges(state) if name)
         result.words = INTRO.format(state["trials"], f", with {ranges}" * bool(ranges))
         return result
     result.goal, result.busy, result.words, best = sweep.about["goal"], sweep.at_work(), str(sweep), sweep.ranked()[:2]
-    pair = [best[0] if best and state[name] is None else state[name] for name in ("trial", "with")]
+    pair = [next(iter(best), None) if state[name] == "best" else state[name] for name in ("trial", "with")]
     result.chosen, other = pair
     if None not in pair and len({*pair}) == 2 and {*pair} != {*best}:  # of whom the first words are
         result.words += f" {sweep.compared(result.chosen, other)}"
+    for name in sweep.about["vary"]:
+        result.words = result.words.replace(f", {name} ", f", {said(name)} ")
     if (going or result.busy) and sweep.paused.exists():
         result.words += " It is pausing: what is in training is saved first."
     elif result.busy and len(rows) >= sweep.most:
@@ -84,13 +79,17 @@ def compute(sweep, state, going=0):
     for row in rows:
         if row["state"] == "running":
             row["state"] = "in training" if row["trial"] in result.busy else "waiting"
-    result.against, column = state["against"], state["order"]
+    result.against, column, result.alone = state["against"], state["order"], len(sweep.about["vary"]) == 1
     told = sweep.about["vary"][result.against][1]
     result.log, result.named = told.get("log", False), [v for v in told.get("choices", ()) if isinstance(v, str)]
     places = {"": np.nan, None: np.nan} | {name: place for place, name in enumerate(result.named)}
-    result.x = np.array([places.get(row[result.against], row[result.against]) for row in rows], float)
-    result.mean, result.sd = (np.array([places.get(row[name], row[name]) for row in rows], float)
-                              for name in (result.goal, "sd"))  # fmt: skip
+
+    def numbers(values):
+        return np.array([places.get(value, value) for value in values], float)
+
+    heads = result.against, result.goal, "sd", *(f"seed {seed}" for seed in sweep.about["seeds"])
+    result.x, result.mean, result.sd, *result.seeds = (numbers([row[head] for row in rows]) for head in heads)
+    result.across = numbers(told.get("choices") or (told["low"], told["high"]))
     result.curves = [sorted(trial.intermediate_values.items()) for trial in sweep.study.get_trials(deepcopy=False)]
     known = [row["trial"] for row in rows if row[column] not in ("", None)]
     known.sort(key=lambda number: rows[number][column], reverse=column == result.goal)  # the best first
@@ -104,17 +103,21 @@ def draw(card, result):
         card.paper.text(0.5, 0.5, result.words, ha="center")
         return
     known = np.isfinite(result.mean)
-    spread = np.concatenate([result.mean - np.nan_to_num(result.sd), result.mean + np.nan_to_num(result.sd)])
-    xlim, look = ends(np.log10(result.x) if result.log else result.x), {}
+    sd, x = np.nan_to_num(result.sd), result.x[known]
+    spread = np.concatenate([result.mean - sd, result.mean + sd, *result.seeds])
+    xlim, look = ends(np.log10(result.across) if result.log else result.across), {}
     if result.log:
         xlim, look = [10**end for end in xlim], {"xscale": "log"}
     if result.named:
         look = {"xticks": range(len(result.named)), "xticklabels": result.named}
+    title = f"{result.goal}, mean ± SD over seeds{'; grey: each seed' * result.alone}"
     plane = card.plane("trials", [0.07, 0.17, 0.42, 0.7], xlim=xlim, ylim=ends(spread), xlabel=said(result.against),
-                       title=f"{result.goal}, mean ± SD over seeds", **look)  # fmt: skip
-    pairs = zip(result.x[known], result.mean[known], np.nan_to_num(result.sd[known]), strict=True)
-    plane.segments([[(x, mean - sd), (x, mean + sd)] for x, mean, sd in pairs], color=style.BLUE, lw=1.2)
-    plane.points(result.x[known], result.mean[known], color=style.BLUE, marker="o", ms=6)
+                       title=title, **look)  # fmt: skip
+    for values in result.seeds if result.alone else ():
+        plane.line(np.sort(x), values[known][np.argsort(x)], color=style.GREY, lw=1)
+    pairs = zip(x, (result.mean - sd)[known], (result.mean + sd)[known], strict=True)
+    plane.segments([[(at, low), (at, high)] for at, low, high in pairs], color=style.BLUE, lw=1.2)
+    plane.points(x, result.mean[known], color=style.BLUE, marker="o", ms=6)
     steps_done = [step for curve in result.curves for step, _ in curve]
     levels = np.array([value for curve in result.curves for _, value in curve])
     beside = card.plane("curves", [0.565, 0.17, 0.42, 0.7], xlim=(0, max(steps_done, default=1)), ylim=ends(levels),
@@ -157,8 +160,8 @@ class Sweeping(Panel):
         self._ends, new = {} if self.sweep or "vary" in asked else _ends(asked), {}
         for row in range(len(self._ends)):
             more, names = f" {row + 1}" * (row > 0), [(said(name), name) for name in self._ends]
-            names = [("nothing more", None)] * (row > 0) + names
-            new[f"vary{more}"] = choice(f"vary{more}", names, names[0][1])
+            names = [("nothing more", "")] * (row > 0) + names
+            new[f"vary{more}"] = choice(f"vary{more}", names, names[0][1]).add_class("i2pemd-wide")
             for name, label, at in (("low", "from", 0), ("high", "to", -1)):
                 values = next(iter(self._ends.values()))
                 new[f"{name}{more}"] = steps(f"{label}{more}", values, values[at])
@@ -168,8 +171,8 @@ class Sweeping(Panel):
         controls = new | {
             "trials": slider("trials", plan, 1, max(100, plan), 1),
             "workers": slider("processes", min(2, os.cpu_count() or 1), 1, max(2, os.cpu_count() or 1), 1),
-            "trial": choice("trial", BEST, None),
-            "with": choice("compare with", BEST, None),
+            "trial": choice("trial", BEST, "best"),
+            "with": choice("compare with", BEST, "best"),
             "against": choice("against", [("", "")], ""),
             "order": choice("sort by", [("number", "trial")], "trial"),
             "picture": choice("Optuna's picture", [(name, name) for name in PICTURES], "none"),
@@ -183,7 +186,7 @@ class Sweeping(Panel):
                          (9.4, 3.4), point, None, self._counting, first=len(controls))  # fmt: skip
         self._hint = f"Click on a point to choose its trial. {KEYBOARD}"
         self.children = [widgets.HBox(list(self.buttons.values())), *self.children, self.said, self.table]
-        self.set(**start)
+        self.set(**{name: value for name, value in start.items() if not (self.sweep and name == "trials")})
         self._start = {name: value for name, value in self.state.items() if name not in CHOSEN}
         self.watch()
 
@@ -207,7 +210,7 @@ class Sweeping(Panel):
     def vary_another(self):
         """Give a setting that is not varied yet a range."""
         rows = {name: row for row, name, *_ in reversed(_ranges(self.state))}
-        self.set(**{f"vary{rows[None]}": next(name for name in self._ends if name not in rows)})
+        self.set(**{"vary" + rows[""]: next(name for name in self._ends if name not in rows)})
 
     def begin(self):
         """Start processes, on a new sweep where there is none yet; `BadInput` while some are at work."""
@@ -234,14 +237,12 @@ class Sweeping(Panel):
 
     def pause(self):
         """Let all processes save and end, also those that another notebook started."""
-        if self.sweep is not None:
-            self.sweep.paused.touch()
+        self.sweep.paused.touch()
         self.refresh()
 
     def stop(self):
         """Let all processes finish the trials that are in training, and end."""
-        if self.sweep is not None:
-            self.sweep.stop()
+        self.sweep.stop()
         self.refresh()
 
     @property
@@ -265,8 +266,12 @@ class Sweeping(Panel):
     def use(self):
         """Show how to train the chosen trial's first run: a command, Python, and all its settings as JSON."""
         run, to, about = saved(self.run_folder()), Path("runs") / f"trial{self.trial.number}", self.sweep.about
-        words = workbench.command(run, to), about["task"], about["method"], workbench.python(run, to)
-        self.said.value = USE.format(self.trial.number, *words, json.dumps(run.settings))
+        by_name = f"run = {about['task']}.train({about['method']!r}, data, seed=0, **panel.settings)"
+        parts = {f"Trial {self.trial.number} in a terminal": workbench.command(run, to),
+                 "In Python": workbench.python(run, to).rstrip(),
+                 "With a seed and data of your choice, where this panel is called panel": by_name,
+                 "All its settings as JSON": json.dumps(run.settings)}  # fmt: skip
+        self.said.value = "\n\n".join(f"# {title}:\n{words}" for title, words in parts.items())
         self.said.layout.display = ""
 
     def open_cockpit(self):
@@ -322,8 +327,9 @@ class Sweeping(Panel):
                 self._planned, self.controls["trials"].max = plan, max(100, plan)
                 self.controls["trials"].value = plan
         super().refresh()
-        free = not self.sweep and any(name is None for _, name, *_ in _ranges(self.state))
-        self.buttons["Vary another setting"].layout.display = "" if free else "none"
+        free = ["Vary another setting"] * ("" in {name for _, name, *_ in _ranges(self.state)})
+        for label, button in self.buttons.items():
+            button.layout.display = "" if label in ([*BUTTONS][:-1] if self.sweep else ["Start", *free]) else "none"
         if self.result is None or self.sweep is None:
             return
         heads = [head for head in (self.result.rows or [{}])[0] if head != "why"]
@@ -354,7 +360,7 @@ def _optunas(result, name):
     """A picture of Optuna's in our style; None where there are too few trials for it."""
     from optuna import visualization
 
-    if sum(np.isfinite(result.mean)) < 2 or len({*result.mean[np.isfinite(result.mean)]}) < 2:
+    if len({*result.mean[np.isfinite(result.mean)]}) < 2:
         return None
     figure = getattr(visualization, name)(result.sweep.study, target_name=result.goal)
     figure.update_layout(template="none", paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", title="",

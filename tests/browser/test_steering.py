@@ -124,11 +124,11 @@ SWEEP = [
 
 def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(opened):
     lesson, panel = opened("sweep", SWEEP)
-    assert panel.status.startswith("Press Start: 12 trials") and panel.status.endswith("weight from 0 to 4.")
+    assert panel.status.startswith("Press Start: 12 trials") and panel.status.endswith("λ from 0 to 4.")
     panel.choose("vary", "learning rate")
     panel.change(lambda: panel.press("from", "ArrowRight"))
     panel.click("Vary another setting")
-    wait(panel, "learning_rate from 0.0002 to 0.1 and weight from 0 to 4.$")
+    wait(panel, "learning rate from 0.0002 to 0.1 and λ from 0 to 4.$")
     panel.screenshot("sweep asked")
     panel.click("Start")
     wait(panel, "In training now: trial")
@@ -138,7 +138,7 @@ def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(opened):
     lesson.desk.close()
 
     lesson, panel = opened("sweep", SWEEP)
-    wait(panel, r"^Best is trial \d+, learning_rate .*\. Trial \d+ leads trial")
+    wait(panel, r"^Best is trial \d+, learning rate .*\. Trial \d+ leads trial")
     panel.click("Stop")
     wait(panel, r"^Best is trial(?!.*In training)")
     panel.choose("sort by", "auc")
