@@ -383,7 +383,6 @@ class Sweep:
 
     def _train(self, trial):
         """Train the runs of a trial, and tell Optuna what came of it."""
-        state = optuna().trial.TrialState
         self.study.pruner = getattr(optuna().pruners, PRUNERS[self.plan["prune"]])()
         try:
             if same := next((each for each in self._trials("COMPLETE") if each.params == trial.params), None):
@@ -397,7 +396,7 @@ class Sweep:
             trial.set_user_attr("values", values)
             self.study.tell(trial, mean)
         except optuna().TrialPruned:
-            self.study.tell(trial, state=state.PRUNED)
+            self.study.tell(trial, state=optuna().trial.TrialState.PRUNED)
         except Exception as error:
             tries = trial.user_attrs.get("tries", 0) + 1
             its_own = isinstance(error, Refused | FloatingPointError) or "diverged" in str(error)
@@ -405,7 +404,7 @@ class Sweep:
                 trial.set_user_attr("tries", tries)
                 raise
             trial.set_user_attr("why", str(error) or type(error).__name__)
-            self.study.tell(trial, state=state.FAIL)
+            self.study.tell(trial, state=optuna().trial.TrialState.FAIL)
         with self._taking, contextlib.suppress(OSError):  # that somebody has it open in Excel is no reason to end
             rows = self.rows()
             write_csv(self.folder / "results.csv", [[*rows[0]], *(row.values() for row in rows)])

@@ -177,8 +177,8 @@ class Sweeping(Panel):
             "order": choice("sort by", [("number", "trial")], "trial"),
             "picture": choice("Optuna's picture", [(name, name) for name in PICTURES], "none"),
         }
-        look = {"display": "none", "width": "98%", "height": "240px"}
-        self.table, self.said, self.buttons = widgets.HTML(), widgets.Textarea(layout=look, placeholder="settings"), {}
+        look = {"display": "none", "width": "98%", "height": "300px"}
+        self.table, self.said, self.buttons = widgets.HTML(), widgets.Textarea(description="to copy", layout=look), {}
         for label, (do, words) in BUTTONS.items():
             self.buttons[label] = widgets.Button(description=label, tooltip=words, layout={"width": "auto"})
             self.buttons[label].on_click(lambda _, do=do: self._try(getattr(self, do)))

@@ -148,7 +148,7 @@ def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(opened):
     panel.choose("compare with", "0")
     wait(panel, r"Trial (1 (leads|trails) trial 0|0 leads trial 1) by")
     panel.click("Use these settings")
-    shown = panel.box.locator("textarea").first
+    shown = panel.box.get_by_label("to copy")
     lesson.page.wait_for_function("it => it.value", arg=shown.element_handle())
     assert "python -m i2pemd_lite train classification i2pemd --profile ci --seed 0" in shown.input_value()
     assert lesson.errors == [] and lesson.desk.complaints == []
