@@ -98,7 +98,7 @@ def compute(sweep, state, going=0):
 
 
 def draw(card, result):
-    """On the left a point for each trial, with its SD over seeds; on the right how each trial went."""
+    """On the left a point for each trial, with its SD, and a line for each seed; on the right how each trial went."""
     if not result.rows:
         card.paper.text(0.5, 0.5, result.words, ha="center")
         return
