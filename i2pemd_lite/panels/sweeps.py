@@ -392,7 +392,8 @@ def _ends(asked):
 def panel(folder, task="segmentation", method=None, vary=None, data=None, **asked):
     """The panel of the sweep in a folder, or of a new one of a method, whose range you choose, unless `vary` says it.
 
-    data : a folder, as for `train`;  asked : seeds, goal, profile and settings, as for `Sweep`, and values of controls
+    data : a folder, as for `train`;  asked : seeds, goal, profile and settings, as for `Sweep`, and values of controls,
+        of which `trials` is for a new sweep
 
     Example: `sweeps.panel("sweeps/weight", "segmentation", "joint_sepbn_i2pemd", seeds=(0, 1, 2))`
     """
