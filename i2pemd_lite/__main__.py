@@ -25,7 +25,6 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import os
 import subprocess
 import sys
@@ -34,10 +33,10 @@ from pathlib import Path
 from i2pemd_lite import __version__
 from i2pemd_lite.course import commands
 from i2pemd_lite.files import BadInput, grouped, refusal, root, run_lock
+from i2pemd_lite.runs import TASKS, module_of
 from i2pemd_lite.text import about, spoken
 
 TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables-classification")}
-TASKS = tuple(TABLES)
 
 
 @spoken
@@ -85,7 +84,7 @@ def data(chosen):
     """Find the data of a task and prepare it for a profile, so that training starts at once."""
     from i2pemd_lite import compact
 
-    task = _task(chosen.task)
+    task = module_of(chosen.task)
     settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=_changes(task, chosen.set))
     if chosen.compact:
         compact.expect_name(chosen.compact)
@@ -139,7 +138,7 @@ def _run_to_train(chosen, locks, lock):
     else:
         if not (chosen.task and chosen.method):
             raise BadInput("train: expected a task and a method, or --resume FOLDER; see --help")
-        task = _task(chosen.task)
+        task = module_of(chosen.task)
         seed, changes = chosen.seed or 0, _changes(task, chosen.set)
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
@@ -181,7 +180,7 @@ def tables(chosen):
     for name, owner in (("dims", "segmentation"), ("thresholds", "classification")):
         if getattr(chosen, name) is not None and chosen.task != owner:
             raise BadInput(f"--{name}: expected with {owner} only, found with {chosen.task}; leave it out")
-    task, out = _task(chosen.task), chosen.out or TABLES[chosen.task]
+    task, out = module_of(chosen.task), chosen.out or TABLES[chosen.task]
     asked = {name: getattr(chosen, name) for name in ("profile", "seeds", "methods", "dims", "thresholds", "folder")}
     asked = {name: value for name, value in asked.items() if value is not None} | _changes(task, chosen.set)
     if chosen.runs and asked:
@@ -202,7 +201,7 @@ def sweep(chosen):
         if len(dict(pairs)) < len(pairs):
             found = f"{' '.join(chosen.vary)}; say all values of a setting at once, as in weight=0.1,1,10"
             raise BadInput(f"--vary: expected each setting once, found {found}")
-        asked |= {"vary": dict(pairs) or None} | _changes(_task(chosen.task), chosen.set)
+        asked |= {"vary": dict(pairs) or None} | _changes(module_of(chosen.task), chosen.set)
     elif asked or chosen.set or chosen.vary:
         raise BadInput("sweep: expected a task and a method, or --out FOLDER with what may change; see --help")
     if chosen.workers < 1:
@@ -238,16 +237,10 @@ def pairs(text):
     return tuple(tuple(float(word) for word in pair.split("-")) for pair in text.split(",") if text != "none")
 
 
-def _task(name):
-    if name not in TASKS:
-        raise BadInput(f"task: expected {' or '.join(TASKS)}, found {name!r}")
-    return importlib.import_module(f"i2pemd_lite.{name}")
-
-
 def _task_of(run):
     from i2pemd_lite.runs.store import read_about
 
-    return _task(read_about(run)["task"])
+    return module_of(read_about(run)["task"])
 
 
 def _changes(task, words):

@@ -10,9 +10,6 @@ The best of many trials looks better than it is, because the same held-back data
 seeds before you report it: that removes the luck of its seeds. The luck of the choice on these data stays, which only
 data that no trial was measured on can remove.
 
-An interrupt, Ctrl-C, saves what this process trains and ends it. With `workers=1` other processes go on, on this
-machine or another. With several it makes the file `paused`, so that all of them end, wherever they are.
-
 Example
 -------
 >>> from i2pemd_lite.sweeps import Sweep
@@ -24,7 +21,6 @@ Example
 
 import contextlib
 import functools
-import importlib
 import json
 import math
 import os
@@ -37,6 +33,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from i2pemd_lite.files import BadInput, parsing, refusal, run_lock, write_csv, write_json
+from i2pemd_lite.runs import module_of
 from i2pemd_lite.runs.brought import alike, sketched
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.runs.settings import read
@@ -47,6 +44,7 @@ from i2pemd_lite.text import bar
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler", "grid": "GridSampler"}
 PRUNERS = {"none": "NopPruner", "median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 TRIES = 3  # errors of its surroundings after which a trial is given up
 PLAN = {"trials": 20, "sampler": "tpe", "prune": "none", "data": None}
 
@@ -117,23 +115,19 @@ def suggestions(settings, vary):
     >>> from i2pemd_lite.runs.settings import Settings
     >>> suggestions(Settings(), {"weight": "log:0.1:10"})
     {'weight': ['suggest_float', {'low': 0.1, 'high': 10.0, 'log': True}]}
-    >>> suggestions(Settings(), {"momentum": [0.5, 0.8, 1.2]})
-    Traceback (most recent call last):
-    i2pemd_lite.files.BadInput: momentum: expected a number from 0 to 1, found 1.2
     """
     kinds = settings.__dataclass_fields__
     found = {name: _range(name, values, kinds[name].type) for name, values in vary.items()}
     ends = {name: told.get("choices") or [told["low"], told["high"]] for name, (_, told) in found.items()}
-    for name, values in ends.items():
-        for value in values:
-            refused = []
-            for others in ({}, *({other: ends[other][at] for other in ends} for at in (0, -1))):
-                try:
-                    settings.changed(**others | {name: value})
-                except BadInput as error:
-                    refused.append(error)
-            if len(refused) == 3:
-                raise refused[-1]
+    for name, value in ((name, value) for name, values in ends.items() for value in values):
+        for others in ({}, *({other: ends[other][at] for other in ends} for at in (0, -1))):
+            try:
+                settings.changed(**others | {name: value})
+                break
+            except BadInput as error:
+                refused = error
+        else:
+            raise refused
     return found
 
 
@@ -197,12 +191,13 @@ class Sweep:
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = self.study or study(self.folder)  # which is not made for what cannot be asked
         self._taking = FileLock(self.folder / ".taking")  # inside, nobody else takes a trial
-        self.about = self._agreed("about", asked)
-        same = asked and self.about and asked["task"] == self.about["task"]
-        if same and asked != self.about and not self.study.trials:  # it was never more than asked for
-            self.study.set_user_attr("sketch", None)
-            self.study.set_user_attr("about", asked)
-            self.about = asked
+        with self._taking:
+            self.about = self.study.user_attrs.get("about")
+            free = not self.study.trials and (not self.about or task == self.about["task"])  # nobody began it
+            if asked and asked != self.about and free:
+                self.study.set_user_attr("sketch", None)
+                self.study.set_user_attr("about", asked)
+                self.about = asked
         if self.about is None:
             found = "a study of something else; look at it by sweeps.study, or choose another folder"
             raise BadInput(f"{folder}: expected a sweep of settings, found {found}")
@@ -211,14 +206,7 @@ class Sweep:
             if asked[name] != self.about[name]:
                 found = f"one with {name} {_typed(self.about[name])} beside {_typed(asked[name])}"
                 raise BadInput(f"{folder}: expected the same sweep or none, found {found}; choose another folder")
-        self.task = task_of(self.about["task"])
-
-    def _agreed(self, name, value):
-        """What the study has under a name, or from now on the value, if any: whoever comes first says it for all."""
-        with self._taking:
-            if self.study.user_attrs.get(name) is None and value is not None:
-                self.study.set_user_attr(name, value)
-            return self.study.user_attrs.get(name)
+        self.task = module_of(self.about["task"]).TASK
 
     @property
     def plan(self):
@@ -257,7 +245,7 @@ class Sweep:
     @property
     def over(self):
         """Whether so many trials are finished."""
-        return sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False)) >= self.most
+        return len(self._trials(*FINISHED)) >= self.most
 
     def _choices(self):
         """{setting: its values, where it is a choice}."""
@@ -280,8 +268,8 @@ class Sweep:
         return [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options) for _ in range(workers)]
 
     def finish(self, workers=1, say=print):
-        """Train all trials, here or in so many processes; the sweep itself. An interrupt saves, and ends this process;
-        with several, all that work on the sweep."""
+        """Train all trials, here or in so many processes; the sweep itself. An interrupt, Ctrl-C, saves and ends this
+        process; with several it makes the file `paused`, so that all that work on the sweep end, on any machine."""
         if workers < 1:
             raise BadInput(f"workers: expected a whole number from 1, found {workers}")
         if workers == 1:
@@ -311,7 +299,10 @@ class Sweep:
         if not self.over:
             settings = self.task.settings_for(a["method"], a["profile"], changes=a["settings"])
             found = self._prepared(settings)
-            if not alike(self._agreed("sketch", sketched(found)), found):
+            with self._taking:  # whoever comes first says it for all
+                if not self.study.user_attrs.get("sketch"):
+                    self.study.set_user_attr("sketch", sketched(found))
+            if not alike(self.study.user_attrs["sketch"], found):
                 found = f"others in {self.data or 'the usual place'}; give the data that the sweep began with"
                 raise BadInput(f"{self.folder}: expected the data that the sweep began with, found {found}")
         while taken := self._take():
@@ -328,18 +319,30 @@ class Sweep:
 
     def _take(self):
         """(a trial, the locks of its runs): one that was left by a killed process, else a new one; None: no more."""
-        state = optuna().trial.TrialState
         with self._taking:
             for left, claim in self._left():
-                if self.study.trials[left.number].state == state.RUNNING:  # else it was told in this moment
+                now = self.study.trials[left.number].state  # it may have been told in this moment
+                if now.name == "RUNNING" and not self._again(left):
                     return self._suggested(left.number, left), claim
                 claim.close()
-            trials = self.study.get_trials(deepcopy=False)
-            waiting = [trial.number for trial in trials if trial.state == state.WAITING]
-            if len(trials) - len(waiting) >= self.most:
-                return None
-            trial = self._suggested(min(waiting, default=len(trials)))
-            return trial, self._claim(trial.number)
+            while (number := len(self._trials("RUNNING", *FINISHED))) < self.most:  # those in a queue come after them
+                trial = self._suggested(number)
+                if not self._again(trial):
+                    return trial, self._claim(number)
+            return None
+
+    def _trials(self, *states):
+        """The trials in these states, as Optuna names them."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in states]
+
+    def _again(self, trial):
+        """Whether an earlier trial with these settings is in training, whose figures this one takes when it is done."""
+        return any(each.number < trial.number and each.params == trial.params for each in self._trials("RUNNING"))
+
+    def stop(self):
+        """Let nobody take another trial: what has begun is finished, at least one. A plan with more trials goes on."""
+        with self._taking:
+            self.planned(trials=len(self._trials("RUNNING", *FINISHED)) or 1)
 
     def _suggested(self, number, left=None):
         """The trial of this number, one that was left or a new one, with its settings."""
@@ -356,7 +359,7 @@ class Sweep:
 
     def _left(self):
         """(trial, the locks of its runs) of each that nobody trains, though it is not finished."""
-        for trial in self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.RUNNING,)):
+        for trial in self._trials("RUNNING"):
             with contextlib.suppress(BadInput):
                 claim = self._claim(trial.number)
                 yield trial, claim
@@ -370,10 +373,9 @@ class Sweep:
 
     def at_work(self):
         """The numbers of the trials that somebody trains now, here or on another machine."""
-        running = self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.RUNNING,))
         with self._taking:
             free = [claim.close() or trial.number for trial, claim in self._left()]
-        return [trial.number for trial in running if trial.number not in free]
+        return [trial.number for trial in self._trials("RUNNING") if trial.number not in free]
 
     def run_folder(self, number, seed):
         """Where a run of a trial is kept."""
@@ -381,11 +383,9 @@ class Sweep:
 
     def _train(self, trial):
         """Train the runs of a trial, and tell Optuna what came of it."""
-        state = optuna().trial.TrialState
         self.study.pruner = getattr(optuna().pruners, PRUNERS[self.plan["prune"]])()
         try:
-            whole = self.study.get_trials(deepcopy=False, states=(state.COMPLETE,))
-            if same := next((each for each in whole if each.params == trial.params), None):
+            if same := next((each for each in self._trials("COMPLETE") if each.params == trial.params), None):
                 trial.set_user_attr("same", number := same.user_attrs.get("same", same.number))
                 trial.set_user_attr("why", f"as trial {number}, which has the same settings and seeds")
                 values = same.user_attrs["values"]
@@ -396,7 +396,7 @@ class Sweep:
             trial.set_user_attr("values", values)
             self.study.tell(trial, mean)
         except optuna().TrialPruned:
-            self.study.tell(trial, state=state.PRUNED)
+            self.study.tell(trial, state=optuna().trial.TrialState.PRUNED)
         except Exception as error:
             tries = trial.user_attrs.get("tries", 0) + 1
             its_own = isinstance(error, Refused | FloatingPointError) or "diverged" in str(error)
@@ -404,7 +404,7 @@ class Sweep:
                 trial.set_user_attr("tries", tries)
                 raise
             trial.set_user_attr("why", str(error) or type(error).__name__)
-            self.study.tell(trial, state=state.FAIL)
+            self.study.tell(trial, state=optuna().trial.TrialState.FAIL)
         with self._taking, contextlib.suppress(OSError):  # that somebody has it open in Excel is no reason to end
             rows = self.rows()
             write_csv(self.folder / "results.csv", [[*rows[0]], *(row.values() for row in rows)])
@@ -484,35 +484,50 @@ class Sweep:
         came = {"complete": f"{goal} {short(row[goal])}{sd}", "fail": f"failed: {row['why']}"}
         return f"trial {number}, {what}: {came.get(row['state'], row['state'])}"
 
+    def ranked(self):
+        """The numbers of the complete trials, the best first; of those with the same settings the first."""
+        rising = sorted(self._trials("COMPLETE"), key=lambda trial: (trial.value, -trial.number))
+        return [*{str(trial.params): trial.number for trial in rising}.values()][::-1]
+
+    def compared(self, a, b, but=""):
+        """By how much trial `a` leads or trails trial `b`, and whether seeds alone can do that, in sentences; `but` is
+        added where they rarely do."""
+        first, second = trials = [self.study.trials[number] for number in (a, b)]
+        for trial in trials:
+            if trial.state.name != "COMPLETE":
+                return f"T{self.line(trial.number)[1:]}."
+        if first.params == second.params:
+            return f"Trial {a} has the settings of trial {b}."
+        does, sign = ("leads", 1) if first.value >= second.value else ("trails", -1)
+        ours, theirs = (trial.user_attrs["values"] for trial in trials)
+        lead = interval([sign * (x - y) for x, y in zip(ours, theirs, strict=True)])
+        said = f"Trial {a} {does} trial {b} by {lead.mean:.2g}"
+        if math.isnan(lead.sd):
+            return f"{said}. With one seed nobody can say whether that is the setting or the seed: sweep with three."
+        said += f"; over seeds the 95 % interval of this difference is {lead.low:.2g} to {lead.high:.2g}. Seeds alone "
+        rarely = f"rarely do that.{but}"
+        return said + (rarely if lead.low > 0 else "can do that, so this sweep does not tell the two apart.")
+
     def __str__(self):
         """Whether the best trial leads the next one by more than seeds explain, in sentences.
 
         Not by more than the choice explains: the best of many is ahead by luck on these held-back data, too.
         """
-        whole = self.study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.COMPLETE,))
-        whole = [*{str(trial.params): trial for trial in sorted(whole, key=lambda trial: trial.value)}.values()]
-        if len(whole) < 2:
+        if len(ranked := self.ranked()) < 2:
             return "Fewer than two trials are complete, so there is nothing to compare yet."
-        second, first = sorted(whole, key=lambda trial: trial.value)[-2:]
-        ours, theirs = (trial.user_attrs["values"] for trial in (first, second))
-        lead = interval([a - b for a, b in zip(ours, theirs, strict=True)])
-        said = f"Best is {self.line(first.number)}. It leads trial {second.number} by {lead.mean:.2g}"
-        if math.isnan(lead.sd):
-            return f"{said}. With one seed nobody can say whether that is the setting or the seed: sweep with three."
-        said += f"; over seeds the 95 % interval of this lead is {lead.low:.2g} to {lead.high:.2g}."
-        if lead.low <= 0:
-            return f"{said} Seeds alone can do that, so this sweep does not tell the two apart."
-        said += f" Seeds alone rarely do that. But it is the best of {len(whole)}: check it with other seeds"
-        return f"{said}, and on data that did not choose it."
+        but = f" But it is the best of {len(ranked)}: check it with other seeds, and on data that did not choose it."
+        return f"Best is {self.line(ranked[0])}. {self.compared(*ranked[:2], but)}"
 
 
 def _asked(task, method, vary, seeds, goal, profile, settings):
     """`Sweep.about` of a sweep that is asked for; `BadInput` where it cannot be."""
-    own = task_of(task)
+    own = module_of(task).TASK
     base = own.settings_for(method, profile, changes=settings)
-    if not isinstance(vary, dict) or not isinstance(seeds, list | tuple | range) or {*map(type, seeds)} - {int}:
+    known = isinstance(vary, dict) and isinstance(seeds, list | tuple | range) and {*map(type, seeds)} == {int}
+    if not (vary and known and len({*seeds}) == len(seeds)):
         found = f"vary {vary!r} and seeds {seeds!r}"
-        raise BadInput(f"sweep: expected {{name: values}} to vary and a list of whole numbers as seeds, found {found}")
+        expected = "{name: values} to vary and a list of different whole numbers as seeds"
+        raise BadInput(f"sweep: expected {expected}, found {found}")
     base.expect_names(*vary)
     for name in vary:
         if name in settings or name in ("method", "seed", "profile"):
@@ -520,9 +535,6 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
         if name in own.ignored(method):
             found = "one that changes nothing in it; leave it out"
             raise BadInput(f"--vary {name}: expected a setting that {method} reads, found {found}")
-    if not vary or not seeds or len(set(seeds)) < len(seeds):
-        found = f"{len(vary)} settings and the seeds {', '.join(map(str, seeds)) or 'none'}"
-        raise BadInput(f"sweep: expected something to vary, and seeds that differ, found {found}")
     goal = goal or own.goals[0]
     if goal not in own.goals:
         raise BadInput(f"goal: expected one of {', '.join(own.goals)}, found {goal!r}")
@@ -532,25 +544,12 @@ def _asked(task, method, vary, seeds, goal, profile, settings):
 
 
 def _typed(value):
-    """A part of `Sweep.about` as a person says it.
-
-    Example
-    -------
-    >>> _typed({"weight": ["suggest_float", {"low": 0.1, "high": 10.0, "log": True}]}), _typed([0, 1])
-    ('weight=log:0.1:10', '0,1')
-    """
+    """A part of `Sweep.about` as a person says it: weight=log:0.1:10, or 0,1."""
     if isinstance(value, dict):
         return " ".join(f"{name}={_typed(each)}" for name, each in value.items()) or "none"
     if isinstance(value, list) and isinstance(told := value[-1], dict):
         return _typed(told.get("choices") or "log:" * told["log"] + f"{_typed(told['low'])}:{_typed(told['high'])}")
     return ",".join(map(_typed, value)) if isinstance(value, list) else str(value).removesuffix(".0")
-
-
-def task_of(name):
-    """The `Task` of this name."""
-    if name not in ("segmentation", "classification"):
-        raise BadInput(f"task: expected segmentation or classification, found {name!r}")
-    return importlib.import_module(f"i2pemd_lite.{name}").TASK
 
 
 def _figure(run, step, goal):

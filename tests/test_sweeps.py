@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import csv
+import json
 import random
 import re
 import time
@@ -89,10 +90,10 @@ def test_a_trial_is_the_mean_of_its_runs_each_as_one_trained_alone(made, skin):
     ({"vary": {"loss": "plain,wieghted"}}, "loss: expected 'plain' or 'weighted' or .*, found 'wieghted'"),
     ({"vary": {"weight": "1,2,1"}}, "--vary weight=1,2,1: expected values that differ, found 3 with 2 of them"),
     ({"vary": {"weight": 3.0}}, "vary: expected a text or a list for weight, found 3.0; give a range"),
-    ({"vary": "weight=0:1"}, "sweep: expected {name: values} to vary and .*, found vary 'weight=0:1'"),
-    ({"seeds": 3}, "sweep: expected .* a list of whole numbers as seeds, found .* and seeds 3"),
-    ({"vary": {}}, "sweep: expected something to vary, and seeds that differ, found 0 settings"),
-    ({"seeds": (1, 1)}, "sweep: expected something to vary, and seeds that differ, found .* seeds 1, 1"),
+    ({"vary": "weight=0:1"}, "sweep: expected {name: values} to vary .*, found vary 'weight=0:1'"),
+    ({"seeds": 3}, "sweep: expected .* different whole numbers as seeds, found .* and seeds 3"),
+    ({"vary": {}}, "sweep: expected {name: values} to vary .*, found vary {} and"),
+    ({"seeds": (1, 1)}, "sweep: expected .* different whole numbers as seeds, found .* and seeds \\(1, 1\\)"),
     ({"goal": "doc"}, "goal: expected one of auc, f1, found 'doc'"),
     ({"trials": "30"}, "trials: expected a whole number from 1, found '30'"),
     ({"trials": 0}, "trials: expected a whole number from 1, found 0"),
@@ -152,6 +153,8 @@ def test_a_folder_holds_one_sweep_of_one_task_and_data(made, tmp_path):
 
 
 def test_a_folder_without_a_sweep_and_a_damaged_one_are_named(made, tmp_path, skin):
+    with pytest.raises(BadInput, match="task: expected segmentation or classification, found 'speech'"):
+        sweeps.Sweep(tmp_path / "nothing", "speech", "i2pemd", VARY)
     with pytest.raises(BadInput, match="nothing: expected the folder of a sweep, found no study.log in it; give"):
         sweeps.Sweep(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
@@ -303,6 +306,36 @@ def test_what_is_paused_is_saved_and_goes_on(made, skin, monkeypatch):
     assert torch.equal(weights(classification.resume(sweep.run_folder(0, 1))), weights(alone(sweep, skin, 0, 1)))
 
 
+def test_what_is_stopped_finishes_what_it_began_and_goes_on_with_more(made):
+    sweep = made({"momentum": "0.5,0.8,0.9"}, seeds=(0,), trials=4, steps=2)
+    sweep.work(say=lambda line: sweep.stop())
+    assert states(sweep) == ["COMPLETE"] and sweep.over
+    it = panels.panel(sweep.folder)
+    it.buttons["Start"].click()
+    assert "expected some that are to be trained, found a plan of 1" in it.error.value and it.going == 0
+    trial, claim = sweep.planned(trials=3)._take()
+    sweep.stop()
+    with claim:
+        assert sweep._take() is None and sweep.plan["trials"] == 2
+    sweep.work(say=quiet)  # what was in training then
+    assert states(sweep) == ["COMPLETE"] * 2
+
+
+def test_equal_settings_are_not_trained_by_two_at_once(made):
+    sweep = made({"momentum": "0.5,0.8"}, seeds=(0,), trials=3, steps=2)
+    for momentum in (0.5, 0.5, 0.8):
+        sweep.study.enqueue_trial({"momentum": momentum})
+    first, claim = sweep._take()
+    with claim:
+        other, held = sweep._take()
+        with held:
+            assert (first.number, other.number) == (0, 2) and sweep._take() is None and states(sweep) == ["RUNNING"] * 3
+        assert sweep.at_work() == [0]
+    sweep.work(say=quiet)
+    assert states(sweep) == ["COMPLETE"] * 3 and sweep.rows()[1]["why"].startswith("as trial 0")
+    assert not (sweep.run_folder(1, 0) / "settings.json").exists()
+
+
 def test_nothing_is_prepared_where_nothing_is_left(made, monkeypatch):
     sweep = made(trials=1)
     sweep.study.tell(sweep._take()[0], 1.0)
@@ -381,15 +414,27 @@ def test_what_seeds_alone_can_do_is_said(made):
             trial = sweep.study.ask({"weight": optuna.distributions.FloatDistribution(1, 9)})
             trial.set_user_attr("values", seeds)
             sweep.study.tell(trial, sum(seeds) / len(seeds))
-        return str(sweep)
+        return sweep
 
     close = said([1.0, 2.0, 6.5], [5.0, 4.0, 3.5])  # 1 ± 4.303 · 3.606 / √3
-    assert "Best is trial 1" in close
-    assert "It leads trial 0 by 1; over seeds the 95 % interval of this lead is -8 to 10." in close
-    assert "Seeds alone can do that, so this sweep does not tell the two apart" in close
+    assert str(close).startswith("Best is trial 1") and str(close).endswith(close.compared(1, 0))
+    assert "Trial 1 leads trial 0 by 1; over seeds the 95 % interval of this difference is -8 to 10." in str(close)
+    assert "Seeds alone can do that, so this sweep does not tell the two apart" in close.compared(0, 1)
     clear = said([1.0, 2.0, 3.0], [5.0, 6.1, 7.2], [0.0, 0.0, 0.0])
-    assert "Best is trial 1" in clear and "But it is the best of 3: check it with other seeds, and on data" in clear
-    assert "With one seed nobody can say" in said([1.0], [2.0])
+    picture = panels.panel(clear.folder, trials=99)
+    assert picture.state["trials"] == clear.plan["trials"] == 2  # what was planned, whatever a cell began with
+    lines = [places(line) for line in marks(picture.image.value, "trials line")]
+    x = np.argsort([trial.params["weight"] for trial in clear.study.trials])
+    heights = np.concatenate([line[:, 1] for line in lines])  # of each seed, from one trial to the next
+    values = np.array([[1.0, 2.0, 3.0], [5.0, 6.1, 7.2], [0.0, 0.0, 0.0]])[x].T.flatten()
+    assert np.corrcoef(heights, values)[0, 1] < -0.999  # measured from above
+    assert "Best is trial 1" in str(clear) and "But it is the best of 3: check it with other seeds, and" in str(clear)
+    trails = "Trial 2 trails trial 1 by 6.1; over seeds the 95 % interval of this difference is 3.4 to 8.8."
+    assert clear.compared(2, 1) == f"{trails} Seeds alone rarely do that."  # 6.1 ± 4.303 · 1.1 / √3
+    assert "With one seed nobody can say" in str(said([1.0], [2.0]))
+    assert clear.compared(1, 1) == "Trial 1 has the settings of trial 1."
+    clear.study.ask({"weight": optuna.distributions.FloatDistribution(1, 9)})
+    assert re.fullmatch(r"Trial 3, weight \S+: running\.", clear.compared(3, 1))
 
 
 def test_the_command_makes_a_sweep_and_goes_on_with_it(skin, tmp_path, monkeypatch, capfd):
@@ -439,13 +484,21 @@ def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeyp
     it = panels.panel(shown.folder)
     np.testing.assert_allclose(it.result.mean[:3], [61, 55, 70])
     np.testing.assert_allclose(it.result.sd[:3], [1, 5, 1])
-    assert it.result.curves[1] == [(2, 50.0), (4, 55.0)] and it.words == str(shown)
+    assert it.result.curves[1] == [(2, 50.0), (4, 55.0)]
+    words = str(shown).replace("learning_rate", "learning rate")
+    assert it.words == words
     assert it.numbers == {"trials": 5, "complete": 3, "in training": 0, "pruned": 0, "fail": 1}
     bars, points = marks(it.image.value, "trials segments"), marks(it.image.value, "trials points")
     lines = places(bars[0]).reshape(3, 2, 2)
     assert np.allclose(np.ptp(lines[..., 1], axis=1) / np.ptp(lines[0, :, 1]), [1, 5, 1], atol=0.05)
     assert np.allclose(np.diff(np.sort(lines[:, 0, 0])), np.diff(np.sort(lines[:, 0, 0]))[0], atol=0.2)  # a decade each
-    assert len(points) == 2 and it.state["trial"] == 0  # of all, and of the chosen one
+    assert len(points) == 2 and it.state["trial"] == "best" and it.result.chosen == 2  # of all, and of the best one
+    it.set(trial=1)
+    assert it.words == f"{words} {shown.compared(1, 2)}" and "Trial 1 trails trial 2 by 15" in it.words
+    it.set(**{"with": 0})
+    assert it.words == f"{words} {shown.compared(1, 0)}" and "Trial 1 trails trial 0 by 6" in it.words
+    it.set(trial=0, **{"with": "best"})  # the best two, which are compared anyway
+    assert it.words == words
     it.set(order="auc", trial=2, picture="slices")
     it.children[2].children[-1].click()  # Reset, which keeps what is chosen of the trials
     assert (it.state["trial"], it.state["order"], it.state["picture"]) == (2, "auc", "none")
@@ -457,24 +510,31 @@ def test_the_panel_shows_every_trial_with_the_spread_of_its_seeds(shown, monkeyp
     it.refresh()
     assert np.isnan(it.result.x[5]) and it.table.value.count("waiting") == 2
     it.set(against="features")
-    assert it.result.x[:3].tolist() == [1, 0, 1] and it.result.named == ["strong", "weak"]
+    assert it.result.x[:3].tolist() == [0, 1, 0] and it.result.named == ["weak", "strong"]
 
 
-def test_a_click_chooses_the_nearest_trial_and_its_command(shown, monkeypatch):
+def test_a_click_chooses_the_nearest_trial_and_its_settings(shown, skin, monkeypatch):
     monkeypatch.setenv("I2PEMD_STRICT", "1")
     it = panels.panel(shown.folder, against="learning_rate")
     plane = it._card.planes["trials"]
     x, y = plane.at(0.08, 70.0)
     it._touched((x / it._card.width, 1 - y / it._card.height), True)
     assert it.state["trial"] == 2
-    it.buttons["Show as command"].click()
+    it.buttons["Use these settings"].click()
     assert "expected the folder of a run" in it.error.value  # which was never trained
-    sweep = shown.work(say=quiet)
+    shown.work(say=quiet)
     it.set(trial=4)
-    it.buttons["Show as command"].click()
-    words = it.said.value.splitlines()[0].split()
+    it.buttons["Use these settings"].click()
+    words = it.said.value.splitlines()[1].split()
     given = dict(word.split("=") for before, word in zip(words, words[1:], strict=False) if before == "--set")
-    assert float(given["learning_rate"]) == sweep.study.trials[4].params["learning_rate"] and given["width"] == "4"
+    params = shown.study.trials[4].params
+    assert float(given["learning_rate"]) == params["learning_rate"] and given["width"] == "4"
+    assert f"learning_rate={params['learning_rate']!r}" in it.said.value
+    assert "classification.train('i2pemd', data, seed=0, **panel.settings)" in it.said.value
+    kept = classification.resume(shown.run_folder(4, 1))
+    assert json.loads(it.said.value.splitlines()[-1]) == {**vars(kept.settings), "seed": 0}
+    run = classification.train("i2pemd", skin, seed=1, **it.settings).finish(progress=False)
+    assert torch.equal(weights(kept), weights(run)) and run.history == kept.history
     it.buttons["Open in the cockpit"].click()
     it.buttons["Open in the cockpit"].click()
     assert it.children[-1].controls["run"].options == ("seed0", "seed1", "seed2")
@@ -496,7 +556,7 @@ def test_optunas_pictures_are_drawn(shown, monkeypatch, name):
 def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
     folder = tmp_path / "new"
     it = panels.panel(folder, "classification", "i2pemd", data=skin, seeds=(0,), profile="ci", **SMALL)
-    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with weight from 0 to 4" in it.words
+    assert it.shown == ["vary", "low", "high", "trials", "workers"] and "with λ from 0 to 4." in it.words
     ends, base = {}, classification.TASK.settings_for("i2pemd", "ci", changes=SMALL)
     for _, name in it.controls["vary"].options:
         it.set(vary=name)
@@ -508,11 +568,24 @@ def test_a_sweep_is_started_from_the_panel(skin, tmp_path):
     it.set(vary="weight", low=3.0, high=1.0)
     it.buttons["Start"].click()
     assert "expected the lower end first, found 3.0 before 1.0" in it.error.value and not folder.exists()
+    it.set(vary="momentum")
+    for _ in range(2):
+        it.buttons["Vary another setting"].click()
+    assert it.shown[3:9] == ["vary 2", "low 2", "high 2", "vary 3", "low 3", "high 3"] and "vary 4" not in it.shown
+    assert (it.state["vary 2"], it.state["vary 3"]) == ("weight", "learning_rate")
+    assert "with α from 0 to 1 and λ from 0 to 4 and learning rate from 0.0001 to 0.1." in it.words
+    it.set(**{"vary": "weight", "vary 3": ""})
+    assert "low 3" not in it.shown
+    it.buttons["Start"].click()
+    assert "expected each setting once, found λ, λ; choose another" in it.error.value and not folder.exists()
+    it.set(**{"vary 2": "learning_rate", "low 2": 1e-3, "high 2": 1e-2})
     it.buttons["Open in the cockpit"].click()
     assert "expected a chosen trial, found none" in it.error.value
     it.set(low=0.3, trials=2, workers=1)
     it.buttons["Start"].click()
     assert it.error.value == "" and it.going == 1 and "low" not in it.shown and "1 process is starting" in it.words
+    begun = sweeps.suggestions(base, {"weight": "0.3:4", "learning_rate": "log:0.001:0.01"})
+    assert it.sweep.about["vary"] == begun and it.sweep.plan["trials"] == 2
     it.buttons["Start"].click()
     assert "expected a sweep on which no process is at work, found some" in it.error.value and it.going == 1
     it._workers[0].wait(120)
@@ -545,6 +618,11 @@ def test_the_panel_says_what_its_processes_do(shown, monkeypatch):
     assert "2 processes are starting" in it.words
     it.buttons["Pause"].click()
     assert "It is pausing" in it.words
+    shown.paused.unlink()
+    with run_lock(shown.run_folder(4, 0)):
+        it.buttons["Stop"].click()
+        assert "No other trial begins after those that are in training." in it.words
+    assert shown.plan["trials"] == 5 == it.state["trials"]
     it._workers = []
     with run_lock(shown.run_folder(4, 0)):  # by another panel
         it.buttons["Start"].click()

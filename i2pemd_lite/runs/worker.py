@@ -9,7 +9,6 @@ lies in its folder and can be picked up.
 
 import contextlib
 import dataclasses
-import importlib
 import json
 import os
 import queue
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from i2pemd_lite.files import BadInput, run_lock
+from i2pemd_lite.runs import module_of
 
 REPORT, LOOK = 0.25, 3.0
 """Seconds between two reports of a run that trains, and between two looks at its example image."""
@@ -112,7 +112,7 @@ class Worker:
 
     def _open(self, run, task, method, folder, data=None, settings=None, **chosen):
         """Train a new run in `folder`, or pick up the one that is there."""
-        module = importlib.import_module(f"i2pemd_lite.{task}")
+        module = module_of(task)
 
         def make():
             doing = "it finds and prepares the data, which takes a minute or two the first time"

@@ -124,9 +124,12 @@ SWEEP = [
 
 def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(opened):
     lesson, panel = opened("sweep", SWEEP)
-    assert panel.status.startswith("Press Start: 12 trials") and panel.status.endswith("weight from 0 to 4.")
+    assert panel.status.startswith("Press Start: 12 trials") and panel.status.endswith("λ from 0 to 4.")
     panel.choose("vary", "learning rate")
     panel.change(lambda: panel.press("from", "ArrowRight"))
+    panel.click("Vary another setting")
+    wait(panel, "learning rate from 0.0002 to 0.1 and λ from 0 to 4.$")
+    panel.screenshot("sweep asked")
     panel.click("Start")
     wait(panel, "In training now: trial")
     panel.screenshot("sweep training")
@@ -135,17 +138,19 @@ def test_a_sweep_goes_on_without_a_page_and_is_read_off_the_picture(opened):
     lesson.desk.close()
 
     lesson, panel = opened("sweep", SWEEP)
-    wait(panel, r"^Best is trial \d+, learning_rate .*\. It leads trial")
-    panel.click("Pause")
+    wait(panel, r"^Best is trial \d+, learning rate .*\. Trial \d+ leads trial")
+    panel.click("Stop")
     wait(panel, r"^Best is trial(?!.*In training)")
     panel.choose("sort by", "auc")
     panel.choose("Optuna's picture", "slices")
     panel.box.locator(".js-plotly-plot .slicelayer, .js-plotly-plot .scatterlayer .errorbar").first.wait_for()
     panel.choose("trial", "1")
-    panel.click("Show as command")
-    shown = panel.box.locator("textarea").first
+    panel.choose("compare with", "0")
+    wait(panel, r"Trial (1 (leads|trails) trial 0|0 leads trial 1) by")
+    panel.click("Use these settings")
+    shown = panel.box.get_by_label("to copy")
     lesson.page.wait_for_function("it => it.value", arg=shown.element_handle())
-    assert shown.input_value().startswith("python -m i2pemd_lite train classification i2pemd --profile ci --seed 0")
+    assert "python -m i2pemd_lite train classification i2pemd --profile ci --seed 0" in shown.input_value()
     assert lesson.errors == [] and lesson.desk.complaints == []
     for theme in learner.THEMES:
         lesson.theme(theme)
