@@ -161,7 +161,8 @@ def test_run_py_installs_once_and_again_after_a_change(place, monkeypatch):
     place.run.install()
     assert place.done == ["made", "filled None"] and place.stamp.read_text() == place.state
     monkeypatch.setattr(place.run, "ROOT", place.venv.parent)
-    for name in ("pyproject.toml", "constraints.txt"):
+    for name in ("pyproject.toml", "constraints.txt", "i2pemd_lite/course/publish/static/kernel.json"):
+        (place.venv.parent / name).parent.mkdir(parents=True, exist_ok=True)
         (place.venv.parent / name).write_text((ROOT / name).read_text())
     for name in ("pyproject.toml", "constraints.txt"):
         place.run.install()
