@@ -319,6 +319,16 @@ def test_coarser_levels_learn_the_same(abdomen):
     assert one["deep"] == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_a_run_may_learn_from_every_labelled_scan(data, tmp_path):
+    run = segmentation.train("joint_sepbn_i2pemd", data, **SMALL, test=0.0, folder=tmp_path / "run").finish(False)
+    assert len(run.learner.training_cases) == len(run.learner.data.labelled) and not run.learner.test_cases
+    assert math.isnan(run.evaluations[-1]["doc"]) and run.evaluations[-1].keys() >= {"ct liver", "mi2pemd", "mmd"}
+    assert run.learner.example() is None and not run.moments
+    again = segmentation.resume(tmp_path / "run", data)
+    assert again.number == 2 and math.isnan(segmentation.evaluate(again).figures["doc"])
+    assert len(segmentation.predict(again, data, tmp_path / "out", progress=False)) == len(data.unlabelled)
+
+
 def test_patches_are_around_each_organ_alike_and_stay_inside(trained):
     label = torch.zeros(20, 40, 60, dtype=torch.uint8)
     label[:, 2:20, 30:50], label[19, 39, 59] = 1, 3  # a large organ, and one of a voxel in a corner

@@ -120,8 +120,7 @@ def rate(settings, t):
 
     Example
     -------
-    >>> s = Settings(learning_rate=1.0, steps=4, schedule="cosine")
-    >>> s.warm_up = 2
+    >>> s = types.SimpleNamespace(learning_rate=1.0, steps=4, schedule="cosine", warm_up=2)
     >>> [round(rate(s, t), 3) for t in range(4)]
     [0.5, 0.854, 0.5, 0.146]
     """

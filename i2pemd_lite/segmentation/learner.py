@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -163,8 +164,10 @@ class Segmenter(Learner):
         doc, that of each modality, that of each organ; mi2pemd, Eq. 8 over all voxels with the present G; mmd, MMD²
         between the features of CT and of MR (`mmd`, at most `VOXELS` of each class and modality, the same every time),
         with five kernels as wide as the features lie apart just then; mmd_fixed, with one that stays the same, β = 2d,
-        the mean squared distance of features of variance 1.
+        the mean squared distance of features of variance 1. NaN where no case is held back.
         """
+        if not self.test_cases:
+            return summary([]) | dict.fromkeys(("mi2pemd", "mmd", "mmd_fixed"), math.nan)
         rows, costs, features = [], [], {modality: [] for modality in MODALITIES}
         G = self.bank.ground_distance().cpu()
         for case in self.test_cases:
@@ -179,6 +182,8 @@ class Segmenter(Learner):
 
     def example(self):
         """The slice with most organ voxels of the first probed block, its truth, and the classes that are predicted."""
+        if not self.probed:
+            return None
         block = self.probed[0]
         z = int((block.label > 0).sum((1, 2)).argmax())
         _, logits = self._answer(block.image[None, None].to(self.device), [block.modality])
@@ -188,6 +193,8 @@ class Segmenter(Learner):
 
     def probe(self):
         """Features, labels and modalities of a few voxels of each class, from a block of some held-back cases."""
+        if not self.probed:
+            return None
         images = torch.stack([block.image for block in self.probed])[:, None].to(self.device)
         F, _ = self._answer(images, [block.modality for block in self.probed])
         features = [f[(slice(None), *block.voxels.T)].T for f, block in zip(F, self.probed, strict=True)]

@@ -175,7 +175,7 @@ class UNet(Network):
         for name, value, one, other in (("upconv", upconv, "cicek", "ummkd"), ("init", init, "ummkd", "torch")):
             if value not in (one, other):
                 raise BadInput(f"{name}: expected {one!r} or {other!r}, found {value!r}")
-        separate_norm = SHARING.get(sharing, [()])[-1]
+        _, separate_norm = SHARING.get(sharing, ((), False))
         b = width
 
         def unit(convolution):
@@ -219,10 +219,10 @@ class ResidualUNet(Network):
     """A residual 3D U-Net past the paper's: most of its work is on cubes of voxels, and it does not see its batch.
 
     The first convolution, 3 × 4 × 4, halves the plane, so that voxels of 5 × 2.5 × 2.5 mm become cubes. Five levels
-    of b, 2b, 4b, 8b, 16b channels follow, a `Residual` each on the way down and up, the deepest coarser in-plane only.
-    `last` brings b channels back to full resolution beside b/2 of `edge`, which saw the image there, and makes F of
-    both. Normalisation is over each sample and channel, so that CT and MR never share statistics; what can be separate
-    are its scale and shift.
+    of b, 2b, 4b, 8b, 16b channels follow, a `Residual` on the way down and a `Unit` on the way up, the deepest coarser
+    in-plane only. `last` brings b channels back to full resolution, where `edge` has seen the image with b/2, and makes
+    F of both. Normalisation is over each sample and channel: CT and MR never share statistics, and what can be separate
+    is their scale and shift.
 
     Arguments and sharing are those of `UNet`.
 
@@ -237,7 +237,7 @@ class ResidualUNet(Network):
     MULTIPLES = (8, 32, 32)
 
     def __init__(self, sharing, width=16, dim=32, num_classes=5, deep=False):
-        separate_norm = SHARING.get(sharing, [()])[-1]
+        _, separate_norm = SHARING.get(sharing, ((), False))
         b = width
         half = max(b // 2, 1)
 
