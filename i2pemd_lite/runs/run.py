@@ -25,7 +25,7 @@ from i2pemd_lite.device import has_bfloat16, peak_memory, profile, told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
 from i2pemd_lite.runs.sampling import seeded
-from i2pemd_lite.runs.settings import rate
+from i2pemd_lite.runs.settings import rate_of
 from i2pemd_lite.text import bar
 
 
@@ -188,14 +188,14 @@ class Run:
 
     def _step(self):
         started, live = time.perf_counter(), {name: getattr(self.settings, name) for name in self.settings.LIVE}
-        η = rate(self.settings, self.number)
+        rate = rate_of(self.settings, self.number)
         self._whole = False
-        losses = self._optimise(η)
+        losses = self._optimise(rate)
         self.number += 1
         new = live.items() - (self.live or live).items()
         self.changes += [[self.number, name, live[name]] for name, _ in sorted(new)]
         self.live = live
-        self._pending.append((self.number, η, losses))
+        self._pending.append((self.number, rate, losses))
         evaluates = self._due(self.settings.evaluate_every)
         evaluation = self._evaluate() if evaluates and distributed.is_main() else None
         self.seconds += time.perf_counter() - started
@@ -203,7 +203,7 @@ class Run:
         self._whole = True
         bank = getattr(self.learner, "bank", None)
         prototypes, ground = (None, None) if bank is None else (bank.prototypes.clone(), bank.ground_distance())
-        return Step(self.number, len(self), losses, η, prototypes, ground, evaluation, self.seconds_left)
+        return Step(self.number, len(self), losses, rate, prototypes, ground, evaluation, self.seconds_left)
 
     def _expect_whole(self):
         """Raise `BadInput` where a step was stopped in its middle: weights, prototypes or rows are of neither side."""
@@ -232,7 +232,7 @@ class Run:
     def _due(self, every):
         return self.number % every == 0 or self.number == self.settings.steps
 
-    def _optimise(self, η):
+    def _optimise(self, rate):
         device = torch.device(self.profile.device)
         self.learner.train()
         with seeded(self.settings.seed, "step", self.number):
@@ -246,7 +246,7 @@ class Run:
             if self.settings.clip:
                 torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
             for group in self.optimiser.param_groups:
-                group["lr"] = η
+                group["lr"] = rate
             self.optimiser.step()
             self.learner.updated(self.number)
         return {name: value.detach() for name, value in losses.items()}
@@ -341,12 +341,12 @@ class Run:
         """Bring `history` up to date: losses stay on the device until then. Stops at a loss that is no number."""
         with self._fetching:
             while self._pending:
-                number, η, losses = self._pending[0]
-                row = {"step": number, "learning_rate": η, **{name: float(value) for name, value in losses.items()}}
+                number, rate, losses = self._pending[0]
+                row = {"step": number, "learning_rate": rate, **{name: float(value) for name, value in losses.items()}}
                 if not math.isfinite(row["loss"]):
                     raise FloatingPointError(
                         f"the loss of step {number} is {row['loss']}; resume from the last checkpoint with a lower "
-                        f"learning_rate than {η:g}, or a lower weight than {self.settings.weight:g}"
+                        f"learning_rate than {rate:g}, or a lower weight than {self.settings.weight:g}"
                     )
                 self.history[number - 1 :] = [row]  # once, also where it was stopped here before
                 del self._pending[0]

@@ -115,13 +115,13 @@ SCHEDULES = {
 }
 
 
-def rate(settings, t):
+def rate_of(settings, t):
     """The learning rate of step t: that of the schedule, in the first `warm_up` steps a growing part of it.
 
     Example
     -------
     >>> s = types.SimpleNamespace(learning_rate=1.0, steps=4, schedule="cosine", warm_up=2)
-    >>> [round(rate(s, t), 3) for t in range(4)]
+    >>> [round(rate_of(s, t), 3) for t in range(4)]
     [0.5, 0.854, 0.5, 0.146]
     """
     warm = min(1.0, (t + 1) / max(1, settings.warm_up))

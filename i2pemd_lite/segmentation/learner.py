@@ -85,9 +85,9 @@ class Segmenter(Learner):
         return {"loss": loss, **terms}
 
     def updated(self, t):
-        """Let the averaged weights follow."""
+        """Let the averaged weights follow, at first those of the last tenth of the steps."""
         if self.averaged is not None:
-            ema_update(self.averaged, self.network, decay(t, self.settings.average), statistics=True)
+            ema_update(self.averaged, self.network, decay(t / 10, self.settings.average), statistics=True)
 
     def _apart(self, images, sizes, deep):
         ones = [tuple(n if i == j else 0 for j, n in enumerate(sizes)) for i in range(len(sizes))]
