@@ -69,12 +69,13 @@ def test_a_gradient_reaches_just_what_a_modality_uses(network, sharing):
 @pytest.mark.parametrize("network", NETWORKS.values())
 @pytest.mark.parametrize("sharing", SHARING)
 def test_what_is_shared_is_there_once(network, sharing):
-    net, (shared, separate) = network(sharing, width=2, dim=4, deep=True), SHARING[sharing]
-    for name, stage in net.named_children():
-        if isinstance(stage, PerModality):
-            assert name not in shared
-        elif list(stage.parameters()):
-            assert name in shared
+    net, separate = network(sharing, width=2, dim=4, deep=True), sharing == "joint_sepbn"
+    stages = {name: stage for name, stage in net.named_children() if list(stage.parameters())}
+    encoder = {name for name in stages if name.startswith("e")}
+    twice = {"individual": {*stages}, "x_shaped": {*stages} - {"enc4"}, "y_shaped": encoder}.get(sharing, set())
+    assert {name for name, stage in stages.items() if isinstance(stage, PerModality)} == twice
+    for name, stage in stages.items():
+        if name not in twice:
             own = {n for n, _ in stage.named_parameters() if ".ct." in n or ".mr." in n}
             assert bool(own) == (separate and not isinstance(stage, torch.nn.Conv3d)), name
             assert all(".norm." in n for n in own)

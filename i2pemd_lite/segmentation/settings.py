@@ -31,9 +31,12 @@ class SegmentationSettings(Settings):
     weight_decay: float = setting(
         0.0, "open", f"any weight decay; the code of {DOU} has 1e-4 for each modality", "Eq. 7 is the whole loss")
     optimiser: str = setting("adam", "open", f"which; the code of {DOU} has Adam", needs=one_of("adam", "adamw"))
-    warm_up: int = setting(0, "paper", "no warm-up of the learning rate", needs="from 0")
-    clip: float = setting(0.0, "paper", "no limit to a gradient", needs="from 0")
-    average: float = setting(  # of the weights of all steps, which then are evaluated and predict; 0: the last ones
+    warm_up: int = setting(  # steps
+        0, "open", "any warm-up of the learning rate", "its decay per 500 iterations is the whole schedule",
+        needs="from 0")
+    clip: float = setting(  # the norm of all gradients together; 0: whatever it is
+        0.0, "open", "any limit to the gradients", "Adam divides by their size", needs="from 0")
+    average: float = setting(  # a of θ' ← a θ' + (1 − a) θ, which then is evaluated and predicts; 0: the last θ
         0.0, "open", "which weights; it has no validation part to select by", "the last, as it names no average",
         needs="0 to below 1")
     momentum: float = setting(0.8, "paper", "α = 0.8")
@@ -52,9 +55,10 @@ class SegmentationSettings(Settings):
     temperature: float = setting(2.0, "rival", f"2 in the code of {DOU}", needs="above 0")  # T of that distillation
     ce: str = setting("weighted", "open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N",
                       needs=one_of("weighted", "plain"))
-    dice: str = setting("all", "base", f"the background among the classes of Dice in the code of {DOU}",
+    dice: str = setting("all", "base", "the background among the classes of Dice",
                         needs=one_of("all", "organs"))
-    deep: float = setting(0.0, "paper", "no loss on coarser levels", needs="from 0")  # the weight of each of two
+    deep: float = setting(  # the weight of CE and Dice on each of two coarser levels
+        0.0, "paper", "Eq. 7 as the whole loss", needs="from 0")
     fixed: float = setting(  # what a mistake costs; 0.5 is the mean of a learned G
         1.0, "open", "the diagonal of a G fixed to one", "0 on the diagonal, else all answers cost 1",
         "0.5: 81.7 (seed 0)", needs="from 0")
@@ -64,8 +68,8 @@ class SegmentationSettings(Settings):
                          needs=one_of("mean", "zeros"))
     forward: str = setting("together", "open", "whether CT and MR share batch statistics",
                            "together, else nothing is joint", needs=one_of("together", "apart"))
-    network: str = setting(
-        "dou", "base", f"a 3D U-Net in the code of {DOU}", needs=(" or ".join(NETWORKS), NETWORKS.__contains__))
+    network: str = setting(  # in "residual", `upconv` and `init` change nothing
+        "dou", "base", "a 3D U-Net", needs=(" or ".join(NETWORKS), NETWORKS.__contains__))
     width: int = setting(16, "base", f"16 in the code of {DOU}, whose backbone it is", needs="from 1")  # b
     dim: int = setting(  # d
         32, "paper", f"32, the best of its Figure 6 (a), and the width of that layer in the code of {DOU}",
@@ -81,14 +85,12 @@ class SegmentationSettings(Settings):
         8, "base", f"8 slices in the code of {DOU}", needs=("a multiple of 8", lambda n: n % 8 == 0 < n))
     block_step: int = setting(  # slices from one block to the next when a whole volume is predicted; fewer overlap
         8, "base", f"no overlap in the code of {DOU}", "", "4: about 2 points of DOC")
-    patch_size: tuple | None = setting(None, "base", f"the whole plane in the code of {DOU}")  # voxels in-plane
+    patch_size: tuple | None = setting(None, "base", "the whole plane")  # voxels in-plane
     around: float | None = setting(  # so many of the patches around an organ, each organ alike; None: Dou et al.'s rule
-        None, "base", f"half of the patches between the ends of the organs in the code of {DOU}")
-    blend: str = setting("mean", "base", f"no overlap in the code of {DOU}", needs=one_of("mean", "gaussian"))
+        None, "base", "half of the patches between the ends of the organs")
+    blend: str = setting("mean", "base", "no overlap", needs=one_of("mean", "gaussian"))
     spacing: tuple = setting((8.0, 1.5, 1.5), "paper", "1.5 x 1.5 x 8.0 mm")  # mm, (z, y, x)
-    size: tuple = setting(
-        (256, 256), "paper", "256 x 256",
-        needs=("two multiples of 8", lambda size: all(isinstance(n, int) and n % 8 == 0 < n for n in size)))
+    size: tuple = setting((256, 256), "paper", "256 x 256")
     crop: str = setting("z", "paper", "around the organs, whose place the truth tells",
                         "along z only: a cut in-plane takes the truth of the held-back scans for granted")
     ct_window: tuple | None = setting(None, "open", "any cut of intensities")
