@@ -150,14 +150,15 @@ def expect_room(settings):
     room, fitting = memory(profile(settings.profile).device), []
     if (need := settings.least_memory()) <= room:
         return
-    for name in settings.ROOM:
-        value = given = getattr(settings, name)
+    room_for = {name: value for name in settings.ROOM if (value := getattr(settings, name)) is not None}
+    for name, given in room_for.items():
+        value = given
         while not fits(name, value) and np.max(value) > 8:  # halved, to a multiple of 8, which some have to be
             value = tuple(max(n // 16 * 8, 8) for n in value) if isinstance(value, tuple) else max(value // 16 * 8, 8)
         if fits(name, value):
             fitting.append(f"{name} {str(value).strip('()')} in place of {str(given).strip('()')}")
     expected, found = f"what fits into {room / 2**30:.1f} GiB of memory", f"a need of {need / 2**30:.4g} GiB or more"
-    do = " or ".join(fitting) or f"less of each of {', '.join(settings.ROOM)}"
+    do = " or ".join(fitting) or f"less of each of {', '.join(room_for)}"
     raise BadInput(f"settings: expected {expected}, found {found} for weights and a batch; what fits is {do}")
 
 

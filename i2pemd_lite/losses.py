@@ -94,7 +94,9 @@ def _class_balanced(sums, N):
     return (sums / N.clamp(min=1)).sum() / (N > 0).sum().clamp(min=1)
 
 
-def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum"):
+def segmentation_loss(
+    logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum", dice="all"
+):
     """The whole objective of segmentation, from one pass over the logits.
 
     L_Seg = L_CE + L_Dice + λ L_I2PEMD                                                      (Eq. 7, eq07)
@@ -110,6 +112,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     sizes : how many samples of the batch belong to each modality, such as (3, 3). CE and Dice are then taken for each
         modality and added up, while I2PEMD pools all voxels. One group when None.
     add : "sum" of the modalities, as in the code of Dou et al., or their "mean", beside which λ weighs twice as much
+    dice : whose mean L_Dice is: of "all" classes, or of "organs", all but class 0
 
     Returns
     -------
@@ -118,7 +121,7 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     Raises
     ------
     BadInput
-        when shapes or types do not fit, sizes do not add up to B, or `ce` or `add` is unknown
+        when shapes or types do not fit, sizes do not add up to B, or `ce`, `add` or `dice` is unknown
 
     Example
     -------
@@ -127,21 +130,22 @@ def segmentation_loss(logits, labels, ground, weight=1.0, ignore_index=-100, ce=
     >>> {name: round(term.item(), 6) for name, term in loss.terms.items()}
     {'ce': 0.155599, 'dice': 0.233569, 'i2pemd': 0.3}
     """
-    for name, value, choices in (("add", add, ("sum", "mean")), ("ce", ce, ("weighted", "plain"))):
+    known = {"add": (add, "sum", "mean"), "ce": (ce, "weighted", "plain"), "dice": (dice, "all", "organs")}
+    for name, (value, *choices) in known.items():
         if value not in choices:
             raise BadInput(f"{name}: expected {' or '.join(map(repr, choices))}, found {value!r}")
     statistics = class_statistics(logits, labels, ignore_index)
     check_labels("logits", logits, labels, ground)
     groups = _groups(statistics, sizes)
     n = 1 if add == "sum" else len(groups)
-    terms = {"ce": sum(_cross_entropy(s, ce) for s in groups) / n, "dice": sum(map(_soft_dice, groups)) / n}
+    terms = {"ce": sum(_cross_entropy(s, ce) for s in groups) / n, "dice": sum(_soft_dice(s, dice) for s in groups) / n}
     if ground is not None:
         terms["i2pemd"] = _i2pemd(_pooled(statistics), ground)
     return _total(terms, weight)
 
 
 def segmentation_loss_reference(
-    logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum"
+    logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum", dice="all"
 ):
     """`segmentation_loss`, written voxel by voxel as the equations are: slower, and what the fast one is held to.
 
@@ -159,7 +163,8 @@ def segmentation_loss_reference(
         p, onehot = z.softmax(-1), F.one_hot(y, z.shape[-1]).to(z)
         w = 1 - onehot.mean(0) if ce == "weighted" else torch.ones_like(z[0])
         terms["ce"] = terms["ce"] + (w[y] * F.cross_entropy(z, y, reduction="none")).mean()
-        terms["dice"] = terms["dice"] + 1 - (2 * (p * onehot).sum(0) / ((p**2).sum(0) + onehot.sum(0) + EPSILON)).mean()
+        overlap = 2 * (p * onehot).sum(0) / ((p**2).sum(0) + onehot.sum(0) + EPSILON)
+        terms["dice"] = terms["dice"] + 1 - overlap[dice == "organs" :].mean()
     terms = {name: term / (1 if add == "sum" else len(sizes)) for name, term in terms.items()}
     if ground is not None:
         p = at_least_float32(logits).softmax(1)
@@ -202,8 +207,8 @@ def _cross_entropy(s, ce):
     return (w * s.nll).sum() / N
 
 
-def _soft_dice(s):
-    return 1 - (2 * s.mass.diagonal() / (s.squares + s.counts + EPSILON)).mean()
+def _soft_dice(s, dice):
+    return 1 - (2 * s.mass.diagonal() / (s.squares + s.counts + EPSILON))[dice == "organs" :].mean()
 
 
 def _i2pemd(s, ground):

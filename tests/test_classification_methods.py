@@ -17,7 +17,6 @@ from i2pemd_lite.classification.methods.pseudo import flexible_thresholds, pseud
 from i2pemd_lite.classification.methods.supervised import class_weights, labelled_loss
 from i2pemd_lite.classification.methods.teachers import (
     consistency,
-    decay,
     relation,
     relation_matrix,
     uncertainty,
@@ -28,6 +27,7 @@ from i2pemd_lite.classification.network import build
 from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.settings import learned
+from i2pemd_lite.runs.task import decay
 
 COUNTS = [1113, 6705, 514, 327, 1099, 115, 142]  # of ISIC 2018
 SRC_MT = 10_000 / torch.tensor(COUNTS)

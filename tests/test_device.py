@@ -340,7 +340,8 @@ def test_a_step_at_the_papers_size_never_waits_for_its_device(meta, name, method
     whole_step(run_of(name, method, "gpu", **{"network": "small"} if name == "classification" else {}))
 
 
-OTHER = [("segmentation", {"augment": True, "pool": "modalities", "forward": "apart"}),
+OTHER = [("segmentation", {"augment": "noise", "pool": "modalities", "forward": "apart"}),
+         ("segmentation", {"preset": "beyond", "patch_depth": 16}),
          ("classification", {"network": "small", "cutout": 0.5, "loss": "srcmt", "mean_over": "selected"})]  # fmt: skip
 
 

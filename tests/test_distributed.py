@@ -40,7 +40,7 @@ OTHERS = {
     "segmentation": {
         "ummkd": {"batch": 2},
         "joint_sepbn_i2ped": {"pool": "modalities"},
-        "joint": {"forward": "apart", "preset": "beyond"},
+        "joint": {"forward": "apart", "preset": "beyond", "batch": 2, "size": (32, 32), "patch_size": None},
         "x_shaped": {"pool": "in turn"},
     },
 }

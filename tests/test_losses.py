@@ -98,13 +98,14 @@ def case(seed, K=5, shape=(4, 6, 6), batch=4, dtype=torch.float64, absent=()):
     ce=st.sampled_from(["weighted", "plain"]),
     sizes=st.sampled_from([None, (2, 2), (1, 3)]),
     add=st.sampled_from(["sum", "mean"]),
+    dice=st.sampled_from(["all", "organs"]),
     absent=st.sampled_from([(), (1,)]),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_fast_loss_is_the_reference(seed, K, shape, ce, sizes, add, absent):
+def test_the_fast_loss_is_the_reference(seed, K, shape, ce, sizes, add, dice, absent):
     logits, labels, ground = case(seed, K, shape, absent=absent)
     labels.view(len(labels), -1)[:, 0] = 0  # every sample has a voxel that counts, so that the reference has no 0/0
-    options = {"weight": 0.7, "ce": ce, "sizes": sizes, "add": add}
+    options = {"weight": 0.7, "ce": ce, "sizes": sizes, "add": add, "dice": dice}
     fast = segmentation_loss(logits, labels, ground, **options)
     slow = segmentation_loss_reference(logits, labels, ground, **options)
     torch.testing.assert_close(fast, slow, atol=1e-10, rtol=0)

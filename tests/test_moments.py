@@ -128,7 +128,7 @@ def test_the_probe_is_of_held_back_data_and_says_what_it_is(task):
     block = learner.probed[0]
     (case,) = [c for c in learner.test_cases if c.modality == block.modality and holds(c.image, block.image)]
     with learner.evaluating():
-        F, _ = learner._blocks(case, [first_slice(case.image, block.image)])[::-1]
+        F, _ = learner._blocks(case, [(first_slice(case.image, block.image), 0, 0)])[::-1]
     found = last.features[: len(block.voxels)].astype(np.float32)
     expected = F[(0, slice(None), *block.voxels.T)].T.numpy()
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)  # float16

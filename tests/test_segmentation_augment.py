@@ -1,6 +1,7 @@
 """Views of patches: what they keep, what repeats, and that a view is undone where a prediction is averaged over it."""
 
-import itertools
+import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,8 +11,6 @@ from i2pemd_lite.runs.sampling import generator, seeded
 from i2pemd_lite.segmentation import augment
 from i2pemd_lite.segmentation.learner import largest_pieces
 
-SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
-
 
 def body(side=48):
     """A batch of two bodies, an off-centre disc of organ 1 in each, brighter than what is around it."""
@@ -20,46 +19,105 @@ def body(side=48):
     return labels[:, None].float() * 2 - 0.5, labels
 
 
-def views(images, labels, seed=0):
+def ball(shape, spacing, radius, at=0.0):
+    """A volume with an organ 1 that is a ball of a radius in mm, its middle so many mm from that of the volume."""
+    axes = [(torch.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, spacing, strict=True)]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    label = ((z - at) ** 2 + y**2 + x**2 < radius**2).to(torch.uint8)
+    return label.float() * 2 - 0.5, label
+
+
+SPACING, PATCH = (5.0, 2.5, 2.5), (16, 32, 32)
+VOLUME = ball((24, 48, 64), SPACING, 30.0)
+CORNER = (4, 8, 16)  # of the patch in the middle
+
+
+def view(views, seed=0, modality="mr", volume=VOLUME, corner=CORNER):
     with seeded(seed, "noise"):
-        return augment.augmented(images, labels, generator(seed))
+        return augment.view(*volume, corner, PATCH, SPACING, modality, views, partial(generator, seed))
 
 
-def test_one_seed_gives_one_view_and_each_patch_its_own():
-    images, labels = body()
-    (a, la), (b, lb), (c, _) = views(images, labels), views(images, labels), views(images, labels, 1)
-    assert torch.equal(a, b) and torch.equal(la, lb) and not torch.equal(a, c)
-    assert not torch.equal(la[0], la[1])
+def test_without_views_a_patch_is_as_it_was_scanned():
+    image, label = view((), corner=(1, 2, 3))
+    assert torch.equal(image, VOLUME[0][1:17, 2:34, 3:35]) and torch.equal(label, VOLUME[1][1:17, 2:34, 3:35])
+
+
+def test_a_patch_that_is_not_moved_is_sampled_where_it_is_cut():
+    noise = torch.randn(24, 48, 64)
+    label = (5 * torch.rand(24, 48, 64)).to(torch.uint8)
+    place = slice(7, 23), slice(11, 43), slice(30, 62)
+    image, classes = augment.moved(noise, label, (7, 11, 30), PATCH, SPACING, [torch.eye(3).double()])
+    torch.testing.assert_close(image, noise[place], atol=1e-4, rtol=0)
+    assert torch.equal(classes, label[place])
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.35])
+def test_a_ball_grows_by_the_factor_and_stays_a_ball(factor):
+    """In mm along each axis: where nothing is cut, 2 r f / spacing voxels are in it."""
+    _, label = augment.moved(*VOLUME, CORNER, PATCH, SPACING, [factor * torch.eye(3).double()])
+    for axis, mm in enumerate(SPACING):
+        others = [a for a in range(3) if a != axis]
+        assert label.any(others[1]).any(others[0]).sum() * mm == pytest.approx(60 * factor, abs=1.01 * mm)
+
+
+def test_a_turn_is_one_of_millimetres():
+    """A ball 25 mm above the middle of the patch lies 25 sin 30° before or behind it after a tilt by 30°."""
+    image, label = ball((24, 48, 64), SPACING, 10.0, at=25.0)
+    z, y, x = (torch.stack([*augment.moved(image, label, CORNER, PATCH, SPACING, [augment._rotation(30.0, 0, 1)])[1]
+                            .nonzero().T]).double().mean(1) - torch.tensor([7.5, 15.5, 15.5])) * torch.tensor(SPACING)
+    assert (z.item(), y.item(), x.item()) == pytest.approx((21.65, 12.5, 0.0), abs=1.5)
+
+
+def test_moves_stay_in_their_range_and_mirror_nothing():
+    for seed in range(200):
+        scale, turn, tilt = (move(generator(seed, name)) for name, move in augment.MOVES.items())
+        assert 0.7**3 < torch.linalg.det(scale) < 1.35**3
+        for turned, degrees in ((turn, 20.0), (tilt, 11.4)):  # two tilts by 8 at right angles are one by 11.3
+            torch.testing.assert_close(torch.linalg.det(turned), torch.tensor(1.0).double())
+            assert math.degrees(math.acos(min(1.0, (torch.trace(turned).item() - 1) / 2))) <= degrees
+        assert turn[0].tolist() == [1, 0, 0]  # about the long axis of the body
+
+
+@pytest.mark.parametrize("name", augment.VIEWS)
+def test_each_view_changes_the_patch_by_its_own_draw(name):
+    changed = [seed for seed in range(24) if not torch.equal(view((name,), seed)[0], view((), seed)[0])]
+    often = {"curve": range(6, 19), "coarse": range(2, 13)}.get(name, [24])
+    assert len(changed) in often
+    one, other = changed[:2]
+    assert torch.equal(view((name,), one)[0], view((name,), one)[0])
+    assert not torch.equal(view((name,), one)[0], view((name,), other)[0])
+    assert torch.equal(view((name,), one)[1], view((), one)[1]) == (name not in augment.MOVES)
+
+
+def test_a_view_draws_the_same_whichever_others_are_in():
+    """The gain of a patch that is turned, too: a x + b with the same a and b."""
+    plain, alone = view(())[0], view(("gain",))[0]
+    turned, both = view(("turn",))[0], view(("turn", "gain"))[0]
+    a = (alone.max() - alone.min()) / (plain.max() - plain.min())
+    torch.testing.assert_close(both, a * turned + (alone.min() - a * plain.min()), atol=1e-5, rtol=0)
 
 
 def test_labels_follow_their_image():
-    images, labels = body()
     for seed in range(8):
-        image, label = views(images, labels, seed)
-        inside, outside = image[:, 0][label == 1], image[:, 0][label == 0]
-        assert inside.mean() - outside.mean() > 1.0
+        image, label = view(augment.VIEWS, seed)
+        assert image[label == 1].mean() - image[label == 0].mean() > 0.5
         assert label.dtype == torch.uint8 and set(label.unique().tolist()) == {0, 1}
-        assert torch.equal(label[:, 0], label[:, 7])  # in-plane only: one place for all slices
 
 
-def test_nothing_is_mirrored_and_nothing_leaves_its_range():
-    """A map keeps the hand (positive determinant), turns at most ROTATION and zooms at most exp(ZOOM)."""
-    draws = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=2)))
-    angle, zoom = draws[:, 0] * torch.pi * augment.ROTATION / 180, (augment.ZOOM * draws[:, 1]).exp()
-    maps = augment.in_plane(angle, zoom, torch.zeros(len(draws), 2), (48, 96))[..., :2]
-    voxels = maps * torch.tensor([[1.0, 0.5], [2.0, 1.0]]).T  # from half sides (x, y) to voxels: an oblong plane
-    torch.testing.assert_close(torch.linalg.det(voxels), zoom**-2, atol=1e-5, rtol=0)
-    turned = torch.atan2(voxels[:, 1, 0], voxels[:, 0, 0])
-    torch.testing.assert_close(turned, angle, atol=1e-5, rtol=0)
+def test_a_curve_rises_and_keeps_both_ends():
+    x = torch.linspace(-1, 3, 400).reshape(4, 10, 10)
+    curves = [augment.curve(x, "ct", generator(seed)) for seed in range(20)]
+    for y in curves:
+        assert (y.flatten().diff() > 0).all() and (y.min(), y.max()) == (-1, pytest.approx(3, abs=1e-5))
+    assert max((y - x).abs().max() for y in curves) > 0.5
 
 
-def test_intensities_without_draws_are_the_image_and_noise():
-    x = torch.randn(3, 8, 16, 16)
-    zero = torch.zeros(3, 1, 1, 1)
-    changed = augment.intensities(x, zero, zero, zero)
-    assert 0 < (changed - x).std() < augment.NOISE
-    brighter = augment.intensities(x, zero, zero + 1, zero)
-    assert (brighter - changed).mean() == pytest.approx(augment.BRIGHTNESS, abs=0.02)
+def test_a_bias_field_is_of_mr_alone_and_smooth():
+    x = torch.ones(8, 64, 64)
+    x[0, 0, 0] = 0.0
+    assert torch.equal(augment.bias(x, "ct", generator(0)), x)
+    field = augment.bias(x, "mr", generator(0))
+    assert field[0, 0, 0] == 0 and field[1:].std() > 0.05 and field[1:].diff(dim=2).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("copy", augment.COPIES[1:])
@@ -93,19 +151,22 @@ def test_a_stray_voxel_becomes_background_whatever_its_second_choice():
 
 def test_the_preset_beyond_changes_the_recipe_and_trains(abdomen):
     data = segmentation.load(abdomen)
-    paper, beyond = (segmentation.train("joint", data, **SMALL, preset=name) for name in ("paper", "beyond"))
-    assert beyond.settings.preset == "beyond" and beyond.settings.augment and not paper.settings.augment
-    assert not torch.equal(paper.learner.batch(0)[0], beyond.learner.batch(0)[0])
-    assert torch.equal(beyond.learner.batch(3)[1], beyond.learner.batch(3)[1])
-    with beyond.learner.evaluating():  # what is looked at is as it was scanned
-        assert torch.equal(beyond.learner.batch(0)[1], paper.learner.batch(0)[1])
-    assert 0 <= list(beyond)[-1].evaluation["doc"] <= 100
+    small = {"profile": "ci", "preset": "beyond", "steps": 2}
+    run, plain = (segmentation.train("joint", data, **small, **more) for more in ({}, {"augment": ""}))
+    assert run.settings.preset == "beyond" and run.settings.views == list(augment.VIEWS)
+    (images, labels, sizes), (again, _, _), (scanned, _, _) = (r.learner.batch(3) for r in (run, run, plain))
+    assert images.shape == (2, 1, 8, 32, 32) and labels.shape == (2, 8, 32, 32) and sizes == (1, 1)
+    assert not torch.equal(images, scanned)
+    with seeded(0), run.learner.evaluating():  # what is looked at is as it was scanned
+        assert torch.equal(run.learner.batch(3)[0], scanned)
+    assert 0 <= list(run)[-1].evaluation["doc"] <= 100
     with pytest.raises(BadInput, match="preset: expected one of paper, beyond, found 'byond'"):
         segmentation.train("joint", data, preset="byond")
 
 
 def test_copies_are_averaged(abdomen):
-    run = segmentation.train("joint", segmentation.load(abdomen), **SMALL)
+    small = {"profile": "ci", "steps": 2, "width": 2, "dim": 4}
+    run = segmentation.train("joint", segmentation.load(abdomen), **small)
     learner, case = run.learner, run.learner.test_cases[0]
     with learner.evaluating():
         learner.network.head.weight.mul_(300)  # an untrained network says the same everywhere

@@ -12,16 +12,19 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.device import expect_room
+from i2pemd_lite.losses import segmentation_loss_reference
 from i2pemd_lite.metrics import dice, surface_distances
-from i2pemd_lite.runs.sampling import generator
+from i2pemd_lite.runs.sampling import generator, seeded
 from i2pemd_lite.segmentation import METHODS
-from i2pemd_lite.segmentation.learner import block_starts, first_slice
-from i2pemd_lite.segmentation.network import SHARING, PerModality, UNet
+from i2pemd_lite.segmentation.learner import block_starts, first_slice, first_voxel, weights
+from i2pemd_lite.segmentation.network import NETWORKS, SHARING, BySample, PerModality, ResidualUNet, UNet
 from i2pemd_lite.segmentation.report import score, summary
 from i2pemd_lite.segmentation.settings import SIZES
+from i2pemd_lite.segmentation.task import TASK
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
 
@@ -52,13 +55,95 @@ def test_v23_parameter_counts(sharing, cicek, ummkd):
         assert sum(p.numel() for p in UNet(sharing, upconv=upconv).parameters()) == expected
 
 
+@pytest.mark.parametrize("network", NETWORKS.values())
 @pytest.mark.parametrize("sharing", SHARING)
-def test_a_gradient_reaches_just_what_a_modality_uses(sharing):
-    net = UNet(sharing, width=2, dim=4)
-    _, logits = net(torch.randn(2, 1, 8, 16, 16), sizes=(2, 0))
-    logits.sum().backward()
+def test_a_gradient_reaches_just_what_a_modality_uses(network, sharing):
+    net = network(sharing, width=2, dim=4, deep=True)
+    _, *logits = net(torch.randn(2, 1, 8, 32, 32), sizes=(2, 0), deep=True)
+    assert len(logits) == 3
+    sum(x.sum() for x in logits).backward()
     for name, p in net.named_parameters():
         assert (p.grad is None) == (".mr." in name), name
+
+
+@pytest.mark.parametrize("network", NETWORKS.values())
+@pytest.mark.parametrize("sharing", SHARING)
+def test_what_is_shared_is_there_once(network, sharing):
+    net, separate = network(sharing, width=2, dim=4, deep=True), sharing == "joint_sepbn"
+    stages = {name: stage for name, stage in net.named_children() if list(stage.parameters())}
+    encoder = {name for name in stages if name.startswith("e")}
+    twice = {"individual": {*stages}, "x_shaped": {*stages} - {"enc4"}, "y_shaped": encoder}.get(sharing, set())
+    assert {name for name, stage in stages.items() if isinstance(stage, PerModality)} == twice
+    for name, stage in stages.items():
+        if name not in twice:
+            own = {n for n, _ in stage.named_parameters() if ".ct." in n or ".mr." in n}
+            assert bool(own) == (separate and not isinstance(stage, torch.nn.Conv3d)), name
+            assert all(".norm." in n for n in own)
+
+
+@pytest.mark.parametrize("sharing", ["joint", "joint_sepbn"])
+def test_a_residual_network_does_not_see_its_batch(sharing):
+    net, x = ResidualUNet(sharing, width=2, dim=4), torch.randn(3, 1, 16, 32, 64)
+    for norm in (module for module in net.modules() if isinstance(module, torch.nn.GroupNorm)):
+        torch.nn.init.normal_(norm.weight), torch.nn.init.normal_(norm.bias)
+    together = net(x, sizes=(2, 1))[1]
+    alone = torch.cat([net(one[None], sizes=size)[1] for one, size in zip(x, [(1, 0), (1, 0), (0, 1)], strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    other = net(x[2:], sizes=(1, 0))[1]
+    assert torch.allclose(other, together[2:], atol=1e-5) == (sharing == "joint")
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_normalisation_is_over_each_sample_and_channel(separate):
+    norm, x = BySample(3, separate), 5 + 2 * torch.randn(3, 3, 4, 5, 6)
+    for module in norm.copies.values():
+        torch.nn.init.normal_(module.weight), torch.nn.init.normal_(module.bias)
+    copies = [*norm.copies.values()]
+    expected = [torch.nn.functional.instance_norm(one[None], weight=copy.weight, bias=copy.bias)
+                for one, copy in zip(x, [copies[0], copies[-1], copies[-1]], strict=True)]  # fmt: skip
+    torch.testing.assert_close(norm(x, (1, 2)), torch.cat(expected))
+
+
+class Backends(TorchDispatchMode):
+    """What torch would take for each convolution, none of which is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is not torch.ops.aten.convolution.default:
+            return function(*args, **kwargs or {})
+        if tuple(args[1].shape[2:]) != (1, 1, 1):  # for these it has a fast way in one thread, too
+            x, weight, bias, stride, padding, dilation, transposed, more, groups = args
+            way = torch._C._select_conv_backend(x, weight, bias, stride, padding, dilation, transposed, more, groups)
+            self.found.add((str(way), tuple(x.shape), tuple(weight.shape)))
+        shape = function(*(a.to("meta") if isinstance(a, torch.Tensor) else a for a in args))
+        return torch.zeros(shape.shape)
+
+
+@pytest.mark.parametrize("preset", TASK.presets)
+@pytest.mark.parametrize("profile", ["ci", "laptop"])
+@pytest.mark.parametrize("sharing", ["individual", "joint_sepbn"])
+def test_no_layer_meets_the_slow_convolution(preset, profile, sharing):
+    """In a step, and where one block alone is predicted, torch takes none of its slow ways."""
+    s = TASK.settings_for("joint", profile, changes={"preset": preset})
+    net = NETWORKS[s.network](sharing, s.width, s.dim, deep=s.deep > 0)
+    with torch.no_grad(), Backends() as backends:
+        for sizes in ((s.batch, s.batch), (1, 0)):
+            net(torch.zeros(sum(sizes), 1, *s.patch), sizes, deep=True)
+    assert len(backends.found) > 10
+    assert not [each for each in backends.found if "Slow" in each[0]]
+
+
+def test_a_lone_sample_is_convolved_as_it_would_be_among_others():
+    net = UNet("joint", width=2, dim=4)
+    x, weight = torch.randn(2, 1, 8, 16, 16), net.enc1.units[0].convolution.weight
+    F, _ = net.eval()(x, sizes=(2, 0))
+    alone, _ = net(x[:1], sizes=(1, 0))
+    torch.testing.assert_close(alone, F[:1], atol=1e-5, rtol=1e-5)
+    (whole,), (part,) = (torch.autograd.grad(f[0].sum(), weight) for f in (F, alone))
+    torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
 
 
 def test_each_sample_goes_through_its_own_copy():
@@ -84,15 +169,16 @@ def test_network_says_what_is_wrong():
         UNet("z_shaped")
 
 
+@pytest.mark.parametrize("preset", TASK.presets)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_row_of_the_table_trains(method, data):
-    run = segmentation.train(method, data, **SMALL)
+def test_every_row_of_the_table_trains(method, preset, data):
+    run = segmentation.train(method, data, **SMALL, preset=preset)
     before = [p.detach().clone() for p in run.parameters]
     steps = list(run)
     assert all(math.isfinite(float(value)) for step in steps for value in step.losses.values())
     moved = [not torch.equal(a, b) for a, b in zip(before, run.parameters, strict=True)]
     assert sum(moved) > 0.9 * len(moved)
-    expected = {"loss", "ce", "dice"} | {METHODS[method].extra} - {None}
+    expected = {"loss", "ce", "dice", METHODS[method].extra, "deep" if preset == "beyond" else None} - {None}
     assert set(steps[0].losses) == expected | ({"i2pemd"} if METHODS[method].ground else set())
     assert 0 <= steps[-1].evaluation["doc"] <= 100
 
@@ -145,6 +231,117 @@ def test_overlapping_blocks_are_averaged(trained):
         holding = torch.stack([blocks[z][:, slice_ - z] for z in starts if z <= slice_ < z + 8])
         torch.testing.assert_close(found[:, slice_], holding.mean(0), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.sum(0), torch.ones_like(found[0]), atol=1e-5, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def beyond(abdomen, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("beyond") / "run"
+    return segmentation.train("joint_sepbn_i2pemd", abdomen, "ci", folder=folder, preset="beyond").finish(False)
+
+
+def test_blocks_that_overlap_along_three_axes_are_averaged_under_a_gaussian(beyond):
+    learner = beyond.learner
+    case = next(case for case in learner.test_cases if case.modality == "mr")
+    image, p, count = case.image, torch.zeros(5, *case.image.shape), torch.zeros(case.image.shape)
+    voxels = torch.tensor([[0, 0, 0], [5, 20, 33], [len(image) - 1, 63, 63]])
+    f = torch.zeros(3, learner.settings.dim)
+    z, y, x = (torch.arange(n) - (n - 1) / 2 for n in (8, 32, 32))
+    w = (-z[:, None, None] ** 2 / 2 - (y[:, None] ** 2 + x**2) / 2 / 16).exp().clamp(min=1e-3 * 0.849)
+    torch.testing.assert_close(weights((8, 32, 32), "gaussian"), w, atol=1e-3, rtol=0)
+    w = weights((8, 32, 32), "gaussian")
+    with learner.evaluating():
+        learner.settings.largest = False
+        found, features = learner.volume(case, voxels)
+        for a, b, c in itertools.product(block_starts(len(image), 8, 4), (0, 16, 32), (0, 16, 32)):
+            place = slice(a, a + 8), slice(b, b + 32), slice(c, c + 32)
+            F, logits = learner.averaged(image[place][None, None], (0, 1))
+            p[:, *place] += w * logits[0].softmax(0)
+            count[place] += w
+            for i, (d, h, v) in enumerate((voxels - torch.tensor([a, b, c])).tolist()):
+                if 0 <= d < 8 and 0 <= h < 32 and 0 <= v < 32:
+                    f[i] += w[d, h, v] * F[0, :, d, h, v]
+    learner.settings.largest = True
+    torch.testing.assert_close(found, p / count, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(features, f / count[tuple(voxels.T)][:, None], atol=1e-4, rtol=1e-4)
+
+
+def test_the_averaged_weights_are_those_of_a_tenth_of_the_steps_then_of_the_last(abdomen):
+    """θ' ← a θ' + (1 − a) θ, a = min(t / (t + 10), average)."""
+    run = segmentation.train("joint", abdomen, "ci", preset="beyond", steps=6, average=0.25)
+    weight, mean = run.learner.network.last.units[0].convolution.weight, 0.0
+    for t, _ in enumerate(run):
+        a = min(t / (t + 10), 0.25)
+        mean = a * mean + (1 - a) * weight.detach().double()
+        found = run.learner.averaged.last.units[0].convolution.weight.double()
+        torch.testing.assert_close(found, mean, atol=1e-6, rtol=1e-5)
+    assert not any(p.requires_grad for p in run.learner.averaged.parameters())
+    case = run.learner.test_cases[0]
+    with run.learner.evaluating():
+        p = run.learner.probabilities(case)
+        run.learner.network.load_state_dict(run.learner.averaged.state_dict())
+        run.learner.averaged = None
+        assert torch.equal(run.learner.probabilities(case), p)
+
+
+def test_a_run_of_beyond_goes_on_as_if_it_had_not_stopped(beyond, abdomen, tmp_path):
+    run = segmentation.train("joint_sepbn_i2pemd", abdomen, "ci", folder=tmp_path / "run", preset="beyond")
+    for _ in range(10):
+        next(run)
+    run.save()
+    twin, again = run.fork(), segmentation.resume(tmp_path / "run", abdomen)
+    for each in (twin.finish(False), again.finish(False)):
+        state = each.learner.state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in beyond.learner.state_dict().items())
+        assert [row["doc"] for row in each.evaluations] == [row["doc"] for row in beyond.evaluations]
+
+
+def test_decay_draws_kernels_alone_and_the_gradient_is_clipped(abdomen):
+    run = segmentation.train("joint", abdomen, "ci", preset="beyond", clip=0.01)
+    kernels, others = run.optimiser.param_groups
+    assert (kernels["weight_decay"], others["weight_decay"]) == (0.02, 0.0)
+    assert {p.ndim for p in kernels["params"]} == {5} and {p.ndim for p in others["params"]} == {1}
+    rows = [next(run) for _ in range(2)]
+    assert torch.cat([p.grad.flatten() for p in run.parameters]).norm() == pytest.approx(0.01, rel=1e-3)
+    assert [row.learning_rate for row in rows] == pytest.approx([5e-3 / 4, 5e-3 / 2], rel=0.01)  # of 4 steps of warm-up
+
+
+def test_coarser_levels_learn_the_same(abdomen):
+    with_, without = (segmentation.train("joint", abdomen, "ci", preset="beyond", deep=deep) for deep in (0.3, 1e-9))
+    one, other = (next(run).losses for run in (with_, without))
+    assert one["loss"] == pytest.approx(float(one["ce"] + one["dice"] + 0.3 * one["deep"]), rel=1e-6)
+    assert other["loss"] == pytest.approx(float(one["ce"] + one["dice"]), rel=1e-5)
+    fresh = segmentation.train("joint", abdomen, "ci", preset="beyond").learner
+    with seeded(0, "step", 0):
+        images, labels, sizes = fresh.batch(0)
+        _, _, *levels = fresh.network(images, sizes, deep=True)
+    assert [tuple(z.shape[2:]) for z in levels] == [(4, 8, 8), (8, 16, 16)]
+    how = {"ground": None, "ce": "plain", "sizes": sizes, "dice": "organs"}
+    expected = sum(segmentation_loss_reference(z, labels[:, ::a, ::b, ::b], **how)
+                   for z, a, b in zip(levels, (2, 1), (4, 2), strict=True))  # fmt: skip
+    assert one["deep"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_run_may_learn_from_every_labelled_scan(data, tmp_path):
+    run = segmentation.train("joint_sepbn_i2pemd", data, **SMALL, test=0.0, folder=tmp_path / "run").finish(False)
+    assert len(run.learner.training_cases) == len(run.learner.data.labelled) and not run.learner.test_cases
+    assert math.isnan(run.evaluations[-1]["doc"]) and run.evaluations[-1].keys() >= {"ct liver", "mi2pemd", "mmd"}
+    assert run.learner.example() is None and not run.moments
+    again = segmentation.resume(tmp_path / "run", data)
+    assert again.number == 2 and math.isnan(segmentation.evaluate(again).figures["doc"])
+    assert len(segmentation.predict(again, data, tmp_path / "out", progress=False)) == len(data.unlabelled)
+
+
+def test_patches_are_around_each_organ_alike_and_stay_inside(trained):
+    label = torch.zeros(20, 40, 60, dtype=torch.uint8)
+    label[:, 2:20, 30:50], label[19, 39, 59] = 1, 3  # a large organ, and one of a voxel in a corner
+    case = SimpleNamespace(image=label, organ_voxels=[(label == k).nonzero() for k in (1, 3)])
+    corners = [first_voxel(case, (8, 16, 16), 0.6, generator(t)) for t in range(2000)]
+    assert all(0 <= a <= n - m for each in corners for a, n, m in zip(each, label.shape, (8, 16, 16), strict=True))
+    assert sum(corner == (12, 24, 44) for corner in corners) / 2000 == pytest.approx(0.3, abs=0.03)
+    corners = {first_voxel(case, (8, 16, 16), 0.0, generator(t)) for t in range(2000)}
+    assert {z for z, _, _ in corners} == set(range(13)) and {y for _, y, _ in corners} == set(range(25))
+    whole = {first_voxel(trained.learner.training_cases[0], (8, 32, 32), None, generator(t))[1:] for t in range(20)}
+    assert whole == {(0, 0)}
 
 
 def test_patches_stay_inside_and_reach_every_slice(trained):
@@ -342,6 +539,12 @@ def test_resume_needs_the_same_data(trained, abdomen, tmp_path):
         ({"steps": 2.5}, "steps: expected a whole number"),
         ({"steps": "100"}, "steps: expected a whole number"),
         ({"temperature": 0.0}, "temperature: expected"),
+        ({"augment": "turn,mirror"}, "augment: expected some of scale,turn,.* found 'turn,mirror'"),
+        ({"around": 1.5}, "around: expected a part from 0 to 1, or None"),
+        ({"network": "transformer"}, "network: expected dou or residual"),
+        ({"preset": "beyond", "size": (80, 80)}, "size: expected two multiples of 32, found"),
+        ({"preset": "beyond", "patch_size": (96, 32)}, "patch_size: expected two multiples of 32 up to size, found"),
+        ({"patch_size": (32,)}, "patch_size: expected 2 numbers"),
     ],
 )
 def test_settings_say_what_is_wrong(data, settings, named):
@@ -355,6 +558,7 @@ def test_settings_say_what_is_wrong(data, settings, named):
         ({"width": 10**8}, "fits into 16.0 GiB of memory, found .* a batch; what fits is width [0-9]+ in place"),
         ({"size": (80000, 80000)}, "what fits is size ([0-9]+), \\1 in place of 80000, 80000$"),
         ({"patch_depth": 8 * 10**9}, "what fits is patch_depth [0-9]+ in place of"),
+        ({"preset": "beyond", "batch": 10**6}, "what fits is batch [0-9]+ in place of 1000000$"),
         ({"batch": 10**9, "dim": 10**12}, "what fits is less of each of width, dim, size, batch, patch_depth$"),
         ({"spacing": (1e-9, 1.5, 1.5)}, "spacing: expected 3 lengths from 0.05 to 1000 mm, found"),
     ],

@@ -277,7 +277,7 @@ def test_methods_trained_otherwise_are_no_fair_comparison(tables):
         ({"weight": 0.5}, "paper's setting"),
         ({"weight": 0.0, "method": "joint_sepbn_i2pemd"}, "scaled down"),
         ({"ce": "plain", "upconv": "ummkd", "normalise": "modality", "weight_decay": 2e-4}, "paper's setting"),
-        ({"augment": True}, "scaled down"),
+        ({"augment": "noise"}, "scaled down"),
         ({"precision": "bfloat16"}, "paper's setting"),
     ],
 )

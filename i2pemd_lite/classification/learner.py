@@ -10,7 +10,6 @@ from i2pemd_lite.classification.augment import plain, weak
 from i2pemd_lite.classification.layout import CLASSES
 from i2pemd_lite.classification.methods import METHODS, ramps
 from i2pemd_lite.classification.methods.supervised import class_weights
-from i2pemd_lite.classification.methods.teachers import decay, ema_update
 from i2pemd_lite.classification.network import PACKAGE, build, load_imagenet
 from i2pemd_lite.classification.prepare import split
 from i2pemd_lite.files import BadInput
@@ -18,7 +17,7 @@ from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.runs.settings import learned
-from i2pemd_lite.runs.task import Example, Learner
+from i2pemd_lite.runs.task import Example, Learner, decay, ema_update
 from i2pemd_lite.text import bar
 
 log = logging.getLogger(__name__)

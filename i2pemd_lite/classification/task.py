@@ -18,8 +18,8 @@ from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped
 from i2pemd_lite.runs.task import Task, evaluated
 
-TASK = Task("classification", ClassificationSettings, Classifier, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
-            things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size),
+TASK = Task("classification", ClassificationSettings, Classifier, METHODS, {"paper": SIZES}, load, dataset=Dataset,
+            ready=Prepared, things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size),
             goals=("auc", "f1"))  # fmt: skip
 train, resume = TASK.train, TASK.resume
 

@@ -25,7 +25,7 @@ from i2pemd_lite.device import has_bfloat16, peak_memory, profile, told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
 from i2pemd_lite.runs.sampling import seeded
-from i2pemd_lite.runs.settings import SCHEDULES
+from i2pemd_lite.runs.settings import rate_of
 from i2pemd_lite.text import bar
 
 
@@ -144,8 +144,13 @@ class Run:
         learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         fused = True if self.profile.device == "cpu" else None  # one kernel, which was measured there alone
-        self.optimiser = eager(torch.optim.Adam)(
-            self.parameters, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=fused
+        adam, groups = torch.optim.Adam, self.parameters
+        if self.settings.optimiser == "adamw":
+            self.parameters = sorted(self.parameters, key=lambda p: p.ndim == 1)  # in the order of the groups
+            kernels, others = ([p for p in self.parameters if (p.ndim == 1) == one] for one in (False, True))
+            adam, groups = torch.optim.AdamW, [{"params": kernels}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = eager(adam)(
+            groups, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=fused
         )
         self.number, self.saved, self.seconds, self.memory, self.best = 0, None, 0.0, None, None
         self.history, self.evaluations, self.moments, self.changes, self._pending = [], [], [], [], []
@@ -183,7 +188,7 @@ class Run:
 
     def _step(self):
         started, live = time.perf_counter(), {name: getattr(self.settings, name) for name in self.settings.LIVE}
-        rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](self.settings, self.number)
+        rate = rate_of(self.settings, self.number)
         self._whole = False
         losses = self._optimise(rate)
         self.number += 1
@@ -238,6 +243,8 @@ class Run:
             self.optimiser.zero_grad(set_to_none=True)
             losses["loss"].backward()
             distributed.average_gradients(self.parameters)
+            if self.settings.clip:
+                torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.step()

@@ -36,6 +36,11 @@ class Settings:
     evaluate_every: int = 500
     checkpoint_every: int = 50
 
+    # Of a task that has them as settings, else as here.
+    optimiser = "adam"  # "adamw": weight_decay draws the kernels alone to 0, and is no part of the gradient
+    warm_up = 0  # steps in which the rate rises to that of the schedule
+    clip = 0.0  # the norm of all gradients together at most; 0: whatever it is
+
     LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
     ROOM = ()  # what to make smaller where the memory of the machine is
 
@@ -108,6 +113,19 @@ SCHEDULES = {
     "step": lambda settings, t: settings.decay ** (t // settings.decay_every),
     "cosine": lambda settings, t: (1 + math.cos(math.pi * t / settings.steps)) / 2,
 }
+
+
+def rate_of(settings, t):
+    """The learning rate of step t: that of the schedule, in the first `warm_up` steps a growing part of it.
+
+    Example
+    -------
+    >>> s = types.SimpleNamespace(learning_rate=1.0, steps=4, schedule="cosine", warm_up=2)
+    >>> [round(rate_of(s, t), 3) for t in range(4)]
+    [0.5, 0.854, 0.5, 0.146]
+    """
+    warm = min(1.0, (t + 1) / max(1, settings.warm_up))
+    return settings.learning_rate * SCHEDULES[settings.schedule](settings, t) * warm
 
 
 def learned(settings, t):

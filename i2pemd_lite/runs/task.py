@@ -96,6 +96,20 @@ class Learner(nn.Module):
         """Called after the optimiser's step t; a method with an averaged teacher moves it here."""
 
 
+def decay(t, largest):
+    """a = min(1 − 1/(t+1), largest), by which θ' ← a θ' + (1 − a) θ after step t = 0, 1, …"""
+    return min(1 - 1 / (t + 1), largest)
+
+
+@torch.no_grad()
+def ema_update(teacher, student, a, statistics):
+    """θ' ← a θ' + (1 − a) θ for the weights. statistics: copy batch normalisation's too, of a teacher with no own."""
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - a)
+    if statistics:
+        for theirs, ours in zip(teacher.buffers(), student.buffers(), strict=True):
+            theirs.copy_(ours)
+
+
 def _refuse(*_):
     found = "one that came with the course without them, and so knows a few answers only; train it yourself"
     raise BadInput(f"the run: expected one with the weights of its network, found {found}")
@@ -130,8 +144,8 @@ def evaluated(run, score):
 class Task:
     """A task as its table of methods, and the verbs that are the same for every task.
 
-    `settings` and `learner` are its classes, `methods` its rows, `sizes` what each profile changes of the settings,
-    `presets` what each preset changes of these. `load(folder)` finds a `dataset` of some `things`, which
+    `settings` and `learner` are its classes, `methods` its rows, `presets` what each preset changes of the settings for
+    each profile. `load(folder)` finds a `dataset` of some `things`, which
     `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings. What is ready lies
     in a compact file, or in a folder with a file called `listing`. Of the figures of `Learner.evaluate`, a sweep may
     look for the best of the `goals`, of which more is better, the first unless told.
@@ -141,7 +155,7 @@ class Task:
     settings: type
     learner: type
     methods: dict
-    sizes: dict
+    presets: dict
     load: Callable
     dataset: type
     prepare: Callable
@@ -150,7 +164,6 @@ class Task:
     prepared_by: str
     goals: tuple
     listing: str = ""
-    presets: dict = dataclasses.field(default_factory=lambda: {"paper": {}})
 
     def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
         """A `Run` of one method, not started yet: iterate over it, or call `.finish()`.
@@ -201,7 +214,7 @@ class Task:
         if preset not in self.presets:
             raise BadInput(f"preset: expected one of {', '.join(self.presets)}, found {preset!r}")
         own = {"method": method, "seed": seed, "profile": name}
-        return self.settings(**self.sizes[name]).changed(**{**self.presets[preset], **changes, **own})
+        return self.settings(**self.presets[preset][name]).changed(**{**changes, **own})
 
     def settings_of(self, folder):
         """The settings of the run kept in `folder`; `BadInput` where another version wrote some that are no more."""

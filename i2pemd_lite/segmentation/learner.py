@@ -1,5 +1,10 @@
 """Where data, network and prototypes meet: the patches of a step, its loss (Eq. 7), predictions of whole volumes."""
 
+import copy
+import functools
+import itertools
+import math
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -10,25 +15,29 @@ from i2pemd_lite.files import BadInput
 from i2pemd_lite.losses import mmd, segmentation_loss
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
-from i2pemd_lite.runs.task import Example, Learner
-from i2pemd_lite.segmentation.augment import COPIES, augmented, turned
+from i2pemd_lite.runs.task import Example, Learner, decay, ema_update
+from i2pemd_lite.segmentation.augment import COPIES, turned, view
 from i2pemd_lite.segmentation.data import split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import EXTRAS, GROUNDS, METHODS, POOLS
-from i2pemd_lite.segmentation.network import SHARING, UNet
+from i2pemd_lite.segmentation.network import NETWORKS, SHARING
 from i2pemd_lite.segmentation.report import class_costs, doc_row, probe_blocks, sample_voxels, summary
 
 
 class Segmenter(Learner):
-    """One network for CT and MR, the shared prototypes of five classes, and the volumes to learn from."""
+    """One network for CT and MR, where the settings say so its `averaged` weights, which then answer for it, the shared
+    prototypes of five classes, and the volumes to learn from."""
 
     def __init__(self, settings, data):
         super().__init__()
         s = self.settings = settings
         self.data = data
         with seeded(s.seed, "weights"):
-            self.network = UNet(METHODS[s.method].sharing, s.width, s.dim, len(CLASSES), s.upconv, s.init)
+            own = {"upconv": s.upconv, "init": s.init} if s.network == "dou" else {}
+            shape = (METHODS[s.method].sharing, s.width, s.dim, len(CLASSES))
+            self.network = NETWORKS[s.network](*shape, deep=s.deep > 0, **own)
         self.network.to(memory_format=torch.channels_last_3d)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False) if s.average else None
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.bank.seen.fill_(s.first == "zeros")
         self.training_cases, self.test_cases = split(data, s.test, s.split_seed)
@@ -59,20 +68,30 @@ class Segmenter(Learner):
         """Eq. 7 for one batch, with what the method adds."""
         s, method = self.settings, METHODS[self.settings.method]
         images, labels, sizes = self.batch(t)
-        features, logits = self.network(images, sizes) if s.forward == "together" else self._apart(images, sizes)
+        forward = self.network if s.forward == "together" else self._apart
+        features, logits, *levels = forward(images, sizes, deep=True)
         self.bank.momentum = s.momentum
         POOLS[s.pool](self.bank, features, labels, sizes)  # Eq. 10, 11
         ground = GROUNDS[method.ground](self.bank, s)  # Eq. 3-5
-        loss = segmentation_loss(logits, labels, ground, s.weight, ce=s.ce, sizes=sizes, add=s.add)  # Eq. 7-9
+        how = {"ce": s.ce, "sizes": sizes, "add": s.add, "dice": s.dice}
+        loss = segmentation_loss(logits, labels, ground, s.weight, **how)  # Eq. 7-9
         terms = dict(loss.terms)
+        if levels:  # the first two terms again, on every second or fourth voxel
+            terms["deep"] = sum(segmentation_loss(z, _like(z, labels), None, **how) for z in levels)
+            loss = loss + s.deep * terms["deep"]
         if method.extra:
             weight, terms[method.extra] = EXTRAS[method.extra](self.bank, s, features, logits, labels, sizes)
             loss = loss + weight * terms[method.extra]
         return {"loss": loss, **terms}
 
-    def _apart(self, images, sizes):
+    def updated(self, t):
+        """Let the averaged weights follow, at first those of the last tenth of the steps."""
+        if self.averaged is not None:
+            ema_update(self.averaged, self.network, decay(t / 10, self.settings.average), statistics=True)
+
+    def _apart(self, images, sizes, deep):
         ones = [tuple(n if i == j else 0 for j, n in enumerate(sizes)) for i in range(len(sizes))]
-        outputs = [self.network(x, size) for x, size in zip(images.split(sizes), ones, strict=True)]
+        outputs = [self.network(x, size, deep) for x, size in zip(images.split(sizes), ones, strict=True)]
         return map(torch.cat, zip(*outputs, strict=True))
 
     def batch(self, t):
@@ -82,13 +101,14 @@ class Segmenter(Learner):
         draws = generator(s.seed, "patches", t)
         for modality, cases in self.cases.items():
             for case in (cases[i] for i in self.streams[modality].take(t * s.batch, s.batch).tolist()):
-                z = first_slice(case, s.patch_depth, draws)
-                image, label = self.resident.on(self.device, case.name, lambda case=case: (case.image, case.label))
-                images.append(image[z : z + s.patch_depth])
-                labels.append(label[z : z + s.patch_depth])
+                corner = first_voxel(case, s.patch, s.around, draws)
+                volume = self.resident.on(self.device, case.name, lambda case=case: (case.image, case.label))
+                key = functools.partial(generator, s.seed, "augment", t, len(images))
+                views = s.views if self.training else ()
+                image, label = view(*volume, corner, s.patch, s.spacing, modality, views, key)
+                images.append(image)
+                labels.append(label)
         images, labels = torch.stack(images)[:, None], torch.stack(labels)
-        if s.augment and self.training:
-            images, labels = augmented(images, labels, generator(s.seed, "augment", t))
         sizes = (s.batch,) * len(MODALITIES)
         if self.training:
             sizes, (images, labels) = distributed.shard(sizes, images, labels)
@@ -96,38 +116,43 @@ class Segmenter(Learner):
 
     def volume(self, case, voxels=()):
         """Softmax output (K, D, H, W) of a whole volume, and the features (n, d) at n of its voxels, (n, 3) indices.
-        Both are means over the blocks along z that hold a slice."""
-        s, depth = self.settings, len(case.image)
+        Both are means over the blocks that hold a voxel, by `weights` where the settings say so."""
+        s, shape, patch = self.settings, case.image.shape, self.settings.patch
         voxels = torch.as_tensor(voxels, dtype=torch.long, device=self.device).reshape(-1, 3)
-        p = torch.zeros(len(CLASSES), *case.image.shape, device=self.device)
+        p = torch.zeros(len(CLASSES), *shape, device=self.device)
         f = torch.zeros(len(voxels), s.dim, device=self.device)
-        count = torch.zeros(depth, device=self.device)
-        starts = block_starts(depth, s.patch_depth, s.block_step)
-        for few in torch.tensor(starts).split(2 * s.batch):  # as many at once as in a step, whatever the depth
-            for z, block, F in zip(few.tolist(), *self._blocks(case, few.tolist()), strict=True):
-                p[:, z : z + s.patch_depth] += block
-                here = (voxels[:, 0] >= z) & (voxels[:, 0] < z + s.patch_depth)
-                i, y, x = voxels[here].T
-                f[here] += F[:, i - z, y, x].T
-                count[z : z + s.patch_depth] += 1
-        p, f = (p / count[:, None, None]).cpu(), (f / count[voxels[:, :1]]).cpu()
+        count, w = torch.zeros(shape, device=self.device), weights(patch, s.blend).to(self.device)
+        steps = (max(1, n * s.block_step // s.patch_depth) for n in patch)
+        corners = [*itertools.product(*map(block_starts, shape, patch, steps))]
+        for few in torch.tensor(corners).split(2 * s.batch):  # as many at once as in a step, whatever the volume
+            for corner, block, F in zip(few, *self._blocks(case, few.tolist()), strict=True):
+                place = _place(corner.tolist(), patch)
+                p[:, *place] += w * block
+                count[place] += w
+                at = voxels - corner.to(self.device)
+                here = ((at >= 0) & (at < torch.tensor(patch, device=self.device))).all(1)
+                i, y, x = at[here].T
+                f[here] += (w[i, y, x] * F[:, i, y, x]).T
+        p, f = (p / count).cpu(), (f / count[tuple(voxels.T)][:, None]).cpu()
         return (largest_pieces(p) if s.largest else p), f
 
-    def _blocks(self, case, starts):
+    def _blocks(self, case, corners):
         """Softmax output and features of the blocks of a volume, the output as mean over the settings' copies."""
-        blocks = torch.stack([case.image[z : z + self.settings.patch_depth] for z in starts]).to(self.device)[:, None]
-        modalities = [case.modality] * len(starts)
+        places = [_place(corner, self.settings.patch) for corner in corners]
+        blocks = torch.stack([case.image[place] for place in places]).to(self.device)[:, None]
+        modalities = [case.modality] * len(corners)
         features, logits = self._answer(blocks, modalities)
         outputs = logits.float().softmax(1)
-        for copy in COPIES[1 : self.settings.copies]:
-            _, logits = self._answer(turned(blocks, *copy), modalities)
-            outputs += turned(logits.float().softmax(1), *copy, back=True)
+        for copy_ in COPIES[1 : self.settings.copies]:
+            _, logits = self._answer(turned(blocks, *copy_), modalities)
+            outputs += turned(logits.float().softmax(1), *copy_, back=True)
         return outputs / self.settings.copies, features.float()
 
     def _answer(self, images, modalities):
         """Features and logits of (n, 1, D, H, W) images, those of CT first."""
+        network = self.network if self.averaged is None else self.averaged
         sizes = tuple(map(modalities.count, MODALITIES))
-        return self.network(images.contiguous(memory_format=torch.channels_last_3d), sizes)
+        return network(images.contiguous(memory_format=torch.channels_last_3d), sizes)
 
     def probabilities(self, case):
         """(K, D, H, W) softmax output for a whole volume."""
@@ -139,8 +164,10 @@ class Segmenter(Learner):
         doc, that of each modality, that of each organ; mi2pemd, Eq. 8 over all voxels with the present G; mmd, MMD²
         between the features of CT and of MR (`mmd`, at most `VOXELS` of each class and modality, the same every time),
         with five kernels as wide as the features lie apart just then; mmd_fixed, with one that stays the same, β = 2d,
-        the mean squared distance of features of variance 1.
+        the mean squared distance of features of variance 1. NaN where no case is held back.
         """
+        if not self.test_cases:
+            return summary([]) | dict.fromkeys(("mi2pemd", "mmd", "mmd_fixed"), math.nan)
         rows, costs, features = [], [], {modality: [] for modality in MODALITIES}
         G = self.bank.ground_distance().cpu()
         for case in self.test_cases:
@@ -155,6 +182,8 @@ class Segmenter(Learner):
 
     def example(self):
         """The slice with most organ voxels of the first probed block, its truth, and the classes that are predicted."""
+        if not self.probed:
+            return None
         block = self.probed[0]
         z = int((block.label > 0).sum((1, 2)).argmax())
         _, logits = self._answer(block.image[None, None].to(self.device), [block.modality])
@@ -164,6 +193,8 @@ class Segmenter(Learner):
 
     def probe(self):
         """Features, labels and modalities of a few voxels of each class, from a block of some held-back cases."""
+        if not self.probed:
+            return None
         images = torch.stack([block.image for block in self.probed])[:, None].to(self.device)
         F, _ = self._answer(images, [block.modality for block in self.probed])
         features = [f[(slice(None), *block.voxels.T)].T for f, block in zip(F, self.probed, strict=True)]
@@ -192,6 +223,42 @@ def block_starts(depth, size, step):
     ([0, 8, 12], [0, 4, 8, 12])
     """
     return [*range(0, depth - size, step), depth - size]
+
+
+def weights(patch, blend):
+    """How much a block says of each of its voxels (D, H, W): "mean", all alike; "gaussian", most of its middle, with a
+    deviation of an eighth of each side, and nowhere less than a thousandth of that."""
+    w = torch.ones(patch)
+    for axis, n in enumerate(patch if blend == "gaussian" else ()):
+        x = (torch.arange(n) - (n - 1) / 2) / (n / 8)
+        w *= (-x.square() / 2).exp().reshape([-1 if a == axis else 1 for a in range(len(patch))])
+    return w.clamp(min=w.max() / 1000)
+
+
+def _place(corner, patch):
+    return tuple(slice(a, a + n) for a, n in zip(corner, patch, strict=True))
+
+
+def _like(logits, labels):
+    """The labels at the first voxel of each that a coarser level has."""
+    steps = (slice(None, None, n // few) for n, few in zip(labels.shape[1:], logits.shape[2:], strict=True))
+    return labels[:, *steps].contiguous()
+
+
+def first_voxel(case, patch, around, draws):
+    """Where a training patch begins, (z, y, x): where `around` is None by `first_slice`, and anywhere in-plane. Else so
+    many of the patches are around a voxel of an organ, every organ alike often, the others anywhere."""
+    room = [n - size for n, size in zip(case.image.shape, patch, strict=True)]
+    if around is None:
+        z = first_slice(case, patch[0], draws)
+        u = torch.rand(2, generator=draws).tolist() if any(room[1:]) else (0, 0)
+        return z, *(int(a * (n + 1)) for a, n in zip(u, room[1:], strict=True))
+    coin, organ, voxel, *u = torch.rand(6, generator=draws, dtype=torch.float64).tolist()
+    if coin >= around or not case.organ_voxels:
+        return tuple(int(a * (n + 1)) for a, n in zip(u, room, strict=True))
+    where = case.organ_voxels[int(organ * len(case.organ_voxels))]
+    middle = where[int(voxel * len(where))].tolist()
+    return tuple(min(max(at - size // 2, 0), n) for at, size, n in zip(middle, patch, room, strict=True))
 
 
 def first_slice(case, size, draws):

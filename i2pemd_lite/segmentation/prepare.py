@@ -123,6 +123,11 @@ class Case(Unchanging):
         """The slices of a labelled case that show an organ, as a list of d."""
         return self.label.flatten(1).any(1).nonzero().flatten().tolist()
 
+    @functools.cached_property
+    def organ_voxels(self):
+        """The voxels (n, 3) of each organ that a labelled case shows, as a list."""
+        return [where for k in range(1, len(CLASSES)) if len(where := (self.label == k).nonzero().int())]
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared(Unchanging):

@@ -1,14 +1,20 @@
 """What a segmentation run can set, where each value comes from, its sizes by profile, and a preset past the paper's."""
 
 import dataclasses
+import math
 
 from i2pemd_lite.runs.settings import Settings
-from i2pemd_lite.segmentation.augment import COPIES
+from i2pemd_lite.segmentation.augment import COPIES, VIEWS
 from i2pemd_lite.segmentation.methods import METHODS, POOLS
+from i2pemd_lite.segmentation.network import NETWORKS
 from i2pemd_lite.segmentation.prepare import Geometry
 from i2pemd_lite.tables.choices import PRECISION, SHARED, Choice, choices, one_of, setting
 
 DOU = "Dou et al. 2020"
+
+
+def _named(names):
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 @dataclasses.dataclass
@@ -24,6 +30,15 @@ class SegmentationSettings(Settings):
     decay_every: int = setting(500, "paper", "per 500 iterations")
     weight_decay: float = setting(
         0.0, "open", f"any weight decay; the code of {DOU} has 1e-4 for each modality", "Eq. 7 is the whole loss")
+    optimiser: str = setting("adam", "open", f"which; the code of {DOU} has Adam", needs=one_of("adam", "adamw"))
+    warm_up: int = setting(  # steps
+        0, "open", "any warm-up of the learning rate", "its decay per 500 iterations is the whole schedule",
+        needs="from 0")
+    clip: float = setting(  # the norm of all gradients together; 0: whatever it is
+        0.0, "open", "any limit to the gradients", "Adam divides by their size", needs="from 0")
+    average: float = setting(  # a of θ' ← a θ' + (1 − a) θ, which then is evaluated and predicts; 0: the last θ
+        0.0, "open", "which weights; it has no validation part to select by", "the last, as it names no average",
+        needs="0 to below 1")
     momentum: float = setting(0.8, "paper", "α = 0.8")
     weight: float = setting(  # λ of Eq. 7
         1.0, "open", "λ", "1, the λ of its other task", "λ 0.2: 80.4, 1: 81.6, 5: 80.3 (seed 0)")
@@ -40,6 +55,10 @@ class SegmentationSettings(Settings):
     temperature: float = setting(2.0, "rival", f"2 in the code of {DOU}", needs="above 0")  # T of that distillation
     ce: str = setting("weighted", "open", f"which cross-entropy; the code of {DOU} weights it by 1 - N_k/N",
                       needs=one_of("weighted", "plain"))
+    dice: str = setting("all", "base", "the background among the classes of Dice",
+                        needs=one_of("all", "organs"))
+    deep: float = setting(  # the weight of CE and Dice on each of two coarser levels
+        0.0, "paper", "Eq. 7 as the whole loss", needs="from 0")
     fixed: float = setting(  # what a mistake costs; 0.5 is the mean of a learned G
         1.0, "open", "the diagonal of a G fixed to one", "0 on the diagonal, else all answers cost 1",
         "0.5: 81.7 (seed 0)", needs="from 0")
@@ -49,6 +68,8 @@ class SegmentationSettings(Settings):
                          needs=one_of("mean", "zeros"))
     forward: str = setting("together", "open", "whether CT and MR share batch statistics",
                            "together, else nothing is joint", needs=one_of("together", "apart"))
+    network: str = setting(  # in "residual", `upconv` and `init` change nothing
+        "dou", "base", "a 3D U-Net", needs=(" or ".join(NETWORKS), NETWORKS.__contains__))
     width: int = setting(16, "base", f"16 in the code of {DOU}, whose backbone it is", needs="from 1")  # b
     dim: int = setting(  # d
         32, "paper", f"32, the best of its Figure 6 (a), and the width of that layer in the code of {DOU}",
@@ -64,31 +85,35 @@ class SegmentationSettings(Settings):
         8, "base", f"8 slices in the code of {DOU}", needs=("a multiple of 8", lambda n: n % 8 == 0 < n))
     block_step: int = setting(  # slices from one block to the next when a whole volume is predicted; fewer overlap
         8, "base", f"no overlap in the code of {DOU}", "", "4: about 2 points of DOC")
+    patch_size: tuple | None = setting(None, "base", "the whole plane")  # voxels in-plane
+    around: float | None = setting(  # so many of the patches around an organ, each organ alike; None: Dou et al.'s rule
+        None, "base", "half of the patches between the ends of the organs")
+    blend: str = setting("mean", "base", "no overlap", needs=one_of("mean", "gaussian"))
     spacing: tuple = setting((8.0, 1.5, 1.5), "paper", "1.5 x 1.5 x 8.0 mm")  # mm, (z, y, x)
-    size: tuple = setting(
-        (256, 256), "paper", "256 x 256",
-        needs=("two multiples of 8", lambda size: all(isinstance(n, int) and n % 8 == 0 < n for n in size)))
+    size: tuple = setting((256, 256), "paper", "256 x 256")
     crop: str = setting("z", "paper", "around the organs, whose place the truth tells",
                         "along z only: a cut in-plane takes the truth of the held-back scans for granted")
     ct_window: tuple | None = setting(None, "open", "any cut of intensities")
     mr_clip: float | None = setting(None, "open", "any cut of intensities")
     normalise: str = setting(
         "volume", "open", "whose mean and variance: it says “within each modality”", "of each volume: MR has no scale")
-    test: float = setting(
-        0.3, "paper", "30 % of the patients", needs=("a part above 0 and below 1", lambda part: 0 < part < 1))
+    test: float = setting(  # 0: a run learns from all, and measures nothing
+        0.3, "paper", "30 % of the patients", needs="0 to below 1")
     split_seed: int = setting(0, "open", "which split: it was random")
-    augment: bool = setting(False, "paper", "none")  # this and the next two are of the preset "beyond"
+    augment: str = setting(  # names of `augment.VIEWS`, with commas between them
+        "", "paper", "none", needs=(f"some of {','.join(VIEWS)}", lambda names: not {*_named(names)} - {*VIEWS}))
     copies: int = setting(  # turned and zoomed ones that a prediction is the mean of
         1, "paper", "none", needs=(f"1 to {len(COPIES)}", lambda n: 1 <= n <= len(COPIES)))
     largest: bool = setting(False, "paper", "none")  # of each organ keep the largest piece only
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
-    ROOM = ("width", "dim", "size", "batch", "patch_depth")
+    ROOM = ("width", "dim", "size", "batch", "patch_depth", "patch_size")
 
     def __post_init__(self):
-        lengths = {"spacing": 3, "size": 2} | ({} if self.ct_window is None else {"ct_window": 2})
-        for name, length in lengths.items():
-            value = getattr(self, name)
+        self.augment = self.augment or ""  # False in runs of earlier versions
+        for name, length in {"spacing": 3, "size": 2, "ct_window": 2, "patch_size": 2}.items():
+            if (value := getattr(self, name)) is None and name not in ("spacing", "size"):
+                continue
             self._expect(name, isinstance(value, tuple | list) and len(value) == length, f"{length} numbers")
             setattr(self, name, tuple(value))
         super().__post_init__()
@@ -97,12 +122,28 @@ class SegmentationSettings(Settings):
         super().check()
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
+        self._expect("around", self.around is None or 0 <= self.around <= 1, "a part from 0 to 1, or None")
+        m = NETWORKS[self.network].MULTIPLES[1]
+        for name, expected in (("size", f"two multiples of {m}"), ("patch_size", f"two multiples of {m} up to size")):
+            sides = zip(getattr(self, name) or self.size, self.size, strict=True)
+            self._expect(name, all(isinstance(n, int) and n % m == 0 < n <= most for n, most in sides), expected)
 
     def least_memory(self):
         """Bytes that a training needs in any case; of a batch what full resolution keeps, in two bytes each."""
-        voxels = 2 * self.batch * self.patch_depth * self.size[0] * self.size[1]
-        weights = self.width * (8000 * self.width + 54 * self.dim)
-        return 16 * weights + 2 * voxels * (18 * self.width + 2 * self.dim)
+        voxels, b, d = 2 * self.batch * math.prod(self.patch), self.width, self.dim
+        if self.network == "residual":
+            return (16 + 4 * (self.average > 0)) * 19_000 * b**2 + 2 * voxels * (10 * b + 2 * d)
+        return 16 * b * (8000 * b + 54 * d) + 2 * voxels * (18 * b + 2 * d)
+
+    @property
+    def patch(self):
+        """The voxels of a patch, (D, H, W)."""
+        return self.patch_depth, *(self.patch_size or self.size)
+
+    @property
+    def views(self):
+        """The names that `augment` has."""
+        return _named(self.augment)
 
     @property
     def geometry(self):
@@ -126,20 +167,24 @@ SIZES = {
     },
     "gpu": {},
 }  # fmt: skip
-# Past the paper's recipe, for each of its methods alike. Test-time copies are turned and zoomed, never mirrored: no
-# organ here has a twin on the other side.
-PRESETS = {
-    "paper": {},
-    "beyond": _SOFT_TISSUE | {
-        "augment": True, "init": "torch", "learning_rate": 2e-3, "schedule": "cosine", "block_step": 4,
-        "copies": len(COPIES), "largest": True,
-    },
+# Past the paper's recipe, for each of its methods alike, and for a CPU as for a GPU. A patch is 12 × 32 × 32 cm.
+_BEYOND = _SOFT_TISSUE | {
+    "network": "residual", "width": 16, "dim": 16, "spacing": (5.0, 2.5, 2.5), "size": (192, 192),
+    "patch_depth": 24, "patch_size": (128, 128), "batch": 1, "around": 0.6, "augment": ",".join(VIEWS),
+    "ce": "plain", "dice": "organs", "deep": 0.3, "optimiser": "adamw", "learning_rate": 2e-3, "warm_up": 100,
+    "schedule": "cosine", "weight_decay": 0.02, "clip": 12.0, "average": 0.999, "steps": 4000,
+    "block_step": 12, "blend": "gaussian", "largest": True, "evaluate_every": 1000, "checkpoint_every": 100,
 }  # fmt: skip
+_BEYOND_CI = _BEYOND | {
+    "width": 4, "dim": 8, "spacing": (8.0, 6.0, 6.0), "size": (64, 64), "patch_depth": 8, "patch_size": (32, 32),
+    "learning_rate": 5e-3, "warm_up": 4, "average": 0.8, "steps": 24, "block_step": 4, "evaluate_every": 12,
+    "checkpoint_every": 4,
+}  # fmt: skip
+PRESETS = {"paper": SIZES, "beyond": {"ci": _BEYOND_CI, "laptop": _BEYOND, "gpu": _BEYOND}}
 OTHERS = SHARED | {
     "a class without voxels": ("left out of the mean of Eq. 8", Choice(
         "open", "what 0/0 of Eq. 9 is", 'as 0, it would make the term smaller; readings.panel("absent")')),
     "activation": ("LeakyReLU, 0.2", Choice("paper", f"ReLU; the code of {DOU}, whose backbone it is, has ours")),
-    "optimiser": ("Adam", Choice("open", f"which; Adam in the code of {DOU}")),
     "patches": ("3 of each modality, from cases drawn anew", Choice(
         "base", f"2 of each from one volume of each in the code of {DOU}", "the paper's 6")),
     "overlapping blocks": ("averaged", Choice("base", f"the last one wins in the code of {DOU}")),
@@ -152,7 +197,6 @@ OTHERS = SHARED | {
     "levels that X shares": ("the lowest", Choice("open", f"which; in a figure of {DOU} the middle is shared")),
     "batch norm of X and Y": ("shared where the kernels are", Choice(
         "open", "whether each modality has its own", "separate ones are what the rows with sepBN add")),
-    "the last iterate": ("is evaluated", Choice("open", "which weights; it has no validation part to select by")),
 }  # fmt: skip
 """Decisions that are no setting -> what is had here, and where it comes from."""
 

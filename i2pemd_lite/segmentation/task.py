@@ -15,7 +15,7 @@ from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
 from i2pemd_lite.segmentation.report import score
-from i2pemd_lite.segmentation.settings import PRESETS, SIZES, SegmentationSettings
+from i2pemd_lite.segmentation.settings import PRESETS, SegmentationSettings
 from i2pemd_lite.text import bar
 
 
@@ -24,9 +24,9 @@ def _prepare(data, settings):
     return prepare(data, settings.geometry, train=train)
 
 
-TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, SIZES, load, dataset=Dataset, ready=Prepared,
+TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, PRESETS, load, dataset=Dataset, ready=Prepared,
             prepare=_prepare, things="scans", prepared_by="geometry", listing="prepared.json",
-            goals=("doc", "ct", "mr"), presets=PRESETS)  # fmt: skip
+            goals=("doc", "ct", "mr"))  # fmt: skip
 train, resume = TASK.train, TASK.resume
 
 

@@ -136,14 +136,14 @@ def profiles(task):
     checkpoint_every: ci 4, laptop 50, gpu 50
     """
     lines, by_size = [], _by_size(task)
-    for name in sorted(set().union(*task.TASK.sizes.values())):
+    for name in sorted(set().union(*task.TASK.presets["paper"].values())):
         values = (f"{size} {_value(settings, name)}" for size, settings in by_size.items())
         lines.append(f"{name}: {', '.join(values)}")
     return "\n".join(lines)
 
 
 def _by_size(task):
-    return {size: task.TASK.settings_for(next(iter(task.METHODS)), size) for size in task.TASK.sizes}
+    return {size: task.TASK.settings_for(next(iter(task.METHODS)), size) for size in task.TASK.presets["paper"]}
 
 
 def _value(settings, name):

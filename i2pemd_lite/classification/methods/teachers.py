@@ -105,17 +105,3 @@ def uncertainty(passes):
 def uncertainty_threshold(part, num_classes):
     """H = (0.75 + 0.25 sigmoid(part)) ln K: a teacher less uncertain than this is believed."""
     return (0.75 + 0.25 * sigmoid(part)) * math.log(num_classes)
-
-
-def decay(t, largest):
-    """a = min(1 − 1/(t+1), largest), by which θ' ← a θ' + (1 − a) θ after step t = 0, 1, …"""
-    return min(1 - 1 / (t + 1), largest)
-
-
-@torch.no_grad()
-def ema_update(teacher, student, a, statistics):
-    """θ' ← a θ' + (1 − a) θ for the weights. statistics: copy batch normalisation's too, of a teacher with no own."""
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - a)
-    if statistics:
-        for theirs, ours in zip(teacher.buffers(), student.buffers(), strict=True):
-            theirs.copy_(ours)
