@@ -5,10 +5,13 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile (test quick: the core)
     python3 run.py lessons   execute every lesson into pages that move, in out/lessons (lessons 02: only that one)
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
+    python3 run.py work      renew your copies in work/ and keep what you wrote (work 02 --fresh, work 02 --restore)
+    python3 run.py clean     show what lies where, and remove what can be made again
+    python3 run.py doctor    say whether all is there, and what to do about what is not
     python3 run.py bench     time the loss and the solvers (or bench step, skin and others, as README says)
     python3 run.py gpu       check, time and train all methods on a GPU, and report (gpu --pack FOLDER: to carry to one)
     python3 run.py setup     only make .venv and install
-    python3 run.py wheels    collect in wheels/ all that an installation without network takes (wheels --help)
+    python3 run.py wheels    collect all that an installation without network takes (wheels FOLDER, wheels --help)
     python3 run.py pins      renew constraints.txt if the whole suite passes with it (pins numpy: only that package)
 
 The first use makes .venv beside this file and installs; later uses start at once and need no network. On Linux it takes
@@ -29,6 +32,7 @@ import importlib.util
 import itertools
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -47,7 +51,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "run", "emd")
-WORDS = ("setup", "wheels", "lab", "lessons", "course", "test", "bench", "gpu", "pins")
+COURSE = {word: word for word in ("lab", "lessons", "work", "clean", "doctor")} | {"course": "release"}  # of the module
+WORDS = ("setup", "wheels", "test", "bench", "gpu", "pins", *COURSE)
 WHEELS = ROOT / "wheels"  # what an installation takes, where it is there, in place of the network
 PLATFORMS = {  # {system: (what uv calls it, tags of the wheels that it takes)}
     "linux": ("x86_64-manylinux_2_28",
@@ -118,13 +123,11 @@ def main():
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
         print(f"run.py: expected Python 3.11 to 3.14, found {sys.version.split()[0]}; start it with another python3")
         return 1
-    if "--home" in words[:-1]:
-        at = words.index("--home")
-        os.environ["I2PEMD_HOME"] = str(Path(words[at + 1]).expanduser().absolute())
-        del words[at : at + 2]
     word, rest = words[0], [each for each in words[1:] if each not in ("--cpu", "--cuda")]
     try:
         install("cuda" if "--cuda" in words else "cpu" if "--cpu" in words else None)
+        if word in COURSE:
+            return run("-m", "i2pemd_lite", COURSE[word], *rest)
         return globals()[word](rest)
     except Stop as stop:
         print(f"run.py: {stop}", file=sys.stderr)
@@ -132,9 +135,6 @@ def main():
     except subprocess.CalledProcessError as error:
         print(f"run.py: this command failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return error.returncode or 1
-    except OSError as error:
-        print(f"run.py: {error.filename or home()}: {error.strerror}; choose another folder by --home", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -147,7 +147,7 @@ def install(build=None):
     build = build if sys.platform == "linux" else None
     if installed(build):
         return
-    if not os.access(ROOT, os.W_OK):
+    if not takes_files():
         if not usable():
             found = "none that starts" if not usable("") else "one that was made for another place"
             raise Stop(f"{ROOT}: expected a whole installation, found {found}, and it cannot be written to; ask its "
@@ -170,20 +170,18 @@ def installed(build):
     return PYTHON.exists() and stamp.exists() and stamp.read_text() == state() and build in (None, torch_build())
 
 
+def takes_files():
+    """Whether one can write into this folder; Windows tells by trying alone."""
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=ROOT):
+        return True
+    return False
+
+
 def usable(what="import i2pemd_lite"):
     """Whether the Python in .venv starts, and does what is asked of it outside of this folder."""
     with contextlib.suppress(OSError):
         return not subprocess.run([PYTHON, "-c", what], cwd=VENV, capture_output=True).returncode
     return False
-
-
-def home():
-    """The folder for what a person writes, as `i2pemd_lite.files.home` has it."""
-    if "I2PEMD_HOME" in os.environ or not os.access(ROOT, os.W_OK):
-        place = Path(os.environ.setdefault("I2PEMD_HOME", str(Path.home() / "i2pemd")))
-        place.mkdir(parents=True, exist_ok=True)
-        return place
-    return ROOT
 
 
 def torch_build():
@@ -286,8 +284,15 @@ def fill(build):
             words.append(f"torch!={without}")  # which a folder of pip's find-links may have
         elif build == "cpu" or not (has_gpu() or torch_build() == "cuda" or WHEELS.is_dir()):
             torch_without_cuda(tools, told, f"torch=={without}", must=build == "cpu")
-    print("Installing i2pemd-lite and all that it needs: 0.5 GB to download, or 3 GB with CUDA ...", flush=True)
-    put(tools, told, *words)
+    size = "" if WHEELS.is_dir() else ": 0.5 GB to download, or 3 GB with CUDA"
+    print(f"Installing i2pemd-lite and all that it needs{size} ...", flush=True)
+    try:
+        put(tools, told, *words)
+    except Stop as stop:
+        if not WHEELS.is_dir():
+            raise
+        raise Stop(f"{WHEELS}: expected what this version needs on this system with this Python, found other wheels; "
+                   "collect them anew by python3 run.py wheels, or move the folder away to use the network") from stop
 
 
 def torch_without_cuda(tools, told, torch, must):
@@ -476,11 +481,14 @@ def wheels(rest):
     parser = argparse.ArgumentParser(prog="run.py wheels", description=(
         "Collect all that an installation takes. Put the folder beside run.py, under the name wheels, on computers "
         "without a network: python3 run.py lab then installs from it."))  # fmt: skip
-    here = {"linux": "linux", "win32": "windows", "darwin": "macos"}.get(sys.platform)
-    parser.add_argument("folder", nargs="?", type=Path, default=WHEELS, help="default: wheels, beside run.py")
+    processor = {"x86_64": "", "amd64": "", "arm64": "-arm"}.get(platform.machine().lower(), "-other")
+    here = {"linux": "linux", "win32": "windows", "darwin-arm": "macos"}.get(sys.platform + processor)
+    parser.add_argument("folder", type=Path, help="on a stick, say; what is there stays")
     parser.add_argument("--platform", default=here, help="some of linux,windows,macos; default: this one")
     parser.add_argument("--python", default="{}.{}".format(*sys.version_info), help="such as 3.11,3.12; default: this")
     chosen = parser.parse_args(rest)
+    if chosen.platform is None:
+        raise Stop(f"--platform: expected some of {', '.join(PLATFORMS)}, found another machine; name one of them")
     for name, known in {"platform": [*PLATFORMS], "python": ["3.11", "3.12", "3.13", "3.14"]}.items():
         unknown = [each for each in getattr(chosen, name).split(",") if each not in known]
         if unknown:
@@ -490,14 +498,14 @@ def wheels(rest):
     told = pip_is_told()
     options, variables = for_uv(told)
     folder, without = chosen.folder.absolute(), f"torch=={pinned('torch')}+cpu"
-    for platform in chosen.platform.split(","):
-        target, tags = PLATFORMS[platform]
-        cpu = platform == "linux"
+    for system in chosen.platform.split(","):
+        target, tags = PLATFORMS[system]
+        cpu = system == "linux"
         index = cpu and answers(f"{TORCH}/torch/", told.get("cert"), told.get("proxy"))
         more = ["--extra-index-url", TORCH] if index else []
         for python, patch in itertools.product(chosen.python.split(","), (0, 99)):  # which need others, at times
             exact, abi = f"{python}.{patch}", f"cp{python.replace('.', '')}"
-            print(f"For {platform} with Python {exact} ...", flush=True)
+            print(f"For {system} with Python {exact} ...", flush=True)
             words = [PYTHON, "-m", "uv", "pip", "compile", "--quiet", *options, *(["--index", TORCH] if index else []),
                      "--constraints", "constraints.txt", "--all-extras", "--python-platform", target,
                      "--python-version", exact, "--no-annotate", "--no-header", "pyproject.toml", "-"]  # fmt: skip
@@ -509,7 +517,7 @@ def wheels(rest):
                     break
             else:
                 print(came.stderr, end="", file=sys.stderr)
-                raise Stop(f"what {platform} with Python {python} needs could not be found: {advice(came.stderr)}")
+                raise Stop(f"what {system} with Python {python} needs could not be found: {advice(came.stderr)}")
             kinds = [f"--{name}={value}" for name, values in {
                 "platform": tags, "abi": [abi, "abi3", "none"], "python-version": [exact],
             }.items() for value in values]  # fmt: skip
@@ -523,46 +531,6 @@ def wheels(rest):
     found = [path.stat().st_size for path in folder.glob("*.whl")]
     print(f"{len(found)} files, {sum(found) / 2**20:.0f} MiB, in {folder}")
     return 0
-
-
-def lab(rest):
-    """JupyterLab on a learner's own copy of lesson 00, or on the master with its solutions; without news pop-ups."""
-    solved, rest = "--solutions" in rest, [word for word in rest if word != "--solutions"]
-    place = home()
-    own = VENV if place == ROOT else place / ".lab"
-    quiet = own / "jupyter-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True, exist_ok=True)
-    if place != ROOT:
-        print(f"What you write is kept in {place}.", flush=True)
-    if not solved:
-        call("-m", "i2pemd_lite", "work")
-    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}\n')
-    root = [] if not hasattr(os, "geteuid") or os.geteuid() else ["--allow-root"]
-    return run(
-        "-m",
-        "jupyterlab",
-        f"--ServerApp.root_dir={ROOT if solved else place}",
-        f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
-        "--LanguageServerManager.autodetect=False",  # which would list a dozen servers that are not installed
-        *root,
-        *rest,
-        JUPYTERLAB_SETTINGS_DIR=own / "jupyter-settings",
-        JUPYTERLAB_WORKSPACES_DIR=own / "jupyter-workspaces",  # else the tabs of another clone open here
-        I2PEMD_HEADLESS=0,  # somebody answers, in the profile ci too
-        # Threads that wait for each other leave their core to others sooner (Linux's OpenMP). On two cores a step of
-        # training took 130 to 200 ms in place of 400 to 900 beside two busy processes, alone 1.15 times as long.
-        GOMP_SPINCOUNT=10_000,
-    )
-
-
-def lessons(rest):
-    """Every lesson, or those whose number or file name is given, executed into pages under out/lessons."""
-    return run("-m", "i2pemd_lite", "lessons", *rest, at=home())
-
-
-def course(rest):
-    """The copies of the lessons under out/course."""
-    return run("-m", "i2pemd_lite", "release", *rest, at=home())
 
 
 def test(rest):
@@ -619,13 +587,13 @@ def call(*words):
     subprocess.run([PYTHON, *words], cwd=ROOT, check=True)
 
 
-def run(*words, limit=None, at=ROOT, **environment):
-    """Run the Python of .venv in a folder, with some environment variables unless the user has set them; its status.
+def run(*words, limit=None, **environment):
+    """Run the Python of .venv, with some environment variables unless the user has set them; its exit status.
 
     After `limit` seconds, if there is one, the program is stopped.
     """
     environment = {name: os.environ.get(name, str(value)) for name, value in environment.items()}
-    process = subprocess.Popen([PYTHON, *words], cwd=at, env=os.environ | environment)
+    process = subprocess.Popen([PYTHON, *words], cwd=ROOT, env=os.environ | environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     until = time.monotonic() + (limit or float("inf"))
     while True:

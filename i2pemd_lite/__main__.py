@@ -1,6 +1,7 @@
 # Not a docstring, which python -OO leaves out.
 __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predict | tables, and those of the course.
 
+    python -m i2pemd_lite lab
     python -m i2pemd_lite doctor
     python -m i2pemd_lite data segmentation
     python -m i2pemd_lite data segmentation --compact
@@ -42,9 +43,13 @@ TABLES = {"segmentation": Path("out/tables"), "classification": Path("out/tables
 @spoken
 def main(arguments=None):
     """Run one command; exit status 0, or 1 with a sentence on what is wrong."""
-    parser = _parser()
+    parser, own = _parser(), argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--home", default=os.environ.get("I2PEMD_HOME"))
+    asked, arguments = own.parse_known_args(arguments)
+    if asked.home:  # wherever this process and those that it starts look from
+        os.environ["I2PEMD_HOME"] = str(Path(asked.home).expanduser().absolute())
     chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command is not gpu:
+    if rest and chosen.command not in (gpu, commands.lab):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if chosen.command is None:
         parser.print_help()
@@ -54,7 +59,8 @@ def main(arguments=None):
             os.environ["I2PEMD_DEVICE"] = chosen.device
         if _processes() > 1 and chosen.command is not train:
             raise BadInput(f"{chosen.command.__name__}: expected one process, found several; start it without torchrun")
-        return int((gpu(rest) if chosen.command is gpu else chosen.command(chosen)) or 0)
+        given = rest if chosen.command in (gpu, commands.lab) else chosen
+        return int(chosen.command(given) or 0)
     except (BadInput, FloatingPointError, OSError) as error:
         if not (why := refusal(error) if isinstance(error, OSError) else error):
             raise

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -11,6 +12,7 @@ import re
 import reprlib
 import secrets
 import stat
+import tempfile
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -387,19 +389,25 @@ def fingerprint(*parts):
 
 
 def root():
-    """The folder that holds `data/`: the checkout when there is one, else the user's own cache folder."""
-    checkout = Path(__file__).resolve().parent.parent
-    if (checkout / "pyproject.toml").is_file():
-        return checkout
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "i2pemd-lite"
+    """The folder that holds `data/` and `notebooks/`: the checkout when there is one, else `share` of the package."""
+    package = Path(__file__).resolve().parent
+    return package.parent if (package.parent / "pyproject.toml").is_file() else package / "share"
 
 
 def home():
-    """The folder for what a person writes: `I2PEMD_HOME`, else `root()` where it may be written to, else `~/i2pemd`."""
+    """The folder for what a person writes: `I2PEMD_HOME`, else a checkout that may be written to, else `~/i2pemd`."""
     if value := os.environ.get("I2PEMD_HOME"):
         return Path(value).expanduser().absolute()
-    existing = next(folder for folder in (root(), *root().parents) if folder.exists())
-    return root() if os.access(existing, os.W_OK) else Path.home() / "i2pemd"
+    own = (root() / "pyproject.toml").is_file() and _takes_files(root())
+    return root() if own else Path.home() / "i2pemd"
+
+
+@functools.cache
+def _takes_files(folder):
+    """Whether one can write into a folder; Windows tells by trying alone."""
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder):
+        return True
+    return False
 
 
 def places(*parts):

@@ -342,7 +342,7 @@ class Sweep:
     def stop(self):
         """Let nobody take another trial: what has begun is finished, at least one. A plan with more trials goes on."""
         with self._taking:
-            self.planned(trials=len(self._trials("RUNNING", *FINISHED)) or 1)
+            self.planned(trials=len(self._trials("RUNNING", *FINISHED)) or 1, data=self._data)
 
     def _suggested(self, number, left=None):
         """The trial of this number, one that was left or a new one, with its settings."""
@@ -489,9 +489,11 @@ class Sweep:
         rising = sorted(self._trials("COMPLETE"), key=lambda trial: (trial.value, -trial.number))
         return [*{str(trial.params): trial.number for trial in rising}.values()][::-1]
 
-    def compared(self, a, b, but=""):
-        """By how much trial `a` leads or trails trial `b`, and whether seeds alone can do that, in sentences; `but` is
-        added where they rarely do."""
+    def compared(self, a, b):
+        """By how much trial `a` leads or trails trial `b`, and whether seeds alone can do that, in sentences.
+
+        The interval is for two trials that were chosen before anybody looked. Of many, some two differ by luck.
+        """
         first, second = trials = [self.study.trials[number] for number in (a, b)]
         for trial in trials:
             if trial.state.name != "COMPLETE":
@@ -505,8 +507,12 @@ class Sweep:
         if math.isnan(lead.sd):
             return f"{said}. With one seed nobody can say whether that is the setting or the seed: sweep with three."
         said += f"; over seeds the 95 % interval of this difference is {lead.low:.2g} to {lead.high:.2g}. Seeds alone "
-        rarely = f"rarely do that.{but}"
-        return said + (rarely if lead.low > 0 else "can do that, so this sweep does not tell the two apart.")
+        if lead.low <= 0:
+            return said + "can do that, so this sweep does not tell the two apart."
+        if (many := len(self.ranked())) == 2:
+            return f"{said}rarely do that."
+        said += f"rarely do that to two that one chose beforehand. These are two of {many}: "
+        return f"{said}check them with other seeds, and on data that did not choose them."
 
     def __str__(self):
         """Whether the best trial leads the next one by more than seeds explain, in sentences.
@@ -515,8 +521,7 @@ class Sweep:
         """
         if len(ranked := self.ranked()) < 2:
             return "Fewer than two trials are complete, so there is nothing to compare yet."
-        but = f" But it is the best of {len(ranked)}: check it with other seeds, and on data that did not choose it."
-        return f"Best is {self.line(ranked[0])}. {self.compared(*ranked[:2], but)}"
+        return f"Best is {self.line(ranked[0])}. {self.compared(*ranked[:2])}"
 
 
 def _asked(task, method, vary, seeds, goal, profile, settings):

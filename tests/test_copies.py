@@ -454,7 +454,7 @@ def own(tmp_path, monkeypatch):
 
     def write(sources):
         cells = [notebooks.code(name, text) if name[0] == "e" or name in ("own-02", "own-04")
-                 else updates._text(name, text) for name, text in sources.items()]  # fmt: skip
+                 else notebooks.markdown(name, text) for name, text in sources.items()]  # fmt: skip
         notebooks.write(tmp_path / "masters" / "02_one.ipynb", notebook_of(cells))
 
     def read():
@@ -475,6 +475,7 @@ def own(tmp_path, monkeypatch):
         return updates.working(folder=copy.parent, **how)
 
     monkeypatch.setattr(notebooks, "lessons", lambda numbers=(): [tmp_path / "masters" / "02_one.ipynb"])
+    monkeypatch.setattr(updates, "find_kernel_specs", lambda: {"python3": "", "i2pemd-lite": ""})
     assert update() == []
     return SimpleNamespace(copy=copy, update=update, read=read, edit=edit)
 
@@ -531,9 +532,12 @@ def test_an_exercise_that_changed_says_so_and_one_that_is_gone_comes_at_the_end(
 
 
 def test_a_copy_of_before_copies_remembered_keeps_its_answers(own):
-    book = notebooks.read(own.copy)
+    book = notebooks.changed(notebooks.read(own.copy), lambda source: source.removeprefix(updates.GUARD))
     del book["metadata"]["i2pemd"]
     notebooks.write(own.copy, book)
+    untouched = own.copy.read_text()
+    assert own.update() == [] and beside(own) == ["02_one.ipynb"]
+    own.copy.write_text(untouched)
     own.edit([("own-04", "a1b2", NOTE)], exercise_01=ANSWER)
     own.update(lambda sources: sources | {"own-03": "## Why\n\nSecond."})
     read = own.read()
@@ -554,6 +558,7 @@ def test_a_deleted_cell_and_a_fresh_copy_can_be_had_again(own):
 @pytest.mark.parametrize(("text", "found"), [
     ("mine", "expected a JSON file"), ("{}", "expected a notebook, found JSON without cells"),
     ('{"cells": []}', "expected a notebook, found another form"),
+    (json.dumps({"metadata": {}, "cells": 2 * [notebooks.code("own-04", "s = 1")]}), "found another form"),
     ('{"cells": [], "metadata": {"i2pemd": {"version": "99.0", "cells": {}}}}', "written by version 99.0 of"),
 ])  # fmt: skip
 def test_a_copy_that_cannot_be_brought_up_to_date_is_left_alone(own, text, found):
@@ -562,11 +567,14 @@ def test_a_copy_that_cannot_be_brought_up_to_date_is_left_alone(own, text, found
     assert found in said and own.copy.read_text() == text and beside(own) == ["02_one.ipynb"]
 
 
-def test_an_own_copy_asks_for_the_kernel_that_has_the_module_and_says_so_elsewhere(own, tmp_path):
+def test_an_own_copy_asks_for_the_kernel_that_has_the_module_and_says_so_elsewhere(own, tmp_path, monkeypatch):
     book = notebooks.read(own.copy)
     first = next(cell["source"] for cell in book["cells"] if cell["cell_type"] == "code")
     assert book["metadata"]["kernelspec"]["name"] == "i2pemd-lite" and first.startswith(updates.GUARD)
     assert len(updates.GUARD.strip().splitlines()) == 2
+    monkeypatch.setattr(updates, "find_kernel_specs", lambda: {"python3": ""})  # as with conda
+    own.update(fresh=True)
+    assert notebooks.read(own.copy)["metadata"]["kernelspec"]["name"] == "python3"
     folder = tmp_path / "kernels" / "i2pemd-lite"
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "i2pemd_lite" / "course" / "publish" / "static" / "kernel.json", folder)
@@ -575,7 +583,7 @@ def test_an_own_copy_asks_for_the_kernel_that_has_the_module_and_says_so_elsewhe
     assert command[:3] == [sys.executable, "-m", "ipykernel_launcher"]
     bare = [sys.executable, "-I", "-S", "-c", updates.GUARD]  # a Python that has nothing installed
     told = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True).stderr
-    assert f"AssertionError: {sys.executable} lacks i2pemd_lite: take kernel i2pemd-lite" in told
+    assert f"AssertionError: {sys.executable} lacks i2pemd_lite: take the kernel i2pemd-lite" in told
     exec(updates.GUARD, {})
 
 
@@ -589,16 +597,21 @@ def test_own_copies_have_no_solutions_and_links_that_lead_somewhere(tmp_path):
 
 
 def test_lab_opens_the_own_copies_and_the_master_only_when_asked(monkeypatch, tmp_path):
-    import run as runner
-
-    started = []
-    monkeypatch.setattr(runner, "VENV", tmp_path)
-    monkeypatch.setattr(runner, "call", lambda *words: started.append(words))
-    monkeypatch.setattr(runner, "run", lambda *words, **_: started.append(words))
-    runner.lab(["--no-browser"])
-    assert started[0][-1] == "work"
-    assert any("/lab/tree/work/00" in str(word) for word in started[1]) and "--no-browser" in started[1]
-    started.clear()
-    runner.lab(["--solutions"])
-    assert len(started) == 1 and any("/lab/tree/notebooks/00" in str(word) for word in started[0])
-    assert "--solutions" not in started[0]
+    """With settings and tabs of its own: of two clones that one person opens, neither shows the tabs of the other."""
+    started, homes = [], (tmp_path / "one", tmp_path / "two")
+    monkeypatch.setattr("jupyterlab.labapp.main", started.append)
+    for place in homes:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", {**os.environ})
+            assert main(["lab", "--home", str(place), "--no-browser"]) == 0
+            for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
+                assert Path(os.environ[name]).is_relative_to(place)
+        words = started.pop()
+        assert f"--ServerApp.root_dir={place}" in words and "--no-browser" in words and "--home" not in words
+        assert any("/lab/tree/work/00" in word for word in words) and list(place.glob("work/*.ipynb"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", os.environ | {"I2PEMD_HOME": str(tmp_path / "three")})
+        assert main(["lab", "--solutions"]) == 0
+    words = started.pop()
+    assert any("/lab/tree/notebooks/00" in word for word in words) and "--solutions" not in words
+    assert f"--ServerApp.root_dir={ROOT}" in words and not list(tmp_path.glob("three/work"))

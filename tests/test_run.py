@@ -645,6 +645,16 @@ class Elsewhere:
         return None if next(self.run, None) else 0
 
 
+def test_a_run_that_is_half_done_when_somebody_looks_says_so(tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("i2pemd_lite.runs.watch.bar", lambda things, *_, **more: asked.update(more) or things)
+    run = line(tmp_path / "run", steps=10)
+    for _ in itertools.islice(run, 6):
+        pass
+    list(watch(tmp_path / "run", Elsewhere(run), 10, every=0))
+    assert asked["done"] == 6 and asked["known"]() == 10
+
+
 def test_a_run_that_trains_elsewhere_is_watched_by_its_folder(tmp_path):
     run = line(tmp_path / "run", steps=10)
     seen = list(watch(tmp_path / "run", Elsewhere(run), 10, every=0))

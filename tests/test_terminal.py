@@ -39,6 +39,7 @@ COMMANDS = {
     "ship": "--check 02",
     "work": "",
     "clean": "",
+    "lab": "--home {out}/home --version",
     "report": "{here}/hand-ins --out {out}/class",
 }
 BARE = """

@@ -1,12 +1,14 @@
-"""The commands of the course: doctor, ledger, outline, readings, lessons, release, ship, work, clean, report."""
+"""The commands of the course: doctor, ledger, outline, readings, lessons, release, ship, lab, work, clean, report."""
 
+import argparse
+import os
 import re
 import sys
 from functools import partial
 from pathlib import Path
 
 from i2pemd_lite.course.publish import badges, copies, updates
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, home, root, write_text
 
 _say = partial(print, flush=True)
 
@@ -67,17 +69,17 @@ def lessons(chosen):
     """Run the lessons and write them as pages, for readers without a kernel or a network."""
     from i2pemd_lite.course.publish import pages
 
-    pages.write(chosen.out, chosen.lessons, say=_say)
+    pages.write(_to(chosen, "lessons"), chosen.lessons, say=_say)
 
 
 def release(chosen):
     """Write the copies of the lessons: for students, for teachers, slides, and for nbgrader."""
     where = badges.repository(chosen.repository) if chosen.repository else badges.origin()
     wanted = chosen.only or copies.COPIES
-    copies.release(chosen.out, chosen.lessons, wanted, where, say=_say)
+    copies.release(out := _to(chosen, "course"), chosen.lessons, wanted, where, say=_say)
     if where and "student" in wanted:
         _say(f"The badges lead to {where.url}/tree/{where.branch}/{where.folder}: commit what is in "
-             f"{chosen.out / 'student'} there\n"
+             f"{out / 'student'} there\n"
              f"as {where.folder}/ (another place: --repository {where.url}/tree/BRANCH/FOLDER).")  # fmt: skip
 
 
@@ -102,11 +104,52 @@ def clean(chosen):
     again = [each for each in found if each.again]
     for title, part in (("Can be made again", again), ("Stays", [each for each in found if not each.again])):
         print(title + ":", *part or ["nothing"], sep="\n")
-    if again and (chosen.yes or sys.stdin.isatty() and input("Remove what can be made again? [y/N] ") in ("y", "yes")):
-        kept.remove(again)
-        print(f"removed {sum(each.size for each in again) / 2**20:.1f} MiB")
+    asked = again and not chosen.yes and sys.stdin.isatty() and input("Remove what can be made again? [y/N] ")
+    if again and (chosen.yes or asked and asked.lower() in ("y", "yes")):
+        print(f"removed {sum(each.size for each in kept.remove()) / 2**20:.1f} MiB")
     elif again:
         print("Nothing was removed; clean --yes removes what can be made again.")
+
+
+def lab(words):
+    """JupyterLab on your own copies of the lessons, with --solutions on the lessons themselves; without news pop-ups.
+
+    --home FOLDER says where they and all that you write are, with any command; further words are JupyterLab's.
+    """
+    words, solved = [word for word in words if word != "--solutions"], "--solutions" in words
+    try:
+        from jupyterlab.labapp import main as start
+    except ImportError:
+        found = "none; install it with: pip install i2pemd-lite[lab]"
+        raise BadInput(f"lab: expected JupyterLab, found {found}") from None
+    place = home()
+    own = Path(sys.prefix) if place == root() else place / ".lab"
+    try:
+        news = own / "jupyter-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        write_text(news, '{"fetchNews": "false", "checkForUpdates": false}\n')
+    except OSError as error:
+        found = f"found: {error.strerror}; choose another folder by --home"
+        raise BadInput(f"{place}: expected a folder to write to, {found}") from None
+    if place != root():
+        _say(f"What you write is kept in {place}.")
+    if not solved:
+        work(argparse.Namespace(lessons=(), fresh=False, restore=False))
+    for name, value in {
+        "JUPYTERLAB_SETTINGS_DIR": own / "jupyter-settings",
+        "JUPYTERLAB_WORKSPACES_DIR": own / "jupyter-workspaces",  # else the tabs of another clone open here
+        "I2PEMD_HEADLESS": 0,  # somebody answers, in the profile ci too
+        # Threads that wait for each other leave their core to others sooner (Linux's OpenMP). On two cores a step of
+        # training took 130 to 200 ms in place of 400 to 900 beside two busy processes, alone 1.15 times as long.
+        "GOMP_SPINCOUNT": 10_000,
+    }.items():
+        os.environ.setdefault(name, str(value))
+    return start([
+        f"--ServerApp.root_dir={root() if solved else place}",
+        f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
+        "--LanguageServerManager.autodetect=False",  # which would list a dozen servers that are not installed
+        *(["--allow-root"] if hasattr(os, "geteuid") and not os.geteuid() else []),
+        *words,
+    ])  # fmt: skip
 
 
 def report(chosen):
@@ -118,8 +161,12 @@ def report(chosen):
     return bool(left_out)
 
 
+def _to(chosen, folder):
+    return chosen.out or (Path() if home() == root() else home()) / "out" / folder
+
+
 def _out(folder):
-    return {"type": Path, "default": Path("out") / folder, "help": f"folder; default: out/{folder}"}
+    return {"type": Path, "help": f"folder; default: out/{folder}, of a home of your own where there is one"}
 
 
 LESSONS = {"nargs": "*", "help": "numbers, such as 02; default: all"}
@@ -143,6 +190,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "lessons": {"nargs": "*", "help": "05, 06 or 07; default: all three"},
         "--check": {"action": "store_true", "help": "write nothing; do those in data/runs still fit?"},
     },
+    lab: {},
     work: {
         "lessons": LESSONS,
         "--fresh": {"action": "store_true", "help": "write them anew, and keep those that you worked in beside"},

@@ -87,7 +87,9 @@ def _copy(task, name, each, data, wanted, to):
     if not alike(trained_on.get("sketch", []), data):
         raise BadInput(f"{origin}: expected a run on the data that are here, found one on others")
     about, tensors = store.read_checkpoint(origin)
-    shutil.copytree(origin, to)
+    for path in filter(Path.is_file, origin.rglob("*")):  # not copytree: of a folder that one may not write to
+        (to / path.relative_to(origin)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, to / path.relative_to(origin))
     folder = str(Path((getattr(data, "dataset", None) or data).folder).resolve())
     here = {"folder": folder, "fingerprint": data.fingerprint}
     files.write_json(to / "settings.json", said | {"data": trained_on | here})

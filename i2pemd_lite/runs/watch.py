@@ -1,5 +1,6 @@
 """A run as its folder tells it: settings, tables and moments, without data, network or weights, and so in no time."""
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -101,26 +102,30 @@ def watch(folder, process, steps, every=0.5):
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: ...: expected the folder of a run, found no settings.json in it; check the name
     """
-    seen = [None]  # of each look, how many steps were done
-    looks = _looks(folder, process, every, seen)
-    return bar(looks, "training elsewhere", "step", steps, stop="stop watching", known=lambda: seen[-1] or 0)
+    number, before = None, 0
 
+    def looks():
+        nonlocal number
+        status = None
+        while status is None:
+            status = process.poll()  # before the look, so that the last one sees all
+            try:
+                now = saved(folder)
+            except BadInput:
+                if status is not None:
+                    raise
+            else:
+                if now.number != number:
+                    number = now.number
+                    yield now
+            if status is None:
+                time.sleep(every)
+        if status:
+            expected = f"a training that ends well, found that it ended with status {status} after step {number or 0}"
+            do = f"see what it printed, then go on with train --resume {folder}"
+            raise BadInput(f"{folder}: expected {expected}; {do}")
 
-def _looks(folder, process, every, seen):
-    status = None
-    while status is None:
-        status = process.poll()  # before the look, so that the last one sees all
-        try:
-            now = saved(folder)
-        except BadInput:
-            if status is not None:
-                raise
-        else:
-            if now.number != seen[-1]:
-                seen.append(now.number)
-                yield now
-        if status is None:
-            time.sleep(every)
-    if status:
-        expected = f"a training that ends well, found that it ended with status {status} after step {seen[-1] or 0}"
-        raise BadInput(f"{folder}: expected {expected}; see what it printed, then go on with train --resume {folder}")
+    with contextlib.suppress(BadInput):
+        before = saved(folder).number
+    known = {"done": before, "known": lambda: number or before}
+    return bar(looks(), "training elsewhere", "step", steps, stop="stop watching", **known)

@@ -1,5 +1,6 @@
 """What lies where on the disk, how large and how old it is, and what of it can be made again."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -29,8 +30,9 @@ def kept():
         ("prepared scans", cache.glob("segmentation/*"), True),
         ("prepared images", cache.glob("skin-*"), True),
         ("lessons that were run", cache.glob("executed"), True),
-        ("synthetic set", (own / "data" / "synthetic").glob("*"), True),
-        ("copies of lessons", own.glob("work"), False),
+        ("synthetic set", (own / "data" / "synthetic").glob("abdomen"), True),
+        ("synthetic set", (own / "data" / "synthetic").glob("skin-*"), True),
+        ("copies of lessons", own.glob("work/*.ipynb"), False),
         ("runs", (place / name for place in (own, own / "work") for name in ("runs", "sweeps")), False),
         ("pages, copies and tables", own.glob("out"), False),
         ("progress", cache.glob("progress.jsonl"), False),
@@ -39,22 +41,29 @@ def kept():
 
 
 def _of(what, path, again):
-    files = [each.lstat() for each in (path, *path.rglob("*")) if not each.is_dir()]
-    written = max((each.st_mtime for each in files), default=path.stat().st_mtime)
-    return Kept(what, path, sum(each.st_size for each in files), written, again)
+    files = []
+    for each in (path, *path.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # it is being written, and then renamed
+            files += [each.lstat()] * (not each.is_dir())
+    written = max((each.st_mtime for each in files), default=0.0)
+    return Kept(what, path, sum(each.st_size for each in files), written, again and not path.is_symlink())
 
 
 def summary():
     """`kept` in a line."""
-    sizes = {}
+    parts = {}
     for each in kept():
-        sizes[each.what] = sizes.get(each.what, 0) + each.size
-    return ", ".join(f"{what} {size / 2**20:.0f} MiB" for what, size in sizes.items() if size >= 2**20)
+        parts.setdefault(each.what, []).append(each)
+    lines = []
+    for what, each in parts.items():
+        size, days = sum(one.size for one in each), int((time.time() - max(one.written for one in each)) / 86400)
+        lines += [f"{what} {size / 2**20:.0f} MiB" + f", {days} days old" * (days > 0)] * (size >= 2**20)
+    return "; ".join(lines)
 
 
-def remove(chosen):
-    """Remove some `Kept`; those that cannot be made again are refused."""
-    for each in chosen:
-        if not each.again:
-            raise ValueError(f"{each.path}: never removed")
+def remove():
+    """Remove what can be made again; what that was."""
+    again = [each for each in kept() if each.again]
+    for each in again:
         shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink()
+    return again

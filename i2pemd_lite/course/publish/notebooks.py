@@ -102,9 +102,9 @@ def links(notebook):
     return [(target, (place or "#")[1:]) for target, place in LINK.findall(text)]
 
 
-def copy_links(notebook, path, to):
+def copy_links(notebook, path, to, again=True):
     """Copy what a notebook at `path` links to outside of its folder, and what that links to in turn, to the same places
-    under `to`; the files copied."""
+    under `to`, those that are there only where `again`; the files copied."""
     root, copies = Path(os.path.normpath(path.parent.parent)), {}
     waiting = [path.parent / target for target, _ in links(notebook) if target.startswith("../")]
     while waiting:
@@ -113,7 +113,8 @@ def copy_links(notebook, path, to):
             continue
         copies[file] = Path(to) / file.relative_to(root)
         for each in filter(Path.is_file, (file, *file.rglob("*"))):  # not copytree: of a folder one may not write to
-            _copy(each, Path(to) / each.relative_to(root))
+            if again or not (Path(to) / each.relative_to(root)).exists():
+                _copy(each, Path(to) / each.relative_to(root))
         if file.suffix == ".md" and file.is_file():
             waiting += [file.parent / target for target, _ in LINK.findall(file.read_text(encoding="utf-8"))]
     return [copy for copy in copies.values() if copy.is_file()]

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from i2pemd_lite.course.publish import notebooks, render
-from i2pemd_lite.files import BadInput, cache_folder, fingerprint, root, write_text
+from i2pemd_lite.files import BadInput, cache_folder, fingerprint, home, root, write_text
 
 STOPPED = "stopped; lessons that had been run to their end are not run again the next time"
 
@@ -62,7 +62,9 @@ def executed(path, say=print):
     takes = re.search(rf"^Reading: .*\b{name} (?:about )?(\d+ (?:s|min))", notebook.cells[0].source, flags=re.M)
     lasts = f"about {takes[1]}" if takes else "not timed yet"
     say(f"running lesson {path.name[:2]}, {lasts}, and recording what moves (profile {name})")
-    here = {"metadata": {"path": str(path.parent)}}
+    place = path.parent if home() == root() else home() / "work"  # in which a lesson may write
+    place.mkdir(parents=True, exist_ok=True)
+    here = {"metadata": {"path": str(place)}}
     quiet = ["--IPKernelApp.log_level=50"]  # without its warning that a kernel on this machine is not encrypted
     client = NotebookClient(notebook, timeout=None, resources=here, store_widget_state=False, extra_arguments=quiet)
     client.on_notebook_start = _stoppable

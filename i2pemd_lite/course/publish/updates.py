@@ -9,16 +9,19 @@ import re
 import shutil
 from pathlib import Path
 
+from jupyter_client.kernelspec import find_kernel_specs
+
 from i2pemd_lite import __version__
 from i2pemd_lite.course.publish import notebooks
 from i2pemd_lite.course.publish.copies import source, student
 from i2pemd_lite.files import BadInput, fingerprint, home, root
 
 END = "## From your copy before the update\n\nThese cells are yours. Their places are gone, or have other content now."
-KERNEL = {"name": "i2pemd-lite", "display_name": "i2pemd-lite", "language": "python"}  # run.py and the wheel bring it
+KERNEL = "i2pemd-lite"  # which run.py and a wheel bring
 GUARD = """\
 import importlib.util, sys
-assert importlib.util.find_spec("i2pemd_lite"), sys.executable + " lacks i2pemd_lite: take kernel i2pemd-lite"
+assert importlib.util.find_spec("i2pemd_lite"), sys.executable + " lacks i2pemd_lite: \
+take the kernel i2pemd-lite, or python3 run.py lab"
 
 """
 CHANGED = "**This exercise has changed since you wrote your answer.** Read it again, then run its check."
@@ -38,7 +41,7 @@ def working(numbers=(), fresh=False, restore=False, folder=None):
 def _work(copy, path, fresh, restore):
     new = _noted(student(source(notebooks.read(path), path.name)))
     if home() != root():
-        notebooks.copy_links(new, path, copy.parent.parent)
+        notebooks.copy_links(new, path, copy.parent.parent, again=False)
     if not copy.exists():
         return notebooks.write(copy, new)
     if fresh:
@@ -48,15 +51,15 @@ def _work(copy, path, fresh, restore):
     try:
         worked = notebooks.read(copy)
         about = worked["metadata"].get("i2pemd", {"version": "0", "cells": {}})
-        newer = _number(about["version"]) > _number(__version__)
-        if newer or about == new["metadata"]["i2pemd"] and not restore:
-            said = f"{copy}: written by version {about['version']} of the course, and this is {__version__}: left alone"
-            return said if newer else ""
+        if _number(about["version"]) > _number(__version__):
+            return f"{copy}: written by version {about['version']} of the course, and this is {__version__}: left alone"
+        if about["cells"] == new["metadata"]["i2pemd"]["cells"] and not restore:
+            return ""
         lesson, touched, odd = merged(worked, new, restore)
     except (BadInput, AttributeError, KeyError, TypeError, ValueError) as error:
         found = str(error) if isinstance(error, BadInput) else f"{copy}: expected a notebook, found another form"
-        return f"{found}; it is left as it is, and work --fresh {copy.name[:2]} writes a new one beside it"
-    if lesson == worked:
+        return f"{found}; it is left alone: python3 run.py work {copy.name[:2]} --fresh keeps it beside a new one"
+    if lesson["cells"] == worked["cells"]:
         return ""
     beside = _keep(copy) if touched else None
     notebooks.write(copy, lesson)
@@ -68,8 +71,10 @@ def _noted(notebook):
     first = next(cell["id"] for cell in notebook["cells"] if cell["cell_type"] == "code")
     notebook = notebooks.changed(notebook, lambda source: GUARD + source, lambda cell: cell["id"] == first)
     cells = {cell["id"]: fingerprint(cell["source"]) for cell in notebook["cells"]}
-    about = {"kernelspec": KERNEL, "i2pemd": {"version": __version__, "cells": cells}}
-    return {**notebook, "metadata": notebook["metadata"] | about}
+    metadata = notebook["metadata"] | {"i2pemd": {"version": __version__, "cells": cells}}
+    if KERNEL in find_kernel_specs():  # else, as with conda, the only kernel is the right one
+        metadata["kernelspec"] = {"name": KERNEL, "display_name": KERNEL, "language": "python"}
+    return {**notebook, "metadata": metadata}
 
 
 def _number(version):
@@ -93,6 +98,8 @@ def merged(worked, new, restore=False):
     """
     was, now = (book["metadata"].get("i2pemd", {}).get("cells", {}) for book in (worked, new))
     mine = {cell["id"]: cell for cell in worked["cells"]}
+    if len(mine) < len(worked["cells"]):
+        raise ValueError("two cells with one id")
     written = {name for name, cell in mine.items() if _written(cell, was, now)}
     answers = {cell["id"] for cell in new["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")}
     kept = {name for name in written & now.keys() if name in answers or was.get(name) == now[name]}
@@ -107,7 +114,7 @@ def merged(worked, new, restore=False):
         name = cell["id"]
         if was and name in kept and any(was.get(each) != now.get(each) for each in (name, f"{name}-check")):
             changed.append(name)
-            cells += [_text(f"{name}-changed", CHANGED)] * (f"{name}-changed" not in mine)
+            cells += [notebooks.markdown(f"{name}-changed", CHANGED)] * (f"{name}-changed" not in mine)
         if name in kept or name in mine and mine[name]["source"] == cell["source"]:
             cells.append(mine[name])
         elif name in mine or restore or name not in was:
@@ -117,18 +124,17 @@ def merged(worked, new, restore=False):
     taken = {cell["id"] for cell in cells}
     if left:
         names = (f"before-{n:02d}" for n in itertools.count() if f"before-{n:02d}" not in taken)
-        cells.append(_text(next(names), END))
+        cells.append(notebooks.markdown(next(names), END))
         cells += [{**cell, "id": next(names)} for cell in left]
     odd = f", though {len(changed)} of the exercises changed" * bool(changed)
     odd += f"; {len(left)} of your cells {'is' if len(left) == 1 else 'are'} at its end" * bool(left)
-    return {**new, "cells": cells}, bool(written), odd
+    metadata = new["metadata"] | {name: worked["metadata"][name] for name in {"kernelspec"} & worked["metadata"].keys()}
+    return {**new, "cells": cells, "metadata": metadata}, bool(written), odd
 
 
 def _written(cell, was, now):
     """Whether a learner wrote a cell or in it. Where the copy remembers nothing, its text is the course's."""
     name, text = cell["id"], fingerprint(cell["source"])
-    return was[name] != text if name in was else not (name in now and (notebooks.is_text(cell) or now[name] == text))
-
-
-def _text(name, source):
-    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
+    if was or name not in now:
+        return was.get(name) != text
+    return not notebooks.is_text(cell) and now[name] not in (text, fingerprint(GUARD + cell["source"]))
