@@ -16,12 +16,12 @@ import numpy as np
 
 from i2pemd_lite.course.about import equations
 from i2pemd_lite.course.publish.notebooks import read
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, root
 from i2pemd_lite.tables.report import WordTable, lines
 
 IDS = tuple(name for name in vars(equations) if re.fullmatch(r"eq\d\d", name))
 PACKAGE = Path(__file__).parents[2]
-NOTEBOOKS = PACKAGE.parent / "notebooks"
+NOTEBOOKS = root() / "notebooks"
 DRAWS = 5  # random inputs of each equation; the largest gap counts
 
 
