@@ -266,6 +266,7 @@ DEFECTS = [
     "panel.image.value = panel.image.value.replace('aria-label', 'data-label')\npanel",
     "out = widgets.Output()\nwith out:\n    [][1]\nout",
     "widgets.interact(lambda x: {}['key'], x=widgets.IntSlider())",
+    "import time\nclock = time.process_time\ntime.process_time = lambda: clock() + 9",  # nine silent seconds
     "1 / 0",
 ]
 
@@ -278,6 +279,7 @@ def test_planted_defects_are_found(desk, lab):
     for words in ("ZeroDivisionError", "IndexError", "KeyError", "expected some mass", "empty: no picture",
                   "mute: no alternative text", "console: planted", "192.0.2.1"):  # fmt: skip
         assert any(words in line for line in found), words
+    assert "Warning: this cell showed nothing new for 9 s" in str(lesson.notebook)
     deaf, narrow = lesson.panel("deaf"), lesson.panel("narrow")
     label = deaf.sliders[0]
     assert "stayed the same" in unmoved(deaf, label, lambda: deaf.press(label, "ArrowRight"), seconds=2)[0]
