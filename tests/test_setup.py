@@ -229,7 +229,7 @@ def test_another_torch_is_installed_when_it_is_asked_for(place, has, asked, done
 def test_words_about_torch_are_not_passed_on(run, monkeypatch):
     said = []
     monkeypatch.setattr(run, "install", lambda build: said.append(build))
-    monkeypatch.setattr(run, "lab", said.append)
+    monkeypatch.setattr(run, "run", lambda *words: said.append([*words[3:]]))
     for words in (["--cpu"], ["--no-browser", "--cuda"], ["--no-browser"]):
         monkeypatch.setattr(sys, "argv", ["run.py", "lab", *words])
         run.main()
