@@ -39,7 +39,6 @@ COMMANDS = {
     "ship": "--check 02",
     "work": "",
     "clean": "",
-    "lab": "--home {out}/home --version",
     "report": "{here}/hand-ins --out {out}/class",
 }
 BARE = """
@@ -144,7 +143,7 @@ def closed():
 
 def test_all_commands_are_run_here():
     (known,) = (action.choices for action in __main__._parser()._actions if action.choices)
-    assert {*COMMANDS, "gpu"} == known.keys()  # which is a program of its own, run whole in test_gpu.py
+    assert {*COMMANDS, "gpu", "lab"} == known.keys()  # programs of their own, run in test_gpu.py and test_home.py
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
