@@ -1,6 +1,7 @@
 """Every test is alone with its files, but for what all may share: a cache, synthetic sets, JupyterLab and a browser."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def skin(shared):
 
     with FileLock(shared / "skin.lock"):
         return make(shared / "skin", images=240, progress=False)
+
+
+@pytest.fixture(scope="session")
+def both(shared, abdomen, skin):
+    """Both small sets in one folder, as I2PEMD_DATA names it."""
+    folder = shared / "both"
+    with FileLock(shared / "both.lock"):
+        if not folder.exists():
+            shutil.copytree(abdomen, folder)
+            shutil.copytree(skin, folder / "isic2018")
+    return folder
 
 
 @pytest.fixture(params=["segmentation", "classification"])
