@@ -1,5 +1,6 @@
 """Every test is alone with its files, but for what all may share: a cache, synthetic sets, JupyterLab and a browser."""
 
+import gc
 import os
 import shutil
 import sys
@@ -26,6 +27,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if REAL is None and "real" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="I2PEMD_DATA is not set"))
+
+
+def pytest_collection_finish():
+    """What was imported until here stays: the search for garbage need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
