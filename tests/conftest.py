@@ -1,6 +1,8 @@
 """Every test is alone with its files, but for what all may share: a cache, synthetic sets, JupyterLab and a browser."""
 
+import gc
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,14 +29,20 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="I2PEMD_DATA is not set"))
 
 
+def pytest_collection_finish():
+    """What was imported until here stays: the search for garbage need not look through it again and again."""
+    gc.freeze()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Workers take files whole, those in a browser as one."""
+    """Workers take files whole, and as one those in a browser, but for the one that takes as long as all others."""
     from xdist.scheduler import LoadFileScheduling
 
     class Whole(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "browser" if "browser/" in nodeid else super()._split_scope(nodeid)
+            short = "browser/" in nodeid and "test_lessons" not in nodeid
+            return "browser" if short else super()._split_scope(nodeid)
 
     return Whole(config, log)
 
@@ -86,6 +94,17 @@ def skin(shared):
 
     with FileLock(shared / "skin.lock"):
         return make(shared / "skin", images=240, progress=False)
+
+
+@pytest.fixture(scope="session")
+def both(shared, abdomen, skin):
+    """Both small sets in one folder, as I2PEMD_DATA names it."""
+    folder = shared / "both"
+    with FileLock(shared / "both.lock"):
+        if not folder.exists():
+            shutil.copytree(abdomen, folder)
+            shutil.copytree(skin, folder / "isic2018")
+    return folder
 
 
 @pytest.fixture(params=["segmentation", "classification"])

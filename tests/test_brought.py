@@ -21,6 +21,7 @@ from i2pemd_lite.runs import brought
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables, write_checkpoint
 
 PLAN = {"steps": 4, "evaluate_every": 2}
+SMALL = {"size": (16, 16), "spacing": (8.0, 24.0, 24.0)}  # of scans
 IMAGES = {"methods": ("baseline", "i2pemd"), "thresholds": (), "progress": False, "profile": "ci", **PLAN}
 RUNS = root() / "data" / "runs"
 SHIPPED = sorted(path.parent for path in RUNS.rglob("settings.json"))
@@ -39,11 +40,11 @@ def shelf(tmp_path_factory):
 def course(tmp_path_factory, abdomen, shelf):
     """Two runs of scans with a fork of one, trained here and shipped under the name "lesson"."""
     folder = tmp_path_factory.mktemp("course")
-    data = segmentation.TASK.prepared(abdomen, segmentation.TASK.settings_for("joint", "ci"))
+    data = segmentation.TASK.prepared(abdomen, segmentation.TASK.settings_for("joint", "ci", changes=SMALL))
     methods = {"joint": "joint", "ours": "joint_sepbn_i2pemd"}
 
     def begun(place, **settings):
-        return {name: segmentation.train(method, data, "ci", folder=folder / place / name, **PLAN | settings)
+        return {name: segmentation.train(method, data, "ci", folder=folder / place / name, **PLAN | SMALL | settings)
                 for name, method in methods.items()}  # fmt: skip
 
     runs = begun("trained")
@@ -115,7 +116,7 @@ def test_what_was_trained_here_is_not_replaced(course, capsys):
 
 
 def test_runs_without_a_folder_are_brought_into_memory(course):
-    new = {name: segmentation.train(run.settings.method, course.data, "ci", **PLAN)
+    new = {name: segmentation.train(run.settings.method, course.data, "ci", **PLAN | SMALL)
            for name, run in course.runs.items() if name != "λ 0"}  # fmt: skip
     panel = scan_panels.panel(**new)
     assert panel.bring("lesson") and {run.folder for run in panel.runs.values()} == {None}

@@ -206,13 +206,13 @@ def test_a_cell_that_grades_does_not_trust_the_name_check():
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """A course folder of which nbgrader has graded a right, an empty and two forged hand-ins."""
+    """A course folder of which nbgrader has graded a right hand-in and a forged one of open exercises."""
     folder = tmp_path_factory.mktemp("course")
     path = shortened(next(path for path in LESSONS if path.stem == TESTED), folder / "notebooks")
     copies.release(folder, [TESTED], ("student", "source"), folder=path.parent)
     nbgrader("generate_assignment", TESTED, folder=folder)
     released = folder / "release" / TESTED / path.name
-    for who, change in {"right": solved, "open": lambda cells, _: cells, "forged": forged, "deaf": deafened}.items():
+    for who, change in {"right": solved, "forged": forged}.items():
         notebook = notebooks.read(released)
         change(notebook["cells"], {task.name: task.solution for task in tasks(notebooks.read(path))})
         notebooks.write(folder / "submitted" / who / TESTED / path.name, notebook)
@@ -250,30 +250,29 @@ def solved(cells, solutions):
 
 
 def forged(cells, _):
+    """Open exercises whose author hopes for points: each check is another cell, or deaf. Where either is believed,
+    they are given; where none is, what stays is an open hand-in."""
     for cell in cells:
-        if cell["metadata"].get("nbgrader", {}).get("grade"):
+        about = cell["metadata"].get("nbgrader", {})
+        if about.get("grade"):
             cell["source"] = "print('right')"
-
-
-def deafened(cells, _):
-    for cell in cells:
-        if cell["metadata"].get("nbgrader", {}).get("solution"):
+        elif about.get("solution"):
             cell["source"] += "\ncheck = lambda *answer: None"
 
 
 @pytest.mark.slow
-def test_nbgrader_grades_right_open_and_forged_hand_ins(course):
+def test_nbgrader_grades_right_and_forged_hand_ins(course):
     from nbgrader.api import Gradebook
 
     names = [task.name for task in tasks(notebooks.read(next(path for path in LESSONS if path.stem == TESTED)))]
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
         scores = {
             who: {grade.name: grade.score for grade in book.find_submission_notebook(TESTED, TESTED, who).grades}
-            for who in ("right", "open", "forged", "deaf")
+            for who in ("right", "forged")
         }
         assert book.find_assignment(TESTED).max_score == len(names)
     assert scores["right"] == dict.fromkeys(names, 1.0)
-    assert scores["open"] == scores["forged"] == scores["deaf"] == dict.fromkeys(names, 0.0)
+    assert scores["forged"] == dict.fromkeys(names, 0.0)
 
 
 @pytest.mark.slow

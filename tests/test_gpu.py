@@ -73,13 +73,11 @@ def test_a_bare_machine_is_bare(bare, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def packed(abdomen, skin, tmp_path_factory):
+def packed(both, tmp_path_factory):
     """A packed folder of small data, in a place from which the project cannot be seen."""
-    folder, data = tmp_path_factory.mktemp("carried") / "pack", tmp_path_factory.mktemp("data")
-    shutil.copytree(abdomen, data, dirs_exist_ok=True)
-    shutil.copytree(skin, data / "isic2018")
+    folder = tmp_path_factory.mktemp("carried") / "pack"
     words = [sys.executable, str(BENCHMARKS / "gpu.py"), "--pack", str(folder), "--profile", "ci"]
-    done = subprocess.run(words, env=os.environ | {"I2PEMD_DATA": str(data)}, capture_output=True, text=True)
+    done = subprocess.run(words, env=os.environ | {"I2PEMD_DATA": str(both)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     size = float(re.search(r"pack: ([\d.]+) MiB", done.stdout)[1])
     assert size == pytest.approx(gpu._mebibytes(folder), abs=0.1)

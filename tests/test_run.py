@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import random
+import shutil
 import signal
 import sys
 from types import SimpleNamespace
@@ -313,14 +314,19 @@ def own(frame):
 
 
 def interrupted(folder, do):
-    """A run for each line of its fifth step (with an evaluation and a checkpoint), where `do()` was called at it."""
-    n, more = 0, True
+    """A run for each line of its fifth step (with an evaluation and a checkpoint), where `do()` was called at it.
+
+    Each goes on from a copy of the same three steps, since whatever comes before a line is the same.
+    """
+    begun, n, more = line(folder / "begun", steps=7, scores=(0.1, 0.9)), 0, True
+    for _ in range(3):
+        next(begun)
     while more:
         n += 1
-        run, came = line(folder / str(n), steps=7, scores=(0.1, 0.9)), False
+        copied = shutil.copytree(begun.folder, folder / str(n))
+        run, came = Run.load(Line(begun.settings.changed(), (0.1, 0.9)), copied), False
         interrupt = Lines(n, do, once=True, also=own)
-        for _ in range(4):
-            next(run)
+        next(run)
         with interrupt:
             try:
                 next(run)

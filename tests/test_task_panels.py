@@ -513,17 +513,17 @@ def test_every_change_is_named_above_all_curves():
 
 
 def test_a_zoomed_curve_has_the_steps_and_the_axis_of_its_window(scans):
-    run = scans.fork(steps=40).finish(False)
+    run = scans.fork(steps=24).finish(False)
     curves = scan_panels.panel(run=run)
     curves.set(show="ce", smooth=3, zoom=4, at=50)
     (line,) = curves.result.losses
-    assert curves.result.window == (15, 25) and line.x.tolist() == [*range(15, 26)]
-    np.testing.assert_allclose(line.y, [np.mean([r["ce"] for r in run.history[n - 3 : n]]) for n in range(15, 26)])
+    assert curves.result.window == (9, 15) and line.x.tolist() == [*range(9, 16)]
+    np.testing.assert_allclose(line.y, [np.mean([r["ce"] for r in run.history[n - 3 : n]]) for n in range(9, 16)])
     axis = curves._card.planes["losses"]._look["xlim"]
     curves.set(smooth=10, measure="DOC of CT")
-    assert curves._card.planes["losses"]._look["xlim"] == axis == pytest.approx((15, 15 + 1.36 * 10))
+    assert curves._card.planes["losses"]._look["xlim"] == axis == pytest.approx((9, 9 + 1.36 * 6))
     curves.set(at=100)
-    assert curves.result.window == (30, 40)
+    assert curves.result.window == (18, 24)
 
 
 def test_runs_of_different_profiles_say_theirs_and_equal_ones_do_not(scans):

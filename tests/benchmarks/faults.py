@@ -39,7 +39,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 from lines import Lines  # noqa: E402
 
 METHODS = {segmentation: "joint_sepbn_i2pemd", classification: "i2pemd"}
-CHANGES = {segmentation: {"width": 2, "dim": 4}, classification: {}}
+CHANGES = {segmentation: {"width": 2, "dim": 4, "size": (16, 16), "spacing": (8.0, 24.0, 24.0)}, classification: {}}
 OUTCOMES = ("same", "named", "other", "raw", "hung")
 SECONDS = 60  # that one fault may take
 

@@ -71,12 +71,12 @@ def steps(task, method, name):
     for precision in precisions():
         run = None
         run = started(task, method, name, precision=precision)
-        s, few = run.settings, 1 if name == "ci" else 10
-        for _ in range(1 if name == "ci" else 3):
+        s, (turns, few) = run.settings, (1, 1) if name == "ci" else (3, 10)
+        for _ in range(turns):
             next(run)
         _wait()
         taken, before = [], time.perf_counter()
-        for _ in range(3):
+        for _ in range(turns):
             for _ in range(few):  # in a row: the host runs ahead of the device, as in a training
                 next(run)
             _wait()

@@ -52,7 +52,8 @@ def positive(row):
 
 
 @pytest.mark.skipif(faults.FORK is None, reason="no process can be forked here")
-def test_faults_end_well(figures_of):
+def test_faults_end_well(figures_of, both, monkeypatch):
+    monkeypatch.setenv("I2PEMD_DATA", str(both))
     rows, _ = figures_of("faults")
     assert {what for _, what in rows} == {*faults.KINDS, "input"}
     assert len(rows) == 2 * len(faults.KINDS) + len(inputs.KINDS)

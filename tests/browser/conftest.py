@@ -25,9 +25,9 @@ def browser(there):
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desk(browser, lab):
-    """JupyterLab in a page of the module's own."""
+    """JupyterLab in a page that modules share, each with notebooks of its own: to load it takes three seconds."""
     desk = learner.Desk(browser, lab)
     yield desk
     desk.close()
@@ -35,9 +35,14 @@ def desk(browser, lab):
 
 @pytest.fixture(scope="package")
 def lab(there, tmp_path_factory, shared):
-    """A running JupyterLab on a copy of the lessons, in which each exercise stands open before it is solved."""
+    """A running JupyterLab on a copy of the lessons, in which each exercise stands open before it is solved, and the
+    kernel's time is taken after the first cell."""
     folder = tmp_path_factory.mktemp("lab")
     with learner.Lab(folder, I2PEMD_CACHE=str(shared / "cache")) as lab:
         for path in (folder / "notebooks").glob("[0-9]*.ipynb"):
-            notebooks.write(path, with_open_exercises(path))
+            notebook = with_open_exercises(path)
+            first = next(n for n, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
+            clock = notebooks.code("clock-open", '__import__("time").process_time()')
+            notebook["cells"].insert(first + 1, clock)
+            notebooks.write(path, notebook)
         yield lab
