@@ -19,6 +19,7 @@ import nbformat
 import pytest
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyterlab.labapp import LabApp
 from masters import EXERCISE, notebook_of
 from nbclient import NotebookClient
 
@@ -603,9 +604,11 @@ def test_lab_opens_the_own_copies_and_the_master_only_when_asked(monkeypatch, tm
         with monkeypatch.context() as patch:
             patch.setattr(os, "environ", {**os.environ})
             assert main(["lab", "--home", str(place), "--no-browser"]) == 0
-            for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
-                assert Path(os.environ[name]).is_relative_to(place)
         words = started.pop()
+        lab = LabApp()
+        lab.load_config_environ(), lab.parse_command_line(words)
+        assert all(Path(each).is_relative_to(place) for each in (lab.user_settings_dir, lab.workspaces_dir))
+        assert list(Path(lab.user_settings_dir).rglob("notification.jupyterlab-settings"))
         assert f"--ServerApp.root_dir={place}" in words and "--no-browser" in words and "--home" not in words
         assert any("/lab/tree/work/00" in word for word in words) and list(place.glob("work/*.ipynb"))
     with monkeypatch.context() as patch:

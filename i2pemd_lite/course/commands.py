@@ -135,8 +135,6 @@ def lab(words):
     if not solved:
         work(argparse.Namespace(lessons=(), fresh=False, restore=False))
     for name, value in {
-        "JUPYTERLAB_SETTINGS_DIR": own / "jupyter-settings",
-        "JUPYTERLAB_WORKSPACES_DIR": own / "jupyter-workspaces",  # else the tabs of another clone open here
         "I2PEMD_HEADLESS": 0,  # somebody answers, in the profile ci too
         # Threads that wait for each other leave their core to others sooner (Linux's OpenMP). On two cores a step of
         # training took 130 to 200 ms in place of 400 to 900 beside two busy processes, alone 1.15 times as long.
@@ -146,6 +144,8 @@ def lab(words):
     return start([
         f"--ServerApp.root_dir={root() if solved else place}",
         f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
+        f"--LabApp.user_settings_dir={own / 'jupyter-settings'}",
+        f"--LabApp.workspaces_dir={own / 'jupyter-workspaces'}",  # else the tabs of another clone open here
         "--LanguageServerManager.autodetect=False",  # which would list a dozen servers that are not installed
         *(["--allow-root"] if hasattr(os, "geteuid") and not os.geteuid() else []),
         *words,

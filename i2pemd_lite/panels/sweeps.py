@@ -154,7 +154,7 @@ class Sweeping(Panel):
 
     def __init__(self, folder, asked, data, start):
         self.folder, self._asked, self._data, self._workers = Path(folder), asked, data, []
-        self.sweep = self.live = self._task = None
+        self.sweep = self.live = self._task = self._told = None
         if not asked or (self.folder / "study.log").is_file():
             self.sweep = sweeps.Sweep(folder, **asked)
         self._ends, new = {} if self.sweep or "vary" in asked else _ends(asked), {}
@@ -343,15 +343,10 @@ class Sweeping(Panel):
         figure = name and _optunas(self.result, name)
         others = [child for child in self.children if child is not self.live]
         if figure:
-            if self.live is None:
+            if (told := figure.to_json()) != self._told:  # anew: one whose traces are changed may draw without them
                 from plotly import graph_objects
 
-                self.live = graph_objects.FigureWidget()
-                self.live.add_class("i2pemd-optuna")
-            with self.live.batch_update():
-                self.live.data = ()
-                self.live.add_traces(figure.data)
-                self.live.layout = figure.layout
+                self._told, self.live = told, graph_objects.FigureWidget(figure).add_class("i2pemd-optuna")
             others.insert(others.index(self.image) + 1, self.live)
         self.children = others
 
