@@ -150,8 +150,10 @@ def _run_to_train(chosen, locks, lock):
 def evaluate(chosen):
     """Print the table of a run in a folder."""
     task = _task_of(chosen.run)
+    if chosen.stress and task.TASK.name != "segmentation":
+        raise BadInput(f"--stress: expected with a run of segmentation only, found {task.TASK.name}; leave it out")
     with run_lock(chosen.run):
-        print(task.evaluate(task.resume(chosen.run, chosen.data)))
+        print(task.evaluate(task.resume(chosen.run, chosen.data), **({"stress": True} if chosen.stress else {})))
 
 
 def predict(chosen):
@@ -274,6 +276,7 @@ RUN = {
     "--data": {"type": Path, "help": "the data it was trained on, where they moved"},
 }
 COMPACT = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
+STRESS = "segmentation: also on unusual scans made from the held-back ones: a large spleen, a turned contrast, …"
 THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
 RUNS = "train nothing: tables of these finished runs"
 VARY = "a range, weight=0.1:10, one by its powers of ten, weight=log:0.1:10, or a choice, momentum=0.5,0.8,0.95"
@@ -296,7 +299,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--device": {"help": DEVICE},
         **SETTINGS,
     },
-    evaluate: RUN,
+    evaluate: RUN | {"--stress": {"action": "store_true", "help": STRESS}},
     predict: {
         **RUN,
         "--images": {"type": Path, "help": IMAGES},
