@@ -85,7 +85,7 @@ def data(chosen):
     from i2pemd_lite import compact
 
     task = module_of(chosen.task)
-    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=_changes(task, chosen.set))
+    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=read_changes(task, chosen.set))
     if chosen.compact:
         compact.expect_name(chosen.compact)
     dataset = task.load(chosen.data)
@@ -132,14 +132,14 @@ def _run_to_train(chosen, locks, lock):
         task = _task_of(chosen.resume)
         locks.enter_context(lock(chosen.resume))
         run = task.resume(chosen.resume, chosen.data)
-        run.change(**_changes(task, chosen.set))
+        run.change(**read_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
             raise BadInput(f"{chosen.resume}: all {run.number} steps are done; to go on, give more with --set steps=…")
     else:
         if not (chosen.task and chosen.method):
             raise BadInput("train: expected a task and a method, or --resume FOLDER; see --help")
         task = module_of(chosen.task)
-        seed, changes = chosen.seed or 0, _changes(task, chosen.set)
+        seed, changes = chosen.seed or 0, read_changes(task, chosen.set)
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
@@ -184,7 +184,7 @@ def tables(chosen):
             raise BadInput(f"--{name}: expected with {owner} only, found with {chosen.task}; leave it out")
     task, out = module_of(chosen.task), chosen.out or TABLES[chosen.task]
     asked = {name: getattr(chosen, name) for name in ("profile", "seeds", "methods", "dims", "thresholds", "folder")}
-    asked = {name: value for name, value in asked.items() if value is not None} | _changes(task, chosen.set)
+    asked = {name: value for name, value in asked.items() if value is not None} | read_changes(task, chosen.set)
     if chosen.runs and asked:
         raise BadInput(f"--runs: expected beside it only --data and --out, found {', '.join(asked)}; leave these out")
     result = task.from_runs(chosen.runs, chosen.data) if chosen.runs else task.tables(chosen.data, **asked)
@@ -203,7 +203,7 @@ def sweep(chosen):
         if len(dict(pairs)) < len(pairs):
             found = f"{' '.join(chosen.vary)}; say all values of a setting at once, as in weight=0.1,1,10"
             raise BadInput(f"--vary: expected each setting once, found {found}")
-        asked |= {"vary": dict(pairs) or None} | _changes(module_of(chosen.task), chosen.set)
+        asked |= {"vary": dict(pairs) or None} | read_changes(module_of(chosen.task), chosen.set)
     elif asked or chosen.set or chosen.vary:
         raise BadInput("sweep: expected a task and a method, or --out FOLDER with what may change; see --help")
     if chosen.workers < 1:
@@ -245,7 +245,7 @@ def _task_of(run):
     return module_of(read_about(run)["task"])
 
 
-def _changes(task, words):
+def read_changes(task, words):
     """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
     from i2pemd_lite.runs.settings import read
 

@@ -196,6 +196,16 @@ def test_differences_are_paired_by_seed_and_by_case(tables, folder):
     assert row["cases high"] == pytest.approx(row["cases"] + half) and math.isnan(row["stress"])
 
 
+def test_differences_on_unusual_scans_are_there_once_runs_were_asked(tables, folder, data, tmp_path):
+    found = {}
+    for method in BOTH:
+        shutil.copytree(folder / f"{method}-ci-seed0", tmp_path / method)
+        run = segmentation.resume(tmp_path / method, data)
+        found[method] = segmentation.evaluate(run, stress=True).below["stress"].rows[-1]["mean"]
+    row = Tables.from_runs([tmp_path / method for method in BOTH], data).differences.rows[0]
+    assert row["stress"] == pytest.approx(found[BOTH[1]] - found[BOTH[0]]) and math.isnan(row["stress low"])
+
+
 def test_mistakes_weigh_what_was_taken_for_what_by_the_mean_g_of_the_proposed_runs(tables, folder):
     reports = reports_of(folder)
     G = [[sum(reports[BOTH[1], s]["ground"][k][j] for s in (0, 1)) / 2 for j in range(5)] for k in range(5)]
