@@ -176,7 +176,8 @@ def _row(name, place):
 def _report(rows):
     title = "The recipe taken apart: DOC (%) on held-back scans and on unusual ones made from them, one seed"
     notes = ["Δ: beside the full recipe. One seed each, so that a part which gains or loses less than seeds differ by "
-             "says nothing", "worst: the organ of a scan with the lowest DOC"]  # fmt: skip
+             "says nothing", "DOC is that of the prepared volumes: with other voxels it is measured on another grid",
+             "worst: the organ of a scan with the lowest DOC"]  # fmt: skip
     signed = [Column("Δ", sign="+", digits=1)]
     columns = [Column("part"), Column("DOC"), *signed, *(Column(name) for name in rows[0] if name not in HEAD)]
     return Report(title, rows, notes=notes, lines=[columns])
