@@ -91,7 +91,7 @@ def data(chosen):
     from i2pemd_lite import compact
 
     task = module_of(chosen.task)
-    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=_changes(task, chosen.set))
+    settings = task.TASK.settings_for(next(iter(task.METHODS)), chosen.profile, changes=read_changes(task, chosen.set))
     if chosen.compact:
         compact.expect_name(chosen.compact)
     dataset = task.load(chosen.data)
@@ -138,14 +138,14 @@ def _run_to_train(chosen, locks, lock):
         task = _task_of(chosen.resume)
         locks.enter_context(lock(chosen.resume))
         run = task.resume(chosen.resume, chosen.data)
-        run.change(**_changes(task, chosen.set))
+        run.change(**read_changes(task, chosen.set))
         if run.number >= len(run) and chosen.set:
             raise BadInput(f"{chosen.resume}: all {run.number} steps are done; to go on, give more with --set steps=…")
     else:
         if not (chosen.task and chosen.method):
             raise BadInput("train: expected a task and a method, or --resume FOLDER; see --help")
         task = module_of(chosen.task)
-        seed, changes = chosen.seed or 0, _changes(task, chosen.set)
+        seed, changes = chosen.seed or 0, read_changes(task, chosen.set)
         settings = task.TASK.settings_for(chosen.method, chosen.profile, seed, changes)
         folder = chosen.out or Path("runs") / chosen.task / f"{chosen.method}-{settings.profile}-seed{seed}"
         run = task.train(chosen.method, chosen.data, settings.profile, seed, folder, **changes)
@@ -156,8 +156,10 @@ def _run_to_train(chosen, locks, lock):
 def evaluate(chosen):
     """Print the table of a run in a folder."""
     task = _task_of(chosen.run)
+    if chosen.stress and task.TASK.name != "segmentation":
+        raise BadInput(f"--stress: expected with a run of segmentation only, found {task.TASK.name}; leave it out")
     with run_lock(chosen.run):
-        print(task.evaluate(task.resume(chosen.run, chosen.data)))
+        print(task.evaluate(task.resume(chosen.run, chosen.data), **({"stress": True} if chosen.stress else {})))
 
 
 def predict(chosen):
@@ -188,7 +190,7 @@ def tables(chosen):
             raise BadInput(f"--{name}: expected with {owner} only, found with {chosen.task}; leave it out")
     task, out = module_of(chosen.task), chosen.out or TABLES[chosen.task]
     asked = {name: getattr(chosen, name) for name in ("profile", "seeds", "methods", "dims", "thresholds", "folder")}
-    asked = {name: value for name, value in asked.items() if value is not None} | _changes(task, chosen.set)
+    asked = {name: value for name, value in asked.items() if value is not None} | read_changes(task, chosen.set)
     if chosen.runs and asked:
         raise BadInput(f"--runs: expected beside it only --data and --out, found {', '.join(asked)}; leave these out")
     result = task.from_runs(chosen.runs, chosen.data) if chosen.runs else task.tables(chosen.data, **asked)
@@ -207,7 +209,7 @@ def sweep(chosen):
         if len(dict(pairs)) < len(pairs):
             found = f"{' '.join(chosen.vary)}; say all values of a setting at once, as in weight=0.1,1,10"
             raise BadInput(f"--vary: expected each setting once, found {found}")
-        asked |= {"vary": dict(pairs) or None} | _changes(module_of(chosen.task), chosen.set)
+        asked |= {"vary": dict(pairs) or None} | read_changes(module_of(chosen.task), chosen.set)
     elif asked or chosen.set or chosen.vary:
         raise BadInput("sweep: expected a task and a method, or --out FOLDER with what may change; see --help")
     if chosen.workers < 1:
@@ -249,7 +251,7 @@ def _task_of(run):
     return module_of(read_about(run)["task"])
 
 
-def _changes(task, words):
+def read_changes(task, words):
     """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
     from i2pemd_lite.runs.settings import read
 
@@ -280,6 +282,7 @@ RUN = {
     "--data": {"type": Path, "help": "the data it was trained on, where they moved"},
 }
 COMPACT = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
+STRESS = "segmentation: also on unusual scans made from the held-back ones: a large spleen, a turned contrast, …"
 THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
 RUNS = "train nothing: tables of these finished runs"
 VARY = "a range, weight=0.1:10, one by its powers of ten, weight=log:0.1:10, or a choice, momentum=0.5,0.8,0.95"
@@ -302,7 +305,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
         "--device": {"help": DEVICE},
         **SETTINGS,
     },
-    evaluate: RUN,
+    evaluate: RUN | {"--stress": {"action": "store_true", "help": STRESS}},
     predict: {
         **RUN,
         "--images": {"type": Path, "help": IMAGES},

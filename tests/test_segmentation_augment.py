@@ -34,7 +34,8 @@ CORNER = (4, 8, 16)  # of the patch in the middle
 
 def view(views, seed=0, modality="mr", volume=VOLUME, corner=CORNER):
     with seeded(seed, "noise"):
-        return augment.view(*volume, corner, PATCH, SPACING, modality, views, partial(generator, seed))
+        draws = partial(generator, seed)
+        return augment.view(*volume, corner, PATCH, SPACING, modality, views, draws, lambda _: 3 * volume[0].square())
 
 
 def test_without_views_a_patch_is_as_it_was_scanned():
@@ -70,23 +71,27 @@ def test_a_turn_is_one_of_millimetres():
 
 def test_moves_stay_in_their_range_and_mirror_nothing():
     for seed in range(200):
-        scale, turn, tilt = (move(generator(seed, name)) for name, move in augment.MOVES.items())
-        assert 0.7**3 < torch.linalg.det(scale) < 1.35**3
+        scale, turn, tilt, wide = (move(generator(seed, name)) for name, move in augment.MOVES.items())
+        assert 0.7**3 < torch.linalg.det(scale) < 1.35**3 and 1.6**-3 < torch.linalg.det(wide) < 1.6**3
         for turned, degrees in ((turn, 20.0), (tilt, 11.4)):  # two tilts by 8 at right angles are one by 11.3
             torch.testing.assert_close(torch.linalg.det(turned), torch.tensor(1.0).double())
             assert math.degrees(math.acos(min(1.0, (torch.trace(turned).item() - 1) / 2))) <= degrees
         assert turn[0].tolist() == [1, 0, 0]  # about the long axis of the body
 
 
-@pytest.mark.parametrize("name", augment.VIEWS)
+@pytest.mark.parametrize("name", augment.VIEWS + augment.UNUSUAL)
 def test_each_view_changes_the_patch_by_its_own_draw(name):
-    changed = [seed for seed in range(24) if not torch.equal(view((name,), seed)[0], view((), seed)[0])]
-    often = {"curve": range(6, 19), "coarse": range(2, 13)}.get(name, [24])
+    same = partial(torch.allclose, atol=1e-4) if name == "wide" else torch.equal  # it samples what it keeps, too
+    changed = [seed for seed in range(24) if not same(view((name,), seed)[0], view((), seed)[0])]
+    seldom = {"curve": range(6, 19), "organ": range(6, 19)} | dict.fromkeys(("coarse", "wide", "fold"), range(2, 15))
+    often = (seldom | {"exchange": range(2, 15)}).get(name, [24])
     assert len(changed) in often
     one, other = changed[:2]
     assert torch.equal(view((name,), one)[0], view((name,), one)[0])
-    assert not torch.equal(view((name,), one)[0], view((name,), other)[0])
-    assert torch.equal(view((name,), one)[1], view((), one)[1]) == (name not in augment.MOVES)
+    if name != "exchange":  # which draws whether, and from whom, but not how
+        assert not torch.equal(view((name,), one)[0], view((name,), other)[0])
+    alike = all(torch.equal(view((name,), seed)[1], view((), seed)[1]) for seed in changed)
+    assert alike == (name not in {*augment.MOVES, "organ"})
 
 
 def test_a_view_draws_the_same_whichever_others_are_in():
@@ -102,6 +107,43 @@ def test_labels_follow_their_image():
         image, label = view(augment.VIEWS, seed)
         assert image[label == 1].mean() - image[label == 0].mean() > 0.5
         assert label.dtype == torch.uint8 and set(label.unique().tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_one_organ_grows_alone_and_what_lies_far_from_it_stays(factor):
+    """A ball of 15 mm, and another organ 60 mm away from it: lengths, labels with their image, places."""
+    image, label = ball((24, 48, 64), SPACING, 15.0)
+    image, label = image.roll(-14, 2), label.roll(-14, 2)
+    label[:, :, 50:] = 2
+    grown, classes = augment.grown(image, label, 1, factor)
+    for axis, mm in enumerate(SPACING):
+        others = tuple(a for a in range(3) if a != axis)
+        shown = [(each == 1).sum(others).count_nonzero().item() for each in (label, classes)]
+        assert shown[1] * mm == pytest.approx(shown[0] * mm * factor, abs=1.01 * mm)
+    volumes = [(each == 1).sum().item() for each in (label, classes)]
+    assert volumes[1] / volumes[0] == pytest.approx(factor**3, rel=0.12)
+    assert grown[classes == 1].mean() > 1.2 > -0.3 > grown[classes == 0].mean()
+    assert torch.equal(classes == 2, label == 2)
+    torch.testing.assert_close(grown[:, :, 50:], image[:, :, 50:], atol=1e-4, rtol=0)
+    assert all(torch.equal(a, b) for a, b in zip(augment.grown(image, label, 4, factor), (image, label), strict=True))
+
+
+def test_a_fold_turns_contrasts_and_keeps_the_darkest():
+    x = torch.linspace(-1, 3, 400).reshape(4, 10, 10)
+    folds = [y for seed in range(60) if not torch.equal(y := augment.fold(x, "mr", generator(seed)), x)]
+    assert 10 < len(folds) < 30 and all(y.min() == y[0, 0, 0] == -1 and y.max() <= 3 for y in folds)
+    assert all((y.flatten().diff() < 0).any() for y in folds)
+
+
+def test_an_exchanged_patch_has_the_quantiles_of_the_other_volume():
+    whole, theirs = torch.randn(32, 64, 64), torch.rand(32, 64, 64) ** 2
+    changed = [y for seed in range(30) if not torch.equal(y := augment.exchange(whole, whole, lambda _: theirs,
+                                                                              generator(seed)), whole)]  # fmt: skip
+    q = torch.linspace(0, 1, 9)
+    assert 2 < len(changed) < 20
+    torch.testing.assert_close(changed[0].flatten().quantile(q), theirs.flatten().quantile(q), atol=0.08, rtol=0)
+    order = whole.flatten().argsort()
+    assert (changed[0].flatten()[order].diff() >= 0).all()
 
 
 def test_a_curve_rises_and_keeps_both_ends():
@@ -160,6 +202,13 @@ def test_the_preset_beyond_changes_the_recipe_and_trains(abdomen):
     with seeded(0), run.learner.evaluating():  # what is looked at is as it was scanned
         assert torch.equal(run.learner.batch(3)[0], scanned)
     assert 0 <= list(run)[-1].evaluation["doc"] <= 100
+    unusual = segmentation.train("joint", data, **small, augment=",".join(augment.UNUSUAL)).finish(False)
+    assert math.isfinite(unusual.history[-1]["loss"])
+    images = {case.name: case.image for case in unusual.learner.training_cases}
+    for modality, other in (("ct", "mr"), ("mr", "ct")):
+        image = unusual.learner._other(modality, generator(0))
+        (name,) = [name for name, each in images.items() if each is image or torch.equal(each, image)]
+        assert name.startswith(other)
     with pytest.raises(BadInput, match="preset: expected one of paper, beyond, found 'byond'"):
         segmentation.train("joint", data, preset="byond")
 

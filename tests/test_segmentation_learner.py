@@ -18,12 +18,14 @@ from i2pemd_lite import BadInput, segmentation
 from i2pemd_lite.device import expect_room
 from i2pemd_lite.losses import segmentation_loss_reference
 from i2pemd_lite.metrics import dice, surface_distances
+from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.sampling import generator, seeded
 from i2pemd_lite.segmentation import METHODS
 from i2pemd_lite.segmentation.learner import block_starts, first_slice, first_voxel, weights
 from i2pemd_lite.segmentation.network import NETWORKS, SHARING, BySample, PerModality, ResidualUNet, UNet
-from i2pemd_lite.segmentation.report import score, summary
+from i2pemd_lite.segmentation.report import doc_row, score, summary
 from i2pemd_lite.segmentation.settings import SIZES
+from i2pemd_lite.segmentation.stress import STRESS, stressed
 from i2pemd_lite.segmentation.task import TASK
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2, "width": 2, "dim": 4}
@@ -416,7 +418,7 @@ class Prescribed(torch.nn.Module):
 
     def __init__(self, cases, predictions):
         super().__init__()
-        self.test_cases, self.predictions = cases, predictions
+        self.test_cases, self.predictions, self.bank = cases, predictions, PrototypeBank(5, 4)
 
     def probabilities(self, case):
         return torch.nn.functional.one_hot(self.predictions[case.name].long(), 5).movedim(-1, 0).float()
@@ -429,6 +431,61 @@ def prescribed(trained):
     truths = {"t": without, "p": ct.label, "b": without}
     cases = [dataclasses.replace(ct, name=name, label=label) for name, label in truths.items()]
     return Prescribed([*cases, mr], {"t": ct.label, "p": without, "b": without, mr.name: mr.label})
+
+
+def test_the_worst_organ_of_a_case_is_named_and_what_was_taken_for_what_is_counted(trained):
+    learner = prescribed(trained)
+    ct, mr = learner.test_cases[1], learner.test_cases[3]
+    learner.predictions["p"] = ct.label.where(ct.label != 2, 3)  # the right kidney taken for the left
+    learner.test_cases = [ct, mr]
+    report = score(learner, {"method": "ours"})
+    assert [(row["worst"], row["in"]) for row in report.rows[::2]] == [(0.0, "p right kidney")] * 2
+    assert report.rows[1]["worst"] == 100.0 and report.about["seconds a scan"] >= 0
+    C = torch.tensor(report.confusion)
+    assert C.sum() == ct.label.numel() + mr.label.numel() and C[2, 3] == (ct.label == 2).sum() and C.sum(1)[2] > C[2, 3]
+    assert C[2, 3] == C.sum() - C.diagonal().sum()
+
+
+def test_unusual_scans_are_the_same_each_time_and_beside_the_usual_ones(trained):
+    learner = trained.learner
+    report, again = (segmentation.evaluate(trained, stress=True) for _ in range(2))
+    rows = report.below["stress"].rows
+    assert [(row["stress"], row["modality"]) for row in rows] == [*itertools.product([*STRESS, "all"],
+                                                                                    ("CT", "MR", "both"))]  # fmt: skip
+    assert rows == again.below["stress"].rows and report.figures == segmentation.evaluate(trained).figures
+    case = learner.test_cases[0]
+    made = {name: one for name, one in stressed([case])}
+    for name, one in made.items():
+        with learner.evaluating():
+            expected = doc_row(one, learner.probabilities(one))
+        alone = [row for row in rows if (row["stress"], row["modality"]) == (name, case.modality.upper())]
+        assert alone[0]["worst"] <= expected["liver"] and one.image.shape == case.image.shape
+        assert not torch.equal(one.image, case.image) and (torch.equal(one.label, case.label) == (name[:5] != "large"))
+    spleens = [(one.label == 4).sum().item() for one in (made["large spleen"], case)]
+    assert spleens[0] > 2 * spleens[1]
+    inner = torch.nn.functional.avg_pool3d((case.label == 4)[None, None].float(), 3, 1, 1)[0, 0] == 1
+    brighter = made["bright spleen"].image - case.image
+    torch.testing.assert_close(brighter[inner], torch.full_like(brighter[inner], 1.5), atol=1e-4, rtol=0)
+    outer = torch.nn.functional.max_pool3d((case.label == 4)[None, None].float(), 3, 1, 1)[0, 0] == 0
+    assert len(brighter[inner]) and brighter[outer].abs().max() == 0
+    x, y = case.image.flatten(), made["turned contrast"].image.flatten()
+    inside = x > x.min() + (x.max() - x.min()) / 8
+    assert y[x.argmin()] == x.min() and torch.corrcoef(torch.stack([x[inside], y[inside]]))[0, 1] < -0.99
+    assert json.loads((trained.folder / "report.json").read_text()).keys().isdisjoint({"stress"})
+
+
+def test_a_few_scans_of_each_modality_can_be_learnt_from(data):
+    def names(**more):
+        learner = segmentation.train("joint", data, profile="ci", **more).learner
+        return [case.name for case in learner.training_cases], [case.name for case in learner.test_cases]
+
+    every, held = names()
+    drawn = [names(scans=(2, 1), seed=seed) for seed in range(4)]
+    assert all(test == held and [name[:2] for name in few] == ["ct", "ct", "mr"] for few, test in drawn)
+    assert len({*map(str, drawn)}) > 1 and all({*few} < {*every} for few, _ in drawn)
+    assert names(scans=(2, 1), seed=1) == drawn[1] == names(scans=(2, 1), seed=1, weight=0.5)
+    with pytest.raises(BadInput, match="scans: expected up to . of CT, which are not held back, found 9"):
+        names(scans=(9, 1))
 
 
 def test_missing_organs_are_named_and_not_averaged_in(trained):

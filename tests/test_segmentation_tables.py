@@ -100,7 +100,7 @@ def test_table_1_prints_within_a_terminal(tables):
     row, mr = tables.table1.rows[1], text[text.index("organs in MR") :]
     spleen = re.escape(plus_minus(row["mr spleen"], row["mr spleen sd"]))
     assert re.search(rf"Joint\+sepBN\+I2PEMD +synthetic .* {spleen} .*\n +paper .* 88\.7 ± 0\.8  91\.3$", mr, re.M)
-    assert tables._repr_html_().count("<table>") == 8
+    assert tables._repr_html_().count("<table>") == 10
 
 
 def test_table_2_correlates_the_evaluations_of_a_run(tables, folder):
@@ -170,6 +170,58 @@ def test_surfaces_are_the_means_of_the_runs(tables, folder):
     assert row["method"] == "joint" and row["MR HD95"] > row["MR ASSD"] > 0
     assert row["MR HD95"] == pytest.approx(statistics.fmean(hd95), rel=1e-9)
     assert tables.costs.rows[0]["missing organs"] == len(saved[0]["missing"])
+
+
+def reports_of(folder):
+    """report.json of each run of `BOTH`, by method and seed."""
+    return {(method, seed): json.loads((folder / f"{method}-ci-seed{seed}" / "report.json").read_text())
+            for method in BOTH for seed in (0, 1)}  # fmt: skip
+
+
+def test_differences_are_paired_by_seed_and_by_case(tables, folder):
+    row = tables.differences.rows[0]
+    reports = reports_of(folder)
+    by_seed = [figures(folder, s, BOTH[1])["doc"] - figures(folder, s, BOTH[0])["doc"] for s in (0, 1)]
+    assert len(tables.differences.rows) == 1 and row["seeds"] == 2 and row["doc"] == pytest.approx(sum(by_seed) / 2)
+    half = scipy.stats.t.ppf(0.975, 1) * statistics.stdev(by_seed) / math.sqrt(2)
+    assert (row["doc low"], row["doc high"]) == pytest.approx((row["doc"] - half, row["doc"] + half))
+    by_case = {}
+    for sign, method in ((-1, BOTH[0]), (1, BOTH[1])):
+        for s in (0, 1):
+            for case in reports[method, s]["cases"]:
+                by_case.setdefault(case["case"], []).extend(sign * case[organ] for organ in segmentation.ORGANS)
+    by_case = [2 * sum(values) / len(values) for values in by_case.values()]  # so many of one sign, and of the other
+    half = scipy.stats.sem(by_case) * scipy.stats.t.ppf(0.975, len(by_case) - 1)
+    assert row["n"] == len(by_case) and row["cases"] == pytest.approx(statistics.mean(by_case))
+    assert row["cases high"] == pytest.approx(row["cases"] + half) and math.isnan(row["stress"])
+
+
+def test_differences_on_unusual_scans_are_there_once_runs_were_asked(tables, folder, data, tmp_path):
+    found = {}
+    for method in BOTH:
+        shutil.copytree(folder / f"{method}-ci-seed0", tmp_path / method)
+        run = segmentation.resume(tmp_path / method, data)
+        found[method] = segmentation.evaluate(run, stress=True).below["stress"].rows[-1]["mean"]
+    row = Tables.from_runs([tmp_path / method for method in BOTH], data).differences.rows[0]
+    assert row["stress"] == pytest.approx(found[BOTH[1]] - found[BOTH[0]]) and math.isnan(row["stress low"])
+
+
+def test_mistakes_weigh_what_was_taken_for_what_by_the_mean_g_of_the_proposed_runs(tables, folder):
+    reports = reports_of(folder)
+    G = [[sum(reports[BOTH[1], s]["ground"][k][j] for s in (0, 1)) / 2 for j in range(5)] for k in range(5)]
+    off = [(k, j) for k in range(5) for j in range(5) if k != j]
+    mean = sum(G[k][j] for k, j in off) / 20
+    for row in tables.mistakes.rows:
+        found = []
+        for s in (0, 1):
+            C = reports[row["method"], s]["confusion"]
+            organs, wrong = sum(map(sum, C[1:])), sum(C[k][j] for k, j in off)
+            far = sum(C[k][j] for k, j in off if G[k][j] > mean)
+            found.append((100 * wrong / organs, 100 * far / organs, sum(C[k][j] * G[k][j] for k, j in off) / wrong))
+        means = [sum(values) / 2 for values in zip(*found, strict=True)]
+        assert [row[name] for name in ("wrong", "far", "cost")] == pytest.approx(means)
+        assert 0 <= row["far"] <= row["wrong"] and 0 < row["cost"] < 1
+    assert [row["method"] for row in tables.mistakes.rows] == [*BOTH]
 
 
 def test_one_seed_has_no_sd(tables):
@@ -322,7 +374,7 @@ def beside(tables):
 
 def test_beside_every_table_stand_the_open_choices_of_all_its_runs(tables):
     words = beside(tables)
-    assert words.keys() == {"table1", "table2", "table3", "surfaces", "figure6a", "figure6b"}
+    assert words.keys() == Tables.REPORTS.keys()
     assert {each.count("(float32): init torch, ct_window") for each in words.values()} == {1}
     last = tables.results[-1]  # of the proposed method, with the d of Figure 6 (a) alone
     assert last.settings.dim == 2
@@ -332,7 +384,8 @@ def test_beside_every_table_stand_the_open_choices_of_all_its_runs(tables):
     words = beside(Tables(mixed, (4,)))
     said = {name: re.findall(r"precision \w+ \([^)]*\)|ce plain \([^)]*\)", each) for name, each in words.items()}
     one, half = ["precision bfloat16 (1 of 4 runs)"], ["ce plain (2 of 4 runs)"]
-    assert said == {"table1": one, "surfaces": one, "table2": [], "table3": [], "figure6a": half, "figure6b": []}
+    every = dict.fromkeys(("table1", "differences", "mistakes", "surfaces"), one)
+    assert said == every | {"table2": [], "table3": [], "figure6a": half, "figure6b": []}
 
 
 def test_what_is_shown_is_the_precision_that_a_run_had(tables, data, folder, tmp_path):
@@ -363,7 +416,7 @@ def test_tables_are_written(tables, tmp_path):
         assert float(list(csv.DictReader(file))[0]["mean"]) == tables.table3.rows[0]["mean"]
     text = (tmp_path / "tables.md").read_text()
     assert "`seed` 0, 1" in text and "MiB" in text and "| Joint+sepBN+I2PEMD | synthetic |" in text
-    names = ("table1", "table2", "table3", "surfaces", "figure6a", "figure6b", "runs")
+    names = ("table1", "differences", "mistakes", "table2", "table3", "surfaces", "figure6a", "figure6b", "runs")
     files = {f"{name}.{suffix}" for name in names for suffix in ("json", "csv")}
     assert {path.name for path in tmp_path.iterdir()} == {"tables.md", *files}
 

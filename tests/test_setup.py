@@ -559,6 +559,9 @@ def test_commands_from_training_to_prediction(task, tmp_path, capsys):
     assert main(["train", "--resume", str(run), "--set", "weight=0.1"]) == 1  # no step is left to take with it
     assert main(["evaluate", str(run)]) == 0
     assert capsys.readouterr().out.count(f"method {task.method}") == 3
+    assert main(["evaluate", str(run), "--stress"]) == (task.name != "segmentation")
+    said = "".join(capsys.readouterr())
+    assert ("large spleen" if task.name == "segmentation" else "--stress: expected with a run of segmentation") in said
     assert main(["predict", str(run), "--out", str(tmp_path / "out")]) == 0
     assert all(Path(line).is_file() for line in capsys.readouterr().out.split())
 

@@ -1,7 +1,8 @@
 """Other views of training patches, each drawn by (seed, step) and its own name, and copies of volumes to predict.
 
 Nothing is mirrored. A body is not symmetric: in a mirror the liver lies on the left, and the left kidney is the right
-one. The paper's recipe has no augmentation; the preset "beyond" has all of `VIEWS`.
+one. The paper's recipe has no augmentation; the preset "beyond" has all of `VIEWS`. Those of `UNUSUAL` can be named
+beside them: they show bodies that hardly a training scan has.
 """
 
 import math
@@ -13,21 +14,28 @@ SCALE, TURN, TILT = (0.7, 1.35), 20.0, 8.0  # factors; degrees about z; degrees 
 SEGMENTS, SLOPE = 8, 0.7  # of a curve of intensities; deviation of the log of their slopes
 GAIN, OFFSET, BIAS, NOISE = 0.25, 0.2, 0.3, 0.15  # log of a factor; deviations; log of a factor; deviations
 COARSE = 2.0  # times as large voxels, at most
+WIDE, GROWN = 1.6, 2.0  # factors of a length, of a body and of one organ: 1 / this to this
+QUANTILES = 64  # by which one volume gets the intensities of another
 COPIES = ((0.0, 1.0), (7.0, 1.0), (-7.0, 1.0), (0.0, 1.1), (0.0, 0.9))
 """(degrees, zoom) of the copies that a prediction is averaged over, in this order."""
 
 
-def view(image, label, corner, patch, spacing, modality, views, draws):
+def view(image, label, corner, patch, spacing, modality, views, draws, other=None):
     """A patch of a volume, changed in some ways -> image and label, both (d, h, w).
 
     image, label : (D, H, W) float of mean 0 and variance 1, and uint8; corner : of the patch, (3,) whole numbers
-    patch : (d, h, w); spacing : mm of a voxel (z, y, x); views : names of `VIEWS`
+    patch : (d, h, w); spacing : mm of a voxel (z, y, x); views : names of `VIEWS` and `UNUSUAL`
     draws : name -> a CPU `torch.Generator`, so that what one way draws does not hang on the others
+    other : such a generator -> the image of a volume of the other modality, for "exchange"
     Noise alone comes from torch's own generator, on the image's device, which `sampling.seeded` seeds in a step.
     """
-    place = tuple(slice(a, a + n) for a, n in zip(corner, patch, strict=True))
+    place, whole = tuple(slice(a, a + n) for a, n in zip(corner, patch, strict=True)), image
     moves = [move(draws(name)) for name, move in MOVES.items() if name in views]
     image, label = moved(image, label, corner, patch, spacing, moves) if moves else (image[place], label[place])
+    if "organ" in views:
+        image, label = organ(image, label, draws("organ"))
+    if "exchange" in views:
+        image = exchange(image, whole, other, draws("exchange"))
     for name, look in LOOKS.items():
         if name in views:
             image = look(image, modality, draws(name))
@@ -48,8 +56,13 @@ def moved(image, label, corner, patch, spacing, moves):
     map_ = torch.cat([map_[:, :3].flip(0, 1), map_[:, 3:].flip(0)], 1)[None]
     map_ = map_.to(image.device, image.dtype, non_blocking=True)
     grid = F.affine_grid(map_, (1, 1, *patch), align_corners=True)
+    return _sampled(image, label, grid, "zeros")
+
+
+def _sampled(image, label, grid, outside):
+    """Both at the places of a grid; of the label the nearest, and outside background or its border."""
     sampled = F.grid_sample(image[None, None], grid, "bilinear", "border", align_corners=True)[0, 0]
-    classes = F.grid_sample(label[None, None].to(image.dtype), grid, "nearest", "zeros", align_corners=True)[0, 0]
+    classes = F.grid_sample(label[None, None].to(image.dtype), grid, "nearest", outside, align_corners=True)[0, 0]
     return sampled, classes.to(label.dtype)
 
 
@@ -57,6 +70,12 @@ def scale(draws):
     """A body of another size, 0.7 to 1.35 times as long in each direction, evenly in the logarithm."""
     low, high = map(math.log, SCALE)
     return (low + (high - low) * _uniform(draws, 1)).exp().double() * torch.eye(3).double()
+
+
+def wide(draws):
+    """For every third patch a body of a rare size: 1 / 1.6 to 1.6 times as long, on top of what `scale` does."""
+    rare, u = _uniform(draws, 1) < 1 / 3, _signed(draws, 1)
+    return (WIDE ** (rare * u)).double() * torch.eye(3).double()
 
 
 def turn(draws):
@@ -70,15 +89,66 @@ def tilt(draws):
     return _rotation(forwards, 0, 1) @ _rotation(aside, 0, 2)
 
 
+def organ(image, label, draws):
+    """For every second patch one of its organs, each alike often, half to twice as long as it is; see `grown`."""
+    often, which, u = _uniform(draws, 3).tolist()
+    shown = [k for k in label.unique().tolist() if k] if often < 0.5 else []
+    return grown(image, label, shown[int(which * len(shown))], GROWN ** (2 * u - 1)) if shown else (image, label)
+
+
+def grown(image, label, k, factor):
+    """Image and label (D, H, W), with organ k larger or smaller by a factor of its length; the rest makes room.
+
+    With r the distance from the organ's middle as a multiple of that of an ellipsoid of its size along each axis, what
+    comes to r was at s(r): r / f up to f, so that the organ is f times as long, then evenly on, to s(R) = R at R = 1 +
+    max(f, 1). What lies further out stays.
+    """
+    where = (label == k).nonzero().to(image.dtype)
+    if len(where) < 2:
+        return image, label
+    middle, sides = where.mean(0), where.std(0).clamp(min=0.5) * math.sqrt(5)  # the half axes of such an ellipsoid
+    n = torch.tensor(image.shape, device=image.device)
+    axes = [(torch.arange(m, device=image.device) - a) / b for m, a, b in zip(n, middle, sides, strict=True)]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    r, R = (z.square() + y.square() + x.square()).sqrt().clamp(min=1e-6), 1 + max(factor, 1.0)
+    s = torch.where(r < factor, r / factor, 1 + (r - factor) * (R - 1) / (R - factor)).where(r < R, r)
+    grid = torch.stack([2 * (middle[a] + sides[a] * s / r * axis) / (n[a] - 1).clamp(min=1) - 1
+                        for a, axis in ((2, x), (1, y), (0, z))], -1)[None]  # fmt: skip
+    return _sampled(image, label, grid, "border")
+
+
+def exchange(x, whole, other, draws):
+    """For every third patch the look of the other modality: the quantiles of its volume become those of a volume of the
+    other one, x → Q'(Q⁻¹(x)), so that what was darkest stays so, and how bright the rest is is the other's."""
+    if _uniform(draws, 1) > 1 / 3:
+        return x
+    part = torch.linspace(0, 1, QUANTILES, device=x.device, dtype=x.dtype)
+    own, theirs = (volume[::2, ::4, ::4].flatten().quantile(part) for volume in (whole, other(draws)))
+    i = torch.searchsorted(own, x.contiguous()).clamp(1, QUANTILES - 1)
+    t = ((x - own[i - 1]) / (own[i] - own[i - 1]).clamp(min=1e-6)).clamp(0, 1)
+    return torch.lerp(theirs[i - 1], theirs[i], t)
+
+
 def curve(x, modality, draws):
     """For every second patch another curve of intensities, which rises from its lowest to its highest."""
     if _uniform(draws, 1) < 0.5:
         return x
     steps = (SLOPE * torch.randn(SEGMENTS, generator=draws)).exp()
-    heights = torch.cat([torch.zeros(1), steps.cumsum(0) / steps.sum()]).to(x.device, x.dtype, non_blocking=True)
-    low, reach = _range(x)
-    t = SEGMENTS * (x - low) / reach
-    i = t.long().clamp(max=SEGMENTS - 1)
+    return through(x, torch.cat([torch.zeros(1), steps.cumsum(0) / steps.sum()]))
+
+
+def fold(x, modality, draws):
+    """For every third patch a curve of intensities that rises and falls as it likes; what is darkest stays so."""
+    if _uniform(draws, 1) > 1 / 3:
+        return x
+    return through(x, torch.cat([torch.zeros(1), _uniform(draws, SEGMENTS)]))
+
+
+def through(x, heights):
+    """Other intensities, by a line through these heights, 0 the lowest of x and 1 its highest, evenly far apart."""
+    (low, reach), heights = _range(x), heights.to(x.device, x.dtype, non_blocking=True)
+    t = (len(heights) - 1) * (x - low) / reach
+    i = t.long().clamp(max=len(heights) - 2)
     return low + reach * torch.lerp(heights[i], heights[i + 1], t - i)
 
 
@@ -112,10 +182,12 @@ def noise(x, modality, draws):
     return x + deviation * torch.randn_like(x)
 
 
-MOVES = {"scale": scale, "turn": turn, "tilt": tilt}
-LOOKS = {"curve": curve, "gain": gain, "coarse": coarse, "bias": bias, "noise": noise}
-VIEWS = (*MOVES, *LOOKS)
-"""What a patch can be changed in, in the order in which it is."""
+MOVES = {"scale": scale, "turn": turn, "tilt": tilt, "wide": wide}
+LOOKS = {"fold": fold, "curve": curve, "gain": gain, "coarse": coarse, "bias": bias, "noise": noise}
+UNUSUAL = ("wide", "organ", "fold", "exchange")
+"""What makes a patch an unusual one: a size, an organ alone, a contrast, the look of the other modality."""
+VIEWS = tuple(name for name in (*MOVES, *LOOKS) if name not in UNUSUAL)
+"""What a patch is changed in by the preset, in the order in which it is."""
 
 
 def _uniform(draws, n):

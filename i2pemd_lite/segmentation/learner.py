@@ -41,6 +41,8 @@ class Segmenter(Learner):
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.bank.seen.fill_(s.first == "zeros")
         self.training_cases, self.test_cases = split(data, s.test, s.split_seed)
+        if s.scans:
+            self.training_cases = some_of(self.training_cases, s.scans, s.seed)
         self.samples = sample_voxels(self.test_cases)
         self.probed = probe_blocks(self.test_cases, s.patch_depth)
         self.resident = Resident()
@@ -102,10 +104,11 @@ class Segmenter(Learner):
         for modality, cases in self.cases.items():
             for case in (cases[i] for i in self.streams[modality].take(t * s.batch, s.batch).tolist()):
                 corner = first_voxel(case, s.patch, s.around, draws)
-                volume = self.resident.on(self.device, case.name, lambda case=case: (case.image, case.label))
+                volume = self._resident(case)
                 key = functools.partial(generator, s.seed, "augment", t, len(images))
                 views = s.views if self.training else ()
-                image, label = view(*volume, corner, s.patch, s.spacing, modality, views, key)
+                others = functools.partial(self._other, modality)
+                image, label = view(*volume, corner, s.patch, s.spacing, modality, views, key, others)
                 images.append(image)
                 labels.append(label)
         images, labels = torch.stack(images)[:, None], torch.stack(labels)
@@ -113,6 +116,15 @@ class Segmenter(Learner):
         if self.training:
             sizes, (images, labels) = distributed.shard(sizes, images, labels)
         return images.contiguous(memory_format=torch.channels_last_3d), labels, sizes
+
+    def _resident(self, case):
+        """Image and label of a case, on the device."""
+        return self.resident.on(self.device, case.name, lambda: (case.image, case.label))
+
+    def _other(self, modality, draws):
+        """The image of a training case of the other modality, each alike often."""
+        cases = self.cases[next(m for m in MODALITIES if m != modality)]
+        return self._resident(cases[int(torch.rand(1, generator=draws) * len(cases))])[0]
 
     def volume(self, case, voxels=()):
         """Softmax output (K, D, H, W) of a whole volume, and the features (n, d) at n of its voxels, (n, 3) indices.
@@ -200,6 +212,18 @@ class Segmenter(Learner):
         features = [f[(slice(None), *block.voxels.T)].T for f, block in zip(F, self.probed, strict=True)]
         groups = [torch.full_like(block.labels, MODALITIES.index(block.modality)) for block in self.probed]
         return torch.cat(features), torch.cat([block.labels for block in self.probed]), torch.cat(groups)
+
+
+def some_of(cases, counts, seed):
+    """So many of the cases of each modality, drawn by the seed, in their order: all methods get those of their seed."""
+    kept = set()
+    for m, n in zip(MODALITIES, counts, strict=True):
+        names = [case.name for case in cases if case.modality == m]
+        if n > len(names):
+            raise BadInput(f"scans: expected up to {len(names)} of {m.upper()}, which are not held back, found {n}")
+        order = torch.randperm(len(names), generator=generator(seed, "scans", m))
+        kept.update(names[i] for i in order[:n])
+    return tuple(case for case in cases if case.name in kept)
 
 
 def largest_pieces(p):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from i2pemd_lite.files import hashed
 from i2pemd_lite.metrics import dice, surface_distances
 from i2pemd_lite.runs.sampling import generator
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES, ORGANS
+from i2pemd_lite.segmentation.stress import STRESS, stressed
 from i2pemd_lite.tables.report import Report, without_nan
 from i2pemd_lite.text import bar
 
@@ -111,16 +113,35 @@ def known_mean(values):
     return sum(numbers) / len(numbers) if numbers else math.nan
 
 
+def overlap(rows, first="", **more):
+    """A row each for CT, MR and both from those of `doc_row`: means of DOC by organ and over all, and the worst organ
+    of a case, with its name; `more` begins each row, and CT, MR and both stand in the column `first`."""
+    figures, table = summary(rows), []
+    for m in MODALITIES:
+        few = [row for row in rows if row["modality"] == m]
+        each = [(row[organ], f"{row['case']} {organ}") for row in few for organ in ORGANS if not math.isnan(row[organ])]
+        worst = dict(zip(("worst", "in"), min(each, default=(math.nan, "-")), strict=True))
+        table.append({**more, first: m.upper(), **organ_means(rows, m), "mean": figures[m], **worst})
+    both = {organ: known_mean(row[organ] for row in table) for organ in ORGANS} | {"mean": figures["doc"]}
+    worst = min(table, key=lambda row: math.inf if math.isnan(row["worst"]) else row["worst"])
+    table.append({**more, first: "both", **both, "worst": worst["worst"], "in": worst["in"]})
+    return table
+
+
 @dataclasses.dataclass
 class Evaluation(Report):
-    """DOC in percent, a row each for CT, MR and both, the organs as columns; `below` has the distances of "surfaces".
+    """DOC in percent, a row each for CT, MR and both, the organs as columns, and the worst organ of a case; `below` has
+    the distances of "surfaces" and, where it was asked for, the same DOC on the unusual scans of "stress".
 
     cases     a dict a case: DOC in percent by organ, and in mm "liver assd", "liver hd95", "liver hd", …
     missing   a dict for each organ that a case lacks: case, organ, and what it is missing from (`MISSING`)
+    confusion (K, K) how many voxels of each class were given each class; `ground`, G of the run (K, K)
     """
 
     cases: list = dataclasses.field(default_factory=list)
     missing: list = dataclasses.field(default_factory=list)
+    confusion: list = dataclasses.field(default_factory=list)
+    ground: list = dataclasses.field(default_factory=list)
 
     @property
     def figures(self):
@@ -128,18 +149,24 @@ class Evaluation(Report):
         return summary(self.cases)
 
     def content(self):
-        """What JSON holds: every case and every missing organ too."""
-        return hashed(super().content() | {"cases": without_nan(self.cases), "missing": self.missing})
+        """What JSON holds: every case, every missing organ, and what was taken for what."""
+        more = {name: getattr(self, name) for name in ("missing", "confusion", "ground")}
+        return hashed(super().content() | {"cases": without_nan(self.cases)} | more)
 
 
-def score(learner, about):
-    """The `Evaluation` of a learner on its held-back cases. DOC and distances are those of the prepared volumes, whose
-    voxels have the spacing of the settings."""
-    cases, missing, overlap, surfaces = [], [], [], []
+def score(learner, about, stress=False):
+    """The `Evaluation` of a learner on its held-back cases, and where it is asked for on the unusual ones of `stress`
+    made from them. DOC and distances are those of the prepared volumes, whose voxels have the spacing of the settings.
+    "seconds a scan" are those of a prediction by this machine."""
+    cases, missing, surfaces, seconds, K = [], [], [], 0.0, len(CLASSES)
+    confusion = torch.zeros(K, K, dtype=torch.long)
     for case in bar(learner.test_cases, f"evaluating {about['method']}", "scan"):
+        began = time.perf_counter()
         p = learner.probabilities(case)
+        seconds += time.perf_counter() - began
+        confusion += torch.bincount((K * case.label.long() + p.argmax(0)).flatten(), minlength=K**2).view(K, K)
         spacing = np.linalg.norm(case.affine[:3, :3], axis=0).tolist()
-        distances = surface_distances(p.argmax(0), case.label, len(CLASSES), spacing)._asdict()
+        distances = surface_distances(p.argmax(0), case.label, K, spacing)._asdict()
         cases.append(doc_row(case, p))
         predicted, true = (set(labels.unique().tolist()) for labels in (p.argmax(0), case.label))
         for k, organ in enumerate(ORGANS, 1):
@@ -147,19 +174,24 @@ def score(learner, about):
             if k not in predicted & true:
                 place = "both" if k not in predicted | true else "prediction" if k in true else "truth"
                 missing.append({"case": case.name, "organ": organ, "missing from": place})
-    figures = summary(cases)
     for m in MODALITIES:
-        overlap.append({"": m.upper(), **organ_means(cases, m), "mean": figures[m]})
         for field, title in DISTANCES.items():
             organs = organ_means(cases, m, f" {field}")
             surfaces.append({"": m.upper(), "distance": title, **organs, "mean": known_mean(organs.values())})
-    both = {organ: known_mean(row[organ] for row in overlap) for organ in ORGANS}
-    overlap.append({"": "both", **both, "mean": figures["doc"]})
     notes = []
     for place, words in MISSING.items():
         if absent := [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]:
             notes.append(f"{words}: {', '.join(absent)}")
     title, about = "Dice overlap (DOC, %) on held-back cases", about | {"held-back cases": len(cases)}
+    about |= {"seconds a scan": round(seconds / len(cases), 1)} if cases else {}
     about.pop("weights of step", None)  # which is always the last one
     below = {"surfaces": Report("Distances of surfaces (mm) on held-back cases", surfaces)}
-    return Evaluation(title, overlap, about, notes=notes, below=below, cases=cases, missing=missing)
+    if stress:
+        found = {name: [] for name in STRESS}
+        for name, case in bar([*stressed(learner.test_cases)], f"stressing {about['method']}", "scan"):
+            found[name].append(doc_row(case, learner.probabilities(case)))
+        found["all"] = [row for rows in found.values() for row in rows]
+        rows = [row for name, few in found.items() for row in overlap(few, "modality", stress=name)]
+        below["stress"] = Report("Dice overlap (DOC, %) on unusual scans made from the held-back ones", rows)
+    more = {"missing": missing, "confusion": confusion.tolist(), "ground": learner.bank.ground_distance().tolist()}
+    return Evaluation(title, overlap(cases), about, notes=notes, below=below, cases=cases, **more)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from i2pemd_lite.runs.settings import Settings
-from i2pemd_lite.segmentation.augment import COPIES, VIEWS
+from i2pemd_lite.segmentation.augment import COPIES, UNUSUAL, VIEWS
 from i2pemd_lite.segmentation.methods import METHODS, POOLS
 from i2pemd_lite.segmentation.network import NETWORKS
 from i2pemd_lite.segmentation.prepare import Geometry
@@ -100,8 +100,11 @@ class SegmentationSettings(Settings):
     test: float = setting(  # 0: a run learns from all, and measures nothing
         0.3, "paper", "30 % of the patients", needs="0 to below 1")
     split_seed: int = setting(0, "open", "which split: it was random")
-    augment: str = setting(  # names of `augment.VIEWS`, with commas between them
-        "", "paper", "none", needs=(f"some of {','.join(VIEWS)}", lambda names: not {*_named(names)} - {*VIEWS}))
+    scans: tuple | None = setting(  # how many of CT and of MR are learnt from, each seed others; None: all
+        None, "paper", "all that are not held back")
+    augment: str = setting(  # names of `augment.VIEWS` and `UNUSUAL`, with commas between them
+        "", "paper", "none",
+        needs=(f"some of {','.join(VIEWS + UNUSUAL)}", lambda names: not {*_named(names)} - {*VIEWS, *UNUSUAL}))
     copies: int = setting(  # turned and zoomed ones that a prediction is the mean of
         1, "paper", "none", needs=(f"1 to {len(COPIES)}", lambda n: 1 <= n <= len(COPIES)))
     largest: bool = setting(False, "paper", "none")  # of each organ keep the largest piece only
@@ -111,7 +114,7 @@ class SegmentationSettings(Settings):
 
     def __post_init__(self):
         self.augment = self.augment or ""  # False in runs of earlier versions
-        for name, length in {"spacing": 3, "size": 2, "ct_window": 2, "patch_size": 2}.items():
+        for name, length in {"spacing": 3, "size": 2, "ct_window": 2, "patch_size": 2, "scans": 2}.items():
             if (value := getattr(self, name)) is None and name not in ("spacing", "size"):
                 continue
             self._expect(name, isinstance(value, tuple | list) and len(value) == length, f"{length} numbers")
@@ -123,6 +126,7 @@ class SegmentationSettings(Settings):
         self._expect("method", self.method in ("", *METHODS), f"one of {', '.join(METHODS)}")
         self._expect("block_step", 1 <= self.block_step <= self.patch_depth, f"1 to patch_depth ({self.patch_depth})")
         self._expect("around", self.around is None or 0 <= self.around <= 1, "a part from 0 to 1, or None")
+        self._expect("scans", all(isinstance(n, int) and n > 0 for n in self.scans or ()), "two whole numbers from 1")
         m = NETWORKS[self.network].MULTIPLES[1]
         for name, expected in (("size", f"two multiples of {m}"), ("patch_size", f"two multiples of {m} up to size")):
             sides = zip(getattr(self, name) or self.size, self.size, strict=True)

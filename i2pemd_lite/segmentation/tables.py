@@ -16,9 +16,11 @@ from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.task import TASK, evaluate
 from i2pemd_lite.tables import report, results
 from i2pemd_lite.tables.report import ROW, SEEDS, SETTING, Column, Report
+from i2pemd_lite.tables.statistics import Interval, interval
 
 FIGURES_OF_CASE = {organ + end: (None, float) for organ in ORGANS for end in ("", " assd", " hd95", " hd")}
-EVALUATION = {"about": dict, "cases": [{"modality": MODALITIES} | FIGURES_OF_CASE], "missing": list}
+EVALUATION = {"about": dict, "cases": [{"case": str, "modality": MODALITIES} | FIGURES_OF_CASE], "missing": list,
+              "confusion?": [[int]], "ground?": [[float]], "stress?": {"rows": [{"mean": (None, float)}]}}
 """The form of report.json, as far as the tables take from it."""
 
 PROPOSED = "joint_sepbn_i2pemd"
@@ -66,16 +68,23 @@ class Result(results.Result):
 
     figures : means of DOC by name, as `report.summary` gives them; means of distances over cases and organs in mm, "ct
         assd", "mr hd95", …; "missing organs", how many a held-back case lacks, in its truth or in its prediction
+        "stress", DOC on unusual scans, NaN where it was not asked
     evaluations, history : the rows of the two tables of the run; `history` has the loss curves of Figure 6 (b)
+    cases : DOC in percent of the organs of each held-back case, {case: (4,)}
+    confusion, ground : as of an `Evaluation`, (K, K); empty where an earlier version evaluated the run
     """
 
     evaluations: list
     history: list
+    cases: dict
+    confusion: np.ndarray
+    ground: np.ndarray
 
 
 @dataclasses.dataclass(repr=False)
 class Tables(results.Tables):
-    """Tables 1 to 3, Figure 6, and distances of surfaces. An organ that no held-back case has is left out of a mean.
+    """Tables 1 to 3, Figure 6, distances of surfaces, differences and mistakes. An organ that no held-back
+    case has is left out of a mean.
 
     `main` is the feature size d of Tables 1 to 3, as (d,); the runs of the proposed method with any d are in Figure 6
     (a).
@@ -87,7 +96,8 @@ class Tables(results.Tables):
 
     TASK, CHOICES, NAMES, RESULT, PROPOSED = TASK, SETTINGS, paper.NAMES, Result, PROPOSED
     VARIED, SUFFIX = {"dim": "d"}, "-dim{}"
-    REPORTS = {"table1": 0, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2, "figure6b": 1}
+    REPORTS = {"table1": 0, "differences": 1, "mistakes": 1, "table2": 0, "table3": 0, "surfaces": 0, "figure6a": 2,
+               "figure6b": 1}  # fmt: skip
     STEPS, AS_IT_IS = ("steps",), ("crop",)
     WORTH = {"overall DOC": "doc", "missing organs": "missing organs"}
 
@@ -112,8 +122,12 @@ class Tables(results.Tables):
         figures = summary(cases) | {"missing organs": len(content["missing"])}
         for m, field in itertools.product(MODALITIES, DISTANCES):
             figures[f"{m} {field}"] = known_mean(organ_means(cases, m, f" {field}").values())
-        rows = {"evaluations": run.evaluations, "history": run.history}
-        return {"figures": figures, "about": content["about"], **rows}
+        stress = [row["mean"] for row in report.with_nan(content.get("stress", {"rows": []})["rows"])]
+        figures["stress"] = stress[-1] if stress else math.nan  # the last row is that of all
+        more = {name: np.array(content.get(name, [])) for name in ("confusion", "ground")}
+        more |= {"cases": {row["case"]: np.array([row[organ] for organ in ORGANS]) for row in cases}}
+        return {"figures": figures, "about": content["about"], "evaluations": run.evaluations, "history": run.history,
+                **more}  # fmt: skip
 
     @property
     def table1(self):
@@ -134,6 +148,49 @@ class Tables(results.Tables):
             organs = [Column(f"{m} {organ}", short, "mean") for organ, short in SHORT.items()]
             pages.append(Report(f"Table 1, organs in {m.upper()}", rows, lines=report.with_paper(organs)))
         return Report(title, rows, about, notes=notes, pages=pages)
+
+    @property
+    def differences(self):
+        """What the proposed method gains over each other one, over the seeds that both have, with 95 % intervals
+        (`statistics.interval`): over seeds of DOC, of CT, of MR and on unusual scans; and over the held-back cases, of
+        each the mean over seeds and organs."""
+        rows, ours = [], {run.settings.seed: run for run in self.runs(PROPOSED)}
+        for method in (method for method in self.present() if method != PROPOSED):
+            pairs = [(ours[seed], run) for run in self.runs(method) if (seed := run.settings.seed) in ours]
+            if not pairs:
+                continue
+            row = self.row(method, [run for _, run in pairs])
+            for figure in ("doc", "ct", "mr", "stress"):
+                row |= _bounded(figure, [a.figures[figure] - b.figures[figure] for a, b in pairs])
+            shared = set.intersection(*({*run.cases} for pair in pairs for run in pair))
+            cases = [known_mean(np.ravel([a.cases[case] - b.cases[case] for a, b in pairs])) for case in shared]
+            rows.append(row | _bounded("cases", cases) | {"n": len(shared)})
+        heads = {"doc": "Δ overall", "ct": "Δ CT", "mr": "Δ MR", "stress": "Δ unusual", "cases": "Δ over cases"}
+        columns = [Column(name, head, "interval", sign="+") for name, head in heads.items()]
+        title = f"{self.NAMES[PROPOSED]} minus each other method (DOC, points), mean and 95 % interval"
+        note = "over seeds; over the held-back cases in the last column, which another split would change"
+        columns = [ROW, SEEDS, *columns, Column("n", "cases")]
+        return Report(title, rows, notes=[note, self.note(self.of(self.NAMES))], lines=[columns])
+
+    @property
+    def mistakes(self):
+        """How often a prediction takes a voxel of one class for another, of 100 voxels of organs, and how far apart G
+        holds the two: `far` counts those further apart than classes are in the mean, `cost` is the mean of G over all
+        that are wrong. G is for every method the mean of those that the proposed runs have learned."""
+        rows, ground = [], [run.ground for run in self.runs(PROPOSED) if run.ground.size]
+        G, off = np.mean(ground, 0) if ground else None, ~np.eye(len(ORGANS) + 1, dtype=bool)
+        for method in self.present() if ground else ():
+            counts = [run.confusion for run in self.runs(method) if run.confusion.size]
+            found = [(100 * C[off].sum() / C[1:].sum(), 100 * C[off & (G > G[off].mean())].sum() / C[1:].sum(),
+                      (C * G)[off].sum() / C[off].sum()) for C in counts]  # fmt: skip
+            row = self.row(method)
+            for name, values in zip(("wrong", "far", "cost"), zip(*found, strict=True), strict=bool(found)):
+                row |= report.spread(name, [float(value) for value in values])
+            rows += [row] * bool(found)
+        title = "Voxels that are taken for another class, of 100 voxels of organs, and what G says of these mistakes"
+        note = "far: G holds the two classes further apart than in the mean; cost: the mean of G over these mistakes"
+        columns = [ROW, SETTING, SEEDS, Column("wrong", kind="mean"), Column("far", kind="mean"), Column("cost")]
+        return Report(title, rows, digits=2, notes=[note, self.note(self.of(self.NAMES))], lines=[columns])
 
     @property
     def table2(self):
@@ -218,6 +275,13 @@ class Tables(results.Tables):
 
 
 from_runs = Tables.from_runs
+
+
+def _bounded(name, differences):
+    """The mean of those differences that are numbers, and the ends of its interval, under this name."""
+    known = [float(value) for value in differences if not math.isnan(value)]
+    found = interval(known) if known else Interval(*[math.nan] * 4, 0)
+    return {name: found.mean, f"{name} low": found.low, f"{name} high": found.high}
 
 
 def _of_means(title, first, rows, means, notes, more=()):

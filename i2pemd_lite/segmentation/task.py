@@ -1,6 +1,7 @@
 """Train, resume, evaluate and predict: the verbs of the segmentation task."""
 
 import dataclasses
+import functools
 import importlib.util
 import os
 import sys
@@ -30,14 +31,16 @@ TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, PRESETS, l
 train, resume = TASK.train, TASK.resume
 
 
-def evaluate(run):
+def evaluate(run, stress=False):
     """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
 
-    A row each for CT, MR and both, the organs as columns. `.cases` lists every case, `.below["surfaces"]` are the
-    distances as a table of their own, `.missing` names the organs that a case lacks, `.figures` are the means by name.
+    A row each for CT, MR and both, the organs as columns, and the worst organ of a case. `.cases` lists every case,
+    `.below["surfaces"]` are the distances as a table of their own, `.missing` names the organs that a case lacks,
+    `.confusion` counts what was taken for what, `.figures` are the means by name.
+    stress: also on unusual scans made from them (`stress.STRESS`), as `.below["stress"]`; four times as many scans.
     With a run folder, report.json is written there.
     """
-    return evaluated(run, score)
+    return evaluated(run, functools.partial(score, stress=stress))
 
 
 @told()

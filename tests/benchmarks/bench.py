@@ -1,6 +1,7 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
-python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults | sweep]
+python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults | sweep
+                                  | parts]
                                  [--quick] [--minutes N] [--screenshots]
                                  [--json FILE] [--markdown FILE] [--threads N]
 
@@ -8,8 +9,8 @@ In every round each contestant runs once, and the order rotates, so that whateve
 read the ratios. The losses are those of `loss.py`, the steps those of `step.py` and `skin.py`, the panels and lessons
 those of `panels.py` and `lessons.py`; the lessons take nine minutes and are timed only when they are named. So are what
 each method adds to the baseline's gradient (`added.py`), what becomes of a run that is killed, stopped, out of room or
-damaged (`faults.py`), what a second worker gains a sweep (`sweep.py`), and how often intervals of the tables hold the
-truth (`intervals.py`).
+damaged (`faults.py`), what a second worker gains a sweep (`sweep.py`), how often intervals of the tables hold the truth
+(`intervals.py`), and what each part of a recipe is worth (`parts.py`, which trains for hours).
 """
 
 import argparse
@@ -29,13 +30,17 @@ import panels
 import torch
 from added import added_rows
 from loss import loss_table
+from parts import part_rows
 from skin import skin_rows
 from step import step_rows
 from sweep import sweep_rows
 from timing import describe, show, timed
 
+from i2pemd_lite import segmentation
+from i2pemd_lite.__main__ import SET, read_changes
+from i2pemd_lite.course.commands import words
 from i2pemd_lite.emd import i2pemd
-from i2pemd_lite.files import atomic_write, write_json
+from i2pemd_lite.files import BadInput, atomic_write, write_json
 from i2pemd_lite.ground import ground_distance
 from i2pemd_lite.text import spoken
 
@@ -48,19 +53,24 @@ def main(arguments=None):
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")
     parser.add_argument("--screenshots", action="store_true", help="with panels: pictures of all of them instead")
-    parser.add_argument("--minutes", type=float, default=2.0, metavar="N", help="how long faults are tried")
+    parser.add_argument("--minutes", type=float, metavar="N", help="how long faults are tried (2), or a part (30)")
+    parser.add_argument("--steps", type=int, metavar="N", help="with parts: steps of each, in place of minutes")
+    parser.add_argument("--only", type=words, metavar="NAME,NAME", help="with parts: these parts; default: all")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="with parts: their runs, and the table of them")
+    parser.add_argument("--set", dest="changes", **SET, help="with parts: change a setting of all")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
     chosen = parser.parse_args(arguments)
     if chosen.screenshots:
         return panels.screenshots()
     torch.set_num_threads(chosen.threads)
+    chosen.changes = read_changes(segmentation, chosen.changes)
     machine = describe()
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
 
     figures = {"machine": machine}
     for table in [chosen.table] if chosen.table else [each for each in TABLES if each not in ALONE]:
-        minutes = {"minutes": chosen.minutes} if table == "faults" else {}
-        figures[table] = TABLES[table](chosen.quick, **minutes)
+        given = {name: value for name in OPTIONS.get(table, ()) if (value := getattr(chosen, name)) is not None}
+        figures[table] = TABLES[table](chosen.quick, **given)
         show(figures[table])
     if chosen.json:
         write_json(chosen.json, figures)
@@ -152,11 +162,16 @@ def fault_rows(quick, minutes=2.0):
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
           "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
           "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": fault_rows,
-          "sweep": sweep_rows}  # fmt: skip
+          "sweep": sweep_rows, "parts": part_rows}  # fmt: skip
+OPTIONS = {"faults": ("minutes",), "parts": ("minutes", "steps", "only", "out", "changes")}
+"""Which of the options a table takes."""
 PAGES = {"lessons": lessons, "coverage": intervals}
 """What has a page of its own beside its module."""
-ALONE = ("added", "figures", "faults", "sweep", *PAGES)
+ALONE = ("added", "figures", "faults", "sweep", "parts", *PAGES)
 """What is run only where it is named."""
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BadInput as error:
+        sys.exit(f"bench: {error}")

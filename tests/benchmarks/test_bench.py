@@ -13,6 +13,7 @@ import inputs
 import intervals
 import lessons
 import numpy as np
+import parts
 import pytest
 import skin
 import timing
@@ -22,7 +23,7 @@ from PIL import Image
 from i2pemd_lite import classification
 from i2pemd_lite.classification import augment
 from i2pemd_lite.classification.tables import COVERS
-from i2pemd_lite.files import root
+from i2pemd_lite.files import BadInput, root
 from i2pemd_lite.tables.statistics import jackknife
 
 
@@ -286,3 +287,34 @@ def test_a_page_is_written_anew_from_its_files(tmp_path, monkeypatch):
 
 def test_marks_hold_what_is_written_between_them():
     assert figures.placed(f"a\n{figures.BEGIN}b\n{figures.END}\nc", "d\n") == f"a\n{figures.BEGIN}d\n{figures.END}\nc"
+
+
+@pytest.mark.slow
+def test_parts_of_the_recipe_are_measured_each_once(figures_of, tmp_path):
+    out = tmp_path / "parts"
+    rows, _ = figures_of("parts", f"--out={out}")
+    rows = {what: row for (_, what), row in rows.items()}
+    assert tuple(rows) == parts.QUICK and rows["full recipe"]["Δ"] == 0
+    for name, row in rows.items():
+        assert row["steps"] == 2 and 0 <= row["worst"] <= row["DOC"] <= 100 and row["in"].startswith(("ct/", "mr/"))
+        assert row["Δ"] == pytest.approx(row["DOC"] - rows["full recipe"]["DOC"]) and row["seconds a scan"] > 0
+        assert {"unusual", "large spleen", "turned contrast", "worst unusual", "peak MiB"} <= row.keys(), name
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("report.json")}
+    assert len(written) == 4 and json.loads((out / "parts.json").read_text())["rows"][0]["part"] == "full recipe"
+    assert "| without scale |" in (out / "parts.md").read_text() and (out / "parts.csv").is_file()
+    again, _ = figures_of("parts", f"--out={out}", "--only=without scale")
+    assert [row["DOC"] for row in again.values()] == [row["DOC"] for row in rows.values()]
+    assert written == {path: path.stat().st_mtime_ns for path in out.rglob("report.json")}
+    with pytest.raises(BadInput, match="--only: expected some of full recipe; .*; found without luck"):
+        bench.main(["parts", "--quick", "--threads=1", f"--out={out}", "--only=without luck"])
+
+
+def test_every_part_changes_the_recipe_in_what_a_run_can_set():
+    full = parts.TASK.settings_for(parts.PROPOSED, "laptop", changes={"preset": "beyond"})
+    found = {name: full.changed(**changes) for name, changes in parts.TRAINED.items()}
+    assert all((found[name] == full) == (name == parts.FULL) for name in found)
+    assert not any("," in name for name in parts.TRAINED | parts.PREDICTED)  # which --only parts names by
+    assert len({parts._slug(name) for name in parts.TRAINED | parts.PREDICTED}) == len(parts.TRAINED | parts.PREDICTED)
+    for changes in parts.PREDICTED.values():
+        assert full.changed(**{name: full.patch_depth if value == "patch_depth" else value
+                               for name, value in changes.items()}) != full  # fmt: skip
