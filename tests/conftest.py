@@ -36,13 +36,12 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Workers take files whole, and as one those in a browser, but for the one that takes as long as all others."""
+    """Workers take files whole, those in a browser as one: beside two browsers a widget may load too late."""
     from xdist.scheduler import LoadFileScheduling
 
     class Whole(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            short = "browser/" in nodeid and "test_lessons" not in nodeid
-            return "browser" if short else super()._split_scope(nodeid)
+            return "browser" if "browser/" in nodeid else super()._split_scope(nodeid)
 
     return Whole(config, log)
 

@@ -475,7 +475,7 @@ def own(tmp_path, monkeypatch):
         return updates.working(folder=copy.parent, **how)
 
     monkeypatch.setattr(notebooks, "lessons", lambda numbers=(): [tmp_path / "masters" / "02_one.ipynb"])
-    monkeypatch.setattr(updates, "find_kernel_specs", lambda: {"python3": "", "i2pemd-lite": ""})
+    monkeypatch.setattr("jupyter_client.kernelspec.find_kernel_specs", lambda: {"python3": "", "i2pemd-lite": ""})
     assert update() == []
     return SimpleNamespace(copy=copy, update=update, read=read, edit=edit)
 
@@ -572,7 +572,7 @@ def test_an_own_copy_asks_for_the_kernel_that_has_the_module_and_says_so_elsewhe
     first = next(cell["source"] for cell in book["cells"] if cell["cell_type"] == "code")
     assert book["metadata"]["kernelspec"]["name"] == "i2pemd-lite" and first.startswith(updates.GUARD)
     assert len(updates.GUARD.strip().splitlines()) == 2
-    monkeypatch.setattr(updates, "find_kernel_specs", lambda: {"python3": ""})  # as with conda
+    monkeypatch.setattr("jupyter_client.kernelspec.find_kernel_specs", lambda: {"python3": ""})  # as with conda
     own.update(fresh=True)
     assert notebooks.read(own.copy)["metadata"]["kernelspec"]["name"] == "python3"
     folder = tmp_path / "kernels" / "i2pemd-lite"

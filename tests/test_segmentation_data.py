@@ -184,6 +184,7 @@ def test_chaos_grey_values_of_the_first_release():
 def test_load_falls_back_to_the_synthetic_set(tmp_path, monkeypatch, caplog):
     from i2pemd_lite.segmentation import synthetic
 
+    monkeypatch.setenv("I2PEMD_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(data.files, "root", lambda: tmp_path / "home")
     monkeypatch.setattr(synthetic, "phantom", lambda *about, **more: None)
     monkeypatch.setattr(synthetic, "_write", lambda folder, modality, number, *more, **about: (

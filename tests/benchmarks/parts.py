@@ -62,7 +62,7 @@ PREDICTED = {
     "all pieces of an organ": {"largest": False},
 }
 """Part -> what is other when the run of the full recipe predicts; a name is the value of that setting."""
-QUICK = (FULL, "without scale", "with organ", "all pieces of an organ")
+QUICK = (FULL, "without scale", "all pieces of an organ")
 TRIED = 3  # steps by whose pace a time becomes steps, after as many that are not counted
 HEAD = ("part", "DOC", "Δ")  # the first columns
 STRESSED = functools.partial(segmentation.evaluate, stress=True)

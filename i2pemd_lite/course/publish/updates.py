@@ -9,8 +9,6 @@ import re
 import shutil
 from pathlib import Path
 
-from jupyter_client.kernelspec import find_kernel_specs
-
 from i2pemd_lite import __version__
 from i2pemd_lite.course.publish import notebooks
 from i2pemd_lite.course.publish.copies import source, student
@@ -71,6 +69,8 @@ def _noted(notebook):
     first = next(cell["id"] for cell in notebook["cells"] if cell["cell_type"] == "code")
     notebook = notebooks.changed(notebook, lambda source: GUARD + source, lambda cell: cell["id"] == first)
     cells = {cell["id"]: fingerprint(cell["source"]) for cell in notebook["cells"]}
+    from jupyter_client.kernelspec import find_kernel_specs  # which is not there where one only trains
+
     metadata = notebook["metadata"] | {"i2pemd": {"version": __version__, "cells": cells}}
     if KERNEL in find_kernel_specs():  # else, as with conda, the only kernel is the right one
         metadata["kernelspec"] = {"name": KERNEL, "display_name": KERNEL, "language": "python"}
