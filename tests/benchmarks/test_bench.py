@@ -298,7 +298,7 @@ def test_parts_of_the_recipe_are_measured_each_once(figures_of, both, monkeypatc
     assert tuple(rows) == parts.QUICK and rows["full recipe"]["Δ"] == 0
     for name, row in rows.items():
         assert row["steps"] == 2 and 0 <= row["worst"] <= row["DOC"] <= 100 and row["in"].startswith(("ct/", "mr/"))
-        assert row["Δ"] == pytest.approx(row["DOC"] - rows["full recipe"]["DOC"]) and row["seconds a scan"] > 0
+        assert row["Δ"] == pytest.approx(row["DOC"] - rows["full recipe"]["DOC"]) and row["seconds a scan"] >= 0
         assert {"unusual", "large spleen", "turned contrast", "worst unusual", "peak MiB"} <= row.keys(), name
     written = {path: path.stat().st_mtime_ns for path in out.rglob("report.json")}
     assert len(written) == len(parts.QUICK)
