@@ -33,7 +33,7 @@ from pathlib import Path
 
 from i2pemd_lite import __version__
 from i2pemd_lite.course import commands
-from i2pemd_lite.files import BadInput, grouped, refusal, root, run_lock
+from i2pemd_lite.files import BadInput, grouped, home, refusal, root, run_lock
 from i2pemd_lite.runs import TASKS, module_of
 from i2pemd_lite.text import about, spoken
 
@@ -47,7 +47,8 @@ def main(arguments=None):
     own.add_argument("--home", default=os.environ.get("I2PEMD_HOME"))
     asked, arguments = own.parse_known_args(arguments)
     if asked.home:  # wherever this process and those that it starts look from
-        os.environ["I2PEMD_HOME"] = str(Path(asked.home).expanduser().absolute())
+        os.environ["I2PEMD_HOME"] = asked.home
+        os.environ["I2PEMD_HOME"] = str(home())
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command not in (gpu, commands.lab):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -1,6 +1,5 @@
 """The commands of the course: doctor, ledger, outline, readings, lessons, release, ship, lab, work, clean, report."""
 
-import argparse
 import os
 import re
 import sys
@@ -106,7 +105,7 @@ def clean(chosen):
         print(title + ":", *part or ["nothing"], sep="\n")
     asked = again and not chosen.yes and sys.stdin.isatty() and input("Remove what can be made again? [y/N] ")
     if again and (chosen.yes or asked and asked.lower() in ("y", "yes")):
-        print(f"removed {sum(each.size for each in kept.remove()) / 2**20:.1f} MiB")
+        print(f"removed {sum(each.size for each in kept.remove(again)) / 2**20:.1f} MiB")
     elif again:
         print("Nothing was removed; clean --yes removes what can be made again.")
 
@@ -133,7 +132,8 @@ def lab(words):
     if place != root():
         _say(f"What you write is kept in {place}.")
     if not solved:
-        work(argparse.Namespace(lessons=(), fresh=False, restore=False))
+        for said in updates.working():
+            _say(said)
     for name, value in {
         "I2PEMD_HEADLESS": 0,  # somebody answers, in the profile ci too
         # Threads that wait for each other leave their core to others sooner (Linux's OpenMP). On two cores a step of

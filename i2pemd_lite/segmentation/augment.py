@@ -29,7 +29,7 @@ def view(image, label, corner, patch, spacing, modality, views, draws, other=Non
     other : such a generator -> the image of a volume of the other modality, for "exchange"
     Noise alone comes from torch's own generator, on the image's device, which `sampling.seeded` seeds in a step.
     """
-    place, whole = tuple(slice(a, a + n) for a, n in zip(corner, patch, strict=True)), image
+    place, whole = cut(corner, patch), image
     moves = [move(draws(name)) for name, move in MOVES.items() if name in views]
     image, label = moved(image, label, corner, patch, spacing, moves) if moves else (image[place], label[place])
     if "organ" in views:
@@ -40,6 +40,11 @@ def view(image, label, corner, patch, spacing, modality, views, draws, other=Non
         if name in views:
             image = look(image, modality, draws(name))
     return image, label
+
+
+def cut(corner, patch):
+    """Where a patch lies in its volume, as slices."""
+    return tuple(slice(a, a + n) for a, n in zip(corner, patch, strict=True))
 
 
 def moved(image, label, corner, patch, spacing, moves):

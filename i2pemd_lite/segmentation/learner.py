@@ -16,7 +16,7 @@ from i2pemd_lite.losses import mmd, segmentation_loss
 from i2pemd_lite.prototypes import PrototypeBank
 from i2pemd_lite.runs.sampling import Resident, Shuffled, generator, seeded
 from i2pemd_lite.runs.task import Example, Learner, decay, ema_update
-from i2pemd_lite.segmentation.augment import COPIES, turned, view
+from i2pemd_lite.segmentation.augment import COPIES, cut, turned, view
 from i2pemd_lite.segmentation.data import split
 from i2pemd_lite.segmentation.layout import CLASSES, MODALITIES
 from i2pemd_lite.segmentation.methods import EXTRAS, GROUNDS, METHODS, POOLS
@@ -138,7 +138,7 @@ class Segmenter(Learner):
         corners = [*itertools.product(*map(block_starts, shape, patch, steps))]
         for few in torch.tensor(corners).split(2 * s.batch):  # as many at once as in a step, whatever the volume
             for corner, block, F in zip(few, *self._blocks(case, few.tolist()), strict=True):
-                place = _place(corner.tolist(), patch)
+                place = cut(corner.tolist(), patch)
                 p[:, *place] += w * block
                 count[place] += w
                 at = voxels - corner.to(self.device)
@@ -150,7 +150,7 @@ class Segmenter(Learner):
 
     def _blocks(self, case, corners):
         """Softmax output and features of the blocks of a volume, the output as mean over the settings' copies."""
-        places = [_place(corner, self.settings.patch) for corner in corners]
+        places = [cut(corner, self.settings.patch) for corner in corners]
         blocks = torch.stack([case.image[place] for place in places]).to(self.device)[:, None]
         modalities = [case.modality] * len(corners)
         features, logits = self._answer(blocks, modalities)
@@ -257,10 +257,6 @@ def weights(patch, blend):
         x = (torch.arange(n) - (n - 1) / 2) / (n / 8)
         w *= (-x.square() / 2).exp().reshape([-1 if a == axis else 1 for a in range(len(patch))])
     return w.clamp(min=w.max() / 1000)
-
-
-def _place(corner, patch):
-    return tuple(slice(a, a + n) for a, n in zip(corner, patch, strict=True))
 
 
 def _like(logits, labels):

@@ -61,9 +61,9 @@ def summary():
     return "; ".join(lines)
 
 
-def remove():
-    """Remove what can be made again; what that was."""
-    again = [each for each in kept() if each.again]
+def remove(found):
+    """Remove those of some `Kept` that can be made again; what that was."""
+    again = [each for each in found if each.again]
     for each in again:
         shutil.rmtree(each.path) if each.path.is_dir() else each.path.unlink()
     return again
