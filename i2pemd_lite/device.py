@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import ctypes
 import dataclasses
 import math
 import os
@@ -160,6 +161,17 @@ def expect_room(settings):
     expected, found = f"what fits into {room / 2**30:.1f} GiB of memory", f"a need of {need / 2**30:.4g} GiB or more"
     do = " or ".join(fitting) or f"less of each of {', '.join(room_for)}"
     raise BadInput(f"settings: expected {expected}, found {found} for weights and a batch; what fits is {do}")
+
+
+def keep_memory():
+    """Let this process keep memory that it gave back, where glibc gives it out: a step takes what the last one had.
+
+    A large tensor is else given back to the system when it goes, and its pages are zeroed again for the next one: a
+    seventh of a step of `preset=beyond` on a CPU, 3 % of others, for up to two fifths more memory at the peak.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another system's library, or none by that name
+        for name, value in ((-4, 0), (-1, 2**31 - 1)):  # M_MMAP_MAX, M_TRIM_THRESHOLD
+            ctypes.CDLL(None).mallopt(name, value)
 
 
 def peak_memory(device):

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import os
+import sys
 import warnings
 import weakref
 from pathlib import Path
@@ -144,6 +145,19 @@ def test_several_processes_do_not_share_one_gpu(monkeypatch):
 def test_memory_is_asked_of_the_device_that_is_used(monkeypatch):
     monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda device=None: {"cuda:1": 3 * 2**20}.get(device, 0))
     assert device.peak_memory("cuda:1") == 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone is asked")
+def test_memory_that_is_given_back_stays_with_the_process():
+    device.keep_memory()
+    tensor = torch.ones(2**24)
+    held = _resident()
+    del tensor
+    assert _resident() > held - 2**25  # of the tensor's 2**26 bytes
+
+
+def _resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_torchs_own_settings_are_those_that_precision_states():

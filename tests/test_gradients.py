@@ -16,11 +16,12 @@ import torch
 from torch.nn import functional as F
 
 from i2pemd_lite.classification.network import build
-from i2pemd_lite.segmentation.network import SHARING, UNet
+from i2pemd_lite.segmentation.network import SHARING, ResidualUNet, UNet
 
 # width, depth
 SMALL = [(1, 1), (2, 2), (3, 1), (4, 3), (5, 1), (6, 1), (7, 1), (8, 2), (9, 1), (12, 1), (15, 1), (16, 1)]
 UNETS = [(1, 1), (2, 3), (3, 5), (4, 8), (5, 4), (7, 2), (1, 16), (3, 1), (4, 9), (2, 17)]  # width, d
+RESIDUAL = [(2, 1), (2, 3), (3, 5), (4, 8), (8, 16)]  # one voxel of one channel, normalised, is rounding alone
 
 
 def networks():
@@ -32,6 +33,9 @@ def networks():
     for (sharing, upconv), (width, dim) in zip(ways, UNETS, strict=True):
         name = f"UNet, {sharing}, {upconv}, width {width}, d {dim}"
         yield name, UNet(sharing, width, dim, upconv=upconv, init="torch"), (4, 1, 8, 8, 16), ((2, 2),)
+    for sharing, (width, dim) in zip(SHARING, RESIDUAL, strict=True):
+        name = f"ResidualUNet, {sharing}, width {width}, d {dim}"
+        yield name, ResidualUNet(sharing, width, dim), (2, 1, 8, 64, 64), ((1, 1),)
 
 
 def gradients(network, images, more, weights):
@@ -50,7 +54,7 @@ def expected():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     for name, network, shape, more in networks():
-        layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+        layout = torch.channels_last if len(shape) == 4 else network.LAYOUT
         # In training mode a batch's own statistics make some gradients zero but for rounding.
         network.eval().to(memory_format=layout)
         images = torch.randn(shape).contiguous(memory_format=layout)

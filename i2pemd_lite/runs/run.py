@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from i2pemd_lite import distributed
-from i2pemd_lite.device import has_bfloat16, peak_memory, profile, told
+from i2pemd_lite.device import has_bfloat16, keep_memory, peak_memory, profile, told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
 from i2pemd_lite.runs.sampling import seeded
@@ -141,6 +141,8 @@ class Run:
         self.expect_own()
         if distributed.count() > 1:
             distributed.prepare(learner, self.profile.device)
+        if self.profile.device == "cpu":
+            keep_memory()
         learner.to(self.profile.device, torch.float64 if self.profile.precision == "float64" else None)
         self.parameters = [p for p in learner.parameters() if p.requires_grad]
         fused = True if self.profile.device == "cpu" else None  # one kernel, which was measured there alone

@@ -36,7 +36,7 @@ class Segmenter(Learner):
             own = {"upconv": s.upconv, "init": s.init} if s.network == "dou" else {}
             shape = (METHODS[s.method].sharing, s.width, s.dim, len(CLASSES))
             self.network = NETWORKS[s.network](*shape, deep=s.deep > 0, **own)
-        self.network.to(memory_format=torch.channels_last_3d)
+        self.network.to(memory_format=self.network.LAYOUT)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False) if s.average else None
         self.bank = PrototypeBank(len(CLASSES), s.dim, s.momentum)
         self.bank.seen.fill_(s.first == "zeros")
@@ -115,7 +115,7 @@ class Segmenter(Learner):
         sizes = (s.batch,) * len(MODALITIES)
         if self.training:
             sizes, (images, labels) = distributed.shard(sizes, images, labels)
-        return images.contiguous(memory_format=torch.channels_last_3d), labels, sizes
+        return images.contiguous(memory_format=self.network.LAYOUT), labels, sizes
 
     def _resident(self, case):
         """Image and label of a case, on the device."""
@@ -164,7 +164,7 @@ class Segmenter(Learner):
         """Features and logits of (n, 1, D, H, W) images, those of CT first."""
         network = self.network if self.averaged is None else self.averaged
         sizes = tuple(map(modalities.count, MODALITIES))
-        return network(images.contiguous(memory_format=torch.channels_last_3d), sizes)
+        return network(images.contiguous(memory_format=network.LAYOUT), sizes)
 
     def probabilities(self, case):
         """(K, D, H, W) softmax output for a whole volume."""

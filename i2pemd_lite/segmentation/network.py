@@ -116,6 +116,7 @@ class Network(nn.Module):
     """
 
     MULTIPLES = (8, 8, 8)  # of which (D, H, W) have to be
+    LAYOUT = torch.channels_last_3d  # in which its convolutions and its normalisation need the fewest copies
 
     def __init__(self, sharing, stages, channels, num_classes, deep=False):
         """stages : {name: function that makes a copy of it}; channels : {stage: of its output} where a head may be."""
@@ -235,6 +236,7 @@ class ResidualUNet(Network):
     """
 
     MULTIPLES = (8, 32, 32)
+    LAYOUT = torch.contiguous_format
 
     def __init__(self, sharing, width=16, dim=32, num_classes=5, deep=False):
         _, separate_norm = SHARING.get(sharing, ((), False))
