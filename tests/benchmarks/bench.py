@@ -1,7 +1,7 @@
 """How fast the three-term loss, the closed-form EMD and a training step are, beside what else one could call.
 
 python tests/benchmarks/bench.py [loss | transport | step | skin | added | panels | lessons | coverage | faults | sweep
-                                  | parts]
+                                  | parts | race]
                                  [--quick] [--minutes N] [--screenshots]
                                  [--json FILE] [--markdown FILE] [--threads N]
 
@@ -10,7 +10,8 @@ read the ratios. The losses are those of `loss.py`, the steps those of `step.py`
 those of `panels.py` and `lessons.py`; the lessons take nine minutes and are timed only when they are named. So are what
 each method adds to the baseline's gradient (`added.py`), what becomes of a run that is killed, stopped, out of room or
 damaged (`faults.py`), what a second worker gains a sweep (`sweep.py`), how often intervals of the tables hold the truth
-(`intervals.py`), and what each part of a recipe is worth (`parts.py`, which trains for hours).
+(`intervals.py`), what each part of a recipe is worth (`parts.py`, which trains for hours), and how soon it is as good
+as MONAI's networks (`race.py`).
 """
 
 import argparse
@@ -31,6 +32,7 @@ import torch
 from added import added_rows
 from loss import loss_table
 from parts import part_rows
+from race import race_rows
 from skin import skin_rows
 from step import step_rows
 from sweep import sweep_rows
@@ -53,11 +55,11 @@ def main(arguments=None):
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write panels, lessons or coverage there")
     parser.add_argument("--screenshots", action="store_true", help="with panels: pictures of all of them instead")
-    parser.add_argument("--minutes", type=float, metavar="N", help="how long faults are tried (2), or a part (30)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="faults (2), each part (30), race (15)")
     parser.add_argument("--steps", type=int, metavar="N", help="with parts: steps of each, in place of minutes")
     parser.add_argument("--only", type=words, metavar="NAME,NAME", help="with parts: these parts; default: all")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="with parts: their runs, and the table of them")
-    parser.add_argument("--set", dest="changes", **SET, help="with parts: change a setting of all")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="with parts or race: what they write")
+    parser.add_argument("--set", dest="changes", **SET, help="step, parts, race: change a setting of all")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads that torch may use (all cores)")
     chosen = parser.parse_args(arguments)
     if chosen.screenshots:
@@ -162,12 +164,13 @@ def fault_rows(quick, minutes=2.0):
 TABLES = {"loss": loss_table, "transport": transport_table, "step": step_rows, "skin": skin_rows,
           "added": added_rows, "panels": panels.panel_rows, "lessons": lessons.lesson_rows,
           "coverage": intervals.coverage_rows, "figures": pages.figure_rows, "faults": fault_rows,
-          "sweep": sweep_rows, "parts": part_rows}  # fmt: skip
-OPTIONS = {"faults": ("minutes",), "parts": ("minutes", "steps", "only", "out", "changes")}
+          "sweep": sweep_rows, "parts": part_rows, "race": race_rows}  # fmt: skip
+OPTIONS = {"faults": ("minutes",), "parts": ("minutes", "steps", "only", "out", "changes"), "step": ("changes",),
+           "race": ("minutes", "out", "changes")}  # fmt: skip
 """Which of the options a table takes."""
 PAGES = {"lessons": lessons, "coverage": intervals}
 """What has a page of its own beside its module."""
-ALONE = ("added", "figures", "faults", "sweep", "parts", *PAGES)
+ALONE = ("added", "figures", "faults", "sweep", "parts", "race", *PAGES)
 """What is run only where it is named."""
 
 if __name__ == "__main__":

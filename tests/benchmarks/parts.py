@@ -119,7 +119,7 @@ def _train(place, changes, steps, minutes):
         if words := in_words(Tables.differing(run.settings, wanted, free), "instead of"):
             raise BadInput(f"{place}: expected a run of this part, found one with {words}; choose another --out")
     else:
-        steps = steps or _steps(data, changes, minutes)
+        steps = steps or max(1, round(60 * minutes / pace(data, changes)))
         run = TASK.train(PROPOSED, data, folder=place, **changes, steps=steps, evaluate_every=steps)
     parent = multiprocessing.parent_process()
     with run_lock(place):
@@ -130,15 +130,14 @@ def _train(place, changes, steps, minutes):
     report_of(run, STRESSED, EVALUATION, lambda content: "stress" in content)
 
 
-def _steps(data, changes, minutes):
-    """How many steps of a part fit into so many minutes of this process's own time."""
+def pace(data, changes):
+    """Seconds of this process's own time that a step of the proposed method takes."""
     run, began = TASK.train(PROPOSED, data, **changes, steps=2 * TRIED + 1), 0.0
     for _ in range(2 * TRIED):
         if run.number == TRIED:
             began = time.process_time()
         next(run)
-    pace = (time.process_time() - began) / TRIED / torch.get_num_threads()
-    return max(1, round(60 * minutes / pace))
+    return (time.process_time() - began) / TRIED / torch.get_num_threads()
 
 
 def _predict(full, place, changes):

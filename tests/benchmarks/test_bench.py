@@ -15,7 +15,9 @@ import lessons
 import numpy as np
 import parts
 import pytest
+import race
 import skin
+import step
 import timing
 import torch
 from PIL import Image
@@ -103,10 +105,10 @@ def test_steps_are_timed_beside_monai(figures_of):
     rows = {what: row for (_, what), row in rows.items()}
     steps = {what: row for what, row in rows.items() if "time" in row}
     assert list(steps)[0] == "joint_sepbn_i2pemd" and all(positive(row) for row in steps.values())
-    assert steps["MONAI loop, our UNet"]["x MONAI loop"] == 1
-    assert steps["joint"]["parameters"] == steps["MONAI loop, our UNet"]["parameters"]
-    theirs = steps["MONAI loop, MONAI's UNet"]["parameters"]
-    assert 0.8 < theirs / steps["MONAI loop, our UNet"]["parameters"] < 1.25
+    assert steps[step.PLAIN]["x MONAI loop"] == 1
+    assert steps["joint"]["parameters"] == steps[step.PLAIN]["parameters"]
+    for theirs in step.MONAIS:
+        assert 0.8 < steps[theirs]["parameters"] / steps[step.PLAIN]["parameters"] < 1.25
     assert sys.platform != "linux" or steps["joint_sepbn_i2pemd"]["peak MB"] > 1
     shares = {what: row["% of a step"] for what, row in rows.items() if what not in steps}
     for what in ("the batch", "prototypes (Eq. 10, 11)", "ground distance (Eq. 3-5)"):
@@ -320,3 +322,15 @@ def test_every_part_changes_the_recipe_in_what_a_run_can_set():
     for changes in parts.PREDICTED.values():
         assert full.changed(**{name: full.patch_depth if value == "patch_depth" else value
                                for name, value in changes.items()}) != full  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_race_evaluates_all_on_their_way_and_draws_them(both, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("I2PEMD_DATA", str(both))
+    bench.main(["race", "--quick", "--threads=1", f"--out={tmp_path}"])
+    rows = json.loads((tmp_path / "race.json").read_text())["rows"]
+    for what in (race.OURS, *step.MONAIS):
+        own = [row for row in rows if row["what"] == what]
+        assert 1 <= len(own) <= 2 and own[-1]["steps"] >= len(own) and all(0 <= row["DOC"] <= 100 for row in own)
+        assert [row["seconds"] for row in own] == sorted(row["seconds"] for row in own)
+    assert "<svg" in (tmp_path / "race.svg").read_text() and "evaluated after" in capsys.readouterr().out
