@@ -201,9 +201,16 @@ def test_differences_on_unusual_scans_are_there_once_runs_were_asked(tables, fol
     for method in BOTH:
         shutil.copytree(folder / f"{method}-ci-seed0", tmp_path / method)
         run = segmentation.resume(tmp_path / method, data)
-        found[method] = segmentation.evaluate(run, stress=True).below["stress"].rows[-1]["mean"]
-    row = Tables.from_runs([tmp_path / method for method in BOTH], data).differences.rows[0]
-    assert row["stress"] == pytest.approx(found[BOTH[1]] - found[BOTH[0]]) and math.isnan(row["stress low"])
+        found[method] = segmentation.evaluate(run, stress=True)
+    own = Tables.from_runs([tmp_path / method for method in BOTH], data)
+    first, second = (found[method].below["stress"].rows for method in BOTH)
+    row = own.differences.rows[0]
+    assert row["stress"] == pytest.approx(second[-1]["mean"] - first[-1]["mean"]) and math.isnan(row["stress low"])
+    row = own.unusual.rows[0]
+    assert row["method"] == BOTH[0] and row["usual"] == pytest.approx(found[BOTH[0]].figures["doc"])
+    both = {each["stress"]: each["mean"] for each in first if each["modality"] == "both"}
+    assert {name: row[name] for name in both} == pytest.approx(both) and len(both) == 5
+    assert not tables.unusual.rows and "unusual" not in tables.reports()
 
 
 def test_mistakes_weigh_what_was_taken_for_what_by_the_mean_g_of_the_proposed_runs(tables, folder):
@@ -374,7 +381,7 @@ def beside(tables):
 
 def test_beside_every_table_stand_the_open_choices_of_all_its_runs(tables):
     words = beside(tables)
-    assert words.keys() == Tables.REPORTS.keys()
+    assert words.keys() == Tables.REPORTS.keys() - {"unusual"}  # which no run was asked for
     assert {each.count("(float32): init torch, ct_window") for each in words.values()} == {1}
     last = tables.results[-1]  # of the proposed method, with the d of Figure 6 (a) alone
     assert last.settings.dim == 2
