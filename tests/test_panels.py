@@ -9,6 +9,7 @@ import numpy as np
 import ot
 import pytest
 from controls import ends, marks, move_every_control, on_page, places, unseen
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from test_instance import holds as instance_holds
 
 from i2pemd_lite import select
@@ -152,12 +153,24 @@ def training_holds(view, rate):
     assert (view.guess >= np.log(museum.K) - 1e-6).all() and (view.guess <= np.log(museum.K) + 0.75).all()
 
 
+def unusual_holds(view, brighter, views):
+    classes = np.arange(museum.K)
+    asked = LinearDiscriminantAnalysis("lsqr", priors=np.full(museum.K, 1 / museum.K))
+    asked.fit(view.seen.reshape(-1, 2), np.tile(np.repeat(classes, museum.VOXELS), museum.SCANS))
+    spleen = museum.K - 1
+    np.testing.assert_array_equal(asked.predict(view.scan[spleen]) == spleen, view.found)
+    where, answer = view.answer
+    np.testing.assert_array_equal(asked.predict(where), answer)
+    assert view.sign == 100 * view.found.mean()
+
+
 HOLDS = {
     "one on the diagonal": hill_holds,
     "collapsed prototypes": collapse_holds,
     "a batch without a class": absent_holds,
     "thresholds crossed": chosen_holds,
     "learning rate too high": training_holds,
+    "an unusual scan": unusual_holds,
 }
 
 
@@ -273,6 +286,7 @@ SIGNS = {
     ),
     "thresholds crossed": ({"tau_low": 0.7, "tau_high": 0.8}, {"tau_low": 0.8, "tau_high": 0.7}, {"tau_low": 0.9}),
     "learning rate too high": ({"rate": 0.1}, {"rate": 10.0}, {"rate": 20.0}),
+    "an unusual scan": ({"brighter": 0.0}, {"brighter": 2.0}, {"brighter": 4.0}),
 }
 
 

@@ -1,4 +1,4 @@
-"""The failure museum: five ways to break the method, each beside a healthy run, with the sign that gives it away.
+"""The failure museum: six ways to break the method, each beside a healthy run, with the sign that gives it away.
 
 An exhibit is a class. An instance is what it shows under some settings, computed on a little seeded data.
 """
@@ -275,8 +275,63 @@ class Hasty(Exhibit):
         plane.text(TRAINING, 0.6, "╌ loss of guessing", ha="right", color=style.QUIET)
 
 
+SCANS, VOXELS = 12, 10  # in training, and of each class in each
+NAMES = ("background", "liver", "kidney", "spleen")
+USUAL = torch.tensor([[0.0, 0.0], [2.0, -1.5], [4.0, 0.0], [3.0, 1.5]])  # brightness, and place from right to left
+LOW, HIGH = (-3.0, -3.2), (8.0, 3.2)  # of what is drawn
+
+
+class Unusual(Exhibit):
+    """A scan with a spleen brighter by so many deviations, and a linear discriminant that has seen `SCANS` usual ones;
+    `views`: each of them as bright as it likes. With C the covariance within classes the answer is that of the nearest
+    mean, (x − mₖ)ᵀ C⁻¹ (x − mₖ)."""
+
+    headline = "An unusual scan: what was true of every scan in training is not true of this one"
+    sane, broken = {"brighter": 0.0}, {"brighter": 2.0, "views": False}
+    watch, bad, ends = "percent of the spleen that is found", "below 50", (0, 100)
+    reason = "with less than half of an organ found, its DOC is below 67, whatever the mean over all scans is"
+    do = "Change brightness and size of the patches in training (preset=\"beyond\"). Look at the worst scan."
+
+    def __init__(self, brighter, views):
+        random = torch.Generator().manual_seed(0)
+        spread = 0.35 * torch.randn(SCANS + 1, K, VOXELS, 2, generator=random)
+        self.seen = spread[1:] + USUAL[:, None]
+        self.seen[..., 0] += views * 3 * torch.randn(SCANS, 1, 1, generator=random)
+        means = self.seen.mean((0, 2))
+        inverse = torch.linalg.inv(torch.cov((self.seen - means[:, None]).reshape(-1, 2).T))
+        self.scan = spread[0] + USUAL[:, None]
+        self.scan[-1, :, 0] += brighter
+
+        def answer(x):
+            away = x[:, None] - means
+            return torch.einsum("nki,ij,nkj->nk", away, inverse, away).argmin(1)
+
+        axes = (torch.linspace(low, high, n) for low, high, n in zip(LOW, HIGH, (66, 161), strict=True))
+        grid = torch.cartesian_prod(*axes)
+        self.answer = grid.numpy(), answer(grid).numpy()
+        self.found = (answer(self.scan[-1]) == K - 1).numpy()
+        self.sign = 100 * float(self.found.mean())
+        self.setting = f"spleen brighter by {brighter:.1f}, {'with' if views else 'without'} views"
+
+    def draw(self, plane):
+        plane.look(xlim=(LOW[0], HIGH[0]), ylim=(LOW[1], HIGH[1]), xlabel="brightness", ylabel="place", yticks=[])
+        where, answer = self.answer
+        spleen = where[answer == K - 1]
+        ends = [(x, column[[0, -1], 1]) for x in np.unique(spleen[:, 0]) if len(column := spleen[spleen[:, 0] == x])]
+        outline = [(x, low) for x, (low, _) in ends] + [(x, high) for x, (_, high) in ends[::-1]]
+        plane.polygons([outline], fc=style.BAND, zorder=0)
+        for name, voxels, at in zip(NAMES, self.scan.numpy(), ((0, 1), (0, 1), (1.5, -1), (-1.2, 0.8)), strict=True):
+            if name != "spleen":
+                plane.points(*voxels.T, marker="o", ms=3.5, color=style.QUIET)
+            plane.text(*(voxels.mean(0) + at), name, ha="center", va="center", halo=True)
+        for here, marker, colour in ((self.found, "o", style.BLACK), (~self.found, "X", style.RED)):
+            plane.points(*self.scan[-1].numpy()[here].T, marker=marker, ms=7, mfc=colour, mec=style.PAPER, zorder=3)
+        plane.text(LOW[0] + 0.2, LOW[1] + 0.15, "■ the answer is spleen   ● found   ✖ not", color=style.QUIET)
+
+
 EXHIBITS = {"one on the diagonal": Diagonal, "collapsed prototypes": Collapsed, "a batch without a class": Absent,
-            "thresholds crossed": Crossed, "learning rate too high": Hasty}  # fmt: skip
+            "thresholds crossed": Crossed, "learning rate too high": Hasty,
+            "an unusual scan": Unusual}  # fmt: skip
 
 
 @lru_cache(1024)
@@ -341,6 +396,8 @@ def panel(exhibit="one on the diagonal", **start):
         "tau_low": slider("τ_low", 0.8, 0.5, 0.95, 0.01),
         "tau_high": slider("τ_high", 0.7, 0.5, 0.95, 0.01),
         "rate": steps("learning rate", RATES, 10.0),
+        "brighter": slider("the spleen is brighter by", 2.0, 0.0, 4.0, 0.1),
+        "views": switch("training saw other brightness", False),
     }
     start = {name: value for each in EXHIBITS.values() for name, value in each.broken.items()} | start
     return Panel("failure museum", controls, compute, draw, describe, size=(9.4, 4.6), start=start,

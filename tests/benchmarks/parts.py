@@ -9,7 +9,7 @@ recipe's run, which predicts otherwise. Figures are of the held-back scans of I2
 `segmentation.stress` makes of them; the hidden scans of a submission are never looked at.
 
 Each part has a process of its own, so that its peak of memory is its own. Two commands with other parts can run side by
-side; the table is of all parts that are finished.
+side; the table is of all parts that are finished, and of those that a parts.json in the folder already has.
 """
 
 import contextlib
@@ -81,7 +81,9 @@ def part_rows(quick, out=Path("out/parts"), only=None, steps=None, minutes=30.0,
             _alone(name, _train, out / _slug(name), common | TRAINED[name], steps, minutes)
         else:
             _alone(name, _predict, out / _slug(FULL), out / _slug(name), PREDICTED[name])
-    rows = [row for name in parts for row in _row(name, out / _slug(name))]
+    found = {row["part"]: row for row in _earlier(out)}
+    found |= {row["part"]: row for name in parts for row in _row(name, out / _slug(name))}
+    rows = [found[name] for name in parts if name in found]
     full = [row["DOC"] for row in rows if row["part"] == FULL]
     for row in rows:
         row["Δ"] = row["DOC"] - full[0] if full else math.nan
@@ -152,6 +154,12 @@ def _predict(full, place, changes):
     run.folder = None  # that of the full recipe keeps its own report
     place.mkdir(parents=True, exist_ok=True)
     STRESSED(run).save(place / "report.json")
+
+
+def _earlier(out):
+    """The rows that parts.json has: their runs may lie elsewhere by now."""
+    path = out / "parts.json"
+    return with_nan(read_json(path, {"rows": [{"part": str}]})["rows"]) if path.exists() else []
 
 
 def _row(name, place):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -302,8 +303,9 @@ def test_parts_of_the_recipe_are_measured_each_once(figures_of, both, monkeypatc
         assert row["steps"] == 2 and 0 <= row["worst"] <= row["DOC"] <= 100 and row["in"].startswith(("ct/", "mr/"))
         assert row["Δ"] == pytest.approx(row["DOC"] - rows["full recipe"]["DOC"]) and row["seconds a scan"] >= 0
         assert {"unusual", "large spleen", "turned contrast", "worst unusual", "peak MiB"} <= row.keys(), name
+    shutil.rmtree(out / parts._slug("all pieces of an organ"))  # its row stays
     written = {path: path.stat().st_mtime_ns for path in out.rglob("report.json")}
-    assert len(written) == len(parts.QUICK)
+    assert len(written) == len(parts.QUICK) - 1
     assert json.loads((out / "parts.json").read_text())["rows"][0]["part"] == "full recipe"
     assert "| without scale |" in (out / "parts.md").read_text() and (out / "parts.csv").is_file()
     again, _ = figures_of("parts", f"--out={out}", "--only=without scale")
