@@ -7,6 +7,7 @@ view.
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,7 +17,9 @@ from i2pemd_lite.panels import surfaces
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, TOP, case_viewers, percent, show, slice_doc
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.prepare import Prepared
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
 ACROSS = {"axial": ("x", "y"), "coronal": ("x", "z"), "sagittal": ("y", "z")}  # what runs to the right, and down or up
@@ -260,7 +263,7 @@ class Volumes(Panel):
         return {}
 
 
-def volumes(source=None, **named):
+def volumes(source: Prepared | Run | None = None, **named: Any) -> Panel:
     """Scans of a `Prepared` (image and truth), or what one to four runs say of them (prediction, I2PEMD by their G).
 
     The view is of three linked planes, of one plane as the truth and each run see it, or of the organs in 3D. x goes

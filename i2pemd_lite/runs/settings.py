@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import types
+from typing import Any, Self
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Settings:
         self.expect_names(name)
         super().__setattr__(name, value)
 
-    def check(self):
+    def check(self) -> None:
         """Raise `BadInput` for a value that no run can use."""
         for field in dataclasses.fields(self):
             expected, fits = KINDS.get(field.type, ("", lambda value: True))
@@ -70,11 +71,11 @@ class Settings:
                 expected, holds = needs
                 self._expect(field.name, holds(getattr(self, field.name)), expected)
 
-    def least_memory(self):
+    def least_memory(self) -> int:
         """Bytes that a training needs in any case: weights, gradients, Adam's averages, and what a batch leaves."""
         return 0
 
-    def expect_names(self, *names):
+    def expect_names(self, *names: str) -> None:
         """Raise `BadInput` for a name that is not a setting."""
         known = self.__dataclass_fields__
         for name in names:
@@ -85,7 +86,7 @@ class Settings:
         if not holds:
             raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
 
-    def changed(self, **changes):
+    def changed(self, **changes: Any) -> Self:
         """These settings with some changed; `BadInput` for a name that is not a setting."""
         self.expect_names(*changes)
         return dataclasses.replace(self, **changes)
