@@ -295,8 +295,8 @@ def mmd(x: Tensor, y: Tensor, kernels: int = 5, bandwidth: float | None = None, 
     n, m = len(x), len(y)
     points = torch.cat([at_least_float32(x), at_least_float32(y)])
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-    β = squared.detach().sum() / ((n + m) * (n + m - 1)) if bandwidth is None else bandwidth
-    β = β if bandwidth else β.clamp(min=torch.finfo(β.dtype).tiny)  # where all points are one, 0 is divided by it
+    tiny = torch.finfo(points.dtype).tiny  # where all points are one, 0 is divided by it
+    β = bandwidth or (squared.detach().sum() / ((n + m) * (n + m - 1))).clamp(min=tiny)
     k = kernel = torch.exp(-squared / (β * 2.0 ** ((kernels - 1) // 2)))  # the widest; half as wide is its square
     for _ in range(kernels - 1):
         kernel = kernel.square()

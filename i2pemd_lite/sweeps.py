@@ -189,9 +189,9 @@ class Sweep:
         if not (method or there):
             found = "no study.log in it; give a task, a method and what to vary, or check the name"
             raise BadInput(f"{folder}: expected the folder of a sweep, found {found}")
-        self.study = there and study(self.folder)
+        self.study: Any = there and study(self.folder)
         if there and method and vary is None:
-            known = self.study.user_attrs.get("about", {"vary": {}})["vary"]
+            known = self.study.user_attrs.get("about", {"vary": {}})["vary"]  # pyrefly: ignore[missing-attribute]
             vary = {name: _typed(values) for name, values in known.items()}
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = self.study or study(self.folder)  # which is not made for what cannot be asked

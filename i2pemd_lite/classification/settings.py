@@ -115,6 +115,7 @@ class ClassificationSettings(Settings):
 
     LIVE = (*Settings.LIVE, "tau_low", "tau_high", "top")
     ROOM = ("width", "size", "labelled", "unlabelled")
+    LISTED = "help(classification.train)"
 
     def check(self):
         super().check()

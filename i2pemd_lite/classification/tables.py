@@ -14,11 +14,10 @@ from i2pemd_lite.classification.data import Dataset
 from i2pemd_lite.classification.methods.bands import COUNTS, SETS, band_report, counted
 from i2pemd_lite.classification.prepare import Prepared
 from i2pemd_lite.classification.report import DECISIONS, hash_of, read_scores
-from i2pemd_lite.classification.settings import SETTINGS
+from i2pemd_lite.classification.settings import SETTINGS, ClassificationSettings
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.run import Run
-from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.tables import results
 from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Report, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
@@ -133,7 +132,7 @@ class Tables(results.Tables):
         problems.raise_if_any()
 
     @staticmethod
-    def is_like(settings: Settings, data: str) -> bool:
+    def is_like(settings: ClassificationSettings, data: str) -> bool:
         """Whether it is on ISIC 2018, from weights of ImageNet."""
         return bool(settings.imagenet) and data == "ISIC 2018"
 
@@ -305,7 +304,7 @@ class Tables(results.Tables):
         title = "Pseudo-labels by region: how many are right (%)"
         return Report(title, rows, notes=notes, lines=[columns])
 
-    def pairs(self, method: str) -> list[tuple[results.Result, results.Result]]:
+    def pairs(self, method: str) -> list[tuple[Result, Result]]:
         """[(a run of the proposed method, one of the other method)], a pair for each seed that both have."""
         theirs = {run.settings.seed: run for run in self.runs(method)} if method != PROPOSED else {}
         return [(run, theirs[run.settings.seed]) for run in self.runs(PROPOSED) if run.settings.seed in theirs]

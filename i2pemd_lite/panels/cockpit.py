@@ -56,7 +56,10 @@ class Cockpit(Panel):
     """Controls, buttons, and the table and board of the runs in a folder and in the notebook; those of the cockpit
     `before` go on in this one."""
 
-    def __init__(self, folder, task, data="", profile=None, before=None, **settings):
+    def __init__(
+        self, folder: Path | str, task: str, data: str = "", profile: str | None = None,
+        before: "Cockpit | None" = None, **settings: Any
+    ):  # fmt: skip
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
         self.settings = settings  # of new runs; those that have a field begin in it
         self._process, self._task, self._wrong, self._quiet = None, None, "", False

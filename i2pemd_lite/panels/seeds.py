@@ -15,7 +15,6 @@ from i2pemd_lite.segmentation import paper as organs
 from i2pemd_lite.segmentation.report import Evaluation
 from i2pemd_lite.tables import statistics
 from i2pemd_lite.tables.report import ROW, Column, Report, spread
-from i2pemd_lite.tables.results import Tables
 
 MOST = 60  # seeds on the axis of the right picture
 SEEDS = np.arange(2, MOST + 1)
@@ -38,7 +37,7 @@ def committed() -> list[SimpleNamespace]:
     return measured
 
 
-def of_runs(tables: Tables, words: str = "your runs") -> list[SimpleNamespace]:
+def of_runs(tables: Any, words: str = "your runs") -> list[SimpleNamespace]:
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
     runs = [(run.settings, run.figures) for method in tables.NAMES for run in tables.runs(method)]
     mine = "classification" if tables.PROPOSED == "i2pemd" else "segmentation"

@@ -153,7 +153,10 @@ def point(card, result, at, pressed):
 class Sweeping(Panel):
     """The panel of a sweep: controls of a new one, buttons, the picture, Optuna's, and a table that is sorted."""
 
-    def __init__(self, folder, asked, data, start):
+    sweep: Any
+    result: Any
+
+    def __init__(self, folder: Path | str, asked: dict[str, Any], data: Path | str | None, start: dict[str, Any]):
         self.folder, self._asked, self._data, self._workers = Path(folder), asked, data, []
         self.sweep = self.live = self._task = self._told = None
         if not asked or (self.folder / "study.log").is_file():
@@ -222,7 +225,8 @@ class Sweeping(Panel):
             if len(vary) < len(ranges):
                 found = f"{', '.join(said(name) for name, *_ in ranges)}; choose another one, or nothing more"
                 raise BadInput(f"vary: expected each setting once, found {found}")
-            self.sweep = sweeps.Sweep(self.folder, **{"vary": vary} | self._asked)
+            asked: dict[str, Any] = {"vary": vary} | self._asked
+            self.sweep = sweeps.Sweep(self.folder, **asked)
         if self.going or self.sweep.at_work():
             found = "some; press Pause, and wait until they have saved"
             raise BadInput(f"{self.folder}: expected a sweep on which no process is at work, found {found}")

@@ -31,7 +31,7 @@ class Training(Panel):
     runs : dict of name -> Run of that task
     """
 
-    def __init__(self, look, runs):
+    def __init__(self, look: curves.Shown, runs: dict[str, Run]):
         if not runs:
             raise BadInput("runs: expected at least one, found none; give some by their names, as in panel(ours=ours)")
         self.task, self.look, self.runs = look.task, look, dict(runs)

@@ -271,12 +271,12 @@ def volumes(source: Prepared | Run | None = None, **named: Any) -> Panel:
     touch of a plane moves the cross hairs. Runs have names, and further values set controls, as in
     `volumes(joint=joint, ours=ours, view="axial", z=40)`; a single run can also be the `source`.
     """
-    runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
+    runs: dict[str, Any] = {name: run for name, run in named.items() if hasattr(run, "learner")}
     if hasattr(source, "learner"):
         runs, source = {"run": source} | runs, None
     if (source is None) != bool(runs):
         raise BadInput("source, runs: expected either prepared data or runs, as in ours=ours, found both or none")
-    viewers = case_viewers(source or next(iter(runs.values())).learner.data, runs)
+    viewers = case_viewers(source or next(iter(runs.values())).learner.data, runs)  # pyrefly: ignore[missing-attribute]
     seers = list(runs) or ["truth"]
     controls = {  # what a page without a kernel records first comes first
         "view": choice("view", [THREE, *([*PLANES] if runs else []), *SOLID], THREE),

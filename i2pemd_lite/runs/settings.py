@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import difflib
 import functools
 import math
 import types
@@ -44,6 +45,7 @@ class Settings:
 
     LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
     ROOM = ()  # what to make smaller where the memory of the machine is
+    LISTED = "help(Settings)"
 
     def __post_init__(self):
         self.check()
@@ -80,7 +82,7 @@ class Settings:
         known = self.__dataclass_fields__
         for name in names:
             if name not in known:
-                raise BadInput(f"{name}: not a setting; the settings are {', '.join(known)}")
+                raise BadInput(f"{name}: not a setting; {meant(name, known, self.LISTED)}")
 
     def _expect(self, name, holds, expected):
         if not holds:
@@ -90,6 +92,18 @@ class Settings:
         """These settings with some changed; `BadInput` for a name that is not a setting."""
         self.expect_names(*changes)
         return dataclasses.replace(self, **changes)
+
+
+def meant(name, known, listed):
+    """What a name is told that is none of the `known` ones: the nearest of these, and what lists all.
+
+    Example
+    -------
+    >>> meant("wieght", ["steps", "weight", "weight_kd"], "help(train)")
+    'did you mean weight or weight_kd? help(train) lists all'
+    """
+    near = difflib.get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}? " * bool(near) + f"{listed} lists all"
 
 
 def read(kind, text):

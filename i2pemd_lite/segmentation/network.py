@@ -5,7 +5,8 @@ the MR samples; `sizes = (number of CT, number of MR)` tells them apart.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +120,7 @@ class Network(nn.Module):
     MULTIPLES = (8, 8, 8)  # of which (D, H, W) have to be
 
     def __init__(
-        self, sharing: str, stages: Mapping[str, Callable[[], nn.Module]], channels: dict[str, int], num_classes: int,
+        self, sharing: str, stages: dict[str, Any], channels: dict[str, int], num_classes: int,
         deep: bool = False
     ):  # fmt: skip
         """stages : {name: function that makes a copy of it}; channels : {stage: of its output} where a head may be."""

@@ -111,6 +111,7 @@ class SegmentationSettings(Settings):
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
     ROOM = ("width", "dim", "size", "batch", "patch_depth", "patch_size")
+    LISTED = "help(segmentation.train)"
 
     def __post_init__(self):
         self.augment = self.augment or ""  # False in runs of earlier versions

@@ -120,7 +120,7 @@ class Tables(results.Tables):
         return chosen
 
     @staticmethod
-    def is_like(settings: Settings, data: str) -> bool:
+    def is_like(settings: SegmentationSettings, data: str) -> bool:
         """Whether the scans are cut as in the paper or along z, and a method with I2PEMD has some: λ alone is open."""
         return settings.crop in ("organs", "z") and not (METHODS[settings.method].ground and settings.weight == 0)
 

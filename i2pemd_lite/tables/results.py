@@ -278,17 +278,17 @@ class Tables:
         source, settings = run.learner.source(), run.settings.changed(precision=run.profile.precision)
         return cls.RESULT(run.folder, settings, source["name"], source["fingerprint"], **cls.figures_of(run))
 
-    def runs(self, method: str, *variant: Any) -> list[Result]:
+    def runs(self, method: str, *variant: Any) -> list[Any]:
         """The results of one method, by seed; those of the `main` variant unless another one is given."""
         wanted = variant or self.main
         return sorted((run for run in self.every(method) if self.variant(run.settings) == wanted),
                       key=lambda run: run.settings.seed)  # fmt: skip
 
-    def every(self, method: str) -> list[Result]:
+    def every(self, method: str) -> list[Any]:
         """The results of one method, of any variant."""
         return [result for result in self.results if result.settings.method == method]
 
-    def of(self, methods: Iterable[str]) -> list[Result]:
+    def of(self, methods: Iterable[str]) -> list[Any]:
         """The `runs` of some methods, one after the other."""
         return [run for method in methods for run in self.runs(method)]
 
