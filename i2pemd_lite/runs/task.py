@@ -150,8 +150,8 @@ V = TypeVar("V", bound=Callable)
 class Asked:
     """What `train` is asked for before the settings of a task.
 
-    A task adds its settings as a base before this one, since a field keeps the place that the last base gives it. So
-    what `train` takes is said once, and editors, completion and `help` know each setting and its type.
+    A task makes a class of its settings and this one, in this order, for a field keeps the place that the last base
+    gives it. Nobody makes one: editors, completion and `help` know each setting and its type by its signature.
     """
 
     method: str = ""
@@ -187,7 +187,8 @@ class Task(Generic[P, S]):
     each profile. `load(folder)` finds a `dataset` of some `things`, which
     `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings. What is ready lies
     in a compact file, or in a folder with a file called `listing`. Of the figures of `Learner.evaluate`, a sweep may
-    look for the best of the `goals`, of which more is better, the first unless told.
+    look for the best of the `goals`, of which more is better, the first unless told. `asked` has as fields what `train`
+    takes.
     """
 
     name: str

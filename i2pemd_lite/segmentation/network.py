@@ -120,9 +120,8 @@ class Network(nn.Module):
     MULTIPLES = (8, 8, 8)  # of which (D, H, W) have to be
 
     def __init__(
-        self, sharing: str, stages: dict[str, Any], channels: dict[str, int], num_classes: int,
-        deep: bool = False
-    ):  # fmt: skip
+        self, sharing: str, stages: dict[str, Any], channels: dict[str, int], num_classes: int, deep: bool = False
+    ):
         """stages : {name: function that makes a copy of it}; channels : {stage: of its output} where a head may be."""
         super().__init__()
         if sharing not in SHARING:
