@@ -541,6 +541,7 @@ def test(rest):
     if rest and not quick:
         return run("-m", "pytest", *rest, **options)
     call("-m", "ruff", "check", ".")
+    call("-m", "pyrefly", "check", "--summary=none")
     workers = str(min(4, 1 + (os.cpu_count() or 1)))
     at_once = ("-n", workers, "--dist=loadfile", "--no-loadscope-reorder", "-p", "no:nbmake")
     which = ("-m", "not slow", "i2pemd_lite", *(f"tests/test_{name}.py" for name in CORE)) if quick else ()

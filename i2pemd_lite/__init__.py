@@ -6,6 +6,24 @@ Importing this package is instant: torch, POT and the tasks are loaded when one 
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # editors do not run `__getattr__`
+    from i2pemd_lite.device import profile as profile
+    from i2pemd_lite.emd import i2pemd as i2pemd
+    from i2pemd_lite.files import BadInput as BadInput
+    from i2pemd_lite.ground import fixed_ground_distance as fixed_ground_distance
+    from i2pemd_lite.ground import ground_distance as ground_distance
+    from i2pemd_lite.ground import percentile_ranks as percentile_ranks
+    from i2pemd_lite.ground import prototype_distances as prototype_distances
+    from i2pemd_lite.losses import i2ped_loss as i2ped_loss
+    from i2pemd_lite.losses import i2pemd_loss as i2pemd_loss
+    from i2pemd_lite.losses import mmd as mmd
+    from i2pemd_lite.losses import segmentation_loss as segmentation_loss
+    from i2pemd_lite.prototypes import PrototypeBank as PrototypeBank
+    from i2pemd_lite.prototypes import class_means as class_means
+    from i2pemd_lite.runs.sampling import seed_everything as seed_everything
+    from i2pemd_lite.selection import select as select
 
 __version__ = "0.1.0"
 

@@ -254,7 +254,7 @@ def _task_of(run):
 
 def read_changes(task, words):
     """{"steps": 100} from ["steps=100"], each value read as the type that the setting has."""
-    from i2pemd_lite.runs.settings import read
+    from i2pemd_lite.runs.settings import meant, read
 
     own = ("method", "seed", "profile")  # these have options of their own
     kinds = {field.name: field.type for field in dataclasses.fields(task.TASK.settings) if field.name not in own}
@@ -262,7 +262,9 @@ def read_changes(task, words):
     for pair in words:
         name, _, text = pair.partition("=")
         if name not in kinds:
-            raise BadInput(f"--set {pair}: expected NAME=VALUE with one of the settings {', '.join(kinds)}")
+            do = meant(name, kinds, f"python -m pydoc {task.__name__}.train")
+            do = "it has a word of its own, see --help" if name in own else do
+            raise BadInput(f"--set {pair}: expected NAME=VALUE with a setting, found {name}; {do}")
         if not text and kinds[name] is not str:
             raise BadInput(f"--set {pair}: expected {name}=VALUE, found no value; give one")
         try:

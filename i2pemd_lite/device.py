@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Profile:
         return f"profile {self.name} on {self.device} in {self.precision}"
 
 
-def profile(name=None):
+def profile(name: str | None = None) -> Profile:
     """The profile of that name, or the one that `I2PEMD_PROFILE` names; without either `gpu` where there is one.
 
     `I2PEMD_DEVICE` names the device of any profile: cpu, cuda, or one of several GPUs, as in cuda:1. Without it `gpu`
@@ -97,7 +98,7 @@ def has_bfloat16(device):
 
 
 @contextlib.contextmanager
-def told():
+def told() -> Iterator[None]:
     """Inside: what a GPU or a disk refuses is a `BadInput` that says what to do. Also a decorator."""
     try:
         yield

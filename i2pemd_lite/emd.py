@@ -2,12 +2,18 @@
 
 import functools
 import reprlib
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from i2pemd_lite.files import BadInput
+
+Numbers = Sequence | np.ndarray | Tensor  # of the shape that a docstring says
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Transport(NamedTuple):
@@ -19,12 +25,12 @@ class Transport(NamedTuple):
     flow: float
 
     @property
-    def emd(self):
+    def emd(self) -> float:
         """The cost of a unit of flow, Σᵢⱼ gᵢⱼ xᵢⱼ / Σᵢⱼ xᵢⱼ (Eq. 2, eq02)."""
         return self.cost / self.flow
 
 
-def emd(p, q, cost):
+def emd(p: Numbers, q: Numbers, cost: Numbers) -> Transport:
     """The cheapest way to carry the supplies `p` to the demands `q`, solved exactly: a `Transport`.
 
     min_x Σᵢⱼ gᵢⱼ xᵢⱼ   subject to   xᵢⱼ ≥ 0,   Σⱼ xᵢⱼ ≤ pᵢ,   Σᵢ xᵢⱼ ≤ qⱼ                (Eq. 1, eq01)
@@ -101,7 +107,7 @@ def _power_of_two(x):
     return float(np.ldexp(0.5, np.frexp(x)[1])) if x else 1.0
 
 
-def i2pemd(probabilities, labels, ground):
+def i2pemd(probabilities: Tensor, labels: Tensor, ground: Tensor) -> Tensor:
     """Instance-to-Prototype EMD: the transport cost between a prediction and its label.
 
     All mass has to go to the one bin of the label k, so the optimal plan is xᵢₖ = pᵢ and
@@ -148,7 +154,7 @@ def i2pemd(probabilities, labels, ground):
     return (p * columns).sum(1)
 
 
-def check_labels(name, values, labels, ground=None):
+def check_labels(name: str, values: Tensor, labels: Tensor, ground: Tensor | None = None) -> Tensor:
     """The (B, C, *S) `values` themselves, after checking that (B, *S) integer `labels` fit them, and so does the (C, C)
     `ground` distance where it is given, whose entries (on a CPU) have to be finite and not negative."""
     if values.ndim < 2:
@@ -168,12 +174,12 @@ def check_labels(name, values, labels, ground=None):
     return values
 
 
-def at_least_float32(x):
+def at_least_float32(x: Tensor) -> Tensor:
     """`x` itself, or a float32 copy of half precision, whose 8 to 11 bits are too few for sums over many instances."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def without_autocast(function):
+def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
     """Compute in the precision of the inputs: mixed precision would round the sums of a loss to 8 bits."""
 
     @functools.wraps(function)
@@ -185,7 +191,7 @@ def without_autocast(function):
     return exact
 
 
-def numbers(name, values):
+def numbers(name: str, values: Numbers | float) -> np.ndarray:
     """A number, list, array or tensor as float64; `BadInput` where one of them is no finite real number.
 
     Example

@@ -13,7 +13,9 @@ import reprlib
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger(__name__)
 FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r\n].", re.DOTALL)  # and no number
@@ -52,22 +54,22 @@ class Problems:
       each of them is listed in ...
     """
 
-    def __init__(self, what):
+    def __init__(self, what: str):
         self.what, self.found = what, []
 
-    def add(self, name, expected, found, do="leave the file out or replace it"):
+    def add(self, name: Any, expected: str, found: Any, do: str = "leave the file out or replace it") -> None:
         """Note that `name` is not as expected."""
         self.found.append(f"{name}: expected {expected}, found {found}; {do}")
 
     @contextlib.contextmanager
-    def collect(self):
+    def collect(self) -> Iterator[None]:
         """Note a `BadInput` raised inside, and go on after it."""
         try:
             yield
         except BadInput as error:
             self.found.append(str(error))
 
-    def raise_if_any(self, written=()):
+    def raise_if_any(self, written: Sequence = ()) -> None:
         """Raise one `BadInput` that lists every problem noted; its attribute `written` are the files written before."""
         if self.found:
             count = f"{len(self.found)} problem{'s' * (len(self.found) > 1)}"
@@ -258,7 +260,7 @@ def read_json(path, form=None):
     return value if form is None else formed(value, form, path)
 
 
-KINDS = {
+KINDS: dict[Any, tuple] = {
     int: ("a whole number of up to 18 digits", lambda value: type(value) is int and abs(value) < 10**18),
     float: ("a finite number", lambda n: isinstance(n, int | float) and type(n) is not bool and -1e308 <= n <= 1e308),
     str: ("a word", lambda value: isinstance(value, str)),

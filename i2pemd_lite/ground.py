@@ -1,12 +1,13 @@
 """From prototypes to the ground distance of the transport problem (Eq. 3-5)."""
 
 import torch
+from torch import Tensor
 
 from i2pemd_lite.emd import at_least_float32
 from i2pemd_lite.files import BadInput
 
 
-def prototype_distances(prototypes):
+def prototype_distances(prototypes: Tensor) -> Tensor:
     """How far apart the classes are in feature space.
 
     g_ij = ‖c_i − c_j‖₁                                                                    (Eq. 3, eq03)
@@ -36,7 +37,7 @@ def _finite(name, values):
     return values
 
 
-def percentile_ranks(distances):
+def percentile_ranks(distances: Tensor) -> Tensor:
     """Each entry replaced by the share of its row that is smaller, which makes scale and spread irrelevant.
 
     ḡ_ij = (1/K) · #{ l : g_il < g_ij }                                                    (Eq. 4, eq04)
@@ -64,7 +65,7 @@ def percentile_ranks(distances):
     return smaller.sum(-1).to(g) / g.shape[0]
 
 
-def ground_distance(prototypes):
+def ground_distance(prototypes: Tensor) -> Tensor:
     """The ground distance G of the transport problem, from the classes' prototypes.
 
     G = (ḡ + ḡᵀ) / 2,   ḡ the row ranks (Eq. 4) of the L1 distances (Eq. 3)                 (Eq. 5, eq05)
@@ -91,7 +92,9 @@ def ground_distance(prototypes):
     return (ranks + ranks.T) / 2
 
 
-def fixed_ground_distance(num_classes, device=None, dtype=None):
+def fixed_ground_distance(
+    num_classes: int, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """The ground distance that knows nothing of the classes: every mistake costs 1.
 
     G = 1 − I,  so that  I2PEMD(p, e_k) = 1 − p_k.

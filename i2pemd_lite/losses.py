@@ -6,8 +6,11 @@ over the logits gives. `segmentation_loss_reference` says the same voxel by voxe
 In several processes the sums are over the shares of all of them: each has the loss of the whole batch.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from i2pemd_lite import distributed
 from i2pemd_lite.emd import at_least_float32, check_labels, i2pemd, without_autocast
@@ -17,7 +20,13 @@ from i2pemd_lite.fused import ClassStatistics, class_statistics
 EPSILON = 1e-7
 
 
-def i2pemd_loss(logits, labels, ground, ignore_index=-100):
+class Loss(Tensor):
+    """What `segmentation_loss` gives, for editors: a scalar with its `terms`. No tensor is of this class."""
+
+    terms: dict[str, Tensor]
+
+
+def i2pemd_loss(logits: Tensor, labels: Tensor, ground: Tensor, ignore_index: int = -100) -> Tensor:
     """The mean transport cost between predictions and labels, each class counting the same.
 
     ℓ_k = (1/N_k) Σ_{v : y_v = k} I2PEMD(p_v, e_k) = p̄_k · G[:, k]                         (Eq. 9, eq09)
@@ -46,7 +55,7 @@ def i2pemd_loss(logits, labels, ground, ignore_index=-100):
 
 
 @without_autocast
-def i2ped_loss(features, labels, prototypes):
+def i2ped_loss(features: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
     """The Euclidean rival of `i2pemd_loss`: how far features lie from their class's prototype.
 
     ℓ_k = (1/N_k) Σ_{v : y_v = k} ‖f_v − c_k‖₂,   mean over the classes present           (Table 3, after Eq. 8, 9)
@@ -95,8 +104,9 @@ def _class_balanced(sums, N):
 
 
 def segmentation_loss(
-    logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum", dice="all"
-):
+    logits: Tensor, labels: Tensor, ground: Tensor | None, weight: float = 1.0, ignore_index: int = -100,
+    ce: str = "weighted", sizes: Sequence[int] | None = None, add: str = "sum", dice: str = "all"
+) -> Loss:  # fmt: skip
     """The whole objective of segmentation, from one pass over the logits.
 
     L_Seg = L_CE + L_Dice + λ L_I2PEMD                                                      (Eq. 7, eq07)
@@ -145,8 +155,9 @@ def segmentation_loss(
 
 
 def segmentation_loss_reference(
-    logits, labels, ground, weight=1.0, ignore_index=-100, ce="weighted", sizes=None, add="sum", dice="all"
-):
+    logits: Tensor, labels: Tensor, ground: Tensor | None, weight: float = 1.0, ignore_index: int = -100,
+    ce: str = "weighted", sizes: Sequence[int] | None = None, add: str = "sum", dice: str = "all"
+) -> Loss:  # fmt: skip
     """`segmentation_loss`, written voxel by voxel as the equations are: slower, and what the fast one is held to.
 
     Example
@@ -155,9 +166,9 @@ def segmentation_loss_reference(
     >>> fast, slow = (f(logits, labels, 1 - torch.eye(3)) for f in (segmentation_loss, segmentation_loss_reference))
     >>> torch.testing.assert_close(fast, slow)
     """
-    sizes = _expect_sizes(sizes or (len(logits),), len(logits))
+    parts = _expect_sizes(sizes or (len(logits),), len(logits))
     terms = {"ce": 0.0, "dice": 0.0}
-    for z, y in zip(logits.split(sizes), labels.split(sizes), strict=True):
+    for z, y in zip(logits.split(parts), labels.split(parts), strict=True):
         valid = y != ignore_index
         z, y = at_least_float32(z).movedim(1, -1)[valid], y[valid].long()
         p, onehot = z.softmax(-1), F.one_hot(y, z.shape[-1]).to(z)
@@ -165,7 +176,7 @@ def segmentation_loss_reference(
         terms["ce"] = terms["ce"] + (w[y] * F.cross_entropy(z, y, reduction="none")).mean()
         overlap = 2 * (p * onehot).sum(0) / ((p**2).sum(0) + onehot.sum(0) + EPSILON)
         terms["dice"] = terms["dice"] + 1 - overlap[dice == "organs" :].mean()
-    terms = {name: term / (1 if add == "sum" else len(sizes)) for name, term in terms.items()}
+    terms = {name: term / (1 if add == "sum" else len(parts)) for name, term in terms.items()}
     if ground is not None:
         p = at_least_float32(logits).softmax(1)
         d = i2pemd(p, labels.where(labels != ignore_index, 0), ground)
@@ -217,7 +228,7 @@ def _i2pemd(s, ground):
 
 
 @without_autocast
-def kd_loss(logits, labels, sizes, temperature=2.0):
+def kd_loss(logits: Tensor, labels: Tensor, sizes: Sequence[int], temperature: float = 2.0) -> Tensor:
     """Knowledge distillation between the modalities, of Dou et al. 2020 (the row UMMKD of Table 1).
 
     z_k^m = mean logits of modality m over voxels of class k,   q_k^m = softmax(z_k^m / T)
@@ -257,7 +268,7 @@ def kd_loss(logits, labels, sizes, temperature=2.0):
     return (divergence * both).sum() / both.sum().clamp(min=1)
 
 
-def mmd(x, y, kernels=5, bandwidth=None, unbiased=False):
+def mmd(x: Tensor, y: Tensor, kernels: int = 5, bandwidth: float | None = None, unbiased: bool = False) -> Tensor:
     """The squared maximum mean discrepancy between two clouds of features: 0 when they look the same.
 
     MMD² = mean k(x, x') + mean k(y, y') − 2 mean k(x, y),   k(a, b) = Σ_u exp(−‖a − b‖² / β_u),   β_u = β 2^(u − ⌊n/2⌋)
@@ -284,8 +295,8 @@ def mmd(x, y, kernels=5, bandwidth=None, unbiased=False):
     n, m = len(x), len(y)
     points = torch.cat([at_least_float32(x), at_least_float32(y)])
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-    β = squared.detach().sum() / ((n + m) * (n + m - 1)) if bandwidth is None else bandwidth
-    β = β if bandwidth else β.clamp(min=torch.finfo(β.dtype).tiny)  # where all points are one, 0 is divided by it
+    tiny = torch.finfo(points.dtype).tiny  # where all points are one, 0 is divided by it
+    β = bandwidth or (squared.detach().sum() / ((n + m) * (n + m - 1))).clamp(min=tiny)
     k = kernel = torch.exp(-squared / (β * 2.0 ** ((kernels - 1) // 2)))  # the widest; half as wide is its square
     for _ in range(kernels - 1):
         kernel = kernel.square()

@@ -3,16 +3,18 @@
 Whether one method is better than another on the same images (paired t-test, McNemar, intervals): `tables.statistics`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from i2pemd_lite.emd import numbers
+from i2pemd_lite.emd import Numbers, numbers
 from i2pemd_lite.files import BadInput
 
 
-def dice(prediction, truth, num_classes):
+def dice(prediction: Numbers, truth: Numbers, num_classes: int) -> Tensor:
     """Dice overlap coefficient (DOC) of each class on a whole volume.
 
     DOC_k = 2 |P_k ∩ T_k| / (|P_k| + |T_k|)
@@ -44,7 +46,9 @@ class SurfaceDistances(NamedTuple):
     hd: np.ndarray
 
 
-def surface_distances(prediction, truth, num_classes, spacing):
+def surface_distances(
+    prediction: Numbers, truth: Numbers, num_classes: int, spacing: Sequence[float]
+) -> SurfaceDistances:
     """How far the surface of each predicted class lies from the true one, in mm.
 
     With S the voxels of a mask that touch another class or the border of the volume, in-plane or along z, and
@@ -123,7 +127,7 @@ class Correlation(NamedTuple):
     n: int
 
 
-def pearson(x, y):
+def pearson(x: Numbers, y: Numbers) -> Correlation:
     """Pearson's correlation coefficient, as Table 2 has it: a `Correlation`.
 
     r = Σ (x − x̄)(y − ȳ) / √(Σ (x − x̄)² Σ (y − ȳ)²);  p from t = r √((n − 2)/(1 − r²)) with n − 2 degrees of freedom
@@ -153,7 +157,7 @@ def pearson(x, y):
     return Correlation(float(r), float(p), len(x))
 
 
-def classification_metrics(scores, labels, decision="argmax"):
+def classification_metrics(scores: Numbers, labels: Numbers, decision: str | float = "argmax") -> dict[str, float]:
     """The figures of Table 4, each the plain mean over K one-against-the-rest problems, and top-1 accuracy.
 
     AUC; sensitivity TP/(TP+FN); specificity TN/(TN+FP); accuracy (TP+TN)/N; F1 2TP/(2TP+FP+FN)
@@ -183,7 +187,9 @@ def classification_metrics(scores, labels, decision="argmax"):
     return {name: float(value) for name, (value,) in figures.items()}
 
 
-def weighted_metrics(scores, labels, weights, decision="argmax"):
+def weighted_metrics(
+    scores: Numbers, labels: Numbers, weights: Numbers, decision: str | float = "argmax"
+) -> dict[str, np.ndarray]:
     """The figures of `classification_metrics` under many sets of weights of the images at once.
 
     A whole weight repeats its image that many times, 0 leaves it out. TP, FP, FN, TN and N become sums of weights, and

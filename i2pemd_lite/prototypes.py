@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from i2pemd_lite import distributed
 from i2pemd_lite.emd import at_least_float32, check_labels, without_autocast
@@ -12,7 +12,7 @@ from i2pemd_lite.ground import ground_distance
 
 
 @without_autocast
-def class_means(features, labels, num_classes):
+def class_means(features: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """The mean feature of each class over all instances of a batch, whichever modality they come from.
 
     c_k^update = (1/N_k) Σ_{i : y_i = k} F_i                                        (Eq. 11, eq11; images: Eq. 21)
@@ -74,7 +74,7 @@ class PrototypeBank(nn.Module):
             [0.0000, 0.0000]]), [True, False])
     """
 
-    def __init__(self, num_classes, dim, momentum=0.8):
+    def __init__(self, num_classes: int, dim: int, momentum: float = 0.8):
         super().__init__()
         if num_classes < 2 or dim < 1:
             raise BadInput(f"num_classes, dim: expected at least 2 and 1, found {num_classes} and {dim}")
@@ -83,7 +83,7 @@ class PrototypeBank(nn.Module):
         self.register_buffer("seen", torch.zeros(num_classes, dtype=torch.bool))
 
     @torch.no_grad()
-    def update(self, features, labels, mask=None):
+    def update(self, features: Tensor, labels: Tensor, mask: Tensor | None = None) -> None:
         """Move the prototypes of the classes present towards their mean in this batch (Eq. 10, 20).
 
         Parameters
@@ -110,7 +110,7 @@ class PrototypeBank(nn.Module):
         self.prototypes.copy_(torch.where(present[:, None], moved, self.prototypes))
         self.seen.logical_or_(present)
 
-    def ground_distance(self):
+    def ground_distance(self) -> Tensor:
         """G of the current prototypes (Eq. 3-5); all zeros until every class has been seen.
 
         Ranks among classes of which some were never seen mean nothing. With G = 0 the regulariser and its gradient

@@ -21,7 +21,9 @@ class Selection(NamedTuple):
     high: torch.Tensor  # N_s^high = {s_i > τ_high}
 
 
-def select(probabilities, ground, tau_low=0.7, tau_high=0.8, top=24):
+def select(
+    probabilities: torch.Tensor, ground: torch.Tensor, tau_low: float = 0.7, tau_high: float = 0.8, top: int = 24
+) -> Selection:
     """Choose the unlabelled samples whose pseudo-label is to be trusted: a `Selection`.
 
     s_i = max o_i,  r_i = argmax o_i                                                       (Eq. 15, eq15)

@@ -28,7 +28,9 @@ import statistics
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 from filelock import FileLock
 
@@ -62,7 +64,7 @@ def optuna():
     return optuna
 
 
-def study(folder):
+def study(folder: Path | str) -> Any:
     """The Optuna study in a folder, made where there is none; more is better. For a model of your own that is enough:
 
     Example
@@ -178,15 +180,18 @@ class Sweep:
     the folder holds a sweep that asks for something else and has trials.
     """
 
-    def __init__(self, folder, task=None, method=None, vary=None, seeds=(0,), goal=None, profile=None, **settings):
+    def __init__(
+        self, folder: Path | str, task: str | None = None, method: str | None = None, vary: dict | None = None,
+        seeds: Sequence[int] = (0,), goal: str | None = None, profile: str | None = None, **settings: Any
+    ):  # fmt: skip
         self.folder, self._ready, self._data = Path(folder), {}, None
         there = (self.folder / "study.log").is_file()
         if not (method or there):
             found = "no study.log in it; give a task, a method and what to vary, or check the name"
             raise BadInput(f"{folder}: expected the folder of a sweep, found {found}")
-        self.study = there and study(self.folder)
+        self.study: Any = there and study(self.folder)
         if there and method and vary is None:
-            known = self.study.user_attrs.get("about", {"vary": {}})["vary"]
+            known = self.study.user_attrs.get("about", {"vary": {}})["vary"]  # pyrefly: ignore[missing-attribute]
             vary = {name: _typed(values) for name, values in known.items()}
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = self.study or study(self.folder)  # which is not made for what cannot be asked
@@ -209,11 +214,11 @@ class Sweep:
         self.task = module_of(self.about["task"]).TASK
 
     @property
-    def plan(self):
+    def plan(self) -> dict[str, Any]:
         """What was `planned`."""
         return PLAN | self.study.user_attrs.get("plan", {})
 
-    def planned(self, **plan):
+    def planned(self, **plan: Any) -> Self:
         """This sweep, with another plan for all who work on it.
 
         trials : how many there are to be in all;  sampler : a key of `SAMPLERS`;  prune : a key of `PRUNERS`, by which
@@ -237,13 +242,13 @@ class Sweep:
         return self
 
     @property
-    def most(self):
+    def most(self) -> float:
         """How many trials there are to be: as planned, in a grid at most one for each combination."""
         grid = self.plan["sampler"] == "grid"
         return min(self.plan["trials"], math.prod(map(len, self._choices().values())) if grid else math.inf)
 
     @property
-    def over(self):
+    def over(self) -> bool:
         """Whether so many trials are finished."""
         return len(self._trials(*FINISHED)) >= self.most
 
@@ -254,11 +259,11 @@ class Sweep:
     # --- work -----------------------------------------------------------------------------------------------------
 
     @property
-    def paused(self):
+    def paused(self) -> Path:
         """A file that lets nobody work on this sweep, on any machine, while it is there."""
         return self.folder / "paused"
 
-    def start(self, workers=1, **options):
+    def start(self, workers: int = 1, **options: Any) -> list[subprocess.Popen]:
         """Processes of one thread each that `work`, and outlive this one; `options` are those of `subprocess.Popen`.
 
         To stop them, make the file `paused`: each saves its runs after its present step, and ends.
@@ -267,7 +272,7 @@ class Sweep:
         command = [sys.executable, "-m", "i2pemd_lite.sweeps", str(self.folder), *filter(None, [self._data])]
         return [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **options) for _ in range(workers)]
 
-    def finish(self, workers=1, say=print):
+    def finish(self, workers: int = 1, say: Callable = print) -> Self:
         """Train all trials, here or in so many processes; the sweep itself. An interrupt, Ctrl-C, saves and ends this
         process; with several it makes the file `paused`, so that all that work on the sweep end, on any machine."""
         if workers < 1:
@@ -288,7 +293,7 @@ class Sweep:
             raise BadInput(f"{self.folder}: expected workers that end well, found {found}")
         return self
 
-    def work(self, say=print):
+    def work(self, say: Callable = print) -> Self:
         """Take trial after trial and train it here, until there are as many as planned; the sweep itself.
 
         A trial whose loss is no number, or whose settings cannot be trained, is kept with the reason; the others go on.
@@ -313,7 +318,7 @@ class Sweep:
         return self
 
     @property
-    def data(self):
+    def data(self) -> Path | str | None:
         """The folder of data of this process; None: the usual place."""
         return self._data or self.plan["data"]
 
@@ -339,7 +344,7 @@ class Sweep:
         """Whether an earlier trial with these settings is in training, whose figures this one takes when it is done."""
         return any(each.number < trial.number and each.params == trial.params for each in self._trials("RUNNING"))
 
-    def stop(self):
+    def stop(self) -> None:
         """Let nobody take another trial: what has begun is finished, at least one. A plan with more trials goes on."""
         with self._taking:
             self.planned(trials=len(self._trials("RUNNING", *FINISHED)) or 1, data=self._data)
@@ -371,13 +376,13 @@ class Sweep:
                 claim.enter_context(run_lock(self.run_folder(number, seed)))
             return claim.pop_all()
 
-    def at_work(self):
+    def at_work(self) -> list[int]:
         """The numbers of the trials that somebody trains now, here or on another machine."""
         with self._taking:
             free = [claim.close() or trial.number for trial, claim in self._left()]
         return [trial.number for trial in self._trials("RUNNING") if trial.number not in free]
 
-    def run_folder(self, number, seed):
+    def run_folder(self, number: int, seed: int) -> Path:
         """Where a run of a trial is kept."""
         return self.folder / "trials" / f"{number:04d}" / f"seed{seed}"
 
@@ -461,7 +466,7 @@ class Sweep:
 
     # --- what came of it ------------------------------------------------------------------------------------------
 
-    def rows(self):
+    def rows(self) -> list[dict[str, Any]]:
         """A dict for each trial: number, state, settings, the goal's mean and SD over seeds, each seed's, and why."""
         a, rows = self.about, []
         for trial in self.study.get_trials(deepcopy=False):
@@ -476,7 +481,7 @@ class Sweep:
             })  # fmt: skip
         return rows
 
-    def line(self, number):
+    def line(self, number: int) -> str:
         """A trial in a line."""
         row, goal = self.rows()[number], self.about["goal"]
         what = ", ".join(f"{name} {short(row[name])}" for name in self.about["vary"])
@@ -484,12 +489,12 @@ class Sweep:
         came = {"complete": f"{goal} {short(row[goal])}{sd}", "fail": f"failed: {row['why']}"}
         return f"trial {number}, {what}: {came.get(row['state'], row['state'])}"
 
-    def ranked(self):
+    def ranked(self) -> list[int]:
         """The numbers of the complete trials, the best first; of those with the same settings the first."""
         rising = sorted(self._trials("COMPLETE"), key=lambda trial: (trial.value, -trial.number))
         return [*{str(trial.params): trial.number for trial in rising}.values()][::-1]
 
-    def compared(self, a, b):
+    def compared(self, a: int, b: int) -> str:
         """By how much trial `a` leads or trails trial `b`, and whether seeds alone can do that, in sentences.
 
         The interval is for two trials that were chosen before anybody looked. Of many, some two differ by luck.

@@ -365,7 +365,7 @@ def test_a_threshold_crossed_while_running_stops_the_step(data):
     run.settings.tau_low = 0.95
     with pytest.raises(BadInput, match="tau_low"):
         next(run)
-    with pytest.raises(BadInput, match="tau_lou: not a setting; the settings are method, seed"):
+    with pytest.raises(BadInput, match=r"tau_lou: not a setting; did you mean tau_low.* help\(classification.train\)"):
         run.settings.tau_lou = 0.6
     run.settings.tau_low = 0.7
     assert next(run).number == 2

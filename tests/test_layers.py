@@ -12,6 +12,7 @@ BASE = {"files", "text", "device", "distributed", "fused", "compact"}
 METHOD = {"emd", "ground", "prototypes", "losses", "selection", "metrics"}
 BELOW = {  # room -> the rooms that it may import beside itself; what lies in no folder is the method and its base
     "method": set(),
+    "": {"method", "runs"},  # the names that the module itself has
     "runs": {"method"},
     "tables": {"method", "runs"},
     "segmentation": {"method", "runs", "tables"},

@@ -572,7 +572,7 @@ def test_commands_from_training_to_prediction(task, tmp_path, capsys):
         (["train", "segmentation", "jont"], "method: expected one of"),
         (["train", "segmentation"], "expected a task and a method"),
         (["train", "segmentation", "joint", "--set", "steps"], "--set steps: expected steps=VALUE, found no value"),
-        (["train", "segmentation", "joint", "--set", "stepps=2"], "--set stepps=2: expected NAME=VALUE with one of"),
+        (["train", "segmentation", "joint", "--set", "stepps=2"], "found stepps; did you mean steps"),
         (["train", "segmentation", "joint", "--set", "spacing={[]}"], "expected a value of type tuple, found '{[]}'"),
         (["train", "segmentation", "joint", "--set", "size=eight"], "expected a value of type tuple, found 'eight'"),
         (["train", "segmentation", "joint", "--set", "steps=many"], "expected a value of type int, found 'many'"),

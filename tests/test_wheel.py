@@ -4,8 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,9 @@ def test_both_are_small_and_every_package_is_in(built):
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     packages = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "i2pemd_lite").rglob("__init__.py")}
     assert {*listed} == packages | {"i2pemd_lite.share.data", "i2pemd_lite.share.notebooks"}
+    with tarfile.open(built[0]) as sdist, zipfile.ZipFile(built[1]) as wheel:  # by which editors take the hints
+        assert all(any(name.endswith("i2pemd_lite/py.typed") for name in names)
+                   for names in (sdist.getnames(), wheel.namelist()))  # fmt: skip
 
 
 def test_the_wheel_alone_opens_the_course(said, tmp_path):

@@ -16,3 +16,8 @@ from i2pemd_lite.classification.prepare import Prepared, Split, prepare, split
 from i2pemd_lite.classification.settings import SMALL, ClassificationSettings
 from i2pemd_lite.classification.tables import Tables, from_runs, tables
 from i2pemd_lite.classification.task import TASK, evaluate, predict, resume, train
+
+__all__ = [
+    "CLASSES", "METHODS", "SMALL", "TASK", "ClassificationSettings", "Dataset", "Prepared", "Split", "Tables",
+    "evaluate", "from_runs", "load", "predict", "prepare", "resume", "split", "tables", "train",
+]  # fmt: skip

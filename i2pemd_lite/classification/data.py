@@ -62,7 +62,7 @@ class Dataset:
         return "\n  ".join([f"{self.name} images, labelled + unlabelled: {count} in {self.folder}", *self.unused])
 
 
-def load(folder=None, images=1500):
+def load(folder: Path | str | None = None, images: int = 1500) -> Dataset:
     """The data set in `folder`.
 
     folder: holds `isic2018/` or `dermamnist*.npz`, or is itself one of these. None: the folder that I2PEMD_DATA names

@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections import Counter
 from pathlib import Path, PurePath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Pictures:
     that systems leave; sources: the files on disk that hold the images.
     """
 
-    def __init__(self, place, by_path=False):
+    def __init__(self, place: Path, by_path: bool = False):
         problems, self.place, self.names, self.unused = Problems(str(place)), place, {}, {}
         if not place.is_dir() and place.suffix.lower() not in {".zip", *SUFFIXES}:
             expect_file(place, "a folder, a zip or an image", "check the name")
@@ -52,7 +53,7 @@ class Pictures:
         problems.raise_if_any()
         self.sources = tuple(self.names.values()) if place.is_dir() else (place,)
 
-    def expect_some(self):
+    def expect_some(self) -> None:
         """Raise `BadInput` where there is no image, with what there is instead."""
         if not self.names:
             plain = [PurePath(str(path)).suffix or "no ending" for path, why in self.unused.items() if "JPEG" in why]
@@ -62,7 +63,7 @@ class Pictures:
             do = do if plain or not found else "give the place of the images themselves"
             raise BadInput(f"{self.place}: expected JPEG or PNG images, found {', '.join(found) or 'none'}; {do}")
 
-    def open(self, name, size=None, large=True):
+    def open(self, name: str, size: int | None = None, large: bool = True) -> Any:
         """The decoded `PIL.Image`, turned as its EXIF says; `BadInput` that names the file, or archive and member,
         where it is damaged, has more than 8 bits a channel or over 2^25 pixels. size: a JPEG may be decoded, faster, at
         a fraction of its size that is still at least `size` px wide and high. large: None is given in place of an image
@@ -107,7 +108,7 @@ class Pictures:
 class Arrays(dict):
     """Images that already are arrays, (H, W, 3) or (H, W) uint8, by name."""
 
-    def open(self, name, size=None, large=True):
+    def open(self, name: str, size: int | None = None, large: bool = True) -> Any:
         """The array as a `PIL.Image`."""
         from PIL import Image
 

@@ -3,6 +3,7 @@
 All figures are in percent. Keys are those of `METHODS`, in Table 6 (τ_low, τ_high).
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from i2pemd_lite.classification.layout import CLASSES
@@ -72,7 +73,7 @@ def top1(accuracy):
     return 100 - len(CLASSES) / 2 * (100 - accuracy)
 
 
-def audit(methods=tuple(TABLE4)):
+def audit(methods: Collection[str] = tuple(TABLE4)) -> dict[str, list[str]]:
     """{name of a table: sentences} that say what the numbers of the tables imply; of Table 4 about these rows alone.
 
     Example

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from safetensors.torch import save_file
 
 from i2pemd_lite import compact, files
 from i2pemd_lite.classification import codec
+from i2pemd_lite.classification.data import Dataset
 from i2pemd_lite.classification.layout import CLASSES, Arrays
 from i2pemd_lite.device import memory
-from i2pemd_lite.files import BadInput
+from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.runs.sampling import Unchanging
 from i2pemd_lite.text import bar
 
@@ -51,7 +53,7 @@ class Prepared(Unchanging):
         return len(self.ids)
 
     @property
-    def assumed(self):
+    def assumed(self) -> dict[str, str]:
         """{id: what was assumed of an image that does not say it}."""
         said = {id: "made RGB, though grey, with a palette, transparent or CMYK" for id in self.converted}
         again = "taken as an image of its own, though another one has the same pixels"
@@ -60,13 +62,13 @@ class Prepared(Unchanging):
         return said
 
     @property
-    def sketch(self):
+    def sketch(self) -> list[float]:
         """Numbers that are nearly the same for the same images, also where another version decodes them: means of some
         images, and how many each class has."""
         means = [float(part.mean()) for part in np.array_split(self.images.numpy(), min(64, len(self)))]
         return means + [int((self.labels == k).sum()) for k in range(len(CLASSES))]
 
-    def save_compact(self, file, limit=compact.LIMIT):
+    def save_compact(self, file: Path | str, limit: float = compact.LIMIT) -> str:
         """Write the labelled images as one compact file, whole or not at all -> what was written, in words.
 
         They are coded with as little loss as `limit` MiB allow. Raises `BadInput` where even the coarsest code needs
@@ -84,7 +86,7 @@ class Prepared(Unchanging):
         left = f"left out: {len(self.test_ids)} images without labels"
         return f"{file}: {n} labelled images in {size:.1f} MiB ({loss}); {left}"
 
-    def save(self, file):
+    def save(self, file: Path | str) -> None:
         """Write everything as it is in one file, whole or not at all."""
         notes = {name: getattr(self, name) for name in _NOTES}
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
@@ -92,15 +94,15 @@ class Prepared(Unchanging):
             save_file(tensors, temporary, metadata={"skin": json.dumps(notes)})
 
     @classmethod
-    def open(cls, file):
+    def open(cls, file: Path | str) -> Self:
         """Read what `save` or `save_compact` wrote; needs no image library."""
         if compact.is_one(file):
             return _open_compact(file)
         what, again = "prepared skin images", "copy it again, or remove it and prepare the images again"
         arrays, notes = files.read_arrays(file, what, again, _TENSORS, _NOTES, "skin")
-        tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
-        notes = {name: tuple(notes[name]) if isinstance(notes[name], list) else notes[name] for name in _NOTES}
-        found = cls(**tensors, **notes, folder=str(Path(file).resolve()))
+        parts: dict[str, Any] = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
+        parts |= {name: tuple(notes[name]) if isinstance(notes[name], list) else notes[name] for name in _NOTES}
+        found = cls(**parts, folder=str(Path(file).resolve()))
         if found.fingerprint != _fingerprint(found) or not _fits(found):
             raise BadInput(f"{file}: expected {what} as they were written, found others; {again}")
         return found
@@ -131,7 +133,7 @@ def stored_side(size):
     return round(size * 8 / 7)
 
 
-def prepare(dataset, size, progress=True, problems=None):
+def prepare(dataset: Dataset, size: int, progress: bool = True, problems: Problems | None = None) -> Prepared:
     """Decode the images of `dataset` (`data.Dataset`) for training at `size` px, once: later calls read the cache.
 
     Each image is made RGB and resized to a square, as the reference implementations do: the lesion fills the 4:3 frame
@@ -282,12 +284,15 @@ class Split:
     by: str
 
     @property
-    def train(self):
+    def train(self) -> torch.Tensor:
         """Labelled and unlabelled positions together."""
         return torch.cat([self.labelled, self.unlabelled]).sort().values
 
 
-def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, val=0.1):
+def split(
+    prepared: Prepared, by: str | None = None, labelled: float = 0.2, stratified: bool = False, seed: int = 0,
+    test: float = 0.2, val: float = 0.1
+) -> Split:  # fmt: skip
     """Split a `Prepared` into labelled, unlabelled, validation and test.
 
     by: "file" takes the parts that the data bring (`val` and `test` may be empty then), "lesion" draws lesions so that
@@ -325,7 +330,8 @@ def split(prepared, by=None, labelled=0.2, stratified=False, seed=0, test=0.2, v
         problems.add(CLASSES[k], "a labelled training image", f"none of {count} training images", do)
     problems.raise_if_any()
     rest = np.setdiff1d(train, chosen, assume_unique=True)
-    return Split(*(torch.from_numpy(positions) for positions in (chosen, rest, val, test)), by)
+    kept, others, validation, held_back = map(torch.from_numpy, (chosen, rest, val, test))
+    return Split(kept, others, validation, held_back, by)
 
 
 def _hold_out(groups, labels, test, val, stratified, rng):

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import io
 from html import escape
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +47,12 @@ class Evaluation(Report):
     truth: np.ndarray | None = None
     scores: np.ndarray | None = None
 
-    def content(self):
+    def content(self) -> dict[str, Any]:
         """What JSON holds: a hash of the scores too."""
         return hashed(super().content() | {"scores": hash_of(self.images, self.truth, self.scores)})
 
     @property
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """{"auc": percent, …} where the class is that of the largest score."""
         return {name: value for name, value in self.rows[0].items() if name != "decision"}
 

@@ -115,6 +115,7 @@ class ClassificationSettings(Settings):
 
     LIVE = (*Settings.LIVE, "tau_low", "tau_high", "top")
     ROOM = ("width", "size", "labelled", "unlabelled")
+    LISTED = "help(classification.train)"
 
     def check(self):
         super().check()
@@ -126,7 +127,7 @@ class ClassificationSettings(Settings):
         fits = not selects or 1 <= self.top <= self.unlabelled
         self._expect("top", fits, f"T from 1 to the {self.unlabelled} unlabelled")
 
-    def least_memory(self):
+    def least_memory(self) -> int:
         """Bytes that a training needs in any case; of a batch a few of the maps that are kept, in two bytes each."""
         width = self.width or 16
         networks = {"small": (666 * width**2, 2 * width), "efficientnet_lite0": (3_400_000, 60)}

@@ -2,16 +2,22 @@
 
 import functools
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2pemd_lite.classification import paper
+from i2pemd_lite.classification.data import Dataset
 from i2pemd_lite.classification.methods.bands import COUNTS, SETS, band_report, counted
+from i2pemd_lite.classification.prepare import Prepared
 from i2pemd_lite.classification.report import DECISIONS, hash_of, read_scores
-from i2pemd_lite.classification.settings import SETTINGS
+from i2pemd_lite.classification.settings import SETTINGS, ClassificationSettings
 from i2pemd_lite.classification.task import TASK, evaluate
 from i2pemd_lite.files import BadInput, Problems
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.tables import results
 from i2pemd_lite.tables.report import BLANK, ROW, SEEDS, SETTING, Column, Report, with_nan, with_paper
 from i2pemd_lite.tables.statistics import Interval, interval, jackknife, mcnemar, paired_t
@@ -51,8 +57,11 @@ CLAIM = (
 )
 
 
-def tables(data=None, profile=None, seeds=(0,), methods=None, thresholds=None, folder="runs/classification",
-           progress=True, brought=None, **settings):  # fmt: skip
+def tables(
+    data: Dataset | Prepared | Path | str | None = None, profile: str | None = None, seeds: Sequence[int] = (0,),
+    methods: Collection[str] | None = None, thresholds: Sequence[tuple[float, float]] | None = None,
+    folder: Path | str = "runs/classification", progress: bool = True, brought: str | None = None, **settings: Any
+) -> "Tables":  # fmt: skip
     """Train what is missing for Tables 4 to 6, as `Tables.trained` says, and give the `Tables`.
 
     data, profile   as for `train`
@@ -93,7 +102,7 @@ class Result(results.Result):
     counts: dict
 
     @property
-    def right(self):
+    def right(self) -> np.ndarray:
         """(n,) booleans: whether the largest score is that of the true class."""
         return self.scores.argmax(1) == self.truth
 
@@ -123,12 +132,12 @@ class Tables(results.Tables):
         problems.raise_if_any()
 
     @staticmethod
-    def is_like(settings, data):
+    def is_like(settings: ClassificationSettings, data: str) -> bool:
         """Whether it is on ISIC 2018, from weights of ImageNet."""
         return bool(settings.imagenet) and data == "ISIC 2018"
 
     @classmethod
-    def figures_of(cls, run):
+    def figures_of(cls, run: Run) -> dict[str, Any]:
         """What a `Result` has beside its run, from report.json and scores.csv where these tell all."""
         learner, file = run.learner, run.folder / "scores.csv"
         data, held_back = learner.data, learner.test.tolist()
@@ -157,7 +166,7 @@ class Tables(results.Tables):
         }  # fmt: skip
 
     @property
-    def table4(self):
+    def table4(self) -> Report:
         """The five figures of every method and top-1, and p of a paired t-test with the proposed one."""
         rows = []
         for method in self.present(paper.TABLE4):
@@ -181,7 +190,7 @@ class Tables(results.Tables):
         return Report(title, rows, about, notes=notes, pages=pages)
 
     @functools.cached_property
-    def comparison(self):
+    def comparison(self) -> Report:
         """What the proposed method gains over each other one: intervals over test images and over seeds, and tests."""
         rows, alike, first = [], [], self.results[0]
         for method in filter(self.pairs, self.present()):
@@ -191,7 +200,7 @@ class Tables(results.Tables):
             row = {"method": method, "row": self.NAMES[method], "seeds": len(pairs)}
             for figure in COMPARED:
                 differences = [a.figures[figure] - b.figures[figure] for a, b in pairs]
-                unknown = Interval(*[math.nan] * 4, len(pairs))  # where AUC is undefined
+                unknown = Interval(math.nan, math.nan, math.nan, math.nan, len(pairs))  # where AUC is undefined
                 over = interval(differences) if np.isfinite(differences).all() else unknown
                 row |= _bounded(figure, differences, bounds)
                 row |= {f"{figure} seeds low": over.low, f"{figure} seeds high": over.high}
@@ -221,7 +230,7 @@ class Tables(results.Tables):
         return Report(title, rows, notes=of_intervals + of_tests, pages=pages)
 
     @functools.cached_property
-    def intervals(self):
+    def intervals(self) -> Report:
         """Figures of each method with intervals over test images."""
         rows, first, figures = [], self.results[0], ("auc", "f1", "top1")
         for method in self.present():
@@ -235,7 +244,7 @@ class Tables(results.Tables):
         return Report(title, rows, notes=[COVERS], lines=[columns])
 
     @property
-    def threshold018(self):
+    def threshold018(self) -> Report:
         """The figures by both decisions, and how far each is from the paper's."""
         rows = []
         for method in self.present(paper.TABLE4):
@@ -259,14 +268,14 @@ class Tables(results.Tables):
         return Report(title, rows, notes=notes, lines=lines)
 
     @property
-    def table5(self):
+    def table5(self) -> Report:
         """Which pseudo-labels teach: all, the confident ones, or those that I2PEMD selects."""
         rows = [self._row(m, paper.TABLE5, name=paper.FILTERS[m]) for m in self.present(paper.TABLE5)]
         notes = [*self.unlike(), *paper.audit()["table5"], self.note(self.of(paper.TABLE5))]
         return _five("Table 5: which pseudo-labels teach; mean ± SD over seeds", rows, notes, paper.TABLE5)
 
     @property
-    def table6(self):
+    def table6(self) -> Report:
         """The proposed method by its thresholds."""
         every = self.every(PROPOSED)
         pairs = {self.variant(result.settings) for result in every}
@@ -278,7 +287,7 @@ class Tables(results.Tables):
         return _five(title, rows, [*paper.audit()["table6"], self.note(every)], [PROPOSED])
 
     @property
-    def bands(self):
+    def bands(self) -> Report:
         """How many pseudo-labels are right above, in and below the band that I2PEMD decides about; of all seeds."""
         rows = []
         for method in (name for name in self.present() if any(run.counts for run in self.runs(name))):
@@ -295,12 +304,12 @@ class Tables(results.Tables):
         title = "Pseudo-labels by region: how many are right (%)"
         return Report(title, rows, notes=notes, lines=[columns])
 
-    def pairs(self, method):
+    def pairs(self, method: str) -> list[tuple[Result, Result]]:
         """[(a run of the proposed method, one of the other method)], a pair for each seed that both have."""
         theirs = {run.settings.seed: run for run in self.runs(method)} if method != PROPOSED else {}
         return [(run, theirs[run.settings.seed]) for run in self.runs(PROPOSED) if run.settings.seed in theirs]
 
-    def about(self):
+    def about(self) -> dict[str, Any]:
         """What the runs have in common, for the line under Table 4."""
         first = self.results[0]
         s, by, leaks = first.settings, first.about["split by"], first.leaks

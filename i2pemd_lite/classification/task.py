@@ -1,7 +1,7 @@
 """Train, resume, evaluate and predict: the verbs of the classification task."""
 
+import dataclasses
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,30 @@ from i2pemd_lite.classification.layout import SUFFIXES, Pictures
 from i2pemd_lite.classification.learner import Classifier
 from i2pemd_lite.classification.methods import METHODS
 from i2pemd_lite.classification.prepare import Prepared, prepare
-from i2pemd_lite.classification.report import save_page, save_scores, score
+from i2pemd_lite.classification.report import Evaluation, save_page, save_scores, score
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped
-from i2pemd_lite.runs.task import Task, evaluated
+from i2pemd_lite.runs.run import Run
+from i2pemd_lite.runs.task import Asked, Task, evaluated, signed
+
+
+@dataclasses.dataclass
+class _Asked(ClassificationSettings, Asked):
+
+    method: str = dataclasses.field()
+    data: Dataset | Prepared | Path | str | None = None
+    profile: str | None = None
+
 
 TASK = Task("classification", ClassificationSettings, Classifier, METHODS, {"paper": SIZES}, load, dataset=Dataset,
             ready=Prepared, things="images", prepared_by="size", prepare=lambda data, s: prepare(data, s.size),
-            goals=("auc", "f1"))  # fmt: skip
-train, resume = TASK.train, TASK.resume
+            goals=("auc", "f1"), asked=_Asked)  # fmt: skip
+train, resume = signed(TASK.train, _Asked), TASK.resume
 
 
 @told()
-def evaluate(run):
+def evaluate(run: Run) -> Evaluation:
     """The figures of Table 4 in percent on the held-back labelled images, as an `Evaluation`, which is a `Report`.
 
     The weights are those of the best validation AUC where the data have a validation part beside the test part, else
@@ -55,12 +65,15 @@ def _unlabelled(images):
             images = Dataset(place, place.name, (), none, test_ids=names, test_pictures=pictures, unused=unused)
     if isinstance(images, Dataset) and images.test_ids:
         facts = {"lesions": None, "parts": None, "sources": getattr(images.test_pictures, "sources", ())}
-        return replace(images, ids=(), labels=none, **facts)
+        return dataclasses.replace(images, ids=(), labels=none, **facts)
     return images
 
 
 @told()
-def predict(run, images=None, out="out/skin.csv", page=False, mirrored=False):
+def predict(
+    run: Run, images: Dataset | Prepared | Path | str | None = None, out: Path | str = "out/skin.csv",
+    page: bool = False, mirrored: bool = False
+) -> Path | list[Path]:  # fmt: skip
     """Class scores for images without labels, as CSV in the format of ISIC 2018: image,MEL,NV,BCC,AKIEC,BKL,DF,VASC.
 
     images: a JPEG or PNG image, a folder, with its subfolders, or a zip of them (one whose name is in several folders

@@ -1,6 +1,20 @@
 """The course around the method: exercises that check themselves, predictions, the ledger of equations, hand-ins."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # editors do not run `__getattr__`
+    from i2pemd_lite.course.about.doctor import doctor as doctor
+    from i2pemd_lite.course.about.ledger import ledger as ledger
+    from i2pemd_lite.course.about.outline import outline as outline
+    from i2pemd_lite.course.ask.challenge import challenges as challenges
+    from i2pemd_lite.course.ask.curve import sketch as sketch
+    from i2pemd_lite.course.ask.judge import check as check
+    from i2pemd_lite.course.ask.number import estimate as estimate
+    from i2pemd_lite.course.ask.question import predict as predict
+    from i2pemd_lite.course.ask.recall import start as start
+    from i2pemd_lite.course.record import progress as progress
+    from i2pemd_lite.panels.engine.lesson import agree as agree
 
 # No function has the name of a file here: importing the file would put it in the function's place.
 _HOME = {

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -54,27 +55,27 @@ class Track:
     asked: int = 0  # changes of settings that the process has not answered yet, opening it among them
 
     @property
-    def open(self):
+    def open(self) -> bool:
         """Whether the process has it."""
         return self.state in (State.STARTING, State.TRAINING, State.PAUSED, State.DONE)
 
     @property
-    def late(self):
+    def late(self) -> str:
         """How long its next step takes, in words, where that is long."""
         return late("step", self.since) if self.state in (State.TRAINING, State.STOPPING) else ""
 
     @property
-    def total(self):
+    def total(self) -> int:
         """Its steps, as far as they are known."""
         return self.settings.get("steps", 0)
 
     @property
-    def older(self):
+    def older(self) -> bool:
         """Whether its folder says more by now; so does one without a checkpoint, in an error."""
         path = self.folder / "checkpoint.safetensors"
         return not path.exists() or path.stat().st_mtime != self.saved
 
-    def read(self, number=None):
+    def read(self, number: int | None = None) -> Self:
         """Take up what its folder, or the notebook, says of the first `number` steps; None: of all that were saved."""
         if self.run is not None:
             with contextlib.suppress(FloatingPointError):  # which its next save says
@@ -95,7 +96,9 @@ class Track:
             self.ground, self.places = last.ground, plane(np.asarray(last.prototypes, dtype=float))
         return self
 
-    def take(self, state, history, evaluations, changes, example, **now):
+    def take(
+        self, state: str, history: list, evaluations: list, changes: list, example: dict | None, **now: Any
+    ) -> None:
         """Take up what the process tells of the steps since it last did."""
         going, stopping = state == State.TRAINING, self.state == State.STOPPING
         self.state = State(state) if not stopping else State.STOPPING if going else State.STOPPED
@@ -106,7 +109,7 @@ class Track:
         self.example = example or self.example
         vars(self).update(now)
 
-    def acts(self, name):
+    def acts(self, name: str) -> bool:
         """Whether a setting can be changed and acts in its method."""
         task, method = SHOWN[self.task].task, self.settings.get("method")
         return bool(method) and name in task.settings.LIVE and name not in task.ignored(method)

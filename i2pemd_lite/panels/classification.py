@@ -7,11 +7,13 @@ import torch
 
 from i2pemd_lite.classification import CLASSES
 from i2pemd_lite.classification.augment import IMAGENET_MEAN, IMAGENET_STD, plain, strong, weak
+from i2pemd_lite.classification.prepare import Prepared
 from i2pemd_lite.classification.task import TASK
 from i2pemd_lite.panels.curves import Shown
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, slider
 from i2pemd_lite.panels.training import Training
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.sampling import generator
 
 COLUMNS = 9  # images of a class on a contact sheet
@@ -56,7 +58,7 @@ def describe_sheet(sheet):
     return words, {"images": total, **lesions, **counts}
 
 
-def sheet(data):
+def sheet(data: Prepared) -> Panel:
     """Images of each class of a `Prepared`, page by page, and the long tail."""
     pages = max(1, -(-int(np.bincount(data.labels.numpy()).max()) // COLUMNS))
     controls = {"page": slider("page", 1, 1, pages, 1)}
@@ -95,7 +97,7 @@ def describe_views(views):
     return words, {"class": views.label, "weak: mean change": f"{near:.1f}", "strong: mean change": f"{far:.1f}"}
 
 
-def views(data):
+def views(data: Prepared) -> Panel:
     """One image of a `Prepared` in its weak and strong views, with sliders for RandAugment."""
     controls = {
         "image": slider("image", 1, 1, len(data), 1),
@@ -116,7 +118,7 @@ COUNTS = ("kept", "kept_right", "band", "near")  # of `bands`: N_s, the right on
 SHOWN = Shown(TASK, "Losses", TERMS, MEASURES, CLASSES, COUNTS, ("labelled", "unlabelled"))
 
 
-def panel(**runs):
+def panel(**runs: Run) -> Training:
     """Curves of classification runs (see `Training`): losses, what the selection did, figures on held-back images.
 
     A run has the terms of its own method: one without pseudo-labels has no line in the middle.

@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 from IPython import get_ipython
@@ -55,7 +56,10 @@ class Cockpit(Panel):
     """Controls, buttons, and the table and board of the runs in a folder and in the notebook; those of the cockpit
     `before` go on in this one."""
 
-    def __init__(self, folder, task, data="", profile=None, before=None, **settings):
+    def __init__(
+        self, folder: Path | str, task: str, data: str = "", profile: str | None = None,
+        before: "Cockpit | None" = None, **settings: Any
+    ):  # fmt: skip
         self.folder, self.tracks, self.buttons = Path(folder).resolve(), {}, {}
         self.settings = settings  # of new runs; those that have a field begin in it
         self._process, self._task, self._wrong, self._quiet = None, None, "", False
@@ -135,7 +139,7 @@ class Cockpit(Panel):
         self.tracks = {name: track for name, track in self.tracks.items() if track.run is None} | mine
         return wrong
 
-    def hand_over(self):
+    def hand_over(self) -> tuple:
         """Give the runs and the process to a cockpit that was opened later, as after a closed tab."""
         tracks, process = self.tracks, self._process
         self.tracks = {name: dataclasses.replace(track, state=State.STOPPED, asked=0)
@@ -149,7 +153,7 @@ class Cockpit(Panel):
         return {name: track for name, track in self.tracks.items() if track.task == task}
 
     @property
-    def chosen(self):
+    def chosen(self) -> Track | None:
         """The `Track` that is chosen, or None."""
         return self.tracks.get(self.controls["run"].value)
 
@@ -313,13 +317,13 @@ class Cockpit(Panel):
 
     # --- what comes back ---------------------------------------------------------------------------------------------
 
-    async def background(self):
+    async def background(self) -> None:
         """Follow the process between other events, until it ends."""
         while self._process is not None:
             self.listen()
             await asyncio.sleep(PERIOD)
 
-    def listen(self):
+    def listen(self) -> None:
         """Take in what the process says, and draw it."""
         messages = self._process.heard() if self._process is not None else []
         for message in messages:
@@ -369,7 +373,7 @@ class Cockpit(Panel):
                 track.state = State.STOPPED
         self._wrong = f"the training process ended: {error}; press Resume to continue a run where it was last saved"
 
-    def end(self):
+    def end(self) -> None:
         """Save every run and end the process, as the end of the kernel does."""
         if self._process is not None:
             self._process.close()
@@ -487,7 +491,10 @@ def of_notebook():
     return runs
 
 
-def cockpit(folder="runs", task="segmentation", data="", profile=None, **settings):
+def cockpit(
+    folder: Path | str = "runs", task: str = "segmentation", data: Path | str = "", profile: str | None = None,
+    **settings: Any
+) -> Cockpit:  # fmt: skip
     """The cockpit of the runs in a folder, which is made when the first run is started, and of those of the notebook.
 
     A second one on the same folder takes over from the first, so that a closed tab can be opened again. The controls

@@ -6,6 +6,7 @@ the network says of the voxel is what the two controls say.
 
 from functools import cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ def point(card, result, at, pressed):
     return next(({"away": round(float(place[0]), 2)} for place in places if place is not None), {})
 
 
-def panel(**start):
+def panel(**start: Any) -> Panel:
     """The panel; values in `start` set controls."""
     controls = {
         "away": slider("the rest, to background", 0.0, 0.0, 1.0, 0.05, plays=True),

@@ -5,6 +5,7 @@ The features are simulated in the plane; everything that happens to them goes th
 
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ def describe(result):
     }
 
 
-def panel(**start):
+def panel(**start: Any) -> Panel:
     """The panel; values in `start` set controls."""
     controls = {
         "step": slider("step", STEPS, 1, STEPS, 1, plays=True),

@@ -4,6 +4,7 @@ Table 2 of the paper: mI2PEMD against mDOC and MMD, evaluated again and again on
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from i2pemd_lite.metrics import Correlation, pearson
 from i2pemd_lite.panels.curves import ends
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
+from i2pemd_lite.runs.run import Run
 
 MEASURES = {"mI2PEMD": "mi2pemd", "mDOC (%)": "doc", "MMD²": "mmd"}
 CAUTION = "Evaluations of one run follow each other (they are autocorrelated), so this p is too small."
@@ -68,7 +70,7 @@ def describe(result):
     return words + CAUTION, {"r": f"{r:.3f}", "p": f"{p:.2g}", "n": n, **last}
 
 
-def epochs(run, **start):
+def epochs(run: Run, **start: Any) -> Panel:
     """The evaluations of a segmentation run: mI2PEMD, mDOC and MMD², and the first against one of the others.
 
     Values in `start` set controls. Raises `BadInput` for a run with fewer than 3 evaluations.

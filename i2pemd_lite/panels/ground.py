@@ -3,6 +3,7 @@
 import inspect
 import textwrap
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -162,7 +163,7 @@ def point(card, result, at, pressed):
     return {"moving": k + 1, "right": float(right), "up": float(up)}
 
 
-def panel(layout="five organs", **start):
+def panel(layout: str = "five organs", **start: Any) -> Panel:
     """The panel; `layout` is a key of LAYOUTS, and further values set controls."""
     controls = {
         "layout": choice("layout", list(LAYOUTS), layout),
@@ -181,8 +182,8 @@ def panel(layout="five organs", **start):
         controls["ranked"].options = offered
 
     controls["layout"].observe(fit, "value")
-    layout = [["right", "up", "scale"], ["ranked", "moving", "layout"]]
-    return Panel("ground distance", controls, compute, draw, describe, layout, (9.4, 3.7), point, start)
+    rows = [["right", "up", "scale"], ["ranked", "moving", "layout"]]
+    return Panel("ground distance", controls, compute, draw, describe, rows, (9.4, 3.7), point, start)
 
 
 def _counts(layout):

@@ -5,6 +5,7 @@ class adds to each measure; "all predictions", of three classes, shows every oth
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -234,7 +235,7 @@ def point(card, result, at, pressed):
     return dict(zip(SHARES, parts.round(4).tolist(), strict=False))
 
 
-def panel(K=3, **start):
+def panel(K: int = 3, **start: Any) -> Panel:
     """The panel of K of 2 to 7 classes; `start` sets controls, as in panel(7, view="term by term", label=2)."""
     if K not in range(2, 8):
         raise BadInput(f"K: expected 2 to 7 classes, found {K!r}; choose one of these numbers")

@@ -21,6 +21,7 @@ from i2pemd_lite.panels.curves import LINES, column, ends, validated
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, steps
 from i2pemd_lite.panels.segmentation import SHORT
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.watch import saved
 
 ALL = "all classes"
@@ -286,7 +287,7 @@ def _named(runs, named):
     return {name: saved(run) for name, run in {**by_name, **named}.items()}
 
 
-def scrub(*runs, **named):
+def scrub(*runs: Run | Path | str, **named: Run | Path | str) -> Panel:
     """A slider over the time of one to three trainings: embedding, prototypes and G of each at that moment.
 
     As in `scrub("runs/joint", "runs/ours")` and `scrub(joint=joint, ours=ours)`, a run is a `Run` or the folder of a

@@ -7,6 +7,7 @@ import textwrap
 from fractions import Fraction
 from functools import cache, lru_cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -384,7 +385,7 @@ def describe(result):
     return words, {"bad": exhibit.bad, "sign, healthy": f"{healthy.sign:.3g}", "sign, yours": f"{yours.sign:.3g}"}
 
 
-def panel(exhibit="one on the diagonal", **start):
+def panel(exhibit: str = "one on the diagonal", **start: Any) -> Panel:
     """The museum, opened at an exhibit (a key of EXHIBITS) with its broken settings; `start` sets controls."""
     controls = {
         "exhibit": choice("exhibit", list(EXHIBITS), exhibit),

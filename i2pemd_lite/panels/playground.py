@@ -6,6 +6,7 @@ A state says all that matters, its seed too: the same state shows the same pictu
 import re
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -359,7 +360,7 @@ def written(state):
     return " ".join(f"{name}={state[name] if isinstance(state[name], str) else f'{state[name]:g}'}" for name in said)
 
 
-def panel(**start):
+def panel(**start: Any) -> Panel:
     """The playground; values in `start` set controls."""
     controls = {
         "picture": slider("picture", START["picture"], 0, PICTURES, 1, plays=True),

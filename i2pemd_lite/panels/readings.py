@@ -6,6 +6,7 @@ computed when it is shown.
 
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def describe(result):
     }
 
 
-def panel(passage="ties", **start):
+def panel(passage: str = "ties", **start: Any) -> Panel:
     """The panel; `passage` is a key of PASSAGES, and `reading` one of its readings, in words."""
     titles = [(f"{each.title} ({each.equation})", name) for name, each in PASSAGES.items()]
     controls = {"passage": choice("passage", titles, passage)}
@@ -132,6 +133,6 @@ class Table(WordTable):
         return title, equation, says, f"{ours} {why}", switch, lesson
 
 
-def table():
+def table() -> Table:
     """Every passage: what the paper says, how it is read here and why, its switch, and the lesson that it is met in."""
     return Table(PASSAGES.values())

@@ -1,6 +1,8 @@
 """Two rows of a table of the paper, seed by seed: the runs, their differences, the seeds that it would take."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider
 from i2pemd_lite.panels.engine.still import count
 from i2pemd_lite.segmentation import paper as organs
+from i2pemd_lite.segmentation.report import Evaluation
 from i2pemd_lite.tables import statistics
 from i2pemd_lite.tables.report import ROW, Column, Report, spread
 
@@ -22,7 +25,7 @@ FIGURES = (  # of both tasks: title, column in data/results, and name in an eval
 )
 
 
-def committed():
+def committed() -> list[SimpleNamespace]:
     """What was measured on real data and is kept in data/results: DOC of Table 1, AUC and F1 of Table 4."""
     measured = []
     for task, title, column, _ in FIGURES:
@@ -34,7 +37,7 @@ def committed():
     return measured
 
 
-def of_runs(tables, words="your runs"):
+def of_runs(tables: Any, words: str = "your runs") -> list[SimpleNamespace]:
     """The same of `segmentation.tables(...)` or `classification.tables(...)`."""
     runs = [(run.settings, run.figures) for method in tables.NAMES for run in tables.runs(method)]
     mine = "classification" if tables.PROPOSED == "i2pemd" else "segmentation"
@@ -44,7 +47,7 @@ def of_runs(tables, words="your runs"):
     ]  # fmt: skip
 
 
-def beside(evaluations):
+def beside(evaluations: dict[str, Evaluation]) -> Report:
     """A `Report` of the DOC of {method of Table 1: its evaluation}, of what was measured on real data, and of the
     paper's."""
     real, rows = committed()[0], []
@@ -74,7 +77,7 @@ def _measured(title, column, rows):
     return SimpleNamespace(title=title, values=values, paper=printed, names=names, proposed=proposed)
 
 
-def pairs(measured):
+def pairs(measured: Sequence[SimpleNamespace]) -> dict[str, tuple[SimpleNamespace, str]]:
     """{words: (what was measured, other method)} of each method with a seed in common with the proposed one; those with
     more seeds first."""
     rows = []
@@ -87,7 +90,7 @@ def pairs(measured):
     return {words: (each, other) for _, words, each, other in sorted(rows, key=lambda row: -row[0])}
 
 
-def compute(measured, other, n):
+def compute(measured: SimpleNamespace, other: str, n: int) -> SimpleNamespace:
     """The rows of the proposed method and of another one, over the seeds that both have."""
     mine, theirs = measured.values[measured.proposed], measured.values[other]
     common = sorted(mine.keys() & theirs.keys())
@@ -178,7 +181,7 @@ def describe(result):
     }
 
 
-def panel(measured, n=3, **start):
+def panel(measured: Sequence[SimpleNamespace], n: int = 3, **start: Any) -> Panel:
     """The panel for what `committed` or `of_runs` gives; further values set controls."""
     rows = pairs(measured)
     if not rows:

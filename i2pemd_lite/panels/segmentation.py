@@ -13,6 +13,7 @@ from i2pemd_lite.panels.curves import Shown
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import choice
 from i2pemd_lite.panels.training import Training
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.segmentation import CLASSES, MODALITIES, ORGANS, Prepared
 from i2pemd_lite.segmentation.report import known_mean
 from i2pemd_lite.segmentation.task import TASK
@@ -228,6 +229,6 @@ SHOWN = Shown(TASK, "Loss terms (Eq. 7)", ("ce", "dice", "i2pemd", "i2ped", "kd"
               ("bg", "liver", "R kid", "L kid", "spl"))  # fmt: skip
 
 
-def panel(**runs):
+def panel(**runs: Run) -> Training:
     """Curves of segmentation runs (see `Training`): the terms of Eq. 7 and of rivals, DOC on held-back cases, G."""
     return Training(SHOWN, runs)

@@ -7,7 +7,7 @@ that were taken by confidence, and against as many that were drawn at random.
 
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from i2pemd_lite.ground import fixed_ground_distance
 from i2pemd_lite.metrics import classification_metrics
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.selection import Selection, select
 from i2pemd_lite.text import bar
 
@@ -53,7 +54,7 @@ class Frozen(NamedTuple):
     frequent: np.ndarray  # (K,), the share of each class among the labelled images, at least that of one image
 
 
-def freeze(run, batches=25, seed=0, beside=None):
+def freeze(run: Run, batches: int = 25, seed: int = 0, beside: dict[str, Run] | None = None) -> Frozen:
     """Let a run answer weak views of `batches` batches of 36 unlabelled images, as many as the paper's have, and its
     held-back images, these with the runs `beside` it, one to four by name; alone when None.
 
@@ -140,7 +141,7 @@ def judge(frozen, tau_low, tau_high, top, ground):
                            lead=(a - b) / taken, doubt=np.sqrt(a * (1 - a / m) + b * (1 - b / m)) / taken)  # fmt: skip
 
 
-def halving(frozen, tau_low, tau_high):
+def halving(frozen: Frozen, tau_low: float, tau_high: float) -> int:
     """The smallest T with which I2PEMD lets in half of the band or more: as many are left out as can be compared with
     those let in. The paper's where nobody is in the band."""
     B, N, _ = frozen.o.shape
@@ -402,7 +403,7 @@ def keep_apart(controls):
     high.observe(lambda change: setattr(low, "value", min(low.value, round(change["new"] - 0.02, 2))), "value")
 
 
-def panel(frozen, view="one batch", **start):
+def panel(frozen: Frozen, view: str = "one batch", **start: Any) -> Panel:
     """A view of `Frozen` answers, as `panel(freeze(run), tau_low=0.6)`; `start` sets controls.
 
     The errors take pseudo-labels for independent. An image that is in several batches, in other views, is counted as

@@ -7,6 +7,7 @@ drawing is known beforehand but its order from left to right: a network that is 
 import math
 from functools import lru_cache, partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -203,7 +204,7 @@ def describe(result):
     }
 
 
-def sharing(method="joint_sepbn", **start):
+def sharing(method: str = "joint_sepbn", **start: Any) -> Panel:
     """The network of a row of Table 1 or 3, or of a sharing scheme; values in `start` set controls.
 
     Example

@@ -6,12 +6,14 @@ batch the price of a voxel is carried on.
 
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, steps
+from i2pemd_lite.panels.timing import Timings
 
 UNITS = {"milliseconds": lambda ms, voxels: ms, "nanoseconds a voxel": lambda ms, voxels: 1e6 * ms / voxels}
 MARKS = ("o", "s", "^", "D", "v", "X")
@@ -21,7 +23,7 @@ INKS = (style.BLUE, style.ORANGE, style.BLACK, style.QUIET, style.BLUE, style.OR
 
 
 def compute(timings, state):
-    """Cut `timing.Timings` to the sizes from `smallest` to `largest`, and compare all versions with `against`.
+    """Cut `Timings` to the sizes from `smallest` to `largest`, and compare all versions with `against`.
 
     curves: name -> (sizes, values);  ratios: name -> (size, times as fast as `against`), at the largest shown size that
     both have;  expected: name -> milliseconds of a batch, if a voxel costs what it did at the largest size
@@ -108,8 +110,8 @@ def describe(result):
     return words, {**numbers, "compared with": result.against}
 
 
-def panel(timings, **start):
-    """The panel for `timing.Timings`; values in `start` set controls."""
+def panel(timings: Timings, **start: Any) -> Panel:
+    """The panel for `Timings`; values in `start` set controls."""
     sizes, names = list(timings.sizes), list(timings.milliseconds)
     if len(sizes) < 2 or not 1 <= len(names) <= len(MARKS):
         found = f"{len(sizes)} of {len(names)}"

@@ -12,6 +12,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -152,7 +153,10 @@ def point(card, result, at, pressed):
 class Sweeping(Panel):
     """The panel of a sweep: controls of a new one, buttons, the picture, Optuna's, and a table that is sorted."""
 
-    def __init__(self, folder, asked, data, start):
+    sweep: Any
+    result: Any
+
+    def __init__(self, folder: Path | str, asked: dict[str, Any], data: Path | str | None, start: dict[str, Any]):
         self.folder, self._asked, self._data, self._workers = Path(folder), asked, data, []
         self.sweep = self.live = self._task = self._told = None
         if not asked or (self.folder / "study.log").is_file():
@@ -207,12 +211,12 @@ class Sweeping(Panel):
             values = self._ends[change["new"] or next(iter(self._ends))]
             self.offer(f"{name}{more}", values, values[at])
 
-    def vary_another(self):
+    def vary_another(self) -> None:
         """Give a setting that is not varied yet a range."""
         rows = {name: row for row, name, *_ in reversed(_ranges(self.state))}
         self.set(**{"vary" + rows[""]: next(name for name in self._ends if name not in rows)})
 
-    def begin(self):
+    def begin(self) -> None:
         """Start processes, on a new sweep where there is none yet; `BadInput` while some are at work."""
         state = self.state
         if self.sweep is None:
@@ -221,7 +225,8 @@ class Sweeping(Panel):
             if len(vary) < len(ranges):
                 found = f"{', '.join(said(name) for name, *_ in ranges)}; choose another one, or nothing more"
                 raise BadInput(f"vary: expected each setting once, found {found}")
-            self.sweep = sweeps.Sweep(self.folder, **{"vary": vary} | self._asked)
+            asked: dict[str, Any] = {"vary": vary} | self._asked
+            self.sweep = sweeps.Sweep(self.folder, **asked)
         if self.going or self.sweep.at_work():
             found = "some; press Pause, and wait until they have saved"
             raise BadInput(f"{self.folder}: expected a sweep on which no process is at work, found {found}")
@@ -235,35 +240,35 @@ class Sweeping(Panel):
         self.refresh()
         self.watch()
 
-    def pause(self):
+    def pause(self) -> None:
         """Let all processes save and end, also those that another notebook started."""
         self.sweep.paused.touch()
         self.refresh()
 
-    def stop(self):
+    def stop(self) -> None:
         """Let all processes finish the trials that are in training, and end."""
         self.sweep.stop()
         self.refresh()
 
     @property
-    def trial(self):
+    def trial(self) -> Any:
         """The chosen trial, else the best one; `BadInput` where there is none."""
         if self.result.chosen is None:
             raise BadInput("trial: expected a chosen trial, found none; start the sweep, then click on a point")
         return self.sweep.study.trials[self.result.chosen]
 
     @property
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """Those of the chosen trial, for `train(method, data, **panel.settings)`; the seed is yours to choose."""
         params, about = self.trial.params, self.sweep.about
         return {"profile": about["profile"], **about["settings"], **params}
 
-    def run_folder(self):
+    def run_folder(self) -> Path:
         """The folder of the first run of the chosen trial, or of the one it is the same as."""
         number = self.trial.user_attrs.get("same", self.trial.number)
         return self.sweep.run_folder(number, self.sweep.about["seeds"][0])
 
-    def use(self):
+    def use(self) -> None:
         """Show how to train the chosen trial's first run: a command, Python, and all its settings as JSON."""
         run, to, about = saved(self.run_folder()), Path("runs") / f"trial{self.trial.number}", self.sweep.about
         by_name = f"run = {about['task']}.train({about['method']!r}, data, seed=0, **panel.settings)"
@@ -274,12 +279,12 @@ class Sweeping(Panel):
         self.said.value = "\n\n".join(f"# {title}:\n{words}" for title, words in parts.items())
         self.said.layout.display = ""
 
-    def open_cockpit(self):
+    def open_cockpit(self) -> None:
         """Show the runs of the chosen trial in a cockpit below."""
         others = [child for child in self.children if not isinstance(child, Cockpit)]
         self.children = [*others, cockpit(self.run_folder().parent, self.sweep.about["task"])]
 
-    def watch(self):
+    def watch(self) -> None:
         """Look again until all trials are finished or somebody pauses; in plain Python nobody does, but `refresh`."""
         if self.sweep is not None and (self._task is None or self._task.done()):
             with contextlib.suppress(RuntimeError):
@@ -297,12 +302,12 @@ class Sweeping(Panel):
         self._last = over and not (self.going or self.result.busy)
 
     @property
-    def going(self):
+    def going(self) -> int:
         """How many of the processes that this panel started are there."""
         return sum(worker.poll() is None for worker in self._workers)
 
     @property
-    def complaint(self):
+    def complaint(self) -> str:
         """The last words of a process that ended by an error."""
         ended = [worker.poll() for worker in self._workers if worker.poll() not in (None, 0, 130)]
         if not ended:
@@ -384,7 +389,10 @@ def _ends(asked):
     return ends
 
 
-def panel(folder, task="segmentation", method=None, vary=None, data=None, **asked):
+def panel(
+    folder: Path | str, task: str = "segmentation", method: str | None = None, vary: dict | None = None,
+    data: Path | str | None = None, **asked: Any
+) -> Sweeping:  # fmt: skip
     """The panel of the sweep in a folder, or of a new one of a method, whose range you choose, unless `vary` says it.
 
     data : a folder, as for `train`;  asked : seeds, goal, profile and settings, as for `Sweep`, and values of controls,

@@ -7,6 +7,7 @@ for a while slows all of them. Read the ratios: the milliseconds are those of on
 import functools
 import statistics
 import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,7 +23,7 @@ class Timings(NamedTuple):
     milliseconds: dict
 
 
-def interleaved(functions, rounds=7, warm_up=1):
+def interleaved(functions: dict[str, Callable], rounds: int = 7, warm_up: int = 1) -> dict[str, list[float]]:
     """{name: the milliseconds of each round} of {name: function without arguments}.
 
     `warm_up` rounds before the others, in which memory is first touched, are not counted.
@@ -38,12 +39,12 @@ def interleaved(functions, rounds=7, warm_up=1):
     return {name: values[warm_up:] for name, values in taken.items()}
 
 
-def medians(taken):
+def medians(taken: dict[str, list[float]]) -> dict[str, float]:
     """{name: the median}, which one interrupted round does not move."""
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def once(function):
+def once(function: Callable) -> float:
     """The milliseconds of one call, the work that it left to a GPU included."""
     _wait()
     start = time.perf_counter()
@@ -58,7 +59,9 @@ def _wait():
         torch.cuda.synchronize()
 
 
-def scaling(versions, make, sizes, rounds=5, most=200.0):
+def scaling(
+    versions: dict[str, Callable], make: Callable, sizes: Sequence[int], rounds: int = 5, most: float = 200.0
+) -> Timings:
     """Time versions of one computation, {name: function}, as `function(*make(size))` at rising sizes -> `Timings`.
 
     A version that is expected to need more than `most` milliseconds at the next size, as many times longer as that is
@@ -84,7 +87,7 @@ def scaling(versions, make, sizes, rounds=5, most=200.0):
     return Timings(tuple(max(milliseconds.values(), key=len)), milliseconds)
 
 
-def laps(step, rounds=7, warm_up=1):
+def laps(step: Callable[[], Iterable[str]], rounds: int = 7, warm_up: int = 1) -> dict[str, float]:
     """{part: median milliseconds} of a step; `step()` yields the name of a part whenever it has done one."""
     taken = {}
     for n in bar(range(rounds + warm_up), "timing a step", "round"):
@@ -98,7 +101,7 @@ def laps(step, rounds=7, warm_up=1):
     return medians(taken)
 
 
-def kept(function):
+def kept(function: Callable) -> int:
     """The bytes of the tensors that autograd keeps from a forward pass for its backward pass, each counted once."""
     sizes = {}
 

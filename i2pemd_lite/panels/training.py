@@ -15,6 +15,7 @@ from i2pemd_lite.panels import curves
 from i2pemd_lite.panels.engine.panel import Panel
 from i2pemd_lite.panels.engine.slider import slider
 from i2pemd_lite.runs import brought
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.text import bar, duration
 
 PERIOD = 0.4  # seconds between two pictures
@@ -30,7 +31,7 @@ class Training(Panel):
     runs : dict of name -> Run of that task
     """
 
-    def __init__(self, look, runs):
+    def __init__(self, look: curves.Shown, runs: dict[str, Run]):
         if not runs:
             raise BadInput("runs: expected at least one, found none; give some by their names, as in panel(ours=ours)")
         self.task, self.look, self.runs = look.task, look, dict(runs)
@@ -47,7 +48,7 @@ class Training(Panel):
         self.children = [self.button, *self.children]
 
     @property
-    def chosen(self):
+    def chosen(self) -> Run:
         """The run that is chosen."""
         return self.runs[self.controls["run"].value]
 
@@ -64,7 +65,7 @@ class Training(Panel):
         if not self._following:
             self.chosen.settings.weight = change["new"]
 
-    def add(self, name, run):
+    def add(self, name: str, run: Run) -> Run:
         """Draw one more run, such as a fork, choose it, and give it back."""
         self.runs[name] = run
         self.offer("beside", [curves.OTHERS, *self.runs], self.state["beside"])
@@ -72,7 +73,7 @@ class Training(Panel):
         self.refresh()
         return run
 
-    def bring(self, name):
+    def bring(self, name: str) -> bool:
         """Draw the runs that come with the course under this name in place of these, and those that were forked from
         them; whether they are drawn, which a line says (`runs.brought`). They are in `runs`. None that was trained here
         is replaced."""
@@ -93,15 +94,15 @@ class Training(Panel):
         self.add(self.state["run"], self.chosen)
         return bool(found)
 
-    def go(self, step=None, run=None):
+    def go(self, step: int | None = None, run: str | None = None) -> None:
         """Train a run (the chosen one) to a step, or to its end, with the picture and a bar following."""
         if run is not None:
             self.controls["run"].value = run
-        name, run = self.controls["run"].value, self.chosen
-        last = len(run) if step is None else min(len(run), step)
-        with run.pausing(name):
-            for _ in bar(self._train(last), f"training {name}", "step", last, run.number, stop="pause",
-                         known=lambda: run.number):  # fmt: skip
+        name, chosen = self.controls["run"].value, self.chosen
+        last = len(chosen) if step is None else min(len(chosen), step)
+        with chosen.pausing(name):
+            for _ in bar(self._train(last), f"training {name}", "step", last, chosen.number, stop="pause",
+                         known=lambda: chosen.number):  # fmt: skip
                 pass
 
     def _train(self, last):
@@ -123,7 +124,7 @@ class Training(Panel):
         else:
             self._task.cancel()
 
-    async def background(self):
+    async def background(self) -> None:
         """Train the chosen run between other events, so that every control goes on working; the button's work."""
         self.button.description = "Pause"
         try:

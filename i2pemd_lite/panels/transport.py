@@ -3,11 +3,12 @@
 A third check needs no solver at all: prices u and v that no road undercuts prove that nothing cheaper exists.
 """
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
 
-from i2pemd_lite.emd import Transport, emd
+from i2pemd_lite.emd import Numbers, Transport, emd
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import POINT
@@ -17,7 +18,7 @@ EQUAL = 1e-12  # masses that differ by less are one mass: sums of a few float64 
 COSTS = [[0.0, 0.4, 0.8], [0.4, 0.0, 0.6], [0.8, 0.6, 0.0]]
 
 
-def linear_program(p, q, cost, flow=None):
+def linear_program(p: Numbers, q: Numbers, cost: Numbers, flow: float | None = None) -> SimpleNamespace:
     """Eq. 1 as a linear program in scipy's HiGHS, which shares no code with the network simplex of POT.
 
     `flow` is the total F that must be carried; None leaves that line out, as Eq. 1 is printed.
@@ -271,7 +272,10 @@ def _gap(gap):
     return "takes equal masses only" if np.isnan(gap) else f"{gap:.1e}" + (" ✓" if gap < 1e-9 else " ✗ too large")
 
 
-def panel(p=(0.5, 0.3, 0.2), q=(0.2, 0.2, 0.6), cost=COSTS, equal=True, printed=False, label=0):
+def panel(
+    p: Sequence[float] = (0.5, 0.3, 0.2), q: Sequence[float] = (0.2, 0.2, 0.6), cost: Sequence = COSTS,
+    equal: bool = True, printed: bool = False, label: int = 0
+) -> Panel:  # fmt: skip
     """The card with a slider for how far the earth has come, one for each mass, and a field for each cost; any m
     suppliers and n consumers up to 5.
 

@@ -7,6 +7,7 @@ view.
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,7 +17,9 @@ from i2pemd_lite.panels import surfaces
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.panel import Panel, choice, slider, switch
 from i2pemd_lite.panels.segmentation import MARKS, OVERLAYS, PLANES, SHORT, TOP, case_viewers, percent, show, slice_doc
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.segmentation import CLASSES, MODALITIES
+from i2pemd_lite.segmentation.prepare import Prepared
 
 AXES = "zyx"  # the controls of the axes of (D, H, W)
 ACROSS = {"axial": ("x", "y"), "coronal": ("x", "z"), "sagittal": ("y", "z")}  # what runs to the right, and down or up
@@ -260,7 +263,7 @@ class Volumes(Panel):
         return {}
 
 
-def volumes(source=None, **named):
+def volumes(source: Prepared | Run | None = None, **named: Any) -> Panel:
     """Scans of a `Prepared` (image and truth), or what one to four runs say of them (prediction, I2PEMD by their G).
 
     The view is of three linked planes, of one plane as the truth and each run see it, or of the organs in 3D. x goes
@@ -268,12 +271,12 @@ def volumes(source=None, **named):
     touch of a plane moves the cross hairs. Runs have names, and further values set controls, as in
     `volumes(joint=joint, ours=ours, view="axial", z=40)`; a single run can also be the `source`.
     """
-    runs = {name: run for name, run in named.items() if hasattr(run, "learner")}
+    runs: dict[str, Any] = {name: run for name, run in named.items() if hasattr(run, "learner")}
     if hasattr(source, "learner"):
         runs, source = {"run": source} | runs, None
     if (source is None) != bool(runs):
         raise BadInput("source, runs: expected either prepared data or runs, as in ours=ours, found both or none")
-    viewers = case_viewers(source or next(iter(runs.values())).learner.data, runs)
+    viewers = case_viewers(source or next(iter(runs.values())).learner.data, runs)  # pyrefly: ignore[missing-attribute]
     seers = list(runs) or ["truth"]
     controls = {  # what a page without a kernel records first comes first
         "view": choice("view", [THREE, *([*PLANES] if runs else []), *SOLID], THREE),

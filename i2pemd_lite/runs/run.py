@@ -16,7 +16,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 
@@ -25,7 +27,7 @@ from i2pemd_lite.device import has_bfloat16, keep_memory, peak_memory, profile, 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
 from i2pemd_lite.runs.sampling import seeded
-from i2pemd_lite.runs.settings import rate_of
+from i2pemd_lite.runs.settings import Settings, rate_of
 from i2pemd_lite.text import bar
 
 
@@ -43,7 +45,7 @@ class Step:
     seconds_left: float
 
     @property
-    def loss(self):
+    def loss(self) -> float:
         """The loss that was minimised, as a float."""
         return float(self.losses["loss"])
 
@@ -81,6 +83,9 @@ def uninterrupted():
             stop(*came[0])
 
 
+S = TypeVar("S", bound=Settings)
+
+
 class Paused(KeyboardInterrupt):
     """An interrupt that found a run between two steps and saved it there; a notebook says so in place of a traceback.
 
@@ -98,7 +103,7 @@ class Paused(KeyboardInterrupt):
         return [str(self)]
 
 
-class Run:
+class Run(Generic[S]):
     """A training run: an iterator over its steps.
 
     learner : a `Learner`
@@ -127,8 +132,11 @@ class Run:
     and keeps the folder.
     """
 
+    settings: S
+    best: tuple | None
+
     @told()
-    def __init__(self, learner, folder=None, task=""):
+    def __init__(self, learner: Any, folder: Path | str | None = None, task: str = ""):
         self.task, self.learner, self.settings = task, learner, learner.settings
         self.profile = profile(self.settings.profile)
         if self.settings.precision != "auto":
@@ -220,7 +228,7 @@ class Run:
             raise BadInput(f"{self.folder}: expected a run that was trained here, found {found}")
 
     @property
-    def seconds_left(self):
+    def seconds_left(self) -> float | None:
         """The time to the last step, at the pace until now; None before the first."""
         return self.seconds / self.number * (len(self) - self.number) if self.number else None
 
@@ -272,12 +280,12 @@ class Run:
             if probe is not None:
                 self.moments.append(moments.moment(self.number, self.learner.bank, probe))
 
-    def progress(self):
+    def progress(self) -> Iterator[Step]:
         """The run with a `bar` that shows the loss and the time left."""
         return bar(self, f"training {self.settings.method}", "step", done=self.number, shown=True,
                    stop="pause", words=lambda step: f"loss {step.loss:.3f}", known=lambda: self.number)  # fmt: skip
 
-    def finish(self, progress=True):
+    def finish(self, progress: bool = True) -> Self:
         """Train to the end; the run itself."""
         with self.pausing():
             for _ in self.progress() if progress else self:
@@ -285,7 +293,7 @@ class Run:
         return self
 
     @contextlib.contextmanager
-    def pausing(self, name=None):
+    def pausing(self, name: str | None = None) -> Iterator[None]:
         """Inside, an interrupt that comes between two steps saves the run there, and is raised as `Paused`, in which
         the run has this name; None: that of its method."""
         try:
@@ -296,7 +304,7 @@ class Run:
             self.save()
             raise Paused(name or self.settings.method, self.number, len(self)) from None
 
-    def change(self, **values):
+    def change(self, **values: Any) -> None:
         """Change live settings of a run that goes on; `BadInput`, and nothing is changed, where one cannot be."""
         for name in values:
             if name not in self.settings.LIVE:
@@ -305,7 +313,7 @@ class Run:
         vars(self.settings).update(values)
 
     @told()
-    def fork(self, folder=None, **changes):
+    def fork(self, folder: Path | str | None = None, **changes: Any) -> "Run[S]":
         """A second run that goes on from here with other live settings; this one stays as it is."""
         self._expect_whole()
         self._expect_own_training()
@@ -321,7 +329,7 @@ class Run:
         return twin
 
     @contextlib.contextmanager
-    def best_weights(self):
+    def best_weights(self) -> Iterator[int]:
         """Inside: the weights of the best evaluation where the task selects one, else the last; gives their step."""
         self._expect_whole()
         if self.best is None:
@@ -339,7 +347,7 @@ class Run:
     def _weights(self):
         return {name: value.clone() for name, value in self.learner.state_dict().items()}
 
-    def fetch(self):
+    def fetch(self) -> None:
         """Bring `history` up to date: losses stay on the device until then. Stops at a loss that is no number."""
         with self._fetching:
             while self._pending:
@@ -353,12 +361,12 @@ class Run:
                 self.history[number - 1 :] = [row]  # once, also where it was stopped here before
                 del self._pending[0]
 
-    def expect_own(self):
+    def expect_own(self) -> None:
         """Raise `BadInput` where the folder was moved, or somebody else has gone on with the run in it."""
         if self.folder is not None:
             self._disk.expect_own(self.folder)
 
-    def save(self):
+    def save(self) -> None:
         """Write the run to its folder, the checkpoint last; without a folder nothing is done but check the losses.
 
         `BadInput` where there is no room for it, or where the folder was moved or written by somebody else since.
@@ -376,7 +384,7 @@ class Run:
 
     @classmethod
     @told()
-    def load(cls, learner, folder, task=""):
+    def load(cls, learner: Any, folder: Path | str, task: str = "") -> Self:
         """The run in `folder` at its last checkpoint, around a learner built from its settings.
 
         Nothing is written until the run goes on, so that a run which trains elsewhere can be looked at.

@@ -11,7 +11,7 @@ import torch
 from i2pemd_lite.files import BadInput
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch, for the small experiments of a lesson; a `Run` seeds itself."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries that a lesson calls draw from the global state)

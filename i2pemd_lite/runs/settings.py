@@ -2,9 +2,11 @@
 
 import ast
 import dataclasses
+import difflib
 import functools
 import math
 import types
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,6 +45,7 @@ class Settings:
 
     LIVE = ("learning_rate", "weight", "momentum", "steps", "evaluate_every")
     ROOM = ()  # what to make smaller where the memory of the machine is
+    LISTED = "help(Settings)"
 
     def __post_init__(self):
         self.check()
@@ -51,7 +54,7 @@ class Settings:
         self.expect_names(name)
         super().__setattr__(name, value)
 
-    def check(self):
+    def check(self) -> None:
         """Raise `BadInput` for a value that no run can use."""
         for field in dataclasses.fields(self):
             expected, fits = KINDS.get(field.type, ("", lambda value: True))
@@ -70,25 +73,37 @@ class Settings:
                 expected, holds = needs
                 self._expect(field.name, holds(getattr(self, field.name)), expected)
 
-    def least_memory(self):
+    def least_memory(self) -> int:
         """Bytes that a training needs in any case: weights, gradients, Adam's averages, and what a batch leaves."""
         return 0
 
-    def expect_names(self, *names):
+    def expect_names(self, *names: str) -> None:
         """Raise `BadInput` for a name that is not a setting."""
         known = self.__dataclass_fields__
         for name in names:
             if name not in known:
-                raise BadInput(f"{name}: not a setting; the settings are {', '.join(known)}")
+                raise BadInput(f"{name}: not a setting; {meant(name, known, self.LISTED)}")
 
     def _expect(self, name, holds, expected):
         if not holds:
             raise BadInput(f"{name}: expected {expected}, found {getattr(self, name)!r}")
 
-    def changed(self, **changes):
+    def changed(self, **changes: Any) -> Self:
         """These settings with some changed; `BadInput` for a name that is not a setting."""
         self.expect_names(*changes)
         return dataclasses.replace(self, **changes)
+
+
+def meant(name, known, listed):
+    """What a name is told that is none of the `known` ones: the nearest of these, and what lists all.
+
+    Example
+    -------
+    >>> meant("wieght", ["steps", "weight", "weight_kd"], "help(train)")
+    'did you mean weight or weight_kd? help(train) lists all'
+    """
+    near = difflib.get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}? " * bool(near) + f"{listed} lists all"
 
 
 def read(kind, text):

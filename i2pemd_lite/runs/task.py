@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch import nn
 from i2pemd_lite.device import expect_room, profile, told
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs.brought import MARK
-from i2pemd_lite.runs.run import Run
+from i2pemd_lite.runs.run import Run, S
 from i2pemd_lite.runs.store import read_about
 
 
@@ -140,19 +142,57 @@ def evaluated(run, score):
     return report
 
 
+P = ParamSpec("P")
+V = TypeVar("V", bound=Callable)
+
+
+@dataclasses.dataclass
+class Asked:
+    """What `train` is asked for before the settings of a task.
+
+    A task makes a class of its settings and this one, in this order, for a field keeps the place that the last base
+    gives it. Nobody makes one: editors, completion and `help` know each setting and its type by its signature.
+    """
+
+    method: str = ""
+    data: Any = None
+    profile: str = ""
+    seed: int = 0
+    folder: Path | str | None = None
+
+
+class Preset:
+    """The default of a setting as `help` shows it: what the preset has for the profile."""
+
+    def __repr__(self):
+        return "…"
+
+
+def signed(verb: V, asked: type[Asked]) -> V:
+    """A task's `train` as a function that shows each setting by its name."""
+    shown: Any = functools.wraps(verb)(lambda *asked, **settings: verb(*asked, **settings))
+    own, preset = {field.name for field in dataclasses.fields(Asked)}, Preset()
+    shown.__signature__ = inspect.Signature([
+        each if each.name in own else each.replace(kind=each.KEYWORD_ONLY, default=preset)
+        for each in inspect.signature(asked).parameters.values()
+    ], return_annotation=Run)  # fmt: skip
+    return shown
+
+
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Task(Generic[P, S]):
     """A task as its table of methods, and the verbs that are the same for every task.
 
     `settings` and `learner` are its classes, `methods` its rows, `presets` what each preset changes of the settings for
     each profile. `load(folder)` finds a `dataset` of some `things`, which
     `prepare(dataset, settings)` makes `ready`, for the value that `prepared_by` has in the settings. What is ready lies
     in a compact file, or in a folder with a file called `listing`. Of the figures of `Learner.evaluate`, a sweep may
-    look for the best of the `goals`, of which more is better, the first unless told.
+    look for the best of the `goals`, of which more is better, the first unless told. `asked` has as fields what `train`
+    takes.
     """
 
     name: str
-    settings: type
+    settings: type[S]
     learner: type
     methods: dict
     presets: dict
@@ -163,26 +203,31 @@ class Task:
     things: str
     prepared_by: str
     goals: tuple
+    asked: Callable[P, Asked]
     listing: str = ""
 
-    def train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
+    def train(self, *asked: P.args, **settings: P.kwargs) -> Run[S]:
         """A `Run` of one method, not started yet: iterate over it, or call `.finish()`.
 
         method : a key of `METHODS`
         data : a folder, or what `load` or `prepare` gave; None: `load()`
         profile : "ci", "laptop" or "gpu"; None: the one that `I2PEMD_PROFILE` names
         folder : where to keep the run; None: in memory only
-        settings : any field of the task's settings, such as steps=100 or weight=0.5
+        settings : any field of the task's settings, such as steps=100 or weight=0.5; else as the preset has it for the
+            profile
 
         Raises `BadInput` for an unknown method, profile or setting, and for data that cannot be used.
         """
+        return self._train(*asked, **settings)
+
+    def _train(self, method, data=None, profile=None, seed=0, folder=None, **settings):
         chosen = self.settings_for(method, profile, seed, settings)
         expect_room(chosen)
         learner = self.learner(chosen, self.prepared(data, chosen))
         learner.begin()
         return Run(learner, folder, self.name)
 
-    def resume(self, folder, data=None):
+    def resume(self, folder: Path | str, data: Any = None) -> Run[S]:
         """The run kept in `folder`, at its last checkpoint, ready to go on.
 
         `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run

@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from i2pemd_lite.files import BadInput, formed
 from i2pemd_lite.runs import moments
@@ -86,7 +87,7 @@ def tensorboard(run):
     return run
 
 
-def watch(folder, process, steps, every=0.5):
+def watch(folder: Path | str, process: Any, steps: int, every: float = 0.5) -> Iterator[Saved]:
     """The `Saved` of a run that another process trains, again each time that it has saved, to its end.
 
     The `folder` may not be there yet. `process` trains, with a `poll()` that is None while it goes on and then its exit

@@ -16,3 +16,9 @@ from i2pemd_lite.segmentation.prepare import Geometry, Prepared, prepare
 from i2pemd_lite.segmentation.settings import SegmentationSettings
 from i2pemd_lite.segmentation.tables import Tables, from_runs, tables
 from i2pemd_lite.segmentation.task import TASK, evaluate, predict, resume, train
+
+__all__ = [
+    "CLASSES", "METHODS", "MODALITIES", "ORGANS", "TASK", "Dataset", "Geometry", "Prepared", "Scan",
+    "SegmentationSettings", "Tables", "evaluate", "from_runs", "load", "predict", "prepare", "resume", "split",
+    "tables", "train",
+]  # fmt: skip

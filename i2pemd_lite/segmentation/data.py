@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2pemd_lite import files
 from i2pemd_lite.files import BadInput, Problems
 from i2pemd_lite.segmentation import layout, synthetic
-from i2pemd_lite.segmentation.layout import CLASSES, MANIFEST, MODALITIES, Volume
+from i2pemd_lite.segmentation.layout import CLASSES, MANIFEST, MODALITIES, Grid, Volume
 
 SEQUENCES = {
     "t2spir": ("T2SPIR", "", None),
@@ -52,18 +53,18 @@ class Scan:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
 
-    def image_files(self):
+    def image_files(self) -> list[Path]:
         """The NIfTI file, or the DICOM files, of the image."""
         if self.image.is_dir():
             return list(self.slices) or layout.dicom_files(self.image, self.echo)
         return [self.image]
 
-    def files(self):
+    def files(self) -> list[Path]:
         """Every file that the scan consists of: those of the image, then those of the label."""
         masks = [] if self.label is None else layout.mask_files(self.label) if self.label.is_dir() else [self.label]
         return self.image_files() + masks
 
-    def check(self):
+    def check(self) -> Grid:
         """The scan's `Grid` from its headers. Raises `BadInput` for bad headers, for a label on another grid, and where
         image or label is not there."""
         if not self.image.exists():
@@ -77,7 +78,7 @@ class Scan:
             self._label(grid, pixels=False)
         return grid
 
-    def read_image(self):
+    def read_image(self) -> tuple[np.ndarray, Grid]:
         """(image, `Grid`) in scanner units. Raises `BadInput` for images that are unreadable, not finite, constant, or
         of the other modality."""
         grid, image = self._image(pixels=True)
@@ -108,7 +109,7 @@ class Scan:
                            "the unit or the voxel size in its header")
         return grid, image
 
-    def read_label(self):
+    def read_label(self) -> np.ndarray | None:
         """(label uint8 of class ids along the image's axes, or None for a scan without). Raises `BadInput` for unknown
         or too few classes, and for organs that lie as in nobody (`layout.check_anatomy`)."""
         if self.label is None:
@@ -135,7 +136,7 @@ class Scan:
                            "export image and label on one grid")
         return apply_orientation(label, turn) if pixels else None
 
-    def read(self):
+    def read(self) -> Volume:
         """The scan as a `Volume`. Raises `BadInput` for headers or voxels that cannot be used."""
         self.check()
         image, grid = self.read_image()
@@ -162,12 +163,12 @@ class Dataset:
                 raise BadInput(f"{scan.name}: expected a name of its own, found two scans of it; rename one of them")
 
     @property
-    def labelled(self):
+    def labelled(self) -> tuple[Scan, ...]:
         """The scans that have a label map."""
         return tuple(scan for scan in self.scans if scan.label is not None)
 
     @property
-    def unlabelled(self):
+    def unlabelled(self) -> tuple[Scan, ...]:
         """The scans that have none."""
         return tuple(scan for scan in self.scans if scan.label is None)
 
@@ -178,7 +179,7 @@ class Dataset:
         return "\n".join([said, *self.unused])
 
 
-def split(data, test=0.3, seed=0):
+def split(data: Any, test: float = 0.3, seed: int = 0) -> tuple[tuple, ...]:
     """Part the labelled scans or cases of `data` (a `Dataset`, a `Prepared`) into (train, test) within each modality.
 
     A part `test` of each modality's n patients, rounded, is held back: 30 CT and 20 MR give the paper's 21/9 and 14/6.
@@ -201,7 +202,7 @@ def split(data, test=0.3, seed=0):
     return tuple(tuple(case for case in data.labelled if (case.name in held_back) == back) for back in (False, True))
 
 
-def load(folder=None, sequence="t2spir", labelled=True):
+def load(folder: Path | str | None = None, sequence: str = "t2spir", labelled: bool = True) -> Dataset:
     """Find the scans in `folder` and check every header -> `Dataset`.
 
     folder    holds any of the following; None is the folder that `I2PEMD_DATA` names, or the synthetic set, made once,

@@ -86,7 +86,7 @@ class Grid(NamedTuple):
     affine: np.ndarray
     assumed: str = ""
 
-    def differs(self, other):
+    def differs(self, other: "Grid") -> str | None:
         """What tells two grids apart in words, or None where no corner is a tenth of a voxel away from the other's."""
         if self.shape != other.shape:
             return f"shape {other.shape} beside {self.shape}"
@@ -95,7 +95,7 @@ class Grid(NamedTuple):
         voxel = np.linalg.norm(self.affine[:3, :3], axis=0).min()
         return f"affines that put a corner {apart:.3g} mm apart" if not apart < 0.1 * voxel else None
 
-    def turned(self, other):
+    def turned(self, other: "Grid") -> "tuple[np.ndarray, Grid]":
         """How nibabel turns an array on `other` so that its axes go as these do, and the `Grid` it then has."""
         from nibabel.orientations import inv_ornt_aff, io_orientation
 

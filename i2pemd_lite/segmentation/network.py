@@ -5,9 +5,11 @@ the MR samples; `sizes = (number of CT, number of MR)` tells them apart.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.segmentation.layout import MODALITIES
@@ -31,7 +33,7 @@ IN_PLANE = (1, 2, 2)  # a stride
 class PerModality(nn.Module):
     """One copy of a layer for each modality: each part of the batch goes through its own, and they are rejoined."""
 
-    def __init__(self, make):
+    def __init__(self, make: Callable[[], nn.Module]):
         super().__init__()
         self.copies = nn.ModuleDict({modality: make() for modality in MODALITIES})
 
@@ -118,7 +120,9 @@ class Network(nn.Module):
     MULTIPLES = (8, 8, 8)  # of which (D, H, W) have to be
     LAYOUT = torch.channels_last_3d  # in which its convolutions and its normalisation need the fewest copies
 
-    def __init__(self, sharing, stages, channels, num_classes, deep=False):
+    def __init__(
+        self, sharing: str, stages: dict[str, Any], channels: dict[str, int], num_classes: int, deep: bool = False
+    ):
         """stages : {name: function that makes a copy of it}; channels : {stage: of its output} where a head may be."""
         super().__init__()
         if sharing not in SHARING:
@@ -130,7 +134,7 @@ class Network(nn.Module):
         for name, make in stages.items():
             self.add_module(name, make() if name in SHARING[sharing][0] else PerModality(make))
 
-    def forward(self, x, sizes, deep=False):
+    def forward(self, x: Tensor, sizes: Sequence[int], deep: bool = False) -> tuple[Tensor, ...]:
         """(B, 1, D, H, W) images -> features (B, d, D, H, W) and logits (B, K, D, H, W); D, H, W as `MULTIPLES` says.
 
         deep : give after these the logits of `coarse1` and `coarse2` too, where they are
@@ -148,7 +152,7 @@ class Network(nn.Module):
         pairs = zip(self.coarse * deep, outputs[-3:-1], strict=False)
         return outputs[-1], logits, *(_apply(getattr(self, name), (x,), sizes) for name, x in pairs)
 
-    def encoded(self, x, sizes):
+    def encoded(self, x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
         """The output of the deepest stage, and the skips, the finest first."""
         raise NotImplementedError
 
@@ -172,7 +176,10 @@ class UNet(Network):
     ((3, 8, 8, 16, 16), (3, 5, 8, 16, 16))
     """
 
-    def __init__(self, sharing, width=16, dim=32, num_classes=5, upconv="cicek", init="ummkd", deep=False):
+    def __init__(
+        self, sharing: str, width: int = 16, dim: int = 32, num_classes: int = 5, upconv: str = "cicek",
+        init: str = "ummkd", deep: bool = False
+    ):  # fmt: skip
         for name, value, one, other in (("upconv", upconv, "cicek", "ummkd"), ("init", init, "ummkd", "torch")):
             if value not in (one, other):
                 raise BadInput(f"{name}: expected {one!r} or {other!r}, found {value!r}")
@@ -204,10 +211,10 @@ class UNet(Network):
         if init == "ummkd":
             for head in (module for module in self.head.modules() if isinstance(module, nn.Conv3d)):
                 _narrow(head.weight)
-                nn.init.zeros_(head.bias)
+                nn.init.zeros_(head.bias)  # pyrefly: ignore[bad-argument-type]
         self.pool = nn.MaxPool3d(2)
 
-    def encoded(self, x, sizes):
+    def encoded(self, x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
         """Three stages, each pooled for the next, and the deepest."""
         skips = []
         for stage in (self.enc1, self.enc2, self.enc3):

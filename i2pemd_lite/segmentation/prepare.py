@@ -11,9 +11,10 @@ import functools
 import hashlib
 import itertools
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -119,12 +120,12 @@ class Case(Unchanging):
     moments: tuple
 
     @functools.cached_property
-    def organ_slices(self):
+    def organ_slices(self) -> list[int]:
         """The slices of a labelled case that show an organ, as a list of d."""
         return self.label.flatten(1).any(1).nonzero().flatten().tolist()
 
     @functools.cached_property
-    def organ_voxels(self):
+    def organ_voxels(self) -> list[torch.Tensor]:
         """The voxels (n, 3) of each organ that a labelled case shows, as a list."""
         return [where for k in range(1, len(CLASSES)) if len(where := (self.label == k).nonzero().int())]
 
@@ -147,23 +148,23 @@ class Prepared(Unchanging):
     dataset: Dataset | None = None
 
     @property
-    def assumed(self):
+    def assumed(self) -> dict[str, str]:
         """{name: what was taken to be so of its scan, as the file does not say it}; a compact file has none of this."""
         return {case.name: case.source.assumed for case in self.cases if case.source.assumed}
 
     @property
-    def sketch(self):
+    def sketch(self) -> list[float]:
         """Numbers that are nearly the same for the same scans, also where a processor rounds them otherwise: each
         scan's moments, and how many voxels each class has."""
         counts = [sum(int((case.label == k).sum()) for case in self.labelled) for k in range(len(CLASSES))]
         return [number for case in self.cases for number in case.moments] + counts
 
     @property
-    def labelled(self):
+    def labelled(self) -> tuple[Case, ...]:
         """The cases that have a label map."""
         return tuple(case for case in self.cases if case.label is not None)
 
-    def save_compact(self, file, limit=compact.LIMIT):
+    def save_compact(self, file: Path | str, limit: float = compact.LIMIT) -> str:
         """Write the labelled cases as one compact file, whole or not at all -> what was written, in words.
 
         Of each volume the nearest of 256 grey levels is kept, lo + scale level, so that it stays within half a level of
@@ -184,7 +185,7 @@ class Prepared(Unchanging):
         return f"{file}: {len(self.labelled)} labelled scans in {size:.1f} MiB; left out: {left} scans without labels"
 
     @classmethod
-    def open(cls, folder, dataset=None):
+    def open(cls, folder: Path | str, dataset: Dataset | None = None) -> Self:
         """The prepared cases in a cache folder, or in a compact file that `save_compact` wrote, from that alone.
 
         Raises `BadInput` where it is neither, is not complete, is damaged or was written by another version.
@@ -209,7 +210,9 @@ class Prepared(Unchanging):
         return cls(tuple(cases), geometry, mark, folder, listed["name"], listed["moments"], dataset)
 
 
-def prepare(dataset, geometry=None, progress=True, train=None):
+def prepare(
+    dataset: Dataset, geometry: Geometry | None = None, progress: bool = True, train: Collection[str] | None = None
+) -> Prepared:
     """Prepare every scan of `dataset`, once -> `Prepared`.
 
     The cases are written to the folder of caches, under a name made of the scans' files and `geometry`. What is there

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -144,11 +144,11 @@ class Evaluation(Report):
     ground: list = dataclasses.field(default_factory=list)
 
     @property
-    def figures(self):
+    def figures(self) -> dict[str, float]:
         """The means of DOC by name, as `summary` gives them: doc, ct, mr, "ct liver", …"""
         return summary(self.cases)
 
-    def content(self):
+    def content(self) -> dict[str, Any]:
         """What JSON holds: every case, every missing organ, and what was taken for what."""
         more = {name: getattr(self, name) for name in ("missing", "confusion", "ground")}
         return hashed(super().content() | {"cases": without_nan(self.cases)} | more)

@@ -111,6 +111,7 @@ class SegmentationSettings(Settings):
 
     LIVE = (*Settings.LIVE, "weight_i2ped", "weight_kd")
     ROOM = ("width", "dim", "size", "batch", "patch_depth", "patch_size")
+    LISTED = "help(segmentation.train)"
 
     def __post_init__(self):
         self.augment = self.augment or ""  # False in runs of earlier versions
@@ -132,7 +133,7 @@ class SegmentationSettings(Settings):
             sides = zip(getattr(self, name) or self.size, self.size, strict=True)
             self._expect(name, all(isinstance(n, int) and n % m == 0 < n <= most for n, most in sides), expected)
 
-    def least_memory(self):
+    def least_memory(self) -> int:
         """Bytes that a training needs in any case; of a batch what full resolution keeps, in two bytes each."""
         voxels, b, d = 2 * self.batch * math.prod(self.patch), self.width, self.dim
         if self.network == "residual":
@@ -140,17 +141,17 @@ class SegmentationSettings(Settings):
         return 16 * b * (8000 * b + 54 * d) + 2 * voxels * (18 * b + 2 * d)
 
     @property
-    def patch(self):
+    def patch(self) -> tuple[int, int, int]:
         """The voxels of a patch, (D, H, W)."""
         return self.patch_depth, *(self.patch_size or self.size)
 
     @property
-    def views(self):
+    def views(self) -> list[str]:
         """The names that `augment` has."""
         return _named(self.augment)
 
     @property
-    def geometry(self):
+    def geometry(self) -> Geometry:
         """The grid that volumes are brought to."""
         names = ("spacing", "size", "crop", "ct_window", "mr_clip", "normalise")
         return Geometry(**{name: getattr(self, name) for name in names}, min_depth=self.patch_depth)

@@ -327,7 +327,7 @@ def _mr_scanner(image, rng):
     return np.round(image * rng.uniform(350, 1100)).astype(np.float32)
 
 
-def make(folder=None, cases=10, seed=0, progress=True):
+def make(folder: Path | str | None = None, cases: int = 10, seed: int = 0, progress: bool = True) -> Path:
     """Write the synthetic data set into `folder`, unless it is there -> `folder`; None: where the lessons look for it.
 
     `cases` labelled CT in `btcv/RawData` and as many MR in `chaos_mr_t2spir`, and 2 of each without label, in layouts
@@ -358,7 +358,7 @@ def make(folder=None, cases=10, seed=0, progress=True):
         scan = phantom(modality, (seed, modality == "mr", number), missing, kidneys=0.6 if number == 2 else 1.0)
         _write(folder, modality, number, scan, labelled=number <= cases)
     files.write_json(manifest, {**wanted, "complete": True})
-    return folder
+    return folder  # pyrefly: ignore[bad-return]
 
 
 def _write(folder, modality, number, scan, labelled):

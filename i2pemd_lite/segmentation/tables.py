@@ -3,14 +3,21 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import pearson
+from i2pemd_lite.runs.run import Run
+from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.segmentation import paper
+from i2pemd_lite.segmentation.data import Dataset
 from i2pemd_lite.segmentation.layout import MODALITIES, ORGANS
 from i2pemd_lite.segmentation.methods import METHODS
+from i2pemd_lite.segmentation.prepare import Prepared
 from i2pemd_lite.segmentation.report import DISTANCES, known_mean, organ_means, summary
 from i2pemd_lite.segmentation.settings import SETTINGS, SegmentationSettings
 from i2pemd_lite.segmentation.stress import STRESS
@@ -51,8 +58,11 @@ AUTOCORRELATED = (
 NO_NUMBERS = "the paper draws this figure and prints no numbers"
 
 
-def tables(data=None, profile=None, seeds=(0,), methods=None, folder="runs/segmentation", dims=None, progress=True,
-           brought=None, **settings):  # fmt: skip
+def tables(
+    data: Dataset | Prepared | Path | str | None = None, profile: str | None = None, seeds: Sequence[int] = (0,),
+    methods: Collection[str] | None = None, folder: Path | str = "runs/segmentation", dims: Sequence[int] | None = None,
+    progress: bool = True, brought: str | None = None, **settings: Any
+) -> "Tables":  # fmt: skip
     """Train what is missing for Tables 1 to 3, as `Tables.trained` says, and give the `Tables`.
 
     data, profile   as for `train`
@@ -105,7 +115,7 @@ class Tables(results.Tables):
     WORTH = {"overall DOC": "doc", "missing organs": "missing organs"}
 
     @classmethod
-    def settings_for(cls, method, profile, seed, changes):
+    def settings_for(cls, method: str, profile: str | None, seed: int, changes: dict) -> Settings:
         """The settings of a run; Table 2 takes some evaluations of a proposed one."""
         chosen = super().settings_for(method, profile, seed, changes)
         if method == PROPOSED and "evaluate_every" not in changes:
@@ -113,12 +123,12 @@ class Tables(results.Tables):
         return chosen
 
     @staticmethod
-    def is_like(settings, data):
+    def is_like(settings: SegmentationSettings, data: str) -> bool:
         """Whether the scans are cut as in the paper or along z, and a method with I2PEMD has some: λ alone is open."""
         return settings.crop in ("organs", "z") and not (METHODS[settings.method].ground and settings.weight == 0)
 
     @staticmethod
-    def figures_of(run):
+    def figures_of(run: Run) -> dict[str, Any]:
         """What a `Result` has beside its run, from report.json where that tells all."""
         content = results.report_of(run, evaluate, EVALUATION)
         cases = report.with_nan(content["cases"])
@@ -133,7 +143,7 @@ class Tables(results.Tables):
                 **more}  # fmt: skip
 
     @property
-    def table1(self):
+    def table1(self) -> Report:
         """DOC of every organ, the means of a modality, and the overall mean; the paper's beside."""
         rows, marked = self._rows(self.NAMES, FIGURES), []
         wrong = {method: f"† {sentence}" for method, sentence in paper.audit().items()}
@@ -153,7 +163,7 @@ class Tables(results.Tables):
         return Report(title, rows, about, notes=notes, pages=pages)
 
     @property
-    def differences(self):
+    def differences(self) -> Report:
         """What the proposed method gains over each other one, over the seeds that both have, with 95 % intervals
         (`statistics.interval`): over seeds of DOC, of CT, of MR and on unusual scans; and over the held-back cases, of
         each the mean over seeds and organs."""
@@ -177,7 +187,7 @@ class Tables(results.Tables):
         return Report(title, rows, notes=[note, self.note(self.of(self.NAMES))], lines=[columns])
 
     @property
-    def unusual(self):
+    def unusual(self) -> Report:
         """DOC on the scans of `stress`, beside that on the usual ones; of the runs that were asked for it."""
         names = {"usual": "doc"} | {name: f"stress {name}" for name in (*STRESS, "all")}
         asked = [method for method in self.present() if any(UNUSUAL in run.figures for run in self.runs(method))]
@@ -185,7 +195,7 @@ class Tables(results.Tables):
         return _of_means(title, "row", self._rows(asked, names), names, [self.note(self.of(asked))] * bool(asked))
 
     @property
-    def mistakes(self):
+    def mistakes(self) -> Report:
         """How often a prediction takes a voxel of one class for another, of 100 voxels of organs, and how far apart G
         holds the two: `far` counts those further apart than classes are in the mean, `cost` is the mean of G over all
         that are wrong. G is for every method the mean of those that the proposed runs have learned."""
@@ -205,7 +215,7 @@ class Tables(results.Tables):
         return Report(title, rows, digits=2, notes=[note, self.note(self.of(self.NAMES))], lines=[columns])
 
     @property
-    def table2(self):
+    def table2(self) -> Report:
         """Pearson's r of the mean I2PEMD with DOC and with MMD, over the evaluations of each proposed run."""
         rows, runs = [], self.runs(PROPOSED)
         absent = f"{results.no_run_of([PROPOSED])}, which this table is of"
@@ -230,7 +240,7 @@ class Tables(results.Tables):
         return Report(title, rows, notes=notes, lines=[columns])
 
     @property
-    def table3(self):
+    def table3(self) -> Report:
         """The overall mean of DOC in the rows that show what each part of I2PEMD adds."""
         rows = self._rows(paper.TABLE3, {"mean": "doc"})
         for row in rows:
@@ -240,7 +250,7 @@ class Tables(results.Tables):
         return _of_means(title, "row", rows, ["mean"], notes, [Column("paper")])
 
     @property
-    def figure6a(self):
+    def figure6a(self) -> Report:
         """The overall mean of DOC by feature size d, of the proposed method."""
         rows, every = [], self.every(PROPOSED)
         figures = {"mean": "doc"} | {m.upper(): m for m in MODALITIES}
@@ -252,7 +262,7 @@ class Tables(results.Tables):
         return _of_means("Figure 6 (a): mean of DOC (%) by feature size d", "d", rows, figures, notes)
 
     @property
-    def figure6b(self):
+    def figure6b(self) -> Report:
         """The terms of Eq. 7 while the proposed method is trained: means over equal parts of a run, then over seeds."""
         rows, runs = [], self.runs(PROPOSED)
         for parts in zip(*(np.array_split(run.history, min(PARTS, len(run.history))) for run in runs), strict=True):
@@ -265,7 +275,7 @@ class Tables(results.Tables):
         return Report("Figure 6 (b): terms of the loss, mean and SD over seeds", rows, digits=3, notes=notes)
 
     @property
-    def surfaces(self):
+    def surfaces(self) -> Report:
         """Distances of surfaces, which the paper does not have: means over cases and organs."""
         names = {f"{m.upper()} {title}": f"{m} {field}" for m in MODALITIES for field, title in DISTANCES.items()}
         title = "Distances of surfaces (mm; the paper has none), means over cases and organs"
@@ -276,7 +286,7 @@ class Tables(results.Tables):
         """A row of means for each of these methods that has runs."""
         return [self.row(method) | results.means(self.runs(method), figures) for method in self.present(methods)]
 
-    def about(self):
+    def about(self) -> dict[str, Any]:
         """What the runs have in common, for the line under Table 1."""
         first, s = self.results[0], self.results[0].settings
         return {

@@ -5,17 +5,19 @@ import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped, unlike_file
-from i2pemd_lite.runs.task import Task, evaluated
+from i2pemd_lite.runs.run import Run
+from i2pemd_lite.runs.task import Asked, Task, evaluated, signed
 from i2pemd_lite.segmentation.data import Dataset, Scan, find_scans, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import write_nifti, write_seg
 from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
-from i2pemd_lite.segmentation.report import score
+from i2pemd_lite.segmentation.report import Evaluation, score
 from i2pemd_lite.segmentation.settings import PRESETS, SegmentationSettings
 from i2pemd_lite.text import bar
 
@@ -25,13 +27,21 @@ def _prepare(data, settings):
     return prepare(data, settings.geometry, train=train)
 
 
+@dataclasses.dataclass
+class _Asked(SegmentationSettings, Asked):
+
+    method: str = dataclasses.field()
+    data: Dataset | Prepared | Path | str | None = None
+    profile: str | None = None
+
+
 TASK = Task("segmentation", SegmentationSettings, Segmenter, METHODS, PRESETS, load, dataset=Dataset, ready=Prepared,
             prepare=_prepare, things="scans", prepared_by="geometry", listing="prepared.json",
-            goals=("doc", "ct", "mr"))  # fmt: skip
-train, resume = TASK.train, TASK.resume
+            goals=("doc", "ct", "mr"), asked=_Asked)  # fmt: skip
+train, resume = signed(TASK.train, _Asked), TASK.resume
 
 
-def evaluate(run, stress=False):
+def evaluate(run: Run, stress: bool = False) -> Evaluation:
     """DOC in percent and distances of surfaces in mm on the held-back cases, as an `Evaluation`, which is a `Report`.
 
     A row each for CT, MR and both, the organs as columns, and the worst organ of a case. `.cases` lists every case,
@@ -44,7 +54,10 @@ def evaluate(run, stress=False):
 
 
 @told()
-def predict(run, images=None, out="out/segmentation", modality=None, progress=True, seg=False):
+def predict(
+    run: Run, images: Dataset | Sequence[Scan] | Path | str | None = None, out: Path | str = "out/segmentation",
+    modality: str | None = None, progress: bool = True, seg: bool = False
+) -> list[Path]:  # fmt: skip
     """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
 
     images: a folder that `load` reads (its scans without labels, or all if every one has some), a folder of DICOM

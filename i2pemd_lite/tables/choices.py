@@ -6,7 +6,9 @@ value is not written down a second time: it is the default of the settings at fu
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from types import ModuleType
+from typing import NamedTuple, TypeVar
 
 from i2pemd_lite.tables.report import WordTable, html_table
 
@@ -34,6 +36,7 @@ class Choice(NamedTuple):
     measured: str = ""
 
 
+T = TypeVar("T")
 NEEDS = {
     "from 1": ("a whole number from 1", lambda value: value >= 1),
     "from 0": ("a number from 0", lambda value: value >= 0),
@@ -48,7 +51,7 @@ def one_of(*values):
     return " or ".join(map(repr, values)), values.__contains__
 
 
-def setting(default, kind, *words, needs=None):
+def setting(default: T, kind: str, *words: str, needs: str | tuple[str, Callable] | None = None) -> T:
     """A field of a task's settings: its default, the `Choice` behind it, and what a value needs.
 
     That is a key of `NEEDS`, or words with a function that says whether a value fits.
@@ -96,13 +99,13 @@ class Table(WordTable):
         return {"text/html": page, "text/plain": str(self)}
 
     @staticmethod
-    def cells(row):
+    def cells(row: tuple) -> tuple[str, ...]:
         """One choice under `HEADS`."""
         name, ours, choice = row
         more = "; ".join(filter(None, (choice.why, choice.measured)))
         return name, ours, f"{KINDS[choice.kind]}: {choice.theirs}", more
 
-    def text(self, row):
+    def text(self, row: tuple) -> str:
         """The lines of one choice."""
         name, ours, choice = row
         more = {"ours, because": choice.why, "measured": choice.measured}
@@ -110,7 +113,7 @@ class Table(WordTable):
         return "\n".join([f"{name}: {ours}", f"  {self.cells(row)[2]}", *more])
 
 
-def table(task):
+def table(task: ModuleType) -> Table:
     """The `Table` of a task, `segmentation` or `classification`: its settings at full size, then what is no setting.
 
     Example
@@ -126,7 +129,7 @@ def table(task):
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 
 
-def profiles(task):
+def profiles(task: ModuleType) -> str:
     """What a profile sets beside the paper's values, a line for each setting that any of them changes.
 
     Example

@@ -10,10 +10,11 @@ import math
 import re
 import statistics
 import textwrap
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from i2pemd_lite.device import told
@@ -47,11 +48,11 @@ class Column(NamedTuple):
     digits: int | None = None
     sign: str = ""
 
-    def paper(self, digits=None):
+    def paper(self, digits: int | None = None) -> Self:
         """The column of what the paper prints for this figure; digits: as many as there, and without an SD."""
         return self._replace(name=f"paper {self.name}", kind=self.kind if digits is None else "value", digits=digits)
 
-    def cell(self, row, digits=1):
+    def cell(self, row: dict, digits: int = 1) -> str:
         """What a row shows in this column; a figure that is NaN is "-"."""
         if self.kind == "words":
             return self.name
@@ -76,7 +77,7 @@ class Column(NamedTuple):
         low, high = (row[f"{self.name} {end}"] for end in ("low", "high"))
         return "-" if math.isnan(low) else f"[{low:{self.sign}.1f}, {high:{self.sign}.1f}]"
 
-    def is_number(self, row):
+    def is_number(self, row: dict) -> bool:
         """Whether the column is one of plain numbers, which stand below each other at the right."""
         return (self.kind, self.digits, self.sign) == ("value", None, "") and isinstance(row[self.name], int | float)
 
@@ -126,7 +127,7 @@ class Report:
     pages: list = dataclasses.field(default_factory=list, repr=False)
     below: dict = dataclasses.field(default_factory=dict)
 
-    def printed(self):
+    def printed(self) -> Iterator[tuple]:
         """Each report to print, with its `Column`s, their heads, the cells as text, and the sentences below."""
         for report in self.pages or [self]:
             rows = report.rows
@@ -145,7 +146,7 @@ class Report:
             texts.append("\n".join([report.title, *table, *(textwrap.fill(note, WIDTH) for note in notes)]))
         return "\n\n".join(texts)
 
-    def markdown(self):
+    def markdown(self) -> str:
         """The tables for a Markdown file."""
         texts = []
         for report, _, heads, cells, notes in self.printed():
@@ -163,19 +164,19 @@ class Report:
             page += "".join(f"<p><small>{escape(note)}</small></p>" for note in notes)
         return plain(page, "utf-8")
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame (pandas comes with the `lab` extra)."""
         import pandas
 
         return pandas.DataFrame(self.rows)
 
-    def content(self):
+    def content(self) -> dict[str, Any]:
         """What JSON holds of the report: title, about, notes and rows, NaN as None, and the reports below."""
         below = {name: report.content() for name, report in self.below.items()}
         return {"title": self.title, "about": self.about, "notes": self.notes, "rows": without_nan(self.rows), **below}
 
     @told()
-    def save(self, path):
+    def save(self, path: Path | str) -> None:
         """Write the report, whole or not at all: the rows alone where the name ends in .csv, else `content` as JSON."""
         path = Path(path)
         if path.suffix != ".csv":
@@ -203,7 +204,7 @@ class WordTable(tuple):
         rows = map(self.html_cells, self)
         return {"text/html": html_table(self.HEADS, rows, self.caption), "text/plain": str(self)}
 
-    def html_cells(self, row):
+    def html_cells(self, row: Any) -> Sequence[str]:
         """The cells of a row for a page."""
         return [escape(str(cell)) for cell in self.cells(row)]
 

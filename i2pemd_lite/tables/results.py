@@ -8,12 +8,15 @@ import contextlib
 import dataclasses
 import math
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any, Self
 
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, is_whole, read_json, run_lock, write_text
 from i2pemd_lite.runs.brought import bring, came
+from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.settings import Settings
 from i2pemd_lite.runs.store import read_about, read_checkpoint
 from i2pemd_lite.tables.report import Column, Report, spread
@@ -28,7 +31,7 @@ MEMORY = (
 BROUGHT = "seconds and peak MiB of runs that came with the course: on the machine that trained them, not on this one"
 
 
-def differences(settings, others, free=FREE):
+def differences(settings: Settings, others: Settings, free: Collection[str] = FREE) -> dict[str, tuple]:
     """{name: (value, other value)} where two settings differ but for the `free` ones.
 
     Example
@@ -40,7 +43,7 @@ def differences(settings, others, free=FREE):
     return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
 
 
-def in_words(found, beside):
+def in_words(found: dict[str, tuple], beside: str) -> str:
     """What `differences` found, as text.
 
     Example
@@ -109,7 +112,7 @@ class Tables:
     """The tables of some `results`, each a `Report`. Means are over runs with different seeds, and so is the SD (of a
     sample, n − 1), which takes two.
 
-    `main` are the values of the `VARIED` settings in all tables but the one that is about them; None: those of most
+    `main` are the values of the `VARIED` settings in all tables but the one that is about them; (): those of most
     runs. `BadInput` lists each run on other data, there twice, or of other settings than its row. A task declares
 
     TASK, CHOICES, NAMES   its verbs, whose choices its settings are, method -> name of its row, in the order of rows; a
@@ -123,7 +126,7 @@ class Tables:
     """
 
     results: list
-    main: tuple | None = None
+    main: tuple = ()
 
     def __init_subclass__(cls):
         cls.NAMES = cls.NAMES | {method: method for method in cls.TASK.methods if method not in cls.NAMES}
@@ -149,17 +152,20 @@ class Tables:
     # --- runs -----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def settings_for(cls, method, profile, seed, changes):
+    def settings_for(cls, method: str, profile: str | None, seed: int, changes: dict) -> Settings:
         """The settings of a run of the tables."""
         return cls.TASK.settings_for(method, profile, seed, changes)
 
     @classmethod
-    def variant(cls, settings):
+    def variant(cls, settings: Settings) -> tuple:
         """The values of `VARIED`."""
         return tuple(getattr(settings, name) for name in cls.VARIED)
 
     @classmethod
-    def trained(cls, data, profile, seeds, methods, variants, folder, progress, brought, settings):
+    def trained(
+        cls, data: Any, profile: str | None, seeds: Sequence[int], methods: Collection[str] | None, variants: dict,
+        folder: Path | str, progress: bool, brought: str | None, settings: dict
+    ) -> Self:  # fmt: skip
         """The tables of runs in a folder, trained where they are missing.
 
         Each run has a folder of its own in `folder`. One that was stopped goes on where it stands; one that is finished
@@ -243,7 +249,7 @@ class Tables:
         return done
 
     @classmethod
-    def from_runs(cls, folders, data=None):
+    def from_runs(cls, folders: Iterable[Path | str], data: Any = None) -> Self:
         """The `Tables` of finished runs, whoever trained them, in some folders; `data`: theirs, where they moved.
 
         Rows may have any number of seeds. A run is evaluated anew where the files of its evaluation are missing, older
@@ -267,33 +273,33 @@ class Tables:
         return cls(results)
 
     @classmethod
-    def read(cls, run):
+    def read(cls, run: Run) -> Result:
         """The `RESULT` of a run in a folder."""
         source, settings = run.learner.source(), run.settings.changed(precision=run.profile.precision)
         return cls.RESULT(run.folder, settings, source["name"], source["fingerprint"], **cls.figures_of(run))
 
-    def runs(self, method, *variant):
+    def runs(self, method: str, *variant: Any) -> list[Any]:
         """The results of one method, by seed; those of the `main` variant unless another one is given."""
         wanted = variant or self.main
         return sorted((run for run in self.every(method) if self.variant(run.settings) == wanted),
                       key=lambda run: run.settings.seed)  # fmt: skip
 
-    def every(self, method):
+    def every(self, method: str) -> list[Any]:
         """The results of one method, of any variant."""
         return [result for result in self.results if result.settings.method == method]
 
-    def of(self, methods):
+    def of(self, methods: Iterable[str]) -> list[Any]:
         """The `runs` of some methods, one after the other."""
         return [run for method in methods for run in self.runs(method)]
 
-    def present(self, methods=None):
+    def present(self, methods: Iterable[str] | None = None) -> list[str]:
         """Those of some methods (None: all) that have runs, in the order of rows."""
         return [method for method in (self.NAMES if methods is None else methods) if self.runs(method)]
 
     # --- what they are worth beside the paper's -------------------------------------------------------------------
 
     @classmethod
-    def label(cls, settings, data):
+    def label(cls, settings: Settings, data: str) -> str:
         """What a row is worth beside the paper's: "paper's setting", "scaled down" or "synthetic"; or a preset's name.
 
         A run on synthetic data is "synthetic", one on noise "noise". One on the paper's data has its setting where all
@@ -324,23 +330,25 @@ class Tables:
         full = cls.TASK.settings_for(settings.method, "gpu", changes={"preset": settings.preset})
         return differences(settings, full.changed(**changes), FREE - cls.CHOICES.keys())
 
-    def labels(self, runs, **usual):
+    def labels(self, runs: Iterable[Result], **usual: Any) -> str:
         """The labels of some runs, as if they had the `usual` values of what a table is about."""
         return ", ".join(sorted({self.label(run.settings.changed(**usual), run.data) for run in runs}))
 
-    def row(self, method, runs=None, name=None, **usual):
+    def row(
+        self, method: str, runs: Sequence[Result] | None = None, name: str | None = None, **usual: Any
+    ) -> dict[str, Any]:
         """How the row of a method begins."""
         runs = self.runs(method) if runs is None else runs
         name = self.NAMES[method] if name is None else name
         return {"method": method, "row": name, "setting": self.labels(runs, **usual), "seeds": len(runs)}
 
     @classmethod
-    def differing(cls, settings, others, free=()):
+    def differing(cls, settings: Settings, others: Settings, free: Iterable[str] = ()) -> dict[str, tuple]:
         """The `differences` of two runs in what acts in both."""
         ignored = map(cls.TASK.ignored, (settings.method, others.method))
         return differences(settings, others, FREE.union(free, *ignored))
 
-    def unlike(self):
+    def unlike(self) -> list[str]:
         """A sentence for each method whose runs differ from the proposed one's in a setting that acts in both, and for
         each run left out."""
         first, sentences = next(iter(self.runs(self.PROPOSED)), self.results[0]), []
@@ -356,7 +364,7 @@ class Tables:
         return sentences
 
     @classmethod
-    def note(cls, runs):
+    def note(cls, runs: Sequence[Result]) -> str:
         """What stands under a table: which open choices its `runs` have otherwise, and where all are told.
 
         The paper's card had no bfloat16, so a run's own precision is held beside float32.
@@ -383,7 +391,7 @@ class Tables:
     # --- tables ---------------------------------------------------------------------------------------------------
 
     @property
-    def costs(self):
+    def costs(self) -> Report:
         """What each run cost, and what it is worth."""
         rows = []
         for result in self.results:
@@ -395,7 +403,7 @@ class Tables:
         notes = [MEMORY] + [BROUGHT] * any("brought" in result.about for result in self.results)
         return Report("The runs", rows, notes=notes)
 
-    def reports(self):
+    def reports(self) -> dict[str, Report]:
         """{name of a table: `Report`} in the order to read them, without those that have too few rows."""
         reports = {name: getattr(self, name) for name in self.REPORTS}
         return {name: report for name, report in reports.items() if len(report.rows) >= self.REPORTS[name]}
@@ -409,7 +417,7 @@ class Tables:
         return "".join(report._repr_html_() for report in self.reports().values())
 
     @told()
-    def save(self, folder):
+    def save(self, folder: Path | str) -> None:
         """Write each report as JSON and CSV under its name, runs.json, and all of them as tables.md."""
         folder = Path(folder)
         for name, report in {**self.reports(), "runs": self.costs}.items():
@@ -417,7 +425,7 @@ class Tables:
             report.save(folder / f"{name}.csv")
         write_text(folder / "tables.md", self.markdown())
 
-    def markdown(self):
+    def markdown(self) -> str:
         """Every table, the runs, and their settings, as Markdown."""
         settings = [vars(result.settings) for result in self.results]
         values = {name: dict.fromkeys(str(each[name]) for each in settings) for name in settings[0]}
@@ -427,7 +435,7 @@ class Tables:
         return "\n\n".join([title, *parts, "**Settings of the runs**", lines]) + "\n"
 
 
-def origins(tables):
+def origins(tables: Tables) -> Report:
     """Where each run of some `Tables` comes from: what it is worth beside the paper's, its settings, the commit.
 
     The commit is that of the code that trained the run; "unknown" outside of a repository.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from i2pemd_lite.emd import numbers
+from i2pemd_lite.emd import Numbers, numbers
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.metrics import weighted_metrics
 
@@ -22,7 +22,7 @@ class PairedT(NamedTuple):
     n: int
 
 
-def paired_t(a, b):
+def paired_t(a: Numbers, b: Numbers) -> PairedT:
     """Paired t-test between two methods on the same images, as under Table 4.
 
     With Δᵢ = aᵢ − bᵢ, sd the standard deviation with n − 1, and n − 1 degrees of freedom
@@ -61,7 +61,7 @@ class McNemar(NamedTuple):
     p: float
 
 
-def mcnemar(a, b):
+def mcnemar(a: Numbers, b: Numbers) -> McNemar:
     """McNemar's exact test: are the images that only one of two methods got right spread evenly over both?
 
     If so, the number that only a got right is binomial with m = only_a + only_b trials of chance ½:
@@ -203,7 +203,7 @@ class Interval(NamedTuple):
     n: int
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """What the seeds say of the first method: "ahead" or "behind" where the interval leaves out 0, "not told apart"
         where it holds 0, and "unknown" where there is none. A sentence on a method takes its word from here.
 
@@ -217,7 +217,7 @@ class Interval(NamedTuple):
         return "ahead" if self.low > 0 else "behind" if self.high < 0 else "not told apart"
 
 
-def interval(differences):
+def interval(differences: Numbers) -> Interval:
     """The t-interval of the mean difference: mean(Δ) ± t_{n−1, 0.975} · sd(Δ)/√n.
 
     Example
@@ -235,7 +235,7 @@ def interval(differences):
     return Interval(mean, mean - half, mean + half, sd, n)
 
 
-def sd_interval(sd, n):
+def sd_interval(sd: float, n: int) -> tuple[float, float]:
     """The 95 % interval of the SD behind n differences with this SD: √((n − 1) sd² / χ²_{n−1}); wide for few seeds.
 
     Example
@@ -278,7 +278,7 @@ def power(gap, sd, n):
     return np.clip(np.where(np.isfinite(above), above, far > edge) + np.nan_to_num(below), 0, 1)
 
 
-def needed(gap, sd):
+def needed(gap: float, sd: float) -> int | None:
     """The smallest number of seeds whose `power` is 80 %; None where that is more than 100,000.
 
     Example

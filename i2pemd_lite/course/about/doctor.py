@@ -136,7 +136,7 @@ def _kept():
     return kept.summary() or "nothing of size yet", ""
 
 
-def doctor():
+def doctor() -> "Examination":
     """The examination, a `Line` each; in a notebook the browser itself fills in a last one: whether widgets work.
 
     Example

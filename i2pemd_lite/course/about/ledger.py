@@ -7,7 +7,7 @@ and runs the function: `python -m i2pemd_lite ledger` prints the same.
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     wrong: list
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """In a word."""
         return "right" if not self.wrong else "wrong" if self.gap > self.test.tolerance else "missing"
 
@@ -55,7 +55,7 @@ class Ledger(WordTable):
     HEADS = ("id", "equation", "home", "lesson", "gap (allowed)", "")
 
     @property
-    def caption(self):
+    def caption(self) -> str:
         """The whole table in a sentence."""
         bad = [row.id for row in self if row.wrong]
         return f"{len(self) - len(bad)} of {len(self)} equations hold" + f"; look at {', '.join(bad)}" * bool(bad)
@@ -71,7 +71,7 @@ class Ledger(WordTable):
         return "\n".join([*lines(cells), "", *wrong, self.caption])
 
     @staticmethod
-    def html_cells(row):
+    def html_cells(row: Row) -> tuple[str, ...]:
         """One equation under `HEADS`."""
         home, test = "-", row.test
         if row.home:
@@ -89,7 +89,7 @@ def _link(target, text):
     return f'<a href="{escape(target)}">{escape(text)}</a>'
 
 
-def ledger(notebooks=NOTEBOOKS, seed=0, only=IDS):
+def ledger(notebooks: Path | str = NOTEBOOKS, seed: int = 0, only: Collection[str] = IDS) -> Ledger:
     """Look up all equations, and in the lessons of the folder `notebooks`, and compute them; `only` some of the ids.
 
     `BadInput` when there are no notebooks, or the seed of the random inputs is below 0.

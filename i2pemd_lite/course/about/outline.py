@@ -5,7 +5,7 @@ from functools import cache
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.publish import notebooks, teacher
@@ -107,7 +107,7 @@ def markdown():
     return "\n".join([report.markdown(HEADER, rows("[{title}]({file})")), "", *_plans(), *words])
 
 
-def outline():
+def outline() -> Any:
     """The outline in a notebook: a table with links, and the sessions of a course."""
     return _Outline()
 

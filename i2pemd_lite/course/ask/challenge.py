@@ -8,7 +8,7 @@ import ipywidgets as widgets
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.ask.feedback import card, status
 from i2pemd_lite.course.record import progress
-from i2pemd_lite.panels.engine.panel import alert
+from i2pemd_lite.panels.engine.panel import Panel, alert
 
 
 class Challenge(widgets.VBox):
@@ -19,7 +19,7 @@ class Challenge(widgets.VBox):
 
     right, verdict = False, ""
 
-    def __init__(self, name, challenge, panel):
+    def __init__(self, name: str, challenge: exercises.Challenge, panel: Panel):
         self.name, self.challenge, self.panel = name, challenge, panel
         button = widgets.Button(description="Check", tooltip="Judge the panel as it is now")
         button.on_click(lambda _: self.check())
@@ -28,7 +28,7 @@ class Challenge(widgets.VBox):
         super().__init__([widgets.HTML(words), button, self.feedback])
         self.add_class("i2pemd-challenge")
 
-    def check(self):
+    def check(self) -> None:
         """Judge the panel as it is, and say what is missing or found."""
         self.feedback.value = status("Training five seeds, each with its twin …")
         try:
@@ -49,6 +49,6 @@ class Challenge(widgets.VBox):
         return {**(super()._repr_mimebundle_() or {}), "text/html": html, "text/plain": f"{name} {words}"}
 
 
-def challenges(number, panel):
+def challenges(number: str, panel: Panel) -> list[Challenge]:
     """The challenges of a lesson ("00"), which `panel` answers by its state."""
     return [Challenge(name, each, panel) for name, each in exercises.challenges(number).items()]

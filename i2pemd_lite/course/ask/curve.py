@@ -1,9 +1,12 @@
 """A curve that the learner draws before the true one is laid over it (see `question.py`)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from i2pemd_lite.course.ask.question import Question, demand_text, ends, on_grid, step_of, verdict
-from i2pemd_lite.emd import numbers
+from i2pemd_lite.emd import Numbers, numbers
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.panels.engine import style
 from i2pemd_lite.panels.engine.card import Card
@@ -28,7 +31,10 @@ class Sketch(Question):
 
     missing = "Draw the curve first, from left to right: two places are enough."
 
-    def __init__(self, name, question, x, answer, because, xlabel, ylabel, low, high, within=None, reveal=None):
+    def __init__(
+        self, name: str, question: str, x: Numbers, answer: Numbers | Callable[[], Numbers], because: str, xlabel: str,
+        ylabel: str, low: float, high: float, within: float | None = None, reveal: Callable[[], Any] | None = None
+    ):  # fmt: skip
         demand_text(xlabel=xlabel, ylabel=ylabel)
         self.low, self.high, self.within = ends(name, low, high, within)
         self.x, self.xlabel, self.ylabel = numbers(f"{name}, x", x), xlabel, ylabel
@@ -119,7 +125,7 @@ class Sketch(Question):
         self.drawn[:] = truth
         return truth
 
-    def show(self):
+    def show(self) -> None:
         """Draw the curve as it is, and say its height; once committed, the true one over it."""
         x, y, truth, drawn = self.x, self.value(), self.truth, np.isfinite(self.drawn)
         if y:
@@ -150,7 +156,7 @@ class Sketch(Question):
             plane.text(edge, height, words, size=9, va="center", color=ink)
         self.image.value = self.card.svg(self.words())
 
-    def words(self):
+    def words(self) -> str:
         """The alternative text."""
         if self.truth is not None:
             return f"Your curve {self._told(self.committed)}; the true one {self._told(self.truth)}."

@@ -20,6 +20,7 @@ import sys
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from itertools import cycle
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ class Case(NamedTuple):
     slope: tuple | None = None
 
 
-def check(name, answer):
+def check(name: str, answer: Callable) -> None:
     """Judge the learner's function `answer` to the exercise `name`, such as "02b".
 
     Where somebody sees it (`progress.seen`) a card says what is found. Elsewhere it is a line, or `NotYet` is raised:

@@ -1,7 +1,9 @@
 """A number that the learner estimates before the true one is shown beside it (see `question.py`)."""
 
 import math
+from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -27,7 +29,10 @@ class Estimate(Question):
 
     missing = "Move the slider, or type a number: a wrong guess teaches more than none. Do you mean the one it shows?"
 
-    def __init__(self, name, question, answer, because, low, high, unit="", within=None, reveal=None):
+    def __init__(
+        self, name: str, question: str, answer: float | Callable[[], float], because: str, low: float, high: float,
+        unit: str = "", within: float | None = None, reveal: Callable[[], Any] | None = None
+    ):  # fmt: skip
         self.low, self.high, self.within = ends(name, low, high, within)
         self.unit, self._touched = unit, False
         step = step_of(self.low, self.high)
@@ -47,7 +52,7 @@ class Estimate(Question):
         super().__init__(name, question, answer, because, reveal, chance, [grid([self.slider])], options, [self.slider])
         self.children = [*self.children, self.meant]
 
-    def commit(self, by="learner"):
+    def commit(self, by: str = "learner") -> None:
         """As of every question; who has moved nothing is asked whether they mean the number where the slider begins."""
         super().commit(by)
         self.meant.layout.display = "none" if self._touched or self.verdict else ""
@@ -69,7 +74,7 @@ class Estimate(Question):
             raise BadInput(f"{self.name}, answer: expected a number from {self.between}, found {answer!r}")
         return float(number)
 
-    def said(self, number):
+    def said(self, number: float) -> str:
         """A number with its unit, to three digits."""
         return f"{plain(number)}{self.unit and ' ' + self.unit}"
 

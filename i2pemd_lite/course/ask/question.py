@@ -9,8 +9,10 @@ which keeps score of how well stated confidence and hits agree.
 import math
 import os
 import re
+from collections.abc import Callable, Sequence
 from html import escape
 from numbers import Real
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -41,7 +43,10 @@ class Question(widgets.VBox):
     image = committed = truth = hit = revealed = None
     title, verdict = "Predict.", ""
 
-    def __init__(self, name, question, answer, because, reveal, chance, body, options, inputs):
+    def __init__(
+        self, name: str, question: str, answer: Any, because: str, reveal: Callable[[], Any] | None, chance: float,
+        body: list, options: list[str], inputs: list
+    ):  # fmt: skip
         demand_text(name=name, question=question, because=because)
         if not re.fullmatch(r"p\d\d[a-z]", name):
             raise BadInput(f"name: expected p, the lesson's two digits and a letter, as in p02a; found {name!r}")
@@ -64,7 +69,7 @@ class Question(widgets.VBox):
         if progress.headless():
             self.commit(by="key")
 
-    def commit(self, by="learner"):
+    def commit(self, by: str = "learner") -> None:
         """Take the answer as final, say whether it is right and why, and reveal the result.
 
         What the key or the revelation raises stands under the question; it is raised when `I2PEMD_STRICT` is 1.
@@ -104,11 +109,11 @@ class Question(widgets.VBox):
             is_widget = isinstance(self.revealed, widgets.Widget)
             self.children = [*self.children, self.revealed if is_widget else widgets.HTML(_fallback(self.revealed))]
 
-    def tempts(self):
+    def tempts(self) -> dict[str, str]:
         """{what a wrong answer is called: why it tempts}."""
         return exercises.tempts(self.name)
 
-    def show(self):
+    def show(self) -> None:
         """What a kind draws once it is committed to."""
 
     def _changed(self, *_):
@@ -151,7 +156,10 @@ class Choice(Question):
 
     missing = "Pick one first: a wrong guess teaches more than none."
 
-    def __init__(self, name, question, choices, answer, because, reveal=None):
+    def __init__(
+        self, name: str, question: str, choices: Sequence[str], answer: str | Callable[[], str], because: str,
+        reveal: Callable[[], Any] | None = None
+    ):  # fmt: skip
         choices = list(choices) if isinstance(choices, list | tuple) else choices
         fine = isinstance(choices, list) and len(choices) > 1 and all(isinstance(c, str) and c for c in choices)
         if not fine or len(set(choices)) < len(choices):

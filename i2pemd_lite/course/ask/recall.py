@@ -13,7 +13,7 @@ class Recall(Choice):
 
     title = "Do you remember?"
 
-    def __init__(self, number):
+    def __init__(self, number: str):
         asked = exercises.recall(number)
         self._tempts = asked.choices
         (answer,) = (choice for choice, why in asked.choices.items() if not why)
@@ -23,10 +23,10 @@ class Recall(Choice):
         return self._tempts
 
 
-def start(seed=0, after=None):
+def start(seed: int = 0, after: str | None = None) -> Recall | None:
     """Seed everything, say under what the lesson's figures are made, and ask a question on the lesson `after` which it
     comes, such as "02"; from then on a check of a function that is not there says so on a card."""
     lesson.start(seed)
     if shell := get_ipython():
         shell.set_custom_exc((NameError,), judge.skipped)
-    return after and Recall(after)
+    return Recall(after) if after else None

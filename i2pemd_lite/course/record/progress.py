@@ -13,6 +13,7 @@ import re
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -30,13 +31,13 @@ WHAT, FORMAT = "progress in i2pemd-lite", 1
 _unwritten = []  # records of this kernel that no file took
 
 
-def headless():
+def headless() -> bool:
     """Whether nobody is there to answer: the profile is ci, or `I2PEMD_HEADLESS` is 1; with 0 somebody is."""
     said = os.environ.get("I2PEMD_HEADLESS", "")
     return said == "1" or (said != "0" and os.environ.get("I2PEMD_PROFILE") == "ci")
 
 
-def seen():
+def seen() -> bool:
     """Whether somebody sees what a cell shows: its kernel may ask for input, which is not so where a program runs the
     notebook. When `I2PEMD_STRICT` is 1 nobody does."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -45,12 +46,12 @@ def seen():
     return bool(asks) and not headless() and os.environ.get("I2PEMD_STRICT") != "1"
 
 
-def journal():
+def journal() -> Path:
     """The file of the journal, one JSON object a line."""
     return cache_folder() / "progress.jsonl"
 
 
-def record(kind, name, **facts):
+def record(kind: str, name: str, **facts: Any) -> None:
     """Append one line to the journal: `kind` is "check", "challenge" or "prediction", `name` that of what was tried.
 
     Two kernels at once wait for each other. Where the file cannot be written, it is said once and the record is kept
@@ -76,7 +77,7 @@ def record(kind, name, **facts):
         _unwritten.append(line)
 
 
-def records():
+def records() -> list[dict]:
     """All records since the last `start_over`, the oldest first; torn and odd lines are left out."""
     lines = [line for line in _lines() if line["kind"] != "journal"]
     starts = [n for n, line in enumerate(lines, 1) if line["kind"] == "start over"]
@@ -91,7 +92,7 @@ def _lines():
     return [line for line in map(_parsed, lines) if line] + _unwritten
 
 
-def identity():
+def identity() -> str:  # pyrefly: ignore[bad-return]
     """The journal's id, drawn at random when it is first asked for. It tells two hand-ins of one journal from those of
     two learners who did the same, and nothing of who they are."""
     for _ in range(2):
@@ -112,7 +113,7 @@ def _parsed(line):
     return value if isinstance(value, dict) and fits(value) else None
 
 
-def fits(r):
+def fits(r: dict) -> bool:
     """Whether a record, a dict, has the types that are counted on."""
     kind, name, sure = r.get("kind"), r.get("name"), r.get("confidence")
     if not (isinstance(kind, str) and kind in KINDS and isinstance(name, str) and KINDS[kind].fullmatch(name)):
@@ -131,7 +132,7 @@ def _own(kind):
     return [r for r in records() if r["kind"] == kind and r.get("by") == "learner"]
 
 
-def predictions():
+def predictions() -> dict[str, dict]:
     """{name: {"value", "confidence", "chance", "hit"}}: the first commitment to each, which is the one that counts."""
     said = {}
     for r in _own("prediction"):
@@ -139,7 +140,7 @@ def predictions():
     return said
 
 
-def checks():
+def checks() -> dict[str, dict]:
     """{name: {"attempts", "right", "hint", "mistakes"}} of each exercise, up to its first right answer.
 
     An exercise that was still open is no attempt, and a hint that was asked for neither. `hint` is the plainest hint
@@ -161,13 +162,13 @@ def checks():
     return {name: each for name, each in tried.items() if each["attempts"]}
 
 
-def checksum(content):
+def checksum(content: dict) -> str:
     """The checksum over all of a hand-in but itself."""
     rest = {key: value for key, value in content.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
 
 
-def save(file):
+def save(file: Path | str) -> None:
     """Write what was done to a JSON file, to hand in: predictions, checks, states of the panels of this kernel without
     what was typed as text, seed, profile, versions, and the random id of the journal."""
     from i2pemd_lite.panels.engine import lesson, panel
@@ -188,7 +189,7 @@ def save(file):
     )
 
 
-def show():
+def show() -> Still:
     """A table of what is done in which lesson."""
     tried, said = checks(), predictions()
     won = {r["name"] for r in _own("challenge") if r.get("right")}
@@ -210,7 +211,7 @@ def _state(right, attempts, **_):
     return f"{'right after' if right else 'not yet,'} {count(attempts, 'attempt')}"
 
 
-def calibration():
+def calibration() -> Still:
     """How sure you were of your predictions, and how often they were right: a picture, its words, the Brier score."""
     from i2pemd_lite.course.record import calibration
 
@@ -218,7 +219,7 @@ def calibration():
     return Still(words := calibration.words(score), drawn(5.5, 3.1, words, calibration.draw, score))
 
 
-def start_over():
+def start_over() -> None:
     """Count nothing of what was done so far. The lines stay in the journal; delete that file to lose them for good."""
     record("start over", "all", by="learner")
     print(f"You start again from zero. Your earlier work is still in {journal()}, but it no longer counts.")

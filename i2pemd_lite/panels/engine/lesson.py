@@ -7,12 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from i2pemd_lite import __version__
+from i2pemd_lite.emd import Numbers
 from i2pemd_lite.files import BadInput
 
 _seed = 0
 
 
-def start(seed=0):
+def start(seed: int = 0) -> None:
     """Seed everything, and say under which profile, device, seed and versions the lesson's figures are made."""
     global _seed
     from i2pemd_lite.runs.sampling import seed_everything
@@ -45,7 +46,7 @@ def versions():
     return about
 
 
-def agree(name, yours, oracle, tolerance=1e-9):
+def agree(name: str, yours: Numbers | float, oracle: Numbers | float, tolerance: float = 1e-9) -> None:
     """Say whether a result agrees with an independent computation of the same thing, and where it does not.
 
     name : of the comparison

@@ -14,9 +14,12 @@ The picture travels as SVG, of which the page changes what is new (`picture.py`)
 import os
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 from traitlets import TraitError
@@ -75,8 +78,11 @@ class Panel(widgets.VBox):
     kernel_only = {}  # {name of a control: its values whose picture a page without a kernel does not have}
     on_pages = None  # names of the controls that such a page has; None: all that are shown
 
-    def __init__(self, title, controls, compute, draw, describe, layout=None, size=(9.4, 3.2), point=None, start=None,
-                 shows=None, first=FIRST):  # fmt: skip
+    def __init__(
+        self, title: str, controls: dict[str, Any], compute: Callable, draw: Callable, describe: Callable,
+        layout: list[list[str]] | None = None, size: tuple[float, float] = (9.4, 3.2), point: Callable | None = None,
+        start: dict[str, Any] | None = None, shows: Callable | None = None, first: int = FIRST
+    ):  # fmt: skip
         self.title, self.controls, self._first = title, controls, first
         self._compute, self._draw, self._describe, self._point, self._shows = compute, draw, describe, point, shows
         self._size, self._card, self._quiet, self.result, self._took = size, None, False, None, 0.0
@@ -104,11 +110,11 @@ class Panel(widgets.VBox):
         self._start = self.state
 
     @property
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """The values of all controls, plain JSON."""
         return {name: control.value for name, control in self.controls.items()}
 
-    def set(self, **values):
+    def set(self, **values: Any) -> None:
         """Set some controls, then draw once; a value that a control does not take is an error."""
         before = self.state
         if unknown := values.keys() - before.keys():
@@ -128,7 +134,7 @@ class Panel(widgets.VBox):
                 self._quiet = False
             self.refresh()
 
-    def offer(self, name, options, value):
+    def offer(self, name: str, options: list, value: Any) -> None:
         """Give a list other options and choose one of them, without a picture in between."""
         quiet, self._quiet = self._quiet, True
         self.controls[name].options = options  # which chooses the first
@@ -144,7 +150,7 @@ class Panel(widgets.VBox):
         if control.value != value:  # a slider clips to its ends instead of refusing
             raise BadInput(f"{self.title}, {name}: expected a value within its ends, found {value!r}")
 
-    def acting(self, state):
+    def acting(self, state: dict[str, Any]) -> list[str]:
         """Names of the controls that count in a state, in their order."""
         names = self._shows(state) if self._shows else self.controls
         return [name for row in self.rows for name in row if name in names]
@@ -158,7 +164,7 @@ class Panel(widgets.VBox):
             control.layout.display = "" if control in seen else "none"
         self.more.layout.display = "" if others else "none"
 
-    def parted(self, shown):
+    def parted(self, shown: list) -> tuple[list, list]:
         """What is shown at once, and what is under "more"."""
         return shown[: self._first], shown[self._first :]
 
@@ -185,7 +191,7 @@ class Panel(widgets.VBox):
             if isinstance(control, Slider) and control is not about:
                 control.wrong = False
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Compute, draw and describe the present state."""
         began = time.perf_counter()
         self._fill()
@@ -205,13 +211,13 @@ class Panel(widgets.VBox):
         self._say(self.complaint)
         self._took = time.perf_counter() - began
 
-    def drawn(self, state):
+    def drawn(self, state: dict[str, Any]) -> tuple:
         """(result, `Card`, words, numbers) of a state, whatever the controls say."""
         result, card = self._compute(state), Card(*self._size)
         self._draw(card, result)
         return result, card, *self._describe(result)
 
-    def below(self, words, numbers, hint=""):
+    def below(self, words: str, numbers: dict, hint: str = "") -> str:
         """What stands under a picture: the numbers, the words, and where they come from, as HTML."""
         pairs = [f"<div><dt>{escape(str(n))}</dt><dd>{escape(str(v))}</dd></div>" for n, v in numbers.items()]
         first, rest = "".join(pairs[:FIRST]), "".join(pairs[FIRST:])
@@ -226,11 +232,11 @@ class Panel(widgets.VBox):
         if os.environ.get("I2PEMD_STRICT") == "1":
             raise error
 
-    def save(self, file):
+    def save(self, file: Path | str) -> None:
         """Write the state of the controls as JSON, to hand in or to come back to."""
         write_json(file, {"panel": self.title, "state": self.state, **lesson.versions()})
 
-    def load(self, file):
+    def load(self, file: Path | str) -> None:
         """Take up a state that `save` wrote."""
         saved = read_json(file, {"panel": str, "state": dict})
         if saved["panel"] != self.title:

@@ -34,7 +34,7 @@ class Still:
     Nothing yet.
     """
 
-    def __init__(self, words, svg=None, html=""):
+    def __init__(self, words: str, svg: str | None = None, html: str = ""):
         self.words, self.svg, self.html = words, svg, html
 
     def __repr__(self):
