@@ -167,7 +167,8 @@ def install(build=None):
 def installed(build):
     """Whether .venv was completed from the present files, with the wanted build of torch."""
     stamp = VENV / "installed.txt"
-    return PYTHON.exists() and stamp.exists() and stamp.read_text() == state() and build in (None, torch_build())
+    found = PYTHON.exists() and stamp.exists() and stamp.read_text(encoding="utf-8")
+    return found == state() and build in (None, torch_build())
 
 
 def takes_files():
@@ -248,9 +249,26 @@ def make(build):
             said = error.output.decode(errors="replace")
             print(said if kind(said) is None else "", end="", file=sys.stderr)
             raise Stop(f".venv could not be made: {advice(said)}") from error
-    fill(build)
+    was = stamp.read_text(encoding="utf-8").splitlines() if stamp.exists() else []
+    if os.name != "nt" and was[:1] == state().splitlines()[:1]:
+        move(Path(was[1]))
+    else:
+        fill(build)
     quiet()
-    stamp.write_text(state())
+    stamp.write_text(state(), encoding="utf-8")
+
+
+def move(old):
+    """Tell .venv that this folder was moved, or renamed, since it was installed as `old`; nothing is downloaded."""
+    print(f"This folder was {old} when it was installed; telling .venv so ...", flush=True)
+    venv.create(VENV)  # for its scripts that shells read
+    for path in filter(Path.is_file, (VENV / PYTHON.parent.name).iterdir()):
+        text = path.read_bytes()
+        if text[:2] == b"#!":
+            path.write_bytes(text.replace(os.fsencode(old / ".venv"), os.fsencode(VENV), 1))
+    code, _ = tried("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-e", ".")
+    if code:
+        raise Stop(".venv is of another place; move this folder back, or move .venv away and start again")
 
 
 def useless(stamp, build):
@@ -457,9 +475,9 @@ def quiet():
 
 
 def state():
-    """A hash of what an installation depends on."""
+    """What an installation depends on: a hash, and in another line where it is."""
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("pyproject.toml", "constraints.txt"))
-    return hashlib.sha256(f"{text}{sys.version}{ROOT}".encode()).hexdigest()
+    return f"{hashlib.sha256(f'{text}{sys.version}'.encode()).hexdigest()}\n{ROOT}"
 
 
 def works():

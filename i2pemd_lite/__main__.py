@@ -156,10 +156,12 @@ def _run_to_train(chosen, locks, lock):
 
 def evaluate(chosen):
     """Print the table of a run in a folder."""
+    from i2pemd_lite.runs.brought import shipped
+
     task = _task_of(chosen.run)
     if chosen.stress and task.TASK.name != "segmentation":
         raise BadInput(f"--stress: expected with a run of segmentation only, found {task.TASK.name}; leave it out")
-    with run_lock(chosen.run):
+    with contextlib.nullcontext() if shipped(chosen.run) else run_lock(chosen.run):
         print(task.evaluate(task.resume(chosen.run, chosen.data), **({"stress": True} if chosen.stress else {})))
 
 
@@ -236,6 +238,12 @@ def gpu(words):
     return subprocess.run([sys.executable, kit, *words]).returncode
 
 
+def folder(text):
+    """The folder of a run that a word names: it, or the run of that name that came with the course."""
+    path, there = Path(text), root() / "data" / "runs" / text
+    return there if there.is_dir() and not path.exists() else path
+
+
 def numbers(text):
     """(0, 1) from "0,1"; argparse names a word that is none by this function's name."""
     return tuple(int(word) for word in text.split(","))
@@ -281,7 +289,7 @@ DATA = {"type": Path, "help": "folder of data, compact file or .npz; default: I2
 SET = {"action": "append", "default": [], "metavar": "NAME=VALUE"}
 SETTINGS = {"--set": SET | {"help": "change a setting"}, "--profile": PROFILE, "--data": DATA}
 RUN = {
-    "run": {"type": Path, "help": "the folder of a run"},
+    "run": {"type": folder, "help": "the folder of a run, or one that came with the course, such as lesson05/ours"},
     "--data": {"type": Path, "help": "the data it was trained on, where they moved"},
 }
 COMPACT = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"

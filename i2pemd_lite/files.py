@@ -13,12 +13,14 @@ import reprlib
 import secrets
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
 FORMULA = re.compile(r"(?![-+]([\d.]+(e[-+]?\d+)?|inf|nan)$)'*[=+\-@\t\r\n].", re.DOTALL)  # and no number
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)  # what locking ends with where a file system has none
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what writing ends with where a disk, a quota or a limit is full
 
 
@@ -200,23 +202,52 @@ def atomic_write(path):
             temporary.unlink(missing_ok=True)
 
 
+def lock(path, timeout=-1):
+    """A lock on a file for `with`, of the operating system, which frees it when a process is killed. On a disk without
+    locks, as some of a network are, it keeps nobody out, and a line says so.
+
+    timeout : seconds after which filelock's `Timeout` is raised where somebody else holds it; -1: never
+    """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(path, timeout=timeout)
+    try:
+        with contextlib.suppress(Timeout), held.acquire(timeout=0):
+            pass
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        folder = Path(path).absolute().parent
+        if (disk := folder.stat().st_dev) not in _lockless:
+            log.warning("%s: its disk has no locks, so do not write the same thing from two programs at once", folder)
+        _lockless.add(disk)
+        return threading.RLock()
+    return held
+
+
+_lockless = set()  # disks of which it was said
+
+
 @contextlib.contextmanager
 def run_lock(folder):
     """Inside, no other cockpit and no command trains the run in `folder`; `BadInput` when one does.
 
-    It is a lock of the operating system, so that a process that is killed leaves none. A `Run` in Python takes none.
+    A `Run` in Python takes no lock.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    held = lock(folder / ".training", timeout=0)
     try:
-        lock = FileLock(folder / ".training").acquire(blocking=False)
+        held.acquire()
     except Timeout:
         found = "one that is being trained elsewhere; stop it there, wait for its end, or choose another folder"
         raise BadInput(f"{folder}: expected a run that nobody trains, found {found}") from None
-    with lock:
+    try:
         yield
+    finally:
+        held.release()
 
 
 def write_text(path, text):

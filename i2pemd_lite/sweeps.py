@@ -32,9 +32,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock
-
-from i2pemd_lite.files import BadInput, parsing, refusal, run_lock, write_csv, write_json
+from i2pemd_lite.files import BadInput, lock, parsing, refusal, run_lock, write_csv, write_json
 from i2pemd_lite.runs import module_of
 from i2pemd_lite.runs.brought import alike, sketched
 from i2pemd_lite.runs.sampling import generator
@@ -89,7 +87,7 @@ def study(folder: Path | str) -> Any:
                 yield from super().read_logs(start)
 
         def append_logs(self, logs):
-            with lock, open(path, "rb+") as file:
+            with own, open(path, "rb+") as file:
                 if file.seek(0, 2) and file.seek(-1, 2) + 1 and file.read() != b"\n":  # cut off, as by a full disk
                     file.seek(0)
                     file.truncate(file.read().rfind(b"\n") + 1)
@@ -99,10 +97,10 @@ def study(folder: Path | str) -> Any:
                     raise OSError(error.errno, error.strerror, str(path)) from None
 
     with parsing(path if path.exists() else None, *what):
-        # Of the operating system, which frees it when a process is killed; Optuna's own locks wait 30 s then, and one
-        # of them makes links, which Windows does not let everybody do.
-        lock = FileLock(path.with_suffix(".lock"))
-        storage = optuna().storages.JournalStorage(Log(str(path), lock))
+        # Optuna's own locks wait 30 s when a process was killed; one makes links, which Windows does not let
+        # everybody do.
+        own = lock(path.with_suffix(".lock"))
+        storage = optuna().storages.JournalStorage(Log(str(path), own))
         return optuna().create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
 
 
@@ -195,7 +193,7 @@ class Sweep:
             vary = {name: _typed(values) for name, values in known.items()}
         asked = method and _asked(task, method, vary or {}, seeds, goal, profile, settings)
         self.study = self.study or study(self.folder)  # which is not made for what cannot be asked
-        self._taking = FileLock(self.folder / ".taking")  # inside, nobody else takes a trial
+        self._taking = lock(self.folder / ".taking")  # inside, nobody else takes a trial
         with self._taking:
             self.about = self.study.user_attrs.get("about")
             free = not self.study.trials and (not self.about or task == self.about["task"])  # nobody began it

@@ -7,17 +7,20 @@ import re
 import shutil
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from i2pemd_lite import BadInput, classification, segmentation
+from i2pemd_lite.__main__ import main
 from i2pemd_lite.course.publish import notebooks, shipped
 from i2pemd_lite.files import read_json, root, run_lock
 from i2pemd_lite.panels import classification as image_panels
 from i2pemd_lite.panels import cockpit, moments, selection
 from i2pemd_lite.panels import segmentation as scan_panels
-from i2pemd_lite.runs import brought
+from i2pemd_lite.runs import brought, store
 from i2pemd_lite.runs.store import read_about, read_checkpoint, read_tables, write_checkpoint
 
 PLAN = {"steps": 4, "evaluate_every": 2}
@@ -125,11 +128,28 @@ def test_runs_without_a_folder_are_brought_into_memory(course):
 
 def test_a_kernel_takes_a_byte_a_weight(course):
     for name, run in course.runs.items():
-        _, tensors = read_checkpoint(course.shipped / name)
+        tensors = load_file(course.shipped / name / "checkpoint.safetensors")
         assert not any(part.startswith(("optimiser.", "best.")) for part in tensors)
-        kernels = sum(p.numel() for p in run.parameters if p.ndim > 2 and p.numel() > brought.FEW)
+        kernels = sum(p.numel() for p in run.parameters if p.ndim > 2 and p.numel() > store.FEW)
         assert sum(x.numel() for x in tensors.values() if x.dtype == torch.int8) == kernels > 30_000
         assert read_about(course.shipped / name)["data"]["folder"] == ""  # no folder of who shipped it
+
+
+def test_a_run_predicts_and_is_evaluated_where_it_lies_and_nothing_is_written_there(
+    course, damaged, abdomen, tmp_path, monkeypatch, capsys
+):
+    within(damaged / "ours", "data", fingerprint="that of another processor")
+    monkeypatch.setenv("I2PEMD_DATA", str(abdomen))  # in place of the synthetic set, on which those of the course are
+    place, before = str(damaged / "ours"), {path: path.stat().st_mtime_ns for path in damaged.rglob("*")}
+    scan = next((abdomen / "btcv" / "RawData" / "Testing").rglob("*.nii.gz"))
+    assert main(["predict", place, "--images", str(scan), "--modality", "ct", "--out", str(tmp_path / "theirs")]) == 0
+    segmentation.predict(course.runs["ours"], scan, tmp_path / "mine", "ct", progress=False)
+    mine, theirs = (np.asarray(nibabel.load(tmp_path / each / "ct" / scan.name).dataobj) for each in ("mine", "theirs"))
+    assert (mine == theirs).mean() > 0.99 and (mine > 0).any()
+    assert main(["evaluate", place]) == 0 and "with the course" in " ".join(capsys.readouterr().out.split())
+    assert {path: path.stat().st_mtime_ns for path in damaged.rglob("*")} == before
+    within(damaged / "ours", "data", sketch=[1.0])
+    assert main(["predict", place]) == 1 and f"in {abdomen}; give the data that" in capsys.readouterr().err
 
 
 def test_a_run_that_is_brought_cannot_go_on(course):

@@ -5,6 +5,7 @@ else, by `test_no_later_cell_uses_what_an_exercise_defines`.
 """
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -23,10 +24,12 @@ from jupyterlab.labapp import LabApp
 from masters import EXERCISE, notebook_of
 from nbclient import NotebookClient
 
+from i2pemd_lite import files
 from i2pemd_lite.__main__ import main
 from i2pemd_lite.course import exercises
 from i2pemd_lite.course.about.outline import lessons
 from i2pemd_lite.course.publish import badges, copies, notebooks, teacher, updates
+from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -548,11 +551,43 @@ def test_a_deleted_cell_and_a_fresh_copy_can_be_had_again(own):
     own.edit(exercise_01=ANSWER, remove=("own-04",))
     own.update(lambda sources: sources | {"own-03": "## Why\n\nSecond."})
     assert "own-04" not in own.read()
-    own.update(restore=True)
+    said, = own.update(restore=True)
+    assert said.startswith(f"{own.copy}: brought up to date with what you wrote, and 1 deleted cell brought back; the")
     assert own.read()["own-04"] == "s = 1" and own.read()["exercise-01"] == ANSWER
     said, = own.update(fresh=True)
     assert said.endswith("written anew; what you had is in 02_one.before2.ipynb")
     assert ANSWER not in own.read().values()
+    said, = own.update(restore=True)
+    assert said == f"{own.copy}: nothing to bring back, for no cell of the lesson is missing"
+
+
+def test_what_is_saved_in_the_moment_of_an_update_is_in_it(own, monkeypatch):
+    own.edit(exercise_01=ANSWER)
+    write = notebooks.write
+
+    def as_somebody_saves(path, notebook):
+        write(path, notebook)
+        if path.parent == own.copy.parent:
+            monkeypatch.setattr(notebooks, "write", write)
+            own.edit(exercise_02=NOTE)
+
+    monkeypatch.setattr(notebooks, "write", as_somebody_saves)
+    said, = own.update(lambda sources: {**sources, "own-03": "## Why\n\nSecond."})
+    assert "brought up to date with what you wrote" in said
+    assert (own.read()["exercise-01"], own.read()["exercise-02"]) == (ANSWER, NOTE)
+    assert own.read()["own-03"].endswith("Second.")
+    text, half = own.copy.read_text(), own.copy.with_name(".~02_one.ipynb")  # which is there while JupyterLab saves
+    half.write_text(text)
+    said, = own.update(fresh=True)
+    assert "left alone, for JupyterLab saves it" in said and own.copy.read_text() == text
+
+
+def test_a_copy_is_kept_whole_or_nothing_is_done(own, monkeypatch):
+    text = own.copy.read_text()
+    monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="02_one.before.ipynb"):
+        own.update(fresh=True)
+    assert own.copy.read_text() == text and beside(own) == ["02_one.ipynb"]
 
 
 @pytest.mark.parametrize(("text", "found"), [
@@ -588,6 +623,7 @@ def test_an_own_copy_asks_for_the_kernel_that_has_the_module_and_says_so_elsewhe
 
 
 def test_own_copies_have_no_solutions_and_links_that_lead_somewhere(tmp_path):
+    assert updates.working(["2", "00"], folder=tmp_path) == [] and len([*tmp_path.iterdir()]) == 2
     assert updates.working(folder=tmp_path) == []
     for path in notebooks.lessons():
         copy = tmp_path / path.name
@@ -597,20 +633,25 @@ def test_own_copies_have_no_solutions_and_links_that_lead_somewhere(tmp_path):
 
 
 def test_lab_opens_the_own_copies_and_the_master_only_when_asked(monkeypatch, tmp_path):
-    """With settings and tabs of its own: of two clones that one person opens, neither shows the tabs of the other."""
-    started, homes = [], (tmp_path / "one", tmp_path / "two")
+    """With settings and tabs of its own: of two clones that one person opens, neither shows the tabs of the other; two
+    learners who start at once share neither a port nor a lock."""
+    started, homes, held = [], (tmp_path / "one", tmp_path / "two"), contextlib.ExitStack()
     monkeypatch.setattr("jupyterlab.labapp.main", started.append)
     for place in homes:
         with monkeypatch.context() as patch:
-            patch.setattr(os, "environ", {**os.environ})
+            patch.setattr(os, "environ", {name: os.environ[name] for name in os.environ.keys() - {"I2PEMD_CACHE"}})
             assert main(["lab", "--home", str(place), "--no-browser"]) == 0
+            progress.record("check", "02a", right=True)
+            held.enter_context(files.lock(f"{progress.journal()}.lock", timeout=0))
         words = started.pop()
         lab = LabApp()
         lab.load_config_environ(), lab.parse_command_line(words)
         assert all(Path(each).is_relative_to(place) for each in (lab.user_settings_dir, lab.workspaces_dir))
+        assert lab.config.ServerApp.port == 0  # one that the system gives away
         assert list(Path(lab.user_settings_dir).rglob("notification.jupyterlab-settings"))
         assert f"--ServerApp.root_dir={place}" in words and "--no-browser" in words and "--home" not in words
         assert any("/lab/tree/work/00" in word for word in words) and list(place.glob("work/*.ipynb"))
+    held.close()
     with monkeypatch.context() as patch:
         patch.setattr(os, "environ", os.environ | {"I2PEMD_HOME": str(tmp_path / "three")})
         assert main(["lab", "--solutions"]) == 0

@@ -161,6 +161,7 @@ def test_run_py_installs_once_and_again_after_a_change(place, monkeypatch):
     place.run.install()
     assert place.done == ["made", "filled None"] and place.stamp.read_text() == place.state
     monkeypatch.setattr(place.run, "ROOT", place.venv.parent)
+    monkeypatch.setattr(place.run, "move", lambda old: None)
     for name in ("pyproject.toml", "constraints.txt", "i2pemd_lite/course/publish/static/kernel.json"):
         (place.venv.parent / name).parent.mkdir(parents=True, exist_ok=True)
         (place.venv.parent / name).write_text((ROOT / name).read_text())
@@ -195,6 +196,22 @@ def test_an_environment_that_worked_outlives_an_update_that_fails(place, monkeyp
         place.run.install()
     place.run.install()
     assert place.done == ["made", "filled None", "filled None"] and (place.venv / "theirs").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows the programs of .venv are made anew")
+def test_a_clone_that_was_moved_downloads_nothing(place, monkeypatch, tmp_path):
+    place.run.install()
+    script = tmp_path / ".venv" / Path(sys.executable).parent.name / "torchrun"
+    script.parent.mkdir()
+    script.write_text("#!/old place/.venv/bin/python\nprint('/old place/.venv')\n")
+    place.stamp.write_text(place.state.replace(str(ROOT), "/old place"), encoding="utf-8")
+    monkeypatch.setattr(place.run.venv, "create", lambda folder: place.done.append("told"))
+    monkeypatch.setattr(place.run, "tried", lambda *words: (place.done.append(words[2:]), (0, ""))[1])
+    place.run.install()
+    assert place.done[2:3] == ["told"] and {"install", "--no-index", "--no-deps", "-e", "."} <= {*place.done[3]}
+    assert script.read_text() == f"#!{place.venv}/bin/python\nprint('/old place/.venv')\n"
+    place.run.install()
+    assert len(place.done) == 4 and place.stamp.read_text(encoding="utf-8") == place.state
 
 
 @pytest.mark.parametrize("works", [True, False])

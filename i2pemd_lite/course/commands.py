@@ -146,6 +146,8 @@ def lab(words):
         f"--LabApp.default_url=/lab/tree/{'notebooks' if solved else 'work'}/00_start_here.ipynb",
         f"--LabApp.user_settings_dir={own / 'jupyter-settings'}",
         f"--LabApp.workspaces_dir={own / 'jupyter-workspaces'}",  # else the tabs of another clone open here
+        # Of two learners who start at once Jupyter would tell both that the first free port from 8888 on is theirs.
+        *(["--ServerApp.port=0"] if place != root() else []),
         "--LanguageServerManager.autodetect=False",  # which would list a dozen servers that are not installed
         *(["--allow-root"] if hasattr(os, "geteuid") and not os.geteuid() else []),
         *words,

@@ -10,14 +10,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from i2pemd_lite import __version__, files
 from i2pemd_lite.files import BadInput
 from i2pemd_lite.runs import moments, store
 
 NEAR = 1e-3  # is the same set: another processor, which rounds otherwise, draws it with another fingerprint
-FEW = 3000  # weights: smaller kernels stay as they are, as to round those of the first layer cost a point of an organ
 AXES = 64  # features with more are kept along those of their largest variance
 MARK = {"brought": "with the course"}  # in what report.json says of such a run
 required = False  # whether what cannot be brought is a `BadInput`, so that nothing is trained in its place
@@ -26,6 +24,11 @@ required = False  # whether what cannot be brought is a `BadInput`, so that noth
 def place(name):
     """Where the runs of a name lie."""
     return files.root() / "data" / "runs" / name
+
+
+def shipped(folder):
+    """Whether a folder is one of those there, which are only read."""
+    return Path(folder).resolve().is_relative_to(place("").resolve())
 
 
 def names(name):
@@ -93,7 +96,7 @@ def _copy(task, name, each, data, wanted, to):
     folder = str(Path((getattr(data, "dataset", None) or data).folder).resolve())
     here = {"folder": folder, "fingerprint": data.fingerprint}
     files.write_json(to / "settings.json", said | {"data": trained_on | here})
-    store.write_checkpoint(to, unrounded(tensors), about)
+    store.write_checkpoint(to, tensors, about)
     return said
 
 
@@ -109,7 +112,7 @@ def ship(run, name, *keep):
     tensors = {name: x for name, x in tensors.items() if name.startswith(part)}
     if "answers" in keep:
         tensors |= {f"kept.{name}": x for name, x in run.learner.to_keep(run.best_weights).items()}
-    store.write_checkpoint(folder, rounded(tensors), about | {"brought": True})
+    store.write_checkpoint(folder, store.rounded(tensors), about | {"brought": True})
     for file in [*store.TABLES, *["scores.csv"] * ("reports" in keep)]:
         if (origin / file).exists():
             shutil.copy(origin / file, folder)
@@ -131,25 +134,6 @@ def sketched(data):
 def alike(sketch, data):
     """Whether a sketch that was written down is that of these data, but for what processors differ in."""
     return len(sketch) == len(data.sketch) and np.allclose(sketch, data.sketch, NEAR, NEAR)
-
-
-def rounded(tensors):
-    """Large kernels as whole numbers up to 127, with a unit for each of their first axis."""
-    kernels = {name: w for name, w in tensors.items() if w.ndim > 2 and w.numel() > FEW and name.startswith("learner.")}
-    units = {name: w.abs().flatten(1).amax(1).clamp(min=1e-30) / 127 for name, w in kernels.items()}
-    found = {name: (w / _along(units[name], w)).round().to(torch.int8) for name, w in kernels.items()}
-    return tensors | found | {f"{name} unit": unit for name, unit in units.items()}
-
-
-def unrounded(tensors):
-    """What `rounded` gave, in float32."""
-    units = {name.removesuffix(" unit"): unit for name, unit in tensors.items() if name.endswith(" unit")}
-    return {name: x * _along(units[name], x) if name in units else x for name, x in tensors.items()
-            if not name.endswith(" unit")}  # fmt: skip
-
-
-def _along(unit, w):
-    return unit.reshape(-1, *[1] * (w.ndim - 1))
 
 
 def thinned(kept):

@@ -28,6 +28,7 @@ CHECKPOINT |= {  # which those of older versions lack
     "hash?": str, "tables?": dict.fromkeys(TABLES, str), "changes?": [list], "live?": (None, dict), "brought?": True,
 }  # fmt: skip
 """The form of what a checkpoint says."""
+FEW = 3000  # weights: smaller kernels are not rounded, as to round those of the first layer cost a point of an organ
 
 
 def read_about(folder):
@@ -41,7 +42,7 @@ def read_about(folder):
 def read_checkpoint(folder, tensors=True):
     """What a checkpoint says about its run, and its tensors where wanted; `BadInput` when it is absent or damaged.
 
-    In what it says, "mark" is a hash of all of it.
+    In what it says, "mark" is a hash of all of it. Weights that were `rounded` are in float32 again.
     """
     from safetensors import safe_open
 
@@ -53,7 +54,7 @@ def read_checkpoint(folder, tensors=True):
         about, mark = json.loads(notes["run"]), files.fingerprint(notes["run"])
         if "hash" in about and (notes.get("mark") != mark or tensors and about["hash"] != _hash(values)):
             raise ValueError("other content than was written")
-    return files.formed(about, CHECKPOINT, path) | {"mark": mark}, values
+    return files.formed(about, CHECKPOINT, path) | {"mark": mark}, _unrounded(values)
 
 
 def read_tables(folder, number, hashes=None):
@@ -253,6 +254,25 @@ def write_checkpoint(folder, tensors, about):
     """Write what `read_checkpoint` gave, with other tensors and words."""
     words = json.dumps({name: value for name, value in about.items() if name != "mark"} | {"hash": _hash(tensors)})
     _write_checkpoint(Path(folder), tensors, words)
+
+
+def rounded(tensors):
+    """Large kernels as whole numbers up to 127, with a unit for each of their first axis."""
+    kernels = {name: w for name, w in tensors.items() if w.ndim > 2 and w.numel() > FEW and name.startswith("learner.")}
+    units = {name: w.abs().flatten(1).amax(1).clamp(min=1e-30) / 127 for name, w in kernels.items()}
+    found = {name: (w / _along(units[name], w)).round().to(torch.int8) for name, w in kernels.items()}
+    return tensors | found | {f"{name} unit": unit for name, unit in units.items()}
+
+
+def _unrounded(tensors):
+    """What `rounded` gave, in float32."""
+    units = {name.removesuffix(" unit"): unit for name, unit in tensors.items() if name.endswith(" unit")}
+    return {name: x * _along(units[name], x) if name in units else x for name, x in tensors.items()
+            if not name.endswith(" unit")}  # fmt: skip
+
+
+def _along(unit, w):
+    return unit.reshape(-1, *[1] * (w.ndim - 1))
 
 
 def _write_checkpoint(folder, tensors, words):

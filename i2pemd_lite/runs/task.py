@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from i2pemd_lite.device import expect_room, profile, told
-from i2pemd_lite.files import BadInput
-from i2pemd_lite.runs.brought import MARK
+from i2pemd_lite.files import BadInput, data_folder
+from i2pemd_lite.runs import brought
 from i2pemd_lite.runs.run import Run, S
 from i2pemd_lite.runs.store import read_about
 
@@ -134,9 +134,9 @@ def evaluated(run, score):
         report = score(learner, {
             "method": s.method, "λ": s.weight, "profile": s.profile, "seed": s.seed, "steps": run.number,
             **unfinished, "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
-            "data": learner.data.name, **(MARK if run.brought else {}),
+            "data": learner.data.name, **(brought.MARK if run.brought else {}),
         })  # fmt: skip
-    if run.folder is not None:
+    if run.folder is not None and not brought.shipped(run.folder):
         run.expect_own()
         report.save(run.folder / "report.json")
     return report
@@ -230,18 +230,20 @@ class Task(Generic[P, S]):
     def resume(self, folder: Path | str, data: Any = None) -> Run[S]:
         """The run kept in `folder`, at its last checkpoint, ready to go on.
 
-        `data` is looked for where the run had it, unless given. Raises `BadInput` when it is not the data that the run
-        was trained on, or the folder holds no whole run.
+        `data` is looked for where the run had it, unless given; a run that came with the course has the synthetic set.
+        Raises `BadInput` when it is not the data that the run was trained on, or the folder holds no whole run.
         """
         about = read_about(folder)
         if about["task"] != self.name:
             raise BadInput(f"{folder}: expected a {self.name} run, found {about['task']!r}; choose another folder")
         settings, trained_on = self.settings_of(folder), about["data"]
-        prepared = self.prepared(data or trained_on["folder"], settings)
-        if prepared.fingerprint != trained_on["fingerprint"]:
+        place = data or trained_on["folder"] or None
+        prepared = self.prepared(place, settings)
+        same = prepared.fingerprint == trained_on["fingerprint"]
+        if not (same or brought.alike(trained_on.get("sketch", []), prepared)):
             raise BadInput(
                 f"{folder}: expected the data of fingerprint {trained_on['fingerprint']}, found {prepared.fingerprint} "
-                f"in {data or trained_on['folder']}; give the data that the run was trained on"
+                f"in {place or data_folder() or 'the synthetic set'}; give the data that the run was trained on"
             )
         return Run.load(self.learner(settings, prepared), folder, self.name)
 

@@ -260,7 +260,7 @@ class Tables:
         for place in map(Path, folders):
             with problems.collect():
                 about = read_about(place)
-                settings, source = cls.TASK.settings_of(place), data or about["data"]["folder"]
+                settings, source = cls.TASK.settings_of(place), data or about["data"]["folder"] or None
                 key = str(source), getattr(settings, cls.TASK.prepared_by)
                 if key not in prepared:
                     prepared[key] = cls.TASK.prepared(source, settings)

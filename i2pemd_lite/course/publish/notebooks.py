@@ -34,8 +34,9 @@ def lessons(numbers=(), folder=None):
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
         raise BadInput(f"{folder}: expected the lessons, found none; work in a checkout of the repository")
-    stems = tuple(Path(number).stem for number in numbers)
-    if unknown := [stem for stem in stems if not any(path.stem.startswith(stem) for path in every)]:
+    stems = tuple(Path(number).stem.zfill(2) for number in numbers)
+    known = [any(path.stem.startswith(stem) for path in every) for stem in stems]
+    if unknown := [number for number, there in zip(numbers, known, strict=True) if not there]:
         raise BadInput(f"lessons: expected some of {', '.join(path.stem for path in every)}, found {unknown[0]!r}")
     return [path for path in every if not stems or path.stem.startswith(stems)]
 

@@ -15,10 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from i2pemd_lite.course import exercises
-from i2pemd_lite.files import BadInput, cache_folder, write_json
+from i2pemd_lite.files import BadInput, cache_folder, lock, write_json
 from i2pemd_lite.panels.engine.still import Still, count, drawn
 from i2pemd_lite.tables.report import html_table
 
@@ -64,7 +62,7 @@ def record(kind: str, name: str, **facts: Any) -> None:
     text, path = json.dumps(line, ensure_ascii=False, allow_nan=False), journal()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
+        with lock(f"{path}.lock", timeout=10), open(path, "ab+") as file:
             if file.seek(0, os.SEEK_END):  # a line that a killed kernel left torn is closed, and no other is lost
                 file.seek(-1, os.SEEK_END)
                 file.write(b"\n" * (file.read(1) != b"\n"))
