@@ -1,6 +1,8 @@
 """Small lessons for the tests of copies, pages and browsers."""
 
 import re
+from html import unescape
+from urllib.parse import unquote
 
 from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
@@ -85,3 +87,19 @@ def outside(page):
     """What a page would ask the network for. (A link that a reader may follow is no such thing.)"""
     asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
     return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
+
+
+def dead(folder):
+    """The links in the pages under a folder, between them or to their files, that lead to nothing, as "page: link"."""
+    read = {page.resolve(): page.read_text(encoding="utf-8") for page in folder.rglob("*.html")}
+    read = {page: re.sub(r"<script\b.*?</script>", "", text, flags=re.S) for page, text in read.items()}
+    places = {page: {unescape(name) for name in re.findall(r'\bid="([^"]*)"', text)} for page, text in read.items()}
+    found = []
+    for page, text in read.items():
+        for link in map(unescape, re.findall(r'<\w[^>]*?\s(?:href|src)="((?!https?:|mailto:|data:)[^"]*)"', text)):
+            file, _, place = unquote(link).partition("#")
+            file = (page.parent / file).resolve() if file else page
+            there = file.exists() and file.is_relative_to(folder.resolve())
+            if not there or place and place not in places.get(file, ()):
+                found.append(f"{page.relative_to(folder.resolve())}: {link}")
+    return found
