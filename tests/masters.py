@@ -2,11 +2,13 @@
 
 import re
 from html import unescape
+from pathlib import Path
 from urllib.parse import unquote
 
 from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
 
+ROOT = Path(__file__).resolve().parent.parent
 EXERCISE = '''def half(x):
     ### BEGIN SOLUTION
     return x / 2
@@ -66,7 +68,7 @@ def unsound(notebook, path):
     for make in (pages.lesson, slides.deck):  # it can be read without network and without eyes
         try:
             page = make(lesson, path)
-            found += outside(page) + render.wordless(page)
+            found += outside(page) + render.wordless(page) + astray(page)
         except BadInput as error:
             found.append(str(error))
     return found
@@ -87,6 +89,16 @@ def outside(page):
     """What a page would ask the network for. (A link that a reader may follow is no such thing.)"""
     asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
     return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
+
+
+def astray(page):
+    """The links of a lesson's page that lead to no lesson, and to nothing that is copied with it."""
+    found = []
+    for link in re.findall(r'<a\s[^>]*?href="((?!https?:|#)[^"#]+)', page):
+        place = ROOT / ("" if link.startswith("data/") else "notebooks") / link
+        if not any(place.with_suffix(kind).exists() for kind in (place.suffix, ".ipynb", ".md")):
+            found.append(f"{link}: leads nowhere")
+    return found
 
 
 def dead(folder):
