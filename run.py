@@ -4,6 +4,7 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
     python3 run.py lab       open JupyterLab on the lessons, in work/ (lab --solutions: with them, in notebooks/)
     python3 run.py test      lint, unit tests, doctests, and every lesson under the ci profile (test quick: the core)
     python3 run.py lessons   execute every lesson into pages that move, in out/lessons (lessons 02: only that one)
+    python3 run.py site      write the whole course as one folder for a browser without network, in out/site
     python3 run.py course    write the copies for students, teachers, nbgrader and slides, in out/course
     python3 run.py work      renew your copies in work/ and keep what you wrote (work 02 --fresh, work 02 --restore)
     python3 run.py clean     show what lies where, and remove what can be made again
@@ -51,7 +52,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CORE = ("float64", "fused", "losses", "metrics", "notebooks", "prototypes", "style", "run", "emd")
-COURSE = {word: word for word in ("lab", "lessons", "work", "clean", "doctor")} | {"course": "release"}  # of the module
+COURSE = {word: word for word in ("lab", "lessons", "site", "work", "clean", "doctor")}  # of the module
+COURSE["course"] = "release"
 WORDS = ("setup", "wheels", "test", "bench", "gpu", "pins", *COURSE)
 WHEELS = ROOT / "wheels"  # what an installation takes, where it is there, in place of the network
 PLATFORMS = {  # {system: (what uv calls it, tags of the wheels that it takes)}
@@ -295,7 +297,7 @@ def fill(build):
     if code:
         print("run.py: uv is not to be had here, so pip installs instead, which takes minutes", flush=True)
     tools = [by_pip] if code else [by_uv, by_pip]
-    words = ["-c", "constraints.txt", "-e", ".[lab,test]"]
+    words = ["-c", "constraints.txt", "-e", ".[lab,site,test]"]
     if sys.platform == "linux":
         without = f"{pinned('torch')}+cpu"
         if build == "cuda":

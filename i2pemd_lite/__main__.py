@@ -19,6 +19,7 @@ __doc__ = """The commands: python -m i2pemd_lite data | train | evaluate | predi
     python -m i2pemd_lite outline
     python -m i2pemd_lite readings
     python -m i2pemd_lite lessons 02
+    python -m i2pemd_lite site --out out/site
     python -m i2pemd_lite ship --check
     python -m i2pemd_lite report hand-ins --out out/class
 """

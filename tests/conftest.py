@@ -106,6 +106,25 @@ def both(shared, abdomen, skin):
     return folder
 
 
+@pytest.fixture(scope="session")
+def site(shared):
+    """The site with all lessons, none of them run, few positions of its slider, and the reference of some modules."""
+    from i2pemd_lite.course.about import equations, ledger
+    from i2pemd_lite.course.publish import notebooks, pages, reference, site
+    from i2pemd_lite.panels.engine import moving
+
+    homes = {getattr(equations, name).home.partition(":")[0] for name in ledger.IDS}
+    with FileLock(shared / "site.lock"), pytest.MonkeyPatch.context() as patch:
+        if not (folder := shared / "site").exists():
+            patch.setattr(pages, "executed", lambda path, say: notebooks.read(path))
+            patch.setattr(ledger, "DRAWS", 0)
+            for name in ("ALONE", "TOGETHER", "APART"):
+                patch.setattr(moving, name, 3)
+            patch.setattr(reference, "modules", lambda: ["i2pemd_lite", *sorted(homes)])
+            site.write(folder)
+    return folder
+
+
 @pytest.fixture(params=["segmentation", "classification"])
 def task(request):
     """Each of the two tasks in turn: its module, its small data and its main method."""

@@ -1,10 +1,14 @@
 """Small lessons for the tests of copies, pages and browsers."""
 
 import re
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
 
 from i2pemd_lite.course.publish import copies, notebooks, pages, render, slides
 from i2pemd_lite.files import BadInput
 
+ROOT = Path(__file__).resolve().parent.parent
 EXERCISE = '''def half(x):
     ### BEGIN SOLUTION
     return x / 2
@@ -64,7 +68,7 @@ def unsound(notebook, path):
     for make in (pages.lesson, slides.deck):  # it can be read without network and without eyes
         try:
             page = make(lesson, path)
-            found += outside(page) + render.wordless(page)
+            found += outside(page) + render.wordless(page) + astray(page)
         except BadInput as error:
             found.append(str(error))
     return found
@@ -85,3 +89,29 @@ def outside(page):
     """What a page would ask the network for. (A link that a reader may follow is no such thing.)"""
     asked = re.findall(r"""<(?:img|script|iframe|link|source)\b[^>]*?\b(?:src|href)=["'](?!data:)([^"']*)""", page)
     return asked + re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]*)""", page)
+
+
+def astray(page):
+    """The links of a lesson's page that lead to no lesson, and to nothing that is copied with it."""
+    found = []
+    for link in re.findall(r'<a\s[^>]*?href="((?!https?:|#)[^"#]+)', page):
+        place = ROOT / ("" if link.startswith("data/") else "notebooks") / link
+        if not any(place.with_suffix(kind).exists() for kind in (place.suffix, ".ipynb", ".md")):
+            found.append(f"{link}: leads nowhere")
+    return found
+
+
+def dead(folder):
+    """The links in the pages under a folder, between them or to their files, that lead to nothing, as "page: link"."""
+    read = {page.resolve(): page.read_text(encoding="utf-8") for page in folder.rglob("*.html")}
+    read = {page: re.sub(r"<script\b.*?</script>", "", text, flags=re.S) for page, text in read.items()}
+    places = {page: {unescape(name) for name in re.findall(r'\bid="([^"]*)"', text)} for page, text in read.items()}
+    found = []
+    for page, text in read.items():
+        for link in map(unescape, re.findall(r'<\w[^>]*?\s(?:href|src)="((?!https?:|mailto:|data:)[^"]*)"', text)):
+            file, _, place = unquote(link).partition("#")
+            file = (page.parent / file).resolve() if file else page
+            there = file.exists() and file.is_relative_to(folder.resolve())
+            if not there or place and place not in places.get(file, ()):
+                found.append(f"{page.relative_to(folder.resolve())}: {link}")
+    return found

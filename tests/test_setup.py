@@ -99,7 +99,7 @@ def test_the_tested_versions_are_installed():
 def test_environment_yml_installs_the_same():
     text = (ROOT / "environment.yml").read_text()
     assert "--constraint constraints.txt" in text
-    assert re.search(r"--editable \.\[lab,test\]", text) and set(EXTRAS) == {"lab", "pretrained", "test"}
+    assert re.search(r"--editable \.\[lab,site,test\]", text) and set(EXTRAS) == {"lab", "site", "pretrained", "test"}
     assert {*EXTRAS["pretrained"]} <= {*EXTRAS["lab"]}
     assert "python>=3.11,<3.15" in text and PROJECT["requires-python"] == ">=3.11"
 
@@ -435,7 +435,7 @@ def test_torch_is_taken_without_cuda_where_there_is_no_gpu(run, monkeypatch, tmp
     if first:
         assert done.pop(0) == (run.TORCH if "index" in first else None, ("--no-deps", f"torch=={without}"))
     cuda = (f"torch!={without}",) if build == "cuda" else ()
-    assert done == [(None, ("-c", "constraints.txt", "-e", ".[lab,test]", *cuda))]
+    assert done == [(None, ("-c", "constraints.txt", "-e", ".[lab,site,test]", *cuda))]
 
 
 def test_torch_comes_from_elsewhere_where_its_index_lacks_it(run, monkeypatch, capsys):

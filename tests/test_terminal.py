@@ -15,10 +15,11 @@ from masters import notebook_of
 
 from i2pemd_lite import __main__
 from i2pemd_lite.course import commands
-from i2pemd_lite.course.about import equations
-from i2pemd_lite.course.publish import notebooks, pages, updates
+from i2pemd_lite.course.about import equations, ledger
+from i2pemd_lite.course.publish import notebooks, pages, reference, updates
 from i2pemd_lite.course.record import progress
 from i2pemd_lite.files import refusal
+from i2pemd_lite.panels.engine import moving
 from i2pemd_lite.text import about, plain
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,7 @@ COMMANDS = {
     "outline": "",
     "readings": "",
     "lessons": "--out {out}/lessons",
+    "site": "--out {out}/site",
     "release": "--out {out}/course",
     "ship": "--check 02",
     "work": "",
@@ -73,9 +75,13 @@ def run_all(places, before=lambda: None):
     found = {}
     for name, words in COMMANDS.items():
         with pytest.MonkeyPatch.context() as patch:
-            if name in ("lessons", "release", "work"):
+            if name in ("lessons", "release", "site", "work"):
                 for module, which in ((notebooks, "root"), (updates, "root"), (updates, "home")):
                     patch.setattr(module, which, lambda: Path(places["here"]))
+            if name == "site":
+                patch.setattr(ledger, "DRAWS", 0)
+                patch.setattr(moving, "SECONDS", 0)
+                patch.setattr(reference, "modules", lambda: ["i2pemd_lite.ground"])
             if name in ("clean", "doctor"):  # what others write meanwhile is not told
                 patch.setenv("I2PEMD_CACHE", f"{places['here']}/empty")
                 patch.setenv("I2PEMD_HOME", f"{places['here']}/empty")

@@ -1,4 +1,4 @@
-"""The commands of the course: doctor, ledger, outline, readings, lessons, release, ship, lab, work, clean, report."""
+"""The commands of the course: each a function, and in `COMMANDS` what can be said to it."""
 
 import os
 import re
@@ -69,6 +69,13 @@ def lessons(chosen):
     from i2pemd_lite.course.publish import pages
 
     pages.write(_to(chosen, "lessons"), chosen.lessons, say=_say)
+
+
+def site(chosen):
+    """Write the course as one folder, for any host or a stick: lessons, slides, words, equations, tables, reference."""
+    from i2pemd_lite.course.publish import site
+
+    site.write(_to(chosen, "site"), say=_say)
 
 
 def release(chosen):
@@ -182,6 +189,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     outline: {},
     readings: {"word": {"nargs": "?", "help": "only what has it, such as SRC-MT or Dou; default: all"}},
     lessons: {"lessons": LESSONS, "--out": _out("lessons")},
+    site: {"--out": _out("site")},
     release: {
         "lessons": LESSONS,
         "--out": _out("course"),

@@ -147,6 +147,22 @@ def test_a_panel_moves_without_a_kernel(moving, folder, browser):
     assert outside == complaints == []
 
 
+def test_the_first_page_of_the_site_moves_and_finds_all_pages_without_a_network(site, browser):
+    page, complaints, outside = opened(browser, site / "index.html")
+    slider, words = page.get_by_label("the rest, to background", exact=True), page.locator("[role=status]")
+    before = words.inner_text()
+    slider.press("End")
+    assert page.evaluate("location.protocol") == "file:" and words.inner_text() != before
+    assert "right kidney is right" in words.inner_text() and slider.get_attribute("aria-valuetext") == "1.00"
+    for asked, leads in (("voxel", "words.html#voxel"), ("prototype_distances", "ground.html#prototype_distances")):
+        page.get_by_label("search").fill(asked)
+        result = page.locator(f".search-result a[href$='{leads}']")
+        result.click()
+        page.wait_for_url(f"**/{leads}")
+        page.go_back()
+    assert outside == complaints == []
+
+
 def shown(page):
     """Whether a picture, its words and its numbers can be seen."""
     picture = page.locator("svg, img").first

@@ -20,13 +20,14 @@ from i2pemd_lite.files import BadInput, cache_folder, fingerprint, home, root, w
 STOPPED = "stopped; lessons that had been run to their end are not run again the next time"
 
 
-def write(out, numbers=(), folder=None, say=print):
+def write(out, numbers=(), folder=None, say=print, first=None):
     """Run the lessons, write a page for each and `index.html` under `out`; the paths written. `BadInput` when a lesson
-    does not run, or a formula or picture in it could not be read on its page."""
+    does not run, or a formula or picture in it could not be read on its page. `first` makes another page than `index`.
+    """
     out, chosen, every = Path(out), notebooks.lessons(numbers, folder), notebooks.lessons((), folder)
     every = [path for path in every if path in chosen or (out / f"{path.stem}.html").exists()]
     written = list(write_each(out, chosen, lambda notebook, path: lesson(notebook, path, every), "lessons", say))
-    write_text(out / "index.html", index(every))
+    write_text(out / "index.html", (first or index)(every))
     say(out / "index.html")
     return [*written, out / "index.html"]
 
@@ -37,14 +38,22 @@ def write_each(out, paths, page, what, say):
     out.mkdir(parents=True, exist_ok=True)  # or fail before the lessons are run
     for path in paths:
         content = page(executed(path, lambda line: say(f"{what}: {line}")), path)
-        for copy in notebooks.copy_links(notebooks.read(path), path, out):
-            if copy.suffix == ".md":
-                text = render.text(copy.read_text(encoding="utf-8"))
-                write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
+        beside(notebooks.read(path), path, out)
         target = out / f"{path.stem}.html"
         write_text(target, content)
         say(target)
         yield target
+
+
+def beside(notebook, path, out):
+    """Copy what a notebook at `path` links to under `out`, and write a page for each text among it."""
+    for copy in notebooks.copy_links(notebook, path, out):
+        if copy.suffix == ".md":
+            text = render.text(copy.read_text(encoding="utf-8"))
+            for place in re.findall(r'<h\d id="([^"]*)"', text):
+                named = re.sub(r"[^\w-]", "", place).lower()  # by GitHub, as such a file links to it
+                text = text.replace(f'href="#{named}"', f'href="#{place}"')
+            write_text(copy.with_suffix(".html"), render.page(copy.stem, text))
 
 
 def executed(path, say=print):
