@@ -15,6 +15,7 @@ from timing import markdown_lines
 from i2pemd_lite.classification import paper as skin_paper
 from i2pemd_lite.files import BadInput, atomic_write, root
 from i2pemd_lite.segmentation import paper as organ_paper
+from i2pemd_lite.segmentation.layout import ORGANS
 from i2pemd_lite.tables.report import plus_minus
 from i2pemd_lite.tables.statistics import interval
 
@@ -184,6 +185,18 @@ def organs(folder="segmentation"):
             for each in sorted(found, key=lambda each: each["mean"])]  # fmt: skip
     n = max(each["seeds"] for each in found)
     return table([f"DOC (%), mean ± SD of {n} seeds", "CT", "MR", "overall", "paper"], body)
+
+
+def cases(name):
+    """{case: {organ: DOC}} of an evaluation in data/results."""
+    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return {each["case"]: {organ: each[organ] or 0.0 for organ in ORGANS} for each in content["cases"]}
+
+
+def but_for(case, name="segmentation-beyond/report"):
+    """The mean of DOC over the organs of all cases of its modality but this one."""
+    others = [organs for other, organs in cases(name).items() if other[:3] == case[:3] and other != case]
+    return number(sum(sum(organs.values()) / len(organs) for organs in others) / len(others))
 
 
 def lesions(folder="classification"):
