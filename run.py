@@ -304,8 +304,9 @@ def fill(build):
             words.append(f"torch!={without}")  # which a folder of pip's find-links may have
         elif build == "cpu" or not (has_gpu() or torch_build() == "cuda" or WHEELS.is_dir()):
             torch_without_cuda(tools, told, f"torch=={without}", must=build == "cpu")
-    size = "" if WHEELS.is_dir() else ": 0.5 GB to download, or 3 GB with CUDA"
-    print(f"Installing i2pemd-lite and all that it needs{size} ...", flush=True)
+    cuda = sys.platform == "linux" and not torch_build()
+    size = "3 GB to download, for torch comes with CUDA here (setup --cpu: without)" if cuda else "0.5 GB to download"
+    print(f"Installing i2pemd-lite and all that it needs{'' if WHEELS.is_dir() else f': {size}'} ...", flush=True)
     try:
         put(tools, told, *words)
     except Stop as stop:

@@ -422,8 +422,11 @@ def test_uv_comes_first_and_is_done_without(run, monkeypatch, code, said, tools)
     ("cuda", False, True, {}, None),
     (None, False, True, {"no-index": "true"}, None),
 ])  # fmt: skip
-def test_torch_is_taken_without_cuda_where_there_is_no_gpu(run, monkeypatch, tmp_path, build, gpu, index, told, first):
+def test_torch_is_taken_without_cuda_where_there_is_no_gpu(
+    run, monkeypatch, tmp_path, capsys, build, gpu, index, told, first
+):
     done = []
+    monkeypatch.setattr(run, "torch_build", lambda: "cpu" if any("+cpu" in words[-1] for _, words in done) else None)
     monkeypatch.setattr(run, "VENV", tmp_path)
     monkeypatch.setattr(run, "tried", lambda *_, **__: (0, ""))
     monkeypatch.setattr(run, "pip_is_told", lambda: told)
@@ -431,6 +434,7 @@ def test_torch_is_taken_without_cuda_where_there_is_no_gpu(run, monkeypatch, tmp
     monkeypatch.setattr(run, "answers", lambda *_: index)
     monkeypatch.setattr(run, "put", lambda tools, told, *words: done.append((told.get("index-url"), words)))
     run.fill(build)
+    assert ("3 GB to download, for torch comes with CUDA" in capsys.readouterr().out) == (not first)
     without = f"{pins()['torch']}+cpu"
     if first:
         assert done.pop(0) == (run.TORCH if "index" in first else None, ("--no-deps", f"torch=={without}"))
@@ -724,6 +728,9 @@ def test_a_folder_of_wheels_takes_the_place_of_the_network(run, monkeypatch, tmp
     assert said and all(told["no-index"] == "1" and told["find-links"] == run.WHEELS.as_uri() for told in said)
     options, _ = run.for_uv(said[0])
     assert options[options.index("--find-links") + 1] == str(run.WHEELS) and options[-1] == "--no-index"
+    monkeypatch.setattr(run, "tried", lambda *words, **more: (1, "ERROR: No matching distribution found for numpy"))
+    with pytest.raises(run.Stop, match="found other wheels; collect them anew by python3 run.py wheels, or move"):
+        run.fill(None)
 
 
 @pytest.mark.parametrize(("words", "found"), [
