@@ -9,7 +9,7 @@ from masters import dead, outside
 
 import i2pemd_lite
 from i2pemd_lite import __main__
-from i2pemd_lite.course.publish import reference
+from i2pemd_lite.course.publish import pages, reference
 from i2pemd_lite.course.publish.words import WORDS
 
 LARGEST = 60_000_000  # bytes, of the whole site
@@ -20,9 +20,9 @@ def names(page):
 
 
 def test_no_link_is_dead_and_nothing_is_asked_of_a_network(site):
-    pages = list(site.rglob("*.html"))
-    assert dead(site) == [] and len(pages) > 30
-    assert {page.name: asked for page in pages if (asked := outside(page.read_text(encoding="utf-8")))} == {}
+    every = list(site.rglob("*.html"))
+    assert dead(site) == [] and len(every) > 30
+    assert {page.name: asked for page in every if (asked := outside(page.read_text(encoding="utf-8")))} == {}
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < LARGEST
 
 
@@ -82,6 +82,7 @@ def test_what_others_wrote_is_no_docstring_of_ours():
 
 def test_without_pdoc_no_lesson_is_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pdoc", None)
+    monkeypatch.setattr(pages, "executed", None)
     assert __main__.main(["site", "--out", str(tmp_path / "site")]) == 1
     said = capsys.readouterr()
     assert said.err == ("i2pemd_lite: site: expected pdoc, which writes the reference, found none; "
