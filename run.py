@@ -306,7 +306,8 @@ def fill(build):
             torch_without_cuda(tools, told, f"torch=={without}", must=build == "cpu")
     cuda = sys.platform == "linux" and not torch_build()
     size = "3 GB to download, for torch comes with CUDA here (setup --cpu: without)" if cuda else "0.5 GB to download"
-    print(f"Installing i2pemd-lite and all that it needs{'' if WHEELS.is_dir() else f': {size}'} ...", flush=True)
+    size = "" if WHEELS.is_dir() else f"{size}, and "
+    print(f"Installing i2pemd-lite and all that it needs: {size}a minute or two to compile it ...", flush=True)
     try:
         put(tools, told, *words)
     except Stop as stop:
@@ -356,8 +357,7 @@ def by_pip(told, *words):
 def by_uv(told, *words):
     """Exit status and last words of uv, told what pip is told."""
     options, variables = for_uv(told)
-    if sys.dont_write_bytecode:  # each start would compile all that it imports anew
-        options.append("--compile-bytecode")
+    options.append("--compile-bytecode")  # as pip does; the first start, and each of whoever may only read it, would
     words = ("pip", "install", "--python", PYTHON, "--build-constraints", "constraints.txt", *options, *words)
     return tried("-m", "uv", *words, bars=True, UV_CACHE_DIR=uv_cache(), **variables)
 

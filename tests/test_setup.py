@@ -335,13 +335,11 @@ def test_uv_is_told_what_pip_is_told(run, tmp_path):
     assert run.for_uv({"no-index": "0"}) == (options[:2], {"UV_SYSTEM_CERTS": "1"})
 
 
-@pytest.mark.parametrize("never", [True, False])
-def test_packages_are_compiled_where_python_keeps_nothing_that_it_compiles(run, monkeypatch, never):
+def test_packages_are_compiled_once_where_they_are_installed(run, monkeypatch):
     monkeypatch.setattr(run, "uv_cache", lambda: "cache")
     monkeypatch.setattr(run, "tried", lambda *words, **options: (words, options))
-    monkeypatch.setattr(sys, "dont_write_bytecode", never)
     words, options = run.by_uv({"cert": "/b.pem"}, "-e", ".")
-    assert ("--compile-bytecode" in words) == never and words[-2:] == ("-e", ".")
+    assert "--compile-bytecode" in words and words[-2:] == ("-e", ".")
     assert options == {"bars": True, "UV_CACHE_DIR": "cache", "UV_SYSTEM_CERTS": "1", "SSL_CERT_FILE": "/b.pem"}
 
 

@@ -1,5 +1,6 @@
 """The commands of the course: each a function, and in `COMMANDS` what can be said to it."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -123,11 +124,8 @@ def lab(words):
     --home FOLDER says where they and all that you write are, with any command; further words are JupyterLab's.
     """
     words, solved = [word for word in words if word != "--solutions"], "--solutions" in words
-    try:
-        from jupyterlab.labapp import main as start
-    except ImportError:
-        found = "none; install it with: pip install i2pemd-lite[lab]"
-        raise BadInput(f"lab: expected JupyterLab, found {found}") from None
+    if not (program := importlib.util.find_spec("jupyterlab")):
+        raise BadInput("lab: expected JupyterLab, found none; install it with: pip install i2pemd-lite[lab]")
     place = home()
     own = Path(sys.prefix) if place == root() else place / ".lab"
     try:
@@ -136,6 +134,10 @@ def lab(words):
     except OSError as error:
         found = f"found: {error.strerror}; choose another folder by --home"
         raise BadInput(f"{place}: expected a folder to write to, {found}") from None
+    if not os.path.exists(program.cached):  # uv and uvx leave that to the first start
+        _say("Python has not compiled JupyterLab here yet, so this start takes up to two minutes.")
+    from jupyterlab.labapp import main as start
+
     if place != root():
         _say(f"What you write is kept in {place}.")
     if not solved:
