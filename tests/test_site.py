@@ -1,15 +1,18 @@
 """The site: that its links lead somewhere, that it needs no network, and what its search and its reference have."""
 
+import ast
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
-from masters import dead, outside
+from masters import astray, dead, outside
 
 import i2pemd_lite
 from i2pemd_lite import __main__
-from i2pemd_lite.course.publish import pages, reference
+from i2pemd_lite.course.about import ledger
+from i2pemd_lite.course.publish import pages, reference, render
 from i2pemd_lite.course.publish.words import WORDS
 
 LARGEST = 60_000_000  # bytes, of the whole site
@@ -24,6 +27,12 @@ def test_no_link_is_dead_and_nothing_is_asked_of_a_network(site):
     assert dead(site) == [] and len(every) > 30
     assert {page.name: asked for page in every if (asked := outside(page.read_text(encoding="utf-8")))} == {}
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < LARGEST
+
+
+def test_the_ledger_that_a_lesson_shows_has_formulas_and_links_that_a_page_can_follow():
+    page = render.output({"data": ledger.ledger(only=["eq06"])._repr_mimebundle_()})
+    assert astray(page) == [] and "<math " in page and "$" not in page
+    assert 'href="03_instance_to_prototype.html#instance-09"' in page and "emd.py:" in page
 
 
 def test_a_dead_link_is_found(tmp_path):
@@ -70,6 +79,13 @@ def test_every_public_name_is_in_the_reference_and_no_private_one(site):
 ])  # fmt: skip
 def test_a_docstring_is_plain_text_on_a_page(docstring, page):
     assert reference.html(docstring) == page
+
+
+def test_every_docstring_of_the_module_can_be_shown():
+    files = Path(i2pemd_lite.__file__).parent.rglob("*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    said = [ast.get_docstring(node) for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module)]
+    assert len([reference.html(docstring) for docstring in said if docstring]) > 1000
 
 
 def test_what_others_wrote_is_no_docstring_of_ours():

@@ -127,7 +127,7 @@ def _block(text):
     if text.startswith("- "):
         return "<ul>" + "".join(f"<li>{_words(item)}</li>" for item in re.split(r"^- ", text, flags=re.M)[1:]) + "</ul>"
     if ENTRIES.match(text):
-        entries = re.split(r"(?:\n|;  )(?=\S[^:\n]* : )", text)
+        entries = re.split(r"(?:\n|;  )(?=\S[^:;\n]* : )", text)
         entries = (re.split(r" : |\n", entry, maxsplit=1) for entry in entries)
         return "<dl>" + "".join(f"<dt>{_words(name)}</dt><dd>{_words(says)}</dd>" for name, says in entries) + "</dl>"
     return f"<p>{_words(text)}</p>"

@@ -4,7 +4,7 @@ import base64
 import contextlib
 import re
 import unicodedata
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from nbconvert.filters import Highlight2HTML, strip_ansi
@@ -80,6 +80,10 @@ def output(said):
         if 'class="i2pemd-bar"' in data["text/html"]:  # how far a cell was, which ran long ago
             return ""
         html = re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
+        html = re.sub(r'(href="[^"]*\.html#)cell-id=', r"\1", html)
+        html = re.sub(r'<a href="\.\./[^"]+\.py#[^"]*">(.*?)</a>', r"\1", html)  # a file that is not beside a page
+        if "<script" not in html:
+            html = re.sub(r"\$([^$<>\n]+)\$", lambda formula: mathml(unescape(formula[1])), html)
         # In the page itself a picture has the page's colours.
         svg = r'<img src="data:image/svg\+xml;base64,([^"]*)"[^>]*>'
         return re.sub(svg, lambda image: base64.b64decode(image[1]).decode(), html)
