@@ -252,9 +252,10 @@ def make(build):
             print(said if kind(said) is None else "", end="", file=sys.stderr)
             raise Stop(f".venv could not be made: {advice(said)}") from error
     was = stamp.read_text(encoding="utf-8").splitlines() if stamp.exists() else []
-    if os.name != "nt" and was[:1] == state().splitlines()[:1]:
+    now = state().splitlines()
+    if os.name != "nt" and was[1:] not in ([], now[1:]):
         move(Path(was[1]))
-    else:
+    if os.name == "nt" or was[:1] != now[:1]:
         fill(build)
     quiet()
     stamp.write_text(state(), encoding="utf-8")
@@ -263,19 +264,27 @@ def make(build):
 def move(old):
     """Tell .venv that this folder was moved, or renamed, since it was installed as `old`; nothing is downloaded."""
     print(f"This folder was {old} when it was installed; telling .venv so ...", flush=True)
-    venv.create(VENV)  # for its scripts that shells read
-    for path in filter(Path.is_file, (VENV / PYTHON.parent.name).iterdir()):
-        text = path.read_bytes()
-        if text[:2] == b"#!":
-            path.write_bytes(text.replace(os.fsencode(old / ".venv"), os.fsencode(VENV), 1))
     code, _ = tried("-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-e", ".")
     if code:
         raise Stop(".venv is of another place; move this folder back, or move .venv away and start again")
+    venv.create(VENV)  # for its scripts that shells read
+    was, now, sh = os.fsencode(old / ".venv"), os.fsencode(VENV), b"#!/bin/sh"
+    programs = VENV / PYTHON.parent.name
+    python = os.fsencode(programs / PYTHON.name)
+    told = b"#!" + python
+    if b" " in told or len(told) > 127:  # which no system takes there: pip's own way, read by sh and by Python
+        told = b"%s\n'''exec' \"%s\" \"$0\" \"$@\"\n' '''" % (sh, python)
+    for path in filter(Path.is_file, programs.iterdir()):
+        first, _, rest = path.read_bytes().partition(b"\n")
+        if first.startswith(b"#!" + was):
+            path.write_bytes(told + b"\n" + rest)
+        elif first == sh:
+            path.write_bytes(sh + b"\n" + rest.replace(was, now, 1))
 
 
 def useless(stamp, build):
     """Why .venv cannot be brought up to date, or ""."""
-    if stamp.exists() and not stamp.read_text():
+    if stamp.exists() and not stamp.stat().st_size:
         return "is incomplete"
     if not works():
         return "does not start, has no pip, or is of another Python"

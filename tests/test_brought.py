@@ -149,7 +149,7 @@ def test_a_run_predicts_and_is_evaluated_where_it_lies_and_nothing_is_written_th
     assert main(["evaluate", place]) == 0 and "with the course" in " ".join(capsys.readouterr().out.split())
     assert {path: path.stat().st_mtime_ns for path in damaged.rglob("*")} == before
     within(damaged / "ours", "data", sketch=[1.0])
-    assert main(["predict", place]) == 1 and f"in {abdomen}; give the data that" in capsys.readouterr().err
+    assert main(["predict", place]) == 1 and f"in {abdomen}; give the synthetic set" in capsys.readouterr().err
 
 
 def test_a_run_that_is_brought_cannot_go_on(course):

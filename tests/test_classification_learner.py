@@ -4,6 +4,7 @@ import csv
 import math
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -19,6 +20,7 @@ from i2pemd_lite.classification.methods.pseudo import SELECTIONS
 from i2pemd_lite.classification.report import read_scores, save_scores
 from i2pemd_lite.classification.settings import SIZES
 from i2pemd_lite.metrics import classification_metrics
+from i2pemd_lite.runs import brought
 
 SMALL = {"profile": "ci", "steps": 2, "evaluate_every": 2}
 
@@ -178,6 +180,13 @@ def test_a_run_in_a_used_folder_does_not_keep_its_figures(data, tmp_path):
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
     next(classification.train("baseline", data, folder=tmp_path / "run", **SMALL))
     assert not (tmp_path / "run" / "report.json").exists() and not (tmp_path / "run" / "scores.csv").exists()
+
+
+def test_a_run_that_came_with_the_course_is_evaluated_and_stays_as_it_is(trained, monkeypatch):
+    run = trained.fork()
+    run.folder = Path("nowhere")  # where nothing could be written
+    monkeypatch.setattr(brought, "shipped", lambda folder: True)
+    assert classification.evaluate(run).figures == classification.evaluate(trained).figures
 
 
 def test_a_plain_folder_of_images_can_be_predicted(trained, tmp_path):

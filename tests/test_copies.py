@@ -582,6 +582,13 @@ def test_what_is_saved_in_the_moment_of_an_update_is_in_it(own, monkeypatch):
     assert "left alone, for JupyterLab saves it" in said and own.copy.read_text() == text
 
 
+def test_what_is_no_file_is_left_alone_too(own):
+    own.copy.unlink()
+    own.copy.mkdir()
+    said, = own.update()
+    assert "found what cannot be read" in said and own.copy.is_dir()
+
+
 def test_a_copy_is_kept_whole_or_nothing_is_done(own, monkeypatch):
     text = own.copy.read_text()
     monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))

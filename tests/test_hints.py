@@ -7,6 +7,7 @@ those classes that the hint of a public function names. A method without a docst
 import ast
 import importlib
 import inspect
+import pickle
 import re
 import typing
 from pathlib import Path
@@ -101,6 +102,19 @@ def without_hints(values):
 def test_every_public_function_has_hints():
     found, many = without_hints(filter(is_ours, offered()))
     assert found == {} and many > 250
+
+
+@pytest.mark.parametrize("package", [i2pemd_lite, course])
+def test_an_editor_is_told_of_each_name_that_is_loaded_when_it_is_asked_for(package):
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
+    told = next(node for node in tree.body if isinstance(node, ast.If) and node.test.id == "TYPE_CHECKING")
+    names = {alias.asname or alias.name for node in told.body for alias in node.names}
+    assert names == {*package.__all__} - {*vars(package).get("_SUBPACKAGES", ())}  # which editors find themselves
+
+
+@pytest.mark.parametrize("task", [segmentation, classification])
+def test_train_can_be_sent_to_another_process(task):
+    assert pickle.loads(pickle.dumps(task.train)) is task.train
 
 
 def test_a_function_without_hints_is_found():

@@ -200,18 +200,30 @@ def test_an_environment_that_worked_outlives_an_update_that_fails(place, monkeyp
 
 @pytest.mark.skipif(os.name == "nt", reason="on Windows the programs of .venv are made anew")
 def test_a_clone_that_was_moved_downloads_nothing(place, monkeypatch, tmp_path):
-    place.run.install()
-    script = tmp_path / ".venv" / Path(sys.executable).parent.name / "torchrun"
-    script.parent.mkdir()
-    script.write_text("#!/old place/.venv/bin/python\nprint('/old place/.venv')\n")
-    place.stamp.write_text(place.state.replace(str(ROOT), "/old place"), encoding="utf-8")
-    monkeypatch.setattr(place.run.venv, "create", lambda folder: place.done.append("told"))
     monkeypatch.setattr(place.run, "tried", lambda *words: (place.done.append(words[2:]), (0, ""))[1])
+    old, text = "/old", "#!/old/.venv/bin/python\nprint('/old/.venv')\n"
+    for name in ("a", "my course", "b"):  # a first line of a program takes no space
+        venv = tmp_path / name / ".venv"
+        programs = venv / Path(sys.executable).parent.name
+        programs.mkdir(parents=True)
+        (programs / place.run.PYTHON.name).symlink_to(sys.executable)
+        script = programs / "torchrun"
+        script.write_text(text)
+        script.chmod(0o755)
+        (venv / "installed.txt").write_text(place.state.replace(str(ROOT), old), encoding="utf-8")
+        monkeypatch.setattr(place.run, "VENV", venv)
+        monkeypatch.setattr(place.run.venv, "create", lambda folder: place.done.append("told"))
+        place.done.clear()
+        place.run.install()
+        assert {"install", "--no-index", "--no-deps", "-e", "."} <= {*place.done[0]} and place.done[1:] == ["told"]
+        done = subprocess.run([script], capture_output=True, text=True, check=True)
+        assert done.stdout == "/old/.venv\n" and script.read_text().startswith(f"#!{programs}" * (name == "a"))
+        place.run.install()
+        assert len(place.done) == 2 and (venv / "installed.txt").read_text(encoding="utf-8") == place.state
+        old, text = str(tmp_path / name), script.read_text()
+    (venv / "installed.txt").write_text(f"another\n{tmp_path}", encoding="utf-8")  # moved, and updated then
     place.run.install()
-    assert place.done[2:3] == ["told"] and {"install", "--no-index", "--no-deps", "-e", "."} <= {*place.done[3]}
-    assert script.read_text() == f"#!{place.venv}/bin/python\nprint('/old place/.venv')\n"
-    place.run.install()
-    assert len(place.done) == 4 and place.stamp.read_text(encoding="utf-8") == place.state
+    assert place.done[3:] == ["told", "filled None"]
 
 
 @pytest.mark.parametrize("works", [True, False])

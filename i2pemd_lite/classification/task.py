@@ -16,6 +16,7 @@ from i2pemd_lite.classification.report import Evaluation, save_page, save_scores
 from i2pemd_lite.classification.settings import SIZES, ClassificationSettings
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped
+from i2pemd_lite.runs import brought
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.task import Asked, Task, evaluated, signed
 
@@ -42,7 +43,7 @@ def evaluate(run: Run) -> Evaluation:
     the last ones. With a run folder, report.json and scores.csv, the scores of every image, are written there.
     """
     report = evaluated(run, lambda learner, about: score(learner, run.history, about))
-    if run.folder is not None:
+    if run.folder is not None and not brought.shipped(run.folder):
         save_scores(run.folder / "scores.csv", report.images, report.scores, report.truth)
     return report
 

@@ -2,7 +2,7 @@
 
 Without data, each by `.panel()`: `doubt` one voxel of a scan and what mistakes cost, `playground` a small network that
 learns, `instance` one prediction, its measures and gradients, and the whole idea, `transport` two histograms, their
-plan, three solvers, `ground` prototypes, ranks, G, `dynamics` momentum, drift, two modalities, `museum` five settings
+plan, three solvers, `ground` prototypes, ranks, G, `dynamics` momentum, drift, two modalities, `museum` six settings
 that break the method, `readings` passages that the paper leaves open.
 Of measurements: `speed.panel`, `seeds.panel`.
 Of data and runs, as lessons 05 to 08 show: `volumes.volumes` three planes, runs beside each other, organs in 3D,

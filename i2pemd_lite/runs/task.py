@@ -171,6 +171,7 @@ class Preset:
 def signed(verb: V, asked: type[Asked]) -> V:
     """A task's `train` as a function that shows each setting by its name."""
     shown: Any = functools.wraps(verb)(lambda *asked, **settings: verb(*asked, **settings))
+    shown.__module__, shown.__qualname__ = asked.__module__, verb.__name__  # by which pickle finds it
     own, preset = {field.name for field in dataclasses.fields(Asked)}, Preset()
     shown.__signature__ = inspect.Signature([
         each if each.name in own else each.replace(kind=each.KEYWORD_ONLY, default=preset)
@@ -241,9 +242,10 @@ class Task(Generic[P, S]):
         prepared = self.prepared(place, settings)
         same = prepared.fingerprint == trained_on["fingerprint"]
         if not (same or brought.alike(trained_on.get("sketch", []), prepared)):
+            do = "the data that the run was trained on" if trained_on["folder"] else "the synthetic set, or none"
             raise BadInput(
                 f"{folder}: expected the data of fingerprint {trained_on['fingerprint']}, found {prepared.fingerprint} "
-                f"in {place or data_folder() or 'the synthetic set'}; give the data that the run was trained on"
+                f"in {place or data_folder() or 'the synthetic set'}; give {do}"
             )
         return Run.load(self.learner(settings, prepared), folder, self.name)
 

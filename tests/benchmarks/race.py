@@ -36,7 +36,7 @@ def race_rows(quick, out=Path("out/race"), minutes=15.0, changes=None):
     settings, data, seconds = settings_for(JOINT, name, changes), segmentation.load(), 0.2 if quick else 60 * minutes
     marks = 2 if quick else MARKS
     steps = max(marks, round(seconds / pace(data, changes | {"profile": name})))
-    ours = _Ours(segmentation.train(OURS, data, name, **changes, steps=steps, evaluate_every=steps))
+    ours = _Ours(segmentation.train(OURS, data, name, **changes, steps=steps + 1, evaluate_every=steps + 1), steps)
     learner, rows = ours.run.learner, _rows(OURS, ours, ours.run.learner.test_cases, seconds, marks)
     for what, make in MONAIS.items():
         torch.manual_seed(0)
@@ -66,16 +66,16 @@ def _rows(what, contestant, cases, seconds, marks):
 
 
 class _Ours:
-    """A run whose schedule ends with its steps, so many as fit into the time."""
+    """A run of so many steps as fit into the time, but for a last one, with which its own evaluation would come."""
 
-    def __init__(self, run):
-        self.run = run
+    def __init__(self, run, steps):
+        self.run, self.steps = run, steps
 
     def __call__(self):
         next(self.run)
 
     def done(self, share):
-        return self.run.number / len(self.run)
+        return self.run.number / self.steps
 
     def probabilities(self, case):
         with self.run.learner.evaluating():

@@ -54,7 +54,10 @@ def _work(copy, path, fresh, restore):
         return "written, for there was none" if fresh or restore else ""
     if _saving(copy).exists():
         return f"left alone, for JupyterLab saves it, or was stopped in that; if {_saving(copy).name} stays, remove it"
-    before = copy.read_bytes()
+    try:
+        before = copy.read_bytes()
+    except OSError as error:
+        return f"expected a notebook, found what cannot be read ({error.strerror}); it is left alone: move it away"
     if fresh:
         beside = _keep(copy, before)
         _replace(copy, before, new)
