@@ -253,7 +253,7 @@ def run_lock(folder):
 def write_text(path, text):
     """Write a file of text, whole or not at all; bytes that are no UTF-8, as of a file's name, as escapes."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path, value):

@@ -637,6 +637,10 @@ def test_own_copies_have_no_solutions_and_links_that_lead_somewhere(tmp_path):
         assert notebooks.BEGIN not in copy.read_text(encoding="utf-8")
         for target, _ in notebooks.links(notebooks.read(copy)):
             assert (path.parent / target).exists()  # from beside notebooks/, as work/ is
+    for copy in tmp_path.iterdir():
+        copy.write_text(copy.read_text(encoding="utf-8").replace('"version": "', '"version": "99.'), encoding="utf-8")
+    said, = updates.working(folder=tmp_path)
+    assert said.startswith(str(tmp_path / "00_")) and "and 7 more: written by version 99.0.1.0 of the course" in said
 
 
 def test_lab_opens_the_own_copies_and_the_master_only_when_asked(monkeypatch, tmp_path):
