@@ -33,6 +33,8 @@ def test_the_ledger_that_a_lesson_shows_has_formulas_and_links_that_a_page_can_f
     page = render.output({"data": ledger.ledger(only=["eq06"])._repr_mimebundle_()})
     assert astray(page) == [] and "<math " in page and "$" not in page
     assert 'href="03_instance_to_prototype.html#instance-09"' in page and "emd.py:" in page
+    links = "<a href='02_one.html'>1</a><a href='#a'>2</a><a href=\"https://a.org\">3</a>"
+    assert render.output({"data": {"text/html": f"{links}<a href='runs/a.csv' x>4</a>"}}) == f"{links}4"
 
 
 def test_a_dead_link_is_found(tmp_path):

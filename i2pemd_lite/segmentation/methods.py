@@ -32,6 +32,7 @@ METHODS = {
     "joint_sepbn_i2ped": Method("joint_sepbn", extra="i2ped", reads=("weight_i2ped", *BANK)),
     "joint_sepbn_i2pemd": Method("joint_sepbn", ground="learned", reads=("weight", *BANK)),
 }
+"""The rows of the paper's Table 1, and I2PED of Table 3, by the names that `train` takes."""
 GROUNDS = {
     None: lambda bank, settings: None,
     "learned": lambda bank, settings: bank.ground_distance(),

@@ -51,3 +51,4 @@ METHODS = {
     "i2pemd": Method(
         pseudo.pseudo_labels, selection="learned", reads=(*BAND, "momentum", "features", "prototypes")),
 }  # fmt: skip
+"""The rows of the paper's Tables 4 and 5, by the names that `train` takes."""

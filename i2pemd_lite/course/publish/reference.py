@@ -53,9 +53,8 @@ def write(out, others=()):
     pdoc().render_helpers.formatter = CODE  # without an anchor for each line, which makes pages three times as large
     for name, module in every.items():
         write_text(out / f"{name.replace('.', '/')}.html", render.html_module(module, every))
-    names = pdoc().search.make_index(every, lambda doc: not doc.name.startswith("_"), "markdown")
-    for each in names:
-        each.pop("default_value", None)  # else constants come before all that is explained
+    names = pdoc().search.make_index(every, lambda doc: doc.docstring and not doc.name.startswith("_"), "markdown")
+    names = [each | {"default_value": ""} for each in names]  # a constant is found by what is said of it
     index = render.env.get_template("search.js.jinja2").render(search_index=json.dumps([*names, *others]))
     write_text(out / "search.js", index)
 

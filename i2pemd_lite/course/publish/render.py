@@ -81,7 +81,8 @@ def output(said):
             return ""
         html = re.sub(r"""(href=["'][^"':]+)\.ipynb\b""", r"\1.html", data["text/html"])
         html = re.sub(r'(href="[^"]*\.html#)cell-id=', r"\1", html)
-        html = re.sub(r'<a href="\.\./[^"]+\.py#[^"]*">(.*?)</a>', r"\1", html)  # a file that is not beside a page
+        # What is no page, such as a run or a line of code, is not beside this one.
+        html = re.sub(r"""<a href=(["'])(?!\w+:|#|[^"']*\.html\b)[^"']*\1[^>]*>(.*?)</a>""", r"\2", html)
         if "<script" not in html:
             html = re.sub(r"\$([^$<>\n]+)\$", lambda formula: mathml(unescape(formula[1])), html)
         # In the page itself a picture has the page's colours.

@@ -26,7 +26,8 @@ def write(out, folder=None, say=print):
     reference.pdoc()  # or fail before the lessons are run
     pages.write(out, (), folder, say, partial(first, out=out))
     for path in paths:
-        deck = slides.deck(pages.executed(path, say), path).replace('href="data/', 'href="../data/')
+        deck = slides.deck(pages.executed(path, say), path)
+        deck = re.sub(r'href="(data/|\d\d_\w+\.html#)', r'href="../\1', deck)  # what slides do not have beside them
         write_text(out / "slides" / f"{path.stem}.html", deck)
     for name, text in (("words", words(paths, out)), ("equations", equations())):
         write_text(out / f"{name}.html", render.page(name, f"{HOME}\n{render.text(text)}"))
