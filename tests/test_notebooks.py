@@ -173,7 +173,7 @@ def test_what_is_unsound_is_found():
     outputs[1]["data"]["image/svg+xml"] = '<svg role="img"></svg>'
     outputs.append({"output_type": "stream", "name": "stderr", "text": ["a UserWarning"]})
     outputs.append({"output_type": "error", "ename": "ValueError", "evalue": "planted", "traceback": []})
-    outputs.append({"output_type": "display_data", "data": {"text/html": '<a href="runs/a.csv">a</a>'}, "metadata": {}})
+    outputs.append({"output_type": "display_data", "data": {"text/html": '<a href="98.ipynb">a</a>'}, "metadata": {}})
     asks[0]["outputs"], asks[1]["outputs"] = [], [{**told, "traceback": ["File 1"]}]
     found = "; ".join(unsound(lesson, path))
     for words in ("ValueError: planted", "found nothing", "found File 1", "a UserWarning", "<svg", "leads nowhere"):

@@ -96,6 +96,8 @@ def test_a_label_map_lies_on_its_scan_in_every_viewer(run, bright, tmp_path, nam
 class Bright(torch.nn.Module):
     """A network that answers class 2 where a block is bright."""
 
+    LAYOUT = torch.contiguous_format
+
     def forward(self, images, sizes):
         logits = 20 * torch.nn.functional.one_hot(2 * (images[:, 0] > 1).long(), 5).movedim(-1, 1).float()
         return images.expand(-1, 2, -1, -1, -1), logits

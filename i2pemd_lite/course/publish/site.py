@@ -19,12 +19,12 @@ UNREAD = re.compile(r"<(script|style|svg|nav)\b.*?</\1>|<[^>]*>", re.S)  # what 
 HEADING = re.compile(r'<h[1-3] id="([^"]*)">(.*?)</h[1-3]>(.*?)(?=<h[1-3] id=|\Z)', re.S)
 
 
-def write(out, folder=None, say=print):
+def write(out, say=print):
     """Run the lessons and write under `out` what they need and `index.html`, on which the idea moves, the slides, the
     words, the equations, and the reference with a search for all of it. `BadInput` as of `pages.write`."""
-    out, paths = Path(out), notebooks.lessons((), folder)
+    out, paths = Path(out), notebooks.lessons()
     reference.pdoc()  # or fail before the lessons are run
-    pages.write(out, (), folder, say, partial(first, out=out))
+    pages.write(out, say=say, first=partial(first, out=out))
     for path in paths:
         deck = slides.deck(pages.executed(path, say), path)
         deck = re.sub(r'href="(data/|\d\d_\w+\.html#)', r'href="../\1', deck)  # what slides do not have beside them
