@@ -61,7 +61,7 @@ def executed(path, say=print):
     have changed, with predictions by the key; else a copy in the cache. `BadInput` names a cell that raises."""
     from i2pemd_lite.device import profile  # and torch
 
-    name, sources = profile().name, sorted((root() / "i2pemd_lite").rglob("*.py"))
+    name, sources = profile().name, sorted(Path(__file__).parents[2].rglob("*.py"))
     code = [part for each in sources for part in (each.name, each.read_bytes())]
     facts = (name, os.environ.get("I2PEMD_DATA", ""), path.read_bytes(), *code)
     copy = cache_folder() / "executed" / f"{path.stem}-{fingerprint(*facts)}.ipynb"
