@@ -14,6 +14,7 @@ from i2pemd_lite import __main__
 from i2pemd_lite.course.about import ledger
 from i2pemd_lite.course.publish import pages, reference, render
 from i2pemd_lite.course.publish.words import WORDS
+from i2pemd_lite.files import root
 
 LARGEST = 60_000_000  # bytes, of the whole site
 
@@ -106,3 +107,9 @@ def test_without_pdoc_no_lesson_is_run(tmp_path, monkeypatch, capsys):
     assert said.err == ("i2pemd_lite: site: expected pdoc, which writes the reference, found none; "
                         "install it with: pip install i2pemd-lite[site]\n")  # fmt: skip
     assert said.out == "" and not (tmp_path / "site").exists()
+
+
+def test_no_signature_shows_where_the_writer_of_the_site_has_the_course():
+    told = [str(each.signature) for each in reference._module("i2pemd_lite.course").flattened_own_members
+            if each.kind == "function"]  # fmt: skip
+    assert any("notebooks" in signature for signature in told) and str(root()) not in " ".join(told)

@@ -31,7 +31,7 @@ def ledger(chosen):
     """Compute every numbered equation of the paper twice, and say where it lives and in which lesson it is met."""
     from i2pemd_lite.course.about import ledger
 
-    rows = ledger.ledger(notebooks=chosen.notebooks or ledger.NOTEBOOKS, seed=chosen.seed)
+    rows = ledger.ledger(chosen.notebooks, chosen.seed)
     print(rows)
     return any(row.wrong for row in rows)
 

@@ -89,8 +89,9 @@ def _link(target, text):
     return f'<a href="{escape(target)}">{escape(text)}</a>'
 
 
-def ledger(notebooks: Path | str = NOTEBOOKS, seed: int = 0, only: Collection[str] = IDS) -> Ledger:
-    """Look up all equations, and in the lessons of the folder `notebooks`, and compute them; `only` some of the ids.
+def ledger(notebooks: Path | str | None = None, seed: int = 0, only: Collection[str] = IDS) -> Ledger:
+    """Look up all equations, also in the lessons of the folder `notebooks`, and compute them; `only` some of the ids.
+    Without a folder the lessons are those of the course.
 
     `BadInput` when there are no notebooks, or the seed of the random inputs is below 0.
 
@@ -102,6 +103,7 @@ def ledger(notebooks: Path | str = NOTEBOOKS, seed: int = 0, only: Collection[st
     """
     if seed < 0:
         raise BadInput(f"seed: expected a whole number from 0, found {seed}; choose another --seed")
+    notebooks = notebooks or NOTEBOOKS
     cells = [(file, cell) for file in sorted(Path(notebooks).glob("*.ipynb")) for cell in read(file)["cells"]]
     if not cells:
         raise BadInput(f"{notebooks}: expected the lessons, found no notebook; give their folder: --notebooks FOLDER")
