@@ -70,6 +70,11 @@ READY = f"""async () => {{
     }}
 }}"""
 STARTED = "window.jupyterapp?.commands.hasCommand('docmanager:open')"
+# Not the promise itself: that of a page which is loaded anew meanwhile, as `reset` may have it, is never kept.
+RESTORED = """() => {
+    window.jupyterapp?.restored.then(() => { window.i2pemdRestored = true })
+    return window.i2pemdRestored
+}"""
 CLOSE = """async () => {
     for (const it of [...window.jupyterapp.shell.widgets("main")]) {
         await it.context?.sessionContext?.shutdown()
@@ -268,7 +273,7 @@ class Desk:
         listen(self.page, self.complaints, self.outside)
         self.page.goto(f"{lab.url}/lab/workspaces/{secrets.token_hex(4)}?reset&token={lab.token}")
         self.page.wait_for_function(STARTED, timeout=60_000)
-        self.page.evaluate("window.jupyterapp.restored")
+        self.page.wait_for_function(RESTORED, timeout=60_000, polling=100)
 
     def close(self):
         """Close the page; kernels live on."""
