@@ -317,10 +317,9 @@ class Unusual(Exhibit):
     def draw(self, plane):
         plane.look(xlim=(LOW[0], HIGH[0]), ylim=(LOW[1], HIGH[1]), xlabel="brightness", ylabel="place", yticks=[])
         where, answer = self.answer
-        spleen = where[answer == K - 1]
-        ends = [(x, column[[0, -1], 1]) for x in np.unique(spleen[:, 0]) if len(column := spleen[spleen[:, 0] == x])]
-        outline = [(x, low) for x, (low, _) in ends] + [(x, high) for x, (_, high) in ends[::-1]]
-        plane.polygons([outline], fc=style.BAND, zorder=0)
+        spleen = where[answer == K - 1]  # from left to right, and each column upwards
+        columns = np.split(spleen, np.flatnonzero(np.diff(spleen[:, 0])) + 1)
+        plane.polygons([[c[0] for c in columns] + [c[-1] for c in columns[::-1]]], fc=style.BAND, zorder=0)
         for name, voxels, at in zip(NAMES, self.scan.numpy(), ((0, 1), (0, 1), (1.5, -1), (-1.2, 0.8)), strict=True):
             if name != "spleen":
                 plane.points(*voxels.T, marker="o", ms=3.5, color=style.QUIET)

@@ -15,8 +15,8 @@ from timing import markdown_lines
 from i2pemd_lite.classification import paper as skin_paper
 from i2pemd_lite.files import BadInput, atomic_write, root
 from i2pemd_lite.segmentation import paper as organ_paper
-from i2pemd_lite.segmentation.layout import ORGANS
-from i2pemd_lite.tables.report import plus_minus
+from i2pemd_lite.segmentation.report import summary
+from i2pemd_lite.tables.report import plus_minus, with_nan
 from i2pemd_lite.tables.statistics import interval
 
 RESULTS = root() / "data" / "results"
@@ -188,15 +188,15 @@ def organs(folder="segmentation"):
 
 
 def cases(name):
-    """{case: {organ: DOC}} of an evaluation in data/results."""
+    """{case: its row, with DOC by organ} of an evaluation in data/results."""
     content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return {each["case"]: {organ: each[organ] or 0.0 for organ in ORGANS} for each in content["cases"]}
+    return {each["case"]: each for each in with_nan(content["cases"])}
 
 
 def but_for(case, name="segmentation-beyond/report"):
-    """The mean of DOC over the organs of all cases of its modality but this one."""
-    others = [organs for other, organs in cases(name).items() if other[:3] == case[:3] and other != case]
-    return number(sum(sum(organs.values()) / len(organs) for organs in others) / len(others))
+    """The mean of DOC of the modality of a case without it."""
+    found = cases(name)
+    return number(summary([row for row in found.values() if row["case"] != case])[found[case]["modality"]])
 
 
 def lesions(folder="classification"):
