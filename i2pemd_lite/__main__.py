@@ -166,17 +166,26 @@ def evaluate(chosen):
         print(task.evaluate(task.resume(chosen.run, chosen.data), **({"stress": True} if chosen.stress else {})))
 
 
+def _resumed(folder, data):
+    """The task and the run of a folder; a line on stderr where it is unfinished."""
+    task = _task_of(folder)
+    run = task.resume(folder, data)
+    if run.number < len(run):
+        print(f"{folder}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
+    return task, run
+
+
 def predict(chosen):
     """Label maps (segmentation), or a table of class scores and a page (classification), for images without labels."""
-    task = _task_of(chosen.run)
-    run = task.resume(chosen.run, chosen.data)
-    if run.number < len(run):
-        print(f"{chosen.run}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
-    owners = dict.fromkeys(("modality", "seg"), "segmentation") | dict.fromkeys(("page", "mirrored"), "classification")
+    task, run = _resumed(chosen.run, chosen.data)
+    owners = dict.fromkeys(("modality", "seg", "others"), "segmentation")
+    owners |= dict.fromkeys(("page", "mirrored"), "classification")
     options = {name: value for name in ("out", *owners) if (value := getattr(chosen, name))}
     for name, owner in owners.items():
         if name in options and task.TASK.name != owner:
             raise BadInput(f"--{name}: expected with a run of {owner} only, found {task.TASK.name}; leave it out")
+    if chosen.others:
+        options["others"] = [_resumed(folder, chosen.data)[1] for folder in chosen.others]
     try:
         written = task.predict(run, chosen.images, **options)
     except BadInput as error:
@@ -321,6 +330,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     predict: {
         **RUN,
         "--images": {"type": Path, "help": IMAGES},
+        "--others": {"type": Path, "nargs": "+", "metavar": "RUN", "help": "average with these runs, as other seeds"},
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
         "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
         "--page": {"action": "store_true", "help": "write a page, too, that shows each image and its scores"},

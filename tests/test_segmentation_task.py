@@ -120,6 +120,32 @@ def test_a_scan_smaller_and_thinner_than_a_patch_is_predicted_by_its_blocks(tmp_
     assert 2 * (truth & (found == 2)).sum() / (truth.sum() + (found == 2).sum()) > 0.95
 
 
+def test_runs_of_several_seeds_answer_together(run, tmp_path, monkeypatch, capsys):
+    """Two are for class 2, the third is surer of its class 3."""
+    for seed in (1, 2):
+        segmentation.train(run.settings.method, run.learner.data, "ci", seed, tmp_path / f"seed{seed}",
+                           **{name: getattr(run.settings, name) for name in ("width", "dim", "spacing", "size")},
+                           steps=1).finish(False)  # fmt: skip
+    write(tmp_path / "scans/a.nii.gz")
+
+    def probabilities(self, case):
+        p = torch.tensor([[0.0, 0.0, 0.6, 0.4, 0.0], [0.0, 0.0, 0.6, 0.4, 0.0], [0.0, 0.0, 0.1, 0.9, 0.0]])
+        return p[self.settings.seed][:, None, None, None].expand(-1, *case.image.shape)
+
+    monkeypatch.setattr(Segmenter, "probabilities", probabilities)
+    command = ["predict", str(run.folder), "--images", str(tmp_path / "scans"), "--modality", "ct", "--out"]
+    for others, classes in (([1], {2}), ([1, 2], {3})):
+        out = tmp_path / f"out{len(others)}"
+        assert main([*command, str(out), "--others", *(str(tmp_path / f"seed{seed}") for seed in others)]) == 0
+        assert {*np.unique(np.asarray(nibabel.load(out / "ct/a.nii.gz").dataobj))} == classes
+    run.settings.spacing, kept = (8.0, 8.0, 4.0), run.settings.spacing
+    with pytest.raises(BadInput, match="others: expected runs whose scans have.*seed1.*leave it out"):
+        other = segmentation.resume(tmp_path / "seed1", run.learner.data)
+        segmentation.predict(run, tmp_path / "scans", tmp_path / "no", "ct", progress=False, others=[other])
+    run.settings.spacing = kept
+    assert not (tmp_path / "no").exists()
+
+
 def test_label_maps_of_dicom_lie_where_its_slices_do(run, bright, tmp_path):
     (tmp_path / "chaos/Train_Sets/MR").mkdir(parents=True)
     write_dicom(tmp_path / "chaos/Test_Sets/MR/4/T2SPIR/DICOM_anon", volume("mr").astype(float), slope=1.0, intercept=0)

@@ -8,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped, unlike_file
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.task import Asked, Task, evaluated, signed
 from i2pemd_lite.segmentation.data import Dataset, Scan, find_scans, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import write_nifti, write_seg
-from i2pemd_lite.segmentation.learner import Segmenter
+from i2pemd_lite.segmentation.learner import Segmenter, largest_pieces
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
 from i2pemd_lite.segmentation.report import Evaluation, score
@@ -56,7 +58,7 @@ def evaluate(run: Run, stress: bool = False) -> Evaluation:
 @told()
 def predict(
     run: Run, images: Dataset | Sequence[Scan] | Path | str | None = None, out: Path | str = "out/segmentation",
-    modality: str | None = None, progress: bool = True, seg: bool = False
+    modality: str | None = None, progress: bool = True, seg: bool = False, others: Sequence[Run] = ()
 ) -> list[Path]:  # fmt: skip
     """Label maps for scans without labels, as NIfTI on each scan's own grid: out/ct/NAME.nii.gz, out/mr/NAME.nii.gz.
 
@@ -64,15 +66,23 @@ def predict(
     series (CT and MR; files of any name, also in subfolders), a `Dataset`, or a list of `Scan`; None: the unlabelled
     scans of the run's data. A label, where there is one, is not looked at. modality: "ct" or "mr", of a NIfTI file or a
     folder that just holds such, also in subfolders, or of those DICOM series that alone are meant. seg: write each
-    label map of a DICOM series as DICOM SEG too, NAME.dcm, for which highdicom has to be installed.
+    label map of a DICOM series as DICOM SEG too, NAME.dcm, for which highdicom has to be installed. others: runs on the
+    same grid, such as those of other seeds, whose probabilities are averaged with the run's.
 
     A DICOM series is named by its number and description, or by its UID; what else lies in a folder that just holds
     scans, localizers too, is named on stderr.
     Returns the list of the files written. A scan that cannot be used does not stop the others; they are reported
     together at the end as a `BadInput`, whose attribute `written` is that list.
     Raises `BadInput` besides, before anything is written: for no scans, for two whose label maps would have one name,
-    and for an `out` that cannot be written to or would put the label maps among the scans.
+    for others on another grid, and for an `out` that cannot be written to or would put the label maps among the scans.
     """
+    for other in others:
+        if (found := getattr(other.settings, "geometry", None)) != run.settings.geometry:
+            raise BadInput(f"others: expected runs whose scans have {run.settings.geometry}, found {other.folder} with "
+                           f"{found}; leave it out")  # fmt: skip
+        if run.settings.normalise == "modality" and other.learner.data.moments != run.learner.data.moments:
+            raise BadInput(f"others: expected runs of the same training scans, by which all are normalised, found "
+                           f"{other.folder}; leave it out")  # fmt: skip
     if seg and not importlib.util.find_spec("highdicom"):
         raise BadInput("seg: expected highdicom, which writes DICOM SEG, found none; pip install highdicom")
     problems, written, assumed = Problems("the scans to predict"), [], {}
@@ -84,9 +94,7 @@ def predict(
         try:
             moments = (run.learner.data.moments or {}).get(scan.modality)
             case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
-            with run.learner.evaluating():
-                p = run.learner.probabilities(case)
-            labels, affine = to_source_grid(p, case)
+            labels, affine = to_source_grid(_answer([run, *others], case), case)
             if case.source.assumed:
                 assumed[scan.name] = f"assumed: {case.source.assumed}"
             write_nifti(path, labels, affine, like=scan.image if scan.image.is_file() else None)
@@ -102,6 +110,16 @@ def predict(
     print("".join(f"{words}\n" for words in grouped(assumed)), end="", file=sys.stderr)
     problems.raise_if_any(written)
     return written
+
+
+def _answer(runs, case):
+    """Softmax output (K, D, H, W) for a whole volume, the mean of several runs' where there are some."""
+    answers = []
+    for run in runs:
+        with run.learner.evaluating():
+            answers.append(run.learner.probabilities(case))
+    p = torch.stack(answers).mean(0)
+    return largest_pieces(p) if runs[0].settings.largest else p
 
 
 def _paths(scans, out):
