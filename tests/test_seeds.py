@@ -1,12 +1,14 @@
-"""The panel of rows compared seed by seed, and the committed measurements that it shows."""
+"""The panels of rows compared seed by seed and of a recipe's parts, and the committed measurements that they show."""
 
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from i2pemd_lite.files import BadInput, root
+from i2pemd_lite.panels import parts
 from i2pemd_lite.panels import seeds as panels
 from i2pemd_lite.segmentation import paper
 from i2pemd_lite.tables import statistics
@@ -34,12 +36,14 @@ def test_where_the_paper_misprints_a_mean_its_organs_are_believed():
 
 
 MAIN = {"segmentation": {"joint", "joint_sepbn", "joint_sepbn_i2pemd"},
+        "segmentation-beyond-rows": {"joint", "joint_sepbn", "joint_sepbn_i2pemd_fix", "joint_sepbn_i2pemd"},
         "classification": {"upper_bound", "baseline", "fixmatch", "i2pemd_fix", "i2pemd"}}  # fmt: skip
 
 
 def test_the_committed_measurements_are_those_of_the_tables():
     for each, (task, file, column) in zip(panels.committed(), [
-        ("segmentation", "table1", "mean"), ("classification", "table4", "auc"), ("classification", "table4", "f1")
+        ("segmentation", "table1", "mean"), ("classification", "table4", "auc"), ("classification", "table4", "f1"),
+        ("segmentation-beyond-rows", "table1", "mean")
     ], strict=True):  # fmt: skip
         rows = json.loads((root() / "data" / "results" / task / f"{file}.json").read_text(encoding="utf-8"))["rows"]
         assert {row["method"] for row in rows} == each.values.keys() - {"filter_all"}  # which Table 5 has
@@ -51,7 +55,7 @@ def test_the_committed_measurements_are_those_of_the_tables():
 
 def test_the_committed_verdicts_are_those_of_the_committed_seeds():
     rows = json.loads((root() / "data/results/classification/comparison.json").read_text(encoding="utf-8"))["rows"]
-    for each, figure in zip(panels.committed()[1:], ("auc", "f1"), strict=True):
+    for each, figure in zip(panels.committed()[1:3], ("auc", "f1"), strict=True):
         ours = each.values["i2pemd"]
         for row in rows:
             found = statistics.interval([ours[seed] - value for seed, value in each.values[row["method"]].items()])
@@ -95,6 +99,35 @@ def test_rows_that_are_alike_and_rows_without_a_partner(monkeypatch):
     assert same.result.needed == 2 and "+0.00" in same.words
     with pytest.raises(BadInput, match="common seed"):
         panels.panel([panels._measured("Table 1", "overall DOC", [("joint", 0, 1.0)])])
+
+
+def test_luck_is_the_spread_of_runs_that_differ_in_their_seeds_alone():
+    runs = json.loads((root() / "data/results/segmentation-beyond-rows/runs.json").read_text(encoding="utf-8"))["rows"]
+    values = [[row["overall DOC"] for row in runs if row["method"] == name] for name in {row["method"] for row in runs}]
+    residuals = np.concatenate([np.subtract(each, np.mean(each)) for each in values])
+    free = len(residuals) - len(values)
+    sd = np.sqrt((residuals**2).sum() / free)
+    assert parts.committed().luck["DOC"] == pytest.approx(stats.t(free).interval(0.95)[1] * sd * 2**0.5)
+
+
+def test_the_panel_of_parts_shows_what_each_is_other_by(monkeypatch):
+    monkeypatch.setenv("I2PEMD_STRICT", "1")
+    found, shown, pictures = parts.committed(), parts.panel(), set()
+    names = {row["part"] for row in found.rows}
+    assert parts.LAMBDA in names and parts.FULL not in names and len(names) == len(found.rows)
+    for beside, column in parts.BESIDE.items():
+        shown.set(beside=beside)
+        pictures.add(shown.image.value)
+        for name, x in zip(shown.result.names, shown.result.beside, strict=True):
+            assert x == next(row[column] for row in found.rows if row["part"] == name) - found.full[column]
+    for order in parts.ORDERS:
+        shown.set(order=order)
+        pictures.add(shown.image.value)
+        assert {*shown.result.names} == names
+    assert len(pictures) == len(parts.BESIDE) + len(parts.ORDERS) - 1
+    assert [*shown.result.names] == [row["part"] for row in found.rows]
+    for row in found.rows:
+        assert shown.numbers[row["part"]] == f"{row['Δ']:+.2f}" and found.worth[row["part"]] == row["Δ"]
 
 
 @pytest.mark.slow

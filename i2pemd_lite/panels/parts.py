@@ -19,23 +19,23 @@ FULL, LAMBDA = "full recipe", "without I2PEMD"  # names of rows
 USUAL, UNUSUAL = "DOC", "unusual"  # columns of parts.json
 BESIDE = {"all unusual scans": UNUSUAL, **{name: name for name in STRESS}, "CT": "CT", "MR": "MR"}
 ORDERS = {"what it changes on usual scans": USUAL, "what it changes on the right": None, "the recipe": ""}
-WAS = {USUAL: "usual", UNUSUAL: "all"}  # as the table of the rows calls these columns
+ROWS = {USUAL: "mean", UNUSUAL: "all", "CT": "ct mean", "MR": "mr mean"}  # as tables of rows call these columns
 
 
 def committed() -> SimpleNamespace:
-    """What was measured: `full`, the row of the full recipe, `rows`, those of its parts, and `luck`, how many points
-    two runs that differ in their seeds alone lie apart 19 times in 20, by the spread in the rows of Table 1."""
-    folder = root() / "data" / "results"
-    rows = with_nan(read_json(folder / "segmentation-parts" / "parts.json")["rows"])
-    seeds = with_nan(read_json(folder / "segmentation-beyond-rows" / "unusual.json")["rows"])
-    full = next(row for row in rows if row["part"] == FULL)
-    free = sum(row["seeds"] - 1 for row in seeds)
-    luck = {}
+    """What was measured: `full`, the row of the full recipe, `rows`, those of its parts, `worth`, the points of DOC by
+    which a part is other, and `luck`, the points within which two runs that differ in their seeds alone lie 19 times in
+    20, by the spread in the rows of Table 1."""
+    parts, *tables = (with_nan(read_json(root() / "data" / "results" / f"segmentation-{name}.json")["rows"])
+                      for name in ("parts/parts", "beyond-rows/table1", "beyond-rows/unusual"))  # fmt: skip
+    seeds = [{**one, **other} for one, other in zip(*tables, strict=True) if one["seeds"] > 1]
+    free, luck = sum(row["seeds"] - 1 for row in seeds), {}
     for column in (USUAL, *BESIDE.values()):
-        spreads = [(row["seeds"] - 1) * row.get(f"{WAS.get(column, column)} sd", np.nan) ** 2
-                   for row in seeds if row["seeds"] > 1]  # fmt: skip
-        luck[column] = stats.t.ppf(0.975, free) * np.sqrt(2 * sum(spreads) / free)
-    return SimpleNamespace(full=full, rows=[row for row in rows if row is not full], luck=luck)
+        squares = sum((row["seeds"] - 1) * row[f"{ROWS.get(column, column)} sd"] ** 2 for row in seeds)
+        luck[column] = stats.t.ppf(0.975, free) * np.sqrt(2 * squares / free)
+    full = next(row for row in parts if row["part"] == FULL)
+    others = [row for row in parts if row is not full]
+    return SimpleNamespace(full=full, rows=others, worth={row["part"]: row["Δ"] for row in others}, luck=luck)
 
 
 def compute(found: SimpleNamespace, state: dict[str, str]) -> SimpleNamespace:
@@ -43,7 +43,8 @@ def compute(found: SimpleNamespace, state: dict[str, str]) -> SimpleNamespace:
     column = BESIDE[state["beside"]]
     points = {each: np.array([row[each] - found.full[each] for row in found.rows]) for each in (USUAL, column)}
     by = ORDERS[state["order"]]
-    order = np.arange(len(found.rows)) if by == "" else np.argsort(points[column if by is None else by], kind="stable")
+    keys = np.zeros(len(found.rows)) if by == "" else points[column if by is None else by]
+    order = np.argsort(keys, kind="stable")
     return SimpleNamespace(found=found, names=[found.rows[i]["part"] for i in order], title=state["beside"],
                            usual=points[USUAL][order], beside=points[column][order], column=column)  # fmt: skip
 
@@ -52,15 +53,15 @@ def draw(card, result):
     """A row for each part; the left plane says what it changes on usual scans, the right one on others."""
     heights = np.arange(len(result.names))[::-1]
     ours = np.array([name == LAMBDA for name in result.names])
-    for name, column, title, points, left in (("usual", USUAL, "usual scans", result.usual, 0.27),
-                                              ("beside", result.column, result.title, result.beside, 0.66)):  # fmt: skip
+    sides = ((USUAL, "usual scans", result.usual, 0.27, result.names),
+             (result.column, result.title, result.beside, 0.66, [""] * len(heights)))  # fmt: skip
+    for column, title, points, left, labels in sides:
         luck, ends = result.found.luck[column], (-0.8, len(heights) - 0.2)
-        reach = 1.1 * np.nanmax([*np.abs(points), luck, 1.0])
-        plane = card.plane(name, [left, 0.09, 0.27, 0.84], xlim=(-reach, reach), ylim=ends, xlabel="points of DOC",
+        reach = 1.1 * max(*np.abs(points), luck)
+        plane = card.plane(title, [left, 0.09, 0.27, 0.84], xlim=(-reach, reach), ylim=ends, xlabel="points of DOC",
                            title=f"{title}: {result.found.full[column]:.1f} with all parts", ticks=5,
-                           yticks=[*heights], yticklabels=result.names if name == "usual" else [""] * len(heights))  # fmt: skip
-        if luck == luck:
-            plane.rect(-luck, ends[0], 2 * luck, ends[1] - ends[0], fc=style.SHADE, zorder=0)
+                           yticks=[*heights], yticklabels=labels)  # fmt: skip
+        plane.rect(-luck, ends[0], 2 * luck, ends[1] - ends[0], fc=style.SHADE, zorder=0)
         plane.line([0, 0], ends, color=style.LINE, lw=1.2, zorder=0.5)
         plane.segments([[(0, y), (x, y)] for x, y in zip(points, heights, strict=True)], color=style.LINE, zorder=1)
         plane.points(points[~ours], heights[~ours], ms=7, **style.SOURCE)
@@ -74,8 +75,8 @@ def describe(result):
     luck = result.found.luck[USUAL]
     sure = [(name, x) for name, x in zip(result.names, result.usual, strict=True) if abs(x) > luck]
     worst = min(zip(result.usual, result.names, strict=True))
-    words = (f"The full recipe has {result.found.full[USUAL]:.1f}. Of {len(result.names)} parts, {len(sure)} change it by "
-             f"more than the {luck:.1f} points by which two seeds lie apart 19 times in 20. It loses most with: "
+    words = (f"The full recipe has {result.found.full[USUAL]:.1f}. Of {len(result.names)} parts, {len(sure)} change it "
+             f"by more than the {luck:.1f} points within which two seeds lie 19 times in 20. It loses most with: "
              f"{worst[1]} ({worst[0]:+.1f}).")  # fmt: skip
     if LAMBDA in result.names:
         words += f" Without I2PEMD, it changes by {result.usual[result.names.index(LAMBDA)]:+.1f}."

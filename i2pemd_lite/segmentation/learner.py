@@ -228,7 +228,7 @@ def some_of(cases, counts, seed):
 
 def largest_pieces(p):
     """Softmax output (K, D, H, W) in which all but the largest connected piece of each organ is sure background."""
-    labels, p = p.argmax(0).numpy(), p.clone()
+    labels, p = p.max(0).indices.numpy(), p.clone()
     for k in range(1, len(p)):
         pieces, count = ndimage.label(labels == k)
         if count > 1:
