@@ -51,15 +51,15 @@ def compute(found: SimpleNamespace, state: dict[str, str]) -> SimpleNamespace:
 
 def draw(card, result):
     """A row for each part; the left plane says what it changes on usual scans, the right one on others."""
-    heights = np.arange(len(result.names))[::-1]
+    heights, low, high = np.arange(len(result.names))[::-1], 55 / card.height, 1 - 40 / card.height
     ours = np.array([name == LAMBDA for name in result.names])
     sides = ((USUAL, "usual scans", result.usual, 0.27, result.names),
              (result.column, result.title, result.beside, 0.66, [""] * len(heights)))  # fmt: skip
     for column, title, points, left, labels in sides:
         luck, ends = result.found.luck[column], (-0.8, len(heights) - 0.2)
         reach = 1.1 * max(*np.abs(points), luck)
-        plane = card.plane(title, [left, 0.09, 0.27, 0.84], xlim=(-reach, reach), ylim=ends, xlabel="points of DOC",
-                           title=f"{title}: {result.found.full[column]:.1f} with all parts", ticks=5,
+        plane = card.plane(title, [left, low, 0.27, high - low], xlim=(-reach, reach), ylim=ends, ticks=5,
+                           title=f"{title}: {result.found.full[column]:.1f} with all parts", xlabel="points of DOC",
                            yticks=[*heights], yticklabels=labels)  # fmt: skip
         plane.rect(-luck, ends[0], 2 * luck, ends[1] - ends[0], fc=style.SHADE, zorder=0)
         plane.line([0, 0], ends, color=style.LINE, lw=1.2, zorder=0.5)
@@ -67,19 +67,18 @@ def draw(card, result):
         plane.points(points[~ours], heights[~ours], ms=7, **style.SOURCE)
         plane.points(points[ours], heights[ours], ms=8, **style.PROTOTYPE)
         for x, y in zip(points, heights, strict=True):
-            plane.text(1.05 * reach, y, f"{x:+.1f}", va="center")
+            plane.text(1.05 * reach, y, f"{round(x, 1) + 0.0:+.1f}", va="center")
 
 
 def describe(result):
     """Which parts are worth most, and which luck explains."""
     luck = result.found.luck[USUAL]
-    sure = [(name, x) for name, x in zip(result.names, result.usual, strict=True) if abs(x) > luck]
-    worst = min(zip(result.usual, result.names, strict=True))
-    words = (f"The full recipe has {result.found.full[USUAL]:.1f}. Of {len(result.names)} parts, {len(sure)} change it "
-             f"by more than the {luck:.1f} points within which two seeds lie 19 times in 20. It loses most with: "
-             f"{worst[1]} ({worst[0]:+.1f}).")  # fmt: skip
-    if LAMBDA in result.names:
-        words += f" Without I2PEMD, it changes by {result.usual[result.names.index(LAMBDA)]:+.1f}."
+    far = [name for name, x in zip(result.names, result.usual, strict=True) if abs(x) > luck]
+    lowest, worst = min(zip(result.usual, result.names, strict=True))
+    words = (f"The full recipe has {result.found.full[USUAL]:.1f} on usual scans. Two seeds lie within {luck:.1f} points "
+             f"of each other 19 times in 20; of {len(result.names)} changes, those that reach further are: "
+             f"{', '.join(far) or 'none'}. It loses most by: {worst} ({lowest:+.1f}).")  # fmt: skip
+    words += f" Without I2PEMD, it changes by {result.found.worth[LAMBDA]:+.1f}."
     return words, {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
 
 

@@ -14,6 +14,7 @@ from timing import markdown_lines
 
 from i2pemd_lite.classification import paper as skin_paper
 from i2pemd_lite.files import BadInput, atomic_write, root
+from i2pemd_lite.panels.parts import committed
 from i2pemd_lite.segmentation import paper as organ_paper
 from i2pemd_lite.segmentation.report import summary
 from i2pemd_lite.tables.report import plus_minus, with_nan
@@ -185,6 +186,20 @@ def organs(folder="segmentation"):
             for each in sorted(found, key=lambda each: each["mean"])]  # fmt: skip
     n = max(each["seeds"] for each in found)
     return table([f"DOC (%), mean ± SD of {n} seeds", "CT", "MR", "overall", "paper"], body)
+
+
+def luck(column):
+    """Within how many points runs of different seeds lie, as the panel of the parts shows it."""
+    return committed().luck[column]
+
+
+def parts():
+    """Each part of the preset "beyond", those that cost most first, beside the full recipe."""
+    found = rows("segmentation-parts/parts")
+    body = [[each["part"], number(each["DOC"]), number(each["Δ"], 1, "+"), number(each["unusual"]),
+             number(each["unusual"] - found[0]["unusual"], 1, "+")]
+            for each in sorted(found, key=lambda each: each["Δ"])]  # fmt: skip
+    return table(["%", "DOC", "beside full", "unusual", "beside full"], body)
 
 
 def cases(name):

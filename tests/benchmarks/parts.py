@@ -42,7 +42,7 @@ TRAINED = {
     "no augmentation": {"augment": ""},
     **{f"without {name}": {"augment": ",".join(each for each in VIEWS if each != name)} for name in VIEWS},
     **{f"with {name}": {"augment": ",".join((*VIEWS, name))} for name in UNUSUAL},
-    f"with these {len(UNUSUAL)}": {"augment": ",".join(VIEWS + UNUSUAL)},
+    f"with {' + '.join(UNUSUAL)}": {"augment": ",".join(VIEWS + UNUSUAL)},
     "rate by steps": {"schedule": "step"},
     "no warm-up": {"warm_up": 0},
     "Adam without decay of kernels": {"optimiser": "adam", "weight_decay": 0.0},

@@ -134,6 +134,11 @@ TEMPTS = {
         "all zeros": "The prototypes are nearly equal, but not exactly. A rank does not see how small a difference is.",
         "all ones": "All classes seem equally far apart. But ranks put even the smallest differences in order.",
     },
+    "p05e": {
+        "full recipe": "Each part helped somebody. Whether it helps in 500 steps is another question.",
+        "voxels of 5 x 4 x 4 mm": "Fewer voxels are faster to learn from. But the border of an organ gets coarser.",
+        "without I2PEMD": "Less to optimise may be faster. But what λ changes here is less than what a seed does.",
+    },
 }
 RECALL = Recall(
     "The I2PEMD term falls during a training. What does this show?", {
