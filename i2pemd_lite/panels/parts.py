@@ -75,8 +75,8 @@ def describe(result):
     luck = result.found.luck[USUAL]
     far = [name for name, x in zip(result.names, result.usual, strict=True) if abs(x) > luck]
     lowest, worst = min(zip(result.usual, result.names, strict=True))
-    words = (f"The full recipe has {result.found.full[USUAL]:.1f} on usual scans. Two seeds lie within {luck:.1f} points "
-             f"of each other 19 times in 20; of {len(result.names)} changes, those that reach further are: "
+    words = (f"The full recipe has {result.found.full[USUAL]:.1f} on usual scans. Two seeds lie within {luck:.1f} "
+             f"points of each other 19 times in 20; of {len(result.names)} changes, those that reach further are: "
              f"{', '.join(far) or 'none'}. It loses most by: {worst} ({lowest:+.1f}).")  # fmt: skip
     words += f" Without I2PEMD, it changes by {result.found.worth[LAMBDA]:+.1f}."
     return words, {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
