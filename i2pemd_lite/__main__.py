@@ -167,17 +167,19 @@ def evaluate(chosen):
 
 
 def _resumed(folder, data):
-    """The task and the run of a folder; a line on stderr where it is unfinished."""
-    task = _task_of(folder)
-    run = task.resume(folder, data)
+    """The run of a folder; a line on stderr where it is unfinished."""
+    run = _task_of(folder).resume(folder, data)
     if run.number < len(run):
         print(f"{folder}: unfinished, {run.number} of {len(run)} steps are done", file=sys.stderr)
-    return task, run
+    return run
 
 
 def predict(chosen):
     """Label maps (segmentation), or a table of class scores and a page (classification), for images without labels."""
-    task, run = _resumed(chosen.run, chosen.data)
+    task = _task_of(chosen.run)
+    if found := [str(each) for each in chosen.others or () if _task_of(each) is not task]:
+        raise BadInput(f"--others: expected runs of {task.TASK.name}, found {found[0]}, of another task; leave it out")
+    run = _resumed(chosen.run, chosen.data)
     owners = dict.fromkeys(("modality", "seg", "others"), "segmentation")
     owners |= dict.fromkeys(("page", "mirrored"), "classification")
     options = {name: value for name in ("out", *owners) if (value := getattr(chosen, name))}
@@ -185,7 +187,7 @@ def predict(chosen):
         if name in options and task.TASK.name != owner:
             raise BadInput(f"--{name}: expected with a run of {owner} only, found {task.TASK.name}; leave it out")
     if chosen.others:
-        options["others"] = [_resumed(folder, chosen.data)[1] for folder in chosen.others]
+        options["others"] = [_resumed(each, chosen.data) for each in chosen.others]
     try:
         written = task.predict(run, chosen.images, **options)
     except BadInput as error:
@@ -302,6 +304,7 @@ RUN = {
     "run": {"type": folder, "help": "the folder of a run, or one that came with the course, such as lesson05/ours"},
     "--data": {"type": Path, "help": "the data it was trained on, where they moved"},
 }
+OTHERS = "segmentation: average the answers with those of these runs, such as those of other seeds"
 COMPACT = "also write all that training needs as one small file; default: out/compact/TASK.safetensors"
 STRESS = "segmentation: also on unusual scans made from the held-back ones: a large spleen, a turned contrast, …"
 THRESHOLDS = "pairs for Table 6; default: its five where i2pemd is among the methods; or none"
@@ -330,7 +333,7 @@ COMMANDS = {  # {command: {what can be said to it: what that means}}
     predict: {
         **RUN,
         "--images": {"type": Path, "help": IMAGES},
-        "--others": {"type": Path, "nargs": "+", "metavar": "RUN", "help": "average with these runs, as other seeds"},
+        "--others": {"type": folder, "nargs": "+", "metavar": "RUN", "help": OTHERS},
         "--modality": {"choices": ("ct", "mr"), "help": "of a folder that just holds NIfTI files"},
         "--seg": {"action": "store_true", "help": "of DICOM series also DICOM SEG, by highdicom"},
         "--page": {"action": "store_true", "help": "write a page, too, that shows each image and its scores"},

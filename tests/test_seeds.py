@@ -101,13 +101,24 @@ def test_rows_that_are_alike_and_rows_without_a_partner(monkeypatch):
         panels.panel([panels._measured("Table 1", "overall DOC", [("joint", 0, 1.0)])])
 
 
-def test_luck_is_the_spread_of_runs_that_differ_in_their_seeds_alone():
+def test_luck_is_the_spread_of_differences_between_runs_of_one_seed():
     runs = json.loads((root() / "data/results/segmentation-beyond-rows/runs.json").read_text(encoding="utf-8"))["rows"]
-    values = [[row["overall DOC"] for row in runs if row["method"] == name] for name in {row["method"] for row in runs}]
-    residuals = np.concatenate([np.subtract(each, np.mean(each)) for each in values])
-    free = len(residuals) - len(values)
-    sd = np.sqrt((residuals**2).sum() / free)
-    assert parts.committed().luck["DOC"] == pytest.approx(stats.t(free).interval(0.95)[1] * sd * 2**0.5)
+    doc = {(row["method"], row["seed"]): row["overall DOC"] for row in runs}
+    names = {name for name, _ in doc} - {"joint_sepbn_i2pemd"}
+    apart = np.array([[doc["joint_sepbn_i2pemd", seed] - doc[name, seed] for seed in (0, 1, 2)] for name in names])
+    sd = np.sqrt(apart.var(1, ddof=1).mean())
+    assert parts.committed().luck["DOC"] == pytest.approx(stats.t(6).interval(0.95)[1] * sd)
+
+
+def test_what_lesson_05_says_of_augmentation_holds():
+    found = parts.committed()
+    assert found.worth["no augmentation"] > found.luck["DOC"] > abs(found.worth[parts.LAMBDA])
+    rows = [json.loads((root() / f"data/results/segmentation-beyond/{name}.json").read_text(encoding="utf-8"))
+            for name in ("report", "report-no-augmentation")]  # fmt: skip
+    usual, large = ([each["mean"] for each in found] for found in zip(*((
+        each["rows"][-1], next(row for row in each["stress"]["rows"][2::3] if row["stress"] == "large spleen")
+    ) for each in rows), strict=True))  # fmt: skip
+    assert 0 < usual[0] - usual[1] < large[0] - large[1]
 
 
 def test_the_panel_of_parts_shows_what_each_is_other_by(monkeypatch):
@@ -127,7 +138,8 @@ def test_the_panel_of_parts_shows_what_each_is_other_by(monkeypatch):
     assert len(pictures) == len(parts.BESIDE) + len(parts.ORDERS) - 1
     assert [*shown.result.names] == [row["part"] for row in found.rows]
     for row in found.rows:
-        assert shown.numbers[row["part"]] == f"{row['Δ']:+.2f}" and found.worth[row["part"]] == row["Δ"]
+        assert shown.numbers[row["part"]] == f"{row['DOC'] - found.full['DOC']:+.2f}"
+        assert found.worth[row["part"]] == pytest.approx(row["DOC"] - found.full["DOC"])
 
 
 @pytest.mark.slow

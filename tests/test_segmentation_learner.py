@@ -252,7 +252,6 @@ def test_blocks_that_overlap_along_three_axes_are_averaged_under_a_gaussian(beyo
     torch.testing.assert_close(weights((8, 32, 32), "gaussian"), w, atol=1e-3, rtol=0)
     w = weights((8, 32, 32), "gaussian")
     with learner.evaluating():
-        learner.settings.largest = False
         found, features = learner.volume(case, voxels)
         for a, b, c in itertools.product(block_starts(len(image), 8, 4), (0, 16, 32), (0, 16, 32)):
             place = slice(a, a + 8), slice(b, b + 32), slice(c, c + 32)
@@ -262,7 +261,6 @@ def test_blocks_that_overlap_along_three_axes_are_averaged_under_a_gaussian(beyo
             for i, (d, h, v) in enumerate((voxels - torch.tensor([a, b, c])).tolist()):
                 if 0 <= d < 8 and 0 <= h < 32 and 0 <= v < 32:
                     f[i] += w[d, h, v] * F[0, :, d, h, v]
-    learner.settings.largest = True
     torch.testing.assert_close(found, p / count, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(features, f / count[tuple(voxels.T)][:, None], atol=1e-4, rtol=1e-4)
 

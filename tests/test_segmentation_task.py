@@ -121,28 +121,41 @@ def test_a_scan_smaller_and_thinner_than_a_patch_is_predicted_by_its_blocks(tmp_
 
 
 def test_runs_of_several_seeds_answer_together(run, tmp_path, monkeypatch, capsys):
-    """Two are for class 2, the third is surer of its class 3."""
-    for seed in (1, 2):
-        segmentation.train(run.settings.method, run.learner.data, "ci", seed, tmp_path / f"seed{seed}",
-                           **{name: getattr(run.settings, name) for name in ("width", "dim", "spacing", "size")},
-                           steps=1).finish(False)  # fmt: skip
+    """Seed 0 has a large piece that seed 1 denies, and a small one of which seed 1 is sure: together just the small
+    one, which is lost where pieces are counted before the mean is taken."""
     write(tmp_path / "scans/a.nii.gz")
+    other = segmentation.train(run.settings.method, run.learner.data, "ci", 1, tmp_path / "seed1",
+                               **{name: getattr(run.settings, name) for name in ("width", "dim", "spacing", "size")},
+                               steps=1).finish(False)  # fmt: skip
+    small = (slice(2, 4), slice(22, 25), slice(22, 25))
 
-    def probabilities(self, case):
-        p = torch.tensor([[0.0, 0.0, 0.6, 0.4, 0.0], [0.0, 0.0, 0.6, 0.4, 0.0], [0.0, 0.0, 0.1, 0.9, 0.0]])
-        return p[self.settings.seed][:, None, None, None].expand(-1, *case.image.shape)
+    def volume(self, case, voxels=()):
+        p = torch.zeros(5, *case.image.shape)
+        if self.settings.seed == 0:
+            p[2, 6:10] = 0.9
+        p[2][small] = 0.6 + 0.3 * self.settings.seed
+        p[0] = 1 - p[2]
+        return p, None
 
-    monkeypatch.setattr(Segmenter, "probabilities", probabilities)
-    command = ["predict", str(run.folder), "--images", str(tmp_path / "scans"), "--modality", "ct", "--out"]
-    for others, classes in (([1], {2}), ([1, 2], {3})):
-        out = tmp_path / f"out{len(others)}"
-        assert main([*command, str(out), "--others", *(str(tmp_path / f"seed{seed}") for seed in others)]) == 0
-        assert {*np.unique(np.asarray(nibabel.load(out / "ct/a.nii.gz").dataobj))} == classes
-    run.settings.spacing, kept = (8.0, 8.0, 4.0), run.settings.spacing
-    with pytest.raises(BadInput, match="others: expected runs whose scans have.*seed1.*leave it out"):
-        other = segmentation.resume(tmp_path / "seed1", run.learner.data)
+    monkeypatch.setattr(Segmenter, "volume", volume)
+    monkeypatch.setattr(run.settings, "largest", True)
+    out, options = tmp_path / "out", {"modality": "ct", "progress": False}
+    (alone,) = segmentation.predict(run, tmp_path / "scans", out / "alone", **options)
+    (both,) = segmentation.predict(run, tmp_path / "scans", out / "both", **options, others=[other])
+    sizes = [np.count_nonzero(np.asarray(nibabel.load(path).dataobj)) for path in (alone, both)]
+    assert 0 < sizes[1] < 20 < sizes[0]
+    command = ["predict", str(run.folder), "--images", str(tmp_path / "scans"), "--modality", "ct", "--out", str(out)]
+    assert main([*command, "--others", str(other.folder)]) == 0
+    np.testing.assert_array_equal(nibabel.load(out / "ct/a.nii.gz").dataobj, nibabel.load(both).dataobj)
+    assert main([*command, "--others", "lesson06/i2pemd"]) == 1
+    assert "--others: expected runs of segmentation, found" in capsys.readouterr().err
+    refused = {"a list of runs": other, "each run once": [other, other], "prepared as": [other]}
+    monkeypatch.setattr(run.settings, "spacing", (8.0, 8.0, 4.0))
+    for words, others in refused.items():
+        with pytest.raises(BadInput, match=f"others: expected {words}|others: expected runs whose scans are {words}"):
+            segmentation.predict(run, tmp_path / "scans", tmp_path / "no", "ct", progress=False, others=others)
+    with pytest.raises(BadInput, match=r"found spacing \(8.0, 8.0, 8.0\) instead of \(8.0, 8.0, 4.0\) in .*seed1"):
         segmentation.predict(run, tmp_path / "scans", tmp_path / "no", "ct", progress=False, others=[other])
-    run.settings.spacing = kept
     assert not (tmp_path / "no").exists()
 
 

@@ -19,20 +19,23 @@ FULL, LAMBDA = "full recipe", "without I2PEMD"  # names of rows
 USUAL, UNUSUAL = "DOC", "unusual"  # columns of parts.json
 BESIDE = {"all unusual scans": UNUSUAL, **{name: name for name in STRESS}, "CT": "CT", "MR": "MR"}
 ORDERS = {"what it changes on usual scans": USUAL, "what it changes on the right": None, "the recipe": ""}
-ROWS = {USUAL: "mean", UNUSUAL: "all", "CT": "ct mean", "MR": "mr mean"}  # as tables of rows call these columns
+PAIRED = {USUAL: "doc", UNUSUAL: "stress", "CT": "ct", "MR": "mr"}  # as the table of differences calls these columns
 
 
 def committed() -> SimpleNamespace:
     """What was measured: `full`, the row of the full recipe, `rows`, those of its parts, `worth`, the points of DOC by
-    which a part is other, and `luck`, the points within which two runs that differ in their seeds alone lie 19 times in
-    20, by the spread in the rows of Table 1."""
-    parts, *tables = (with_nan(read_json(root() / "data" / "results" / f"segmentation-{name}.json")["rows"])
-                      for name in ("parts/parts", "beyond-rows/table1", "beyond-rows/unusual"))  # fmt: skip
-    seeds = [{**one, **other} for one, other in zip(*tables, strict=True) if one["seeds"] > 1]
-    free, luck = sum(row["seeds"] - 1 for row in seeds), {}
-    for column in (USUAL, *BESIDE.values()):
-        squares = sum((row["seeds"] - 1) * row[f"{ROWS.get(column, column)} sd"] ** 2 for row in seeds)
-        luck[column] = stats.t.ppf(0.975, free) * np.sqrt(2 * squares / free)
+    which a part is other, and `luck`, by how many points a part that is worth nothing is other 19 times in 20.
+
+    luck = t √(mean over rows r of sd²(Δ_r)), with Δ_r the proposed method minus row r of Table 1, seed by seed: runs of
+    one seed, as those of the parts are, but for what differs. Of a single kind of unusual scans it was not kept: NaN.
+    """
+    parts, table = (with_nan(read_json(root() / "data" / "results" / f"segmentation-{name}.json")["rows"])
+                    for name in ("parts/parts", "beyond-rows/differences"))  # fmt: skip
+    free, luck = sum(row["seeds"] - 1 for row in table), dict.fromkeys(STRESS, np.nan)
+    for column, name in PAIRED.items():  # an interval of a mean is ± t sd / √n
+        sds = [(row[f"{name} high"] - row[name]) * row["seeds"] ** 0.5 / stats.t.ppf(0.975, row["seeds"] - 1)
+               for row in table]  # fmt: skip
+        luck[column] = stats.t.ppf(0.975, free) * np.sqrt(np.mean(np.square(sds)))
     full = next(row for row in parts if row["part"] == FULL)
     others = [row for row in parts if row is not full]
     return SimpleNamespace(full=full, rows=others, worth={row["part"]: row["Δ"] for row in others}, luck=luck)
@@ -57,11 +60,12 @@ def draw(card, result):
              (result.column, result.title, result.beside, 0.66, [""] * len(heights)))  # fmt: skip
     for column, title, points, left, labels in sides:
         luck, ends = result.found.luck[column], (-0.8, len(heights) - 0.2)
-        reach = 1.1 * max(*np.abs(points), luck)
+        reach = 1.1 * np.nanmax([*np.abs(points), luck])
         plane = card.plane(title, [left, low, 0.27, high - low], xlim=(-reach, reach), ylim=ends, ticks=5,
                            title=f"{title}: {result.found.full[column]:.1f} with all parts", xlabel="points of DOC",
                            yticks=[*heights], yticklabels=labels)  # fmt: skip
-        plane.rect(-luck, ends[0], 2 * luck, ends[1] - ends[0], fc=style.SHADE, zorder=0)
+        if luck == luck:
+            plane.rect(-luck, ends[0], 2 * luck, ends[1] - ends[0], fc=style.SHADE, zorder=0)
         plane.line([0, 0], ends, color=style.LINE, lw=1.2, zorder=0.5)
         plane.segments([[(0, y), (x, y)] for x, y in zip(points, heights, strict=True)], color=style.LINE, zorder=1)
         plane.points(points[~ours], heights[~ours], ms=7, **style.SOURCE)
@@ -72,13 +76,15 @@ def draw(card, result):
 
 def describe(result):
     """Which parts are worth most, and which luck explains."""
-    luck = result.found.luck[USUAL]
-    far = [name for name, x in zip(result.names, result.usual, strict=True) if abs(x) > luck]
-    lowest, worst = min(zip(result.usual, result.names, strict=True))
-    words = (f"The full recipe has {result.found.full[USUAL]:.1f} on usual scans. Two seeds lie within {luck:.1f} "
-             f"points of each other 19 times in 20; of {len(result.names)} changes, those that reach further are: "
-             f"{', '.join(far) or 'none'}. It loses most by: {worst} ({lowest:+.1f}).")  # fmt: skip
-    words += f" Without I2PEMD, it changes by {result.found.worth[LAMBDA]:+.1f}."
+    sides = {"usual scans": (USUAL, result.usual), result.title: (result.column, result.beside)}
+    words = []
+    for title, (column, points) in sides.items():
+        luck, (lowest, worst) = result.found.luck[column], min(zip(points, result.names, strict=True))
+        far = [name for name, x in zip(result.names, points, strict=True) if abs(x) > luck]
+        words.append(f"{title}: {result.found.full[column]:.1f} with all parts, and {lowest:+.1f} with: {worst}.")
+        if luck == luck:
+            words.append(f"Luck explains {luck:.1f} points, but not what these change: {', '.join(far) or 'none'}.")
+    words = " ".join(words)
     return words, {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
 
 

@@ -145,8 +145,7 @@ class Segmenter(Learner):
                 here = ((at >= 0) & (at < torch.tensor(patch, device=self.device))).all(1)
                 i, y, x = at[here].T
                 f[here] += (w[i, y, x] * F[:, i, y, x]).T
-        p, f = (p / count).cpu(), (f / count[tuple(voxels.T)][:, None]).cpu()
-        return (largest_pieces(p) if s.largest else p), f
+        return (p / count).cpu(), (f / count[tuple(voxels.T)][:, None]).cpu()
 
     def _blocks(self, case, corners):
         """Softmax output and features of the blocks of a volume, the output as mean over the settings' copies."""
@@ -166,9 +165,13 @@ class Segmenter(Learner):
         sizes = tuple(map(modalities.count, MODALITIES))
         return network(images.contiguous(memory_format=network.LAYOUT), sizes)
 
-    def probabilities(self, case):
-        """(K, D, H, W) softmax output for a whole volume."""
-        return self.volume(case)[0]
+    def probabilities(self, case, *others):
+        """(K, D, H, W) softmax output for a whole volume, its mean with that of other learners; where the settings say
+        so, of each organ the largest piece alone."""
+        return self._kept(torch.stack([each.volume(case)[0] for each in (self, *others)]).mean(0))
+
+    def _kept(self, p):
+        return largest_pieces(p) if self.settings.largest else p
 
     def evaluate(self):
         """Figures on the held-back cases: DOC in percent, and the other two that Table 2 follows over the epochs.
@@ -184,6 +187,7 @@ class Segmenter(Learner):
         G = self.bank.ground_distance().cpu()
         for case in self.test_cases:
             p, f = self.volume(case, self.samples[case.name])
+            p = self._kept(p)
             rows.append(doc_row(case, p))
             costs.append((i2pemd(p[None], case.label[None], G)[0], case.label))
             features[case.modality].append(f)

@@ -1,5 +1,6 @@
 """Train, resume, evaluate and predict: the verbs of the segmentation task."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -8,15 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from i2pemd_lite.device import told
 from i2pemd_lite.files import BadInput, Problems, grouped, unlike_file
 from i2pemd_lite.runs.run import Run
 from i2pemd_lite.runs.task import Asked, Task, evaluated, signed
 from i2pemd_lite.segmentation.data import Dataset, Scan, find_scans, holds_scans, load, split
 from i2pemd_lite.segmentation.layout import write_nifti, write_seg
-from i2pemd_lite.segmentation.learner import Segmenter, largest_pieces
+from i2pemd_lite.segmentation.learner import Segmenter
 from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
 from i2pemd_lite.segmentation.report import Evaluation, score
@@ -74,27 +73,26 @@ def predict(
     Returns the list of the files written. A scan that cannot be used does not stop the others; they are reported
     together at the end as a `BadInput`, whose attribute `written` is that list.
     Raises `BadInput` besides, before anything is written: for no scans, for two whose label maps would have one name,
-    for others on another grid, and for an `out` that cannot be written to or would put the label maps among the scans.
+    for others whose scans are prepared in another way, and for an `out` that cannot be written to or would put the
+    label maps among the scans.
     """
-    for other in others:
-        if (found := getattr(other.settings, "geometry", None)) != run.settings.geometry:
-            raise BadInput(f"others: expected runs whose scans have {run.settings.geometry}, found {other.folder} with "
-                           f"{found}; leave it out")  # fmt: skip
-        if run.settings.normalise == "modality" and other.learner.data.moments != run.learner.data.moments:
-            raise BadInput(f"others: expected runs of the same training scans, by which all are normalised, found "
-                           f"{other.folder}; leave it out")  # fmt: skip
+    _expect_alike(run, others)
     if seg and not importlib.util.find_spec("highdicom"):
         raise BadInput("seg: expected highdicom, which writes DICOM SEG, found none; pip install highdicom")
     problems, written, assumed = Problems("the scans to predict"), [], {}
     scans = _scans(run, images, modality, problems, Path(out))
-    if seg and (others := [str(scan.image) for scan in scans if not scan.image.is_dir()]):
-        raise BadInput(f"seg: expected DICOM series, to which DICOM SEG refers, found {others[0]}; leave seg out")
+    if seg and (files := [str(scan.image) for scan in scans if not scan.image.is_dir()]):
+        raise BadInput(f"seg: expected DICOM series, to which DICOM SEG refers, found {files[0]}; leave seg out")
     paths = _paths(scans, Path(out))
     for scan, path in bar(list(zip(scans, paths, strict=True)), "predicting", "scan", shown=progress):
         try:
             moments = (run.learner.data.moments or {}).get(scan.modality)
             case = prepare_case(dataclasses.replace(scan, label=None), run.settings.geometry, moments)
-            labels, affine = to_source_grid(_answer([run, *others], case), case)
+            with contextlib.ExitStack() as stack:
+                for each in (run, *others):
+                    stack.enter_context(each.learner.evaluating())
+                p = run.learner.probabilities(case, *(each.learner for each in others))
+            labels, affine = to_source_grid(p, case)
             if case.source.assumed:
                 assumed[scan.name] = f"assumed: {case.source.assumed}"
             write_nifti(path, labels, affine, like=scan.image if scan.image.is_file() else None)
@@ -112,14 +110,20 @@ def predict(
     return written
 
 
-def _answer(runs, case):
-    """Softmax output (K, D, H, W) for a whole volume, the mean of several runs' where there are some."""
-    answers = []
-    for run in runs:
-        with run.learner.evaluating():
-            answers.append(run.learner.probabilities(case))
-    p = torch.stack(answers).mean(0)
-    return largest_pieces(p) if runs[0].settings.largest else p
+def _expect_alike(run, others):
+    """Raise `BadInput` for what is no other run, or one whose scans are prepared in another way."""
+    if isinstance(others, Run) or not all(isinstance(getattr(each, "learner", None), Segmenter) for each in others):
+        raise BadInput("others: expected a list of runs of segmentation, found something else; write others=[a, b]")
+    if len({each.folder or id(each) for each in (run, *others)}) <= len(others):
+        raise BadInput("others: expected each run once, found one twice; leave it out")
+    for each in others:
+        ours, theirs = vars(run.settings.geometry), vars(each.settings.geometry)
+        found = [f"{name} {theirs[name]} instead of {ours[name]}" for name in ours if theirs[name] != ours[name]]
+        if run.settings.normalise == "modality" and each.learner.data.moments != run.learner.data.moments:
+            found.append("the mean and variance of other scans")
+        if found:
+            raise BadInput(f"others: expected runs whose scans are prepared as those of {run.folder}, found "
+                           f"{', '.join(found)} in {each.folder}; leave it out")  # fmt: skip
 
 
 def _paths(scans, out):

@@ -189,12 +189,12 @@ def organs(folder="segmentation"):
 
 
 def luck(column):
-    """Within how many points runs of different seeds lie, as the panel of the parts shows it."""
+    """By how many points a part that is worth nothing is other, as their panel shows it."""
     return committed().luck[column]
 
 
 def parts():
-    """Each part of the preset "beyond", those that cost most first, beside the full recipe."""
+    """The parts of the preset "beyond" that were changed, those that cost most first, beside the full recipe."""
     found = rows("segmentation-parts/parts")
     body = [[each["part"], number(each["DOC"]), number(each["Δ"], 1, "+"), number(each["unusual"]),
              number(each["unusual"] - found[0]["unusual"], 1, "+")]
@@ -206,6 +206,12 @@ def cases(name):
     """{case: its row, with DOC by organ} of an evaluation in data/results."""
     content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return {each["case"]: each for each in with_nan(content["cases"])}
+
+
+def unusual(name, stress):
+    """DOC on unusual scans of a kind, of an evaluation in data/results."""
+    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return next(each["mean"] for each in content["stress"]["rows"][2::3] if each["stress"] == stress)
 
 
 def but_for(case, name="segmentation-beyond/report"):

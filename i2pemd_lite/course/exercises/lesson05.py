@@ -135,9 +135,9 @@ TEMPTS = {
         "all ones": "All classes seem equally far apart. But ranks put even the smallest differences in order.",
     },
     "p05e": {
-        "full recipe": "Each part helped somebody. Whether it helps in 500 steps is another question.",
-        "voxels of 5 x 4 x 4 mm": "Fewer voxels are faster to learn from. But the border of an organ gets coarser.",
-        "without I2PEMD": "Less to optimise may be faster. But what λ changes here is less than what a seed does.",
+        "full recipe": "Augmentation helps in nearly every paper. But those train much longer than 500 steps.",
+        "with wide + organ + fold + exchange": "More variety sounds better. But so much is hard to learn in 500 steps.",
+        "without I2PEMD": "One term less may be faster. But what λ changes here is less than luck explains.",
     },
 }
 RECALL = Recall(
