@@ -364,8 +364,7 @@ class Sweep:
         """(trial, the locks of its runs) of each that nobody trains, though it is not finished."""
         for trial in self._trials("RUNNING"):
             with contextlib.suppress(BadInput):
-                claim = self._claim(trial.number)
-                yield trial, claim
+                yield trial, self._claim(trial.number)
 
     def _claim(self, number):
         """The locks of the runs of a trial; `BadInput` where somebody has one of them."""

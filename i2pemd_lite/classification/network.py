@@ -7,6 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -241,8 +242,6 @@ def load_imagenet(net, source):
     Returns `net`. Raises `BadInput` that lists every weight which is missing, unknown or of another shape; `net` is
     unchanged then.
     """
-    from safetensors.torch import load_file
-
     if not hasattr(net, "own_name"):
         found = f"{type(net).__name__}, which starts from random weights; set imagenet= to nothing"
         raise BadInput(f"imagenet: expected densenet121 or efficientnet_lite0, found {found}")

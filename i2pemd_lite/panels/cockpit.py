@@ -76,7 +76,7 @@ class Cockpit(Panel):
             "data": text("data folder (empty: as found)", data),
             "name": text("name", ""),
         }
-        watch = curves.controls(SHOWN[task], ()) | {"run": Table("run", self._asked, COPIES)}
+        watch = curves.controls(SHOWN[task], ()) | {"run": Table("run", self._press, COPIES)}
         del watch["beside"]  # which is ticked in the table
         live = {name: slider(curves.SAID[name], *ends) for name, ends in LIVE.items()}
         live["learning_rate"] = steps(curves.SAID["learning_rate"], RATES, 1e-3)
@@ -176,15 +176,18 @@ class Cockpit(Panel):
 
     # --- what the buttons do -----------------------------------------------------------------------------------------
 
-    def _press(self, do):
+    def _press(self, do, name="", text=""):
+        """Do what a button asks for, or the table, which names a run or has a text."""
         self._wrong = ""
         try:
             self._find()
             self._choose(self.controls["run"].value)
             if do in ("start", "fork"):
                 getattr(self, f"_do_{do}")()
-            else:
+            elif do not in ("note", "delete", "copy"):
                 self._tell(do, self._opened().name)
+            elif not name or name in self.tracks:  # else it was deleted meanwhile
+                getattr(self, f"_do_{do}")(name, text)
             if do == "stop":
                 self.chosen.state = State.STOPPING
         except (BadInput, OSError) as error:
@@ -271,17 +274,6 @@ class Cockpit(Panel):
                 self._task = asyncio.get_running_loop().create_task(self.background())
 
     # --- what is asked in the table ----------------------------------------------------------------------------------
-
-    def _asked(self, do, name="", text=""):
-        self._wrong = ""
-        try:
-            self._find()
-            self._choose(self.controls["run"].value)
-            if not name or name in self.tracks:  # else it was deleted meanwhile
-                {"note": self._do_note, "delete": self._do_delete, "copy": self._do_copy}[do](name, text)
-        except (BadInput, OSError) as error:
-            self._wrong = str(error)
-        self.refresh()
 
     def _do_note(self, name, text):
         """Keep a note on a run, in its folder where it has one here."""

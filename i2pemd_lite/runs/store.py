@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 import i2pemd_lite
 from i2pemd_lite import distributed, files
@@ -44,8 +45,6 @@ def read_checkpoint(folder, tensors=True):
 
     In what it says, "mark" is a hash of all of it. Weights that were `rounded` are in float32 again.
     """
-    from safetensors import safe_open
-
     path, do = Path(folder) / "checkpoint.safetensors", "train again, or restore it"
     with files.parsing(path, "the checkpoint of a run", do), safe_open(path, framework="pt") as file:
         # Cloned, because a tensor that is still mapped to the file keeps Windows from replacing it.

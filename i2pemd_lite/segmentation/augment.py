@@ -151,7 +151,8 @@ def fold(x, modality, draws):
 
 def through(x, heights):
     """Other intensities, by a line through these heights, 0 the lowest of x and 1 its highest, evenly far apart."""
-    (low, reach), heights = _range(x), heights.to(x.device, x.dtype, non_blocking=True)
+    low, heights = x.amin(), heights.to(x.device, x.dtype, non_blocking=True)
+    reach = (x.amax() - low).clamp(min=1e-6)
     t = (len(heights) - 1) * (x - low) / reach
     i = t.long().clamp(max=len(heights) - 2)
     return low + reach * torch.lerp(heights[i], heights[i + 1], t - i)
@@ -201,11 +202,6 @@ def _uniform(draws, n):
 
 def _signed(draws, n):
     return 2 * torch.rand(n, generator=draws) - 1
-
-
-def _range(x):
-    low = x.amin()
-    return low, (x.amax() - low).clamp(min=1e-6)
 
 
 def _rotation(degrees, one, other):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from i2pemd_lite import __version__
 from i2pemd_lite.files import BadInput, atomic_write, expect_file, fingerprint, parsing, unlike_file
@@ -619,8 +620,6 @@ def check_anatomy(label, affine, name="label"):
     Traceback (most recent call last):
     i2pemd_lite.files.BadInput: label0001.nii.gz: expected the liver to the right of the spleen, found it 30 mm ...
     """
-    from scipy import ndimage
-
     centre = {}
     for one, box in enumerate(ndimage.find_objects(label, max_label=4), 1):
         if box:

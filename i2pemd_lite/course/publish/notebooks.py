@@ -115,15 +115,11 @@ def copy_links(notebook, path, to, again=True):
         copies[file] = Path(to) / file.relative_to(root)
         for each in filter(Path.is_file, (file, *file.rglob("*"))):  # not copytree: of a folder one may not write to
             if again or not (Path(to) / each.relative_to(root)).exists():
-                _copy(each, Path(to) / each.relative_to(root))
+                with atomic_write(Path(to) / each.relative_to(root)) as temporary:
+                    shutil.copyfile(each, temporary)
         if file.suffix == ".md" and file.is_file():
             waiting += [file.parent / target for target, _ in LINK.findall(file.read_text(encoding="utf-8"))]
     return [copy for copy in copies.values() if copy.is_file()]
-
-
-def _copy(path, copy):
-    with atomic_write(copy) as temporary:
-        shutil.copyfile(path, temporary)
 
 
 def cleared(source):

@@ -448,5 +448,4 @@ def _ink(fc, ec, lw, ls="-", alpha=1, cap=""):
 
 def _n(value):
     """A number with at most one decimal."""
-    text = f"{value:.1f}"
-    return text[:-2] if text.endswith(".0") else text
+    return f"{value:.1f}".removesuffix(".0")
