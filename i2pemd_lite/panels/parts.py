@@ -18,7 +18,7 @@ from i2pemd_lite.tables.report import with_nan
 FULL, LAMBDA = "full recipe", "without I2PEMD"  # names of rows
 USUAL, UNUSUAL = "DOC", "unusual"  # columns of parts.json
 BESIDE = {"all unusual scans": UNUSUAL, **{name: name for name in STRESS}, "CT": "CT", "MR": "MR"}
-ORDERS = {"what it changes on usual scans": USUAL, "what it changes on the right": None, "the recipe": ""}
+ORDERS = ("what it changes on usual scans", "what it changes on the right", "the recipe")
 PAIRED = {USUAL: "doc", UNUSUAL: "stress", "CT": "ct", "MR": "mr"}  # as the table of differences calls these columns
 
 
@@ -45,9 +45,8 @@ def compute(found: SimpleNamespace, state: dict[str, str]) -> SimpleNamespace:
     """Points of each part beside the full recipe: `usual`, and `beside`, in the column that state's `beside` names."""
     column = BESIDE[state["beside"]]
     points = {each: np.array([row[each] - found.full[each] for row in found.rows]) for each in (USUAL, column)}
-    by = ORDERS[state["order"]]
-    keys = np.zeros(len(found.rows)) if by == "" else points[column if by is None else by]
-    order = np.argsort(keys, kind="stable")
+    keys = dict(zip(ORDERS, (points[USUAL], points[column], range(len(found.rows))), strict=True))
+    order = np.argsort(keys[state["order"]], kind="stable")
     return SimpleNamespace(found=found, names=[found.rows[i]["part"] for i in order], title=state["beside"],
                            usual=points[USUAL][order], beside=points[column][order], column=column)  # fmt: skip
 
@@ -71,7 +70,7 @@ def draw(card, result):
         plane.points(points[~ours], heights[~ours], ms=7, **style.SOURCE)
         plane.points(points[ours], heights[ours], ms=8, **style.PROTOTYPE)
         for x, y in zip(points, heights, strict=True):
-            plane.text(1.05 * reach, y, f"{round(x, 1) + 0.0:+.1f}", va="center")
+            plane.text(1.05 * reach, y, f"{x:+z.1f}", va="center")
 
 
 def describe(result):
@@ -93,7 +92,7 @@ def panel(**start: Any) -> Panel:
     found = committed()
     controls = {
         "beside": choice("on the right", list(BESIDE), next(iter(BESIDE))),
-        "order": choice("order by", list(ORDERS), next(iter(ORDERS))),
+        "order": choice("order by", list(ORDERS), ORDERS[0]),
     }
     return Panel("parts", controls, lambda state: compute(found, state), draw, describe, layout=[list(controls)],
                  size=(9.4, 1.2 + 0.2 * len(found.rows)), start=start)  # fmt: skip

@@ -20,6 +20,7 @@ from i2pemd_lite.segmentation.methods import METHODS
 from i2pemd_lite.segmentation.prepare import Prepared, prepare, prepare_case, to_source_grid
 from i2pemd_lite.segmentation.report import Evaluation, score
 from i2pemd_lite.segmentation.settings import PRESETS, SegmentationSettings
+from i2pemd_lite.tables.results import differences, in_words
 from i2pemd_lite.text import bar
 
 
@@ -117,13 +118,12 @@ def _expect_alike(run, others):
     if len({each.folder or id(each) for each in (run, *others)}) <= len(others):
         raise BadInput("others: expected each run once, found one twice; leave it out")
     for each in others:
-        ours, theirs = vars(run.settings.geometry), vars(each.settings.geometry)
-        found = [f"{name} {theirs[name]} instead of {ours[name]}" for name in ours if theirs[name] != ours[name]]
+        found = in_words(differences(each.settings.geometry, run.settings.geometry), "instead of")
         if run.settings.normalise == "modality" and each.learner.data.moments != run.learner.data.moments:
-            found.append("the mean and variance of other scans")
+            found = found or "the mean and variance of other scans"
         if found:
-            raise BadInput(f"others: expected runs whose scans are prepared as those of {run.folder}, found "
-                           f"{', '.join(found)} in {each.folder}; leave it out")  # fmt: skip
+            raise BadInput(f"others: expected runs whose scans are prepared as those of {run.folder}, found {found} in "
+                           f"{each.folder}; leave it out")  # fmt: skip
 
 
 def _paths(scans, out):

@@ -14,7 +14,7 @@ from timing import markdown_lines
 
 from i2pemd_lite.classification import paper as skin_paper
 from i2pemd_lite.files import BadInput, atomic_write, root
-from i2pemd_lite.panels.parts import committed
+from i2pemd_lite.panels.parts import FULL, committed
 from i2pemd_lite.segmentation import paper as organ_paper
 from i2pemd_lite.segmentation.report import summary
 from i2pemd_lite.tables.report import plus_minus, with_nan
@@ -71,10 +71,14 @@ def wrapped(part):
 
 
 @cache
+def content(name):
+    """What a file in data/results holds."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def rows(name):
     """The rows of a file in data/results."""
-    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return content["rows"] if isinstance(content, dict) else content
+    return content(name)["rows"] if isinstance(content(name), dict) else content(name)
 
 
 def row(name, **wanted):
@@ -84,8 +88,8 @@ def row(name, **wanted):
 
 
 def number(value, digits=1, sign=""):
-    """A number with so many digits, and a minus that is no hyphen."""
-    return f"{value:{sign}.{digits}f}".replace("-", "−")
+    """A number with so many digits, and a minus that is no hyphen; none for what is rounded to 0."""
+    return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
 
 def spread(found, column):
@@ -195,23 +199,22 @@ def luck(column):
 
 def parts():
     """The parts of the preset "beyond" that were changed, those that cost most first, beside the full recipe."""
-    found = rows("segmentation-parts/parts")
+    full = row("segmentation-parts/parts", part=FULL)["unusual"]
     body = [[each["part"], number(each["DOC"]), number(each["Δ"], 1, "+"), number(each["unusual"]),
-             number(each["unusual"] - found[0]["unusual"], 1, "+")]
-            for each in sorted(found, key=lambda each: each["Δ"])]  # fmt: skip
+             number(each["unusual"] - full, 1, "+")]
+            for each in sorted(rows("segmentation-parts/parts"), key=lambda each: each["Δ"])]  # fmt: skip
     return table(["%", "DOC", "beside full", "unusual", "beside full"], body)
 
 
 def cases(name):
     """{case: its row, with DOC by organ} of an evaluation in data/results."""
-    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return {each["case"]: each for each in with_nan(content["cases"])}
+    return {each["case"]: each for each in with_nan(content(name)["cases"])}
 
 
 def unusual(name, stress):
     """DOC on unusual scans of a kind, of an evaluation in data/results."""
-    content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return next(each["mean"] for each in content["stress"]["rows"][2::3] if each["stress"] == stress)
+    both = (each for each in content(name)["stress"]["rows"] if each["modality"] == "both")
+    return next(each["mean"] for each in both if each["stress"] == stress)
 
 
 def but_for(case, name="segmentation-beyond/report"):
