@@ -75,16 +75,15 @@ def draw(card, result):
 
 def describe(result):
     """Which parts are worth most, and which luck explains."""
-    sides = {"usual scans": (USUAL, result.usual), result.title: (result.column, result.beside)}
-    words = []
-    for title, (column, points) in sides.items():
-        luck, (lowest, worst) = result.found.luck[column], min(zip(points, result.names, strict=True))
-        far = [name for name, x in zip(result.names, points, strict=True) if abs(x) > luck]
-        words.append(f"{title}: {result.found.full[column]:.1f} with all parts, and {lowest:+.1f} with: {worst}.")
+    words = ""
+    for title, column, points in (("usual scans", USUAL, result.usual), (result.title, result.column, result.beside)):
+        luck = result.found.luck[column]
+        far = [f"{name} ({x:+.1f})" for name, x in zip(result.names, points, strict=True) if abs(x) > luck]
+        words += f"{title[0].upper()}{title[1:]}: {result.found.full[column]:.1f} with all parts. "
         if luck == luck:
-            words.append(f"Luck explains {luck:.1f} points, but not what these change: {', '.join(far) or 'none'}.")
-    words = " ".join(words)
-    return words, {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
+            words += f"Luck explains up to {luck:.1f} points, "
+            words += f"but not: {', '.join(far)}. " if far else "and so all of these changes. "
+    return words.strip(), {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
 
 
 def panel(**start: Any) -> Panel:
