@@ -1,6 +1,8 @@
 """The kit for a GPU on a machine that has none, and nothing but what a bare GPU machine has: whole, packed, damaged."""
 
+import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -75,11 +77,11 @@ def test_a_bare_machine_is_bare(bare, tmp_path):
 @pytest.fixture(scope="module")
 def packed(both, tmp_path_factory):
     """A packed folder of small data, in a place from which the project cannot be seen."""
-    folder = tmp_path_factory.mktemp("carried") / "pack"
-    words = [sys.executable, str(BENCHMARKS / "gpu.py"), "--pack", str(folder), "--profile", "ci"]
-    done = subprocess.run(words, env=os.environ | {"I2PEMD_DATA": str(both)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    size = float(re.search(r"pack: ([\d.]+) MiB", done.stdout)[1])
+    folder, said = tmp_path_factory.mktemp("carried") / "pack", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setenv("I2PEMD_DATA", str(both))
+        assert gpu.main(["--pack", str(folder), "--profile", "ci"]) == 0
+    size = float(re.search(r"pack: ([\d.]+) MiB", said.getvalue())[1])
     assert size == pytest.approx(gpu._mebibytes(folder), abs=0.1)
     return folder
 

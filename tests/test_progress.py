@@ -2,15 +2,15 @@
 
 import csv
 import json
+import os
 import re
-import subprocess
-import sys
 from threading import Thread
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from child import started
 from controls import marks
 from filelock import FileLock
 
@@ -91,10 +91,13 @@ def test_a_torn_line_costs_only_itself():
 
 
 def test_two_kernels_at_once_lose_nothing():
-    lines = "from i2pemd_lite.course import progress\nimport sys\n"
-    lines += "for n in range(40): progress.record('check', sys.argv[1], right=False, hint=1, finding='a' * 3000)"
-    both = [subprocess.Popen([sys.executable, "-c", lines, name]) for name in ("02a", "02b")]
-    assert [each.wait(120) for each in both] == [0, 0]
+    lines = "from i2pemd_lite.course import progress\n"
+    lines += "for n in range(40): progress.record('check', {!r}, right=False, hint=1, finding='a' * 3000)"
+    own = {name: os.environ[name] for name in ("I2PEMD_HEADLESS", "I2PEMD_CACHE")}
+    both = [started(exec, lines.format(name), **own) for name in ("02a", "02b")]
+    for each in both:
+        each.join(120)
+    assert [each.exitcode for each in both] == [0, 0]
     assert {name: each["attempts"] for name, each in progress.checks().items()} == {"02a": 40, "02b": 40}
 
 

@@ -26,6 +26,7 @@ def test_the_run_ends_with_the_name_of_a_test_that(what, tmp_path, monkeypatch):
     (tmp_path / "test_planted.py").write_text(PLANTED[what])
     (tmp_path / "test_others.py").write_text(OTHERS)
     options = ["-p", "conftest", "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "-o", "faulthandler_timeout=3"]
+    options += ["-n", "2"]  # a worker for each file
     command = [sys.executable, *asked[0], *options, tmp_path / "test_planted.py", tmp_path / "test_others.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     for name in [name for name in environment if name.startswith(("PYTEST_", "COV_"))]:

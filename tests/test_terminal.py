@@ -203,7 +203,7 @@ def test_help_is_there_without_docstrings():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGPIPE there")
-@pytest.mark.parametrize(("words", "status"), [("-m i2pemd_lite outline", 141), ("run.py", -13)])
+@pytest.mark.parametrize(("words", "status"), [("-m i2pemd_lite clean", 141), ("run.py", -13)])
 def test_a_pipe_that_is_closed_ends_a_program_quietly(words, status, tmp_path):
     with open(closed(), "wb") as out:
         words = [sys.executable, *words.format(tmp_path).split()]

@@ -8,14 +8,16 @@ many as fit into that time by the pace of its first ones, and its schedule ends 
 recipe's run, which predicts otherwise. Figures are of the held-back scans of I2PEMD_DATA, and of the unusual ones that
 `segmentation.stress` makes of them; the hidden scans of a submission are never looked at.
 
-Each part has a process of its own, so that its peak of memory is its own. Two commands with other parts can run side by
-side; the table is of all parts that are finished, and of those that a parts.json in the folder already has.
+Each part has a process of its own, so that its peak of memory is its own; where processes can be forked, from one that
+has loaded torch once for all of them. Two commands with other parts can run side by side; the table is of all parts
+that are finished, and of those that a parts.json in the folder already has.
 """
 
 import contextlib
 import functools
 import math
 import multiprocessing
+import os
 import re
 import time
 from pathlib import Path
@@ -66,6 +68,9 @@ QUICK = (FULL, "without scale", "all pieces of an organ")
 TRIED = 3  # steps by whose pace a time becomes steps, after as many that are not counted
 HEAD = ("part", "DOC", "Δ")  # the first columns
 STRESSED = functools.partial(segmentation.evaluate, stress=True)
+METHODS = multiprocessing.get_all_start_methods()
+CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")
+CONTEXT.set_forkserver_preload(["i2pemd_lite.segmentation"])
 
 
 def part_rows(quick, out=Path("out/parts"), only=None, steps=None, minutes=30.0, changes=None):
@@ -97,8 +102,8 @@ def part_rows(quick, out=Path("out/parts"), only=None, steps=None, minutes=30.0,
 def _alone(name, function, *arguments):
     """Call it in a process of its own, which ends with this one."""
     print(f"now {name}", flush=True)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_called, args=(function, torch.get_num_threads(), arguments), daemon=True)  # fmt: skip
+    own = dict(os.environ), torch.get_num_threads()  # the server has those of its start
+    process = CONTEXT.Process(target=_called, args=(*own, function, arguments), daemon=True)
     process.start()
     process.join()
     if process.exitcode:
@@ -106,7 +111,8 @@ def _alone(name, function, *arguments):
                        "the same command again")  # fmt: skip
 
 
-def _called(function, threads, arguments):
+def _called(environment, threads, function, arguments):
+    os.environ.update(environment)
     torch.set_num_threads(threads)
     function(*arguments)
 
