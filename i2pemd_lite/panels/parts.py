@@ -61,7 +61,7 @@ def draw(card, result):
         luck, ends = result.found.luck[column], (-0.8, len(heights) - 0.2)
         reach = 1.1 * np.nanmax([*np.abs(points), luck])
         plane = card.plane(title, [left, low, 0.27, high - low], xlim=(-reach, reach), ylim=ends, ticks=5,
-                           title=f"{title}: {result.found.full[column]:.1f} with all parts", xlabel="points of DOC",
+                           title=f"{title}: {result.found.full[column]:.1f} by the {FULL}", xlabel="points of DOC",
                            yticks=[*heights], yticklabels=labels)  # fmt: skip
         if luck == luck:
             plane.rect(-luck, ends[0], 2 * luck, ends[1] - ends[0], fc=style.SHADE, zorder=0)
@@ -74,15 +74,19 @@ def draw(card, result):
 
 
 def describe(result):
-    """Which parts are worth most, and which luck explains."""
-    words = ""
+    """Which parts are worth most, what λ is, and what luck explains."""
+    full = result.found.full
+    words = f"Each is a run of {full['steps']} steps on real scans. "
     for title, column, points in (("usual scans", USUAL, result.usual), (result.title, result.column, result.beside)):
-        luck = result.found.luck[column]
-        far = [f"{name} ({x:+.1f})" for name, x in zip(result.names, points, strict=True) if abs(x) > luck]
-        words += f"{title[0].upper()}{title[1:]}: {result.found.full[column]:.1f} with all parts. "
+        luck, worth = result.found.luck[column], sorted(zip(points, result.names, strict=True))
+        parts = [f"{name} ({x:+z.1f})" for x, name in worth if not abs(x) <= luck]  # all, where luck is not known
+        ours = next((f"{x:+z.1f}" for x, name in worth if name == LAMBDA), "")
+        words += f"{title[0].upper()}{title[1:]}: {full[column]:.1f} by the {FULL}, {ours} {LAMBDA}. "
         if luck == luck:
-            words += f"Luck explains up to {luck:.1f} points, "
-            words += f"but not: {', '.join(far)}. " if far else "and so all of these changes. "
+            more = f"these change more: {', '.join(parts)}" if parts else "none changes more"
+            words += f"Luck explains up to {luck:.1f} points; {more}. "
+        else:
+            words += f"How much luck explains was not measured. Most change: {parts[0]}, {parts[-1]}. "
     return words.strip(), {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
 
 

@@ -130,7 +130,7 @@ def table(task: ModuleType) -> Table:
 
 
 def profiles(task: ModuleType) -> str:
-    """What a profile sets beside the paper's values, a line for each setting that any of them changes.
+    """What profiles and another preset set beside the paper's values, a line for each setting that one of them changes.
 
     Example
     -------
@@ -138,15 +138,20 @@ def profiles(task: ModuleType) -> str:
     >>> print(profiles(classification).splitlines()[0])
     checkpoint_every: ci 4, laptop 50, gpu 50
     """
-    lines, by_size = [], _by_size(task)
-    for name in sorted(set().union(*task.TASK.presets["paper"].values())):
-        values = (f"{size} {_value(settings, name)}" for size, settings in by_size.items())
-        lines.append(f"{name}: {', '.join(values)}")
-    return "\n".join(lines)
+    presets, columns = task.TASK.presets, _by_size(task)
+    others = {name: {"preset": name} for name in presets if name != "paper"}
+    columns |= {f"preset={name}": _settings(task, "gpu", changes) for name, changes in others.items()}
+    named = {name for sizes in presets.values() for values in sizes.values() for name in values}
+    return "\n".join(f"{name}: {', '.join(f'{title} {_value(settings, name)}' for title, settings in columns.items())}"
+                     for name in sorted(named))  # fmt: skip
 
 
 def _by_size(task):
-    return {size: task.TASK.settings_for(next(iter(task.METHODS)), size) for size in task.TASK.presets["paper"]}
+    return {size: _settings(task, size) for size in task.TASK.presets["paper"]}
+
+
+def _settings(task, size, changes=None):
+    return task.TASK.settings_for(next(iter(task.METHODS)), size, changes=changes)
 
 
 def _value(settings, name):
