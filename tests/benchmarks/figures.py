@@ -206,6 +206,17 @@ def parts():
     return table(["%", "DOC", "beside full", "unusual", "beside full"], body)
 
 
+def raced(what):
+    """DOC of one contestant at the end of the race."""
+    return number([each for each in rows("segmentation-beyond/race") if each["what"] == what][-1]["DOC"])
+
+
+def pace(what):
+    """A step of the proposed method as a multiple of one of this contestant."""
+    found = {each["what"]: each.get("time") for each in content("segmentation-beyond/step")["step"]}
+    return number(found["joint_sepbn_i2pemd"] / found[what], 2)
+
+
 def cases(name):
     """{case: its row, with DOC by organ} of an evaluation in data/results."""
     return {each["case"]: each for each in with_nan(content(name)["cases"])}
