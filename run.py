@@ -17,7 +17,7 @@ __doc__ = """Set up and use i2pemd-lite, with the same words on Linux, macOS and
 
 The first use makes .venv beside this file and installs; later uses start at once and need no network. On Linux it takes
 torch without CUDA where there is no NVIDIA GPU; --cpu or --cuda after any of these words overrule that. Further words
-go to the program behind: python3 run.py lab --no-browser, python3 run.py test -k ground.
+go to the program behind: python3 run.py lab --no-browser, python3 run.py test tests/test_emd.py.
 
 Whoever may only read this folder uses what its owner installed. What they write goes to ~/i2pemd, or to the folder that
 --home FOLDER or I2PEMD_HOME names.

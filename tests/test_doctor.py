@@ -82,7 +82,7 @@ def test_data_that_are_not_there(monkeypatch, tmp_path):
     (tmp_path / "dermamnist.npz").write_bytes(b"")
     assert line("data").found == f"real images in {tmp_path.name}" and not line("data").todo
     (tmp_path / "btcv" / "RawData").mkdir(parents=True)
-    assert line("data").found == f"real scans and images in {tmp_path.name}"
+    assert line("data").found == f"real scans and images in {tmp_path}"
 
 
 def test_a_full_disk_and_one_that_cannot_be_written(monkeypatch):

@@ -115,11 +115,11 @@ def _data():
         from i2pemd_lite.classification.data import holds_images
         from i2pemd_lite.segmentation.data import holds_scans
     except (ImportError, OSError):  # of a package, which another line names
-        return f"a folder {folder.name}", ""
+        return f"a folder, {folder}", ""
     found = [what for what, holds in (("scans", holds_scans), ("images", holds_images)) if holds(folder)]
     if not found:
         return f"neither scans nor images in {folder}", "arrange them as data/README.md shows, or unset I2PEMD_DATA"
-    return f"real {' and '.join(found)} in {folder.name}", ""
+    return f"real {' and '.join(found)} in {folder}", ""
 
 
 def _disk():
