@@ -80,7 +80,7 @@ def test_data_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("I2PEMD_DATA", str(tmp_path))
     assert line("data").found == f"neither scans nor images in {tmp_path}" and "data/README.md" in line("data").todo
     (tmp_path / "dermamnist.npz").write_bytes(b"")
-    assert line("data").found == f"real images in {tmp_path.name}" and not line("data").todo
+    assert line("data").found == f"real images in {tmp_path}" and not line("data").todo
     (tmp_path / "btcv" / "RawData").mkdir(parents=True)
     assert line("data").found == f"real scans and images in {tmp_path}"
 
