@@ -1,6 +1,5 @@
 """Every test is alone with its files, but for what all may share: a cache, synthetic sets, JupyterLab and a browser."""
 
-import functools
 import gc
 import os
 import shutil
@@ -28,19 +27,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if REAL is None and "real" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="I2PEMD_DATA is not set"))
-
-
-def pytest_runtest_setup(item):
-    """A worker without a test in a browser, or behind its last, lets the one go first that has them: they wait for one
-    answer after another, and a run is as long as they are."""
-    if "browser/" not in item.nodeid:
-        _behind()
-
-
-@functools.cache
-def _behind():
-    if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "nice"):
-        os.nice(5)
 
 
 def pytest_collection_finish():
