@@ -91,7 +91,7 @@ def moved(panel, by_keyboard):
     place, value, before = panel.part(label), panel.value(label), panel.said
     key, back = ("ArrowLeft", "ArrowRight") if place > 0.5 else ("ArrowRight", "ArrowLeft")
     act = partial(panel.press, label, key, 3) if by_keyboard else partial(panel.drag, label, other_half(panel, label))
-    found = unmoved(panel, label, act, seconds=3)
+    found = unmoved(panel, label, act)
     if panel.part(label) == place:
         found.append(f"{label}: its handle did not move from {place:.0%} of its track")
     other = panel.said != before
