@@ -130,6 +130,9 @@ def test_the_panel_of_parts_shows_what_each_is_other_by(monkeypatch):
     for beside, column in parts.BESIDE.items():
         shown.set(beside=beside)
         pictures.add(shown.image.value)
+        ours = next(row[column] for row in found.rows if row["part"] == parts.LAMBDA) - found.full[column]
+        assert f"{found.full[column]:.1f} by the full recipe, {ours:+z.1f} without I2PEMD" in shown.words
+        assert ("was not measured" in shown.words) == np.isnan(found.luck[column])
         for name, x in zip(shown.result.names, shown.result.beside, strict=True):
             assert x == next(row[column] for row in found.rows if row["part"] == name) - found.full[column]
     for order in parts.ORDERS:

@@ -241,6 +241,11 @@ def beyond(abdomen, tmp_path_factory):
     return segmentation.train("joint_sepbn_i2pemd", abdomen, "ci", folder=folder, preset="beyond").finish(False)
 
 
+def test_a_report_names_a_preset_other_than_the_papers(trained, beyond):
+    assert segmentation.evaluate(beyond).about["preset"] == "beyond"
+    assert "preset" not in segmentation.evaluate(trained).about
+
+
 def test_blocks_that_overlap_along_three_axes_are_averaged_under_a_gaussian(beyond):
     learner = beyond.learner
     case = next(case for case in learner.test_cases if case.modality == "mr")

@@ -76,18 +76,18 @@ def draw(card, result):
 def describe(result):
     """Which parts are worth most, what λ is, and what luck explains."""
     full = result.found.full
-    words = f"Each is a run of {full['steps']} steps on real scans. "
+    words = [f"Each is a run of {full['steps']} steps on real scans."]
     for title, column, points in (("usual scans", USUAL, result.usual), (result.title, result.column, result.beside)):
-        luck, worth = result.found.luck[column], sorted(zip(points, result.names, strict=True))
-        parts = [f"{name} ({x:+z.1f})" for x, name in worth if not abs(x) <= luck]  # all, where luck is not known
-        ours = next((f"{x:+z.1f}" for x, name in worth if name == LAMBDA), "")
-        words += f"{title[0].upper()}{title[1:]}: {full[column]:.1f} by the {FULL}, {ours} {LAMBDA}. "
+        luck, worth = result.found.luck[column], dict(zip(result.names, points, strict=True))
+        told = {name: f"{name} ({worth[name]:+z.1f})" for name in sorted(worth, key=worth.get)}
+        words.append(f"On {title}: {full[column]:.1f} by the {FULL}, {worth[LAMBDA]:+z.1f} {LAMBDA}.")
         if luck == luck:
-            more = f"these change more: {', '.join(parts)}" if parts else "none changes more"
-            words += f"Luck explains up to {luck:.1f} points; {more}. "
+            more = ", ".join(said for name, said in told.items() if abs(worth[name]) > luck) or "none"
+            words.append(f"Luck explains up to {luck:.1f} points; more change: {more}.")
         else:
-            words += f"How much luck explains was not measured. Most change: {parts[0]}, {parts[-1]}. "
-    return words.strip(), {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
+            least, *_, most = told.values()
+            words.append(f"How much luck explains was not measured; most change: {least}, {most}.")
+    return " ".join(words), {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
 
 
 def panel(**start: Any) -> Panel:

@@ -129,11 +129,11 @@ class Example(NamedTuple):
 def evaluated(run, score):
     """The report `score(learner, about)` on the weights that a run kept, written to its folder as report.json."""
     s, learner = run.settings, run.learner
+    preset = {} if s.preset == "paper" else {"preset": s.preset}
     unfinished = {} if run.number == len(run) else {"of": f"{len(run)}, unfinished"}
-    other = {} if s.preset == "paper" else {"preset": s.preset}
     with run.best_weights() as step, learner.evaluating():
         report = score(learner, {
-            "method": s.method, "λ": s.weight, "profile": s.profile, **other, "seed": s.seed, "steps": run.number,
+            "method": s.method, "λ": s.weight, "profile": s.profile, **preset, "seed": s.seed, "steps": run.number,
             **unfinished, "weights of step": step, "seconds": round(run.seconds), "peak MiB": run.memory or "unknown",
             "data": learner.data.name, **(brought.MARK if run.brought else {}),
         })  # fmt: skip

@@ -7,6 +7,7 @@ value is not written down a second time: it is the default of the settings at fu
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import NamedTuple, TypeVar
 
@@ -124,7 +125,7 @@ def table(task: ModuleType) -> Table:
       the paper states: 5e-4; the code of Dou et al. 2020 has 1e-4
     ...
     """
-    full, facts = _by_size(task)["gpu"], task.settings
+    full, facts = _settings(task)["gpu"], task.settings
     rows = [(name, _value(full, name), choice) for name, choice in facts.SETTINGS.items()]
     return Table(rows + [(name, ours, choice) for name, (ours, choice) in facts.others(full).items()])
 
@@ -134,24 +135,23 @@ def profiles(task: ModuleType) -> str:
 
     Example
     -------
-    >>> from i2pemd_lite import classification
+    >>> from i2pemd_lite import classification, segmentation
     >>> print(profiles(classification).splitlines()[0])
     checkpoint_every: ci 4, laptop 50, gpu 50
+    >>> print(profiles(segmentation).splitlines()[0])
+    around: ci not set, laptop not set, gpu not set, preset=beyond 0.6
     """
-    presets, columns = task.TASK.presets, _by_size(task)
-    others = {name: {"preset": name} for name in presets if name != "paper"}
-    columns |= {f"preset={name}": _settings(task, "gpu", changes) for name, changes in others.items()}
-    named = {name for sizes in presets.values() for values in sizes.values() for name in values}
-    return "\n".join(f"{name}: {', '.join(f'{title} {_value(settings, name)}' for title, settings in columns.items())}"
+    found = _settings(task)
+    named = {name for sizes in task.TASK.presets.values() for values in sizes.values() for name in values}
+    return "\n".join(f"{name}: {', '.join(f'{size} {_value(settings, name)}' for size, settings in found.items())}"
                      for name in sorted(named))  # fmt: skip
 
 
-def _by_size(task):
-    return {size: _settings(task, size) for size in task.TASK.presets["paper"]}
-
-
-def _settings(task, size, changes=None):
-    return task.TASK.settings_for(next(iter(task.METHODS)), size, changes=changes)
+def _settings(task):
+    """{size, or another preset at full size: the settings there}."""
+    ask, (paper, *others) = partial(task.TASK.settings_for, next(iter(task.METHODS))), task.TASK.presets
+    found = {size: ask(size) for size in task.TASK.presets[paper]}
+    return found | {f"preset={name}": ask("gpu", changes={"preset": name}) for name in others}
 
 
 def _value(settings, name):

@@ -211,7 +211,7 @@ def raced(what):
     return number([each for each in rows("segmentation-beyond/race") if each["what"] == what][-1]["DOC"])
 
 
-def pace(what):
+def as_long_as(what):
     """A step of the proposed method as a multiple of one of this contestant."""
     found = {each["what"]: each.get("time") for each in content("segmentation-beyond/step")["step"]}
     return number(found["joint_sepbn_i2pemd"] / found[what], 2)
