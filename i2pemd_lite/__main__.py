@@ -125,7 +125,8 @@ def train(chosen):
             if chosen.log:
                 tensorboard(run)
             settings = f"{run.settings.method}, seed {run.settings.seed}, {run.profile}{many}"
-            print(f"{settings}, {len(run)} steps, kept in {run.folder}")
+            done = f"{run.number} of " * bool(run.number) + f"{len(run)} steps" + " done" * bool(run.number)
+            print(f"{settings}, {done}, kept in {run.folder}")
             run.finish()
             print(task.evaluate(run))
     except distributed.Lost as error:

@@ -589,7 +589,9 @@ def test_commands_from_training_to_prediction(task, tmp_path, capsys):
     assert main(["train", "--resume", str(run), "--set", "steps=6"]) == 0
     assert main(["train", "--resume", str(run), "--set", "weight=0.1"]) == 1  # no step is left to take with it
     assert main(["evaluate", str(run)]) == 0
-    assert capsys.readouterr().out.count(f"method {task.method}") == 3
+    said = capsys.readouterr().out
+    assert said.count(f"method {task.method}") == 3
+    assert ", 4 steps, kept in" in said and ", 4 of 6 steps done, kept in" in said
     assert main(["evaluate", str(run), "--stress"]) == (task.name != "segmentation")
     said = "".join(capsys.readouterr())
     assert ("large spleen" if task.name == "segmentation" else "--stress: expected with a run of segmentation") in said

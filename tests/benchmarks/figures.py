@@ -206,6 +206,17 @@ def parts():
     return table(["%", "DOC", "beside full", "unusual", "beside full"], body)
 
 
+def longer():
+    """What augmentation does after 2,000 steps: DOC on usual scans, on unusual ones and on those with a large spleen."""
+    body = []
+    for views, end in (("the preset's views", ""), ("with wide and organ", "-wide-organ"), ("none", "-no-augmentation")):
+        name, large = f"segmentation-beyond/report{end}", "large spleen"
+        found = [summary([*cases(name).values()])["doc"], unusual(name, "all"), unusual(name, large),
+                 unusual(name, large, "spleen")]  # fmt: skip
+        body.append([views, *map(number, found)])
+    return table(["augmentation", "usual", "unusual", "large spleen", "its spleen alone"], body)
+
+
 def raced(what):
     """DOC of one contestant at the end of the race."""
     return number([each for each in rows("segmentation-beyond/race") if each["what"] == what][-1]["DOC"])
@@ -222,10 +233,10 @@ def cases(name):
     return {each["case"]: each for each in with_nan(content(name)["cases"])}
 
 
-def unusual(name, stress):
-    """DOC on unusual scans of a kind, of an evaluation in data/results."""
+def unusual(name, stress, of="mean"):
+    """DOC, of all organs or of one, on unusual scans of a kind, of an evaluation in data/results."""
     both = (each for each in content(name)["stress"]["rows"] if each["modality"] == "both")
-    return next(each["mean"] for each in both if each["stress"] == stress)
+    return next(each[of] for each in both if each["stress"] == stress)
 
 
 def but_for(case, name="segmentation-beyond/report"):
