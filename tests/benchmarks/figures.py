@@ -207,14 +207,13 @@ def parts():
 
 
 def longer():
-    """What augmentation does after 2,000 steps: DOC on usual scans, on unusual ones and on those with a large spleen."""
-    body = []
-    for views, end in (("the preset's views", ""), ("with wide and organ", "-wide-organ"), ("none", "-no-augmentation")):
-        name, large = f"segmentation-beyond/report{end}", "large spleen"
-        found = [summary([*cases(name).values()])["doc"], unusual(name, "all"), unusual(name, large),
-                 unusual(name, large, "spleen")]  # fmt: skip
-        body.append([views, *map(number, found)])
-    return table(["augmentation", "usual", "unusual", "large spleen", "its spleen alone"], body)
+    """What augmentation does after 2,000 steps: DOC on usual scans, on unusual ones, on those with a large spleen."""
+    body, large = [], "large spleen"
+    for views, end in (("that of the preset", ""), ("with wide and organ", "-wide-organ"), ("none", "-no-augmentation")):
+        name = f"segmentation-beyond/report{end}"
+        found = summary([*cases(name).values()])["doc"], unusual(name, "all"), unusual(name, large)
+        body.append([views, *map(number, (*found, unusual(name, large, "spleen")))])
+    return table(["augmentation", "usual", "unusual", large, "its spleen alone"], body)
 
 
 def raced(what):
