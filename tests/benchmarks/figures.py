@@ -209,7 +209,7 @@ def parts():
 def longer():
     """What augmentation does after 2,000 steps: DOC on usual scans, on unusual ones, on those with a large spleen."""
     body, large = [], "large spleen"
-    for views, end in (("that of the preset", ""), ("with wide and organ", "-wide-organ"), ("none", "-no-augmentation")):
+    for views, end in (("the preset", ""), ("with wide and organ", "-wide-organ"), ("none", "-no-augmentation")):
         name = f"segmentation-beyond/report{end}"
         found = summary([*cases(name).values()])["doc"], unusual(name, "all"), unusual(name, large)
         body.append([views, *map(number, (*found, unusual(name, large, "spleen")))])
