@@ -332,7 +332,8 @@ def test_a_run_may_learn_from_every_labelled_scan(data, tmp_path):
     assert math.isnan(run.evaluations[-1]["doc"]) and run.evaluations[-1].keys() >= {"ct liver", "mi2pemd", "mmd"}
     assert run.learner.example() is None and not run.moments
     again = segmentation.resume(tmp_path / "run", data)
-    assert again.number == 2 and math.isnan(segmentation.evaluate(again).figures["doc"])
+    report = segmentation.evaluate(again)
+    assert again.number == 2 and math.isnan(report.figures["doc"]) and "(test = 0)" in str(report)
     assert len(segmentation.predict(again, data, tmp_path / "out", progress=False)) == len(data.unlabelled)
 
 

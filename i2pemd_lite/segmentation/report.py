@@ -179,7 +179,7 @@ def score(learner, about, stress=False):
         for field, title in DISTANCES.items():
             organs = organ_means(cases, m, f" {field}")
             surfaces.append({"": m.upper(), "distance": title, **organs, "mean": known_mean(organs.values())})
-    notes = []
+    notes = [] if cases else ["no scan is held back (test = 0), so that there is nothing to measure"]
     for place, words in MISSING.items():
         if absent := [f"{row['case']} {row['organ']}" for row in missing if row["missing from"] == place]:
             notes.append(f"{words}: {', '.join(absent)}")
