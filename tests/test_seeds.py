@@ -115,11 +115,12 @@ def test_what_lesson_05_says_of_augmentation_holds():
     found = parts.committed()
     assert found.worth["no augmentation"] > found.luck["DOC"] > abs(found.worth[parts.LAMBDA])
     rows = [json.loads((root() / f"data/results/segmentation-beyond/{name}.json").read_text(encoding="utf-8"))
-            for name in ("report", "report-no-augmentation")]  # fmt: skip
+            for name in ("report", "report-no-augmentation", "report-wide-organ")]  # fmt: skip
     usual, large = ([each["mean"] for each in found] for found in zip(*((
         each["rows"][-1], next(row for row in each["stress"]["rows"][2::3] if row["stress"] == "large spleen")
     ) for each in rows), strict=True))  # fmt: skip
-    assert 0 < usual[0] - usual[1] < large[0] - large[1]
+    assert 0 < usual[0] - usual[1] < large[0] - large[1] and large[0] < large[2]
+    assert abs(usual[0] - usual[2]) < found.luck["DOC"]
 
 
 def test_the_panel_of_parts_shows_what_each_is_other_by(monkeypatch):
@@ -133,6 +134,8 @@ def test_the_panel_of_parts_shows_what_each_is_other_by(monkeypatch):
         ours = next(row[column] for row in found.rows if row["part"] == parts.LAMBDA) - found.full[column]
         assert f"{found.full[column]:.1f} by the full recipe, {ours:+z.1f} without I2PEMD" in shown.words
         assert ("was not measured" in shown.words) == np.isnan(found.luck[column])
+        most = sorted(zip(abs(shown.result.beside), shown.result.names, strict=True))[-3:]
+        assert "was not" not in shown.words or all(name in shown.words.split("was not")[1] for _, name in most)
         for name, x in zip(shown.result.names, shown.result.beside, strict=True):
             assert x == next(row[column] for row in found.rows if row["part"] == name) - found.full[column]
     for order in parts.ORDERS:

@@ -488,7 +488,7 @@ def test_a_few_scans_of_each_modality_can_be_learnt_from(data):
     assert all(test == held and [name[:2] for name in few] == ["ct", "ct", "mr"] for few, test in drawn)
     assert len({*map(str, drawn)}) > 1 and all({*few} < {*every} for few, _ in drawn)
     assert names(scans=(2, 1), seed=1) == drawn[1] == names(scans=(2, 1), seed=1, weight=0.5)
-    with pytest.raises(BadInput, match="scans: expected up to . of CT, which are not held back, found 9"):
+    with pytest.raises(BadInput, match="scans: expected up to . of CT, which are not held back, found 9; take"):
         names(scans=(9, 1))
 
 

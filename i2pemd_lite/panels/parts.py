@@ -1,4 +1,4 @@
-"""What each part of a recipe is worth: one run for each, which is other than the full recipe in that part alone.
+"""What each part of a recipe is worth: one run for each, which trains or predicts otherwise in that part alone.
 
 Measured on real data by `python3 run.py bench parts`, and kept in data/results.
 """
@@ -76,7 +76,7 @@ def draw(card, result):
 def describe(result):
     """Which parts are worth most, what λ is, and what luck explains."""
     full = result.found.full
-    words = [f"Each is a run of {full['steps']} steps on real scans."]
+    words = [f"Each is a run of {full['steps']} steps on real scans, or the full recipe's that predicts otherwise."]
     for title, column, points in (("usual scans", USUAL, result.usual), (result.title, result.column, result.beside)):
         luck, worth = result.found.luck[column], dict(zip(result.names, points, strict=True))
         told = {name: f"{name} ({worth[name]:+z.1f})" for name in sorted(worth, key=worth.get)}
@@ -85,8 +85,8 @@ def describe(result):
             more = ", ".join(said for name, said in told.items() if abs(worth[name]) > luck) or "none"
             words.append(f"Luck explains up to {luck:.1f} points; more change: {more}.")
         else:
-            least, *_, most = told.values()
-            words.append(f"How much luck explains was not measured; most change: {least}, {most}.")
+            most = ", ".join(said for name, said in told.items() if abs(worth[name]) >= sorted(map(abs, points))[-3])
+            words.append(f"How much luck explains was not measured; three change most: {most}.")
     return " ".join(words), {name: f"{x:+.2f}" for name, x in zip(result.names, result.usual, strict=True)}
 
 

@@ -52,7 +52,8 @@ class Segmenter(Learner):
         shared = "head" in SHARING[METHODS[s.method].sharing][0]
         for cases in [self.training_cases] if shared else self.cases.values():
             for k in set(range(len(CLASSES))) - set(torch.cat([case.label.unique() for case in cases]).tolist()):
-                found = f"none among {', '.join(case.name for case in cases)}; choose another split_seed, or add a case"
+                other = "seed, or more with scans" if s.scans else "split_seed, or add a case"
+                found = f"none among {', '.join(case.name for case in cases)}; choose another {other}"
                 raise BadInput(f"training cases: expected one with {CLASSES[k]}, found {found}")
 
     def source(self):
@@ -224,7 +225,8 @@ def some_of(cases, counts, seed):
     for m, n in zip(MODALITIES, counts, strict=True):
         names = [case.name for case in cases if case.modality == m]
         if n > len(names):
-            raise BadInput(f"scans: expected up to {len(names)} of {m.upper()}, which are not held back, found {n}")
+            found = f"{n}; take fewer, or hold back fewer with test"
+            raise BadInput(f"scans: expected up to {len(names)} of {m.upper()}, which are not held back, found {found}")
         order = torch.randperm(len(names), generator=generator(seed, "scans", m))
         kept.update(names[i] for i in order[:n])
     return tuple(case for case in cases if case.name in kept)

@@ -176,7 +176,7 @@ class Tables(results.Tables):
             for name, figure in {"doc": "doc", "ct": "ct", "mr": "mr", "stress": UNUSUAL}.items():
                 each = [[run.figures.get(figure, math.nan) for run in pair] for pair in pairs]
                 row |= _bounded(name, [a - b for a, b in each])
-            shared = set.intersection(*({*run.cases} for pair in pairs for run in pair))
+            shared = sorted(set.intersection(*({*run.cases} for pair in pairs for run in pair)))
             cases = [known_mean(np.ravel([a.cases[case] - b.cases[case] for a, b in pairs])) for case in shared]
             rows.append(row | _bounded("cases", cases) | {"n": len(shared)})
         heads = {"doc": "Δ overall", "ct": "Δ CT", "mr": "Δ MR", "stress": "Δ unusual", "cases": "Δ over cases"}
@@ -289,8 +289,10 @@ class Tables(results.Tables):
     def about(self) -> dict[str, Any]:
         """What the runs have in common, for the line under Table 1."""
         first, s = self.results[0], self.results[0].settings
+        more = {} if s.preset == "paper" else {"preset": s.preset}
+        more |= {"training scans of CT, MR": ", ".join(map(str, s.scans))} if s.scans else {}
         return {
-            "data": first.data, "held-back cases": first.about["held-back cases"], "steps": s.steps,
+            "data": first.data, "held-back cases": first.about["held-back cases"], **more, "steps": s.steps,
             "mm": " × ".join(f"{n:g}" for n in s.spacing), "voxels in-plane": " × ".join(map(str, s.size)),
             "crop": s.crop, "width": s.width, "d": self.main[0], "λ": s.weight,
         }  # fmt: skip

@@ -383,9 +383,10 @@ class Tables:
             found = cls._unlike_full(s, {"precision": "float32"})
             counts.update(f"{name} {own}" for name, (own, _) in found.items() if cls.CHOICES[name].kind == "open")
         words = [each if n == len(runs) else f"{each} ({n} of {len(runs)} runs)" for each, n in counts.items()]
+        presets = " and ".join(sorted({run.settings.preset for run in runs} - {"paper"}))
         return (
-            f"left open by the paper, and not as in our full-size default (float32): {', '.join(words) or 'nothing'}; "
-            "where each setting comes from: python -m i2pemd_lite readings"
+            f"left open by the paper, and not as in our full-size default{' of preset ' * bool(presets)}{presets} "
+            f"(float32): {', '.join(words) or 'nothing'}; where each setting comes from: python -m i2pemd_lite readings"
         )
 
     # --- tables ---------------------------------------------------------------------------------------------------
